@@ -1,0 +1,78 @@
+import type { LookupFunction } from 'node:net'
+import { z } from 'zod'
+
+/** What a download task is asked for. Codes for bad values come from the handler, so that every one has its own. */
+export const downloadInput = z.strictObject({
+  /** `http:` or `https:`; a user name and password in it are sent as basic authorization. */
+  url: z.string().min(1).max(8192),
+  /** The name under the root; by default the server's, made safe. */
+  file: z.string().optional(),
+  /** 64 hex digits in any case, `sha256:` in front allowed. */
+  sha256: z.string().optional(),
+  /** Bytes that the file must have. */
+  size: z.int().nonnegative().optional(),
+  /** Replaces an existing regular file. */
+  overwrite: z.boolean().optional(),
+  /** Stops above this many bytes; the handler's own limit holds as well. */
+  maxBytes: z.int().nonnegative().optional(),
+  /** Sent to the URL's own origin, never to another one that it redirects to. */
+  headers: z.record(z.string(), z.string()).optional(),
+})
+
+export type DownloadInput = z.infer<typeof downloadInput>
+
+export interface DownloadOutput {
+  /** The file's name under the root. */
+  file: string
+  bytes: number
+  /** Lower-case hex, of the bytes as they were written. */
+  sha256: string
+  /** Body bytes that this attempt received. */
+  fetchedBytes: number
+  /** How long this attempt took. */
+  seconds: number
+  /** Bytes that this attempt found on disk and did not fetch again. */
+  resumedFrom: number
+}
+
+export interface DownloadOptions {
+  /** An existing, writable folder, on this host's disk or shared by several hosts. */
+  root: string
+  /** Lets downloads dial private and loopback addresses. Link-local ones, where clouds keep credentials, stay refused. */
+  allowPrivate?: boolean
+  /** Addresses that are refused in any case, `address` or `address:port`: the database, this worker's own socket. */
+  blockedAddresses?: readonly string[]
+  maxBytes?: number
+  /** Without a byte for this long, an attempt fails with `STALLED`. */
+  stallMs?: number
+  /** Below this rate over a whole `stallMs`, an attempt fails with `TOO_SLOW`. */
+  minBytesPerSecond?: number
+  connectTimeoutMs?: number
+  /** Keeps what a cancelled download had. */
+  keepPartial?: boolean
+  /** Starts writing back to the disk whenever this much is new, so that the last `fsync` is short. */
+  flushBytes?: number
+  /** Another task's lock on a destination counts as left behind when it was not renewed for this long. */
+  lockStaleMs?: number
+  /** Certificates to trust besides Node's own. */
+  ca?: string
+  /** Name resolution, `dns.lookup` by default. */
+  lookup?: LookupFunction
+}
+
+/** Kept across attempts and hosts. It describes the bytes in `part`, so it is stored before the first of them is written. */
+export const downloadState = z.object({
+  /** A digest of the URL, which itself may hold a secret. */
+  source: z.string(),
+  file: z.string(),
+  /** The lease under which the part file was written: with `file` and the task's id it gives the part's name. */
+  part: z.string().regex(/^[\w-]{1,48}$/),
+  /** The strong validator of these bytes; without one they can't be added to. */
+  etag: z.string().optional(),
+  total: z.number().optional(),
+  bytes: z.number(),
+  /** Set when all bytes were verified and the file was about to get its name. */
+  sha256: z.string().optional(),
+})
+
+export type DownloadState = z.infer<typeof downloadState>

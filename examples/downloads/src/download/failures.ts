@@ -1,0 +1,94 @@
+import { AttemptAborted, asError, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/core'
+
+/** A URL for messages and logs: query and user info may hold secrets. */
+export const shown = (url: URL): string => `${url.origin}${url.pathname}`
+
+export const leaseLost = (what: string) =>
+  new AttemptAborted('LEASE_LOST', `${what}: another attempt owns the task now`)
+
+export const codeOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : ''
+
+const TLS_CODES: Record<string, string> = {
+  CERT_HAS_EXPIRED: 'TLS_EXPIRED',
+  CERT_NOT_YET_VALID: 'TLS_NOT_YET_VALID',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'TLS_SELF_SIGNED',
+  SELF_SIGNED_CERT_IN_CHAIN: 'TLS_SELF_SIGNED',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'TLS_WRONG_HOST',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'TLS_UNTRUSTED',
+  UNABLE_TO_GET_ISSUER_CERT: 'TLS_UNTRUSTED',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'TLS_UNTRUSTED',
+  CERT_REVOKED: 'TLS_REVOKED',
+  CERT_UNTRUSTED: 'TLS_UNTRUSTED',
+}
+
+const NETWORK_CODES: Record<string, [code: string, what: string]> = {
+  UND_ERR_BODY_TIMEOUT: ['STALLED', 'sent nothing for too long'],
+  UND_ERR_HEADERS_TIMEOUT: ['STALLED', 'did not answer the request in time'],
+  UND_ERR_CONNECT_TIMEOUT: ['CONNECT_TIMEOUT', 'did not accept the connection in time'],
+  ETIMEDOUT: ['CONNECT_TIMEOUT', 'did not accept the connection in time'],
+  ECONNREFUSED: ['CONNECT_REFUSED', 'refused the connection'],
+  EHOSTUNREACH: ['UNREACHABLE', 'is unreachable from this host'],
+  ENETUNREACH: ['UNREACHABLE', 'is unreachable from this host'],
+  ENOTFOUND: ['HOST_NOT_FOUND', 'has a name that does not resolve'],
+  EAI_AGAIN: ['HOST_NOT_FOUND', 'has a name that could not be resolved just now'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['LENGTH_MISMATCH', 'sent fewer bytes than it announced'],
+  HPE_INVALID_CONTENT_LENGTH: ['LENGTH_MISMATCH', 'announced a length that is no number'],
+  HPE_UNEXPECTED_CONTENT_LENGTH: ['LENGTH_MISMATCH', 'announced its length twice or beside chunks'],
+  HPE_INVALID_TRANSFER_ENCODING: ['LENGTH_MISMATCH', 'announced chunks beside a length'],
+  UND_ERR_HEADERS_OVERFLOW: ['BAD_RESPONSE', 'sent headers that are too large'],
+}
+
+/** What went wrong between us and `url`, as the error that decides about the task: an untrusted server is not asked again. */
+export function networkFailure(thrown: unknown, url: URL): Error {
+  if (thrown instanceof FleetError) return thrown
+  const cause = thrown instanceof AggregateError ? asError(thrown.errors[0]) : asError(thrown)
+  const code = codeOf(cause)
+  const tls = TLS_CODES[code] ?? (/^(ERR_SSL_|ERR_TLS_|EPROTO)/.test(code) ? 'TLS_FAILED' : undefined)
+  if (tls) return new UnrecoverableError(tls, `${shown(url)} has no valid certificate: ${cause.message}`, { cause })
+  const [known, what] = NETWORK_CODES[code] ?? []
+  if (known) return new FleetError(known, `${shown(url)} ${what}`, { cause })
+  if (code.startsWith('HPE_'))
+    return new FleetError('BAD_RESPONSE', `${shown(url)} does not answer in HTTP: ${cause.message}`, { cause })
+  return new FleetError('CONNECTION_LOST', `the connection to ${shown(url)} was lost: ${cause.message}`, { cause })
+}
+
+const DISK_ADVICE: Record<string, string> = {
+  ENOSPC: 'the disk is full; free some space',
+  EDQUOT: 'the disk quota is used up',
+  EIO: 'the disk reports an error',
+  EROFS: 'the folder is read-only',
+  EACCES: 'the worker may not write there',
+  EPERM: 'the worker may not write there',
+}
+
+/** A disk that another host does not share, or that has room again later, is worth another try; a read-only one is not. */
+export function diskFailure(thrown: unknown, path: string): Error {
+  if (thrown instanceof FleetError) return thrown
+  const cause = asError(thrown)
+  const code = codeOf(cause) || 'DISK_ERROR'
+  const Failure = ['EROFS', 'EACCES', 'EPERM'].includes(code) ? UnrecoverableError : FleetError
+  return new Failure(code, `${path}: ${DISK_ADVICE[code] ?? cause.message}`, { cause })
+}
+
+const LONGEST_DELAY_MS = 5 * 60_000
+const WORTH_ANOTHER_TRY = new Set([408, 421, 423, 425, 429])
+
+/** What an answer that is no file means for the task. */
+export function statusFailure(status: number, headers: Record<string, string>, url: URL): Error {
+  const code = `HTTP_${status}`
+  const message = `${shown(url)} answered ${status}`
+  if (status < 500 && !WORTH_ANOTHER_TRY.has(status)) return new UnrecoverableError(code, message)
+  const delayMs = status === 429 || status === 503 ? retryAfterMs(headers) : undefined
+  return delayMs === undefined ? new FleetError(code, message) : new RetryAfterError(code, message, delayMs)
+}
+
+/** `Retry-After` in seconds or as a date (RFC 9110, 10.2.3); the server's own clock counts where it sends it. */
+function retryAfterMs(headers: Record<string, string>): number | undefined {
+  const value = headers['retry-after']?.trim() ?? ''
+  const serverNow = Date.parse(headers.date ?? '')
+  const delay = /^\d+$/.test(value)
+    ? Number(value) * 1000
+    : Date.parse(value) - (Number.isNaN(serverNow) ? Date.now() : serverNow)
+  return Number.isNaN(delay) ? undefined : Math.min(Math.max(delay, 0), LONGEST_DELAY_MS)
+}

@@ -1,0 +1,106 @@
+import { FleetError, UnrecoverableError } from '@taskfleet/core'
+import { shown, statusFailure } from './failures.ts'
+import { type ExchangeOptions, exchange, type Reply } from './http-exchange.ts'
+
+const MOST_REDIRECTS = 5
+const REDIRECTS = new Set([301, 302, 303, 307, 308])
+/** Statuses that the resume rules decide about. */
+const FOR_THE_PLAN = new Set([200, 203, 206, 416])
+
+/** Ours to set, or about the connection itself. */
+const RESERVED =
+  /^(host|range|if-range|if-match|accept-encoding|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*)$/i
+
+export interface Range {
+  from: number
+  etag: string
+}
+
+/** Where the bytes come from: asks the URL afresh each time, along its redirects. */
+export interface Source {
+  /** @throws {FleetError} for every answer other than a whole file, a range or `416` */
+  open(range?: Range): Promise<Reply>
+}
+
+export function parseUrl(text: string, base?: URL): URL {
+  const url = URL.canParse(text, base?.href) ? new URL(text, base) : undefined
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
+  throw new UnrecoverableError(
+    'BAD_SCHEME',
+    `${url ? `${url.protocol}…` : 'the url'} can't be downloaded: give an http: or https: URL`,
+    {
+      field: 'url',
+    },
+  )
+}
+
+export function checkHeaders(headers: Record<string, string>): void {
+  for (const [name, value] of Object.entries(headers)) {
+    const wrong = !/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)
+      ? 'is no header name'
+      : RESERVED.test(name)
+        ? 'is set by the download itself'
+        : /[^\t\x20-\x7e\x80-\xff]/.test(value)
+          ? 'has a line break or another control character in its value'
+          : undefined
+    if (wrong)
+      throw new UnrecoverableError('BAD_HEADER', `header ${JSON.stringify(name)} ${wrong}`, { field: 'headers' })
+  }
+}
+
+export function httpSource(
+  first: URL,
+  callerHeaders: Record<string, string>,
+  options: ExchangeOptions,
+  signal: AbortSignal,
+): Source {
+  const own = { ...basicAuthorization(first), ...callerHeaders }
+
+  async function open(range?: Range): Promise<Reply> {
+    let url = first
+    for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+      // Any header may hold a secret, so all of them stay with the origin that they were meant for.
+      const headers = {
+        'accept-encoding': 'identity',
+        'user-agent': 'taskfleet-download',
+        ...(url.origin === first.origin && own),
+        ...(range && { range: `bytes=${range.from}-`, 'if-range': range.etag }),
+      }
+      const reply = await exchange(url, headers, options, signal)
+      if (FOR_THE_PLAN.has(reply.status)) return reply
+      reply.stop(new Error('not needed'))
+      const { location } = reply.headers
+      if (!REDIRECTS.has(reply.status) || !location) throw statusFailure(reply.status, reply.headers, url)
+      url = nextHop(url, location)
+    }
+    throw new UnrecoverableError('TOO_MANY_REDIRECTS', `${shown(first)} redirects more than ${MOST_REDIRECTS} times`)
+  }
+  return { open }
+}
+
+function nextHop(from: URL, location: string): URL {
+  const next = parseUrl(location, from)
+  if (from.protocol === 'https:' && next.protocol === 'http:') {
+    throw new UnrecoverableError(
+      'DOWNGRADE',
+      `${shown(from)} redirects from https to http, where anybody can change the bytes`,
+    )
+  }
+  // A server doesn't get to choose credentials.
+  next.username = ''
+  next.password = ''
+  return next
+}
+
+function basicAuthorization(url: URL): Record<string, string> {
+  if (!url.username && !url.password) return {}
+  try {
+    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+    return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` }
+  } catch (cause) {
+    throw new FleetError('BAD_URL', 'the user name or password in the url is not percent-encoded UTF-8', {
+      field: 'url',
+      cause,
+    })
+  }
+}

@@ -1,0 +1,3 @@
+export type { DownloadInput, DownloadOptions, DownloadOutput, DownloadState } from './contract.ts'
+export { checkRoot } from './destination.ts'
+export { createDownload, downloadDefinition } from './download.ts'

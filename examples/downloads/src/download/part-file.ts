@@ -1,0 +1,192 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open, readdir, rename, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { removeIfThere, statOf } from './destination.ts'
+import { codeOf, diskFailure, leaseLost } from './failures.ts'
+import { PartWriter, type PartWriterOptions } from './part-writer.ts'
+
+const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+
+export interface PartOwner {
+  folder: string
+  /** The destination's name. */
+  name: string
+  taskId: string
+  leaseId: string
+}
+
+/**
+ * Where one attempt's bytes are. The name carries task and lease, and only the attempt with that lease writes to it:
+ * - `NAME.TASK.LEASE.part`: its attempt may still hold it open;
+ * - `NAME.TASK.LEASE.idle.part`: its attempt has closed it, so the next one renames it and goes on in the same file;
+ * - `NAME.TASK.LEASE.taken.part`: its attempt never closed it. It may be dead, or stopped in the middle of a write and wake
+ *   later, so the next one copies: a late write ends in a file that nobody reads any more.
+ */
+const partPath = ({ folder, name, taskId }: PartOwner, lease: string, state: '' | '.idle' | '.taken') =>
+  join(folder, `${name}.${taskId}.${lease}${state}.part`)
+
+export interface PartFile {
+  readonly path: string
+  readonly writer: PartWriter
+  /** Whether the name still leads to the file that we have open. */
+  stillOurs(): Promise<boolean>
+  /** Closes it and leaves it to the next attempt. */
+  release(): Promise<void>
+  /** Closes it and leaves it alone: somebody else may own it. */
+  abandon(): Promise<void>
+  remove(): Promise<void>
+}
+
+type Checks = Omit<PartWriterOptions, 'path'> & {
+  /** Throws when the attempt was aborted; asked for every block that is read back. */
+  check(): void
+}
+
+/** An empty part, or one with all bytes of the attempt before, read back into the hash. */
+export async function takeOverPart(
+  owner: PartOwner,
+  previousLease: string | undefined,
+  checks: Checks,
+): Promise<PartFile> {
+  const path = partPath(owner, owner.leaseId, '')
+  try {
+    const previous = previousLease !== undefined && previousLease !== owner.leaseId ? previousLease : undefined
+    const found =
+      previous === undefined
+        ? undefined
+        : ((await adopt(owner, previous, checks)) ?? (await copy(owner, previous, checks)))
+    return found ?? partFile(owner, await create(path), checks)
+  } catch (error) {
+    throw diskFailure(error, path)
+  }
+}
+
+const create = (path: string) => open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
+
+/** Goes on in a file that its attempt has closed. It keeps its name until it is read, so that a crash here loses nothing. */
+async function adopt(owner: PartOwner, lease: string, checks: Checks): Promise<PartFile | undefined> {
+  const idle = partPath(owner, lease, '.idle')
+  const handle = await opened(idle, O_RDWR)
+  if (!handle) return undefined
+  const part = partFile(owner, handle, checks)
+  try {
+    await readBack(handle, checks, async (chunk) => part.writer.absorb(chunk))
+    if (await moved(idle, part.path)) return part
+    throw leaseLost(idle)
+  } catch (error) {
+    await part.abandon()
+    throw error
+  }
+}
+
+/** Copies a file that somebody may still have open. Its name is changed first: its attempt can't publish it from here on. */
+async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<PartFile | undefined> {
+  const taken = partPath(owner, lease, '.taken')
+  await moved(partPath(owner, lease, ''), taken)
+  const source = await opened(taken, O_RDONLY)
+  if (!source) return undefined
+  try {
+    const path = partPath(owner, owner.leaseId, '')
+    const { bavail, bsize } = await statfs(owner.folder)
+    if ((await source.stat()).size > bavail * bsize) {
+      await removeIfThere(taken)
+      return undefined
+    }
+    const part = partFile(owner, await create(path), checks)
+    try {
+      await readBack(source, checks, async (chunk) => {
+        if (!part.writer.write(chunk)) await part.writer.idle()
+      })
+      await part.writer.settle()
+      return part
+    } catch (error) {
+      await part.remove()
+      throw error
+    }
+  } finally {
+    await source.close()
+  }
+}
+
+/** Reads what is there now; what a late write adds meanwhile is left out. */
+async function readBack(handle: FileHandle, { check }: Checks, take: (chunk: Buffer) => Promise<void>): Promise<void> {
+  const block = Buffer.allocUnsafeSlow(2 ** 20)
+  const { size } = await handle.stat()
+  for (let at = 0; at < size; ) {
+    check()
+    const { bytesRead } = await handle.read(block, 0, Math.min(block.length, size - at), at)
+    if (bytesRead === 0) return
+    await take(block.subarray(0, bytesRead))
+    at += bytesRead
+  }
+}
+
+/** `undefined` for what is missing, is no regular file, or has a second name, under which our writes would show. */
+async function opened(path: string, flags: number): Promise<FileHandle | undefined> {
+  const handle = await open(path, flags | O_NOFOLLOW).catch((error: unknown) => {
+    if (['ENOENT', 'ELOOP'].includes(codeOf(error))) return undefined
+    throw error
+  })
+  const stats = await handle?.stat()
+  if (stats?.isFile() && (flags === O_RDONLY || stats.nlink === 1)) return handle
+  await handle?.close()
+  return undefined
+}
+
+async function moved(from: string, to: string): Promise<boolean> {
+  return rename(from, to).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return false
+      throw error
+    },
+  )
+}
+
+function partFile(owner: PartOwner, handle: FileHandle, checks: Checks): PartFile {
+  const path = partPath(owner, owner.leaseId, '')
+  const writer = new PartWriter(handle, { ...checks, path })
+  const close = async () => {
+    await writer.idle()
+    if (handle.fd >= 0) await handle.close()
+  }
+  return {
+    path,
+    writer,
+    stillOurs: async () => {
+      const [open, named] = await Promise.all([handle.stat(), statOf(path)])
+      return named?.isFile() === true && named.ino === open.ino && named.dev === open.dev
+    },
+    release: async () => {
+      await close()
+      await moved(path, partPath(owner, owner.leaseId, '.idle'))
+    },
+    abandon: close,
+    remove: async () => {
+      await close()
+      await removeIfThere(path)
+    },
+  }
+}
+
+/** Removes the part of one earlier attempt, whatever became of it. */
+export async function removePart(owner: PartOwner, lease: string): Promise<void> {
+  await Promise.all((['', '.idle', '.taken'] as const).map((state) => removeIfThere(partPath(owner, lease, state))))
+}
+
+/**
+ * Removes what earlier attempts of this task have left beside the destination. Should this attempt have been stopped and
+ * wake late, then what came after it is younger than its own part, and stays.
+ */
+export async function removeLeftovers(owner: PartOwner): Promise<void> {
+  const { folder, name, taskId, leaseId } = owner
+  const own = await statOf(partPath(owner, leaseId, ''))
+  if (!own) return
+  const start = `${name}.${taskId}.`
+  for (const file of await readdir(folder)) {
+    if (!file.startsWith(start) || !file.endsWith('.part') || file.startsWith(`${start}${leaseId}.`)) continue
+    const path = join(folder, file)
+    const found = await statOf(path)
+    if (found && (file.endsWith('.taken.part') || found.ctimeMs < own.ctimeMs)) await removeIfThere(path)
+  }
+}

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import { UnrecoverableError } from '@taskfleet/core'
+import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
+import { checkedName } from './file-name.ts'
+import { checkHeaders, parseUrl } from './http-source.ts'
+
+/** A checked input. */
+export interface DownloadRequest {
+  url: URL
+  /** A digest of the URL, for the checkpoint. */
+  source: string
+  /** The destination's name, where the caller gave one. */
+  name: string | undefined
+  sha256: string | undefined
+  size: number | undefined
+  overwrite: boolean
+  maxBytes: number
+  headers: Record<string, string>
+}
+
+/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_CHECKSUM`, `TOO_LARGE` */
+export function readRequest(input: DownloadInput, options: DownloadOptions): DownloadRequest {
+  const url = parseUrl(input.url)
+  const headers = Object.fromEntries(
+    Object.entries(input.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
+  )
+  checkHeaders(headers)
+  const maxBytes = Math.min(options.maxBytes ?? Number.POSITIVE_INFINITY, input.maxBytes ?? Number.POSITIVE_INFINITY)
+  if (input.size !== undefined && input.size > maxBytes) throw tooLarge(input.size, maxBytes)
+  return {
+    url,
+    source: createHash('sha256').update(url.href).digest('hex').slice(0, 32),
+    name: input.file === undefined ? undefined : checkedName(input.file),
+    sha256: input.sha256 === undefined ? undefined : checkedSha256(input.sha256),
+    size: input.size,
+    overwrite: input.overwrite ?? false,
+    maxBytes,
+    headers,
+  }
+}
+
+export const tooLarge = (bytes: number, maxBytes: number) =>
+  new UnrecoverableError('TOO_LARGE', `the file has ${bytes} bytes or more, and ${maxBytes} are allowed`)
+
+function checkedSha256(text: string): string {
+  const hex = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(text)?.[1]
+  if (hex !== undefined) return hex.toLowerCase()
+  throw new UnrecoverableError('BAD_CHECKSUM', 'sha256 takes 64 hex digits', { field: 'sha256' })
+}
+
+/** What an earlier attempt left, where it is about the same URL and destination. */
+export function readState(saved: unknown, request: DownloadRequest): DownloadState | undefined {
+  const { data: state } = downloadState.safeParse(saved)
+  if (state === undefined || state.source !== request.source) return undefined
+  return checkedName(state.file) === (request.name ?? state.file) ? state : undefined
+}

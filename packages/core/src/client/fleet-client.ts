@@ -1,0 +1,187 @@
+import { io, type Socket } from 'socket.io-client'
+import { FleetError } from '../fleet-error.ts'
+import type {
+  Ack,
+  ClientToGateway,
+  CollectionName,
+  CommandAnswer,
+  CommandRequest,
+  EnqueueRequest,
+  GatewayToClient,
+  QueryRequest,
+  TaskRow,
+  TicketAnswer,
+  Welcome,
+} from '../protocol.ts'
+import type {
+  ConnectionState,
+  FleetApi,
+  FleetClientOptions,
+  LiveQuery,
+  RowsListener,
+  TaskWatch,
+  WatchListeners,
+} from './api.ts'
+import { LiveRows } from './live-rows.ts'
+import { TaskFollower } from './task-follower.ts'
+
+const ANSWER_MS = 15_000
+/** What following a task needs of its row: everything light, and the output. */
+const WATCHED_FIELDS =
+  'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
+    ' ',
+  )
+
+type StateListener = (state: ConnectionState, error?: Error) => void
+type GatewayConnection = Socket<GatewayToClient, ClientToGateway>
+
+/** The fleet as a browser or a program sees it: over websockets only, without MongoDB. */
+export class FleetClient implements FleetApi {
+  readonly #socket: GatewayConnection
+  readonly #reach: 'direct' | 'relay'
+  readonly #stateListeners = new Set<StateListener>()
+  readonly #subscriptions = new Set<LiveRows<CollectionName>>()
+  readonly #followers = new Set<TaskFollower>()
+  #state: ConnectionState = 'connecting'
+  #error: Error | undefined
+  #welcome: Welcome | undefined
+  #clockOffset = 0
+
+  constructor(options: FleetClientOptions = {}) {
+    this.#reach = options.reach ?? 'direct'
+    const settings = {
+      transports: ['websocket'],
+      auth: options.token === undefined ? {} : { token: options.token },
+      reconnectionDelay: 250,
+      reconnectionDelayMax: 3_000,
+      forceNew: true,
+    }
+    this.#socket = options.url === undefined ? io(settings) : io(options.url, settings)
+    this.#socket.on('connect', () => {
+      this.#setState('live')
+      for (const subscription of this.#subscriptions) subscription.reconnected()
+    })
+    this.#socket.on('disconnect', (reason) => {
+      if (this.#state === 'closed') return
+      this.#setState('reconnecting')
+      // A server that closes on purpose is not tried again by socket.io itself.
+      if (reason === 'io server disconnect') this.#socket.connect()
+    })
+    this.#socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
+      // Without an active retry the gateway has refused; with one it can't be reached.
+      if (this.#socket.active) this.#setState(this.#state === 'connecting' ? 'connecting' : 'reconnecting', error)
+      else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
+    })
+    this.#socket.on('welcome', (welcome) => {
+      this.#welcome = welcome
+      this.#clockOffset = Date.parse(welcome.serverTime) - Date.now()
+    })
+    this.#socket.on('queryDelta', (delta) => {
+      for (const subscription of this.#subscriptions) subscription.delta(delta)
+    })
+    this.#socket.on('queryReset', (reset) => {
+      for (const subscription of this.#subscriptions) subscription.reset(reset)
+    })
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get welcome(): Welcome | undefined {
+    return this.#welcome
+  }
+
+  get clockOffset(): number {
+    return this.#clockOffset
+  }
+
+  onState(listener: StateListener): () => void {
+    this.#stateListeners.add(listener)
+    listener(this.#state, this.#error)
+    return () => this.#stateListeners.delete(listener)
+  }
+
+  /**
+   * Follows a query. Resolves with the first answer; the rows stay right through lost connections.
+   *
+   * @throws {FleetError} what the gateway refuses with, such as `BAD_FILTER`
+   */
+  async subscribe<N extends CollectionName = 'tasks'>(
+    query: QueryRequest & { collection?: N },
+    listener: RowsListener<N>,
+  ): Promise<LiveQuery<N>> {
+    const rows = new LiveRows<N>(query, listener, {
+      ask: (request) => this.#ask('subscribeQuery', request),
+      isLive: () => this.#state === 'live',
+      closed: (subscription) => {
+        this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
+        if (this.#state !== 'live' || subscription === undefined) return
+        this.#ask('unsubscribeQuery', { subscription }).catch(() => undefined)
+      },
+    })
+    this.#subscriptions.add(rows as unknown as LiveRows<CollectionName>)
+    try {
+      await rows.open()
+    } catch (error) {
+      this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
+      throw error
+    }
+    return rows
+  }
+
+  /** Follows one task: on its own socket while it runs, to its next host when it moves, until it has ended. */
+  async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
+    const follower = new TaskFollower(listeners, {
+      reach: this.#reach,
+      ticket: () => this.#ask<TicketAnswer>('taskTicket', { id }),
+      cancel: async (reason) => {
+        await this.cancel({ id, ...(reason === undefined ? {} : { reason }) })
+      },
+      closed: () => this.#followers.delete(follower),
+    })
+    this.#followers.add(follower)
+    const live = await this.subscribe({ filter: { _id: id }, limit: 1, fields: WATCHED_FIELDS }, ([task]) =>
+      follower.update(task),
+    )
+    follower.onClose(() => void live.close())
+    return follower
+  }
+
+  async enqueue(request: EnqueueRequest): Promise<TaskRow> {
+    const { task } = await this.#ask<{ task: TaskRow }>('enqueue', request)
+    return task
+  }
+
+  cancel(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask<CommandAnswer>('cancel', request)
+  }
+
+  close(): void {
+    for (const follower of this.#followers) follower.close()
+    this.#setState('closed')
+    this.#subscriptions.clear()
+    this.#socket.disconnect()
+  }
+
+  #setState(state: ConnectionState, error?: Error): void {
+    if (this.#state === 'closed') return
+    this.#state = state
+    this.#error = error
+    for (const listener of this.#stateListeners) listener(state, error)
+  }
+
+  /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
+  async #ask<T>(event: keyof ClientToGateway, request: unknown): Promise<T> {
+    if (this.#state === 'refused') throw this.#error ?? new FleetError('REFUSED', 'The gateway refuses this client')
+    if (this.#state === 'closed') throw new FleetError('CLOSED', 'This client is closed')
+    const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
+      emitWithAck(event: string, request: unknown): Promise<Ack<object>>
+    }
+    const answer = await emit.emitWithAck(event, request).catch((error: unknown) => {
+      throw new FleetError('NO_ANSWER', `The gateway did not answer '${event}' in time`, { cause: error })
+    })
+    if (!answer.ok) throw new FleetError(answer.error.code, answer.error.message, { field: answer.error.field })
+    return answer as unknown as T
+  }
+}

@@ -1,0 +1,3 @@
+export { FleetError } from '../fleet-error.ts'
+export type * from './api.ts'
+export { FleetClient } from './fleet-client.ts'

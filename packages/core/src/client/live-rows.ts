@@ -1,0 +1,116 @@
+import {
+  applyDelta,
+  type CollectionName,
+  type CollectionRows,
+  type QueryDelta,
+  type QueryRequest,
+  type QueryReset,
+  type SubscribeAnswer,
+  type SubscribeQuery,
+} from '../protocol.ts'
+import type { LiveQuery, RowsListener } from './api.ts'
+
+interface Link {
+  ask<T>(request: SubscribeQuery): Promise<T>
+  isLive(): boolean
+  /** @param subscription to be given up at the gateway, if there is one */
+  closed(subscription: string | undefined): void
+}
+
+/** The client's end of a live query: applies deltas in order, and resumes where it was after a lost connection. */
+export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
+  readonly #query: QueryRequest
+  readonly #listener: RowsListener<N>
+  readonly #link: Link
+  #rows: readonly CollectionRows[N][] = []
+  #subscription: string | undefined
+  #epoch: string | undefined
+  #seq = 0
+  #current = false
+  #closed = false
+  #asking: Promise<void> | undefined
+
+  constructor(query: QueryRequest, listener: RowsListener<N>, link: Link) {
+    this.#query = query
+    this.#listener = listener
+    this.#link = link
+  }
+
+  get rows(): readonly CollectionRows[N][] {
+    return this.#rows
+  }
+
+  get live(): boolean {
+    return this.#current && this.#link.isLive()
+  }
+
+  open(): Promise<void> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined
+    })
+    return this.#asking
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#link.closed(this.#subscription)
+  }
+
+  /** The connection is new: what the gateway knew of us is gone. */
+  reconnected(): void {
+    if (this.#subscription === undefined) return
+    this.#current = false
+    this.open().catch(() => undefined)
+  }
+
+  delta(delta: QueryDelta): void {
+    // A delta from before the answer that subscribed us is part of that answer.
+    if (this.#closed || delta.subscription !== this.#subscription || delta.seq <= this.#seq) return
+    if (delta.seq !== this.#seq + 1) {
+      // Never promised to happen; asking again is right whatever the reason.
+      this.#epoch = undefined
+      this.open().catch(() => undefined)
+      return
+    }
+    this.#apply(delta)
+  }
+
+  reset(reset: QueryReset): void {
+    if (this.#closed || reset.subscription !== this.#subscription) return
+    this.#epoch = reset.epoch
+    this.#seq = reset.seq
+    this.#rows = reset.rows as CollectionRows[N][]
+    this.#listener(this.#rows, null, reset.reason)
+  }
+
+  async #ask(): Promise<void> {
+    const resume = this.#epoch === undefined ? undefined : { epoch: this.#epoch, seq: this.#seq }
+    const first = this.#subscription === undefined
+    const answer = await this.#link.ask<SubscribeAnswer>({
+      ...this.#query,
+      ...(resume === undefined ? {} : { resume }),
+    })
+    if (this.#closed) {
+      this.#link.closed(answer.subscription)
+      return
+    }
+    this.#subscription = answer.subscription
+    this.#current = true
+    if (answer.deltas !== undefined) {
+      for (const delta of answer.deltas) this.#apply(delta)
+      return
+    }
+    this.#epoch = answer.epoch
+    this.#seq = answer.seq
+    this.#rows = (answer.rows ?? []) as CollectionRows[N][]
+    this.#listener(this.#rows, null, first ? 'snapshot' : 'resync')
+  }
+
+  #apply(delta: QueryDelta): void {
+    this.#seq = delta.seq
+    const typed = delta as unknown as QueryDelta<CollectionRows[N]>
+    this.#rows = applyDelta<CollectionRows[N]>(this.#rows, typed)
+    this.#listener(this.#rows, typed, 'delta')
+  }
+}

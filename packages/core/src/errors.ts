@@ -1,0 +1,33 @@
+import { FleetError } from './fleet-error.ts'
+
+export { FleetError }
+
+/** Thrown by a handler: trying again can't help, so the task fails at once. */
+export class UnrecoverableError extends FleetError {}
+
+/** Thrown by a handler: the attempt failed, and the next one starts after `delayMs` instead of the usual back-off. */
+export class RetryAfterError extends FleetError {
+  readonly delayMs: number
+
+  constructor(code: string, message: string, delayMs: number, options: { cause?: unknown } = {}) {
+    super(code, message, options)
+    this.delayMs = delayMs
+  }
+}
+
+export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST'
+
+/** The reason of a handler's `AbortSignal`. */
+export class AttemptAborted extends FleetError {
+  override readonly code: AbortCode
+
+  constructor(code: AbortCode, message: string, options: { cause?: unknown } = {}) {
+    super(code, message, options)
+    this.code = code
+  }
+}
+
+/** A value thrown by foreign code, as an `Error`. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : JSON.stringify(thrown))
+}

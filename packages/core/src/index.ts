@@ -1,0 +1,50 @@
+export {
+  KeyStore,
+  LOCAL,
+  type Principal,
+  requireReach,
+  requireScope,
+  SCOPES,
+  type Scope,
+  visibleTo,
+} from './auth/key-store.ts'
+export { dataClientOptions } from './database/client-options.ts'
+export { type DatabaseOptions, FleetDatabase } from './database/fleet-database.ts'
+export { maskUri } from './database/mask-uri.ts'
+export { ServerClock } from './database/server-clock.ts'
+export * from './errors.ts'
+export { checkInput, Fleet, type TaskType } from './fleet.ts'
+export { type Change, ChangeFeed, type ChangeFeedOptions, type FeedListener } from './live/change-feed.ts'
+export { LiveQueries, type Watch } from './live/live-queries.ts'
+export { LiveQuery, type LiveQueryListener, type LiveQueryOptions, type SequencedDelta } from './live/live-query.ts'
+export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from './live/query.ts'
+export { toFullRow, toRow, toWire } from './live/wire.ts'
+export * from './protocol.ts'
+export { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF } from './task/backoff.ts'
+export { fingerprint, toTaskError } from './task/fingerprint.ts'
+export * from './task/lifecycle.ts'
+export { MongoTaskStore } from './task/mongo-task-store.ts'
+export {
+  checkSize,
+  INPUT_LIMIT,
+  type NewTask,
+  parseDate,
+  parseId,
+  parseNewTask,
+  parsePriority,
+} from './task/new-task.ts'
+export type * from './task/task-document.ts'
+export { taskModel } from './task/task-model.ts'
+export {
+  type Claim,
+  type Claimant,
+  type Control,
+  type Hint,
+  Outcome,
+  type Report,
+  type Served,
+  type Settled,
+  type TaskStore,
+} from './task/task-store.ts'
+export { type WorkerDocument, workerModel } from './worker/worker-model.ts'
+export { WorkerRegister, type WorkerReport } from './worker/worker-register.ts'

@@ -1,0 +1,123 @@
+import type { CollectionName } from '../protocol.ts'
+
+/** How a field's values are stored, which decides how a client's text is read. */
+export type FieldType = 'id' | 'text' | 'date' | 'number' | 'boolean' | 'any'
+
+export interface CollectionFields {
+  /** Fields that may be queried and sorted by, dotted ones included. */
+  readonly known: Readonly<Record<string, FieldType>>
+  /** Fields whose content is the user's own: any path below them may be queried. */
+  readonly open: readonly string[]
+  /** What a row holds when `fields` doesn't say otherwise. */
+  readonly rowWithout: readonly string[]
+}
+
+const TASK_FIELDS: CollectionFields = {
+  known: {
+    _id: 'id',
+    name: 'text',
+    version: 'number',
+    status: 'text',
+    queue: 'text',
+    priority: 'number',
+    basePriority: 'number',
+    runAt: 'date',
+    order: 'date',
+    deadline: 'date',
+    lazy: 'boolean',
+    attempt: 'number',
+    failures: 'number',
+    lost: 'number',
+    maxAttempts: 'number',
+    worker: 'text',
+    publicUrl: 'text',
+    'control.action': 'text',
+    'control.by': 'text',
+    'error.code': 'text',
+    'error.name': 'text',
+    'error.message': 'text',
+    'error.fingerprint': 'text',
+    key: 'text',
+    parent: 'id',
+    after: 'id',
+    replayOf: 'id',
+    schedule: 'id',
+    event: 'id',
+    rev: 'number',
+    createdAt: 'date',
+    updatedAt: 'date',
+    claimedAt: 'date',
+    startedAt: 'date',
+    finishedAt: 'date',
+    expireAt: 'date',
+  },
+  open: ['input', 'output', 'progress', 'checkpoint'],
+  rowWithout: ['input', 'output', 'attempts', 'checkpoint'],
+}
+
+const WORKER_FIELDS: CollectionFields = {
+  known: {
+    _id: 'text',
+    name: 'text',
+    host: 'text',
+    pid: 'number',
+    role: 'text',
+    url: 'text',
+    state: 'text',
+    queues: 'text',
+    tasks: 'text',
+    slots: 'number',
+    running: 'number',
+    heartbeatMs: 'number',
+    version: 'text',
+    startedAt: 'date',
+    heartbeatAt: 'date',
+    stoppedAt: 'date',
+    rev: 'number',
+  },
+  open: ['load', 'gate'],
+  rowWithout: [],
+}
+
+const OTHER_FIELDS: CollectionFields = {
+  known: {
+    _id: 'any',
+    name: 'text',
+    status: 'text',
+    paused: 'boolean',
+    rev: 'number',
+    createdAt: 'date',
+    updatedAt: 'date',
+  },
+  open: [],
+  rowWithout: [],
+}
+
+export const FIELDS: Record<CollectionName, CollectionFields> = {
+  tasks: TASK_FIELDS,
+  workers: WORKER_FIELDS,
+  queues: OTHER_FIELDS,
+  schedules: OTHER_FIELDS,
+  events: OTHER_FIELDS,
+}
+
+/** Never leaves the server side, whatever is asked for. */
+export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
+  tasks: ['lease', 'signature'],
+  workers: ['expireAt'],
+  queues: [],
+  schedules: [],
+  events: [],
+}
+
+const PATH = /^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/
+const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype'])
+
+/** The type of a path that may be queried, or undefined. */
+export function fieldType(collection: CollectionName, path: string): FieldType | undefined {
+  const { known, open } = FIELDS[collection]
+  if (Object.hasOwn(known, path)) return known[path]
+  const parts = path.split('.')
+  if (!PATH.test(path) || parts.length > 8 || parts.some((part) => FORBIDDEN.has(part))) return undefined
+  return parts.length > 1 && open.includes(parts[0]!) ? 'any' : undefined
+}

@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto'
+import type { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+import { asError } from '../errors.ts'
+import type { Delta, ResetReason, Row } from '../protocol.ts'
+import type { Change } from './change-feed.ts'
+import type { CompiledQuery } from './query.ts'
+import { readAhead, View } from './view.ts'
+import { toRow } from './wire.ts'
+
+export type SequencedDelta<R extends Row = Row> = Delta<R> & { seq: number }
+
+export interface LiveQueryListener<R extends Row = Row> {
+  delta(delta: SequencedDelta<R>): void
+  reset(reset: { epoch: string; seq: number; rows: R[]; reason: ResetReason }): void
+}
+
+export interface LiveQueryOptions {
+  /** Once busy, at most one delta in this time; an idle view answers at once. In milliseconds. */
+  coalesceMs?: number
+  /** How many past deltas are kept for `resume`. */
+  ring?: number
+  /** How long a view stays open without watchers, in milliseconds. */
+  lingerMs?: number
+  log?: Logger | undefined
+}
+
+const MAX_QUERY_MS = 2_000
+
+/**
+ * One query's view over the feed, shared by all who ask the same. It is opened in the order that leaves no gap: changes
+ * are kept back, the database is read, then the kept changes are applied.
+ */
+export class LiveQuery<R extends Row = Row> {
+  readonly query: CompiledQuery
+  readonly #collection: mongo.Collection
+  readonly #view: View<R>
+  readonly #listeners = new Set<LiveQueryListener<R>>()
+  readonly #ring: SequencedDelta<R>[] = []
+  readonly #ringSize: number
+  readonly #coalesceMs: number
+  readonly #log: Logger | undefined
+  #epoch = newEpoch()
+  #seq = 0
+  /** Changes that came while the database was being read; null while none is. */
+  #kept: Change[] | null = null
+  #rereadAsked = false
+  #reading: Promise<void> | undefined
+  #flushTimer: NodeJS.Timeout | undefined
+  #lastFlushAt = Number.NEGATIVE_INFINITY
+  #closed = false
+
+  constructor(query: CompiledQuery, collection: mongo.Collection, options: LiveQueryOptions = {}) {
+    this.query = query
+    this.#collection = collection
+    this.#ringSize = options.ring ?? 256
+    this.#coalesceMs = options.coalesceMs ?? 50
+    this.#log = options.log
+    const sortKeys = Object.keys(query.sort)
+    this.#view = new View<R>({
+      matches: query.matches,
+      compare: query.compare,
+      limit: query.limit,
+      toRow: (doc) => toRow<R>(query.collection, doc, query.fields),
+      toSortKey: (doc) => Object.fromEntries(sortKeys.map((key) => [key, doc[key]])),
+    })
+  }
+
+  get epoch(): string {
+    return this.#epoch
+  }
+
+  get seq(): number {
+    return this.#seq
+  }
+
+  /** The window as of `seq`. */
+  get rows(): R[] {
+    return this.#view.rows
+  }
+
+  get idle(): boolean {
+    return this.#listeners.size === 0
+  }
+
+  /** Reads for the first time. Changes must be passed to `change` from before this is called. */
+  async open(): Promise<void> {
+    await this.#read()
+    this.#view.flush()
+  }
+
+  /** Returns its undo. */
+  subscribe(listener: LiveQueryListener<R>): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** The deltas after `seq`, or null when they can't be replayed. */
+  replay(resume: { epoch: string; seq: number }): SequencedDelta<R>[] | null {
+    if (resume.epoch !== this.#epoch || resume.seq > this.#seq) return null
+    const missed = this.#ring.filter(({ seq }) => seq > resume.seq)
+    return missed.length === this.#seq - resume.seq ? missed : null
+  }
+
+  change(change: Change): void {
+    if (this.#kept !== null) this.#kept.push(change)
+    else this.#apply(change)
+  }
+
+  /** Starts a new epoch from what the database says now. */
+  async reset(reason: ResetReason): Promise<void> {
+    await this.#readUntilDone()
+    if (this.#closed) return
+    this.#view.flush()
+    this.#epoch = newEpoch()
+    this.#seq = 0
+    this.#ring.length = 0
+    for (const listener of this.#listeners) listener.reset({ epoch: this.#epoch, seq: 0, rows: this.rows, reason })
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#flushTimer)
+    this.#listeners.clear()
+  }
+
+  #apply(change: Change): void {
+    const applied = this.#view.apply(change.id, change.doc)
+    if (applied === 'requery') void this.#reread()
+    if (applied !== 'unchanged') this.#scheduleFlush()
+  }
+
+  /** One query however many changes ask for it. A window at its edge stays as it is until the answer is there. */
+  async #reread(): Promise<void> {
+    this.#rereadAsked = true
+    await this.#readUntilDone()
+    this.#scheduleFlush()
+  }
+
+  async #readUntilDone(): Promise<void> {
+    this.#rereadAsked = true
+    while (this.#rereadAsked && !this.#closed) {
+      if (this.#reading !== undefined) {
+        await this.#reading.catch(() => undefined)
+        continue
+      }
+      this.#rereadAsked = false
+      this.#reading = this.#read()
+      try {
+        await this.#reading
+      } catch (error) {
+        this.#log?.warn({ err: asError(error) }, 'a live query could not be read; trying again')
+        this.#rereadAsked = true
+        await new Promise((resolve) => setTimeout(resolve, 500).unref())
+      } finally {
+        this.#reading = undefined
+      }
+    }
+  }
+
+  async #read(): Promise<void> {
+    this.#kept ??= []
+    try {
+      const { filter, sort, limit, projection } = this.query
+      const docs = await this.#collection
+        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS })
+        .sort(sort)
+        .limit(readAhead(limit))
+        .toArray()
+      this.#view.read(docs)
+    } finally {
+      const kept = this.#kept ?? []
+      this.#kept = null
+      for (const change of kept) this.#apply(change)
+    }
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushTimer !== undefined || this.#closed) return
+    const wait = Math.max(0, this.#lastFlushAt + this.#coalesceMs - performance.now())
+    this.#flushTimer = setTimeout(() => {
+      this.#flushTimer = undefined
+      this.#flush()
+    }, wait)
+  }
+
+  #flush(): void {
+    // Half a window must not be shown: the read that is under way flushes when it is done.
+    if (this.#kept !== null || this.#closed) return
+    const delta = this.#view.flush()
+    if (delta === null) return
+    this.#lastFlushAt = performance.now()
+    this.#seq += 1
+    const sequenced = { ...delta, seq: this.#seq }
+    this.#ring.push(sequenced)
+    if (this.#ring.length > this.#ringSize) this.#ring.shift()
+    for (const listener of this.#listeners) listener.delta(sequenced)
+  }
+}
+
+const newEpoch = (): string => randomUUID().slice(0, 13)

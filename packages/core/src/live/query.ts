@@ -1,0 +1,304 @@
+import { Types } from 'mongoose'
+import { FleetError } from '../errors.ts'
+import { COLLECTIONS, type CollectionName, type QuerySort } from '../protocol.ts'
+import { type Comparator, compareBy } from './compare.ts'
+import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
+import { createMatcher, type Matcher } from './matcher.ts'
+
+/** Bounds on what one subscription may ask. */
+export const QUERY_LIMITS = {
+  rows: 1_000,
+  filterBytes: 4_096,
+  depth: 6,
+  nodes: 100,
+  alternatives: 200,
+  sortKeys: 4,
+} as const
+const DEFAULT_LIMIT = 100
+
+/** A checked query: the same tree for MongoDB and for the matcher, which must agree. */
+export interface CompiledQuery {
+  collection: CollectionName
+  /** For MongoDB. */
+  filter: Record<string, unknown>
+  /** For documents as they come from the feed. */
+  matches: Matcher
+  sort: QuerySort
+  compare: Comparator
+  limit: number
+  /** For MongoDB; inclusion only where the client asked for fields. */
+  projection: Record<string, 0 | 1>
+  /** What a row holds, or undefined for everything that isn't heavy or secret. */
+  fields: readonly string[] | undefined
+  /** Equal for queries that mean the same view. */
+  key: string
+}
+
+/**
+ * Compiles what a client may ask. A filter is never passed on: every operator, path and value in the result was
+ * recognised on the way.
+ *
+ * @param scope a filter of our own that bounds what the client may see
+ * @throws {FleetError} `BAD_REQUEST`, `BAD_FILTER`, `FILTER_TOO_BIG`, `UNKNOWN_FIELD`, `BAD_VALUE`, `BAD_SORT`,
+ *   `BAD_LIMIT`, `BAD_FIELDS`
+ */
+export function compileQuery(request: unknown, scope?: Record<string, unknown>): CompiledQuery {
+  if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+    throw new FleetError('BAD_REQUEST', 'A query is an object')
+  }
+  const asked = request as Record<string, unknown>
+  const collection = asked.collection ?? 'tasks'
+  if (!isCollection(collection)) {
+    throw new FleetError('BAD_REQUEST', `'collection' is one of ${COLLECTIONS.join(', ')}`, { field: 'collection' })
+  }
+  const own = compileFilter(asked.filter ?? {}, collection)
+  const filter = scope === undefined ? own : { $and: [scope, own] }
+  const sort = compileSort(asked.sort ?? { _id: -1 }, collection)
+  const limit = compileLimit(asked.limit ?? DEFAULT_LIMIT)
+  const fields = compileFields(asked.fields, collection)
+  return {
+    collection,
+    filter,
+    matches: createMatcher(filter),
+    sort,
+    compare: compareBy(sort),
+    limit,
+    fields,
+    projection: projection(collection, fields, sort),
+    key: JSON.stringify([collection, filter, Object.entries(sort), limit, fields ?? null]),
+  }
+}
+
+const isCollection = (name: unknown): name is CollectionName => COLLECTIONS.includes(name as CollectionName)
+
+/** Compiles a filter alone, as commands on "all that match" take it. */
+export function compileFilter(filter: unknown, collection: CollectionName = 'tasks'): Record<string, unknown> {
+  if (!isPlainObject(filter)) throw new FleetError('BAD_FILTER', "'filter' is an object", { field: 'filter' })
+  const budget = { nodes: QUERY_LIMITS.nodes }
+  // Counted before it is measured as text: an absurdly deep one must not even be walked by JSON.stringify.
+  const compiled = compileGroup(filter, { collection, path: 'filter', depth: 0, budget })
+  if (Buffer.byteLength(JSON.stringify(filter)) > QUERY_LIMITS.filterBytes) throw tooBig('filter')
+  return compiled
+}
+
+interface Place {
+  collection: CollectionName
+  /** Where in the client's filter, for the error's `field`. */
+  path: string
+  depth: number
+  budget: { nodes: number }
+}
+
+const tooBig = (path: string): FleetError =>
+  new FleetError(
+    'FILTER_TOO_BIG',
+    `A filter has at most ${QUERY_LIMITS.filterBytes} bytes, ${QUERY_LIMITS.nodes} conditions and ${QUERY_LIMITS.depth} levels`,
+    { field: path },
+  )
+
+const badFilter = (message: string, path: string): FleetError => new FleetError('BAD_FILTER', message, { field: path })
+
+function spend(place: Place): void {
+  place.budget.nodes -= 1
+  if (place.budget.nodes < 0 || place.depth > QUERY_LIMITS.depth) throw tooBig(place.path)
+}
+
+const GROUPS = new Set(['$and', '$or', '$nor'])
+
+function compileGroup(filter: Record<string, unknown>, place: Place): Record<string, unknown> {
+  const compiled: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(filter)) {
+    const inner = { ...place, path: `${place.path}.${key}`, depth: place.depth + 1 }
+    spend(inner)
+    if (GROUPS.has(key)) {
+      if (!Array.isArray(value) || value.length === 0) throw badFilter(`'${key}' takes a list of filters`, inner.path)
+      compiled[key] = value.map((one, index) => {
+        const path = `${inner.path}.${index}`
+        if (!isPlainObject(one)) throw badFilter(`'${key}' takes a list of filters`, path)
+        return compileGroup(one, { ...inner, path })
+      })
+    } else if (key.startsWith('$')) {
+      throw badFilter(`'${key}' is not an operator that may be used here`, inner.path)
+    } else {
+      const type = fieldType(place.collection, key)
+      if (type === undefined) throw new FleetError('UNKNOWN_FIELD', `There is no field '${key}'`, { field: inner.path })
+      compiled[key] = compileField(value, type, inner)
+    }
+  }
+  return compiled
+}
+
+/** A field's condition, always in the long form `{ $eq: … }`. */
+function compileField(value: unknown, type: FieldType, place: Place): Record<string, unknown> {
+  if (!isPlainObject(value)) return { $eq: castValue(value, type, place) }
+  const entries = Object.entries(value)
+  if (entries.length === 0) throw badFilter('An empty condition means nothing', place.path)
+  const compiled: Record<string, unknown> = {}
+  for (const [operator, operand] of entries) {
+    const inner = { ...place, path: `${place.path}.${operator}`, depth: place.depth + 1 }
+    spend(inner)
+    const compile = Object.hasOwn(OPERATORS, operator) ? OPERATORS[operator] : undefined
+    if (compile === undefined) throw badFilter(`'${operator}' is not an operator that may be used here`, inner.path)
+    Object.assign(compiled, compile(operand, type, inner, operator))
+  }
+  return compiled
+}
+
+type Compile = (operand: unknown, type: FieldType, place: Place, operator: string) => Record<string, unknown>
+
+const scalar: Compile = (operand, type, place, operator) => ({ [operator]: castValue(operand, type, place) })
+
+const ordered: Compile = (operand, type, place, operator) => {
+  const value = castValue(operand, type, place)
+  if (value === null || typeof value === 'boolean')
+    throw badFilter(`'${operator}' takes a number, text, date or id`, place.path)
+  return { [operator]: value }
+}
+
+const list: Compile = (operand, type, place, operator) => {
+  if (!Array.isArray(operand)) throw badFilter(`'${operator}' takes a list`, place.path)
+  if (operand.length > QUERY_LIMITS.alternatives) throw tooBig(place.path)
+  return { [operator]: operand.map((one, index) => castValue(one, type, { ...place, path: `${place.path}.${index}` })) }
+}
+
+const text = (operand: unknown, place: Place, operator: string): string => {
+  if (typeof operand !== 'string' || operand.length === 0 || operand.length > 256) {
+    throw badFilter(`'${operator}' takes a text of 1 to 256 characters`, place.path)
+  }
+  return operand.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
+}
+
+const OPERATORS: Record<string, Compile> = {
+  $eq: scalar,
+  $ne: scalar,
+  $gt: ordered,
+  $gte: ordered,
+  $lt: ordered,
+  $lte: ordered,
+  $in: list,
+  $nin: list,
+  $all: (operand, type, place, operator) => {
+    const compiled = list(operand, type, place, operator)
+    if ((compiled.$all as unknown[]).length === 0) throw badFilter("'$all' takes at least one value", place.path)
+    return compiled
+  },
+  $exists: (operand, _type, place) => {
+    if (typeof operand !== 'boolean') throw badFilter("'$exists' takes true or false", place.path)
+    return { $exists: operand }
+  },
+  $size: (operand, _type, place) => {
+    if (!Number.isInteger(operand) || (operand as number) < 0 || (operand as number) > 1_000_000) {
+      throw badFilter("'$size' takes a whole number from 0", place.path)
+    }
+    return { $size: operand }
+  },
+  $not: (operand, type, place) => {
+    if (!isPlainObject(operand)) throw badFilter("'$not' takes a condition", place.path)
+    return { $not: compileField(operand, type, place) }
+  },
+  $elemMatch: (operand, type, place) => {
+    if (!isPlainObject(operand)) throw badFilter("'$elemMatch' takes a condition", place.path)
+    if (Object.keys(operand).some((key) => !key.startsWith('$'))) {
+      throw badFilter("'$elemMatch' takes a condition on the elements themselves", place.path)
+    }
+    return { $elemMatch: compileField(operand, type, place) }
+  },
+  $contains: (operand, _type, place) => ({ $regex: new RegExp(text(operand, place, '$contains'), 'i') }),
+  $prefix: (operand, _type, place) => ({ $regex: new RegExp(`^${text(operand, place, '$prefix')}`) }),
+}
+
+/** A value of the field's type; texts of ids and dates are read as such. */
+function castValue(value: unknown, type: FieldType, place: Place): unknown {
+  if (value === null) return null
+  const bad = (wanted: string): FleetError =>
+    new FleetError('BAD_VALUE', `'${place.path}' takes ${wanted}`, { field: place.path })
+  if (typeof value === 'object' && !(value instanceof Date)) throw bad('a single value')
+  switch (type) {
+    case 'id':
+      if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new Types.ObjectId(value)
+      throw bad('an id: 24 hexadecimal digits')
+    case 'date': {
+      const date = typeof value === 'string' || value instanceof Date ? new Date(value) : undefined
+      if (date !== undefined && !Number.isNaN(date.getTime())) return date
+      throw bad('a date: an ISO 8601 text')
+    }
+    case 'number':
+      if (typeof value === 'number' && Number.isFinite(value)) return value
+      throw bad('a number')
+    case 'boolean':
+      if (typeof value === 'boolean') return value
+      throw bad('true or false')
+    case 'text':
+      if (typeof value === 'string') return value
+      throw bad('a text')
+    case 'any':
+      if (typeof value === 'number' && !Number.isFinite(value)) throw bad('a finite number')
+      if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || value instanceof Date)
+        return value
+      throw bad('a text, number, date, true, false or null')
+  }
+}
+
+function compileSort(sort: unknown, collection: CollectionName): QuerySort {
+  const bad = (message: string, field = 'sort'): FleetError => new FleetError('BAD_SORT', message, { field })
+  if (!isPlainObject(sort)) throw bad("'sort' is an object such as { priority: -1 }")
+  const entries = Object.entries(sort)
+  if (entries.length > QUERY_LIMITS.sortKeys) throw bad(`At most ${QUERY_LIMITS.sortKeys} keys`)
+  const known = FIELDS[collection].known
+  const compiled: QuerySort = {}
+  for (const [field, direction] of entries) {
+    const allowed = Object.hasOwn(known, field) && !field.includes('.')
+    if (!allowed) throw bad(`Sorts are on the document's own fields: ${Object.keys(known).join(', ')}`, `sort.${field}`)
+    if (direction !== 1 && direction !== -1) throw bad('A direction is 1 or -1', `sort.${field}`)
+    compiled[field] = direction
+  }
+  // Breaks ties, so that every window is exact.
+  if (!Object.hasOwn(compiled, '_id')) compiled._id = 1
+  return compiled
+}
+
+function compileLimit(limit: unknown): number {
+  if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= QUERY_LIMITS.rows)
+    return limit as number
+  throw new FleetError('BAD_SORT', `'limit' is a whole number from 1 to ${QUERY_LIMITS.rows}`, { field: 'limit' })
+}
+
+function compileFields(fields: unknown, collection: CollectionName): readonly string[] | undefined {
+  if (fields === undefined) return undefined
+  const bad = (field: string): FleetError =>
+    new FleetError('BAD_FIELDS', `'fields' is a list of the document's fields, such as ["status", "input.file"]`, {
+      field,
+    })
+  if (!Array.isArray(fields) || fields.length > 64) throw bad('fields')
+  const { known, open, rowWithout } = FIELDS[collection]
+  const tops = new Set([...Object.keys(known), ...open, ...rowWithout].map((path) => path.split('.')[0]))
+  tops.add('control').add('error')
+  for (const [index, field] of fields.entries()) {
+    const path = `fields.${index}`
+    if (typeof field !== 'string') throw bad(path)
+    const secret = SECRET_FIELDS[collection].includes(field.split('.')[0]!)
+    if (secret || !(tops.has(field) || fieldType(collection, field) !== undefined)) throw bad(path)
+  }
+  // A path below one that is asked for too would clash in MongoDB and adds nothing.
+  const unique = [...new Set(fields as string[])].sort()
+  return unique.filter((field) => !unique.some((other) => field.startsWith(`${other}.`)))
+}
+
+function projection(
+  collection: CollectionName,
+  fields: readonly string[] | undefined,
+  sort: QuerySort,
+): Record<string, 0 | 1> {
+  const { rowWithout } = FIELDS[collection]
+  if (fields === undefined) {
+    return Object.fromEntries([...rowWithout, ...SECRET_FIELDS[collection]].map((field) => [field, 0]))
+  }
+  const sorting = Object.keys(sort).filter((key) => !fields.some((field) => field === key))
+  return Object.fromEntries([...fields, ...sorting, '_id', 'rev'].map((field) => [field, 1]))
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}

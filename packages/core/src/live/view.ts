@@ -1,0 +1,138 @@
+import { mongo } from 'mongoose'
+import type { Delta, Row } from '../protocol.ts'
+import type { Comparator } from './compare.ts'
+import type { Matcher } from './matcher.ts'
+
+type Doc = Record<string, unknown>
+
+/** What a view needs of a query. */
+export interface ViewQuery<R extends Row> {
+  matches: Matcher
+  compare: Comparator
+  limit: number
+  toRow: (doc: Doc) => R
+  /** Only what `compare` looks at, so that a view doesn't hold whole documents. */
+  toSortKey: (doc: Doc) => Doc
+}
+
+interface Entry<R extends Row> {
+  id: string
+  rev: number
+  sortKey: Doc
+  row: R
+}
+
+/** What a change did: nothing, something, or that the window can't be known without asking the database again. */
+export type Applied = 'unchanged' | 'changed' | 'requery'
+
+/** How many rows a query reads at most: the window, what stands ready behind it, and one to know whether there is more. */
+export const readAhead = (limit: number): number => limit * 2 + 1
+
+/**
+ * The window over a query's result, kept by changes alone. It holds a prefix of the result in order, up to twice the
+ * limit, and whether that is all of it: a row that leaves the window is replaced from behind without a query.
+ *
+ * Pure: no clock, no database. `apply` moves the present on; `flush` says what changed since the last flush.
+ */
+export class View<R extends Row> {
+  readonly #query: ViewQuery<R>
+  #entries: Entry<R>[] = []
+  readonly #byId = new Map<string, Entry<R>>()
+  /** Whether `#entries` is the whole result and not only its beginning. */
+  #complete = false
+  #published: readonly Entry<R>[] = []
+
+  constructor(query: ViewQuery<R>) {
+    this.#query = query
+  }
+
+  /** The window as it was last flushed. */
+  get rows(): R[] {
+    return this.#published.map(({ row }) => row)
+  }
+
+  /** Replaces what is known by what the database answered to a query for `readAhead(limit)` rows, in order. */
+  read(docs: readonly Doc[]): void {
+    const known = new Map(this.#byId)
+    const most = readAhead(this.#query.limit)
+    this.#complete = docs.length < most
+    this.#entries = docs.slice(0, most - 1).map((doc) => {
+      const id = idOf(doc)
+      const before = known.get(id)
+      // A change that came while the database was asked may be newer than its answer.
+      return before !== undefined && before.rev > revOf(doc) ? before : this.#entry(id, doc, before)
+    })
+    this.#entries.sort((a, b) => this.#query.compare(a.sortKey, b.sortKey))
+    this.#byId.clear()
+    for (const entry of this.#entries) this.#byId.set(entry.id, entry)
+  }
+
+  /** A document as it is now, or null when it is gone. */
+  apply(id: unknown, doc: Doc | null): Applied {
+    const key = idText(id)
+    const before = this.#byId.get(key)
+    if (doc !== null && before !== undefined && revOf(doc) < before.rev) return 'unchanged'
+    const matches = doc !== null && this.#query.matches(doc)
+    if (before === undefined && !matches) return 'unchanged'
+    if (before !== undefined) {
+      this.#entries.splice(this.#entries.indexOf(before), 1)
+      this.#byId.delete(key)
+    }
+    if (matches) this.#insert(this.#entry(key, doc, before))
+    return this.#complete || this.#entries.length >= this.#query.limit ? 'changed' : 'requery'
+  }
+
+  /** What subscribers must do to get from the last flush to the present; null when nothing. */
+  flush(): Delta<R> | null {
+    const window = this.#entries.slice(0, this.#query.limit)
+    const before = new Map(this.#published.map((entry) => [entry.id, entry]))
+    const delta: Delta<R> = { added: [], changed: [], removed: [] }
+    window.forEach((entry, index) => {
+      const was = before.get(entry.id)
+      before.delete(entry.id)
+      if (was === undefined) delta.added.push({ row: entry.row, index })
+      else if (was !== entry) delta.changed.push({ row: entry.row, index })
+    })
+    delta.removed.push(...before.keys())
+    this.#published = window
+    return delta.added.length + delta.changed.length + delta.removed.length === 0 ? null : delta
+  }
+
+  #insert(entry: Entry<R>): void {
+    const place = firstAfter(this.#entries, (other) => this.#query.compare(entry.sortKey, other.sortKey) < 0)
+    // Behind the last known row there may be others that come before this one.
+    if (place === this.#entries.length && !this.#complete) return
+    this.#entries.splice(place, 0, entry)
+    this.#byId.set(entry.id, entry)
+    if (this.#entries.length > this.#query.limit * 2) {
+      const dropped = this.#entries.pop()
+      if (dropped !== undefined) this.#byId.delete(dropped.id)
+      this.#complete = false
+    }
+  }
+
+  /** The same entry where nothing changed that a subscriber could see, so that `flush` finds nothing. */
+  #entry(id: string, doc: Doc, before: Entry<R> | undefined): Entry<R> {
+    const row = this.#query.toRow(doc)
+    const sortKey = this.#query.toSortKey(doc)
+    const same = before !== undefined && JSON.stringify(before.row) === JSON.stringify(row)
+    // Fields that are not shown may still decide the order.
+    if (same && this.#query.compare(before.sortKey, sortKey) === 0) return before
+    return { id, rev: revOf(doc), sortKey, row }
+  }
+}
+
+function firstAfter<T>(sorted: readonly T[], isAfter: (item: T) => boolean): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (isAfter(sorted[middle]!)) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+const revOf = (doc: Doc): number => (typeof doc.rev === 'number' ? doc.rev : 0)
+const idOf = (doc: Doc): string => idText(doc._id)
+const idText = (id: unknown): string => (id instanceof mongo.ObjectId ? id.toHexString() : String(id))

@@ -1,0 +1,40 @@
+/** Puts calls that come close together into one. Returns the function to call. */
+export type AsyncBatch<In, Out> = (item: In) => Promise<Out>
+
+/**
+ * Collects the items of calls made within `waitMs` and hands at most `most` of them to `run` at once; each call gets
+ * the result at its own place. A call that comes alone goes out at once: it waits only while another batch is under way.
+ */
+export function asyncBatch<In, Out>(
+  run: (items: readonly In[]) => Promise<Out[]>,
+  { waitMs, most }: { waitMs: number; most: number },
+): AsyncBatch<In, Out> {
+  type Call = { item: In; resolve: (out: Out) => void; reject: (error: unknown) => void }
+  const waiting: Call[] = []
+  let timer: NodeJS.Timeout | undefined
+  let underWay = 0
+
+  const flush = (): void => {
+    clearTimeout(timer)
+    timer = undefined
+    const calls = waiting.splice(0, most)
+    if (calls.length === 0) return
+    underWay += 1
+    run(calls.map(({ item }) => item))
+      .then(
+        (results) => calls.forEach(({ resolve }, index) => resolve(results[index] as Out)),
+        (error: unknown) => calls.forEach(({ reject }) => reject(error)),
+      )
+      .finally(() => {
+        underWay -= 1
+        if (waiting.length > 0) flush()
+      })
+  }
+
+  return (item) =>
+    new Promise<Out>((resolve, reject) => {
+      waiting.push({ item, resolve, reject })
+      if (underWay === 0 || waiting.length >= most) queueMicrotask(flush)
+      else timer ??= setTimeout(flush, waitMs)
+    })
+}

@@ -1,0 +1,91 @@
+import { type AttemptOutcome, hasEnded, STATUSES, type TaskStatus } from '../protocol.ts'
+
+/** Who may make a transition: anybody with the right to, the holder of the task's lease, or the reaper. */
+export type Actor = 'client' | 'worker' | 'owner' | 'reaper' | 'fleet'
+
+export interface Transition {
+  readonly from: readonly TaskStatus[]
+  readonly to: TaskStatus
+  readonly by: Actor
+  /** How the running attempt is closed; only transitions out of `running` close one. */
+  readonly closes?: AttemptOutcome
+  /** What it means, for `docs/lifecycle.md`. */
+  readonly says: string
+}
+
+/** The state machine. Nothing else says from where to where, and no other write touches `status`. */
+export const TRANSITIONS = {
+  claim: { from: ['pending'], to: 'running', by: 'worker', says: 'a worker with a free slot takes it up' },
+  complete: { from: ['running'], to: 'completed', by: 'owner', closes: 'completed', says: 'the handler returned' },
+  retry: { from: ['running'], to: 'pending', by: 'owner', closes: 'failed', says: 'it failed, tries are left' },
+  fail: { from: ['running'], to: 'failed', by: 'owner', closes: 'failed', says: 'it failed, no try is left' },
+  snooze: { from: ['running'], to: 'pending', by: 'owner', closes: 'snoozed', says: 'the handler asked for later' },
+  release: { from: ['running'], to: 'pending', by: 'owner', closes: 'released', says: 'its worker shuts down' },
+  suspend: { from: ['running'], to: 'paused', by: 'owner', closes: 'paused', says: 'a pause was asked for' },
+  stop: { from: ['running'], to: 'cancelled', by: 'owner', closes: 'cancelled', says: 'a cancel was asked for' },
+  reclaim: {
+    from: ['running'],
+    to: 'pending',
+    by: 'reaper',
+    closes: 'lost',
+    says: 'its lease expired, tries are left',
+  },
+  expire: { from: ['running'], to: 'failed', by: 'reaper', closes: 'lost', says: 'its lease expired once too often' },
+  pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
+  resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
+  cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
+  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'the task it waited for completed' },
+  rerun: { from: ['failed', 'cancelled'], to: 'pending', by: 'client', says: 'somebody wants it tried again' },
+} as const satisfies Record<string, Transition>
+
+export type Verb = keyof typeof TRANSITIONS
+
+const BY_VERB: Record<Verb, Transition> = TRANSITIONS
+
+/** Verbs whose guard carries the lease: everything that leaves `running`. */
+export function isFenced(verb: Verb): boolean {
+  return BY_VERB[verb].from.includes('running')
+}
+
+/** The filter of a transition's write: the task, in a status it may leave, and for a running one the proof of the claim. */
+export function guard<Id>(verb: Verb, id: Id, leaseId?: string): Record<string, unknown> {
+  const { from } = BY_VERB[verb]
+  const filter: Record<string, unknown> = { _id: id, status: from.length === 1 ? from[0] : { $in: [...from] } }
+  if (!isFenced(verb)) return filter
+  if (leaseId === undefined) throw new TypeError(`'${verb}' leaves 'running' and needs the lease id`)
+  return { ...filter, 'lease.id': leaseId }
+}
+
+/** The filter of a write that belongs to an attempt without ending it: progress and checkpoints. */
+export function attemptGuard<Id>(id: Id, leaseId: string): Record<string, unknown> {
+  return { _id: id, status: 'running', 'lease.id': leaseId }
+}
+
+/** The statuses in which a task's `key` keeps others with the same key out. */
+export const OPEN_STATUSES: readonly TaskStatus[] = STATUSES.filter((status) => !hasEnded(status))
+export const ENDED_STATUSES: readonly TaskStatus[] = STATUSES.filter(hasEnded)
+
+/** The verbs that may follow a status. */
+export function verbsFrom(status: TaskStatus): Verb[] {
+  return (Object.keys(TRANSITIONS) as Verb[]).filter((verb) => BY_VERB[verb].from.includes(status))
+}
+
+/** The chart of `docs/lifecycle.md`, drawn from the table in Mermaid's notation. */
+export function lifecycleChart(): string {
+  const arrows = (Object.keys(TRANSITIONS) as Verb[]).flatMap((verb) =>
+    BY_VERB[verb].from.map((from) => `    ${from} --> ${BY_VERB[verb].to}: ${verb}`),
+  )
+  const ends = ENDED_STATUSES.map((status) => `    ${status} --> [*]`)
+  return ['stateDiagram-v2', '    [*] --> pending: enqueue', '    [*] --> blocked: enqueue', ...arrows, ...ends].join(
+    '\n',
+  )
+}
+
+/** The table of `docs/lifecycle.md`. */
+export function lifecycleTable(): string {
+  const rows = (Object.keys(TRANSITIONS) as Verb[]).map((verb) => {
+    const { from, to, by, closes, says } = BY_VERB[verb]
+    return `| \`${verb}\` | ${from.map((status) => `\`${status}\``).join(', ')} | \`${to}\` | ${by} | ${closes ?? ''} | ${says} |`
+  })
+  return ['| verb | from | to | by | closes the attempt as | when |', '|---|---|---|---|---|---|', ...rows].join('\n')
+}

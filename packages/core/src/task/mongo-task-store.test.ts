@@ -1,0 +1,28 @@
+import { describeTaskStore, useDatabase } from '../testing/index.ts'
+import { MongoTaskStore } from './mongo-task-store.ts'
+import { taskModel } from './task-model.ts'
+
+const test = useDatabase()
+
+describeTaskStore('MongoTaskStore', async () => {
+  const { connection, clock } = test.database
+  return {
+    store: new MongoTaskStore(connection, clock),
+    expireLease: async (id) => {
+      await taskModel(connection).collection.updateOne({ _id: id }, { $set: { 'lease.expiresAt': new Date(0) } })
+    },
+    freesUniqueValues: async () => {
+      const probe = connection
+        .getClient()
+        .db(connection.name)
+        .collection<{ _id: number; value?: string }>('uniqueProbe')
+      await probe.createIndex({ value: 1 }, { unique: true, sparse: true })
+      await probe.insertOne({ _id: 1, value: 'taken' })
+      await probe.updateOne({ _id: 1 }, { $unset: { value: 1 } })
+      return probe.insertOne({ _id: 2, value: 'taken' }).then(
+        () => true,
+        () => false,
+      )
+    },
+  }
+})

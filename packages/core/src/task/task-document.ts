@@ -1,0 +1,120 @@
+import type { mongo } from 'mongoose'
+import type { AttemptOutcome, TaskStatus } from '../protocol.ts'
+
+export type ObjectId = mongo.ObjectId
+
+/** The last error of an attempt. */
+export interface TaskError {
+  /** Stable, for programs. */
+  code: string
+  name: string
+  message: string
+  /** Equal for errors that are the same fault. */
+  fingerprint: string
+  stack?: string
+}
+
+/** One claim of a task, written by the claim itself. */
+export interface Attempt {
+  /** The claim's number, from 1 without gaps. */
+  n: number
+  /** The worker's id. */
+  worker: string
+  /** The claim's lease id. */
+  lease: string
+  claimedAt: Date
+  endedAt?: Date
+  outcome?: AttemptOutcome
+  error?: TaskError
+}
+
+/** Proof of one claim. Never leaves the server side. */
+export interface Lease {
+  /** New for every claim. */
+  id: string
+  worker: string
+  /** By the database's clock. */
+  expiresAt: Date
+}
+
+export interface StoredProgress {
+  ratio?: number
+  done?: number
+  total?: number
+  unit?: string
+  message?: string
+  at: Date
+}
+
+/** A request to whoever runs the task. */
+export interface Control {
+  action: 'cancel' | 'pause'
+  by: string
+  reason?: string
+  at: Date
+}
+
+/** A task as the collection `tasks` holds it. */
+export interface TaskDocument {
+  _id: ObjectId
+  /** The handler that runs it. */
+  name: string
+  /** The version that its input was written for. */
+  version: number
+  input: unknown
+  output?: unknown
+  status: TaskStatus
+  /** A named lane. */
+  queue: string
+  /** 1 to 10, higher first; the effective one. */
+  priority: number
+  /** What was asked for. */
+  basePriority: number
+  /** When it becomes active. */
+  runAt: Date
+  /** Its place among equals in priority. */
+  order: Date
+  deadline?: Date
+  /** Runs only while the machine is not overloaded. */
+  lazy: boolean
+  /** Claims so far; never goes back. */
+  attempt: number
+  /** Attempts that failed or were lost. */
+  failures: number
+  /** Attempts whose worker died. */
+  lost: number
+  /** The most `failures` allowed. */
+  maxAttempts: number
+  /** The latest 100 claims. */
+  attempts: Attempt[]
+  /** How many older entries of `attempts` were dropped. */
+  attemptsDropped: number
+  /** Who runs it. */
+  worker?: string
+  /** Its own socket while it runs. */
+  publicUrl?: string
+  lease?: Lease
+  control?: Control
+  /** The last checkpointed one. */
+  progress?: StoredProgress
+  /** The handler's own state to go on from. */
+  checkpoint?: unknown
+  error?: TaskError
+  /** Unique among tasks that have not ended. */
+  key?: string
+  parent?: ObjectId
+  after?: ObjectId
+  replayOf?: ObjectId
+  schedule?: ObjectId
+  event?: ObjectId
+  signature?: { kid: string; sig: string }
+  /** Plus one with every write. */
+  rev: number
+  createdAt: Date
+  updatedAt: Date
+  claimedAt?: Date
+  startedAt?: Date
+  finishedAt?: Date
+  /** When retention removes it. */
+  expireAt?: Date
+}

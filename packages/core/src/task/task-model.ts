@@ -1,0 +1,76 @@
+import { type Connection, type Model, Schema } from 'mongoose'
+import { STATUSES } from '../protocol.ts'
+import { OPEN_STATUSES } from './lifecycle.ts'
+import type { TaskDocument } from './task-document.ts'
+
+const date = { type: Date }
+const required = { required: true } as const
+
+const taskSchema = new Schema(
+  {
+    name: { type: String, ...required },
+    version: { type: Number, ...required },
+    input: Schema.Types.Mixed,
+    output: Schema.Types.Mixed,
+    status: { type: String, enum: [...STATUSES], ...required },
+    queue: { type: String, ...required },
+    priority: { type: Number, ...required },
+    basePriority: { type: Number, ...required },
+    runAt: { ...date, ...required },
+    order: { ...date, ...required },
+    deadline: date,
+    lazy: { type: Boolean, ...required },
+    attempt: { type: Number, ...required },
+    failures: { type: Number, ...required },
+    lost: { type: Number, ...required },
+    maxAttempts: { type: Number, ...required },
+    attempts: { type: [Schema.Types.Mixed], ...required },
+    attemptsDropped: Number,
+    worker: String,
+    publicUrl: String,
+    lease: Schema.Types.Mixed,
+    control: Schema.Types.Mixed,
+    progress: Schema.Types.Mixed,
+    checkpoint: Schema.Types.Mixed,
+    error: Schema.Types.Mixed,
+    key: String,
+    parent: Schema.Types.ObjectId,
+    after: Schema.Types.ObjectId,
+    replayOf: Schema.Types.ObjectId,
+    schedule: Schema.Types.ObjectId,
+    event: Schema.Types.ObjectId,
+    signature: Schema.Types.Mixed,
+    rev: { type: Number, ...required },
+    createdAt: { ...date, ...required },
+    updatedAt: { ...date, ...required },
+    claimedAt: date,
+    startedAt: date,
+    finishedAt: date,
+    expireAt: date,
+  },
+  { collection: 'tasks', versionKey: false, minimize: false, autoIndex: false, strict: true },
+)
+
+/** Claim order within a queue: what workers look for, in one walk along the index. */
+taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: 'claim_order' })
+/** The next tasks that are not due yet. */
+taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
+/** Every fenced write and renewal. */
+taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
+/** What the reaper looks at. */
+taskSchema.index({ 'lease.expiresAt': 1 }, { name: 'lease_expiry', sparse: true })
+taskSchema.index({ after: 1 }, { name: 'after', sparse: true })
+taskSchema.index(
+  { key: 1 },
+  {
+    name: 'open_key',
+    unique: true,
+    partialFilterExpression: { key: { $exists: true }, status: { $in: [...OPEN_STATUSES] } },
+  },
+)
+taskSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+
+/** The mongoose model of the collection `tasks` on this connection. */
+export function taskModel(connection: Connection): Model<TaskDocument> {
+  return (connection.models.Task ?? connection.model('Task', taskSchema)) as unknown as Model<TaskDocument>
+}

@@ -1,0 +1,113 @@
+import type { ControlView, TaskStatus } from '../protocol.ts'
+import type { NewTask } from './new-task.ts'
+import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-document.ts'
+
+/** A task that somebody may run now, with the proof of it. */
+export interface Claim {
+  task: TaskDocument
+  leaseId: string
+  /** `performance.now()` when the claim was sent: the lease is trusted from then on. */
+  sentAt: number
+}
+
+/** Who claims, and what the claim writes on the task. */
+export interface Claimant {
+  worker: string
+  leaseMs: number
+  /** The address before `/tasks/<id>`; absent when the worker doesn't listen. */
+  publicBase?: string
+}
+
+/** A waiting task as a worker keeps it in memory: a hint to claim by, never a lock. */
+export interface Hint {
+  _id: ObjectId
+  name: string
+  version: number
+  queue: string
+  priority: number
+  order: Date
+  runAt: Date
+  lazy: boolean
+}
+
+/** What a worker can run. */
+export interface Served {
+  queues: readonly string[]
+  /** Handler names with the newest version of each that it can run. */
+  tasks: ReadonlyMap<string, number>
+}
+
+/** How an attempt ends. Made by `Outcome`'s constructors only. */
+export type Outcome =
+  | { verb: 'complete'; output: unknown }
+  | { verb: 'retry'; error: TaskError; delayMs: number }
+  | { verb: 'fail'; error: TaskError }
+  | { verb: 'snooze'; delayMs: number }
+  | { verb: 'release' }
+  | { verb: 'suspend' }
+  | { verb: 'stop' }
+
+export const Outcome = {
+  completed: (output: unknown): Outcome => ({ verb: 'complete', output }),
+  retry: (error: TaskError, delayMs: number): Outcome => ({ verb: 'retry', error, delayMs }),
+  failed: (error: TaskError): Outcome => ({ verb: 'fail', error }),
+  snoozed: (delayMs: number): Outcome => ({ verb: 'snooze', delayMs }),
+  released: (): Outcome => ({ verb: 'release' }),
+  suspended: (): Outcome => ({ verb: 'suspend' }),
+  stopped: (): Outcome => ({ verb: 'stop' }),
+}
+
+/** What an attempt tells the database while it runs. */
+export interface Report {
+  id: ObjectId
+  leaseId: string
+  progress?: StoredProgress
+}
+
+/** How the end of an attempt went: the task's new status, or that it is somebody else's by now. */
+export type Settled = { owned: true; status: TaskStatus } | { owned: false }
+
+export type Control = Pick<ControlView, 'action' | 'by'> & { reason?: string }
+
+/**
+ * The tasks of a fleet. Each verb is one guarded write; "no match" is an answer and never an error.
+ * Whatever implements this runs `describeTaskStore` of `@taskfleet/core/testing`.
+ */
+export interface TaskStore {
+  /**
+   * Stores tasks; repeating a call with the same ids is harmless.
+   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`
+   */
+  enqueue(tasks: readonly NewTask[]): Promise<TaskDocument[]>
+  /** Takes up those of the tasks that are still waiting and due by the server's time. */
+  claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]>
+  /** Extends leases, all in one write; returns the lease ids that are no longer held. */
+  renew(leaseIds: readonly string[], leaseMs: number): Promise<string[]>
+  /** Stores the progress of several attempts in one write; those no longer owned are passed over. */
+  report(reports: readonly Report[]): Promise<void>
+  /** Stores what a handler wants to go on from; false when the task is no longer its own. */
+  saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean>
+  /** Ends an attempt. */
+  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled>
+  /** Takes back every task whose lease has expired; also says when the next look is worth while. */
+  reap(): Promise<{ reaped: TaskDocument[]; nextExpiry: Date | null }>
+  /** Ends a task that waits, or asks the worker of a running one to. Null when there is no such task. */
+  cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
+  /** Holds a waiting task back, or asks the worker of a running one to stop in between. */
+  pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
+  /** Lets a paused task go on. */
+  resume(id: ObjectId): Promise<TaskDocument | null>
+  /** Makes a failed or cancelled task wait again with all its tries. */
+  rerun(id: ObjectId): Promise<TaskDocument | null>
+  /** Lets the tasks go that waited for this one. */
+  unblock(after: ObjectId): Promise<number>
+  /** Lets all tasks go whose predecessor has completed: a safety net. */
+  unblockAll(): Promise<number>
+  /** Due tasks in claim order, then the next ones that aren't due. */
+  waiting(served: Served, limit: number): Promise<{ due: Hint[]; next: Hint[] }>
+  /** What was asked of the tasks that this worker runs. */
+  controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]>
+  find(id: ObjectId): Promise<TaskDocument | null>
+  /** Removes an ended task; false when it hasn't ended or isn't there. */
+  remove(id: ObjectId): Promise<boolean>
+}

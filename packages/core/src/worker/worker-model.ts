@@ -1,0 +1,63 @@
+import { type Connection, type Model, Schema } from 'mongoose'
+import type { WorkerState } from '../protocol.ts'
+
+/** A worker process as the collection `workers` holds it, for people to see: nothing is decided by it. */
+export interface WorkerDocument {
+  /** New at every start. */
+  _id: string
+  name: string
+  host: string
+  pid: number
+  /** A worker runs tasks; a gateway alone only serves those who watch. */
+  role: 'worker' | 'gateway'
+  url?: string
+  state: WorkerState
+  queues: string[]
+  /** `name@version` of everything it can run. */
+  tasks: string[]
+  slots: number
+  running: number
+  load: { cpu: number; rss: number; memoryFree: number; eventLoopDelayMs: number }
+  gate?: { open: boolean; reason?: string }
+  heartbeatMs: number
+  version: string
+  startedAt: Date
+  heartbeatAt: Date
+  stoppedAt?: Date
+  /** When the database may forget it. */
+  expireAt: Date
+  rev: number
+}
+
+const workerSchema = new Schema(
+  {
+    _id: String,
+    name: { type: String, required: true },
+    host: String,
+    pid: Number,
+    role: String,
+    url: String,
+    state: String,
+    queues: [String],
+    tasks: [String],
+    slots: Number,
+    running: Number,
+    load: Schema.Types.Mixed,
+    gate: Schema.Types.Mixed,
+    heartbeatMs: Number,
+    version: String,
+    startedAt: Date,
+    heartbeatAt: Date,
+    stoppedAt: Date,
+    expireAt: Date,
+    rev: Number,
+  },
+  { collection: 'workers', versionKey: false, autoIndex: false },
+)
+
+workerSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+
+/** The mongoose model of the collection `workers` on this connection. */
+export function workerModel(connection: Connection): Model<WorkerDocument> {
+  return (connection.models.Worker ?? connection.model('Worker', workerSchema)) as unknown as Model<WorkerDocument>
+}

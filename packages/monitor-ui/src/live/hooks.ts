@@ -1,0 +1,90 @@
+import type { CollectionName, QueryRequest, WorkerRow } from '@taskfleet/core/protocol'
+import { createContext, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import { type ConnectionView, type FleetStore, queryKey, type RowsView, type TaskDetail } from './fleet-store.ts'
+import { HeldRows, type HeldView } from './held-rows.ts'
+import { WORKERS } from './queries.ts'
+
+export const FleetContext = createContext<FleetStore | null>(null)
+
+export function useFleet(): FleetStore {
+  const store = useContext(FleetContext)
+  if (store === null) throw new Error('useFleet needs a <FleetContext value={store}> around it')
+  return store
+}
+
+export function useConnection(): ConnectionView {
+  const { connection } = useFleet()
+  return useSyncExternalStore(connection.subscribe, connection.get)
+}
+
+/** The live rows of a query, which is subscribed while the component is mounted. */
+export function useRows<N extends CollectionName = 'tasks'>(query: QueryRequest & { collection?: N }): RowsView<N> {
+  const store = useFleet()
+  const key = queryKey(query)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the key says all that the query says
+  const rows = useMemo(() => store.rows(query), [store, key])
+  return useSyncExternalStore(rows.subscribe, rows.get)
+}
+
+/** What is known of a task; its own socket is open while `visible`. */
+export function useTaskDetail(id: string, visible: boolean): TaskDetail {
+  const store = useFleet()
+  const task = useMemo(() => store.task(id), [store, id])
+  useEffect(() => (visible ? store.watch(id) : undefined), [store, id, visible])
+  return useSyncExternalStore(task.subscribe, task.get)
+}
+
+/** The server's time in milliseconds, renewed every `stepMs`. */
+export function useNow(stepMs = 1_000): number {
+  const store = useFleet()
+  const [now, setNow] = useState(() => store.now())
+  useEffect(() => {
+    const timer = setInterval(() => setNow(store.now()), stepMs)
+    return () => clearInterval(timer)
+  }, [store, stepMs])
+  return now
+}
+
+/** The live workers by their `_id`, which is what `task.worker` holds. */
+export function useWorkers(): ReadonlyMap<string, WorkerRow> {
+  const { rows } = useRows(WORKERS)
+  return useMemo(() => new Map(rows.map((worker) => [worker._id, worker])), [rows])
+}
+
+/** Rows that keep their places while `held`; `apply` shows the live ones. */
+export function useHeldRows<R extends { _id: string }>(
+  key: string,
+  live: readonly R[],
+  held: boolean,
+): HeldView<R> & { apply: () => void } {
+  const holder = useRef<HeldRows<R> | null>(null)
+  holder.current ??= new HeldRows<R>()
+  const rows = holder.current
+  const [applied, setApplied] = useState(0)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: applying must look again
+  const view = useMemo(() => rows.view(key, live, held), [rows, key, live, held, applied])
+  return {
+    ...view,
+    apply: () => {
+      rows.apply()
+      setApplied((count) => count + 1)
+    },
+  }
+}
+
+/** Whether an element is on the screen. */
+export function useOnScreen(): [ref: (element: Element | null) => void, visible: boolean] {
+  const [element, ref] = useState<Element | null>(null)
+  const [visible, setVisible] = useState(false)
+  useEffect(() => {
+    if (element === null) return
+    if (typeof IntersectionObserver === 'undefined') {
+      setVisible(true)
+      return
+    }
+    const observer = new IntersectionObserver((entries) => setVisible(entries.at(-1)?.isIntersecting ?? false))
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [element])
+  return [ref, visible]
+}

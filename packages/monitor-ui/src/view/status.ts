@@ -1,0 +1,30 @@
+import type { TaskStatus } from '@taskfleet/core/protocol'
+import { Ban, CircleCheck, CircleDashed, CirclePause, CircleX, Link2, type LucideIcon, Play } from 'lucide-react'
+import type { WorkerView } from '../live/row-source.ts'
+
+export interface Look {
+  icon: LucideIcon
+  label: string
+  /** A text colour; icons and bars take it as `currentColor`. */
+  tone: string
+}
+
+/** How each status looks. A new one does not compile until it has an entry. */
+export const STATUS_LOOK: Record<TaskStatus, Look> = {
+  pending: { icon: CircleDashed, label: 'Pending', tone: 'text-wait' },
+  running: { icon: Play, label: 'Running', tone: 'text-run' },
+  paused: { icon: CirclePause, label: 'Paused', tone: 'text-warn' },
+  blocked: { icon: Link2, label: 'Blocked', tone: 'text-block' },
+  completed: { icon: CircleCheck, label: 'Completed', tone: 'text-done' },
+  failed: { icon: CircleX, label: 'Failed', tone: 'text-bad' },
+  cancelled: { icon: Ban, label: 'Cancelled', tone: 'text-dim' },
+}
+
+/** How each state of a worker looks. */
+export const WORKER_LOOK: Record<WorkerView, { label: string; tone: string; hint: string }> = {
+  running: { label: 'Running', tone: 'text-done', hint: 'Takes tasks' },
+  draining: { label: 'Draining', tone: 'text-warn', hint: 'Finishes what it has and takes nothing new' },
+  silent: { label: 'Silent', tone: 'text-bad', hint: 'Three heartbeats missed: its tasks run elsewhere once their lease ends' },
+  gone: { label: 'Gone', tone: 'text-bad', hint: 'Has not been heard of for long' },
+  stopped: { label: 'Stopped', tone: 'text-dim', hint: 'Ended in order' },
+}

@@ -1,0 +1,104 @@
+import { type QueryRequest, type QuerySort, STATUSES, type TaskStatus, type WorkerRow } from '@taskfleet/core/protocol'
+import { LIST_FIELDS } from '../live/queries.ts'
+
+/** Each way to sort, as it stands in the address. */
+export const SORTS = {
+  '-createdAt': { label: 'Newest first', sort: { createdAt: -1 } },
+  createdAt: { label: 'Oldest first', sort: { createdAt: 1 } },
+  '-priority': { label: 'Next up', sort: { priority: -1, order: 1 } },
+  '-startedAt': { label: 'Last started', sort: { startedAt: -1 } },
+  startedAt: { label: 'Longest running', sort: { startedAt: 1 } },
+  '-finishedAt': { label: 'Last ended', sort: { finishedAt: -1 } },
+} as const satisfies Record<string, { label: string; sort: QuerySort }>
+export type SortName = keyof typeof SORTS
+
+export const DEFAULT_SORT: SortName = '-createdAt'
+export const FIRST_LIMIT = 200
+export const MOST_ROWS = 1_000
+
+/** The task list's filters, as its address says them. What is absent does not filter. */
+export interface TaskSearch {
+  status?: TaskStatus[]
+  name?: string
+  /** A worker's name. Only what runs has one. */
+  host?: string
+  queue?: string
+  /** A part of the file's name, or with `in: 'url'` of the address; a whole id finds that task. */
+  q?: string
+  in?: 'url'
+  sort?: SortName
+  limit?: number
+}
+
+/** Reads an address's parameters; what makes no sense is left out. */
+export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
+  const search: TaskSearch = {}
+  const statuses = text(raw['status'])?.split(',') ?? []
+  const status = STATUSES.filter((known) => statuses.includes(known))
+  if (status.length > 0) search.status = status
+  const name = text(raw['name'])
+  if (name !== undefined) search.name = name
+  const host = text(raw['host'])
+  if (host !== undefined) search.host = host
+  const queue = text(raw['queue'])
+  if (queue !== undefined) search.queue = queue
+  const q = text(raw['q'])
+  if (q !== undefined) search.q = q
+  if (raw['in'] === 'url') search.in = 'url'
+  const sort = text(raw['sort'])
+  if (sort !== undefined && sort in SORTS && sort !== DEFAULT_SORT) search.sort = sort as SortName
+  const limit = Number(text(raw['limit']))
+  if (Number.isInteger(limit) && limit > FIRST_LIMIT) search.limit = Math.min(limit, MOST_ROWS)
+  return search
+}
+
+function text(value: unknown): string | undefined {
+  if (typeof value === 'number') return String(value)
+  return typeof value === 'string' && value !== '' ? value.slice(0, 200) : undefined
+}
+
+/** The address's parameters as plain strings: `status=running,failed&name=download`. */
+export function writeTaskSearch(search: TaskSearch): Record<string, string> {
+  const written: Record<string, string> = {}
+  if (search.status !== undefined && search.status.length > 0) written['status'] = search.status.join(',')
+  for (const field of ['name', 'host', 'queue', 'q', 'in', 'sort'] as const) {
+    const value = search[field]
+    if (value !== undefined && value !== '') written[field] = value
+  }
+  if (search.limit !== undefined) written['limit'] = String(search.limit)
+  return written
+}
+
+const AN_ID = /^[0-9a-f]{24}$/i
+
+/** The query that a search means. A host is the name of workers, which get a new id at every start. */
+export function taskQuery(search: TaskSearch, workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>): QueryRequest {
+  const filter: Record<string, unknown> = {}
+  const [first, ...more] = search.status ?? []
+  if (first !== undefined) filter['status'] = more.length === 0 ? first : { $in: [first, ...more] }
+  if (search.name !== undefined) filter['name'] = search.name
+  if (search.queue !== undefined) filter['queue'] = search.queue
+  if (search.host !== undefined) {
+    const ids = [...workers].filter(({ name }) => name === search.host).map(({ _id }) => _id)
+    // A name that nobody has must match nothing; an empty list of ids is not allowed everywhere.
+    filter['worker'] = { $in: ids.length > 0 ? ids : [search.host] }
+  }
+  const q = search.q?.trim()
+  if (q !== undefined && q !== '') {
+    if (AN_ID.test(q)) filter['_id'] = q.toLowerCase()
+    else filter[search.in === 'url' ? 'input.url' : 'input.file'] = { $contains: q }
+  }
+  return {
+    filter,
+    sort: { ...SORTS[search.sort ?? DEFAULT_SORT].sort },
+    limit: search.limit ?? FIRST_LIMIT,
+    fields: LIST_FIELDS,
+  }
+}
+
+/** Turns a status on or off. */
+export function toggleStatus(search: TaskSearch, status: TaskStatus): TaskSearch {
+  const { status: before = [], ...rest } = search
+  const after = before.includes(status) ? before.filter((other) => other !== status) : [...before, status]
+  return after.length === 0 ? rest : { ...rest, status: STATUSES.filter((known) => after.includes(known)) }
+}

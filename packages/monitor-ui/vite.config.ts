@@ -1,0 +1,23 @@
+import tailwindcss from '@tailwindcss/vite'
+import react from '@vitejs/plugin-react'
+import { defaultClientConditions, defaultServerConditions, defineConfig } from 'vite'
+
+/** Workspace packages are taken from their sources, so that neither the build nor the tests need them built first. */
+const source = 'taskfleet-source'
+
+export default defineConfig({
+  plugins: [react(), tailwindcss()],
+  resolve: { conditions: [source, ...defaultClientConditions] },
+  ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
+  build: {
+    // Small assets stay files: a strict `img-src 'self'` has no room for `data:` addresses.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: 'es2022',
+    // Tailwind's own optimiser would rewrite light-dark(); every browser that we build for knows it.
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+  },
+  server: {
+    proxy: { '/socket.io': { target: process.env['TASKFLEET_GATEWAY'] ?? 'http://127.0.0.1:4100', ws: true } },
+  },
+})

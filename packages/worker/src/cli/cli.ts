@@ -1,0 +1,122 @@
+import { FleetError, STATUSES } from '@taskfleet/core'
+import { Command, CommanderError, Option } from 'commander'
+import { VERSION } from '../version.ts'
+import { doctor } from './doctor.ts'
+import { EXIT, exitCodeOf } from './exit.ts'
+import { parseConcurrency, parseCount, parseList, parseListen } from './options.ts'
+import { serveGateway, serveWorker } from './serve.ts'
+import { cancel, enqueue, list, show, watch } from './tasks.ts'
+
+/** Runs one command and returns its exit code; writes the answer to stdout and errors to stderr. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  let code: number = EXIT.done
+  const print = (line: string): void => {
+    process.stdout.write(`${line}\n`)
+  }
+  // A reader that has seen enough, such as `head`, closes the pipe.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.done)
+    throw error
+  })
+  const act =
+    <Args extends unknown[]>(run: (...args: Args) => Promise<number>) =>
+    async (...args: Args): Promise<void> => {
+      code = await run(...args)
+    }
+  const program = makeProgram(act, print)
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    if (error instanceof FleetError) process.stderr.write(`taskfleet: ${error.message} (${error.code})\n`)
+    else process.stderr.write(`taskfleet: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+type Act = <Args extends unknown[]>(run: (...args: Args) => Promise<number>) => (...args: Args) => Promise<void>
+
+function makeProgram(act: Act, print: (line: string) => void): Command {
+  const program = new Command('taskfleet')
+    .description('Run long tasks on any number of hosts with nothing but MongoDB, and watch every one of them live')
+    .version(VERSION)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, write) => write(text) })
+  const command = (name: string, description: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .addOption(new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'))
+      .addOption(
+        new Option('--log-level <level>', 'what is logged to stderr').choices([
+          'debug',
+          'info',
+          'warn',
+          'error',
+          'silent',
+        ]),
+      )
+  const jsonCommand = (name: string, description: string): Command =>
+    command(name, description).option('--json', 'answer in JSON')
+
+  command('worker', 'claim and run tasks until told to stop')
+    .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
+    .option('--queues <names>', 'which queues to serve', parseList, ['default'])
+    .option('--concurrency <n|auto>', 'how many tasks at once', parseConcurrency, 4)
+    .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
+    .option('--public-url <url>', 'how others reach it, when that is not where it listens')
+    .option('--name <name>', "what people call it; the host's name by default")
+    .option('--lease <ms>', 'how long a claim is good without renewal', parseCount, 8_000)
+    .option('--grace <duration>', 'how long running tasks may go on after SIGTERM before they are given back', '10s')
+    .action(act(serveWorker))
+  command('gateway', 'serve the monitor, live queries and commands without running tasks')
+    .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
+    .option('--public-url <url>', 'how others reach it, when that is not where it listens')
+    .option('--name <name>', "what people call it; the host's name by default")
+    .action(act(serveGateway))
+  jsonCommand('enqueue', 'store a task; prints its id')
+    .argument('<name>')
+    .argument('[json]', 'its input', '{}')
+    .option('--priority <1-10|low|medium|high>')
+    .option('--run-at <date>', 'when it becomes active')
+    .option('--deadline <date>')
+    .option('--front', 'ahead of all that wait with the same priority')
+    .option('--lazy', 'only while the machine is not overloaded')
+    .option('--key <key>', 'unique among tasks that have not ended')
+    .option('--queue <name>')
+    .option('--after <id>', 'only when that task has completed')
+    .option('--task-version <n>', 'the version that the input is written for', parseCount)
+    .action(
+      act((name: string, json: string, options: Parameters<typeof enqueue>[2]) => enqueue(name, json, options, print)),
+    )
+  jsonCommand('list', 'tasks, the newest first')
+    .option('--status <names>', `which: ${STATUSES.join(', ')}`, parseList)
+    .option('--name <name>')
+    .option('--filter <json>', 'a filter as live queries take it')
+    .option('--limit <n>', 'how many at most', parseCount, 50)
+    .action(act((options: Parameters<typeof list>[0]) => list(options, print)))
+  jsonCommand('show', 'everything about one task')
+    .argument('<id>')
+    .action(act((id: string, options: Parameters<typeof show>[1]) => show(id, options, print)))
+  jsonCommand('watch', 'follow tasks live until they have ended')
+    .argument('[id]')
+    .option('--filter <json>', 'follow all that match')
+    .action(
+      act((id: string | undefined, options: Parameters<typeof watch>[1]) =>
+        watch(id, options, print, process.stdout.isTTY === true),
+      ),
+    )
+  jsonCommand('cancel', 'stop tasks, wherever they run')
+    .argument('[ids...]')
+    .option('--filter <json>', 'all that match')
+    .option('--reason <text>')
+    .option('--dry-run', 'only say which')
+    .action(act((ids: string[], options: Parameters<typeof cancel>[1]) => cancel(ids, options, print)))
+  jsonCommand('doctor', 'check connection, replica set, clock, indexes, change stream and versions').action(
+    act((options: Parameters<typeof doctor>[0]) => doctor(options, print)),
+  )
+  return program
+}

@@ -1,0 +1,70 @@
+import { ChangeFeed, FleetDatabase, taskModel, WorkerRegister } from '@taskfleet/core'
+import { VERSION } from '../version.ts'
+import { EXIT } from './exit.ts'
+import { type CommonOptions, makeLog, mongoUri } from './options.ts'
+
+interface Finding {
+  check: string
+  ok: boolean
+  detail: string
+}
+
+/** `taskfleet doctor`: whether this computer can be part of the fleet, and if not, why. */
+export async function doctor(options: CommonOptions, print: (line: string) => void): Promise<number> {
+  const findings: Finding[] = []
+  const check = async (name: string, look: () => Promise<string>): Promise<boolean> => {
+    const found = await look().then(
+      (detail): Finding => ({ check: name, ok: true, detail }),
+      (error: unknown): Finding => ({
+        check: name,
+        ok: false,
+        detail: error instanceof Error ? error.message : String(error),
+      }),
+    )
+    findings.push(found)
+    return found.ok
+  }
+  let database: FleetDatabase | undefined
+  const connected = await check('connection', async () => {
+    database = await FleetDatabase.connect({ uri: mongoUri(options) })
+    const { version } = (await database.db.admin().command({ buildInfo: 1 })) as { version?: string }
+    return `MongoDB ${version ?? 'of unknown version'}, database '${database.connection.name}'`
+  })
+  if (connected && database !== undefined) {
+    const open = database
+    await check('replica set', async () => {
+      const hello = await open.db.admin().command({ hello: 1 })
+      return String(hello.setName ?? 'sharded cluster')
+    })
+    await check('clock', async () => {
+      const skew = Math.round(open.clock.now().getTime() - Date.now())
+      return `the database is ${Math.abs(skew)} ms ${skew >= 0 ? 'ahead of' : 'behind'} this computer`
+    })
+    await check('indexes', async () => {
+      await open.ensureIndexes()
+      const names = (await taskModel(open.connection).collection.indexes()).map(({ name }) => name)
+      return names.join(', ')
+    })
+    await check('change stream', async () => {
+      const startedAt = performance.now()
+      const feed = new ChangeFeed(open, { log: makeLog('error') })
+      await feed.start()
+      await feed.stop()
+      return `opened in ${Math.round(performance.now() - startedAt)} ms`
+    })
+    await check('workers', async () => {
+      const now = open.clock.now().getTime()
+      const workers = await new WorkerRegister(open.connection, open.clock).list()
+      const live = workers.filter(
+        ({ state, heartbeatAt, heartbeatMs }) => state !== 'stopped' && now - heartbeatAt.getTime() < heartbeatMs * 3,
+      )
+      const versions = [...new Set(live.map(({ version }) => version))]
+      return `${live.length} live${versions.length > 0 ? `, version ${versions.join(' and ')}` : ''}; this is ${VERSION}`
+    })
+    await open.close()
+  }
+  if (options.json === true) print(JSON.stringify(findings))
+  else
+    for (const { check: name, ok, detail } of findings) print(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${detail}`)
+  return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.failed
+}

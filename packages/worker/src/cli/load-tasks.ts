@@ -1,0 +1,36 @@
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { FleetError } from '@taskfleet/core'
+import type { TaskFactory } from '../task-factory.ts'
+
+/**
+ * The tasks that a file exports, by name or as default, one or a list. TypeScript is read as it is.
+ *
+ * @throws {FleetError} `BAD_TASKS_FILE`
+ */
+export async function loadTasks(file: string): Promise<TaskFactory[]> {
+  const path = resolve(file)
+  if (/\.[cm]?ts$/.test(path)) (await import('tsx/esm/api')).register()
+  let module: Record<string, unknown>
+  try {
+    module = (await import(pathToFileURL(path).href)) as Record<string, unknown>
+  } catch (error) {
+    throw new FleetError(
+      'BAD_TASKS_FILE',
+      `Can't load the tasks of ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    )
+  }
+  const tasks = [...new Set(Object.values(module).flat())].filter(isFactory)
+  if (tasks.length === 0)
+    throw new FleetError('BAD_TASKS_FILE', `${path} exports no task: use defineTask({ name, input, run })`)
+  return tasks
+}
+
+/** By shape and not by class: the file may have its own copy of the library. */
+function isFactory(value: unknown): value is TaskFactory {
+  const { name, run, accept } = (value ?? {}) as Partial<TaskFactory>
+  return typeof name === 'string' && typeof run === 'function' && typeof accept === 'function'
+}

@@ -1,0 +1,59 @@
+import { cpus } from 'node:os'
+import { FleetError } from '@taskfleet/core'
+import { InvalidArgumentError } from 'commander'
+import { type Logger, pino } from 'pino'
+import type { ListenAddress } from '../gateway/gateway.ts'
+
+export interface CommonOptions {
+  mongo?: string
+  json?: boolean
+  logLevel?: string
+}
+
+/** @throws {FleetError} `NO_ADDRESS` */
+export function mongoUri({ mongo }: CommonOptions, env = process.env): string {
+  const uri = mongo ?? env.TASKFLEET_MONGO_URI
+  if (uri === undefined || uri === '') {
+    throw new FleetError('NO_ADDRESS', 'Which database? Give --mongo mongodb://… or set TASKFLEET_MONGO_URI')
+  }
+  return uri
+}
+
+/** Logs go to stderr, so that stdout holds the command's answer alone. */
+export function makeLog(level = 'info'): Logger {
+  return pino(
+    { level, redact: ['token', 'auth', '*.token', '*.auth', 'authorization', '*.authorization'] },
+    pino.destination(2),
+  )
+}
+
+/** `HOST:PORT`, `[::1]:4100` or `:4100`. */
+export function parseListen(text: string): ListenAddress {
+  const [, host, port] = /^(.*?):(\d{1,5})$/.exec(text) ?? []
+  if (port === undefined || Number(port) > 65_535)
+    throw new InvalidArgumentError('an address such as 127.0.0.2:4101 is wanted, port 0 for a free one')
+  return { host: host === '' || host === undefined ? '127.0.0.1' : host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
+export function parseConcurrency(text: string): number {
+  return text === 'auto' ? Math.max(1, cpus().length * 2) : parseCount(text)
+}
+
+export function parseCount(text: string): number {
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('a whole number from 1 is wanted')
+  return count
+}
+
+export function parseList(text: string): string[] {
+  return text.split(',').filter((part) => part !== '')
+}
+
+/** @throws {FleetError} `BAD_JSON` */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new FleetError('BAD_JSON', `${what} is not JSON: ${(error as Error).message}`, { cause: error })
+  }
+}

@@ -1,0 +1,20 @@
+import { FleetError } from '@taskfleet/core'
+import type { Duration } from './handler.ts'
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/**
+ * A duration in milliseconds.
+ * @throws {FleetError} `BAD_DURATION`
+ */
+export function milliseconds(duration: Duration): number {
+  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(duration)) ?? []
+  if (amount === undefined) {
+    throw new FleetError(
+      'BAD_DURATION',
+      `'${duration}' is not a duration: milliseconds or a text such as 90s, 5m, 2h are`,
+    )
+  }
+  return Number(amount) * UNITS[unit as keyof typeof UNITS]
+}

@@ -1,0 +1,318 @@
+import { existsSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import fastifyStatic from '@fastify/static'
+import {
+  asError,
+  type ChangeFeed,
+  type ClientToGateway,
+  Fleet,
+  type FleetDatabase,
+  FleetError,
+  type GatewayToClient,
+  LiveQueries,
+  type Principal,
+  parseId,
+  requireReach,
+  type TicketAnswer,
+} from '@taskfleet/core'
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { type Namespace, Server, type Socket } from 'socket.io'
+import { z } from 'zod'
+import { VERSION } from '../version.ts'
+import { Access, isLoopback } from './access.ts'
+import { cancelTasks, enqueueTask, selectionSchema } from './commands.ts'
+import { guard, type Rule, tokenBucket } from './guard.ts'
+import { serveRelay } from './relay.ts'
+import { Subscriptions } from './subscriptions.ts'
+import { type Attempts, connectError, refuseUnknown, serveTaskSockets } from './task-socket.ts'
+import { Tickets } from './tickets.ts'
+
+export interface ListenAddress {
+  host: string
+  /** 0 for a free one. */
+  port: number
+}
+
+export interface GatewayOptions {
+  database: FleetDatabase
+  feed: ChangeFeed
+  /** The worker whose tasks have their sockets here; a gateway alone has none. */
+  runner?: Attempts
+  listen: ListenAddress
+  /** How others reach it, when that differs from where it listens. */
+  publicUrl?: string
+  log: Logger
+}
+
+type GatewaySocket = Socket<ClientToGateway, GatewayToClient, Record<string, never>, { principal: Principal }>
+
+/** Serves browsers and programs: live queries, commands, task sockets and the monitor. Any gateway answers for the fleet. */
+export class Gateway {
+  readonly #options: GatewayOptions
+  readonly #log: Logger
+  readonly #fleet: Fleet
+  readonly #queries: LiveQueries
+  readonly #access: Access
+  readonly #tickets: Tickets
+  readonly #http: FastifyInstance
+  #io: Server | undefined
+  #url: string | undefined
+  #publicUrl: string | undefined
+
+  constructor(options: GatewayOptions) {
+    this.#options = options
+    this.#log = options.log.child({ part: 'gateway' })
+    this.#fleet = new Fleet(options.database)
+    this.#queries = new LiveQueries(options.database, options.feed, { log: this.#log })
+    this.#access = new Access(options.database, options.feed)
+    this.#tickets = new Tickets(this.#access.keys)
+    this.#http = fastify({
+      loggerInstance: this.#log.child({}, { level: 'warn' }) as FastifyBaseLogger,
+      forceCloseConnections: true,
+    })
+  }
+
+  /** Where it listens, once started. */
+  get url(): string | undefined {
+    return this.#url
+  }
+
+  /** How others reach it, once started. */
+  get publicUrl(): string {
+    if (this.#publicUrl === undefined) throw new FleetError('NOT_STARTED', 'The gateway does not listen yet')
+    return this.#publicUrl
+  }
+
+  /** @throws {FleetError} `INSECURE_BIND`, `BAD_PUBLIC_URL`, `EADDRINUSE`, `EADDRNOTAVAIL` */
+  async start(): Promise<void> {
+    const { listen, publicUrl } = this.#options
+    if (publicUrl !== undefined) checkPublicUrl(publicUrl)
+    await this.#access.start()
+    const locked = await this.#access.locked()
+    if (!locked && !isLoopback(listen.host)) {
+      throw new FleetError(
+        'INSECURE_BIND',
+        `Without a key a gateway listens on this computer only, and ${listen.host} can be reached from others: make a key with 'taskfleet keys create' first`,
+      )
+    }
+    if (!locked) this.#log.warn('no key is configured: everybody on this computer may read and control this fleet')
+    await this.#serveMonitor()
+    this.#openSockets()
+    try {
+      await this.#http.listen({ host: listen.host, port: listen.port })
+    } catch (error) {
+      const { code } = error as { code?: string }
+      if (code === undefined) throw error
+      throw new FleetError(code, `Can't listen on ${listen.host}:${listen.port}: ${asError(error).message}`, {
+        cause: error,
+      })
+    }
+    const { port } = this.#http.server.address() as AddressInfo
+    const name = listen.host.includes(':') ? `[${listen.host}]` : listen.host
+    this.#url = `http://${name}:${port}`
+    this.#publicUrl = publicUrl?.replace(/\/+$/, '') ?? this.#url
+  }
+
+  async stop(): Promise<void> {
+    this.#access.stop()
+    this.#queries.stop()
+    await this.#io?.close()
+    await this.#http.close()
+  }
+
+  async #serveMonitor(): Promise<void> {
+    this.#http.addHook('onRequest', async (request, reply) => {
+      try {
+        this.#checkRequest(request.raw)
+      } catch (error) {
+        const { code, message } = error as FleetError
+        await reply
+          .code(403)
+          .type('application/problem+json')
+          .send({ type: 'about:blank', status: 403, title: message, code })
+      }
+    })
+    this.#http.get('/health/live', () => ({ status: 'live', version: VERSION }))
+    this.#http.get('/health/ready', async (_request, reply) => {
+      try {
+        await this.#options.database.readClock()
+        return { status: 'ready' }
+      } catch (error) {
+        this.#log.warn({ err: asError(error) }, 'not ready: the database does not answer')
+        return reply.code(503).send({ status: 'unavailable', code: 'NO_DATABASE' })
+      }
+    })
+    const root = monitorFolder()
+    if (root === undefined) {
+      this.#log.warn('the monitor is not built; run `pnpm build`')
+      return
+    }
+    await this.#http.register(fastifyStatic, {
+      root,
+      index: 'index.html',
+      setHeaders: (reply) => void setPageHeaders(reply),
+    })
+    this.#http.setNotFoundHandler(async (request, reply) => {
+      // The monitor's own pages have addresses that only it knows.
+      const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
+      if (isPage && !request.url.startsWith('/api/')) return reply.sendFile('index.html')
+      return reply
+        .code(404)
+        .type('application/problem+json')
+        .send({ type: 'about:blank', status: 404, title: 'There is nothing here', code: 'NOT_FOUND' })
+    })
+  }
+
+  #checkRequest(request: IncomingMessage): void {
+    const { host } = this.#options.listen
+    this.#access.checkRequest(request, [this.#url ?? host, this.#publicUrl ?? host])
+  }
+
+  #openSockets(): void {
+    const io = new Server<ClientToGateway, GatewayToClient>(this.#http.server, {
+      transports: ['websocket'],
+      serveClient: false,
+      perMessageDeflate: false,
+      maxHttpBufferSize: 1024 * 1024,
+      connectTimeout: 5_000,
+      pingInterval: 10_000,
+      pingTimeout: 10_000,
+      cleanupEmptyChildNamespaces: true,
+      allowRequest: (request, decide) => {
+        try {
+          this.#checkRequest(request)
+          decide(null, true)
+        } catch (error) {
+          decide((error as FleetError).code, false)
+        }
+      },
+    })
+    this.#io = io as unknown as Server
+    const deps = {
+      fleet: this.#fleet,
+      access: this.#access,
+      tickets: this.#tickets,
+      log: this.#log,
+      attempts: this.#options.runner,
+    }
+    serveTaskSockets(this.#io, deps)
+    serveRelay(this.#io, deps)
+    const namespace = io.of('/') as unknown as Namespace
+    const subscriptions = new Subscriptions(this.#queries, namespace)
+    namespace.use((socket, next) => {
+      this.#access.authenticate((socket as GatewaySocket).handshake.auth.token as unknown).then(
+        (principal) => {
+          socket.data.principal = principal
+          next()
+        },
+        (error: unknown) => next(connectError(error, this.#log)),
+      )
+    })
+    namespace.on('connection', (socket) => this.#welcome(socket as unknown as GatewaySocket, subscriptions))
+  }
+
+  #welcome(socket: GatewaySocket, subscriptions: Subscriptions): void {
+    const { principal } = socket.data
+    const rules = this.#rules(socket, subscriptions)
+    const allowed = tokenBucket(60)
+    socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
+    for (const [event, rule] of Object.entries(rules)) {
+      socket.on(event as keyof ClientToGateway, guard(rule, principal, this.#log))
+    }
+    socket.on('disconnect', () => subscriptions.leave(socket as unknown as Socket))
+    const { runner } = this.#options
+    socket.emit('welcome', {
+      version: VERSION,
+      serverTime: this.#options.database.clock.now().toISOString(),
+      scopes: [...principal.scopes],
+      ...(runner === undefined ? {} : { worker: runner.id }),
+    })
+  }
+
+  /** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
+  #rules(socket: GatewaySocket, subscriptions: Subscriptions): Record<keyof ClientToGateway, Rule<unknown>> {
+    const { principal } = socket.data
+    const rule = <Request>(one: Rule<Request>): Rule<unknown> => one as Rule<unknown>
+    const anySocket = socket as unknown as Socket
+    return {
+      subscribeQuery: rule({
+        scope: 'read',
+        schema: z.looseObject({ resume: z.object({ epoch: z.string().max(64), seq: z.int().min(0) }).optional() }),
+        handle: (request) => subscriptions.subscribe(anySocket, principal, request),
+      }),
+      unsubscribeQuery: rule({
+        scope: 'read',
+        schema: z.object({ subscription: z.string().max(64) }),
+        handle: ({ subscription }) => {
+          subscriptions.unsubscribe(anySocket, subscription)
+          return {}
+        },
+      }),
+      enqueue: rule({
+        scope: 'write',
+        schema: z.unknown(),
+        handle: async (request) => ({ task: await enqueueTask(this.#fleet, principal, request) }),
+      }),
+      cancel: rule({
+        scope: 'control',
+        schema: selectionSchema,
+        handle: (selection) => cancelTasks(this.#fleet, principal, selection),
+      }),
+      taskTicket: rule({
+        scope: 'read',
+        schema: z.object({ id: z.unknown() }),
+        handle: ({ id }) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
+      }),
+    }
+  }
+
+  /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `NOT_RUNNING` */
+  async #ticket(id: unknown, principal: Principal, host: string): Promise<TicketAnswer> {
+    const task = await this.#fleet.store.find(parseId(id))
+    if (task === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
+    requireReach(principal, task)
+    if (task.status !== 'running')
+      throw new FleetError('NOT_RUNNING', `This task is ${task.status}; only a running one has a socket`)
+    const { token, expiresAt } = await this.#tickets.issue(
+      { id: task._id.toHexString(), attempt: task.attempt },
+      principal,
+    )
+    // An address that no worker has registered is not passed on: whoever can write to the database could lead browsers there.
+    const known =
+      task.publicUrl !== undefined && this.#access.knows(task.publicUrl) ? { publicUrl: task.publicUrl } : {}
+    return {
+      ...known,
+      relayUrl: `http://${host}/relay/${task._id.toHexString()}`,
+      token,
+      expiresAt: expiresAt.toISOString(),
+    }
+  }
+}
+
+/** @throws {FleetError} `BAD_PUBLIC_URL` */
+function checkPublicUrl(publicUrl: string): void {
+  const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined
+  const fine =
+    url !== undefined && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '' && url.hash === ''
+  if (!fine)
+    throw new FleetError('BAD_PUBLIC_URL', `'${publicUrl}' is not an address such as http://worker-1.example:4100`)
+}
+
+/** The built monitor, or undefined where it isn't. */
+function monitorFolder(): string | undefined {
+  const folder = join(dirname(fileURLToPath(import.meta.resolve('@taskfleet/monitor-ui/package.json'))), 'dist')
+  return existsSync(join(folder, 'index.html')) ? folder : undefined
+}
+
+function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }): void {
+  reply.setHeader(
+    'content-security-policy',
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  )
+  reply.setHeader('x-content-type-options', 'nosniff')
+  reply.setHeader('referrer-policy', 'no-referrer')
+}

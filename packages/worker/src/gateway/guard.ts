@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto'
+import { asError, FleetError, type Principal, requireScope, type Scope, type WireError } from '@taskfleet/core'
+import type { Logger } from 'pino'
+import type { z } from 'zod'
+
+/** The rule of one message: what it looks like, what it needs, what it does. */
+export interface Rule<Request> {
+  scope: Scope
+  schema: z.ZodType<Request>
+  handle(request: Request): Promise<object> | object
+}
+
+/** One place where every message is checked, authorised, carried out and answered. */
+export function guard<Request>(rule: Rule<Request>, principal: Principal, log: Logger): (...args: unknown[]) => void {
+  return (...args) => {
+    const ack = args.pop()
+    // Without somebody to answer there is nothing to do, and calling it would end the process.
+    if (typeof ack !== 'function') return
+    const answer = (value: object): void => {
+      ack(value)
+    }
+    run(rule, principal, args).then(
+      (result) => answer({ ok: true, ...result }),
+      (error: unknown) => answer({ ok: false, error: toWireError(error, log) }),
+    )
+  }
+}
+
+async function run<Request>(rule: Rule<Request>, principal: Principal, args: unknown[]): Promise<object> {
+  requireScope(principal, rule.scope)
+  if (args.length !== 1) throw new FleetError('BAD_REQUEST', 'A message is one object and an acknowledgement')
+  const parsed = rule.schema.safeParse(args[0])
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    const field = issue?.path.join('.')
+    throw new FleetError(
+      'BAD_REQUEST',
+      issue?.message ?? 'This is not what the message looks like',
+      field ? { field } : {},
+    )
+  }
+  return rule.handle(parsed.data)
+}
+
+/** An error of ours as it is; any other is logged with its cause and told by a number only. */
+export function toWireError(error: unknown, log: Logger): WireError {
+  if (error instanceof FleetError) {
+    return { code: error.code, message: error.message, ...(error.field === undefined ? {} : { field: error.field }) }
+  }
+  const request = randomUUID().slice(0, 8)
+  log.error({ err: asError(error), request }, 'a request failed unexpectedly')
+  return { code: 'INTERNAL', message: `Something went wrong here; the log knows it as ${request}` }
+}
+
+/** Lets `rate` messages a second pass, with bursts of as many. */
+export function tokenBucket(rate: number, now: () => number = () => performance.now()): () => boolean {
+  let tokens = rate
+  let at = now()
+  return () => {
+    const time = now()
+    tokens = Math.min(rate, tokens + ((time - at) / 1_000) * rate)
+    at = time
+    if (tokens < 1) return false
+    tokens -= 1
+    return true
+  }
+}

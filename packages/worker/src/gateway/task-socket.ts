@@ -1,0 +1,187 @@
+import {
+  type ClientToTask,
+  type Fleet,
+  FleetError,
+  type Principal,
+  parseId,
+  type TaskConnectError,
+  type TaskToClient,
+} from '@taskfleet/core'
+import type { Logger } from 'pino'
+import type { Namespace, Server, Socket } from 'socket.io'
+import { z } from 'zod'
+import type { RunningTask } from '../running-task.ts'
+import type { Access } from './access.ts'
+import { guard, tokenBucket } from './guard.ts'
+import type { Tickets } from './tickets.ts'
+
+/** Who knows the attempts that run in this process. */
+export interface Attempts {
+  readonly id: string
+  attempt(id: string): RunningTask | undefined
+}
+
+export interface TaskSocketDeps {
+  fleet: Fleet
+  attempts: Attempts | undefined
+  access: Access
+  tickets: Tickets
+  log: Logger
+}
+
+export type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
+
+const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
+const CLAIM_WAIT_MS = 1_000
+
+/** The namespace behind every `publicUrl`: `/tasks/<id>`, there as long as the task runs here. */
+export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
+  const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
+  namespaces.use((socket, next) => {
+    admit(socket as TaskClientSocket, deps).then(
+      () => next(),
+      (error: unknown) => next(connectError(error, deps.log)),
+    )
+  })
+  namespaces.on('connection', (socket) => {
+    const id = taskId(socket.nsp.name)
+    const run = deps.attempts?.attempt(id)
+    if (run === undefined) socket.disconnect()
+    else attend(socket as TaskClientSocket, run, deps)
+  })
+  return namespaces as unknown as Namespace
+}
+
+/** @throws {FleetError} with the code that the client is told */
+async function admit(socket: TaskClientSocket, { fleet, attempts, access, tickets }: TaskSocketDeps): Promise<void> {
+  const id = taskId(socket.nsp.name)
+  const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
+  const token = socket.handshake.auth.token as unknown
+  const locked = await access.locked()
+  if (run === undefined) {
+    // Where it has gone is told to those only who may know it.
+    if (locked)
+      await tickets.verify(token, { id, attempt: (await fleet.store.find(parseId(id)))?.attempt ?? 0 }).catch(passStale)
+    throw await notHere(id, fleet)
+  }
+  const anonymous = !locked && (token === undefined || token === '')
+  const holder = anonymous
+    ? await access.authenticate(undefined)
+    : await tickets.verify(token, { id, attempt: run.claim.task.attempt })
+  socket.data.holder = { id: holder.id, scopes: holder.scopes }
+}
+
+/** A ticket of an earlier attempt proves enough to be told where the task is now. */
+function passStale(error: unknown): void {
+  if (error instanceof FleetError && error.code === 'STALE_ATTEMPT') return
+  throw error
+}
+
+/** The address is in the database a moment before the claim's answer is here. */
+async function attemptSoon(id: string, attempts: Attempts, fleet: Fleet): Promise<RunningTask | undefined> {
+  const there = attempts.attempt(id)
+  if (there !== undefined) return there
+  const task = await fleet.store.find(parseId(id))
+  if (task?.status !== 'running' || task.worker !== attempts.id) return undefined
+  for (const until = performance.now() + CLAIM_WAIT_MS; performance.now() < until; ) {
+    const run = attempts.attempt(id)
+    if (run !== undefined) return run
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return undefined
+}
+
+async function notHere(id: string, fleet: Fleet): Promise<FleetError & { data?: TaskConnectError }> {
+  const task = await fleet.store.find(parseId(id))
+  const error: FleetError & { data?: TaskConnectError } = new FleetError('TASK_NOT_HERE', 'This task does not run here')
+  error.data = {
+    code: 'TASK_NOT_HERE',
+    ...(task === null ? {} : { status: task.status }),
+    ...(task?.publicUrl === undefined ? {} : { publicUrl: task.publicUrl }),
+  }
+  return error
+}
+
+/** An error as socket.io passes it on: only `message` and `data` travel. */
+export function connectError(error: unknown, log: Logger): Error {
+  const known = error instanceof FleetError
+  if (!known) log.error({ err: error }, 'a connection could not be admitted')
+  const code = known ? error.code : 'INTERNAL'
+  const data = (error as { data?: object }).data ?? { code }
+  return Object.assign(new Error(code === 'UNAUTHENTICATED' ? 'UNAUTHENTICATED' : known ? error.message : 'INTERNAL'), {
+    data,
+  })
+}
+
+function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: TaskSocketDeps): void {
+  const { holder } = socket.data
+  const allowed = tokenBucket(30)
+  const reason = z.object({ reason: z.string().max(500).optional() }).strict()
+  const rules = {
+    cancel: guard(
+      {
+        scope: 'control',
+        schema: reason,
+        handle: async (request) => done(await fleet.store.cancel(run.claim.task._id, holder.id, request.reason)),
+      },
+      holder,
+      log,
+    ),
+    pause: guard(
+      {
+        scope: 'control',
+        schema: reason,
+        handle: async (request) => done(await fleet.store.pause(run.claim.task._id, holder.id, request.reason)),
+      },
+      holder,
+      log,
+    ),
+    message: guard(
+      {
+        scope: 'control',
+        schema: z.object({ name: z.string().min(1).max(128), data: z.unknown().optional() }).strict(),
+        handle: async ({ name, data }) => ({ data: await run.message(name, data) }),
+      },
+      holder,
+      log,
+    ),
+  }
+  socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
+  for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)
+  socket.emit('snapshot', run.snapshot())
+  const unwatch = run.watch({
+    // Only the latest matters: what a slow watcher can't take now is dropped.
+    progress: (progress) => socket.volatile.emit('progress', progress),
+    log: (line) => socket.emit('log', line),
+    event: (event) => socket.emit('event', event),
+    end: (end) => {
+      socket.emit('end', end)
+      socket.disconnect()
+    },
+  })
+  socket.on('disconnect', unwatch)
+}
+
+function done(task: unknown): object {
+  if (task === null) throw new FleetError('ALREADY_ENDED', 'This task has ended already')
+  return {}
+}
+
+/** Answers what nobody listens for, and what comes too fast. */
+export function refuseUnknown(
+  event: string,
+  args: unknown[],
+  known: readonly string[],
+  allowed: () => boolean,
+  next: (error?: Error) => void,
+): void {
+  const ack = args.at(-1)
+  const refuse = (code: string, message: string): void => {
+    if (typeof ack === 'function') ack({ ok: false, error: { code, message } })
+  }
+  if (!allowed()) refuse('RATE_LIMITED', 'Too many messages; at most 30 a second')
+  else if (!known.includes(event)) refuse('BAD_REQUEST', `There is no message '${String(event).slice(0, 64)}'`)
+  else next()
+}
+
+const taskId = (namespace: string): string => NAMESPACE.exec(namespace)?.[1] ?? ''

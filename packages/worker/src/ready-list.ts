@@ -1,0 +1,122 @@
+import type { Hint } from '@taskfleet/core'
+
+/**
+ * The next tasks that a worker knows of: due ones in claim order, and later ones by date. They are hints: nothing is
+ * locked, and losing one costs time and never a task, since the database is asked again when the list runs low.
+ *
+ * Pure: the time is passed in.
+ */
+export class ReadyList {
+  readonly #capacity: number
+  #due: Hint[] = []
+  #later: Hint[] = []
+  readonly #known = new Map<string, Hint>()
+  /** Whether the database may know of due tasks that are not here. */
+  #dueCut = false
+  #laterCut = false
+
+  constructor(capacity: number) {
+    this.#capacity = capacity
+  }
+
+  get size(): number {
+    return this.#due.length
+  }
+
+  /** Whether it has run low while the database may hold more. */
+  get low(): boolean {
+    return this.#dueCut && this.#due.length < this.#capacity / 4
+  }
+
+  /** What the database answered: at most `limit` of each kind. */
+  load(answer: { due: readonly Hint[]; next: readonly Hint[] }, limit: number): void {
+    this.#due = []
+    this.#later = []
+    this.#known.clear()
+    this.#dueCut = answer.due.length >= limit
+    this.#laterCut = answer.next.length >= limit
+    for (const hint of [...answer.due, ...answer.next]) this.#known.set(idOf(hint), hint)
+    this.#due = [...answer.due].sort(inClaimOrder)
+    this.#later = [...answer.next].sort(byDate)
+  }
+
+  /** Slots a newcomer in, or moves one that has changed. Returns whether it is due. */
+  offer(hint: Hint, now: Date): boolean {
+    this.remove(idOf(hint))
+    const due = hint.runAt <= now
+    const list = due ? this.#due : this.#later
+    const order = due ? inClaimOrder : byDate
+    const cut = due ? this.#dueCut : this.#laterCut
+    const place = placeOf(list, hint, order)
+    // Behind the last known one there may be others that come first: the database will tell.
+    if (place === list.length && cut) return due
+    list.splice(place, 0, hint)
+    this.#known.set(idOf(hint), hint)
+    if (list.length > this.#capacity) {
+      this.#known.delete(idOf(list.pop()!))
+      if (due) this.#dueCut = true
+      else this.#laterCut = true
+    }
+    return due
+  }
+
+  remove(id: string): void {
+    const hint = this.#known.get(id)
+    if (hint === undefined) return
+    this.#known.delete(id)
+    for (const list of [this.#due, this.#later]) {
+      const at = list.indexOf(hint)
+      if (at !== -1) list.splice(at, 1)
+    }
+  }
+
+  /** Moves those whose date has come to the due ones, and returns them. */
+  promote(now: Date): Hint[] {
+    const promoted: Hint[] = []
+    while (this.#later[0] !== undefined && this.#later[0].runAt <= now) {
+      const hint = this.#later.shift()!
+      this.#known.delete(idOf(hint))
+      this.offer(hint, now)
+      promoted.push(hint)
+    }
+    // The next dates after those are in the database only.
+    if (this.#later.length === 0 && this.#laterCut && promoted.length > 0) this.#dueCut = true
+    return promoted
+  }
+
+  /** Takes the first ones out, to claim them. */
+  take(count: number): Hint[] {
+    const taken = this.#due.splice(0, count)
+    for (const hint of taken) this.#known.delete(idOf(hint))
+    return taken
+  }
+
+  /** When the first of the later ones becomes due. */
+  get nextDate(): Date | null {
+    return this.#later[0]?.runAt ?? null
+  }
+}
+
+const idOf = (hint: Hint): string => hint._id.toHexString()
+
+/** High before low, then by place in the queue, then by id. */
+function inClaimOrder(a: Hint, b: Hint): number {
+  return b.priority - a.priority || a.order.getTime() - b.order.getTime() || compareIds(a, b)
+}
+
+function byDate(a: Hint, b: Hint): number {
+  return a.runAt.getTime() - b.runAt.getTime() || compareIds(a, b)
+}
+
+const compareIds = (a: Hint, b: Hint): number => (idOf(a) < idOf(b) ? -1 : 1)
+
+function placeOf(list: readonly Hint[], hint: Hint, order: (a: Hint, b: Hint) => number): number {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (order(hint, list[middle]!) < 0) high = middle
+    else low = middle + 1
+  }
+  return low
+}

@@ -1,0 +1,159 @@
+import {
+  type AbortCode,
+  AttemptAborted,
+  type Claim,
+  FleetError,
+  type LogLevel,
+  type LogLine,
+  type Progress,
+  type StoredProgress,
+  type TaskEnd,
+  type TaskRow,
+  toFullRow,
+} from '@taskfleet/core'
+import type { ProgressUpdate } from './handler.ts'
+
+const LOG_LINES = 200
+const LOG_LINE_LIMIT = 4_000
+
+/** Somebody who follows an attempt: a task's socket. */
+export interface AttemptWatcher {
+  progress(progress: Progress): void
+  log(line: LogLine): void
+  event(event: { name: string; data?: unknown }): void
+  end(end: TaskEnd): void
+}
+
+/** One attempt in flight: what it last said, and who listens. Knows neither sockets nor the database. */
+export class RunningTask {
+  readonly claim: Claim
+  readonly #controller = new AbortController()
+  readonly #watchers = new Set<AttemptWatcher>()
+  readonly #answers = new Map<string, (data: unknown) => unknown>()
+  readonly #log: LogLine[] = []
+  #logSeq = 0
+  #toldLogSeq = 0
+  #progress: ProgressUpdate | undefined
+  #progressAt = 0
+  #untold = false
+  #unstored = false
+  #end: TaskEnd | undefined
+
+  constructor(claim: Claim) {
+    this.claim = claim
+    const { progress } = claim.task
+    if (progress !== undefined) {
+      const { at, ...update } = progress
+      this.#progress = update
+      this.#progressAt = at.getTime()
+    }
+  }
+
+  get id(): string {
+    return this.claim.task._id.toHexString()
+  }
+
+  get leaseId(): string {
+    return this.claim.leaseId
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** The first reason counts. */
+  abort(code: AbortCode, message: string): void {
+    if (!this.signal.aborted) this.#controller.abort(new AttemptAborted(code, message))
+  }
+
+  /** Only remembers: `tell` and `takeProgress` pass it on at their own pace, so that any rate is cheap. */
+  progress(update: ProgressUpdate): void {
+    this.#progress = update
+    this.#progressAt = Date.now()
+    this.#untold = true
+    this.#unstored = true
+  }
+
+  log(level: LogLevel, message: string): void {
+    this.#logSeq += 1
+    this.#log.push({
+      seq: this.#logSeq,
+      at: new Date().toISOString(),
+      level,
+      message: message.slice(0, LOG_LINE_LIMIT),
+    })
+    if (this.#log.length > LOG_LINES) this.#log.shift()
+  }
+
+  event(name: string, data: unknown): void {
+    for (const watcher of this.#watchers) watcher.event({ name, data })
+  }
+
+  onMessage(name: string, answer: (data: unknown) => unknown): () => void {
+    this.#answers.set(name, answer)
+    return () => {
+      if (this.#answers.get(name) === answer) this.#answers.delete(name)
+    }
+  }
+
+  /** @throws {FleetError} `NO_SUCH_MESSAGE` when the handler doesn't listen for it */
+  async message(name: string, data: unknown): Promise<unknown> {
+    const answer = this.#answers.get(name)
+    if (answer === undefined)
+      throw new FleetError('NO_SUCH_MESSAGE', `This task takes no message '${name}'`, { field: 'name' })
+    return answer(data)
+  }
+
+  /** Returns its undo. */
+  watch(watcher: AttemptWatcher): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
+  snapshot(): { task: TaskRow; progress: Progress | null; log: LogLine[] } {
+    return { task: toFullRow<TaskRow>('tasks', this.claim.task), progress: this.#wireProgress(), log: [...this.#log] }
+  }
+
+  /** Passes on to the watchers what is new. Called a few times a second. */
+  tell(): void {
+    if (this.#watchers.size === 0) {
+      this.#toldLogSeq = this.#logSeq
+      return
+    }
+    if (this.#untold) {
+      this.#untold = false
+      const progress = this.#wireProgress()!
+      for (const watcher of this.#watchers) watcher.progress(progress)
+    }
+    for (const line of this.#log) {
+      if (line.seq > this.#toldLogSeq) for (const watcher of this.#watchers) watcher.log(line)
+    }
+    this.#toldLogSeq = this.#logSeq
+  }
+
+  /** The progress that the database doesn't have yet. */
+  takeProgress(): StoredProgress | undefined {
+    if (!this.#unstored) return undefined
+    this.#unstored = false
+    return { ...withRatio(this.#progress!), at: new Date(this.#progressAt) }
+  }
+
+  end(end: TaskEnd): void {
+    if (this.#end !== undefined) return
+    this.tell()
+    this.#end = end
+    for (const watcher of this.#watchers) watcher.end(end)
+    this.#watchers.clear()
+  }
+
+  #wireProgress(): Progress | null {
+    if (this.#progress === undefined) return null
+    return { ...withRatio(this.#progress), at: new Date(this.#progressAt).toISOString() }
+  }
+}
+
+function withRatio(update: ProgressUpdate): ProgressUpdate {
+  const { done, total, ratio } = update
+  if (ratio !== undefined || done === undefined || total === undefined || total <= 0) return update
+  return { ...update, ratio: Math.min(1, done / total) }
+}
