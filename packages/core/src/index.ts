@@ -48,3 +48,4 @@ export {
 } from './task/task-store.ts'
 export { type WorkerDocument, workerModel } from './worker/worker-model.ts'
 export { WorkerRegister, type WorkerReport } from './worker/worker-register.ts'
+export { renewalUpdate } from './task/task-updates.ts'

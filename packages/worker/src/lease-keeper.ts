@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { dataClientOptions, type FleetDatabase } from '@taskfleet/core'
+import { dataClientOptions, type FleetDatabase, renewalUpdate } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import { monotonicMs, type RenewalOrder, type RenewalReport, type RenewalSetup } from './renewal-messages.ts'
 
@@ -16,6 +16,7 @@ export interface LeaseKeeperOptions {
 
 /** How far before the lease's end it stops being trusted, as a part of it: clocks drift, and an abort takes time. */
 const MARGIN = 1 / 10
+const STOP_MS = 5_000
 
 /**
  * Holds the leases of one process. Whether one is trusted is decided here, by the monotonic clock alone: from the moment
@@ -42,16 +43,16 @@ export class LeaseKeeper {
       database: database.connection.name,
       clientOptions: dataClientOptions(Math.min(5_000, leaseMs / 4)),
       leaseMs,
+      update: renewalUpdate(leaseMs),
       beat: this.#beat,
       warnBlockedMs: Math.min(2_000, leaseMs / 2),
       maxBlockedMs,
     }
-    const source = import.meta.url.endsWith('.ts')
-    const thread = new Worker(new URL(source ? './renewal-thread.ts' : './renewal-thread.js', import.meta.url), {
+    const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
       workerData: setup,
       transferList: [port2],
-      // From the sources, the thread needs the loader that the process itself was started with.
-      ...(source ? { execArgv: ['--conditions=taskfleet-source', '--import', 'tsx'] } : {}),
+      // It holds little; the defaults would let its young generation grow to many megabytes.
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
     })
     thread.on('error', (error) => log.error({ err: error }, 'the renewing thread failed; its leases will run out'))
     port1.on('message', (report: RenewalReport) => this.#hear(report))
@@ -70,9 +71,9 @@ export class LeaseKeeper {
     thread.ref()
     const ended = once(thread, 'exit')
     this.#order({ stop: true })
-    this.#port?.close()
-    await thread.terminate()
-    await ended
+    // It ends by itself; one that hangs in a connection is ended.
+    const hung = setTimeout(() => void thread.terminate(), STOP_MS)
+    await ended.finally(() => clearTimeout(hung))
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { MongoClientOptions } from 'mongodb'
+import type { Document, MongoClientOptions } from 'mongodb'
 
 /** What passes between the process and its renewing thread. */
 export interface RenewalSetup {
@@ -8,6 +8,8 @@ export interface RenewalSetup {
   database: string
   clientOptions: MongoClientOptions
   leaseMs: number
+  /** The pipeline that extends a lease. */
+  update: Document[]
   /** Counts up as long as the main thread comes round. */
   beat: SharedArrayBuffer
   warnBlockedMs: number

@@ -78,6 +78,8 @@ const HINTS = 500
 const TELL_MS = 100
 /** The database gets progress at most so often. */
 const STORE_MS = 1_000
+/** A claim of what has been due for less than this and misses is tried again. */
+const JUST_DUE_MS = 250
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** A worker: claims tasks, runs them, and tells how it goes. */
@@ -365,9 +367,23 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       if (hints.length === 0) break
       const claims = await this.#claim(store, hints)
       for (const claim of claims) this.#begin(claim)
+      this.#offerAgain(hints, claims)
     }
     this.#armTimer()
     this.#tellIdle()
+  }
+
+  /** Due by our idea of the server's time may be a moment too early for the server itself. */
+  #offerAgain(hints: readonly Hint[], claims: readonly Claim[]): void {
+    if (claims.length === hints.length) return
+    const claimed = new Set(claims.map(({ task }) => task._id.toHexString()))
+    const now = this.#started().database.clock.now().getTime()
+    const justDue = hints.filter((hint) => !claimed.has(hint._id.toHexString()) && now - hint.runAt.getTime() < JUST_DUE_MS)
+    if (justDue.length === 0) return
+    setTimeout(() => {
+      for (const hint of justDue) this.#ready.offer(hint, this.#started().database.clock.now())
+      this.#wake()
+    }, 50)
   }
 
   async #claim(store: TaskStore, hints: readonly Hint[]): Promise<Claim[]> {

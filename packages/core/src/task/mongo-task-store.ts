@@ -5,7 +5,6 @@ import { FleetError } from '../errors.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { attemptGuard, ENDED_STATUSES, guard, TRANSITIONS } from './lifecycle.ts'
 import type { NewTask } from './new-task.ts'
-import { renewLeases } from './renew-leases.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import { taskModel } from './task-model.ts'
 import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, TaskStore } from './task-store.ts'
@@ -134,7 +133,11 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async renew(leaseIds: readonly string[], leaseMs: number): Promise<string[]> {
-    return renewLeases(this.#tasks, leaseIds, leaseMs)
+    if (leaseIds.length === 0) return []
+    const mine = { 'lease.id': { $in: [...leaseIds] }, status: 'running' } as const
+    await this.#tasks.updateMany(mine, updates.renewalUpdate(leaseMs))
+    const held = new Set(await this.#tasks.distinct('lease.id', mine))
+    return leaseIds.filter((leaseId) => !held.has(leaseId))
   }
 
   async report(reports: readonly Report[]): Promise<void> {

@@ -82,6 +82,11 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
   ]
 }
 
+/** Extends a lease and leaves `rev` alone, so that it reaches no subscriber. */
+export function renewalUpdate(leaseMs: number): Pipeline {
+  return [{ $set: { 'lease.expiresAt': fromNow(leaseMs) } }]
+}
+
 export function report(progress: StoredProgress | undefined): Pipeline {
   return [{ $set: { ...TOUCH, ...(progress === undefined ? {} : { progress: literal(progress) }) } }]
 }

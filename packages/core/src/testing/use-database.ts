@@ -5,17 +5,21 @@ import './global-setup.ts'
 
 export interface TestDatabase {
   readonly database: FleetDatabase
+  /** The server's address with the name of the file's own database in it. */
   readonly uri: string
-  /** The database's name, fresh for each test file. */
-  readonly name: string
 }
 
 /** A fresh database on the run's server for a test file, dropped at its end. */
 export function useDatabase(): TestDatabase {
   const name = `test_${randomUUID().slice(0, 8)}`
+  const uri = (): string => {
+    const server = new URL(inject('mongoUri'))
+    server.pathname = `/${name}`
+    return server.href
+  }
   let database: FleetDatabase | undefined
   beforeAll(async () => {
-    database = await FleetDatabase.connect({ uri: inject('mongoUri'), name, timeoutMs: 10_000 })
+    database = await FleetDatabase.connect({ uri: uri(), timeoutMs: 10_000 })
     await database.ensureIndexes()
   })
   afterAll(async () => {
@@ -23,9 +27,8 @@ export function useDatabase(): TestDatabase {
     await database?.close()
   })
   return {
-    name,
     get uri() {
-      return inject('mongoUri')
+      return uri()
     },
     get database() {
       if (database === undefined) throw new Error('the database is there from beforeAll on')

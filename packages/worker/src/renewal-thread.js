@@ -1,32 +1,31 @@
+// Plain JavaScript: a thread starts from this file as it is, whether from the sources or from the build.
 import { writeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
-import type { TaskDocument } from '@taskfleet/core'
-import { renewLeases } from '@taskfleet/core/renewal'
 import { MongoClient } from 'mongodb'
-import { monotonicMs, type RenewalOrder, type RenewalReport, type RenewalSetup } from './renewal-messages.ts'
 
 /**
  * Renews the leases of a process from a thread of its own, so that a handler that blocks the event loop loses nothing.
  * It gives up when the main thread has been blocked for so long that it can't be expected back.
+ *
+ * @import { RenewalOrder, RenewalReport, RenewalSetup } from './renewal-messages.ts'
+ * @type {RenewalSetup}
  */
-const setup = workerData as RenewalSetup
+const setup = workerData
 const { port } = setup
-const leases = new Set<string>()
+/** @type {Set<string>} */
+const leases = new Set()
 const beat = new Int32Array(setup.beat)
+const client = new MongoClient(setup.uri, { ...setup.clientOptions, minPoolSize: 0, maxPoolSize: 1 })
+const tasks = client.db(setup.database).collection('tasks')
 
-const client = new MongoClient(setup.uri, {
-  ...setup.clientOptions,
-  minPoolSize: 0,
-  maxPoolSize: 1,
-})
-const tasks = client.db(setup.database).collection<TaskDocument>('tasks')
+const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
 let lastBeat = Atomics.load(beat, 0)
 let lastBeatAt = monotonicMs()
 let told = false
 
 /** How long the main thread has not come round, in milliseconds. */
-function blockedMs(): number {
+function blockedMs() {
   const now = Atomics.load(beat, 0)
   if (now !== lastBeat) {
     lastBeat = now
@@ -36,34 +35,36 @@ function blockedMs(): number {
   return monotonicMs() - lastBeatAt
 }
 
-/** Straight to the file: the main thread, which usually writes, is the one that is blocked. */
-function warnBlocked(ms: number): void {
+/**
+ * Straight to the file: the main thread, which usually writes, is the one that is blocked.
+ *
+ * @param {number} ms
+ */
+function warnBlocked(ms) {
   told = true
   const msg = 'the event loop is blocked by a handler; leases are renewed all the same'
-  const line = {
-    level: 40,
-    time: Date.now(),
-    pid: process.pid,
-    code: 'EVENT_LOOP_BLOCKED',
-    blockedMs: Math.round(ms),
-    msg,
-  }
+  const line = { level: 40, time: Date.now(), pid: process.pid, code: 'EVENT_LOOP_BLOCKED', blockedMs: Math.round(ms), msg }
   writeSync(2, `${JSON.stringify(line)}\n`)
 }
 
-async function renew(): Promise<void> {
+/** @param {RenewalReport} report */
+const tell = (report) => port.postMessage(report)
+
+async function renew() {
   const sentAt = monotonicMs()
   const ids = [...leases]
+  const mine = { 'lease.id': { $in: ids }, status: 'running' }
   try {
-    const lost = await renewLeases(tasks, ids, setup.leaseMs)
-    port.postMessage({ sentAt, renewed: ids.filter((id) => !lost.includes(id)), lost } satisfies RenewalReport)
+    await tasks.updateMany(mine, setup.update)
+    const held = new Set(await tasks.distinct('lease.id', mine))
+    tell({ sentAt, renewed: ids.filter((id) => held.has(id)), lost: ids.filter((id) => !held.has(id)) })
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    port.postMessage({ sentAt, renewed: [], lost: [], error: message } satisfies RenewalReport)
+    tell({ sentAt, renewed: [], lost: [], error: error instanceof Error ? error.message : String(error) })
   }
 }
 
-let underWay: Promise<void> | undefined
+/** @type {Promise<void> | undefined} */
+let underWay
 let lastRenewalAt = monotonicMs()
 const timer = setInterval(
   () => {
@@ -79,7 +80,7 @@ const timer = setInterval(
   Math.min(250, setup.leaseMs / 12),
 )
 
-port.on('message', ({ hold, drop, stop }: RenewalOrder) => {
+port.on('message', (/** @type {RenewalOrder} */ { hold, drop, stop }) => {
   if (hold !== undefined) {
     // The claim itself was the first proof; the next is due a third of a lease after it.
     if (leases.size === 0) lastRenewalAt = monotonicMs()

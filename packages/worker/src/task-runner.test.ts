@@ -1,0 +1,229 @@
+import { once } from 'node:events'
+import { parseId, parseNewTask } from '@taskfleet/core'
+import { checkInvariants } from '@taskfleet/core/testing'
+import { describe, expect, test } from 'vitest'
+import { scriptedTask } from './testing/scripted-task.ts'
+import { eventually, useFleet } from './testing/use-fleet.ts'
+
+const fleet = useFleet()
+let queues = 0
+/** Each test has a queue to itself, so that no runner takes another test's tasks. */
+const ownQueue = (): string => `queue-${(queues += 1)}`
+
+describe('TaskRunner', () => {
+  test('runs what was posted before and after it started, and stores the output', async () => {
+    const queue = ownQueue()
+    const before = await fleet.post([{ do: 'return', value: { answer: 42 } }], { queue })
+    const runner = await fleet.runner({ queue })
+    const after = await runner.post(scriptedTask(), { steps: [{ do: 'return', value: [1, 2] }] }, { queue })
+    expect(await fleet.ended(before._id)).toMatchObject({ status: 'completed', output: { answer: 42 }, attempt: 1 })
+    const second = await eventually(async () => {
+      const task = await fleet.fleet.store.find(parseId(after._id))
+      return task?.status === 'completed' && task
+    })
+    expect(second.output).toEqual([1, 2])
+  })
+
+  test('tells its listeners of each step', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue })
+    const heard: string[] = []
+    for (const event of ['due', 'claimed', 'retry', 'success', 'idle'] as const) runner.on(event, () => heard.push(event))
+    await fleet.post([{ do: 'fail', times: 1 }, { do: 'return', value: 1 }], { queue })
+    await once(runner, 'success')
+    await once(runner, 'idle')
+    expect(heard.filter((event) => event !== 'idle')).toEqual(['due', 'claimed', 'retry', 'due', 'claimed', 'success'])
+  })
+
+  test('tries again with back-off until it succeeds or no try is left', async () => {
+    const queue = ownQueue()
+    await fleet.runner({ queue })
+    const flaky = await fleet.post([{ do: 'fail', times: 2 }, { do: 'return', value: 'third' }], { queue })
+    const hopeless = await fleet.post([{ do: 'fail' }], { queue, maxAttempts: 3 })
+    const fatal = await fleet.post([{ do: 'fail', fatal: true, code: 'NO_WAY' }], { queue })
+    expect(await fleet.ended(flaky._id)).toMatchObject({ status: 'completed', output: 'third', attempt: 3, failures: 2, priority: 3 })
+    expect(await fleet.ended(hopeless._id)).toMatchObject({ status: 'failed', attempt: 3, failures: 3, error: { code: 'TEST' } })
+    expect(await fleet.ended(fatal._id)).toMatchObject({ status: 'failed', attempt: 1, error: { code: 'NO_WAY' } })
+  })
+
+  test('runs the higher priority first, and a later task when its date has come', async () => {
+    const queue = ownQueue()
+    const later = await fleet.post([], { queue, runAt: new Date(Date.now() + 1_200) })
+    const [low, high] = [await fleet.post([], { queue, priority: 'low' }), await fleet.post([], { queue, priority: 'high' })]
+    const runner = await fleet.runner({ queue, concurrency: 1 })
+    const order: string[] = []
+    runner.on('claimed', ({ task }) => order.push(task._id))
+    const ended = await fleet.ended(later._id)
+    expect(order).toEqual([high, low, later].map(({ _id }) => _id.toHexString()))
+    expect(ended.claimedAt!.getTime()).toBeGreaterThanOrEqual(later.runAt.getTime())
+    expect(ended.claimedAt!.getTime() - later.runAt.getTime()).toBeLessThan(5_000)
+  })
+
+  test('never runs more at once than it has slots', async () => {
+    const queue = ownQueue()
+    const tasks = await Promise.all(Array.from({ length: 9 }, () => fleet.post([{ do: 'sleep', ms: 30 }], { queue })))
+    const runner = await fleet.runner({ queue, concurrency: 3 })
+    let [now, most] = [0, 0]
+    runner.on('claimed', () => (most = Math.max(most, (now += 1))))
+    runner.on('success', () => (now -= 1))
+    await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
+    expect(most).toBe(3)
+  })
+
+  test('leaves alone what it can not run: another name, another queue, a newer version', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue })
+    const strangers = await Promise.all([
+      fleet.fleet.enqueue(scriptedTask({ name: 'stranger' }), { steps: [] }, { queue }),
+      fleet.post([], { queue: ownQueue() }),
+      fleet.fleet.enqueue(scriptedTask({ version: 2 }), { steps: [] }, { queue }),
+    ])
+    const own = await fleet.post([], { queue })
+    await fleet.ended(own._id)
+    await once(runner, 'idle')
+    for (const { _id } of strangers) expect(await fleet.fleet.store.find(_id)).toMatchObject({ status: 'pending', attempt: 0 })
+  })
+
+  test('an older message is brought up to the handler that is there now', async () => {
+    const queue = ownQueue()
+    const old = await fleet.post([{ do: 'return', value: 'upgraded' }], { queue })
+    await fleet.runner({ queue, tasks: [scriptedTask({ version: 2 })] })
+    expect(await fleet.ended(old._id)).toMatchObject({ status: 'completed', output: 'upgraded', version: 1 })
+  })
+
+  test('an input that does not fit fails at once with the path', async () => {
+    const queue = ownQueue()
+    const [bad] = await fleet.fleet.store.enqueue([
+      parseNewTask({ name: 'scripted', queue, input: { steps: [{ do: 'dance' }] } }),
+    ])
+    await fleet.runner({ queue })
+    const ended = await fleet.ended(bad!._id)
+    expect(ended).toMatchObject({ status: 'failed', attempt: 1, error: { code: 'INPUT_INVALID' } })
+    expect(ended.error!.message).toContain('input.steps.0')
+  })
+
+  test('an output that is too large is a failed attempt', async () => {
+    const queue = ownQueue()
+    await fleet.runner({ queue })
+    const task = await fleet.post([{ do: 'returnLarge', bytes: 257 * 1024 }], { queue, maxAttempts: 1 })
+    expect(await fleet.ended(task._id)).toMatchObject({ status: 'failed', error: { code: 'OUTPUT_TOO_LARGE' } })
+  })
+
+  test('an attempt that takes too long is aborted and tried again', async () => {
+    const queue = ownQueue()
+    await fleet.runner({ queue, tasks: [scriptedTask({ timeout: 50 })] })
+    const task = await fleet.post([{ do: 'waitForAbort' }], { queue, maxAttempts: 2 })
+    const ended = await fleet.ended(task._id)
+    expect(ended.attempts.map(({ error }) => error?.code)).toEqual(['TIMED_OUT', 'TIMED_OUT'])
+  })
+
+  test('a cancel from anywhere aborts the handler on whatever host', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue })
+    const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
+    await fleet.runsAt(runner, task)
+    await fleet.fleet.store.cancel(task._id, 'ann', 'no longer needed')
+    const ended = await fleet.ended(task._id)
+    expect(ended).toMatchObject({ status: 'cancelled', attempts: [{ outcome: 'cancelled' }] })
+    checkInvariants(ended)
+  })
+
+  test('a handler that does not heed a cancel loses its slot after the grace period', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue, concurrency: 1, abortGrace: 50 })
+    const deaf = await fleet.post([{ do: 'ignoreAbort' }], { queue })
+    await fleet.runsAt(runner, deaf)
+    const next = await fleet.post([], { queue })
+    await fleet.fleet.store.cancel(deaf._id, 'ann')
+    expect((await fleet.ended(deaf._id)).status).toBe('cancelled')
+    expect((await fleet.ended(next._id)).status).toBe('completed')
+  })
+
+  test('a pause keeps the checkpoint, and resume goes on from it elsewhere', async () => {
+    const queue = ownQueue()
+    const first = await fleet.runner({ queue, name: 'first' })
+    const task = await fleet.post([{ do: 'checkpoint', state: { at: 7 } }, { do: 'waitForAbort' }], { queue })
+    await fleet.until(task._id, ({ checkpoint }) => checkpoint !== undefined)
+    await fleet.fleet.store.pause(task._id, 'ann')
+    const paused = await fleet.until(task._id, ({ status }) => status === 'paused')
+    expect(paused).toMatchObject({ checkpoint: { at: 7 }, attempts: [{ outcome: 'paused' }], failures: 0 })
+    await first.stop({ grace: 0 })
+    await fleet.runner({ queue, name: 'second' })
+    await fleet.fleet.store.resume(task._id)
+    expect((await fleet.until(task._id, ({ attempt }) => attempt === 2)).checkpoint).toEqual({ at: 7 })
+    await fleet.fleet.store.cancel(task._id, 'ann')
+    await fleet.ended(task._id)
+  })
+
+  test('stop gives its tasks back, and they count as no failure', async () => {
+    const queue = ownQueue()
+    const first = await fleet.runner({ queue })
+    const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
+    await fleet.runsAt(first, task)
+    await first.stop({ grace: 0 })
+    await first.stop({ grace: 0 })
+    const released = await fleet.fleet.store.find(task._id)
+    expect(released).toMatchObject({ status: 'pending', failures: 0, attempts: [{ outcome: 'released' }] })
+    checkInvariants(released!)
+  })
+
+  test('stop lets a task end within its grace', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue })
+    const task = await fleet.post([{ do: 'sleep', ms: 200 }, { do: 'return', value: 'in time' }], { queue })
+    await fleet.runsAt(runner, task)
+    await runner.stop({ grace: '20s' })
+    expect(await fleet.fleet.store.find(task._id)).toMatchObject({ status: 'completed', output: 'in time' })
+  })
+
+  test('a handler that blocks the event loop for longer than its lease keeps its task', async () => {
+    const queue = ownQueue()
+    await fleet.runner({ queue, leaseMs: 1_500 })
+    const reaper = await fleet.runner({ queue: ownQueue(), leaseMs: 1_500 })
+    const task = await fleet.post([{ do: 'block', ms: 4_000 }, { do: 'return', value: 'kept' }], { queue })
+    expect(await fleet.ended(task._id)).toMatchObject({ status: 'completed', attempt: 1, lost: 0, output: 'kept' })
+    await reaper.stop({ grace: 0 })
+  })
+
+  test('what was taken away is given up: the late result matches nothing', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue, leaseMs: 1_500 })
+    const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
+    await fleet.runsAt(runner, task)
+    const tasks = fleet.database.db.collection('tasks')
+    await tasks.updateOne({ _id: task._id }, { $set: { status: 'paused' }, $unset: { lease: 1 }, $inc: { rev: 1 } })
+    await once(runner, 'lost')
+    await eventually(() => runner.attempt(task._id.toHexString()) === undefined)
+    expect(await fleet.fleet.store.find(task._id)).toMatchObject({ status: 'paused' })
+  })
+
+  test('two workers share a queue, and each task runs once', async () => {
+    const queue = ownQueue()
+    const tasks = await Promise.all(Array.from({ length: 40 }, () => fleet.post([{ do: 'sleep', ms: 5 }], { queue })))
+    await Promise.all([fleet.runner({ queue, concurrency: 4 }), fleet.runner({ queue, concurrency: 4 })])
+    const ended = await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
+    expect(ended.every(({ attempt, status }) => attempt === 1 && status === 'completed')).toBe(true)
+    for (const task of ended) checkInvariants(task)
+  })
+
+  test('progress at any rate reaches the database at most about once a second', async () => {
+    const queue = ownQueue()
+    await fleet.runner({ queue })
+    const steps = Array.from({ length: 5_000 }, (_, done) => ({ do: 'progress' as const, done, total: 5_000 }))
+    const task = await fleet.post([...steps, { do: 'sleep', ms: 1_300 }, { do: 'return', value: 1 }], { queue })
+    const ended = await fleet.ended(task._id)
+    expect(ended.progress).toMatchObject({ done: 4_999, total: 5_000, unit: 'bytes' })
+    // Claim, at most a few checkpoints, and the end.
+    expect(ended.rev).toBeLessThanOrEqual(6)
+  })
+
+  test.each([
+    [{ concurrency: 0 }, 'CONFIG_RANGE'],
+    [{ leaseMs: 100 }, 'CONFIG_RANGE'],
+    [{ tasks: [scriptedTask(), scriptedTask()] }, 'BAD_DEFINITION'],
+    [{ listen: { host: '0.0.0.0', port: 0 } }, 'INSECURE_BIND'],
+    [{ listen: { host: '127.0.0.1', port: 0 }, publicUrl: 'ftp://x' }, 'BAD_PUBLIC_URL'],
+  ])('refuses a wrong set-up at start: %j', async (options, code) => {
+    await expect(fleet.runner(options)).rejects.toMatchObject({ code })
+  })
+})

@@ -1,0 +1,76 @@
+import { type EnqueueOptions, Fleet, type TaskDocument } from '@taskfleet/core'
+import { FleetClient, type FleetClientOptions } from '@taskfleet/core/client'
+import { useDatabase } from '@taskfleet/core/testing'
+import { afterAll, afterEach } from 'vitest'
+import { TaskRunner, type TaskRunnerOptions } from '../task-runner.ts'
+import { type Step, scriptedTask } from './scripted-task.ts'
+
+/** A fleet on the test file's own database; runners and clients end with the test that started them. */
+export function useFleet() {
+  const test = useDatabase()
+  const cleanups: (() => Promise<unknown> | unknown)[] = []
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+  })
+  let fleet: Fleet | undefined
+  afterAll(() => {
+    fleet = undefined
+  })
+
+  return {
+    get uri(): string {
+      return test.uri
+    },
+    get database() {
+      return test.database
+    },
+    get fleet(): Fleet {
+      fleet ??= new Fleet(test.database)
+      return fleet
+    },
+    cleanup(act: () => Promise<unknown> | unknown): void {
+      cleanups.push(act)
+    },
+    /** A worker that serves the scripted task; its queue is the test's own unless it says otherwise. */
+    async runner(options: Partial<TaskRunnerOptions> & { queue?: string } = {}): Promise<TaskRunner> {
+      const { queue = 'default', ...over } = options
+      const runner = new TaskRunner({ mongo: test.uri, tasks: [scriptedTask()], queues: [queue], ...over })
+      cleanups.push(() => runner.stop({ grace: 0 }))
+      await runner.start()
+      return runner
+    },
+    client(url: string, options: FleetClientOptions = {}): FleetClient {
+      const client = new FleetClient({ url, ...options })
+      cleanups.push(() => client.close())
+      return client
+    },
+    async post(steps: Step[], options: EnqueueOptions & { label?: string } = {}): Promise<TaskDocument> {
+      const { label, ...rest } = options
+      return this.fleet.enqueue(scriptedTask(), { steps, ...(label === undefined ? {} : { label }) }, rest)
+    },
+    /** Resolves when the task looks as wanted; asks the database, since tests of events must not rest on events. */
+    async until(id: TaskDocument['_id'], wanted: (task: TaskDocument) => boolean): Promise<TaskDocument> {
+      for (;;) {
+        const task = await this.fleet.store.find(id)
+        if (task !== null && wanted(task)) return task
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    },
+    /** Resolves when the task's attempt is in flight at this worker. */
+    async runsAt(runner: TaskRunner, task: TaskDocument): Promise<void> {
+      await eventually(() => runner.attempt(task._id.toHexString()))
+    },
+    ended(id: TaskDocument['_id']): Promise<TaskDocument> {
+      return this.until(id, ({ status }) => status === 'completed' || status === 'failed' || status === 'cancelled')
+    },
+  }
+}
+
+/** Waits until a condition holds; fails by the test's own time limit. */
+export async function eventually<T>(look: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
