@@ -29,9 +29,9 @@ describe('TaskRunner', () => {
     const runner = await fleet.runner({ queue })
     const heard: string[] = []
     for (const event of ['due', 'claimed', 'retry', 'success', 'idle'] as const) runner.on(event, () => heard.push(event))
+    const idleAgain = once(runner, 'success').then(() => once(runner, 'idle'))
     await fleet.post([{ do: 'fail', times: 1 }, { do: 'return', value: 1 }], { queue })
-    await once(runner, 'success')
-    await once(runner, 'idle')
+    await idleAgain
     expect(heard.filter((event) => event !== 'idle')).toEqual(['due', 'claimed', 'retry', 'due', 'claimed', 'success'])
   })
 
@@ -72,7 +72,7 @@ describe('TaskRunner', () => {
 
   test('leaves alone what it can not run: another name, another queue, a newer version', async () => {
     const queue = ownQueue()
-    const runner = await fleet.runner({ queue })
+    await fleet.runner({ queue })
     const strangers = await Promise.all([
       fleet.fleet.enqueue(scriptedTask({ name: 'stranger' }), { steps: [] }, { queue }),
       fleet.post([], { queue: ownQueue() }),
@@ -80,7 +80,6 @@ describe('TaskRunner', () => {
     ])
     const own = await fleet.post([], { queue })
     await fleet.ended(own._id)
-    await once(runner, 'idle')
     for (const { _id } of strangers) expect(await fleet.fleet.store.find(_id)).toMatchObject({ status: 'pending', attempt: 0 })
   })
 
@@ -218,12 +217,12 @@ describe('TaskRunner', () => {
   })
 
   test.each([
-    [{ concurrency: 0 }, 'CONFIG_RANGE'],
-    [{ leaseMs: 100 }, 'CONFIG_RANGE'],
-    [{ tasks: [scriptedTask(), scriptedTask()] }, 'BAD_DEFINITION'],
-    [{ listen: { host: '0.0.0.0', port: 0 } }, 'INSECURE_BIND'],
-    [{ listen: { host: '127.0.0.1', port: 0 }, publicUrl: 'ftp://x' }, 'BAD_PUBLIC_URL'],
-  ])('refuses a wrong set-up at start: %j', async (options, code) => {
+    ['no slots', { concurrency: 0 }, 'CONFIG_RANGE'],
+    ['a lease too short to be renewed', { leaseMs: 100 }, 'CONFIG_RANGE'],
+    ['two tasks of one name', { tasks: [scriptedTask(), scriptedTask()] }, 'BAD_DEFINITION'],
+    ['an open address without a key', { listen: { host: '0.0.0.0', port: 0 } }, 'INSECURE_BIND'],
+    ['an address that is none', { listen: { host: '127.0.0.1', port: 0 }, publicUrl: 'ftp://x' }, 'BAD_PUBLIC_URL'],
+  ])('refuses a wrong set-up at start: %s', async (_what, options, code) => {
     await expect(fleet.runner(options)).rejects.toMatchObject({ code })
   })
 })

@@ -27,8 +27,6 @@ function blockList(...lines: string[]): BlockList {
   return list
 }
 
-const family = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4')
-
 /** Why `address` must not be dialled; `undefined` when it may. IPv4-mapped addresses fall under the IPv4 rules. */
 export function whyBlocked(address: string, port: number, options: GuardOptions): string | undefined {
   const embedded = NAT64.check(address, family(address)) ? lastFourBytes(address) : undefined
@@ -71,7 +69,7 @@ export function guardedConnector(
       timeout: options.connectTimeoutMs,
       lookup: guardedLookup(options.lookup ?? dnsLookup, (address) => refuse(address, port, host)),
       // Passed on to the socket, though the connector's types don't list it.
-      highWaterMark: 2 ** 20,
+      highWaterMark: 2 ** 18,
       ...(options.ca !== undefined && { ca: options.ca }),
     }
     buildConnector(socketOptions)(target, (...[error, socket]: [Error, null] | [null, Socket]) => {
@@ -99,3 +97,7 @@ function guardedLookup(lookup: LookupFunction, refuse: (address: string) => Erro
 
 const blocked = (what: string) =>
   new UnrecoverableError('BLOCKED_ADDRESS', `${what}: downloads may dial it only where the worker's options allow it`)
+
+function family(address: string): 'ipv4' | 'ipv6' {
+  return isIPv6(address) ? 'ipv6' : 'ipv4'
+}

@@ -20,7 +20,7 @@ import { type PartFile, type PartOwner, removeLeftovers, removePart, takeOverPar
 import { type DownloadRequest, readRequest, readState } from './request.ts'
 import { Transfer } from './transfer.ts'
 
-const DEFAULTS = { stallMs: 30_000, connectTimeoutMs: 10_000, flushBytes: 64 * 2 ** 20, lockStaleMs: 30_000 }
+const DEFAULTS = { stallMs: 30_000, connectTimeoutMs: 10_000, flushBytes: 256 * 2 ** 20, lockStaleMs: 30_000 }
 
 type Settings = DownloadOptions & typeof DEFAULTS
 type Context = HandlerContext<DownloadInput>
@@ -38,7 +38,7 @@ export function downloadDefinition(options: DownloadOptions) {
 
 /**
  * Downloads a URL to a file under `options.root`: resumed with `Range` after a crash or on another host, hashed on the way,
- * and under its name only when it is complete. Each failure has a code; `docs/downloads.md` lists them.
+ * and under its name only when it is complete. Each way to fail has a code of its own.
  */
 export function createDownload(options: DownloadOptions) {
   const settings: Settings = { ...DEFAULTS, ...options }
@@ -151,5 +151,5 @@ async function letGo(part: PartFile, reason: unknown, owned: boolean, keepPartia
   const ended = code === 'CANCELLED' || reason instanceof UnrecoverableError
   if (wrong || (ended && !keepPartial)) return part.remove()
   await part.writer.settle().catch(() => undefined)
-  await part.release()
+  await (part.writer.written > 0 ? part.release() : part.remove())
 }

@@ -32,15 +32,12 @@ const NETWORK_CODES: Record<string, [code: string, what: string]> = {
   ENETUNREACH: ['UNREACHABLE', 'is unreachable from this host'],
   ENOTFOUND: ['HOST_NOT_FOUND', 'has a name that does not resolve'],
   EAI_AGAIN: ['HOST_NOT_FOUND', 'has a name that could not be resolved just now'],
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['LENGTH_MISMATCH', 'sent fewer bytes than it announced'],
-  HPE_INVALID_CONTENT_LENGTH: ['LENGTH_MISMATCH', 'announced a length that is no number'],
-  HPE_UNEXPECTED_CONTENT_LENGTH: ['LENGTH_MISMATCH', 'announced its length twice or beside chunks'],
-  HPE_INVALID_TRANSFER_ENCODING: ['LENGTH_MISMATCH', 'announced chunks beside a length'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['LENGTH_MISMATCH', 'announced another length than it sent'],
   UND_ERR_HEADERS_OVERFLOW: ['BAD_RESPONSE', 'sent headers that are too large'],
 }
 
 /** What went wrong between us and `url`, as the error that decides about the task: an untrusted server is not asked again. */
-export function networkFailure(thrown: unknown, url: URL): Error {
+export function networkFailure(thrown: unknown, url: URL, inBody: boolean): Error {
   if (thrown instanceof FleetError) return thrown
   const cause = thrown instanceof AggregateError ? asError(thrown.errors[0]) : asError(thrown)
   const code = codeOf(cause)
@@ -48,8 +45,14 @@ export function networkFailure(thrown: unknown, url: URL): Error {
   if (tls) return new UnrecoverableError(tls, `${shown(url)} has no valid certificate: ${cause.message}`, { cause })
   const [known, what] = NETWORK_CODES[code] ?? []
   if (known) return new FleetError(known, `${shown(url)} ${what}`, { cause })
-  if (code.startsWith('HPE_'))
-    return new FleetError('BAD_RESPONSE', `${shown(url)} does not answer in HTTP: ${cause.message}`, { cause })
+  if (cause.name === 'HTTPParserError') {
+    const parserCode = /content-length|transfer-encoding/i.test(cause.message) ? 'LENGTH_MISMATCH' : 'BAD_RESPONSE'
+    return new FleetError(parserCode, `${shown(url)} does not answer in HTTP: ${cause.message}`, { cause })
+  }
+  // An orderly close in the middle, unlike a reset, is the server saying that there is no more.
+  if (inBody && code === 'UND_ERR_SOCKET') {
+    return new FleetError('LENGTH_MISMATCH', `${shown(url)} ended the connection before the end of the file`, { cause })
+  }
   return new FleetError('CONNECTION_LOST', `the connection to ${shown(url)} was lost: ${cause.message}`, { cause })
 }
 

@@ -47,6 +47,7 @@ export function exchange(
   const body = deferred<void>()
   const head = deferred<Reply>()
   let stopped: Error | undefined
+  let answered = false
 
   const stop = (reason: Error) => {
     stopped ??= reason
@@ -58,7 +59,7 @@ export function exchange(
     signal.removeEventListener('abort', onAbort)
     void client.destroy()
     if (!error) return body.resolve()
-    const failure = stopped ?? networkFailure(error, url)
+    const failure = stopped ?? networkFailure(error, url, answered)
     head.reject(failure)
     body.reject(failure)
   }
@@ -73,6 +74,7 @@ export function exchange(
       },
       onResponseStart: (started, status, received) => {
         if (status < 200) return
+        answered = true
         started.pause()
         const pipe = (to: Sink) => {
           sink = to

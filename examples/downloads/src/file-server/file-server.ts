@@ -54,7 +54,7 @@ interface Gate {
 
 /**
  * Serves large files with byte ranges and strong ETags, and misbehaves on request, by query:
- * `rate=5MB`, `drop=BYTES` (ends the connection there; `dropTimes=1`), `reset=BYTES`, `hold=BYTES`, `fault=NAME`
+ * `rate=5MB`, `drop=BYTES` (ends the connection there; `dropTimes=1`), `reset=BYTES`, `hold=BYTES` (`holdTimes=1`), `fault=NAME`
  * (`faultTimes`, see `faults.ts`), `status=429&retryAfter=…` (`statusTimes`), `redirect=URL`, `hops=N`, `disposition=HEADER`.
  */
 export async function startFileServer(options: FileServerOptions = {}): Promise<FileServer> {
@@ -127,7 +127,7 @@ export async function startFileServer(options: FileServerOptions = {}): Promise<
         : options.rate === undefined
           ? undefined
           : byteSize(options.rate),
-      hold: query.has('hold')
+      hold: due('hold', 1)
         ? { at: byteSize(query.get('hold') ?? ''), reached: gate.markReached, released: gate.released }
         : undefined,
       sent: (bytes) => {

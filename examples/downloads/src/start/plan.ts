@@ -1,0 +1,114 @@
+import type { EnqueueOptions, TaskStatus } from '@taskfleet/core'
+import type { DownloadInput } from '../download/index.ts'
+import type { FileServer } from '../file-server/index.ts'
+
+/** One download of the demonstration: what is asked for, and how it should end. */
+export interface PlannedDownload {
+  file: string
+  what: string
+  input: DownloadInput
+  options: EnqueueOptions
+  /** How long after the start it is posted, in milliseconds. */
+  afterMs: number
+  expected: { status: TaskStatus; code?: string }
+}
+
+const MIB = 1024 * 1024
+const completed = { status: 'completed' } as const
+
+/** The files that the demonstration serves, by size in MiB; `scale` makes them all smaller. */
+export function servedFiles(scale: number): Record<string, { size: number; seed: number } | { path: string }> {
+  const sizes: Record<string, number> = {
+    'large.iso': 1024,
+    'archive.tar': 384,
+    'video.mp4': 256,
+    'dropped.bin': 128,
+    'urgent.zip': 64,
+    'mirror.bin': 96,
+    'later.csv': 48,
+    'forged.bin': 16,
+    'throttled.dat': 24,
+    'carried-over.img': 36,
+    'photos.tgz': 8,
+    'notes.txt': 0.1,
+  }
+  const generated = Object.entries(sizes).map(([file, mib], index) => [
+    file,
+    { size: Math.max(64 * 1024, Math.round(mib * MIB * scale)), seed: index + 1 },
+  ])
+  return { ...Object.fromEntries(generated), 'node.bin': { path: process.execPath } }
+}
+
+/** A dozen downloads of different size and fate, and whatever the user asks for. */
+export async function planDownloads(
+  server: FileServer,
+  scale: number,
+  urls: readonly string[],
+): Promise<PlannedDownload[]> {
+  const plan = async (
+    file: string,
+    what: string,
+    over: {
+      query?: string
+      sha256?: string
+      options?: EnqueueOptions
+      afterMs?: number
+      expected?: PlannedDownload['expected']
+    } = {},
+  ): Promise<PlannedDownload> => ({
+    file,
+    what,
+    input: {
+      url: `${server.url}/${file}${over.query ?? ''}`,
+      file,
+      sha256: over.sha256 ?? (await server.sha256(file)),
+    },
+    options: over.options ?? {},
+    afterMs: over.afterMs ?? 0,
+    expected: over.expected ?? completed,
+  })
+  /** A rate at which a file takes so many seconds. */
+  const lasting = (file: string, seconds: number): string =>
+    `?rate=${Math.max(16 * 1024, Math.round(server.size(file) / seconds))}`
+  const seconds = scale < 0.5 ? 6 : 18
+  return [
+    await plan('carried-over.img', 'slow enough to lose its host on the way', {
+      query: lasting('carried-over.img', seconds),
+    }),
+    await plan('throttled.dat', 'a server that limits its rate', { query: lasting('throttled.dat', seconds * 0.8) }),
+    await plan('node.bin', 'a real program: the Node binary'),
+    await plan('large.iso', 'a gibibyte', { query: lasting('large.iso', seconds) }),
+    await plan('dropped.bin', 'the server hangs up half-way, once', {
+      query: `?drop=${Math.round(server.size('dropped.bin') / 2)}`,
+    }),
+    {
+      ...(await plan('notes.txt', 'not there: 404', { expected: { status: 'failed', code: 'HTTP_404' } })),
+      file: 'missing.pdf',
+      input: { url: `${server.url}/missing.pdf`, file: 'missing.pdf' },
+    },
+    await plan('forged.bin', 'its content is not what was promised', {
+      sha256: '0'.repeat(64),
+      expected: { status: 'failed', code: 'CHECKSUM_MISMATCH' },
+    }),
+    await plan('archive.tar', 'large', { query: lasting('archive.tar', seconds * 0.6) }),
+    await plan('video.mp4', 'large', { query: lasting('video.mp4', seconds * 0.4) }),
+    await plan('mirror.bin', 'medium', { options: { priority: 'low' } }),
+    await plan('photos.tgz', 'small'),
+    await plan('notes.txt', 'tiny'),
+    await plan('later.csv', 'scheduled', { options: { runAt: new Date(Date.now() + (scale < 0.5 ? 4_000 : 15_000)) } }),
+    await plan('urgent.zip', 'posted late with high priority: it overtakes', {
+      options: { priority: 'high' },
+      afterMs: 1_500,
+    }),
+    ...urls.map(
+      (url, index): PlannedDownload => ({
+        file: `url-${index + 1}`,
+        what: url,
+        input: { url },
+        options: {},
+        afterMs: 0,
+        expected: completed,
+      }),
+    ),
+  ]
+}

@@ -1,0 +1,190 @@
+import { rm } from 'node:fs/promises'
+import { hasEnded, type TaskRow } from '@taskfleet/core'
+import { FleetClient } from '@taskfleet/core/client'
+import { type FileServer, startFileServer } from '../file-server/index.ts'
+import { type PlannedDownload, planDownloads, servedFiles } from './plan.ts'
+import { FleetProcess } from './processes.ts'
+import { asPlanned, makeBars, makeTeller, type Result, reportTable } from './report.ts'
+import { openWorkplace, type Workplace } from './workplace.ts'
+
+export interface StartOptions {
+  once: boolean
+  /** Kills a host with `kill -9` while it downloads. */
+  kill: boolean
+  hosts: number
+  port: number
+  slots: number
+  url: string[]
+  /** Makes the files smaller, for a quick run. */
+  scale: number
+  folder: string
+}
+
+const LISTED = [
+  '_id',
+  'name',
+  'status',
+  'attempt',
+  'worker',
+  'progress',
+  'error',
+  'output',
+  'runAt',
+  'createdAt',
+  'startedAt',
+  'finishedAt',
+  'updatedAt',
+]
+
+/** Runs the main job until the signal or, with `once`, until every download has ended. @returns the exit code */
+export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+  const print = (line: string): void => {
+    process.stdout.write(`${line}\n`)
+  }
+  const opened: (() => Promise<unknown> | unknown)[] = []
+  try {
+    const workplace = await openWorkplace(options.folder, print)
+    opened.push(() => workplace.close())
+    const files = await startFileServer({ files: servedFiles(options.scale) })
+    opened.push(() => files.stop())
+    const gateway = await FleetProcess.start(
+      'gateway',
+      ['gateway', '--listen', `127.0.0.1:${options.port}`],
+      processEnv(workplace),
+    )
+    opened.push(() => gateway.stop())
+    print(`\nMonitor: ${gateway.listening.url}/#token=${workplace.token}\n`)
+    const hosts = await startHosts(options, workplace)
+    opened.push(() => Promise.all(hosts.map((host) => host.stop())))
+    const client = new FleetClient({ url: gateway.listening.url, token: workplace.token })
+    opened.push(() => client.close())
+    signal.throwIfAborted()
+    const results = await runDownloads({ options, client, files, hosts, print, signal })
+    if (results === undefined) return 0
+    print(`\n${reportTable(results)}`)
+    const failed = results.filter(({ ok }) => !ok).length
+    print(`\n${results.length - failed} of ${results.length} ended as they should`)
+    return failed === 0 ? 0 : 1
+  } catch (error) {
+    if (signal.aborted) return 0
+    throw error
+  } finally {
+    for (const close of opened.reverse()) await close()
+    if (options.once) await rm(`${options.folder}/downloads`, { recursive: true, force: true })
+  }
+}
+
+function processEnv({ uri, downloads }: Workplace): NodeJS.ProcessEnv {
+  return {
+    TASKFLEET_MONGO_URI: uri,
+    DOWNLOAD_ROOT: downloads,
+    // The file server of the demonstration is on this computer; its database must not be downloaded from.
+    DOWNLOAD_PRIVATE: '1',
+    DOWNLOAD_BLOCKED: uri.replace(/^mongodb(\+srv)?:\/\/([^@]*@)?/, '').replace(/[/?].*$/, ''),
+  }
+}
+
+/** Three processes stand for three hosts, each at an address of its own where the computer allows. */
+function startHosts({ hosts, slots }: StartOptions, workplace: Workplace): Promise<FleetProcess[]> {
+  const tasks = new URL('../tasks.js', import.meta.url).pathname
+  const address = (index: number): string => (process.platform === 'linux' ? `127.0.0.${index + 2}` : '127.0.0.1')
+  return Promise.all(
+    Array.from({ length: hosts }, (_, index) =>
+      FleetProcess.start(
+        `host-${String.fromCharCode(97 + index)}`,
+        [
+          'worker',
+          '--tasks',
+          tasks,
+          '--concurrency',
+          String(slots),
+          '--grace',
+          '0s',
+          '--listen',
+          `${address(index)}:0`,
+        ],
+        processEnv(workplace),
+      ),
+    ),
+  )
+}
+
+interface Run {
+  options: StartOptions
+  client: FleetClient
+  files: FileServer
+  hosts: readonly FleetProcess[]
+  print: (line: string) => void
+  signal: AbortSignal
+}
+
+/** Posts the downloads and follows them. Undefined when it was told to stop. */
+async function runDownloads({ options, client, files, hosts, print, signal }: Run): Promise<Result[] | undefined> {
+  const hostName = (worker: string): string => hosts.find(({ listening }) => listening.worker === worker)?.name ?? '-'
+  const planned = new Map<string, PlannedDownload>()
+  const tasks = new Map<string, TaskRow>()
+  const lastHost = new Map<string, string>()
+  const since = new Date(Date.now() - 60_000).toISOString()
+  const plan = await planDownloads(files, options.scale, options.url)
+  const terminal = process.stdout.isTTY === true && !options.once
+  const tell = makeTeller(print, hostName)
+  const draw = makeBars((text) => process.stdout.write(text))
+  let killed = !options.kill
+  let finish: () => void = () => undefined
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+
+  const killHost = (task: TaskRow): void => {
+    const host = hosts.find(({ listening }) => listening.worker === task.worker)
+    if (host === undefined) return
+    killed = true
+    print(
+      `\n${host.name} (process ${host.pid}) is killed with SIGKILL while it downloads ${planned.get(task._id)?.file}\n`,
+    )
+    host.kill()
+  }
+
+  const look = (rows: readonly TaskRow[]): void => {
+    for (const row of rows) {
+      const { file } = planned.get(row._id) ?? {}
+      if (file === undefined) continue
+      tasks.set(row._id, row)
+      if (row.worker !== undefined) lastHost.set(row._id, hostName(row.worker))
+      if (!terminal) tell(file, row)
+      if (!killed && file === 'carried-over.img' && row.status === 'running' && (row.progress?.ratio ?? 0) > 0.25)
+        killHost(row)
+    }
+    if (terminal)
+      draw([...tasks].map(([id, task]) => ({ file: planned.get(id)!.file, task, host: lastHost.get(id) ?? '' })))
+    if (tasks.size === plan.length && [...tasks.values()].every(({ status }) => hasEnded(status))) finish()
+  }
+
+  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  await client.subscribe(
+    { filter: { name: 'download', createdAt: { $gte: since } }, sort: { createdAt: 1 }, limit: 1_000, fields: LISTED },
+    look,
+  )
+  const posting = Promise.all(
+    plan.map(async (download) => {
+      await new Promise((resolve) => setTimeout(resolve, download.afterMs))
+      if (signal.aborted) return
+      const task = await client.enqueue({ name: 'download', input: download.input, ...download.options })
+      planned.set(task._id, download)
+      look([task])
+    }),
+  )
+  await Promise.race([Promise.all([posting, finished]), stopped])
+  if (signal.aborted) return undefined
+  const results = [...planned].map(([id, download]): Result => {
+    const task = tasks.get(id)!
+    const { sha256 } = (task.output ?? {}) as { sha256?: string }
+    const verified = sha256 !== undefined && (download.input.sha256 === undefined || sha256 === download.input.sha256)
+    const ok = asPlanned(download, task) && (task.status !== 'completed' || verified)
+    return { planned: download, task, host: lastHost.get(id) ?? '-', ok, verified }
+  })
+  if (options.once) return results
+  print('\nAll downloads have ended. The fleet goes on; post more from the monitor, or press Ctrl-C.')
+  await stopped
+  return undefined
+}

@@ -1,0 +1,18 @@
+import { defineTask } from '@taskfleet/worker'
+import { checkRoot, downloadDefinition } from './download/index.ts'
+
+/**
+ * What a worker of the main job can run: `taskfleet worker --tasks examples/downloads/dist/tasks.js`. The folder is
+ * `DOWNLOAD_ROOT`; addresses of this computer and of private networks are refused unless `DOWNLOAD_PRIVATE` is 1, and
+ * those in `DOWNLOAD_BLOCKED` always are.
+ */
+const root = process.env.DOWNLOAD_ROOT ?? 'downloads'
+await checkRoot(root)
+
+export const download = defineTask(
+  downloadDefinition({
+    root,
+    allowPrivate: process.env.DOWNLOAD_PRIVATE === '1',
+    blockedAddresses: (process.env.DOWNLOAD_BLOCKED ?? '').split(',').filter((address) => address !== ''),
+  }),
+)
