@@ -18,6 +18,6 @@ export default defineConfig({
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
   },
   server: {
-    proxy: { '/socket.io': { target: process.env['TASKFLEET_GATEWAY'] ?? 'http://127.0.0.1:4100', ws: true } },
+    proxy: { '/socket.io': { target: process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100', ws: true } },
   },
 })

@@ -16,7 +16,7 @@ export interface LeaseKeeperOptions {
 
 /** How far before the lease's end it stops being trusted, as a part of it: clocks drift, and an abort takes time. */
 const MARGIN = 1 / 10
-const STOP_MS = 5_000
+const STOP_MS = 1_000
 
 /**
  * Holds the leases of one process. Whether one is trusted is decided here, by the monotonic clock alone: from the moment

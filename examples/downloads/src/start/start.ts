@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { hasEnded, type TaskRow } from '@taskfleet/core'
 import { FleetClient } from '@taskfleet/core/client'
 import { type FileServer, startFileServer } from '../file-server/index.ts'
@@ -167,7 +168,7 @@ async function runDownloads({ options, client, files, hosts, print, signal }: Ru
   )
   const posting = Promise.all(
     plan.map(async (download) => {
-      await new Promise((resolve) => setTimeout(resolve, download.afterMs))
+      await sleep(download.afterMs, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return
       const task = await client.enqueue({ name: 'download', input: download.input, ...download.options })
       planned.set(task._id, download)

@@ -7,7 +7,6 @@ import type {
   QueryRequest,
   TaskEnd,
   TaskRow,
-  Welcome,
   WireError,
 } from '@taskfleet/core/protocol'
 import { ProgressTrack, type Sample } from './progress-track.ts'
@@ -16,7 +15,6 @@ import { wireError } from './wire-error.ts'
 export interface ConnectionView {
   state: ConnectionState
   error: WireError | undefined
-  welcome: Welcome | undefined
   /** Since when it is in this state, in milliseconds of the local clock. */
   since: number
 }
@@ -131,6 +129,8 @@ function sorted(value: unknown): unknown {
 export class FleetStore {
   readonly api: FleetApi
   readonly connection: Observable<ConnectionView>
+  /** The server's time in milliseconds, told once a second to all who show ages. */
+  readonly clock: Observable<number>
   #options: Required<FleetStoreOptions>
   #queries = new Map<string, QueryEntry>()
   #tasks = new Map<string, TaskEntry>()
@@ -147,10 +147,32 @@ export class FleetStore {
   constructor(api: FleetApi, options: FleetStoreOptions = {}) {
     this.api = api
     this.#options = { watchLimit: 40, lingerMs: 1_500, frameMs: 80, retryMs: 4_000, now: Date.now, ...options }
-    this.#connection = { state: api.state, error: undefined, welcome: api.welcome, since: this.#options.now() }
+    this.#connection = { state: api.state, error: undefined, since: this.#options.now() }
     this.connection = {
       subscribe: (listener) => listen(this.#connectionListeners, listener),
       get: () => this.#connection,
+    }
+    let tick = this.now()
+    let timer: ReturnType<typeof setInterval> | undefined
+    const ticking = new Set<() => void>()
+    this.clock = {
+      subscribe: (listener) => {
+        const unlisten = listen(ticking, listener)
+        if (timer === undefined) {
+          tick = this.now()
+          timer = setInterval(() => {
+            tick = this.now()
+            for (const told of [...ticking]) told()
+          }, 1_000)
+        }
+        return () => {
+          unlisten()
+          if (ticking.size > 0) return
+          clearInterval(timer)
+          timer = undefined
+        }
+      },
+      get: () => tick,
     }
     this.#undo = api.onState((state, error) => this.#connected(state, error))
   }
@@ -226,7 +248,6 @@ export class FleetStore {
     this.#connection = {
       state,
       error: error === undefined ? undefined : wireError(error),
-      welcome: this.api.welcome,
       since: before.state === state ? before.since : this.#options.now(),
     }
     for (const listener of [...this.#connectionListeners]) listener()
@@ -330,8 +351,10 @@ export class FleetStore {
   #note(row: TaskRow): void {
     if (row.status !== 'running' && !this.#tasks.has(row._id)) return
     const entry = this.#entry(row._id)
-    if (row.rev < entry.rev) return
-    entry.rev = row.rev
+    // A row that was asked for without its `rev` can't be ordered; it is believed.
+    const { rev = entry.rev } = row
+    if (rev < entry.rev) return
+    entry.rev = rev
     if (row.attempt !== entry.attempt) {
       if (entry.attempt !== 0) entry.track.rebase()
       entry.attempt = row.attempt

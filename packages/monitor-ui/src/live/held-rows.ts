@@ -1,5 +1,5 @@
 /** A row as it is drawn: `gone` ones have left the live list and only wait for the next chance to disappear. */
-export interface HeldRow<R> {
+interface HeldRow<R> {
   row: R
   gone: boolean
 }
@@ -63,7 +63,11 @@ export class HeldRows<R extends { _id: string }> {
  * Gives each running task a place among a worker's slots and leaves it there: when one ends the others do not move, and
  * the next one takes the free place.
  */
-export function assignSlots(before: readonly (string | null)[], ids: readonly string[], slots: number): (string | null)[] {
+export function assignSlots(
+  before: readonly (string | null)[],
+  ids: readonly string[],
+  slots: number,
+): (string | null)[] {
   const running = new Set(ids)
   const placed: (string | null)[] = before.map((id) => (id !== null && running.has(id) ? id : null))
   while (placed.length < slots) placed.push(null)

@@ -21,7 +21,7 @@ export function useConnection(): ConnectionView {
 export function useRows<N extends CollectionName = 'tasks'>(query: QueryRequest & { collection?: N }): RowsView<N> {
   const store = useFleet()
   const key = queryKey(query)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key says all that the query says
+  // On purpose: the key says all that the query says
   const rows = useMemo(() => store.rows(query), [store, key])
   return useSyncExternalStore(rows.subscribe, rows.get)
 }
@@ -34,15 +34,10 @@ export function useTaskDetail(id: string, visible: boolean): TaskDetail {
   return useSyncExternalStore(task.subscribe, task.get)
 }
 
-/** The server's time in milliseconds, renewed every `stepMs`. */
-export function useNow(stepMs = 1_000): number {
-  const store = useFleet()
-  const [now, setNow] = useState(() => store.now())
-  useEffect(() => {
-    const timer = setInterval(() => setNow(store.now()), stepMs)
-    return () => clearInterval(timer)
-  }, [store, stepMs])
-  return now
+/** The server's time in milliseconds, renewed every second. */
+export function useNow(): number {
+  const { clock } = useFleet()
+  return useSyncExternalStore(clock.subscribe, clock.get)
 }
 
 /** The live workers by their `_id`, which is what `task.worker` holds. */
@@ -61,7 +56,7 @@ export function useHeldRows<R extends { _id: string }>(
   holder.current ??= new HeldRows<R>()
   const rows = holder.current
   const [applied, setApplied] = useState(0)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: applying must look again
+  // On purpose: applying must look again
   const view = useMemo(() => rows.view(key, live, held), [rows, key, live, held, applied])
   return {
     ...view,

@@ -68,7 +68,7 @@ export class ProgressTrack {
     const ratio = ratioOf(progress)
     const value = progress.done ?? ratio
     if (value !== undefined && Number.isFinite(value)) this.#measure(at, value)
-    this.#remember({ at: now, done: progress.done, ratio, rate: this.#rate ?? 0 })
+    if (this.#rate !== undefined) this.#remember({ at: now, done: progress.done, ratio, rate: this.#rate })
     return true
   }
 

@@ -61,5 +61,7 @@ export function rowSource({ task, connection, worker, watch, progressAt, receive
   }
   if (socket !== undefined) return { kind: 'live', via: socket.via }
   const ageMs = progressAt === undefined ? undefined : Math.max(0, now - progressAt)
-  return watch?.state === 'unreachable' ? { kind: 'checkpoint', ageMs, reason: watch.reason } : { kind: 'checkpoint', ageMs }
+  return watch?.state === 'unreachable'
+    ? { kind: 'checkpoint', ageMs, reason: watch.reason }
+    : { kind: 'checkpoint', ageMs }
 }

@@ -18,7 +18,10 @@ const FILES: [file: string, megabytes: number][] = [
   ['مرفق-التقرير-السنوي.pdf', 12.8],
   ['invoice\u202efdp.exe', 3.1],
   ['<img src=x onerror=alert(1)>.zip', 90.5],
-  ['a-very-long-file-name-that-somebody-thought-would-be-a-good-idea-to-keep-every-last-detail-in-it-2026-01-05T12-00-00Z-final-final-2.tar.gz', 402],
+  [
+    'a-very-long-file-name-that-somebody-thought-would-be-a-good-idea-to-keep-every-last-detail-in-it-2026-01-05T12-00-00Z-final-final-2.tar.gz',
+    402,
+  ],
 ]
 
 interface Run {
@@ -44,6 +47,7 @@ export function startDemo(): FakeFleet {
     { name: 'ams-1', host: '10.0.2.31', pid: 911, slots: 3, gate: { open: false, reason: 'memory 93 % used' } },
     { name: 'ams-2', host: '10.0.2.32', pid: 917, slots: 2, state: 'draining' },
     { name: 'sin-1', host: '10.0.7.5', pid: 30_112, slots: 2 },
+    { name: 'edge-gw', host: '10.0.1.2', pid: 310, role: 'gateway', slots: 0 },
     { name: 'old-1', host: '10.0.9.9', pid: 77, slots: 2, state: 'stopped' },
   ]
   for (const [index, host] of hosts.entries()) {
@@ -54,7 +58,15 @@ export function startDemo(): FakeFleet {
   const input = () => {
     const [file, megabytes] = FILES[made++ % FILES.length] ?? ['file.bin', 10]
     const known = made % 9 !== 0
-    return { file, total: megabytes * 1e6, input: { file, url: `https://mirror.example.org/pub/${encodeURIComponent(file)}`, ...(known && { sha256: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' }) } }
+    return {
+      file,
+      total: megabytes * 1e6,
+      input: {
+        file,
+        url: `https://mirror.example.org/pub/${encodeURIComponent(file)}`,
+        ...(known && { sha256: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' }),
+      },
+    }
   }
 
   const start = (task: TaskRow, worker: WorkerRow, total: number, begun = 0) => {
@@ -73,13 +85,20 @@ export function startDemo(): FakeFleet {
       progress: { done: begun, total, ratio: begun / total, unit: 'bytes', at },
     })
     runs.set(task._id, { id: task._id, done: begun, total, speed: 2e6 + Math.random() * 90e6, sized: made % 11 !== 0 })
-    fleet.log(task._id, 'info', `attempt ${attempt} on ${worker.name}: GET ${String((task.input as { url?: string }).url)}`)
+    fleet.log(
+      task._id,
+      'info',
+      `attempt ${attempt} on ${worker.name}: GET ${String((task.input as { url?: string }).url)}`,
+    )
     if (begun > 0) fleet.log(task._id, 'info', `going on at byte ${Math.round(begun)} with Range, ETag unchanged`)
   }
 
   const create = (overrides: Partial<TaskRow> = {}) => {
     const { input: given, total } = input()
-    const task = aTask.pending({ input: given, createdAt: iso(now() - Math.random() * 600_000), runAt: iso(now()), ...overrides }, now())
+    const task = aTask.pending(
+      { input: given, createdAt: iso(now() - Math.random() * 600_000), runAt: iso(now()), ...overrides },
+      now(),
+    )
     return { task: fleet.put(task), total }
   }
 
@@ -106,15 +125,69 @@ export function startDemo(): FakeFleet {
     const ended = iso(now() - i * 47_000 - 4_000)
     const begun = iso(now() - i * 47_000 - 40_000 - Math.random() * 600_000)
     const status = i % 7 === 3 ? 'failed' : i % 11 === 5 ? 'cancelled' : 'completed'
-    fleet.put(aTask[status]({ input: given, finishedAt: ended, createdAt: begun, claimedAt: begun, startedAt: begun, attempts: [{ n: 1, worker: `w${1 + (i % 5)}`, claimedAt: begun, endedAt: ended, outcome: status }] }, now()))
+    fleet.put(
+      aTask[status](
+        {
+          input: given,
+          finishedAt: ended,
+          createdAt: begun,
+          claimedAt: begun,
+          startedAt: begun,
+          attempts: [{ n: 1, worker: `w${1 + (i % 5)}`, claimedAt: begun, endedAt: ended, outcome: status }],
+        },
+        now(),
+      ),
+    )
   }
-  fleet.put(aTask.failed({ input: input().input, error: { code: 'CHECKSUM', name: '<b>Error</b>', message: `SHA-256 differs: \u202eexpected\u202c e3b0…, got 9f86…\u0007 ${'x'.repeat(400)}`, fingerprint: 'ab12', stack: 'Error: SHA-256 differs\n    at verify (download.ts:140:9)\n    at run (download.ts:52:11)' } }, now()))
+  fleet.put(
+    aTask.failed(
+      {
+        input: input().input,
+        error: {
+          code: 'CHECKSUM',
+          name: '<b>Error</b>',
+          message: `SHA-256 differs: \u202eexpected\u202c e3b0…, got 9f86…\u0007 ${'x'.repeat(400)}`,
+          fingerprint: 'ab12',
+          stack: 'Error: SHA-256 differs\n    at verify (download.ts:140:9)\n    at run (download.ts:52:11)',
+        },
+      },
+      now(),
+    ),
+  )
 
   // What runs.
-  for (const [worker, count] of [['w1', 4], ['w2', 3], ['w3', 2], ['w4', 1], ['w5', 2]] as const) {
+  for (const [worker, count] of [
+    ['w1', 4],
+    ['w2', 3],
+    ['w3', 2],
+    ['w4', 1],
+    ['w5', 2],
+  ] as const) {
     const host = fleet.workers.get(worker)
     for (let i = 0; host !== undefined && i < count; i++) {
-      const { task, total } = create(i === 1 ? { attempt: 1, lost: 1, attempts: [{ n: 1, worker: 'w6', claimedAt: iso(now() - 400_000), endedAt: iso(now() - 380_000), outcome: 'lost', error: { code: 'LEASE_LOST', name: 'AttemptAborted', message: 'The lease ran out: host old-1 was not heard of for 8 s.', fingerprint: 'd00d' } }] } : {})
+      const { task, total } = create(
+        i === 1
+          ? {
+              attempt: 1,
+              lost: 1,
+              attempts: [
+                {
+                  n: 1,
+                  worker: 'w6',
+                  claimedAt: iso(now() - 400_000),
+                  endedAt: iso(now() - 380_000),
+                  outcome: 'lost',
+                  error: {
+                    code: 'LEASE_LOST',
+                    name: 'AttemptAborted',
+                    message: 'The lease ran out: host old-1 was not heard of for 8 s.',
+                    fingerprint: 'd00d',
+                  },
+                },
+              ],
+            }
+          : {},
+      )
       start(task, host, total, total * Math.random() * 0.8)
     }
   }
@@ -126,7 +199,12 @@ export function startDemo(): FakeFleet {
   for (const seconds of [42, 610, 7_300]) create({ runAt: iso(now() + seconds * 1_000), priority: 5 })
   create({ status: 'blocked', after: nextId() })
   create({ status: 'paused', attempt: 1 })
-  create({ attempt: 2, failures: 2, runAt: iso(now() + 23_000), error: { code: 'HTTP_503', name: 'FleetError', message: 'GET answered 503', fingerprint: 'f503' } })
+  create({
+    attempt: 2,
+    failures: 2,
+    runAt: iso(now() + 23_000),
+    error: { code: 'HTTP_503', name: 'FleetError', message: 'GET answered 503', fingerprint: 'f503' },
+  })
 
   fleet.onEnqueue = (task) => fleet.log(task._id, 'info', 'enqueued')
   fleet.onCancel = (task) => {
@@ -152,17 +230,48 @@ export function startDemo(): FakeFleet {
         ? { done: Math.round(run.done), total: run.total, ratio: run.done / run.total, unit: 'bytes' }
         : { done: Math.round(run.done), unit: 'bytes' }
       fleet.report(run.id, progress, { checkpoint: tick % 10 === 0 })
-      if (tick % 60 === 0) fleet.log(run.id, Math.random() < 0.12 ? 'warn' : Math.random() < 0.3 ? 'debug' : 'info', `${Math.round(run.done / 1e6)} MB on disk, ${Math.round(run.speed / 1e6)} MB/s`)
+      if (tick % 60 === 0)
+        fleet.log(
+          run.id,
+          Math.random() < 0.12 ? 'warn' : Math.random() < 0.3 ? 'debug' : 'info',
+          `${Math.round(run.done / 1e6)} MB on disk, ${Math.round(run.speed / 1e6)} MB/s`,
+        )
       if (run.done < run.total) continue
       runs.delete(run.id)
-      fleet.end(run.id, Math.random() < 0.85 ? { status: 'completed', output: { bytes: run.total, sha256: 'e3b0c442…' } } : { status: 'failed', error: { code: 'CHECKSUM', name: 'FleetError', message: 'SHA-256 differs from the expected one', fingerprint: 'ab12' } })
+      fleet.end(
+        run.id,
+        Math.random() < 0.85
+          ? { status: 'completed', output: { bytes: run.total, sha256: 'e3b0c442…' } }
+          : {
+              status: 'failed',
+              error: {
+                code: 'CHECKSUM',
+                name: 'FleetError',
+                message: 'SHA-256 differs from the expected one',
+                fingerprint: 'ab12',
+              },
+            },
+      )
     }
     if (tick % 20 === 0) {
       for (const worker of fleet.workers.values()) {
         if (worker.state === 'stopped' || (worker._id === silent && tick > 10)) continue
-        const running = [...fleet.tasks.values()].filter((task) => task.status === 'running' && task.worker === worker._id).length
+        const running = [...fleet.tasks.values()].filter(
+          (task) => task.status === 'running' && task.worker === worker._id,
+        ).length
         const { cpu, rss } = worker.load
-        fleet.putWorker({ ...worker, running, heartbeatAt: iso(now()), rev: worker.rev + 1, load: { ...worker.load, cpu: Math.min(1, Math.max(0.03, cpu + (Math.random() - 0.5) * 0.1)), rss: rss + (Math.random() - 0.5) * 4e6, eventLoopDelayMs: 1 + Math.random() * 4 } })
+        fleet.putWorker({
+          ...worker,
+          running,
+          heartbeatAt: iso(now()),
+          rev: worker.rev + 1,
+          load: {
+            ...worker.load,
+            cpu: Math.min(1, Math.max(0.03, cpu + (Math.random() - 0.5) * 0.1)),
+            rss: rss + (Math.random() - 0.5) * 4e6,
+            eventLoopDelayMs: 1 + Math.random() * 4,
+          },
+        })
       }
       fill()
     }

@@ -8,6 +8,7 @@ import type {
   WatchSource,
 } from '@taskfleet/core/client'
 import {
+  type AttemptOutcome,
   type CollectionName,
   type CollectionRows,
   type CommandAnswer,
@@ -42,7 +43,7 @@ interface Watch {
 }
 
 /** An error as the gateway answers it. */
-export class Refusal extends Error {
+class Refusal extends Error {
   readonly code: string
   readonly field: string | undefined
   constructor({ code, message, field }: WireError) {
@@ -63,7 +64,6 @@ export class FakeFleet implements FleetApi {
     serverTime: iso(Date.now()),
     worker: 'w1',
     scopes: ['read', 'write', 'control'],
-    taskHosts: ['127.0.0.1'],
   }
   readonly tasks = new Map<string, TaskRow>()
   readonly workers = new Map<string, WorkerRow>()
@@ -202,7 +202,12 @@ export class FakeFleet implements FleetApi {
       }
       answer.changed += 1
       const by = 'demo'
-      const control = { action: 'cancel', by, at: iso(this.now()), ...(request.reason && { reason: request.reason }) } as const
+      const control = {
+        action: 'cancel',
+        by,
+        at: iso(this.now()),
+        ...(request.reason && { reason: request.reason }),
+      } as const
       if (task.status === 'running' && this.onCancel !== undefined) {
         this.patch(id, { control })
         this.onCancel(task)
@@ -259,7 +264,7 @@ export class FakeFleet implements FleetApi {
 
   log(id: string, level: LogLine['level'], message: string): void {
     const lines = this.#logs.get(id) ?? []
-    const line: LogLine = { seq: lines.length + 1, at: iso(this.now()), level, message }
+    const line: LogLine = { seq: (lines.at(-1)?.seq ?? 0) + 1, at: iso(this.now()), level, message }
     this.#logs.set(id, [...lines, line].slice(-200))
     for (const watch of this.watches) if (watch.id === id) watch.listeners.onLog?.(line)
   }
@@ -270,7 +275,7 @@ export class FakeFleet implements FleetApi {
     if (task === undefined) return
     const { worker: _worker, publicUrl: _publicUrl, ...rest } = task
     const finishedAt = iso(this.now())
-    const outcome = end.status === 'completed' || end.status === 'cancelled' ? end.status : 'failed'
+    const outcome: AttemptOutcome = end.status === 'completed' || end.status === 'cancelled' ? end.status : 'failed'
     const attempts = task.attempts?.map((attempt) =>
       attempt.endedAt === undefined
         ? { ...attempt, endedAt: finishedAt, outcome, ...(end.error && { error: end.error }) }
@@ -346,7 +351,8 @@ export class FakeFleet implements FleetApi {
 
   #find(request: QueryRequest): AnyRow[] {
     const { collection = 'tasks', filter = {}, sort = {}, limit = 200, fields } = request
-    const all: AnyRow[] = collection === 'tasks' ? [...this.tasks.values()] : collection === 'workers' ? [...this.workers.values()] : []
+    const all: AnyRow[] =
+      collection === 'tasks' ? [...this.tasks.values()] : collection === 'workers' ? [...this.workers.values()] : []
     const found = all.filter((row) => Object.entries(filter).every(([path, want]) => matches(at(row, path), want)))
     const order: [string, 1 | -1][] = [...Object.entries(sort), ['_id', 1]]
     found.sort((a, b) => {
@@ -382,14 +388,18 @@ function matches(value: unknown, want: unknown): boolean {
       case '$contains':
         return typeof value === 'string' && value.toLowerCase().includes(String(operand).toLowerCase())
       default:
-        throw new Refusal({ code: 'FILTER_NOT_ALLOWED', message: `The operator ${operator} is not allowed.`, field: 'filter' })
+        throw new Refusal({
+          code: 'FILTER_NOT_ALLOWED',
+          message: `The operator ${operator} is not allowed.`,
+          field: 'filter',
+        })
     }
   })
 }
 
 function pick(row: AnyRow, fields: string[]): AnyRow {
   const source = row as unknown as Record<string, unknown>
-  const picked: Record<string, unknown> = { _id: row._id, rev: source['rev'] }
+  const picked: Record<string, unknown> = { _id: row._id, rev: source.rev }
   for (const field of fields) {
     const [top = field, inner] = field.split('.')
     const value = source[top]

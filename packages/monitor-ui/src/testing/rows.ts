@@ -1,4 +1,4 @@
-import type { TaskRow, TaskStatus, WorkerRow } from '@taskfleet/core/protocol'
+import type { AttemptOutcome, TaskRow, TaskStatus, WorkerRow } from '@taskfleet/core/protocol'
 
 /** The moment at which fakes begin. */
 export const EPOCH = Date.parse('2026-01-05T12:00:00.000Z')
@@ -22,7 +22,10 @@ function task(overrides: Partial<TaskRow>, now: number): TaskRow {
     _id: id,
     name: 'download',
     version: 2,
-    input: { file: `file-${Number.parseInt(id, 16)}.iso`, url: `https://files.example/file-${Number.parseInt(id, 16)}.iso` },
+    input: {
+      file: `file-${Number.parseInt(id, 16)}.iso`,
+      url: `https://files.example/file-${Number.parseInt(id, 16)}.iso`,
+    },
     status: 'pending',
     queue: 'default',
     priority: 5,
@@ -41,9 +44,10 @@ function task(overrides: Partial<TaskRow>, now: number): TaskRow {
   }
 }
 
-function claimed(now: number): Partial<TaskRow> {
+function claimed(now: number, outcome?: AttemptOutcome): Partial<TaskRow> {
   const at = iso(now - 30_000)
-  return { attempt: 1, claimedAt: at, startedAt: at, attempts: [{ n: 1, worker: 'w1', claimedAt: at }] }
+  const ended = outcome === undefined ? {} : { outcome, endedAt: iso(now - 5_000) }
+  return { attempt: 1, claimedAt: at, startedAt: at, attempts: [{ n: 1, worker: 'w1', claimedAt: at, ...ended }] }
 }
 
 /** A task in each status, as the database would hold it. */
@@ -64,15 +68,24 @@ export const aTask: Record<TaskStatus, (overrides?: Partial<TaskRow>, now?: numb
       now,
     )
   },
-  paused: (overrides, now = EPOCH) => task({ status: 'paused', ...claimed(now), ...overrides }, now),
+  paused: (overrides, now = EPOCH) => task({ status: 'paused', ...claimed(now, 'paused'), ...overrides }, now),
   blocked: (overrides, now = EPOCH) => task({ status: 'blocked', after: nextId(), ...overrides }, now),
   completed: (overrides, now = EPOCH) =>
-    task({ status: 'completed', ...claimed(now), finishedAt: iso(now - 5_000), output: { bytes: 100e6 }, ...overrides }, now),
+    task(
+      {
+        status: 'completed',
+        ...claimed(now, 'completed'),
+        finishedAt: iso(now - 5_000),
+        output: { bytes: 100e6 },
+        ...overrides,
+      },
+      now,
+    ),
   failed: (overrides, now = EPOCH) =>
     task(
       {
         status: 'failed',
-        ...claimed(now),
+        ...claimed(now, 'failed'),
         failures: 5,
         finishedAt: iso(now - 5_000),
         error: {
@@ -95,6 +108,7 @@ export function aWorker(overrides: Partial<WorkerRow> = {}, now = EPOCH): Worker
     name: 'host-a',
     host: '127.0.0.2',
     pid: 4_711,
+    role: 'worker',
     url: 'http://127.0.0.2:4101',
     state: 'running',
     queues: ['default'],

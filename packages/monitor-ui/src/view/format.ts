@@ -16,6 +16,7 @@ export function formatBytes(bytes: number): string {
 
 /** `3 m 05 s`, in at most two units. */
 export function formatDuration(ms: number): string {
+  if (ms > 0 && ms < 500) return '<1\u00a0s'
   const seconds = Math.max(0, Math.round(ms / 1_000))
   if (seconds < 60) return `${seconds}\u00a0s`
   const two = (n: number) => String(n).padStart(2, '0')

@@ -24,7 +24,11 @@ export const STATUS_LOOK: Record<TaskStatus, Look> = {
 export const WORKER_LOOK: Record<WorkerView, { label: string; tone: string; hint: string }> = {
   running: { label: 'Running', tone: 'text-done', hint: 'Takes tasks' },
   draining: { label: 'Draining', tone: 'text-warn', hint: 'Finishes what it has and takes nothing new' },
-  silent: { label: 'Silent', tone: 'text-bad', hint: 'Three heartbeats missed: its tasks run elsewhere once their lease ends' },
+  silent: {
+    label: 'Silent',
+    tone: 'text-bad',
+    hint: 'Three heartbeats missed: its tasks run elsewhere once their lease ends',
+  },
   gone: { label: 'Gone', tone: 'text-bad', hint: 'Has not been heard of for long' },
   stopped: { label: 'Stopped', tone: 'text-dim', hint: 'Ended in order' },
 }

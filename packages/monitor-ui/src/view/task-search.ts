@@ -1,5 +1,5 @@
-import { type QueryRequest, type QuerySort, STATUSES, type TaskStatus, type WorkerRow } from '@taskfleet/core/protocol'
-import { LIST_FIELDS } from '../live/queries.ts'
+import { type QuerySort, STATUSES, type TaskStatus, type WorkerRow } from '@taskfleet/core/protocol'
+import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 
 /** Each way to sort, as it stands in the address. */
 export const SORTS = {
@@ -33,59 +33,60 @@ export interface TaskSearch {
 /** Reads an address's parameters; what makes no sense is left out. */
 export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
   const search: TaskSearch = {}
-  const statuses = text(raw['status'])?.split(',') ?? []
+  const statuses = text(raw.status)?.split(',') ?? []
   const status = STATUSES.filter((known) => statuses.includes(known))
   if (status.length > 0) search.status = status
-  const name = text(raw['name'])
+  const name = text(raw.name)
   if (name !== undefined) search.name = name
-  const host = text(raw['host'])
+  const host = text(raw.host)
   if (host !== undefined) search.host = host
-  const queue = text(raw['queue'])
+  const queue = text(raw.queue)
   if (queue !== undefined) search.queue = queue
-  const q = text(raw['q'])
+  const q = text(raw.q)
   if (q !== undefined) search.q = q
-  if (raw['in'] === 'url') search.in = 'url'
-  const sort = text(raw['sort'])
-  if (sort !== undefined && sort in SORTS && sort !== DEFAULT_SORT) search.sort = sort as SortName
-  const limit = Number(text(raw['limit']))
+  if (raw.in === 'url') search.in = 'url'
+  const sort = text(raw.sort)
+  if (sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT) search.sort = sort as SortName
+  const limit = Number(text(raw.limit))
   if (Number.isInteger(limit) && limit > FIRST_LIMIT) search.limit = Math.min(limit, MOST_ROWS)
   return search
 }
 
 function text(value: unknown): string | undefined {
   if (typeof value === 'number') return String(value)
+  if (Array.isArray(value)) return text(value.join(','))
   return typeof value === 'string' && value !== '' ? value.slice(0, 200) : undefined
 }
 
 /** The address's parameters as plain strings: `status=running,failed&name=download`. */
 export function writeTaskSearch(search: TaskSearch): Record<string, string> {
   const written: Record<string, string> = {}
-  if (search.status !== undefined && search.status.length > 0) written['status'] = search.status.join(',')
+  if (search.status !== undefined && search.status.length > 0) written.status = search.status.join(',')
   for (const field of ['name', 'host', 'queue', 'q', 'in', 'sort'] as const) {
     const value = search[field]
     if (value !== undefined && value !== '') written[field] = value
   }
-  if (search.limit !== undefined) written['limit'] = String(search.limit)
+  if (search.limit !== undefined) written.limit = String(search.limit)
   return written
 }
 
 const AN_ID = /^[0-9a-f]{24}$/i
 
 /** The query that a search means. A host is the name of workers, which get a new id at every start. */
-export function taskQuery(search: TaskSearch, workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>): QueryRequest {
+export function taskQuery(search: TaskSearch, workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>): TasksRequest {
   const filter: Record<string, unknown> = {}
   const [first, ...more] = search.status ?? []
-  if (first !== undefined) filter['status'] = more.length === 0 ? first : { $in: [first, ...more] }
-  if (search.name !== undefined) filter['name'] = search.name
-  if (search.queue !== undefined) filter['queue'] = search.queue
+  if (first !== undefined) filter.status = more.length === 0 ? first : { $in: [first, ...more] }
+  if (search.name !== undefined) filter.name = search.name
+  if (search.queue !== undefined) filter.queue = search.queue
   if (search.host !== undefined) {
     const ids = [...workers].filter(({ name }) => name === search.host).map(({ _id }) => _id)
     // A name that nobody has must match nothing; an empty list of ids is not allowed everywhere.
-    filter['worker'] = { $in: ids.length > 0 ? ids : [search.host] }
+    filter.worker = { $in: ids.length > 0 ? ids : [search.host] }
   }
   const q = search.q?.trim()
   if (q !== undefined && q !== '') {
-    if (AN_ID.test(q)) filter['_id'] = q.toLowerCase()
+    if (AN_ID.test(q)) filter._id = q.toLowerCase()
     else filter[search.in === 'url' ? 'input.url' : 'input.file'] = { $contains: q }
   }
   return {

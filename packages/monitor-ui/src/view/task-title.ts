@@ -1,7 +1,7 @@
 import type { TaskRow } from '@taskfleet/core/protocol'
 
 /** A text field of a task's input, if it has it. */
-export function inputText(task: Pick<TaskRow, 'input'>, field: 'file' | 'url' | 'sha256'): string | undefined {
+function inputText(task: Pick<TaskRow, 'input'>, field: 'file' | 'url' | 'sha256'): string | undefined {
   const { input } = task
   if (typeof input !== 'object' || input === null || !(field in input)) return undefined
   const value = (input as Record<string, unknown>)[field]

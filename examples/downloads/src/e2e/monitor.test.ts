@@ -1,0 +1,111 @@
+import { mkdir } from 'node:fs/promises'
+import chromium from '@sparticuz/chromium'
+import { type Browser, chromium as playwright, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { type FileServer, startFileServer } from '../file-server/index.ts'
+import { type Demo, startDemo } from './demo.ts'
+
+const WAIT = { timeout: 60_000 }
+
+describe('the monitor in a real browser', () => {
+  let demo: Demo
+  let files: FileServer
+  let browser: Browser
+  let page: Page
+  let address: string
+  const complaints: string[] = []
+
+  beforeAll(async () => {
+    // Slow enough that there is something to see and to kill, whatever the machine.
+    demo = await startDemo(['--scale', '0.6', '--slots', '2'], inject('mongoUri'))
+    files = await startFileServer({ files: { 'endless.bin': { size: '256MiB' } } })
+    address = /http:\S+/.exec(await demo.line(/Monitor: http/))![0]
+    const args = chromium.args.filter((arg) => arg !== '--single-process')
+    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text())
+    })
+    page.on('pageerror', (error) => complaints.push(error.message))
+    await page.goto(address)
+  }, 120_000)
+
+  afterAll(async () => {
+    await browser?.close()
+    await demo?.stop()
+    await files?.stop()
+  })
+
+  test('takes the key out of the address, connects, and shows a card for each host', async () => {
+    await page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
+    for (const name of ['host-a', 'host-b', 'host-c']) {
+      await page.locator(`[data-testid=worker-card][data-worker=${name}]`).waitFor(WAIT)
+    }
+    expect(page.url()).not.toContain('token')
+  })
+
+  test('bars move, by the sockets of the hosts that run them', async () => {
+    const bar = page.locator('[data-testid=worker-card] [role=progressbar]').first()
+    await bar.waitFor(WAIT)
+    await page.waitForFunction(
+      () => {
+        const now = [...document.querySelectorAll('[data-testid=worker-card] [role=progressbar]')].map((one) =>
+          Number(one.getAttribute('aria-valuenow')),
+        )
+        const seen = window as unknown as { firstBars?: number[] }
+        seen.firstBars ??= now
+        return now.some((value, index) => value > (seen.firstBars?.[index] ?? 0) + 2)
+      },
+      undefined,
+      WAIT,
+    )
+    const folder = process.env.TASKFLEET_SCREENSHOTS
+    if (folder !== undefined) {
+      await mkdir(folder, { recursive: true })
+      await page.screenshot({ path: `${folder}/monitor.png` })
+    }
+  })
+
+  test('a killed host is seen silent, and its download goes on elsewhere', async () => {
+    await page.goto(new URL('/', address).href)
+    const card = page.locator('[data-testid=worker-card]', { hasText: 'carried-over.img' }).first()
+    await card.waitFor(WAIT)
+    const name = (await card.getAttribute('data-worker'))!
+    const pid = Number(/:(\d+)/.exec((await card.textContent())!)![1])
+    process.kill(pid, 'SIGKILL')
+    await page.locator(`[data-testid=worker-card][data-worker=${name}]:not([data-state=running])`).waitFor(WAIT)
+    const line = await demo.line(/carried-over\.img +running on host-\w, attempt 2/)
+    expect(line).not.toContain(name)
+    await demo.line(/carried-over\.img +completed/)
+  })
+
+  test('the list fills with downloads of every fate', async () => {
+    await page.goto(new URL('/tasks', address).href)
+    await page.locator('[data-testid=task-row]').nth(9).waitFor(WAIT)
+    await page.locator('[data-testid=task-row][data-status=failed]').first().waitFor(WAIT)
+  })
+
+  test('a download is asked for in the form, runs, and is cancelled from its page', async () => {
+    await page.goto(new URL('/', address).href)
+    await page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
+    await page.getByRole('button', { name: /new download/i }).click(WAIT)
+    const form = page.getByRole('dialog')
+    await form.getByLabel(/url/i).first().fill(`${files.url}/endless.bin?rate=100KB`)
+    await form.getByLabel('Priority').selectOption('high')
+    await form.getByRole('button', { name: 'Start download' }).click(WAIT)
+    await page.goto(new URL('/tasks?q=endless.bin&in=url', address).href)
+    const row = page.locator('[data-testid=task-row][data-status=running][data-source=live]').first()
+    await row.waitFor(WAIT)
+    const id = await row.getAttribute('data-task')
+    await page.goto(new URL(`/tasks/${id}`, address).href)
+    await page.getByRole('button', { name: 'Cancel' }).first().click(WAIT)
+    await page.getByRole('dialog').getByRole('button', { name: 'Stop it' }).click(WAIT)
+    await page.getByText('Cancelled').first().waitFor(WAIT)
+  })
+
+  test('nothing complained in the console', () => {
+    // What a killed host's sockets do to a browser is not the page's fault.
+    expect(complaints.filter((text) => !/WebSocket connection|net::ERR_/.test(text))).toEqual([])
+  })
+}, 300_000)
+

@@ -1,0 +1,35 @@
+import { afterEach, expect, inject, test } from 'vitest'
+import { type Demo, startDemo } from './demo.ts'
+
+let demo: Demo | undefined
+afterEach(async () => {
+  await demo?.stop()
+  demo = undefined
+})
+
+test('start --once downloads everything, prints the table and ends well, though a host is killed on the way', async () => {
+  demo = await startDemo(['--once', '--kill', '--scale', '0.05'], inject('mongoUri'))
+  const code = await demo.ended
+  const text = demo.lines.join('\n')
+  expect(text).toMatch(/Monitor: http:\/\/127\.0\.0\.1:\d+\/#token=tf_/)
+  expect(text).toMatch(/killed with SIGKILL/)
+  expect(text).toMatch(/carried-over\.img +completed +host-\w +2 /)
+  expect(text).toMatch(/missing\.pdf +failed HTTP_404/)
+  expect(text).toMatch(/forged\.bin +failed CHECKSUM_MISMATCH/)
+  expect(text).toMatch(/14 of 14 ended as they should/)
+  expect(code, text).toBe(0)
+}, 180_000)
+
+test('start refuses what it does not know, and says what it wants', async () => {
+  demo = await startDemo(['--hosts', 'many'], inject('mongoUri'))
+  expect(await demo.ended).not.toBe(0)
+  expect(demo.lines.join('\n')).toMatch(/a whole number from 1 to 20 is wanted/)
+})
+
+test('Ctrl-C stops everything in order', async () => {
+  demo = await startDemo(['--scale', '0.05'], inject('mongoUri'))
+  await demo.line(/running on host/)
+  demo.child.kill('SIGINT')
+  expect(await demo.ended).toBe(0)
+  expect(demo.lines.join('\n')).toMatch(/Stopping in order/)
+})

@@ -1,0 +1,61 @@
+import { RouterProvider } from '@tanstack/react-router'
+import type { FleetApi } from '@taskfleet/core/client'
+import { useEffect, useState, useSyncExternalStore } from 'react'
+import { FleetStore } from './live/fleet-store.ts'
+import { FleetContext } from './live/hooks.ts'
+import { createMonitorRouter } from './router.tsx'
+import { KeyForm } from './shell/key-form.tsx'
+import { UiContext } from './shell/ui-context.ts'
+import { createUi } from './shell/ui-store.ts'
+
+interface Props {
+  /** Connects with a key, or without one. Called again for each key that is tried. */
+  connect: (token: string | undefined) => FleetApi
+  token: string | undefined
+  /** A key was entered by hand. */
+  onToken: (token: string) => void
+  router?: ReturnType<typeof createMonitorRouter>
+}
+
+/** The whole monitor over any `FleetApi`. */
+export function App({ connect, token, onToken, router }: Props) {
+  const [ui] = useState(createUi)
+  const [pages] = useState(() => router ?? createMonitorRouter())
+  const [key, setKey] = useState(token)
+  const [store, setStore] = useState<FleetStore>()
+  useEffect(() => {
+    const mine = new FleetStore(connect(key))
+    setStore(mine)
+    return () => mine.close()
+  }, [connect, key])
+
+  if (store === undefined) return null
+  return (
+    <FleetContext value={store}>
+      <UiContext value={ui}>
+        <Gate
+          store={store}
+          onKey={(entered) => {
+            onToken(entered)
+            setKey(entered)
+          }}
+        >
+          <RouterProvider router={pages} />
+        </Gate>
+      </UiContext>
+    </FleetContext>
+  )
+}
+
+interface GateProps {
+  store: FleetStore
+  onKey: (key: string) => void
+  children: React.ReactNode
+}
+
+/** Shows the pages to those whom the gateway lets in, and the form for a key to others. */
+function Gate({ store, onKey, children }: GateProps) {
+  const { state, error } = useSyncExternalStore(store.connection.subscribe, store.connection.get)
+  if (state !== 'refused') return children
+  return <KeyForm message={error?.message} onKey={onKey} />
+}

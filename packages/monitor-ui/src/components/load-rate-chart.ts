@@ -1,0 +1,19 @@
+import type { ComponentType } from 'react'
+import type { RateChartProps } from './rate-chart.tsx'
+
+/**
+ * Loads the chart when it is first needed. uPlot hands `navigator.language` to `Intl` as it loads, and some systems name a
+ * language that `Intl` refuses (`en-US@posix`): the page goes on in English then. Without a chart the figures stay.
+ */
+export async function loadRateChart(): Promise<{ default: ComponentType<RateChartProps> }> {
+  try {
+    Intl.getCanonicalLocales(navigator.language)
+  } catch {
+    Object.defineProperty(navigator, 'language', { value: 'en', configurable: true })
+  }
+  try {
+    return await import('./rate-chart.tsx')
+  } catch {
+    return { default: () => null }
+  }
+}

@@ -1,0 +1,45 @@
+import type { RowSource } from '../live/row-source.ts'
+import { formatAge } from '../view/format.ts'
+
+const LOOK: Record<RowSource['kind'], { dot: string; tone: string }> = {
+  live: { dot: 'bg-done', tone: 'text-dim' },
+  checkpoint: { dot: 'bg-warn', tone: 'text-warn' },
+  silent: { dot: 'bg-bad', tone: 'text-bad' },
+  reconnecting: { dot: 'bg-warn pulse', tone: 'text-warn' },
+  none: { dot: 'bg-edge', tone: 'text-dim' },
+}
+
+/** In few words where a row's figures come from. */
+function sourceText(source: RowSource): string {
+  switch (source.kind) {
+    case 'live':
+      return source.via === 'relay' ? 'live by relay' : 'live'
+    case 'checkpoint':
+      return source.ageMs === undefined ? 'no report yet' : `checkpoint ${formatAge(source.ageMs)} old`
+    case 'silent':
+      return `host silent ${formatAge(source.ageMs)}`
+    case 'reconnecting':
+      return 'reconnecting'
+    case 'none':
+      return ''
+  }
+}
+
+const HINT: Record<RowSource['kind'], string> = {
+  live: "Figures come from the task's own socket",
+  checkpoint: 'Its socket is not open: figures come from the last checkpoint in the database',
+  silent: 'Its host has missed three heartbeats',
+  reconnecting: 'The gateway is away: figures may be old',
+  none: '',
+}
+
+export function SourceMark({ source }: { source: RowSource }) {
+  if (source.kind === 'none') return null
+  const { dot, tone } = LOOK[source.kind]
+  return (
+    <span className={`inline-flex items-center gap-1.5 whitespace-nowrap ${tone}`} title={HINT[source.kind]}>
+      <span className={`size-1.5 shrink-0 rounded-full ${dot}`} aria-hidden />
+      {sourceText(source)}
+    </span>
+  )
+}

@@ -1,0 +1,42 @@
+import type { Progress, TaskRow } from '@taskfleet/core/protocol'
+import { formatAmount, formatBytes, formatDuration } from '../view/format.ts'
+
+/** How much of how much, in what the task counts. */
+export function progressText(progress: Progress | undefined): string {
+  if (progress === undefined) return ''
+  const { done, total, unit } = progress
+  if (done === undefined) return ''
+  return total === undefined ? formatAmount(done, unit) : `${formatAmount(done, unit)} / ${formatAmount(total, unit)}`
+}
+
+/** What a task that ended got done: all of it where it completed, whatever its last report was. */
+export function endedText(task: Pick<TaskRow, 'status' | 'progress' | 'output'>): string {
+  const { progress } = task
+  if (task.status !== 'completed') return progressText(progress)
+  // A quick download ends before its first checkpoint; what it returned says how much it was.
+  const { output } = task
+  if (typeof output === 'object' && output !== null && 'bytes' in output && typeof output.bytes === 'number') {
+    return formatAmount(output.bytes, 'bytes')
+  }
+  const amount = progress?.total ?? progress?.done
+  return amount === undefined ? '' : formatAmount(amount, progress?.unit)
+}
+
+export function Amount({ progress, className }: { progress: Progress | undefined; className?: string }) {
+  return (
+    <span data-testid="task-bytes" className={className}>
+      {progressText(progress)}
+    </span>
+  )
+}
+
+/** A rate in what the task counts; nothing for tasks that count nothing. */
+export function rateText(rate: number | undefined, progress: Progress | undefined): string {
+  if (rate === undefined || progress?.done === undefined) return ''
+  if (progress.unit === 'bytes') return `${formatBytes(rate)}/s`
+  return `${formatAmount(rate, progress.unit)}/s`
+}
+
+export function leftText(secondsLeft: number | undefined): string {
+  return secondsLeft === undefined ? '' : `${formatDuration(secondsLeft * 1_000)} left`
+}

@@ -1,0 +1,170 @@
+import { Link } from '@tanstack/react-router'
+import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/core/protocol'
+import { X } from 'lucide-react'
+import { memo } from 'react'
+import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
+import { taskTitle } from '../view/task-title.ts'
+import { visibleLine } from '../view/text.ts'
+import { Foreign } from './foreign.tsx'
+import { ProgressBar } from './progress-bar.tsx'
+import { SourceMark } from './source-mark.tsx'
+import { StatusBadge } from './status-badge.tsx'
+import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
+import { useLiveTask } from './use-live-task.ts'
+import { PriorityMark, waitText } from './waiting-list.tsx'
+
+export const LINE_GRID =
+  'grid grid-cols-[minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_84px_28px]'
+
+interface Props {
+  task: TaskRow
+  worker: WorkerRow | undefined
+  /** It has left the list and only keeps its place. */
+  gone: boolean
+  visible: boolean
+  /** Its place in the list, from 1, for assistive technology. */
+  place: number
+  onCancel: (task: TaskRow) => void
+}
+
+/** A task as a line of the list; two lines where the screen is narrow. */
+export const TaskLine = memo(function TaskLine({ task, worker, gone, visible, place, onCancel }: Props) {
+  const live = useLiveTask(task, worker, visible && !gone)
+  const { now } = live
+  const title = taskTitle(task)
+  const running = task.status === 'running'
+  const begun = task.startedAt ?? task.claimedAt
+  const lasted = begun && Math.max(0, (task.finishedAt ? Date.parse(task.finishedAt) : now) - Date.parse(begun))
+  return (
+    <div
+      role="row"
+      tabIndex={-1}
+      aria-rowindex={place + 1}
+      data-testid="task-row"
+      data-task={task._id}
+      data-status={task.status}
+      data-source={live.source.kind}
+      data-gone={gone || undefined}
+      className={`dims group relative h-full items-center border-b border-line py-1.5 hover:bg-raised/50 ${LINE_GRID} ${gone ? 'opacity-40' : ''}`}
+    >
+      <div role="cell" className="flex min-w-0 flex-col max-lg:order-2 max-lg:items-end">
+        <StatusBadge task={task} />
+        <span className="text-[11.5px] leading-tight">
+          <SourceMark source={live.source} />
+          {!running && <Labels task={task} now={now} />}
+        </span>
+      </div>
+      <div role="cell" className="min-w-0 max-lg:order-1">
+        <Link
+          to="/tasks/$id"
+          params={{ id: task._id }}
+          data-nav
+          className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-run"
+        >
+          <Foreign text={title} max={160} />
+        </Link>
+        <span className="block truncate text-[11.5px] text-dim">
+          <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
+          <span className="lg:hidden">
+            {worker !== undefined && (
+              <>
+                {' · '}
+                <Foreign text={worker.name} max={40} />
+              </>
+            )}
+          </span>
+        </span>
+      </div>
+      <div role="cell" className="hidden min-w-0 truncate lg:block">
+        {task.worker === undefined ? (
+          <span className="text-dim">–</span>
+        ) : (
+          <Foreign
+            text={worker?.name ?? task.worker}
+            max={60}
+            className={worker === undefined ? 'font-mono text-xs text-dim' : ''}
+          />
+        )}
+      </div>
+      <div role="cell" className="min-w-0 max-lg:order-3 max-lg:col-span-full">
+        <ProgressCell task={task} live={live} title={title} />
+      </div>
+      <div role="cell" className="hidden whitespace-nowrap lg:block">
+        {attemptsText(task)}
+        {task.lost > 0 && <span className="block text-[11.5px] leading-tight text-warn">{task.lost} lost</span>}
+      </div>
+      <div role="cell" className="hidden lg:block">
+        <PriorityMark priority={task.priority} />
+      </div>
+      <div role="cell" className="hidden text-right whitespace-nowrap lg:block">
+        <span title={`Created ${formatTime(task.createdAt)}`}>{formatAge(now - Date.parse(task.createdAt))} ago</span>
+        {lasted !== undefined && lasted !== '' && (
+          <span className="block text-[11.5px] leading-tight text-dim">{formatDuration(lasted)}</span>
+        )}
+      </div>
+      <div role="cell" className="relative z-10 hidden lg:block">
+        {!hasEnded(task.status) && !gone && (
+          <button
+            type="button"
+            className="rounded p-1.5 text-dim opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 hover:bg-bad/15 hover:text-bad focus-visible:opacity-100"
+            aria-label={`Cancel ${visibleLine(title, 60)}`}
+            title="Cancel"
+            onClick={() => onCancel(task)}
+          >
+            <X size={14} aria-hidden />
+          </button>
+        )}
+      </div>
+    </div>
+  )
+})
+
+/** The claim that runs or ran last, of the failures that are allowed. */
+export function attemptsText(task: Pick<TaskRow, 'attempt' | 'maxAttempts'>): string {
+  return task.attempt === 0 ? '–' : `${task.attempt} / ${task.maxAttempts}`
+}
+
+function Labels({ task, now }: { task: TaskRow; now: number }) {
+  const labels = taskLabels(task, now)
+  if (labels.length === 0) return null
+  return <span className={labels.includes('overdue') ? 'text-bad' : 'text-dim'}>{labels.join(', ')}</span>
+}
+
+function ProgressCell({ task, live, title }: { task: TaskRow; live: ReturnType<typeof useLiveTask>; title: string }) {
+  const { progress, ratio, rate, secondsLeft, source, now } = live
+  if (task.status === 'running') {
+    return (
+      <>
+        <ProgressBar
+          ratio={ratio}
+          label={`Progress of ${title.slice(0, 80)}`}
+          tone={source.kind === 'silent' ? 'text-bad' : 'text-run'}
+        />
+        <div className="mt-1 flex items-center gap-2 text-[11.5px] leading-tight whitespace-nowrap text-dim">
+          {ratio !== undefined && <span className="w-[42px] text-text">{formatPercent(ratio)}</span>}
+          <Amount progress={progress} className="truncate" />
+          <span className="ml-auto text-text">{rateText(rate, progress)}</span>
+          <span className="w-[84px] truncate text-right max-sm:hidden">{leftText(secondsLeft)}</span>
+        </div>
+      </>
+    )
+  }
+  if (task.status === 'failed' && task.error !== undefined) {
+    return (
+      <p className="truncate text-bad">
+        <Foreign text={task.error.message} max={160} />
+      </p>
+    )
+  }
+  if (!hasEnded(task.status)) {
+    const wait = waitText(task, now)
+    return (
+      <p className="truncate text-dim">{wait === '' ? `waits ${formatAge(now - Date.parse(task.runAt))}` : wait}</p>
+    )
+  }
+  return (
+    <p data-testid="task-bytes" className="truncate text-dim">
+      {endedText(task)}
+    </p>
+  )
+}

@@ -1,0 +1,49 @@
+import { Link } from '@tanstack/react-router'
+import { CircleCheck, CircleX, X } from 'lucide-react'
+import { useUi } from '../shell/ui-context.ts'
+import { visibleLine } from '../view/text.ts'
+
+export function Toasts() {
+  const toasts = useUi((ui) => ui.toasts)
+  const dismiss = useUi((ui) => ui.dismiss)
+  return (
+    <div
+      role="status"
+      aria-live="polite"
+      className="pointer-events-none fixed inset-x-3 bottom-3 z-50 flex flex-col items-end gap-2"
+    >
+      {toasts.map(({ id, kind, text, task }) => (
+        <div
+          key={id}
+          data-testid="toast"
+          className="toast panel pointer-events-auto flex max-w-full items-center gap-2 py-2 pr-1.5 pl-3 shadow-lg sm:max-w-md"
+        >
+          {kind === 'good' ? (
+            <CircleCheck size={16} className="shrink-0 text-done" aria-hidden />
+          ) : (
+            <CircleX size={16} className="shrink-0 text-bad" aria-hidden />
+          )}
+          <bdi className="min-w-0">{visibleLine(text, 160)}</bdi>
+          {task !== undefined && (
+            <Link
+              to="/tasks/$id"
+              params={{ id: task }}
+              className="shrink-0 rounded px-1 font-medium text-run hover:underline"
+              onClick={() => dismiss(id)}
+            >
+              Open
+            </Link>
+          )}
+          <button
+            type="button"
+            className="shrink-0 rounded p-1.5 text-dim hover:bg-raised hover:text-text"
+            aria-label="Dismiss"
+            onClick={() => dismiss(id)}
+          >
+            <X size={14} aria-hidden />
+          </button>
+        </div>
+      ))}
+    </div>
+  )
+}

@@ -1,0 +1,85 @@
+import { Link } from '@tanstack/react-router'
+import { type TaskRow, taskLabels } from '@taskfleet/core/protocol'
+import { formatAge, formatDuration } from '../view/format.ts'
+import { priorityName } from '../view/priority.ts'
+import { taskTitle } from '../view/task-title.ts'
+import { Foreign } from './foreign.tsx'
+import { StatusBadge } from './status-badge.tsx'
+
+const rowLink =
+  'min-w-0 flex-1 truncate after:absolute after:inset-0 after:rounded-md focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-run'
+
+/** Why or until when a task waits, in a word or two. */
+export function waitText(task: TaskRow, now: number): string {
+  const ahead = Date.parse(task.runAt) - now
+  if (task.status === 'blocked') return 'after another task'
+  if (task.status === 'paused') return 'paused'
+  const labels = taskLabels(task, now)
+  if (ahead > 0) return `${labels.includes('retrying') ? 'retry in' : 'in'} ${formatDuration(ahead)}`
+  return labels.includes('retrying') ? 'retry due' : ''
+}
+
+interface RowProps {
+  task: TaskRow
+  now: number
+  /** It has left the list and only keeps its place while somebody points there. */
+  gone: boolean
+}
+
+export function WaitingRow({ task, now, gone }: RowProps) {
+  const wait = waitText(task, now)
+  return (
+    <li
+      data-testid="waiting-row"
+      data-task={task._id}
+      data-status={task.status}
+      className={`dims relative flex items-center gap-2 rounded-md px-2 py-1 hover:bg-raised/60 ${gone ? 'opacity-40' : ''}`}
+    >
+      <PriorityMark priority={task.priority} />
+      <Link to="/tasks/$id" params={{ id: task._id }} data-nav className={rowLink}>
+        <Foreign text={taskTitle(task)} max={100} />
+      </Link>
+      <span className="shrink-0 text-[11.5px] text-dim">
+        {wait === '' ? `waits ${formatAge(now - Date.parse(task.runAt))}` : wait}
+      </span>
+    </li>
+  )
+}
+
+export function EndedRow({ task, now, gone }: RowProps) {
+  return (
+    <li
+      data-testid="ended-row"
+      data-task={task._id}
+      data-status={task.status}
+      className={`dims relative flex items-center gap-2 rounded-md px-2 py-1 hover:bg-raised/60 ${gone ? 'opacity-40' : ''}`}
+    >
+      <StatusBadge task={task} iconOnly />
+      <Link to="/tasks/$id" params={{ id: task._id }} data-nav className={rowLink}>
+        <Foreign text={taskTitle(task)} max={100} />
+      </Link>
+      {task.status === 'failed' && task.error !== undefined && (
+        <span className="max-w-[40%] shrink truncate font-mono text-[11px] text-bad">
+          <Foreign text={task.error.code} max={40} />
+        </span>
+      )}
+      <span className="shrink-0 text-[11.5px] text-dim">
+        {task.finishedAt === undefined ? '' : `${formatAge(now - Date.parse(task.finishedAt))} ago`}
+      </span>
+    </li>
+  )
+}
+
+/** A priority as its number; the higher, the stronger. */
+export function PriorityMark({ priority }: { priority: number }) {
+  const tone = priority >= 8 ? 'text-warn font-semibold' : priority >= 4 ? 'text-text' : 'text-dim'
+  return (
+    <span
+      className={`inline-block w-4 shrink-0 text-right text-xs whitespace-nowrap ${tone}`}
+      title={`Priority ${priority} (${priorityName(priority)})`}
+    >
+      <span className="sr-only">Priority </span>
+      {priority}
+    </span>
+  )
+}

@@ -1,0 +1,162 @@
+import { Link } from '@tanstack/react-router'
+import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
+import { OctagonPause } from 'lucide-react'
+import { memo, useRef } from 'react'
+import { assignSlots } from '../live/held-rows.ts'
+import { useNow } from '../live/hooks.ts'
+import { heartbeatAge, workerView } from '../live/row-source.ts'
+import { formatAge, formatBytes } from '../view/format.ts'
+import { WORKER_LOOK } from '../view/status.ts'
+import { visibleLine } from '../view/text.ts'
+import { Foreign } from './foreign.tsx'
+import { EndedSlot, SlotRow } from './slot-row.tsx'
+
+/** Workers with more slots than this show no empty ones: they would fill the screen with nothing. */
+const DRAWN_SLOTS = 6
+
+interface Props {
+  worker: WorkerRow
+  /** Its running tasks, in the order in which they were claimed. */
+  tasks: readonly TaskRow[]
+  /** Tasks that have ended lately, by id. */
+  ended: ReadonlyMap<string, TaskRow>
+}
+
+/** One host: how it is, what it may take, and its slots with what moves in them. */
+export const WorkerCard = memo(function WorkerCard({ worker, tasks, ended }: Props) {
+  const now = useNow()
+  const state = workerView(worker, now)
+  const { label, tone, hint } = WORKER_LOOK[state]
+  const silent = state === 'silent' || state === 'gone'
+  const seats = useSeats(tasks, Math.min(worker.slots, DRAWN_SLOTS))
+  const byId = new Map(tasks.map((task) => [task._id, task]))
+  // One line instead of empty slots, until something has been seen in one: then every row keeps its place.
+  const quiet = seats.every(({ id, past }) => id === null && past === undefined)
+  const idle = state === 'stopped' || state === 'gone'
+  const gateway = worker.role === 'gateway'
+  return (
+    <section
+      aria-label={`Host ${visibleLine(worker.name, 60)}`}
+      data-testid="worker-card"
+      data-worker={worker.name}
+      data-state={state}
+      className={`panel flex flex-col p-2.5 ${silent ? 'border-bad/50' : ''} ${idle || gateway ? 'self-start' : ''}`}
+    >
+      <header className="px-2 pt-0.5">
+        <div className="flex items-center gap-2">
+          <span className={`size-2 shrink-0 rounded-full bg-current ${tone}`} aria-hidden />
+          <Link
+            to="/tasks"
+            search={{ status: ['running'], host: worker.name }}
+            className="min-w-0 truncate text-sm font-semibold hover:underline"
+          >
+            <Foreign text={worker.name} max={60} />
+          </Link>
+          <span className="min-w-0 truncate font-mono text-[11.5px] text-dim">
+            <Foreign text={`${worker.host}:${worker.pid}`} max={60} />
+          </span>
+          <span className={`ml-auto shrink-0 text-xs font-medium ${tone}`} title={hint}>
+            {label}
+            {silent && ` ${formatAge(heartbeatAge(worker, now))}`}
+          </span>
+        </div>
+        {!idle && (
+          <div className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-[11.5px] text-dim">
+            {gateway ? <span>Gateway only</span> : <Slots used={tasks.length} slots={worker.slots} />}
+            <span className="ml-auto flex gap-3 whitespace-nowrap">
+              <span title="Of one processor, by the process">CPU {Math.round(worker.load.cpu * 100)}&nbsp;%</span>
+              <span title="Memory of the process">{formatBytes(worker.load.rss)}</span>
+              <span
+                title="How late its event loop is"
+                className={worker.load.eventLoopDelayMs > 100 ? 'text-warn' : undefined}
+              >
+                loop{' '}
+                {worker.load.eventLoopDelayMs < 10
+                  ? worker.load.eventLoopDelayMs.toFixed(1)
+                  : Math.round(worker.load.eventLoopDelayMs)}
+                &nbsp;ms
+              </span>
+            </span>
+          </div>
+        )}
+      </header>
+      {worker.gate?.open === false && !idle && (
+        <p className="mx-2 mt-2 flex items-center gap-1.5 rounded-md bg-warn/12 px-2 py-1 text-xs text-warn">
+          <OctagonPause size={13} aria-hidden className="shrink-0" />
+          Takes nothing new: {visibleLine(worker.gate.reason ?? 'overloaded', 120)}
+        </p>
+      )}
+      {!gateway && (!idle || tasks.length > 0) && (
+        <div className="mt-2 flex flex-col gap-0.5">
+          {quiet ? (
+            <p className="flex h-9 items-center px-2 text-dim">
+              Idle, {worker.slots} free {worker.slots === 1 ? 'slot' : 'slots'}
+            </p>
+          ) : (
+            seats.map(({ seat, id, past }) => {
+              const task = id === null ? undefined : byId.get(id)
+              if (task !== undefined) return <SlotRow key={task._id} task={task} worker={worker} />
+              const before = past === undefined ? undefined : recent(ended.get(past), now)
+              if (before !== undefined) return <EndedSlot key={`slot-${seat}`} task={before} />
+              return (
+                <div
+                  key={`slot-${seat}`}
+                  className="flex h-[60px] items-center gap-3 px-2 text-xs text-dim"
+                  aria-hidden
+                >
+                  free
+                  <span className="flex-1 border-t border-dashed border-line" />
+                </div>
+              )
+            })
+          )}
+        </div>
+      )}
+    </section>
+  )
+})
+
+/** How long the end of a task is shown in the slot that it left. */
+const NEWS_MS = 120_000
+
+function recent(task: TaskRow | undefined, now: number): TaskRow | undefined {
+  return task?.finishedAt !== undefined && now - Date.parse(task.finishedAt) < NEWS_MS ? task : undefined
+}
+
+function Slots({ used, slots }: { used: number; slots: number }) {
+  return (
+    <span className="flex items-center gap-2" role="img" aria-label={`${used} of ${slots} slots in use`}>
+      {slots <= 24 && (
+        <span className="flex gap-0.5" aria-hidden>
+          {Array.from({ length: Math.max(slots, used) }, (_, index) => (
+            <i key={index} className={`size-2 rounded-[2px] ${index < used ? 'bg-run' : 'border border-edge/70'}`} />
+          ))}
+        </span>
+      )}
+      <span>
+        {used}/{slots}
+      </span>
+    </span>
+  )
+}
+
+interface Seat {
+  seat: number
+  id: string | null
+  /** Who sat here last. */
+  past: string | undefined
+}
+
+/** Who sits in which slot. Nobody moves when a neighbour leaves. */
+function useSeats(tasks: readonly TaskRow[], slots: number): Seat[] {
+  const memory = useRef<{ ids: (string | null)[]; last: (string | undefined)[] }>({ ids: [], last: [] })
+  const before = memory.current
+  const ids = assignSlots(
+    before.ids,
+    tasks.map(({ _id }) => _id),
+    slots,
+  )
+  const last = ids.map((id, seat) => id ?? before.last[seat])
+  memory.current = { ids, last }
+  return ids.map((id, seat) => ({ seat, id, past: last[seat] }))
+}

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { aTask, aWorker, EPOCH, iso } from '../testing/rows.ts'
+import { rowSource, type SourceFacts, workerView } from './row-source.ts'
+
+const now = EPOCH
+const facts: SourceFacts = {
+  task: aTask.running(),
+  connection: 'live',
+  worker: aWorker(),
+  watch: { state: 'live', via: 'direct', publicUrl: 'http://127.0.0.1:4101/tasks/1' },
+  progressAt: now - 200,
+  receivedAt: now - 150,
+  now,
+}
+const silentWorker = aWorker({ heartbeatMs: 2_000, heartbeatAt: iso(now - 9_000) })
+
+describe('rowSource', () => {
+  it('says live while its own socket is open, and how it is reached', () => {
+    expect(rowSource(facts)).toEqual({ kind: 'live', via: 'direct' })
+    expect(rowSource({ ...facts, watch: { state: 'live', via: 'relay', publicUrl: '' } })).toMatchObject({
+      via: 'relay',
+    })
+  })
+
+  it('says how old the checkpoint is where the socket cannot be reached', () => {
+    const watch = { state: 'unreachable', publicUrl: '', reason: 'ECONNREFUSED' } as const
+    expect(rowSource({ ...facts, watch, progressAt: now - 4_000 })).toEqual({
+      kind: 'checkpoint',
+      ageMs: 4_000,
+      reason: 'ECONNREFUSED',
+    })
+  })
+
+  it('shows a checkpoint without a watch, and one that never came', () => {
+    expect(rowSource({ ...facts, watch: undefined, progressAt: undefined })).toEqual({
+      kind: 'checkpoint',
+      ageMs: undefined,
+    })
+  })
+
+  it('says silent once three heartbeats are missed', () => {
+    expect(rowSource({ ...facts, worker: silentWorker, watch: undefined })).toEqual({ kind: 'silent', ageMs: 9_000 })
+    expect(rowSource({ ...facts, worker: silentWorker, receivedAt: now - 7_000 })).toMatchObject({ kind: 'silent' })
+  })
+
+  it('believes a fresh report more than a missed heartbeat', () => {
+    expect(rowSource({ ...facts, worker: silentWorker })).toMatchObject({ kind: 'live' })
+  })
+
+  it('says reconnecting while the gateway is away, whatever else is known', () => {
+    expect(rowSource({ ...facts, connection: 'reconnecting' })).toEqual({ kind: 'reconnecting' })
+    expect(rowSource({ ...facts, connection: 'connecting', worker: silentWorker })).toEqual({ kind: 'reconnecting' })
+  })
+
+  it('says nothing of tasks that do not run', () => {
+    expect(rowSource({ ...facts, task: aTask.completed(), connection: 'reconnecting' })).toEqual({ kind: 'none' })
+  })
+})
+
+describe('workerView', () => {
+  it('derives silent and gone from the heartbeat and believes a worker that said it stopped', () => {
+    const at = (age: number) => workerView(aWorker({ heartbeatMs: 2_000, heartbeatAt: iso(now - age) }), now)
+    expect(at(5_900)).toBe('running')
+    expect(at(6_100)).toBe('silent')
+    expect(at(31_000)).toBe('gone')
+    expect(workerView(aWorker({ state: 'stopped', heartbeatAt: iso(now - 1e6) }), now)).toBe('stopped')
+    expect(workerView(aWorker({ state: 'draining', heartbeatAt: iso(now + 5_000) }), now)).toBe('draining')
+  })
+})

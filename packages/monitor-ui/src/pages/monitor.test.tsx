@@ -1,0 +1,340 @@
+// @vitest-environment happy-dom
+import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { FakeFleet } from '../testing/fake-fleet.ts'
+import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { aTask, aWorker, iso } from '../testing/rows.ts'
+
+let fleet: FakeFleet
+let complaints: unknown[][]
+
+beforeEach(() => {
+  fleet = new FakeFleet()
+  fleet.putWorker(aWorker({ name: 'fra-1' }, Date.now()))
+  complaints = []
+  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
+  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
+})
+afterEach(() => {
+  cleanup()
+  vi.restoreAllMocks()
+  expect(complaints).toEqual([])
+})
+
+const running = (overrides = {}) => aTask.running(overrides, Date.now())
+const row = (id: string) => {
+  const found = document.querySelector<HTMLElement>(`[data-testid="task-row"][data-task="${id}"]`)
+  if (found === null) throw new Error(`no row for ${id}`)
+  return found
+}
+const order = () => screen.getAllByTestId('task-row').map((element) => element.dataset.task)
+
+describe('the fleet board', () => {
+  it('shows each host with its slots and its running task live', async () => {
+    const task = fleet.put(running({ input: { file: 'big.iso' } }))
+    await renderMonitor(fleet)
+    const card = await screen.findByTestId('worker-card')
+    expect(card.dataset).toMatchObject({ worker: 'fra-1', state: 'running' })
+    within(card).getByRole('img', { name: '1 of 4 slots in use' })
+    await waitFor(() => expect(row(task._id).dataset.source).toBe('live'))
+    act(() => fleet.report(task._id, { done: 42.5e6, total: 100e6, unit: 'bytes' }))
+    await waitFor(() => expect(within(card).getByRole('progressbar').getAttribute('aria-valuenow')).toBe('42.5'))
+    expect(within(card).getByTestId('task-bytes').textContent).toBe('42.5\u00a0MB / 100\u00a0MB')
+  })
+
+  it('says how old a checkpoint is where the socket cannot be reached', async () => {
+    const task = fleet.put(running({ progress: { done: 1, total: 2, at: iso(Date.now() - 4_000) } }))
+    fleet.unreachable.add(task._id)
+    await renderMonitor(fleet)
+    await screen.findByText(/^checkpoint [456]\ss old$/)
+    expect(row(task._id).dataset.source).toBe('checkpoint')
+  })
+
+  it('calls a host silent after three missed heartbeats, by the server’s clock', async () => {
+    const hour = 3_600_000
+    fleet.clockOffset = hour
+    const task = fleet.put(running())
+    fleet.unreachable.add(task._id)
+    fleet.putWorker(
+      aWorker({ name: 'fra-1', heartbeatMs: 2_000, heartbeatAt: iso(Date.now() + hour - 8_000) }, Date.now()),
+    )
+    await renderMonitor(fleet)
+    await waitFor(() => expect(row(task._id).dataset.source).toBe('silent'))
+    expect(screen.getByTestId('worker-card').dataset.state).toBe('silent')
+    expect(row(task._id).textContent).toMatch(/host silent [89]\u00a0s/)
+  })
+
+  it('says so on the page and on each row while the gateway is away', async () => {
+    const task = fleet.put(running())
+    await renderMonitor(fleet)
+    await waitFor(() => expect(row(task._id).dataset.source).toBe('live'))
+    act(() => fleet.setState('reconnecting'))
+    expect(screen.getByTestId('connection').dataset.state).toBe('reconnecting')
+    screen.getByTestId('connection-banner')
+    expect(row(task._id).dataset.source).toBe('reconnecting')
+    act(() => fleet.setState('live'))
+    expect(screen.queryByTestId('connection-banner')).toBeNull()
+  })
+
+  it('draws hostile names as text and nothing else', async () => {
+    fleet.put(running({ input: { file: '<img src=x onerror=alert(1)>\u202egpj.exe' } }))
+    fleet.put(
+      aTask.failed(
+        {
+          input: { url: 'javascript:alert(1)' },
+          error: { code: '<b>x</b>', name: 'E', message: 'm', fingerprint: 'f' },
+        },
+        Date.now(),
+      ),
+    )
+    fleet.putWorker(aWorker({ name: '<script>1</script>' }, Date.now()))
+    await renderMonitor(fleet)
+    await screen.findByText('<img src=x onerror=alert(1)>\\u{202e}gpj.exe')
+    await screen.findByText('<b>x</b>')
+    expect(document.querySelector('img[src="x"], #root script, b')).toBeNull()
+    expect(document.querySelector('a[href^="javascript"]')).toBeNull()
+  })
+
+  it('opens a socket only for running tasks and shares it between pages', async () => {
+    const task = fleet.put(running())
+    fleet.put(aTask.pending({}, Date.now()))
+    fleet.put(aTask.completed({}, Date.now()))
+    const { router } = await renderMonitor(fleet)
+    await waitFor(() => expect([...fleet.watches].map(({ id }) => id)).toEqual([task._id]))
+    await act(() => router.navigate({ to: '/tasks/$id', params: { id: task._id } }))
+    await screen.findByRole('button', { name: 'Cancel' })
+    expect(fleet.watchesOpened).toBe(1)
+  })
+})
+
+describe('the task list', () => {
+  const at = (secondsAgo: number) => iso(Date.now() - secondsAgo * 1_000)
+
+  it('holds new rows back while somebody points at it, and shows them when asked', async () => {
+    const old = fleet.put(aTask.pending({ createdAt: at(100) }))
+    const older = fleet.put(aTask.pending({ createdAt: at(200) }))
+    await renderMonitor(fleet, '/tasks')
+    await waitFor(() => expect(order()).toEqual([old._id, older._id]))
+    const list = row(old._id)
+    fireEvent.pointerOver(list, { pointerType: 'mouse' })
+    fireEvent.pointerEnter(list.closest('[class*="overflow-auto"]') ?? list, { pointerType: 'mouse' })
+    act(() => {
+      fleet.put(aTask.pending({ _id: 'a'.repeat(24), createdAt: at(1) }))
+      fleet.patch(older._id, { status: 'failed', error: { code: 'X', name: 'E', message: 'broken', fingerprint: 'f' } })
+      fleet.remove(old._id)
+    })
+    const pill = await screen.findByRole('button', { name: '1 new' })
+    expect(order()).toEqual([old._id, older._id])
+    expect(row(older._id).dataset.status).toBe('failed')
+    expect(row(old._id).dataset.gone).toBe('true')
+    fireEvent.click(pill)
+    await waitFor(() => expect(order()).toEqual(['a'.repeat(24), older._id]))
+    expect(screen.queryByTestId('new-rows')).toBeNull()
+  })
+
+  it('applies what it held as soon as the pointer leaves', async () => {
+    const old = fleet.put(aTask.pending({ createdAt: at(100) }))
+    await renderMonitor(fleet, '/tasks')
+    await waitFor(() => row(old._id))
+    const area = row(old._id).closest('[class*="overflow-auto"]')
+    if (area === null) throw new Error('no scroller')
+    fireEvent.pointerEnter(area, { pointerType: 'mouse' })
+    act(() => void fleet.put(aTask.pending({ _id: 'b'.repeat(24), createdAt: at(1) })))
+    await screen.findByTestId('new-rows')
+    fireEvent.pointerLeave(area, { pointerType: 'mouse' })
+    await waitFor(() => expect(order()).toEqual(['b'.repeat(24), old._id]))
+  })
+
+  it('takes its filters from the address and writes them there', async () => {
+    const failed = fleet.put(aTask.failed({}, Date.now()))
+    const run = fleet.put(running())
+    fleet.put(aTask.completed({}, Date.now()))
+    const { router } = await renderMonitor(fleet, '/tasks?status=failed')
+    await waitFor(() => expect(order()).toEqual([failed._id]))
+    fireEvent.click(screen.getByRole('button', { name: 'Running' }))
+    await waitFor(() => expect(order().sort()).toEqual([failed._id, run._id].sort()))
+    expect(router.state.location.href).toBe('/tasks?status=running,failed')
+    fireEvent.change(screen.getByRole('searchbox', { name: 'Search text' }), { target: { value: 'file-zzz' } })
+    await screen.findByText('No task matches')
+    expect(router.state.location.href).toBe('/tasks?status=running,failed&q=file-zzz')
+  })
+
+  it('names the host of a running task and its attempts', async () => {
+    const task = fleet.put(running({ attempt: 3, lost: 1 }))
+    await renderMonitor(fleet, '/tasks')
+    await waitFor(() => expect(row(task._id).textContent).toContain('fra-1'))
+    expect(row(task._id).textContent).toContain('3 / 5')
+    expect(row(task._id).textContent).toContain('1 lost')
+  })
+
+  it('cancels from the row, with a reason', async () => {
+    const task = fleet.put(running({ input: { file: 'big.iso' } }))
+    await renderMonitor(fleet, '/tasks')
+    await waitFor(() => row(task._id))
+    fireEvent.click(screen.getByRole('button', { name: 'Cancel big.iso' }))
+    const dialog = await screen.findByRole('dialog')
+    fireEvent.change(within(dialog).getByLabelText('Reason (optional)'), { target: { value: 'wrong file' } })
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Stop it' }))
+    await waitFor(() => expect(row(task._id).dataset.status).toBe('cancelled'))
+    expect(fleet.cancelled).toEqual([{ id: task._id, reason: 'wrong file' }])
+    await screen.findByText('Asked to cancel big.iso')
+  })
+})
+
+describe('a task’s page', () => {
+  it('shows progress, log, attempts, input and how it is connected', async () => {
+    const task = fleet.put(running({ input: { file: 'big.iso', url: 'javascript:alert(1)' } }))
+    fleet.log(task._id, 'warn', 'slow \u202emirror')
+    await renderMonitor(fleet, `/tasks/${task._id}`)
+    await screen.findByRole('heading', { level: 1, name: 'big.iso' })
+    await screen.findByText('slow \\u{202e}mirror')
+    await screen.findByText("Straight to the task's own socket.")
+    expect(screen.getAllByTestId('attempt')).toHaveLength(1)
+    expect(document.querySelector('a[href^="javascript"]')).toBeNull()
+    expect(screen.getByTestId('task-page').dataset).toMatchObject({ status: 'running', source: 'live' })
+  })
+
+  it('cancels after asking, and shows a refusal where it was asked', async () => {
+    const task = fleet.put(running())
+    await renderMonitor(fleet, `/tasks/${task._id}`)
+    fireEvent.click(await screen.findByRole('button', { name: 'Cancel' }))
+    fleet.refuseNext = { code: 'FORBIDDEN', message: 'This key may not control tasks.' }
+    fireEvent.click(screen.getByRole('button', { name: 'Stop it' }))
+    expect((await within(screen.getByRole('dialog')).findByRole('alert')).textContent).toBe(
+      'This key may not control tasks.',
+    )
+    fireEvent.click(screen.getByRole('button', { name: 'Stop it' }))
+    await waitFor(() => expect(screen.getByTestId('task-page').dataset.status).toBe('cancelled'))
+    expect(screen.queryByRole('button', { name: 'Cancel' })).toBeNull()
+  })
+
+  it('shows an error with its stack, as text', async () => {
+    const task = fleet.put(
+      aTask.failed(
+        {
+          error: {
+            code: 'E1',
+            name: 'Error',
+            message: '<script>x</script>',
+            fingerprint: 'f',
+            stack: 'Error\n    at x',
+          },
+        },
+        Date.now(),
+      ),
+    )
+    await renderMonitor(fleet, `/tasks/${task._id}`)
+    const error = await screen.findByRole('region', { name: 'Error' })
+    expect(error.textContent).toContain('<script>x</script>')
+    expect(within(error).getByLabelText('Stack').textContent).toContain('at x')
+  })
+
+  it('says so where there is no such task', async () => {
+    await renderMonitor(fleet, `/tasks/${'f'.repeat(24)}`)
+    await screen.findByText('There is no such task')
+  })
+})
+
+describe('the form for a new download', () => {
+  const open = async () => {
+    await renderMonitor(fleet)
+    fireEvent.keyDown(document.body, { key: 'n' })
+    return await screen.findByRole('dialog')
+  }
+  const type = (dialog: HTMLElement, label: string, value: string) =>
+    fireEvent.change(within(dialog).getByLabelText(label), { target: { value } })
+
+  it('checks fields before anything is sent', async () => {
+    const dialog = await open()
+    type(dialog, 'URL', 'example.org/a.iso')
+    type(dialog, 'SHA-256', 'short')
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
+    expect(
+      within(dialog)
+        .getAllByRole('alert')
+        .map((alert) => alert.dataset.fieldError),
+    ).toEqual(['url', 'sha256'])
+    expect(within(dialog).getByLabelText('URL').getAttribute('aria-invalid')).toBe('true')
+    expect(fleet.enqueued).toEqual([])
+  })
+
+  it('enqueues and leads to the task', async () => {
+    const dialog = await open()
+    type(dialog, 'URL', 'https://example.org/a.iso')
+    type(dialog, 'File name', 'b.iso')
+    fireEvent.change(within(dialog).getByLabelText('Priority'), { target: { value: 'high' } })
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
+    const toast = await screen.findByTestId('toast')
+    expect(toast.textContent).toContain('Queued b.iso')
+    expect(fleet.enqueued).toMatchObject([
+      { name: 'download', input: { url: 'https://example.org/a.iso', file: 'b.iso' }, priority: 'high' },
+    ])
+    expect(within(toast).getByRole('link').getAttribute('href')).toBe(`/tasks/${fleet.enqueued[0]?._id}`)
+    expect(screen.queryByRole('dialog')).toBeNull()
+  })
+
+  it('shows the server’s objection at its field, and sends the same id again', async () => {
+    const dialog = await open()
+    type(dialog, 'URL', 'https://10.0.0.1/a.iso')
+    fleet.refuseNext = { code: 'INPUT_INVALID', message: 'Private addresses are not allowed.', field: 'input.url' }
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
+    const alert = await within(dialog).findByRole('alert')
+    expect(alert.dataset.fieldError).toBe('url')
+    expect(alert.textContent).toBe('Private addresses are not allowed.')
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
+    await screen.findByTestId('toast')
+    expect(fleet.enqueued).toHaveLength(2)
+    expect(fleet.enqueued[0]?._id).toBe(fleet.enqueued[1]?._id)
+  })
+
+  it('takes any other task as JSON', async () => {
+    const dialog = await open()
+    fireEvent.click(within(dialog).getByRole('tab', { name: 'Any task' }))
+    type(dialog, 'Name', 'report')
+    type(dialog, 'Input (JSON)', '{ "month": 3 }')
+    fleet.refuseNext = { code: 'NO_HANDLER', message: 'Nobody runs report@1.' }
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Enqueue' }))
+    expect((await within(dialog).findByRole('alert')).textContent).toBe('Nobody runs report@1.')
+    fireEvent.click(within(dialog).getByRole('button', { name: 'Enqueue' }))
+    await screen.findByTestId('toast')
+    expect(fleet.enqueued[1]).toMatchObject({ name: 'report', version: 1, input: { month: 3 } })
+  })
+})
+
+describe('keys and the key', () => {
+  it('moves by keyboard and leaves typing alone', async () => {
+    const a = fleet.put(aTask.pending({ createdAt: iso(Date.now() - 1_000) }))
+    const b = fleet.put(aTask.pending({ createdAt: iso(Date.now() - 2_000) }))
+    const { router } = await renderMonitor(fleet)
+    const press = (key: string, target: Element = document.body) => fireEvent.keyDown(target, { key })
+    press('g')
+    press('t')
+    await waitFor(() => expect(router.state.location.pathname).toBe('/tasks'))
+    await waitFor(() => row(b._id))
+    press('j')
+    expect(document.activeElement?.closest('[data-task]')).toBe(row(a._id))
+    press('j', document.activeElement ?? document.body)
+    expect(document.activeElement?.closest('[data-task]')).toBe(row(b._id))
+    press('k', document.activeElement ?? document.body)
+    expect(document.activeElement?.closest('[data-task]')).toBe(row(a._id))
+    press('/')
+    const search = screen.getByRole('searchbox', { name: 'Search text' })
+    await waitFor(() => expect(document.activeElement).toBe(search))
+    press('n', search)
+    expect(screen.queryByRole('dialog')).toBeNull()
+    press('Escape', search)
+    press('?')
+    await screen.findByRole('dialog', { name: 'Keys' })
+  })
+
+  it('asks for a key when the one it has is refused', async () => {
+    const { connected, kept } = await renderMonitor(fleet)
+    act(() => fleet.setState('refused', { code: 'UNAUTHENTICATED', message: 'The key is not known.' }))
+    fireEvent.change(await screen.findByLabelText('Key'), { target: { value: ' tf_other ' } })
+    expect(screen.getByRole('alert').textContent).toBe('The key is not known.')
+    fleet.state = 'live'
+    fireEvent.click(screen.getByRole('button', { name: 'Connect' }))
+    await waitFor(() => expect(connected).toEqual(['tf_test', 'tf_other']))
+    expect(kept).toEqual(['tf_other'])
+  })
+})

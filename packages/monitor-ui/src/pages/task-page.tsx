@@ -1,0 +1,448 @@
+import { getRouteApi, Link } from '@tanstack/react-router'
+import type { ConnectionState, WatchSource } from '@taskfleet/core/client'
+import {
+  type AttemptOutcome,
+  type AttemptView,
+  hasEnded,
+  type TaskRow,
+  taskLabels,
+  type WorkerRow,
+} from '@taskfleet/core/protocol'
+import { ArrowLeft, Ban } from 'lucide-react'
+import { lazy, type ReactNode, Suspense, useEffect, useState } from 'react'
+import { CancelDialog } from '../components/cancel-dialog.tsx'
+import { Copyable } from '../components/copy.tsx'
+import { Foreign } from '../components/foreign.tsx'
+import { JsonView } from '../components/json-view.tsx'
+import { loadRateChart } from '../components/load-rate-chart.ts'
+import { LogTail } from '../components/log-tail.tsx'
+import { EmptyNote, RowsProblem } from '../components/notes.tsx'
+import { ProgressBar } from '../components/progress-bar.tsx'
+import { SourceMark } from '../components/source-mark.tsx'
+import { StatusBadge } from '../components/status-badge.tsx'
+import { endedText, leftText, progressText, rateText } from '../components/task-figures.tsx'
+import { attemptsText } from '../components/task-line.tsx'
+import { useLiveTask } from '../components/use-live-task.ts'
+import { waitText } from '../components/waiting-list.tsx'
+import { useConnection, useFleet, useRows, useWorkers } from '../live/hooks.ts'
+import { oneTask } from '../live/queries.ts'
+import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
+import { priorityName } from '../view/priority.ts'
+import { STATUS_LOOK } from '../view/status.ts'
+import { taskTitle } from '../view/task-title.ts'
+import { safeLink, visibleLine, visibleText } from '../view/text.ts'
+
+const RateChart = lazy(loadRateChart)
+const route = getRouteApi('/tasks/$id')
+
+export function TaskPage() {
+  const { id } = route.useParams()
+  return <TaskById key={id} id={id} />
+}
+
+function TaskById({ id }: { id: string }) {
+  const { rows, loaded, error } = useRows(oneTask(id))
+  const workers = useWorkers()
+  const task = rows[0]
+  if (task !== undefined) return <TaskView task={task} workers={workers} />
+  return (
+    <div className="mx-auto w-full max-w-[1400px] p-4">
+      <RowsProblem views={[{ error }]} />
+      {error === undefined && (
+        <EmptyNote title={loaded ? 'There is no such task' : 'Asking the gateway…'}>
+          {loaded ? 'It may have been removed when its time was over. ' : ''}
+          <span className="font-mono">{visibleLine(id, 40)}</span>
+        </EmptyNote>
+      )}
+    </div>
+  )
+}
+
+function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
+  const store = useFleet()
+  const [cancelling, setCancelling] = useState(false)
+  const worker = task.worker === undefined ? undefined : workers.get(task.worker)
+  const { detail, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, true)
+  // Watched whatever its status: a waiting task's socket opens as soon as somebody takes it up.
+  useEffect(() => store.watch(task._id), [store, task._id])
+  const title = taskTitle(task)
+  const ended = hasEnded(task.status)
+  const running = task.status === 'running'
+  const begun = task.startedAt ?? task.claimedAt
+  const lasted =
+    begun === undefined
+      ? undefined
+      : (task.finishedAt === undefined ? now : Date.parse(task.finishedAt)) - Date.parse(begun)
+  const host = task.worker ?? task.attempts?.at(-1)?.worker
+  const labels = taskLabels(task, now)
+  useEffect(() => {
+    document.title = `${running && ratio !== undefined ? `${Math.floor(ratio * 100)} % ` : ''}${visibleLine(title, 60)} · Taskfleet`
+    return () => {
+      document.title = 'Taskfleet'
+    }
+  }, [title, running, ratio])
+
+  return (
+    <div
+      className="mx-auto flex w-full max-w-[1400px] flex-col gap-3 p-3 sm:p-4"
+      data-testid="task-page"
+      data-task={task._id}
+      data-status={task.status}
+      data-source={source.kind}
+    >
+      <Link to="/tasks" className="inline-flex w-fit items-center gap-1 text-xs font-medium text-dim hover:text-text">
+        <ArrowLeft size={13} aria-hidden /> Tasks
+      </Link>
+      <section className="panel dims p-4" aria-label="State">
+        <div className="flex flex-wrap items-start gap-x-4 gap-y-2">
+          <div className="min-w-0 flex-1 basis-64">
+            <h1 className="text-lg leading-snug font-semibold">
+              <Foreign text={title} max={300} />
+            </h1>
+            <div className="mt-1 flex flex-wrap items-center gap-x-3 gap-y-1 text-dim">
+              <StatusBadge task={task} />
+              {labels.map((label) => (
+                <span key={label} className={label === 'overdue' ? 'text-bad' : ''}>
+                  {label}
+                </span>
+              ))}
+              {!running && !ended && <span>{waitText(task, now)}</span>}
+              <SourceMark source={source} />
+              <Copyable text={task._id} label="id" />
+            </div>
+            {task.control !== undefined && !ended && (
+              <p className="mt-1 text-warn">
+                {task.control.action === 'cancel' ? 'Cancel' : 'Pause'} asked by{' '}
+                <Foreign text={task.control.by} max={60} /> {formatAge(now - Date.parse(task.control.at))} ago
+                {task.control.reason !== undefined && (
+                  <>
+                    : <Foreign text={task.control.reason} max={200} />
+                  </>
+                )}
+              </p>
+            )}
+          </div>
+          {!ended && (
+            <button type="button" className="button button-bad" onClick={() => setCancelling(true)}>
+              <Ban size={14} aria-hidden /> Cancel
+            </button>
+          )}
+        </div>
+        {(running || progress !== undefined) && (
+          <div className="mt-4">
+            <ProgressBar
+              tall
+              ratio={running || ratio !== undefined ? ratio : 0}
+              label={`Progress of ${visibleLine(title, 80)}`}
+              tone={source.kind === 'silent' ? 'text-bad' : STATUS_LOOK[task.status].tone}
+            />
+            {progress?.message !== undefined && (
+              <p className="mt-1.5 text-dim">
+                <Foreign text={progress.message} max={300} />
+              </p>
+            )}
+          </div>
+        )}
+        <dl className="mt-3 grid grid-cols-[repeat(auto-fit,minmax(130px,1fr))] gap-x-4 gap-y-3">
+          <Figure label="Progress" value={ratio === undefined ? '–' : formatPercent(ratio)} />
+          <Figure
+            label="Done"
+            value={<span data-testid="task-bytes">{(ended ? endedText(task) : progressText(progress)) || '–'}</span>}
+            wide
+          />
+          {running && <Figure label="Rate" value={rateText(rate, progress) || '–'} />}
+          {running && <Figure label="Time left" value={leftText(secondsLeft).replace(' left', '') || '–'} />}
+          <Figure label={ended ? 'Took' : 'Runs for'} value={lasted === undefined ? '–' : formatDuration(lasted)} />
+          <Figure
+            label={ended ? 'Last host' : 'Host'}
+            value={host === undefined ? '–' : <Foreign text={workers.get(host)?.name ?? host} max={60} />}
+          />
+          <Figure label="Attempt" value={`${attemptsText(task)}${task.lost > 0 ? `, ${task.lost} lost` : ''}`} />
+        </dl>
+      </section>
+
+      {task.error !== undefined && <ErrorPanel task={task} />}
+
+      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.55fr)_minmax(0,1fr)]">
+        <div className="flex min-w-0 flex-col gap-3">
+          {(running || detail.points.length > 1) && (
+            <Panel title="Rate">
+              {detail.points.length > 1 && progress?.done !== undefined ? (
+                <Suspense fallback={<div className="h-[170px]" />}>
+                  <RateChart points={detail.points} unit={progress.unit} />
+                </Suspense>
+              ) : (
+                <p className="flex h-[170px] items-center justify-center text-dim">
+                  {progress !== undefined && progress.done === undefined
+                    ? 'It counts nothing that could have a rate.'
+                    : 'Waiting for two reports…'}
+                </p>
+              )}
+            </Panel>
+          )}
+          <LogTail
+            lines={detail.log}
+            compact={ended && detail.log.length === 0}
+            empty={
+              running
+                ? 'No line yet.'
+                : ended
+                  ? 'It has ended: lines are kept here only while a page watches it run.'
+                  : 'Lines show up here once it runs.'
+            }
+          />
+          <Panel title="Attempts">
+            <Attempts task={task} workers={workers} />
+          </Panel>
+        </div>
+        <div className="flex min-w-0 flex-col gap-3">
+          <Panel title="Input">
+            <JsonView value={task.input ?? null} label="Input" />
+          </Panel>
+          {task.output !== undefined && (
+            <Panel title="Output">
+              <JsonView value={task.output} label="Output" />
+            </Panel>
+          )}
+          <Panel title="Details">
+            <Details task={task} watch={detail.source} now={now} />
+          </Panel>
+        </div>
+      </div>
+      {cancelling && <CancelDialog task={task} onClose={() => setCancelling(false)} />}
+    </div>
+  )
+}
+
+function Panel({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className="panel min-w-0 p-3" aria-label={title}>
+      <h2 className="heading mb-2">{title}</h2>
+      {children}
+    </section>
+  )
+}
+
+function Figure({ label, value, wide = false }: { label: string; value: ReactNode; wide?: boolean }) {
+  return (
+    <div className={wide ? 'min-w-[150px]' : undefined}>
+      <dt className="text-xs text-dim">{label}</dt>
+      <dd className="text-[15px] font-semibold">{value}</dd>
+    </div>
+  )
+}
+
+function ErrorPanel({ task }: { task: TaskRow }) {
+  const { error } = task
+  if (error === undefined) return null
+  return (
+    <section className="panel min-w-0 border-bad/50 p-3" aria-label="Error">
+      <h2 className="heading mb-1.5">{task.status === 'failed' ? 'Error' : 'Last error'}</h2>
+      <p className="flex flex-wrap items-baseline gap-x-2">
+        <span className="font-mono text-xs font-semibold text-bad">
+          <Foreign text={error.code} max={60} />
+        </span>
+        <Foreign text={error.message} max={1_000} className="min-w-0" />
+      </p>
+      <p className="mt-1 text-xs text-dim">
+        <Foreign text={error.name} max={60} /> · fingerprint{' '}
+        <Copyable text={error.fingerprint} label="fingerprint" max={24} />
+      </p>
+      {error.stack !== undefined && (
+        <details className="mt-1.5">
+          <summary className="text-xs font-medium text-dim hover:text-text">Stack</summary>
+          <pre
+            role="region"
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
+            tabIndex={0}
+            aria-label="Stack"
+            className="mt-1.5 max-h-72 overflow-auto rounded-md bg-raised/60 p-2.5 font-mono text-xs break-words whitespace-pre-wrap"
+          >
+            {visibleText(error.stack, 20_000)}
+          </pre>
+        </details>
+      )}
+    </section>
+  )
+}
+
+const OUTCOME_TONE: Record<AttemptOutcome, string> = {
+  completed: 'text-done',
+  failed: 'text-bad',
+  lost: 'text-warn',
+  released: 'text-dim',
+  paused: 'text-warn',
+  cancelled: 'text-dim',
+  snoozed: 'text-dim',
+}
+
+function Attempts({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
+  const attempts = task.attempts ?? []
+  if (attempts.length === 0) return <p className="text-dim">It has not been taken up yet.</p>
+  return (
+    <div
+      role="region"
+      aria-label="Table of attempts"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
+      tabIndex={0}
+      className="-mx-3 overflow-x-auto px-3"
+    >
+      <table className="w-full min-w-[460px] border-collapse text-left">
+        <thead className="text-xs text-dim">
+          <tr>
+            {['#', 'Worker', 'Claimed', 'Ended', 'Outcome'].map((title) => (
+              <th key={title} scope="col" className="border-b border-line py-1 pr-3 font-medium">
+                {title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {attempts.toReversed().map((attempt) => (
+            <AttemptRow key={attempt.n} attempt={attempt} worker={workers.get(attempt.worker)} />
+          ))}
+        </tbody>
+      </table>
+      {(task.attemptsDropped ?? 0) > 0 && (
+        <p className="mt-1 text-xs text-dim">{task.attemptsDropped} older ones were dropped.</p>
+      )}
+    </div>
+  )
+}
+
+function AttemptRow({ attempt, worker }: { attempt: AttemptView; worker: WorkerRow | undefined }) {
+  const { n, claimedAt, endedAt, outcome, error } = attempt
+  const cell = 'border-b border-line py-1.5 pr-3 align-top'
+  return (
+    <tr data-testid="attempt" data-outcome={outcome ?? 'running'}>
+      <td className={cell}>{n}</td>
+      <td className={`${cell} max-w-40 truncate`}>
+        <Foreign
+          text={worker?.name ?? attempt.worker}
+          max={60}
+          className={worker === undefined ? 'font-mono text-xs' : ''}
+        />
+      </td>
+      <td className={`${cell} whitespace-nowrap`}>{formatTime(claimedAt)}</td>
+      <td className={`${cell} whitespace-nowrap`}>
+        {endedAt === undefined ? '–' : `after ${formatDuration(Date.parse(endedAt) - Date.parse(claimedAt))}`}
+      </td>
+      <td className={cell}>
+        <span className={`font-medium ${outcome === undefined ? 'text-run' : OUTCOME_TONE[outcome]}`}>
+          {outcome ?? 'running'}
+        </span>
+        {error !== undefined && (
+          <span className="block text-xs text-dim">
+            <Foreign text={`${error.code}: ${error.message}`} max={240} />
+          </span>
+        )}
+      </td>
+    </tr>
+  )
+}
+
+/** How the details reach this page, in a sentence. */
+function reachText(watch: WatchSource | undefined, connection: ConnectionState): string {
+  if (connection !== 'live') return 'The gateway is away; it is tried again all the time.'
+  if (watch === undefined) return 'Not watched at the moment.'
+  switch (watch.state) {
+    case 'connecting':
+      return "Connecting to the task's own socket…"
+    case 'live':
+      return watch.via === 'direct'
+        ? "Straight to the task's own socket."
+        : "By the gateway's relay to the task's own socket."
+    case 'unreachable':
+      return `Its socket can't be reached (${visibleLine(watch.reason, 120)}): figures are the checkpoints in the database.`
+    case 'waiting':
+      return 'No worker runs it now; its socket is opened when one does.'
+    case 'ended':
+      return 'It has ended; its socket is closed.'
+  }
+}
+
+function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | undefined; now: number }) {
+  const { state } = useConnection()
+  const url = typeof task.input === 'object' && task.input !== null && 'url' in task.input ? task.input.url : undefined
+  const link = typeof url === 'string' ? safeLink(url) : undefined
+  return (
+    <dl className="grid grid-cols-[minmax(84px,auto)_minmax(0,1fr)] gap-x-3 gap-y-1.5">
+      <Detail label="Connection">{reachText(watch, state)}</Detail>
+      {task.publicUrl !== undefined && (
+        <Detail label="Socket">
+          <Copyable text={task.publicUrl} label="socket address" />
+        </Detail>
+      )}
+      {typeof url === 'string' && (
+        <Detail label="Address">
+          {link === undefined ? (
+            <Copyable text={url} label="address" max={300} />
+          ) : (
+            <a href={link} target="_blank" rel="noreferrer noopener" className="break-all text-run hover:underline">
+              <Foreign text={url} max={300} />
+            </a>
+          )}
+        </Detail>
+      )}
+      <Detail label="Handler">
+        <Foreign text={`${task.name}@${task.version}`} max={100} />
+      </Detail>
+      <Detail label="Queue">
+        <Foreign text={task.queue} max={80} />
+      </Detail>
+      <Detail label="Priority">
+        {task.priority} ({priorityName(task.priority)})
+        {task.basePriority !== undefined && task.basePriority !== task.priority && `, asked for ${task.basePriority}`}
+      </Detail>
+      <Detail label="Failures">
+        {task.failures} of {task.maxAttempts} allowed
+        {task.lost > 0 && `; ${task.lost} attempt${task.lost === 1 ? '' : 's'} lost with its host`}
+      </Detail>
+      <Moment label="Created" at={task.createdAt} now={now} />
+      <Moment label="Active from" at={task.runAt} now={now} />
+      <Moment label="Deadline" at={task.deadline} now={now} />
+      <Moment label="Started" at={task.startedAt} now={now} />
+      <Moment label="Ended" at={task.finishedAt} now={now} />
+      <Moment label="Kept until" at={task.expireAt} now={now} />
+      {(['key', 'parent', 'after', 'replayOf', 'schedule', 'event', 'worker'] as const).map((field) => {
+        const value = task[field]
+        if (value === undefined) return null
+        return (
+          <Detail key={field} label={RELATIONS[field]}>
+            <Copyable text={value} label={RELATIONS[field].toLowerCase()} />
+          </Detail>
+        )
+      })}
+    </dl>
+  )
+}
+
+const RELATIONS = {
+  key: 'Key',
+  parent: 'Parent',
+  after: 'After',
+  replayOf: 'Replay of',
+  schedule: 'Schedule',
+  event: 'Event',
+  worker: 'Worker id',
+}
+
+function Detail({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <>
+      <dt className="text-dim">{label}</dt>
+      <dd className="min-w-0">{children}</dd>
+    </>
+  )
+}
+
+function Moment({ label, at, now }: { label: string; at: string | undefined; now: number }) {
+  if (at === undefined) return null
+  const age = now - Date.parse(at)
+  return (
+    <Detail label={label}>
+      {formatTime(at)}{' '}
+      <span className="text-dim">({age >= 0 ? `${formatAge(age)} ago` : `in ${formatAge(-age)}`})</span>
+    </Detail>
+  )
+}

@@ -1,0 +1,366 @@
+import { getRouteApi } from '@tanstack/react-router'
+import { useVirtualizer } from '@tanstack/react-virtual'
+import { STATUSES, type TaskRow } from '@taskfleet/core/protocol'
+import { ArrowUp, Search } from 'lucide-react'
+import { useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
+import { CancelDialog } from '../components/cancel-dialog.tsx'
+import { EmptyNote, RowsProblem } from '../components/notes.tsx'
+import { LINE_GRID, TaskLine } from '../components/task-line.tsx'
+import { queryKey } from '../live/fleet-store.ts'
+import { useHeldRows, useRows, useWorkers } from '../live/hooks.ts'
+import { STATUS_LOOK } from '../view/status.ts'
+import {
+  DEFAULT_SORT,
+  FIRST_LIMIT,
+  MOST_ROWS,
+  SORTS,
+  type SortName,
+  type TaskSearch,
+  taskQuery,
+  toggleStatus,
+} from '../view/task-search.ts'
+import { visibleLine } from '../view/text.ts'
+
+const route = getRouteApi('/tasks')
+/** Typing settles for this long before the address and the query follow. */
+const SETTLE_MS = 250
+
+export function TasksPage() {
+  const search = route.useSearch()
+  const navigate = route.useNavigate()
+  const workers = useWorkers()
+  const query = useMemo(() => taskQuery(search, workers.values()), [search, workers])
+  const { rows, loaded, live, error } = useRows(query)
+  const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
+  const limit = search.limit ?? FIRST_LIMIT
+
+  return (
+    <div className="flex h-full min-h-0 flex-col gap-2 p-3 sm:p-4">
+      <h1 className="sr-only">Tasks</h1>
+      <Filters
+        search={search}
+        onChange={setSearch}
+        hosts={[...new Set([...workers.values()].map(({ name }) => name))].sort()}
+      />
+      <RowsProblem views={[{ error }]} />
+      <TaskList
+        queryId={queryKey({ ...query, limit: 0 })}
+        rows={rows}
+        loaded={loaded}
+        live={live}
+        filtered={Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
+        more={
+          rows.length >= limit && limit < MOST_ROWS
+            ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
+            : undefined
+        }
+        atMost={rows.length >= MOST_ROWS}
+      />
+    </div>
+  )
+}
+
+function Filters({
+  search,
+  onChange,
+  hosts,
+}: {
+  search: TaskSearch
+  onChange: (search: TaskSearch) => void
+  hosts: string[]
+}) {
+  const { status = [] } = search
+  const set = (field: 'host' | 'sort' | 'in', value: string) => {
+    const { [field]: _, ...rest } = search
+    onChange(
+      value === '' || (field === 'sort' && value === DEFAULT_SORT) ? rest : ({ ...rest, [field]: value } as TaskSearch),
+    )
+  }
+  return (
+    <div className="panel flex flex-col gap-2 p-2" role="search" aria-label="Filter tasks">
+      <div className="flex flex-wrap items-center gap-2">
+        <div className="relative flex min-w-[220px] flex-[2] items-center max-sm:basis-full">
+          <Search size={14} className="pointer-events-none absolute left-2.5 text-dim" aria-hidden />
+          <SettledInput
+            id="task-filter"
+            label="Search text"
+            placeholder={search.in === 'url' ? 'Part of the address, or an id' : 'Part of the file name, or an id'}
+            className="field w-full pr-[72px] pl-8"
+            value={search.q ?? ''}
+            onSettled={(value) => {
+              const { q: _, ...rest } = search
+              onChange(value.trim() === '' ? rest : { ...rest, q: value })
+            }}
+          />
+          <select
+            aria-label="Search in"
+            className="absolute right-1 rounded bg-transparent py-1 text-xs text-dim"
+            value={search.in ?? ''}
+            onChange={(event) => set('in', event.target.value)}
+          >
+            <option value="">in file</option>
+            <option value="url">in URL</option>
+          </select>
+        </div>
+        <SettledInput
+          label="Task name"
+          placeholder="Task name"
+          className="field min-w-[110px] flex-1 lg:max-w-[180px]"
+          value={search.name ?? ''}
+          onSettled={(value) => {
+            const { name: _, ...rest } = search
+            onChange(value.trim() === '' ? rest : { ...rest, name: value.trim() })
+          }}
+        />
+        <select
+          aria-label="Host"
+          className="field min-w-[110px] flex-1 lg:max-w-[180px]"
+          value={search.host ?? ''}
+          onChange={(event) => set('host', event.target.value)}
+        >
+          <option value="">Any host</option>
+          {[...new Set([...hosts, ...(search.host === undefined ? [] : [search.host])])].map((host) => (
+            <option key={host} value={host}>
+              {visibleLine(host, 60)}
+            </option>
+          ))}
+        </select>
+        <select
+          aria-label="Sort"
+          className="field min-w-[130px] flex-1 lg:max-w-[180px]"
+          value={search.sort ?? DEFAULT_SORT}
+          onChange={(event) => set('sort', event.target.value)}
+        >
+          {(Object.keys(SORTS) as SortName[]).map((name) => (
+            <option key={name} value={name}>
+              {SORTS[name].label}
+            </option>
+          ))}
+        </select>
+      </div>
+      <div
+        role="group"
+        aria-label="Status"
+        className="flex gap-1.5 max-sm:overflow-x-auto max-sm:pb-0.5 sm:flex-wrap [&>*]:shrink-0"
+      >
+        {STATUSES.map((one) => {
+          const { icon: Icon, label, tone } = STATUS_LOOK[one]
+          const on = status.includes(one)
+          return (
+            <button
+              key={one}
+              type="button"
+              aria-pressed={on}
+              className={`inline-flex min-h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium ${on ? `border-current bg-raised ${tone}` : 'border-line text-dim hover:bg-raised'}`}
+              onClick={() => onChange(toggleStatus(search, one))}
+            >
+              <Icon size={13} aria-hidden />
+              {label}
+            </button>
+          )
+        })}
+        {Object.keys(search).length > 0 && (
+          <button
+            type="button"
+            className="min-h-7 rounded-full px-2.5 text-xs font-medium text-run hover:underline"
+            onClick={() => onChange({})}
+          >
+            Clear
+          </button>
+        )}
+      </div>
+    </div>
+  )
+}
+
+/** A field that tells what was typed once the typing has settled, and follows what others set. */
+function SettledInput({
+  id,
+  label,
+  value,
+  onSettled,
+  placeholder,
+  className,
+}: {
+  id?: string
+  label: string
+  value: string
+  onSettled: (value: string) => void
+  placeholder: string
+  className: string
+}) {
+  const [typed, setTyped] = useState(value)
+  const told = useRef(value)
+  const latest = useRef(onSettled)
+  latest.current = onSettled
+  useEffect(() => {
+    if (value === told.current) return
+    told.current = value
+    setTyped(value)
+  }, [value])
+  useEffect(() => {
+    if (typed === told.current) return
+    const timer = setTimeout(() => {
+      told.current = typed
+      latest.current(typed)
+    }, SETTLE_MS)
+    return () => clearTimeout(timer)
+  }, [typed])
+  return (
+    <input
+      id={id}
+      type="search"
+      aria-label={label}
+      placeholder={placeholder}
+      className={className}
+      value={typed}
+      onChange={(event) => setTyped(event.target.value)}
+    />
+  )
+}
+
+interface ListProps {
+  queryId: string
+  rows: readonly TaskRow[]
+  loaded: boolean
+  live: boolean
+  filtered: boolean
+  more: (() => void) | undefined
+  atMost: boolean
+}
+
+const ROOM_NEEDED = '(min-width: 1024px)'
+
+function useRowHeight(): number {
+  const [wide, setWide] = useState(() => matchMedia(ROOM_NEEDED).matches)
+  useEffect(() => {
+    const room = matchMedia(ROOM_NEEDED)
+    const onChange = () => setWide(room.matches)
+    room.addEventListener('change', onChange)
+    return () => room.removeEventListener('change', onChange)
+  }, [])
+  return wide ? 50 : 84
+}
+
+function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListProps) {
+  const workers = useWorkers()
+  const scroller = useRef<HTMLDivElement>(null)
+  const [pointed, setPointed] = useState(false)
+  const [focused, setFocused] = useState(false)
+  const [cancelling, setCancelling] = useState<TaskRow | null>(null)
+  const { rows: shown, entered, moved, apply } = useHeldRows(queryId, rows, pointed || focused)
+  const count = useDeferredValue(rows.length)
+  const height = useRowHeight()
+  const virtual = useVirtualizer({
+    count: shown.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    getItemKey: (index) => shown[index]?.row._id ?? index,
+    overscan: 6,
+  })
+  // On purpose: heights are asked anew when the layout changes
+  useEffect(() => virtual.measure(), [height])
+  // On purpose: another query begins at its top
+  useEffect(() => {
+    scroller.current?.scrollTo({ top: 0 })
+  }, [queryId])
+  const range = virtual.range ?? { startIndex: 0, endIndex: -1 }
+
+  return (
+    <div className="panel relative flex min-h-0 flex-1 flex-col overflow-hidden">
+      <div
+        role="table"
+        aria-label="Tasks"
+        aria-rowcount={shown.length + 1}
+        aria-busy={!loaded}
+        className="flex min-h-0 flex-1 flex-col"
+      >
+        <div role="rowgroup" className="border-b border-line max-lg:hidden">
+          <div role="row" aria-rowindex={1} className={`heading items-center py-2 ${LINE_GRID}`}>
+            {['Status', 'File or task', 'Host', 'Progress', 'Attempt', 'Prio'].map((title) => (
+              <span key={title} role="columnheader" tabIndex={-1}>
+                {title}
+              </span>
+            ))}
+            <span role="columnheader" tabIndex={-1} className="text-right">
+              Age
+            </span>
+            <span role="columnheader" tabIndex={-1}>
+              <span className="sr-only">Actions</span>
+            </span>
+          </div>
+        </div>
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: it only notices that somebody points at the rows */}
+        <div
+          ref={scroller}
+          className="min-h-0 flex-1 overflow-auto overscroll-contain"
+          onPointerEnter={(event) => event.pointerType !== 'touch' && setPointed(true)}
+          onPointerLeave={() => setPointed(false)}
+          onFocus={() => setFocused(true)}
+          onBlur={() => setFocused(false)}
+        >
+          {loaded && shown.length === 0 ? (
+            <div className="px-6 py-16 text-center text-dim">
+              <p className="text-sm font-medium text-text">{filtered ? 'No task matches' : 'No task is here yet'}</p>
+              <p className="mt-1">
+                {filtered ? 'New ones that do show up here at once.' : 'Press n to start a download.'}
+              </p>
+            </div>
+          ) : !loaded ? (
+            <EmptyNote title={live ? 'Loading…' : 'Asking the gateway…'} />
+          ) : (
+            <div role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
+              {virtual.getVirtualItems().map((item) => {
+                const held = shown[item.index]
+                if (held === undefined) return null
+                return (
+                  <div
+                    key={item.key}
+                    role="presentation"
+                    className="absolute inset-x-0 top-0"
+                    style={{ height: item.size, transform: `translateY(${item.start}px)` }}
+                  >
+                    <TaskLine
+                      task={held.row}
+                      gone={held.gone}
+                      worker={held.row.worker === undefined ? undefined : workers.get(held.row.worker)}
+                      visible={item.index >= range.startIndex && item.index <= range.endIndex}
+                      place={item.index + 1}
+                      onCancel={setCancelling}
+                    />
+                  </div>
+                )
+              })}
+            </div>
+          )}
+        </div>
+      </div>
+      {(entered > 0 || moved) && (
+        <button
+          type="button"
+          data-testid="new-rows"
+          className="button-solid absolute top-2 left-1/2 z-20 inline-flex -translate-x-1/2 items-center gap-1.5 rounded-full px-3.5 py-1.5 text-xs font-semibold shadow-lg lg:top-10"
+          onClick={() => {
+            apply()
+            if (entered > 0) scroller.current?.scrollTo({ top: 0 })
+          }}
+        >
+          <ArrowUp size={13} aria-hidden />
+          {entered > 0 ? `${entered} new` : 'Order changed'}
+        </button>
+      )}
+      <div className="flex min-h-9 flex-wrap items-center gap-x-4 border-t border-line px-3 py-1 text-xs text-dim">
+        <p role="status">
+          {count === 1 ? '1 task' : `${count.toLocaleString('en')}${more !== undefined ? '+' : ''} tasks`}
+        </p>
+        {more !== undefined && (
+          <button type="button" className="rounded px-1.5 py-1 font-medium text-run hover:underline" onClick={more}>
+            Load more
+          </button>
+        )}
+        {atMost && <p>Only the first {MOST_ROWS.toLocaleString('en')} are shown: filter to see others.</p>}
+      </div>
+      {cancelling !== null && <CancelDialog task={cancelling} onClose={() => setCancelling(null)} />}
+    </div>
+  )
+}

@@ -1,0 +1,81 @@
+/** What the keys do, in the words of the page that lists them. */
+export const SHORTCUTS: [keys: string[], does: string][] = [
+  [['j', '↓'], 'Next row'],
+  [['k', '↑'], 'Previous row'],
+  [['Enter'], 'Open the row'],
+  [['/'], 'Filter tasks'],
+  [['n'], 'New download'],
+  [['g', 'f'], 'Go to the fleet'],
+  [['g', 't'], 'Go to the tasks'],
+  [['t'], 'Light or dark'],
+  [['?'], 'Show these keys'],
+  [['Esc'], 'Close, or leave a field'],
+]
+
+export interface ShortcutActions {
+  fleet(): void
+  tasks(): void
+  filter(): void
+  create(): void
+  theme(): void
+  help(): void
+}
+
+/** Two keys pressed within this time are a sequence. */
+const SEQUENCE_MS = 1_000
+
+/** Listens to the whole page; returns its undo. Keys typed into a field or an open dialog are left alone. */
+export function listenToShortcuts(actions: ShortcutActions, page: Document = document): () => void {
+  let prefixAt = Number.NEGATIVE_INFINITY
+  const onKey = (event: KeyboardEvent) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
+    const target = event.target instanceof HTMLElement ? event.target : undefined
+    if (target?.closest('dialog[open]')) return
+    if (target?.matches('input, textarea, select, [contenteditable]')) {
+      if (event.key === 'Escape') target.blur()
+      return
+    }
+    const afterG = event.timeStamp - prefixAt < SEQUENCE_MS
+    prefixAt = Number.NEGATIVE_INFINITY
+    const act = (does: () => void) => {
+      event.preventDefault()
+      does()
+    }
+    if (afterG && event.key === 'f') return act(actions.fleet)
+    if (afterG && event.key === 't') return act(actions.tasks)
+    switch (event.key) {
+      case 'g':
+        prefixAt = event.timeStamp
+        return
+      case '/':
+        return act(actions.filter)
+      case 'n':
+        return act(actions.create)
+      case 't':
+        return act(actions.theme)
+      case '?':
+        return act(actions.help)
+      case 'j':
+      case 'ArrowDown':
+        return moveFocus(page, 1, event)
+      case 'k':
+      case 'ArrowUp':
+        return moveFocus(page, -1, event)
+    }
+  }
+  page.addEventListener('keydown', onKey)
+  return () => page.removeEventListener('keydown', onKey)
+}
+
+/** Moves among the elements marked `data-nav`, in the order of the page. */
+function moveFocus(page: Document, step: 1 | -1, event: KeyboardEvent): void {
+  const all = [...page.querySelectorAll<HTMLElement>('[data-nav]')]
+  if (all.length === 0) return
+  const focused = page.activeElement
+  const here = focused instanceof HTMLElement ? all.indexOf(focused) : -1
+  // Arrows scroll as usual unless a row is focused; letters always move.
+  if (here === -1 && event.key.startsWith('Arrow') && focused !== page.body && focused !== null) return
+  const next = here === -1 ? (step === 1 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, here + step))
+  event.preventDefault()
+  all[next]?.focus()
+}
