@@ -27,7 +27,9 @@ function sources(folder: string): string[] {
 
 function imports(file: string): string[] {
   const text = readFileSync(file, 'utf8')
-  return [...text.matchAll(/(?:from|import|import\.meta\.resolve)\s*\(?\s*'([^']+)'/g)].map(([, specifier]) => specifier!)
+  return [...text.matchAll(/(?:from|import|import\.meta\.resolve)\s*\(?\s*'([^']+)'/g)].map(
+    ([, specifier]) => specifier!,
+  )
 }
 
 describe.each(Object.keys(MAY_IMPORT))('%s', (folder) => {
@@ -36,7 +38,8 @@ describe.each(Object.keys(MAY_IMPORT))('%s', (folder) => {
       imports(file)
         .filter(
           (specifier) =>
-            (specifier.startsWith('@taskfleet/') && !MAY_IMPORT[folder]!.test(specifier)) || FORBIDDEN[folder]?.test(specifier),
+            (specifier.startsWith('@taskfleet/') && !MAY_IMPORT[folder]!.test(specifier)) ||
+            FORBIDDEN[folder]?.test(specifier),
         )
         .map((specifier) => `${relative(root, file)} imports ${specifier}`),
     )
@@ -46,20 +49,23 @@ describe.each(Object.keys(MAY_IMPORT))('%s', (folder) => {
 
 test('what a browser loads reaches neither Node nor the database', () => {
   const seen = new Set<string>()
-  const visit = (file: string): string[] =>
-    seen.has(file)
-      ? []
-      : (seen.add(file),
-        imports(file).flatMap((specifier) =>
-          specifier.startsWith('.') ? visit(resolve(dirname(file), specifier)) : [`${relative(root, file)} → ${specifier}`],
-        ))
+  const visit = (file: string): string[] => {
+    if (seen.has(file)) return []
+    seen.add(file)
+    return imports(file).flatMap((specifier) =>
+      specifier.startsWith('.') ? visit(resolve(dirname(file), specifier)) : [`${relative(root, file)} → ${specifier}`],
+    )
+  }
   const reached = ['protocol.ts', 'client/index.ts'].flatMap((entry) => visit(join(root, 'packages/core/src', entry)))
   expect(reached.filter((one) => !one.endsWith('→ socket.io-client'))).toEqual([])
 })
 
 test('only the command line and the lease keeper know the process', () => {
   const knows = sources('packages/worker')
-    .filter((file) => !/\/(cli|testing)\//.test(file) && /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')))
+    .filter(
+      (file) =>
+        !/\/(cli|testing)\//.test(file) && /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')),
+    )
     .map((file) => relative(root, file))
   expect(knows.filter((file) => file !== 'packages/worker/src/main.ts')).toEqual([])
 })

@@ -46,6 +46,6 @@ export {
   type Settled,
   type TaskStore,
 } from './task/task-store.ts'
+export { renewalUpdate } from './task/task-updates.ts'
 export { type WorkerDocument, workerModel } from './worker/worker-model.ts'
 export { WorkerRegister, type WorkerReport } from './worker/worker-register.ts'
-export { renewalUpdate } from './task/task-updates.ts'

@@ -134,6 +134,10 @@ async function settle(run: RunningTask, outcome: Outcome, { store, leases, log }
     try {
       return await store.settle(run.claim, outcome)
     } catch (error) {
+      // What the driver can't even send will not be sent by trying again.
+      if (outcome.verb === 'complete' && !/^Mongo/.test(asError(error).name)) {
+        return settle(run, Outcome.failed(toTaskError(error)), { store, leases, log, abortGraceMs: 0 })
+      }
       log.warn({ err: asError(error), task: run.id, verb: outcome.verb }, 'an end could not be recorded yet')
       if (!leases.trusted(run.leaseId)) return { owned: false }
       await sleep(pause)

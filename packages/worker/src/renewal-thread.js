@@ -43,7 +43,14 @@ function blockedMs() {
 function warnBlocked(ms) {
   told = true
   const msg = 'the event loop is blocked by a handler; leases are renewed all the same'
-  const line = { level: 40, time: Date.now(), pid: process.pid, code: 'EVENT_LOOP_BLOCKED', blockedMs: Math.round(ms), msg }
+  const line = {
+    level: 40,
+    time: Date.now(),
+    pid: process.pid,
+    code: 'EVENT_LOOP_BLOCKED',
+    blockedMs: Math.round(ms),
+    msg,
+  }
   writeSync(2, `${JSON.stringify(line)}\n`)
 }
 

@@ -8,7 +8,10 @@ import { eventually, useFleet } from './testing/use-fleet.ts'
 const fleet = useFleet()
 let queues = 0
 /** Each test has a queue to itself, so that no runner takes another test's tasks. */
-const ownQueue = (): string => `queue-${(queues += 1)}`
+const ownQueue = (): string => {
+  queues += 1
+  return `queue-${queues}`
+}
 
 describe('TaskRunner', () => {
   test('runs what was posted before and after it started, and stores the output', async () => {
@@ -28,9 +31,16 @@ describe('TaskRunner', () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue })
     const heard: string[] = []
-    for (const event of ['due', 'claimed', 'retry', 'success', 'idle'] as const) runner.on(event, () => heard.push(event))
+    for (const event of ['due', 'claimed', 'retry', 'success', 'idle'] as const)
+      runner.on(event, () => heard.push(event))
     const idleAgain = once(runner, 'success').then(() => once(runner, 'idle'))
-    await fleet.post([{ do: 'fail', times: 1 }, { do: 'return', value: 1 }], { queue })
+    await fleet.post(
+      [
+        { do: 'fail', times: 1 },
+        { do: 'return', value: 1 },
+      ],
+      { queue },
+    )
     await idleAgain
     expect(heard.filter((event) => event !== 'idle')).toEqual(['due', 'claimed', 'retry', 'due', 'claimed', 'success'])
   })
@@ -38,18 +48,38 @@ describe('TaskRunner', () => {
   test('tries again with back-off until it succeeds or no try is left', async () => {
     const queue = ownQueue()
     await fleet.runner({ queue })
-    const flaky = await fleet.post([{ do: 'fail', times: 2 }, { do: 'return', value: 'third' }], { queue })
+    const flaky = await fleet.post(
+      [
+        { do: 'fail', times: 2 },
+        { do: 'return', value: 'third' },
+      ],
+      { queue },
+    )
     const hopeless = await fleet.post([{ do: 'fail' }], { queue, maxAttempts: 3 })
     const fatal = await fleet.post([{ do: 'fail', fatal: true, code: 'NO_WAY' }], { queue })
-    expect(await fleet.ended(flaky._id)).toMatchObject({ status: 'completed', output: 'third', attempt: 3, failures: 2, priority: 3 })
-    expect(await fleet.ended(hopeless._id)).toMatchObject({ status: 'failed', attempt: 3, failures: 3, error: { code: 'TEST' } })
+    expect(await fleet.ended(flaky._id)).toMatchObject({
+      status: 'completed',
+      output: 'third',
+      attempt: 3,
+      failures: 2,
+      priority: 3,
+    })
+    expect(await fleet.ended(hopeless._id)).toMatchObject({
+      status: 'failed',
+      attempt: 3,
+      failures: 3,
+      error: { code: 'TEST' },
+    })
     expect(await fleet.ended(fatal._id)).toMatchObject({ status: 'failed', attempt: 1, error: { code: 'NO_WAY' } })
   })
 
   test('runs the higher priority first, and a later task when its date has come', async () => {
     const queue = ownQueue()
     const later = await fleet.post([], { queue, runAt: new Date(Date.now() + 1_200) })
-    const [low, high] = [await fleet.post([], { queue, priority: 'low' }), await fleet.post([], { queue, priority: 'high' })]
+    const [low, high] = [
+      await fleet.post([], { queue, priority: 'low' }),
+      await fleet.post([], { queue, priority: 'high' }),
+    ]
     const runner = await fleet.runner({ queue, concurrency: 1 })
     const order: string[] = []
     runner.on('claimed', ({ task }) => order.push(task._id))
@@ -64,8 +94,13 @@ describe('TaskRunner', () => {
     const tasks = await Promise.all(Array.from({ length: 9 }, () => fleet.post([{ do: 'sleep', ms: 30 }], { queue })))
     const runner = await fleet.runner({ queue, concurrency: 3 })
     let [now, most] = [0, 0]
-    runner.on('claimed', () => (most = Math.max(most, (now += 1))))
-    runner.on('success', () => (now -= 1))
+    runner.on('claimed', () => {
+      now += 1
+      most = Math.max(most, now)
+    })
+    runner.on('success', () => {
+      now -= 1
+    })
     await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
     expect(most).toBe(3)
   })
@@ -80,7 +115,8 @@ describe('TaskRunner', () => {
     ])
     const own = await fleet.post([], { queue })
     await fleet.ended(own._id)
-    for (const { _id } of strangers) expect(await fleet.fleet.store.find(_id)).toMatchObject({ status: 'pending', attempt: 0 })
+    for (const { _id } of strangers)
+      expect(await fleet.fleet.store.find(_id)).toMatchObject({ status: 'pending', attempt: 0 })
   })
 
   test('an older message is brought up to the handler that is there now', async () => {
@@ -169,7 +205,13 @@ describe('TaskRunner', () => {
   test('stop lets a task end within its grace', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue })
-    const task = await fleet.post([{ do: 'sleep', ms: 200 }, { do: 'return', value: 'in time' }], { queue })
+    const task = await fleet.post(
+      [
+        { do: 'sleep', ms: 200 },
+        { do: 'return', value: 'in time' },
+      ],
+      { queue },
+    )
     await fleet.runsAt(runner, task)
     await runner.stop({ grace: '20s' })
     expect(await fleet.fleet.store.find(task._id)).toMatchObject({ status: 'completed', output: 'in time' })
@@ -179,7 +221,13 @@ describe('TaskRunner', () => {
     const queue = ownQueue()
     await fleet.runner({ queue, leaseMs: 1_500 })
     const reaper = await fleet.runner({ queue: ownQueue(), leaseMs: 1_500 })
-    const task = await fleet.post([{ do: 'block', ms: 4_000 }, { do: 'return', value: 'kept' }], { queue })
+    const task = await fleet.post(
+      [
+        { do: 'block', ms: 4_000 },
+        { do: 'return', value: 'kept' },
+      ],
+      { queue },
+    )
     expect(await fleet.ended(task._id)).toMatchObject({ status: 'completed', attempt: 1, lost: 0, output: 'kept' })
     await reaper.stop({ grace: 0 })
   })

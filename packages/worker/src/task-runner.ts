@@ -378,7 +378,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     if (claims.length === hints.length) return
     const claimed = new Set(claims.map(({ task }) => task._id.toHexString()))
     const now = this.#started().database.clock.now().getTime()
-    const justDue = hints.filter((hint) => !claimed.has(hint._id.toHexString()) && now - hint.runAt.getTime() < JUST_DUE_MS)
+    const justDue = hints.filter(
+      (hint) => !claimed.has(hint._id.toHexString()) && now - hint.runAt.getTime() < JUST_DUE_MS,
+    )
     if (justDue.length === 0) return
     setTimeout(() => {
       for (const hint of justDue) this.#ready.offer(hint, this.#started().database.clock.now())

@@ -10,7 +10,7 @@ export interface ExchangeOptions extends GuardOptions {
 }
 
 /** Where a body goes: `false` asks for a pause, which `resume` ends. */
-export interface Sink {
+interface Sink {
   write(chunk: Buffer): boolean
   onDrain: () => void
 }

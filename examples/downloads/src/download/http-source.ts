@@ -11,7 +11,7 @@ const FOR_THE_PLAN = new Set([200, 203, 206, 416])
 const RESERVED =
   /^(host|range|if-range|if-match|accept-encoding|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*)$/i
 
-export interface Range {
+interface Range {
   from: number
   etag: string
 }

@@ -50,7 +50,7 @@ function planUnsatisfiable(headers: Record<string, string>, disk: OnDisk): Resum
   return { kind: 'refetch', why: `the server has no byte ${disk.bytes}` }
 }
 
-export const strongEtag = (etag: string | undefined): string | undefined =>
+const strongEtag = (etag: string | undefined): string | undefined =>
   etag !== undefined && /^"[^"]*"$/.test(etag) ? etag : undefined
 
 const count = (digits: string | undefined): number | undefined =>

@@ -49,7 +49,8 @@ export async function startDemo(args: readonly string[], mongoUri: string): Prom
         const look = (): void => {
           const found = lines.find((line) => pattern.test(line))
           if (found !== undefined) resolve(found)
-          else if (child.exitCode !== null) reject(new Error(`it ended without a line like ${pattern}:\n${lines.join('\n')}`))
+          else if (child.exitCode !== null)
+            reject(new Error(`it ended without a line like ${pattern}:\n${lines.join('\n')}`))
           else return
           waiting.delete(look)
         }

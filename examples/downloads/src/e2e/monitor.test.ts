@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import chromium from '@sparticuz/chromium'
-import { type Browser, chromium as playwright, type Page } from 'playwright-core'
+import { type Browser, type Page, chromium as playwright } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type FileServer, startFileServer } from '../file-server/index.ts'
 import { type Demo, startDemo } from './demo.ts'
@@ -108,4 +108,3 @@ describe('the monitor in a real browser', () => {
     expect(complaints.filter((text) => !/WebSocket connection|net::ERR_/.test(text))).toEqual([])
   })
 }, 300_000)
-

@@ -25,7 +25,7 @@ const whole = (plan: ReplyPlan, content: Content): ReplyPlan =>
   )
 
 /** Ways in which a server misbehaves, by the value of `?fault=`. */
-export const faults = {
+const faults = {
   'no-length': (plan) => headers(plan, { 'content-length': undefined }),
   'until-close': (plan) => headers(plan, { 'content-length': undefined, connection: 'close', 'transfer-encoding': '' }),
   'short-length': (plan) => headers(plan, { 'content-length': String(half(plan) - plan.from) }),
@@ -46,7 +46,7 @@ export const faults = {
 } satisfies Record<string, Fault>
 
 /** The same for requests with a `Range` only. */
-export const rangeFaults = {
+const rangeFaults = {
   'ignore-range': whole,
   'full-with-content-range': (plan, content) =>
     headers(whole(plan, content), { 'content-range': plan.headers['content-range'] }),
@@ -80,7 +80,7 @@ function unsatisfiable(plan: ReplyPlan, size: number): ReplyPlan {
   )
 }
 
-export type FaultName = keyof typeof faults | keyof typeof rangeFaults
+type FaultName = keyof typeof faults | keyof typeof rangeFaults
 
 export function applyFault(name: string, plan: ReplyPlan, content: Content, ranged: boolean): ReplyPlan {
   const table: Record<string, Fault> = ranged ? { ...faults, ...rangeFaults } : faults

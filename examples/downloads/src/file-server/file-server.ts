@@ -20,7 +20,7 @@ export interface FileServerOptions {
 }
 
 /** What has been asked for under one path. */
-export interface Served {
+interface Served {
   requests: number
   /** Body bytes handed to sockets. */
   bytes: number

@@ -14,7 +14,7 @@ export function asPlanned({ expected }: PlannedDownload, task: TaskRow): boolean
   return task.status === expected.status && (expected.code === undefined || task.error?.code === expected.code)
 }
 
-export function bytes(count: number): string {
+function bytes(count: number): string {
   const units = ['B', 'KB', 'MB', 'GB']
   const power = Math.min(units.length - 1, count > 0 ? Math.floor(Math.log10(count) / 3) : 0)
   return `${(count / 1_000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`

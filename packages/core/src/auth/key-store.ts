@@ -33,9 +33,12 @@ const TOKEN = /^tf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$/
 /** The keys of a fleet. Only hashes are stored; a token is shown once, when it is made. */
 export class KeyStore {
   readonly #keys: mongo.Collection<KeyDocument>
+  readonly #now: () => Date
   readonly #secrets: mongo.Collection<{ _id: string; value: string }>
 
-  constructor(db: mongo.Db) {
+  /** @param now the server's time, which decides when a key has expired */
+  constructor(db: mongo.Db, now: () => Date = () => new Date()) {
+    this.#now = now
     this.#keys = db.collection('keys')
     this.#secrets = db.collection('secrets')
   }
@@ -58,7 +61,7 @@ export class KeyStore {
       ...key,
       scopes: [...key.scopes],
       hash: sha256(secret),
-      createdAt: new Date(),
+      createdAt: this.#now(),
     })
     return { id, token: `tf_${id}_${secret}` }
   }
@@ -76,10 +79,24 @@ export class KeyStore {
     const key = await this.#keys.findOne({ _id: id })
     // Compared even when there is no such key, so that the time says nothing.
     const same = timingSafeEqual(Buffer.from(sha256(secret)), Buffer.from(key?.hash ?? sha256('')))
-    const expired = key?.expiresAt !== undefined && key.expiresAt <= new Date()
+    const expired = key?.expiresAt !== undefined && key.expiresAt <= this.#now()
     if (key === null || !same || key.revokedAt !== undefined || expired) throw refused
     const { scopes, queues, names } = key
     return { id, scopes, ...(queues === undefined ? {} : { queues }), ...(names === undefined ? {} : { names }) }
+  }
+
+  /** Which of these keys may still be used. */
+  async valid(ids: readonly string[]): Promise<Set<string>> {
+    const good = { _id: { $in: [...ids] }, revokedAt: { $exists: false } }
+    const keys = await this.#keys.find(good, { projection: { expiresAt: 1 } }).toArray()
+    const now = this.#now()
+    return new Set(keys.filter(({ expiresAt }) => expiresAt === undefined || expiresAt > now).map(({ _id }) => _id))
+  }
+
+  /** From now on the key opens nothing, and what it has opened is closed within seconds. @returns false when there is none */
+  async revoke(id: string): Promise<boolean> {
+    const { matchedCount } = await this.#keys.updateOne({ _id: id }, { $set: { revokedAt: this.#now() } })
+    return matchedCount === 1
   }
 
   /** The secret that signs the fleet's short-lived tickets, made by whoever needs it first. */

@@ -26,6 +26,8 @@ import { LiveRows } from './live-rows.ts'
 import { TaskFollower } from './task-follower.ts'
 
 const ANSWER_MS = 15_000
+/** After a refusal that may pass, such as a database that was away for a moment. */
+const REFUSED_RETRY_MS = 1_000
 /** What following a task needs of its row: everything light, and the output. */
 const WATCHED_FIELDS =
   'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
@@ -46,6 +48,9 @@ export class FleetClient implements FleetApi {
   #error: Error | undefined
   #welcome: Welcome | undefined
   #clockOffset = 0
+  /** Those who wait for an answer that a refusal or the end makes impossible. */
+  readonly #waiting = new Set<(error: Error) => void>()
+  #retry: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: FleetClientOptions = {}) {
     this.#reach = options.reach ?? 'direct'
@@ -69,8 +74,12 @@ export class FleetClient implements FleetApi {
     })
     this.#socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
       // Without an active retry the gateway has refused; with one it can't be reached.
-      if (this.#socket.active) this.#setState(this.#state === 'connecting' ? 'connecting' : 'reconnecting', error)
-      else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
+      const trying = this.#state === 'connecting' ? 'connecting' : 'reconnecting'
+      if (this.#socket.active) this.#setState(trying, error)
+      else if (error.data?.code === 'INTERNAL') {
+        this.#setState(trying, error)
+        this.#retry = setTimeout(() => this.#socket.connect(), REFUSED_RETRY_MS)
+      } else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
     })
     this.#socket.on('welcome', (welcome) => {
       this.#welcome = welcome
@@ -111,13 +120,16 @@ export class FleetClient implements FleetApi {
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
   ): Promise<LiveQuery<N>> {
+    const release = (subscription: string): void => {
+      if (this.#state === 'live') this.#ask('unsubscribeQuery', { subscription }).catch(() => undefined)
+    }
     const rows = new LiveRows<N>(query, listener, {
       ask: (request) => this.#ask('subscribeQuery', request),
       isLive: () => this.#state === 'live',
+      release,
       closed: (subscription) => {
         this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
-        if (this.#state !== 'live' || subscription === undefined) return
-        this.#ask('unsubscribeQuery', { subscription }).catch(() => undefined)
+        if (subscription !== undefined) release(subscription)
       },
     })
     this.#subscriptions.add(rows as unknown as LiveRows<CollectionName>)
@@ -141,9 +153,11 @@ export class FleetClient implements FleetApi {
       closed: () => this.#followers.delete(follower),
     })
     this.#followers.add(follower)
-    const live = await this.subscribe({ filter: { _id: id }, limit: 1, fields: WATCHED_FIELDS }, ([task]) =>
-      follower.update(task),
-    )
+    const query = { filter: { _id: id }, limit: 1, fields: WATCHED_FIELDS }
+    const live = await this.subscribe(query, ([task]) => follower.update(task)).catch((error: unknown) => {
+      follower.close()
+      throw error
+    })
     follower.onClose(() => void live.close())
     return follower
   }
@@ -160,6 +174,8 @@ export class FleetClient implements FleetApi {
   close(): void {
     for (const follower of this.#followers) follower.close()
     this.#setState('closed')
+    clearTimeout(this.#retry)
+    for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()
     this.#socket.disconnect()
   }
@@ -168,7 +184,25 @@ export class FleetClient implements FleetApi {
     if (this.#state === 'closed') return
     this.#state = state
     this.#error = error
+    if (state === 'refused' || state === 'closed') {
+      const reason = error ?? new FleetError('CLOSED', 'This client is closed')
+      for (const reject of this.#waiting) reject(reason)
+    }
     for (const listener of this.#stateListeners) listener(state, error)
+  }
+
+  /** A question that waits for the connection must not wait on when that is refused. */
+  async #unlessRefused<T>(asked: Promise<T>): Promise<T> {
+    let forget: (() => void) | undefined
+    const refused = new Promise<never>((_, reject) => {
+      this.#waiting.add(reject)
+      forget = () => this.#waiting.delete(reject)
+    })
+    try {
+      return await Promise.race([asked, refused])
+    } finally {
+      forget?.()
+    }
   }
 
   /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
@@ -178,9 +212,10 @@ export class FleetClient implements FleetApi {
     const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
       emitWithAck(event: string, request: unknown): Promise<Ack<object>>
     }
-    const answer = await emit.emitWithAck(event, request).catch((error: unknown) => {
+    const asked = emit.emitWithAck(event, request).catch((error: unknown) => {
       throw new FleetError('NO_ANSWER', `The gateway did not answer '${event}' in time`, { cause: error })
     })
+    const answer = await this.#unlessRefused(asked)
     if (!answer.ok) throw new FleetError(answer.error.code, answer.error.message, { field: answer.error.field })
     return answer as unknown as T
   }

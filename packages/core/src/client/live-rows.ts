@@ -10,9 +10,13 @@ import {
 } from '../protocol.ts'
 import type { LiveQuery, RowsListener } from './api.ts'
 
+const RETRY_MS = 2_000
+
 interface Link {
   ask<T>(request: SubscribeQuery): Promise<T>
   isLive(): boolean
+  /** Gives one share of a subscription back to the gateway. */
+  release(subscription: string): void
   /** @param subscription to be given up at the gateway, if there is one */
   closed(subscription: string | undefined): void
 }
@@ -29,6 +33,9 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
   #current = false
   #closed = false
   #asking: Promise<void> | undefined
+  /** What came behind the answer but was heard before it: both may be read from the wire in one go. */
+  #early: ({ delta: QueryDelta } | { reset: QueryReset })[] = []
+  #retry: ReturnType<typeof setTimeout> | undefined
 
   constructor(query: QueryRequest, listener: RowsListener<N>, link: Link) {
     this.#query = query
@@ -45,38 +52,63 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
   }
 
   open(): Promise<void> {
+    clearTimeout(this.#retry)
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined
+      for (const early of this.#early.splice(0)) {
+        if ('delta' in early) this.delta(early.delta)
+        else this.reset(early.reset)
+      }
     })
     return this.#asking
+  }
+
+  /** Rows that were right once stay asked for: while the connection holds again and again, else with the next one. */
+  #openAgain(): void {
+    this.open().catch(() => {
+      if (this.#closed || !this.#link.isLive()) return
+      this.#retry = setTimeout(() => this.#openAgain(), RETRY_MS)
+    })
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#link.closed(this.#subscription)
+    clearTimeout(this.#retry)
+    // A question under way gives back what it gets.
+    this.#link.closed(this.#asking === undefined ? this.#subscription : undefined)
   }
 
   /** The connection is new: what the gateway knew of us is gone. */
   reconnected(): void {
     if (this.#subscription === undefined) return
     this.#current = false
-    this.open().catch(() => undefined)
+    this.#openAgain()
   }
 
   delta(delta: QueryDelta): void {
+    if (this.#asking !== undefined) {
+      this.#early.push({ delta })
+      return
+    }
     // A delta from before the answer that subscribed us is part of that answer.
     if (this.#closed || delta.subscription !== this.#subscription || delta.seq <= this.#seq) return
     if (delta.seq !== this.#seq + 1) {
       // Never promised to happen; asking again is right whatever the reason.
       this.#epoch = undefined
-      this.open().catch(() => undefined)
+      this.#current = false
+      this.#link.release(this.#subscription)
+      this.#openAgain()
       return
     }
     this.#apply(delta)
   }
 
   reset(reset: QueryReset): void {
+    if (this.#asking !== undefined) {
+      this.#early.push({ reset })
+      return
+    }
     if (this.#closed || reset.subscription !== this.#subscription) return
     this.#epoch = reset.epoch
     this.#seq = reset.seq
@@ -92,7 +124,7 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
       ...(resume === undefined ? {} : { resume }),
     })
     if (this.#closed) {
-      this.#link.closed(answer.subscription)
+      this.#link.release(answer.subscription)
       return
     }
     this.#subscription = answer.subscription

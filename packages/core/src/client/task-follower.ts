@@ -40,6 +40,8 @@ export class TaskFollower implements TaskWatch {
   #socket: TaskConnection | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
   #lastLogSeq = 0
+  /** Whose lines `#lastLogSeq` counts: they start anew with each attempt, not with each connection. */
+  #loggedAttempt: number | undefined
   #ended = false
   #closed = false
 
@@ -112,7 +114,8 @@ export class TaskFollower implements TaskWatch {
   #connect(task: TaskRow): void {
     this.#hangUp()
     this.#attempt = task.attempt
-    this.#lastLogSeq = 0
+    if (this.#loggedAttempt !== task.attempt) this.#lastLogSeq = 0
+    this.#loggedAttempt = task.attempt
     this.#setSource({ state: 'connecting', ...(task.publicUrl === undefined ? {} : { publicUrl: task.publicUrl }) })
     void this.#reach(task.attempt).catch((error: unknown) => {
       if (this.#attempt === task.attempt) this.#unreachable(error)
@@ -147,6 +150,7 @@ export class TaskFollower implements TaskWatch {
       timeout: CONNECT_MS,
     })
     this.#socket = socket
+    let over = false
     const mine = (): boolean => !this.#closed && this.#socket === socket
     socket.on('snapshot', ({ progress, log }) => {
       if (!mine()) return
@@ -163,20 +167,33 @@ export class TaskFollower implements TaskWatch {
       if (mine()) this.#listeners.onEvent?.(event)
     })
     socket.on('end', (end) => {
-      if (mine() && hasEnded(end.status)) this.#end(end)
+      if (!mine()) return
+      over = true
+      if (hasEnded(end.status)) this.#end(end)
     })
     return new Promise((resolve, reject) => {
+      const fail = (code: string, message: string): void => {
+        clearTimeout(timer)
+        socket.disconnect()
+        reject(new FleetError(code, message))
+      }
+      // Bounds the admission too: something else may listen there and never answer.
+      const timer = setTimeout(() => fail('UNREACHABLE', 'no answer in time'), CONNECT_MS + RETRY_MS)
+      let connected = false
       socket.once('connect', () => {
+        connected = true
+        clearTimeout(timer)
         if (mine()) this.#setSource({ state: 'live', via, publicUrl })
         resolve()
       })
       socket.once('connect_error', (error: Error & { data?: TaskConnectError }) => {
-        socket.disconnect()
-        reject(new FleetError(error.data?.code ?? 'UNREACHABLE', error.message))
+        fail(error.data?.code ?? 'UNREACHABLE', error.message)
       })
       socket.once('disconnect', () => {
+        if (!connected) fail('UNREACHABLE', 'the connection was lost')
         // Where it goes on is for the live query to say; when it still runs here, the line was lost.
-        if (mine() && this.#task?.status === 'running')
+        else if (mine() && over) this.#attemptOver()
+        else if (mine() && this.#task?.status === 'running')
           this.#unreachable(new FleetError('UNREACHABLE', 'the connection was lost'))
       })
     })
@@ -186,9 +203,19 @@ export class TaskFollower implements TaskWatch {
     if (this.#closed || this.#task?.status !== 'running') return
     const reason = error instanceof Error ? error.message : String(error)
     this.#setSource({ state: 'unreachable', publicUrl: this.#task.publicUrl ?? '', reason })
+    this.#tryLater()
+  }
+
+  /** The attempt has told its end; the row that says what comes next is on its way. */
+  #attemptOver(): void {
+    this.#setSource({ state: this.#ended ? 'ended' : 'waiting' })
+    if (!this.#ended) this.#tryLater()
+  }
+
+  #tryLater(): void {
     clearTimeout(this.#retry)
     this.#retry = setTimeout(() => {
-      if (this.#task?.status === 'running') this.#connect(this.#task)
+      if (!this.#closed && this.#task?.status === 'running') this.#connect(this.#task)
     }, RETRY_MS)
   }
 

@@ -25,15 +25,29 @@ export interface ChangeFeedOptions {
 
 const CANARIES = 'canaries'
 /** Fixed: a resume token is bound to its pipeline. */
-const PIPELINE = [{ $match: { 'ns.coll': { $in: [...COLLECTIONS, CANARIES] } } }]
+const PIPELINE = [
+  {
+    $match: {
+      $or: [
+        { 'ns.coll': { $in: [...COLLECTIONS, CANARIES] } },
+        { operationType: 'rename', 'to.coll': { $in: [...COLLECTIONS] } },
+        { operationType: { $in: ['dropDatabase', 'invalidate'] } },
+      ],
+    },
+  },
+]
 const LOST_CODES = new Set([286, 280, 260, 40647, 9])
 const LOST_LABEL = 'NonResumableChangeStreamError'
 const FIRST_RETRY_MS = 100
 const LAST_RETRY_MS = 5_000
 const RESUMES_BEFORE_RESET = 3
+/** A server that does not answer must not keep a process from ending. */
+const LAST_CLOSE_MS = 1_000
 
 type Stream = mongo.ChangeStream
 type Event = mongo.ChangeStreamDocument
+/** Where a stream starts: after an event that was seen, or at a time before the first one. */
+type Place = { resumeAfter: unknown } | { startAtOperationTime: mongo.Timestamp }
 
 /**
  * The one change stream of a process, shared by all who want to know. It reopens itself with its token and a back-off;
@@ -46,11 +60,13 @@ export class ChangeFeed {
   readonly #stalledMs: number
   readonly #listeners = new Set<FeedListener>()
   readonly #id = `feed:${randomUUID()}`
-  #stream: Stream | undefined
+  #starting: Promise<void> | undefined
   #running: Promise<void> | undefined
   #stopping: AbortController | undefined
   #lastEventAt = 0
   #canaryTimer: NodeJS.Timeout | undefined
+  /** Gives up the stream that is being waited for. */
+  #stalled: (() => void) | undefined
 
   constructor(database: FleetDatabase, options: ChangeFeedOptions = {}) {
     this.#database = database
@@ -61,23 +77,34 @@ export class ChangeFeed {
 
   /** Resolves when the stream is really open: what is written from then on arrives. May be called again. */
   async start(): Promise<void> {
-    if (this.#running !== undefined) return
+    this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined
+      throw error
+    })
+    await this.#starting
+  }
+
+  async #start(): Promise<void> {
     const stopping = new AbortController()
     this.#stopping = stopping
-    const stream = await this.#open(undefined)
-    this.#running = this.#follow(stream, stopping.signal)
+    const from = { startAtOperationTime: await this.#operationTime() }
+    const stream = await this.#open(from)
+    this.#running = this.#follow(stream, from, stopping.signal)
+    if (stopping.signal.aborted) return
     this.#canaryTimer = setInterval(() => void this.#sendCanary(), this.#canaryMs)
   }
 
+  /** Resolves when nothing is told any more. May be called twice. */
   async stop(): Promise<void> {
     this.#stopping?.abort()
     clearInterval(this.#canaryTimer)
-    await this.#stream?.close().catch(() => undefined)
+    await this.#starting?.catch(() => undefined)
     await this.#running
+    this.#starting = undefined
     this.#running = undefined
     if (this.#stopping !== undefined) {
-      await this.#canaries.deleteOne({ _id: this.#id }).catch(() => undefined)
       this.#stopping = undefined
+      await this.#canaries.deleteOne({ _id: this.#id }).catch(() => undefined)
     }
   }
 
@@ -92,27 +119,41 @@ export class ChangeFeed {
   }
 
   /** `watch()` sends nothing by itself; the first `tryNext()` does, from a point in time that was before it. */
-  async #open(token: unknown): Promise<Stream> {
-    const db = this.#database.streamsDb
-    const start = token === undefined ? { startAtOperationTime: await this.#operationTime() } : { resumeAfter: token }
-    const stream = db.watch(PIPELINE, {
+  async #open(from: Place): Promise<Stream> {
+    const stream = this.#database.streamsDb.watch(PIPELINE, {
       fullDocument: 'updateLookup',
       maxAwaitTimeMS: 1_000,
-      ...start,
+      ...from,
     } as mongo.ChangeStreamOptions)
-    this.#stream = stream
-    const opened = stream.tryNext()
-    await this.#sendCanary()
-    const first = await opened
-    this.#lastEventAt = performance.now()
-    if (first !== null) this.#dispatch(first as Event)
-    return stream
+    try {
+      const [first] = await Promise.all([this.#answered(stream.tryNext()), this.#writeCanary()])
+      this.#lastEventAt = performance.now()
+      if (first !== null) this.#dispatch(first as Event)
+      return stream
+    } catch (error) {
+      discard(stream)
+      throw error
+    }
+  }
+
+  /** The client for streams waits for ever by design; the opening of one must not. */
+  async #answered<T>(asked: Promise<T>): Promise<T> {
+    const giveUp = new AbortController()
+    const late = sleep(this.#stalledMs, undefined, { signal: giveUp.signal }).then(() => {
+      throw new Error(`the server did not answer within ${this.#stalledMs} ms`)
+    })
+    try {
+      return await Promise.race([asked, late])
+    } finally {
+      giveUp.abort()
+      late.catch(() => undefined)
+    }
   }
 
   async #operationTime(): Promise<mongo.Timestamp> {
     const session = this.#database.streams.startSession()
     try {
-      await this.#database.streamsDb.admin().command({ ping: 1 }, { session })
+      await this.#answered(this.#database.streamsDb.admin().command({ ping: 1 }, { session }))
       if (session.operationTime === undefined) throw new Error('the server tells no operation time')
       return session.operationTime
     } finally {
@@ -120,42 +161,60 @@ export class ChangeFeed {
     }
   }
 
-  async #follow(opened: Stream, signal: AbortSignal): Promise<void> {
-    let stream = opened
-    let token: unknown = stream.resumeToken
+  async #follow(opened: Stream, from: Place, signal: AbortSignal): Promise<void> {
+    let stream: Stream | undefined = opened
+    let place = placeOf(opened) ?? from
     let failures = 0
     let refusals = 0
+    let lost = false
     while (!signal.aborted) {
       try {
-        const event = (await stream.next()) as Event
-        failures = 0
-        refusals = 0
-        token = stream.resumeToken
-        this.#lastEventAt = performance.now()
-        this.#dispatch(event)
-        if (event.operationType === 'invalidate') throw Object.assign(new Error('invalidated'), { code: 280 })
-      } catch (error) {
-        if (signal.aborted) return
-        failures += 1
-        this.#log?.warn({ err: asError(error), failures }, 'change stream ended; opening it again')
-        await stream.close().catch(() => undefined)
-        const pause = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
-        await sleep(pause, undefined, { signal }).catch(() => undefined)
-        if (signal.aborted) return
-        const lost = isHistoryLost(error) || refusals >= RESUMES_BEFORE_RESET
-        try {
-          stream = await this.#open(lost ? undefined : token)
-          token = stream.resumeToken
+        if (stream === undefined) {
+          if (lost) place = { startAtOperationTime: await this.#operationTime() }
+          stream = await this.#open(place)
+          place = placeOf(stream) ?? place
           refusals = 0
           if (lost) this.#tellLost('HISTORY_LOST')
-        } catch (reopening) {
-          // The next round finds this stream closed and tries again, later each time.
-          this.#log?.warn({ err: asError(reopening) }, 'change stream could not be opened')
-          // A server that answers and refuses the token won't take it later either; one that is away may.
-          if (isHistoryLost(reopening)) refusals = RESUMES_BEFORE_RESET
-          else if (reopening instanceof mongo.MongoServerError) refusals += 1
+          lost = false
         }
+        const event = await this.#next(stream, signal)
+        if (event === undefined) break
+        failures = 0
+        place = placeOf(stream) ?? place
+        this.#lastEventAt = performance.now()
+        this.#dispatch(event)
+        if (event.operationType === 'invalidate') throw new HistoryLost('the stream was invalidated')
+      } catch (error) {
+        if (signal.aborted) break
+        // A server that answers and refuses the token won't take it later either; one that is away may.
+        if (stream === undefined && error instanceof mongo.MongoServerError) refusals += 1
+        if (isHistoryLost(error) || refusals >= RESUMES_BEFORE_RESET) lost = true
+        if (stream !== undefined) discard(stream)
+        stream = undefined
+        failures += 1
+        this.#log?.warn({ err: asError(error), failures, lost }, 'change stream ended; opening it again')
+        const pause = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
+        await sleep(pause, undefined, { signal }).catch(() => undefined)
       }
+    }
+    if (stream !== undefined)
+      await Promise.race([stream.close().catch(() => undefined), sleep(LAST_CLOSE_MS, undefined, { ref: false })])
+  }
+
+  /** The next event, or undefined when stopping. A stream that stalled may never say anything, not even that it failed. */
+  async #next(stream: Stream, signal: AbortSignal): Promise<Event | undefined> {
+    let interrupt: (() => void) | undefined
+    const interrupted = new Promise<undefined>((resolve, reject) => {
+      interrupt = () => resolve(undefined)
+      signal.addEventListener('abort', interrupt, { once: true })
+      this.#stalled = () => reject(new HistoryLost('the stream stalled'))
+    })
+    if (signal.aborted) return undefined
+    try {
+      return (await Promise.race([stream.next(), interrupted])) as Event | undefined
+    } finally {
+      this.#stalled = undefined
+      if (interrupt !== undefined) signal.removeEventListener('abort', interrupt)
     }
   }
 
@@ -177,6 +236,8 @@ export class ChangeFeed {
         return
       case 'drop':
       case 'rename':
+        if (event.ns.coll !== CANARIES) this.#tellLost('COLLECTION_GONE')
+        return
       case 'dropDatabase':
       case 'invalidate':
         this.#tellLost('COLLECTION_GONE')
@@ -206,18 +267,32 @@ export class ChangeFeed {
   /** A stream can fall silent without an error: a write of our own must come back through it. */
   async #sendCanary(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
-    if (this.#lastEventAt > 0 && silentMs > this.#stalledMs) {
-      this.#log?.warn({ silentMs }, 'change stream is stalled; opening it again')
-      this.#lastEventAt = performance.now()
-      await this.#stream?.close().catch(() => undefined)
-    }
+    if (silentMs > this.#stalledMs) this.#stalled?.()
+    await this.#writeCanary()
+  }
+
+  async #writeCanary(): Promise<void> {
     await this.#canaries
       .updateOne({ _id: this.#id }, [{ $set: { at: '$$NOW' } }], { upsert: true })
       .catch((error: unknown) => this.#log?.debug({ err: asError(error) }, 'canary not written'))
   }
 }
 
+/** Not awaited: the server at its other end may be the one that doesn't answer. */
+function discard(stream: Stream): void {
+  stream.close().catch(() => undefined)
+}
+
+function placeOf(stream: Stream): Place | undefined {
+  const token: unknown = stream.resumeToken
+  return token === undefined || token === null ? undefined : { resumeAfter: token }
+}
+
+/** What was missed can't be had. */
+class HistoryLost extends Error {}
+
 function isHistoryLost(error: unknown): boolean {
+  if (error instanceof HistoryLost) return true
   const { code, hasErrorLabel } = error as { code?: unknown; hasErrorLabel?: (label: string) => boolean }
   if (typeof code === 'number' && LOST_CODES.has(code)) return true
   return typeof hasErrorLabel === 'function' && hasErrorLabel.call(error, LOST_LABEL)

@@ -8,6 +8,8 @@ export interface CollectionFields {
   readonly known: Readonly<Record<string, FieldType>>
   /** Fields whose content is the user's own: any path below them may be queried. */
   readonly open: readonly string[]
+  /** Known fields that hold lists, which have no order. */
+  readonly lists: readonly string[]
   /** What a row holds when `fields` doesn't say otherwise. */
   readonly rowWithout: readonly string[]
 }
@@ -29,6 +31,7 @@ const TASK_FIELDS: CollectionFields = {
     failures: 'number',
     lost: 'number',
     maxAttempts: 'number',
+    attemptsDropped: 'number',
     worker: 'text',
     publicUrl: 'text',
     'control.action': 'text',
@@ -52,6 +55,7 @@ const TASK_FIELDS: CollectionFields = {
     expireAt: 'date',
   },
   open: ['input', 'output', 'progress', 'checkpoint'],
+  lists: [],
   rowWithout: ['input', 'output', 'attempts', 'checkpoint'],
 }
 
@@ -76,6 +80,7 @@ const WORKER_FIELDS: CollectionFields = {
     rev: 'number',
   },
   open: ['load', 'gate'],
+  lists: ['queues', 'tasks'],
   rowWithout: [],
 }
 
@@ -90,6 +95,7 @@ const OTHER_FIELDS: CollectionFields = {
     updatedAt: 'date',
   },
   open: [],
+  lists: [],
   rowWithout: [],
 }
 

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { asError } from '../errors.ts'
-import type { Row } from '../protocol.ts'
-import type { ChangeFeed } from './change-feed.ts'
+import type { ResetReason, Row } from '../protocol.ts'
+import type { Change, ChangeFeed } from './change-feed.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import type { CompiledQuery } from './query.ts'
 
@@ -38,15 +38,11 @@ export class LiveQueries {
     this.#unsubscribe = feed.subscribe({
       change: (change) => {
         for (const { live } of this.#open.values()) {
-          if (live.query.collection === change.collection) live.change(change)
+          if (live.query.collection === change.collection) this.#pass(live, change)
         }
       },
       lost: (reason) => {
-        for (const { live } of this.#open.values()) {
-          live
-            .reset(reason)
-            .catch((error: unknown) => this.#log?.error({ err: asError(error) }, 'a live query did not reset'))
-        }
+        for (const { live } of this.#open.values()) this.#reset(live, reason)
       },
     })
   }
@@ -88,6 +84,22 @@ export class LiveQueries {
     }
     unsubscribe = live.subscribe(listener)
     return { live, close }
+  }
+
+  /** A document that one view can't take must not be missed by the others. */
+  #pass(live: LiveQuery, change: Change): void {
+    try {
+      live.change(change)
+    } catch (error) {
+      this.#log?.error({ err: asError(error), id: change.id }, 'a live query failed on a change; reading again')
+      this.#reset(live, 'HISTORY_LOST')
+    }
+  }
+
+  #reset(live: LiveQuery, reason: ResetReason): void {
+    live
+      .reset(reason)
+      .catch((error: unknown) => this.#log?.error({ err: asError(error) }, 'a live query did not reset'))
   }
 
   #drop(key: string, entry: Entry): void {

@@ -26,6 +26,7 @@ export interface LiveQueryOptions {
 }
 
 const MAX_QUERY_MS = 2_000
+const READ_AGAIN_AFTER_MS = 500
 
 /**
  * One query's view over the feed, shared by all who ask the same. It is opened in the order that leaves no gap: changes
@@ -44,8 +45,11 @@ export class LiveQuery<R extends Row = Row> {
   #seq = 0
   /** Changes that came while the database was being read; null while none is. */
   #kept: Change[] | null = null
-  #rereadAsked = false
   #reading: Promise<void> | undefined
+  #nextReading: Promise<void> | undefined
+  #opened = false
+  /** A reset was asked for, and the next read that begins starts from nothing. */
+  #forgetting = false
   #flushTimer: NodeJS.Timeout | undefined
   #lastFlushAt = Number.NEGATIVE_INFINITY
   #closed = false
@@ -85,8 +89,14 @@ export class LiveQuery<R extends Row = Row> {
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */
   async open(): Promise<void> {
-    await this.#read()
+    this.#reading = this.#read().finally(() => {
+      this.#reading = undefined
+    })
+    await this.#reading
+    // What came meanwhile may have used up what stands behind the window.
+    while ((this.#reading ?? this.#nextReading) !== undefined) await (this.#reading ?? this.#nextReading)
     this.#view.flush()
+    this.#opened = true
   }
 
   /** Returns its undo. */
@@ -109,13 +119,14 @@ export class LiveQuery<R extends Row = Row> {
 
   /** Starts a new epoch from what the database says now. */
   async reset(reason: ResetReason): Promise<void> {
-    await this.#readUntilDone()
+    this.#forgetting = true
+    await this.#readAgain()
     if (this.#closed) return
     this.#view.flush()
     this.#epoch = newEpoch()
     this.#seq = 0
     this.#ring.length = 0
-    for (const listener of this.#listeners) listener.reset({ epoch: this.#epoch, seq: 0, rows: this.rows, reason })
+    this.#tell((listener) => listener.reset({ epoch: this.#epoch, seq: 0, rows: this.rows, reason }))
   }
 
   close(): void {
@@ -132,56 +143,72 @@ export class LiveQuery<R extends Row = Row> {
 
   /** One query however many changes ask for it. A window at its edge stays as it is until the answer is there. */
   async #reread(): Promise<void> {
-    this.#rereadAsked = true
-    await this.#readUntilDone()
+    await this.#readAgain()
     this.#scheduleFlush()
   }
 
+  /** Resolves when a read is done that began after this was called; all who wait share it. */
+  #readAgain(): Promise<void> {
+    if (this.#reading === undefined) {
+      this.#reading = this.#readUntilDone().finally(() => {
+        this.#reading = undefined
+      })
+      return this.#reading
+    }
+    this.#nextReading ??= this.#reading
+      .catch(() => undefined)
+      .then(() => {
+        this.#nextReading = undefined
+        return this.#readAgain()
+      })
+    return this.#nextReading
+  }
+
   async #readUntilDone(): Promise<void> {
-    this.#rereadAsked = true
-    while (this.#rereadAsked && !this.#closed) {
-      if (this.#reading !== undefined) {
-        await this.#reading.catch(() => undefined)
-        continue
-      }
-      this.#rereadAsked = false
-      this.#reading = this.#read()
+    while (!this.#closed) {
       try {
-        await this.#reading
+        return await this.#read()
       } catch (error) {
         this.#log?.warn({ err: asError(error) }, 'a live query could not be read; trying again')
-        this.#rereadAsked = true
-        await new Promise((resolve) => setTimeout(resolve, 500).unref())
-      } finally {
-        this.#reading = undefined
+        await new Promise((resolve) => setTimeout(resolve, READ_AGAIN_AFTER_MS).unref())
       }
     }
   }
 
+  /** Where it fails, changes are kept on: the window is not known until a read succeeds. */
   async #read(): Promise<void> {
-    this.#kept ??= []
-    try {
-      const { filter, sort, limit, projection } = this.query
-      const docs = await this.#collection
-        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS })
-        .sort(sort)
-        .limit(readAhead(limit))
-        .toArray()
-      this.#view.read(docs)
-    } finally {
-      const kept = this.#kept ?? []
-      this.#kept = null
-      for (const change of kept) this.#apply(change)
+    // Those of a failed read are in what the database says now.
+    this.#kept = []
+    const forgetting = this.#forgetting
+    const { filter, sort, limit, projection } = this.query
+    const docs = await this.#collection
+      .find(filter, { projection, maxTimeMS: MAX_QUERY_MS })
+      .sort(sort)
+      .limit(readAhead(limit))
+      .toArray()
+    if (forgetting) {
+      this.#forgetting = false
+      this.#view.forget()
     }
+    this.#view.read(docs)
+    const kept = this.#kept
+    this.#kept = null
+    // An exact window, which a busy collection may not leave for long: show it before it is used up again.
+    if (this.#opened && kept.length > 0 && this.#untilFlush() === 0) this.#flush()
+    for (const change of kept) this.#apply(change)
   }
 
   #scheduleFlush(): void {
     if (this.#flushTimer !== undefined || this.#closed) return
-    const wait = Math.max(0, this.#lastFlushAt + this.#coalesceMs - performance.now())
     this.#flushTimer = setTimeout(() => {
       this.#flushTimer = undefined
       this.#flush()
-    }, wait)
+    }, this.#untilFlush())
+  }
+
+  /** How long the next delta has to wait, in milliseconds. */
+  #untilFlush(): number {
+    return Math.max(0, this.#lastFlushAt + this.#coalesceMs - performance.now())
   }
 
   #flush(): void {
@@ -194,7 +221,18 @@ export class LiveQuery<R extends Row = Row> {
     const sequenced = { ...delta, seq: this.#seq }
     this.#ring.push(sequenced)
     if (this.#ring.length > this.#ringSize) this.#ring.shift()
-    for (const listener of this.#listeners) listener.delta(sequenced)
+    this.#tell((listener) => listener.delta(sequenced))
+  }
+
+  /** One listener's fault must neither keep the others from hearing nor end the process. */
+  #tell(tell: (listener: LiveQueryListener<R>) => void): void {
+    for (const listener of this.#listeners) {
+      try {
+        tell(listener)
+      } catch (error) {
+        this.#log?.error({ err: asError(error) }, 'a listener of a live query failed')
+      }
+    }
   }
 }
 

@@ -1,6 +1,5 @@
-import { Types } from 'mongoose'
 import sift from 'sift'
-import { compareValues } from './compare.ts'
+import { compareValues, typeRank } from './compare.ts'
 
 // sift is CommonJS, and Node doesn't see its named exports.
 const { $and, $nor, $or, createEqualsOperation, createQueryTester } = sift as unknown as typeof import('sift')
@@ -23,7 +22,7 @@ function group(filter: Record<string, unknown>): Record<string, unknown> {
   const parts = Object.entries(filter).map(([key, value]) =>
     key.startsWith('$')
       ? { [key]: (value as Record<string, unknown>[]).map(group) }
-      : { $field: fieldMatcher(key.split('.'), value as Record<string, unknown>) },
+      : { $field: fieldMatcher(key.split('.'), isDocument(value) ? value : { $eq: value }) },
   )
   return parts.length === 0 ? { $field: () => true } : { $and: parts }
 }
@@ -36,42 +35,37 @@ function fieldMatcher(path: readonly string[], condition: Record<string, unknown
 function onField(path: readonly string[], operator: string, operand: unknown): Matcher {
   switch (operator) {
     case '$ne':
-      return not(onField(path, '$eq', operand))
     case '$nin':
-      return not(onField(path, '$in', operand))
-    case '$not':
-      return not(fieldMatcher(path, operand as Record<string, unknown>))
+    case '$not': {
+      const positive = onPositive(path, operator, operand)
+      return (doc) => !positive(doc)
+    }
     case '$all': {
       const each = (operand as unknown[]).map((one) => onField(path, '$eq', one))
       return (doc) => each.every((test) => test(doc))
     }
     case '$exists':
-      return (doc) => fieldValues(doc, path).some((value) => value !== undefined) === operand
+      return (doc) => leaves(doc, path).some((value) => value !== undefined) === operand
     case '$size':
-      return (doc) => fieldValues(doc, path).some((value) => Array.isArray(value) && value.length === operand)
     case '$elemMatch': {
-      const test = elementTest(operand as Record<string, unknown>)
-      return (doc) => fieldValues(doc, path).some((value) => Array.isArray(value) && value.some(test))
+      const test = elementTest(operator, operand)
+      return (doc) => leaves(doc, path, 'arrays whole').some(test)
     }
     default: {
-      const test = scalarTest(operator, operand)
-      return (doc) => fieldValues(doc, path).some((value) => test(value) || (Array.isArray(value) && value.some(test)))
+      const test = elementTest(operator, operand)
+      return (doc) => leaves(doc, path).some(test)
     }
   }
 }
 
-const not =
-  (matches: Matcher): Matcher =>
-  (doc) =>
-    !matches(doc)
-
-/** All conditions of `$elemMatch` on one element. */
-function elementTest(condition: Record<string, unknown>): Test {
-  const field = fieldMatcher(['element'], condition)
-  return (element) => field({ element })
+/** Negations are of the whole condition: no value at the path may fit. */
+function onPositive(path: readonly string[], operator: '$ne' | '$nin' | '$not', operand: unknown): Matcher {
+  if (operator === '$not') return fieldMatcher(path, operand as Record<string, unknown>)
+  return onField(path, operator === '$ne' ? '$eq' : '$in', operand)
 }
 
-function scalarTest(operator: string, operand: unknown): Test {
+/** A condition on one value as it stands: within `$elemMatch`, MongoDB doesn't look into arrays again. */
+function elementTest(operator: string, operand: unknown): Test {
   switch (operator) {
     case '$eq':
       return (value) => sameValue(value, operand)
@@ -80,52 +74,79 @@ function scalarTest(operator: string, operand: unknown): Test {
     case '$regex':
       return (value) => typeof value === 'string' && (operand as RegExp).test(value)
     case '$gt':
-      return (value) => sameKind(value, operand) && compareValues(value, operand) > 0
+      return (value) => comparable(value, operand) && compareValues(value, operand) > 0
     case '$gte':
-      return (value) => sameKind(value, operand) && compareValues(value, operand) >= 0
+      return (value) => comparable(value, operand) && compareValues(value, operand) >= 0
     case '$lt':
-      return (value) => sameKind(value, operand) && compareValues(value, operand) < 0
+      return (value) => comparable(value, operand) && compareValues(value, operand) < 0
     case '$lte':
-      return (value) => sameKind(value, operand) && compareValues(value, operand) <= 0
+      return (value) => comparable(value, operand) && compareValues(value, operand) <= 0
+    case '$size':
+      return (value) => Array.isArray(value) && value.length === operand
+    case '$elemMatch': {
+      const each = elementTests(operand as Record<string, unknown>)
+      return (value) => Array.isArray(value) && value.some((element) => each.every((test) => test(element)))
+    }
+    case '$all': {
+      const each = (operand as unknown[]).map((one) => elementTest('$eq', one))
+      return (value) => each.every((test) => test(value))
+    }
+    case '$exists':
+      return () => operand === true
+    case '$ne':
+      return (value) => !sameValue(value, operand)
+    case '$nin':
+      return (value) => !(operand as unknown[]).some((one) => sameValue(value, one))
+    case '$not': {
+      const each = elementTests(operand as Record<string, unknown>)
+      return (value) => !each.every((test) => test(value))
+    }
     default:
       throw new TypeError(`the matcher has no operator ${operator}`)
   }
 }
 
-function kind(value: unknown): string {
-  if (value === null || value === undefined) return 'null'
-  if (value instanceof Date) return 'date'
-  if (value instanceof Types.ObjectId) return 'id'
-  return typeof value
-}
+const elementTests = (condition: Record<string, unknown>): Test[] =>
+  Object.entries(condition).map(([operator, operand]) => elementTest(operator, operand))
 
-const sameKind = (a: unknown, b: unknown): boolean => kind(a) === kind(b)
+/** Ranges hold only within a type, and no range holds for NaN. */
+const comparable = (value: unknown, operand: unknown): boolean =>
+  typeRank(value) === typeRank(operand) && !Number.isNaN(value)
 
-const sameValue = (value: unknown, operand: unknown): boolean =>
-  sameKind(value, operand) && compareValues(value, operand) === 0
+const sameValue = (value: unknown, operand: unknown): boolean => compareValues(value, operand) === 0
 
 /**
- * The values at a path by MongoDB's rules: arrays on the way are searched one level deep, and also by index;
- * `undefined` stands for a document that lacks the field.
+ * The values that a condition on a path looks at, by MongoDB's rules (`BSONElementIterator` in its
+ * `db/matcher/path.cpp`): arrays on the way are searched one level deep, and also by index; an array at the end stands
+ * for its elements and itself, but not where the path ends with its index. `undefined` is a document without the field.
  */
-function fieldValues(doc: unknown, path: readonly string[], depth = 0): unknown[] {
-  if (depth === path.length) return [doc]
-  const key = path[depth]!
-  if (Array.isArray(doc)) {
-    const below = doc.filter(isDocument).flatMap((element) => fieldValues(element, path, depth))
-    const byIndex = /^\d+$/.test(key) && Number(key) < doc.length ? fieldValues(doc[Number(key)], path, depth + 1) : []
-    return [...below, ...byIndex]
+function leaves(doc: unknown, path: readonly string[], at: 'arrays whole' | 'elements' = 'elements'): unknown[] {
+  const found: unknown[] = []
+  const walk = (value: unknown, depth: number): void => {
+    if (depth === path.length) {
+      if (at === 'elements' && Array.isArray(value)) found.push(...value)
+      found.push(value)
+      return
+    }
+    const key = path[depth]!
+    if (Array.isArray(value)) {
+      value.forEach((element: unknown, index) => {
+        if (isDocument(element)) walk(element, depth)
+        // Compared as text: '01' is no index.
+        if (String(index) !== key) return
+        if (depth + 1 === path.length) found.push(element)
+        else if (isDocument(element) || Array.isArray(element)) walk(element, depth + 1)
+      })
+    } else if (isDocument(value) && Object.hasOwn(value, key)) walk(value[key], depth + 1)
+    else found.push(undefined)
   }
-  if (!isDocument(doc) || !Object.hasOwn(doc, key)) return [undefined]
-  return fieldValues(doc[key], path, depth + 1)
+  walk(doc, 0)
+  return found
 }
 
+/** Whether it has fields to look into; ids, dates, binaries and the like have none. */
 function isDocument(value: unknown): value is Record<string, unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    !(value instanceof Date) &&
-    !(value instanceof Types.ObjectId)
-  )
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }

@@ -39,8 +39,8 @@ export interface CompiledQuery {
  * recognised on the way.
  *
  * @param scope a filter of our own that bounds what the client may see
- * @throws {FleetError} `BAD_REQUEST`, `BAD_FILTER`, `FILTER_TOO_BIG`, `UNKNOWN_FIELD`, `BAD_VALUE`, `BAD_SORT`,
- *   `BAD_LIMIT`, `BAD_FIELDS`
+ * @throws {FleetError} `BAD_REQUEST`, `BAD_FILTER`, `FILTER_TOO_BIG`, `UNKNOWN_FIELD`, `BAD_VALUE`, `BAD_SORT` (also for
+ *   `limit`), `BAD_FIELDS`
  */
 export function compileQuery(request: unknown, scope?: Record<string, unknown>): CompiledQuery {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
@@ -50,6 +50,11 @@ export function compileQuery(request: unknown, scope?: Record<string, unknown>):
   const collection = asked.collection ?? 'tasks'
   if (!isCollection(collection)) {
     throw new FleetError('BAD_REQUEST', `'collection' is one of ${COLLECTIONS.join(', ')}`, { field: 'collection' })
+  }
+  if (asked.skip !== undefined) {
+    throw new FleetError('BAD_SORT', "A view can't skip rows: bound it by a filter on the field it is sorted by", {
+      field: 'skip',
+    })
   }
   const own = compileFilter(asked.filter ?? {}, collection)
   const filter = scope === undefined ? own : { $and: [scope, own] }
@@ -65,8 +70,19 @@ export function compileQuery(request: unknown, scope?: Record<string, unknown>):
     limit,
     fields,
     projection: projection(collection, fields, sort),
-    key: JSON.stringify([collection, filter, Object.entries(sort), limit, fields ?? null]),
+    key: JSON.stringify([collection, canonical(filter), Object.entries(sort), limit, fields ?? null]),
   }
+}
+
+/** What `JSON.stringify` would lose or tell apart for nothing: types have a tag, and the order of keys means nothing. */
+function canonical(value: unknown): unknown {
+  if (value instanceof RegExp) return { regex: String(value) }
+  if (value instanceof Types.ObjectId) return { id: value.toHexString() }
+  if (value instanceof Date) return { date: value.getTime() }
+  if (Array.isArray(value)) return value.map(canonical)
+  if (!isPlainObject(value)) return value
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return entries.map(([key, inner]) => [key, canonical(inner)])
 }
 
 const isCollection = (name: unknown): name is CollectionName => COLLECTIONS.includes(name as CollectionName)
@@ -112,6 +128,8 @@ function compileGroup(filter: Record<string, unknown>, place: Place): Record<str
     spend(inner)
     if (GROUPS.has(key)) {
       if (!Array.isArray(value) || value.length === 0) throw badFilter(`'${key}' takes a list of filters`, inner.path)
+      // Empty filters are free of conditions, but not of charge.
+      if (value.length > inner.budget.nodes) throw tooBig(inner.path)
       compiled[key] = value.map((one, index) => {
         const path = `${inner.path}.${index}`
         if (!isPlainObject(one)) throw badFilter(`'${key}' takes a list of filters`, path)
@@ -121,7 +139,10 @@ function compileGroup(filter: Record<string, unknown>, place: Place): Record<str
       throw badFilter(`'${key}' is not an operator that may be used here`, inner.path)
     } else {
       const type = fieldType(place.collection, key)
-      if (type === undefined) throw new FleetError('UNKNOWN_FIELD', `There is no field '${key}'`, { field: inner.path })
+      if (type === undefined) {
+        const name = key.length > 80 ? `${key.slice(0, 80)}…` : key
+        throw new FleetError('UNKNOWN_FIELD', `There is no field '${name}'`, { field: `${place.path}.${name}` })
+      }
       compiled[key] = compileField(value, type, inner)
     }
   }
@@ -138,11 +159,47 @@ function compileField(value: unknown, type: FieldType, place: Place): Record<str
     const inner = { ...place, path: `${place.path}.${operator}`, depth: place.depth + 1 }
     spend(inner)
     const compile = Object.hasOwn(OPERATORS, operator) ? OPERATORS[operator] : undefined
+    if (EXTENDED_JSON.has(operator)) {
+      throw new FleetError(
+        'BAD_VALUE',
+        `'${place.path}' takes a plain value, not extended JSON such as '${operator}'`,
+        {
+          field: inner.path,
+        },
+      )
+    }
     if (compile === undefined) throw badFilter(`'${operator}' is not an operator that may be used here`, inner.path)
-    Object.assign(compiled, compile(operand, type, inner, operator))
+    const condition = compile(operand, type, inner, operator)
+    // MongoDB has one place for a pattern in a condition: the second would take the first one's.
+    if ('$regex' in condition && '$regex' in compiled) {
+      throw badFilter("'$contains' and '$prefix' of one field go into two filters of an '$and'", inner.path)
+    }
+    Object.assign(compiled, condition)
   }
   return compiled
 }
+
+/** Ways to write a value down with its type. Types are known here from the field, and the plain text is read by it. */
+const EXTENDED_JSON = new Set([
+  '$oid',
+  '$date',
+  '$numberInt',
+  '$numberLong',
+  '$numberDouble',
+  '$numberDecimal',
+  '$binary',
+  '$uuid',
+  '$timestamp',
+  '$code',
+  '$scope',
+  '$symbol',
+  '$ref',
+  '$dbPointer',
+  '$regularExpression',
+  '$undefined',
+  '$minKey',
+  '$maxKey',
+])
 
 type Compile = (operand: unknown, type: FieldType, place: Place, operator: string) => Record<string, unknown>
 
@@ -165,7 +222,9 @@ const text = (operand: unknown, place: Place, operator: string): string => {
   if (typeof operand !== 'string' || operand.length === 0 || operand.length > 256) {
     throw badFilter(`'${operator}' takes a text of 1 to 256 characters`, place.path)
   }
-  return operand.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
+  // JavaScript and MongoDB's PCRE have no common way to write these in a pattern.
+  if (/[\0\u2028\u2029]/.test(operand)) throw badFilter(`'${operator}' takes one line of plain text`, place.path)
+  return wellFormed(operand).replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
 }
 
 const OPERATORS: Record<string, Compile> = {
@@ -203,9 +262,19 @@ const OPERATORS: Record<string, Compile> = {
     }
     return { $elemMatch: compileField(operand, type, place) }
   },
-  $contains: (operand, _type, place) => ({ $regex: new RegExp(text(operand, place, '$contains'), 'i') }),
-  $prefix: (operand, _type, place) => ({ $regex: new RegExp(`^${text(operand, place, '$prefix')}`) }),
+  // By code points and with Unicode's folding of case, as MongoDB does it.
+  $contains: (operand, _type, place) => ({ $regex: new RegExp(text(operand, place, '$contains'), 'iu') }),
+  $prefix: (operand, _type, place) => ({ $regex: new RegExp(`^${text(operand, place, '$prefix')}`, 'u') }),
 }
+
+/** A time of day without its zone would mean another moment on each host. */
+const ISO_DATE = /^[+-]?\d{4,6}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2}))?$/
+
+/** As it is stored: half a surrogate pair has no UTF-8. */
+const wellFormed = (value: string): string => Buffer.from(value).toString()
+
+const toDate = (value: unknown): Date | undefined =>
+  typeof value === 'string' || value instanceof Date ? new Date(value) : undefined
 
 /** A value of the field's type; texts of ids and dates are read as such. */
 function castValue(value: unknown, type: FieldType, place: Place): unknown {
@@ -218,9 +287,9 @@ function castValue(value: unknown, type: FieldType, place: Place): unknown {
       if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new Types.ObjectId(value)
       throw bad('an id: 24 hexadecimal digits')
     case 'date': {
-      const date = typeof value === 'string' || value instanceof Date ? new Date(value) : undefined
+      const date = typeof value === 'string' && !ISO_DATE.test(value) ? undefined : toDate(value)
       if (date !== undefined && !Number.isNaN(date.getTime())) return date
-      throw bad('a date: an ISO 8601 text')
+      throw bad('a date: an ISO 8601 text such as 2026-01-31 or 2026-01-31T12:00:00Z')
     }
     case 'number':
       if (typeof value === 'number' && Number.isFinite(value)) return value
@@ -229,12 +298,13 @@ function castValue(value: unknown, type: FieldType, place: Place): unknown {
       if (typeof value === 'boolean') return value
       throw bad('true or false')
     case 'text':
-      if (typeof value === 'string') return value
+      if (typeof value === 'string') return wellFormed(value)
       throw bad('a text')
     case 'any':
       if (typeof value === 'number' && !Number.isFinite(value)) throw bad('a finite number')
-      if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || value instanceof Date)
-        return value
+      if (value instanceof Date && Number.isNaN(value.getTime())) throw bad('a valid date')
+      if (typeof value === 'string') return wellFormed(value)
+      if (typeof value === 'number' || typeof value === 'boolean' || value instanceof Date) return value
       throw bad('a text, number, date, true, false or null')
   }
 }
@@ -244,11 +314,13 @@ function compileSort(sort: unknown, collection: CollectionName): QuerySort {
   if (!isPlainObject(sort)) throw bad("'sort' is an object such as { priority: -1 }")
   const entries = Object.entries(sort)
   if (entries.length > QUERY_LIMITS.sortKeys) throw bad(`At most ${QUERY_LIMITS.sortKeys} keys`)
-  const known = FIELDS[collection].known
+  const { known, lists } = FIELDS[collection]
+  const sortable = Object.keys(known).filter((field) => !field.includes('.') && !lists.includes(field))
   const compiled: QuerySort = {}
   for (const [field, direction] of entries) {
-    const allowed = Object.hasOwn(known, field) && !field.includes('.')
-    if (!allowed) throw bad(`Sorts are on the document's own fields: ${Object.keys(known).join(', ')}`, `sort.${field}`)
+    if (!sortable.includes(field)) {
+      throw bad(`Sorts are on the document's own fields: ${sortable.join(', ')}`, `sort.${field.slice(0, 80)}`)
+    }
     if (direction !== 1 && direction !== -1) throw bad('A direction is 1 or -1', `sort.${field}`)
     compiled[field] = direction
   }

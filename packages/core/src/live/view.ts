@@ -38,6 +38,8 @@ export class View<R extends Row> {
   readonly #query: ViewQuery<R>
   #entries: Entry<R>[] = []
   readonly #byId = new Map<string, Entry<R>>()
+  /** The `rev` of rows that left lately, the latest last. */
+  readonly #left = new Map<string, number>()
   /** Whether `#entries` is the whole result and not only its beginning. */
   #complete = false
   #published: readonly Entry<R>[] = []
@@ -51,27 +53,39 @@ export class View<R extends Row> {
     return this.#published.map(({ row }) => row)
   }
 
-  /** Replaces what is known by what the database answered to a query for `readAhead(limit)` rows, in order. */
+  /**
+   * Replaces what is known by what the database answered to a query for `readAhead(limit)` rows, in order. Changes that
+   * came while it was asked are applied afterwards.
+   */
   read(docs: readonly Doc[]): void {
     const known = new Map(this.#byId)
     const most = readAhead(this.#query.limit)
     this.#complete = docs.length < most
     this.#entries = docs.slice(0, most - 1).map((doc) => {
       const id = idOf(doc)
-      const before = known.get(id)
-      // A change that came while the database was asked may be newer than its answer.
-      return before !== undefined && before.rev > revOf(doc) ? before : this.#entry(id, doc, before)
+      return this.#entry(id, doc, known.get(id))
     })
     this.#entries.sort((a, b) => this.#query.compare(a.sortKey, b.sortKey))
     this.#byId.clear()
     for (const entry of this.#entries) this.#byId.set(entry.id, entry)
+    for (const entry of known.values()) if (!this.#byId.has(entry.id)) this.#remember(entry.id, entry.rev)
+  }
+
+  /** Nothing is known any more, not even how old it was: another document may have taken an id. */
+  forget(): void {
+    this.#entries = []
+    this.#byId.clear()
+    this.#left.clear()
+    this.#complete = false
   }
 
   /** A document as it is now, or null when it is gone. */
   apply(id: unknown, doc: Doc | null): Applied {
     const key = idText(id)
     const before = this.#byId.get(key)
-    if (doc !== null && before !== undefined && revOf(doc) < before.rev) return 'unchanged'
+    if (doc === null) this.#left.delete(key)
+    // The database was asked after this change was sent, and said something newer.
+    else if (revOf(doc) < (before?.rev ?? this.#left.get(key) ?? 0)) return 'unchanged'
     const matches = doc !== null && this.#query.matches(doc)
     if (before === undefined && !matches) return 'unchanged'
     if (before !== undefined) {
@@ -79,6 +93,7 @@ export class View<R extends Row> {
       this.#byId.delete(key)
     }
     if (matches) this.#insert(this.#entry(key, doc, before))
+    else if (doc !== null) this.#remember(key, revOf(doc))
     return this.#complete || this.#entries.length >= this.#query.limit ? 'changed' : 'requery'
   }
 
@@ -101,14 +116,28 @@ export class View<R extends Row> {
   #insert(entry: Entry<R>): void {
     const place = firstAfter(this.#entries, (other) => this.#query.compare(entry.sortKey, other.sortKey) < 0)
     // Behind the last known row there may be others that come before this one.
-    if (place === this.#entries.length && !this.#complete) return
+    if (place === this.#entries.length && !this.#complete) {
+      this.#remember(entry.id, entry.rev)
+      return
+    }
     this.#entries.splice(place, 0, entry)
     this.#byId.set(entry.id, entry)
     if (this.#entries.length > this.#query.limit * 2) {
       const dropped = this.#entries.pop()
-      if (dropped !== undefined) this.#byId.delete(dropped.id)
+      if (dropped !== undefined) {
+        this.#byId.delete(dropped.id)
+        this.#remember(dropped.id, dropped.rev)
+      }
       this.#complete = false
     }
+  }
+
+  /** How new a row was that left: what is older must not bring it back. */
+  #remember(id: string, rev: number): void {
+    this.#left.delete(id)
+    this.#left.set(id, rev)
+    const [oldest] = this.#left.keys()
+    if (this.#left.size > readAhead(this.#query.limit) && oldest !== undefined) this.#left.delete(oldest)
   }
 
   /** The same entry where nothing changed that a subscriber could see, so that `flush` finds nothing. */
@@ -117,7 +146,10 @@ export class View<R extends Row> {
     const sortKey = this.#query.toSortKey(doc)
     const same = before !== undefined && JSON.stringify(before.row) === JSON.stringify(row)
     // Fields that are not shown may still decide the order.
-    if (same && this.#query.compare(before.sortKey, sortKey) === 0) return before
+    if (same && this.#query.compare(before.sortKey, sortKey) === 0) {
+      before.rev = revOf(doc)
+      return before
+    }
     return { id, rev: revOf(doc), sortKey, row }
   }
 }

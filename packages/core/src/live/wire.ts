@@ -15,10 +15,12 @@ export function toWire(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   if (Array.isArray(value)) return value.map(toWire)
   if (value instanceof mongo.Binary) return value.toString('base64')
-  if ('_bsontype' in value) return String(value)
-  const plain: Record<string, unknown> = {}
-  for (const [key, inner] of Object.entries(value)) if (inner !== undefined) plain[key] = toWire(inner)
-  return plain
+  // Other BSON types have their own classes; a stored document with a field called `_bsontype` is none.
+  if ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) return String(value)
+  // Built by definition and not by assignment: a stored key may be `__proto__`.
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) => (inner === undefined ? [] : [[key, toWire(inner)]])),
+  )
 }
 
 /**
@@ -31,38 +33,60 @@ export function toRow<R extends Row = Row>(
   doc: Record<string, unknown>,
   fields?: readonly string[],
 ): R {
-  const secret = SECRET_FIELDS[collection]
-  const picked = fields === undefined ? omit(doc, FIELDS[collection].rowWithout) : pick(doc, [...fields, 'rev'])
-  const row = toWire(omit(picked, secret)) as R & { attempts?: Record<string, unknown>[] }
-  // An attempt's entry holds its lease, which proves a claim.
-  if (Array.isArray(row.attempts)) row.attempts = row.attempts.map((attempt) => omit(attempt, ['lease']))
-  return { ...row, _id: String(toWire(doc._id)) }
+  const shown = fields === undefined ? omit(doc, FIELDS[collection].rowWithout) : pick(doc, toTree([...fields, 'rev']))
+  return shownRow(collection, doc._id, shown)
 }
 
 /** The whole task or other document, without what proves a claim. */
 export function toFullRow<R extends Row = Row>(collection: CollectionName, doc: object): R {
-  return toRow(collection, doc as Record<string, unknown>, Object.keys(doc))
+  const whole = doc as Record<string, unknown>
+  return shownRow(collection, whole._id, whole)
 }
+
+function shownRow<R extends Row>(collection: CollectionName, id: unknown, shown: Record<string, unknown>): R {
+  const row = toWire(omit(shown, SECRET_FIELDS[collection])) as R & { attempts?: unknown }
+  // An attempt's entry holds its lease, which proves a claim.
+  if (Array.isArray(row.attempts)) row.attempts = row.attempts.map(withoutLease)
+  return { ...row, _id: String(toWire(id)) }
+}
+
+const withoutLease = (attempt: unknown): unknown =>
+  typeof attempt === 'object' && attempt !== null ? omit(attempt as Record<string, unknown>, ['lease']) : attempt
 
 function omit(doc: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(doc).filter(([key]) => !keys.includes(key)))
 }
 
-function pick(doc: Record<string, unknown>, paths: readonly string[]): Record<string, unknown> {
-  const picked: Record<string, unknown> = {}
+/** What is asked for, by its parts; a leaf is `true`. */
+type Tree = Map<string, Tree | true>
+
+function toTree(paths: readonly string[]): Tree {
+  const byHead = new Map<string, string[]>()
   for (const path of paths) {
-    const parts = path.split('.')
-    const value = parts.reduce<unknown>(
-      (inner, part) =>
-        typeof inner === 'object' && inner !== null && Object.hasOwn(inner, part)
-          ? (inner as Record<string, unknown>)[part]
-          : undefined,
-      doc,
-    )
-    if (value === undefined) continue
-    let place = picked
-    for (const part of parts.slice(0, -1)) place = (place[part] ??= {}) as Record<string, unknown>
-    place[parts.at(-1)!] = value
+    const dot = path.indexOf('.')
+    const head = dot < 0 ? path : path.slice(0, dot)
+    byHead.set(head, [...(byHead.get(head) ?? []), dot < 0 ? '' : path.slice(dot + 1)])
   }
-  return picked
+  return new Map([...byHead].map(([head, rests]) => [head, rests.includes('') ? true : toTree(rests)]))
+}
+
+/** As MongoDB's projection picks, so that a row is the same whether it was read or came from the feed. */
+function pick(doc: Record<string, unknown>, tree: Tree): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(doc).flatMap(([key, value]) => {
+      const wanted = tree.get(key)
+      if (wanted === undefined) return []
+      if (wanted === true) return [[key, value]]
+      const below = pickBelow(value, wanted)
+      return below === undefined ? [] : [[key, below]]
+    }),
+  )
+}
+
+/** Documents within arrays are picked from one by one; what is no document has nothing below it. */
+function pickBelow(value: unknown, tree: Tree): unknown {
+  if (Array.isArray(value)) return value.map((one) => pickBelow(one, tree)).filter((one) => one !== undefined)
+  if (typeof value !== 'object' || value === null) return undefined
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null ? pick(value as Record<string, unknown>, tree) : undefined
 }

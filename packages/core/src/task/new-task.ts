@@ -6,6 +6,8 @@ import type { ObjectId } from './task-document.ts'
 export const INPUT_LIMIT = 256 * 1024
 const DEPTH_LIMIT = 64
 const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
+/** Keys that a reader's language or the database's driver takes for something else. */
+const UNSAFE = new Set(['__proto__', '_bsontype'])
 const LATEST_DATE = Date.UTC(9999, 11, 31)
 
 /** A request to enqueue, checked and with its defaults filled in. Absent dates are the server's to fill. */
@@ -133,7 +135,7 @@ function parseOneOf<T extends string>(value: unknown, field: string, allowed: re
 }
 
 /** What a caller or a handler wants stored: plain values with keys that every reader can address. */
-export function parseInput(input: unknown): unknown {
+function parseInput(input: unknown): unknown {
   checkKeys(input, 'input', 0)
   checkSize(input, 'INPUT_TOO_LARGE', 'input')
   return input
@@ -160,7 +162,7 @@ function checkKeys(value: unknown, path: string, depth: number): void {
     return
   }
   for (const [key, inner] of Object.entries(value)) {
-    if (key === '' || key.startsWith('$') || key.includes('.') || key.includes('\0') || key === '__proto__') {
+    if (key === '' || key.startsWith('$') || key.includes('.') || key.includes('\0') || UNSAFE.has(key)) {
       throw new FleetError('BAD_INPUT', `'${key}' can't be a key: it may not be empty, start with $ or hold a dot`, {
         field: `${path}.${key}`,
       })

@@ -3,9 +3,10 @@ import { Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { doctor } from './doctor.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
-import { parseConcurrency, parseCount, parseList, parseListen } from './options.ts'
-import { serveGateway, serveWorker } from './serve.ts'
+import { parseConcurrency, parseCount, parseDuration, parseList, parseListen } from './options.ts'
+import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { cancel, enqueue, list, show, watch } from './tasks.ts'
+import { oneLine } from './text.ts'
 
 /** Runs one command and returns its exit code; writes the answer to stdout and errors to stderr. */
 export async function runCli(argv: readonly string[]): Promise<number> {
@@ -14,10 +15,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${line}\n`)
   }
   // A reader that has seen enough, such as `head`, closes the pipe.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.done)
-    throw error
-  })
+  if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
   const act =
     <Args extends unknown[]>(run: (...args: Args) => Promise<number>) =>
     async (...args: Args): Promise<void> => {
@@ -29,11 +27,20 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     return code
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-    if (error instanceof FleetError) process.stderr.write(`taskfleet: ${error.message} (${error.code})\n`)
-    else process.stderr.write(`taskfleet: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    const code = error instanceof FleetError ? ` (${error.code})` : ''
+    process.stderr.write(`taskfleet: ${oneLine(error instanceof Error ? error.message : String(error))}${code}\n`)
+    if (process.env.TASKFLEET_STACK && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return exitCodeOf(error)
   }
 }
+
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(EXIT.done)
+  throw error
+}
+
+/** Only what serves needs a web server; the others start twice as fast without. */
+const loadServe = () => import('./serve.ts')
 
 type Act = <Args extends unknown[]>(run: (...args: Args) => Promise<number>) => (...args: Args) => Promise<void>
 
@@ -70,13 +77,18 @@ function makeProgram(act: Act, print: (line: string) => void): Command {
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')
     .option('--name <name>', "what people call it; the host's name by default")
     .option('--lease <ms>', 'how long a claim is good without renewal', parseCount, 8_000)
-    .option('--grace <duration>', 'how long running tasks may go on after SIGTERM before they are given back', '10s')
-    .action(act(serveWorker))
+    .option(
+      '--grace <duration>',
+      'how long running tasks may go on after SIGTERM before they are given back',
+      parseDuration,
+      '10s',
+    )
+    .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
   command('gateway', 'serve the monitor, live queries and commands without running tasks')
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')
     .option('--name <name>', "what people call it; the host's name by default")
-    .action(act(serveGateway))
+    .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
   jsonCommand('enqueue', 'store a task; prints its id')
     .argument('<name>')
     .argument('[json]', 'its input', '{}')

@@ -1,7 +1,8 @@
 import { ChangeFeed, FleetDatabase, taskModel, WorkerRegister } from '@taskfleet/core'
 import { VERSION } from '../version.ts'
-import { EXIT } from './exit.ts'
+import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog, mongoUri } from './options.ts'
+import { oneLine, printableJson } from './text.ts'
 
 interface Finding {
   check: string
@@ -12,14 +13,14 @@ interface Finding {
 /** `taskfleet doctor`: whether this computer can be part of the fleet, and if not, why. */
 export async function doctor(options: CommonOptions, print: (line: string) => void): Promise<number> {
   const findings: Finding[] = []
+  let code: number = EXIT.done
   const check = async (name: string, look: () => Promise<string>): Promise<boolean> => {
     const found = await look().then(
       (detail): Finding => ({ check: name, ok: true, detail }),
-      (error: unknown): Finding => ({
-        check: name,
-        ok: false,
-        detail: error instanceof Error ? error.message : String(error),
-      }),
+      (error: unknown): Finding => {
+        if (code === EXIT.done) code = exitCodeOf(error)
+        return { check: name, ok: false, detail: error instanceof Error ? error.message : String(error) }
+      },
     )
     findings.push(found)
     return found.ok
@@ -61,10 +62,11 @@ export async function doctor(options: CommonOptions, print: (line: string) => vo
       const versions = [...new Set(live.map(({ version }) => version))]
       return `${live.length} live${versions.length > 0 ? `, version ${versions.join(' and ')}` : ''}; this is ${VERSION}`
     })
-    await open.close()
   }
-  if (options.json === true) print(JSON.stringify(findings))
+  await database?.close()
+  if (options.json === true) print(printableJson(findings))
   else
-    for (const { check: name, ok, detail } of findings) print(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${detail}`)
-  return findings.every(({ ok }) => ok) ? EXIT.done : EXIT.failed
+    for (const { check: name, ok, detail } of findings)
+      print(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${oneLine(detail)}`)
+  return code
 }

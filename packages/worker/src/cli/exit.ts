@@ -16,6 +16,14 @@ export const EXIT = {
 const BY_CODE: Record<string, number> = {
   BAD_INPUT: EXIT.usage,
   BAD_NAME: EXIT.usage,
+  BAD_QUEUE: EXIT.usage,
+  BAD_VALUE: EXIT.usage,
+  BAD_SORT: EXIT.usage,
+  BAD_FIELDS: EXIT.usage,
+  BAD_REQUEST: EXIT.usage,
+  BAD_STRING: EXIT.usage,
+  FILTER_TOO_BIG: EXIT.usage,
+  READ_ONLY_FIELD: EXIT.usage,
   BAD_ID: EXIT.usage,
   BAD_DATE: EXIT.usage,
   BAD_FILTER: EXIT.usage,
@@ -32,6 +40,12 @@ const BY_CODE: Record<string, number> = {
   NEEDS_REPLICA_SET: EXIT.config,
   NO_ADDRESS: EXIT.config,
   INSECURE_BIND: EXIT.config,
+  EADDRINUSE: EXIT.config,
+  EADDRNOTAVAIL: EXIT.config,
+  EACCES: EXIT.config,
+  INDEX_CONFLICT: EXIT.config,
+  CLOCK_PROBE_FAILED: EXIT.config,
+  BAD_DEFINITION: EXIT.config,
   UNAUTHENTICATED: EXIT.refused,
   FORBIDDEN: EXIT.refused,
   NO_DATABASE: EXIT.unreachable,
@@ -43,5 +57,10 @@ const BY_CODE: Record<string, number> = {
 
 /** The exit code that an error ends the command with. */
 export function exitCodeOf(error: unknown): number {
-  return (error instanceof FleetError ? BY_CODE[error.code] : undefined) ?? EXIT.failed
+  if (error instanceof FleetError) return BY_CODE[error.code] ?? EXIT.failed
+  const name = error instanceof Error ? error.name : ''
+  if (/^Mongo(Network|ServerSelection|Topology|PoolCleared|NotConnected)/.test(name)) return EXIT.unreachable
+  // An address that the driver can't read.
+  if (/^Mongo(Parse|InvalidArgument|MissingCredentials|API)/.test(name)) return EXIT.config
+  return EXIT.failed
 }

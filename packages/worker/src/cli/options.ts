@@ -2,7 +2,9 @@ import { cpus } from 'node:os'
 import { FleetError } from '@taskfleet/core'
 import { InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
+import { milliseconds } from '../duration.ts'
 import type { ListenAddress } from '../gateway/gateway.ts'
+import type { Duration } from '../handler.ts'
 
 export interface CommonOptions {
   mongo?: string
@@ -28,6 +30,15 @@ export function makeLog(level = 'info'): Logger {
 }
 
 /** `HOST:PORT`, `[::1]:4100` or `:4100`. */
+export function parseDuration(text: string): Duration {
+  try {
+    milliseconds(text as Duration)
+    return text as Duration
+  } catch {
+    throw new InvalidArgumentError('a duration such as 500ms, 10s, 5m or 2h is wanted')
+  }
+}
+
 export function parseListen(text: string): ListenAddress {
   const [, host, port] = /^(.*?):(\d{1,5})$/.exec(text) ?? []
   if (port === undefined || Number(port) > 65_535)

@@ -6,6 +6,7 @@ import {
   FleetError,
   hasEnded,
   LiveQueries,
+  type ObjectId,
   parseId,
   parseNewTask,
   type TaskDocument,
@@ -16,7 +17,7 @@ import {
 } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import { type CommonOptions, makeLog, mongoUri, parseJson } from './options.ts'
-import { bar, printable, progressText, table } from './text.ts'
+import { bar, printable, printableJson, progressText, table } from './text.ts'
 
 type Print = (line: string) => void
 
@@ -59,7 +60,7 @@ export function enqueue(name: string, json: string, options: EnqueueCommand, pri
   const task = parseNewTask({ ...Object.fromEntries(given), name, input: parseJson(json, 'The input') })
   return withFleet(options, async (fleet) => {
     const [stored] = await fleet.store.enqueue([task])
-    print(options.json === true ? JSON.stringify(toFullRow('tasks', stored!)) : stored!._id.toHexString())
+    print(options.json === true ? printableJson(toFullRow('tasks', stored!)) : stored!._id.toHexString())
     return EXIT.done
   })
 }
@@ -87,15 +88,15 @@ export function list(options: ListCommand, print: Print): Promise<number> {
       .limit(limit)
       .toArray()
     const rows = docs.map((doc) => toRow<TaskRow>('tasks', doc))
-    if (options.json === true) print(JSON.stringify(rows))
+    if (options.json === true) print(printableJson(rows))
     else {
       const cells = rows.map((row) => [
         row._id,
-        row.status,
-        row.name,
-        row.queue,
-        String(row.priority),
-        `${row.attempt}`,
+        printable(String(row.status)),
+        printable(String(row.name)),
+        printable(String(row.queue)),
+        printable(String(row.priority)),
+        printable(String(row.attempt)),
         progressText(row),
       ])
       print(table(['ID', 'STATUS', 'NAME', 'QUEUE', 'PRIORITY', 'ATTEMPT', 'PROGRESS'], cells))
@@ -106,13 +107,14 @@ export function list(options: ListCommand, print: Print): Promise<number> {
 
 /** `taskfleet show ID` */
 export function show(id: string, options: CommonOptions, print: Print): Promise<number> {
+  const wanted = parseId(id)
   return withFleet(options, async (fleet) => {
-    const task = await findTask(fleet, id)
+    const task = await findTask(fleet, wanted)
     const row = toFullRow<TaskRow>('tasks', task)
-    if (options.json === true) print(JSON.stringify(row))
+    if (options.json === true) print(printableJson(row))
     else
       for (const [field, value] of Object.entries(row))
-        print(`${field.padEnd(16)} ${typeof value === 'string' ? printable(value) : JSON.stringify(value)}`)
+        print(`${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`)
     return EXIT.done
   })
 }
@@ -150,12 +152,11 @@ export function cancel(ids: readonly string[], options: CancelCommand, print: Pr
       const status = changed?.status ?? (await fleet.store.find(id))?.status ?? 'not found'
       results.push({ id: id.toHexString(), status: changed?.control === undefined ? status : 'cancelling' })
     }
-    if (options.json === true) print(JSON.stringify(results))
+    if (options.json === true) print(printableJson(results))
     else for (const { id, status } of results) print(`${id}  ${status}`)
-    const refused = results.some(
-      ({ status }) => status === 'not found' || status === 'completed' || status === 'failed',
-    )
-    return refused && options.dryRun !== true ? EXIT.failed : EXIT.done
+    if (results.some(({ status }) => status === 'not found')) return EXIT.notFound
+    const tooLate = results.some(({ status }) => status === 'completed' || status === 'failed')
+    return tooLate && options.dryRun !== true ? EXIT.conflict : EXIT.done
   })
 }
 
@@ -172,10 +173,12 @@ export async function watch(
 ): Promise<number> {
   if ((id === undefined) === (options.filter === undefined))
     throw new FleetError('BAD_FILTER', 'Name a task, or give --filter: one of the two')
-  const filter = id === undefined ? parseJson(options.filter!, '--filter') : { _id: parseId(id).toHexString() }
+  const wanted = id === undefined ? undefined : parseId(id)
+  const filter = wanted === undefined ? parseJson(options.filter!, '--filter') : { _id: wanted.toHexString() }
+  if (filter === null) throw new FleetError('BAD_FILTER', "'--filter' is an object", { field: '--filter' })
   const query = compileQuery({ filter, sort: { _id: 1 }, limit: 200 })
   return withFleet(options, async (fleet) => {
-    if (id !== undefined) await findTask(fleet, id)
+    if (wanted !== undefined) await findTask(fleet, wanted)
     const log = makeLog(options.logLevel ?? 'error')
     const feed = new ChangeFeed(fleet.database, { log })
     await feed.start()
@@ -186,16 +189,29 @@ export async function watch(
         let rows = new Map<string, TaskRow>()
         const seen = (changed: readonly TaskRow[]): void => {
           for (const row of changed) rows.set(row._id, row)
-          show([...rows.values()], changed)
+          if (changed.length > 0) show([...rows.values()], changed)
           const all = [...rows.values()]
           if (all.length > 0 && all.every(({ status }) => hasEnded(status))) {
             resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
           }
         }
+        /** Those that the filter no longer matches: what has ended counts, what goes on is no longer meant. */
+        const left = async (ids: readonly string[]): Promise<void> => {
+          for (const gone of ids) {
+            const task = await fleet.store.find(parseId(gone))
+            if (task !== null && hasEnded(task.status)) rows.set(gone, toRow<TaskRow>('tasks', { ...task }))
+            else if (task === null || wanted === undefined) rows.delete(gone)
+          }
+          seen(ids.flatMap((gone) => rows.get(gone) ?? []))
+          if (rows.size === 0) resolve(wanted === undefined ? EXIT.done : EXIT.failed)
+        }
         process.once('SIGINT', () => resolve(EXIT.interrupted))
         queries
           .watch<TaskRow>(query, {
-            delta: ({ added, changed }) => seen([...added, ...changed].map(({ row }) => row)),
+            delta: ({ added, changed, removed }) => {
+              seen([...added, ...changed].map(({ row }) => row))
+              if (removed.length > 0) left(removed).catch(reject)
+            },
             reset: (reset) => {
               rows = new Map()
               seen(reset.rows)
@@ -216,8 +232,8 @@ function makeShow(
   terminal: boolean,
 ): (all: readonly TaskRow[], changed: readonly TaskRow[]) => void {
   const line = (row: TaskRow): string =>
-    `${row._id}  ${row.status.padEnd(9)}  ${bar(row.progress?.ratio ?? (row.status === 'completed' ? 1 : 0))}  ${printable(row.name)}  ${progressText(row)}`
-  if (json) return (_all, changed) => changed.forEach((row) => print(JSON.stringify(row)))
+    `${row._id}  ${printable(String(row.status)).padEnd(9)}  ${bar(row.progress?.ratio ?? (row.status === 'completed' ? 1 : 0))}  ${printable(String(row.name))}  ${progressText(row)}`
+  if (json) return (_all, changed) => changed.forEach((row) => print(printableJson(row)))
   if (!terminal) return (_all, changed) => changed.forEach((row) => print(line(row)))
   let drawn = 0
   return (all) => {
@@ -227,8 +243,8 @@ function makeShow(
   }
 }
 
-async function findTask(fleet: Fleet, id: string): Promise<TaskDocument> {
-  const task = await fleet.store.find(parseId(id))
-  if (task === null) throw new FleetError('NOT_FOUND', `There is no task ${id}`, { field: 'id' })
+async function findTask(fleet: Fleet, id: ObjectId): Promise<TaskDocument> {
+  const task = await fleet.store.find(id)
+  if (task === null) throw new FleetError('NOT_FOUND', `There is no task ${id.toHexString()}`, { field: 'id' })
   return task
 }

@@ -1,8 +1,24 @@
 import type { TaskRow } from '@taskfleet/core'
 
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
+
 /** Text of others as it may be printed: control characters and such that turn the writing direction are made visible. */
 export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
+  return text.replace(UNSEEN, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
+}
+
+/** JSON in which the same characters are escaped; it reads back as the same value. */
+export function printableJson(value: unknown): string {
+  const escaped = (char: string): string =>
+    Array.from({ length: char.length }, (_, unit) => `\\u${char.charCodeAt(unit).toString(16).padStart(4, '0')}`).join(
+      '',
+    )
+  return JSON.stringify(value).replace(UNSEEN, escaped)
+}
+
+/** A message of whatever origin as one line. */
+export function oneLine(text: string): string {
+  return printable(text.replace(/\s*[\r\n]+\s*/g, ' ').trim())
 }
 
 /** Columns that line up, without a frame. */

@@ -37,13 +37,16 @@ describe('workers that are killed', () => {
     return join(folder, 'journal')
   }
   const post = (count: number, input: { ms: number; journal: string }) =>
-    fleet.fleet.store.enqueue(Array.from({ length: count }, () => parseNewTask({ name: 'steady', input, maxAttempts: 50 })))
+    fleet.fleet.store.enqueue(
+      Array.from({ length: count }, () => parseNewTask({ name: 'steady', input, maxAttempts: 50 })),
+    )
 
   test('3 workers × 200 tasks with random kill -9: each completed exactly once, every attempt on record, none lost', async () => {
     const file = await journal()
     const tasks = await post(200, { ms: 150, journal: file })
     await Promise.all([1, 2, 3].map(() => startWorker('--lease', '1500', '--concurrency', '4')))
-    const done = (): Promise<number> => fleet.database.db.collection('tasks').countDocuments({ name: 'steady', status: 'completed' })
+    const done = (): Promise<number> =>
+      fleet.database.db.collection('tasks').countDocuments({ name: 'steady', status: 'completed' })
     for (let kills = 0; kills < 5; kills += 1) {
       const before = await done()
       await eventually(async () => (await done()) >= Math.min(200, before + 15))
@@ -52,7 +55,10 @@ describe('workers that are killed', () => {
       await startWorker('--lease', '1500', '--concurrency', '4')
     }
     await eventually(async () => (await done()) === 200)
-    const notes = (await readFile(file, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as Note)
+    const notes = (await readFile(file, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Note)
     for (const { _id } of tasks) {
       const task = (await fleet.fleet.store.find(_id))!
       checkInvariants(task)
@@ -63,7 +69,9 @@ describe('workers that are killed', () => {
       const began = notes.filter(({ id, what }) => id === _id.toHexString() && what === 'begin')
       expect(began.every(({ lease }) => task.attempts.some((attempt) => attempt.lease === lease))).toBe(true)
       const last = task.attempts.at(-1)!
-      expect(notes.some(({ lease, id, what }) => lease === last.lease && id === _id.toHexString() && what === 'end')).toBe(true)
+      expect(
+        notes.some(({ lease, id, what }) => lease === last.lease && id === _id.toHexString() && what === 'end'),
+      ).toBe(true)
     }
   }, 240_000)
 

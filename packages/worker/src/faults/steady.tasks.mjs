@@ -11,7 +11,11 @@ export default defineTask({
   input: anything,
   retry: { maxAttempts: 50, backoff: { base: 50, jitter: false } },
   async run({ input, task, signal }) {
-    const note = (what) => appendFileSync(input.journal, `${JSON.stringify({ id: task.id, attempt: task.attempt, lease: task.leaseId, what, at: Date.now() })}\n`)
+    const note = (what) =>
+      appendFileSync(
+        input.journal,
+        `${JSON.stringify({ id: task.id, attempt: task.attempt, lease: task.leaseId, what, at: Date.now() })}\n`,
+      )
     note('begin')
     await sleep(input.ms, undefined, { signal })
     note('end')

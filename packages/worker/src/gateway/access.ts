@@ -23,11 +23,11 @@ export class Access {
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
 
   constructor(database: FleetDatabase, feed: ChangeFeed) {
-    this.keys = new KeyStore(database.db)
+    this.keys = new KeyStore(database.db, () => database.clock.now())
     this.#register = new WorkerRegister(database.connection, database.clock)
     this.#unsubscribe = feed.subscribe({
       change: ({ collection, id, doc }) => {
-        if (collection === 'workers') this.#note(String(id), doc?.url)
+        if (collection === 'workers') this.#note(String(id), doc?.state === 'stopped' ? undefined : doc?.url)
       },
       lost: () => void this.#readAddresses().catch(() => undefined),
     })
@@ -57,9 +57,9 @@ export class Access {
     return LOCAL
   }
 
-  /** Whether an address is one that a worker of this fleet has given as its own. */
-  knows(address: string): boolean {
-    return [...this.#addresses.values()].some((known) => address === known || address.startsWith(`${known}/`))
+  /** Whether an address is that of a task's socket at a worker which has registered. */
+  knows(address: string, taskId: string): boolean {
+    return [...this.#addresses.values()].some((known) => address === `${known}/tasks/${taskId}`)
   }
 
   /**
@@ -74,32 +74,59 @@ export class Access {
       throw new FleetError('BAD_HOST', 'This host name is not ours')
     if (origin === undefined) return
     const from = hostOf(origin)
-    if (from === host || (from !== undefined && this.#isOurHost(from, own))) return
+    if (from !== undefined && (from === host || this.#isOurPage(from, own))) return
     throw new FleetError('BAD_ORIGIN', 'Pages of this origin may not connect')
   }
 
   /** An address can't be pointed elsewhere by a name server; of names, only those that the fleet goes by are ours. */
   #isOurHost(host: string, own: readonly string[]): boolean {
-    const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-    if (isIP(name) !== 0 && own.some((address) => sameName(address, name))) return true
+    const name = nameOf(host)
+    if (isIP(name) !== 0) return true
     if (name === 'localhost' && own.some((address) => isLoopback(nameOf(address)))) return true
     return [...own, ...this.#addresses.values()].some((address) => hostOf(address) === host)
   }
 
-  async #readAddresses(): Promise<void> {
-    for (const { _id, url } of await this.#register.list()) this.#note(_id, url)
+  /** The fleet's own pages come from where its gateways listen: another port of the same computer is somebody else. */
+  #isOurPage(from: string, own: readonly string[]): boolean {
+    return [...own, ...this.#addresses.values()].some((address) => {
+      const host = hostOf(address)
+      if (host === undefined) return false
+      return host === from || (isLoopback(nameOf(host)) && isLoopback(nameOf(from)) && portOf(host) === portOf(from))
+    })
   }
 
+  async #readAddresses(): Promise<void> {
+    const workers = await this.#register.list()
+    this.#addresses.clear()
+    for (const { _id, url, state } of workers) this.#note(_id, state === 'stopped' ? undefined : url)
+  }
+
+  /** Whoever can write to the database could store anything there; only plain web addresses count. */
   #note(id: string, url: unknown): void {
-    if (typeof url === 'string') this.#addresses.set(id, url)
+    if (typeof url === 'string' && isBaseAddress(url)) this.#addresses.set(id, url.replace(/\/+$/, ''))
     else this.#addresses.delete(id)
   }
 }
 
 const hostOf = (address: string): string | undefined => (URL.canParse(address) ? new URL(address).host : undefined)
+const portOf = (host: string): string => /:(\d+)$/.exec(host)?.[1] ?? '80'
+/** The name in an address or in `name:port`. */
 const nameOf = (address: string): string =>
-  URL.canParse(address) ? new URL(address).hostname.replace(/^\[|\]$/g, '') : address
-const sameName = (address: string, name: string): boolean => nameOf(address) === name
+  (address.includes('://') ? (hostOf(address) ?? '') : address).replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
+
+/** Whether a text is where a gateway may listen: http or https, a host, perhaps a port, and nothing else. */
+export function isBaseAddress(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const url = new URL(text)
+  const bare =
+    url.username === '' && url.password === '' && url.pathname === '/' && url.search === '' && url.hash === ''
+  return bare && (url.protocol === 'http:' || url.protocol === 'https:')
+}
+
+/** Whether a host stands for every address of this computer and so can't be told to others. */
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::'
+}
 
 /** Whether only this computer can reach a host. */
 export function isLoopback(host: string): boolean {

@@ -23,7 +23,8 @@ export const selectionSchema = z
   .object({
     id: z.unknown(),
     ids: z.array(z.unknown()).max(MOST),
-    filter: z.record(z.string(), z.unknown()),
+    /** Left to `compileFilter`, which knows every key; a schema that drops one would widen the selection. */
+    filter: z.unknown(),
     dryRun: z.boolean(),
     reason: z.string().max(500),
   })

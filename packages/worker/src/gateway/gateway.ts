@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import {
@@ -23,12 +24,13 @@ import type { Logger } from 'pino'
 import { type Namespace, Server, type Socket } from 'socket.io'
 import { z } from 'zod'
 import { VERSION } from '../version.ts'
-import { Access, isLoopback } from './access.ts'
+import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
 import { cancelTasks, enqueueTask, selectionSchema } from './commands.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
+import { KeyHolders } from './key-holders.ts'
 import { serveRelay } from './relay.ts'
 import { Subscriptions } from './subscriptions.ts'
-import { type Attempts, connectError, refuseUnknown, serveTaskSockets } from './task-socket.ts'
+import { type Attempts, connectError, MESSAGES_A_SECOND, refuseUnknown, serveTaskSockets } from './task-socket.ts'
 import { Tickets } from './tickets.ts'
 
 export interface ListenAddress {
@@ -45,7 +47,21 @@ export interface GatewayOptions {
   listen: ListenAddress
   /** How others reach it, when that differs from where it listens. */
   publicUrl?: string
+  /** How long a live query stays open without watchers, in milliseconds: those who come back in time lose nothing. */
+  lingerMs?: number
+  /** How often the keys of open connections are looked at, in milliseconds. */
+  keyCheckMs?: number
   log: Logger
+}
+
+/** How much a gateway holds at the moment. */
+export interface GatewayLoad {
+  connections: number
+  namespaces: number
+  /** Live queries with watchers. */
+  rooms: number
+  /** Live queries in memory, those that wait for somebody to come back included. */
+  views: number
 }
 
 type GatewaySocket = Socket<ClientToGateway, GatewayToClient, Record<string, never>, { principal: Principal }>
@@ -58,7 +74,9 @@ export class Gateway {
   readonly #queries: LiveQueries
   readonly #access: Access
   readonly #tickets: Tickets
+  readonly #holders: KeyHolders
   readonly #http: FastifyInstance
+  #subscriptions: Subscriptions | undefined
   #io: Server | undefined
   #url: string | undefined
   #publicUrl: string | undefined
@@ -67,9 +85,13 @@ export class Gateway {
     this.#options = options
     this.#log = options.log.child({ part: 'gateway' })
     this.#fleet = new Fleet(options.database)
-    this.#queries = new LiveQueries(options.database, options.feed, { log: this.#log })
+    this.#queries = new LiveQueries(options.database, options.feed, {
+      log: this.#log,
+      ...(options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs }),
+    })
     this.#access = new Access(options.database, options.feed)
-    this.#tickets = new Tickets(this.#access.keys)
+    this.#tickets = new Tickets(this.#access.keys, () => options.database.clock.now())
+    this.#holders = new KeyHolders(this.#access, { log: this.#log, everyMs: options.keyCheckMs ?? 5_000 })
     this.#http = fastify({
       loggerInstance: this.#log.child({}, { level: 'warn' }) as FastifyBaseLogger,
       forceCloseConnections: true,
@@ -87,10 +109,18 @@ export class Gateway {
     return this.#publicUrl
   }
 
+  get load(): GatewayLoad {
+    return {
+      connections: this.#io?.engine.clientsCount ?? 0,
+      namespaces: this.#io?._nsps.size ?? 0,
+      rooms: this.#subscriptions?.size ?? 0,
+      views: this.#queries.size,
+    }
+  }
+
   /** @throws {FleetError} `INSECURE_BIND`, `BAD_PUBLIC_URL`, `EADDRINUSE`, `EADDRNOTAVAIL` */
   async start(): Promise<void> {
     const { listen, publicUrl } = this.#options
-    if (publicUrl !== undefined) checkPublicUrl(publicUrl)
     await this.#access.start()
     const locked = await this.#access.locked()
     if (!locked && !isLoopback(listen.host)) {
@@ -99,6 +129,7 @@ export class Gateway {
         `Without a key a gateway listens on this computer only, and ${listen.host} can be reached from others: make a key with 'taskfleet keys create' first`,
       )
     }
+    checkPublicUrl(publicUrl, listen)
     if (!locked) this.#log.warn('no key is configured: everybody on this computer may read and control this fleet')
     await this.#serveMonitor()
     this.#openSockets()
@@ -111,6 +142,7 @@ export class Gateway {
         cause: error,
       })
     }
+    this.#holders.start()
     const { port } = this.#http.server.address() as AddressInfo
     const name = listen.host.includes(':') ? `[${listen.host}]` : listen.host
     this.#url = `http://${name}:${port}`
@@ -119,6 +151,7 @@ export class Gateway {
 
   async stop(): Promise<void> {
     this.#access.stop()
+    this.#holders.stop()
     this.#queries.stop()
     await this.#io?.close()
     await this.#http.close()
@@ -192,17 +225,28 @@ export class Gateway {
       },
     })
     this.#io = io as unknown as Server
+    // Before engine.io's own listener, which answers every refused upgrade with 400.
+    this.#http.server.prependListener('upgrade', (request: IncomingMessage, connection: Duplex) => {
+      try {
+        this.#checkRequest(request)
+      } catch (error) {
+        refuseUpgrade(connection, error as FleetError)
+      }
+    })
     const deps = {
       fleet: this.#fleet,
       access: this.#access,
       tickets: this.#tickets,
       log: this.#log,
       attempts: this.#options.runner,
+      holders: this.#holders,
+      ownUrl: () => this.#url,
     }
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
     const namespace = io.of('/') as unknown as Namespace
     const subscriptions = new Subscriptions(this.#queries, namespace)
+    this.#subscriptions = subscriptions
     namespace.use((socket, next) => {
       this.#access.authenticate((socket as GatewaySocket).handshake.auth.token as unknown).then(
         (principal) => {
@@ -218,7 +262,9 @@ export class Gateway {
   #welcome(socket: GatewaySocket, subscriptions: Subscriptions): void {
     const { principal } = socket.data
     const rules = this.#rules(socket, subscriptions)
-    const allowed = tokenBucket(60)
+    this.#holders.add(socket as unknown as Socket, principal.id)
+    // A page that changes gives up its subscriptions and opens others in one go.
+    const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 2)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
     for (const [event, rule] of Object.entries(rules)) {
       socket.on(event as keyof ClientToGateway, guard(rule, principal, this.#log))
@@ -233,6 +279,12 @@ export class Gateway {
     })
   }
 
+  /** How a client that sees us under this host name reaches us. */
+  #baseFor(host: string): string {
+    const ours = this.#publicUrl !== undefined && new URL(this.#publicUrl).host === host
+    return ours ? this.publicUrl : `http://${host}`
+  }
+
   /** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
   #rules(socket: GatewaySocket, subscriptions: Subscriptions): Record<keyof ClientToGateway, Rule<unknown>> {
     const { principal } = socket.data
@@ -241,12 +293,12 @@ export class Gateway {
     return {
       subscribeQuery: rule({
         scope: 'read',
-        schema: z.looseObject({ resume: z.object({ epoch: z.string().max(64), seq: z.int().min(0) }).optional() }),
+        schema: subscribeSchema,
         handle: (request) => subscriptions.subscribe(anySocket, principal, request),
       }),
       unsubscribeQuery: rule({
         scope: 'read',
-        schema: z.object({ subscription: z.string().max(64) }),
+        schema: z.strictObject({ subscription: z.string().max(64) }),
         handle: ({ subscription }) => {
           subscriptions.unsubscribe(anySocket, subscription)
           return {}
@@ -264,7 +316,7 @@ export class Gateway {
       }),
       taskTicket: rule({
         scope: 'read',
-        schema: z.object({ id: z.unknown() }),
+        schema: z.strictObject({ id: z.unknown() }),
         handle: ({ id }) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
       }),
     }
@@ -283,23 +335,48 @@ export class Gateway {
     )
     // An address that no worker has registered is not passed on: whoever can write to the database could lead browsers there.
     const known =
-      task.publicUrl !== undefined && this.#access.knows(task.publicUrl) ? { publicUrl: task.publicUrl } : {}
+      task.publicUrl !== undefined && this.#access.knows(task.publicUrl, task._id.toHexString())
+        ? { publicUrl: task.publicUrl }
+        : {}
     return {
       ...known,
-      relayUrl: `http://${host}/relay/${task._id.toHexString()}`,
+      relayUrl: `${this.#baseFor(host)}/relay/${task._id.toHexString()}`,
       token,
       expiresAt: expiresAt.toISOString(),
     }
   }
 }
 
+/** The content is for `compileQuery` to check; here only what isn't part of the query. */
+const subscribeSchema = z
+  .strictObject({
+    collection: z.unknown(),
+    filter: z.unknown(),
+    sort: z.unknown(),
+    limit: z.unknown(),
+    fields: z.unknown(),
+    resume: z.strictObject({ epoch: z.string().max(64), seq: z.int().min(0) }),
+  })
+  .partial()
+
 /** @throws {FleetError} `BAD_PUBLIC_URL` */
-function checkPublicUrl(publicUrl: string): void {
-  const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined
-  const fine =
-    url !== undefined && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '' && url.hash === ''
-  if (!fine)
-    throw new FleetError('BAD_PUBLIC_URL', `'${publicUrl}' is not an address such as http://worker-1.example:4100`)
+function checkPublicUrl(publicUrl: string | undefined, listen: ListenAddress): void {
+  if (publicUrl === undefined) {
+    if (!isWildcard(listen.host)) return
+    throw new FleetError(
+      'BAD_PUBLIC_URL',
+      `${listen.host} stands for every address of this computer: say with --public-url which of them others are to use`,
+    )
+  }
+  if (isBaseAddress(publicUrl) && !isWildcard(new URL(publicUrl).hostname.replace(/^\[|\]$/g, ''))) return
+  throw new FleetError('BAD_PUBLIC_URL', `'${publicUrl}' is not an address such as http://worker-1.example:4100`)
+}
+
+function refuseUpgrade(connection: Duplex, { code, message }: FleetError): void {
+  const body = JSON.stringify({ type: 'about:blank', status: 403, title: message, code })
+  const head = `HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`
+  connection.on('error', () => undefined)
+  connection.end(head + body)
 }
 
 /** The built monitor, or undefined where it isn't. */
@@ -311,7 +388,7 @@ function monitorFolder(): string | undefined {
 function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }): void {
   reply.setHeader(
     'content-security-policy',
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   )
   reply.setHeader('x-content-type-options', 'nosniff')
   reply.setHeader('referrer-policy', 'no-referrer')

@@ -16,13 +16,10 @@ export function guard<Request>(rule: Rule<Request>, principal: Principal, log: L
     const ack = args.pop()
     // Without somebody to answer there is nothing to do, and calling it would end the process.
     if (typeof ack !== 'function') return
-    const answer = (value: object): void => {
-      ack(value)
-    }
-    run(rule, principal, args).then(
-      (result) => answer({ ok: true, ...result }),
-      (error: unknown) => answer({ ok: false, error: toWireError(error, log) }),
-    )
+    run(rule, principal, args)
+      // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
+      .then((result) => ack({ ok: true, ...result }))
+      .catch((error: unknown) => ack({ ok: false, error: toWireError(error, log) }))
   }
 }
 
@@ -43,7 +40,7 @@ async function run<Request>(rule: Rule<Request>, principal: Principal, args: unk
 }
 
 /** An error of ours as it is; any other is logged with its cause and told by a number only. */
-export function toWireError(error: unknown, log: Logger): WireError {
+function toWireError(error: unknown, log: Logger): WireError {
   if (error instanceof FleetError) {
     return { code: error.code, message: error.message, ...(error.field === undefined ? {} : { field: error.field }) }
   }
@@ -52,13 +49,17 @@ export function toWireError(error: unknown, log: Logger): WireError {
   return { code: 'INTERNAL', message: `Something went wrong here; the log knows it as ${request}` }
 }
 
-/** Lets `rate` messages a second pass, with bursts of as many. */
-export function tokenBucket(rate: number, now: () => number = () => performance.now()): () => boolean {
-  let tokens = rate
+/** Lets `rate` messages a second pass, with bursts of up to `burst`. */
+export function tokenBucket(
+  rate: number,
+  burst: number = rate,
+  now: () => number = () => performance.now(),
+): () => boolean {
+  let tokens = burst
   let at = now()
   return () => {
     const time = now()
-    tokens = Math.min(rate, tokens + ((time - at) / 1_000) * rate)
+    tokens = Math.min(burst, tokens + ((time - at) / 1_000) * rate)
     at = time
     if (tokens < 1) return false
     tokens -= 1

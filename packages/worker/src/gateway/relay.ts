@@ -4,20 +4,34 @@ import type { Server } from 'socket.io'
 import { io as connect } from 'socket.io-client'
 import type { Access } from './access.ts'
 import { tokenBucket } from './guard.ts'
-import { connectError, refuseUnknown } from './task-socket.ts'
+import { type Attempts, connectError, MESSAGES_A_SECOND, refuseUnknown } from './task-socket.ts'
+import type { Tickets } from './tickets.ts'
 
 const NAMESPACE = /^\/relay\/([0-9a-f]{24})$/
 const FROM_TASK = ['snapshot', 'progress', 'log', 'event', 'end'] as const
 const TO_TASK = ['cancel', 'pause', 'message'] as const
 const CONNECT_MS = 5_000
+const ANSWER_MS = 15_000
+
+export interface RelayDeps {
+  fleet: Fleet
+  access: Access
+  tickets: Tickets
+  /** Tasks that run in this very process are reached where it listens, whatever its public address. */
+  attempts: Attempts | undefined
+  ownUrl: () => string | undefined
+  log: Logger
+}
 
 /** Carries a task's socket through this gateway, for browsers that can't reach the worker. The ticket travels along. */
-export function serveRelay(io: Server, deps: { fleet: Fleet; access: Access; log: Logger }): void {
+export function serveRelay(io: Server, deps: RelayDeps): void {
   const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
   namespaces.use((socket, next) => {
     open(NAMESPACE.exec(socket.nsp.name)?.[1] ?? '', socket.handshake.auth.token as unknown, deps).then(
-      (upstream) => {
-        socket.data.upstream = upstream
+      (opened) => {
+        // Who has left in the meantime never gets a connection, and nobody else would hang up for him.
+        if (socket.conn.readyState !== 'open') opened.upstream.disconnect()
+        socket.data.upstream = opened
         next()
       },
       (error: unknown) => next(connectError(error, deps.log)),
@@ -25,7 +39,7 @@ export function serveRelay(io: Server, deps: { fleet: Fleet; access: Access; log
   })
   namespaces.on('connection', (socket) => {
     const { upstream, early } = socket.data.upstream as Upstream
-    const allowed = tokenBucket(30)
+    const allowed = tokenBucket(MESSAGES_A_SECOND)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, TO_TASK, allowed, next))
     const pass = (event: string, body: unknown): void => {
       if (event === 'progress') socket.volatile.emit(event, body)
@@ -38,8 +52,13 @@ export function serveRelay(io: Server, deps: { fleet: Fleet; access: Access; log
       if ((FROM_TASK as readonly string[]).includes(event)) pass(event, body)
     })
     for (const event of TO_TASK) {
-      socket.on(event, (body: unknown, ack: unknown) => {
-        if (typeof ack === 'function') upstream.emit(event, body, ack)
+      socket.on(event, (...args: unknown[]) => {
+        const ack = args.pop()
+        if (typeof ack !== 'function') return
+        upstream.timeout(ANSWER_MS).emit(event, ...args, (error: Error | null, answer: unknown) => {
+          const lost = { ok: false, error: { code: 'UNREACHABLE', message: 'The task did not answer' } }
+          ack(error === null ? answer : lost)
+        })
       })
     }
     upstream.on('disconnect', () => socket.disconnect())
@@ -58,12 +77,15 @@ interface Upstream {
 async function open(
   id: string,
   token: unknown,
-  { fleet, access }: { fleet: Fleet; access: Access },
+  { fleet, access, tickets, attempts, ownUrl }: RelayDeps,
 ): Promise<Upstream> {
   const task = await fleet.store.find(parseId(id))
-  const { publicUrl } = task ?? {}
+  // The task's own socket checks again; this keeps strangers from making us open connections.
+  if (await access.locked()) await tickets.verify(token, { id, attempt: task?.attempt ?? 0 })
+  const publicUrl = attempts?.attempt(id) === undefined ? task?.publicUrl : `${ownUrl()}/tasks/${id}`
   // Only to addresses that a worker of the fleet has registered: the field alone could name any server.
-  if (publicUrl === undefined || !access.knows(publicUrl)) {
+  const known = publicUrl !== undefined && (publicUrl !== task?.publicUrl || access.knows(publicUrl, id))
+  if (!known) {
     throw Object.assign(new FleetError('TASK_NOT_HERE', 'This task does not run on a worker that can be reached'), {
       data: { code: 'TASK_NOT_HERE', ...(task === null ? {} : { status: task.status }) },
     })
@@ -80,6 +102,8 @@ async function open(
   try {
     await new Promise<void>((resolve, reject) => {
       upstream.once('connect', resolve)
+      upstream.once('disconnect', () => reject(new FleetError('UNREACHABLE', 'The worker hung up')))
+      setTimeout(() => reject(new FleetError('UNREACHABLE', 'The worker does not answer')), CONNECT_MS).unref()
       upstream.once('connect_error', (error: Error & { data?: { code?: string } }) => {
         const code = error.data?.code ?? 'UNREACHABLE'
         reject(Object.assign(new FleetError(code, error.message), error.data === undefined ? {} : { data: error.data }))

@@ -38,10 +38,15 @@ export class Subscriptions {
     request: { resume?: { epoch: string; seq: number } | undefined },
   ): Promise<SubscribeAnswer> {
     const { resume, ...query } = request
-    const isTasks =
-      (query as { collection?: unknown }).collection === undefined ||
-      (query as { collection?: unknown }).collection === 'tasks'
-    const compiled = compileQuery(query, isTasks ? visibleTo(principal) : undefined)
+    const { collection = 'tasks' } = query as { collection?: unknown }
+    const bounds = visibleTo(principal)
+    // Their documents don't say which queue they are of, so a key that is limited to some may not see any.
+    if (bounds !== undefined && (collection === 'events' || collection === 'schedules')) {
+      throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not read ${collection}`, {
+        field: 'collection',
+      })
+    }
+    const compiled = compileQuery(query, collection === 'tasks' ? bounds : undefined)
     const held = this.#heldBy(socket)
     if ([...held.values()].reduce((sum, count) => sum + count, 0) >= PER_SOCKET) {
       throw new FleetError('TOO_MANY_SUBSCRIPTIONS', `At most ${PER_SOCKET} subscriptions for one connection`)
@@ -51,7 +56,8 @@ export class Subscriptions {
     const room = this.#enter(id, compiled)
     try {
       const { live } = await room.watch
-      if (!socket.connected) throw new FleetError('GONE', 'The connection is closed')
+      // It may have left, or given this up, while the view was being read.
+      if (!socket.connected || !held.has(id)) throw new FleetError('GONE', 'This subscription was given up')
       // From here to the answer nothing may wait: the room's next delta is the one after this snapshot.
       void socket.join(id)
       const deltas = resume === undefined ? null : live.replay(resume)

@@ -1,4 +1,5 @@
 import {
+  asError,
   type ClientToTask,
   type Fleet,
   FleetError,
@@ -6,6 +7,7 @@ import {
   parseId,
   type TaskConnectError,
   type TaskToClient,
+  toWire,
 } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import type { Namespace, Server, Socket } from 'socket.io'
@@ -13,6 +15,7 @@ import { z } from 'zod'
 import type { RunningTask } from '../running-task.ts'
 import type { Access } from './access.ts'
 import { guard, tokenBucket } from './guard.ts'
+import type { KeyHolders } from './key-holders.ts'
 import type { Tickets } from './tickets.ts'
 
 /** Who knows the attempts that run in this process. */
@@ -27,11 +30,14 @@ export interface TaskSocketDeps {
   access: Access
   tickets: Tickets
   log: Logger
+  holders: KeyHolders
 }
 
-export type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
+type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
 
 const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
+/** Also told to those who exceed it. */
+export const MESSAGES_A_SECOND = 30
 const CLAIM_WAIT_MS = 1_000
 
 /** The namespace behind every `publicUrl`: `/tasks/<id>`, there as long as the task runs here. */
@@ -47,7 +53,10 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
     const id = taskId(socket.nsp.name)
     const run = deps.attempts?.attempt(id)
     if (run === undefined) socket.disconnect()
-    else attend(socket as TaskClientSocket, run, deps)
+    else {
+      deps.holders.add(socket as unknown as Socket, socket.data.holder.id)
+      attend(socket as TaskClientSocket, run, deps)
+    }
   })
   return namespaces as unknown as Namespace
 }
@@ -115,7 +124,7 @@ export function connectError(error: unknown, log: Logger): Error {
 
 function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: TaskSocketDeps): void {
   const { holder } = socket.data
-  const allowed = tokenBucket(30)
+  const allowed = tokenBucket(MESSAGES_A_SECOND)
   const reason = z.object({ reason: z.string().max(500).optional() }).strict()
   const rules = {
     cancel: guard(
@@ -148,18 +157,36 @@ function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: Task
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
   for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)
-  socket.emit('snapshot', run.snapshot())
+  const snapshot = run.snapshot()
+  const lastLogSeq = snapshot.log.at(-1)?.seq ?? 0
+  socket.emit('snapshot', snapshot)
   const unwatch = run.watch({
     // Only the latest matters: what a slow watcher can't take now is dropped.
     progress: (progress) => socket.volatile.emit('progress', progress),
-    log: (line) => socket.emit('log', line),
-    event: (event) => socket.emit('event', event),
+    log: (line) => {
+      // Lines are told a few times a second, so the newest of the snapshot are still to be told to others.
+      if (line.seq > lastLogSeq) socket.emit('log', line)
+    },
+    event: (event) => send(log, event, (body) => socket.emit('event', body)),
     end: (end) => {
-      socket.emit('end', end)
+      send(log, end, (body) => socket.emit('end', body))
       socket.disconnect()
     },
   })
   socket.on('disconnect', unwatch)
+}
+
+/** What a handler gives may not fit into a message: that must not harm the attempt, which knows nothing of watchers. */
+function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) => void): void {
+  try {
+    emit(body)
+  } catch {
+    try {
+      emit(toWire(body) as Body)
+    } catch (error) {
+      log.warn({ err: asError(error) }, 'what a task sent to its watchers can not be put into a message')
+    }
+  }
 }
 
 function done(task: unknown): object {
@@ -179,7 +206,7 @@ export function refuseUnknown(
   const refuse = (code: string, message: string): void => {
     if (typeof ack === 'function') ack({ ok: false, error: { code, message } })
   }
-  if (!allowed()) refuse('RATE_LIMITED', 'Too many messages; at most 30 a second')
+  if (!allowed()) refuse('RATE_LIMITED', `Too many messages; at most ${MESSAGES_A_SECOND} a second`)
   else if (!known.includes(event)) refuse('BAD_REQUEST', `There is no message '${String(event).slice(0, 64)}'`)
   else next()
 }

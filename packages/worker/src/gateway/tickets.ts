@@ -14,17 +14,20 @@ export interface TicketHolder {
 /** Short-lived tokens for one attempt of one task, so that a task's socket never sees a key. */
 export class Tickets {
   readonly #keys: KeyStore
+  /** The server's time: clocks of gateways and workers may be hours apart. */
+  readonly #now: () => Date
   #secret: Promise<Uint8Array> | undefined
 
-  constructor(keys: KeyStore) {
+  constructor(keys: KeyStore, now: () => Date) {
     this.#keys = keys
+    this.#now = now
   }
 
   async issue(
     task: { id: string; attempt: number },
     principal: Principal,
   ): Promise<{ token: string; expiresAt: Date }> {
-    const expiresAt = new Date(Date.now() + LIFETIME_S * 1_000)
+    const expiresAt = new Date(this.#now().getTime() + LIFETIME_S * 1_000)
     const token = await new SignJWT({ scopes: [...principal.scopes] })
       .setProtectedHeader({ alg: ALGORITHM })
       .setIssuer(ISSUER)
@@ -42,7 +45,7 @@ export class Tickets {
     if (token.startsWith('tf_')) {
       throw new FleetError('WRONG_AUDIENCE', "A key is for the gateway; ask it for this task's ticket")
     }
-    const options = { algorithms: [ALGORITHM], issuer: ISSUER, clockTolerance: 60 }
+    const options = { algorithms: [ALGORITHM], issuer: ISSUER, clockTolerance: 60, currentDate: this.#now() }
     const verified = await jwtVerify(token, await this.#getSecret(), options).catch((error: unknown) => {
       if (error instanceof errors.JWTExpired)
         throw new FleetError('TOKEN_EXPIRED', 'This ticket has expired; ask for another')
@@ -60,7 +63,10 @@ export class Tickets {
   }
 
   #getSecret(): Promise<Uint8Array> {
-    this.#secret ??= this.#keys.ticketSecret()
+    this.#secret ??= this.#keys.ticketSecret().catch((error: unknown) => {
+      this.#secret = undefined
+      throw error
+    })
     return this.#secret
   }
 }

@@ -16,7 +16,12 @@ const step = z.discriminatedUnion('do', [
   z.object({ do: z.literal('sleep'), ms: z.number() }),
   /** Keeps the event loop busy. */
   z.object({ do: z.literal('block'), ms: z.number() }),
-  z.object({ do: z.literal('fail'), times: z.number().default(1_000), code: z.string().default('TEST'), fatal: z.boolean().default(false) }),
+  z.object({
+    do: z.literal('fail'),
+    times: z.number().default(1_000),
+    code: z.string().default('TEST'),
+    fatal: z.boolean().default(false),
+  }),
   z.object({ do: z.literal('return'), value: z.unknown() }),
   z.object({ do: z.literal('returnCheckpoint') }),
   z.object({ do: z.literal('returnLarge'), bytes: z.number() }),
@@ -28,7 +33,9 @@ export type Step = z.input<typeof step>
 export const scriptedInput = z.object({ steps: z.array(step), label: z.string().optional() })
 
 /** One handler for all tests: its input says what it does. */
-export function scriptedTask(over: { timeout?: number; base?: number; name?: string; version?: number } = {}): TaskFactory<typeof scriptedInput> {
+export function scriptedTask(
+  over: { timeout?: number; base?: number; name?: string; version?: number } = {},
+): TaskFactory<typeof scriptedInput> {
   return defineTask({
     name: over.name ?? 'scripted',
     input: scriptedInput,
@@ -68,7 +75,9 @@ export function scriptedTask(over: { timeout?: number; base?: number; name?: str
             break
           case 'fail':
             if (task.attempt <= one.times) {
-              throw one.fatal ? new UnrecoverableError(one.code, 'as scripted') : new FleetError(one.code, 'as scripted')
+              throw one.fatal
+                ? new UnrecoverableError(one.code, 'as scripted')
+                : new FleetError(one.code, 'as scripted')
             }
             break
           case 'return':

@@ -83,8 +83,8 @@ test('an installer killed halfway leaves nothing that is used, and the one that 
 }, 30_000)
 
 test('a failed installation is told to its caller and can be tried again', async () => {
-  const usable = async (place: string) => (await readdir(place).catch(() => [])).includes('done')
-  const failing = async (place: string) => {
+  const usable = async (place: string) => (await readdir(place).catch((): string[] => [])).includes('done')
+  const failing = async (place: string): Promise<void> => {
     await mkdir(place)
     throw new Error('no network')
   }
@@ -101,7 +101,7 @@ test('a failed installation is told to its caller and can be tried again', async
 test('what no longer works is installed anew', async () => {
   await mkdir(folder(), { recursive: true })
   await writeFile(join(folder(), 'old'), '')
-  const usable = async (place: string) => (await readdir(place).catch(() => [])).includes('done')
+  const usable = async (place: string) => (await readdir(place).catch((): string[] => [])).includes('done')
   const install = async (place: string) => {
     await mkdir(place)
     await writeFile(join(place, 'done'), '')

@@ -1,0 +1,68 @@
+import { once } from 'node:events'
+import { FleetClient } from '@taskfleet/core/client'
+import { defineTask, TaskRunner } from '@taskfleet/worker'
+import { z } from 'zod'
+import { openBed, quantile } from './bed.ts'
+
+const ROUNDS = 100
+
+/** How long from enqueue to the handler, from a status write to a client, and from a cancel to the aborted signal? */
+export async function run(): Promise<void> {
+  const bed = await openBed()
+  let started: (at: number) => void = () => undefined
+  let aborted: (at: number) => void = () => undefined
+  const waits = defineTask({
+    name: 'waits',
+    input: z.object({}),
+    run: ({ signal }) => {
+      started(performance.now())
+      return new Promise((_, reject) =>
+        signal.addEventListener('abort', () => {
+          aborted(performance.now())
+          reject(signal.reason)
+        }),
+      )
+    },
+  })
+  const runner = new TaskRunner({
+    mongo: bed.uri,
+    tasks: [waits],
+    concurrency: 4,
+    listen: { host: '127.0.0.1', port: 0 },
+  })
+  await runner.start()
+  const other = new TaskRunner({ mongo: bed.uri, tasks: [], listen: { host: '127.0.0.1', port: 0 } })
+  await other.start()
+  const client = new FleetClient({ url: other.url! })
+  const pickUp: number[] = []
+  const delta: number[] = []
+  const cancel: number[] = []
+  let seen: (status: string) => void = () => undefined
+  await client.subscribe({ limit: 1, sort: { _id: -1 } }, ([row]) => seen(row?.status ?? ''))
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const handler = new Promise<number>((resolve) => (started = resolve))
+    const shown = new Promise<number>(
+      (resolve) => (seen = (status) => status === 'running' && resolve(performance.now())),
+    )
+    const postedAt = performance.now()
+    const task = await bed.fleet.enqueue(waits, {})
+    const [startedAt, shownAt] = await Promise.all([handler, shown])
+    pickUp.push(startedAt - postedAt)
+    delta.push(shownAt - startedAt)
+    const stopped = new Promise<number>((resolve) => (aborted = resolve))
+    const idle = once(runner, 'idle')
+    const askedAt = performance.now()
+    await client.cancel({ id: task._id.toHexString() })
+    cancel.push((await stopped) - askedAt)
+    await idle
+  }
+  const show = (values: readonly number[]): string =>
+    `p50 ${quantile(values, 0.5).toFixed(1)} ms, p95 ${quantile(values, 0.95).toFixed(1)} ms`
+  process.stdout.write(
+    `enqueue → handler            ${show(pickUp)}\nhandler → row in a client    ${show(delta)} (by another host's gateway)\ncancel → aborted signal      ${show(cancel)} (asked of another host; goal p95 ≤ 250 ms)\n`,
+  )
+  client.close()
+  await runner.stop({ grace: 0 })
+  await other.stop({ grace: 0 })
+  await bed.close()
+}

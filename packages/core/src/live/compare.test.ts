@@ -1,0 +1,89 @@
+import fc from 'fast-check'
+import { mongo, Types } from 'mongoose'
+import { describe, expect, test } from 'vitest'
+import { useDatabase } from '../testing/index.ts'
+import { compareBy, compareValues } from './compare.ts'
+import { compileQuery } from './query.ts'
+
+const held = useDatabase()
+
+const texts = ['', 'a', 'B', 'ab', 'é', '\u{fb01}', '\uffee', '😀', '😀a', '𐀀', 'a\0', 'z'.repeat(50)]
+const dates = [0, -1, 1_700_000_000_000, 1_700_000_000_001].map((at) => new Date(at))
+const missing = fc.constantFrom(undefined, null)
+const doc = fc.record({
+  name: fc.oneof(fc.constantFrom(...texts), missing),
+  priority: fc.oneof(fc.constantFrom(-1, 0, 1, 1.5, 5, 2 ** 40), missing),
+  runAt: fc.oneof(fc.constantFrom(...dates), missing),
+  lazy: fc.oneof(fc.boolean(), missing),
+  // A document that another program wrote may hold anything.
+  key: fc.oneof(fc.constantFrom<unknown>('k', 1, true, dates[0]), missing),
+})
+const fields = ['name', 'priority', 'runAt', 'lazy', 'key', '_id']
+const sort = fc
+  .uniqueArray(fc.tuple(fc.constantFrom(...fields), fc.constantFrom(1 as const, -1 as const)), {
+    selector: ([field]) => field,
+    minLength: 1,
+    maxLength: 4,
+  })
+  .map((keys) => Object.fromEntries(keys))
+
+describe('the order of the window is the server’s', () => {
+  test('by several keys, with ties, missing values and texts beyond the BMP', async () => {
+    const collection = held.database.db.collection('ordered')
+    const [docs] = fc.sample(fc.array(doc, { minLength: 80, maxLength: 80 }), 1)
+    const drawn = docs!.map((one) => ({
+      _id: new Types.ObjectId(),
+      ...Object.fromEntries(Object.entries(one).filter(([, value]) => value !== undefined)),
+    }))
+    await collection.insertMany(drawn)
+    await fc.assert(
+      fc.asyncProperty(sort, async (asked) => {
+        const compiled = compileQuery({ sort: asked })
+        const served = await collection.find({}).sort(compiled.sort).toArray()
+        const sorted = served.toReversed().sort(compiled.compare)
+        expect(sorted.map(({ _id }) => String(_id))).toEqual(served.map(({ _id }) => String(_id)))
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('compareValues', () => {
+  test('orders types as MongoDB does', () => {
+    const ascending = [
+      null,
+      1,
+      'a',
+      { a: 1 },
+      [1],
+      new mongo.Binary(Buffer.from('a')),
+      new Types.ObjectId(),
+      true,
+      new Date(),
+    ]
+    for (const [index, value] of ascending.entries()) {
+      for (const later of ascending.slice(index + 1)) {
+        expect(compareValues(value, later)).toBeLessThan(0)
+        expect(compareValues(later, value)).toBeGreaterThan(0)
+      }
+      expect(compareValues(value, value)).toBe(0)
+    }
+    expect(compareValues(undefined, null)).toBe(0)
+  })
+
+  test('takes NaN for the least number, and numbers of every width for numbers', () => {
+    expect(compareValues(Number.NaN, -1e300)).toBeLessThan(0)
+    expect(compareValues(5, Number.NaN)).toBeGreaterThan(0)
+    expect(compareValues(Number.NaN, Number.NaN)).toBe(0)
+    expect(compareValues(mongo.Long.fromNumber(5), 4)).toBeGreaterThan(0)
+    expect(compareValues(mongo.Decimal128.fromString('4.5'), 5)).toBeLessThan(0)
+    expect(compareValues(0, -0)).toBe(0)
+  })
+
+  test('a later key counts only where the earlier ones tie', () => {
+    const compare = compareBy({ a: 1, b: -1 })
+    expect(compare({ a: 1, b: 1 }, { a: 2, b: 2 })).toBeLessThan(0)
+    expect(compare({ a: 1, b: 1 }, { a: 1, b: 2 })).toBeGreaterThan(0)
+    expect(compare({ a: 1 }, { a: 1, b: null })).toBe(0)
+  })
+})

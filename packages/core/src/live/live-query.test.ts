@@ -1,0 +1,399 @@
+import fc from 'fast-check'
+import { Types } from 'mongoose'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { applyDelta, type OtherRow, type QueryRequest, type ResetReason } from '../protocol.ts'
+import { useDatabase } from '../testing/index.ts'
+import { ChangeFeed } from './change-feed.ts'
+import { LiveQueries, type Watch } from './live-queries.ts'
+import type { LiveQueryListener, LiveQueryOptions, SequencedDelta } from './live-query.ts'
+import { compileQuery } from './query.ts'
+import { toRow } from './wire.ts'
+
+const held = useDatabase()
+let feed: ChangeFeed
+beforeAll(async () => {
+  feed = new ChangeFeed(held.database)
+  await feed.start()
+})
+afterAll(() => feed.stop())
+
+interface Stored {
+  _id: Types.ObjectId
+  rev: number
+  name?: string
+}
+const tasks = () => held.database.db.collection<Stored>('tasks')
+const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 })
+const queue = (): string => `q-${new Types.ObjectId().toHexString()}`
+const stored = (over: Record<string, unknown>): Stored => ({ _id: new Types.ObjectId(), rev: 1, ...over })
+
+async function withQueries<T>(options: LiveQueryOptions, run: (queries: LiveQueries) => Promise<T>): Promise<T> {
+  const queries = new LiveQueries(held.database, feed, options)
+  try {
+    return await run(queries)
+  } finally {
+    queries.stop()
+  }
+}
+
+/** A client: it keeps its rows by deltas alone, and checks the rules of the protocol on the way. */
+class Watcher implements LiveQueryListener<OtherRow> {
+  readonly request: QueryRequest
+  watch!: Watch<OtherRow>
+  rows: OtherRow[] = []
+  epoch = ''
+  seq = 0
+  deltas: SequencedDelta<OtherRow>[] = []
+  resets: ResetReason[] = []
+  faults: string[] = []
+  readonly #revs = new Map<string, number>()
+
+  constructor(request: QueryRequest) {
+    this.request = request
+  }
+
+  async open(queries: LiveQueries): Promise<this> {
+    this.watch = await queries.watch<OtherRow>(compileQuery(this.request), this)
+    const { live } = this.watch
+    this.#take(live.rows, live.epoch, live.seq)
+    return this
+  }
+
+  delta(delta: SequencedDelta<OtherRow>): void {
+    if (delta.seq !== this.seq + 1) this.faults.push(`seq ${delta.seq} after ${this.seq}`)
+    this.seq = delta.seq
+    this.deltas.push(delta)
+    for (const { row } of [...delta.added, ...delta.changed]) this.#see(row)
+    const before = this.rows.length
+    this.rows = applyDelta(this.rows, delta)
+    for (const { row } of delta.changed) if (before === 0) this.faults.push(`${row._id} changed in an empty window`)
+    if (this.rows.length > (this.request.limit ?? 100)) this.faults.push(`${this.rows.length} rows`)
+  }
+
+  reset({ epoch, seq, rows, reason }: { epoch: string; seq: number; rows: OtherRow[]; reason: ResetReason }): void {
+    this.resets.push(reason)
+    this.#revs.clear()
+    this.#take(rows, epoch, seq)
+  }
+
+  #take(rows: OtherRow[], epoch: string, seq: number): void {
+    this.rows = rows
+    this.epoch = epoch
+    this.seq = seq
+    for (const row of rows) this.#see(row)
+  }
+
+  #see(row: OtherRow): void {
+    const before = this.#revs.get(row._id) ?? 0
+    if ((row.rev ?? 0) < before) this.faults.push(`${row._id} went from rev ${before} back to ${row.rev}`)
+    this.#revs.set(row._id, row.rev ?? 0)
+  }
+
+  /** What the database answers to the same query. */
+  async truth(): Promise<OtherRow[]> {
+    const { filter, sort, limit, collection, fields } = compileQuery(this.request)
+    const docs = await held.database.db.collection(collection).find(filter).sort(sort).limit(limit).toArray()
+    return docs.map((doc) => toRow<OtherRow>(collection, doc, fields))
+  }
+
+  async isExact(): Promise<void> {
+    const truth = await this.truth()
+    await until(() => expect(this.rows).toEqual(truth))
+    expect(this.faults).toEqual([])
+  }
+}
+
+describe('watchers of the same query', () => {
+  test('share one view, and the last one out closes it after a while', () =>
+    withQueries({ lingerMs: 50 }, async (queries) => {
+      const filter = { queue: queue() }
+      const [one, other] = await Promise.all([1, 2].map(() => new Watcher({ filter }).open(queries)))
+      expect(other!.watch.live).toBe(one!.watch.live)
+      expect(queries.size).toBe(1)
+      one!.watch.close()
+      one!.watch.close()
+      expect(other!.watch.live.idle).toBe(false)
+      other!.watch.close()
+      expect(queries.size).toBe(1)
+      // One that comes back in time finds the view where it was.
+      const back = await new Watcher({ filter }).open(queries)
+      expect(back.watch.live).toBe(one!.watch.live)
+      back.watch.close()
+      await until(() => expect(queries.size).toBe(0))
+      const late = await new Watcher({ filter }).open(queries)
+      expect(late.watch.live).not.toBe(one!.watch.live)
+    }))
+
+  test('do not share where only the text of a pattern differs', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      await tasks().insertMany([stored({ ...filter, name: 'ape' }), stored({ ...filter, name: 'bee' })])
+      const watchers = await Promise.all(
+        ['ape', 'bee'].map((name) => new Watcher({ filter: { ...filter, name: { $contains: name } } }).open(queries)),
+      )
+      expect(watchers.map(({ rows }) => rows.map(({ name }) => name))).toEqual([['ape'], ['bee']])
+      expect(queries.size).toBe(2)
+    }))
+
+  test('one’s fault does not keep the others from hearing', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      const bad: LiveQueryListener = {
+        delta: () => {
+          throw new Error('mine')
+        },
+        reset: () => {
+          throw new Error('mine')
+        },
+      }
+      await queries.watch(compileQuery({ filter }), bad)
+      const good = await new Watcher({ filter }).open(queries)
+      await tasks().insertOne(stored(filter))
+      await until(() => expect(good.rows).toHaveLength(1))
+      await good.watch.live.reset('AUDIT')
+      expect(good.resets).toEqual(['AUDIT'])
+    }))
+
+  test('come and go a thousand times without leaving anything', () =>
+    withQueries({ lingerMs: 0 }, async (queries) => {
+      for (let round = 0; round < 20; round += 1) {
+        const watches = await Promise.all(
+          Array.from({ length: 50 }, (_, index) =>
+            queries.watch(compileQuery({ limit: 1 + (index % 5) }), new Watcher({})),
+          ),
+        )
+        for (const { close } of watches) close()
+      }
+      await until(() => expect(queries.size).toBe(0))
+    }))
+
+  test('hear the error where the first read fails, and nothing is left open', () =>
+    withQueries({}, async (queries) => {
+      const query = compileQuery({ filter: { queue: queue() } })
+      const broken = { ...query, filter: { $noSuchOperator: 1 } }
+      await expect(queries.watch(broken, new Watcher({}))).rejects.toThrow()
+      expect(queries.size).toBe(0)
+      await queries.watch(query, new Watcher({}))
+      expect(queries.size).toBe(1)
+    }))
+})
+
+describe('the window of a live query', () => {
+  test('is filled up again after removals, from behind and from the database', () =>
+    withQueries({ coalesceMs: 0 }, async (queries) => {
+      const filter = { queue: queue() }
+      const docs = Array.from({ length: 30 }, (_, priority) => stored({ ...filter, priority }))
+      await tasks().insertMany(docs)
+      const watcher = await new Watcher({ filter, sort: { priority: 1 }, limit: 3 }).open(queries)
+      for (const doc of docs.slice(0, 28)) {
+        await tasks().deleteOne({ _id: doc._id })
+      }
+      await watcher.isExact()
+      expect(watcher.rows.map(({ priority }) => priority)).toEqual([28, 29])
+      // No delta showed half a window.
+      let size = 3
+      for (const delta of watcher.deltas.slice(0, -1)) {
+        size += delta.added.length - delta.removed.length
+        expect(size).toBe(3)
+      }
+    }))
+
+  test('a view over documents of hostile shapes stays alive', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      const watcher = await new Watcher({ filter, fields: ['attempts', 'input', 'error'] }).open(queries)
+      const input = JSON.parse('{"__proto__": {"x": 1}, "hasOwnProperty": 1, "toJSON": 2}')
+      await tasks().insertOne(stored({ ...filter, attempts: [null, 5, { n: 1, lease: 'secret' }], input }))
+      await tasks().insertOne(
+        stored({ ...filter, attempts: 5, error: { message: '<img onerror>' }, lease: { id: 's' } }),
+      )
+      await until(() => expect(watcher.rows).toHaveLength(2))
+      await watcher.isExact()
+      expect(JSON.stringify(watcher.rows)).not.toContain('secret')
+      const hostile = watcher.rows.find((row) => Array.isArray(row.attempts))!
+      expect(Object.keys(hostile.input as object)).toEqual(['__proto__', 'hasOwnProperty', 'toJSON'])
+      expect(Object.getPrototypeOf(hostile.input)).toBe(Object.prototype)
+    }))
+
+  test('rows are the same whether they were read or came from the feed', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      const fields = ['name', 'input.files.name', 'input.a.b', 'input.map.0']
+      const inputs = [
+        { files: [{ name: 'x', size: 1 }, 5, { size: 2 }], a: 5, map: { 0: 'zero', 1: 'one' } },
+        { files: { name: 'x', size: 1 }, a: { c: 1 }, map: ['zero', { 0: 'inner' }] },
+        { files: [[{ name: 'x', size: 1 }]], a: [1] },
+        5,
+      ]
+      const live = await new Watcher({ filter, fields }).open(queries)
+      await tasks().insertMany(inputs.map((input) => stored({ ...filter, name: 'n', input })))
+      await until(() => expect(live.rows).toHaveLength(inputs.length))
+      const read = await new Watcher({ filter, fields, limit: 99 }).open(queries)
+      expect(live.rows).toEqual(read.rows)
+    }))
+
+  test('a thousand quick updates of one row give far fewer deltas, and the last one is right', () =>
+    withQueries({ coalesceMs: 50 }, async (queries) => {
+      const doc = stored({ queue: queue() })
+      await tasks().insertOne(doc)
+      const watcher = await new Watcher({ filter: { _id: doc._id.toHexString() } }).open(queries)
+      await tasks().bulkWrite(
+        Array.from({ length: 1_000 }, () => ({
+          updateOne: { filter: { _id: doc._id }, update: { $inc: { rev: 1 } } },
+        })),
+      )
+      await until(() => expect(watcher.rows[0]?.rev).toBe(1_001))
+      expect(watcher.deltas.length).toBeLessThan(200)
+      await watcher.isExact()
+    }))
+})
+
+describe('a watcher that comes back', () => {
+  test('gets what it missed and nothing else', () =>
+    withQueries({ coalesceMs: 0 }, async (queries) => {
+      const filter = { queue: queue() }
+      const watcher = await new Watcher({ filter }).open(queries)
+      const { epoch, seq } = watcher
+      for (let n = 1; n <= 5; n += 1) {
+        await tasks().insertOne(stored(filter))
+        await until(() => expect(watcher.rows).toHaveLength(n))
+      }
+      const { live } = watcher.watch
+      expect(live.replay({ epoch, seq })).toEqual(watcher.deltas)
+      expect(live.replay({ epoch, seq: seq + 3 })).toEqual(watcher.deltas.slice(3))
+      expect(live.replay({ epoch, seq: live.seq })).toEqual([])
+    }))
+
+  test('gets a fresh start where it is too old, ahead, of another epoch, or no number', () =>
+    withQueries({ coalesceMs: 0, ring: 2 }, async (queries) => {
+      const filter = { queue: queue() }
+      const watcher = await new Watcher({ filter }).open(queries)
+      const { live } = watcher.watch
+      const { epoch, seq } = watcher
+      for (let n = 1; n <= 3; n += 1) {
+        await tasks().insertOne(stored(filter))
+        await until(() => expect(watcher.rows).toHaveLength(n))
+      }
+      expect(live.replay({ epoch, seq })).toBeNull()
+      expect(live.replay({ epoch, seq: seq + 1 })).toHaveLength(2)
+      expect(live.replay({ epoch, seq: live.seq + 1 })).toBeNull()
+      expect(live.replay({ epoch, seq: -1 })).toBeNull()
+      expect(live.replay({ epoch, seq: Number.NaN })).toBeNull()
+      expect(live.replay({ epoch, seq: live.seq - 0.5 })).toBeNull()
+      expect(live.replay({ epoch: 'another', seq: live.seq })).toBeNull()
+    }))
+})
+
+describe('a live query that may have missed changes', () => {
+  test('starts a new epoch from what the database says', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      const doc = stored({ ...filter, rev: 5 })
+      await tasks().insertOne(doc)
+      const watcher = await new Watcher({ filter }).open(queries)
+      const before = watcher.epoch
+      await watcher.watch.live.reset('HISTORY_LOST')
+      expect(watcher.resets).toEqual(['HISTORY_LOST'])
+      expect(watcher.epoch).not.toBe(before)
+      expect(watcher.seq).toBe(0)
+      expect(watcher.watch.live.replay({ epoch: before, seq: 0 })).toBeNull()
+      await tasks().updateOne({ _id: doc._id }, { $inc: { rev: 1 } })
+      await until(() => expect(watcher.rows[0]?.rev).toBe(6))
+      expect(watcher.seq).toBe(1)
+    }))
+
+  test('takes an id that began again with a lower rev while nobody looked', () =>
+    withQueries({}, async (queries) => {
+      const collection = held.database.db.collection<Stored>('events')
+      const doc = stored({ name: 'first', rev: 9 })
+      await collection.insertOne(doc)
+      const watcher = await new Watcher({ collection: 'events' }).open(queries)
+      await collection.drop()
+      await until(() => expect(watcher.rows).toEqual([]))
+      expect(watcher.resets).toContain('COLLECTION_GONE')
+      await collection.insertOne({ ...doc, name: 'second', rev: 1 })
+      await until(() => expect(watcher.rows).toMatchObject([{ name: 'second', rev: 1 }]))
+      await collection.drop()
+    }))
+
+  test('resets that come together end exact', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      await tasks().insertOne(stored(filter))
+      const watcher = await new Watcher({ filter }).open(queries)
+      const { live } = watcher.watch
+      await Promise.all([live.reset('HISTORY_LOST'), tasks().insertOne(stored(filter)), live.reset('AUDIT')])
+      expect(watcher.resets).toEqual(['HISTORY_LOST', 'AUDIT'])
+      await until(() => expect(watcher.rows).toHaveLength(2))
+      await watcher.isExact()
+    }))
+})
+
+describe('under concurrent writes', () => {
+  const random = (below: number): number => Math.floor(Math.random() * below)
+
+  test('there is no gap between the read and the stream', () =>
+    withQueries({ coalesceMs: 5 }, async (queries) => {
+      const filter = { queue: queue() }
+      let writing = true
+      const writer = (async () => {
+        for (let n = 0; writing; n += 1) await tasks().insertOne(stored({ ...filter, priority: n }))
+      })()
+      const watchers: Watcher[] = []
+      // Each limit is a view of its own, opened in the midst of the writes.
+      for (let limit = 1; limit <= 12; limit += 1) {
+        watchers.push(await new Watcher({ filter, sort: { priority: -1 }, limit: limit * 5 }).open(queries))
+      }
+      writing = false
+      await writer
+      for (const watcher of watchers) await watcher.isExact()
+    }))
+
+  test('every window ends equal to its query, whatever the history', () =>
+    withQueries({ coalesceMs: 5 }, async (queries) => {
+      const shape = fc.record({
+        limit: fc.constantFrom(1, 2, 3, 5, 20, 100),
+        by: fc.constantFrom('priority', 'name', 'runAt', '_id', 'rev'),
+        direction: fc.constantFrom(1 as const, -1 as const),
+        narrow: fc.constantFrom<Record<string, unknown>>(
+          {},
+          { status: 'pending' },
+          { status: { $in: ['running', 'failed'] } },
+          { priority: { $gte: 5 } },
+          { $or: [{ status: 'failed' }, { 'input.tags': 'red' }] },
+          { name: { $not: { $contains: 'a' } } },
+        ),
+      })
+      const where = queue()
+      const ids: Types.ObjectId[] = []
+      const some = (): Record<string, unknown> => ({
+        status: ['pending', 'running', 'failed', 'completed'][random(4)],
+        priority: random(10),
+        ...(random(4) === 0 ? {} : { name: ['a', 'Ab', '😀', '\uffee', 'c'][random(5)] }),
+        runAt: new Date(random(5)),
+        input: { tags: [['red'], ['red', 'blue'], 'red', []][random(4)] },
+      })
+      const write = async (): Promise<void> => {
+        const id = ids[random(ids.length)]
+        const kind = random(10)
+        if (kind < 3 || id === undefined) {
+          const doc = stored({ queue: where, ...some() })
+          ids.push(doc._id)
+          await tasks().insertOne(doc)
+        } else if (kind < 5) await tasks().deleteOne({ _id: id })
+        else await tasks().updateOne({ _id: id }, { $set: some(), $inc: { rev: 1 } })
+      }
+      const watchers: Watcher[] = []
+      const join = async (): Promise<void> => {
+        for (const { limit, by, direction, narrow } of fc.sample(shape, 5)) {
+          const request = { filter: { queue: where, ...narrow }, sort: { [by]: direction }, limit }
+          watchers.push(await new Watcher(request).open(queries))
+        }
+      }
+      const writer = async (): Promise<void> => {
+        for (let n = 0; n < 120; n += 1) await write()
+      }
+      await Promise.all([writer(), writer(), writer(), writer(), join().then(join).then(join)])
+      for (const watcher of watchers) await watcher.isExact()
+    }))
+})

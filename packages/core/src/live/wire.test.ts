@@ -1,0 +1,62 @@
+import { mongo, Types } from 'mongoose'
+import { describe, expect, test } from 'vitest'
+import { toFullRow, toRow, toWire } from './wire.ts'
+
+const id = new Types.ObjectId('65f000000000000000000001')
+
+describe('a value on the wire', () => {
+  test.each<[string, unknown, unknown]>([
+    ['an id is its hex', id, '65f000000000000000000001'],
+    ['a date is ISO 8601', new Date(0), '1970-01-01T00:00:00.000Z'],
+    ['an invalid date is null', new Date(Number.NaN), null],
+    ['what is no number in JSON is null', [Number.NaN, Number.POSITIVE_INFINITY], [null, null]],
+    ['a wide number is a text', [mongo.Long.MAX_VALUE, 2n ** 64n], ['9223372036854775807', '18446744073709551616']],
+    ['a binary is base64', new mongo.Binary(Buffer.from('a')), 'YQ=='],
+    ['what is undefined is left out', { a: undefined, b: { c: null } }, { b: { c: null } }],
+  ])('%s', (_name, value, expected) => {
+    expect(toWire(value)).toEqual(expected)
+  })
+
+  test('keys of a document are keys like others', () => {
+    const hostile = JSON.parse('{"__proto__": {"x": 1}, "toJSON": 2, "_bsontype": "ObjectId", "constructor": {}}')
+    const sent = toWire(hostile)
+    expect(JSON.stringify(sent)).toBe(JSON.stringify(hostile))
+    expect(Object.getPrototypeOf(sent)).toBe(Object.prototype)
+  })
+})
+
+describe('a row', () => {
+  const doc = {
+    _id: id,
+    name: 'n',
+    rev: 3,
+    input: { a: 1, files: [{ name: 'x', size: 1 }, 5] },
+    attempts: [{ n: 1, lease: 'secret' }, null],
+    lease: { id: 'secret' },
+    signature: 'secret',
+  }
+
+  test('leaves out what is heavy, and what proves a claim', () => {
+    expect(toRow('tasks', doc)).toEqual({ _id: id.toHexString(), name: 'n', rev: 3 })
+  })
+
+  test('holds what was asked for, its id and its rev', () => {
+    expect(toRow('tasks', doc, ['input.files.name', 'input.a.b', 'attempts', 'none'])).toEqual({
+      _id: id.toHexString(),
+      rev: 3,
+      input: { files: [{ name: 'x' }] },
+      attempts: [{ n: 1 }, null],
+    })
+  })
+
+  test('never shows a secret, even when asked or when the whole document is', () => {
+    expect(JSON.stringify(toRow('tasks', doc, ['lease', 'lease.id', 'signature', 'attempts']))).not.toContain('secret')
+    expect(toFullRow('tasks', doc)).toEqual({
+      _id: id.toHexString(),
+      name: 'n',
+      rev: 3,
+      input: doc.input,
+      attempts: [{ n: 1 }, null],
+    })
+  })
+})

@@ -1,0 +1,363 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { open, refusal } from '../testing/test-sockets.ts'
+import { eventually, useFleet } from '../testing/use-fleet.ts'
+import { runCli } from './cli.ts'
+import { parseConcurrency, parseDuration, parseListen } from './options.ts'
+import { bar, bytes, oneLine, printable, printableJson } from './text.ts'
+
+const bin = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+const fixture = (name: string): string => fileURLToPath(new URL(`../testing/cli-fixtures/${name}`, import.meta.url))
+
+interface Run {
+  code: number | null
+  out: string
+  err: string
+}
+
+describe('taskfleet', () => {
+  const fleet = useFleet()
+  beforeAll(() => {
+    if (!existsSync(bin)) throw new Error('the command is not built: run `pnpm build` first')
+  })
+
+  const start = (args: string[], env: Record<string, string> = {}): ChildProcess => {
+    const child = spawn(process.execPath, [bin, ...args], {
+      env: { ...process.env, NODE_OPTIONS: '', TASKFLEET_MONGO_URI: fleet.uri, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    fleet.cleanup(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+    })
+    return child
+  }
+
+  const ended = async (child: ChildProcess): Promise<Run> => {
+    let [out, err] = ['', '']
+    child.stdout!.on('data', (chunk) => (out += String(chunk)))
+    child.stderr!.on('data', (chunk) => (err += String(chunk)))
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, out, err }
+  }
+
+  const run = (...args: string[]): Promise<Run> => ended(start(args))
+
+  /** The first line of stdout, which says that it is ready. */
+  const ready = async (child: ChildProcess): Promise<{ event: string; url: string | null; worker: string }> => {
+    let text = ''
+    for await (const chunk of child.stdout!.iterator({ destroyOnReturn: false })) {
+      text += String(chunk)
+      if (text.includes('\n')) break
+    }
+    return JSON.parse(text.split('\n')[0]!)
+  }
+
+  /** In this process: starting one for each of many mistakes would take most of the tests' time. */
+  const runHere = async (args: string[]): Promise<Run> => {
+    const written = { out: '', err: '' }
+    const to = (where: 'out' | 'err') => (text: unknown) => {
+      written[where] += String(text)
+      return true
+    }
+    vi.stubEnv('TASKFLEET_MONGO_URI', fleet.uri)
+    const spies = [
+      vi.spyOn(process.stdout, 'write').mockImplementation(to('out')),
+      vi.spyOn(process.stderr, 'write').mockImplementation(to('err')),
+    ]
+    try {
+      const code = await runCli(args)
+      return { code, ...written }
+    } finally {
+      for (const spy of spies) spy.mockRestore()
+      vi.unstubAllEnvs()
+    }
+  }
+
+  /** One after the other, since they share this process's stdout. */
+  let last: Promise<unknown> = Promise.resolve()
+  const here = (...args: string[]): Promise<Run> => {
+    const mine = last.then(() => runHere(args))
+    last = mine.catch(() => undefined)
+    return mine
+  }
+
+  const errorsOf = async (cases: [string[], number, RegExp][], how = runHere): Promise<void> => {
+    const runs: Run[] = []
+    for (const [args] of cases) runs.push(await how(args))
+    for (const [index, { code, out, err }] of runs.entries()) {
+      const [args, wanted, message] = cases[index]!
+      const what = args.join(' ')
+      expect([what, code, out]).toEqual([what, wanted, ''])
+      expect(err).toMatch(message)
+      expect(err).not.toMatch(/\n\s+at |hunter2/)
+      expect(
+        err
+          .trimEnd()
+          .split('\n')
+          .filter((line) => !line.startsWith('(Did you mean')),
+        what,
+      ).toHaveLength(1)
+    }
+  }
+
+  test('stores a task, lists it, shows it and cancels it, in text and in JSON', async () => {
+    const stored = await run(
+      'enqueue',
+      'count',
+      '{"to":3}',
+      '--priority',
+      'high',
+      '--queue',
+      'cli',
+      '--key',
+      'k',
+      '--json',
+    )
+    expect([stored.code, stored.err]).toEqual([0, ''])
+    const task = JSON.parse(stored.out) as { _id: string }
+    expect(task).toMatchObject({
+      name: 'count',
+      input: { to: 3 },
+      priority: 8,
+      queue: 'cli',
+      status: 'pending',
+      key: 'k',
+    })
+    const [again, plain] = await Promise.all([
+      here('enqueue', 'count', '{"to":3}', '--queue', 'cli', '--key', 'k'),
+      here('enqueue', 'later', '--run-at', '2099-01-01', '--queue', 'cli'),
+    ])
+    expect([again.code, again.err]).toEqual([7, expect.stringContaining('KEY_EXISTS')])
+    expect(plain.out).toMatch(/^[0-9a-f]{24}\n$/)
+    const [list, listJson, show, showJson] = await Promise.all([
+      here('list', '--filter', '{"queue":"cli"}', '--status', 'pending,running'),
+      here('list', '--name', 'count', '--filter', '{"queue":"cli"}', '--limit', '1', '--json'),
+      here('show', task._id),
+      here('show', task._id, '--json'),
+    ])
+    expect(list.out.split('\n')[0]).toMatch(/^ID\s+STATUS\s+NAME/)
+    expect(list.out).toMatch(new RegExp(`${task._id}\\s+pending\\s+count\\s+cli\\s+8`))
+    expect(JSON.parse(listJson.out)).toMatchObject([{ _id: task._id }])
+    expect(show.out).toMatch(/^status\s+pending$/m)
+    expect(JSON.parse(showJson.out)).toMatchObject({ _id: task._id, attempts: [] })
+    const dry = await here('cancel', '--filter', '{"queue":"cli"}', '--dry-run', '--json')
+    expect(JSON.parse(dry.out)).toHaveLength(2)
+    const [cancelled, one] = await Promise.all([here('cancel', task._id), here('cancel', plain.out.trim(), '--json')])
+    expect([cancelled.code, cancelled.out]).toEqual([0, `${task._id}  cancelled\n`])
+    expect(JSON.parse(one.out)).toEqual([{ id: plain.out.trim(), status: 'cancelled' }])
+    expect((await here('cancel', task._id)).code).toBe(0)
+    await fleet.database.db.collection('tasks').updateMany({ queue: 'cli' }, { $set: { status: 'completed' } })
+    expect(await here('cancel', task._id)).toMatchObject({ code: 7, out: `${task._id}  completed\n` })
+  })
+
+  test('says wrong use in one line, with what comes near, and ends with 2', async () => {
+    await errorsOf([
+      [['lisst'], 2, /unknown command 'lisst'[\s\S]*list/],
+      [['list', '--limt', '3'], 2, /unknown option '--limt'[\s\S]*--limit/],
+      [['list', '--limit', 'abc'], 2, /--limit.*whole number/],
+      [['list', '--limit', '5000'], 2, /BAD_SORT/],
+      [['list', '--filter', '{"$where":"1"}'], 2, /BAD_FILTER/],
+      [['list', '--filter', '{'], 2, /--filter is not JSON.*BAD_JSON/],
+      [['enqueue', 'x', '{nonsense'], 2, /BAD_JSON/],
+    ])
+    await errorsOf([
+      [['enqueue', '../x'], 2, /BAD_NAME/],
+      [['enqueue', 'x', '--priority', '11'], 2, /OUT_OF_RANGE/],
+      [['enqueue', 'x', '--run-at', 'soon'], 2, /BAD_DATE/],
+      [['show', 'nonsense'], 2, /BAD_ID/],
+      [['watch'], 2, /BAD_FILTER/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--grace', 'long'], 2, /--grace.*duration/],
+      [['worker'], 2, /--tasks/],
+    ])
+  })
+
+  test('tells by its exit code what was not found, not reached or not set up', async () => {
+    const taken = createServer()
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
+    const { port } = taken.address() as { port: number }
+    const absent = 'f'.repeat(24)
+    const spawned = (args: string[]): Promise<Run> => run(...args)
+    const bare: [string[], number, RegExp][] = [
+      [['lisst'], 2, /unknown command/],
+      [['show', absent], 6, /There is no task f+ \(NOT_FOUND\)/],
+    ]
+    await errorsOf(bare, spawned)
+    await errorsOf([
+      [['watch', absent], 6, /NOT_FOUND/],
+      [['list', '--mongo', 'mongodb://joe:hunter2@127.0.0.1:1/?directConnection=true'], 5, /NO_DATABASE/],
+      [['list', '--mongo', 'nonsense'], 3, /./],
+      [['list', '--mongo', 'mongodb://127.0.0.1/?w=1'], 3, /NEEDS_MAJORITY/],
+    ])
+    await errorsOf([
+      [
+        ['gateway', '--listen', `127.0.0.1:${port}`, '--log-level', 'silent'],
+        3,
+        new RegExp(`127.0.0.1:${port}.*EADDRINUSE`),
+      ],
+      [['gateway', '--listen', '0.0.0.0:0', '--public-url', 'http://x:1', '--log-level', 'silent'], 3, /INSECURE_BIND/],
+      [['worker', '--tasks', '/nowhere/tasks.mjs'], 3, /BAD_TASKS_FILE/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--lease', '100'], 3, /CONFIG_RANGE/],
+    ])
+    taken.close()
+    const gone = await run('cancel', absent)
+    expect([gone.code, gone.out]).toEqual([6, `${absent}  not found\n`])
+    const unset = await ended(start(['list'], { TASKFLEET_MONGO_URI: '' }))
+    expect([unset.code, unset.err]).toEqual([3, expect.stringContaining('NO_ADDRESS')])
+  })
+
+  test('a worker runs tasks until it is told to stop, and a watcher sees them to their end', async () => {
+    const worker = start([
+      'worker',
+      '--tasks',
+      fixture('tasks.mjs'),
+      '--queues',
+      'work',
+      '--listen',
+      '127.0.0.1:0',
+      '--name',
+      'w1',
+      '--grace',
+      '300ms',
+    ])
+    const exit = once(worker, 'exit')
+    const listening = await ready(worker)
+    expect(listening).toMatchObject({
+      event: 'listening',
+      name: 'w1',
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+    })
+    const socket = open(listening.url!)
+    fleet.cleanup(() => socket.disconnect())
+    expect(await refusal(socket)).toBeUndefined()
+    const [endless, counted] = await Promise.all([
+      run('enqueue', 'endless', '--queue', 'work'),
+      run('enqueue', 'count', '{"to":100}', '--queue', 'work'),
+    ])
+    const [watched, byFilter] = await Promise.all([
+      run('watch', counted.out.trim()),
+      run('watch', '--json', '--filter', '{"name":"count","status":{"$in":["pending","running"]}}'),
+    ])
+    expect([watched.code, watched.err]).toEqual([0, ''])
+    expect(watched.out.trimEnd().split('\n').at(-1)).toContain('completed')
+    expect(watched.out).toContain('\\u{1b}[31mred\\u{202e}')
+    expect(byFilter.code).toBe(0)
+    const shown = await run('show', counted.out.trim())
+    expect(shown.out).toMatch(/^output\s+100$/m)
+    for (const text of [watched.out, byFilter.out, shown.out]) {
+      expect(text).not.toContain('\u001b')
+      expect(text).not.toContain('\u202e')
+    }
+    await eventually(async () => JSON.parse((await run('show', endless.out.trim(), '--json')).out).status === 'running')
+    const following = start(['watch', endless.out.trim()])
+    const interrupted = ended(following)
+    await once(following.stdout!, 'data')
+    following.kill('SIGINT')
+    expect((await interrupted).code).toBe(130)
+    worker.kill('SIGTERM')
+    expect(await exit).toEqual([0, null])
+    const left = await fleet.database.db.collection('tasks').findOne({ name: 'endless' })
+    expect(left).toMatchObject({ status: 'pending', attempts: [{ outcome: 'released' }] })
+  })
+
+  test('a gateway serves until it is told to stop, and a worker reads TypeScript', async () => {
+    const gateway = start(['gateway', '--listen', '127.0.0.1:0', '--log-level', 'error'])
+    const worker = start(['worker', '--tasks', fixture('typed-tasks.ts'), '--queues', 'typed', '--log-level', 'error'])
+    const exits = [once(gateway, 'exit'), once(worker, 'exit')]
+    const [served, working] = await Promise.all([ready(gateway), ready(worker)])
+    expect(working.url).toBeNull()
+    const health = await fetch(`${served.url}/health/ready`)
+    expect([health.status, await health.json()]).toEqual([200, { status: 'ready' }])
+    const { out } = await run('enqueue', 'join', '{"words":["a","b"]}', '--queue', 'typed')
+    const id = out.trim()
+    expect((await run('watch', id)).code).toBe(0)
+    expect(JSON.parse((await run('show', id, '--json')).out)).toMatchObject({ status: 'completed', output: 'a b' })
+    gateway.kill('SIGTERM')
+    worker.kill('SIGINT')
+    expect(await Promise.all(exits)).toEqual([
+      [0, null],
+      [0, null],
+    ])
+  })
+
+  test('prints what others have stored without letting it steer the terminal', async () => {
+    const name = 'evil\u001b]0;title\u0007\n\u202efile\u009b31m'
+    await fleet.post([], { queue: 'evil' })
+    await fleet.database.db.collection('tasks').updateMany({ queue: 'evil' }, { $set: { name } })
+    const [text, json] = await Promise.all([
+      run('list', '--filter', '{"queue":"evil"}'),
+      run('list', '--filter', '{"queue":"evil"}', '--json'),
+    ])
+    for (const { out } of [text, json]) expect(out.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+    expect(text.out.trimEnd().split('\n')).toHaveLength(2)
+    expect(JSON.parse(json.out)).toMatchObject([{ name }])
+  })
+
+  test('ends quietly when its reader has seen enough', async () => {
+    const child = start(['list'])
+    child.stdout!.destroy()
+    const [code] = (await once(child, 'exit')) as [number]
+    expect(code).toBe(0)
+  })
+
+  test('doctor finds a good database good, and says what is wrong with none', async () => {
+    const [good, json, none] = await Promise.all([
+      run('doctor'),
+      run('doctor', '--json'),
+      run('doctor', '--mongo', 'mongodb://127.0.0.1:1/?directConnection=true', '--json'),
+    ])
+    expect([good.code, good.err]).toEqual([0, ''])
+    expect(
+      good.out
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.slice(0, 2)),
+    ).toEqual(Array.from({ length: 6 }, () => 'ok'))
+    expect((JSON.parse(json.out) as { check: string }[]).map(({ check }) => check)).toEqual([
+      'connection',
+      'replica set',
+      'clock',
+      'indexes',
+      'change stream',
+      'workers',
+    ])
+    expect(none.code).toBe(5)
+    expect(JSON.parse(none.out)).toMatchObject([{ check: 'connection', ok: false }])
+  })
+
+  test('help and version are no errors', async () => {
+    const [help, version, nothing] = await Promise.all([run('--help'), run('--version'), run()])
+    expect([help.code, version.code, nothing.code]).toEqual([0, 0, 2])
+    expect(help.out).toContain('worker')
+    expect(version.out).toMatch(/^\d+\.\d+\.\d+/)
+  })
+})
+
+describe("the command's words", () => {
+  test('addresses, counts and durations are read or refused', () => {
+    expect(parseListen('127.0.0.2:0')).toEqual({ host: '127.0.0.2', port: 0 })
+    expect(parseListen('[::1]:4100')).toEqual({ host: '::1', port: 4100 })
+    expect(parseListen(':4100')).toEqual({ host: '127.0.0.1', port: 4100 })
+    for (const bad of ['4100', 'host', 'host:70000', 'host:-1', '']) expect(() => parseListen(bad)).toThrow()
+    expect(parseConcurrency('auto')).toBeGreaterThan(0)
+    for (const bad of ['0', '-1', '1.5', 'x']) expect(() => parseConcurrency(bad)).toThrow()
+    expect(parseDuration('10s')).toBe('10s')
+    expect(() => parseDuration('soon')).toThrow()
+  })
+
+  test('text of others is one visible line', () => {
+    expect(printable('a\u001b[2J\u202eb\u2028')).toBe('a\\u{1b}[2J\\u{202e}b\\u{2028}')
+    expect(oneLine('first\n  second\r\n')).toBe('first second')
+    const value = { a: '\u009b\u{e0001}\u007f\n' }
+    expect(JSON.parse(printableJson(value))).toEqual(value)
+    expect(printableJson(value)).toMatch(/^[\x20-\x7e]+$/)
+    expect([bytes(0), bytes(999), bytes(1_500_000)]).toEqual(['0 B', '999 B', '1.5 MB'])
+    expect([bar(-1, 4), bar(0.5, 4), bar(9, 4)]).toEqual(['░░░░', '██░░', '████'])
+  })
+})
