@@ -80,8 +80,6 @@ function unsatisfiable(plan: ReplyPlan, size: number): ReplyPlan {
   )
 }
 
-type FaultName = keyof typeof faults | keyof typeof rangeFaults
-
 export function applyFault(name: string, plan: ReplyPlan, content: Content, ranged: boolean): ReplyPlan {
   const table: Record<string, Fault> = ranged ? { ...faults, ...rangeFaults } : faults
   return table[name]?.(plan, content) ?? plan
