@@ -81,20 +81,16 @@ async function startWorker(uri: string, folder: string) {
   const path = (specifier: string, file: string): string => fileURLToPath(new URL(file, import.meta.resolve(specifier)))
   const main = path('@taskfleet/worker/main', './main.js')
   const tasks = path('@taskfleet/example-downloads', '../dist/tasks.js')
-  const child = spawn(
-    process.execPath,
-    ['--max-semi-space-size=1', main, 'worker', '--tasks', tasks, '--listen', '127.0.0.1:0'],
-    {
-      env: {
-        ...process.env,
-        MALLOC_ARENA_MAX: '1',
-        TASKFLEET_MONGO_URI: uri,
-        DOWNLOAD_ROOT: folder,
-        DOWNLOAD_PRIVATE: '1',
-      },
-      stdio: ['ignore', 'pipe', 'inherit'],
+  const child = spawn(process.execPath, [main, 'worker', '--tasks', tasks, '--listen', '127.0.0.1:0'], {
+    env: {
+      ...process.env,
+      MALLOC_ARENA_MAX: '1',
+      TASKFLEET_MONGO_URI: uri,
+      DOWNLOAD_ROOT: folder,
+      DOWNLOAD_PRIVATE: '1',
     },
-  )
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await once(createInterface({ input: child.stdout }), 'line')
   await new Promise((resolve) => setTimeout(resolve, 3_000))
   return {

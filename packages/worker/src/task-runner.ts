@@ -416,7 +416,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         this.#log.error({ err: asError(error), task: run.id }, 'an attempt could not be carried out'),
       )
       .finally(() => {
-        this.#running.delete(run.id)
+        // Its next attempt may be here already.
+        if (this.#running.get(run.id) === run) this.#running.delete(run.id)
         this.#ends.delete(end)
         if (![...this.#running.values()].some(({ leaseId }) => leaseId === run.leaseId)) leases.drop(run.leaseId)
         this.#sinceRefill += 1
@@ -444,11 +445,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     }
     const { status } = settled
     const error = 'error' in outcome ? outcome.error : undefined
-    if (outcome.verb === 'complete') {
-      await store
-        .unblock(run.claim.task._id)
-        .catch((cause: unknown) => this.#log.warn({ err: asError(cause) }, 'unblock comes later'))
-    }
+    if (outcome.verb === 'complete') this.#unblock(store, run)
     run.end({
       status,
       ...(outcome.verb === 'complete' ? { output: outcome.output } : {}),
@@ -461,6 +458,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     else if (status === 'pending' && outcome.verb === 'retry') {
       this.emit('retry', { task: ended, error: outcome.error, delayMs: outcome.delayMs })
     }
+  }
+
+  /** The slot is free meanwhile; `stop` waits for it. Should it fail, the reaper's look makes up for it. */
+  #unblock(store: TaskStore, run: RunningTask): void {
+    const unblocked = store
+      .unblock(run.claim.task._id)
+      .then(() => undefined)
+      .catch((error: unknown) => this.#log.warn({ err: asError(error), task: run.id }, 'what waits for it goes later'))
+      .finally(() => this.#ends.delete(unblocked))
+    this.#ends.add(unblocked)
   }
 
   #tellIdle(): void {

@@ -6,6 +6,7 @@ import { codeOf } from './failures.ts'
 import type { Reply } from './http-exchange.ts'
 import type { Source } from './http-source.ts'
 import type { PartFile, PartOwner } from './part-file.ts'
+import { readBufferRelief } from './read-buffers.ts'
 import { type DownloadRequest, tooLarge } from './request.ts'
 import { planResume, type ResumePlan } from './resume-plan.ts'
 
@@ -32,6 +33,7 @@ export class Transfer {
   #total: number | undefined
   #savedAt = 0
   #saving = false
+  readonly #relieve = readBufferRelief()
   readonly #options: TransferOptions
 
   constructor(options: TransferOptions) {
@@ -145,6 +147,7 @@ export class Transfer {
       write: (chunk: Buffer) => {
         this.#checkTotal(writer.bytes + chunk.length)
         const flowing = writer.write(chunk)
+        this.#relieve(chunk.length)
         this.fetched += chunk.length
         this.#fetchedSinceRestart += chunk.length
         this.#report()

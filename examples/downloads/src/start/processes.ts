@@ -26,8 +26,7 @@ export class FleetProcess {
   /** @throws {FleetError} `NOT_STARTED` with what the process said last */
   static async start(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<FleetProcess> {
     const main = fileURLToPath(import.meta.resolve('@taskfleet/worker/main'))
-    // A download passes hundreds of megabytes through short-lived buffers: a small young generation keeps memory flat.
-    const child = spawn(process.execPath, ['--max-semi-space-size=1', main, ...args, '--name', name], {
+    const child = spawn(process.execPath, [main, ...args, '--name', name], {
       env: { MALLOC_ARENA_MAX: '1', ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       // Ctrl-C reaches this process alone, which stops the others in order.

@@ -93,6 +93,14 @@ export class KeyStore {
     return new Set(keys.filter(({ expiresAt }) => expiresAt === undefined || expiresAt > now).map(({ _id }) => _id))
   }
 
+  /** Every key without what would prove it. */
+  async list(): Promise<Omit<KeyDocument, 'hash'>[]> {
+    return this.#keys
+      .find({}, { projection: { hash: 0 } })
+      .sort({ createdAt: 1 })
+      .toArray()
+  }
+
   /** From now on the key opens nothing, and what it has opened is closed within seconds. @returns false when there is none */
   async revoke(id: string): Promise<boolean> {
     const { matchedCount } = await this.#keys.updateOne({ _id: id }, { $set: { revokedAt: this.#now() } })

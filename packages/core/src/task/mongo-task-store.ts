@@ -23,10 +23,12 @@ export class MongoTaskStore implements TaskStore {
   readonly #tasks: Tasks
   readonly #clock: ServerClock
   readonly #settling: AsyncBatch<Settlement, Settled>
+  readonly #unblocking: AsyncBatch<ObjectId, number>
 
   constructor(connection: Connection, clock: ServerClock) {
     this.#tasks = taskModel(connection).collection as unknown as Tasks
     this.#clock = clock
+    this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), { waitMs: 20, most: 500 })
     this.#settling = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 1, most: 200 })
   }
 
@@ -246,10 +248,16 @@ export class MongoTaskStore implements TaskStore {
     return this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
   }
 
-  async unblock(after: ObjectId): Promise<number> {
+  unblock(after: ObjectId): Promise<number> {
+    return this.#unblocking(after)
+  }
+
+  /** Most tasks have no successor: completions that come close together share the one write that looks for some. */
+  async #unblockAfter(predecessors: readonly ObjectId[]): Promise<number[]> {
     const { status } = guard('unblock', null)
-    const { modifiedCount } = await this.#tasks.updateMany({ after, status: status as 'blocked' }, updates.unblock())
-    return modifiedCount
+    const waiting = { after: { $in: [...predecessors] }, status: status as 'blocked' }
+    const { modifiedCount } = await this.#tasks.updateMany(waiting, updates.unblock())
+    return predecessors.map((_, index) => (index === 0 ? modifiedCount : 0))
   }
 
   async unblockAll(): Promise<number> {

@@ -99,7 +99,7 @@ export interface TaskStore {
   resume(id: ObjectId): Promise<TaskDocument | null>
   /** Makes a failed or cancelled task wait again with all its tries. */
   rerun(id: ObjectId): Promise<TaskDocument | null>
-  /** Lets the tasks go that waited for this one. */
+  /** Lets the tasks go that waited for this one; the count is for all that shared the write. */
   unblock(after: ObjectId): Promise<number>
   /** Lets all tasks go whose predecessor has completed: a safety net. */
   unblockAll(): Promise<number>

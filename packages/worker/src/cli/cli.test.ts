@@ -306,6 +306,21 @@ describe('taskfleet', () => {
     expect(code).toBe(0)
   })
 
+  test('makes a key, lists it without its secret, and revokes it', async () => {
+    const made = await run('keys', 'create', '--name', 'ops', '--scopes', 'read,write')
+    expect(made).toMatchObject({ code: 0, out: expect.stringMatching(/^tf_[0-9a-f]{12}_[\w-]{43}\n$/) })
+    const id = made.out.split('_')[1]!
+    const listed = await run('keys', 'list')
+    expect(listed.out).toMatch(new RegExp(`^${id} +good +read,write +ops$`, 'm'))
+    expect(listed.out).not.toContain(made.out.trim().slice(16))
+    expect(await run('keys', 'revoke', id)).toMatchObject({ code: 0, out: `${id}  revoked\n` })
+    expect((await run('keys', 'list')).out).toMatch(new RegExp(`^${id} +revoked `, 'm'))
+    expect(await run('keys', 'revoke', 'nobody')).toMatchObject({ code: 6 })
+    expect(await run('keys', 'create', '--name', 'x', '--scopes', 'all')).toMatchObject({ code: 2 })
+    // The next test's gateway must find the fleet as open as this one did.
+    await fleet.database.db.collection('keys').deleteMany({})
+  })
+
   test('doctor finds a good database good, and says what is wrong with none', async () => {
     const [good, json, none] = await Promise.all([
       run('doctor'),

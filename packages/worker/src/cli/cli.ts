@@ -1,8 +1,9 @@
-import { FleetError, STATUSES } from '@taskfleet/core'
+import { FleetError, SCOPES, STATUSES } from '@taskfleet/core'
 import { Command, CommanderError, Option } from 'commander'
 import { VERSION } from '../version.ts'
 import { doctor } from './doctor.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
+import { createKey, listKeys, revokeKey } from './keys.ts'
 import { parseConcurrency, parseCount, parseDuration, parseList, parseListen } from './options.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { cancel, enqueue, list, show, watch } from './tasks.ts'
@@ -130,5 +131,31 @@ function makeProgram(act: Act, print: (line: string) => void): Command {
   jsonCommand('doctor', 'check connection, replica set, clock, indexes, change stream and versions').action(
     act((options: Parameters<typeof doctor>[0]) => doctor(options, print)),
   )
+  const keys = program
+    .command('keys')
+    .description('make, list and revoke keys; with the first one the fleet is locked')
+    .exitOverride()
+  keyCommand(keys, 'create', 'make a key; prints its token, this once')
+    .requiredOption('--name <name>', 'what it is for')
+    .option('--scopes <scopes>', `what it may do: ${SCOPES.join(', ')}`, parseList, ['read'])
+    .option('--queues <names>', 'only tasks in these queues', parseList)
+    .option('--names <names>', 'only tasks of these names', parseList)
+    .option('--expires <date>')
+    .action(act((options: Parameters<typeof createKey>[0]) => createKey(options, print)))
+  keyCommand(keys, 'list', 'every key, without its secret').action(
+    act((options: Parameters<typeof listKeys>[0]) => listKeys(options, print)),
+  )
+  keyCommand(keys, 'revoke', 'end a key and the connections that it opened')
+    .argument('<id>')
+    .action(act((id: string, options: Parameters<typeof revokeKey>[1]) => revokeKey(id, options, print)))
   return program
+}
+
+function keyCommand(keys: Command, name: string, description: string): Command {
+  return keys
+    .command(name)
+    .description(description)
+    .exitOverride()
+    .addOption(new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'))
+    .option('--json', 'answer in JSON')
 }

@@ -26,6 +26,7 @@ const BY_CODE: Record<string, number> = {
   READ_ONLY_FIELD: EXIT.usage,
   BAD_ID: EXIT.usage,
   BAD_DATE: EXIT.usage,
+  BAD_SCOPE: EXIT.usage,
   BAD_FILTER: EXIT.usage,
   BAD_JSON: EXIT.usage,
   BAD_ADDRESS: EXIT.usage,

@@ -2,7 +2,7 @@ import {
   ChangeFeed,
   compileFilter,
   compileQuery,
-  Fleet,
+  type Fleet,
   FleetError,
   hasEnded,
   LiveQueries,
@@ -16,19 +16,11 @@ import {
   toRow,
 } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
-import { type CommonOptions, makeLog, mongoUri, parseJson } from './options.ts'
+import { type CommonOptions, makeLog, parseJson } from './options.ts'
 import { bar, printable, printableJson, progressText, table } from './text.ts'
+import { withFleet } from './with-fleet.ts'
 
 type Print = (line: string) => void
-
-async function withFleet<T>(options: CommonOptions, act: (fleet: Fleet) => Promise<T>): Promise<T> {
-  const fleet = await Fleet.connect(mongoUri(options))
-  try {
-    return await act(fleet)
-  } finally {
-    await fleet.close()
-  }
-}
 
 export interface EnqueueCommand extends CommonOptions {
   priority?: string
