@@ -13,7 +13,8 @@ test('start --once downloads everything, prints the table and ends well, though 
   const text = demo.lines.join('\n')
   expect(text).toMatch(/Monitor: http:\/\/127\.0\.0\.1:\d+\/#token=tf_/)
   expect(text).toMatch(/killed with SIGKILL/)
-  expect(text).toMatch(/carried-over\.img +completed +host-\w +2 /)
+  // Two attempts, and the second kept what the first had fetched before its host was killed.
+  expect(text).toMatch(/carried-over\.img +completed +host-\w +2 +[\d.]+ MB +[\d.]+ [KM]B +checked/)
   expect(text).toMatch(/missing\.pdf +failed HTTP_404/)
   expect(text).toMatch(/forged\.bin +failed CHECKSUM_MISMATCH/)
   expect(text).toMatch(/14 of 14 ended as they should/)

@@ -20,12 +20,12 @@ function bytes(count: number): string {
   return `${(count / 1_000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`
 }
 
-const HEAD = ['FILE', 'ENDED', 'HOST', 'ATTEMPTS', 'BYTES', 'SHA-256', 'SECONDS', '']
+const HEAD = ['FILE', 'ENDED', 'HOST', 'ATTEMPTS', 'BYTES', 'KEPT', 'SHA-256', 'SECONDS', '']
 
 /** The table that `start --once` ends with. */
 export function reportTable(results: readonly Result[]): string {
   const rows = results.map(({ planned, task, host, ok, verified }) => {
-    const output = task.output as { bytes?: number } | undefined
+    const output = task.output as { bytes?: number; resumedFrom?: number } | undefined
     const seconds =
       (Date.parse(task.finishedAt ?? task.updatedAt) - Date.parse(task.startedAt ?? task.createdAt)) / 1_000
     const ended = task.status === 'failed' ? `failed ${task.error?.code ?? ''}` : task.status
@@ -35,6 +35,8 @@ export function reportTable(results: readonly Result[]): string {
       host,
       String(task.attempt),
       output?.bytes === undefined ? '-' : bytes(output.bytes),
+      // What the last attempt found on disk and did not fetch again.
+      output?.resumedFrom ? bytes(output.resumedFrom) : '-',
       verified ? 'checked' : '-',
       seconds.toFixed(1),
       ok ? 'as expected' : `EXPECTED ${planned.expected.status} ${planned.expected.code ?? ''}`.trim(),
