@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { FleetError } from './fleet-error.ts'
 
 export { FleetError }
@@ -29,5 +30,7 @@ export class AttemptAborted extends FleetError {
 
 /** A value thrown by foreign code, as an `Error`. */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : JSON.stringify(thrown))
+  return thrown instanceof Error
+    ? thrown
+    : new Error(typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 2 }))
 }
