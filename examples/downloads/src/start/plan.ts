@@ -14,6 +14,8 @@ export interface PlannedDownload {
 }
 
 const MIB = 1024 * 1024
+/** Large enough, however small the others are made, that some of it is on disk when its host is killed. */
+const LEAST: Record<string, number> = { 'carried-over.img': 16 * MIB }
 const completed = { status: 'completed' } as const
 
 /** The files that the demonstration serves, by size in MiB; `scale` makes them all smaller. */
@@ -34,7 +36,7 @@ export function servedFiles(scale: number): Record<string, { size: number; seed:
   }
   const generated = Object.entries(sizes).map(([file, mib], index) => [
     file,
-    { size: Math.max(64 * 1024, Math.round(mib * MIB * scale)), seed: index + 1 },
+    { size: Math.max(LEAST[file] ?? 64 * 1024, Math.round(mib * MIB * scale)), seed: index + 1 },
   ])
   return { ...Object.fromEntries(generated), 'node.bin': { path: process.execPath } }
 }

@@ -168,7 +168,7 @@ async function runDownloads({ options, client, files, hosts, print, signal }: Ru
   )
   const posting = Promise.all(
     plan.map(async (download) => {
-      await sleep(download.afterMs, undefined, { signal }).catch(() => undefined)
+      if (download.afterMs > 0) await sleep(download.afterMs, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return
       const task = await client.enqueue({ name: 'download', input: download.input, ...download.options })
       planned.set(task._id, download)
