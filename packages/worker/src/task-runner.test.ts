@@ -29,7 +29,8 @@ describe('TaskRunner', () => {
 
   test('tells its listeners of each step', async () => {
     const queue = ownQueue()
-    const runner = await fleet.runner({ queue })
+    // Long enough that the feed can't tell of the next try before the end of this one is acknowledged.
+    const runner = await fleet.runner({ queue, tasks: [scriptedTask({ base: 1_000 })] })
     const heard: string[] = []
     for (const event of ['due', 'claimed', 'retry', 'success', 'idle'] as const)
       runner.on(event, () => heard.push(event))
