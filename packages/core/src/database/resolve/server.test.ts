@@ -18,8 +18,9 @@ async function parentOfDatabase(then: string) {
   const program = `
     import { startMongo } from ${JSON.stringify(library)}
     const database = await startMongo({ prefer: '${prefer}' })
-    console.log(JSON.stringify({ pid: database.pid }))
-    ${then}`
+    ${then}
+    // Last, so that whoever reads it finds everything set up.
+    console.log(JSON.stringify({ pid: database.pid }))`
   const parent = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
     cwd: repository,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -93,7 +94,6 @@ test('Ctrl-C in the terminal does not reach the database', async () => {
       await database.stop()
       process.exit(7)
     })
-    console.log('ready')
     setInterval(() => {}, 1000)`)
   // A terminal signals the process group, of which the database must not be a member.
   expect(() => process.kill(-pid, 0)).toThrow()
