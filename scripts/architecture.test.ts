@@ -60,9 +60,9 @@ test('what a browser loads reaches neither Node nor the database', () => {
   expect(reached.filter((one) => !one.endsWith('→ socket.io-client'))).toEqual([])
 })
 
-test('only the command line and the lease keeper know the process', () => {
+test('only the command line and what runs in a process of its own know the process', () => {
   const knows = sources('packages/worker')
-    .filter((file) => !/\/cli\//.test(file) && /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')))
+    .filter((file) => !/\/(cli|faults)\/|\/isolate\/\w+-main\.js$/.test(file) && /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')))
     .map((file) => relative(root, file))
   expect(knows.filter((file) => file !== 'packages/worker/src/main.ts')).toEqual([])
 })

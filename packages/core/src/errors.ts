@@ -1,5 +1,7 @@
 import { inspect } from 'node:util'
+import { milliseconds } from './duration.ts'
 import { FleetError } from './fleet-error.ts'
+import type { Duration } from './protocol.ts'
 
 export { FleetError }
 
@@ -16,7 +18,17 @@ export class RetryAfterError extends FleetError {
   }
 }
 
-export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST'
+/** Thrown by a handler: not now; the task waits again for `delayMs`, and the attempt counts as no failure. */
+export class SnoozeError extends FleetError {
+  readonly delayMs: number
+
+  constructor(delay: Duration, message = 'The handler asked for later') {
+    super('SNOOZED', message)
+    this.delayMs = milliseconds(delay)
+  }
+}
+
+export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST'
 
 /** The reason of a handler's `AbortSignal`. */
 export class AttemptAborted extends FleetError {

@@ -1,12 +1,23 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { LOCAL, type Principal } from './auth/key-store.ts'
+import type { FleetControl } from './client/api.ts'
+import { FleetCommands } from './control/fleet-commands.ts'
+import { QueueRegister } from './control/queue-register.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
 import { FleetError } from './errors.ts'
+import { AuditLog } from './history/audit-log.ts'
+import { ErrorReport } from './history/error-report.ts'
+import { TaskLogs } from './history/task-logs.ts'
 import type { EnqueueOptions } from './protocol.ts'
+import { Durations } from './task/durations.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
 import { parseNewTask } from './task/new-task.ts'
+import { RetentionPolicy } from './task/retention.ts'
 import type { TaskDocument } from './task/task-document.ts'
 import type { TaskStore } from './task/task-store.ts'
+import { WorkerRegister } from './worker/worker-register.ts'
 
 /** What ties a task's name to the type of its input; every `TaskFactory` is one. */
 export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
@@ -21,17 +32,47 @@ export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
 export class Fleet {
   readonly database: FleetDatabase
   readonly store: TaskStore
+  /** The collection itself, for queries; every write goes through the store. */
+  readonly tasks: mongo.Collection<TaskDocument>
+  readonly workers: WorkerRegister
+  readonly queues: QueueRegister
+  readonly logs: TaskLogs
+  readonly errors: ErrorReport
+  readonly audit: AuditLog
+  readonly retention: RetentionPolicy
+  readonly durations: Durations
 
-  constructor(database: FleetDatabase) {
+  constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
+    const { connection, clock, db } = database
     this.database = database
-    this.store = new MongoTaskStore(database.connection, database.clock)
+    this.tasks = db.collection('tasks')
+    this.retention = new RetentionPolicy(db)
+    this.durations = new Durations(db)
+    this.store = new MongoTaskStore(connection, clock, { retention: this.retention, durations: this.durations, log })
+    this.workers = new WorkerRegister(connection, clock)
+    this.queues = new QueueRegister(db)
+    this.logs = new TaskLogs(db)
+    this.errors = new ErrorReport(db)
+    this.audit = new AuditLog(db)
+  }
+
+  /** What this fleet does for somebody; for the process itself when nobody is named. */
+  control(principal: Principal = LOCAL): FleetControl {
+    return new FleetCommands(this, principal)
+  }
+
+  /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
+  async ensureIndexes(): Promise<void> {
+    await this.database.ensureIndexes()
+    await Promise.all([this.logs.ensureIndexes(), this.errors.ensureIndexes(), this.audit.ensureIndexes()])
   }
 
   /** @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `CLOCK_PROBE_FAILED`, `INDEX_CONFLICT` */
   static async connect(mongo: string, options: { name?: string; log?: Logger } = {}): Promise<Fleet> {
     const database = await FleetDatabase.connect({ uri: mongo, ...options })
-    await database.ensureIndexes()
-    return new Fleet(database)
+    const fleet = new Fleet(database, { log: options.log })
+    await fleet.ensureIndexes()
+    return fleet
   }
 
   /**

@@ -8,12 +8,20 @@ export {
   type Scope,
   visibleTo,
 } from './auth/key-store.ts'
+export type { FleetControl } from './client/api.ts'
+export { FleetCommands } from './control/fleet-commands.ts'
+export { type QueueDocument, QueueRegister } from './control/queue-register.ts'
+export { SELECTION_LIMIT, selectTasks } from './control/selection.ts'
 export { dataClientOptions } from './database/client-options.ts'
 export { type DatabaseOptions, FleetDatabase } from './database/fleet-database.ts'
 export { maskUri } from './database/mask-uri.ts'
 export { ServerClock } from './database/server-clock.ts'
+export { milliseconds } from './duration.ts'
 export * from './errors.ts'
 export { checkInput, Fleet, type TaskType } from './fleet.ts'
+export { AuditLog, type Deed } from './history/audit-log.ts'
+export { type ErrorDocument, ErrorReport, type Failure } from './history/error-report.ts'
+export { type NewLines, TaskLogs } from './history/task-logs.ts'
 export { type Change, ChangeFeed, type ChangeFeedOptions, type FeedListener } from './live/change-feed.ts'
 export { LiveQueries, type Watch } from './live/live-queries.ts'
 export { LiveQuery, type LiveQueryListener, type LiveQueryOptions, type SequencedDelta } from './live/live-query.ts'
@@ -21,6 +29,7 @@ export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from '.
 export { toFullRow, toRow, toWire } from './live/wire.ts'
 export * from './protocol.ts'
 export { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF } from './task/backoff.ts'
+export { Durations } from './task/durations.ts'
 export { fingerprint, toTaskError } from './task/fingerprint.ts'
 export * from './task/lifecycle.ts'
 export { MongoTaskStore } from './task/mongo-task-store.ts'
@@ -28,11 +37,13 @@ export {
   checkSize,
   INPUT_LIMIT,
   type NewTask,
+  parseChanges,
   parseDate,
   parseId,
   parseNewTask,
   parsePriority,
 } from './task/new-task.ts'
+export { DEFAULT_RETENTION, type EndedStatus, type Retention, RetentionPolicy } from './task/retention.ts'
 export type * from './task/task-document.ts'
 export { taskModel } from './task/task-model.ts'
 export {

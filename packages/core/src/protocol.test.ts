@@ -105,5 +105,5 @@ describe('taskLabels', () => {
 
 test('the three names of priorities and the collections are what the contract says', () => {
   expect(PRIORITY_NAMES).toEqual({ low: 2, medium: 5, high: 8 })
-  expect(COLLECTIONS).toEqual(['tasks', 'workers', 'queues', 'schedules', 'events'])
+  expect(COLLECTIONS).toEqual(['tasks', 'workers', 'queues', 'schedules', 'events', 'errors'])
 })

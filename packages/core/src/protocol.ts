@@ -86,6 +86,10 @@ export interface TaskRow {
   runAt: string
   order: string
   deadline?: string
+  /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
+  raiseAt?: string
+  /** Set when the deadline passed before it had ended. */
+  deadlineMissedAt?: string
   lazy: boolean
   attempt: number
   failures: number
@@ -136,15 +140,75 @@ export interface WorkerRow {
   /** How many tasks it runs at once at most. */
   slots: number
   running: number
-  load: { cpu: number; rss: number; memoryFree: number; eventLoopDelayMs: number }
-  /** The load gate and why it is closed; open while absent. */
-  gate?: { open: boolean; reason?: string }
+  load: {
+    /** Processors that this process keeps busy. */
+    cpu: number
+    /** Memory of this process, in bytes. */
+    rss: number
+    /** Free memory of the host, in bytes. */
+    memoryFree: number
+    eventLoopDelayMs: number
+    /** Busy part of the processors that the process may use, 0..1, by whoever; absent while unknown. */
+    hostCpu?: number
+    /** Part of the memory that the process may use that is left, 0..1; absent where it can't be told. */
+    memoryLeft?: number
+  }
+  /** Whether this host takes more: all tasks (`open`), lazy ones (`lazy`), and why not; open while absent. */
+  gate?: { open: boolean; lazy: boolean; reason?: string }
+  /** What somebody asked of it last. */
+  control?: { action: 'drain' | 'resume'; by: string; at: string }
   /** How often it says that it lives, in milliseconds. Silent for three of these means gone. */
   heartbeatMs: number
   version: string
   startedAt: string
   heartbeatAt: string
   stoppedAt?: string
+  rev: number
+}
+
+export type ErrorState = 'open' | 'resolved' | 'ignored'
+
+/** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
+export interface ErrorRow {
+  /** The fingerprint. */
+  _id: string
+  code: string
+  name: string
+  /** The latest one's. */
+  message: string
+  stack?: string
+  state: ErrorState
+  /** Failed attempts so far. */
+  count: number
+  /** How many in each hour in which there were some, the latest 48. */
+  trend: { hour: string; count: number }[]
+  /** Names of the tasks that it befell. */
+  tasks: string[]
+  /** `name@version`. */
+  versions: string[]
+  hosts: string[]
+  /** Ids of the latest tasks, the newest last. */
+  samples: string[]
+  firstSeenAt: string
+  lastSeenAt: string
+  /** How often it came back after it had been resolved or ignored. */
+  reopened: number
+  /** Who resolved or ignored it, and when. */
+  marked?: { by: string; at: string }
+  /** An ignored one stays so until then, or until it is marked otherwise. */
+  ignoredUntil?: string
+  /** When the developer was last told. */
+  notifiedAt?: string
+  rev: number
+}
+
+/** A queue that somebody has said something about; the others have no document. */
+export interface QueueRow {
+  _id: string
+  paused: boolean
+  by?: string
+  reason?: string
+  updatedAt: string
   rev: number
 }
 
@@ -158,12 +222,20 @@ export interface OtherRow {
 export interface CollectionRows {
   tasks: TaskRow
   workers: WorkerRow
-  queues: OtherRow
+  queues: QueueRow
   schedules: OtherRow
   events: OtherRow
+  errors: ErrorRow
 }
 export type CollectionName = keyof CollectionRows
-export const COLLECTIONS = ['tasks', 'workers', 'queues', 'schedules', 'events'] as const satisfies CollectionName[]
+export const COLLECTIONS = [
+  'tasks',
+  'workers',
+  'queues',
+  'schedules',
+  'events',
+  'errors',
+] as const satisfies CollectionName[]
 
 export type Row = { _id: string }
 
@@ -226,15 +298,112 @@ export interface SubscribeAnswer<R extends Row = Row> {
 
 /** Which tasks a command means: exactly one of the three. */
 export type TaskSelection = { id: string } | { ids: string[] } | { filter: Record<string, unknown> }
-export type CommandRequest = TaskSelection & { dryRun?: boolean; reason?: string }
+export type CommandRequest = TaskSelection & {
+  /** Only count what would be changed. */
+  dryRun?: boolean
+  /** For the record, and for the handler that is stopped. */
+  reason?: string
+}
+
+/** What may be changed of a task that waits. An absent field stays as it is; `null` takes a deadline away. */
+export interface TaskChanges {
+  priority?: Priority
+  position?: 'front' | 'back'
+  runAt?: string | Date
+  deadline?: string | Date | null
+  queue?: string
+  input?: unknown
+  lazy?: boolean
+  maxAttempts?: number
+}
+export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
+/** `rev`: only if the task is still as it was seen. */
+export type EditRequest = { id: string; rev?: number; changes: TaskChanges; reason?: string }
+/** `input` replaces the input of the one task that `id` names. */
+export type ReplayRequest = CommandRequest & { input?: unknown }
+
+/** The commands that change tasks, by their names on the wire. */
+export const COMMANDS = ['cancel', 'pause', 'resume', 'retry', 'replay', 'reprioritise'] as const
+export type CommandName = (typeof COMMANDS)[number]
 
 export interface CommandAnswer {
-  /** How many tasks the selection names. */
+  /** How many tasks the selection names that the command can do something about. */
   matched: number
   /** How many it changed, or asked their worker to change; 0 for a dry run. */
   changed: number
   /** Those that could not be changed, and why. */
   refused: { id: string; error: WireError }[]
+  /** The tasks that a replay made, in the order of those they repeat. */
+  tasks?: string[]
+}
+
+/** One reason why a task does not run, or what it does instead. */
+export interface ExplainReason {
+  code:
+    | 'ENDED'
+    | 'RUNNING'
+    | 'PAUSED'
+    | 'BLOCKED'
+    | 'NOT_DUE'
+    | 'QUEUE_PAUSED'
+    | 'NOT_SERVED'
+    | 'QUEUE_NOT_SERVED'
+    | 'NO_FREE_SLOT'
+    | 'GATE_CLOSED'
+    | 'CORRUPT'
+    | 'ABOUT_TO_RUN'
+  /** For people. */
+  message: string
+  /** The task it waits for, the date it waits for, the worker it concerns. */
+  task?: string
+  at?: string
+  workers?: string[]
+  /** How many tasks come before it. */
+  ahead?: number
+}
+
+export interface Explanation {
+  id: string
+  status: TaskStatus
+  /** Whether it will run by itself, sooner or later, as things are. */
+  willRun: boolean
+  /** What stands in its way, the most telling first. */
+  reasons: ExplainReason[]
+}
+
+/** Tasks of one `name@version` that wait, and who serves them. */
+export interface CoverageRow {
+  name: string
+  version: number
+  waiting: number
+  /** Of those: due by now. */
+  due: number
+  running: number
+  oldest?: string
+  /** Names of the live workers that can run it. */
+  workers: string[]
+  served: boolean
+}
+
+/** Who did what to which tasks. */
+export interface AuditEntry {
+  _id: string
+  at: string
+  /** The key's id, or `local`. */
+  by: string
+  action: string
+  /** The tasks, at most the first hundred. */
+  tasks: string[]
+  matched: number
+  changed: number
+  /** What else it was about: a worker, a queue, a fingerprint. */
+  target?: string
+  filter?: string
+  reason?: string
+}
+
+export interface StoredLogLine extends LogLine {
+  attempt: number
 }
 
 export interface EnqueueOptions {
@@ -245,10 +414,19 @@ export interface EnqueueOptions {
   position?: 'front' | 'back'
   lazy?: boolean
   key?: string
+  /** When a task with this key has not ended: refuse (the default), return that one, or put this in its place while it waits. */
+  keyPolicy?: 'reject' | 'return' | 'replace'
+  /** Each further request with this key within the time moves the start and replaces what waits; needs `key`. */
+  debounce?: Duration
+  /** At most one task with this key in the time; further requests get that one; needs `key`. */
+  throttle?: Duration
   queue?: string
   after?: string
   maxAttempts?: number
 }
+
+/** Milliseconds, or a number with `ms`, `s`, `m`, `h` or `d`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 export interface EnqueueRequest extends EnqueueOptions {
   /** Makes a repeated request harmless: the same id with the same content is one task. */
@@ -274,6 +452,32 @@ export interface ClientToGateway {
   unsubscribeQuery: (request: { subscription: string }, ack: Acked<object>) => void
   enqueue: (request: EnqueueRequest, ack: Acked<{ task: TaskRow }>) => void
   cancel: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  pause: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  resume: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  /** Failed and cancelled tasks wait again, with all their tries. */
+  retry: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  /** New tasks from ended ones. */
+  replay: (request: ReplayRequest, ack: Acked<CommandAnswer>) => void
+  reprioritise: (request: ReprioritiseRequest, ack: Acked<CommandAnswer>) => void
+  edit: (request: EditRequest, ack: Acked<{ task: TaskRow }>) => void
+  explain: (request: { id: string }, ack: Acked<{ explanation: Explanation }>) => void
+  coverage: (request: object, ack: Acked<{ coverage: CoverageRow[] }>) => void
+  /** The newest stored lines before `before`, the oldest of them first. */
+  taskLog: (
+    request: { id: string; attempt?: number; before?: { attempt: number; seq: number }; limit?: number },
+    ack: Acked<{ lines: StoredLogLine[] }>,
+  ) => void
+  /** The newest first; of one task with `id`. */
+  audit: (request: { id?: string; limit?: number }, ack: Acked<{ entries: AuditEntry[] }>) => void
+  markError: (
+    request: { fingerprint: string; state: ErrorState; until?: string },
+    ack: Acked<{ error: ErrorRow }>,
+  ) => void
+  controlWorker: (request: { worker: string; action: 'drain' | 'resume' }, ack: Acked<object>) => void
+  controlQueue: (
+    request: { queue: string; action: 'pause' | 'resume'; reason?: string },
+    ack: Acked<{ queue: QueueRow }>,
+  ) => void
   taskTicket: (request: { id: string }, ack: Acked<TicketAnswer>) => void
 }
 

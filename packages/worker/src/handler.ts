@@ -1,5 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { LogLevel, Progress } from '@taskfleet/core/protocol'
+import type { Duration, LogLevel, Progress } from '@taskfleet/core/protocol'
+import type { IsolateOption } from './isolate/isolation.ts'
+import type { DiskNeed } from './load/load-gate.ts'
 import type { Task } from './task.ts'
 
 /** What a handler says about how far it is; every field is optional and the latest call wins. */
@@ -42,27 +44,55 @@ export interface HandlerContext<Input> {
 /** A method's type, so that a factory with any input fits where some factory is wanted. */
 export type Handler<Input, Output> = { run(context: HandlerContext<Input>): Promise<Output> | Output }['run']
 
-/** Milliseconds, or a number with `ms`, `s`, `m`, `h` or `d`. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
-
 export interface Backoff {
-  base: Duration
+  /** `exponential` by default: each failure multiplies the delay by `factor`. */
+  kind?: 'fixed' | 'exponential'
+  /** The first delay, or with `fixed` each; a second by default. */
+  base?: Duration
+  /** 2 by default. */
   factor?: number
+  /** The longest delay; five minutes by default. */
   cap?: Duration
-  /** Spreads retries over 50-100 % of the delay. */
+  /** Spreads retries over 50-100 % of the delay; on by default. */
   jitter?: boolean
+  /** The delay before the next attempt, instead of `kind`, `base` and `factor`. Cap and jitter apply to it too. */
+  delay?: (failures: number, error: unknown) => Duration
 }
 
-export interface TaskDefinition<Schema extends StandardSchemaV1, Output> {
+interface Definition<Schema extends StandardSchemaV1> {
   name: string
   /** The version of the input that this handler takes; 1 by default. */
   version?: number
   input: Schema
   /** Steps that bring an older message up by one version each: `{ 1: v1 => v2 }`. */
   upgrade?: Record<number, (old: never) => unknown>
-  retry?: { maxAttempts?: number; backoff?: Backoff }
+  retry?: {
+    /** The most failed attempts, 1-50; 5 by default. */
+    maxAttempts?: number
+    backoff?: Backoff
+    /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
+    decay?: boolean
+  }
   /** How long one attempt may take. */
   timeout?: Duration
+  /** How long the task may take in all, from its first claim on, waiting between attempts included. */
+  totalTimeout?: Duration
+  /** Runs only while the machine is not overloaded. */
   lazy?: boolean
-  run: Handler<StandardSchemaV1.InferOutput<Schema>, Output>
+  /** Where it needs space, and how much: it waits where there is less. */
+  disk?: DiskNeed
+  /** Runs the handler in a thread or a process of its own: what blocks or crashes there harms nobody else. */
+  isolate?: IsolateOption
+  /**
+   * The module that exports this task, for `isolate` to load: `import.meta.url`. What `--tasks FILE` loads has the file's
+   * without being told. Loading it must do no more than define tasks.
+   */
+  module?: string
 }
+
+export type TaskDefinition<Schema extends StandardSchemaV1, Output> = Definition<Schema> &
+  (
+    | { run: Handler<StandardSchemaV1.InferOutput<Schema>, Output>; notify?: false }
+    /** The program around the runner does the work, and says so by `runner.complete` or `runner.fail`. */
+    | { notify: true; run?: never }
+  )

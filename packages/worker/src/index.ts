@@ -1,6 +1,6 @@
-export { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/core'
+export { AttemptAborted, FleetError, milliseconds, RetryAfterError, UnrecoverableError } from '@taskfleet/core'
+export type { Duration } from '@taskfleet/core/protocol'
 export { defineTask } from './define-task.ts'
-export { milliseconds } from './duration.ts'
 export { Gateway, type GatewayOptions, type ListenAddress } from './gateway/gateway.ts'
 export { GatewayHost, type GatewayHostOptions } from './gateway/gateway-host.ts'
 export type * from './handler.ts'

@@ -84,10 +84,14 @@ export class ReadyList {
     return promoted
   }
 
-  /** Takes the first ones out, to claim them. */
-  take(count: number): Hint[] {
-    const taken = this.#due.splice(0, count)
-    for (const hint of taken) this.#known.delete(idOf(hint))
+  /** Takes the first ones out, to claim them; drops on the way those that may not be claimed as things are. */
+  take(count: number, may: (hint: Hint) => boolean = () => true): Hint[] {
+    const taken: Hint[] = []
+    let seen = 0
+    for (; seen < this.#due.length && taken.length < count; seen += 1) {
+      if (may(this.#due[seen]!)) taken.push(this.#due[seen]!)
+    }
+    for (const hint of this.#due.splice(0, seen)) this.#known.delete(idOf(hint))
     return taken
   }
 

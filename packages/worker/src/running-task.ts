@@ -14,6 +14,9 @@ import {
 import type { ProgressUpdate } from './handler.ts'
 
 const LOG_LINES = 200
+/** How many lines of an attempt are stored at most, and how many wait for that at a time. */
+const STORED_LINES = 10_000
+const PENDING_LINES = 1_000
 const LOG_LINE_LIMIT = 4_000
 
 /** Somebody who follows an attempt: a task's socket. */
@@ -32,6 +35,9 @@ export class RunningTask {
   readonly #answers = new Map<string, (data: unknown) => unknown>()
   readonly #log: LogLine[] = []
   #logSeq = 0
+  #unstoredLog: LogLine[] = []
+  #storedLines = 0
+  #droppedLines = 0
   #toldLogSeq = 0
   #progress: ProgressUpdate | undefined
   #progressAt = 0
@@ -52,6 +58,9 @@ export class RunningTask {
   get id(): string {
     return this.claim.task._id.toHexString()
   }
+
+  /** When it began, by `performance.now()`. */
+  readonly beganAt = performance.now()
 
   get leaseId(): string {
     return this.claim.leaseId
@@ -76,13 +85,34 @@ export class RunningTask {
 
   log(level: LogLevel, message: string): void {
     this.#logSeq += 1
-    this.#log.push({
+    const line = {
       seq: this.#logSeq,
       at: new Date().toISOString(),
       level,
-      message: message.slice(0, LOG_LINE_LIMIT),
-    })
+      message: String(message).slice(0, LOG_LINE_LIMIT),
+    }
+    this.#log.push(line)
     if (this.#log.length > LOG_LINES) this.#log.shift()
+    if (this.#storedLines >= STORED_LINES || this.#unstoredLog.length >= PENDING_LINES) this.#droppedLines += 1
+    else {
+      this.#storedLines += 1
+      this.#unstoredLog.push(line)
+    }
+  }
+
+  /** The lines that the database doesn't have yet; at the end also how many it will never have. */
+  takeLog({ last = false }: { last?: boolean } = {}): LogLine[] {
+    if (last && this.#droppedLines > 0) {
+      const message = `${this.#droppedLines} lines were not stored: they were too many`
+      this.#unstoredLog.push({ seq: this.#logSeq + 1, at: new Date().toISOString(), level: 'warn', message })
+      this.#droppedLines = 0
+    }
+    return this.#unstoredLog.splice(0)
+  }
+
+  /** Lines that could not be stored are tried again with the next ones. */
+  giveBackLog(lines: readonly LogLine[]): void {
+    this.#unstoredLog.unshift(...lines)
   }
 
   event(name: string, data: unknown): void {

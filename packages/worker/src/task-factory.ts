@@ -6,10 +6,12 @@ import {
   checkInput,
   DEFAULT_BACKOFF,
   FleetError,
+  milliseconds,
   type TaskType,
 } from '@taskfleet/core'
-import { milliseconds } from './duration.ts'
-import type { Handler, TaskDefinition } from './handler.ts'
+import type { Backoff, Handler, TaskDefinition } from './handler.ts'
+import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
+import type { DiskNeed } from './load/load-gate.ts'
 import { type LeaseView, Task } from './task.ts'
 
 const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
@@ -24,13 +26,25 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly run: Handler<StandardSchemaV1.InferOutput<Schema>, Output>
   readonly defaults: { lazy: boolean; maxAttempts: number }
   readonly backoff: BackoffPolicy
+  /** Whether a failed attempt costs the task a step of priority. */
+  readonly decay: boolean
   /** How long one attempt may take, in milliseconds; undefined for as long as it takes. */
   readonly timeoutMs: number | undefined
+  /** How long the task may take from its first claim on, in milliseconds. */
+  readonly totalTimeoutMs: number | undefined
+  readonly disk: DiskNeed | undefined
+  /** Where the handler runs, when not in the worker's own thread. */
+  readonly isolate: Isolation | undefined
+  /** The address of the module that exports this task; whoever loads it may say so later. */
+  module: string | undefined
+  /** Whether the work is done by the program around the runner. */
+  readonly notify: boolean
   readonly #upgrade: Record<number, (old: never) => unknown>
 
   /** @throws {FleetError} `BAD_NAME`, `BAD_DEFINITION`, `BAD_DURATION` */
   constructor(definition: TaskDefinition<Schema, Output>) {
-    const { name, version = 1, input, run, upgrade = {}, retry = {}, timeout, lazy = false } = definition
+    const { name, version = 1, input, upgrade = {}, retry = {}, timeout, totalTimeout, lazy = false } = definition
+    const run = definition.notify === true ? doneOutside : definition.run
     if (typeof name !== 'string' || !NAME.test(name)) throw new FleetError('BAD_NAME', `'${name}' can't name a task`)
     if (!Number.isInteger(version) || version < 1)
       throw new FleetError('BAD_DEFINITION', `${name}: a version is 1 or more`)
@@ -47,14 +61,21 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.run = run
     this.#upgrade = upgrade
     this.timeoutMs = timeout === undefined ? undefined : milliseconds(timeout)
+    this.totalTimeoutMs = totalTimeout === undefined ? undefined : milliseconds(totalTimeout)
+    this.disk = definition.disk
+    this.isolate = isolationOf(name, definition.isolate)
+    this.module = moduleUrl(name, definition.module)
+    this.notify = definition.notify === true
+    this.decay = retry.decay ?? true
     this.defaults = { lazy, maxAttempts: retry.maxAttempts ?? 5 }
-    const { base, factor, cap, jitter } = retry.backoff ?? {}
-    this.backoff = {
-      base: base === undefined ? DEFAULT_BACKOFF.base : milliseconds(base),
-      factor: factor ?? DEFAULT_BACKOFF.factor,
-      cap: cap === undefined ? DEFAULT_BACKOFF.cap : milliseconds(cap),
-      jitter: jitter ?? DEFAULT_BACKOFF.jitter,
-    }
+    this.backoff = backoffPolicy(retry.backoff)
+  }
+
+  /** The oldest version of an input that it can take: one upgrade step leads from each version to the next. */
+  get oldestVersion(): number {
+    let oldest = this.version
+    while (this.#upgrade[oldest - 1] !== undefined) oldest -= 1
+    return oldest
   }
 
   make(claim: Claim, lease: LeaseView): Task {
@@ -86,5 +107,22 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
       }
     }
     return checkInput(this.input, upgraded)
+  }
+}
+
+/** Stands where a handler would: the program around the runner ends this attempt. */
+function doneOutside(): never {
+  throw new FleetError('BAD_DEFINITION', 'This task is done by the program around its runner')
+}
+
+/** @throws {FleetError} `BAD_DURATION`, `BAD_DEFINITION` */
+function backoffPolicy({ kind = 'exponential', base, factor, cap, jitter, delay }: Backoff = {}): BackoffPolicy {
+  if (factor !== undefined && !(factor >= 1)) throw new FleetError('BAD_DEFINITION', "'backoff.factor' is 1 or more")
+  return {
+    base: base === undefined ? DEFAULT_BACKOFF.base : milliseconds(base),
+    factor: kind === 'fixed' ? 1 : (factor ?? DEFAULT_BACKOFF.factor),
+    cap: cap === undefined ? DEFAULT_BACKOFF.cap : milliseconds(cap),
+    jitter: jitter ?? DEFAULT_BACKOFF.jitter,
+    ...(delay === undefined ? {} : { delay: (failures, error) => milliseconds(delay(failures, error)) }),
   }
 }

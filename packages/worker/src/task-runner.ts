@@ -12,6 +12,8 @@ import {
   FleetDatabase,
   FleetError,
   type Hint,
+  milliseconds,
+  type QueueDocument,
   type Served,
   type TaskDocument,
   type TaskError,
@@ -19,16 +21,23 @@ import {
   type TaskStore,
   type TaskType,
   toFullRow,
-  WorkerRegister,
+  type WorkerDocument,
+  type WorkerRegister,
 } from '@taskfleet/core'
+import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
-import { milliseconds } from './duration.ts'
-import { executeTask } from './execute-task.ts'
+import { AttemptReporter } from './attempt-reporter.ts'
+import { ClaimLoop } from './claim-loop.ts'
+import { DeadlineWatch } from './deadline-watch.ts'
+import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
+import { executeTask, type Handling } from './execute-task.ts'
 import { Gateway, type ListenAddress } from './gateway/gateway.ts'
-import type { Duration } from './handler.ts'
+import type { HandlerContext } from './handler.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
-import { LoadMeter } from './load-meter.ts'
-import { ReadyList } from './ready-list.ts'
+import type { SlotRange } from './load/auto-slots.ts'
+import { LoadMonitor } from './load/load-monitor.ts'
+import type { LoadThresholds } from './load/thresholds.ts'
+import { OutsideWork } from './outside-work.ts'
 import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
@@ -39,8 +48,12 @@ export interface TaskRunnerOptions {
   mongo: string | FleetDatabase
   tasks: readonly TaskFactory[]
   queues?: readonly string[]
-  /** How many tasks run at once at most. */
-  concurrency?: number
+  /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
+  concurrency?: number | 'auto' | SlotRange
+  /** From where on the load gate keeps tasks back. */
+  thresholds?: LoadThresholds
+  /** When and how the developer is told of errors that keep coming. */
+  recurringErrors?: RecurringErrors
   /** Where its gateway and task sockets listen; without it the worker serves no one. */
   listen?: ListenAddress
   /** How others reach it, when that differs from where it listens. */
@@ -73,14 +86,10 @@ export interface RunnerEvents {
   deadline: [event: { task: TaskRow }]
 }
 
-const HINTS = 500
 /** Watchers hear of progress at most so often. */
 const TELL_MS = 100
-/** The database gets progress at most so often. */
+/** The database gets progress and log lines at most so often. */
 const STORE_MS = 1_000
-/** A claim of what has been due for less than this and misses is tried again. */
-const JUST_DUE_MS = 250
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** A worker: claims tasks, runs them, and tells how it goes. */
 export class TaskRunner extends EventEmitter<RunnerEvents> {
@@ -90,24 +99,15 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   readonly #options: TaskRunnerOptions
   readonly #log: Logger
   readonly #factories = new Map<string, TaskFactory>()
-  readonly #served: Served
-  readonly #slots: number
+  readonly #queues: readonly string[]
+  readonly #pausedQueues = new Set<string>()
   readonly #leaseMs: number
-  readonly #ready = new ReadyList(HINTS)
+  readonly #outside = new OutsideWork()
   readonly #running = new Map<string, RunningTask>()
   readonly #ends = new Set<Promise<void>>()
   readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #load = new LoadMeter()
   #parts: Parts | undefined
   #state: 'new' | 'running' | 'draining' | 'stopped' = 'new'
-  #claiming = 0
-  #filling = false
-  #fillAgain = false
-  #refilling: Promise<void> | undefined
-  /** Newcomers that came while the database was being asked; null while it isn't. */
-  #newcomers: Hint[] | null = null
-  #sinceRefill = 0
-  #wakeTimer: NodeJS.Timeout | undefined
   #idleTold = false
   #stopping: Promise<void> | undefined
 
@@ -117,7 +117,6 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#options = options
     this.name = options.name ?? hostname()
     this.#log = (options.log ?? pino({ level: 'silent' })).child({ worker: this.name })
-    this.#slots = inRange('concurrency', options.concurrency ?? 4, 1, 1_000)
     this.#leaseMs = inRange('leaseMs', options.leaseMs ?? 8_000, 500, 3_600_000)
     for (const factory of options.tasks) {
       if (this.#factories.has(factory.name)) {
@@ -125,10 +124,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       }
       this.#factories.set(factory.name, factory)
     }
-    this.#served = {
-      queues: options.queues ?? ['default'],
-      tasks: new Map([...this.#factories.values()].map(({ name, version }) => [name, version])),
-    }
+    this.#queues = options.queues ?? ['default']
   }
 
   /** Where its gateway listens, once started. */
@@ -147,15 +143,20 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#state = 'running'
     const parts = await this.#open()
     this.#parts = parts
-    parts.feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void this.#refill('history lost') })
-    parts.reaper.start()
+    const { feed, load, loop, reaper, deadlines, reporter } = parts
+    feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void loop.refill('history lost') })
+    reaper.start()
+    deadlines.start()
+    await load.start()
     await this.#beat()
     const { heartbeatMs = 2_500, pollMs = 30_000 } = this.#options
     this.#every(heartbeatMs, () => this.#beat())
-    this.#every(pollMs, () => this.#refill('safety poll'))
-    this.#every(TELL_MS, () => this.#tell())
-    this.#every(STORE_MS, () => this.#storeProgress())
-    await this.#refill('boot')
+    this.#every(pollMs, () => loop.refill('safety poll'))
+    this.#every(TELL_MS, () => {
+      for (const run of this.#running.values()) run.tell()
+    })
+    this.#every(STORE_MS, () => reporter.tick(this.#running.values()))
+    await loop.start()
   }
 
   async #open(): Promise<Parts> {
@@ -166,8 +167,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       : mongo
     const opened: { stop(): Promise<void> }[] = ownDatabase ? [{ stop: () => database.close() }] : []
     try {
-      await database.ensureIndexes()
-      const fleet = new Fleet(database)
+      const fleet = new Fleet(database, { log: this.#log })
+      await fleet.ensureIndexes()
       const feed = new ChangeFeed(database, { log: this.#log })
       opened.push(feed)
       await feed.start()
@@ -202,13 +203,94 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         onReaped: (task) => this.#onReaped(task),
       })
       opened.push(reaper)
-      const register = new WorkerRegister(database.connection, database.clock)
-      return { database, fleet, store: fleet.store, feed, leases, gateway, reaper, register, opened }
+      const deadlines = new DeadlineWatch({
+        store: fleet.store,
+        clock: database.clock,
+        log: this.#log,
+        onMissed: (task) => this.emit('deadline', { task: toFullRow('tasks', task) }),
+      })
+      opened.push(deadlines)
+      const load = this.#loadMonitor()
+      opened.push(load)
+      const notice = new ErrorNotice(fleet.errors, this.#options.recurringErrors ?? {}, this.#log)
+      const reporter = new AttemptReporter(fleet, this.#log)
+      opened.push({ stop: () => reporter.flushDurations() })
+      const loop = this.#claimLoop(fleet, gateway)
+      const { store, workers: register } = fleet
+      return {
+        database,
+        fleet,
+        store,
+        feed,
+        leases,
+        gateway,
+        reaper,
+        deadlines,
+        load,
+        notice,
+        reporter,
+        loop,
+        register,
+        opened,
+      }
     } catch (error) {
       for (const part of opened.reverse()) await part.stop().catch(() => undefined)
       this.#state = 'stopped'
       throw error
     }
+  }
+
+  #loadMonitor(): LoadMonitor {
+    const { concurrency = 4, thresholds } = this.#options
+    return new LoadMonitor({
+      concurrency,
+      folders: [...this.#factories.values()].flatMap(({ disk }) => disk ?? []),
+      running: () => this.#running.size,
+      // What the gate lets through is part of what is asked for.
+      onChange: () => void this.#parts?.loop.refill('the load changed'),
+      log: this.#log,
+      ...(thresholds === undefined ? {} : { thresholds }),
+    })
+  }
+
+  #claimLoop(fleet: Fleet, gateway: Gateway | undefined): ClaimLoop {
+    const { store, queues, database } = fleet
+    const publicBase = gateway?.publicUrl
+    const claimant = { worker: this.id, leaseMs: this.#leaseMs, queues: this.#queues }
+    return new ClaimLoop({
+      store,
+      clock: database.clock,
+      log: this.#log,
+      claimant: () => ({ ...claimant, ...(publicBase === undefined ? {} : { publicBase }) }),
+      served: () => this.#servedNow(),
+      serves: (hint) => this.#serves(hint),
+      free: () => (this.#state === 'running' ? this.#started().load.slots - this.#running.size : 0),
+      begin: (claim) => this.#begin(claim),
+      onDue: ({ _id, name }) => this.emit('due', { id: _id.toHexString(), name }),
+      onNothingDue: () => this.#tellIdle(),
+      onRefilled: async () => {
+        const paused = await queues.paused()
+        for (const queue of this.#queues) this.#onQueue(queue, paused.includes(queue))
+        for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
+      },
+      refillEvery: this.#options.refillEvery ?? 200,
+    })
+  }
+
+  /**
+   * Ends a task with `notify: true` that this runner has told of by `claimed`: the work is done.
+   * @throws {FleetError} `NOT_RUNNING` when no such task waits for it here
+   */
+  complete(id: string, output?: unknown): void {
+    this.#outside.complete(id, output)
+  }
+
+  /**
+   * The work of a task with `notify: true` failed; it is tried again as after any failure.
+   * @throws {FleetError} `NOT_RUNNING` when no such task waits for it here
+   */
+  fail(id: string, error: unknown): void {
+    this.#outside.fail(id, error)
   }
 
   /** Stores a task; any worker that serves it may run it. */
@@ -239,12 +321,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   async #stop(): Promise<void> {
-    const { opened, reaper } = this.#started()
+    const { opened, reaper, loop } = this.#started()
     this.#state = 'draining'
-    clearTimeout(this.#wakeTimer)
+    loop.close()
     await reaper.stop()
     await this.#beat().catch(() => undefined)
-    while (this.#claiming > 0 || this.#ends.size > 0) {
+    while (loop.claiming || this.#ends.size > 0) {
       await Promise.allSettled([...this.#ends, new Promise((resolve) => setTimeout(resolve, 20))])
     }
     for (const timer of this.#timers) clearInterval(timer)
@@ -277,36 +359,42 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   // ── what the feed tells ──
 
   #onChange({ collection, id, doc }: Change): void {
-    if (collection !== 'tasks') return
-    if (doc === null) {
-      this.#ready.remove(String(id))
-      return
-    }
-    const task = doc as TaskDocument
-    if (task.status === 'pending' && this.#serves(task)) this.#offer(task)
-    else this.#ready.remove(task._id.toHexString())
-    if (task.status === 'running' && task.worker === this.id && task.control !== undefined)
-      this.#obey(task._id.toHexString(), task.control)
+    if (collection === 'tasks') this.#onTask(String(id), doc as TaskDocument | null)
+    else if (collection === 'queues') this.#onQueue(String(id), (doc as QueueDocument | null)?.paused === true)
+    else if (collection === 'workers' && String(id) === this.id) this.#onAsked((doc as WorkerDocument | null)?.control)
   }
 
-  #serves(task: Pick<TaskDocument, 'queue' | 'name' | 'version'>): boolean {
-    const newest = this.#served.tasks.get(task.name)
-    return newest !== undefined && task.version <= newest && this.#served.queues.includes(task.queue)
+  #onTask(id: string, task: TaskDocument | null): void {
+    const { loop, deadlines } = this.#started()
+    if (task?.raiseAt !== undefined) deadlines.expect(task.raiseAt)
+    if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
+    else loop.remove(id)
+    if (task?.status === 'running' && task.worker === this.id && task.control !== undefined)
+      this.#obey(id, task.control)
   }
 
-  #offer(hint: Hint): void {
-    const { database } = this.#started()
-    this.#newcomers?.push(hint)
-    const due = this.#ready.offer(hint, database.clock.now())
-    if (due) this.emit('due', { id: hint._id.toHexString(), name: hint.name })
-    this.#wake()
+  #onQueue(queue: string, paused: boolean): void {
+    if (this.#pausedQueues.has(queue) === paused) return
+    if (paused) this.#pausedQueues.add(queue)
+    else this.#pausedQueues.delete(queue)
+    void this.#started().loop.refill('a queue was paused or resumed')
+  }
+
+  /** Somebody wants this worker drained, or working again. */
+  #onAsked(control: WorkerDocument['control']): void {
+    const draining = control?.action === 'drain'
+    if (control === undefined || draining === (this.#state === 'draining') || this.#stopping !== undefined) return
+    this.#log.info({ by: control.by }, draining ? 'asked to take nothing new' : 'asked to take tasks again')
+    this.#state = draining ? 'draining' : 'running'
+    void this.#beat().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'a heartbeat failed'))
+    this.#started().loop.wake()
   }
 
   #obey(id: string, control: { action: 'cancel' | 'pause'; by: string; reason?: string }): void {
     const run = this.#running.get(id)
     if (run === undefined) {
       // The claim's own answer is still on its way.
-      if (this.#claiming > 0) setTimeout(() => this.#obey(id, control), 20)
+      if (this.#started().loop.claiming) setTimeout(() => this.#obey(id, control), 20)
       return
     }
     const because = control.reason === undefined ? '' : `: ${control.reason}`
@@ -330,83 +418,42 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       'took back a task whose worker is gone',
     )
     this.emit('lost', { id: task._id.toHexString(), worker })
+    if (task.error !== undefined) this.#untilStopped(this.#reportLost(task, task.error, worker))
   }
 
-  // ── the claim loop ──
-
-  #wake(): void {
-    if (this.#filling) this.#fillAgain = true
-    else void this.#fill()
+  async #reportLost(task: TaskDocument, error: TaskError, worker: string | undefined): Promise<void> {
+    const { fleet, notice } = this.#started()
+    const lostHost = worker === undefined ? null : await fleet.workers.find(worker).catch(() => null)
+    const { _id, name, version } = task
+    await notice.record({ error, task: _id, name, version, host: lostHost?.host ?? 'unknown' })
   }
 
-  /** One at a time; a wake-up in between makes it go round once more. */
-  async #fill(): Promise<void> {
-    this.#filling = true
-    try {
-      do {
-        this.#fillAgain = false
-        await this.#fillSlots()
-      } while (this.#fillAgain)
-    } catch (error) {
-      this.#log.warn({ err: asError(error) }, 'claiming failed; trying again')
-      setTimeout(() => this.#wake(), 500)
-    } finally {
-      this.#filling = false
+  // ── what may be claimed ──
+
+  /** What this worker serves now. Whenever that changes, the database is asked again. */
+  #servedNow(): Served {
+    const { load } = this.#started()
+    const open = [...this.#factories.values()].filter(({ disk }) => load.allows({ lazy: false, folder: disk?.folder }))
+    return {
+      queues: this.#queues.filter((queue) => !this.#pausedQueues.has(queue)),
+      tasks: new Map(
+        open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }]),
+      ),
+      lazy: load.gate.lazy,
     }
   }
 
-  async #fillSlots(): Promise<void> {
-    const { database, store } = this.#started()
-    while (this.#state === 'running') {
-      for (const hint of this.#ready.promote(database.clock.now())) {
-        this.emit('due', { id: hint._id.toHexString(), name: hint.name })
-      }
-      const free = this.#slots - this.#running.size
-      const hints = free > 0 ? this.#ready.take(free) : []
-      if (this.#ready.low) void this.#refill('low')
-      if (hints.length === 0) break
-      const claims = await this.#claim(store, hints)
-      for (const claim of claims) this.#begin(claim)
-      this.#offerAgain(hints, claims)
-    }
-    this.#armTimer()
-    this.#tellIdle()
+  #serves({ queue, name, version, lazy }: Hint): boolean {
+    const factory = this.#factories.get(name)
+    if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
+    if (!this.#queues.includes(queue) || this.#pausedQueues.has(queue)) return false
+    return this.#started().load.allows({ lazy, folder: factory.disk?.folder })
   }
 
-  /** Due by our idea of the server's time may be a moment too early for the server itself. */
-  #offerAgain(hints: readonly Hint[], claims: readonly Claim[]): void {
-    if (claims.length === hints.length) return
-    const claimed = new Set(claims.map(({ task }) => task._id.toHexString()))
-    const now = this.#started().database.clock.now().getTime()
-    const justDue = hints.filter(
-      (hint) => !claimed.has(hint._id.toHexString()) && now - hint.runAt.getTime() < JUST_DUE_MS,
-    )
-    if (justDue.length === 0) return
-    setTimeout(() => {
-      for (const hint of justDue) this.#ready.offer(hint, this.#started().database.clock.now())
-      this.#wake()
-    }, 50)
-  }
-
-  async #claim(store: TaskStore, hints: readonly Hint[]): Promise<Claim[]> {
-    this.#claiming += 1
-    try {
-      const publicBase = this.#parts?.gateway?.publicUrl
-      return await store.claim(
-        hints.map(({ _id }) => _id),
-        { worker: this.id, leaseMs: this.#leaseMs, ...(publicBase === undefined ? {} : { publicBase }) },
-      )
-    } catch (error) {
-      // Nothing is known of these now: the database is asked again.
-      setTimeout(() => void this.#refill('claim failed'), 500)
-      throw error
-    } finally {
-      this.#claiming -= 1
-    }
-  }
+  // ── attempts ──
 
   #begin(claim: Claim): void {
-    const { leases } = this.#started()
+    const { leases, loop } = this.#started()
     const run = new RunningTask(claim)
     this.#running.set(run.id, run)
     this.#idleTold = false
@@ -420,24 +467,26 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         if (this.#running.get(run.id) === run) this.#running.delete(run.id)
         this.#ends.delete(end)
         if (![...this.#running.values()].some(({ leaseId }) => leaseId === run.leaseId)) leases.drop(run.leaseId)
-        this.#sinceRefill += 1
-        if (this.#sinceRefill >= (this.#options.refillEvery ?? 200)) void this.#refill('every so many')
-        this.#wake()
+        loop.freed()
       })
     this.#ends.add(end)
   }
 
   async #execute(run: RunningTask): Promise<void> {
-    const { store, leases } = this.#started()
+    const { store, leases, database, reporter } = this.#started()
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
     this.emit('claimed', { task })
     const factory = this.#factories.get(task.name)!
     const { outcome, settled } = await executeTask(run, factory, {
       store,
       leases,
+      clock: database.clock,
       log: this.#log,
       abortGraceMs: milliseconds(this.#options.abortGrace ?? '10s'),
+      handle: (factory, context, run) => this.#handle(factory, context, run),
     })
+    const completed = settled.owned && settled.status === 'completed'
+    this.#untilStopped(reporter.ended(run, completed))
     if (!settled.owned || outcome === null) {
       this.#log.warn({ task: run.id }, 'the result is discarded: the task is no longer ours')
       run.end({ status: 'pending' })
@@ -445,7 +494,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     }
     const { status } = settled
     const error = 'error' in outcome ? outcome.error : undefined
-    if (outcome.verb === 'complete') this.#unblock(store, run)
+    // The slot is free meanwhile. Should it fail, the reaper's look makes up for it.
+    if (completed) this.#untilStopped(store.unblock(run.claim.task._id))
+    if (error !== undefined) this.#reportFailure(run, error)
     run.end({
       status,
       ...(outcome.verb === 'complete' ? { output: outcome.output } : {}),
@@ -460,101 +511,59 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     }
   }
 
-  /** The slot is free meanwhile; `stop` waits for it. Should it fail, the reaper's look makes up for it. */
-  #unblock(store: TaskStore, run: RunningTask): void {
-    const unblocked = store
-      .unblock(run.claim.task._id)
+  /** In this process, in one of its own, or by the program around this runner. */
+  #handle(factory: TaskFactory, context: HandlerContext<unknown>, run: RunningTask): Handling {
+    if (factory.notify) return { result: this.#outside.wait(run) }
+    return { result: Promise.resolve().then(() => factory.run(context as never)) }
+  }
+
+  #reportFailure(run: RunningTask, error: TaskError): void {
+    const { _id, name, version } = run.claim.task
+    this.#untilStopped(this.#started().notice.record({ error, task: _id, name, version, host: hostname() }))
+  }
+
+  /** Something that goes on while the slot is free already; `stop` waits for it. */
+  #untilStopped(work: Promise<unknown>): void {
+    const end = work
       .then(() => undefined)
-      .catch((error: unknown) => this.#log.warn({ err: asError(error), task: run.id }, 'what waits for it goes later'))
-      .finally(() => this.#ends.delete(unblocked))
-    this.#ends.add(unblocked)
+      .catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'what follows an attempt failed'))
+      .finally(() => this.#ends.delete(end))
+    this.#ends.add(end)
   }
 
   #tellIdle(): void {
-    if (this.#running.size > 0 || this.#ready.size > 0 || this.#idleTold || this.#state !== 'running') return
+    if (this.#running.size > 0 || this.#started().loop.due > 0 || this.#idleTold || this.#state !== 'running') return
     this.#idleTold = true
     this.emit('idle', {})
   }
 
-  /** One timer, for the next task that isn't due yet. */
-  #armTimer(): void {
-    clearTimeout(this.#wakeTimer)
-    const next = this.#ready.nextDate
-    if (next === null || this.#state !== 'running') return
-    const wait = next.getTime() - this.#started().database.clock.now().getTime()
-    this.#wakeTimer = setTimeout(() => this.#wake(), Math.min(LONGEST_TIMER_MS, Math.max(1, wait)))
-  }
-
-  /** Asks the database what there is, and what was asked of us while nobody could tell. */
-  async #refill(reason: string): Promise<void> {
-    if (this.#refilling !== undefined) return this.#refilling
-    this.#refilling = this.#refillNow(reason).finally(() => {
-      this.#refilling = undefined
-    })
-    return this.#refilling
-  }
-
-  async #refillNow(reason: string): Promise<void> {
-    if (this.#state !== 'running') return
-    const { store, database } = this.#started()
-    this.#sinceRefill = 0
-    this.#newcomers = []
-    try {
-      const answer = await store.waiting(this.#served, HINTS)
-      const mine = {
-        due: answer.due.filter((hint) => this.#serves(hint)),
-        next: answer.next.filter((hint) => this.#serves(hint)),
-      }
-      this.#ready.load(mine, HINTS)
-      // The answer may be older than what the feed told in the meantime.
-      for (const hint of this.#newcomers) this.#ready.offer(hint, database.clock.now())
-      for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
-      this.#log.debug(
-        { reason, due: answer.due.length, next: answer.next.length, now: database.clock.now() },
-        'asked the database',
-      )
-    } catch (error) {
-      this.#log.warn({ err: asError(error), reason }, 'the database could not be asked; trying again')
-      setTimeout(() => void this.#refill(reason), 1_000)
-    } finally {
-      this.#newcomers = null
-    }
-    this.#wake()
-  }
-
   // ── what others hear ──
 
-  #tell(): void {
-    for (const run of this.#running.values()) run.tell()
-  }
-
-  async #storeProgress(): Promise<void> {
-    const reports = [...this.#running.values()].flatMap((run) => {
-      const progress = run.takeProgress()
-      return progress === undefined ? [] : [{ id: run.claim.task._id, leaseId: run.leaseId, progress }]
-    })
-    await this.#started().store.report(reports)
-  }
-
   async #beat(): Promise<void> {
-    const { register, gateway } = this.#started()
+    const { register, gateway, load } = this.#started()
     const state = this.#state === 'new' ? 'running' : this.#state
-    await register.beat(this.id, {
+    const control = await register.beat(this.id, {
       name: this.name,
       host: hostname(),
       pid: process.pid,
       role: 'worker',
       state,
-      queues: [...this.#served.queues],
-      tasks: [...this.#served.tasks].map(([name, version]) => `${name}@${version}`),
-      slots: this.#slots,
+      queues: [...this.#queues],
+      tasks: [...this.#factories.values()].flatMap(versionsOf),
       running: this.#running.size,
-      load: this.#load.read(),
       heartbeatMs: this.#options.heartbeatMs ?? 2_500,
       version: VERSION,
+      ...load.report(),
       ...(gateway === undefined ? {} : { url: gateway.publicUrl }),
     })
+    // Asked while the change feed could not tell.
+    this.#onAsked(control)
   }
+}
+
+/** `name@version` of everything that a handler can run. */
+function versionsOf({ name, version, oldestVersion }: TaskFactory): string[] {
+  return Array.from({ length: version - oldestVersion + 1 }, (_, index) => `${name}@${oldestVersion + index}`)
 }
 
 interface Parts {
@@ -565,6 +574,11 @@ interface Parts {
   leases: LeaseKeeper
   gateway: Gateway | undefined
   reaper: Reaper
+  deadlines: DeadlineWatch
+  load: LoadMonitor
+  notice: ErrorNotice
+  reporter: AttemptReporter
+  loop: ClaimLoop
   register: WorkerRegister
   /** What must be stopped, in the order in which it was opened. */
   opened: { stop(): Promise<void> }[]

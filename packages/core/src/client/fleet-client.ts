@@ -2,13 +2,23 @@ import { io, type Socket } from 'socket.io-client'
 import { FleetError } from '../fleet-error.ts'
 import type {
   Ack,
+  AuditEntry,
   ClientToGateway,
   CollectionName,
   CommandAnswer,
   CommandRequest,
+  CoverageRow,
+  EditRequest,
   EnqueueRequest,
+  ErrorRow,
+  ErrorState,
+  Explanation,
   GatewayToClient,
   QueryRequest,
+  QueueRow,
+  ReplayRequest,
+  ReprioritiseRequest,
+  StoredLogLine,
   TaskRow,
   TicketAnswer,
   Welcome,
@@ -17,6 +27,7 @@ import type {
   ConnectionState,
   FleetApi,
   FleetClientOptions,
+  FleetControl,
   LiveQuery,
   RowsListener,
   TaskWatch,
@@ -162,13 +173,71 @@ export class FleetClient implements FleetApi {
     return follower
   }
 
+  /** Has an `_id` before it is sent: a request that is sent again after a lost answer makes no second task. */
   async enqueue(request: EnqueueRequest): Promise<TaskRow> {
-    const { task } = await this.#ask<{ task: TaskRow }>('enqueue', request)
+    const once = { ...request, _id: request._id ?? newId() }
+    const asked = this.#ask<{ task: TaskRow }>('enqueue', once)
+    const { task } = await asked.catch((error: unknown) => {
+      if ((error as FleetError).code !== 'NO_ANSWER') throw error
+      return this.#ask<{ task: TaskRow }>('enqueue', once)
+    })
     return task
   }
 
   cancel(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#ask<CommandAnswer>('cancel', request)
+    return this.#ask('cancel', request)
+  }
+
+  pause(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('pause', request)
+  }
+
+  resume(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('resume', request)
+  }
+
+  retry(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('retry', request)
+  }
+
+  replay(request: ReplayRequest): Promise<CommandAnswer> {
+    return this.#ask('replay', request)
+  }
+
+  reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
+    return this.#ask('reprioritise', request)
+  }
+
+  async edit(request: EditRequest): Promise<TaskRow> {
+    return (await this.#ask<{ task: TaskRow }>('edit', request)).task
+  }
+
+  async explain(id: string): Promise<Explanation> {
+    return (await this.#ask<{ explanation: Explanation }>('explain', { id })).explanation
+  }
+
+  async coverage(): Promise<CoverageRow[]> {
+    return (await this.#ask<{ coverage: CoverageRow[] }>('coverage', {})).coverage
+  }
+
+  async taskLog(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {
+    return (await this.#ask<{ lines: StoredLogLine[] }>('taskLog', request)).lines
+  }
+
+  async audit(request: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
+    return (await this.#ask<{ entries: AuditEntry[] }>('audit', request)).entries
+  }
+
+  async markError(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
+    return (await this.#ask<{ error: ErrorRow }>('markError', request)).error
+  }
+
+  async controlWorker(request: { worker: string; action: 'drain' | 'resume' }): Promise<void> {
+    await this.#ask('controlWorker', request)
+  }
+
+  async controlQueue(request: Parameters<FleetControl['controlQueue']>[0]): Promise<QueueRow> {
+    return (await this.#ask<{ queue: QueueRow }>('controlQueue', request)).queue
   }
 
   close(): void {
@@ -219,4 +288,12 @@ export class FleetClient implements FleetApi {
     if (!answer.ok) throw new FleetError(answer.error.code, answer.error.message, { field: answer.error.field })
     return answer as unknown as T
   }
+}
+
+/** 24 hexadecimal digits, as ids of tasks are: 4 bytes of time, then 8 at random. */
+function newId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(8))
+  const time = Math.floor(Date.now() / 1_000)
+  const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return time.toString(16).padStart(8, '0') + digits
 }

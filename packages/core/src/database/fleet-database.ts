@@ -100,6 +100,7 @@ export class FleetDatabase {
         )
       })
     }
+    await this.db.collection('throttles').createIndex({ until: 1 }, { name: 'retention', expireAfterSeconds: 3_600 })
     await this.db.collection('canaries').createIndex({ at: 1 }, { name: 'retention', expireAfterSeconds: 3_600 })
   }
 

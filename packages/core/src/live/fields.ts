@@ -26,6 +26,8 @@ const TASK_FIELDS: CollectionFields = {
     runAt: 'date',
     order: 'date',
     deadline: 'date',
+    raiseAt: 'date',
+    deadlineMissedAt: 'date',
     lazy: 'boolean',
     attempt: 'number',
     failures: 'number',
@@ -79,8 +81,38 @@ const WORKER_FIELDS: CollectionFields = {
     stoppedAt: 'date',
     rev: 'number',
   },
-  open: ['load', 'gate'],
+  open: ['load', 'gate', 'control'],
   lists: ['queues', 'tasks'],
+  rowWithout: [],
+}
+
+const ERROR_FIELDS: CollectionFields = {
+  known: {
+    _id: 'text',
+    code: 'text',
+    name: 'text',
+    message: 'text',
+    state: 'text',
+    count: 'number',
+    tasks: 'text',
+    versions: 'text',
+    hosts: 'text',
+    firstSeenAt: 'date',
+    lastSeenAt: 'date',
+    reopened: 'number',
+    ignoredUntil: 'date',
+    notifiedAt: 'date',
+    rev: 'number',
+  },
+  open: [],
+  lists: ['tasks', 'versions', 'hosts'],
+  rowWithout: [],
+}
+
+const QUEUE_FIELDS: CollectionFields = {
+  known: { _id: 'text', paused: 'boolean', by: 'text', updatedAt: 'date', rev: 'number' },
+  open: [],
+  lists: [],
   rowWithout: [],
 }
 
@@ -102,9 +134,10 @@ const OTHER_FIELDS: CollectionFields = {
 export const FIELDS: Record<CollectionName, CollectionFields> = {
   tasks: TASK_FIELDS,
   workers: WORKER_FIELDS,
-  queues: OTHER_FIELDS,
+  queues: QUEUE_FIELDS,
   schedules: OTHER_FIELDS,
   events: OTHER_FIELDS,
+  errors: ERROR_FIELDS,
 }
 
 /** Never leaves the server side, whatever is asked for. */
@@ -114,6 +147,7 @@ export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
   queues: [],
   schedules: [],
   events: [],
+  errors: ['expireAt', 'notice'],
 }
 
 const PATH = /^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/

@@ -4,6 +4,8 @@ export interface BackoffPolicy {
   factor: number
   cap: number
   jitter: boolean
+  /** The handler's own delay, instead of `base` and `factor`. */
+  delay?: (failures: number, error: unknown) => number
 }
 
 export const DEFAULT_BACKOFF: BackoffPolicy = { base: 1_000, factor: 2, cap: 300_000, jitter: true }
@@ -14,8 +16,10 @@ export const DEFAULT_BACKOFF: BackoffPolicy = { base: 1_000, factor: 2, cap: 300
  *
  * @param failures how many attempts have failed, from 1
  * @param random a number from 0 to 1
+ * @param error what the attempt failed with, for a delay of the handler's own
  */
-export function backoffDelay(policy: BackoffPolicy, failures: number, random: number): number {
-  const delay = Math.min(policy.cap, policy.base * policy.factor ** Math.max(0, failures - 1))
+export function backoffDelay(policy: BackoffPolicy, failures: number, random: number, error?: unknown): number {
+  const own = policy.delay?.(failures, error)
+  const delay = Math.min(policy.cap, own ?? policy.base * policy.factor ** Math.max(0, failures - 1))
   return Math.round(policy.jitter ? delay / 2 + (delay / 2) * random : delay)
 }

@@ -31,6 +31,7 @@ export const TRANSITIONS = {
     says: 'its lease expired, tries are left',
   },
   expire: { from: ['running'], to: 'failed', by: 'reaper', closes: 'lost', says: 'its lease expired once too often' },
+  quarantine: { from: ['pending'], to: 'failed', by: 'fleet', says: 'its document can not be understood' },
   pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
   resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
   cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
@@ -64,6 +65,8 @@ export function attemptGuard<Id>(id: Id, leaseId: string): Record<string, unknow
 /** The statuses in which a task's `key` keeps others with the same key out. */
 export const OPEN_STATUSES: readonly TaskStatus[] = STATUSES.filter((status) => !hasEnded(status))
 export const ENDED_STATUSES: readonly TaskStatus[] = STATUSES.filter(hasEnded)
+/** The statuses in which a task's content may still be changed. */
+export const WAITING_STATUSES: readonly TaskStatus[] = OPEN_STATUSES.filter((status) => status !== 'running')
 
 /** The verbs that may follow a status. */
 export function verbsFrom(status: TaskStatus): Verb[] {

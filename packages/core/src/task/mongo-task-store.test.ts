@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { describeTaskStore, useDatabase } from '../testing/index.ts'
 import { MongoTaskStore } from './mongo-task-store.ts'
 import { taskModel } from './task-model.ts'
@@ -11,11 +12,20 @@ describeTaskStore('MongoTaskStore', async () => {
     expireLease: async (id) => {
       await taskModel(connection).collection.updateOne({ _id: id }, { $set: { 'lease.expiresAt': new Date(0) } })
     },
+    corrupt: async (id) => {
+      await taskModel(connection).collection.updateOne({ _id: id }, { $set: { attempts: 'none' } })
+    },
+    moveClock: async (id, ms) => {
+      const task = await taskModel(connection).collection.findOne({ _id: id })
+      const back = Object.entries(task ?? {}).filter(([, value]) => value instanceof Date)
+      const moved = back.map(([field, value]) => [field, new Date((value as Date).getTime() - ms)])
+      await taskModel(connection).collection.updateOne({ _id: id }, { $set: Object.fromEntries(moved) })
+    },
     freesUniqueValues: async () => {
       const probe = connection
         .getClient()
         .db(connection.name)
-        .collection<{ _id: number; value?: string }>('uniqueProbe')
+        .collection<{ _id: number; value?: string }>(`uniqueProbe${randomUUID()}`)
       await probe.createIndex({ value: 1 }, { unique: true, sparse: true })
       await probe.insertOne({ _id: 1, value: 'taken' })
       await probe.updateOne({ _id: 1 }, { $unset: { value: 1 } })

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { type Connection, mongo } from 'mongoose'
+import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
 import { FleetError } from '../errors.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
-import { attemptGuard, ENDED_STATUSES, guard, TRANSITIONS } from './lifecycle.ts'
-import type { NewTask } from './new-task.ts'
+import { Durations } from './durations.ts'
+import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
+import type { Changes, NewTask } from './new-task.ts'
+import { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import { taskModel } from './task-model.ts'
 import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, TaskStore } from './task-store.ts'
@@ -13,6 +16,9 @@ import * as updates from './task-updates.ts'
 /** The reaper looks this far ahead, so that it wakes when a lease expires and not a period later. */
 const REAP_AHEAD_MS = 4_000
 const REAP_PAGE = 200
+const RAISE_AHEAD_MS = 10_000
+/** How often a request whose key was just freed or taken is tried again. */
+const KEY_TRIES = 3
 const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1 } as const
 
 type Tasks = mongo.Collection<TaskDocument>
@@ -24,25 +30,42 @@ export class MongoTaskStore implements TaskStore {
   readonly #clock: ServerClock
   readonly #settling: AsyncBatch<Settlement, Settled>
   readonly #unblocking: AsyncBatch<ObjectId, number>
+  readonly #retention: RetentionPolicy
+  readonly #durations: Durations
+  readonly #throttles: mongo.Collection<ThrottleDocument>
+  readonly #log: Logger | undefined
 
-  constructor(connection: Connection, clock: ServerClock) {
+  constructor(
+    connection: Connection,
+    clock: ServerClock,
+    parts: { retention?: RetentionPolicy; durations?: Durations; log?: Logger | undefined } = {},
+  ) {
     this.#tasks = taskModel(connection).collection as unknown as Tasks
     this.#clock = clock
+    const db = connection.getClient().db(connection.name)
+    this.#retention = parts.retention ?? new RetentionPolicy(db)
+    this.#durations = parts.durations ?? new Durations(db)
+    this.#throttles = db.collection('throttles')
+    this.#log = parts.log
     this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), { waitMs: 20, most: 500 })
     this.#settling = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 1, most: 200 })
   }
 
   async enqueue(tasks: readonly NewTask[]): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
-    const fronts = await this.#fronts(tasks)
-    const blocked = await this.#blocked(tasks)
-    const operations = tasks.map((task) => ({
+    const admitted = await Promise.all(tasks.map((task) => this.#throttled(task)))
+    const fresh = admitted.filter((one): one is NewTask => 'keyPolicy' in one)
+    const stored = new Map((await this.#store(fresh)).map((task, index) => [fresh[index]!, task]))
+    return admitted.map((one) => ('keyPolicy' in one ? stored.get(one)! : one))
+  }
+
+  async #store(tasks: readonly NewTask[], tries = KEY_TRIES): Promise<TaskDocument[]> {
+    if (tasks.length === 0) return []
+    const places = await this.#places(tasks)
+    const operations = tasks.map((task, index) => ({
       updateOne: {
         filter: { _id: task._id, rev: { $exists: false } },
-        update: updates.enqueue(task, {
-          front: fronts.get(frontKey(task)),
-          blocked: blocked.has(task._id.toHexString()),
-        }),
+        update: updates.enqueue(task, places[index]!),
         upsert: true,
       },
     }))
@@ -55,42 +78,79 @@ export class MongoTaskStore implements TaskStore {
     )
     const stored = await this.#tasks.find({ _id: { $in: tasks.map((task) => task._id) } }).toArray()
     const byId = new Map(stored.map((task) => [task._id.toHexString(), task]))
-    for (const { index } of refused) this.#refuseUnlessSame(tasks[index]!, byId.get(tasks[index]!._id.toHexString()))
-    return tasks.map((task) => byId.get(task._id.toHexString())!)
+    const taken: number[] = []
+    for (const { index } of refused) {
+      const there = byId.get(tasks[index]!._id.toHexString())
+      if (there === undefined) taken.push(index)
+      else refuseUnlessSame(tasks[index]!, there)
+    }
+    const others = new Map<number, TaskDocument>()
+    for (const index of taken) others.set(index, await this.#underKey(tasks[index]!, places[index]!, tries))
+    return tasks.map((task, index) => others.get(index) ?? byId.get(task._id.toHexString())!)
   }
 
-  #refuseUnlessSame(asked: NewTask, there: TaskDocument | undefined): void {
-    if (there === undefined) {
-      throw new FleetError('KEY_EXISTS', `A task with the key '${asked.key}' has not ended yet`, { field: 'key' })
-    }
-    const same =
-      there.name === asked.name &&
-      there.version === asked.version &&
-      there.queue === asked.queue &&
-      there.basePriority === asked.priority &&
-      there.key === asked.key &&
-      sameBson(there.input, asked.input)
-    if (!same) {
-      throw new FleetError('TASK_EXISTS', `The task ${asked._id.toHexString()} exists with other content`, {
-        field: '_id',
+  /**
+   * What becomes of a request whose key is taken.
+   * @throws {FleetError} `KEY_EXISTS`
+   */
+  async #underKey(task: NewTask, place: updates.Place, tries: number): Promise<TaskDocument> {
+    const open = { key: task.key, status: { $in: [...OPEN_STATUSES] } } as mongo.Filter<TaskDocument>
+    const replaces = task.keyPolicy === 'replace' || task.debounceMs !== undefined
+    if (replaces) {
+      const waiting = { ...open, name: task.name, status: { $in: [...WAITING_STATUSES] } } as mongo.Filter<TaskDocument>
+      const replaced = await this.#tasks.findOneAndUpdate(waiting, updates.replace(task, place), {
+        returnDocument: 'after',
       })
+      if (replaced !== null) return replaced
     }
+    const there = await this.#tasks.findOne(open)
+    if (there !== null && task.keyPolicy === 'return') return there
+    // It may have ended, or begun and given its key up, since the key was found taken.
+    if (there === null && tries > 1) return (await this.#store([task], tries - 1))[0]!
+    throw new FleetError('KEY_EXISTS', `A task with the key '${task.key}' has not ended yet`, { field: 'key' })
   }
 
-  /** For each queue and priority that somebody wants to be first in: the place before its first waiting task. */
-  async #fronts(tasks: readonly NewTask[]): Promise<Map<string, Date>> {
-    const places = new Map<string, Date>()
-    for (const task of tasks) {
-      if (task.position !== 'front' || places.has(frontKey(task))) continue
-      const [first] = await this.#tasks
-        .find({ status: 'pending', queue: task.queue, priority: task.priority }, { projection: { order: 1 } })
-        .sort({ order: 1 })
-        .limit(1)
-        .toArray()
-      const now = this.#clock.now().getTime()
-      places.set(frontKey(task), new Date(Math.min(now, first?.order.getTime() ?? now) - 1))
+  /** The task itself, or the one that its key's time already has. */
+  async #throttled(task: NewTask): Promise<NewTask | TaskDocument> {
+    if (task.throttleMs === undefined) return task
+    const now = await this.#throttles.findOneAndUpdate(
+      { _id: `${task.name}\n${task.key}` },
+      updates.throttle(task._id, task.throttleMs),
+      { upsert: true, returnDocument: 'after' },
+    )
+    if (now === null || now.task.equals(task._id)) return task
+    // Whoever was first may have died before it stored its task: then this is the one.
+    return (await this.find(now.task)) ?? { ...task, _id: now.task }
+  }
+
+  async #places(tasks: readonly NewTask[]): Promise<updates.Place[]> {
+    const fronts = new Map<string, Promise<Date>>()
+    const front = (task: NewTask): Promise<Date> | undefined => {
+      if (task.position !== 'front') return undefined
+      const lane = `${task.queue}\n${task.priority}`
+      const place = fronts.get(lane) ?? this.#front(task)
+      fronts.set(lane, place)
+      return place
     }
-    return places
+    const blocked = await this.#blocked(tasks)
+    return Promise.all(
+      tasks.map(async (task) => ({
+        front: await front(task),
+        blocked: blocked.has(task._id.toHexString()),
+        leadMs: task.deadline === undefined ? undefined : await this.#durations.lead(task.name),
+      })),
+    )
+  }
+
+  /** The place before the first waiting task of the same queue and priority. */
+  async #front({ queue, priority }: { queue: string; priority: number }): Promise<Date> {
+    const [first] = await this.#tasks
+      .find({ status: 'pending', queue, priority }, { projection: { order: 1 } })
+      .sort({ order: 1 })
+      .limit(1)
+      .toArray()
+    const now = this.#clock.now().getTime()
+    return new Date(Math.min(now, first?.order.getTime() ?? now) - 1)
   }
 
   /** Those whose predecessor is still to complete. */
@@ -111,15 +171,22 @@ export class MongoTaskStore implements TaskStore {
     const sentAt = performance.now()
     const asClaim = (task: TaskDocument): Claim => ({ task, leaseId, sentAt })
     try {
+      const served = claimant.queues === undefined ? {} : { queue: { $in: [...claimant.queues] } }
       if (ids.length === 1) {
-        const task = await this.#tasks.findOneAndUpdate(guard('claim', ids[0]), update, { returnDocument: 'after' })
-        return task?.lease?.id === leaseId ? [asClaim(task)] : []
+        const task = await this.#tasks.findOneAndUpdate({ ...guard('claim', ids[0]), ...served }, update, {
+          returnDocument: 'after',
+        })
+        if (task?.lease?.id === leaseId) return [asClaim(task)]
+        if (task !== null) await this.#quarantine([task])
+        return []
       }
       const { status } = guard('claim', null)
-      const { modifiedCount } = await this.#tasks.updateMany(
-        { _id: { $in: [...ids] }, status: status as 'pending' },
+      const { matchedCount, modifiedCount } = await this.#tasks.updateMany(
+        { _id: { $in: [...ids] }, status: status as 'pending', ...served },
         update,
       )
+      if (matchedCount > modifiedCount)
+        await this.#quarantine(await this.#tasks.find({ _id: { $in: [...ids] } }).toArray())
       if (modifiedCount === 0) return []
     } catch (error) {
       // The server may have claimed before the connection broke: those are ours as long as the lease is trusted.
@@ -128,6 +195,16 @@ export class MongoTaskStore implements TaskStore {
       return adopted.map(asClaim)
     }
     return (await this.#heldBy(leaseId)).map(asClaim)
+  }
+
+  /** Those of the tasks that nobody can run, whoever wrote them. */
+  async #quarantine(tasks: readonly TaskDocument[]): Promise<void> {
+    for (const task of tasks) {
+      if (task.status !== 'pending' || isWellFormed(task)) continue
+      const filter = { ...guard('quarantine', task._id), rev: task.rev }
+      const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine())
+      if (ended !== null) this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
+    }
   }
 
   #heldBy(leaseId: string): Promise<TaskDocument[]> {
@@ -161,9 +238,10 @@ export class MongoTaskStore implements TaskStore {
 
   /** Attempts that end within the same millisecond or two share one round trip; each write stays guarded by itself. */
   async #settleAll(settlements: readonly Settlement[]): Promise<Settled[]> {
+    const retention = await this.#retention.get()
     const writes = settlements.map(({ claim, outcome }) => ({
       filter: guard(outcome.verb, claim.task._id, claim.leaseId),
-      update: updates.settle(outcome),
+      update: updates.settle(outcome, retention),
     }))
     const only = writes.length === 1 ? writes[0] : undefined
     if (only !== undefined) {
@@ -201,12 +279,15 @@ export class MongoTaskStore implements TaskStore {
     for (;;) {
       const now = this.#clock.now()
       const seen = await this.#tasks
-        .find({ 'lease.expiresAt': { $lte: new Date(now.getTime() + REAP_AHEAD_MS) } }, { projection: { lease: 1 } })
+        .find(
+          { 'lease.expiresAt': { $lte: new Date(now.getTime() + REAP_AHEAD_MS) }, status: 'running' },
+          { projection: LEASE_FIELDS },
+        )
         .sort({ 'lease.expiresAt': 1 })
         .limit(REAP_PAGE)
         .toArray()
       const expired = seen.filter(({ lease }) => lease !== undefined && lease.expiresAt <= now)
-      const taken = await Promise.all(expired.map(({ _id, lease }) => this.#reapOne(_id, lease!.id)))
+      const taken = await Promise.all(expired.map((task) => this.#reapOne(task)))
       reaped.push(...taken.filter((task) => task !== null))
       // A full page may hide more; stop when a page brings nothing, so that what can't be reaped isn't tried for ever.
       if (seen.length < REAP_PAGE || !taken.some((task) => task !== null)) {
@@ -218,33 +299,91 @@ export class MongoTaskStore implements TaskStore {
     }
   }
 
-  async #reapOne(id: ObjectId, leaseId: string): Promise<TaskDocument | null> {
-    const task = await this.#tasks.findOneAndUpdate(guard('reclaim', id, leaseId), updates.reap(), {
-      returnDocument: 'after',
-    })
+  async #reapOne(seen: TaskDocument): Promise<TaskDocument | null> {
+    const corrupt = typeof seen.lease?.id !== 'string' || !isWellFormed(seen)
+    const filter = corrupt
+      ? ({ _id: seen._id, status: 'running', lease: seen.lease } as mongo.Filter<TaskDocument>)
+      : guard('reclaim', seen._id, seen.lease!.id)
+    const update = corrupt ? updates.quarantine() : updates.reap(await this.#retention.get())
+    const task = await this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
+    if (corrupt && task !== null)
+      this.#log?.error({ task: seen._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
     return task !== null && task.lease === undefined ? task : null
   }
 
   async cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
-    const update = updates.asked({ action: 'cancel', by, ...(reason === undefined ? {} : { reason }) })
-    return this.#openUpdate(id, [...TRANSITIONS.cancel.from, 'running'], update)
+    const request = { action: 'cancel', by, ...(reason === undefined ? {} : { reason }) } as const
+    const update = updates.asked(request, await this.#retention.get())
+    return this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update)
   }
 
   async pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
-    const update = updates.asked({ action: 'pause', by, ...(reason === undefined ? {} : { reason }) })
-    return this.#openUpdate(id, [...TRANSITIONS.pause.from, 'running'], update)
+    const request = { action: 'pause', by, ...(reason === undefined ? {} : { reason }) } as const
+    const update = updates.asked(request, await this.#retention.get())
+    return this.#update(id, [...TRANSITIONS.pause.from, 'running'], update)
   }
 
   async resume(id: ObjectId): Promise<TaskDocument | null> {
-    return this.#tasks.findOneAndUpdate(guard('resume', id), updates.resume(), { returnDocument: 'after' })
+    const paused = { ...guard('resume', id), status: 'paused' }
+    const toBePaused = { _id: id, status: 'running', 'control.action': 'pause' }
+    const either = { $or: [paused, toBePaused] } as mongo.Filter<TaskDocument>
+    return this.#tasks.findOneAndUpdate(either, updates.resume(), { returnDocument: 'after' })
   }
 
   async rerun(id: ObjectId): Promise<TaskDocument | null> {
-    return this.#tasks.findOneAndUpdate(guard('rerun', id), updates.rerun(), { returnDocument: 'after' })
+    const rerun = this.#tasks.findOneAndUpdate(guard('rerun', id), updates.rerun(), { returnDocument: 'after' })
+    return rerun.catch((error: unknown) => {
+      if ((error as { code?: number }).code !== 11_000) throw error
+      throw new FleetError('KEY_EXISTS', 'Another task with its key has come in its place', { field: 'key' })
+    })
   }
 
-  #openUpdate(id: ObjectId, from: readonly string[], update: mongo.Document[]): Promise<TaskDocument | null> {
-    const filter = { _id: id, status: { $in: [...from] } } as mongo.Filter<TaskDocument>
+  async edit(id: ObjectId, changes: Changes, rev?: number): Promise<TaskDocument | null> {
+    const before = await this.find(id)
+    if (before === null) return null
+    const lane = { queue: changes.queue ?? before.queue, priority: changes.priority ?? before.priority }
+    const place = {
+      front: changes.position === 'front' ? await this.#front(lane) : undefined,
+      leadMs: changes.deadline instanceof Date ? await this.#durations.lead(before.name) : undefined,
+    }
+    const update = updates.edit(changes, place)
+    return this.#update(id, WAITING_STATUSES, update, rev === undefined ? {} : { rev })
+  }
+
+  async raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }> {
+    const raised: TaskDocument[] = []
+    for (;;) {
+      const now = this.#clock.now()
+      const seen = await this.#tasks
+        .find({ raiseAt: { $lte: new Date(now.getTime() + RAISE_AHEAD_MS) } }, { projection: { raiseAt: 1 } })
+        .sort({ raiseAt: 1 })
+        .limit(REAP_PAGE)
+        .toArray()
+      const due = seen.filter(({ raiseAt }) => raiseAt !== undefined && raiseAt <= now)
+      const taken = await Promise.all(due.map(({ _id, raiseAt }) => this.#raiseOne(_id, raiseAt!)))
+      raised.push(...taken.filter((task) => task !== null))
+      // What was raised to high comes round once more when its deadline has come as well.
+      if (!taken.some((task) => task !== null)) {
+        return {
+          raised,
+          nextRaise: seen.find(({ raiseAt }) => raiseAt !== undefined && raiseAt > now)?.raiseAt ?? null,
+        }
+      }
+    }
+  }
+
+  async #raiseOne(id: ObjectId, raiseAt: Date): Promise<TaskDocument | null> {
+    const task = await this.#update(id, OPEN_STATUSES, updates.raise(), { raiseAt })
+    return task !== null && task.raiseAt?.getTime() !== raiseAt.getTime() ? task : null
+  }
+
+  #update(
+    id: ObjectId,
+    from: readonly string[],
+    update: mongo.Document[],
+    also: mongo.Filter<TaskDocument> = {},
+  ): Promise<TaskDocument | null> {
+    const filter = { _id: id, status: { $in: [...from] }, ...also } as mongo.Filter<TaskDocument>
     return this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
   }
 
@@ -275,14 +414,16 @@ export class MongoTaskStore implements TaskStore {
     const mine = {
       status: 'pending',
       queue: { $in: [...served.queues] },
-      name: { $in: [...served.tasks.keys()] },
+      $or: [...served.tasks].map(([name, { oldest, newest }]) => ({ name, version: { $gte: oldest, $lte: newest } })),
     } as const
+    const lazy = served.lazy === false ? { lazy: false } : {}
+    if (mine.queue.$in.length === 0 || mine.$or.length === 0) return { due: [], next: [] }
     const priorities = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
     const [due, next] = await Promise.all([
       // `order` is bounded too, so that the walk along the index never visits what is far from due.
       this.#tasks
         .find(
-          { ...mine, priority: { $in: priorities }, order: { $lte: now }, runAt: { $lte: now } },
+          { ...mine, ...lazy, priority: { $in: priorities }, order: { $lte: now }, runAt: { $lte: now } },
           { projection: HINT_FIELDS },
         )
         .sort({ priority: -1, order: 1, _id: 1 })
@@ -314,7 +455,48 @@ export class MongoTaskStore implements TaskStore {
   }
 }
 
-const frontKey = (task: NewTask): string => `${task.queue}\n${task.priority}`
+interface ThrottleDocument {
+  /** The task's name and its key. */
+  _id: string
+  task: ObjectId
+  until: Date
+}
+
+const LEASE_FIELDS = {
+  lease: 1,
+  attempts: 1,
+  attempt: 1,
+  rev: 1,
+  failures: 1,
+  lost: 1,
+  maxAttempts: 1,
+  priority: 1,
+} as const
+
+/** As `WELL_FORMED` of the pipelines has it. */
+function isWellFormed(task: TaskDocument): boolean {
+  const { attempt, rev, failures, lost, maxAttempts, priority, attempts } = task
+  const dated = task.runAt === undefined || task.runAt instanceof Date
+  return (
+    Array.isArray(attempts) && dated && [attempt, rev, failures, lost, maxAttempts, priority].every(Number.isFinite)
+  )
+}
+
+/** @throws {FleetError} `TASK_EXISTS` */
+function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
+  const same =
+    there.name === asked.name &&
+    there.version === asked.version &&
+    there.queue === asked.queue &&
+    there.basePriority === asked.priority &&
+    (there.key === asked.key || asked.throttleMs !== undefined || asked.debounceMs !== undefined) &&
+    sameBson(there.input, asked.input)
+  if (!same) {
+    throw new FleetError('TASK_EXISTS', `The task ${asked._id.toHexString()} exists with other content`, {
+      field: '_id',
+    })
+  }
+}
 
 const sameBson = (a: unknown, b: unknown): boolean =>
   Buffer.from(mongo.BSON.serialize({ value: a })).equals(Buffer.from(mongo.BSON.serialize({ value: b })))

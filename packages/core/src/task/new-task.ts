@@ -1,6 +1,7 @@
 import { mongo, Types } from 'mongoose'
+import { milliseconds } from '../duration.ts'
 import { FleetError } from '../errors.ts'
-import { type EnqueueRequest, PRIORITY_NAMES, type Priority } from '../protocol.ts'
+import { type Duration, type EnqueueRequest, PRIORITY_NAMES, type Priority, type TaskChanges } from '../protocol.ts'
 import type { ObjectId } from './task-document.ts'
 
 export const INPUT_LIMIT = 256 * 1024
@@ -24,7 +25,23 @@ export interface NewTask {
   lazy: boolean
   maxAttempts: number
   key?: string
+  keyPolicy: 'reject' | 'return' | 'replace'
+  debounceMs?: number
+  throttleMs?: number
   after?: ObjectId
+  replayOf?: ObjectId
+}
+
+/** What is to change of a task that waits, checked. */
+export interface Changes {
+  priority?: number
+  position?: 'front' | 'back'
+  runAt?: Date
+  deadline?: Date | null
+  queue?: string
+  input?: unknown
+  lazy?: boolean
+  maxAttempts?: number
 }
 
 const FIELDS: Record<keyof EnqueueRequest, true> = {
@@ -38,13 +55,16 @@ const FIELDS: Record<keyof EnqueueRequest, true> = {
   position: true,
   lazy: true,
   key: true,
+  keyPolicy: true,
+  debounce: true,
+  throttle: true,
   queue: true,
   after: true,
   maxAttempts: true,
 }
 
 const READ_ONLY = new Set(
-  'attempt attempts attemptsDropped basePriority checkpoint claimedAt control createdAt error expireAt failures finishedAt lease lost order output parent progress publicUrl replayOf rev schedule event startedAt status updatedAt worker'.split(
+  'attempt attempts attemptsDropped basePriority checkpoint claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
     ' ',
   ),
 )
@@ -65,13 +85,23 @@ export function parseNewTask(request: unknown): NewTask {
     if (!Object.hasOwn(FIELDS, field))
       throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
   }
-  const { runAt, deadline, key, after } = asked
+  const { runAt, deadline, key, after, debounce, throttle } = asked
+  if (debounce !== undefined && throttle !== undefined) {
+    throw new FleetError('BAD_VALUE', 'A task is debounced or throttled, not both', { field: 'throttle' })
+  }
+  for (const [field, value] of Object.entries({ debounce, throttle })) {
+    if (value !== undefined && key === undefined)
+      throw new FleetError('BAD_VALUE', `'${field}' needs a 'key'`, { field: 'key' })
+  }
+  if (debounce !== undefined && runAt !== undefined) {
+    throw new FleetError('BAD_VALUE', "'debounce' says when it runs, so 'runAt' can't", { field: 'runAt' })
+  }
   return {
     _id: asked._id === undefined ? new Types.ObjectId() : parseId(asked._id, '_id'),
     name: parseName(asked.name, 'name', 'BAD_NAME'),
     version: parseInteger(asked.version ?? 1, 'version', 1, 1_000_000),
     input: parseInput(asked.input ?? {}),
-    queue: parseName(asked.queue ?? 'default', 'queue', 'BAD_QUEUE'),
+    queue: parseQueue(asked.queue ?? 'default'),
     priority: parsePriority(asked.priority ?? 'medium'),
     position: parseOneOf(asked.position ?? 'back', 'position', ['front', 'back']),
     lazy: parseBoolean(asked.lazy ?? false, 'lazy'),
@@ -79,8 +109,70 @@ export function parseNewTask(request: unknown): NewTask {
     ...(runAt === undefined ? {} : { runAt: parseDate(runAt, 'runAt') }),
     ...(deadline === undefined ? {} : { deadline: parseDate(deadline, 'deadline') }),
     ...(key === undefined ? {} : { key: parseKey(key) }),
+    keyPolicy: parseOneOf(asked.keyPolicy ?? 'reject', 'keyPolicy', ['reject', 'return', 'replace']),
+    ...(debounce === undefined ? {} : { debounceMs: parsePeriod(debounce, 'debounce') }),
+    ...(throttle === undefined ? {} : { throttleMs: parsePeriod(throttle, 'throttle') }),
     ...(after === undefined ? {} : { after: parseId(after, 'after') }),
   }
+}
+
+const CHANGES: Record<keyof TaskChanges, true> = {
+  priority: true,
+  position: true,
+  runAt: true,
+  deadline: true,
+  queue: true,
+  input: true,
+  lazy: true,
+  maxAttempts: true,
+}
+
+/**
+ * Checks what a caller wants changed of a task that waits.
+ *
+ * @throws {FleetError} as `parseNewTask`; `BAD_REQUEST` when there is nothing to change
+ */
+export function parseChanges(request: unknown): Changes {
+  if (typeof request !== 'object' || request === null || Array.isArray(request) || Object.keys(request).length === 0) {
+    throw new FleetError('BAD_REQUEST', 'Changes are an object with at least one field', { field: 'changes' })
+  }
+  const asked = request as Record<string, unknown>
+  for (const field of Object.keys(asked)) {
+    if (Object.hasOwn(CHANGES, field)) continue
+    if (READ_ONLY.has(field) || Object.hasOwn(FIELDS, field)) {
+      throw new FleetError('READ_ONLY_FIELD', `'${field}' can't be changed`, { field })
+    }
+    throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
+  }
+  const { priority, position, runAt, deadline, queue, input, lazy, maxAttempts } = asked
+  return {
+    ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
+    ...(position === undefined ? {} : { position: parseOneOf(position, 'position', ['front', 'back']) }),
+    ...(runAt === undefined ? {} : { runAt: parseDate(runAt, 'runAt') }),
+    ...(deadline === undefined ? {} : { deadline: deadline === null ? null : parseDate(deadline, 'deadline') }),
+    ...(queue === undefined ? {} : { queue: parseQueue(queue) }),
+    ...(input === undefined ? {} : { input: parseInput(input) }),
+    ...(lazy === undefined ? {} : { lazy: parseBoolean(lazy, 'lazy') }),
+    ...(maxAttempts === undefined ? {} : { maxAttempts: parseInteger(maxAttempts, 'maxAttempts', 1, 50) }),
+  }
+}
+
+/** @throws {FleetError} `BAD_QUEUE` */
+export function parseQueue(value: unknown): string {
+  return parseName(value, 'queue', 'BAD_QUEUE')
+}
+
+const LONGEST_PERIOD_MS = 30 * 86_400_000
+
+function parsePeriod(value: unknown, field: string): number {
+  let ms = Number.NaN
+  try {
+    ms = milliseconds(value as Duration)
+  } catch {
+    // Told below, with the field's name.
+  }
+  if (ms >= 1 && ms <= LONGEST_PERIOD_MS) return Math.round(ms)
+  throw new FleetError('OUT_OF_RANGE', `'${field}' is a duration from 1 ms to 30 d`, { field })
 }
 
 /** @throws {FleetError} `BAD_ID` */

@@ -75,6 +75,10 @@ export interface TaskDocument {
   /** Its place among equals in priority. */
   order: Date
   deadline?: Date
+  /** When it is raised next: some time before its deadline to high, at the deadline to 10. */
+  raiseAt?: Date
+  /** When the deadline was seen to have passed before the task had ended. */
+  deadlineMissedAt?: Date
   /** Runs only while the machine is not overloaded. */
   lazy: boolean
   /** Claims so far; never goes back. */
@@ -102,6 +106,8 @@ export interface TaskDocument {
   error?: TaskError
   /** Unique among tasks that have not ended. */
   key?: string
+  /** A debounced task gives its key up when it is claimed: what comes then is the next one. */
+  keyUntil?: 'claimed'
   parent?: ObjectId
   after?: ObjectId
   replayOf?: ObjectId

@@ -19,6 +19,8 @@ const taskSchema = new Schema(
     runAt: { ...date, ...required },
     order: { ...date, ...required },
     deadline: date,
+    raiseAt: date,
+    deadlineMissedAt: date,
     lazy: { type: Boolean, ...required },
     attempt: { type: Number, ...required },
     failures: { type: Number, ...required },
@@ -34,6 +36,7 @@ const taskSchema = new Schema(
     checkpoint: Schema.Types.Mixed,
     error: Schema.Types.Mixed,
     key: String,
+    keyUntil: String,
     parent: Schema.Types.ObjectId,
     after: Schema.Types.ObjectId,
     replayOf: Schema.Types.ObjectId,
@@ -59,6 +62,10 @@ taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
 taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
 /** What the reaper looks at. */
 taskSchema.index({ 'lease.expiresAt': 1 }, { name: 'lease_expiry', sparse: true })
+/** The deadlines that come next. */
+taskSchema.index({ raiseAt: 1 }, { name: 'raise', sparse: true })
+/** Coverage: what waits by name and version. */
+taskSchema.index({ status: 1, name: 1, version: 1 }, { name: 'coverage' })
 taskSchema.index({ after: 1 }, { name: 'after', sparse: true })
 taskSchema.index(
   { key: 1 },

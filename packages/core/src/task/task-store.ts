@@ -1,5 +1,5 @@
 import type { ControlView, TaskStatus } from '../protocol.ts'
-import type { NewTask } from './new-task.ts'
+import type { Changes, NewTask } from './new-task.ts'
 import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-document.ts'
 
 /** A task that somebody may run now, with the proof of it. */
@@ -14,6 +14,8 @@ export interface Claim {
 export interface Claimant {
   worker: string
   leaseMs: number
+  /** The queues it serves: a task that was moved to another meanwhile is not taken. */
+  queues?: readonly string[]
   /** The address before `/tasks/<id>`; absent when the worker doesn't listen. */
   publicBase?: string
 }
@@ -33,14 +35,17 @@ export interface Hint {
 /** What a worker can run. */
 export interface Served {
   queues: readonly string[]
-  /** Handler names with the newest version of each that it can run. */
-  tasks: ReadonlyMap<string, number>
+  /** Handler names with the versions of each that it can run, both ends included. */
+  tasks: ReadonlyMap<string, { oldest: number; newest: number }>
+  /** False while lazy tasks have to wait. */
+  lazy?: boolean
 }
 
 /** How an attempt ends. Made by `Outcome`'s constructors only. */
 export type Outcome =
   | { verb: 'complete'; output: unknown }
-  | { verb: 'retry'; error: TaskError; delayMs: number }
+  /** `decay`: whether the failure costs it a step of priority. */
+  | { verb: 'retry'; error: TaskError; delayMs: number; decay: boolean }
   | { verb: 'fail'; error: TaskError }
   | { verb: 'snooze'; delayMs: number }
   | { verb: 'release' }
@@ -49,7 +54,7 @@ export type Outcome =
 
 export const Outcome = {
   completed: (output: unknown): Outcome => ({ verb: 'complete', output }),
-  retry: (error: TaskError, delayMs: number): Outcome => ({ verb: 'retry', error, delayMs }),
+  retry: (error: TaskError, delayMs: number, decay = true): Outcome => ({ verb: 'retry', error, delayMs, decay }),
   failed: (error: TaskError): Outcome => ({ verb: 'fail', error }),
   snoozed: (delayMs: number): Outcome => ({ verb: 'snooze', delayMs }),
   released: (): Outcome => ({ verb: 'release' }),
@@ -75,7 +80,8 @@ export type Control = Pick<ControlView, 'action' | 'by'> & { reason?: string }
  */
 export interface TaskStore {
   /**
-   * Stores tasks; repeating a call with the same ids is harmless.
+   * Stores tasks; repeating a call with the same ids is harmless. What a key's policy says decides whether the answer is
+   * the new task or the one that is there.
    * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`
    */
   enqueue(tasks: readonly NewTask[]): Promise<TaskDocument[]>
@@ -95,10 +101,17 @@ export interface TaskStore {
   cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
   /** Holds a waiting task back, or asks the worker of a running one to stop in between. */
   pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
-  /** Lets a paused task go on. */
+  /** Lets a paused task go on, or takes back a pause that was only asked for. Null when it is not paused. */
   resume(id: ObjectId): Promise<TaskDocument | null>
-  /** Makes a failed or cancelled task wait again with all its tries. */
+  /**
+   * Makes a failed or cancelled task wait again with all its tries. Null when it is neither.
+   * @throws {FleetError} `KEY_EXISTS` when another with its key has come in its place
+   */
   rerun(id: ObjectId): Promise<TaskDocument | null>
+  /** Changes a task that waits; with `rev` only as it was seen. Null when it doesn't wait or has changed. */
+  edit(id: ObjectId, changes: Changes, rev?: number): Promise<TaskDocument | null>
+  /** Raises every task whose deadline nears or has come; also says when the next look is worth while. */
+  raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }>
   /** Lets the tasks go that waited for this one; the count is for all that shared the write. */
   unblock(after: ObjectId): Promise<number>
   /** Lets all tasks go whose predecessor has completed: a safety net. */

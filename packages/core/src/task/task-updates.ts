@@ -1,9 +1,10 @@
 import type { mongo } from 'mongoose'
-import type { AttemptOutcome } from '../protocol.ts'
-import { TRANSITIONS } from './lifecycle.ts'
-import type { NewTask } from './new-task.ts'
+import { type AttemptOutcome, PRIORITY_NAMES } from '../protocol.ts'
+import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
+import type { Changes, NewTask } from './new-task.ts'
+import type { EndedStatus, Retention } from './retention.ts'
 import { type Expression, fromNow, hasCome, laterOf, NOW, STAMP } from './server-time.ts'
-import type { StoredProgress, TaskError } from './task-document.ts'
+import type { ObjectId, StoredProgress, TaskError } from './task-document.ts'
 import type { Claimant, Control, Outcome } from './task-store.ts'
 
 /**
@@ -21,9 +22,40 @@ const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
 const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
 /** What belongs to one attempt only. */
 const ATTEMPT_FIELDS = ['lease', 'worker', 'publicUrl', 'control']
+const URGENT = 10
+/** Near its deadline a task never falls below high, and past it never below the highest. */
+const LEAST_PRIORITY: Expression = {
+  $cond: [
+    { $ifNull: ['$deadlineMissedAt', false] },
+    URGENT,
+    { $cond: [{ $and: [isSet('$deadline'), { $eq: ['$raiseAt', '$deadline'] }] }, PRIORITY_NAMES.high, 1] },
+  ],
+}
 
-export function enqueue(task: NewTask, place: { front: Date | undefined; blocked: boolean }): Pipeline {
-  const runAt = task.runAt === undefined ? NOW : literal(task.runAt)
+function isSet(path: string): Expression {
+  return { $ne: [{ $ifNull: [path, null] }, null] }
+}
+
+/** Where a new or changed task stands: what the store had to ask the database for. */
+export interface Place {
+  /** Ahead of all that wait, for `position: 'front'`. */
+  front: Date | undefined
+  blocked: boolean
+  /** How long before its deadline a task is raised, in milliseconds; a tenth of the time left while unknown. */
+  leadMs: number | undefined
+}
+
+function raiseAt(deadline: Date, leadMs: number | undefined): Expression {
+  const at = deadline.getTime()
+  if (leadMs !== undefined) return literal(new Date(at - leadMs))
+  return {
+    $toDate: { $toLong: { $subtract: [at, { $divide: [{ $max: [0, { $subtract: [at, { $toLong: NOW }] }] }, 10] }] } },
+  }
+}
+
+export function enqueue(task: NewTask, place: Place): Pipeline {
+  const runAt =
+    task.debounceMs !== undefined ? fromNow(task.debounceMs) : task.runAt === undefined ? NOW : literal(task.runAt)
   return [
     {
       $set: {
@@ -46,11 +78,43 @@ export function enqueue(task: NewTask, place: { front: Date | undefined; blocked
         rev: 1,
         createdAt: NOW,
         updatedAt: NOW,
-        ...(task.deadline === undefined ? {} : { deadline: literal(task.deadline) }),
-        ...(task.key === undefined ? {} : { key: literal(task.key) }),
+        ...(task.deadline === undefined
+          ? {}
+          : { deadline: literal(task.deadline), raiseAt: raiseAt(task.deadline, place.leadMs) }),
+        // A throttled one may run beside the one of the time before.
+        ...(task.key === undefined || task.throttleMs !== undefined ? {} : { key: literal(task.key) }),
+        ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
         ...(task.after === undefined ? {} : { after: literal(task.after) }),
+        ...(task.replayOf === undefined ? {} : { replayOf: literal(task.replayOf) }),
       },
     },
+  ]
+}
+
+/** What a task must be for anybody to run it; somebody may have written to the database by hand. */
+const WELL_FORMED: Expression = {
+  $and: [
+    { $isArray: ['$attempts'] },
+    ...['attempt', 'rev', 'failures', 'lost', 'maxAttempts', 'priority'].map((field) => ({ $isNumber: `$${field}` })),
+  ],
+}
+
+/** Ends a task that can't be understood, and says so, instead of trying it again for ever. */
+export function quarantine(): Pipeline {
+  return [
+    {
+      $set: {
+        status: TRANSITIONS.quarantine.to,
+        error: literal(
+          fleetError('CORRUPT', 'Its document is not what a task looks like; somebody changed it by hand'),
+        ),
+        attempts: { $cond: [{ $isArray: ['$attempts'] }, '$attempts', []] },
+        rev: { $cond: [{ $isNumber: '$rev' }, { $add: ['$rev', 1] }, 1] },
+        updatedAt: NOW,
+        finishedAt: NOW,
+      },
+    },
+    { $unset: [...ATTEMPT_FIELDS, 'raiseAt'] },
   ]
 }
 
@@ -58,6 +122,7 @@ export function enqueue(task: NewTask, place: { front: Date | undefined; blocked
 export function claim(leaseId: string, claimant: Claimant): Pipeline {
   const n = { $add: ['$attempt', 1] }
   const entry = { n, worker: literal(claimant.worker), lease: literal(leaseId), claimedAt: STAMP }
+  const mine = { $eq: ['$lease.id', literal(leaseId)] }
   const claimed = {
     status: TRANSITIONS.claim.to,
     attempt: n,
@@ -72,13 +137,14 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
       ? {}
       : { publicUrl: { $concat: [literal(`${claimant.publicBase}/tasks/`), { $toString: '$_id' }] } }),
   }
-  const wellFormed = { $and: [{ $isArray: ['$attempts'] }, { $isNumber: '$attempt' }, { $isNumber: '$rev' }] }
   return [
     {
       $replaceWith: {
-        $cond: [{ $and: [hasCome('$runAt'), wellFormed] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
+        $cond: [{ $and: [hasCome('$runAt'), WELL_FORMED] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
       },
     },
+    // A merge can't take a field away.
+    { $set: { key: { $cond: [{ $and: [mine, { $eq: ['$keyUntil', 'claimed'] }] }, '$$REMOVE', '$key'] } } },
   ]
 }
 
@@ -101,6 +167,7 @@ function leaveRunning(end: {
   outcome: Expression
   error?: Expression
   set?: Record<string, Expression>
+  retention: Retention
 }): Pipeline {
   const closed = {
     endedAt: laterOf(STAMP, '$$entry.claimedAt'),
@@ -123,14 +190,29 @@ function leaveRunning(end: {
         ...TOUCH,
       },
     },
-    { $set: { finishedAt: finishedAt() } },
+    { $set: ended(end.retention) },
     { $unset: ATTEMPT_FIELDS },
   ]
 }
 
-/** The end's date on an ended task, nothing on any other. Runs after the stage that wrote `status` and `updatedAt`. */
-function finishedAt(): Expression {
-  return { $cond: [{ $in: ['$status', ['completed', 'failed', 'cancelled']] }, '$updatedAt', '$$REMOVE'] }
+/** What an ended task has and no other. Runs after the stage that wrote `status` and `updatedAt`. */
+function ended(retention: Retention): Record<string, Expression> {
+  const isEnded = { $in: ['$status', [...ENDED_STATUSES]] }
+  const kept = (Object.entries(retention) as [EndedStatus, number | null][]).flatMap(([status, ms]) =>
+    ms === null
+      ? []
+      : [
+          {
+            case: { $eq: ['$status', status] },
+            then: { $dateAdd: { startDate: '$updatedAt', unit: 'millisecond', amount: Math.round(ms) } },
+          },
+        ],
+  )
+  return {
+    finishedAt: { $cond: [isEnded, '$updatedAt', '$$REMOVE'] },
+    expireAt: kept.length === 0 ? '$$REMOVE' : { $switch: { branches: kept, default: '$$REMOVE' } },
+    raiseAt: { $cond: [isEnded, '$$REMOVE', '$raiseAt'] },
+  }
 }
 
 /** What was asked for wins over going back to waiting. */
@@ -148,9 +230,9 @@ function unlessAsked(status: Expression): Expression {
 
 const unlessCancelled = (status: Expression): Expression => ({ $cond: [CANCEL_ASKED, TRANSITIONS.stop.to, status] })
 
-export function settle(outcome: Outcome): Pipeline {
+export function settle(outcome: Outcome, retention: Retention): Pipeline {
   const { to, closes } = TRANSITIONS[outcome.verb]
-  const asUsual = { outcome: closes satisfies AttemptOutcome }
+  const asUsual = { outcome: closes satisfies AttemptOutcome, retention }
   switch (outcome.verb) {
     case 'complete':
       return leaveRunning({ ...asUsual, status: to, set: { output: literal(outcome.output) } })
@@ -163,7 +245,7 @@ export function settle(outcome: Outcome): Pipeline {
         }),
         set: {
           failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
-          priority: { $max: [1, { $subtract: ['$priority', 1] }] },
+          ...(outcome.decay ? { priority: { $max: [LEAST_PRIORITY, { $subtract: ['$priority', 1] }] } } : {}),
           runAt: fromNow(outcome.delayMs),
           order: fromNow(outcome.delayMs),
         },
@@ -184,31 +266,33 @@ export function settle(outcome: Outcome): Pipeline {
     case 'release':
       return leaveRunning({ ...asUsual, status: unlessAsked(to) })
     case 'suspend':
-      return leaveRunning({ ...asUsual, status: unlessCancelled(to) })
+      // Somebody may have let it go on before it had stopped.
+      return leaveRunning({ ...asUsual, status: unlessCancelled({ $cond: [PAUSE_ASKED, to, TRANSITIONS.resume.to] }) })
     case 'stop':
       return leaveRunning({ ...asUsual, status: to })
   }
 }
 
-const lostError = (code: string, message: string): TaskError => ({
+const fleetError = (code: string, message: string): TaskError => ({
   code,
-  name: 'LostError',
+  name: 'FleetError',
   message,
   fingerprint: code.toLowerCase(),
 })
 
 /** Takes a task back whose lease has expired by the server's clock; one that has not stays as it is. */
-export function reap(): Pipeline {
+export function reap(retention: Retention): Pipeline {
   const poison = { $gte: [{ $add: ['$lost', 1] }, LOST_LIMIT] }
   const exhausted = { $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }
   const error = {
     $cond: [
       poison,
-      literal(lostError('POISON', `Its worker died ${LOST_LIMIT} times while running it`)),
-      literal(lostError('WORKER_LOST', 'Its worker died or lost touch while running it')),
+      literal(fleetError('POISON', `Its worker died ${LOST_LIMIT} times while running it`)),
+      literal(fleetError('WORKER_LOST', 'Its worker died or lost touch while running it')),
     ],
   }
   const taken = leaveRunning({
+    retention,
     outcome: TRANSITIONS.reclaim.closes,
     error,
     status: unlessAsked({ $cond: [{ $or: [poison, exhausted] }, TRANSITIONS.expire.to, TRANSITIONS.reclaim.to] }),
@@ -240,7 +324,7 @@ function onlyIf(condition: Expression, pipeline: Pipeline): Pipeline {
 }
 
 /** A waiting task is ended or held back at once; a running one gets the request for its worker. */
-export function asked(control: Control): Pipeline {
+export function asked(control: Control, retention: Retention): Pipeline {
   const transition = control.action === 'cancel' ? TRANSITIONS.cancel : TRANSITIONS.pause
   const running = { $eq: ['$status', 'running'] }
   const request = {
@@ -259,12 +343,96 @@ export function asked(control: Control): Pipeline {
         ...TOUCH,
       },
     },
-    { $set: { finishedAt: finishedAt() } },
+    { $set: ended(retention) },
   ]
 }
 
+/** Lets a paused task go on, or takes back a pause that its worker has not carried out yet. */
 export function resume(): Pipeline {
-  return [{ $set: { status: TRANSITIONS.resume.to, ...TOUCH } }]
+  return [
+    {
+      $set: {
+        status: { $cond: [{ $eq: ['$status', 'paused'] }, TRANSITIONS.resume.to, '$status'] },
+        control: { $cond: [PAUSE_ASKED, '$$REMOVE', '$control'] },
+        ...TOUCH,
+      },
+    },
+  ]
+}
+
+/** Raises what nears its deadline to high, and what has reached it to the highest. */
+export function raise(): Pipeline {
+  const missed = hasCome('$deadline')
+  return onlyIf(hasCome('$raiseAt'), [
+    {
+      $set: {
+        priority: { $cond: [missed, URGENT, { $max: ['$priority', PRIORITY_NAMES.high] }] },
+        deadlineMissedAt: { $cond: [missed, NOW, '$$REMOVE'] },
+        raiseAt: { $cond: [missed, '$$REMOVE', '$deadline'] },
+        ...TOUCH,
+      },
+    },
+  ])
+}
+
+export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): Pipeline {
+  const { priority, runAt, deadline, queue, lazy, maxAttempts } = changes
+  const order = changes.position === 'front' && place.front !== undefined ? place.front : runAt
+  return [
+    {
+      $set: {
+        ...(priority === undefined ? {} : { priority, basePriority: priority }),
+        ...(runAt === undefined ? {} : { runAt: literal(runAt) }),
+        ...(order === undefined
+          ? changes.position === 'back'
+            ? { order: laterOf(NOW, '$runAt') }
+            : {}
+          : { order: literal(order) }),
+        ...(queue === undefined ? {} : { queue: literal(queue) }),
+        ...('input' in changes ? { input: literal(changes.input) } : {}),
+        ...(lazy === undefined ? {} : { lazy }),
+        ...(maxAttempts === undefined ? {} : { maxAttempts: { $max: [maxAttempts, '$failures'] } }),
+        ...(deadline === undefined || deadline === null
+          ? {}
+          : { deadline: literal(deadline), raiseAt: raiseAt(deadline, place.leadMs) }),
+        ...TOUCH,
+      },
+    },
+    ...(deadline === undefined
+      ? []
+      : [{ $unset: deadline === null ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] }]),
+  ]
+}
+
+/** The time of a throttled key begins with whoever comes first after the last one's end. */
+export function throttle(task: ObjectId, ms: number): Pipeline {
+  const over = { $lte: [{ $ifNull: [{ $toLong: '$until' }, 0] }, { $toLong: NOW }] }
+  return [
+    {
+      $set: {
+        task: { $cond: [over, literal(task), '$task'] },
+        until: { $cond: [over, fromNow(ms), '$until'] },
+      },
+    },
+  ]
+}
+
+/** A newer request with the same key takes the place of one that waits. */
+export function replace(task: NewTask, place: Place): Pipeline {
+  const { runAt, order, input, version, priority, basePriority, lazy, maxAttempts, ...rest } = (
+    enqueue(task, place)[0] as { $set: Record<string, Expression> }
+  ).$set
+  const { deadline, raiseAt } = rest
+  return [
+    {
+      $set: {
+        ...{ runAt, order, input, version, priority, basePriority, lazy, maxAttempts },
+        ...(deadline === undefined ? {} : { deadline, raiseAt }),
+        ...TOUCH,
+      },
+    },
+    ...(deadline === undefined ? [{ $unset: ['deadline', 'raiseAt', 'deadlineMissedAt'] }] : []),
+  ]
 }
 
 export function unblock(): Pipeline {
@@ -282,9 +450,10 @@ export function rerun(): Pipeline {
         priority: '$basePriority',
         runAt: NOW,
         order: NOW,
+        raiseAt: { $cond: [isSet('$deadlineMissedAt'), '$$REMOVE', { $ifNull: ['$deadline', '$$REMOVE'] }] },
         ...TOUCH,
       },
     },
-    { $unset: ['finishedAt', 'expireAt', 'control'] },
+    { $unset: ['finishedAt', 'startedAt', 'expireAt', 'control'] },
   ]
 }

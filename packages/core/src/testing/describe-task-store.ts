@@ -13,6 +13,10 @@ export interface TaskStoreHarness {
   expireLease(id: Types.ObjectId): Promise<void>
   /** False on a server that keeps a unique value taken after an update gave it up, as one stand-in does. */
   freesUniqueValues(): Promise<boolean>
+  /** Makes a task's document what no verb would make of it. */
+  corrupt(id: Types.ObjectId): Promise<void>
+  /** Lets time pass for a task: all its dates lie `ms` further back. */
+  moveClock(id: Types.ObjectId, ms: number): Promise<void>
 }
 
 /** The conformance suite of `TaskStore`: everything that implements the port runs it. */
@@ -37,7 +41,10 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       fail: (task, leaseId) => store.settle({ task, leaseId }, Outcome.failed(testError)),
       snooze: (task, leaseId) => store.settle({ task, leaseId }, Outcome.snoozed(0)),
       release: (task, leaseId) => store.settle({ task, leaseId }, Outcome.released()),
-      suspend: (task, leaseId) => store.settle({ task, leaseId }, Outcome.suspended()),
+      suspend: async (task, leaseId) => {
+        if (task.lease?.id === leaseId) await store.pause(task._id, 'test')
+        return store.settle({ task, leaseId }, Outcome.suspended())
+      },
       stop: (task, leaseId) => store.settle({ task, leaseId }, Outcome.stopped()),
       reclaim: async (task) => {
         if (task.status === 'running') await harness.expireLease(task._id)
@@ -46,6 +53,10 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expire: async (task) => {
         if (task.status === 'running') await harness.expireLease(task._id)
         await store.reap()
+      },
+      quarantine: async (task) => {
+        if (task.status === 'pending') await harness.corrupt(task._id)
+        await store.claim([task._id], testClaimant)
       },
       pause: (task) => store.pause(task._id, 'test'),
       resume: (task) => store.resume(task._id),
@@ -283,7 +294,10 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       const later = await make.pending({ queue, priority: 10, runAt: new Date(Date.now() + 120_000) })
       await make.pending({ queue, name: 'other' })
       await make.pending({ queue: 'elsewhere' })
-      const { due, next } = await store.waiting({ queues: [queue], tasks: new Map([['test', 1]]) }, 10)
+      const { due, next } = await store.waiting(
+        { queues: [queue], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) },
+        10,
+      )
       expect(due.map(({ _id }) => String(_id))).toEqual([high, front, first, second, low].map(({ _id }) => String(_id)))
       expect(next.map(({ _id }) => String(_id))).toEqual([soon, later].map(({ _id }) => String(_id)))
     })
@@ -306,6 +320,203 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.controls(worker)).toEqual([])
       await store.cancel(task._id, 'ann')
       expect(await store.controls(worker)).toMatchObject([{ _id: task._id, control: { action: 'cancel' } }])
+    })
+
+    describe('deadlines', () => {
+      const soon = (ms: number): Date => new Date(Date.now() + ms)
+
+      test('a task is raised to high some time before its deadline and to 10 when it has passed', async () => {
+        const task = await make.pending({ priority: 2, deadline: soon(1_000_000) })
+        // Unknown how long such tasks take: a tenth of the time left.
+        expect(Math.round((+task.deadline! - +task.raiseAt!) / 10_000)).toBe(10)
+        await harness.moveClock(task._id, 950_000)
+        const { raised } = await store.raiseDue()
+        expect(raised.find(({ _id }) => _id.equals(task._id))).toMatchObject({ priority: 8 })
+        const near = await now(task)
+        expect(near.raiseAt).toEqual(near.deadline)
+        expect(near.deadlineMissedAt).toBeUndefined()
+        await harness.moveClock(task._id, 100_000)
+        await store.raiseDue()
+        const missed = await now(task)
+        expect(missed).toMatchObject({ priority: 10, basePriority: 2 })
+        expect(missed.deadlineMissedAt).toBeInstanceOf(Date)
+        expect(missed.raiseAt).toBeUndefined()
+        expect((await store.raiseDue()).raised.some(({ _id }) => _id.equals(task._id))).toBe(false)
+      })
+
+      test('many workers look at once: each step is told of once', async () => {
+        const task = await make.pending({ deadline: soon(-1_000) })
+        const looks = await Promise.all([store.raiseDue(), store.raiseDue(), store.raiseDue()])
+        const told = looks.flatMap(({ raised }) => raised).filter(({ _id }) => _id.equals(task._id))
+        expect(told.filter(({ deadlineMissedAt }) => deadlineMissedAt !== undefined)).toHaveLength(1)
+      })
+
+      test('the next look is worth while when the next deadline is near', async () => {
+        const task = await make.pending({ deadline: soon(2_000) })
+        const { nextRaise } = await store.raiseDue()
+        expect(nextRaise).not.toBeNull()
+        await store.cancel(task._id, 'test')
+        expect((await now(task)).raiseAt).toBeUndefined()
+      })
+
+      test('failing costs no priority below high near the deadline, and none once it has passed', async () => {
+        const claim = await make.claimed({ priority: 9, deadline: soon(-1_000) })
+        await store.raiseDue()
+        await store.settle(claim, Outcome.retry(testError, 0))
+        expect((await now(claim.task)).priority).toBe(10)
+      })
+    })
+
+    test('a failed attempt costs a step of priority, unless it was to cost none; a rerun restores it', async () => {
+      const [decaying, steady] = await Promise.all([make.claimed({ priority: 6 }), make.claimed({ priority: 6 })])
+      await store.settle(decaying, Outcome.retry(testError, 0))
+      await store.settle(steady, Outcome.retry(testError, 0, false))
+      expect((await now(decaying.task)).priority).toBe(5)
+      expect((await now(steady.task)).priority).toBe(6)
+      await store.cancel(decaying.task._id, 'test')
+      expect(await store.rerun(decaying.task._id)).toMatchObject({ priority: 6, failures: 0, status: 'pending' })
+    })
+
+    test('a waiting task can be changed, with its revision only as it was seen', async () => {
+      const task = await make.pending({ priority: 5, input: { a: 1 } })
+      const runAt = new Date(Date.now() + 60_000)
+      const changed = await store.edit(
+        task._id,
+        { priority: 8, runAt, queue: 'other', input: { b: 2 }, lazy: true },
+        task.rev,
+      )
+      expect(changed).toMatchObject({ priority: 8, basePriority: 8, queue: 'other', input: { b: 2 }, lazy: true })
+      expect(changed).toMatchObject({ runAt, order: runAt, rev: task.rev + 1 })
+      expect(await store.edit(task._id, { priority: 1 }, task.rev)).toBeNull()
+      expect(await store.edit((await make.running())._id, { priority: 1 })).toBeNull()
+      expect(await store.edit((await make.completed())._id, { priority: 1 })).toBeNull()
+    })
+
+    test('a text in changes that looks like an expression is stored byte for byte', async () => {
+      const task = await make.pending()
+      expect(await store.edit(task._id, { input: { text: '$$ROOT' } })).toMatchObject({ input: { text: '$$ROOT' } })
+    })
+
+    test('a waiting task can be put in front of the others, and behind them again', async () => {
+      const queue = `q-${new Types.ObjectId().toHexString()}`
+      const first = await make.pending({ queue })
+      const second = await make.pending({ queue })
+      const order = async (): Promise<string[]> =>
+        (await store.waiting({ queues: [queue], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) }, 10)).due.map(
+          (one) => String(one._id),
+        )
+      await store.edit(second._id, { position: 'front' })
+      expect(await order()).toEqual([String(second._id), String(first._id)])
+      await store.edit(second._id, { position: 'back' })
+      expect(await order()).toEqual([String(first._id), String(second._id)])
+    })
+
+    test('a pause that was only asked for can be taken back', async () => {
+      const claim = await make.claimed()
+      await store.pause(claim.task._id, 'ann')
+      expect((await store.resume(claim.task._id))?.control).toBeUndefined()
+      // Its handler may have stopped already.
+      expect(await store.settle(claim, Outcome.suspended())).toEqual({ owned: true, status: 'pending' })
+      expect(await store.resume((await make.running())._id)).toBeNull()
+    })
+
+    test('an ended task says when it will be forgotten, and a rerun takes that back', async () => {
+      const failed = await make.failed()
+      expect(failed.expireAt! > failed.finishedAt!).toBe(true)
+      const cancelled = await make.cancelled()
+      expect(cancelled.expireAt! > cancelled.finishedAt!).toBe(true)
+      expect((await store.rerun(failed._id))?.expireAt).toBeUndefined()
+    })
+
+    test('a task moved to another queue is not taken for the old one', async () => {
+      const task = await make.pending({ queue: 'here' })
+      await store.edit(task._id, { queue: 'there' })
+      expect(await store.claim([task._id], { ...testClaimant, queues: ['here'] })).toEqual([])
+      const others = await Promise.all([make.pending({ queue: 'here' }), make.pending({ queue: 'there' })])
+      const claims = await store.claim(
+        others.map(({ _id }) => _id),
+        { ...testClaimant, queues: ['here'] },
+      )
+      expect(claims.map(({ task }) => task.queue)).toEqual(['here'])
+    })
+
+    test('only versions that can be run are offered', async () => {
+      const queue = `q-${new Types.ObjectId().toHexString()}`
+      const [, two] = await Promise.all([1, 2, 3].map((version) => make.pending({ queue, version })))
+      const { due } = await store.waiting({ queues: [queue], tasks: new Map([['test', { oldest: 2, newest: 2 }]]) }, 10)
+      expect(due.map(({ _id }) => String(_id))).toEqual([String(two!._id)])
+    })
+
+    test('what can not be understood is set aside, alone or among others', async () => {
+      const [corrupt, good] = await Promise.all([make.pending(), make.pending()])
+      await harness.corrupt(corrupt._id)
+      const claims = await store.claim([corrupt._id, good._id], testClaimant)
+      expect(claims.map(({ task }) => String(task._id))).toEqual([String(good._id)])
+      expect(await now(corrupt)).toMatchObject({ status: 'failed', error: { code: 'CORRUPT' } })
+      const running = await make.running()
+      await harness.corrupt(running._id)
+      await harness.expireLease(running._id)
+      await store.reap()
+      expect(await now(running)).toMatchObject({ status: 'failed', error: { code: 'CORRUPT' } })
+    })
+
+    describe('keys', () => {
+      const ownKey = (): string => `key-${new Types.ObjectId().toHexString()}`
+
+      test("'return' answers with the one that is there", async () => {
+        const key = ownKey()
+        const first = await make.pending({ key })
+        const [again] = await store.enqueue([newTask({ key, keyPolicy: 'return', input: { other: true } })])
+        expect(again).toEqual(first)
+      })
+
+      test("'replace' puts the new content in the place of one that waits, and leaves one that runs alone", async () => {
+        const key = ownKey()
+        const first = await make.pending({ key, input: { a: 1 } })
+        const [again] = await store.enqueue([newTask({ key, keyPolicy: 'replace', input: { a: 2 }, priority: 9 })])
+        expect(again).toMatchObject({ _id: first._id, input: { a: 2 }, priority: 9, rev: first.rev + 1 })
+        await store.claim([first._id], testClaimant)
+        await expect(store.enqueue([newTask({ key, keyPolicy: 'replace' })])).rejects.toMatchObject({
+          code: 'KEY_EXISTS',
+        })
+      })
+
+      test('of two with one key in one call, one is stored', async () => {
+        const key = ownKey()
+        const two = await store.enqueue([newTask({ key, keyPolicy: 'return' }), newTask({ key, keyPolicy: 'return' })])
+        expect(two[0]!._id).toEqual(two[1]!._id)
+      })
+
+      test('a debounced request moves the start and brings the latest input', async () => {
+        const key = ownKey()
+        const [first] = await store.enqueue([newTask({ key, debounceMs: 60_000, input: { n: 1 } })])
+        expect(+first!.runAt - +first!.createdAt).toBe(60_000)
+        const [second] = await store.enqueue([newTask({ key, debounceMs: 90_000, input: { n: 2 } })])
+        expect(second).toMatchObject({ _id: first!._id, input: { n: 2 } })
+        expect(+second!.runAt > +first!.runAt).toBe(true)
+      })
+
+      test('a debounced task that runs leaves the next one its place', async (context) => {
+        context.skip(
+          !(await harness.freesUniqueValues()),
+          'this server never frees a unique value that was updated away',
+        )
+        const key = ownKey()
+        const [first] = await store.enqueue([newTask({ key, debounceMs: 1 })])
+        await harness.moveClock(first!._id, 60_000)
+        const [claim] = await store.claim([first!._id], testClaimant)
+        expect(claim!.task.key).toBeUndefined()
+        const [second] = await store.enqueue([newTask({ key, debounceMs: 60_000 })])
+        expect(second!._id).not.toEqual(first!._id)
+      })
+
+      test('a throttled key takes one request in its time, whoever comes first', async () => {
+        const key = ownKey()
+        const asked = await Promise.all([1, 2, 3].map(() => store.enqueue([newTask({ key, throttleMs: 60_000 })])))
+        expect(new Set(asked.map(([task]) => String(task!._id))).size).toBe(1)
+        const [later] = await store.enqueue([newTask({ key, throttleMs: 60_000 })])
+        expect(String(later!._id)).toBe(String(asked[0]![0]!._id))
+      })
     })
 
     test('only an ended task can be removed', async () => {

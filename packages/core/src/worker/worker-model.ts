@@ -17,8 +17,17 @@ export interface WorkerDocument {
   tasks: string[]
   slots: number
   running: number
-  load: { cpu: number; rss: number; memoryFree: number; eventLoopDelayMs: number }
-  gate?: { open: boolean; reason?: string }
+  load: {
+    cpu: number
+    rss: number
+    memoryFree: number
+    eventLoopDelayMs: number
+    hostCpu?: number
+    memoryLeft?: number
+  }
+  gate?: { open: boolean; lazy: boolean; reason?: string }
+  /** What somebody asked of it last; it obeys. */
+  control?: { action: 'drain' | 'resume'; by: string; at: Date }
   heartbeatMs: number
   version: string
   startedAt: Date
@@ -44,6 +53,7 @@ const workerSchema = new Schema(
     running: Number,
     load: Schema.Types.Mixed,
     gate: Schema.Types.Mixed,
+    control: Schema.Types.Mixed,
     heartbeatMs: Number,
     version: String,
     startedAt: Date,

@@ -5,7 +5,13 @@ import { type WorkerDocument, workerModel } from './worker-model.ts'
 
 const FORGOTTEN_AFTER_MS = 24 * 3_600_000
 
-export type WorkerReport = Omit<WorkerDocument, '_id' | 'startedAt' | 'heartbeatAt' | 'stoppedAt' | 'expireAt' | 'rev'>
+/** Silent for so many heartbeats means gone. */
+const BEATS_MISSED = 3
+
+export type WorkerReport = Omit<
+  WorkerDocument,
+  '_id' | 'control' | 'startedAt' | 'heartbeatAt' | 'stoppedAt' | 'expireAt' | 'rev'
+>
 
 /** Where workers say that they live. The answer to each heartbeat also sets this process's idea of the server's time. */
 export class WorkerRegister {
@@ -17,8 +23,8 @@ export class WorkerRegister {
     this.#clock = clock
   }
 
-  /** Writes what there is to say about a worker. */
-  async beat(id: string, report: WorkerReport): Promise<void> {
+  /** Writes what there is to say about a worker, and returns what was asked of it. */
+  async beat(id: string, report: WorkerReport): Promise<WorkerDocument['control']> {
     const { gate, url, ...always } = report
     const stopped = report.state === 'stopped'
     const sentAt = performance.now()
@@ -38,13 +44,33 @@ export class WorkerRegister {
           },
         },
       ],
-      { upsert: true, returnDocument: 'after', projection: { heartbeatAt: 1 } },
+      { upsert: true, returnDocument: 'after', projection: { heartbeatAt: 1, control: 1 } },
     )
     if (written !== null) this.#clock.observe(written.heartbeatAt, sentAt, performance.now())
+    return written?.control
   }
 
   async list(): Promise<WorkerDocument[]> {
     return this.#workers.find().sort({ name: 1, startedAt: -1 }).toArray()
+  }
+
+  /** Those that have said lately that they live. */
+  async live(): Promise<WorkerDocument[]> {
+    const now = this.#clock.now().getTime()
+    const workers = await this.#workers
+      .find({ state: { $ne: 'stopped' } })
+      .sort({ name: 1 })
+      .toArray()
+    return workers.filter(({ heartbeatAt, heartbeatMs }) => now - heartbeatAt.getTime() < BEATS_MISSED * heartbeatMs)
+  }
+
+  /** Asks a worker to take nothing new, or to take tasks again; it hears of it by its change feed. Null when it is gone. */
+  async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
+    return this.#workers.findOneAndUpdate(
+      { _id: id, state: { $ne: 'stopped' } },
+      [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: ['$rev', 1] } } }],
+      { returnDocument: 'after' },
+    )
   }
 
   async find(id: string): Promise<WorkerDocument | null> {

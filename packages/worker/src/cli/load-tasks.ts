@@ -26,6 +26,7 @@ export async function loadTasks(file: string): Promise<TaskFactory[]> {
   const tasks = [...new Set(Object.values(module).flat())].filter(isFactory)
   if (tasks.length === 0)
     throw new FleetError('BAD_TASKS_FILE', `${path} exports no task: use defineTask({ name, input, run })`)
+  for (const task of tasks) task.module ??= pathToFileURL(path).href
   return tasks
 }
 

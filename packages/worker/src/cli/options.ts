@@ -1,10 +1,9 @@
 import { cpus } from 'node:os'
-import { FleetError } from '@taskfleet/core'
+import { FleetError, milliseconds } from '@taskfleet/core'
+import type { Duration } from '@taskfleet/core/protocol'
 import { InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
-import { milliseconds } from '../duration.ts'
 import type { ListenAddress } from '../gateway/gateway.ts'
-import type { Duration } from '../handler.ts'
 
 export interface CommonOptions {
   mongo?: string

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
+import type { Duration } from '@taskfleet/core/protocol'
 import type { ListenAddress } from '../gateway/gateway.ts'
 import { GatewayHost } from '../gateway/gateway-host.ts'
-import type { Duration } from '../handler.ts'
 import { TaskRunner } from '../task-runner.ts'
 import { EXIT } from './exit.ts'
 import { loadTasks } from './load-tasks.ts'

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { asError, ChangeFeed, FleetDatabase, WorkerRegister } from '@taskfleet/core'
 import type { Logger } from 'pino'
-import { LoadMeter } from '../load-meter.ts'
+import { LoadMeter } from '../load/load-meter.ts'
 import { VERSION } from '../version.ts'
 import { Gateway, type ListenAddress } from './gateway.ts'
 
@@ -37,7 +37,7 @@ export class GatewayHost {
     const feed = new ChangeFeed(database, { log })
     const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })
     const register = new WorkerRegister(database.connection, database.clock)
-    const beat = (state: 'running' | 'stopped'): Promise<void> =>
+    const beat = (state: 'running' | 'stopped'): Promise<unknown> =>
       register.beat(this.id, {
         name,
         host: hostname(),

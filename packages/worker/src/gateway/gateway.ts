@@ -9,6 +9,7 @@ import {
   asError,
   type ChangeFeed,
   type ClientToGateway,
+  type EnqueueRequest,
   Fleet,
   type FleetDatabase,
   FleetError,
@@ -25,10 +26,10 @@ import { type Namespace, Server, type Socket } from 'socket.io'
 import { z } from 'zod'
 import { VERSION } from '../version.ts'
 import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
-import { cancelTasks, enqueueTask, selectionSchema } from './commands.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveRelay } from './relay.ts'
+import * as requests from './requests.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type Attempts, connectError, MESSAGES_A_SECOND, refuseUnknown, serveTaskSockets } from './task-socket.ts'
 import { Tickets } from './tickets.ts'
@@ -84,7 +85,7 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#log = options.log.child({ part: 'gateway' })
-    this.#fleet = new Fleet(options.database)
+    this.#fleet = new Fleet(options.database, { log: this.#log })
     this.#queries = new LiveQueries(options.database, options.feed, {
       log: this.#log,
       ...(options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs }),
@@ -289,6 +290,7 @@ export class Gateway {
   #rules(socket: GatewaySocket, subscriptions: Subscriptions): Record<keyof ClientToGateway, Rule<unknown>> {
     const { principal } = socket.data
     const rule = <Request>(one: Rule<Request>): Rule<unknown> => one as Rule<unknown>
+    const control = this.#fleet.control(principal)
     const anySocket = socket as unknown as Socket
     return {
       subscribeQuery: rule({
@@ -307,16 +309,64 @@ export class Gateway {
       enqueue: rule({
         scope: 'write',
         schema: z.unknown(),
-        handle: async (request) => ({ task: await enqueueTask(this.#fleet, principal, request) }),
+        handle: async (request) => ({ task: await control.enqueue(request as EnqueueRequest) }),
       }),
-      cancel: rule({
+      cancel: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.cancel(asked) }),
+      pause: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.pause(asked) }),
+      resume: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.resume(asked) }),
+      retry: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.retry(asked) }),
+      replay: rule({ scope: 'control', schema: requests.replayRequest, handle: (asked) => control.replay(asked) }),
+      reprioritise: rule({
         scope: 'control',
-        schema: selectionSchema,
-        handle: (selection) => cancelTasks(this.#fleet, principal, selection),
+        schema: requests.reprioritiseRequest,
+        handle: (asked) => control.reprioritise(asked),
+      }),
+      edit: rule({
+        scope: 'control',
+        schema: requests.editRequest,
+        handle: async (asked) => ({ task: await control.edit(asked) }),
+      }),
+      explain: rule({
+        scope: 'read',
+        schema: requests.taskRequest,
+        handle: async ({ id }) => ({ explanation: await control.explain(id) }),
+      }),
+      coverage: rule({
+        scope: 'read',
+        schema: requests.emptyRequest,
+        handle: async () => ({ coverage: await control.coverage() }),
+      }),
+      taskLog: rule({
+        scope: 'read',
+        schema: requests.taskLogRequest,
+        handle: async (asked) => ({ lines: await control.taskLog(asked) }),
+      }),
+      audit: rule({
+        scope: 'read',
+        schema: requests.auditRequest,
+        handle: async (asked) => ({ entries: await control.audit(asked) }),
+      }),
+      markError: rule({
+        scope: 'control',
+        schema: requests.markErrorRequest,
+        handle: async (asked) => ({ error: await control.markError(asked) }),
+      }),
+      controlWorker: rule({
+        scope: 'control',
+        schema: requests.controlWorkerRequest,
+        handle: async (asked) => {
+          await control.controlWorker(asked)
+          return {}
+        },
+      }),
+      controlQueue: rule({
+        scope: 'control',
+        schema: requests.controlQueueRequest,
+        handle: async (asked) => ({ queue: await control.controlQueue(asked) }),
       }),
       taskTicket: rule({
         scope: 'read',
-        schema: z.strictObject({ id: z.unknown() }),
+        schema: requests.taskRequest,
         handle: ({ id }) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
       }),
     }

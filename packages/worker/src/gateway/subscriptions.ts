@@ -41,7 +41,7 @@ export class Subscriptions {
     const { collection = 'tasks' } = query as { collection?: unknown }
     const bounds = visibleTo(principal)
     // Their documents don't say which queue they are of, so a key that is limited to some may not see any.
-    if (bounds !== undefined && (collection === 'events' || collection === 'schedules')) {
+    if (bounds !== undefined && (collection === 'events' || collection === 'schedules' || collection === 'errors')) {
       throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not read ${collection}`, {
         field: 'collection',
       })

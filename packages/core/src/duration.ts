@@ -1,5 +1,5 @@
-import { FleetError } from '@taskfleet/core'
-import type { Duration } from './handler.ts'
+import { FleetError } from './fleet-error.ts'
+import type { Duration } from './protocol.ts'
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 

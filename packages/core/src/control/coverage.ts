@@ -1,0 +1,63 @@
+import type { mongo } from 'mongoose'
+import type { CoverageRow } from '../protocol.ts'
+import type { WorkerDocument } from '../worker/worker-model.ts'
+import type { WorkerRegister } from '../worker/worker-register.ts'
+
+/** Which `name@version` waits or runs, and which live workers can run it; those that nobody serves come first. */
+export async function coverage(
+  tasks: mongo.Collection,
+  workers: WorkerRegister,
+  now: Date,
+  visible: Record<string, unknown> = {},
+): Promise<CoverageRow[]> {
+  const [groups, live] = await Promise.all([
+    tasks
+      .aggregate<
+        Omit<CoverageRow, 'name' | 'version' | 'oldest' | 'workers' | 'served'> & {
+          _id: { name: string; version: number }
+          oldest?: Date
+        }
+      >([
+        { $match: { $and: [{ status: { $in: ['pending', 'running'] } }, visible] } },
+        {
+          $group: {
+            _id: { name: '$name', version: '$version' },
+            waiting: { $sum: { $cond: [{ $eq: ['$status', 'pending'] }, 1, 0] } },
+            due: {
+              $sum: {
+                $cond: [
+                  {
+                    $and: [{ $eq: ['$status', 'pending'] }, { $lte: [{ $toLong: '$runAt' }, now.getTime()] }],
+                  },
+                  1,
+                  0,
+                ],
+              },
+            },
+            running: { $sum: { $cond: [{ $eq: ['$status', 'running'] }, 1, 0] } },
+            oldest: { $min: '$runAt' },
+          },
+        },
+      ])
+      .toArray(),
+    workers.live(),
+  ])
+  return groups
+    .map(({ _id: { name, version }, oldest, waiting, due, running }) => {
+      const serving = live.filter((worker) => serves(worker, name, version)).map((worker) => worker.name)
+      return {
+        name,
+        version,
+        waiting,
+        due,
+        running,
+        ...(oldest === undefined || oldest === null ? {} : { oldest: oldest.toISOString() }),
+        workers: serving,
+        served: serving.length > 0,
+      }
+    })
+    .sort((a, b) => Number(a.served) - Number(b.served) || a.name.localeCompare(b.name) || a.version - b.version)
+}
+
+export const serves = (worker: WorkerDocument, name: string, version: number): boolean =>
+  worker.state === 'running' && worker.tasks.includes(`${name}@${version}`)

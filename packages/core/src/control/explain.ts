@@ -1,0 +1,138 @@
+import type { mongo } from 'mongoose'
+import { type ExplainReason, type Explanation, hasEnded } from '../protocol.ts'
+import type { TaskDocument } from '../task/task-document.ts'
+import type { WorkerDocument } from '../worker/worker-model.ts'
+import type { WorkerRegister } from '../worker/worker-register.ts'
+import { serves } from './coverage.ts'
+import type { QueueRegister } from './queue-register.ts'
+
+export interface ExplainDeps {
+  tasks: mongo.Collection<TaskDocument>
+  workers: WorkerRegister
+  queues: QueueRegister
+  now: Date
+}
+
+const COUNTED = 1_000
+
+/** Why a task does not run, from what the database knows of it, its queue and the workers. */
+export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Explanation> {
+  const about = { id: task._id.toHexString(), status: task.status }
+  const whole = await notWaiting(task, deps)
+  if (whole !== null) return { ...about, willRun: whole.willRun, reasons: [whole.reason] }
+  const reasons: ExplainReason[] = []
+  const queue = await deps.queues.find(task.queue)
+  if (queue?.paused === true) {
+    const why = queue.reason === undefined ? '' : `: ${queue.reason}`
+    reasons.push({ code: 'QUEUE_PAUSED', message: `The queue '${task.queue}' is paused by ${queue.by}${why}` })
+  }
+  const due = task.runAt <= deps.now
+  if (!due) {
+    const at = task.runAt.toISOString()
+    reasons.push({ code: 'NOT_DUE', at, message: `It becomes active at ${at}` })
+  }
+  const blocker = await workersReason(task, due, deps)
+  if (blocker !== null) reasons.push(blocker)
+  if (reasons.length === 0)
+    reasons.push({ code: 'ABOUT_TO_RUN', message: 'A worker has a free slot for it: it starts now' })
+  const stands = reasons.some(({ code }) => ['QUEUE_PAUSED', 'NOT_SERVED', 'QUEUE_NOT_SERVED'].includes(code))
+  return { ...about, willRun: !stands, reasons }
+}
+
+/** What there is to say of a task that isn't waiting for a worker. */
+async function notWaiting(
+  task: TaskDocument,
+  { tasks, workers }: ExplainDeps,
+): Promise<{ willRun: boolean; reason: ExplainReason } | null> {
+  if (hasEnded(task.status)) {
+    const corrupt = task.error?.code === 'CORRUPT'
+    return {
+      willRun: false,
+      reason: corrupt
+        ? { code: 'CORRUPT', message: task.error!.message }
+        : { code: 'ENDED', message: `It has ${task.status}; retry or replay it to run it again` },
+    }
+  }
+  if (task.status === 'running') {
+    const worker = task.worker === undefined ? null : await workers.find(task.worker)
+    const asked = task.control === undefined ? '' : `; ${task.control.by} has asked it to ${task.control.action}`
+    return { willRun: true, reason: { code: 'RUNNING', message: `It runs on ${worker?.name ?? task.worker}${asked}` } }
+  }
+  if (task.status === 'paused') {
+    return { willRun: false, reason: { code: 'PAUSED', message: 'It is paused until somebody resumes it' } }
+  }
+  if (task.status === 'blocked') {
+    const before =
+      task.after === undefined ? null : await tasks.findOne({ _id: task.after }, { projection: { status: 1 } })
+    const id = task.after?.toHexString() ?? '?'
+    const never = before === null || before.status === 'failed' || before.status === 'cancelled'
+    const state = before === null ? 'is gone' : hasEnded(before.status) ? `has ${before.status}` : `is ${before.status}`
+    return {
+      willRun: !never,
+      reason: {
+        code: 'BLOCKED',
+        task: id,
+        message: `It waits until the task ${id} completes, which ${state}${never ? ': retry that one, or cancel this' : ''}`,
+      },
+    }
+  }
+  return null
+}
+
+/** What stands between a waiting task and a worker. */
+async function workersReason(task: TaskDocument, due: boolean, deps: ExplainDeps): Promise<ExplainReason | null> {
+  const live = (await deps.workers.live()).filter(({ role }) => role === 'worker')
+  const able = live.filter((worker) => serves(worker, task.name, task.version))
+  const what = `${task.name}@${task.version}`
+  if (able.length === 0) {
+    const drained = live.filter((worker) => worker.state !== 'running' && worker.tasks.includes(what))
+    const but = drained.length === 0 ? '' : `; ${names(drained)} could, but is draining`
+    return { code: 'NOT_SERVED', message: `No live worker can run ${what}${but}` }
+  }
+  const serving = able.filter(({ queues }) => queues.includes(task.queue))
+  if (serving.length === 0) {
+    return {
+      code: 'QUEUE_NOT_SERVED',
+      workers: able.map(({ name }) => name),
+      message: `${names(able)} can run ${what}, but none of them serves the queue '${task.queue}'`,
+    }
+  }
+  if (!due) return null
+  const gated = serving.filter(({ gate }) => gate !== undefined && (!gate.open || (task.lazy && !gate.lazy)))
+  if (gated.length === serving.length) {
+    return {
+      code: 'GATE_CLOSED',
+      workers: gated.map(({ name }) => name),
+      message: gated
+        .map(({ name, gate }) => `${name} takes ${task.lazy ? 'no lazy task' : 'nothing'} now: ${gate?.reason}`)
+        .join('; '),
+    }
+  }
+  const free = serving.filter((worker) => !gated.includes(worker) && worker.running < worker.slots)
+  if (free.length > 0) return null
+  const ahead = await countAhead(task, deps)
+  const count = ahead >= COUNTED ? `${COUNTED} or more` : String(ahead)
+  return {
+    code: 'NO_FREE_SLOT',
+    ahead,
+    workers: serving.map(({ name }) => name),
+    message: `Every slot of ${names(serving)} is taken, and ${count} ${ahead === 1 ? 'task comes' : 'tasks come'} before it`,
+  }
+}
+
+/** How many waiting tasks of its queue are claimed before it, counted up to a bound. */
+async function countAhead(task: TaskDocument, { tasks, now }: ExplainDeps): Promise<number> {
+  const ahead = {
+    status: 'pending',
+    queue: task.queue,
+    runAt: { $lte: now },
+    $or: [
+      { priority: { $gt: task.priority } },
+      { priority: task.priority, order: { $lt: task.order } },
+      { priority: task.priority, order: task.order, _id: { $lt: task._id } },
+    ],
+  } as mongo.Filter<TaskDocument>
+  return tasks.countDocuments(ahead, { limit: COUNTED, maxTimeMS: 2_000 })
+}
+
+const names = (workers: readonly WorkerDocument[]): string => workers.map(({ name }) => name).join(', ')

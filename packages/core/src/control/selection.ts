@@ -1,0 +1,55 @@
+import type { mongo } from 'mongoose'
+import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
+import { FleetError } from '../errors.ts'
+import { compileFilter } from '../live/query.ts'
+import type { TaskSelection } from '../protocol.ts'
+import { parseId } from '../task/new-task.ts'
+import type { ObjectId, TaskDocument } from '../task/task-document.ts'
+
+/** How many tasks one command may name. */
+export const SELECTION_LIMIT = 10_000
+const MAX_QUERY_MS = 2_000
+
+/**
+ * The tasks that a command means, within what the key may touch, in the order of their ids.
+ *
+ * @param whenFiltered narrows a filter to the tasks that the command can do something about
+ * @throws {FleetError} `NOT_FOUND` for a single id, `TOO_MANY` for a filter, `BAD_REQUEST`, `QUEUE_NOT_ALLOWED`,
+ *   `NAME_NOT_ALLOWED`, and what `compileFilter` and `parseId` throw
+ */
+export async function selectTasks(
+  tasks: mongo.Collection<TaskDocument>,
+  principal: Principal,
+  selection: TaskSelection,
+  whenFiltered: Record<string, unknown>,
+): Promise<TaskDocument[]> {
+  const { id, ids, filter } = selection as { id?: unknown; ids?: unknown; filter?: unknown }
+  if ([id, ids, filter].filter((one) => one !== undefined).length !== 1) {
+    throw new FleetError('BAD_REQUEST', "Exactly one of 'id', 'ids' and 'filter' says which tasks are meant")
+  }
+  if (filter !== undefined) {
+    const matching = { $and: [visibleTo(principal) ?? {}, compileFilter(filter), whenFiltered] }
+    const found = await tasks
+      .find(matching as mongo.Filter<TaskDocument>, { maxTimeMS: MAX_QUERY_MS })
+      .sort({ _id: 1 })
+      .limit(SELECTION_LIMIT + 1)
+      .toArray()
+    if (found.length <= SELECTION_LIMIT) return found
+    throw new FleetError('TOO_MANY', `The filter matches more than ${SELECTION_LIMIT} tasks; narrow it`, {
+      field: 'filter',
+    })
+  }
+  const found = await tasks.find({ _id: { $in: wantedIds(id, ids) } }).toArray()
+  if (found.length === 0 && ids === undefined)
+    throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
+  for (const task of found) requireReach(principal, task)
+  return found
+}
+
+function wantedIds(id: unknown, ids: unknown): ObjectId[] {
+  if (ids === undefined) return [parseId(id)]
+  if (!Array.isArray(ids) || ids.length > SELECTION_LIMIT) {
+    throw new FleetError('BAD_REQUEST', `'ids' is a list of at most ${SELECTION_LIMIT}`, { field: 'ids' })
+  }
+  return ids.map((one, index) => parseId(one, `ids.${index}`))
+}

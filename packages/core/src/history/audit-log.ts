@@ -1,0 +1,65 @@
+import { mongo } from 'mongoose'
+import { toWire } from '../live/wire.ts'
+import type { AuditEntry } from '../protocol.ts'
+import { fromNow, NOW } from '../task/server-time.ts'
+import type { ObjectId } from '../task/task-document.ts'
+
+const KEPT_MS = 365 * 86_400_000
+const TASKS_NAMED = 100
+const FILTER_LIMIT = 2_000
+
+/** Something that somebody did, without its time, which is the server's. */
+export interface Deed {
+  /** The key's id, or `local`. */
+  by: string
+  action: string
+  tasks?: readonly ObjectId[]
+  matched?: number
+  changed?: number
+  target?: string
+  filter?: unknown
+  reason?: string | undefined
+}
+
+/** Who did what: one entry per command, kept for a year. */
+export class AuditLog {
+  readonly #entries: mongo.Collection
+
+  constructor(db: mongo.Db) {
+    this.#entries = db.collection('audit')
+  }
+
+  async ensureIndexes(): Promise<void> {
+    await this.#entries.createIndex({ at: -1 }, { name: 'newest' })
+    await this.#entries.createIndex({ tasks: 1, at: -1 }, { name: 'by_task' })
+    await this.#entries.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+  }
+
+  async record({ tasks = [], matched = tasks.length, changed = matched, filter, ...deed }: Deed): Promise<void> {
+    const entry = {
+      ...deed,
+      tasks: tasks.slice(0, TASKS_NAMED),
+      matched,
+      changed,
+      ...(filter === undefined ? {} : { filter: JSON.stringify(toWire(filter)).slice(0, FILTER_LIMIT) }),
+    }
+    const fields = Object.entries(entry).filter(([, value]) => value !== undefined)
+    const set = Object.fromEntries(fields.map(([field, value]) => [field, { $literal: value }]))
+    // An insert can't take the server's time.
+    await this.#entries.updateOne(
+      { _id: new mongo.ObjectId() },
+      [{ $set: { ...set, at: NOW, expireAt: fromNow(KEPT_MS) } }],
+      { upsert: true },
+    )
+  }
+
+  /** The newest first. */
+  async list({ task, limit = 100 }: { task?: ObjectId; limit?: number } = {}): Promise<AuditEntry[]> {
+    const entries = await this.#entries
+      .find(task === undefined ? {} : { tasks: task }, { projection: { expireAt: 0 } })
+      .sort({ at: -1, _id: -1 })
+      .limit(limit)
+      .toArray()
+    return entries.map((entry) => toWire(entry) as AuditEntry)
+  }
+}

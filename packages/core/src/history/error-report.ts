@@ -1,0 +1,238 @@
+import { randomUUID } from 'node:crypto'
+import type { mongo } from 'mongoose'
+import { FleetError } from '../errors.ts'
+import type { ErrorRow, ErrorState } from '../protocol.ts'
+import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
+import { type Expression, fromNow, hasCome, NOW } from '../task/server-time.ts'
+import type { ObjectId, TaskError } from '../task/task-document.ts'
+
+/** A failed attempt. */
+export interface Failure {
+  error: TaskError
+  task: ObjectId
+  name: string
+  version: number
+  host: string
+}
+
+/** Errors of one fingerprint, as the collection `errors` holds them. */
+export interface ErrorDocument
+  extends Omit<
+    ErrorRow,
+    'trend' | 'samples' | 'firstSeenAt' | 'lastSeenAt' | 'marked' | 'ignoredUntil' | 'notifiedAt'
+  > {
+  trend: { hour: Date; count: number }[]
+  samples: ObjectId[]
+  firstSeenAt: Date
+  lastSeenAt: Date
+  marked?: { by: string; at: Date }
+  ignoredUntil?: Date
+  notifiedAt?: Date
+  /** Whose turn it was to tell. */
+  notice?: string
+  expireAt: Date
+}
+
+const SAMPLES = 10
+const HOURS = 48
+const NAMES = 50
+const KEPT_MS = 90 * 86_400_000
+const HOUR_MS = 3_600_000
+
+/**
+ * What keeps going wrong: failed attempts grouped by fingerprint, counted by whoever had them. A resolved or ignored
+ * group is open again when its error comes back, an ignored one not before its time.
+ */
+export class ErrorReport {
+  readonly #errors: mongo.Collection<ErrorDocument>
+  readonly #recording: AsyncBatch<Failure, ErrorDocument | null>
+
+  constructor(db: mongo.Db) {
+    this.#errors = db.collection('errors')
+    this.#recording = asyncBatch((failures) => this.#recordAll(failures), { waitMs: 100, most: 500 })
+  }
+
+  async ensureIndexes(): Promise<void> {
+    await this.#errors.createIndex({ state: 1, lastSeenAt: -1 }, { name: 'latest' })
+    await this.#errors.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+  }
+
+  /** Counts a failure; returns the group as it is then. Failures that come close together share a write. */
+  record(failure: Failure): Promise<ErrorDocument | null> {
+    return this.#recording(failure)
+  }
+
+  async #recordAll(failures: readonly Failure[]): Promise<(ErrorDocument | null)[]> {
+    const groups = new Map<string, Failure[]>()
+    for (const failure of failures) {
+      const { fingerprint } = failure.error
+      groups.set(fingerprint, [...(groups.get(fingerprint) ?? []), failure])
+    }
+    const recorded = new Map<string, ErrorDocument | null>()
+    for (const [fingerprint, group] of groups) {
+      const after = await this.#errors.findOneAndUpdate({ _id: fingerprint }, counted(group), {
+        upsert: true,
+        returnDocument: 'after',
+      })
+      recorded.set(fingerprint, after)
+    }
+    return failures.map(({ error }) => recorded.get(error.fingerprint) ?? null)
+  }
+
+  /**
+   * Takes the right to tell the developer of a group: at most one process gets it in `periodMs`.
+   *
+   * @param threshold from how many failures on an error is a recurring one
+   * @returns the group, or null when it was told of already, is not open or has not recurred
+   */
+  async takeNotice(fingerprint: string, threshold: number, periodMs: number): Promise<ErrorDocument | null> {
+    const due = { $or: [{ $not: [{ $ifNull: ['$notifiedAt', false] }] }, longAgo('$notifiedAt', periodMs)] }
+    const mine = randomUUID()
+    const taken = await this.#errors.findOneAndUpdate(
+      { _id: fingerprint, state: 'open', count: { $gte: threshold } },
+      [
+        {
+          $set: {
+            notifiedAt: { $cond: [due, NOW, '$notifiedAt'] },
+            notice: { $cond: [due, mine, '$notice'] },
+            rev: { $add: ['$rev', { $cond: [due, 1, 0] }] },
+          },
+        },
+      ],
+      { returnDocument: 'after' },
+    )
+    return taken?.notice === mine ? taken : null
+  }
+
+  find(fingerprint: string): Promise<ErrorDocument | null> {
+    return this.#errors.findOne({ _id: fingerprint })
+  }
+
+  /** The latest first. */
+  async list({ state, limit = 100 }: { state?: ErrorState; limit?: number } = {}): Promise<ErrorDocument[]> {
+    return this.#errors
+      .find(state === undefined ? {} : { state })
+      .sort({ lastSeenAt: -1 })
+      .limit(limit)
+      .toArray()
+  }
+
+  /**
+   * @param until for `ignored`: it is open again when its error comes back after that
+   * @throws {FleetError} `NOT_FOUND`
+   */
+  async mark(fingerprint: string, state: ErrorState, by: string, until?: Date): Promise<ErrorDocument> {
+    const marked = await this.#errors.findOneAndUpdate(
+      { _id: fingerprint },
+      [
+        {
+          $set: {
+            state,
+            marked: { by: { $literal: by }, at: NOW },
+            ignoredUntil: state === 'ignored' && until !== undefined ? { $literal: until } : '$$REMOVE',
+            rev: { $add: ['$rev', 1] },
+          },
+        },
+      ],
+      { returnDocument: 'after' },
+    )
+    if (marked === null)
+      throw new FleetError('NOT_FOUND', `There is no error '${fingerprint}'`, { field: 'fingerprint' })
+    return marked
+  }
+}
+
+/** Whether a date lies longer back than `ms`. */
+function longAgo(path: string, ms: number): Expression {
+  return { $lte: [{ $add: [{ $toLong: path }, ms] }, { $toLong: NOW }] }
+}
+
+function counted(group: readonly Failure[]): mongo.Document[] {
+  const { error } = group.at(-1)!
+  const literal = (value: unknown): Expression => ({ $literal: value })
+  const union = (field: string, values: readonly string[]): Expression => ({
+    $slice: [{ $setUnion: [{ $ifNull: [`$${field}`, []] }, literal([...new Set(values)])] }, NAMES],
+  })
+  const hour = { $toDate: { $subtract: [{ $toLong: NOW }, { $mod: [{ $toLong: NOW }, HOUR_MS] }] } }
+  const last = { $arrayElemAt: ['$trend', -1] }
+  const thisHour = { $eq: [{ $toLong: '$last.hour' }, { $toLong: '$hour' }] }
+  const earlier = {
+    $filter: { input: '$trend', as: 'one', cond: { $ne: [{ $toLong: '$$one.hour' }, { $toLong: '$hour' }] } },
+  }
+  const back = {
+    $or: [
+      { $eq: ['$state', 'resolved'] },
+      {
+        $and: [
+          { $eq: ['$state', 'ignored'] },
+          { $ne: [{ $ifNull: ['$ignoredUntil', null] }, null] },
+          hasCome('$ignoredUntil'),
+        ],
+      },
+    ],
+  }
+  const samples = group.map(({ task }) => task)
+  return [
+    { $set: { trend: { $ifNull: ['$trend', []] }, state: { $ifNull: ['$state', 'open'] }, hour } },
+    { $set: { last, back } },
+    {
+      $set: {
+        code: literal(error.code),
+        name: literal(error.name),
+        message: literal(error.message),
+        stack: error.stack === undefined ? '$$REMOVE' : literal(error.stack),
+        count: { $add: [{ $ifNull: ['$count', 0] }, group.length] },
+        trend: {
+          $slice: [
+            {
+              $concatArrays: [
+                earlier,
+                [{ hour: '$hour', count: { $add: [{ $cond: [thisHour, '$last.count', 0] }, group.length] } }],
+              ],
+            },
+            -HOURS,
+          ],
+        },
+        tasks: union(
+          'tasks',
+          group.map(({ name }) => name),
+        ),
+        versions: union(
+          'versions',
+          group.map(({ name, version }) => `${name}@${version}`),
+        ),
+        hosts: union(
+          'hosts',
+          group.map(({ host }) => host),
+        ),
+        samples: {
+          $slice: [
+            {
+              $concatArrays: [
+                {
+                  $filter: {
+                    input: { $ifNull: ['$samples', []] },
+                    as: 'one',
+                    cond: { $not: [{ $in: ['$$one', literal(samples)] }] },
+                  },
+                },
+                literal([...new Map(samples.map((id) => [id.toHexString(), id])).values()]),
+              ],
+            },
+            -SAMPLES,
+          ],
+        },
+        firstSeenAt: { $ifNull: ['$firstSeenAt', NOW] },
+        lastSeenAt: NOW,
+        reopened: { $add: [{ $ifNull: ['$reopened', 0] }, { $cond: ['$back', 1, 0] }] },
+        state: { $cond: ['$back', 'open', '$state'] },
+        ignoredUntil: { $cond: ['$back', '$$REMOVE', '$ignoredUntil'] },
+        // What comes back is worth telling again at once.
+        notifiedAt: { $cond: ['$back', '$$REMOVE', '$notifiedAt'] },
+        expireAt: fromNow(KEPT_MS),
+        rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
+      },
+    },
+    { $unset: ['hour', 'last', 'back'] },
+  ]
+}

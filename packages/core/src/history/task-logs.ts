@@ -1,0 +1,86 @@
+import type { mongo } from 'mongoose'
+import type { LogLine, StoredLogLine } from '../protocol.ts'
+import { fromNow, NOW } from '../task/server-time.ts'
+import type { ObjectId } from '../task/task-document.ts'
+
+/** Lines of one attempt that were written together. */
+interface LogBatch {
+  task: ObjectId
+  attempt: number
+  /** Proof of the claim that wrote it. */
+  lease: string
+  /** The first line's number. */
+  from: number
+  lines: LogLine[]
+}
+
+/** What an attempt has logged since it was last asked. */
+export interface NewLines {
+  task: ObjectId
+  attempt: number
+  lease: string
+  lines: readonly LogLine[]
+}
+
+const KEPT_MS = 90 * 86_400_000
+export const LOG_PAGE = 500
+
+/** Log lines of tasks, stored in batches: one write for all attempts of a process. */
+export class TaskLogs {
+  readonly #batches: mongo.Collection<LogBatch>
+
+  constructor(db: mongo.Db) {
+    this.#batches = db.collection('taskLogs')
+  }
+
+  async ensureIndexes(): Promise<void> {
+    await this.#batches.createIndex({ task: 1, attempt: 1, from: 1 }, { name: 'lines' })
+    await this.#batches.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+  }
+
+  /** Repeating it after an unknown outcome is harmless: a batch is known by its first line. */
+  async append(news: readonly NewLines[]): Promise<void> {
+    const batches = news.filter(({ lines }) => lines.length > 0)
+    if (batches.length === 0) return
+    const operations = batches.map(({ task, attempt, lease, lines }) => ({
+      updateOne: {
+        filter: { task, attempt, lease, from: lines[0]!.seq },
+        update: [{ $set: { lines: { $literal: lines }, at: NOW, expireAt: fromNow(KEPT_MS) } }],
+        upsert: true,
+      },
+    }))
+    await this.#batches.bulkWrite(operations as never, { ordered: false })
+  }
+
+  /** The newest lines before a place, the oldest of them first; at most `limit`. */
+  async read(
+    task: ObjectId,
+    {
+      attempt,
+      before,
+      limit = LOG_PAGE,
+    }: { attempt?: number; before?: { attempt: number; seq: number }; limit?: number },
+  ): Promise<StoredLogLine[]> {
+    const earlier =
+      before === undefined
+        ? {}
+        : { $or: [{ attempt: { $lt: before.attempt } }, { attempt: before.attempt, from: { $lt: before.seq } }] }
+    const batches = this.#batches
+      .find({ task, ...(attempt === undefined ? {} : { attempt }), ...earlier })
+      .sort({ attempt: -1, from: -1 })
+    const found: StoredLogLine[] = []
+    for await (const batch of batches) {
+      const lines = batch.lines.filter(
+        ({ seq }) => before === undefined || batch.attempt < before.attempt || seq < before.seq,
+      )
+      found.push(...lines.reverse().map((line) => ({ ...line, attempt: batch.attempt })))
+      if (found.length >= limit) break
+    }
+    return found.slice(0, limit).reverse()
+  }
+
+  /** Forgets the lines of tasks that are gone. */
+  async remove(tasks: readonly ObjectId[]): Promise<void> {
+    await this.#batches.deleteMany({ task: { $in: [...tasks] } })
+  }
+}

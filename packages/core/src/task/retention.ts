@@ -1,0 +1,49 @@
+import type { mongo } from 'mongoose'
+import { FleetError } from '../errors.ts'
+import type { TaskStatus } from '../protocol.ts'
+
+export type EndedStatus = Extract<TaskStatus, 'completed' | 'failed' | 'cancelled'>
+
+/** How long ended tasks are kept, in milliseconds, by how they ended; `null` for ever. */
+export type Retention = Record<EndedStatus, number | null>
+
+const DAY_MS = 86_400_000
+export const DEFAULT_RETENTION: Retention = { completed: 30 * DAY_MS, failed: 90 * DAY_MS, cancelled: 30 * DAY_MS }
+const READ_EVERY_MS = 30_000
+
+/** The fleet's one policy, kept in the database so that whoever ends a task applies the same. */
+export class RetentionPolicy {
+  readonly #settings: mongo.Collection<{ _id: string } & Partial<Retention>>
+  #current: Retention = DEFAULT_RETENTION
+  #readAt = Number.NEGATIVE_INFINITY
+
+  constructor(db: mongo.Db) {
+    this.#settings = db.collection('settings')
+  }
+
+  /** As it was when it was last read, at most half a minute ago. */
+  async get(): Promise<Retention> {
+    if (performance.now() - this.#readAt > READ_EVERY_MS) {
+      this.#readAt = performance.now()
+      const stored = await this.#settings.findOne({ _id: 'retention' })
+      const { _id, ...policy } = stored ?? { _id: '' }
+      this.#current = { ...DEFAULT_RETENTION, ...policy }
+    }
+    return this.#current
+  }
+
+  /**
+   * Applies to tasks that end from now on; other processes know of it within half a minute.
+   * @throws {FleetError} `OUT_OF_RANGE`
+   */
+  async set(changes: Partial<Retention>): Promise<Retention> {
+    for (const [field, ms] of Object.entries(changes)) {
+      const good = Object.hasOwn(DEFAULT_RETENTION, field) && (ms === null || (Number.isFinite(ms) && ms >= 1_000))
+      if (!good)
+        throw new FleetError('OUT_OF_RANGE', `'${field}' is kept for a second or longer, or for ever`, { field })
+    }
+    await this.#settings.updateOne({ _id: 'retention' }, { $set: changes }, { upsert: true })
+    this.#readAt = Number.NEGATIVE_INFINITY
+    return this.get()
+  }
+}

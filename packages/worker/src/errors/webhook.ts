@@ -1,0 +1,52 @@
+import { createHmac } from 'node:crypto'
+import { FleetError } from '@taskfleet/core'
+
+export interface Webhook {
+  /** http or https. */
+  url: string
+  /** Proves to the receiver who sent it; without one nothing is signed. */
+  secret?: string
+}
+
+const TRIES = 5
+const TIMEOUT_MS = 10_000
+
+/**
+ * Posts an event as JSON, signed as `taskfleet-signature: t=SECONDS,v1=HEX`, the HMAC-SHA-256 of `SECONDS.BODY`. Tried
+ * again with back-off when the receiver can't be reached, is overloaded or fails.
+ *
+ * @throws {FleetError} `WEBHOOK_FAILED`
+ */
+export async function sendWebhook({ url, secret }: Webhook, event: object): Promise<void> {
+  // Only where there is a webhook is an HTTP client loaded: it takes a few megabytes.
+  const { Agent, interceptors, request } = await import('undici')
+  const agent = new Agent({ headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS, connect: { timeout: TIMEOUT_MS } })
+  const retrying = agent.compose(
+    interceptors.retry({
+      maxRetries: TRIES - 1,
+      methods: ['POST'],
+      minTimeout: 500,
+      statusCodes: [429, 500, 502, 503, 504],
+    }),
+  )
+  const body = JSON.stringify(event)
+  try {
+    const answer = await request(url, { method: 'POST', dispatcher: retrying, headers: headers(body, secret), body })
+    await answer.body.dump()
+    if (answer.statusCode >= 300) throw new Error(`it answered ${answer.statusCode}`)
+  } catch (error) {
+    const host = URL.canParse(url) ? new URL(url).host : url
+    const why = error instanceof Error ? error.message : String(error)
+    throw new FleetError('WEBHOOK_FAILED', `The webhook at ${host} was not told: ${why}`, { cause: error })
+  } finally {
+    await agent.close()
+  }
+}
+
+function headers(body: string, secret: string | undefined): Record<string, string> {
+  const plain = { 'content-type': 'application/json', 'user-agent': 'taskfleet' }
+  if (secret === undefined) return plain
+  const seconds = Math.floor(Date.now() / 1_000)
+  const signature = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')
+  return { ...plain, 'taskfleet-signature': `t=${seconds},v1=${signature}` }
+}

@@ -1,0 +1,32 @@
+// Plain JavaScript, as the process that it watches.
+import { writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { workerData } from 'node:worker_threads'
+
+/**
+ * The thread in a handler's process that ends it when its worker has gone, or when it takes far more memory than it may:
+ * V8 limits the heap alone, not what lies beside it.
+ *
+ * @type {{ memoryMb: number | undefined }}
+ */
+const { memoryMb } = workerData
+
+/** The pipe of which the worker holds the other end; it closes however the worker dies. */
+const LIFELINE_FD = 4
+/** What Node, the libraries and a full young generation take beside the heap. */
+const BESIDE_MB = 256
+
+/** With all that the handler has started. */
+const die = () => process.kill(process.platform === 'win32' ? process.pid : -process.pid, 'SIGKILL')
+
+new Socket({ fd: LIFELINE_FD, readable: true, writable: false }).on('error', die).on('close', die).resume()
+
+if (memoryMb !== undefined) {
+  const most = memoryMb + BESIDE_MB
+  setInterval(() => {
+    const rss = Math.round(process.memoryUsage.rss() / 2 ** 20)
+    if (rss <= most) return
+    writeSync(2, `out of memory: the process takes ${rss} MB, ${most} are allowed\n`)
+    die()
+  }, 250)
+}

@@ -1,0 +1,103 @@
+import type { LogLevel } from '@taskfleet/core'
+import type { ProgressUpdate } from '../handler.ts'
+
+/** A value on its way; what the structured clone would strip of its class travels beside it as BSON. */
+export interface Packed {
+  value: unknown
+  bson: { path: (string | number)[]; bytes: Uint8Array }[]
+}
+
+/** A thrown value on its way. */
+export type Described =
+  | { thrown: unknown }
+  | {
+      /** The nearest of the library's own classes, or '' for all others. */
+      kind: string
+      name: string
+      message: string
+      stack?: string
+      code?: string | number
+      field?: string
+      delayMs?: number
+      cause?: Described
+    }
+
+export type Answered = { value: Packed } | { error: Described }
+
+/** What an isolate needs to begin. */
+export interface Begin {
+  module: string
+  /** Whether the loader of TypeScript is needed. */
+  typescript: boolean
+  input: Packed
+  checkpoint: Packed
+  task: {
+    id: string
+    name: string
+    attempt: number
+    queue: string
+    key: string | undefined
+    deadline: Date | undefined
+    worker: string
+    leaseId: string
+  }
+  trustedUntil: number
+}
+
+/** From the worker to the isolate. */
+export type Order =
+  | { kind: 'begin'; begin: Begin }
+  | { kind: 'abort'; reason: Described }
+  /** Until when the lease is proved, by `monotonicMs()`. */
+  | { kind: 'trust'; until: number }
+  | { kind: 'answered'; call: number; answer: Answered }
+  | { kind: 'ask'; ask: number; name: string; data: Packed }
+
+/** From the isolate to the worker. */
+export type Report =
+  | { kind: 'progress'; update: ProgressUpdate }
+  | { kind: 'log'; lines: { level: LogLevel; message: string }[] }
+  | { kind: 'emit'; name: string; data: Packed }
+  | { kind: 'listen' | 'unlisten'; name: string }
+  | { kind: 'call'; call: number; what: 'confirm' }
+  | { kind: 'call'; call: number; what: 'save'; state: Packed }
+  | { kind: 'answer'; ask: number; answer: Answered }
+  | { kind: 'ended'; answer: Answered }
+  /** An error that nobody caught: the isolate is about to die of it. */
+  | { kind: 'uncaught'; error: Described }
+
+/** An isolate has died with an attempt in it. */
+export interface Crash {
+  /** What became of it, as the end of a sentence: `was ended by SIGKILL`. */
+  how: string
+  /** The last that it wrote to stderr. */
+  lastWords?: string
+  uncaught?: Described
+}
+
+/** Who sits in an isolate for the time of one attempt. */
+export interface Occupant {
+  hear(report: Report): void
+  gone(crash: Crash): void
+}
+
+/** One isolate for the time of one attempt. */
+export interface Seat {
+  /** @throws {DOMException} `DataCloneError` */
+  send(order: Order): void
+  /** Ends the isolate at once, whatever it does; resolves when it has gone. */
+  kill(): Promise<void>
+  /** The attempt has ended; the isolate may take another. */
+  free(): void
+}
+
+export interface SeatRequest {
+  module: string
+  memoryMb: number | undefined
+}
+
+/** Isolates of one kind. */
+export interface IsolatePool {
+  take(request: SeatRequest, occupant: Occupant): Seat
+  stop(): Promise<void>
+}

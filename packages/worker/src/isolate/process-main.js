@@ -1,0 +1,24 @@
+// Plain JavaScript: a process starts from this file as it is, whether from the sources or from the build.
+import { Worker } from 'node:worker_threads'
+import { serveAttempts } from './serve-attempt.js'
+import { describeError } from './wire.js'
+
+/** @import { Order, Report } from './messages.ts' */
+
+// From a thread, since a handler that blocks must not outlive its worker or its memory either.
+new Worker(new URL('./lifeline.js', import.meta.url), {
+  workerData: { memoryMb: Number(process.argv[2]) || undefined },
+  execArgv: [],
+  resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 },
+}).unref()
+
+const send = (/** @type {Report} */ report) => {
+  process.send?.(report, undefined, undefined, () => undefined)
+}
+const serve = serveAttempts(send)
+process.on('message', (order) => void serve(/** @type {Order} */ (order)))
+process.on('disconnect', () => process.exit(0))
+// A signal to the whole group is the worker's to answer: it lets what runs go on, or ends it.
+process.on('SIGTERM', () => undefined)
+process.on('SIGINT', () => undefined)
+process.on('uncaughtExceptionMonitor', (error) => send({ kind: 'uncaught', error: describeError(error) }))

@@ -1,0 +1,205 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import type { Duplex } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { Logger } from 'pino'
+import { FROM_SOURCES, processArguments } from './exec-argv.ts'
+import type { Crash, Described, IsolatePool, Occupant, Order, Report, Seat, SeatRequest } from './messages.ts'
+
+export interface ProcessPoolOptions {
+  log: Logger
+  /** How long a process without a task is kept for the next one, in milliseconds. */
+  idleMs: number
+}
+
+const MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url))
+const LIFELINE_FD = 4
+const LAST_WORDS = 4_000
+/** How long the pipes of a dead process may stay open in other hands before its end counts. */
+const CLOSE_MS = 500
+/** How long a process may take to end when asked. */
+const END_MS = 2_000
+
+/** Processes that run one task at a time each, kept for the next task of the same module. */
+export class ProcessPool implements IsolatePool {
+  readonly #options: ProcessPoolOptions
+  readonly #all = new Set<HandlerProcess>()
+  readonly #idle = new Map<HandlerProcess, { fits: string; timer: NodeJS.Timeout }>()
+
+  constructor(options: ProcessPoolOptions) {
+    this.#options = options
+  }
+
+  take(request: SeatRequest, occupant: Occupant): Seat {
+    const fits = `${request.memoryMb ?? ''} ${request.module}`
+    const child = this.#takeIdle(fits) ?? this.#start(request)
+    child.occupant = occupant
+    return {
+      send: (order) => child.send(order),
+      kill: () => child.kill(),
+      free: () => {
+        child.occupant = undefined
+        if (child.alive) this.#keep(child, fits)
+      },
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const { timer } of this.#idle.values()) clearTimeout(timer)
+    const idle = [...this.#idle.keys()]
+    this.#idle.clear()
+    await Promise.all([...this.#all].map((child) => (idle.includes(child) ? child.end() : child.kill())))
+  }
+
+  #takeIdle(fits: string): HandlerProcess | undefined {
+    for (const [child, { fits: fitting, timer }] of this.#idle) {
+      if (fitting !== fits) continue
+      clearTimeout(timer)
+      this.#idle.delete(child)
+      if (child.alive) return child
+    }
+    return undefined
+  }
+
+  #start({ memoryMb }: SeatRequest): HandlerProcess {
+    const child = new HandlerProcess(memoryMb)
+    this.#all.add(child)
+    void child.gone.then(() => {
+      clearTimeout(this.#idle.get(child)?.timer)
+      if (this.#idle.delete(child) && !child.ending) {
+        this.#options.log.warn({ pid: child.pid }, "a handler's process died between two tasks")
+      }
+      this.#all.delete(child)
+    })
+    return child
+  }
+
+  #keep(child: HandlerProcess, fits: string): void {
+    const timer = setTimeout(() => {
+      this.#idle.delete(child)
+      void child.end()
+    }, this.#options.idleMs)
+    this.#idle.set(child, { fits, timer })
+  }
+}
+
+/** One process, from its start to its end. */
+class HandlerProcess {
+  occupant: Occupant | undefined
+  /** Whether it was told to go. */
+  ending = false
+  /** Resolves when it has gone and everything that it said has been heard. */
+  readonly gone: Promise<void>
+  readonly #child: ChildProcess
+  readonly #memoryMb: number | undefined
+  #lastWords = ''
+  #uncaught: Described | undefined
+  #failure: Error | undefined
+
+  constructor(memoryMb: number | undefined) {
+    this.#memoryMb = memoryMb
+    this.#child = fork(MAIN, [String(memoryMb ?? '')], {
+      serialization: 'advanced',
+      execArgv: processArguments({ memoryMb, fromSources: FROM_SOURCES }),
+      // The last one is the lifeline: it closes however this process dies.
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],
+      // A group of its own: what the handler starts ends with it, and a Ctrl-C is for the worker alone to answer.
+      detached: process.platform !== 'win32',
+    })
+    this.#child.on('message', (report: Report) => this.#hear(report))
+    this.#child.stderr!.on('data', (chunk: Buffer) => {
+      process.stderr.write(chunk)
+      this.#lastWords = (this.#lastWords + chunk.toString()).slice(-LAST_WORDS)
+    })
+    for (const pipe of this.#child.stdio.slice(2)) pipe?.on('error', () => undefined)
+    this.gone = this.#watch()
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get alive(): boolean {
+    return !this.ending && this.#child.connected && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  send(order: Order): void {
+    // One that has just died is told of by its end.
+    if (this.#child.connected) this.#child.send(order, () => undefined)
+  }
+
+  /** Asks it to end; one that has nothing to do does so at once. */
+  async end(): Promise<void> {
+    this.ending = true
+    if (this.#child.connected) this.#child.disconnect()
+    const slow = setTimeout(() => this.#killGroup(), END_MS)
+    await this.gone.finally(() => clearTimeout(slow))
+  }
+
+  async kill(): Promise<void> {
+    this.ending = true
+    this.#killGroup()
+    await this.gone
+  }
+
+  #hear(report: Report): void {
+    if (report.kind === 'uncaught') this.#uncaught = report.error
+    else this.occupant?.hear(report)
+  }
+
+  async #watch(): Promise<void> {
+    const child = this.#child
+    const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    await new Promise<void>((resolve) => {
+      child.once('exit', () => resolve())
+      child.once('error', (error) => {
+        this.#failure = error
+        // One that could not be started has no end either.
+        if (child.pid === undefined) resolve()
+      })
+    })
+    // What it has started goes with it; nobody reads the lifeline to its end.
+    this.#killGroup()
+    const lifeline = child.stdio[LIFELINE_FD] as Duplex | null | undefined
+    lifeline?.destroy()
+    if (child.pid !== undefined) {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, CLOSE_MS)
+      })
+      await Promise.race([closed, late])
+      clearTimeout(timer)
+    }
+    const { occupant } = this
+    this.occupant = undefined
+    occupant?.gone(this.#crash())
+  }
+
+  #killGroup(): void {
+    const { pid } = this.#child
+    if (pid === undefined) return
+    try {
+      if (process.platform === 'win32') this.#child.kill('SIGKILL')
+      else process.kill(-pid, 'SIGKILL')
+    } catch {
+      // It has gone already.
+    }
+  }
+
+  #crash(): Crash {
+    return {
+      how: this.#how(),
+      ...(this.#lastWords === '' ? {} : { lastWords: this.#lastWords }),
+      ...(this.#uncaught === undefined ? {} : { uncaught: this.#uncaught }),
+    }
+  }
+
+  #how(): string {
+    const { exitCode, signalCode, pid } = this.#child
+    if (pid === undefined) return `could not be started: ${this.#failure?.message ?? 'no reason given'}`
+    const end = signalCode === null ? `exited with code ${exitCode}` : `was ended by ${signalCode}`
+    // V8 writes this before it aborts, and our own watch before it kills.
+    if (!/out of memory/.test(this.#lastWords)) return end
+    const limit = this.#memoryMb === undefined ? '' : ` (memoryMb is ${this.#memoryMb})`
+    return `ran out of memory${limit} and ${end}`
+  }
+}

@@ -1,0 +1,307 @@
+// Plain JavaScript: an isolate starts from this file as it is, whether from the sources or from the build.
+import { ObjectId } from 'mongodb'
+import { describeError, pack, reviveError, unpack } from './wire.js'
+
+/**
+ * @import { LogLevel } from '@taskfleet/core'
+ * @import { ProgressUpdate } from '../handler.ts'
+ * @import { Answered, Begin, Order, Packed, Report } from './messages.ts'
+ * @import { TaskFactory } from '../task-factory.ts'
+ */
+
+/** @typedef {typeof import('@taskfleet/core')} Core */
+
+/** Progress and log lines leave at most so often: any rate of calls is cheap, and none floods the worker. */
+const FLUSH_MS = 50
+/** As many lines as the worker keeps of an attempt; what comes faster than that nobody could read. */
+const LOG_LINES = 200
+
+const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
+
+/** What progress and log have to say, at a pace that the channel bears; at once when it was quiet before. */
+class Outbox {
+  /** @param {(report: Report) => void} send */
+  constructor(send) {
+    this.send = send
+    /** @type {ProgressUpdate | undefined} */
+    this.latest = undefined
+    /** @type {{ level: LogLevel, message: string }[]} */
+    this.lines = []
+    this.flushedAt = Number.NEGATIVE_INFINITY
+    /** @type {NodeJS.Timeout | undefined} */
+    this.timer = undefined
+  }
+
+  /** @param {ProgressUpdate} update */
+  progress(update) {
+    this.latest = update
+    this.due()
+  }
+
+  /**
+   * @param {LogLevel} level
+   * @param {unknown} message
+   */
+  log(level, message) {
+    this.lines.push({ level, message: String(message) })
+    if (this.lines.length > LOG_LINES) this.lines.shift()
+    this.due()
+  }
+
+  /** Looks at the clock itself: in a handler that blocks its event loop no timer fires. */
+  due() {
+    const left = this.flushedAt + FLUSH_MS - performance.now()
+    if (left <= 0) this.flush()
+    else this.timer ??= setTimeout(() => this.flush(), left)
+  }
+
+  flush() {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    this.flushedAt = performance.now()
+    if (this.lines.length > 0) this.send({ kind: 'log', lines: this.lines.splice(0) })
+    if (this.latest !== undefined) this.send({ kind: 'progress', update: this.latest })
+    this.latest = undefined
+  }
+}
+
+/** One attempt as the handler sees it; everything else is on the other side of the channel. */
+class Attempt {
+  /**
+   * @param {Begin} begin
+   * @param {(report: Report) => void} send
+   */
+  constructor(begin, send) {
+    this.begin = begin
+    /** A handler that goes on after its end speaks to nobody. */
+    this.send = (/** @type {Report} */ report) => this.ended || send(report)
+    this.outbox = new Outbox((report) => this.send(report))
+    this.controller = new AbortController()
+    this.trustedUntil = begin.trustedUntil
+    this.ended = false
+    this.calls = 0
+    /** @type {Map<number, { resolve(value: unknown): void, reject(reason: unknown): void }>} */
+    this.pending = new Map()
+    /** @type {Map<string, (data: unknown) => unknown>} */
+    this.answers = new Map()
+    /** @type {Described[]} */
+    this.early = []
+    /** @type {Core | undefined} */
+    this.core = undefined
+  }
+
+  /** @returns {Promise<void>} */
+  async run() {
+    /** @type {Answered} */
+    let answer
+    try {
+      const { factory, core } = await load(this.begin)
+      this.core = core
+      for (const reason of this.early) this.controller.abort(reviveError(reason, core))
+      this.controller.signal.throwIfAborted()
+      answer = { value: pack(await factory.run(this.context(factory))) }
+    } catch (error) {
+      answer = { error: describeError(error) }
+    }
+    this.outbox.flush()
+    try {
+      this.send({ kind: 'ended', answer })
+    } catch (error) {
+      this.send({ kind: 'ended', answer: { error: notCloneable('output', error) } })
+    }
+    this.ended = true
+  }
+
+  /** @param {Order} order */
+  obey(order) {
+    switch (order.kind) {
+      case 'abort':
+        if (this.core === undefined) this.early.push(order.reason)
+        else this.controller.abort(reviveError(order.reason, this.core))
+        break
+      case 'trust':
+        this.trustedUntil = order.until
+        break
+      case 'answered':
+        this.settle(order.call, order.answer)
+        break
+      case 'ask':
+        void this.answer(order.ask, order.name, order.data)
+        break
+    }
+  }
+
+  /**
+   * @param {TaskFactory} factory
+   * @returns {import('../handler.ts').HandlerContext<never>}
+   */
+  context(factory) {
+    const { begin, outbox } = this
+    const { id, leaseId, ...task } = begin.task
+    const claim = /** @type {import('@taskfleet/core').Claim} */ (
+      /** @type {unknown} */ ({ task: { ...task, _id: new ObjectId(id) }, leaseId })
+    )
+    let state = unpack(begin.checkpoint)
+    return {
+      input: /** @type {never} */ (unpack(begin.input)),
+      // By the factory, since a module may make its own kind of Task.
+      task: factory.make(claim, {
+        trusted: () => monotonicMs() < this.trustedUntil,
+        confirm: async () => (await this.call({ what: 'confirm' })) === true,
+      }),
+      signal: this.controller.signal,
+      progress: (update) => outbox.progress(update),
+      log: {
+        debug: (message) => outbox.log('debug', message),
+        info: (message) => outbox.log('info', message),
+        warn: (message) => outbox.log('warn', message),
+        error: (message) => outbox.log('error', message),
+      },
+      socket: {
+        emit: (name, data) => this.send({ kind: 'emit', name, data: pack(data) }),
+        on: (name, answer) => this.listen(name, answer),
+      },
+      checkpoint: {
+        get state() {
+          return state
+        },
+        save: async (next) => {
+          await this.call({ what: 'save', state: pack(next) })
+          state = next
+        },
+      },
+    }
+  }
+
+  /**
+   * @param {{ what: 'confirm' } | { what: 'save', state: Packed }} call
+   * @returns {Promise<unknown>}
+   */
+  call(call) {
+    return new Promise((resolve, reject) => {
+      this.calls += 1
+      // First, so that what was said before a checkpoint is known before it.
+      this.outbox.flush()
+      this.send({ kind: 'call', call: this.calls, ...call })
+      this.pending.set(this.calls, { resolve, reject })
+    })
+  }
+
+  /**
+   * @param {number} call
+   * @param {Answered} answer
+   */
+  settle(call, answer) {
+    const waiting = this.pending.get(call)
+    this.pending.delete(call)
+    if ('value' in answer) waiting?.resolve(unpack(answer.value))
+    else waiting?.reject(reviveError(answer.error, /** @type {Core} */ (this.core)))
+  }
+
+  /**
+   * @param {string} name
+   * @param {(data: unknown) => unknown} answer
+   */
+  listen(name, answer) {
+    this.answers.set(name, answer)
+    this.send({ kind: 'listen', name })
+    return () => {
+      if (this.answers.get(name) !== answer) return
+      this.answers.delete(name)
+      this.send({ kind: 'unlisten', name })
+    }
+  }
+
+  /**
+   * @param {number} ask
+   * @param {string} name
+   * @param {Packed} data
+   */
+  async answer(ask, name, data) {
+    /** @type {Answered} */
+    let answer
+    try {
+      answer = { value: pack(await this.answers.get(name)?.(unpack(data))) }
+    } catch (error) {
+      answer = { error: describeError(error) }
+    }
+    try {
+      this.send({ kind: 'answer', ask, answer })
+    } catch (error) {
+      this.send({ kind: 'answer', ask, answer: { error: notCloneable('answer', error) } })
+    }
+  }
+}
+
+/** @typedef {import('./messages.ts').Described} Described */
+
+/**
+ * @param {string} what
+ * @param {unknown} error
+ * @returns {Described}
+ */
+function notCloneable(what, error) {
+  const reason = error instanceof Error ? error.message : String(error)
+  const message = `The ${what} can't leave the handler's isolate: ${reason}. Return plain values`
+  return { kind: 'FleetError', name: 'FleetError', code: 'NOT_CLONEABLE', message }
+}
+
+/** @type {Promise<unknown> | undefined} */
+let typescript
+
+/**
+ * @param {Begin} begin
+ * @returns {Promise<{ factory: TaskFactory, core: Core }>}
+ */
+async function load(begin) {
+  if (begin.typescript) {
+    typescript ??= import('tsx/esm/api').then(({ register }) => register())
+    await typescript
+  }
+  // Only now, since from the sources the library itself is TypeScript.
+  const core = await import('@taskfleet/core')
+  const { name } = begin.task
+  /** @type {Record<string, unknown>} */
+  const module = await import(begin.module)
+  const factory = Object.values(module)
+    .flat()
+    .find((one) => isFactory(one) && one.name === name)
+  if (factory === undefined) {
+    throw new core.UnrecoverableError(
+      'BAD_DEFINITION',
+      `${begin.module} exports no task '${name}': a handler with 'isolate' is found by its name among the exports`,
+    )
+  }
+  return { factory: /** @type {TaskFactory} */ (factory), core }
+}
+
+/**
+ * By shape and not by class: the file may have its own copy of the library.
+ *
+ * @param {unknown} value
+ * @returns {value is TaskFactory}
+ */
+function isFactory(value) {
+  const { name, run, make } = /** @type {Partial<TaskFactory>} */ (value ?? {})
+  return typeof name === 'string' && typeof run === 'function' && typeof make === 'function'
+}
+
+/**
+ * The isolate's end of the channel: runs one attempt after the other. Returns what is to be done with each order.
+ *
+ * @param {(report: Report) => void} send
+ * @returns {(order: Order) => Promise<void>} resolves, for the order to begin, when the attempt has ended
+ */
+export function serveAttempts(send) {
+  /** @type {Attempt | undefined} */
+  let attempt
+  return async (order) => {
+    if (order.kind === 'begin') {
+      attempt = new Attempt(order.begin, send)
+      await attempt.run()
+    } else if (attempt?.ended === false) {
+      // What comes after the end was meant for the attempt that has gone.
+      attempt.obey(order)
+    }
+  }
+}

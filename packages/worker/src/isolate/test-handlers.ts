@@ -1,0 +1,130 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { threadId } from 'node:worker_threads'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/core'
+import { defineTask } from '../define-task.ts'
+import type { HandlerContext } from '../handler.ts'
+import { Task } from '../task.ts'
+import type { IsolateOption } from './isolation.ts'
+
+const anything: StandardSchemaV1<unknown, unknown> = {
+  '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) },
+}
+
+type Act = (context: HandlerContext<unknown>) => unknown
+
+/** For each name one behaviour, in whatever isolate a test wants. */
+const acts = {
+  echo: ({ input }) => input,
+  identity: () => ({ pid: process.pid, threadId }),
+  talk: ({ progress, log, socket }) => {
+    progress({ done: 1, total: 2, unit: 'bytes' })
+    log.info('begins')
+    socket.emit('hello', { from: 'inside' })
+    log.warn('goes on')
+    progress({ done: 2, total: 2 })
+  },
+  chatter: ({ input, progress, log }) => {
+    for (let done = 1; done <= (input as number); done += 1) {
+      progress({ done })
+      log.debug(`line ${done}`)
+    }
+  },
+  resume: async ({ checkpoint }) => {
+    const before = checkpoint.state as { at: Date; n: number } | undefined
+    await checkpoint.save({ at: new Date(5_000), n: (before?.n ?? 0) + 1 })
+    return { before, after: checkpoint.state }
+  },
+  fenced: async ({ checkpoint }) => {
+    const error = await checkpoint.save(1).catch((thrown: unknown) => thrown)
+    return error instanceof AttemptAborted && error.code
+  },
+  answers: async ({ socket, log, signal }) => {
+    const undo = socket.on('twice', (data) => (data as number) * 2)
+    socket.on('fails', () => {
+      throw new FleetError('WRONG_QUESTION', 'not that one')
+    })
+    socket.on('stop-listening', () => undo())
+    const ended = new Promise((resolve) => socket.on('end', () => resolve('asked to')))
+    log.info(`listening in ${process.pid}`)
+    return Promise.race([ended, once(signal, 'abort')])
+  },
+  task: async ({ task }) => ({
+    real: task instanceof Task,
+    id: task.id,
+    name: task.name,
+    attempt: task.attempt,
+    queue: task.queue,
+    key: task.key,
+    deadline: task.deadline,
+    worker: task.worker,
+    leaseId: task.leaseId,
+    owned: task.owned,
+    confirmed: await task.confirmOwned(),
+  }),
+  untilDisowned: async ({ task, log }) => {
+    log.info(`owned: ${task.owned}`)
+    while (task.owned) await sleep(10)
+    return 'disowned'
+  },
+  heeds: async ({ log, signal }) => {
+    log.info('waiting')
+    await once(signal, 'abort')
+    const { reason } = signal
+    throw new FleetError(reason instanceof AttemptAborted ? reason.code : 'NO_REASON', (reason as Error).message)
+  },
+  blocks: ({ log }) => {
+    log.info(`pid ${process.pid}`)
+    for (;;);
+  },
+  waits: ({ log }) => {
+    log.info(`pid ${process.pid}`)
+    return new Promise(() => setInterval(() => undefined, 1_000))
+  },
+  exits: () => process.exit(7),
+  lateThrow: () => {
+    setTimeout(() => {
+      throw new TypeError('nobody catches this')
+    }, 1)
+    return new Promise(() => undefined)
+  },
+  hungry: () => {
+    const eaten: unknown[] = []
+    for (;;) eaten.push(Array.from({ length: 10_000 }, (_, n) => ({ n })))
+  },
+  hungryBeside: async () => {
+    const eaten: Buffer[] = []
+    for (;;) {
+      eaten.push(Buffer.alloc(16 * 2 ** 20, 1))
+      await sleep(10)
+    }
+  },
+  throws: ({ input }) => {
+    switch (input) {
+      case 'unrecoverable':
+        throw new UnrecoverableError('NO_WAY', 'for good')
+      case 'retryAfter':
+        throw new RetryAfterError('LATER', 'not yet', 1_234)
+      case 'snooze':
+        throw new SnoozeError('5s')
+      case 'field':
+        throw new FleetError('INPUT_ODD', 'that one', { field: 'url', cause: new Error('underneath') })
+      case 'system':
+        throw Object.assign(new RangeError('full'), { code: 'ENOSPC' })
+      default:
+        throw 'just a text'
+    }
+  },
+  function: () => () => undefined,
+} satisfies Record<string, Act>
+
+export type ActName = keyof typeof acts
+
+const define = (name: ActName, isolate: IsolateOption) =>
+  defineTask({ name, input: anything, isolate, module: import.meta.url, run: acts[name] as Act })
+
+export const handler = (name: ActName, isolate: IsolateOption) => define(name, isolate)
+
+/** What the isolate finds; which kind it says there is of no interest any more. */
+export default (Object.keys(acts) as ActName[]).map((name) => define(name, 'process'))

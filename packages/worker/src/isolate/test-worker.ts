@@ -1,0 +1,12 @@
+import { Isolates } from './isolates.ts'
+import { testContext } from './test-context.ts'
+import { handler } from './test-handlers.ts'
+
+/** A worker to be killed: its handler blocks in a process of its own, and says in which. */
+const isolates = new Isolates()
+isolates
+  .run(
+    handler('blocks', 'process'),
+    testContext({ onLog: (_, message) => process.stdout.write(`${message}\n`) }).context,
+  )
+  .result.catch(() => undefined)

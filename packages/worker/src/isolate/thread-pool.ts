@@ -1,0 +1,113 @@
+import { fileURLToPath } from 'node:url'
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
+import { asError } from '@taskfleet/core'
+import type { Logger } from 'pino'
+import { Piscina } from 'piscina'
+import { FROM_SOURCES, threadArguments } from './exec-argv.ts'
+import type { Crash, IsolatePool, Occupant, Report, Seat, SeatRequest } from './messages.ts'
+import { describeError } from './wire.js'
+
+export interface ThreadPoolOptions {
+  log: Logger
+  /** How long a thread without a task is kept for the next one, in milliseconds. */
+  idleMs: number
+}
+
+const MAIN = fileURLToPath(new URL('./thread-main.js', import.meta.url))
+/** The runner's slots are the limit; a task that has been claimed never waits for a thread. */
+const MOST = 1_000
+
+/** Threads that run one task at a time each; one pool for each limit of memory. */
+export class ThreadPool implements IsolatePool {
+  readonly #options: ThreadPoolOptions
+  readonly #pools = new Map<number | undefined, Piscina>()
+  readonly #seats = new Set<Seat>()
+
+  constructor(options: ThreadPoolOptions) {
+    this.#options = options
+  }
+
+  take({ memoryMb }: SeatRequest, occupant: Occupant): Seat {
+    const { port1, port2 } = new MessageChannel()
+    const killer = new AbortController()
+    let ended: Report | undefined
+    const hear = (report: Report): void => {
+      // Told when the thread is free again, so that the next task finds it.
+      if (report.kind === 'ended') ended = report
+      else occupant.hear(report)
+    }
+    // What the thread has said before its end may still lie in the port.
+    const hearAll = (): void => {
+      for (let got = receiveMessageOnPort(port1); got !== undefined; got = receiveMessageOnPort(port1)) {
+        hear(got.message as Report)
+      }
+    }
+    port1.on('message', hear)
+    const closed = new Promise<void>((resolve) => port1.once('close', () => resolve()))
+    const seat: Seat = {
+      send: (order) => port1.postMessage(order),
+      kill: () => {
+        killer.abort()
+        return closed
+      },
+      free: () => {
+        port1.close()
+        this.#seats.delete(seat)
+      },
+    }
+    this.#seats.add(seat)
+    this.#pool(memoryMb)
+      .run({ port: port2 }, { transferList: [port2], signal: killer.signal })
+      .then(
+        () => {
+          hearAll()
+          if (ended !== undefined) occupant.hear(ended)
+          else occupant.gone({ how: 'ended without a word' })
+        },
+        (error: unknown) => {
+          hearAll()
+          seat.free()
+          occupant.gone(crashOf(error, memoryMb))
+        },
+      )
+    return seat
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#seats].map((seat) => seat.kill()))
+    const pools = [...this.#pools.values()]
+    this.#pools.clear()
+    await Promise.all(pools.map((pool) => pool.destroy()))
+  }
+
+  #pool(memoryMb: number | undefined): Piscina {
+    const made = this.#pools.get(memoryMb)
+    if (made !== undefined) return made
+    const pool = new Piscina({
+      filename: MAIN,
+      minThreads: 0,
+      maxThreads: MOST,
+      idleTimeout: this.#options.idleMs,
+      // Waiting must not stop the event loop: a handler may leave connections open for the next task.
+      atomics: 'disabled',
+      execArgv: threadArguments({ fromSources: FROM_SOURCES }),
+      ...(memoryMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: memoryMb } }),
+    })
+    pool.on('error', (error) =>
+      this.#options.log.warn({ err: asError(error) }, "a handler's thread died between two tasks"),
+    )
+    this.#pools.set(memoryMb, pool)
+    return pool
+  }
+}
+
+function crashOf(thrown: unknown, memoryMb: number | undefined): Crash {
+  const error = asError(thrown) as Error & { code?: unknown }
+  if (error.name === 'AbortError') return { how: 'was ended' }
+  if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+    return { how: `ran out of memory${memoryMb === undefined ? '' : ` (memoryMb is ${memoryMb})`}` }
+  }
+  const exit = /^worker exited with code: (-?\d+)$/.exec(error.message)
+  if (exit !== null) return { how: `exited with code ${exit[1]}` }
+  return { how: 'died', uncaught: describeError(error) }
+}

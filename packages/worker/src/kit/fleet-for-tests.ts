@@ -1,0 +1,192 @@
+import { randomUUID } from 'node:crypto'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import {
+  ChangeFeed,
+  type Duration,
+  type EnqueueOptions,
+  Fleet,
+  hasEnded,
+  milliseconds,
+  parseId,
+  type TaskDocument,
+  type TaskType,
+} from '@taskfleet/core'
+import type { TaskFactory } from '../task-factory.ts'
+import { TaskRunner, type TaskRunnerOptions } from '../task-runner.ts'
+
+export interface TestFleetOptions {
+  /** The database's address; `startMongo` of `@taskfleet/core/mongo` has one on any machine. */
+  mongo: string
+  tasks: readonly TaskFactory[]
+  /** Passed on to the worker that `drain` starts. */
+  worker?: Partial<TaskRunnerOptions>
+}
+
+/** What is moved when time passes: the dates that decide when something happens. */
+const DATES = ['runAt', 'order', 'deadline', 'raiseAt', 'startedAt'] as const
+const OPEN = { $in: ['pending', 'running', 'paused', 'blocked'] } as const
+
+/** A busy machine must not keep tests waiting. */
+const NO_GATE = {
+  cpu: { lazy: null, all: null },
+  memoryLeft: { lazy: null, all: null },
+  eventLoopDelayMs: { lazy: null, all: null },
+}
+
+/** A fleet for the tests of one's own handlers: in a database of its own, which `stop` drops. */
+export class TestFleet {
+  readonly fleet: Fleet
+  readonly uri: string
+  readonly #options: TestFleetOptions
+  readonly #feed: ChangeFeed
+
+  private constructor(fleet: Fleet, uri: string, feed: ChangeFeed, options: TestFleetOptions) {
+    this.fleet = fleet
+    this.uri = uri
+    this.#feed = feed
+    this.#options = options
+  }
+
+  /** @throws {FleetError} as `Fleet.connect` */
+  static async start(options: TestFleetOptions): Promise<TestFleet> {
+    const server = new URL(options.mongo)
+    server.pathname = `/test_${randomUUID().slice(0, 8)}`
+    const fleet = await Fleet.connect(server.href)
+    const feed = new ChangeFeed(fleet.database)
+    await feed.start()
+    return new TestFleet(fleet, server.href, feed, options)
+  }
+
+  async stop(): Promise<void> {
+    await this.#feed.stop()
+    await this.fleet.database.db.dropDatabase()
+    await this.fleet.close()
+  }
+
+  /** @throws {FleetError} as `Fleet.enqueue` */
+  enqueue<Schema extends StandardSchemaV1>(
+    type: TaskType<Schema>,
+    input: StandardSchemaV1.InferInput<Schema>,
+    options?: EnqueueOptions,
+  ): Promise<TaskDocument> {
+    return this.fleet.enqueue(type, input, options)
+  }
+
+  /**
+   * Runs what is due, and what becomes due by that, with a worker of its own; resolves when nothing is left to run now.
+   *
+   * @param options.scheduled also runs what is not due yet: the clock is moved from date to date, so that retries and
+   *   scheduled tasks have ended too
+   * @returns the ended tasks of this run, in the order in which they ended
+   */
+  async drain({ scheduled = false }: { scheduled?: boolean } = {}): Promise<TaskDocument[]> {
+    const ended: string[] = []
+    const runner = new TaskRunner({
+      mongo: this.uri,
+      tasks: this.#options.tasks,
+      queues: await this.#queues(),
+      thresholds: NO_GATE,
+      ...this.#options.worker,
+    })
+    const onEnd = ({ task }: { task: { _id: string } }): number => ended.push(task._id)
+    runner.on('success', onEnd)
+    runner.on('fail', onEnd)
+    await runner.start()
+    try {
+      for (;;) {
+        await this.#until(async () => (await this.#due()) === 0)
+        const next = scheduled ? await this.#nextDate() : null
+        if (next === null) break
+        await this.advance(Math.max(1, next.getTime() - this.fleet.database.clock.now().getTime()))
+      }
+    } finally {
+      await runner.stop({ grace: 0 })
+    }
+    const tasks = await Promise.all(ended.map((id) => this.fleet.store.find(parseId(id))))
+    return tasks.filter((task) => task !== null)
+  }
+
+  /** Lets time pass for every task that has not ended: its dates come nearer, or lie further back. */
+  async advance(time: Duration): Promise<void> {
+    const amount = -Math.round(milliseconds(time))
+    const moved = (path: string): object => ({
+      $cond: [
+        { $eq: [{ $ifNull: [`$${path}`, null] }, null] },
+        '$$REMOVE',
+        { $dateAdd: { startDate: `$${path}`, unit: 'millisecond', amount } },
+      ],
+    })
+    const set = Object.fromEntries(DATES.map((path) => [path, moved(path)]))
+    await this.fleet.tasks.updateMany({ status: OPEN }, [{ $set: { ...set, rev: { $add: ['$rev', 1] } } }])
+    const throttles = this.fleet.database.db.collection('throttles')
+    await throttles.updateMany({}, [{ $set: { until: moved('until') } }])
+  }
+
+  /** Resolves with a task when it has ended. */
+  async waitForTask(id: string | TaskDocument['_id']): Promise<TaskDocument> {
+    let found: TaskDocument | null = null
+    await this.#until(async () => {
+      found = await this.fleet.store.find(parseId(id))
+      return found !== null && hasEnded(found.status)
+    })
+    return found!
+  }
+
+  /** Asks again whenever a task has changed. */
+  async #until(holds: () => Promise<boolean>): Promise<void> {
+    let changed: (() => void) | undefined
+    let missed = true
+    const unsubscribe = this.#feed.subscribe({
+      change: () => {
+        missed = true
+        changed?.()
+      },
+      lost: () => {
+        missed = true
+        changed?.()
+      },
+    })
+    try {
+      for (;;) {
+        missed = false
+        if (await holds()) return
+        if (!missed) {
+          await new Promise<void>((resolve) => {
+            changed = resolve
+          })
+        }
+      }
+    } finally {
+      unsubscribe()
+    }
+  }
+
+  async #queues(): Promise<string[]> {
+    const queues = await this.fleet.tasks.distinct('queue', {})
+    return [...new Set(['default', ...queues])]
+  }
+
+  /** What waits and can be run by the handlers under test. */
+  get #mine() {
+    const versions = this.#options.tasks.map(({ name, oldestVersion, version }) => ({
+      name,
+      version: { $gte: oldestVersion, $lte: version },
+    }))
+    return { status: 'pending', $or: versions } as const
+  }
+
+  /** How many tasks run or could run now. */
+  async #due(): Promise<number> {
+    const now = this.fleet.database.clock.now()
+    return this.fleet.tasks.countDocuments({ $or: [{ ...this.#mine, runAt: { $lte: now } }, { status: 'running' }] })
+  }
+
+  async #nextDate(): Promise<Date | null> {
+    const [next] = await this.fleet.tasks
+      .find(this.#mine, { projection: { runAt: 1 } })
+      .sort({ runAt: 1 })
+      .limit(1)
+      .toArray()
+    return next?.runAt ?? null
+  }
+}

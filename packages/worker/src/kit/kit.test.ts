@@ -1,0 +1,100 @@
+import { RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/core'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { z } from 'zod'
+import { defineTask } from '../define-task.ts'
+import { runHandler, TestFleet } from './index.ts'
+
+const greet = defineTask({
+  name: 'greet',
+  version: 2,
+  input: z.object({ name: z.string() }),
+  upgrade: { 1: (old: { who: string }) => ({ name: old.who }) },
+  retry: { maxAttempts: 3, backoff: { base: '1m', factor: 3, jitter: false } },
+  async run({ input, progress, log, socket, checkpoint, task, signal }) {
+    socket.on('shout', (data) => String(data).toUpperCase())
+    if (input.name === 'later') throw new SnoozeError('5m')
+    if (input.name === 'soon') throw new RetryAfterError('BUSY', 'come back', 7_000)
+    if (input.name === 'never') throw new UnrecoverableError('NO', 'nobody of that name')
+    if (input.name === 'twice' && task.attempt < 3) throw new Error('not yet')
+    if (input.name === 'patient')
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    progress({ done: 1, total: 2 })
+    log.info(`greeting ${input.name}`)
+    socket.emit('greeted', { name: input.name })
+    await checkpoint.save({ greeted: input.name, before: checkpoint.state })
+    return `hello ${input.name}`
+  },
+})
+
+describe('a handler alone', () => {
+  test('its output, progress, log, events and checkpoint are told', async () => {
+    const result = await runHandler(greet, { name: 'ann' }, { checkpoint: 'earlier' })
+    expect(result).toMatchObject({
+      outcome: 'completed',
+      output: 'hello ann',
+      progress: { ratio: 0.5 },
+      log: [{ level: 'info', message: 'greeting ann' }],
+      events: [{ name: 'greeted', data: { name: 'ann' } }],
+      checkpoint: { greeted: 'ann', before: 'earlier' },
+    })
+  })
+
+  test('an older input is upgraded, a wrong one refused', async () => {
+    expect(await runHandler(greet, { who: 'bob' }, { version: 1 })).toMatchObject({ output: 'hello bob' })
+    expect(await runHandler(greet, { name: 7 })).toMatchObject({ outcome: 'failed', error: { code: 'INPUT_INVALID' } })
+  })
+
+  test('errors end as a worker would have them end', async () => {
+    expect(await runHandler(greet, { name: 'later' })).toMatchObject({ outcome: 'snoozed', delayMs: 300_000 })
+    expect(await runHandler(greet, { name: 'soon' })).toMatchObject({ outcome: 'retry', delayMs: 7_000 })
+    expect(await runHandler(greet, { name: 'never' })).toMatchObject({ outcome: 'failed', error: { code: 'NO' } })
+    expect(await runHandler(greet, { name: 'twice' }, { attempt: 2 })).toMatchObject({
+      outcome: 'retry',
+      delayMs: 180_000,
+    })
+  })
+
+  test('it can be cancelled, paused, asked and robbed of its lease on the way', async () => {
+    const during = (code: 'CANCELLED' | 'PAUSED' | 'LEASE_LOST') => ({
+      during: ({ abort }: { abort(code: string): void }) => abort(code),
+    })
+    const patient = { name: 'patient' }
+    expect((await runHandler(greet, patient, during('CANCELLED'))).outcome).toBe('cancelled')
+    expect((await runHandler(greet, patient, during('PAUSED'))).outcome).toBe('paused')
+    expect((await runHandler(greet, patient, during('LEASE_LOST'))).outcome).toBeNull()
+    let answer: unknown
+    await runHandler(greet, patient, {
+      during: async (attempt) => {
+        answer = await attempt.message('shout', 'hi')
+        attempt.abort('CANCELLED')
+      },
+    })
+    expect(answer).toBe('HI')
+  })
+})
+
+describe('a fleet for tests', () => {
+  let fleet: TestFleet
+  beforeAll(async () => {
+    fleet = await TestFleet.start({ mongo: inject('mongoUri'), tasks: [greet] })
+  })
+  afterAll(() => fleet.stop())
+
+  test('drain runs what is due and leaves what is not', async () => {
+    const due = await fleet.enqueue(greet, { name: 'ann' })
+    const later = await fleet.enqueue(greet, { name: 'bob' }, { runAt: new Date(Date.now() + 3_600_000) })
+    expect((await fleet.drain()).map(({ _id, output }) => [String(_id), output])).toEqual([
+      [String(due._id), 'hello ann'],
+    ])
+    expect(await fleet.drain()).toEqual([])
+    await fleet.advance('1h')
+    await fleet.drain()
+    expect(await fleet.waitForTask(later._id)).toMatchObject({ status: 'completed', output: 'hello bob' })
+  })
+
+  test('drain moves the clock to retries and dates when asked to', async () => {
+    const twice = await fleet.enqueue(greet, { name: 'twice' })
+    const ended = await fleet.drain({ scheduled: true })
+    expect(ended).toMatchObject([{ _id: twice._id, status: 'completed', attempt: 3, failures: 2 }])
+  })
+})

@@ -1,0 +1,169 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import {
+  type AbortCode,
+  type Claim,
+  type LogLine,
+  type Progress,
+  parseNewTask,
+  type Settled,
+  type TaskDocument,
+  type TaskError,
+  type TaskStore,
+} from '@taskfleet/core'
+import { pino } from 'pino'
+import { executeTask } from '../execute-task.ts'
+import { RunningTask } from '../running-task.ts'
+import type { TaskFactory } from '../task-factory.ts'
+
+export interface RunHandlerOptions {
+  /** What the last attempt left. */
+  checkpoint?: unknown
+  /** The number of this attempt; 1 by default. */
+  attempt?: number
+  /** How many attempts have failed before this one. */
+  failures?: number
+  /** The version that the input is written for; the handler's own by default. */
+  version?: number
+  deadline?: Date
+  /** Called when the handler has begun, with what a watcher or an operator could do to it. */
+  during?: (attempt: HandlerInFlight) => Promise<unknown> | unknown
+  /** Makes the back-off certain: 0 to 1, 1 by default. */
+  random?: number
+}
+
+/** A handler under way. */
+export interface HandlerInFlight {
+  /** Cancels it, pauses it, takes its lease away … */
+  abort(code: AbortCode, message?: string): void
+  /** Sends it a message as a watcher would, and returns its answer. */
+  message(name: string, data?: unknown): Promise<unknown>
+}
+
+/** How an attempt ended, and what it said on the way. */
+export interface HandlerResult {
+  /** What the worker would have recorded; `null` when the lease was lost. */
+  outcome: 'completed' | 'retry' | 'failed' | 'snoozed' | 'released' | 'paused' | 'cancelled' | null
+  output?: unknown
+  error?: TaskError
+  /** Until the next attempt, in milliseconds; for `retry` and `snoozed`. */
+  delayMs?: number
+  /** The last one. */
+  progress: Progress | null
+  log: LogLine[]
+  events: { name: string; data?: unknown }[]
+  /** What the next attempt would go on from. */
+  checkpoint: unknown
+}
+
+const OUTCOMES = {
+  complete: 'completed',
+  retry: 'retry',
+  fail: 'failed',
+  snooze: 'snoozed',
+  release: 'released',
+  suspend: 'paused',
+  stop: 'cancelled',
+} as const
+
+/**
+ * Runs a handler alone, without a database or a worker: input, upgrade, validation, time limits, errors and back-off are
+ * those of the worker itself.
+ *
+ * @param input as a producer would give it, for `options.version`
+ */
+export async function runHandler<Schema extends StandardSchemaV1, Output>(
+  factory: TaskFactory<Schema, Output>,
+  input: unknown,
+  options: RunHandlerOptions = {},
+): Promise<HandlerResult> {
+  const store = new OneAttempt()
+  const claim = store.claimOf(factory, input, options)
+  const run = new RunningTask(claim)
+  const events: { name: string; data?: unknown }[] = []
+  run.watch({
+    progress: () => undefined,
+    log: () => undefined,
+    event: (event) => events.push(event),
+    end: () => undefined,
+  })
+  const inFlight: HandlerInFlight = {
+    abort: (code, message = `asked for by a test`) => run.abort(code, message),
+    message: (name, data) => run.message(name, data),
+  }
+  const executing = executeTask(run, factory as unknown as TaskFactory, {
+    store: store as unknown as TaskStore,
+    clock: { now: () => new Date() },
+    leases: { trusted: () => store.owned },
+    log: pino({ level: 'silent' }),
+    abortGraceMs: 1_000,
+    random: () => options.random ?? 1,
+    handle: (_factory, context) => ({
+      result: (async () => {
+        const running = Promise.resolve(factory.run(context as never))
+        // Whatever the test does to it must not hide how it ends.
+        const [ended] = await Promise.allSettled([running, Promise.resolve(inFlight).then(options.during)])
+        if (ended.status === 'rejected') throw ended.reason
+        return ended.value
+      })(),
+    }),
+  })
+  run.signal.addEventListener('abort', () => {
+    store.owned = (run.signal.reason as { code?: AbortCode }).code !== 'LEASE_LOST'
+  })
+  const { outcome } = await executing
+  const { progress, log } = run.snapshot()
+  return {
+    outcome: outcome === null ? null : OUTCOMES[outcome.verb],
+    ...(outcome !== null && 'output' in outcome ? { output: outcome.output } : {}),
+    ...(outcome !== null && 'error' in outcome ? { error: outcome.error } : {}),
+    ...(outcome !== null && 'delayMs' in outcome ? { delayMs: outcome.delayMs } : {}),
+    progress,
+    log,
+    events,
+    checkpoint: store.checkpoint,
+  }
+}
+
+/** A store that knows one attempt and keeps its checkpoint. */
+class OneAttempt {
+  owned = true
+  checkpoint: unknown
+  #task: TaskDocument | undefined
+
+  claimOf(factory: { name: string; version: number }, input: unknown, options: RunHandlerOptions): Claim {
+    const { attempt = 1, failures = attempt - 1, checkpoint, deadline, version = factory.version } = options
+    const { _id, queue, priority, lazy, maxAttempts, ...asked } = parseNewTask({ name: factory.name, version, input })
+    const now = new Date()
+    this.checkpoint = checkpoint
+    this.#task = {
+      ...{ _id, queue, priority, lazy, maxAttempts, failures, attempt, version },
+      name: factory.name,
+      input: asked.input,
+      status: 'running',
+      basePriority: priority,
+      lost: 0,
+      ...{ runAt: now, order: now, createdAt: now, updatedAt: now, claimedAt: now, startedAt: now },
+      attempts: [],
+      attemptsDropped: attempt,
+      worker: 'test',
+      lease: { id: 'test', worker: 'test', expiresAt: new Date(now.getTime() + 60_000) },
+      rev: 1,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(deadline === undefined ? {} : { deadline }),
+    }
+    return { task: this.#task, leaseId: 'test', sentAt: performance.now() }
+  }
+
+  async saveCheckpoint(_id: unknown, _leaseId: string, state: unknown): Promise<boolean> {
+    if (this.owned) this.checkpoint = structuredClone(state)
+    return this.owned
+  }
+
+  async settle(): Promise<Settled> {
+    return { owned: this.owned, status: 'completed' }
+  }
+
+  async find(): Promise<TaskDocument | null> {
+    return this.owned ? (this.#task ?? null) : null
+  }
+}

@@ -1,0 +1,147 @@
+import { availableParallelism } from 'node:os'
+import { FleetError } from '@taskfleet/core'
+import type { LoadReading } from './load-gate.ts'
+import { TaskCost } from './task-cost.ts'
+import { badWhenLow, type FullThresholds, type Measure, reopensAt } from './thresholds.ts'
+
+export interface AutoSlotsReading extends LoadReading {
+  /** Resident memory of this process, in bytes. */
+  rss?: number | undefined
+}
+
+export interface SlotRange {
+  /** Never fewer slots; 1 by default. */
+  min?: number
+  /** Never more; four per processor by default, 64 at most. */
+  max?: number
+}
+
+export interface AutoSlotsOptions extends SlotRange {
+  /** The gate's: slots shrink by one beyond `lazy`, to the half beyond `all`. */
+  thresholds: FullThresholds
+  /** How many to begin with; one per processor by default. */
+  start?: number
+  cores?: number
+}
+
+/** What a reading says about the slots. */
+type Pressure = 'room' | 'enough' | 'high' | 'severe'
+
+const CEILING = 1_000
+/** Readings in a row before anything changes. */
+const PATIENCE = 2
+/** Readings after a cut in which no other follows: what was cut must end before the cut can show. */
+const SETTLE = 5
+/** Readings with unused slots before one of them is given up. */
+const UNUSED = 30
+
+/**
+ * How many tasks run at once with `concurrency: 'auto'`. Additive increase, multiplicative decrease: one slot more while
+ * all are busy and memory, event loop and processor have room for another task; one less when memory or the event loop
+ * is beyond the gate's threshold for lazy tasks; half when beyond the one for all. A busy processor only stops the
+ * growth: more slots would not help, fewer would not either. What runs is never ended; fewer slots mean that nothing
+ * new starts until as many have ended.
+ *
+ * After Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks"
+ * (1989). From TCP: a cut counts from what is in flight and is given time to show (RFC 5681), and room that is not used
+ * is given up again, since what was safe once says little later (RFC 7661).
+ *
+ * Pure: the readings are passed in, one per interval.
+ */
+export class AutoSlots {
+  readonly #thresholds: FullThresholds
+  readonly #min: number
+  readonly #max: number
+  readonly #start: number
+  readonly #cost = new TaskCost()
+  #slots: number
+  #grow = 0
+  #cut = 0
+  #unused = 0
+  #settling = 0
+
+  /** @throws {FleetError} `CONFIG_RANGE` with the field `concurrency.min` or `concurrency.max` */
+  constructor({ thresholds, min = 1, max, start, cores = availableParallelism() }: AutoSlotsOptions) {
+    this.#thresholds = thresholds
+    this.#min = inRange('concurrency.min', min, 1)
+    this.#max = inRange('concurrency.max', max ?? Math.max(min, Math.min(64, 4 * cores)), min)
+    this.#start = Math.min(this.#max, Math.max(this.#min, start ?? cores))
+    this.#slots = this.#start
+  }
+
+  get slots(): number {
+    return this.#slots
+  }
+
+  /** What one task seems to cost in memory, in bytes: a rough estimate; 0 until one has run. */
+  get taskBytes(): number {
+    return this.#cost.bytes
+  }
+
+  /**
+   * @param running how many tasks run now
+   * @returns the slots from now on
+   */
+  update(reading: AutoSlotsReading, running: number): number {
+    this.#cost.learn(reading.rss, running)
+    const pressure = this.#pressure(reading)
+    const pressed = pressure === 'high' || pressure === 'severe'
+    this.#cut = pressed ? this.#cut + 1 : 0
+    this.#grow = pressure === 'room' && running >= this.#slots ? this.#grow + 1 : 0
+    this.#unused = running < this.#slots ? this.#unused + 1 : 0
+    if (this.#settling > 0) this.#settling -= 1
+    if (pressed && this.#cut >= PATIENCE && this.#settling === 0) this.#shrink(pressure, running)
+    else if (this.#grow >= PATIENCE) this.#to(this.#slots + 1)
+    else if (this.#unused >= UNUSED && this.#slots > this.#start) this.#to(this.#slots - 1)
+    return this.#slots
+  }
+
+  #shrink(pressure: 'high' | 'severe', running: number): void {
+    const inFlight = Math.min(this.#slots, running)
+    this.#to(pressure === 'severe' ? Math.floor(inFlight / 2) : inFlight - 1)
+    this.#settling = SETTLE
+  }
+
+  #to(slots: number): void {
+    this.#slots = Math.min(this.#max, Math.max(this.#min, slots))
+    this.#grow = 0
+    this.#unused = 0
+  }
+
+  #pressure({ cpu, memory, eventLoopDelayMs }: AutoSlotsReading): Pressure {
+    const felt = [this.#of('memoryLeft', memory?.left), this.#of('eventLoopDelayMs', eventLoopDelayMs)]
+    if (felt.includes('severe')) return 'severe'
+    if (felt.includes('high')) return 'high'
+    const busy = this.#of('cpu', cpu) !== 'room'
+    return busy || felt.includes('enough') || !this.#fitsAnother(memory) ? 'enough' : 'room'
+  }
+
+  #of(measure: Measure, value: number | undefined): Pressure {
+    const { lazy, all, margin } = this.#thresholds[measure]
+    const over = (threshold: number | null): boolean =>
+      value !== undefined && threshold !== null && (badWhenLow(measure) ? value < threshold : value > threshold)
+    if (over(all)) return 'severe'
+    if (over(lazy)) return 'high'
+    const first = lazy ?? all
+    return first !== null && over(reopensAt(measure, first, margin)) ? 'enough' : 'room'
+  }
+
+  /** Whether the memory that a task has cost so far can be had without coming below the first threshold. */
+  #fitsAnother(memory: AutoSlotsReading['memory']): boolean {
+    if (memory === undefined || memory.left === 0) return memory === undefined
+    const { lazy, all } = this.#thresholds.memoryLeft
+    const keep = (memory.bytes / memory.left) * (lazy ?? all ?? 0)
+    return memory.bytes - keep > this.#cost.bytes
+  }
+}
+
+function inRange(field: string, value: number, least: number): number {
+  if (Number.isInteger(value) && value >= least && value <= CEILING) return value
+  throw new FleetError(
+    'CONFIG_RANGE',
+    `'${field}' must be a whole number from ${least} to ${CEILING}; it is ${value}`,
+    {
+      field,
+    },
+  )
+}

@@ -1,0 +1,46 @@
+import { once } from 'node:events'
+import { expect, onTestFinished, test } from 'vitest'
+import { EventLoopDelay } from './event-loop-delay.ts'
+
+function block(ms: number): void {
+  const from = performance.now()
+  while (performance.now() - from < ms);
+}
+
+function delayMeter(): EventLoopDelay {
+  const delay = new EventLoopDelay()
+  onTestFinished(() => delay.stop())
+  return delay
+}
+
+/** Lets timers that are due run. */
+const turn = (): Promise<unknown> => once(AbortSignal.timeout(1), 'abort')
+
+test('a block shows as long as it was, once', async () => {
+  const delay = delayMeter()
+  block(300)
+  await turn()
+  expect(delay.take()).toBeGreaterThan(250)
+  expect(delay.take()).toBeLessThan(150)
+})
+
+test('a block right after a reading shows at the next one, every time', async () => {
+  const delay = delayMeter()
+  for (let round = 0; round < 3; round += 1) {
+    block(200)
+    await turn()
+    expect(delay.take()).toBeGreaterThan(150)
+  }
+})
+
+test('a block that still lasts shows as far as it has come', () => {
+  const delay = delayMeter()
+  block(200)
+  expect(delay.take()).toBeGreaterThan(150)
+})
+
+test('it may be stopped twice', () => {
+  const delay = delayMeter()
+  delay.stop()
+  delay.stop()
+})

@@ -1,0 +1,53 @@
+import { formatBytes } from './bytes.ts'
+import type { GateReason, LoadReading } from './load-gate.ts'
+import type { Measure } from './thresholds.ts'
+
+/** One threshold of the gate. */
+export interface Rule {
+  measure: Measure | 'disk'
+  blocks: GateReason['blocks']
+  folder?: string
+  threshold: number
+  /** Where the value must be beyond before it counts as left. */
+  reopens: number
+  /** Whether it is crossed downwards. */
+  low: boolean
+}
+
+export const isOver = ({ low, threshold }: Rule, value: number): boolean =>
+  low ? value < threshold : value > threshold
+
+/**
+ * Why tasks wait for a rule, with the figures: beyond the threshold what it is, within the margin what it waits for.
+ * @param value the rule's figure in the reading, which is known
+ */
+export function inWords(rule: Rule, value: number, reading: LoadReading): string {
+  const over = isOver(rule, value)
+  if (rule.measure === 'disk') {
+    const wanted = over
+      ? `${formatBytes(rule.threshold)} are wanted`
+      : `tasks wait until there are ${formatBytes(rule.reopens)}`
+    return `${formatBytes(value)} of disk left in ${rule.folder}, ${wanted}`
+  }
+  const unit = rule.measure === 'eventLoopDelayMs' ? formatDelay : formatPart
+  const side = rule.low ? 'below' : 'above'
+  const limit = over
+    ? `${side} ${unit(rule.threshold)}`
+    : `until it is ${rule.low ? 'above' : 'below'} ${unit(rule.reopens)}`
+  return `${formatValue(rule.measure, value, reading)} (${rule.blocks} tasks wait ${limit})`
+}
+
+function formatValue(measure: Measure, value: number, { memory }: LoadReading): string {
+  switch (measure) {
+    case 'cpu':
+      return `CPU at ${formatPart(value)}`
+    case 'memoryLeft':
+      return `${formatBytes(memory?.bytes ?? 0)} of memory left, ${formatPart(value)}`
+    case 'eventLoopDelayMs':
+      return `event loop ${formatDelay(value)} late`
+  }
+}
+
+const formatPart = (part: number): string => `${Number((part * 100).toFixed(1))} %`
+const formatDelay = (ms: number): string =>
+  ms < 1_000 ? `${Math.round(ms)} ms` : `${Number((ms / 1_000).toFixed(1))} s`

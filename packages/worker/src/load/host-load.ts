@@ -1,0 +1,151 @@
+import { open, statfs } from 'node:fs/promises'
+import { cpus, freemem, totalmem } from 'node:os'
+import { type CgroupLimits, cpuSeconds, findLimits, memoryLeftIn, type ReadText } from './cgroup.ts'
+import { FolderSpace, type FreeBytes } from './folder-space.ts'
+import type { LoadReading, MemoryLeft } from './load-gate.ts'
+import { type CpuTimes, parseMeminfo, parseProcStat } from './proc.ts'
+
+/** Where the figures come from; tests bring their own. */
+export interface HostSource {
+  platform: NodeJS.Platform
+  readText: ReadText
+  freeBytes: FreeBytes
+  /** What Node knows without files. */
+  cpuTimes(): CpuTimes
+  memory(): { free: number; total: number }
+  /** Milliseconds of a clock that doesn't jump. */
+  now(): number
+}
+
+export type HostReading = Pick<LoadReading, 'cpu' | 'memory' | 'disks'>
+
+/** Limits can be changed while a process runs, but rarely are. */
+const LIMITS_MS = 30_000
+/** What differs by less time says more about the clock's ticks than about the load. */
+const SHORTEST_MS = 100
+
+/**
+ * CPU, memory and disk of this machine, as far as this process may use them. Where a control group limits the
+ * process, the tightest counts, the machine itself included: a container with room to spare is of no use on a machine
+ * that has none. Linux is read from `/sys/fs/cgroup` (versions 1 and 2) and `/proc`, other systems through `node:os`.
+ */
+export class HostLoad {
+  readonly #source: HostSource
+  readonly #space: FolderSpace
+  #limits: CgroupLimits = { cpu: [], memory: [] }
+  #limitsUntil = Number.NEGATIVE_INFINITY
+  /** What had been used of each source of CPU figures when it was read last, and the part that came of it. */
+  readonly #cpu = new Map<string, CpuTimes & { part: number | undefined }>()
+
+  constructor(folders: Iterable<string> = [], source: HostSource = thisHost()) {
+    this.#source = source
+    this.#space = new FolderSpace(folders, source.freeBytes)
+  }
+
+  /**
+   * One reading. CPU is the busy part since the last one, so that the first has none. Never throws: what can't be
+   * read is `undefined`.
+   */
+  async read(): Promise<HostReading> {
+    const linux = this.#source.platform === 'linux'
+    if (linux && this.#source.now() >= this.#limitsUntil) await this.#findLimits()
+    const disks = this.#space.read()
+    const cpu = linux ? await this.#linuxCpu() : this.#since('os', this.#source.cpuTimes(), 1)
+    const memory = linux ? await this.#linuxMemory() : this.#otherMemory()
+    return { cpu, memory, disks: await disks }
+  }
+
+  async #findLimits(): Promise<void> {
+    this.#limitsUntil = this.#source.now() + LIMITS_MS
+    this.#limits = await findLimits(this.#source.readText)
+    const known = new Set(['/proc/stat', ...this.#limits.cpu.map(({ usageFile }) => usageFile)])
+    for (const file of this.#cpu.keys()) if (!known.has(file)) this.#cpu.delete(file)
+  }
+
+  async #linuxCpu(): Promise<number | undefined> {
+    const stat = parseProcStat((await this.#source.readText('/proc/stat')) ?? '')
+    const parts = [stat === undefined ? undefined : this.#since('/proc/stat', stat, 1)]
+    for (const quota of this.#limits.cpu) {
+      const seconds = await cpuSeconds(quota, this.#source.readText)
+      if (seconds === undefined) continue
+      const times = { busy: seconds * 1_000, total: this.#source.now() * quota.cores }
+      parts.push(this.#since(quota.usageFile, times, SHORTEST_MS * quota.cores))
+    }
+    const known = parts.filter((part) => part !== undefined)
+    return known.length === 0 ? undefined : Math.max(...known)
+  }
+
+  /** The busy part since the last reading of the same source; the last answer again when next to no time has gone by. */
+  #since(source: string, { busy, total }: CpuTimes, least: number): number | undefined {
+    const last = this.#cpu.get(source)
+    if (last !== undefined && total - last.total >= 0 && total - last.total < least) return last.part
+    const part =
+      last === undefined || total < last.total || busy < last.busy
+        ? undefined
+        : Math.min(1, (busy - last.busy) / (total - last.total))
+    this.#cpu.set(source, { busy, total, part })
+    return part
+  }
+
+  async #linuxMemory(): Promise<MemoryLeft | undefined> {
+    const host = parseMeminfo((await this.#source.readText('/proc/meminfo')) ?? '')
+    const all = [host]
+    for (const limit of this.#limits.memory) all.push(await memoryLeftIn(limit, this.#source.readText))
+    const known = all.filter((one) => one !== undefined)
+    return known.length === 0 ? undefined : known.reduce((least, one) => (one.left < least.left ? one : least))
+  }
+
+  #otherMemory(): MemoryLeft | undefined {
+    // macOS keeps next to nothing free on purpose, and Node can't tell what it would give back: no figure is better
+    // than one that stops a healthy machine.
+    if (this.#source.platform === 'darwin') return undefined
+    const { free, total } = this.#source.memory()
+    return total > 0 ? { left: free / total, bytes: free } : undefined
+  }
+}
+
+/** The machine that this process runs on. */
+export function thisHost(): HostSource {
+  return {
+    platform: process.platform,
+    readText: smallFileReader(),
+    freeBytes: async (folder) => {
+      const { bavail, bsize } = await statfs(folder)
+      return bavail * bsize
+    },
+    cpuTimes: () => {
+      const times = { busy: 0, total: 0 }
+      for (const { times: one } of cpus()) {
+        const busy = one.user + one.nice + one.sys + one.irq
+        times.busy += busy
+        times.total += busy + one.idle
+      }
+      return times
+    },
+    memory: () => ({ free: freemem(), total: totalmem() }),
+    now: () => performance.now(),
+  }
+}
+
+/** `readFile` takes 64 KiB for a file that says it is empty, as all of these do; one small buffer does for all. */
+function smallFileReader(): ReadText {
+  const buffer = Buffer.allocUnsafeSlow(8_192)
+  let last: Promise<unknown> = Promise.resolve()
+  const readNow = async (path: string): Promise<string | undefined> => {
+    const file = await open(path).catch(() => undefined)
+    try {
+      const read = await file?.read(buffer, 0, buffer.length, 0)
+      return read === undefined ? undefined : buffer.toString('latin1', 0, read.bytesRead)
+    } catch {
+      return undefined
+    } finally {
+      await file?.close()
+    }
+  }
+  // One after the other, since they share the buffer.
+  return (path) => {
+    const text = last.then(() => readNow(path))
+    last = text
+    return text
+  }
+}

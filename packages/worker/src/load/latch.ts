@@ -1,0 +1,45 @@
+/**
+ * How a reading stands to a threshold: `over` it, `clear` of it by the margin, or `near` it, in between. `unknown`
+ * counts as clear: what can't be measured must not hold back work for ever.
+ */
+export type Standing = 'over' | 'near' | 'clear' | 'unknown'
+
+export interface LatchOptions {
+  /** How many readings over the threshold in a row close it. */
+  closeAfter: number
+  /** How many clear readings in a row open it. */
+  openAfter: number
+  /** Whether the first reading is believed at once: right for a level such as free disk, wrong for a rate. */
+  eager: boolean
+}
+
+/**
+ * Hysteresis after the Schmitt trigger, with a debounce: two thresholds, and several readings in a row before it
+ * turns, so that a value that swings within the margin, or jumps out of it for a moment, changes nothing.
+ */
+export class Latch {
+  readonly #options: LatchOptions
+  #closed = false
+  #seen = false
+  /** Readings in a row that speak against the present state. */
+  #streak = 0
+
+  constructor(options: LatchOptions) {
+    this.#options = options
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  update(standing: Standing): void {
+    const { closeAfter, openAfter, eager } = this.#options
+    const against = this.#closed ? standing === 'clear' || standing === 'unknown' : standing === 'over'
+    this.#streak = against ? this.#streak + 1 : 0
+    const believed = eager && !this.#seen && standing === 'over'
+    if (standing !== 'unknown') this.#seen = true
+    if (!believed && this.#streak < (this.#closed ? openAfter : closeAfter)) return
+    this.#closed = !this.#closed
+    this.#streak = 0
+  }
+}

@@ -1,0 +1,15 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { LoadMeter } from './load-meter.ts'
+
+test('what the process costs is told in cores, bytes and milliseconds', () => {
+  const meter = new LoadMeter()
+  onTestFinished(() => meter.stop())
+  meter.read()
+  const from = performance.now()
+  while (performance.now() - from < 200);
+  const load = meter.read()
+  expect(load.cpu).toBeGreaterThan(0.2)
+  expect(load.rss).toBeGreaterThan(1e6)
+  expect(load.memoryFree).toBeGreaterThan(0)
+  expect(load.eventLoopDelayMs).toBeGreaterThan(150)
+})

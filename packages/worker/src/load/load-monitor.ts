@@ -1,0 +1,170 @@
+import { asError, FleetError, type WorkerRow } from '@taskfleet/core'
+import type { Logger } from 'pino'
+import { AutoSlots, type SlotRange } from './auto-slots.ts'
+import { HostLoad, type HostReading } from './host-load.ts'
+import { type DiskNeed, type GateState, type GateTask, LoadGate } from './load-gate.ts'
+import { LoadMeter } from './load-meter.ts'
+import { fullThresholds, type LoadThresholds } from './thresholds.ts'
+
+export interface LoadMonitorOptions {
+  thresholds?: LoadThresholds
+  /** The folders that handlers name, and what must be free there. */
+  folders?: readonly DiskNeed[]
+  /** A fixed number of slots, `auto`, or `auto` within a range. */
+  concurrency: number | 'auto' | SlotRange
+  /** How many tasks run now; automatic slots grow only while all are busy. */
+  running: () => number
+  /** Called after a sample that has changed for whom the gate is open, or the slots. */
+  onChange?: (state: LoadState) => void
+  /** How often the machine is looked at, in milliseconds; 1000 by default and at least. */
+  everyMs?: number
+  log?: Pick<Logger, 'warn'>
+  /** Where the figures come from: this machine, unless a test has its own. */
+  probe?: {
+    host: { read(): Promise<HostReading> }
+    meter: Pick<LoadMeter, 'read' | 'stop'>
+  }
+}
+
+interface LoadState {
+  gate: GateState
+  slots: number
+}
+
+/** What a worker's heartbeat says about its load. */
+export interface LoadReport {
+  load: WorkerRow['load']
+  /** Whether any task may start, whether lazy ones may, and why not; a reason alone concerns a handler's folder. */
+  gate: { open: boolean; lazy: boolean; reason?: string }
+  slots: number
+}
+
+/** Looks at the machine on an interval, and knows what may start there and how many tasks at once. */
+export class LoadMonitor {
+  readonly #gate: LoadGate
+  readonly #auto: AutoSlots | undefined
+  readonly #fixed: number
+  readonly #host: { read(): Promise<HostReading> }
+  readonly #meter: Pick<LoadMeter, 'read' | 'stop'>
+  readonly #options: LoadMonitorOptions
+  readonly #everyMs: number
+  #load: WorkerRow['load'] | undefined
+  /** The worst of the samples since the last report, which are several. */
+  #worstDelayMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #sampling: Promise<void> | undefined
+  #stopped = false
+
+  /** @throws {FleetError} `CONFIG_RANGE` with its `field`; `BAD_SIZE` */
+  constructor(options: LoadMonitorOptions) {
+    const { thresholds = {}, folders = [], concurrency, everyMs = 1_000, probe } = options
+    this.#options = options
+    this.#everyMs = inRange('everyMs', everyMs, 1_000, 60_000)
+    this.#gate = new LoadGate(thresholds, folders)
+    const range = concurrency === 'auto' ? {} : concurrency
+    if (typeof range === 'object' && range !== null) {
+      this.#auto = new AutoSlots({ ...range, thresholds: fullThresholds(thresholds) })
+      this.#fixed = 0
+    } else {
+      this.#fixed = inRange('concurrency', range, 1, 1_000)
+    }
+    this.#host = probe?.host ?? new HostLoad(folders.map(({ folder }) => folder))
+    this.#meter = probe?.meter ?? new LoadMeter()
+  }
+
+  /** Resolves after the first sample, so that nothing is started onto a disk or into memory that is full already. */
+  async start(): Promise<void> {
+    if (this.#timer !== undefined || this.#stopped) return
+    this.#timer = setInterval(() => void this.sample(), this.#everyMs)
+    await this.sample()
+  }
+
+  /** Waits for a sample that is being taken; may be called twice. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    this.#meter.stop()
+    await this.#sampling
+  }
+
+  /** For whom the gate is open. */
+  get gate(): GateState {
+    return this.#gate.state
+  }
+
+  /** How many tasks may run at once; fewer than run now means that nothing starts until some have ended. */
+  get slots(): number {
+    return this.#auto?.slots ?? this.#fixed
+  }
+
+  /** The load at the last sample. */
+  get load(): WorkerRow['load'] {
+    this.#load ??= this.#meter.read()
+    return this.#load
+  }
+
+  /** Whether such a task may start now. */
+  allows(task: GateTask): boolean {
+    return this.#gate.allows(task)
+  }
+
+  /** Why such a task may not start, in words; `undefined` when it may. */
+  why(task: GateTask): string | undefined {
+    return this.#gate.why(task)
+  }
+
+  /** For a heartbeat: figures of the last sample, and the worst event-loop delay since the last report. */
+  report(): LoadReport {
+    const { load } = this
+    const eventLoopDelayMs = Math.max(load.eventLoopDelayMs, this.#worstDelayMs)
+    this.#worstDelayMs = 0
+    const { all, lazy, reason } = this.gate
+    return {
+      load: { ...load, eventLoopDelayMs },
+      gate: { open: all, lazy, ...(reason === undefined ? {} : { reason }) },
+      slots: this.slots,
+    }
+  }
+
+  /** Looks at the machine now; joins a look that is being taken. Never throws: a listener's error is logged. */
+  sample(): Promise<void> {
+    this.#sampling ??= this.#sample()
+      .catch((error: unknown) => this.#options.log?.warn({ err: asError(error) }, 'a look at the load failed'))
+      .finally(() => {
+        this.#sampling = undefined
+      })
+    return this.#sampling
+  }
+
+  async #sample(): Promise<void> {
+    const host = await this.#host.read()
+    if (this.#stopped) return
+    const load = this.#meter.read()
+    this.#load = {
+      ...load,
+      ...(host.cpu === undefined ? {} : { hostCpu: rounded(host.cpu) }),
+      ...(host.memory === undefined ? {} : { memoryLeft: rounded(host.memory.left) }),
+    }
+    this.#worstDelayMs = Math.max(this.#worstDelayMs, load.eventLoopDelayMs)
+    const before = this.#outline()
+    const reading = { ...host, eventLoopDelayMs: load.eventLoopDelayMs }
+    this.#gate.update(reading, performance.now())
+    this.#auto?.update({ ...reading, rss: load.rss }, this.#options.running())
+    if (this.#outline() !== before) this.#options.onChange?.({ gate: this.gate, slots: this.slots })
+  }
+
+  /** What is worth telling when it changes: who waits for what, and the slots, but no figures. */
+  #outline(): string {
+    const reasons = this.gate.reasons.map(({ measure, blocks, folder }) => [measure, blocks, folder])
+    return JSON.stringify([this.slots, reasons])
+  }
+}
+
+const rounded = (part: number): number => Number(part.toFixed(3))
+
+function inRange(field: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value
+  throw new FleetError('CONFIG_RANGE', `'${field}' must be a whole number from ${least} to ${most}; it is ${value}`, {
+    field,
+  })
+}

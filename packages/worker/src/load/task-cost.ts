@@ -1,0 +1,29 @@
+/** How much a new figure counts against what was learned before. */
+const WEIGHT = 0.2
+
+/**
+ * A rough idea of what one running task costs in memory: how much larger the process is than when nothing ran, divided
+ * by the tasks that run, smoothed. Tasks that hold memory elsewhere, such as in child processes, look cheaper than they
+ * are.
+ */
+export class TaskCost {
+  #idle: number | undefined
+  #bytes: number | undefined
+
+  /** Bytes per task; 0 until something has been seen to run. */
+  get bytes(): number {
+    return this.#bytes ?? 0
+  }
+
+  learn(rss: number | undefined, running: number): void {
+    if (rss === undefined) return
+    if (running === 0) {
+      this.#idle = smooth(this.#idle, rss)
+      return
+    }
+    if (this.#idle !== undefined) this.#bytes = smooth(this.#bytes, Math.max(0, rss - this.#idle) / running)
+  }
+}
+
+const smooth = (old: number | undefined, value: number): number =>
+  old === undefined ? value : old + WEIGHT * (value - old)

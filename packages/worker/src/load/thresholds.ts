@@ -1,0 +1,128 @@
+import { FleetError } from '@taskfleet/core'
+
+/** What the gate looks at, besides the disk. */
+export type Measure = 'cpu' | 'memoryLeft' | 'eventLoopDelayMs'
+
+/** Two thresholds for one measure, in its unit; `null` means that it never holds back such tasks. */
+interface Levels {
+  /** Lazy tasks wait beyond it. */
+  lazy?: number | null
+  /** All tasks wait beyond it; it can't be crossed before `lazy`. */
+  all?: number | null
+  /** How far back behind a threshold the value must be before tasks start again. */
+  margin?: number
+}
+
+export interface LoadThresholds {
+  /** Busy part of the processors, 0..1. By default lazy tasks wait above 0.8, and nothing else does. */
+  cpu?: Levels
+  /** Free part of the memory, 0..1. By default lazy tasks wait below 0.15 and all below 0.05. */
+  memoryLeft?: Levels
+  /** Milliseconds that timers are late. By default lazy tasks wait above 200 and all above 1000. */
+  eventLoopDelayMs?: Levels
+  /** How many readings in a row close the gate; 2 by default. */
+  closeAfter?: number
+  /** How many readings in a row open it; 3 by default. */
+  openAfter?: number
+}
+
+/** Thresholds with every default filled in. */
+export interface FullThresholds extends Record<Measure, { lazy: number | null; all: number | null; margin: number }> {
+  closeAfter: number
+  openAfter: number
+}
+
+// One busy processor is no reason to stop everything: tasks that wait for a network would wait for nothing.
+const DEFAULTS: FullThresholds = {
+  cpu: { lazy: 0.8, all: null, margin: 0.1 },
+  memoryLeft: { lazy: 0.15, all: 0.05, margin: 0.03 },
+  eventLoopDelayMs: { lazy: 200, all: 1_000, margin: 100 },
+  closeAfter: 2,
+  openAfter: 3,
+}
+
+const MOST: Record<Measure, number> = { cpu: 1, memoryLeft: 1, eventLoopDelayMs: 3_600_000 }
+
+const MEASURES = Object.keys(MOST) as Measure[]
+const MOST_READINGS = 600
+
+/** Whether a threshold is crossed downwards: little memory is bad, little CPU is not. */
+export const badWhenLow = (measure: Measure): boolean => measure === 'memoryLeft'
+
+/** Where a value must be beyond before a crossed threshold counts as left. */
+export const reopensAt = (measure: Measure, threshold: number, margin: number): number =>
+  // Sums such as 0.8 - 0.1 must not show in what people read.
+  Number((badWhenLow(measure) ? threshold + margin : threshold - margin).toFixed(6))
+
+/**
+ * Fills in the defaults. A margin that is not given shrinks to half of a threshold that would leave no room for it.
+ * @throws {FleetError} `CONFIG_RANGE` with the `field`: an unknown name, a value out of range, a margin that would
+ *   never let the gate open, or `all` crossed before `lazy`
+ */
+export function fullThresholds(given: LoadThresholds = {}): FullThresholds {
+  known('thresholds', given, Object.keys(DEFAULTS))
+  return {
+    ...(Object.fromEntries(MEASURES.map((measure) => [measure, levels(measure, given[measure])])) as Record<
+      Measure,
+      FullThresholds['cpu']
+    >),
+    closeAfter: count('closeAfter', given.closeAfter),
+    openAfter: count('openAfter', given.openAfter),
+  }
+}
+
+function levels(measure: Measure, given: Levels = {}): FullThresholds['cpu'] {
+  const field = `thresholds.${measure}`
+  known(field, given, ['lazy', 'all', 'margin'])
+  const usual = DEFAULTS[measure]
+  const most = MOST[measure]
+  const lazy = level(`${field}.lazy`, given.lazy, most) ?? (given.lazy === null ? null : usual.lazy)
+  const all = level(`${field}.all`, given.all, most) ?? (given.all === null ? null : beyond(measure, usual.all, lazy))
+  if (lazy !== null && all !== null && (badWhenLow(measure) ? all > lazy : all < lazy)) {
+    const side = badWhenLow(measure) ? 'below' : 'above'
+    throw outOfRange(`${field}.all`, `${all}`, `not crossed before 'lazy': lazy tasks wait ${side} ${lazy} already`)
+  }
+  // How much way back there is from the threshold that has the least of it.
+  const room = Math.min(
+    ...[lazy, all].filter((at) => at !== null).map((at) => (badWhenLow(measure) ? most - at : at)),
+    most,
+  )
+  const { margin } = given
+  if (margin === undefined) return { lazy, all, margin: usual.margin < room ? usual.margin : room / 2 }
+  if (!(typeof margin === 'number' && margin >= 0 && margin < room)) {
+    throw outOfRange(
+      `${field}.margin`,
+      `${margin}`,
+      `at least 0 and less than ${room}, or the gate would never open again`,
+    )
+  }
+  return { lazy, all, margin }
+}
+
+function level(field: string, value: number | null | undefined, most: number): number | undefined {
+  if (value === undefined || value === null) return undefined
+  if (typeof value === 'number' && value > 0 && value < most) return value
+  throw outOfRange(field, `${value}`, `above 0 and below ${most}, or null for never`)
+}
+
+/** A default gives way to a `lazy` that somebody has put beyond it. */
+function beyond(measure: Measure, usual: number | null, lazy: number | null): number | null {
+  if (usual === null || lazy === null) return usual
+  return badWhenLow(measure) ? Math.min(usual, lazy) : Math.max(usual, lazy)
+}
+
+function count(field: 'closeAfter' | 'openAfter', value: number = DEFAULTS[field]): number {
+  if (Number.isInteger(value) && value >= 1 && value <= MOST_READINGS) return value
+  throw outOfRange(`thresholds.${field}`, `${value}`, `a whole number of readings from 1 to ${MOST_READINGS}`)
+}
+
+/** A misspelt name would leave a default in force without a word. */
+function known(field: string, given: unknown, names: readonly string[]): void {
+  if (typeof given !== 'object' || given === null)
+    throw outOfRange(field, `${given}`, `an object of ${names.join(', ')}`)
+  const odd = Object.keys(given).find((name) => !names.includes(name))
+  if (odd !== undefined) throw outOfRange(`${field}.${odd}`, 'unknown', `one of ${names.join(', ')}`)
+}
+
+const outOfRange = (field: string, value: string, range: string): FleetError =>
+  new FleetError('CONFIG_RANGE', `'${field}' must be ${range}; it is ${value}`, { field })

@@ -1,0 +1,49 @@
+import { AttemptAborted, asError, FleetError } from '@taskfleet/core'
+import type { RunningTask } from './running-task.ts'
+
+interface Waiting {
+  resolve: (output: unknown) => void
+  reject: (error: Error) => void
+}
+
+/** Attempts whose work is done by the program around the runner: each waits until that says how it went. */
+export class OutsideWork {
+  readonly #waiting = new Map<string, Waiting>()
+
+  /** Resolves with the output, or rejects with what it failed with or why it was aborted. */
+  async wait(run: RunningTask): Promise<unknown> {
+    const { id, signal } = run
+    const mine = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      const abort = (): void => reject(signal.reason instanceof AttemptAborted ? signal.reason : asError(signal.reason))
+      signal.addEventListener('abort', abort, { once: true })
+      if (signal.aborted) abort()
+    })
+    const { resolve } = this.#waiting.get(id)!
+    try {
+      return await mine
+    } finally {
+      // Its next attempt may be here already.
+      if (this.#waiting.get(id)?.resolve === resolve) this.#waiting.delete(id)
+    }
+  }
+
+  /** @throws {FleetError} `NOT_RUNNING` */
+  complete(id: string, output: unknown): void {
+    this.#take(id).resolve(output ?? null)
+  }
+
+  /** @throws {FleetError} `NOT_RUNNING` */
+  fail(id: string, error: unknown): void {
+    this.#take(id).reject(asError(error))
+  }
+
+  #take(id: string): Waiting {
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined) {
+      throw new FleetError('NOT_RUNNING', `The task ${id} does not wait for an answer here`, { field: 'id' })
+    }
+    this.#waiting.delete(id)
+    return waiting
+  }
+}
