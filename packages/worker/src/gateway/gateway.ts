@@ -9,7 +9,6 @@ import {
   asError,
   type ChangeFeed,
   type ClientToGateway,
-  type EnqueueRequest,
   Fleet,
   type FleetDatabase,
   FleetError,
@@ -23,13 +22,12 @@ import {
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type Namespace, Server, type Socket } from 'socket.io'
-import { z } from 'zod'
 import { VERSION } from '../version.ts'
 import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
-import { guard, type Rule, tokenBucket } from './guard.ts'
+import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveRelay } from './relay.ts'
-import * as requests from './requests.ts'
+import { gatewayRules } from './rules.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type Attempts, connectError, MESSAGES_A_SECOND, refuseUnknown, serveTaskSockets } from './task-socket.ts'
 import { Tickets } from './tickets.ts'
@@ -262,7 +260,12 @@ export class Gateway {
 
   #welcome(socket: GatewaySocket, subscriptions: Subscriptions): void {
     const { principal } = socket.data
-    const rules = this.#rules(socket, subscriptions)
+    const rules = gatewayRules({
+      control: this.#fleet.control(principal),
+      subscribe: (request) => subscriptions.subscribe(socket as unknown as Socket, principal, request),
+      unsubscribe: (id) => subscriptions.unsubscribe(socket as unknown as Socket, id),
+      ticket: (id) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
+    })
     this.#holders.add(socket as unknown as Socket, principal.id)
     // A page that changes gives up its subscriptions and opens others in one go.
     const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 2)
@@ -284,92 +287,6 @@ export class Gateway {
   #baseFor(host: string): string {
     const ours = this.#publicUrl !== undefined && new URL(this.#publicUrl).host === host
     return ours ? this.publicUrl : `http://${host}`
-  }
-
-  /** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
-  #rules(socket: GatewaySocket, subscriptions: Subscriptions): Record<keyof ClientToGateway, Rule<unknown>> {
-    const { principal } = socket.data
-    const rule = <Request>(one: Rule<Request>): Rule<unknown> => one as Rule<unknown>
-    const control = this.#fleet.control(principal)
-    const anySocket = socket as unknown as Socket
-    return {
-      subscribeQuery: rule({
-        scope: 'read',
-        schema: subscribeSchema,
-        handle: (request) => subscriptions.subscribe(anySocket, principal, request),
-      }),
-      unsubscribeQuery: rule({
-        scope: 'read',
-        schema: z.strictObject({ subscription: z.string().max(64) }),
-        handle: ({ subscription }) => {
-          subscriptions.unsubscribe(anySocket, subscription)
-          return {}
-        },
-      }),
-      enqueue: rule({
-        scope: 'write',
-        schema: z.unknown(),
-        handle: async (request) => ({ task: await control.enqueue(request as EnqueueRequest) }),
-      }),
-      cancel: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.cancel(asked) }),
-      pause: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.pause(asked) }),
-      resume: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.resume(asked) }),
-      retry: rule({ scope: 'control', schema: requests.commandRequest, handle: (asked) => control.retry(asked) }),
-      replay: rule({ scope: 'control', schema: requests.replayRequest, handle: (asked) => control.replay(asked) }),
-      reprioritise: rule({
-        scope: 'control',
-        schema: requests.reprioritiseRequest,
-        handle: (asked) => control.reprioritise(asked),
-      }),
-      edit: rule({
-        scope: 'control',
-        schema: requests.editRequest,
-        handle: async (asked) => ({ task: await control.edit(asked) }),
-      }),
-      explain: rule({
-        scope: 'read',
-        schema: requests.taskRequest,
-        handle: async ({ id }) => ({ explanation: await control.explain(id) }),
-      }),
-      coverage: rule({
-        scope: 'read',
-        schema: requests.emptyRequest,
-        handle: async () => ({ coverage: await control.coverage() }),
-      }),
-      taskLog: rule({
-        scope: 'read',
-        schema: requests.taskLogRequest,
-        handle: async (asked) => ({ lines: await control.taskLog(asked) }),
-      }),
-      audit: rule({
-        scope: 'read',
-        schema: requests.auditRequest,
-        handle: async (asked) => ({ entries: await control.audit(asked) }),
-      }),
-      markError: rule({
-        scope: 'control',
-        schema: requests.markErrorRequest,
-        handle: async (asked) => ({ error: await control.markError(asked) }),
-      }),
-      controlWorker: rule({
-        scope: 'control',
-        schema: requests.controlWorkerRequest,
-        handle: async (asked) => {
-          await control.controlWorker(asked)
-          return {}
-        },
-      }),
-      controlQueue: rule({
-        scope: 'control',
-        schema: requests.controlQueueRequest,
-        handle: async (asked) => ({ queue: await control.controlQueue(asked) }),
-      }),
-      taskTicket: rule({
-        scope: 'read',
-        schema: requests.taskRequest,
-        handle: ({ id }) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
-      }),
-    }
   }
 
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `NOT_RUNNING` */
@@ -396,18 +313,6 @@ export class Gateway {
     }
   }
 }
-
-/** The content is for `compileQuery` to check; here only what isn't part of the query. */
-const subscribeSchema = z
-  .strictObject({
-    collection: z.unknown(),
-    filter: z.unknown(),
-    sort: z.unknown(),
-    limit: z.unknown(),
-    fields: z.unknown(),
-    resume: z.strictObject({ epoch: z.string().max(64), seq: z.int().min(0) }),
-  })
-  .partial()
 
 /** @throws {FleetError} `BAD_PUBLIC_URL` */
 function checkPublicUrl(publicUrl: string | undefined, listen: ListenAddress): void {

@@ -170,6 +170,13 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await start(kind, 'echo', { input: 'next' }, isolates).result).toBe('next')
   })
 
+  test('is killed before it began', async () => {
+    const { result, kill, seen } = start(kind, 'blocks')
+    await kill()
+    expect(await thrownBy(result)).toMatchObject({ code: 'HANDLER_CRASHED' })
+    expect(seen.lines).toEqual([])
+  })
+
   test('is killed soon after its lease was lost, whatever it does', async () => {
     const { result, seen } = start(kind, 'blocks', {}, useIsolates({ lostGraceMs: 50 }))
     await seen.line(/^pid/)

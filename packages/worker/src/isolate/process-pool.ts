@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { FROM_SOURCES, processArguments } from './exec-argv.ts'
@@ -12,7 +11,6 @@ export interface ProcessPoolOptions {
 }
 
 const MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url))
-const LIFELINE_FD = 4
 const LAST_WORDS = 4_000
 /** How long the pipes of a dead process may stay open in other hands before its end counts. */
 const CLOSE_MS = 500
@@ -32,12 +30,12 @@ export class ProcessPool implements IsolatePool {
   take(request: SeatRequest, occupant: Occupant): Seat {
     const fits = `${request.memoryMb ?? ''} ${request.module}`
     const child = this.#takeIdle(fits) ?? this.#start(request)
-    child.occupant = occupant
+    child.seat(occupant)
     return {
       send: (order) => child.send(order),
       kill: () => child.kill(),
       free: () => {
-        child.occupant = undefined
+        child.leave()
         if (child.alive) this.#keep(child, fits)
       },
     }
@@ -84,13 +82,13 @@ export class ProcessPool implements IsolatePool {
 
 /** One process, from its start to its end. */
 class HandlerProcess {
-  occupant: Occupant | undefined
   /** Whether it was told to go. */
   ending = false
-  /** Resolves when it has gone and everything that it said has been heard. */
+  /** Resolves when it has gone, and when nobody told it to, what it said last has been heard. */
   readonly gone: Promise<void>
   readonly #child: ChildProcess
   readonly #memoryMb: number | undefined
+  #occupant: Occupant | undefined
   #lastWords = ''
   #uncaught: Described | undefined
   #failure: Error | undefined
@@ -106,7 +104,7 @@ class HandlerProcess {
       detached: process.platform !== 'win32',
     })
     this.#child.on('message', (report: Report) => this.#hear(report))
-    this.#child.stderr!.on('data', (chunk: Buffer) => {
+    this.#child.stderr?.on('data', (chunk: Buffer) => {
       process.stderr.write(chunk)
       this.#lastWords = (this.#lastWords + chunk.toString()).slice(-LAST_WORDS)
     })
@@ -120,6 +118,16 @@ class HandlerProcess {
 
   get alive(): boolean {
     return !this.ending && this.#child.connected && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  seat(occupant: Occupant): void {
+    this.#occupant = occupant
+    // What was said before is no explanation for what comes.
+    this.#lastWords = ''
+  }
+
+  leave(): void {
+    this.#occupant = undefined
   }
 
   send(order: Order): void {
@@ -143,7 +151,7 @@ class HandlerProcess {
 
   #hear(report: Report): void {
     if (report.kind === 'uncaught') this.#uncaught = report.error
-    else this.occupant?.hear(report)
+    else this.#occupant?.hear(report)
   }
 
   async #watch(): Promise<void> {
@@ -151,17 +159,16 @@ class HandlerProcess {
     const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
     await new Promise<void>((resolve) => {
       child.once('exit', () => resolve())
-      child.once('error', (error) => {
+      child.on('error', (error) => {
         this.#failure = error
         // One that could not be started has no end either.
         if (child.pid === undefined) resolve()
       })
     })
-    // What it has started goes with it; nobody reads the lifeline to its end.
+    // What it has started goes with it.
     this.#killGroup()
-    const lifeline = child.stdio[LIFELINE_FD] as Duplex | null | undefined
-    lifeline?.destroy()
-    if (child.pid !== undefined) {
+    // Of one that was told to go, nobody waits for more; nor is 'close' told of where we closed the channel.
+    if (child.pid !== undefined && !this.ending) {
       let timer: NodeJS.Timeout | undefined
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, CLOSE_MS)
@@ -169,8 +176,8 @@ class HandlerProcess {
       await Promise.race([closed, late])
       clearTimeout(timer)
     }
-    const { occupant } = this
-    this.occupant = undefined
+    const occupant = this.#occupant
+    this.#occupant = undefined
     occupant?.gone(this.#crash())
   }
 

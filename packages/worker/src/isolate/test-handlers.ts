@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { exit } from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { threadId } from 'node:worker_threads'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
@@ -82,7 +83,7 @@ const acts = {
     log.info(`pid ${process.pid}`)
     return new Promise(() => setInterval(() => undefined, 1_000))
   },
-  exits: () => process.exit(7),
+  exits: () => exit(7),
   lateThrow: () => {
     setTimeout(() => {
       throw new TypeError('nobody catches this')

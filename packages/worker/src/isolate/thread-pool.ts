@@ -64,8 +64,12 @@ export class ThreadPool implements IsolatePool {
           if (ended !== undefined) occupant.hear(ended)
           else occupant.gone({ how: 'ended without a word' })
         },
-        (error: unknown) => {
+        async (error: unknown) => {
           hearAll()
+          // Ours once more if no thread has taken it yet.
+          port2.close()
+          // Told of the kill at once, we wait for the thread itself: it holds the other end until it has gone.
+          if (killer.signal.aborted) await closed
           seat.free()
           occupant.gone(crashOf(error, memoryMb))
         },
