@@ -91,8 +91,13 @@ export class LeaseKeeper {
   }
 
   trusted(leaseId: string): boolean {
+    return this.trustedUntil(leaseId) > monotonicMs()
+  }
+
+  /** Until when it can be proved, by the monotonic clock that all processes of a host share; minus infinity for none. */
+  trustedUntil(leaseId: string): number {
     this.#hearAll()
-    return (this.#trustedUntil.get(leaseId) ?? Number.NEGATIVE_INFINITY) > monotonicMs()
+    return this.#trustedUntil.get(leaseId) ?? Number.NEGATIVE_INFINITY
   }
 
   #order(order: RenewalOrder): void {

@@ -33,6 +33,8 @@ import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
 import { executeTask, type Handling } from './execute-task.ts'
 import { Gateway, type ListenAddress } from './gateway/gateway.ts'
 import type { HandlerContext } from './handler.ts'
+import type { Isolates } from './isolate/isolates.ts'
+import { requireIsolation } from './isolate/isolation.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { SlotRange } from './load/auto-slots.ts'
 import { LoadMonitor } from './load/load-monitor.ts'
@@ -122,6 +124,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       if (this.#factories.has(factory.name)) {
         throw new FleetError('BAD_DEFINITION', `Two tasks are named '${factory.name}'`)
       }
+      if (factory.isolate !== undefined) requireIsolation(factory)
       this.#factories.set(factory.name, factory)
     }
     this.#queues = options.queues ?? ['default']
@@ -215,6 +218,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const notice = new ErrorNotice(fleet.errors, this.#options.recurringErrors ?? {}, this.#log)
       const reporter = new AttemptReporter(fleet, this.#log)
       opened.push({ stop: () => reporter.flushDurations() })
+      const isolates = await this.#openIsolates()
+      if (isolates !== undefined) opened.push(isolates)
       const loop = this.#claimLoop(fleet, gateway)
       const { store, workers: register } = fleet
       return {
@@ -230,6 +235,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         notice,
         reporter,
         loop,
+        isolates,
         register,
         opened,
       }
@@ -238,6 +244,13 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       this.#state = 'stopped'
       throw error
     }
+  }
+
+  /** What threads and processes need takes a few megabytes: only where a handler asks for one. */
+  async #openIsolates(): Promise<Isolates | undefined> {
+    if (![...this.#factories.values()].some(({ isolate }) => isolate !== undefined)) return undefined
+    const { Isolates } = await import('./isolate/isolates.ts')
+    return new Isolates({ log: this.#log })
   }
 
   #loadMonitor(): LoadMonitor {
@@ -514,6 +527,10 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   /** In this process, in one of its own, or by the program around this runner. */
   #handle(factory: TaskFactory, context: HandlerContext<unknown>, run: RunningTask): Handling {
     if (factory.notify) return { result: this.#outside.wait(run) }
+    const { isolates, leases } = this.#started()
+    if (isolates !== undefined && factory.isolate !== undefined) {
+      return isolates.run(factory, context, { trustedUntil: () => leases.trustedUntil(run.leaseId) })
+    }
     return { result: Promise.resolve().then(() => factory.run(context as never)) }
   }
 
@@ -579,6 +596,8 @@ interface Parts {
   notice: ErrorNotice
   reporter: AttemptReporter
   loop: ClaimLoop
+  /** Only where a handler asks for one. */
+  isolates: Isolates | undefined
   register: WorkerRegister
   /** What must be stopped, in the order in which it was opened. */
   opened: { stop(): Promise<void> }[]

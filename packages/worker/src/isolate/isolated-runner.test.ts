@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest'
+import { scriptedTask } from '../testing/scripted-task.ts'
+import { ownQueue } from '../testing/test-sockets.ts'
+import { eventually, useFleet } from '../testing/use-fleet.ts'
+import { type ActName, handler } from './test-handlers.ts'
+
+const fleet = useFleet()
+const QUICK = { maxAttempts: 1 }
+
+describe.each(['process', 'thread'] as const)('a worker whose handler runs in a %s of its own', (kind) => {
+  const start = async (...names: ActName[]) => {
+    const queue = ownQueue()
+    const tasks = [...names.map((name) => handler(name, kind)), scriptedTask()]
+    const runner = await fleet.runner({ queue, tasks, heartbeatMs: 100, abortGrace: 100, concurrency: 2 })
+    const post = (name: ActName, input: unknown = {}) =>
+      fleet.fleet.enqueue(handler(name, kind), input, { queue, ...QUICK })
+    return { queue, runner, post }
+  }
+
+  test('stores its output, log lines and checkpoint', async () => {
+    const { runner, post } = await start('echo', 'talk', 'resume')
+    const [echo, talk, resume] = [await post('echo', { at: new Date(1_000) }), await post('talk'), await post('resume')]
+    expect(await fleet.ended(echo._id)).toMatchObject({ output: { at: new Date(1_000) } })
+    await fleet.ended(talk._id)
+    expect(await fleet.ended(resume._id)).toMatchObject({ checkpoint: { n: 1 } })
+    await runner.stop()
+    const lines = await fleet.fleet.control().taskLog({ id: talk._id.toHexString() })
+    expect(lines.map(({ message }) => message)).toEqual(['begins', 'goes on'])
+  })
+
+  test('a crash is a failed attempt with HANDLER_CRASHED, and the neighbours go on', async () => {
+    const { queue, post } = await start('exits')
+    const neighbour = await fleet.post(
+      [
+        { do: 'sleep', ms: 300 },
+        { do: 'return', value: 'unharmed' },
+      ],
+      { queue },
+    )
+    const crashing = await post('exits')
+    expect(await fleet.ended(crashing._id)).toMatchObject({
+      status: 'failed',
+      failures: 1,
+      error: { code: 'HANDLER_CRASHED' },
+    })
+    expect(await fleet.ended(neighbour._id)).toMatchObject({ output: 'unharmed', attempt: 1 })
+  })
+
+  test('one that blocks for ever harms neither the heartbeat nor its neighbours, and can be cancelled', async () => {
+    const { queue, runner, post } = await start('blocks')
+    const blocking = await post('blocks')
+    await fleet.runsAt(runner, blocking)
+    const before = (await fleet.fleet.workers.find(runner.id))!.rev
+    await eventually(async () => (await fleet.fleet.workers.find(runner.id))!.rev > before + 2)
+    expect(await fleet.ended((await fleet.post([{ do: 'return', value: 1 }], { queue }))._id)).toMatchObject({
+      output: 1,
+    })
+    await fleet.fleet.control().cancel({ id: blocking._id.toHexString(), reason: 'it hangs' })
+    expect(await fleet.ended(blocking._id)).toMatchObject({ status: 'cancelled' })
+  })
+})
+
+test('a task that is to run in a process of its own says where its module is', async () => {
+  const odd = Object.assign(handler('echo', 'process'), { module: undefined })
+  await expect(fleet.runner({ tasks: [odd] })).rejects.toMatchObject({ code: 'BAD_DEFINITION' })
+})
