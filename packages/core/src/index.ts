@@ -10,6 +10,7 @@ export {
 } from './auth/key-store.ts'
 export type { FleetControl } from './client/api.ts'
 export { FleetCommands } from './control/fleet-commands.ts'
+export { type Pruned, type PruneRequest, prune } from './control/prune.ts'
 export { type QueueDocument, QueueRegister } from './control/queue-register.ts'
 export { SELECTION_LIMIT, selectTasks } from './control/selection.ts'
 export { dataClientOptions } from './database/client-options.ts'

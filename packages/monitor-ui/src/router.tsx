@@ -1,8 +1,12 @@
 import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } from '@tanstack/react-router'
+import { CoveragePage } from './pages/coverage-page.tsx'
+import { ErrorsPage } from './pages/errors-page.tsx'
 import { FleetPage } from './pages/fleet-page.tsx'
+import { QueuesPage } from './pages/queues-page.tsx'
 import { TaskPage } from './pages/task-page.tsx'
 import { TasksPage } from './pages/tasks-page.tsx'
 import { Layout } from './shell/layout.tsx'
+import { parseErrorSearch } from './view/error-search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 const root = createRootRoute({
@@ -24,11 +28,20 @@ const tasks = createRoute({
   component: TasksPage,
 })
 const task = createRoute({ getParentRoute: () => root, path: '/tasks/$id', component: TaskPage })
-const routeTree = root.addChildren([fleet, tasks, task])
+const errors = createRoute({
+  getParentRoute: () => root,
+  path: '/errors',
+  validateSearch: parseErrorSearch,
+  component: ErrorsPage,
+})
+const coverage = createRoute({ getParentRoute: () => root, path: '/coverage', component: CoveragePage })
+const queues = createRoute({ getParentRoute: () => root, path: '/queues', component: QueuesPage })
+const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {
-  const written = new URLSearchParams(writeTaskSearch(parseTaskSearch(search))).toString().replaceAll('%2C', ',')
+  const plain = { ...writeTaskSearch(parseTaskSearch(search)), ...parseErrorSearch(search) }
+  const written = new URLSearchParams(plain).toString().replaceAll('%2C', ',')
   return written === '' ? '' : `?${written}`
 }
 

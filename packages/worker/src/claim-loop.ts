@@ -29,6 +29,8 @@ export interface ClaimLoopOptions {
   onRefilled: () => Promise<void>
   /** After how many tasks the database is asked again. */
   refillEvery: number
+  /** How often it is asked in any case, in milliseconds. */
+  pollMs: number
 }
 
 const HINTS = 500
@@ -195,11 +197,12 @@ export class ClaimLoop {
 
   async #refillNow(reason: string): Promise<void> {
     if (!this.#open) return
-    const { store, clock, log, served, serves, onRefilled } = this.#options
+    const { store, clock, log, served, serves, onRefilled, pollMs } = this.#options
     this.#sinceRefill = 0
     this.#newcomers = []
     try {
-      const answer = await store.waiting(served(), HINTS)
+      // Whatever becomes due after that is asked for by a later poll, long before.
+      const answer = await store.waiting(served(), HINTS, pollMs * 4)
       this.#ready.load(answer, HINTS)
       // The answer may be older than what the feed told in the meantime.
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())

@@ -88,6 +88,7 @@ export interface RunnerEvents {
   deadline: [event: { task: TaskRow }]
 }
 
+const POLL_MS = 30_000
 /** Watchers hear of progress at most so often. */
 const TELL_MS = 100
 /** The database gets progress and log lines at most so often. */
@@ -152,7 +153,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     deadlines.start()
     await load.start()
     await this.#beat()
-    const { heartbeatMs = 2_500, pollMs = 30_000 } = this.#options
+    const { heartbeatMs = 2_500, pollMs = POLL_MS } = this.#options
     this.#every(heartbeatMs, () => this.#beat())
     this.#every(pollMs, () => loop.refill('safety poll'))
     this.#every(TELL_MS, () => {
@@ -287,6 +288,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
       },
       refillEvery: this.#options.refillEvery ?? 200,
+      pollMs: this.#options.pollMs ?? POLL_MS,
     })
   }
 

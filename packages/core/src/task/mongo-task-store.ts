@@ -17,6 +17,7 @@ import * as updates from './task-updates.ts'
 const REAP_AHEAD_MS = 4_000
 const REAP_PAGE = 200
 const RAISE_AHEAD_MS = 10_000
+const HORIZON_MS = 120_000
 /** How often a request whose key was just freed or taken is tried again. */
 const KEY_TRIES = 3
 const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1 } as const
@@ -409,7 +410,7 @@ export class MongoTaskStore implements TaskStore {
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
-  async waiting(served: Served, limit: number): Promise<{ due: Hint[]; next: Hint[] }> {
+  async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#clock.now()
     const mine = {
       status: 'pending',
@@ -418,19 +419,21 @@ export class MongoTaskStore implements TaskStore {
     } as const
     const lazy = served.lazy === false ? { lazy: false } : {}
     if (mine.queue.$in.length === 0 || mine.$or.length === 0) return { due: [], next: [] }
+    const almostNow = new Date(now.getTime() + 5_000)
     const priorities = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
     const [due, next] = await Promise.all([
-      // `order` is bounded too, so that the walk along the index never visits what is far from due.
+      // `order` is bounded too, so that the walk along the index never visits what is far from due. The server's own time
+      // may be a moment ahead of ours.
       this.#tasks
         .find(
-          { ...mine, ...lazy, priority: { $in: priorities }, order: { $lte: now }, runAt: { $lte: now } },
+          { ...mine, ...lazy, priority: { $in: priorities }, order: { $lte: almostNow }, runAt: { $lte: now } },
           { projection: HINT_FIELDS },
         )
         .sort({ priority: -1, order: 1, _id: 1 })
         .limit(limit)
         .toArray(),
       this.#tasks
-        .find({ ...mine, runAt: { $gt: now } }, { projection: HINT_FIELDS })
+        .find({ ...mine, runAt: { $gt: now, $lte: new Date(now.getTime() + horizonMs) } }, { projection: HINT_FIELDS })
         .sort({ runAt: 1 })
         .limit(limit)
         .toArray(),

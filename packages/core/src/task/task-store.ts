@@ -116,8 +116,11 @@ export interface TaskStore {
   unblock(after: ObjectId): Promise<number>
   /** Lets all tasks go whose predecessor has completed: a safety net. */
   unblockAll(): Promise<number>
-  /** Due tasks in claim order, then the next ones that aren't due. */
-  waiting(served: Served, limit: number): Promise<{ due: Hint[]; next: Hint[] }>
+  /**
+   * Due tasks in claim order, and those that become due within `horizonMs`, two minutes by default: however many wait for
+   * later dates, they are not looked at.
+   */
+  waiting(served: Served, limit: number, horizonMs?: number): Promise<{ due: Hint[]; next: Hint[] }>
   /** What was asked of the tasks that this worker runs. */
   controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]>
   find(id: ObjectId): Promise<TaskDocument | null>

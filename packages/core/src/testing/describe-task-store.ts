@@ -291,7 +291,8 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       const front = await make.pending({ queue, priority: 5, position: 'front' })
       const high = await make.pending({ queue, priority: 8 })
       const soon = await make.pending({ queue, runAt: new Date(Date.now() + 60_000) })
-      const later = await make.pending({ queue, priority: 10, runAt: new Date(Date.now() + 120_000) })
+      const later = await make.pending({ queue, priority: 10, runAt: new Date(Date.now() + 90_000) })
+      await make.pending({ queue, runAt: new Date(Date.now() + 3_600_000) })
       await make.pending({ queue, name: 'other' })
       await make.pending({ queue: 'elsewhere' })
       const { due, next } = await store.waiting(

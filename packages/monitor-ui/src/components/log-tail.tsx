@@ -1,5 +1,5 @@
-import type { LogLevel, LogLine } from '@taskfleet/core/protocol'
-import { useEffect, useRef, useState } from 'react'
+import type { LogLevel, StoredLogLine } from '@taskfleet/core/protocol'
+import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { formatClock } from '../view/format.ts'
 import { visibleText } from '../view/text.ts'
 
@@ -11,15 +11,19 @@ const LEVELS: Record<LogLevel, { tone: string; rank: number }> = {
 }
 
 interface Props {
-  lines: readonly LogLine[]
+  lines: readonly StoredLogLine[]
   /** What is said while there are none. */
   empty: string
   /** Only as high as its lines, where no more will come. */
   compact: boolean
+  /** Older lines are stored, and can be had. */
+  earlier: { load: () => void; busy: boolean } | undefined
+  /** Why stored lines could not be had. */
+  problem: string | undefined
 }
 
 /** The newest lines of a task's log. It follows the end until somebody scrolls up. */
-export function LogTail({ lines, empty, compact }: Props) {
+export function LogTail({ lines, empty, compact, earlier, problem }: Props) {
   const [least, setLeast] = useState<LogLevel>('debug')
   const [follow, setFollow] = useState(true)
   const box = useRef<HTMLDivElement>(null)
@@ -29,6 +33,18 @@ export function LogTail({ lines, empty, compact }: Props) {
     const element = box.current
     if (follow && element !== null) element.scrollTop = element.scrollHeight
   }, [follow, shown.length, shown.at(-1)])
+  // Lines that come in above must not move those that are being read.
+  const first = shown[0]
+  const top = useRef<{ first: StoredLogLine | undefined; height: number }>({ first: undefined, height: 0 })
+  useLayoutEffect(() => {
+    const element = box.current
+    if (element === null) return
+    const before = top.current
+    const isAbove = before.first !== undefined && first !== before.first && shown.includes(before.first)
+    if (!follow && isAbove) element.scrollTop += element.scrollHeight - before.height
+    top.current = { first, height: element.scrollHeight }
+  })
+  const several = shown.length > 0 && shown.at(-1)?.attempt !== first?.attempt
 
   return (
     <section className="panel flex min-h-0 flex-col" aria-label="Log">
@@ -59,21 +75,43 @@ export function LogTail({ lines, empty, compact }: Props) {
         aria-label="Log lines"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
         tabIndex={0}
-        className={`${compact ? '' : 'h-64'} overflow-auto overscroll-contain px-3 py-2 font-mono text-xs leading-relaxed`}
+        className={`${compact ? '' : 'h-64'} overflow-auto [overflow-anchor:none] overscroll-contain px-3 py-2 font-mono text-xs leading-relaxed`}
         onScroll={(event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.currentTarget
           setFollow(scrollHeight - scrollTop - clientHeight < 12)
         }}
       >
+        {problem !== undefined && <p className="mb-1 font-sans text-bad">{visibleText(problem, 200)}</p>}
+        {earlier !== undefined && (
+          <button
+            type="button"
+            className="mb-1 rounded font-sans font-medium text-run hover:underline disabled:opacity-55"
+            disabled={earlier.busy}
+            onClick={() => {
+              setFollow(false)
+              earlier.load()
+            }}
+          >
+            {earlier.busy ? 'Loading…' : 'Load earlier lines'}
+          </button>
+        )}
         {shown.length === 0 && <p className="font-sans text-dim">{empty}</p>}
         {shown.map((line, index) => (
-          <div key={`${line.at}-${line.seq}-${index}`} className="flex gap-2" data-level={line.level}>
-            <time className="shrink-0 text-dim" dateTime={line.at}>
-              {formatClock(line.at)}
-            </time>
-            <span className={`w-10 shrink-0 ${LEVELS[line.level].tone}`}>{line.level}</span>
-            <bdi className="min-w-0 flex-1 break-words whitespace-pre-wrap">{visibleText(line.message, 4_000)}</bdi>
-          </div>
+          <Fragment key={`${line.attempt}-${line.seq}-${line.at}`}>
+            {several && line.attempt !== shown[index - 1]?.attempt && (
+              <p className="mt-1 mb-0.5 flex items-center gap-2 font-sans text-[11px] text-dim">
+                Attempt {line.attempt}
+                <span className="flex-1 border-t border-line" aria-hidden />
+              </p>
+            )}
+            <div className="flex gap-2" data-level={line.level}>
+              <time className="shrink-0 text-dim" dateTime={line.at}>
+                {formatClock(line.at)}
+              </time>
+              <span className={`w-10 shrink-0 ${LEVELS[line.level].tone}`}>{line.level}</span>
+              <bdi className="min-w-0 flex-1 break-words whitespace-pre-wrap">{visibleText(line.message, 4_000)}</bdi>
+            </div>
+          </Fragment>
         ))}
       </div>
     </section>

@@ -1,5 +1,5 @@
 import type { EnqueueRequest, PriorityName } from '@taskfleet/core/protocol'
-import { type ReactNode, useId, useRef, useState } from 'react'
+import { useRef, useState } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
@@ -17,6 +17,7 @@ import {
 import { fileOfUrl, taskTitle } from '../view/task-title.ts'
 import { visibleText } from '../view/text.ts'
 import { Dialog } from './dialog.tsx'
+import { Field } from './field.tsx'
 
 const MODES: Record<NewTaskMode, string> = { download: 'Download', any: 'Any task' }
 const PRIORITIES: PriorityName[] = ['low', 'medium', 'high']
@@ -195,47 +196,6 @@ function withId(request: EnqueueRequest, sent: { content: string; _id: string })
     sent._id = freshId()
   }
   return { ...request, _id: sent._id }
-}
-
-interface FieldProps {
-  name: NewTaskField
-  label: string
-  hint?: string
-  errors: FieldErrors
-  className?: string
-  children: (props: {
-    id: string
-    name: string
-    'aria-invalid': boolean
-    'aria-describedby': string | undefined
-  }) => ReactNode
-}
-
-/** A labelled field with its error under it. */
-function Field({ name, label, hint, errors, className = '', children }: FieldProps) {
-  const id = useId()
-  const error = errors[name]
-  return (
-    <div className={`min-w-0 ${className}`}>
-      <div className="mb-1 flex items-baseline gap-2">
-        <label htmlFor={id} className="font-medium">
-          {label}
-        </label>
-        {hint !== undefined && <span className="text-xs text-dim">{hint}</span>}
-      </div>
-      {children({
-        id,
-        name,
-        'aria-invalid': error !== undefined,
-        'aria-describedby': error === undefined ? undefined : `${id}-error`,
-      })}
-      {error !== undefined && (
-        <p id={`${id}-error`} role="alert" data-field-error={name} className="mt-1 text-xs text-bad">
-          {visibleText(error, 300)}
-        </p>
-      )}
-    </div>
-  )
 }
 
 interface TextFieldProps {

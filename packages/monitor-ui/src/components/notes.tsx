@@ -21,3 +21,13 @@ export function RowsProblem({ views }: { views: { error: WireError | undefined }
     </p>
   )
 }
+
+/** Why the last try did not work, in a dialog. */
+export function Problem({ text, className = 'mt-3' }: { text: string | undefined; className?: string }) {
+  if (text === undefined) return null
+  return (
+    <p role="alert" className={`rounded-md bg-bad/12 px-3 py-2 text-bad ${className}`}>
+      {visibleText(text, 500)}
+    </p>
+  )
+}

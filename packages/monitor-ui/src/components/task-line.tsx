@@ -2,6 +2,8 @@ import { Link } from '@tanstack/react-router'
 import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/core/protocol'
 import { X } from 'lucide-react'
 import { memo } from 'react'
+import { isPossible } from '../view/commands.ts'
+import { deadlineState } from '../view/deadline.ts'
 import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { visibleLine } from '../view/text.ts'
@@ -13,8 +15,12 @@ import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
 import { useLiveTask } from './use-live-task.ts'
 import { PriorityMark, waitText } from './waiting-list.tsx'
 
-export const LINE_GRID =
-  'grid grid-cols-[minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_84px_28px]'
+/** The columns of a line, with or without a box to select it. */
+export function lineGrid(selectable: boolean): string {
+  return selectable
+    ? 'grid grid-cols-[20px_minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[20px_118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_84px_28px]'
+    : 'grid grid-cols-[minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_84px_28px]'
+}
 
 interface Props {
   task: TaskRow
@@ -25,10 +31,23 @@ interface Props {
   /** Its place in the list, from 1, for assistive technology. */
   place: number
   onCancel: (task: TaskRow) => void
+  /** Whether it is selected; `undefined` where nothing can be done with a selection. */
+  selected: boolean | undefined
+  /** Its box was clicked; with `range` everything from the last one on is meant. */
+  onSelect: (id: string, range: boolean) => void
 }
 
 /** A task as a line of the list; two lines where the screen is narrow. */
-export const TaskLine = memo(function TaskLine({ task, worker, gone, visible, place, onCancel }: Props) {
+export const TaskLine = memo(function TaskLine({
+  task,
+  worker,
+  gone,
+  visible,
+  place,
+  onCancel,
+  selected,
+  onSelect,
+}: Props) {
   const live = useLiveTask(task, worker, visible && !gone)
   const { now } = live
   const title = taskTitle(task)
@@ -45,13 +64,31 @@ export const TaskLine = memo(function TaskLine({ task, worker, gone, visible, pl
       data-status={task.status}
       data-source={live.source.kind}
       data-gone={gone || undefined}
-      className={`dims group relative h-full items-center border-b border-line py-1.5 hover:bg-raised/50 ${LINE_GRID} ${gone ? 'opacity-40' : ''}`}
+      aria-selected={selected}
+      className={`dims group relative h-full items-center border-b border-line py-1.5 ${selected === true ? 'bg-run/10' : 'hover:bg-raised/50'} ${lineGrid(selected !== undefined)} ${gone ? 'opacity-40' : ''}`}
     >
+      {selected !== undefined && (
+        <div role="cell" className="relative z-10 -m-2 self-stretch max-lg:order-0">
+          <label className="flex h-full w-9 cursor-pointer items-center justify-center">
+            <input
+              type="checkbox"
+              className="size-3.5 cursor-pointer accent-(--solid)"
+              aria-label={`Select ${visibleLine(title, 60)}`}
+              checked={selected}
+              disabled={gone}
+              // The click knows the Shift key, a change doesn't.
+              onClick={(event) => onSelect(task._id, event.shiftKey)}
+              onChange={() => {}}
+            />
+          </label>
+        </div>
+      )}
       <div role="cell" className="flex min-w-0 flex-col max-lg:order-2 max-lg:items-end">
         <StatusBadge task={task} />
         <span className="text-[11.5px] leading-tight">
           <SourceMark source={live.source} />
           {!running && <Labels task={task} now={now} />}
+          <DeadlineLabel task={task} now={now} />
         </span>
       </div>
       <div role="cell" className="min-w-0 max-lg:order-1">
@@ -86,7 +123,10 @@ export const TaskLine = memo(function TaskLine({ task, worker, gone, visible, pl
           />
         )}
       </div>
-      <div role="cell" className="min-w-0 max-lg:order-3 max-lg:col-span-full">
+      <div
+        role="cell"
+        className={`min-w-0 max-lg:order-3 ${selected === undefined ? 'max-lg:col-span-full' : 'max-lg:col-span-2 max-lg:col-start-2'}`}
+      >
         <ProgressCell task={task} live={live} title={title} />
       </div>
       <div role="cell" className="hidden whitespace-nowrap lg:block">
@@ -103,7 +143,7 @@ export const TaskLine = memo(function TaskLine({ task, worker, gone, visible, pl
         )}
       </div>
       <div role="cell" className="relative z-10 hidden lg:block">
-        {!hasEnded(task.status) && !gone && (
+        {selected !== undefined && isPossible('cancel', task) && !gone && (
           <button
             type="button"
             className="rounded p-1.5 text-dim opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 hover:bg-bad/15 hover:text-bad focus-visible:opacity-100"
@@ -125,9 +165,23 @@ export function attemptsText(task: Pick<TaskRow, 'attempt' | 'maxAttempts'>): st
 }
 
 function Labels({ task, now }: { task: TaskRow; now: number }) {
-  const labels = taskLabels(task, now)
+  // Overdue is said by the deadline's own label.
+  const labels = taskLabels(task, now).filter((label) => label !== 'overdue')
   if (labels.length === 0) return null
-  return <span className={labels.includes('overdue') ? 'text-bad' : 'text-dim'}>{labels.join(', ')}</span>
+  return <span className="mr-1.5 text-dim">{labels.join(', ')}</span>
+}
+
+/** Only what somebody should know of its deadline. */
+function DeadlineLabel({ task, now }: { task: TaskRow; now: number }) {
+  const state = deadlineState(task, now)
+  if (state === 'missed') return <span className="whitespace-nowrap text-bad">overdue</span>
+  if (state === 'at-risk')
+    return (
+      <span className="whitespace-nowrap text-warn" title="Its deadline is near">
+        at risk
+      </span>
+    )
+  return null
 }
 
 function ProgressCell({ task, live, title }: { task: TaskRow; live: ReturnType<typeof useLiveTask>; title: string }) {

@@ -1,6 +1,5 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
-import { OctagonPause } from 'lucide-react'
 import { memo, useRef } from 'react'
 import { assignSlots } from '../live/held-rows.ts'
 import { useNow } from '../live/hooks.ts'
@@ -9,6 +8,7 @@ import { formatAge, formatBytes } from '../view/format.ts'
 import { WORKER_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
 import { Foreign } from './foreign.tsx'
+import { GateLine } from './gate-line.tsx'
 import { EndedSlot, SlotRow } from './slot-row.tsx'
 
 /** Workers with more slots than this show no empty ones: they would fill the screen with nothing. */
@@ -80,12 +80,7 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks, ended }: Pro
           </div>
         )}
       </header>
-      {worker.gate?.open === false && !idle && (
-        <p className="mx-2 mt-2 flex items-center gap-1.5 rounded-md bg-warn/12 px-2 py-1 text-xs text-warn">
-          <OctagonPause size={13} aria-hidden className="shrink-0" />
-          Takes nothing new: {visibleLine(worker.gate.reason ?? 'overloaded', 120)}
-        </p>
-      )}
+      {!idle && !gateway && <GateLine worker={worker} state={state} running={tasks.length} />}
       {!gateway && (!idle || tasks.length > 0) && (
         <div className="mt-2 flex flex-col gap-0.5">
           {quiet ? (

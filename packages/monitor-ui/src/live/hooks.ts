@@ -34,6 +34,16 @@ export function useTaskDetail(id: string, visible: boolean): TaskDetail {
   return useSyncExternalStore(task.subscribe, task.get)
 }
 
+/** Whether the key in use may do it. What it says decides only what is offered: the gateway looks for itself. */
+export function useCan(scope: 'write' | 'control'): boolean {
+  const { api, clock } = useFleet()
+  return useSyncExternalStore(clock.subscribe, () => {
+    // It comes just after the connection, so it is looked at again with every tick.
+    const scopes = api.welcome?.scopes ?? []
+    return scopes.includes(scope) || scopes.includes('admin')
+  })
+}
+
 /** The server's time in milliseconds, renewed every second. */
 export function useNow(): number {
   const { clock } = useFleet()

@@ -1,8 +1,12 @@
-import type { QueryRequest } from '@taskfleet/core/protocol'
+import type { ErrorState, QueryRequest } from '@taskfleet/core/protocol'
 
 /** A query of tasks, so that its rows have their type. */
 export interface TasksRequest extends QueryRequest {
   collection?: 'tasks'
+}
+
+interface ErrorsRequest extends QueryRequest {
+  collection: 'errors'
 }
 
 /** What a row of a list needs; the heavy fields stay where they are. */
@@ -12,6 +16,7 @@ export const LIST_FIELDS: string[] = [
   'status',
   'queue',
   'priority',
+  'basePriority',
   'runAt',
   'attempt',
   'failures',
@@ -29,6 +34,8 @@ export const LIST_FIELDS: string[] = [
   'finishedAt',
   'updatedAt',
   'deadline',
+  'raiseAt',
+  'deadlineMissedAt',
   'input.file',
   'input.url',
   'input.sha256',
@@ -41,7 +48,6 @@ const PAGE_FIELDS: string[] = [
   'output',
   'attempts',
   'attemptsDropped',
-  'basePriority',
   'lazy',
   'key',
   'parent',
@@ -76,6 +82,32 @@ export const ENDED: TasksRequest = {
   sort: { finishedAt: -1 },
   limit: 100,
   fields: LIST_FIELDS,
+}
+
+/** Error groups of one state; the count of open ones in the navigation is of the same query. */
+export function errorsOf(state: ErrorState): ErrorsRequest {
+  return { collection: 'errors', filter: { state }, sort: { lastSeenAt: -1 }, limit: ERROR_LIMIT }
+}
+export const ERROR_LIMIT = 100
+
+export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
+
+/** A gateway gives no more rows than this, so that counts which reach it are only a lower bound. */
+export const COUNT_LIMIT = 1_000
+
+/** What waits, only to be counted by queue; the next to run come first. */
+export const WAITING_BY_QUEUE: TasksRequest = {
+  filter: { status: { $in: ['pending', 'blocked', 'paused'] } },
+  sort: { priority: -1, order: 1 },
+  limit: COUNT_LIMIT,
+  fields: ['queue', 'status', 'runAt'],
+}
+
+export const RUNNING_BY_QUEUE: TasksRequest = {
+  filter: { status: 'running' },
+  sort: { claimedAt: 1 },
+  limit: COUNT_LIMIT,
+  fields: ['queue', 'status'],
 }
 
 export function oneTask(id: string): TasksRequest {

@@ -8,29 +8,34 @@ import {
   taskLabels,
   type WorkerRow,
 } from '@taskfleet/core/protocol'
-import { ArrowLeft, Ban } from 'lucide-react'
-import { lazy, type ReactNode, Suspense, useEffect, useState } from 'react'
-import { CancelDialog } from '../components/cancel-dialog.tsx'
+import { ArrowLeft } from 'lucide-react'
+import { Fragment, lazy, type ReactNode, Suspense, useEffect } from 'react'
+import { AuditList } from '../components/audit-list.tsx'
 import { Copyable } from '../components/copy.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { JsonView } from '../components/json-view.tsx'
 import { loadRateChart } from '../components/load-rate-chart.ts'
-import { LogTail } from '../components/log-tail.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { ProgressBar } from '../components/progress-bar.tsx'
 import { SourceMark } from '../components/source-mark.tsx'
+import { Stack } from '../components/stack.tsx'
 import { StatusBadge } from '../components/status-badge.tsx'
+import { TaskActions } from '../components/task-actions.tsx'
 import { endedText, leftText, progressText, rateText } from '../components/task-figures.tsx'
 import { attemptsText } from '../components/task-line.tsx'
+import { TaskLink } from '../components/task-link.tsx'
+import { TaskLog } from '../components/task-log.tsx'
 import { useLiveTask } from '../components/use-live-task.ts'
 import { waitText } from '../components/waiting-list.tsx'
+import { WhyWaiting } from '../components/why-waiting.tsx'
 import { useConnection, useFleet, useRows, useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
+import { type DeadlineState, deadlineState, deadlineText } from '../view/deadline.ts'
 import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { taskTitle } from '../view/task-title.ts'
-import { safeLink, visibleLine, visibleText } from '../view/text.ts'
+import { safeLink, visibleLine } from '../view/text.ts'
 
 const RateChart = lazy(loadRateChart)
 const route = getRouteApi('/tasks/$id')
@@ -60,7 +65,6 @@ function TaskById({ id }: { id: string }) {
 
 function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
   const store = useFleet()
-  const [cancelling, setCancelling] = useState(false)
   const worker = task.worker === undefined ? undefined : workers.get(task.worker)
   const { detail, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, true)
   // Watched whatever its status: a waiting task's socket opens as soon as somebody takes it up.
@@ -122,11 +126,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               </p>
             )}
           </div>
-          {!ended && (
-            <button type="button" className="button button-bad" onClick={() => setCancelling(true)}>
-              <Ban size={14} aria-hidden /> Cancel
-            </button>
-          )}
+          <TaskActions task={task} />
         </div>
         {(running || progress !== undefined) && (
           <div className="mt-4">
@@ -158,9 +158,11 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
             value={host === undefined ? '–' : <Foreign text={workers.get(host)?.name ?? host} max={60} />}
           />
           <Figure label="Attempt" value={`${attemptsText(task)}${task.lost > 0 ? `, ${task.lost} lost` : ''}`} />
+          <DeadlineFigure task={task} now={now} />
         </dl>
       </section>
 
+      <WhyWaiting task={task} />
       {task.error !== undefined && <ErrorPanel task={task} />}
 
       <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.55fr)_minmax(0,1fr)]">
@@ -180,19 +182,9 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               )}
             </Panel>
           )}
-          <LogTail
-            lines={detail.log}
-            compact={ended && detail.log.length === 0}
-            empty={
-              running
-                ? 'No line yet.'
-                : ended
-                  ? 'It has ended: lines are kept here only while a page watches it run.'
-                  : 'Lines show up here once it runs.'
-            }
-          />
+          <TaskLog task={task} live={detail.log} heard={detail.source?.state === 'live'} />
           <Panel title="Attempts">
-            <Attempts task={task} workers={workers} />
+            <Attempts task={task} workers={workers} now={now} />
           </Panel>
         </div>
         <div className="flex min-w-0 flex-col gap-3">
@@ -207,9 +199,11 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
           <Panel title="Details">
             <Details task={task} watch={detail.source} now={now} />
           </Panel>
+          <Panel title="Who did what">
+            <AuditList task={task} />
+          </Panel>
         </div>
       </div>
-      {cancelling && <CancelDialog task={task} onClose={() => setCancelling(false)} />}
     </div>
   )
 }
@@ -232,6 +226,36 @@ function Figure({ label, value, wide = false }: { label: string; value: ReactNod
   )
 }
 
+const DEADLINE_LOOK: Record<DeadlineState, { mark: string; tone: string }> = {
+  ahead: { mark: '', tone: '' },
+  'at-risk': { mark: 'at risk', tone: 'text-warn' },
+  missed: { mark: '', tone: 'text-bad' },
+  met: { mark: '', tone: 'text-done' },
+}
+
+function DeadlineFigure({ task, now }: { task: TaskRow; now: number }) {
+  const state = deadlineState(task, now)
+  if (state === undefined) return null
+  const { mark, tone } = DEADLINE_LOOK[state]
+  return (
+    <Figure
+      label="Deadline"
+      wide
+      value={
+        <span
+          data-testid="deadline"
+          data-state={state}
+          className={tone}
+          title={task.deadline === undefined ? undefined : formatTime(task.deadline)}
+        >
+          {deadlineText(task, now)}
+          {mark !== '' && <span className="ml-2 text-xs font-medium">{mark}</span>}
+        </span>
+      }
+    />
+  )
+}
+
 function ErrorPanel({ task }: { task: TaskRow }) {
   const { error } = task
   if (error === undefined) return null
@@ -246,22 +270,12 @@ function ErrorPanel({ task }: { task: TaskRow }) {
       </p>
       <p className="mt-1 text-xs text-dim">
         <Foreign text={error.name} max={60} /> · fingerprint{' '}
-        <Copyable text={error.fingerprint} label="fingerprint" max={24} />
+        <Copyable text={error.fingerprint} label="fingerprint" max={24} /> ·{' '}
+        <Link to="/errors" className="text-run hover:underline">
+          Recurring errors
+        </Link>
       </p>
-      {error.stack !== undefined && (
-        <details className="mt-1.5">
-          <summary className="text-xs font-medium text-dim hover:text-text">Stack</summary>
-          <pre
-            role="region"
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
-            tabIndex={0}
-            aria-label="Stack"
-            className="mt-1.5 max-h-72 overflow-auto rounded-md bg-raised/60 p-2.5 font-mono text-xs break-words whitespace-pre-wrap"
-          >
-            {visibleText(error.stack, 20_000)}
-          </pre>
-        </details>
-      )}
+      <Stack stack={error.stack} />
     </section>
   )
 }
@@ -276,7 +290,7 @@ const OUTCOME_TONE: Record<AttemptOutcome, string> = {
   snoozed: 'text-dim',
 }
 
-function Attempts({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
+function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow>; now: number }) {
   const attempts = task.attempts ?? []
   if (attempts.length === 0) return <p className="text-dim">It has not been taken up yet.</p>
   return (
@@ -290,7 +304,7 @@ function Attempts({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
       <table className="w-full min-w-[460px] border-collapse text-left">
         <thead className="text-xs text-dim">
           <tr>
-            {['#', 'Worker', 'Claimed', 'Ended', 'Outcome'].map((title) => (
+            {['#', 'Host', 'Claimed', 'Took', 'Outcome'].map((title) => (
               <th key={title} scope="col" className="border-b border-line py-1 pr-3 font-medium">
                 {title}
               </th>
@@ -299,7 +313,7 @@ function Attempts({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
         </thead>
         <tbody>
           {attempts.toReversed().map((attempt) => (
-            <AttemptRow key={attempt.n} attempt={attempt} worker={workers.get(attempt.worker)} />
+            <AttemptRow key={attempt.n} attempt={attempt} worker={workers.get(attempt.worker)} now={now} />
           ))}
         </tbody>
       </table>
@@ -310,34 +324,47 @@ function Attempts({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
   )
 }
 
-function AttemptRow({ attempt, worker }: { attempt: AttemptView; worker: WorkerRow | undefined }) {
+function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: WorkerRow | undefined; now: number }) {
   const { n, claimedAt, endedAt, outcome, error } = attempt
-  const cell = 'border-b border-line py-1.5 pr-3 align-top'
+  const cell = `py-1.5 pr-3 align-top ${error === undefined ? 'border-b border-line' : ''}`
+  const until = endedAt === undefined ? now : Date.parse(endedAt)
   return (
-    <tr data-testid="attempt" data-outcome={outcome ?? 'running'}>
-      <td className={cell}>{n}</td>
-      <td className={`${cell} max-w-40 truncate`}>
-        <Foreign
-          text={worker?.name ?? attempt.worker}
-          max={60}
-          className={worker === undefined ? 'font-mono text-xs' : ''}
-        />
-      </td>
-      <td className={`${cell} whitespace-nowrap`}>{formatTime(claimedAt)}</td>
-      <td className={`${cell} whitespace-nowrap`}>
-        {endedAt === undefined ? '–' : `after ${formatDuration(Date.parse(endedAt) - Date.parse(claimedAt))}`}
-      </td>
-      <td className={cell}>
-        <span className={`font-medium ${outcome === undefined ? 'text-run' : OUTCOME_TONE[outcome]}`}>
+    <Fragment>
+      <tr data-testid="attempt" data-outcome={outcome ?? 'running'}>
+        <td className={cell}>{n}</td>
+        <td className={`${cell} max-w-44 truncate`}>
+          <Foreign
+            text={worker?.name ?? attempt.worker}
+            max={60}
+            className={worker === undefined ? 'font-mono text-xs' : ''}
+          />
+          {worker !== undefined && (
+            <span className="block truncate font-mono text-[11px] text-dim">
+              <Foreign text={worker.host} max={60} />
+            </span>
+          )}
+        </td>
+        <td className={`${cell} whitespace-nowrap`}>{formatTime(claimedAt)}</td>
+        <td className={`${cell} whitespace-nowrap`}>{formatDuration(until - Date.parse(claimedAt))}</td>
+        <td className={`${cell} font-medium ${outcome === undefined ? 'text-run' : OUTCOME_TONE[outcome]}`}>
           {outcome ?? 'running'}
-        </span>
-        {error !== undefined && (
-          <span className="block text-xs text-dim">
-            <Foreign text={`${error.code}: ${error.message}`} max={240} />
-          </span>
-        )}
-      </td>
-    </tr>
+        </td>
+      </tr>
+      {error !== undefined && (
+        <tr data-testid="attempt-error">
+          <td className="border-b border-line" />
+          <td colSpan={4} className="border-b border-line pr-3 pb-1.5">
+            <p className="text-xs">
+              <span className="font-mono font-semibold text-bad">
+                <Foreign text={error.code} max={60} />
+              </span>{' '}
+              <Foreign text={error.message} max={400} className="text-dim" />
+            </p>
+            <Stack stack={error.stack} />
+          </td>
+        </tr>
+      )}
+    </Fragment>
   )
 }
 
@@ -394,6 +421,7 @@ function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | und
         {task.priority} ({priorityName(task.priority)})
         {task.basePriority !== undefined && task.basePriority !== task.priority && `, asked for ${task.basePriority}`}
       </Detail>
+      {task.lazy && <Detail label="Lazy">only while its host is not overloaded</Detail>}
       <Detail label="Failures">
         {task.failures} of {task.maxAttempts} allowed
         {task.lost > 0 && `; ${task.lost} attempt${task.lost === 1 ? '' : 's'} lost with its host`}
@@ -404,7 +432,16 @@ function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | und
       <Moment label="Started" at={task.startedAt} now={now} />
       <Moment label="Ended" at={task.finishedAt} now={now} />
       <Moment label="Kept until" at={task.expireAt} now={now} />
-      {(['key', 'parent', 'after', 'replayOf', 'schedule', 'event', 'worker'] as const).map((field) => {
+      {(['parent', 'after', 'replayOf'] as const).map((field) => {
+        const value = task[field]
+        if (value === undefined) return null
+        return (
+          <Detail key={field} label={RELATIONS[field]}>
+            <TaskLink id={value} />
+          </Detail>
+        )
+      })}
+      {(['key', 'schedule', 'event', 'worker'] as const).map((field) => {
         const value = task[field]
         if (value === undefined) return null
         return (

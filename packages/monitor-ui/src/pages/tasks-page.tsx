@@ -1,13 +1,17 @@
 import { getRouteApi } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { STATUSES, type TaskRow } from '@taskfleet/core/protocol'
-import { ArrowUp, Search } from 'lucide-react'
-import { useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
+import { type CommandName, STATUSES, type TaskRow } from '@taskfleet/core/protocol'
+import { Search } from 'lucide-react'
+import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
+import { BulkBar } from '../components/bulk-bar.tsx'
+import { BulkDialog, type BulkTarget } from '../components/bulk-dialog.tsx'
 import { CancelDialog } from '../components/cancel-dialog.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
-import { LINE_GRID, TaskLine } from '../components/task-line.tsx'
+import { RowsPill } from '../components/rows-pill.tsx'
+import { lineGrid, TaskLine } from '../components/task-line.tsx'
 import { queryKey } from '../live/fleet-store.ts'
-import { useHeldRows, useRows, useWorkers } from '../live/hooks.ts'
+import { useCan, useHeldRows, useRows, useWorkers } from '../live/hooks.ts'
+import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import {
   DEFAULT_SORT,
@@ -48,6 +52,7 @@ export function TasksPage() {
         rows={rows}
         loaded={loaded}
         live={live}
+        filter={query.filter ?? {}}
         filtered={Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
         more={
           rows.length >= limit && limit < MOST_ROWS
@@ -224,6 +229,8 @@ interface ListProps {
   rows: readonly TaskRow[]
   loaded: boolean
   live: boolean
+  /** Of the query, for what is done to all that match. */
+  filter: Record<string, unknown>
   filtered: boolean
   more: (() => void) | undefined
   atMost: boolean
@@ -242,8 +249,11 @@ function useRowHeight(): number {
   return wide ? 50 : 84
 }
 
-function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListProps) {
+function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost }: ListProps) {
   const workers = useWorkers()
+  const mayControl = useCan('control')
+  const [selection, setSelection] = useState<Selection>(NOTHING_CHOSEN)
+  const [bulk, setBulk] = useState<{ command: CommandName; target: BulkTarget }>()
   const scroller = useRef<HTMLDivElement>(null)
   const [pointed, setPointed] = useState(false)
   const [focused, setFocused] = useState(false)
@@ -260,10 +270,33 @@ function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListP
   })
   // On purpose: heights are asked anew when the layout changes
   useEffect(() => virtual.measure(), [height])
-  // On purpose: another query begins at its top
+  // On purpose: another query begins at its top, with nothing selected
   useEffect(() => {
     scroller.current?.scrollTo({ top: 0 })
+    setSelection(NOTHING_CHOSEN)
   }, [queryId])
+  // What has left the list is no longer meant, though it may still be drawn.
+  const here = shown.filter(({ gone }) => !gone).map(({ row }) => row)
+  const chosen = selection.all ? here : here.filter(({ _id }) => selection.ids.has(_id))
+  const drawn = useRef<string[]>([])
+  drawn.current = here.map(({ _id }) => _id)
+  const onSelect = useCallback(
+    (id: string, range: boolean) => setSelection((before) => choose(before, drawn.current, id, range)),
+    [],
+  )
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    if (!mayControl || event.ctrlKey || event.metaKey || event.altKey) return
+    if (event.key === 'Escape' && chosen.length > 0) {
+      event.preventDefault()
+      setSelection(NOTHING_CHOSEN)
+    }
+    if (event.key !== 'x' && event.key !== 'X') return
+    const id =
+      event.target instanceof Element ? event.target.closest<HTMLElement>('[data-task]')?.dataset.task : undefined
+    if (id === undefined) return
+    event.preventDefault()
+    onSelect(id, event.shiftKey)
+  }
   const range = virtual.range ?? { startIndex: 0, endIndex: -1 }
 
   return (
@@ -276,7 +309,22 @@ function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListP
         className="flex min-h-0 flex-1 flex-col"
       >
         <div role="rowgroup" className="border-b border-line max-lg:hidden">
-          <div role="row" aria-rowindex={1} className={`heading items-center py-2 ${LINE_GRID}`}>
+          <div role="row" aria-rowindex={1} className={`heading items-center py-2 ${lineGrid(mayControl)}`}>
+            {mayControl && (
+              <span role="columnheader" tabIndex={-1} className="flex">
+                <input
+                  type="checkbox"
+                  className="size-3.5 cursor-pointer accent-(--solid)"
+                  aria-label="Select all rows"
+                  checked={here.length > 0 && chosen.length === here.length}
+                  ref={(box) => {
+                    if (box !== null) box.indeterminate = chosen.length > 0 && chosen.length < here.length
+                  }}
+                  disabled={here.length === 0}
+                  onChange={() => setSelection((before) => chooseAll(before, drawn.current))}
+                />
+              </span>
+            )}
             {['Status', 'File or task', 'Host', 'Progress', 'Attempt', 'Prio'].map((title) => (
               <span key={title} role="columnheader" tabIndex={-1}>
                 {title}
@@ -298,6 +346,7 @@ function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListP
           onPointerLeave={() => setPointed(false)}
           onFocus={() => setFocused(true)}
           onBlur={() => setFocused(false)}
+          onKeyDown={onKeyDown}
         >
           {loaded && shown.length === 0 ? (
             <div className="px-6 py-16 text-center text-dim">
@@ -327,6 +376,10 @@ function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListP
                       visible={item.index >= range.startIndex && item.index <= range.endIndex}
                       place={item.index + 1}
                       onCancel={setCancelling}
+                      selected={
+                        mayControl ? !held.gone && (selection.all || selection.ids.has(held.row._id)) : undefined
+                      }
+                      onSelect={onSelect}
                     />
                   </div>
                 )
@@ -335,31 +388,44 @@ function TaskList({ queryId, rows, loaded, live, filtered, more, atMost }: ListP
           )}
         </div>
       </div>
-      {(entered > 0 || moved) && (
-        <button
-          type="button"
-          data-testid="new-rows"
-          className="button-solid absolute top-2 left-1/2 z-20 inline-flex -translate-x-1/2 items-center gap-1.5 rounded-full px-3.5 py-1.5 text-xs font-semibold shadow-lg lg:top-10"
-          onClick={() => {
-            apply()
-            if (entered > 0) scroller.current?.scrollTo({ top: 0 })
-          }}
-        >
-          <ArrowUp size={13} aria-hidden />
-          {entered > 0 ? `${entered} new` : 'Order changed'}
-        </button>
-      )}
-      <div className="flex min-h-9 flex-wrap items-center gap-x-4 border-t border-line px-3 py-1 text-xs text-dim">
-        <p role="status">
-          {count === 1 ? '1 task' : `${count.toLocaleString('en')}${more !== undefined ? '+' : ''} tasks`}
-        </p>
-        {more !== undefined && (
-          <button type="button" className="rounded px-1.5 py-1 font-medium text-run hover:underline" onClick={more}>
-            Load more
-          </button>
+      <RowsPill
+        entered={entered}
+        moved={moved}
+        className="top-2 lg:top-10"
+        onApply={() => {
+          apply()
+          if (entered > 0) scroller.current?.scrollTo({ top: 0 })
+        }}
+      />
+      <div className="flex min-h-12 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-3 py-1 text-xs text-dim">
+        {chosen.length > 0 ? (
+          <BulkBar
+            chosen={chosen}
+            all={selection.all}
+            // Those that are drawn are all there is, unless the list ends at its limit.
+            more={more !== undefined || atMost}
+            filter={filter}
+            onAll={() => setSelection({ all: true, ids: new Set(), anchor: undefined })}
+            onNone={() => setSelection(NOTHING_CHOSEN)}
+            onCommand={(command, target) => setBulk({ command, target })}
+          />
+        ) : (
+          <>
+            <p role="status">
+              {count === 1 ? '1 task' : `${count.toLocaleString('en')}${more !== undefined || atMost ? '+' : ''} tasks`}
+            </p>
+            {more !== undefined && (
+              <button type="button" className="rounded px-1.5 py-1 font-medium text-run hover:underline" onClick={more}>
+                Load more
+              </button>
+            )}
+            {atMost && <p>Only the first {MOST_ROWS.toLocaleString('en')} are shown: filter to see others.</p>}
+          </>
         )}
-        {atMost && <p>Only the first {MOST_ROWS.toLocaleString('en')} are shown: filter to see others.</p>}
       </div>
+      {bulk !== undefined && (
+        <BulkDialog {...bulk} onClose={() => setBulk(undefined)} onDone={() => setSelection(NOTHING_CHOSEN)} />
+      )}
       {cancelling !== null && <CancelDialog task={cancelling} onClose={() => setCancelling(null)} />}
     </div>
   )

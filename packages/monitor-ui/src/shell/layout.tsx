@@ -1,18 +1,46 @@
 import { Link, Outlet, useNavigate } from '@tanstack/react-router'
-import { Keyboard, LayoutGrid, List, Plus, SunMoon } from 'lucide-react'
-import { useEffect } from 'react'
+import { Bug, Keyboard, Layers, LayoutGrid, List, type LucideIcon, Plus, Puzzle, SunMoon } from 'lucide-react'
+import { type ReactNode, useEffect } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { NewTaskDialog } from '../components/new-task-dialog.tsx'
 import { Toasts } from '../components/toasts.tsx'
-import { useConnection } from '../live/hooks.ts'
+import { useConnection, useRows } from '../live/hooks.ts'
+import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { ConnectionBanner, ConnectionMark } from './connection.tsx'
 import { listenToShortcuts, SHORTCUTS } from './shortcuts.ts'
 import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
 
 const tab =
-  'inline-flex items-center gap-1.5 rounded-md px-2.5 py-1.5 font-medium text-dim hover:bg-raised hover:text-text data-[status=active]:bg-raised data-[status=active]:text-text'
+  'inline-flex items-center gap-1.5 rounded-md px-2 py-1.5 font-medium whitespace-nowrap text-dim hover:bg-raised lg:px-2.5 hover:text-text data-[status=active]:bg-raised data-[status=active]:text-text'
 const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised hover:text-text'
+
+function TabText({ icon: Icon, children }: { icon: LucideIcon; children: ReactNode }) {
+  return (
+    <>
+      <Icon size={15} aria-hidden className="shrink-0" />
+      <span className="max-md:sr-only">{children}</span>
+    </>
+  )
+}
+
+/** How many errors are open; nothing while there are none or nobody may know. */
+function OpenErrors() {
+  const { rows } = useRows(OPEN_ERRORS)
+  if (rows.length === 0) return null
+  const count = rows.length >= ERROR_LIMIT ? `${ERROR_LIMIT}+` : rows.length
+  return (
+    <span
+      data-testid="open-errors"
+      className="rounded-full bg-bad/15 px-1.5 text-[11px] leading-[18px] font-semibold text-bad"
+    >
+      {count}
+      <span className="sr-only"> open</span>
+    </span>
+  )
+}
+
+const OPEN_ERRORS = errorsOf('open')
 
 /** What every page has around it: the way to the others, the connection's state, and the keys. */
 export function Layout() {
@@ -26,6 +54,9 @@ export function Layout() {
       listenToShortcuts({
         fleet: () => void navigate({ to: '/' }),
         tasks: () => void navigate({ to: '/tasks' }),
+        errors: () => void navigate({ to: '/errors' }),
+        coverage: () => void navigate({ to: '/coverage' }),
+        queues: () => void navigate({ to: '/queues' }),
         filter: async () => {
           if (document.getElementById('task-filter') === null) await navigate({ to: '/tasks' })
           requestAnimationFrame(() => document.getElementById('task-filter')?.focus())
@@ -48,12 +79,22 @@ export function Layout() {
           <img src="/icon.svg" alt="" width={22} height={22} />
           <span className="max-sm:hidden">Taskfleet</span>
         </Link>
-        <nav className="flex gap-1" aria-label="Pages">
-          <Link to="/" activeOptions={{ exact: true }} className={tab}>
-            <LayoutGrid size={15} aria-hidden /> Fleet
+        <nav className="flex min-w-0 gap-0.5 overflow-x-auto lg:gap-1" aria-label="Pages">
+          <Link to="/" activeOptions={{ exact: true }} className={tab} title="Fleet (g f)">
+            <TabText icon={LayoutGrid}>Fleet</TabText>
           </Link>
-          <Link to="/tasks" activeOptions={{ exact: false, includeSearch: false }} className={tab}>
-            <List size={15} aria-hidden /> Tasks
+          <Link to="/tasks" activeOptions={{ exact: false, includeSearch: false }} className={tab} title="Tasks (g t)">
+            <TabText icon={List}>Tasks</TabText>
+          </Link>
+          <Link to="/errors" activeOptions={{ includeSearch: false }} className={tab} title="Errors (g e)">
+            <TabText icon={Bug}>Errors</TabText>
+            <OpenErrors />
+          </Link>
+          <Link to="/coverage" className={tab} title="Coverage (g c)">
+            <TabText icon={Puzzle}>Coverage</TabText>
+          </Link>
+          <Link to="/queues" className={tab} title="Queues (g q)">
+            <TabText icon={Layers}>Queues</TabText>
           </Link>
         </nav>
         <div className="ml-auto flex items-center gap-0.5 sm:gap-1">

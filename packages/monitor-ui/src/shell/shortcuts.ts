@@ -3,18 +3,26 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['j', '↓'], 'Next row'],
   [['k', '↑'], 'Previous row'],
   [['Enter'], 'Open the row'],
+  [['x'], 'Select the row of a list'],
+  [['Shift', 'x'], 'Select from the last one to this'],
   [['/'], 'Filter tasks'],
   [['n'], 'New download'],
   [['g', 'f'], 'Go to the fleet'],
   [['g', 't'], 'Go to the tasks'],
+  [['g', 'e'], 'Go to the errors'],
+  [['g', 'c'], 'Go to the coverage'],
+  [['g', 'q'], 'Go to the queues'],
   [['t'], 'Light or dark'],
   [['?'], 'Show these keys'],
-  [['Esc'], 'Close, or leave a field'],
+  [['Esc'], 'Close, leave a field, select nothing'],
 ]
 
 export interface ShortcutActions {
   fleet(): void
   tasks(): void
+  errors(): void
+  coverage(): void
+  queues(): void
   filter(): void
   create(): void
   theme(): void
@@ -31,7 +39,7 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
     const target = event.target instanceof HTMLElement ? event.target : undefined
     if (target?.closest('dialog[open]')) return
-    if (target?.matches('input, textarea, select, [contenteditable]')) {
+    if (target?.matches('input:not([type=checkbox]), textarea, select, [contenteditable]')) {
       if (event.key === 'Escape') target.blur()
       return
     }
@@ -43,6 +51,9 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
     }
     if (afterG && event.key === 'f') return act(actions.fleet)
     if (afterG && event.key === 't') return act(actions.tasks)
+    if (afterG && event.key === 'e') return act(actions.errors)
+    if (afterG && event.key === 'c') return act(actions.coverage)
+    if (afterG && event.key === 'q') return act(actions.queues)
     switch (event.key) {
       case 'g':
         prefixAt = event.timeStamp

@@ -1,6 +1,6 @@
 import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
 import { FakeFleet } from './fake-fleet.ts'
-import { aTask, aWorker, iso, nextId } from './rows.ts'
+import { anError, aTask, aWorker, iso } from './rows.ts'
 
 const FILES: [file: string, megabytes: number][] = [
   ['ubuntu-26.04-desktop-amd64.iso', 6_240],
@@ -43,8 +43,21 @@ export function startDemo(): FakeFleet {
 
   const hosts: Partial<WorkerRow>[] = [
     { name: 'fra-1', host: '10.0.1.11', pid: 2_204, slots: 4 },
-    { name: 'fra-2', host: '10.0.1.12', pid: 2_207, slots: 4 },
-    { name: 'ams-1', host: '10.0.2.31', pid: 911, slots: 3, gate: { open: false, reason: 'memory 93 % used' } },
+    {
+      name: 'fra-2',
+      host: '10.0.1.12',
+      pid: 2_207,
+      slots: 4,
+      queues: ['default', 'bulk'],
+      gate: { open: true, lazy: false, reason: 'CPU at 93 % (lazy tasks wait above 80 %)' },
+    },
+    {
+      name: 'ams-1',
+      host: '10.0.2.31',
+      pid: 911,
+      slots: 3,
+      gate: { open: false, lazy: false, reason: '640 MB of memory left, 4 % (all tasks wait below 5 %)' },
+    },
     { name: 'ams-2', host: '10.0.2.32', pid: 917, slots: 2, state: 'draining' },
     { name: 'sin-1', host: '10.0.7.5', pid: 30_112, slots: 2 },
     { name: 'edge-gw', host: '10.0.1.2', pid: 310, role: 'gateway', slots: 0 },
@@ -109,6 +122,8 @@ export function startDemo(): FakeFleet {
       let free = worker.slots - mine.length
       const waiting = [...fleet.tasks.values()]
         .filter((task) => task.status === 'pending' && Date.parse(task.runAt) <= now())
+        .filter((task) => worker.tasks.includes(`${task.name}@${task.version}`) && worker.queues.includes(task.queue))
+        .filter((task) => fleet.queues.get(task.queue)?.paused !== true)
         .sort((a, b) => b.priority - a.priority || a.order.localeCompare(b.order))
       for (const task of waiting) {
         if (free-- <= 0) break
@@ -197,7 +212,8 @@ export function startDemo(): FakeFleet {
   // What waits.
   for (let i = 0; i < 9; i++) create({ priority: [8, 5, 5, 2, 10, 5, 8, 1, 5][i] ?? 5 })
   for (const seconds of [42, 610, 7_300]) create({ runAt: iso(now() + seconds * 1_000), priority: 5 })
-  create({ status: 'blocked', after: nextId() })
+  const first = create({ priority: 3, queue: 'nightly' }).task
+  create({ status: 'blocked', after: first._id })
   create({ status: 'paused', attempt: 1 })
   create({
     attempt: 2,
@@ -205,8 +221,108 @@ export function startDemo(): FakeFleet {
     runAt: iso(now() + 23_000),
     error: { code: 'HTTP_503', name: 'FleetError', message: 'GET answered 503', fingerprint: 'f503' },
   })
+  for (const [minutes, raised] of [
+    [400, false],
+    [6, true],
+    [-3, true],
+  ] as const) {
+    create({
+      queue: 'bulk',
+      runAt: iso(now() + 3_600_000),
+      deadline: iso(now() + minutes * 60_000),
+      raiseAt: iso(now() + minutes * (raised ? 60_000 : 50_000)),
+      priority: minutes < 0 ? 10 : raised ? 8 : 5,
+      basePriority: 5,
+      ...(minutes < 0 && { deadlineMissedAt: iso(now() + minutes * 60_000) }),
+    })
+  }
+  for (let i = 0; i < 3; i++) create({ name: 'transcode', version: 3, input: { clip: `c-${i}` } })
+  create({ name: 'report', version: 1, queue: 'reports', input: { month: 3 } })
+  fleet.putQueue({
+    _id: 'bulk',
+    paused: true,
+    by: 'ops-key',
+    reason: 'the mirror is being moved until Thursday',
+    updatedAt: iso(now() - 5_400_000),
+    rev: 2,
+  })
+  fleet.putQueue({ _id: 'reports', paused: false, by: 'ops-key', updatedAt: iso(now() - 9_400_000), rev: 4 })
+
+  // What keeps going wrong.
+  const failed = [...fleet.tasks.values()].filter(({ status }) => status === 'failed').map(({ _id }) => _id)
+  const hour = Math.floor(now() / 3_600_000) * 3_600_000
+  const trend = (count: number, most: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      hour: iso(hour - (count - 1 - index) * 3_600_000),
+      count: Math.round(most * (0.3 + 0.7 * Math.abs(Math.sin(index * 1.7)))),
+    }))
+  fleet.putError(
+    anError(
+      { count: 1_284, trend: trend(40, 60), hosts: ['fra-1', 'fra-2', 'ams-1'], samples: failed.slice(0, 5) },
+      now(),
+    ),
+  )
+  fleet.putError(
+    anError(
+      {
+        _id: 'ab12',
+        code: 'CHECKSUM',
+        message: 'SHA-256 differs: \u202eexpected\u202c e3b0…, got <b>9f86</b>…',
+        count: 7,
+        trend: trend(3, 3),
+        versions: ['download@1', 'download@2'],
+        hosts: ['sin-1'],
+        samples: failed.slice(-2),
+        reopened: 2,
+        lastSeenAt: iso(now() - 900_000),
+      },
+      now(),
+    ),
+  )
+  fleet.putError(
+    anError(
+      {
+        _id: 'f503',
+        code: 'HTTP_503',
+        message: 'GET answered 503 Service Unavailable',
+        state: 'ignored',
+        marked: { by: 'ops-key', at: iso(now() - 7_200_000) },
+        ignoredUntil: iso(now() + 14_400_000),
+      },
+      now(),
+    ),
+  )
+  fleet.putError(
+    anError(
+      {
+        _id: 'd00d',
+        code: 'LEASE_LOST',
+        message: 'The lease ran out',
+        state: 'resolved',
+        marked: { by: 'local', at: iso(now()) },
+      },
+      now(),
+    ),
+  )
+  for (const id of failed) {
+    for (let seq = 1; seq <= 260; seq++) {
+      fleet.store(id, {
+        attempt: seq > 130 ? 2 : 1,
+        seq: seq > 130 ? seq - 130 : seq,
+        at: iso(now() - 500_000 + seq * 900),
+        level: seq % 130 === 0 ? 'error' : seq % 17 === 0 ? 'warn' : 'info',
+        message: seq % 130 === 0 ? 'GET answered 404 Not Found' : `${seq * 3} MB on disk`,
+      })
+    }
+  }
 
   fleet.onEnqueue = (task) => fleet.log(task._id, 'info', 'enqueued')
+  fleet.onPause = (task) => {
+    setTimeout(() => {
+      runs.delete(task._id)
+      fleet.suspend(task._id)
+    }, 240)
+  }
   fleet.onCancel = (task) => {
     setTimeout(() => {
       runs.delete(task._id)

@@ -9,23 +9,36 @@ import type {
 } from '@taskfleet/core/client'
 import {
   type AttemptOutcome,
+  type AuditEntry,
   type CollectionName,
   type CollectionRows,
   type CommandAnswer,
+  type CommandName,
   type CommandRequest,
+  type CoverageRow,
   type Delta,
+  type EditRequest,
   type EnqueueRequest,
+  type ErrorRow,
+  type ErrorState,
+  type Explanation,
   hasEnded,
   type LogLine,
   PRIORITY_NAMES,
+  type Priority,
   type Progress,
   type QueryRequest,
+  type QueueRow,
+  type ReplayRequest,
+  type ReprioritiseRequest,
+  type StoredLogLine,
   type TaskEnd,
   type TaskRow,
   type Welcome,
   type WireError,
   type WorkerRow,
 } from '@taskfleet/core/protocol'
+import { coverageOf, explainTask } from './fake-answers.ts'
 import { aTask, iso, nextId } from './rows.ts'
 
 type AnyRow = CollectionRows[CollectionName]
@@ -67,9 +80,16 @@ export class FakeFleet implements FleetApi {
   }
   readonly tasks = new Map<string, TaskRow>()
   readonly workers = new Map<string, WorkerRow>()
+  readonly errors = new Map<string, ErrorRow>()
+  readonly queues = new Map<string, QueueRow>()
   /** Everything that was enqueued and cancelled through the client. */
   readonly enqueued: EnqueueRequest[] = []
   readonly cancelled: CommandRequest[] = []
+  /** Every command that was sent, dry runs included. */
+  readonly commands: [CommandName | 'edit', CommandRequest | EditRequest][] = []
+  readonly audited: AuditEntry[] = []
+  /** How often each question was asked. */
+  readonly asked = { explain: 0, coverage: 0, taskLog: 0, audit: 0 }
   /** What the next command answers instead of doing it. */
   refuseNext: WireError | undefined
   /** Tasks whose socket can't be reached. */
@@ -81,7 +101,9 @@ export class FakeFleet implements FleetApi {
   /** Called for a new task, so that a script can take it up. */
   onEnqueue: ((task: TaskRow) => void) | undefined
   onCancel: ((task: TaskRow) => void) | undefined
+  onPause: ((task: TaskRow) => void) | undefined
   #logs = new Map<string, LogLine[]>()
+  #stored = new Map<string, StoredLogLine[]>()
   #listeners = new Set<(state: ConnectionState, error?: Error) => void>()
   readonly now: () => number
 
@@ -165,7 +187,7 @@ export class FakeFleet implements FleetApi {
     this.enqueued.push(request)
     this.#refuse()
     const { priority = 5, runAt } = request
-    const level = typeof priority === 'number' ? priority : PRIORITY_NAMES[priority]
+    const level = numberOf(priority)
     const at = iso(this.now())
     const due = runAt === undefined ? at : iso(new Date(runAt).getTime())
     const task = aTask.pending({
@@ -187,33 +209,290 @@ export class FakeFleet implements FleetApi {
   }
 
   async cancel(request: CommandRequest): Promise<CommandAnswer> {
-    await Promise.resolve()
     this.cancelled.push(request)
-    this.#refuse()
-    const ids = 'id' in request ? [request.id] : 'ids' in request ? request.ids : []
-    const answer: CommandAnswer = { matched: 0, changed: 0, refused: [] }
-    for (const id of ids) {
-      const task = this.tasks.get(id)
-      if (task === undefined) continue
-      answer.matched += 1
-      if (hasEnded(task.status)) {
-        answer.refused.push({ id, error: { code: 'TASK_ENDED', message: `Task ${id} has ended already.` } })
-        continue
+    return this.#command('cancel', request, (task) => {
+      if (task.status === 'cancelled') return 'done'
+      if (hasEnded(task.status)) return { code: 'ALREADY_ENDED', message: `It has ${task.status}` }
+      const control = this.#control('cancel', request.reason)
+      if (task.status === 'running' && this.onCancel !== undefined) this.onCancel(this.patch(task._id, { control }))
+      else this.end(task._id, { status: 'cancelled' })
+      return 'changed'
+    })
+  }
+
+  async pause(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#command('pause', request, (task) => {
+      if (task.status === 'paused') return 'done'
+      if (hasEnded(task.status)) return { code: 'ALREADY_ENDED', message: `It has ${task.status}` }
+      if (task.status === 'blocked') return { code: 'NOT_WAITING', message: 'It is blocked' }
+      const control = this.#control('pause', request.reason)
+      if (task.status === 'running' && this.onPause !== undefined) this.onPause(this.patch(task._id, { control }))
+      else this.suspend(task._id)
+      return 'changed'
+    })
+  }
+
+  async resume(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#command('resume', request, (task) => {
+      if (task.status === 'pending') return 'done'
+      if (task.status !== 'paused' && task.control?.action !== 'pause') {
+        return { code: 'NOT_PAUSED', message: `It is ${task.status}` }
       }
-      answer.changed += 1
-      const by = 'demo'
-      const control = {
-        action: 'cancel',
-        by,
-        at: iso(this.now()),
-        ...(request.reason && { reason: request.reason }),
-      } as const
-      if (task.status === 'running' && this.onCancel !== undefined) {
-        this.patch(id, { control })
-        this.onCancel(task)
-      } else this.end(id, { status: 'cancelled' })
+      const { control: _, ...rest } = task
+      this.put({
+        ...rest,
+        status: task.status === 'paused' ? 'pending' : task.status,
+        rev: task.rev + 1,
+        updatedAt: iso(this.now()),
+      })
+      return 'changed'
+    })
+  }
+
+  async retry(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#command('retry', request, (task) => {
+      if (task.status !== 'failed' && task.status !== 'cancelled') {
+        return {
+          code: task.status === 'completed' ? 'ALREADY_COMPLETED' : 'NOT_ENDED',
+          message: `It ${hasEnded(task.status) ? 'has' : 'is'} ${task.status}`,
+        }
+      }
+      const { finishedAt: _, control: _control, ...rest } = task
+      const at = iso(this.now())
+      this.put({
+        ...rest,
+        status: 'pending',
+        failures: 0,
+        lost: 0,
+        priority: task.basePriority,
+        runAt: at,
+        order: at,
+        rev: task.rev + 1,
+        updatedAt: at,
+      })
+      return 'changed'
+    })
+  }
+
+  async replay(request: ReplayRequest): Promise<CommandAnswer> {
+    const made: string[] = []
+    const answer = await this.#command('replay', request, (task) => {
+      if (!hasEnded(task.status)) return { code: 'NOT_ENDED', message: `It is ${task.status}` }
+      const at = iso(this.now())
+      const { name, version, queue, basePriority, lazy, maxAttempts } = task
+      const again = aTask.pending({
+        _id: nextId(),
+        name,
+        version,
+        queue,
+        lazy,
+        maxAttempts,
+        basePriority,
+        priority: basePriority,
+        input: request.input === undefined ? task.input : request.input,
+        replayOf: task._id,
+        runAt: at,
+        order: at,
+        createdAt: at,
+        updatedAt: at,
+      })
+      made.push(again._id)
+      this.put(again)
+      this.onEnqueue?.(again)
+      return 'changed'
+    })
+    return request.dryRun === true ? answer : { ...answer, tasks: made }
+  }
+
+  async reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
+    return this.#command('reprioritise', request, (task) => {
+      if (!WAITING.has(task.status)) return { code: 'NOT_WAITING', message: `It is ${task.status}` }
+      const level = request.priority === undefined ? task.basePriority : numberOf(request.priority)
+      this.patch(task._id, {
+        priority: level,
+        basePriority: level,
+        ...(request.position === 'front' && { order: iso(0) }),
+      })
+      return 'changed'
+    })
+  }
+
+  async edit(request: EditRequest): Promise<TaskRow> {
+    await Promise.resolve()
+    this.commands.push(['edit', request])
+    this.#refuse()
+    const task = this.#task(request.id)
+    if (!WAITING.has(task.status)) {
+      throw new Refusal({ code: 'NOT_WAITING', message: 'Only a task that waits can be changed' })
     }
+    if (request.rev !== undefined && request.rev !== task.rev) {
+      const message = `It was changed meanwhile and is at revision ${task.rev}`
+      throw new Refusal({ code: 'REV_CONFLICT', message, field: 'rev' })
+    }
+    const { priority, position, runAt, deadline, queue, input, lazy, maxAttempts } = request.changes
+    const due = runAt === undefined ? undefined : iso(new Date(runAt).getTime())
+    if (deadline === null) this.put(without(task, 'deadline', 'raiseAt'))
+    const edited = this.patch(task._id, {
+      ...(priority !== undefined && { priority: numberOf(priority), basePriority: numberOf(priority) }),
+      ...(due !== undefined && { runAt: due, order: due }),
+      ...(position === 'front' && { order: iso(0) }),
+      ...(deadline !== undefined && deadline !== null && { deadline: iso(new Date(deadline).getTime()) }),
+      ...(queue !== undefined && { queue }),
+      ...('input' in request.changes && { input }),
+      ...(lazy !== undefined && { lazy }),
+      ...(maxAttempts !== undefined && { maxAttempts }),
+    })
+    this.#record('edit', { tasks: [task._id], matched: 1, changed: 1 })
+    return edited
+  }
+
+  async explain(id: string): Promise<Explanation> {
+    await Promise.resolve()
+    this.asked.explain += 1
+    return explainTask(this.#task(id), this)
+  }
+
+  async coverage(): Promise<CoverageRow[]> {
+    await Promise.resolve()
+    this.asked.coverage += 1
+    this.#refuse()
+    return coverageOf(this)
+  }
+
+  async taskLog(request: Parameters<FleetApi['taskLog']>[0]): Promise<StoredLogLine[]> {
+    await Promise.resolve()
+    this.asked.taskLog += 1
+    const { id, attempt, before, limit = 500 } = request
+    const lines = this.#stored.get(id) ?? []
+    return lines
+      .filter((line) => attempt === undefined || line.attempt === attempt)
+      .filter(
+        (line) =>
+          before === undefined ||
+          line.attempt < before.attempt ||
+          (line.attempt === before.attempt && line.seq < before.seq),
+      )
+      .slice(-limit)
+  }
+
+  async audit({ id, limit = 100 }: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
+    await Promise.resolve()
+    this.asked.audit += 1
+    return this.audited
+      .filter(({ tasks }) => id === undefined || tasks.includes(id))
+      .toReversed()
+      .slice(0, limit)
+  }
+
+  async markError(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
+    await Promise.resolve()
+    this.#refuse()
+    const { fingerprint, state, until } = request
+    const error = this.errors.get(fingerprint)
+    if (error === undefined) {
+      throw new Refusal({ code: 'NOT_FOUND', message: `There is no error '${fingerprint}'`, field: 'fingerprint' })
+    }
+    const { ignoredUntil: _, ...rest } = error
+    this.#record(`error ${state}`, { target: fingerprint, changed: 1 })
+    return this.putError({
+      ...rest,
+      state,
+      marked: { by: 'local', at: iso(this.now()) },
+      ...(state === 'ignored' && until !== undefined && { ignoredUntil: until }),
+      rev: error.rev + 1,
+    })
+  }
+
+  async controlWorker({ worker: id, action }: { worker: string; action: 'drain' | 'resume' }): Promise<void> {
+    await Promise.resolve()
+    this.#refuse()
+    const worker = this.workers.get(id)
+    if (worker === undefined || worker.state === 'stopped') {
+      throw new Refusal({ code: 'NOT_FOUND', message: 'There is no such worker, or it has stopped', field: 'worker' })
+    }
+    this.putWorker({
+      ...worker,
+      state: action === 'drain' ? 'draining' : 'running',
+      control: { action, by: 'local', at: iso(this.now()) },
+      rev: worker.rev + 1,
+    })
+    this.#record(`worker ${action}`, { target: id, changed: 1 })
+  }
+
+  async controlQueue(request: { queue: string; action: 'pause' | 'resume'; reason?: string }): Promise<QueueRow> {
+    await Promise.resolve()
+    this.#refuse()
+    const { queue, action, reason } = request
+    this.#record(`queue ${action}`, { target: queue, changed: 1, ...(reason !== undefined && { reason }) })
+    return this.putQueue({
+      _id: queue,
+      paused: action === 'pause',
+      by: 'local',
+      ...(reason !== undefined && { reason }),
+      updatedAt: iso(this.now()),
+      rev: (this.queues.get(queue)?.rev ?? 0) + 1,
+    })
+  }
+
+  async #command(
+    command: CommandName,
+    request: CommandRequest,
+    change: (task: TaskRow) => 'changed' | 'done' | WireError,
+  ): Promise<CommandAnswer> {
+    await Promise.resolve()
+    this.commands.push([command, request])
+    this.#refuse()
+    const tasks = this.#selected(command, request)
+    const answer: CommandAnswer = { matched: tasks.length, changed: 0, refused: [] }
+    if (request.dryRun === true) return answer
+    const changed: string[] = []
+    for (const task of tasks) {
+      const outcome = change(task)
+      if (outcome === 'changed') changed.push(task._id)
+      else if (outcome !== 'done') answer.refused.push({ id: task._id, error: outcome })
+    }
+    answer.changed = changed.length
+    this.#record(command, {
+      tasks: changed,
+      matched: tasks.length,
+      changed: changed.length,
+      ...('filter' in request && { filter: JSON.stringify(request.filter) }),
+      ...(request.reason !== undefined && { reason: request.reason }),
+    })
     return answer
+  }
+
+  /** As the gateway selects: a filter is narrowed to what the command can do something about, ids are not. */
+  #selected(command: CommandName, request: CommandRequest): TaskRow[] {
+    if ('filter' in request) {
+      const found = [...this.tasks.values()].filter((task) => isMatch(task, request.filter))
+      return found.filter((task) => CAN[command](task))
+    }
+    if ('id' in request) return [this.#task(request.id)]
+    return request.ids.map((id) => this.tasks.get(id)).filter((task) => task !== undefined)
+  }
+
+  #task(id: string): TaskRow {
+    const task = this.tasks.get(id)
+    if (task === undefined) throw new Refusal({ code: 'NOT_FOUND', message: 'There is no such task', field: 'id' })
+    return task
+  }
+
+  #control(action: 'cancel' | 'pause', reason: string | undefined) {
+    return { action, by: 'local', at: iso(this.now()), ...(reason !== undefined && { reason }) }
+  }
+
+  #record(action: string, deed: Partial<AuditEntry>): void {
+    this.audited.push({
+      _id: nextId(),
+      at: iso(this.now()),
+      by: 'local',
+      action,
+      tasks: [],
+      matched: 0,
+      changed: 0,
+      ...deed,
+    })
   }
 
   close(): void {
@@ -253,6 +532,28 @@ export class FakeFleet implements FleetApi {
     return worker
   }
 
+  putError(error: ErrorRow): ErrorRow {
+    this.errors.set(error._id, error)
+    this.#changed('errors')
+    return error
+  }
+
+  putQueue(queue: QueueRow): QueueRow {
+    this.queues.set(queue._id, queue)
+    this.#changed('queues')
+    return queue
+  }
+
+  /** A task gives its slot up and waits for somebody to resume it. */
+  suspend(id: string): void {
+    const { worker: _worker, publicUrl: _publicUrl, control: _control, ...rest } = this.#task(id)
+    const at = iso(this.now())
+    const attempts = rest.attempts?.map((attempt) =>
+      attempt.endedAt === undefined ? { ...attempt, endedAt: at, outcome: 'paused' as const } : attempt,
+    )
+    this.put({ ...rest, status: 'paused', ...(attempts && { attempts }), rev: rest.rev + 1, updatedAt: at })
+  }
+
   /** A report of the handler: to watchers at once, and to the document where `checkpoint` says so. */
   report(id: string, update: Omit<Progress, 'at'>, { checkpoint = false } = {}): void {
     const progress: Progress = { ...update, at: iso(this.now()) }
@@ -266,14 +567,20 @@ export class FakeFleet implements FleetApi {
     const lines = this.#logs.get(id) ?? []
     const line: LogLine = { seq: (lines.at(-1)?.seq ?? 0) + 1, at: iso(this.now()), level, message }
     this.#logs.set(id, [...lines, line].slice(-200))
+    this.store(id, { ...line, attempt: this.tasks.get(id)?.attempt ?? 1 })
     for (const watch of this.watches) if (watch.id === id) watch.listeners.onLog?.(line)
+  }
+
+  /** Lines as the database holds them. */
+  store(id: string, ...lines: StoredLogLine[]): void {
+    this.#stored.set(id, [...(this.#stored.get(id) ?? []), ...lines])
   }
 
   /** Ends a task, as its worker would. */
   end(id: string, end: TaskEnd): void {
     const task = this.tasks.get(id)
     if (task === undefined) return
-    const { worker: _worker, publicUrl: _publicUrl, ...rest } = task
+    const { worker: _worker, publicUrl: _publicUrl, control: _control, ...rest } = task
     const finishedAt = iso(this.now())
     const outcome: AttemptOutcome = end.status === 'completed' || end.status === 'cancelled' ? end.status : 'failed'
     const attempts = task.attempts?.map((attempt) =>
@@ -351,9 +658,15 @@ export class FakeFleet implements FleetApi {
 
   #find(request: QueryRequest): AnyRow[] {
     const { collection = 'tasks', filter = {}, sort = {}, limit = 200, fields } = request
-    const all: AnyRow[] =
-      collection === 'tasks' ? [...this.tasks.values()] : collection === 'workers' ? [...this.workers.values()] : []
-    const found = all.filter((row) => Object.entries(filter).every(([path, want]) => matches(at(row, path), want)))
+    const all: Record<CollectionName, Iterable<AnyRow>> = {
+      tasks: this.tasks.values(),
+      workers: this.workers.values(),
+      errors: this.errors.values(),
+      queues: this.queues.values(),
+      schedules: [],
+      events: [],
+    }
+    const found = [...all[collection]].filter((row) => isMatch(row, filter))
     const order: [string, 1 | -1][] = [...Object.entries(sort), ['_id', 1]]
     found.sort((a, b) => {
       for (const [path, direction] of order) {
@@ -368,6 +681,32 @@ export class FakeFleet implements FleetApi {
     const rows = found.slice(0, limit)
     return fields === undefined ? rows : rows.map((row) => pick(row, fields))
   }
+}
+
+const WAITING: ReadonlySet<string> = new Set(['pending', 'paused', 'blocked'])
+
+/** What each command can do something about. */
+const CAN: Record<CommandName, (task: TaskRow) => boolean> = {
+  cancel: ({ status }) => !hasEnded(status),
+  pause: ({ status }) => status === 'pending' || status === 'running',
+  resume: ({ status, control }) => status === 'paused' || (status === 'running' && control?.action === 'pause'),
+  retry: ({ status }) => status === 'failed' || status === 'cancelled',
+  replay: ({ status }) => hasEnded(status),
+  reprioritise: ({ status }) => WAITING.has(status),
+}
+
+function numberOf(priority: Priority): number {
+  return typeof priority === 'number' ? priority : PRIORITY_NAMES[priority]
+}
+
+function without(task: TaskRow, ...fields: (keyof TaskRow)[]): TaskRow {
+  return Object.fromEntries(
+    Object.entries(task).filter(([field]) => !fields.includes(field as keyof TaskRow)),
+  ) as unknown as TaskRow
+}
+
+function isMatch(row: object, filter: Record<string, unknown>): boolean {
+  return Object.entries(filter).every(([path, want]) => matches(at(row, path), want))
 }
 
 function at(row: object, path: string): string | number | undefined | null {

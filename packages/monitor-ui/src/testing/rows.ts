@@ -1,4 +1,4 @@
-import type { AttemptOutcome, TaskRow, TaskStatus, WorkerRow } from '@taskfleet/core/protocol'
+import type { AttemptOutcome, ErrorRow, TaskRow, TaskStatus, WorkerRow } from '@taskfleet/core/protocol'
 
 /** The moment at which fakes begin. */
 export const EPOCH = Date.parse('2026-01-05T12:00:00.000Z')
@@ -120,6 +120,32 @@ export function aWorker(overrides: Partial<WorkerRow> = {}, now = EPOCH): Worker
     version: '0.1.0',
     startedAt: iso(now - 3_600_000),
     heartbeatAt: iso(now - 400),
+    rev: 1,
+    ...overrides,
+  }
+}
+
+/** A group of errors as the report holds it. */
+export function anError(overrides: Partial<ErrorRow> = {}, now = EPOCH): ErrorRow {
+  return {
+    _id: 'c0ffee',
+    code: 'HTTP_404',
+    name: 'FleetError',
+    message: 'GET answered 404 Not Found',
+    stack: 'FleetError: GET answered 404 Not Found\n    at fetchRange (download.ts:81:13)',
+    state: 'open',
+    count: 12,
+    trend: [5, 3, 0].map((hoursAgo, index) => ({
+      hour: iso(Math.floor(now / 3_600_000) * 3_600_000 - hoursAgo * 3_600_000),
+      count: 2 + index * 3,
+    })),
+    tasks: ['download'],
+    versions: ['download@2'],
+    hosts: ['host-a'],
+    samples: [],
+    firstSeenAt: iso(now - 20_000_000),
+    lastSeenAt: iso(now - 30_000),
+    reopened: 0,
     rev: 1,
     ...overrides,
   }

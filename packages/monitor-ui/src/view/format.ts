@@ -60,3 +60,12 @@ export function formatClock(iso: string): string {
   const date = new Date(iso)
   return Number.isNaN(date.getTime()) ? '–' : date.toLocaleTimeString('en-GB')
 }
+
+/** As `<input type="datetime-local">` has it: the reader's own time, to the second, without a zone. */
+export function localTime(iso: string): string {
+  const date = new Date(iso)
+  if (Number.isNaN(date.getTime())) return ''
+  const two = (n: number) => String(n).padStart(2, '0')
+  const day = `${String(date.getFullYear()).padStart(4, '0')}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+}

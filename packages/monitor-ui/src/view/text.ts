@@ -48,6 +48,16 @@ export function prettyJson(value: unknown): string {
   }
 }
 
+/** JSON to be edited: what would be invisible is written as its escape, which means the same. */
+export function editableJson(value: unknown): string {
+  return prettyJson(value).replace(HIDDEN, (character) => {
+    if (character === '\n') return character
+    return [...Array(character.length).keys()]
+      .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`)
+      .join('')
+  })
+}
+
 /** An address that may be a link: `http` or `https` without credentials; all others stay text. */
 export function safeLink(address: string): string | undefined {
   try {

@@ -1,25 +1,32 @@
-import { FleetError, SCOPES, STATUSES } from '@taskfleet/core'
-import { Command, CommanderError, Option } from 'commander'
+import { FleetError } from '@taskfleet/core'
+import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
+import { taskCommands } from './commands.ts'
 import { doctor } from './doctor.ts'
+import { errorCommands } from './error-groups.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
-import { createKey, listKeys, revokeKey } from './keys.ts'
-import { parseConcurrency, parseCount, parseDuration, parseList, parseListen } from './options.ts'
+import { fleetCommands } from './fleet-admin.ts'
+import { keyCommands } from './keys.ts'
+import { type CommandKit, commandKit, type Print } from './kit.ts'
+import { type CommonOptions, parseConcurrency, parseCount, parseDuration, parseList, parseListen } from './options.ts'
+import { reportCommands } from './reports.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
-import { cancel, enqueue, list, show, watch } from './tasks.ts'
+import { storedTaskCommands } from './tasks.ts'
 import { oneLine } from './text.ts'
+import { upkeepCommands } from './upkeep.ts'
+import { watchCommand } from './watch.ts'
 
 /** Runs one command and returns its exit code; writes the answer to stdout and errors to stderr. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   let code: number = EXIT.done
-  const print = (line: string): void => {
+  const print: Print = (line) => {
     process.stdout.write(`${line}\n`)
   }
   // A reader that has seen enough, such as `head`, closes the pipe.
   if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
-  const act =
-    <Args extends unknown[]>(run: (...args: Args) => Promise<number>) =>
-    async (...args: Args): Promise<void> => {
+  const act: CommandKit['act'] =
+    (run) =>
+    async (...args) => {
       code = await run(...args)
     }
   const program = makeProgram(act, print)
@@ -40,40 +47,43 @@ function onOutputError(error: NodeJS.ErrnoException): void {
   throw error
 }
 
-/** Only what serves needs a web server; the others start twice as fast without. */
-const loadServe = () => import('./serve.ts')
-
-type Act = <Args extends unknown[]>(run: (...args: Args) => Promise<number>) => (...args: Args) => Promise<void>
-
-function makeProgram(act: Act, print: (line: string) => void): Command {
+function makeProgram(act: CommandKit['act'], print: Print): Command {
   const program = new Command('taskfleet')
     .description('Run long tasks on any number of hosts with nothing but MongoDB, and watch every one of them live')
     .version(VERSION)
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(text) })
-  const command = (name: string, description: string): Command =>
-    program
-      .command(name)
-      .description(description)
-      .exitOverride()
-      .addOption(new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'))
-      .addOption(
-        new Option('--log-level <level>', 'what is logged to stderr').choices([
-          'debug',
-          'info',
-          'warn',
-          'error',
-          'silent',
-        ]),
-      )
-  const jsonCommand = (name: string, description: string): Command =>
-    command(name, description).option('--json', 'answer in JSON')
+  const kit = commandKit(program, act, print)
+  servingCommands(kit)
+  storedTaskCommands(kit)
+  watchCommand(kit)
+  taskCommands(kit)
+  reportCommands(kit)
+  errorCommands(kit)
+  fleetCommands(kit)
+  upkeepCommands(kit)
+  keyCommands(kit)
+  kit
+    .json('doctor', 'check connection, replica set, clock, indexes, change stream and versions')
+    .action(act((options: CommonOptions) => doctor(options, print)))
+  return program
+}
 
+/** Only what serves needs a web server; the others start twice as fast without. */
+const loadServe = () => import('./serve.ts')
+
+function servingCommands({ command, act }: CommandKit): void {
   command('worker', 'claim and run tasks until told to stop')
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
     .option('--queues <names>', 'which queues to serve', parseList, ['default'])
-    .option('--concurrency <n|auto>', 'how many tasks at once', parseConcurrency, 4)
+    .option(
+      '--concurrency <n|min-max|auto>',
+      'how many tasks at once; auto and a range such as 2-8 follow memory and event loop',
+      parseConcurrency,
+      4,
+    )
+    .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')
     .option('--name <name>', "what people call it; the host's name by default")
@@ -84,78 +94,14 @@ function makeProgram(act: Act, print: (line: string) => void): Command {
       parseDuration,
       '10s',
     )
+    .option('--error-webhook <url>', 'is told of errors that keep coming, signed with TASKFLEET_WEBHOOK_SECRET')
+    .option('--error-threshold <n>', 'from how many failures on; 3 by default', parseCount)
+    .option('--error-period <duration>', 'at most once in this time per error; 1h by default', parseDuration)
+    .option('--ipc', 'tell the parent process what happens, and let it do the tasks that have notify: true')
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
   command('gateway', 'serve the monitor, live queries and commands without running tasks')
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')
     .option('--name <name>', "what people call it; the host's name by default")
     .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
-  jsonCommand('enqueue', 'store a task; prints its id')
-    .argument('<name>')
-    .argument('[json]', 'its input', '{}')
-    .option('--priority <1-10|low|medium|high>')
-    .option('--run-at <date>', 'when it becomes active')
-    .option('--deadline <date>')
-    .option('--front', 'ahead of all that wait with the same priority')
-    .option('--lazy', 'only while the machine is not overloaded')
-    .option('--key <key>', 'unique among tasks that have not ended')
-    .option('--queue <name>')
-    .option('--after <id>', 'only when that task has completed')
-    .option('--task-version <n>', 'the version that the input is written for', parseCount)
-    .action(
-      act((name: string, json: string, options: Parameters<typeof enqueue>[2]) => enqueue(name, json, options, print)),
-    )
-  jsonCommand('list', 'tasks, the newest first')
-    .option('--status <names>', `which: ${STATUSES.join(', ')}`, parseList)
-    .option('--name <name>')
-    .option('--filter <json>', 'a filter as live queries take it')
-    .option('--limit <n>', 'how many at most', parseCount, 50)
-    .action(act((options: Parameters<typeof list>[0]) => list(options, print)))
-  jsonCommand('show', 'everything about one task')
-    .argument('<id>')
-    .action(act((id: string, options: Parameters<typeof show>[1]) => show(id, options, print)))
-  jsonCommand('watch', 'follow tasks live until they have ended')
-    .argument('[id]')
-    .option('--filter <json>', 'follow all that match')
-    .action(
-      act((id: string | undefined, options: Parameters<typeof watch>[1]) =>
-        watch(id, options, print, process.stdout.isTTY === true),
-      ),
-    )
-  jsonCommand('cancel', 'stop tasks, wherever they run')
-    .argument('[ids...]')
-    .option('--filter <json>', 'all that match')
-    .option('--reason <text>')
-    .option('--dry-run', 'only say which')
-    .action(act((ids: string[], options: Parameters<typeof cancel>[1]) => cancel(ids, options, print)))
-  jsonCommand('doctor', 'check connection, replica set, clock, indexes, change stream and versions').action(
-    act((options: Parameters<typeof doctor>[0]) => doctor(options, print)),
-  )
-  const keys = program
-    .command('keys')
-    .description('make, list and revoke keys; with the first one the fleet is locked')
-    .exitOverride()
-  keyCommand(keys, 'create', 'make a key; prints its token, this once')
-    .requiredOption('--name <name>', 'what it is for')
-    .option('--scopes <scopes>', `what it may do: ${SCOPES.join(', ')}`, parseList, ['read'])
-    .option('--queues <names>', 'only tasks in these queues', parseList)
-    .option('--names <names>', 'only tasks of these names', parseList)
-    .option('--expires <date>')
-    .action(act((options: Parameters<typeof createKey>[0]) => createKey(options, print)))
-  keyCommand(keys, 'list', 'every key, without its secret').action(
-    act((options: Parameters<typeof listKeys>[0]) => listKeys(options, print)),
-  )
-  keyCommand(keys, 'revoke', 'end a key and the connections that it opened')
-    .argument('<id>')
-    .action(act((id: string, options: Parameters<typeof revokeKey>[1]) => revokeKey(id, options, print)))
-  return program
-}
-
-function keyCommand(keys: Command, name: string, description: string): Command {
-  return keys
-    .command(name)
-    .description(description)
-    .exitOverride()
-    .addOption(new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'))
-    .option('--json', 'answer in JSON')
 }

@@ -34,6 +34,8 @@ const BY_CODE: Record<string, number> = {
   OUT_OF_RANGE: EXIT.usage,
   UNKNOWN_FIELD: EXIT.usage,
   INPUT_TOO_LARGE: EXIT.usage,
+  TOO_MANY: EXIT.usage,
+  AMBIGUOUS: EXIT.usage,
   BAD_PUBLIC_URL: EXIT.config,
   CONFIG_RANGE: EXIT.config,
   BAD_TASKS_FILE: EXIT.config,
@@ -47,13 +49,18 @@ const BY_CODE: Record<string, number> = {
   INDEX_CONFLICT: EXIT.config,
   CLOCK_PROBE_FAILED: EXIT.config,
   BAD_DEFINITION: EXIT.config,
+  BAD_SIZE: EXIT.config,
   UNAUTHENTICATED: EXIT.refused,
   FORBIDDEN: EXIT.refused,
+  QUEUE_NOT_ALLOWED: EXIT.refused,
+  NAME_NOT_ALLOWED: EXIT.refused,
   NO_DATABASE: EXIT.unreachable,
   DATABASE_UNREACHABLE: EXIT.unreachable,
   NOT_FOUND: EXIT.notFound,
   TASK_EXISTS: EXIT.conflict,
   KEY_EXISTS: EXIT.conflict,
+  NOT_WAITING: EXIT.conflict,
+  REV_CONFLICT: EXIT.conflict,
 }
 
 /** The exit code that an error ends the command with. */

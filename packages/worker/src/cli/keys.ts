@@ -1,12 +1,31 @@
 import { FleetError, KeyStore, SCOPES, type Scope } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
-import type { CommonOptions } from './options.ts'
+import type { CommandKit, Print } from './kit.ts'
+import { type CommonOptions, parseList } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 
-type Print = (line: string) => void
+export function keyCommands(kit: CommandKit): void {
+  const { act, print } = kit
+  const keys = kit.group('keys', 'make, list and revoke keys; with the first one the fleet is locked')
+  kit
+    .json('create', 'make a key; prints its token, this once', keys)
+    .requiredOption('--name <name>', 'what it is for')
+    .option('--scopes <scopes>', `what it may do: ${SCOPES.join(', ')}`, parseList, ['read'])
+    .option('--queues <names>', 'only tasks in these queues', parseList)
+    .option('--names <names>', 'only tasks of these names', parseList)
+    .option('--expires <date>')
+    .action(act((options: CreateKeyCommand) => createKey(options, print)))
+  kit
+    .json('list', 'every key, without its secret', keys)
+    .action(act((options: CommonOptions) => listKeys(options, print)))
+  kit
+    .json('revoke', 'end a key and the connections that it opened', keys)
+    .argument('<id>')
+    .action(act((id: string, options: CommonOptions) => revokeKey(id, options, print)))
+}
 
-export interface CreateKeyCommand extends CommonOptions {
+interface CreateKeyCommand extends CommonOptions {
   name: string
   scopes: string[]
   queues?: string[]
@@ -15,7 +34,7 @@ export interface CreateKeyCommand extends CommonOptions {
 }
 
 /** `taskfleet keys create`: prints the token, this once. @throws {FleetError} `BAD_SCOPE`, `BAD_DATE` */
-export function createKey(options: CreateKeyCommand, print: Print): Promise<number> {
+function createKey(options: CreateKeyCommand, print: Print): Promise<number> {
   const { name, queues, names, expires } = options
   const scopes = options.scopes.map((scope): Scope => {
     const known = SCOPES.find((one) => one === scope)
@@ -40,7 +59,7 @@ export function createKey(options: CreateKeyCommand, print: Print): Promise<numb
 }
 
 /** `taskfleet keys list` */
-export function listKeys(options: CommonOptions, print: Print): Promise<number> {
+function listKeys(options: CommonOptions, print: Print): Promise<number> {
   return withFleet(options, async ({ database }) => {
     const keys = await new KeyStore(database.db, () => database.clock.now()).list()
     if (options.json === true) print(printableJson(keys))
@@ -59,7 +78,7 @@ export function listKeys(options: CommonOptions, print: Print): Promise<number> 
 }
 
 /** `taskfleet keys revoke ID`: open connections with it are closed within seconds. */
-export function revokeKey(id: string, options: CommonOptions, print: Print): Promise<number> {
+function revokeKey(id: string, options: CommonOptions, print: Print): Promise<number> {
   return withFleet(options, async ({ database }) => {
     const known = await new KeyStore(database.db, () => database.clock.now()).revoke(id)
     if (!known) throw new FleetError('NOT_FOUND', `There is no key '${printable(id)}'`, { field: 'id' })

@@ -1,9 +1,9 @@
-import { cpus } from 'node:os'
-import { FleetError, milliseconds } from '@taskfleet/core'
+import { ENDED_STATUSES, type EndedStatus, FleetError, milliseconds, parsePriority } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { ListenAddress } from '../gateway/gateway.ts'
+import type { SlotRange } from '../load/auto-slots.ts'
 
 export interface CommonOptions {
   mongo?: string
@@ -28,7 +28,7 @@ export function makeLog(level = 'info'): Logger {
   )
 }
 
-/** `HOST:PORT`, `[::1]:4100` or `:4100`. */
+/** A duration as it was written. */
 export function parseDuration(text: string): Duration {
   try {
     milliseconds(text as Duration)
@@ -38,6 +38,17 @@ export function parseDuration(text: string): Duration {
   }
 }
 
+/** A duration in milliseconds. */
+export function parseMs(text: string): number {
+  return milliseconds(parseDuration(text))
+}
+
+/** How long something is kept, in milliseconds; null for ever. */
+export function parseKept(text: string): number | null {
+  return text === 'forever' ? null : parseMs(text)
+}
+
+/** `HOST:PORT`, `[::1]:4100` or `:4100`. */
 export function parseListen(text: string): ListenAddress {
   const [, host, port] = /^(.*?):(\d{1,5})$/.exec(text) ?? []
   if (port === undefined || Number(port) > 65_535)
@@ -45,14 +56,39 @@ export function parseListen(text: string): ListenAddress {
   return { host: host === '' || host === undefined ? '127.0.0.1' : host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
-export function parseConcurrency(text: string): number {
-  return text === 'auto' ? Math.max(1, cpus().length * 2) : parseCount(text)
+/** `4`, `auto`, or `2-8` for automatic within a range. */
+export function parseConcurrency(text: string): number | 'auto' | SlotRange {
+  if (text === 'auto') return text
+  const [, least, most] = /^(\d+)-(\d+)$/.exec(text) ?? []
+  const [min, max] = [Number(least ?? text), Number(most ?? text)]
+  if (!Number.isInteger(min) || min < 1 || max < min) {
+    throw new InvalidArgumentError('a whole number from 1, a range such as 2-8, or auto is wanted')
+  }
+  return most === undefined ? min : { min, max }
 }
 
 export function parseCount(text: string): number {
   const count = Number(text)
   if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('a whole number from 1 is wanted')
   return count
+}
+
+/** A number or one of the three names. */
+export function parsePriorityText(text: string): number | string {
+  const priority = /^\d+$/.test(text) ? Number(text) : text
+  // Checked here, so that a mistake needs no database.
+  parsePriority(priority)
+  return priority
+}
+
+/** How tasks ended. */
+export function parseEnded(text: string): EndedStatus[] {
+  const statuses = parseList(text)
+  const ended: readonly string[] = ENDED_STATUSES
+  if (statuses.length === 0 || statuses.some((status) => !ended.includes(status))) {
+    throw new InvalidArgumentError(`one or several of ${ended.join(', ')} are wanted`)
+  }
+  return statuses as EndedStatus[]
 }
 
 export function parseList(text: string): string[] {

@@ -1,39 +1,87 @@
 import { once } from 'node:events'
+import { FleetError } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
+import type { RecurringErrors } from '../errors/error-notice.ts'
 import type { ListenAddress } from '../gateway/gateway.ts'
 import { GatewayHost } from '../gateway/gateway-host.ts'
+import type { SlotRange } from '../load/auto-slots.ts'
+import { fullThresholds, type LoadThresholds } from '../load/thresholds.ts'
 import { TaskRunner } from '../task-runner.ts'
 import { EXIT } from './exit.ts'
+import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
-import { type CommonOptions, makeLog, mongoUri } from './options.ts'
+import { type CommonOptions, makeLog, mongoUri, parseJson } from './options.ts'
 
 export interface WorkerCommand extends CommonOptions {
   tasks: string
   queues: string[]
-  concurrency: number
+  concurrency: number | 'auto' | SlotRange
+  gate?: string
   listen?: ListenAddress
   publicUrl?: string
   name?: string
   lease: number
   grace: Duration
+  errorWebhook?: string
+  errorThreshold?: number
+  errorPeriod?: Duration
+  ipc?: boolean
 }
 
 /** `taskfleet worker`: runs until it is told to stop. */
 export async function serveWorker(options: WorkerCommand): Promise<number> {
+  const parent = options.ipc === true ? parentProcess() : undefined
+  const recurringErrors = recurringErrorsOf(options)
+  const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
+  const mongo = mongoUri(options)
+  const tasks = await loadTasks(options.tasks)
   const runner = new TaskRunner({
-    mongo: mongoUri(options),
-    tasks: await loadTasks(options.tasks),
+    mongo,
+    tasks,
     queues: options.queues,
     concurrency: options.concurrency,
     leaseMs: options.lease,
     log: makeLog(options.logLevel),
+    ...(thresholds === undefined ? {} : { thresholds }),
+    ...(recurringErrors === undefined ? {} : { recurringErrors }),
     ...(options.listen === undefined ? {} : { listen: options.listen }),
     ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
     ...(options.name === undefined ? {} : { name: options.name }),
   })
-  await runner.start()
-  sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name })
-  return untilStopped((hurry) => runner.stop({ grace: hurry ? 0 : options.grace }))
+  const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
+  try {
+    await runner.start()
+    sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name })
+    return await untilStopped((hurry) => runner.stop({ grace: hurry ? 0 : options.grace }), link?.gone)
+  } finally {
+    link?.close()
+  }
+}
+
+/** @throws {FleetError} `BAD_JSON`, `CONFIG_RANGE` */
+function thresholdsOf(gate: string): LoadThresholds {
+  const thresholds = parseJson(gate, '--gate') as LoadThresholds
+  // Told before anything is connected to.
+  fullThresholds(thresholds)
+  return thresholds
+}
+
+/** @throws {FleetError} `BAD_REQUEST` */
+function recurringErrorsOf(options: WorkerCommand, env = process.env): RecurringErrors | undefined {
+  const { errorWebhook: url, errorThreshold: threshold, errorPeriod: period } = options
+  if (url === undefined) {
+    if (threshold === undefined && period === undefined) return undefined
+    throw new FleetError('BAD_REQUEST', '--error-threshold and --error-period are about --error-webhook: give that too')
+  }
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new FleetError('BAD_REQUEST', '--error-webhook is an address such as https://hooks.example/errors')
+  }
+  const secret = env.TASKFLEET_WEBHOOK_SECRET
+  return {
+    webhook: { url, ...(secret === undefined || secret === '' ? {} : { secret }) },
+    ...(threshold === undefined ? {} : { threshold }),
+    ...(period === undefined ? {} : { period }),
+  }
 }
 
 export interface GatewayCommand extends CommonOptions {
@@ -62,10 +110,14 @@ function sayListening(ready: { url: string | null; worker: string; name: string 
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }
 
-/** Stops in order at the first signal and in a hurry at the second. */
-async function untilStopped(stop: (hurry: boolean) => Promise<void>): Promise<number> {
+/**
+ * Stops in order at the first signal and in a hurry at the second.
+ *
+ * @param gone resolves when there is nobody left to serve, which stops in order as well
+ */
+async function untilStopped(stop: (hurry: boolean) => Promise<void>, gone?: Promise<unknown>): Promise<number> {
   const signal = (): Promise<unknown> => Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
-  await signal()
+  await Promise.race(gone === undefined ? [signal()] : [signal(), gone])
   const stopping = stop(false)
   void signal().then(() => stop(true))
   await stopping
