@@ -9,7 +9,7 @@ import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITIN
 import type { Changes, NewTask } from './new-task.ts'
 import { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
-import { taskModel } from './task-model.ts'
+import { CLAIM_ORDER, NEXT_DUE, taskModel } from './task-model.ts'
 import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, TaskStore } from './task-store.ts'
 import * as updates from './task-updates.ts'
 
@@ -267,10 +267,10 @@ export class MongoTaskStore implements TaskStore {
     const ids = settlements.map(({ claim }) => claim.task._id)
     const found = await this.#tasks.find({ _id: { $in: ids } }, { projection: { status: 1, attempts: 1 } }).toArray()
     const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
-    return settlements.map(({ claim }) => {
+    return settlements.map(({ claim, outcome }) => {
       const now = byId.get(claim.task._id.toHexString())
       const attempt = now?.attempts.find(({ lease }) => lease === claim.leaseId)
-      const closedByMe = attempt?.endedAt !== undefined && attempt.outcome !== 'lost'
+      const closedByMe = attempt?.endedAt !== undefined && attempt.outcome === TRANSITIONS[outcome.verb].closes
       return now !== undefined && closedByMe ? { owned: true, status: now.status } : { owned: false }
     })
   }
@@ -427,13 +427,16 @@ export class MongoTaskStore implements TaskStore {
       this.#tasks
         .find(
           { ...mine, ...lazy, priority: { $in: priorities }, order: { $lte: almostNow }, runAt: { $lte: now } },
-          { projection: HINT_FIELDS },
+          { projection: HINT_FIELDS, hint: CLAIM_ORDER },
         )
         .sort({ priority: -1, order: 1, _id: 1 })
         .limit(limit)
         .toArray(),
       this.#tasks
-        .find({ ...mine, runAt: { $gt: now, $lte: new Date(now.getTime() + horizonMs) } }, { projection: HINT_FIELDS })
+        .find(
+          { ...mine, runAt: { $gt: now, $lte: new Date(now.getTime() + horizonMs) } },
+          { projection: HINT_FIELDS, hint: NEXT_DUE },
+        )
         .sort({ runAt: 1 })
         .limit(limit)
         .toArray(),

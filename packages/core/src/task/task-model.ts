@@ -3,6 +3,10 @@ import { STATUSES } from '../protocol.ts'
 import { OPEN_STATUSES } from './lifecycle.ts'
 import type { TaskDocument } from './task-document.ts'
 
+/** Named where they are used: a planner that is led astray by another index would cost the whole fleet. */
+export const CLAIM_ORDER = 'claim_order'
+export const NEXT_DUE = 'next_due'
+
 const date = { type: Date }
 const required = { required: true } as const
 
@@ -55,9 +59,9 @@ const taskSchema = new Schema(
 )
 
 /** Claim order within a queue: what workers look for, in one walk along the index. */
-taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: 'claim_order' })
+taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: CLAIM_ORDER })
 /** The next tasks that are not due yet. */
-taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
+taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: NEXT_DUE })
 /** Every fenced write and renewal. */
 taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
 /** What the reaper looks at. */

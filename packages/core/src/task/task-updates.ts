@@ -240,8 +240,8 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
       return leaveRunning({
         ...asUsual,
         error: literal(outcome.error),
-        status: unlessAsked({
-          $cond: [{ $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }, TRANSITIONS.fail.to, to],
+        status: unlessCancelled({
+          $cond: [{ $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }, TRANSITIONS.fail.to, unlessAsked(to)],
         }),
         set: {
           failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
@@ -295,7 +295,9 @@ export function reap(retention: Retention): Pipeline {
     retention,
     outcome: TRANSITIONS.reclaim.closes,
     error,
-    status: unlessAsked({ $cond: [{ $or: [poison, exhausted] }, TRANSITIONS.expire.to, TRANSITIONS.reclaim.to] }),
+    status: unlessCancelled({
+      $cond: [{ $or: [poison, exhausted] }, TRANSITIONS.expire.to, unlessAsked(TRANSITIONS.reclaim.to)],
+    }),
     set: {
       failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
       lost: { $min: [{ $add: ['$lost', 1] }, LOST_LIMIT] },
