@@ -1,10 +1,12 @@
+import pLimit from 'p-limit'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { asError } from '../errors.ts'
-import type { ResetReason, Row } from '../protocol.ts'
+import type { CollectionName, ResetReason, Row } from '../protocol.ts'
 import type { Change, ChangeFeed } from './change-feed.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import type { CompiledQuery } from './query.ts'
+import { ViewIndex } from './view-index.ts'
 
 /** One watcher's share of a live query. */
 export interface Watch<R extends Row = Row> {
@@ -21,15 +23,38 @@ interface Entry {
   ready: Promise<void>
   watches: number
   lingering: NodeJS.Timeout | undefined
+  auditedAt: number
 }
 
-/** The open views of a process: those who ask the same share one. */
+/** The views of one collection, and which of them a change may concern. */
+interface Shelf {
+  index: ViewIndex<LiveQuery>
+  /** Which views know anything about a document: they must hear of it whatever it has become. */
+  knowing: Map<string, Set<LiveQuery>>
+  /** Views that are being read: whatever changes may concern them. */
+  collecting: Set<LiveQuery>
+}
+
+const AUDIT_MS = 45_000
+/** How many views are compared with the database in a second at most. */
+const AUDITS_A_SECOND = 5
+/** A difference that is still there after this is none that is on its way. */
+const AUDIT_AGAIN_MS = 1_000
+/** How many views read at a time when all have to: the database has others to serve. */
+const READS_AT_ONCE = 8
+
+/** The open views of a process: those who ask the same share one, and a change visits those only that it may concern. */
 export class LiveQueries {
   readonly #database: FleetDatabase
   readonly #options: LiveQueryOptions
   readonly #log: Logger | undefined
   readonly #open = new Map<string, Entry>()
+  readonly #shelves = new Map<CollectionName, Shelf>()
   readonly #unsubscribe: () => void
+  readonly #auditTimer: NodeJS.Timeout
+  readonly #reads = pLimit(READS_AT_ONCE)
+  #auditing = false
+  #mended = 0
 
   constructor(database: FleetDatabase, feed: ChangeFeed, options: LiveQueryOptions = {}) {
     this.#database = database
@@ -37,14 +62,14 @@ export class LiveQueries {
     this.#log = options.log
     this.#unsubscribe = feed.subscribe({
       change: (change) => {
-        for (const { live } of this.#open.values()) {
-          if (live.query.collection === change.collection) this.#pass(live, change)
-        }
+        for (const live of this.#concerned(change)) this.#pass(live, change)
       },
       lost: (reason) => {
         for (const { live } of this.#open.values()) this.#reset(live, reason)
       },
     })
+    const every = Math.min(1_000, options.auditMs ?? AUDIT_MS)
+    this.#auditTimer = setInterval(() => void this.#audit(), every).unref()
   }
 
   /** How many views are open. */
@@ -52,16 +77,14 @@ export class LiveQueries {
     return this.#open.size
   }
 
+  /** How many views had to be mended by an audit; goal 0. */
+  get mended(): number {
+    return this.#mended
+  }
+
   /** Resolves when the view is exact; `listener` hears of everything after that. */
   async watch<R extends Row = Row>(query: CompiledQuery, listener: LiveQueryListener<R>): Promise<Watch<R>> {
-    let entry = this.#open.get(query.key)
-    if (entry === undefined) {
-      // Registered before it reads: what changes from now on is kept for it.
-      const live = new LiveQuery(query, this.#database.db.collection(query.collection), this.#options)
-      entry = { live, ready: live.open(), watches: 0, lingering: undefined }
-      this.#open.set(query.key, entry)
-    }
-    const shared = entry
+    const shared = this.#open.get(query.key) ?? this.#openView(query)
     shared.watches += 1
     clearTimeout(shared.lingering)
     const live = shared.live as unknown as LiveQuery<R>
@@ -86,6 +109,41 @@ export class LiveQueries {
     return { live, close }
   }
 
+  #openView(query: CompiledQuery): Entry {
+    const shelf = this.#shelf(query.collection)
+    const live: LiveQuery = new LiveQuery(query, this.#database.db.collection(query.collection), this.#options, {
+      onKnown: (id, known) => {
+        const views = shelf.knowing.get(id)
+        if (known) shelf.knowing.set(id, (views ?? new Set()).add(live))
+        else if (views?.delete(live) && views.size === 0) shelf.knowing.delete(id)
+      },
+      onCollecting: (collecting) => {
+        if (collecting) shelf.collecting.add(live)
+        else shelf.collecting.delete(live)
+      },
+    })
+    // Registered before it reads: what changes from now on is kept for it.
+    shelf.index.add(live, query.filter)
+    const entry = { live, ready: live.open(), watches: 0, lingering: undefined, auditedAt: performance.now() }
+    this.#open.set(query.key, entry)
+    return entry
+  }
+
+  #shelf(collection: CollectionName): Shelf {
+    const shelf = this.#shelves.get(collection) ?? { index: new ViewIndex(), knowing: new Map(), collecting: new Set() }
+    this.#shelves.set(collection, shelf)
+    return shelf
+  }
+
+  #concerned({ collection, id, doc }: Change): Iterable<LiveQuery> {
+    const shelf = this.#shelves.get(collection)
+    if (shelf === undefined) return []
+    const found = new Set(shelf.knowing.get(String(id)))
+    if (doc !== null) shelf.index.collect(doc, found)
+    for (const live of shelf.collecting) found.add(live)
+    return found
+  }
+
   /** A document that one view can't take must not be missed by the others. */
   #pass(live: LiveQuery, change: Change): void {
     try {
@@ -97,18 +155,55 @@ export class LiveQueries {
   }
 
   #reset(live: LiveQuery, reason: ResetReason): void {
-    live
-      .reset(reason)
-      .catch((error: unknown) => this.#log?.error({ err: asError(error) }, 'a live query did not reset'))
+    live.beginReset()
+    this.#reads(() => live.reset(reason)).catch((error: unknown) =>
+      this.#log?.error({ err: asError(error) }, 'a live query did not reset'),
+    )
+  }
+
+  /** Compares those with the database whose turn it is. Notifications are hints; this proves that none was missed. */
+  async #audit(): Promise<void> {
+    if (this.#auditing) return
+    this.#auditing = true
+    const dueSince = performance.now() - (this.#options.auditMs ?? AUDIT_MS)
+    const due = [...this.#open.values()].filter(({ auditedAt }) => auditedAt <= dueSince)
+    try {
+      for (const entry of due.slice(0, AUDITS_A_SECOND)) {
+        entry.auditedAt = performance.now()
+        await entry.ready
+        if (await this.#differsForGood(entry.live)) {
+          this.#mended += 1
+          this.#log?.error({ query: entry.live.query.key }, 'a live query differed from the database; reading again')
+          this.#reset(entry.live, 'AUDIT')
+        }
+      }
+    } catch (error) {
+      this.#log?.warn({ err: asError(error) }, 'live queries could not be compared with the database')
+    } finally {
+      this.#auditing = false
+    }
+  }
+
+  /** What is on its way makes a difference that passes; under changes without end nothing can be said. */
+  async #differsForGood(live: LiveQuery): Promise<boolean> {
+    if (await live.audit()) return false
+    const { seq, epoch } = live
+    await new Promise((resolve) => setTimeout(resolve, AUDIT_AGAIN_MS).unref())
+    if (await live.audit()) return false
+    return live.seq === seq && live.epoch === epoch
   }
 
   #drop(key: string, entry: Entry): void {
     clearTimeout(entry.lingering)
-    entry.live.close()
+    const { live } = entry
+    live.close()
+    const shelf = this.#shelf(live.query.collection)
+    shelf.index.remove(live, live.query.filter)
     if (this.#open.get(key) === entry) this.#open.delete(key)
   }
 
   stop(): void {
+    clearInterval(this.#auditTimer)
     this.#unsubscribe()
     for (const [key, entry] of this.#open) this.#drop(key, entry)
   }

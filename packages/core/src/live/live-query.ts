@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { asError } from '../errors.ts'
-import type { Delta, ResetReason, Row } from '../protocol.ts'
+import { type Delta, type ResetReason, type Row, rowsChecksum } from '../protocol.ts'
 import type { Change } from './change-feed.ts'
 import type { CompiledQuery } from './query.ts'
 import { readAhead, View } from './view.ts'
@@ -22,7 +22,17 @@ export interface LiveQueryOptions {
   ring?: number
   /** How long a view stays open without watchers, in milliseconds. */
   lingerMs?: number
+  /** About how often each view is compared with the database, in milliseconds. */
+  auditMs?: number
   log?: Logger | undefined
+}
+
+/** Told to whoever passes changes on, so that a view is not asked about what can't concern it. */
+export interface Interest {
+  /** The view begins or ceases to know anything about a document. */
+  onKnown?: (id: string, known: boolean) => void
+  /** While it is being read, every change may concern it. */
+  onCollecting?: (collecting: boolean) => void
 }
 
 const MAX_QUERY_MS = 2_000
@@ -36,6 +46,7 @@ export class LiveQuery<R extends Row = Row> {
   readonly query: CompiledQuery
   readonly #collection: mongo.Collection
   readonly #view: View<R>
+  readonly #interest: Interest
   readonly #listeners = new Set<LiveQueryListener<R>>()
   readonly #ring: SequencedDelta<R>[] = []
   readonly #ringSize: number
@@ -54,7 +65,13 @@ export class LiveQuery<R extends Row = Row> {
   #lastFlushAt = Number.NEGATIVE_INFINITY
   #closed = false
 
-  constructor(query: CompiledQuery, collection: mongo.Collection, options: LiveQueryOptions = {}) {
+  constructor(
+    query: CompiledQuery,
+    collection: mongo.Collection,
+    options: LiveQueryOptions = {},
+    interest: Interest = {},
+  ) {
+    this.#interest = interest
     this.query = query
     this.#collection = collection
     this.#ringSize = options.ring ?? 256
@@ -67,6 +84,7 @@ export class LiveQuery<R extends Row = Row> {
       limit: query.limit,
       toRow: (doc) => toRow<R>(query.collection, doc, query.fields),
       toSortKey: (doc) => Object.fromEntries(sortKeys.map((key) => [key, doc[key]])),
+      ...(interest.onKnown === undefined ? {} : { onKnown: interest.onKnown }),
     })
   }
 
@@ -85,6 +103,27 @@ export class LiveQuery<R extends Row = Row> {
 
   get idle(): boolean {
     return this.#listeners.size === 0
+  }
+
+  /** What proves the window as of `seq` without its content. */
+  get checksum(): { epoch: string; seq: number; count: number; checksum: string } {
+    const rows = this.rows as (R & { rev?: number })[]
+    return { epoch: this.#epoch, seq: this.#seq, count: rows.length, checksum: rowsChecksum(rows) }
+  }
+
+  /**
+   * Whether the window is what the database says. While something changes the answer may be no without a fault: ask again.
+   */
+  async audit(): Promise<boolean> {
+    const { filter, sort, limit } = this.query
+    const docs = await this.#collection
+      .find(filter, { projection: { rev: 1 }, maxTimeMS: MAX_QUERY_MS })
+      .sort(sort)
+      .limit(limit)
+      .toArray()
+    const stored = docs.map(({ _id, rev }) => `${String(_id)}:${typeof rev === 'number' ? rev : 0}`)
+    const held = this.#view.revisions.map(({ id, rev }) => `${id}:${rev}`)
+    return this.#kept !== null || JSON.stringify(stored) === JSON.stringify(held)
   }
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */
@@ -117,6 +156,12 @@ export class LiveQuery<R extends Row = Row> {
     else this.#apply(change)
   }
 
+  /** What is known counts no longer: until the reset has read, every change is kept. */
+  beginReset(): void {
+    this.#forgetting = true
+    if (this.#kept === null) this.#collect([])
+  }
+
   /** Starts a new epoch from what the database says now. */
   async reset(reason: ResetReason): Promise<void> {
     this.#forgetting = true
@@ -133,6 +178,9 @@ export class LiveQuery<R extends Row = Row> {
     this.#closed = true
     clearTimeout(this.#flushTimer)
     this.#listeners.clear()
+    // Nobody is to be told of documents on its behalf any more.
+    this.#view.forget()
+    this.#interest.onCollecting?.(false)
   }
 
   #apply(change: Change): void {
@@ -178,7 +226,7 @@ export class LiveQuery<R extends Row = Row> {
   /** Where it fails, changes are kept on: the window is not known until a read succeeds. */
   async #read(): Promise<void> {
     // Those of a failed read are in what the database says now.
-    this.#kept = []
+    this.#collect([])
     const forgetting = this.#forgetting
     const { filter, sort, limit, projection } = this.query
     const docs = await this.#collection
@@ -186,16 +234,22 @@ export class LiveQuery<R extends Row = Row> {
       .sort(sort)
       .limit(readAhead(limit))
       .toArray()
+    if (this.#closed) return
     if (forgetting) {
       this.#forgetting = false
       this.#view.forget()
     }
     this.#view.read(docs)
-    const kept = this.#kept
-    this.#kept = null
+    const kept = this.#kept ?? []
+    this.#collect(null)
     // An exact window, which a busy collection may not leave for long: show it before it is used up again.
     if (this.#opened && kept.length > 0 && this.#untilFlush() === 0) this.#flush()
     for (const change of kept) this.#apply(change)
+  }
+
+  #collect(kept: Change[] | null): void {
+    this.#kept = kept
+    this.#interest.onCollecting?.(kept !== null)
   }
 
   #scheduleFlush(): void {

@@ -120,7 +120,7 @@ const sameValue = (value: unknown, operand: unknown): boolean => compareValues(v
  * `db/matcher/path.cpp`): arrays on the way are searched one level deep, and also by index; an array at the end stands
  * for its elements and itself, but not where the path ends with its index. `undefined` is a document without the field.
  */
-function leaves(doc: unknown, path: readonly string[], at: 'arrays whole' | 'elements' = 'elements'): unknown[] {
+export function leaves(doc: unknown, path: readonly string[], at: 'arrays whole' | 'elements' = 'elements'): unknown[] {
   const found: unknown[] = []
   const walk = (value: unknown, depth: number): void => {
     if (depth === path.length) {

@@ -13,6 +13,8 @@ export interface ViewQuery<R extends Row> {
   toRow: (doc: Doc) => R
   /** Only what `compare` looks at, so that a view doesn't hold whole documents. */
   toSortKey: (doc: Doc) => Doc
+  /** Told when the view begins or ceases to know anything about a document. */
+  onKnown?: (id: string, known: boolean) => void
 }
 
 interface Entry<R extends Row> {
@@ -67,23 +69,47 @@ export class View<R extends Row> {
     })
     this.#entries.sort((a, b) => this.#query.compare(a.sortKey, b.sortKey))
     this.#byId.clear()
-    for (const entry of this.#entries) this.#byId.set(entry.id, entry)
+    for (const entry of this.#entries) this.#hold(entry)
     for (const entry of known.values()) if (!this.#byId.has(entry.id)) this.#remember(entry.id, entry.rev)
   }
 
   /** Nothing is known any more, not even how old it was: another document may have taken an id. */
   forget(): void {
+    const known = [...this.#byId.keys(), ...this.#left.keys()]
     this.#entries = []
     this.#byId.clear()
     this.#left.clear()
     this.#complete = false
+    for (const id of known) this.#query.onKnown?.(id, false)
+  }
+
+  /** What a change of anything but these, that doesn't fit the query, can't concern. */
+  knows(id: string): boolean {
+    return this.#byId.has(id) || this.#left.has(id)
+  }
+
+  /** The window as it is now, flushed or not, with the revision of each row. */
+  get revisions(): { id: string; rev: number }[] {
+    return this.#entries.slice(0, this.#query.limit).map(({ id, rev }) => ({ id, rev }))
+  }
+
+  #hold(entry: Entry<R>): void {
+    this.#byId.set(entry.id, entry)
+    this.#left.delete(entry.id)
+    this.#query.onKnown?.(entry.id, true)
+  }
+
+  #unknown(id: string): void {
+    if (!this.knows(id)) this.#query.onKnown?.(id, false)
   }
 
   /** A document as it is now, or null when it is gone. */
   apply(id: unknown, doc: Doc | null): Applied {
     const key = idText(id)
     const before = this.#byId.get(key)
-    if (doc === null) this.#left.delete(key)
+    if (doc === null) {
+      if (this.#left.delete(key)) this.#unknown(key)
+    }
     // The database was asked after this change was sent, and said something newer.
     else if (revOf(doc) < (before?.rev ?? this.#left.get(key) ?? 0)) return 'unchanged'
     const matches = doc !== null && this.#query.matches(doc)
@@ -91,6 +117,7 @@ export class View<R extends Row> {
     if (before !== undefined) {
       this.#entries.splice(this.#entries.indexOf(before), 1)
       this.#byId.delete(key)
+      if (doc === null) this.#unknown(key)
     }
     if (matches) this.#insert(this.#entry(key, doc, before))
     else if (doc !== null) this.#remember(key, revOf(doc))
@@ -121,7 +148,7 @@ export class View<R extends Row> {
       return
     }
     this.#entries.splice(place, 0, entry)
-    this.#byId.set(entry.id, entry)
+    this.#hold(entry)
     if (this.#entries.length > this.#query.limit * 2) {
       const dropped = this.#entries.pop()
       if (dropped !== undefined) {
@@ -136,8 +163,11 @@ export class View<R extends Row> {
   #remember(id: string, rev: number): void {
     this.#left.delete(id)
     this.#left.set(id, rev)
+    this.#query.onKnown?.(id, true)
     const [oldest] = this.#left.keys()
-    if (this.#left.size > readAhead(this.#query.limit) && oldest !== undefined) this.#left.delete(oldest)
+    if (this.#left.size <= readAhead(this.#query.limit) || oldest === undefined) return
+    this.#left.delete(oldest)
+    this.#unknown(oldest)
   }
 
   /** The same entry where nothing changed that a subscriber could see, so that `flush` finds nothing. */

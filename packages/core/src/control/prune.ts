@@ -1,0 +1,89 @@
+import type { mongo } from 'mongoose'
+import { LOCAL } from '../auth/key-store.ts'
+import type { Fleet } from '../fleet.ts'
+import { ENDED_STATUSES } from '../task/lifecycle.ts'
+import type { EndedStatus } from '../task/retention.ts'
+import type { ObjectId, TaskDocument } from '../task/task-document.ts'
+
+/** Which ended tasks are to go. */
+export interface PruneRequest {
+  /** How they ended; all three by default. */
+  statuses?: readonly EndedStatus[]
+  /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
+  olderThanMs?: number
+  /** Only tasks of this name. */
+  name?: string
+  /** Only count. */
+  dryRun?: boolean
+  /** Who wants it, for the record; the process itself by default. */
+  by?: string
+}
+
+export interface Pruned {
+  /** How many tasks are meant. */
+  matched: number
+  /** How many are gone; 0 for a dry run. */
+  removed: number
+}
+
+const AT_A_TIME = 500
+
+/**
+ * Removes ended tasks and their log lines for good, in batches. What a blocked task waits for stays: only a retry of it
+ * lets that one go on. May be broken off and repeated at any point.
+ */
+export async function prune(fleet: Fleet, request: PruneRequest = {}): Promise<Pruned> {
+  const { dryRun = false, by = LOCAL.id } = request
+  const pruned: Pruned = { matched: 0, removed: 0 }
+  const filter = await meant(fleet, request)
+  if (filter === null) return pruned
+  const remove = async (ids: readonly ObjectId[]): Promise<void> => {
+    const free = await notAwaited(fleet, ids)
+    pruned.matched += free.length
+    if (!dryRun && free.length > 0) pruned.removed += await removeTasks(fleet, free)
+  }
+  let batch: ObjectId[] = []
+  for await (const { _id } of fleet.tasks.find(filter, { projection: { _id: 1 } }).batchSize(AT_A_TIME)) {
+    batch.push(_id)
+    if (batch.length < AT_A_TIME) continue
+    await remove(batch)
+    batch = []
+  }
+  await remove(batch)
+  if (pruned.removed > 0) {
+    const { statuses = ENDED_STATUSES, olderThanMs, name } = request
+    const { matched, removed: changed } = pruned
+    await fleet.audit.record({ by, action: 'prune', matched, changed, filter: { statuses, olderThanMs, name } })
+  }
+  return pruned
+}
+
+/** Null when retention keeps all of them for ever. */
+async function meant(fleet: Fleet, request: PruneRequest): Promise<mongo.Filter<TaskDocument> | null> {
+  const { statuses = ENDED_STATUSES as readonly EndedStatus[], olderThanMs, name } = request
+  const retention = await fleet.retention.get()
+  const now = fleet.database.clock.now().getTime()
+  const old = statuses.flatMap((status) => {
+    const kept = olderThanMs ?? retention[status]
+    return kept === null ? [] : [{ status, finishedAt: { $lte: new Date(now - kept) } }]
+  })
+  if (old.length === 0) return null
+  return { $or: old, ...(name === undefined ? {} : { name }) } as mongo.Filter<TaskDocument>
+}
+
+async function notAwaited({ tasks }: Fleet, ids: readonly ObjectId[]): Promise<ObjectId[]> {
+  if (ids.length === 0) return []
+  const awaited = await tasks.distinct('after', { status: 'blocked', after: { $in: [...ids] } })
+  const stay = new Set(awaited.map(String))
+  return ids.filter((id) => !stay.has(String(id)))
+}
+
+/** The task first: what somebody has just asked to run again stays, and so do its lines. */
+async function removeTasks({ tasks, logs }: Fleet, ids: readonly ObjectId[]): Promise<number> {
+  const gone = { _id: { $in: [...ids] }, status: { $in: [...ENDED_STATUSES] } } as mongo.Filter<TaskDocument>
+  const { deletedCount } = await tasks.deleteMany(gone)
+  const left = await tasks.find({ _id: { $in: [...ids] } }, { projection: { _id: 1 } }).toArray()
+  const stayed = new Set(left.map(({ _id }) => _id.toHexString()))
+  await logs.remove(ids.filter((id) => !stayed.has(id.toHexString())))
+  return deletedCount
+}

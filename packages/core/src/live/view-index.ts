@@ -1,0 +1,103 @@
+import { mongo, Types } from 'mongoose'
+import { leaves } from './matcher.ts'
+
+type Filter = Record<string, unknown>
+type Doc = Record<string, unknown>
+
+/** Fields whose values are few, so that an index over them narrows little; the later, the less. */
+const WEAK = ['version', 'queue', 'name', 'priority', 'lazy', 'role', 'state', 'paused', 'status']
+/** Fields of which few documents share a value. */
+const STRONG = ['_id', 'key', 'parent', 'after', 'replayOf', 'event', 'schedule', 'worker']
+
+/**
+ * Finds the views that a document may concern without asking each of them: by one condition of each filter that asks for
+ * equality, as `worker: …` or `'input.customer': …`. Views without such a condition are asked about every document.
+ */
+export class ViewIndex<V> {
+  /** By path, then by value. */
+  readonly #byPath = new Map<string, Map<string, Set<V>>>()
+  readonly #unindexed = new Set<V>()
+
+  add(view: V, filter: Filter): void {
+    const best = bestCondition(filter)
+    if (best === undefined) {
+      this.#unindexed.add(view)
+      return
+    }
+    const values = this.#byPath.get(best.path) ?? new Map<string, Set<V>>()
+    this.#byPath.set(best.path, values)
+    for (const value of best.values) {
+      const views = values.get(value) ?? new Set()
+      values.set(value, views.add(view))
+    }
+  }
+
+  remove(view: V, filter: Filter): void {
+    this.#unindexed.delete(view)
+    const best = bestCondition(filter)
+    const values = best === undefined ? undefined : this.#byPath.get(best.path)
+    if (best === undefined || values === undefined) return
+    for (const value of best.values) {
+      const views = values.get(value)
+      views?.delete(view)
+      if (views?.size === 0) values.delete(value)
+    }
+    if (values.size === 0) this.#byPath.delete(best.path)
+  }
+
+  /** Adds to `found` every view whose filter the document may fit. */
+  collect(doc: Doc, found: Set<V>): void {
+    for (const view of this.#unindexed) found.add(view)
+    for (const [path, values] of this.#byPath) {
+      for (const leaf of leaves(doc, path.split('.'))) {
+        const value = valueKey(leaf)
+        if (value === INCOMPARABLE) for (const views of values.values()) for (const view of views) found.add(view)
+        else if (value !== null) for (const view of values.get(value) ?? []) found.add(view)
+      }
+    }
+  }
+}
+
+/** A number of a kind that may equal another in ways that a text does not show. */
+const INCOMPARABLE = Symbol('incomparable')
+
+/** Equal for values that compare as equal; null for what no indexed condition asks for. */
+function valueKey(value: unknown): string | typeof INCOMPARABLE | null {
+  if (typeof value === 'string') return `t${value}`
+  if (typeof value === 'number') return Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`
+  if (typeof value === 'bigint') return `n${value}`
+  if (typeof value === 'boolean') return `b${value}`
+  if (value instanceof Types.ObjectId) return `i${value.toHexString()}`
+  if (value instanceof Date) return `d${value.getTime()}`
+  if (value instanceof mongo.Long) return `n${value.toString()}`
+  return value instanceof mongo.Decimal128 ? INCOMPARABLE : null
+}
+
+interface Condition {
+  path: string
+  values: string[]
+}
+
+/** The condition that narrows most of those that a document must fit. */
+function bestCondition(filter: Filter): Condition | undefined {
+  return conditions(filter).sort((a, b) => weakness(a) - weakness(b))[0]
+}
+
+function conditions(filter: Filter): Condition[] {
+  return Object.entries(filter).flatMap(([path, condition]) => {
+    if (path === '$and') return (condition as Filter[]).flatMap(conditions)
+    if (path.startsWith('$')) return []
+    const { $eq, $in } = condition as { $eq?: unknown; $in?: unknown[] }
+    const asked = $eq !== undefined ? [$eq] : $in
+    const values = asked?.map(valueKey)
+    // A null fits documents without the field, too.
+    return values?.every((value) => typeof value === 'string') ? [{ path, values: [...new Set(values)] }] : []
+  })
+}
+
+function weakness({ path, values }: Condition): number {
+  const few = values.length > 10 ? 1 : 0
+  if (STRONG.includes(path)) return few
+  const weak = WEAK.indexOf(path)
+  return 10 + weak + few
+}
