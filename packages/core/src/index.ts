@@ -59,5 +59,6 @@ export {
   type TaskStore,
 } from './task/task-store.ts'
 export { renewalUpdate } from './task/task-updates.ts'
+export { inClaimOrder } from './task/waiting-tasks.ts'
 export { type WorkerDocument, workerModel } from './worker/worker-model.ts'
 export { WorkerRegister, type WorkerReport } from './worker/worker-register.ts'

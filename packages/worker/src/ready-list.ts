@@ -1,4 +1,4 @@
-import type { Hint } from '@taskfleet/core'
+import { type Hint, inClaimOrder } from '@taskfleet/core'
 
 /**
  * The next tasks that a worker knows of: due ones in claim order, and later ones by date. They are hints: nothing is
@@ -102,11 +102,6 @@ export class ReadyList {
 }
 
 const idOf = (hint: Hint): string => hint._id.toHexString()
-
-/** High before low, then by place in the queue, then by id. */
-function inClaimOrder(a: Hint, b: Hint): number {
-  return b.priority - a.priority || a.order.getTime() - b.order.getTime() || compareIds(a, b)
-}
 
 function byDate(a: Hint, b: Hint): number {
   return a.runAt.getTime() - b.runAt.getTime() || compareIds(a, b)

@@ -9,9 +9,10 @@ import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITIN
 import type { Changes, NewTask } from './new-task.ts'
 import { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
-import { CLAIM_ORDER, NEXT_DUE, taskModel } from './task-model.ts'
+import { taskModel } from './task-model.ts'
 import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, TaskStore } from './task-store.ts'
 import * as updates from './task-updates.ts'
+import { waitingTasks } from './waiting-tasks.ts'
 
 /** The reaper looks this far ahead, so that it wakes when a lease expires and not a period later. */
 const REAP_AHEAD_MS = 4_000
@@ -20,7 +21,6 @@ const RAISE_AHEAD_MS = 10_000
 const HORIZON_MS = 120_000
 /** How often a request whose key was just freed or taken is tried again. */
 const KEY_TRIES = 3
-const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1 } as const
 
 type Tasks = mongo.Collection<TaskDocument>
 type Settlement = { claim: Pick<Claim, 'task' | 'leaseId'>; outcome: Outcome }
@@ -412,36 +412,7 @@ export class MongoTaskStore implements TaskStore {
 
   async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#clock.now()
-    const mine = {
-      status: 'pending',
-      queue: { $in: [...served.queues] },
-      $or: [...served.tasks].map(([name, { oldest, newest }]) => ({ name, version: { $gte: oldest, $lte: newest } })),
-    } as const
-    const lazy = served.lazy === false ? { lazy: false } : {}
-    if (mine.queue.$in.length === 0 || mine.$or.length === 0) return { due: [], next: [] }
-    const almostNow = new Date(now.getTime() + 5_000)
-    const priorities = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
-    const [due, next] = await Promise.all([
-      // `order` is bounded too, so that the walk along the index never visits what is far from due. The server's own time
-      // may be a moment ahead of ours.
-      this.#tasks
-        .find(
-          { ...mine, ...lazy, priority: { $in: priorities }, order: { $lte: almostNow }, runAt: { $lte: now } },
-          { projection: HINT_FIELDS, hint: CLAIM_ORDER },
-        )
-        .sort({ priority: -1, order: 1, _id: 1 })
-        .limit(limit)
-        .toArray(),
-      this.#tasks
-        .find(
-          { ...mine, runAt: { $gt: now, $lte: new Date(now.getTime() + horizonMs) } },
-          { projection: HINT_FIELDS, hint: NEXT_DUE },
-        )
-        .sort({ runAt: 1 })
-        .limit(limit)
-        .toArray(),
-    ])
-    return { due: due as Hint[], next: next as Hint[] }
+    return waitingTasks(this.#tasks, served, { now, until: new Date(now.getTime() + horizonMs), limit })
   }
 
   async controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]> {

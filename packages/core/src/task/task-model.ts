@@ -3,10 +3,6 @@ import { STATUSES } from '../protocol.ts'
 import { OPEN_STATUSES } from './lifecycle.ts'
 import type { TaskDocument } from './task-document.ts'
 
-/** Named where they are used: a planner that is led astray by another index would cost the whole fleet. */
-export const CLAIM_ORDER = 'claim_order'
-export const NEXT_DUE = 'next_due'
-
 const date = { type: Date }
 const required = { required: true } as const
 
@@ -59,9 +55,9 @@ const taskSchema = new Schema(
 )
 
 /** Claim order within a queue: what workers look for, in one walk along the index. */
-taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: CLAIM_ORDER })
+taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: 'claim_order' })
 /** The next tasks that are not due yet. */
-taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: NEXT_DUE })
+taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
 /** Every fenced write and renewal. */
 taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
 /** What the reaper looks at. */

@@ -520,6 +520,34 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       })
     })
 
+    test('a page full of what cannot be run hides nothing, and neither does one of lazy tasks', async () => {
+      const queue = `q-${new Types.ObjectId().toHexString()}`
+      await Promise.all(Array.from({ length: 12 }, () => make.pending({ queue, name: 'other', priority: 9 })))
+      await Promise.all(Array.from({ length: 12 }, () => make.pending({ queue, lazy: true, priority: 8 })))
+      const mine = await make.pending({ queue, priority: 1 })
+      const tasks = new Map([['test', { oldest: 1, newest: 1 }]])
+      const eager = await store.waiting({ queues: [queue, 'none'], tasks, lazy: false }, 10)
+      expect(eager.due.map(({ _id }) => String(_id))).toEqual([String(mine._id)])
+      const all = await store.waiting({ queues: [queue], tasks }, 10)
+      expect(all.due).toHaveLength(10)
+      expect(all.due.every(({ lazy }) => lazy)).toBe(true)
+    })
+
+    test('of more than fit, the first in claim order and the first by date are told', async () => {
+      const queue = `q-${new Types.ObjectId().toHexString()}`
+      const priorities = [1, 5, 9, 5, 1, 9, 5, 1]
+      const made = await Promise.all(priorities.map((priority) => make.pending({ queue, priority })))
+      const dates = [50_000, 10_000, 70_000, 30_000].map((ms) => new Date(Date.now() + ms))
+      await Promise.all(dates.map((runAt) => make.pending({ queue, runAt })))
+      const { due, next } = await store.waiting(
+        { queues: [queue], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) },
+        3,
+      )
+      expect(due.map(({ priority }) => priority)).toEqual([9, 9, 5])
+      expect(next.map(({ runAt }) => runAt)).toEqual([dates[1], dates[3], dates[0]])
+      expect(made).toHaveLength(8)
+    })
+
     test('only an ended task can be removed', async () => {
       const [running, failed] = await Promise.all([make.running(), make.failed()])
       expect(await store.remove(running._id)).toBe(false)

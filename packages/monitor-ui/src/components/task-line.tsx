@@ -3,10 +3,10 @@ import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/c
 import { X } from 'lucide-react'
 import { memo } from 'react'
 import { isPossible } from '../view/commands.ts'
-import { deadlineState } from '../view/deadline.ts'
 import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { visibleLine } from '../view/text.ts'
+import { DeadlineLabel } from './deadline-label.tsx'
 import { Foreign } from './foreign.tsx'
 import { ProgressBar } from './progress-bar.tsx'
 import { SourceMark } from './source-mark.tsx'
@@ -64,12 +64,16 @@ export const TaskLine = memo(function TaskLine({
       data-status={task.status}
       data-source={live.source.kind}
       data-gone={gone || undefined}
-      aria-selected={selected}
+      data-selected={selected || undefined}
       className={`dims group relative h-full items-center border-b border-line py-1.5 ${selected === true ? 'bg-run/10' : 'hover:bg-raised/50'} ${lineGrid(selected !== undefined)} ${gone ? 'opacity-40' : ''}`}
     >
       {selected !== undefined && (
         <div role="cell" className="relative z-10 -m-2 self-stretch max-lg:order-0">
-          <label className="flex h-full w-9 cursor-pointer items-center justify-center">
+          <label
+            className="flex h-full w-9 cursor-pointer items-center justify-center"
+            // With Shift a browser would select the text between as well.
+            onMouseDown={(event) => event.shiftKey && event.preventDefault()}
+          >
             <input
               type="checkbox"
               className="size-3.5 cursor-pointer accent-(--solid)"
@@ -169,19 +173,6 @@ function Labels({ task, now }: { task: TaskRow; now: number }) {
   const labels = taskLabels(task, now).filter((label) => label !== 'overdue')
   if (labels.length === 0) return null
   return <span className="mr-1.5 text-dim">{labels.join(', ')}</span>
-}
-
-/** Only what somebody should know of its deadline. */
-function DeadlineLabel({ task, now }: { task: TaskRow; now: number }) {
-  const state = deadlineState(task, now)
-  if (state === 'missed') return <span className="whitespace-nowrap text-bad">overdue</span>
-  if (state === 'at-risk')
-    return (
-      <span className="whitespace-nowrap text-warn" title="Its deadline is near">
-        at risk
-      </span>
-    )
-  return null
 }
 
 function ProgressCell({ task, live, title }: { task: TaskRow; live: ReturnType<typeof useLiveTask>; title: string }) {

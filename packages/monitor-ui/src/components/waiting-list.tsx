@@ -3,6 +3,7 @@ import { type TaskRow, taskLabels } from '@taskfleet/core/protocol'
 import { formatAge, formatDuration } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { taskTitle } from '../view/task-title.ts'
+import { DeadlineLabel } from './deadline-label.tsx'
 import { Foreign } from './foreign.tsx'
 import { StatusBadge } from './status-badge.tsx'
 
@@ -39,6 +40,9 @@ export function WaitingRow({ task, now, gone }: RowProps) {
       <Link to="/tasks/$id" params={{ id: task._id }} data-nav className={rowLink}>
         <Foreign text={taskTitle(task)} max={100} />
       </Link>
+      <span className="text-[11.5px]">
+        <DeadlineLabel task={task} now={now} />
+      </span>
       <span className="shrink-0 text-[11.5px] text-dim">
         {wait === '' ? `waits ${formatAge(now - Date.parse(task.runAt))}` : wait}
       </span>

@@ -323,6 +323,15 @@ describe('keys and the key', () => {
     press('n', search)
     expect(screen.queryByRole('dialog')).toBeNull()
     press('Escape', search)
+    for (const [key, path] of [
+      ['e', '/errors'],
+      ['c', '/coverage'],
+      ['q', '/queues'],
+    ] as const) {
+      press('g')
+      press(key)
+      await waitFor(() => expect(router.state.location.pathname).toBe(path))
+    }
     press('?')
     await screen.findByRole('dialog', { name: 'Keys' })
   })

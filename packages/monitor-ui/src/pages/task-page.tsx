@@ -110,7 +110,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
                   {label}
                 </span>
               ))}
-              {!running && !ended && <span>{waitText(task, now)}</span>}
+              {!running && !ended && waitText(task, now) !== '' && <span>{waitText(task, now)}</span>}
               <SourceMark source={source} />
               <Copyable text={task._id} label="id" />
             </div>
@@ -152,9 +152,12 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
           />
           {running && <Figure label="Rate" value={rateText(rate, progress) || '–'} />}
           {running && <Figure label="Time left" value={leftText(secondsLeft).replace(' left', '') || '–'} />}
-          <Figure label={ended ? 'Took' : 'Runs for'} value={lasted === undefined ? '–' : formatDuration(lasted)} />
           <Figure
-            label={ended ? 'Last host' : 'Host'}
+            label={ended ? 'Took' : running ? 'Runs for' : 'First started'}
+            value={lasted === undefined ? '–' : `${formatDuration(lasted)}${running || ended ? '' : ' ago'}`}
+          />
+          <Figure
+            label={running ? 'Host' : 'Last host'}
             value={host === undefined ? '–' : <Foreign text={workers.get(host)?.name ?? host} max={60} />}
           />
           <Figure label="Attempt" value={`${attemptsText(task)}${task.lost > 0 ? `, ${task.lost} lost` : ''}`} />

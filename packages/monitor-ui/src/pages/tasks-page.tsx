@@ -1,7 +1,7 @@
 import { getRouteApi } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { type CommandName, STATUSES, type TaskRow } from '@taskfleet/core/protocol'
-import { Search } from 'lucide-react'
+import { Search, X } from 'lucide-react'
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { BulkBar } from '../components/bulk-bar.tsx'
 import { BulkDialog, type BulkTarget } from '../components/bulk-dialog.tsx'
@@ -164,6 +164,20 @@ function Filters({
             </button>
           )
         })}
+        {search.queue !== undefined && (
+          <button
+            type="button"
+            aria-label={`Queue ${visibleLine(search.queue, 60)}: show every queue`}
+            className="inline-flex min-h-7 items-center gap-1.5 rounded-full border border-current bg-raised px-2.5 text-xs font-medium text-run"
+            onClick={() => {
+              const { queue: _, ...rest } = search
+              onChange(rest)
+            }}
+          >
+            Queue {visibleLine(search.queue, 40)}
+            <X size={12} aria-hidden />
+          </button>
+        )}
         {Object.keys(search).length > 0 && (
           <button
             type="button"

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { prettyJson, safeLink, visibleLine, visibleText } from './text.ts'
+import { editableJson, prettyJson, safeLink, visibleLine, visibleText } from './text.ts'
 
 describe('visible text', () => {
   it('spells out controls, bidirectional overrides and zero-width characters', () => {
@@ -35,6 +35,13 @@ describe('visible text', () => {
     ]) {
       expect(safeLink(bad)).toBeUndefined()
     }
+  })
+
+  it('writes JSON to be edited so that nothing in it is hidden and nothing is lost', () => {
+    const value = { a: 'x\u202ey\u{e0041}\n', b: [1] }
+    const json = editableJson(value)
+    expect(json).toContain('x\\u202ey\\udb40\\udc41\\n')
+    expect(JSON.parse(json)).toEqual(value)
   })
 
   it('writes anything as JSON', () => {

@@ -1,0 +1,99 @@
+import type { mongo } from 'mongoose'
+import type { TaskDocument } from './task-document.ts'
+import type { Hint, Served } from './task-store.ts'
+
+type Tasks = mongo.Collection<TaskDocument>
+
+const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1 } as const
+const HIGHEST_FIRST = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
+/** The server's own time may be a moment ahead of ours. */
+const AHEAD_MS = 5_000
+
+/**
+ * What waits for a worker: due tasks in claim order, and those that become due before `until`; at most `limit` of each.
+ *
+ * Every query is one bounded walk along one index, with equality on all but its last field: it costs the same however many
+ * tasks wait for other dates, and no planner can be led astray. Which handlers are served is looked at afterwards; only
+ * where others' tasks have filled a page is it asked for in the query.
+ */
+export async function waitingTasks(
+  tasks: Tasks,
+  served: Served,
+  { now, until, limit }: { now: Date; until: Date; limit: number },
+): Promise<{ due: Hint[]; next: Hint[] }> {
+  const lanes = await Promise.all(served.queues.map((queue) => lane(queue)))
+  return {
+    due: lanes
+      .flatMap(({ due }) => due)
+      .sort(inClaimOrder)
+      .slice(0, limit),
+    next: lanes
+      .flatMap(({ next }) => next)
+      .sort((a, b) => +a.runAt - +b.runAt)
+      .slice(0, limit),
+  }
+
+  async function lane(queue: string): Promise<{ due: Hint[]; next: Hint[] }> {
+    const soon = await page({ status: 'pending', queue, runAt: { $lte: until } }, { runAt: 1 }, limit + 1)
+    const mine = soon.filter(isServed)
+    if (soon.length <= limit) return { due: mine.filter(isDue), next: mine.filter((hint) => !isDue(hint)) }
+    // More than fits: the first in claim order, and the first by date.
+    const [due, next] = await Promise.all([
+      firstDue(queue),
+      servedPage({ status: 'pending', queue, runAt: { $gt: now, $lte: until } }, { runAt: 1 }, limit),
+    ])
+    return { due, next }
+  }
+
+  async function firstDue(queue: string): Promise<Hint[]> {
+    const found: Hint[] = []
+    const order = { $lte: new Date(now.getTime() + AHEAD_MS) }
+    for (const priority of HIGHEST_FIRST) {
+      const filter = { status: 'pending', queue, priority, order } as const
+      found.push(...(await servedPage(filter, { order: 1 }, limit - found.length)).filter(isDue))
+      if (found.length >= limit) break
+    }
+    return found
+  }
+
+  async function servedPage(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
+    const all = await page(filter, sort, most)
+    const mine = all.filter(isServed)
+    if (all.length < most || mine.length === all.length) return mine
+    return page({ ...filter, ...askedFor(served) }, sort, most)
+  }
+
+  async function page(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
+    return (await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()) as Hint[]
+  }
+
+  function isServed({ name, version, lazy }: Hint): boolean {
+    const versions = served.tasks.get(name)
+    const able = versions !== undefined && version >= versions.oldest && version <= versions.newest
+    return able && !(lazy && served.lazy === false)
+  }
+
+  function isDue({ runAt }: Hint): boolean {
+    return runAt <= now
+  }
+}
+
+function askedFor(served: Served): mongo.Filter<TaskDocument> {
+  const versions = [...served.tasks].map(([name, { oldest, newest }]) => ({
+    name,
+    version: { $gte: oldest, $lte: newest },
+  }))
+  return {
+    ...(versions.length === 0 ? { _id: { $in: [] } } : { $or: versions }),
+    ...(served.lazy === false ? { lazy: false } : {}),
+  }
+}
+
+/** High before low, then by place in the queue, then by id. */
+export function inClaimOrder(a: Hint, b: Hint): number {
+  return (
+    b.priority - a.priority ||
+    a.order.getTime() - b.order.getTime() ||
+    (a._id.toHexString() < b._id.toHexString() ? -1 : 1)
+  )
+}

@@ -1,0 +1,74 @@
+import type { AuditEntry, TaskRow } from '@taskfleet/core/protocol'
+import { useFleet, useNow, useOnScreen } from '../live/hooks.ts'
+import { useAsked } from '../live/use-asked.ts'
+import { formatAge, formatTime } from '../view/format.ts'
+import { visibleText } from '../view/text.ts'
+import { Foreign } from './foreign.tsx'
+
+const AGAIN_MS = 10_000
+const SHOWN = 50
+
+const SAYS: Record<string, string> = {
+  enqueue: 'enqueued it',
+  cancel: 'cancelled it',
+  pause: 'paused it',
+  resume: 'resumed it',
+  retry: 'retried it',
+  replay: 'replayed it',
+  reprioritise: 'changed its priority',
+  edit: 'edited it',
+}
+
+/** Who did what to a task, the newest first. */
+export function AuditList({ task }: { task: TaskRow }) {
+  const store = useFleet()
+  const now = useNow()
+  const [ref, visible] = useOnScreen()
+  const { status, control, attempt, basePriority, queue, runAt, deadline } = task
+  const { answer, error } = useAsked(() => store.api.audit({ id: task._id, limit: SHOWN }), {
+    // Not its revision: a running task's checkpoints would ask every second.
+    key: JSON.stringify([task._id, status, control?.at, attempt, basePriority, queue, runAt, deadline]),
+    everyMs: AGAIN_MS,
+    active: visible,
+  })
+  return (
+    <div ref={ref}>
+      {answer === undefined && error === undefined && <p className="text-dim">Asking…</p>}
+      {error !== undefined && <p className="text-dim">{visibleText(error.message, 200)}</p>}
+      {answer?.length === 0 && <p className="text-dim">Nobody has done anything to it.</p>}
+      {answer !== undefined && answer.length > 0 && (
+        <ul className="flex max-h-72 flex-col gap-1.5 overflow-auto">
+          {answer.map((entry) => (
+            <Entry key={entry._id} entry={entry} now={now} />
+          ))}
+        </ul>
+      )}
+      {answer?.length === SHOWN && <p className="mt-1 text-xs text-dim">Only the latest {SHOWN} are shown.</p>}
+    </div>
+  )
+}
+
+function Entry({ entry, now }: { entry: AuditEntry; now: number }) {
+  return (
+    <li className="flex items-baseline gap-2" data-testid="audit-entry">
+      <span className="min-w-0 flex-1">
+        <Foreign text={entry.by} max={40} className="font-medium" />{' '}
+        <Foreign text={SAYS[entry.action] ?? entry.action} max={60} />
+        {entry.changed > 1 && (
+          <span className="text-dim">
+            {' '}
+            with {entry.changed - 1} {entry.changed === 2 ? 'other' : 'others'}
+          </span>
+        )}
+        {entry.reason !== undefined && (
+          <span className="text-dim">
+            : <Foreign text={entry.reason} max={200} />
+          </span>
+        )}
+      </span>
+      <time dateTime={entry.at} title={formatTime(entry.at)} className="shrink-0 text-xs text-dim">
+        {formatAge(now - Date.parse(entry.at))} ago
+      </time>
+    </li>
+  )
+}

@@ -1,0 +1,17 @@
+import type { TaskRow } from '@taskfleet/core/protocol'
+import { deadlineState, deadlineText } from '../view/deadline.ts'
+
+/** Only what somebody should know of a deadline: that it is near, or that it was missed. */
+export function DeadlineLabel({ task, now }: { task: TaskRow; now: number }) {
+  const state = deadlineState(task, now)
+  if (state !== 'missed' && state !== 'at-risk') return null
+  const missed = state === 'missed'
+  return (
+    <span
+      className={`shrink-0 whitespace-nowrap ${missed ? 'text-bad' : 'text-warn'}`}
+      title={`Deadline ${deadlineText(task, now)}`}
+    >
+      {missed ? 'overdue' : 'at risk'}
+    </span>
+  )
+}

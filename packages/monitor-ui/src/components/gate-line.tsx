@@ -1,0 +1,129 @@
+import type { WorkerRow } from '@taskfleet/core/protocol'
+import { CirclePause, CirclePlay, DoorOpen, OctagonPause, TriangleAlert } from 'lucide-react'
+import { useState } from 'react'
+import { useCan, useFleet } from '../live/hooks.ts'
+import type { WorkerView } from '../live/row-source.ts'
+import { wireError } from '../live/wire-error.ts'
+import { useUi } from '../shell/ui-context.ts'
+import { countTasks } from '../view/commands.ts'
+import { visibleLine } from '../view/text.ts'
+import { Dialog } from './dialog.tsx'
+import { Foreign } from './foreign.tsx'
+import { Problem } from './notes.tsx'
+
+/**
+ * Whether a host takes more, why not, and the switch for it. It is always there and always as high, so that nothing
+ * moves when the gate does.
+ */
+export function GateLine({ worker, state, running }: { worker: WorkerRow; state: WorkerView; running: number }) {
+  const mayControl = useCan('control')
+  const { icon: Icon, text, tone, gate } = gateText(worker, state)
+  return (
+    <div className="mx-2 mt-1.5 flex h-9 items-center max-sm:h-12 gap-2" data-testid="gate" data-gate={gate}>
+      <p className={`flex min-w-0 flex-1 items-center gap-1.5 text-xs leading-tight ${tone}`} title={text}>
+        <Icon size={14} aria-hidden className="shrink-0" />
+        <bdi className="line-clamp-2 max-sm:line-clamp-3">{text}</bdi>
+      </p>
+      {mayControl && (state === 'running' || state === 'draining') && (
+        <DrainButton worker={worker} state={state} running={running} />
+      )}
+    </div>
+  )
+}
+
+/** What its gate lets in, in words with the reason. */
+function gateText(worker: WorkerRow, state: WorkerView) {
+  const { gate } = worker
+  const why = gate?.reason === undefined ? '' : `: ${visibleLine(gate.reason, 160)}`
+  if (state === 'draining') {
+    return { gate: 'draining', icon: CirclePause, tone: 'text-warn', text: 'Draining: finishes what it has' }
+  }
+  if (worker.control?.action === 'drain' && state === 'running') {
+    const by = visibleLine(worker.control.by, 40)
+    return { gate: 'asked', icon: CirclePause, tone: 'text-warn', text: `Asked to drain by ${by}` }
+  }
+  if (gate !== undefined && !gate.open) {
+    return {
+      gate: 'closed',
+      icon: OctagonPause,
+      tone: 'text-bad',
+      text: `Closed for all tasks${why || ': overloaded'}`,
+    }
+  }
+  if (gate !== undefined && !gate.lazy) {
+    return { gate: 'lazy', icon: OctagonPause, tone: 'text-warn', text: `Closed for lazy tasks${why || ': busy'}` }
+  }
+  if (why !== '') {
+    return { gate: 'some', icon: TriangleAlert, tone: 'text-warn', text: `Closed for some tasks${why}` }
+  }
+  return { gate: 'open', icon: DoorOpen, tone: 'text-dim', text: 'Takes every task' }
+}
+
+interface DrainProps {
+  worker: WorkerRow
+  state: 'running' | 'draining'
+  /** How many tasks it runs. */
+  running: number
+}
+
+function DrainButton({ worker, state, running }: DrainProps) {
+  const store = useFleet()
+  const toast = useUi((ui) => ui.toast)
+  const [asking, setAsking] = useState(false)
+  const [busy, setBusy] = useState(false)
+  const [problem, setProblem] = useState<string>()
+  const draining = state === 'draining'
+  const name = visibleLine(worker.name, 60)
+
+  const ask = async (action: 'drain' | 'resume') => {
+    setBusy(true)
+    setProblem(undefined)
+    try {
+      await store.api.controlWorker({ worker: worker._id, action })
+      toast({ kind: 'good', text: action === 'drain' ? `${name} takes nothing new` : `${name} takes tasks again` })
+      setAsking(false)
+    } catch (thrown) {
+      const { message } = wireError(thrown)
+      if (asking) setProblem(message)
+      else toast({ kind: 'bad', text: message })
+    } finally {
+      setBusy(false)
+    }
+  }
+
+  const Icon = draining ? CirclePlay : CirclePause
+  return (
+    <>
+      <button
+        type="button"
+        className="button min-h-7 min-w-[84px] shrink-0 px-2 text-xs"
+        aria-label={`${draining ? 'Resume' : 'Drain'} ${name}`}
+        disabled={busy}
+        onClick={() => {
+          if (draining) void ask('resume')
+          else if (running > 0) setAsking(true)
+          else void ask('drain')
+        }}
+      >
+        <Icon size={13} aria-hidden /> {draining ? 'Resume' : 'Drain'}
+      </button>
+      {asking && (
+        <Dialog title="Drain this host?" onClose={() => setAsking(false)}>
+          <p>
+            <Foreign text={worker.name} max={60} className="font-medium" /> runs {countTasks(running)}. It finishes{' '}
+            {running === 1 ? 'it' : 'them'} and takes nothing new until somebody resumes it.
+          </p>
+          <Problem text={problem} />
+          <div className="mt-4 flex flex-wrap justify-end gap-2">
+            <button type="button" className="button" onClick={() => setAsking(false)}>
+              Leave it running
+            </button>
+            <button type="button" className="button button-solid" disabled={busy} onClick={() => void ask('drain')}>
+              Drain the host
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </>
+  )
+}

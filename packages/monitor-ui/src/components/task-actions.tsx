@@ -1,0 +1,67 @@
+import type { CommandName, TaskRow } from '@taskfleet/core/protocol'
+import { Ban, Pencil } from 'lucide-react'
+import { useState } from 'react'
+import { useCan, useFleet } from '../live/hooks.ts'
+import { wireError } from '../live/wire-error.ts'
+import { useUi } from '../shell/ui-context.ts'
+import { answerToast, COMMAND_WORDS, isPossible } from '../view/commands.ts'
+import { taskTitle } from '../view/task-title.ts'
+import { CancelDialog } from './cancel-dialog.tsx'
+import { EditDialog } from './edit-dialog.tsx'
+import { ReplayDialog } from './replay-dialog.tsx'
+
+const AT_ONCE = ['pause', 'resume', 'retry'] as const satisfies CommandName[]
+
+/** What can be done to a task as it is now, by whoever looks at it. */
+export function TaskActions({ task }: { task: TaskRow }) {
+  const store = useFleet()
+  const toast = useUi((ui) => ui.toast)
+  const mayControl = useCan('control')
+  const [asking, setAsking] = useState<'cancel' | 'edit' | 'replay'>()
+  const [busy, setBusy] = useState(false)
+
+  const run = async (command: (typeof AT_ONCE)[number]) => {
+    const title = taskTitle(task)
+    setBusy(true)
+    try {
+      toast(answerToast(command, title, task.status === 'running', await store.api[command]({ id: task._id })))
+    } catch (thrown) {
+      toast({ kind: 'bad', text: `${title}: ${wireError(thrown).message}` })
+    } finally {
+      setBusy(false)
+    }
+  }
+
+  if (!mayControl) return null
+  const Replay = COMMAND_WORDS.replay.icon
+  return (
+    <div role="group" aria-label="Actions" className="flex flex-wrap gap-2">
+      {AT_ONCE.filter((command) => isPossible(command, task)).map((command) => {
+        const { icon: Icon, label } = COMMAND_WORDS[command]
+        return (
+          <button key={command} type="button" className="button" disabled={busy} onClick={() => void run(command)}>
+            <Icon size={14} aria-hidden /> {label}
+          </button>
+        )
+      })}
+      {isPossible('replay', task) && (
+        <button type="button" className="button" onClick={() => setAsking('replay')}>
+          <Replay size={14} aria-hidden /> Replay…
+        </button>
+      )}
+      {isPossible('edit', task) && (
+        <button type="button" className="button" onClick={() => setAsking('edit')}>
+          <Pencil size={14} aria-hidden /> Edit…
+        </button>
+      )}
+      {isPossible('cancel', task) && (
+        <button type="button" className="button button-bad" onClick={() => setAsking('cancel')}>
+          <Ban size={14} aria-hidden /> Cancel
+        </button>
+      )}
+      {asking === 'cancel' && <CancelDialog task={task} onClose={() => setAsking(undefined)} />}
+      {asking === 'replay' && <ReplayDialog task={task} onClose={() => setAsking(undefined)} />}
+      {asking === 'edit' && <EditDialog task={task} onClose={() => setAsking(undefined)} />}
+    </div>
+  )
+}

@@ -1,0 +1,11 @@
+import { Link } from '@tanstack/react-router'
+import { Foreign } from './foreign.tsx'
+
+/** A task's id as a way to it. */
+export function TaskLink({ id }: { id: string }) {
+  return (
+    <Link to="/tasks/$id" params={{ id }} className="font-mono text-xs break-all text-run hover:underline">
+      <Foreign text={id} max={40} />
+    </Link>
+  )
+}

@@ -1,0 +1,159 @@
+import { Link } from '@tanstack/react-router'
+import { type ExplainReason, hasEnded, type TaskRow } from '@taskfleet/core/protocol'
+import {
+  CircleHelp,
+  CirclePause,
+  Clock,
+  FileWarning,
+  Flag,
+  Link2,
+  type LucideIcon,
+  OctagonPause,
+  Play,
+  Rows3,
+  ServerOff,
+} from 'lucide-react'
+import type { ReactNode } from 'react'
+import { useFleet, useNow, useOnScreen } from '../live/hooks.ts'
+import { useAsked } from '../live/use-asked.ts'
+import { formatDuration, formatTime } from '../view/format.ts'
+import { visibleText } from '../view/text.ts'
+import { Foreign } from './foreign.tsx'
+
+const AGAIN_MS = 5_000
+
+/** What each reason is in a few words; the gateway's own sentence follows. */
+const LOOK: Record<ExplainReason['code'], { icon: LucideIcon; says: string; tone: string }> = {
+  ENDED: { icon: Flag, says: 'It has ended', tone: 'text-dim' },
+  RUNNING: { icon: Play, says: 'It runs', tone: 'text-run' },
+  PAUSED: { icon: CirclePause, says: 'It is paused', tone: 'text-warn' },
+  BLOCKED: { icon: Link2, says: 'Another task comes first', tone: 'text-block' },
+  NOT_DUE: { icon: Clock, says: 'Its time has not come', tone: 'text-wait' },
+  QUEUE_PAUSED: { icon: CirclePause, says: 'Its queue is paused', tone: 'text-warn' },
+  NOT_SERVED: { icon: ServerOff, says: 'Nobody can run it', tone: 'text-bad' },
+  QUEUE_NOT_SERVED: { icon: ServerOff, says: 'Nobody serves its queue', tone: 'text-bad' },
+  NO_FREE_SLOT: { icon: Rows3, says: 'Every slot is taken', tone: 'text-wait' },
+  GATE_CLOSED: { icon: OctagonPause, says: 'The hosts are overloaded', tone: 'text-warn' },
+  CORRUPT: { icon: FileWarning, says: 'Its document is damaged', tone: 'text-bad' },
+  ABOUT_TO_RUN: { icon: Play, says: 'It is about to run', tone: 'text-run' },
+}
+/** A newer gateway may know reasons that this page doesn't. */
+const UNKNOWN = { icon: CircleHelp, says: 'It waits', tone: 'text-wait' }
+
+/** Why a task doesn't run, asked again whenever its row changes, and every few seconds while it is seen. */
+export function WhyWaiting({ task }: { task: TaskRow }) {
+  if (task.status === 'running' || hasEnded(task.status)) return null
+  return <Reasons task={task} />
+}
+
+function Reasons({ task }: { task: TaskRow }) {
+  const store = useFleet()
+  const [ref, visible] = useOnScreen()
+  const { answer, error } = useAsked(() => store.api.explain(task._id), {
+    key: `${task._id} ${task.rev}`,
+    everyMs: AGAIN_MS,
+    active: visible,
+  })
+  return (
+    <section ref={ref} className="panel dims p-3" aria-label="Why is it waiting?" data-testid="why">
+      <h2 className="heading mb-2">Why is it waiting?</h2>
+      <div className="min-h-[46px]">
+        {answer !== undefined && (
+          <>
+            <ul className="flex flex-col gap-1.5">
+              {answer.reasons.map((reason) => (
+                <Reason key={`${reason.code} ${reason.task ?? ''}`} reason={reason} task={task} />
+              ))}
+            </ul>
+            <p className={`mt-2 text-xs ${answer.willRun ? 'text-dim' : 'text-warn'}`}>
+              {answer.willRun
+                ? 'It will run by itself; nobody has to do anything.'
+                : 'As things are it will not run: somebody has to act.'}
+            </p>
+          </>
+        )}
+        {answer === undefined && error === undefined && <p className="text-dim">Asking…</p>}
+        {error !== undefined && (
+          <p role="alert" className="mt-1 text-bad">
+            {visibleText(error.message, 300)}
+          </p>
+        )}
+      </div>
+    </section>
+  )
+}
+
+function Reason({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
+  const now = useNow()
+  const { icon: Icon, says, tone } = LOOK[reason.code] ?? UNKNOWN
+  const at = reason.at === undefined ? undefined : Date.parse(reason.at)
+  return (
+    <li className="flex items-start gap-2.5" data-reason={reason.code}>
+      <Icon size={15} aria-hidden className={`mt-0.5 shrink-0 ${tone}`} />
+      <div className="min-w-0 flex-1">
+        <span className="font-medium">{says}</span>
+        <span className="text-dim">
+          {' · '}
+          {at !== undefined && reason.at !== undefined ? (
+            <>
+              It becomes active {at > now ? `in ${formatDuration(at - now)}` : 'now'} ({formatTime(reason.at)})
+            </>
+          ) : (
+            <Foreign text={reason.message} max={400} />
+          )}
+        </span>
+        <Ways reason={reason} task={task} />
+      </div>
+    </li>
+  )
+}
+
+const WORKERS_SHOWN = 6
+
+/** Where to look, or what to do about it. */
+function Ways({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
+  const ways: ReactNode[] = []
+  const link = 'rounded text-run hover:underline'
+  if (reason.task !== undefined) {
+    ways.push(
+      <Link key="task" to="/tasks/$id" params={{ id: reason.task }} className={link}>
+        Open the task it waits for
+      </Link>,
+    )
+  }
+  if (reason.code === 'QUEUE_PAUSED' || reason.code === 'QUEUE_NOT_SERVED') {
+    ways.push(
+      <Link key="queue" to="/queues" className={link}>
+        Queue <Foreign text={task.queue} max={40} />
+      </Link>,
+    )
+  }
+  if (reason.code === 'NOT_SERVED') {
+    ways.push(
+      <Link key="coverage" to="/coverage" className={link}>
+        Who serves what
+      </Link>,
+    )
+  }
+  if (reason.code === 'NO_FREE_SLOT') {
+    ways.push(
+      <Link
+        key="ahead"
+        to="/tasks"
+        search={{ status: ['pending'], queue: task.queue, sort: '-priority' }}
+        className={link}
+      >
+        The queue in its order
+      </Link>,
+    )
+  }
+  for (const name of reason.workers?.slice(0, WORKERS_SHOWN) ?? []) {
+    ways.push(
+      <Link key={`worker ${name}`} to="/tasks" search={{ status: ['running'], host: name }} className={link}>
+        <Foreign text={name} max={40} />
+      </Link>,
+    )
+  }
+  if (ways.length === 0) return null
+  return <div className="mt-0.5 flex flex-wrap gap-x-3 gap-y-0.5 text-xs font-medium">{ways}</div>
+}

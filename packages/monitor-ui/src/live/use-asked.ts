@@ -1,0 +1,61 @@
+import type { WireError } from '@taskfleet/core/protocol'
+import { useCallback, useEffect, useRef, useState } from 'react'
+import { useConnection, useFleet } from './hooks.ts'
+import { wireError } from './wire-error.ts'
+
+export interface Asked<T> {
+  /** The last answer, kept while a newer one is on its way or was refused. */
+  answer: T | undefined
+  /** When it came, in milliseconds of the server's clock. */
+  at: number | undefined
+  error: WireError | undefined
+  /** Asks now. */
+  again: () => void
+}
+
+interface Options {
+  /** Asked anew whenever it changes. */
+  key: string
+  /** And so often; never again by itself without. */
+  everyMs?: number
+  /** Nobody looks: nothing is asked. */
+  active?: boolean
+}
+
+/** What no subscription tells: asked for while somebody looks and the gateway is there. */
+export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true }: Options): Asked<T> {
+  const store = useFleet()
+  const live = useConnection().state === 'live'
+  const latest = useRef(ask)
+  latest.current = ask
+  const [turn, setTurn] = useState(0)
+  const [view, setView] = useState<Omit<Asked<T>, 'again'>>({ answer: undefined, at: undefined, error: undefined })
+  const again = useCallback(() => setTurn((before) => before + 1), [])
+
+  // On purpose: the key and the turn say that the answer may be another one
+  useEffect(() => {
+    if (!active || !live) return
+    let mine = true
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const round = async () => {
+      try {
+        const answer = await latest.current()
+        if (mine) setView({ answer, at: store.now(), error: undefined })
+      } catch (thrown) {
+        if (mine) setView((before) => ({ ...before, error: wireError(thrown) }))
+      }
+      if (mine && everyMs !== undefined) timer = setTimeout(whenSeen, everyMs)
+    }
+    const whenSeen = () => {
+      if (document.visibilityState === 'hidden') document.addEventListener('visibilitychange', whenSeen, { once: true })
+      else void round()
+    }
+    whenSeen()
+    return () => {
+      mine = false
+      clearTimeout(timer)
+      document.removeEventListener('visibilitychange', whenSeen)
+    }
+  }, [key, turn, active, live, everyMs, store])
+  return { ...view, again }
+}

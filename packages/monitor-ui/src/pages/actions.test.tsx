@@ -1,0 +1,533 @@
+// @vitest-environment happy-dom
+import type { TaskRow } from '@taskfleet/core/protocol'
+import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { FakeFleet } from '../testing/fake-fleet.ts'
+import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { anError, aTask, aWorker, iso } from '../testing/rows.ts'
+
+let fleet: FakeFleet
+let complaints: unknown[][]
+
+beforeEach(() => {
+  fleet = new FakeFleet()
+  fleet.putWorker(aWorker({ name: 'fra-1' }, Date.now()))
+  complaints = []
+  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
+  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
+})
+afterEach(() => {
+  cleanup()
+  vi.restoreAllMocks()
+  expect(complaints).toEqual([])
+})
+
+const MINUTE = 60_000
+const from = (ms: number) => iso(Date.now() + ms)
+const put = (make: (overrides?: Partial<TaskRow>, now?: number) => TaskRow, overrides: Partial<TaskRow> = {}) =>
+  fleet.put(make(overrides, Date.now()))
+const button = (name: string | RegExp) => screen.findByRole('button', { name })
+const click = async (name: string | RegExp) => fireEvent.click(await button(name))
+const dialog = () => screen.findByRole('dialog')
+const status = () => screen.getByTestId('task-page').dataset.status
+const actions = () =>
+  within(screen.getByRole('group', { name: 'Actions' }))
+    .getAllByRole('button')
+    .map((one) => one.textContent?.trim())
+const openTask = async (task: TaskRow) => {
+  const opened = await renderMonitor(fleet, `/tasks/${task._id}`)
+  await screen.findByTestId('task-page')
+  return opened
+}
+const toast = async (text: string) => {
+  await waitFor(() => expect(screen.getAllByTestId('toast').map((one) => one.textContent)).toContainEqual(text))
+}
+
+describe('what can be done to a task', () => {
+  it('is offered by its status', async () => {
+    const task = put(aTask.pending)
+    await openTask(task)
+    expect(actions()).toEqual(['Pause', 'Edit…', 'Cancel'])
+    act(() => void fleet.patch(task._id, { status: 'running', worker: 'w1' }))
+    await waitFor(() => expect(actions()).toEqual(['Pause', 'Cancel']))
+    act(() => fleet.end(task._id, { status: 'failed' }))
+    await waitFor(() => expect(actions()).toEqual(['Retry', 'Replay…']))
+    act(() => void fleet.patch(task._id, { status: 'completed' }))
+    await waitFor(() => expect(actions()).toEqual(['Replay…']))
+  })
+
+  it('is offered only to a key that may control', async () => {
+    fleet.welcome = { ...fleet.welcome, scopes: ['read', 'write'] }
+    const task = put(aTask.running, { input: { file: 'big.iso' } })
+    const { router } = await openTask(task)
+    expect(screen.queryByRole('group', { name: 'Actions' })).toBeNull()
+    await act(() => router.navigate({ to: '/tasks' }))
+    await screen.findByText('big.iso')
+    expect(screen.queryByRole('checkbox')).toBeNull()
+    expect(screen.queryByRole('button', { name: 'Cancel big.iso' })).toBeNull()
+    await act(() => router.navigate({ to: '/' }))
+    await screen.findByTestId('worker-card')
+    expect(screen.queryByRole('button', { name: 'Drain fra-1' })).toBeNull()
+  })
+
+  it('pauses and resumes a running task', async () => {
+    const task = put(aTask.running, { input: { file: 'big.iso' } })
+    fleet.onPause = () => {}
+    await openTask(task)
+    await click('Pause')
+    await toast('Asked to pause big.iso')
+    await click('Resume')
+    await toast('Resumed big.iso')
+    expect(status()).toBe('running')
+    await click('Pause')
+    await waitFor(() => expect(fleet.tasks.get(task._id)?.control?.action).toBe('pause'))
+    act(() => fleet.suspend(task._id))
+    await click('Resume')
+    await waitFor(() => expect(status()).toBe('pending'))
+  })
+
+  it('retries a failed one, and says why where that is refused', async () => {
+    const task = put(aTask.failed, { input: { file: 'big.iso' } })
+    await openTask(task)
+    fleet.refuseNext = { code: 'KEY_EXISTS', message: 'Another task with its key has come in its place' }
+    await click('Retry')
+    await toast('big.iso: Another task with its key has come in its place')
+    await click('Retry')
+    await waitFor(() => expect(status()).toBe('pending'))
+  })
+
+  it('replays with edited input and goes to the new task', async () => {
+    const task = put(aTask.completed, { input: { file: 'a\u202eb.iso' } })
+    const { router } = await openTask(task)
+    await click('Replay…')
+    const input = within(await dialog()).getByLabelText<HTMLTextAreaElement>('Input (JSON)')
+    expect(input.value).toContain('a\\u202eb.iso')
+    fireEvent.change(input, { target: { value: '{ "file": ' } })
+    await click('Replay with this input')
+    expect((await within(await dialog()).findByRole('alert')).textContent).toContain('Not JSON')
+    expect(fleet.commands).toEqual([])
+    fireEvent.change(input, { target: { value: '{ "file": "c.iso" }' } })
+    await click('Replay with this input')
+    await screen.findByRole('heading', { level: 1, name: 'c.iso' })
+    const made = [...fleet.tasks.values()].find(({ replayOf }) => replayOf === task._id)
+    expect(router.state.location.pathname).toBe(`/tasks/${made?._id}`)
+    expect(screen.getByRole('link', { name: task._id }).getAttribute('href')).toBe(`/tasks/${task._id}`)
+  })
+
+  it('replays as it was without sending the input', async () => {
+    const task = put(aTask.failed)
+    await openTask(task)
+    await click('Replay…')
+    fireEvent.click(within(await dialog()).getByRole('button', { name: 'Replay' }))
+    await waitFor(() => expect(fleet.commands).toEqual([['replay', { id: task._id }]]))
+  })
+
+  it('edits only what was changed, at the revision that was seen', async () => {
+    const task = put(aTask.pending, { rev: 7, deadline: from(MINUTE) })
+    await openTask(task)
+    await click('Edit…')
+    const form = within(await dialog())
+    fireEvent.change(form.getByLabelText('Priority'), { target: { value: '9' } })
+    fireEvent.change(form.getByLabelText('Deadline'), { target: { value: '' } })
+    fireEvent.change(form.getByLabelText('Queue'), { target: { value: ' ' } })
+    fireEvent.click(form.getByRole('button', { name: 'Save' }))
+    expect(form.getByRole('alert').textContent).toBe('A task is always in some queue.')
+    fireEvent.change(form.getByLabelText('Queue'), { target: { value: 'bulk' } })
+    fireEvent.click(form.getByRole('checkbox'))
+    fireEvent.click(form.getByRole('button', { name: 'Save' }))
+    await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull())
+    expect(fleet.commands).toEqual([
+      ['edit', { id: task._id, rev: 7, changes: { priority: 9, deadline: null, queue: 'bulk', lazy: true } }],
+    ])
+    expect(fleet.tasks.get(task._id)).toMatchObject({ priority: 9, queue: 'bulk', lazy: true })
+    expect(fleet.tasks.get(task._id)).not.toHaveProperty('deadline')
+  })
+
+  it('says what has changed meanwhile, and keeps both sides’ edits', async () => {
+    const task = put(aTask.pending)
+    await openTask(task)
+    await click('Edit…')
+    const form = within(await dialog())
+    fireEvent.change(form.getByLabelText('Queue'), { target: { value: 'bulk' } })
+    act(() => void fleet.patch(task._id, { priority: 9, basePriority: 9 }))
+    fireEvent.click(form.getByRole('button', { name: 'Save' }))
+    await form.findByText('Changed meanwhile: Priority. Edited here: Queue.')
+    expect(fleet.tasks.get(task._id)?.queue).toBe('default')
+    fireEvent.click(form.getByRole('button', { name: 'Keep my edits on top' }))
+    expect(form.getByLabelText<HTMLSelectElement>('Priority').value).toBe('9')
+    fireEvent.click(form.getByRole('button', { name: 'Save' }))
+    await waitFor(() => expect(fleet.tasks.get(task._id)).toMatchObject({ queue: 'bulk', priority: 9 }))
+  })
+})
+
+describe('what a task’s page tells', () => {
+  it('says why it waits, with ways to what is in its way, and asks again when its row changes', async () => {
+    const before = put(aTask.running)
+    const task = put(aTask.blocked, { after: before._id })
+    await openTask(task)
+    const why = within(await screen.findByTestId('why'))
+    await why.findByText('Another task comes first')
+    expect(why.getByRole('link', { name: 'Open the task it waits for' }).getAttribute('href')).toBe(
+      `/tasks/${before._id}`,
+    )
+    const asked = fleet.asked.explain
+    act(() => {
+      fleet.putQueue({ _id: 'bulk', paused: true, by: 'ops', reason: '<b>x</b>', updatedAt: from(0), rev: 1 })
+      fleet.patch(task._id, { status: 'pending', queue: 'bulk' })
+    })
+    await why.findByText('Its queue is paused')
+    expect(why.getByText(/paused by ops: <b>x<\/b>/).querySelector('b')).toBeNull()
+    expect(fleet.asked.explain).toBe(asked + 1)
+    act(() => fleet.end(task._id, { status: 'completed' }))
+    await waitFor(() => expect(screen.queryByTestId('why')).toBeNull())
+  })
+
+  it('shows stored lines of every attempt, earlier ones when asked, and the live tail once', async () => {
+    const task = put(aTask.running, { attempt: 2 })
+    const line = (attempt: number, seq: number) => ({
+      attempt,
+      seq,
+      at: iso(1_000_000 * attempt + seq),
+      level: 'info' as const,
+      message: `line ${attempt}.${seq}`,
+    })
+    fleet.store(task._id, ...Array.from({ length: 250 }, (_, index) => line(1, index + 1)))
+    fleet.log(task._id, 'info', 'live one')
+    await openTask(task)
+    await screen.findByText('line 1.250')
+    screen.getByText('Attempt 2')
+    expect(screen.getAllByText('live one')).toHaveLength(1)
+    expect(screen.queryByText('line 1.1')).toBeNull()
+    await click('Load earlier lines')
+    await screen.findByText('line 1.1')
+    await waitFor(() => expect(screen.queryByRole('button', { name: 'Load earlier lines' })).toBeNull())
+    act(() => fleet.log(task._id, 'warn', 'live two'))
+    await screen.findByText('live two')
+  })
+
+  it('shows what an ended task has logged', async () => {
+    const task = put(aTask.failed)
+    fleet.log(task._id, 'error', 'the disk is full')
+    await openTask(task)
+    await screen.findByText('the disk is full')
+  })
+
+  it('lists attempts with their host, duration and error', async () => {
+    const error = { code: 'HTTP_503', name: 'E', message: 'busy', fingerprint: 'f', stack: 'E: busy\n    at here' }
+    const task = put(aTask.running, {
+      attempt: 2,
+      attempts: [
+        { n: 1, worker: 'gone', claimedAt: from(-3 * MINUTE), endedAt: from(-2 * MINUTE), outcome: 'failed', error },
+        { n: 2, worker: 'w1', claimedAt: from(-MINUTE) },
+      ],
+    })
+    await openTask(task)
+    const [second, first] = screen.getAllByTestId('attempt')
+    expect(second?.textContent).toContain('fra-1127.0.0.2')
+    expect(first?.textContent).toContain('1\u00a0m\u00a000\u00a0s')
+    const failure = within(screen.getByTestId('attempt-error'))
+    failure.getByText('HTTP_503')
+    expect(failure.getByText('Stack').closest('details')?.open).toBe(false)
+    expect(failure.getByLabelText('Stack').textContent).toContain('at here')
+  })
+
+  it('says who did what', async () => {
+    const task = put(aTask.pending)
+    await openTask(task)
+    await screen.findByText('Nobody has done anything to it.')
+    await act(() => fleet.pause({ id: task._id, reason: 'the mirror moves' }))
+    expect((await screen.findByTestId('audit-entry')).textContent).toMatch(/^local paused it: the mirror moves/)
+  })
+
+  it('counts down to a deadline, and says when it is at risk or missed', async () => {
+    const task = put(aTask.pending, { deadline: from(10 * MINUTE), raiseAt: from(9 * MINUTE) })
+    await openTask(task)
+    const deadline = () => screen.getByTestId('deadline')
+    expect(deadline().dataset.state).toBe('ahead')
+    expect(deadline().textContent).toMatch(/^in (10\sm\s00\ss|9\sm\s5\d\ss)$/)
+    act(() => void fleet.patch(task._id, { priority: 8, raiseAt: from(10 * MINUTE) }))
+    await waitFor(() => expect(deadline().dataset.state).toBe('at-risk'))
+    act(() => void fleet.patch(task._id, { deadline: from(-MINUTE), deadlineMissedAt: from(-MINUTE) }))
+    await waitFor(() => expect(deadline().textContent).toMatch(/^missed by 1\sm\s0\d\ss$/))
+  })
+})
+
+describe('many tasks at once', () => {
+  const box = (name: string) => screen.findByRole('checkbox', { name: `Select ${name}` })
+  const three = () => [1, 2, 3].map((n) => put(aTask.failed, { input: { file: `f${n}` }, createdAt: from(-n * 1_000) }))
+
+  it('selects a range with Shift, counts, does it and says so', async () => {
+    const tasks = three()
+    await renderMonitor(fleet, '/tasks')
+    fireEvent.click(await box('f1'))
+    fireEvent.click(await box('f3'), { shiftKey: true })
+    screen.getByText('3 selected')
+    await click('Retry')
+    const asked = within(await dialog())
+    await asked.findByText('3 tasks')
+    const ids = tasks.map(({ _id }) => _id)
+    expect(fleet.commands).toEqual([['retry', { ids, dryRun: true }]])
+    fireEvent.click(asked.getByRole('button', { name: 'Retry 3 tasks' }))
+    await toast('3 tasks retried')
+    expect(fleet.commands[1]).toEqual(['retry', { ids }])
+    expect(screen.queryByText('3 selected')).toBeNull()
+  })
+
+  it('leaves out what the command can’t be done to, and says so', async () => {
+    put(aTask.failed, { input: { file: 'broken' } })
+    put(aTask.running, { input: { file: 'moving' } })
+    await renderMonitor(fleet, '/tasks')
+    await box('moving')
+    fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
+    await click('Cancel')
+    const asked = within(await dialog())
+    fireEvent.change(asked.getByLabelText('Reason (optional)'), { target: { value: 'not needed' } })
+    await asked.findByText('Left out, since they can’t be cancelled: 1 failed.')
+    fireEvent.click(await asked.findByRole('button', { name: 'Cancel 1 task' }))
+    await toast('1 task cancelled')
+    expect(fleet.commands.at(-1)).toMatchObject(['cancel', { reason: 'not needed' }])
+  })
+
+  it('does it to all that match the filter, which the gateway counts', async () => {
+    three()
+    put(aTask.pending)
+    await renderMonitor(fleet, '/tasks?status=failed')
+    fireEvent.click(await box('f2'))
+    await click('Select all that match')
+    screen.getByText('All 3 that match are selected')
+    await click('Replay')
+    fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Replay 3 tasks' }))
+    await toast('3 tasks replayed')
+    expect(fleet.commands).toEqual([
+      ['replay', { filter: { status: 'failed' }, dryRun: true }],
+      ['replay', { filter: { status: 'failed' } }],
+    ])
+  })
+
+  it('lists what was refused, by reason', async () => {
+    const tasks = three()
+    await renderMonitor(fleet, '/tasks')
+    await box('f1')
+    fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
+    await click('Retry')
+    const confirm = await within(await dialog()).findByRole('button', { name: 'Retry 3 tasks' })
+    act(() => {
+      for (const { _id } of tasks.slice(1)) fleet.patch(_id, { status: 'running' })
+    })
+    fireEvent.click(confirm)
+    const result = await screen.findByTestId('bulk-result')
+    expect(result.textContent).toContain('1 task retried, 2 refused.')
+    expect(result.textContent).toContain('2× It is running NOT_ENDED')
+    expect(within(result).getAllByRole('link')).toHaveLength(2)
+  })
+
+  it('sets the priority of what waits', async () => {
+    const task = put(aTask.pending, { input: { file: 'slow' } })
+    await renderMonitor(fleet, '/tasks')
+    fireEvent.click(await box('slow'))
+    await click('Set priority…')
+    const asked = within(await dialog())
+    fireEvent.change(asked.getByLabelText('Priority'), { target: { value: '10' } })
+    fireEvent.click(await asked.findByRole('button', { name: 'Set the priority of 1 task' }))
+    await waitFor(() => expect(fleet.tasks.get(task._id)?.priority).toBe(10))
+  })
+
+  it('selects by keyboard, and nothing any more with Escape', async () => {
+    three()
+    await renderMonitor(fleet, '/tasks')
+    await box('f1')
+    const press = (key: string, options = {}) =>
+      fireEvent.keyDown(document.activeElement ?? document.body, { key, ...options })
+    press('j')
+    press('x')
+    press('j')
+    press('j')
+    press('X', { shiftKey: true })
+    screen.getByText('3 selected')
+    press('Escape')
+    screen.getByText('3 tasks')
+  })
+})
+
+describe('recurring errors', () => {
+  const group = (id: string) => {
+    const found = document.querySelector<HTMLElement>(`[data-testid="error-group"][data-error="${id}"]`)
+    if (found === null) throw new Error(`no group ${id}`)
+    return within(found)
+  }
+
+  it('are counted in the navigation and listed with where and since when', async () => {
+    const task = put(aTask.failed)
+    fleet.putError(anError({ message: '<b>bad</b>', hosts: ['fra-1'], samples: [task._id], reopened: 2 }, Date.now()))
+    fleet.putError(anError({ _id: 'other', state: 'resolved' }, Date.now()))
+    await renderMonitor(fleet)
+    expect((await screen.findByTestId('open-errors')).textContent).toBe('1 open')
+    fireEvent.click(screen.getByRole('link', { name: /Errors/ }))
+    await screen.findByText('<b>bad</b>')
+    const open = group('c0ffee')
+    open.getByText('fra-1')
+    open.getByText('download@2')
+    open.getByText(/came back 2 times/)
+    open.getByRole('img', { name: 'Trend: 15 in the last 24 h, 8 in this hour' })
+    expect(open.getByText(task._id).closest('a')?.getAttribute('href')).toBe(`/tasks/${task._id}`)
+    expect(open.getByLabelText('Stack').textContent).toContain('fetchRange')
+    expect(screen.getAllByTestId('error-group')).toHaveLength(1)
+  })
+
+  it('are resolved, ignored for a while and reopened', async () => {
+    fleet.putError(anError({}, Date.now()))
+    fleet.putError(anError({ _id: 'two', code: 'TWO' }, Date.now()))
+    const { router } = await renderMonitor(fleet, '/errors')
+    await screen.findByText('TWO')
+    fireEvent.click(group('two').getByRole('button', { name: 'Resolve' }))
+    await waitFor(() => expect(screen.queryByText('TWO')).toBeNull())
+    fireEvent.change(group('c0ffee').getByLabelText('Ignore for'), { target: { value: '1' } })
+    await screen.findByText('No error is open')
+    const until = Date.parse(fleet.errors.get('c0ffee')?.ignoredUntil ?? '')
+    expect(Math.abs(until - Date.now() - 86_400_000)).toBeLessThan(5_000)
+    fireEvent.click(screen.getByRole('tab', { name: 'Ignored' }))
+    const ignored = await screen.findByTestId('error-group')
+    expect(ignored.textContent).toMatch(/ignored by local .* ago, for (24|23)\sh more/)
+    expect(router.state.location.href).toBe('/errors?state=ignored')
+    fireEvent.click(group('c0ffee').getByRole('button', { name: 'Reopen' }))
+    await screen.findByText('No error is ignored')
+    expect(fleet.errors.get('c0ffee')?.state).toBe('open')
+  })
+
+  it('keep their places while somebody points at them', async () => {
+    fleet.putError(anError({ _id: 'a', lastSeenAt: from(-1_000) }, Date.now()))
+    fleet.putError(anError({ _id: 'b', lastSeenAt: from(-2_000) }, Date.now()))
+    await renderMonitor(fleet, '/errors')
+    const order = () => screen.getAllByTestId('error-group').map((one) => one.dataset.error)
+    await waitFor(() => expect(order()).toEqual(['a', 'b']))
+    fireEvent.pointerEnter(screen.getByRole('tabpanel'), { pointerType: 'mouse' })
+    act(() => void fleet.putError(anError({ _id: 'b', count: 99, lastSeenAt: from(0) }, Date.now())))
+    await screen.findByText('99')
+    expect(order()).toEqual(['a', 'b'])
+    await click('Order changed')
+    await waitFor(() => expect(order()).toEqual(['b', 'a']))
+  })
+
+  it('are retried and replayed as a whole, counted first', async () => {
+    fleet.putError(anError({}, Date.now()))
+    const error = { code: 'HTTP_404', name: 'E', message: 'm', fingerprint: 'c0ffee' }
+    put(aTask.failed, { error })
+    put(aTask.failed, { error })
+    put(aTask.failed, { error: { ...error, fingerprint: 'other' } })
+    await renderMonitor(fleet, '/errors')
+    await click('Retry all')
+    fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Retry 2 tasks' }))
+    await toast('2 tasks retried')
+    const filter = { 'error.fingerprint': 'c0ffee', status: 'failed' }
+    expect(fleet.commands).toEqual([
+      ['retry', { filter, dryRun: true }],
+      ['retry', { filter }],
+    ])
+    await click('Replay all')
+    await within(await dialog()).findByText(/None of the tasks that failed with this error can be replayed/)
+  })
+})
+
+describe('coverage', () => {
+  it('shows what nobody serves, and asks again when told to', async () => {
+    put(aTask.running)
+    put(aTask.pending, { name: 'transcode', version: 3 })
+    await renderMonitor(fleet, '/coverage')
+    await screen.findByText('1 version waits and no live host can run it.')
+    const rows = screen.getAllByTestId('coverage-row')
+    expect(rows.map(({ dataset }) => [dataset.task, dataset.served])).toEqual([
+      ['transcode@3', 'false'],
+      ['download@2', 'true'],
+    ])
+    within(rows[1] as HTMLElement).getByRole('link', { name: 'fra-1' })
+    act(() => void fleet.putWorker(aWorker({ name: 'fra-1', tasks: ['download@2', 'transcode@3'] }, Date.now())))
+    await click('Refresh')
+    await screen.findByText('Everything that waits has a live host.')
+  })
+
+  it('says why it can’t be told', async () => {
+    fleet.refuseNext = undefined
+    const { router } = await renderMonitor(fleet)
+    await screen.findByTestId('worker-card')
+    fleet.refuseNext = { code: 'FORBIDDEN', message: "This needs a key with the scope 'read'" }
+    await act(() => router.navigate({ to: '/coverage' }))
+    expect((await screen.findByRole('alert')).textContent).toContain("This needs a key with the scope 'read'")
+  })
+})
+
+describe('hosts', () => {
+  it('say what their load gate lets in, and why', async () => {
+    const gate = { open: true, lazy: false, reason: 'CPU at 93 %' }
+    fleet.putWorker(aWorker({ name: 'fra-1', gate }, Date.now()))
+    await renderMonitor(fleet)
+    const line = await screen.findByTestId('gate')
+    expect(line.textContent).toContain('Closed for lazy tasks: CPU at 93 %')
+    act(
+      () =>
+        void fleet.putWorker(
+          aWorker({ name: 'fra-1', slots: 6, gate: { open: false, lazy: false, reason: 'no memory' } }, Date.now()),
+        ),
+    )
+    await screen.findByText('Closed for all tasks: no memory')
+    screen.getByRole('img', { name: '0 of 6 slots in use' })
+  })
+
+  it('are drained after asking where tasks run, and resumed', async () => {
+    put(aTask.running)
+    await renderMonitor(fleet)
+    await screen.findByRole('img', { name: '1 of 4 slots in use' })
+    await click('Drain fra-1')
+    expect((await dialog()).textContent).toContain('runs 1 task.')
+    await click('Drain the host')
+    await toast('fra-1 takes nothing new')
+    await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('draining'))
+    await click('Resume fra-1')
+    await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('running'))
+  })
+})
+
+describe('queues', () => {
+  const line = (name: string) => {
+    const found = document.querySelector<HTMLElement>(`[data-testid="queue-row"][data-queue="${name}"]`)
+    if (found === null) throw new Error(`no queue ${name}`)
+    return found
+  }
+  const figures = (name: string) =>
+    [...line(name).querySelectorAll('td')].slice(2, 6).map(({ textContent }) => textContent)
+
+  it('are listed with what is in them and who serves them', async () => {
+    put(aTask.running)
+    put(aTask.pending)
+    put(aTask.pending, { runAt: from(MINUTE) })
+    put(aTask.paused, { queue: 'bulk' })
+    put(aTask.pending, { queue: 'bulk' })
+    await renderMonitor(fleet, '/queues')
+    await screen.findByText('bulk')
+    await waitFor(() => expect(figures('default')).toEqual(['1', '1', '0', '1']))
+    expect(figures('bulk')).toEqual(['1', '0', '1', '0'])
+    expect(line('default').textContent).toContain('fra-1')
+    expect(line('bulk').textContent).toContain('no live worker')
+    expect(screen.queryByRole('note')).toBeNull()
+    fireEvent.click(screen.getByRole('link', { name: 'bulk' }))
+    await click('Queue bulk: show every queue')
+    await waitFor(() => expect(screen.getAllByTestId('task-row')).toHaveLength(5))
+  })
+
+  it('are paused with a reason and resumed', async () => {
+    await renderMonitor(fleet, '/queues')
+    await click('Pause default')
+    fireEvent.change(within(await dialog()).getByLabelText('Reason (optional)'), { target: { value: 'maintenance' } })
+    await click('Pause the queue')
+    await waitFor(() => expect(line('default').dataset.paused).toBe('true'))
+    expect(line('default').textContent).toMatch(/Pausedby local .* ago: maintenance/)
+    await click('Resume default')
+    await waitFor(() => expect(line('default').dataset.paused).toBe('false'))
+  })
+
+  it('say when their counts are only the least that there is', async () => {
+    for (let n = 0; n < 1_000; n++) fleet.tasks.set(`t${n}`, aTask.pending({ _id: `t${n}` }))
+    await renderMonitor(fleet, '/queues')
+    expect((await screen.findByRole('note')).textContent).toContain('Counted over the first 1,000 waiting tasks')
+    expect(figures('default')).toEqual(['1,000+', '0+', '0+', '0'])
+  })
+})

@@ -1,0 +1,139 @@
+import type { CommandAnswer, CommandName, TaskRow, TaskStatus } from '@taskfleet/core/protocol'
+import { Ban, ChevronsUp, CirclePause, CirclePlay, CopyPlus, type LucideIcon, RotateCcw } from 'lucide-react'
+import { visibleLine } from './text.ts'
+
+/** What can be done to a task: a command that also works on many, or an edit of this one. */
+export type TaskAction = CommandName | 'edit'
+
+const POSSIBLE: Record<TaskStatus, readonly TaskAction[]> = {
+  pending: ['pause', 'edit', 'reprioritise', 'cancel'],
+  running: ['pause', 'cancel'],
+  paused: ['resume', 'edit', 'reprioritise', 'cancel'],
+  blocked: ['edit', 'reprioritise', 'cancel'],
+  completed: ['replay'],
+  failed: ['retry', 'replay'],
+  cancelled: ['retry', 'replay'],
+}
+
+/** Whether the gateway would do it to a task as it is now. */
+export function isPossible(action: TaskAction, task: Pick<TaskRow, 'status' | 'control'>): boolean {
+  const asked = task.status === 'running' ? task.control?.action : undefined
+  // Somebody who asked for a pause may think again; after a cancel there is nothing left to hold.
+  if (action === 'resume' && asked === 'pause') return true
+  if (action === 'pause' && asked !== undefined) return false
+  return POSSIBLE[task.status].includes(action)
+}
+
+interface CommandWords {
+  icon: LucideIcon
+  label: string
+  /** Before "3 tasks" and the like. */
+  asks: string
+  /** After "can be", "was" and the like. */
+  done: string
+  /** What it means, for the dialog that asks. */
+  means: string
+  /** Whether a reason is worth asking for. */
+  reason: boolean
+}
+
+/** How people speak of each command. */
+export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
+  cancel: {
+    icon: Ban,
+    label: 'Cancel',
+    asks: 'Cancel',
+    done: 'cancelled',
+    means: 'Running ones are stopped where they run; none of them starts again by itself.',
+    reason: true,
+  },
+  pause: {
+    icon: CirclePause,
+    label: 'Pause',
+    asks: 'Pause',
+    done: 'paused',
+    means: 'Running ones keep their checkpoint and free their slot. All wait until somebody resumes them.',
+    reason: true,
+  },
+  resume: {
+    icon: CirclePlay,
+    label: 'Resume',
+    asks: 'Resume',
+    done: 'resumed',
+    means: 'They wait for a free slot again and go on from their checkpoint.',
+    reason: false,
+  },
+  retry: {
+    icon: RotateCcw,
+    label: 'Retry',
+    asks: 'Retry',
+    done: 'retried',
+    means: 'The same tasks wait again, with all their tries and their first priority.',
+    reason: false,
+  },
+  replay: {
+    icon: CopyPlus,
+    label: 'Replay',
+    asks: 'Replay',
+    done: 'replayed',
+    means: 'Each is made once more as a new task with the same input; the old ones stay as they are.',
+    reason: false,
+  },
+  reprioritise: {
+    icon: ChevronsUp,
+    label: 'Set priority',
+    asks: 'Set the priority of',
+    done: 'given another priority',
+    means: 'Higher ones run first; what runs already is not touched.',
+    reason: false,
+  },
+}
+
+/** `1 task`, `2,000 tasks`. */
+export function countTasks(count: number): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? 'task' : 'tasks'}`
+}
+
+/** What came of a command on one task, as a toast says it. */
+export function answerToast(
+  command: CommandName,
+  title: string,
+  running: boolean,
+  answer: CommandAnswer,
+): { kind: 'good' | 'bad'; text: string } {
+  const [refused] = answer.refused
+  if (refused !== undefined) return { kind: 'bad', text: `${title}: ${refused.error.message}` }
+  const { done } = COMMAND_WORDS[command]
+  if (answer.changed === 0) return { kind: 'good', text: `${title} was ${done} already` }
+  const text = running && command === 'pause' ? `Asked to pause ${title}` : `${capital(done)} ${title}`
+  return { kind: 'good', text }
+}
+
+interface Refusals {
+  code: string
+  message: string
+  ids: string[]
+}
+
+/** Refusals with the same reason together, the commonest first. */
+export function groupRefusals(refused: CommandAnswer['refused']): Refusals[] {
+  const groups = new Map<string, Refusals>()
+  for (const { id, error } of refused) {
+    const group = groups.get(`${error.code}\n${error.message}`)
+    if (group === undefined) {
+      groups.set(`${error.code}\n${error.message}`, { code: error.code, message: error.message, ids: [id] })
+    } else group.ids.push(id)
+  }
+  return [...groups.values()].sort((a, b) => b.ids.length - a.ids.length)
+}
+
+/** `2 completed, 1 running`: what those tasks are that a command can do nothing about. */
+export function statusCounts(tasks: readonly Pick<TaskRow, 'status'>[]): string {
+  const counts = new Map<string, number>()
+  for (const { status } of tasks) counts.set(status, (counts.get(status) ?? 0) + 1)
+  return [...counts].map(([status, count]) => `${count} ${visibleLine(status, 20)}`).join(', ')
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}

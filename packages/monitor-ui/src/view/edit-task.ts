@@ -1,0 +1,100 @@
+import type { TaskChanges, TaskRow } from '@taskfleet/core/protocol'
+import { localTime } from './format.ts'
+import { editableJson } from './text.ts'
+
+/** What the form holds, all as it was typed. Times are local, without a zone. */
+export interface EditForm {
+  priority: string
+  position: '' | 'front' | 'back'
+  runAt: string
+  deadline: string
+  queue: string
+  lazy: boolean
+  input: string
+}
+export type EditField = keyof EditForm
+
+export function editForm(task: TaskRow): EditForm {
+  return {
+    priority: String(task.basePriority ?? task.priority),
+    position: '',
+    runAt: localTime(task.runAt),
+    deadline: task.deadline === undefined ? '' : localTime(task.deadline),
+    queue: task.queue,
+    lazy: task.lazy,
+    input: editableJson(task.input ?? null),
+  }
+}
+
+/** The fields that somebody has changed. */
+export function editedFields(form: EditForm, before: EditForm): EditField[] {
+  return (Object.keys(form) as EditField[]).filter((field) => form[field] !== before[field])
+}
+
+export function editErrors(form: EditForm, edited: readonly EditField[]): Partial<Record<EditField, string>> {
+  const errors: Partial<Record<EditField, string>> = {}
+  if (edited.includes('runAt') && !isTime(form.runAt)) errors.runAt = 'Not a date and time.'
+  if (edited.includes('deadline') && form.deadline !== '' && !isTime(form.deadline)) {
+    errors.deadline = 'Not a date and time.'
+  }
+  if (edited.includes('queue')) {
+    if (form.queue.trim() === '') errors.queue = 'A task is always in some queue.'
+    else if (form.queue.trim().length > 100) errors.queue = 'At most 100 characters.'
+  }
+  if (edited.includes('input')) {
+    const problem = jsonProblem(form.input)
+    if (problem !== undefined) errors.input = problem
+  }
+  return errors
+}
+
+/** Only what was edited: others may have changed the rest meanwhile. */
+export function editChanges(form: EditForm, edited: readonly EditField[]): TaskChanges {
+  const changes: TaskChanges = {}
+  for (const field of edited) {
+    switch (field) {
+      case 'priority':
+        changes.priority = Number(form.priority)
+        break
+      case 'position':
+        if (form.position !== '') changes.position = form.position
+        break
+      case 'runAt':
+        changes.runAt = new Date(form.runAt).toISOString()
+        break
+      case 'deadline':
+        changes.deadline = form.deadline === '' ? null : new Date(form.deadline).toISOString()
+        break
+      case 'queue':
+        changes.queue = form.queue.trim()
+        break
+      case 'lazy':
+        changes.lazy = form.lazy
+        break
+      case 'input':
+        changes.input = JSON.parse(form.input)
+        break
+    }
+  }
+  return changes
+}
+
+/** The form over a newer state of the task: what was edited stays, all else is as it is now. */
+export function rebaseForm(form: EditForm, edited: readonly EditField[], now: EditForm): EditForm {
+  const mine = Object.fromEntries(edited.map((field) => [field, form[field]]))
+  return { ...now, ...mine }
+}
+
+/** What is wrong with a text that should be JSON. */
+export function jsonProblem(text: string): string | undefined {
+  try {
+    JSON.parse(text)
+    return undefined
+  } catch (error) {
+    return `Not JSON: ${error instanceof Error ? error.message : 'it could not be read'}`
+  }
+}
+
+function isTime(text: string): boolean {
+  return text !== '' && !Number.isNaN(new Date(text).getTime())
+}

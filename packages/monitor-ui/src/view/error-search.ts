@@ -1,0 +1,13 @@
+import type { ErrorState } from '@taskfleet/core/protocol'
+
+const STATES: readonly ErrorState[] = ['open', 'resolved', 'ignored']
+
+/** The error page's tab, as its address says it; open ones without. */
+export interface ErrorSearch {
+  state?: Exclude<ErrorState, 'open'>
+}
+
+export function parseErrorSearch(raw: Record<string, unknown>): ErrorSearch {
+  const state = STATES.find((known) => known === raw.state)
+  return state === undefined || state === 'open' ? {} : { state }
+}
