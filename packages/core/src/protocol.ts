@@ -120,7 +120,8 @@ export interface TaskRow {
   expireAt?: string
 }
 
-export type WorkerState = 'running' | 'draining' | 'stopped'
+/** `lost`: it has been silent for three heartbeats; should it come back, it says so. */
+export type WorkerState = 'running' | 'draining' | 'stopped' | 'lost'
 
 /** A worker process as clients see it. */
 export interface WorkerRow {
@@ -275,6 +276,60 @@ export interface QueryReset<R extends Row = Row> {
   seq: number
   rows: R[]
   reason: ResetReason
+}
+
+/** What happened in ten seconds. */
+export interface StatsSlot {
+  /** Its beginning. */
+  at: string
+  enqueued: number
+  completed: number
+  failed: number
+  cancelled: number
+}
+
+/** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
+export interface Percentiles {
+  count: number
+  p50?: number
+  p95?: number
+  p99?: number
+}
+
+/** Counts, rates and latencies of the tasks that fit a filter. */
+export interface FleetStats {
+  byStatus: Record<TaskStatus, number>
+  byQueue: Record<string, Partial<Record<TaskStatus, number>>>
+  byName: Record<string, Partial<Record<TaskStatus, number>>>
+  /** Per second, over the last minute. */
+  rates: { enqueued: number; completed: number; failed: number; cancelled: number }
+  /** The last five minutes; slots in which nothing happened are left out. */
+  slots: StatsSlot[]
+  /** From when tasks were due until they were claimed, of those that ended lately. */
+  waitMs: Percentiles
+  /** From the last claim to the end. */
+  runMs: Percentiles
+}
+
+export interface StatsAnswer {
+  subscription: string
+  seq: number
+  stats: FleetStats
+}
+
+/** The parts of the statistics that have changed, each as it is now. */
+export interface StatsDelta {
+  subscription: string
+  seq: number
+  changes: Partial<FleetStats>
+}
+
+/** What proves a window as of `seq`; see `rowsChecksum`. */
+export interface ChecksumAnswer {
+  epoch: string
+  seq: number
+  count: number
+  checksum: string
 }
 
 /** An error as it travels: `code` is stable and meant for programs, `message` for people. */
@@ -449,7 +504,11 @@ type Acked<T> = (answer: Ack<T>) => void
 /** What a client may send on the gateway's namespace. */
 export interface ClientToGateway {
   subscribeQuery: (request: SubscribeQuery, ack: Acked<SubscribeAnswer>) => void
+  /** Takes the subscriptions of `subscribeStats` as well. */
   unsubscribeQuery: (request: { subscription: string }, ack: Acked<object>) => void
+  subscribeStats: (request: { filter?: Record<string, unknown> }, ack: Acked<StatsAnswer>) => void
+  /** For a client that wants to prove what it holds. */
+  checksumQuery: (request: { subscription: string }, ack: Acked<ChecksumAnswer>) => void
   enqueue: (request: EnqueueRequest, ack: Acked<{ task: TaskRow }>) => void
   cancel: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
   pause: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
@@ -484,6 +543,7 @@ export interface ClientToGateway {
 export interface GatewayToClient {
   queryDelta: (delta: QueryDelta) => void
   queryReset: (reset: QueryReset) => void
+  statsDelta: (delta: StatsDelta) => void
   /** Sent once after the connection: what the gateway is and what it can do. */
   welcome: (welcome: Welcome) => void
 }

@@ -5,7 +5,9 @@ import { asError } from '../errors.ts'
 import type { CollectionName, ResetReason, Row } from '../protocol.ts'
 import type { Change, ChangeFeed } from './change-feed.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
-import type { CompiledQuery } from './query.ts'
+import { LiveStats } from './live-stats.ts'
+import { createMatcher } from './matcher.ts'
+import { type CompiledQuery, canonical } from './query.ts'
 import { ViewIndex } from './view-index.ts'
 
 /** One watcher's share of a live query. */
@@ -17,6 +19,19 @@ export interface Watch<R extends Row = Row> {
 
 /** How long a view stays open after its last watcher left: a client that lost its connection can go on where it was. */
 const LINGER_MS = 30_000
+
+/** One watcher's share of statistics. */
+export interface StatsWatch {
+  live: LiveStats
+  close(): void
+}
+
+interface StatsEntry {
+  live: LiveStats
+  ready: Promise<void>
+  watches: number
+  lingering: NodeJS.Timeout | undefined
+}
 
 interface Entry {
   live: LiveQuery
@@ -49,6 +64,7 @@ export class LiveQueries {
   readonly #options: LiveQueryOptions
   readonly #log: Logger | undefined
   readonly #open = new Map<string, Entry>()
+  readonly #stats = new Map<string, StatsEntry>()
   readonly #shelves = new Map<CollectionName, Shelf>()
   readonly #unsubscribe: () => void
   readonly #auditTimer: NodeJS.Timeout
@@ -63,18 +79,71 @@ export class LiveQueries {
     this.#unsubscribe = feed.subscribe({
       change: (change) => {
         for (const live of this.#concerned(change)) this.#pass(live, change)
+        if (change.collection === 'tasks') for (const { live } of this.#stats.values()) live.change(change)
       },
       lost: (reason) => {
         for (const { live } of this.#open.values()) this.#reset(live, reason)
+        for (const { live } of this.#stats.values()) live.lost()
       },
     })
     const every = Math.min(1_000, options.auditMs ?? AUDIT_MS)
     this.#auditTimer = setInterval(() => void this.#audit(), every).unref()
   }
 
+  /** Statistics over the tasks that fit a filter; those who ask the same share them. */
+  async watchStats(
+    filter: Record<string, unknown>,
+    listener: Parameters<LiveStats['subscribe']>[0],
+  ): Promise<StatsWatch> {
+    const key = JSON.stringify(canonical(filter))
+    const shared = this.#stats.get(key) ?? this.#openStats(key, filter)
+    shared.watches += 1
+    clearTimeout(shared.lingering)
+    let unsubscribe: (() => void) | undefined
+    let closed = false
+    const close = (): void => {
+      if (closed) return
+      closed = true
+      unsubscribe?.()
+      shared.watches -= 1
+      if (shared.watches > 0) return
+      shared.lingering = setTimeout(() => this.#dropStats(key, shared), this.#options.lingerMs ?? LINGER_MS).unref()
+    }
+    try {
+      await shared.ready
+    } catch (error) {
+      close()
+      this.#dropStats(key, shared)
+      throw error
+    }
+    unsubscribe = shared.live.subscribe(listener)
+    return { live: shared.live, close }
+  }
+
+  #openStats(key: string, filter: Record<string, unknown>): StatsEntry {
+    const live = new LiveStats({
+      tasks: this.#database.db.collection('tasks'),
+      clock: this.#database.clock,
+      filter,
+      matches: createMatcher(filter),
+      log: this.#log,
+    })
+    const entry = { live, ready: Promise.resolve(), watches: 0, lingering: undefined }
+    this.#stats.set(key, entry)
+    // Registered before it reads: what changes from now on is kept for it.
+    entry.ready = live.open()
+    return entry
+  }
+
+  #dropStats(key: string, entry: StatsEntry): void {
+    clearTimeout(entry.lingering)
+    entry.live.close()
+    if (this.#stats.get(key) === entry) this.#stats.delete(key)
+  }
+
   /** How many views are open. */
   get size(): number {
-    return this.#open.size
+    return this.#open.size + this.#stats.size
   }
 
   /** How many views had to be mended by an audit; goal 0. */
@@ -206,5 +275,6 @@ export class LiveQueries {
     clearInterval(this.#auditTimer)
     this.#unsubscribe()
     for (const [key, entry] of this.#open) this.#drop(key, entry)
+    for (const [key, entry] of this.#stats) this.#dropStats(key, entry)
   }
 }

@@ -75,7 +75,7 @@ export function compileQuery(request: unknown, scope?: Record<string, unknown>):
 }
 
 /** What `JSON.stringify` would lose or tell apart for nothing: types have a tag, and the order of keys means nothing. */
-function canonical(value: unknown): unknown {
+export function canonical(value: unknown): unknown {
   if (value instanceof RegExp) return { regex: String(value) }
   if (value instanceof Types.ObjectId) return { id: value.toHexString() }
   if (value instanceof Date) return { date: value.getTime() }

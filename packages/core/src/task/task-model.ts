@@ -75,6 +75,8 @@ taskSchema.index(
     partialFilterExpression: { key: { $exists: true }, status: { $in: [...OPEN_STATUSES] } },
   },
 )
+/** What ended lately: statistics after a start, and replays of a period. */
+taskSchema.index({ finishedAt: 1 }, { name: 'finished', sparse: true })
 taskSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
 
 /** The mongoose model of the collection `tasks` on this connection. */

@@ -1,92 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { fileURLToPath } from 'node:url'
-import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { open, refusal } from '../testing/test-sockets.ts'
-import { eventually, useFleet } from '../testing/use-fleet.ts'
-import { runCli } from './cli.ts'
-import { parseConcurrency, parseDuration, parseListen } from './options.ts'
-import { bar, bytes, oneLine, printable, printableJson } from './text.ts'
-
-const bin = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
-const fixture = (name: string): string => fileURLToPath(new URL(`../testing/cli-fixtures/${name}`, import.meta.url))
-
-interface Run {
-  code: number | null
-  out: string
-  err: string
-}
+import { eventually } from '../testing/use-fleet.ts'
+import { parseConcurrency, parseDuration, parseKept, parseListen } from './options.ts'
+import { fixture, type Run, useCli } from './test-cli.ts'
+import { bar, bytes, durationText, oneLine, printable, printableJson } from './text.ts'
 
 describe('taskfleet', () => {
-  const fleet = useFleet()
-  beforeAll(() => {
-    if (!existsSync(bin)) throw new Error('the command is not built: run `pnpm build` first')
-  })
-
-  const start = (args: string[], env: Record<string, string> = {}): ChildProcess => {
-    const child = spawn(process.execPath, [bin, ...args], {
-      env: { ...process.env, NODE_OPTIONS: '', TASKFLEET_MONGO_URI: fleet.uri, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    fleet.cleanup(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      const ended = once(child, 'exit')
-      child.kill('SIGKILL')
-      await ended
-    })
-    return child
-  }
-
-  const ended = async (child: ChildProcess): Promise<Run> => {
-    let [out, err] = ['', '']
-    child.stdout!.on('data', (chunk) => (out += String(chunk)))
-    child.stderr!.on('data', (chunk) => (err += String(chunk)))
-    const [code] = (await once(child, 'close')) as [number | null]
-    return { code, out, err }
-  }
-
-  const run = (...args: string[]): Promise<Run> => ended(start(args))
-
-  /** The first line of stdout, which says that it is ready. */
-  const ready = async (child: ChildProcess): Promise<{ event: string; url: string | null; worker: string }> => {
-    let text = ''
-    for await (const chunk of child.stdout!.iterator({ destroyOnReturn: false })) {
-      text += String(chunk)
-      if (text.includes('\n')) break
-    }
-    return JSON.parse(text.split('\n')[0]!)
-  }
-
-  /** In this process: starting one for each of many mistakes would take most of the tests' time. */
-  const runHere = async (args: string[]): Promise<Run> => {
-    const written = { out: '', err: '' }
-    const to = (where: 'out' | 'err') => (text: unknown) => {
-      written[where] += String(text)
-      return true
-    }
-    vi.stubEnv('TASKFLEET_MONGO_URI', fleet.uri)
-    const spies = [
-      vi.spyOn(process.stdout, 'write').mockImplementation(to('out')),
-      vi.spyOn(process.stderr, 'write').mockImplementation(to('err')),
-    ]
-    try {
-      const code = await runCli(args)
-      return { code, ...written }
-    } finally {
-      for (const spy of spies) spy.mockRestore()
-      vi.unstubAllEnvs()
-    }
-  }
-
-  /** One after the other, since they share this process's stdout. */
-  let last: Promise<unknown> = Promise.resolve()
-  const here = (...args: string[]): Promise<Run> => {
-    const mine = last.then(() => runHere(args))
-    last = mine.catch(() => undefined)
-    return mine
-  }
+  const { fleet, start, ended, run, ready, runHere, here } = useCli()
 
   const errorsOf = async (cases: [string[], number, RegExp][], how = runHere): Promise<void> => {
     const runs: Run[] = []
@@ -148,13 +70,16 @@ describe('taskfleet', () => {
     expect(show.out).toMatch(/^status\s+pending$/m)
     expect(JSON.parse(showJson.out)).toMatchObject({ _id: task._id, attempts: [] })
     const dry = await here('cancel', '--filter', '{"queue":"cli"}', '--dry-run', '--json')
-    expect(JSON.parse(dry.out)).toHaveLength(2)
+    expect(JSON.parse(dry.out)).toEqual({ matched: 2, changed: 0, refused: [] })
     const [cancelled, one] = await Promise.all([here('cancel', task._id), here('cancel', plain.out.trim(), '--json')])
-    expect([cancelled.code, cancelled.out]).toEqual([0, `${task._id}  cancelled\n`])
-    expect(JSON.parse(one.out)).toEqual([{ id: plain.out.trim(), status: 'cancelled' }])
-    expect((await here('cancel', task._id)).code).toBe(0)
+    expect([cancelled.code, cancelled.out]).toEqual([0, '1 of 1 changed\n'])
+    expect(JSON.parse(one.out)).toEqual({ matched: 1, changed: 1, refused: [] })
+    expect(await here('cancel', task._id)).toMatchObject({ code: 0, out: '0 of 1 changed, 1 already as wanted\n' })
     await fleet.database.db.collection('tasks').updateMany({ queue: 'cli' }, { $set: { status: 'completed' } })
-    expect(await here('cancel', task._id)).toMatchObject({ code: 7, out: `${task._id}  completed\n` })
+    expect(await here('cancel', task._id)).toMatchObject({
+      code: 7,
+      out: `${task._id}  It has completed (ALREADY_ENDED)\n0 of 1 changed\n`,
+    })
   })
 
   test('says wrong use in one line, with what comes near, and ends with 2', async () => {
@@ -175,6 +100,10 @@ describe('taskfleet', () => {
       [['watch'], 2, /BAD_FILTER/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--grace', 'long'], 2, /--grace.*duration/],
       [['worker'], 2, /--tasks/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--concurrency', '8-2'], 2, /--concurrency.*range/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{'], 2, /--gate is not JSON/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--error-period', '1h'], 2, /--error-webhook.*BAD_REQUEST/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--error-webhook', 'ftp://x'], 2, /https.*BAD_REQUEST/],
     ])
   })
 
@@ -204,10 +133,12 @@ describe('taskfleet', () => {
       [['gateway', '--listen', '0.0.0.0:0', '--public-url', 'http://x:1', '--log-level', 'silent'], 3, /INSECURE_BIND/],
       [['worker', '--tasks', '/nowhere/tasks.mjs'], 3, /BAD_TASKS_FILE/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--lease', '100'], 3, /CONFIG_RANGE/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{"cpu":{"lazy":2}}'], 3, /cpu.*CONFIG_RANGE/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{"memory":1}'], 3, /memoryLeft.*CONFIG_RANGE/],
     ])
     taken.close()
     const gone = await run('cancel', absent)
-    expect([gone.code, gone.out]).toEqual([6, `${absent}  not found\n`])
+    expect([gone.code, gone.out]).toEqual([6, `${absent}  not found\n0 of 1 changed\n`])
     const unset = await ended(start(['list'], { TASKFLEET_MONGO_URI: '' }))
     expect([unset.code, unset.err]).toEqual([3, expect.stringContaining('NO_ADDRESS')])
   })
@@ -360,10 +291,22 @@ describe("the command's words", () => {
     expect(parseListen('[::1]:4100')).toEqual({ host: '::1', port: 4100 })
     expect(parseListen(':4100')).toEqual({ host: '127.0.0.1', port: 4100 })
     for (const bad of ['4100', 'host', 'host:70000', 'host:-1', '']) expect(() => parseListen(bad)).toThrow()
-    expect(parseConcurrency('auto')).toBeGreaterThan(0)
-    for (const bad of ['0', '-1', '1.5', 'x']) expect(() => parseConcurrency(bad)).toThrow()
+    expect([parseConcurrency('auto'), parseConcurrency('3'), parseConcurrency('2-8')]).toEqual([
+      'auto',
+      3,
+      { min: 2, max: 8 },
+    ])
+    for (const bad of ['0', '-1', '1.5', 'x', '', '0-3', '8-2', '2-', '1-2-3'])
+      expect(() => parseConcurrency(bad)).toThrow()
     expect(parseDuration('10s')).toBe('10s')
     expect(() => parseDuration('soon')).toThrow()
+    expect([parseKept('forever'), parseKept('7d')]).toEqual(['forever', 604_800_000])
+    expect([durationText(0), durationText(90_061_001), durationText(90_061_001, { parts: 5 })]).toEqual([
+      '0ms',
+      '1d 1h',
+      '1d 1h 1m 1s 1ms',
+    ])
+    expect(durationText(999, { least: 's' })).toBe('0s')
   })
 
   test('text of others is one visible line', () => {

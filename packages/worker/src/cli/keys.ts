@@ -14,7 +14,7 @@ export function keyCommands(kit: CommandKit): void {
     .option('--scopes <scopes>', `what it may do: ${SCOPES.join(', ')}`, parseList, ['read'])
     .option('--queues <names>', 'only tasks in these queues', parseList)
     .option('--names <names>', 'only tasks of these names', parseList)
-    .option('--expires <date>')
+    .option('--expires <date>', 'opens nothing from then on; never by default')
     .action(act((options: CreateKeyCommand) => createKey(options, print)))
   kit
     .json('list', 'every key, without its secret', keys)

@@ -43,9 +43,9 @@ export function parseMs(text: string): number {
   return milliseconds(parseDuration(text))
 }
 
-/** How long something is kept, in milliseconds; null for ever. */
-export function parseKept(text: string): number | null {
-  return text === 'forever' ? null : parseMs(text)
+/** How long something is kept, in milliseconds. */
+export function parseKept(text: string): number | 'forever' {
+  return text === 'forever' ? text : parseMs(text)
 }
 
 /** `HOST:PORT`, `[::1]:4100` or `:4100`. */

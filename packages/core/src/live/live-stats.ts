@@ -1,0 +1,341 @@
+import type { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+import type { ServerClock } from '../database/server-clock.ts'
+import { asError } from '../errors.ts'
+import { type FleetStats, hasEnded, STATUSES, type StatsSlot, type TaskStatus } from '../protocol.ts'
+import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
+import type { TaskDocument } from '../task/task-document.ts'
+import type { Change } from './change-feed.ts'
+import type { Matcher } from './matcher.ts'
+
+export interface LiveStatsOptions {
+  tasks: mongo.Collection<TaskDocument>
+  clock: ServerClock
+  filter: Record<string, unknown>
+  matches: Matcher
+  log?: Logger | undefined
+  /** How many tasks are known one by one at most; above it, counts are asked for anew instead of kept. */
+  most?: number
+}
+
+type Listener = (changes: Partial<FleetStats>, seq: number) => void
+type Counted = Pick<TaskDocument, '_id' | 'status' | 'queue' | 'name' | 'rev'>
+type Ended = Pick<TaskDocument, 'status' | 'runAt' | 'createdAt' | 'claimedAt' | 'finishedAt'>
+
+const MOST_KNOWN = 100_000
+/** How often watchers hear of changes at most, and how often rates are looked at. */
+const TELL_MS = 250
+const RATES_MS = 1_000
+/** After a change whose effect can't be known, the counts are asked for anew. */
+const READ_AGAIN_MS = 2_000
+/** What reading may cost at most, as a part of the time. */
+const READ_SHARE = 1 / 20
+const SLOT_MS = 10_000
+const SLOTS = 30
+const RATE_SLOTS = 6
+const SAMPLES = 2_000
+const COUNTED = { status: 1, queue: 1, name: 1, rev: 1 } as const
+
+/**
+ * Counts, rates and latencies of the tasks that fit a filter, kept from the change feed. Tasks that have not ended are
+ * known one by one, so that each change is a step from one count to another; where a step can't be known, such as the
+ * removal of a task that ended long ago, the counts are asked for anew a moment later. At rest they are exact.
+ */
+export class LiveStats {
+  readonly #options: LiveStatsOptions
+  readonly #most: number
+  readonly #listeners = new Set<Listener>()
+  readonly #known = new Map<string, { group: string; rev: number }>()
+  #counts = new Map<string, number>()
+  #slots: StatsSlot[] = []
+  #samples: { at: number; wait: number; run: number }[] = []
+  #kept: Change[] | null = null
+  #reading: Promise<void> | undefined
+  #readTimer: NodeJS.Timeout | undefined
+  #tellTimer: NodeJS.Timeout | undefined
+  #ratesTimer: NodeJS.Timeout | undefined
+  #seq = 0
+  #told: FleetStats | undefined
+  /** Too many tasks to know one by one. */
+  #coarse = false
+  #closed = false
+
+  constructor(options: LiveStatsOptions) {
+    this.#options = options
+    this.#most = options.most ?? MOST_KNOWN
+  }
+
+  /** Reads for the first time. Changes must be passed to `change` from before this is called. */
+  async open(): Promise<void> {
+    await this.#loadRecent()
+    await this.#read()
+    this.#told = this.#compute()
+    this.#ratesTimer = setInterval(() => this.#tell(), RATES_MS).unref()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#readTimer)
+    clearTimeout(this.#tellTimer)
+    clearInterval(this.#ratesTimer)
+    this.#listeners.clear()
+  }
+
+  get seq(): number {
+    return this.#seq
+  }
+
+  /** As of `seq`. */
+  get stats(): FleetStats {
+    this.#told ??= this.#compute()
+    return this.#told
+  }
+
+  /** Returns its undo. */
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Nothing that is known counts any more. */
+  lost(): void {
+    this.#readSoon(0)
+  }
+
+  change(change: Change): void {
+    if (this.#kept !== null) this.#kept.push(change)
+    else this.#apply(change)
+  }
+
+  #apply({ id, doc }: Change): void {
+    const key = String(id)
+    const before = this.#known.get(key)
+    if (doc === null) {
+      // Which task it was is not said: one that ended long ago, or none of ours.
+      if (before === undefined) this.#readSoon()
+      else this.#forget(key, before.group)
+      return
+    }
+    const task = doc as TaskDocument
+    if (before !== undefined && task.rev <= before.rev) return
+    const matches = this.#options.matches(doc)
+    if (before === undefined && task.rev > 1 && (matches || this.#coarse)) this.#readSoon()
+    if (before === undefined && task.rev > 1) return
+    if (before !== undefined) this.#forget(key, before.group)
+    if (!matches) return
+    this.#count(task)
+    if (before === undefined) this.#slot(task.createdAt).enqueued += 1
+    if (hasEnded(task.status)) this.#ended(task)
+  }
+
+  #forget(key: string, group: string): void {
+    this.#known.delete(key)
+    this.#counts.set(group, (this.#counts.get(group) ?? 1) - 1)
+    this.#tellSoon()
+  }
+
+  #count(task: Counted): void {
+    const group = groupOf(task)
+    if (!this.#coarse) this.#known.set(task._id.toHexString(), { group, rev: task.rev })
+    this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1)
+    // Those that ended first are given up first; a change of theirs is asked for.
+    if (this.#known.size > this.#most) this.#giveUpEnded()
+    this.#tellSoon()
+  }
+
+  #giveUpEnded(): void {
+    for (const [id, { group }] of this.#known) {
+      if (!hasEnded(group.split('\n')[0] as TaskStatus)) continue
+      this.#known.delete(id)
+      return
+    }
+    this.#readSoon()
+  }
+
+  #readSoon(ms = READ_AGAIN_MS): void {
+    if (this.#closed) return
+    if (ms === 0) clearTimeout(this.#readTimer)
+    else if (this.#readTimer !== undefined) return
+    this.#readTimer = setTimeout(
+      () => {
+        this.#readTimer = undefined
+        const startedAt = performance.now()
+        void this.#read()
+          .catch((error: unknown) => {
+            this.#options.log?.warn({ err: asError(error) }, 'statistics could not be read; trying again')
+            this.#readSoon()
+          })
+          .finally(() => {
+            this.#restUntil = performance.now() + (performance.now() - startedAt) / READ_SHARE
+            this.#tellSoon()
+          })
+      },
+      Math.max(ms, this.#restUntil - performance.now()),
+    ).unref()
+  }
+
+  #restUntil = 0
+
+  async #read(): Promise<void> {
+    this.#reading ??= this.#readNow().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading
+  }
+
+  async #readNow(): Promise<void> {
+    const { tasks, filter } = this.#options
+    this.#kept = []
+    try {
+      const open = await tasks
+        .find({ $and: [filter, { status: { $in: [...OPEN_STATUSES] } }] } as mongo.Filter<TaskDocument>, {
+          projection: COUNTED,
+        })
+        .limit(this.#most + 1)
+        .toArray()
+      this.#coarse = open.length > this.#most
+      const counts = await this.#aggregate(this.#coarse ? {} : { status: { $in: [...ENDED_STATUSES] } })
+      this.#known.clear()
+      this.#counts = counts
+      if (!this.#coarse) for (const task of open) this.#count(task)
+    } finally {
+      const kept = this.#kept
+      this.#kept = null
+      // Whether an end was counted already can't be told: it was read while it happened.
+      if (kept.some(({ doc }) => doc === null || hasEnded(doc.status as TaskStatus))) this.#readSoon()
+      for (const change of kept) this.#apply(change)
+    }
+  }
+
+  async #aggregate(which: object): Promise<Map<string, number>> {
+    const { tasks, filter } = this.#options
+    const groups = await tasks
+      .aggregate<{ _id: Pick<Counted, 'status' | 'queue' | 'name'>; count: number }>([
+        { $match: { $and: [filter, which] } },
+        { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } },
+      ])
+      .toArray()
+    return new Map(groups.map(({ _id, count }) => [groupOf(_id), count]))
+  }
+
+  /** What ended in the last minutes, so that rates are right just after a start. */
+  async #loadRecent(): Promise<void> {
+    const { tasks, clock, filter } = this.#options
+    const since = new Date(clock.now().getTime() - SLOTS * SLOT_MS)
+    const recent = await tasks
+      .find({ $and: [filter, { finishedAt: { $gte: since } }] } as mongo.Filter<TaskDocument>, {
+        projection: { status: 1, runAt: 1, createdAt: 1, claimedAt: 1, finishedAt: 1 },
+      })
+      .sort({ finishedAt: -1 })
+      .limit(SAMPLES)
+      .toArray()
+    for (const task of recent.reverse()) {
+      this.#ended(task)
+      if (task.createdAt >= since) this.#slot(task.createdAt).enqueued += 1
+    }
+  }
+
+  #ended(task: Ended): void {
+    if (task.finishedAt === undefined) return
+    const slot = this.#slot(task.finishedAt)
+    slot[task.status as 'completed' | 'failed' | 'cancelled'] += 1
+    if (task.claimedAt === undefined) return
+    const due = Math.max(task.runAt.getTime(), task.createdAt.getTime())
+    const wait = Math.max(0, task.claimedAt.getTime() - due)
+    const run = task.finishedAt.getTime() - task.claimedAt.getTime()
+    this.#samples.push({ at: task.finishedAt.getTime(), wait, run })
+    if (this.#samples.length > SAMPLES) this.#samples.shift()
+  }
+
+  #slot(date: Date): StatsSlot {
+    const at = new Date(Math.floor(date.getTime() / SLOT_MS) * SLOT_MS).toISOString()
+    const there = this.#slots.findLast((slot) => slot.at === at)
+    if (there !== undefined) return there
+    const slot = { at, enqueued: 0, completed: 0, failed: 0, cancelled: 0 }
+    this.#slots = [...this.#slots, slot].sort((a, b) => (a.at < b.at ? -1 : 1)).slice(-SLOTS)
+    return slot
+  }
+
+  #tellSoon(): void {
+    if (this.#tellTimer !== undefined || this.#closed) return
+    this.#tellTimer = setTimeout(() => {
+      this.#tellTimer = undefined
+      this.#tell()
+    }, TELL_MS).unref()
+  }
+
+  /** Only the parts that have changed. */
+  #tell(): void {
+    if (this.#kept !== null || this.#closed || this.#told === undefined) return
+    const now = this.#compute()
+    const before = this.#told
+    const changes = Object.fromEntries(
+      Object.entries(now).filter(
+        ([part, value]) => JSON.stringify(value) !== JSON.stringify(before[part as keyof FleetStats]),
+      ),
+    ) as Partial<FleetStats>
+    if (Object.keys(changes).length === 0) return
+    this.#told = now
+    this.#seq += 1
+    for (const listener of this.#listeners) {
+      try {
+        listener(changes, this.#seq)
+      } catch (error) {
+        this.#options.log?.error({ err: asError(error) }, 'a listener of statistics failed')
+      }
+    }
+  }
+
+  #compute(): FleetStats {
+    const byStatus = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<TaskStatus, number>
+    const byQueue = new Map<string, Partial<Record<TaskStatus, number>>>()
+    const byName = new Map<string, Partial<Record<TaskStatus, number>>>()
+    for (const [group, count] of this.#counts) {
+      if (count <= 0) continue
+      const [status, queue, name] = group.split('\n') as [TaskStatus, string, string]
+      byStatus[status] = (byStatus[status] ?? 0) + count
+      for (const [counts, key] of [[byQueue, queue] as const, [byName, name] as const]) {
+        const part = counts.get(key) ?? {}
+        counts.set(key, part)
+        part[status] = (part[status] ?? 0) + count
+      }
+    }
+    const now = this.#options.clock.now().getTime()
+    const since = now - SLOTS * SLOT_MS
+    this.#slots = this.#slots.filter(({ at }) => Date.parse(at) >= since)
+    this.#samples = this.#samples.filter(({ at }) => at >= since)
+    const rateSince = now - RATE_SLOTS * SLOT_MS
+    const rate = (part: 'enqueued' | 'completed' | 'failed' | 'cancelled'): number => {
+      const sum = this.#slots
+        .filter(({ at }) => Date.parse(at) > rateSince)
+        .reduce((total, slot) => total + slot[part], 0)
+      return Number((sum / ((RATE_SLOTS * SLOT_MS) / 1_000)).toFixed(2))
+    }
+    return {
+      byStatus,
+      byQueue: Object.fromEntries(byQueue),
+      byName: Object.fromEntries(byName),
+      rates: {
+        enqueued: rate('enqueued'),
+        completed: rate('completed'),
+        failed: rate('failed'),
+        cancelled: rate('cancelled'),
+      },
+      slots: this.#slots.map((slot) => ({ ...slot })),
+      waitMs: percentiles(this.#samples.map(({ wait }) => wait)),
+      runMs: percentiles(this.#samples.map(({ run }) => run)),
+    }
+  }
+}
+
+/** No status, queue or name holds a line feed. */
+const groupOf = ({ status, queue, name }: Pick<Counted, 'status' | 'queue' | 'name'>): string =>
+  `${status}\n${queue}\n${name}`
+
+/** By the nearest rank. */
+function percentiles(values: number[]): FleetStats['waitMs'] {
+  if (values.length === 0) return { count: 0 }
+  const sorted = values.sort((a, b) => a - b)
+  const at = (part: number): number => sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)]!
+  return { count: sorted.length, p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+}

@@ -1,0 +1,237 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Fleet, FleetError, type QueueRow, toRow, type WorkerDocument, type WorkerRow } from '@taskfleet/core'
+import { EXIT } from './exit.ts'
+import { type CommandKit, LISTS, type Print } from './kit.ts'
+import type { CommonOptions } from './options.ts'
+import { bytes, durationText, printable, printableJson, table } from './text.ts'
+import { withFleet } from './with-fleet.ts'
+
+/** The commands about workers and queues as a whole. */
+export function fleetCommands(kit: CommandKit): void {
+  const { act, print } = kit
+  kit
+    .json('workers', 'every worker and gateway: what it runs, how loaded it is, what it serves')
+    .option('--all', 'also those that have stopped, for a day')
+    .action(act((options: WorkersCommand) => workers(options, print)))
+  kit
+    .json('drain', 'let a worker take nothing new; it goes on with what it runs')
+    .argument('<worker>', 'its name, its id, or how its id begins')
+    .option('--wait', 'until nothing runs there')
+    .action(act((worker: string, options: DrainCommand) => drain(worker, options, print)))
+  kit
+    .json('undrain', 'let a drained worker take tasks again')
+    .argument('<worker>', 'its name, its id, or how its id begins')
+    .action(act((worker: string, options: CommonOptions) => undrain(worker, options, print)))
+  const queues = kit
+    .group('queues', 'what waits and runs in each queue; pause and resume them')
+    .addHelpText('after', LISTS)
+  kit
+    .json('list', 'every queue that has tasks or a word said about it', queues, { isDefault: true })
+    .action(act((options: CommonOptions) => listQueues(options, print)))
+  kit
+    .json('pause', 'claim nothing of a queue; what runs goes on', queues)
+    .argument('<name>')
+    .option('--reason <text>', 'for the record, and for those who ask why')
+    .action(act((name: string, options: QueueCommand) => setPaused(name, 'pause', options, print)))
+  kit
+    .json('resume', 'claim again', queues)
+    .argument('<name>')
+    .option('--reason <text>', 'for the record')
+    .action(act((name: string, options: QueueCommand) => setPaused(name, 'resume', options, print)))
+}
+
+interface WorkersCommand extends CommonOptions {
+  all?: boolean
+}
+
+/** `taskfleet workers` */
+function workers({ all = false, ...options }: WorkersCommand, print: Print): Promise<number> {
+  return withFleet(options, async ({ workers, database }) => {
+    const [known, live] = await Promise.all([workers.list(), workers.live()])
+    const alive = new Set(live.map(({ _id }) => _id))
+    const shown = known
+      .filter(({ state }) => all || state !== 'stopped')
+      .map((worker) => ({ ...toRow<WorkerRow>('workers', worker as never), live: alive.has(worker._id) }))
+    if (options.json === true) print(printableJson(shown))
+    else {
+      const now = database.clock.now().getTime()
+      const cells = shown.map((worker) => [
+        printable(worker.name),
+        worker._id.slice(0, 8),
+        printable(worker.host),
+        // Silent for too long without a goodbye.
+        worker.state !== 'stopped' && !worker.live ? 'gone' : worker.state,
+        worker.role === 'gateway' ? 'gateway' : `${worker.running}/${worker.slots}`,
+        gateText(worker),
+        loadText(worker),
+        printable(worker.tasks.join(', ')),
+        `${durationText(Math.max(0, now - Date.parse(worker.heartbeatAt)), { least: 's' })} ago`,
+      ])
+      print(table(['NAME', 'ID', 'HOST', 'STATE', 'SLOTS', 'GATE', 'LOAD', 'SERVES', 'SEEN'], cells))
+    }
+    return EXIT.done
+  })
+}
+
+function gateText({ gate }: WorkerRow): string {
+  if (gate === undefined) return ''
+  const state = !gate.open ? 'closed' : gate.lazy ? 'open' : 'closed to lazy'
+  return gate.reason === undefined ? state : `${state}: ${printable(gate.reason)}`
+}
+
+function loadText({ load }: WorkerRow): string {
+  const percent = (part: number): string => `${Math.round(part * 100)} %`
+  return [
+    load.hostCpu === undefined ? `${load.cpu.toFixed(1)} cpus` : `cpu ${percent(load.hostCpu)}`,
+    load.memoryLeft === undefined ? bytes(load.rss) : `memory ${percent(load.memoryLeft)} left`,
+    `delay ${Math.round(load.eventLoopDelayMs)} ms`,
+  ].join(', ')
+}
+
+interface DrainCommand extends CommonOptions {
+  wait?: boolean
+}
+
+const LOOK_MS = 500
+
+/** `taskfleet drain WORKER` */
+function drain(wanted: string, options: DrainCommand, print: Print): Promise<number> {
+  const interrupted = new AbortController()
+  if (options.wait === true) process.once('SIGINT', () => interrupted.abort())
+  return withFleet(options, async (fleet, control) => {
+    const { _id, name } = await findWorker(fleet, wanted)
+    await control.controlWorker({ worker: _id, action: 'drain' })
+    let state = 'draining'
+    if (options.wait === true) {
+      await untilNothingRuns(fleet, _id, interrupted.signal)
+      if (interrupted.signal.aborted) return EXIT.interrupted
+      state = 'drained'
+    }
+    tellWorker({ _id, name, state }, options, print)
+    return EXIT.done
+  })
+}
+
+/** `taskfleet undrain WORKER` */
+function undrain(wanted: string, options: CommonOptions, print: Print): Promise<number> {
+  return withFleet(options, async (fleet, control) => {
+    const { _id, name } = await findWorker(fleet, wanted)
+    await control.controlWorker({ worker: _id, action: 'resume' })
+    tellWorker({ _id, name, state: 'running' }, options, print)
+    return EXIT.done
+  })
+}
+
+function tellWorker(worker: { _id: string; name: string; state: string }, options: CommonOptions, print: Print): void {
+  const { _id, name, state } = worker
+  print(options.json === true ? printableJson(worker) : `${printable(name)} (${_id.slice(0, 8)})  ${state}`)
+}
+
+/** A claim may still be on its way when the worker says that it drains: quiet twice in a row is quiet. */
+async function untilNothingRuns({ workers, tasks }: Fleet, id: string, signal: AbortSignal): Promise<void> {
+  for (let quiet = 0; quiet < 2 && !signal.aborted; ) {
+    const [worker, live, running] = await Promise.all([
+      workers.find(id),
+      workers.live(),
+      tasks.countDocuments({ status: 'running', worker: id }, { limit: 1 }),
+    ])
+    const heeds = worker === null || worker.state !== 'running' || !live.some(({ _id }) => _id === id)
+    quiet = heeds && running === 0 ? quiet + 1 : 0
+    if (quiet < 2) await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+/** The worker that a person means. @throws {FleetError} `NOT_FOUND`, `AMBIGUOUS` */
+async function findWorker({ workers }: Fleet, wanted: string): Promise<WorkerDocument> {
+  const [known, live] = await Promise.all([workers.list(), workers.live()])
+  const working = known.filter(({ role, state }) => role === 'worker' && state !== 'stopped')
+  const exact = working.find(({ _id }) => _id === wanted)
+  if (exact !== undefined) return exact
+  const meant = working.filter(({ _id, name }) => name === wanted || (wanted !== '' && _id.startsWith(wanted)))
+  // One that died without a goodbye has its name still.
+  const alive = meant.filter(({ _id }) => live.some((one) => one._id === _id))
+  const [found, another] = alive.length > 0 ? alive : meant
+  if (found === undefined) {
+    throw new FleetError('NOT_FOUND', `There is no worker '${wanted}', or it has stopped: see taskfleet workers`)
+  }
+  if (another !== undefined) {
+    const ids = (alive.length > 0 ? alive : meant).map(({ _id }) => _id.slice(0, 8)).join(', ')
+    throw new FleetError('AMBIGUOUS', `'${wanted}' may be several workers; say which by its id: ${ids}`)
+  }
+  return found
+}
+
+/** What there is in one queue. */
+interface QueueCounts extends Partial<QueueRow> {
+  _id: string
+  paused: boolean
+  /** Ready to be claimed now or at its date. */
+  waiting: number
+  running: number
+  /** Paused or blocked, each task by itself. */
+  held: number
+}
+
+/** `taskfleet queues` */
+function listQueues(options: CommonOptions, print: Print): Promise<number> {
+  return withFleet(options, async (fleet) => {
+    const rows = await countQueues(fleet)
+    if (options.json === true) print(printableJson(rows))
+    else {
+      const cells = rows.map(({ _id, waiting, running, held, paused, by = '', reason }) => [
+        printable(_id),
+        String(waiting),
+        String(running),
+        String(held),
+        paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
+      ])
+      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'PAUSED'], cells))
+    }
+    return EXIT.done
+  })
+}
+
+async function countQueues({ tasks, queues, workers }: Fleet): Promise<QueueCounts[]> {
+  const count = (...statuses: string[]): object => ({ $sum: { $cond: [{ $in: ['$status', statuses] }, 1, 0] } })
+  const [counted, known, live] = await Promise.all([
+    tasks
+      .aggregate<Pick<QueueCounts, '_id' | 'waiting' | 'running' | 'held'>>([
+        { $match: { status: { $in: ['pending', 'running', 'paused', 'blocked'] } } },
+        {
+          $group: {
+            _id: '$queue',
+            waiting: count('pending'),
+            running: count('running'),
+            held: count('paused', 'blocked'),
+          },
+        },
+      ])
+      .toArray(),
+    queues.list(),
+    workers.live(),
+  ])
+  const rows = new Map<string, QueueCounts>()
+  const none = { paused: false, waiting: 0, running: 0, held: 0 }
+  for (const _id of live.flatMap(({ queues }) => queues)) rows.set(_id, { _id, ...none })
+  for (const queue of known) rows.set(queue._id, { ...none, ...toRow<QueueRow>('queues', queue as never) })
+  for (const queue of counted) rows.set(queue._id, { ...none, ...rows.get(queue._id), ...queue })
+  return [...rows.values()].sort((a, b) => a._id.localeCompare(b._id))
+}
+
+interface QueueCommand extends CommonOptions {
+  reason?: string
+}
+
+/** `taskfleet queues pause|resume NAME` */
+function setPaused(
+  queue: string,
+  action: 'pause' | 'resume',
+  { reason, ...options }: QueueCommand,
+  print: Print,
+): Promise<number> {
+  return withFleet(options, async (_, control) => {
+    const row = await control.controlQueue({ queue, action, ...(reason === undefined ? {} : { reason }) })
+    print(options.json === true ? printableJson(row) : `${printable(row._id)}  ${row.paused ? 'paused' : 'resumed'}`)
+    return EXIT.done
+  })
+}

@@ -1,0 +1,130 @@
+import {
+  type EndedStatus,
+  Fleet,
+  FleetDatabase,
+  FleetError,
+  LOCAL,
+  type PruneRequest,
+  prune as pruneTasks,
+  type Retention,
+} from '@taskfleet/core'
+import { EXIT } from './exit.ts'
+import type { CommandKit, Print } from './kit.ts'
+import { type CommonOptions, mongoUri, parseEnded, parseKept, parseMs } from './options.ts'
+import { durationText, printableJson } from './text.ts'
+import { withFleet } from './with-fleet.ts'
+
+/** The commands that keep the database in order. */
+export function upkeepCommands(kit: CommandKit): void {
+  const { act, print } = kit
+  kit
+    .json('retention', 'how long ended tasks are kept; with an option, from now on')
+    .option('--completed <duration|forever>', 'such as 7d', parseKept)
+    .option('--failed <duration|forever>', 'such as 30d', parseKept)
+    .option('--cancelled <duration|forever>', 'such as 7d', parseKept)
+    .action(act((options: RetentionCommand) => retention(options, print)))
+  kit
+    .json('prune', 'remove ended tasks and their log lines for good: what retention no longer keeps, or what you say')
+    .option('--status <names>', 'how they ended: completed, failed, cancelled', parseEnded)
+    .option('--older-than <duration>', 'ended at least so long ago, such as 7d', parseMs)
+    .option('--name <name>', 'only tasks of this name')
+    .option('--dry-run', 'only count what is meant')
+    .option('--yes', 'needed on a terminal: what is removed is gone')
+    .action(act((options: PruneCommand) => prune(options, print, process.stdin.isTTY === true)))
+  kit
+    .json('migrate', 'make the indexes that are missing; harmless to repeat')
+    .action(act((options: CommonOptions) => migrate(options, print)))
+}
+
+type RetentionCommand = CommonOptions & Partial<Record<EndedStatus, number | 'forever'>>
+
+/** `taskfleet retention` */
+function retention(options: RetentionCommand, print: Print): Promise<number> {
+  const { completed, failed, cancelled } = options
+  const changes: Partial<Retention> = Object.fromEntries(
+    Object.entries({ completed, failed, cancelled }).flatMap(([status, kept]) =>
+      kept === undefined ? [] : [[status, kept === 'forever' ? null : kept]],
+    ),
+  )
+  return withFleet(options, async (fleet) => {
+    const wanted = Object.entries(changes)
+    const policy = wanted.length === 0 ? await fleet.retention.get() : await fleet.retention.set(changes)
+    if (wanted.length > 0) {
+      const target = wanted.map(([status, kept]) => `${status} ${keptText(kept)}`).join(', ')
+      await fleet.audit.record({ by: LOCAL.id, action: 'retention', target, changed: 1 })
+    }
+    if (options.json === true) print(printableJson(policy))
+    else for (const [status, kept] of Object.entries(policy)) print(`${status.padEnd(10)} ${keptText(kept)}`)
+    return EXIT.done
+  })
+}
+
+const keptText = (kept: number | null): string => (kept === null ? 'forever' : durationText(kept, { parts: 5 }))
+
+interface PruneCommand extends CommonOptions {
+  status?: EndedStatus[]
+  /** In milliseconds. */
+  olderThan?: number
+  name?: string
+  dryRun?: boolean
+  yes?: boolean
+}
+
+/**
+ * `taskfleet prune`
+ *
+ * @param terminal whether a person may have typed it, who must say so twice
+ */
+function prune(options: PruneCommand, print: Print, terminal: boolean): Promise<number> {
+  const { status, olderThan, name, dryRun = false, yes = false } = options
+  const request: PruneRequest = {
+    ...(status === undefined ? {} : { statuses: status }),
+    ...(olderThan === undefined ? {} : { olderThanMs: olderThan }),
+    ...(name === undefined ? {} : { name }),
+  }
+  return withFleet(options, async (fleet) => {
+    if (terminal && !dryRun && !yes) {
+      const { matched } = await pruneTasks(fleet, { ...request, dryRun: true })
+      throw new FleetError('BAD_REQUEST', `This would remove ${tasksText(matched)} for good: say --yes if you mean it`)
+    }
+    const pruned = await pruneTasks(fleet, { ...request, dryRun })
+    if (options.json === true) print(printableJson(pruned))
+    else print(dryRun ? `${tasksText(pruned.matched)} would be removed` : `${tasksText(pruned.removed)} removed`)
+    return EXIT.done
+  })
+}
+
+const tasksText = (count: number): string => `${count} ${count === 1 ? 'task' : 'tasks'}`
+
+/** `taskfleet migrate` */
+async function migrate(options: CommonOptions, print: Print): Promise<number> {
+  // Not by `Fleet.connect`, which makes the indexes by itself and doesn't say which.
+  const database = await FleetDatabase.connect({ uri: mongoUri(options) })
+  try {
+    const before = await indexNames(database)
+    await new Fleet(database).ensureIndexes()
+    const after = await indexNames(database)
+    const made = after.filter((name) => !before.includes(name))
+    if (options.json === true) print(printableJson({ made, indexes: after }))
+    else if (made.length === 0) print(`every index is there: ${after.length}`)
+    else for (const name of made) print(`made  ${name}`)
+    return EXIT.done
+  } finally {
+    await database.close()
+  }
+}
+
+/** Every index as `collection.index`. */
+async function indexNames({ db }: FleetDatabase): Promise<string[]> {
+  const collections = await db.listCollections({}, { nameOnly: true }).toArray()
+  const named = collections.filter(({ name }) => !name.startsWith('system.'))
+  const names = await Promise.all(
+    named.map(async ({ name }) =>
+      (await db.collection(name).indexes()).map((index) => `${name}.${String(index.name)}`),
+    ),
+  )
+  return names
+    .flat()
+    .filter((name) => !name.endsWith('._id_'))
+    .sort()
+}

@@ -1,0 +1,64 @@
+import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { WorkerRow } from '@taskfleet/core'
+import { describe, expect, test } from 'vitest'
+import { fixture, useCli } from './test-cli.ts'
+
+interface Told {
+  headers: IncomingHttpHeaders
+  body: string
+}
+
+describe('taskfleet worker', () => {
+  const { fleet, start, ready, json } = useCli()
+
+  /** A web server that hears of errors. */
+  const hook = async (): Promise<{ url: string; told: Promise<Told> }> => {
+    const server = createServer()
+    fleet.cleanup(() => server.close())
+    const told = new Promise<Told>((resolve) => {
+      server.on('request', async (request, response) => {
+        let body = ''
+        for await (const chunk of request) body += String(chunk)
+        response.end()
+        resolve({ headers: request.headers, body })
+      })
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}/errors`, told }
+  }
+
+  test('follows its load within a range of slots, and takes nothing beyond its own thresholds', async () => {
+    const gate = JSON.stringify({ memoryLeft: { lazy: 0.9999, all: 0.9998, margin: 0 }, closeAfter: 1 })
+    const worker = start([
+      ...['worker', '--tasks', fixture('tasks.mjs'), '--queues', 'gated', '--name', 'gated', '--log-level', 'error'],
+      ...['--concurrency', '2-3', '--gate', gate],
+    ])
+    await ready(worker)
+    const [row] = (await json<WorkerRow[]>('workers')).filter(({ name }) => name === 'gated')
+    expect(row).toMatchObject({ gate: { open: false, lazy: false, reason: expect.stringContaining('memory') } })
+    expect([2, 3]).toContain(row!.slots)
+  })
+
+  test('posts an error that comes often enough, signed with the secret of its environment', async () => {
+    const { url, told } = await hook()
+    const worker = start(
+      [
+        ...['worker', '--tasks', fixture('tasks.mjs'), '--queues', 'faulty', '--log-level', 'error'],
+        ...['--error-webhook', url, '--error-threshold', '1', '--error-period', '1m', '--concurrency', 'auto'],
+      ],
+      { TASKFLEET_WEBHOOK_SECRET: 'hush' },
+    )
+    await ready(worker)
+    await json('enqueue', 'count', '{"to":"many"}', '--queue', 'faulty')
+    const { headers, body } = await told
+    expect(JSON.parse(body)).toMatchObject({
+      event: 'recurringError',
+      error: { code: 'INPUT_INVALID', tasks: ['count'] },
+    })
+    const [, seconds, signature] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['taskfleet-signature']))!
+    expect(createHmac('sha256', 'hush').update(`${seconds}.${body}`).digest('hex')).toBe(signature)
+  })
+})
