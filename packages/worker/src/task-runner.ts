@@ -44,6 +44,7 @@ import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
 import { VERSION } from './version.ts'
+import { WorkerWatch } from './worker-watch.ts'
 
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
@@ -214,6 +215,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         onMissed: (task) => this.emit('deadline', { task: toFullRow('tasks', task) }),
       })
       opened.push(deadlines)
+      const watch = new WorkerWatch(fleet.workers, feed, this.#log)
+      opened.push(watch)
+      await watch.start()
       const load = this.#loadMonitor()
       opened.push(load)
       const notice = new ErrorNotice(fleet.errors, this.#options.recurringErrors ?? {}, this.#log)

@@ -11,6 +11,7 @@ import type {
   ErrorRow,
   ErrorState,
   Explanation,
+  FleetStats,
   LogLine,
   Progress,
   QueryRequest,
@@ -39,7 +40,7 @@ export type RowsReason = 'snapshot' | 'delta' | 'resync' | ResetReason
 
 export type RowsListener<N extends CollectionName> = (
   rows: readonly CollectionRows[N][],
-  /** What changed; `null` when all rows were replaced. */
+  /** What changed, which is nothing after a lost connection that missed nothing; `null` when all rows were replaced. */
   delta: Delta<CollectionRows[N]> | null,
   reason: RowsReason,
 ) => void
@@ -48,6 +49,12 @@ export interface LiveQuery<N extends CollectionName> {
   readonly rows: readonly CollectionRows[N][]
   /** False while the rows may be behind: before the first answer and while the connection is down. */
   readonly live: boolean
+  close(): Promise<void>
+}
+
+/** Statistics that are kept current. */
+export interface LiveStatsHandle {
+  readonly stats: FleetStats
   close(): Promise<void>
 }
 
@@ -93,6 +100,11 @@ export interface FleetApi extends FleetControl {
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
   ): Promise<LiveQuery<N>>
+  /** Counts, rates and latencies of the tasks that fit a filter; `listener` hears of the first and of every change. */
+  subscribeStats(
+    request: { filter?: Record<string, unknown> },
+    listener: (stats: FleetStats) => void,
+  ): Promise<LiveStatsHandle>
   watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch>
   close(): void
 }

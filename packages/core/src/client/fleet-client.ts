@@ -13,6 +13,7 @@ import type {
   ErrorRow,
   ErrorState,
   Explanation,
+  FleetStats,
   GatewayToClient,
   QueryRequest,
   QueueRow,
@@ -29,10 +30,12 @@ import type {
   FleetClientOptions,
   FleetControl,
   LiveQuery,
+  LiveStatsHandle,
   RowsListener,
   TaskWatch,
   WatchListeners,
 } from './api.ts'
+import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
 import { TaskFollower } from './task-follower.ts'
 
@@ -55,6 +58,7 @@ export class FleetClient implements FleetApi {
   readonly #stateListeners = new Set<StateListener>()
   readonly #subscriptions = new Set<LiveRows<CollectionName>>()
   readonly #followers = new Set<TaskFollower>()
+  readonly #figures = new Set<LiveFigures>()
   #state: ConnectionState = 'connecting'
   #error: Error | undefined
   #welcome: Welcome | undefined
@@ -76,6 +80,7 @@ export class FleetClient implements FleetApi {
     this.#socket.on('connect', () => {
       this.#setState('live')
       for (const subscription of this.#subscriptions) subscription.reconnected()
+      for (const figures of this.#figures) figures.reconnected()
     })
     this.#socket.on('disconnect', (reason) => {
       if (this.#state === 'closed') return
@@ -98,6 +103,9 @@ export class FleetClient implements FleetApi {
     })
     this.#socket.on('queryDelta', (delta) => {
       for (const subscription of this.#subscriptions) subscription.delta(delta)
+    })
+    this.#socket.on('statsDelta', (delta) => {
+      for (const figures of this.#figures) figures.delta(delta)
     })
     this.#socket.on('queryReset', (reset) => {
       for (const subscription of this.#subscriptions) subscription.reset(reset)
@@ -131,16 +139,13 @@ export class FleetClient implements FleetApi {
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
   ): Promise<LiveQuery<N>> {
-    const release = (subscription: string): void => {
-      if (this.#state === 'live') this.#ask('unsubscribeQuery', { subscription }).catch(() => undefined)
-    }
     const rows = new LiveRows<N>(query, listener, {
       ask: (request) => this.#ask('subscribeQuery', request),
       isLive: () => this.#state === 'live',
-      release,
+      release: (subscription) => this.#release(subscription),
       closed: (subscription) => {
         this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
-        if (subscription !== undefined) release(subscription)
+        if (subscription !== undefined) this.#release(subscription)
       },
     })
     this.#subscriptions.add(rows as unknown as LiveRows<CollectionName>)
@@ -151,6 +156,32 @@ export class FleetClient implements FleetApi {
       throw error
     }
     return rows
+  }
+
+  async subscribeStats(
+    request: { filter?: Record<string, unknown> },
+    listener: (stats: FleetStats) => void,
+  ): Promise<LiveStatsHandle> {
+    const figures = new LiveFigures(listener, {
+      ask: () => this.#ask('subscribeStats', request),
+      isLive: () => this.#state === 'live',
+      closed: (subscription) => {
+        this.#figures.delete(figures)
+        if (subscription !== undefined) this.#release(subscription)
+      },
+    })
+    this.#figures.add(figures)
+    try {
+      await figures.open()
+    } catch (error) {
+      this.#figures.delete(figures)
+      throw error
+    }
+    return figures
+  }
+
+  #release(subscription: string): void {
+    if (this.#state === 'live') this.#ask('unsubscribeQuery', { subscription }).catch(() => undefined)
   }
 
   /** Follows one task: on its own socket while it runs, to its next host when it moves, until it has ended. */
@@ -246,6 +277,7 @@ export class FleetClient implements FleetApi {
     clearTimeout(this.#retry)
     for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()
+    for (const figures of this.#figures) void figures.close()
     this.#socket.disconnect()
   }
 

@@ -131,6 +131,8 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
     this.#current = true
     if (answer.deltas !== undefined) {
       for (const delta of answer.deltas) this.#apply(delta)
+      // That nothing was missed is told too: the rows are known to be right again from here on.
+      if (answer.deltas.length === 0) this.#listener(this.#rows, { added: [], changed: [], removed: [] }, 'delta')
       return
     }
     this.#epoch = answer.epoch

@@ -8,6 +8,10 @@ const FORGOTTEN_AFTER_MS = 24 * 3_600_000
 /** Silent for so many heartbeats means gone. */
 const BEATS_MISSED = 3
 
+const SILENT = {
+  $lte: [{ $add: [{ $toLong: '$heartbeatAt' }, { $multiply: ['$heartbeatMs', BEATS_MISSED] }] }, { $toLong: NOW }],
+}
+
 export type WorkerReport = Omit<
   WorkerDocument,
   '_id' | 'control' | 'startedAt' | 'heartbeatAt' | 'stoppedAt' | 'expireAt' | 'rev'
@@ -58,16 +62,38 @@ export class WorkerRegister {
   async live(): Promise<WorkerDocument[]> {
     const now = this.#clock.now().getTime()
     const workers = await this.#workers
-      .find({ state: { $ne: 'stopped' } })
+      .find({ state: { $in: ['running', 'draining'] } })
       .sort({ name: 1 })
       .toArray()
-    return workers.filter(({ heartbeatAt, heartbeatMs }) => now - heartbeatAt.getTime() < BEATS_MISSED * heartbeatMs)
+    return workers.filter((worker) => now - worker.heartbeatAt.getTime() < this.silentMs(worker))
+  }
+
+  /** For how long a worker may be silent before it counts as gone, in milliseconds. */
+  silentMs({ heartbeatMs }: Pick<WorkerDocument, 'heartbeatMs'>): number {
+    return BEATS_MISSED * heartbeatMs
+  }
+
+  /** Says of a worker that it has been silent too long, if that is so by the server's clock. */
+  async markLost(id: string): Promise<boolean> {
+    const marked = await this.#workers.findOneAndUpdate(
+      { _id: id, state: { $in: ['running', 'draining'] } },
+      [
+        {
+          $set: {
+            state: { $cond: [SILENT, 'lost', '$state'] },
+            rev: { $add: ['$rev', { $cond: [SILENT, 1, 0] }] },
+          },
+        },
+      ],
+      { returnDocument: 'after', projection: { state: 1 } },
+    )
+    return marked?.state === 'lost'
   }
 
   /** Asks a worker to take nothing new, or to take tasks again; it hears of it by its change feed. Null when it is gone. */
   async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
     return this.#workers.findOneAndUpdate(
-      { _id: id, state: { $ne: 'stopped' } },
+      { _id: id, state: { $in: ['running', 'draining'] } },
       [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: ['$rev', 1] } } }],
       { returnDocument: 'after' },
     )

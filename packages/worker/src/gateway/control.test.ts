@@ -11,6 +11,8 @@ const missing = 'f'.repeat(24)
 const MESSAGES: Record<keyof ClientToGateway, { scope: Scope; request: object }> = {
   subscribeQuery: { scope: 'read', request: { filter: { queue: 'nowhere' } } },
   unsubscribeQuery: { scope: 'read', request: { subscription: 'q_none' } },
+  subscribeStats: { scope: 'read', request: {} },
+  checksumQuery: { scope: 'read', request: { subscription: 'q_none' } },
   explain: { scope: 'read', request: { id: missing } },
   coverage: { scope: 'read', request: {} },
   taskLog: { scope: 'read', request: { id: missing } },

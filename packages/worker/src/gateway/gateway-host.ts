@@ -4,6 +4,7 @@ import { asError, ChangeFeed, FleetDatabase, WorkerRegister } from '@taskfleet/c
 import type { Logger } from 'pino'
 import { LoadMeter } from '../load/load-meter.ts'
 import { VERSION } from '../version.ts'
+import { WorkerWatch } from '../worker-watch.ts'
 import { Gateway, type ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions {
@@ -37,6 +38,7 @@ export class GatewayHost {
     const feed = new ChangeFeed(database, { log })
     const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })
     const register = new WorkerRegister(database.connection, database.clock)
+    const watch = new WorkerWatch(register, feed, log)
     const beat = (state: 'running' | 'stopped'): Promise<unknown> =>
       register.beat(this.id, {
         name,
@@ -58,8 +60,9 @@ export class GatewayHost {
       await feed.start()
       await gateway.start()
       await beat('running')
+      await watch.start()
     } catch (error) {
-      await Promise.allSettled([gateway.stop(), feed.stop()])
+      await Promise.allSettled([watch.stop(), gateway.stop(), feed.stop()])
       await database.close()
       throw error
     }
@@ -70,6 +73,7 @@ export class GatewayHost {
     this.#stop = async () => {
       clearInterval(timer)
       await beat('stopped').catch(() => undefined)
+      await watch.stop()
       await gateway.stop()
       await feed.stop()
       await database.close()

@@ -151,6 +151,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#access.stop()
     this.#holders.stop()
+    this.#subscriptions?.stop()
     this.#queries.stop()
     await this.#io?.close()
     await this.#http.close()
@@ -244,7 +245,7 @@ export class Gateway {
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
     const namespace = io.of('/') as unknown as Namespace
-    const subscriptions = new Subscriptions(this.#queries, namespace)
+    const subscriptions = new Subscriptions(this.#queries, namespace, this.#log)
     this.#subscriptions = subscriptions
     namespace.use((socket, next) => {
       this.#access.authenticate((socket as GatewaySocket).handshake.auth.token as unknown).then(
@@ -264,6 +265,8 @@ export class Gateway {
       control: this.#fleet.control(principal),
       subscribe: (request) => subscriptions.subscribe(socket as unknown as Socket, principal, request),
       unsubscribe: (id) => subscriptions.unsubscribe(socket as unknown as Socket, id),
+      subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),
+      checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
       ticket: (id) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
     })
     this.#holders.add(socket as unknown as Socket, principal.id)

@@ -1,4 +1,12 @@
-import type { ClientToGateway, EnqueueRequest, FleetControl, SubscribeAnswer, TicketAnswer } from '@taskfleet/core'
+import type {
+  ChecksumAnswer,
+  ClientToGateway,
+  EnqueueRequest,
+  FleetControl,
+  StatsAnswer,
+  SubscribeAnswer,
+  TicketAnswer,
+} from '@taskfleet/core'
 import { z } from 'zod'
 import type { Rule } from './guard.ts'
 import * as requests from './requests.ts'
@@ -8,6 +16,8 @@ export interface RuleDeps {
   control: FleetControl
   subscribe(request: z.infer<typeof subscribeSchema>): Promise<SubscribeAnswer>
   unsubscribe(subscription: string): void
+  subscribeStats(filter: unknown): Promise<StatsAnswer>
+  checksum(subscription: string): Promise<ChecksumAnswer>
   ticket(id: unknown): Promise<TicketAnswer>
 }
 
@@ -28,6 +38,8 @@ export function gatewayRules({
   control,
   subscribe,
   unsubscribe,
+  subscribeStats,
+  checksum,
   ticket,
 }: RuleDeps): Record<keyof ClientToGateway, Rule<unknown>> {
   const rule = <Request>(one: Rule<Request>): Rule<unknown> => one as Rule<unknown>
@@ -44,6 +56,16 @@ export function gatewayRules({
         unsubscribe(subscription)
         return {}
       },
+    }),
+    subscribeStats: rule({
+      scope: 'read',
+      schema: z.strictObject({ filter: z.unknown().optional() }),
+      handle: ({ filter }) => subscribeStats(filter),
+    }),
+    checksumQuery: rule({
+      scope: 'read',
+      schema: z.strictObject({ subscription: z.string().max(64) }),
+      handle: ({ subscription }) => checksum(subscription),
     }),
     enqueue: rule({
       scope: 'write',

@@ -1,34 +1,68 @@
 import { createHash } from 'node:crypto'
 import {
+  type ChecksumAnswer,
+  compileFilter,
   compileQuery,
   FleetError,
   type LiveQueries,
+  type LiveQuery,
   type Principal,
+  type StatsAnswer,
+  type StatsWatch,
   type SubscribeAnswer,
   visibleTo,
   type Watch,
 } from '@taskfleet/core'
+import type { Logger } from 'pino'
 import type { Namespace, Socket } from 'socket.io'
+import { isBehind } from './backlog.ts'
 
 const PER_SOCKET = 20
+const PER_KEY = 2_000
+/** How often those who were behind are looked at. */
+const CATCH_UP_MS = 250
+/** Who has not caught up after this is not reading any more. */
+const GIVE_UP_MS = 30_000
 
-interface Room {
+/** Those who watch the same. */
+interface Room<W> {
   id: string
-  sockets: number
-  watch: Promise<Watch>
+  sockets: Set<Socket>
+  watch: Promise<W>
+  /** What brings a socket that missed something up to the present. */
+  present: (watch: W) => [event: string, body: object]
 }
 
-/** Who watches which live query: those who ask the same share a room, and each delta is written once for all of them. */
+type AnyRoom = Room<Watch> | Room<StatsWatch>
+
+/** What one connection holds. */
+interface Held {
+  principal: string
+  /** How often it has asked for each room. */
+  shares: Map<string, number>
+  /** Since when it has been behind, by `performance.now()`. */
+  behindSince?: number
+}
+
+/**
+ * Who watches which live query: those who ask the same share a room, and each delta is written once for all of them. Who
+ * does not read gets no further deltas, and the present when it reads again.
+ */
 export class Subscriptions {
   readonly #queries: LiveQueries
   readonly #namespace: Namespace
-  readonly #rooms = new Map<string, Room>()
-  /** How often each socket has asked for each room. */
-  readonly #held = new WeakMap<Socket, Map<string, number>>()
+  readonly #log: Logger
+  readonly #rooms = new Map<string, AnyRoom>()
+  readonly #held = new Map<Socket, Held>()
+  readonly #perKey = new Map<string, number>()
+  readonly #behind = new Set<Socket>()
+  readonly #timer: NodeJS.Timeout
 
-  constructor(queries: LiveQueries, namespace: Namespace) {
+  constructor(queries: LiveQueries, namespace: Namespace, log: Logger) {
     this.#queries = queries
     this.#namespace = namespace
+    this.#log = log
+    this.#timer = setInterval(() => this.#catchUp(), CATCH_UP_MS).unref()
   }
 
   /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS` and what `compileQuery` throws */
@@ -47,27 +81,42 @@ export class Subscriptions {
       })
     }
     const compiled = compileQuery(query, collection === 'tasks' ? bounds : undefined)
-    const held = this.#heldBy(socket)
-    if ([...held.values()].reduce((sum, count) => sum + count, 0) >= PER_SOCKET) {
-      throw new FleetError('TOO_MANY_SUBSCRIPTIONS', `At most ${PER_SOCKET} subscriptions for one connection`)
+    const id = `q_${digest(compiled.key)}`
+    const watch = await this.#share(socket, principal, id, () => ({
+      watch: this.#queries.watch(compiled, {
+        delta: (delta) => this.#emit(id, 'queryDelta', delta),
+        reset: (reset) => this.#emit(id, 'queryReset', reset),
+      }),
+      present: ({ live }: Watch) => ['queryReset', { ...placeOf(live), rows: live.rows, reason: 'SLOW_CONSUMER' }],
+    }))
+    const { live } = watch as Watch
+    const deltas = resume === undefined ? null : live.replay(resume)
+    const common = { subscription: id, ...placeOf(live) }
+    if (deltas !== null) return { ...common, deltas: deltas.map((delta) => ({ subscription: id, ...delta })) }
+    return { ...common, rows: live.rows }
+  }
+
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS` and what `compileFilter` throws */
+  async subscribeStats(socket: Socket, principal: Principal, filter: unknown = {}): Promise<StatsAnswer> {
+    const own = compileFilter(filter)
+    const bounds = visibleTo(principal)
+    const bounded = bounds === undefined ? own : { $and: [bounds, own] }
+    const id = `s_${digest(JSON.stringify([bounds ?? null, filter]))}`
+    const watch = await this.#share(socket, principal, id, () => ({
+      watch: this.#queries.watchStats(bounded, (changes, seq) => this.#emit(id, 'statsDelta', { seq, changes })),
+      present: ({ live }: StatsWatch) => ['statsDelta', { seq: live.seq, changes: live.stats }],
+    }))
+    const { live } = watch as StatsWatch
+    return { subscription: id, seq: live.seq, stats: live.stats }
+  }
+
+  /** @throws {FleetError} `NOT_FOUND` for what this connection doesn't hold */
+  async checksum(socket: Socket, id: string): Promise<ChecksumAnswer> {
+    const room = this.#heldBy(socket)?.shares.has(id) ? this.#rooms.get(id) : undefined
+    if (room === undefined || !id.startsWith('q_')) {
+      throw new FleetError('NOT_FOUND', 'This connection holds no such live query', { field: 'subscription' })
     }
-    const id = `q_${createHash('sha256').update(compiled.key).digest('base64url').slice(0, 16)}`
-    held.set(id, (held.get(id) ?? 0) + 1)
-    const room = this.#enter(id, compiled)
-    try {
-      const { live } = await room.watch
-      // It may have left, or given this up, while the view was being read.
-      if (!socket.connected || !held.has(id)) throw new FleetError('GONE', 'This subscription was given up')
-      // From here to the answer nothing may wait: the room's next delta is the one after this snapshot.
-      void socket.join(id)
-      const deltas = resume === undefined ? null : live.replay(resume)
-      const common = { subscription: id, epoch: live.epoch, seq: live.seq }
-      if (deltas !== null) return { ...common, deltas: deltas.map((delta) => ({ subscription: id, ...delta })) }
-      return { ...common, rows: live.rows }
-    } catch (error) {
-      this.#release(socket, id)
-      throw error
-    }
+    return (await (room as Room<Watch>).watch).live.checksum
   }
 
   /** Giving up what one doesn't have is no fault. */
@@ -76,55 +125,127 @@ export class Subscriptions {
   }
 
   leave(socket: Socket): void {
-    for (const [id, count] of this.#heldBy(socket)) {
+    const shares = this.#heldBy(socket)?.shares ?? new Map<string, number>()
+    for (const [id, count] of shares) {
       for (let share = 0; share < count; share += 1) this.#release(socket, id)
     }
+    this.#held.delete(socket)
+    this.#behind.delete(socket)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
   }
 
   get size(): number {
     return this.#rooms.size
   }
 
-  #heldBy(socket: Socket): Map<string, number> {
-    let held = this.#held.get(socket)
-    if (held === undefined) {
-      held = new Map()
-      this.#held.set(socket, held)
-    }
-    return held
+  #heldBy(socket: Socket): Held | undefined {
+    return this.#held.get(socket)
   }
 
-  #enter(id: string, compiled: ReturnType<typeof compileQuery>): Room {
-    const there = this.#rooms.get(id)
-    if (there !== undefined) {
-      there.sockets += 1
-      return there
+  /** Takes a share of a room and resolves when what it watches is exact. */
+  async #share<W extends Watch | StatsWatch>(
+    socket: Socket,
+    principal: Principal,
+    id: string,
+    open: () => Pick<Room<W>, 'watch' | 'present'>,
+  ): Promise<W> {
+    const held = this.#held.get(socket) ?? { principal: principal.id, shares: new Map<string, number>() }
+    this.#held.set(socket, held)
+    const ofKey = this.#perKey.get(principal.id) ?? 0
+    if ([...held.shares.values()].reduce((sum, count) => sum + count, 0) >= PER_SOCKET) {
+      throw new FleetError('TOO_MANY_SUBSCRIPTIONS', `At most ${PER_SOCKET} subscriptions for one connection`)
     }
-    const watch = this.#queries.watch(compiled, {
-      delta: (delta) => this.#namespace.to(id).emit('queryDelta', { subscription: id, ...delta }),
-      reset: (reset) => this.#namespace.to(id).emit('queryReset', { subscription: id, ...reset }),
-    })
-    const room = { id, sockets: 1, watch }
-    this.#rooms.set(id, room)
-    return room
+    if (ofKey >= PER_KEY) {
+      throw new FleetError('TOO_MANY_SUBSCRIPTIONS', `At most ${PER_KEY} subscriptions with one key`)
+    }
+    this.#perKey.set(principal.id, ofKey + 1)
+    held.shares.set(id, (held.shares.get(id) ?? 0) + 1)
+    const room = (this.#rooms.get(id) as Room<W> | undefined) ?? { id, sockets: new Set<Socket>(), ...open() }
+    this.#rooms.set(id, room as unknown as AnyRoom)
+    room.sockets.add(socket)
+    try {
+      const watch = await room.watch
+      // It may have left, or given this up, while the view was being read.
+      if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was given up')
+      // From here to the answer nothing may wait: the room's next delta is the one after this snapshot.
+      void socket.join(id)
+      return watch
+    } catch (error) {
+      this.#release(socket, id)
+      throw error
+    }
   }
 
   #release(socket: Socket, id: string): void {
-    const held = this.#heldBy(socket)
-    const count = held.get(id)
+    const held = this.#held.get(socket)
+    const count = held?.shares.get(id)
     const room = this.#rooms.get(id)
-    if (count === undefined || room === undefined) return
-    if (count > 1) held.set(id, count - 1)
-    else {
-      held.delete(id)
-      void socket.leave(id)
+    if (held === undefined || count === undefined || room === undefined) return
+    const ofKey = (this.#perKey.get(held.principal) ?? 1) - 1
+    if (ofKey > 0) this.#perKey.set(held.principal, ofKey)
+    else this.#perKey.delete(held.principal)
+    if (count > 1) {
+      held.shares.set(id, count - 1)
+      return
     }
-    room.sockets -= 1
-    if (room.sockets > 0) return
+    held.shares.delete(id)
+    void socket.leave(id)
+    room.sockets.delete(socket)
+    if (room.sockets.size > 0) return
     this.#rooms.delete(id)
     room.watch.then(
       (watch) => watch.close(),
       () => undefined,
     )
   }
+
+  #emit(id: string, event: string, body: object): void {
+    this.#namespace.to(id).emit(event, { subscription: id, ...body })
+    for (const socket of this.#rooms.get(id)?.sockets ?? []) {
+      if (!this.#behind.has(socket) && isBehind(socket)) this.#holdBack(socket)
+    }
+  }
+
+  /** From now on nothing is kept for it: its rows are replaced when it reads again. */
+  #holdBack(socket: Socket): void {
+    const held = this.#held.get(socket)
+    if (held === undefined) return
+    held.behindSince = performance.now()
+    this.#behind.add(socket)
+    for (const id of held.shares.keys()) void socket.leave(id)
+  }
+
+  #catchUp(): void {
+    for (const socket of this.#behind) {
+      const held = this.#held.get(socket)
+      if (held?.behindSince === undefined) this.#behind.delete(socket)
+      else if (!isBehind(socket)) void this.#bringUp(socket, held)
+      else if (performance.now() - held.behindSince > GIVE_UP_MS) {
+        this.#log.warn({ code: 'SLOW_CONSUMER', key: held.principal }, 'a connection is cut: its client does not read')
+        this.#behind.delete(socket)
+        socket.disconnect(true)
+      }
+    }
+  }
+
+  async #bringUp(socket: Socket, held: Held): Promise<void> {
+    this.#behind.delete(socket)
+    delete held.behindSince
+    for (const id of held.shares.keys()) {
+      const room = this.#rooms.get(id) as Room<Watch | StatsWatch> | undefined
+      const watch = await room?.watch.catch(() => undefined)
+      if (room === undefined || watch === undefined || !held.shares.has(id) || !socket.connected) continue
+      // Its present first, then what comes after it.
+      const [event, body] = room.present(watch)
+      socket.emit(event, { subscription: id, ...body })
+      void socket.join(id)
+    }
+  }
 }
+
+const digest = (key: string): string => createHash('sha256').update(key).digest('base64url').slice(0, 16)
+
+const placeOf = ({ epoch, seq }: Pick<LiveQuery, 'epoch' | 'seq'>): { epoch: string; seq: number } => ({ epoch, seq })
