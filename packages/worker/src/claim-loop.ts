@@ -8,6 +8,7 @@ import {
   type TaskStore,
 } from '@taskfleet/core'
 import type { Logger } from 'pino'
+import { faultPoint } from './faults/fault-point.ts'
 import { ReadyList } from './ready-list.ts'
 
 export interface ClaimLoopOptions {
@@ -154,10 +155,13 @@ export class ClaimLoop {
   async #claim(hints: readonly Hint[]): Promise<Claim[]> {
     this.#claiming += 1
     try {
-      return await this.#options.store.claim(
+      faultPoint('claim', 'before')
+      const claims = await this.#options.store.claim(
         hints.map(({ _id }) => _id),
         this.#options.claimant(),
       )
+      if (claims.length > 0) faultPoint('claim', 'acked')
+      return claims
     } catch (error) {
       // Nothing is known of these now: the database is asked again.
       setTimeout(() => void this.refill('claim failed'), 500)

@@ -16,6 +16,7 @@ import {
   UnrecoverableError,
 } from '@taskfleet/core'
 import type { Logger } from 'pino'
+import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import type { LeaseKeeper } from './lease-keeper.ts'
 import type { RunningTask } from './running-task.ts'
@@ -62,6 +63,7 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
     const input = await factory.accept(task.version, task.input)
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
+    faultPoint('handler', 'start')
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
     checkSize(output ?? null, 'OUTPUT_TOO_LARGE', 'output')
     return Outcome.completed(output ?? null)
@@ -174,7 +176,11 @@ async function settle(run: RunningTask, outcome: Outcome, deps: ExecutionDeps): 
   const { store, leases, log } = deps
   for (let pause = 100; ; pause = Math.min(1_000, pause * 2)) {
     try {
-      return await store.settle(run.claim, outcome)
+      faultPoint(outcome.verb, 'before')
+      faultPoint(outcome.verb, 'sent', run.leaseId)
+      const settled = await store.settle(run.claim, outcome)
+      faultPoint(outcome.verb, 'acked')
+      return settled
     } catch (error) {
       // What the driver can't even send will not be sent by trying again.
       if (outcome.verb === 'complete' && !/^Mongo/.test(asError(error).name)) {

@@ -114,11 +114,15 @@ export class MongoTaskStore implements TaskStore {
   /** The task itself, or the one that its key's time already has. */
   async #throttled(task: NewTask): Promise<NewTask | TaskDocument> {
     if (task.throttleMs === undefined) return task
-    const now = await this.#throttles.findOneAndUpdate(
-      { _id: `${task.name}\n${task.key}` },
-      updates.throttle(task._id, task.throttleMs),
-      { upsert: true, returnDocument: 'after' },
-    )
+    const key = { _id: `${task.name}\n${task.key}` }
+    // First there is one, then those who come at the same moment take turns.
+    const none = { $setOnInsert: { until: new Date(0), task: task._id } }
+    await this.#throttles.updateOne(key, none, { upsert: true }).catch((error: unknown) => {
+      if ((error as { code?: number }).code !== 11_000) throw error
+    })
+    const now = await this.#throttles.findOneAndUpdate(key, updates.throttle(task._id, task.throttleMs), {
+      returnDocument: 'after',
+    })
     if (now === null || now.task.equals(task._id)) return task
     // Whoever was first may have died before it stored its task: then this is the one.
     return (await this.find(now.task)) ?? { ...task, _id: now.task }
@@ -154,15 +158,25 @@ export class MongoTaskStore implements TaskStore {
     return new Date(Math.min(now, first?.order.getTime() ?? now) - 1)
   }
 
-  /** Those whose predecessor is still to complete. */
+  /**
+   * Those whose predecessor is still to complete.
+   * @throws {FleetError} `NOT_FOUND` for a predecessor that is neither stored nor among them: it would never complete
+   */
   async #blocked(tasks: readonly NewTask[]): Promise<Set<string>> {
     const waiting = tasks.filter((task) => task.after !== undefined)
     if (waiting.length === 0) return new Set()
-    const completed = await this.#tasks
-      .find({ _id: { $in: waiting.map((task) => task.after!) }, status: 'completed' }, { projection: { _id: 1 } })
+    const found = await this.#tasks
+      .find({ _id: { $in: waiting.map((task) => task.after!) } }, { projection: { status: 1 } })
       .toArray()
-    const done = new Set(completed.map(({ _id }) => _id.toHexString()))
-    return new Set(waiting.filter((task) => !done.has(task.after!.toHexString())).map((task) => task._id.toHexString()))
+    const known = new Map(found.map(({ _id, status }) => [_id.toHexString(), status]))
+    const together = new Set(tasks.map(({ _id }) => _id.toHexString()))
+    for (const { after } of waiting) {
+      const id = after!.toHexString()
+      if (known.has(id) || together.has(id)) continue
+      throw new FleetError('NOT_FOUND', `There is no task ${id} to wait for`, { field: 'after' })
+    }
+    const blocked = waiting.filter((task) => known.get(task.after!.toHexString()) !== 'completed')
+    return new Set(blocked.map((task) => task._id.toHexString()))
   }
 
   async claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]> {
@@ -203,7 +217,7 @@ export class MongoTaskStore implements TaskStore {
     for (const task of tasks) {
       if (task.status !== 'pending' || isWellFormed(task)) continue
       const filter = { ...guard('quarantine', task._id), rev: task.rev }
-      const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine())
+      const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine(await this.#retention.get()))
       if (ended !== null) this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
     }
   }
@@ -305,7 +319,8 @@ export class MongoTaskStore implements TaskStore {
     const filter = corrupt
       ? ({ _id: seen._id, status: 'running', lease: seen.lease } as mongo.Filter<TaskDocument>)
       : guard('reclaim', seen._id, seen.lease!.id)
-    const update = corrupt ? updates.quarantine() : updates.reap(await this.#retention.get())
+    const retention = await this.#retention.get()
+    const update = corrupt ? updates.quarantine(retention) : updates.reap(retention)
     const task = await this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
     if (corrupt && task !== null)
       this.#log?.error({ task: seen._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')

@@ -47,10 +47,13 @@ export interface Place {
 
 function raiseAt(deadline: Date, leadMs: number | undefined): Expression {
   const at = deadline.getTime()
-  if (leadMs !== undefined) return literal(new Date(at - leadMs))
-  return {
-    $toDate: { $toLong: { $subtract: [at, { $divide: [{ $max: [0, { $subtract: [at, { $toLong: NOW }] }] }, 10] }] } },
-  }
+  return leadMs === undefined ? tenthBefore(at) : literal(new Date(at - leadMs))
+}
+
+/** A tenth of the time left before a deadline, which is a number of milliseconds; the deadline itself once it has passed. */
+function tenthBefore(deadline: Expression): Expression {
+  const left = { $max: [0, { $subtract: [deadline, { $toLong: NOW }] }] }
+  return { $toDate: { $toLong: { $subtract: [deadline, { $divide: [left, 10] }] } } }
 }
 
 export function enqueue(task: NewTask, place: Place): Pipeline {
@@ -100,7 +103,7 @@ const WELL_FORMED: Expression = {
 }
 
 /** Ends a task that can't be understood, and says so, instead of trying it again for ever. */
-export function quarantine(): Pipeline {
+export function quarantine(retention: Retention): Pipeline {
   return [
     {
       $set: {
@@ -111,10 +114,10 @@ export function quarantine(): Pipeline {
         attempts: { $cond: [{ $isArray: ['$attempts'] }, '$attempts', []] },
         rev: { $cond: [{ $isNumber: '$rev' }, { $add: ['$rev', 1] }, 1] },
         updatedAt: NOW,
-        finishedAt: NOW,
       },
     },
-    { $unset: [...ATTEMPT_FIELDS, 'raiseAt'] },
+    { $set: ended(retention) },
+    { $unset: ATTEMPT_FIELDS },
   ]
 }
 
@@ -245,7 +248,9 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
         }),
         set: {
           failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
-          ...(outcome.decay ? { priority: { $max: [LEAST_PRIORITY, { $subtract: ['$priority', 1] }] } } : {}),
+          ...(outcome.decay
+            ? { priority: { $max: [{ $min: [LEAST_PRIORITY, '$priority'] }, { $subtract: ['$priority', 1] }] } }
+            : {}),
           runAt: fromNow(outcome.delayMs),
           order: fromNow(outcome.delayMs),
         },
@@ -421,19 +426,18 @@ export function throttle(task: ObjectId, ms: number): Pipeline {
 
 /** A newer request with the same key takes the place of one that waits. */
 export function replace(task: NewTask, place: Place): Pipeline {
-  const { runAt, order, input, version, priority, basePriority, lazy, maxAttempts, ...rest } = (
-    enqueue(task, place)[0] as { $set: Record<string, Expression> }
-  ).$set
-  const { deadline, raiseAt } = rest
+  const asked = (enqueue(task, place)[0] as { $set: Record<string, Expression> }).$set
+  const { runAt, order, input, version, priority, basePriority, lazy, deadline, raiseAt } = asked
   return [
     {
       $set: {
-        ...{ runAt, order, input, version, priority, basePriority, lazy, maxAttempts },
+        ...{ runAt, order, input, version, priority, basePriority, lazy },
+        maxAttempts: { $max: [task.maxAttempts, '$failures'] },
         ...(deadline === undefined ? {} : { deadline, raiseAt }),
         ...TOUCH,
       },
     },
-    ...(deadline === undefined ? [{ $unset: ['deadline', 'raiseAt', 'deadlineMissedAt'] }] : []),
+    { $unset: deadline === undefined ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] },
   ]
 }
 
@@ -452,7 +456,13 @@ export function rerun(): Pipeline {
         priority: '$basePriority',
         runAt: NOW,
         order: NOW,
-        raiseAt: { $cond: [isSet('$deadlineMissedAt'), '$$REMOVE', { $ifNull: ['$deadline', '$$REMOVE'] }] },
+        raiseAt: {
+          $cond: [
+            { $or: [isSet('$deadlineMissedAt'), { $not: [isSet('$deadline')] }] },
+            '$$REMOVE',
+            tenthBefore({ $toLong: '$deadline' }),
+          ],
+        },
         ...TOUCH,
       },
     },
