@@ -41,7 +41,7 @@ export interface Handling {
   result: Promise<unknown>
   kill?: () => Promise<void>
 }
-export type Handle = (factory: TaskFactory, context: HandlerContext<unknown>, run: RunningTask) => Handling
+type Handle = (factory: TaskFactory, context: HandlerContext<unknown>, run: RunningTask) => Handling
 
 export interface Executed {
   outcome: Outcome | null

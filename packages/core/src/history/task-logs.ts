@@ -23,7 +23,7 @@ export interface NewLines {
 }
 
 const KEPT_MS = 90 * 86_400_000
-export const LOG_PAGE = 500
+const LOG_PAGE = 500
 
 /** Log lines of tasks, stored in batches: one write for all attempts of a process. */
 export class TaskLogs {

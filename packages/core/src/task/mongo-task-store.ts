@@ -170,13 +170,21 @@ export class MongoTaskStore implements TaskStore {
       .toArray()
     const known = new Map(found.map(({ _id, status }) => [_id.toHexString(), status]))
     const together = new Set(tasks.map(({ _id }) => _id.toHexString()))
-    for (const { after } of waiting) {
-      const id = after!.toHexString()
-      if (known.has(id) || together.has(id)) continue
-      throw new FleetError('NOT_FOUND', `There is no task ${id} to wait for`, { field: 'after' })
-    }
+    const lost = waiting.filter(({ after }) => !known.has(after!.toHexString()) && !together.has(after!.toHexString()))
+    if (lost.length > 0) await this.#refuseNew(lost)
     const blocked = waiting.filter((task) => known.get(task.after!.toHexString()) !== 'completed')
     return new Set(blocked.map((task) => task._id.toHexString()))
+  }
+
+  /** A request that is repeated is not refused for what has been removed since. @throws {FleetError} `NOT_FOUND` */
+  async #refuseNew(waiting: readonly NewTask[]): Promise<void> {
+    const stored = await this.#tasks.distinct('_id', { _id: { $in: waiting.map(({ _id }) => _id) } })
+    const known = new Set(stored.map(String))
+    const refused = waiting.find(({ _id }) => !known.has(String(_id)))
+    if (refused === undefined) return
+    throw new FleetError('NOT_FOUND', `There is no task ${refused.after?.toHexString()} to wait for`, {
+      field: 'after',
+    })
   }
 
   async claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]> {
