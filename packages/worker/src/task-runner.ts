@@ -494,8 +494,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   async #execute(run: RunningTask): Promise<void> {
     const { store, leases, database, reporter } = this.#started()
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
-    this.emit('claimed', { task })
     const factory = this.#factories.get(task.name)!
+    // The program that does the work is told when its input has been accepted, and gets it as its handler would.
+    if (!factory.notify) this.emit('claimed', { task })
     const { outcome, settled } = await executeTask(run, factory, {
       store,
       leases,
@@ -532,7 +533,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   /** In this process, in one of its own, or by the program around this runner. */
   #handle(factory: TaskFactory, context: HandlerContext<unknown>, run: RunningTask): Handling {
-    if (factory.notify) return { result: this.#outside.wait(run) }
+    if (factory.notify) {
+      const result = this.#outside.wait(run)
+      this.emit('claimed', { task: { ...toFullRow<TaskRow>('tasks', run.claim.task), input: context.input } })
+      return { result }
+    }
     const { isolates, leases } = this.#started()
     if (isolates !== undefined && factory.isolate !== undefined) {
       return isolates.run(factory, context, { trustedUntil: () => leases.trustedUntil(run.leaseId) })

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { FleetError } from '@taskfleet/core'
 import type { TaskFactory } from '../task-factory.ts'
+import { exportedValues, readTypeScript } from '../task-module.js'
 
 /**
  * The tasks that a file exports, by name or as default, one or a list. TypeScript is read as it is.
@@ -10,7 +11,7 @@ import type { TaskFactory } from '../task-factory.ts'
  */
 export async function loadTasks(file: string): Promise<TaskFactory[]> {
   const path = resolve(file)
-  if (/\.[cm]?ts$/.test(path)) (await import('tsx/esm/api')).register()
+  if (/\.[cm]?ts$/.test(path)) await readTypeScript()
   let module: Record<string, unknown>
   try {
     module = (await import(pathToFileURL(path).href)) as Record<string, unknown>
@@ -23,7 +24,7 @@ export async function loadTasks(file: string): Promise<TaskFactory[]> {
       },
     )
   }
-  const tasks = [...new Set(Object.values(module).flat())].filter(isFactory)
+  const tasks = exportedValues(module).filter(isFactory)
   if (tasks.length === 0)
     throw new FleetError('BAD_TASKS_FILE', `${path} exports no task: use defineTask({ name, input, run })`)
   for (const task of tasks) task.module ??= pathToFileURL(path).href

@@ -1,8 +1,13 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
-import type { WorkerRow } from '@taskfleet/core'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseId, type WorkerRow } from '@taskfleet/core'
 import { describe, expect, test } from 'vitest'
+import { ownQueue } from '../testing/test-sockets.ts'
 import { fixture, useCli } from './test-cli.ts'
 
 interface Told {
@@ -40,6 +45,30 @@ describe('taskfleet worker', () => {
     const [row] = (await json<WorkerRow[]>('workers')).filter(({ name }) => name === 'gated')
     expect(row).toMatchObject({ gate: { open: false, lazy: false, reason: expect.stringContaining('memory') } })
     expect([2, 3]).toContain(row!.slots)
+  })
+
+  test.each([
+    ['no package.json', undefined],
+    ['one that says module', '{"type":"module"}'],
+    ['one that says commonjs', '{"type":"commonjs"}'],
+  ])('reads tasks in TypeScript from a folder with %s', async (_which, manifest) => {
+    const folder = await mkdtemp(join(tmpdir(), 'taskfleet-tasks-'))
+    fleet.cleanup(() => rm(folder, { recursive: true }))
+    await mkdir(join(folder, 'node_modules', '@taskfleet'), { recursive: true })
+    const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
+    await symlink(packageRoot, join(folder, 'node_modules', '@taskfleet', 'worker'))
+    await symlink(join(packageRoot, 'node_modules', 'zod'), join(folder, 'node_modules', 'zod'))
+    if (manifest !== undefined) await writeFile(join(folder, 'package.json'), manifest)
+    const source = `import { defineTask } from '@taskfleet/worker'
+      import { z } from 'zod'
+      const answer: number = 42
+      export const typed = defineTask({ name: 'typed', input: z.object({}), run: () => answer })
+      export default typed`
+    await writeFile(join(folder, 'tasks.ts'), source)
+    const queue = ownQueue()
+    await ready(start(['worker', '--tasks', join(folder, 'tasks.ts'), '--queues', queue, '--log-level', 'error']))
+    const { _id } = await json<{ _id: string }>('enqueue', 'typed', '{}', '--queue', queue)
+    expect(await fleet.ended(parseId(_id))).toMatchObject({ status: 'completed', output: 42 })
   })
 
   test('posts an error that comes often enough, signed with the secret of its environment', async () => {

@@ -1,5 +1,7 @@
 // Plain JavaScript: an isolate starts from this file as it is, whether from the sources or from the build.
+
 import { ObjectId } from 'mongodb'
+import { exportedValues, readTypeScript } from '../task-module.js'
 import { describeError, pack, reviveError, unpack } from './wire.js'
 
 /**
@@ -246,26 +248,20 @@ function notCloneable(what, error) {
   return { kind: 'FleetError', name: 'FleetError', code: 'NOT_CLONEABLE', message }
 }
 
-/** @type {Promise<unknown> | undefined} */
-let typescript
-
 /**
  * @param {Begin} begin
  * @returns {Promise<{ factory: TaskFactory, core: Core }>}
  */
 async function load(begin) {
   if (begin.typescript) {
-    typescript ??= import('tsx/esm/api').then(({ register }) => register())
-    await typescript
+    await readTypeScript()
   }
   // Only now, since from the sources the library itself is TypeScript.
   const core = await import('@taskfleet/core')
   const { name } = begin.task
   /** @type {Record<string, unknown>} */
   const module = await import(begin.module)
-  const factory = Object.values(module)
-    .flat()
-    .find((one) => isFactory(one) && one.name === name)
+  const factory = exportedValues(module).find((one) => isFactory(one) && one.name === name)
   if (factory === undefined) {
     throw new core.UnrecoverableError(
       'BAD_DEFINITION',
