@@ -10,13 +10,16 @@ const MAY_IMPORT: Record<string, RegExp> = {
   'packages/core': /^$/,
   'packages/worker': /^@taskfleet\/(core|core\/client|core\/testing|core\/protocol|monitor-ui\/package\.json)$/,
   'packages/monitor-ui': /^@taskfleet\/core\/(protocol|client)$/,
+  'packages/react': /^@taskfleet\/core\/(protocol|client)$/,
   'examples/downloads': /^@taskfleet\/(core|core\/client|core\/mongo|core\/testing|worker|worker\/main)$/,
+  'examples/page': /^@taskfleet\/(core\/client|core\/protocol|react)$/,
 }
 
 /** Libraries that a room must do without. */
 const FORBIDDEN: Record<string, RegExp> = {
   'packages/core': /^(socket\.io|react|fastify|commander)(\/|$)/,
   'packages/monitor-ui': /^(mongoose|mongodb|socket\.io|fastify|node:)/,
+  'packages/react': /^(mongoose|mongodb|socket\.io|fastify|zustand|node:)/,
 }
 
 function sources(folder: string): string[] {
@@ -62,7 +65,11 @@ test('what a browser loads reaches neither Node nor the database', () => {
 
 test('only the command line and what runs in a process of its own know the process', () => {
   const knows = sources('packages/worker')
-    .filter((file) => !/\/(cli|faults)\/|\/isolate\/\w+-main\.js$/.test(file) && /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')))
+    .filter(
+      (file) =>
+        !/\/(cli|faults)\/|\/isolate\/\w+-main\.js$/.test(file) &&
+        /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')),
+    )
     .map((file) => relative(root, file))
   expect(knows.filter((file) => file !== 'packages/worker/src/main.ts')).toEqual([])
 })

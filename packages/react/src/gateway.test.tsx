@@ -1,0 +1,84 @@
+import './testing/give-page.ts'
+import { FleetClient } from '@taskfleet/core/client'
+import { cleanup, renderHook } from '@testing-library/react'
+import { type ReactNode, StrictMode } from 'react'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { LOOPBACK, ownQueue, startGateway, startProxy } from '../../worker/src/testing/test-sockets.ts'
+import { eventually, useFleet } from '../../worker/src/testing/use-fleet.ts'
+import { FleetProvider, useLiveQuery, useStats, useTask } from './index.ts'
+
+/** What React asks of those who change something outside of `act`, as a gateway does. */
+const scope = globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
+
+describe('the hooks on a real gateway', () => {
+  const fleet = useFleet()
+  beforeEach(() => {
+    scope.IS_REACT_ACT_ENVIRONMENT = false
+  })
+  afterEach(cleanup)
+
+  function show<Result>(url: string, hook: () => Result) {
+    const client = new FleetClient({ url })
+    fleet.cleanup(() => client.close())
+    const wrapper = ({ children }: { children: ReactNode }) => (
+      <StrictMode>
+        <FleetProvider client={client}>{children}</FleetProvider>
+      </StrictMode>
+    )
+    return renderHook(hook, { wrapper })
+  }
+
+  test('rows and figures follow the fleet through a lost connection, and leave nothing behind', async () => {
+    const queue = ownQueue()
+    const gateway = await startGateway(fleet, { lingerMs: 0 })
+    const proxy = await startProxy(fleet, gateway.url!)
+    const { result, unmount } = show(proxy.url, () => ({
+      tasks: useLiveQuery({ filter: { queue }, sort: { _id: 1 } }),
+      figures: useStats({ queue }),
+    }))
+    await eventually(() => result.current.tasks.live && result.current.figures.live)
+    expect(gateway.load.rooms).toBe(2)
+    const first = await fleet.post([], { queue })
+    await eventually(() => result.current.tasks.rows.length === 1)
+    await eventually(() => result.current.figures.stats?.byStatus.pending === 1)
+    const [before] = result.current.tasks.rows
+    expect(before?._id).toBe(first._id.toHexString())
+    proxy.cut()
+    await eventually(() => !result.current.tasks.live)
+    await eventually(() => result.current.tasks.live && result.current.figures.live)
+    await fleet.post([], { queue })
+    await eventually(() => result.current.tasks.rows.length === 2)
+    await eventually(() => result.current.figures.stats?.byStatus.pending === 2)
+    expect(result.current.tasks.rows[0]).toBe(before)
+    unmount()
+    await eventually(() => gateway.load.rooms === 0)
+  })
+
+  test('a task is followed on its own socket, asked, and cancelled', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue, listen: LOOPBACK })
+    const task = await fleet.post(
+      [{ do: 'progress', done: 1, total: 4 }, { do: 'log', message: 'a line' }, { do: 'waitForAbort' }],
+      { queue },
+    )
+    const { result } = show(runner.url!, () => useTask(task._id.toHexString()))
+    await eventually(() => result.current.source.state === 'live' && result.current.log.length === 1)
+    expect(result.current).toMatchObject({
+      task: { status: 'running' },
+      progress: { done: 1, total: 4 },
+      log: [{ message: 'a line' }],
+      end: undefined,
+    })
+    await expect(result.current.message('echo', 5)).resolves.toBe(5)
+    await result.current.cancel('seen enough')
+    await eventually(() => result.current.task?.status === 'cancelled' && result.current.end)
+    expect(result.current.end).toMatchObject({ status: 'cancelled' })
+  })
+
+  test('a refused query says why', async () => {
+    const gateway = await startGateway(fleet)
+    const { result } = show(gateway.url!, () => useLiveQuery({ filter: { $where: '1' } }))
+    await eventually(() => result.current.error)
+    expect(result.current.error).toMatchObject({ code: 'BAD_FILTER' })
+  })
+})

@@ -1,0 +1,258 @@
+// @vitest-environment happy-dom
+import type { RowsReason } from '@taskfleet/core/client'
+import { applyDelta, type Delta, type TaskRow } from '@taskfleet/core/protocol'
+import { act, cleanup, renderHook } from '@testing-library/react'
+import { type ReactNode, StrictMode } from 'react'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { FleetProvider, useFleetClient, useLiveQuery, useStats, useTask } from './index.ts'
+import { aRow, FakeClient, refusedWith, someStats } from './testing/fake-client.ts'
+
+let client: FakeClient
+let complaints: unknown[][]
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  client = new FakeClient()
+  complaints = []
+  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
+})
+afterEach(async () => {
+  cleanup()
+  await act(() => vi.advanceTimersByTimeAsync(10))
+  expect(client.open).toBe(0)
+  vi.restoreAllMocks()
+  vi.useRealTimers()
+  expect(complaints).toEqual([])
+})
+
+const around = ({ children }: { children: ReactNode }) => (
+  <StrictMode>
+    <FleetProvider client={client.api}>{children}</FleetProvider>
+  </StrictMode>
+)
+
+async function show<Result, Props>(hook: (props: Props) => Result, initialProps?: Props) {
+  const shown = renderHook(hook, { wrapper: around, ...(initialProps === undefined ? {} : { initialProps }) })
+  await settle()
+  return shown
+}
+const settle = (ms = 10): Promise<void> => act(async () => void (await vi.advanceTimersByTimeAsync(ms)))
+
+/** A gateway's end of the latest subscription. */
+function rowsOf(at = -1) {
+  const { listener } = client.subscriptions.at(at)!
+  let rows: readonly TaskRow[] = []
+  return {
+    replace: (next: TaskRow[], reason: RowsReason = 'snapshot') =>
+      act(() => {
+        rows = next
+        listener(rows, null, reason)
+      }),
+    change: (delta: Partial<Delta<TaskRow>>) =>
+      act(() => {
+        const whole = { added: [], changed: [], removed: [], ...delta }
+        rows = applyDelta(rows, whole)
+        listener(rows, whole, 'delta')
+      }),
+  }
+}
+
+const a = aRow({ _id: 'a' })
+const b = aRow({ _id: 'b' })
+
+describe('useLiveQuery', () => {
+  test('gives the rows as they are and come, and closes when it is unmounted', async () => {
+    const { result, unmount } = await show(() => useLiveQuery({ filter: { status: 'running' } }))
+    expect(result.current).toEqual({ rows: [], live: false, error: undefined, reason: undefined })
+    // StrictMode mounts twice and needs one subscription.
+    expect(client.subscriptions).toHaveLength(1)
+    rowsOf().replace([a])
+    expect(result.current).toEqual({ rows: [a], live: true, error: undefined, reason: 'snapshot' })
+    unmount()
+    await settle()
+    expect(client.open).toBe(0)
+  })
+
+  test('keeps the objects of rows that say the same, whatever brought them', async () => {
+    const { result } = await show(() => useLiveQuery({}))
+    const gateway = rowsOf()
+    gateway.replace([a, b])
+    const first = result.current.rows
+    gateway.change({ changed: [{ row: { ...b, rev: 2 }, index: 1 }] })
+    expect(result.current.rows[0]).toBe(first[0])
+    expect(result.current.rows[1]).not.toBe(first[1])
+    const second = result.current.rows
+    // A row that only changed places is the same row.
+    gateway.change({ changed: [{ row: { ...b, rev: 2 }, index: 0 }] })
+    expect(result.current.rows.map((row) => second.indexOf(row))).toEqual([1, 0])
+    const third = result.current.rows
+    gateway.replace(structuredClone([...third]), 'SLOW_CONSUMER')
+    expect(result.current.rows).toBe(third)
+    expect(result.current.reason).toBe('SLOW_CONSUMER')
+  })
+
+  test('shares one subscription between components that ask the same', async () => {
+    const one = { filter: { status: 'running' }, sort: { priority: -1 } } as const
+    const other = { collection: 'tasks', sort: { priority: -1 }, filter: { status: 'running' } } as const
+    const { result } = await show(() => [useLiveQuery(one), useLiveQuery(other)])
+    expect(client.subscriptions).toHaveLength(1)
+    rowsOf().replace([a])
+    expect(result.current[0]).toBe(result.current[1])
+  })
+
+  test('asks anew when the content of the query changes, and not when only the object is new', async () => {
+    const { result, rerender } = await show(({ status }) => useLiveQuery({ filter: { status } }), { status: 'running' })
+    rowsOf().replace([a])
+    rerender({ status: 'running' })
+    await settle()
+    expect(client.subscriptions).toHaveLength(1)
+    rerender({ status: 'failed' })
+    // Rows of another query are never shown as those of this one.
+    expect(result.current).toMatchObject({ rows: [], live: false })
+    await settle()
+    expect(client.subscriptions.map(({ query, open }) => [query.filter, open])).toEqual([
+      [{ status: 'running' }, false],
+      [{ status: 'failed' }, true],
+    ])
+  })
+
+  test('tells apart sorts by the same fields in another order', async () => {
+    await show(() => [useLiveQuery({ sort: { name: 1, rev: 1 } }), useLiveQuery({ sort: { rev: 1, name: 1 } })])
+    expect(client.subscriptions).toHaveLength(2)
+  })
+
+  test('is not live while the connection is down, nor before what was missed is known', async () => {
+    const { result } = await show(() => useLiveQuery({}))
+    const gateway = rowsOf()
+    gateway.replace([a])
+    act(() => client.becomes('reconnecting'))
+    expect(result.current).toMatchObject({ rows: [a], live: false })
+    act(() => client.becomes('live'))
+    expect(result.current.live).toBe(false)
+    gateway.change({})
+    expect(result.current).toMatchObject({ rows: [a], live: true, reason: 'delta' })
+  })
+
+  test('says what a query is refused with, and does not repeat it', async () => {
+    client.refusal = refusedWith('BAD_FILTER')
+    const { result } = await show(() => useLiveQuery({ filter: { $where: '1' } }))
+    expect(result.current).toMatchObject({ rows: [], live: false, error: { code: 'BAD_FILTER' } })
+    await settle(60_000)
+    expect(client.subscriptions).toHaveLength(0)
+  })
+
+  test('tries again what may pass', async () => {
+    client.refusal = refusedWith('INTERNAL')
+    const { result } = await show(() => useLiveQuery({}))
+    expect(result.current.error).toMatchObject({ code: 'INTERNAL' })
+    await settle(3_000)
+    rowsOf().replace([a])
+    expect(result.current).toMatchObject({ rows: [a], live: true, error: undefined })
+  })
+
+  test('opens nothing for a component that has gone before the answer', async () => {
+    const { unmount } = renderHook(() => useLiveQuery({}), { wrapper: around })
+    unmount()
+    await settle()
+    expect(client.open).toBe(0)
+  })
+})
+
+describe('useTask', () => {
+  test('joins the row with what its own socket tells', async () => {
+    const { result } = await show(() => useTask('a'))
+    const { listeners } = client.watches[0]!
+    expect(client.watches).toHaveLength(1)
+    expect(result.current).toMatchObject({ task: undefined, log: [], source: { state: 'waiting' } })
+    const stored = { ratio: 0.1, at: '2027-01-01T00:00:01.000Z' }
+    act(() => listeners.onTask!({ ...a, progress: stored }))
+    expect(result.current.progress).toBe(stored)
+    const told = { ratio: 0.5, at: '2027-01-01T00:00:05.000Z' }
+    act(() => {
+      listeners.onSource!({ state: 'live', via: 'direct', publicUrl: 'http://one.example' })
+      listeners.onProgress!(told)
+      listeners.onLog!({ seq: 1, at: told.at, level: 'info', message: 'half' })
+      // The database is behind the socket.
+      listeners.onTask!({ ...a, rev: 2, progress: stored })
+    })
+    expect(result.current).toMatchObject({ progress: told, source: { via: 'direct' }, log: [{ message: 'half' }] })
+    act(() => listeners.onTask!({ ...a, attempt: 2, progress: stored }))
+    expect(result.current.progress).toBe(stored)
+  })
+
+  test('knows the end, and that it is none once the task waits again', async () => {
+    const { result } = await show(() => useTask('a'))
+    const { listeners } = client.watches[0]!
+    act(() => {
+      listeners.onTask!(a)
+      // The socket is ahead of the database here too.
+      listeners.onEnd!({ status: 'completed', output: 42 })
+      listeners.onTask!({ ...a, rev: 2 })
+    })
+    expect(result.current.end).toEqual({ status: 'completed', output: 42 })
+    act(() => listeners.onTask!({ ...a, status: 'completed' }))
+    expect(result.current.end).toEqual({ status: 'completed', output: 42 })
+    act(() => listeners.onTask!({ ...a, status: 'pending' }))
+    expect(result.current.end).toBeUndefined()
+    act(() => listeners.onTask!({ ...a, status: 'completed', output: 43 }))
+    expect(result.current.end).toEqual({ status: 'completed', output: 43 })
+  })
+
+  test('cancels with a reason, and says when it could not', async () => {
+    const { result } = await show(() => useTask('a'))
+    await act(() => result.current.cancel('enough'))
+    expect(client.cancelled).toEqual([{ id: 'a', reason: 'enough' }])
+    client.refusal = refusedWith('ALREADY_ENDED')
+    await expect(result.current.cancel()).rejects.toMatchObject({ code: 'ALREADY_ENDED' })
+    client.refusal = undefined
+    await expect(result.current.message('rate', 5)).resolves.toEqual({ name: 'rate', data: 5 })
+  })
+
+  test('keeps the last thousand lines', async () => {
+    const { result } = await show(() => useTask('a'))
+    const { listeners } = client.watches[0]!
+    act(() => {
+      for (let seq = 1; seq <= 1_010; seq += 1) listeners.onLog!({ seq, at: '', level: 'info', message: '' })
+    })
+    expect([result.current.log.length, result.current.log[0]?.seq]).toEqual([1_000, 11])
+  })
+
+  test('says why a task can not be watched', async () => {
+    client.refusal = refusedWith('BAD_ID')
+    const { result } = await show(() => useTask('nonsense'))
+    expect(result.current.error).toMatchObject({ code: 'BAD_ID' })
+    await expect(result.current.message('rate')).rejects.toMatchObject({ code: 'NOT_CONNECTED' })
+  })
+})
+
+describe('useStats', () => {
+  test('gives the figures of a filter, shared, and asks anew with another one', async () => {
+    const { result, rerender } = await show(({ queue }) => [useStats({ queue }), useStats({ queue })], { queue: 'a' })
+    expect(client.figures.map(({ request }) => request)).toEqual([{ filter: { queue: 'a' } }])
+    act(() => client.figures[0]!.listener(someStats(3)))
+    expect(result.current).toMatchObject([{ stats: someStats(3), live: true }, { stats: someStats(3) }])
+    rerender({ queue: 'b' })
+    await settle()
+    expect(client.figures.map(({ request, open }) => [request.filter?.queue, open])).toEqual([
+      ['a', false],
+      ['b', true],
+    ])
+  })
+
+  test('is not live until the figures come again after a lost connection', async () => {
+    const { result } = await show(() => useStats())
+    expect(result.current).toMatchObject({ stats: someStats(0), live: true })
+    act(() => client.becomes('reconnecting'))
+    act(() => client.becomes('live'))
+    expect(result.current.live).toBe(false)
+    act(() => client.figures[0]!.listener(someStats(1)))
+    expect(result.current).toMatchObject({ stats: someStats(1), live: true })
+  })
+})
+
+test('the client is at hand for commands, and without a provider the hooks say what is missing', async () => {
+  const { result } = await show(() => useFleetClient())
+  expect(result.current).toBe(client.api)
+  expect(() => renderHook(() => useFleetClient())).toThrow('<FleetProvider')
+  complaints = []
+})

@@ -1,0 +1,150 @@
+import {
+  type ConnectionState,
+  type FleetApi,
+  FleetError,
+  type RowsListener,
+  type TaskWatch,
+  type WatchListeners,
+} from '@taskfleet/core/client'
+import type { CollectionName, CommandRequest, FleetStats, QueryRequest, TaskRow } from '@taskfleet/core/protocol'
+
+interface Subscription {
+  query: QueryRequest
+  listener: RowsListener<CollectionName>
+  open: boolean
+}
+interface Watch extends TaskWatch {
+  id: string
+  listeners: WatchListeners
+  open: boolean
+}
+interface Figures {
+  request: { filter?: Record<string, unknown> }
+  listener: (stats: FleetStats) => void
+  open: boolean
+}
+
+/** What the hooks use of a client, to be moved by hand. It remembers everything that was ever opened. */
+export class FakeClient {
+  readonly subscriptions: Subscription[] = []
+  readonly watches: Watch[] = []
+  readonly figures: Figures[] = []
+  readonly messages: unknown[] = []
+  readonly cancelled: CommandRequest[] = []
+  /** What the next question is refused with. */
+  refusal: FleetError | undefined
+  readonly #listeners = new Set<(state: ConnectionState) => void>()
+  #state: ConnectionState = 'live'
+
+  /** As the hooks take it: the rest of a client is not theirs to use. */
+  get api(): FleetApi {
+    return this as unknown as FleetApi
+  }
+
+  /** How much is open now, those who listen for the connection's state included. */
+  get open(): number {
+    const opened = [...this.subscriptions, ...this.watches, ...this.figures]
+    return opened.filter(({ open }) => open).length + this.#listeners.size
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  becomes(state: ConnectionState): void {
+    this.#state = state
+    for (const listener of [...this.#listeners]) listener(state)
+  }
+
+  onState(listener: (state: ConnectionState) => void): () => void {
+    this.#listeners.add(listener)
+    listener(this.#state)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async subscribe(query: QueryRequest, listener: RowsListener<CollectionName>) {
+    this.#refuse()
+    const subscription: Subscription = { query, listener, open: true }
+    this.subscriptions.push(subscription)
+    return { rows: [], live: true, close: async () => closing(subscription) }
+  }
+
+  async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
+    this.#refuse()
+    const watch: Watch = {
+      id,
+      listeners,
+      open: true,
+      source: { state: 'waiting' },
+      cancel: async () => undefined,
+      message: async (name, data) => ({ name, data }),
+      close: () => closing(watch),
+    }
+    this.watches.push(watch)
+    return watch
+  }
+
+  async subscribeStats(request: Figures['request'], listener: Figures['listener']) {
+    this.#refuse()
+    const figures: Figures = { request, listener, open: true }
+    this.figures.push(figures)
+    listener(someStats(0))
+    return { stats: someStats(0), close: async () => closing(figures) }
+  }
+
+  async cancel(request: CommandRequest) {
+    this.cancelled.push(request)
+    const error = this.refusal
+    return { matched: 1, changed: 0, refused: error === undefined ? [] : [{ id: '', error }] }
+  }
+
+  #refuse(): void {
+    const refusal = this.refusal
+    this.refusal = undefined
+    if (refusal !== undefined) throw refusal
+  }
+}
+
+function closing(one: { open: boolean }): void {
+  one.open = false
+}
+
+export const refusedWith = (code: string): FleetError => new FleetError(code, 'as the test wants it')
+
+/** A task's row with what a test is about. */
+export function aRow(over: Partial<TaskRow> & { _id: string }): TaskRow {
+  const at = '2027-01-01T00:00:00.000Z'
+  return {
+    name: 'resize',
+    version: 1,
+    status: 'running',
+    queue: 'default',
+    priority: 5,
+    basePriority: 5,
+    runAt: at,
+    order: at,
+    lazy: false,
+    attempt: 1,
+    failures: 0,
+    lost: 0,
+    maxAttempts: 5,
+    rev: 1,
+    createdAt: at,
+    updatedAt: at,
+    ...over,
+  }
+}
+
+/** Figures with so many tasks running, and nothing else. */
+export function someStats(running: number): FleetStats {
+  const none = { count: 0 }
+  return {
+    byStatus: { pending: 0, running, paused: 0, blocked: 0, completed: 0, failed: 0, cancelled: 0 },
+    byQueue: {},
+    byName: {},
+    rates: { enqueued: 0, completed: 0, failed: 0, cancelled: 0 },
+    slots: [],
+    waitMs: none,
+    runMs: none,
+  }
+}

@@ -1,0 +1,65 @@
+import type { FleetApi, RowsReason } from '@taskfleet/core/client'
+import type { CollectionName, CollectionRows, QueryRequest } from '@taskfleet/core/protocol'
+import { useSharedView } from './fleet-provider.tsx'
+import { keepOpen } from './keep-open.ts'
+import type { Start } from './shared-views.ts'
+
+export interface LiveQueryView<N extends CollectionName = 'tasks'> {
+  /** In the query's order. A row that hasn't changed is the same object as before. */
+  readonly rows: readonly CollectionRows[N][]
+  /** False while the rows may be behind: before the first answer and while the connection is down. */
+  readonly live: boolean
+  /** Why there are no rows: what the gateway refuses the query with, such as `BAD_FILTER` as its `code`. */
+  readonly error: Error | undefined
+  /** Why the rows changed last: `snapshot`, `delta`, `resync`, or a reset's reason. */
+  readonly reason: RowsReason | undefined
+}
+
+const NOTHING = { rows: [], live: false, error: undefined, reason: undefined }
+
+/**
+ * The live rows of a query while the component is mounted. The query may be written in place: it is asked anew when its
+ * content changes, and components that ask the same share one subscription.
+ */
+export function useLiveQuery<N extends CollectionName = 'tasks'>(
+  query: QueryRequest & { collection?: N },
+): LiveQueryView<N> {
+  const { collection = 'tasks', filter, sort, limit, fields } = query
+  // As it travels, and in the order that was written: both a sort and an embedded document mean another thing in another one.
+  const key = `rows ${JSON.stringify([collection, filter, sort, limit, fields])}`
+  return useSharedView<LiveQueryView<N>>(key, NOTHING, (client) => follow(client, query))
+}
+
+function follow<N extends CollectionName>(
+  client: FleetApi,
+  query: QueryRequest & { collection?: N },
+): Start<LiveQueryView<N>> {
+  return (tell) => {
+    const close = keepOpen(client, {
+      open: () =>
+        client.subscribe<N>(query, (rows, _delta, reason) => {
+          tell((view) => ({ rows: sameWhereEqual(view.rows, rows), live: true, error: undefined, reason }))
+        }),
+      close: (live) => void live.close(),
+      failed: (error) => tell((view) => ({ ...view, live: false, error })),
+    })
+    // The rows are right again only when the gateway has said what was missed, which the listener is told.
+    const forget = client.onState((state) => {
+      if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))
+    })
+    return () => {
+      forget()
+      close()
+    }
+  }
+}
+
+/** The new rows, with the old objects for those that say the same: what was memoised by row stays so. */
+function sameWhereEqual<R extends { _id: string }>(before: readonly R[], now: readonly R[]): readonly R[] {
+  const known = new Map(before.map((row) => [row._id, row]))
+  const rows = now.map((row) => {
+    const old = known.get(row._id)
+    return old === undefined || old === row || JSON.stringify(old) !== JSON.stringify(row) ? row : old
+  })
+  return rows.length === before.length && rows.every((row, index) => row === before[index]) ? before : rows
+}

@@ -1,0 +1,42 @@
+import type { FleetApi } from '@taskfleet/core/client'
+import type { FleetStats } from '@taskfleet/core/protocol'
+import { useSharedView } from './fleet-provider.tsx'
+import { keepOpen } from './keep-open.ts'
+import type { Start } from './shared-views.ts'
+
+export interface StatsView {
+  /** Undefined before the first answer. */
+  readonly stats: FleetStats | undefined
+  /** False while the figures may be behind: before the first answer and while the connection is down. */
+  readonly live: boolean
+  /** Why there are none, such as `BAD_FILTER` as its `code`. */
+  readonly error: Error | undefined
+}
+
+const NOTHING: StatsView = { stats: undefined, live: false, error: undefined }
+
+/** The fleet's figures, or those of the tasks that match a filter, kept current while the component is mounted. */
+export function useStats(filter?: Record<string, unknown>): StatsView {
+  const key = `stats ${JSON.stringify(filter)}`
+  return useSharedView(key, NOTHING, (client) => follow(client, filter))
+}
+
+function follow(client: FleetApi, filter: Record<string, unknown> | undefined): Start<StatsView> {
+  return (tell) => {
+    const close = keepOpen(client, {
+      open: () =>
+        client.subscribeStats(filter === undefined ? {} : { filter }, (stats) => {
+          tell(() => ({ stats, live: true, error: undefined }))
+        }),
+      close: (live) => void live.close(),
+      failed: (error) => tell((view) => ({ ...view, live: false, error })),
+    })
+    const forget = client.onState((state) => {
+      if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))
+    })
+    return () => {
+      forget()
+      close()
+    }
+  }
+}
