@@ -355,7 +355,7 @@ describe('a feed whose connection breaks', () => {
   })
 
   test('starts anew, and says so, where the stream is silent for too long', async () => {
-    await startFeed(database, { canaryMs: 50, stalledMs: 400 })
+    await startFeed(database, { canaryMs: 50, stalledMs: 800 })
     relay.silence()
     await until(() => expect(heard.losses).toEqual(['HISTORY_LOST']))
     await settled()

@@ -6,17 +6,24 @@ export type Comparator = (a: Record<string, unknown>, b: Record<string, unknown>
 
 /** MongoDB's order between types. */
 const RANKS = {
-  null: 1,
-  number: 2,
-  text: 3,
-  object: 4,
-  array: 5,
-  binary: 6,
-  id: 7,
-  boolean: 8,
-  date: 9,
-  other: 10,
+  least: 0,
+  nothing: 1,
+  null: 2,
+  number: 3,
+  text: 4,
+  object: 5,
+  array: 6,
+  binary: 7,
+  id: 8,
+  boolean: 9,
+  date: 10,
+  timestamp: 11,
+  other: 12,
+  greatest: 13,
 } as const
+
+/** What an empty array is sorted by. */
+const NOTHING = Symbol('nothing')
 
 /** Where a value's type stands in that order; a missing value counts as null. */
 export function typeRank(value: unknown): number {
@@ -28,12 +35,17 @@ export function typeRank(value: unknown): number {
   if (value instanceof Date) return RANKS.date
   if (Array.isArray(value)) return RANKS.array
   if (value instanceof mongo.Binary) return RANKS.binary
+  // Before Long, which it extends.
+  if (value instanceof mongo.Timestamp) return RANKS.timestamp
   if (value instanceof mongo.Long || value instanceof mongo.Decimal128) return RANKS.number
+  if (value === NOTHING) return RANKS.nothing
+  if (value instanceof mongo.MinKey) return RANKS.least
+  if (value instanceof mongo.MaxKey) return RANKS.greatest
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null ? RANKS.object : RANKS.other
 }
 
-/** The order of two values of a kind that may be sorted by; others count as equal within their type. */
+/** The order of two values; those of the rarest kinds, such as regular expressions, count as equal within their type. */
 export function compareValues(a: unknown, b: unknown): number {
   const rank = typeRank(a)
   const ranks = rank - typeRank(b)
@@ -44,10 +56,18 @@ export function compareValues(a: unknown, b: unknown): number {
     case RANKS.id:
       return compareText((a as Types.ObjectId).toHexString(), (b as Types.ObjectId).toHexString())
     case RANKS.number:
-      return compareNumbers(numberOf(a), numberOf(b))
+      return isDecimal(a) || isDecimal(b) ? compareDecimals(a, b) : compareNumbers(numberOf(a), numberOf(b))
     case RANKS.boolean:
     case RANKS.date:
       return compareNumbers(Number(a), Number(b))
+    case RANKS.object:
+      return compareEntries(Object.entries(a as object), Object.entries(b as object))
+    case RANKS.array:
+      return compareEntries(Object.entries(a as unknown[]), Object.entries(b as unknown[]))
+    case RANKS.binary:
+      return compareBinaries(a as mongo.Binary, b as mongo.Binary)
+    case RANKS.timestamp:
+      return compareNumbers((a as mongo.Timestamp).toBigInt(), (b as mongo.Timestamp).toBigInt())
     default:
       return 0
   }
@@ -56,6 +76,36 @@ export function compareValues(a: unknown, b: unknown): number {
 /** An int64 that JavaScript's numbers can't hold arrives as a `Long`, and compares exactly as a bigint. */
 const numberOf = (value: unknown): number | bigint =>
   value instanceof mongo.Long ? value.toBigInt() : typeof value === 'bigint' ? value : Number(value)
+
+const isDecimal = (value: unknown): boolean => value instanceof mongo.Decimal128
+
+/** Whether it is the number that no range holds, of whichever kind. */
+export const isNaNumber = (value: unknown): boolean =>
+  Number.isNaN(value) || (isDecimal(value) && String(value) === 'NaN')
+
+/** A Decimal128 holds more digits and larger exponents than a double, so that equal doubles decide nothing. */
+function compareDecimals(a: unknown, b: unknown): number {
+  const rough = compareNumbers(Number(numberOf(a)), Number(numberOf(b)))
+  if (rough !== 0) return rough
+  const [left, right] = [exactly(a), exactly(b)]
+  if (left === undefined || right === undefined) {
+    // Both are NaN, or infinite as doubles and of one sign; the one that really is lies further out.
+    const sign = Math.sign(Number(numberOf(a))) || 0
+    return sign * (Number(left === undefined) - Number(right === undefined))
+  }
+  const exponent = Math.min(left.exponent, right.exponent)
+  const [x, y] = [left, right].map((one) => one.digits * 10n ** BigInt(one.exponent - exponent))
+  return x! < y! ? -1 : x! > y! ? 1 : 0
+}
+
+/** A finite number as `digits × 10^exponent`. A hundred digits of a double are more than a Decimal128 has. */
+function exactly(value: unknown): { digits: bigint; exponent: number } | undefined {
+  const text = typeof value === 'number' ? value.toPrecision(100) : String(value)
+  const parts = /^(-?\d+)\.?(\d*)(?:e([+-]?\d+))?$/i.exec(text)
+  if (parts === null) return undefined
+  const [, whole = '', fraction = '', exponent = '0'] = parts
+  return { digits: BigInt(whole + fraction), exponent: Number(exponent) - fraction.length }
+}
 
 /** NaN comes before every other number, and equals itself. */
 function compareNumbers(a: number | bigint, b: number | bigint): number {
@@ -72,11 +122,32 @@ function compareText(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
+/** Field by field: the value's type, then the field's name, then the value; what runs out first comes first. */
+function compareEntries(a: [string, unknown][], b: [string, unknown][]): number {
+  for (const [index, [name, value]] of a.entries()) {
+    const other = b[index]
+    if (other === undefined) return 1
+    const order = typeRank(value) - typeRank(other[1]) || compareText(name, other[0]) || compareValues(value, other[1])
+    if (order !== 0) return order
+  }
+  return a.length - b.length
+}
+
+const compareBinaries = (a: mongo.Binary, b: mongo.Binary): number =>
+  a.length() - b.length() || a.sub_type - b.sub_type || Buffer.compare(a.value(), b.value())
+
+/** What a value is sorted by: an array by the element that comes first in that direction. */
+function sortedBy(value: unknown, direction: 1 | -1): unknown {
+  if (!Array.isArray(value)) return value
+  if (value.length === 0) return NOTHING
+  return value.reduce((first: unknown, one: unknown) => (compareValues(one, first) * direction < 0 ? one : first))
+}
+
 export function compareBy(sort: QuerySort): Comparator {
   const keys = Object.entries(sort)
   return (a, b) => {
     for (const [field, direction] of keys) {
-      const order = compareValues(a[field], b[field])
+      const order = compareValues(sortedBy(a[field], direction), sortedBy(b[field], direction))
       if (order !== 0) return order * direction
     }
     return 0

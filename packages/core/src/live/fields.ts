@@ -110,9 +110,28 @@ const ERROR_FIELDS: CollectionFields = {
 }
 
 const QUEUE_FIELDS: CollectionFields = {
-  known: { _id: 'text', paused: 'boolean', by: 'text', updatedAt: 'date', rev: 'number' },
+  known: { _id: 'text', paused: 'boolean', concurrency: 'number', by: 'text', updatedAt: 'date', rev: 'number' },
   open: [],
   lists: [],
+  rowWithout: [],
+}
+
+const EVENT_FIELDS: CollectionFields = {
+  known: {
+    _id: 'id',
+    name: 'text',
+    status: 'text',
+    priority: 'number',
+    scheduledFor: 'date',
+    createdAt: 'date',
+    startedAt: 'date',
+    processedAt: 'date',
+    updatedAt: 'date',
+    tasks: 'id',
+    rev: 'number',
+  },
+  open: ['props', 'results'],
+  lists: ['tasks'],
   rowWithout: [],
 }
 
@@ -136,17 +155,17 @@ export const FIELDS: Record<CollectionName, CollectionFields> = {
   workers: WORKER_FIELDS,
   queues: QUEUE_FIELDS,
   schedules: OTHER_FIELDS,
-  events: OTHER_FIELDS,
+  events: EVENT_FIELDS,
   errors: ERROR_FIELDS,
 }
 
 /** Never leaves the server side, whatever is asked for. */
 export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
-  tasks: ['lease', 'signature'],
+  tasks: ['lease', 'slot', 'signature'],
   workers: ['expireAt'],
   queues: [],
   schedules: [],
-  events: [],
+  events: ['expireAt'],
   errors: ['expireAt', 'notice'],
 }
 

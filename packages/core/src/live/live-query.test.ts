@@ -1,13 +1,12 @@
 import fc from 'fast-check'
 import { Types } from 'mongoose'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { applyDelta, type OtherRow, type QueryRequest, type ResetReason } from '../protocol.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { useDatabase } from '../testing/index.ts'
+import { until, Watcher } from '../testing/live/watcher.ts'
 import { ChangeFeed } from './change-feed.ts'
-import { LiveQueries, type Watch } from './live-queries.ts'
-import type { LiveQueryListener, LiveQueryOptions, SequencedDelta } from './live-query.ts'
+import { LiveQueries } from './live-queries.ts'
+import type { LiveQueryListener, LiveQueryOptions } from './live-query.ts'
 import { compileQuery } from './query.ts'
-import { toRow } from './wire.ts'
 
 const held = useDatabase()
 let feed: ChangeFeed
@@ -23,7 +22,6 @@ interface Stored {
   name?: string
 }
 const tasks = () => held.database.db.collection<Stored>('tasks')
-const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 })
 const queue = (): string => `q-${new Types.ObjectId().toHexString()}`
 const stored = (over: Record<string, unknown>): Stored => ({ _id: new Types.ObjectId(), rev: 1, ...over })
 
@@ -33,73 +31,6 @@ async function withQueries<T>(options: LiveQueryOptions, run: (queries: LiveQuer
     return await run(queries)
   } finally {
     queries.stop()
-  }
-}
-
-/** A client: it keeps its rows by deltas alone, and checks the rules of the protocol on the way. */
-class Watcher implements LiveQueryListener<OtherRow> {
-  readonly request: QueryRequest
-  watch!: Watch<OtherRow>
-  rows: OtherRow[] = []
-  epoch = ''
-  seq = 0
-  deltas: SequencedDelta<OtherRow>[] = []
-  resets: ResetReason[] = []
-  faults: string[] = []
-  readonly #revs = new Map<string, number>()
-
-  constructor(request: QueryRequest) {
-    this.request = request
-  }
-
-  async open(queries: LiveQueries): Promise<this> {
-    this.watch = await queries.watch<OtherRow>(compileQuery(this.request), this)
-    const { live } = this.watch
-    this.#take(live.rows, live.epoch, live.seq)
-    return this
-  }
-
-  delta(delta: SequencedDelta<OtherRow>): void {
-    if (delta.seq !== this.seq + 1) this.faults.push(`seq ${delta.seq} after ${this.seq}`)
-    this.seq = delta.seq
-    this.deltas.push(delta)
-    for (const { row } of [...delta.added, ...delta.changed]) this.#see(row)
-    const before = this.rows.length
-    this.rows = applyDelta(this.rows, delta)
-    for (const { row } of delta.changed) if (before === 0) this.faults.push(`${row._id} changed in an empty window`)
-    if (this.rows.length > (this.request.limit ?? 100)) this.faults.push(`${this.rows.length} rows`)
-  }
-
-  reset({ epoch, seq, rows, reason }: { epoch: string; seq: number; rows: OtherRow[]; reason: ResetReason }): void {
-    this.resets.push(reason)
-    this.#revs.clear()
-    this.#take(rows, epoch, seq)
-  }
-
-  #take(rows: OtherRow[], epoch: string, seq: number): void {
-    this.rows = rows
-    this.epoch = epoch
-    this.seq = seq
-    for (const row of rows) this.#see(row)
-  }
-
-  #see(row: OtherRow): void {
-    const before = this.#revs.get(row._id) ?? 0
-    if ((row.rev ?? 0) < before) this.faults.push(`${row._id} went from rev ${before} back to ${row.rev}`)
-    this.#revs.set(row._id, row.rev ?? 0)
-  }
-
-  /** What the database answers to the same query. */
-  async truth(): Promise<OtherRow[]> {
-    const { filter, sort, limit, collection, fields } = compileQuery(this.request)
-    const docs = await held.database.db.collection(collection).find(filter).sort(sort).limit(limit).toArray()
-    return docs.map((doc) => toRow<OtherRow>(collection, doc, fields))
-  }
-
-  async isExact(): Promise<void> {
-    const truth = await this.truth()
-    await until(() => expect(this.rows).toEqual(truth))
-    expect(this.faults).toEqual([])
   }
 }
 
@@ -188,7 +119,7 @@ describe('the window of a live query', () => {
       for (const doc of docs.slice(0, 28)) {
         await tasks().deleteOne({ _id: doc._id })
       }
-      await watcher.isExact()
+      await watcher.isExact(held.database.db)
       expect(watcher.rows.map(({ priority }) => priority)).toEqual([28, 29])
       // No delta showed half a window.
       let size = 3
@@ -208,7 +139,7 @@ describe('the window of a live query', () => {
         stored({ ...filter, attempts: 5, error: { message: '<img onerror>' }, lease: { id: 's' } }),
       )
       await until(() => expect(watcher.rows).toHaveLength(2))
-      await watcher.isExact()
+      await watcher.isExact(held.database.db)
       expect(JSON.stringify(watcher.rows)).not.toContain('secret')
       const hostile = watcher.rows.find((row) => Array.isArray(row.attempts))!
       expect(Object.keys(hostile.input as object)).toEqual(['__proto__', 'hasOwnProperty', 'toJSON'])
@@ -244,7 +175,7 @@ describe('the window of a live query', () => {
       )
       await until(() => expect(watcher.rows[0]?.rev).toBe(1_001))
       expect(watcher.deltas.length).toBeLessThan(200)
-      await watcher.isExact()
+      await watcher.isExact(held.database.db)
     }))
 })
 
@@ -325,7 +256,7 @@ describe('a live query that may have missed changes', () => {
       await Promise.all([live.reset('HISTORY_LOST'), tasks().insertOne(stored(filter)), live.reset('AUDIT')])
       expect(watcher.resets).toEqual(['HISTORY_LOST', 'AUDIT'])
       await until(() => expect(watcher.rows).toHaveLength(2))
-      await watcher.isExact()
+      await watcher.isExact(held.database.db)
     }))
 })
 
@@ -346,7 +277,7 @@ describe('under concurrent writes', () => {
       }
       writing = false
       await writer
-      for (const watcher of watchers) await watcher.isExact()
+      for (const watcher of watchers) await watcher.isExact(held.database.db)
     }))
 
   test('every window ends equal to its query, whatever the history', () =>
@@ -394,6 +325,6 @@ describe('under concurrent writes', () => {
         for (let n = 0; n < 120; n += 1) await write()
       }
       await Promise.all([writer(), writer(), writer(), writer(), join().then(join).then(join)])
-      for (const watcher of watchers) await watcher.isExact()
+      for (const watcher of watchers) await watcher.isExact(held.database.db)
     }))
 })

@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { asError } from '../errors.ts'
 import { type Delta, type ResetReason, type Row, rowsChecksum } from '../protocol.ts'
 import type { Change } from './change-feed.ts'
+import { Frames } from './frames.ts'
 import type { CompiledQuery } from './query.ts'
 import { readAhead, View } from './view.ts'
 import { toRow } from './wire.ts'
@@ -35,6 +36,8 @@ export interface Interest {
   onCollecting?: (collecting: boolean) => void
 }
 
+/** How many deltas a view that was idle sends at once before frames begin: an insertion, its claim and its start. */
+const BURST = 3
 const MAX_QUERY_MS = 2_000
 const READ_AGAIN_AFTER_MS = 500
 
@@ -50,7 +53,6 @@ export class LiveQuery<R extends Row = Row> {
   readonly #listeners = new Set<LiveQueryListener<R>>()
   readonly #ring: SequencedDelta<R>[] = []
   readonly #ringSize: number
-  readonly #coalesceMs: number
   readonly #log: Logger | undefined
   #epoch = newEpoch()
   #seq = 0
@@ -61,8 +63,9 @@ export class LiveQuery<R extends Row = Row> {
   #opened = false
   /** A reset was asked for, and the next read that begins starts from nothing. */
   #forgetting = false
-  #flushTimer: NodeJS.Timeout | undefined
-  #lastFlushAt = Number.NEGATIVE_INFINITY
+  /** Ends the wait for the next flush; undefined while none is awaited. */
+  #cancelFlush: (() => void) | undefined
+  readonly #frames: Frames
   #closed = false
 
   constructor(
@@ -75,7 +78,7 @@ export class LiveQuery<R extends Row = Row> {
     this.query = query
     this.#collection = collection
     this.#ringSize = options.ring ?? 256
-    this.#coalesceMs = options.coalesceMs ?? 50
+    this.#frames = new Frames(options.coalesceMs ?? 50, BURST)
     this.#log = options.log
     const sortKeys = Object.keys(query.sort)
     this.#view = new View<R>({
@@ -123,7 +126,8 @@ export class LiveQuery<R extends Row = Row> {
       .toArray()
     const stored = docs.map(({ _id, rev }) => `${String(_id)}:${typeof rev === 'number' ? rev : 0}`)
     const held = this.#view.revisions.map(({ id, rev }) => `${id}:${rev}`)
-    return this.#kept !== null || JSON.stringify(stored) === JSON.stringify(held)
+    // One that was closed meanwhile holds nothing, and nobody looks at it.
+    return this.#closed || this.#kept !== null || JSON.stringify(stored) === JSON.stringify(held)
   }
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */
@@ -176,7 +180,7 @@ export class LiveQuery<R extends Row = Row> {
 
   close(): void {
     this.#closed = true
-    clearTimeout(this.#flushTimer)
+    this.#cancelFlush?.()
     this.#listeners.clear()
     // Nobody is to be told of documents on its behalf any more.
     this.#view.forget()
@@ -243,7 +247,7 @@ export class LiveQuery<R extends Row = Row> {
     const kept = this.#kept ?? []
     this.#collect(null)
     // An exact window, which a busy collection may not leave for long: show it before it is used up again.
-    if (this.#opened && kept.length > 0 && this.#untilFlush() === 0) this.#flush()
+    if (this.#opened && kept.length > 0 && this.#frames.wait(performance.now()) === 0) this.#flush()
     for (const change of kept) this.#apply(change)
   }
 
@@ -253,16 +257,20 @@ export class LiveQuery<R extends Row = Row> {
   }
 
   #scheduleFlush(): void {
-    if (this.#flushTimer !== undefined || this.#closed) return
-    this.#flushTimer = setTimeout(() => {
-      this.#flushTimer = undefined
+    if (this.#cancelFlush !== undefined || this.#closed) return
+    const flush = (): void => {
+      this.#cancelFlush = undefined
       this.#flush()
-    }, this.#untilFlush())
-  }
-
-  /** How long the next delta has to wait, in milliseconds. */
-  #untilFlush(): number {
-    return Math.max(0, this.#lastFlushAt + this.#coalesceMs - performance.now())
+    }
+    const wait = this.#frames.wait(performance.now())
+    if (wait > 0) {
+      const timer = setTimeout(flush, wait)
+      this.#cancelFlush = () => clearTimeout(timer)
+    } else {
+      // Not before the rest of what came in the same batch, and without the millisecond that a timer takes.
+      const turn = setImmediate(flush)
+      this.#cancelFlush = () => clearImmediate(turn)
+    }
   }
 
   #flush(): void {
@@ -270,7 +278,7 @@ export class LiveQuery<R extends Row = Row> {
     if (this.#kept !== null || this.#closed) return
     const delta = this.#view.flush()
     if (delta === null) return
-    this.#lastFlushAt = performance.now()
+    this.#frames.take(performance.now())
     this.#seq += 1
     const sequenced = { ...delta, seq: this.#seq }
     this.#ring.push(sequenced)

@@ -1,5 +1,5 @@
 import sift from 'sift'
-import { compareValues, typeRank } from './compare.ts'
+import { compareValues, isNaNumber, typeRank } from './compare.ts'
 
 // sift is CommonJS, and Node doesn't see its named exports.
 const { $and, $nor, $or, createEqualsOperation, createQueryTester } = sift as unknown as typeof import('sift')
@@ -111,7 +111,7 @@ const elementTests = (condition: Record<string, unknown>): Test[] =>
 
 /** Ranges hold only within a type, and no range holds for NaN. */
 const comparable = (value: unknown, operand: unknown): boolean =>
-  typeRank(value) === typeRank(operand) && !Number.isNaN(value)
+  typeRank(value) === typeRank(operand) && !isNaNumber(value)
 
 const sameValue = (value: unknown, operand: unknown): boolean => compareValues(value, operand) === 0
 

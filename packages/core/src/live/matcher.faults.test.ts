@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest'
+import { useDatabase } from '../testing/index.ts'
+import { checkAgreement } from '../testing/live/agreement.ts'
+
+const held = useDatabase()
+
+test('the matcher and the server agree on 200,000 pairs of filter and document', async () => {
+  const seed = Number(process.env.TASKFLEET_SEED ?? Date.now() % 2 ** 31)
+  const { pairs, fitted } = await checkAgreement(held.database.db, { batches: 20, documents: 100, filters: 100, seed })
+  expect(pairs).toBeGreaterThanOrEqual(200_000)
+  process.stdout.write(`seed ${seed}: ${pairs} pairs, ${fitted} of them fitted\n`)
+})

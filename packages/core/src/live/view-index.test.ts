@@ -1,0 +1,162 @@
+import fc from 'fast-check'
+import { mongo, Types } from 'mongoose'
+import { describe, expect, test } from 'vitest'
+import { askedFilter, storedTask } from '../testing/live/generated-queries.ts'
+import { compileQuery } from './query.ts'
+import { ViewIndex } from './view-index.ts'
+
+type Doc = Record<string, unknown>
+
+const compiled = askedFilter.map((filter) => compileQuery({ filter }))
+/** Conditions that can be looked up, which generated ones seldom are on their own. */
+const selective = fc
+  .tuple(fc.constantFrom('input.a', 'input.a.b', 'input.a.0', 'worker', 'name'), fc.constantFrom('a', 'b', '', '1'))
+  .chain(([path, value]) =>
+    fc.oneof(
+      fc.constant<Doc>({ [path]: value }),
+      fc.constant<Doc>({ [path]: { $in: [value, 'ab'] } }),
+      askedFilter.map((also): Doc => ({ $and: [also, { [path]: value }] })),
+    ),
+  )
+  .map((filter) => compileQuery({ filter }))
+const queries = fc.array(fc.oneof(compiled, selective), { minLength: 1, maxLength: 40 })
+
+/** What an index that holds these views collects for a document. */
+function collected<V>(index: ViewIndex<V>, doc: Doc): Set<V> {
+  const found = new Set<V>()
+  index.collect(doc, found)
+  return found
+}
+
+const indexOf = (filters: Record<string, Doc>): ViewIndex<string> => {
+  const index = new ViewIndex<string>()
+  for (const [name, filter] of Object.entries(filters)) index.add(name, compileQuery({ filter }).filter)
+  return index
+}
+
+describe('the index of views', () => {
+  test('collects every view that a document fits, whatever the filters and the document', () => {
+    let fitted = 0
+    let passedOver = 0
+    fc.assert(
+      fc.property(queries, fc.array(storedTask, { minLength: 1, maxLength: 20 }), (views, docs) => {
+        const index = new ViewIndex<number>()
+        views.forEach(({ filter }, view) => index.add(view, filter))
+        for (const doc of docs) {
+          const found = collected(index, doc)
+          views.forEach(({ matches }, view) => {
+            if (matches(doc)) {
+              fitted += 1
+              expect(found).toContain(view)
+            } else if (!found.has(view)) passedOver += 1
+          })
+        }
+      }),
+      { numRuns: 300 },
+    )
+    // Collecting all or nothing would be no index.
+    expect(fitted).toBeGreaterThan(1_000)
+    expect(passedOver).toBeGreaterThan(1_000)
+  })
+
+  test('forgets what is removed, in whatever order, and keeps the others', () => {
+    fc.assert(
+      fc.property(queries, fc.array(storedTask, { minLength: 1, maxLength: 5 }), fc.nat(), (views, docs, cut) => {
+        const index = new ViewIndex<number>()
+        views.forEach(({ filter }, view) => index.add(view, filter))
+        const before = docs.map((doc) => collected(index, doc))
+        const kept = cut % views.length
+        views.forEach(({ filter }, view) => {
+          if (view !== kept) index.remove(view, filter)
+        })
+        docs.forEach((doc, at) => {
+          expect(collected(index, doc)).toEqual(before[at]!.has(kept) ? new Set([kept]) : new Set())
+        })
+        index.remove(kept, views[kept]!.filter)
+        for (const doc of docs) expect(collected(index, doc)).toEqual(new Set())
+        // Added again it is found again, as if nothing had been.
+        views.forEach(({ filter }, view) => index.add(view, filter))
+        expect(docs.map((doc) => collected(index, doc))).toEqual(before)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('leaves nothing in memory behind', () => {
+    const index = new ViewIndex<object>()
+    const views = Array.from({ length: 1_000 }, (_, n) => ({
+      view: {},
+      filter: compileQuery({ filter: { [`input.field-${n}`]: `customer-${n}` } }).filter,
+    }))
+    /** How often the index looks into a document. */
+    const looks = (): number => {
+      let count = 0
+      const getOwnPropertyDescriptor = (): undefined => {
+        count += 1
+        return undefined
+      }
+      index.collect(new Proxy({}, { getOwnPropertyDescriptor }), new Set())
+      return count
+    }
+    for (const { view, filter } of views) index.add(view, filter)
+    expect(looks()).toBe(1_000)
+    for (const { view, filter } of views) index.remove(view, filter)
+    // No path is left to look up.
+    expect(looks()).toBe(0)
+  })
+
+  test('removing what was never added changes nothing', () => {
+    const index = indexOf({ one: { worker: 'w1' } })
+    index.remove('other', compileQuery({ filter: { worker: 'w1' } }).filter)
+    index.remove('other', compileQuery({ filter: { worker: 'w2' } }).filter)
+    index.remove('other', compileQuery({ filter: { 'input.a': 1 } }).filter)
+    index.remove('other', {})
+    expect(collected(index, { worker: 'w1' })).toEqual(new Set(['one']))
+  })
+
+  test.each<[string, unknown[]]>([
+    ['1', [1, 1n, new mongo.Double(1).valueOf(), mongo.Long.fromNumber(1), mongo.Decimal128.fromString('1.0')]],
+    ['0', [0, -0, mongo.Long.ZERO, mongo.Decimal128.fromString('-0')]],
+    ['2 ** 53', [2 ** 53, mongo.Long.fromString('9007199254740992'), 9007199254740992n]],
+    ['1.5', [1.5, mongo.Decimal128.fromString('1.50')]],
+    ['1e300', [1e300, mongo.Decimal128.fromString('1E+300')]],
+  ])('numbers of different kinds that are equal meet: %s', (_name, kinds) => {
+    for (const value of kinds) {
+      const doc = { input: { a: [{ b: value }] } }
+      const filter = { 'input.a.b': kinds[0] }
+      // 1e300 as a double is not ten to the three-hundredth; it may be visited all the same.
+      if (kinds[0] !== 1e300) expect(compileQuery({ filter }).matches(doc)).toBe(true)
+      expect(collected(indexOf({ view: filter }), doc)).toEqual(new Set(['view']))
+    }
+  })
+
+  test('a document visits the views of its own value and no others', () => {
+    const filters = Object.fromEntries(
+      Array.from({ length: 1_000 }, (_, n) => [`view-${n}`, { 'input.customer': `c${n}` }]),
+    )
+    const index = indexOf(filters)
+    expect(collected(index, { input: { customer: 'c7' } })).toEqual(new Set(['view-7']))
+    expect(collected(index, { input: { customer: ['c7', 'c8'] } })).toEqual(new Set(['view-7', 'view-8']))
+    expect(collected(index, { input: {} })).toEqual(new Set())
+    expect(collected(index, { input: { customer: { c7: 1 } } })).toEqual(new Set())
+  })
+
+  test('the condition that narrows most is the one that is looked up', () => {
+    const index = indexOf({
+      byStatus: { status: 'running' },
+      byCustomer: { status: 'running', 'input.customer': 'c1' },
+      byParent: { name: 'resize', parent: '65f000000000000000000001' },
+      byChoice: { status: 'failed', $or: [{ 'input.customer': 'c1' }, { worker: 'w' }] },
+      byNegation: { 'input.customer': { $ne: 'c1' } },
+      byNull: { worker: null },
+    })
+    const always = ['byNegation', 'byNull']
+    const of = (doc: Doc): string[] => [...collected(index, doc)].filter((name) => !always.includes(name)).sort()
+    expect(of({ status: 'running', input: { customer: 'c2' } })).toEqual(['byStatus'])
+    expect(of({ status: 'running', input: { customer: 'c1' } })).toEqual(['byCustomer', 'byStatus'])
+    expect(of({ name: 'resize' })).toEqual([])
+    expect(of({ parent: new Types.ObjectId('65f000000000000000000001') })).toEqual(['byParent'])
+    expect(of({ status: 'failed' })).toEqual(['byChoice'])
+    for (const name of always) expect(collected(index, {})).toContain(name)
+  })
+})
