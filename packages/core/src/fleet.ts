@@ -3,10 +3,13 @@ import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
 import type { FleetControl } from './client/api.ts'
+import { EventCommands } from './control/event-commands.ts'
 import { FleetCommands } from './control/fleet-commands.ts'
 import { QueueRegister } from './control/queue-register.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
 import { FleetError } from './errors.ts'
+import { Callbacks } from './events/callbacks.ts'
+import { Events } from './events/events.ts'
 import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
 import { TaskLogs } from './history/task-logs.ts'
@@ -41,6 +44,8 @@ export class Fleet {
   readonly audit: AuditLog
   readonly retention: RetentionPolicy
   readonly durations: Durations
+  readonly callbacks: Callbacks
+  readonly events: Events
 
   constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
     const { connection, clock, db } = database
@@ -48,7 +53,20 @@ export class Fleet {
     this.tasks = db.collection('tasks')
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
-    this.store = new MongoTaskStore(connection, clock, { retention: this.retention, durations: this.durations, log })
+    this.store = new MongoTaskStore(connection, clock, {
+      retention: this.retention,
+      durations: this.durations,
+      log,
+      onEventTask: (event) => this.events.changed(event),
+    })
+    this.callbacks = new Callbacks(db)
+    this.events = new Events({
+      client: connection.getClient(),
+      db,
+      store: this.store,
+      callbacks: this.callbacks,
+      now: () => clock.now(),
+    })
     this.workers = new WorkerRegister(connection, clock)
     this.queues = new QueueRegister(db)
     this.logs = new TaskLogs(db)
@@ -61,10 +79,16 @@ export class Fleet {
     return new FleetCommands(this, principal)
   }
 
+  /** Events and callbacks for somebody, as `control`. */
+  eventsFor(principal: Principal = LOCAL): EventCommands {
+    return new EventCommands(this, principal)
+  }
+
   /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
   async ensureIndexes(): Promise<void> {
     await this.database.ensureIndexes()
-    await Promise.all([this.logs.ensureIndexes(), this.errors.ensureIndexes(), this.audit.ensureIndexes()])
+    const parts = [this.logs, this.errors, this.audit, this.callbacks, this.events]
+    await Promise.all(parts.map((part) => part.ensureIndexes()))
   }
 
   /** @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `CLOCK_PROBE_FAILED`, `INDEX_CONFLICT` */
@@ -91,8 +115,9 @@ export class Fleet {
     return stored!
   }
 
-  close(): Promise<void> {
-    return this.database.close()
+  async close(): Promise<void> {
+    await this.events.settled()
+    await this.database.close()
   }
 }
 

@@ -207,8 +207,55 @@ export interface ErrorRow {
 export interface QueueRow {
   _id: string
   paused: boolean
+  /** How many of its tasks run at once in the whole fleet at most. */
+  concurrency?: number
   by?: string
   reason?: string
+  updatedAt: string
+  rev: number
+}
+
+export type EventStatus = 'scheduled' | 'processing' | 'finished' | 'failed' | 'cancelled'
+
+/** Something that happened or will happen, with a task for each callback of its name. */
+export interface EventRow {
+  _id: string
+  name: string
+  props: unknown
+  scheduledFor: string
+  priority?: number
+  /** Follows its tasks. */
+  status: EventStatus
+  tasks: string[]
+  /** How its tasks ended; there when all have. */
+  results?: {
+    task: string
+    name: string
+    status: 'completed' | 'failed' | 'cancelled'
+    output?: unknown
+    error?: { code: string; message: string }
+  }[]
+  createdAt: string
+  startedAt?: string
+  processedAt?: string
+  updatedAt: string
+  rev: number
+}
+
+/** Says: when an event of this name arrives, run this task. */
+export interface CallbackRow {
+  _id: string
+  event: string
+  task: string
+  version: number
+  defaults: {
+    input?: Record<string, unknown>
+    queue?: string
+    priority?: number
+    lazy?: boolean
+    maxAttempts?: number
+  }
+  createdAt: string
   updatedAt: string
   rev: number
 }
@@ -225,7 +272,7 @@ export interface CollectionRows {
   workers: WorkerRow
   queues: QueueRow
   schedules: OtherRow
-  events: OtherRow
+  events: EventRow
   errors: ErrorRow
 }
 export type CollectionName = keyof CollectionRows
@@ -401,6 +448,7 @@ export interface ExplainReason {
     | 'BLOCKED'
     | 'NOT_DUE'
     | 'QUEUE_PAUSED'
+    | 'QUEUE_FULL'
     | 'NOT_SERVED'
     | 'QUEUE_NOT_SERVED'
     | 'NO_FREE_SLOT'

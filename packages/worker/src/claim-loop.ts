@@ -23,6 +23,10 @@ export interface ClaimLoopOptions {
   /** How many slots are free; 0 or less for none. */
   free: () => number
   begin: (claim: Claim) => void
+  /** Whether only so many of a queue may run at once: its tasks are claimed one by one. */
+  isLimited: (queue: string) => boolean
+  /** Claims a task of such a queue; null when it is full, or the task is somebody else's. */
+  claimLimited: (hint: Hint) => Promise<Claim | null>
   onDue: (hint: Hint) => void
   /** Nothing is due; asked for after every round. */
   onNothingDue: () => void
@@ -122,16 +126,18 @@ export class ClaimLoop {
   }
 
   async #fillSlots(): Promise<void> {
-    const { clock, free, serves, begin, onDue, onNothingDue } = this.#options
+    const { clock, free: freeSlots, serves, begin, isLimited, onDue, onNothingDue } = this.#options
     while (this.#open) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
-      const room = free()
+      const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves) : []
       if (this.#ready.low) void this.refill('low')
       if (hints.length === 0) break
-      const claims = await this.#claim(hints)
+      const free = hints.filter(({ queue }) => !isLimited(queue))
+      const claims = await this.#claim(free)
       for (const claim of claims) begin(claim)
-      this.#offerAgain(hints, claims)
+      this.#offerAgain(free, claims)
+      for (const hint of hints) if (isLimited(hint.queue)) await this.#claimLimited(hint)
     }
     this.#armTimer()
     if (this.#open) onNothingDue()
@@ -150,6 +156,16 @@ export class ClaimLoop {
       for (const hint of justDue) this.#ready.offer(hint, this.#options.clock.now())
       this.wake()
     }, 50)
+  }
+
+  async #claimLimited(hint: Hint): Promise<void> {
+    this.#claiming += 1
+    try {
+      const claim = await this.#options.claimLimited(hint)
+      if (claim !== null) this.#options.begin(claim)
+    } finally {
+      this.#claiming -= 1
+    }
   }
 
   async #claim(hints: readonly Hint[]): Promise<Claim[]> {

@@ -8,6 +8,8 @@ export interface ReaperOptions {
   /** The longest time between two looks, in milliseconds. */
   intervalMs: number
   onReaped: (task: TaskDocument) => void
+  /** What else is to be looked at now and then, should a process have died before it could. */
+  houseKeeping: () => Promise<unknown>
 }
 
 /** How often tasks that wait for a completed one are looked for, in looks of the reaper: a safety net. */
@@ -47,13 +49,16 @@ export class Reaper {
   }
 
   async #look(): Promise<void> {
-    const { store, clock, log, intervalMs, onReaped } = this.#options
+    const { store, clock, log, intervalMs, onReaped, houseKeeping } = this.#options
     let wait = intervalMs * (0.9 + Math.random() * 0.2)
     try {
       const { reaped, nextExpiry } = await store.reap()
       for (const task of reaped) onReaped(task)
       this.#looks += 1
-      if (this.#looks % UNBLOCK_EVERY === 0) await store.unblockAll()
+      if (this.#looks % UNBLOCK_EVERY === 0) {
+        await store.unblockAll()
+        await houseKeeping()
+      }
       // Jitter, so that not every worker asks in the same millisecond.
       if (nextExpiry !== null)
         wait = Math.min(wait, Math.max(50, nextExpiry.getTime() - clock.now().getTime()) + Math.random() * 100)

@@ -7,6 +7,7 @@ import {
   type Change,
   ChangeFeed,
   type Claim,
+  type Claimant,
   type EnqueueOptions,
   Fleet,
   FleetDatabase,
@@ -40,6 +41,7 @@ import type { SlotRange } from './load/auto-slots.ts'
 import { LoadMonitor } from './load/load-monitor.ts'
 import type { LoadThresholds } from './load/thresholds.ts'
 import { OutsideWork } from './outside-work.ts'
+import { QueueLimits } from './queue-limits.ts'
 import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
@@ -53,6 +55,8 @@ export interface TaskRunnerOptions {
   queues?: readonly string[]
   /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
   concurrency?: number | 'auto' | SlotRange
+  /** How many tasks of a queue run at once on this worker at most. */
+  queueConcurrency?: Record<string, number>
   /** From where on the load gate keeps tasks back. */
   thresholds?: LoadThresholds
   /** When and how the developer is told of errors that keep coming. */
@@ -105,6 +109,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   readonly #factories = new Map<string, TaskFactory>()
   readonly #queues: readonly string[]
   readonly #pausedQueues = new Set<string>()
+  readonly #limits: QueueLimits
   readonly #leaseMs: number
   readonly #outside = new OutsideWork()
   readonly #running = new Map<string, RunningTask>()
@@ -130,6 +135,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       this.#factories.set(factory.name, factory)
     }
     this.#queues = options.queues ?? ['default']
+    this.#limits = new QueueLimits({
+      here: options.queueConcurrency ?? {},
+      onRoom: (queue) => void this.#parts?.loop.refill(`there is room in ${queue}`),
+    })
+    for (const [queue, limit] of Object.entries(options.queueConcurrency ?? {}))
+      inRange(`queueConcurrency.${queue}`, limit, 1, 1_000)
   }
 
   /** Where its gateway listens, once started. */
@@ -206,6 +217,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         log: this.#log,
         intervalMs: Math.min(3_000, this.#leaseMs / 2),
         onReaped: (task) => this.#onReaped(task),
+        houseKeeping: () => fleet.events.sweep(),
       })
       opened.push(reaper)
       const deadlines = new DeadlineWatch({
@@ -225,6 +237,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       opened.push({ stop: () => reporter.flushDurations() })
       const isolates = await this.#openIsolates()
       if (isolates !== undefined) opened.push(isolates)
+      opened.push({ stop: () => fleet.events.settled() })
       const loop = this.#claimLoop(fleet, gateway)
       const { store, workers: register } = fleet
       return {
@@ -284,11 +297,15 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       serves: (hint) => this.#serves(hint),
       free: () => (this.#state === 'running' ? this.#started().load.slots - this.#running.size : 0),
       begin: (claim) => this.#begin(claim),
+      isLimited: (queue) => this.#limits.isLimited(queue),
+      claimLimited: (hint) =>
+        this.#claimLimited(hint, { ...claimant, ...(publicBase === undefined ? {} : { publicBase }) }),
       onDue: ({ _id, name }) => this.emit('due', { id: _id.toHexString(), name }),
       onNothingDue: () => this.#tellIdle(),
       onRefilled: async () => {
-        const paused = await queues.paused()
-        for (const queue of this.#queues) this.#onQueue(queue, paused.includes(queue))
+        const said = new Map((await queues.list()).map((queue) => [queue._id, queue]))
+        for (const queue of this.#queues) this.#onQueue(queue, said.get(queue) ?? null)
+        if (this.#queues.some((queue) => this.#limits.isLimited(queue))) this.#limits.load(await store.slots())
         for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
       },
       refillEvery: this.#options.refillEvery ?? 200,
@@ -379,20 +396,23 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   #onChange({ collection, id, doc }: Change): void {
     if (collection === 'tasks') this.#onTask(String(id), doc as TaskDocument | null)
-    else if (collection === 'queues') this.#onQueue(String(id), (doc as QueueDocument | null)?.paused === true)
+    else if (collection === 'queues') this.#onQueue(String(id), doc as QueueDocument | null)
     else if (collection === 'workers' && String(id) === this.id) this.#onAsked((doc as WorkerDocument | null)?.control)
   }
 
   #onTask(id: string, task: TaskDocument | null): void {
     const { loop, deadlines } = this.#started()
     if (task?.raiseAt !== undefined) deadlines.expect(task.raiseAt)
+    this.#limits.seen(id, task)
     if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
     else loop.remove(id)
     if (task?.status === 'running' && task.worker === this.id && task.control !== undefined)
       this.#obey(id, task.control)
   }
 
-  #onQueue(queue: string, paused: boolean): void {
+  #onQueue(queue: string, said: QueueDocument | null): void {
+    this.#limits.setQueue(queue, said)
+    const paused = said?.paused === true
     if (this.#pausedQueues.has(queue) === paused) return
     if (paused) this.#pausedQueues.add(queue)
     else this.#pausedQueues.delete(queue)
@@ -469,12 +489,30 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#started().load.allows({ lazy, folder: factory.disk?.folder })
   }
 
+  /** A task of a queue of which only so many may run at once. */
+  async #claimLimited(hint: Hint, claimant: Claimant): Promise<Claim | null> {
+    const { store } = this.#started()
+    for (;;) {
+      const place = this.#limits.place(hint.queue)
+      if (place === null) return null
+      try {
+        const [claim] = await store.claim([hint._id], { ...claimant, ...place })
+        return claim ?? null
+      } catch (error) {
+        if (!(error instanceof FleetError) || error.code !== 'SLOT_TAKEN' || place.slot === undefined) throw error
+        this.#limits.takenBySomebody(place.slot)
+      }
+    }
+  }
+
   // ── attempts ──
 
   #begin(claim: Claim): void {
     const { leases, loop } = this.#started()
     const run = new RunningTask(claim)
     this.#running.set(run.id, run)
+    this.#limits.began(claim.task.queue)
+    this.#limits.seen(run.id, claim.task)
     this.#idleTold = false
     leases.hold(claim.leaseId, claim.sentAt)
     const end = this.#execute(run)
@@ -485,6 +523,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         // Its next attempt may be here already.
         if (this.#running.get(run.id) === run) this.#running.delete(run.id)
         this.#ends.delete(end)
+        this.#limits.ended(claim.task.queue)
         if (![...this.#running.values()].some(({ leaseId }) => leaseId === run.leaseId)) leases.drop(run.leaseId)
         loop.freed()
       })

@@ -26,6 +26,13 @@ export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Ex
     const why = queue.reason === undefined ? '' : `: ${queue.reason}`
     reasons.push({ code: 'QUEUE_PAUSED', message: `The queue '${task.queue}' is paused by ${queue.by}${why}` })
   }
+  if (queue?.concurrency !== undefined) {
+    const running = await deps.tasks.countDocuments({ status: 'running', queue: task.queue })
+    if (running >= queue.concurrency) {
+      const message = `${running} tasks of the queue '${task.queue}' run, and no more than ${queue.concurrency} may in the whole fleet`
+      reasons.push({ code: 'QUEUE_FULL', message })
+    }
+  }
   const due = task.runAt <= deps.now
   if (!due) {
     const at = task.runAt.toISOString()

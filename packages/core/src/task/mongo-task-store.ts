@@ -35,11 +35,18 @@ export class MongoTaskStore implements TaskStore {
   readonly #durations: Durations
   readonly #throttles: mongo.Collection<ThrottleDocument>
   readonly #log: Logger | undefined
+  readonly #onEventTask: (event: ObjectId) => void
 
   constructor(
     connection: Connection,
     clock: ServerClock,
-    parts: { retention?: RetentionPolicy; durations?: Durations; log?: Logger | undefined } = {},
+    parts: {
+      retention?: RetentionPolicy
+      durations?: Durations
+      log?: Logger | undefined
+      /** Told when a task of an event has changed its status by this store. */
+      onEventTask?: (event: ObjectId) => void
+    } = {},
   ) {
     this.#tasks = taskModel(connection).collection as unknown as Tasks
     this.#clock = clock
@@ -48,19 +55,20 @@ export class MongoTaskStore implements TaskStore {
     this.#durations = parts.durations ?? new Durations(db)
     this.#throttles = db.collection('throttles')
     this.#log = parts.log
+    this.#onEventTask = parts.onEventTask ?? (() => undefined)
     this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), { waitMs: 20, most: 500 })
     this.#settling = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 1, most: 200 })
   }
 
-  async enqueue(tasks: readonly NewTask[]): Promise<TaskDocument[]> {
+  async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
     const admitted = await Promise.all(tasks.map((task) => this.#throttled(task)))
     const fresh = admitted.filter((one): one is NewTask => 'keyPolicy' in one)
-    const stored = new Map((await this.#store(fresh)).map((task, index) => [fresh[index]!, task]))
+    const stored = new Map((await this.#store(fresh, KEY_TRIES, session)).map((task, index) => [fresh[index]!, task]))
     return admitted.map((one) => ('keyPolicy' in one ? stored.get(one)! : one))
   }
 
-  async #store(tasks: readonly NewTask[], tries = KEY_TRIES): Promise<TaskDocument[]> {
+  async #store(tasks: readonly NewTask[], tries: number, session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
     const places = await this.#places(tasks)
     const operations = tasks.map((task, index) => ({
@@ -70,14 +78,15 @@ export class MongoTaskStore implements TaskStore {
         upsert: true,
       },
     }))
-    const refused = await this.#tasks.bulkWrite(operations as never, { ordered: false }).then(
+    const within = session === undefined ? {} : { session }
+    const refused = await this.#tasks.bulkWrite(operations as never, { ordered: false, ...within }).then(
       () => [] as mongo.WriteError[],
       (error: unknown) => {
         if (error instanceof mongo.MongoBulkWriteError && duplicatesOnly(error)) return [error.writeErrors].flat()
         throw error
       },
     )
-    const stored = await this.#tasks.find({ _id: { $in: tasks.map((task) => task._id) } }).toArray()
+    const stored = await this.#tasks.find({ _id: { $in: tasks.map((task) => task._id) } }, within).toArray()
     const byId = new Map(stored.map((task) => [task._id.toHexString(), task]))
     const taken: number[] = []
     for (const { index } of refused) {
@@ -188,6 +197,17 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]> {
+    const claims = await this.#claim(ids, claimant)
+    for (const { task } of claims) this.#tell(task)
+    return claims
+  }
+
+  /** An event follows its tasks. */
+  #tell(task: Pick<TaskDocument, 'event'> | null): void {
+    if (task?.event !== undefined) this.#onEventTask(task.event)
+  }
+
+  async #claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]> {
     if (ids.length === 0) return []
     const leaseId = randomUUID()
     const update = updates.claim(leaseId, claimant)
@@ -212,6 +232,9 @@ export class MongoTaskStore implements TaskStore {
         await this.#quarantine(await this.#tasks.find({ _id: { $in: [...ids] } }).toArray())
       if (modifiedCount === 0) return []
     } catch (error) {
+      if ((error as { code?: number }).code === 11_000) {
+        throw new FleetError('SLOT_TAKEN', 'Another task has this place in its queue')
+      }
       // The server may have claimed before the connection broke: those are ours as long as the lease is trusted.
       const adopted = await this.#heldBy(leaseId).catch(() => null)
       if (adopted === null) throw error
@@ -255,8 +278,10 @@ export class MongoTaskStore implements TaskStore {
     return matchedCount === 1
   }
 
-  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled> {
-    return this.#settling({ claim, outcome })
+  async settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled> {
+    const settled = await this.#settling({ claim, outcome })
+    if (settled.owned) this.#tell(claim.task)
+    return settled
   }
 
   /** Attempts that end within the same millisecond or two share one round trip; each write stays guarded by itself. */
@@ -311,6 +336,7 @@ export class MongoTaskStore implements TaskStore {
         .toArray()
       const expired = seen.filter(({ lease }) => lease !== undefined && lease.expiresAt <= now)
       const taken = await Promise.all(expired.map((task) => this.#reapOne(task)))
+      for (const task of taken) this.#tell(task)
       reaped.push(...taken.filter((task) => task !== null))
       // A full page may hide more; stop when a page brings nothing, so that what can't be reaped isn't tried for ever.
       if (seen.length < REAP_PAGE || !taken.some((task) => task !== null)) {
@@ -351,11 +377,13 @@ export class MongoTaskStore implements TaskStore {
     const paused = { ...guard('resume', id), status: 'paused' }
     const toBePaused = { _id: id, status: 'running', 'control.action': 'pause' }
     const either = { $or: [paused, toBePaused] } as mongo.Filter<TaskDocument>
-    return this.#tasks.findOneAndUpdate(either, updates.resume(), { returnDocument: 'after' })
+    return this.#told(this.#tasks.findOneAndUpdate(either, updates.resume(), { returnDocument: 'after' }))
   }
 
   async rerun(id: ObjectId): Promise<TaskDocument | null> {
-    const rerun = this.#tasks.findOneAndUpdate(guard('rerun', id), updates.rerun(), { returnDocument: 'after' })
+    const rerun = this.#told(
+      this.#tasks.findOneAndUpdate(guard('rerun', id), updates.rerun(), { returnDocument: 'after' }),
+    )
     return rerun.catch((error: unknown) => {
       if ((error as { code?: number }).code !== 11_000) throw error
       throw new FleetError('KEY_EXISTS', 'Another task with its key has come in its place', { field: 'key' })
@@ -408,7 +436,13 @@ export class MongoTaskStore implements TaskStore {
     also: mongo.Filter<TaskDocument> = {},
   ): Promise<TaskDocument | null> {
     const filter = { _id: id, status: { $in: [...from] }, ...also } as mongo.Filter<TaskDocument>
-    return this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
+    return this.#told(this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' }))
+  }
+
+  async #told(updating: Promise<TaskDocument | null>): Promise<TaskDocument | null> {
+    const task = await updating
+    this.#tell(task)
+    return task
   }
 
   unblock(after: ObjectId): Promise<number> {
@@ -436,6 +470,10 @@ export class MongoTaskStore implements TaskStore {
   async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#clock.now()
     return waitingTasks(this.#tasks, served, { now, until: new Date(now.getTime() + horizonMs), limit })
+  }
+
+  async slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]> {
+    return this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
   }
 
   async controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]> {

@@ -30,6 +30,8 @@ export interface NewTask {
   throttleMs?: number
   after?: ObjectId
   replayOf?: ObjectId
+  /** The event that it is for. */
+  event?: ObjectId
 }
 
 /** What is to change of a task that waits, checked. */

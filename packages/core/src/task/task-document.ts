@@ -98,6 +98,8 @@ export interface TaskDocument {
   /** Its own socket while it runs. */
   publicUrl?: string
   lease?: Lease
+  /** Its place among those of its queue that may run at once in the whole fleet; unique, and given up with the lease. */
+  slot?: string
   control?: Control
   /** The last checkpointed one. */
   progress?: StoredProgress

@@ -31,6 +31,7 @@ const taskSchema = new Schema(
     worker: String,
     publicUrl: String,
     lease: Schema.Types.Mixed,
+    slot: String,
     control: Schema.Types.Mixed,
     progress: Schema.Types.Mixed,
     checkpoint: Schema.Types.Mixed,
@@ -62,6 +63,8 @@ taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
 taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
 /** What the reaper looks at. */
 taskSchema.index({ 'lease.expiresAt': 1 }, { name: 'lease_expiry', sparse: true })
+/** Exact limits: no two tasks hold the same place in a queue. */
+taskSchema.index({ slot: 1 }, { name: 'slot', unique: true, partialFilterExpression: { slot: { $exists: true } } })
 /** The deadlines that come next. */
 taskSchema.index({ raiseAt: 1 }, { name: 'raise', sparse: true })
 /** Coverage: what waits by name and version. */

@@ -1,3 +1,4 @@
+import type { mongo } from 'mongoose'
 import type { ControlView, TaskStatus } from '../protocol.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-document.ts'
@@ -16,6 +17,8 @@ export interface Claimant {
   leaseMs: number
   /** The queues it serves: a task that was moved to another meanwhile is not taken. */
   queues?: readonly string[]
+  /** The place in its queue that the claim takes, where that is limited. */
+  slot?: string
   /** The address before `/tasks/<id>`; absent when the worker doesn't listen. */
   publicBase?: string
 }
@@ -84,8 +87,11 @@ export interface TaskStore {
    * the new task or the one that is there.
    * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`
    */
-  enqueue(tasks: readonly NewTask[]): Promise<TaskDocument[]>
-  /** Takes up those of the tasks that are still waiting and due by the server's time. */
+  enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]>
+  /**
+   * Takes up those of the tasks that are still waiting and due by the server's time.
+   * @throws {FleetError} `SLOT_TAKEN` when the claimant's slot is another task's
+   */
   claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]>
   /** Extends leases, all in one write; returns the lease ids that are no longer held. */
   renew(leaseIds: readonly string[], leaseMs: number): Promise<string[]>
@@ -121,6 +127,8 @@ export interface TaskStore {
    * later dates, they are not looked at.
    */
   waiting(served: Served, limit: number, horizonMs?: number): Promise<{ due: Hint[]; next: Hint[] }>
+  /** Which places of limited queues are taken. */
+  slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]>
   /** What was asked of the tasks that this worker runs. */
   controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]>
   find(id: ObjectId): Promise<TaskDocument | null>

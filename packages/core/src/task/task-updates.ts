@@ -21,7 +21,7 @@ const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
 const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
 const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
 /** What belongs to one attempt only. */
-const ATTEMPT_FIELDS = ['lease', 'worker', 'publicUrl', 'control']
+const ATTEMPT_FIELDS = ['lease', 'slot', 'worker', 'publicUrl', 'control']
 const URGENT = 10
 /** Near its deadline a task never falls below high, and past it never below the highest. */
 const LEAST_PRIORITY: Expression = {
@@ -88,6 +88,7 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
         ...(task.key === undefined || task.throttleMs !== undefined ? {} : { key: literal(task.key) }),
         ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
         ...(task.after === undefined ? {} : { after: literal(task.after) }),
+        ...(task.event === undefined ? {} : { event: literal(task.event) }),
         ...(task.replayOf === undefined ? {} : { replayOf: literal(task.replayOf) }),
       },
     },
@@ -133,6 +134,7 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
     attemptsDropped: { $max: [0, { $subtract: [n, ATTEMPTS_KEPT] }] },
     lease: { id: literal(leaseId), worker: literal(claimant.worker), expiresAt: fromNow(claimant.leaseMs) },
     worker: literal(claimant.worker),
+    ...(claimant.slot === undefined ? {} : { slot: literal(claimant.slot) }),
     claimedAt: STAMP,
     startedAt: { $ifNull: ['$startedAt', STAMP] },
     ...TOUCH,

@@ -1,0 +1,187 @@
+import { Types } from 'mongoose'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Fleet } from '../fleet.ts'
+import { Outcome } from '../task/task-store.ts'
+import { testClaimant, testError, useDatabase } from '../testing/index.ts'
+
+const held = useDatabase()
+let made: Fleet | undefined
+const fleet = (): Fleet => {
+  made ??= new Fleet(held.database)
+  return made
+}
+const events = () => fleet().eventsFor()
+let names = 0
+/** Each test has events of its own. */
+const ownEvent = (): string => {
+  names += 1
+  return `event-${names}`
+}
+afterEach(() => made?.events.settled())
+
+const settle = async (id: string, outcome: Outcome): Promise<void> => {
+  const [claim] = await fleet().store.claim([new Types.ObjectId(id)], testClaimant)
+  await fleet().store.settle(claim!, outcome)
+  await fleet().events.settled()
+}
+
+describe('callbacks', () => {
+  test('are made, listed, changed and removed', async () => {
+    const event = ownEvent()
+    const made = await events().createCallback({
+      event,
+      task: 'add',
+      defaults: { queue: 'math', priority: 'high', input: { a: 1 } },
+    })
+    expect(made).toMatchObject({
+      event,
+      task: 'add',
+      version: 1,
+      defaults: { queue: 'math', priority: 8, input: { a: 1 } },
+      rev: 1,
+    })
+    expect(await events().listCallbacks({ event })).toEqual([made])
+    const edited = await events().editCallback(made._id, { task: 'sum', version: 2 }, 1)
+    expect(edited).toMatchObject({ task: 'sum', version: 2, defaults: made.defaults, rev: 2 })
+    await expect(events().editCallback(made._id, { task: 'x' }, 1)).rejects.toMatchObject({ code: 'REV_CONFLICT' })
+    await events().removeCallback(made._id)
+    await expect(events().showCallback(made._id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  test.each([
+    [{ event: '', task: 'a' }, 'BAD_NAME'],
+    [{ event: 'e', task: '../x' }, 'BAD_NAME'],
+    [{ event: 'e', task: 'a', odd: 1 }, 'UNKNOWN_FIELD'],
+    [{ event: 'e', task: 'a', defaults: { priority: 11 } }, 'OUT_OF_RANGE'],
+    [{ event: 'e', task: 'a', defaults: { input: { $where: 1 } } }, 'BAD_INPUT'],
+    [{ event: 'e', task: 'a', defaults: { status: 'x' } }, 'UNKNOWN_FIELD'],
+    ['text', 'BAD_REQUEST'],
+  ])('%j is refused with %s', async (request, code) => {
+    await expect(events().createCallback(request)).rejects.toMatchObject({ code })
+  })
+})
+
+describe('an event', () => {
+  test('makes one task for each callback of its name, with its props over their defaults', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'add', defaults: { input: { a: 1, b: 2 }, queue: 'math' } })
+    await events().createCallback({ event: name, task: 'log', version: 3, defaults: { priority: 2 } })
+    const scheduledFor = new Date(Date.now() + 3_600_000)
+    const event = await events().post({ name, props: { b: 5, any: ['prop'] }, scheduledFor, priority: 9 })
+    expect(event).toMatchObject({ name, status: 'scheduled', priority: 9, scheduledFor: scheduledFor.toISOString() })
+    const tasks = await fleet()
+      .tasks.find({ event: new Types.ObjectId(event._id) })
+      .sort({ name: 1 })
+      .toArray()
+    expect(tasks).toMatchObject([
+      { name: 'add', input: { a: 1, b: 5, any: ['prop'] }, queue: 'math', priority: 9, runAt: scheduledFor },
+      { name: 'log', version: 3, input: { b: 5, any: ['prop'] }, queue: 'default', priority: 9 },
+    ])
+    expect(event.tasks.sort()).toEqual(tasks.map(({ _id }) => String(_id)).sort())
+  })
+
+  test('follows its tasks: scheduled, processing, finished with their output', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    await events().createCallback({ event: name, task: 'two' })
+    const event = await events().post({ name })
+    expect(event.status).toBe('scheduled')
+    await settle(event.tasks[0]!, Outcome.completed({ sum: 3 }))
+    expect(await events().show(event._id)).toMatchObject({ status: 'processing', startedAt: expect.any(String) })
+    await settle(event.tasks[1]!, Outcome.completed('two'))
+    const ended = await events().show(event._id)
+    expect(ended).toMatchObject({
+      status: 'finished',
+      results: [{ status: 'completed', output: { sum: 3 } }, { output: 'two' }],
+    })
+    expect(Date.parse(ended.processedAt!)).toBeGreaterThanOrEqual(Date.parse(ended.createdAt))
+  })
+
+  test('failed when one of its tasks failed, and back to work when that is retried', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    const event = await events().post({ name })
+    await settle(event.tasks[0]!, Outcome.failed(testError))
+    expect(await events().show(event._id)).toMatchObject({
+      status: 'failed',
+      results: [{ status: 'failed', error: { code: 'TEST', message: 'it broke' } }],
+    })
+    await fleet().control().retry({ id: event.tasks[0]! })
+    await fleet().events.settled()
+    expect(await events().show(event._id)).toMatchObject({ status: 'processing' })
+    await settle(event.tasks[0]!, Outcome.completed(1))
+    expect((await events().show(event._id)).status).toBe('finished')
+  })
+
+  test('cancelled when its tasks are, and removed only when it has ended', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    const event = await events().post({ name, scheduledFor: new Date(Date.now() + 60_000) })
+    await expect(events().remove(event._id)).rejects.toMatchObject({ code: 'NOT_ENDED' })
+    expect(await events().cancel(event._id, 'not now')).toMatchObject({ changed: 1 })
+    await fleet().events.settled()
+    expect((await events().show(event._id)).status).toBe('cancelled')
+    await events().remove(event._id)
+    await expect(events().show(event._id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  test('that nobody listens for is finished as it comes', async () => {
+    expect(await events().post({ name: ownEvent() })).toMatchObject({ status: 'finished', tasks: [], results: [] })
+  })
+
+  test('removing or changing a callback leaves what is queued as it is', async () => {
+    const name = ownEvent()
+    const callback = await events().createCallback({ event: name, task: 'one', defaults: { queue: 'before' } })
+    const event = await events().post({ name, scheduledFor: new Date(Date.now() + 60_000) })
+    await events().editCallback(callback._id, { task: 'other', defaults: { queue: 'after' } })
+    await events().removeCallback(callback._id)
+    const task = await fleet().store.find(new Types.ObjectId(event.tasks[0]))
+    expect(task).toMatchObject({ name: 'one', queue: 'before', status: 'pending' })
+  })
+
+  test('posted twice with the same id is one event with its tasks once', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    const _id = new Types.ObjectId().toHexString()
+    const [first, second] = [
+      await events().post({ _id, name, props: { n: 1 } }),
+      await events().post({ _id, name, props: { n: 1 } }),
+    ]
+    expect(second).toEqual(first)
+    expect(await fleet().tasks.countDocuments({ event: new Types.ObjectId(_id) })).toBe(1)
+    await expect(events().post({ _id, name, props: { n: 2 } })).rejects.toMatchObject({ code: 'EVENT_EXISTS' })
+  })
+
+  test('is all or nothing: with a task that the key may not make, nothing is stored', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one', defaults: { queue: 'mine' } })
+    await events().createCallback({ event: name, task: 'two', defaults: { queue: 'theirs' } })
+    const limited = fleet().eventsFor({ id: 'k', scopes: ['write'], queues: ['mine'] })
+    await expect(limited.post({ name })).rejects.toMatchObject({ code: 'QUEUE_NOT_ALLOWED' })
+    expect(await events().list({ name })).toEqual([])
+    expect(
+      await fleet().tasks.countDocuments({ name: { $in: ['one', 'two'] }, queue: { $in: ['mine', 'theirs'] } }),
+    ).toBe(0)
+  })
+
+  test('whose process died before it could follow is followed by the next look', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    const event = await events().post({ name })
+    const deaf = new Fleet(held.database)
+    deaf.events.changed = () => undefined
+    const [claim] = await deaf.store.claim([new Types.ObjectId(event.tasks[0])], testClaimant)
+    await deaf.store.settle(claim!, Outcome.completed(1))
+    expect((await events().show(event._id)).status).toBe('scheduled')
+    await fleet().events.sweep()
+    expect((await events().show(event._id)).status).toBe('finished')
+  })
+
+  test('tasks that end at the same time are all seen', async () => {
+    const name = ownEvent()
+    for (let n = 0; n < 8; n += 1) await events().createCallback({ event: name, task: `task${n}` })
+    const event = await events().post({ name })
+    await Promise.all(event.tasks.map((id) => settle(id, Outcome.completed(id))))
+    expect(await events().show(event._id)).toMatchObject({ status: 'finished' })
+  })
+})

@@ -1,0 +1,242 @@
+import type { mongo } from 'mongoose'
+import { FleetError } from '../errors.ts'
+import { type EventStatus, hasEnded } from '../protocol.ts'
+import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
+import { parseNewTask } from '../task/new-task.ts'
+import { fromNow, NOW } from '../task/server-time.ts'
+import type { ObjectId, TaskDocument } from '../task/task-document.ts'
+import type { TaskStore } from '../task/task-store.ts'
+import type { Callbacks } from './callbacks.ts'
+import type { CallbackDocument, EventDocument, EventResult } from './event-document.ts'
+import { type NewEvent, parseEvent } from './parse-event.ts'
+
+export interface EventsDeps {
+  client: mongo.MongoClient
+  db: mongo.Db
+  store: TaskStore
+  callbacks: Callbacks
+  /** The server's time. */
+  now: () => Date
+}
+
+const KEPT_MS = 90 * 86_400_000
+const OUTPUT_LIMIT = 16 * 1024
+const SWEEP_PAGE = 200
+const TRIES = 10
+const OPEN: EventStatus[] = ['scheduled', 'processing']
+
+/** Things that happen, each with a task for every callback of its name. Their status follows those tasks. */
+export class Events {
+  readonly #deps: EventsDeps
+  readonly #events: mongo.Collection<EventDocument>
+  readonly #tasks: mongo.Collection<TaskDocument>
+  readonly #following: AsyncBatch<ObjectId, void>
+  readonly #underWay = new Set<Promise<unknown>>()
+
+  constructor(deps: EventsDeps) {
+    this.#deps = deps
+    this.#events = deps.db.collection('events')
+    this.#tasks = deps.db.collection('tasks')
+    this.#following = asyncBatch((ids) => this.#followAll(ids), { waitMs: 20, most: 100 })
+  }
+
+  async ensureIndexes(): Promise<void> {
+    await this.#events.createIndex({ status: 1, scheduledFor: 1 }, { name: 'by_status' })
+    await this.#events.createIndex({ name: 1, createdAt: -1 }, { name: 'by_name' })
+    await this.#events.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+    await this.#tasks.createIndex({ event: 1 }, { name: 'event', sparse: true })
+  }
+
+  /**
+   * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id is harmless.
+   *
+   * @param allowed called for each task that would be made; throws where the caller may not make it
+   * @throws {FleetError} as `parseEvent`; `EVENT_EXISTS`; what `allowed` throws
+   */
+  async post(
+    request: unknown,
+    allowed: (task: { queue: string; name: string }) => void = () => undefined,
+  ): Promise<EventDocument> {
+    const event = parseEvent(request)
+    const { client, callbacks, store } = this.#deps
+    const session = client.startSession()
+    try {
+      await session.withTransaction(async () => {
+        const there = await this.#events.findOne({ _id: event._id }, { session })
+        if (there !== null) return this.#refuseUnlessSame(event, there)
+        const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
+        for (const task of tasks) allowed(task)
+        await this.#insert(
+          event,
+          tasks.map(({ _id }) => _id),
+          session,
+        )
+        await store.enqueue(tasks, session)
+      })
+    } finally {
+      await session.endSession()
+    }
+    return this.find(event._id)
+  }
+
+  #refuseUnlessSame(asked: NewEvent, there: EventDocument): void {
+    if (there.name === asked.name && JSON.stringify(there.props) === JSON.stringify(asked.props)) return
+    throw new FleetError('EVENT_EXISTS', `The event ${asked._id.toHexString()} exists with other content`, {
+      field: '_id',
+    })
+  }
+
+  /** With nobody to call it is finished as it comes. */
+  async #insert(event: NewEvent, tasks: ObjectId[], session: mongo.ClientSession): Promise<void> {
+    const finished = tasks.length === 0
+    await this.#events.updateOne(
+      { _id: event._id },
+      [
+        {
+          $set: {
+            name: { $literal: event.name },
+            props: { $literal: event.props },
+            scheduledFor: event.scheduledFor === undefined ? NOW : { $literal: event.scheduledFor },
+            ...(event.priority === undefined ? {} : { priority: event.priority }),
+            status: finished ? 'finished' : 'scheduled',
+            tasks,
+            ...(finished ? { processedAt: NOW, results: [], expireAt: fromNow(KEPT_MS) } : {}),
+            createdAt: NOW,
+            updatedAt: NOW,
+            rev: 1,
+          },
+        },
+      ],
+      { upsert: true, session },
+    )
+  }
+
+  /** @throws {FleetError} `NOT_FOUND` */
+  async find(id: ObjectId): Promise<EventDocument> {
+    const event = await this.#events.findOne({ _id: id })
+    if (event === null) throw new FleetError('NOT_FOUND', 'There is no such event', { field: 'id' })
+    return event
+  }
+
+  /** The newest first, or those after `after` with the oldest first. */
+  async list({
+    name,
+    status,
+    after,
+    limit = 100,
+  }: {
+    name?: string
+    status?: EventStatus
+    after?: ObjectId
+    limit?: number
+  } = {}): Promise<EventDocument[]> {
+    return this.#events
+      .find({
+        ...(name === undefined ? {} : { name }),
+        ...(status === undefined ? {} : { status }),
+        ...(after === undefined ? {} : { _id: { $gt: after } }),
+      })
+      .sort({ _id: after === undefined ? -1 : 1 })
+      .limit(limit)
+      .toArray()
+  }
+
+  /** @throws {FleetError} `NOT_FOUND`, `NOT_ENDED` */
+  async remove(id: ObjectId): Promise<void> {
+    const { deletedCount } = await this.#events.deleteOne({ _id: id, status: { $nin: OPEN } })
+    if (deletedCount === 1) return
+    const { status } = await this.find(id)
+    throw new FleetError('NOT_ENDED', `This event is ${status}: cancel its tasks first`)
+  }
+
+  /** A task of this event has changed; returns at once. Several changes in a moment cost one look. */
+  changed(id: ObjectId): void {
+    const following = this.#following(id).catch(() => undefined)
+    this.#underWay.add(following)
+    void following.finally(() => this.#underWay.delete(following))
+  }
+
+  /** Resolves when what was changed has been followed. */
+  async settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay)
+  }
+
+  /** Follows events whose tasks have gone on without their knowing, because a process died in between. */
+  async sweep(): Promise<number> {
+    const overdue = { status: 'scheduled', scheduledFor: { $lte: this.#deps.now() } } as const
+    const open = await this.#events
+      .find({ $or: [{ status: 'processing' }, overdue] }, { projection: { _id: 1 } })
+      .limit(SWEEP_PAGE)
+      .toArray()
+    await this.#followAll(open.map(({ _id }) => _id))
+    return open.length
+  }
+
+  async #followAll(ids: readonly ObjectId[]): Promise<undefined[]> {
+    const distinct = new Map(ids.map((id) => [id.toHexString(), id]))
+    for (const id of distinct.values()) await this.#follow(id)
+    return ids.map(() => undefined)
+  }
+
+  /** The event is read before its tasks, and written only if it is still as it was read: an older look can't win. */
+  async #follow(id: ObjectId): Promise<void> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const event = await this.#events.findOne({ _id: id }, { projection: { rev: 1, status: 1, tasks: 1 } })
+      if (event === null) return
+      const found = await this.#tasks
+        .find({ _id: { $in: event.tasks } }, { projection: { name: 1, status: 1, attempt: 1, output: 1, error: 1 } })
+        .toArray()
+      const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
+      const tasks = event.tasks.flatMap((task) => byId.get(task.toHexString()) ?? [])
+      const status = statusOf(tasks)
+      if (status === event.status) return
+      const ended = !OPEN.includes(status)
+      const { modifiedCount } = await this.#events.updateOne({ _id: id, rev: event.rev }, [
+        {
+          $set: {
+            status,
+            startedAt: { $ifNull: ['$startedAt', status === 'scheduled' ? '$$REMOVE' : NOW] },
+            processedAt: ended ? NOW : '$$REMOVE',
+            results: ended ? { $literal: tasks.map(resultOf) } : '$$REMOVE',
+            expireAt: ended ? fromNow(KEPT_MS) : '$$REMOVE',
+            updatedAt: NOW,
+            rev: { $add: ['$rev', 1] },
+          },
+        },
+      ])
+      if (modifiedCount === 1) return
+    }
+  }
+}
+
+type Followed = Pick<TaskDocument, '_id' | 'name' | 'status' | 'attempt' | 'output' | 'error'>
+
+function statusOf(tasks: readonly Followed[]): EventStatus {
+  if (!tasks.every(({ status }) => hasEnded(status))) {
+    return tasks.every(({ status, attempt }) => attempt === 0 && !hasEnded(status)) ? 'scheduled' : 'processing'
+  }
+  if (tasks.some(({ status }) => status === 'failed')) return 'failed'
+  return tasks.some(({ status }) => status === 'cancelled') ? 'cancelled' : 'finished'
+}
+
+/** An output that is too large for a log stays with its task. */
+function resultOf({ _id, name, status, output, error }: Followed): EventResult {
+  const small = output !== undefined && Buffer.byteLength(JSON.stringify(output) ?? '') <= OUTPUT_LIMIT
+  return {
+    task: _id,
+    name,
+    status: status as EventResult['status'],
+    ...(small ? { output } : {}),
+    ...(status === 'completed' || error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+  }
+}
+
+function taskOf(event: NewEvent, { task, version, defaults }: CallbackDocument): ReturnType<typeof parseNewTask> {
+  const { input = {}, queue, priority = event.priority, lazy, maxAttempts } = defaults
+  const given = { queue, priority: event.priority ?? priority, lazy, maxAttempts, runAt: event.scheduledFor }
+  const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  return {
+    ...parseNewTask({ name: task, version, input: { ...input, ...event.props }, ...asked }),
+    event: event._id,
+  }
+}

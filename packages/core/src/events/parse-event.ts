@@ -1,0 +1,116 @@
+import { mongo } from 'mongoose'
+import { FleetError } from '../errors.ts'
+import { parseDate, parseId, parseNewTask, parsePriority } from '../task/new-task.ts'
+import type { ObjectId } from '../task/task-document.ts'
+import type { CallbackDefaults } from './event-document.ts'
+
+export interface NewEvent {
+  _id: ObjectId
+  name: string
+  props: Record<string, unknown>
+  scheduledFor?: Date
+  priority?: number
+}
+
+export interface NewCallback {
+  _id: ObjectId
+  event: string
+  task: string
+  version: number
+  defaults: CallbackDefaults
+}
+
+const EVENT_NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
+
+/**
+ * @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_ID`, `BAD_NAME`, `BAD_INPUT`, `INPUT_TOO_LARGE`, `BAD_DATE`,
+ *   `OUT_OF_RANGE`
+ */
+export function parseEvent(request: unknown): NewEvent {
+  const {
+    _id,
+    name,
+    props = {},
+    scheduledFor,
+    priority,
+  } = fieldsOf(request, ['_id', 'name', 'props', 'scheduledFor', 'priority'])
+  return {
+    _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
+    name: parseEventName(name, 'name'),
+    props: parseProps(props, 'props'),
+    ...(scheduledFor === undefined ? {} : { scheduledFor: parseDate(scheduledFor, 'scheduledFor') }),
+    ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
+  }
+}
+
+/**
+ * @throws {FleetError} as `parseEvent`, and `BAD_QUEUE`, `BAD_VALUE`
+ */
+export function parseCallback(request: unknown): NewCallback {
+  const {
+    _id,
+    event,
+    task,
+    version = 1,
+    defaults = {},
+  } = fieldsOf(request, ['_id', 'event', 'task', 'version', 'defaults'])
+  const { input, queue, priority, lazy, maxAttempts } = fieldsOf(defaults, [
+    'input',
+    'queue',
+    'priority',
+    'lazy',
+    'maxAttempts',
+  ])
+  const given = Object.entries({ queue, priority, lazy, maxAttempts }).filter(([, value]) => value !== undefined)
+  // The task that it would make tells whether all of it can be.
+  const made = parseNewTask({ name: task, version, ...Object.fromEntries(given) })
+  return {
+    _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
+    event: parseEventName(event, 'event'),
+    task: made.name,
+    version: made.version,
+    defaults: {
+      ...Object.fromEntries(
+        given.map(([field]) => [field, made[field as 'queue' | 'priority' | 'lazy' | 'maxAttempts']]),
+      ),
+      ...(input === undefined ? {} : { input: parseProps(input, 'defaults.input') }),
+    },
+  }
+}
+
+/** @throws {FleetError} `BAD_NAME` */
+export function parseEventName(value: unknown, field: string): string {
+  if (typeof value === 'string' && EVENT_NAME.test(value)) return value
+  throw new FleetError('BAD_NAME', `'${field}' is a letter, then letters, digits and _ . : - up to 128 in all`, {
+    field,
+  })
+}
+
+/** As an input of a task, and an object. */
+function parseProps(value: unknown, field: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new FleetError('BAD_INPUT', `'${field}' is an object`, { field })
+  }
+  try {
+    return parseNewTask({ name: 'props', input: value }).input as Record<string, unknown>
+  } catch (error) {
+    if (!(error instanceof FleetError)) throw error
+    throw new FleetError(error.code, error.message, { field: (error.field ?? field).replace(/^input/, field) })
+  }
+}
+
+/** @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD` */
+function fieldsOf<Field extends string>(request: unknown, allowed: readonly Field[]): Partial<Record<Field, unknown>> {
+  if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+    throw new FleetError('BAD_REQUEST', `This takes an object with ${allowed.join(', ')}`)
+  }
+  for (const field of Object.keys(request)) {
+    if ((allowed as readonly string[]).includes(field)) continue
+    throw new FleetError(
+      'UNKNOWN_FIELD',
+      `There is no field '${field.slice(0, 80)}'; there are ${allowed.join(', ')}`,
+      { field },
+    )
+  }
+  return request as Partial<Record<Field, unknown>>
+}
