@@ -1,4 +1,5 @@
 import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } from '@tanstack/react-router'
+import { AuditPage } from './pages/audit-page.tsx'
 import { CoveragePage } from './pages/coverage-page.tsx'
 import { ErrorsPage } from './pages/errors-page.tsx'
 import { FleetPage } from './pages/fleet-page.tsx'
@@ -36,7 +37,8 @@ const errors = createRoute({
 })
 const coverage = createRoute({ getParentRoute: () => root, path: '/coverage', component: CoveragePage })
 const queues = createRoute({ getParentRoute: () => root, path: '/queues', component: QueuesPage })
-const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues])
+const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: AuditPage })
+const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, audit])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {

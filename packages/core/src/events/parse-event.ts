@@ -79,7 +79,7 @@ export function parseCallback(request: unknown): NewCallback {
 }
 
 /** @throws {FleetError} `BAD_NAME` */
-export function parseEventName(value: unknown, field: string): string {
+function parseEventName(value: unknown, field: string): string {
   if (typeof value === 'string' && EVENT_NAME.test(value)) return value
   throw new FleetError('BAD_NAME', `'${field}' is a letter, then letters, digits and _ . : - up to 128 in all`, {
     field,

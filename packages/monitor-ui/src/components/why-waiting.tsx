@@ -30,6 +30,7 @@ const LOOK: Record<ExplainReason['code'], { icon: LucideIcon; says: string; tone
   BLOCKED: { icon: Link2, says: 'Another task comes first', tone: 'text-block' },
   NOT_DUE: { icon: Clock, says: 'Its time has not come', tone: 'text-wait' },
   QUEUE_PAUSED: { icon: CirclePause, says: 'Its queue is paused', tone: 'text-warn' },
+  QUEUE_FULL: { icon: Rows3, says: 'Its queue runs as many as it may', tone: 'text-wait' },
   NOT_SERVED: { icon: ServerOff, says: 'Nobody can run it', tone: 'text-bad' },
   QUEUE_NOT_SERVED: { icon: ServerOff, says: 'Nobody serves its queue', tone: 'text-bad' },
   NO_FREE_SLOT: { icon: Rows3, says: 'Every slot is taken', tone: 'text-wait' },

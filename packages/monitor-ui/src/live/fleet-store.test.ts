@@ -82,6 +82,51 @@ describe('subscriptions', () => {
   })
 })
 
+describe('statistics', () => {
+  it('are subscribed once for each filter, however its fields are ordered', async () => {
+    const undos = [
+      store.stats().subscribe(nothing),
+      store.stats({}).subscribe(nothing),
+      store.stats({ queue: 'a', name: 'b' }).subscribe(nothing),
+      store.stats({ name: 'b', queue: 'a' }).subscribe(nothing),
+    ]
+    await settle()
+    expect(fleet.figures.size).toBe(2)
+    for (const undo of undos) undo()
+    await settle(500)
+    store.stats().subscribe(nothing)
+    await settle(5_000)
+    expect(fleet.figures.size).toBe(1)
+  })
+
+  it('follow every change, and say when they may be old', async () => {
+    const stats = store.stats({ queue: 'default' })
+    const told = vi.fn()
+    stats.subscribe(told)
+    expect(stats.get()).toMatchObject({ stats: undefined, loaded: false })
+    await settle()
+    const { _id } = fleet.put(aTask.running())
+    fleet.put(aTask.pending({ queue: 'other' }))
+    await settle()
+    expect(stats.get()).toMatchObject({ live: true, stats: { byStatus: { running: 1, pending: 0 } } })
+    fleet.setState('reconnecting')
+    fleet.end(_id, { status: 'completed' })
+    await settle()
+    expect(stats.get()).toMatchObject({ live: false, stats: { byStatus: { running: 1 } } })
+    fleet.setState('live')
+    await settle()
+    expect(stats.get()).toMatchObject({ live: true, stats: { byStatus: { running: 0, completed: 1 } } })
+  })
+
+  it('show why they were refused', async () => {
+    fleet.refuseNext = { code: 'FORBIDDEN', message: 'no' }
+    const stats = store.stats()
+    stats.subscribe(nothing)
+    await settle()
+    expect(stats.get()).toMatchObject({ stats: undefined, error: { code: 'FORBIDDEN' } })
+  })
+})
+
 describe('watches', () => {
   it('shares one socket between all who look at a task and closes it after the last has left', async () => {
     const { _id } = fleet.put(aTask.running())
@@ -210,9 +255,11 @@ describe('connection', () => {
   it('closes everything', async () => {
     fleet.putWorker(aWorker())
     store.rows(WORKERS).subscribe(nothing)
+    store.stats().subscribe(nothing)
     await settle()
     store.close()
     await settle()
+    expect(fleet.figures.size).toBe(0)
     expect(fleet.subscriptions.size).toBe(0)
     expect(fleet.state).toBe('closed')
   })

@@ -1,7 +1,8 @@
-import type { ConnectionState, FleetApi, LiveQuery, TaskWatch, WatchSource } from '@taskfleet/core/client'
+import type { ConnectionState, FleetApi, TaskWatch, WatchSource } from '@taskfleet/core/client'
 import type {
   CollectionName,
   CollectionRows,
+  FleetStats,
   LogLine,
   Progress,
   QueryRequest,
@@ -10,6 +11,7 @@ import type {
   WireError,
 } from '@taskfleet/core/protocol'
 import { ProgressTrack, type Sample } from './progress-track.ts'
+import { ignoreGone, type LiveView, listen, type Observable, SharedSubscriptions } from './shared-subscriptions.ts'
 import { wireError } from './wire-error.ts'
 
 export interface ConnectionView {
@@ -19,13 +21,13 @@ export interface ConnectionView {
   since: number
 }
 
-export interface RowsView<N extends CollectionName> {
+export interface RowsView<N extends CollectionName> extends LiveView {
   rows: readonly CollectionRows[N][]
-  /** Whether the first answer has come. */
-  loaded: boolean
-  /** False while the rows may be behind. */
-  live: boolean
-  error: WireError | undefined
+}
+
+export interface StatsView extends LiveView {
+  /** `undefined` before the first answer. */
+  stats: FleetStats | undefined
 }
 
 /** What is known of one task beyond its row. A new object after every change. */
@@ -43,12 +45,6 @@ export interface TaskDetail {
   points: readonly Sample[]
 }
 
-/** Something that can be read and waited for; the shape of `useSyncExternalStore`. */
-export interface Observable<T> {
-  subscribe(listener: () => void): () => void
-  get(): T
-}
-
 export interface FleetStoreOptions {
   /** How many detail sockets are open at once at most. */
   watchLimit?: number
@@ -61,17 +57,9 @@ export interface FleetStoreOptions {
   now?: () => number
 }
 
-interface QueryEntry {
-  request: QueryRequest
-  view: RowsView<CollectionName>
-  listeners: Set<() => void>
-  open: Opened<LiveQuery<CollectionName>> | undefined
-  closing: ReturnType<typeof setTimeout> | undefined
-}
-
-/** A subscription or watch on its way or open. Listeners of one that was replaced are told apart by its identity. */
-interface Opened<T> {
-  promise: Promise<T> | undefined
+/** A watch on its way or open. Listeners of one that was replaced are told apart by its identity. */
+interface OpenedWatch {
+  promise: Promise<TaskWatch> | undefined
 }
 
 interface TaskEntry {
@@ -82,7 +70,7 @@ interface TaskEntry {
   listeners: Set<() => void>
   /** How many components want its socket. */
   wanted: number
-  watch: Opened<TaskWatch> | undefined
+  watch: OpenedWatch | undefined
   closing: ReturnType<typeof setTimeout> | undefined
   retry: ReturnType<typeof setTimeout> | undefined
 }
@@ -100,7 +88,8 @@ const NOTHING: TaskDetail = {
   end: undefined,
   points: [],
 }
-const NOT_LOADED: RowsView<CollectionName> = { rows: [], loaded: false, live: false, error: undefined }
+const NO_ROWS: RowsView<CollectionName> = { rows: [], loaded: false, live: false, error: undefined }
+const NO_STATS: StatsView = { stats: undefined, loaded: false, live: false, error: undefined }
 
 /** Equal for requests that ask the same; the order of `sort` counts. */
 export function queryKey(request: QueryRequest): string {
@@ -132,7 +121,8 @@ export class FleetStore {
   /** The server's time in milliseconds, told once a second to all who show ages. */
   readonly clock: Observable<number>
   #options: Required<FleetStoreOptions>
-  #queries = new Map<string, QueryEntry>()
+  readonly #rows: SharedSubscriptions<RowsView<CollectionName>>
+  readonly #stats: SharedSubscriptions<StatsView>
   #tasks = new Map<string, TaskEntry>()
   /** Tasks whose socket is wanted but has to wait for a place. */
   #waiting = new Set<string>()
@@ -152,6 +142,13 @@ export class FleetStore {
       subscribe: (listener) => listen(this.#connectionListeners, listener),
       get: () => this.#connection,
     }
+    const shared = {
+      lingerMs: this.#options.lingerMs,
+      isLive: () => this.#connection.state === 'live',
+      tell: (listeners: Set<() => void>) => this.#tell(listeners),
+    }
+    this.#rows = new SharedSubscriptions(NO_ROWS, shared)
+    this.#stats = new SharedSubscriptions(NO_STATS, shared)
     let tick = this.now()
     let timer: ReturnType<typeof setInterval> | undefined
     const ticking = new Set<() => void>()
@@ -184,12 +181,25 @@ export class FleetStore {
 
   /** The rows of a query. It is subscribed while somebody listens. */
   rows<N extends CollectionName = 'tasks'>(request: QueryRequest & { collection?: N }): Observable<RowsView<N>> {
-    const key = queryKey(request)
-    return {
-      subscribe: (listener) => this.#listenToRows(key, request, listener),
-      // The entry under this key was made by this request, whose collection says the type of its rows.
-      get: () => (this.#queries.get(key)?.view ?? NOT_LOADED) as RowsView<N>,
-    }
+    const view = this.#rows.view(queryKey(request), (show) =>
+      this.api.subscribe(request, (rows, delta) => {
+        if ((request.collection ?? 'tasks') === 'tasks') {
+          const changed = delta === null ? rows : [...delta.added, ...delta.changed].map(({ row }) => row)
+          // Only this branch's collection holds tasks, which the union of row types can't tell.
+          for (const row of changed) this.#note(row as TaskRow)
+        }
+        show({ rows })
+      }),
+    )
+    // What this key was made from is this request, whose collection says the type of its rows.
+    return view as unknown as Observable<RowsView<N>>
+  }
+
+  /** Counts, rates and latencies of the tasks that fit a filter, kept current while somebody listens. */
+  stats(filter: Record<string, unknown> = {}): Observable<StatsView> {
+    return this.#stats.view(JSON.stringify(sorted(filter)), (show) =>
+      this.api.subscribeStats({ filter }, (stats) => show({ stats })),
+    )
   }
 
   /** What is known of a task. Listening alone opens no socket: see `watch`. */
@@ -231,8 +241,8 @@ export class FleetStore {
     this.#closed = true
     this.#undo()
     clearTimeout(this.#frame)
-    for (const entry of this.#queries.values()) this.#closeQuery(entry)
-    this.#queries.clear()
+    this.#rows.close()
+    this.#stats.close()
     this.#waiting.clear()
     for (const [id, entry] of this.#tasks) {
       entry.wanted = 0
@@ -251,69 +261,8 @@ export class FleetStore {
       since: before.state === state ? before.since : this.#options.now(),
     }
     for (const listener of [...this.#connectionListeners]) listener()
-    for (const [key, entry] of this.#queries) {
-      if (state === 'live' && entry.open === undefined && entry.listeners.size > 0) this.#openQuery(key, entry)
-      else if (entry.view.live !== (state === 'live' && entry.view.loaded)) {
-        this.#show(entry, { ...entry.view, live: state === 'live' && entry.view.loaded })
-      }
-    }
-  }
-
-  // ——— rows
-
-  #listenToRows(key: string, request: QueryRequest, listener: () => void): () => void {
-    let entry = this.#queries.get(key)
-    if (entry === undefined) {
-      entry = { request, view: NOT_LOADED, listeners: new Set(), open: undefined, closing: undefined }
-      this.#queries.set(key, entry)
-    }
-    const mine = entry
-    clearTimeout(mine.closing)
-    mine.closing = undefined
-    const unlisten = listen(mine.listeners, listener)
-    if (mine.open === undefined) this.#openQuery(key, mine)
-    return () => {
-      unlisten()
-      if (mine.listeners.size > 0 || this.#closed) return
-      clearTimeout(mine.closing)
-      mine.closing = setTimeout(() => {
-        this.#closeQuery(mine)
-        if (this.#queries.get(key) === mine) this.#queries.delete(key)
-      }, this.#options.lingerMs)
-    }
-  }
-
-  #openQuery(key: string, entry: QueryEntry): void {
-    const open: Opened<LiveQuery<CollectionName>> = { promise: undefined }
-    entry.open = open
-    open.promise = this.api.subscribe(entry.request, (rows, delta) => {
-      if (entry.open !== open) return
-      if ((entry.request.collection ?? 'tasks') === 'tasks') {
-        const changed = delta === null ? rows : [...delta.added, ...delta.changed].map(({ row }) => row)
-        // Only this branch's collection holds tasks, which the union of row types can't tell.
-        for (const row of changed) this.#note(row as TaskRow)
-      }
-      this.#show(entry, { rows, loaded: true, live: this.#connection.state === 'live', error: undefined })
-    })
-    open.promise.catch((error: unknown) => {
-      if (entry.open !== open) return
-      // It is asked again after the next reconnection, or by its next user.
-      entry.open = undefined
-      this.#show(entry, { ...entry.view, live: false, error: wireError(error) })
-      if (entry.listeners.size === 0) this.#queries.delete(key)
-    })
-  }
-
-  #closeQuery(entry: QueryEntry): void {
-    clearTimeout(entry.closing)
-    const open = entry.open
-    entry.open = undefined
-    open?.promise?.then((query) => query.close()).catch(ignoreGone)
-  }
-
-  #show(entry: QueryEntry, view: RowsView<CollectionName>): void {
-    entry.view = view
-    this.#tell(entry.listeners)
+    this.#rows.connected(state === 'live')
+    this.#stats.connected(state === 'live')
   }
 
   // ——— tasks
@@ -377,7 +326,7 @@ export class FleetStore {
     this.#waiting.delete(id)
     this.#openWatches += 1
     let log = entry.detail.log
-    const opened: Opened<TaskWatch> = { promise: undefined }
+    const opened: OpenedWatch = { promise: undefined }
     const mine = () => entry.watch === opened
     entry.watch = opened
     opened.promise = this.api.watchTask(id, {
@@ -458,13 +407,3 @@ export class FleetStore {
     }, this.#options.frameMs)
   }
 }
-
-function listen(listeners: Set<() => void>, listener: () => void): () => void {
-  // Wrapped, so that the same function may listen twice and each undo takes out its own.
-  const mine = () => listener()
-  listeners.add(mine)
-  return () => listeners.delete(mine)
-}
-
-/** What is closed after the connection has gone is closed already. */
-function ignoreGone(): void {}

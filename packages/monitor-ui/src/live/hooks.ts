@@ -1,6 +1,13 @@
 import type { CollectionName, QueryRequest, WorkerRow } from '@taskfleet/core/protocol'
 import { createContext, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { type ConnectionView, type FleetStore, queryKey, type RowsView, type TaskDetail } from './fleet-store.ts'
+import {
+  type ConnectionView,
+  type FleetStore,
+  queryKey,
+  type RowsView,
+  type StatsView,
+  type TaskDetail,
+} from './fleet-store.ts'
 import { HeldRows, type HeldView } from './held-rows.ts'
 import { WORKERS } from './queries.ts'
 
@@ -26,6 +33,20 @@ export function useRows<N extends CollectionName = 'tasks'>(query: QueryRequest 
   return useSyncExternalStore(rows.subscribe, rows.get)
 }
 
+/**
+ * Counts, rates and latencies of the tasks that fit a filter, of all without one. However many components ask for the
+ * same, it is subscribed once.
+ */
+export function useStats(filter: Record<string, unknown> = EVERYTHING): StatsView {
+  const store = useFleet()
+  const key = queryKey({ filter })
+  // On purpose: the key says all that the filter says
+  const stats = useMemo(() => store.stats(filter), [store, key])
+  return useSyncExternalStore(stats.subscribe, stats.get)
+}
+
+const EVERYTHING: Record<string, unknown> = {}
+
 /** What is known of a task; its own socket is open while `visible`. */
 export function useTaskDetail(id: string, visible: boolean): TaskDetail {
   const store = useFleet()
@@ -48,6 +69,21 @@ export function useCan(scope: 'write' | 'control'): boolean {
 export function useNow(): number {
   const { clock } = useFleet()
   return useSyncExternalStore(clock.subscribe, clock.get)
+}
+
+const MINUTE_MS = 60_000
+
+/** The minute in which the server is, in milliseconds: for what must not change all the time. */
+export function useMinute(): number {
+  const { clock } = useFleet()
+  return useSyncExternalStore(clock.subscribe, () => Math.floor(clock.get() / MINUTE_MS) * MINUTE_MS)
+}
+
+/** A view that stays as it was while another one that means the same is on its way. */
+export function useKept<V extends { loaded: boolean; error: unknown }>(meaning: string, view: V): V {
+  const kept = useRef({ meaning, view })
+  if (view.loaded || view.error !== undefined || kept.current.meaning !== meaning) kept.current = { meaning, view }
+  return kept.current.view
 }
 
 /** The live workers by their `_id`, which is what `task.worker` holds. */

@@ -60,7 +60,7 @@ const PAGE_FIELDS: string[] = [
 
 export const WORKERS = { collection: 'workers', sort: { name: 1 }, limit: 200 } as const satisfies QueryRequest
 
-/** The board's lists end here; a count that reaches its limit is shown as "N+". */
+/** The board's lists end here; its counts are of the statistics. */
 export const BOARD_LIMIT = 200
 
 export const RUNNING: TasksRequest = {
@@ -91,24 +91,6 @@ export function errorsOf(state: ErrorState): ErrorsRequest {
 export const ERROR_LIMIT = 100
 
 export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
-
-/** A gateway gives no more rows than this, so that counts which reach it are only a lower bound. */
-export const COUNT_LIMIT = 1_000
-
-/** What waits, only to be counted by queue; the next to run come first. */
-export const WAITING_BY_QUEUE: TasksRequest = {
-  filter: { status: { $in: ['pending', 'blocked', 'paused'] } },
-  sort: { priority: -1, order: 1 },
-  limit: COUNT_LIMIT,
-  fields: ['queue', 'status', 'runAt'],
-}
-
-export const RUNNING_BY_QUEUE: TasksRequest = {
-  filter: { status: 'running' },
-  sort: { claimedAt: 1 },
-  limit: COUNT_LIMIT,
-  fields: ['queue', 'status'],
-}
 
 export function oneTask(id: string): TasksRequest {
   return { filter: { _id: id }, limit: 1, fields: PAGE_FIELDS }

@@ -493,24 +493,32 @@ describe('queues', () => {
     return found
   }
   const figures = (name: string) =>
-    [...line(name).querySelectorAll('td')].slice(2, 6).map(({ textContent }) => textContent)
+    Object.fromEntries(
+      [...line(name).querySelectorAll<HTMLElement>('td[data-status]')]
+        .map((cell) => [cell.dataset.status, cell.textContent] as const)
+        .filter(([, text]) => text !== '0'),
+    )
 
   it('are listed with what is in them and who serves them', async () => {
     put(aTask.running)
     put(aTask.pending)
     put(aTask.pending, { runAt: from(MINUTE) })
     put(aTask.paused, { queue: 'bulk' })
+    put(aTask.failed, { queue: 'bulk' })
     put(aTask.pending, { queue: 'bulk' })
     await renderMonitor(fleet, '/queues')
     await screen.findByText('bulk')
-    await waitFor(() => expect(figures('default')).toEqual(['1', '1', '0', '1']))
-    expect(figures('bulk')).toEqual(['1', '0', '1', '0'])
+    await waitFor(() => expect(figures('default')).toEqual({ pending: '2', running: '1' }))
+    expect(figures('bulk')).toEqual({ pending: '1', paused: '1', failed: '1' })
+    expect(line('bulk').textContent).toContain('50\u00a0%')
     expect(line('default').textContent).toContain('fra-1')
     expect(line('bulk').textContent).toContain('no live worker')
-    expect(screen.queryByRole('note')).toBeNull()
+    act(() => void put(aTask.pending, { queue: 'bulk', name: 'other' }))
+    await waitFor(() => expect(figures('bulk')).toMatchObject({ pending: '2' }))
+    expect(line('bulk').textContent).toContain('60\u00a0%')
     fireEvent.click(screen.getByRole('link', { name: 'bulk' }))
     await click('Queue bulk: show every queue')
-    await waitFor(() => expect(screen.getAllByTestId('task-row')).toHaveLength(5))
+    await waitFor(() => expect(screen.getAllByTestId('task-row')).toHaveLength(7))
   })
 
   it('are paused with a reason and resumed', async () => {
@@ -524,10 +532,76 @@ describe('queues', () => {
     await waitFor(() => expect(line('default').dataset.paused).toBe('false'))
   })
 
-  it('say when their counts are only the least that there is', async () => {
-    for (let n = 0; n < 1_000; n++) fleet.tasks.set(`t${n}`, aTask.pending({ _id: `t${n}` }))
-    await renderMonitor(fleet, '/queues')
-    expect((await screen.findByRole('note')).textContent).toContain('Counted over the first 1,000 waiting tasks')
-    expect(figures('default')).toEqual(['1,000+', '0+', '0+', '0'])
+  it('count everything that is in them, and lead to it', async () => {
+    for (let n = 0; n < 1_204; n++) fleet.tasks.set(`t${n}`, aTask.pending({ _id: `t${n}` }))
+    put(aTask.failed)
+    const { router } = await renderMonitor(fleet, '/queues')
+    await waitFor(() => expect(figures('default')).toEqual({ pending: '1,204', failed: '1' }))
+    fireEvent.click(screen.getByRole('link', { name: '1 failed in default' }))
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks?status=failed&queue=default'))
+  })
+})
+
+describe('the audit log', () => {
+  it('tells who did what to what, the newest first, and more when asked', async () => {
+    const task = put(aTask.pending)
+    await fleet.pause({ id: task._id, reason: '<b>why</b>' })
+    await fleet.controlQueue({ queue: 'bulk', action: 'pause' })
+    await renderMonitor(fleet)
+    fireEvent.click(screen.getByRole('link', { name: 'Audit' }))
+    const rows = await screen.findAllByTestId('audit-row')
+    expect(rows.map(({ dataset }) => dataset.action)).toEqual(['queue pause', 'pause'])
+    expect(rows[1]?.textContent).toContain('<b>why</b>')
+    expect(
+      within(rows[0] as HTMLElement)
+        .getByRole('link')
+        .getAttribute('href'),
+    ).toBe('/tasks?queue=bulk')
+    expect(
+      within(rows[1] as HTMLElement)
+        .getByRole('link')
+        .getAttribute('href'),
+    ).toBe(`/tasks/${task._id}`)
+    expect(screen.queryByRole('button', { name: 'Load more' })).toBeNull()
+    for (let n = 0; n < 120; n++) await fleet.controlQueue({ queue: `q${n}`, action: 'pause' })
+    await click('Refresh')
+    await screen.findByText('100+ entries')
+    await click('Load more')
+    await screen.findByText('122 entries')
+    expect(screen.getAllByTestId('audit-row')).toHaveLength(122)
+  })
+
+  it('counts the tasks of a command on many, and names some', async () => {
+    const tasks = Array.from({ length: 12 }, () => put(aTask.failed))
+    await fleet.retry({ filter: { status: 'failed' } })
+    await renderMonitor(fleet, '/audit')
+    const row = await screen.findByTestId('audit-row')
+    within(row).getByText('12 tasks')
+    within(row).getByText('{"status":"failed"}')
+    expect(within(row).getAllByRole('link')).toHaveLength(10)
+    expect(within(row).getByText('and 2 more')).toBeTruthy()
+    expect(tasks).toHaveLength(12)
+  })
+
+  it('says so to a key that may not read it', async () => {
+    fleet.refuseAudit = { code: 'FORBIDDEN', message: 'A key that is limited may not touch the whole audit log' }
+    await renderMonitor(fleet, '/audit')
+    await screen.findByText('This key may not read the fleet’s audit log')
+    screen.getByText('A key that is limited may not touch the whole audit log')
+    expect(screen.queryByRole('button', { name: 'Refresh' })).toBeNull()
+    expect(screen.queryByRole('alert')).toBeNull()
+  })
+})
+
+describe('a key that may only read', () => {
+  it('is offered no new download, by button or by key', async () => {
+    fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
+    await renderMonitor(fleet, '/tasks')
+    await screen.findByText('New ones show up here at once.')
+    expect(screen.queryByRole('button', { name: 'New download' })).toBeNull()
+    fireEvent.keyDown(document.body, { key: 'n' })
+    expect(screen.queryByRole('dialog')).toBeNull()
+    fireEvent.keyDown(document.body, { key: '?' })
+    expect((await dialog()).textContent).not.toContain('New download')
   })
 })

@@ -1,13 +1,16 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
 import { type ReactNode, useMemo, useState } from 'react'
+import { ActivityPanel } from '../components/activity-panel.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { EndedRow, WaitingRow } from '../components/waiting-list.tsx'
 import { WorkerCard } from '../components/worker-card.tsx'
-import { useFleet, useHeldRows, useNow, useRows } from '../live/hooks.ts'
+import { useFleet, useHeldRows, useNow, useRows, useStats } from '../live/hooks.ts'
 import { BOARD_LIMIT, ENDED, NEXT_UP, RUNNING, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
+import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
+import { formatCount, formatCountShort, phases } from '../view/counts.ts'
 import { formatBytes } from '../view/format.ts'
 
 /** Ended hosts stay in view this long. */
@@ -47,6 +50,8 @@ export function FleetPage() {
   const running = useRows(RUNNING)
   const waiting = useRows(NEXT_UP)
   const ended = useRows(ENDED)
+  const statistics = useStats()
+  const { stats } = statistics
   const [onWaiting, setOnWaiting] = useState(false)
   const [onEnded, setOnEnded] = useState(false)
   const next = useHeldRows('next', waiting.rows, onWaiting).rows
@@ -64,18 +69,21 @@ export function FleetPage() {
   const hosts = cards.filter(({ role }) => role === 'worker')
   const live = hosts.filter((worker) => ['running', 'draining'].includes(workerView(worker, now)))
   const slots = live.reduce((sum, worker) => sum + worker.slots, 0)
-  const failed = ended.rows.filter(({ status }) => status === 'failed').length
+  const total = stats === undefined ? undefined : phases(stats.byStatus)
+  const setAside = stats === undefined ? 0 : stats.byStatus.paused + stats.byStatus.blocked
+  const failed = stats?.byStatus.failed
   const rate = running.rows.reduce(
     (sum, task) => sum + (task.progress?.unit === 'bytes' ? (store.rate(task._id) ?? 0) : 0),
     0,
   )
+  const lately = stats === undefined ? undefined : sumSlots(stats.slots)
   const loaded = workers.loaded && running.loaded
 
   return (
     <div className="mx-auto flex w-full max-w-[1900px] flex-col gap-3 p-3 sm:p-4">
       <h1 className="sr-only">Fleet</h1>
       <dl
-        className="panel dims grid grid-cols-2 overflow-hidden sm:grid-cols-3 lg:grid-cols-5"
+        className="panel dims grid grid-cols-2 overflow-hidden sm:grid-cols-4 xl:grid-cols-7"
         aria-label="Fleet totals"
       >
         <Total
@@ -84,21 +92,36 @@ export function FleetPage() {
           of={hosts.length > live.length ? `of ${hosts.length}` : ''}
           tone={live.length < hosts.length ? 'text-warn' : ''}
         />
-        <Total label="Running" value={running.rows.length} of={slots > 0 ? `of ${slots} slots` : ''} />
+        <Total label="Running" value={counted(total?.running)} of={slots > 0 ? `of ${formatCount(slots)} slots` : ''} />
         <Total
           label="Waiting"
-          value={`${waiting.rows.length}${waiting.rows.length >= BOARD_LIMIT ? '+' : ''}`}
-          of={later.length > 0 ? `${later.length} scheduled` : ''}
+          value={counted(total?.waiting)}
+          of={setAside > 0 ? `${formatCountShort(setAside)} held` : ''}
         />
         <Total
           label="Failed"
-          value={failed}
-          of={ended.rows.length > 0 ? `of the last ${ended.rows.length} ended` : ''}
-          tone={failed > 0 ? 'text-bad' : ''}
+          value={counted(failed)}
+          of={lately === undefined || lately.failed === 0 ? '' : `${formatCountShort(lately.failed)} in 5 min`}
+          tone={failed === undefined || failed === 0 ? '' : 'text-bad'}
         />
-        <Total label="Total rate" value={`${formatBytes(rate)}/s`} of="" />
+        <Total
+          label="Ended"
+          value={counted(total?.ended)}
+          of={stats === undefined ? '' : `${formatCountShort(stats.byStatus.completed)} completed`}
+        />
+        <Total
+          label="Task rate"
+          value={stats === undefined ? '…' : formatTaskRate(endedRate(stats.rates))}
+          of={stats === undefined ? '' : `${formatTaskRate(stats.rates.enqueued)} new`}
+        />
+        <Total
+          label="Total rate"
+          value={`${formatBytes(rate)}/s`}
+          of={running.rows.length >= BOARD_LIMIT ? `of the first ${BOARD_LIMIT}` : ''}
+        />
       </dl>
-      <RowsProblem views={[workers, running, waiting, ended]} />
+      <RowsProblem views={[workers, running, waiting, ended, statistics]} />
+      <ActivityPanel stats={stats} now={now} />
       <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[minmax(0,1fr)_340px]">
         <div className="grid gap-3 [grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr))]">
           {cards.map((worker) => (
@@ -124,7 +147,7 @@ export function FleetPage() {
           <SidePanel
             title="Next up"
             onPoint={setOnWaiting}
-            count={waiting.rows.length}
+            count={total?.waiting}
             link={
               <Link
                 to="/tasks"
@@ -180,6 +203,12 @@ export function FleetPage() {
   )
 }
 
+/** A figure of the header, which takes no more than six characters. */
+function counted(count: number | undefined): ReactNode {
+  if (count === undefined) return '…'
+  return <span title={formatCount(count)}>{formatCountShort(count)}</span>
+}
+
 /** Whether a waiting task's time has not come yet. */
 function isAhead(task: TaskRow, now: number): boolean {
   return task.status === 'pending' && Date.parse(task.runAt) > now
@@ -200,11 +229,13 @@ function groupByWorker(tasks: readonly TaskRow[]): ReadonlyMap<string, readonly 
 
 function Total({ label, value, of, tone = '' }: { label: string; value: ReactNode; of: string; tone?: string }) {
   return (
-    <div className="-mt-px -ml-px border-t border-l border-line px-4 py-2.5 max-sm:last:col-span-full sm:max-lg:last:col-span-2">
+    <div className="-mt-px -ml-px border-t border-l border-line px-4 py-2.5 max-sm:last:col-span-full sm:max-xl:last:col-span-2">
       <dt className="heading">{label}</dt>
       <dd className="flex items-baseline gap-2">
         <span className={`text-xl font-semibold whitespace-nowrap ${tone}`}>{value}</span>
-        <span className="truncate text-xs text-dim">{of}</span>
+        <span className="truncate text-xs text-dim" title={of}>
+          {of}
+        </span>
       </dd>
     </div>
   )
@@ -218,7 +249,7 @@ function SidePanel({
   children,
 }: {
   title: string
-  count?: number
+  count?: number | undefined
   link: ReactNode
   /** Somebody points at its rows, or no longer. */
   onPoint: (pointed: boolean) => void
@@ -234,9 +265,7 @@ function SidePanel({
       <div className="mb-1 flex items-baseline justify-between px-2 pt-1">
         <h2 className="heading">
           {title}
-          {count !== undefined && count > 0 && (
-            <span className="ml-1.5 font-normal">{count >= BOARD_LIMIT ? `${count}+` : count}</span>
-          )}
+          {count !== undefined && count > 0 && <span className="ml-1.5 font-normal">{formatCount(count)}</span>}
         </h2>
         <span className="text-xs text-run">{link}</span>
       </div>

@@ -95,6 +95,51 @@ describe('the fleet board', () => {
     expect(document.querySelector('a[href^="javascript"]')).toBeNull()
   })
 
+  const figure = (label: string) => {
+    const totals = screen.getByText(label, { selector: 'dt' }).nextElementSibling
+    return totals?.firstElementChild?.textContent
+  }
+
+  it('counts the whole fleet, beyond what its lists hold, and follows every change', async () => {
+    for (let n = 0; n < 250; n++) fleet.tasks.set(`p${n}`, aTask.pending({ _id: `p${n}` }, Date.now()))
+    for (let n = 0; n < 130; n++) fleet.tasks.set(`f${n}`, aTask.failed({ _id: `f${n}` }, Date.now()))
+    const task = fleet.put(running())
+    await renderMonitor(fleet)
+    await waitFor(() =>
+      expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['1', '250', '130', '130']),
+    )
+    act(() => fleet.end(task._id, { status: 'completed' }))
+    await waitFor(() =>
+      expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['0', '250', '130', '131']),
+    )
+    expect(figure('Task rate')).toBe('2.2/s')
+    expect(fleet.figures.size).toBe(1)
+  })
+
+  it('draws the last five minutes and says how long tasks waited and ran', async () => {
+    await renderMonitor(fleet)
+    const activity = within(await screen.findByRole('region', { name: 'Last five minutes' }))
+    await activity.findByText('Nothing came in, nothing ended.')
+    activity.getByText('None ended')
+    const now = Date.now()
+    const at = (ms: number) => iso(now - ms)
+    act(() => {
+      const times = { createdAt: at(20_000), runAt: at(20_000), claimedAt: at(18_000), finishedAt: at(15_000) }
+      fleet.put(aTask.completed(times))
+      fleet.put(aTask.failed({ ...times, claimedAt: at(16_000) }))
+    })
+    await activity.findByRole('img', {
+      name: 'In the last five minutes 1 completed, 1 failed and 2 were enqueued',
+    })
+    const cells = (kind: string) =>
+      [...document.querySelectorAll(`[data-testid="latency"][data-kind="${kind}"] td`)].map(
+        ({ textContent }) => textContent,
+      )
+    expect(cells('waited')).toEqual(['2.00\u00a0s', '4.00\u00a0s', '4.00\u00a0s'])
+    expect(cells('ran')).toEqual(['1.00\u00a0s', '3.00\u00a0s', '3.00\u00a0s'])
+    activity.getByText('2 ended')
+  })
+
   it('opens a socket only for running tasks and shares it between pages', async () => {
     const task = fleet.put(running())
     fleet.put(aTask.pending({}, Date.now()))
@@ -157,6 +202,51 @@ describe('the task list', () => {
     fireEvent.change(screen.getByRole('searchbox', { name: 'Search text' }), { target: { value: 'file-zzz' } })
     await screen.findByText('No task matches')
     expect(router.state.location.href).toBe('/tasks?status=running,failed&q=file-zzz')
+  })
+
+  const counted = () =>
+    Object.fromEntries(
+      screen.getAllByTestId('status-count').map(({ dataset, textContent }) => [dataset.status, textContent] as const),
+    )
+
+  it('counts each status within the other filters, where that is cheap', async () => {
+    fleet.put(aTask.failed({}, Date.now()))
+    fleet.put(aTask.failed({ queue: 'bulk' }, Date.now()))
+    fleet.put(running({ queue: 'bulk', name: 'report' }))
+    const { router } = await renderMonitor(fleet, '/tasks?status=failed')
+    await waitFor(() => expect(counted()).toMatchObject({ failed: '2', running: '1', pending: '0' }))
+    expect(screen.getByRole('button', { name: 'Failed' }).title).toBe('2 failed')
+    await act(() => router.navigate({ to: '/tasks', search: { queue: 'bulk' } }))
+    await waitFor(() => expect(counted()).toMatchObject({ failed: '1', running: '1' }))
+    expect(fleet.figures.size).toBe(1)
+    await act(() => router.navigate({ to: '/tasks', search: { queue: 'bulk', name: 'report' } }))
+    await waitFor(() => expect(counted()).toMatchObject({ failed: '0', running: '1' }))
+    await act(() => router.navigate({ to: '/tasks', search: { q: 'iso' } }))
+    await waitFor(() => expect(screen.queryAllByTestId('status-count')).toEqual([]))
+  })
+
+  it('finds what is at risk of missing its deadline or has missed it', async () => {
+    const from = (ms: number) => iso(Date.now() + ms)
+    const hour = 3_600_000
+    const raised = fleet.put(
+      aTask.pending({ deadline: from(hour), raiseAt: from(hour), priority: 8, createdAt: from(-1) }),
+    )
+    const missed = fleet.put(
+      aTask.failed({ deadline: from(-hour), deadlineMissedAt: from(-hour), createdAt: from(-2_000) }, Date.now()),
+    )
+    const soon = fleet.put(aTask.pending({ deadline: from(30_000), createdAt: from(-3_000) }))
+    fleet.put(aTask.pending({ deadline: from(hour), raiseAt: from(hour / 2) }))
+    fleet.put(aTask.pending({ deadline: from(hour), priority: 9, basePriority: 9 }))
+    fleet.put(aTask.completed({ deadline: from(-hour) }, Date.now()))
+    const { router } = await renderMonitor(fleet, '/tasks')
+    await waitFor(() => expect(order()).toHaveLength(6))
+    const quick = screen.getByRole('button', { name: 'At risk / missed deadline' })
+    fireEvent.click(quick)
+    await waitFor(() => expect(order()).toEqual([raised._id, missed._id, soon._id]))
+    expect(router.state.location.href).toBe('/tasks?deadline=risk')
+    expect(quick.getAttribute('aria-pressed')).toBe('true')
+    fireEvent.click(quick)
+    await waitFor(() => expect(order()).toHaveLength(6))
   })
 
   it('names the host of a running task and its attempts', async () => {
@@ -327,6 +417,7 @@ describe('keys and the key', () => {
       ['e', '/errors'],
       ['c', '/coverage'],
       ['q', '/queues'],
+      ['a', '/audit'],
     ] as const) {
       press('g')
       press(key)

@@ -1,26 +1,27 @@
 import { Link } from '@tanstack/react-router'
+import { STATUSES } from '@taskfleet/core/protocol'
 import { CirclePause, CirclePlay } from 'lucide-react'
 import { useState } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, Problem, RowsProblem } from '../components/notes.tsx'
 import { CELL, Table } from '../components/table.tsx'
-import { useCan, useFleet, useNow, useRows } from '../live/hooks.ts'
-import { COUNT_LIMIT, QUEUES, RUNNING_BY_QUEUE, WAITING_BY_QUEUE, WORKERS } from '../live/queries.ts'
+import { useCan, useFleet, useNow, useRows, useStats } from '../live/hooks.ts'
+import { QUEUES, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
-import { formatAge } from '../view/format.ts'
+import { formatCount } from '../view/counts.ts'
+import { formatAge, formatShare } from '../view/format.ts'
 import { type QueueLine, queueLines } from '../view/queue-lines.ts'
+import { STATUS_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
 
 const COLUMNS = [
   { title: 'Queue' },
   { title: 'State' },
-  { title: 'Due', number: true },
-  { title: 'Scheduled', number: true },
-  { title: 'Held', number: true },
-  { title: 'Running', number: true },
+  { title: 'Share of waiting' },
+  ...STATUSES.map((status) => ({ title: STATUS_LOOK[status].label, number: true })),
   { title: 'Served by' },
 ]
 
@@ -30,21 +31,17 @@ export function QueuesPage() {
   const mayControl = useCan('control')
   const queues = useRows(QUEUES)
   const workers = useRows(WORKERS)
-  const waiting = useRows(WAITING_BY_QUEUE)
-  const running = useRows(RUNNING_BY_QUEUE)
+  const statistics = useStats()
   const [pausing, setPausing] = useState<string>()
   const serving = workers.rows.filter(
     (worker) => worker.role === 'worker' && ['running', 'draining'].includes(workerView(worker, now)),
   )
-  const lines = queueLines({ queues: queues.rows, workers: serving, waiting: waiting.rows, running: running.rows }, now)
-  const views = [queues, workers, waiting, running]
+  const byQueue = statistics.stats?.byQueue ?? {}
+  const lines = queueLines({ queues: queues.rows, workers: serving, byQueue })
+  const views = [queues, workers, statistics]
   const loaded = views.every((view) => view.loaded)
-  const capped = {
-    waiting: waiting.rows.length >= COUNT_LIMIT,
-    running: running.rows.length >= COUNT_LIMIT,
-  }
   return (
-    <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-3 p-3 sm:p-4">
+    <div className="mx-auto flex w-full max-w-[1500px] flex-col gap-3 p-3 sm:p-4">
       <h1 className="text-base font-semibold">Queues</h1>
       <RowsProblem views={views} />
       {!loaded && lines.length === 0 && <EmptyNote title="Asking the gateway…" />}
@@ -60,19 +57,12 @@ export function QueuesPage() {
               key={line.name}
               line={line}
               now={now}
-              capped={capped}
+              counted={statistics.loaded}
               mayControl={mayControl}
               onPause={() => setPausing(line.name)}
             />
           ))}
         </Table>
-      )}
-      {(capped.waiting || capped.running) && (
-        <p role="note" className="text-xs text-warn">
-          Counted over the first {COUNT_LIMIT.toLocaleString('en')}{' '}
-          {[capped.waiting && 'waiting', capped.running && 'running'].filter(Boolean).join(' and ')} tasks of the fleet:
-          there are more, so that each figure with a + is the least it can be, and a queue may be missing.
-        </p>
       )}
       {pausing !== undefined && <PauseDialog queue={pausing} onClose={() => setPausing(undefined)} />}
     </div>
@@ -82,16 +72,16 @@ export function QueuesPage() {
 interface RowProps {
   line: QueueLine
   now: number
-  capped: { waiting: boolean; running: boolean }
+  /** Whether the counts are known. */
+  counted: boolean
   mayControl: boolean
   onPause: () => void
 }
 
-function QueueTableRow({ line, now, capped, mayControl, onPause }: RowProps) {
-  const { name, said, due, scheduled, held, running, workers } = line
+function QueueTableRow({ line, now, counted, mayControl, onPause }: RowProps) {
+  const { name, said, counts, waiting, share, workers } = line
   const paused = said?.paused === true
   const number = `${CELL} text-right whitespace-nowrap`
-  const count = (amount: number, least: boolean) => `${amount.toLocaleString('en')}${least ? '+' : ''}`
   return (
     <tr data-testid="queue-row" data-queue={name} data-paused={paused}>
       <td className={CELL}>
@@ -99,7 +89,7 @@ function QueueTableRow({ line, now, capped, mayControl, onPause }: RowProps) {
           <Foreign text={name} max={80} />
         </Link>
       </td>
-      <td className={`${CELL} min-w-[170px]`}>
+      <td className={`${CELL} min-w-[150px]`}>
         {paused && said !== undefined ? (
           <>
             <span className="inline-flex items-center gap-1.5 font-medium text-warn">
@@ -118,13 +108,37 @@ function QueueTableRow({ line, now, capped, mayControl, onPause }: RowProps) {
           <span className="text-dim">Open</span>
         )}
       </td>
-      <td className={number}>{count(due, capped.waiting)}</td>
-      <td className={number}>{count(scheduled, capped.waiting)}</td>
-      <td className={number}>{count(held, capped.waiting)}</td>
-      <td className={number}>{count(running, capped.running)}</td>
+      <td className={`${CELL} whitespace-nowrap`}>
+        {waiting > 0 && (
+          <span className="flex items-center gap-2" title={`${formatCount(waiting)} waiting`}>
+            <span className="bar block w-14 shrink-0 text-wait" aria-hidden>
+              <i style={{ transform: `scaleX(${share})` }} />
+            </span>
+            {formatShare(share)}
+          </span>
+        )}
+      </td>
+      {STATUSES.map((status) => (
+        <td key={status} data-status={status} className={number}>
+          {!counted ? (
+            <span className="text-dim">…</span>
+          ) : counts[status] === 0 ? (
+            <span className="text-dim">0</span>
+          ) : (
+            <Link
+              to="/tasks"
+              search={{ queue: name, status: [status] }}
+              aria-label={`${formatCount(counts[status])} ${status} in ${visibleLine(name, 60)}`}
+              className={`hover:underline ${status === 'failed' ? 'text-bad' : ''}`}
+            >
+              {formatCount(counts[status])}
+            </Link>
+          )}
+        </td>
+      ))}
       <td className={`${CELL} min-w-36`}>
         {workers.length === 0 ? (
-          <span className={due + scheduled > 0 ? 'font-medium text-bad' : 'text-dim'}>no live worker</span>
+          <span className={counts.pending > 0 ? 'font-medium text-bad' : 'text-dim'}>no live worker</span>
         ) : (
           <>
             <Foreign text={workers.slice(0, 6).join(', ')} max={160} />

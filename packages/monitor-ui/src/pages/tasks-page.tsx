@@ -1,7 +1,7 @@
 import { getRouteApi } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { type CommandName, STATUSES, type TaskRow } from '@taskfleet/core/protocol'
-import { Search, X } from 'lucide-react'
+import { AlarmClock, Search, X } from 'lucide-react'
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { BulkBar } from '../components/bulk-bar.tsx'
 import { BulkDialog, type BulkTarget } from '../components/bulk-dialog.tsx'
@@ -9,10 +9,11 @@ import { CancelDialog } from '../components/cancel-dialog.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
 import { lineGrid, TaskLine } from '../components/task-line.tsx'
-import { queryKey } from '../live/fleet-store.ts'
-import { useCan, useHeldRows, useRows, useWorkers } from '../live/hooks.ts'
+import { useCan, useHeldRows, useKept, useMinute, useRows, useStats, useWorkers } from '../live/hooks.ts'
+import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
 import { STATUS_LOOK } from '../view/status.ts'
+import { countsPlan } from '../view/status-counts.ts'
 import {
   DEFAULT_SORT,
   FIRST_LIMIT,
@@ -22,19 +23,27 @@ import {
   type TaskSearch,
   taskQuery,
   toggleStatus,
+  writeTaskSearch,
 } from '../view/task-search.ts'
 import { visibleLine } from '../view/text.ts'
 
 const route = getRouteApi('/tasks')
 /** Typing settles for this long before the address and the query follow. */
 const SETTLE_MS = 250
+const CHIP = 'inline-flex min-h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium'
 
 export function TasksPage() {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const workers = useWorkers()
-  const query = useMemo(() => taskQuery(search, workers.values()), [search, workers])
-  const { rows, loaded, live, error } = useRows(query)
+  const minute = useMinute()
+  const query = useMemo(() => taskQuery(search, workers.values(), minute), [search, workers, minute])
+  // More rows of the same, or the same a minute later, are no other list.
+  const { limit: _, ...meaning } = writeTaskSearch(search)
+  const queryId = JSON.stringify(meaning)
+  const { rows, loaded, live, error } = useKept(queryId, useRows(query))
+  const plan = useMemo(() => countsPlan(search, workers.values()), [search, workers])
+  const { stats } = useStats(plan?.filter)
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
   const limit = search.limit ?? FIRST_LIMIT
 
@@ -44,11 +53,12 @@ export function TasksPage() {
       <Filters
         search={search}
         onChange={setSearch}
+        counts={stats === undefined ? undefined : plan?.pick(stats)}
         hosts={[...new Set([...workers.values()].map(({ name }) => name))].sort()}
       />
       <RowsProblem views={[{ error }]} />
       <TaskList
-        queryId={queryKey({ ...query, limit: 0 })}
+        queryId={queryId}
         rows={rows}
         loaded={loaded}
         live={live}
@@ -68,10 +78,13 @@ export function TasksPage() {
 function Filters({
   search,
   onChange,
+  counts,
   hosts,
 }: {
   search: TaskSearch
   onChange: (search: TaskSearch) => void
+  /** How many tasks each status has within the other filters, where that is known. */
+  counts: Counts | undefined
   hosts: string[]
 }) {
   const { status = [] } = search
@@ -151,24 +164,45 @@ function Filters({
         {STATUSES.map((one) => {
           const { icon: Icon, label, tone } = STATUS_LOOK[one]
           const on = status.includes(one)
+          const count = counts === undefined ? undefined : (counts[one] ?? 0)
           return (
             <button
               key={one}
               type="button"
               aria-pressed={on}
-              className={`inline-flex min-h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium ${on ? `border-current bg-raised ${tone}` : 'border-line text-dim hover:bg-raised'}`}
+              aria-label={label}
+              title={count === undefined ? undefined : `${formatCount(count)} ${label.toLowerCase()}`}
+              className={`${CHIP} ${on ? `border-current bg-raised ${tone}` : 'border-line text-dim hover:bg-raised'}`}
               onClick={() => onChange(toggleStatus(search, one))}
             >
               <Icon size={13} aria-hidden />
               {label}
+              {count !== undefined && (
+                <span data-testid="status-count" data-status={one} className={count === 0 ? 'opacity-60' : 'text-text'}>
+                  {formatCountShort(count)}
+                </span>
+              )}
             </button>
           )
         })}
+        <button
+          type="button"
+          aria-pressed={search.deadline !== undefined}
+          title="What has missed its deadline, and what is so near to it that it was raised"
+          className={`${CHIP} ${search.deadline !== undefined ? 'border-current bg-raised text-warn' : 'border-line text-dim hover:bg-raised'}`}
+          onClick={() => {
+            const { deadline, ...rest } = search
+            onChange(deadline === undefined ? { ...rest, deadline: 'risk' } : rest)
+          }}
+        >
+          <AlarmClock size={13} aria-hidden />
+          At risk / missed deadline
+        </button>
         {search.queue !== undefined && (
           <button
             type="button"
             aria-label={`Queue ${visibleLine(search.queue, 60)}: show every queue`}
-            className="inline-flex min-h-7 items-center gap-1.5 rounded-full border border-current bg-raised px-2.5 text-xs font-medium text-run"
+            className={`${CHIP} border-current bg-raised text-run`}
             onClick={() => {
               const { queue: _, ...rest } = search
               onChange(rest)
@@ -266,6 +300,7 @@ function useRowHeight(): number {
 function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost }: ListProps) {
   const workers = useWorkers()
   const mayControl = useCan('control')
+  const mayWrite = useCan('write')
   const [selection, setSelection] = useState<Selection>(NOTHING_CHOSEN)
   const [bulk, setBulk] = useState<{ command: CommandName; target: BulkTarget }>()
   const scroller = useRef<HTMLDivElement>(null)
@@ -366,7 +401,11 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
             <div className="px-6 py-16 text-center text-dim">
               <p className="text-sm font-medium text-text">{filtered ? 'No task matches' : 'No task is here yet'}</p>
               <p className="mt-1">
-                {filtered ? 'New ones that do show up here at once.' : 'Press n to start a download.'}
+                {filtered
+                  ? 'New ones that do show up here at once.'
+                  : mayWrite
+                    ? 'Press n to start a download.'
+                    : 'New ones show up here at once.'}
               </p>
             </div>
           ) : !loaded ? (

@@ -24,7 +24,7 @@ export function ConnectionMark() {
       data-testid="connection"
       data-state={state}
       role="status"
-      className="mr-1 inline-flex items-center gap-1.5 px-1.5 text-xs font-medium text-dim"
+      className="mr-1 inline-flex shrink-0 items-center gap-1.5 px-1.5 text-xs font-medium text-dim"
       title={
         welcome === undefined
           ? undefined
@@ -32,7 +32,7 @@ export function ConnectionMark() {
       }
     >
       <span className={`size-2 rounded-full ${dot}`} aria-hidden />
-      {label}
+      <span className="whitespace-nowrap max-sm:sr-only">{label}</span>
     </span>
   )
 }

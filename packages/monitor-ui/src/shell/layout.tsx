@@ -1,13 +1,24 @@
 import { Link, Outlet, useNavigate } from '@tanstack/react-router'
-import { Bug, Keyboard, Layers, LayoutGrid, List, type LucideIcon, Plus, Puzzle, SunMoon } from 'lucide-react'
+import {
+  Bug,
+  Keyboard,
+  Layers,
+  LayoutGrid,
+  List,
+  type LucideIcon,
+  Plus,
+  Puzzle,
+  ScrollText,
+  SunMoon,
+} from 'lucide-react'
 import { type ReactNode, useEffect } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { NewTaskDialog } from '../components/new-task-dialog.tsx'
 import { Toasts } from '../components/toasts.tsx'
-import { useConnection, useRows } from '../live/hooks.ts'
+import { useCan, useConnection, useRows } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { ConnectionBanner, ConnectionMark } from './connection.tsx'
-import { listenToShortcuts, SHORTCUTS } from './shortcuts.ts'
+import { listenToShortcuts, NEW, SHORTCUTS } from './shortcuts.ts'
 import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
 
@@ -19,7 +30,7 @@ function TabText({ icon: Icon, children }: { icon: LucideIcon; children: ReactNo
   return (
     <>
       <Icon size={15} aria-hidden className="shrink-0" />
-      <span className="max-md:sr-only">{children}</span>
+      <span className="max-lg:sr-only">{children}</span>
     </>
   )
 }
@@ -46,6 +57,7 @@ const OPEN_ERRORS = errorsOf('open')
 export function Layout() {
   const navigate = useNavigate()
   const { state } = useConnection()
+  const mayWrite = useCan('write')
   const dialog = useUi((ui) => ui.dialog)
   const open = useUi((ui) => ui.open)
 
@@ -61,11 +73,12 @@ export function Layout() {
           if (document.getElementById('task-filter') === null) await navigate({ to: '/tasks' })
           requestAnimationFrame(() => document.getElementById('task-filter')?.focus())
         },
-        create: () => open('new'),
+        audit: () => void navigate({ to: '/audit' }),
+        create: mayWrite ? () => open('new') : undefined,
         theme: toggleTheme,
         help: () => open('shortcuts'),
       }),
-    [navigate, open],
+    [navigate, open, mayWrite],
   )
 
   return (
@@ -73,7 +86,7 @@ export function Layout() {
       <header className="flex h-12 shrink-0 items-center gap-1 border-b border-line bg-panel px-3 sm:gap-2 sm:px-4">
         <Link
           to="/"
-          className="mr-1 flex items-center gap-2 rounded-md text-[15px] font-semibold tracking-tight sm:mr-3"
+          className="mr-1 flex shrink-0 items-center gap-2 rounded-md text-[15px] whitespace-nowrap font-semibold tracking-tight sm:mr-3"
           aria-label="Taskfleet"
         >
           <img src="/icon.svg" alt="" width={22} height={22} />
@@ -96,6 +109,9 @@ export function Layout() {
           <Link to="/queues" className={tab} title="Queues (g q)">
             <TabText icon={Layers}>Queues</TabText>
           </Link>
+          <Link to="/audit" className={tab} title="Audit (g a)">
+            <TabText icon={ScrollText}>Audit</TabText>
+          </Link>
         </nav>
         <div className="ml-auto flex items-center gap-0.5 sm:gap-1">
           <ConnectionMark />
@@ -117,27 +133,29 @@ export function Layout() {
           >
             <SunMoon size={16} aria-hidden />
           </button>
-          <button
-            type="button"
-            className="button button-solid ml-1 max-sm:size-8 max-sm:p-0"
-            aria-label="New download"
-            title="New download (n)"
-            onClick={() => open('new')}
-          >
-            <Plus size={15} aria-hidden />
-            <span className="max-sm:hidden">New download</span>
-          </button>
+          {mayWrite && (
+            <button
+              type="button"
+              className="button button-solid ml-1 max-sm:size-8 max-sm:p-0"
+              aria-label="New download"
+              title="New download (n)"
+              onClick={() => open('new')}
+            >
+              <Plus size={15} aria-hidden />
+              <span className="max-sm:hidden">New download</span>
+            </button>
+          )}
         </div>
       </header>
       <ConnectionBanner />
       <main className="min-h-0 flex-1 overflow-auto">
         <Outlet />
       </main>
-      {dialog === 'new' && <NewTaskDialog onClose={() => open(null)} />}
+      {dialog === 'new' && mayWrite && <NewTaskDialog onClose={() => open(null)} />}
       {dialog === 'shortcuts' && (
         <Dialog title="Keys" onClose={() => open(null)}>
           <dl className="grid grid-cols-[auto_1fr] items-center gap-x-5 gap-y-2">
-            {SHORTCUTS.map(([keys, does]) => (
+            {SHORTCUTS.filter(([, does]) => mayWrite || does !== NEW).map(([keys, does]) => (
               <div key={does} className="contents">
                 <dt className="flex gap-1">
                   {keys.map((key) => (

@@ -1,3 +1,6 @@
+/** What only a key that may write can do. */
+export const NEW = 'New download'
+
 /** What the keys do, in the words of the page that lists them. */
 export const SHORTCUTS: [keys: string[], does: string][] = [
   [['j', '↓'], 'Next row'],
@@ -6,12 +9,13 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['x'], 'Select the row of a list'],
   [['Shift', 'x'], 'Select from the last one to this'],
   [['/'], 'Filter tasks'],
-  [['n'], 'New download'],
+  [['n'], NEW],
   [['g', 'f'], 'Go to the fleet'],
   [['g', 't'], 'Go to the tasks'],
   [['g', 'e'], 'Go to the errors'],
   [['g', 'c'], 'Go to the coverage'],
   [['g', 'q'], 'Go to the queues'],
+  [['g', 'a'], 'Go to the audit log'],
   [['t'], 'Light or dark'],
   [['?'], 'Show these keys'],
   [['Esc'], 'Close, leave a field, select nothing'],
@@ -23,8 +27,10 @@ export interface ShortcutActions {
   errors(): void
   coverage(): void
   queues(): void
+  audit(): void
   filter(): void
-  create(): void
+  /** Absent for those who may not. */
+  create: (() => void) | undefined
   theme(): void
   help(): void
 }
@@ -54,6 +60,7 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
     if (afterG && event.key === 'e') return act(actions.errors)
     if (afterG && event.key === 'c') return act(actions.coverage)
     if (afterG && event.key === 'q') return act(actions.queues)
+    if (afterG && event.key === 'a') return act(actions.audit)
     switch (event.key) {
       case 'g':
         prefixAt = event.timeStamp
@@ -61,7 +68,7 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
       case '/':
         return act(actions.filter)
       case 'n':
-        return act(actions.create)
+        return actions.create === undefined ? undefined : act(actions.create)
       case 't':
         return act(actions.theme)
       case '?':

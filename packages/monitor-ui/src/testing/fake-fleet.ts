@@ -2,6 +2,7 @@ import type {
   ConnectionState,
   FleetApi,
   LiveQuery,
+  LiveStatsHandle,
   RowsListener,
   TaskWatch,
   WatchListeners,
@@ -22,6 +23,7 @@ import {
   type ErrorRow,
   type ErrorState,
   type Explanation,
+  type FleetStats,
   hasEnded,
   type LogLine,
   PRIORITY_NAMES,
@@ -39,6 +41,7 @@ import {
   type WorkerRow,
 } from '@taskfleet/core/protocol'
 import { coverageOf, explainTask } from './fake-answers.ts'
+import { statsOf } from './fake-stats.ts'
 import { aTask, iso, nextId } from './rows.ts'
 
 type AnyRow = CollectionRows[CollectionName]
@@ -47,6 +50,12 @@ interface Subscription {
   request: QueryRequest
   rows: AnyRow[]
   send: (rows: AnyRow[], delta: Delta<AnyRow> | null) => void
+}
+
+interface Figures {
+  filter: Record<string, unknown>
+  stats: FleetStats
+  send: (stats: FleetStats) => void
 }
 
 interface Watch {
@@ -92,9 +101,12 @@ export class FakeFleet implements FleetApi {
   readonly asked = { explain: 0, coverage: 0, taskLog: 0, audit: 0 }
   /** What the next command answers instead of doing it. */
   refuseNext: WireError | undefined
+  /** What everybody who asks for the audit log is told; pages ask for it by themselves, between other commands. */
+  refuseAudit: WireError | undefined
   /** Tasks whose socket can't be reached. */
   readonly unreachable = new Set<string>()
   readonly subscriptions = new Set<Subscription>()
+  readonly figures = new Set<Figures>()
   readonly watches = new Set<Watch>()
   /** How many watches were ever opened. */
   watchesOpened = 0
@@ -120,7 +132,9 @@ export class FakeFleet implements FleetApi {
   setState(state: ConnectionState, error?: WireError): void {
     this.state = state
     for (const listener of this.#listeners) listener(state, error && new Refusal(error))
-    if (state === 'live') for (const subscription of this.subscriptions) this.#resend(subscription)
+    if (state !== 'live') return
+    for (const subscription of this.subscriptions) this.#resend(subscription)
+    this.#recount()
   }
 
   async subscribe<N extends CollectionName = 'tasks'>(
@@ -152,6 +166,25 @@ export class FakeFleet implements FleetApi {
       },
       close: async () => {
         this.subscriptions.delete(subscription)
+      },
+    }
+  }
+
+  async subscribeStats(
+    { filter = {} }: { filter?: Record<string, unknown> },
+    listener: (stats: FleetStats) => void,
+  ): Promise<LiveStatsHandle> {
+    await Promise.resolve()
+    this.#refuse()
+    const figures: Figures = { filter, stats: this.#statsOf(filter), send: listener }
+    this.figures.add(figures)
+    listener(figures.stats)
+    return {
+      get stats() {
+        return figures.stats
+      },
+      close: async () => {
+        this.figures.delete(figures)
       },
     }
   }
@@ -378,6 +411,7 @@ export class FakeFleet implements FleetApi {
   async audit({ id, limit = 100 }: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
     await Promise.resolve()
     this.asked.audit += 1
+    if (this.refuseAudit !== undefined) throw new Refusal(this.refuseAudit)
     return this.audited
       .filter(({ tasks }) => id === undefined || tasks.includes(id))
       .toReversed()
@@ -499,6 +533,7 @@ export class FakeFleet implements FleetApi {
     this.setState('closed')
     this.#listeners.clear()
     this.subscriptions.clear()
+    this.figures.clear()
     this.watches.clear()
   }
 
@@ -629,8 +664,25 @@ export class FakeFleet implements FleetApi {
     if (error !== undefined) throw new Refusal(error)
   }
 
+  #statsOf(filter: Record<string, unknown>): FleetStats {
+    return statsOf(
+      [...this.tasks.values()].filter((task) => isMatch(task, filter)),
+      this.now(),
+    )
+  }
+
+  #recount(): void {
+    for (const figures of this.figures) {
+      const stats = this.#statsOf(figures.filter)
+      if (JSON.stringify(stats) === JSON.stringify(figures.stats)) continue
+      figures.stats = stats
+      figures.send(stats)
+    }
+  }
+
   #changed(collection: CollectionName): void {
     if (this.state !== 'live') return
+    if (collection === 'tasks') this.#recount()
     for (const subscription of this.subscriptions) {
       if ((subscription.request.collection ?? 'tasks') !== collection) continue
       const before = new Map(subscription.rows.map((row, index) => [row._id, { row, index }]))
@@ -706,7 +758,10 @@ function without(task: TaskRow, ...fields: (keyof TaskRow)[]): TaskRow {
 }
 
 function isMatch(row: object, filter: Record<string, unknown>): boolean {
-  return Object.entries(filter).every(([path, want]) => matches(at(row, path), want))
+  return Object.entries(filter).every(([path, want]) => {
+    if (path === '$or') return (want as Record<string, unknown>[]).some((one) => isMatch(row, one))
+    return matches(at(row, path), want)
+  })
 }
 
 function at(row: object, path: string): string | number | undefined | null {
@@ -724,6 +779,14 @@ function matches(value: unknown, want: unknown): boolean {
     switch (operator) {
       case '$in':
         return Array.isArray(operand) && operand.includes(value)
+      case '$exists':
+        return (value !== undefined) === operand
+      case '$lt':
+        return isOrdered(value, operand, (order) => order < 0)
+      case '$lte':
+        return isOrdered(value, operand, (order) => order <= 0)
+      case '$gte':
+        return isOrdered(value, operand, (order) => order >= 0)
       case '$contains':
         return typeof value === 'string' && value.toLowerCase().includes(String(operand).toLowerCase())
       default:
@@ -734,6 +797,13 @@ function matches(value: unknown, want: unknown): boolean {
         })
     }
   })
+}
+
+/** Values of different types have no order. Dates are texts here, whose order is theirs. */
+function isOrdered(value: unknown, operand: unknown, fits: (order: number) => boolean): boolean {
+  if (typeof value === 'number' && typeof operand === 'number') return fits(value - operand)
+  if (typeof value !== 'string' || typeof operand !== 'string') return false
+  return fits(value < operand ? -1 : Number(value > operand))
 }
 
 function pick(row: AnyRow, fields: string[]): AnyRow {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { formatAge, formatAmount, formatBytes, formatDuration, formatPercent } from './format.ts'
+import {
+  formatAge,
+  formatAmount,
+  formatBytes,
+  formatDuration,
+  formatLatency,
+  formatPercent,
+  formatShare,
+} from './format.ts'
 
 const plain = (text: string) => text.replaceAll('\u00a0', ' ')
 
@@ -29,8 +37,29 @@ describe('formats', () => {
     expect(plain(formatAge(7_400_000))).toBe('2 h')
   })
 
+  it('writes latencies finer than durations', () => {
+    expect([0, 0.4, 12.3, 999.4, 1_000, 9_990, 12_340, 59_940, 61_000].map((ms) => plain(formatLatency(ms)))).toEqual([
+      '0 ms',
+      '0 ms',
+      '12 ms',
+      '999 ms',
+      '1.00 s',
+      '9.99 s',
+      '12.3 s',
+      '59.9 s',
+      '1 m 01 s',
+    ])
+  })
+
   it('writes other units and shares', () => {
     expect(plain(formatAmount(1_234, 'rows'))).toBe('1,234 rows')
     expect([0, 0.4215, 0.9999, 1].map((n) => plain(formatPercent(n)))).toEqual(['0 %', '42.1 %', '100 %', '100 %'])
+    expect([0, 0.001, 0.333, 0.999, 1].map((n) => plain(formatShare(n)))).toEqual([
+      '0 %',
+      '<1 %',
+      '33 %',
+      '99 %',
+      '100 %',
+    ])
   })
 })

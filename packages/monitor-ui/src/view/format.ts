@@ -27,6 +27,14 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(hours / 24)}\u00a0d\u00a0${hours % 24}\u00a0h`
 }
 
+/** `12 ms`, `1.24 s`, `3 m 05 s`: finer than a duration where it is short. */
+export function formatLatency(ms: number): string {
+  const whole = Math.max(0, Math.round(ms))
+  if (whole < 1_000) return `${whole}\u00a0ms`
+  if (whole >= 59_950) return formatDuration(whole)
+  return `${(whole / 1_000).toFixed(whole < 9_995 ? 2 : 1)}\u00a0s`
+}
+
 /** The largest unit alone, for narrow columns: `3 m`. */
 export function formatAge(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000))
@@ -46,6 +54,12 @@ export function formatAmount(amount: number, unit: string | undefined): string {
 
 export function formatPercent(ratio: number): string {
   return `${(ratio * 100).toFixed(ratio > 0.9995 || ratio === 0 ? 0 : 1)}\u00a0%`
+}
+
+/** A share in whole percents, but never none of something nor all of less. */
+export function formatShare(ratio: number): string {
+  if (ratio > 0 && ratio < 0.01) return '<1\u00a0%'
+  return `${ratio < 1 ? Math.min(99, Math.round(ratio * 100)) : 100}\u00a0%`
 }
 
 /** Date and time of day in the reader's own zone and custom. */

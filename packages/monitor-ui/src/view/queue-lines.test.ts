@@ -1,26 +1,30 @@
 import { expect, it } from 'vitest'
-import { aTask, aWorker, EPOCH, iso } from '../testing/rows.ts'
+import { aWorker, EPOCH, iso } from '../testing/rows.ts'
 import { queueLines } from './queue-lines.ts'
 
-it('lists every queue that is named anywhere, with what is in it', () => {
+it('lists every queue that is named anywhere, with what is in it and its part of what waits', () => {
   const said = { _id: 'q10', paused: true, updatedAt: iso(EPOCH), rev: 1 }
-  const lines = queueLines(
-    {
-      queues: [said],
-      workers: [aWorker({ name: 'a', queues: ['q2'] }), aWorker({ name: 'b', queues: ['q2', 'q10'] })],
-      waiting: [
-        aTask.pending({ queue: 'q1' }),
-        aTask.pending({ queue: 'q2', runAt: iso(EPOCH + 1) }),
-        aTask.blocked({ queue: 'q2' }),
-      ],
-      running: [aTask.running({ queue: 'q2' })],
-    },
-    EPOCH,
-  )
-  const none = { said: undefined, due: 0, scheduled: 0, held: 0, running: 0, workers: [] }
+  const lines = queueLines({
+    queues: [said],
+    workers: [aWorker({ name: 'a', queues: ['q2'] }), aWorker({ name: 'b', queues: ['q2', 'q10'] })],
+    byQueue: { q1: { pending: 1 }, q2: { pending: 1, blocked: 1, paused: 1, running: 4, failed: 2 } },
+  })
+  const counts = { pending: 0, running: 0, paused: 0, blocked: 0, completed: 0, failed: 0, cancelled: 0 }
+  const none = { said: undefined, counts, waiting: 0, share: 0, workers: [] }
   expect(lines).toEqual([
-    { ...none, name: 'q1', due: 1 },
-    { ...none, name: 'q2', scheduled: 1, held: 1, running: 1, workers: ['a', 'b'] },
+    { ...none, name: 'q1', counts: { ...counts, pending: 1 }, waiting: 1, share: 0.25 },
+    {
+      ...none,
+      name: 'q2',
+      counts: { ...counts, pending: 1, blocked: 1, paused: 1, running: 4, failed: 2 },
+      waiting: 3,
+      share: 0.75,
+      workers: ['a', 'b'],
+    },
     { ...none, name: 'q10', said, workers: ['b'] },
   ])
+})
+
+it('says of no queue that it has a part of nothing', () => {
+  expect(queueLines({ queues: [], workers: [], byQueue: { q: { failed: 3 } } })).toMatchObject([{ share: 0 }])
 })

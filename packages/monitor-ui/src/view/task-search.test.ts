@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { EPOCH, iso } from '../testing/rows.ts'
+import { countsPlan } from './status-counts.ts'
 import { parseTaskSearch, type TaskSearch, taskQuery, toggleStatus, writeTaskSearch } from './task-search.ts'
 
 const workers = [
@@ -16,6 +18,7 @@ describe('filters and the address', () => {
       queue: 'bulk',
       q: 'ubuntu & co',
       in: 'url',
+      deadline: 'risk',
       sort: '-priority',
       limit: 400,
     }
@@ -39,28 +42,80 @@ describe('filters and the address', () => {
   })
 
   it('become a query of simple operators', () => {
-    expect(taskQuery({ status: ['running'], q: 'iso' }, workers)).toMatchObject({
+    expect(taskQuery({ status: ['running'], q: 'iso' }, workers, EPOCH)).toMatchObject({
       filter: { status: 'running', 'input.file': { $contains: 'iso' } },
       sort: { createdAt: -1 },
       limit: 200,
     })
-    expect(taskQuery({ status: ['running', 'failed'], in: 'url', q: 'mirror' }, workers).filter).toEqual({
+    expect(taskQuery({ status: ['running', 'failed'], in: 'url', q: 'mirror' }, workers, EPOCH).filter).toEqual({
       status: { $in: ['running', 'failed'] },
       'input.url': { $contains: 'mirror' },
     })
   })
 
   it('find a task by its id', () => {
-    expect(taskQuery({ q: ' 65A1B2C3D4E5F60718293A4B ' }, workers).filter).toEqual({ _id: '65a1b2c3d4e5f60718293a4b' })
+    expect(taskQuery({ q: ' 65A1B2C3D4E5F60718293A4B ' }, workers, EPOCH).filter).toEqual({
+      _id: '65a1b2c3d4e5f60718293a4b',
+    })
   })
 
   it('mean every start of a host by its name, and nothing by a name that nobody has', () => {
-    expect(taskQuery({ host: 'fra-1' }, workers).filter).toEqual({ worker: { $in: ['w1', 'w2'] } })
-    expect(taskQuery({ host: 'nobody' }, workers).filter).toEqual({ worker: { $in: ['nobody'] } })
+    expect(taskQuery({ host: 'fra-1' }, workers, EPOCH).filter).toEqual({ worker: { $in: ['w1', 'w2'] } })
+    expect(taskQuery({ host: 'nobody' }, workers, EPOCH).filter).toEqual({ worker: { $in: ['nobody'] } })
+  })
+
+  it('find what has missed its deadline or is about to', () => {
+    expect(taskQuery({ deadline: 'risk', queue: 'bulk' }, workers, EPOCH).filter).toEqual({
+      queue: 'bulk',
+      $or: [
+        { deadlineMissedAt: { $exists: true } },
+        {
+          deadline: { $exists: true },
+          basePriority: { $lt: 8 },
+          priority: { $gte: 8 },
+          status: { $in: ['pending', 'running', 'paused', 'blocked'] },
+        },
+        {
+          deadline: { $lte: iso(EPOCH + 120_000) },
+          status: { $in: ['pending', 'running', 'paused', 'blocked'] },
+        },
+      ],
+    })
   })
 
   it('turn a status on and off', () => {
     expect(toggleStatus({ status: ['failed'] }, 'running')).toEqual({ status: ['running', 'failed'] })
     expect(toggleStatus({ status: ['failed'], q: 'x' }, 'failed')).toEqual({ q: 'x' })
+  })
+})
+
+describe('counts beside the statuses', () => {
+  const none = { pending: 0, running: 0, paused: 0, blocked: 0, completed: 0, failed: 0, cancelled: 0 }
+  const stats = {
+    byStatus: { ...none, pending: 9 },
+    byQueue: { bulk: { pending: 4 } },
+    byName: { download: { failed: 2 } },
+    rates: { enqueued: 0, completed: 0, failed: 0, cancelled: 0 },
+    slots: [],
+    waitMs: { count: 0 },
+    runMs: { count: 0 },
+  }
+  const counts = (search: TaskSearch) => countsPlan(search, workers)?.pick(stats)
+
+  it('are the fleet’s own for all, a queue or a name', () => {
+    expect(counts({})).toEqual(stats.byStatus)
+    expect(counts({ status: ['failed'], queue: 'bulk' })).toEqual({ pending: 4 })
+    expect(counts({ name: 'download', sort: '-priority' })).toEqual({ failed: 2 })
+    expect(counts({ name: 'toString' })).toEqual({})
+    expect(countsPlan({ queue: 'bulk' }, workers)?.filter).toEqual({})
+  })
+
+  it('are asked for within more than one, and not at all where everything would be searched', () => {
+    expect(countsPlan({ queue: 'bulk', host: 'ams-1', status: ['failed'] }, workers)?.filter).toEqual({
+      queue: 'bulk',
+      worker: { $in: ['w3'] },
+    })
+    expect(countsPlan({ q: 'iso' }, workers)).toBeUndefined()
+    expect(countsPlan({ deadline: 'risk' }, workers)).toBeUndefined()
   })
 })

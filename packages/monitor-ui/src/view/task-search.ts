@@ -1,4 +1,11 @@
-import { type QuerySort, STATUSES, type TaskStatus, type WorkerRow } from '@taskfleet/core/protocol'
+import {
+  hasEnded,
+  PRIORITY_NAMES,
+  type QuerySort,
+  STATUSES,
+  type TaskStatus,
+  type WorkerRow,
+} from '@taskfleet/core/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 
 /** Each way to sort, as it stands in the address. */
@@ -26,6 +33,8 @@ export interface TaskSearch {
   /** A part of the file's name, or with `in: 'url'` of the address; a whole id finds that task. */
   q?: string
   in?: 'url'
+  /** `risk`: only what is about to miss its deadline, or has. */
+  deadline?: 'risk'
   sort?: SortName
   limit?: number
 }
@@ -45,6 +54,7 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
   const q = text(raw.q)
   if (q !== undefined) search.q = q
   if (raw.in === 'url') search.in = 'url'
+  if (raw.deadline === 'risk') search.deadline = 'risk'
   const sort = text(raw.sort)
   if (sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT) search.sort = sort as SortName
   const limit = Number(text(raw.limit))
@@ -62,7 +72,7 @@ function text(value: unknown): string | undefined {
 export function writeTaskSearch(search: TaskSearch): Record<string, string> {
   const written: Record<string, string> = {}
   if (search.status !== undefined && search.status.length > 0) written.status = search.status.join(',')
-  for (const field of ['name', 'host', 'queue', 'q', 'in', 'sort'] as const) {
+  for (const field of ['name', 'host', 'queue', 'q', 'in', 'deadline', 'sort'] as const) {
     const value = search[field]
     if (value !== undefined && value !== '') written[field] = value
   }
@@ -72,8 +82,39 @@ export function writeTaskSearch(search: TaskSearch): Record<string, string> {
 
 const AN_ID = /^[0-9a-f]{24}$/i
 
-/** The query that a search means. A host is the name of workers, which get a new id at every start. */
-export function taskQuery(search: TaskSearch, workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>): TasksRequest {
+const OPEN = STATUSES.filter((status) => !hasEnded(status))
+/** So near to its deadline a task is at risk, whatever its priority says. */
+const NEAR_MS = 120_000
+
+/**
+ * What has missed its deadline, what was raised to high because it is near, and what is due in a moment: the raise may be
+ * shorter ahead than that, and shows nothing on what was high from the start.
+ */
+function atRisk(now: number): Record<string, unknown> {
+  const { high } = PRIORITY_NAMES
+  return {
+    $or: [
+      { deadlineMissedAt: { $exists: true } },
+      {
+        deadline: { $exists: true },
+        basePriority: { $lt: high },
+        priority: { $gte: high },
+        status: { $in: OPEN },
+      },
+      { deadline: { $lte: new Date(now + NEAR_MS).toISOString() }, status: { $in: OPEN } },
+    ],
+  }
+}
+
+/**
+ * The query that a search means. A host is the name of workers, which get a new id at every start.
+ * @param now the server's time in milliseconds, so coarse that the query doesn't change all the time
+ */
+export function taskQuery(
+  search: TaskSearch,
+  workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>,
+  now: number,
+): TasksRequest {
   const filter: Record<string, unknown> = {}
   const [first, ...more] = search.status ?? []
   if (first !== undefined) filter.status = more.length === 0 ? first : { $in: [first, ...more] }
@@ -89,6 +130,7 @@ export function taskQuery(search: TaskSearch, workers: Iterable<Pick<WorkerRow, 
     if (AN_ID.test(q)) filter._id = q.toLowerCase()
     else filter[search.in === 'url' ? 'input.url' : 'input.file'] = { $contains: q }
   }
+  if (search.deadline !== undefined) Object.assign(filter, atRisk(now))
   return {
     filter,
     sort: { ...SORTS[search.sort ?? DEFAULT_SORT].sort },

@@ -1,0 +1,141 @@
+import type { WireError } from '@taskfleet/core/protocol'
+import { wireError } from './wire-error.ts'
+
+/** Something that can be read and waited for; the shape of `useSyncExternalStore`. */
+export interface Observable<T> {
+  subscribe(listener: () => void): () => void
+  get(): T
+}
+
+/** What every live view says of itself. */
+export interface LiveView {
+  /** Whether the first answer has come. */
+  loaded: boolean
+  /** False while the content may be behind. */
+  live: boolean
+  error: WireError | undefined
+}
+
+type Content<V extends LiveView> = Omit<V, keyof LiveView>
+
+/** Subscribes; `show` takes what is heard. */
+type Subscribe<V extends LiveView> = (show: (content: Content<V>) => void) => Promise<{ close(): Promise<void> }>
+
+interface Options {
+  /** How long a subscription outlives its last listener. */
+  lingerMs: number
+  isLive: () => boolean
+  /** Tells listeners that there is something new. */
+  tell: (listeners: Set<() => void>) => void
+}
+
+/** A subscription on its way or open. What one that was replaced still says is told apart by its identity. */
+interface Opened {
+  promise: Promise<{ close(): Promise<void> }> | undefined
+}
+
+interface Entry<V extends LiveView> {
+  subscribe: Subscribe<V>
+  view: V
+  listeners: Set<() => void>
+  open: Opened | undefined
+  closing: ReturnType<typeof setTimeout> | undefined
+}
+
+/** Live views by key: each is subscribed once however many listen, and let go shortly after the last one has left. */
+export class SharedSubscriptions<V extends LiveView> {
+  readonly #nothing: V
+  readonly #options: Options
+  readonly #entries = new Map<string, Entry<V>>()
+  #closed = false
+
+  /** @param nothing the view before the first answer */
+  constructor(nothing: V, options: Options) {
+    this.#nothing = nothing
+    this.#options = options
+  }
+
+  /** Equal keys must mean equal subscriptions. */
+  view(key: string, subscribe: Subscribe<V>): Observable<V> {
+    return {
+      subscribe: (listener) => this.#listen(key, subscribe, listener),
+      get: () => this.#entries.get(key)?.view ?? this.#nothing,
+    }
+  }
+
+  /** The connection has come or gone. */
+  connected(live: boolean): void {
+    for (const [key, entry] of this.#entries) {
+      const current = live && entry.view.loaded
+      if (live && entry.open === undefined && entry.listeners.size > 0) this.#open(key, entry)
+      else if (entry.view.live !== current) this.#show(entry, { ...entry.view, live: current })
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const entry of this.#entries.values()) this.#close(entry)
+    this.#entries.clear()
+  }
+
+  #listen(key: string, subscribe: Subscribe<V>, listener: () => void): () => void {
+    let entry = this.#entries.get(key)
+    if (entry === undefined) {
+      entry = { subscribe, view: this.#nothing, listeners: new Set(), open: undefined, closing: undefined }
+      this.#entries.set(key, entry)
+    }
+    const mine = entry
+    clearTimeout(mine.closing)
+    mine.closing = undefined
+    const unlisten = listen(mine.listeners, listener)
+    if (mine.open === undefined) this.#open(key, mine)
+    return () => {
+      unlisten()
+      if (mine.listeners.size > 0 || this.#closed) return
+      clearTimeout(mine.closing)
+      mine.closing = setTimeout(() => {
+        this.#close(mine)
+        if (this.#entries.get(key) === mine) this.#entries.delete(key)
+      }, this.#options.lingerMs)
+    }
+  }
+
+  #open(key: string, entry: Entry<V>): void {
+    const open: Opened = { promise: undefined }
+    entry.open = open
+    open.promise = entry.subscribe((content) => {
+      if (entry.open !== open) return
+      // The content and the three that every view has are all of it.
+      this.#show(entry, { ...content, loaded: true, live: this.#options.isLive(), error: undefined } as V)
+    })
+    open.promise.catch((error: unknown) => {
+      if (entry.open !== open) return
+      // It is asked again after the next reconnection, or by its next user.
+      entry.open = undefined
+      this.#show(entry, { ...entry.view, live: false, error: wireError(error) })
+      if (entry.listeners.size === 0) this.#entries.delete(key)
+    })
+  }
+
+  #close(entry: Entry<V>): void {
+    clearTimeout(entry.closing)
+    const open = entry.open
+    entry.open = undefined
+    open?.promise?.then((subscription) => subscription.close()).catch(ignoreGone)
+  }
+
+  #show(entry: Entry<V>, view: V): void {
+    entry.view = view
+    this.#options.tell(entry.listeners)
+  }
+}
+
+export function listen(listeners: Set<() => void>, listener: () => void): () => void {
+  // Wrapped, so that the same function may listen twice and each undo takes out its own.
+  const mine = () => listener()
+  listeners.add(mine)
+  return () => listeners.delete(mine)
+}
+
+/** What is closed after the connection has gone is closed already. */
+export function ignoreGone(): void {}
