@@ -184,6 +184,19 @@ export class FleetCommands implements FleetControl {
     return toRow<QueueRow>('queues', changed as never)
   }
 
+  /**
+   * How many tasks of a queue run at once in the whole fleet at most; null for no limit.
+   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
+   */
+  async limitQueue(queue: string, concurrency: number | null): Promise<QueueRow> {
+    const name = parseQueue(queue)
+    if (this.#principal.names !== undefined) this.#requireUnlimited('queues')
+    requireReach(this.#principal, { queue: name, name: '' })
+    const changed = await this.#fleet.queues.setConcurrency(name, concurrency, this.#by)
+    await this.#record('queue limit', { target: name, changed: 1, reason: String(concurrency ?? 'none') })
+    return toRow<QueueRow>('queues', changed as never)
+  }
+
   get #by(): string {
     return this.#principal.id
   }

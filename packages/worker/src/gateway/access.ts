@@ -9,12 +9,14 @@ import {
   type Principal,
   WorkerRegister,
 } from '@taskfleet/core'
+import { isSession, Sessions } from './sessions.ts'
 
 const LOCKED_CHECK_MS = 1_000
 
 /** Who may talk to this gateway, and from which pages. */
 export class Access {
   readonly keys: KeyStore
+  readonly sessions: Sessions
   readonly #register: WorkerRegister
   readonly #unsubscribe: () => void
   /** Addresses of the fleet's workers and gateways by id: pages of theirs may connect to any of them. */
@@ -24,6 +26,7 @@ export class Access {
 
   constructor(database: FleetDatabase, feed: ChangeFeed) {
     this.keys = new KeyStore(database.db, () => database.clock.now())
+    this.sessions = new Sessions(this.keys, () => database.clock.now())
     this.#register = new WorkerRegister(database.connection, database.clock)
     this.#unsubscribe = feed.subscribe({
       change: ({ collection, id, doc }) => {
@@ -51,7 +54,8 @@ export class Access {
   }
 
   /** @throws {FleetError} `UNAUTHENTICATED` */
-  async authenticate(token: unknown): Promise<Principal> {
+  async authenticate(token: unknown): Promise<Principal & { expiresAt?: Date }> {
+    if (isSession(token)) return this.sessions.verify(token)
     if (token !== undefined && token !== '') return this.keys.verify(token)
     if (await this.locked()) throw new FleetError('UNAUTHENTICATED', 'This fleet is locked: a key is needed')
     return LOCAL

@@ -8,13 +8,15 @@ export class KeyHolders {
   readonly #access: Access
   readonly #log: Logger
   readonly #everyMs: number
-  readonly #sockets = new Map<Socket, string>()
+  readonly #sockets = new Map<Socket, { key: string; expiresAt?: Date | undefined }>()
+  readonly #now: () => Date
   #timer: NodeJS.Timeout | undefined
 
-  constructor(access: Access, options: { log: Logger; everyMs: number }) {
+  constructor(access: Access, options: { log: Logger; everyMs: number; now: () => Date }) {
     this.#access = access
     this.#log = options.log
     this.#everyMs = options.everyMs
+    this.#now = options.now
   }
 
   start(): void {
@@ -27,20 +29,26 @@ export class KeyHolders {
     clearInterval(this.#timer)
   }
 
-  add(socket: Socket, keyId: string): void {
-    this.#sockets.set(socket, keyId)
+  /** @param expiresAt when the token itself ends, be its key good or not */
+  add(socket: Socket, key: string, expiresAt?: Date): void {
+    this.#sockets.set(socket, { key, expiresAt })
     socket.on('disconnect', () => this.#sockets.delete(socket))
   }
 
   async #check(): Promise<void> {
     if (this.#sockets.size === 0) return
-    const held = new Set(this.#sockets.values())
+    const held = new Set([...this.#sockets.values()].map(({ key }) => key))
     const valid = await this.#access.keys.valid([...held])
     // Who came in while there was no key at all must show one as soon as there is.
     if (held.has(LOCAL.id) && !(await this.#access.locked())) valid.add(LOCAL.id)
-    for (const [socket, keyId] of this.#sockets) {
-      if (!held.has(keyId) || valid.has(keyId)) continue
-      this.#log.info({ key: keyId, code: 'REVOKED' }, 'a connection is cut: its key is no longer good')
+    const now = this.#now()
+    for (const [socket, { key, expiresAt }] of this.#sockets) {
+      const expired = expiresAt !== undefined && expiresAt <= now
+      if (!expired && (!held.has(key) || valid.has(key))) continue
+      this.#log.info(
+        { key, code: expired ? 'TOKEN_EXPIRED' : 'REVOKED' },
+        'a connection is cut: it may not be here any more',
+      )
       socket.disconnect()
     }
   }

@@ -1,0 +1,80 @@
+import { FleetError, type KeyStore, type Principal, type Scope } from '@taskfleet/core'
+import { jwtVerify, SignJWT } from 'jose'
+
+const ALGORITHM = 'HS256'
+const ISSUER = 'taskfleet'
+const AUDIENCE = 'gateway'
+const LIFETIME_S = 600
+const TOLERANCE_S = 60
+
+export interface Session {
+  token: string
+  expiresAt: Date
+}
+
+/**
+ * Short-lived tokens for browsers, so that a page need not hold a key: they may what their key may, for ten minutes, at any
+ * gateway of the fleet, and nothing at a task's socket.
+ */
+export class Sessions {
+  readonly #keys: KeyStore
+  /** The server's time: clocks of gateways may be hours apart. */
+  readonly #now: () => Date
+  #secret: Promise<Uint8Array> | undefined
+
+  constructor(keys: KeyStore, now: () => Date) {
+    this.#keys = keys
+    this.#now = now
+  }
+
+  async issue({ id, scopes, queues, names }: Principal): Promise<Session> {
+    const expiresAt = new Date(this.#now().getTime() + LIFETIME_S * 1_000)
+    const token = await new SignJWT({
+      scopes: [...scopes],
+      ...(queues === undefined ? {} : { queues: [...queues] }),
+      ...(names === undefined ? {} : { names: [...names] }),
+    })
+      .setProtectedHeader({ alg: ALGORITHM })
+      .setIssuer(ISSUER)
+      .setSubject(id)
+      .setAudience(AUDIENCE)
+      .setExpirationTime(expiresAt)
+      .sign(await this.#getSecret())
+    return { token, expiresAt }
+  }
+
+  /** @throws {FleetError} `UNAUTHENTICATED`, the same for one that is forged, expired, for something else, or of a revoked key */
+  async verify(token: string): Promise<Principal & { expiresAt: Date }> {
+    const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')
+    const options = {
+      algorithms: [ALGORITHM],
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      clockTolerance: TOLERANCE_S,
+      currentDate: this.#now(),
+    }
+    const { payload } = await jwtVerify(token, await this.#getSecret(), options).catch(() => {
+      throw refused
+    })
+    const { sub, exp, scopes, queues, names } = payload as typeof payload & Partial<Pick<Principal, 'queues' | 'names'>>
+    if (sub === undefined || exp === undefined || !(await this.#keys.valid([sub])).has(sub)) throw refused
+    return {
+      id: sub,
+      scopes: Array.isArray(scopes) ? (scopes as Scope[]) : [],
+      ...(queues === undefined ? {} : { queues }),
+      ...(names === undefined ? {} : { names }),
+      expiresAt: new Date(exp * 1_000),
+    }
+  }
+
+  #getSecret(): Promise<Uint8Array> {
+    this.#secret ??= this.#keys.ticketSecret().catch((error: unknown) => {
+      this.#secret = undefined
+      throw error
+    })
+    return this.#secret
+  }
+}
+
+/** Whether a token is of this kind and not a key. */
+export const isSession = (token: unknown): token is string => typeof token === 'string' && token.startsWith('ey')
