@@ -5,6 +5,8 @@ import { z } from 'zod'
 import { openBed, quantile } from './bed.ts'
 
 const ROUNDS = 100
+/** As between people's commands: a view that is busy answers in frames of 50 ms. */
+const PAUSE_MS = 200
 
 /** How long from enqueue to the handler, from a status write to a client, and from a cancel to the aborted signal? */
 export async function run(): Promise<void> {
@@ -55,6 +57,7 @@ export async function run(): Promise<void> {
     await client.cancel({ id: task._id.toHexString() })
     cancel.push((await stopped) - askedAt)
     await idle
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
   }
   const show = (values: readonly number[]): string =>
     `p50 ${quantile(values, 0.5).toFixed(1)} ms, p95 ${quantile(values, 0.95).toFixed(1)} ms`

@@ -19,6 +19,12 @@ const MARGIN = 1 / 10
 const STOP_MS = 1_000
 
 /**
+ * How long a wait on the server may last, in milliseconds: a quarter of a lease, so that one that fails can be tried again in
+ * time, but never so short that a busy server counts as dead.
+ */
+export const timeoutFor = (leaseMs: number): number => Math.max(1_000, Math.min(5_000, leaseMs / 4))
+
+/**
  * Holds the leases of one process. Whether one is trusted is decided here, by the monotonic clock alone: from the moment
  * when the last acknowledged renewal was *sent*, whatever promise hangs.
  */
@@ -41,7 +47,7 @@ export class LeaseKeeper {
       port: port2,
       uri: database.uri,
       database: database.connection.name,
-      clientOptions: dataClientOptions(Math.min(5_000, leaseMs / 4)),
+      clientOptions: dataClientOptions(timeoutFor(leaseMs)),
       leaseMs,
       update: renewalUpdate(leaseMs),
       beat: this.#beat,

@@ -36,7 +36,7 @@ import { Gateway, type ListenAddress } from './gateway/gateway.ts'
 import type { HandlerContext } from './handler.ts'
 import type { Isolates } from './isolate/isolates.ts'
 import { requireIsolation } from './isolate/isolation.ts'
-import { LeaseKeeper } from './lease-keeper.ts'
+import { LeaseKeeper, timeoutFor } from './lease-keeper.ts'
 import type { SlotRange } from './load/auto-slots.ts'
 import { LoadMonitor } from './load/load-monitor.ts'
 import type { LoadThresholds } from './load/thresholds.ts'
@@ -179,7 +179,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const { mongo, listen, publicUrl } = this.#options
     const ownDatabase = typeof mongo === 'string'
     const database = ownDatabase
-      ? await FleetDatabase.connect({ uri: mongo, timeoutMs: Math.min(5_000, this.#leaseMs / 4), log: this.#log })
+      ? await FleetDatabase.connect({ uri: mongo, timeoutMs: timeoutFor(this.#leaseMs), log: this.#log })
       : mongo
     const opened: { stop(): Promise<void> }[] = ownDatabase ? [{ stop: () => database.close() }] : []
     try {

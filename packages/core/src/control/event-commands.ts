@@ -1,7 +1,7 @@
 import { type Principal, requireReach } from '../auth/key-store.ts'
 import { FleetError } from '../errors.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
-import { parseCallback } from '../events/parse-event.ts'
+import { parseCallback, parseEventChanges } from '../events/parse-event.ts'
 import type { Fleet } from '../fleet.ts'
 import { toRow, toWire } from '../live/wire.ts'
 import type { CallbackRow, CommandAnswer, EventRow, EventStatus } from '../protocol.ts'
@@ -43,6 +43,25 @@ export class EventCommands {
       ...(after === undefined ? {} : { after: parseId(after, 'after') }),
     })
     return found.map((event) => toRow<EventRow>('events', event as never))
+  }
+
+  /**
+   * Changes the date or priority of an event that has not begun, and of its tasks.
+   * @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_DATE`, `OUT_OF_RANGE`; `NOT_WAITING`
+   */
+  async edit(id: unknown, request: unknown): Promise<EventRow> {
+    const { scheduledFor, priority } = parseEventChanges(request)
+    const event = await this.#fleet.events.find(parseId(id))
+    const control = this.#fleet.control(this.#principal)
+    const changes = {
+      ...(scheduledFor === undefined ? {} : { runAt: scheduledFor }),
+      ...(priority === undefined ? {} : { priority }),
+    }
+    for (const task of event.tasks) await control.edit({ id: task.toHexString(), changes })
+    return toRow<EventRow>(
+      'events',
+      (await this.#fleet.events.reschedule(event._id, { scheduledFor, priority })) as never,
+    )
   }
 
   /** Cancels all tasks of an event that have not ended. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */

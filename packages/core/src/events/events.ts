@@ -141,6 +141,24 @@ export class Events {
       .toArray()
   }
 
+  /** Its tasks have another date or priority now. */
+  async reschedule(
+    id: ObjectId,
+    { scheduledFor, priority }: { scheduledFor?: Date | undefined; priority?: number | undefined },
+  ): Promise<EventDocument> {
+    await this.#events.updateOne({ _id: id }, [
+      {
+        $set: {
+          ...(scheduledFor === undefined ? {} : { scheduledFor: { $literal: scheduledFor } }),
+          ...(priority === undefined ? {} : { priority }),
+          updatedAt: NOW,
+          rev: { $add: ['$rev', 1] },
+        },
+      },
+    ])
+    return this.find(id)
+  }
+
   /** @throws {FleetError} `NOT_FOUND`, `NOT_ENDED` */
   async remove(id: ObjectId): Promise<void> {
     const { deletedCount } = await this.#events.deleteOne({ _id: id, status: { $nin: OPEN } })

@@ -43,6 +43,18 @@ export function parseEvent(request: unknown): NewEvent {
   }
 }
 
+/** @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_DATE`, `OUT_OF_RANGE` */
+export function parseEventChanges(request: unknown): Pick<NewEvent, 'scheduledFor' | 'priority'> {
+  const { scheduledFor, priority } = fieldsOf(request, ['scheduledFor', 'priority'])
+  if (scheduledFor === undefined && priority === undefined) {
+    throw new FleetError('BAD_REQUEST', "There is nothing to change: give 'scheduledFor' or 'priority'")
+  }
+  return {
+    ...(scheduledFor === undefined ? {} : { scheduledFor: parseDate(scheduledFor, 'scheduledFor') }),
+    ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
+  }
+}
+
 /**
  * @throws {FleetError} as `parseEvent`, and `BAD_QUEUE`, `BAD_VALUE`
  */

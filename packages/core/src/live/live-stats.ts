@@ -236,14 +236,16 @@ export class LiveStats {
   }
 
   #ended(task: Ended): void {
-    if (task.finishedAt === undefined) return
-    const slot = this.#slot(task.finishedAt)
-    slot[task.status as 'completed' | 'failed' | 'cancelled'] += 1
-    if (task.claimedAt === undefined) return
-    const due = Math.max(task.runAt.getTime(), task.createdAt.getTime())
-    const wait = Math.max(0, task.claimedAt.getTime() - due)
-    const run = task.finishedAt.getTime() - task.claimedAt.getTime()
-    this.#samples.push({ at: task.finishedAt.getTime(), wait, run })
+    const { status, finishedAt, claimedAt, runAt, createdAt } = task
+    // A task that somebody has written by hand may lack anything.
+    if (!(finishedAt instanceof Date) || !hasEnded(status)) return
+    const slot = this.#slot(finishedAt)
+    slot[status as 'completed' | 'failed' | 'cancelled'] += 1
+    if (!(claimedAt instanceof Date && runAt instanceof Date && createdAt instanceof Date)) return
+    const due = Math.max(runAt.getTime(), createdAt.getTime())
+    const wait = Math.max(0, claimedAt.getTime() - due)
+    const run = finishedAt.getTime() - claimedAt.getTime()
+    this.#samples.push({ at: finishedAt.getTime(), wait, run })
     if (this.#samples.length > SAMPLES) this.#samples.shift()
   }
 

@@ -65,7 +65,7 @@ export class View<R extends Row> {
     this.#complete = docs.length < most
     this.#entries = docs.slice(0, most - 1).map((doc) => {
       const id = idOf(doc)
-      return this.#entry(id, doc, known.get(id))
+      return this.#entry(id, doc, this.#query.toSortKey(doc), known.get(id))
     })
     this.#entries.sort((a, b) => this.#query.compare(a.sortKey, b.sortKey))
     this.#byId.clear()
@@ -119,7 +119,7 @@ export class View<R extends Row> {
       this.#byId.delete(key)
       if (doc === null) this.#unknown(key)
     }
-    if (matches) this.#insert(this.#entry(key, doc, before))
+    if (matches) this.#insert(key, doc, before)
     else if (doc !== null) this.#remember(key, revOf(doc))
     return this.#complete || this.#entries.length >= this.#query.limit ? 'changed' : 'requery'
   }
@@ -140,13 +140,15 @@ export class View<R extends Row> {
     return delta.added.length + delta.changed.length + delta.removed.length === 0 ? null : delta
   }
 
-  #insert(entry: Entry<R>): void {
-    const place = firstAfter(this.#entries, (other) => this.#query.compare(entry.sortKey, other.sortKey) < 0)
+  #insert(id: string, doc: Doc, before: Entry<R> | undefined): void {
+    const sortKey = this.#query.toSortKey(doc)
+    const place = firstAfter(this.#entries, (other) => this.#query.compare(sortKey, other.sortKey) < 0)
     // Behind the last known row there may be others that come before this one.
     if (place === this.#entries.length && !this.#complete) {
-      this.#remember(entry.id, entry.rev)
+      this.#remember(id, revOf(doc))
       return
     }
+    const entry = this.#entry(id, doc, sortKey, before)
     this.#entries.splice(place, 0, entry)
     this.#hold(entry)
     if (this.#entries.length > this.#query.limit * 2) {
@@ -171,16 +173,14 @@ export class View<R extends Row> {
   }
 
   /** The same entry where nothing changed that a subscriber could see, so that `flush` finds nothing. */
-  #entry(id: string, doc: Doc, before: Entry<R> | undefined): Entry<R> {
+  #entry(id: string, doc: Doc, sortKey: Doc, before: Entry<R> | undefined): Entry<R> {
     const row = this.#query.toRow(doc)
-    const sortKey = this.#query.toSortKey(doc)
-    const same = before !== undefined && JSON.stringify(before.row) === JSON.stringify(row)
+    const rev = revOf(doc)
+    // Every row shows its `rev`, so that most need not be compared as text.
+    const same = before !== undefined && before.rev === rev && JSON.stringify(before.row) === JSON.stringify(row)
     // Fields that are not shown may still decide the order.
-    if (same && this.#query.compare(before.sortKey, sortKey) === 0) {
-      before.rev = revOf(doc)
-      return before
-    }
-    return { id, rev: revOf(doc), sortKey, row }
+    if (same && this.#query.compare(before.sortKey, sortKey) === 0) return before
+    return { id, rev, sortKey, row }
   }
 }
 

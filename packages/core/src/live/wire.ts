@@ -17,10 +17,16 @@ export function toWire(value: unknown): unknown {
   if (value instanceof mongo.Binary) return value.toString('base64')
   // Other BSON types have their own classes; a stored document with a field called `_bsontype` is none.
   if ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) return String(value)
-  // Built by definition and not by assignment: a stored key may be `__proto__`.
-  return Object.fromEntries(
-    Object.entries(value).flatMap(([key, inner]) => (inner === undefined ? [] : [[key, toWire(inner)]])),
-  )
+  const shown: Record<string, unknown> = {}
+  for (const [key, inner] of Object.entries(value)) if (inner !== undefined) put(shown, key, toWire(inner))
+  return shown
+}
+
+/** A stored key may be `__proto__`, which an assignment would take for something else. */
+function put(target: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__') {
+    Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+  } else target[key] = value
 }
 
 /**
@@ -54,7 +60,10 @@ const withoutLease = (attempt: unknown): unknown =>
   typeof attempt === 'object' && attempt !== null ? omit(attempt as Record<string, unknown>, ['lease']) : attempt
 
 function omit(doc: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(doc).filter(([key]) => !keys.includes(key)))
+  // Every change passes here for every view that it fits: plain loops are several times as quick as a chain.
+  const rest: Record<string, unknown> = {}
+  for (const key of Object.keys(doc)) if (!keys.includes(key)) put(rest, key, doc[key])
+  return rest
 }
 
 /** What is asked for, by its parts; a leaf is `true`. */

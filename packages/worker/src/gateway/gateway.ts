@@ -27,6 +27,7 @@ import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveRelay } from './relay.ts'
+import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type Attempts, connectError, MESSAGES_A_SECOND, refuseUnknown, serveTaskSockets } from './task-socket.ts'
@@ -48,8 +49,12 @@ export interface GatewayOptions {
   publicUrl?: string
   /** How long a live query stays open without watchers, in milliseconds: those who come back in time lose nothing. */
   lingerMs?: number
+  /** Whether a client does not read what it is sent; by the size of its backlog unless a test knows better. */
+  isBehind?: (socket: Socket) => boolean
   /** How often the keys of open connections are looked at, in milliseconds. */
   keyCheckMs?: number
+  /** How much each key may ask of the REST API. */
+  rateLimit?: RateLimit
   log: Logger
 }
 
@@ -63,7 +68,15 @@ export interface GatewayLoad {
   views: number
 }
 
-type GatewaySocket = Socket<ClientToGateway, GatewayToClient, Record<string, never>, { principal: Principal }>
+type GatewaySocket = Socket<
+  ClientToGateway,
+  GatewayToClient,
+  Record<string, never>,
+  { principal: Principal & { expiresAt?: Date } }
+>
+
+/** How long answers that are on their way may take when a gateway stops. */
+const LAST_ANSWERS_MS = 1_000
 
 /** Serves browsers and programs: live queries, commands, task sockets and the monitor. Any gateway answers for the fleet. */
 export class Gateway {
@@ -90,10 +103,15 @@ export class Gateway {
     })
     this.#access = new Access(options.database, options.feed)
     this.#tickets = new Tickets(this.#access.keys, () => options.database.clock.now())
-    this.#holders = new KeyHolders(this.#access, { log: this.#log, everyMs: options.keyCheckMs ?? 5_000 })
+    this.#holders = new KeyHolders(this.#access, {
+      log: this.#log,
+      everyMs: options.keyCheckMs ?? 900,
+      now: () => options.database.clock.now(),
+    })
     this.#http = fastify({
       loggerInstance: this.#log.child({}, { level: 'warn' }) as FastifyBaseLogger,
       forceCloseConnections: true,
+      ...restServerOptions(this.#log),
     })
   }
 
@@ -153,8 +171,11 @@ export class Gateway {
     this.#holders.stop()
     this.#subscriptions?.stop()
     this.#queries.stop()
+    // Who does not read their answer to the end must not keep us.
+    const cut = setTimeout(() => this.#http.server.closeAllConnections(), LAST_ANSWERS_MS)
     await this.#io?.close()
     await this.#http.close()
+    clearTimeout(cut)
   }
 
   async #serveMonitor(): Promise<void> {
@@ -178,6 +199,13 @@ export class Gateway {
         this.#log.warn({ err: asError(error) }, 'not ready: the database does not answer')
         return reply.code(503).send({ status: 'unavailable', code: 'NO_DATABASE' })
       }
+    })
+    await registerRest(this.#http, {
+      fleet: this.#fleet,
+      queries: this.#queries,
+      access: this.#access,
+      log: this.#log,
+      rateLimit: this.#options.rateLimit,
     })
     const root = monitorFolder()
     if (root === undefined) {
@@ -245,7 +273,7 @@ export class Gateway {
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
     const namespace = io.of('/') as unknown as Namespace
-    const subscriptions = new Subscriptions(this.#queries, namespace, this.#log)
+    const subscriptions = new Subscriptions(this.#queries, namespace, this.#log, this.#options.isBehind)
     this.#subscriptions = subscriptions
     namespace.use((socket, next) => {
       this.#access.authenticate((socket as GatewaySocket).handshake.auth.token as unknown).then(
@@ -269,7 +297,7 @@ export class Gateway {
       checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
       ticket: (id) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
     })
-    this.#holders.add(socket as unknown as Socket, principal.id)
+    this.#holders.add(socket as unknown as Socket, principal.id, principal.expiresAt)
     // A page that changes gives up its subscriptions and opens others in one go.
     const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 2)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))

@@ -32,6 +32,9 @@ const subscribeSchema = z
     resume: z.strictObject({ epoch: z.string().max(64), seq: z.int().min(0) }),
   })
   .partial()
+// Made once: a connection has rules of its own, and a schema takes several KiB.
+const subscriptionSchema = z.strictObject({ subscription: z.string().max(64) })
+const statsSchema = z.strictObject({ filter: z.unknown().optional() })
 
 /** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
 export function gatewayRules({
@@ -51,7 +54,7 @@ export function gatewayRules({
     }),
     unsubscribeQuery: rule({
       scope: 'read',
-      schema: z.strictObject({ subscription: z.string().max(64) }),
+      schema: subscriptionSchema,
       handle: ({ subscription }) => {
         unsubscribe(subscription)
         return {}
@@ -59,12 +62,12 @@ export function gatewayRules({
     }),
     subscribeStats: rule({
       scope: 'read',
-      schema: z.strictObject({ filter: z.unknown().optional() }),
+      schema: statsSchema,
       handle: ({ filter }) => subscribeStats(filter),
     }),
     checksumQuery: rule({
       scope: 'read',
-      schema: z.strictObject({ subscription: z.string().max(64) }),
+      schema: subscriptionSchema,
       handle: ({ subscription }) => checksum(subscription),
     }),
     enqueue: rule({

@@ -57,8 +57,11 @@ export class Subscriptions {
   readonly #perKey = new Map<string, number>()
   readonly #behind = new Set<Socket>()
   readonly #timer: NodeJS.Timeout
+  readonly #isBehind: (socket: Socket) => boolean
 
-  constructor(queries: LiveQueries, namespace: Namespace, log: Logger) {
+  /** @param behind whether a client leaves what it is sent lying */
+  constructor(queries: LiveQueries, namespace: Namespace, log: Logger, behind = isBehind) {
+    this.#isBehind = behind
     this.#queries = queries
     this.#namespace = namespace
     this.#log = log
@@ -205,7 +208,7 @@ export class Subscriptions {
   #emit(id: string, event: string, body: object): void {
     this.#namespace.to(id).emit(event, { subscription: id, ...body })
     for (const socket of this.#rooms.get(id)?.sockets ?? []) {
-      if (!this.#behind.has(socket) && isBehind(socket)) this.#holdBack(socket)
+      if (!this.#behind.has(socket) && this.#isBehind(socket)) this.#holdBack(socket)
     }
   }
 
@@ -222,7 +225,7 @@ export class Subscriptions {
     for (const socket of this.#behind) {
       const held = this.#held.get(socket)
       if (held?.behindSince === undefined) this.#behind.delete(socket)
-      else if (!isBehind(socket)) void this.#bringUp(socket, held)
+      else if (!this.#isBehind(socket)) void this.#bringUp(socket, held)
       else if (performance.now() - held.behindSince > GIVE_UP_MS) {
         this.#log.warn({ code: 'SLOW_CONSUMER', key: held.principal }, 'a connection is cut: its client does not read')
         this.#behind.delete(socket)

@@ -39,6 +39,9 @@ const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
 /** Also told to those who exceed it. */
 export const MESSAGES_A_SECOND = 30
 const CLAIM_WAIT_MS = 1_000
+// Made once: a schema takes several KiB, and a task may have many watchers.
+const REASON = z.strictObject({ reason: z.string().max(500).optional() })
+const MESSAGE = z.strictObject({ name: z.string().min(1).max(128), data: z.unknown().optional() })
 
 /** The namespace behind every `publicUrl`: `/tasks/<id>`, there as long as the task runs here. */
 export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
@@ -125,12 +128,11 @@ export function connectError(error: unknown, log: Logger): Error {
 function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: TaskSocketDeps): void {
   const { holder } = socket.data
   const allowed = tokenBucket(MESSAGES_A_SECOND)
-  const reason = z.object({ reason: z.string().max(500).optional() }).strict()
   const rules = {
     cancel: guard(
       {
         scope: 'control',
-        schema: reason,
+        schema: REASON,
         handle: async (request) => done(await fleet.store.cancel(run.claim.task._id, holder.id, request.reason)),
       },
       holder,
@@ -139,7 +141,7 @@ function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: Task
     pause: guard(
       {
         scope: 'control',
-        schema: reason,
+        schema: REASON,
         handle: async (request) => done(await fleet.store.pause(run.claim.task._id, holder.id, request.reason)),
       },
       holder,
@@ -148,7 +150,7 @@ function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: Task
     message: guard(
       {
         scope: 'control',
-        schema: z.object({ name: z.string().min(1).max(128), data: z.unknown().optional() }).strict(),
+        schema: MESSAGE,
         handle: async ({ name, data }) => ({ data: await run.message(name, data) }),
       },
       holder,

@@ -1,0 +1,82 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+/** A process of its own that does what it is asked, one thing at a time. */
+export interface Child<Verbs> {
+  ask<V extends keyof Verbs & string>(
+    verb: V,
+    ...given: Parameters<Asked<Verbs[V]>>
+  ): Promise<Awaited<ReturnType<Asked<Verbs[V]>>>>
+  /** Stands still until `resume`, as if its processor were taken away. */
+  pause(): void
+  resume(): void
+  stop(): Promise<void>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: stands for any verb's parameters
+type Asked<F> = F extends (...given: any[]) => unknown ? F : never
+type Question = { verb: string; given: unknown[] }
+type Answer = { answer?: unknown; error?: string }
+
+/** @param file beside this one; it calls `answerWith` */
+export async function startChild<Verbs>(file: string): Promise<Child<Verbs>> {
+  const path = fileURLToPath(new URL(file, import.meta.url))
+  const child: ChildProcess = fork(path, [], {
+    execArgv: ['--expose-gc', ...process.execArgv.filter((flag) => flag !== '--expose-gc')],
+    serialization: 'advanced',
+    env: { ...process.env, NODE_ENV: 'production' },
+  })
+  const ended = once(child, 'exit').then(() => ({ error: 'ended' }))
+  const heard = async (): Promise<Answer> =>
+    Promise.race([once(child, 'message').then(([answer]) => answer as Answer), ended])
+  const { error } = await heard()
+  if (error !== undefined) throw new Error(`${file}: ${error}`)
+  let turn: Promise<unknown> = Promise.resolve()
+  const ask = async (question: Question): Promise<unknown> => {
+    child.send(question)
+    const { answer, error } = await heard()
+    if (error !== undefined) throw new Error(`${file}: ${error}`)
+    return answer
+  }
+  return {
+    ask: (verb, ...given) => {
+      const asked = turn.then(() => ask({ verb, given }))
+      turn = asked.catch(() => undefined)
+      return asked as never
+    },
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
+    stop: async () => {
+      // Ends by itself, so that a profile is written where one was asked for.
+      if (child.connected) child.disconnect()
+      await ended
+    },
+  }
+}
+
+/** In the child. */
+export function answerWith(verbs: object): void {
+  process.on('message', ({ verb, given }: Question) => {
+    const done = Promise.resolve().then(() =>
+      (verbs as Record<string, (...given: unknown[]) => unknown>)[verb]!(...given),
+    )
+    done.then(
+      (answer) => process.send!({ answer } satisfies Answer),
+      (error: Error) => process.send!({ error: String(error.stack) } satisfies Answer),
+    )
+  })
+  // Nobody is left to ask.
+  process.on('disconnect', () => process.exit())
+  process.send!({})
+}
+
+/** What this process holds in memory after everything that can be freed was, in bytes. */
+export async function memoryHeld(): Promise<{ heap: number; rss: number }> {
+  for (let turn = 0; turn < 4; turn += 1) {
+    globalThis.gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const { heapUsed, external, rss } = process.memoryUsage()
+  return { heap: heapUsed + external, rss }
+}

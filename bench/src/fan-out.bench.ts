@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Fleet, parseNewTask } from '@taskfleet/core'
+import type { BareVerbs } from './bare-child.ts'
+import { median, openBed } from './bed.ts'
+import { startChild } from './children.ts'
+import type { ClientVerbs } from './clients-child.ts'
+import { hostNow } from './clock.ts'
+import type { GatewayVerbs } from './gateway-child.ts'
+
+const CLIENTS = 100
+const ROUNDS = 3
+const EVENTS = 10_000
+const PER_WRITE = 1_000
+
+/** Each of them is told of the mark that is written last. */
+const KINDS = {
+  'the same query': { queue: 'same', queries: [{ filter: { queue: 'same' }, limit: CLIENTS * 2 }], marks: 1 },
+  'a query each': {
+    queue: 'each',
+    queries: Array.from({ length: CLIENTS }, (_, n) => ({ filter: { queue: 'each', 'input.customer': `c${n}` } })),
+    marks: CLIENTS,
+  },
+}
+
+/** How many change events a second does one gateway carry to 100 clients, beside a bare change stream that only counts? */
+export async function run(): Promise<void> {
+  const bed = await openBed()
+  const bare = await startChild<BareVerbs>('./bare-child.ts')
+  const clients = await startChild<ClientVerbs>('./clients-child.ts')
+  const gateway = await startChild<GatewayVerbs>('./gateway-child.ts')
+  try {
+    await bare.ask('start', bed.uri, false)
+    const url = await gateway.ask('start', bed.uri)
+    const floor: number[] = []
+    for (const [kind, { queue, queries, marks }] of Object.entries(KINDS)) {
+      await bed.fleet.store.enqueue(
+        Array.from({ length: CLIENTS }, (_, n) =>
+          parseNewTask({ name: 'fan-out', queue, input: { customer: `c${n}` } }),
+        ),
+      )
+      await clients.ask('disconnect')
+      await clients.ask('connect', url, CLIENTS)
+      await clients.ask('subscribe', queries)
+      const ours: number[] = []
+      const messages: number[] = []
+      const cpu: number[] = []
+      for (let round = 0; round < ROUNDS; round += 1) {
+        // Both stand still while it is written, so that each is measured at its own speed and not at the writer's.
+        const { seen: counted } = await bare.ask('progress')
+        bare.pause()
+        gateway.pause()
+        await write(bed.fleet, queue, marks)
+        const floorFrom = hostNow()
+        bare.resume()
+        const floorSeen = await until(
+          () => bare.ask('progress'),
+          ({ seen }) => seen >= counted + EVENTS + marks,
+        )
+        floor.push(rate(floorSeen.lastSeenAt - floorFrom))
+        const before = await clients.ask('progress')
+        gateway.resume()
+        const from = hostNow()
+        const cpuBefore = await gateway.ask('cpuMs')
+        const after = await until(
+          () => clients.ask('progress'),
+          ({ added }) => added >= before.added + CLIENTS,
+        )
+        ours.push(rate(after.lastSeenAt - from))
+        messages.push((after.messages - before.messages) / CLIENTS)
+        cpu.push(((await gateway.ask('cpuMs')) - cpuBefore) / EVENTS)
+      }
+      process.stdout.write(
+        `${CLIENTS} clients, ${kind}: ${median(ours).toFixed(0)} changes a second in ${median(messages).toFixed(0)} messages to each client, ${(median(cpu) * 1_000).toFixed(0)} µs of the gateway's processor a change; a bare change stream ${median(floor).toFixed(0)}; ${(median(ours) / median(floor)).toFixed(2)} ×\n`,
+      )
+    }
+  } finally {
+    bare.resume()
+    gateway.resume()
+    await Promise.all([clients.stop(), gateway.stop(), bare.stop()])
+    await bed.close()
+  }
+}
+
+const rate = (ms: number): number => EVENTS / (ms / 1_000)
+
+/** Raises the tasks' revisions as often as makes so many events; then come new tasks, which tell that all was carried. */
+async function write(fleet: Fleet, queue: string, marks: number): Promise<void> {
+  const ids = (await fleet.tasks.find({ queue, name: 'fan-out' }).toArray()).map(({ _id }) => _id)
+  for (let n = 0; n < EVENTS; n += PER_WRITE) {
+    await fleet.tasks.bulkWrite(
+      Array.from({ length: PER_WRITE }, (_, m) => ({
+        updateOne: {
+          filter: { _id: ids[m % ids.length]! },
+          update: { $inc: { rev: 1 }, $set: { status: (n + m) % 2 === 0 ? 'running' : 'pending' } },
+        },
+      })),
+    )
+  }
+  await fleet.store.enqueue(
+    Array.from({ length: marks }, (_, n) => parseNewTask({ name: 'mark', queue, input: { customer: `c${n}` } })),
+  )
+}
+
+async function until<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {
+  for (const late = performance.now() + 20_000; performance.now() < late; await sleep(50)) {
+    const seen = await look()
+    if (isThere(seen)) return seen
+  }
+  throw new Error('the last changes did not come')
+}

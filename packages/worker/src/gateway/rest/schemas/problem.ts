@@ -1,0 +1,35 @@
+import { z } from 'zod'
+
+const entryProblem = z.object({
+  index: z.int().min(0),
+  code: z.string(),
+  title: z.string(),
+  field: z.string().optional(),
+})
+
+/** As `Problem` of `problem.ts`. */
+export const problem = z
+  .object({
+    type: z.literal('about:blank'),
+    status: z.int(),
+    title: z.string().describe('For people'),
+    code: z.string().describe('For programs; stable'),
+    field: z.string().optional().describe('The path of what is wrong'),
+    errors: z.array(entryProblem).optional().describe('Of a batch: what is wrong with which entry'),
+    rev: z.int().optional().describe('With REV_CONFLICT: the revision that the task is at'),
+  })
+  .meta({
+    id: 'Problem',
+    title: 'Problem',
+    description: 'What went wrong, as RFC 9457 has it',
+    examples: [
+      { type: 'about:blank', status: 404, title: 'There is no such task', code: 'NOT_FOUND', field: 'id' },
+      {
+        type: 'about:blank',
+        status: 400,
+        title: "'priority' is a whole number from 1 to 10",
+        code: 'OUT_OF_RANGE',
+        field: 'priority',
+      },
+    ],
+  })
