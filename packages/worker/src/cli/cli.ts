@@ -1,14 +1,26 @@
 import { FleetError } from '@taskfleet/core'
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../version.ts'
+import { noteSources } from './address.ts'
+import { callbackCommands } from './callbacks.ts'
 import { taskCommands } from './commands.ts'
+import { completionCommands } from './completion.ts'
+import { applyConfig, configPath } from './config.ts'
 import { doctor } from './doctor.ts'
 import { errorCommands } from './error-groups.ts'
+import { eventCommands } from './events.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { fleetCommands } from './fleet-admin.ts'
 import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
-import { type CommonOptions, parseConcurrency, parseCount, parseDuration, parseList, parseListen } from './options.ts'
+import {
+  type CommonOptions,
+  parseConcurrency,
+  parseCount,
+  parseDuration,
+  parseListen,
+  parseServedQueues,
+} from './options.ts'
 import { reportCommands } from './reports.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { storedTaskCommands } from './tasks.ts'
@@ -31,6 +43,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     }
   const program = makeProgram(act, print)
   try {
+    const config = configPath(argv)
+    if (config !== undefined) applyConfig(program, config)
     await program.parseAsync([...argv], { from: 'user' })
     return code
   } catch (error) {
@@ -54,6 +68,8 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(text) })
+    .enablePositionalOptions()
+    .hook('preAction', (_, command) => noteSources(command))
   const kit = commandKit(program, act, print)
   servingCommands(kit)
   storedTaskCommands(kit)
@@ -64,9 +80,12 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   fleetCommands(kit)
   upkeepCommands(kit)
   keyCommands(kit)
+  eventCommands(kit)
+  callbackCommands(kit)
   kit
     .json('doctor', 'check connection, replica set, clock, indexes, change stream and versions')
     .action(act((options: CommonOptions) => doctor(options, print)))
+  completionCommands(program, kit)
   return program
 }
 
@@ -76,7 +95,10 @@ const loadServe = () => import('./serve.ts')
 function servingCommands({ command, act }: CommandKit): void {
   command('worker', 'claim and run tasks until told to stop')
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
-    .option('--queues <names>', 'which queues to serve', parseList, ['default'])
+    .option('--queues <names>', 'which queues to serve; a:2,b runs at most 2 of a at once here', parseServedQueues, {
+      names: ['default'],
+      limits: {},
+    })
     .option(
       '--concurrency <n|min-max|auto>',
       'how many tasks at once; auto and a range such as 2-8 follow memory and event loop',

@@ -3,7 +3,6 @@ import {
   type CommandRequest,
   compileFilter,
   type EndedStatus,
-  type Fleet,
   type FleetControl,
   FleetError,
   parseChanges,
@@ -13,10 +12,11 @@ import {
 } from '@taskfleet/core'
 import { type Command, Option } from 'commander'
 import { EXIT } from './exit.ts'
+import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseEnded, parseJson, parsePriorityText } from './options.ts'
 import { printable, printableJson } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { withControl } from './with-fleet.ts'
 
 interface SelectingCommand extends CommonOptions {
   filter?: string
@@ -130,13 +130,13 @@ async function changeTasks(
   if (filter !== undefined) {
     const selection = { filter: parseJson(filter, '--filter') as Record<string, unknown> }
     compileFilter(selection.filter)
-    return withFleet(options, async (_, control) =>
+    return withControl(options, async (control) =>
       tell(await ask(control, { ...selection, ...asked }), { ...options, dryRun }, print),
     )
   }
   const wanted = [...new Set(ids.map((id) => parseId(id).toHexString()))]
-  return withFleet(options, async (fleet, control) => {
-    const known = await existing(fleet, wanted)
+  return withControl(options, async (control, view) => {
+    const known = await existing(view, wanted)
     const missing = wanted.filter((id) => !known.includes(id))
     const answer =
       known.length === 0
@@ -147,9 +147,16 @@ async function changeTasks(
   })
 }
 
-async function existing({ tasks }: Fleet, ids: readonly string[]): Promise<string[]> {
-  const found = await tasks.find({ _id: { $in: ids.map((id) => parseId(id)) } }, { projection: { _id: 1 } }).toArray()
-  const there = new Set(found.map(({ _id }) => _id.toHexString()))
+/** How many ids a filter takes. */
+const AT_A_TIME = 100
+
+async function existing(view: FleetView, ids: readonly string[]): Promise<string[]> {
+  const there = new Set<string>()
+  for (let at = 0; at < ids.length; at += AT_A_TIME) {
+    const filter = { _id: { $in: ids.slice(at, at + AT_A_TIME) } }
+    const found = await view.rows({ collection: 'tasks', filter, limit: AT_A_TIME, fields: ['status'] })
+    for (const { _id } of found) there.add(_id)
+  }
   return ids.filter((id) => there.has(id))
 }
 
@@ -260,7 +267,7 @@ function edit(id: string, options: EditCommand, print: Print): Promise<number> {
   // Mistakes are told before anything is connected to.
   const wanted = parseId(id).toHexString()
   parseChanges(changes)
-  return withFleet(options, async (_, control) => {
+  return withControl(options, async (control) => {
     const row = await control.edit({
       id: wanted,
       changes,

@@ -1,7 +1,8 @@
 import { ChangeFeed, FleetDatabase, taskModel, WorkerRegister } from '@taskfleet/core'
 import { VERSION } from '../version.ts'
+import { mongoUri } from './address.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
-import { type CommonOptions, makeLog, mongoUri } from './options.ts'
+import { type CommonOptions, makeLog } from './options.ts'
 import { oneLine, printableJson } from './text.ts'
 
 interface Finding {

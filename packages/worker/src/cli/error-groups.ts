@@ -1,11 +1,12 @@
-import { type ErrorRow, type ErrorState, type Fleet, FleetError, parseDate, toRow } from '@taskfleet/core'
+import { type ErrorRow, type ErrorState, FleetError, parseDate } from '@taskfleet/core'
 import { Option } from 'commander'
 import { tell } from './commands.ts'
 import { EXIT } from './exit.ts'
+import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseMs } from './options.ts'
 import { oneLine, printable, printableJson, table } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { withControl } from './with-fleet.ts'
 
 const STATES: Record<'resolve' | 'ignore' | 'reopen', { state: ErrorState; says: string }> = {
   resolve: { state: 'resolved', says: 'call an error done; it is open again when it comes back' },
@@ -65,9 +66,9 @@ interface ListCommand extends CommonOptions {
 
 /** `taskfleet errors` */
 function list({ state, limit, ...options }: ListCommand, print: Print): Promise<number> {
-  return withFleet(options, async ({ errors }) => {
-    const groups = await errors.list({ limit, ...(state === undefined ? {} : { state }) })
-    const rows = groups.map((group) => toRow<ErrorRow>('errors', group as never))
+  return withControl(options, async (_, view) => {
+    const filter = state === undefined ? {} : { state }
+    const rows = await view.rows({ collection: 'errors', filter, sort: { lastSeenAt: -1 }, limit })
     if (options.json === true) print(printableJson(rows))
     else {
       const cells = rows.map((row) => [
@@ -88,8 +89,8 @@ const shortened = (text: string): string => (text.length > MESSAGE_WIDTH ? `${te
 
 /** `taskfleet errors show FINGERPRINT` */
 function show(fingerprint: string, options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async (fleet) => {
-    const { stack, ...row } = await find(fleet, fingerprint)
+  return withControl(options, async (_, view) => {
+    const { stack, ...row } = await find(view, fingerprint)
     if (options.json === true) print(printableJson({ ...row, stack }))
     else {
       for (const [field, value] of Object.entries(row))
@@ -109,8 +110,8 @@ interface MarkCommand extends CommonOptions {
 /** `taskfleet errors resolve|ignore|reopen FINGERPRINT` */
 function mark(fingerprint: string, state: ErrorState, options: MarkCommand, print: Print): Promise<number> {
   const date = options.until === undefined ? undefined : parseDate(options.until, '--until')
-  return withFleet(options, async ({ database }, control) => {
-    const inTime = options.for === undefined ? undefined : new Date(database.clock.now().getTime() + options.for)
+  return withControl(options, async (control, view) => {
+    const inTime = options.for === undefined ? undefined : new Date(view.now() + options.for)
     const until = (date ?? inTime)?.toISOString()
     const row = await control.markError({ fingerprint, state, ...(until === undefined ? {} : { until }) })
     const till = row.ignoredUntil === undefined ? '' : ` until ${row.ignoredUntil}`
@@ -127,8 +128,8 @@ interface AgainCommand extends CommonOptions {
 /** `taskfleet errors retry|replay FINGERPRINT` */
 function runAgain(verb: 'retry' | 'replay', fingerprint: string, options: AgainCommand, print: Print): Promise<number> {
   const { reason, dryRun = false } = options
-  return withFleet(options, async (fleet, control) => {
-    const { _id } = await find(fleet, fingerprint)
+  return withControl(options, async (control, view) => {
+    const { _id } = await find(view, fingerprint)
     const answer = await control[verb]({
       // One that was cancelled after it had failed is not wanted any more; one that completed in the end is done.
       filter: { 'error.fingerprint': _id, status: 'failed' },
@@ -140,8 +141,8 @@ function runAgain(verb: 'retry' | 'replay', fingerprint: string, options: AgainC
 }
 
 /** @throws {FleetError} `NOT_FOUND` */
-async function find({ errors }: Fleet, fingerprint: string): Promise<ErrorRow> {
-  const group = await errors.find(fingerprint)
-  if (group !== null) return toRow<ErrorRow>('errors', group as never)
+async function find(view: FleetView, fingerprint: string): Promise<ErrorRow> {
+  const [row] = await view.rows({ collection: 'errors', filter: { _id: fingerprint }, limit: 1 })
+  if (row !== undefined) return row
   throw new FleetError('NOT_FOUND', `There is no error '${fingerprint}'`, { field: 'fingerprint' })
 }

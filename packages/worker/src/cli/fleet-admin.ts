@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Fleet, FleetError, type QueueRow, toRow, type WorkerDocument, type WorkerRow } from '@taskfleet/core'
+import { FleetError, LOCAL, QUERY_LIMITS, type QueueRow, toRow, type WorkerRow } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
+import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
-import type { CommonOptions } from './options.ts'
+import { type CommonOptions, parseLimit } from './options.ts'
 import { bytes, durationText, printable, printableJson, table } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { withControl, withFleet } from './with-fleet.ts'
 
 /** The commands about workers and queues as a whole. */
 export function fleetCommands(kit: CommandKit): void {
@@ -23,7 +24,7 @@ export function fleetCommands(kit: CommandKit): void {
     .argument('<worker>', 'its name, its id, or how its id begins')
     .action(act((worker: string, options: CommonOptions) => undrain(worker, options, print)))
   const queues = kit
-    .group('queues', 'what waits and runs in each queue; pause and resume them')
+    .group('queues', 'what waits and runs in each queue; pause, resume and limit them')
     .addHelpText('after', LISTS)
   kit
     .json('list', 'every queue that has tasks or a word said about it', queues, { isDefault: true })
@@ -38,6 +39,11 @@ export function fleetCommands(kit: CommandKit): void {
     .argument('<name>')
     .option('--reason <text>', 'for the record')
     .action(act((name: string, options: QueueCommand) => setPaused(name, 'resume', options, print)))
+  kit
+    .json('limit', 'how many of a queue run at once in the whole fleet', queues)
+    .argument('<name>')
+    .argument('<n|none>', 'at most so many; none for no limit', parseLimit)
+    .action(act((name: string, most: number | null, options: CommonOptions) => limit(name, most, options, print)))
 }
 
 interface WorkersCommand extends CommonOptions {
@@ -46,15 +52,13 @@ interface WorkersCommand extends CommonOptions {
 
 /** `taskfleet workers` */
 function workers({ all = false, ...options }: WorkersCommand, print: Print): Promise<number> {
-  return withFleet(options, async ({ workers, database }) => {
-    const [known, live] = await Promise.all([workers.list(), workers.live()])
-    const alive = new Set(live.map(({ _id }) => _id))
-    const shown = known
+  return withControl(options, async (_, view) => {
+    const now = view.now()
+    const shown = (await workerRows(view))
       .filter(({ state }) => all || state !== 'stopped')
-      .map((worker) => ({ ...toRow<WorkerRow>('workers', worker as never), live: alive.has(worker._id) }))
+      .map((worker) => ({ ...worker, live: isLive(worker, now) }))
     if (options.json === true) print(printableJson(shown))
     else {
-      const now = database.clock.now().getTime()
       const cells = shown.map((worker) => [
         printable(worker.name),
         worker._id.slice(0, 8),
@@ -72,6 +76,15 @@ function workers({ all = false, ...options }: WorkersCommand, print: Print): Pro
     return EXIT.done
   })
 }
+
+const workerRows = (view: FleetView): Promise<WorkerRow[]> =>
+  view.rows({ collection: 'workers', sort: { name: 1 }, limit: QUERY_LIMITS.rows })
+
+/** How many heartbeats a worker may miss before it counts as gone. */
+const BEATS_MISSED = 3
+
+const isLive = ({ state, heartbeatAt, heartbeatMs }: WorkerRow, now: number): boolean =>
+  (state === 'running' || state === 'draining') && now - Date.parse(heartbeatAt) < BEATS_MISSED * heartbeatMs
 
 function gateText({ gate }: WorkerRow): string {
   if (gate === undefined) return ''
@@ -98,12 +111,12 @@ const LOOK_MS = 500
 function drain(wanted: string, options: DrainCommand, print: Print): Promise<number> {
   const interrupted = new AbortController()
   if (options.wait === true) process.once('SIGINT', () => interrupted.abort())
-  return withFleet(options, async (fleet, control) => {
-    const { _id, name } = await findWorker(fleet, wanted)
+  return withControl(options, async (control, view) => {
+    const { _id, name } = await findWorker(view, wanted)
     await control.controlWorker({ worker: _id, action: 'drain' })
     let state = 'draining'
     if (options.wait === true) {
-      await untilNothingRuns(fleet, _id, interrupted.signal)
+      await untilNothingRuns(view, _id, interrupted.signal)
       if (interrupted.signal.aborted) return EXIT.interrupted
       state = 'drained'
     }
@@ -114,8 +127,8 @@ function drain(wanted: string, options: DrainCommand, print: Print): Promise<num
 
 /** `taskfleet undrain WORKER` */
 function undrain(wanted: string, options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async (fleet, control) => {
-    const { _id, name } = await findWorker(fleet, wanted)
+  return withControl(options, async (control, view) => {
+    const { _id, name } = await findWorker(view, wanted)
     await control.controlWorker({ worker: _id, action: 'resume' })
     tellWorker({ _id, name, state: 'running' }, options, print)
     return EXIT.done
@@ -128,28 +141,27 @@ function tellWorker(worker: { _id: string; name: string; state: string }, option
 }
 
 /** A claim may still be on its way when the worker says that it drains: quiet twice in a row is quiet. */
-async function untilNothingRuns({ workers, tasks }: Fleet, id: string, signal: AbortSignal): Promise<void> {
+async function untilNothingRuns(view: FleetView, id: string, signal: AbortSignal): Promise<void> {
   for (let quiet = 0; quiet < 2 && !signal.aborted; ) {
-    const [worker, live, running] = await Promise.all([
-      workers.find(id),
-      workers.live(),
-      tasks.countDocuments({ status: 'running', worker: id }, { limit: 1 }),
+    const [[worker], running] = await Promise.all([
+      view.rows({ collection: 'workers', filter: { _id: id }, limit: 1 }),
+      view.rows({ collection: 'tasks', filter: { status: 'running', worker: id }, limit: 1, fields: ['status'] }),
     ])
-    const heeds = worker === null || worker.state !== 'running' || !live.some(({ _id }) => _id === id)
-    quiet = heeds && running === 0 ? quiet + 1 : 0
+    const heeds = worker === undefined || worker.state !== 'running' || !isLive(worker, view.now())
+    quiet = heeds && running.length === 0 ? quiet + 1 : 0
     if (quiet < 2) await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 
 /** The worker that a person means. @throws {FleetError} `NOT_FOUND`, `AMBIGUOUS` */
-async function findWorker({ workers }: Fleet, wanted: string): Promise<WorkerDocument> {
-  const [known, live] = await Promise.all([workers.list(), workers.live()])
+async function findWorker(view: FleetView, wanted: string): Promise<WorkerRow> {
+  const known = await workerRows(view)
   const working = known.filter(({ role, state }) => role === 'worker' && state !== 'stopped')
   const exact = working.find(({ _id }) => _id === wanted)
   if (exact !== undefined) return exact
   const meant = working.filter(({ _id, name }) => name === wanted || (wanted !== '' && _id.startsWith(wanted)))
   // One that died without a goodbye has its name still.
-  const alive = meant.filter(({ _id }) => live.some((one) => one._id === _id))
+  const alive = meant.filter((worker) => isLive(worker, view.now()))
   const [found, another] = alive.length > 0 ? alive : meant
   if (found === undefined) {
     throw new FleetError('NOT_FOUND', `There is no worker '${wanted}', or it has stopped: see taskfleet workers`)
@@ -162,7 +174,7 @@ async function findWorker({ workers }: Fleet, wanted: string): Promise<WorkerDoc
 }
 
 /** What there is in one queue. */
-interface QueueCounts extends Partial<QueueRow> {
+interface QueueState extends Partial<QueueRow> {
   _id: string
   paused: boolean
   /** Ready to be claimed now or at its date. */
@@ -174,48 +186,53 @@ interface QueueCounts extends Partial<QueueRow> {
 
 /** `taskfleet queues` */
 function listQueues(options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async (fleet) => {
-    const rows = await countQueues(fleet)
+  return withControl(options, async (_, view) => {
+    const rows = await queueStates(view)
     if (options.json === true) print(printableJson(rows))
     else {
-      const cells = rows.map(({ _id, waiting, running, held, paused, by = '', reason }) => [
+      const cells = rows.map(({ _id, waiting, running, held, concurrency, paused, by = '', reason }) => [
         printable(_id),
         String(waiting),
         String(running),
         String(held),
+        concurrency === undefined ? '' : String(concurrency),
         paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
       ])
-      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'PAUSED'], cells))
+      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'PAUSED'], cells))
     }
     return EXIT.done
   })
 }
 
-async function countQueues({ tasks, queues, workers }: Fleet): Promise<QueueCounts[]> {
-  const count = (...statuses: string[]): object => ({ $sum: { $cond: [{ $in: ['$status', statuses] }, 1, 0] } })
-  const [counted, known, live] = await Promise.all([
-    tasks
-      .aggregate<Pick<QueueCounts, '_id' | 'waiting' | 'running' | 'held'>>([
-        { $match: { status: { $in: ['pending', 'running', 'paused', 'blocked'] } } },
-        {
-          $group: {
-            _id: '$queue',
-            waiting: count('pending'),
-            running: count('running'),
-            held: count('paused', 'blocked'),
-          },
-        },
-      ])
-      .toArray(),
-    queues.list(),
-    workers.live(),
+async function queueStates(view: FleetView): Promise<QueueState[]> {
+  const [counts, known, workers] = await Promise.all([
+    view.queueCounts(),
+    view.rows({ collection: 'queues', limit: QUERY_LIMITS.rows }),
+    workerRows(view),
   ])
-  const rows = new Map<string, QueueCounts>()
+  const rows = new Map<string, QueueState>()
   const none = { paused: false, waiting: 0, running: 0, held: 0 }
-  for (const _id of live.flatMap(({ queues }) => queues)) rows.set(_id, { _id, ...none })
-  for (const queue of known) rows.set(queue._id, { ...none, ...toRow<QueueRow>('queues', queue as never) })
-  for (const queue of counted) rows.set(queue._id, { ...none, ...rows.get(queue._id), ...queue })
+  const now = view.now()
+  const served = workers.filter((worker) => isLive(worker, now)).flatMap(({ queues }) => queues)
+  for (const _id of served) rows.set(_id, { _id, ...none })
+  for (const queue of known) rows.set(queue._id, { ...none, ...queue })
+  for (const [_id, { pending = 0, running = 0, paused = 0, blocked = 0 }] of Object.entries(counts)) {
+    if (pending + running + paused + blocked === 0) continue
+    rows.set(_id, { ...none, ...rows.get(_id), _id, waiting: pending, running, held: paused + blocked })
+  }
   return [...rows.values()].sort((a, b) => a._id.localeCompare(b._id))
+}
+
+/** `taskfleet queues limit NAME N|none` */
+function limit(queue: string, most: number | null, options: CommonOptions, print: Print): Promise<number> {
+  return withFleet(options, async ({ queues, audit }) => {
+    const changed = await queues.setConcurrency(queue, most, LOCAL.id)
+    const reason = most === null ? 'no limit' : `at most ${most} at once`
+    await audit.record({ by: LOCAL.id, action: 'queue limit', target: queue, changed: 1, reason })
+    const row = toRow<QueueRow>('queues', changed as never)
+    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${reason}`)
+    return EXIT.done
+  })
 }
 
 interface QueueCommand extends CommonOptions {
@@ -229,7 +246,7 @@ function setPaused(
   { reason, ...options }: QueueCommand,
   print: Print,
 ): Promise<number> {
-  return withFleet(options, async (_, control) => {
+  return withControl(options, async (control) => {
     const row = await control.controlQueue({ queue, action, ...(reason === undefined ? {} : { reason }) })
     print(options.json === true ? printableJson(row) : `${printable(row._id)}  ${row.paused ? 'paused' : 'resumed'}`)
     return EXIT.done

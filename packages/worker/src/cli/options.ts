@@ -1,23 +1,32 @@
-import { ENDED_STATUSES, type EndedStatus, FleetError, milliseconds, parsePriority } from '@taskfleet/core'
+import { open } from 'node:fs/promises'
+import {
+  ENDED_STATUSES,
+  type EndedStatus,
+  type EventStatus,
+  FleetError,
+  INPUT_LIMIT,
+  milliseconds,
+  parsePriority,
+} from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
 import type { ListenAddress } from '../gateway/gateway.ts'
 import type { SlotRange } from '../load/auto-slots.ts'
 
+/** Where a value came from, of which the first wins. */
+export type OptionSource = 'cli' | 'env' | 'config'
+export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
+
 export interface CommonOptions {
   mongo?: string
+  server?: string
+  key?: string
+  keyFile?: string
+  /** Where those came from. */
+  sources?: Partial<Record<ConnectionOption, OptionSource | undefined>>
   json?: boolean
   logLevel?: string
-}
-
-/** @throws {FleetError} `NO_ADDRESS` */
-export function mongoUri({ mongo }: CommonOptions, env = process.env): string {
-  const uri = mongo ?? env.TASKFLEET_MONGO_URI
-  if (uri === undefined || uri === '') {
-    throw new FleetError('NO_ADDRESS', 'Which database? Give --mongo mongodb://… or set TASKFLEET_MONGO_URI')
-  }
-  return uri
 }
 
 /** Logs go to stderr, so that stdout holds the command's answer alone. */
@@ -73,12 +82,36 @@ export function parseCount(text: string): number {
   return count
 }
 
+/** Null for no limit. */
+export function parseLimit(text: string): number | null {
+  return text === 'none' ? null : parseCount(text)
+}
+
 /** A number or one of the three names. */
 export function parsePriorityText(text: string): number | string {
   const priority = /^\d+$/.test(text) ? Number(text) : text
   // Checked here, so that a mistake needs no database.
   parsePriority(priority)
   return priority
+}
+
+/** Queues to serve, and how many of some may run at once here: `a:2,b`. */
+export interface ServedQueues {
+  names: string[]
+  limits: Record<string, number>
+}
+
+export function parseServedQueues(text: string): ServedQueues {
+  const limits = new Map<string, number>()
+  const names = parseList(text).map((part) => {
+    const [name, limit, more] = part.split(':')
+    if (name === '' || more !== undefined || (limit !== undefined && !/^[1-9]\d{0,3}$/.test(limit))) {
+      throw new InvalidArgumentError('names such as a,b are wanted, with a:2 for at most 2 of a at once')
+    }
+    if (limit !== undefined) limits.set(name!, Number(limit))
+    return name!
+  })
+  return { names, limits: Object.fromEntries(limits) }
 }
 
 /** How tasks ended. */
@@ -89,6 +122,17 @@ export function parseEnded(text: string): EndedStatus[] {
     throw new InvalidArgumentError(`one or several of ${ended.join(', ')} are wanted`)
   }
   return statuses as EndedStatus[]
+}
+
+export const EVENT_STATUSES: readonly EventStatus[] = ['scheduled', 'processing', 'finished', 'failed', 'cancelled']
+
+export function parseEventStatuses(text: string): EventStatus[] {
+  const statuses = parseList(text)
+  const known: readonly string[] = EVENT_STATUSES
+  if (statuses.length === 0 || statuses.some((status) => !known.includes(status))) {
+    throw new InvalidArgumentError(`one or several of ${known.join(', ')} are wanted`)
+  }
+  return statuses as EventStatus[]
 }
 
 export function parseList(text: string): string[] {
@@ -102,4 +146,35 @@ export function parseJson(text: string, what: string): unknown {
   } catch (error) {
     throw new FleetError('BAD_JSON', `${what} is not JSON: ${(error as Error).message}`, { cause: error })
   }
+}
+
+/**
+ * JSON as it stands, or `@FILE` that holds it, or `-` for stdin. No more is read than an input may have.
+ *
+ * @throws {FleetError} `BAD_JSON`, `BAD_INPUT`, `INPUT_TOO_LARGE`
+ */
+export async function readJson(text: string, what: string): Promise<unknown> {
+  if (text !== '-' && !text.startsWith('@')) return parseJson(text, what)
+  const file =
+    text === '-'
+      ? undefined
+      : await open(text.slice(1)).catch((error: Error) => {
+          throw new FleetError('BAD_INPUT', `${what} cannot be read: ${error.message}`, { cause: error })
+        })
+  const stream = file?.createReadStream() ?? process.stdin
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of stream) {
+      chunks.push(Buffer.from(chunk as Buffer))
+      length += chunks.at(-1)!.length
+      if (length > INPUT_LIMIT) throw new FleetError('INPUT_TOO_LARGE', `${what} has more than ${INPUT_LIMIT} bytes`)
+    }
+  } catch (error) {
+    if (error instanceof FleetError) throw error
+    throw new FleetError('BAD_INPUT', `${what} cannot be read: ${(error as Error).message}`, { cause: error })
+  } finally {
+    await file?.close()
+  }
+  return parseJson(Buffer.concat(chunks).toString('utf8'), what)
 }

@@ -4,7 +4,7 @@ import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
-import { findTask, withFleet } from './with-fleet.ts'
+import { findTask, withControl } from './with-fleet.ts'
 
 /** The commands that say why, what and who, and change nothing. */
 export function reportCommands(kit: CommandKit): void {
@@ -33,7 +33,7 @@ export function reportCommands(kit: CommandKit): void {
 /** `taskfleet explain ID` */
 function explain(id: string, options: CommonOptions, print: Print): Promise<number> {
   const wanted = parseId(id).toHexString()
-  return withFleet(options, async (_, control) => {
+  return withControl(options, async (control) => {
     const explanation = await control.explain(wanted)
     if (options.json === true) print(printableJson(explanation))
     else for (const { message } of explanation.reasons) print(printable(message))
@@ -43,7 +43,7 @@ function explain(id: string, options: CommonOptions, print: Print): Promise<numb
 
 /** `taskfleet coverage`: for deploy scripts too, hence the exit code. */
 function coverage(options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async (_, control) => {
+  return withControl(options, async (control) => {
     const rows = await control.coverage()
     if (options.json === true) print(printableJson(rows))
     else {
@@ -72,16 +72,16 @@ const LOG_LIMIT = 2_000
 
 /** `taskfleet log ID` */
 function log(id: string, { attempt, follow = false, limit, json = false, ...options }: LogCommand, print: Print) {
-  const wanted = parseId(id)
+  const wanted = parseId(id).toHexString()
   if (limit > LOG_LIMIT) throw new FleetError('OUT_OF_RANGE', `'--limit' is at most ${LOG_LIMIT}`, { field: '--limit' })
   const interrupted = new AbortController()
   if (follow) process.once('SIGINT', () => interrupted.abort())
-  return withFleet(options, async (fleet, control) => {
-    const asked = { id: wanted.toHexString(), ...(attempt === undefined ? {} : { attempt }) }
+  return withControl(options, async (control, view) => {
+    const asked = { id: wanted, ...(attempt === undefined ? {} : { attempt }) }
     const show = (lines: readonly StoredLogLine[]): void => {
       for (const line of lines) print(json ? printableJson(line) : logLine(line))
     }
-    let task = await findTask(fleet, wanted)
+    let task = await findTask(view, wanted)
     const first = await control.taskLog({ ...asked, limit })
     if (!follow && json) print(printableJson(first))
     else show(first)
@@ -95,7 +95,7 @@ function log(id: string, { attempt, follow = false, limit, json = false, ...opti
       const news = await linesAfter(last, asked, control)
       show(news)
       last = news.at(-1) ?? last
-      if (!ended) task = await findTask(fleet, wanted)
+      if (!ended) task = await findTask(view, wanted)
     }
     return EXIT.done
   })
@@ -129,7 +129,7 @@ interface AuditCommand extends CommonOptions {
 /** `taskfleet audit [ID]` */
 function audit(id: string | undefined, { limit, ...options }: AuditCommand, print: Print): Promise<number> {
   const wanted = id === undefined ? {} : { id: parseId(id).toHexString() }
-  return withFleet(options, async (_, control) => {
+  return withControl(options, async (control) => {
     const entries = await control.audit({ ...wanted, limit })
     if (options.json === true) print(printableJson(entries))
     else {

@@ -7,14 +7,15 @@ import { GatewayHost } from '../gateway/gateway-host.ts'
 import type { SlotRange } from '../load/auto-slots.ts'
 import { fullThresholds, type LoadThresholds } from '../load/thresholds.ts'
 import { TaskRunner } from '../task-runner.ts'
+import { mongoUri } from './address.ts'
 import { EXIT } from './exit.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
-import { type CommonOptions, makeLog, mongoUri, parseJson } from './options.ts'
+import { type CommonOptions, makeLog, parseJson, type ServedQueues } from './options.ts'
 
 export interface WorkerCommand extends CommonOptions {
   tasks: string
-  queues: string[]
+  queues: ServedQueues
   concurrency: number | 'auto' | SlotRange
   gate?: string
   listen?: ListenAddress
@@ -38,7 +39,8 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const runner = new TaskRunner({
     mongo,
     tasks,
-    queues: options.queues,
+    queues: options.queues.names,
+    queueConcurrency: options.queues.limits,
     concurrency: options.concurrency,
     leaseMs: options.lease,
     log: makeLog(options.logLevel),
@@ -51,8 +53,9 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
   try {
     await runner.start()
+    const stopped = untilStopped((hurry) => runner.stop({ grace: hurry ? 0 : options.grace }), link?.gone)
     sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name })
-    return await untilStopped((hurry) => runner.stop({ grace: hurry ? 0 : options.grace }), link?.gone)
+    return await stopped
   } finally {
     link?.close()
   }
@@ -101,11 +104,12 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     ...(name === undefined ? {} : { name }),
   })
   await gateway.start()
+  const stopped = untilStopped(() => gateway.stop())
   sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null })
-  return untilStopped(() => gateway.stop())
+  return stopped
 }
 
-/** One line for whoever started this process and waits until it is ready. */
+/** One line for whoever started this process and waits until it is ready; from then on signals must be heeded. */
 function sayListening(ready: { url: string | null; worker: string; name: string | null }): void {
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }

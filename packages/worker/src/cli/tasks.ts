@@ -1,17 +1,25 @@
-import { compileQuery, parseId, parseNewTask, STATUSES, type TaskRow, toFullRow, toRow } from '@taskfleet/core'
+import { compileQuery, type EnqueueRequest, FleetError, parseId, parseNewTask, STATUSES } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { Option } from 'commander'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, parseCount, parseDuration, parseJson, parseList, parsePriorityText } from './options.ts'
+import {
+  type CommonOptions,
+  parseCount,
+  parseDuration,
+  parseJson,
+  parseList,
+  parsePriorityText,
+  readJson,
+} from './options.ts'
 import { printable, printableJson, progressText, table } from './text.ts'
-import { findTask, withFleet } from './with-fleet.ts'
+import { findTask, withControl } from './with-fleet.ts'
 
 /** The commands that store tasks and show them. */
 export function storedTaskCommands({ json, act, print }: CommandKit): void {
-  json('enqueue', 'store a task; prints its id')
+  json('enqueue', 'store a task; prints its id', undefined, { keyFlag: '--server-key' })
     .argument('<name>')
-    .argument('[json]', 'its input', '{}')
+    .argument('[json]', 'its input; @FILE or - for stdin', '{}')
     .option('--priority <1-10|low|medium|high>', 'higher first; medium by default', parsePriorityText)
     .option('--run-at <date>', 'when it becomes active')
     .option('--deadline <date>', 'it is raised when this comes near, and once more when it is reached')
@@ -49,6 +57,8 @@ interface EnqueueCommand extends CommonOptions {
   front?: boolean
   lazy?: boolean
   key?: string
+  /** The gateway's. */
+  serverKey?: string
   keyPolicy?: string
   debounce?: Duration
   throttle?: Duration
@@ -58,8 +68,15 @@ interface EnqueueCommand extends CommonOptions {
   taskVersion?: number
 }
 
+/** A key of a gateway, which nobody means to store with a task. */
+const GATEWAY_KEY = /^tf_[0-9a-f]{12}_/
+
+/** `--key` is the task's here. */
+const gatewayOptions = ({ key: _, serverKey, ...options }: EnqueueCommand): CommonOptions =>
+  serverKey === undefined ? options : { ...options, key: serverKey }
+
 /** `taskfleet enqueue NAME JSON` */
-function enqueue(name: string, json: string, options: EnqueueCommand, print: Print): Promise<number> {
+async function enqueue(name: string, json: string, options: EnqueueCommand, print: Print): Promise<number> {
   const { priority, runAt, deadline, front, lazy, key, keyPolicy, debounce, throttle } = options
   const { queue, after, maxAttempts, taskVersion: version } = options
   const position = front === true ? 'front' : undefined
@@ -67,10 +84,16 @@ function enqueue(name: string, json: string, options: EnqueueCommand, print: Pri
     ...{ priority, runAt, deadline, lazy, position, queue, after, maxAttempts, version },
     ...{ key, keyPolicy, debounce, throttle },
   }).filter(([, value]) => value !== undefined)
-  const task = parseNewTask({ ...Object.fromEntries(given), name, input: parseJson(json, 'The input') })
-  return withFleet(options, async (fleet) => {
-    const [stored] = await fleet.store.enqueue([task])
-    print(options.json === true ? printableJson(toFullRow('tasks', stored!)) : stored!._id.toHexString())
+  if (key !== undefined && GATEWAY_KEY.test(key)) {
+    const remedy = "give a gateway's key by --server-key, TASKFLEET_KEY or --key-file"
+    throw new FleetError('BAD_REQUEST', `'--key' is the task's, by which it is unique: ${remedy}`)
+  }
+  const asked = { ...Object.fromEntries(given), name, input: await readJson(json, 'The input') }
+  // Mistakes are told before anything is connected to.
+  const request: EnqueueRequest = { ...asked, _id: parseNewTask(asked)._id.toHexString() }
+  return withControl(gatewayOptions(options), async (control) => {
+    const stored = await control.enqueue(request)
+    print(options.json === true ? printableJson(stored) : stored._id)
     return EXIT.done
   })
 }
@@ -88,12 +111,13 @@ function list(options: ListCommand, print: Print): Promise<number> {
     ...(options.status === undefined ? {} : { status: { $in: options.status } }),
     ...(options.name === undefined ? {} : { name: options.name }),
   }
-  const filter = options.filter === undefined ? asked : { $and: [asked, parseJson(options.filter, '--filter')] }
-  const query = compileQuery({ filter, limit: options.limit, sort: { createdAt: -1 } })
-  return withFleet(options, async (fleet) => {
-    const { filter, projection, sort, limit } = query
-    const docs = await fleet.tasks.find(filter, { projection }).sort(sort).limit(limit).toArray()
-    const rows = docs.map((doc) => toRow<TaskRow>('tasks', doc))
+  const given = options.filter === undefined ? {} : { $and: [parseJson(options.filter, '--filter')] }
+  const filter = { ...asked, ...given }
+  const query = { collection: 'tasks', filter, limit: options.limit, sort: { createdAt: -1 } } as const
+  // Mistakes are told before anything is connected to.
+  compileQuery(query)
+  return withControl(options, async (_, view) => {
+    const rows = await view.rows(query)
     if (options.json === true) print(printableJson(rows))
     else {
       const cells = rows.map((row) => [
@@ -113,10 +137,9 @@ function list(options: ListCommand, print: Print): Promise<number> {
 
 /** `taskfleet show ID` */
 function show(id: string, options: CommonOptions, print: Print): Promise<number> {
-  const wanted = parseId(id)
-  return withFleet(options, async (fleet) => {
-    const task = await findTask(fleet, wanted)
-    const row = toFullRow<TaskRow>('tasks', task)
+  const wanted = parseId(id).toHexString()
+  return withControl(options, async (_, view) => {
+    const row = await findTask(view, wanted)
     if (options.json === true) print(printableJson(row))
     else
       for (const [field, value] of Object.entries(row))

@@ -8,9 +8,10 @@ import {
   prune as pruneTasks,
   type Retention,
 } from '@taskfleet/core'
+import { mongoUri } from './address.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, mongoUri, parseEnded, parseKept, parseMs } from './options.ts'
+import { type CommonOptions, parseEnded, parseKept, parseMs } from './options.ts'
 import { durationText, printableJson } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 

@@ -1,18 +1,9 @@
-import {
-  ChangeFeed,
-  compileQuery,
-  FleetError,
-  hasEnded,
-  LiveQueries,
-  parseId,
-  type TaskRow,
-  toRow,
-} from '@taskfleet/core'
+import { compileQuery, FleetError, hasEnded, parseId, type TaskRow } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, makeLog, parseJson } from './options.ts'
+import { type CommonOptions, parseJson } from './options.ts'
 import { bar, printable, printableJson, progressText } from './text.ts'
-import { findTask, withFleet } from './with-fleet.ts'
+import { findTask, withControl } from './with-fleet.ts'
 
 export function watchCommand({ json, act, print }: CommandKit): void {
   json('watch', 'follow tasks live until they have ended')
@@ -31,56 +22,52 @@ interface WatchCommand extends CommonOptions {
 async function watch(id: string | undefined, options: WatchCommand, print: Print, terminal: boolean): Promise<number> {
   if ((id === undefined) === (options.filter === undefined))
     throw new FleetError('BAD_FILTER', 'Name a task, or give --filter: one of the two')
-  const wanted = id === undefined ? undefined : parseId(id)
-  const filter = wanted === undefined ? parseJson(options.filter!, '--filter') : { _id: wanted.toHexString() }
+  const wanted = id === undefined ? undefined : parseId(id).toHexString()
+  const filter = wanted === undefined ? parseJson(options.filter!, '--filter') : { _id: wanted }
   if (filter === null) throw new FleetError('BAD_FILTER', "'--filter' is an object", { field: '--filter' })
-  const query = compileQuery({ filter, sort: { _id: 1 }, limit: 200 })
-  return withFleet(options, async (fleet) => {
-    if (wanted !== undefined) await findTask(fleet, wanted)
-    const log = makeLog(options.logLevel ?? 'error')
-    const feed = new ChangeFeed(fleet.database, { log })
-    await feed.start()
-    const queries = new LiveQueries(fleet.database, feed, { log })
-    try {
-      return await new Promise<number>((resolve, reject) => {
-        const show = makeShow(print, options.json === true, terminal)
-        let rows = new Map<string, TaskRow>()
-        const seen = (changed: readonly TaskRow[]): void => {
-          for (const row of changed) rows.set(row._id, row)
-          if (changed.length > 0) show([...rows.values()], changed)
-          const all = [...rows.values()]
-          if (all.length > 0 && all.every(({ status }) => hasEnded(status))) {
-            resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
-          }
+  const query = {
+    collection: 'tasks',
+    filter: filter as Record<string, unknown>,
+    sort: { _id: 1 },
+    limit: 200,
+  } as const
+  // Mistakes are told before anything is connected to.
+  compileQuery(query)
+  return withControl(options, async (_, view) => {
+    if (wanted !== undefined) await findTask(view, wanted)
+    return new Promise<number>((resolve, reject) => {
+      const show = makeShow(print, options.json === true, terminal)
+      let rows = new Map<string, TaskRow>()
+      const seen = (changed: readonly TaskRow[]): void => {
+        for (const row of changed) rows.set(row._id, row)
+        if (changed.length > 0) show([...rows.values()], changed)
+        const all = [...rows.values()]
+        if (all.length > 0 && all.every(({ status }) => hasEnded(status))) {
+          resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
         }
-        /** Those that the filter no longer matches: what has ended counts, what goes on is no longer meant. */
-        const left = async (ids: readonly string[]): Promise<void> => {
-          for (const gone of ids) {
-            const task = await fleet.store.find(parseId(gone))
-            if (task !== null && hasEnded(task.status)) rows.set(gone, toRow<TaskRow>('tasks', { ...task }))
-            else if (task === null || wanted === undefined) rows.delete(gone)
-          }
-          seen(ids.flatMap((gone) => rows.get(gone) ?? []))
-          if (rows.size === 0) resolve(wanted === undefined ? EXIT.done : EXIT.failed)
+      }
+      /** Those that the filter no longer matches: what has ended counts, what goes on is no longer meant. */
+      const left = async (ids: readonly string[]): Promise<void> => {
+        for (const gone of ids) {
+          const [task] = await view.rows({ collection: 'tasks', filter: { _id: gone }, limit: 1 })
+          if (task !== undefined && hasEnded(task.status)) rows.set(gone, task)
+          else if (task === undefined || wanted === undefined) rows.delete(gone)
         }
-        process.once('SIGINT', () => resolve(EXIT.interrupted))
-        queries
-          .watch<TaskRow>(query, {
-            delta: ({ added, changed, removed }) => {
-              seen([...added, ...changed].map(({ row }) => row))
-              if (removed.length > 0) left(removed).catch(reject)
-            },
-            reset: (reset) => {
-              rows = new Map()
-              seen(reset.rows)
-            },
-          })
-          .then(({ live }) => seen(live.rows), reject)
+        seen(ids.flatMap((gone) => rows.get(gone) ?? []))
+        if (rows.size === 0) resolve(wanted === undefined ? EXIT.done : EXIT.failed)
+      }
+      process.once('SIGINT', () => resolve(EXIT.interrupted))
+      const watching = view.watchRows(query, (all, delta) => {
+        if (delta === null) {
+          rows = new Map()
+          seen(all)
+          return
+        }
+        seen([...delta.added, ...delta.changed].map(({ row }) => row))
+        if (delta.removed.length > 0) left(delta.removed).catch(reject)
       })
-    } finally {
-      queries.stop()
-      await feed.stop()
-    }
+      watching.catch(reject)
+    })
   })
 }
 

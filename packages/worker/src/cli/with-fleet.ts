@@ -1,22 +1,46 @@
-import { Fleet, type FleetControl, FleetError, type ObjectId, type TaskDocument } from '@taskfleet/core'
-import { type CommonOptions, mongoUri } from './options.ts'
+import { Fleet, type FleetControl, FleetError, type TaskRow } from '@taskfleet/core'
+import { addressOf, mongoUri, tokenOf } from './address.ts'
+import { DatabaseView, type FleetView } from './fleet-view.ts'
+import { connectGateway, GatewayView } from './gateway-view.ts'
+import type { CommonOptions } from './options.ts'
 
-/** Connects for one command, and closes the connection however that ends. */
+/** Connects to the database for one command, and closes the connection however that ends. */
 export async function withFleet<T>(
   options: CommonOptions,
-  act: (fleet: Fleet, control: FleetControl) => Promise<T>,
+  act: (fleet: Fleet, view: FleetView) => Promise<T>,
 ): Promise<T> {
   const fleet = await Fleet.connect(mongoUri(options))
+  const view = new DatabaseView(fleet)
   try {
-    return await act(fleet, fleet.control())
+    return await act(fleet, view)
   } finally {
+    await view.close()
     await fleet.close()
   }
 }
 
+/** Connects for a command that works on the database and through a gateway alike, and does not know which. */
+export async function withControl<T>(
+  options: CommonOptions,
+  act: (control: FleetControl, view: FleetView) => Promise<T>,
+): Promise<T> {
+  const address = addressOf(options)
+  if ('mongo' in address) return withFleet(options, (fleet, view) => act(fleet.control(), view))
+  const client = await connectGateway(address.server, await tokenOf(options))
+  // One that is shut out in the middle, such as by a revoked key, waits for nothing more.
+  const refused = new Promise<never>((_, reject) => {
+    client.onState((state, error) => state === 'refused' && reject(error))
+  })
+  try {
+    return await Promise.race([act(client, new GatewayView(client)), refused])
+  } finally {
+    client.close()
+  }
+}
+
 /** @throws {FleetError} `NOT_FOUND` */
-export async function findTask(fleet: Fleet, id: ObjectId): Promise<TaskDocument> {
-  const task = await fleet.store.find(id)
-  if (task === null) throw new FleetError('NOT_FOUND', `There is no task ${id.toHexString()}`, { field: 'id' })
+export async function findTask(view: FleetView, id: string): Promise<TaskRow> {
+  const task = await view.task(id)
+  if (task === undefined) throw new FleetError('NOT_FOUND', `There is no task ${id}`, { field: 'id' })
   return task
 }
