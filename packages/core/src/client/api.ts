@@ -28,7 +28,8 @@ import type {
 export interface FleetClientOptions {
   /** The gateway's address; in a browser the page's own origin by default. */
   url?: string
-  token?: string
+  /** A key, or a session's token; a function is asked anew before each connection, as sessions last ten minutes. */
+  token?: string | (() => string | Promise<string>)
   /** How task sockets are reached: straight, falling back to the relay (default), or always by the relay. */
   reach?: 'direct' | 'relay'
 }

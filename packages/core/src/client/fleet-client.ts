@@ -71,7 +71,7 @@ export class FleetClient implements FleetApi {
     this.#reach = options.reach ?? 'direct'
     const settings = {
       transports: ['websocket'],
-      auth: options.token === undefined ? {} : { token: options.token },
+      auth: authOf(options.token),
       reconnectionDelay: 250,
       reconnectionDelayMax: 3_000,
       forceNew: true,
@@ -319,6 +319,21 @@ export class FleetClient implements FleetApi {
     const answer = await this.#unlessRefused(asked)
     if (!answer.ok) throw new FleetError(answer.error.code, answer.error.message, { field: answer.error.field })
     return answer as unknown as T
+  }
+}
+
+/** What socket.io sends with each connection. */
+function authOf(token: FleetClientOptions['token']): object | ((tell: (auth: object) => void) => void) {
+  if (token === undefined) return {}
+  if (typeof token === 'string') return { token }
+  return (tell) => {
+    Promise.resolve()
+      .then(token)
+      // Without a token the gateway says what is wrong.
+      .then(
+        (fresh) => tell({ token: fresh }),
+        () => tell({}),
+      )
   }
 }
 

@@ -23,6 +23,20 @@ test('a session may what its key may, at any gateway', async () => {
   expect(codeOf(await ask(socket, 'audit', {}))).toBe('FORBIDDEN')
 })
 
+test('a client asks for a fresh one before each connection', async () => {
+  const { session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  let asked = 0
+  const client = fleet.client(gateway.url!, {
+    token: async () => {
+      asked += 1
+      return session.token
+    },
+  })
+  expect(Array.isArray(await client.coverage())).toBe(true)
+  expect(asked).toBe(1)
+})
+
 test('revoking the key ends its sessions within a second, and no more can be used', async () => {
   const { id, session } = await keyAndSession()
   const gateway = await startGateway(fleet)
