@@ -12,6 +12,7 @@ const MAY_IMPORT: Record<string, RegExp> = {
   'packages/monitor-ui': /^@taskfleet\/core\/(protocol|client)$/,
   'packages/react': /^@taskfleet\/core\/(protocol|client)$/,
   'examples/downloads': /^@taskfleet\/(core|core\/client|core\/mongo|core\/testing|worker|worker\/main)$/,
+  'examples/events': /^@taskfleet\/(core|core\/client|core\/mongo|worker)$/,
   'examples/page': /^@taskfleet\/(core\/client|core\/protocol|react)$/,
 }
 

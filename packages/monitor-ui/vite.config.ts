@@ -5,6 +5,8 @@ import { defaultClientConditions, defaultServerConditions, defineConfig } from '
 /** Workspace packages are taken from their sources, so that neither the build nor the tests need them built first. */
 const source = 'taskfleet-source'
 
+const gateway = process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100'
+
 export default defineConfig({
   plugins: [react(), tailwindcss()],
   resolve: { conditions: [source, ...defaultClientConditions] },
@@ -20,6 +22,6 @@ export default defineConfig({
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
   },
   server: {
-    proxy: { '/socket.io': { target: process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100', ws: true } },
+    proxy: { '/socket.io': { target: gateway, ws: true }, '/api': { target: gateway } },
   },
 })

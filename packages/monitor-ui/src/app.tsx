@@ -1,8 +1,9 @@
 import { RouterProvider } from '@tanstack/react-router'
 import type { FleetApi } from '@taskfleet/core/client'
-import { useEffect, useState, useSyncExternalStore } from 'react'
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { FleetStore } from './live/fleet-store.ts'
 import { FleetContext } from './live/hooks.ts'
+import { type FleetRest, RestContext } from './live/rest.ts'
 import { createMonitorRouter } from './router.tsx'
 import { KeyForm } from './shell/key-form.tsx'
 import { UiContext } from './shell/ui-context.ts'
@@ -11,6 +12,8 @@ import { createUi } from './shell/ui-store.ts'
 interface Props {
   /** Connects with a key, or without one. Called again for each key that is tried. */
   connect: (token: string | undefined) => FleetApi
+  /** What is asked by REST with the same key. */
+  rest: (token: string | undefined) => FleetRest
   token: string | undefined
   /** A key was entered by hand. */
   onToken: (token: string) => void
@@ -18,11 +21,12 @@ interface Props {
 }
 
 /** The whole monitor over any `FleetApi`. */
-export function App({ connect, token, onToken, router }: Props) {
+export function App({ connect, rest, token, onToken, router }: Props) {
   const [ui] = useState(createUi)
   const [pages] = useState(() => router ?? createMonitorRouter())
   const [key, setKey] = useState(token)
   const [store, setStore] = useState<FleetStore>()
+  const calls = useMemo(() => rest(key), [rest, key])
   useEffect(() => {
     const mine = new FleetStore(connect(key))
     setStore(mine)
@@ -40,7 +44,9 @@ export function App({ connect, token, onToken, router }: Props) {
             setKey(entered)
           }}
         >
-          <RouterProvider router={pages} />
+          <RestContext value={calls}>
+            <RouterProvider router={pages} />
+          </RestContext>
         </Gate>
       </UiContext>
     </FleetContext>

@@ -2,12 +2,14 @@ import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } 
 import { AuditPage } from './pages/audit-page.tsx'
 import { CoveragePage } from './pages/coverage-page.tsx'
 import { ErrorsPage } from './pages/errors-page.tsx'
+import { EventsPage } from './pages/events-page.tsx'
 import { FleetPage } from './pages/fleet-page.tsx'
 import { QueuesPage } from './pages/queues-page.tsx'
 import { TaskPage } from './pages/task-page.tsx'
 import { TasksPage } from './pages/tasks-page.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseErrorSearch } from './view/error-search.ts'
+import { parseEventSearch } from './view/event-search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 const root = createRootRoute({
@@ -37,12 +39,22 @@ const errors = createRoute({
 })
 const coverage = createRoute({ getParentRoute: () => root, path: '/coverage', component: CoveragePage })
 const queues = createRoute({ getParentRoute: () => root, path: '/queues', component: QueuesPage })
+const events = createRoute({
+  getParentRoute: () => root,
+  path: '/events',
+  validateSearch: parseEventSearch,
+  component: EventsPage,
+})
 const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: AuditPage })
-const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, audit])
+const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, audit])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {
-  const plain = { ...writeTaskSearch(parseTaskSearch(search)), ...parseErrorSearch(search) }
+  const plain = {
+    ...parseEventSearch(search),
+    ...writeTaskSearch(parseTaskSearch(search)),
+    ...parseErrorSearch(search),
+  }
   const written = new URLSearchParams(plain).toString().replaceAll('%2C', ',')
   return written === '' ? '' : `?${written}`
 }

@@ -1,4 +1,4 @@
-import type { EnqueueRequest, PriorityName } from '@taskfleet/core/protocol'
+import type { PriorityName } from '@taskfleet/core/protocol'
 import { useRef, useState } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
@@ -9,13 +9,13 @@ import {
   type FieldErrors,
   fieldOf,
   formErrors,
-  freshId,
   type NewTaskField,
   type NewTaskForm,
   type NewTaskMode,
 } from '../view/new-task.ts'
 import { fileOfUrl, taskTitle } from '../view/task-title.ts'
 import { visibleText } from '../view/text.ts'
+import { withId } from '../view/with-id.ts'
 import { Dialog } from './dialog.tsx'
 import { Field } from './field.tsx'
 
@@ -30,7 +30,6 @@ export function NewTaskDialog({ onClose }: { onClose: () => void }) {
   const [problem, setProblem] = useState<string>()
   const [busy, setBusy] = useState(false)
   const element = useRef<HTMLFormElement>(null)
-  // The same content keeps its id, so that sending it again after a lost answer makes no second task.
   const sent = useRef({ content: '', _id: '' })
 
   const set = <F extends NewTaskField>(field: F, value: NewTaskForm[F]) => {
@@ -187,15 +186,6 @@ export function NewTaskDialog({ onClose }: { onClose: () => void }) {
       </form>
     </Dialog>
   )
-}
-
-function withId(request: EnqueueRequest, sent: { content: string; _id: string }): EnqueueRequest {
-  const content = JSON.stringify(request)
-  if (content !== sent.content) {
-    sent.content = content
-    sent._id = freshId()
-  }
-  return { ...request, _id: sent._id }
 }
 
 interface TextFieldProps {

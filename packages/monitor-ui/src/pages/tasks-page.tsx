@@ -8,6 +8,7 @@ import { BulkDialog, type BulkTarget } from '../components/bulk-dialog.tsx'
 import { CancelDialog } from '../components/cancel-dialog.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
+import { SettledInput } from '../components/settled-input.tsx'
 import { lineGrid, TaskLine } from '../components/task-line.tsx'
 import { useCan, useHeldRows, useKept, useMinute, useRows, useStats, useWorkers } from '../live/hooks.ts'
 import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
@@ -28,8 +29,6 @@ import {
 import { visibleLine } from '../view/text.ts'
 
 const route = getRouteApi('/tasks')
-/** Typing settles for this long before the address and the query follow. */
-const SETTLE_MS = 250
 const CHIP = 'inline-flex min-h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium'
 
 export function TasksPage() {
@@ -223,52 +222,6 @@ function Filters({
         )}
       </div>
     </div>
-  )
-}
-
-/** A field that tells what was typed once the typing has settled, and follows what others set. */
-function SettledInput({
-  id,
-  label,
-  value,
-  onSettled,
-  placeholder,
-  className,
-}: {
-  id?: string
-  label: string
-  value: string
-  onSettled: (value: string) => void
-  placeholder: string
-  className: string
-}) {
-  const [typed, setTyped] = useState(value)
-  const told = useRef(value)
-  const latest = useRef(onSettled)
-  latest.current = onSettled
-  useEffect(() => {
-    if (value === told.current) return
-    told.current = value
-    setTyped(value)
-  }, [value])
-  useEffect(() => {
-    if (typed === told.current) return
-    const timer = setTimeout(() => {
-      told.current = typed
-      latest.current(typed)
-    }, SETTLE_MS)
-    return () => clearTimeout(timer)
-  }, [typed])
-  return (
-    <input
-      id={id}
-      type="search"
-      aria-label={label}
-      placeholder={placeholder}
-      className={className}
-      value={typed}
-      onChange={(event) => setTyped(event.target.value)}
-    />
   )
 }
 

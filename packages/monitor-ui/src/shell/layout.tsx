@@ -10,6 +10,7 @@ import {
   Puzzle,
   ScrollText,
   SunMoon,
+  Zap,
 } from 'lucide-react'
 import { type ReactNode, useEffect } from 'react'
 import { Dialog } from '../components/dialog.tsx'
@@ -23,7 +24,7 @@ import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
 
 const tab =
-  'inline-flex items-center gap-1.5 rounded-md px-2 py-1.5 font-medium whitespace-nowrap text-dim hover:bg-raised lg:px-2.5 hover:text-text data-[status=active]:bg-raised data-[status=active]:text-text'
+  'inline-flex items-center gap-1.5 rounded-md px-1.5 py-1.5 font-medium whitespace-nowrap text-dim hover:bg-raised sm:px-2 lg:px-2.5 hover:text-text data-[status=active]:bg-raised data-[status=active]:text-text'
 const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised hover:text-text'
 
 function TabText({ icon: Icon, children }: { icon: LucideIcon; children: ReactNode }) {
@@ -74,6 +75,7 @@ export function Layout() {
           requestAnimationFrame(() => document.getElementById('task-filter')?.focus())
         },
         audit: () => void navigate({ to: '/audit' }),
+        events: () => void navigate({ to: '/events' }),
         create: mayWrite ? () => open('new') : undefined,
         theme: toggleTheme,
         help: () => open('shortcuts'),
@@ -108,6 +110,9 @@ export function Layout() {
           </Link>
           <Link to="/queues" className={tab} title="Queues (g q)">
             <TabText icon={Layers}>Queues</TabText>
+          </Link>
+          <Link to="/events" activeOptions={{ includeSearch: false }} className={tab} title="Events (g v)">
+            <TabText icon={Zap}>Events</TabText>
           </Link>
           <Link to="/audit" className={tab} title="Audit (g a)">
             <TabText icon={ScrollText}>Audit</TabText>

@@ -15,6 +15,7 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['g', 'e'], 'Go to the errors'],
   [['g', 'c'], 'Go to the coverage'],
   [['g', 'q'], 'Go to the queues'],
+  [['g', 'v'], 'Go to the events'],
   [['g', 'a'], 'Go to the audit log'],
   [['t'], 'Light or dark'],
   [['?'], 'Show these keys'],
@@ -28,6 +29,7 @@ export interface ShortcutActions {
   coverage(): void
   queues(): void
   audit(): void
+  events(): void
   filter(): void
   /** Absent for those who may not. */
   create: (() => void) | undefined
@@ -60,6 +62,7 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
     if (afterG && event.key === 'e') return act(actions.errors)
     if (afterG && event.key === 'c') return act(actions.coverage)
     if (afterG && event.key === 'q') return act(actions.queues)
+    if (afterG && event.key === 'v') return act(actions.events)
     if (afterG && event.key === 'a') return act(actions.audit)
     switch (event.key) {
       case 'g':

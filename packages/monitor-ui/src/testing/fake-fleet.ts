@@ -22,6 +22,7 @@ import {
   type EnqueueRequest,
   type ErrorRow,
   type ErrorState,
+  type EventRow,
   type Explanation,
   type FleetStats,
   hasEnded,
@@ -65,7 +66,7 @@ interface Watch {
 }
 
 /** An error as the gateway answers it. */
-class Refusal extends Error {
+export class Refusal extends Error {
   readonly code: string
   readonly field: string | undefined
   constructor({ code, message, field }: WireError) {
@@ -91,6 +92,7 @@ export class FakeFleet implements FleetApi {
   readonly workers = new Map<string, WorkerRow>()
   readonly errors = new Map<string, ErrorRow>()
   readonly queues = new Map<string, QueueRow>()
+  readonly events = new Map<string, EventRow>()
   /** Everything that was enqueued and cancelled through the client. */
   readonly enqueued: EnqueueRequest[] = []
   readonly cancelled: CommandRequest[] = []
@@ -579,6 +581,17 @@ export class FakeFleet implements FleetApi {
     return queue
   }
 
+  putEvent(event: EventRow): EventRow {
+    this.events.set(event._id, event)
+    this.#changed('events')
+    return event
+  }
+
+  removeEvent(id: string): void {
+    this.events.delete(id)
+    this.#changed('events')
+  }
+
   /** A task gives its slot up and waits for somebody to resume it. */
   suspend(id: string): void {
     const { worker: _worker, publicUrl: _publicUrl, control: _control, ...rest } = this.#task(id)
@@ -716,7 +729,7 @@ export class FakeFleet implements FleetApi {
       errors: this.errors.values(),
       queues: this.queues.values(),
       schedules: [],
-      events: [],
+      events: this.events.values(),
     }
     const found = [...all[collection]].filter((row) => isMatch(row, filter))
     const order: [string, 1 | -1][] = [...Object.entries(sort), ['_id', 1]]

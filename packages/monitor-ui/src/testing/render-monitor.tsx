@@ -3,6 +3,7 @@ import { cleanup, render, screen, waitFor } from '@testing-library/react'
 import { App } from '../app.tsx'
 import { createMonitorRouter } from '../router.tsx'
 import type { FakeFleet } from './fake-fleet.ts'
+import { FakeRest } from './fake-rest.ts'
 
 /** Everything is on the screen: there is no layout in happy-dom that could say otherwise. */
 class AllVisible {
@@ -34,7 +35,7 @@ function giveLayout(): void {
 }
 
 /** The whole monitor at a path, over a fake fleet. */
-export async function renderMonitor(fleet: FakeFleet, path = '/') {
+export async function renderMonitor(fleet: FakeFleet, path = '/', rest = new FakeRest(fleet)) {
   giveLayout()
   const router = createMonitorRouter({ history: createMemoryHistory({ initialEntries: [path] }) })
   const connected: (string | undefined)[] = []
@@ -45,6 +46,7 @@ export async function renderMonitor(fleet: FakeFleet, path = '/') {
         connected.push(token)
         return fleet
       }}
+      rest={() => rest}
       token="tf_test"
       onToken={(token) => kept.push(token)}
       router={router}

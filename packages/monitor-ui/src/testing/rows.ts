@@ -1,4 +1,13 @@
-import type { AttemptOutcome, ErrorRow, TaskRow, TaskStatus, WorkerRow } from '@taskfleet/core/protocol'
+import type {
+  AttemptOutcome,
+  CallbackRow,
+  ErrorRow,
+  EventRow,
+  EventStatus,
+  TaskRow,
+  TaskStatus,
+  WorkerRow,
+} from '@taskfleet/core/protocol'
 
 /** The moment at which fakes begin. */
 export const EPOCH = Date.parse('2026-01-05T12:00:00.000Z')
@@ -146,6 +155,51 @@ export function anError(overrides: Partial<ErrorRow> = {}, now = EPOCH): ErrorRo
     firstSeenAt: iso(now - 20_000_000),
     lastSeenAt: iso(now - 30_000),
     reopened: 0,
+    rev: 1,
+    ...overrides,
+  }
+}
+
+function event(overrides: Partial<EventRow>, now: number): EventRow {
+  const at = iso(now - 60_000)
+  return {
+    _id: nextId(),
+    name: 'Add',
+    props: { a: 2, b: 3 },
+    scheduledFor: at,
+    status: 'scheduled',
+    tasks: [],
+    createdAt: at,
+    updatedAt: at,
+    rev: 1,
+    ...overrides,
+  }
+}
+
+function ended(now: number): Partial<EventRow> {
+  return { startedAt: iso(now - 50_000), processedAt: iso(now - 49_000) }
+}
+
+/** An event in each status, as the database would hold it. */
+export const anEvent: Record<EventStatus, (overrides?: Partial<EventRow>, now?: number) => EventRow> = {
+  scheduled: (overrides, now = EPOCH) => event({ scheduledFor: iso(now + 90_000), ...overrides }, now),
+  processing: (overrides, now = EPOCH) =>
+    event({ status: 'processing', startedAt: iso(now - 5_000), ...overrides }, now),
+  finished: (overrides, now = EPOCH) => event({ status: 'finished', ...ended(now), ...overrides }, now),
+  failed: (overrides, now = EPOCH) => event({ status: 'failed', ...ended(now), ...overrides }, now),
+  cancelled: (overrides, now = EPOCH) => event({ status: 'cancelled', ...ended(now), ...overrides }, now),
+}
+
+export function aCallback(overrides: Partial<CallbackRow> = {}, now = EPOCH): CallbackRow {
+  const at = iso(now - 3_600_000)
+  return {
+    _id: nextId(),
+    event: 'Add',
+    task: 'addition',
+    version: 1,
+    defaults: {},
+    createdAt: at,
+    updatedAt: at,
     rev: 1,
     ...overrides,
   }

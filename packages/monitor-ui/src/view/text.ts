@@ -68,3 +68,12 @@ export function safeLink(address: string): string | undefined {
     return undefined
   }
 }
+
+/** JSON in one line. */
+export function compactJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'undefined'
+  } catch {
+    return String(value)
+  }
+}

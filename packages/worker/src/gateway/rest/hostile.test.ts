@@ -312,8 +312,8 @@ describe('values', () => {
     expect(told(await call('POST', '/tasks', many))).toBe('413 TOO_MANY_TASKS')
     expect(told(await call('POST', '/tasks', []))).toBe('400 BAD_REQUEST')
     expect(await fleet.fleet.tasks.countDocuments({ queue })).toBe(0)
-    expect((await call('POST', '/tasks', many.slice(1))).status).toBe(201)
-    expect(await fleet.fleet.tasks.countDocuments({ queue })).toBe(10_000)
+    expect((await call('POST', '/tasks', many.slice(0, 200))).status).toBe(201)
+    expect(await fleet.fleet.tasks.countDocuments({ queue })).toBe(200)
   })
 })
 

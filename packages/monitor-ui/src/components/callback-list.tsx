@@ -1,0 +1,73 @@
+import type { CallbackRow } from '@taskfleet/core/protocol'
+import { Pencil, Trash2 } from 'lucide-react'
+import { useMemo } from 'react'
+import { compactJson, visibleLine } from '../view/text.ts'
+import { Foreign } from './foreign.tsx'
+
+interface Props {
+  callbacks: readonly CallbackRow[]
+  /** Absent for those who may not. */
+  onEdit: ((callback: CallbackRow) => void) | undefined
+  onRemove: ((callback: CallbackRow) => void) | undefined
+}
+
+const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised'
+
+/** What runs when which event arrives, in the order of the events' names. */
+export function CallbackList({ callbacks, onEdit, onRemove }: Props) {
+  const sorted = useMemo(
+    () => callbacks.toSorted((a, b) => a.event.localeCompare(b.event) || a.task.localeCompare(b.task)),
+    [callbacks],
+  )
+  return (
+    <ul aria-label="Callbacks" className="panel dims divide-y divide-line">
+      {sorted.map((callback) => {
+        const { _id, event, task, version, defaults } = callback
+        const said = Object.keys(defaults).length > 0
+        return (
+          <li
+            key={_id}
+            data-testid="callback"
+            data-callback={_id}
+            className="flex items-start gap-2 py-1.5 pr-1.5 pl-3"
+          >
+            <div className="min-w-0 flex-1 py-1">
+              <p>
+                <Foreign text={event} max={128} className="font-semibold" /> <span className="text-dim">→</span>{' '}
+                <Foreign text={task} max={128} />
+                <span className="text-dim">@{version}</span>
+              </p>
+              {said && (
+                <p className="font-mono text-[11px] break-all text-dim">
+                  <Foreign text={compactJson(defaults)} max={160} />
+                </p>
+              )}
+            </div>
+            {onEdit !== undefined && (
+              <button
+                type="button"
+                className={`${tool} hover:text-text`}
+                aria-label={`Edit ${visibleLine(event, 60)} → ${visibleLine(task, 60)}`}
+                title="Edit…"
+                onClick={() => onEdit(callback)}
+              >
+                <Pencil size={14} aria-hidden />
+              </button>
+            )}
+            {onRemove !== undefined && (
+              <button
+                type="button"
+                className={`${tool} hover:text-bad`}
+                aria-label={`Remove ${visibleLine(event, 60)} → ${visibleLine(task, 60)}`}
+                title="Remove…"
+                onClick={() => onRemove(callback)}
+              >
+                <Trash2 size={14} aria-hidden />
+              </button>
+            )}
+          </li>
+        )
+      })}
+    </ul>
+  )
+}

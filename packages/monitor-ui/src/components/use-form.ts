@@ -1,0 +1,69 @@
+import { type RefObject, useRef, useState } from 'react'
+import { wireError } from '../live/wire-error.ts'
+import { type Errors, formField } from '../view/event-form.ts'
+
+export interface FormState<Form> {
+  form: Form
+  errors: Errors<Form>
+  set: <F extends keyof Form>(field: F, value: Form[F]) => void
+}
+
+interface Submitted<Form extends object> extends FormState<Form> {
+  /** What the server said that is no field's. */
+  problem: string | undefined
+  busy: boolean
+  element: RefObject<HTMLFormElement | null>
+  submit: () => void
+}
+
+/**
+ * A form that is checked, then sent; what is wrong is shown at its field, which gets the focus.
+ *
+ * @param send rejects with what the server has against it
+ */
+export function useForm<Form extends object>(
+  initial: Form,
+  check: (form: Form) => Errors<Form>,
+  send: (form: Form) => Promise<void>,
+): Submitted<Form> {
+  const [form, setForm] = useState(initial)
+  const [errors, setErrors] = useState<Errors<Form>>({})
+  const [problem, setProblem] = useState<string>()
+  const [busy, setBusy] = useState(false)
+  const element = useRef<HTMLFormElement>(null)
+  const show = (found: Errors<Form>) => {
+    setErrors(found)
+    const [first] = Object.keys(found)
+    if (first !== undefined) element.current?.querySelector<HTMLElement>(`[name="${first}"]`)?.focus()
+  }
+  const submit = async () => {
+    setProblem(undefined)
+    const found = check(form)
+    if (Object.keys(found).length > 0) return show(found)
+    setBusy(true)
+    try {
+      await send(form)
+    } catch (thrown) {
+      const { field, message } = wireError(thrown)
+      const mine = formField(field, form)
+      if (mine === undefined) setProblem(message)
+      else show({ [mine]: message } as Errors<Form>)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return {
+    form,
+    errors,
+    problem,
+    busy,
+    element,
+    set: (field, value) => {
+      setForm((before) => ({ ...before, [field]: value }))
+      setErrors((before) => ({ ...before, [field]: undefined }))
+    },
+    submit: () => {
+      if (!busy) void submit()
+    },
+  }
+}
