@@ -73,28 +73,29 @@ export class IdempotencyKeys {
     await this.#indexed
     const over = { $lte: [{ $ifNull: [{ $toLong: '$expireAt' }, 0] }, { $toLong: '$$NOW' }] }
     const first = (field: string, value: unknown): object => ({ $cond: [over, value, `$${field}`] })
-    const take = (): Promise<Request | null> =>
-      this.#requests.findOneAndUpdate(
-        { _id },
-        [
-          {
-            $set: {
-              hash: first('hash', { $literal: hash }),
-              ids: first('ids', { $literal: [...ids] }),
-              status: first('status', '$$REMOVE'),
-              answer: first('answer', '$$REMOVE'),
-              expireAt: first('expireAt', { $dateAdd: { startDate: '$$NOW', unit: 'millisecond', amount: KEPT_MS } }),
-            },
+    // First there is one, then those who come at the same moment take turns.
+    await this.#requests
+      .updateOne({ _id }, { $setOnInsert: { expireAt: new Date(0) } as never }, { upsert: true })
+      .catch((error: unknown) => {
+        if ((error as { code?: number }).code !== 11_000) throw error
+      })
+    const taken = await this.#requests.findOneAndUpdate(
+      { _id },
+      [
+        {
+          $set: {
+            hash: first('hash', { $literal: hash }),
+            ids: first('ids', { $literal: [...ids] }),
+            status: first('status', '$$REMOVE'),
+            answer: first('answer', '$$REMOVE'),
+            expireAt: first('expireAt', { $dateAdd: { startDate: '$$NOW', unit: 'millisecond', amount: KEPT_MS } }),
           },
-        ],
-        { upsert: true, returnDocument: 'after' },
-      )
-    const taken = await take().catch((error: unknown) => {
-      // Both came at once, and one has made it.
-      if ((error as { code?: number }).code === 11_000) return take()
-      throw error
-    })
-    return taken!
+        },
+      ],
+      { returnDocument: 'after' },
+    )
+    // Its time was over for a moment, and the database has just swept.
+    return taken ?? this.#take(_id, hash, ids)
   }
 
   async #keep(_id: string, { status, body }: GivenAnswer): Promise<GivenAnswer> {
