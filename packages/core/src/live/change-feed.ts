@@ -65,6 +65,7 @@ export class ChangeFeed {
   #stopping: AbortController | undefined
   #lastEventAt = 0
   #canaryTimer: NodeJS.Timeout | undefined
+  readonly #canariesUnderWay = new Set<Promise<void>>()
   /** Gives up the stream that is being waited for. */
   #stalled: (() => void) | undefined
 
@@ -104,6 +105,8 @@ export class ChangeFeed {
     this.#running = undefined
     if (this.#stopping !== undefined) {
       this.#stopping = undefined
+      // One that is on its way would come back to life after it was deleted.
+      await Promise.all(this.#canariesUnderWay)
       await this.#canaries.deleteOne({ _id: this.#id }).catch(() => undefined)
     }
   }
@@ -271,10 +274,15 @@ export class ChangeFeed {
     await this.#writeCanary()
   }
 
-  async #writeCanary(): Promise<void> {
-    await this.#canaries
+  #writeCanary(): Promise<void> {
+    const writing = this.#canaries
       .updateOne({ _id: this.#id }, [{ $set: { at: '$$NOW' } }], { upsert: true })
       .catch((error: unknown) => this.#log?.debug({ err: asError(error) }, 'canary not written'))
+      .then(() => {
+        this.#canariesUnderWay.delete(writing)
+      })
+    this.#canariesUnderWay.add(writing)
+    return writing
   }
 }
 
