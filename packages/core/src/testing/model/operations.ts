@@ -105,8 +105,10 @@ export function enqueue(wish: Wish, follows: number | undefined, position: 'fron
       const after = follows !== undefined && some(world) ? pick(world, follows, model.isOpen) : undefined
       const asked = request(world, wish, { position, ...(after === undefined ? {} : { after: after.id }) })
       return {
-        call: () => store.enqueue([asked]).then(stored),
+        call: () => store.enqueue([asked]).then(stored, codeOf),
         expect: () => {
+          // What is gone never completes: nothing may wait for it.
+          if (after?.gone === true) return 'NOT_FOUND'
           if (!tasks.some(({ id }) => id === asked._id)) tasks.push(model.newModelTask(asked, wish, after))
           return `stored ${asked._id.toHexString()}`
         },
