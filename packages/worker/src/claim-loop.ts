@@ -51,6 +51,7 @@ export class ClaimLoop {
   #claiming = 0
   #filling = false
   #fillAgain = false
+  #endOfTurn: NodeJS.Immediate | undefined
   #refilling: Promise<void> | undefined
   #refillAgain = false
   /** Newcomers that came while the database was being asked; null while it isn't. */
@@ -104,9 +105,14 @@ export class ClaimLoop {
     this.wake()
   }
 
+  /** Fills at the end of this turn of the event loop: slots that become free together are filled by one claim. */
   wake(): void {
     if (this.#filling) this.#fillAgain = true
-    else void this.#fill()
+    else
+      this.#endOfTurn ??= setImmediate(() => {
+        this.#endOfTurn = undefined
+        void this.#fill()
+      })
   }
 
   /** One at a time; a wake-up in between makes it go round once more. */

@@ -87,8 +87,9 @@ export class LeaseKeeper {
    */
   hold(leaseId: string, sentAt: number): void {
     const sentAgo = performance.now() - sentAt
+    const isNew = !this.#trustedUntil.has(leaseId)
     this.#trust(leaseId, monotonicMs() - sentAgo)
-    this.#order({ hold: leaseId })
+    if (isNew) this.#order({ hold: leaseId })
   }
 
   drop(leaseId: string): void {

@@ -3,20 +3,24 @@ export type AsyncBatch<In, Out> = (item: In) => Promise<Out>
 
 /**
  * Collects the items of calls made within `waitMs` and hands at most `most` of them to `run` at once; each call gets
- * the result at its own place. A call that comes alone goes out at once: it waits only while another batch is under way.
+ * the result at its own place. Calls of one turn of the event loop go out together at its end, and wait only while another
+ * batch is under way; with `patient` they always wait, for what is in no hurry.
  */
 export function asyncBatch<In, Out>(
   run: (items: readonly In[]) => Promise<Out[]>,
-  { waitMs, most }: { waitMs: number; most: number },
+  { waitMs, most, patient = false }: { waitMs: number; most: number; patient?: boolean },
 ): AsyncBatch<In, Out> {
   type Call = { item: In; resolve: (out: Out) => void; reject: (error: unknown) => void }
   const waiting: Call[] = []
   let timer: NodeJS.Timeout | undefined
+  let endOfTurn: NodeJS.Immediate | undefined
   let underWay = 0
 
   const flush = (): void => {
     clearTimeout(timer)
+    clearImmediate(endOfTurn)
     timer = undefined
+    endOfTurn = undefined
     const calls = waiting.splice(0, most)
     if (calls.length === 0) return
     underWay += 1
@@ -27,14 +31,15 @@ export function asyncBatch<In, Out>(
       )
       .finally(() => {
         underWay -= 1
-        if (waiting.length > 0) flush()
+        if (waiting.length > 0 && !patient) flush()
       })
   }
 
   return (item) =>
     new Promise<Out>((resolve, reject) => {
       waiting.push({ item, resolve, reject })
-      if (underWay === 0 || waiting.length >= most) queueMicrotask(flush)
-      else timer ??= setTimeout(flush, waitMs)
+      if (waiting.length >= most) flush()
+      else if (patient || underWay > 0) timer ??= setTimeout(flush, waitMs)
+      else endOfTurn ??= setImmediate(flush)
     })
 }

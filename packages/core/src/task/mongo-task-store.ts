@@ -29,7 +29,7 @@ type Settlement = { claim: Pick<Claim, 'task' | 'leaseId'>; outcome: Outcome }
 export class MongoTaskStore implements TaskStore {
   readonly #tasks: Tasks
   readonly #clock: ServerClock
-  readonly #settling: AsyncBatch<Settlement, Settled>
+  readonly #settling: AsyncBatch<Settlement, PromiseSettledResult<Settled>>
   readonly #unblocking: AsyncBatch<ObjectId, number>
   readonly #retention: RetentionPolicy
   readonly #durations: Durations
@@ -56,8 +56,12 @@ export class MongoTaskStore implements TaskStore {
     this.#throttles = db.collection('throttles')
     this.#log = parts.log
     this.#onEventTask = parts.onEventTask ?? (() => undefined)
-    this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), { waitMs: 20, most: 500 })
-    this.#settling = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 1, most: 200 })
+    this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), {
+      waitMs: 10,
+      most: 500,
+      patient: true,
+    })
+    this.#settling = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 4, most: 200 })
   }
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
@@ -240,7 +244,8 @@ export class MongoTaskStore implements TaskStore {
       if (adopted === null) throw error
       return adopted.map(asClaim)
     }
-    return (await this.#heldBy(leaseId)).map(asClaim)
+    const claimed = attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>
+    return (await this.#tasks.find(claimed).toArray()).map(asClaim)
   }
 
   /** Those of the tasks that nobody can run, whoever wrote them. */
@@ -280,12 +285,49 @@ export class MongoTaskStore implements TaskStore {
 
   async settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled> {
     const settled = await this.#settling({ claim, outcome })
-    if (settled.owned) this.#tell(claim.task)
-    return settled
+    if (settled.status === 'rejected') throw settled.reason
+    if (settled.value.owned) this.#tell(claim.task)
+    return settled.value
   }
 
-  /** Attempts that end within the same millisecond or two share one round trip; each write stays guarded by itself. */
-  async #settleAll(settlements: readonly Settlement[]): Promise<Settled[]> {
+  /** Attempts that end close together share round trips; each task's write stays guarded by its own lease. */
+  async #settleAll(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
+    const { alike, single } = grouped(settlements)
+    const results = new Map<Settlement, PromiseSettledResult<Settled>>()
+    const note = async (group: readonly Settlement[], settling: Promise<Settled[]>): Promise<void> => {
+      const [settled] = await Promise.allSettled([settling])
+      group.forEach((one, index) => {
+        results.set(one, settled.status === 'rejected' ? settled : { ...settled, value: settled.value[index]! })
+      })
+    }
+    await Promise.all([
+      ...alike.map((group) => note(group, this.#completeAlike(group))),
+      ...(single.length === 0 ? [] : [note(single, this.#settleEach(single))]),
+    ])
+    return settlements.map((one) => results.get(one)!)
+  }
+
+  /** Attempts of one claim that have completed: one write, which a server does several times as fast as one for each. */
+  async #completeAlike(settlements: readonly Settlement[]): Promise<Settled[]> {
+    const { leaseId } = settlements[0]!.claim
+    const ids = settlements.map(({ claim }) => claim.task._id)
+    const outputs = settlements.map(({ outcome }) => (outcome.verb === 'complete' ? outcome.output : null))
+    const update = updates.completeAll(ids, outputs, await this.#retention.get())
+    try {
+      const { matchedCount } = await this.#tasks.updateMany(
+        guard('complete', { $in: ids }, leaseId) as mongo.Filter<TaskDocument>,
+        update,
+      )
+      if (matchedCount === ids.length) return ids.map(() => ({ owned: true, status: TRANSITIONS.complete.to }))
+    } catch (error) {
+      // One that can't be written must not keep the others from being.
+      if (!(error instanceof mongo.MongoServerError)) throw error
+      return this.#settleEach(settlements)
+    }
+    return this.#readBack(settlements)
+  }
+
+  async #settleEach(settlements: readonly Settlement[]): Promise<Settled[]> {
     const retention = await this.#retention.get()
     const writes = settlements.map(({ claim, outcome }) => ({
       filter: guard(outcome.verb, claim.task._id, claim.leaseId),
@@ -498,6 +540,30 @@ interface ThrottleDocument {
   _id: string
   task: ObjectId
   until: Date
+}
+
+/** An output of at most so many bytes may share a write with others. */
+const SMALL_OUTPUT = 4_096
+
+/**
+ * Those that one write can end: completed, of one claim, hence of one lease, without large outputs. Never across leases, or a
+ * task that was claimed anew could be ended in the name of its last attempt.
+ */
+function grouped(settlements: readonly Settlement[]): { alike: Settlement[][]; single: Settlement[] } {
+  const byLease = new Map<string, Settlement[]>()
+  const single: Settlement[] = []
+  for (const settlement of settlements) {
+    const { claim, outcome } = settlement
+    const small =
+      outcome.verb === 'complete' && mongo.BSON.calculateObjectSize({ output: outcome.output }) <= SMALL_OUTPUT
+    if (small) byLease.set(claim.leaseId, [...(byLease.get(claim.leaseId) ?? []), settlement])
+    else single.push(settlement)
+  }
+  const groups = [...byLease.values()]
+  return {
+    alike: groups.filter(({ length }) => length > 1),
+    single: [...single, ...groups.filter(({ length }) => length === 1).flat()],
+  }
 }
 
 const LEASE_FIELDS = {

@@ -280,6 +280,15 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
   }
 }
 
+/** Completes each of the tasks with the output at its place. */
+export function completeAll(ids: readonly ObjectId[], outputs: readonly unknown[], retention: Retention): Pipeline {
+  const { to, closes } = TRANSITIONS.complete
+  const same = outputs.every((output) => output === outputs[0])
+  const place = { $indexOfArray: [literal(ids), '$_id'] }
+  const output = same ? literal(outputs[0]) : { $arrayElemAt: [literal(outputs), place] }
+  return leaveRunning({ outcome: closes, retention, status: to, set: { output } })
+}
+
 const fleetError = (code: string, message: string): TaskError => ({
   code,
   name: 'FleetError',

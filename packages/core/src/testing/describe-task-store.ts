@@ -283,6 +283,59 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect((await now(claims[0]!.task)).output).toBe(0)
     })
 
+    describe('attempts of one claim that end at the same time', () => {
+      const claimedTogether = async (count: number): Promise<Claim[]> => {
+        const tasks = await store.enqueue(Array.from({ length: count }, () => newTask()))
+        return store.claim(
+          tasks.map(({ _id }) => _id),
+          testClaimant,
+        )
+      }
+
+      test('each get their own output, byte for byte', async () => {
+        const outputs = [null, 0, '', '$secret', ['$$ROOT', [1]], { $literal: { a: '$name' } }, 'x'.repeat(10_000)]
+        const claims = await claimedTogether(outputs.length)
+        const settled = await Promise.all(
+          claims.map((claim, index) => store.settle(claim, Outcome.completed(outputs[index]))),
+        )
+        expect(settled).toEqual(claims.map(() => ({ owned: true, status: 'completed' })))
+        const after = await Promise.all(claims.map(({ task }) => now(task)))
+        expect(after.map(({ output }) => output)).toEqual(outputs)
+        for (const task of after) checkInvariants(task)
+      })
+
+      test('one that somebody else owns by now is told so and left alone, and the others end', async () => {
+        const [first, reaped, last] = (await claimedTogether(3)) as [Claim, Claim, Claim]
+        await harness.expireLease(reaped.task._id)
+        await store.reap()
+        const [anew] = await store.claim([reaped.task._id], testClaimant)
+        const settled = await Promise.all([
+          ...[first, reaped, last].map((claim) => store.settle(claim, Outcome.completed('mine'))),
+          store.settle({ task: anew!.task, leaseId: 'somebody-else' }, Outcome.completed('theirs')),
+        ])
+        expect(settled.map(({ owned }) => owned)).toEqual([true, false, true, false])
+        expect(await now(reaped.task)).toEqual(await now(anew!.task))
+        expect(await now(reaped.task)).toMatchObject({ status: 'running', attempt: 2 })
+        for (const { task } of [first, last]) expect(await now(task)).toMatchObject({ output: 'mine' })
+      })
+
+      test('stale and new claims of the same tasks are not taken for each other', async () => {
+        const stale = await claimedTogether(2)
+        for (const { task } of stale) await harness.expireLease(task._id)
+        await store.reap()
+        const anew = await store.claim(
+          stale.map(({ task }) => task._id),
+          testClaimant,
+        )
+        const settled = await Promise.all([
+          ...stale.map((claim) => store.settle(claim, Outcome.completed('stale'))),
+          ...anew.map((claim) => store.settle(claim, Outcome.completed('new'))),
+        ])
+        expect(settled.map(({ owned }) => owned)).toEqual([false, false, true, true])
+        for (const { task } of anew) expect(await now(task)).toMatchObject({ status: 'completed', output: 'new' })
+      })
+    })
+
     test('waiting tasks come in claim order, and those of others do not', async () => {
       const queue = `q-${new Types.ObjectId().toHexString()}`
       const low = await make.pending({ queue, priority: 2 })

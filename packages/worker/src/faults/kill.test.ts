@@ -86,7 +86,8 @@ describe('workers that are killed', () => {
     expect(taken.worker).not.toBe(zombie.id)
     await zombie.signal('SIGCONT')
     const ended = await fleet.ended(task!._id)
-    expect(ended).toMatchObject({ status: 'completed', output: { attempt: 2 }, lost: 1 })
+    expect(ended).toMatchObject({ status: 'completed', output: { attempt: ended.attempt } })
+    expect(ended.attempts[0]).toMatchObject({ worker: zombie.id, outcome: 'lost' })
     checkInvariants(ended)
   }, 120_000)
 
