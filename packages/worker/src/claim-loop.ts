@@ -41,6 +41,10 @@ export interface ClaimLoopOptions {
 const HINTS = 500
 /** A claim of what has been due for less than this and misses is tried again. */
 const JUST_DUE_MS = 250
+/** So many claims in a row that bring nothing mean that others were quicker, and that the hints are old. */
+const MISSES = 2
+/** Hints younger than this are not old. */
+const FRESH_MS = 100
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Fills free slots: knows the next tasks, claims them when they are due, and asks the database when it runs low. */
@@ -54,9 +58,12 @@ export class ClaimLoop {
   #endOfTurn: NodeJS.Immediate | undefined
   #refilling: Promise<void> | undefined
   #refillAgain = false
-  /** Newcomers that came while the database was being asked; null while it isn't. */
+  /** Newcomers that came and hints that were taken while the database was being asked; null while it isn't. */
   #newcomers: Hint[] | null = null
+  #taken: Set<string> | null = null
   #sinceRefill = 0
+  #misses = 0
+  #loadedAt = 0
   #wakeTimer: NodeJS.Timeout | undefined
 
   constructor(options: ClaimLoopOptions) {
@@ -137,6 +144,7 @@ export class ClaimLoop {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves) : []
+      for (const { _id } of hints) this.#taken?.add(_id.toHexString())
       if (this.#ready.low) void this.refill('low')
       if (hints.length === 0) break
       const free = hints.filter(({ queue }) => !isLimited(queue))
@@ -144,9 +152,18 @@ export class ClaimLoop {
       for (const claim of claims) begin(claim)
       this.#offerAgain(free, claims)
       for (const hint of hints) if (isLimited(hint.queue)) await this.#claimLimited(hint)
+      if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
     this.#armTimer()
     if (this.#open) onNothingDue()
+  }
+
+  /** Nobody tells what other workers have taken: claims that miss do. */
+  async #renewHints(missed: boolean): Promise<void> {
+    this.#misses = missed ? this.#misses + 1 : 0
+    if (this.#misses < MISSES || performance.now() - this.#loadedAt < FRESH_MS) return
+    this.#misses = 0
+    await this.refill('others were quicker')
   }
 
   /** Due by our idea of the server's time may be a moment too early for the server itself. */
@@ -155,7 +172,9 @@ export class ClaimLoop {
     const claimed = new Set(claims.map(({ task }) => task._id.toHexString()))
     const now = this.#options.clock.now().getTime()
     const justDue = hints.filter(
-      (hint) => !claimed.has(hint._id.toHexString()) && now - hint.runAt.getTime() < JUST_DUE_MS,
+      ({ _id, runAt, createdAt }) =>
+        // What was due when it came is somebody else's by now.
+        runAt > createdAt && now - runAt.getTime() < JUST_DUE_MS && !claimed.has(_id.toHexString()),
     )
     if (justDue.length === 0) return
     setTimeout(() => {
@@ -226,10 +245,13 @@ export class ClaimLoop {
     const { store, clock, log, served, serves, onRefilled, pollMs } = this.#options
     this.#sinceRefill = 0
     this.#newcomers = []
+    this.#taken = new Set()
     try {
       // Whatever becomes due after that is asked for by a later poll, long before.
       const answer = await store.waiting(served(), HINTS, pollMs * 4)
       this.#ready.load(answer, HINTS)
+      for (const id of this.#taken) this.#ready.remove(id)
+      this.#loadedAt = performance.now()
       // The answer may be older than what the feed told in the meantime.
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())
       await onRefilled()
@@ -239,6 +261,7 @@ export class ClaimLoop {
       setTimeout(() => void this.refill(reason), 1_000)
     } finally {
       this.#newcomers = null
+      this.#taken = null
     }
     this.wake()
   }

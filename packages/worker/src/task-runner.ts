@@ -185,7 +185,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     try {
       const fleet = new Fleet(database, { log: this.#log })
       await fleet.ensureIndexes()
-      const feed = new ChangeFeed(database, { log: this.#log })
+      const feed = new ChangeFeed(database, { log: this.#log, scope: 'work' })
       opened.push(feed)
       await feed.start()
       const leases = new LeaseKeeper({
@@ -308,7 +308,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) this.#limits.load(await store.slots())
         for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
       },
-      refillEvery: this.#options.refillEvery ?? 200,
+      refillEvery: this.#options.refillEvery ?? 1_000,
       pollMs: this.#options.pollMs ?? POLL_MS,
     })
   }

@@ -3,7 +3,9 @@ import { mongo, Types } from 'mongoose'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { FleetDatabase } from '../database/fleet-database.ts'
-import { useDatabase } from '../testing/index.ts'
+import { MongoTaskStore } from '../task/mongo-task-store.ts'
+import { type Claim, type Claimant, Outcome } from '../task/task-store.ts'
+import { newTask, testClaimant, testError, useDatabase } from '../testing/index.ts'
 import { type Change, ChangeFeed, type ChangeFeedOptions, type FeedListener } from './change-feed.ts'
 
 const held = useDatabase()
@@ -359,5 +361,73 @@ describe('a feed whose connection breaks', () => {
     relay.silence()
     await until(() => expect(heard.losses).toEqual(['HISTORY_LOST']))
     await settled()
+  })
+})
+
+describe('a feed for those who run tasks', () => {
+  /** A task in the lifecycle of which every verb can be seen. */
+  async function claimed(over: Partial<Claimant> = {}): Promise<Claim> {
+    const [task] = await store().enqueue([newTask()])
+    const [claim] = await store().claim([task!._id], { ...testClaimant, ...over })
+    return claim!
+  }
+  const store = (): MongoTaskStore => new MongoTaskStore(held.database.connection, held.database.clock)
+
+  test('tells what waits, what goes back to waiting and what is asked for, and not what is taken up or completed', async () => {
+    await startFeed(held.database, { scope: 'work' })
+    const [done, again, asked] = [await claimed(), await claimed(), await claimed()]
+    await store().settle(done, Outcome.completed(null))
+    await store().settle(again, Outcome.retry(testError, 0))
+    await store().cancel(asked.task._id, 'ann')
+    await settled()
+    const revs = (claim: Claim): unknown[] => story(claim.task._id)
+    // Looked up when it is told, so that the state may be a later one than the change's.
+    expect(revs(done)).toHaveLength(1)
+    expect(revs(again)).toHaveLength(2)
+    expect(revs(asked)).toHaveLength(2)
+    expect(heard.losses).toEqual([])
+  })
+
+  test('tells of places in limited queues that are taken and become free', async () => {
+    await startFeed(held.database, { scope: 'work' })
+    const claim = await claimed({ slot: `limited\n${new Types.ObjectId().toHexString()}` })
+    await store().settle(claim, Outcome.completed(null))
+    await settled()
+    expect(story(claim.task._id)).toHaveLength(3)
+  })
+
+  test('tells everything from when somebody asks for it until some time after the last one has gone', async () => {
+    await startFeed(held.database, { scope: 'work', lingerMs: 50 })
+    const [first, second] = await Promise.all([feed.everything(), feed.everything()])
+    expect(heard.losses).toEqual(['HISTORY_LOST'])
+    const watched = await claimed()
+    await settled()
+    expect(story(watched.task._id)).toHaveLength(2)
+    first()
+    first()
+    expect(await feed.everything()).toBeTypeOf('function')
+    second()
+    expect(heard.losses).toEqual(['HISTORY_LOST'])
+  })
+
+  test('goes back to what workers need when nobody wants more', async () => {
+    await startFeed(held.database, { scope: 'work', lingerMs: 1 })
+    const release = await feed.everything()
+    release()
+    await until(() => expect(heard.losses).toEqual(['HISTORY_LOST', 'HISTORY_LOST']))
+    const unwatched = await claimed()
+    await settled()
+    expect(story(unwatched.task._id)).toHaveLength(1)
+  })
+
+  test('a stream that breaks while more is wanted comes back with all of it', async () => {
+    await startFeed(held.database, { scope: 'work' })
+    const wanting = feed.everything()
+    await held.database.streams.close(true)
+    await held.database.streams.connect()
+    const release = await wanting
+    const watched = await claimed()
+    await until(() => expect(story(watched.task._id)).toHaveLength(2))
+    release()
   })
 })

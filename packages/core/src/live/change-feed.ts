@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
-import { asError } from '../errors.ts'
+import { asError, FleetError } from '../errors.ts'
 import { COLLECTIONS, type CollectionName } from '../protocol.ts'
+import { TRANSITIONS } from '../task/lifecycle.ts'
 
 /** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
 export type Change = { collection: CollectionName; id: unknown; doc: mongo.Document | null }
@@ -17,15 +18,23 @@ export interface FeedListener {
 
 export interface ChangeFeedOptions {
   log?: Logger
+  /**
+   * `work`: of tasks that are taken up or completed nothing is told, unless somebody asks for `everything`. That is half of
+   * all changes of a busy fleet, and those who run tasks have no use for them. `all` by default.
+   */
+  scope?: FeedScope
+  /** For how long everything is told after the last one who asked for it has gone, in milliseconds. */
+  lingerMs?: number
   /** How often a write is sent to come back through the stream, in milliseconds. */
   canaryMs?: number
   /** A stream that stays silent for so long is opened anew, in milliseconds. */
   stalledMs?: number
 }
 
+export type FeedScope = 'work' | 'all'
+
 const CANARIES = 'canaries'
-/** Fixed: a resume token is bound to its pipeline. */
-const PIPELINE = [
+const ALL = [
   {
     $match: {
       $or: [
@@ -36,6 +45,24 @@ const PIPELINE = [
     },
   },
 ]
+const WORK = [
+  ...ALL,
+  {
+    $match: {
+      $nor: [
+        {
+          'ns.coll': 'tasks',
+          'updateDescription.updatedFields.status': { $in: [TRANSITIONS.claim.to, TRANSITIONS.complete.to] },
+          // Who waits for a place in a limited queue must hear that one was taken or has become free.
+          'updateDescription.updatedFields.slot': { $exists: false },
+          'updateDescription.removedFields': { $ne: 'slot' },
+        },
+      ],
+    },
+  },
+]
+/** Fixed for each scope: a resume token is bound to its pipeline. */
+const PIPELINES: Record<FeedScope, mongo.Document[]> = { all: ALL, work: WORK }
 const LOST_CODES = new Set([286, 280, 260, 40647, 9])
 const LOST_LABEL = 'NonResumableChangeStreamError'
 const FIRST_RETRY_MS = 100
@@ -43,6 +70,8 @@ const LAST_RETRY_MS = 5_000
 const RESUMES_BEFORE_RESET = 3
 /** A server that does not answer must not keep a process from ending. */
 const LAST_CLOSE_MS = 1_000
+/** How long those who ask for everything wait for it, in milliseconds. */
+const WIDENING_MS = 5_000
 
 type Stream = mongo.ChangeStream
 type Event = mongo.ChangeStreamDocument
@@ -67,11 +96,23 @@ export class ChangeFeed {
   #canaryTimer: NodeJS.Timeout | undefined
   readonly #canariesUnderWay = new Set<Promise<void>>()
   /** Gives up the stream that is being waited for. */
-  #stalled: (() => void) | undefined
+  #giveUp: ((why: Error) => void) | undefined
+  readonly #leastScope: FeedScope
+  readonly #lingerMs: number
+  /** What is to be told, and what the open stream tells. */
+  #scope: FeedScope
+  #openScope: FeedScope | undefined
+  /** How many want everything. */
+  #wanting = 0
+  #narrowing: NodeJS.Timeout | undefined
+  readonly #onOpened = new Set<() => void>()
 
   constructor(database: FleetDatabase, options: ChangeFeedOptions = {}) {
     this.#database = database
     this.#log = options.log
+    this.#leastScope = options.scope ?? 'all'
+    this.#scope = this.#leastScope
+    this.#lingerMs = options.lingerMs ?? 60_000
     this.#canaryMs = options.canaryMs ?? 5_000
     this.#stalledMs = options.stalledMs ?? 15_000
   }
@@ -99,6 +140,7 @@ export class ChangeFeed {
   async stop(): Promise<void> {
     this.#stopping?.abort()
     clearInterval(this.#canaryTimer)
+    clearTimeout(this.#narrowing)
     await this.#starting?.catch(() => undefined)
     await this.#running
     this.#starting = undefined
@@ -117,13 +159,63 @@ export class ChangeFeed {
     return () => this.#listeners.delete(listener)
   }
 
+  /**
+   * Resolves when every change is told, and goes on being told until the function that it returns is called. Where that
+   * needs another stream, listeners are told to read again.
+   *
+   * @throws {FleetError} `NO_DATABASE`
+   */
+  async everything(): Promise<() => void> {
+    let held = true
+    const release = (): void => {
+      if (!held) return
+      held = false
+      this.#wanting -= 1
+      if (this.#wanting > 0) return
+      this.#narrowing = setTimeout(() => this.#tellOnly(this.#leastScope), this.#lingerMs).unref()
+    }
+    this.#wanting += 1
+    clearTimeout(this.#narrowing)
+    this.#tellOnly('all')
+    try {
+      await this.#opened('all')
+      return release
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  #tellOnly(scope: FeedScope): void {
+    this.#scope = scope
+    if (this.#openScope !== scope) this.#giveUp?.(new OtherScope('what is wanted has changed'))
+  }
+
+  async #opened(scope: FeedScope): Promise<void> {
+    if (this.#openScope === scope || this.#running === undefined) return
+    await new Promise<void>((resolve, reject) => {
+      const done = (): void => {
+        if (this.#openScope !== scope) return
+        clearTimeout(late)
+        this.#onOpened.delete(done)
+        resolve()
+      }
+      const late = setTimeout(() => {
+        this.#onOpened.delete(done)
+        reject(new FleetError('NO_DATABASE', 'The database does not answer'))
+      }, WIDENING_MS)
+      this.#onOpened.add(done)
+    })
+  }
+
   get #canaries(): mongo.Collection<{ _id: string; at?: Date }> {
     return this.#database.db.collection(CANARIES)
   }
 
   /** `watch()` sends nothing by itself; the first `tryNext()` does, from a point in time that was before it. */
   async #open(from: Place): Promise<Stream> {
-    const stream = this.#database.streamsDb.watch(PIPELINE, {
+    const scope = this.#scope
+    const stream = this.#database.streamsDb.watch(PIPELINES[scope], {
       fullDocument: 'updateLookup',
       maxAwaitTimeMS: 1_000,
       ...from,
@@ -131,6 +223,7 @@ export class ChangeFeed {
     try {
       const [first] = await Promise.all([this.#answered(stream.tryNext()), this.#writeCanary()])
       this.#lastEventAt = performance.now()
+      this.#openScope = scope
       if (first !== null) this.#dispatch(first as Event)
       return stream
     } catch (error) {
@@ -173,13 +266,17 @@ export class ChangeFeed {
     while (!signal.aborted) {
       try {
         if (stream === undefined) {
+          // Another pipeline takes no token of this one.
+          if (this.#openScope !== this.#scope) lost = true
           if (lost) place = { startAtOperationTime: await this.#operationTime() }
           stream = await this.#open(place)
           place = placeOf(stream) ?? place
           refusals = 0
           if (lost) this.#tellLost('HISTORY_LOST')
           lost = false
+          for (const opened of this.#onOpened) opened()
         }
+        if (this.#openScope !== this.#scope) throw new OtherScope('what is wanted has changed')
         const event = await this.#next(stream, signal)
         if (event === undefined) break
         failures = 0
@@ -189,6 +286,11 @@ export class ChangeFeed {
         if (event.operationType === 'invalidate') throw new HistoryLost('the stream was invalidated')
       } catch (error) {
         if (signal.aborted) break
+        if (error instanceof OtherScope) {
+          if (stream !== undefined) discard(stream)
+          stream = undefined
+          continue
+        }
         // A server that answers and refuses the token won't take it later either; one that is away may.
         if (stream === undefined && error instanceof mongo.MongoServerError) refusals += 1
         if (isHistoryLost(error) || refusals >= RESUMES_BEFORE_RESET) lost = true
@@ -210,13 +312,13 @@ export class ChangeFeed {
     const interrupted = new Promise<undefined>((resolve, reject) => {
       interrupt = () => resolve(undefined)
       signal.addEventListener('abort', interrupt, { once: true })
-      this.#stalled = () => reject(new HistoryLost('the stream stalled'))
+      this.#giveUp = reject
     })
     if (signal.aborted) return undefined
     try {
       return (await Promise.race([stream.next(), interrupted])) as Event | undefined
     } finally {
-      this.#stalled = undefined
+      this.#giveUp = undefined
       if (interrupt !== undefined) signal.removeEventListener('abort', interrupt)
     }
   }
@@ -270,7 +372,7 @@ export class ChangeFeed {
   /** A stream can fall silent without an error: a write of our own must come back through it. */
   async #sendCanary(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
-    if (silentMs > this.#stalledMs) this.#stalled?.()
+    if (silentMs > this.#stalledMs) this.#giveUp?.(new HistoryLost('the stream stalled'))
     await this.#writeCanary()
   }
 
@@ -295,6 +397,9 @@ function placeOf(stream: Stream): Place | undefined {
   const token: unknown = stream.resumeToken
   return token === undefined || token === null ? undefined : { resumeAfter: token }
 }
+
+/** The stream works, and tells more or less than is wanted. */
+class OtherScope extends Error {}
 
 /** What was missed can't be had. */
 class HistoryLost extends Error {}

@@ -40,7 +40,7 @@ function leaky(swallows: (change: Change) => boolean): ChangeFeed {
       },
       lost: (reason) => listener.lost(reason),
     })
-  return { subscribe } as ChangeFeed
+  return { subscribe, everything: () => feed.everything() } as ChangeFeed
 }
 
 describe('many live queries at once', () => {

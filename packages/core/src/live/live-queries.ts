@@ -66,7 +66,11 @@ export class LiveQueries {
   readonly #open = new Map<string, Entry>()
   readonly #stats = new Map<string, StatsEntry>()
   readonly #shelves = new Map<CollectionName, Shelf>()
+  readonly #feed: ChangeFeed
   readonly #unsubscribe: () => void
+  /** What is held of the feed while something is open: only then must it tell everything. */
+  #everything: Promise<() => void> | undefined
+  #opening = 0
   readonly #auditTimer: NodeJS.Timeout
   readonly #reads = pLimit(READS_AT_ONCE)
   #auditing = false
@@ -76,6 +80,7 @@ export class LiveQueries {
     this.#database = database
     this.#options = options
     this.#log = options.log
+    this.#feed = feed
     this.#unsubscribe = feed.subscribe({
       change: (change) => {
         for (const live of this.#concerned(change)) this.#pass(live, change)
@@ -96,7 +101,8 @@ export class LiveQueries {
     listener: Parameters<LiveStats['subscribe']>[0],
   ): Promise<StatsWatch> {
     const key = JSON.stringify(canonical(filter))
-    const shared = this.#stats.get(key) ?? this.#openStats(key, filter)
+    const shared =
+      this.#stats.get(key) ?? (await this.#hearingAll(() => this.#stats.get(key) ?? this.#openStats(key, filter)))
     shared.watches += 1
     clearTimeout(shared.lingering)
     let unsubscribe: (() => void) | undefined
@@ -139,6 +145,7 @@ export class LiveQueries {
     clearTimeout(entry.lingering)
     entry.live.close()
     if (this.#stats.get(key) === entry) this.#stats.delete(key)
+    this.#restIfIdle()
   }
 
   /** How many views are open. */
@@ -153,7 +160,8 @@ export class LiveQueries {
 
   /** Resolves when the view is exact; `listener` hears of everything after that. */
   async watch<R extends Row = Row>(query: CompiledQuery, listener: LiveQueryListener<R>): Promise<Watch<R>> {
-    const shared = this.#open.get(query.key) ?? this.#openView(query)
+    const shared =
+      this.#open.get(query.key) ?? (await this.#hearingAll(() => this.#open.get(query.key) ?? this.#openView(query)))
     shared.watches += 1
     clearTimeout(shared.lingering)
     const live = shared.live as unknown as LiveQuery<R>
@@ -176,6 +184,32 @@ export class LiveQueries {
     }
     unsubscribe = live.subscribe(listener)
     return { live, close }
+  }
+
+  /** Opens something, from when on the feed tells everything until nothing is open any more. */
+  async #hearingAll<T>(open: () => T): Promise<T> {
+    this.#opening += 1
+    this.#everything ??= this.#feed.everything()
+    const everything = this.#everything
+    try {
+      await everything
+      return open()
+    } catch (error) {
+      if (this.#everything === everything) this.#everything = undefined
+      throw error
+    } finally {
+      this.#opening -= 1
+      this.#restIfIdle()
+    }
+  }
+
+  #restIfIdle(): void {
+    if (this.size > 0 || this.#opening > 0) return
+    void this.#everything?.then(
+      (release) => release(),
+      () => undefined,
+    )
+    this.#everything = undefined
   }
 
   #openView(query: CompiledQuery): Entry {
@@ -269,6 +303,7 @@ export class LiveQueries {
     const shelf = this.#shelf(live.query.collection)
     shelf.index.remove(live, live.query.filter)
     if (this.#open.get(key) === entry) this.#open.delete(key)
+    this.#restIfIdle()
   }
 
   stop(): void {

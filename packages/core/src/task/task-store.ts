@@ -33,6 +33,7 @@ export interface Hint {
   order: Date
   runAt: Date
   lazy: boolean
+  createdAt: Date
 }
 
 /** What a worker can run. */
