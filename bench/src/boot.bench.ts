@@ -88,10 +88,8 @@ function readyListKiB(): number {
   for (let n = 0; n < 1_000_000; n += 1) {
     const runAt = new Date(now.getTime() + Math.random() * 30 * 24 * HOUR_MS)
     const { _id } = parseNewTask({ name: 'noop' })
-    list.offer(
-      { _id, name: randomUUID(), version: 1, queue: 'dated', priority: 5, order: runAt, runAt, lazy: false },
-      now,
-    )
+    const hint = { _id, name: randomUUID(), version: 1, queue: 'dated', priority: 5, order: runAt, runAt, lazy: false }
+    list.offer({ ...hint, createdAt: now }, now)
   }
   globalThis.gc?.()
   const kept = (process.memoryUsage().heapUsed - before) / 1_024

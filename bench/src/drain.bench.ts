@@ -6,47 +6,80 @@ import { median, openBed } from './bed.ts'
 const SIZES = [500, 2_000, 5_000]
 const ROUNDS = 3
 const AT_ONCE = 20
+const AHEAD = 180
+const GROUP = 200
 
-/** How fast does one worker drain waiting no-op tasks, beside a bare driver loop with the same writes? */
+type Bed = Awaited<ReturnType<typeof openBed>>
+
+/**
+ * How fast does one worker drain waiting no-op tasks, beside a bare driver that does the same number of writes by `_id`,
+ * one at a time and in groups? In turns, since other work on the machine comes and goes.
+ */
 export async function run(): Promise<void> {
   const bed = await openBed()
-  const noop = defineTask({ name: 'noop', input: z.object({}), run: () => null })
   try {
     for (const size of SIZES) {
-      const ours: number[] = []
-      const floor: number[] = []
+      const rates = { single: [], grouped: [], ours: [], ahead: [] } as Record<string, number[]>
       for (let round = 0; round < ROUNDS; round += 1) {
-        floor.push(await bareDriver(bed, size))
-        const queue = `drain-${size}-${round}`
-        await bed.fleet.store.enqueue(Array.from({ length: size }, () => parseNewTask({ name: 'noop', queue })))
-        const runner = new TaskRunner({ mongo: bed.uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE })
-        let done = 0
-        const startedAt = performance.now()
-        const drained = new Promise<void>((resolve) => {
-          runner.on('success', () => {
-            done += 1
-            if (done === size) resolve()
-          })
-        })
-        await runner.start()
-        await drained
-        ours.push(size / ((performance.now() - startedAt) / 1_000))
-        await runner.stop({ grace: 0 })
+        rates.single!.push(await bareDriver(bed, size))
+        rates.ours!.push(await drain(bed, size, 0))
+        rates.grouped!.push(await groupingDriver(bed, size))
+        rates.ahead!.push(await drain(bed, size, AHEAD))
       }
-      process.stdout.write(
-        `${size} tasks: ${median(ours).toFixed(0)} a second; a bare driver, one write at a time on ${AT_ONCE} loops: ${median(floor).toFixed(0)}; ${(median(ours) / median(floor)).toFixed(2)} × (start-up of the worker included)\n`,
-      )
+      const [single, grouped, ours, ahead] = [rates.single, rates.grouped, rates.ours, rates.ahead].map((all) =>
+        median(all!),
+      ) as [number, number, number, number]
+      const line = [
+        `${size} tasks, a second: ${ours.toFixed(0)} with ${AT_ONCE} at once, ${ahead.toFixed(0)} with ${AHEAD} claimed ahead`,
+        `bare driver ${single.toFixed(0)} one write at a time on ${AT_ONCE} loops, ${grouped.toFixed(0)} in groups of ${GROUP}`,
+        `${(ours / single).toFixed(2)} and ${(ahead / single).toFixed(2)} × one at a time, ${(ahead / grouped).toFixed(2)} × grouped`,
+      ]
+      process.stdout.write(`${line.join('; ')}\n`)
     }
   } finally {
     await bed.close()
   }
 }
 
-/** The least that a claim and an end cost: two writes by `_id`, nothing around them. */
-async function bareDriver(bed: Awaited<ReturnType<typeof openBed>>, size: number): Promise<number> {
-  const collection = bed.fleet.database.db.collection<{ _id: number; status: string }>('bare')
+const noop = defineTask({ name: 'noop', input: z.object({}), run: () => null })
+
+/** From the moment when the queue opens, the worker being there, to the last acknowledged end. */
+async function drain(bed: Bed, size: number, prefetch: number): Promise<number> {
+  const queue = `drain-${size}-${prefetch}-${Date.now()}`
+  await bed.fleet.store.enqueue(Array.from({ length: size }, () => parseNewTask({ name: 'noop', queue })))
+  await bed.fleet.queues.setPaused(queue, true, 'bench')
+  const runner = new TaskRunner({ mongo: bed.uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE, prefetch })
+  let done = 0
+  const drained = new Promise<void>((resolve) => {
+    runner.on('success', () => {
+      done += 1
+      if (done === size) resolve()
+    })
+  })
+  await runner.start()
+  const startedAt = performance.now()
+  await bed.fleet.queues.setPaused(queue, false, 'bench')
+  await drained
+  const rate = size / ((performance.now() - startedAt) / 1_000)
+  await runner.stop({ grace: 0 })
+  return rate
+}
+
+interface Bare {
+  _id: number
+  status: string
+}
+
+async function fill(bed: Bed, size: number) {
+  const collection = bed.fleet.database.db.collection<Bare>('bare')
   await collection.deleteMany({})
   await collection.insertMany(Array.from({ length: size }, (_, _id) => ({ _id, status: 'pending' })))
+  return collection
+}
+
+/** The least that a claim and an end cost: two writes by `_id`, nothing around them. */
+async function bareDriver(bed: Bed, size: number): Promise<number> {
+  const collection = await fill(bed, size)
   let next = 0
   const startedAt = performance.now()
   await Promise.all(
@@ -57,5 +90,23 @@ async function bareDriver(bed: Awaited<ReturnType<typeof openBed>>, size: number
       }
     }),
   )
+  return size / ((performance.now() - startedAt) / 1_000)
+}
+
+async function groupingDriver(bed: Bed, size: number): Promise<number> {
+  const collection = await fill(bed, size)
+  const startedAt = performance.now()
+  for (let first = 0; first < size; first += GROUP) {
+    const ids = Array.from({ length: Math.min(GROUP, size - first) }, (_, index) => first + index)
+    for (const [from, to] of [
+      ['pending', 'running'],
+      ['running', 'completed'],
+    ] as const) {
+      const writes = ids.map((_id) => ({
+        updateOne: { filter: { _id, status: from }, update: { $set: { status: to } } },
+      }))
+      await collection.bulkWrite(writes, { ordered: false })
+    }
+  }
   return size / ((performance.now() - startedAt) / 1_000)
 }

@@ -20,8 +20,10 @@ export interface ClaimLoopOptions {
   served: () => Served
   /** Whether such a task may be claimed as things are. */
   serves: (hint: Hint) => boolean
-  /** How many slots are free; 0 or less for none. */
+  /** How many tasks may be claimed now; 0 or less for none. */
   free: () => number
+  /** How many waiting tasks are known at most; 500 by default. */
+  hints?: number
   begin: (claim: Claim) => void
   /** Whether only so many of a queue may run at once: its tasks are claimed one by one. */
   isLimited: (queue: string) => boolean
@@ -50,7 +52,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** Fills free slots: knows the next tasks, claims them when they are due, and asks the database when it runs low. */
 export class ClaimLoop {
   readonly #options: ClaimLoopOptions
-  readonly #ready = new ReadyList(HINTS)
+  readonly #hints: number
+  readonly #ready: ReadyList
   #open = false
   #claiming = 0
   #filling = false
@@ -68,6 +71,8 @@ export class ClaimLoop {
 
   constructor(options: ClaimLoopOptions) {
     this.#options = options
+    this.#hints = options.hints ?? HINTS
+    this.#ready = new ReadyList(this.#hints)
   }
 
   /** Whether an answer to a claim is still on its way. */
@@ -248,8 +253,8 @@ export class ClaimLoop {
     this.#taken = new Set()
     try {
       // Whatever becomes due after that is asked for by a later poll, long before.
-      const answer = await store.waiting(served(), HINTS, pollMs * 4)
-      this.#ready.load(answer, HINTS)
+      const answer = await store.waiting(served(), this.#hints, pollMs * 4)
+      this.#ready.load(answer, this.#hints)
       for (const id of this.#taken) this.#ready.remove(id)
       this.#loadedAt = performance.now()
       // The answer may be older than what the feed told in the meantime.

@@ -30,6 +30,8 @@ export interface ExecutionDeps {
   leases: Pick<LeaseKeeper, 'trusted'>
   /** Carries out the handler: here, in a process of its own, or by the program around the runner. */
   handle: Handle
+  /** Resolves when the handler may begin; what it returns is called when it has ended. At once by default. */
+  enter?: () => Promise<(() => void) | undefined>
   log: Logger
   /** How long a handler may go on after it was told to stop, in milliseconds; then its slot is freed without it. */
   abortGraceMs: number
@@ -50,7 +52,8 @@ export interface Executed {
 
 /** Runs one claimed task to its end: input, handler, outcome, and the one write that records it. */
 export async function executeTask(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Executed> {
-  const outcome = await runHandler(run, factory, deps)
+  const leave = await deps.enter?.()
+  const outcome = await runHandler(run, factory, deps).finally(leave)
   if (outcome === null) return { outcome, settled: { owned: false } }
   return { outcome, settled: await settle(run, outcome, deps) }
 }

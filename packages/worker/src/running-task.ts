@@ -44,6 +44,8 @@ export class RunningTask {
   #untold = false
   #unstored = false
   #end: TaskEnd | undefined
+  #beganAt = performance.now()
+  #began = false
 
   constructor(claim: Claim) {
     this.claim = claim
@@ -59,8 +61,20 @@ export class RunningTask {
     return this.claim.task._id.toHexString()
   }
 
-  /** When it began, by `performance.now()`. */
-  readonly beganAt = performance.now()
+  /** When its handler began or, until then, when it was taken up, by `performance.now()`. */
+  get beganAt(): number {
+    return this.#beganAt
+  }
+
+  /** Whether its turn has come. A worker may hold tasks for which it has no slot yet. */
+  get began(): boolean {
+    return this.#began
+  }
+
+  begin(): void {
+    this.#began = true
+    this.#beganAt = performance.now()
+  }
 
   get leaseId(): string {
     return this.claim.leaseId

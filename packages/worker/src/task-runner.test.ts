@@ -1,7 +1,10 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseId, parseNewTask } from '@taskfleet/core'
 import { checkInvariants } from '@taskfleet/core/testing'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineTask } from './define-task.ts'
 import { scriptedTask } from './testing/scripted-task.ts'
 import { eventually, useFleet } from './testing/use-fleet.ts'
 
@@ -104,6 +107,64 @@ describe('TaskRunner', () => {
     })
     await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
     expect(most).toBe(3)
+  })
+
+  describe('that claims ahead', () => {
+    test('runs no more at once than it has slots, and each in its turn', async () => {
+      const queue = ownQueue()
+      const tasks = await Promise.all(Array.from({ length: 9 }, (_, n) => fleet.post([], { queue, priority: n + 1 })))
+      let [now, most] = [0, 0]
+      const order: string[] = []
+      const counting = defineTask({
+        name: 'scripted',
+        input: z.object({}),
+        run: async ({ task }) => {
+          order.push(task.id)
+          now += 1
+          most = Math.max(most, now)
+          await sleep(30)
+          now -= 1
+        },
+      })
+      const runner = await fleet.runner({ queue, concurrency: 2, prefetch: 6, tasks: [counting] })
+      const held = (): number => tasks.filter(({ _id }) => runner.attempt(_id.toHexString()) !== undefined).length
+      const ahead = await eventually(() => held() > 2 && held())
+      await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
+      expect(ahead).toBeLessThanOrEqual(8)
+      expect(most).toBe(2)
+      expect(order).toEqual(tasks.map(({ _id }) => _id.toHexString()).reverse())
+    })
+
+    test('a task that waits there for its turn is cancelled at once, without its handler', async () => {
+      const queue = ownQueue()
+      const runner = await fleet.runner({ queue, concurrency: 1, prefetch: 4 })
+      const busy = await fleet.post([{ do: 'waitForAbort' }], { queue })
+      await fleet.runsAt(runner, busy)
+      const waiting = await fleet.post([{ do: 'return', value: 'ran' }], { queue })
+      await fleet.runsAt(runner, waiting)
+      await fleet.fleet.store.cancel(waiting._id, 'ann')
+      const ended = await fleet.ended(waiting._id)
+      expect(ended).toMatchObject({ status: 'cancelled', attempt: 1 })
+      expect(ended.output).toBeUndefined()
+      expect(await fleet.fleet.store.find(busy._id)).toMatchObject({ status: 'running' })
+      checkInvariants(ended)
+    })
+
+    test('stopping gives back at once what has not begun, at no cost, and lets the rest end', async () => {
+      const queue = ownQueue()
+      const runner = await fleet.runner({ queue, concurrency: 1, prefetch: 4 })
+      const busy = await fleet.post([{ do: 'sleep', ms: 300 }], { queue })
+      await fleet.runsAt(runner, busy)
+      const waiting = await fleet.post([{ do: 'return', value: 'ran' }], { queue })
+      await fleet.runsAt(runner, waiting)
+      await runner.stop({ grace: '30s' })
+      expect(await fleet.fleet.store.find(busy._id)).toMatchObject({ status: 'completed' })
+      expect(await fleet.fleet.store.find(waiting._id)).toMatchObject({
+        status: 'pending',
+        failures: 0,
+        attempts: [{ outcome: 'released' }],
+      })
+    })
   })
 
   test('leaves alone what it can not run: another name, another queue, a newer version', async () => {

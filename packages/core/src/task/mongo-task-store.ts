@@ -245,7 +245,9 @@ export class MongoTaskStore implements TaskStore {
       return adopted.map(asClaim)
     }
     const claimed = attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>
-    return (await this.#tasks.find(claimed).toArray()).map(asClaim)
+    const byId = new Map((await this.#tasks.find(claimed).toArray()).map((task) => [task._id.toHexString(), task]))
+    // In the order in which they were wanted.
+    return ids.flatMap((id) => byId.get(id.toHexString()) ?? []).map(asClaim)
   }
 
   /** Those of the tasks that nobody can run, whoever wrote them. */

@@ -90,7 +90,7 @@ export interface TaskStore {
    */
   enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]>
   /**
-   * Takes up those of the tasks that are still waiting and due by the server's time.
+   * Takes up those of the tasks that are still waiting and due by the server's time, in the order of the ids.
    * @throws {FleetError} `SLOT_TAKEN` when the claimant's slot is another task's
    */
   claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]>

@@ -15,6 +15,7 @@ import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
 import {
   type CommonOptions,
+  parseAmount,
   parseConcurrency,
   parseCount,
   parseDuration,
@@ -104,6 +105,12 @@ function servingCommands({ command, act }: CommandKit): void {
       'how many tasks at once; auto and a range such as 2-8 follow memory and event loop',
       parseConcurrency,
       4,
+    )
+    .option(
+      '--prefetch <n>',
+      'how many tasks to claim ahead of the slots, for handlers that take milliseconds; up to 1000',
+      parseAmount,
+      0,
     )
     .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)

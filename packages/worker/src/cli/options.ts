@@ -76,6 +76,9 @@ export function parseConcurrency(text: string): number | 'auto' | SlotRange {
   return most === undefined ? min : { min, max }
 }
 
+/** A count that may be none. */
+export const parseAmount = (text: string): number => (text === '0' ? 0 : parseCount(text))
+
 export function parseCount(text: string): number {
   const count = Number(text)
   if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('a whole number from 1 is wanted')

@@ -17,6 +17,7 @@ export interface WorkerCommand extends CommonOptions {
   tasks: string
   queues: ServedQueues
   concurrency: number | 'auto' | SlotRange
+  prefetch: number
   gate?: string
   listen?: ListenAddress
   publicUrl?: string
@@ -42,6 +43,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     queues: options.queues.names,
     queueConcurrency: options.queues.limits,
     concurrency: options.concurrency,
+    prefetch: options.prefetch,
     leaseMs: options.lease,
     log: makeLog(options.logLevel),
     ...(thresholds === undefined ? {} : { thresholds }),
