@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { freesUniqueValues } from '@taskfleet/core/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
@@ -9,18 +10,6 @@ import { ownQueue } from './testing/test-sockets.ts'
 import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
-
-/** Whether this server gives a unique value free again that an update took away. */
-async function freesUniqueValues(): Promise<boolean> {
-  const probe = fleet.database.db.collection<{ _id: string; value?: string }>(`probe-${ownQueue()}`)
-  await probe.createIndex({ value: 1 }, { unique: true, sparse: true })
-  await probe.insertOne({ _id: 'a', value: 'taken' })
-  await probe.updateOne({ _id: 'a' }, { $unset: { value: 1 } })
-  return probe.insertOne({ _id: 'b', value: 'taken' }).then(
-    () => true,
-    () => false,
-  )
-}
 
 describe('what is known of limits', () => {
   test('slots are handed out until all are taken, and room is told of when one is free', () => {
@@ -87,7 +76,10 @@ test('a worker runs no more of a queue at once than it was told, and other queue
 })
 
 test('a limit of the whole fleet is exact over several workers, also when one is killed, and full again soon after', async (context) => {
-  context.skip(!(await freesUniqueValues()), 'this server never frees a unique value that was updated away')
+  context.skip(
+    !(await freesUniqueValues(fleet.database.db)),
+    'this server never frees a unique value that was updated away',
+  )
   const queue = ownQueue()
   await fleet.fleet.queues.setConcurrency(queue, 3, 'test')
   const running = () => fleet.fleet.tasks.countDocuments({ queue, status: 'running' })

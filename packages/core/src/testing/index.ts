@@ -1,6 +1,7 @@
 export { type RunningMongo, startMongo } from '../database/resolve/index.ts'
 export { installPythonPackages, type PythonPackages } from '../database/resolve/python-venv.ts'
 export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './describe-task-store.ts'
+export { freesUniqueValues } from './frees-unique-values.ts'
 export { randomOf, someQueries, WriteHistory } from './live/write-history.ts'
 export { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 export { type TestDatabase, useDatabase } from './use-database.ts'

@@ -3,6 +3,7 @@ import { Types } from 'mongoose'
 import { FleetDatabase } from '../../database/fleet-database.ts'
 import { MongoTaskStore } from '../../task/mongo-task-store.ts'
 import { taskModel } from '../../task/task-model.ts'
+import { freesUniqueValues } from '../frees-unique-values.ts'
 import { command, FIRST, type Seen, TOUR } from './commands.ts'
 import { Coverage } from './coverage.ts'
 import type { Tampering, World } from './operations.ts'
@@ -45,7 +46,7 @@ async function checkLane(lane: Omit<Required<ModelCheck>, 'lanes'>, coverage: Co
   try {
     await database.ensureIndexes()
     const store = new MongoTaskStore(database.connection, database.clock)
-    const shared = { store, tampering: tamperingWith(database), freesKeys: await freesUniqueValues(database) }
+    const shared = { store, tampering: tamperingWith(database), freesKeys: await freesUniqueValues(database.db) }
     const begin = async (): Promise<{ model: World; real: Seen }> => {
       const run = new Types.ObjectId().toHexString()
       const model: World = {
@@ -97,16 +98,4 @@ function movedBack(value: unknown, ms: number): unknown {
   if (Array.isArray(value)) return value.map((one) => movedBack(one, ms))
   if (typeof value !== 'object' || value === null || value instanceof Types.ObjectId) return value
   return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, movedBack(inner, ms)]))
-}
-
-/** False on a server that keeps a unique value taken after an update gave it up, as one stand-in does. */
-async function freesUniqueValues(database: FleetDatabase): Promise<boolean> {
-  const probe = database.db.collection<{ _id: number; value?: string }>('uniqueProbe')
-  await probe.createIndex({ value: 1 }, { unique: true, sparse: true })
-  await probe.insertOne({ _id: 1, value: 'taken' })
-  await probe.updateOne({ _id: 1 }, { $unset: { value: 1 } })
-  return probe.insertOne({ _id: 2, value: 'taken' }).then(
-    () => true,
-    () => false,
-  )
 }
