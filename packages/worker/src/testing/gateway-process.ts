@@ -22,6 +22,11 @@ export class GatewayProcess {
     return new GatewayProcess(url, mongo, child)
   }
 
+  /** Of the process that serves now. */
+  get pid(): number {
+    return this.#child.pid!
+  }
+
   /** Resolves when it is gone, without having had a chance to say anything. */
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
