@@ -32,8 +32,8 @@ export interface ClaimLoopOptions {
   onDue: (hint: Hint) => void
   /** Nothing is due; asked for after every round. */
   onNothingDue: () => void
-  /** Called when the database has been asked, so that others may ask it too. */
-  onRefilled: () => Promise<void>
+  /** Called before the database is asked: reads what of its answer may be claimed, such as which queues are limited or paused. */
+  beforeAsking: () => Promise<void>
   /** After how many tasks the database is asked again. */
   refillEvery: number
   /** How often it is asked in any case, in milliseconds. */
@@ -55,6 +55,9 @@ export class ClaimLoop {
   readonly #hints: number
   readonly #ready: ReadyList
   #open = false
+  /** How often the present was lost, and the last time that it was known again what may be claimed. */
+  #losses = 0
+  #knownSince = -1
   #claiming = 0
   #filling = false
   #fillAgain = false
@@ -94,6 +97,12 @@ export class ClaimLoop {
   close(): void {
     this.#open = false
     clearTimeout(this.#wakeTimer)
+  }
+
+  /** Changes may have been missed: nothing is claimed until it is known again what may be. */
+  async lost(): Promise<void> {
+    this.#losses += 1
+    await this.refill('history lost')
   }
 
   offer(hint: Hint): void {
@@ -145,7 +154,7 @@ export class ClaimLoop {
 
   async #fillSlots(): Promise<void> {
     const { clock, free: freeSlots, serves, begin, isLimited, onDue, onNothingDue } = this.#options
-    while (this.#open) {
+    while (this.#open && this.#knownSince === this.#losses) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves) : []
@@ -247,11 +256,14 @@ export class ClaimLoop {
 
   async #refillNow(reason: string): Promise<void> {
     if (!this.#open) return
-    const { store, clock, log, served, serves, onRefilled, pollMs } = this.#options
+    const { store, clock, log, served, serves, beforeAsking, pollMs } = this.#options
     this.#sinceRefill = 0
     this.#newcomers = []
     this.#taken = new Set()
+    const losses = this.#losses
     try {
+      await beforeAsking()
+      this.#knownSince = losses
       // Whatever becomes due after that is asked for by a later poll, long before.
       const answer = await store.waiting(served(), this.#hints, pollMs * 4)
       this.#ready.load(answer, this.#hints)
@@ -259,7 +271,6 @@ export class ClaimLoop {
       this.#loadedAt = performance.now()
       // The answer may be older than what the feed told in the meantime.
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())
-      await onRefilled()
       log.debug({ reason, due: answer.due.length, next: answer.next.length, now: clock.now() }, 'asked the database')
     } catch (error) {
       log.warn({ err: asError(error), reason }, 'the database could not be asked; trying again')

@@ -172,7 +172,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const parts = await this.#open()
     this.#parts = parts
     const { feed, load, loop, reaper, deadlines, reporter } = parts
-    feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void loop.refill('history lost') })
+    feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void loop.lost() })
     reaper.start()
     deadlines.start()
     await load.start()
@@ -315,7 +315,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         this.#claimLimited(hint, { ...claimant, ...(publicBase === undefined ? {} : { publicBase }) }),
       onDue: ({ _id, name }) => this.emit('due', { id: _id.toHexString(), name }),
       onNothingDue: () => this.#tellIdle(),
-      onRefilled: async () => {
+      beforeAsking: async () => {
         const said = new Map((await queues.list()).map((queue) => [queue._id, queue]))
         for (const queue of this.#queues) this.#onQueue(queue, said.get(queue) ?? null)
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) this.#limits.load(await store.slots())
