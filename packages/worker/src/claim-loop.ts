@@ -83,6 +83,11 @@ export class ClaimLoop {
     return this.#claiming > 0
   }
 
+  /** Whether it is known which queues are limited or paused. */
+  get #known(): boolean {
+    return this.#knownSince === this.#losses
+  }
+
   /** How many tasks it knows to be due. */
   get due(): number {
     return this.#ready.size
@@ -154,7 +159,7 @@ export class ClaimLoop {
 
   async #fillSlots(): Promise<void> {
     const { clock, free: freeSlots, serves, begin, isLimited, onDue, onNothingDue } = this.#options
-    while (this.#open && this.#knownSince === this.#losses) {
+    while (this.#open && this.#known) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves) : []
@@ -169,7 +174,7 @@ export class ClaimLoop {
       if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
     this.#armTimer()
-    if (this.#open) onNothingDue()
+    if (this.#open && this.#known) onNothingDue()
   }
 
   /** Nobody tells what other workers have taken: claims that miss do. */
