@@ -18,3 +18,23 @@ export function milliseconds(duration: Duration): number {
   }
   return Number(amount) * UNITS[unit as keyof typeof UNITS]
 }
+
+/**
+ * A duration for people, such as `2h 5m`.
+ *
+ * @param parts how many units are told at most
+ * @param least the smallest unit that is told
+ */
+export function durationText(
+  ms: number,
+  { parts = 2, least = 'ms' }: { parts?: number; least?: keyof typeof UNITS } = {},
+): string {
+  let rest = Math.floor(ms / UNITS[least]) * UNITS[least]
+  const told: string[] = []
+  for (const [unit, size] of Object.entries(UNITS).reverse()) {
+    const count = Math.floor(rest / size)
+    if (count > 0 && told.length < parts) told.push(`${count}${unit}`)
+    rest -= count * size
+  }
+  return told.length === 0 ? `0${least}` : told.join(' ')
+}

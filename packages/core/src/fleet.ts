@@ -5,7 +5,9 @@ import { LOCAL, type Principal } from './auth/key-store.ts'
 import type { FleetControl } from './client/api.ts'
 import { EventCommands } from './control/event-commands.ts'
 import { FleetCommands } from './control/fleet-commands.ts'
+import { KeyCommands } from './control/key-commands.ts'
 import { QueueRegister } from './control/queue-register.ts'
+import { UpkeepCommands } from './control/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
 import { FleetError } from './errors.ts'
 import { Callbacks } from './events/callbacks.ts'
@@ -82,6 +84,16 @@ export class Fleet {
   /** Events and callbacks for somebody, as `control`. */
   eventsFor(principal: Principal = LOCAL): EventCommands {
     return new EventCommands(this, principal)
+  }
+
+  /** Keys for somebody, as `control`. */
+  keysFor(principal: Principal = LOCAL): KeyCommands {
+    return new KeyCommands(this, principal)
+  }
+
+  /** Retention and pruning for somebody, as `control`. */
+  upkeepFor(principal: Principal = LOCAL): UpkeepCommands {
+    return new UpkeepCommands(this, principal)
   }
 
   /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */

@@ -4,25 +4,29 @@ export {
   type Principal,
   requireReach,
   requireScope,
+  requireUnlimited,
   SCOPES,
   type Scope,
+  sameRights,
   visibleTo,
 } from './auth/key-store.ts'
 export type { FleetControl } from './client/api.ts'
 export { EventCommands } from './control/event-commands.ts'
 export { FleetCommands } from './control/fleet-commands.ts'
+export { KeyCommands, type KeyEdit, type KeyRequest } from './control/key-commands.ts'
 export { type Pruned, type PruneRequest, prune } from './control/prune.ts'
 export { type QueueDocument, QueueRegister } from './control/queue-register.ts'
 export { SELECTION_LIMIT, selectTasks } from './control/selection.ts'
+export { UpkeepCommands } from './control/upkeep-commands.ts'
 export { dataClientOptions } from './database/client-options.ts'
 export { type DatabaseOptions, FleetDatabase } from './database/fleet-database.ts'
 export { maskUri } from './database/mask-uri.ts'
 export { ServerClock } from './database/server-clock.ts'
-export { milliseconds } from './duration.ts'
+export { durationText, milliseconds } from './duration.ts'
 export * from './errors.ts'
 export type * from './events/event-document.ts'
 export { checkInput, Fleet, type TaskType } from './fleet.ts'
-export { AuditLog, type Deed } from './history/audit-log.ts'
+export { AuditLog, type AuditPlace, type Deed } from './history/audit-log.ts'
 export { type ErrorDocument, ErrorReport, type Failure } from './history/error-report.ts'
 export { type NewLines, TaskLogs } from './history/task-logs.ts'
 export { type Change, ChangeFeed, type ChangeFeedOptions, type FeedListener } from './live/change-feed.ts'

@@ -505,6 +505,24 @@ export interface AuditEntry {
   reason?: string
 }
 
+export type KeyState = 'good' | 'expired' | 'revoked'
+
+/** A key without what would prove it. */
+export interface KeyRow {
+  id: string
+  name: string
+  /** By the server's time. */
+  state: KeyState
+  scopes: readonly ('read' | 'write' | 'control' | 'worker' | 'admin')[]
+  /** Only tasks in these queues, when given. */
+  queues?: readonly string[]
+  /** Only tasks of these names, when given. */
+  names?: readonly string[]
+  createdAt: string
+  expiresAt?: string
+  revokedAt?: string
+}
+
 export interface StoredLogLine extends LogLine {
   attempt: number
 }

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { mongo } from 'mongoose'
 import { FleetError } from '../errors.ts'
+import type { KeyState } from '../protocol.ts'
 
 export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
@@ -21,11 +22,23 @@ interface KeyDocument {
   /** SHA-256 of the secret: 256 random bits need no slow hash. */
   hash: string
   scopes: Scope[]
-  queues?: string[]
-  names?: string[]
+  queues?: readonly string[]
+  names?: readonly string[]
   createdAt: Date
   expiresAt?: Date
   revokedAt?: Date
+}
+
+/** A key without what would prove it. */
+export type KnownKey = Omit<KeyDocument, 'hash'>
+
+/** What is to change of a key; null takes a limit or the end away. */
+export interface KeyChanges {
+  name?: string
+  scopes?: readonly Scope[]
+  queues?: readonly string[] | null
+  names?: readonly string[] | null
+  expiresAt?: Date | null
 }
 
 const TOKEN = /^tf_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$/
@@ -47,8 +60,8 @@ export class KeyStore {
   async create(key: {
     name: string
     scopes: readonly Scope[]
-    queues?: string[]
-    names?: string[]
+    queues?: readonly string[]
+    names?: readonly string[]
     expiresAt?: Date
   }): Promise<{
     id: string
@@ -79,22 +92,47 @@ export class KeyStore {
     const key = await this.#keys.findOne({ _id: id })
     // Compared even when there is no such key, so that the time says nothing.
     const same = timingSafeEqual(Buffer.from(sha256(secret)), Buffer.from(key?.hash ?? sha256('')))
-    const expired = key?.expiresAt !== undefined && key.expiresAt <= this.#now()
-    if (key === null || !same || key.revokedAt !== undefined || expired) throw refused
-    const { scopes, queues, names } = key
-    return { id, scopes, ...(queues === undefined ? {} : { queues }), ...(names === undefined ? {} : { names }) }
+    if (key === null || !same || this.stateOf(key) !== 'good') throw refused
+    return principalOf(key)
   }
 
-  /** Which of these keys may still be used. */
-  async valid(ids: readonly string[]): Promise<Set<string>> {
+  /** What those of these keys that may still be used may do now. */
+  async principals(ids: readonly string[]): Promise<Map<string, Principal>> {
     const good = { _id: { $in: [...ids] }, revokedAt: { $exists: false } }
-    const keys = await this.#keys.find(good, { projection: { expiresAt: 1 } }).toArray()
-    const now = this.#now()
-    return new Set(keys.filter(({ expiresAt }) => expiresAt === undefined || expiresAt > now).map(({ _id }) => _id))
+    const keys = await this.#keys.find(good, { projection: { hash: 0 } }).toArray()
+    return new Map(keys.filter((key) => this.stateOf(key) === 'good').map((key) => [key._id, principalOf(key)]))
+  }
+
+  stateOf({ revokedAt, expiresAt }: Pick<KnownKey, 'revokedAt' | 'expiresAt'>): KeyState {
+    if (revokedAt !== undefined) return 'revoked'
+    return expiresAt !== undefined && expiresAt <= this.#now() ? 'expired' : 'good'
+  }
+
+  async find(id: string): Promise<KnownKey | null> {
+    return this.#keys.findOne({ _id: id }, { projection: { hash: 0 } })
+  }
+
+  /**
+   * From now on the key may do this; connections that it opened under other rights are closed within a second.
+   *
+   * @returns null when there is none that is not revoked
+   */
+  async edit(id: string, changes: KeyChanges): Promise<KnownKey | null> {
+    const given = Object.entries(changes).filter(([, value]) => value !== undefined)
+    const set = Object.fromEntries(given.filter(([, value]) => value !== null))
+    const unset = Object.fromEntries(given.filter(([, value]) => value === null).map(([field]) => [field, 1 as const]))
+    return this.#keys.findOneAndUpdate(
+      { _id: id, revokedAt: { $exists: false } },
+      {
+        ...(Object.keys(set).length === 0 ? {} : { $set: set }),
+        ...(Object.keys(unset).length === 0 ? {} : { $unset: unset }),
+      },
+      { returnDocument: 'after', projection: { hash: 0 } },
+    )
   }
 
   /** Every key without what would prove it. */
-  async list(): Promise<Omit<KeyDocument, 'hash'>[]> {
+  async list(): Promise<KnownKey[]> {
     return this.#keys
       .find({}, { projection: { hash: 0 } })
       .sort({ createdAt: 1 })
@@ -117,6 +155,17 @@ export class KeyStore {
     )
     return Buffer.from(stored?.value ?? made, 'base64url')
   }
+}
+
+function principalOf({ _id, scopes, queues, names }: KnownKey): Principal {
+  return { id: _id, scopes, ...(queues === undefined ? {} : { queues }), ...(names === undefined ? {} : { names }) }
+}
+
+/** Whether two keys may do the same. */
+export function sameRights(one: Principal, other: Principal): boolean {
+  const same = (a: readonly string[] | undefined, b: readonly string[] | undefined): boolean =>
+    a === undefined || b === undefined ? a === b : a.length === b.length && a.every((part) => b.includes(part))
+  return same(one.scopes, other.scopes) && same(one.queues, other.queues) && same(one.names, other.names)
 }
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
@@ -145,6 +194,12 @@ export function requireReach(principal: Principal, task: { queue: string; name: 
   if (principal.names !== undefined && !principal.names.includes(task.name)) {
     throw new FleetError('NAME_NOT_ALLOWED', `This key may not touch tasks named '${task.name}'`, { field: 'name' })
   }
+}
+
+/** What is not of one queue or name is not for keys that are limited to some. @throws {FleetError} `FORBIDDEN` */
+export function requireUnlimited(principal: Principal, deed: string): void {
+  if (visibleTo(principal) === undefined) return
+  throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not ${deed}`)
 }
 
 /** Everybody on this computer, while the fleet has no key. */

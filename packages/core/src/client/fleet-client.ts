@@ -120,6 +120,12 @@ export class FleetClient implements FleetApi {
     return this.#welcome
   }
 
+  /** Resolves when the gateway has said who it is and what time it is, from when on `clockOffset` holds. */
+  async welcomed(): Promise<Welcome> {
+    if (this.#welcome !== undefined) return this.#welcome
+    return this.#unlessRefused(new Promise((resolve) => this.#socket.once('welcome', resolve)))
+  }
+
   get clockOffset(): number {
     return this.#clockOffset
   }

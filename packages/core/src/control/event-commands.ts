@@ -68,6 +68,7 @@ export class EventCommands {
   async cancel(id: unknown, reason?: string): Promise<CommandAnswer> {
     const { tasks } = await this.#fleet.events.find(parseId(id))
     const ids = tasks.map((task) => task.toHexString())
+    if (ids.length === 0) return { matched: 0, changed: 0, refused: [] }
     return this.#fleet.control(this.#principal).cancel({ ids, ...(reason === undefined ? {} : { reason }) })
   }
 

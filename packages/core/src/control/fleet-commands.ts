@@ -193,7 +193,8 @@ export class FleetCommands implements FleetControl {
     if (this.#principal.names !== undefined) this.#requireUnlimited('queues')
     requireReach(this.#principal, { queue: name, name: '' })
     const changed = await this.#fleet.queues.setConcurrency(name, concurrency, this.#by)
-    await this.#record('queue limit', { target: name, changed: 1, reason: String(concurrency ?? 'none') })
+    const reason = concurrency === null ? 'no limit' : `at most ${concurrency} at once`
+    await this.#record('queue limit', { target: name, changed: 1, reason })
     return toRow<QueueRow>('queues', changed as never)
   }
 

@@ -21,6 +21,12 @@ export interface Deed {
   reason?: string | undefined
 }
 
+/** An entry's place in the log: there may be several of one moment. */
+export interface AuditPlace {
+  at: Date
+  _id: ObjectId
+}
+
 /** Who did what: one entry per command, kept for a year. */
 export class AuditLog {
   readonly #entries: mongo.Collection
@@ -53,10 +59,22 @@ export class AuditLog {
     )
   }
 
-  /** The newest first. */
-  async list({ task, limit = 100 }: { task?: ObjectId; limit?: number } = {}): Promise<AuditEntry[]> {
+  /** The newest first; those after a place when that is given. */
+  async list({
+    task,
+    after,
+    limit = 100,
+  }: {
+    task?: ObjectId
+    after?: AuditPlace
+    limit?: number
+  } = {}): Promise<AuditEntry[]> {
+    const filter = {
+      ...(task === undefined ? {} : { tasks: task }),
+      ...(after === undefined ? {} : { $or: [{ at: { $lt: after.at } }, { at: after.at, _id: { $lt: after._id } }] }),
+    }
     const entries = await this.#entries
-      .find(task === undefined ? {} : { tasks: task }, { projection: { expireAt: 0 } })
+      .find(filter, { projection: { expireAt: 0 } })
       .sort({ at: -1, _id: -1 })
       .limit(limit)
       .toArray()

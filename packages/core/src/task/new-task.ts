@@ -100,7 +100,7 @@ export function parseNewTask(request: unknown): NewTask {
   }
   return {
     _id: asked._id === undefined ? new Types.ObjectId() : parseId(asked._id, '_id'),
-    name: parseName(asked.name, 'name', 'BAD_NAME'),
+    name: parseTaskName(asked.name),
     version: parseInteger(asked.version ?? 1, 'version', 1, 1_000_000),
     input: parseInput(asked.input ?? {}),
     queue: parseQueue(asked.queue ?? 'default'),
@@ -162,6 +162,11 @@ export function parseChanges(request: unknown): Changes {
 /** @throws {FleetError} `BAD_QUEUE` */
 export function parseQueue(value: unknown): string {
   return parseName(value, 'queue', 'BAD_QUEUE')
+}
+
+/** @throws {FleetError} `BAD_NAME` */
+export function parseTaskName(value: unknown): string {
+  return parseName(value, 'name', 'BAD_NAME')
 }
 
 const LONGEST_PERIOD_MS = 30 * 86_400_000

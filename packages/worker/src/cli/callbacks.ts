@@ -5,7 +5,7 @@ import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parsePriorityText, readJson } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { withAdmin } from './with-fleet.ts'
 
 interface CallbackOptions extends CommonOptions {
   taskVersion?: number
@@ -76,8 +76,8 @@ async function defaultsOf({ queue, priority, lazy, maxAttempts, input }: Callbac
 async function create(event: string, task: string, options: CallbackOptions, print: Print): Promise<number> {
   const { taskVersion: version } = options
   const request = { event, task, defaults: await defaultsOf(options), ...(version === undefined ? {} : { version }) }
-  return withFleet(options, async (fleet) => {
-    const created = await fleet.eventsFor().createCallback(request)
+  return withAdmin(options, async ({ events }) => {
+    const created = await events.createCallback(request)
     print(options.json === true ? printableJson(created) : created._id)
     return EXIT.done
   })
@@ -90,8 +90,8 @@ interface ListCommand extends CommonOptions {
 
 /** `taskfleet callbacks` */
 function list({ event, limit, ...options }: ListCommand, print: Print): Promise<number> {
-  return withFleet(options, async (fleet) => {
-    const rows = await fleet.eventsFor().listCallbacks({ limit, ...(event === undefined ? {} : { event }) })
+  return withAdmin(options, async ({ events }) => {
+    const rows = await events.listCallbacks({ limit, ...(event === undefined ? {} : { event }) })
     if (options.json === true) print(printableJson(rows))
     else {
       const cells = rows.map((row) => [
@@ -114,8 +114,8 @@ function defaultsText({ defaults: { queue: _, ...rest } }: CallbackRow): string 
 /** `taskfleet callbacks show ID` */
 function show(id: string, options: CommonOptions, print: Print): Promise<number> {
   parseId(id)
-  return withFleet(options, async (fleet) => {
-    printFields(await fleet.eventsFor().showCallback(id), options, print)
+  return withAdmin(options, async ({ events }) => {
+    printFields(await events.showCallback(id), options, print)
     return EXIT.done
   })
 }
@@ -133,8 +133,7 @@ async function edit(id: string, options: EditCallback, print: Print): Promise<nu
   if (Object.keys({ ...changes, ...changed }).length === 0) {
     throw new FleetError('BAD_REQUEST', 'Say what changes: --event, --task, --queue, --input … (see --help)')
   }
-  return withFleet(options, async (fleet) => {
-    const events = fleet.eventsFor()
+  return withAdmin(options, async ({ events }) => {
     const before = await events.showCallback(id)
     const defaults = { ...before.defaults, ...changed }
     const row = await events.editCallback(id, { ...changes, defaults }, rev ?? before.rev)
@@ -146,8 +145,8 @@ async function edit(id: string, options: EditCallback, print: Print): Promise<nu
 /** `taskfleet callbacks remove ID` */
 function remove(id: string, options: CommonOptions, print: Print): Promise<number> {
   const wanted = parseId(id).toHexString()
-  return withFleet(options, async (fleet) => {
-    await fleet.eventsFor().removeCallback(wanted)
+  return withAdmin(options, async ({ events }) => {
+    await events.removeCallback(wanted)
     print(options.json === true ? printableJson({ _id: wanted, removed: true }) : `${wanted}  removed`)
     return EXIT.done
   })

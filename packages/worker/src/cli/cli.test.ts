@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { durationText } from '@taskfleet/core'
 import { describe, expect, test } from 'vitest'
 import { open, refusal } from '../testing/test-sockets.ts'
 import { eventually } from '../testing/use-fleet.ts'
 import { parseConcurrency, parseDuration, parseKept, parseListen } from './options.ts'
 import { fixture, type Run, useCli } from './test-cli.ts'
-import { bar, bytes, durationText, oneLine, printable, printableJson } from './text.ts'
+import { bar, bytes, oneLine, printable, printableJson } from './text.ts'
 
 describe('taskfleet', () => {
   const { fleet, start, ended, run, ready, runHere, here } = useCli()

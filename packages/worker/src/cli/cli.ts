@@ -84,7 +84,10 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   eventCommands(kit)
   callbackCommands(kit)
   kit
-    .json('doctor', 'check connection, replica set, clock, indexes, change stream and versions')
+    .json(
+      'doctor',
+      'check connection, replica set, clock, indexes, change stream and versions; with --server what is seen from there',
+    )
     .action(act((options: CommonOptions) => doctor(options, print)))
   completionCommands(program, kit)
   return program

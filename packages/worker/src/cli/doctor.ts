@@ -1,6 +1,7 @@
-import { ChangeFeed, FleetDatabase, taskModel, WorkerRegister } from '@taskfleet/core'
+import { ChangeFeed, FleetDatabase, FleetError, taskModel, WorkerRegister } from '@taskfleet/core'
 import { VERSION } from '../version.ts'
-import { mongoUri } from './address.ts'
+import { type Address, addressOf, mongoUri } from './address.ts'
+import { checkGateway } from './doctor-gateway.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog } from './options.ts'
 import { oneLine, printableJson } from './text.ts'
@@ -11,11 +12,14 @@ interface Finding {
   detail: string
 }
 
-/** `taskfleet doctor`: whether this computer can be part of the fleet, and if not, why. */
+/** Looks at one thing and notes what it finds. @returns whether it is as it should be */
+export type Check = (name: string, look: () => Promise<string>) => Promise<boolean>
+
+/** `taskfleet doctor`: whether this computer can be part of the fleet, or use it through a gateway, and if not, why. */
 export async function doctor(options: CommonOptions, print: (line: string) => void): Promise<number> {
   const findings: Finding[] = []
   let code: number = EXIT.done
-  const check = async (name: string, look: () => Promise<string>): Promise<boolean> => {
+  const check: Check = async (name, look) => {
     const found = await look().then(
       (detail): Finding => ({ check: name, ok: true, detail }),
       (error: unknown): Finding => {
@@ -26,6 +30,27 @@ export async function doctor(options: CommonOptions, print: (line: string) => vo
     findings.push(found)
     return found.ok
   }
+  const address = whichFleet(options)
+  if (address !== undefined && 'server' in address) await checkGateway(address.server, options, check)
+  else await checkDatabase(options, check)
+  if (options.json === true) print(printableJson(findings))
+  else
+    for (const { check: name, ok, detail } of findings)
+      print(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${oneLine(detail)}`)
+  return code
+}
+
+/** Without any address it is the database's that is missing. @throws {FleetError} `BAD_REQUEST`, `BAD_CONFIG` */
+function whichFleet(options: CommonOptions): Address | undefined {
+  try {
+    return addressOf(options)
+  } catch (error) {
+    if (error instanceof FleetError && error.code === 'NO_ADDRESS') return undefined
+    throw error
+  }
+}
+
+async function checkDatabase(options: CommonOptions, check: Check): Promise<void> {
   let database: FleetDatabase | undefined
   const connected = await check('connection', async () => {
     database = await FleetDatabase.connect({ uri: mongoUri(options) })
@@ -65,9 +90,4 @@ export async function doctor(options: CommonOptions, print: (line: string) => vo
     })
   }
   await database?.close()
-  if (options.json === true) print(printableJson(findings))
-  else
-    for (const { check: name, ok, detail } of findings)
-      print(`${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(14)} ${oneLine(detail)}`)
-  return code
 }

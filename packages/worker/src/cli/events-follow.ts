@@ -1,4 +1,5 @@
-import { type EventRow, QUERY_LIMITS } from '@taskfleet/core'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type EventRow, FleetError, QUERY_LIMITS } from '@taskfleet/core'
 import type { FleetView } from './fleet-view.ts'
 
 /** Where a log begins: with what ended then, without those that are in it already. */
@@ -9,6 +10,10 @@ export interface Beginning {
 
 /** Ends are stamped when their command starts and seen when it is done: one may show up after another that is younger. */
 const LATE_MS = 60_000
+/** What passes when a gateway that was restarted, or its database, is there again. */
+const PASSING = ['NO_ANSWER', 'RATE_LIMITED', 'INTERNAL']
+const PASSING_TRIES = 60
+const PASSING_WAIT_MS = 1_000
 
 /**
  * Tells of every event that ends, each end once and in their order, for as long as the view is open. A live query holds the
@@ -40,7 +45,8 @@ export function followEvents(
     let place: Record<string, unknown> = { processedAt: { $gte: log.floor } }
     for (;;) {
       const sort = { processedAt: 1, _id: 1 } as const
-      const rows = await view.rows({ collection: 'events', filter: { $and: [filter, place] }, sort, limit: page })
+      const query = { collection: 'events', filter: { $and: [filter, place] }, sort, limit: page } as const
+      const rows = await patiently(() => view.rows(query))
       log.tell(rows.filter(isNew))
       const last = rows.at(-1)
       if (last === undefined || rows.length < page) return
@@ -65,6 +71,18 @@ export function followEvents(
     })
     watching.catch(reject)
   })
+}
+
+/** A log that is followed for days outlives what it is read from. */
+async function patiently<T>(read: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await read()
+    } catch (error) {
+      if (!(error instanceof FleetError && PASSING.includes(error.code)) || tries === PASSING_TRIES) throw error
+      await sleep(PASSING_WAIT_MS)
+    }
+  }
 }
 
 /** Which ends have been told of. An event whose task is retried ends again, and is told of again. */

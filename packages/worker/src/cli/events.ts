@@ -1,8 +1,9 @@
-import { type EventRow, type EventStatus, type Fleet, FleetError, parseDate, parseId } from '@taskfleet/core'
+import { type EventRow, type EventStatus, FleetError, parseDate, parseId } from '@taskfleet/core'
 import type { Command } from 'commander'
 import { tell } from './commands.ts'
 import { followEvents } from './events-follow.ts'
 import { EXIT } from './exit.ts'
+import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import {
   type CommonOptions,
@@ -13,7 +14,7 @@ import {
   readJson,
 } from './options.ts'
 import { oneLine, printable, printableJson, table } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { withAdmin, withControl } from './with-fleet.ts'
 
 /** What happens, each with a task for every callback of its name. */
 export function eventCommands(kit: CommandKit): void {
@@ -72,8 +73,8 @@ async function post(name: string, json: string, options: PostCommand, print: Pri
     ...(priority === undefined ? {} : { priority }),
     ...(id === undefined ? {} : { _id: parseId(id, '--id').toHexString() }),
   }
-  return withFleet(options, async (fleet) => {
-    const event = await fleet.eventsFor().post(request)
+  return withAdmin(options, async ({ events }) => {
+    const event = await events.post(request)
     print(options.json === true ? printableJson(event) : event._id)
     return EXIT.done
   })
@@ -97,7 +98,7 @@ function list({ name, status, since, limit, ...options }: ListCommand, print: Pr
     ...(name === undefined ? {} : { name }),
     ...(status === undefined ? {} : { status: { $in: status } }),
   }
-  return withFleet(options, async (_, view) => {
+  return withControl(options, async (_, view) => {
     const rows = await view.rows({ collection: 'events', filter, sort: { createdAt: -1 }, limit })
     if (options.json === true) print(printableJson(rows))
     else {
@@ -125,8 +126,8 @@ function follow(options: FollowCommand, print: Print): Promise<number> {
   const from = since === undefined || /^[0-9a-f]{24}$/i.test(since) ? undefined : parseDate(since, '--since')
   const filter = { status: { $in: status }, ...(name === undefined ? {} : { name }) }
   const told = (event: EventRow): void => print(options.json === true ? printableJson(event) : eventLine(event))
-  return withFleet(options, async (fleet, view) => {
-    const after = since === undefined || from !== undefined ? undefined : await endOf(fleet, since)
+  return withControl(options, async (_, view) => {
+    const after = since === undefined || from !== undefined ? undefined : await endOf(view, since)
     const beginning = from === undefined ? after : { processedAt: from.toISOString(), ids: new Set<string>() }
     return new Promise<number>((resolve, reject) => {
       process.once('SIGINT', () => resolve(EXIT.interrupted))
@@ -136,8 +137,10 @@ function follow(options: FollowCommand, print: Print): Promise<number> {
 }
 
 /** @throws {FleetError} `NOT_FOUND`, `BAD_REQUEST` */
-async function endOf(fleet: Fleet, id: string): Promise<{ processedAt: string; ids: Set<string> }> {
-  const { processedAt, status } = await fleet.eventsFor().show(id)
+async function endOf(view: FleetView, id: string): Promise<{ processedAt: string; ids: Set<string> }> {
+  const [event] = await view.rows({ collection: 'events', filter: { _id: id }, limit: 1 })
+  if (event === undefined) throw new FleetError('NOT_FOUND', `There is no event ${id}`, { field: '--since' })
+  const { processedAt, status } = event
   if (processedAt !== undefined) return { processedAt, ids: new Set([id.toLowerCase()]) }
   throw new FleetError('BAD_REQUEST', `The event ${id} is ${status}: name one that has ended, or a date`)
 }
@@ -163,8 +166,8 @@ const resultText = ({ results = [] }: EventRow): string =>
 /** `taskfleet events show ID` */
 function show(id: string, options: CommonOptions, print: Print): Promise<number> {
   parseId(id)
-  return withFleet(options, async (fleet) => {
-    printFields(await fleet.eventsFor().show(id), options, print)
+  return withAdmin(options, async ({ events }) => {
+    printFields(await events.show(id), options, print)
     return EXIT.done
   })
 }
@@ -184,11 +187,7 @@ interface CancelCommand extends CommonOptions {
 /** `taskfleet events cancel ID` */
 function cancel(id: string, { reason, ...options }: CancelCommand, print: Print): Promise<number> {
   parseId(id)
-  return withFleet(options, async (fleet) => {
-    const events = fleet.eventsFor()
-    if ((await events.show(id)).tasks.length === 0) {
-      return tell({ matched: 0, changed: 0, refused: [] }, { ...options, dryRun: false }, print)
-    }
+  return withAdmin(options, async ({ events }) => {
     const answer = await events.cancel(id, reason)
     // Tasks that had ended before are as they should be.
     const refused = answer.refused.filter(({ error }) => error.code !== 'ALREADY_ENDED')
@@ -199,8 +198,8 @@ function cancel(id: string, { reason, ...options }: CancelCommand, print: Print)
 /** `taskfleet events remove ID` */
 function remove(id: string, options: CommonOptions, print: Print): Promise<number> {
   const wanted = parseId(id).toHexString()
-  return withFleet(options, async (fleet) => {
-    await fleet.eventsFor().remove(wanted)
+  return withAdmin(options, async ({ events }) => {
+    await events.remove(wanted)
     print(options.json === true ? printableJson({ _id: wanted, removed: true }) : `${wanted}  removed`)
     return EXIT.done
   })

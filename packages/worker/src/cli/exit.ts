@@ -28,6 +28,7 @@ const BY_CODE: Record<string, number> = {
   BAD_DATE: EXIT.usage,
   BAD_SCOPE: EXIT.usage,
   BAD_FILTER: EXIT.usage,
+  BAD_CURSOR: EXIT.usage,
   BAD_JSON: EXIT.usage,
   BAD_ADDRESS: EXIT.usage,
   BAD_DURATION: EXIT.usage,
@@ -60,6 +61,7 @@ const BY_CODE: Record<string, number> = {
   FORBIDDEN: EXIT.refused,
   QUEUE_NOT_ALLOWED: EXIT.refused,
   NAME_NOT_ALLOWED: EXIT.refused,
+  RATE_LIMITED: EXIT.refused,
   NO_DATABASE: EXIT.unreachable,
   DATABASE_UNREACHABLE: EXIT.unreachable,
   NO_SERVER: EXIT.unreachable,
@@ -72,6 +74,7 @@ const BY_CODE: Record<string, number> = {
   NOT_ENDED: EXIT.conflict,
   NOT_WAITING: EXIT.conflict,
   REV_CONFLICT: EXIT.conflict,
+  ALREADY_REVOKED: EXIT.conflict,
 }
 
 /** The exit code that an error ends the command with. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FleetError, LOCAL, QUERY_LIMITS, type QueueRow, toRow, type WorkerRow } from '@taskfleet/core'
+import { durationText, FleetError, QUERY_LIMITS, type QueueRow, type WorkerRow } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseLimit } from './options.ts'
-import { bytes, durationText, printable, printableJson, table } from './text.ts'
-import { withControl, withFleet } from './with-fleet.ts'
+import { bytes, printable, printableJson, table } from './text.ts'
+import { withAdmin, withControl } from './with-fleet.ts'
 
 /** The commands about workers and queues as a whole. */
 export function fleetCommands(kit: CommandKit): void {
@@ -225,12 +225,10 @@ async function queueStates(view: FleetView): Promise<QueueState[]> {
 
 /** `taskfleet queues limit NAME N|none` */
 function limit(queue: string, most: number | null, options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async ({ queues, audit }) => {
-    const changed = await queues.setConcurrency(queue, most, LOCAL.id)
-    const reason = most === null ? 'no limit' : `at most ${most} at once`
-    await audit.record({ by: LOCAL.id, action: 'queue limit', target: queue, changed: 1, reason })
-    const row = toRow<QueueRow>('queues', changed as never)
-    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${reason}`)
+  return withAdmin(options, async ({ queues }) => {
+    const row = await queues.limitQueue(queue, most)
+    const said = most === null ? 'no limit' : `at most ${most} at once`
+    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${said}`)
     return EXIT.done
   })
 }

@@ -9,7 +9,7 @@ const TASK_FIELDS =
   )
 
 /**
- * Resolves when the gateway has let us in.
+ * Resolves when the gateway has let us in and told its time.
  *
  * @throws {FleetError} `BAD_ADDRESS`, `NO_SERVER`, or what it refuses with, such as `UNAUTHENTICATED`
  */
@@ -24,6 +24,7 @@ export async function connectGateway(server: string, token: string | undefined):
         else if (error !== undefined) reject(unreachable(url, error))
       })
     })
+    await client.welcomed()
     return client
   } catch (error) {
     client.close()
@@ -31,7 +32,8 @@ export async function connectGateway(server: string, token: string | undefined):
   }
 }
 
-function gatewayUrl(server: string): string {
+/** A gateway's address without anything behind it. @throws {FleetError} `BAD_ADDRESS` */
+export function gatewayUrl(server: string): string {
   const wanted = 'a gateway has an address such as http://host:4100'
   if (!URL.canParse(server)) throw new FleetError('BAD_ADDRESS', `'${server}' is no address: ${wanted}`)
   const { protocol, origin, pathname, search, hash, username, password } = new URL(server)

@@ -144,17 +144,8 @@ describe('commands through a gateway', () => {
       [['list', '--server', url, '--mongo', fleet.uri], 2, /--mongo and --server/],
       [['list', '--server', url, '--key-file', join(file, 'x')], 3, /BAD_KEY_FILE/],
     ]
-    for (const args of [
-      ['gateway'],
-      ['migrate'],
-      ['prune'],
-      ['retention'],
-      ['keys', 'list'],
-      ['events'],
-      ['callbacks'],
-      ['doctor'],
-    ]) {
-      cases.push([[...args, '--server', url], 2, /NEEDS_DATABASE|works on the database itself/])
+    for (const command of ['gateway', 'migrate']) {
+      cases.push([[command, '--server', url], 2, /works on the database itself.*NEEDS_DATABASE/])
     }
     cases.push([['enqueue', 'x', '--key', 'tf_0123456789ab_secret'], 2, /--server-key/])
     for (const [args, code, message] of cases) {
@@ -162,7 +153,7 @@ describe('commands through a gateway', () => {
       expect([args.join(' '), run.code]).toEqual([args.join(' '), code])
       expect(run.err + run.out).toMatch(message)
       expect(run.err).not.toMatch(/\n\s+at /)
-      if (args[0] !== 'doctor') expect(run.err.trimEnd().split('\n'), args.join(' ')).toHaveLength(1)
+      expect(run.err.trimEnd().split('\n'), args.join(' ')).toHaveLength(1)
     }
     expect(await here('list', '--server', url, '--key-file', file)).toMatchObject({ code: 0, err: '' })
     const said = await here('list', '--server', url, '--key', await key('read'))

@@ -41,28 +41,6 @@ export function bytes(count: number): string {
   return `${(count / 1_000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`
 }
 
-const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const
-
-/**
- * A duration for people, such as `2h 5m`.
- *
- * @param parts how many units are told at most
- * @param least the smallest unit that is told
- */
-export function durationText(
-  ms: number,
-  { parts = 2, least = 'ms' }: { parts?: number; least?: keyof typeof UNITS } = {},
-): string {
-  let rest = Math.floor(ms / UNITS[least]) * UNITS[least]
-  const told: string[] = []
-  for (const [unit, size] of Object.entries(UNITS)) {
-    const count = Math.floor(rest / size)
-    if (count > 0 && told.length < parts) told.push(`${count}${unit}`)
-    rest -= count * size
-  }
-  return told.length === 0 ? `0${least}` : told.join(' ')
-}
-
 export function bar(ratio: number, width = 24): string {
   const filled = Math.round(Math.max(0, Math.min(1, ratio)) * width)
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`

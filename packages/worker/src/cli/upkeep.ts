@@ -1,19 +1,18 @@
 import {
+  durationText,
   type EndedStatus,
   Fleet,
   FleetDatabase,
   FleetError,
-  LOCAL,
   type PruneRequest,
-  prune as pruneTasks,
   type Retention,
 } from '@taskfleet/core'
 import { mongoUri } from './address.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseEnded, parseKept, parseMs } from './options.ts'
-import { durationText, printableJson } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { printableJson } from './text.ts'
+import { withAdmin } from './with-fleet.ts'
 
 /** The commands that keep the database in order. */
 export function upkeepCommands(kit: CommandKit): void {
@@ -33,7 +32,7 @@ export function upkeepCommands(kit: CommandKit): void {
     .option('--yes', 'needed on a terminal: what is removed is gone')
     .action(act((options: PruneCommand) => prune(options, print, process.stdin.isTTY === true)))
   kit
-    .json('migrate', 'make the indexes that are missing; harmless to repeat')
+    .json('migrate', 'make the indexes that are missing; harmless to repeat; on the database itself')
     .action(act((options: CommonOptions) => migrate(options, print)))
 }
 
@@ -47,13 +46,9 @@ function retention(options: RetentionCommand, print: Print): Promise<number> {
       kept === undefined ? [] : [[status, kept === 'forever' ? null : kept]],
     ),
   )
-  return withFleet(options, async (fleet) => {
-    const wanted = Object.entries(changes)
-    const policy = wanted.length === 0 ? await fleet.retention.get() : await fleet.retention.set(changes)
-    if (wanted.length > 0) {
-      const target = wanted.map(([status, kept]) => `${status} ${keptText(kept)}`).join(', ')
-      await fleet.audit.record({ by: LOCAL.id, action: 'retention', target, changed: 1 })
-    }
+  return withAdmin(options, async ({ upkeep }) => {
+    const wanted = Object.keys(changes).length > 0
+    const policy = wanted ? await upkeep.setRetention(changes) : await upkeep.retention()
     if (options.json === true) print(printableJson(policy))
     else for (const [status, kept] of Object.entries(policy)) print(`${status.padEnd(10)} ${keptText(kept)}`)
     return EXIT.done
@@ -83,12 +78,12 @@ function prune(options: PruneCommand, print: Print, terminal: boolean): Promise<
     ...(olderThan === undefined ? {} : { olderThanMs: olderThan }),
     ...(name === undefined ? {} : { name }),
   }
-  return withFleet(options, async (fleet) => {
+  return withAdmin(options, async ({ upkeep }) => {
     if (terminal && !dryRun && !yes) {
-      const { matched } = await pruneTasks(fleet, { ...request, dryRun: true })
+      const { matched } = await upkeep.prune({ ...request, dryRun: true })
       throw new FleetError('BAD_REQUEST', `This would remove ${tasksText(matched)} for good: say --yes if you mean it`)
     }
-    const pruned = await pruneTasks(fleet, { ...request, dryRun })
+    const pruned = await upkeep.prune({ ...request, dryRun })
     if (options.json === true) print(printableJson(pruned))
     else print(dryRun ? `${tasksText(pruned.matched)} would be removed` : `${tasksText(pruned.removed)} removed`)
     return EXIT.done

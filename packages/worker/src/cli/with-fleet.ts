@@ -1,14 +1,14 @@
 import { Fleet, type FleetControl, FleetError, type TaskRow } from '@taskfleet/core'
 import { addressOf, mongoUri, tokenOf } from './address.ts'
+import { databaseAdmin, type FleetAdmin } from './admin.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
+import { gatewayAdmin } from './gateway-admin.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
+import { RestClient } from './rest-client.ts'
 
 /** Connects to the database for one command, and closes the connection however that ends. */
-export async function withFleet<T>(
-  options: CommonOptions,
-  act: (fleet: Fleet, view: FleetView) => Promise<T>,
-): Promise<T> {
+async function withFleet<T>(options: CommonOptions, act: (fleet: Fleet, view: FleetView) => Promise<T>): Promise<T> {
   const fleet = await Fleet.connect(mongoUri(options))
   const view = new DatabaseView(fleet)
   try {
@@ -36,6 +36,13 @@ export async function withControl<T>(
   } finally {
     client.close()
   }
+}
+
+/** The same for what is done to a fleet besides its tasks, and needs no view of it. */
+export async function withAdmin<T>(options: CommonOptions, act: (admin: FleetAdmin) => Promise<T>): Promise<T> {
+  const address = addressOf(options)
+  if ('mongo' in address) return withFleet(options, (fleet) => act(databaseAdmin(fleet)))
+  return act(gatewayAdmin(new RestClient(address.server, await tokenOf(options))))
 }
 
 /** @throws {FleetError} `NOT_FOUND` */

@@ -10,6 +10,7 @@ import {
   WorkerRegister,
 } from '@taskfleet/core'
 import { isSession, Sessions } from './sessions.ts'
+import { SignInLimit } from './sign-in-limit.ts'
 
 const LOCKED_CHECK_MS = 1_000
 
@@ -18,6 +19,7 @@ export class Access {
   readonly keys: KeyStore
   readonly sessions: Sessions
   readonly #register: WorkerRegister
+  readonly #wrong = new SignInLimit()
   readonly #unsubscribe: () => void
   /** Addresses of the fleet's workers and gateways by id: pages of theirs may connect to any of them. */
   readonly #addresses = new Map<string, string>()
@@ -59,6 +61,35 @@ export class Access {
     if (token !== undefined && token !== '') return this.keys.verify(token)
     if (await this.locked()) throw new FleetError('UNAUTHENTICATED', 'This fleet is locked: a key is needed')
     return LOCAL
+  }
+
+  /**
+   * The same for somebody at an address, from which many wrong ones are not taken.
+   *
+   * @throws {FleetError} `UNAUTHENTICATED`, `RATE_LIMITED`
+   */
+  signIn(token: unknown, address: string): Promise<Principal & { expiresAt?: Date }> {
+    return this.counted(token, address, () => this.authenticate(token))
+  }
+
+  /** Counts what is refused where a token was shown. @throws {FleetError} `RATE_LIMITED`, and what `verify` throws */
+  async counted<T>(token: unknown, address: string, verify: () => Promise<T>): Promise<T> {
+    try {
+      return await verify()
+    } catch (error) {
+      const shown = token !== undefined && token !== ''
+      if (shown && error instanceof FleetError && error.code === 'UNAUTHENTICATED') this.#wrong.failed(address)
+      throw error
+    }
+  }
+
+  /** What a key may do now, for what rests on it. @throws {FleetError} `UNAUTHENTICATED` */
+  async present(id: string): Promise<Principal> {
+    if (id === LOCAL.id && !(await this.locked())) return LOCAL
+    const principal = (await this.keys.principals([id])).get(id)
+    if (principal === undefined)
+      throw new FleetError('UNAUTHENTICATED', 'The key of this ticket may not be used any more')
+    return principal
   }
 
   /** Whether an address is that of a task's socket at a worker which has registered. */

@@ -276,7 +276,8 @@ export class Gateway {
     const subscriptions = new Subscriptions(this.#queries, namespace, this.#log, this.#options.isBehind)
     this.#subscriptions = subscriptions
     namespace.use((socket, next) => {
-      this.#access.authenticate((socket as GatewaySocket).handshake.auth.token as unknown).then(
+      const { auth, address } = (socket as GatewaySocket).handshake
+      this.#access.signIn(auth.token as unknown, address).then(
         (principal) => {
           socket.data.principal = principal
           next()
@@ -297,7 +298,7 @@ export class Gateway {
       checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
       ticket: (id) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
     })
-    this.#holders.add(socket as unknown as Socket, principal.id, principal.expiresAt)
+    this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
     // A page that changes gives up its subscriptions and opens others in one go.
     const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 2)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))

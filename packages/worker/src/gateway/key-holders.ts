@@ -1,14 +1,23 @@
-import { asError, LOCAL } from '@taskfleet/core'
+import { asError, LOCAL, type Principal, sameRights } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import type { Socket } from 'socket.io'
 import type { Access } from './access.ts'
 
-/** The open connections by the key that they rest on: they are cut soon after it is revoked or has expired. */
+interface Held {
+  /** What the connection was let in with. */
+  principal: Principal
+  expiresAt: Date | undefined
+}
+
+/**
+ * The open connections by the key that they rest on. They are cut soon after it is revoked, has expired or may other things
+ * than it did: whoever still may come back does so at once, with what the key may now.
+ */
 export class KeyHolders {
   readonly #access: Access
   readonly #log: Logger
   readonly #everyMs: number
-  readonly #sockets = new Map<Socket, { key: string; expiresAt?: Date | undefined }>()
+  readonly #sockets = new Map<Socket, Held>()
   readonly #now: () => Date
   #timer: NodeJS.Timeout | undefined
 
@@ -30,26 +39,30 @@ export class KeyHolders {
   }
 
   /** @param expiresAt when the token itself ends, be its key good or not */
-  add(socket: Socket, key: string, expiresAt?: Date): void {
-    this.#sockets.set(socket, { key, expiresAt })
+  add(socket: Socket, principal: Principal, expiresAt?: Date): void {
+    this.#sockets.set(socket, { principal, expiresAt })
     socket.on('disconnect', () => this.#sockets.delete(socket))
   }
 
   async #check(): Promise<void> {
     if (this.#sockets.size === 0) return
-    const held = new Set([...this.#sockets.values()].map(({ key }) => key))
-    const valid = await this.#access.keys.valid([...held])
+    const looked = [...this.#sockets]
+    const present = await this.#access.keys.principals([...new Set(looked.map(([, { principal }]) => principal.id))])
     // Who came in while there was no key at all must show one as soon as there is.
-    if (held.has(LOCAL.id) && !(await this.#access.locked())) valid.add(LOCAL.id)
+    if (!(await this.#access.locked())) present.set(LOCAL.id, LOCAL)
     const now = this.#now()
-    for (const [socket, { key, expiresAt }] of this.#sockets) {
-      const expired = expiresAt !== undefined && expiresAt <= now
-      if (!expired && (!held.has(key) || valid.has(key))) continue
-      this.#log.info(
-        { key, code: expired ? 'TOKEN_EXPIRED' : 'REVOKED' },
-        'a connection is cut: it may not be here any more',
-      )
+    for (const [socket, held] of looked) {
+      const code = whyCut(held, present.get(held.principal.id), now)
+      if (code === undefined) continue
+      this.#log.info({ key: held.principal.id, code }, 'a connection is cut: its key may not what it did')
       socket.disconnect()
     }
   }
+}
+
+/** @param present what the key may do now; undefined when it may not be used any more */
+function whyCut({ principal, expiresAt }: Held, present: Principal | undefined, now: Date): string | undefined {
+  if (expiresAt !== undefined && expiresAt <= now) return 'TOKEN_EXPIRED'
+  if (present === undefined) return 'REVOKED'
+  return sameRights(principal, present) ? undefined : 'RIGHTS_CHANGED'
 }

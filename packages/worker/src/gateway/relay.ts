@@ -27,7 +27,7 @@ export interface RelayDeps {
 export function serveRelay(io: Server, deps: RelayDeps): void {
   const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
   namespaces.use((socket, next) => {
-    open(NAMESPACE.exec(socket.nsp.name)?.[1] ?? '', socket.handshake.auth.token as unknown, deps).then(
+    open(NAMESPACE.exec(socket.nsp.name)?.[1] ?? '', socket.handshake, deps).then(
       (opened) => {
         // Who has left in the meantime never gets a connection, and nobody else would hang up for him.
         if (socket.conn.readyState !== 'open') opened.upstream.disconnect()
@@ -76,12 +76,15 @@ interface Upstream {
 /** @throws {FleetError} what the task's own socket refuses with, or `UNREACHABLE` */
 async function open(
   id: string,
-  token: unknown,
+  { auth, address }: { auth: { token?: unknown }; address: string },
   { fleet, access, tickets, attempts, ownUrl }: RelayDeps,
 ): Promise<Upstream> {
+  const { token } = auth
   const task = await fleet.store.find(parseId(id))
   // The task's own socket checks again; this keeps strangers from making us open connections.
-  if (await access.locked()) await tickets.verify(token, { id, attempt: task?.attempt ?? 0 })
+  if (await access.locked()) {
+    await access.counted(token, address, () => tickets.verify(token, { id, attempt: task?.attempt ?? 0 }))
+  }
   const publicUrl = attempts?.attempt(id) === undefined ? task?.publicUrl : `${ownUrl()}/tasks/${id}`
   // Only to addresses that a worker of the fleet has registered: the field alone could name any server.
   const known = publicUrl !== undefined && (publicUrl !== task?.publicUrl || access.knows(publicUrl, id))

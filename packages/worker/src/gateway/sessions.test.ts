@@ -11,7 +11,7 @@ const sessions = (now = () => new Date()) => new Sessions(keys(), now)
 
 async function keyAndSession(over: { queues?: string[] } = {}) {
   const { id, token } = await keys().create({ name: 'browser', scopes: ['read'], ...over })
-  return { id, key: token, session: await sessions().issue({ id, scopes: ['read'], ...over }) }
+  return { id, key: token, session: await sessions().issue({ id }) }
 }
 
 test('a session may what its key may, at any gateway', async () => {
@@ -53,10 +53,10 @@ test('revoking the key ends its sessions within a second, and no more can be use
 
 test('an expired one is refused, and cut where it was open', async () => {
   const { id } = await keyAndSession()
-  const old = await sessions(() => new Date(Date.now() - 700_000)).issue({ id, scopes: ['read'] })
+  const old = await sessions(() => new Date(Date.now() - 700_000)).issue({ id })
   await expect(sessions().verify(old.token)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
   // Still within what clocks may differ when it comes, and past its end at once.
-  const ending = await sessions(() => new Date(Date.now() - 630_000)).issue({ id, scopes: ['read'] })
+  const ending = await sessions(() => new Date(Date.now() - 630_000)).issue({ id })
   const gateway = await startGateway(fleet)
   const socket = open(gateway.url!, ending.token)
   fleet.cleanup(() => socket.disconnect())

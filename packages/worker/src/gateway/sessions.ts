@@ -1,4 +1,4 @@
-import { FleetError, type KeyStore, type Principal, type Scope } from '@taskfleet/core'
+import { FleetError, type KeyStore, type Principal } from '@taskfleet/core'
 import { jwtVerify, SignJWT } from 'jose'
 
 const ALGORITHM = 'HS256'
@@ -14,7 +14,7 @@ export interface Session {
 
 /**
  * Short-lived tokens for browsers, so that a page need not hold a key: they may what their key may, for ten minutes, at any
- * gateway of the fleet, and nothing at a task's socket.
+ * gateway of the fleet, and nothing at a task's socket. What that is they don't say themselves: a key may have lost it since.
  */
 export class Sessions {
   readonly #keys: KeyStore
@@ -27,13 +27,9 @@ export class Sessions {
     this.#now = now
   }
 
-  async issue({ id, scopes, queues, names }: Principal): Promise<Session> {
+  async issue({ id }: Pick<Principal, 'id'>): Promise<Session> {
     const expiresAt = new Date(this.#now().getTime() + LIFETIME_S * 1_000)
-    const token = await new SignJWT({
-      scopes: [...scopes],
-      ...(queues === undefined ? {} : { queues: [...queues] }),
-      ...(names === undefined ? {} : { names: [...names] }),
-    })
+    const token = await new SignJWT()
       .setProtectedHeader({ alg: ALGORITHM })
       .setIssuer(ISSUER)
       .setSubject(id)
@@ -56,15 +52,11 @@ export class Sessions {
     const { payload } = await jwtVerify(token, await this.#getSecret(), options).catch(() => {
       throw refused
     })
-    const { sub, exp, scopes, queues, names } = payload as typeof payload & Partial<Pick<Principal, 'queues' | 'names'>>
-    if (sub === undefined || exp === undefined || !(await this.#keys.valid([sub])).has(sub)) throw refused
-    return {
-      id: sub,
-      scopes: Array.isArray(scopes) ? (scopes as Scope[]) : [],
-      ...(queues === undefined ? {} : { queues }),
-      ...(names === undefined ? {} : { names }),
-      expiresAt: new Date(exp * 1_000),
-    }
+    const { sub, exp } = payload
+    if (sub === undefined || exp === undefined) throw refused
+    const principal = (await this.#keys.principals([sub])).get(sub)
+    if (principal === undefined) throw refused
+    return { ...principal, expiresAt: new Date(exp * 1_000) }
   }
 
   #getSecret(): Promise<Uint8Array> {

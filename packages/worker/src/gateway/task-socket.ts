@@ -3,8 +3,10 @@ import {
   type ClientToTask,
   type Fleet,
   FleetError,
+  LOCAL,
   type Principal,
   parseId,
+  requireReach,
   type TaskConnectError,
   type TaskToClient,
   toWire,
@@ -57,7 +59,7 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
     const run = deps.attempts?.attempt(id)
     if (run === undefined) socket.disconnect()
     else {
-      deps.holders.add(socket as unknown as Socket, socket.data.holder.id)
+      deps.holders.add(socket as unknown as Socket, socket.data.holder)
       attend(socket as TaskClientSocket, run, deps)
     }
   })
@@ -68,19 +70,26 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
 async function admit(socket: TaskClientSocket, { fleet, attempts, access, tickets }: TaskSocketDeps): Promise<void> {
   const id = taskId(socket.nsp.name)
   const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
+  const { address } = socket.handshake
   const token = socket.handshake.auth.token as unknown
   const locked = await access.locked()
   if (run === undefined) {
     // Where it has gone is told to those only who may know it.
-    if (locked)
-      await tickets.verify(token, { id, attempt: (await fleet.store.find(parseId(id)))?.attempt ?? 0 }).catch(passStale)
+    if (locked) {
+      const attempt = (await fleet.store.find(parseId(id)))?.attempt ?? 0
+      await access.counted(token, address, () => tickets.verify(token, { id, attempt })).catch(passStale)
+    }
     throw await notHere(id, fleet)
   }
   const anonymous = !locked && (token === undefined || token === '')
+  const { task } = run.claim
   const holder = anonymous
-    ? await access.authenticate(undefined)
-    : await tickets.verify(token, { id, attempt: run.claim.task.attempt })
-  socket.data.holder = { id: holder.id, scopes: holder.scopes }
+    ? LOCAL
+    : await access.counted(token, address, () => tickets.verify(token, { id, attempt: task.attempt }))
+  // Since the ticket was made, its key may have lost what the ticket says.
+  const present = await access.present(holder.id)
+  requireReach(present, task)
+  socket.data.holder = present
 }
 
 /** A ticket of an earlier attempt proves enough to be told where the task is now. */

@@ -28,12 +28,12 @@ export async function authorise({ principal, routeOptions }: FastifyRequest): Pr
   requireScope(principal, routeOptions.config.scope!)
 }
 
-/** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong */
-async function principalOf({ headers: { authorization } }: FastifyRequest, access: Access): Promise<Principal> {
+/** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong; `RATE_LIMITED` after many wrong ones */
+async function principalOf({ headers: { authorization }, ip }: FastifyRequest, access: Access): Promise<Principal> {
   try {
     if (authorization === undefined) return await access.authenticate(undefined)
     const [, token] = /^Bearer +(\S+) *$/i.exec(authorization) ?? []
-    return await access.authenticate(token ?? 'none')
+    return await access.signIn(token ?? 'none', ip)
   } catch (error) {
     if (!(error instanceof FleetError) || error.code !== 'UNAUTHENTICATED') throw error
     throw new FleetError('UNAUTHENTICATED', 'This needs a key that is good here: Authorization: Bearer tf_…', {

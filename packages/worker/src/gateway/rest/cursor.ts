@@ -21,6 +21,15 @@ export function writeCursor(query: string, sort: QuerySort, last: Row): string {
  * @throws {FleetError} `BAD_CURSOR`, also for the cursor of another query
  */
 export function readCursor(query: string, sort: QuerySort, cursor: string): Filter {
+  return afterValues(sort, cursorValues(query, sort, cursor))
+}
+
+/**
+ * The sort's values of the row that a page ended with.
+ *
+ * @throws {FleetError} `BAD_CURSOR`, also for the cursor of another query
+ */
+export function cursorValues(query: string, sort: QuerySort, cursor: string): Value[] {
   const bad = (message: string): FleetError => new FleetError('BAD_CURSOR', message, { field: 'cursor' })
   const told = decoded(cursor)
   if (typeof told !== 'object' || told === null || !Array.isArray(told.at)) {
@@ -31,7 +40,7 @@ export function readCursor(query: string, sort: QuerySort, cursor: string): Filt
   if (values.length !== Object.keys(sort).length || values.includes(undefined)) {
     throw bad("This is no cursor: take it from the answer's 'cursor' as it is")
   }
-  return afterValues(sort, values as Value[])
+  return values as Value[]
 }
 
 function decoded(cursor: string): { q?: unknown; at?: unknown } | null {

@@ -101,6 +101,7 @@ describe('answers are what the document says', () => {
     const listens = await fleetEvents.createCallback({ event: 'Documented', task: 'x', defaults: { queue } })
     const scheduled = await fleetEvents.post({ name: 'Documented', scheduledFor: '2099-01-01T00:00:00Z' })
     const finished = await fleetEvents.post({ name: 'NobodyListens' })
+    const { id: keyId } = await fleet.fleet.keysFor().create({ name: 'documented', scopes: ['write'] })
     const asked: [method: string, path: string, params: Record<string, string>, query?: string, body?: unknown][] = [
       ['POST', '/tasks', {}, '', { name: 'x', queue }],
       ['POST', '/tasks', {}, '', [{ name: 'x', queue, deadline: '2030-01-01T00:00:00Z' }]],
@@ -147,7 +148,17 @@ describe('answers are what the document says', () => {
       ['GET', '/stats', {}],
       ['POST', '/keys', {}, '', { name: 'n', scopes: ['read'], expiresAt: '2999-01-01T00:00:00Z' }],
       ['GET', '/keys', {}],
+      ['GET', '/keys/{id}', { id: keyId }],
+      ['GET', '/keys/{id}', { id: 'none' }],
+      ['PATCH', '/keys/{id}', { id: keyId }, '', { scopes: ['read'], queues: [queue], expiresAt: null }],
+      ['PATCH', '/keys/{id}', { id: keyId }, '', {}],
       ['DELETE', '/keys/{id}', { id: 'none' }],
+      ['GET', '/audit', {}, '?limit=2'],
+      ['GET', '/audit', {}, '?cursor=x'],
+      ['GET', '/retention', {}],
+      ['PATCH', '/retention', {}, '', { completed: 86_400_000, failed: null }],
+      ['PATCH', '/retention', {}, '', {}],
+      ['POST', '/prune', {}, '', { statuses: ['failed'], olderThanMs: 0, name: 'nobody', dryRun: true }],
       ['POST', '/sessions', {}],
       ['GET', '/callbacks', {}, '?event=Documented'],
       ['POST', '/callbacks', {}, '', { event: 'Other', task: 'x' }],

@@ -34,6 +34,7 @@ const TAGS = [
   { name: 'queues', description: 'Named lanes' },
   { name: 'reports', description: 'What is going on and what keeps going wrong' },
   { name: 'keys', description: 'Who may do what' },
+  { name: 'upkeep', description: 'How long the past is kept' },
 ]
 
 interface Operation {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { asError, FleetError } from '@taskfleet/core'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
+import { SignInLimited } from '../sign-in-limit.ts'
 
 /** What is wrong with one entry of a batch. */
 export interface EntryProblem {
@@ -95,6 +96,7 @@ export function answerErrors(
     const problem = known === undefined ? unforeseen(error, request, log) : toProblem(known)
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer')
     if (problem.status === 503 || problem.code === 'QUEUE_FULL') void reply.header('retry-after', '1')
+    if (known instanceof SignInLimited) void reply.header('retry-after', String(known.retryAfterS))
     // What is left of the body would be taken for the next request.
     if (problem.status === 408 || problem.status === 413) void reply.header('connection', 'close')
     void reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(problem)

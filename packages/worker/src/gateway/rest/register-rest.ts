@@ -10,6 +10,7 @@ import { IdempotencyKeys } from './idempotency.ts'
 import { describeRoutes } from './openapi.ts'
 import { answerErrors } from './problem.ts'
 import { mount, type RestRoute } from './route.ts'
+import { auditRoutes } from './routes/audit.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { eventRoutes } from './routes/events.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -18,6 +19,7 @@ import { reportRoutes } from './routes/reports.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { taskHistoryRoutes } from './routes/task-history.ts'
 import { taskRoutes } from './routes/tasks.ts'
+import { upkeepRoutes } from './routes/upkeep.ts'
 import { workerRoutes } from './routes/workers.ts'
 import { serializerCompiler, validatorCompiler } from './validate.ts'
 
@@ -56,7 +58,9 @@ export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
     ...workerRoutes({ fleet }),
     ...queueRoutes({ fleet }),
     ...reportRoutes({ fleet, queries }),
-    ...keyRoutes({ fleet, keys: access.keys }),
+    ...keyRoutes({ fleet }),
+    ...auditRoutes({ fleet }),
+    ...upkeepRoutes({ fleet }),
     ...eventRoutes({ fleet }),
     ...sessionRoutes({ sessions: access.sessions }),
   ]

@@ -1,9 +1,12 @@
-import { type Fleet, FleetError, type KeyStore, type Principal, parseDate, toWire, visibleTo } from '@taskfleet/core'
+import type { Fleet } from '@taskfleet/core'
 import { z } from 'zod'
 import { type RestRoute, route } from '../route.ts'
-import { key, madeKey, newKey } from '../schemas/fleet.ts'
+import { key, keyChanges, madeKey, newKey } from '../schemas/fleet.ts'
 
-export function keyRoutes({ fleet, keys }: { fleet: Fleet; keys: KeyStore }): RestRoute[] {
+const params = z.object({ id: z.string() })
+const CHECKED = ['BAD_DATE', 'BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING']
+
+export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -12,10 +15,7 @@ export function keyRoutes({ fleet, keys }: { fleet: Fleet; keys: KeyStore }): Re
       tag: 'keys',
       summary: 'Every key, without what would prove it',
       answers: { 200: z.object({ keys: z.array(key) }) },
-      handle: async ({ principal }) => {
-        requireUnlimited(principal)
-        return { keys: (await keys.list()).map(({ _id, ...rest }) => ({ id: _id, ...(toWire(rest) as object) })) }
-      },
+      handle: async ({ principal }) => ({ keys: await fleet.keysFor(principal).list() }),
     }),
     route({
       method: 'POST',
@@ -26,40 +26,42 @@ export function keyRoutes({ fleet, keys }: { fleet: Fleet; keys: KeyStore }): Re
       description: 'With the first one the fleet is locked.',
       body: newKey,
       answers: { 201: madeKey },
-      codes: ['BAD_DATE', 'BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING'],
-      handle: async ({ principal, body: { name, scopes, queues, names, expiresAt } }) => {
-        requireUnlimited(principal)
-        const made = await keys.create({
-          name,
-          scopes,
-          ...(queues === undefined ? {} : { queues }),
-          ...(names === undefined ? {} : { names }),
-          ...(expiresAt === undefined ? {} : { expiresAt: parseDate(expiresAt, 'expiresAt') }),
-        })
-        await fleet.audit.record({ by: principal.id, action: 'key create', target: made.id, changed: 1 })
-        return made
-      },
+      codes: CHECKED,
+      handle: async ({ principal, body }) => fleet.keysFor(principal).create(body),
+    }),
+    route({
+      method: 'GET',
+      url: '/keys/:id',
+      scope: 'admin',
+      tag: 'keys',
+      summary: 'One key',
+      params,
+      answers: { 200: key },
+      codes: ['NOT_FOUND'],
+      handle: async ({ principal, params }) => fleet.keysFor(principal).show(params.id!),
+    }),
+    route({
+      method: 'PATCH',
+      url: '/keys/:id',
+      scope: 'admin',
+      tag: 'keys',
+      summary: 'Change what a key may; what it opened under other rights is closed within a second, and may come back',
+      params,
+      body: keyChanges,
+      answers: { 200: key },
+      codes: [...CHECKED, 'NOT_FOUND', 'ALREADY_REVOKED'],
+      handle: async ({ principal, params, body }) => fleet.keysFor(principal).edit(params.id!, body),
     }),
     route({
       method: 'DELETE',
       url: '/keys/:id',
       scope: 'admin',
       tag: 'keys',
-      summary: 'Revoke a key; what it opened is closed within seconds',
-      params: z.object({ id: z.string() }),
+      summary: 'Revoke a key; what it opened is closed within a second',
+      params,
       answers: { 204: null },
       codes: ['NOT_FOUND'],
-      handle: async ({ principal, params }) => {
-        requireUnlimited(principal)
-        if (!(await keys.revoke(params.id!))) throw new FleetError('NOT_FOUND', 'There is no such key', { field: 'id' })
-        await fleet.audit.record({ by: principal.id, action: 'key revoke', target: params.id!, changed: 1 })
-      },
+      handle: async ({ principal, params }) => fleet.keysFor(principal).revoke(params.id!),
     }),
   ]
-}
-
-/** Whoever is limited could else make a key that is not. @throws {FleetError} `FORBIDDEN` */
-function requireUnlimited(principal: Principal): void {
-  if (visibleTo(principal) === undefined) return
-  throw new FleetError('FORBIDDEN', 'A key that is limited to queues or names may not touch keys')
 }

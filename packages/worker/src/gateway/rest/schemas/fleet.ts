@@ -1,4 +1,4 @@
-import { type ErrorRow, SCOPES, STATUSES, type WorkerRow } from '@taskfleet/core'
+import { ENDED_STATUSES, type ErrorRow, type KeyRow, SCOPES, STATUSES, type WorkerRow } from '@taskfleet/core'
 import { z } from 'zod'
 import { count, date, hexId, name, queueName } from './values.ts'
 
@@ -116,18 +116,62 @@ export const newKey = z.strictObject({ name: keyName, scopes, ...limits, expires
   examples: [{ name: 'ci', scopes: ['read', 'write'], queues: ['builds'] }],
 })
 
+export const keyChanges = z
+  .strictObject({
+    name: keyName,
+    scopes,
+    queues: limits.queues.nullable().describe('null for all'),
+    names: limits.names.nullable().describe('null for all'),
+    expiresAt: date.nullable().describe('null for never'),
+  })
+  .partial()
+  .meta({ id: 'KeyChanges', title: 'What is to change of a key', examples: [{ scopes: ['read'], queues: null }] })
+
 export const key = z
   .object({
     id: z.string(),
     name: keyName,
+    state: z.enum(['good', 'expired', 'revoked']).describe("By the server's time"),
     scopes,
     ...limits,
     createdAt: date,
     expiresAt: date.optional(),
     revokedAt: date.optional(),
-  })
+  } satisfies Record<keyof KeyRow, z.ZodType>)
   .meta({ id: 'Key', title: 'A key without what would prove it' })
 
 export const madeKey = z
   .object({ id: z.string(), token: z.string().describe('Shown this once') })
   .meta({ id: 'MadeKey', title: 'A new key', examples: [{ id: '0123456789ab', token: 'tf_0123456789ab_…' }] })
+
+const kept = z.number().min(1_000).nullable()
+const endings = { completed: kept, failed: kept, cancelled: kept }
+
+export const retention = z
+  .object(endings)
+  .meta({ id: 'Retention', title: 'How long ended tasks are kept, in milliseconds; null for ever' })
+
+export const retentionChanges = z
+  .strictObject(endings)
+  .partial()
+  .refine((changes) => Object.keys(changes).length > 0, {
+    message: "There is nothing to change: give 'completed', 'failed' or 'cancelled'",
+  })
+  .meta({ id: 'RetentionChanges', title: 'What is to change of it', examples: [{ completed: 604_800_000 }] })
+
+export const pruneRequest = z
+  .strictObject({
+    statuses: z.array(z.enum(ENDED_STATUSES)).min(1).optional().describe('How they ended; all by default'),
+    olderThanMs: z.number().min(0).optional().describe('Ended at least so long ago; as retention says by default'),
+    name: name.optional().describe('Only tasks of this name'),
+    dryRun: z.boolean().optional().describe('Only count'),
+  })
+  .meta({
+    id: 'PruneRequest',
+    title: 'Which ended tasks are to go',
+    examples: [{ statuses: ['failed'], dryRun: true }],
+  })
+
+export const pruned = z
+  .object({ matched: count, removed: count.describe('0 for a dry run') })
+  .meta({ id: 'Pruned', title: 'What went' })

@@ -1,0 +1,160 @@
+import {
+  type KeyChanges,
+  KeyStore,
+  type KnownKey,
+  type Principal,
+  requireUnlimited,
+  SCOPES,
+  type Scope,
+} from '../auth/key-store.ts'
+import { FleetError } from '../errors.ts'
+import type { Fleet } from '../fleet.ts'
+import { toWire } from '../live/wire.ts'
+import type { KeyRow } from '../protocol.ts'
+import { parseDate, parseQueue, parseTaskName } from '../task/new-task.ts'
+
+/** A key as it is asked for; dates as ISO 8601. */
+export interface KeyRequest {
+  name: string
+  scopes: readonly string[]
+  queues?: readonly string[] | undefined
+  names?: readonly string[] | undefined
+  expiresAt?: string | undefined
+}
+
+/** What is to change of one; null takes a limit or the end away. */
+export type KeyEdit = {
+  [Field in keyof KeyRequest]?: KeyRequest[Field] | (Field extends 'name' | 'scopes' ? never : null) | undefined
+}
+
+const NAME_LIMIT = 100
+const LIST_LIMIT = 100
+
+/** Keys for somebody: whoever is limited to some queues or names could else make a key that is not. */
+export class KeyCommands {
+  readonly #fleet: Fleet
+  readonly #keys: KeyStore
+  readonly #principal: Principal
+
+  constructor(fleet: Fleet, principal: Principal) {
+    this.#fleet = fleet
+    this.#keys = new KeyStore(fleet.database.db, () => fleet.database.clock.now())
+    this.#principal = principal
+  }
+
+  /** @throws {FleetError} `FORBIDDEN` */
+  async list(): Promise<KeyRow[]> {
+    this.#requireUnlimited()
+    return (await this.#keys.list()).map((key) => this.#row(key))
+  }
+
+  /** @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
+  async show(id: string): Promise<KeyRow> {
+    this.#requireUnlimited()
+    const key = await this.#keys.find(id)
+    if (key === null) throw notFound()
+    return this.#row(key)
+  }
+
+  /**
+   * @returns the token, which can't be read again
+   * @throws {FleetError} `BAD_VALUE`, `BAD_SCOPE`, `BAD_QUEUE`, `BAD_NAME`, `BAD_DATE`, `FORBIDDEN`
+   */
+  async create(request: KeyRequest): Promise<{ id: string; token: string }> {
+    this.#requireUnlimited()
+    const { name = '', scopes = [], queues, names, expiresAt } = parseKey(request)
+    const made = await this.#keys.create({
+      name,
+      scopes,
+      ...(queues == null ? {} : { queues }),
+      ...(names == null ? {} : { names }),
+      ...(expiresAt == null ? {} : { expiresAt }),
+    })
+    await this.#record('key create', made.id)
+    return made
+  }
+
+  /**
+   * Takes effect at once, on open connections within a second.
+   *
+   * @throws {FleetError} as `create`; `BAD_REQUEST` when there is nothing to change; `NOT_FOUND`, `ALREADY_REVOKED`
+   */
+  async edit(id: string, request: KeyEdit): Promise<KeyRow> {
+    this.#requireUnlimited()
+    const changes = parseKey(request)
+    if (Object.keys(changes).length === 0) {
+      throw new FleetError(
+        'BAD_REQUEST',
+        "There is nothing to change: give 'name', 'scopes', 'queues', 'names' or 'expiresAt'",
+      )
+    }
+    const changed = await this.#keys.edit(id, changes)
+    if (changed === null) {
+      if ((await this.#keys.find(id)) === null) throw notFound()
+      throw new FleetError('ALREADY_REVOKED', 'This key is revoked: it opens nothing, whatever it may', { field: 'id' })
+    }
+    await this.#record('key edit', id, Object.keys(changes).join(', '))
+    return this.#row(changed)
+  }
+
+  /** What it opened is closed within a second. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
+  async revoke(id: string): Promise<void> {
+    this.#requireUnlimited()
+    if (!(await this.#keys.revoke(id))) throw notFound()
+    await this.#record('key revoke', id)
+  }
+
+  #row(key: KnownKey): KeyRow {
+    const { _id, ...rest } = key
+    return { id: _id, ...(toWire(rest) as Omit<KeyRow, 'id' | 'state'>), state: this.#keys.stateOf(key) }
+  }
+
+  #requireUnlimited(): void {
+    requireUnlimited(this.#principal, 'touch keys')
+  }
+
+  async #record(action: string, target: string, reason?: string): Promise<void> {
+    await this.#fleet.audit.record({ by: this.#principal.id, action, target, changed: 1, reason })
+  }
+}
+
+const notFound = (): FleetError => new FleetError('NOT_FOUND', 'There is no such key', { field: 'id' })
+
+/** @throws {FleetError} `BAD_VALUE`, `BAD_SCOPE`, `BAD_QUEUE`, `BAD_NAME`, `BAD_DATE` */
+function parseKey({ name, scopes, queues, names, expiresAt }: KeyEdit): KeyChanges {
+  return given({
+    name: name === undefined ? undefined : parseKeyName(name),
+    scopes: scopes === undefined ? undefined : parseScopes(scopes),
+    queues: queues == null ? queues : parseList(queues, 'queues', parseQueue),
+    names: names == null ? names : parseList(names, 'names', parseTaskName),
+    expiresAt: expiresAt == null ? expiresAt : parseDate(expiresAt, 'expiresAt'),
+  })
+}
+
+function parseKeyName(name: string): string {
+  if (name.length > 0 && name.length <= NAME_LIMIT) return name
+  throw new FleetError('BAD_VALUE', `'name' is a text of 1 to ${NAME_LIMIT} characters`, { field: 'name' })
+}
+
+function parseScopes(scopes: readonly string[]): Scope[] {
+  if (scopes.length === 0)
+    throw new FleetError('BAD_SCOPE', `A key has scopes, of ${SCOPES.join(', ')}`, { field: 'scopes' })
+  const known = scopes.map((scope) => {
+    const found = SCOPES.find((one) => one === scope)
+    if (found !== undefined) return found
+    throw new FleetError('BAD_SCOPE', `'${scope}' is no scope: ${SCOPES.join(', ')} are`, { field: 'scopes' })
+  })
+  return [...new Set(known)]
+}
+
+/** An empty list would be a key for nothing at all, which nobody means. */
+function parseList(list: readonly string[], field: string, parse: (value: unknown) => string): string[] {
+  if (list.length === 0 || list.length > LIST_LIMIT) {
+    throw new FleetError('BAD_VALUE', `'${field}' names 1 to ${LIST_LIMIT}`, { field })
+  }
+  return [...new Set(list.map(parse))]
+}
+
+/** Without what was not said. */
+const given = <T extends object>(fields: T): { [Field in keyof T]?: Exclude<T[Field], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
