@@ -1,11 +1,14 @@
 import { Fleet, FleetDatabase, STATUSES } from '@taskfleet/core'
 import { Argument, type Command, type Option } from 'commander'
 import { addressOf, tokenOf } from './address.ts'
+import { databaseAdmin, type FleetAdmin } from './admin.ts'
 import { EXIT } from './exit.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
+import { gatewayAdmin } from './gateway-admin.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, EVENT_STATUSES } from './options.ts'
+import { RestClient } from './rest-client.ts'
 import { oneLine } from './text.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
@@ -82,9 +85,9 @@ compdef _taskfleet taskfleet`,
   $tokens[1] __complete -- $tokens[2..-1] 2>/dev/null
 end
 complete -c taskfleet -f -a '(__taskfleet_complete)'
-for flag in tasks key-file config
-  complete -c taskfleet -l $flag -r -F
-end`,
+complete -c taskfleet -n '__fish_seen_subcommand_from worker' -l tasks -r -F
+complete -c taskfleet -n 'not __fish_use_subcommand' -l key-file -r -F
+complete -c taskfleet -n 'not __fish_use_subcommand' -l config -r -F`,
 }
 
 /** `taskfleet __complete -- WORD…`: what the last word may become. */
@@ -157,15 +160,22 @@ async function valuesOf(name: string, command: Command, begun: string, words: re
   if (name === 'status') {
     return inList(begun, [parent, command.name()].includes('events') ? EVENT_STATUSES : STATUSES)
   }
-  const ask = QUESTIONS[name === 'name' && parent === 'queues' ? 'queue' : name === 'ids' ? 'id' : name]
-  if (ask === undefined || (ask === QUESTIONS.id && parent !== 'taskfleet')) return []
-  const found = await withView(command, words, ask).catch(() => [])
+  const ask = QUESTIONS[questionOf(name, parent)]
+  if (ask === undefined) return []
+  const found = await withAsked(command, words, ask).catch(() => [])
   return name === 'queues'
     ? inList(
         begun,
         found.map(({ word }) => word),
       )
     : found
+}
+
+/** What an argument of this name is of: an id is that of a task unless a group says otherwise. */
+function questionOf(name: string, parent: string | undefined): string {
+  if (name === 'name' && parent === 'queues') return 'queue'
+  if (name !== 'id' && name !== 'ids') return name
+  return parent === 'taskfleet' ? 'task' : `of ${parent}`
 }
 
 /** The names that come after a comma. */
@@ -175,32 +185,51 @@ function inList(begun: string, names: readonly string[]): Candidate[] {
   return names.filter((name) => !taken.includes(name)).map((name) => ({ word: `${before}${name}` }))
 }
 
-const queueNames = async (view: FleetView): Promise<Candidate[]> => {
+/** What can be asked. */
+interface Asked {
+  view: FleetView
+  admin: FleetAdmin
+}
+
+const queueNames = async ({ view }: Asked): Promise<Candidate[]> => {
   const [counts, known] = await Promise.all([view.queueCounts(), view.rows({ collection: 'queues', limit: MOST })])
   return [...new Set([...Object.keys(counts), ...known.map(({ _id }) => _id)])].sort().map((word) => ({ word }))
 }
 
 /** What is asked of the fleet, by the name of the option or argument. */
-const QUESTIONS: Record<string, (view: FleetView) => Promise<Candidate[]>> = {
+const QUESTIONS: Record<string, (asked: Asked) => Promise<Candidate[]>> = {
   queue: queueNames,
   queues: queueNames,
-  worker: async (view) => {
+  worker: async ({ view }) => {
     const filter = { role: 'worker', state: { $in: ['running', 'draining'] } }
     const workers = await view.rows({ collection: 'workers', filter, limit: MOST })
     return workers.map(({ name, host, state }) => ({ word: name, says: `${state} on ${host}` }))
   },
-  id: async (view) => {
+  task: async ({ view }) => {
     const sort = { createdAt: -1 } as const
     const tasks = await view.rows({ collection: 'tasks', sort, limit: MOST, fields: ['name', 'status'] })
     return tasks.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
   },
+  'of events': async ({ view }) => {
+    const sort = { createdAt: -1 } as const
+    const events = await view.rows({ collection: 'events', sort, limit: MOST, fields: ['name', 'status'] })
+    return events.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
+  },
+  'of callbacks': async ({ admin }) => {
+    const callbacks = await admin.events.listCallbacks({ limit: MOST })
+    return callbacks.map(({ _id, event, task }) => ({ word: _id, says: `${task} at ${event}` }))
+  },
+  'of keys': async ({ admin }) => {
+    const keys = await admin.keys.list()
+    return keys.map(({ id, name, state }) => ({ word: id, says: `${name} ${state}` }))
+  },
 }
 
 /** Asks the fleet that the words and the environment name; gives up soon. */
-async function withView<T>(
+async function withAsked<T>(
   command: Command,
   words: readonly string[],
-  ask: (view: FleetView) => Promise<T>,
+  ask: (asked: Asked) => Promise<T>,
   env = process.env,
 ): Promise<T> {
   const asked = connect(optionsSaid(command, words, env))
@@ -212,21 +241,24 @@ async function withView<T>(
     throw error
   })
   try {
-    return await Promise.race([ask(open.view), late])
+    return await Promise.race([ask(open), late])
   } finally {
     await open.close()
   }
 }
 
 /** Without making indexes, as other commands do. */
-async function connect(options: CommonOptions): Promise<{ view: FleetView; close: () => Promise<void> }> {
+async function connect(options: CommonOptions): Promise<Asked & { close: () => Promise<void> }> {
   const address = addressOf(options)
   if ('server' in address) {
-    const client = await connectGateway(address.server, await tokenOf(options))
-    return { view: new GatewayView(client), close: async () => client.close() }
+    const token = await tokenOf(options)
+    const client = await connectGateway(address.server, token)
+    const admin = gatewayAdmin(new RestClient(address.server, token))
+    return { view: new GatewayView(client), admin, close: async () => client.close() }
   }
   const database = await FleetDatabase.connect({ uri: address.mongo, timeoutMs: PATIENCE_MS })
-  return { view: new DatabaseView(new Fleet(database)), close: () => database.close() }
+  const fleet = new Fleet(database)
+  return { view: new DatabaseView(fleet), admin: databaseAdmin(fleet), close: () => database.close() }
 }
 
 /** The address as it stands in words that are no whole command yet. */
