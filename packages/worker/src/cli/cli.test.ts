@@ -88,6 +88,7 @@ describe('taskfleet', () => {
       [['lisst'], 2, /unknown command 'lisst'[\s\S]*list/],
       [['list', '--limt', '3'], 2, /unknown option '--limt'[\s\S]*--limit/],
       [['list', '--limit', 'abc'], 2, /--limit.*whole number/],
+      [['list', '--limit'], 2, /--limit.*argument missing/],
       [['list', '--limit', '5000'], 2, /BAD_SORT/],
       [['list', '--filter', '{"$where":"1"}'], 2, /BAD_FILTER/],
       [['list', '--filter', '{'], 2, /--filter is not JSON.*BAD_JSON/],
@@ -102,6 +103,8 @@ describe('taskfleet', () => {
       [['worker', '--tasks', fixture('tasks.mjs'), '--grace', 'long'], 2, /--grace.*duration/],
       [['worker'], 2, /--tasks/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--concurrency', '8-2'], 2, /--concurrency.*range/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--concurrency', '0'], 2, /--concurrency.*from 1/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--listen', '127.0.0.1:-1'], 2, /--listen.*port/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{'], 2, /--gate is not JSON/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--error-period', '1h'], 2, /--error-webhook.*BAD_REQUEST/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--error-webhook', 'ftp://x'], 2, /https.*BAD_REQUEST/],
@@ -124,6 +127,8 @@ describe('taskfleet', () => {
       [['list', '--mongo', 'mongodb://joe:hunter2@127.0.0.1:1/?directConnection=true'], 5, /NO_DATABASE/],
       [['list', '--mongo', 'nonsense'], 3, /./],
       [['list', '--mongo', 'mongodb://127.0.0.1/?w=1'], 3, /NEEDS_MAJORITY/],
+      [['list', '--mongo', 'mongodb://joe:hunter2@127.0.0.1/?retryWrites=false'], 3, /retryWrites.*NEEDS_MAJORITY/],
+      [['list', '--mongo', 'mongodb://127.0.0.1/?readPreference=secondary'], 3, /readPreference.*NEEDS_MAJORITY/],
     ])
     await errorsOf([
       [
@@ -134,6 +139,7 @@ describe('taskfleet', () => {
       [['gateway', '--listen', '0.0.0.0:0', '--public-url', 'http://x:1', '--log-level', 'silent'], 3, /INSECURE_BIND/],
       [['worker', '--tasks', '/nowhere/tasks.mjs'], 3, /BAD_TASKS_FILE/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--lease', '100'], 3, /CONFIG_RANGE/],
+      [['worker', '--tasks', fixture('tasks.mjs'), '--concurrency', '1000000000'], 3, /1 to 1000.*CONFIG_RANGE/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{"cpu":{"lazy":2}}'], 3, /cpu.*CONFIG_RANGE/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{"memory":1}'], 3, /memoryLeft.*CONFIG_RANGE/],
     ])

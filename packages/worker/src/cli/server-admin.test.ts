@@ -1,6 +1,10 @@
-import type { ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawnSync } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type CallbackRow, type EventRow, type KeyRow, KeyStore, type Scope } from '@taskfleet/core'
 import { afterEach, describe, expect, test } from 'vitest'
 import { GatewayProcess } from '../testing/gateway-process.ts'
@@ -122,6 +126,43 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
       }
     } finally {
       proxy.close()
+    }
+  })
+
+  test('a gateway whose certificate is of another name is not talked to', async ({ skip }) => {
+    const folder = await mkdtemp(join(tmpdir(), 'taskfleet-tls-'))
+    fleet.cleanup(() => rm(folder, { recursive: true }))
+    const [keyPath, certPath] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
+    const made = spawnSync('openssl', [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+      ...[
+        '-keyout',
+        keyPath,
+        '-out',
+        certPath,
+        '-subj',
+        '/CN=other.example',
+        '-addext',
+        'subjectAltName=DNS:other.example',
+      ],
+    ])
+    if (made.status !== 0) skip('openssl, which makes the certificate, is not installed here')
+    const server = createTlsServer({ key: await readFile(keyPath), cert: await readFile(certPath) }, (_, response) =>
+      response.end('{"callbacks":[]}'),
+    )
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    fleet.cleanup(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const env = {
+      TASKFLEET_MONGO_URI: '',
+      TASKFLEET_SERVER: `https://127.0.0.1:${port}`,
+      NODE_EXTRA_CA_CERTS: certPath,
+    }
+    for (const command of ['callbacks', 'list']) {
+      const { code, out, err } = await ended(start([command], { ...env, TASKFLEET_KEY: 'tf_hunter2' }))
+      expect([command, code, out]).toEqual([command, 5, ''])
+      expect(err).toMatch(/^taskfleet: No gateway answers at .*certificate.*NO_SERVER\)\n$/)
+      expect(err).not.toContain('hunter2')
     }
   })
 
