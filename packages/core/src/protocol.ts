@@ -663,9 +663,19 @@ export interface TaskToClient {
 
 /** `data` of the `connect_error` of a task's socket. */
 export interface TaskConnectError {
-  code: 'TASK_NOT_HERE' | 'UNAUTHENTICATED' | 'WRONG_AUDIENCE' | 'STALE_ATTEMPT' | 'TOKEN_EXPIRED'
+  code:
+    | 'TASK_NOT_HERE'
+    | 'UNAUTHENTICATED'
+    | 'WRONG_AUDIENCE'
+    | 'STALE_ATTEMPT'
+    | 'TOKEN_EXPIRED'
+    | 'QUEUE_NOT_ALLOWED'
+    | 'NAME_NOT_ALLOWED'
+    | 'RATE_LIMITED'
   status?: TaskStatus
   publicUrl?: string
+  /** In seconds, where too many wrong tokens came from this address. */
+  retryAfter?: number
 }
 
 /**
