@@ -58,6 +58,7 @@ function unreachable(url: string, error: Error & { description?: { message?: str
 /** Through a gateway's socket. */
 export class GatewayView implements FleetView {
   readonly #client: FleetClient
+  readonly #watched: CollectionQuery<CollectionName>[] = []
 
   constructor(client: FleetClient) {
     this.#client = client
@@ -72,6 +73,20 @@ export class GatewayView implements FleetView {
 
   async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void> {
     await this.#client.subscribe<N>(query, seen)
+    this.#watched.push(query)
+  }
+
+  /**
+   * Asks once more for what is watched, which goes on by itself when the connection does: unless the key may not see it now.
+   *
+   * @throws {FleetError} `FORBIDDEN`
+   */
+  async check(): Promise<void> {
+    for (const query of this.#watched) {
+      await this.rows(query).catch((error: unknown) => {
+        if (error instanceof FleetError && error.code === 'FORBIDDEN') throw error
+      })
+    }
   }
 
   async task(id: string): Promise<TaskRow | undefined> {

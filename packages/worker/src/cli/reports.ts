@@ -137,7 +137,7 @@ function audit(id: string | undefined, { limit, ...options }: AuditCommand, prin
         at,
         printable(by),
         printable(action),
-        `${changed} of ${matched}`,
+        matched === 0 ? String(changed) : `${changed} of ${matched}`,
         printable(target ?? filter ?? (tasks.length > 1 ? `${tasks[0]} …` : (tasks[0] ?? ''))),
         printable(reason),
       ])

@@ -215,7 +215,10 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     expect([...told()].sort()).toEqual([...ids].sort())
   })
 
-  test('following ends when its key is revoked', async () => {
+  test.each<[string, string[], RegExp]>([
+    ['is revoked', ['revoke'], /UNAUTHENTICATED/],
+    ['may not read events any more', ['edit', '--queues', 'mine'], /FORBIDDEN/],
+  ])('following ends when its key %s', async (_what, [verb, ...flags], message) => {
     const [token] = [await key('read'), await key('read')]
     const url = (await startGateway(fleet)).url!
     await here('events', 'post', 'Seen')
@@ -224,8 +227,8 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     const run = ended(child)
     const { lines } = heard(child)
     await eventually(() => lines().length > 0)
-    await here('keys', 'revoke', token.split('_')[1]!)
-    expect(await run).toMatchObject({ code: 4, err: expect.stringMatching(/^taskfleet: .*UNAUTHENTICATED/) })
+    expect(await here('keys', verb!, token.split('_')[1]!, ...flags)).toMatchObject({ code: 0 })
+    expect(await run).toMatchObject({ code: 4, err: expect.stringMatching(message) })
   })
 
   test('doctor tells of each step of the way to the fleet, and where it ends', async () => {

@@ -27,12 +27,16 @@ export async function withControl<T>(
   const address = addressOf(options)
   if ('mongo' in address) return withFleet(options, (fleet, view) => act(fleet.control(), view))
   const client = await connectGateway(address.server, await tokenOf(options))
-  // One that is shut out in the middle, such as by a revoked key, waits for nothing more.
+  const view = new GatewayView(client)
+  // One that is shut out in the middle, such as by a revoked key or one that may less, waits for nothing more.
   const refused = new Promise<never>((_, reject) => {
-    client.onState((state, error) => state === 'refused' && reject(error))
+    client.onState((state, error) => {
+      if (state === 'refused') reject(error)
+      else if (state === 'live') view.check().catch(reject)
+    })
   })
   try {
-    return await Promise.race([act(client, new GatewayView(client)), refused])
+    return await Promise.race([act(client, view), refused])
   } finally {
     client.close()
   }
