@@ -7,15 +7,17 @@ import { EventCommands } from './control/event-commands.ts'
 import { FleetCommands } from './control/fleet-commands.ts'
 import { KeyCommands } from './control/key-commands.ts'
 import { QueueRegister } from './control/queue-register.ts'
+import { ScheduleCommands } from './control/schedule-commands.ts'
 import { UpkeepCommands } from './control/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
-import { FleetError } from './errors.ts'
 import { Callbacks } from './events/callbacks.ts'
 import { Events } from './events/events.ts'
 import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
 import { TaskLogs } from './history/task-logs.ts'
 import type { EnqueueOptions } from './protocol.ts'
+import { Schedules } from './schedules/schedules.ts'
+import { checkInput, type TaskType } from './task/check-input.ts'
 import { Durations } from './task/durations.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
 import { parseNewTask } from './task/new-task.ts'
@@ -23,15 +25,6 @@ import { RetentionPolicy } from './task/retention.ts'
 import type { TaskDocument } from './task/task-document.ts'
 import type { TaskStore } from './task/task-store.ts'
 import { WorkerRegister } from './worker/worker-register.ts'
-
-/** What ties a task's name to the type of its input; every `TaskFactory` is one. */
-export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
-  readonly name: string
-  readonly version: number
-  readonly input: Schema
-  /** Defaults that the definition gives to every task of its kind. */
-  readonly defaults?: Pick<EnqueueOptions, 'lazy' | 'maxAttempts'>
-}
 
 /** A producer: stores tasks without running any. */
 export class Fleet {
@@ -48,6 +41,7 @@ export class Fleet {
   readonly durations: Durations
   readonly callbacks: Callbacks
   readonly events: Events
+  readonly schedules: Schedules
 
   constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
     const { connection, clock, db } = database
@@ -74,6 +68,7 @@ export class Fleet {
     this.logs = new TaskLogs(db)
     this.errors = new ErrorReport(db)
     this.audit = new AuditLog(db)
+    this.schedules = new Schedules({ db, store: this.store, audit: this.audit, now: () => clock.now() })
   }
 
   /** What this fleet does for somebody; for the process itself when nobody is named. */
@@ -96,10 +91,15 @@ export class Fleet {
     return new UpkeepCommands(this, principal)
   }
 
+  /** Schedules for somebody, as `control`. */
+  schedulesFor(principal: Principal = LOCAL): ScheduleCommands {
+    return new ScheduleCommands(this, principal)
+  }
+
   /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
   async ensureIndexes(): Promise<void> {
     await this.database.ensureIndexes()
-    const parts = [this.logs, this.errors, this.audit, this.callbacks, this.events]
+    const parts = [this.logs, this.errors, this.audit, this.callbacks, this.events, this.schedules]
     await Promise.all(parts.map((part) => part.ensureIndexes()))
   }
 
@@ -131,21 +131,4 @@ export class Fleet {
     await this.events.settled()
     await this.database.close()
   }
-}
-
-/**
- * Checks an input against a schema and returns what the schema makes of it.
- *
- * @throws {FleetError} `INPUT_INVALID`; `field` is the path of the first fault
- */
-export async function checkInput<Schema extends StandardSchemaV1>(
-  schema: Schema,
-  input: unknown,
-): Promise<StandardSchemaV1.InferOutput<Schema>> {
-  const result = await schema['~standard'].validate(input)
-  if (result.issues === undefined) return result.value
-  const [first] = result.issues
-  const path = (first?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-  const field = path === '' ? 'input' : `input.${path}`
-  throw new FleetError('INPUT_INVALID', `'${field}': ${first?.message ?? 'does not fit'}`, { field })
 }

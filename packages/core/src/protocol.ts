@@ -109,6 +109,7 @@ export interface TaskRow {
   parent?: string
   after?: string
   replayOf?: string
+  /** The name of the schedule that made it. */
   schedule?: string
   event?: string
   rev: number
@@ -260,7 +261,61 @@ export interface CallbackRow {
   rev: number
 }
 
-/** Rows of collections whose documents have no type of their own yet. */
+/** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
+export const MISSED_POLICIES = ['skip', 'latest', 'all'] as const
+export type MissedPolicy = (typeof MISSED_POLICIES)[number]
+/** Whether a slot is left out while a task of its schedule has not ended. */
+export const OVERLAP_POLICIES = ['allow', 'skip'] as const
+export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
+/** Why a slot has no task: nobody was there in time, or a task of the schedule had not ended. */
+export type SkipReason = 'MISSED' | 'OVERLAP'
+
+/** Says: at these times, run this task. */
+export interface ScheduleRow {
+  /** Its name. */
+  _id: string
+  /** The task's name. */
+  task: string
+  /** The version that its input is written for. */
+  version: number
+  /** Only where `fields` asks for it. */
+  input?: unknown
+  options: {
+    queue: string
+    priority?: number
+    lazy?: boolean
+    maxAttempts?: number
+    /** The deadline of each task, in milliseconds after its slot. */
+    deadlineAfter?: number
+  }
+  /** Five fields, or six with seconds first; or there is `every`. */
+  cron?: string
+  /** A period in milliseconds, counted from `startsAt`. */
+  every?: number
+  /** IANA; what `cron` is read in. */
+  timeZone: string
+  startsAt?: string
+  endsAt?: string
+  missed: MissedPolicy
+  overlap: OverlapPolicy
+  paused: boolean
+  /** The slot that comes next; absent while it is paused and when it is over. */
+  nextAt?: string
+  /** The last slot for which a task was made. */
+  lastSlot?: string
+  /** The last task that was made, for a slot or by hand. */
+  lastTask?: string
+  /** The last slot for which none was made. */
+  lastSkipped?: { slot: string; reason: SkipReason }
+  by: string
+  createdAt: string
+  updatedAt: string
+  /** Plus one with every change that somebody makes, and not with its slots: for edits of what was seen. */
+  edition: number
+  rev: number
+}
+
+/** A row of any collection. */
 export interface OtherRow {
   _id: string
   rev?: number
@@ -271,7 +326,7 @@ export interface CollectionRows {
   tasks: TaskRow
   workers: WorkerRow
   queues: QueueRow
-  schedules: OtherRow
+  schedules: ScheduleRow
   events: EventRow
   errors: ErrorRow
 }

@@ -176,13 +176,23 @@ export function requireScope(principal: Principal, scope: Scope): void {
   throw new FleetError('FORBIDDEN', `This needs a key with the scope '${scope}'`, { field: scope })
 }
 
+/** Where documents say which queue they are of, and which task. */
+const REACH_FIELDS = {
+  tasks: { queue: 'queue', name: 'name' },
+  schedules: { queue: 'options.queue', name: 'task' },
+} as const
+
 /** The filter that bounds what a key may see, in the compiled long form; undefined for everything. */
-export function visibleTo(principal: Principal): Record<string, unknown> | undefined {
+export function visibleTo(
+  principal: Principal,
+  collection: keyof typeof REACH_FIELDS = 'tasks',
+): Record<string, unknown> | undefined {
   const { queues, names } = principal
+  const { queue, name } = REACH_FIELDS[collection]
   if (queues === undefined && names === undefined) return undefined
   return {
-    ...(queues === undefined ? {} : { queue: { $in: [...queues] } }),
-    ...(names === undefined ? {} : { name: { $in: [...names] } }),
+    ...(queues === undefined ? {} : { [queue]: { $in: [...queues] } }),
+    ...(names === undefined ? {} : { [name]: { $in: [...names] } }),
   }
 }
 

@@ -1,6 +1,6 @@
 import { mongo } from 'mongoose'
 import { FleetError } from '../errors.ts'
-import { parseDate, parseId, parseNewTask, parsePriority } from '../task/new-task.ts'
+import { type NewTask, parseDate, parseId, parseNewTask, parsePriority } from '../task/new-task.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { CallbackDefaults } from './event-document.ts'
 
@@ -66,28 +66,33 @@ export function parseCallback(request: unknown): NewCallback {
     version = 1,
     defaults = {},
   } = fieldsOf(request, ['_id', 'event', 'task', 'version', 'defaults'])
-  const { input, queue, priority, lazy, maxAttempts } = fieldsOf(defaults, [
-    'input',
-    'queue',
-    'priority',
-    'lazy',
-    'maxAttempts',
-  ])
-  const given = Object.entries({ queue, priority, lazy, maxAttempts }).filter(([, value]) => value !== undefined)
-  // The task that it would make tells whether all of it can be.
-  const made = parseNewTask({ name: task, version, ...Object.fromEntries(given) })
+  const { input, ...options } = fieldsOf(defaults, ['input', ...TASK_OPTIONS])
+  const { made, given } = parseTaskOptions({ name: task, version }, options)
   return {
     _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
     event: parseEventName(event, 'event'),
     task: made.name,
     version: made.version,
-    defaults: {
-      ...Object.fromEntries(
-        given.map(([field]) => [field, made[field as 'queue' | 'priority' | 'lazy' | 'maxAttempts']]),
-      ),
-      ...(input === undefined ? {} : { input: parseProps(input, 'defaults.input') }),
-    },
+    defaults: { ...given, ...(input === undefined ? {} : { input: parseProps(input, 'defaults.input') }) },
   }
+}
+
+/** What somebody may say in advance of tasks that are to be made. */
+export const TASK_OPTIONS = ['queue', 'priority', 'lazy', 'maxAttempts'] as const
+type TaskOption = (typeof TASK_OPTIONS)[number]
+
+/**
+ * The options that were given, checked. The task that they would make tells whether all of it can be.
+ *
+ * @throws {FleetError} as `parseNewTask`
+ */
+export function parseTaskOptions(
+  task: { name: unknown; version: unknown; input?: unknown },
+  options: Partial<Record<TaskOption, unknown>>,
+): { made: NewTask; given: Partial<Pick<NewTask, TaskOption>> } {
+  const asked = Object.entries(options).filter(([, value]) => value !== undefined)
+  const made = parseNewTask({ ...task, ...Object.fromEntries(asked) })
+  return { made, given: Object.fromEntries(asked.map(([field]) => [field, made[field as TaskOption]])) }
 }
 
 /** @throws {FleetError} `BAD_NAME` */
@@ -112,7 +117,10 @@ function parseProps(value: unknown, field: string): Record<string, unknown> {
 }
 
 /** @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD` */
-function fieldsOf<Field extends string>(request: unknown, allowed: readonly Field[]): Partial<Record<Field, unknown>> {
+export function fieldsOf<Field extends string>(
+  request: unknown,
+  allowed: readonly Field[],
+): Partial<Record<Field, unknown>> {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new FleetError('BAD_REQUEST', `This takes an object with ${allowed.join(', ')}`)
   }

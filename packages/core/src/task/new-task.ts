@@ -32,6 +32,8 @@ export interface NewTask {
   replayOf?: ObjectId
   /** The event that it is for. */
   event?: ObjectId
+  /** The name of the schedule that makes it. */
+  schedule?: string
 }
 
 /** What is to change of a task that waits, checked. */
@@ -207,7 +209,8 @@ export function parseDate(value: unknown, field: string): Date {
   return date
 }
 
-function parseName(value: unknown, field: string, code: string): string {
+/** @throws {FleetError} `code` */
+export function parseName(value: unknown, field: string, code: string): string {
   if (typeof value === 'string' && NAME.test(value)) return value
   throw new FleetError(code, `'${field}' is a letter, then letters, digits and _ . : - up to 128 in all`, { field })
 }
@@ -222,12 +225,14 @@ function parseInteger(value: unknown, field: string, least: number, most: number
   throw new FleetError('OUT_OF_RANGE', `'${field}' is a whole number from ${least} to ${most}`, { field })
 }
 
-function parseBoolean(value: unknown, field: string): boolean {
+/** @throws {FleetError} `BAD_VALUE` */
+export function parseBoolean(value: unknown, field: string): boolean {
   if (typeof value === 'boolean') return value
   throw new FleetError('BAD_VALUE', `'${field}' is true or false`, { field })
 }
 
-function parseOneOf<T extends string>(value: unknown, field: string, allowed: readonly T[]): T {
+/** @throws {FleetError} `BAD_VALUE` */
+export function parseOneOf<T extends string>(value: unknown, field: string, allowed: readonly T[]): T {
   const found = allowed.find((one) => one === value)
   if (found !== undefined) return found
   throw new FleetError('BAD_VALUE', `'${field}' is one of ${allowed.join(', ')}`, { field })

@@ -113,7 +113,8 @@ export interface TaskDocument {
   parent?: ObjectId
   after?: ObjectId
   replayOf?: ObjectId
-  schedule?: ObjectId
+  /** The name of the schedule that made it. */
+  schedule?: string
   event?: ObjectId
   signature?: { kid: string; sig: string }
   /** Plus one with every write. */

@@ -41,7 +41,7 @@ const taskSchema = new Schema(
     parent: Schema.Types.ObjectId,
     after: Schema.Types.ObjectId,
     replayOf: Schema.Types.ObjectId,
-    schedule: Schema.Types.ObjectId,
+    schedule: String,
     event: Schema.Types.ObjectId,
     signature: Schema.Types.Mixed,
     rev: { type: Number, ...required },

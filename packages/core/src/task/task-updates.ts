@@ -89,6 +89,7 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
         ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
         ...(task.after === undefined ? {} : { after: literal(task.after) }),
         ...(task.event === undefined ? {} : { event: literal(task.event) }),
+        ...(task.schedule === undefined ? {} : { schedule: literal(task.schedule) }),
         ...(task.replayOf === undefined ? {} : { replayOf: literal(task.replayOf) }),
       },
     },

@@ -92,7 +92,7 @@ const taskFields = {
   parent: hexId.optional(),
   after: hexId.optional(),
   replayOf: hexId.optional(),
-  schedule: hexId.optional(),
+  schedule: name.optional().describe('The schedule that made it'),
   event: hexId.optional(),
   rev: z.int().min(1).describe('Plus one with every write'),
   createdAt: date,

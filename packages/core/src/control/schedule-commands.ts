@@ -1,0 +1,175 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
+import { FleetError } from '../errors.ts'
+import type { Fleet } from '../fleet.ts'
+import { toFullRow, toRow } from '../live/wire.ts'
+import type { Duration, MissedPolicy, OverlapPolicy, Priority, ScheduleRow, TaskRow } from '../protocol.ts'
+import { parseSchedule, parseScheduleChanges, parseScheduleName, parseTiming } from '../schedules/parse-schedule.ts'
+import type { ScheduleDocument } from '../schedules/schedule-document.ts'
+import { nextSlots } from '../schedules/slots.ts'
+import { checkInput, type TaskType } from '../task/check-input.ts'
+
+const MOST = 1_000
+const MOST_PREVIEWED = 100
+
+/** When a schedule runs: exactly one of `cron` and `every`. */
+export interface TimingRequest {
+  /** Five fields, or six with seconds first. */
+  cron?: string
+  /** A period of 1 s at least, counted from `startsAt`. */
+  every?: Duration
+  /** IANA; `UTC` by default. */
+  timeZone?: string
+  /** Where it is left out, a period is counted from now on. */
+  startsAt?: string | Date
+  endsAt?: string | Date
+}
+
+interface ScheduleFields extends TimingRequest {
+  /** Its name. */
+  _id: string
+  options?: {
+    queue?: string
+    priority?: Priority
+    lazy?: boolean
+    maxAttempts?: number
+    /** The deadline of each task, after its slot. */
+    deadlineAfter?: Duration
+  }
+  /** `latest` by default. */
+  missed?: MissedPolicy
+  /** `allow` by default. */
+  overlap?: OverlapPolicy
+  paused?: boolean
+}
+
+/** A schedule as somebody asks for it: of a task by its name, or by its definition, which says what its input is. */
+export type ScheduleRequest<Schema extends StandardSchemaV1 = StandardSchemaV1> =
+  | (ScheduleFields & { task: string; version?: number; input?: unknown })
+  | (ScheduleFields & { task: TaskType<Schema>; input: StandardSchemaV1.InferInput<Schema> })
+
+/** Schedules for somebody: within what the key may touch, and on record. */
+export class ScheduleCommands {
+  readonly #fleet: Fleet
+  readonly #principal: Principal
+
+  constructor(fleet: Fleet, principal: Principal) {
+    this.#fleet = fleet
+    this.#principal = principal
+  }
+
+  /**
+   * Repeating it with the same settings is harmless.
+   *
+   * @throws {FleetError} `SCHEDULE_EXISTS`; `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_NAME`, `BAD_VALUE` and others of what is
+   *   asked; `INPUT_INVALID`; `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED`
+   */
+  async create<Schema extends StandardSchemaV1>(request: ScheduleRequest<Schema>): Promise<ScheduleRow> {
+    const asked = await named(request)
+    this.#requireReach(parseSchedule(asked, this.#fleet.database.clock.now()))
+    const created = await this.#fleet.schedules.create(asked, this.#principal.id)
+    await this.#record('schedule create', created)
+    return fullRow(created)
+  }
+
+  /**
+   * Changes what is named; `null` takes away what need not be. What is queued already stays as it is.
+   *
+   * @param edition only if nobody has changed it since
+   * @throws {FleetError} as `create`; `NOT_FOUND`, `REV_CONFLICT`
+   */
+  async edit(name: unknown, changes: Record<string, unknown>, edition?: number): Promise<ScheduleRow> {
+    const before = await this.#find(name)
+    if (edition !== undefined && edition !== before.edition) {
+      throw new FleetError('REV_CONFLICT', `It was changed meanwhile and is at edition ${before.edition}`, {
+        field: 'edition',
+      })
+    }
+    this.#requireReach(parseScheduleChanges(before, changes, this.#fleet.database.clock.now()))
+    const edited = await this.#fleet.schedules.edit(before, changes, this.#principal.id)
+    await this.#record('schedule edit', edited)
+    return fullRow(edited)
+  }
+
+  /** Its slots pass unused until it is resumed. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
+  async pause(name: unknown, reason?: string): Promise<ScheduleRow> {
+    const paused = await this.#fleet.schedules.pause(await this.#find(name), this.#principal.id)
+    await this.#record('schedule pause', paused, reason)
+    return fullRow(paused)
+  }
+
+  /** The next slot is the next one from now on. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
+  async resume(name: unknown, reason?: string): Promise<ScheduleRow> {
+    const resumed = await this.#fleet.schedules.resume(await this.#find(name), this.#principal.id)
+    await this.#record('schedule resume', resumed, reason)
+    return fullRow(resumed)
+  }
+
+  /** Makes a task now, paused or not; the next slot stays. @throws {FleetError} `NOT_FOUND` */
+  async run(name: unknown, reason?: string): Promise<TaskRow> {
+    const schedule = await this.#find(name)
+    const task = await this.#fleet.schedules.run(schedule)
+    const { id: by } = this.#principal
+    await this.#fleet.audit.record({ by, action: 'schedule run', tasks: [task._id], target: schedule._id, reason })
+    return toFullRow<TaskRow>('tasks', task)
+  }
+
+  /** What is queued already stays as it is. @throws {FleetError} `NOT_FOUND` */
+  async remove(name: unknown): Promise<void> {
+    const schedule = await this.#find(name)
+    if (await this.#fleet.schedules.remove(schedule)) await this.#record('schedule remove', schedule)
+  }
+
+  /** @throws {FleetError} `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
+  async show(name: unknown): Promise<ScheduleRow> {
+    return fullRow(await this.#find(name))
+  }
+
+  /** By name, without their inputs. */
+  async list({ limit = MOST }: { limit?: number } = {}): Promise<ScheduleRow[]> {
+    const within = visibleTo(this.#principal, 'schedules')
+    const found = await this.#fleet.schedules.list(within, Math.min(MOST, limit))
+    return found.map((schedule) => toRow<ScheduleRow>('schedules', schedule as never))
+  }
+
+  /**
+   * The next slots of a timing, whether or not a schedule has it.
+   *
+   * @throws {FleetError} `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_DATE`, `BAD_VALUE`
+   */
+  preview(timing: TimingRequest, count = 5): string[] {
+    const now = this.#fleet.database.clock.now()
+    const parsed = parseTiming(timing, now)
+    const anchored = parsed.every === undefined || parsed.startsAt !== undefined ? parsed : { ...parsed, startsAt: now }
+    return nextSlots(anchored, now, Math.min(MOST_PREVIEWED, count)).map((slot) => slot.toISOString())
+  }
+
+  async #find(name: unknown): Promise<ScheduleDocument> {
+    const schedule = await this.#fleet.schedules.find(parseScheduleName(name))
+    this.#requireReach(schedule)
+    return schedule
+  }
+
+  #requireReach({ task, options }: Pick<ScheduleDocument, 'task' | 'options'>): void {
+    requireReach(this.#principal, { name: task, queue: options.queue })
+  }
+
+  async #record(action: string, { _id }: ScheduleDocument, reason?: string): Promise<void> {
+    await this.#fleet.audit.record({ by: this.#principal.id, action, target: _id, changed: 1, reason })
+  }
+}
+
+/** A request with its task by name. @throws {FleetError} `INPUT_INVALID` */
+async function named(request: ScheduleRequest): Promise<unknown> {
+  const type: unknown = (request as { task?: unknown } | null | undefined)?.task
+  if (!isTaskType(type)) return request
+  const { input, options } = request
+  await checkInput(type.input, input)
+  return { ...request, task: type.name, version: type.version, options: { ...type.defaults, ...options } }
+}
+
+function isTaskType(task: unknown): task is TaskType {
+  return typeof (task as Partial<TaskType> | null | undefined)?.input?.['~standard']?.validate === 'function'
+}
+
+const fullRow = (schedule: ScheduleDocument): ScheduleRow => toFullRow<ScheduleRow>('schedules', schedule)

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { Types } from 'mongoose'
+import type { SkipReason } from '../protocol.ts'
+import { type NewTask, parseNewTask } from '../task/new-task.ts'
+import type { ObjectId } from '../task/task-document.ts'
+import type { ScheduleDocument } from './schedule-document.ts'
+import { missedSlots, nextSlot } from './slots.ts'
+
+/** How many missed slots are made up for at most. */
+const MOST_MISSED = 100
+/** A slot that nobody has seen to for so long has been missed; before that somebody was only slow. */
+const MISSED_MS = 60_000
+
+/** What is to be done about the slots of a schedule that have come. */
+export interface Firing {
+  /** As it was seen. */
+  schedule: ScheduleDocument & { nextAt: Date }
+  /** The slots for which there is to be a task, the earliest first. */
+  run: Date[]
+  /** The last slot that is left out. */
+  skipped: { slot: Date; reason: SkipReason } | null
+  /** The first and the last of those that are too many to be made up for. */
+  dropped: { from: Date; to: Date } | null
+  /** The slot after all of these. */
+  nextAt: Date | null
+}
+
+/** @param now the server's time, not before the schedule's `nextAt` */
+export function planFiring(schedule: ScheduleDocument & { nextAt: Date }, now: Date): Firing {
+  const { missed, nextAt: first } = schedule
+  const all = missed === 'all'
+  const { slots, before } = missedSlots(schedule, first, now, all ? MOST_MISSED : 1)
+  const last = slots.at(-1) ?? first
+  const late = missed === 'skip' && now.getTime() - last.getTime() > MISSED_MS
+  const skipped = late ? last : before
+  return {
+    schedule,
+    run: late ? [] : slots,
+    skipped: skipped === null ? null : { slot: skipped, reason: 'MISSED' },
+    dropped: all && before !== null ? { from: first, to: before } : null,
+    nextAt: nextSlot(schedule, now),
+  }
+}
+
+/**
+ * The id of a slot's task, the same for whoever makes it: the slot in seconds, as in every ObjectId, and a hash of the schedule,
+ * of its creation (another schedule of this name has other tasks) and of the slot.
+ */
+export function taskIdOf({ _id, createdAt }: ScheduleDocument, slot: Date): ObjectId {
+  const id = createHash('sha256').update(`${_id}\n${createdAt.getTime()}\n${slot.getTime()}`).digest()
+  id.writeUInt32BE(Math.floor(slot.getTime() / 1_000) % 2 ** 32, 0)
+  return new Types.ObjectId(id.subarray(0, 12))
+}
+
+export function taskOfSlot(schedule: ScheduleDocument, slot: Date): NewTask {
+  const { deadlineAfter } = schedule.options
+  return {
+    ...taskOf(schedule),
+    _id: taskIdOf(schedule, slot),
+    runAt: slot,
+    ...(deadlineAfter === undefined ? {} : { deadline: new Date(slot.getTime() + deadlineAfter) }),
+  }
+}
+
+/** A task outside the slots. @param now the server's time */
+export function taskByHand(schedule: ScheduleDocument, now: Date): NewTask {
+  const { deadlineAfter } = schedule.options
+  const deadline = deadlineAfter === undefined ? {} : { deadline: new Date(now.getTime() + deadlineAfter) }
+  return { ...taskOf(schedule), ...deadline }
+}
+
+function taskOf({ _id, task, version, input, options }: ScheduleDocument): NewTask {
+  const { deadlineAfter: _, ...given } = options
+  return { ...parseNewTask({ name: task, version, input, ...given }), schedule: _id }
+}

@@ -1,0 +1,215 @@
+import { milliseconds } from '../duration.ts'
+import { FleetError } from '../errors.ts'
+import { fieldsOf, parseTaskOptions, TASK_OPTIONS } from '../events/parse-event.ts'
+import { type Duration, MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
+import { parseBoolean, parseDate, parseName, parseOneOf } from '../task/new-task.ts'
+import type { ScheduleDocument, ScheduleOptions, ScheduleSettings, Timing } from './schedule-document.ts'
+import { readCron, slotsOf } from './slots.ts'
+
+export interface NewSchedule extends ScheduleSettings {
+  _id: string
+}
+
+const SETTINGS = [
+  'task',
+  'version',
+  'input',
+  'options',
+  'cron',
+  'every',
+  'timeZone',
+  'startsAt',
+  'endsAt',
+  'missed',
+  'overlap',
+  'paused',
+] as const
+const OPTIONS = [...TASK_OPTIONS, 'deadlineAfter'] as const
+const CRON_LIMIT = 256
+const CRON_FIELDS = [
+  ['second', '0-59'],
+  ['minute', '0-59'],
+  ['hour', '0-23'],
+  ['day of the month', '1-31, L for the last one'],
+  ['month', '1-12 or JAN-DEC'],
+  ['day of the week', '0-7 or SUN-SAT, with #2 for the second of a month and L for the last'],
+] as const
+const ORDINALS = ['1st', '2nd', '3rd', '4th', '5th', '6th']
+const ZONE = /^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/
+const LONGEST_MS = 366 * 86_400_000
+
+/**
+ * @param now the server's time: whether a cron ever comes is asked from then on
+ * @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_NAME`, `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_DATE`,
+ *   `BAD_VALUE`, `BAD_INPUT`, `INPUT_TOO_LARGE`, `BAD_QUEUE`, `OUT_OF_RANGE`
+ */
+export function parseSchedule(request: unknown, now: Date): NewSchedule {
+  const { _id, ...asked } = fieldsOf(request, ['_id', ...SETTINGS])
+  return { _id: parseScheduleName(_id, '_id'), ...parseSettings(asked, now) }
+}
+
+/**
+ * A schedule's settings with changes: `null` takes away what need not be, of `options` only what is named changes, and `cron`
+ * and `every` replace each other.
+ *
+ * @throws {FleetError} as `parseSchedule`
+ */
+export function parseScheduleChanges(before: ScheduleDocument, changes: unknown, now: Date): ScheduleSettings {
+  const asked = fieldsOf(changes, SETTINGS)
+  if (Object.keys(asked).length === 0) {
+    throw new FleetError('BAD_REQUEST', `There is nothing to change: give one of ${SETTINGS.join(', ')}`)
+  }
+  const kept = Object.fromEntries(SETTINGS.map((field) => [field, before[field]]))
+  if (isGiven(asked.cron)) kept.every = undefined
+  if (isGiven(asked.every)) kept.cron = undefined
+  const options =
+    asked.options === undefined ? before.options : { ...before.options, ...fieldsOf(asked.options, OPTIONS) }
+  return parseSettings(withoutNulls({ ...kept, ...asked, options: withoutNulls(options) }), now)
+}
+
+/** @throws {FleetError} `BAD_NAME` */
+export function parseScheduleName(value: unknown, field = 'name'): string {
+  return parseName(value, field, 'BAD_NAME')
+}
+
+function parseSettings(asked: Partial<Record<(typeof SETTINGS)[number], unknown>>, now: Date): ScheduleSettings {
+  const { task, version = 1, input = {}, options = {}, missed = 'latest', overlap = 'allow', paused = false } = asked
+  const { deadlineAfter, ...taskOptions } = fieldsOf(options, OPTIONS)
+  const { made, given } = placed(() => parseTaskOptions({ name: task, version, input }, taskOptions))
+  const policies = {
+    missed: parseOneOf(missed, 'missed', MISSED_POLICIES),
+    overlap: parseOneOf(overlap, 'overlap', OVERLAP_POLICIES),
+  }
+  if (policies.missed === 'all' && policies.overlap === 'skip') {
+    const why = "'missed: all' makes tasks for all missed slots at once, which 'overlap: skip' does not allow"
+    throw new FleetError('BAD_VALUE', why, { field: 'missed' })
+  }
+  return {
+    task: made.name,
+    version: made.version,
+    input: made.input,
+    options: {
+      ...given,
+      queue: made.queue,
+      ...(deadlineAfter === undefined ? {} : { deadlineAfter: parseDeadlineAfter(deadlineAfter) }),
+    } satisfies ScheduleOptions,
+    ...parseTiming(asked, now),
+    ...policies,
+    paused: parseBoolean(paused, 'paused'),
+  }
+}
+
+/**
+ * @throws {FleetError} `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_DATE`, `BAD_VALUE`
+ */
+export function parseTiming(
+  { cron, every, timeZone = 'UTC', startsAt, endsAt }: Partial<Record<keyof Timing, unknown>>,
+  now: Date,
+): Timing {
+  if ((cron === undefined) === (every === undefined)) {
+    throw new FleetError('BAD_REQUEST', "Exactly one of 'cron' and 'every' says when it runs", { field: 'cron' })
+  }
+  const zone = parseTimeZone(timeZone)
+  const timing: Timing = {
+    ...(cron === undefined ? { every: parseEvery(every) } : { cron: parseCron(cron, zone, now) }),
+    timeZone: zone,
+    ...(startsAt === undefined ? {} : { startsAt: parseDate(startsAt, 'startsAt') }),
+    ...(endsAt === undefined ? {} : { endsAt: parseDate(endsAt, 'endsAt') }),
+  }
+  if (timing.startsAt !== undefined && timing.endsAt !== undefined && timing.endsAt < timing.startsAt) {
+    throw new FleetError('BAD_VALUE', "'endsAt' lies before 'startsAt'", { field: 'endsAt' })
+  }
+  return timing
+}
+
+/** @returns the cron with single spaces. @throws {FleetError} `BAD_CRON` */
+function parseCron(value: unknown, timeZone: string, now: Date): string {
+  const parts = typeof value === 'string' && value.length <= CRON_LIMIT ? value.trim().split(/\s+/) : []
+  if (parts.length !== 5 && parts.length !== 6) {
+    const had = parts.length === 0 || parts[0] === '' ? '' : `; this one has ${parts.length}`
+    throw badCron(`A cron has 5 fields (minute, hour, day, month, weekday), or 6 with seconds first${had}`)
+  }
+  const cron = parts.join(' ')
+  const named = CRON_FIELDS.slice(6 - parts.length)
+  parts.forEach((part, index) => {
+    // Each by itself, so that the one that is wrong can be named.
+    const alone = named.map((_, at) => (at === index ? part : '*')).join(' ')
+    if (readable(alone, timeZone)) return
+    const [name, takes] = named[index]!
+    throw badCron(`'${part}', the ${ORDINALS[index]} field of the cron, can't be its ${name}: that takes ${takes}`)
+  })
+  if (!readable(cron, timeZone)) throw badCron(`'${cron}' can't be read as a cron`)
+  if (slotsOf({ cron, timeZone })(now) === null) throw badCron(`'${cron}' never comes: there is no such date`)
+  return cron
+}
+
+function readable(cron: string, timeZone: string): boolean {
+  try {
+    readCron(cron, timeZone)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const badCron = (message: string): FleetError => new FleetError('BAD_CRON', message, { field: 'cron' })
+
+/** @throws {FleetError} `BAD_TIME_ZONE` */
+function parseTimeZone(value: unknown): string {
+  if (typeof value === 'string' && ZONE.test(value) && isKnownZone(value)) return value
+  throw new FleetError('BAD_TIME_ZONE', "'timeZone' is a name of the IANA database, such as Europe/Berlin or UTC", {
+    field: 'timeZone',
+  })
+}
+
+function isKnownZone(timeZone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** @throws {FleetError} `BAD_EVERY` */
+function parseEvery(value: unknown): number {
+  const ms = duration(value)
+  if (ms >= 1_000 && ms <= LONGEST_MS) return ms
+  throw new FleetError('BAD_EVERY', "'every' is a duration from 1s to 366d, such as 15m", { field: 'every' })
+}
+
+function parseDeadlineAfter(value: unknown): number {
+  const ms = duration(value)
+  if (ms >= 1_000 && ms <= LONGEST_MS) return ms
+  throw new FleetError('OUT_OF_RANGE', "'deadlineAfter' is a duration from 1s to 366d", {
+    field: 'options.deadlineAfter',
+  })
+}
+
+/** In whole milliseconds; NaN for what is no duration. */
+function duration(value: unknown): number {
+  try {
+    return Math.round(milliseconds(value as Duration))
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** What is wrong of a task is told with its place in the schedule. */
+function placed<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof FleetError) || error.field === undefined) throw error
+    const { code, message, field } = error
+    const inOptions = (OPTIONS as readonly string[]).includes(field)
+    throw new FleetError(code, message, {
+      field: field === 'name' ? 'task' : inOptions ? `options.${field}` : field,
+    })
+  }
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null
+
+const withoutNulls = (fields: object): object =>
+  Object.fromEntries(Object.entries(fields).filter(([, v]) => isGiven(v)))

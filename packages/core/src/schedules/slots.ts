@@ -1,0 +1,90 @@
+import { Cron } from 'croner'
+import type { Timing } from './schedule-document.ts'
+
+/** Croner's slots lie on whole seconds, and two are never closer. */
+const SECOND_MS = 1_000
+
+/**
+ * The first slot after a moment, or null when none comes any more. A time of day that a clock change leaves out runs when the
+ * clock goes on after the gap; one that comes twice runs the first time, unless its hour is a wildcard, range or step:
+ * then it runs as real time passes.
+ */
+export type NextSlot = (after: Date) => Date | null
+
+/** Reads the timing once, for many questions. @throws what croner throws for a text that is no cron */
+export function slotsOf({ cron, every, timeZone, startsAt, endsAt }: Timing): NextSlot {
+  const from = startsAt?.getTime() ?? Number.NEGATIVE_INFINITY
+  const until = endsAt?.getTime() ?? Number.POSITIVE_INFINITY
+  const next = every === undefined ? cronSlots(cron ?? '', timeZone) : periods(every, startsAt?.getTime() ?? 0)
+  return (after) => {
+    const slot = next(Math.max(after.getTime(), from - 1))
+    return slot === null || slot > until ? null : new Date(slot)
+  }
+}
+
+export function nextSlot(timing: Timing, after: Date): Date | null {
+  return slotsOf(timing)(after)
+}
+
+/** The first slots after a moment, at most `count`. */
+export function nextSlots(timing: Timing, after: Date, count: number): Date[] {
+  const next = slotsOf(timing)
+  const slots: Date[] = []
+  for (let slot = next(after); slot !== null && slots.length < count; slot = next(slot)) slots.push(slot)
+  return slots
+}
+
+/**
+ * The latest slots from `first`, which is one, up to `now`: at most `limit`, the earliest of them first. `before` is the
+ * last one that is left out, where there are more.
+ */
+export function missedSlots(
+  timing: Timing,
+  first: Date,
+  now: Date,
+  limit: number,
+): { slots: Date[]; before: Date | null } {
+  const next = slotsOf(timing)
+  const slots: Date[] = []
+  let slot = latestSlot(next, first, new Date(now.getTime() + 1))
+  while (slot !== null && slots.length < limit) {
+    slots.unshift(slot)
+    slot = latestSlot(next, first, slot)
+  }
+  return { slots, before: slot }
+}
+
+/**
+ * The last slot before a moment and not before `first`, which is one. Found by asking for the next slot of other moments, so that
+ * both directions agree whatever the time zone does, and a year without workers costs little more than a minute.
+ */
+function latestSlot(next: NextSlot, first: Date, before: Date): Date | null {
+  const [floor, end] = [first.getTime(), before.getTime()]
+  if (floor >= end) return null
+  const slotAfter = (moment: number): number => next(new Date(moment))?.getTime() ?? Number.POSITIVE_INFINITY
+  let back = SECOND_MS
+  while (end - back > floor && slotAfter(end - back) >= end) back *= 2
+  let [found, empty] = [Math.max(floor - 1, end - back), end - 1]
+  // Another host may know other time zones: what it has stored as a slot is one.
+  if (slotAfter(found) >= end) return first
+  while (empty - found > 1 && slotAfter(slotAfter(found)) < end) {
+    const middle = Math.floor((found + empty) / 2)
+    if (slotAfter(middle) < end) found = middle
+    else empty = middle
+  }
+  return new Date(slotAfter(found))
+}
+
+function cronSlots(cron: string, timeZone: string): (after: number) => number | null {
+  const read = readCron(cron, timeZone)
+  return (after) => read.nextRun(new Date(after))?.getTime() ?? null
+}
+
+/** @throws what croner throws for a text that is no cron, and for a time zone that it doesn't know when it is asked */
+export function readCron(cron: string, timeZone: string): Cron {
+  return new Cron(cron, { timezone: timeZone, mode: '5-or-6-parts', paused: true })
+}
+
+function periods(every: number, anchor: number): (after: number) => number {
+  return (after) => anchor + Math.max(0, Math.floor((after - anchor) / every) + 1) * every
+}
