@@ -45,6 +45,7 @@ import { OutsideWork } from './outside-work.ts'
 import { QueueLimits } from './queue-limits.ts'
 import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
+import { ScheduleWatch } from './schedule-watch.ts'
 import type { TaskFactory } from './task-factory.ts'
 import { VERSION } from './version.ts'
 import { WorkerWatch } from './worker-watch.ts'
@@ -171,10 +172,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#state = 'running'
     const parts = await this.#open()
     this.#parts = parts
-    const { feed, load, loop, reaper, deadlines, reporter } = parts
+    const { feed, load, loop, reaper, deadlines, schedules, reporter } = parts
     feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void loop.lost() })
     reaper.start()
     deadlines.start()
+    schedules.start()
     await load.start()
     await this.#beat()
     const { heartbeatMs = 2_500, pollMs = POLL_MS } = this.#options
@@ -239,6 +241,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         onMissed: (task) => this.emit('deadline', { task: toFullRow('tasks', task) }),
       })
       opened.push(deadlines)
+      const schedules = new ScheduleWatch({ schedules: fleet.schedules, clock: database.clock, feed, log: this.#log })
+      opened.push(schedules)
       const watch = new WorkerWatch(fleet.workers, feed, this.#log)
       opened.push(watch)
       await watch.start()
@@ -261,6 +265,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         gateway,
         reaper,
         deadlines,
+        schedules,
         load,
         notice,
         reporter,
@@ -669,6 +674,7 @@ interface Parts {
   gateway: Gateway | undefined
   reaper: Reaper
   deadlines: DeadlineWatch
+  schedules: ScheduleWatch
   load: LoadMonitor
   notice: ErrorNotice
   reporter: AttemptReporter

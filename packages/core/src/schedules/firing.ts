@@ -3,7 +3,7 @@ import { Types } from 'mongoose'
 import type { SkipReason } from '../protocol.ts'
 import { type NewTask, parseNewTask } from '../task/new-task.ts'
 import type { ObjectId } from '../task/task-document.ts'
-import type { ScheduleDocument } from './schedule-document.ts'
+import type { DueSchedule, ScheduleDocument } from './schedule-document.ts'
 import { missedSlots, nextSlot } from './slots.ts'
 
 /** How many missed slots are made up for at most. */
@@ -14,7 +14,7 @@ const MISSED_MS = 60_000
 /** What is to be done about the slots of a schedule that have come. */
 export interface Firing {
   /** As it was seen. */
-  schedule: ScheduleDocument & { nextAt: Date }
+  schedule: DueSchedule
   /** The slots for which there is to be a task, the earliest first. */
   run: Date[]
   /** The last slot that is left out. */
@@ -26,7 +26,7 @@ export interface Firing {
 }
 
 /** @param now the server's time, not before the schedule's `nextAt` */
-export function planFiring(schedule: ScheduleDocument & { nextAt: Date }, now: Date): Firing {
+export function planFiring(schedule: DueSchedule, now: Date): Firing {
   const { missed, nextAt: first } = schedule
   const all = missed === 'all'
   const { slots, before } = missedSlots(schedule, first, now, all ? MOST_MISSED : 1)

@@ -60,3 +60,6 @@ export interface ScheduleDocument extends ScheduleSettings {
   /** Plus one with every write. */
   rev: number
 }
+
+/** One whose next slot has come. */
+export type DueSchedule = ScheduleDocument & { nextAt: Date }

@@ -8,7 +8,7 @@ import type { TaskDocument } from '../task/task-document.ts'
 import type { TaskStore } from '../task/task-store.ts'
 import { type Firing, planFiring, taskByHand, taskIdOf, taskOfSlot } from './firing.ts'
 import { parseSchedule, parseScheduleChanges } from './parse-schedule.ts'
-import type { ScheduleDocument, ScheduleSettings, Timing } from './schedule-document.ts'
+import type { DueSchedule, ScheduleDocument, ScheduleSettings, Timing } from './schedule-document.ts'
 import { nextSlot } from './slots.ts'
 
 export interface SchedulesDeps {
@@ -143,7 +143,7 @@ export class Schedules {
    * @param except those that could not be seen to
    */
   async due(except: readonly string[] = []): Promise<{
-    due: (ScheduleDocument & { nextAt: Date })[]
+    due: DueSchedule[]
     nextAt: Date | null
   }> {
     const found = await this.#schedules
@@ -154,13 +154,13 @@ export class Schedules {
     const now = this.#deps.now()
     const isDue = ({ nextAt }: ScheduleDocument): boolean => nextAt !== undefined && nextAt <= now
     return {
-      due: found.filter(isDue) as (ScheduleDocument & { nextAt: Date })[],
+      due: found.filter(isDue) as DueSchedule[],
       nextAt: found.find((schedule) => !isDue(schedule))?.nextAt ?? null,
     }
   }
 
   /** The first of two steps: makes the tasks of the slots that have come. Repeating it changes nothing. */
-  async fire(schedule: ScheduleDocument & { nextAt: Date }): Promise<Firing> {
+  async fire(schedule: DueSchedule): Promise<Firing> {
     const planned = planFiring(schedule, this.#deps.now())
     const firing = (await this.#overlaps(planned)) ? leftOut(planned) : planned
     const tasks = firing.run.map((slot) => taskOfSlot(schedule, slot))

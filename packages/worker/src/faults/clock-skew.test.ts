@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { type NewTask, parseNewTask, type TaskDocument } from '@taskfleet/core'
 import { checkInvariants } from '@taskfleet/core/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { useFleet } from '../testing/use-fleet.ts'
+import { eventually, useFleet } from '../testing/use-fleet.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 const TASKS = fileURLToPath(new URL('./effects.tasks.mjs', import.meta.url))
@@ -85,6 +85,30 @@ describe.skipIf(library === undefined)(
         const late = ended.claimedAt!.getTime() - runAt.getTime()
         expect(late).toBeGreaterThanOrEqual(0)
         expect(late).toBeLessThan(1_500)
+      },
+      60_000,
+    )
+
+    test.each(BOTH)(
+      'the one %s makes the task of a schedule when its slot has come by the server, and not again',
+      async (skew) => {
+        const queue = `schedule-${skew}`
+        await start(skew, queue)
+        const startsAt = new Date(serverNow() + 2_500)
+        const input = { journal: join(folder, 'journal'), steps: 1, stepMs: 1 }
+        await fleet.fleet
+          .schedulesFor()
+          .create({ _id: queue, task: 'effects', input, options: { queue }, every: '50m', startsAt })
+        const moved = await eventually(async () => {
+          const schedule = await fleet.fleet.schedules.find(queue)
+          return schedule.lastTask !== undefined && schedule
+        })
+        expect(moved.nextAt!.getTime() - startsAt.getTime()).toBe(50 * 60_000)
+        const late = moved.updatedAt.getTime() - startsAt.getTime()
+        expect(late).toBeGreaterThanOrEqual(-50)
+        expect(late).toBeLessThan(1_500)
+        await fleet.ended(moved.lastTask!)
+        expect(await fleet.fleet.tasks.countDocuments({ schedule: queue })).toBe(1)
       },
       60_000,
     )
