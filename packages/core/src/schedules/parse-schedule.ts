@@ -69,6 +69,8 @@ export function parseScheduleChanges(before: ScheduleDocument, changes: unknown,
 
 /** @throws {FleetError} `BAD_NAME` */
 export function parseScheduleName(value: unknown, field = 'name'): string {
+  // Its address over REST is that of the preview.
+  if (value === 'preview') throw new FleetError('BAD_NAME', "A schedule can't be called 'preview'", { field })
   return parseName(value, field, 'BAD_NAME')
 }
 

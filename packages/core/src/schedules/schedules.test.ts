@@ -124,6 +124,7 @@ describe('a schedule', () => {
 
   test.each([
     [{ _id: '../x' }, 'BAD_NAME', '_id'],
+    [{ _id: 'preview' }, 'BAD_NAME', '_id'],
     [{ task: '' }, 'BAD_NAME', 'task'],
     [{ odd: 1 }, 'UNKNOWN_FIELD', 'odd'],
     [{ options: { status: 'x' } }, 'UNKNOWN_FIELD', 'status'],

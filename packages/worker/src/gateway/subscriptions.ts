@@ -78,12 +78,14 @@ export class Subscriptions {
     const { collection = 'tasks' } = query as { collection?: unknown }
     const bounds = visibleTo(principal)
     // Their documents don't say which queue they are of, so a key that is limited to some may not see any.
-    if (bounds !== undefined && (collection === 'events' || collection === 'schedules' || collection === 'errors')) {
+    if (bounds !== undefined && (collection === 'events' || collection === 'errors')) {
       throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not read ${collection}`, {
         field: 'collection',
       })
     }
-    const compiled = compileQuery(query, collection === 'tasks' ? bounds : undefined)
+    const visible =
+      collection === 'tasks' ? bounds : collection === 'schedules' ? visibleTo(principal, collection) : undefined
+    const compiled = compileQuery(query, visible)
     const id = `q_${digest(compiled.key)}`
     const watch = await this.#share(socket, principal, id, () => ({
       watch: this.#queries.watch(compiled, {

@@ -102,6 +102,8 @@ describe('answers are what the document says', () => {
     const scheduled = await fleetEvents.post({ name: 'Documented', scheduledFor: '2099-01-01T00:00:00Z' })
     const finished = await fleetEvents.post({ name: 'NobodyListens' })
     const { id: keyId } = await fleet.fleet.keysFor().create({ name: 'documented', scopes: ['write'] })
+    await fleet.fleet.schedulesFor().create({ _id: 'documented', task: 'x', options: { queue }, cron: '0 0 1 1 *' })
+    const planned = { name: 'documented' }
     const asked: [method: string, path: string, params: Record<string, string>, query?: string, body?: unknown][] = [
       ['POST', '/tasks', {}, '', { name: 'x', queue }],
       ['POST', '/tasks', {}, '', [{ name: 'x', queue, deadline: '2030-01-01T00:00:00Z' }]],
@@ -175,6 +177,20 @@ describe('answers are what the document says', () => {
       ['DELETE', '/events/{id}', { id: scheduled._id }],
       ['POST', '/events/{id}/cancel', { id: scheduled._id }, '', { reason: 'enough' }],
       ['DELETE', '/events/{id}', { id: finished._id }],
+      ['GET', '/schedules', {}, '?limit=5'],
+      ['POST', '/schedules', {}, '', { _id: 'other', task: 'x', options: { queue }, every: '1h' }],
+      ['POST', '/schedules', {}, '', { _id: 'other', task: 'x', options: { queue }, every: '2h' }],
+      ['POST', '/schedules', {}, '', { _id: 'other', task: 'x', cron: '99 * * * *' }],
+      ['GET', '/schedules/preview', {}, '?cron=0+3+*+*+*&timeZone=Europe/Berlin&count=3'],
+      ['GET', '/schedules/preview', {}, '?cron=0+3+*+*+*&timeZone=Mars'],
+      ['GET', '/schedules/{name}', planned],
+      ['PATCH', '/schedules/{name}', planned, '', { options: { priority: 'high' } }],
+      ['PATCH', '/schedules/{name}', planned, '', { endsAt: null, edition: 1 }],
+      ['POST', '/schedules/{name}/run', planned, '', { reason: 'to see' }],
+      ['POST', '/schedules/{name}/pause', planned],
+      ['POST', '/schedules/{name}/resume', planned, '', {}],
+      ['DELETE', '/schedules/{name}', planned],
+      ['DELETE', '/schedules/{name}', planned],
     ]
     const seen = new Set<string>()
     for (const [method, path, params, query = '', body] of asked) {

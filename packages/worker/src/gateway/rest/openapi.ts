@@ -32,6 +32,7 @@ const TAGS = [
   { name: 'commands', description: 'On one task and on many' },
   { name: 'workers', description: 'Who runs tasks' },
   { name: 'queues', description: 'Named lanes' },
+  { name: 'schedules', description: 'Which task runs when, again and again' },
   { name: 'reports', description: 'What is going on and what keeps going wrong' },
   { name: 'keys', description: 'Who may do what' },
   { name: 'upkeep', description: 'How long the past is kept' },

@@ -16,6 +16,7 @@ import { eventRoutes } from './routes/events.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { queueRoutes } from './routes/queues.ts'
 import { reportRoutes } from './routes/reports.ts'
+import { scheduleRoutes } from './routes/schedules.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { taskHistoryRoutes } from './routes/task-history.ts'
 import { taskRoutes } from './routes/tasks.ts'
@@ -62,6 +63,7 @@ export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
     ...auditRoutes({ fleet }),
     ...upkeepRoutes({ fleet }),
     ...eventRoutes({ fleet }),
+    ...scheduleRoutes({ fleet }),
     ...sessionRoutes({ sessions: access.sessions }),
   ]
 }

@@ -15,6 +15,7 @@ import { z } from 'zod'
 import { BODY_LIMITS, tooLarge } from '../body.ts'
 import { type Created, checkTasks, storeTasks, withIds } from '../create-tasks.ts'
 import type { IdempotencyKeys } from '../idempotency.ts'
+import { seenRev } from '../if-match.ts'
 import { listQuery, listTasks, streamTasks } from '../list-tasks.ts'
 import { RevConflict } from '../problem.ts'
 import { documented, type RestRoute, route } from '../route.ts'
@@ -203,12 +204,4 @@ function toEdit(id: string, body: unknown, { headers }: FastifyRequest): EditReq
   }
   const wanted = seen ?? (rev as number | undefined)
   return { id, changes, ...(wanted === undefined ? {} : { rev: wanted }), ...(reason === undefined ? {} : { reason }) }
-}
-
-function seenRev(tag: string | undefined): number | undefined {
-  if (tag === undefined || tag.trim() === '*') return undefined
-  const [, rev] = /^(?:W\/)?"(\d{1,15})"$/.exec(tag.trim()) ?? []
-  if (rev === undefined)
-    throw new FleetError('BAD_VALUE', 'If-Match is the ETag of a task, such as "3"', { field: 'if-match' })
-  return Number(rev)
 }
