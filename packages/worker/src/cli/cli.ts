@@ -23,6 +23,7 @@ import {
   parseServedQueues,
 } from './options.ts'
 import { reportCommands } from './reports.ts'
+import { scheduleCommands } from './schedules.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { storedTaskCommands } from './tasks.ts'
 import { oneLine } from './text.ts'
@@ -83,6 +84,7 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   keyCommands(kit)
   eventCommands(kit)
   callbackCommands(kit)
+  scheduleCommands(kit)
   kit
     .json(
       'doctor',

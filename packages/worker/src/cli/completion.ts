@@ -205,6 +205,10 @@ const QUESTIONS: Record<string, (asked: Asked) => Promise<Candidate[]>> = {
     const workers = await view.rows({ collection: 'workers', filter, limit: MOST })
     return workers.map(({ name, host, state }) => ({ word: name, says: `${state} on ${host}` }))
   },
+  schedule: async ({ view }) => {
+    const schedules = await view.rows({ collection: 'schedules', sort: { _id: 1 }, limit: MOST })
+    return schedules.map(({ _id, task }) => ({ word: _id, says: task }))
+  },
   task: async ({ view }) => {
     const sort = { createdAt: -1 } as const
     const tasks = await view.rows({ collection: 'tasks', sort, limit: MOST, fields: ['name', 'status'] })
