@@ -3,6 +3,7 @@ import { createRoot } from 'react-dom/client'
 import { App } from './app.tsx'
 import { createMonitorRouter } from './router.tsx'
 import { startEvents } from './testing/demo-events.ts'
+import { startSchedules } from './testing/demo-schedules.ts'
 import { startDemo } from './testing/demo-script.ts'
 import './styles.css'
 
@@ -10,6 +11,7 @@ import './styles.css'
 if (location.pathname.endsWith('/demo.html')) history.replaceState(null, '', '/')
 const fleet = startDemo()
 const rest = startEvents(fleet)
+startSchedules(fleet)
 Object.assign(window, { fleet, rest })
 
 const root = document.getElementById('root')

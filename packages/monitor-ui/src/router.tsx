@@ -5,11 +5,13 @@ import { ErrorsPage } from './pages/errors-page.tsx'
 import { EventsPage } from './pages/events-page.tsx'
 import { FleetPage } from './pages/fleet-page.tsx'
 import { QueuesPage } from './pages/queues-page.tsx'
+import { SchedulesPage } from './pages/schedules-page.tsx'
 import { TaskPage } from './pages/task-page.tsx'
 import { TasksPage } from './pages/tasks-page.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseErrorSearch } from './view/error-search.ts'
 import { parseEventSearch } from './view/event-search.ts'
+import { parseScheduleSearch } from './view/schedule-search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 const root = createRootRoute({
@@ -45,8 +47,14 @@ const events = createRoute({
   validateSearch: parseEventSearch,
   component: EventsPage,
 })
+const schedules = createRoute({
+  getParentRoute: () => root,
+  path: '/schedules',
+  validateSearch: parseScheduleSearch,
+  component: SchedulesPage,
+})
 const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: AuditPage })
-const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, audit])
+const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, schedules, audit])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {

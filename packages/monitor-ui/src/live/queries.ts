@@ -92,6 +92,13 @@ export const ERROR_LIMIT = 100
 
 export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
 
+export const SCHEDULES = { collection: 'schedules', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
+
+/** How the tasks of these ids are. */
+export function statusesOf(ids: readonly string[]): TasksRequest {
+  return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control'] }
+}
+
 export function oneTask(id: string): TasksRequest {
   return { filter: { _id: id }, limit: 1, fields: PAGE_FIELDS }
 }

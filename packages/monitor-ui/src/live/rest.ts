@@ -1,4 +1,12 @@
-import type { CallbackRow, CommandAnswer, EventRow } from '@taskfleet/core/protocol'
+import type {
+  CallbackRow,
+  CommandAnswer,
+  EventRow,
+  MissedPolicy,
+  OverlapPolicy,
+  ScheduleRow,
+  TaskRow,
+} from '@taskfleet/core/protocol'
 import { createContext, useContext } from 'react'
 
 export interface NewEvent {
@@ -13,6 +21,27 @@ export interface NewEvent {
 
 export type CallbackFields = Pick<CallbackRow, 'event' | 'task' | 'version' | 'defaults'>
 
+/** When a schedule runs: by a cron or a period, of which one is given. */
+export interface Timing {
+  cron?: string
+  /** With its unit, such as `15m`. */
+  every?: string
+  timeZone: string
+  /** ISO 8601; null for none. */
+  startsAt?: string | null
+  endsAt?: string | null
+}
+
+export interface ScheduleFields extends Timing {
+  task: string
+  version: number
+  input: unknown
+  /** Null for what is as usual. */
+  options: Record<string, string | number | boolean | null>
+  missed: MissedPolicy
+  overlap: OverlapPolicy
+}
+
 /** What the monitor asks of the gateway by REST, because its socket doesn't speak of it. */
 export interface FleetRest {
   postEvent(event: NewEvent): Promise<EventRow>
@@ -23,6 +52,17 @@ export interface FleetRest {
   /** @param rev the revision that was seen; a callback that was changed since is left alone */
   editCallback(id: string, changes: CallbackFields & { rev: number }): Promise<CallbackRow>
   removeCallback(id: string): Promise<void>
+  /** With its input, which live rows leave out. */
+  schedule(name: string): Promise<ScheduleRow>
+  createSchedule(schedule: ScheduleFields & { _id: string }): Promise<ScheduleRow>
+  /** @param edition the one that was seen; a schedule that somebody has changed since is left alone */
+  editSchedule(name: string, changes: ScheduleFields & { edition: number }): Promise<ScheduleRow>
+  pauseSchedule(name: string): Promise<ScheduleRow>
+  resumeSchedule(name: string): Promise<ScheduleRow>
+  runSchedule(name: string): Promise<TaskRow>
+  removeSchedule(name: string): Promise<void>
+  /** The next slots. */
+  previewSchedule(timing: Timing, count: number): Promise<string[]>
 }
 
 /** What the gateway answered instead of doing it, or why there was no answer. */
@@ -75,7 +115,26 @@ export function createRest({ url, token, fetch: send = (...request) => fetch(...
     createCallback: async (callback) => (await call('POST', '/callbacks', callback)) as CallbackRow,
     editCallback: async (id, changes) => (await call('PATCH', one('callbacks', id), changes)) as CallbackRow,
     removeCallback: async (id) => void (await call('DELETE', one('callbacks', id))),
+    schedule: async (name) => (await call('GET', one('schedules', name))) as ScheduleRow,
+    createSchedule: async (schedule) => (await call('POST', '/schedules', withoutNulls(schedule))) as ScheduleRow,
+    editSchedule: async (name, changes) => (await call('PATCH', one('schedules', name), changes)) as ScheduleRow,
+    pauseSchedule: async (name) => (await call('POST', `${one('schedules', name)}/pause`, {})) as ScheduleRow,
+    resumeSchedule: async (name) => (await call('POST', `${one('schedules', name)}/resume`, {})) as ScheduleRow,
+    runSchedule: async (name) => (await call('POST', `${one('schedules', name)}/run`, {})) as TaskRow,
+    removeSchedule: async (name) => void (await call('DELETE', one('schedules', name))),
+    previewSchedule: async (timing, count) => {
+      const asked = new URLSearchParams({ ...withoutNulls(timing), count: String(count) } as Record<string, string>)
+      return ((await call('GET', `/schedules/preview?${asked}`)) as { slots: string[] }).slots
+    },
   }
+}
+
+/** What is not there can't be taken away. */
+function withoutNulls<T extends object>(fields: T): object {
+  const given = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined)
+  return Object.fromEntries(
+    given.map(([field, value]) => [field, field === 'options' ? withoutNulls(value as object) : value]),
+  )
 }
 
 /** The error of a problem document (RFC 9457), or of whatever a proxy put in its place. */

@@ -444,7 +444,14 @@ function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | und
           </Detail>
         )
       })}
-      {(['key', 'schedule', 'event', 'worker'] as const).map((field) => {
+      {task.schedule !== undefined && (
+        <Detail label="From schedule">
+          <Link to="/schedules" search={{ name: task.schedule }} className="text-run hover:underline">
+            <Foreign text={task.schedule} max={128} />
+          </Link>
+        </Detail>
+      )}
+      {(['key', 'event', 'worker'] as const).map((field) => {
         const value = task[field]
         if (value === undefined) return null
         return (
@@ -462,7 +469,6 @@ const RELATIONS = {
   parent: 'Parent',
   after: 'After',
   replayOf: 'Replay of',
-  schedule: 'Schedule',
   event: 'Event',
   worker: 'Worker id',
 }

@@ -1,6 +1,7 @@
 import { Link, Outlet, useNavigate } from '@tanstack/react-router'
 import {
   Bug,
+  CalendarClock,
   Keyboard,
   Layers,
   LayoutGrid,
@@ -76,6 +77,7 @@ export function Layout() {
         },
         audit: () => void navigate({ to: '/audit' }),
         events: () => void navigate({ to: '/events' }),
+        schedules: () => void navigate({ to: '/schedules' }),
         create: mayWrite ? () => open('new') : undefined,
         theme: toggleTheme,
         help: () => open('shortcuts'),
@@ -113,6 +115,9 @@ export function Layout() {
           </Link>
           <Link to="/events" activeOptions={{ includeSearch: false }} className={tab} title="Events (g v)">
             <TabText icon={Zap}>Events</TabText>
+          </Link>
+          <Link to="/schedules" activeOptions={{ includeSearch: false }} className={tab} title="Schedules (g s)">
+            <TabText icon={CalendarClock}>Schedules</TabText>
           </Link>
           <Link to="/audit" className={tab} title="Audit (g a)">
             <TabText icon={ScrollText}>Audit</TabText>

@@ -16,6 +16,7 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['g', 'c'], 'Go to the coverage'],
   [['g', 'q'], 'Go to the queues'],
   [['g', 'v'], 'Go to the events'],
+  [['g', 's'], 'Go to the schedules'],
   [['g', 'a'], 'Go to the audit log'],
   [['t'], 'Light or dark'],
   [['?'], 'Show these keys'],
@@ -30,6 +31,7 @@ export interface ShortcutActions {
   queues(): void
   audit(): void
   events(): void
+  schedules(): void
   filter(): void
   /** Absent for those who may not. */
   create: (() => void) | undefined
@@ -63,6 +65,7 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
     if (afterG && event.key === 'c') return act(actions.coverage)
     if (afterG && event.key === 'q') return act(actions.queues)
     if (afterG && event.key === 'v') return act(actions.events)
+    if (afterG && event.key === 's') return act(actions.schedules)
     if (afterG && event.key === 'a') return act(actions.audit)
     switch (event.key) {
       case 'g':

@@ -34,6 +34,7 @@ import {
   type QueueRow,
   type ReplayRequest,
   type ReprioritiseRequest,
+  type ScheduleRow,
   type StoredLogLine,
   type TaskEnd,
   type TaskRow,
@@ -93,6 +94,7 @@ export class FakeFleet implements FleetApi {
   readonly errors = new Map<string, ErrorRow>()
   readonly queues = new Map<string, QueueRow>()
   readonly events = new Map<string, EventRow>()
+  readonly schedules = new Map<string, ScheduleRow>()
   /** Everything that was enqueued and cancelled through the client. */
   readonly enqueued: EnqueueRequest[] = []
   readonly cancelled: CommandRequest[] = []
@@ -592,6 +594,17 @@ export class FakeFleet implements FleetApi {
     this.#changed('events')
   }
 
+  putSchedule(schedule: ScheduleRow): ScheduleRow {
+    this.schedules.set(schedule._id, schedule)
+    this.#changed('schedules')
+    return schedule
+  }
+
+  removeSchedule(name: string): void {
+    this.schedules.delete(name)
+    this.#changed('schedules')
+  }
+
   /** A task gives its slot up and waits for somebody to resume it. */
   suspend(id: string): void {
     const { worker: _worker, publicUrl: _publicUrl, control: _control, ...rest } = this.#task(id)
@@ -728,7 +741,7 @@ export class FakeFleet implements FleetApi {
       workers: this.workers.values(),
       errors: this.errors.values(),
       queues: this.queues.values(),
-      schedules: [],
+      schedules: this.schedules.values(),
       events: this.events.values(),
     }
     const found = [...all[collection]].filter((row) => isMatch(row, filter))

@@ -1,7 +1,7 @@
-import type { CallbackRow, CommandAnswer, EventRow, WireError } from '@taskfleet/core/protocol'
-import type { CallbackFields, FleetRest, NewEvent } from '../live/rest.ts'
+import type { CallbackRow, CommandAnswer, EventRow, ScheduleRow, TaskRow, WireError } from '@taskfleet/core/protocol'
+import type { CallbackFields, FleetRest, NewEvent, ScheduleFields, Timing } from '../live/rest.ts'
 import { type FakeFleet, Refusal } from './fake-fleet.ts'
-import { aCallback, anEvent, aTask, iso, nextId } from './rows.ts'
+import { aCallback, anEvent, aSchedule, aTask, iso, nextId } from './rows.ts'
 
 /** The REST side of a fake fleet: callbacks in memory, events with their tasks in the fleet. */
 export class FakeRest implements FleetRest {
@@ -92,6 +92,81 @@ export class FakeRest implements FleetRest {
   async removeCallback(id: string): Promise<void> {
     await this.#write({ remove: id })
     this.known.delete(this.#callback(id)._id)
+  }
+
+  async schedule(name: string): Promise<ScheduleRow> {
+    await Promise.resolve()
+    return this.#schedule(name)
+  }
+
+  async createSchedule({ _id, ...fields }: ScheduleFields & { _id: string }): Promise<ScheduleRow> {
+    await this.#write({ _id, ...fields })
+    if (this.#fleet.schedules.has(_id)) {
+      throw new Refusal({ code: 'SCHEDULE_EXISTS', message: `There is a schedule '${_id}'`, field: '_id' })
+    }
+    return this.#fleet.putSchedule(this.#withFields(aSchedule({ _id }, this.#fleet.now()), fields))
+  }
+
+  async editSchedule(name: string, changes: ScheduleFields & { edition: number }): Promise<ScheduleRow> {
+    await this.#write({ edit: name, ...changes })
+    const before = this.#schedule(name)
+    const { edition, ...fields } = changes
+    if (edition !== before.edition) {
+      throw new Refusal({ code: 'REV_CONFLICT', message: 'It was changed meanwhile', field: 'edition' })
+    }
+    const { edition: seen, rev } = before
+    return this.#fleet.putSchedule({ ...this.#withFields(before, fields), edition: seen + 1, rev: rev + 1 })
+  }
+
+  async pauseSchedule(name: string): Promise<ScheduleRow> {
+    await this.#write({ pause: name })
+    const { nextAt: _, ...rest } = this.#schedule(name)
+    return this.#fleet.putSchedule({ ...rest, paused: true, rev: rest.rev + 1 })
+  }
+
+  async resumeSchedule(name: string): Promise<ScheduleRow> {
+    await this.#write({ resume: name })
+    const before = this.#schedule(name)
+    return this.#fleet.putSchedule({ ...before, paused: false, nextAt: this.#slot(1), rev: before.rev + 1 })
+  }
+
+  async runSchedule(name: string): Promise<TaskRow> {
+    await this.#write({ run: name })
+    const before = this.#schedule(name)
+    const made = aTask.pending({ name: before.task, queue: before.options.queue, schedule: name }, this.#fleet.now())
+    this.#fleet.putSchedule({ ...before, lastTask: made._id, rev: before.rev + 1 })
+    return this.#fleet.put(made)
+  }
+
+  async removeSchedule(name: string): Promise<void> {
+    await this.#write({ remove: name })
+    this.#fleet.removeSchedule(this.#schedule(name)._id)
+  }
+
+  /** As if every timing were daily; a cron that asks for hour 25 is none. */
+  async previewSchedule({ cron }: Timing, count: number): Promise<string[]> {
+    await Promise.resolve()
+    if (cron?.split(' ')[1] === '25') {
+      throw new Refusal({ code: 'BAD_CRON', message: "'25' can't be its hour", field: 'cron' })
+    }
+    return Array.from({ length: count }, (_, day) => this.#slot(day + 1))
+  }
+
+  #slot(days: number): string {
+    return iso(Math.ceil(this.#fleet.now() / 86_400_000 + days) * 86_400_000)
+  }
+
+  #withFields(before: ScheduleRow, { options, every: _, ...fields }: ScheduleFields): ScheduleRow {
+    const given = <T extends object>(all: T): T =>
+      Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)) as T
+    const row = { ...before, ...given(fields), options: { ...before.options, ...given(options) } }
+    return row as ScheduleRow
+  }
+
+  #schedule(name: string): ScheduleRow {
+    const schedule = this.#fleet.schedules.get(name)
+    if (schedule !== undefined) return schedule
+    throw new Refusal({ code: 'NOT_FOUND', message: 'There is no such schedule', field: 'name' })
   }
 
   async #write(request: object): Promise<void> {

@@ -4,6 +4,7 @@ import type {
   ErrorRow,
   EventRow,
   EventStatus,
+  ScheduleRow,
   TaskRow,
   TaskStatus,
   WorkerRow,
@@ -200,6 +201,29 @@ export function aCallback(overrides: Partial<CallbackRow> = {}, now = EPOCH): Ca
     defaults: {},
     createdAt: at,
     updatedAt: at,
+    rev: 1,
+    ...overrides,
+  }
+}
+
+export function aSchedule(overrides: Partial<ScheduleRow> = {}, now = EPOCH): ScheduleRow {
+  const at = iso(now - 3_600_000)
+  return {
+    _id: 'nightly',
+    task: 'report',
+    version: 1,
+    input: { kind: 'daily' },
+    options: { queue: 'default' },
+    cron: '30 3 * * *',
+    timeZone: 'Europe/Berlin',
+    missed: 'latest',
+    overlap: 'allow',
+    paused: false,
+    nextAt: iso(now + 90_000),
+    by: 'local',
+    createdAt: at,
+    updatedAt: at,
+    edition: 1,
     rev: 1,
     ...overrides,
   }

@@ -38,8 +38,8 @@ const EMPTY_CALLBACK: CallbackForm = {
   lazy: false,
 }
 
-const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
-const NAME_RULE = 'A letter, then letters, digits and _ . : - up to 128 in all.'
+export const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
+export const NAME_RULE = 'A letter, then letters, digits and _ . : - up to 128 in all.'
 
 export function eventErrors({ name, props, scheduledFor }: EventForm): Errors<EventForm> {
   const errors: Errors<EventForm> = {}
@@ -113,7 +113,8 @@ export function callbackRequest(form: CallbackForm): CallbackFields {
 export function formField<Form extends object>(path: string | undefined, form: Form): keyof Form | undefined {
   const [first, second] = (path ?? '').split('.')
   // A callback is checked as the task that it would make, whose name is its task's.
-  const named = first === 'defaults' ? second : first === 'name' && !('name' in form) ? 'task' : first
+  const inner = first === 'defaults' || first === 'options'
+  const named = inner ? second : first === 'name' && !('name' in form) ? 'task' : first === '_id' ? 'name' : first
   return named !== undefined && Object.hasOwn(form, named) ? (named as keyof Form) : undefined
 }
 

@@ -1,0 +1,213 @@
+// @vitest-environment happy-dom
+import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { FakeFleet } from '../testing/fake-fleet.ts'
+import { FakeRest } from '../testing/fake-rest.ts'
+import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { aSchedule, aTask, aWorker, iso } from '../testing/rows.ts'
+
+let fleet: FakeFleet
+let rest: FakeRest
+let complaints: unknown[][]
+
+beforeEach(() => {
+  fleet = new FakeFleet()
+  fleet.putWorker(aWorker({ tasks: ['report@1', 'sync@2'] }, Date.now()))
+  rest = new FakeRest(fleet)
+  complaints = []
+  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
+  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
+})
+afterEach(() => {
+  cleanup()
+  vi.restoreAllMocks()
+  expect(complaints).toEqual([])
+})
+
+const open = (path = '/schedules') => renderMonitor(fleet, path, rest)
+const click = async (name: string | RegExp) => fireEvent.click(await screen.findByRole('button', { name }))
+const dialog = () => screen.findByRole('dialog')
+const fill = (form: HTMLElement, label: string, value: string) =>
+  fireEvent.change(within(form).getByLabelText(label), { target: { value } })
+const press = (form: HTMLElement, name: string) => fireEvent.click(within(form).getByRole('button', { name }))
+/** What the gateway is asked for once typing has settled. */
+const SLOW = { timeout: 10_000 }
+const card = () => screen.findByTestId('schedule')
+const toast = async (text: string) => {
+  await waitFor(() => expect(screen.getAllByTestId('toast').map((one) => one.textContent)).toContainEqual(text))
+}
+
+describe('the list of schedules', () => {
+  it('says that there is none', async () => {
+    await open()
+    await screen.findByText('Nothing is scheduled yet')
+  })
+
+  it('shows the cron in words, the next run as a countdown, and how the last one is, as they change', async () => {
+    const task = fleet.put(aTask.running({ name: 'report', schedule: 'nightly' }, Date.now()))
+    const nightly = fleet.putSchedule(
+      aSchedule({ lastTask: task._id, lastSlot: iso(Date.now() - 120_000) }, Date.now()),
+    )
+    await open()
+    const row = await card()
+    expect(row.textContent).toContain('At 03:30')
+    expect(row.textContent).toContain('30 3 * * * Europe/Berlin')
+    expect(screen.getByTestId('countdown').textContent).toMatch(/^in 1.m.(29|30).s$/)
+    await waitFor(() => expect(row.textContent).toMatch(/Running2.m ago/))
+    expect(within(row).getByRole('link').getAttribute('href')).toBe(`/tasks/${task._id}`)
+    act(() => void fleet.put({ ...task, status: 'completed', rev: task.rev + 1 }))
+    await waitFor(() => expect(row.textContent).toContain('Completed'))
+    const { nextAt: _, ...over } = nightly
+    act(() => void fleet.putSchedule({ ...over, rev: 2, lastSkipped: { slot: iso(Date.now()), reason: 'OVERLAP' } }))
+    await waitFor(() => expect(row.dataset.state).toBe('over'))
+    expect(row.textContent).toContain('the one before had not ended')
+  })
+
+  it('is narrowed by name, which the address keeps', async () => {
+    fleet.putSchedule(aSchedule({}, Date.now()))
+    fleet.putSchedule(aSchedule({ _id: 'hourly' }, Date.now()))
+    const { router } = await open('/schedules?name=night')
+    expect((await screen.findAllByTestId('schedule')).map((row) => row.dataset.schedule)).toEqual(['nightly'])
+    fireEvent.change(screen.getByLabelText('Name of the schedule'), { target: { value: 'x' } })
+    await screen.findByText('No schedule has this name')
+    expect(router.state.location.searchStr).toBe('?name=x')
+  })
+
+  it('draws hostile text as text', async () => {
+    fleet.putSchedule(aSchedule({ _id: '<b>n</b>', cron: '<img src=x> a\u202eb' }, Date.now()))
+    await open()
+    const row = await card()
+    expect(row.textContent).toContain('<b>n</b>')
+    expect(row.textContent).toContain('a\\u{202e}b')
+    expect(row.querySelector('b, img')).toBeNull()
+  })
+
+  it('offers nothing to those who may only read', async () => {
+    fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
+    fleet.putSchedule(aSchedule({}, Date.now()))
+    await open()
+    expect(within(await card()).queryAllByRole('button')).toEqual([])
+    expect(screen.queryByRole('button', { name: 'New schedule' })).toBeNull()
+  })
+
+  it('is reached by g s', async () => {
+    const { router } = await open('/tasks')
+    fireEvent.keyDown(document.body, { key: 'g' })
+    fireEvent.keyDown(document.body, { key: 's' })
+    await waitFor(() => expect(router.state.location.pathname).toBe('/schedules'))
+  })
+})
+
+describe('what can be done with one', () => {
+  it('runs it now, pauses and resumes it', async () => {
+    fleet.putSchedule(aSchedule({}, Date.now()))
+    await open()
+    await click('Run now nightly')
+    await toast('nightly runs now')
+    expect([...fleet.tasks.values()]).toMatchObject([{ name: 'report', schedule: 'nightly' }])
+    await click('Pause nightly')
+    await waitFor(async () => expect((await card()).dataset.state).toBe('paused'))
+    expect((await card()).textContent).toContain('when it is resumed')
+    await click('Resume nightly')
+    await waitFor(async () => expect((await card()).dataset.state).toBe('waiting'))
+  })
+
+  it('tells why something was refused', async () => {
+    fleet.putSchedule(aSchedule({}, Date.now()))
+    await open()
+    rest.refuseNext = { code: 'QUEUE_NOT_ALLOWED', message: 'not yours' }
+    await click('Run now nightly')
+    await toast('nightly: not yours')
+  })
+
+  it('removes it after a question', async () => {
+    fleet.putSchedule(aSchedule({}, Date.now()))
+    await open()
+    await click('Remove nightly')
+    press(await dialog(), 'Remove it')
+    await toast('Removed nightly')
+    await screen.findByText('Nothing is scheduled yet')
+  })
+})
+
+describe('the form', () => {
+  it('makes a schedule, and previews it by both clocks while it is typed', async () => {
+    await open()
+    await click('New schedule')
+    const form = await dialog()
+    fill(form, 'Name', 'weekly')
+    fill(form, 'Run this task', 'report')
+    fill(form, 'Time zone', 'Asia/Kathmandu')
+    fill(form, 'Cron', '0 25 * * *')
+    await within(form).findByText("'25' can't be its hour", {}, SLOW)
+    fill(form, 'Cron', '0 7 * * 1')
+    await within(form).findByText('At 07:00, only on Monday', {}, SLOW)
+    await waitFor(() => expect(within(form).getAllByTestId('slot')).toHaveLength(5), SLOW)
+    expect(within(form).getAllByTestId('slot')[0]?.textContent).toMatch(/05:45/)
+    fill(form, 'Priority', '8')
+    fill(form, 'Missed slots', 'skip')
+    press(form, 'Schedule')
+    await toast('weekly is scheduled')
+    expect(rest.sent).toMatchObject([
+      {
+        _id: 'weekly',
+        task: 'report',
+        version: 1,
+        input: {},
+        cron: '0 7 * * 1',
+        timeZone: 'Asia/Kathmandu',
+        startsAt: null,
+        missed: 'skip',
+        overlap: 'allow',
+        options: { queue: null, priority: 8, lazy: null },
+      },
+    ])
+    expect((await card()).dataset.schedule).toBe('weekly')
+  })
+
+  it('shows what is wrong at its field, here and by the gateway', async () => {
+    await open()
+    await click('New schedule')
+    const form = await dialog()
+    fireEvent.click(within(form).getByLabelText('By a period'))
+    fill(form, 'Every', 'often')
+    press(form, 'Schedule')
+    expect(
+      within(form)
+        .getAllByRole('alert')
+        .map((one) => one.dataset.fieldError),
+    ).toEqual(['name', 'task', 'every'])
+    fill(form, 'Name', 'x')
+    fill(form, 'Run this task', 'y')
+    fill(form, 'Every', '1s')
+    rest.refuseNext = { code: 'SCHEDULE_EXISTS', message: 'There is one', field: '_id' }
+    press(form, 'Schedule')
+    expect((await within(form).findByText('There is one')).dataset.fieldError).toBe('name')
+    rest.refuseNext = { code: 'BAD_QUEUE', message: 'No queue', field: 'options.queue' }
+    press(form, 'Schedule')
+    expect((await within(form).findByText('No queue')).dataset.fieldError).toBe('queue')
+  })
+
+  it('changes one as it was seen, and leaves its anchor alone', async () => {
+    const { cron: _, ...row } = aSchedule({ every: 5_400_000, startsAt: '2027-01-01T00:00:30.123Z', edition: 4 })
+    fleet.putSchedule(row)
+    await open()
+    await click('Edit nightly')
+    expect((await screen.findByLabelText<HTMLInputElement>('Every')).value).toBe('90m')
+    const form = await dialog()
+    expect(within(form).getByLabelText<HTMLTextAreaElement>('Input (JSON)').value).toContain('daily')
+    fill(form, 'Queue', 'slow')
+    press(form, 'Save')
+    await toast('nightly was changed')
+    expect(rest.sent).toMatchObject([
+      { edit: 'nightly', edition: 4, every: '90m', startsAt: row.startsAt, options: { queue: 'slow' } },
+    ])
+  })
+})
+
+it('the page of a task leads to the schedule that it is from', async () => {
+  const task = fleet.put(aTask.pending({ schedule: 'nightly' }, Date.now()))
+  await open(`/tasks/${task._id}`)
+  const link = await screen.findByRole('link', { name: 'nightly' })
+  expect(link.getAttribute('href')).toBe('/schedules?name=nightly')
+})

@@ -1,0 +1,127 @@
+import type { MissedPolicy, OverlapPolicy, ScheduleRow } from '@taskfleet/core/protocol'
+import type { ScheduleFields, Timing } from '../live/rest.ts'
+import { type Errors, NAME, NAME_RULE } from './event-form.ts'
+import { localTime } from './format.ts'
+import { ownZone, periodText } from './schedule-words.ts'
+import { editableJson } from './text.ts'
+
+/** What the form for a schedule holds, all as it was typed. */
+export interface ScheduleForm {
+  name: string
+  task: string
+  version: string
+  input: string
+  by: 'cron' | 'every'
+  cron: string
+  every: string
+  timeZone: string
+  /** As `<input type="datetime-local">` has it. */
+  startsAt: string
+  endsAt: string
+  missed: MissedPolicy
+  overlap: OverlapPolicy
+  queue: string
+  priority: string
+  maxAttempts: string
+  deadlineAfter: string
+  lazy: boolean
+}
+
+/** The form as it is for a new schedule, or for one that is to be changed. */
+export function scheduleForm(schedule?: ScheduleRow): ScheduleForm {
+  const { options, every } = schedule ?? {}
+  const text = (value: string | number | undefined): string => (value === undefined ? '' : String(value))
+  return {
+    name: schedule?._id ?? '',
+    task: schedule?.task ?? '',
+    version: text(schedule?.version ?? 1),
+    input: schedule === undefined ? '{}' : editableJson(schedule.input),
+    by: every === undefined ? 'cron' : 'every',
+    cron: schedule?.cron ?? (schedule === undefined ? '0 3 * * *' : ''),
+    every: every === undefined ? '' : periodText(every),
+    timeZone: schedule?.timeZone ?? ownZone(),
+    startsAt: schedule?.startsAt === undefined ? '' : localTime(schedule.startsAt),
+    endsAt: schedule?.endsAt === undefined ? '' : localTime(schedule.endsAt),
+    missed: schedule?.missed ?? 'latest',
+    overlap: schedule?.overlap ?? 'allow',
+    queue: options?.queue === 'default' ? '' : text(options?.queue),
+    priority: text(options?.priority),
+    maxAttempts: text(options?.maxAttempts),
+    deadlineAfter: options?.deadlineAfter === undefined ? '' : periodText(options.deadlineAfter),
+    lazy: options?.lazy === true,
+  }
+}
+
+const PERIOD = /^\d+(\.\d+)?(ms|s|m|h|d)$/
+const PERIOD_RULE = 'A number with s, m, h or d, such as 15m.'
+
+/** What can be told without asking; the rest is the gateway's to say. */
+export function scheduleErrors(form: ScheduleForm): Errors<ScheduleForm> {
+  const errors: Errors<ScheduleForm> = {}
+  if (!NAME.test(form.name.trim())) errors.name = NAME_RULE
+  if (!NAME.test(form.task.trim())) errors.task = 'Which task shall run?'
+  if (!/^[1-9]\d{0,8}$/.test(form.version.trim())) errors.version = 'A whole number from 1.'
+  if (form.by === 'cron' && form.cron.trim() === '') errors.cron = 'Five fields, or six with seconds first.'
+  if (form.by === 'every' && !PERIOD.test(form.every.trim())) errors.every = PERIOD_RULE
+  for (const field of ['startsAt', 'endsAt'] as const) {
+    if (form[field] !== '' && Number.isNaN(Date.parse(form[field]))) errors[field] = 'Not a date and time.'
+  }
+  const attempts = form.maxAttempts.trim()
+  if (attempts !== '' && !/^([1-9]|[1-4]\d|50)$/.test(attempts)) errors.maxAttempts = 'A whole number from 1 to 50.'
+  const deadline = form.deadlineAfter.trim()
+  if (deadline !== '' && !PERIOD.test(deadline)) errors.deadlineAfter = PERIOD_RULE
+  const wrong = jsonError(form.input)
+  if (wrong !== undefined) errors.input = wrong
+  return errors
+}
+
+function jsonError(text: string): string | undefined {
+  try {
+    if (text.trim() !== '') JSON.parse(text)
+    return undefined
+  } catch (error) {
+    return `Not JSON: ${error instanceof Error ? error.message : 'it could not be read'}`
+  }
+}
+
+/** The schedule that a form without errors means. @param before the one that is changed */
+export function scheduleRequest(form: ScheduleForm, before?: ScheduleRow): ScheduleFields {
+  const orNull = (text: string): string | null => (text.trim() === '' ? null : text.trim())
+  const numberOrNull = (text: string): number | null => (text.trim() === '' ? null : Number(text))
+  return {
+    ...timingOf(form, before),
+    task: form.task.trim(),
+    version: Number(form.version),
+    input: form.input.trim() === '' ? {} : JSON.parse(form.input),
+    options: {
+      queue: orNull(form.queue),
+      priority: numberOrNull(form.priority),
+      maxAttempts: numberOrNull(form.maxAttempts),
+      deadlineAfter: orNull(form.deadlineAfter),
+      lazy: form.lazy ? true : null,
+    },
+    missed: form.missed,
+    overlap: form.overlap,
+  }
+}
+
+/** When it would run. A date that was not touched is sent as it is stored: a field shows no parts of a second. */
+export function timingOf(form: ScheduleForm, before?: ScheduleRow): Timing {
+  const dateOf = (field: 'startsAt' | 'endsAt'): string | null => {
+    const stored = before?.[field]
+    if (stored !== undefined && form[field] === localTime(stored)) return stored
+    return form[field] === '' ? null : new Date(form[field]).toISOString()
+  }
+  return {
+    ...(form.by === 'cron' ? { cron: form.cron.trim() } : { every: form.every.trim() }),
+    timeZone: form.timeZone.trim() === '' ? 'UTC' : form.timeZone.trim(),
+    startsAt: dateOf('startsAt'),
+    endsAt: dateOf('endsAt'),
+  }
+}
+
+/** Whether a timing is worth asking about. */
+export function canPreview(form: ScheduleForm): boolean {
+  const { cron, every, startsAt, endsAt } = scheduleErrors(form)
+  return [cron, every, startsAt, endsAt].every((error) => error === undefined)
+}

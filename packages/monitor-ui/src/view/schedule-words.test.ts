@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest'
+import { cronWords, inZone, periodText, timingWords } from './schedule-words.ts'
+
+describe('when a schedule runs, in words', () => {
+  it.each([
+    [{ cron: '30 3 * * MON-FRI' }, 'At 03:30, Monday through Friday'],
+    [{ cron: '*/20 * * * * *' }, 'Every 20 seconds'],
+    [{ every: 900_000 }, 'Every 15 minutes'],
+    [{ every: 86_400_000 }, 'Every day'],
+    [{ every: 90_000 }, 'Every 90 seconds'],
+    [{ every: 1_500 }, 'Every 1500 milliseconds'],
+    [{ cron: 'by hand' }, 'by hand'],
+  ])('%j', (timing, words) => expect(timingWords(timing)).toBe(words))
+
+  it('has none for what is no cron', () => expect(cronWords('61 * * * *')).toBeUndefined())
+
+  it('is typed as it is read', () => {
+    expect([900_000, 5_400_000, 1_500].map(periodText)).toEqual(['15m', '90m', '1500ms'])
+  })
+
+  it('is told by the clocks of a zone, and as it is where that is not known', () => {
+    expect(inZone('2027-03-28T01:00:00Z', 'Europe/Berlin')).toMatch(/03:00/)
+    expect(inZone('2027-03-28T01:00:00Z', 'Nowhere/There')).toBe('2027-03-28T01:00:00Z')
+    expect(inZone('soon', 'UTC')).toBe('–')
+  })
+})

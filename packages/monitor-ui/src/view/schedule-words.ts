@@ -1,0 +1,71 @@
+import type { ScheduleRow } from '@taskfleet/core/protocol'
+import cronstrue from 'cronstrue'
+
+/** A cron in words, such as `At 03:30, Monday through Friday`; undefined for what has none. */
+export function cronWords(cron: string): string | undefined {
+  try {
+    return cronstrue.toString(cron, { use24HourTimeFormat: true, throwExceptionOnParseError: true })
+  } catch {
+    return undefined
+  }
+}
+
+/** When a schedule runs, in words. */
+export function timingWords({ cron, every }: Pick<ScheduleRow, 'cron' | 'every'>): string {
+  if (every !== undefined) return `Every ${periodWords(every)}`
+  return cronWords(cron ?? '') ?? cron ?? ''
+}
+
+/** A moment as the clocks of a zone show it; as ISO 8601 where this browser doesn't know the zone. */
+export function inZone(iso: string, timeZone: string): string {
+  const date = new Date(iso)
+  if (Number.isNaN(date.getTime())) return '–'
+  try {
+    return date.toLocaleString(undefined, {
+      timeZone,
+      weekday: 'short',
+      year: 'numeric',
+      month: 'short',
+      day: 'numeric',
+      hour: '2-digit',
+      minute: '2-digit',
+      ...(date.getUTCSeconds() === 0 ? {} : { second: '2-digit' }),
+      hour12: false,
+    })
+  } catch {
+    return iso
+  }
+}
+
+/** The reader's own zone. */
+export const ownZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
+
+/** The zones that this browser knows. */
+export const knownZones = (): string[] => [
+  'UTC',
+  ...Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC'),
+]
+
+const UNITS = [
+  ['d', 86_400_000, 'day'],
+  ['h', 3_600_000, 'hour'],
+  ['m', 60_000, 'minute'],
+  ['s', 1_000, 'second'],
+  ['ms', 1, 'millisecond'],
+] as const
+
+/** The largest unit of which it is a whole number. */
+const unitOf = (ms: number) => UNITS.find(([, size]) => ms % size === 0) ?? UNITS[4]
+
+/** A period as it is typed: `900000` is `15m`. */
+export function periodText(ms: number): string {
+  const [unit, size] = unitOf(ms)
+  return `${ms / size}${unit}`
+}
+
+/** `15 minutes`, `day`. */
+function periodWords(ms: number): string {
+  const [, size, word] = unitOf(ms)
+  const count = ms / size
+  return count === 1 ? word : `${count} ${word}s`
+}
