@@ -81,7 +81,7 @@ describe('docs/asyncapi.yaml', () => {
       ...Object.keys(schemas).map((name) => `#/components/schemas/${name}`),
     ].filter((to) => !references.includes(to))
     // Rows of collections, which the schema of a row names in words, and what a refused connection carries.
-    expect(unused.map((to) => to.split('/').at(-1))).toEqual(['WorkerRow', 'TaskConnectError'])
+    expect(unused.map((to) => to.split('/').at(-1))).toEqual(['WorkerRow', 'ScheduleRow', 'TaskConnectError'])
     for (const { messages: ofChannel } of Object.values(document.channels)) {
       for (const [key, reference] of Object.entries(ofChannel)) expect(at<Message>(reference).name).toBe(key)
     }
@@ -135,7 +135,7 @@ describe('the document and the types of the protocol say the same', () => {
   test('schemas that have the name of a type', () => {
     const named = Object.entries(document.components.schemas).filter(([name]) => types.named(name) !== undefined)
     expect(named.map(([name]) => name)).toEqual(
-      expect.arrayContaining(['TaskRow', 'WorkerRow', 'QueueRow', 'ErrorRow', 'TaskConnectError']),
+      expect.arrayContaining(['TaskRow', 'WorkerRow', 'QueueRow', 'ScheduleRow', 'ErrorRow', 'TaskConnectError']),
     )
     expect(named.flatMap(([name, schema]) => types.differences(types.named(name)!, schema, name))).toEqual([])
   })
