@@ -155,7 +155,7 @@ export class ScheduleCommands {
   }
 
   async #record(action: string, { _id }: ScheduleDocument, reason?: string): Promise<void> {
-    await this.#fleet.audit.record({ by: this.#principal.id, action, target: _id, changed: 1, reason })
+    await this.#fleet.audit.record({ by: this.#principal.id, action, target: _id, matched: 1, reason })
   }
 }
 

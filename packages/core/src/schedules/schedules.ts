@@ -189,7 +189,7 @@ export class Schedules {
     if (modifiedCount === 0) return false
     if (dropped !== null) {
       const reason = `The slots from ${dropped.from.toISOString()} to ${dropped.to.toISOString()} were missed; only the ${run.length} after them are made up for`
-      await this.#deps.audit.record({ by: 'schedule', action: 'schedule drop', target: _id, changed: 1, reason })
+      await this.#deps.audit.record({ by: 'schedule', action: 'schedule drop', target: _id, matched: 1, reason })
     }
     return true
   }

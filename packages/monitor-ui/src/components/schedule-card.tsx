@@ -22,7 +22,7 @@ export type ScheduleCommand = 'run' | 'pause' | 'resume' | 'edit' | 'remove'
 interface Props {
   schedule: ScheduleRow
   /** The last task that it made, where it is still there. */
-  last: Pick<TaskRow, 'status' | 'control'> | undefined
+  last: Pick<TaskRow, 'status' | 'control' | 'runAt'> | undefined
   now: number
   /** Absent for those who may not. */
   onCommand: ((command: ScheduleCommand) => void) | undefined
@@ -119,6 +119,8 @@ const SKIPPED = {
 
 function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>) {
   const { lastSlot, lastTask, lastSkipped } = schedule
+  // One that was run by hand is of no slot.
+  const ranAt = last?.runAt ?? lastSlot
   return (
     <dl className="min-w-0">
       <dt className="heading">Last run</dt>
@@ -129,9 +131,9 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
           <>
             <span className="flex flex-wrap items-center gap-x-2">
               {last === undefined ? <span className="text-dim">No longer kept</span> : <StatusBadge task={last} />}
-              {lastSlot !== undefined && (
-                <time dateTime={lastSlot} title={formatTime(lastSlot)} className="text-dim">
-                  {formatAge(now - Date.parse(lastSlot))} ago
+              {ranAt !== undefined && (
+                <time dateTime={ranAt} title={formatTime(ranAt)} className="text-dim">
+                  {formatAge(now - Date.parse(ranAt))} ago
                 </time>
               )}
             </span>

@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'react'
 import { type Timing, useRest } from '../live/rest.ts'
 import { useAsked } from '../live/use-asked.ts'
+import { wireError } from '../live/wire-error.ts'
 import { cronWords, inZone, ownZone } from '../view/schedule-words.ts'
 import { visibleText } from '../view/text.ts'
 
@@ -8,49 +9,79 @@ const COUNT = 5
 /** Typing settles for this long before the gateway is asked. */
 const SETTLE_MS = 250
 
+/** What the gateway said of a timing. */
+interface Previewed {
+  timing: Timing
+  slots: string[]
+  problem?: string
+}
+
 /** The next slots of a timing while it is typed, by the clocks of its zone and the reader's. */
 export function SchedulePreview({ timing }: { timing: Timing | undefined }) {
   const rest = useRest()
-  const settled = useSettled(JSON.stringify(timing))
-  const asked = settled === undefined ? undefined : (JSON.parse(settled) as Timing)
-  const { answer, error } = useAsked(
-    () => (asked === undefined ? Promise.resolve([]) : rest.previewSchedule(asked, COUNT)),
-    { key: settled ?? '' },
-  )
-  if (timing === undefined) return null
-  const words = timing.cron === undefined ? undefined : cronWords(timing.cron)
-  const own = ownZone()
-  const wrong = error !== undefined && settled === JSON.stringify(timing)
+  const current = JSON.stringify(timing)
+  const settled = useSettled(current)
+  const ask = async (): Promise<Previewed | undefined> => {
+    if (settled === undefined) return undefined
+    const timing = JSON.parse(settled) as Timing
+    try {
+      return { timing, slots: await rest.previewSchedule(timing, COUNT) }
+    } catch (thrown) {
+      return { timing, slots: [], problem: wireError(thrown).message }
+    }
+  }
+  const { answer } = useAsked(ask, { key: settled ?? '' })
+  if (timing === undefined || answer === undefined) return null
+  // What is shown is of one timing, be it that of a moment ago.
+  const old = JSON.stringify(answer.timing) !== current
   return (
-    <section aria-label="Next runs" className="rounded-md bg-raised/60 px-3 py-2">
-      {words !== undefined && !wrong && <p className="mb-1 font-medium">{words}</p>}
-      {wrong && (
-        <p role="status" className="text-bad">
-          {visibleText(error.message, 300)}
-        </p>
-      )}
-      {!wrong && answer?.length === 0 && <p className="text-dim">It would not run any more.</p>}
-      {!wrong && answer !== undefined && answer.length > 0 && (
+    <section
+      aria-label="Next runs"
+      aria-busy={old}
+      className={`rounded-md bg-raised/60 px-3 py-2 ${old ? 'opacity-50' : ''}`}
+    >
+      <Slots previewed={answer} />
+    </section>
+  )
+}
+
+function Slots({ previewed: { timing, slots, problem } }: { previewed: Previewed }) {
+  const { cron, timeZone } = timing
+  const words = cron === undefined ? undefined : cronWords(cron)
+  const own = ownZone()
+  if (problem !== undefined) {
+    return (
+      <p role="status" className="text-bad">
+        {visibleText(problem, 300)}
+      </p>
+    )
+  }
+  return (
+    <>
+      {words !== undefined && <p className="mb-1 font-medium">{words}</p>}
+      {slots.length === 0 ? (
+        <p className="text-dim">It would not run any more.</p>
+      ) : (
         <table className="w-full text-xs">
           <thead>
             <tr className="text-left text-dim">
-              <th className="pr-3 font-medium">{visibleText(timing.timeZone, 60)}</th>
-              {timing.timeZone !== own && <th className="font-medium">{own}, yours</th>}
+              <th className="pr-3 font-medium">{visibleText(timeZone, 60)}</th>
+              {timeZone !== own && <th className="font-medium">{own}, yours</th>}
             </tr>
           </thead>
           <tbody>
-            {answer.map((slot) => (
+            {slots.map((slot) => (
               <tr key={slot} data-testid="slot">
                 <td className="pr-3">
-                  <time dateTime={slot}>{inZone(slot, timing.timeZone)}</time>
+                  <time dateTime={slot}>{inZone(slot, timeZone)}</time>
                 </td>
-                {timing.timeZone !== own && <td className="text-dim">{inZone(slot, own)}</td>}
+                {timeZone !== own && <td className="text-dim">{inZone(slot, own)}</td>}
               </tr>
             ))}
           </tbody>
         </table>
       )}
-    </section>
+    </>
   )
 }
 

@@ -96,7 +96,7 @@ export const SCHEDULES = { collection: 'schedules', sort: { _id: 1 }, limit: 500
 
 /** How the tasks of these ids are. */
 export function statusesOf(ids: readonly string[]): TasksRequest {
-  return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control'] }
+  return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control', 'runAt'] }
 }
 
 export function oneTask(id: string): TasksRequest {

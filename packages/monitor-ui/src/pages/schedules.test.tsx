@@ -44,7 +44,9 @@ describe('the list of schedules', () => {
   })
 
   it('shows the cron in words, the next run as a countdown, and how the last one is, as they change', async () => {
-    const task = fleet.put(aTask.running({ name: 'report', schedule: 'nightly' }, Date.now()))
+    const task = fleet.put(
+      aTask.running({ name: 'report', schedule: 'nightly', runAt: iso(Date.now() - 120_000) }, Date.now()),
+    )
     const nightly = fleet.putSchedule(
       aSchedule({ lastTask: task._id, lastSlot: iso(Date.now() - 120_000) }, Date.now()),
     )
@@ -140,7 +142,9 @@ describe('the form', () => {
     fill(form, 'Time zone', 'Asia/Kathmandu')
     fill(form, 'Cron', '0 25 * * *')
     await within(form).findByText("'25' can't be its hour", {}, SLOW)
+    expect(within(form).queryAllByTestId('slot')).toEqual([])
     fill(form, 'Cron', '0 7 * * 1')
+    expect(within(form).queryByText('At 07:00, only on Monday')).toBeNull()
     await within(form).findByText('At 07:00, only on Monday', {}, SLOW)
     await waitFor(() => expect(within(form).getAllByTestId('slot')).toHaveLength(5), SLOW)
     expect(within(form).getAllByTestId('slot')[0]?.textContent).toMatch(/05:45/)
