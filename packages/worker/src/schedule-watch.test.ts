@@ -141,6 +141,23 @@ describe('workers with a schedule', () => {
     expect(await tasks()).toHaveLength(1)
   })
 
+  test('see to many at the same moment, each once', async () => {
+    await Promise.all(['a', 'b'].map((one) => fleet.runner({ queue: name, name: one, concurrency: 20 })))
+    const startsAt = inMs(3_000)
+    const all = Array.from({ length: 60 }, (_, n) => `${name}-${n}`)
+    const input = { steps: [] }
+    for (const _id of all) {
+      await commands().create({ _id, task: 'scripted', input, options: { queue: name }, every: '1h', startsAt })
+    }
+    const moved = await eventually(async () => {
+      const now = await Promise.all(all.map((one) => fleet.fleet.schedules.find(one)))
+      return now.every(({ lastTask }) => lastTask !== undefined) && now
+    })
+    expect(moved.every(({ rev }) => rev === 2)).toBe(true)
+    const made = await fleet.fleet.tasks.find({ schedule: { $in: all } }).toArray()
+    expect(made.map(({ schedule }) => schedule).sort()).toEqual(all.sort())
+  })
+
   test('make its task at once when somebody says so', async () => {
     await fleet.runner({ queue: name })
     const created = await create({ cron: '0 0 1 1 *', paused: true })

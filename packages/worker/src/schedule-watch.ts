@@ -101,14 +101,11 @@ export class ScheduleWatch {
     for (;;) {
       const { due, nextAt } = await this.#options.schedules.due(left)
       if (due.length === 0 || this.#stopped) return nextAt
-      // Workers that look at the same moment begin at different ones.
+      // Workers that look at the same moment take different ones; all are read anew before the next few are seen to.
       const from = Math.floor(Math.random() * due.length)
-      const inTurn = [...due.slice(from), ...due.slice(0, from)]
-      for (let at = 0; at < inTurn.length && !this.#stopped; at += AT_A_TIME) {
-        const group = inTurn.slice(at, at + AT_A_TIME)
-        const moved = await Promise.all(group.map((schedule) => this.#seeTo(schedule)))
-        left.push(...group.filter((_, index) => !moved[index]).map(({ _id }) => _id))
-      }
+      const group = [...due.slice(from), ...due.slice(0, from)].slice(0, AT_A_TIME)
+      const moved = await Promise.all(group.map((schedule) => this.#seeTo(schedule)))
+      left.push(...group.filter((_, index) => !moved[index]).map(({ _id }) => _id))
     }
   }
 
