@@ -4,6 +4,7 @@ import {
   FleetCommands,
   type KeyCommands,
   LOCAL,
+  type ScheduleCommands,
   type UpkeepCommands,
 } from '@taskfleet/core'
 
@@ -26,6 +27,9 @@ export interface FleetAdmin {
   >
   keys: Pick<KeyCommands, 'list' | 'show' | 'create' | 'edit' | 'revoke'>
   queues: Pick<FleetCommands, 'limitQueue'>
+  schedules: Pick<ScheduleCommands, 'create' | 'edit' | 'pause' | 'resume' | 'run' | 'remove' | 'show' | 'list'> & {
+    preview(...asked: Parameters<ScheduleCommands['preview']>): string[] | Promise<string[]>
+  }
   upkeep: Pick<UpkeepCommands, 'retention' | 'setRetention' | 'prune'>
 }
 
@@ -34,5 +38,6 @@ export const databaseAdmin = (fleet: Fleet): FleetAdmin => ({
   events: fleet.eventsFor(),
   keys: fleet.keysFor(),
   queues: new FleetCommands(fleet, LOCAL),
+  schedules: fleet.schedulesFor(),
   upkeep: fleet.upkeepFor(),
 })

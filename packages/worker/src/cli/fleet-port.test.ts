@@ -51,6 +51,31 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
     expect(await codeOf(events.createCallback({ event: '1x', task: 'add' }))).toBe('BAD_NAME')
   })
 
+  test('schedules are made once, changed at the edition that was seen, paused, run by hand and removed', async () => {
+    const { schedules } = await open()
+    const name = ownQueue()
+    const request = { _id: name, task: 'report', input: { of: 'day' }, cron: '0 3 * * *', timeZone: 'Europe/Berlin' }
+    const made = await schedules.create(request)
+    expect(made).toMatchObject({ _id: name, task: 'report', cron: '0 3 * * *', paused: false, edition: 1 })
+    expect(await schedules.create(request)).toMatchObject({ edition: 1 })
+    expect(await codeOf(schedules.create({ ...request, task: 'other' }))).toBe('SCHEDULE_EXISTS')
+    expect(await codeOf(schedules.create({ ...request, _id: ownQueue(), cron: '61 * * * *' }))).toBe('BAD_CRON')
+    expect(await schedules.edit(name, { cron: '30 4 * * *' }, 1)).toMatchObject({ cron: '30 4 * * *', edition: 2 })
+    expect(await codeOf(schedules.edit(name, { cron: '0 5 * * *' }, 1))).toBe('REV_CONFLICT')
+    expect((await schedules.pause(name, 'holidays')).nextAt).toBeUndefined()
+    expect((await schedules.resume(name)).nextAt).toBeDefined()
+    const task = await schedules.run(name, 'now')
+    expect(task).toMatchObject({ name: 'report', input: { of: 'day' }, schedule: name })
+    expect(await schedules.show(name)).toMatchObject({ lastTask: task._id, input: { of: 'day' } })
+    const listed = (await schedules.list()).find(({ _id }) => _id === name)
+    expect(listed).toMatchObject({ _id: name, cron: '30 4 * * *' })
+    const slots = await schedules.preview({ every: '90m', startsAt: '2099-01-01T00:00:00.000Z' }, 2)
+    expect(slots).toEqual(['2099-01-01T00:00:00.000Z', '2099-01-01T01:30:00.000Z'])
+    await schedules.remove(name)
+    const gone = [schedules.show(name), schedules.remove(name)]
+    expect(await Promise.all(gone.map(codeOf))).toEqual(['NOT_FOUND', 'NOT_FOUND'])
+  })
+
   test('events are posted once for each id, cancelled and removed', async () => {
     const { events } = await open()
     const [name, queue] = [ownQueue(), ownQueue()]

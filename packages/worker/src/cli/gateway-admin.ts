@@ -1,7 +1,18 @@
-import type { CallbackRow, CommandAnswer, EventRow, KeyRow, Pruned, QueueRow, Retention } from '@taskfleet/core'
+import type {
+  CallbackRow,
+  CommandAnswer,
+  EventRow,
+  KeyRow,
+  Pruned,
+  QueueRow,
+  Retention,
+  ScheduleRow,
+  TaskRow,
+} from '@taskfleet/core'
+import { milliseconds } from '@taskfleet/core'
 import { ObjectId } from 'mongodb'
 import type { FleetAdmin } from './admin.ts'
-import type { RestClient } from './rest-client.ts'
+import type { RestClient, RestRequest } from './rest-client.ts'
 
 /** What the API gives at most, as core does. */
 const MOST = 1_000
@@ -16,11 +27,7 @@ export function gatewayAdmin(rest: RestClient): FleetAdmin {
     events: {
       post: (request) => rest.ask<EventRow>('POST', '/events', { body: once(request), repeatable: true }),
       show: (id) => rest.ask<EventRow>('GET', at('events', id)),
-      cancel: (id, reason) =>
-        rest.ask<CommandAnswer>('POST', `${at('events', id)}/cancel`, {
-          body: reason === undefined ? {} : { reason },
-          repeatable: true,
-        }),
+      cancel: (id, reason) => rest.ask<CommandAnswer>('POST', `${at('events', id)}/cancel`, because(reason)),
       remove: (id) => rest.ask('DELETE', at('events', id)),
       createCallback: (request) =>
         rest.ask<CallbackRow>('POST', '/callbacks', { body: once(request), repeatable: true }),
@@ -46,6 +53,28 @@ export function gatewayAdmin(rest: RestClient): FleetAdmin {
       limitQueue: (queue, concurrency) =>
         rest.ask<QueueRow>('PATCH', at('queues', queue), { body: { concurrency }, repeatable: true }),
     },
+    schedules: {
+      async list({ limit = MOST } = {}) {
+        const query = { limit: Math.min(MOST, limit) }
+        return (await rest.ask<{ schedules: ScheduleRow[] }>('GET', '/schedules', { query })).schedules
+      },
+      show: (name) => rest.ask<ScheduleRow>('GET', at('schedules', name)),
+      create: (request) => rest.ask<ScheduleRow>('POST', '/schedules', { body: request, repeatable: true }),
+      edit: (name, changes, edition) =>
+        rest.ask<ScheduleRow>('PATCH', at('schedules', name), {
+          body: { ...changes, ...(edition === undefined ? {} : { edition }) },
+        }),
+      pause: (name, reason) => rest.ask<ScheduleRow>('POST', `${at('schedules', name)}/pause`, because(reason)),
+      resume: (name, reason) => rest.ask<ScheduleRow>('POST', `${at('schedules', name)}/resume`, because(reason)),
+      // Sent once: each time it arrives it makes a task.
+      run: (name, reason) =>
+        rest.ask<TaskRow>('POST', `${at('schedules', name)}/run`, { ...because(reason), repeatable: false }),
+      remove: (name) => rest.ask('DELETE', at('schedules', name)),
+      async preview({ every, ...timing }, count) {
+        const query = { ...timing, ...(every === undefined ? {} : { every: `${milliseconds(every)}ms` }), count }
+        return (await rest.ask<{ slots: string[] }>('GET', '/schedules/preview', { query: query as never })).slots
+      },
+    },
     upkeep: {
       retention: () => rest.ask<Retention>('GET', '/retention'),
       setRetention: (changes) => rest.ask<Retention>('PATCH', '/retention', { body: changes, repeatable: true }),
@@ -53,3 +82,8 @@ export function gatewayAdmin(rest: RestClient): FleetAdmin {
     },
   }
 }
+
+const because = (reason: string | undefined): RestRequest => ({
+  body: reason === undefined ? {} : { reason },
+  repeatable: true,
+})

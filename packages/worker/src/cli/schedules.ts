@@ -1,21 +1,22 @@
 import {
+  durationText,
   FleetError,
   MISSED_POLICIES,
   milliseconds,
   OVERLAP_POLICIES,
   parseDate,
-  type ScheduleCommands,
   type ScheduleRequest,
   type ScheduleRow,
 } from '@taskfleet/core'
 import type { Duration, MissedPolicy, OverlapPolicy } from '@taskfleet/core/protocol'
 import { type Command, Option } from 'commander'
+import type { FleetAdmin } from './admin.ts'
 import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseDuration, parsePriorityText, readJson } from './options.ts'
-import { durationText, printable, printableJson, table } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import { printable, printableJson, table } from './text.ts'
+import { withAdmin } from './with-fleet.ts'
 
 interface TimingOptions extends CommonOptions {
   every?: Duration
@@ -47,14 +48,10 @@ interface ReasonOptions extends CommonOptions {
   reason?: string
 }
 
-/** What a schedule's commands need, wherever the fleet is. */
-type SchedulesPort = Pick<
-  ScheduleCommands,
-  'create' | 'edit' | 'pause' | 'resume' | 'run' | 'remove' | 'show' | 'list' | 'preview'
->
-
-const withSchedules = (options: CommonOptions, act: (schedules: SchedulesPort) => Promise<number>): Promise<number> =>
-  withFleet(options, (fleet) => act(fleet.schedulesFor()))
+const withSchedules = (
+  options: CommonOptions,
+  act: (schedules: FleetAdmin['schedules']) => Promise<number>,
+): Promise<number> => withAdmin(options, ({ schedules }) => act(schedules))
 
 /** Which task runs when, again and again. */
 export function scheduleCommands(kit: CommandKit): void {
@@ -126,7 +123,7 @@ export function scheduleCommands(kit: CommandKit): void {
     .action(
       act((cron: string | undefined, options: TimingOptions & { count: number }) =>
         withSchedules(options, async (port) => {
-          const slots = port.preview(timingOf(options, cron) as object, options.count)
+          const slots = await port.preview(timingOf(options, cron) as object, options.count)
           if (options.json === true) print(printableJson(slots))
           else for (const slot of slots) print(`${slot}  ${inZone(slot, options.timeZone ?? 'UTC')}`)
           return EXIT.done

@@ -144,7 +144,7 @@ describe('commands through a gateway', () => {
       [['list', '--server', url, '--mongo', fleet.uri], 2, /--mongo and --server/],
       [['list', '--server', url, '--key-file', join(file, 'x')], 3, /BAD_KEY_FILE/],
     ]
-    for (const command of ['gateway', 'migrate', 'schedules']) {
+    for (const command of ['gateway', 'migrate']) {
       cases.push([[command, '--server', url], 2, /works on the database itself.*NEEDS_DATABASE/])
     }
     cases.push([['enqueue', 'x', '--key', 'tf_0123456789ab_secret'], 2, /--server-key/])
