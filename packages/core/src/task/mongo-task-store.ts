@@ -493,9 +493,11 @@ export class MongoTaskStore implements TaskStore {
     return this.#unblocking(after)
   }
 
-  /** Most tasks have no successor: completions that come close together share the one write that looks for some. */
+  /** Most fleets have no successors at all most of the time, and asking for any is much cheaper than for each. */
   async #unblockAfter(predecessors: readonly ObjectId[]): Promise<number[]> {
     const { status } = guard('unblock', null)
+    const any = await this.#tasks.findOne({ status: status as 'blocked' }, { projection: { _id: 1 } })
+    if (any === null) return predecessors.map(() => 0)
     const waiting = { after: { $in: [...predecessors] }, status: status as 'blocked' }
     const { modifiedCount } = await this.#tasks.updateMany(waiting, updates.unblock())
     return predecessors.map((_, index) => (index === 0 ? modifiedCount : 0))
