@@ -12,6 +12,7 @@ export type { FleetControl } from './client/api.ts'
 export { EventCommands } from './control/event-commands.ts'
 export { FleetCommands } from './control/fleet-commands.ts'
 export { type Pruned, type PruneRequest, prune } from './control/prune.ts'
+export { limitsText } from './control/queue-limits.ts'
 export { type QueueDocument, QueueRegister } from './control/queue-register.ts'
 export { SELECTION_LIMIT, selectTasks } from './control/selection.ts'
 export { dataClientOptions } from './database/client-options.ts'
@@ -47,6 +48,7 @@ export {
   parseNewTask,
   parsePriority,
 } from './task/new-task.ts'
+export { DEFAULT_MAX_WAITING } from './task/queue-depth.ts'
 export { DEFAULT_RETENTION, type EndedStatus, type Retention, RetentionPolicy } from './task/retention.ts'
 export type * from './task/task-document.ts'
 export { taskModel } from './task/task-model.ts'

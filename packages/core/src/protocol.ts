@@ -209,10 +209,18 @@ export interface QueueRow {
   paused: boolean
   /** How many of its tasks run at once in the whole fleet at most. */
   concurrency?: number
+  /** How many of its tasks may wait; 1,000,000 when nothing is said. */
+  maxWaiting?: number
   by?: string
   reason?: string
   updatedAt: string
   rev: number
+}
+
+/** What limits a queue; null takes a limit away. */
+export interface QueueLimits {
+  concurrency?: number | null
+  maxWaiting?: number | null
 }
 
 export type EventStatus = 'scheduled' | 'processing' | 'finished' | 'failed' | 'cancelled'

@@ -85,7 +85,7 @@ export interface TaskStore {
   /**
    * Stores tasks; repeating a call with the same ids is harmless. What a key's policy says decides whether the answer is
    * the new task or the one that is there.
-   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`
+   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`; `QUEUE_FULL` when a queue has no room for all of them: none is stored
    */
   enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]>
   /**

@@ -1,4 +1,4 @@
-import type { CallbackRow, CommandAnswer, EventRow } from '@taskfleet/core/protocol'
+import type { CallbackRow, CommandAnswer, EventRow, QueueLimits, QueueRow } from '@taskfleet/core/protocol'
 import { createContext, useContext } from 'react'
 
 export interface NewEvent {
@@ -23,6 +23,8 @@ export interface FleetRest {
   /** @param rev the revision that was seen; a callback that was changed since is left alone */
   editCallback(id: string, changes: CallbackFields & { rev: number }): Promise<CallbackRow>
   removeCallback(id: string): Promise<void>
+  /** What is null is taken away, what is not named stays. */
+  limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow>
 }
 
 /** What the gateway answered instead of doing it, or why there was no answer. */
@@ -75,6 +77,7 @@ export function createRest({ url, token, fetch: send = (...request) => fetch(...
     createCallback: async (callback) => (await call('POST', '/callbacks', callback)) as CallbackRow,
     editCallback: async (id, changes) => (await call('PATCH', one('callbacks', id), changes)) as CallbackRow,
     removeCallback: async (id) => void (await call('DELETE', one('callbacks', id))),
+    limitQueue: async (queue, limits) => (await call('PATCH', one('queues', queue), limits)) as QueueRow,
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CallbackRow, CommandAnswer, EventRow, WireError } from '@taskfleet/core/protocol'
+import type { CallbackRow, CommandAnswer, EventRow, QueueLimits, QueueRow, WireError } from '@taskfleet/core/protocol'
 import type { CallbackFields, FleetRest, NewEvent } from '../live/rest.ts'
 import { type FakeFleet, Refusal } from './fake-fleet.ts'
 import { aCallback, anEvent, aTask, iso, nextId } from './rows.ts'
@@ -92,6 +92,20 @@ export class FakeRest implements FleetRest {
   async removeCallback(id: string): Promise<void> {
     await this.#write({ remove: id })
     this.known.delete(this.#callback(id)._id)
+  }
+
+  async limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow> {
+    await this.#write({ limit: queue, ...limits })
+    const before = this.#fleet.queues.get(queue)
+    const merged = Object.entries({ ...before, ...limits }).filter(([, value]) => value !== null)
+    return this.#fleet.putQueue({
+      ...(Object.fromEntries(merged) as Partial<QueueRow>),
+      _id: queue,
+      paused: before?.paused ?? false,
+      by: 'local',
+      updatedAt: iso(this.#fleet.now()),
+      rev: (before?.rev ?? 0) + 1,
+    })
   }
 
   async #write(request: object): Promise<void> {

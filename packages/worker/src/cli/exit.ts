@@ -69,6 +69,7 @@ const BY_CODE: Record<string, number> = {
   KEY_EXISTS: EXIT.conflict,
   EVENT_EXISTS: EXIT.conflict,
   CALLBACK_EXISTS: EXIT.conflict,
+  QUEUE_FULL: EXIT.conflict,
   NOT_ENDED: EXIT.conflict,
   NOT_WAITING: EXIT.conflict,
   REV_CONFLICT: EXIT.conflict,

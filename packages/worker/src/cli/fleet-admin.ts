@@ -1,5 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FleetError, LOCAL, QUERY_LIMITS, type QueueRow, toRow, type WorkerRow } from '@taskfleet/core'
+import {
+  DEFAULT_MAX_WAITING,
+  FleetCommands,
+  FleetError,
+  LOCAL,
+  limitsText,
+  QUERY_LIMITS,
+  type QueueLimits,
+  type QueueRow,
+  type WorkerRow,
+} from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
@@ -43,7 +53,20 @@ export function fleetCommands(kit: CommandKit): void {
     .json('limit', 'how many of a queue run at once in the whole fleet', queues)
     .argument('<name>')
     .argument('<n|none>', 'at most so many; none for no limit', parseLimit)
-    .action(act((name: string, most: number | null, options: CommonOptions) => limit(name, most, options, print)))
+    .action(
+      act((name: string, concurrency: number | null, options: CommonOptions) =>
+        setLimits(name, { concurrency }, options, print),
+      ),
+    )
+  kit
+    .json('depth', 'how many tasks may wait in a queue; more are refused with QUEUE_FULL', queues)
+    .argument('<name>')
+    .argument('<n|none>', `at most so many; none for the usual ${DEFAULT_MAX_WAITING}`, parseLimit)
+    .action(
+      act((name: string, maxWaiting: number | null, options: CommonOptions) =>
+        setLimits(name, { maxWaiting }, options, print),
+      ),
+    )
 }
 
 interface WorkersCommand extends CommonOptions {
@@ -190,15 +213,16 @@ function listQueues(options: CommonOptions, print: Print): Promise<number> {
     const rows = await queueStates(view)
     if (options.json === true) print(printableJson(rows))
     else {
-      const cells = rows.map(({ _id, waiting, running, held, concurrency, paused, by = '', reason }) => [
+      const cells = rows.map(({ _id, waiting, running, held, concurrency, maxWaiting, paused, by = '', reason }) => [
         printable(_id),
         String(waiting),
         String(running),
         String(held),
         concurrency === undefined ? '' : String(concurrency),
+        maxWaiting === undefined ? '' : String(maxWaiting),
         paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
       ])
-      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'PAUSED'], cells))
+      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'DEPTH', 'PAUSED'], cells))
     }
     return EXIT.done
   })
@@ -223,14 +247,11 @@ async function queueStates(view: FleetView): Promise<QueueState[]> {
   return [...rows.values()].sort((a, b) => a._id.localeCompare(b._id))
 }
 
-/** `taskfleet queues limit NAME N|none` */
-function limit(queue: string, most: number | null, options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async ({ queues, audit }) => {
-    const changed = await queues.setConcurrency(queue, most, LOCAL.id)
-    const reason = most === null ? 'no limit' : `at most ${most} at once`
-    await audit.record({ by: LOCAL.id, action: 'queue limit', target: queue, changed: 1, reason })
-    const row = toRow<QueueRow>('queues', changed as never)
-    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${reason}`)
+/** `taskfleet queues limit|depth NAME N|none` */
+function setLimits(queue: string, limits: QueueLimits, options: CommonOptions, print: Print): Promise<number> {
+  return withFleet(options, async (fleet) => {
+    const row = await new FleetCommands(fleet, LOCAL).limitQueue(queue, limits)
+    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${limitsText(limits)}`)
     return EXIT.done
   })
 }

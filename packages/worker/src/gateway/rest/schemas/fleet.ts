@@ -34,6 +34,7 @@ export const queue = z
     _id: queueName.describe('The name'),
     paused: z.boolean(),
     concurrency: z.int().min(1).optional().describe('How many of its tasks run at once in the whole fleet at most'),
+    maxWaiting: z.int().min(1).optional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
     by: z.string().optional(),
     reason: z.string().optional(),
     updatedAt: date.optional(),
