@@ -18,3 +18,9 @@ export function milliseconds(duration: Duration): number {
   }
   return Number(amount) * UNITS[unit as keyof typeof UNITS]
 }
+
+/** The same the other way round, in the largest unit that says it without a remainder: `90s`, `5m`. */
+export function shortDuration(ms: number): string {
+  const [unit, size] = Object.entries(UNITS).findLast(([, size]) => ms % size === 0) ?? ['ms', 1]
+  return `${ms / size}${unit}`
+}

@@ -130,8 +130,8 @@ export class FleetCommands implements FleetControl {
   }
 
   async explain(id: string): Promise<Explanation> {
-    const { tasks, workers, queues, database } = this.#fleet
-    return explain(await this.#task(id), { tasks, workers, queues, now: database.clock.now() })
+    const { tasks, workers, queues, rates, database } = this.#fleet
+    return explain(await this.#task(id), { tasks, workers, queues, rates, now: database.clock.now() })
   }
 
   coverage(): Promise<CoverageRow[]> {
@@ -187,8 +187,8 @@ export class FleetCommands implements FleetControl {
   }
 
   /**
-   * How many tasks of a queue may run at once and wait; what is null is taken away.
-   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
+   * How many tasks of a queue may run at once, start within a time, and wait; what is null is taken away.
+   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `BAD_DURATION`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
    */
   async limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow> {
     const name = parseQueue(queue)

@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose'
-import type { QueueLimits } from '../protocol.ts'
+import type { QueueLimits, QueueRate } from '../protocol.ts'
 import { NOW } from '../task/server-time.ts'
 import { parseQueueLimits } from './queue-limits.ts'
 
@@ -10,6 +10,8 @@ export interface QueueDocument {
   paused: boolean
   /** How many of its tasks run at once in the whole fleet at most. */
   concurrency?: number
+  /** How many of its tasks start in any span of a time in the whole fleet at most. */
+  rate?: QueueRate
   /** How many of its tasks may wait; `DEFAULT_MAX_WAITING` when nothing is said. */
   maxWaiting?: number
   by?: string

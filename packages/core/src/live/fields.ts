@@ -114,6 +114,8 @@ const QUEUE_FIELDS: CollectionFields = {
     _id: 'text',
     paused: 'boolean',
     concurrency: 'number',
+    'rate.limit': 'number',
+    'rate.per': 'number',
     maxWaiting: 'number',
     by: 'text',
     updatedAt: 'date',

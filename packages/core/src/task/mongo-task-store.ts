@@ -274,8 +274,8 @@ export class MongoTaskStore implements TaskStore {
       }
       // The server may have claimed before the connection broke: those are ours as long as the lease is trusted.
       const adopted = await this.#heldBy(leaseId).catch(() => null)
-      if (adopted === null) throw error
-      return adopted.map(asClaim)
+      if (adopted === null || adopted.length === 0) throw error
+      return adopted.map((task) => ({ ...asClaim(task), adopted: true }))
     }
     return (await this.#heldBy(leaseId)).map(asClaim)
   }

@@ -21,6 +21,7 @@ interface Props {
 
 const FIELDS: { name: keyof QueueLimitsForm; label: string; hint: string; placeholder: string }[] = [
   { name: 'concurrency', label: 'Running at once', hint: 'in the whole fleet', placeholder: 'no limit' },
+  { name: 'rate', label: 'Starts in a time', hint: 'such as 100/1m, in the whole fleet', placeholder: 'no limit' },
   { name: 'maxWaiting', label: 'Waiting', hint: 'more are refused', placeholder: '1,000,000' },
 ]
 

@@ -545,11 +545,19 @@ describe('queues', () => {
     expect(rest.sent).toEqual([])
     await fill('Running at once', '3')
     await fill('Waiting', '5000')
+    for (const wrong of ['100', '100/', '0/1m', '5/2d', '5/10ms', '100001/1m']) {
+      await fill('Starts in a time', wrong)
+      await click('Save')
+      await screen.findByText(/^Starts in a time, such as 100/)
+    }
+    await fill('Starts in a time', '100 / 1.5m')
     rest.refuseNext = { code: 'OUT_OF_RANGE', message: 'Not so many', field: 'maxWaiting' }
     await click('Save')
     await screen.findByText('Not so many')
     await click('Save')
-    await waitFor(() => expect(line('default').textContent).toContain('at most 3 at once, at most 5,000 waiting'))
+    await waitFor(() =>
+      expect(line('default').textContent).toContain('at most 3 at once, at most 100 per 90s, at most 5,000 waiting'),
+    )
     await click('Pause default')
     await click('Pause the queue')
     await waitFor(() => expect(line('default').dataset.paused).toBe('true'))
@@ -558,7 +566,12 @@ describe('queues', () => {
     await fill('Running at once', '')
     await click('Save')
     await waitFor(() => expect(line('default').textContent).not.toContain('at once'))
-    expect(rest.sent.at(-1)).toEqual({ limit: 'default', concurrency: null, maxWaiting: 5_000 })
+    expect(rest.sent.at(-1)).toEqual({
+      limit: 'default',
+      concurrency: null,
+      rate: { limit: 100, per: 90_000 },
+      maxWaiting: 5_000,
+    })
   })
 
   it('count everything that is in them, and lead to it', async () => {

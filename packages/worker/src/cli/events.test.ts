@@ -179,6 +179,15 @@ describe('events and callbacks', () => {
       ['queue limit', 'no limit'],
       ['queue limit', 'at most 3 at once'],
     ])
+    expect(await here('queues', 'rate', queue, '100/90s')).toMatchObject({
+      code: 0,
+      out: `${queue}  at most 100 starts per 90s\n`,
+    })
+    expect((await here('queues')).out).toMatch(new RegExp(`^${queue} +0 +0 +0 +100/90s +no$`, 'm'))
+    expect((await here('queues', 'rate', queue, 'none')).out).toBe(`${queue}  no rate\n`)
+    for (const rate of ['100', '/1m', '5/', '0/1m', '5/2d', 'x/1m', '1/1m/1m']) {
+      expect((await here('queues', 'rate', queue, rate)).code).toBe(2)
+    }
     for (const most of ['0', 'many', '20000']) expect((await here('queues', 'limit', queue, most)).code).toBe(2)
     expect(await here('queues', 'depth', queue, '2')).toMatchObject({ code: 0, out: `${queue}  at most 2 waiting\n` })
     expect((await here('queues')).out).toMatch(new RegExp(`^${queue} +0 +0 +0 +2 +no$`, 'm'))

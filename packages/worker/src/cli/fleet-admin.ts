@@ -8,12 +8,13 @@ import {
   QUERY_LIMITS,
   type QueueLimits,
   type QueueRow,
+  shortDuration,
   type WorkerRow,
 } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
-import { type CommonOptions, parseLimit } from './options.ts'
+import { type CommonOptions, parseLimit, parseRate } from './options.ts'
 import { bytes, durationText, printable, printableJson, table } from './text.ts'
 import { withControl, withFleet } from './with-fleet.ts'
 
@@ -56,6 +57,15 @@ export function fleetCommands(kit: CommandKit): void {
     .action(
       act((name: string, concurrency: number | null, options: CommonOptions) =>
         setLimits(name, { concurrency }, options, print),
+      ),
+    )
+  kit
+    .json('rate', 'how many of a queue start within a time in the whole fleet', queues)
+    .argument('<name>')
+    .argument('<n/time|none>', 'at most so many in any span of the time, such as 100/1m; none for no limit', parseRate)
+    .action(
+      act((name: string, rate: NonNullable<QueueLimits['rate']> | null, options: CommonOptions) =>
+        setLimits(name, { rate }, options, print),
       ),
     )
   kit
@@ -213,16 +223,19 @@ function listQueues(options: CommonOptions, print: Print): Promise<number> {
     const rows = await queueStates(view)
     if (options.json === true) print(printableJson(rows))
     else {
-      const cells = rows.map(({ _id, waiting, running, held, concurrency, maxWaiting, paused, by = '', reason }) => [
-        printable(_id),
-        String(waiting),
-        String(running),
-        String(held),
-        concurrency === undefined ? '' : String(concurrency),
-        maxWaiting === undefined ? '' : String(maxWaiting),
-        paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
-      ])
-      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'DEPTH', 'PAUSED'], cells))
+      const cells = rows.map(
+        ({ _id, waiting, running, held, concurrency, rate, maxWaiting, paused, by = '', reason }) => [
+          printable(_id),
+          String(waiting),
+          String(running),
+          String(held),
+          concurrency === undefined ? '' : String(concurrency),
+          rate === undefined ? '' : `${rate.limit}/${shortDuration(rate.per)}`,
+          maxWaiting === undefined ? '' : String(maxWaiting),
+          paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
+        ],
+      )
+      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'RATE', 'DEPTH', 'PAUSED'], cells))
     }
     return EXIT.done
   })
@@ -247,7 +260,7 @@ async function queueStates(view: FleetView): Promise<QueueState[]> {
   return [...rows.values()].sort((a, b) => a._id.localeCompare(b._id))
 }
 
-/** `taskfleet queues limit|depth NAME N|none` */
+/** `taskfleet queues limit|rate|depth NAME …|none` */
 function setLimits(queue: string, limits: QueueLimits, options: CommonOptions, print: Print): Promise<number> {
   return withFleet(options, async (fleet) => {
     const row = await new FleetCommands(fleet, LOCAL).limitQueue(queue, limits)
