@@ -29,7 +29,7 @@ export async function authorise({ principal, routeOptions }: FastifyRequest): Pr
 }
 
 /** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong */
-async function principalOf({ headers: { authorization } }: FastifyRequest, access: Access): Promise<Principal> {
+export async function principalOf({ headers: { authorization } }: FastifyRequest, access: Access): Promise<Principal> {
   try {
     if (authorization === undefined) return await access.authenticate(undefined)
     const [, token] = /^Bearer +(\S+) *$/i.exec(authorization) ?? []
