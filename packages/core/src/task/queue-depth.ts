@@ -69,9 +69,12 @@ export class QueueDepth {
     request: object,
     entering: ReadonlyMap<string, number>,
   ): Promise<{ queue: string; most: number } | null> {
-    for (const queue of entering.keys()) {
+    for (const [queue, count] of entering) {
       const known = this.#known.get(queue)
-      if (known === undefined || known.until <= performance.now()) await this.#count(queue)
+      if (known !== undefined && known.until > performance.now()) continue
+      const counting = this.#count(queue)
+      // Nobody waits for it who comes to a queue that was far from full.
+      if (known === undefined || !hasRoom(known, count + known.most / 2)) await counting
     }
     // What was let in here may have been claimed since.
     for (const [queue, count] of entering) {
