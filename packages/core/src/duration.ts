@@ -38,3 +38,9 @@ export function durationText(
   }
   return told.length === 0 ? `0${least}` : told.join(' ')
 }
+
+/** The same the other way round, in the largest unit that says it without a remainder: `90s`, `5m`. */
+export function shortDuration(ms: number): string {
+  const [unit, size] = Object.entries(UNITS).findLast(([, size]) => ms % size === 0) ?? ['ms', 1]
+  return `${ms / size}${unit}`
+}

@@ -22,6 +22,7 @@ import { Durations } from './task/durations.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
 import { parseNewTask } from './task/new-task.ts'
 import { RetentionPolicy } from './task/retention.ts'
+import { StartRates } from './task/start-rates.ts'
 import type { TaskDocument } from './task/task-document.ts'
 import type { TaskStore } from './task/task-store.ts'
 import { WorkerRegister } from './worker/worker-register.ts'
@@ -34,6 +35,7 @@ export class Fleet {
   readonly tasks: mongo.Collection<TaskDocument>
   readonly workers: WorkerRegister
   readonly queues: QueueRegister
+  readonly rates: StartRates
   readonly logs: TaskLogs
   readonly errors: ErrorReport
   readonly audit: AuditLog
@@ -65,6 +67,7 @@ export class Fleet {
     })
     this.workers = new WorkerRegister(connection, clock)
     this.queues = new QueueRegister(db)
+    this.rates = new StartRates(db)
     this.logs = new TaskLogs(db)
     this.errors = new ErrorReport(db)
     this.audit = new AuditLog(db)

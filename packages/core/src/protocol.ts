@@ -3,6 +3,8 @@
  * MongoDB, so that a browser can load this entry. The prose to it is `docs/protocol.md`.
  */
 
+export { durationText, milliseconds, shortDuration } from './duration.ts'
+
 /** Every state that a task can be in. "scheduled", "retrying" and "overdue" are labels derived from these. */
 export const STATUSES = ['pending', 'running', 'paused', 'blocked', 'completed', 'failed', 'cancelled'] as const
 export type TaskStatus = (typeof STATUSES)[number]
@@ -210,10 +212,27 @@ export interface QueueRow {
   paused: boolean
   /** How many of its tasks run at once in the whole fleet at most. */
   concurrency?: number
+  /** How many of its tasks start in any span of a time in the whole fleet at most. */
+  rate?: QueueRate
+  /** How many of its tasks may wait; 1,000,000 when nothing is said. */
+  maxWaiting?: number
   by?: string
   reason?: string
   updatedAt: string
   rev: number
+}
+
+/** At most `limit` starts in any span of `per` milliseconds. */
+export interface QueueRate {
+  limit: number
+  per: number
+}
+
+/** What limits a queue; null takes a limit away. */
+export interface QueueLimits {
+  concurrency?: number | null
+  rate?: { limit: number; per: Duration } | null
+  maxWaiting?: number | null
 }
 
 export type EventStatus = 'scheduled' | 'processing' | 'finished' | 'failed' | 'cancelled'
@@ -504,6 +523,7 @@ export interface ExplainReason {
     | 'NOT_DUE'
     | 'QUEUE_PAUSED'
     | 'QUEUE_FULL'
+    | 'RATE_LIMITED'
     | 'NOT_SERVED'
     | 'QUEUE_NOT_SERVED'
     | 'NO_FREE_SLOT'

@@ -25,10 +25,12 @@ test('nothing is claimed before it is known what may be, at the start and when c
     serves: () => true,
     free: () => 4,
     begin: (claim) => free.push(claim),
-    isLimited: () => limits,
-    claimLimited: async ({ _id }) => {
-      limited.push(_id.toHexString())
-      return null
+    limited: {
+      isLimited: () => limits,
+      // biome-ignore lint/correctness/useYield: nothing of it may start
+      claim: async function* (hints) {
+        limited.push(...hints.map(({ _id }) => _id.toHexString()))
+      },
     },
     onDue: () => undefined,
     onNothingDue: () => undefined,

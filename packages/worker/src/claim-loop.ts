@@ -9,6 +9,7 @@ import {
 } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import { faultPoint } from './faults/fault-point.ts'
+import type { LimitedClaims } from './limited-claims.ts'
 import { ReadyList } from './ready-list.ts'
 
 export interface ClaimLoopOptions {
@@ -25,10 +26,8 @@ export interface ClaimLoopOptions {
   /** How many waiting tasks are known at most; 500 by default. */
   hints?: number
   begin: (claim: Claim) => void
-  /** Whether only so many of a queue may run at once: its tasks are claimed one by one. */
-  isLimited: (queue: string) => boolean
-  /** Claims a task of such a queue; null when it is full, or the task is somebody else's. */
-  claimLimited: (hint: Hint) => Promise<Claim | null>
+  /** Queues of which only so many may run at once or start within a time are claimed each by itself. */
+  limited: Pick<LimitedClaims, 'isLimited' | 'claim'>
   onDue: (hint: Hint) => void
   /** Nothing is due; asked for after every round. */
   onNothingDue: () => void
@@ -158,7 +157,7 @@ export class ClaimLoop {
   }
 
   async #fillSlots(): Promise<void> {
-    const { clock, free: freeSlots, serves, begin, isLimited, onDue, onNothingDue } = this.#options
+    const { clock, free: freeSlots, serves, begin, limited, onDue, onNothingDue } = this.#options
     while (this.#open && this.#known) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
@@ -166,11 +165,11 @@ export class ClaimLoop {
       for (const { _id } of hints) this.#taken?.add(_id.toHexString())
       if (this.#ready.low) void this.refill('low')
       if (hints.length === 0) break
-      const free = hints.filter(({ queue }) => !isLimited(queue))
+      const free = hints.filter(({ queue }) => !limited.isLimited(queue))
       const claims = await this.#claim(free)
       for (const claim of claims) begin(claim)
       this.#offerAgain(free, claims)
-      for (const hint of hints) if (isLimited(hint.queue)) await this.#claimLimited(hint)
+      for (const lane of byQueue(hints.filter((hint) => !free.includes(hint)))) await this.#claimLimited(lane)
       if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
     this.#armTimer()
@@ -202,19 +201,19 @@ export class ClaimLoop {
     }, 50)
   }
 
-  async #claimLimited(hint: Hint): Promise<void> {
-    this.#claiming += 1
-    try {
-      const claim = await this.#options.claimLimited(hint)
-      if (claim !== null) this.#options.begin(claim)
-    } finally {
-      this.#claiming -= 1
-    }
+  async #claimLimited(hints: readonly Hint[]): Promise<void> {
+    const claims: Claim[] = []
+    await this.#whileClaiming(async () => {
+      for await (const claim of this.#options.limited.claim(hints)) {
+        this.#options.begin(claim)
+        claims.push(claim)
+      }
+    })
+    this.#offerAgain(hints, claims)
   }
 
-  async #claim(hints: readonly Hint[]): Promise<Claim[]> {
-    this.#claiming += 1
-    try {
+  #claim(hints: readonly Hint[]): Promise<Claim[]> {
+    return this.#whileClaiming(async () => {
       faultPoint('claim', 'before')
       const claims = await this.#options.store.claim(
         hints.map(({ _id }) => _id),
@@ -222,6 +221,13 @@ export class ClaimLoop {
       )
       if (claims.length > 0) faultPoint('claim', 'acked')
       return claims
+    })
+  }
+
+  async #whileClaiming<T>(act: () => Promise<T>): Promise<T> {
+    this.#claiming += 1
+    try {
+      return await act()
     } catch (error) {
       // Nothing is known of these now: the database is asked again.
       setTimeout(() => void this.refill('claim failed'), 500)
@@ -286,4 +292,10 @@ export class ClaimLoop {
     }
     this.wake()
   }
+}
+
+const byQueue = (hints: readonly Hint[]): Hint[][] => {
+  const lanes = new Map<string, Hint[]>()
+  for (const hint of hints) lanes.set(hint.queue, [...(lanes.get(hint.queue) ?? []), hint])
+  return [...lanes.values()]
 }

@@ -38,11 +38,13 @@ import { HandlerSlots } from './handler-slots.ts'
 import type { Isolates } from './isolate/isolates.ts'
 import { requireIsolation } from './isolate/isolation.ts'
 import { LeaseKeeper, timeoutFor } from './lease-keeper.ts'
+import { LimitedClaims } from './limited-claims.ts'
 import type { SlotRange } from './load/auto-slots.ts'
 import { LoadMonitor } from './load/load-monitor.ts'
 import type { LoadThresholds } from './load/thresholds.ts'
 import { OutsideWork } from './outside-work.ts'
 import { QueueLimits } from './queue-limits.ts'
+import { QueueRates } from './queue-rates.ts'
 import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import { ScheduleWatch } from './schedule-watch.ts'
@@ -117,6 +119,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   readonly #factories = new Map<string, TaskFactory>()
   readonly #queues: readonly string[]
   readonly #pausedQueues = new Set<string>()
+  /** The latest revision that was heard of. */
+  readonly #queueRevs = new Map<string, number>()
   readonly #limits: QueueLimits
   readonly #prefetch: number
   /** Only where more is claimed than runs. */
@@ -173,7 +177,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const parts = await this.#open()
     this.#parts = parts
     const { feed, load, loop, reaper, deadlines, schedules, reporter } = parts
-    feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void loop.lost() })
+    feed.subscribe({ change: (change) => this.#onChange(change), lost: () => this.#onHistoryLost() })
     reaper.start()
     deadlines.start()
     schedules.start()
@@ -254,7 +258,14 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const isolates = await this.#openIsolates()
       if (isolates !== undefined) opened.push(isolates)
       opened.push({ stop: () => fleet.events.settled() })
-      const loop = this.#claimLoop(fleet, gateway)
+      const rates = new QueueRates({
+        rates: fleet.rates,
+        onRoom: (queue) => void this.#parts?.loop.refill(`starts are free in ${queue}`),
+        longestWaitMs: this.#options.pollMs ?? POLL_MS,
+        log: this.#log,
+      })
+      opened.push(rates)
+      const loop = this.#claimLoop(fleet, gateway, rates)
       const { store, workers: register } = fleet
       return {
         database,
@@ -269,6 +280,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         load,
         notice,
         reporter,
+        rates,
         loop,
         isolates,
         register,
@@ -301,28 +313,34 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     })
   }
 
-  #claimLoop(fleet: Fleet, gateway: Gateway | undefined): ClaimLoop {
-    const { store, queues, database } = fleet
+  #claimLoop(fleet: Fleet, gateway: Gateway | undefined, rates: QueueRates): ClaimLoop {
+    const { store, database } = fleet
     const publicBase = gateway?.publicUrl
-    const claimant = { worker: this.id, leaseMs: this.#leaseMs, queues: this.#queues }
+    const identity = { worker: this.id, leaseMs: this.#leaseMs, queues: this.#queues }
+    const claimant = (): Claimant => ({ ...identity, ...(publicBase === undefined ? {} : { publicBase }) })
+    const limited = new LimitedClaims({
+      store,
+      claimant,
+      clock: database.clock,
+      limits: this.#limits,
+      rates,
+      onLate: (queue) => void this.#parts?.loop.refill(`starts of ${queue} were used too late`),
+    })
     return new ClaimLoop({
       store,
       clock: database.clock,
       log: this.#log,
-      claimant: () => ({ ...claimant, ...(publicBase === undefined ? {} : { publicBase }) }),
+      claimant,
       served: () => this.#servedNow(),
       serves: (hint) => this.#serves(hint),
       free: () => this.#free(),
       hints: Math.max(500, 4 * this.#prefetch),
       begin: (claim) => this.#begin(claim),
-      isLimited: (queue) => this.#limits.isLimited(queue),
-      claimLimited: (hint) =>
-        this.#claimLimited(hint, { ...claimant, ...(publicBase === undefined ? {} : { publicBase }) }),
+      limited,
       onDue: ({ _id, name }) => this.emit('due', { id: _id.toHexString(), name }),
       onNothingDue: () => this.#tellIdle(),
       beforeAsking: async () => {
-        const said = new Map((await queues.list()).map((queue) => [queue._id, queue]))
-        for (const queue of this.#queues) this.#onQueue(queue, said.get(queue) ?? null)
+        await this.#loadQueues(fleet)
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) this.#limits.load(await store.slots())
         for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
       },
@@ -429,8 +447,25 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       this.#obey(id, task.control)
   }
 
+  async #loadQueues({ queues }: Fleet): Promise<void> {
+    const said = new Map((await queues.list()).map((queue) => [queue._id, queue]))
+    for (const queue of this.#queues) {
+      // What was read may be older than what the feed has told meanwhile.
+      const { rev = 0 } = said.get(queue) ?? {}
+      if (rev >= (this.#queueRevs.get(queue) ?? 0)) this.#onQueue(queue, said.get(queue) ?? null)
+    }
+  }
+
+  #onHistoryLost(): void {
+    this.#queueRevs.clear()
+    void this.#started().loop.lost()
+  }
+
   #onQueue(queue: string, said: QueueDocument | null): void {
+    if (said === null) this.#queueRevs.delete(queue)
+    else this.#queueRevs.set(queue, said.rev)
     this.#limits.setQueue(queue, said)
+    this.#started().rates.setQueue(queue, said)
     const paused = said?.paused === true
     if (this.#pausedQueues.has(queue) === paused) return
     if (paused) this.#pausedQueues.add(queue)
@@ -493,7 +528,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const { load } = this.#started()
     const open = [...this.#factories.values()].filter(({ disk }) => load.allows({ lazy: false, folder: disk?.folder }))
     return {
-      queues: this.#queues.filter((queue) => !this.#pausedQueues.has(queue)),
+      queues: this.#queues.filter((queue) => this.#isOpen(queue)),
       tasks: new Map(
         open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }]),
       ),
@@ -512,24 +547,13 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #serves({ queue, name, version, lazy }: Hint): boolean {
     const factory = this.#factories.get(name)
     if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
-    if (!this.#queues.includes(queue) || this.#pausedQueues.has(queue)) return false
+    if (!this.#queues.includes(queue) || !this.#isOpen(queue)) return false
     return this.#started().load.allows({ lazy, folder: factory.disk?.folder })
   }
 
-  /** A task of a queue of which only so many may run at once. */
-  async #claimLimited(hint: Hint, claimant: Claimant): Promise<Claim | null> {
-    const { store } = this.#started()
-    for (;;) {
-      const place = this.#limits.place(hint.queue)
-      if (place === null) return null
-      try {
-        const [claim] = await store.claim([hint._id], { ...claimant, ...place })
-        return claim ?? null
-      } catch (error) {
-        if (!(error instanceof FleetError) || error.code !== 'SLOT_TAKEN' || place.slot === undefined) throw error
-        this.#limits.takenBySomebody(place.slot)
-      }
-    }
+  /** Whether anything of the queue may be started now: tasks of one whose rate is used up are not in the way of others. */
+  #isOpen(queue: string): boolean {
+    return !this.#pausedQueues.has(queue) && !this.#started().rates.isUsedUp(queue)
   }
 
   // ── attempts ──
@@ -678,6 +702,7 @@ interface Parts {
   load: LoadMonitor
   notice: ErrorNotice
   reporter: AttemptReporter
+  rates: QueueRates
   loop: ClaimLoop
   /** Only where a handler asks for one. */
   isolates: Isolates | undefined

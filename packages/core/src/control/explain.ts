@@ -1,15 +1,18 @@
 import type { mongo } from 'mongoose'
+import { shortDuration } from '../duration.ts'
 import { type ExplainReason, type Explanation, hasEnded } from '../protocol.ts'
+import type { StartRates } from '../task/start-rates.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import type { WorkerRegister } from '../worker/worker-register.ts'
 import { serves } from './coverage.ts'
-import type { QueueRegister } from './queue-register.ts'
+import type { QueueDocument, QueueRegister } from './queue-register.ts'
 
 export interface ExplainDeps {
   tasks: mongo.Collection<TaskDocument>
   workers: WorkerRegister
   queues: QueueRegister
+  rates: StartRates
   now: Date
 }
 
@@ -38,12 +41,24 @@ export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Ex
     const at = task.runAt.toISOString()
     reasons.push({ code: 'NOT_DUE', at, message: `It becomes active at ${at}` })
   }
+  const rate = due ? await rateReason(queue, deps) : null
+  if (rate !== null) reasons.push(rate)
   const blocker = await workersReason(task, due, deps)
   if (blocker !== null) reasons.push(blocker)
   if (reasons.length === 0)
     reasons.push({ code: 'ABOUT_TO_RUN', message: 'A worker has a free slot for it: it starts now' })
   const stands = reasons.some(({ code }) => ['QUEUE_PAUSED', 'NOT_SERVED', 'QUEUE_NOT_SERVED'].includes(code))
   return { ...about, willRun: !stands, reasons }
+}
+
+async function rateReason(queue: QueueDocument | null, { rates, now }: ExplainDeps): Promise<ExplainReason | null> {
+  if (queue?.rate === undefined) return null
+  const { limit, per } = queue.rate
+  const next = await rates.nextStart(queue._id, queue.rate, now)
+  if (next === null) return null
+  const at = next.toISOString()
+  const what = `The rate of the queue '${queue._id}', ${limit} per ${shortDuration(per)}, is used up`
+  return { code: 'RATE_LIMITED', at, message: `${what}; the next start is at ${at}` }
 }
 
 /** What there is to say of a task that isn't waiting for a worker. */

@@ -16,6 +16,7 @@ import {
   type ErrorState,
   type Explanation,
   hasEnded,
+  type QueueLimits,
   type QueueRow,
   type ReplayRequest,
   type ReprioritiseRequest,
@@ -28,6 +29,7 @@ import { type NewTask, parseChanges, parseDate, parseId, parseNewTask, parseQueu
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
+import { limitsText } from './queue-limits.ts'
 import { selectTasks } from './selection.ts'
 
 /** How many tasks of a command are changed at a time. */
@@ -128,8 +130,8 @@ export class FleetCommands implements FleetControl {
   }
 
   async explain(id: string): Promise<Explanation> {
-    const { tasks, workers, queues, database } = this.#fleet
-    return explain(await this.#task(id), { tasks, workers, queues, now: database.clock.now() })
+    const { tasks, workers, queues, rates, database } = this.#fleet
+    return explain(await this.#task(id), { tasks, workers, queues, rates, now: database.clock.now() })
   }
 
   coverage(): Promise<CoverageRow[]> {
@@ -185,16 +187,15 @@ export class FleetCommands implements FleetControl {
   }
 
   /**
-   * How many tasks of a queue run at once in the whole fleet at most; null for no limit.
-   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
+   * How many tasks of a queue may run at once, start within a time, and wait; what is null is taken away.
+   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `BAD_DURATION`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
    */
-  async limitQueue(queue: string, concurrency: number | null): Promise<QueueRow> {
+  async limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow> {
     const name = parseQueue(queue)
     if (this.#principal.names !== undefined) this.#requireUnlimited('queues')
     requireReach(this.#principal, { queue: name, name: '' })
-    const changed = await this.#fleet.queues.setConcurrency(name, concurrency, this.#by)
-    const reason = concurrency === null ? 'no limit' : `at most ${concurrency} at once`
-    await this.#record('queue limit', { target: name, changed: 1, reason })
+    const changed = await this.#fleet.queues.setLimits(name, limits, this.#by)
+    await this.#record('queue limit', { target: name, changed: 1, reason: limitsText(limits) })
     return toRow<QueueRow>('queues', changed as never)
   }
 

@@ -1,6 +1,7 @@
 import type { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
+import type { QueueLimits, QueueRate } from '../protocol.ts'
 import { NOW } from '../task/server-time.ts'
+import { parseQueueLimits } from './queue-limits.ts'
 
 /** A queue that somebody has said something about. */
 export interface QueueDocument {
@@ -9,6 +10,10 @@ export interface QueueDocument {
   paused: boolean
   /** How many of its tasks run at once in the whole fleet at most. */
   concurrency?: number
+  /** How many of its tasks start in any span of a time in the whole fleet at most. */
+  rate?: QueueRate
+  /** How many of its tasks may wait; `DEFAULT_MAX_WAITING` when nothing is said. */
+  maxWaiting?: number
   by?: string
   reason?: string
   updatedAt: Date
@@ -42,21 +47,16 @@ export class QueueRegister {
     return queues!
   }
 
-  /**
-   * @param concurrency how many of its tasks run at once in the whole fleet at most; null for no limit
-   * @throws {FleetError} `OUT_OF_RANGE`
-   */
-  async setConcurrency(queue: string, concurrency: number | null, by: string): Promise<QueueDocument> {
-    if (concurrency !== null && !(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= 10_000)) {
-      throw new FleetError('OUT_OF_RANGE', "'concurrency' is a whole number from 1 to 10000", { field: 'concurrency' })
-    }
+  /** What is null is taken away, what is not named stays. @throws {FleetError} as `parseQueueLimits` */
+  async setLimits(queue: string, limits: QueueLimits, by: string): Promise<QueueDocument> {
+    const parsed = parseQueueLimits(limits)
     const changed = await this.#queues.findOneAndUpdate(
       { _id: queue },
       [
         {
           $set: {
             paused: { $ifNull: ['$paused', false] },
-            concurrency: concurrency ?? '$$REMOVE',
+            ...Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, value ?? '$$REMOVE'])),
             by: { $literal: by },
             updatedAt: NOW,
             rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
@@ -66,6 +66,14 @@ export class QueueRegister {
       { upsert: true, returnDocument: 'after' },
     )
     return changed!
+  }
+
+  /**
+   * @param concurrency how many of its tasks run at once in the whole fleet at most; null for no limit
+   * @throws {FleetError} `OUT_OF_RANGE`
+   */
+  setConcurrency(queue: string, concurrency: number | null, by: string): Promise<QueueDocument> {
+    return this.setLimits(queue, { concurrency }, by)
   }
 
   async paused(): Promise<string[]> {

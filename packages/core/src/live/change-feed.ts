@@ -93,6 +93,9 @@ export class ChangeFeed {
   #running: Promise<void> | undefined
   #stopping: AbortController | undefined
   #lastEventAt = 0
+  /** Since when a canary has been on its way, by `performance.now()`. */
+  #canaryOut: number | undefined
+  #lagMs = 0
   #canaryTimer: NodeJS.Timeout | undefined
   readonly #canariesUnderWay = new Set<Promise<void>>()
   /** Gives up the stream that is being waited for. */
@@ -206,6 +209,11 @@ export class ChangeFeed {
       }, WIDENING_MS)
       this.#onOpened.add(done)
     })
+  }
+
+  /** How long a write took to come back through the stream, in milliseconds; it grows while one doesn't. */
+  get lagMs(): number {
+    return this.#canaryOut === undefined ? this.#lagMs : Math.max(this.#lagMs, performance.now() - this.#canaryOut)
   }
 
   get #canaries(): mongo.Collection<{ _id: string; at?: Date }> {
@@ -328,6 +336,7 @@ export class ChangeFeed {
       case 'insert':
       case 'update':
       case 'replace': {
+        if (event.ns.coll === CANARIES) this.#onCanary(String(event.documentKey._id))
         if (event.ns.coll === CANARIES || isRenewal(event)) return
         const doc = event.fullDocument ?? null
         // Without a document its delete follows.
@@ -376,7 +385,14 @@ export class ChangeFeed {
     await this.#writeCanary()
   }
 
+  #onCanary(id: string): void {
+    if (id !== this.#id || this.#canaryOut === undefined) return
+    this.#lagMs = performance.now() - this.#canaryOut
+    this.#canaryOut = undefined
+  }
+
   #writeCanary(): Promise<void> {
+    this.#canaryOut ??= performance.now()
     const writing = this.#canaries
       .updateOne({ _id: this.#id }, [{ $set: { at: '$$NOW' } }], { upsert: true })
       .catch((error: unknown) => this.#log?.debug({ err: asError(error) }, 'canary not written'))

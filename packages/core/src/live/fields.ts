@@ -110,7 +110,17 @@ const ERROR_FIELDS: CollectionFields = {
 }
 
 const QUEUE_FIELDS: CollectionFields = {
-  known: { _id: 'text', paused: 'boolean', concurrency: 'number', by: 'text', updatedAt: 'date', rev: 'number' },
+  known: {
+    _id: 'text',
+    paused: 'boolean',
+    concurrency: 'number',
+    'rate.limit': 'number',
+    'rate.per': 'number',
+    maxWaiting: 'number',
+    by: 'text',
+    updatedAt: 'date',
+    rev: 'number',
+  },
   open: [],
   lists: [],
   rowWithout: [],

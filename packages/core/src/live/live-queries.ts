@@ -75,6 +75,7 @@ export class LiveQueries {
   readonly #reads = pLimit(READS_AT_ONCE)
   #auditing = false
   #mended = 0
+  #audited = 0
 
   constructor(database: FleetDatabase, feed: ChangeFeed, options: LiveQueryOptions = {}) {
     this.#database = database
@@ -151,6 +152,11 @@ export class LiveQueries {
   /** How many views are open. */
   get size(): number {
     return this.#open.size + this.#stats.size
+  }
+
+  /** How many comparisons with the database there have been. */
+  get audited(): number {
+    return this.#audited
   }
 
   /** How many views had to be mended by an audit; goal 0. */
@@ -274,6 +280,7 @@ export class LiveQueries {
       for (const entry of due.slice(0, AUDITS_A_SECOND)) {
         entry.auditedAt = performance.now()
         await entry.ready
+        this.#audited += 1
         if (await this.#differsForGood(entry.live)) {
           this.#mended += 1
           this.#log?.error({ query: entry.live.query.key }, 'a live query differed from the database; reading again')

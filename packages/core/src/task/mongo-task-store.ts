@@ -7,6 +7,7 @@ import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Durations } from './durations.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
+import { QueueDepth } from './queue-depth.ts'
 import { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import { taskModel } from './task-model.ts'
@@ -33,6 +34,7 @@ export class MongoTaskStore implements TaskStore {
   readonly #unblocking: AsyncBatch<ObjectId, number>
   readonly #retention: RetentionPolicy
   readonly #durations: Durations
+  readonly #depth: QueueDepth
   readonly #throttles: mongo.Collection<ThrottleDocument>
   readonly #log: Logger | undefined
   readonly #onEventTask: (event: ObjectId) => void
@@ -53,6 +55,7 @@ export class MongoTaskStore implements TaskStore {
     const db = connection.getClient().db(connection.name)
     this.#retention = parts.retention ?? new RetentionPolicy(db)
     this.#durations = parts.durations ?? new Durations(db)
+    this.#depth = new QueueDepth(db, { log: parts.log })
     this.#throttles = db.collection('throttles')
     this.#log = parts.log
     this.#onEventTask = parts.onEventTask ?? (() => undefined)
@@ -66,10 +69,44 @@ export class MongoTaskStore implements TaskStore {
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
+    const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
+    // What a transaction stores is there when it ends.
+    session?.once('ended', stored)
+    try {
+      return await this.#enqueue(tasks, session)
+    } finally {
+      if (session === undefined) stored()
+    }
+  }
+
+  async #enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     const admitted = await Promise.all(tasks.map((task) => this.#throttled(task)))
     const fresh = admitted.filter((one): one is NewTask => 'keyPolicy' in one)
     const stored = new Map((await this.#store(fresh, KEY_TRIES, session)).map((task, index) => [fresh[index]!, task]))
     return admitted.map((one) => ('keyPolicy' in one ? stored.get(one)! : one))
+  }
+
+  /** Those that would come on top of what is there: no repetition, and none that finds its key taken. */
+  async #adding(tasks: readonly NewTask[]): Promise<NewTask[]> {
+    const ids = tasks.map(({ _id }) => _id)
+    const keys = tasks.flatMap(({ key, throttleMs }) => (key === undefined || throttleMs !== undefined ? [] : [key]))
+    const [there, open, throttled] = await Promise.all([
+      this.#tasks.distinct('_id', { _id: { $in: ids } }),
+      keys.length === 0
+        ? []
+        : this.#tasks.distinct('key', { key: { $in: keys }, status: { $in: [...OPEN_STATUSES] } } as never),
+      this.#throttles
+        .find({ _id: { $in: tasks.map(throttleKey) }, until: { $gt: this.#clock.now() } })
+        .project<{ _id: string }>({ _id: 1 })
+        .toArray(),
+    ])
+    const known = new Set(there.map(String))
+    const taken = new Set<unknown>(open)
+    const waited = new Set(throttled.map(({ _id }) => _id))
+    return tasks.filter((task) => {
+      if (known.has(task._id.toHexString())) return false
+      return task.throttleMs === undefined ? !taken.has(task.key ?? null) : !waited.has(throttleKey(task))
+    })
   }
 
   async #store(tasks: readonly NewTask[], tries: number, session?: mongo.ClientSession): Promise<TaskDocument[]> {
@@ -127,7 +164,7 @@ export class MongoTaskStore implements TaskStore {
   /** The task itself, or the one that its key's time already has. */
   async #throttled(task: NewTask): Promise<NewTask | TaskDocument> {
     if (task.throttleMs === undefined) return task
-    const key = { _id: `${task.name}\n${task.key}` }
+    const key = { _id: throttleKey(task) }
     // First there is one, then those who come at the same moment take turns.
     const none = { $setOnInsert: { until: new Date(0), task: task._id } }
     await this.#throttles.updateOne(key, none, { upsert: true }).catch((error: unknown) => {
@@ -241,8 +278,8 @@ export class MongoTaskStore implements TaskStore {
       }
       // The server may have claimed before the connection broke: those are ours as long as the lease is trusted.
       const adopted = await this.#heldBy(leaseId).catch(() => null)
-      if (adopted === null) throw error
-      return adopted.map(asClaim)
+      if (adopted === null || adopted.length === 0) throw error
+      return adopted.map((task) => ({ ...asClaim(task), adopted: true }))
     }
     const claimed = attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>
     const byId = new Map((await this.#tasks.find(claimed).toArray()).map((task) => [task._id.toHexString(), task]))
@@ -569,6 +606,7 @@ function grouped(settlements: readonly Settlement[]): { alike: Settlement[][]; s
     single: [...single, ...groups.filter(({ length }) => length === 1).flat()],
   }
 }
+const throttleKey = ({ name, key }: Pick<NewTask, 'name' | 'key'>): string => `${name}\n${key}`
 
 const LEASE_FIELDS = {
   lease: 1,

@@ -11,6 +11,11 @@ export function hasCome(path: string): Expression {
   return { $lte: [{ $toLong: path }, { $toLong: NOW }] }
 }
 
+/** Whether it is no later than `date`. */
+export function isBefore(date: Date): Expression {
+  return { $lte: [{ $toLong: NOW }, { $toLong: { $literal: date } }] }
+}
+
 /** The later of two dates; a missing one loses. */
 export function laterOf(a: Expression, b: Expression): Expression {
   return { $toDate: { $max: [{ $toLong: a }, { $toLong: b }] } }

@@ -7,6 +7,8 @@ import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-d
 export interface Claim {
   task: TaskDocument
   leaseId: string
+  /** Found after an error: what became of others in the same call is not known. */
+  adopted?: true
   /** `performance.now()` when the claim was sent: the lease is trusted from then on. */
   sentAt: number
 }
@@ -19,6 +21,8 @@ export interface Claimant {
   queues?: readonly string[]
   /** The place in its queue that the claim takes, where that is limited. */
   slot?: string
+  /** The server's time after which the claim takes nothing: a queue's rate has let it start until then. */
+  notAfter?: Date
   /** The address before `/tasks/<id>`; absent when the worker doesn't listen. */
   publicBase?: string
 }
@@ -86,7 +90,7 @@ export interface TaskStore {
   /**
    * Stores tasks; repeating a call with the same ids is harmless. What a key's policy says decides whether the answer is
    * the new task or the one that is there.
-   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`
+   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`; `QUEUE_FULL` when a queue has no room for all of them: none is stored
    */
   enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]>
   /**

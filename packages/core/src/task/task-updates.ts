@@ -3,7 +3,7 @@ import { type AttemptOutcome, PRIORITY_NAMES } from '../protocol.ts'
 import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { EndedStatus, Retention } from './retention.ts'
-import { type Expression, fromNow, hasCome, laterOf, NOW, STAMP } from './server-time.ts'
+import { type Expression, fromNow, hasCome, isBefore, laterOf, NOW, STAMP } from './server-time.ts'
 import type { ObjectId, StoredProgress, TaskError } from './task-document.ts'
 import type { Claimant, Control, Outcome } from './task-store.ts'
 
@@ -143,10 +143,15 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
       ? {}
       : { publicUrl: { $concat: [literal(`${claimant.publicBase}/tasks/`), { $toString: '$_id' }] } }),
   }
+  const inTime = claimant.notAfter === undefined ? [] : [isBefore(claimant.notAfter)]
   return [
     {
       $replaceWith: {
-        $cond: [{ $and: [hasCome('$runAt'), WELL_FORMED] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
+        $cond: [
+          { $and: [hasCome('$runAt'), WELL_FORMED, ...inTime] },
+          { $mergeObjects: ['$$ROOT', claimed] },
+          '$$ROOT',
+        ],
       },
     },
     // A merge can't take a field away.

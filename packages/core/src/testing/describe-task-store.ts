@@ -167,6 +167,15 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await now(one)).toEqual(one)
     })
 
+    test('a claim that comes too late takes nothing, alone or in a group', async () => {
+      const ids = await Promise.all([make.pending(), make.pending()]).then((tasks) => tasks.map(({ _id }) => _id))
+      const late = { ...testClaimant, notAfter: new Date(Date.now() - 60_000) }
+      expect(await store.claim(ids.slice(0, 1), late)).toEqual([])
+      expect(await store.claim(ids, late)).toEqual([])
+      const inTime = { ...testClaimant, notAfter: new Date(Date.now() + 60_000) }
+      expect(await store.claim(ids, inTime)).toHaveLength(2)
+    })
+
     test('renewing tells which leases are lost, and extends the others without a revision', async () => {
       const claim = await make.claimed()
       const before = await now(claim.task)

@@ -4,6 +4,8 @@ import type {
   EventRow,
   MissedPolicy,
   OverlapPolicy,
+  QueueLimits,
+  QueueRow,
   ScheduleRow,
   TaskRow,
 } from '@taskfleet/core/protocol'
@@ -63,6 +65,8 @@ export interface FleetRest {
   removeSchedule(name: string): Promise<void>
   /** The next slots. */
   previewSchedule(timing: Timing, count: number): Promise<string[]>
+  /** What is null is taken away, what is not named stays. */
+  limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow>
 }
 
 /** What the gateway answered instead of doing it, or why there was no answer. */
@@ -126,6 +130,7 @@ export function createRest({ url, token, fetch: send = (...request) => fetch(...
       const asked = new URLSearchParams({ ...withoutNulls(timing), count: String(count) } as Record<string, string>)
       return ((await call('GET', `/schedules/preview?${asked}`)) as { slots: string[] }).slots
     },
+    limitQueue: async (queue, limits) => (await call('PATCH', one('queues', queue), limits)) as QueueRow,
   }
 }
 

@@ -3,6 +3,7 @@ import type { TaskRow } from '@taskfleet/core/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
+import { FakeRest } from '../testing/fake-rest.ts'
 import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
 import { anError, aTask, aWorker, iso } from '../testing/rows.ts'
 
@@ -530,6 +531,47 @@ describe('queues', () => {
     expect(line('default').textContent).toMatch(/Pausedby local .* ago: maintenance/)
     await click('Resume default')
     await waitFor(() => expect(line('default').dataset.paused).toBe('false'))
+  })
+
+  it('have limits that can be set, and taken away, with what is wrong told at its field', async () => {
+    const rest = new FakeRest(fleet)
+    await renderMonitor(fleet, '/queues', rest)
+    const fill = async (label: string, value: string) =>
+      fireEvent.change(within(await dialog()).getByLabelText(label), { target: { value } })
+    await click('Limits of default')
+    await fill('Running at once', '0')
+    await click('Save')
+    await screen.findByText('A whole number from 1 to 10,000, or nothing.')
+    expect(rest.sent).toEqual([])
+    await fill('Running at once', '3')
+    await fill('Waiting', '5000')
+    for (const wrong of ['100', '100/', '0/1m', '5/2d', '5/10ms', '100001/1m']) {
+      await fill('Starts in a time', wrong)
+      await click('Save')
+      await screen.findByText(/^Starts in a time, such as 100/)
+    }
+    await fill('Starts in a time', '100 / 1.5m')
+    rest.refuseNext = { code: 'OUT_OF_RANGE', message: 'Not so many', field: 'maxWaiting' }
+    await click('Save')
+    await screen.findByText('Not so many')
+    await click('Save')
+    await waitFor(() =>
+      expect(line('default').textContent).toContain('at most 3 at once, at most 100 per 90s, at most 5,000 waiting'),
+    )
+    await click('Pause default')
+    await click('Pause the queue')
+    await waitFor(() => expect(line('default').dataset.paused).toBe('true'))
+    expect(line('default').textContent).toContain('at most 3 at once')
+    await click('Limits of default')
+    await fill('Running at once', '')
+    await click('Save')
+    await waitFor(() => expect(line('default').textContent).not.toContain('at once'))
+    expect(rest.sent.at(-1)).toEqual({
+      limit: 'default',
+      concurrency: null,
+      rate: { limit: 100, per: 90_000 },
+      maxWaiting: 5_000,
+    })
   })
 
   it('count everything that is in them, and lead to it', async () => {

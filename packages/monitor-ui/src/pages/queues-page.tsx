@@ -1,10 +1,11 @@
 import { Link } from '@tanstack/react-router'
 import { STATUSES } from '@taskfleet/core/protocol'
-import { CirclePause, CirclePlay } from 'lucide-react'
+import { CirclePause, CirclePlay, Gauge } from 'lucide-react'
 import { useState } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, Problem, RowsProblem } from '../components/notes.tsx'
+import { QueueLimitsDialog } from '../components/queue-limits-dialog.tsx'
 import { CELL, Table } from '../components/table.tsx'
 import { useCan, useFleet, useNow, useRows, useStats } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
@@ -13,6 +14,7 @@ import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { formatCount } from '../view/counts.ts'
 import { formatAge, formatShare } from '../view/format.ts'
+import { limitsLine } from '../view/queue-limits-form.ts'
 import { type QueueLine, queueLines } from '../view/queue-lines.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
@@ -33,6 +35,7 @@ export function QueuesPage() {
   const workers = useRows(WORKERS)
   const statistics = useStats()
   const [pausing, setPausing] = useState<string>()
+  const [limiting, setLimiting] = useState<string>()
   const serving = workers.rows.filter(
     (worker) => worker.role === 'worker' && ['running', 'draining'].includes(workerView(worker, now)),
   )
@@ -60,11 +63,19 @@ export function QueuesPage() {
               counted={statistics.loaded}
               mayControl={mayControl}
               onPause={() => setPausing(line.name)}
+              onLimit={() => setLimiting(line.name)}
             />
           ))}
         </Table>
       )}
       {pausing !== undefined && <PauseDialog queue={pausing} onClose={() => setPausing(undefined)} />}
+      {limiting !== undefined && (
+        <QueueLimitsDialog
+          queue={limiting}
+          said={lines.find(({ name }) => name === limiting)?.said}
+          onClose={() => setLimiting(undefined)}
+        />
+      )}
     </div>
   )
 }
@@ -76,11 +87,13 @@ interface RowProps {
   counted: boolean
   mayControl: boolean
   onPause: () => void
+  onLimit: () => void
 }
 
-function QueueTableRow({ line, now, counted, mayControl, onPause }: RowProps) {
+function QueueTableRow({ line, now, counted, mayControl, onPause, onLimit }: RowProps) {
   const { name, said, counts, waiting, share, workers } = line
   const paused = said?.paused === true
+  const limits = said === undefined ? '' : limitsLine(said)
   const number = `${CELL} text-right whitespace-nowrap`
   return (
     <tr data-testid="queue-row" data-queue={name} data-paused={paused}>
@@ -107,6 +120,7 @@ function QueueTableRow({ line, now, counted, mayControl, onPause }: RowProps) {
         ) : (
           <span className="text-dim">Open</span>
         )}
+        {limits !== '' && <span className="block text-xs text-dim">{limits}</span>}
       </td>
       <td className={`${CELL} whitespace-nowrap`}>
         {waiting > 0 && (
@@ -148,7 +162,17 @@ function QueueTableRow({ line, now, counted, mayControl, onPause }: RowProps) {
       </td>
       {mayControl && (
         <td className={number}>
-          {paused ? <ResumeButton queue={name} /> : <PauseButton queue={name} onPause={onPause} />}
+          <span className="inline-flex gap-1.5">
+            <button
+              type="button"
+              className="button"
+              aria-label={`Limits of ${visibleLine(name, 60)}`}
+              onClick={onLimit}
+            >
+              <Gauge size={14} aria-hidden /> Limits…
+            </button>
+            {paused ? <ResumeButton queue={name} /> : <PauseButton queue={name} onPause={onPause} />}
+          </span>
         </td>
       )}
     </tr>

@@ -463,6 +463,7 @@ export class FakeFleet implements FleetApi {
     const { queue, action, reason } = request
     this.#record(`queue ${action}`, { target: queue, changed: 1, ...(reason !== undefined && { reason }) })
     return this.putQueue({
+      ...this.queues.get(queue),
       _id: queue,
       paused: action === 'pause',
       by: 'local',

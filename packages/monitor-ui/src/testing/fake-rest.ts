@@ -1,4 +1,13 @@
-import type { CallbackRow, CommandAnswer, EventRow, ScheduleRow, TaskRow, WireError } from '@taskfleet/core/protocol'
+import type {
+  CallbackRow,
+  CommandAnswer,
+  EventRow,
+  QueueLimits,
+  QueueRow,
+  ScheduleRow,
+  TaskRow,
+  WireError,
+} from '@taskfleet/core/protocol'
 import type { CallbackFields, FleetRest, NewEvent, ScheduleFields, Timing } from '../live/rest.ts'
 import { type FakeFleet, Refusal } from './fake-fleet.ts'
 import { aCallback, anEvent, aSchedule, aTask, iso, nextId } from './rows.ts'
@@ -167,6 +176,20 @@ export class FakeRest implements FleetRest {
     const schedule = this.#fleet.schedules.get(name)
     if (schedule !== undefined) return schedule
     throw new Refusal({ code: 'NOT_FOUND', message: 'There is no such schedule', field: 'name' })
+  }
+
+  async limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow> {
+    await this.#write({ limit: queue, ...limits })
+    const before = this.#fleet.queues.get(queue)
+    const merged = Object.entries({ ...before, ...limits }).filter(([, value]) => value !== null)
+    return this.#fleet.putQueue({
+      ...(Object.fromEntries(merged) as Partial<QueueRow>),
+      _id: queue,
+      paused: before?.paused ?? false,
+      by: 'local',
+      updatedAt: iso(this.#fleet.now()),
+      rev: (before?.rev ?? 0) + 1,
+    })
   }
 
   async #write(request: object): Promise<void> {

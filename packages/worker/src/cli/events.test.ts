@@ -179,7 +179,25 @@ describe('events and callbacks', () => {
       ['queue limit', 'no limit'],
       ['queue limit', 'at most 3 at once'],
     ])
+    expect(await here('queues', 'rate', queue, '100/90s')).toMatchObject({
+      code: 0,
+      out: `${queue}  at most 100 starts per 90s\n`,
+    })
+    expect((await here('queues')).out).toMatch(new RegExp(`^${queue} +0 +0 +0 +100/90s +no$`, 'm'))
+    expect((await here('queues', 'rate', queue, 'none')).out).toBe(`${queue}  no rate\n`)
+    for (const rate of ['100', '/1m', '5/', '0/1m', '5/2d', 'x/1m', '1/1m/1m']) {
+      expect((await here('queues', 'rate', queue, rate)).code).toBe(2)
+    }
     for (const most of ['0', 'many', '20000']) expect((await here('queues', 'limit', queue, most)).code).toBe(2)
+    expect(await here('queues', 'depth', queue, '2')).toMatchObject({ code: 0, out: `${queue}  at most 2 waiting\n` })
+    expect((await here('queues')).out).toMatch(new RegExp(`^${queue} +0 +0 +0 +2 +no$`, 'm'))
+    for (let made = 0; made < 2; made += 1) expect((await here('enqueue', 'nobody', '--queue', queue)).code).toBe(0)
+    expect(await here('enqueue', 'nobody', '--queue', queue)).toMatchObject({
+      code: 7,
+      err: expect.stringMatching(/takes no more: 2 tasks may wait.*QUEUE_FULL/),
+    })
+    expect((await here('queues', 'depth', queue, 'none')).out).toBe(`${queue}  as many may wait as usual\n`)
+    await fleet.fleet.control().cancel({ filter: { queue } })
     expect(parseServedQueues('a:2,b')).toEqual({ names: ['a', 'b'], limits: { a: 2 } })
     for (const text of ['a:', 'a:0', ':2', 'a:2:3']) expect(() => parseServedQueues(text)).toThrow(/a:2/)
     await ready(start(['worker', '--tasks', fixture('tasks.mjs'), '--queues', `${queue}:1`, '--log-level', 'error']))

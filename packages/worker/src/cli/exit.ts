@@ -75,6 +75,7 @@ const BY_CODE: Record<string, number> = {
   EVENT_EXISTS: EXIT.conflict,
   CALLBACK_EXISTS: EXIT.conflict,
   SCHEDULE_EXISTS: EXIT.conflict,
+  QUEUE_FULL: EXIT.conflict,
   NOT_ENDED: EXIT.conflict,
   NOT_WAITING: EXIT.conflict,
   REV_CONFLICT: EXIT.conflict,

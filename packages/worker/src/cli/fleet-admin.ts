@@ -1,9 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { durationText, FleetError, QUERY_LIMITS, type QueueRow, type WorkerRow } from '@taskfleet/core'
+import {
+  DEFAULT_MAX_WAITING,
+  durationText,
+  FleetError,
+  limitsText,
+  QUERY_LIMITS,
+  type QueueLimits,
+  type QueueRow,
+  shortDuration,
+  type WorkerRow,
+} from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
-import { type CommonOptions, parseLimit } from './options.ts'
+import { type CommonOptions, parseLimit, parseRate } from './options.ts'
 import { bytes, printable, printableJson, table } from './text.ts'
 import { withAdmin, withControl } from './with-fleet.ts'
 
@@ -43,7 +53,29 @@ export function fleetCommands(kit: CommandKit): void {
     .json('limit', 'how many of a queue run at once in the whole fleet', queues)
     .argument('<name>')
     .argument('<n|none>', 'at most so many; none for no limit', parseLimit)
-    .action(act((name: string, most: number | null, options: CommonOptions) => limit(name, most, options, print)))
+    .action(
+      act((name: string, concurrency: number | null, options: CommonOptions) =>
+        setLimits(name, { concurrency }, options, print),
+      ),
+    )
+  kit
+    .json('rate', 'how many of a queue start within a time in the whole fleet', queues)
+    .argument('<name>')
+    .argument('<n/time|none>', 'at most so many in any span of the time, such as 100/1m; none for no limit', parseRate)
+    .action(
+      act((name: string, rate: NonNullable<QueueLimits['rate']> | null, options: CommonOptions) =>
+        setLimits(name, { rate }, options, print),
+      ),
+    )
+  kit
+    .json('depth', 'how many tasks may wait in a queue; more are refused with QUEUE_FULL', queues)
+    .argument('<name>')
+    .argument('<n|none>', `at most so many; none for the usual ${DEFAULT_MAX_WAITING}`, parseLimit)
+    .action(
+      act((name: string, maxWaiting: number | null, options: CommonOptions) =>
+        setLimits(name, { maxWaiting }, options, print),
+      ),
+    )
 }
 
 interface WorkersCommand extends CommonOptions {
@@ -190,15 +222,19 @@ function listQueues(options: CommonOptions, print: Print): Promise<number> {
     const rows = await queueStates(view)
     if (options.json === true) print(printableJson(rows))
     else {
-      const cells = rows.map(({ _id, waiting, running, held, concurrency, paused, by = '', reason }) => [
-        printable(_id),
-        String(waiting),
-        String(running),
-        String(held),
-        concurrency === undefined ? '' : String(concurrency),
-        paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
-      ])
-      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'PAUSED'], cells))
+      const cells = rows.map(
+        ({ _id, waiting, running, held, concurrency, rate, maxWaiting, paused, by = '', reason }) => [
+          printable(_id),
+          String(waiting),
+          String(running),
+          String(held),
+          concurrency === undefined ? '' : String(concurrency),
+          rate === undefined ? '' : `${rate.limit}/${shortDuration(rate.per)}`,
+          maxWaiting === undefined ? '' : String(maxWaiting),
+          paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
+        ],
+      )
+      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'RATE', 'DEPTH', 'PAUSED'], cells))
     }
     return EXIT.done
   })
@@ -223,12 +259,11 @@ async function queueStates(view: FleetView): Promise<QueueState[]> {
   return [...rows.values()].sort((a, b) => a._id.localeCompare(b._id))
 }
 
-/** `taskfleet queues limit NAME N|none` */
-function limit(queue: string, most: number | null, options: CommonOptions, print: Print): Promise<number> {
+/** `taskfleet queues limit|rate|depth NAME …|none` */
+function setLimits(queue: string, limits: QueueLimits, options: CommonOptions, print: Print): Promise<number> {
   return withAdmin(options, async ({ queues }) => {
-    const row = await queues.limitQueue(queue, most)
-    const said = most === null ? 'no limit' : `at most ${most} at once`
-    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${said}`)
+    const row = await queues.limitQueue(queue, limits)
+    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${limitsText(limits)}`)
     return EXIT.done
   })
 }

@@ -141,10 +141,17 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
   test('a queue is limited and retention set, within what may be', async () => {
     const { queues, upkeep } = await open()
     const queue = ownQueue()
-    expect(await queues.limitQueue(queue, 3)).toMatchObject({ _id: queue, concurrency: 3 })
-    expect((await queues.limitQueue(queue, null)).concurrency).toBeUndefined()
-    for (const most of [0, 20_000])
-      expect(await codeOf(queues.limitQueue(queue, most))).toMatch(/^OUT_OF_RANGE|BAD_VALUE$/)
+    const limits = { concurrency: 3, rate: { limit: 10, per: '1m' as const }, maxWaiting: 100 }
+    expect(await queues.limitQueue(queue, limits)).toMatchObject({
+      _id: queue,
+      ...limits,
+      rate: { limit: 10, per: 60_000 },
+    })
+    const unlimited = await queues.limitQueue(queue, { concurrency: null, rate: null })
+    expect(unlimited).toMatchObject({ maxWaiting: 100 })
+    expect([unlimited.concurrency, unlimited.rate]).toEqual([undefined, undefined])
+    for (const concurrency of [0, 20_000])
+      expect(await codeOf(queues.limitQueue(queue, { concurrency }))).toMatch(/^OUT_OF_RANGE|BAD_VALUE$/)
     const before = await upkeep.retention()
     expect(await upkeep.setRetention({ completed: 86_400_000, failed: null })).toEqual({
       ...before,

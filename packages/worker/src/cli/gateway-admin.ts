@@ -50,8 +50,8 @@ export function gatewayAdmin(rest: RestClient): FleetAdmin {
       revoke: (id) => rest.ask('DELETE', at('keys', id)),
     },
     queues: {
-      limitQueue: (queue, concurrency) =>
-        rest.ask<QueueRow>('PATCH', at('queues', queue), { body: { concurrency }, repeatable: true }),
+      limitQueue: (queue, limits) =>
+        rest.ask<QueueRow>('PATCH', at('queues', queue), { body: limits, repeatable: true }),
     },
     schedules: {
       async list({ limit = MOST } = {}) {

@@ -7,6 +7,7 @@ import {
   INPUT_LIMIT,
   milliseconds,
   parsePriority,
+  type QueueLimits,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { InvalidArgumentError } from 'commander'
@@ -88,6 +89,16 @@ export function parseCount(text: string): number {
 /** Null for no limit. */
 export function parseLimit(text: string): number | null {
   return text === 'none' ? null : parseCount(text)
+}
+
+/** Starts in a time, such as `100/1m`; null for no limit. */
+export function parseRate(text: string): QueueLimits['rate'] {
+  if (text === 'none') return null
+  const [, limit, per] = /^(\d+)\/([^/]+)$/.exec(text) ?? []
+  if (limit === undefined || per === undefined) {
+    throw new InvalidArgumentError('starts in a time such as 100/1m, or none, are wanted')
+  }
+  return { limit: Number(limit), per: parseDuration(per) }
 }
 
 /** A number or one of the three names. */

@@ -58,7 +58,7 @@ test(`for ${SECONDS} s workers are killed: never more than ${LIMIT} of a queue r
   const journal = join(folder, 'journal')
   const record = await RunningRecord.open(database.db as unknown as Db)
   fleet.cleanup(() => record.close())
-  await new FleetCommands(fleet.fleet, LOCAL).limitQueue(QUEUE, LIMIT)
+  await new FleetCommands(fleet.fleet, LOCAL).limitQueue(QUEUE, { concurrency: LIMIT })
 
   // More than can be done, so that something always waits.
   const wanted = Array.from({ length: SECONDS * LIMIT + 100 }, () =>

@@ -26,6 +26,7 @@ import { VERSION } from '../version.ts'
 import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
+import { type MetricsRoute, serveMetrics } from './metrics/serve-metrics.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
@@ -64,6 +65,8 @@ export interface GatewayLoad {
   namespaces: number
   /** Live queries with watchers. */
   rooms: number
+  /** What all connections have subscribed to. */
+  subscriptions: number
   /** Live queries in memory, those that wait for somebody to come back included. */
   views: number
 }
@@ -89,6 +92,7 @@ export class Gateway {
   readonly #holders: KeyHolders
   readonly #http: FastifyInstance
   #subscriptions: Subscriptions | undefined
+  #metrics: MetricsRoute | undefined
   #io: Server | undefined
   #url: string | undefined
   #publicUrl: string | undefined
@@ -131,6 +135,7 @@ export class Gateway {
       connections: this.#io?.engine.clientsCount ?? 0,
       namespaces: this.#io?._nsps.size ?? 0,
       rooms: this.#subscriptions?.size ?? 0,
+      subscriptions: this.#subscriptions?.shares ?? 0,
       views: this.#queries.size,
     }
   }
@@ -170,6 +175,7 @@ export class Gateway {
     this.#access.stop()
     this.#holders.stop()
     this.#subscriptions?.stop()
+    await this.#metrics?.stop()
     this.#queries.stop()
     // Who does not read their answer to the end must not keep us.
     const cut = setTimeout(() => this.#http.server.closeAllConnections(), LAST_ANSWERS_MS)
@@ -199,6 +205,14 @@ export class Gateway {
         this.#log.warn({ err: asError(error) }, 'not ready: the database does not answer')
         return reply.code(503).send({ status: 'unavailable', code: 'NO_DATABASE' })
       }
+    })
+    this.#metrics = await serveMetrics(this.#http, {
+      fleet: this.#fleet,
+      feed: this.#options.feed,
+      queries: this.#queries,
+      access: this.#access,
+      load: () => this.load,
+      log: this.#log,
     })
     await registerRest(this.#http, {
       fleet: this.#fleet,

@@ -146,6 +146,11 @@ export class Subscriptions {
     return this.#rooms.size
   }
 
+  /** How many subscriptions all connections have. */
+  get shares(): number {
+    return [...this.#held.values()].flatMap(({ shares }) => [...shares.values()]).reduce((sum, count) => sum + count, 0)
+  }
+
   #heldBy(socket: Socket): Held | undefined {
     return this.#held.get(socket)
   }

@@ -29,7 +29,10 @@ export async function authorise({ principal, routeOptions }: FastifyRequest): Pr
 }
 
 /** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong; `RATE_LIMITED` after many wrong ones */
-async function principalOf({ headers: { authorization }, ip }: FastifyRequest, access: Access): Promise<Principal> {
+export async function principalOf(
+  { headers: { authorization }, ip }: FastifyRequest,
+  access: Access,
+): Promise<Principal> {
   try {
     if (authorization === undefined) return await access.authenticate(undefined)
     const [, token] = /^Bearer +(\S+) *$/i.exec(authorization) ?? []

@@ -108,6 +108,17 @@ describe('events and callbacks over REST', () => {
       body: { paused: true },
     })
     expect((await call('PATCH', `/queues/${queue}`, { paused: false })).body.concurrency).toBeUndefined()
+    expect((await call('PATCH', `/queues/${queue}`, { rate: { limit: 100, per: '1m' } })).body).toMatchObject({
+      rate: { limit: 100, per: 60_000 },
+    })
+    for (const [rate, refusal] of [
+      [{ limit: 0, per: '1m' }, '400 BAD_VALUE'],
+      [{ limit: 1 }, '400 BAD_VALUE'],
+      [{ limit: 1, per: '2d' }, '400 OUT_OF_RANGE'],
+      [{ limit: 1, per: '$per' }, '400 BAD_DURATION'],
+    ] as const)
+      expect(told(await call('PATCH', `/queues/${queue}`, { rate }))).toBe(refusal)
+    expect((await call('PATCH', `/queues/${queue}`, { rate: null })).body.rate).toBeUndefined()
   })
 
   test('a session opens what its key does', async () => {

@@ -204,6 +204,24 @@ describe('bodies', () => {
   })
 })
 
+test('17: a queue in which as many wait as may takes no more: 429, when to try again, and nothing stored', async () => {
+  const { call } = await start()
+  const queue = ownQueue()
+  expect((await call('PATCH', `/queues/${queue}`, { maxWaiting: 2 })).body).toMatchObject({ maxWaiting: 2 })
+  const batch = Array.from({ length: 3 }, () => ({ name: 'test', queue }))
+  expect(told(await call('POST', '/tasks', batch))).toBe('429 QUEUE_FULL')
+  expect((await call('POST', '/tasks', batch.slice(0, 2))).status).toBe(201)
+  const refused = await call('POST', '/tasks', { name: 'test', queue })
+  expect(told(refused)).toBe('429 QUEUE_FULL')
+  expect(refused.headers.get('retry-after')).toBe('1')
+  expect(refused.body).toMatchObject({ field: 'queue' })
+  expect(await fleet.fleet.tasks.countDocuments({ queue })).toBe(2)
+  await call('PATCH', `/queues/${queue}`, { maxWaiting: null })
+  await expect.poll(async () => (await call('POST', '/tasks', batch)).status, { timeout: 5_000 }).toBe(201)
+  for (const maxWaiting of [0, 1.5, '5', 1e9])
+    expect(told(await call('PATCH', `/queues/${queue}`, { maxWaiting }))).toBe('400 BAD_VALUE')
+})
+
 describe('values', () => {
   test.each([
     ['GET', '/tasks/%7B%22$ne%22:null%7D'],

@@ -266,7 +266,8 @@ test('queues are paused with a reason, errors marked, workers drained, coverage 
   const { queues } = (await call('GET', '/queues')).body
   expect(queues).toContainEqual(expect.objectContaining({ _id: queue, paused: true, counts: { pending: 1 } }))
   expect((await call('PATCH', `/queues/${queue}`, { paused: false })).body).toMatchObject({ paused: false })
-  expect(told(await call('PATCH', `/queues/${queue}`, { paused: true, rate: 5 }))).toBe('400 UNKNOWN_FIELD')
+  expect(told(await call('PATCH', `/queues/${queue}`, { paused: true, rate: 5 }))).toBe('400 BAD_VALUE')
+  expect(told(await call('PATCH', `/queues/${queue}`, { paused: true, speed: 5 }))).toBe('400 UNKNOWN_FIELD')
   expect(told(await call('PATCH', '/queues/..%2Fx', { paused: true }))).toBe('400 BAD_QUEUE')
   expect((await call('GET', '/coverage')).body.coverage).toContainEqual(
     expect.objectContaining({ name: 'nobody', served: false, waiting: 1 }),

@@ -76,7 +76,10 @@ function onOne(fleet: Fleet, name: CommandName): RestRoute {
     body: body as z.ZodType<Record<string, unknown> | undefined>,
     bodyLimit: BODY_LIMITS.one,
     answers: { [name === 'replay' ? 201 : 200]: tasks.task },
-    codes: ['BAD_ID', 'NOT_FOUND', ...REACH, ...REFUSALS, ...BODY_CODES],
+    codes: [
+      ...['BAD_ID', 'NOT_FOUND', ...REACH, ...REFUSALS, ...BODY_CODES],
+      ...(name === 'replay' ? ['QUEUE_FULL'] : []),
+    ],
     handle: async ({ principal, control, params, body }: RestCall<unknown, Record<string, unknown> | undefined>) => {
       const answer = await command(control, name)({ ...body, id: params.id })
       const [refused] = answer.refused

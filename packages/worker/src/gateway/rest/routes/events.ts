@@ -47,7 +47,7 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       summary: 'Post an event: one task for each callback of its name, all or none',
       body: documented(newEvent),
       answers: { 201: event },
-      codes: [...STORED, ...REACH, 'BAD_DATE', 'EVENT_EXISTS'],
+      codes: [...STORED, ...REACH, 'BAD_DATE', 'EVENT_EXISTS', 'QUEUE_FULL'],
       handle: async ({ principal, body }) => fleet.eventsFor(principal).post(body),
     }),
     route({

@@ -2,6 +2,7 @@ import {
   type Fleet,
   FleetCommands,
   type Principal,
+  type QueueLimits,
   type QueueRow,
   type TaskStatus,
   toRow,
@@ -9,7 +10,7 @@ import {
 } from '@taskfleet/core'
 import { z } from 'zod'
 import { type RestRoute, route } from '../route.ts'
-import { queue } from '../schemas/fleet.ts'
+import { newRate, queue } from '../schemas/fleet.ts'
 import { queueName, reason } from '../schemas/values.ts'
 
 const MAX_QUERY_MS = 2_000
@@ -33,20 +34,35 @@ export function queueRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       url: '/queues/:name',
       scope: 'control',
       tag: 'queues',
-      summary: 'Pause or resume a queue, or limit how many of its tasks run at once in the whole fleet',
+      summary: 'Pause or resume a queue, or limit how many of its tasks run at once or start within a time, or wait',
       params: z.object({ name: queueName }),
       body: z
-        .strictObject({ paused: z.boolean(), reason, concurrency: z.int().min(1).max(10_000).nullable() })
+        .strictObject({
+          paused: z.boolean(),
+          reason,
+          concurrency: z.int().min(1).max(10_000).nullable(),
+          rate: newRate.nullable(),
+          maxWaiting: z.int().min(1).max(100_000_000).nullable(),
+        })
         .partial()
-        .refine(({ paused, concurrency }) => paused !== undefined || concurrency !== undefined, {
-          message: "There is nothing to change: give 'paused' or 'concurrency'",
+        .refine((asked) => Object.entries(asked).some(([field, value]) => field !== 'reason' && value !== undefined), {
+          message: "There is nothing to change: give 'paused', 'concurrency', 'rate' or 'maxWaiting'",
         }),
       answers: { 200: queue },
-      codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED', 'BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING'],
-      handle: async ({ control, principal, params, body: { paused, reason, concurrency } }) => {
+      codes: [
+        'BAD_QUEUE',
+        'QUEUE_NOT_ALLOWED',
+        'BAD_VALUE',
+        'BAD_DURATION',
+        'OUT_OF_RANGE',
+        'UNKNOWN_FIELD',
+        'BAD_JSON',
+        'BAD_STRING',
+      ],
+      handle: async ({ control, principal, params, body: { paused, reason, ...limits } }) => {
         const queue = params.name!
-        if (concurrency !== undefined) {
-          const limited = await new FleetCommands(fleet, principal).limitQueue(queue, concurrency)
+        if (Object.values(limits).some((limit) => limit !== undefined)) {
+          const limited = await new FleetCommands(fleet, principal).limitQueue(queue, limits as QueueLimits)
           if (paused === undefined) return limited
         }
         return control.controlQueue({

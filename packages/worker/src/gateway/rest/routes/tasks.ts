@@ -71,6 +71,7 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       answers: { 201: taskOrTasks, 200: taskOrTasks },
       codes: [
         ...NEW_TASK_CODES,
+        'QUEUE_FULL',
         'QUEUE_NOT_ALLOWED',
         'NAME_NOT_ALLOWED',
         'NOT_FOUND',

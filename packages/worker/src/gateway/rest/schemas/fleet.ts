@@ -29,11 +29,23 @@ export const worker = z
 
 const counts = z.partialRecord(z.enum(STATUSES), count)
 
+export const newRate = z
+  .strictObject({
+    limit: z.int().min(1).max(100_000),
+    per: z.union([z.number(), z.string().max(20)]).describe('1s to 1d: a text such as `1m`, or milliseconds'),
+  })
+  .meta({ id: 'NewRate', title: 'At most so many starts in any span of a time', examples: [{ limit: 100, per: '1m' }] })
+
 export const queue = z
   .looseObject({
     _id: queueName.describe('The name'),
     paused: z.boolean(),
     concurrency: z.int().min(1).optional().describe('How many of its tasks run at once in the whole fleet at most'),
+    rate: z
+      .object({ limit: z.int().min(1), per: z.int().min(1_000) })
+      .optional()
+      .describe('At most `limit` starts in any span of `per` milliseconds in the whole fleet'),
+    maxWaiting: z.int().min(1).optional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
     by: z.string().optional(),
     reason: z.string().optional(),
     updatedAt: date.optional(),

@@ -1,0 +1,51 @@
+import { milliseconds, shortDuration } from '../duration.ts'
+import { FleetError } from '../errors.ts'
+import type { QueueLimits, QueueRate } from '../protocol.ts'
+
+const LARGEST = { concurrency: 10_000, maxWaiting: 100_000_000, 'rate.limit': 100_000 } as const
+const SHORTEST_MS = 1_000
+const LONGEST_MS = 86_400_000
+
+/** Limits of a queue as they are stored: those that were named, null where one is taken away. */
+export interface ParsedLimits {
+  concurrency?: number | null
+  rate?: QueueRate | null
+  maxWaiting?: number | null
+}
+
+/** What may be said of a queue's limits, checked. @throws {FleetError} `OUT_OF_RANGE`, `BAD_DURATION` */
+export function parseQueueLimits({ concurrency, rate, maxWaiting }: QueueLimits): ParsedLimits {
+  return {
+    ...(concurrency === undefined ? {} : { concurrency: parseCount(concurrency, 'concurrency') }),
+    ...(rate === undefined ? {} : { rate: rate === null ? null : parseRate(rate) }),
+    ...(maxWaiting === undefined ? {} : { maxWaiting: parseCount(maxWaiting, 'maxWaiting') }),
+  }
+}
+
+function parseRate({ limit, per }: NonNullable<QueueLimits['rate']>): QueueRate {
+  const ms = milliseconds(per)
+  if (!Number.isInteger(ms) || ms < SHORTEST_MS || ms > LONGEST_MS) {
+    throw new FleetError('OUT_OF_RANGE', "'rate.per' is a time from 1s to 1d", { field: 'rate.per' })
+  }
+  return { limit: parseCount(limit, 'rate.limit')!, per: ms }
+}
+
+function parseCount(value: number | null, field: keyof typeof LARGEST): number | null {
+  const optional = field !== 'rate.limit'
+  if ((optional && value === null) || (Number.isInteger(value) && value! >= 1 && value! <= LARGEST[field])) return value
+  throw new FleetError('OUT_OF_RANGE', `'${field}' is a whole number from 1 to ${LARGEST[field]}`, { field })
+}
+
+/** What was said, for the record and for people. */
+export function limitsText(limits: QueueLimits): string {
+  const { concurrency, rate, maxWaiting } = parseQueueLimits(limits)
+  const said = [
+    concurrency === undefined ? [] : concurrency === null ? 'no limit' : `at most ${concurrency} at once`,
+    rate === undefined ? [] : rate === null ? 'no rate' : `at most ${rateText(rate)}`,
+    maxWaiting === undefined ? [] : maxWaiting === null ? 'as many may wait as usual' : `at most ${maxWaiting} waiting`,
+  ]
+  return said.flat().join(', ')
+}
+
+const rateText = ({ limit, per }: QueueRate): string =>
+  `${limit} ${limit === 1 ? 'start' : 'starts'} per ${shortDuration(per)}`

@@ -1,0 +1,19 @@
+/** What all names share that came after there were too many. */
+const OTHER = 'other'
+
+/** Values of a label: the first so many that come keep their name for good, so that no series changes its meaning. */
+export class BoundedLabels {
+  readonly #most: number
+  readonly #names = new Set<string>()
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  label(name: string): string {
+    if (this.#names.has(name)) return name
+    if (this.#names.size >= this.#most) return OTHER
+    this.#names.add(name)
+    return name
+  }
+}

@@ -1,0 +1,88 @@
+import { asError, type QueueDocument, type QueueRate, type StartGrant, type StartRates } from '@taskfleet/core'
+import type { Logger } from 'pino'
+
+export interface QueueRatesOptions {
+  rates: StartRates
+  /** Something of a queue whose rate was used up may start. */
+  onRoom: (queue: string) => void
+  /** After this a queue is tried in any case, in milliseconds: somebody may have given starts back. */
+  longestWaitMs: number
+  log: Logger
+}
+
+interface Rated {
+  rate: QueueRate
+  /** The revision of the queue at which it had this rate. */
+  rev: number
+}
+
+/**
+ * How often tasks of a queue start in the whole fleet. The database knows how many starts are left, and the worker asks it
+ * for as many as it could claim now; where it gets less, nothing of that queue is tried until the next start is free.
+ */
+export class QueueRates {
+  readonly #options: QueueRatesOptions
+  readonly #rated = new Map<string, Rated>()
+  /** Queues whose rate is used up, each with the one timer that tries again. */
+  readonly #usedUp = new Map<string, NodeJS.Timeout>()
+  readonly #givingBack = new Set<Promise<void>>()
+
+  constructor(options: QueueRatesOptions) {
+    this.#options = options
+  }
+
+  isLimited(queue: string): boolean {
+    return this.#rated.has(queue)
+  }
+
+  isUsedUp(queue: string): boolean {
+    return this.#usedUp.has(queue)
+  }
+
+  /** What somebody said of a queue; null when nothing is said any more. */
+  setQueue(queue: string, said: Pick<QueueDocument, 'rate' | 'rev'> | null): void {
+    const before = this.#rated.get(queue)?.rate
+    const rate = said?.rate
+    if (said === null || rate === undefined) this.#rated.delete(queue)
+    else this.#rated.set(queue, { rate, rev: said.rev })
+    if (before?.limit !== rate?.limit || before?.per !== rate?.per) this.#roomIn(queue)
+  }
+
+  /** Starts for as many tasks as there are left, at most `wanted`. */
+  async ask(queue: string, wanted: number): Promise<StartGrant> {
+    const { rates, longestWaitMs } = this.#options
+    const rated = this.#rated.get(queue)!
+    const grant = await rates.ask(queue, rated, wanted)
+    if (grant.count < wanted && this.#rated.get(queue) === rated) {
+      clearTimeout(this.#usedUp.get(queue))
+      const wait = Math.min(grant.nextInMs + 1, longestWaitMs)
+      this.#usedUp.set(
+        queue,
+        setTimeout(() => this.#roomIn(queue), wait),
+      )
+    }
+    return grant
+  }
+
+  /** Starts that were not used; returns at once. Then there is room again, which nobody else has heard of. */
+  giveBack(grant: StartGrant, count: number): void {
+    if (count === 0) return
+    const giving = this.#options.rates
+      .giveBack(grant, count)
+      .then(() => this.#roomIn(grant.queue))
+      .catch((error: unknown) => this.#options.log.warn({ err: asError(error) }, 'starts could not be given back'))
+      .finally(() => this.#givingBack.delete(giving))
+    this.#givingBack.add(giving)
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.#usedUp.values()) clearTimeout(timer)
+    this.#usedUp.clear()
+    await Promise.all(this.#givingBack)
+  }
+
+  #roomIn(queue: string): void {
+    clearTimeout(this.#usedUp.get(queue))
+    if (this.#usedUp.delete(queue)) this.#options.onRoom(queue)
+  }
+}
