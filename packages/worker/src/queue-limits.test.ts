@@ -1,10 +1,13 @@
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { parseNewTask } from '@taskfleet/core'
 import { freesUniqueValues } from '@taskfleet/core/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 import { WorkerProcess } from './faults/worker-process.ts'
 import { QueueLimits } from './queue-limits.ts'
+import { TaskRunner } from './task-runner.ts'
 import { scriptedTask } from './testing/scripted-task.ts'
 import { ownQueue } from './testing/test-sockets.ts'
 import { eventually, useFleet } from './testing/use-fleet.ts'
@@ -73,6 +76,32 @@ test('a worker runs no more of a queue at once than it was told, and other queue
   await fleet.runner(options)
   await Promise.all([...tasks, ...others].map(({ _id }) => fleet.ended(_id)))
   expect(most).toBe(2)
+})
+
+test('what waits in a full queue is not in the way of other queues, however much it is', async () => {
+  const [narrow, wide] = [ownQueue(), ownQueue()]
+  const urgent = await fleet.fleet.store.enqueue(
+    Array.from({ length: 600 }, () =>
+      parseNewTask({ name: 'scripted', queue: narrow, priority: 10, input: { steps: [{ do: 'waitForAbort' }] } }),
+    ),
+  )
+  const runner = new TaskRunner({
+    mongo: fleet.uri,
+    tasks: [scriptedTask()],
+    queues: [narrow, wide],
+    queueConcurrency: { [narrow]: 1 },
+  })
+  fleet.cleanup(() => runner.stop({ grace: 0 }))
+  const busy = once(runner, 'claimed')
+  await runner.start()
+  await busy
+  const others = await Promise.all(Array.from({ length: 5 }, () => fleet.post([], { queue: wide, priority: 1 })))
+  for (const { _id } of others) expect(await fleet.ended(_id)).toMatchObject({ status: 'completed' })
+  const running = urgent.filter(({ _id }) => runner.attempt(_id.toHexString()) !== undefined)
+  expect(running).toHaveLength(1)
+  // Its place is given on as soon as it is free.
+  await fleet.fleet.store.cancel(running[0]!._id, 'ann')
+  await eventually(() => urgent.some(({ _id }) => _id !== running[0]!._id && runner.attempt(_id.toHexString())))
 })
 
 test('a limit of the whole fleet is exact over several workers, also when one is killed, and full again soon after', async (context) => {

@@ -32,6 +32,11 @@ export class QueueLimits {
     return this.#fleet.has(queue) || this.#options.here[queue] !== undefined
   }
 
+  /** Whether it had no room when it was last asked for some, and none has become free since. */
+  isFull(queue: string): boolean {
+    return this.#full.has(queue)
+  }
+
   /** What somebody said of a queue; null when nothing is said any more. */
   setQueue(queue: string, said: Pick<QueueDocument, 'concurrency'> | null): void {
     const limit = said?.concurrency
@@ -58,24 +63,38 @@ export class QueueLimits {
   load(running: readonly Pick<TaskDocument, '_id' | 'slot'>[]): void {
     this.#taken.clear()
     for (const { _id, slot } of running) if (slot !== undefined) this.#taken.set(slot, _id.toHexString())
+    // Whoever replaces it asks the database next.
+    for (const queue of [...this.#full]) if (this.#hasRoom(queue)) this.#full.delete(queue)
   }
 
   /**
    * Where a task of this queue may start: in a slot of the fleet's, or without one; null when the queue is full.
    */
   place(queue: string): { slot?: string } | null {
-    const here = this.#options.here[queue]
     const limit = this.#fleet.get(queue)
-    if (here !== undefined && (this.#runningHere.get(queue) ?? 0) >= here) return this.#noRoom(queue)
-    if (limit === undefined) return {}
+    if (!this.#hasRoom(queue)) {
+      this.#full.add(queue)
+      return null
+    }
+    return limit === undefined ? {} : { slot: this.#freeSlot(queue, limit)! }
+  }
+
+  #hasRoom(queue: string): boolean {
+    const here = this.#options.here[queue]
+    if (here !== undefined && (this.#runningHere.get(queue) ?? 0) >= here) return false
+    const limit = this.#fleet.get(queue)
+    return limit === undefined || this.#freeSlot(queue, limit) !== undefined
+  }
+
+  #freeSlot(queue: string, limit: number): string | undefined {
     const now = performance.now()
     const from = Math.floor(Math.random() * limit)
     for (let step = 0; step < limit; step += 1) {
       const slot = slotName(queue, (from + step) % limit)
       const holder = this.#taken.get(slot)
-      if (holder === undefined || (typeof holder === 'number' && holder <= now)) return { slot }
+      if (holder === undefined || (typeof holder === 'number' && holder <= now)) return slot
     }
-    return this.#noRoom(queue)
+    return undefined
   }
 
   /** A slot was taken when we came. */
@@ -91,11 +110,6 @@ export class QueueLimits {
   ended(queue: string): void {
     this.#runningHere.set(queue, (this.#runningHere.get(queue) ?? 1) - 1)
     if (this.#options.here[queue] !== undefined) this.#roomIn(queue)
-  }
-
-  #noRoom(queue: string): null {
-    this.#full.add(queue)
-    return null
   }
 
   #roomIn(queue: string): void {

@@ -551,9 +551,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#started().load.allows({ lazy, folder: factory.disk?.folder })
   }
 
-  /** Whether anything of the queue may be started now: tasks of one whose rate is used up are not in the way of others. */
+  /** Whether anything of the queue may be started now: what waits in one that is full is not in the way of others. */
   #isOpen(queue: string): boolean {
-    return !this.#pausedQueues.has(queue) && !this.#started().rates.isUsedUp(queue)
+    return !this.#pausedQueues.has(queue) && !this.#limits.isFull(queue) && !this.#started().rates.isUsedUp(queue)
   }
 
   // ── attempts ──
