@@ -100,13 +100,15 @@ test('node actions over time', async () => {
     heard.emit('due')
   })
   await fleet.ended(old._id)
-  expect(runs).toEqual(['overdue', 'high', 'front', 'medium', 'low', 'an old message'])
+  // On a slow machine the date of the later one may have come meanwhile.
+  const waited = runs.filter((label) => label !== 'later')
+  expect(waited).toEqual(['overdue', 'high', 'front', 'medium', 'low', 'an old message'])
   // Its date is when it becomes active; the parent process is told.
   await fleet.ended(later._id)
   expect(due).toContain(later._id.toHexString())
   // A newcomer that is due before the known next one is run before it.
-  const second = await put('second', { runAt: soon(700) })
-  await put('first', { runAt: soon(300) })
+  const second = await put('second', { runAt: soon(2_000) })
+  await put('first', { runAt: soon(1_000) })
   await fleet.ended(second._id)
   expect(runs.slice(-3)).toEqual(['later', 'first', 'second'])
   // The deadline has come: bumped to the top.

