@@ -28,6 +28,7 @@ export interface ClaimLoopOptions {
   begin: (claim: Claim) => void
   /** Queues of which only so many may run at once or start within a time are claimed each by itself. */
   limited: Pick<LimitedClaims, 'isLimited' | 'claim'>
+  /** A task may be claimed from now on; where very many wait, it may be told of more than once. */
   onDue: (hint: Hint) => void
   /** Nothing is due; asked for after every round. */
   onNothingDue: () => void
@@ -267,7 +268,7 @@ export class ClaimLoop {
 
   async #refillNow(reason: string): Promise<void> {
     if (!this.#open) return
-    const { store, clock, log, served, serves, beforeAsking, pollMs } = this.#options
+    const { store, clock, log, served, serves, beforeAsking, onDue, pollMs } = this.#options
     this.#sinceRefill = 0
     this.#newcomers = []
     this.#taken = new Set()
@@ -277,8 +278,11 @@ export class ClaimLoop {
       this.#knownSince = losses
       // Whatever becomes due after that is asked for by a later poll, long before.
       const answer = await store.waiting(served(), this.#hints, pollMs * 4)
+      const news = answer.due.filter(({ _id }) => !this.#ready.has(_id.toHexString()))
       this.#ready.load(answer, this.#hints)
       for (const id of this.#taken) this.#ready.remove(id)
+      // What was due when we came, and what nobody told of.
+      for (const hint of news) if (this.#ready.has(hint._id.toHexString())) onDue(hint)
       this.#loadedAt = performance.now()
       // The answer may be older than what the feed told in the meantime.
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())

@@ -28,6 +28,10 @@ export class ReadyList {
     return this.#dueCut && this.#due.length < this.#capacity / 4
   }
 
+  has(id: string): boolean {
+    return this.#known.has(id)
+  }
+
   /** What the database answered: at most `limit` of each kind. */
   load(answer: { due: readonly Hint[]; next: readonly Hint[] }, limit: number): void {
     this.#due = []

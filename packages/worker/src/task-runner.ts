@@ -90,7 +90,7 @@ export interface TaskRunnerOptions {
 export interface RunnerEvents {
   /** Nothing runs and nothing is due. */
   idle: [event: object]
-  /** A task has become executable here. */
+  /** A task is executable here, now or since before we came. Where very many wait, it may be told of more than once. */
   due: [event: { id: string; name: string }]
   claimed: [event: { task: TaskRow }]
   success: [event: { task: TaskRow; output: unknown }]
