@@ -92,13 +92,21 @@ test('node actions over time', async () => {
     { text: 'an old message' },
     { queue, priority: 1 },
   )
-  const runner = await fleet.runner({ queue, tasks: [record], concurrency: 1, recurringErrors: parent })
+  const runner = new TaskRunner({
+    mongo: fleet.uri,
+    tasks: [record],
+    queues: [queue],
+    concurrency: 1,
+    recurringErrors: parent,
+  })
+  fleet.cleanup(() => runner.stop({ grace: 0 }))
   const due: string[] = []
   const heard = new EventEmitter()
   runner.on('due', ({ id }) => {
     due.push(id)
     heard.emit('due')
   })
+  await runner.start()
   await fleet.ended(old._id)
   // On a slow machine the date of the later one may have come meanwhile.
   const waited = runs.filter((label) => label !== 'later')
