@@ -89,7 +89,7 @@ function readyListKiB(): number {
     const runAt = new Date(now.getTime() + Math.random() * 30 * 24 * HOUR_MS)
     const { _id } = parseNewTask({ name: 'noop' })
     const hint = { _id, name: randomUUID(), version: 1, queue: 'dated', priority: 5, order: runAt, runAt, lazy: false }
-    list.offer({ ...hint, createdAt: now }, now)
+    list.offer(hint, now)
   }
   globalThis.gc?.()
   const kept = (process.memoryUsage().heapUsed - before) / 1_024

@@ -41,7 +41,7 @@ export interface ClaimLoopOptions {
 }
 
 const HINTS = 500
-/** A claim of what has been due for less than this and misses is tried again. */
+/** A claim of what has been due for less than this and came too early is tried again. */
 const JUST_DUE_MS = 250
 /** So many claims in a row that bring nothing mean that others were quicker, and that the hints are old. */
 const MISSES = 2
@@ -169,7 +169,6 @@ export class ClaimLoop {
       const free = hints.filter(({ queue }) => !limited.isLimited(queue))
       const claims = await this.#claim(free)
       for (const claim of claims) begin(claim)
-      this.#offerAgain(free, claims)
       for (const lane of byQueue(hints.filter((hint) => !free.includes(hint)))) await this.#claimLimited(lane)
       if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
@@ -185,44 +184,37 @@ export class ClaimLoop {
     await this.refill('others were quicker')
   }
 
+  async #claimLimited(hints: readonly Hint[]): Promise<void> {
+    const early = new Early()
+    await this.#whileClaiming(async () => {
+      for await (const claim of this.#options.limited.claim(hints, early.note)) this.#options.begin(claim)
+    })
+    this.#offerAgain(early.of(hints))
+  }
+
+  async #claim(hints: readonly Hint[]): Promise<Claim[]> {
+    const early = new Early()
+    const claims = await this.#whileClaiming(async () => {
+      faultPoint('claim', 'before')
+      const ids = hints.map(({ _id }) => _id)
+      const claimed = await this.#options.store.claim(ids, this.#options.claimant(), early.note)
+      if (claimed.length > 0) faultPoint('claim', 'acked')
+      return claimed
+    })
+    this.#offerAgain(early.of(hints))
+    return claims
+  }
+
   /** Due by our idea of the server's time may be a moment too early for the server itself. */
-  #offerAgain(hints: readonly Hint[], claims: readonly Claim[]): void {
-    if (claims.length === hints.length) return
-    const claimed = new Set(claims.map(({ task }) => task._id.toHexString()))
+  #offerAgain(early: readonly Hint[]): void {
     const now = this.#options.clock.now().getTime()
-    const justDue = hints.filter(
-      ({ _id, runAt, createdAt }) =>
-        // What was due when it came is somebody else's by now.
-        runAt > createdAt && now - runAt.getTime() < JUST_DUE_MS && !claimed.has(_id.toHexString()),
-    )
+    // One that is not due for longer has got another date, of which the feed tells.
+    const justDue = early.filter(({ runAt }) => now - runAt.getTime() < JUST_DUE_MS)
     if (justDue.length === 0) return
     setTimeout(() => {
       for (const hint of justDue) this.#ready.offer(hint, this.#options.clock.now())
       this.wake()
     }, 50)
-  }
-
-  async #claimLimited(hints: readonly Hint[]): Promise<void> {
-    const claims: Claim[] = []
-    await this.#whileClaiming(async () => {
-      for await (const claim of this.#options.limited.claim(hints)) {
-        this.#options.begin(claim)
-        claims.push(claim)
-      }
-    })
-    this.#offerAgain(hints, claims)
-  }
-
-  #claim(hints: readonly Hint[]): Promise<Claim[]> {
-    return this.#whileClaiming(async () => {
-      faultPoint('claim', 'before')
-      const claims = await this.#options.store.claim(
-        hints.map(({ _id }) => _id),
-        this.#options.claimant(),
-      )
-      if (claims.length > 0) faultPoint('claim', 'acked')
-      return claims
-    })
   }
 
   async #whileClaiming<T>(act: () => Promise<T>): Promise<T> {
@@ -295,6 +287,18 @@ export class ClaimLoop {
       this.#taken = null
     }
     this.wake()
+  }
+}
+
+/** Which of the hints of a claim came too early. */
+class Early {
+  readonly #ids = new Set<string>()
+  readonly note = (id: Hint['_id']): void => {
+    this.#ids.add(id.toHexString())
+  }
+
+  of(hints: readonly Hint[]): Hint[] {
+    return hints.filter(({ _id }) => this.#ids.has(_id.toHexString()))
   }
 }
 

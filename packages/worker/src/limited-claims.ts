@@ -32,23 +32,29 @@ export class LimitedClaims {
     return this.#options.limits.isLimited(queue) || this.#options.rates.isLimited(queue)
   }
 
-  /** Claims what may start of these, which are all of one queue. Each claim must have begun before the next one is asked for. */
-  async *claim(hints: readonly Hint[]): AsyncGenerator<Claim> {
+  /**
+   * Claims what may start of these, which are all of one queue. Each claim must have begun before the next one is asked for.
+   *
+   * @param onEarly as `TaskStore.claim`
+   */
+  async *claim(hints: readonly Hint[], onEarly: (id: Hint['_id']) => void): AsyncGenerator<Claim> {
     const { limits, rates } = this.#options
     const queue = hints[0]!.queue
     if (limits.place(queue) === null) return
-    if (rates.isLimited(queue)) yield* this.#withinRate(hints)
-    else yield* this.#oneByOne(hints)
+    if (rates.isLimited(queue)) yield* this.#withinRate(hints, onEarly)
+    else yield* this.#oneByOne(hints, onEarly)
   }
 
-  async *#withinRate(hints: readonly Hint[]): AsyncGenerator<Claim> {
+  async *#withinRate(hints: readonly Hint[], onEarly: (id: Hint['_id']) => void): AsyncGenerator<Claim> {
     const { limits, rates } = this.#options
     const grant = await rates.ask(hints[0]!.queue, hints.length)
     const allowed = hints.slice(0, grant.count)
     if (allowed.length === 0) return
     // Those of a claim whose answer never came may have started.
     let unused = 0
-    const claims = limits.isLimited(grant.queue) ? this.#oneByOne(allowed, grant) : this.#together(allowed, grant)
+    const claims = limits.isLimited(grant.queue)
+      ? this.#oneByOne(allowed, onEarly, grant)
+      : this.#together(allowed, onEarly, grant)
     let begun = 0
     let sure = true
     try {
@@ -64,16 +70,25 @@ export class LimitedClaims {
     }
   }
 
-  async *#together(hints: readonly Hint[], { notAfter }: StartGrant): AsyncGenerator<Claim> {
+  async *#together(
+    hints: readonly Hint[],
+    onEarly: (id: Hint['_id']) => void,
+    { notAfter }: StartGrant,
+  ): AsyncGenerator<Claim> {
     const { store, claimant } = this.#options
     yield* await store.claim(
       hints.map(({ _id }) => _id),
       { ...claimant(), notAfter },
+      onEarly,
     )
   }
 
   /** In a place of its queue each: which ones are taken is known only when one tries. */
-  async *#oneByOne(hints: readonly Hint[], grant?: StartGrant): AsyncGenerator<Claim> {
+  async *#oneByOne(
+    hints: readonly Hint[],
+    onEarly: (id: Hint['_id']) => void,
+    grant?: StartGrant,
+  ): AsyncGenerator<Claim> {
     const { store, limits, claimant } = this.#options
     const until = grant === undefined ? {} : { notAfter: grant.notAfter }
     for (const hint of hints) {
@@ -81,7 +96,7 @@ export class LimitedClaims {
         const place = limits.place(hint.queue)
         if (place === null) return
         try {
-          yield* await store.claim([hint._id], { ...claimant(), ...place, ...until })
+          yield* await store.claim([hint._id], { ...claimant(), ...place, ...until }, onEarly)
           break
         } catch (error) {
           if (!(error instanceof FleetError) || error.code !== 'SLOT_TAKEN' || place.slot === undefined) throw error

@@ -237,8 +237,8 @@ export class MongoTaskStore implements TaskStore {
     })
   }
 
-  async claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]> {
-    const claims = await this.#claim(ids, claimant)
+  async claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]> {
+    const claims = await this.#claim(ids, claimant, onEarly ?? (() => undefined))
     for (const { task } of claims) this.#tell(task)
     return claims
   }
@@ -248,7 +248,7 @@ export class MongoTaskStore implements TaskStore {
     if (task?.event !== undefined) this.#onEventTask(task.event)
   }
 
-  async #claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]> {
+  async #claim(ids: readonly ObjectId[], claimant: Claimant, onEarly: (id: ObjectId) => void): Promise<Claim[]> {
     if (ids.length === 0) return []
     const leaseId = randomUUID()
     const update = updates.claim(leaseId, claimant)
@@ -261,7 +261,7 @@ export class MongoTaskStore implements TaskStore {
           returnDocument: 'after',
         })
         if (task?.lease?.id === leaseId) return [asClaim(task)]
-        if (task !== null) await this.#quarantine([task])
+        if (task !== null) await this.#leftWaiting([task], onEarly)
         return []
       }
       const { status } = guard('claim', null)
@@ -270,7 +270,7 @@ export class MongoTaskStore implements TaskStore {
         update,
       )
       if (matchedCount > modifiedCount)
-        await this.#quarantine(await this.#tasks.find({ _id: { $in: [...ids] } }).toArray())
+        await this.#leftWaiting(await this.#tasks.find({ _id: { $in: [...ids] } }).toArray(), onEarly)
       if (modifiedCount === 0) return []
     } catch (error) {
       if ((error as { code?: number }).code === 11_000) {
@@ -287,10 +287,14 @@ export class MongoTaskStore implements TaskStore {
     return ids.flatMap((id) => byId.get(id.toHexString()) ?? []).map(asClaim)
   }
 
-  /** Those of the tasks that nobody can run, whoever wrote them. */
-  async #quarantine(tasks: readonly TaskDocument[]): Promise<void> {
+  /** What a claim has matched and left as it was: it is not due yet, or nobody can run it, whoever wrote it. */
+  async #leftWaiting(tasks: readonly TaskDocument[], onEarly: (id: ObjectId) => void): Promise<void> {
     for (const task of tasks) {
-      if (task.status !== 'pending' || isWellFormed(task)) continue
+      if (task.status !== 'pending') continue
+      if (isWellFormed(task)) {
+        onEarly(task._id)
+        continue
+      }
       const filter = { ...guard('quarantine', task._id), rev: task.rev }
       const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine(await this.#retention.get()))
       if (ended !== null) this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')

@@ -37,7 +37,6 @@ export interface Hint {
   order: Date
   runAt: Date
   lazy: boolean
-  createdAt: Date
 }
 
 /** What a worker can run. */
@@ -95,9 +94,11 @@ export interface TaskStore {
   enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]>
   /**
    * Takes up those of the tasks that are still waiting and due by the server's time, in the order of the ids.
+   *
+   * @param onEarly told of each that still waits, since it is not due yet by the server's time
    * @throws {FleetError} `SLOT_TAKEN` when the claimant's slot is another task's
    */
-  claim(ids: readonly ObjectId[], claimant: Claimant): Promise<Claim[]>
+  claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]>
   /** Extends leases, all in one write; returns the lease ids that are no longer held. */
   renew(leaseIds: readonly string[], leaseMs: number): Promise<string[]>
   /** Stores the progress of several attempts in one write; those no longer owned are passed over. */

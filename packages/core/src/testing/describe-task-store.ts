@@ -162,8 +162,15 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
     test('what is not due by the server is not claimed, alone or in a group', async () => {
       const later = new Date(Date.now() + 3_600_000)
       const [one, two] = await Promise.all([make.pending({ runAt: later }), make.pending({ runAt: later })])
-      expect(await store.claim([one._id], testClaimant)).toEqual([])
-      expect(await store.claim([one._id, two._id], testClaimant)).toEqual([])
+      const gone = await make.running()
+      const early: string[] = []
+      const onEarly = (id: Types.ObjectId): number => early.push(id.toHexString())
+      expect(await store.claim([one._id], testClaimant, onEarly)).toEqual([])
+      expect(await store.claim([gone._id], testClaimant, onEarly)).toEqual([])
+      expect(early).toEqual([one._id.toHexString()])
+      expect(await store.claim([two._id, gone._id, one._id], testClaimant, onEarly)).toEqual([])
+      // Somebody else's is not one that came too early.
+      expect(early.slice(1).sort()).toEqual([one, two].map(({ _id }) => _id.toHexString()).sort())
       expect(await now(one)).toEqual(one)
     })
 

@@ -81,7 +81,8 @@ describe('workers that are killed', () => {
     const zombie = await startWorker('--lease', '1000', '--concurrency', '1')
     await fleet.until(task!._id, ({ status }) => status === 'running')
     await zombie.signal('SIGSTOP')
-    await startWorker('--lease', '1000', '--concurrency', '1')
+    // Not the one that loses its lease on a busy machine.
+    await startWorker('--lease', '4000', '--concurrency', '1')
     const taken = await fleet.until(task!._id, ({ attempt }) => attempt === 2)
     expect(taken.worker).not.toBe(zombie.id)
     await zombie.signal('SIGCONT')
