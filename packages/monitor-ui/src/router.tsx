@@ -4,6 +4,7 @@ import { CoveragePage } from './pages/coverage-page.tsx'
 import { ErrorsPage } from './pages/errors-page.tsx'
 import { EventsPage } from './pages/events-page.tsx'
 import { FleetPage } from './pages/fleet-page.tsx'
+import { KeysPage } from './pages/keys-page.tsx'
 import { QueuesPage } from './pages/queues-page.tsx'
 import { TaskPage } from './pages/task-page.tsx'
 import { TasksPage } from './pages/tasks-page.tsx'
@@ -46,7 +47,8 @@ const events = createRoute({
   component: EventsPage,
 })
 const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: AuditPage })
-const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, audit])
+const keys = createRoute({ getParentRoute: () => root, path: '/keys', component: KeysPage })
+const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, audit, keys])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {

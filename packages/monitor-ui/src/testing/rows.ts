@@ -4,6 +4,7 @@ import type {
   ErrorRow,
   EventRow,
   EventStatus,
+  KeyRow,
   TaskRow,
   TaskStatus,
   WorkerRow,
@@ -201,6 +202,17 @@ export function aCallback(overrides: Partial<CallbackRow> = {}, now = EPOCH): Ca
     createdAt: at,
     updatedAt: at,
     rev: 1,
+    ...overrides,
+  }
+}
+
+export function aKey(overrides: Partial<KeyRow> = {}, now = EPOCH): KeyRow {
+  return {
+    id: nextId().slice(-12),
+    name: 'ci',
+    state: 'good',
+    scopes: ['read', 'write'],
+    createdAt: iso(now - 3_600_000),
     ...overrides,
   }
 }
