@@ -35,7 +35,7 @@ async function stop(child: ChildProcess | undefined): Promise<void> {
   await once(child, 'close')
 }
 
-describe('the monitor in a real browser, opened with a key', () => {
+describe('the monitor in a real browser, with and without a key', () => {
   const own = useDatabase()
   const keys = (): KeyStore => new KeyStore(own.database.db)
   let gateway: { child: ChildProcess; url: string }
@@ -47,7 +47,6 @@ describe('the monitor in a real browser, opened with a key', () => {
   const shown: string[] = []
 
   beforeAll(async () => {
-    made = await keys().create({ name: 'visitor', scopes: ['read', 'admin'] })
     gateway = await startGateway(own.uri, '0')
     const args = chromium.args.filter((arg) => arg !== '--single-process')
     browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
@@ -61,7 +60,6 @@ describe('the monitor in a real browser, opened with a key', () => {
       const { authorization } = request.headers()
       if (authorization !== undefined) shown.push(`${new URL(request.url()).pathname} ${authorization}`)
     })
-    await page.goto(`${gateway.url}/#token=${made.token}`)
   }, 120_000)
 
   afterAll(async () => {
@@ -72,7 +70,27 @@ describe('the monitor in a real browser, opened with a key', () => {
   const live = () => page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
   const kept = () => page.evaluate(() => [sessionStorage.length, localStorage.length])
 
+  test('needs none in a fleet without keys, makes the first one, and goes on with it in the fleet that is locked now', async () => {
+    const context = await browser.newContext()
+    const local = await context.newPage()
+    await local.goto(`${gateway.url}/keys`)
+    await local.getByText('There is no key yet').waitFor(WAIT)
+    await local.getByRole('button', { name: 'Make a key' }).click(WAIT)
+    const form = local.getByRole('dialog')
+    await form.getByText('With the first key the fleet is locked').waitFor(WAIT)
+    await form.getByLabel('Name', { exact: true }).fill('boss')
+    await form.getByRole('button', { name: 'Make the key' }).click(WAIT)
+    await local.locator('[data-testid=key-row]', { hasText: 'this page' }).waitFor(WAIT)
+    expect(await local.getByTestId('made-key').textContent()).toMatch(/tf_[0-9a-f]{12}_/)
+    await local.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
+    const stranger = await fetch(`${gateway.url}/api/v1/keys`)
+    expect(stranger.status).toBe(401)
+    await context.close()
+  })
+
   test('works on a session: the key goes into none of its handshakes, and is kept for the tab alone', async () => {
+    made = await keys().create({ name: 'visitor', scopes: ['read', 'admin'] })
+    await page.goto(`${gateway.url}/#token=${made.token}`)
     await live()
     expect(page.url()).not.toContain('token')
     await page.getByRole('link', { name: 'Keys' }).click(WAIT)

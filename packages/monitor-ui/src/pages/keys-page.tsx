@@ -12,7 +12,7 @@ import { useRest } from '../live/rest.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { useOwnKey } from '../shell/own-key.ts'
 import { useUi } from '../shell/ui-context.ts'
-import { formatAge, formatDuration, formatTime } from '../view/format.ts'
+import { formatAge, formatTime } from '../view/format.ts'
 import { byUse, KEY_LOOK, keyView } from '../view/key-state.ts'
 import { visibleLine } from '../view/text.ts'
 
@@ -23,9 +23,8 @@ const COLUMNS = [
   { title: 'State' },
   { title: 'Scopes' },
   { title: 'Queues' },
-  { title: 'Tasks named' },
+  { title: 'Names' },
   { title: 'Expires' },
-  { title: 'Made' },
   { title: 'Action', number: true },
 ]
 
@@ -38,10 +37,13 @@ export function KeysPage() {
   useNow()
   const isAdmin = useCan('admin')
   const isLimited = useLimited()
+  // Here and not below, because what a key may is not known while the page goes over to the first key.
+  const [made, setMade] = useState<MadeKey>()
   return (
     <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-3 p-3 sm:p-4">
+      {made !== undefined && <Token made={made} onDone={() => setMade(undefined)} />}
       {isAdmin && !isLimited ? (
-        <Keys />
+        <Keys onMade={setMade} />
       ) : (
         <>
           <h1 className="text-base font-semibold">Keys</h1>
@@ -60,14 +62,13 @@ export function KeysPage() {
   )
 }
 
-function Keys() {
+function Keys({ onMade }: { onMade: (made: MadeKey) => void }) {
   const rest = useRest()
   const own = useOwnKey()
   const toast = useUi((ui) => ui.toast)
   const now = useNow()
   const { answer, error, again } = useAsked(() => rest.keys(), { key: 'keys', everyMs: AGAIN_MS })
   const [opened, setOpened] = useState<Opened>()
-  const [made, setMade] = useState<MadeKey>()
   const isFirst = answer?.length === 0
   const close = () => setOpened(undefined)
   const told = (text: string) => {
@@ -88,7 +89,6 @@ function Keys() {
           <Plus size={14} aria-hidden /> Make a key
         </button>
       </div>
-      {made !== undefined && <Token made={made} onDone={() => setMade(undefined)} />}
       <RowsProblem views={[{ error }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {isFirst && (
@@ -107,7 +107,7 @@ function Keys() {
         <KeyDialog
           of={isFirst ? 'first' : 'new'}
           onMade={(one) => {
-            setMade(one)
+            onMade(one)
             // Without it the page would be shut out as everybody else.
             if (isFirst) own.change(one.token)
             told(`Made the key ${one.name}`)
@@ -119,7 +119,7 @@ function Keys() {
       {opened?.dialog === 'edit' && (
         <KeyDialog
           of={opened.key}
-          onMade={setMade}
+          onMade={onMade}
           onChanged={(name) => told(`Changed the key ${name}`)}
           onClose={close}
         />
@@ -186,7 +186,7 @@ interface RowProps {
 const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised'
 
 function KeyTableRow({ of: key, now, isOwn, onOpen }: RowProps) {
-  const { id, name, state, scopes, queues, names, createdAt } = key
+  const { id, name, state, scopes, queues, names, createdAt, expiresAt, revokedAt } = key
   const view = keyView(key, now)
   const { icon: Icon, label, tone } = KEY_LOOK[view]
   return (
@@ -194,29 +194,32 @@ function KeyTableRow({ of: key, now, isOwn, onOpen }: RowProps) {
       <td className={`${CELL} min-w-40`}>
         <Foreign text={name} max={100} className="font-medium" />
         {isOwn && <span className="text-xs text-dim"> · this page</span>}
-        <code className="block font-mono text-[11px] text-dim">{visibleLine(id, 40)}</code>
+        <span className="block text-[11px] whitespace-nowrap text-dim">
+          <code className="font-mono">{visibleLine(id, 40)}</code>, made <Ago at={createdAt} now={now} />
+        </span>
       </td>
       <td className={`${CELL} whitespace-nowrap`}>
         <span className={`inline-flex items-center gap-1.5 font-medium ${tone}`}>
           <Icon size={14} aria-hidden /> {label}
         </span>
+        {revokedAt !== undefined && (
+          <span className="block text-xs text-dim">
+            <Ago at={revokedAt} now={now} />
+          </span>
+        )}
       </td>
-      <td className={`${CELL} min-w-32`}>{scopes.join(', ')}</td>
-      <td className={CELL}>
+      <td className={`${CELL} min-w-24`}>{scopes.join(', ')}</td>
+      <td className={`${CELL} min-w-20`}>
         <Limits to={queues} />
       </td>
-      <td className={CELL}>
+      <td className={`${CELL} min-w-20`}>
         <Limits to={names} />
       </td>
       <td className={`${CELL} whitespace-nowrap`}>
-        <Ends of={key} now={now} />
+        <Ends at={expiresAt} now={now} />
       </td>
-      <td className={`${CELL} whitespace-nowrap`}>
-        <time dateTime={createdAt} title={formatTime(createdAt)}>
-          {formatAge(now - Date.parse(createdAt))} ago
-        </time>
-      </td>
-      <td className={`${CELL} text-right whitespace-nowrap`}>
+      {/* In reach also where the table has to be scrolled. */}
+      <td className={`${CELL} sticky right-0 bg-panel text-right whitespace-nowrap`}>
         {state !== 'revoked' && (
           <>
             <button
@@ -249,14 +252,21 @@ function Limits({ to }: { to: readonly string[] | undefined }) {
   return <Foreign text={to.join(', ')} max={160} />
 }
 
-function Ends({ of: { expiresAt, revokedAt }, now }: { of: KeyRow; now: number }) {
-  const at = revokedAt ?? expiresAt
+function Ends({ at, now }: { at: string | undefined; now: number }) {
   if (at === undefined) return <span className="text-dim">never</span>
   const left = Date.parse(at) - now
+  if (left <= 0) return <Ago at={at} now={now} />
   return (
-    <time dateTime={at} title={formatTime(at)} className={left > 0 ? '' : 'text-dim'}>
-      {revokedAt !== undefined && 'revoked '}
-      {left > 0 ? `in ${formatDuration(left)}` : `${formatAge(-left)} ago`}
+    <time dateTime={at} title={formatTime(at)}>
+      in {formatAge(left)}
+    </time>
+  )
+}
+
+function Ago({ at, now }: { at: string; now: number }) {
+  return (
+    <time dateTime={at} title={formatTime(at)}>
+      {formatAge(now - Date.parse(at))} ago
     </time>
   )
 }
