@@ -219,6 +219,8 @@ function examples({ queue, running, waiting, ended, worker, fingerprint }: Scene
     },
     // What it takes depends on what the connection holds: see the client in Python.
     checksumQuery: { good: [], bad: [{}, { subscription: 1 }, { subscription: 'q', all: true }] },
+    // Here a connection without a session, which has nothing to renew.
+    renewSession: { good: [], bad: [{}, { token: 1 }, { token: 'x'.repeat(2_001) }, { token: 'ey', key: 'tf' }, null] },
     enqueue: {
       good: [
         { name: 'x', queue },

@@ -679,6 +679,8 @@ export interface ClientToGateway {
     ack: Acked<{ queue: QueueRow }>,
   ) => void
   taskTicket: (request: { id: string }, ack: Acked<TicketAnswer>) => void
+  /** A fresh session of the same key takes the place of the one that opened this connection, which goes on without a gap. */
+  renewSession: (request: { token: string }, ack: Acked<RenewalAnswer>) => void
 }
 
 export interface GatewayToClient {
@@ -689,6 +691,12 @@ export interface GatewayToClient {
   welcome: (welcome: Welcome) => void
 }
 
+/** How long a connection goes on now. Both by the server's clock, so that the difference holds by any other. */
+export interface RenewalAnswer {
+  expiresAt: string
+  serverTime: string
+}
+
 export interface Welcome {
   version: string
   /** The server's time, so that a client can show ages by the server's clock. */
@@ -696,6 +704,12 @@ export interface Welcome {
   /** The worker whose gateway this is, or absent for a gateway alone. */
   worker?: string
   scopes: string[]
+  /** Only tasks in these queues are for the key, when given. */
+  queues?: string[]
+  /** Only tasks of these names, when given. */
+  names?: string[]
+  /** When the session ends that opened this connection, and the connection with it; absent where a key opened it. */
+  expiresAt?: string
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'

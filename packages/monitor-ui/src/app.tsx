@@ -6,6 +6,7 @@ import { FleetContext } from './live/hooks.ts'
 import { type FleetRest, RestContext } from './live/rest.ts'
 import { createMonitorRouter } from './router.tsx'
 import { KeyForm } from './shell/key-form.tsx'
+import { OwnKeyContext } from './shell/own-key.ts'
 import { UiContext } from './shell/ui-context.ts'
 import { createUi } from './shell/ui-store.ts'
 
@@ -27,6 +28,16 @@ export function App({ connect, rest, token, onToken, router }: Props) {
   const [key, setKey] = useState(token)
   const [store, setStore] = useState<FleetStore>()
   const calls = useMemo(() => rest(key), [rest, key])
+  const use = useMemo(
+    () => ({
+      id: key === undefined ? undefined : /^tf_([0-9a-f]+)_/.exec(key)?.[1],
+      change: (entered: string) => {
+        onToken(entered)
+        setKey(entered)
+      },
+    }),
+    [key, onToken],
+  )
   useEffect(() => {
     const mine = new FleetStore(connect(key))
     setStore(mine)
@@ -37,15 +48,11 @@ export function App({ connect, rest, token, onToken, router }: Props) {
   return (
     <FleetContext value={store}>
       <UiContext value={ui}>
-        <Gate
-          store={store}
-          onKey={(entered) => {
-            onToken(entered)
-            setKey(entered)
-          }}
-        >
+        <Gate store={store} onKey={use.change}>
           <RestContext value={calls}>
-            <RouterProvider router={pages} />
+            <OwnKeyContext value={use}>
+              <RouterProvider router={pages} />
+            </OwnKeyContext>
           </RestContext>
         </Gate>
       </UiContext>

@@ -4,6 +4,7 @@ import { CoveragePage } from './pages/coverage-page.tsx'
 import { ErrorsPage } from './pages/errors-page.tsx'
 import { EventsPage } from './pages/events-page.tsx'
 import { FleetPage } from './pages/fleet-page.tsx'
+import { KeysPage } from './pages/keys-page.tsx'
 import { QueuesPage } from './pages/queues-page.tsx'
 import { SchedulesPage } from './pages/schedules-page.tsx'
 import { TaskPage } from './pages/task-page.tsx'
@@ -54,7 +55,8 @@ const schedules = createRoute({
   component: SchedulesPage,
 })
 const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: AuditPage })
-const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, schedules, audit])
+const keys = createRoute({ getParentRoute: () => root, path: '/keys', component: KeysPage })
+const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, schedules, audit, keys])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {

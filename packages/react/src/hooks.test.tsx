@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import type { RowsReason } from '@taskfleet/core/client'
+import type { FleetError, RowsReason } from '@taskfleet/core/client'
 import { applyDelta, type Delta, type TaskRow } from '@taskfleet/core/protocol'
 import { act, cleanup, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
@@ -255,4 +255,37 @@ test('the client is at hand for commands, and without a provider the hooks say w
   expect(result.current).toBe(client.api)
   expect(() => renderHook(() => useFleetClient())).toThrow('<FleetProvider')
   complaints = []
+})
+
+describe('a right that was lost', () => {
+  const becameRefused = async (refused: ((error: FleetError) => void) | undefined, opened: { open: boolean }) => {
+    // What is refused is closed already, as a client does it.
+    opened.open = false
+    act(() => refused?.(refusedWith('FORBIDDEN')))
+    await settle()
+  }
+
+  test('takes the rows and says why; the next connection asks again', async () => {
+    const { result } = await show(() => useLiveQuery({ filter: { status: 'running' } }))
+    rowsOf().replace([a])
+    const [first] = client.subscriptions
+    await becameRefused(first!.refused, first!)
+    expect(result.current).toMatchObject({ rows: [], live: false, error: { code: 'FORBIDDEN' } })
+    act(() => client.becomes('reconnecting'))
+    act(() => client.becomes('live'))
+    await settle()
+    expect(client.subscriptions).toHaveLength(2)
+    rowsOf().replace([b])
+    expect(result.current).toMatchObject({ rows: [b], live: true, error: undefined })
+  })
+
+  test('takes figures and a watched task as well', async () => {
+    const figures = await show(() => useStats())
+    const task = await show(() => useTask('a'))
+    act(() => client.watches[0]!.listeners.onTask?.(a))
+    await becameRefused(client.figures[0]!.refused, client.figures[0]!)
+    await becameRefused(client.watches[0]!.listeners.onRefused, client.watches[0]!)
+    expect(figures.result.current).toMatchObject({ stats: undefined, live: false, error: { code: 'FORBIDDEN' } })
+    expect(task.result.current).toMatchObject({ task: undefined, error: { code: 'FORBIDDEN' } })
+  })
 })

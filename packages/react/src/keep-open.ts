@@ -1,11 +1,10 @@
-import type { FleetApi } from '@taskfleet/core/client'
+import { type FleetApi, mayPass } from '@taskfleet/core/client'
 
 const RETRY_MS = 2_000
-/** Refusals that may pass by themselves; the others come again as long as the same is asked. */
-const PASSING = new Set(['NO_ANSWER', 'INTERNAL', 'RATE_LIMITED', 'TOO_MANY_SUBSCRIPTIONS', 'GONE'])
 
 interface Ways<Handle> {
-  open(): Promise<Handle>
+  /** @param lost to be called when it was open and is refused since, which has closed it */
+  open(lost: (error: Error) => void): Promise<Handle>
   close(handle: Handle): void
   opened?(handle: Handle): void
   /** Why it isn't open; it is tried again where that can help. */
@@ -29,7 +28,10 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): () => vo
     clearTimeout(retry)
     opening = true
     try {
-      const opened = await ways.open()
+      const opened = await ways.open((error) => {
+        handle = undefined
+        if (!closed) ways.failed(error)
+      })
       if (closed) {
         ways.close(opened)
         return
@@ -40,7 +42,7 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): () => vo
       if (closed) return
       const failure = error instanceof Error ? error : new Error(String(error))
       ways.failed(failure)
-      if (PASSING.has((failure as { code?: string }).code ?? '')) retry = setTimeout(() => void tryOnce(), RETRY_MS)
+      if (mayPass(failure)) retry = setTimeout(() => void tryOnce(), RETRY_MS)
     } finally {
       opening = false
     }

@@ -9,7 +9,10 @@ export interface LiveQueryView<N extends CollectionName = 'tasks'> {
   readonly rows: readonly CollectionRows[N][]
   /** False while the rows may be behind: before the first answer and while the connection is down. */
   readonly live: boolean
-  /** Why there are no rows: what the gateway refuses the query with, such as `BAD_FILTER` as its `code`. */
+  /**
+   * Why there are no rows: what the gateway refuses the query with, such as `BAD_FILTER` as its `code`, or `FORBIDDEN` from
+   * the moment on when the key has lost the right to them.
+   */
   readonly error: Error | undefined
   /** Why the rows changed last: `snapshot`, `delta`, `resync`, or a reset's reason. */
   readonly reason: RowsReason | undefined
@@ -36,12 +39,16 @@ function follow<N extends CollectionName>(
 ): Start<LiveQueryView<N>> {
   return (tell) => {
     const close = keepOpen(client, {
-      open: () =>
-        client.subscribe<N>(query, (rows, _delta, reason) => {
-          tell((view) => ({ rows: sameWhereEqual(view.rows, rows), live: true, error: undefined, reason }))
-        }),
+      open: (lost) =>
+        client.subscribe<N>(
+          query,
+          (rows, _delta, reason) => {
+            tell((view) => ({ rows: sameWhereEqual(view.rows, rows), live: true, error: undefined, reason }))
+          },
+          lost,
+        ),
       close: (live) => void live.close(),
-      failed: (error) => tell((view) => ({ ...view, live: false, error })),
+      failed: (error) => tell(() => ({ ...NOTHING, error })),
     })
     // The rows are right again only when the gateway has said what was missed, which the listener is told.
     const forget = client.onState((state) => {

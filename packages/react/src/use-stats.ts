@@ -9,7 +9,7 @@ export interface StatsView {
   readonly stats: FleetStats | undefined
   /** False while the figures may be behind: before the first answer and while the connection is down. */
   readonly live: boolean
-  /** Why there are none, such as `BAD_FILTER` as its `code`. */
+  /** Why there are none, such as `BAD_FILTER` as its `code`, or `FORBIDDEN` since the key may not know them any more. */
   readonly error: Error | undefined
 }
 
@@ -24,12 +24,16 @@ export function useStats(filter?: Record<string, unknown>): StatsView {
 function follow(client: FleetApi, filter: Record<string, unknown> | undefined): Start<StatsView> {
   return (tell) => {
     const close = keepOpen(client, {
-      open: () =>
-        client.subscribeStats(filter === undefined ? {} : { filter }, (stats) => {
-          tell(() => ({ stats, live: true, error: undefined }))
-        }),
+      open: (lost) =>
+        client.subscribeStats(
+          filter === undefined ? {} : { filter },
+          (stats) => {
+            tell(() => ({ stats, live: true, error: undefined }))
+          },
+          lost,
+        ),
       close: (live) => void live.close(),
-      failed: (error) => tell((view) => ({ ...view, live: false, error })),
+      failed: (error) => tell(() => ({ ...NOTHING, error })),
     })
     const forget = client.onState((state) => {
       if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))

@@ -18,7 +18,7 @@ interface Watched {
   readonly source: WatchSource
   /** How it ended; undefined while it can still go on. */
   readonly end: TaskEnd | undefined
-  /** Why the task can't be watched, such as `BAD_ID` as its `code`. */
+  /** Why the task can't be watched, such as `BAD_ID` as its `code`, or `FORBIDDEN` since the key may not see it any more. */
   readonly error: Error | undefined
 }
 
@@ -67,17 +67,18 @@ export function useTask(id: string): TaskView {
 function follow(client: FleetApi, id: string): Start<Held> {
   return (tell) =>
     keepOpen(client, {
-      open: () =>
+      open: (lost) =>
         client.watchTask(id, {
           onTask: (task) => tell((held) => withTask(held, task)),
           onProgress: (progress) => tell((held) => ({ ...held, progress })),
           onLog: (line) => tell((held) => ({ ...held, log: [...held.log, line].slice(-LINES_KEPT) })),
           onSource: (source) => tell((held) => ({ ...held, source })),
           onEnd: (end) => tell((held) => ({ ...held, end })),
+          onRefused: lost,
         }),
       opened: (watch) => tell((held) => ({ ...held, watch, source: watch.source, error: undefined })),
       close: (watch) => watch.close(),
-      failed: (error) => tell((held) => ({ ...held, error })),
+      failed: (error) => tell(() => ({ ...NOTHING, error })),
     })
 }
 

@@ -1,3 +1,4 @@
+import type { FleetError } from '../fleet-error.ts'
 import type {
   AuditEntry,
   CollectionName,
@@ -28,7 +29,11 @@ import type {
 export interface FleetClientOptions {
   /** The gateway's address; in a browser the page's own origin by default. */
   url?: string
-  /** A key, or a session's token; a function is asked anew before each connection, as sessions last ten minutes. */
+  /**
+   * A key, or a session's token. A function is asked anew before each connection, and for a fresh session before the one that
+   * opened a connection ends. What it rejects with `UNAUTHENTICATED`, `FORBIDDEN` or `RATE_LIMITED` is a refusal; after
+   * anything else it is asked again.
+   */
   token?: string | (() => string | Promise<string>)
   /** How task sockets are reached: straight, falling back to the relay (default), or always by the relay. */
   reach?: 'direct' | 'relay'
@@ -45,6 +50,12 @@ export type RowsListener<N extends CollectionName> = (
   delta: Delta<CollectionRows[N]> | null,
   reason: RowsReason,
 ) => void
+
+/**
+ * Hears that what was subscribed is refused now, such as with `FORBIDDEN` after the key has lost a right. It is closed then and
+ * holds nothing any more; once the key may again, it can be subscribed anew with the next connection.
+ */
+export type RefusedListener = (error: FleetError) => void
 
 export interface LiveQuery<N extends CollectionName> {
   readonly rows: readonly CollectionRows[N][]
@@ -80,6 +91,8 @@ export interface WatchListeners {
   onSource?: (source: WatchSource) => void
   /** The task has ended for good. */
   onEnd?: (end: TaskEnd) => void
+  /** It may not be watched any more, and the watch is closed. */
+  onRefused?: RefusedListener
 }
 
 export interface TaskWatch {
@@ -100,11 +113,13 @@ export interface FleetApi extends FleetControl {
   subscribe<N extends CollectionName = 'tasks'>(
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
+    onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>>
   /** Counts, rates and latencies of the tasks that fit a filter; `listener` hears of the first and of every change. */
   subscribeStats(
     request: { filter?: Record<string, unknown> },
     listener: (stats: FleetStats) => void,
+    onRefused?: RefusedListener,
   ): Promise<LiveStatsHandle>
   watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch>
   close(): void

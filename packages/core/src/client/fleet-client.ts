@@ -17,6 +17,7 @@ import type {
   GatewayToClient,
   QueryRequest,
   QueueRow,
+  RenewalAnswer,
   ReplayRequest,
   ReprioritiseRequest,
   StoredLogLine,
@@ -31,6 +32,7 @@ import type {
   FleetControl,
   LiveQuery,
   LiveStatsHandle,
+  RefusedListener,
   RowsListener,
   TaskWatch,
   WatchListeners,
@@ -42,6 +44,11 @@ import { TaskFollower } from './task-follower.ts'
 const ANSWER_MS = 15_000
 /** After a refusal that may pass, such as a database that was away for a moment. */
 const REFUSED_RETRY_MS = 1_000
+/** A session is renewed when so much of what was left of it has passed. */
+const RENEWED_AT = 0.75
+const RENEW_RETRY_MS = 5_000
+/** What says that a token will not be had, however often it is asked for. */
+const NO_TOKEN = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'])
 /** What following a task needs of its row: everything light, and the output. */
 const WATCHED_FIELDS =
   'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
@@ -66,12 +73,17 @@ export class FleetClient implements FleetApi {
   /** Those who wait for an answer that a refusal or the end makes impossible. */
   readonly #waiting = new Set<(error: Error) => void>()
   #retry: ReturnType<typeof setTimeout> | undefined
+  readonly #token: FleetClientOptions['token']
+  /** Counts the connections that were begun: a token that comes late is for none of them. */
+  #begun = 0
+  #renewal: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: FleetClientOptions = {}) {
     this.#reach = options.reach ?? 'direct'
+    this.#token = options.token
     const settings = {
       transports: ['websocket'],
-      auth: authOf(options.token),
+      auth: this.#auth(),
       reconnectionDelay: 250,
       reconnectionDelayMax: 3_000,
       forceNew: true,
@@ -83,6 +95,7 @@ export class FleetClient implements FleetApi {
       for (const figures of this.#figures) figures.reconnected()
     })
     this.#socket.on('disconnect', (reason) => {
+      clearTimeout(this.#renewal)
       if (this.#state === 'closed') return
       this.#setState('reconnecting')
       // A server that closes on purpose is not tried again by socket.io itself.
@@ -90,16 +103,15 @@ export class FleetClient implements FleetApi {
     })
     this.#socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
       // Without an active retry the gateway has refused; with one it can't be reached.
-      const trying = this.#state === 'connecting' ? 'connecting' : 'reconnecting'
-      if (this.#socket.active) this.#setState(trying, error)
-      else if (error.data?.code === 'INTERNAL') {
-        this.#setState(trying, error)
-        this.#retry = setTimeout(() => this.#socket.connect(), REFUSED_RETRY_MS)
-      } else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
+      if (this.#socket.active) this.#setState(this.#trying, error)
+      else if (error.data?.code === 'INTERNAL') this.#tryLater(error)
+      else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
     })
     this.#socket.on('welcome', (welcome) => {
       this.#welcome = welcome
       this.#clockOffset = Date.parse(welcome.serverTime) - Date.now()
+      const { expiresAt, serverTime } = welcome
+      if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
     })
     this.#socket.on('queryDelta', (delta) => {
       for (const subscription of this.#subscriptions) subscription.delta(delta)
@@ -139,11 +151,13 @@ export class FleetClient implements FleetApi {
   /**
    * Follows a query. Resolves with the first answer; the rows stay right through lost connections.
    *
+   * @param onRefused hears that the key has lost the right to it since, which closes it
    * @throws {FleetError} what the gateway refuses with, such as `BAD_FILTER`
    */
   async subscribe<N extends CollectionName = 'tasks'>(
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
+    onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>> {
     const rows = new LiveRows<N>(query, listener, {
       ask: (request) => this.#ask('subscribeQuery', request),
@@ -153,6 +167,7 @@ export class FleetClient implements FleetApi {
         this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
         if (subscription !== undefined) this.#release(subscription)
       },
+      refused: (error) => onRefused?.(refusalOf(error)),
     })
     this.#subscriptions.add(rows as unknown as LiveRows<CollectionName>)
     try {
@@ -167,6 +182,7 @@ export class FleetClient implements FleetApi {
   async subscribeStats(
     request: { filter?: Record<string, unknown> },
     listener: (stats: FleetStats) => void,
+    onRefused?: RefusedListener,
   ): Promise<LiveStatsHandle> {
     const figures = new LiveFigures(listener, {
       ask: () => this.#ask('subscribeStats', request),
@@ -175,6 +191,7 @@ export class FleetClient implements FleetApi {
         this.#figures.delete(figures)
         if (subscription !== undefined) this.#release(subscription)
       },
+      refused: (error) => onRefused?.(refusalOf(error)),
     })
     this.#figures.add(figures)
     try {
@@ -202,7 +219,11 @@ export class FleetClient implements FleetApi {
     })
     this.#followers.add(follower)
     const query = { filter: { _id: id }, limit: 1, fields: WATCHED_FIELDS }
-    const live = await this.subscribe(query, ([task]) => follower.update(task)).catch((error: unknown) => {
+    const refused = (error: FleetError) => {
+      follower.close()
+      listeners.onRefused?.(error)
+    }
+    const live = await this.subscribe(query, ([task]) => follower.update(task), refused).catch((error: unknown) => {
       follower.close()
       throw error
     })
@@ -281,6 +302,7 @@ export class FleetClient implements FleetApi {
     for (const follower of this.#followers) follower.close()
     this.#setState('closed')
     clearTimeout(this.#retry)
+    clearTimeout(this.#renewal)
     for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()
     for (const figures of this.#figures) void figures.close()
@@ -296,6 +318,68 @@ export class FleetClient implements FleetApi {
       for (const reject of this.#waiting) reject(reason)
     }
     for (const listener of this.#stateListeners) listener(state, error)
+  }
+
+  get #trying(): ConnectionState {
+    return this.#state === 'connecting' ? 'connecting' : 'reconnecting'
+  }
+
+  #tryLater(error: Error): void {
+    this.#setState(this.#trying, error)
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.#socket.connect(), REFUSED_RETRY_MS)
+  }
+
+  /** What socket.io sends with each connection. */
+  #auth(): object | ((tell: (auth: object) => void) => void) {
+    const token = this.#token
+    if (token === undefined) return {}
+    if (typeof token === 'string') return { token }
+    return (tell) => {
+      this.#begun += 1
+      const mine = this.#begun
+      Promise.resolve()
+        .then(token)
+        .then(
+          (fresh) => {
+            if (mine === this.#begun) tell({ token: fresh })
+          },
+          (error: unknown) => {
+            if (mine === this.#begun) this.#hasNoToken(error)
+          },
+        )
+    }
+  }
+
+  /** Without a token nothing is sent: a gateway would take its absence for somebody without a key. */
+  #hasNoToken(thrown: unknown): void {
+    if (this.#state === 'closed') return
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    this.#socket.disconnect()
+    if (NO_TOKEN.has((error as { code?: string }).code ?? '')) this.#setState('refused', refusalOf(error))
+    else this.#tryLater(error)
+  }
+
+  /** Timed by what the server says of both ends, whatever time it is here. */
+  #renewBefore({ expiresAt, serverTime }: RenewalAnswer): void {
+    clearTimeout(this.#renewal)
+    if (typeof this.#token !== 'function') return
+    const left = Date.parse(expiresAt) - Date.parse(serverTime)
+    this.#renewal = setTimeout(() => void this.#renew(), Math.max(RENEW_RETRY_MS / 5, left * RENEWED_AT))
+  }
+
+  async #renew(): Promise<void> {
+    const begun = this.#begun
+    const isOver = () => this.#state !== 'live' || begun !== this.#begun
+    try {
+      const token = await (this.#token as () => string | Promise<string>)()
+      if (isOver()) return
+      const answer = await this.#ask<RenewalAnswer>('renewSession', { token })
+      if (!isOver()) this.#renewBefore(answer)
+    } catch {
+      // Who has lost the key is cut by the gateway, and hears why with the next connection.
+      if (!isOver()) this.#renewal = setTimeout(() => void this.#renew(), RENEW_RETRY_MS)
+    }
   }
 
   /** A question that waits for the connection must not wait on when that is refused. */
@@ -328,19 +412,11 @@ export class FleetClient implements FleetApi {
   }
 }
 
-/** What socket.io sends with each connection. */
-function authOf(token: FleetClientOptions['token']): object | ((tell: (auth: object) => void) => void) {
-  if (token === undefined) return {}
-  if (typeof token === 'string') return { token }
-  return (tell) => {
-    Promise.resolve()
-      .then(token)
-      // Without a token the gateway says what is wrong.
-      .then(
-        (fresh) => tell({ token: fresh }),
-        () => tell({}),
-      )
-  }
+/** As an error of ours, which has a code. */
+function refusalOf(error: unknown): FleetError {
+  if (error instanceof FleetError) return error
+  const { code = 'REFUSED', message = String(error) } = error as { code?: string; message?: string }
+  return new FleetError(code, message, { cause: error })
 }
 
 /** 24 hexadecimal digits, as ids of tasks are: 4 bytes of time, then 8 at random. */

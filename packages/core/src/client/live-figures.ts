@@ -1,11 +1,14 @@
 import type { FleetStats, StatsAnswer, StatsDelta } from '../protocol.ts'
 import type { LiveStatsHandle } from './api.ts'
+import { mayPass } from './may-pass.ts'
 
 interface Link {
   ask(): Promise<StatsAnswer>
   isLive(): boolean
   /** @param subscription to be given up at the gateway, if there is one */
   closed(subscription: string | undefined): void
+  /** What was open once is refused for good, and closed. */
+  refused(error: unknown): void
 }
 
 const RETRY_MS = 2_000
@@ -52,8 +55,15 @@ export class LiveFigures implements LiveStatsHandle {
   /** The connection is new: what the gateway knew of us is gone. */
   reconnected(): void {
     if (this.#subscription === undefined) return
-    this.open().catch(() => {
-      if (!this.#closed && this.#link.isLive()) this.#retry = setTimeout(() => this.reconnected(), RETRY_MS)
+    this.open().catch((error: unknown) => {
+      if (this.#closed || !this.#link.isLive()) return
+      if (mayPass(error)) {
+        this.#retry = setTimeout(() => this.reconnected(), RETRY_MS)
+        return
+      }
+      this.#closed = true
+      this.#link.closed(undefined)
+      this.#link.refused(error)
     })
   }
 

@@ -9,6 +9,7 @@ import {
   type SubscribeQuery,
 } from '../protocol.ts'
 import type { LiveQuery, RowsListener } from './api.ts'
+import { mayPass } from './may-pass.ts'
 
 const RETRY_MS = 2_000
 
@@ -19,6 +20,8 @@ interface Link {
   release(subscription: string): void
   /** @param subscription to be given up at the gateway, if there is one */
   closed(subscription: string | undefined): void
+  /** What was open once is refused for good, and closed. */
+  refused(error: unknown): void
 }
 
 /** The client's end of a live query: applies deltas in order, and resumes where it was after a lost connection. */
@@ -63,11 +66,21 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
     return this.#asking
   }
 
-  /** Rows that were right once stay asked for: while the connection holds again and again, else with the next one. */
+  /**
+   * Rows that were right once stay asked for: while the connection holds again and again, else with the next one. Only what
+   * is refused for good ends that, and the rows with it: they are none of the key's any more.
+   */
   #openAgain(): void {
-    this.open().catch(() => {
+    this.open().catch((error: unknown) => {
       if (this.#closed || !this.#link.isLive()) return
-      this.#retry = setTimeout(() => this.#openAgain(), RETRY_MS)
+      if (mayPass(error)) {
+        this.#retry = setTimeout(() => this.#openAgain(), RETRY_MS)
+        return
+      }
+      this.#closed = true
+      this.#rows = []
+      this.#link.closed(undefined)
+      this.#link.refused(error)
     })
   }
 

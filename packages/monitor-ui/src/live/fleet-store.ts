@@ -181,15 +181,19 @@ export class FleetStore {
 
   /** The rows of a query. It is subscribed while somebody listens. */
   rows<N extends CollectionName = 'tasks'>(request: QueryRequest & { collection?: N }): Observable<RowsView<N>> {
-    const view = this.#rows.view(queryKey(request), (show) =>
-      this.api.subscribe(request, (rows, delta) => {
-        if ((request.collection ?? 'tasks') === 'tasks') {
-          const changed = delta === null ? rows : [...delta.added, ...delta.changed].map(({ row }) => row)
-          // Only this branch's collection holds tasks, which the union of row types can't tell.
-          for (const row of changed) this.#note(row as TaskRow)
-        }
-        show({ rows })
-      }),
+    const view = this.#rows.view(queryKey(request), (show, lost) =>
+      this.api.subscribe(
+        request,
+        (rows, delta) => {
+          if ((request.collection ?? 'tasks') === 'tasks') {
+            const changed = delta === null ? rows : [...delta.added, ...delta.changed].map(({ row }) => row)
+            // Only this branch's collection holds tasks, which the union of row types can't tell.
+            for (const row of changed) this.#note(row as TaskRow)
+          }
+          show({ rows })
+        },
+        lost,
+      ),
     )
     // What this key was made from is this request, whose collection says the type of its rows.
     return view as unknown as Observable<RowsView<N>>
@@ -197,8 +201,8 @@ export class FleetStore {
 
   /** Counts, rates and latencies of the tasks that fit a filter, kept current while somebody listens. */
   stats(filter: Record<string, unknown> = {}): Observable<StatsView> {
-    return this.#stats.view(JSON.stringify(sorted(filter)), (show) =>
-      this.api.subscribeStats({ filter }, (stats) => show({ stats })),
+    return this.#stats.view(JSON.stringify(sorted(filter)), (show, lost) =>
+      this.api.subscribeStats({ filter }, (stats) => show({ stats }), lost),
     )
   }
 
@@ -329,6 +333,17 @@ export class FleetStore {
     const opened: OpenedWatch = { promise: undefined }
     const mine = () => entry.watch === opened
     entry.watch = opened
+    const gone = () => {
+      if (!mine()) return
+      entry.watch = undefined
+      this.#changed(entry, { source: undefined })
+      this.#freePlace()
+      if (entry.wanted === 0) return
+      entry.retry = setTimeout(() => {
+        entry.retry = undefined
+        if (entry.wanted > 0) this.#openWatch(id, entry)
+      }, this.#options.retryMs)
+    }
     opened.promise = this.api.watchTask(id, {
       onTask: (task) => {
         if (!mine()) return
@@ -350,23 +365,11 @@ export class FleetStore {
       onEnd: (end) => {
         if (mine()) this.#changed(entry, { end })
       },
+      onRefused: gone,
     })
-    opened.promise.then(
-      ({ source }) => {
-        if (mine()) this.#changed(entry, { source })
-      },
-      () => {
-        if (!mine()) return
-        entry.watch = undefined
-        this.#changed(entry, { source: undefined })
-        this.#freePlace()
-        if (entry.wanted === 0) return
-        entry.retry = setTimeout(() => {
-          entry.retry = undefined
-          if (entry.wanted > 0) this.#openWatch(id, entry)
-        }, this.#options.retryMs)
-      },
-    )
+    opened.promise.then(({ source }) => {
+      if (mine()) this.#changed(entry, { source })
+    }, gone)
   }
 
   #closeWatch(id: string, entry: TaskEntry): void {

@@ -56,12 +56,21 @@ export function useTaskDetail(id: string, visible: boolean): TaskDetail {
 }
 
 /** Whether the key in use may do it. What it says decides only what is offered: the gateway looks for itself. */
-export function useCan(scope: 'write' | 'control'): boolean {
+export function useCan(scope: 'write' | 'control' | 'admin'): boolean {
   const { api, clock } = useFleet()
   return useSyncExternalStore(clock.subscribe, () => {
     // It comes just after the connection, so it is looked at again with every tick.
     const scopes = api.welcome?.scopes ?? []
     return scopes.includes(scope) || scopes.includes('admin')
+  })
+}
+
+/** Whether the key in use is for some queues or names only, and so for nothing that is of none. */
+export function useLimited(): boolean {
+  const { api, clock } = useFleet()
+  return useSyncExternalStore(clock.subscribe, () => {
+    const { queues, names } = api.welcome ?? {}
+    return queues !== undefined || names !== undefined
   })
 }
 

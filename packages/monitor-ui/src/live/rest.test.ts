@@ -9,21 +9,31 @@ function answering(status: number, body?: unknown) {
     asked.push({ url, method, headers, body: sent === undefined ? undefined : JSON.parse(String(sent)) })
     return new Response(body === undefined ? null : JSON.stringify(body), { status })
   }) as typeof fetch
-  return { asked, rest: createRest({ url: 'http://gateway', token: 'tf_abc', fetch: send }) }
+  const session = { current: async () => 'ey.old', fresh: async () => 'ey.new' }
+  return { asked, rest: createRest({ url: 'http://gateway', session, fetch: send }) }
 }
 const refusal = async (promise: Promise<unknown>) => wireError(await promise.catch((thrown: unknown) => thrown))
 
 describe('the REST client', () => {
-  it('sends its key in the header and the content as JSON', async () => {
+  it('sends its session in the header and the content as JSON', async () => {
     const { asked, rest } = answering(201, { _id: '1' })
     expect(await rest.postEvent({ _id: '1', name: 'Add', props: { a: 1 } })).toEqual({ _id: '1' })
     expect(asked).toEqual([
       {
         url: 'http://gateway/api/v1/events',
         method: 'POST',
-        headers: { accept: 'application/json', authorization: 'Bearer tf_abc', 'content-type': 'application/json' },
+        headers: { accept: 'application/json', authorization: 'Bearer ey.old', 'content-type': 'application/json' },
         body: { _id: '1', name: 'Add', props: { a: 1 } },
       },
+    ])
+  })
+
+  it('asks again with a fresh session when the one it has is refused, and once only', async () => {
+    const { asked, rest } = answering(401, { code: 'UNAUTHENTICATED', title: 'No' })
+    expect(await refusal(rest.callbacks())).toMatchObject({ code: 'UNAUTHENTICATED' })
+    expect(asked.map(({ headers }) => (headers as Record<string, string>).authorization)).toEqual([
+      'Bearer ey.old',
+      'Bearer ey.new',
     ])
   })
 
@@ -49,7 +59,7 @@ describe('the REST client', () => {
     })
     const cut = createRest({
       url: '',
-      token: undefined,
+      session: undefined,
       fetch: async () => Promise.reject(new TypeError('fetch failed')),
     })
     expect(await refusal(cut.callbacks())).toMatchObject({ code: 'UNREACHABLE' })

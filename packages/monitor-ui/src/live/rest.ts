@@ -2,6 +2,7 @@ import type {
   CallbackRow,
   CommandAnswer,
   EventRow,
+  KeyRow,
   MissedPolicy,
   OverlapPolicy,
   QueueLimits,
@@ -10,6 +11,9 @@ import type {
   TaskRow,
 } from '@taskfleet/core/protocol'
 import { createContext, useContext } from 'react'
+import { restCall } from './rest-call.ts'
+import type { Session } from './session.ts'
+import { wireError } from './wire-error.ts'
 
 export interface NewEvent {
   /** Makes a repeated request harmless. */
@@ -67,47 +71,40 @@ export interface FleetRest {
   previewSchedule(timing: Timing, count: number): Promise<string[]>
   /** What is null is taken away, what is not named stays. */
   limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow>
+  keys(): Promise<KeyRow[]>
+  /** @returns the token, which is told this once */
+  createKey(key: KeyFields): Promise<{ id: string; token: string }>
+  editKey(id: string, changes: KeyChanges): Promise<KeyRow>
+  revokeKey(id: string): Promise<void>
 }
 
-/** What the gateway answered instead of doing it, or why there was no answer. */
-class RestError extends Error {
-  readonly code: string
-  readonly field: string | undefined
-
-  constructor(code: string, message: string, field?: string) {
-    super(message)
-    this.code = code
-    this.field = field
-  }
+/** What a key is to be. */
+export type KeyFields = Pick<KeyRow, 'name' | 'scopes' | 'queues' | 'names' | 'expiresAt'>
+/** What is to change of one; null takes a limit or the end away. */
+export type KeyChanges = {
+  [F in keyof KeyFields]?: KeyFields[F] | (F extends 'name' | 'scopes' ? never : null)
 }
 
 interface RestOptions {
   /** The gateway's address. */
   url: string
-  token: string | undefined
+  /** What to show; absent in a fleet without keys. */
+  session: Pick<Session, 'current' | 'fresh'> | undefined
   fetch?: typeof fetch
 }
 
 /** The calls reject with an error that has the gateway's `code` and `field`, or with `UNREACHABLE`. */
-export function createRest({ url, token, fetch: send = (...request) => fetch(...request) }: RestOptions): FleetRest {
+export function createRest({ url, session, fetch }: RestOptions): FleetRest {
   const call = async (method: string, path: string, body?: object): Promise<unknown> => {
-    const headers = {
-      accept: 'application/json',
-      ...(token !== undefined && { authorization: `Bearer ${token}` }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
+    const request = { url, method, path, body, fetch }
+    const token = await session?.current()
+    try {
+      return await restCall({ ...request, token })
+    } catch (error) {
+      // The session may have ended, which only the gateway knows. What it refuses it has not done.
+      if (session === undefined || wireError(error).code !== 'UNAUTHENTICATED') throw error
+      return restCall({ ...request, token: await session.fresh() })
     }
-    const asked = {
-      method,
-      headers,
-      cache: 'no-store',
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    } as const
-    const response = await send(`${url}/api/v1${path}`, asked).catch(() => {
-      throw new RestError('UNREACHABLE', 'The gateway could not be reached')
-    })
-    const answer: unknown = await response.json().catch(() => undefined)
-    if (!response.ok) throw problemOf(response, answer)
-    return answer
   }
   const one = (collection: string, id: string): string => `/${collection}/${encodeURIComponent(id)}`
   return {
@@ -131,6 +128,10 @@ export function createRest({ url, token, fetch: send = (...request) => fetch(...
       return ((await call('GET', `/schedules/preview?${asked}`)) as { slots: string[] }).slots
     },
     limitQueue: async (queue, limits) => (await call('PATCH', one('queues', queue), limits)) as QueueRow,
+    keys: async () => ((await call('GET', '/keys')) as { keys: KeyRow[] }).keys,
+    createKey: async (key) => (await call('POST', '/keys', key)) as { id: string; token: string },
+    editKey: async (id, changes) => (await call('PATCH', one('keys', id), changes)) as KeyRow,
+    revokeKey: async (id) => void (await call('DELETE', one('keys', id))),
   }
 }
 
@@ -139,19 +140,6 @@ function withoutNulls<T extends object>(fields: T): object {
   const given = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined)
   return Object.fromEntries(
     given.map(([field, value]) => [field, field === 'options' ? withoutNulls(value as object) : value]),
-  )
-}
-
-/** The error of a problem document (RFC 9457), or of whatever a proxy put in its place. */
-function problemOf({ status }: Response, answer: unknown): RestError {
-  const { code, title, field } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<
-    string,
-    unknown
-  >
-  return new RestError(
-    typeof code === 'string' ? code : `HTTP_${status}`,
-    typeof title === 'string' ? title : `The gateway answered ${status}`,
-    typeof field === 'string' ? field : undefined,
   )
 }
 

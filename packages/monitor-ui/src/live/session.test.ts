@@ -1,48 +1,90 @@
 import { describe, expect, it } from 'vitest'
-import { keepToken, takeToken } from './session.ts'
+import { createSessions, Session } from './session.ts'
+import { wireError } from './wire-error.ts'
 
-function page(hash: string, kept: Record<string, string> = {}) {
-  const store = new Map(Object.entries(kept))
-  const addresses: string[] = []
-  return {
-    addresses,
-    store,
-    location: { hash, pathname: '/tasks', search: '?status=running' },
-    history: {
-      state: null,
-      replaceState: (_: unknown, __: string, address?: string | URL | null) => void addresses.push(String(address)),
-    },
-    localStorage: {
-      getItem: (key: string) => store.get(key) ?? null,
-      setItem: (key: string, value: string) => void store.set(key, value),
-      removeItem: (key: string) => void store.delete(key),
-    },
-  }
+type Answer = { status: number; body?: object } | Error
+
+/** A gateway that answers as it is told, and what it was shown. */
+function gateway(...answers: Answer[]) {
+  const shown: string[] = []
+  const send = (async (url: string, { method, headers }: RequestInit = {}) => {
+    shown.push(`${method} ${url} ${(headers as Record<string, string>).authorization}`)
+    const answer = answers.length > 1 ? answers.shift()! : answers[0]!
+    if (answer instanceof Error) throw answer
+    return new Response(JSON.stringify(answer.body ?? {}), { status: answer.status })
+  }) as typeof fetch
+  return { shown, send }
 }
+const made = (token: string): Answer => ({ status: 201, body: { token, expiresAt: '2027-01-01T00:10:00.000Z' } })
+const refused = (status: number, code: string): Answer => ({ status, body: { code, title: `No: ${code}` } })
 
-describe('takeToken', () => {
-  it('takes the token out of the address at once and keeps it', () => {
-    const here = page('#token=tf_abc')
-    expect(takeToken(here)).toBe('tf_abc')
-    expect(here.addresses).toEqual(['/tasks?status=running'])
-    expect(takeToken({ ...here, location: { ...here.location, hash: '' } })).toBe('tf_abc')
+function opened(...answers: Answer[]) {
+  const { shown, send } = gateway(...answers)
+  const gone: string[] = []
+  const session = new Session({ url: 'http://gw', key: 'tf_key', onRefused: () => gone.push('gone'), fetch: send })
+  return { session, shown, gone }
+}
+const refusal = async (promise: Promise<unknown>) => wireError(await promise.catch((thrown: unknown) => thrown))
+
+describe('a session', () => {
+  it('is made with the key, which is shown to nothing else', async () => {
+    const { session, shown } = opened(made('ey.one'))
+    expect(await session.fresh()).toBe('ey.one')
+    expect(shown).toEqual(['POST http://gw/api/v1/sessions Bearer tf_key'])
   })
 
-  it('uses the kept one where the address has none', () => {
-    expect(takeToken(page('', { 'taskfleet.token': 'tf_old' }))).toBe('tf_old')
-    expect(takeToken(page(''))).toBeUndefined()
+  it('is a new one for each connection, and the last one for requests', async () => {
+    const { session, shown } = opened(made('ey.one'), made('ey.two'))
+    expect(await session.current()).toBe('ey.one')
+    expect(await session.current()).toBe('ey.one')
+    expect(await session.fresh()).toBe('ey.two')
+    expect(await session.current()).toBe('ey.two')
+    expect(shown).toHaveLength(2)
   })
 
-  it('lets the address win over the kept one', () => {
-    expect(takeToken(page('#token=tf_new', { 'taskfleet.token': 'tf_old' }))).toBe('tf_new')
+  it('is asked for once by all who want one at the same time', async () => {
+    const { session, shown } = opened(made('ey.one'))
+    expect(await Promise.all([session.fresh(), session.current(), session.fresh()])).toEqual(Array(3).fill('ey.one'))
+    expect(shown).toHaveLength(1)
   })
 
-  it('works where storage is refused', () => {
-    const refuse = () => {
-      throw new Error('denied')
-    }
-    const localStorage = { getItem: refuse, setItem: refuse, removeItem: refuse }
-    expect(takeToken({ ...page('#token=tf_abc'), localStorage })).toBe('tf_abc')
-    expect(() => keepToken({ localStorage }, 'tf')).not.toThrow()
+  it('tells a key that was never good from one that is not any more, and forgets both', async () => {
+    const never = opened(refused(401, 'UNAUTHENTICATED'))
+    expect((await refusal(never.session.fresh())).message).toContain('not good here')
+    const once = opened(made('ey.one'), refused(401, 'UNAUTHENTICATED'))
+    await once.session.fresh()
+    expect(await refusal(once.session.fresh())).toMatchObject({
+      code: 'UNAUTHENTICATED',
+      message: 'The key of this page may not be used any more: it was revoked or has expired.',
+    })
+    expect([never.gone, once.gone]).toEqual([['gone'], ['gone']])
+  })
+
+  it('outlasts a gateway that is away or busy: what passes by itself is no refusal', async () => {
+    const { session, gone } = opened(
+      made('ey.one'),
+      new TypeError('fetch failed'),
+      { status: 503 },
+      refused(429, 'RATE_LIMITED'),
+      made('ey.two'),
+    )
+    await session.fresh()
+    const codes = []
+    for (let time = 0; time < 3; time += 1) codes.push((await refusal(session.fresh())).code)
+    expect(codes).toEqual(['UNREACHABLE', 'HTTP_503', 'BUSY'])
+    expect(await session.fresh()).toBe('ey.two')
+    expect(gone).toEqual([])
+  })
+
+  it('says so where a key is tried after too many wrong ones, or may not see anything', async () => {
+    expect((await refusal(opened(refused(429, 'RATE_LIMITED')).session.fresh())).code).toBe('RATE_LIMITED')
+    expect((await refusal(opened(refused(403, 'FORBIDDEN')).session.fresh())).code).toBe('FORBIDDEN')
+  })
+
+  it('belongs to its key', () => {
+    const sessionOf = createSessions({ url: 'http://gw' })
+    const one = sessionOf('tf_one')
+    expect(sessionOf('tf_one')).toBe(one)
+    expect(sessionOf('tf_other')).not.toBe(one)
   })
 })

@@ -1,40 +1,81 @@
-const KEY = 'taskfleet.token'
+import { RestError, restCall } from './rest-call.ts'
+import { wireError } from './wire-error.ts'
 
-/** The parts of `window` that a session touches. */
-export interface Page {
-  location: Pick<Location, 'hash' | 'pathname' | 'search'>
-  history: Pick<History, 'replaceState' | 'state'>
-  localStorage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
+interface SessionOptions {
+  /** The gateway's address. */
+  url: string
+  key: string
+  /** The key may not be used, now or any more. */
+  onRefused?: () => void
+  fetch?: typeof fetch
 }
+
+/** Shorter than a gateway waits for a connection to say who it is. */
+const ANSWER_MS = 4_000
 
 /**
- * The token of the address's `#token=…`, which is taken out of the address at once so that it is neither bookmarked nor
- * sent anywhere, or the one that was kept from before.
+ * Makes short-lived sessions from a key, which goes nowhere else: sockets and requests show a session. Whether one is still good
+ * is for the gateway to say and not for this computer's clock, which may be wrong or have slept.
  */
-export function takeToken(page: Page): string | undefined {
-  const fromAddress = new URLSearchParams(page.location.hash.replace(/^#/, '')).get('token')?.trim()
-  if (fromAddress !== undefined) {
-    page.history.replaceState(page.history.state, '', page.location.pathname + page.location.search)
-    if (fromAddress !== '') {
-      keepToken(page, fromAddress)
-      return fromAddress
+export class Session {
+  readonly #options: SessionOptions
+  #token: string | undefined
+  #asking: Promise<string> | undefined
+  /** Whether the key was good once, so that it is not taken for a mistyped one. */
+  #proven = false
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+  }
+
+  /**
+   * A new one, for a connection.
+   *
+   * @throws {RestError} `UNAUTHENTICATED`, `FORBIDDEN`, `RATE_LIMITED` for a key that opens nothing; else what passes by itself
+   */
+  fresh(): Promise<string> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined
+    })
+    return this.#asking
+  }
+
+  /** The last one, for a request, which asks for a fresh one should this have ended. @throws {RestError} as `fresh` */
+  current(): Promise<string> {
+    return this.#token === undefined ? this.fresh() : Promise.resolve(this.#token)
+  }
+
+  async #ask(): Promise<string> {
+    const { key, url, fetch, onRefused } = this.#options
+    try {
+      const signal = AbortSignal.timeout(ANSWER_MS)
+      const answer = await restCall({ url, token: key, method: 'POST', path: '/sessions', signal, fetch })
+      const { token } = answer as { token: string }
+      this.#proven = true
+      this.#token = token
+      return token
+    } catch (thrown) {
+      const { code, message } = wireError(thrown)
+      if (code === 'UNAUTHENTICATED') {
+        this.#token = undefined
+        onRefused?.()
+        throw new RestError(code, this.#proven ? GONE : UNKNOWN)
+      }
+      // Too many requests of a good key, which pass, and not too many keys that are wrong.
+      if (code === 'RATE_LIMITED' && this.#proven) throw new RestError('BUSY', message)
+      throw thrown
     }
   }
-  return keptToken(page)
 }
 
-export function keepToken(page: Pick<Page, 'localStorage'>, token: string): void {
-  try {
-    page.localStorage.setItem(KEY, token)
-  } catch {
-    // Storage is refused: the token lives as long as the page.
-  }
-}
+const GONE = 'The key of this page may not be used any more: it was revoked or has expired.'
+const UNKNOWN = 'This key is not good here: it is not known, or it was revoked or has expired.'
 
-function keptToken(page: Pick<Page, 'localStorage'>): string | undefined {
-  try {
-    return page.localStorage.getItem(KEY) ?? undefined
-  } catch {
-    return undefined
+/** The session of a key: the same for all who use the same key one after the other. */
+export function createSessions(options: Omit<SessionOptions, 'key'>): (key: string) => Session {
+  let last: { key: string; session: Session } | undefined
+  return (key) => {
+    if (last?.key !== key) last = { key, session: new Session({ ...options, key }) }
+    return last.session
   }
 }

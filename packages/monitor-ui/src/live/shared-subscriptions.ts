@@ -18,8 +18,11 @@ export interface LiveView {
 
 type Content<V extends LiveView> = Omit<V, keyof LiveView>
 
-/** Subscribes; `show` takes what is heard. */
-type Subscribe<V extends LiveView> = (show: (content: Content<V>) => void) => Promise<{ close(): Promise<void> }>
+/** Subscribes; `show` takes what is heard, `lost` why nothing is heard any more. */
+type Subscribe<V extends LiveView> = (
+  show: (content: Content<V>) => void,
+  lost: (error: unknown) => void,
+) => Promise<{ close(): Promise<void> }>
 
 interface Options {
   /** How long a subscription outlives its last listener. */
@@ -103,11 +106,20 @@ export class SharedSubscriptions<V extends LiveView> {
   #open(key: string, entry: Entry<V>): void {
     const open: Opened = { promise: undefined }
     entry.open = open
-    open.promise = entry.subscribe((content) => {
+    const show = (content: Content<V>) => {
       if (entry.open !== open) return
       // The content and the three that every view has are all of it.
       this.#show(entry, { ...content, loaded: true, live: this.#options.isLive(), error: undefined } as V)
-    })
+    }
+    const lost = (thrown: unknown) => {
+      if (entry.open !== open) return
+      entry.open = undefined
+      // What was shown is no longer for those who look.
+      const { code, message } = wireError(thrown)
+      const error = { code, message: `This key may not see this any more: ${message}` }
+      this.#show(entry, { ...this.#nothing, error })
+    }
+    open.promise = entry.subscribe(show, lost)
     open.promise.catch((error: unknown) => {
       if (entry.open !== open) return
       // It is asked again after the next reconnection, or by its next user.

@@ -22,6 +22,8 @@ interface Options {
   active?: boolean
 }
 
+const NOTHING = { answer: undefined, at: undefined, error: undefined }
+
 /** What no subscription tells: asked for while somebody looks and the gateway is there. */
 export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true }: Options): Asked<T> {
   const store = useFleet()
@@ -29,7 +31,7 @@ export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true
   const latest = useRef(ask)
   latest.current = ask
   const [turn, setTurn] = useState(0)
-  const [view, setView] = useState<Omit<Asked<T>, 'again'>>({ answer: undefined, at: undefined, error: undefined })
+  const [view, setView] = useState<Omit<Asked<T>, 'again'>>(NOTHING)
   const again = useCallback(() => setTurn((before) => before + 1), [])
 
   // On purpose: the key and the turn say that the answer may be another one
@@ -42,7 +44,9 @@ export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true
         const answer = await latest.current()
         if (mine) setView({ answer, at: store.now(), error: undefined })
       } catch (thrown) {
-        if (mine) setView((before) => ({ ...before, error: wireError(thrown) }))
+        const error = wireError(thrown)
+        // What the key may not know any more is not kept.
+        if (mine) setView((before) => (error.code === 'FORBIDDEN' ? { ...NOTHING, error } : { ...before, error }))
       }
       if (mine && everyMs !== undefined) timer = setTimeout(whenSeen, everyMs)
     }

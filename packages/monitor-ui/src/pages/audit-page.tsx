@@ -103,6 +103,14 @@ const DID: Record<string, string> = {
   'worker resume': 'resumed a host',
   'queue pause': 'paused a queue',
   'queue resume': 'resumed a queue',
+  'queue limit': 'limited a queue',
+  'event remove': 'removed an event',
+  'callback create': 'registered a callback',
+  'callback edit': 'edited a callback',
+  'callback remove': 'removed a callback',
+  'key create': 'made a key',
+  'key edit': 'changed a key',
+  'key revoke': 'revoked a key',
   'error open': 'reopened an error',
   'error resolved': 'resolved an error',
   'error ignored': 'ignored an error',
@@ -146,6 +154,8 @@ function Subject({ entry: { action, tasks, matched, changed, target } }: { entry
   const [only] = tasks
   if (target !== undefined) return <Target action={action} target={target} />
   if (tasks.length === 1 && only !== undefined && matched <= 1) return <TaskLink id={only} />
+  // A deed on none that names nothing else, such as one of an earlier version: its number counts no tasks.
+  if (tasks.length === 0 && matched === 0 && changed > 0) return <span className="text-dim">–</span>
   const left = matched > changed ? ` of ${formatCount(matched)}` : ''
   const amount = `${formatCount(changed)}${left} ${(left === '' ? changed : matched) === 1 ? 'task' : 'tasks'}`
   if (tasks.length === 0) return <span className={changed === 0 ? 'text-dim' : ''}>{amount}</span>

@@ -78,6 +78,7 @@ export function FleetPage() {
   )
   const lately = stats === undefined ? undefined : sumSlots(stats.slots)
   const loaded = workers.loaded && running.loaded
+  const refused = workers.error !== undefined || running.error !== undefined
 
   return (
     <div className="mx-auto flex w-full max-w-[1900px] flex-col gap-3 p-3 sm:p-4">
@@ -141,7 +142,7 @@ export function FleetPage() {
               here at once.
             </EmptyNote>
           )}
-          {!loaded && <EmptyNote title="Asking the gateway…" />}
+          {!loaded && !refused && <EmptyNote title="Asking the gateway…" />}
         </div>
         <aside className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 md:grid-cols-[repeat(2,minmax(0,1fr))] xl:grid-cols-[minmax(0,1fr)]">
           <SidePanel

@@ -424,7 +424,7 @@ describe('keys and the key', () => {
       await waitFor(() => expect(router.state.location.pathname).toBe(path))
     }
     press('?')
-    await screen.findByRole('dialog', { name: 'Keys' })
+    await screen.findByRole('dialog', { name: 'Keyboard shortcuts' })
   })
 
   it('asks for a key when the one it has is refused', async () => {

@@ -43,11 +43,12 @@ export function QueuesPage() {
   const lines = queueLines({ queues: queues.rows, workers: serving, byQueue })
   const views = [queues, workers, statistics]
   const loaded = views.every((view) => view.loaded)
+  const refused = views.some((view) => view.error !== undefined)
   return (
     <div className="mx-auto flex w-full max-w-[1500px] flex-col gap-3 p-3 sm:p-4">
       <h1 className="text-base font-semibold">Queues</h1>
       <RowsProblem views={views} />
-      {!loaded && lines.length === 0 && <EmptyNote title="Asking the gateway…" />}
+      {!loaded && !refused && lines.length === 0 && <EmptyNote title="Asking the gateway…" />}
       {loaded && lines.length === 0 && (
         <EmptyNote title="There is no queue yet">
           A queue is there as soon as a task is in it or a worker serves it.

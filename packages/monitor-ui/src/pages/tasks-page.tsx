@@ -56,20 +56,22 @@ export function TasksPage() {
         hosts={[...new Set([...workers.values()].map(({ name }) => name))].sort()}
       />
       <RowsProblem views={[{ error }]} />
-      <TaskList
-        queryId={queryId}
-        rows={rows}
-        loaded={loaded}
-        live={live}
-        filter={query.filter ?? {}}
-        filtered={Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
-        more={
-          rows.length >= limit && limit < MOST_ROWS
-            ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
-            : undefined
-        }
-        atMost={rows.length >= MOST_ROWS}
-      />
+      {(error === undefined || rows.length > 0) && (
+        <TaskList
+          queryId={queryId}
+          rows={rows}
+          loaded={loaded}
+          live={live}
+          filter={query.filter ?? {}}
+          filtered={Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
+          more={
+            rows.length >= limit && limit < MOST_ROWS
+              ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
+              : undefined
+          }
+          atMost={rows.length >= MOST_ROWS}
+        />
+      )}
     </div>
   )
 }

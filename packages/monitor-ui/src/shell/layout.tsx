@@ -3,6 +3,7 @@ import {
   Bug,
   CalendarClock,
   Keyboard,
+  KeyRound,
   Layers,
   LayoutGrid,
   List,
@@ -17,10 +18,10 @@ import { type ReactNode, useEffect } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { NewTaskDialog } from '../components/new-task-dialog.tsx'
 import { Toasts } from '../components/toasts.tsx'
-import { useCan, useConnection, useRows } from '../live/hooks.ts'
+import { useCan, useConnection, useLimited, useRows } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { ConnectionBanner, ConnectionMark } from './connection.tsx'
-import { listenToShortcuts, NEW, SHORTCUTS } from './shortcuts.ts'
+import { KEYS, listenToShortcuts, NEW, SHORTCUTS } from './shortcuts.ts'
 import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
 
@@ -60,6 +61,9 @@ export function Layout() {
   const navigate = useNavigate()
   const { state } = useConnection()
   const mayWrite = useCan('write')
+  const isAdmin = useCan('admin')
+  const isLimited = useLimited()
+  const seesKeys = isAdmin && !isLimited
   const dialog = useUi((ui) => ui.dialog)
   const open = useUi((ui) => ui.open)
 
@@ -78,11 +82,12 @@ export function Layout() {
         audit: () => void navigate({ to: '/audit' }),
         events: () => void navigate({ to: '/events' }),
         schedules: () => void navigate({ to: '/schedules' }),
+        keys: seesKeys ? () => void navigate({ to: '/keys' }) : undefined,
         create: mayWrite ? () => open('new') : undefined,
         theme: toggleTheme,
         help: () => open('shortcuts'),
       }),
-    [navigate, open, mayWrite],
+    [navigate, open, mayWrite, seesKeys],
   )
 
   return (
@@ -122,6 +127,11 @@ export function Layout() {
           <Link to="/audit" className={tab} title="Audit (g a)">
             <TabText icon={ScrollText}>Audit</TabText>
           </Link>
+          {seesKeys && (
+            <Link to="/keys" className={tab} title="Keys (g k)">
+              <TabText icon={KeyRound}>Keys</TabText>
+            </Link>
+          )}
         </nav>
         <div className="ml-auto flex items-center gap-0.5 sm:gap-1">
           <ConnectionMark />
@@ -163,23 +173,25 @@ export function Layout() {
       </main>
       {dialog === 'new' && mayWrite && <NewTaskDialog onClose={() => open(null)} />}
       {dialog === 'shortcuts' && (
-        <Dialog title="Keys" onClose={() => open(null)}>
+        <Dialog title="Keyboard shortcuts" onClose={() => open(null)}>
           <dl className="grid grid-cols-[auto_1fr] items-center gap-x-5 gap-y-2">
-            {SHORTCUTS.filter(([, does]) => mayWrite || does !== NEW).map(([keys, does]) => (
-              <div key={does} className="contents">
-                <dt className="flex gap-1">
-                  {keys.map((key) => (
-                    <kbd
-                      key={key}
-                      className="min-w-6 rounded border border-edge bg-raised px-1.5 py-0.5 text-center font-mono text-xs"
-                    >
-                      {key}
-                    </kbd>
-                  ))}
-                </dt>
-                <dd>{does}</dd>
-              </div>
-            ))}
+            {SHORTCUTS.filter(([, does]) => (mayWrite || does !== NEW) && (seesKeys || does !== KEYS)).map(
+              ([keys, does]) => (
+                <div key={does} className="contents">
+                  <dt className="flex gap-1">
+                    {keys.map((key) => (
+                      <kbd
+                        key={key}
+                        className="min-w-6 rounded border border-edge bg-raised px-1.5 py-0.5 text-center font-mono text-xs"
+                      >
+                        {key}
+                      </kbd>
+                    ))}
+                  </dt>
+                  <dd>{does}</dd>
+                </div>
+              ),
+            )}
           </dl>
         </Dialog>
       )}

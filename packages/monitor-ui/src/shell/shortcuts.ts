@@ -1,5 +1,7 @@
 /** What only a key that may write can do. */
 export const NEW = 'New download'
+/** What only an unlimited key of administrators can do. */
+export const KEYS = 'Go to the keys'
 
 /** What the keys do, in the words of the page that lists them. */
 export const SHORTCUTS: [keys: string[], does: string][] = [
@@ -18,6 +20,7 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['g', 'v'], 'Go to the events'],
   [['g', 's'], 'Go to the schedules'],
   [['g', 'a'], 'Go to the audit log'],
+  [['g', 'k'], KEYS],
   [['t'], 'Light or dark'],
   [['?'], 'Show these keys'],
   [['Esc'], 'Close, leave a field, select nothing'],
@@ -32,6 +35,8 @@ export interface ShortcutActions {
   audit(): void
   events(): void
   schedules(): void
+  /** Absent for those who may not. */
+  keys: (() => void) | undefined
   filter(): void
   /** Absent for those who may not. */
   create: (() => void) | undefined
@@ -66,6 +71,7 @@ export function listenToShortcuts(actions: ShortcutActions, page: Document = doc
     if (afterG && event.key === 'q') return act(actions.queues)
     if (afterG && event.key === 'v') return act(actions.events)
     if (afterG && event.key === 's') return act(actions.schedules)
+    if (afterG && event.key === 'k') return actions.keys === undefined ? undefined : act(actions.keys)
     if (afterG && event.key === 'a') return act(actions.audit)
     switch (event.key) {
       case 'g':

@@ -1,12 +1,14 @@
-import type {
-  ConnectionState,
-  FleetApi,
-  LiveQuery,
-  LiveStatsHandle,
-  RowsListener,
-  TaskWatch,
-  WatchListeners,
-  WatchSource,
+import {
+  type ConnectionState,
+  type FleetApi,
+  FleetError,
+  type LiveQuery,
+  type LiveStatsHandle,
+  type RefusedListener,
+  type RowsListener,
+  type TaskWatch,
+  type WatchListeners,
+  type WatchSource,
 } from '@taskfleet/core/client'
 import {
   type AttemptOutcome,
@@ -52,6 +54,7 @@ interface Subscription {
   request: QueryRequest
   rows: AnyRow[]
   send: (rows: AnyRow[], delta: Delta<AnyRow> | null) => void
+  refused?: RefusedListener
 }
 
 interface Figures {
@@ -144,6 +147,7 @@ export class FakeFleet implements FleetApi {
   async subscribe<N extends CollectionName = 'tasks'>(
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
+    onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>> {
     await Promise.resolve()
     this.#refuse()
@@ -158,6 +162,7 @@ export class FakeFleet implements FleetApi {
           delta === null ? 'snapshot' : 'delta',
         ),
     }
+    if (onRefused !== undefined) subscription.refused = onRefused
     this.subscriptions.add(subscription)
     subscription.send(subscription.rows, null)
     const live = () => this.state === 'live'
@@ -171,6 +176,15 @@ export class FakeFleet implements FleetApi {
       close: async () => {
         this.subscriptions.delete(subscription)
       },
+    }
+  }
+
+  /** The key loses the right to a collection that is watched. */
+  loseRight(collection: CollectionName, message: string): void {
+    for (const subscription of [...this.subscriptions]) {
+      if ((subscription.request.collection ?? 'tasks') !== collection) continue
+      this.subscriptions.delete(subscription)
+      subscription.refused?.(new FleetError('FORBIDDEN', message))
     }
   }
 

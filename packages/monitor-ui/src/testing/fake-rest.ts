@@ -2,20 +2,30 @@ import type {
   CallbackRow,
   CommandAnswer,
   EventRow,
+  KeyRow,
   QueueLimits,
   QueueRow,
   ScheduleRow,
   TaskRow,
   WireError,
 } from '@taskfleet/core/protocol'
-import type { CallbackFields, FleetRest, NewEvent, ScheduleFields, Timing } from '../live/rest.ts'
+import type {
+  CallbackFields,
+  FleetRest,
+  KeyChanges,
+  KeyFields,
+  NewEvent,
+  ScheduleFields,
+  Timing,
+} from '../live/rest.ts'
 import { type FakeFleet, Refusal } from './fake-fleet.ts'
-import { aCallback, anEvent, aSchedule, aTask, iso, nextId } from './rows.ts'
+import { aCallback, aKey, anEvent, aSchedule, aTask, iso, nextId } from './rows.ts'
 
 /** The REST side of a fake fleet: callbacks in memory, events with their tasks in the fleet. */
 export class FakeRest implements FleetRest {
   readonly known = new Map<string, CallbackRow>()
-  /** Every event and callback that was sent. */
+  readonly keyring = new Map<string, KeyRow>()
+  /** Every event, callback and key that was sent. */
   readonly sent: object[] = []
   /** What the next write answers instead of doing it. */
   refuseNext: WireError | undefined
@@ -190,6 +200,39 @@ export class FakeRest implements FleetRest {
       updatedAt: iso(this.#fleet.now()),
       rev: (before?.rev ?? 0) + 1,
     })
+  }
+
+  putKey(key: KeyRow): KeyRow {
+    this.keyring.set(key.id, key)
+    return key
+  }
+
+  async keys(): Promise<KeyRow[]> {
+    await Promise.resolve()
+    return [...this.keyring.values()]
+  }
+
+  async createKey(key: KeyFields): Promise<{ id: string; token: string }> {
+    await this.#write(key)
+    const { id } = this.putKey(aKey(key, this.#fleet.now()))
+    return { id, token: `tf_${id}_${'s'.repeat(43)}` }
+  }
+
+  async editKey(id: string, changes: KeyChanges): Promise<KeyRow> {
+    await this.#write({ edit: id, ...changes })
+    const wanted = Object.entries({ ...this.#key(id), ...changes }).filter(([, value]) => value !== null)
+    return this.putKey(Object.fromEntries(wanted) as unknown as KeyRow)
+  }
+
+  async revokeKey(id: string): Promise<void> {
+    await this.#write({ revoke: id })
+    this.putKey({ ...this.#key(id), state: 'revoked', revokedAt: iso(this.#fleet.now()) })
+  }
+
+  #key(id: string): KeyRow {
+    const key = this.keyring.get(id)
+    if (key === undefined) throw new Refusal({ code: 'NOT_FOUND', message: 'There is no such key', field: 'id' })
+    return key
   }
 
   async #write(request: object): Promise<void> {

@@ -4,6 +4,7 @@ import type {
   ErrorRow,
   EventRow,
   EventStatus,
+  KeyRow,
   ScheduleRow,
   TaskRow,
   TaskStatus,
@@ -225,6 +226,17 @@ export function aSchedule(overrides: Partial<ScheduleRow> = {}, now = EPOCH): Sc
     updatedAt: at,
     edition: 1,
     rev: 1,
+    ...overrides,
+  }
+}
+
+export function aKey(overrides: Partial<KeyRow> = {}, now = EPOCH): KeyRow {
+  return {
+    id: nextId().slice(-12),
+    name: 'ci',
+    state: 'good',
+    scopes: ['read', 'write'],
+    createdAt: iso(now - 3_600_000),
     ...overrides,
   }
 }

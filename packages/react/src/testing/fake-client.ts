@@ -2,6 +2,7 @@ import {
   type ConnectionState,
   type FleetApi,
   FleetError,
+  type RefusedListener,
   type RowsListener,
   type TaskWatch,
   type WatchListeners,
@@ -11,6 +12,7 @@ import type { CollectionName, CommandRequest, FleetStats, QueryRequest, TaskRow 
 interface Subscription {
   query: QueryRequest
   listener: RowsListener<CollectionName>
+  refused: RefusedListener | undefined
   open: boolean
 }
 interface Watch extends TaskWatch {
@@ -21,6 +23,7 @@ interface Watch extends TaskWatch {
 interface Figures {
   request: { filter?: Record<string, unknown> }
   listener: (stats: FleetStats) => void
+  refused: RefusedListener | undefined
   open: boolean
 }
 
@@ -62,9 +65,9 @@ export class FakeClient {
     return () => this.#listeners.delete(listener)
   }
 
-  async subscribe(query: QueryRequest, listener: RowsListener<CollectionName>) {
+  async subscribe(query: QueryRequest, listener: RowsListener<CollectionName>, refused?: RefusedListener) {
     this.#refuse()
-    const subscription: Subscription = { query, listener, open: true }
+    const subscription: Subscription = { query, listener, refused, open: true }
     this.subscriptions.push(subscription)
     return { rows: [], live: true, close: async () => closing(subscription) }
   }
@@ -84,9 +87,9 @@ export class FakeClient {
     return watch
   }
 
-  async subscribeStats(request: Figures['request'], listener: Figures['listener']) {
+  async subscribeStats(request: Figures['request'], listener: Figures['listener'], refused?: RefusedListener) {
     this.#refuse()
-    const figures: Figures = { request, listener, open: true }
+    const figures: Figures = { request, listener, refused, open: true }
     this.figures.push(figures)
     listener(someStats(0))
     return { stats: someStats(0), close: async () => closing(figures) }

@@ -58,10 +58,12 @@ function unreachable(url: string, error: Error & { description?: { message?: str
 /** Through a gateway's socket. */
 export class GatewayView implements FleetView {
   readonly #client: FleetClient
-  readonly #watched: CollectionQuery<CollectionName>[] = []
+  readonly #onRefused: (error: FleetError) => void
 
-  constructor(client: FleetClient) {
+  /** @param onRefused hears that the key has lost the right to what is watched */
+  constructor(client: FleetClient, onRefused: (error: FleetError) => void = () => undefined) {
     this.#client = client
+    this.#onRefused = onRefused
   }
 
   async rows<N extends CollectionName>(query: CollectionQuery<N>): Promise<CollectionRows[N][]> {
@@ -72,21 +74,7 @@ export class GatewayView implements FleetView {
   }
 
   async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void> {
-    await this.#client.subscribe<N>(query, seen)
-    this.#watched.push(query)
-  }
-
-  /**
-   * Asks once more for what is watched, which goes on by itself when the connection does: unless the key may not see it now.
-   *
-   * @throws {FleetError} `FORBIDDEN`
-   */
-  async check(): Promise<void> {
-    for (const query of this.#watched) {
-      await this.rows(query).catch((error: unknown) => {
-        if (error instanceof FleetError && error.code === 'FORBIDDEN') throw error
-      })
-    }
+    await this.#client.subscribe<N>(query, seen, this.#onRefused)
   }
 
   async task(id: string): Promise<TaskRow | undefined> {

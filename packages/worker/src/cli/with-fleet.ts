@@ -27,14 +27,15 @@ export async function withControl<T>(
   const address = addressOf(options)
   if ('mongo' in address) return withFleet(options, (fleet, view) => act(fleet.control(), view))
   const client = await connectGateway(address.server, await tokenOf(options))
-  const view = new GatewayView(client)
+  let shutOut: (error: Error | undefined) => void = () => undefined
   // One that is shut out in the middle, such as by a revoked key or one that may less, waits for nothing more.
   const refused = new Promise<never>((_, reject) => {
+    shutOut = reject
     client.onState((state, error) => {
       if (state === 'refused') reject(error)
-      else if (state === 'live') view.check().catch(reject)
     })
   })
+  const view = new GatewayView(client, shutOut)
   try {
     return await Promise.race([act(client, view), refused])
   } finally {

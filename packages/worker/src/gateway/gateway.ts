@@ -16,6 +16,7 @@ import {
   LiveQueries,
   type Principal,
   parseId,
+  type RenewalAnswer,
   requireReach,
   type TicketAnswer,
 } from '@taskfleet/core'
@@ -311,6 +312,7 @@ export class Gateway {
       subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),
       checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
       ticket: (id) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
+      renew: (token) => this.#renew(socket, token),
     })
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
     // A page that changes gives up its subscriptions and opens others in one go.
@@ -325,8 +327,30 @@ export class Gateway {
       version: VERSION,
       serverTime: this.#options.database.clock.now().toISOString(),
       scopes: [...principal.scopes],
+      ...(principal.queues === undefined ? {} : { queues: [...principal.queues] }),
+      ...(principal.names === undefined ? {} : { names: [...principal.names] }),
+      ...(principal.expiresAt === undefined ? {} : { expiresAt: principal.expiresAt.toISOString() }),
       ...(runner === undefined ? {} : { worker: runner.id }),
     })
+  }
+
+  /**
+   * Lets a connection go on past the end of the session that opened it. It stays what it was let in with: what its key may is
+   * looked at all the time.
+   *
+   * @throws {FleetError} `BAD_REQUEST` where no session opened it; `UNAUTHENTICATED`, also for a session of another key
+   */
+  async #renew(socket: GatewaySocket, token: string): Promise<RenewalAnswer> {
+    const { principal } = socket.data
+    if (principal.expiresAt === undefined) {
+      throw new FleetError('BAD_REQUEST', 'A key opened this connection, and no session: there is nothing to renew')
+    }
+    const { id, expiresAt } = await this.#access.signIn(token, socket.handshake.address)
+    if (id !== principal.id || expiresAt === undefined) {
+      throw new FleetError('UNAUTHENTICATED', 'A connection goes on with a session of the key that opened it')
+    }
+    this.#holders.extend(socket as unknown as Socket, expiresAt)
+    return { expiresAt: expiresAt.toISOString(), serverTime: this.#options.database.clock.now().toISOString() }
   }
 
   /** How a client that sees us under this host name reaches us. */

@@ -44,6 +44,12 @@ export class KeyHolders {
     socket.on('disconnect', () => this.#sockets.delete(socket))
   }
 
+  /** The token that the connection rests on was replaced by one that ends later. */
+  extend(socket: Socket, expiresAt: Date): void {
+    const held = this.#sockets.get(socket)
+    if (held?.expiresAt !== undefined && held.expiresAt < expiresAt) held.expiresAt = expiresAt
+  }
+
   async #check(): Promise<void> {
     if (this.#sockets.size === 0) return
     const looked = [...this.#sockets]

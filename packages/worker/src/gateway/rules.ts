@@ -3,6 +3,7 @@ import type {
   ClientToGateway,
   EnqueueRequest,
   FleetControl,
+  RenewalAnswer,
   StatsAnswer,
   SubscribeAnswer,
   TicketAnswer,
@@ -19,6 +20,7 @@ export interface RuleDeps {
   subscribeStats(filter: unknown): Promise<StatsAnswer>
   checksum(subscription: string): Promise<ChecksumAnswer>
   ticket(id: unknown): Promise<TicketAnswer>
+  renew(token: string): Promise<RenewalAnswer>
 }
 
 /** The content is for `compileQuery` to check; here only what isn't part of the query. */
@@ -34,6 +36,7 @@ const subscribeSchema = z
   .partial()
 // Made once: a connection has rules of its own, and a schema takes several KiB.
 const subscriptionSchema = z.strictObject({ subscription: z.string().max(64) })
+const renewalSchema = z.strictObject({ token: z.string().max(2_000) })
 const statsSchema = z.strictObject({ filter: z.unknown().optional() })
 
 /** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
@@ -44,6 +47,7 @@ export function gatewayRules({
   subscribeStats,
   checksum,
   ticket,
+  renew,
 }: RuleDeps): Record<keyof ClientToGateway, Rule<unknown>> {
   const rule = <Request>(one: Rule<Request>): Rule<unknown> => one as Rule<unknown>
   return {
@@ -132,6 +136,11 @@ export function gatewayRules({
       scope: 'read',
       schema: requests.taskRequest,
       handle: ({ id }) => ticket(id),
+    }),
+    renewSession: rule({
+      scope: 'read',
+      schema: renewalSchema,
+      handle: ({ token }) => renew(token),
     }),
   }
 }

@@ -1,8 +1,8 @@
-import { KeyStore } from '@taskfleet/core'
+import { FleetError, KeyStore } from '@taskfleet/core'
 import { SignJWT } from 'jose'
 import { expect, test } from 'vitest'
-import { ask, codeOf, connect, next, open, refusal, startGateway } from '../testing/test-sockets.ts'
-import { useFleet } from '../testing/use-fleet.ts'
+import { ask, codeOf, connect, next, open, ownQueue, refusal, startGateway } from '../testing/test-sockets.ts'
+import { eventually, useFleet } from '../testing/use-fleet.ts'
 import { Sessions } from './sessions.ts'
 
 const fleet = useFleet()
@@ -35,6 +35,138 @@ test('a client asks for a fresh one before each connection', async () => {
   })
   expect(Array.isArray(await client.coverage())).toBe(true)
   expect(asked).toBe(1)
+})
+
+const endsIn = (ms: number) => sessions(() => new Date(Date.now() + ms - 600_000))
+const past = (date: Date) => eventually(() => Date.now() > date.getTime() + 1_500)
+
+test('a client renews it before it ends, and its connection goes on without a gap', async () => {
+  const { id } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const ending = await endsIn(3_000).issue({ id })
+  const told: string[] = []
+  let asked = 0
+  const client = fleet.client(gateway.url!, {
+    token: async () => {
+      asked += 1
+      return asked === 1 ? ending.token : (await sessions().issue({ id })).token
+    },
+  })
+  client.onState((state) => told.push(state))
+  expect((await client.welcomed()).expiresAt).toBe(
+    new Date(Math.floor(ending.expiresAt.getTime() / 1_000) * 1_000).toISOString(),
+  )
+  await past(ending.expiresAt)
+  expect(Array.isArray(await client.coverage())).toBe(true)
+  expect(told).toEqual(['connecting', 'live'])
+  expect(asked).toBe(2)
+})
+
+test('it is renewed only by one of the same key, and only where one opened the connection', async () => {
+  const { id, key, session } = await keyAndSession()
+  const other = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const renew = async (by: string, token: string) =>
+    codeOf(await ask(await connect(fleet, gateway.url!, by), 'renewSession', { token }))
+  expect(await renew(session.token, (await sessions().issue({ id })).token)).toBe('ok')
+  expect(await renew(session.token, other.session.token)).toBe('UNAUTHENTICATED')
+  expect(await renew(session.token, key)).toBe('UNAUTHENTICATED')
+  expect(await renew(session.token, 'ey.forged')).toBe('UNAUTHENTICATED')
+  expect(await renew(key, session.token)).toBe('BAD_REQUEST')
+})
+
+test('a renewed one ends with its key all the same', async () => {
+  const { id, session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const socket = await connect(fleet, gateway.url!, session.token)
+  const { token } = await sessions().issue({ id })
+  expect(codeOf(await ask(socket, 'renewSession', { token }))).toBe('ok')
+  const gone = next(socket, 'disconnect')
+  await keys().revoke(id)
+  await gone
+})
+
+test('a key makes sessions, and a session makes none', async () => {
+  const { key } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const make = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` }
+    const response = await fetch(`${gateway.url}/api/v1/sessions`, { method: 'POST', headers })
+    return { status: response.status, body: (await response.json()) as { token: string; code?: string } }
+  }
+  const made = await make(key)
+  expect(made.status).toBe(201)
+  expect(await make(made.body.token)).toMatchObject({ status: 403, body: { code: 'FORBIDDEN' } })
+})
+
+test('a client that can have no token for now tries again, and does not go without one', async () => {
+  const { session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const told: string[] = []
+  let asked = 0
+  const client = fleet.client(gateway.url!, {
+    token: async () => {
+      asked += 1
+      if (asked === 1) throw new Error('the gateway is away')
+      return session.token
+    },
+  })
+  client.onState((state, error) => told.push(error === undefined ? state : `${state}: ${error.message}`))
+  expect(Array.isArray(await client.coverage())).toBe(true)
+  expect(told).toEqual(['connecting', 'connecting: the gateway is away', 'live'])
+})
+
+test('a client that is refused a token for good is refused', async () => {
+  const gateway = await startGateway(fleet)
+  const client = fleet.client(gateway.url!, {
+    token: () => Promise.reject(new FleetError('UNAUTHENTICATED', 'revoked')),
+  })
+  await expect(client.coverage()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', message: 'revoked' })
+  expect(client.state).toBe('refused')
+})
+
+test('who watches what the key may not see any more hears of it, and holds nothing', async () => {
+  const { id, token } = await keys().create({ name: 'narrowed', scopes: ['read', 'write'] })
+  const gateway = await startGateway(fleet)
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const event = JSON.stringify({ name: 'Seen', props: {} })
+  const posted = await fetch(`${gateway.url}/api/v1/events`, { method: 'POST', headers, body: event })
+  expect(posted.status).toBe(201)
+  const client = fleet.client(gateway.url!, { token })
+  const told: string[] = []
+  const live = await client.subscribe(
+    { collection: 'events' },
+    () => undefined,
+    (error) => told.push(`events ${error.code}`),
+  )
+  const kept = await client.subscribe(
+    {},
+    () => undefined,
+    (error) => told.push(`tasks ${error.code}`),
+  )
+  expect(live.rows).toHaveLength(1)
+  await keys().edit(id, { queues: ['mine'] })
+  await eventually(() => told.length > 0)
+  expect(live).toMatchObject({ rows: [], live: false })
+  await eventually(() => kept.live)
+  expect(told).toEqual(['events FORBIDDEN'])
+})
+
+test('figures and a watched task are refused in the same way', async () => {
+  const { id, token } = await keys().create({ name: 'blinded', scopes: ['read', 'write'] })
+  const gateway = await startGateway(fleet)
+  const client = fleet.client(gateway.url!, { token })
+  const told: string[] = []
+  const task = await fleet.post([], { queue: ownQueue() })
+  await client.subscribeStats(
+    {},
+    () => undefined,
+    (error) => told.push(`figures ${error.code}`),
+  )
+  await client.watchTask(task._id.toHexString(), { onRefused: (error) => told.push(`task ${error.code}`) })
+  await keys().edit(id, { scopes: ['write'] })
+  await eventually(() => told.length === 2)
+  expect(told.sort()).toEqual(['figures FORBIDDEN', 'task FORBIDDEN'])
 })
 
 test('revoking the key ends its sessions within a second, and no more can be used', async () => {

@@ -1,0 +1,236 @@
+// @vitest-environment happy-dom
+import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { FakeFleet } from '../testing/fake-fleet.ts'
+import { FakeRest } from '../testing/fake-rest.ts'
+import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { aKey, anEvent, iso } from '../testing/rows.ts'
+
+let fleet: FakeFleet
+let rest: FakeRest
+let complaints: unknown[][]
+
+beforeEach(() => {
+  fleet = new FakeFleet()
+  fleet.welcome = { ...fleet.welcome, scopes: ['read', 'admin'] }
+  rest = new FakeRest(fleet)
+  complaints = []
+  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
+  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
+})
+afterEach(() => {
+  cleanup()
+  vi.restoreAllMocks()
+  expect(complaints).toEqual([])
+})
+
+const DAY = 86_400_000
+const open = (path = '/keys') => renderMonitor(fleet, path, rest)
+const click = async (name: string | RegExp) => fireEvent.click(await screen.findByRole('button', { name }))
+const dialog = () => screen.findByRole('dialog')
+const fill = (form: HTMLElement, label: string, value: string) =>
+  fireEvent.change(within(form).getByLabelText(label), { target: { value } })
+const press = (form: HTMLElement, name: string) => fireEvent.click(within(form).getByRole('button', { name }))
+const tick = (form: HTMLElement, scope: RegExp) => fireEvent.click(within(form).getByRole('checkbox', { name: scope }))
+const row = (id: string) => screen.getAllByTestId('key-row').find(({ dataset }) => dataset.key === id) as HTMLElement
+
+describe('the list of keys', () => {
+  it('shows what each may, those that open something first', async () => {
+    const now = Date.now()
+    const revoked = rest.putKey(aKey({ name: 'gone', state: 'revoked', revokedAt: iso(now - 60_000) }, now))
+    const old = rest.putKey(aKey({ name: 'old', state: 'expired', expiresAt: iso(now - DAY) }, now))
+    const good = rest.putKey(aKey({ name: 'ci', queues: ['builds', 'tests'], names: ['compile'] }, now))
+    const soon = rest.putKey(aKey({ name: 'visitor', expiresAt: iso(now + 2 * DAY), createdAt: iso(now) }, now))
+    await open()
+    await waitFor(() => expect(screen.getAllByTestId('key-row')).toHaveLength(4))
+    expect(screen.getAllByTestId('key-row').map(({ dataset }) => [dataset.key, dataset.state])).toEqual([
+      [soon.id, 'expiring'],
+      [good.id, 'good'],
+      [old.id, 'expired'],
+      [revoked.id, 'revoked'],
+    ])
+    expect(row(good.id).textContent).toContain('read, writebuilds, testscompilenever')
+    expect(row(soon.id).textContent).toMatch(/Expires soon.*allallin (47.h|48.h|2.d)/)
+    expect(within(row(revoked.id)).queryByRole('button')).toBeNull()
+  })
+
+  it('draws hostile names as text', async () => {
+    const { id } = rest.putKey(aKey({ name: '<img src=x onerror=alert(1)>\u202e' }, Date.now()))
+    await open()
+    await waitFor(() => row(id))
+    expect(row(id).textContent).toContain('<img src=x onerror=alert(1)>\\u{202e}')
+    expect(row(id).querySelector('img')).toBeNull()
+  })
+
+  it.each([
+    ['has no admin', { scopes: ['read', 'control'] }, 'scope admin'],
+    ['is limited', { scopes: ['admin'], queues: ['builds'] }, 'limited to some queues or names'],
+  ])('is not for a key that %s: no way leads there, and its address says why', async (_which, may, why) => {
+    fleet.welcome = { ...fleet.welcome, ...may }
+    rest.putKey(aKey())
+    await open()
+    await screen.findByText('This key may not touch keys')
+    await screen.findByText(new RegExp(why))
+    expect(screen.queryByRole('link', { name: 'Keys' })).toBeNull()
+    expect(screen.queryByTestId('key-row')).toBeNull()
+  })
+
+  it('is reached by its entry and by g k', async () => {
+    const { router } = await open('/')
+    await screen.findByRole('link', { name: 'Keys' })
+    fireEvent.keyDown(document.body, { key: 'g' })
+    fireEvent.keyDown(document.body, { key: 'k' })
+    await waitFor(() => expect(router.state.location.pathname).toBe('/keys'))
+  })
+})
+
+describe('making a key', () => {
+  it('shows its token once, until it is said to be stored', async () => {
+    rest.putKey(aKey({ name: 'first' }, Date.now()))
+    await open()
+    await click('Make a key')
+    const form = await dialog()
+    fill(form, 'Name', ' deploy ')
+    tick(form, /^control/)
+    fill(form, 'Queues', 'builds, tests,builds')
+    fill(form, 'Expires', '2099-01-01T00:00:00')
+    press(form, 'Make the key')
+    const made = await screen.findByTestId('made-key')
+    expect(rest.sent).toEqual([
+      {
+        name: 'deploy',
+        scopes: ['read', 'control'],
+        queues: ['builds', 'tests'],
+        expiresAt: new Date('2099-01-01T00:00:00').toISOString(),
+      },
+    ])
+    expect(made.textContent).toMatch(/deploy: copy it now, it is not shown again\.tf_\w+_s{43}/)
+    within(made).getByRole('button', { name: 'Copy the key' })
+    expect(screen.queryByRole('dialog')).toBeNull()
+    press(made, 'I have stored it')
+    expect(screen.queryByTestId('made-key')).toBeNull()
+    expect(document.body.textContent).not.toContain('sssss')
+  })
+
+  it('says what is wrong at its field, ours and the gateway’s', async () => {
+    rest.putKey(aKey())
+    await open()
+    await click('Make a key')
+    const form = await dialog()
+    tick(form, /^read/)
+    fill(form, 'Expires', '2001-01-01T00:00:00')
+    press(form, 'Make the key')
+    expect(
+      within(form)
+        .getAllByRole('alert')
+        .map(({ dataset }) => dataset.fieldError),
+    ).toEqual(['name', 'scopes', 'expiresAt'])
+    expect(document.activeElement?.getAttribute('name')).toBe('name')
+    fill(form, 'Name', 'ci')
+    fill(form, 'Queues', 'no good')
+    fill(form, 'Expires', '')
+    tick(form, /^worker/)
+    rest.refuseNext = { code: 'BAD_QUEUE', message: 'This is no queue', field: 'queues.0' }
+    press(form, 'Make the key')
+    await waitFor(() => expect(within(form).getByRole('alert').textContent).toBe('This is no queue'))
+    expect(screen.queryByTestId('made-key')).toBeNull()
+  })
+
+  it('locks a fleet that has none, says so, and goes on with the new key', async () => {
+    const { connected, kept } = await open()
+    await screen.findByText('There is no key yet')
+    await click('Make a key')
+    const form = await dialog()
+    expect(form.textContent).toContain('With the first key the fleet is locked')
+    fill(form, 'Name', 'boss')
+    tick(form, /^admin/)
+    fill(form, 'Queues', 'builds')
+    press(form, 'Make the key')
+    expect(
+      within(form)
+        .getAllByRole('alert')
+        .map(({ dataset }) => dataset.fieldError),
+    ).toEqual(['scopes', 'queues'])
+    expect(rest.sent).toEqual([])
+    tick(form, /^admin/)
+    fill(form, 'Queues', '')
+    press(form, 'Make the key')
+    const made = await screen.findByTestId('made-key')
+    const token = /tf_\w+_s{43}/.exec(made.textContent ?? '')?.[0]
+    await waitFor(() => expect(connected).toEqual(['tf_test', token]))
+    expect(kept).toEqual([token])
+    // What the new key may is not known yet: the token must not be lost meanwhile.
+    const { welcome } = fleet
+    Object.assign(fleet, { welcome: undefined })
+    await screen.findByText('Asking the gateway…', {}, { timeout: 5_000 })
+    expect(screen.getByTestId('made-key').textContent).toContain(token)
+    Object.assign(fleet, { welcome })
+    act(() => fleet.setState('live'))
+    await screen.findByTestId('key-row', {}, { timeout: 5_000 })
+    screen.getByTestId('made-key')
+  })
+})
+
+describe('a key that is there', () => {
+  it('is changed in what was changed, and null takes a limit away', async () => {
+    const key = rest.putKey(aKey({ queues: ['builds'], expiresAt: iso(Date.now() + 30 * DAY) }, Date.now()))
+    await open()
+    await click('Edit ci')
+    const form = await dialog()
+    fill(form, 'Queues', '')
+    tick(form, /^control/)
+    press(form, 'Save')
+    await waitFor(() =>
+      expect(rest.sent).toEqual([{ edit: key.id, scopes: ['read', 'write', 'control'], queues: null }]),
+    )
+    await waitFor(() => expect(row(key.id).textContent).toContain('read, write, control'))
+  })
+
+  it('is not sent where nothing was changed', async () => {
+    rest.putKey(aKey({ expiresAt: iso(Date.now() - DAY), state: 'expired' }, Date.now()))
+    await open()
+    await click('Edit ci')
+    press(await dialog(), 'Save')
+    await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull())
+    expect(rest.sent).toEqual([])
+  })
+
+  it('is revoked after a question that says what is cut', async () => {
+    const key = rest.putKey(aKey({}, Date.now()))
+    await open()
+    await click('Revoke ci')
+    const form = await dialog()
+    expect(form.textContent).toContain('cut off within a second')
+    expect(form.textContent).not.toContain('This page was opened with it')
+    press(form, 'Revoke it')
+    await waitFor(() => expect(row(key.id).dataset.state).toBe('revoked'))
+    expect(rest.sent).toEqual([{ revoke: key.id }])
+  })
+})
+
+describe('a right that was lost', () => {
+  const refusal = 'A key that is limited to queues or names may not read events'
+  const opened = async () => {
+    fleet.putEvent(anEvent.finished({ name: 'Divide' }, Date.now()))
+    await open('/events')
+    await screen.findByTestId('event')
+  }
+
+  it('takes the rows away and says so, instead of showing old ones', async () => {
+    await opened()
+    act(() => fleet.loseRight('events', refusal))
+    const alert = await screen.findByRole('alert')
+    expect(alert.textContent).toBe(`This key may not see this any more: ${refusal} FORBIDDEN`)
+    await waitFor(() => expect(screen.queryByTestId('event')).toBeNull())
+    expect(screen.queryByText('Asking the gateway…')).toBeNull()
+  })
+
+  it('is seen to be back with the next connection', async () => {
+    await opened()
+    act(() => fleet.loseRight('events', refusal))
+    await screen.findByRole('alert')
+    act(() => fleet.setState('reconnecting'))
+    act(() => fleet.setState('live'))
+    await screen.findByTestId('event')
+  })
+})
