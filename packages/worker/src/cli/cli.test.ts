@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { durationText } from '@taskfleet/core'
+import { durationText, parseId } from '@taskfleet/core'
 import { describe, expect, test } from 'vitest'
 import { open, refusal } from '../testing/test-sockets.ts'
 import { eventually } from '../testing/use-fleet.ts'
@@ -180,7 +180,8 @@ describe('taskfleet', () => {
     ])
     const [watched, byFilter] = await Promise.all([
       run('watch', counted.out.trim()),
-      run('watch', '--json', '--filter', '{"name":"count","status":{"$in":["pending","running"]}}'),
+      // It may have ended before the command has started.
+      run('watch', '--json', '--filter', '{"name":"count","queue":"work"}'),
     ])
     expect([watched.code, watched.err]).toEqual([0, ''])
     expect(watched.out.trimEnd().split('\n').at(-1)).toContain('completed')
@@ -193,6 +194,14 @@ describe('taskfleet', () => {
       expect(text).not.toContain('\u202e')
     }
     await eventually(async () => JSON.parse((await run('show', endless.out.trim(), '--json')).out).status === 'running')
+    const doomed = (await run('enqueue', 'endless', '--queue', 'work')).out.trim()
+    const stillOpen = { _id: doomed, status: { $in: ['pending', 'running'] } }
+    const watching = start(['watch', '--json', '--filter', JSON.stringify(stillOpen)])
+    const left = ended(watching)
+    await once(watching.stdout!, 'data')
+    expect((await run('cancel', doomed)).code).toBe(0)
+    // What the filter no longer matches has ended, and not well.
+    expect((await left).code).toBe(1)
     const following = start(['watch', endless.out.trim()])
     const interrupted = ended(following)
     await once(following.stdout!, 'data')
@@ -200,8 +209,8 @@ describe('taskfleet', () => {
     expect((await interrupted).code).toBe(130)
     worker.kill('SIGTERM')
     expect(await exit).toEqual([0, null])
-    const left = await fleet.database.db.collection('tasks').findOne({ name: 'endless' })
-    expect(left).toMatchObject({ status: 'pending', attempts: [{ outcome: 'released' }] })
+    const released = await fleet.fleet.store.find(parseId(endless.out.trim()))
+    expect(released).toMatchObject({ status: 'pending', attempts: [{ outcome: 'released' }] })
   })
 
   test('a gateway serves until it is told to stop, and a worker reads TypeScript', async () => {
