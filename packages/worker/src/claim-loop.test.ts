@@ -27,7 +27,6 @@ test('nothing is claimed before it is known what may be, at the start and when c
     begin: (claim) => free.push(claim),
     limited: {
       isLimited: () => limits,
-      // biome-ignore lint/correctness/useYield: nothing of it may start
       claim: async function* (hints) {
         limited.push(...hints.map(({ _id }) => _id.toHexString()))
       },
