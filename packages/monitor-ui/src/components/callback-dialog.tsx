@@ -2,13 +2,11 @@ import type { CallbackRow } from '@taskfleet/core/protocol'
 import { useId, useRef } from 'react'
 import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'
-import { type CallbackForm, callbackErrors, callbackForm, callbackRequest } from '../view/event-form.ts'
+import { callbackErrors, callbackForm, callbackRequest } from '../view/event-form.ts'
 import { withId } from '../view/with-id.ts'
-import { Dialog } from './dialog.tsx'
-import { Field } from './field.tsx'
-import { Problem } from './notes.tsx'
-import { PriorityOptions } from './priority-options.tsx'
-import { type FormState, useForm } from './use-form.ts'
+import { FormDialog } from './form-dialog.tsx'
+import { JsonField, LazyField, Names, PriorityField, TextField } from './form-fields.tsx'
+import { useForm } from './use-form.ts'
 
 interface Props {
   /** The one to be changed; a new one without. */
@@ -34,140 +32,41 @@ export function CallbackDialog({ callback, events, tasks, onChanged, onClose }: 
     onChanged()
     onClose()
   })
-  const { form, errors, problem, busy, element, set, submit } = state
   return (
-    <Dialog title={callback === undefined ? 'Register a callback' : 'Edit this callback'} onClose={onClose}>
-      <form
-        ref={element}
-        noValidate
-        className="grid grid-cols-1 gap-3 sm:grid-cols-6"
-        onSubmit={(event) => {
-          event.preventDefault()
-          submit()
-        }}
-      >
-        <TextField {...state} name="event" label="When this event arrives" list={eventList} first wide />
-        <TextField {...state} name="task" label="Run this task" list={taskList} className="sm:col-span-4" />
-        <TextField {...state} name="version" label="Version" inputMode="numeric" className="sm:col-span-2" />
-        <Names id={eventList} names={events} />
-        <Names id={taskList} names={tasks} />
-        <h3 className="heading pt-1 sm:col-span-6">Defaults of its task</h3>
-        <Field
-          name="input"
-          label="Input (JSON)"
-          hint="the event’s props are put over it"
-          errors={errors}
-          className="sm:col-span-6"
-        >
-          {(props) => (
-            <textarea
-              {...props}
-              rows={4}
-              spellCheck={false}
-              className="field w-full font-mono text-xs"
-              value={form.input}
-              onChange={(event) => set('input', event.target.value)}
-            />
-          )}
-        </Field>
-        <TextField {...state} name="queue" label="Queue" placeholder="default" className="sm:col-span-2" />
-        <Field name="priority" label="Priority" errors={errors} className="sm:col-span-2">
-          {(props) => (
-            <select
-              {...props}
-              className="field w-full"
-              value={form.priority}
-              onChange={(event) => set('priority', event.target.value)}
-            >
-              <option value="">As usual</option>
-              <PriorityOptions />
-            </select>
-          )}
-        </Field>
-        <TextField
-          {...state}
-          name="maxAttempts"
-          label="Attempts"
-          placeholder="as usual"
-          inputMode="numeric"
-          className="sm:col-span-2"
-        />
-        <label className="flex items-center gap-2 sm:col-span-6">
-          <input
-            type="checkbox"
-            name="lazy"
-            checked={form.lazy}
-            onChange={(event) => set('lazy', event.target.checked)}
-          />
-          Lazy: runs only while the machine is not overloaded
-        </label>
-        {callback !== undefined && (
-          <p className="text-xs text-dim sm:col-span-6">What is queued already stays as it is.</p>
-        )}
-        <Problem text={problem} className="sm:col-span-6" />
-        <div className="flex justify-end gap-2 pt-1 sm:col-span-6">
-          <button type="button" className="button" onClick={onClose}>
-            Close
-          </button>
-          <button type="submit" className="button button-solid" disabled={busy}>
-            {callback === undefined ? 'Register' : 'Save'}
-          </button>
-        </div>
-      </form>
-    </Dialog>
-  )
-}
-
-function Names({ id, names }: { id: string; names: readonly string[] }) {
-  return (
-    <datalist id={id}>
-      {names.map((name) => (
-        <option key={name} value={name} />
-      ))}
-    </datalist>
-  )
-}
-
-interface TextFieldProps extends FormState<CallbackForm> {
-  name: 'event' | 'task' | 'version' | 'queue' | 'maxAttempts'
-  label: string
-  list?: string
-  first?: boolean
-  wide?: boolean
-  placeholder?: string
-  inputMode?: 'numeric'
-  className?: string
-}
-
-function TextField({
-  form,
-  errors,
-  set,
-  name,
-  label,
-  first,
-  wide,
-  className,
-  list,
-  placeholder,
-  inputMode,
-}: TextFieldProps) {
-  return (
-    <Field name={name} label={label} errors={errors} className={className ?? (wide === true ? 'sm:col-span-6' : '')}>
-      {(props) => (
-        <input
-          {...props}
-          list={list}
-          placeholder={placeholder}
-          inputMode={inputMode}
-          data-autofocus={first || undefined}
-          autoComplete="off"
-          spellCheck={false}
-          className="field w-full"
-          value={form[name]}
-          onChange={(event) => set(name, event.target.value)}
-        />
+    <FormDialog
+      {...state}
+      title={callback === undefined ? 'Register a callback' : 'Edit this callback'}
+      action={callback === undefined ? 'Register' : 'Save'}
+      onClose={onClose}
+    >
+      <TextField
+        {...state}
+        name="event"
+        label="When this event arrives"
+        list={eventList}
+        first
+        className="sm:col-span-6"
+      />
+      <TextField {...state} name="task" label="Run this task" list={taskList} className="sm:col-span-4" />
+      <TextField {...state} name="version" label="Version" inputMode="numeric" className="sm:col-span-2" />
+      <Names id={eventList} names={events} />
+      <Names id={taskList} names={tasks} />
+      <h3 className="heading pt-1 sm:col-span-6">Defaults of its task</h3>
+      <JsonField {...state} name="input" label="Input (JSON)" hint="the event’s props are put over it" rows={4} />
+      <TextField {...state} name="queue" label="Queue" placeholder="default" className="sm:col-span-2" />
+      <PriorityField {...state} usual="As usual" className="sm:col-span-2" />
+      <TextField
+        {...state}
+        name="maxAttempts"
+        label="Attempts"
+        placeholder="as usual"
+        inputMode="numeric"
+        className="sm:col-span-2"
+      />
+      <LazyField {...state}>Lazy: runs only while the machine is not overloaded</LazyField>
+      {callback !== undefined && (
+        <p className="text-xs text-dim sm:col-span-6">What is queued already stays as it is.</p>
       )}
-    </Field>
+    </FormDialog>
   )
 }

@@ -1,24 +1,16 @@
 import type { TaskRow } from '@taskfleet/core/protocol'
-import { useRef, useState } from 'react'
+import { useState } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
-import {
-  type EditField,
-  type EditForm,
-  editChanges,
-  editErrors,
-  editedFields,
-  editForm,
-  rebaseForm,
-} from '../view/edit-task.ts'
+import { type EditField, editChanges, editErrors, editedFields, editForm, rebaseForm } from '../view/edit-task.ts'
+import { formField } from '../view/event-form.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { visibleLine } from '../view/text.ts'
-import { Dialog } from './dialog.tsx'
-import { Field } from './field.tsx'
 import { Foreign } from './foreign.tsx'
-import { Problem } from './notes.tsx'
-import { PriorityOptions } from './priority-options.tsx'
+import { FormDialog } from './form-dialog.tsx'
+import { JsonField, LazyField, PriorityField, SelectField, TextField } from './form-fields.tsx'
+import { useForm } from './use-form.ts'
 
 const LABELS: Record<EditField, string> = {
   priority: 'Priority',
@@ -40,174 +32,81 @@ export function EditDialog({ task, onClose }: { task: TaskRow; onClose: () => vo
   const store = useFleet()
   const toast = useUi((ui) => ui.toast)
   const [base, setBase] = useState({ rev: task.rev, form: editForm(task) })
-  const [form, setForm] = useState(base.form)
-  const [errors, setErrors] = useState<Partial<Record<EditField, string>>>({})
-  const [problem, setProblem] = useState<string>()
   const [conflict, setConflict] = useState(false)
-  const [busy, setBusy] = useState(false)
-  const element = useRef<HTMLFormElement>(null)
-  const edited = editedFields(form, base.form)
-
-  const set = <F extends EditField>(field: F, value: EditForm[F]) => {
-    setForm((before) => ({ ...before, [field]: value }))
-    setErrors(({ [field]: _, ...rest }) => rest)
-  }
-  const show = (found: Partial<Record<EditField, string>>) => {
-    setErrors(found)
-    const [first] = Object.keys(found)
-    if (first !== undefined) element.current?.querySelector<HTMLElement>(`[name="${first}"]`)?.focus()
-  }
+  const state = useForm(
+    base.form,
+    (filled) => editErrors(filled, editedFields(filled, base.form)),
+    async (filled) => {
+      const changes = editChanges(filled, editedFields(filled, base.form))
+      try {
+        await store.api.edit({ id: task._id, rev: base.rev, changes })
+      } catch (thrown) {
+        if (wireError(thrown).code !== 'REV_CONFLICT') throw thrown
+        return setConflict(true)
+      }
+      toast({ kind: 'good', text: `Changed ${taskTitle(task)}` })
+      onClose()
+    },
+    (path, filled) => formField(path?.replace(/^changes\./, ''), filled),
+  )
+  const edited = editedFields(state.form, base.form)
   const rebase = (keep: boolean) => {
     const now = editForm(task)
     setBase({ rev: task.rev, form: now })
-    setForm(keep ? rebaseForm(form, edited, now) : now)
+    state.reset(keep ? rebaseForm(state.form, edited, now) : now)
     setConflict(false)
-    setErrors({})
   }
 
-  const save = async () => {
-    const found = editErrors(form, edited)
-    if (Object.keys(found).length > 0) return show(found)
-    setBusy(true)
-    setProblem(undefined)
-    setConflict(false)
-    try {
-      await store.api.edit({ id: task._id, rev: base.rev, changes: editChanges(form, edited) })
-      toast({ kind: 'good', text: `Changed ${taskTitle(task)}` })
-      onClose()
-    } catch (thrown) {
-      const { code, field, message } = wireError(thrown)
-      const mine = (Object.keys(LABELS) as EditField[]).find(
-        (known) => known === field?.replace(/^changes\./, '').split('.')[0],
-      )
-      if (code === 'REV_CONFLICT') setConflict(true)
-      else if (mine !== undefined) show({ [mine]: message })
-      else setProblem(message)
-    } finally {
-      setBusy(false)
-    }
-  }
-
-  const field = { errors }
   return (
-    <Dialog title="Edit this task" onClose={onClose}>
-      <form
-        ref={element}
-        noValidate
-        className="grid grid-cols-1 gap-3 sm:grid-cols-6"
-        onSubmit={(event) => {
-          event.preventDefault()
-          if (!busy && edited.length > 0) void save()
-        }}
-      >
-        <p className="sm:col-span-6">
-          <Foreign text={taskTitle(task)} className="font-medium" />{' '}
-          <span className="text-dim">waits; what is changed here holds from its next start.</span>
-        </p>
-        <Field {...field} name="priority" label={LABELS.priority} className="sm:col-span-2">
-          {(props) => (
-            <select
-              {...props}
-              className="field w-full"
-              value={form.priority}
-              onChange={(event) => set('priority', event.target.value)}
-            >
-              <PriorityOptions />
-            </select>
-          )}
-        </Field>
-        <Field {...field} name="position" label={LABELS.position} className="sm:col-span-2">
-          {(props) => (
-            <select
-              {...props}
-              className="field w-full"
-              value={form.position}
-              onChange={(event) => set('position', event.target.value as EditForm['position'])}
-            >
-              <option value="">As it is</option>
-              <option value="front">To the front</option>
-              <option value="back">To the back</option>
-            </select>
-          )}
-        </Field>
-        <Field {...field} name="queue" label={LABELS.queue} className="sm:col-span-2">
-          {(props) => (
-            <input
-              {...props}
-              className="field w-full"
-              autoComplete="off"
-              spellCheck={false}
-              value={form.queue}
-              onChange={(event) => set('queue', event.target.value)}
-            />
-          )}
-        </Field>
-        <Field {...field} name="runAt" label={LABELS.runAt} hint="your local time" className="sm:col-span-3">
-          {(props) => (
-            <input
-              {...props}
-              type="datetime-local"
-              step="1"
-              className="field w-full"
-              value={form.runAt}
-              onChange={(event) => set('runAt', event.target.value)}
-            />
-          )}
-        </Field>
-        <Field {...field} name="deadline" label={LABELS.deadline} hint="none if empty" className="sm:col-span-3">
-          {(props) => (
-            <input
-              {...props}
-              type="datetime-local"
-              step="1"
-              className="field w-full"
-              value={form.deadline}
-              onChange={(event) => set('deadline', event.target.value)}
-            />
-          )}
-        </Field>
-        <label className="flex items-center gap-2 sm:col-span-6">
-          <input
-            type="checkbox"
-            name="lazy"
-            checked={form.lazy}
-            onChange={(event) => set('lazy', event.target.checked)}
-          />
-          <span className="font-medium">Lazy</span>
-          <span className="text-xs text-dim">runs only while a host is not overloaded</span>
-        </label>
-        <Field {...field} name="input" label="Input (JSON)" className="sm:col-span-6">
-          {(props) => (
-            <textarea
-              {...props}
-              rows={7}
-              spellCheck={false}
-              className="field w-full font-mono text-xs"
-              value={form.input}
-              onChange={(event) => set('input', event.target.value)}
-            />
-          )}
-        </Field>
-        {conflict && (
-          <Conflict
-            others={editedFields(editForm(task), base.form)}
-            mine={edited}
-            seen={task.rev !== base.rev}
-            onKeep={() => rebase(true)}
-            onDrop={() => rebase(false)}
-          />
-        )}
-        <Problem text={problem} className="sm:col-span-6" />
-        <div className="flex flex-wrap justify-end gap-2 pt-1 sm:col-span-6">
-          <button type="button" className="button" onClick={onClose}>
-            Close
-          </button>
-          <button type="submit" className="button button-solid" disabled={busy || edited.length === 0 || conflict}>
-            Save
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog
+      {...state}
+      busy={state.busy || edited.length === 0 || conflict}
+      title="Edit this task"
+      action="Save"
+      onClose={onClose}
+    >
+      <p className="sm:col-span-6">
+        <Foreign text={taskTitle(task)} className="font-medium" />{' '}
+        <span className="text-dim">waits; what is changed here holds from its next start.</span>
+      </p>
+      <PriorityField {...state} className="sm:col-span-2" />
+      <SelectField {...state} name="position" label={LABELS.position} className="sm:col-span-2">
+        <option value="">As it is</option>
+        <option value="front">To the front</option>
+        <option value="back">To the back</option>
+      </SelectField>
+      <TextField {...state} name="queue" label={LABELS.queue} className="sm:col-span-2" />
+      <TextField
+        {...state}
+        name="runAt"
+        label={LABELS.runAt}
+        hint="your local time"
+        type="datetime-local"
+        className="sm:col-span-3"
+      />
+      <TextField
+        {...state}
+        name="deadline"
+        label={LABELS.deadline}
+        hint="none if empty"
+        type="datetime-local"
+        className="sm:col-span-3"
+      />
+      <LazyField {...state}>
+        <span className="font-medium">Lazy</span>
+        <span className="text-xs text-dim">runs only while a host is not overloaded</span>
+      </LazyField>
+      <JsonField {...state} name="input" label="Input (JSON)" rows={7} />
+      {conflict && (
+        <Conflict
+          others={editedFields(editForm(task), base.form)}
+          mine={edited}
+          seen={task.rev !== base.rev}
+          onKeep={() => rebase(true)}
+          onDrop={() => rebase(false)}
+        />
+      )}
+    </FormDialog>
   )
 }
 

@@ -4,7 +4,7 @@ import { visibleText } from '../view/text.ts'
 interface Props {
   name: string
   label: string
-  hint?: string
+  hint?: string | undefined
   /** What is wrong, by the names of the form's fields. */
   errors: Readonly<Record<string, string | undefined>>
   className?: string

@@ -4,9 +4,8 @@ import { useFleet } from '../live/hooks.ts'
 import { useRest } from '../live/rest.ts'
 import { type KeyForm, keyChanges, keyErrors, keyForm, keyRequest, SCOPES, type Scope } from '../view/key-form.ts'
 import { visibleText } from '../view/text.ts'
-import { Dialog } from './dialog.tsx'
-import { Field } from './field.tsx'
-import { Problem } from './notes.tsx'
+import { FormDialog } from './form-dialog.tsx'
+import { TextField } from './form-fields.tsx'
 import { type FormState, useForm } from './use-form.ts'
 
 export interface MadeKey {
@@ -23,6 +22,7 @@ interface Props {
 }
 
 const TITLES = { new: 'Make a key', first: 'Make the first key' }
+const LIST = { hint: 'separated by commas', placeholder: 'all', className: 'sm:col-span-3' }
 
 export function KeyDialog({ of, onMade, onChanged, onClose }: Props) {
   const rest = useRest()
@@ -46,56 +46,37 @@ export function KeyDialog({ of, onMade, onChanged, onClose }: Props) {
       onClose()
     },
   )
-  const { form, errors, problem, busy, element, set, submit } = state
   return (
-    <Dialog title={isNew ? TITLES[of] : 'Edit this key'} onClose={onClose}>
-      <form
-        ref={element}
-        noValidate
-        className="grid grid-cols-1 gap-3 sm:grid-cols-2"
-        onSubmit={(event) => {
-          event.preventDefault()
-          submit()
-        }}
-      >
-        {of === 'first' && (
-          <p className="rounded-md bg-warn/15 px-3 py-2 text-warn sm:col-span-2">
-            With the first key the fleet is locked: from then on everybody needs one, on this computer too. This page
-            goes on with the new key.
-          </p>
-        )}
-        <TextField {...state} name="name" label="Name" hint="who or what uses it" first className="sm:col-span-2" />
-        <ScopeField {...state} />
-        <TextField {...state} name="queues" label="Queues" hint="separated by commas" placeholder="all" />
-        <TextField {...state} name="names" label="Tasks named" hint="separated by commas" placeholder="all" />
-        <Field name="expiresAt" label="Expires" hint="never when empty" errors={errors} className="sm:col-span-2">
-          {(props) => (
-            <input
-              {...props}
-              type="datetime-local"
-              step={1}
-              className="field w-full"
-              value={form.expiresAt}
-              onChange={(event) => set('expiresAt', event.target.value)}
-            />
-          )}
-        </Field>
-        {!isNew && (
-          <p className="text-xs text-dim sm:col-span-2">
-            Holds at once. What the key opened under other rights is closed within a second, and may come back.
-          </p>
-        )}
-        <Problem text={problem} className="sm:col-span-2" />
-        <div className="flex justify-end gap-2 pt-1 sm:col-span-2">
-          <button type="button" className="button" onClick={onClose}>
-            Close
-          </button>
-          <button type="submit" className="button button-solid" disabled={busy}>
-            {isNew ? 'Make the key' : 'Save'}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog
+      {...state}
+      title={isNew ? TITLES[of] : 'Edit this key'}
+      action={isNew ? 'Make the key' : 'Save'}
+      onClose={onClose}
+    >
+      {of === 'first' && (
+        <p className="rounded-md bg-warn/15 px-3 py-2 text-warn sm:col-span-6">
+          With the first key the fleet is locked: from then on everybody needs one, on this computer too. This page goes
+          on with the new key.
+        </p>
+      )}
+      <TextField {...state} name="name" label="Name" hint="who or what uses it" first className="sm:col-span-6" />
+      <ScopeField {...state} />
+      <TextField {...state} {...LIST} name="queues" label="Queues" />
+      <TextField {...state} {...LIST} name="names" label="Tasks named" />
+      <TextField
+        {...state}
+        name="expiresAt"
+        label="Expires"
+        hint="never when empty"
+        type="datetime-local"
+        className="sm:col-span-6"
+      />
+      {!isNew && (
+        <p className="text-xs text-dim sm:col-span-6">
+          Holds at once. What the key opened under other rights is closed within a second, and may come back.
+        </p>
+      )}
+    </FormDialog>
   )
 }
 
@@ -105,7 +86,7 @@ function ScopeField({ form, errors, set }: FormState<KeyForm>) {
   const toggle = (scope: Scope, on: boolean) =>
     set('scopes', on ? [...form.scopes, scope] : form.scopes.filter((one) => one !== scope))
   return (
-    <fieldset className="sm:col-span-2" aria-describedby={error === undefined ? undefined : `${id}-error`}>
+    <fieldset className="sm:col-span-6" aria-describedby={error === undefined ? undefined : `${id}-error`}>
       <legend className="mb-1 font-medium">Scopes</legend>
       <div className="grid grid-cols-1 gap-x-4 gap-y-1.5 sm:grid-cols-2">
         {(Object.keys(SCOPES) as Scope[]).map((scope) => (
@@ -129,33 +110,5 @@ function ScopeField({ form, errors, set }: FormState<KeyForm>) {
         </p>
       )}
     </fieldset>
-  )
-}
-
-interface TextFieldProps extends FormState<KeyForm> {
-  name: 'name' | 'queues' | 'names'
-  label: string
-  hint: string
-  first?: boolean
-  placeholder?: string
-  className?: string
-}
-
-function TextField({ form, errors, set, name, label, hint, first, placeholder, className = '' }: TextFieldProps) {
-  return (
-    <Field name={name} label={label} hint={hint} errors={errors} className={className}>
-      {(props) => (
-        <input
-          {...props}
-          placeholder={placeholder}
-          data-autofocus={first || undefined}
-          autoComplete="off"
-          spellCheck={false}
-          className="field w-full"
-          value={form[name]}
-          onChange={(event) => set(name, event.target.value)}
-        />
-      )}
-    </Field>
   )
 }

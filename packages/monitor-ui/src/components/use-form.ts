@@ -8,7 +8,8 @@ export interface FormState<Form> {
   set: <F extends keyof Form>(field: F, value: Form[F]) => void
 }
 
-interface Submitted<Form extends object> extends FormState<Form> {
+/** What the frame of a form needs to know. */
+export interface Sending {
   /** What the server said that is no field's. */
   problem: string | undefined
   busy: boolean
@@ -16,15 +17,22 @@ interface Submitted<Form extends object> extends FormState<Form> {
   submit: () => void
 }
 
+interface Submitted<Form extends object> extends FormState<Form>, Sending {
+  /** Begins again from another form. */
+  reset: (form: Form) => void
+}
+
 /**
  * A form that is checked, then sent; what is wrong is shown at its field, which gets the focus.
  *
  * @param send rejects with what the server has against it
+ * @param fieldOf the field that a server's `field` path means
  */
 export function useForm<Form extends object>(
   initial: Form,
   check: (form: Form) => Errors<Form>,
   send: (form: Form) => Promise<void>,
+  fieldOf: (path: string | undefined, form: Form) => keyof Form | undefined = formField,
 ): Submitted<Form> {
   const [form, setForm] = useState(initial)
   const [errors, setErrors] = useState<Errors<Form>>({})
@@ -45,7 +53,7 @@ export function useForm<Form extends object>(
       await send(form)
     } catch (thrown) {
       const { field, message } = wireError(thrown)
-      const mine = formField(field, form)
+      const mine = fieldOf(field, form)
       if (mine === undefined) setProblem(message)
       else show({ [mine]: message } as Errors<Form>)
     } finally {
@@ -62,8 +70,11 @@ export function useForm<Form extends object>(
       setForm((before) => ({ ...before, [field]: value }))
       setErrors((before) => ({ ...before, [field]: undefined }))
     },
-    submit: () => {
-      if (!busy) void submit()
+    reset: (next) => {
+      setForm(next)
+      setErrors({})
+      setProblem(undefined)
     },
+    submit: () => void submit(),
   }
 }
