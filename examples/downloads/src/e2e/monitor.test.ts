@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises'
+import { AxeBuilder } from '@axe-core/playwright'
 import chromium from '@sparticuz/chromium'
 import { type Browser, type Page, chromium as playwright } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -22,7 +23,9 @@ describe('the monitor in a real browser', () => {
     address = /http:\S+/.exec(await demo.line(/Monitor: http/))![0]
     const args = chromium.args.filter((arg) => arg !== '--single-process')
     browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
-    page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
+    // A context by name: axe opens a page of its own in it.
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 } })
+    page = await context.newPage()
     page.on('console', (message) => {
       if (message.type() === 'error') complaints.push(message.text())
     })
@@ -103,8 +106,76 @@ describe('the monitor in a real browser', () => {
     await page.getByText('Cancelled').first().waitFor(WAIT)
   })
 
+  test('a task that nobody serves, an event and a schedule are made in their forms', async () => {
+    await page.getByRole('button', { name: /new download/i }).click(WAIT)
+    const task = page.getByRole('dialog')
+    await task.getByRole('tab', { name: 'Any task' }).click(WAIT)
+    await task.getByLabel('Name').fill('nobody.serves.it')
+    expect(await seriousViolations(page)).toEqual([])
+    await task.getByRole('button', { name: 'Enqueue' }).click(WAIT)
+    await task.waitFor({ ...WAIT, state: 'detached' })
+    await page.goto(new URL('/events', address).href)
+    await page.getByRole('button', { name: 'Send an event' }).first().click(WAIT)
+    const event = page.getByRole('dialog')
+    await event.getByLabel('Name').fill('file.wanted')
+    expect(await seriousViolations(page)).toEqual([])
+    await event.getByRole('button', { name: 'Send' }).click(WAIT)
+    await page.locator('[data-testid=event]').first().waitFor(WAIT)
+    await page.goto(new URL('/schedules', address).href)
+    await page.getByRole('button', { name: 'New schedule' }).first().click(WAIT)
+    const schedule = page.getByRole('dialog')
+    await schedule.getByLabel('Name').fill('nightly')
+    await schedule.getByLabel('Run this task').fill('download')
+    await schedule.getByRole('textbox', { name: 'Cron' }).fill('0 3 * * *')
+    expect(await seriousViolations(page)).toEqual([])
+    await schedule.getByRole('button', { name: 'Schedule', exact: true }).click(WAIT)
+    await page.locator('[data-testid=schedule]').first().waitFor(WAIT)
+  })
+
+  /** Each page by what shows that it is filled. */
+  const PAGES = {
+    '/': '[data-testid=worker-card]',
+    '/tasks': '[data-testid=task-row]',
+    '/tasks/…': '[data-testid=attempt-error]',
+    '/errors': '[data-testid=error-group]',
+    '/coverage': '[data-testid=coverage-row]',
+    '/queues': '[data-testid=queue-row]',
+    '/events': '[data-testid=event]',
+    '/schedules': '[data-testid=schedule]',
+    '/keys': 'h1',
+    '/audit': '[data-testid=audit-row]',
+  }
+
+  test.each(Object.entries(PAGES))('the page %s is accessible in light and in dark', async (path, filled) => {
+    await page.emulateMedia({ reducedMotion: 'reduce' })
+    if (path === '/tasks/…') {
+      await page.goto(new URL('/tasks?status=failed', address).href)
+      const row = page.locator('[data-testid=task-row][data-status=failed]').first()
+      await row.waitFor(WAIT)
+      await page.goto(new URL(`/tasks/${await row.getAttribute('data-task')}`, address).href)
+    } else await page.goto(new URL(path, address).href)
+    await page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
+    await page.locator(filled).first().waitFor(WAIT)
+    const found: string[] = []
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      found.push(...(await seriousViolations(page)).map((one) => `${colorScheme}: ${one}`))
+    }
+    expect(found).toEqual([])
+  })
+
   test('nothing complained in the console', () => {
     // What a killed host's sockets do to a browser is not the page's fault.
     expect(complaints.filter((text) => !/WebSocket connection|net::ERR_/.test(text))).toEqual([])
   })
 }, 300_000)
+
+/** What axe finds that keeps somebody from using the page, with the places. */
+async function seriousViolations(page: Page): Promise<string[]> {
+  const { violations, passes } = await new AxeBuilder({ page }).analyze()
+  // Colours that it could not read would be no violation either.
+  expect(passes.map(({ id }) => id)).toContain('color-contrast')
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target}: ${failureSummary}`))
+}
