@@ -176,10 +176,11 @@ export function requireScope(principal: Principal, scope: Scope): void {
   throw new FleetError('FORBIDDEN', `This needs a key with the scope '${scope}'`, { field: scope })
 }
 
-/** Where documents say which queue they are of, and which task. */
+/** Where documents say which queue they are of, and which task; null where they are of none. */
 const REACH_FIELDS = {
   tasks: { queue: 'queue', name: 'name' },
   schedules: { queue: 'options.queue', name: 'task' },
+  queues: { queue: '_id', name: null },
 } as const
 
 /** The filter that bounds what a key may see, in the compiled long form; undefined for everything. */
@@ -189,11 +190,11 @@ export function visibleTo(
 ): Record<string, unknown> | undefined {
   const { queues, names } = principal
   const { queue, name } = REACH_FIELDS[collection]
-  if (queues === undefined && names === undefined) return undefined
-  return {
+  const bounds = {
     ...(queues === undefined ? {} : { [queue]: { $in: [...queues] } }),
-    ...(names === undefined ? {} : { [name]: { $in: [...names] } }),
+    ...(names === undefined || name === null ? {} : { [name]: { $in: [...names] } }),
   }
+  return Object.keys(bounds).length === 0 ? undefined : bounds
 }
 
 /** @throws {FleetError} `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */

@@ -450,5 +450,12 @@ describe('Gateway of a locked fleet', () => {
     expect(await asked(socket, 'cancel', { filter: { queue: 'theirs' } })).toMatchObject({ matched: 0 })
     expect(codeOf(await ask(socket, 'taskTicket', { id: theirs._id.toHexString() }))).toBe('QUEUE_NOT_ALLOWED')
     expect(codeOf(await ask(socket, 'subscribeQuery', { collection: 'events' }))).toBe('FORBIDDEN')
+    // Queues are seen as tasks are: what is said of another one is told neither now nor later.
+    for (const queue of ['theirs', 'mine']) await fleet.fleet.queues.setPaused(queue, true, 'ann', 'a secret')
+    const queues = await HeldRows.open(socket, { collection: 'queues' })
+    expect(queues.rows.map(({ _id }) => _id)).toEqual(['mine'])
+    for (const queue of ['theirs', 'mine']) await fleet.fleet.queues.setPaused(queue, false, 'ann')
+    await eventually(() => (queues.rows[0] as unknown as { paused: boolean }).paused === false)
+    expect(heard.join()).not.toContain('theirs')
   })
 })

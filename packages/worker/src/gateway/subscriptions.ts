@@ -83,8 +83,8 @@ export class Subscriptions {
         field: 'collection',
       })
     }
-    const visible =
-      collection === 'tasks' ? bounds : collection === 'schedules' ? visibleTo(principal, collection) : undefined
+    const bounded = collection === 'tasks' || collection === 'schedules' || collection === 'queues'
+    const visible = bounded ? visibleTo(principal, collection) : undefined
     const compiled = compileQuery(query, visible)
     const id = `q_${digest(compiled.key)}`
     const watch = await this.#share(socket, principal, id, () => ({
