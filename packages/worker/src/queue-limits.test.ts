@@ -110,7 +110,7 @@ test('a limit of the whole fleet is exact over several workers, also when one is
     'this server never frees a unique value that was updated away',
   )
   const queue = ownQueue()
-  await fleet.fleet.queues.setConcurrency(queue, 3, 'test')
+  await fleet.fleet.queues.setLimits(queue, { concurrency: 3 }, 'test')
   const running = () => fleet.fleet.tasks.countDocuments({ queue, status: 'running' })
   let most = 0
   const count = (): Promise<unknown> => running().then((found) => (most = Math.max(most, found)))
@@ -140,7 +140,7 @@ test('a limit of the whole fleet is exact over several workers, also when one is
   expect(most).toBe(3)
   expect((await fleet.fleet.store.slots()).length).toBe(0)
   // More at once when somebody says so, without a restart.
-  await fleet.fleet.queues.setConcurrency(queue, null, 'test')
+  await fleet.fleet.queues.setLimits(queue, { concurrency: null }, 'test')
   const more = await Promise.all(Array.from({ length: 6 }, () => fleet.post([{ do: 'waitForAbort' }], { queue })))
   await eventually(async () => (await running()) === 6)
   await fleet.fleet.control().cancel({ ids: more.map(({ _id }) => _id.toHexString()) })

@@ -68,18 +68,6 @@ export class QueueRegister {
     return changed!
   }
 
-  /**
-   * @param concurrency how many of its tasks run at once in the whole fleet at most; null for no limit
-   * @throws {FleetError} `OUT_OF_RANGE`
-   */
-  setConcurrency(queue: string, concurrency: number | null, by: string): Promise<QueueDocument> {
-    return this.setLimits(queue, { concurrency }, by)
-  }
-
-  async paused(): Promise<string[]> {
-    return (await this.#queues.find({ paused: true }).toArray()).map(({ _id }) => _id)
-  }
-
   find(queue: string): Promise<QueueDocument | null> {
     return this.#queues.findOne({ _id: queue })
   }
