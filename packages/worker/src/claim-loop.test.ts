@@ -1,11 +1,57 @@
-import type { Claim, TaskDocument } from '@taskfleet/core'
+import { type Claim, parseNewTask, type TaskDocument } from '@taskfleet/core'
 import { testClaimant } from '@taskfleet/core/testing'
 import { expect, test } from 'vitest'
-import { ClaimLoop } from './claim-loop.ts'
+import { ClaimLoop, type ClaimLoopOptions } from './claim-loop.ts'
 import { ownQueue, silent } from './testing/test-sockets.ts'
 import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
+
+/** A loop of four slots that serves one queue without limits, for what differs in a test. */
+const options = (queue: string): ClaimLoopOptions => ({
+  store: fleet.fleet.store,
+  clock: fleet.database.clock,
+  log: silent,
+  claimant: () => testClaimant,
+  served: () => ({ queues: [queue], tasks: new Map([['scripted', { oldest: 1, newest: 1 }]]) }),
+  serves: () => true,
+  free: () => 4,
+  begin: () => undefined,
+  limited: {
+    isLimited: () => false,
+    claim: async function* () {
+      yield* []
+    },
+  },
+  onDue: () => undefined,
+  onNothingDue: () => undefined,
+  beforeAsking: async () => undefined,
+  refillEvery: 200,
+  pollMs: 30_000,
+})
+
+test('a due task that nothing has reported to an idle worker is found by the poll, and counted', async () => {
+  const queue = ownQueue()
+  const claims: Claim[] = []
+  const loop = new ClaimLoop({ ...options(queue), begin: (claim) => claims.push(claim) })
+  fleet.cleanup(() => loop.close())
+  await loop.start()
+  const aMinuteAgo = Math.floor(Date.now() / 1_000) - 60
+  await fleet.fleet.store.enqueue([
+    parseNewTask({
+      _id: `${aMinuteAgo.toString(16)}${'0'.repeat(16)}`,
+      name: 'scripted',
+      input: { steps: [] },
+      queue,
+      runAt: new Date(0),
+    }),
+  ])
+  // A worker that was busy until a moment ago may just not have come to it.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  await loop.poll()
+  await eventually(() => claims.length > 0)
+  expect(loop.foundByPoll).toBe(1)
+})
 
 test('nothing is claimed before it is known what may be, at the start and when changes may have been missed', async () => {
   const queue = ownQueue()
@@ -17,22 +63,15 @@ test('nothing is claimed before it is known what may be, at the start and when c
   let tell: () => void = () => undefined
   let asked = 0
   const loop = new ClaimLoop({
-    store,
-    clock: fleet.database.clock,
-    log: silent,
-    claimant: () => testClaimant,
-    served: () => ({ queues: [queue], tasks: new Map([['scripted', { oldest: 1, newest: 1 }]]) }),
-    serves: () => true,
-    free: () => 4,
+    ...options(queue),
     begin: (claim) => free.push(claim),
     limited: {
       isLimited: () => limits,
-      claim: async function* (hints) {
+      claim: async function* (hints, { onTried }) {
         limited.push(...hints.map(({ _id }) => _id.toHexString()))
+        for (const { _id } of hints) onTried(_id)
       },
     },
-    onDue: () => undefined,
-    onNothingDue: () => undefined,
     beforeAsking: () => {
       asked += 1
       return new Promise((resolve) => {
@@ -42,8 +81,6 @@ test('nothing is claimed before it is known what may be, at the start and when c
         }
       })
     },
-    refillEvery: 200,
-    pollMs: 30_000,
   })
   fleet.cleanup(() => loop.close())
   const offered = async (): Promise<TaskDocument> => {

@@ -41,6 +41,7 @@ export interface ClaimLoopOptions {
 }
 
 const HINTS = 500
+const SAFETY_POLL = 'safety poll'
 /** A claim of what has been due for less than this and came too early is tried again. */
 const JUST_DUE_MS = 250
 /** So many claims in a row that bring nothing mean that others were quicker, and that the hints are old. */
@@ -48,6 +49,8 @@ const MISSES = 2
 /** Hints younger than this are not old. */
 const FRESH_MS = 100
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** A due task that has waited for this long beside a worker that was idle for as long should have been known. */
+const OVERLOOKED_MS = 1_000
 
 /** Fills free slots: knows the next tasks, claims them when they are due, and asks the database when it runs low. */
 export class ClaimLoop {
@@ -70,6 +73,9 @@ export class ClaimLoop {
   #sinceRefill = 0
   #misses = 0
   #loadedAt = 0
+  /** When it last had something to claim, by `performance.now()`. */
+  #busyAt = performance.now()
+  #foundByPoll = 0
   #wakeTimer: NodeJS.Timeout | undefined
 
   constructor(options: ClaimLoopOptions) {
@@ -86,6 +92,11 @@ export class ClaimLoop {
   /** Whether it is known which queues are limited or paused. */
   get #known(): boolean {
     return this.#knownSince === this.#losses
+  }
+
+  /** How many due tasks waited beside this idle worker until the safety poll found them. Anything but 0 is a fault. */
+  get foundByPoll(): number {
+    return this.#foundByPoll
   }
 
   /** How many tasks it knows to be due. */
@@ -122,6 +133,12 @@ export class ClaimLoop {
 
   remove(id: string): void {
     this.#ready.remove(id)
+    if (this.#ready.low) this.wake()
+  }
+
+  /** Asks the database, whatever is known: should everything else have failed, no task waits for longer than this. */
+  poll(): Promise<void> {
+    return this.refill(SAFETY_POLL)
   }
 
   /** An attempt has ended: a slot is free, and every so often the database is asked. */
@@ -166,6 +183,7 @@ export class ClaimLoop {
       for (const { _id } of hints) this.#taken?.add(_id.toHexString())
       if (this.#ready.low) void this.refill('low')
       if (hints.length === 0) break
+      this.#busyAt = performance.now()
       const free = hints.filter(({ queue }) => !limited.isLimited(queue))
       const claims = await this.#claim(free)
       for (const claim of claims) begin(claim)
@@ -185,15 +203,19 @@ export class ClaimLoop {
   }
 
   async #claimLimited(hints: readonly Hint[]): Promise<void> {
-    const early = new Early()
+    const { limited, begin, serves } = this.#options
+    const early = new Noted()
+    const tried = new Noted()
     await this.#whileClaiming(async () => {
-      for await (const claim of this.#options.limited.claim(hints, early.note)) this.#options.begin(claim)
+      for await (const claim of limited.claim(hints, { onEarly: early.note, onTried: tried.note })) begin(claim)
     })
     this.#offerAgain(early.of(hints))
+    // A queue without room asks for its tasks again once it has some. One with room has had it all along or got it meanwhile.
+    for (const hint of tried.notOf(hints)) if (serves(hint)) this.#putBack(hint)
   }
 
   async #claim(hints: readonly Hint[]): Promise<Claim[]> {
-    const early = new Early()
+    const early = new Noted()
     const claims = await this.#whileClaiming(async () => {
       faultPoint('claim', 'before')
       const ids = hints.map(({ _id }) => _id)
@@ -212,9 +234,18 @@ export class ClaimLoop {
     const justDue = early.filter(({ runAt }) => now - runAt.getTime() < JUST_DUE_MS)
     if (justDue.length === 0) return
     setTimeout(() => {
-      for (const hint of justDue) this.#ready.offer(hint, this.#options.clock.now())
+      for (const hint of justDue) this.#putBack(hint)
       this.wake()
     }, 50)
+  }
+
+  /** A hint that was taken and not used. What has been heard of the task since then is newer. */
+  #putBack(hint: Hint): void {
+    const id = hint._id.toHexString()
+    this.#taken?.delete(id)
+    if (this.#ready.has(id)) return
+    this.#newcomers?.push(hint)
+    this.#ready.offer(hint, this.#options.clock.now())
   }
 
   async #whileClaiming<T>(act: () => Promise<T>): Promise<T> {
@@ -237,6 +268,27 @@ export class ClaimLoop {
     if (next === null || !this.#open) return
     const wait = next.getTime() - this.#options.clock.now().getTime()
     this.#wakeTimer = setTimeout(() => this.wake(), Math.min(LONGEST_TIMER_MS, Math.max(1, wait)))
+  }
+
+  #countOverlooked(news: readonly Hint[]): void {
+    const { clock, free, serves, log } = this.#options
+    if (free() <= 0 || performance.now() - this.#busyAt < OVERLOOKED_MS) return
+    const since = clock.now().getTime() - OVERLOOKED_MS
+    // A task that came through the feed is known; of one that was made in the last moment nobody had to know yet.
+    const overlooked = news.filter(
+      (hint) =>
+        hint.runAt.getTime() < since &&
+        hint._id.getTimestamp().getTime() < since &&
+        !this.#taken?.has(hint._id.toHexString()) &&
+        serves(hint),
+    )
+    if (overlooked.length === 0) return
+    this.#foundByPoll += overlooked.length
+    const task = overlooked[0]!._id.toHexString()
+    log.warn(
+      { code: 'FOUND_BY_POLL', count: overlooked.length, task },
+      'the safety poll found due tasks that nothing had reported',
+    )
   }
 
   /** Asks the database what there is. What is served may change meanwhile: then it is asked once more. */
@@ -271,6 +323,7 @@ export class ClaimLoop {
       // Whatever becomes due after that is asked for by a later poll, long before.
       const answer = await store.waiting(served(), this.#hints, pollMs * 4)
       const news = answer.due.filter(({ _id }) => !this.#ready.has(_id.toHexString()))
+      if (reason === SAFETY_POLL) this.#countOverlooked(news)
       this.#ready.load(answer, this.#hints)
       for (const id of this.#taken) this.#ready.remove(id)
       // What was due when we came, and what nobody told of.
@@ -290,8 +343,8 @@ export class ClaimLoop {
   }
 }
 
-/** Which of the hints of a claim came too early. */
-class Early {
+/** Which of the hints of a claim something was said of. */
+class Noted {
   readonly #ids = new Set<string>()
   readonly note = (id: Hint['_id']): void => {
     this.#ids.add(id.toHexString())
@@ -299,6 +352,10 @@ class Early {
 
   of(hints: readonly Hint[]): Hint[] {
     return hints.filter(({ _id }) => this.#ids.has(_id.toHexString()))
+  }
+
+  notOf(hints: readonly Hint[]): Hint[] {
+    return hints.filter(({ _id }) => !this.#ids.has(_id.toHexString()))
   }
 }
 

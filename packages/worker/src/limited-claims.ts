@@ -20,6 +20,14 @@ export interface LimitedClaimsOptions {
   onLate: (queue: string) => void
 }
 
+/** What becomes of hints that bring no claim. */
+export interface ClaimNotes {
+  /** Of a task that was still waiting and not due, or that came after its start could be used. */
+  onEarly: (id: Hint['_id']) => void
+  /** Of each task for which the server was asked. */
+  onTried: (id: Hint['_id']) => void
+}
+
 /** Claims tasks of queues of which only so many may run at once or start within a time. */
 export class LimitedClaims {
   readonly #options: LimitedClaimsOptions
@@ -34,27 +42,33 @@ export class LimitedClaims {
 
   /**
    * Claims what may start of these, which are all of one queue. Each claim must have begun before the next one is asked for.
-   *
-   * @param onEarly as `TaskStore.claim`
    */
-  async *claim(hints: readonly Hint[], onEarly: (id: Hint['_id']) => void): AsyncGenerator<Claim> {
+  async *claim(hints: readonly Hint[], notes: ClaimNotes): AsyncGenerator<Claim> {
     const { limits, rates } = this.#options
     const queue = hints[0]!.queue
     if (limits.place(queue) === null) return
-    if (rates.isLimited(queue)) yield* this.#withinRate(hints, onEarly)
-    else yield* this.#oneByOne(hints, onEarly)
+    if (rates.isLimited(queue)) yield* this.#withinRate(hints, notes)
+    else yield* this.#oneByOne(hints, notes)
   }
 
-  async *#withinRate(hints: readonly Hint[], onEarly: (id: Hint['_id']) => void): AsyncGenerator<Claim> {
+  async *#withinRate(hints: readonly Hint[], notes: ClaimNotes): AsyncGenerator<Claim> {
     const { limits, rates } = this.#options
     const grant = await rates.ask(hints[0]!.queue, hints.length)
     const allowed = hints.slice(0, grant.count)
     if (allowed.length === 0) return
     // Those of a claim whose answer never came may have started.
     let unused = 0
+    let late = false
+    const lateNotes: ClaimNotes = {
+      ...notes,
+      onEarly: (id) => {
+        late = true
+        notes.onEarly(id)
+      },
+    }
     const claims = limits.isLimited(grant.queue)
-      ? this.#oneByOne(allowed, onEarly, grant)
-      : this.#together(allowed, onEarly, grant)
+      ? this.#oneByOne(allowed, lateNotes, grant)
+      : this.#together(allowed, lateNotes, grant)
     let begun = 0
     let sure = true
     try {
@@ -64,7 +78,7 @@ export class LimitedClaims {
         yield claim
       }
       unused = sure ? grant.count - begun : 0
-      if (unused > 0 && this.#options.clock.now() >= grant.notAfter) this.#options.onLate(grant.queue)
+      if (late) this.#options.onLate(grant.queue)
     } finally {
       rates.giveBack(grant, unused)
     }
@@ -72,21 +86,20 @@ export class LimitedClaims {
 
   async *#together(
     hints: readonly Hint[],
-    onEarly: (id: Hint['_id']) => void,
+    { onEarly, onTried }: ClaimNotes,
     { notAfter }: StartGrant,
   ): AsyncGenerator<Claim> {
     const { store, claimant } = this.#options
-    yield* await store.claim(
-      hints.map(({ _id }) => _id),
-      { ...claimant(), notAfter },
-      onEarly,
-    )
+    const ids = hints.map(({ _id }) => _id)
+    const claims = await store.claim(ids, { ...claimant(), notAfter }, onEarly)
+    for (const id of ids) onTried(id)
+    yield* claims
   }
 
   /** In a place of its queue each: which ones are taken is known only when one tries. */
   async *#oneByOne(
     hints: readonly Hint[],
-    onEarly: (id: Hint['_id']) => void,
+    { onEarly, onTried }: ClaimNotes,
     grant?: StartGrant,
   ): AsyncGenerator<Claim> {
     const { store, limits, claimant } = this.#options
@@ -96,7 +109,9 @@ export class LimitedClaims {
         const place = limits.place(hint.queue)
         if (place === null) return
         try {
-          yield* await store.claim([hint._id], { ...claimant(), ...place, ...until }, onEarly)
+          const claims = await store.claim([hint._id], { ...claimant(), ...place, ...until }, onEarly)
+          onTried(hint._id)
+          yield* claims
           break
         } catch (error) {
           if (!(error instanceof FleetError) || error.code !== 'SLOT_TAKEN' || place.slot === undefined) throw error

@@ -37,6 +37,30 @@ describe('what is known of limits', () => {
     expect(limits.place('q')).toEqual({})
   })
 
+  test('a task that went from one slot to another while nobody looked has freed the first', () => {
+    const room: string[] = []
+    const limits = new QueueLimits({ here: {}, onRoom: (queue) => room.push(queue) })
+    limits.setQueue('q', { concurrency: 2 })
+    limits.seen('a', { status: 'running', queue: 'q', slot: 'q\n0' })
+    limits.seen('b', { status: 'running', queue: 'q', slot: 'q\n1' })
+    expect(limits.place('q')).toBeNull()
+    limits.seen('b', null)
+    limits.seen('a', { status: 'running', queue: 'q', slot: 'q\n1' })
+    expect(room).toEqual(['q'])
+    expect(limits.place('q')).toEqual({ slot: 'q\n0' })
+  })
+
+  test('a slot that is left while the database is being asked stays free, whatever the answer says', async () => {
+    const limits = new QueueLimits({ here: {}, onRoom: () => undefined })
+    limits.setQueue('q', { concurrency: 1 })
+    const { _id: id } = parseNewTask({ name: 'any', input: {} })
+    await limits.load(async () => {
+      limits.seen(id.toHexString(), { status: 'completed', queue: 'q' })
+      return [{ _id: id, slot: 'q\n0' }]
+    })
+    expect(limits.place('q')).toEqual({ slot: 'q\n0' })
+  })
+
   test('a limit of this worker alone counts what runs here', () => {
     const room: string[] = []
     const limits = new QueueLimits({ here: { q: 1 }, onRoom: (queue) => room.push(queue) })

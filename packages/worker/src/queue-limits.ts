@@ -20,6 +20,8 @@ export class QueueLimits {
   readonly #fleet = new Map<string, number>()
   /** Taken slots by name: whose they are, or until when they are not tried. */
   readonly #taken = new Map<string, string | number>()
+  /** Tasks that were seen while the database is being asked, with the slot that each has. */
+  #seenMeanwhile: Map<string, string | undefined> | undefined
   readonly #runningHere = new Map<string, number>()
   /** Queues of which something waits for room. */
   readonly #full = new Set<string>()
@@ -46,23 +48,30 @@ export class QueueLimits {
     this.#roomIn(queue)
   }
 
-  /** A task as it is now: it may have taken a slot, or left one. */
+  /** A task as it is now: it may have taken a slot, left one, or gone from one to another while nobody looked. */
   seen(id: string, task: Pick<TaskDocument, 'status' | 'slot' | 'queue'> | null): void {
-    if (task?.status === 'running' && task.slot !== undefined) {
-      this.#taken.set(task.slot, id)
-      return
-    }
-    for (const [slot, holder] of this.#taken) {
-      if (holder !== id) continue
-      this.#taken.delete(slot)
-      this.#roomIn(queueOf(slot))
+    const slot = task?.status === 'running' ? task.slot : undefined
+    this.#seenMeanwhile?.set(id, slot)
+    if (slot !== undefined) this.#taken.set(slot, id)
+    for (const [taken, holder] of this.#taken) {
+      if (holder !== id || taken === slot) continue
+      this.#taken.delete(taken)
+      this.#roomIn(queueOf(taken))
     }
   }
 
-  /** Replaces what is known by what the database says. */
-  load(running: readonly Pick<TaskDocument, '_id' | 'slot'>[]): void {
+  /** Replaces what is known by what the database says. What is seen while it is being asked may be newer than its answer. */
+  async load(ask: () => Promise<readonly Pick<TaskDocument, '_id' | 'slot'>[]>): Promise<void> {
+    const meanwhile = new Map<string, string | undefined>()
+    this.#seenMeanwhile = meanwhile
+    const running = await ask().finally(() => {
+      this.#seenMeanwhile = undefined
+    })
     this.#taken.clear()
-    for (const { _id, slot } of running) if (slot !== undefined) this.#taken.set(slot, _id.toHexString())
+    for (const { _id, slot } of running) {
+      if (slot !== undefined && !meanwhile.has(_id.toHexString())) this.#taken.set(slot, _id.toHexString())
+    }
+    for (const [id, slot] of meanwhile) if (slot !== undefined) this.#taken.set(slot, id)
     // Whoever replaces it asks the database next.
     for (const queue of [...this.#full]) if (this.#hasRoom(queue)) this.#full.delete(queue)
   }

@@ -25,6 +25,8 @@ export class QueueRates {
   readonly #rated = new Map<string, Rated>()
   /** Queues whose rate is used up, each with the one timer that tries again. */
   readonly #usedUp = new Map<string, NodeJS.Timeout>()
+  /** How often each queue's rate has changed, or starts of it were given back here. */
+  readonly #editions = new Map<string, number>()
   readonly #givingBack = new Set<Promise<void>>()
 
   constructor(options: QueueRatesOptions) {
@@ -45,17 +47,21 @@ export class QueueRates {
     const rate = said?.rate
     if (said === null || rate === undefined) this.#rated.delete(queue)
     else this.#rated.set(queue, { rate, rev: said.rev })
-    if (before?.limit !== rate?.limit || before?.per !== rate?.per) this.#roomIn(queue)
+    if (before?.limit !== rate?.limit || before?.per !== rate?.per) this.#changed(queue)
   }
 
-  /** Starts for as many tasks as there are left, at most `wanted`. */
+  /**
+   * Starts for as many tasks as there are left, at most `wanted`. Where there are fewer, the queue counts as used up, unless its
+   * rate has changed or starts of it were given back while the database was being asked.
+   */
   async ask(queue: string, wanted: number): Promise<StartGrant> {
     const { rates, longestWaitMs } = this.#options
     const rated = this.#rated.get(queue)!
+    const edition = this.#editions.get(queue)
     const grant = await rates.ask(queue, rated, wanted)
-    if (grant.count < wanted && this.#rated.get(queue) === rated) {
+    if (grant.count < wanted && this.#editions.get(queue) === edition) {
       clearTimeout(this.#usedUp.get(queue))
-      const wait = Math.min(grant.nextInMs + 1, longestWaitMs)
+      const wait = Math.min(grant.nextInMs + 1, grant.returnsInMs, longestWaitMs)
       this.#usedUp.set(
         queue,
         setTimeout(() => this.#roomIn(queue), wait),
@@ -69,7 +75,7 @@ export class QueueRates {
     if (count === 0) return
     const giving = this.#options.rates
       .giveBack(grant, count)
-      .then(() => this.#roomIn(grant.queue))
+      .then(() => this.#changed(grant.queue))
       .catch((error: unknown) => this.#options.log.warn({ err: asError(error) }, 'starts could not be given back'))
       .finally(() => this.#givingBack.delete(giving))
     this.#givingBack.add(giving)
@@ -79,6 +85,11 @@ export class QueueRates {
     for (const timer of this.#usedUp.values()) clearTimeout(timer)
     this.#usedUp.clear()
     await Promise.all(this.#givingBack)
+  }
+
+  #changed(queue: string): void {
+    this.#editions.set(queue, (this.#editions.get(queue) ?? 0) + 1)
+    this.#roomIn(queue)
   }
 
   #roomIn(queue: string): void {

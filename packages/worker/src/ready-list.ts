@@ -25,7 +25,7 @@ export class ReadyList {
 
   /** Whether it has run low while the database may hold more. */
   get low(): boolean {
-    return this.#dueCut && this.#due.length < this.#capacity / 4
+    return (this.#dueCut && this.#due.length < this.#capacity / 4) || (this.#laterCut && this.#later.length === 0)
   }
 
   has(id: string): boolean {

@@ -104,6 +104,8 @@ export interface RunnerEvents {
 }
 
 const POLL_MS = 30_000
+/** When tasks are asked for again whose starts were used too late: not at once, should a clock be the reason. */
+const LATE_MS = 100
 /** Watchers hear of progress at most so often. */
 const TELL_MS = 100
 /** The database gets progress and log lines at most so often. */
@@ -165,6 +167,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#parts?.gateway?.url
   }
 
+  /** How many due tasks waited beside this worker, idle as it was, until the safety poll found them. Anything but 0 is a fault. */
+  get foundByPoll(): number {
+    return this.#parts?.loop.foundByPoll ?? 0
+  }
+
   /** The attempt of a task that runs here. */
   attempt(id: string): RunningTask | undefined {
     return this.#running.get(id)
@@ -185,7 +192,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     await this.#beat()
     const { heartbeatMs = 2_500, pollMs = POLL_MS } = this.#options
     this.#every(heartbeatMs, () => this.#beat())
-    this.#every(pollMs, () => loop.refill('safety poll'))
+    this.#every(pollMs, () => loop.poll())
     this.#every(TELL_MS, () => {
       for (const run of this.#running.values()) run.tell()
     })
@@ -324,7 +331,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       clock: database.clock,
       limits: this.#limits,
       rates,
-      onLate: (queue) => void this.#parts?.loop.refill(`starts of ${queue} were used too late`),
+      onLate: (queue) => {
+        setTimeout(() => void this.#parts?.loop.refill(`starts of ${queue} were used too late`), LATE_MS).unref()
+      },
     })
     return new ClaimLoop({
       store,
@@ -341,7 +350,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       onNothingDue: () => this.#tellIdle(),
       beforeAsking: async () => {
         await this.#loadQueues(fleet)
-        if (this.#queues.some((queue) => this.#limits.isLimited(queue))) this.#limits.load(await store.slots())
+        if (this.#queues.some((queue) => this.#limits.isLimited(queue))) await this.#limits.load(() => store.slots())
         for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
       },
       refillEvery: this.#options.refillEvery ?? 1_000,

@@ -12,6 +12,8 @@ interface StartsDocument {
   at: number
   granted: number
   end: number
+  /** When somebody was granted any, in milliseconds. */
+  grantedAt?: number
 }
 
 /** Starts that may be used until `notAfter`. */
@@ -22,9 +24,14 @@ export interface StartGrant {
   notAfter: Date
   /** In how many milliseconds the window has room again; 0 while it has. */
   nextInMs: number
+  /** In how many milliseconds it is sure that the last grant's unused starts are back; infinity when they are already. */
+  returnsInMs: number
   /** The bucket that counts them. */
   end: number
 }
+
+/** How long after its last use a grant's unused starts may take to be back, in milliseconds. */
+const RETURN_MS = 250
 
 /**
  * How often tasks of a queue start in the whole fleet. Whoever wants to claim asks for starts first, in one guarded write
@@ -46,12 +53,14 @@ export class StartRates {
     const update = grantUpdate(rateRule(rate), rev, asked)
     const find = (): Promise<StartsDocument | null> =>
       this.#starts.findOneAndUpdate({ _id: queue }, update, { returnDocument: 'after' })
-    const { granted, at, end, rule, buckets } = (await find()) ?? (await this.#make(queue).then(find))!
+    const { granted, at, end, rule, buckets, grantedAt = 0 } = (await find()) ?? (await this.#make(queue).then(find))!
+    const returnsAt = grantedAt + rule.usable + RETURN_MS
     return {
       queue,
       count: granted,
       notAfter: new Date(at + rule.usable),
       nextInMs: nextStart(buckets, rule, at) - at,
+      returnsInMs: returnsAt > at ? returnsAt - at : Number.POSITIVE_INFINITY,
       end,
     }
   }

@@ -107,6 +107,7 @@ export function grantUpdate(
     },
     {
       $set: {
+        grantedAt: { $cond: [{ $gt: ['$granted', 0] }, '$at', { $ifNull: ['$grantedAt', 0] }] },
         buckets: {
           $concatArrays: [
             each({ end: '$$bucket.end', n: grown }),
