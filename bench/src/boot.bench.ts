@@ -88,7 +88,17 @@ function readyListKiB(): number {
   for (let n = 0; n < 1_000_000; n += 1) {
     const runAt = new Date(now.getTime() + Math.random() * 30 * 24 * HOUR_MS)
     const { _id } = parseNewTask({ name: 'noop' })
-    const hint = { _id, name: randomUUID(), version: 1, queue: 'dated', priority: 5, order: runAt, runAt, lazy: false }
+    const hint = {
+      _id,
+      name: randomUUID(),
+      version: 1,
+      queue: 'dated',
+      priority: 5,
+      order: runAt,
+      runAt,
+      lazy: false,
+      updatedAt: now,
+    }
     list.offer(hint, now)
   }
   globalThis.gc?.()

@@ -25,6 +25,7 @@ const options = (queue: string): ClaimLoopOptions => ({
   },
   onDue: () => undefined,
   onNothingDue: () => undefined,
+  reportedUntil: () => new Date(Date.now() + 3_600_000),
   beforeAsking: async () => undefined,
   refillEvery: 200,
   pollMs: 30_000,

@@ -32,6 +32,8 @@ export interface ClaimLoopOptions {
   onDue: (hint: Hint) => void
   /** Nothing is due; asked for after every round. */
   onNothingDue: () => void
+  /** Until when every change has been reported, by the server's time. */
+  reportedUntil: () => Date
   /** Called before the database is asked: reads what of its answer may be claimed, such as which queues are limited or paused. */
   beforeAsking: () => Promise<void>
   /** After how many tasks the database is asked again. */
@@ -271,17 +273,13 @@ export class ClaimLoop {
   }
 
   #countOverlooked(news: readonly Hint[]): void {
-    const { clock, free, serves, log } = this.#options
+    const { free, serves, reportedUntil, log } = this.#options
     if (free() <= 0 || performance.now() - this.#busyAt < OVERLOOKED_MS) return
-    const since = clock.now().getTime() - OVERLOOKED_MS
-    // A task that came through the feed is known; of one that was made in the last moment nobody had to know yet.
-    const overlooked = news.filter(
-      (hint) =>
-        hint.runAt.getTime() < since &&
-        hint._id.getTimestamp().getTime() < since &&
-        !this.#taken?.has(hint._id.toHexString()) &&
-        serves(hint),
-    )
+    const since = reportedUntil().getTime() - OVERLOOKED_MS
+    const overlooked = news.filter((hint) => {
+      const waitsSince = Math.max(hint.runAt.getTime(), hint.updatedAt.getTime())
+      return waitsSince < since && !this.#taken?.has(hint._id.toHexString()) && serves(hint)
+    })
     if (overlooked.length === 0) return
     this.#foundByPoll += overlooked.length
     const task = overlooked[0]!._id.toHexString()
@@ -317,13 +315,15 @@ export class ClaimLoop {
     this.#newcomers = []
     this.#taken = new Set()
     const losses = this.#losses
+    // A queue that the answer finds to have room has it since a moment ago, as far as anybody knows.
+    const openBefore = served().queues
     try {
       await beforeAsking()
       this.#knownSince = losses
       // Whatever becomes due after that is asked for by a later poll, long before.
       const answer = await store.waiting(served(), this.#hints, pollMs * 4)
       const news = answer.due.filter(({ _id }) => !this.#ready.has(_id.toHexString()))
-      if (reason === SAFETY_POLL) this.#countOverlooked(news)
+      if (reason === SAFETY_POLL) this.#countOverlooked(news.filter(({ queue }) => openBefore.includes(queue)))
       this.#ready.load(answer, this.#hints)
       for (const id of this.#taken) this.#ready.remove(id)
       // What was due when we came, and what nobody told of.

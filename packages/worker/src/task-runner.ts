@@ -348,6 +348,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       limited,
       onDue: ({ _id, name }) => this.emit('due', { id: _id.toHexString(), name }),
       onNothingDue: () => this.#tellIdle(),
+      reportedUntil: () => this.#started().feed.reportedUntil,
       beforeAsking: async () => {
         await this.#loadQueues(fleet)
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) await this.#limits.load(() => store.slots())

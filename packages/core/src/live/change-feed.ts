@@ -96,6 +96,7 @@ export class ChangeFeed {
   /** Since when a canary has been on its way, by `performance.now()`. */
   #canaryOut: number | undefined
   #lagMs = 0
+  #reportedUntil = 0
   #canaryTimer: NodeJS.Timeout | undefined
   readonly #canariesUnderWay = new Set<Promise<void>>()
   /** Gives up the stream that is being waited for. */
@@ -209,6 +210,11 @@ export class ChangeFeed {
       }, WIDENING_MS)
       this.#onOpened.add(done)
     })
+  }
+
+  /** Every change that was made before this moment of the server's time has been reported; the start of time before the first. */
+  get reportedUntil(): Date {
+    return new Date(this.#reportedUntil)
   }
 
   /** How long a write took to come back through the stream, in milliseconds; it grows while one doesn't. */
@@ -332,6 +338,13 @@ export class ChangeFeed {
   }
 
   #dispatch(event: Event): void {
+    this.#report(event)
+    // A cluster time counts whole seconds; events of the same one may follow.
+    const seconds = event.clusterTime?.getHighBitsUnsigned() ?? 0
+    this.#reportedUntil = Math.max(this.#reportedUntil, seconds * 1_000)
+  }
+
+  #report(event: Event): void {
     switch (event.operationType) {
       case 'insert':
       case 'update':

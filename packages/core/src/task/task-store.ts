@@ -37,6 +37,8 @@ export interface Hint {
   order: Date
   runAt: Date
   lazy: boolean
+  /** When it was last written, by the server's time. */
+  updatedAt: Date
 }
 
 /** What a worker can run. */

@@ -4,7 +4,7 @@ import type { Hint, Served } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
-const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1 } as const
+const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1, updatedAt: 1 } as const
 const HIGHEST_FIRST = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
 /** The server's own time may be a moment ahead of ours. */
 const AHEAD_MS = 5_000
