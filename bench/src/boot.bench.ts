@@ -97,6 +97,7 @@ function readyListKiB(): number {
       order: runAt,
       runAt,
       lazy: false,
+      lost: 0,
       updatedAt: now,
     }
     list.offer(hint, now)

@@ -28,7 +28,7 @@ export class SnoozeError extends FleetError {
   }
 }
 
-export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST'
+export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST' | 'IN_DOUBT'
 
 /** The reason of a handler's `AbortSignal`. */
 export class AttemptAborted extends FleetError {

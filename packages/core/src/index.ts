@@ -71,7 +71,8 @@ export {
   type Settled,
   type TaskStore,
 } from './task/task-store.ts'
-export { renewalUpdate } from './task/task-updates.ts'
 export { inClaimOrder } from './task/waiting-tasks.ts'
-export { type WorkerDocument, workerModel } from './worker/worker-model.ts'
-export { WorkerRegister, type WorkerReport } from './worker/worker-register.ts'
+export { isAlive, renewalUpdate, sessionGuard, silenceMs } from './worker/session.ts'
+export { UnbrokenWrites } from './worker/unbroken-writes.ts'
+export { type WorkerDocument, type WorkerReport, workerModel } from './worker/worker-model.ts'
+export { type Beat, WorkerRegister } from './worker/worker-register.ts'

@@ -62,6 +62,8 @@ export interface AttemptView {
   claimedAt: string
   endedAt?: string
   outcome?: AttemptOutcome
+  /** It was counted as lost, and then its worker came back and said that it had lived. */
+  survived?: true
   error?: TaskErrorView
 }
 
@@ -123,12 +125,17 @@ export interface TaskRow {
   expireAt?: string
 }
 
-/** `lost`: it has been silent for three heartbeats; should it come back, it says so. */
-export type WorkerState = 'running' | 'draining' | 'stopped' | 'lost'
+/** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. For good: a worker that comes back has a new one. */
+export type WorkerState = 'running' | 'draining' | 'stopped' | 'dead'
 
 /** A worker process as clients see it. */
 export interface WorkerRow {
   _id: string
+  /** The process, where `_id` is its session: a worker that was taken for dead goes on under a new one. */
+  boot?: string
+  /** When its session may be ended unless it is renewed. */
+  until?: string
+  leaseMs?: number
   /** What people call it; `_id` is new at every start. */
   name: string
   host: string

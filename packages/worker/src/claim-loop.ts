@@ -16,7 +16,8 @@ export interface ClaimLoopOptions {
   store: TaskStore
   clock: ServerClock
   log: Logger
-  claimant: () => Claimant
+  /** Who claims; for tasks that workers have died with, it says so. */
+  claimant: (hint: Pick<Hint, 'lost'>) => Claimant
   /** What this worker serves as things are: paused queues and closed gates leave out some. */
   served: () => Served
   /** Whether such a task may be claimed as things are. */
@@ -186,10 +187,12 @@ export class ClaimLoop {
       if (this.#ready.low) void this.refill('low')
       if (hints.length === 0) break
       this.#busyAt = performance.now()
-      const free = hints.filter(({ queue }) => !limited.isLimited(queue))
+      const [suspects, innocent] = [hints.filter(isSuspect), hints.filter((hint) => !isSuspect(hint))]
+      const free = innocent.filter(({ queue }) => !limited.isLimited(queue))
       const claims = await this.#claim(free)
       for (const claim of claims) begin(claim)
-      for (const lane of byQueue(hints.filter((hint) => !free.includes(hint)))) await this.#claimLimited(lane)
+      for (const lane of byQueue(innocent.filter((hint) => !free.includes(hint)))) await this.#claimLimited(lane)
+      for (const suspect of suspects) await this.#claimSuspect(suspect)
       if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
     this.#armTimer()
@@ -202,6 +205,14 @@ export class ClaimLoop {
     if (this.#misses < MISSES || performance.now() - this.#loadedAt < FRESH_MS) return
     this.#misses = 0
     await this.refill('others were quicker')
+  }
+
+  /** One by one: while another runs, they are not served, and asked for again when it has come through. */
+  async #claimSuspect(hint: Hint): Promise<void> {
+    const { limited, serves, begin } = this.#options
+    if (!serves(hint)) return
+    if (limited.isLimited(hint.queue)) await this.#claimLimited([hint])
+    else for (const claim of await this.#claim([hint])) begin(claim)
   }
 
   async #claimLimited(hints: readonly Hint[]): Promise<void> {
@@ -219,9 +230,10 @@ export class ClaimLoop {
   async #claim(hints: readonly Hint[]): Promise<Claim[]> {
     const early = new Noted()
     const claims = await this.#whileClaiming(async () => {
+      if (hints.length === 0) return []
       faultPoint('claim', 'before')
       const ids = hints.map(({ _id }) => _id)
-      const claimed = await this.#options.store.claim(ids, this.#options.claimant(), early.note)
+      const claimed = await this.#options.store.claim(ids, this.#options.claimant(hints[0]!), early.note)
       if (claimed.length > 0) faultPoint('claim', 'acked')
       return claimed
     })
@@ -358,6 +370,8 @@ class Noted {
     return hints.filter(({ _id }) => !this.#ids.has(_id.toHexString()))
   }
 }
+
+const isSuspect = ({ lost }: Hint): boolean => lost >= 1
 
 const byQueue = (hints: readonly Hint[]): Hint[][] => {
   const lanes = new Map<string, Hint[]>()

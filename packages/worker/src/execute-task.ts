@@ -18,8 +18,8 @@ import {
 import type { Logger } from 'pino'
 import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
-import type { LeaseKeeper } from './lease-keeper.ts'
 import type { RunningTask } from './running-task.ts'
+import type { SessionView } from './session-keeper.ts'
 import type { TaskFactory } from './task-factory.ts'
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
@@ -27,7 +27,9 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export interface ExecutionDeps {
   store: TaskStore
   clock: Pick<ServerClock, 'now'>
-  leases: Pick<LeaseKeeper, 'trusted'>
+  sessions: SessionView
+  /** Told of an attempt whose checkpoint has moved. */
+  onMoved?: (run: RunningTask) => void
   /** Carries out the handler: here, in a process of its own, or by the program around the runner. */
   handle: Handle
   /** Resolves when the handler may begin; what it returns is called when it has ended. At once by default. */
@@ -131,6 +133,7 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
       case 'PAUSED':
         return Outcome.suspended()
       case 'SHUTDOWN':
+      case 'IN_DOUBT':
         return Outcome.released()
       case 'LEASE_LOST':
         return null
@@ -174,9 +177,12 @@ function retry(
   }
 }
 
-/** Repeats the finishing write until the server has answered or the lease can't be trusted any more. */
+/**
+ * Repeats the finishing write until the server has answered or the session has ended. While the database is away the result waits:
+ * the lease in the filter sees to it that it never replaces another's.
+ */
 async function settle(run: RunningTask, outcome: Outcome, deps: ExecutionDeps): Promise<Settled> {
-  const { store, leases, log } = deps
+  const { store, sessions, log } = deps
   for (let pause = 100; ; pause = Math.min(1_000, pause * 2)) {
     try {
       faultPoint(outcome.verb, 'before')
@@ -190,7 +196,7 @@ async function settle(run: RunningTask, outcome: Outcome, deps: ExecutionDeps): 
         return settle(run, Outcome.failed(toTaskError(error)), deps)
       }
       log.warn({ err: asError(error), task: run.id, verb: outcome.verb }, 'an end could not be recorded yet')
-      if (!leases.trusted(run.leaseId)) return { owned: false }
+      if (sessions.isDead(run.session)) return { owned: false }
       await sleep(pause)
     }
   }
@@ -202,11 +208,13 @@ function contextOf<Input>(
   factory: TaskFactory,
   deps: ExecutionDeps,
 ): HandlerContext<Input> {
-  const { store, leases } = deps
+  const { store, sessions } = deps
   const { _id } = run.claim.task
+  const proven = (): Promise<void> => unlessAborted(sessions.proven(run.session), run.signal)
   const task = factory.make(run.claim, {
-    trusted: () => leases.trusted(run.leaseId),
-    confirm: async () => (await store.find(_id))?.lease?.id === run.leaseId,
+    trusted: () => sessions.trusted(run.session),
+    proven,
+    confirm: () => onceProven(proven, async () => (await store.find(_id))?.lease?.id === run.leaseId),
   })
   let state = run.claim.task.checkpoint
   return {
@@ -227,12 +235,44 @@ function contextOf<Input>(
       },
       save: async (next) => {
         checkSize(next ?? null, 'CHECKPOINT_TOO_LARGE', 'checkpoint')
-        if (!(await store.saveCheckpoint(_id, run.leaseId, next ?? null))) {
+        if (!(await onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, next ?? null)))) {
           run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')
           throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this task is no longer ours')
         }
         state = next
+        deps.onMoved?.(run)
       },
     },
   }
+}
+
+/** What needs the database waits until it is there, and is tried again when it went away meanwhile: that is nobody's failure. */
+async function onceProven<T>(proven: () => Promise<void>, act: () => Promise<T>): Promise<T> {
+  for (let pause = 100; ; pause = Math.min(1_000, pause * 2)) {
+    await proven()
+    try {
+      return await act()
+    } catch (error) {
+      if (!isAway(error)) throw error
+      await sleep(pause)
+    }
+  }
+}
+
+/** Whether the database was not there, as after an election or a cut: it says nothing about what was asked. */
+function isAway(error: unknown): boolean {
+  const { name, hasErrorLabel } = asError(error) as Error & { hasErrorLabel?: (label: string) => boolean }
+  return (
+    /^Mongo(Network|ServerSelection|PoolCleared|NotConnected|TopologyClosed)/.test(name) ||
+    hasErrorLabel?.call(error, 'RetryableWriteError') === true
+  )
+}
+
+function unlessAborted(waiting: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+    waiting.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 }

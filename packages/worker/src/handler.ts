@@ -77,6 +77,12 @@ interface Definition<Schema extends StandardSchemaV1> {
   timeout?: Duration
   /** How long the task may take in all, from its first claim on, waiting between attempts included. */
   totalTimeout?: Duration
+  /**
+   * What happens while the database doesn't answer, so that nobody can tell whether this worker still holds the task. By default an
+   * attempt goes on for two minutes, then it is given back. `'abort'` is for work that must never overlap: it is aborted before
+   * another worker could take the task up.
+   */
+  inDoubt?: 'abort' | { for: Duration }
   /** Runs only while the machine is not overloaded. */
   lazy?: boolean
   /** Where it needs space, and how much: it waits where there is less. */

@@ -14,7 +14,7 @@ export interface LimitedClaimsOptions {
   store: TaskStore
   limits: QueueLimits
   rates: QueueRates
-  claimant: () => Claimant
+  claimant: (hint: Pick<Hint, 'lost'>) => Claimant
   clock: ServerClock
   /** Starts were used too late, so that tasks wait of which nothing is known any more. */
   onLate: (queue: string) => void
@@ -91,7 +91,7 @@ export class LimitedClaims {
   ): AsyncGenerator<Claim> {
     const { store, claimant } = this.#options
     const ids = hints.map(({ _id }) => _id)
-    const claims = await store.claim(ids, { ...claimant(), notAfter }, onEarly)
+    const claims = await store.claim(ids, { ...claimant(hints[0]!), notAfter }, onEarly)
     for (const id of ids) onTried(id)
     yield* claims
   }
@@ -109,7 +109,7 @@ export class LimitedClaims {
         const place = limits.place(hint.queue)
         if (place === null) return
         try {
-          const claims = await store.claim([hint._id], { ...claimant(), ...place, ...until }, onEarly)
+          const claims = await store.claim([hint._id], { ...claimant(hint), ...place, ...until }, onEarly)
           onTried(hint._id)
           yield* claims
           break

@@ -7,7 +7,16 @@ const at = (seconds: number): Date => new Date(NOW.getTime() + seconds * 1_000)
 const hint = (id: number, over: Partial<Hint> = {}): Hint => {
   const runAt = over.runAt ?? at(-10 + id)
   const _id = parseId(id.toString(16).padStart(24, '0'))
-  const usual = { name: 'x', version: 1, queue: 'default', priority: 5, order: runAt, lazy: false, updatedAt: runAt }
+  const usual = {
+    name: 'x',
+    version: 1,
+    queue: 'default',
+    priority: 5,
+    order: runAt,
+    lazy: false,
+    lost: 0,
+    updatedAt: runAt,
+  }
   return { _id, ...usual, ...over, runAt }
 }
 const ids = (hints: readonly Hint[]): number[] => hints.map(({ _id }) => Number.parseInt(_id.toHexString(), 16))

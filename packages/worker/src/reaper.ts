@@ -1,12 +1,13 @@
-import { asError, type ServerClock, type TaskDocument, type TaskStore } from '@taskfleet/core'
+import { asError, type TaskDocument, type TaskStore } from '@taskfleet/core'
 import type { Logger } from 'pino'
 
 export interface ReaperOptions {
   store: TaskStore
-  clock: ServerClock
   log: Logger
   /** The longest time between two looks, in milliseconds. */
   intervalMs: number
+  /** False while this process can't prove that it lives itself: then it looks at nobody. */
+  awake: () => boolean
   onReaped: (task: TaskDocument) => void
   /** What else is to be looked at now and then, should a process have died before it could. */
   houseKeeping: () => Promise<unknown>
@@ -14,15 +15,18 @@ export interface ReaperOptions {
 
 /** How often tasks that wait for a completed one are looked for, in looks of the reaper: a safety net. */
 const UNBLOCK_EVERY = 20
+/** So that not every worker asks in the same millisecond. */
+const SPREAD_MS = 100
 
 /**
- * Takes back tasks whose lease has expired. Every worker has one and none leads: each reap is one guarded write. It
- * looks ahead, so that it wakes when a lease expires and not a period later.
+ * Takes back tasks whose worker's session has ended. Every worker has one and none leads: each reap is one guarded write. It looks
+ * when it hears of an ended session, and now and then for what turns up late, such as a claim that was on its way.
  */
 export class Reaper {
   readonly #options: ReaperOptions
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
+  #again = false
   #looks = 0
   #stopped = true
 
@@ -35,6 +39,12 @@ export class Reaper {
     this.#wakeIn(Math.random() * this.#options.intervalMs)
   }
 
+  /** A session has ended. */
+  wake(): void {
+    this.#again = this.#looking !== undefined
+    if (!this.#again) this.#wakeIn(Math.random() * SPREAD_MS)
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
@@ -42,29 +52,30 @@ export class Reaper {
   }
 
   #wakeIn(ms: number): void {
+    clearTimeout(this.#timer)
     if (this.#stopped) return
     this.#timer = setTimeout(() => {
-      this.#looking = this.#look()
+      this.#looking = this.#look().finally(() => {
+        this.#looking = undefined
+        const { intervalMs } = this.#options
+        this.#wakeIn(this.#again ? Math.random() * SPREAD_MS : intervalMs * (0.9 + Math.random() * 0.2))
+        this.#again = false
+      })
     }, ms)
   }
 
   async #look(): Promise<void> {
-    const { store, clock, log, intervalMs, onReaped, houseKeeping } = this.#options
-    let wait = intervalMs * (0.9 + Math.random() * 0.2)
+    const { store, log, awake, onReaped, houseKeeping } = this.#options
+    if (!awake()) return
     try {
-      const { reaped, nextExpiry } = await store.reap()
-      for (const task of reaped) onReaped(task)
+      for (const task of await store.reap()) onReaped(task)
       this.#looks += 1
       if (this.#looks % UNBLOCK_EVERY === 0) {
         await store.unblockAll()
         await houseKeeping()
       }
-      // Jitter, so that not every worker asks in the same millisecond.
-      if (nextExpiry !== null)
-        wait = Math.min(wait, Math.max(50, nextExpiry.getTime() - clock.now().getTime()) + Math.random() * 100)
     } catch (error) {
       log.warn({ err: asError(error) }, 'the reaper could not look')
     }
-    this.#wakeIn(wait)
   }
 }

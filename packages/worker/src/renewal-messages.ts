@@ -7,9 +7,8 @@ export interface RenewalSetup {
   uri: string
   database: string
   clientOptions: MongoClientOptions
-  leaseMs: number
-  /** The pipeline that extends a lease. */
-  update: Document[]
+  /** How often the session is renewed, in milliseconds. */
+  everyMs: number
   /** Counts up as long as the main thread comes round. */
   beat: SharedArrayBuffer
   warnBlockedMs: number
@@ -17,16 +16,18 @@ export interface RenewalSetup {
 }
 
 export interface RenewalOrder {
-  hold?: string
-  drop?: string
+  /** The one write that keeps the session alive; null when there is none. */
+  renew?: { session: string; filter: Document; update: Document[] } | null
   stop?: boolean
 }
 
 export interface RenewalReport {
-  /** `monotonicMs()` when the renewal was sent: the leases are good from then on. */
+  session: string
+  /** `monotonicMs()` when the renewal was sent: the session is good from then on. */
   sentAt: number
-  renewed: string[]
-  lost: string[]
+  receivedAt: number
+  /** What the renewal has read; null when the session has ended. */
+  beat: { heartbeatAt: Date; control?: { action: 'drain' | 'resume'; by: string; at: Date } } | null
   error?: string
 }
 

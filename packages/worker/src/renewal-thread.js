@@ -4,7 +4,7 @@ import { workerData } from 'node:worker_threads'
 import { MongoClient } from 'mongodb'
 
 /**
- * Renews the leases of a process from a thread of its own, so that a handler that blocks the event loop loses nothing.
+ * Renews the session of a process from a thread of its own, so that a handler that blocks the event loop loses nothing.
  * It gives up when the main thread has been blocked for so long that it can't be expected back.
  *
  * @import { RenewalOrder, RenewalReport, RenewalSetup } from './renewal-messages.ts'
@@ -12,11 +12,10 @@ import { MongoClient } from 'mongodb'
  */
 const setup = workerData
 const { port } = setup
-/** @type {Set<string>} */
-const leases = new Set()
 const beat = new Int32Array(setup.beat)
 const client = new MongoClient(setup.uri, { ...setup.clientOptions, minPoolSize: 0, maxPoolSize: 1 })
-const tasks = client.db(setup.database).collection('tasks')
+const workers = client.db(setup.database).collection('workers')
+const RETRY_MS = 500
 
 const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
@@ -42,7 +41,7 @@ function blockedMs() {
  */
 function warnBlocked(ms) {
   told = true
-  const msg = 'the event loop is blocked by a handler; leases are renewed all the same'
+  const msg = 'the event loop is blocked by a handler; the session is renewed all the same'
   const line = {
     level: 40,
     time: Date.now(),
@@ -54,46 +53,52 @@ function warnBlocked(ms) {
   writeSync(2, `${JSON.stringify(line)}\n`)
 }
 
-/** @param {RenewalReport} report */
-const tell = (report) => port.postMessage(report)
-
-async function renew() {
+/** @param {NonNullable<RenewalOrder['renew']>} order */
+async function renewed({ session, filter, update }) {
   const sentAt = monotonicMs()
-  const ids = [...leases]
-  const mine = { 'lease.id': { $in: ids }, status: 'running' }
+  /** @type {RenewalReport} */
+  const report = { session, sentAt, receivedAt: sentAt, beat: null }
   try {
-    await tasks.updateMany(mine, setup.update)
-    const held = new Set(await tasks.distinct('lease.id', mine))
-    tell({ sentAt, renewed: ids.filter((id) => held.has(id)), lost: ids.filter((id) => !held.has(id)) })
+    const answer = await workers.findOneAndUpdate(filter, update, {
+      returnDocument: 'after',
+      projection: { heartbeatAt: 1, control: 1 },
+    })
+    report.beat = answer === null ? null : { heartbeatAt: answer.heartbeatAt, control: answer.control }
   } catch (error) {
-    tell({ sentAt, renewed: [], lost: [], error: error instanceof Error ? error.message : String(error) })
+    report.error = error instanceof Error ? error.message : String(error)
   }
+  report.receivedAt = monotonicMs()
+  port.postMessage(report)
+  return report.error === undefined
 }
 
+/** @type {RenewalOrder['renew']} */
+let order = null
 /** @type {Promise<void> | undefined} */
 let underWay
-let lastRenewalAt = monotonicMs()
+let nextAt = 0
+const every = setup.everyMs
 const timer = setInterval(
   () => {
     const blocked = blockedMs()
-    if (leases.size > 0 && blocked > setup.warnBlockedMs && !told) warnBlocked(blocked)
-    if (underWay !== undefined || leases.size === 0 || blocked > setup.maxBlockedMs) return
-    if (monotonicMs() - lastRenewalAt < setup.leaseMs / 3) return
-    lastRenewalAt = monotonicMs()
-    underWay = renew().finally(() => {
+    if (order !== null && blocked > setup.warnBlockedMs && !told) warnBlocked(blocked)
+    if (underWay !== undefined || !order || blocked > setup.maxBlockedMs || monotonicMs() < nextAt) return
+    const startedAt = monotonicMs()
+    underWay = renewed(order).then((done) => {
       underWay = undefined
+      // One that failed is tried again soon: the server may be back at any moment.
+      nextAt = done ? startedAt + every : monotonicMs() + Math.min(RETRY_MS, every / 4)
     })
   },
-  Math.min(250, setup.leaseMs / 12),
+  Math.min(250, every / 4),
 )
 
-port.on('message', (/** @type {RenewalOrder} */ { hold, drop, stop }) => {
-  if (hold !== undefined) {
-    // The claim itself was the first proof; the next is due a third of a lease after it.
-    if (leases.size === 0) lastRenewalAt = monotonicMs()
-    leases.add(hold)
+port.on('message', (/** @type {RenewalOrder} */ { renew, stop }) => {
+  if (renew !== undefined) {
+    // The write that opened a session was the first proof of it.
+    if (renew !== null && renew.session !== order?.session) nextAt = monotonicMs() + every
+    order = renew
   }
-  if (drop !== undefined) leases.delete(drop)
   if (stop === true) {
     clearInterval(timer)
     void client.close().finally(() => port.close())

@@ -80,6 +80,11 @@ export class RunningTask {
     return this.claim.leaseId
   }
 
+  /** The session on which its lease rests. */
+  get session(): string {
+    return this.claim.task.lease?.session ?? ''
+  }
+
   get signal(): AbortSignal {
     return this.#controller.signal
   }

@@ -32,6 +32,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly timeoutMs: number | undefined
   /** How long the task may take from its first claim on, in milliseconds. */
   readonly totalTimeoutMs: number | undefined
+  /** How long an attempt goes on while its lease can't be proved, in milliseconds; 0 for not at all. */
+  readonly inDoubtMs: number
   readonly disk: DiskNeed | undefined
   /** Where the handler runs, when not in the worker's own thread. */
   readonly isolate: Isolation | undefined
@@ -62,6 +64,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.#upgrade = upgrade
     this.timeoutMs = timeout === undefined ? undefined : milliseconds(timeout)
     this.totalTimeoutMs = totalTimeout === undefined ? undefined : milliseconds(totalTimeout)
+    this.inDoubtMs = inDoubtMs(name, definition.inDoubt)
     this.disk = definition.disk
     this.isolate = isolationOf(name, definition.isolate)
     this.module = moduleUrl(name, definition.module)
@@ -108,6 +111,18 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     }
     return checkInput(this.input, upgraded)
   }
+}
+
+const IN_DOUBT_MS = 120_000
+
+/** @throws {FleetError} `BAD_DEFINITION`, `BAD_DURATION` */
+function inDoubtMs(name: string, inDoubt: TaskDefinition<StandardSchemaV1, unknown>['inDoubt']): number {
+  if (inDoubt === undefined) return IN_DOUBT_MS
+  if (inDoubt === 'abort') return 0
+  if (inDoubt?.for === undefined) {
+    throw new FleetError('BAD_DEFINITION', `${name}: 'inDoubt' is 'abort' or { for: '2m' }`, { field: 'inDoubt' })
+  }
+  return milliseconds(inDoubt.for)
 }
 
 /** Stands where a handler would: the program around the runner ends this attempt. */

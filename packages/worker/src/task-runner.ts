@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import {
   asError,
@@ -14,6 +15,7 @@ import {
   FleetError,
   type Hint,
   milliseconds,
+  Outcome,
   type QueueDocument,
   type Served,
   type TaskDocument,
@@ -24,12 +26,14 @@ import {
   toFullRow,
   type WorkerDocument,
   type WorkerRegister,
+  type WorkerReport,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
 import { AttemptReporter } from './attempt-reporter.ts'
 import { ClaimLoop } from './claim-loop.ts'
 import { DeadlineWatch } from './deadline-watch.ts'
+import { Doubt } from './doubt.ts'
 import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
 import { executeTask, type Handling } from './execute-task.ts'
 import { Gateway, type ListenAddress } from './gateway/gateway.ts'
@@ -37,7 +41,6 @@ import type { HandlerContext } from './handler.ts'
 import { HandlerSlots } from './handler-slots.ts'
 import type { Isolates } from './isolate/isolates.ts'
 import { requireIsolation } from './isolate/isolation.ts'
-import { LeaseKeeper, timeoutFor } from './lease-keeper.ts'
 import { LimitedClaims } from './limited-claims.ts'
 import type { SlotRange } from './load/auto-slots.ts'
 import { LoadMonitor } from './load/load-monitor.ts'
@@ -48,9 +51,11 @@ import { QueueRates } from './queue-rates.ts'
 import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import { ScheduleWatch } from './schedule-watch.ts'
+import { SessionKeeper, timeoutFor } from './session-keeper.ts'
+import { SessionWatch } from './session-watch.ts'
+import { Suspects } from './suspects.ts'
 import type { TaskFactory } from './task-factory.ts'
 import { VERSION } from './version.ts'
-import { WorkerWatch } from './worker-watch.ts'
 
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
@@ -77,7 +82,9 @@ export interface TaskRunnerOptions {
   publicUrl?: string
   /** What people call it; the host's name by default. */
   name?: string
+  /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
   leaseMs?: number
+  /** How often it gives a sign of life, in milliseconds; a third of `leaseMs` by default, and at most. */
   heartbeatMs?: number
   /** The longest time without a look into the database, in milliseconds. */
   pollMs?: number
@@ -113,8 +120,9 @@ const STORE_MS = 1_000
 
 /** A worker: claims tasks, runs them, and tells how it goes. */
 export class TaskRunner extends EventEmitter<RunnerEvents> {
-  /** New at every start. */
-  readonly id = randomUUID()
+  /** The process: new at every start, and the same as its first session. */
+  readonly #boot = randomUUID()
+  #session: string = this.#boot
   readonly name: string
   readonly #options: TaskRunnerOptions
   readonly #log: Logger
@@ -128,6 +136,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   /** Only where more is claimed than runs. */
   readonly #handlerSlots: HandlerSlots | undefined
   readonly #leaseMs: number
+  readonly #heartbeatMs: number
+  readonly #doubt = new Doubt()
+  readonly #suspects = new Suspects(() => void this.#parts?.loop.refill('a suspect has come through'))
   readonly #outside = new OutsideWork()
   readonly #running = new Map<string, RunningTask>()
   readonly #ends = new Set<Promise<void>>()
@@ -144,6 +155,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.name = options.name ?? hostname()
     this.#log = (options.log ?? pino({ level: 'silent' })).child({ worker: this.name })
     this.#leaseMs = inRange('leaseMs', options.leaseMs ?? 8_000, 500, 3_600_000)
+    const third = Math.round(this.#leaseMs / 3)
+    this.#heartbeatMs = Math.min(third, inRange('heartbeatMs', options.heartbeatMs ?? third, 10, 3_600_000))
     this.#prefetch = inRange('prefetch', options.prefetch ?? 0, 0, 1_000)
     if (this.#prefetch > 0) this.#handlerSlots = new HandlerSlots(() => this.#started().load.slots)
     for (const factory of options.tasks) {
@@ -160,6 +173,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     })
     for (const [queue, limit] of Object.entries(options.queueConcurrency ?? {}))
       inRange(`queueConcurrency.${queue}`, limit, 1, 1_000)
+  }
+
+  /** Its session, by which others know it: another one once the last was ended, as after a long silence. */
+  get id(): string {
+    return this.#session
   }
 
   /** Where its gateway listens, once started. */
@@ -183,20 +201,19 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#state = 'running'
     const parts = await this.#open()
     this.#parts = parts
-    const { feed, load, loop, reaper, deadlines, schedules, reporter } = parts
+    const { feed, load, loop, reaper, deadlines, schedules, reporter, sessions } = parts
     feed.subscribe({ change: (change) => this.#onChange(change), lost: () => this.#onHistoryLost() })
     reaper.start()
     deadlines.start()
     schedules.start()
     await load.start()
-    await this.#beat()
-    const { heartbeatMs = 2_500, pollMs = POLL_MS } = this.#options
-    this.#every(heartbeatMs, () => this.#beat())
+    await sessions.open(this.#session)
+    const { pollMs = POLL_MS } = this.#options
     this.#every(pollMs, () => loop.poll())
     this.#every(TELL_MS, () => {
       for (const run of this.#running.values()) run.tell()
     })
-    this.#every(STORE_MS, () => reporter.tick(this.#running.values()))
+    this.#every(STORE_MS, () => (this.#doubt.active ? undefined : reporter.tick(this.#running.values())))
     await loop.start()
   }
 
@@ -213,14 +230,20 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const feed = new ChangeFeed(database, { log: this.#log, scope: 'work' })
       opened.push(feed)
       await feed.start()
-      const leases = new LeaseKeeper({
+      const sessions = new SessionKeeper({
         database,
+        register: fleet.workers,
         leaseMs: this.#leaseMs,
+        everyMs: this.#heartbeatMs,
         log: this.#log,
-        onLost: (leaseId) => this.#onLeaseLost(leaseId),
+        report: () => this.#report(),
+        onRenewed: ({ control }) => this.#onAsked(control),
+        onDoubt: () => this.#onDoubt(),
+        onProven: () => this.#onProven(),
+        onDead: (session) => this.#onDead(session),
       })
-      opened.push(leases)
-      await leases.start()
+      opened.push(sessions)
+      await sessions.start()
       const gateway =
         listen === undefined
           ? undefined
@@ -238,9 +261,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       }
       const reaper = new Reaper({
         store: fleet.store,
-        clock: database.clock,
         log: this.#log,
         intervalMs: Math.min(3_000, this.#leaseMs / 2),
+        awake: () => sessions.trusted(this.#session),
         onReaped: (task) => this.#onReaped(task),
         houseKeeping: () => fleet.events.sweep(),
       })
@@ -254,7 +277,14 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       opened.push(deadlines)
       const schedules = new ScheduleWatch({ schedules: fleet.schedules, clock: database.clock, feed, log: this.#log })
       opened.push(schedules)
-      const watch = new WorkerWatch(fleet.workers, feed, this.#log)
+      const watch = new SessionWatch({
+        register: fleet.workers,
+        feed,
+        log: this.#log,
+        unbrokenFor: (gapMs) => sessions.unbrokenFor(gapMs),
+        prove: () => sessions.beat(),
+        onEnded: () => reaper.wake(),
+      })
       opened.push(watch)
       await watch.start()
       const load = this.#loadMonitor()
@@ -279,7 +309,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         fleet,
         store,
         feed,
-        leases,
+        sessions,
         gateway,
         reaper,
         deadlines,
@@ -323,8 +353,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #claimLoop(fleet: Fleet, gateway: Gateway | undefined, rates: QueueRates): ClaimLoop {
     const { store, database } = fleet
     const publicBase = gateway?.publicUrl
-    const identity = { worker: this.id, leaseMs: this.#leaseMs, queues: this.#queues }
-    const claimant = (): Claimant => ({ ...identity, ...(publicBase === undefined ? {} : { publicBase }) })
+    const claimant = ({ lost }: Pick<Hint, 'lost'>): Claimant => ({
+      worker: this.#session,
+      queues: this.#queues,
+      ...(lost >= 1 ? { suspects: true } : {}),
+      ...(publicBase === undefined ? {} : { publicBase }),
+    })
     const limited = new LimitedClaims({
       store,
       claimant,
@@ -352,7 +386,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       beforeAsking: async () => {
         await this.#loadQueues(fleet)
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) await this.#limits.load(() => store.slots())
-        for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
+        for (const { _id, control } of await store.controls(this.#session)) this.#obey(_id.toHexString(), control)
       },
       refillEvery: this.#options.refillEvery ?? 1_000,
       pollMs: this.#options.pollMs ?? POLL_MS,
@@ -399,22 +433,22 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   /** Takes nothing new and goes on with what runs. */
   async drain(): Promise<void> {
     if (this.#state === 'running') this.#state = 'draining'
-    await this.#beat()
+    await this.#started().sessions.beat()
   }
 
   async #stop(): Promise<void> {
-    const { opened, reaper, loop } = this.#started()
+    const { opened, reaper, loop, sessions } = this.#started()
     this.#state = 'draining'
     loop.close()
     for (const run of this.#running.values()) if (!run.began) run.abort('SHUTDOWN', 'This worker shuts down')
     await reaper.stop()
-    await this.#beat().catch(() => undefined)
+    await sessions.beat().catch(() => undefined)
     while (loop.claiming || this.#ends.size > 0) {
       await Promise.allSettled([...this.#ends, new Promise((resolve) => setTimeout(resolve, 20))])
     }
     for (const timer of this.#timers) clearInterval(timer)
     this.#state = 'stopped'
-    await this.#beat().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'could not say goodbye'))
+    await sessions.beat().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'could not say goodbye'))
     for (const part of opened.reverse()) {
       await part.stop().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'a part did not stop'))
     }
@@ -444,7 +478,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #onChange({ collection, id, doc }: Change): void {
     if (collection === 'tasks') this.#onTask(String(id), doc as TaskDocument | null)
     else if (collection === 'queues') this.#onQueue(String(id), doc as QueueDocument | null)
-    else if (collection === 'workers' && String(id) === this.id) this.#onAsked((doc as WorkerDocument | null)?.control)
+    else if (collection === 'workers' && id === this.#session) this.#onAsked((doc as WorkerDocument | null)?.control)
   }
 
   #onTask(id: string, task: TaskDocument | null): void {
@@ -453,7 +487,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#limits.seen(id, task)
     if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
     else loop.remove(id)
-    if (task?.status === 'running' && task.worker === this.id && task.control !== undefined)
+    if (task?.status === 'running' && task.worker === this.#session && task.control !== undefined)
       this.#obey(id, task.control)
   }
 
@@ -489,8 +523,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     if (control === undefined || draining === (this.#state === 'draining') || this.#stopping !== undefined) return
     this.#log.info({ by: control.by }, draining ? 'asked to take nothing new' : 'asked to take tasks again')
     this.#state = draining ? 'draining' : 'running'
-    void this.#beat().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'a heartbeat failed'))
-    this.#started().loop.wake()
+    const { sessions, loop } = this.#started()
+    void sessions.beat().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'a heartbeat failed'))
+    loop.wake()
   }
 
   #obey(id: string, control: { action: 'cancel' | 'pause'; by: string; reason?: string }): void {
@@ -505,12 +540,60 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     else run.abort('PAUSED', `Paused by ${control.by}${because}`)
   }
 
-  #onLeaseLost(leaseId: string): void {
-    for (const run of this.#running.values()) {
-      if (run.leaseId !== leaseId) continue
-      this.#log.warn({ task: run.id }, 'lease lost; the attempt is abandoned')
-      run.abort('LEASE_LOST', 'The lease can no longer be proved')
-      this.emit('lost', { id: run.id, worker: this.id })
+  // ── its session ──
+
+  /** The database does not answer. What runs goes on as far as it may; nothing new is claimed. */
+  #onDoubt(): void {
+    this.#log.warn({ running: this.#running.size }, 'the session can not be renewed; what runs is in doubt')
+    this.#doubt.begin()
+    for (const run of this.#running.values()) this.#doubt.apply(run, this.#factories.get(run.claim.task.name)!)
+  }
+
+  #onProven(): void {
+    const lastedMs = this.#doubt.end()
+    this.#log.info({ lastedMs: Math.round(lastedMs), running: this.#running.size }, 'the session is renewed again')
+    this.#parts?.loop.wake()
+    this.#parts?.reaper.wake()
+  }
+
+  /** Others took this process for dead: what it held is theirs. It lives, and goes on under another session. */
+  #onDead(session: string): void {
+    this.#doubt.end()
+    const lost = [...this.#running.values()].filter((run) => run.session === session)
+    this.#log.warn({ session, tasks: lost.length }, 'the session was ended by others; its attempts are abandoned')
+    for (const run of lost) {
+      run.abort('LEASE_LOST', 'The session of this worker was ended: the task may run elsewhere by now')
+      this.emit('lost', { id: run.id, worker: session })
+    }
+    if (this.#state === 'stopped' || this.#stopping !== undefined) return
+    this.#untilStopped(this.#beginAnew(session, lost))
+  }
+
+  async #beginAnew(ended: string, lost: readonly RunningTask[]): Promise<void> {
+    const { sessions, register, store, loop } = this.#started()
+    this.#session = randomUUID()
+    await this.#untilAnswered(() => sessions.open(this.#session))
+    await this.#untilAnswered(() => register.replaced(ended))
+    await loop.lost()
+    for (const run of lost) await this.#untilAnswered(() => this.#survived(store, run))
+  }
+
+  /** A loss was counted of a task whose worker lives; or it is still to be counted, and the task can just be given back. */
+  async #survived(store: TaskStore, { claim }: RunningTask): Promise<void> {
+    const { owned } = await store.settle(claim, Outcome.released())
+    if (!owned) await store.takeBackLoss(claim.task._id, claim.leaseId)
+  }
+
+  /** Until the database has answered, or this worker stops. */
+  async #untilAnswered(act: () => Promise<unknown>): Promise<void> {
+    for (let pause = 100; this.#stopping === undefined; pause = Math.min(2_000, pause * 2)) {
+      try {
+        await act()
+        return
+      } catch (error) {
+        this.#log.warn({ err: asError(error) }, 'the database does not answer yet')
+        await sleep(pause)
+      }
     }
   }
 
@@ -543,21 +626,23 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }]),
       ),
       lazy: load.gate.lazy,
+      suspects: this.#suspects.room,
     }
   }
 
   /** How many tasks may be claimed. What is claimed ahead comes in groups of at least half of it. */
   #free(): number {
-    if (this.#state !== 'running') return 0
+    if (this.#state !== 'running' || this.#doubt.active || this.#started().sessions.session === undefined) return 0
     const { slots } = this.#started().load
     const free = slots + this.#prefetch - this.#running.size
     return this.#running.size < slots || free >= this.#prefetch / 2 ? free : 0
   }
 
-  #serves({ queue, name, version, lazy }: Hint): boolean {
+  #serves({ queue, name, version, lazy, lost }: Hint): boolean {
     const factory = this.#factories.get(name)
     if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
     if (!this.#queues.includes(queue) || !this.#isOpen(queue)) return false
+    if (lost >= 1 && !this.#suspects.room) return false
     return this.#started().load.allows({ lazy, folder: factory.disk?.folder })
   }
 
@@ -569,13 +654,14 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   // ── attempts ──
 
   #begin(claim: Claim): void {
-    const { leases, loop } = this.#started()
+    const { loop } = this.#started()
     const run = new RunningTask(claim)
     this.#running.set(run.id, run)
     this.#limits.began(claim.task.queue)
     this.#limits.seen(run.id, claim.task)
     this.#idleTold = false
-    leases.hold(claim.leaseId, claim.sentAt)
+    this.#suspects.began(run)
+    this.#doubt.apply(run, this.#factories.get(claim.task.name)!)
     const end = this.#execute(run)
       .catch((error: unknown) =>
         this.#log.error({ err: asError(error), task: run.id }, 'an attempt could not be carried out'),
@@ -585,21 +671,23 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         if (this.#running.get(run.id) === run) this.#running.delete(run.id)
         this.#ends.delete(end)
         this.#limits.ended(claim.task.queue)
-        if (![...this.#running.values()].some(({ leaseId }) => leaseId === run.leaseId)) leases.drop(run.leaseId)
+        this.#doubt.ended(run)
+        this.#suspects.cleared(run)
         loop.freed()
       })
     this.#ends.add(end)
   }
 
   async #execute(run: RunningTask): Promise<void> {
-    const { store, leases, database, reporter } = this.#started()
+    const { store, sessions, database, reporter } = this.#started()
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
     const factory = this.#factories.get(task.name)!
     // The program that does the work is told when its input has been accepted, and gets it as its handler would.
     if (!factory.notify) this.emit('claimed', { task })
     const { outcome, settled } = await executeTask(run, factory, {
       store,
-      leases,
+      sessions,
+      onMoved: (moved) => this.#suspects.cleared(moved),
       clock: database.clock,
       log: this.#log,
       abortGraceMs: milliseconds(this.#options.abortGrace ?? '10s'),
@@ -643,9 +731,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       this.emit('claimed', { task: { ...toFullRow<TaskRow>('tasks', run.claim.task), input: context.input } })
       return { result }
     }
-    const { isolates, leases } = this.#started()
+    const { isolates, sessions } = this.#started()
     if (isolates !== undefined && factory.isolate !== undefined) {
-      return isolates.run(factory, context, { trustedUntil: () => leases.trustedUntil(run.leaseId) })
+      return isolates.run(factory, context, { trustedUntil: () => sessions.trustedUntil(run.session) })
     }
     return { result: Promise.resolve().then(() => factory.run(context as never)) }
   }
@@ -672,25 +760,24 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   // ── what others hear ──
 
-  async #beat(): Promise<void> {
-    const { register, gateway, load } = this.#started()
-    const state = this.#state === 'new' ? 'running' : this.#state
-    const control = await register.beat(this.id, {
+  #report(): WorkerReport {
+    const { gateway, load } = this.#started()
+    return {
+      boot: this.#boot,
+      leaseMs: this.#leaseMs,
       name: this.name,
       host: hostname(),
       pid: process.pid,
       role: 'worker',
-      state,
+      state: this.#state === 'new' ? 'running' : this.#state,
       queues: [...this.#queues],
       tasks: [...this.#factories.values()].flatMap(versionsOf),
       running: this.#running.size,
-      heartbeatMs: this.#options.heartbeatMs ?? 2_500,
+      heartbeatMs: this.#heartbeatMs,
       version: VERSION,
       ...load.report(),
       ...(gateway === undefined ? {} : { url: gateway.publicUrl }),
-    })
-    // Asked while the change feed could not tell.
-    this.#onAsked(control)
+    }
   }
 }
 
@@ -704,7 +791,7 @@ interface Parts {
   fleet: Fleet
   store: TaskStore
   feed: ChangeFeed
-  leases: LeaseKeeper
+  sessions: SessionKeeper
   gateway: Gateway | undefined
   reaper: Reaper
   deadlines: DeadlineWatch

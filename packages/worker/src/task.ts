@@ -4,6 +4,8 @@ import type { Claim } from '@taskfleet/core'
 export interface LeaseView {
   /** Whether the lease can still be proved by the monotonic clock. */
   trusted(): boolean
+  /** Resolves when it is proved; rejects when it is lost. */
+  proven(): Promise<void>
   /** Asks the database; `false` when another worker or nobody owns the task now. */
   confirm(): Promise<boolean>
 }
@@ -54,9 +56,19 @@ export class Task {
     return this.#claim.leaseId
   }
 
-  /** Whether this attempt may still start side effects. Check before each one; it costs nothing. */
+  /** Whether this attempt may start side effects now: false while the database is away. Costs nothing. */
   get owned(): boolean {
     return this.#lease.trusted()
+  }
+
+  /**
+   * Waits until this attempt is known to own its task: at once as a rule, and while the database is away until it answers again.
+   * Call it before a side effect that must not happen twice.
+   *
+   * @throws {AttemptAborted} `LEASE_LOST` when the task is another worker's by now, and the reason of `signal` when it is aborted
+   */
+  proven(): Promise<void> {
+    return this.#lease.proven()
   }
 
   /** Asks the database whether this attempt still owns the task: before an effect that can't be taken back. */

@@ -64,6 +64,9 @@ const TASK_FIELDS: CollectionFields = {
 const WORKER_FIELDS: CollectionFields = {
   known: {
     _id: 'text',
+    boot: 'text',
+    until: 'date',
+    leaseMs: 'number',
     name: 'text',
     host: 'text',
     pid: 'number',

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { describeTaskStore, useDatabase } from '../testing/index.ts'
+import { describeTaskStore, loseWorker, openTestSession, useDatabase } from '../testing/index.ts'
 import { MongoTaskStore } from './mongo-task-store.ts'
 import { taskModel } from './task-model.ts'
 
@@ -7,11 +7,10 @@ const test = useDatabase()
 
 describeTaskStore('MongoTaskStore', async () => {
   const { connection, clock } = test.database
+  await openTestSession(test.database)
   return {
     store: new MongoTaskStore(connection, clock),
-    expireLease: async (id) => {
-      await taskModel(connection).collection.updateOne({ _id: id }, { $set: { 'lease.expiresAt': new Date(0) } })
-    },
+    loseWorker: (id) => loseWorker(test.database, id),
     corrupt: async (id) => {
       await taskModel(connection).collection.updateOne({ _id: id }, { $set: { attempts: 'none' } })
     },

@@ -3,6 +3,8 @@ import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
 import { FleetError } from '../errors.ts'
+import { isAlive } from '../worker/session.ts'
+import { type WorkerDocument, workerModel } from '../worker/worker-model.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Durations } from './durations.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
@@ -16,8 +18,6 @@ import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, 
 import * as updates from './task-updates.ts'
 import { waitingTasks } from './waiting-tasks.ts'
 
-/** The reaper looks this far ahead, so that it wakes when a lease expires and not a period later. */
-const REAP_AHEAD_MS = 4_000
 const REAP_PAGE = 200
 const RAISE_AHEAD_MS = 10_000
 const HORIZON_MS = 120_000
@@ -30,6 +30,7 @@ type Tasks = mongo.Collection<TaskDocument>
 export class MongoTaskStore implements TaskStore {
   readonly #tasks: Tasks
   readonly #clock: ServerClock
+  readonly #sessions: mongo.Collection<WorkerDocument>
   readonly #settling: Settling
   readonly #unblocking: AsyncBatch<ObjectId, number>
   readonly #retention: RetentionPolicy
@@ -52,6 +53,7 @@ export class MongoTaskStore implements TaskStore {
   ) {
     this.#tasks = taskModel(connection).collection as unknown as Tasks
     this.#clock = clock
+    this.#sessions = workerModel(connection).collection as unknown as mongo.Collection<WorkerDocument>
     const db = connection.getClient().db(connection.name)
     this.#retention = parts.retention ?? new RetentionPolicy(db)
     this.#durations = parts.durations ?? new Durations(db)
@@ -255,7 +257,10 @@ export class MongoTaskStore implements TaskStore {
     const sentAt = performance.now()
     const asClaim = (task: TaskDocument): Claim => ({ task, leaseId, sentAt })
     try {
-      const served = claimant.queues === undefined ? {} : { queue: { $in: [...claimant.queues] } }
+      const served = {
+        ...(claimant.queues === undefined ? {} : { queue: { $in: [...claimant.queues] } }),
+        ...(claimant.suspects === true ? {} : { lost: { $not: { $gte: 1 } } }),
+      }
       if (ids.length === 1) {
         const task = await this.#tasks.findOneAndUpdate({ ...guard('claim', ids[0]), ...served }, update, {
           returnDocument: 'after',
@@ -277,7 +282,7 @@ export class MongoTaskStore implements TaskStore {
         throw new FleetError('SLOT_TAKEN', 'Another task has this place in its queue')
       }
       // The server may have claimed before the connection broke: those are ours as long as the lease is trusted.
-      const adopted = await this.#heldBy(leaseId).catch(() => null)
+      const adopted = await this.#heldBy(ids, leaseId).catch(() => null)
       if (adopted === null || adopted.length === 0) throw error
       return adopted.map((task) => ({ ...asClaim(task), adopted: true }))
     }
@@ -301,16 +306,8 @@ export class MongoTaskStore implements TaskStore {
     }
   }
 
-  #heldBy(leaseId: string): Promise<TaskDocument[]> {
-    return this.#tasks.find({ 'lease.id': leaseId, status: 'running' }).toArray()
-  }
-
-  async renew(leaseIds: readonly string[], leaseMs: number): Promise<string[]> {
-    if (leaseIds.length === 0) return []
-    const mine = { 'lease.id': { $in: [...leaseIds] }, status: 'running' } as const
-    await this.#tasks.updateMany(mine, updates.renewalUpdate(leaseMs))
-    const held = new Set(await this.#tasks.distinct('lease.id', mine))
-    return leaseIds.filter((leaseId) => !held.has(leaseId))
+  #heldBy(ids: readonly ObjectId[], leaseId: string): Promise<TaskDocument[]> {
+    return this.#tasks.find(attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>).toArray()
   }
 
   async report(reports: readonly Report[]): Promise<void> {
@@ -332,43 +329,98 @@ export class MongoTaskStore implements TaskStore {
     return settled
   }
 
-  async reap(): Promise<{ reaped: TaskDocument[]; nextExpiry: Date | null }> {
+  async reap(): Promise<TaskDocument[]> {
+    const [abandoned, dated] = [await this.#reapAbandoned(), await this.#reapDated()]
+    const reaped = [...abandoned, ...dated]
+    for (const task of reaped) this.#tell(task)
+    return reaped
+  }
+
+  /**
+   * Running tasks are read before the sessions on which they rest: a session is stored before its first claim, and once it has
+   * ended it stays so. A claim that was on its way when its session ended turns up here as well.
+   */
+  async #reapAbandoned(): Promise<TaskDocument[]> {
+    const groups = await this.#tasks
+      .aggregate<{ _id: unknown }>([
+        { $match: { status: 'running', 'lease.session': { $exists: true } } },
+        { $group: { _id: '$lease.session' } },
+      ])
+      .toArray()
+    const sessions = groups.map(({ _id }) => String(_id))
+    if (sessions.length === 0) return []
+    const found = await this.#sessions.find({ _id: { $in: sessions } }).toArray()
+    const known = new Map(found.map((session) => [session._id, session]))
     const reaped: TaskDocument[] = []
-    for (;;) {
-      const now = this.#clock.now()
-      const seen = await this.#tasks
+    for (const session of sessions) {
+      const worker = known.get(session)
+      if (worker === undefined || !isAlive(worker)) reaped.push(...(await this.#reapSession(session, worker)))
+    }
+    return reaped
+  }
+
+  async #reapSession(session: string, worker: WorkerDocument | undefined): Promise<TaskDocument[]> {
+    const reaped: TaskDocument[] = []
+    for (let after: ObjectId | undefined; ; ) {
+      const page = await this.#tasks
         .find(
-          { 'lease.expiresAt': { $lte: new Date(now.getTime() + REAP_AHEAD_MS) }, status: 'running' },
+          { status: 'running', 'lease.session': session, ...(after === undefined ? {} : { _id: { $gt: after } }) },
           { projection: LEASE_FIELDS },
         )
-        .sort({ 'lease.expiresAt': 1 })
+        .sort({ _id: 1 })
         .limit(REAP_PAGE)
         .toArray()
-      const expired = seen.filter(({ lease }) => lease !== undefined && lease.expiresAt <= now)
-      const taken = await Promise.all(expired.map((task) => this.#reapOne(task)))
-      for (const task of taken) this.#tell(task)
+      const evidence = lossEvidence(worker, page.length)
+      const taken = await Promise.all(page.map((task) => this.#reapOne(task, { evidence })))
       reaped.push(...taken.filter((task) => task !== null))
-      // A full page may hide more; stop when a page brings nothing, so that what can't be reaped isn't tried for ever.
-      if (seen.length < REAP_PAGE || !taken.some((task) => task !== null)) {
-        return {
-          reaped,
-          nextExpiry: seen.find(({ lease }) => lease !== undefined && lease.expiresAt > now)?.lease?.expiresAt ?? null,
-        }
-      }
+      if (page.length < REAP_PAGE) return reaped
+      after = page.at(-1)!._id
     }
   }
 
-  async #reapOne(seen: TaskDocument): Promise<TaskDocument | null> {
+  /** What workers of earlier versions hold: they renew each lease by itself. */
+  async #reapDated(): Promise<TaskDocument[]> {
+    const expired = { 'lease.expiresAt': { $lte: this.#clock.now() }, status: 'running' } as mongo.Filter<TaskDocument>
+    const reaped: TaskDocument[] = []
+    for (;;) {
+      const page = await this.#tasks
+        .find(expired, { projection: LEASE_FIELDS })
+        .sort({ 'lease.expiresAt': 1 })
+        .limit(REAP_PAGE)
+        .toArray()
+      const evidence = 'The worker did not renew its lease'
+      const taken = await Promise.all(page.map((task) => this.#reapOne(task, { evidence, dated: true })))
+      const done = taken.filter((task) => task !== null)
+      reaped.push(...done)
+      // Stop when a page brings nothing, so that what can't be reaped isn't tried for ever.
+      if (page.length < REAP_PAGE || done.length === 0) return reaped
+    }
+  }
+
+  async #reapOne(
+    seen: TaskDocument,
+    { evidence, dated = false }: { evidence: string; dated?: boolean },
+  ): Promise<TaskDocument | null> {
     const corrupt = typeof seen.lease?.id !== 'string' || !isWellFormed(seen)
     const filter = corrupt
       ? ({ _id: seen._id, status: 'running', lease: seen.lease } as mongo.Filter<TaskDocument>)
       : guard('reclaim', seen._id, seen.lease!.id)
     const retention = await this.#retention.get()
-    const update = corrupt ? updates.quarantine(retention) : updates.reap(retention)
+    const update = corrupt ? updates.quarantine(retention) : updates.reap(retention, evidence, { dated })
     const task = await this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
     if (corrupt && task !== null)
       this.#log?.error({ task: seen._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
     return task !== null && task.lease === undefined ? task : null
+  }
+
+  async takeBackLoss(id: ObjectId, leaseId: string): Promise<boolean> {
+    const lost = { lease: leaseId, outcome: TRANSITIONS.reclaim.closes, survived: { $exists: false } }
+    const filter = { _id: id, status: { $in: [...OPEN_STATUSES] }, attempts: { $elemMatch: lost } }
+    const { modifiedCount } = await this.#tasks.updateOne(
+      filter as mongo.Filter<TaskDocument>,
+      updates.takeBackLoss(leaseId),
+    )
+    return modifiedCount === 1
   }
 
   async cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
@@ -490,7 +542,7 @@ export class MongoTaskStore implements TaskStore {
 
   async controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]> {
     const asked = await this.#tasks
-      .find({ status: 'running', 'lease.worker': worker, control: { $exists: true } }, { projection: { control: 1 } })
+      .find({ status: 'running', 'lease.session': worker, control: { $exists: true } }, { projection: { control: 1 } })
       .toArray()
     return asked.map(({ _id, control }) => ({ _id, control: control! }))
   }
@@ -524,6 +576,16 @@ const LEASE_FIELDS = {
   maxAttempts: 1,
   priority: 1,
 } as const
+
+/** What is known of how a task lost its worker, for people. */
+function lossEvidence(worker: WorkerDocument | undefined, together: number): string {
+  const others = together === 1 ? 'nothing else ran there' : `${together - 1} other tasks ran there`
+  if (worker === undefined) return `The session of its worker is gone; ${others}`
+  const { name, host, pid, state, until } = worker
+  const since = until instanceof Date ? ` by ${until.toISOString()}` : ''
+  const end = state === 'stopped' ? 'stopped without giving it back' : `did not renew its session${since}`
+  return `The worker ${name} (${host}, process ${pid}) ${end}; ${others}`
+}
 
 /** As `WELL_FORMED` of the pipelines has it. */
 function isWellFormed(task: TaskDocument): boolean {

@@ -26,11 +26,20 @@ export interface Attempt {
   endedAt?: Date
   outcome?: AttemptOutcome
   error?: TaskError
+  /** It was counted as lost, and then its worker came back and said that it had lived. */
+  survived?: true
 }
 
 /** Proof of one claim. Never leaves the server side. */
 export interface Lease {
   /** New for every claim. */
+  id: string
+  /** The session of the worker that holds it: good for as long as that lives. */
+  session: string
+}
+
+/** A lease as workers of earlier versions write it; read until the last of them is gone. */
+export interface DatedLease {
   id: string
   worker: string
   /** By the database's clock. */
@@ -83,9 +92,9 @@ export interface TaskDocument {
   lazy: boolean
   /** Claims so far; never goes back. */
   attempt: number
-  /** Attempts that failed or were lost. */
+  /** Attempts that failed. */
   failures: number
-  /** Attempts whose worker died. */
+  /** How many workers died with it, one after the other, while its checkpoint stood still. */
   lost: number
   /** The most `failures` allowed. */
   maxAttempts: number

@@ -61,7 +61,9 @@ taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name
 taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
 /** Every fenced write and renewal. */
 taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
-/** What the reaper looks at. */
+/** Whose session each running task rests on: what the reaper looks at. */
+taskSchema.index({ 'lease.session': 1, _id: 1 }, { name: 'running', partialFilterExpression: { status: 'running' } })
+/** Leases of earlier versions. */
 taskSchema.index({ 'lease.expiresAt': 1 }, { name: 'lease_expiry', sparse: true })
 /** Exact limits: no two tasks hold the same place in a queue. */
 taskSchema.index({ slot: 1 }, { name: 'slot', unique: true, partialFilterExpression: { slot: { $exists: true } } })

@@ -15,8 +15,10 @@ export interface Claim {
 
 /** Who claims, and what the claim writes on the task. */
 export interface Claimant {
+  /** The session on which the claim rests, which is the worker's id as well. */
   worker: string
-  leaseMs: number
+  /** Whether it may take up tasks that workers have died with. Without it, those are passed over. */
+  suspects?: boolean
   /** The queues it serves: a task that was moved to another meanwhile is not taken. */
   queues?: readonly string[]
   /** The place in its queue that the claim takes, where that is limited. */
@@ -37,6 +39,8 @@ export interface Hint {
   order: Date
   runAt: Date
   lazy: boolean
+  /** How many workers have died with it. */
+  lost: number
   /** When it was last written, by the server's time. */
   updatedAt: Date
 }
@@ -48,6 +52,8 @@ export interface Served {
   tasks: ReadonlyMap<string, { oldest: number; newest: number }>
   /** False while lazy tasks have to wait. */
   lazy?: boolean
+  /** False while tasks that workers have died with have to wait. */
+  suspects?: boolean
 }
 
 /** How an attempt ends. Made by `Outcome`'s constructors only. */
@@ -101,16 +107,22 @@ export interface TaskStore {
    * @throws {FleetError} `SLOT_TAKEN` when the claimant's slot is another task's
    */
   claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]>
-  /** Extends leases, all in one write; returns the lease ids that are no longer held. */
-  renew(leaseIds: readonly string[], leaseMs: number): Promise<string[]>
   /** Stores the progress of several attempts in one write; those no longer owned are passed over. */
   report(reports: readonly Report[]): Promise<void>
   /** Stores what a handler wants to go on from; false when the task is no longer its own. */
   saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean>
   /** Ends an attempt. */
   settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled>
-  /** Takes back every task whose lease has expired; also says when the next look is worth while. */
-  reap(): Promise<{ reaped: TaskDocument[]; nextExpiry: Date | null }>
+  /**
+   * Takes back every running task whose session is not alive, whenever it was claimed; and those of earlier versions whose
+   * lease has expired.
+   */
+  reap(): Promise<TaskDocument[]>
+  /**
+   * The process that held this lease was taken for dead and has come back: one loss less. False while the task still runs under
+   * the lease, and when there is nothing to take back.
+   */
+  takeBackLoss(id: ObjectId, leaseId: string): Promise<boolean>
   /** Ends a task that waits, or asks the worker of a running one to. Null when there is no such task. */
   cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
   /** Holds a waiting task back, or asks the worker of a running one to stop in between. */

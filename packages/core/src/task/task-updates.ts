@@ -15,6 +15,8 @@ type Pipeline = mongo.Document[]
 
 const ATTEMPTS_KEPT = 100
 const LOST_LIMIT = 3
+/** How long a task waits after its second loss, in milliseconds. */
+const SUSPECT_WAIT_MS = 250
 
 const literal = (value: unknown): Expression => ({ $literal: value })
 const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
@@ -133,7 +135,7 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
     attempt: n,
     attempts: { $slice: [{ $concatArrays: ['$attempts', [entry]] }, -ATTEMPTS_KEPT] },
     attemptsDropped: { $max: [0, { $subtract: [n, ATTEMPTS_KEPT] }] },
-    lease: { id: literal(leaseId), worker: literal(claimant.worker), expiresAt: fromNow(claimant.leaseMs) },
+    lease: { id: literal(leaseId), session: literal(claimant.worker) },
     worker: literal(claimant.worker),
     ...(claimant.slot === undefined ? {} : { slot: literal(claimant.slot) }),
     claimedAt: STAMP,
@@ -159,17 +161,14 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
   ]
 }
 
-/** Extends a lease and leaves `rev` alone, so that it reaches no subscriber. */
-export function renewalUpdate(leaseMs: number): Pipeline {
-  return [{ $set: { 'lease.expiresAt': fromNow(leaseMs) } }]
-}
-
 export function report(progress: StoredProgress | undefined): Pipeline {
   return [{ $set: { ...TOUCH, ...(progress === undefined ? {} : { progress: literal(progress) }) } }]
 }
 
+/** A task that gets on is no suspect any more: `lost` begins anew when its checkpoint has moved. */
 export function checkpoint(state: unknown): Pipeline {
-  return [{ $set: { checkpoint: literal(state), ...TOUCH } }]
+  const moved = { $ne: [{ $ifNull: ['$checkpoint', null] }, literal(state)] }
+  return [{ $set: { checkpoint: literal(state), lost: { $cond: [moved, 0, '$lost'] }, ...TOUCH } }]
 }
 
 /** Closes the running attempt. `outcome` and `status` are expressions, since a cancel that was asked for wins. */
@@ -246,7 +245,7 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
   const asUsual = { outcome: closes satisfies AttemptOutcome, retention }
   switch (outcome.verb) {
     case 'complete':
-      return leaveRunning({ ...asUsual, status: to, set: { output: literal(outcome.output) } })
+      return leaveRunning({ ...asUsual, status: to, set: { output: literal(outcome.output), lost: 0 } })
     case 'retry':
       return leaveRunning({
         ...asUsual,
@@ -292,7 +291,7 @@ export function completeAll(ids: readonly ObjectId[], outputs: readonly unknown[
   const same = outputs.every((output) => output === outputs[0])
   const place = { $indexOfArray: [literal(ids), '$_id'] }
   const output = same ? literal(outputs[0]) : { $arrayElemAt: [literal(outputs), place] }
-  return leaveRunning({ outcome: closes, retention, status: to, set: { output } })
+  return leaveRunning({ outcome: closes, retention, status: to, set: { output, lost: 0 } })
 }
 
 const fleetError = (code: string, message: string): TaskError => ({
@@ -302,30 +301,54 @@ const fleetError = (code: string, message: string): TaskError => ({
   fingerprint: code.toLowerCase(),
 })
 
-/** Takes a task back whose lease has expired by the server's clock; one that has not stays as it is. */
-export function reap(retention: Retention): Pipeline {
+/**
+ * Takes a task back whose worker is gone. A loss is no failure: it costs no try. But a task whose workers die again and again waits
+ * for longer each time, and is given up after the third.
+ *
+ * @param evidence what is known of the worker's end
+ * @param dated a lease of an earlier version, which must have expired by the server's clock
+ */
+export function reap(retention: Retention, evidence: string, { dated = false }: { dated?: boolean } = {}): Pipeline {
   const poison = { $gte: [{ $add: ['$lost', 1] }, LOST_LIMIT] }
-  const exhausted = { $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }
+  const waitMs = { $multiply: [SUSPECT_WAIT_MS, { $pow: [4, '$lost'] }] }
+  const again = { $dateAdd: { startDate: NOW, unit: 'millisecond', amount: { $toLong: waitMs } } }
   const error = {
     $cond: [
       poison,
-      literal(fleetError('POISON', `Its worker died ${LOST_LIMIT} times while running it`)),
-      literal(fleetError('WORKER_LOST', 'Its worker died or lost touch while running it')),
+      literal(
+        fleetError(
+          'POISON',
+          `Its worker died ${LOST_LIMIT} times in a row while running it. The last time: ${evidence}`,
+        ),
+      ),
+      literal(fleetError('WORKER_LOST', evidence)),
     ],
   }
   const taken = leaveRunning({
     retention,
     outcome: TRANSITIONS.reclaim.closes,
     error,
-    status: unlessCancelled({
-      $cond: [{ $or: [poison, exhausted] }, TRANSITIONS.expire.to, unlessAsked(TRANSITIONS.reclaim.to)],
-    }),
+    status: unlessCancelled({ $cond: [poison, TRANSITIONS.expire.to, unlessAsked(TRANSITIONS.reclaim.to)] }),
     set: {
-      failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
       lost: { $min: [{ $add: ['$lost', 1] }, LOST_LIMIT] },
+      // The first loss is most often its worker's own: it runs elsewhere at once.
+      runAt: { $cond: [{ $gte: ['$lost', 1] }, again, '$runAt'] },
     },
   })
-  return onlyIf(hasCome('$lease.expiresAt'), taken)
+  return dated ? onlyIf(hasCome('$lease.expiresAt'), taken) : taken
+}
+
+/** The attempt under this lease was counted as lost, and its worker lives. */
+export function takeBackLoss(leaseId: string): Pipeline {
+  const lived = { $mergeObjects: ['$$entry', { survived: true }] }
+  const attempts = {
+    $map: {
+      input: '$attempts',
+      as: 'entry',
+      in: { $cond: [{ $eq: ['$$entry.lease', literal(leaseId)] }, lived, '$$entry'] },
+    },
+  }
+  return [{ $set: { attempts, lost: { $max: [0, { $subtract: ['$lost', 1] }] }, ...TOUCH } }]
 }
 
 /** A pipeline that changes nothing unless the condition holds, decided by the server within the write. */

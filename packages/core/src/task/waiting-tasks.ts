@@ -4,7 +4,17 @@ import type { Hint, Served } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
-const HINT_FIELDS = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1, updatedAt: 1 } as const
+const HINT_FIELDS = {
+  name: 1,
+  version: 1,
+  queue: 1,
+  priority: 1,
+  order: 1,
+  runAt: 1,
+  lazy: 1,
+  lost: 1,
+  updatedAt: 1,
+} as const
 const HIGHEST_FIRST = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
 /** The server's own time may be a moment ahead of ours. */
 const AHEAD_MS = 5_000
@@ -67,10 +77,10 @@ export async function waitingTasks(
     return (await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()) as Hint[]
   }
 
-  function isServed({ name, version, lazy }: Hint): boolean {
+  function isServed({ name, version, lazy, lost }: Hint): boolean {
     const versions = served.tasks.get(name)
     const able = versions !== undefined && version >= versions.oldest && version <= versions.newest
-    return able && !(lazy && served.lazy === false)
+    return able && !(lazy && served.lazy === false) && !(lost >= 1 && served.suspects === false)
   }
 
   function isDue({ runAt }: Hint): boolean {
@@ -86,6 +96,7 @@ function askedFor(served: Served): mongo.Filter<TaskDocument> {
   return {
     ...(versions.length === 0 ? { _id: { $in: [] } } : { $or: versions }),
     ...(served.lazy === false ? { lazy: false } : {}),
+    ...(served.suspects === false ? { lost: { $not: { $gte: 1 } } } : {}),
   }
 }
 

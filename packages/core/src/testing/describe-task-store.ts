@@ -6,11 +6,11 @@ import type { TaskDocument } from '../task/task-document.ts'
 import { type Claim, Outcome, type TaskStore } from '../task/task-store.ts'
 import { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 
-/** What the suite needs beyond the port: to make a lease run out, and a task as it is stored. */
+/** What the suite needs beyond the port: to make a worker die, and a task as it is stored. */
 export interface TaskStoreHarness {
   store: TaskStore
-  /** Sets the lease of a running task to have expired by the server's clock. */
-  expireLease(id: Types.ObjectId): Promise<void>
+  /** Ends the session on which a running task rests, and no other task's. */
+  loseWorker(id: Types.ObjectId): Promise<void>
   /** False on a server that keeps a unique value taken after an update gave it up, as one stand-in does. */
   freesUniqueValues(): Promise<boolean>
   /** Makes a task's document what no verb would make of it. */
@@ -47,11 +47,11 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       },
       stop: (task, leaseId) => store.settle({ task, leaseId }, Outcome.stopped()),
       reclaim: async (task) => {
-        if (task.status === 'running') await harness.expireLease(task._id)
+        if (task.status === 'running') await harness.loseWorker(task._id)
         await store.reap()
       },
       expire: async (task) => {
-        if (task.status === 'running') await harness.expireLease(task._id)
+        if (task.status === 'running') await harness.loseWorker(task._id)
         await store.reap()
       },
       quarantine: async (task) => {
@@ -146,10 +146,9 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         attempt: 1,
         worker: 'worker-1',
         publicUrl: `http://127.0.0.2:4101/tasks/${task._id.toHexString()}`,
-        lease: { id: leaseId, worker: 'worker-1' },
+        lease: { id: leaseId, session: 'worker-1' },
         attempts: [{ n: 1, worker: 'worker-1', lease: leaseId }],
       })
-      expect(task.lease!.expiresAt.getTime()).toBeGreaterThan(task.claimedAt!.getTime())
     })
 
     test('a task is claimed once, however many ask at the same time', async () => {
@@ -181,15 +180,6 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.claim(ids, late)).toEqual([])
       const inTime = { ...testClaimant, notAfter: new Date(Date.now() + 60_000) }
       expect(await store.claim(ids, inTime)).toHaveLength(2)
-    })
-
-    test('renewing tells which leases are lost, and extends the others without a revision', async () => {
-      const claim = await make.claimed()
-      const before = await now(claim.task)
-      expect(await store.renew([claim.leaseId, 'gone'], 60_000)).toEqual(['gone'])
-      const after = await now(claim.task)
-      expect(after.lease!.expiresAt.getTime()).toBeGreaterThan(before.lease!.expiresAt.getTime() + 30_000)
-      expect(after.rev).toBe(before.rev)
     })
 
     test('progress and checkpoints of somebody else are passed over', async () => {
@@ -224,7 +214,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         [(claim) => store.settle(claim, Outcome.failed(testError)), 'cancelled'],
         [(claim) => store.settle(claim, Outcome.released()), 'cancelled'],
         [(claim) => store.settle(claim, Outcome.suspended()), 'cancelled'],
-        [(claim) => harness.expireLease(claim.task._id).then(() => store.reap()), 'cancelled'],
+        [(claim) => harness.loseWorker(claim.task._id).then(() => store.reap()), 'cancelled'],
         [(claim) => store.settle(claim, Outcome.completed(1)), 'completed'],
       ]
       for (const [end, status] of ends) {
@@ -249,31 +239,79 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect((await store.pause(task._id, 'ann'))!.control).toMatchObject({ action: 'cancel', by: 'bob' })
     })
 
-    test('an expired lease is taken back once; a live one never', async () => {
+    test('a task whose worker is gone is taken back once; one whose worker lives never', async () => {
       const [dead, live] = await Promise.all([make.claimed(), make.claimed()])
-      await harness.expireLease(dead.task._id)
+      await harness.loseWorker(dead.task._id)
       const sweeps = await Promise.all([store.reap(), store.reap(), store.reap()])
-      expect(sweeps.flatMap(({ reaped }) => reaped).filter(({ _id }) => _id.equals(dead.task._id))).toHaveLength(1)
+      expect(sweeps.flat().filter(({ _id }) => _id.equals(dead.task._id))).toHaveLength(1)
       expect(await now(dead.task)).toMatchObject({
         status: 'pending',
         lost: 1,
-        failures: 1,
+        failures: 0,
         error: { code: 'WORKER_LOST' },
       })
       expect((await now(live.task)).status).toBe('running')
       expect(await store.settle(dead, Outcome.completed('late'))).toEqual({ owned: false })
     })
 
-    test('the third loss is the end: poison', async () => {
-      const task = await make.pending({ maxAttempts: 50 })
-      for (let round = 1; round <= 3; round += 1) {
-        await store.claim([task._id], testClaimant)
-        await harness.expireLease(task._id)
-        await store.reap()
-      }
+    /** Claimed by a worker that dies with it. */
+    const lose = async (task: TaskDocument): Promise<Claim> => {
+      // What was lost before waits for a moment.
+      await harness.moveClock(task._id, 60_000)
+      const [claim] = await store.claim([task._id], testClaimant)
+      await harness.loseWorker(task._id)
+      await store.reap()
+      return claim!
+    }
+
+    test('the third loss in a row is the end: poison', async () => {
+      const task = await make.pending({ maxAttempts: 1 })
+      for (let round = 1; round <= 3; round += 1) await lose(task)
       const after = await now(task)
-      expect(after).toMatchObject({ status: 'failed', lost: 3, attempt: 3, error: { code: 'POISON' } })
+      expect(after).toMatchObject({ status: 'failed', lost: 3, failures: 0, attempt: 3, error: { code: 'POISON' } })
+      expect(after.error!.message).toContain('nothing else ran there')
       expect(after.attempts.map(({ outcome }) => outcome)).toEqual(['lost', 'lost', 'lost'])
+    })
+
+    test('a task that gets on between losses is not given up, and one that completes has lost nothing', async () => {
+      const task = await make.pending()
+      for (let round = 1; round <= 4; round += 1) {
+        await harness.moveClock(task._id, 60_000)
+        const [claim] = await store.claim([task._id], testClaimant)
+        await store.saveCheckpoint(task._id, claim!.leaseId, { round })
+        expect((await now(task)).lost).toBe(0)
+        await harness.loseWorker(task._id)
+        await store.reap()
+        expect(await now(task)).toMatchObject({ status: 'pending', lost: 1, failures: 0 })
+      }
+      const [claim] = await store.claim([task._id], testClaimant)
+      // The same checkpoint once more is no progress.
+      await store.saveCheckpoint(task._id, claim!.leaseId, { round: 4 })
+      expect((await now(task)).lost).toBe(1)
+      await store.settle(claim!, Outcome.completed(1))
+      expect(await now(task)).toMatchObject({ status: 'completed', lost: 0 })
+    })
+
+    test('a task that workers have died with is claimed by those only that look for such', async () => {
+      const task = await make.pending()
+      await lose(task)
+      expect(await store.claim([task._id], { ...testClaimant, suspects: false })).toEqual([])
+      const other = await make.pending()
+      const both = await store.claim([task._id, other._id], { ...testClaimant, suspects: false })
+      expect(both.map((claim) => String(claim.task._id))).toEqual([String(other._id)])
+      expect(await store.claim([task._id], testClaimant)).toHaveLength(1)
+    })
+
+    test('a loss is taken back once when its worker comes back and lives', async () => {
+      const task = await make.pending()
+      const claim = await lose(task)
+      expect(await store.takeBackLoss(task._id, 'nobodys')).toBe(false)
+      expect(await store.takeBackLoss(task._id, claim.leaseId)).toBe(true)
+      expect(await store.takeBackLoss(task._id, claim.leaseId)).toBe(false)
+      const after = await now(task)
+      expect(after).toMatchObject({ status: 'pending', lost: 0, attempts: [{ outcome: 'lost', survived: true }] })
+      const next = await make.claimed()
+      expect(await store.takeBackLoss(next.task._id, next.leaseId)).toBe(false)
     })
 
     test('a finishing write whose answer was lost is recognised when it is repeated', async () => {
@@ -322,7 +360,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
 
       test('one that somebody else owns by now is told so and left alone, and the others end', async () => {
         const [first, reaped, last] = (await claimedTogether(3)) as [Claim, Claim, Claim]
-        await harness.expireLease(reaped.task._id)
+        await harness.loseWorker(reaped.task._id)
         await store.reap()
         const [anew] = await store.claim([reaped.task._id], testClaimant)
         const settled = await Promise.all([
@@ -337,7 +375,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
 
       test('stale and new claims of the same tasks are not taken for each other', async () => {
         const stale = await claimedTogether(2)
-        for (const { task } of stale) await harness.expireLease(task._id)
+        for (const { task } of stale) await harness.loseWorker(task._id)
         await store.reap()
         const anew = await store.claim(
           stale.map(({ task }) => task._id),
@@ -525,7 +563,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await now(corrupt)).toMatchObject({ status: 'failed', error: { code: 'CORRUPT' } })
       const running = await make.running()
       await harness.corrupt(running._id)
-      await harness.expireLease(running._id)
+      await harness.loseWorker(running._id)
       await store.reap()
       expect(await now(running)).toMatchObject({ status: 'failed', error: { code: 'CORRUPT' } })
     })

@@ -4,4 +4,5 @@ export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './des
 export { freesUniqueValues } from './frees-unique-values.ts'
 export { randomOf, someQueries, WriteHistory } from './live/write-history.ts'
 export { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
+export { loseWorker, openTestSession, testReport } from './test-session.ts'
 export { type TestDatabase, useDatabase } from './use-database.ts'

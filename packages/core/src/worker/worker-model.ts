@@ -1,10 +1,19 @@
 import { type Connection, type Model, Schema } from 'mongoose'
 import type { WorkerState } from '../protocol.ts'
 
-/** A worker process as the collection `workers` holds it, for people to see: nothing is decided by it. */
+/**
+ * A worker process as the collection `workers` holds it: its session. Whoever reads of it sees what the worker does; whether its
+ * leases are good is decided by `state` and `until`.
+ */
 export interface WorkerDocument {
-  /** New at every start. */
+  /** The session: new at every start, and when the last one was ended while the process lived on. */
   _id: string
+  /** The process: new at every start. Absent in documents of earlier versions. */
+  boot?: string
+  /** By the database's clock: passed without a renewal, anybody may end the session. Absent in documents of earlier versions. */
+  until?: Date
+  /** For how long a renewal is good, in milliseconds. */
+  leaseMs?: number
   name: string
   host: string
   pid: number
@@ -41,6 +50,9 @@ export interface WorkerDocument {
 const workerSchema = new Schema(
   {
     _id: String,
+    boot: String,
+    until: Date,
+    leaseMs: Number,
     name: { type: String, required: true },
     host: String,
     pid: Number,
@@ -71,3 +83,9 @@ workerSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 }
 export function workerModel(connection: Connection): Model<WorkerDocument> {
   return (connection.models.Worker ?? connection.model('Worker', workerSchema)) as unknown as Model<WorkerDocument>
 }
+
+/** What a worker reports about itself. `leaseMs` is for how long that keeps its session alive. */
+export type WorkerReport = Omit<
+  WorkerDocument,
+  '_id' | 'control' | 'startedAt' | 'heartbeatAt' | 'stoppedAt' | 'expireAt' | 'rev' | 'until' | 'boot' | 'leaseMs'
+> & { boot: string; leaseMs: number }

@@ -1,23 +1,13 @@
 import type { Connection, mongo } from 'mongoose'
 import type { ServerClock } from '../database/server-clock.ts'
-import { fromNow, NOW } from '../task/server-time.ts'
-import { type WorkerDocument, workerModel } from './worker-model.ts'
+import { NOW } from '../task/server-time.ts'
+import { ALIVE, beatUpdate, endUpdate, isAlive, sessionGuard, silenceMs } from './session.ts'
+import { type WorkerDocument, type WorkerReport, workerModel } from './worker-model.ts'
 
-const FORGOTTEN_AFTER_MS = 24 * 3_600_000
+/** What a worker reads with each renewal: what was asked of it. */
+export type Beat = Pick<WorkerDocument, 'control'>
 
-/** Silent for so many heartbeats means gone. */
-const BEATS_MISSED = 3
-
-const SILENT = {
-  $lte: [{ $add: [{ $toLong: '$heartbeatAt' }, { $multiply: ['$heartbeatMs', BEATS_MISSED] }] }, { $toLong: NOW }],
-}
-
-export type WorkerReport = Omit<
-  WorkerDocument,
-  '_id' | 'control' | 'startedAt' | 'heartbeatAt' | 'stoppedAt' | 'expireAt' | 'rev'
->
-
-/** Where workers say that they live. The answer to each heartbeat also sets this process's idea of the server's time. */
+/** Where workers report that they live, and where the sessions of those that don't are ended. */
 export class WorkerRegister {
   readonly #workers: mongo.Collection<WorkerDocument>
   readonly #clock: ServerClock
@@ -27,31 +17,28 @@ export class WorkerRegister {
     this.#clock = clock
   }
 
-  /** Writes what there is to say about a worker, and returns what was asked of it. */
-  async beat(id: string, report: WorkerReport): Promise<WorkerDocument['control']> {
-    const { gate, url, ...always } = report
-    const stopped = report.state === 'stopped'
+  /**
+   * Opens a session or renews it, with what there is to report about its worker. The answer also sets this process's idea of
+   * the server's time.
+   *
+   * @returns null when the session has ended: nothing brings it back
+   */
+  async beat(id: string, report: WorkerReport): Promise<Beat | null> {
     const sentAt = performance.now()
-    const written = await this.#workers.findOneAndUpdate(
-      { _id: id },
-      [
-        {
-          $set: {
-            ...Object.fromEntries(Object.entries(always).map(([field, value]) => [field, { $literal: value }])),
-            url: url === undefined ? '$$REMOVE' : { $literal: url },
-            gate: gate === undefined ? '$$REMOVE' : { $literal: gate },
-            startedAt: { $ifNull: ['$startedAt', NOW] },
-            heartbeatAt: NOW,
-            stoppedAt: stopped ? NOW : '$$REMOVE',
-            expireAt: fromNow(FORGOTTEN_AFTER_MS),
-            rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
-          },
-        },
-      ],
-      { upsert: true, returnDocument: 'after', projection: { heartbeatAt: 1, control: 1 } },
-    )
-    if (written !== null) this.#clock.observe(written.heartbeatAt, sentAt, performance.now())
-    return written?.control
+    try {
+      const written = await this.#workers.findOneAndUpdate(sessionGuard(id), beatUpdate(report), {
+        upsert: true,
+        returnDocument: 'after',
+        projection: { heartbeatAt: 1, control: 1 },
+      })
+      if (written === null) return null
+      this.#clock.observe(written.heartbeatAt, sentAt, performance.now())
+      return written
+    } catch (error) {
+      // The session is there, and not alive: the guard made this an insert.
+      if ((error as { code?: number }).code === 11_000) return null
+      throw error
+    }
   }
 
   async list(): Promise<WorkerDocument[]> {
@@ -62,38 +49,29 @@ export class WorkerRegister {
   async live(): Promise<WorkerDocument[]> {
     const now = this.#clock.now().getTime()
     const workers = await this.#workers
-      .find({ state: { $in: ['running', 'draining'] } })
+      .find({ state: { $in: [...ALIVE] } })
       .sort({ name: 1 })
       .toArray()
-    return workers.filter((worker) => now - worker.heartbeatAt.getTime() < this.silentMs(worker))
+    return workers.filter((worker) => now - worker.heartbeatAt.getTime() < silenceMs(worker))
   }
 
-  /** For how long a worker may be silent before it counts as gone, in milliseconds. */
-  silentMs({ heartbeatMs }: Pick<WorkerDocument, 'heartbeatMs'>): number {
-    return BEATS_MISSED * heartbeatMs
+  /** Ends a session that was not renewed in time, if that is so by the server's clock. Null when it wasn't, or had ended. */
+  async end(id: string): Promise<WorkerDocument | null> {
+    const ended = await this.#workers.findOneAndUpdate(sessionGuard(id), endUpdate(), { returnDocument: 'after' })
+    return ended !== null && !isAlive(ended) ? ended : null
   }
 
-  /** Says of a worker that it has been silent too long, if that is so by the server's clock. */
-  async markLost(id: string): Promise<boolean> {
-    const marked = await this.#workers.findOneAndUpdate(
-      { _id: id, state: { $in: ['running', 'draining'] } },
-      [
-        {
-          $set: {
-            state: { $cond: [SILENT, 'lost', '$state'] },
-            rev: { $add: ['$rev', { $cond: [SILENT, 1, 0] }] },
-          },
-        },
-      ],
-      { returnDocument: 'after', projection: { state: 1 } },
-    )
-    return marked?.state === 'lost'
+  /** The session of a process that goes on under another one: nobody needs to be worried by it any more. */
+  async replaced(id: string): Promise<void> {
+    await this.#workers.updateOne({ _id: id, state: 'dead' }, [
+      { $set: { state: 'stopped', stoppedAt: NOW, rev: { $add: ['$rev', 1] } } },
+    ])
   }
 
   /** Asks a worker to take nothing new, or to take tasks again; it hears of it by its change feed. Null when it is gone. */
   async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
     return this.#workers.findOneAndUpdate(
-      { _id: id, state: { $in: ['running', 'draining'] } },
+      sessionGuard(id),
       [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: ['$rev', 1] } } }],
       { returnDocument: 'after' },
     )

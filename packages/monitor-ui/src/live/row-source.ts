@@ -15,7 +15,7 @@ export type RowSource =
   | { kind: 'none' }
 
 /** How a worker seems from here: `silent` and `gone` are derived from its heartbeat, the rest it said itself. */
-export type WorkerView = Exclude<WorkerState, 'lost'> | 'silent' | 'gone'
+export type WorkerView = Exclude<WorkerState, 'dead'> | 'silent' | 'gone'
 
 /** So many heartbeats missed, and a worker is silent. */
 const SILENT_BEATS = 3
@@ -30,7 +30,7 @@ export function heartbeatAge(worker: Pick<WorkerRow, 'heartbeatAt'>, now: number
 export function workerView(worker: Pick<WorkerRow, 'state' | 'heartbeatAt' | 'heartbeatMs'>, now: number): WorkerView {
   if (worker.state === 'stopped') return 'stopped'
   const age = heartbeatAge(worker, now)
-  if (worker.state !== 'lost' && age <= SILENT_BEATS * worker.heartbeatMs) return worker.state
+  if (worker.state !== 'dead' && age <= SILENT_BEATS * worker.heartbeatMs) return worker.state
   return age > Math.max(GONE_MS, 2 * SILENT_BEATS * worker.heartbeatMs) ? 'gone' : 'silent'
 }
 

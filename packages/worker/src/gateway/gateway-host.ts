@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { asError, ChangeFeed, FleetDatabase, WorkerRegister } from '@taskfleet/core'
+import { asError, ChangeFeed, FleetDatabase, UnbrokenWrites, WorkerRegister } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import { LoadMeter } from '../load/load-meter.ts'
+import { SessionWatch } from '../session-watch.ts'
 import { VERSION } from '../version.ts'
-import { WorkerWatch } from '../worker-watch.ts'
 import { Gateway, type ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions {
@@ -16,9 +16,13 @@ export interface GatewayHostOptions {
   log: Logger
 }
 
+/** For how many heartbeats it may be silent before it is taken for gone. */
+const BEATS_MISSED = 3
+
 /** A gateway without a worker: a process of its own, registered so that the fleet's task sockets accept its pages. */
 export class GatewayHost {
-  readonly id = randomUUID()
+  readonly #boot = randomUUID()
+  #session: string = this.#boot
   readonly #options: GatewayHostOptions
   readonly #load = new LoadMeter()
   #stop: (() => Promise<void>) | undefined
@@ -26,6 +30,11 @@ export class GatewayHost {
 
   constructor(options: GatewayHostOptions) {
     this.#options = options
+  }
+
+  /** Its session: another one once the last was ended, as after a long silence. */
+  get id(): string {
+    return this.#session
   }
 
   get url(): string | undefined {
@@ -38,9 +47,11 @@ export class GatewayHost {
     const feed = new ChangeFeed(database, { log })
     const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })
     const register = new WorkerRegister(database.connection, database.clock)
-    const watch = new WorkerWatch(register, feed, log)
-    const beat = (state: 'running' | 'stopped'): Promise<unknown> =>
-      register.beat(this.id, {
+    const writes = new UnbrokenWrites()
+    const beat = async (state: 'running' | 'stopped'): Promise<void> => {
+      const answer = await register.beat(this.#session, {
+        boot: this.#boot,
+        leaseMs: BEATS_MISSED * heartbeatMs,
         name,
         host: hostname(),
         pid: process.pid,
@@ -55,6 +66,16 @@ export class GatewayHost {
         heartbeatMs,
         version: VERSION,
       })
+      if (answer !== null) writes.acknowledged(performance.now())
+      else if (state === 'running') await this.#beginAnew(register, () => beat('running'))
+    }
+    const watch = new SessionWatch({
+      register,
+      feed,
+      log,
+      unbrokenFor: (gapMs) => writes.lastFor(gapMs, performance.now()),
+      prove: () => beat('running'),
+    })
     try {
       await database.ensureIndexes()
       await feed.start()
@@ -78,6 +99,14 @@ export class GatewayHost {
       await feed.stop()
       await database.close()
     }
+  }
+
+  /** It was silent for too long and is taken for gone; it is not. */
+  async #beginAnew(register: WorkerRegister, beat: () => Promise<void>): Promise<void> {
+    const ended = this.#session
+    this.#session = randomUUID()
+    await beat()
+    await register.replaced(ended)
   }
 
   /** May be called twice. */

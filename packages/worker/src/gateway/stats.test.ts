@@ -1,4 +1,5 @@
 import { type FleetStats, hasEnded, type TaskDocument } from '@taskfleet/core'
+import { testReport } from '@taskfleet/core/testing'
 import { describe, expect, test } from 'vitest'
 import { ask, asked, codeOf, connect, HeldRows, ownQueue, startGateway } from '../testing/test-sockets.ts'
 import { eventually, useFleet } from '../testing/use-fleet.ts'
@@ -145,27 +146,16 @@ test('a worker that dies is seen dead within its lease, and alive again when it 
   const watching = await fleet.runner({ queue: ownQueue() })
   const client = fleet.client(gateway.url!)
   const live = await client.subscribe(
-    { collection: 'workers', filter: { state: { $in: ['running', 'lost'] } } },
+    { collection: 'workers', filter: { state: { $in: ['running', 'dead'] } } },
     () => undefined,
   )
-  const report = {
-    name: 'dying',
-    host: 'elsewhere',
-    pid: 1,
-    role: 'worker' as const,
-    state: 'running' as const,
-    queues: [],
-    tasks: [],
-    slots: 1,
-    running: 0,
-    load: { cpu: 0, rss: 0, memoryFree: 0, eventLoopDelayMs: 0 },
-    heartbeatMs: 200,
-    version: '0',
-  }
+  const report = testReport({ name: 'dying', leaseMs: 600, heartbeatMs: 200 })
   await fleet.fleet.workers.beat('dying', report)
   await eventually(() => live.rows.some(({ _id, state }) => _id === 'dying' && state === 'running'))
-  await eventually(() => live.rows.some(({ _id, state }) => _id === 'dying' && state === 'lost'))
-  await fleet.fleet.workers.beat('dying', report)
-  await eventually(() => live.rows.some(({ _id, state }) => _id === 'dying' && state === 'running'))
+  await eventually(() => live.rows.some(({ _id, state }) => _id === 'dying' && state === 'dead'))
+  // Its session is over for good: a worker that comes back says so under another one.
+  expect(await fleet.fleet.workers.beat('dying', report)).toBeNull()
+  await fleet.fleet.workers.beat('living', report)
+  await eventually(() => live.rows.some(({ _id, state }) => _id === 'living' && state === 'running'))
   expect(live.rows.find(({ _id }) => _id === watching.id)?.state).toBe('running')
 })

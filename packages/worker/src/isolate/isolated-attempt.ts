@@ -156,7 +156,7 @@ export class IsolatedAttempt implements Occupant {
   readonly #onAbort = (): void => {
     const { context, lostGraceMs } = this.#options
     const { reason } = context.signal
-    if (reason instanceof AttemptAborted && reason.code === 'LEASE_LOST') {
+    if (reason instanceof AttemptAborted && (reason.code === 'LEASE_LOST' || reason.code === 'IN_DOUBT')) {
       this.#send({ kind: 'trust', until: 0 })
       // It may start no side effect any more, so its time is short, whatever others are given.
       this.#lostGrace = setTimeout(() => void this.kill(), lostGraceMs)
@@ -168,7 +168,10 @@ export class IsolatedAttempt implements Occupant {
     const { context } = this.#options
     let answer: Answered
     try {
-      if (report.what === 'save') {
+      if (report.what === 'proven') {
+        await context.task.proven()
+        answer = { value: pack(undefined) }
+      } else if (report.what === 'save') {
         await context.checkpoint.save(unpack(report.state))
         answer = { value: pack(undefined) }
       } else {

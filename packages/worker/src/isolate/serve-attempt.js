@@ -149,6 +149,7 @@ class Attempt {
       // By the factory, since a module may make its own kind of Task.
       task: factory.make(claim, {
         trusted: () => monotonicMs() < this.trustedUntil,
+        proven: async () => void (await this.call({ what: 'proven' })),
         confirm: async () => (await this.call({ what: 'confirm' })) === true,
       }),
       signal: this.controller.signal,
@@ -176,7 +177,7 @@ class Attempt {
   }
 
   /**
-   * @param {{ what: 'confirm' } | { what: 'save', state: Packed }} call
+   * @param {{ what: 'confirm' | 'proven' } | { what: 'save', state: Packed }} call
    * @returns {Promise<unknown>}
    */
   call(call) {

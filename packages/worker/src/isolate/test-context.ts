@@ -40,7 +40,7 @@ export function testContext(options: TestContextOptions = {}) {
   } as unknown as ConstructorParameters<typeof Task>[0]
   const context: HandlerContext<unknown> = {
     input,
-    task: new Task(claim, { trusted: owned, confirm: async () => owned() }),
+    task: new Task(claim, { trusted: owned, proven: async () => undefined, confirm: async () => owned() }),
     signal: controller.signal,
     progress: (update) => progress.push(update),
     log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },

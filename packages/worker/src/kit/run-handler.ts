@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import {
   type AbortCode,
+  AttemptAborted,
   type Claim,
   type LogLine,
   type Progress,
@@ -93,7 +94,13 @@ export async function runHandler<Schema extends StandardSchemaV1, Output>(
   const executing = executeTask(run, factory as unknown as TaskFactory, {
     store: store as unknown as TaskStore,
     clock: { now: () => new Date() },
-    leases: { trusted: () => store.owned },
+    sessions: {
+      trusted: () => store.owned,
+      isDead: () => !store.owned,
+      proven: async () => {
+        if (!store.owned) throw new AttemptAborted('LEASE_LOST', 'The test took the lease away')
+      },
+    },
     log: pino({ level: 'silent' }),
     abortGraceMs: 1_000,
     random: () => options.random ?? 1,
@@ -146,7 +153,7 @@ class OneAttempt {
       attempts: [],
       attemptsDropped: attempt,
       worker: 'test',
-      lease: { id: 'test', worker: 'test', expiresAt: new Date(now.getTime() + 60_000) },
+      lease: { id: 'test', session: 'test' },
       rev: 1,
       ...(checkpoint === undefined ? {} : { checkpoint }),
       ...(deadline === undefined ? {} : { deadline }),

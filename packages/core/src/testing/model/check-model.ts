@@ -4,6 +4,7 @@ import { FleetDatabase } from '../../database/fleet-database.ts'
 import { MongoTaskStore } from '../../task/mongo-task-store.ts'
 import { taskModel } from '../../task/task-model.ts'
 import { freesUniqueValues } from '../frees-unique-values.ts'
+import { loseWorker, openTestSession } from '../test-session.ts'
 import { command, FIRST, type Seen, TOUR } from './commands.ts'
 import { Coverage } from './coverage.ts'
 import type { Tampering, World } from './operations.ts'
@@ -45,6 +46,7 @@ async function checkLane(lane: Omit<Required<ModelCheck>, 'lanes'>, coverage: Co
   const database = await FleetDatabase.connect({ uri: own.href, timeoutMs: 10_000 })
   try {
     await database.ensureIndexes()
+    await openTestSession(database)
     const store = new MongoTaskStore(database.connection, database.clock)
     const shared = { store, tampering: tamperingWith(database), freesKeys: await freesUniqueValues(database.db) }
     const begin = async (): Promise<{ model: World; real: Seen }> => {
@@ -83,9 +85,7 @@ function tamperingWith(database: FleetDatabase): Tampering {
       const task = await tasks.findOne({ _id: id })
       if (task !== null) await tasks.replaceOne({ _id: id }, movedBack(task, ms) as typeof task)
     },
-    expireLease: async (id) => {
-      await tasks.updateOne({ _id: id, status: 'running' }, { $set: { 'lease.expiresAt': new Date(0) } })
-    },
+    loseWorker: (id) => loseWorker(database, id),
     corrupt: async (id) => {
       await tasks.updateOne({ _id: id }, { $set: { priority: 'high' } })
     },

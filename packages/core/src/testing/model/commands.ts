@@ -132,9 +132,14 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   },
   {
     weight: 12,
-    arbitrary: fc.tuple(fc.oneof(at, fc.constant('all' as const)), minutes).map((args) => operations.claim(...args)),
+    arbitrary: fc
+      .tuple(
+        fc.oneof(at, fc.constant('all' as const)),
+        fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+      )
+      .map((args) => operations.claim(...args)),
   },
-  { weight: 2, arbitrary: fc.tuple(at, whose, minutes).map((args) => operations.renew(...args)) },
+  { weight: 3, arbitrary: fc.tuple(at, whose).map((args) => operations.comeBack(...args)) },
   {
     weight: 2,
     arbitrary: fc.tuple(at, whose, fc.constantFrom(undefined, 0.5, 1)).map((args) => operations.report(...args)),
@@ -184,7 +189,7 @@ const [first, second, third] = [0, 3, 6] as const
 const ends = (one: number, verb: End['verb']): Operation =>
   operations.settle(one, 'own', { verb, delay: 0, decay: true }, 'done')
 const asAsked = (one: number): Operation => operations.settle(one, 'own', 'as asked', 'done')
-const claims = (one: number): Operation => operations.claim(one, 1)
+const claims = (one: number): Operation => operations.claim(one, true)
 
 /** After `FIRST`, every verb at least once: a few random runs may miss one. */
 export const TOUR = once([
@@ -194,7 +199,8 @@ export const TOUR = once([
   ...[claims(second), operations.cancel(second), asAsked(second), operations.rerun(second), operations.corrupt(second)],
   ...[operations.rerun(second), operations.cancel(second), operations.remove(second)],
   ...[operations.pause(third), operations.resume(third), operations.advance(third, 20), operations.raiseDue()],
-  ...[claims(third), operations.lose(third), claims(third), operations.lose(third)],
+  ...[claims(third), operations.lose(third), operations.comeBack(third, 'own')],
+  ...[1, 2, 3].flatMap(() => [claims(third), operations.lose(third), operations.advance(third, 1)]),
 ])
 
 /** What may be done in a run, in any order. */

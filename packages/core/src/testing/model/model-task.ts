@@ -5,6 +5,8 @@ import type { ObjectId } from '../../task/task-document.ts'
 
 /** How often a worker may die with a task before it is given up. */
 const LOSSES = 3
+/** Less than a minute and more than nothing. */
+const A_MOMENT = 0.01
 const HIGH = 8
 const HIGHEST = 10
 
@@ -38,7 +40,8 @@ export interface ModelTask {
   leases: string[]
   now: number
   runAt: number
-  leaseUntil?: number
+  /** The session on which its claim rests has ended. */
+  workerGone?: boolean
   deadline?: number
   raiseAt?: number
   /** Raised to high because its deadline neared. */
@@ -57,6 +60,8 @@ export interface ModelTask {
   after?: ModelTask
   corrupt: boolean
   errorCode?: string
+  /** Leases whose workers came back. */
+  readonly survived: Set<string>
   rev: number
   /** Something was written to its document since it was last looked at. */
   written: boolean
@@ -87,6 +92,7 @@ export function newModelTask(asked: NewTask, wish: Wish, after?: ModelTask): Mod
     input: asked.input,
     keyUntilClaimed: asked.debounceMs !== undefined,
     corrupt: false,
+    survived: new Set(),
     rev: 1,
     written: true,
   }
@@ -132,7 +138,7 @@ function move(task: ModelTask, verb: Verb, note: Note, to: TaskStatus = TRANSITI
   if (before === 'running') {
     const { closes } = TRANSITIONS[verb] as { closes?: AttemptOutcome }
     task.outcomes[task.outcomes.length - 1] = closes
-    delete task.leaseUntil
+    delete task.workerGone
     delete task.control
   }
   if (hasEnded(to)) delete task.raiseAt
@@ -142,8 +148,8 @@ function move(task: ModelTask, verb: Verb, note: Note, to: TaskStatus = TRANSITI
 const allows = (task: ModelTask, verb: Verb): boolean =>
   !task.gone && (TRANSITIONS[verb].from as readonly TaskStatus[]).includes(task.status)
 
-export function claim(task: ModelTask, minutes: number, note: Note): boolean {
-  if (!isDue(task)) return false
+export function claim(task: ModelTask, suspects: boolean, note: Note): boolean {
+  if (!isDue(task) || (task.lost >= 1 && !suspects)) return false
   if (task.corrupt) {
     move(task, 'quarantine', note)
     task.errorCode = 'CORRUPT'
@@ -152,20 +158,12 @@ export function claim(task: ModelTask, minutes: number, note: Note): boolean {
   move(task, 'claim', note)
   task.attempt += 1
   task.outcomes.push(undefined)
-  task.leaseUntil = task.now + minutes
   if (task.keyUntilClaimed) delete task.key
   return true
 }
 
 /** Whether this lease proves that its holder runs the task. */
 const owns = (task: ModelTask, lease: string): boolean => isRunning(task) && task.leases[task.attempt - 1] === lease
-
-export function renew(task: ModelTask, lease: string, minutes: number): boolean {
-  if (!owns(task, lease)) return false
-  task.leaseUntil = task.now + minutes
-  task.written = true
-  return true
-}
 
 export function report(task: ModelTask, lease: string, progress: number | undefined): boolean {
   if (!owns(task, lease)) return false
@@ -176,10 +174,14 @@ export function report(task: ModelTask, lease: string, progress: number | undefi
 
 export function saveCheckpoint(task: ModelTask, lease: string, state: unknown): boolean {
   if (!owns(task, lease)) return false
+  // What gets on is no suspect any more.
+  if (!sameState(task.checkpoint, state)) task.lost = 0
   task.checkpoint = state
   touch(task)
   return true
 }
+
+const sameState = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null)
 
 type OwnersVerb = 'complete' | 'retry' | 'fail' | 'snooze' | 'release' | 'suspend' | 'stop'
 export interface End {
@@ -203,6 +205,7 @@ export function settle(task: ModelTask, lease: string, end: End, output: unknown
     case 'complete':
       move(task, verb, note)
       task.output = output
+      task.lost = 0
       break
     case 'retry':
       addFailure(task, 'TEST')
@@ -244,13 +247,26 @@ function addFailure(task: ModelTask, code: string): void {
 }
 
 export function reap(task: ModelTask, note: Note): boolean {
-  if (!isRunning(task) || task.leaseUntil! > task.now) return false
+  if (!isRunning(task) || task.workerGone !== true) return false
   const poison = task.lost + 1 >= LOSSES
+  const before = task.lost
   task.lost += 1
-  addFailure(task, poison ? 'POISON' : 'WORKER_LOST')
+  task.errorCode = poison ? 'POISON' : 'WORKER_LOST'
   if (task.control === 'cancel') move(task, 'reclaim', note, 'cancelled')
-  else if (poison || task.failures >= task.maxAttempts) move(task, 'expire', note)
+  else if (poison) move(task, 'expire', note)
   else move(task, 'reclaim', note, task.control === 'pause' ? 'paused' : 'pending')
+  // The first loss is most often the worker's own. Later ones cost a moment.
+  if (before >= 1) task.runAt = task.now + A_MOMENT
+  return true
+}
+
+/** One loss less, once for each, where a worker lives that was taken for dead. */
+export function comeBack(task: ModelTask, lease: string): boolean {
+  const index = task.leases.indexOf(lease)
+  if (!isOpen(task) || index < 0 || task.outcomes[index] !== 'lost' || task.survived.has(lease)) return false
+  task.survived.add(lease)
+  task.lost = Math.max(0, task.lost - 1)
+  touch(task)
   return true
 }
 

@@ -17,7 +17,8 @@ const FOREIGN = 'somebody-else'
 export interface Tampering {
   /** All dates of a task lie so many milliseconds further back. */
   moveBack(id: Types.ObjectId, ms: number): Promise<void>
-  expireLease(id: Types.ObjectId): Promise<void>
+  /** Ends the session on which it rests, and no other task's. */
+  loseWorker(id: Types.ObjectId): Promise<void>
   /** Makes it what no worker can run. */
   corrupt(id: Types.ObjectId): Promise<void>
 }
@@ -171,16 +172,16 @@ export function enqueueKeyed(wish: Wish, policy: NewTask['keyPolicy'], debounce:
 }
 
 /** One task, or all at once. */
-export function claim(at: number | 'all', minutes: number): Operation {
+export function claim(at: number | 'all', suspects: boolean): Operation {
   return {
-    name: `claim ${at} for ${minutes} min`,
+    name: `claim ${at}${suspects ? '' : ' unless suspected'}`,
     can: some,
     begin: (world) => {
       const targets = at === 'all' ? [...world.tasks] : [pick(world, at, model.isDue)]
       const ids = targets.map(({ id }) => id)
       return {
         call: async () => {
-          const claims = await world.store.claim(ids, { ...testClaimant, leaseMs: minutes * MINUTE })
+          const claims = await world.store.claim(ids, { ...testClaimant, suspects })
           for (const { task, leaseId } of claims) {
             const id = task._id.toHexString()
             world.claimed.set(id, [...(world.claimed.get(id) ?? []), leaseId])
@@ -188,7 +189,7 @@ export function claim(at: number | 'all', minutes: number): Operation {
           return 'claimed'
         },
         expect: () => {
-          for (const task of targets) model.claim(task, minutes, world.note)
+          for (const task of targets) model.claim(task, suspects, world.note)
           return 'claimed'
         },
       }
@@ -196,16 +197,17 @@ export function claim(at: number | 'all', minutes: number): Operation {
   }
 }
 
-export function renew(at: number, whose: Whose, minutes: number): Operation {
+/** A worker that was taken for dead comes back and says that it lived with the task. */
+export function comeBack(at: number, whose: Whose): Operation {
   return {
-    name: `renew ${at} by its ${whose} lease for ${minutes} min`,
+    name: `come back with the ${whose} lease of ${at}`,
     can: some,
     begin: (world) => {
-      const lease = leaseOf(pick(world, at, model.isRunning), whose)
+      const task = pick(world, at, model.isWaiting)
+      const lease = leaseOf(task, whose)
       return {
-        call: () => world.store.renew([lease], minutes * MINUTE).then(({ length }) => (length === 0 ? 'held' : 'lost')),
-        // Tasks that were claimed together share their lease.
-        expect: () => (world.tasks.filter((task) => model.renew(task, lease, minutes)).length > 0 ? 'held' : 'lost'),
+        call: () => world.store.takeBackLoss(task.id, lease).then(changed),
+        expect: () => changed(model.comeBack(task, lease)),
       }
     },
   }
@@ -407,13 +409,13 @@ export function lose(at: number): Operation {
       const task = pick(world, at, model.isRunning)
       return {
         call: async () => {
-          await world.tampering.expireLease(task.id)
+          await world.tampering.loseWorker(task.id)
           await world.store.reap()
           return 'reaped'
         },
         expect: () => {
           // Sent twice, it finds nothing the second time.
-          if (model.isRunning(task)) task.leaseUntil = task.now
+          if (model.isRunning(task)) task.workerGone = true
           for (const one of world.tasks) model.reap(one, world.note)
           return 'reaped'
         },
@@ -470,7 +472,7 @@ export function corrupt(at: number): Operation {
       return {
         call: () => world.store.claim([task.id], testClaimant).then(({ length }) => `${length} claimed`),
         expect: () => {
-          model.claim(task, 1, world.note)
+          model.claim(task, true, world.note)
           return '0 claimed'
         },
       }

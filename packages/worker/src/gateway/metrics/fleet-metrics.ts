@@ -6,6 +6,7 @@ import {
   type LiveQueries,
   STATUSES,
   type StatsWatch,
+  silenceMs,
   type TaskDocument,
   type TaskStatus,
   type WorkerDocument,
@@ -26,7 +27,7 @@ export interface FleetMetricsDeps {
 /** How many queues, task names and workers have series of their own; the rest shares those of `other`. */
 const MOST_NAMES = 100
 const SECONDS = [0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400]
-const WORKER_STATES = ['running', 'draining', 'lost'] as const
+const WORKER_STATES = ['running', 'draining', 'dead'] as const
 
 /**
  * The figures of a fleet for Prometheus: counts of tasks from the statistics that are kept from the change feed, so that
@@ -128,10 +129,9 @@ export class FleetMetrics {
     for (const document of all) {
       const { role, state, name, slots, running, load, gate, heartbeatAt } = document
       if (role !== 'worker' || state === 'stopped') continue
-      const silent = now.getTime() - heartbeatAt.getTime() > this.#deps.fleet.workers.silentMs(document)
-      const lost = silent || state === 'lost'
-      this.#workers.inc({ state: lost ? 'lost' : state })
-      if (lost) continue
+      const dead = state === 'dead' || now.getTime() - heartbeatAt.getTime() > silenceMs(document)
+      this.#workers.inc({ state: dead ? 'dead' : state })
+      if (dead) continue
       // Workers of one name add up.
       const worker = this.#workerNames.label(name)
       this.#slots.inc({ worker }, slots)

@@ -23,6 +23,7 @@ export const attempt = z
     endedAt: date.optional(),
     outcome: z.enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed']).optional(),
     error: taskError.optional(),
+    survived: z.literal(true).optional(),
   })
   .meta({ id: 'Attempt', title: 'One claim of a task' })
 

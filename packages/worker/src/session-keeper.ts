@@ -1,0 +1,268 @@
+import { once } from 'node:events'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
+import {
+  AttemptAborted,
+  type Beat,
+  dataClientOptions,
+  type FleetDatabase,
+  renewalUpdate,
+  sessionGuard,
+  UnbrokenWrites,
+  type WorkerRegister,
+  type WorkerReport,
+} from '@taskfleet/core'
+import type { Logger } from 'pino'
+import { monotonicMs, type RenewalOrder, type RenewalReport, type RenewalSetup } from './renewal-messages.ts'
+
+export interface SessionKeeperOptions {
+  database: FleetDatabase
+  register: Pick<WorkerRegister, 'beat'>
+  leaseMs: number
+  /** How often it is renewed, in milliseconds. */
+  everyMs: number
+  log: Logger
+  /** The worker as it is now. */
+  report: () => WorkerReport
+  /** A renewal was acknowledged; what was asked of the worker came with it. */
+  onRenewed: (beat: Beat) => void
+  /** Can't be proved any more, and may be proved again. */
+  onDoubt: () => void
+  onProven: () => void
+  /** Ended by somebody else: for good. Nothing of it is trusted any more; `open` makes the next one. */
+  onDead: (session: string) => void
+  /** For how long a blocked event loop keeps its session, in milliseconds. */
+  maxBlockedMs?: number
+}
+
+/** How far before its end a session stops being trusted, as a part of it: clocks drift, and an abort takes time. */
+const MARGIN = 1 / 10
+const STOP_MS = 1_000
+
+/**
+ * How long a wait on the server may last, in milliseconds: a quarter of a lease, so that one that fails can be tried again in
+ * time, but never so short that a busy server counts as dead.
+ */
+export const timeoutFor = (leaseMs: number): number => Math.max(1_000, Math.min(5_000, leaseMs / 4))
+
+/** Whether an attempt may go on, and start what can't be taken back. */
+export interface SessionView {
+  /** Whether the session can be proved by the monotonic clock. */
+  trusted(session: string): boolean
+  /** Whether somebody ended it: what it held is others' now. */
+  isDead(session: string): boolean
+  /**
+   * Resolves when it is proved, at once while it is trusted.
+   * @throws {AttemptAborted} `LEASE_LOST` when it has ended
+   */
+  proven(session: string): Promise<void>
+}
+
+type Waiting = { resolve: () => void; reject: (why: Error) => void }
+
+/**
+ * Keeps the session of this process alive by a thread of its own. Whether it is *trusted* is decided here, by the monotonic clock
+ * alone: from the moment when the last acknowledged renewal was *sent*, whatever promise hangs. Past that it is in doubt: the next
+ * acknowledged renewal proves it again, or says that it has ended.
+ */
+export class SessionKeeper implements SessionView {
+  readonly #options: SessionKeeperOptions
+  readonly #beat = new SharedArrayBuffer(4)
+  readonly #writes = new UnbrokenWrites()
+  readonly #waiting = new Set<Waiting>()
+  #session: string | undefined
+  #trustedUntil = Number.NEGATIVE_INFINITY
+  #doubted = false
+  #thread: Worker | undefined
+  #port: MessagePort | undefined
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(options: SessionKeeperOptions) {
+    this.#options = options
+  }
+
+  /** The session that lives, as far as this process knows. */
+  get session(): string | undefined {
+    return this.#session
+  }
+
+  async start(): Promise<void> {
+    const { database, leaseMs, everyMs, log, maxBlockedMs = 300_000 } = this.#options
+    const { port1, port2 } = new MessageChannel()
+    const setup: RenewalSetup = {
+      port: port2,
+      uri: database.uri,
+      database: database.connection.name,
+      clientOptions: dataClientOptions(timeoutFor(leaseMs)),
+      everyMs,
+      beat: this.#beat,
+      warnBlockedMs: Math.min(2_000, leaseMs / 2),
+      maxBlockedMs,
+    }
+    const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
+      workerData: setup,
+      transferList: [port2],
+      // It holds little; the defaults would let its young generation grow to many megabytes.
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
+    })
+    thread.on('error', (error) => log.error({ err: error }, 'the renewing thread failed; the session will run out'))
+    port1.on('message', (report: RenewalReport) => this.#hear(report))
+    await once(thread, 'online')
+    thread.unref()
+    this.#thread = thread
+    this.#port = port1
+    this.#timer = setInterval(() => this.#check(), Math.min(250, leaseMs / 12))
+  }
+
+  /** Opens a session under this id; everything that is claimed from now on rests on it. */
+  async open(session: string): Promise<void> {
+    const sentAt = monotonicMs()
+    const beat = await this.#options.register.beat(session, this.#options.report())
+    if (beat === null) throw new AttemptAborted('LEASE_LOST', `The session ${session} has ended already`)
+    this.#session = session
+    this.#acknowledged(sentAt)
+    this.#renewBy(session)
+    this.#options.onRenewed(beat)
+  }
+
+  /**
+   * Writes the state of the worker at once, and what there is to report with it. Says nothing when there is no session, and
+   * renews no trust: that is the thread's.
+   */
+  async beat(): Promise<void> {
+    const session = this.#session
+    if (session === undefined) return
+    const last = this.#options.report().state === 'stopped'
+    // A renewal after the last word would find the session ended.
+    if (last) this.#order({ renew: null })
+    const sentAt = monotonicMs()
+    const beat = await this.#options.register.beat(session, this.#options.report())
+    if (session !== this.#session) return
+    if (last) this.#session = undefined
+    else if (beat === null) this.#end(session)
+    else {
+      this.#acknowledged(sentAt)
+      this.#options.onRenewed(beat)
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    this.#giveUpWaiting('The worker has stopped')
+    const thread = this.#thread
+    if (thread === undefined) return
+    this.#thread = undefined
+    thread.ref()
+    const ended = once(thread, 'exit')
+    this.#order({ stop: true })
+    // It ends by itself; one that hangs in a connection is ended.
+    const hung = setTimeout(() => void thread.terminate(), STOP_MS)
+    await ended.finally(() => clearTimeout(hung))
+  }
+
+  trusted(session: string): boolean {
+    return this.trustedUntil(session) > monotonicMs()
+  }
+
+  /** Until when it can be proved, by the monotonic clock that all processes of a host share; minus infinity when it has ended. */
+  trustedUntil(session: string): number {
+    this.#hearAll()
+    return session === this.#session ? this.#trustedUntil : Number.NEGATIVE_INFINITY
+  }
+
+  isDead(session: string): boolean {
+    this.#hearAll()
+    return session !== this.#session
+  }
+
+  async proven(session: string): Promise<void> {
+    if (this.trusted(session)) return
+    if (this.isDead(session) || this.#stopped) throw lost()
+    await new Promise<void>((resolve, reject) => this.#waiting.add({ resolve, reject }))
+    return this.proven(session)
+  }
+
+  /** For how long this process's own renewals have been acknowledged without a gap of this length, in milliseconds. */
+  unbrokenFor(gapMs: number): number {
+    this.#hearAll()
+    return this.#writes.lastFor(gapMs, monotonicMs())
+  }
+
+  #order(order: RenewalOrder): void {
+    this.#port?.postMessage(order)
+  }
+
+  #renewBy(session: string): void {
+    const { report, leaseMs } = this.#options
+    this.#order({ renew: { filter: sessionGuard(session), update: renewalUpdate({ ...report(), leaseMs }), session } })
+  }
+
+  /** What the thread has said while the event loop was blocked must count before anything is judged. */
+  #hearAll(): void {
+    if (this.#port === undefined) return
+    for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
+      this.#hear(got.message as RenewalReport)
+    }
+  }
+
+  #hear(report: RenewalReport): void {
+    if (report.error !== undefined) {
+      if (this.#doubted) this.#options.log.debug({ reason: report.error }, 'the session could not be renewed')
+      else this.#options.log.warn({ reason: report.error }, 'the session could not be renewed')
+      return
+    }
+    if (report.session !== this.#session) return
+    if (report.beat === null) {
+      this.#end(report.session)
+      return
+    }
+    this.#acknowledged(report.sentAt, report.receivedAt)
+    const { heartbeatAt, control } = report.beat
+    const ago = monotonicMs()
+    this.#options.database.clock.observe(
+      heartbeatAt,
+      performance.now() - (ago - report.sentAt),
+      performance.now() - (ago - report.receivedAt),
+    )
+    // The next renewal has the latest to report.
+    this.#renewBy(report.session)
+    this.#options.onRenewed(control === undefined ? {} : { control })
+  }
+
+  #acknowledged(sentAt: number, receivedAt = monotonicMs()): void {
+    this.#writes.acknowledged(receivedAt)
+    this.#trustedUntil = Math.max(this.#trustedUntil, sentAt + this.#options.leaseMs * (1 - MARGIN))
+    if (this.#trustedUntil <= monotonicMs()) return
+    for (const { resolve } of this.#waiting) resolve()
+    this.#waiting.clear()
+    if (!this.#doubted) return
+    this.#doubted = false
+    this.#options.onProven()
+  }
+
+  #check(): void {
+    Atomics.add(new Int32Array(this.#beat), 0, 1)
+    this.#hearAll()
+    if (this.#session === undefined || this.#doubted || this.#trustedUntil > monotonicMs()) return
+    this.#doubted = true
+    this.#options.onDoubt()
+  }
+
+  #end(session: string): void {
+    this.#session = undefined
+    this.#trustedUntil = Number.NEGATIVE_INFINITY
+    this.#doubted = false
+    this.#order({ renew: null })
+    this.#giveUpWaiting('Its session was ended')
+    this.#options.onDead(session)
+  }
+
+  #giveUpWaiting(why: string): void {
+    for (const { reject } of this.#waiting) reject(lost(why))
+    this.#waiting.clear()
+  }
+}
+
+const lost = (why = 'Its session has ended'): AttemptAborted =>
+  new AttemptAborted('LEASE_LOST', `${why}: another worker may own this task by now`)
