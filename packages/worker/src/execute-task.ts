@@ -56,6 +56,7 @@ export interface Executed {
 export async function executeTask(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Executed> {
   const leave = await deps.enter?.()
   const outcome = await runHandler(run, factory, deps).finally(leave)
+  run.settling = true
   if (outcome === null) return { outcome, settled: { owned: false } }
   return { outcome, settled: await settle(run, outcome, deps) }
 }
@@ -210,7 +211,10 @@ function contextOf<Input>(
 ): HandlerContext<Input> {
   const { store, sessions } = deps
   const { _id } = run.claim.task
-  const proven = (): Promise<void> => unlessAborted(sessions.proven(run.session), run.signal)
+  // An aborted handler may still save where it stands; it need not wait for the database.
+  const proven = async (): Promise<void> => {
+    if (!sessions.trusted(run.session)) await unlessAborted(sessions.proven(run.session), run.signal)
+  }
   const task = factory.make(run.claim, {
     trusted: () => sessions.trusted(run.session),
     proven,

@@ -44,6 +44,8 @@ export class RunningTask {
   #untold = false
   #unstored = false
   #end: TaskEnd | undefined
+  /** Its handler has ended, and that is being recorded. */
+  settling = false
   #beganAt = performance.now()
   #began = false
 

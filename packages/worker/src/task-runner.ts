@@ -487,8 +487,23 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#limits.seen(id, task)
     if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
     else loop.remove(id)
+    this.#checkHeld(id, task)
     if (task?.status === 'running' && task.worker === this.#session && task.control !== undefined)
       this.#obey(id, task.control)
+  }
+
+  /** Somebody else has ended or removed what runs here. What was heard may be older than the claim. */
+  #checkHeld(id: string, task: TaskDocument | null): void {
+    const run = this.#running.get(id)
+    if (run === undefined || run.settling || task?.lease?.id === run.leaseId) return
+    if (task !== null && task.rev <= run.claim.task.rev) return
+    this.#log.warn({ task: id, status: task?.status }, 'a running task was taken away; the attempt is abandoned')
+    this.#lose(run)
+  }
+
+  #lose(run: RunningTask): void {
+    run.abort('LEASE_LOST', 'This worker does not hold the task any more; it may run elsewhere by now')
+    this.emit('lost', { id: run.id, worker: run.session })
   }
 
   async #loadQueues({ queues }: Fleet): Promise<void> {
@@ -561,10 +576,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#doubt.end()
     const lost = [...this.#running.values()].filter((run) => run.session === session)
     this.#log.warn({ session, tasks: lost.length }, 'the session was ended by others; its attempts are abandoned')
-    for (const run of lost) {
-      run.abort('LEASE_LOST', 'The session of this worker was ended: the task may run elsewhere by now')
-      this.emit('lost', { id: run.id, worker: session })
-    }
+    for (const run of lost) this.#lose(run)
     if (this.#state === 'stopped' || this.#stopping !== undefined) return
     this.#untilStopped(this.#beginAnew(session, lost))
   }
