@@ -28,6 +28,7 @@ import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { type MetricsRoute, serveMetrics } from './metrics/serve-metrics.ts'
+import { portInUse } from './port-in-use.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
@@ -161,6 +162,7 @@ export class Gateway {
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === undefined) throw error
+      if (code === 'EADDRINUSE') throw await portInUse(listen, '--listen HOST:PORT (port 0 picks a free one)', error)
       throw new FleetError(code, `Can't listen on ${listen.host}:${listen.port}: ${asError(error).message}`, {
         cause: error,
       })
