@@ -136,7 +136,7 @@ export class FleetStore {
 
   constructor(api: FleetApi, options: FleetStoreOptions = {}) {
     this.api = api
-    this.#options = { watchLimit: 40, lingerMs: 1_500, frameMs: 80, retryMs: 4_000, now: Date.now, ...options }
+    this.#options = { watchLimit: 120, lingerMs: 1_500, frameMs: 80, retryMs: 4_000, now: Date.now, ...options }
     this.#connection = { state: api.state, error: undefined, since: this.#options.now() }
     this.connection = {
       subscribe: (listener) => listen(this.#connectionListeners, listener),

@@ -317,8 +317,8 @@ export class Gateway {
       renew: (token) => this.#renew(socket, token),
     })
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
-    // A page that changes gives up its subscriptions and opens others in one go.
-    const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 2)
+    // A page that changes gives up its subscriptions and opens others in one go, and two messages for each moving bar.
+    const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
     for (const [event, rule] of Object.entries(rules)) {
       socket.on(event as keyof ClientToGateway, guard(rule, principal, this.#log))
