@@ -88,8 +88,14 @@ const NOTHING: TaskDetail = {
   end: undefined,
   points: [],
 }
-const NO_ROWS: RowsView<CollectionName> = { rows: [], loaded: false, live: false, error: undefined }
-const NO_STATS: StatsView = { stats: undefined, loaded: false, live: false, error: undefined }
+const NO_ROWS: RowsView<CollectionName> = { rows: [], loaded: false, live: false, error: undefined, again: undefined }
+const NO_STATS: StatsView = {
+  stats: undefined,
+  loaded: false,
+  live: false,
+  error: undefined,
+  again: undefined,
+}
 
 /** Equal for requests that ask the same; the order of `sort` counts. */
 export function queryKey(request: QueryRequest): string {
