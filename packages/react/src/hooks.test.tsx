@@ -97,7 +97,7 @@ describe('useLiveQuery', () => {
     const { result } = await show(() => [useLiveQuery(one), useLiveQuery(other)])
     expect(client.subscriptions).toHaveLength(1)
     rowsOf().replace([a])
-    expect(result.current[0].rows).toBe(result.current[1].rows)
+    expect(result.current[0]?.rows).toBe(result.current[1]?.rows)
   })
 
   test('asks anew when the content of the query changes, and not when only the object is new', async () => {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
@@ -232,7 +232,10 @@ export class Gateway {
     await this.#http.register(fastifyStatic, {
       root,
       index: 'index.html',
-      setHeaders: (reply) => void setPageHeaders(reply),
+      // The build leaves each file packed beside it.
+      preCompressed: true,
+      cacheControl: false,
+      setHeaders: (reply, path) => setPageHeaders(reply, relative(root, path)),
     })
     this.#http.setNotFoundHandler(async (request, reply) => {
       // The monitor's own pages have addresses that only it knows.
@@ -412,7 +415,11 @@ function monitorFolder(): string | undefined {
   return existsSync(join(folder, 'index.html')) ? folder : undefined
 }
 
-function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }): void {
+function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }, path: string): void {
+  // Names of assets change with their content; all else is asked for anew, and answered with 304 while it is the same.
+  const isAsset = path.startsWith(`assets${sep}`)
+  reply.setHeader('cache-control', isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
+  reply.setHeader('vary', 'accept-encoding')
   reply.setHeader(
     'content-security-policy',
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
