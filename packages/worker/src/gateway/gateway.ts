@@ -231,7 +231,8 @@ export class Gateway {
     }
     await this.#http.register(fastifyStatic, {
       root,
-      index: 'index.html',
+      // A list: one name alone is not found where files are packed.
+      index: ['index.html'],
       // The build leaves each file packed beside it.
       preCompressed: true,
       cacheControl: false,

@@ -55,8 +55,8 @@ describe("the monitor's files", () => {
     expect((await get(script, packed)).headers['cache-control']).toBe('public, max-age=31536000, immutable')
     expect((await get(script)).headers['cache-control']).toBe('public, max-age=31536000, immutable')
     for (const path of ['/', '/theme.js']) {
-      const { headers } = await get(path, packed)
-      expect(headers['cache-control']).toBe('no-cache')
+      const { status, headers, body } = await get(path, packed)
+      expect([status, headers['cache-control']], body.toString()).toEqual([200, 'no-cache'])
       const again = await get(path, { ...packed, 'if-none-match': headers.etag! })
       expect([again.status, again.body.length]).toEqual([304, 0])
     }
