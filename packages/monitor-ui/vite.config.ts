@@ -1,6 +1,7 @@
 import tailwindcss from '@tailwindcss/vite'
 import react from '@vitejs/plugin-react'
 import { defaultClientConditions, defaultServerConditions, defineConfig } from 'vite'
+import { compression } from 'vite-plugin-compression2'
 
 /** Workspace packages are taken from their sources, so that neither the build nor the tests need them built first. */
 const source = 'taskfleet-source'
@@ -8,7 +9,12 @@ const source = 'taskfleet-source'
 const gateway = process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100'
 
 export default defineConfig({
-  plugins: [react(), tailwindcss()],
+  plugins: [
+    react(),
+    tailwindcss(),
+    // Beside each file, for a gateway that sends what a browser takes.
+    compression({ algorithms: ['brotliCompress', 'gzip'], threshold: 0, skipIfLargerOrEqual: true }),
+  ],
   resolve: { conditions: [source, ...defaultClientConditions] },
   ssr: { resolve: { conditions: [source, ...defaultServerConditions] } },
   build: {

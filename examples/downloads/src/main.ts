@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander'
+import { FleetProcesses } from './start/processes.ts'
 import { type StartOptions, start } from './start/start.ts'
 
 const count = (least: number, most: number) => (text: string) => {
@@ -24,20 +25,25 @@ const options = new Command('start')
   .option('--url <url...>', 'download these as well', [])
   .option('--scale <factor>', 'make the files smaller, for a quick run', fraction, 1)
   .option('--folder <folder>', 'where the database and the downloads are kept', '.taskfleet')
+  .option('--clean', 'remove what else is in its folder for downloads', false)
   .parse()
   .opts<StartOptions>()
 
 const stopping = new AbortController()
+const processes = new FleetProcesses()
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => {
-    if (stopping.signal.aborted) process.exit(130)
+    if (stopping.signal.aborted) {
+      void processes.kill().finally(() => process.exit(130))
+      return
+    }
     process.stdout.write('\nStopping in order; once more to stop at once.\n')
     stopping.abort()
   })
 }
 
 try {
-  process.exitCode = await start(options, stopping.signal)
+  process.exitCode = await start(options, stopping.signal, processes)
 } catch (error) {
   const { message, code } = error as { message?: string; code?: string }
   process.stderr.write(`start: ${message ?? String(error)}${code === undefined ? '' : ` (${code})`}\n`)

@@ -33,13 +33,23 @@ export function useFleetClient(): FleetApi {
   return useContextOf().client
 }
 
+/** What every view offers besides what it shows. */
+export interface TryAgain {
+  /** Asks at once for what `error` says could not be had. It is also asked for by itself, where that can help. */
+  tryAgain(): void
+}
+
 /**
  * A view that is kept current while any component looks at it.
  *
  * @param key all that `start` depends on
  * @param first what is seen until something has been told; the same object every time
  */
-export function useSharedView<View>(key: string, first: View, start: (client: FleetApi) => Start<View>): View {
+export function useSharedView<View extends object>(
+  key: string,
+  first: View,
+  start: (client: FleetApi) => Start<View>,
+): View & TryAgain {
   const { client, views } = useContextOf()
   // biome-ignore lint/correctness/useExhaustiveDependencies(start): another function with every rendering, that means the same as long as the key does
   const subscribe = useCallback(
@@ -47,5 +57,7 @@ export function useSharedView<View>(key: string, first: View, start: (client: Fl
     [client, views, key, first],
   )
   const get = (): View => views.get<View>(key) ?? first
-  return useSyncExternalStore(subscribe, get, () => first)
+  const view = useSyncExternalStore(subscribe, get, () => first)
+  const tryAgain = useCallback(() => views.tryAgain(key), [views, key])
+  return useMemo(() => ({ ...view, tryAgain }), [view, tryAgain])
 }

@@ -63,11 +63,11 @@ const b = aRow({ _id: 'b' })
 describe('useLiveQuery', () => {
   test('gives the rows as they are and come, and closes when it is unmounted', async () => {
     const { result, unmount } = await show(() => useLiveQuery({ filter: { status: 'running' } }))
-    expect(result.current).toEqual({ rows: [], live: false, error: undefined, reason: undefined })
+    expect(result.current).toMatchObject({ rows: [], live: false, error: undefined, reason: undefined })
     // StrictMode mounts twice and needs one subscription.
     expect(client.subscriptions).toHaveLength(1)
     rowsOf().replace([a])
-    expect(result.current).toEqual({ rows: [a], live: true, error: undefined, reason: 'snapshot' })
+    expect(result.current).toMatchObject({ rows: [a], live: true, error: undefined, reason: 'snapshot' })
     unmount()
     await settle()
     expect(client.open).toBe(0)
@@ -97,7 +97,7 @@ describe('useLiveQuery', () => {
     const { result } = await show(() => [useLiveQuery(one), useLiveQuery(other)])
     expect(client.subscriptions).toHaveLength(1)
     rowsOf().replace([a])
-    expect(result.current[0]).toBe(result.current[1])
+    expect(result.current[0]?.rows).toBe(result.current[1]?.rows)
   })
 
   test('asks anew when the content of the query changes, and not when only the object is new', async () => {
@@ -146,6 +146,30 @@ describe('useLiveQuery', () => {
     const { result } = await show(() => useLiveQuery({}))
     expect(result.current.error).toMatchObject({ code: 'INTERNAL' })
     await settle(3_000)
+    rowsOf().replace([a])
+    expect(result.current).toMatchObject({ rows: [a], live: true, error: undefined })
+  })
+
+  test('waits longer after each failure, and tries at once when it is asked to', async () => {
+    const subscribe = vi.spyOn(client, 'subscribe').mockRejectedValue(refusedWith('TOO_MANY_SUBSCRIPTIONS'))
+    const { result } = await show(() => useLiveQuery({}))
+    await settle(8_000)
+    // At 0, about 1, 3 and 7 s.
+    expect(subscribe).toHaveBeenCalledTimes(4)
+    subscribe.mockRestore()
+    expect(result.current.error).toMatchObject({ code: 'TOO_MANY_SUBSCRIPTIONS' })
+    act(() => result.current.tryAgain())
+    await settle()
+    rowsOf().replace([a])
+    expect(result.current).toMatchObject({ rows: [a], error: undefined })
+  })
+
+  test('can be tried again by hand where it is not by itself', async () => {
+    client.refusal = refusedWith('BAD_FILTER')
+    const { result } = await show(() => useLiveQuery({ filter: {} }))
+    await settle(60_000)
+    act(() => result.current.tryAgain())
+    await settle()
     rowsOf().replace([a])
     expect(result.current).toMatchObject({ rows: [a], live: true, error: undefined })
   })

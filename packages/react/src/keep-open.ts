@@ -1,6 +1,4 @@
-import { type FleetApi, mayPass } from '@taskfleet/core/client'
-
-const RETRY_MS = 2_000
+import { type FleetApi, mayPass, retryDelay } from '@taskfleet/core/client'
 
 interface Ways<Handle> {
   /** @param lost to be called when it was open and is refused since, which has closed it */
@@ -11,16 +9,23 @@ interface Ways<Handle> {
   failed(error: Error): void
 }
 
+/** What is kept open. */
+export interface KeptOpen {
+  /** Also while it is being opened. */
+  close(): void
+  /** Tries at once where it is not open. */
+  tryAgain(): void
+}
+
 /**
- * Opens something on a fleet and keeps at it until it is open: what passes by itself is tried again a little later, and
+ * Opens something on a fleet and keeps at it until it is open: what passes by itself is tried again, later and later, and
  * everything with the next connection.
- *
- * @returns how to close it, also while it is being opened
  */
-export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): () => void {
+export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): KeptOpen {
   let handle: Handle | undefined
   let opening = false
   let closed = false
+  let failures = 0
   let retry: ReturnType<typeof setTimeout> | undefined
 
   const tryOnce = async (): Promise<void> => {
@@ -37,12 +42,14 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): () => vo
         return
       }
       handle = opened
+      failures = 0
       ways.opened?.(opened)
     } catch (error) {
       if (closed) return
       const failure = error instanceof Error ? error : new Error(String(error))
+      failures += 1
       ways.failed(failure)
-      if (mayPass(failure)) retry = setTimeout(() => void tryOnce(), RETRY_MS)
+      if (mayPass(failure)) retry = setTimeout(() => void tryOnce(), retryDelay(failures))
     } finally {
       opening = false
     }
@@ -52,10 +59,13 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): () => vo
   const forget = client.onState((state) => {
     if (state === 'live') void tryOnce()
   })
-  return () => {
-    closed = true
-    clearTimeout(retry)
-    forget()
-    if (handle !== undefined) ways.close(handle)
+  return {
+    close: () => {
+      closed = true
+      clearTimeout(retry)
+      forget()
+      if (handle !== undefined) ways.close(handle)
+    },
+    tryAgain: () => void tryOnce(),
   }
 }

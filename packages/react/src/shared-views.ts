@@ -1,9 +1,11 @@
+import type { KeptOpen } from './keep-open.ts'
+
 /** Starts what keeps a view current: tells it each time it changes, and returns how to stop. */
-export type Start<View> = (tell: (change: (view: View) => View) => void) => () => void
+export type Start<View> = (tell: (change: (view: View) => View) => void) => KeptOpen
 
 interface Entry {
   view: unknown
-  stop: () => void
+  kept: KeptOpen | undefined
   readonly listeners: Set<() => void>
   closing: ReturnType<typeof setTimeout> | undefined
 }
@@ -17,6 +19,11 @@ export class SharedViews {
   /** The view as it is now; undefined while nobody looks at it. The same object as long as nothing has changed. */
   get<View>(key: string): View | undefined {
     return this.#entries.get(key)?.view as View | undefined
+  }
+
+  /** Asks at once for what could not be had. */
+  tryAgain(key: string): void {
+    this.#entries.get(key)?.kept?.tryAgain()
   }
 
   /** @returns the undo */
@@ -34,15 +41,15 @@ export class SharedViews {
       entry.closing = setTimeout(() => {
         if (entry.listeners.size > 0) return
         this.#entries.delete(key)
-        entry.stop()
+        entry.kept?.close()
       })
     }
   }
 
   #open<View>(key: string, first: View, start: Start<View>): Entry {
-    const entry: Entry = { view: first, stop: () => undefined, listeners: new Set(), closing: undefined }
+    const entry: Entry = { view: first, kept: undefined, listeners: new Set(), closing: undefined }
     this.#entries.set(key, entry)
-    entry.stop = start((change) => {
+    entry.kept = start((change) => {
       const view = change(entry.view as View)
       if (view === entry.view) return
       entry.view = view

@@ -1,10 +1,10 @@
 import type { FleetApi, RowsReason } from '@taskfleet/core/client'
 import type { CollectionName, CollectionRows, QueryRequest } from '@taskfleet/core/protocol'
-import { useSharedView } from './fleet-provider.tsx'
+import { type TryAgain, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
-export interface LiveQueryView<N extends CollectionName = 'tasks'> {
+interface Rows<N extends CollectionName> {
   /** In the query's order. A row that hasn't changed is the same object as before. */
   readonly rows: readonly CollectionRows[N][]
   /** False while the rows may be behind: before the first answer and while the connection is down. */
@@ -18,6 +18,8 @@ export interface LiveQueryView<N extends CollectionName = 'tasks'> {
   readonly reason: RowsReason | undefined
 }
 
+export type LiveQueryView<N extends CollectionName = 'tasks'> = Rows<N> & TryAgain
+
 const NOTHING = { rows: [], live: false, error: undefined, reason: undefined }
 
 /**
@@ -30,15 +32,12 @@ export function useLiveQuery<N extends CollectionName = 'tasks'>(
   const { collection = 'tasks', filter, sort, limit, fields } = query
   // As it travels, and in the order that was written: both a sort and an embedded document mean another thing in another one.
   const key = `rows ${JSON.stringify([collection, filter, sort, limit, fields])}`
-  return useSharedView<LiveQueryView<N>>(key, NOTHING, (client) => follow(client, query))
+  return useSharedView<Rows<N>>(key, NOTHING, (client) => follow(client, query))
 }
 
-function follow<N extends CollectionName>(
-  client: FleetApi,
-  query: QueryRequest & { collection?: N },
-): Start<LiveQueryView<N>> {
+function follow<N extends CollectionName>(client: FleetApi, query: QueryRequest & { collection?: N }): Start<Rows<N>> {
   return (tell) => {
-    const close = keepOpen(client, {
+    const kept = keepOpen(client, {
       open: (lost) =>
         client.subscribe<N>(
           query,
@@ -54,9 +53,12 @@ function follow<N extends CollectionName>(
     const forget = client.onState((state) => {
       if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))
     })
-    return () => {
-      forget()
-      close()
+    return {
+      ...kept,
+      close: () => {
+        forget()
+        kept.close()
+      },
     }
   }
 }

@@ -1,10 +1,10 @@
 import type { FleetApi } from '@taskfleet/core/client'
 import type { FleetStats } from '@taskfleet/core/protocol'
-import { useSharedView } from './fleet-provider.tsx'
+import { type TryAgain, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
-export interface StatsView {
+interface Figures {
   /** Undefined before the first answer. */
   readonly stats: FleetStats | undefined
   /** False while the figures may be behind: before the first answer and while the connection is down. */
@@ -13,7 +13,9 @@ export interface StatsView {
   readonly error: Error | undefined
 }
 
-const NOTHING: StatsView = { stats: undefined, live: false, error: undefined }
+export type StatsView = Figures & TryAgain
+
+const NOTHING: Figures = { stats: undefined, live: false, error: undefined }
 
 /** The fleet's figures, or those of the tasks that match a filter, kept current while the component is mounted. */
 export function useStats(filter?: Record<string, unknown>): StatsView {
@@ -21,9 +23,9 @@ export function useStats(filter?: Record<string, unknown>): StatsView {
   return useSharedView(key, NOTHING, (client) => follow(client, filter))
 }
 
-function follow(client: FleetApi, filter: Record<string, unknown> | undefined): Start<StatsView> {
+function follow(client: FleetApi, filter: Record<string, unknown> | undefined): Start<Figures> {
   return (tell) => {
-    const close = keepOpen(client, {
+    const kept = keepOpen(client, {
       open: (lost) =>
         client.subscribeStats(
           filter === undefined ? {} : { filter },
@@ -38,9 +40,12 @@ function follow(client: FleetApi, filter: Record<string, unknown> | undefined): 
     const forget = client.onState((state) => {
       if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))
     })
-    return () => {
-      forget()
-      close()
+    return {
+      ...kept,
+      close: () => {
+        forget()
+        kept.close()
+      },
     }
   }
 }

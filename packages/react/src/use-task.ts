@@ -1,7 +1,7 @@
 import { type FleetApi, FleetError, type TaskWatch, type WatchSource } from '@taskfleet/core/client'
 import { hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/core/protocol'
 import { useCallback } from 'react'
-import { useFleetClient, useSharedView } from './fleet-provider.tsx'
+import { type TryAgain, useFleetClient, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
@@ -22,7 +22,7 @@ interface Watched {
   readonly error: Error | undefined
 }
 
-export interface TaskView extends Watched {
+export interface TaskView extends Watched, TryAgain {
   /** @throws {FleetError} what the gateway refuses with, such as `ALREADY_ENDED` */
   cancel(reason?: string): Promise<void>
   /** Asks the handler. @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, `NO_SUCH_MESSAGE` */

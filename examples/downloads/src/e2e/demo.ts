@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 
 export interface Demo {
   child: ChildProcess
+  /** Its working directory, removed by `stop`. */
+  folder: string
   /** Everything printed so far. */
   lines: string[]
   /** Resolves with the first line that fits, printed before or after. */
@@ -23,9 +25,21 @@ export async function startDemo(args: readonly string[], mongoUri: string): Prom
   const folder = await mkdtemp(join(tmpdir(), 'taskfleet-demo-'))
   const address = new URL(mongoUri)
   address.pathname = `/demo_${folder.slice(-6)}`
+  return runDemo(folder, ['--port', '0', '--folder', folder, ...args], { TASKFLEET_MONGO_URI: address.href })
+}
+
+/** The same command on a database that it starts itself. */
+export async function startOwnDemo(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Demo> {
+  const folder = await mkdtemp(join(tmpdir(), 'taskfleet-demo-'))
+  return runDemo(folder, ['--port', '0', ...args], { ...env, TASKFLEET_MONGO_URI: '' })
+}
+
+/** With the folder as its working directory, so that `.taskfleet` is in it. */
+function runDemo(folder: string, args: readonly string[], env: NodeJS.ProcessEnv): Demo {
   const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
-  const child = spawn(process.execPath, [main, '--port', '0', '--folder', folder, ...args], {
-    env: { ...process.env, TASKFLEET_MONGO_URI: address.href },
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const lines: string[] = []
@@ -42,6 +56,7 @@ export async function startDemo(args: readonly string[], mongoUri: string): Prom
   })
   return {
     child,
+    folder,
     lines,
     ended,
     line: (pattern) =>
@@ -58,7 +73,7 @@ export async function startDemo(args: readonly string[], mongoUri: string): Prom
         look()
       }),
     stop: async () => {
-      if (child.exitCode === null) child.kill('SIGTERM')
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
       await ended
       await rm(folder, { recursive: true, force: true })
     },

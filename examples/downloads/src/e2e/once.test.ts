@@ -1,3 +1,8 @@
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, inject, test } from 'vitest'
 import { type Demo, startDemo } from './demo.ts'
 
@@ -25,6 +30,35 @@ test('start refuses what it does not know, and says what it wants', async () => 
   demo = await startDemo(['--hosts', 'many'], inject('mongoUri'))
   expect(await demo.ended).not.toBe(0)
   expect(demo.lines.join('\n')).toMatch(/a whole number from 1 to 20 is wanted/)
+})
+
+test('start leaves a folder of downloads alone that it did not make, and says how to go on', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'taskfleet-foreign-'))
+  try {
+    await mkdir(join(folder, 'downloads'))
+    await writeFile(join(folder, 'downloads', 'thesis.odt'), 'mine')
+    demo = await startDemo(['--once', '--folder', folder], inject('mongoUri'))
+    expect(await demo.ended).toBe(1)
+    expect(demo.lines.join('\n')).toMatch(/downloads holds thesis\.odt, .*--folder.*--clean.*FOLDER_NOT_OURS/)
+    expect(await readFile(join(folder, 'downloads', 'thesis.odt'), 'utf8')).toBe('mine')
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})
+
+test('start names --port, and who holds it, when the port of the monitor is taken', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    demo = await startDemo(['--port', String(port)], inject('mongoUri'))
+    expect(await demo.ended).toBe(1)
+    const text = demo.lines.join('\n')
+    expect(text).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} is in use by .*--port.*EADDRINUSE`))
+    if (process.platform === 'linux') expect(text).toContain(`process ${process.pid} `)
+  } finally {
+    server.close()
+  }
 })
 
 test('Ctrl-C stops everything in order', async () => {

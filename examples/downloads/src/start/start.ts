@@ -1,10 +1,10 @@
-import { rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hasEnded, type TaskRow } from '@taskfleet/core'
 import { FleetClient } from '@taskfleet/core/client'
 import { type FileServer, startFileServer } from '../file-server/index.ts'
+import { requireFreePort } from './free-port.ts'
 import { type PlannedDownload, planDownloads, servedFiles } from './plan.ts'
-import { FleetProcess } from './processes.ts'
+import type { FleetProcess, FleetProcesses } from './processes.ts'
 import { asPlanned, makeBars, makeTeller, type Result, reportTable } from './report.ts'
 import { openWorkplace, type Workplace } from './workplace.ts'
 
@@ -19,6 +19,8 @@ export interface StartOptions {
   /** Makes the files smaller, for a quick run. */
   scale: number
   folder: string
+  /** Removes from the folder of the downloads what `start` did not put there. */
+  clean: boolean
 }
 
 const LISTED = [
@@ -37,26 +39,33 @@ const LISTED = [
   'updatedAt',
 ]
 
-/** Runs the main job until the signal or, with `once`, until every download has ended. @returns the exit code */
-export async function start(options: StartOptions, signal: AbortSignal): Promise<number> {
+/**
+ * Runs the main job until the signal or, with `once`, until every download has ended.
+ *
+ * @param processes what is started here, so that it can be ended at once as well
+ * @returns the exit code
+ */
+export async function start(options: StartOptions, signal: AbortSignal, processes: FleetProcesses): Promise<number> {
   const print = (line: string): void => {
     process.stdout.write(`${line}\n`)
   }
   const opened: (() => Promise<unknown> | unknown)[] = []
   try {
-    const workplace = await openWorkplace(options.folder, print)
+    await requireFreePort(options.port)
+    const workplace = await openWorkplace({ ...options, print })
     opened.push(() => workplace.close())
+    processes.include(async () => workplace.mongo.kill?.())
+    if (options.once) opened.push(() => workplace.downloads.remove())
     const files = await startFileServer({ files: servedFiles(options.scale) })
     opened.push(() => files.stop())
-    const gateway = await FleetProcess.start(
+    opened.push(() => processes.stop())
+    const gateway = await processes.start(
       'gateway',
       ['gateway', '--listen', `127.0.0.1:${options.port}`],
       processEnv(workplace),
     )
-    opened.push(() => gateway.stop())
     print(`\nMonitor: ${gateway.listening.url}/#token=${workplace.token}\n`)
-    const hosts = await startHosts(options, workplace)
-    opened.push(() => Promise.all(hosts.map((host) => host.stop())))
+    const hosts = await startHosts(options, workplace, processes)
     const client = new FleetClient({ url: gateway.listening.url, token: workplace.token })
     opened.push(() => client.close())
     signal.throwIfAborted()
@@ -70,15 +79,15 @@ export async function start(options: StartOptions, signal: AbortSignal): Promise
     if (signal.aborted) return 0
     throw error
   } finally {
-    for (const close of opened.reverse()) await close()
-    if (options.once) await rm(`${options.folder}/downloads`, { recursive: true, force: true })
+    // One that fails to close must not leave the others open.
+    for (const close of opened.reverse()) await Promise.allSettled([Promise.resolve().then(close)])
   }
 }
 
 function processEnv({ uri, downloads }: Workplace): NodeJS.ProcessEnv {
   return {
     TASKFLEET_MONGO_URI: uri,
-    DOWNLOAD_ROOT: downloads,
+    DOWNLOAD_ROOT: downloads.path,
     // The file server of the demonstration is on this computer; its database must not be downloaded from.
     DOWNLOAD_PRIVATE: '1',
     DOWNLOAD_BLOCKED: uri.replace(/^mongodb(\+srv)?:\/\/([^@]*@)?/, '').replace(/[/?].*$/, ''),
@@ -86,12 +95,16 @@ function processEnv({ uri, downloads }: Workplace): NodeJS.ProcessEnv {
 }
 
 /** Three processes stand for three hosts, each at an address of its own where the computer allows. */
-function startHosts({ hosts, slots }: StartOptions, workplace: Workplace): Promise<FleetProcess[]> {
+function startHosts(
+  { hosts, slots }: StartOptions,
+  workplace: Workplace,
+  processes: FleetProcesses,
+): Promise<FleetProcess[]> {
   const tasks = new URL('../tasks.js', import.meta.url).pathname
   const address = (index: number): string => (process.platform === 'linux' ? `127.0.0.${index + 2}` : '127.0.0.1')
   return Promise.all(
     Array.from({ length: hosts }, (_, index) =>
-      FleetProcess.start(
+      processes.start(
         `host-${String.fromCharCode(97 + index)}`,
         [
           'worker',

@@ -1,7 +1,8 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Fleet, KeyStore, SCOPES } from '@taskfleet/core'
 import { type RunningMongo, startMongo } from '@taskfleet/core/mongo'
+import { OwnFolder, writeOwnFile } from './own-folder.ts'
 
 /** Where the demonstration keeps its things, and the database that it runs on. */
 export interface Workplace {
@@ -10,21 +11,30 @@ export interface Workplace {
   /** The address with the database's name. */
   uri: string
   /** Where the downloads go: one folder, as if on a disk that all hosts share. */
-  downloads: string
+  downloads: OwnFolder
   /** A key for the monitor. */
   token: string
   close(): Promise<void>
 }
 
-export async function openWorkplace(folder: string, print: (line: string) => void): Promise<Workplace> {
+export interface WorkplaceOptions {
+  folder: string
+  /** Whether what `start` did not make may be removed from the folder of the downloads. */
+  clean: boolean
+  print: (line: string) => void
+}
+
+/** @throws {FleetError} `FOLDER_NOT_OURS`, and what `startMongo` throws */
+export async function openWorkplace({ folder, clean, print }: WorkplaceOptions): Promise<Workplace> {
   const home = resolve(folder)
-  const downloads = join(home, 'downloads')
-  // The last run's files are of no use and may be large.
-  await rm(downloads, { recursive: true, force: true })
-  await mkdir(downloads, { recursive: true })
+  const downloads = new OwnFolder(join(home, 'downloads'), clean)
+  await downloads.check()
   const mongo = await startMongo({ dataDir: join(home, 'db'), log: print })
   try {
+    // The database lets only one start have this folder, so nobody downloads into it any more.
+    await downloads.renew()
     const uri = withName(mongo.uri)
+    const forgetUri = await keepUri(mongo, uri, join(home, 'mongo-uri'), print)
     const fleet = await Fleet.connect(uri)
     const token = await ownKey(new KeyStore(fleet.database.db), join(home, 'key'))
     return {
@@ -34,7 +44,7 @@ export async function openWorkplace(folder: string, print: (line: string) => voi
       downloads,
       token,
       close: async () => {
-        await fleet.close()
+        await Promise.allSettled([fleet.close(), forgetUri()])
         await mongo.stop()
       },
     }
@@ -52,6 +62,24 @@ function withName(uri: string): string {
   return address.href
 }
 
+/**
+ * Leaves the address of the database where other commands find it. One that came from the environment is there already, and
+ * may hold a password.
+ *
+ * @returns how to take it away again, since the database ends with `start`
+ */
+async function keepUri(
+  { source }: RunningMongo,
+  uri: string,
+  file: string,
+  print: (line: string) => void,
+): Promise<() => Promise<void>> {
+  if (source === 'uri') return async () => undefined
+  await writeOwnFile(file, `${uri}\n`, (found) => found.startsWith('mongodb://127.0.0.1:'))
+  print(`Commands:  export TASKFLEET_MONGO_URI='${uri}'`)
+  return () => rm(file, { force: true })
+}
+
 /** The same key at every start, as long as the database knows it. */
 async function ownKey(keys: KeyStore, file: string): Promise<string> {
   const kept = await readFile(file, 'utf8').catch(() => '')
@@ -61,6 +89,6 @@ async function ownKey(keys: KeyStore, file: string): Promise<string> {
   )
   if (known) return kept.trim()
   const { token } = await keys.create({ name: 'start', scopes: SCOPES })
-  await writeFile(file, `${token}\n`, { mode: 0o600 })
+  await writeOwnFile(file, `${token}\n`, (found) => /^tf_[0-9a-f]+_\S+\s*$/.test(found))
   return token
 }

@@ -39,9 +39,19 @@ import type {
 } from './api.ts'
 import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
+import { Pace } from './pace.ts'
 import { TaskFollower } from './task-follower.ts'
 
 const ANSWER_MS = 15_000
+/** What a page with many views sends in numbers; it keeps below what a gateway allows, and commands never wait for it. */
+const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
+  'subscribeQuery',
+  'subscribeStats',
+  'unsubscribeQuery',
+  'taskTicket',
+])
+const PACED_A_SECOND = 25
+const PACED_AT_ONCE = 120
 /** After a refusal that may pass, such as a database that was away for a moment. */
 const REFUSED_RETRY_MS = 1_000
 /** A session is renewed when so much of what was left of it has passed. */
@@ -73,6 +83,7 @@ export class FleetClient implements FleetApi {
   /** Those who wait for an answer that a refusal or the end makes impossible. */
   readonly #waiting = new Set<(error: Error) => void>()
   #retry: ReturnType<typeof setTimeout> | undefined
+  readonly #pace = new Pace(PACED_A_SECOND, PACED_AT_ONCE)
   readonly #token: FleetClientOptions['token']
   /** Counts the connections that were begun: a token that comes late is for none of them. */
   #begun = 0
@@ -90,6 +101,8 @@ export class FleetClient implements FleetApi {
     }
     this.#socket = options.url === undefined ? io(settings) : io(options.url, settings)
     this.#socket.on('connect', () => {
+      // The gateway counts each connection's messages for itself.
+      this.#pace.restart()
       this.#setState('live')
       for (const subscription of this.#subscriptions) subscription.reconnected()
       for (const figures of this.#figures) figures.reconnected()
@@ -396,10 +409,20 @@ export class FleetClient implements FleetApi {
     }
   }
 
-  /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
-  async #ask<T>(event: keyof ClientToGateway, request: unknown): Promise<T> {
+  /** @throws {FleetError} `REFUSED` or what the gateway refuses with, `CLOSED` */
+  #requireOpen(): void {
     if (this.#state === 'refused') throw this.#error ?? new FleetError('REFUSED', 'The gateway refuses this client')
     if (this.#state === 'closed') throw new FleetError('CLOSED', 'This client is closed')
+  }
+
+  /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
+  async #ask<T>(event: keyof ClientToGateway, request: unknown): Promise<T> {
+    this.#requireOpen()
+    const turn = PACED.has(event) ? this.#pace.turn() : undefined
+    if (turn !== undefined) {
+      await turn
+      this.#requireOpen()
+    }
     const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
       emitWithAck(event: string, request: unknown): Promise<Ack<object>>
     }

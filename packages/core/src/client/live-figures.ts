@@ -1,6 +1,7 @@
 import type { FleetStats, StatsAnswer, StatsDelta } from '../protocol.ts'
 import type { LiveStatsHandle } from './api.ts'
 import { mayPass } from './may-pass.ts'
+import { retryDelay } from './retry-delay.ts'
 
 interface Link {
   ask(): Promise<StatsAnswer>
@@ -11,8 +12,6 @@ interface Link {
   refused(error: unknown): void
 }
 
-const RETRY_MS = 2_000
-
 /** The client's end of statistics: asks again after a lost connection, and replaces the parts that change. */
 export class LiveFigures implements LiveStatsHandle {
   readonly #listener: (stats: FleetStats) => void
@@ -22,6 +21,8 @@ export class LiveFigures implements LiveStatsHandle {
   #seq = 0
   #early: StatsDelta[] = []
   #asking = false
+  /** In a row. */
+  #failures = 0
   #closed = false
   #retry: ReturnType<typeof setTimeout> | undefined
 
@@ -44,6 +45,7 @@ export class LiveFigures implements LiveStatsHandle {
         return
       }
       this.#subscription = subscription
+      this.#failures = 0
       this.#seq = seq
       this.#tell(stats)
     } finally {
@@ -58,7 +60,8 @@ export class LiveFigures implements LiveStatsHandle {
     this.open().catch((error: unknown) => {
       if (this.#closed || !this.#link.isLive()) return
       if (mayPass(error)) {
-        this.#retry = setTimeout(() => this.reconnected(), RETRY_MS)
+        this.#failures += 1
+        this.#retry = setTimeout(() => this.reconnected(), retryDelay(this.#failures))
         return
       }
       this.#closed = true

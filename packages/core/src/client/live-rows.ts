@@ -10,8 +10,7 @@ import {
 } from '../protocol.ts'
 import type { LiveQuery, RowsListener } from './api.ts'
 import { mayPass } from './may-pass.ts'
-
-const RETRY_MS = 2_000
+import { retryDelay } from './retry-delay.ts'
 
 interface Link {
   ask<T>(request: SubscribeQuery): Promise<T>
@@ -35,6 +34,8 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
   #seq = 0
   #current = false
   #closed = false
+  /** In a row. */
+  #failures = 0
   #asking: Promise<void> | undefined
   /** What came behind the answer but was heard before it: both may be read from the wire in one go. */
   #early: ({ delta: QueryDelta } | { reset: QueryReset })[] = []
@@ -74,7 +75,8 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
     this.open().catch((error: unknown) => {
       if (this.#closed || !this.#link.isLive()) return
       if (mayPass(error)) {
-        this.#retry = setTimeout(() => this.#openAgain(), RETRY_MS)
+        this.#failures += 1
+        this.#retry = setTimeout(() => this.#openAgain(), retryDelay(this.#failures))
         return
       }
       this.#closed = true
@@ -142,6 +144,7 @@ export class LiveRows<N extends CollectionName> implements LiveQuery<N> {
     }
     this.#subscription = answer.subscription
     this.#current = true
+    this.#failures = 0
     if (answer.deltas !== undefined) {
       for (const delta of answer.deltas) this.#apply(delta)
       // That nothing was missed is told too: the rows are known to be right again from here on.

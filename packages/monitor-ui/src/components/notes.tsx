@@ -1,3 +1,4 @@
+import { mayPass } from '@taskfleet/core/client'
 import type { WireError } from '@taskfleet/core/protocol'
 import type { ReactNode } from 'react'
 import { visibleText } from '../view/text.ts'
@@ -11,14 +12,29 @@ export function EmptyNote({ title, children }: { title: string; children?: React
   )
 }
 
-/** What the gateway said against a query, once. */
-export function RowsProblem({ views }: { views: { error: WireError | undefined }[] }) {
-  const error = views.find((view) => view.error !== undefined)?.error
+interface FailedView {
+  error: WireError | undefined
+  again?: (() => void) | undefined
+}
+
+/** Why a part of the page can't be shown, once for all parts, and a way to ask for them again. */
+export function RowsProblem({ views }: { views: FailedView[] }) {
+  const failed = views.filter(({ error }) => error !== undefined)
+  const error = failed[0]?.error
   if (error === undefined) return null
+  const again = failed.flatMap((view) => view.again ?? [])
   return (
-    <p role="alert" className="rounded-md bg-bad/12 px-3 py-2 text-bad">
-      {visibleText(error.message, 400)} <span className="font-mono text-xs">{visibleText(error.code, 60)}</span>
-    </p>
+    <div role="alert" className="flex flex-wrap items-center gap-x-3 gap-y-1 rounded-md bg-bad/12 px-3 py-2 text-bad">
+      <p>
+        {visibleText(error.message, 400)} <span className="font-mono text-xs">{visibleText(error.code, 60)}</span>
+        {mayPass(error) && <span className="text-dim"> It is tried again by itself.</span>}
+      </p>
+      {again.length > 0 && (
+        <button type="button" className="button" onClick={() => again.forEach((one) => one())}>
+          Try again
+        </button>
+      )}
+    </div>
   )
 }
 

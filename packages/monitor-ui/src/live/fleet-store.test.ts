@@ -76,6 +76,40 @@ describe('subscriptions', () => {
     expect(rows.get()).toMatchObject({ error: undefined, loaded: true })
   })
 
+  it('asks again by itself for what may pass, at once when it is told to, and for nothing that nobody looks at', async () => {
+    const asked = vi.spyOn(fleet, 'subscribe').mockImplementation(() => {
+      return Promise.reject(Object.assign(new Error('too many'), { code: 'TOO_MANY_SUBSCRIPTIONS' }))
+    })
+    const rows = store.rows(RUNNING)
+    const undo = rows.subscribe(nothing)
+    await settle()
+    expect(rows.get()).toMatchObject({ error: { code: 'TOO_MANY_SUBSCRIPTIONS' }, again: expect.any(Function) })
+    // At 0, about 1, 3 and 7 s.
+    await settle(8_000)
+    expect(asked).toHaveBeenCalledTimes(4)
+    rows.get().again?.()
+    await settle()
+    expect(asked).toHaveBeenCalledTimes(5)
+    undo()
+    await settle(60_000)
+    expect(asked).toHaveBeenCalledTimes(5)
+    asked.mockRestore()
+    rows.subscribe(nothing)
+    await settle()
+    expect(rows.get()).toMatchObject({ loaded: true, error: undefined, again: undefined })
+  })
+
+  it('asks again by hand for what is refused for good', async () => {
+    fleet.refuseNext = { code: 'BAD_FILTER', message: 'no' }
+    const rows = store.rows(RUNNING)
+    rows.subscribe(nothing)
+    await settle(60_000)
+    expect(rows.get().error).toMatchObject({ code: 'BAD_FILTER' })
+    rows.get().again?.()
+    await settle()
+    expect(rows.get()).toMatchObject({ loaded: true, error: undefined })
+  })
+
   it('tells sort orders apart', () => {
     expect(queryKey({ sort: { a: 1, b: 1 } })).not.toBe(queryKey({ sort: { b: 1, a: 1 } }))
     expect(queryKey(WORKERS)).not.toBe(queryKey({ ...WORKERS, collection: 'tasks' }))

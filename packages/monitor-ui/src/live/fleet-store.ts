@@ -88,8 +88,14 @@ const NOTHING: TaskDetail = {
   end: undefined,
   points: [],
 }
-const NO_ROWS: RowsView<CollectionName> = { rows: [], loaded: false, live: false, error: undefined }
-const NO_STATS: StatsView = { stats: undefined, loaded: false, live: false, error: undefined }
+const NO_ROWS: RowsView<CollectionName> = { rows: [], loaded: false, live: false, error: undefined, again: undefined }
+const NO_STATS: StatsView = {
+  stats: undefined,
+  loaded: false,
+  live: false,
+  error: undefined,
+  again: undefined,
+}
 
 /** Equal for requests that ask the same; the order of `sort` counts. */
 export function queryKey(request: QueryRequest): string {
@@ -136,7 +142,7 @@ export class FleetStore {
 
   constructor(api: FleetApi, options: FleetStoreOptions = {}) {
     this.api = api
-    this.#options = { watchLimit: 40, lingerMs: 1_500, frameMs: 80, retryMs: 4_000, now: Date.now, ...options }
+    this.#options = { watchLimit: 120, lingerMs: 1_500, frameMs: 80, retryMs: 4_000, now: Date.now, ...options }
     this.#connection = { state: api.state, error: undefined, since: this.#options.now() }
     this.connection = {
       subscribe: (listener) => listen(this.#connectionListeners, listener),

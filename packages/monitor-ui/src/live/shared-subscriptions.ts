@@ -1,3 +1,4 @@
+import { mayPass, retryDelay } from '@taskfleet/core/client'
 import type { WireError } from '@taskfleet/core/protocol'
 import { wireError } from './wire-error.ts'
 
@@ -14,6 +15,8 @@ export interface LiveView {
   /** False while the content may be behind. */
   live: boolean
   error: WireError | undefined
+  /** Asks again at once; there while there is an error. What may pass is also asked again by itself. */
+  again: (() => void) | undefined
 }
 
 type Content<V extends LiveView> = Omit<V, keyof LiveView>
@@ -43,6 +46,9 @@ interface Entry<V extends LiveView> {
   listeners: Set<() => void>
   open: Opened | undefined
   closing: ReturnType<typeof setTimeout> | undefined
+  /** How often it could not be opened, in a row. */
+  failures: number
+  retry: ReturnType<typeof setTimeout> | undefined
 }
 
 /** Live views by key: each is subscribed once however many listen, and let go shortly after the last one has left. */
@@ -84,7 +90,15 @@ export class SharedSubscriptions<V extends LiveView> {
   #listen(key: string, subscribe: Subscribe<V>, listener: () => void): () => void {
     let entry = this.#entries.get(key)
     if (entry === undefined) {
-      entry = { subscribe, view: this.#nothing, listeners: new Set(), open: undefined, closing: undefined }
+      entry = {
+        subscribe,
+        view: this.#nothing,
+        listeners: new Set(),
+        open: undefined,
+        closing: undefined,
+        failures: 0,
+        retry: undefined,
+      }
       this.#entries.set(key, entry)
     }
     const mine = entry
@@ -104,12 +118,18 @@ export class SharedSubscriptions<V extends LiveView> {
   }
 
   #open(key: string, entry: Entry<V>): void {
+    clearTimeout(entry.retry)
     const open: Opened = { promise: undefined }
     entry.open = open
     const show = (content: Content<V>) => {
       if (entry.open !== open) return
-      // The content and the three that every view has are all of it.
-      this.#show(entry, { ...content, loaded: true, live: this.#options.isLive(), error: undefined } as V)
+      entry.failures = 0
+      const common: LiveView = { loaded: true, live: this.#options.isLive(), error: undefined, again: undefined }
+      // The content and what every view has are all of it.
+      this.#show(entry, { ...content, ...common } as V)
+    }
+    const again = () => {
+      if (entry.open === undefined && entry.listeners.size > 0) this.#open(key, entry)
     }
     const lost = (thrown: unknown) => {
       if (entry.open !== open) return
@@ -117,20 +137,23 @@ export class SharedSubscriptions<V extends LiveView> {
       // What was shown is no longer for those who look.
       const { code, message } = wireError(thrown)
       const error = { code, message: `This key may not see this any more: ${message}` }
-      this.#show(entry, { ...this.#nothing, error })
+      this.#show(entry, { ...this.#nothing, error, again })
     }
     open.promise = entry.subscribe(show, lost)
     open.promise.catch((error: unknown) => {
       if (entry.open !== open) return
-      // It is asked again after the next reconnection, or by its next user.
+      // It is asked again by itself if that can help, after the next reconnection, and by its next user.
       entry.open = undefined
-      this.#show(entry, { ...entry.view, live: false, error: wireError(error) })
+      entry.failures += 1
+      this.#show(entry, { ...entry.view, live: false, error: wireError(error), again })
       if (entry.listeners.size === 0) this.#entries.delete(key)
+      else if (mayPass(error)) entry.retry = setTimeout(again, retryDelay(entry.failures))
     })
   }
 
   #close(entry: Entry<V>): void {
     clearTimeout(entry.closing)
+    clearTimeout(entry.retry)
     const open = entry.open
     entry.open = undefined
     open?.promise?.then((subscription) => subscription.close()).catch(ignoreGone)

@@ -43,7 +43,7 @@ export function AuditPage() {
           </span>
         )}
       </div>
-      {forbidden ? <Forbidden error={error} /> : <RowsProblem views={[{ error }]} />}
+      {forbidden ? <Forbidden error={error} /> : <RowsProblem views={[{ error, again }]} />}
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {!forbidden && answer?.length === 0 && (
         <EmptyNote title="Nobody has done anything yet">

@@ -43,7 +43,7 @@ export function CoveragePage() {
           </button>
         </span>
       </div>
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[{ error, again }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {answer?.length === 0 && (
         <EmptyNote title="Nothing waits and nothing runs">

@@ -45,7 +45,7 @@ export function ErrorsPage() {
   const { state = 'open' } = route.useSearch()
   const navigate = route.useNavigate()
   const now = useNow()
-  const { rows, loaded, error } = useRows(errorsOf(state))
+  const { rows, loaded, error, again } = useRows(errorsOf(state))
   const [pointed, setPointed] = useState(false)
   const [typing, setTyping] = useState(false)
   const { rows: shown, entered, moved, apply } = useHeldRows(state, rows, pointed || typing)
@@ -73,7 +73,7 @@ export function ErrorsPage() {
           {loaded && `${rows.length}${rows.length >= ERROR_LIMIT ? '+' : ''} ${rows.length === 1 ? 'error' : 'errors'}`}
         </p>
       </div>
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[{ error, again }]} />
       <div
         role="tabpanel"
         aria-label={`${TABS[state].label} errors`}

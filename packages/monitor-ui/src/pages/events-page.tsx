@@ -85,7 +85,7 @@ interface EventsProps {
 }
 
 /** The events, newest first, which keep their places while somebody points or types there. */
-function EventSection({ search, view: { rows, loaded, error }, limit, known, onMore, onOpen }: EventsProps) {
+function EventSection({ search, view: { rows, loaded, error, again }, limit, known, onMore, onOpen }: EventsProps) {
   const navigate = route.useNavigate()
   const now = useNow()
   const mayWrite = useCan('write')
@@ -117,7 +117,7 @@ function EventSection({ search, view: { rows, loaded, error }, limit, known, onM
         )}
       </div>
       <Filters search={search} onChange={change} />
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[{ error, again }]} />
       <div
         role="group"
         aria-label="Newest first"
@@ -218,7 +218,7 @@ interface CallbacksProps {
   onOpen: (opened: Opened) => void
 }
 
-function CallbackSection({ asked: { answer, error }, onOpen }: CallbacksProps) {
+function CallbackSection({ asked: { answer, error, again }, onOpen }: CallbacksProps) {
   const mayControl = useCan('control')
   return (
     <section id="callbacks" aria-labelledby="callbacks-title" className="flex min-w-0 flex-col gap-3">
@@ -232,7 +232,7 @@ function CallbackSection({ asked: { answer, error }, onOpen }: CallbacksProps) {
           </button>
         )}
       </div>
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[{ error, again }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {answer?.length === 0 && (
         <EmptyNote title="No callback is registered">

@@ -89,7 +89,7 @@ function Keys({ onMade }: { onMade: (made: MadeKey) => void }) {
           <Plus size={14} aria-hidden /> Make a key
         </button>
       </div>
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[{ error, again }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {isFirst && (
         <EmptyNote title="There is no key yet">

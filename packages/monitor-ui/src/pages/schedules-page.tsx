@@ -78,7 +78,7 @@ export function SchedulesPage() {
           </button>
         )}
       </div>
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[view, tasks]} />
       {shown.length === 0 && error === undefined && <NoSchedules loaded={loaded} filtered={name !== undefined} />}
       {shown.length > 0 && (
         <ul aria-label="Schedules" className="flex flex-col gap-2">

@@ -46,13 +46,13 @@ export function TaskPage() {
 }
 
 function TaskById({ id }: { id: string }) {
-  const { rows, loaded, error } = useRows(oneTask(id))
+  const { rows, loaded, error, again } = useRows(oneTask(id))
   const workers = useWorkers()
   const task = rows[0]
   if (task !== undefined) return <TaskView task={task} workers={workers} />
   return (
     <div className="mx-auto w-full max-w-[1400px] p-4">
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[{ error, again }]} />
       {error === undefined && (
         <EmptyNote title={loaded ? 'There is no such task' : 'Asking the gateway…'}>
           {loaded ? 'It may have been removed when its time was over. ' : ''}

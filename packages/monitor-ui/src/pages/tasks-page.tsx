@@ -11,6 +11,7 @@ import { RowsPill } from '../components/rows-pill.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
 import { lineGrid, TaskLine } from '../components/task-line.tsx'
 import { useCan, useHeldRows, useKept, useMinute, useRows, useStats, useWorkers } from '../live/hooks.ts'
+import { WORKERS } from '../live/queries.ts'
 import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
 import { STATUS_LOOK } from '../view/status.ts'
@@ -35,14 +36,17 @@ export function TasksPage() {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const workers = useWorkers()
+  const hosts = useRows(WORKERS)
   const minute = useMinute()
   const query = useMemo(() => taskQuery(search, workers.values(), minute), [search, workers, minute])
   // More rows of the same, or the same a minute later, are no other list.
   const { limit: _, ...meaning } = writeTaskSearch(search)
   const queryId = JSON.stringify(meaning)
-  const { rows, loaded, live, error } = useKept(queryId, useRows(query))
+  const view = useKept(queryId, useRows(query))
+  const { rows, loaded, live, error } = view
   const plan = useMemo(() => countsPlan(search, workers.values()), [search, workers])
-  const { stats } = useStats(plan?.filter)
+  const statistics = useStats(plan?.filter)
+  const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
   const limit = search.limit ?? FIRST_LIMIT
 
@@ -55,7 +59,7 @@ export function TasksPage() {
         counts={stats === undefined ? undefined : plan?.pick(stats)}
         hosts={[...new Set([...workers.values()].map(({ name }) => name))].sort()}
       />
-      <RowsProblem views={[{ error }]} />
+      <RowsProblem views={[view, hosts, statistics]} />
       {(error === undefined || rows.length > 0) && (
         <TaskList
           queryId={queryId}

@@ -134,7 +134,7 @@ describe('taskfleet', () => {
       [
         ['gateway', '--listen', `127.0.0.1:${port}`, '--log-level', 'silent'],
         3,
-        new RegExp(`127.0.0.1:${port}.*EADDRINUSE`),
+        new RegExp(`127.0.0.1:${port} is in use by .*--listen.*EADDRINUSE`),
       ],
       [['gateway', '--listen', '0.0.0.0:0', '--public-url', 'http://x:1', '--log-level', 'silent'], 3, /INSECURE_BIND/],
       [['worker', '--tasks', '/nowhere/tasks.mjs'], 3, /BAD_TASKS_FILE/],

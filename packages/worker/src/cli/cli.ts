@@ -98,6 +98,9 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
 /** Only what serves needs a web server; the others start twice as fast without. */
 const loadServe = () => import('./serve.ts')
 
+const STOP_WITH_PARENT =
+  'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
+
 function servingCommands({ command, act }: CommandKit): void {
   command('worker', 'claim and run tasks until told to stop')
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
@@ -132,10 +135,12 @@ function servingCommands({ command, act }: CommandKit): void {
     .option('--error-threshold <n>', 'from how many failures on; 3 by default', parseCount)
     .option('--error-period <duration>', 'at most once in this time per error; 1h by default', parseDuration)
     .option('--ipc', 'tell the parent process what happens, and let it do the tasks that have notify: true')
+    .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
   command('gateway', 'serve the monitor, live queries and commands without running tasks')
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')
     .option('--name <name>', "what people call it; the host's name by default")
+    .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
 }

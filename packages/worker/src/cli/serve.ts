@@ -12,6 +12,7 @@ import { EXIT } from './exit.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
 import { type CommonOptions, makeLog, parseJson, type ServedQueues } from './options.ts'
+import { parentGone } from './parent-gone.ts'
 
 export interface WorkerCommand extends CommonOptions {
   tasks: string
@@ -28,10 +29,12 @@ export interface WorkerCommand extends CommonOptions {
   errorThreshold?: number
   errorPeriod?: Duration
   ipc?: boolean
+  stopWithParent?: boolean
 }
 
 /** `taskfleet worker`: runs until it is told to stop. */
 export async function serveWorker(options: WorkerCommand): Promise<number> {
+  const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const parent = options.ipc === true ? parentProcess() : undefined
   const recurringErrors = recurringErrorsOf(options)
   const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
@@ -55,7 +58,8 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
   try {
     await runner.start()
-    const stopped = untilStopped((hurry) => runner.stop({ grace: hurry ? 0 : options.grace }), link?.gone)
+    const stop = (hurry: boolean) => runner.stop({ grace: hurry ? 0 : options.grace })
+    const stopped = untilStopped(stop, { gone: link?.gone, orphaned })
     sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name })
     return await stopped
   } finally {
@@ -93,11 +97,13 @@ export interface GatewayCommand extends CommonOptions {
   listen: ListenAddress
   publicUrl?: string
   name?: string
+  stopWithParent?: boolean
 }
 
 /** `taskfleet gateway`: serves until it is told to stop. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   const { listen, publicUrl, name } = options
+  const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const gateway = new GatewayHost({
     mongo: mongoUri(options),
     listen,
@@ -106,7 +112,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     ...(name === undefined ? {} : { name }),
   })
   await gateway.start()
-  const stopped = untilStopped(() => gateway.stop())
+  const stopped = untilStopped(() => gateway.stop(), { orphaned })
   sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null })
   return stopped
 }
@@ -116,16 +122,24 @@ function sayListening(ready: { url: string | null; worker: string; name: string 
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }
 
-/**
- * Stops in order at the first signal and in a hurry at the second.
- *
- * @param gone resolves when there is nobody left to serve, which stops in order as well
- */
-async function untilStopped(stop: (hurry: boolean) => Promise<void>, gone?: Promise<unknown>): Promise<number> {
+interface OtherEnds {
+  /** Resolves when there is nobody left to serve. */
+  gone?: Promise<unknown> | undefined
+  /** Resolves when the process that started this one has gone. */
+  orphaned?: Promise<unknown> | undefined
+}
+
+/** Stops in order at the first signal or when there is nobody left to serve, in a hurry at the second or as an orphan. */
+async function untilStopped(
+  stop: (hurry: boolean) => Promise<void>,
+  { gone = never, orphaned = never }: OtherEnds = {},
+): Promise<number> {
   const signal = (): Promise<unknown> => Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
-  await Promise.race(gone === undefined ? [signal()] : [signal(), gone])
-  const stopping = stop(false)
-  void signal().then(() => stop(true))
+  const hurry = await Promise.race([signal().then(() => false), gone.then(() => false), orphaned.then(() => true)])
+  const stopping = stop(hurry)
+  void Promise.race([signal(), orphaned]).then(() => stop(true))
   await stopping
   return EXIT.done
 }
+
+const never = new Promise<never>(() => undefined)

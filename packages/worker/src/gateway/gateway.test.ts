@@ -294,14 +294,34 @@ describe('Gateway', () => {
       expect(codeOf(await subscribe(21))).toBe('ok')
     })
 
+    test('watched tasks are counted apart from subscriptions, up to two hundred a connection', async () => {
+      const gateway = await startGateway(fleet)
+      const socket = await connect(fleet, gateway.url!)
+      const ids = Array.from({ length: 201 }, (_, index) => index.toString(16).padStart(24, '0'))
+      const watched: string[] = []
+      /** Again and again while the gateway finds it too fast. */
+      const watch = async (_id: string): Promise<string> => {
+        const answer = await ask<SubscribeAnswer>(socket, 'subscribeQuery', { filter: { _id }, limit: 1 })
+        if (answer.ok) watched.push(answer.subscription)
+        return codeOf(answer) === 'RATE_LIMITED' ? watch(_id) : codeOf(answer)
+      }
+      const codes: string[] = []
+      for (const _id of ids) codes.push(await watch(_id))
+      expect(codes).toEqual([...Array.from({ length: 200 }, () => 'ok'), 'TOO_MANY_WATCHES'])
+      expect(codeOf(await ask(socket, 'subscribeQuery', {}))).toBe('ok')
+      expect(codeOf(await ask(socket, 'checksumQuery', { subscription: watched[0] }))).toBe('ok')
+      await asked(socket, 'unsubscribeQuery', { subscription: watched[0] })
+      expect(codeOf(await ask(socket, 'subscribeQuery', { filter: { _id: ids[200] }, limit: 1 }))).toBe('ok')
+    })
+
     test('holds back who asks too much too fast, and listens again a moment later', async () => {
       const gateway = await startGateway(fleet)
       const socket = await connect(fleet, gateway.url!)
       const flood = await Promise.all(
-        Array.from({ length: 300 }, () => ask(socket, 'unsubscribeQuery', { subscription: 'x' })),
+        Array.from({ length: 600 }, () => ask(socket, 'unsubscribeQuery', { subscription: 'x' })),
       )
       const codes = flood.map(codeOf)
-      expect(codes.filter((code) => code === 'ok').length).toBeLessThan(120)
+      expect(codes.filter((code) => code === 'ok').length).toBeLessThan(450)
       expect(new Set(codes)).toEqual(new Set(['ok', 'RATE_LIMITED']))
       await eventually(async () => codeOf(await ask(socket, 'unsubscribeQuery', { subscription: 'x' })) === 'ok')
     })

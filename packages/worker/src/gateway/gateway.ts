@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
@@ -28,6 +28,7 @@ import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { type MetricsRoute, serveMetrics } from './metrics/serve-metrics.ts'
+import { portInUse } from './port-in-use.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
@@ -161,6 +162,7 @@ export class Gateway {
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === undefined) throw error
+      if (code === 'EADDRINUSE') throw await portInUse(listen, '--listen HOST:PORT (port 0 picks a free one)', error)
       throw new FleetError(code, `Can't listen on ${listen.host}:${listen.port}: ${asError(error).message}`, {
         cause: error,
       })
@@ -229,8 +231,12 @@ export class Gateway {
     }
     await this.#http.register(fastifyStatic, {
       root,
-      index: 'index.html',
-      setHeaders: (reply) => void setPageHeaders(reply),
+      // A list: one name alone is not found where files are packed.
+      index: ['index.html'],
+      // The build leaves each file packed beside it.
+      preCompressed: true,
+      cacheControl: false,
+      setHeaders: (reply, path) => setPageHeaders(reply, relative(root, path)),
     })
     this.#http.setNotFoundHandler(async (request, reply) => {
       // The monitor's own pages have addresses that only it knows.
@@ -315,8 +321,8 @@ export class Gateway {
       renew: (token) => this.#renew(socket, token),
     })
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
-    // A page that changes gives up its subscriptions and opens others in one go.
-    const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 2)
+    // A page that changes gives up its subscriptions and opens others in one go, and two messages for each moving bar.
+    const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
     for (const [event, rule] of Object.entries(rules)) {
       socket.on(event as keyof ClientToGateway, guard(rule, principal, this.#log))
@@ -410,7 +416,11 @@ function monitorFolder(): string | undefined {
   return existsSync(join(folder, 'index.html')) ? folder : undefined
 }
 
-function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }): void {
+function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }, path: string): void {
+  // Names of assets change with their content; all else is asked for anew, and answered with 304 while it is the same.
+  const isAsset = path.startsWith(`assets${sep}`)
+  reply.setHeader('cache-control', isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
+  reply.setHeader('vary', 'accept-encoding')
   reply.setHeader(
     'content-security-policy',
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

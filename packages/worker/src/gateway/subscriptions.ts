@@ -16,9 +16,8 @@ import {
 import type { Logger } from 'pino'
 import type { Namespace, Socket } from 'socket.io'
 import { isBehind } from './backlog.ts'
+import { type Kind, LIMITS } from './subscription-limits.ts'
 
-const PER_SOCKET = 20
-const PER_KEY = 2_000
 /** How often those who were behind are looked at. */
 const CATCH_UP_MS = 250
 /** Who has not caught up after this is not reading any more. */
@@ -68,7 +67,7 @@ export class Subscriptions {
     this.#timer = setInterval(() => this.#catchUp(), CATCH_UP_MS).unref()
   }
 
-  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS` and what `compileQuery` throws */
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, and what `compileQuery` throws */
   async subscribe(
     socket: Socket,
     principal: Principal,
@@ -86,7 +85,7 @@ export class Subscriptions {
     const bounded = collection === 'tasks' || collection === 'schedules' || collection === 'queues'
     const visible = bounded ? visibleTo(principal, collection) : undefined
     const compiled = compileQuery(query, visible)
-    const id = `q_${digest(compiled.key)}`
+    const id = `${isOneTask(query) ? 't' : 'q'}_${digest(compiled.key)}`
     const watch = await this.#share(socket, principal, id, () => ({
       watch: this.#queries.watch(compiled, {
         delta: (delta) => this.#emit(id, 'queryDelta', delta),
@@ -118,7 +117,7 @@ export class Subscriptions {
   /** @throws {FleetError} `NOT_FOUND` for what this connection doesn't hold */
   async checksum(socket: Socket, id: string): Promise<ChecksumAnswer> {
     const room = this.#heldBy(socket)?.shares.has(id) ? this.#rooms.get(id) : undefined
-    if (room === undefined || !id.startsWith('q_')) {
+    if (room === undefined || id.startsWith('s_')) {
       throw new FleetError('NOT_FOUND', 'This connection holds no such live query', { field: 'subscription' })
     }
     return (await (room as Room<Watch>).watch).live.checksum
@@ -164,14 +163,13 @@ export class Subscriptions {
   ): Promise<W> {
     const held = this.#held.get(socket) ?? { principal: principal.id, shares: new Map<string, number>() }
     this.#held.set(socket, held)
-    const ofKey = this.#perKey.get(principal.id) ?? 0
-    if ([...held.shares.values()].reduce((sum, count) => sum + count, 0) >= PER_SOCKET) {
-      throw new FleetError('TOO_MANY_SUBSCRIPTIONS', `At most ${PER_SOCKET} subscriptions for one connection`)
-    }
-    if (ofKey >= PER_KEY) {
-      throw new FleetError('TOO_MANY_SUBSCRIPTIONS', `At most ${PER_KEY} subscriptions with one key`)
-    }
-    this.#perKey.set(principal.id, ofKey + 1)
+    const kind = kindOf(id)
+    const { perSocket, perKey, code, what } = LIMITS[kind]
+    const key = keyOf(principal.id, kind)
+    const ofKey = this.#perKey.get(key) ?? 0
+    if (sharesOf(held, kind) >= perSocket) throw new FleetError(code, `At most ${perSocket} ${what} for one connection`)
+    if (ofKey >= perKey) throw new FleetError(code, `At most ${perKey} ${what} with one key`)
+    this.#perKey.set(key, ofKey + 1)
     held.shares.set(id, (held.shares.get(id) ?? 0) + 1)
     const room = (this.#rooms.get(id) as Room<W> | undefined) ?? { id, sockets: new Set<Socket>(), ...open() }
     this.#rooms.set(id, room as unknown as AnyRoom)
@@ -194,9 +192,10 @@ export class Subscriptions {
     const count = held?.shares.get(id)
     const room = this.#rooms.get(id)
     if (held === undefined || count === undefined || room === undefined) return
-    const ofKey = (this.#perKey.get(held.principal) ?? 1) - 1
-    if (ofKey > 0) this.#perKey.set(held.principal, ofKey)
-    else this.#perKey.delete(held.principal)
+    const key = keyOf(held.principal, kindOf(id))
+    const ofKey = (this.#perKey.get(key) ?? 1) - 1
+    if (ofKey > 0) this.#perKey.set(key, ofKey)
+    else this.#perKey.delete(key)
     if (count > 1) {
       held.shares.set(id, count - 1)
       return
@@ -254,6 +253,21 @@ export class Subscriptions {
       void socket.join(id)
     }
   }
+}
+
+/** A query for one task by its id alone, which is how a task is watched. */
+function isOneTask({ collection = 'tasks', filter }: { collection?: unknown; filter?: unknown }): boolean {
+  if (collection !== 'tasks' || typeof filter !== 'object' || filter === null) return false
+  const [[field, value] = [], ...others] = Object.entries(filter)
+  return field === '_id' && typeof value === 'string' && others.length === 0
+}
+
+const kindOf = (id: string): Kind => (id.startsWith('t_') ? 'watch' : 'subscription')
+
+const keyOf = (principal: string, kind: Kind): string => `${kind} ${principal}`
+
+function sharesOf({ shares }: Held, kind: Kind): number {
+  return [...shares].reduce((sum, [id, count]) => (kindOf(id) === kind ? sum + count : sum), 0)
 }
 
 const digest = (key: string): string => createHash('sha256').update(key).digest('base64url').slice(0, 16)
