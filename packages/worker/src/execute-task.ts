@@ -3,9 +3,12 @@ import {
   AttemptAborted,
   asError,
   backoffDelay,
-  checkSize,
+  checkEventName,
   DEFAULT_BACKOFF,
-  type FleetError,
+  FleetError,
+  judgeWriteFailure,
+  keepProgress,
+  keepValue,
   Outcome,
   RetryAfterError,
   type ServerClock,
@@ -23,6 +26,8 @@ import type { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** How often an end is tried that fails for a reason which nobody knows to pass. */
+const UNKNOWN_TRIES = 5
 
 export interface ExecutionDeps {
   store: TaskStore
@@ -55,23 +60,24 @@ export async function executeTask(run: RunningTask, factory: TaskFactory, deps: 
   const leave = await deps.enter?.()
   const outcome = await runHandler(run, factory, deps).finally(leave)
   if (outcome === null) return { outcome, settled: { owned: false } }
-  return { outcome, settled: await settle(run, outcome, deps) }
+  return settle(run, outcome, deps)
 }
 
 /** Null when the lease was lost: then there is nothing of ours to record. */
 async function runHandler(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Outcome | null> {
   const { task } = run.claim
   const timers = timeLimits(run, factory, deps)
+  let accepted = false
   try {
     const input = await factory.accept(task.version, task.input)
+    accepted = true
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
     faultPoint('handler', 'start')
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
-    checkSize(output ?? null, 'OUTPUT_TOO_LARGE', 'output')
-    return Outcome.completed(output ?? null)
+    return Outcome.completed(keepValue(output ?? null, 'output'))
   } catch (error) {
-    return outcomeOf(error, run, factory, deps)
+    return !accepted && isForGood(error) ? Outcome.failed(toTaskError(error)) : outcomeOf(error, run, factory, deps)
   } finally {
     for (const timer of timers) clearTimeout(timer)
   }
@@ -122,6 +128,14 @@ function untilAbandoned({ result, kill }: Handling, run: RunningTask, deps: Exec
   })
 }
 
+/** Trying again can't make a wrong input right. A handler that throws one of these codes has an input of its own in mind. */
+function isForGood(error: unknown): boolean {
+  return (
+    error instanceof FleetError &&
+    (error.code === 'INPUT_INVALID' || error.code === 'UPGRADE_FAILED' || error.code === 'UPGRADE_MISSING')
+  )
+}
+
 function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Outcome | null {
   const { reason } = run.signal
   if (reason instanceof AttemptAborted) {
@@ -140,17 +154,9 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
         return Outcome.failed(toTaskError(reason))
     }
   }
-  if (thrown instanceof SnoozeError) return Outcome.snoozed(thrown.delayMs)
-  const code = (thrown as Partial<FleetError> | undefined)?.code
-  // Trying again can't make a wrong input right.
-  if (
-    thrown instanceof UnrecoverableError ||
-    code === 'INPUT_INVALID' ||
-    code === 'UPGRADE_FAILED' ||
-    code === 'UPGRADE_MISSING'
-  ) {
-    return Outcome.failed(toTaskError(thrown))
-  }
+  const error = asError(thrown)
+  if (error instanceof SnoozeError) return Outcome.snoozed(error.delayMs)
+  if (error instanceof UnrecoverableError) return Outcome.failed(toTaskError(error))
   return retry(thrown, run, factory, deps)
 }
 
@@ -163,7 +169,8 @@ function retry(
   return Outcome.retry(toTaskError(thrown), delay(), factory.decay)
 
   function delay(): number {
-    if (thrown instanceof RetryAfterError) return thrown.delayMs
+    const error = asError(thrown)
+    if (error instanceof RetryAfterError) return error.delayMs
     const failures = run.claim.task.failures + 1
     try {
       return backoffDelay(factory.backoff, failures, random(), thrown)
@@ -174,26 +181,55 @@ function retry(
   }
 }
 
-/** Repeats the finishing write until the server has answered or the lease can't be trusted any more. */
-async function settle(run: RunningTask, outcome: Outcome, deps: ExecutionDeps): Promise<Settled> {
+/**
+ * Repeats the finishing write until the server has answered or the lease can't be trusted any more. What the server refuses
+ * for good is replaced once by a plain failure that says why, so that each attempt has an end.
+ */
+async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): Promise<Executed> {
   const { store, leases, log } = deps
-  for (let pause = 100; ; pause = Math.min(1_000, pause * 2)) {
+  let outcome = wanted
+  let progress = run.lastProgress
+  let replaced = false
+  for (let pause = 100, tries = 1; ; pause = Math.min(1_000, pause * 2), tries += 1) {
     try {
       faultPoint(outcome.verb, 'before')
       faultPoint(outcome.verb, 'sent', run.leaseId)
-      const settled = await store.settle(run.claim, outcome)
+      const settled = await store.settle(run.claim, outcome, progress)
       faultPoint(outcome.verb, 'acked')
-      return settled
+      return { outcome, settled }
     } catch (error) {
-      // What the driver can't even send will not be sent by trying again.
-      if (outcome.verb === 'complete' && !/^Mongo/.test(asError(error).name)) {
-        return settle(run, Outcome.failed(toTaskError(error)), deps)
+      const { verb } = outcome
+      if (isRefusal(error, tries)) {
+        const said = { err: asError(error), task: run.id, verb, code: 'END_REFUSED' }
+        if (replaced) {
+          log.error(said, 'the database refuses even a plain failure; the slot is freed and the lease given up')
+          return { outcome, settled: { owned: false } }
+        }
+        log.error(said, 'the database refuses an end for good; a plain failure is recorded instead')
+        outcome = Outcome.failed(toTaskError(refusedEnd(error, verb)))
+        // It may be what was refused.
+        progress = undefined
+        replaced = true
+        tries = 0
+        continue
       }
-      log.warn({ err: asError(error), task: run.id, verb: outcome.verb }, 'an end could not be recorded yet')
-      if (!leases.trusted(run.leaseId)) return { owned: false }
+      log.warn({ err: asError(error), task: run.id, verb }, 'an end could not be recorded yet')
+      if (!leases.trusted(run.leaseId)) return { outcome, settled: { owned: false } }
       await sleep(pause)
     }
   }
+}
+
+function isRefusal(error: unknown, tries: number): boolean {
+  const failure = judgeWriteFailure(error)
+  return failure === 'refused' || (failure === 'unknown' && tries >= UNKNOWN_TRIES)
+}
+
+function refusedEnd(error: unknown, verb: Outcome['verb']): FleetError {
+  const { message, code } = asError(error) as Error & { code?: unknown }
+  const number = typeof code === 'number' ? ` (code ${code})` : ''
+  const how = `The attempt ended with '${verb}', which the database refuses`
+  return new FleetError('END_REFUSED', `${how}${number}: ${message}`, { cause: error })
 }
 
 function contextOf<Input>(
@@ -213,25 +249,31 @@ function contextOf<Input>(
     input,
     task,
     signal: run.signal,
-    progress: (update) => run.progress(update),
+    progress: (update) => run.progress(keepProgress(update)),
     log: {
       debug: (message) => run.log('debug', message),
       info: (message) => run.log('info', message),
       warn: (message) => run.log('warn', message),
       error: (message) => run.log('error', message),
     },
-    socket: { emit: (name, data) => run.event(name, data), on: (name, answer) => run.onMessage(name, answer) },
+    socket: {
+      emit: (name, data) => {
+        checkEventName(name)
+        run.event(name, data === undefined ? undefined : keepValue(data, 'event'))
+      },
+      on: (name, answer) => run.onMessage(name, answer),
+    },
     checkpoint: {
       get state() {
         return state
       },
       save: async (next) => {
-        checkSize(next ?? null, 'CHECKPOINT_TOO_LARGE', 'checkpoint')
-        if (!(await store.saveCheckpoint(_id, run.leaseId, next ?? null))) {
+        const kept = keepValue(next ?? null, 'checkpoint')
+        if (!(await store.saveCheckpoint(_id, run.leaseId, kept))) {
           run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')
           throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this task is no longer ours')
         }
-        state = next
+        state = kept
       },
     },
   }

@@ -105,8 +105,11 @@ export interface TaskStore {
   report(reports: readonly Report[]): Promise<void>
   /** Stores what a handler wants to go on from; false when the task is no longer its own. */
   saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean>
-  /** Ends an attempt. */
-  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled>
+  /**
+   * Ends an attempt, and stores with its end what it reported last.
+   * @throws {FleetError} `END_REFUSED` for an end that can't be written down
+   */
+  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome, progress?: StoredProgress): Promise<Settled>
   /** Takes back every task whose lease has expired; also says when the next look is worth while. */
   reap(): Promise<{ reaped: TaskDocument[]; nextExpiry: Date | null }>
   /** Ends a task that waits, or asks the worker of a running one to. Null when there is no such task. */
