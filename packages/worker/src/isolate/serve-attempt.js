@@ -105,7 +105,7 @@ class Attempt {
       this.controller.signal.throwIfAborted()
       const output = await factory.run(this.context(factory, core))
       // Here, since the channel keeps what the database can't, and changes what it can't carry itself.
-      answer = { value: pack(core.keepValue(output ?? null, 'output')) }
+      answer = { value: pack(output === undefined ? undefined : core.keepValue(output, 'output')) }
     } catch (error) {
       answer = { error: describeError(error) }
     }
