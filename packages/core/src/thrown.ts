@@ -90,9 +90,12 @@ function textOf(message: unknown): string {
 
 /** Any value as a text, at most so long; a value may refuse to be looked at. */
 function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : attempt(() => inspect(value, { depth: 2 }))
+  const text = typeof value === 'string' ? value : (looked(value, true) ?? looked(value, false))
   return typeof text === 'string' ? text.slice(0, LONGEST_TEXT) : `a thrown ${typeof value} that can't be shown`
 }
+
+const looked = (value: unknown, customInspect: boolean): string | undefined =>
+  attempt(() => inspect(value, { depth: 2, customInspect }))
 
 function read(object: object, key: string): unknown {
   return attempt(() => (object as Record<string, unknown>)[key])

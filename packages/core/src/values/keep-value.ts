@@ -58,7 +58,7 @@ class Keeper {
       case 'bigint':
         throw this.#refusal('a BigInt would come back as another number: write it as a text')
       default:
-        throw this.#refusal(`a ${typeof value} can't be stored`)
+        throw this.#refusal(`a ${typeof value} is no data`)
     }
   }
 
@@ -189,7 +189,7 @@ function kindOf(object: object): Kind {
   if ('_bsontype' in object && !Object.hasOwn(object, '_bsontype')) return 'bson'
   const made = object.constructor
   const name = typeof made === 'function' ? made.name : ''
-  return { instanceOf: typeof name === 'string' && name !== '' ? cutText(name, 80) : 'object of a class' }
+  return { instanceOf: typeof name === 'string' && name !== '' ? cutText(name, 80) : 'a class' }
 }
 
 /** `Object.prototype` of another realm, such as a `vm` context. */
@@ -208,7 +208,7 @@ function remedyFor(name: string): string {
   if (/Array$|^(Shared)?ArrayBuffer$|^Buffer$|^DataView$|^Blob$/.test(name)) {
     return `a ${name} would come back as something else: use a Binary of BSON or a text in base64`
   }
-  return `a ${name} would come back as something else: use a plain object, a list or a text`
+  return `an instance of ${name} would come back as something else: use a plain object, a list or a text`
 }
 
 function itemsOf(list: readonly unknown[]): unknown[] {
