@@ -162,7 +162,7 @@ describe('progress', () => {
       'fails',
       (context) => {
         report(context)
-        throw Object.assign(new RetryAfterError('BUSY', 'later', 60_000))
+        throw new RetryAfterError('BUSY', 'later', 60_000)
       },
       'pending',
     ],
