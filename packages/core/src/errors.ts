@@ -1,12 +1,8 @@
-import { inspect } from 'node:util'
 import { milliseconds } from './duration.ts'
-import { FleetError } from './fleet-error.ts'
+import { FleetError, UnrecoverableError } from './fleet-error.ts'
 import type { Duration } from './protocol.ts'
 
-export { FleetError }
-
-/** Thrown by a handler: trying again can't help, so the task fails at once. */
-export class UnrecoverableError extends FleetError {}
+export { FleetError, UnrecoverableError }
 
 /** Thrown by a handler: the attempt failed, and the next one starts after `delayMs` instead of the usual back-off. */
 export class RetryAfterError extends FleetError {
@@ -38,11 +34,4 @@ export class AttemptAborted extends FleetError {
     super(code, message, options)
     this.code = code
   }
-}
-
-/** A value thrown by foreign code, as an `Error`. */
-export function asError(thrown: unknown): Error {
-  return thrown instanceof Error
-    ? thrown
-    : new Error(typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 2 }))
 }

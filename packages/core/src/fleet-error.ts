@@ -11,3 +11,6 @@ export class FleetError extends Error {
     this.field = options.field
   }
 }
+
+/** Thrown by a handler: trying again can't help, so the task fails at once. */
+export class UnrecoverableError extends FleetError {}

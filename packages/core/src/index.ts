@@ -24,6 +24,7 @@ export { dataClientOptions } from './database/client-options.ts'
 export { type DatabaseOptions, FleetDatabase } from './database/fleet-database.ts'
 export { maskUri } from './database/mask-uri.ts'
 export { ServerClock } from './database/server-clock.ts'
+export { judgeWriteFailure, type WriteFailure } from './database/write-failure.ts'
 export * from './errors.ts'
 export type * from './events/event-document.ts'
 export { Fleet } from './fleet.ts'
@@ -46,8 +47,6 @@ export { fingerprint, toTaskError } from './task/fingerprint.ts'
 export * from './task/lifecycle.ts'
 export { MongoTaskStore } from './task/mongo-task-store.ts'
 export {
-  checkSize,
-  INPUT_LIMIT,
   type NewTask,
   parseChanges,
   parseDate,
@@ -72,6 +71,13 @@ export {
   type TaskStore,
 } from './task/task-store.ts'
 export { inClaimOrder } from './task/waiting-tasks.ts'
+export * from './thrown.ts'
+export { checkEventName } from './values/event-name.ts'
+export { checkJson, markRounded, parseJson } from './values/json.ts'
+export { keepProgress, type ReportedProgress } from './values/keep-progress.ts'
+export { keepValue } from './values/keep-value.ts'
+export { VALUE_LIMIT } from './values/places.ts'
+export { cutText } from './values/text.ts'
 export { isAlive, renewalUpdate, sessionGuard, silenceMs } from './worker/session.ts'
 export { UnbrokenWrites } from './worker/unbroken-writes.ts'
 export { type WorkerDocument, type WorkerReport, workerModel } from './worker/worker-model.ts'

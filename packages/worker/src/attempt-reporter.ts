@@ -20,13 +20,9 @@ export class AttemptReporter {
   /** Once a second. */
   async tick(running: Iterable<RunningTask>): Promise<void> {
     const runs = [...running]
-    const reports = runs.flatMap((run) => {
-      const progress = run.takeProgress()
-      return progress === undefined ? [] : [{ id: run.claim.task._id, leaseId: run.leaseId, progress }]
-    })
     this.#ticks += 1
     await Promise.all([
-      this.#fleet.store.report(reports),
+      this.#storeProgress(runs),
       this.#storeLog(runs, false),
       this.#ticks % DURATIONS_EVERY === 0 ? this.flushDurations() : undefined,
     ])
@@ -45,6 +41,21 @@ export class AttemptReporter {
     const taken = this.#durations
     this.#durations = new Map()
     await this.#fleet.durations.add(taken)
+  }
+
+  async #storeProgress(runs: readonly RunningTask[]): Promise<void> {
+    const taken = runs.flatMap((run) => {
+      const progress = run.takeProgress()
+      return progress === undefined ? [] : [{ run, progress }]
+    })
+    try {
+      await this.#fleet.store.report(
+        taken.map(({ run, progress }) => ({ id: run.claim.task._id, leaseId: run.leaseId, progress })),
+      )
+    } catch (error) {
+      this.#log.warn({ err: asError(error) }, 'progress could not be stored yet')
+      for (const { run } of taken) run.giveBackProgress()
+    }
   }
 
   async #storeLog(runs: readonly RunningTask[], last: boolean): Promise<void> {

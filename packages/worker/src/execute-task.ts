@@ -3,9 +3,12 @@ import {
   AttemptAborted,
   asError,
   backoffDelay,
-  checkSize,
+  checkEventName,
   DEFAULT_BACKOFF,
-  type FleetError,
+  FleetError,
+  judgeWriteFailure,
+  keepProgress,
+  keepValue,
   Outcome,
   RetryAfterError,
   type ServerClock,
@@ -22,7 +25,11 @@ import type { RunningTask } from './running-task.ts'
 import type { SessionView } from './session-keeper.ts'
 import type { TaskFactory } from './task-factory.ts'
 
+/** How often an end is tried again that the database refuses, in milliseconds. */
+const REFUSED_PAUSE_MS = 30_000
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** How often an end is tried that fails for a reason which nobody knows to pass. */
+const UNKNOWN_TRIES = 5
 
 export interface ExecutionDeps {
   store: TaskStore
@@ -58,23 +65,24 @@ export async function executeTask(run: RunningTask, factory: TaskFactory, deps: 
   const outcome = await runHandler(run, factory, deps).finally(leave)
   run.settling = true
   if (outcome === null) return { outcome, settled: { owned: false } }
-  return { outcome, settled: await settle(run, outcome, deps) }
+  return settle(run, outcome, deps)
 }
 
 /** Null when the lease was lost: then there is nothing of ours to record. */
 async function runHandler(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Outcome | null> {
   const { task } = run.claim
   const timers = timeLimits(run, factory, deps)
+  let accepted = false
   try {
     const input = await factory.accept(task.version, task.input)
+    accepted = true
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
     faultPoint('handler', 'start')
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
-    checkSize(output ?? null, 'OUTPUT_TOO_LARGE', 'output')
-    return Outcome.completed(output ?? null)
+    return Outcome.completed(keepValue(output ?? null, 'output'))
   } catch (error) {
-    return outcomeOf(error, run, factory, deps)
+    return !accepted && isForGood(error) ? Outcome.failed(toTaskError(error)) : outcomeOf(error, run, factory, deps)
   } finally {
     for (const timer of timers) clearTimeout(timer)
   }
@@ -125,6 +133,14 @@ function untilAbandoned({ result, kill }: Handling, run: RunningTask, deps: Exec
   })
 }
 
+/** Trying again can't make a wrong input right. A handler that throws one of these codes has an input of its own in mind. */
+function isForGood(error: unknown): boolean {
+  return (
+    error instanceof FleetError &&
+    (error.code === 'INPUT_INVALID' || error.code === 'UPGRADE_FAILED' || error.code === 'UPGRADE_MISSING')
+  )
+}
+
 function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Outcome | null {
   const { reason } = run.signal
   if (reason instanceof AttemptAborted) {
@@ -144,17 +160,9 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
         return Outcome.failed(toTaskError(reason))
     }
   }
-  if (thrown instanceof SnoozeError) return Outcome.snoozed(thrown.delayMs)
-  const code = (thrown as Partial<FleetError> | undefined)?.code
-  // Trying again can't make a wrong input right.
-  if (
-    thrown instanceof UnrecoverableError ||
-    code === 'INPUT_INVALID' ||
-    code === 'UPGRADE_FAILED' ||
-    code === 'UPGRADE_MISSING'
-  ) {
-    return Outcome.failed(toTaskError(thrown))
-  }
+  const error = asError(thrown)
+  if (error instanceof SnoozeError) return Outcome.snoozed(error.delayMs)
+  if (error instanceof UnrecoverableError) return Outcome.failed(toTaskError(error))
   return retry(thrown, run, factory, deps)
 }
 
@@ -167,7 +175,8 @@ function retry(
   return Outcome.retry(toTaskError(thrown), delay(), factory.decay)
 
   function delay(): number {
-    if (thrown instanceof RetryAfterError) return thrown.delayMs
+    const error = asError(thrown)
+    if (error instanceof RetryAfterError) return error.delayMs
     const failures = run.claim.task.failures + 1
     try {
       return backoffDelay(factory.backoff, failures, random(), thrown)
@@ -180,27 +189,68 @@ function retry(
 
 /**
  * Repeats the finishing write until the server has answered or the session has ended. While the database is away the result waits:
- * the lease in the filter sees to it that it never replaces another's.
+ * the lease in the filter sees to it that it never replaces another's. What the server refuses for good is replaced once by a plain
+ * failure that says why, so that each attempt has an end.
  */
-async function settle(run: RunningTask, outcome: Outcome, deps: ExecutionDeps): Promise<Settled> {
+async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): Promise<Executed> {
   const { store, sessions, log } = deps
-  for (let pause = 100; ; pause = Math.min(1_000, pause * 2)) {
+  let outcome = wanted
+  let progress = run.lastProgress
+  let replaced = false
+  for (let pause = 100, tries = 1; ; pause = Math.min(1_000, pause * 2), tries += 1) {
     try {
       faultPoint(outcome.verb, 'before')
       faultPoint(outcome.verb, 'sent', run.leaseId)
-      const settled = await store.settle(run.claim, outcome)
+      const settled = await store.settle(run.claim, outcome, progress)
       faultPoint(outcome.verb, 'acked')
-      return settled
+      return { outcome, settled }
     } catch (error) {
-      // What the driver can't even send will not be sent by trying again.
-      if (outcome.verb === 'complete' && !/^Mongo/.test(asError(error).name)) {
-        return settle(run, Outcome.failed(toTaskError(error)), deps)
+      const { verb } = outcome
+      if (isRefusal(error, tries)) {
+        const said = { err: asError(error), task: run.id, verb, code: 'END_REFUSED' }
+        if (replaced) {
+          log.error(said, 'the database refuses even a plain failure; the slot is freed, and it is tried again now and then')
+          void settleLater(run, outcome, deps)
+          return { outcome, settled: { owned: false } }
+        }
+        log.error(said, 'the database refuses an end for good; a plain failure is recorded instead')
+        outcome = Outcome.failed(toTaskError(refusedEnd(error, verb)))
+        // It may be what was refused.
+        progress = undefined
+        replaced = true
+        tries = 0
+        continue
       }
-      log.warn({ err: asError(error), task: run.id, verb: outcome.verb }, 'an end could not be recorded yet')
-      if (sessions.isDead(run.session)) return { owned: false }
+      log.warn({ err: asError(error), task: run.id, verb }, 'an end could not be recorded yet')
+      if (sessions.isDead(run.session)) return { outcome, settled: { owned: false } }
       await sleep(pause)
     }
   }
+}
+
+/** Holds no slot, and ends with the session: then the task is taken back like any other. */
+async function settleLater(run: RunningTask, outcome: Outcome, { store, sessions, log }: ExecutionDeps): Promise<void> {
+  while (!sessions.isDead(run.session)) {
+    await sleep(REFUSED_PAUSE_MS, undefined, { ref: false })
+    try {
+      await store.settle(run.claim, outcome)
+      return
+    } catch (error) {
+      log.debug({ err: asError(error), task: run.id }, 'the database still refuses the end of an attempt')
+    }
+  }
+}
+
+function isRefusal(error: unknown, tries: number): boolean {
+  const failure = judgeWriteFailure(error)
+  return failure === 'refused' || (failure === 'unknown' && tries >= UNKNOWN_TRIES)
+}
+
+function refusedEnd(error: unknown, verb: Outcome['verb']): FleetError {
+  const { message, code } = asError(error) as Error & { code?: unknown }
+  const number = typeof code === 'number' ? ` (code ${code})` : ''
+  const how = `The attempt ended with '${verb}', which the database refuses`
+  return new FleetError('END_REFUSED', `${how}${number}: ${message}`, { cause: error })
 }
 
 function contextOf<Input>(
@@ -225,25 +275,31 @@ function contextOf<Input>(
     input,
     task,
     signal: run.signal,
-    progress: (update) => run.progress(update),
+    progress: (update) => run.progress(keepProgress(update)),
     log: {
       debug: (message) => run.log('debug', message),
       info: (message) => run.log('info', message),
       warn: (message) => run.log('warn', message),
       error: (message) => run.log('error', message),
     },
-    socket: { emit: (name, data) => run.event(name, data), on: (name, answer) => run.onMessage(name, answer) },
+    socket: {
+      emit: (name, data) => {
+        checkEventName(name)
+        run.event(name, data === undefined ? undefined : keepValue(data, 'event'))
+      },
+      on: (name, answer) => run.onMessage(name, answer),
+    },
     checkpoint: {
       get state() {
         return state
       },
       save: async (next) => {
-        checkSize(next ?? null, 'CHECKPOINT_TOO_LARGE', 'checkpoint')
-        if (!(await onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, next ?? null)))) {
+        const kept = keepValue(next ?? null, 'checkpoint')
+        if (!(await onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept)))) {
           run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')
           throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this task is no longer ours')
         }
-        state = next
+        state = kept
         deps.onMoved?.(run)
       },
     },
@@ -257,19 +313,10 @@ async function onceProven<T>(proven: () => Promise<void>, act: () => Promise<T>)
     try {
       return await act()
     } catch (error) {
-      if (!isAway(error)) throw error
+      if (judgeWriteFailure(error) !== 'passing') throw error
       await sleep(pause)
     }
   }
-}
-
-/** Whether the database was not there, as after an election or a cut: it says nothing about what was asked. */
-function isAway(error: unknown): boolean {
-  const { name, hasErrorLabel } = asError(error) as Error & { hasErrorLabel?: (label: string) => boolean }
-  return (
-    /^Mongo(Network|ServerSelection|PoolCleared|NotConnected|TopologyClosed)/.test(name) ||
-    hasErrorLabel?.call(error, 'RetryableWriteError') === true
-  )
 }
 
 function unlessAborted(waiting: Promise<void>, signal: AbortSignal): Promise<void> {

@@ -13,7 +13,8 @@ export interface Checkpoint<State = unknown> {
   readonly state: State | undefined
   /**
    * Stores the state under this attempt's lease and resolves when the database has it.
-   * @throws {FleetError} `LEASE_LOST` when the task is no longer ours; `CHECKPOINT_TOO_LARGE` above 256 KiB
+   * @throws {FleetError} `LEASE_LOST` when the task is no longer ours; `BAD_CHECKPOINT` with the path of what can't be stored;
+   *   `CHECKPOINT_TOO_LARGE` above 256 KiB
    */
   save(state: State): Promise<void>
 }
@@ -22,7 +23,10 @@ export type TaskLog = Record<LogLevel, (message: string) => void>
 
 /** The handler's end of the task's own socket. */
 export interface TaskChannel {
-  /** Sends `event { name, data }` to everybody who watches this task. */
+  /**
+   * Sends `event { name, data }` to everybody who watches this task.
+   * @throws {UnrecoverableError} `BAD_EVENT` with the path of what can't be sent; `EVENT_TOO_LARGE` above 256 KiB
+   */
   emit(name: string, data?: unknown): void
   /** Answers `message { name, data }` from a watcher; what it returns is the answer. Returns its undo. */
   on(name: string, answer: (data: unknown) => unknown): () => void
@@ -32,7 +36,11 @@ export interface TaskChannel {
 export interface HandlerContext<Input> {
   input: Input
   task: Task
-  /** Costs next to nothing: at most 10 a second reach a watcher and one a second the database. */
+  /**
+   * Costs next to nothing: at most 10 a second reach a watcher and one a second the database, the last one with the end.
+   * @throws {UnrecoverableError} `BAD_PROGRESS` with the path, for example of a number that is `NaN`; `PROGRESS_TOO_LARGE` above
+   *   16 KiB
+   */
   progress(update: ProgressUpdate): void
   checkpoint: Checkpoint
   log: TaskLog

@@ -1,17 +1,20 @@
 import {
   type AbortCode,
   AttemptAborted,
+  asText,
   type Claim,
+  cutText,
   FleetError,
+  keepValue,
   type LogLevel,
   type LogLine,
   type Progress,
+  type ReportedProgress,
   type StoredProgress,
   type TaskEnd,
   type TaskRow,
   toFullRow,
 } from '@taskfleet/core'
-import type { ProgressUpdate } from './handler.ts'
 
 const LOG_LINES = 200
 /** How many lines of an attempt are stored at most, and how many wait for that at a time. */
@@ -39,10 +42,12 @@ export class RunningTask {
   #storedLines = 0
   #droppedLines = 0
   #toldLogSeq = 0
-  #progress: ProgressUpdate | undefined
+  #progress: ReportedProgress | undefined
   #progressAt = 0
   #untold = false
   #unstored = false
+  /** Whether this attempt has reported any. */
+  #reported = false
   #end: TaskEnd | undefined
   /** Its handler has ended, and that is being recorded. */
   settling = false
@@ -97,8 +102,9 @@ export class RunningTask {
   }
 
   /** Only remembers: `tell` and `takeProgress` pass it on at their own pace, so that any rate is cheap. */
-  progress(update: ProgressUpdate): void {
+  progress(update: ReportedProgress): void {
     this.#progress = update
+    this.#reported = true
     this.#progressAt = Date.now()
     this.#untold = true
     this.#unstored = true
@@ -110,7 +116,7 @@ export class RunningTask {
       seq: this.#logSeq,
       at: new Date().toISOString(),
       level,
-      message: String(message).slice(0, LOG_LINE_LIMIT),
+      message: cutText(asText(message), LOG_LINE_LIMIT),
     }
     this.#log.push(line)
     if (this.#log.length > LOG_LINES) this.#log.shift()
@@ -147,12 +153,16 @@ export class RunningTask {
     }
   }
 
-  /** @throws {FleetError} `NO_SUCH_MESSAGE` when the handler doesn't listen for it */
+  /**
+   * @throws {FleetError} `NO_SUCH_MESSAGE` when the handler doesn't listen for it; `BAD_ANSWER`, `ANSWER_TOO_LARGE` when its
+   *   answer can't be sent
+   */
   async message(name: string, data: unknown): Promise<unknown> {
     const answer = this.#answers.get(name)
     if (answer === undefined)
       throw new FleetError('NO_SUCH_MESSAGE', `This task takes no message '${name}'`, { field: 'name' })
-    return answer(data)
+    const answered = await answer(data)
+    return answered === undefined ? undefined : keepValue(answered, 'answer')
   }
 
   /** Returns its undo. */
@@ -186,7 +196,17 @@ export class RunningTask {
   takeProgress(): StoredProgress | undefined {
     if (!this.#unstored) return undefined
     this.#unstored = false
-    return { ...withRatio(this.#progress!), at: new Date(this.#progressAt) }
+    return this.lastProgress
+  }
+
+  /** Progress that could not be stored is tried again, unless newer takes its place. */
+  giveBackProgress(): void {
+    this.#unstored = true
+  }
+
+  /** What this attempt has reported last, to be stored with its end. */
+  get lastProgress(): StoredProgress | undefined {
+    return this.#reported ? { ...this.#progress, at: new Date(this.#progressAt) } : undefined
   }
 
   end(end: TaskEnd): void {
@@ -199,12 +219,6 @@ export class RunningTask {
 
   #wireProgress(): Progress | null {
     if (this.#progress === undefined) return null
-    return { ...withRatio(this.#progress), at: new Date(this.#progressAt).toISOString() }
+    return { ...this.#progress, at: new Date(this.#progressAt).toISOString() }
   }
-}
-
-function withRatio(update: ProgressUpdate): ProgressUpdate {
-  const { done, total, ratio } = update
-  if (ratio !== undefined || done === undefined || total === undefined || total <= 0) return update
-  return { ...update, ratio: Math.min(1, done / total) }
 }

@@ -25,6 +25,7 @@ import type {
   TicketAnswer,
   Welcome,
 } from '../protocol.ts'
+import { keepValue } from '../values/keep-value.ts'
 import type {
   ConnectionState,
   FleetApi,
@@ -244,9 +245,12 @@ export class FleetClient implements FleetApi {
     return follower
   }
 
-  /** Has an `_id` before it is sent: a request that is sent again after a lost answer makes no second task. */
+  /**
+   * Has an `_id` before it is sent: a request that is sent again after a lost answer makes no second task.
+   * @throws {FleetError} what the gateway refuses with; `BAD_INPUT` for an input that JSON would change
+   */
   async enqueue(request: EnqueueRequest): Promise<TaskRow> {
-    const once = { ...request, _id: request._id ?? newId() }
+    const once = { ...withSoundInput(request), _id: request._id ?? newId() }
     const asked = this.#ask<{ task: TaskRow }>('enqueue', once)
     const { task } = await asked.catch((error: unknown) => {
       if ((error as FleetError).code !== 'NO_ANSWER') throw error
@@ -271,8 +275,8 @@ export class FleetClient implements FleetApi {
     return this.#ask('retry', request)
   }
 
-  replay(request: ReplayRequest): Promise<CommandAnswer> {
-    return this.#ask('replay', request)
+  async replay(request: ReplayRequest): Promise<CommandAnswer> {
+    return this.#ask('replay', withSoundInput(request))
   }
 
   reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
@@ -280,7 +284,8 @@ export class FleetClient implements FleetApi {
   }
 
   async edit(request: EditRequest): Promise<TaskRow> {
-    return (await this.#ask<{ task: TaskRow }>('edit', request)).task
+    const changes = withSoundInput(request.changes)
+    return (await this.#ask<{ task: TaskRow }>('edit', { ...request, changes })).task
   }
 
   async explain(id: string): Promise<Explanation> {
@@ -436,6 +441,11 @@ export class FleetClient implements FleetApi {
 }
 
 /** As an error of ours, which has a code. */
+/** JSON would change in silence what the gate for values refuses. */
+function withSoundInput<Request extends { input?: unknown }>(request: Request): Request {
+  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'input') }
+}
+
 function refusalOf(error: unknown): FleetError {
   if (error instanceof FleetError) return error
   const { code = 'REFUSED', message = String(error) } = error as { code?: string; message?: string }

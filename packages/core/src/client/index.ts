@@ -1,4 +1,5 @@
 export { FleetError } from '../fleet-error.ts'
+export { parseJson } from '../values/json.ts'
 export type * from './api.ts'
 export { FleetClient } from './fleet-client.ts'
 export { mayPass } from './may-pass.ts'

@@ -2,6 +2,7 @@ import { mongo } from 'mongoose'
 import { FleetError } from '../errors.ts'
 import { type NewTask, parseDate, parseId, parseNewTask, parsePriority } from '../task/new-task.ts'
 import type { ObjectId } from '../task/task-document.ts'
+import { keepValue } from '../values/keep-value.ts'
 import type { CallbackDefaults } from './event-document.ts'
 
 export interface NewEvent {
@@ -105,15 +106,9 @@ function parseEventName(value: unknown, field: string): string {
 
 /** As an input of a task, and an object. */
 function parseProps(value: unknown, field: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FleetError('BAD_INPUT', `'${field}' is an object`, { field })
-  }
-  try {
-    return parseNewTask({ name: 'props', input: value }).input as Record<string, unknown>
-  } catch (error) {
-    if (!(error instanceof FleetError)) throw error
-    throw new FleetError(error.code, error.message, { field: (error.field ?? field).replace(/^input/, field) })
-  }
+  const props = keepValue(value, 'input', field)
+  if (props !== null && Object.getPrototypeOf(props) === Object.prototype) return props as Record<string, unknown>
+  throw new FleetError('BAD_INPUT', `'${field}' is an object`, { field })
 }
 
 /** @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD` */

@@ -25,6 +25,24 @@ export interface NewLines {
 const KEPT_MS = 90 * 86_400_000
 const LOG_PAGE = 500
 
+/** A document that is too large fails the write of all others, and a thousand long lines are more than one can hold. */
+const BATCH_CHARACTERS = 1024 * 1024
+
+/** Cut in the same places however often it is tried, since a batch is known by its first line. */
+function inBatches({ lines, ...attempt }: NewLines): NewLines[] {
+  const batches: LogLine[][] = []
+  let room = 0
+  for (const line of lines) {
+    room -= line.message.length
+    if (room < 0 || batches.length === 0) {
+      batches.push([])
+      room = BATCH_CHARACTERS - line.message.length
+    }
+    batches.at(-1)!.push(line)
+  }
+  return batches.map((batch) => ({ ...attempt, lines: batch }))
+}
+
 /** Log lines of tasks, stored in batches: one write for all attempts of a process. */
 export class TaskLogs {
   readonly #batches: mongo.Collection<LogBatch>
@@ -40,7 +58,7 @@ export class TaskLogs {
 
   /** Repeating it after an unknown outcome is harmless: a batch is known by its first line. */
   async append(news: readonly NewLines[]): Promise<void> {
-    const batches = news.filter(({ lines }) => lines.length > 0)
+    const batches = news.flatMap(inBatches)
     if (batches.length === 0) return
     const operations = batches.map(({ task, attempt, lease, lines }) => ({
       updateOne: {

@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
-import { asError, FleetError } from '../errors.ts'
+import { FleetError } from '../errors.ts'
 import { COLLECTIONS, type CollectionName } from '../protocol.ts'
 import { TRANSITIONS } from '../task/lifecycle.ts'
+import { asError } from '../thrown.ts'
 
 /** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
 export type Change = { collection: CollectionName; id: unknown; doc: mongo.Document | null }

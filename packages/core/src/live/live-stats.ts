@@ -1,10 +1,10 @@
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
-import { asError } from '../errors.ts'
 import { type FleetStats, hasEnded, STATUSES, type StatsSlot, type TaskStatus } from '../protocol.ts'
 import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
 import type { TaskDocument } from '../task/task-document.ts'
+import { asError } from '../thrown.ts'
 import type { Change } from './change-feed.ts'
 import type { Matcher } from './matcher.ts'
 

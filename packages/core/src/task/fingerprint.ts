@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto'
-import { asError, FleetError } from '../errors.ts'
+import { asError } from '../thrown.ts'
+import { cutText } from '../values/text.ts'
+import { maskSecrets } from './mask-secrets.ts'
 import type { TaskError } from './task-document.ts'
 
 const MESSAGE_LIMIT = 4_000
 const STACK_LIMIT = 8_000
+const CODE_LIMIT = 128
+const NAME_LIMIT = 200
 
 /** The message without what differs from case to case: ids, numbers, quoted values, paths and addresses. */
 function normalise(message: string): string {
@@ -38,16 +42,25 @@ export function fingerprint(error: {
     .slice(0, 16)
 }
 
-/** Whatever a handler threw, as it is kept on the task. */
+/**
+ * Whatever was thrown, as it is kept on the task: texts, cut to a length that a page can show, without the secrets that they
+ * quote. A `code` counts if it is a text.
+ */
 export function toTaskError(thrown: unknown): TaskError {
   const error = asError(thrown)
-  const named = error as { code?: unknown }
-  const code = error instanceof FleetError || typeof named.code === 'string' ? String(named.code) : 'HANDLER_FAILED'
-  const described = { code, name: error.name, message: error.message.slice(0, MESSAGE_LIMIT) }
-  const stack = error.stack?.slice(0, STACK_LIMIT)
+  const { code } = error as { code?: unknown }
+  const described = {
+    code: typeof code === 'string' && code !== '' ? cutText(code, CODE_LIMIT) : 'HANDLER_FAILED',
+    name: cutText(error.name, NAME_LIMIT),
+    message: readable(error.message, MESSAGE_LIMIT) || 'An error without a message',
+  }
+  const stack = error.stack === undefined ? undefined : readable(error.stack, STACK_LIMIT)
   return {
     ...described,
     fingerprint: fingerprint({ ...described, stack }),
     ...(stack === undefined ? {} : { stack }),
   }
 }
+
+/** Masked before it is cut: half an address shows its password to no rule. */
+const readable = (text: string, limit: number): string => cutText(maskSecrets(text), limit)

@@ -3,6 +3,7 @@ import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
 import { FleetError } from '../errors.ts'
+import { asError } from '../thrown.ts'
 import { isAlive } from '../worker/session.ts'
 import { type WorkerDocument, workerModel } from '../worker/worker-model.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
@@ -12,7 +13,7 @@ import type { Changes, NewTask } from './new-task.ts'
 import { QueueDepth } from './queue-depth.ts'
 import { RetentionPolicy } from './retention.ts'
 import { Settling } from './settling.ts'
-import type { ObjectId, TaskDocument } from './task-document.ts'
+import type { ObjectId, StoredProgress, TaskDocument } from './task-document.ts'
 import { taskModel } from './task-model.ts'
 import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, TaskStore } from './task-store.ts'
 import * as updates from './task-updates.ts'
@@ -21,6 +22,8 @@ import { waitingTasks } from './waiting-tasks.ts'
 const REAP_PAGE = 200
 const RAISE_AHEAD_MS = 10_000
 const HORIZON_MS = 120_000
+/** Progress is checked where it is reported; this much keeps one that was not from filling a write. */
+const LARGEST_REPORT = 1024 * 1024
 /** How often a request whose key was just freed or taken is tried again. */
 const KEY_TRIES = 3
 
@@ -311,11 +314,33 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async report(reports: readonly Report[]): Promise<void> {
-    if (reports.length === 0) return
-    const operations = reports.map(({ id, leaseId, progress }) => ({
+    const sound = reports.filter((report) => this.#canBeWritten(report))
+    if (sound.length === 0) return
+    const operations = sound.map(({ id, leaseId, progress }) => ({
       updateOne: { filter: attemptGuard(id, leaseId), update: updates.report(progress) },
     }))
-    await this.#tasks.bulkWrite(operations as never, { ordered: false })
+    await this.#tasks.bulkWrite(operations as never, { ordered: false }).catch((error: unknown) => {
+      const refused = error instanceof mongo.MongoBulkWriteError ? [error.writeErrors].flat() : []
+      if (refused.length === 0) throw error
+      // The others of the write have been stored.
+      for (const { index, code, errmsg } of refused) this.#refusedReport(sound[index]!, errmsg ?? `code ${code}`)
+    })
+  }
+
+  /** The driver would fail the whole write for one that it can't encode. */
+  #canBeWritten(report: Report): boolean {
+    try {
+      const bytes = mongo.BSON.calculateObjectSize({ progress: report.progress })
+      if (bytes <= LARGEST_REPORT) return true
+      this.#refusedReport(report, `it takes ${bytes} bytes`)
+    } catch (error) {
+      this.#refusedReport(report, asError(error).message)
+    }
+    return false
+  }
+
+  #refusedReport({ id }: Report, reason: string): void {
+    this.#log?.warn({ task: id.toHexString(), reason }, 'the progress of a task can not be stored')
   }
 
   async saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean> {
@@ -323,8 +348,8 @@ export class MongoTaskStore implements TaskStore {
     return matchedCount === 1
   }
 
-  async settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled> {
-    const settled = await this.#settling.settle(claim, outcome)
+  async settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
+    const settled = await this.#settling.settle(claim, outcome, progress)
     if (settled.owned) this.#tell(claim.task)
     return settled
   }

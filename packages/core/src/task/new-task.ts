@@ -1,14 +1,11 @@
-import { mongo, Types } from 'mongoose'
+import { Types } from 'mongoose'
 import { milliseconds } from '../duration.ts'
 import { FleetError } from '../errors.ts'
 import { type Duration, type EnqueueRequest, PRIORITY_NAMES, type Priority, type TaskChanges } from '../protocol.ts'
+import { keepValue } from '../values/keep-value.ts'
 import type { ObjectId } from './task-document.ts'
 
-export const INPUT_LIMIT = 256 * 1024
-const DEPTH_LIMIT = 64
 const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
-/** Keys that a reader's language or the database's driver takes for something else. */
-const UNSAFE = new Set(['__proto__', '_bsontype'])
 const LATEST_DATE = Date.UTC(9999, 11, 31)
 
 /** A request to enqueue, checked and with its defaults filled in. Absent dates are the server's to fill. */
@@ -104,7 +101,7 @@ export function parseNewTask(request: unknown): NewTask {
     _id: asked._id === undefined ? new Types.ObjectId() : parseId(asked._id, '_id'),
     name: parseTaskName(asked.name),
     version: parseInteger(asked.version ?? 1, 'version', 1, 1_000_000),
-    input: parseInput(asked.input ?? {}),
+    input: keepValue(asked.input ?? {}, 'input'),
     queue: parseQueue(asked.queue ?? 'default'),
     priority: parsePriority(asked.priority ?? 'medium'),
     position: parseOneOf(asked.position ?? 'back', 'position', ['front', 'back']),
@@ -155,7 +152,7 @@ export function parseChanges(request: unknown): Changes {
     ...(runAt === undefined ? {} : { runAt: parseDate(runAt, 'runAt') }),
     ...(deadline === undefined ? {} : { deadline: deadline === null ? null : parseDate(deadline, 'deadline') }),
     ...(queue === undefined ? {} : { queue: parseQueue(queue) }),
-    ...(input === undefined ? {} : { input: parseInput(input) }),
+    ...(input === undefined ? {} : { input: keepValue(input, 'input') }),
     ...(lazy === undefined ? {} : { lazy: parseBoolean(lazy, 'lazy') }),
     ...(maxAttempts === undefined ? {} : { maxAttempts: parseInteger(maxAttempts, 'maxAttempts', 1, 50) }),
   }
@@ -236,41 +233,4 @@ export function parseOneOf<T extends string>(value: unknown, field: string, allo
   const found = allowed.find((one) => one === value)
   if (found !== undefined) return found
   throw new FleetError('BAD_VALUE', `'${field}' is one of ${allowed.join(', ')}`, { field })
-}
-
-/** What a caller or a handler wants stored: plain values with keys that every reader can address. */
-function parseInput(input: unknown): unknown {
-  checkKeys(input, 'input', 0)
-  checkSize(input, 'INPUT_TOO_LARGE', 'input')
-  return input
-}
-
-/** @throws {FleetError} `code` above 256 KiB */
-export function checkSize(value: unknown, code: string, field: string): void {
-  const size = mongo.BSON.calculateObjectSize({ value })
-  if (size > INPUT_LIMIT) {
-    throw new FleetError(code, `'${field}' takes ${size} bytes; at most ${INPUT_LIMIT} are allowed`, { field })
-  }
-}
-
-function checkKeys(value: unknown, path: string, depth: number): void {
-  if (depth > DEPTH_LIMIT) throw new FleetError('BAD_INPUT', `Nested deeper than ${DEPTH_LIMIT}`, { field: path })
-  if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') {
-    throw new FleetError('BAD_INPUT', `A ${typeof value} can't be stored`, { field: path })
-  }
-  if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof Types.ObjectId) return
-  if (Array.isArray(value)) {
-    value.forEach((item, index) => {
-      checkKeys(item, `${path}.${index}`, depth + 1)
-    })
-    return
-  }
-  for (const [key, inner] of Object.entries(value)) {
-    if (key === '' || key.startsWith('$') || key.includes('.') || key.includes('\0') || UNSAFE.has(key)) {
-      throw new FleetError('BAD_INPUT', `'${key}' can't be a key: it may not be empty, start with $ or hold a dot`, {
-        field: `${path}.${key}`,
-      })
-    }
-    checkKeys(inner, `${path}.${key}`, depth + 1)
-  }
 }

@@ -1,6 +1,7 @@
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { asError, FleetError } from '../errors.ts'
+import { FleetError } from '../errors.ts'
+import { asError } from '../thrown.ts'
 import { WAITING_STATUSES } from './lifecycle.ts'
 import type { NewTask } from './new-task.ts'
 import type { TaskDocument } from './task-document.ts'

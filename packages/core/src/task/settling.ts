@@ -1,16 +1,20 @@
 import { mongo } from 'mongoose'
+import { FleetError } from '../errors.ts'
+import { asError } from '../thrown.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { guard, TRANSITIONS } from './lifecycle.ts'
 import type { RetentionPolicy } from './retention.ts'
-import type { TaskDocument } from './task-document.ts'
+import type { StoredProgress, TaskDocument } from './task-document.ts'
 import type { Claim, Outcome, Settled } from './task-store.ts'
 import * as updates from './task-updates.ts'
 
 type Ended = Pick<Claim, 'task' | 'leaseId'>
-type Settlement = { claim: Ended; outcome: Outcome }
+type Settlement = { claim: Ended; outcome: Outcome; progress: StoredProgress | undefined; bytes: number }
 
-/** An output of at most so many bytes may share a write with others. */
-const SMALL_OUTPUT = 4_096
+/** An end of at most so many bytes may share a write with others. */
+const SMALL_END = 4_096
+/** Far below what a document may have, which must hold the rest of the task as well. */
+const LARGEST_END = 8 * 1024 * 1024
 
 /** Ends attempts. Those that end close together share round trips; each task's write stays guarded by its own lease. */
 export class Settling {
@@ -24,8 +28,9 @@ export class Settling {
     this.#batch = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 4, most: 200 })
   }
 
-  async settle(claim: Ended, outcome: Outcome): Promise<Settled> {
-    const settled = await this.#batch({ claim, outcome })
+  /** @throws {FleetError} `END_REFUSED` for an end that can't be written down: one of a group must not fail the others */
+  async settle(claim: Ended, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
+    const settled = await this.#batch({ claim, outcome, progress, bytes: sizeOf(outcome, progress) })
     if (settled.status === 'rejected') throw settled.reason
     return settled.value
   }
@@ -33,10 +38,13 @@ export class Settling {
   async #settleAll(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const { alike, single } = grouped(settlements)
     const results = new Map<Settlement, PromiseSettledResult<Settled>>()
-    const note = async (group: readonly Settlement[], settling: Promise<Settled[]>): Promise<void> => {
+    const note = async (
+      group: readonly Settlement[],
+      settling: Promise<PromiseSettledResult<Settled>[]>,
+    ): Promise<void> => {
       const [settled] = await Promise.allSettled([settling])
       group.forEach((one, index) => {
-        results.set(one, settled.status === 'rejected' ? settled : { ...settled, value: settled.value[index]! })
+        results.set(one, settled.status === 'rejected' ? settled : settled.value[index]!)
       })
     }
     await Promise.all([
@@ -47,17 +55,18 @@ export class Settling {
   }
 
   /** Attempts of one claim that have completed: one write, which a server does several times as fast as one for each. */
-  async #completeAlike(settlements: readonly Settlement[]): Promise<Settled[]> {
+  async #completeAlike(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const { leaseId } = settlements[0]!.claim
     const ids = settlements.map(({ claim }) => claim.task._id)
     const outputs = settlements.map(({ outcome }) => (outcome.verb === 'complete' ? outcome.output : null))
-    const update = updates.completeAll(ids, outputs, await this.#retention.get())
+    const reported = settlements.map(({ progress }) => progress)
+    const update = updates.completeAll(ids, outputs, await this.#retention.get(), reported)
     try {
       const { matchedCount } = await this.#tasks.updateMany(
         guard('complete', { $in: ids }, leaseId) as mongo.Filter<TaskDocument>,
         update,
       )
-      if (matchedCount === ids.length) return ids.map(() => ({ owned: true, status: TRANSITIONS.complete.to }))
+      if (matchedCount === ids.length) return ids.map(() => COMPLETED)
     } catch (error) {
       // One that can't be written must not keep the others from being.
       if (!(error instanceof mongo.MongoServerError)) throw error
@@ -66,11 +75,11 @@ export class Settling {
     return this.#readBack(settlements)
   }
 
-  async #settleEach(settlements: readonly Settlement[]): Promise<Settled[]> {
+  async #settleEach(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const retention = await this.#retention.get()
-    const writes = settlements.map(({ claim, outcome }) => ({
+    const writes = settlements.map(({ claim, outcome, progress }) => ({
       filter: guard(outcome.verb, claim.task._id, claim.leaseId),
-      update: updates.settle(outcome, retention),
+      update: updates.settle(outcome, retention, progress),
     }))
     const only = writes.length === 1 ? writes[0] : undefined
     if (only !== undefined) {
@@ -78,20 +87,31 @@ export class Settling {
         returnDocument: 'after',
         projection: { status: 1 },
       })
-      return task === null ? this.#readBack(settlements) : [{ owned: true, status: task.status }]
+      return task === null ? this.#readBack(settlements) : [fulfilled({ owned: true, status: task.status })]
     }
-    const { matchedCount } = await this.#tasks.bulkWrite(writes.map((write) => ({ updateOne: write })) as never, {
-      ordered: false,
-    })
-    const allCompleted = settlements.every(({ outcome }) => outcome.verb === 'complete')
-    if (matchedCount === writes.length && allCompleted) {
-      return settlements.map(() => ({ owned: true, status: TRANSITIONS.complete.to }))
+    const operations = writes.map((write) => ({ updateOne: write }))
+    try {
+      const { matchedCount } = await this.#tasks.bulkWrite(operations as never, { ordered: false })
+      const allCompleted = settlements.every(({ outcome }) => outcome.verb === 'complete')
+      if (matchedCount === writes.length && allCompleted) return settlements.map(() => COMPLETED)
+    } catch (error) {
+      return this.#settledBeside(settlements, error)
     }
     return this.#readBack(settlements)
   }
 
+  /** What the server refuses of one attempt's end is told to that one; the others have been written. */
+  async #settledBeside(settlements: readonly Settlement[], error: unknown): Promise<PromiseSettledResult<Settled>[]> {
+    const refused = refusalsOf(error)
+    if (refused.size === 0) throw error
+    const others = settlements.filter((_, index) => !refused.has(index))
+    const read = others.length === 0 ? [] : await this.#readBack(others)
+    const found = new Map(others.map((one, index) => [one, read[index]!]))
+    return settlements.map((one, index) => found.get(one) ?? { status: 'rejected', reason: refused.get(index) })
+  }
+
   /** What became of attempts: closed under its own lease means that the write was applied, whoever heard of it. */
-  async #readBack(settlements: readonly Settlement[]): Promise<Settled[]> {
+  async #readBack(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const ids = settlements.map(({ claim }) => claim.task._id)
     const found = await this.#tasks.find({ _id: { $in: ids } }, { projection: { status: 1, attempts: 1 } }).toArray()
     const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
@@ -99,9 +119,42 @@ export class Settling {
       const now = byId.get(claim.task._id.toHexString())
       const attempt = now?.attempts.find(({ lease }) => lease === claim.leaseId)
       const closedByMe = attempt?.endedAt !== undefined && attempt.outcome === TRANSITIONS[outcome.verb].closes
-      return now !== undefined && closedByMe ? { owned: true, status: now.status } : { owned: false }
+      return fulfilled(now !== undefined && closedByMe ? { owned: true, status: now.status } : { owned: false })
     })
   }
+}
+
+const fulfilled = (value: Settled): PromiseFulfilledResult<Settled> => ({ status: 'fulfilled', value })
+const COMPLETED = fulfilled({ owned: true, status: TRANSITIONS.complete.to })
+
+/** By their place in the bulk; none where the whole of it failed. */
+function refusalsOf(error: unknown): Map<number, Error> {
+  if (!(error instanceof mongo.MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined)
+    return new Map()
+  return new Map(
+    [error.writeErrors].flat().map(({ index, code, errmsg }) => {
+      return [index, new mongo.MongoServerError({ message: errmsg ?? `code ${code}`, code })]
+    }),
+  )
+}
+
+/**
+ * How many bytes an end adds to its task.
+ * @throws {FleetError} `END_REFUSED`
+ */
+function sizeOf(outcome: Outcome, progress: StoredProgress | undefined): number {
+  if ('delayMs' in outcome && !Number.isFinite(outcome.delayMs)) {
+    throw new FleetError('END_REFUSED', `The delay until the next attempt is ${outcome.delayMs}, which is no time`)
+  }
+  let bytes: number
+  try {
+    bytes = mongo.BSON.calculateObjectSize({ outcome, progress })
+  } catch (error) {
+    throw new FleetError('END_REFUSED', `This end can't be encoded: ${asError(error).message}`, { cause: error })
+  }
+  if (bytes > LARGEST_END)
+    throw new FleetError('END_REFUSED', `This end takes ${bytes} bytes, more than a task can hold`)
+  return bytes
 }
 
 /**
@@ -112,10 +165,9 @@ function grouped(settlements: readonly Settlement[]): { alike: Settlement[][]; s
   const byLease = new Map<string, Settlement[]>()
   const single: Settlement[] = []
   for (const settlement of settlements) {
-    const { claim, outcome } = settlement
-    const small =
-      outcome.verb === 'complete' && mongo.BSON.calculateObjectSize({ output: outcome.output }) <= SMALL_OUTPUT
-    if (small) byLease.set(claim.leaseId, [...(byLease.get(claim.leaseId) ?? []), settlement])
+    const { claim, outcome, bytes } = settlement
+    if (outcome.verb === 'complete' && bytes <= SMALL_END)
+      byLease.set(claim.leaseId, [...(byLease.get(claim.leaseId) ?? []), settlement])
     else single.push(settlement)
   }
   const groups = [...byLease.values()]

@@ -111,8 +111,11 @@ export interface TaskStore {
   report(reports: readonly Report[]): Promise<void>
   /** Stores what a handler wants to go on from; false when the task is no longer its own. */
   saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean>
-  /** Ends an attempt. */
-  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome): Promise<Settled>
+  /**
+   * Ends an attempt, and stores with its end what it reported last.
+   * @throws {FleetError} `END_REFUSED` for an end that can't be written down
+   */
+  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome, progress?: StoredProgress): Promise<Settled>
   /**
    * Takes back every running task whose session is not alive, whenever it was claimed; and those of earlier versions whose
    * lease has expired.

@@ -240,7 +240,13 @@ function unlessAsked(status: Expression): Expression {
 
 const unlessCancelled = (status: Expression): Expression => ({ $cond: [CANCEL_ASKED, TRANSITIONS.stop.to, status] })
 
-export function settle(outcome: Outcome, retention: Retention): Pipeline {
+/** @param progress what the attempt reported last, which the regular reports may not have stored yet */
+export function settle(outcome: Outcome, retention: Retention, progress?: StoredProgress): Pipeline {
+  const end = endOf(outcome, retention)
+  return progress === undefined ? end : [{ $set: { progress: literal(progress) } }, ...end]
+}
+
+function endOf(outcome: Outcome, retention: Retention): Pipeline {
   const { to, closes } = TRANSITIONS[outcome.verb]
   const asUsual = { outcome: closes satisfies AttemptOutcome, retention }
   switch (outcome.verb) {
@@ -285,13 +291,21 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
   }
 }
 
-/** Completes each of the tasks with the output at its place. */
-export function completeAll(ids: readonly ObjectId[], outputs: readonly unknown[], retention: Retention): Pipeline {
+/** Completes each of the tasks with the output at its place, and the progress where there is one. */
+export function completeAll(
+  ids: readonly ObjectId[],
+  outputs: readonly unknown[],
+  retention: Retention,
+  progress: readonly (StoredProgress | undefined)[] = [],
+): Pipeline {
   const { to, closes } = TRANSITIONS.complete
-  const same = outputs.every((output) => output === outputs[0])
   const place = { $indexOfArray: [literal(ids), '$_id'] }
-  const output = same ? literal(outputs[0]) : { $arrayElemAt: [literal(outputs), place] }
-  return leaveRunning({ outcome: closes, retention, status: to, set: { output, lost: 0 } })
+  const own = (values: readonly unknown[]): Expression => ({ $arrayElemAt: [literal(values), place] })
+  const output = outputs.every((one) => one === outputs[0]) ? literal(outputs[0]) : own(outputs)
+  const reported = progress.some((one) => one !== undefined)
+    ? { progress: { $ifNull: [own(progress.map((one) => one ?? null)), '$progress'] } }
+    : {}
+  return leaveRunning({ outcome: closes, retention, status: to, set: { output, lost: 0, ...reported } })
 }
 
 const fleetError = (code: string, message: string): TaskError => ({

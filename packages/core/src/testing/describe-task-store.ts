@@ -93,6 +93,47 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       },
     )
 
+    test('what an attempt reported last is stored with its end', async () => {
+      const claim = await make.claimed()
+      const progress = { done: 3, total: 4, ratio: 0.75, at: new Date(5) }
+      await store.settle(claim, Outcome.retry(testError, 0), progress)
+      expect(await now(claim.task)).toMatchObject({ status: 'pending', progress })
+    })
+
+    test('a report that can not be written takes no other with it', async () => {
+      const [one, circular, huge, other] = [
+        await make.claimed(),
+        await make.claimed(),
+        await make.claimed(),
+        await make.claimed(),
+      ]
+      const at = new Date(5)
+      const circle: Record<string, unknown> = { at }
+      circle.me = circle
+      const report = ({ task, leaseId }: Claim, progress: object) => ({
+        id: task._id,
+        leaseId,
+        progress: progress as never,
+      })
+      await store.report([
+        report(one, { done: 1, at }),
+        report(circular, circle),
+        report(huge, { message: 'x'.repeat(17 * 2 ** 20), at }),
+        report(other, { done: 2, at }),
+      ])
+      const stored = await Promise.all([one, circular, huge, other].map(({ task }) => now(task)))
+      expect(stored.map(({ progress }) => progress?.done)).toEqual([1, undefined, undefined, 2])
+    })
+
+    test('an end that can not be written down is refused, and the attempt is still there to be ended', async () => {
+      const claim = await make.claimed()
+      const circle: Record<string, unknown> = {}
+      circle.me = circle
+      const ends = [Outcome.completed(circle), Outcome.completed('x'.repeat(17 * 2 ** 20)), Outcome.snoozed(Number.NaN)]
+      for (const end of ends) await expect(store.settle(claim, end)).rejects.toMatchObject({ code: 'END_REFUSED' })
+      expect(await store.settle(claim, Outcome.failed(testError))).toEqual({ owned: true, status: 'failed' })
+    })
+
     test('enqueue fills in the defaults by the server and starts at revision 1', async () => {
       const [task] = await store.enqueue([newTask({ input: { a: 1 } })])
       expect(task).toMatchObject({

@@ -1,3 +1,4 @@
+import { type FleetError, parseJson } from '@taskfleet/core/client'
 import type { TaskChanges, TaskRow } from '@taskfleet/core/protocol'
 import { localTime } from './format.ts'
 import { editableJson } from './text.ts'
@@ -85,13 +86,14 @@ export function rebaseForm(form: EditForm, edited: readonly EditField[], now: Ed
   return { ...now, ...mine }
 }
 
-/** What is wrong with a text that should be JSON. */
+/** What is wrong with a text that should be JSON, or holds numbers that would be rounded. */
 export function jsonProblem(text: string): string | undefined {
   try {
-    JSON.parse(text)
+    parseJson(text)
     return undefined
   } catch (error) {
-    return `Not JSON: ${error instanceof Error ? error.message : 'it could not be read'}`
+    const { code, message, cause } = error as FleetError
+    return code === 'BAD_JSON' ? `Not JSON: ${cause instanceof Error ? cause.message : message}` : message
   }
 }
 

@@ -1,5 +1,6 @@
 import type { CallbackRow } from '@taskfleet/core/protocol'
 import type { CallbackFields, NewEvent } from '../live/rest.ts'
+import { jsonProblem } from './edit-task.ts'
 import { editableJson } from './text.ts'
 
 /** What the form for an event holds, all as it was typed. */
@@ -120,13 +121,11 @@ export function formField<Form extends object>(path: string | undefined, form: F
 
 function objectError(text: string): string | undefined {
   if (text.trim() === '') return undefined
-  try {
-    const value: unknown = JSON.parse(text)
-    const object = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return object ? undefined : 'An object is wanted, like { "a": 1 }.'
-  } catch (error) {
-    return `Not JSON: ${error instanceof Error ? error.message : 'it could not be read'}`
-  }
+  const wrong = jsonProblem(text)
+  if (wrong !== undefined) return wrong
+  const value: unknown = JSON.parse(text)
+  const object = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return object ? undefined : 'An object is wanted, like { "a": 1 }.'
 }
 
 const objectOf = (text: string): Record<string, unknown> => (text.trim() === '' ? {} : JSON.parse(text))

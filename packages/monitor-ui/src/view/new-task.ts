@@ -1,4 +1,5 @@
 import type { EnqueueRequest, PriorityName } from '@taskfleet/core/protocol'
+import { jsonProblem } from './edit-task.ts'
 
 export type NewTaskMode = 'download' | 'any'
 
@@ -52,11 +53,8 @@ export function formErrors(form: NewTaskForm): FieldErrors {
     if (form.name.trim() === '') errors.name = 'Which handler shall run it?'
     if (!/^[1-9]\d{0,8}$/.test(form.version.trim())) errors.version = 'A whole number from 1.'
     if (form.input.trim() !== '') {
-      try {
-        JSON.parse(form.input)
-      } catch (error) {
-        errors.input = `Not JSON: ${error instanceof Error ? error.message : 'it could not be read'}`
-      }
+      const wrong = jsonProblem(form.input)
+      if (wrong !== undefined) errors.input = wrong
     }
   }
   if (form.runAt !== '' && Number.isNaN(new Date(form.runAt).getTime())) errors.runAt = 'Not a date and time.'

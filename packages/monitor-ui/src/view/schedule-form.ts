@@ -1,5 +1,6 @@
 import type { MissedPolicy, OverlapPolicy, ScheduleRow } from '@taskfleet/core/protocol'
 import type { ScheduleFields, Timing } from '../live/rest.ts'
+import { jsonProblem } from './edit-task.ts'
 import { type Errors, NAME, NAME_RULE } from './event-form.ts'
 import { localTime } from './format.ts'
 import { ownZone, periodText } from './schedule-words.ts'
@@ -76,12 +77,7 @@ export function scheduleErrors(form: ScheduleForm): Errors<ScheduleForm> {
 }
 
 function jsonError(text: string): string | undefined {
-  try {
-    if (text.trim() !== '') JSON.parse(text)
-    return undefined
-  } catch (error) {
-    return `Not JSON: ${error instanceof Error ? error.message : 'it could not be read'}`
-  }
+  return text.trim() === '' ? undefined : jsonProblem(text)
 }
 
 /** The schedule that a form without errors means. @param before the one that is changed */

@@ -8,13 +8,14 @@ import {
   parseChanges,
   parseDate,
   parseId,
+  parseJson,
   type TaskChanges,
 } from '@taskfleet/core'
 import { type Command, Option } from 'commander'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, parseCount, parseEnded, parseJson, parsePriorityText } from './options.ts'
+import { type CommonOptions, parseCount, parseEnded, parsePriorityText } from './options.ts'
 import { printable, printableJson } from './text.ts'
 import { withControl } from './with-fleet.ts'
 

@@ -4,10 +4,11 @@ import {
   type EndedStatus,
   type EventStatus,
   FleetError,
-  INPUT_LIMIT,
   milliseconds,
+  parseJson,
   parsePriority,
   type QueueLimits,
+  VALUE_LIMIT,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { InvalidArgumentError } from 'commander'
@@ -153,19 +154,10 @@ export function parseList(text: string): string[] {
   return text.split(',').filter((part) => part !== '')
 }
 
-/** @throws {FleetError} `BAD_JSON` */
-export function parseJson(text: string, what: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new FleetError('BAD_JSON', `${what} is not JSON: ${(error as Error).message}`, { cause: error })
-  }
-}
-
 /**
  * JSON as it stands, or `@FILE` that holds it, or `-` for stdin. No more is read than an input may have.
  *
- * @throws {FleetError} `BAD_JSON`, `BAD_INPUT`, `INPUT_TOO_LARGE`
+ * @throws {FleetError} `BAD_JSON`, `BAD_INPUT`, `INPUT_TOO_LARGE`; `OUT_OF_RANGE`, `BAD_STRING` with the path in `field`
  */
 export async function readJson(text: string, what: string): Promise<unknown> {
   if (text !== '-' && !text.startsWith('@')) return parseJson(text, what)
@@ -182,7 +174,7 @@ export async function readJson(text: string, what: string): Promise<unknown> {
     for await (const chunk of stream) {
       chunks.push(Buffer.from(chunk as Buffer))
       length += chunks.at(-1)!.length
-      if (length > INPUT_LIMIT) throw new FleetError('INPUT_TOO_LARGE', `${what} has more than ${INPUT_LIMIT} bytes`)
+      if (length > VALUE_LIMIT) throw new FleetError('INPUT_TOO_LARGE', `${what} has more than ${VALUE_LIMIT} bytes`)
     }
   } catch (error) {
     if (error instanceof FleetError) throw error

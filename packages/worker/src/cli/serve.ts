@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { FleetError } from '@taskfleet/core'
+import { FleetError, parseJson } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import type { RecurringErrors } from '../errors/error-notice.ts'
 import type { ListenAddress } from '../gateway/gateway.ts'
@@ -11,7 +11,7 @@ import { mongoUri } from './address.ts'
 import { EXIT } from './exit.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
-import { type CommonOptions, makeLog, parseJson, type ServedQueues } from './options.ts'
+import { type CommonOptions, makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
 
 export interface WorkerCommand extends CommonOptions {

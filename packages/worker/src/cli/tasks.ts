@@ -1,17 +1,17 @@
-import { compileQuery, type EnqueueRequest, FleetError, parseId, parseNewTask, STATUSES } from '@taskfleet/core'
+import {
+  compileQuery,
+  type EnqueueRequest,
+  FleetError,
+  parseId,
+  parseJson,
+  parseNewTask,
+  STATUSES,
+} from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { Option } from 'commander'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
-import {
-  type CommonOptions,
-  parseCount,
-  parseDuration,
-  parseJson,
-  parseList,
-  parsePriorityText,
-  readJson,
-} from './options.ts'
+import { type CommonOptions, parseCount, parseDuration, parseList, parsePriorityText, readJson } from './options.ts'
 import { printable, printableJson, progressText, table } from './text.ts'
 import { findTask, withControl } from './with-fleet.ts'
 

@@ -1,7 +1,7 @@
-import { compileQuery, FleetError, hasEnded, parseId, type TaskRow } from '@taskfleet/core'
+import { compileQuery, FleetError, hasEnded, parseId, parseJson, type TaskRow } from '@taskfleet/core'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, parseJson } from './options.ts'
+import type { CommonOptions } from './options.ts'
 import { bar, printable, printableJson, progressText } from './text.ts'
 import { findTask, withControl } from './with-fleet.ts'
 

@@ -32,6 +32,7 @@ import { portInUse } from './port-in-use.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
+import { strictParser } from './strict-parser.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { type Attempts, connectError, MESSAGES_A_SECOND, refuseUnknown, serveTaskSockets } from './task-socket.ts'
 import { Tickets } from './tickets.ts'
@@ -258,6 +259,7 @@ export class Gateway {
     const io = new Server<ClientToGateway, GatewayToClient>(this.#http.server, {
       transports: ['websocket'],
       serveClient: false,
+      parser: strictParser,
       perMessageDeflate: false,
       maxHttpBufferSize: 1024 * 1024,
       connectTimeout: 5_000,

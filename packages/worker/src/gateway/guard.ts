@@ -40,12 +40,13 @@ async function run<Request>(rule: Rule<Request>, principal: Principal, args: unk
 }
 
 /** An error of ours as it is; any other is logged with its cause and told by a number only. */
-function toWireError(error: unknown, log: Logger): WireError {
+function toWireError(thrown: unknown, log: Logger): WireError {
+  const error = asError(thrown)
   if (error instanceof FleetError) {
     return { code: error.code, message: error.message, ...(error.field === undefined ? {} : { field: error.field }) }
   }
   const request = randomUUID().slice(0, 8)
-  log.error({ err: asError(error), request }, 'a request failed unexpectedly')
+  log.error({ err: error, request }, 'a request failed unexpectedly')
   return { code: 'INTERNAL', message: `Something went wrong here; the log knows it as ${request}` }
 }
 

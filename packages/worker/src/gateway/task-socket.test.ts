@@ -46,9 +46,9 @@ const told = defineTask({
     socket.on('cycle', () => {
       const cycle: { self?: unknown } = {}
       cycle.self = cycle
-      socket.emit('cycle', cycle)
       return cycle
     })
+    socket.on('emit', () => socket.emit('invalid', { at: new Date(Number.NaN) }))
     socket.on('fail', () => {
       throw new Error('a secret of the handler')
     })
@@ -123,6 +123,7 @@ describe('a task socket', () => {
       await ask(socket, 'message', { name: 7 }),
       await ask(socket, 'message', { name: 'fail' }),
       await ask(socket, 'message', { name: 'cycle' }),
+      await ask(socket, 'message', { name: 'emit' }),
       await ask(socket, 'progress', { done: 9 }),
       await ask(socket, 'complete', { output: 'forged' }),
       await ask(socket, 'message'),
@@ -131,7 +132,8 @@ describe('a task socket', () => {
       'NO_SUCH_MESSAGE',
       'BAD_REQUEST',
       'INTERNAL',
-      'INTERNAL',
+      'BAD_ANSWER',
+      'BAD_EVENT',
       'BAD_REQUEST',
       'BAD_REQUEST',
       'BAD_REQUEST',

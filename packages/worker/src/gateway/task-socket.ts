@@ -1,6 +1,7 @@
 import {
   asError,
   type ClientToTask,
+  checkJson,
   type Fleet,
   FleetError,
   LOCAL,
@@ -160,7 +161,7 @@ function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: Task
       {
         scope: 'control',
         schema: MESSAGE,
-        handle: async ({ name, data }) => ({ data: await run.message(name, data) }),
+        handle: async ({ name, data }) => ({ data: toWire(await run.message(name, data)) }),
       },
       holder,
       log,
@@ -187,16 +188,12 @@ function attend(socket: TaskClientSocket, run: RunningTask, { fleet, log }: Task
   socket.on('disconnect', unwatch)
 }
 
-/** What a handler gives may not fit into a message: that must not harm the attempt, which knows nothing of watchers. */
+/** Ids, dates and bytes as everywhere on the wire. What can't be sent must not harm the attempt, which knows no watchers. */
 function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) => void): void {
   try {
-    emit(body)
-  } catch {
-    try {
-      emit(toWire(body) as Body)
-    } catch (error) {
-      log.warn({ err: asError(error) }, 'what a task sent to its watchers can not be put into a message')
-    }
+    emit(toWire(body) as Body)
+  } catch (error) {
+    log.warn({ err: asError(error) }, 'what a task sent to its watchers can not be put into a message')
   }
 }
 
@@ -205,7 +202,7 @@ function done(task: unknown): object {
   return {}
 }
 
-/** Answers what nobody listens for, and what comes too fast. */
+/** Answers what nobody listens for, what comes too fast, and numbers and texts that no reader can be sure of. */
 export function refuseUnknown(
   event: string,
   args: unknown[],
@@ -214,12 +211,26 @@ export function refuseUnknown(
   next: (error?: Error) => void,
 ): void {
   const ack = args.at(-1)
-  const refuse = (code: string, message: string): void => {
-    if (typeof ack === 'function') ack({ ok: false, error: { code, message } })
+  const refuse = (code: string, message: string, field?: string): void => {
+    if (typeof ack === 'function')
+      ack({ ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } })
   }
   if (!allowed()) refuse('RATE_LIMITED', `Too many messages; at most ${MESSAGES_A_SECOND} a second`)
   else if (!known.includes(event)) refuse('BAD_REQUEST', `There is no message '${String(event).slice(0, 64)}'`)
-  else next()
+  else {
+    const wrong = jsonProblem(args[0])
+    if (wrong === undefined) next()
+    else refuse(wrong.code, wrong.message, wrong.field)
+  }
+}
+
+function jsonProblem(value: unknown): FleetError | undefined {
+  try {
+    checkJson(value)
+    return undefined
+  } catch (error) {
+    return error as FleetError
+  }
 }
 
 const taskId = (namespace: string): string => NAMESPACE.exec(namespace)?.[1] ?? ''

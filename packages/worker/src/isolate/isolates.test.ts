@@ -2,8 +2,15 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/core'
-import { ObjectId } from 'mongodb'
+import {
+  AttemptAborted,
+  FleetError,
+  RetryAfterError,
+  SnoozeError,
+  toTaskError,
+  UnrecoverableError,
+} from '@taskfleet/core'
+import { Binary, ObjectId } from 'mongodb'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { eventually } from '../testing/use-fleet.ts'
 import { processArguments, threadArguments } from './exec-argv.ts'
@@ -53,7 +60,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
   test('gets its input and returns its output with dates, bytes and ids as they were', async () => {
     const input = {
       at: new Date(1_000),
-      tags: new Set(['a']),
+      bytes: new Binary(Buffer.from([1, 2])),
       id: new ObjectId(),
       many: [{ id: new ObjectId() }],
       none: null,
@@ -75,7 +82,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
   test('tells of its progress, its log and its events', async () => {
     const { result, seen } = start(kind, 'talk')
     expect(await result).toBeUndefined()
-    expect(seen.progress.at(-1)).toEqual({ done: 2, total: 2 })
+    expect(seen.progress.at(-1)).toEqual({ done: 2, total: 2, ratio: 1 })
     expect(seen.lines).toEqual([
       { level: 'info', message: 'begins' },
       { level: 'warn', message: 'goes on' },
@@ -228,9 +235,35 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await thrown('text')).toBe('just a text')
   })
 
+  test('whatever it throws is an error of its own, and the isolate is as good as before', async () => {
+    const isolates = useIsolates()
+    const stored = async (input: string) =>
+      toTaskError(await thrownBy(start(kind, 'throws', { input }, isolates).result))
+    expect(await stored('null')).toMatchObject({ code: 'HANDLER_FAILED', message: 'null' })
+    expect(await stored('frozen')).toMatchObject({ code: 'HANDLER_FAILED', message: 'frozen' })
+    expect(await stored('getter')).toMatchObject({ code: 'MINE', name: 'UnrecoverableError' })
+    expect(await stored('proxy')).toMatchObject({ code: 'HANDLER_FAILED', message: expect.stringContaining('inside') })
+    expect(await stored('stack')).toMatchObject({ code: 'HANDLER_FAILED', message: 'odd' })
+    expect(await stored('huge')).toMatchObject({ code: 'HANDLER_FAILED', message: expect.stringMatching(/^x{4000}$/) })
+    expect(await start(kind, 'echo', { input: 1 }, isolates).result).toBe(1)
+  })
+
+  test('is told at once what can not be stored, with its path', async () => {
+    const isolates = useIsolates()
+    for (const as of ['output', 'checkpoint', 'progress', 'event']) {
+      for (const odd of ['a Set', 'an invalid Date', '5,000 levels', 'a getter that throws']) {
+        const { result, seen } = start(kind, 'odd', { input: { as, kind: odd } }, isolates)
+        const code = `BAD_${as.toUpperCase()}`
+        expect(await thrownBy(result), `${as} ${odd}`).toMatchObject({ code, field: expect.stringContaining('.v') })
+        expect([seen.progress, seen.events]).toEqual([[], []])
+      }
+    }
+  })
+
   test('says so when its input or output cannot pass, and the isolate is as good as before', async () => {
     const isolates = useIsolates()
-    expect(await thrownBy(start(kind, 'function', {}, isolates).result)).toMatchObject({ code: 'NOT_CLONEABLE' })
+    const output = start(kind, 'odd', { input: { kind: 'a function' } }, isolates)
+    expect(await thrownBy(output.result)).toMatchObject({ code: 'BAD_OUTPUT', field: 'output.v' })
     const odd = start(kind, 'echo', { input: { act: () => 1 } }, isolates)
     expect(await thrownBy(odd.result)).toMatchObject({ code: 'NOT_CLONEABLE' })
     expect(await start(kind, 'echo', { input: 1 }, isolates).result).toBe(1)

@@ -17,6 +17,8 @@ import { describeError, pack, reviveError, unpack } from './wire.js'
 const FLUSH_MS = 50
 /** As many lines as the worker keeps of an attempt; what comes faster than that nobody could read. */
 const LOG_LINES = 200
+/** What the worker keeps of a line. */
+const LOG_LINE_LIMIT = 4_000
 
 const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
@@ -42,10 +44,10 @@ class Outbox {
 
   /**
    * @param {LogLevel} level
-   * @param {unknown} message
+   * @param {string} message
    */
   log(level, message) {
-    this.lines.push({ level, message: String(message) })
+    this.lines.push({ level, message: message.slice(0, LOG_LINE_LIMIT) })
     if (this.lines.length > LOG_LINES) this.lines.shift()
     this.due()
   }
@@ -101,7 +103,9 @@ class Attempt {
       this.core = core
       for (const reason of this.early) this.controller.abort(reviveError(reason, core))
       this.controller.signal.throwIfAborted()
-      answer = { value: pack(await factory.run(this.context(factory))) }
+      const output = await factory.run(this.context(factory, core))
+      // Here, since the channel keeps what the database can't, and changes what it can't carry itself.
+      answer = { value: pack(output === undefined ? undefined : core.keepValue(output, 'output')) }
     } catch (error) {
       answer = { error: describeError(error) }
     }
@@ -135,9 +139,10 @@ class Attempt {
 
   /**
    * @param {TaskFactory} factory
+   * @param {Core} core
    * @returns {import('../handler.ts').HandlerContext<never>}
    */
-  context(factory) {
+  context(factory, core) {
     const { begin, outbox } = this
     const { id, leaseId, ...task } = begin.task
     const claim = /** @type {import('@taskfleet/core').Claim} */ (
@@ -153,15 +158,18 @@ class Attempt {
         confirm: async () => (await this.call({ what: 'confirm' })) === true,
       }),
       signal: this.controller.signal,
-      progress: (update) => outbox.progress(update),
+      progress: (update) => outbox.progress(core.keepProgress(update)),
       log: {
-        debug: (message) => outbox.log('debug', message),
-        info: (message) => outbox.log('info', message),
-        warn: (message) => outbox.log('warn', message),
-        error: (message) => outbox.log('error', message),
+        debug: (message) => outbox.log('debug', core.asText(message)),
+        info: (message) => outbox.log('info', core.asText(message)),
+        warn: (message) => outbox.log('warn', core.asText(message)),
+        error: (message) => outbox.log('error', core.asText(message)),
       },
       socket: {
-        emit: (name, data) => this.send({ kind: 'emit', name, data: pack(data) }),
+        emit: (name, data) => {
+          core.checkEventName(name)
+          this.send({ kind: 'emit', name, data: pack(data === undefined ? undefined : core.keepValue(data, 'event')) })
+        },
         on: (name, answer) => this.listen(name, answer),
       },
       checkpoint: {
@@ -169,8 +177,9 @@ class Attempt {
           return state
         },
         save: async (next) => {
-          await this.call({ what: 'save', state: pack(next) })
-          state = next
+          const kept = core.keepValue(next ?? null, 'checkpoint')
+          await this.call({ what: 'save', state: pack(kept) })
+          state = kept
         },
       },
     }
@@ -224,7 +233,8 @@ class Attempt {
     /** @type {Answered} */
     let answer
     try {
-      answer = { value: pack(await this.answers.get(name)?.(unpack(data))) }
+      const answered = await this.answers.get(name)?.(unpack(data))
+      answer = { value: pack(answered === undefined ? undefined : this.core?.keepValue(answered, 'answer')) }
     } catch (error) {
       answer = { error: describeError(error) }
     }

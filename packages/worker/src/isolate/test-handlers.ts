@@ -7,6 +7,7 @@ import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, Unrecoverable
 import { defineTask } from '../define-task.ts'
 import type { HandlerContext } from '../handler.ts'
 import { Task } from '../task.ts'
+import { oddValues } from '../testing/odd-values.ts'
 import type { IsolateOption } from './isolation.ts'
 
 const anything: StandardSchemaV1<unknown, unknown> = {
@@ -113,11 +114,43 @@ const acts = {
         throw new FleetError('INPUT_ODD', 'that one', { field: 'url', cause: new Error('underneath') })
       case 'system':
         throw Object.assign(new RangeError('full'), { code: 'ENOSPC' })
+      case 'null':
+        throw null
+      case 'frozen':
+        throw Object.freeze(new Error('frozen'))
+      case 'getter':
+        throw Object.defineProperty(new UnrecoverableError('MINE', 'x'), 'message', {
+          get: () => {
+            throw new Error('no looking')
+          },
+        })
+      case 'proxy':
+        throw new Proxy(new Error('inside'), {
+          get: () => {
+            throw new Error('trap')
+          },
+        })
+      case 'stack':
+        throw Object.assign(new Error('odd'), { stack: 42, code: { $gt: 1 } })
+      case 'huge':
+        throw new Error('x'.repeat(10_000_000))
       default:
         throw 'just a text'
     }
   },
-  function: () => () => undefined,
+  odd: async ({ input, checkpoint, progress, socket }) => {
+    const value = { v: oddValues()[(input as { kind: string }).kind] }
+    switch ((input as { as: string }).as) {
+      case 'checkpoint':
+        return checkpoint.save(value)
+      case 'progress':
+        return progress(value as object)
+      case 'event':
+        return socket.emit('odd', value)
+      default:
+        return value
+    }
+  },
 } satisfies Record<string, Act>
 
 export type ActName = keyof typeof acts

@@ -1,5 +1,5 @@
 // Plain JavaScript: read by the isolate's bootstrap, which starts without a loader.
-import { inspect } from 'node:util'
+import { inspect, types } from 'node:util'
 import { BSON } from 'mongodb'
 
 /** @import { Described, Packed } from './messages.ts' */
@@ -10,6 +10,25 @@ import { BSON } from 'mongodb'
 /** By name, since the module in the isolate may have its own copy of the library. */
 const KINDS = ['UnrecoverableError', 'RetryAfterError', 'SnoozeError', 'AttemptAborted', 'FleetError']
 const CAUSES = 3
+const LONGEST_NAME = 200
+
+/** What travels of a text; the worker cuts it further. */
+const LONGEST_TEXT = 64 * 1024
+
+/**
+ * What foreign code answers; undefined where it throws.
+ *
+ * @template T
+ * @param {() => T} act
+ * @returns {T | undefined}
+ */
+function attempt(act) {
+  try {
+    return act()
+  } catch {
+    return undefined
+  }
+}
 
 /**
  * @param {object} error
@@ -23,27 +42,41 @@ function kindOf(error) {
 }
 
 /**
- * A thrown value as plain values that any channel carries.
+ * Any value as a text; it may refuse to be looked at.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ */
+function shown(value) {
+  const text = typeof value === 'string' ? value : attempt(() => inspect(value, { depth: 2 }))
+  return typeof text === 'string' ? text.slice(0, LONGEST_TEXT) : `a thrown ${typeof value} that can't be shown`
+}
+
+/**
+ * A thrown value as plain values that any channel carries. Whatever it is, this doesn't throw.
  *
  * @param {unknown} thrown
  * @param {number} [causes]
  * @returns {Described}
  */
 export function describeError(thrown, causes = CAUSES) {
+  if (typeof thrown === 'string') return { thrown: shown(thrown) }
   if (typeof thrown !== 'object' || thrown === null) {
-    return { thrown: typeof thrown === 'function' || typeof thrown === 'symbol' ? String(thrown) : thrown }
+    return { thrown: typeof thrown === 'function' || typeof thrown === 'symbol' ? shown(thrown) : thrown }
   }
-  if (!(thrown instanceof Error)) {
-    return { kind: '', name: 'Error', message: inspect(thrown, { depth: 2 }) }
+  if (types.isProxy(thrown) || attempt(() => thrown instanceof Error) !== true) {
+    return { kind: '', name: 'Error', message: shown(thrown) }
   }
-  const { code, field, delayMs, cause } = /** @type {Error & Record<string, unknown>} */ (thrown)
+  const read = (/** @type {string} */ key) => attempt(() => /** @type {Record<string, unknown>} */ (thrown)[key])
+  const [name, message, stack, code] = [read('name'), read('message'), read('stack'), read('code')]
+  const [field, delayMs, cause] = [read('field'), read('delayMs'), read('cause')]
   return {
-    kind: kindOf(thrown),
-    name: String(thrown.name),
-    message: String(thrown.message),
-    ...(typeof thrown.stack === 'string' ? { stack: thrown.stack } : {}),
-    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    ...(typeof field === 'string' ? { field } : {}),
+    kind: attempt(() => kindOf(thrown)) ?? '',
+    name: typeof name === 'string' && name !== '' ? name.slice(0, LONGEST_NAME) : 'Error',
+    message: message === undefined ? '' : shown(message),
+    ...(typeof stack === 'string' ? { stack: stack.slice(0, LONGEST_TEXT) } : {}),
+    ...(typeof code === 'string' ? { code: code.slice(0, LONGEST_NAME) } : typeof code === 'number' ? { code } : {}),
+    ...(typeof field === 'string' ? { field: field.slice(0, LONGEST_NAME) } : {}),
     ...(typeof delayMs === 'number' ? { delayMs } : {}),
     ...(cause === undefined || causes === 0 ? {} : { cause: describeError(cause, causes - 1) }),
   }
@@ -53,15 +86,16 @@ export function describeError(thrown, causes = CAUSES) {
  * @param {DescribedError} described
  * @param {Core} core
  */
-function instantiate({ kind, message, code, delayMs }, core) {
+function instantiate({ kind, message, code }, core) {
   const text = String(code)
+  // The delay is put in its place afterwards, as it was: a constructor may refuse it.
   switch (kind) {
     case 'UnrecoverableError':
       return new core.UnrecoverableError(text, message)
     case 'RetryAfterError':
-      return new core.RetryAfterError(text, message, delayMs ?? 0)
+      return new core.RetryAfterError(text, message, 1)
     case 'SnoozeError':
-      return new core.SnoozeError(delayMs ?? 0, message)
+      return new core.SnoozeError(1, message)
     case 'AttemptAborted':
       return new core.AttemptAborted(/** @type {import('@taskfleet/core').AbortCode} */ (text), message)
     case 'FleetError':

@@ -1,5 +1,6 @@
 import mongoose from 'mongoose'
-import { asError, FleetError } from '../../errors.ts'
+import { FleetError } from '../../errors.ts'
+import { asError } from '../../thrown.ts'
 import { maskSecrets } from './mask.ts'
 import { type Hello, hello } from './replica-set.ts'
 import type { RunningMongo } from './types.ts'

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { asError, FleetError } from '../../errors.ts'
+import { FleetError } from '../../errors.ts'
+import { asError } from '../../thrown.ts'
 import { checkUri } from './from-uri.ts'
 import { maskSecrets } from './mask.ts'
 import { findMemoryServer, findMongod } from './mongod.ts'

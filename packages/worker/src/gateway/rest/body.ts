@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { FleetError } from '@taskfleet/core'
+import { FleetError, parseJson } from '@taskfleet/core'
 
 /** What a body may be, in bytes: of one thing, and of many. */
 export const BODY_LIMITS = { one: 256 * 1024, many: 8 * 1024 * 1024 } as const
@@ -17,14 +17,14 @@ export interface Body {
  * Reads a JSON body.
  *
  * @param limit in bytes
- * @throws {FleetError} `INPUT_TOO_LARGE`, `REQUEST_TIMEOUT`, `BAD_JSON`, `BAD_STRING`
+ * @throws {FleetError} `INPUT_TOO_LARGE`, `REQUEST_TIMEOUT`, `BAD_JSON`; `BAD_STRING`, `OUT_OF_RANGE` with the path in `field`
  */
 export async function readJson(
   stream: NodeJS.ReadableStream,
   { limit, times = BODY_TIMES }: { limit: number; times?: { silent: number; whole: number } },
 ): Promise<Body> {
   const bytes = await readBytes(stream, limit, times)
-  return { value: bytes.length === 0 ? undefined : parseJson(bytes), bytes: bytes.length }
+  return { value: bytes.length === 0 ? undefined : parseJson(decoded(bytes)), bytes: bytes.length }
 }
 
 export const tooLarge = (limit: number): FleetError =>
@@ -78,46 +78,10 @@ function readBytes(
   })
 }
 
-/** @throws {FleetError} `BAD_JSON`, `BAD_STRING` */
-function parseJson(bytes: Uint8Array): unknown {
-  const text = decoded(bytes)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    throw new FleetError('BAD_JSON', `This is not JSON: ${(error as Error).message.slice(0, 200)}`, { cause: error })
-  }
-  // Neither can be in UTF-8 itself, only be written as an escape.
-  if (/\\u(?:0000|d[89a-f])/i.test(text)) checkStrings(value)
-  return value
-}
-
 function decoded(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
     throw new FleetError('BAD_STRING', 'The body is not UTF-8', { cause: error })
   }
-}
-
-/** Without recursion: a body may be nested as deep as it is long. */
-function checkStrings(value: unknown): void {
-  const left: unknown[] = [value]
-  while (left.length > 0) {
-    const one = left.pop()
-    if (typeof one === 'string') checkString(one)
-    else if (Array.isArray(one)) for (const inner of one) left.push(inner)
-    else if (typeof one === 'object' && one !== null) {
-      for (const [key, inner] of Object.entries(one)) {
-        checkString(key)
-        left.push(inner)
-      }
-    }
-  }
-}
-
-/** @throws {FleetError} `BAD_STRING` */
-function checkString(text: string): void {
-  if (!text.includes('\0') && !/\p{Surrogate}/u.test(text)) return
-  throw new FleetError('BAD_STRING', 'A text holds a NUL or half a surrogate pair, which no reader can be sure of')
 }

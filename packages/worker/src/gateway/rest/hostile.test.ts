@@ -155,6 +155,37 @@ describe('bodies', () => {
     expect(expected.split('|')).toContain(told(await call('POST', '/tasks', body)))
   })
 
+  test.each<[string, string, string, string]>([
+    ['1e400', '{"name":"x","input":{"n":[1e400]}}', 'OUT_OF_RANGE', 'input.n.0'],
+    ['an integer above 2^53', '{"name":"x","input":{"n":9007199254740993}}', 'OUT_OF_RANGE', 'input.n'],
+    [
+      'one in a list of tasks',
+      '[{"name":"x"},{"name":"x","input":{"n":-9007199254740993}}]',
+      'OUT_OF_RANGE',
+      '1.input.n',
+    ],
+    ['half a surrogate pair as a key', '{"name":"x","input":{"a":{"\\ud800":1}}}', 'BAD_STRING', 'input.a.\ufffd'],
+    ['half a surrogate pair', '{"name":"x","input":{"a":"\\udc00"}}', 'BAD_STRING', 'input.a'],
+  ])('98: %s is refused with its path', async (_what, body, code, field) => {
+    const { call } = await start()
+    expect(await call('POST', '/tasks', body)).toMatchObject({ status: 400, body: { code, field } })
+  })
+
+  test('98: numbers that are meant as the nearest double are stored', async () => {
+    const { call } = await start()
+    const answer = await call(
+      'POST',
+      '/tasks',
+      '{"name":"x","input":{"n":[6.02214076e23,9007199254740991,0.12345678901234567890]}}',
+    )
+    expect(answer).toMatchObject({
+      status: 201,
+      body: { input: { n: [6.02214076e23, 2 ** 53 - 1, 0.12345678901234568] } },
+    })
+    const filter = encodeURIComponent('{"input.n":9007199254740993}')
+    expect(await call('GET', `/tasks?filter=${filter}`)).toMatchObject({ status: 400, body: { code: 'OUT_OF_RANGE' } })
+  })
+
   test('5: another media type', async () => {
     const { call } = await start()
     expect(told(await call('POST', '/tasks', 'name=x', { 'content-type': 'application/x-www-form-urlencoded' }))).toBe(

@@ -5,6 +5,7 @@ import {
   type Fleet,
   FleetError,
   type Principal,
+  parseJson,
   type TaskDocument,
   type TaskRow,
   toRow,
@@ -135,8 +136,11 @@ const split = (text: string): string[] => text.split(',').map((part) => part.tri
 /** The JSON of a parameter, for stats as well. @throws {FleetError} `code` */
 export function parsed(text: string, field: string, code: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch (error) {
+    if (error instanceof FleetError && error.field !== undefined) {
+      throw new FleetError(error.code, error.message, { field: `${field}.${error.field}` })
+    }
     throw new FleetError(code, `'${field}' is JSON, such as {"status":"failed"}`, { field, cause: error })
   }
 }
