@@ -28,7 +28,14 @@ export class SnoozeError extends FleetError {
   }
 }
 
-export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST'
+export type AbortCode =
+  | 'CANCELLED'
+  | 'PAUSED'
+  | 'TIMED_OUT'
+  | 'TASK_TIMED_OUT'
+  | 'SHUTDOWN'
+  | 'LEASE_LOST'
+  | 'UNHANDLED_IN_HANDLER'
 
 /** The reason of a handler's `AbortSignal`. */
 export class AttemptAborted extends FleetError {

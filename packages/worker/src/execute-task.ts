@@ -20,9 +20,12 @@ import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import type { LeaseKeeper } from './lease-keeper.ts'
 import type { RunningTask } from './running-task.ts'
+import type { StopBudget } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** How long an isolate may take to be gone. */
+const KILL_MS = 2_000
 
 export interface ExecutionDeps {
   store: TaskStore
@@ -35,6 +38,8 @@ export interface ExecutionDeps {
   log: Logger
   /** How long a handler may go on after it was told to stop, in milliseconds; then its slot is freed without it. */
   abortGraceMs: number
+  /** What a shutdown leaves of that. */
+  shutdown?: Pick<StopBudget, 'abandon' | 'goneInMs'>
   random?: () => number
 }
 
@@ -63,16 +68,18 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   const { task } = run.claim
   const timers = timeLimits(run, factory, deps)
   try {
-    const input = await factory.accept(task.version, task.input)
+    const input = await run.boundary.within(() => factory.accept(task.version, task.input))
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
     faultPoint('handler', 'start')
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
+    if (run.boundary.failure !== undefined) throw run.boundary.failure
     checkSize(output ?? null, 'OUTPUT_TOO_LARGE', 'output')
     return Outcome.completed(output ?? null)
   } catch (error) {
     return outcomeOf(error, run, factory, deps)
   } finally {
+    run.boundary.end()
     for (const timer of timers) clearTimeout(timer)
   }
 }
@@ -98,28 +105,45 @@ function timeLimits(
 }
 
 /** The handler's result, or the abort's reason when the handler doesn't heed it within the grace period. */
-function untilAbandoned({ result, kill }: Handling, run: RunningTask, deps: ExecutionDeps): Promise<unknown> {
+function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDeps): Promise<unknown> {
   return new Promise<unknown>((resolve, reject) => {
+    const { shutdown, abortGraceMs } = deps
     let grace: NodeJS.Timeout | undefined
-    const onAbort = (): void => {
-      grace = setTimeout(() => {
-        deps.log.warn(
-          { task: run.id, graceMs: deps.abortGraceMs },
-          'a handler does not heed its signal; its slot is freed',
-        )
+    const forget = (): void => {
+      clearTimeout(grace)
+      shutdown?.abandon.removeEventListener('abort', abandon)
+      run.signal.removeEventListener('abort', onAbort)
+    }
+    const abandon = (): void => {
+      forget()
+      deps.log.warn({ task: run.id }, 'a handler does not heed its signal; its slot is freed')
+      void killed(handling, run, deps).then((dead) => {
+        run.goesOn = !dead
         reject(run.signal.reason)
-        kill?.().catch((error: unknown) =>
-          deps.log.error({ err: asError(error), task: run.id }, 'it could not be ended'),
-        )
-      }, deps.abortGraceMs)
+      })
+    }
+    const onAbort = (): void => {
+      grace = setTimeout(abandon, abortGraceMs)
+      if (shutdown?.abandon.aborted) abandon()
+      else shutdown?.abandon.addEventListener('abort', abandon, { once: true })
     }
     run.signal.addEventListener('abort', onAbort, { once: true })
     if (run.signal.aborted) onAbort()
-    result.then(resolve, reject).finally(() => {
-      clearTimeout(grace)
-      run.signal.removeEventListener('abort', onAbort)
-    })
+    handling.result.then(resolve, reject).finally(forget)
   })
+}
+
+/** Whether a handler's isolate has gone. It does so before anybody else can claim the task. */
+async function killed({ kill }: Handling, run: RunningTask, { log }: ExecutionDeps): Promise<boolean> {
+  if (kill === undefined) return false
+  const ended = kill().then(
+    () => true,
+    (error: unknown) => {
+      log.error({ err: asError(error), task: run.id }, 'it could not be ended')
+      return false
+    },
+  )
+  return Promise.race([ended, sleep(KILL_MS, false, { ref: false })])
 }
 
 function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Outcome | null {
@@ -131,10 +155,12 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
       case 'PAUSED':
         return Outcome.suspended()
       case 'SHUTDOWN':
-        return Outcome.released()
+        // Nobody can end it in here: until this process is gone, its task must not run elsewhere.
+        return run.goesOn && deps.shutdown !== undefined ? Outcome.released(deps.shutdown.goneInMs) : Outcome.released()
       case 'LEASE_LOST':
         return null
       case 'TIMED_OUT':
+      case 'UNHANDLED_IN_HANDLER':
         return retry(reason, run, factory, deps)
       case 'TASK_TIMED_OUT':
         return Outcome.failed(toTaskError(reason))

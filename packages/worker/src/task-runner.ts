@@ -28,6 +28,8 @@ import {
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
 import { AttemptReporter } from './attempt-reporter.ts'
+import { processGuard } from './boundary/process-guard.js'
+import { tellListeners } from './boundary/tell-listeners.ts'
 import { ClaimLoop } from './claim-loop.ts'
 import { DeadlineWatch } from './deadline-watch.ts'
 import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
@@ -48,6 +50,7 @@ import { QueueRates } from './queue-rates.ts'
 import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import { ScheduleWatch } from './schedule-watch.ts'
+import { StopBudget, type StopOptions } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
 import { VERSION } from './version.ts'
 import { WorkerWatch } from './worker-watch.ts'
@@ -133,7 +136,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #parts: Parts | undefined
   #state: 'new' | 'running' | 'draining' | 'stopped' = 'new'
   #idleTold = false
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
+  readonly #budget = new StopBudget(() => this.#giveBack())
+  /** Ends the watch over errors that nobody catches. */
+  #unguard: (() => void) | undefined
 
   /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION` */
   constructor(options: TaskRunnerOptions) {
@@ -165,6 +172,13 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#parts?.gateway?.url
   }
 
+  /** The tasks whose handlers run in this process itself. */
+  get runningHere(): RunningTask[] {
+    return [...this.#running.values()].filter(
+      ({ began, claim }) => began && this.#factories.get(claim.task.name)?.isolate === undefined,
+    )
+  }
+
   /** The attempt of a task that runs here. */
   attempt(id: string): RunningTask | undefined {
     return this.#running.get(id)
@@ -174,8 +188,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new FleetError('ALREADY_STARTED', 'A runner is started once')
     this.#state = 'running'
+    this.#starting = this.#start()
+    await this.#starting
+  }
+
+  async #start(): Promise<void> {
     const parts = await this.#open()
     this.#parts = parts
+    // Told to stop meanwhile: nothing is claimed.
+    if (this.#budget.begun) return
+    this.#unguard = processGuard.hold()
     const { feed, load, loop, reaper, deadlines, schedules, reporter } = parts
     feed.subscribe({ change: (change) => this.#onChange(change), lost: () => this.#onHistoryLost() })
     reaper.start()
@@ -376,14 +398,27 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   /**
-   * Takes nothing new, lets what runs go on for `grace`, then gives it back. May be called again: a shorter grace
-   * counts at once.
+   * Takes nothing new, lets what runs go on for `grace`, then gives it back, and is done after `timeout`, whatever hangs.
+   * May be called at any time, and again: shorter times count at once.
+   *
+   * A handler that does not heed its signal goes on until the program ends: end it after this. Its task waits until then.
    */
-  async stop({ grace = '30s' }: { grace?: Duration } = {}): Promise<void> {
-    if (this.#state === 'new' || this.#parts === undefined) return
-    const giveBack = setTimeout(() => this.#giveBack(), milliseconds(grace))
-    this.#stopping ??= this.#stop()
-    await this.#stopping.finally(() => clearTimeout(giveBack))
+  async stop(options: StopOptions = {}): Promise<void> {
+    if (this.#state === 'new') return
+    this.#budget.limit(options)
+    this.#stopping ??= this.#stopWhenStarted().finally(() => this.#budget.close())
+    await Promise.race([this.#stopping, this.#budget.over])
+    if (this.#state === 'stopped') return
+    const running = [...this.#running.keys()]
+    this.#log.error({ running }, 'stopping took longer than its budget: what is left to do is given up')
+  }
+
+  async #stopWhenStarted(): Promise<void> {
+    // What went wrong with the start is told to whoever started it.
+    await this.#starting?.catch(() => undefined)
+    if (this.#parts === undefined) return
+    await this.#stop()
+    this.#unguard?.()
   }
 
   /** Takes nothing new and goes on with what runs. */
@@ -418,6 +453,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #started(): Parts {
     if (this.#parts === undefined) throw new FleetError('NOT_STARTED', 'Call start() first')
     return this.#parts
+  }
+
+  /** A listener that throws is logged: it harms no task and no other listener. */
+  override emit<Name>(
+    event: keyof RunnerEvents | Name,
+    ...args: Name extends keyof RunnerEvents ? RunnerEvents[Name] : never
+  ): boolean {
+    return tellListeners(this as EventEmitter, event as string, args, (error) =>
+      this.#log.error({ err: asError(error), event: String(event) }, 'a listener of the runner failed'),
+    )
   }
 
   #every(ms: number, act: () => unknown): void {
@@ -560,7 +605,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   #begin(claim: Claim): void {
     const { leases, loop } = this.#started()
-    const run = new RunningTask(claim)
+    const run = new RunningTask(claim, this.#log)
     this.#running.set(run.id, run)
     this.#limits.began(claim.task.queue)
     this.#limits.seen(run.id, claim.task)
@@ -593,6 +638,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       clock: database.clock,
       log: this.#log,
       abortGraceMs: milliseconds(this.#options.abortGrace ?? '10s'),
+      shutdown: this.#budget,
       handle: (factory, context, run) => this.#handle(factory, context, run),
       enter: async () => {
         const leave = await this.#handlerSlots?.enter(run.signal)
@@ -635,9 +681,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     }
     const { isolates, leases } = this.#started()
     if (isolates !== undefined && factory.isolate !== undefined) {
-      return isolates.run(factory, context, { trustedUntil: () => leases.trustedUntil(run.leaseId) })
+      return isolates.run(factory, context, {
+        trustedUntil: () => leases.trustedUntil(run.leaseId),
+        onLeak: (error) => run.boundary.leaked(error),
+      })
     }
-    return { result: Promise.resolve().then(() => factory.run(context as never)) }
+    return { result: run.boundary.run(() => factory.run(context as never)) }
   }
 
   #reportFailure(run: RunningTask, error: TaskError): void {
