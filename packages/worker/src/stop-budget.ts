@@ -12,7 +12,7 @@ export interface StopOptions {
 }
 
 const GRACE = '10s'
-const AFTER_GRACE_MS = 15_000
+export const AFTER_GRACE_MS = 15_000
 /** Which parts of the whole running tasks may go on for at most, and after which nobody waits for handlers any more. */
 const GIVE_BACK_BY = 0.6
 const ABANDON_BY = 0.8

@@ -51,6 +51,8 @@ export class AttemptBoundary implements Culprit {
 
   leaked(thrown: unknown): void {
     const error = readable(thrown)
+    // The first counts, and may come out again further up.
+    if (error === this.#failure) return
     if (this.#ended || this.#failure !== undefined) {
       this.#options.onLate(error)
       return
@@ -66,6 +68,7 @@ export class AttemptBoundary implements Culprit {
 }
 
 function failureOf(error: Error): AttemptAborted {
+  if (error instanceof AttemptAborted && error.code === 'UNHANDLED_IN_HANDLER') return error
   const message = `The handler let an error go that nobody caught: ${error.name}: ${error.message}`
   const failure = new AttemptAborted('UNHANDLED_IN_HANDLER', message, { cause: error })
   // Where it happened is there; here is nothing to see.
