@@ -59,11 +59,12 @@ export function exchange(
   }
   const flow = new BodyFlow({ stallMs: options.stallMs, onStall: () => stop(stalled(url)) })
   const onAbort = () => stop(abortReason(signal))
-  // Without a length, a reset looks like an end.
-  const finish = (error: Error | undefined = socket?.failure) => {
+  const finish = async (thrown?: Error) => {
     signal.removeEventListener('abort', onAbort)
     flow.end()
     void client.destroy()
+    // Without a length, a reset looks like an end.
+    const error = thrown ?? (await socket?.failed())
     if (!error) return body.resolve()
     const failure = stopped ?? networkFailure(error, url, answered)
     head.reject(failure)
@@ -95,8 +96,8 @@ export function exchange(
       },
       // What a sink throws ends the exchange, and comes back through onResponseError.
       onResponseData: (_started, chunk) => flow.take(chunk),
-      onResponseEnd: () => finish(),
-      onResponseError: (_started, error) => finish(error),
+      onResponseEnd: () => void finish(),
+      onResponseError: (_started, error) => void finish(error),
     },
   )
   return head.promise
