@@ -18,6 +18,8 @@ const GIVE_BACK_BY = 0.6
 const ABANDON_BY = 0.8
 /** Clocks tick differently, and a process takes its time to end. */
 const MARGIN_MS = 500
+/** Node's timers fire at once when they are given more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** The one budget of a shutdown, from which all its stages are paid. It only ever gets shorter. */
 export class StopBudget {
@@ -72,6 +74,6 @@ export class StopBudget {
   }
 
   #at(time: number, act: () => void): void {
-    this.#timers.add(setTimeout(act, Math.max(0, time - performance.now())))
+    this.#timers.add(setTimeout(act, Math.min(LONGEST_TIMER_MS, Math.max(0, time - performance.now()))))
   }
 }
