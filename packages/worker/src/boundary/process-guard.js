@@ -8,8 +8,6 @@ import { AsyncLocalStorage } from 'node:async_hooks'
  * @property {(thrown: unknown) => void} leaked
  */
 
-/** @typedef {'uncaughtException' | 'unhandledRejection'} Uncaught */
-
 const UNCAUGHT = new Set(['uncaughtException', 'unhandledRejection'])
 
 /**

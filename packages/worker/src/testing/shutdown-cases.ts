@@ -12,7 +12,7 @@ const OPEN_GATE = JSON.stringify({
   eventLoopDelayMs: { lazy: null, all: null },
 })
 
-export interface Ended {
+interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
   /** When it was gone, and how long that took since it was told to. */
