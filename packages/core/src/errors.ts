@@ -24,7 +24,15 @@ export class SnoozeError extends FleetError {
   }
 }
 
-export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST' | 'IN_DOUBT'
+export type AbortCode =
+  | 'CANCELLED'
+  | 'PAUSED'
+  | 'TIMED_OUT'
+  | 'TASK_TIMED_OUT'
+  | 'SHUTDOWN'
+  | 'LEASE_LOST'
+  | 'IN_DOUBT'
+  | 'UNHANDLED_IN_HANDLER'
 
 /** The reason of a handler's `AbortSignal`. */
 export class AttemptAborted extends FleetError {

@@ -23,6 +23,7 @@ import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import type { RunningTask } from './running-task.ts'
 import type { SessionView } from './session-keeper.ts'
+import type { StopBudget } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
 
 /** How often an end is tried again that the database refuses, in milliseconds. */
@@ -30,6 +31,8 @@ const REFUSED_PAUSE_MS = 30_000
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** How often an end is tried that fails for a reason which nobody knows to pass. */
 const UNKNOWN_TRIES = 5
+/** How long an isolate may take to be gone. */
+const KILL_MS = 2_000
 
 export interface ExecutionDeps {
   store: TaskStore
@@ -44,6 +47,8 @@ export interface ExecutionDeps {
   log: Logger
   /** How long a handler may go on after it was told to stop, in milliseconds; then its slot is freed without it. */
   abortGraceMs: number
+  /** What a shutdown leaves of that. */
+  shutdown?: Pick<StopBudget, 'abandon' | 'goneInMs'>
   random?: () => number
 }
 
@@ -74,16 +79,18 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   const timers = timeLimits(run, factory, deps)
   let accepted = false
   try {
-    const input = await factory.accept(task.version, task.input)
+    const input = await run.boundary.within(() => factory.accept(task.version, task.input))
     accepted = true
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
     faultPoint('handler', 'start')
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
+    if (run.boundary.failure !== undefined) throw run.boundary.failure
     return Outcome.completed(keepValue(output ?? null, 'output'))
   } catch (error) {
     return !accepted && isForGood(error) ? Outcome.failed(toTaskError(error)) : outcomeOf(error, run, factory, deps)
   } finally {
+    run.boundary.end()
     for (const timer of timers) clearTimeout(timer)
   }
 }
@@ -109,27 +116,31 @@ function timeLimits(
 }
 
 /** The handler's result, or the abort's reason when the handler doesn't heed it within the grace period. */
-function untilAbandoned({ result, kill }: Handling, run: RunningTask, deps: ExecutionDeps): Promise<unknown> {
+function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDeps): Promise<unknown> {
   return new Promise<unknown>((resolve, reject) => {
+    const { shutdown, abortGraceMs } = deps
     let grace: NodeJS.Timeout | undefined
-    const onAbort = (): void => {
-      grace = setTimeout(() => {
-        deps.log.warn(
-          { task: run.id, graceMs: deps.abortGraceMs },
-          'a handler does not heed its signal; its slot is freed',
-        )
+    const forget = (): void => {
+      clearTimeout(grace)
+      shutdown?.abandon.removeEventListener('abort', abandon)
+      run.signal.removeEventListener('abort', onAbort)
+    }
+    const abandon = (): void => {
+      forget()
+      deps.log.warn({ task: run.id }, 'a handler does not heed its signal; its slot is freed')
+      void killed(handling, run, deps).then((dead) => {
+        run.goesOn = !dead
         reject(run.signal.reason)
-        kill?.().catch((error: unknown) =>
-          deps.log.error({ err: asError(error), task: run.id }, 'it could not be ended'),
-        )
-      }, deps.abortGraceMs)
+      })
+    }
+    const onAbort = (): void => {
+      grace = setTimeout(abandon, abortGraceMs)
+      if (shutdown?.abandon.aborted) abandon()
+      else shutdown?.abandon.addEventListener('abort', abandon, { once: true })
     }
     run.signal.addEventListener('abort', onAbort, { once: true })
     if (run.signal.aborted) onAbort()
-    result.then(resolve, reject).finally(() => {
-      clearTimeout(grace)
-      run.signal.removeEventListener('abort', onAbort)
-    })
+    handling.result.then(resolve, reject).finally(forget)
   })
 }
 
@@ -139,6 +150,19 @@ function isForGood(error: unknown): boolean {
     error instanceof FleetError &&
     (error.code === 'INPUT_INVALID' || error.code === 'UPGRADE_FAILED' || error.code === 'UPGRADE_MISSING')
   )
+}
+
+/** Whether a handler's isolate has gone. It does so before anybody else can claim the task. */
+async function killed({ kill }: Handling, run: RunningTask, { log }: ExecutionDeps): Promise<boolean> {
+  if (kill === undefined) return false
+  const ended = kill().then(
+    () => true,
+    (error: unknown) => {
+      log.error({ err: asError(error), task: run.id }, 'it could not be ended')
+      return false
+    },
+  )
+  return Promise.race([ended, sleep(KILL_MS, false, { ref: false })])
 }
 
 function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Outcome | null {
@@ -151,10 +175,12 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
         return Outcome.suspended()
       case 'SHUTDOWN':
       case 'IN_DOUBT':
-        return Outcome.released()
+        // Nobody can end it in here: until this process is gone, its task must not run elsewhere.
+        return run.goesOn && deps.shutdown !== undefined ? Outcome.released(deps.shutdown.goneInMs) : Outcome.released()
       case 'LEASE_LOST':
         return null
       case 'TIMED_OUT':
+      case 'UNHANDLED_IN_HANDLER':
         return retry(reason, run, factory, deps)
       case 'TASK_TIMED_OUT':
         return Outcome.failed(toTaskError(reason))
@@ -209,7 +235,10 @@ async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): P
       if (isRefusal(error, tries)) {
         const said = { err: asError(error), task: run.id, verb, code: 'END_REFUSED' }
         if (replaced) {
-          log.error(said, 'the database refuses even a plain failure; the slot is freed, and it is tried again now and then')
+          log.error(
+            said,
+            'the database refuses even a plain failure; the slot is freed, and it is tried again now and then',
+          )
           void settleLater(run, outcome, deps)
           return { outcome, settled: { owned: false } }
         }

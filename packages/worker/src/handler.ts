@@ -45,7 +45,10 @@ export interface HandlerContext<Input> {
   checkpoint: Checkpoint
   log: TaskLog
   socket: TaskChannel
-  /** Aborted on cancel, pause, time limit, shutdown and a lost lease; `reason` is an `AttemptAborted`. */
+  /**
+   * Aborted on cancel, pause, time limit, shutdown, a lost lease, and when an error came out of the handler that nobody caught;
+   * `reason` is an `AttemptAborted`.
+   */
   signal: AbortSignal
 }
 

@@ -7,3 +7,5 @@ setFlagsFromString('--semi-space-growth-factor=1')
 const { runCli } = await import('./cli/cli.ts')
 
 process.exitCode = await runCli(process.argv.slice(2))
+// What a handler left behind, or a connection that hangs, is no reason to stay: all that was to be done is done.
+setTimeout(() => process.exit(), 100).unref()

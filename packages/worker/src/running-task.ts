@@ -1,6 +1,7 @@
 import {
   type AbortCode,
   AttemptAborted,
+  asError,
   asText,
   type Claim,
   cutText,
@@ -15,6 +16,8 @@ import {
   type TaskRow,
   toFullRow,
 } from '@taskfleet/core'
+import type { Logger } from 'pino'
+import { AttemptBoundary } from './boundary/attempt-boundary.ts'
 
 const LOG_LINES = 200
 /** How many lines of an attempt are stored at most, and how many wait for that at a time. */
@@ -33,10 +36,15 @@ export interface AttemptWatcher {
 /** One attempt in flight: what it last said, and who listens. Knows neither sockets nor the database. */
 export class RunningTask {
   readonly claim: Claim
+  /** All code of the handler runs in it. */
+  readonly boundary: AttemptBoundary
+  readonly #errors: Logger | undefined
   readonly #controller = new AbortController()
   readonly #watchers = new Set<AttemptWatcher>()
   readonly #answers = new Map<string, (data: unknown) => unknown>()
   readonly #log: LogLine[] = []
+  /** Whether its handler was left to itself, because it does not heed its signal. */
+  goesOn = false
   #logSeq = 0
   #unstoredLog: LogLine[] = []
   #storedLines = 0
@@ -54,8 +62,15 @@ export class RunningTask {
   #beganAt = performance.now()
   #began = false
 
-  constructor(claim: Claim) {
+  /** @param errors is told of what goes wrong beside the attempt */
+  constructor(claim: Claim, errors?: Logger) {
     this.claim = claim
+    this.#errors = errors
+    this.boundary = new AttemptBoundary({
+      onLeak: (failure) => this.#abort(failure),
+      onLate: (err) =>
+        errors?.error({ err, task: this.id, name: claim.task.name }, 'a handler let an error go that changes nothing'),
+    })
     const { progress } = claim.task
     if (progress !== undefined) {
       const { at, ...update } = progress
@@ -98,7 +113,12 @@ export class RunningTask {
 
   /** The first reason counts. */
   abort(code: AbortCode, message: string): void {
-    if (!this.signal.aborted) this.#controller.abort(new AttemptAborted(code, message))
+    this.#abort(new AttemptAborted(code, message))
+  }
+
+  /** What a listener of the signal throws is the attempt's own, whoever aborts it. */
+  #abort(reason: AttemptAborted): void {
+    if (!this.signal.aborted) this.boundary.within(() => this.#controller.abort(reason))
   }
 
   /** Only remembers: `tell` and `takeProgress` pass it on at their own pace, so that any rate is cheap. */
@@ -143,7 +163,7 @@ export class RunningTask {
   }
 
   event(name: string, data: unknown): void {
-    for (const watcher of this.#watchers) watcher.event({ name, data })
+    this.#toWatchers((watcher) => watcher.event({ name, data }))
   }
 
   onMessage(name: string, answer: (data: unknown) => unknown): () => void {
@@ -161,7 +181,7 @@ export class RunningTask {
     const answer = this.#answers.get(name)
     if (answer === undefined)
       throw new FleetError('NO_SUCH_MESSAGE', `This task takes no message '${name}'`, { field: 'name' })
-    const answered = await answer(data)
+    const answered = await this.boundary.within(() => answer(data))
     return answered === undefined ? undefined : keepValue(answered, 'answer')
   }
 
@@ -184,10 +204,10 @@ export class RunningTask {
     if (this.#untold) {
       this.#untold = false
       const progress = this.#wireProgress()!
-      for (const watcher of this.#watchers) watcher.progress(progress)
+      this.#toWatchers((watcher) => watcher.progress(progress))
     }
     for (const line of this.#log) {
-      if (line.seq > this.#toldLogSeq) for (const watcher of this.#watchers) watcher.log(line)
+      if (line.seq > this.#toldLogSeq) this.#toWatchers((watcher) => watcher.log(line))
     }
     this.#toldLogSeq = this.#logSeq
   }
@@ -213,8 +233,19 @@ export class RunningTask {
     if (this.#end !== undefined) return
     this.tell()
     this.#end = end
-    for (const watcher of this.#watchers) watcher.end(end)
+    this.#toWatchers((watcher) => watcher.end(end))
     this.#watchers.clear()
+  }
+
+  /** One that throws harms neither the attempt nor the others. */
+  #toWatchers(tell: (watcher: AttemptWatcher) => void): void {
+    for (const watcher of this.#watchers) {
+      try {
+        tell(watcher)
+      } catch (error) {
+        this.#errors?.warn({ err: asError(error), task: this.id }, 'a watcher could not be told')
+      }
+    }
   }
 
   #wireProgress(): Progress | null {

@@ -31,6 +31,8 @@ import {
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
 import { AttemptReporter } from './attempt-reporter.ts'
+import { processGuard } from './boundary/process-guard.js'
+import { tellListeners } from './boundary/tell-listeners.ts'
 import { ClaimLoop } from './claim-loop.ts'
 import { DeadlineWatch } from './deadline-watch.ts'
 import { Doubt } from './doubt.ts'
@@ -53,6 +55,7 @@ import { RunningTask } from './running-task.ts'
 import { ScheduleWatch } from './schedule-watch.ts'
 import { SessionKeeper, timeoutFor } from './session-keeper.ts'
 import { SessionWatch } from './session-watch.ts'
+import { StopBudget, type StopOptions } from './stop-budget.ts'
 import { Suspects } from './suspects.ts'
 import type { TaskFactory } from './task-factory.ts'
 import { VERSION } from './version.ts'
@@ -146,7 +149,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #parts: Parts | undefined
   #state: 'new' | 'running' | 'draining' | 'stopped' = 'new'
   #idleTold = false
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
+  readonly #budget = new StopBudget(() => this.#giveBack())
+  /** Ends the watch over errors that nobody catches. */
+  #unguard: (() => void) | undefined
 
   /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION` */
   constructor(options: TaskRunnerOptions) {
@@ -190,6 +197,13 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#parts?.loop.foundByPoll ?? 0
   }
 
+  /** The tasks whose handlers run in this process itself. */
+  get runningHere(): RunningTask[] {
+    return [...this.#running.values()].filter(
+      ({ began, claim }) => began && this.#factories.get(claim.task.name)?.isolate === undefined,
+    )
+  }
+
   /** The attempt of a task that runs here. */
   attempt(id: string): RunningTask | undefined {
     return this.#running.get(id)
@@ -199,8 +213,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new FleetError('ALREADY_STARTED', 'A runner is started once')
     this.#state = 'running'
+    this.#starting = this.#start()
+    await this.#starting
+  }
+
+  async #start(): Promise<void> {
     const parts = await this.#open()
     this.#parts = parts
+    // Told to stop meanwhile: nothing is claimed.
+    if (this.#budget.begun) return
+    this.#unguard = processGuard.hold()
     const { feed, load, loop, reaper, deadlines, schedules, reporter, sessions } = parts
     feed.subscribe({ change: (change) => this.#onChange(change), lost: () => this.#onHistoryLost() })
     reaper.start()
@@ -420,14 +442,27 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   /**
-   * Takes nothing new, lets what runs go on for `grace`, then gives it back. May be called again: a shorter grace
-   * counts at once.
+   * Takes nothing new, lets what runs go on for `grace`, then gives it back, and is done after `timeout`, whatever hangs.
+   * May be called at any time, and again: shorter times count at once.
+   *
+   * A handler that does not heed its signal goes on until the program ends: end it after this. Its task waits until then.
    */
-  async stop({ grace = '30s' }: { grace?: Duration } = {}): Promise<void> {
-    if (this.#state === 'new' || this.#parts === undefined) return
-    const giveBack = setTimeout(() => this.#giveBack(), milliseconds(grace))
-    this.#stopping ??= this.#stop()
-    await this.#stopping.finally(() => clearTimeout(giveBack))
+  async stop(options: StopOptions = {}): Promise<void> {
+    if (this.#state === 'new') return
+    this.#budget.limit(options)
+    this.#stopping ??= this.#stopWhenStarted().finally(() => this.#budget.close())
+    await Promise.race([this.#stopping, this.#budget.over])
+    if (this.#state === 'stopped') return
+    const running = [...this.#running.keys()]
+    this.#log.error({ running }, 'stopping took longer than its budget: what is left to do is given up')
+  }
+
+  async #stopWhenStarted(): Promise<void> {
+    // What went wrong with the start is told to whoever started it.
+    await this.#starting?.catch(() => undefined)
+    if (this.#parts === undefined) return
+    await this.#stop()
+    this.#unguard?.()
   }
 
   /** Takes nothing new and goes on with what runs. */
@@ -462,6 +497,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #started(): Parts {
     if (this.#parts === undefined) throw new FleetError('NOT_STARTED', 'Call start() first')
     return this.#parts
+  }
+
+  /** A listener that throws is logged: it harms no task and no other listener. */
+  override emit<Name>(
+    event: keyof RunnerEvents | Name,
+    ...args: Name extends keyof RunnerEvents ? RunnerEvents[Name] : never
+  ): boolean {
+    return tellListeners(this as EventEmitter, event as string, args, (error) =>
+      this.#log.error({ err: asError(error), event: String(event) }, 'a listener of the runner failed'),
+    )
   }
 
   #every(ms: number, act: () => unknown): void {
@@ -667,7 +712,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   #begin(claim: Claim): void {
     const { loop } = this.#started()
-    const run = new RunningTask(claim)
+    const run = new RunningTask(claim, this.#log)
     this.#running.set(run.id, run)
     this.#limits.began(claim.task.queue)
     this.#limits.seen(run.id, claim.task)
@@ -703,6 +748,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       clock: database.clock,
       log: this.#log,
       abortGraceMs: milliseconds(this.#options.abortGrace ?? '10s'),
+      shutdown: this.#budget,
       handle: (factory, context, run) => this.#handle(factory, context, run),
       enter: async () => {
         const leave = await this.#handlerSlots?.enter(run.signal)
@@ -745,9 +791,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     }
     const { isolates, sessions } = this.#started()
     if (isolates !== undefined && factory.isolate !== undefined) {
-      return isolates.run(factory, context, { trustedUntil: () => sessions.trustedUntil(run.session) })
+      return isolates.run(factory, context, {
+        trustedUntil: () => sessions.trustedUntil(run.session),
+        onLeak: (error) => run.boundary.leaked(error),
+      })
     }
-    return { result: Promise.resolve().then(() => factory.run(context as never)) }
+    return { result: run.boundary.run(() => factory.run(context as never)) }
   }
 
   #reportFailure(run: RunningTask, error: TaskError): void {

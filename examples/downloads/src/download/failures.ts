@@ -23,7 +23,6 @@ const TLS_CODES: Record<string, string> = {
 }
 
 const NETWORK_CODES: Record<string, [code: string, what: string]> = {
-  UND_ERR_BODY_TIMEOUT: ['STALLED', 'sent nothing for too long'],
   UND_ERR_HEADERS_TIMEOUT: ['STALLED', 'did not answer the request in time'],
   UND_ERR_CONNECT_TIMEOUT: ['CONNECT_TIMEOUT', 'did not accept the connection in time'],
   ETIMEDOUT: ['CONNECT_TIMEOUT', 'did not accept the connection in time'],
@@ -35,6 +34,8 @@ const NETWORK_CODES: Record<string, [code: string, what: string]> = {
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['LENGTH_MISMATCH', 'announced another length than it sent'],
   UND_ERR_HEADERS_OVERFLOW: ['BAD_RESPONSE', 'sent headers that are too large'],
 }
+
+export const stalled = (url: URL) => new FleetError('STALLED', `${shown(url)} sent nothing for too long`)
 
 /** What went wrong between us and `url`, as the error that decides about the task: an untrusted server is not asked again. */
 export function networkFailure(thrown: unknown, url: URL, inBody: boolean): Error {

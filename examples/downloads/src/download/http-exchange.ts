@@ -1,18 +1,14 @@
-import { AttemptAborted } from '@taskfleet/core'
+import { AttemptAborted, asError } from '@taskfleet/core'
 import { Client, type Dispatcher } from 'undici'
 import { type GuardOptions, guardedConnector } from './address-guard.ts'
-import { networkFailure } from './failures.ts'
+import { BodyFlow, type Sink } from './body-flow.ts'
+import { networkFailure, stalled } from './failures.ts'
+import { type HeldSocket, heldSocket } from './held-socket.ts'
 
 export interface ExchangeOptions extends GuardOptions {
   connectTimeoutMs: number
   stallMs: number
   ca?: string | undefined
-}
-
-/** Where a body goes: `false` asks for a pause, which `resume` ends. */
-interface Sink {
-  write(chunk: Buffer): boolean
-  onDrain: () => void
 }
 
 /** An answer whose body has not been read. */
@@ -37,13 +33,20 @@ export function exchange(
   options: ExchangeOptions,
   signal: AbortSignal,
 ): Promise<Reply> {
+  let socket: HeldSocket | undefined
+  const connect = guardedConnector(options)
   const client = new Client(url.origin, {
-    connect: guardedConnector(options),
+    connect: (target, callback) =>
+      connect(target, (...[error, connected]) => {
+        if (error !== null) return callback(error, null)
+        socket = heldSocket(connected)
+        callback(null, connected)
+      }),
     headersTimeout: options.stallMs,
-    bodyTimeout: options.stallMs,
+    // The flow watches over that: undici does not know when it is kept waiting.
+    bodyTimeout: 0,
   })
   let controller: Dispatcher.DispatchController | undefined
-  let sink: Sink | undefined
   const body = deferred<void>()
   const head = deferred<Reply>()
   let stopped: Error | undefined
@@ -54,10 +57,14 @@ export function exchange(
     controller?.abort(reason)
     void client.destroy(reason)
   }
+  const flow = new BodyFlow({ stallMs: options.stallMs, onStall: () => stop(stalled(url)) })
   const onAbort = () => stop(abortReason(signal))
-  const finish = (error?: Error) => {
+  const finish = async (thrown?: Error) => {
     signal.removeEventListener('abort', onAbort)
+    flow.end()
     void client.destroy()
+    // Without a length, a reset looks like an end.
+    const error = thrown ?? (await socket?.failed())
     if (!error) return body.resolve()
     const failure = stopped ?? networkFailure(error, url, answered)
     head.reject(failure)
@@ -72,24 +79,25 @@ export function exchange(
       onRequestStart: (started) => {
         controller = started
       },
-      onResponseStart: (started, status, received) => {
+      onResponseStart: (_started, status, received) => {
         if (status < 200) return
         answered = true
-        started.pause()
-        const pipe = (to: Sink) => {
-          sink = to
-          sink.onDrain = () => started.resume()
-          started.resume()
+        flow.begin(socket)
+        const pipe = async (sink: Sink) => {
+          try {
+            flow.to(sink)
+          } catch (error) {
+            stop(asError(error))
+            throw error
+          }
           return body.promise
         }
         head.resolve({ status, headers: joined(received), url, pipe, stop })
       },
-      onResponseData: (started, chunk) => {
-        // What a sink throws ends the exchange, and comes back through onResponseError.
-        if (!sink?.write(chunk)) started.pause()
-      },
-      onResponseEnd: () => finish(),
-      onResponseError: (_started, error) => finish(error),
+      // What a sink throws ends the exchange, and comes back through onResponseError.
+      onResponseData: (_started, chunk) => flow.take(chunk),
+      onResponseEnd: () => void finish(),
+      onResponseError: (_started, error) => void finish(error),
     },
   )
   return head.promise

@@ -63,7 +63,8 @@ export type Outcome =
   | { verb: 'retry'; error: TaskError; delayMs: number; decay: boolean }
   | { verb: 'fail'; error: TaskError }
   | { verb: 'snooze'; delayMs: number }
-  | { verb: 'release' }
+  /** `delayMs`: for how long nobody may take it up; at once without. */
+  | { verb: 'release'; delayMs?: number }
   | { verb: 'suspend' }
   | { verb: 'stop' }
 
@@ -72,7 +73,7 @@ export const Outcome = {
   retry: (error: TaskError, delayMs: number, decay = true): Outcome => ({ verb: 'retry', error, delayMs, decay }),
   failed: (error: TaskError): Outcome => ({ verb: 'fail', error }),
   snoozed: (delayMs: number): Outcome => ({ verb: 'snooze', delayMs }),
-  released: (): Outcome => ({ verb: 'release' }),
+  released: (delayMs?: number): Outcome => ({ verb: 'release', ...(delayMs === undefined ? {} : { delayMs }) }),
   suspended: (): Outcome => ({ verb: 'suspend' }),
   stopped: (): Outcome => ({ verb: 'stop' }),
 }

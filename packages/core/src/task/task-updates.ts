@@ -282,7 +282,13 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
         set: { runAt: fromNow(outcome.delayMs), order: fromNow(outcome.delayMs) },
       })
     case 'release':
-      return leaveRunning({ ...asUsual, status: unlessAsked(to) })
+      return leaveRunning({
+        ...asUsual,
+        status: unlessAsked(to),
+        ...(outcome.delayMs === undefined
+          ? {}
+          : { set: { runAt: fromNow(outcome.delayMs), order: fromNow(outcome.delayMs) } }),
+      })
     case 'suspend':
       // Somebody may have let it go on before it had stopped.
       return leaveRunning({ ...asUsual, status: unlessCancelled({ $cond: [PAUSE_ASKED, to, TRANSITIONS.resume.to] }) })

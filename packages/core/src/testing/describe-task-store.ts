@@ -243,6 +243,14 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
     })
 
+    test('a task that is given back with a delay waits as long by the server, at no cost', async () => {
+      const claim = await make.claimed({ priority: 8 })
+      expect(await store.settle(claim, Outcome.released(60_000))).toEqual({ owned: true, status: 'pending' })
+      const after = await now(claim.task)
+      expect(after).toMatchObject({ failures: 0, lost: 0, priority: 8, attempts: [{ outcome: 'released' }] })
+      expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
+    })
+
     test('a failure is the last one when no try is left', async () => {
       const claim = await make.claimed({ maxAttempts: 1 })
       expect(await store.settle(claim, Outcome.retry(testError, 0))).toEqual({ owned: true, status: 'failed' })

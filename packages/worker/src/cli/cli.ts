@@ -96,7 +96,11 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
 }
 
 /** Only what serves needs a web server; the others start twice as fast without. */
-const loadServe = () => import('./serve.ts')
+const loadServe = () => {
+  // Whoever reads along may go: a process that serves stays, and so does what runs in it.
+  process.stdout.off('error', onOutputError).on('error', () => undefined)
+  return import('./serve.ts')
+}
 
 const STOP_WITH_PARENT =
   'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
@@ -130,6 +134,11 @@ function servingCommands({ command, act }: CommandKit): void {
       'how long running tasks may go on after SIGTERM before they are given back',
       parseDuration,
       '10s',
+    )
+    .option(
+      '--stop-timeout <duration>',
+      'how long all of stopping may take, after which the process is gone; 15s more than --grace by default',
+      parseDuration,
     )
     .option('--error-webhook <url>', 'is told of errors that keep coming, signed with TASKFLEET_WEBHOOK_SECRET')
     .option('--error-threshold <n>', 'from how many failures on; 3 by default', parseCount)

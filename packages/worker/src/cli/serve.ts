@@ -1,18 +1,22 @@
-import { once } from 'node:events'
-import { FleetError, parseJson } from '@taskfleet/core'
+import { FleetError, milliseconds, parseJson } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import type { RecurringErrors } from '../errors/error-notice.ts'
 import type { ListenAddress } from '../gateway/gateway.ts'
 import { GatewayHost } from '../gateway/gateway-host.ts'
 import type { SlotRange } from '../load/auto-slots.ts'
 import { fullThresholds, type LoadThresholds } from '../load/thresholds.ts'
+import { AFTER_GRACE_MS, type StopOptions } from '../stop-budget.ts'
 import { TaskRunner } from '../task-runner.ts'
 import { mongoUri } from './address.ts'
-import { EXIT } from './exit.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
+import { NobodysErrors } from './nobodys-errors.ts'
 import { type CommonOptions, makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
+import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
+
+/** Of a gateway, which runs nothing. */
+const STOP_TIMEOUT = '25s'
 
 export interface WorkerCommand extends CommonOptions {
   tasks: string
@@ -25,6 +29,7 @@ export interface WorkerCommand extends CommonOptions {
   name?: string
   lease: number
   grace: Duration
+  stopTimeout?: Duration
   errorWebhook?: string
   errorThreshold?: number
   errorPeriod?: Duration
@@ -40,6 +45,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
   const mongo = mongoUri(options)
   const tasks = await loadTasks(options.tasks)
+  const log = makeLog(options.logLevel)
   const runner = new TaskRunner({
     mongo,
     tasks,
@@ -48,23 +54,36 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     concurrency: options.concurrency,
     prefetch: options.prefetch,
     leaseMs: options.lease,
-    log: makeLog(options.logLevel),
+    log,
     ...(thresholds === undefined ? {} : { thresholds }),
     ...(recurringErrors === undefined ? {} : { recurringErrors }),
     ...(options.listen === undefined ? {} : { listen: options.listen }),
     ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
     ...(options.name === undefined ? {} : { name: options.name }),
   })
+  const errors = new NobodysErrors(log)
+  errors.watch(runner)
   const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
+  const service = {
+    start: () => runner.start(),
+    stop: (times: StopOptions) => runner.stop(times),
+    gone: link?.gone,
+    orphaned,
+    broken: errors.broken,
+  }
   try {
-    await runner.start()
-    const stop = (hurry: boolean) => runner.stop({ grace: hurry ? 0 : options.grace })
-    const stopped = untilStopped(stop, { gone: link?.gone, orphaned })
-    sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name })
-    return await stopped
+    return await serveUntilStopped(service, stopTimes(options), () =>
+      sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name }),
+    )
   } finally {
     link?.close()
+    errors.close()
   }
+}
+
+/** All stages together: by default as much more than the grace as handlers, writes and connections need to end. */
+function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTimeout'>): StopTimes {
+  return { grace, stopTimeout: stopTimeout ?? milliseconds(grace) + AFTER_GRACE_MS }
 }
 
 /** @throws {FleetError} `BAD_JSON`, `CONFIG_RANGE` */
@@ -111,35 +130,13 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(name === undefined ? {} : { name }),
   })
-  await gateway.start()
-  const stopped = untilStopped(() => gateway.stop(), { orphaned })
-  sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null })
-  return stopped
+  const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
+  return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>
+    sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null }),
+  )
 }
 
 /** One line for whoever started this process and waits until it is ready; from then on signals must be heeded. */
 function sayListening(ready: { url: string | null; worker: string; name: string | null }): void {
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }
-
-interface OtherEnds {
-  /** Resolves when there is nobody left to serve. */
-  gone?: Promise<unknown> | undefined
-  /** Resolves when the process that started this one has gone. */
-  orphaned?: Promise<unknown> | undefined
-}
-
-/** Stops in order at the first signal or when there is nobody left to serve, in a hurry at the second or as an orphan. */
-async function untilStopped(
-  stop: (hurry: boolean) => Promise<void>,
-  { gone = never, orphaned = never }: OtherEnds = {},
-): Promise<number> {
-  const signal = (): Promise<unknown> => Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
-  const hurry = await Promise.race([signal().then(() => false), gone.then(() => false), orphaned.then(() => true)])
-  const stopping = stop(hurry)
-  void Promise.race([signal(), orphaned]).then(() => stop(true))
-  await stopping
-  return EXIT.done
-}
-
-const never = new Promise<never>(() => undefined)

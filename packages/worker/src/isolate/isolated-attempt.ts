@@ -13,6 +13,8 @@ export interface IsolatedAttemptOptions {
   context: HandlerContext<unknown>
   /** Until when the lease is proved, by `monotonicMs()`. */
   trustedUntil: () => number
+  /** Told of an error that nobody caught in the handler, which goes on. */
+  onLeak: (error: unknown) => void
   /** How long a handler may go on after its lease was lost, in milliseconds. */
   lostGraceMs: number
   log: Logger
@@ -24,7 +26,7 @@ const LAST_LINE = 300
 
 /** The worker's end of the channel to one handler in an isolate: everything that the handler says is done here. */
 export class IsolatedAttempt implements Occupant {
-  /** What the handler returned or threw; `HANDLER_CRASHED` when its isolate died. */
+  /** What the handler returned or threw; `HANDLER_CRASHED` or `UNHANDLED_IN_HANDLER` when its isolate died. */
   readonly result: Promise<unknown>
   readonly #options: IsolatedAttemptOptions
   readonly #asks = new Map<number, { resolve(value: unknown): void; reject(reason: unknown): void }>()
@@ -87,6 +89,9 @@ export class IsolatedAttempt implements Occupant {
         break
       case 'answer':
         this.#answered(report.ask, report.answer)
+        break
+      case 'leaked':
+        this.#options.onLeak(reviveError(report.error, core))
         break
       case 'ended':
         this.#leave(report.answer)
@@ -228,7 +233,7 @@ export class IsolatedAttempt implements Occupant {
     const why =
       cause === undefined ? lastLine(lastWords) : `of an error that nobody caught: ${cause.name}: ${cause.message}`
     const message = `The handler's ${request.kind} ${how}${why === '' ? '' : `, ${why}`}`
-    const error = new FleetError('HANDLER_CRASHED', message, { cause })
+    const error = new FleetError(cause === undefined ? 'HANDLER_CRASHED' : 'UNHANDLED_IN_HANDLER', message, { cause })
     // Where it happened is there; here is nothing to see.
     if (cause?.stack !== undefined) error.stack = cause.stack
     return error

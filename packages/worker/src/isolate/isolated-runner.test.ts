@@ -46,6 +46,24 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
     expect(await fleet.ended(neighbour._id)).toMatchObject({ output: 'unharmed', attempt: 1 })
   })
 
+  test('a promise that nobody awaits is the failure of its attempt alone, also when the handler returns at once', async () => {
+    const { post } = await start('leaks', 'leaksAndReturns')
+    for (const name of ['leaks', 'leaksAndReturns'] as const) {
+      const { status, error } = await fleet.ended((await post(name))._id)
+      expect(status).toBe('failed')
+      expect(error).toMatchObject({ code: 'UNHANDLED_IN_HANDLER' })
+      expect(error?.message).toContain('TypeError: nobody awaits this')
+      expect(error?.stack).toContain('test-handlers')
+    }
+  })
+
+  test('an error that comes after the end of its attempt does not harm the next in the same place', async () => {
+    const { post } = await start('leaksAfterwards', 'takesItsTime')
+    const first = await fleet.ended((await post('leaksAfterwards'))._id)
+    const next = await fleet.ended((await post('takesItsTime'))._id)
+    expect(next).toMatchObject({ status: 'completed', attempt: 1, output: first.output })
+  })
+
   test('one that blocks for ever harms neither the heartbeat nor its neighbours, and can be cancelled', async () => {
     const { queue, runner, post } = await start('blocks')
     const blocking = await post('blocks')

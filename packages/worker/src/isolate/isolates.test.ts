@@ -204,7 +204,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
 
   test('that dies of an error nobody caught says which', async () => {
     const error = (await thrownBy(start(kind, 'lateThrow').result)) as Error
-    expect(error).toMatchObject({ code: 'HANDLER_CRASHED', cause: { name: 'TypeError' } })
+    expect(error).toMatchObject({ code: 'UNHANDLED_IN_HANDLER', cause: { name: 'TypeError' } })
     expect(error.message).toContain('TypeError: nobody catches this')
     expect(error.stack).toContain('test-handlers')
   })

@@ -17,6 +17,13 @@ export interface IsolatesOptions {
   lostGraceMs?: number
 }
 
+export interface IsolatedRunOptions {
+  /** Until when the lease is proved, by `monotonicMs()`; `task.owned` counts for a second without it. */
+  trustedUntil?: () => number
+  /** Told of an error that nobody caught in a handler that goes on. */
+  onLeak?: (error: unknown) => void
+}
+
 /** A handler under way in its isolate. */
 export interface IsolatedRun {
   /** What the handler returned or threw, as if it had run here. */
@@ -45,13 +52,13 @@ export class Isolates {
    * The same as `factory.run(context)`, elsewhere: input and output pass as structured clones (BSON's own types too), an
    * error keeps its name, message, code and stack, and the class of the library's own.
    *
-   * `result` rejects with `HANDLER_CRASHED` when the isolate dies, with `NOT_CLONEABLE` when input or output can't pass, and
+   * `result` rejects with `HANDLER_CRASHED` when the isolate dies, with `UNHANDLED_IN_HANDLER` when it does so of an error that
+   * nobody caught, with `NOT_CLONEABLE` when input or output can't pass, and
    * with the signal's reason when it was killed after an abort.
    *
-   * @param options.trustedUntil until when the lease is proved, by `monotonicMs()`; `task.owned` counts for a second without it
    * @throws {FleetError} `BAD_DEFINITION`, `ISOLATES_STOPPED`
    */
-  run(factory: Isolated, context: HandlerContext<unknown>, options: { trustedUntil?: () => number } = {}): IsolatedRun {
+  run(factory: Isolated, context: HandlerContext<unknown>, options: IsolatedRunOptions = {}): IsolatedRun {
     const { kind, memoryMb, module } = requireIsolation(factory)
     if (this.#stopped)
       throw new FleetError('ISOLATES_STOPPED', 'This worker has stopped and starts no handler any more')
@@ -60,6 +67,7 @@ export class Isolates {
       request: { kind, module, memoryMb, typescript: FROM_SOURCES || /\.[cm]?ts$/.test(module) },
       name: factory.name,
       context,
+      onLeak: options.onLeak ?? (() => undefined),
       trustedUntil: options.trustedUntil ?? (() => (context.task.owned ? monotonicMs() + OWNED_MS : 0)),
       lostGraceMs: this.#lostGraceMs,
       log: this.#log,

@@ -63,7 +63,11 @@ export type Report =
   | { kind: 'call'; call: number; what: 'save'; state: Packed }
   | { kind: 'answer'; ask: number; answer: Answered }
   | { kind: 'ended'; answer: Answered }
-  /** An error that nobody caught: the isolate is about to die of it. */
+  /** An error that nobody caught came out of the handler, which goes on. */
+  | { kind: 'leaked'; error: Described }
+  /** One came out of a handler that has ended: another may sit in the isolate now. */
+  | { kind: 'late'; task: string; error: Described }
+  /** One that is no handler's: the isolate is about to die of it. */
   | { kind: 'uncaught'; error: Described }
 
 /** An isolate has died with an attempt in it. */

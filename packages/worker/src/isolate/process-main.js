@@ -1,5 +1,6 @@
 // Plain JavaScript: a process starts from this file as it is, whether from the sources or from the build.
 import { Worker } from 'node:worker_threads'
+import { processGuard } from '../boundary/process-guard.js'
 import { serveAttempts } from './serve-attempt.js'
 import { describeError } from './wire.js'
 
@@ -15,10 +16,13 @@ new Worker(new URL('./lifeline.js', import.meta.url), {
 const send = (/** @type {Report} */ report) => {
   process.send?.(report, undefined, undefined, () => undefined)
 }
-const serve = serveAttempts(send)
+const serve = serveAttempts(send, send)
+processGuard.hold()
 process.on('message', (order) => void serve(/** @type {Order} */ (order)))
 process.on('disconnect', () => process.exit(0))
 // A signal to the whole group is the worker's to answer: it lets what runs go on, or ends it.
 process.on('SIGTERM', () => undefined)
 process.on('SIGINT', () => undefined)
-process.on('uncaughtExceptionMonitor', (error) => send({ kind: 'uncaught', error: describeError(error) }))
+process.on('uncaughtExceptionMonitor', (error) => {
+  if (processGuard.current === undefined) send({ kind: 'uncaught', error: describeError(error) })
+})

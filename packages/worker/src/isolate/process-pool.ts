@@ -23,8 +23,14 @@ export class ProcessPool implements IsolatePool {
   readonly #all = new Set<HandlerProcess>()
   readonly #idle = new Map<HandlerProcess, { fits: string; timer: NodeJS.Timeout }>()
 
+  /** They end by themselves when their worker has gone; where that can still be done, they are gone before it. */
+  readonly #onExit = (): void => {
+    for (const child of this.#all) child.killNow()
+  }
+
   constructor(options: ProcessPoolOptions) {
     this.#options = options
+    process.on('exit', this.#onExit)
   }
 
   take(request: SeatRequest, occupant: Occupant): Seat {
@@ -36,7 +42,9 @@ export class ProcessPool implements IsolatePool {
       kill: () => child.kill(),
       free: () => {
         child.leave()
-        if (child.alive) this.#keep(child, fits)
+        // One with an error behind it is no good place for the next.
+        if (child.alive && child.leaked) void child.end()
+        else if (child.alive) this.#keep(child, fits)
       },
     }
   }
@@ -46,6 +54,7 @@ export class ProcessPool implements IsolatePool {
     const idle = [...this.#idle.keys()]
     this.#idle.clear()
     await Promise.all([...this.#all].map((child) => (idle.includes(child) ? child.end() : child.kill())))
+    process.off('exit', this.#onExit)
   }
 
   #takeIdle(fits: string): HandlerProcess | undefined {
@@ -59,7 +68,7 @@ export class ProcessPool implements IsolatePool {
   }
 
   #start({ memoryMb }: SeatRequest): HandlerProcess {
-    const child = new HandlerProcess(memoryMb)
+    const child = new HandlerProcess(memoryMb, this.#options.log)
     this.#all.add(child)
     void child.gone.then(() => {
       clearTimeout(this.#idle.get(child)?.timer)
@@ -87,14 +96,18 @@ class HandlerProcess {
   /** Resolves when it has gone, and when nobody told it to, what it said last has been heard. */
   readonly gone: Promise<void>
   readonly #child: ChildProcess
+  /** Whether an error came out of a handler in it that nobody caught. */
+  leaked = false
+  readonly #log: Logger
   readonly #memoryMb: number | undefined
   #occupant: Occupant | undefined
   #lastWords = ''
   #uncaught: Described | undefined
   #failure: Error | undefined
 
-  constructor(memoryMb: number | undefined) {
+  constructor(memoryMb: number | undefined, log: Logger) {
     this.#memoryMb = memoryMb
+    this.#log = log
     this.#child = fork(MAIN, [String(memoryMb ?? '')], {
       serialization: 'advanced',
       execArgv: processArguments({ memoryMb, fromSources: FROM_SOURCES }),
@@ -139,19 +152,24 @@ class HandlerProcess {
   async end(): Promise<void> {
     this.ending = true
     if (this.#child.connected) this.#child.disconnect()
-    const slow = setTimeout(() => this.#killGroup(), END_MS)
+    const slow = setTimeout(() => this.killNow(), END_MS)
     await this.gone.finally(() => clearTimeout(slow))
   }
 
   async kill(): Promise<void> {
     this.ending = true
-    this.#killGroup()
+    this.killNow()
     await this.gone
   }
 
   #hear(report: Report): void {
     if (report.kind === 'uncaught') this.#uncaught = report.error
-    else this.#occupant?.hear(report)
+    else if (report.kind === 'late') {
+      this.#log.error({ task: report.task, err: report.error }, 'a handler in a process let an error go after its end')
+    } else {
+      if (report.kind === 'leaked') this.leaked = true
+      this.#occupant?.hear(report)
+    }
   }
 
   async #watch(): Promise<void> {
@@ -166,7 +184,7 @@ class HandlerProcess {
       })
     })
     // What it has started goes with it.
-    this.#killGroup()
+    this.killNow()
     // Of one that was told to go, nobody waits for more; nor is 'close' told of where we closed the channel.
     if (child.pid !== undefined && !this.ending) {
       let timer: NodeJS.Timeout | undefined
@@ -181,7 +199,8 @@ class HandlerProcess {
     occupant?.gone(this.#crash())
   }
 
-  #killGroup(): void {
+  /** With all that its handler has started. */
+  killNow(): void {
     const { pid } = this.#child
     if (pid === undefined) return
     try {

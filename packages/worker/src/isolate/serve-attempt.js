@@ -1,6 +1,7 @@
 // Plain JavaScript: an isolate starts from this file as it is, whether from the sources or from the build.
 
 import { ObjectId } from 'mongodb'
+import { processGuard } from '../boundary/process-guard.js'
 import { exportedValues, readTypeScript } from '../task-module.js'
 import { describeError, pack, reviveError, unpack } from './wire.js'
 
@@ -74,9 +75,11 @@ class Attempt {
   /**
    * @param {Begin} begin
    * @param {(report: Report) => void} send
+   * @param {(late: Extract<Report, { kind: 'late' }>) => void} tellLate
    */
-  constructor(begin, send) {
+  constructor(begin, send, tellLate) {
     this.begin = begin
+    this.tellLate = tellLate
     /** A handler that goes on after its end speaks to nobody. */
     this.send = (/** @type {Report} */ report) => this.ended || send(report)
     this.outbox = new Outbox((report) => this.send(report))
@@ -101,11 +104,13 @@ class Attempt {
     try {
       const { factory, core } = await load(this.begin)
       this.core = core
-      for (const reason of this.early) this.controller.abort(reviveError(reason, core))
+      for (const reason of this.early) this.abort(reason, core)
       this.controller.signal.throwIfAborted()
-      const output = await factory.run(this.context(factory, core))
+      const output = await this.within(async () => factory.run(this.context(factory, core)))
       // Here, since the channel keeps what the database can't, and changes what it can't carry itself.
       answer = { value: pack(output === undefined ? undefined : core.keepValue(output, 'output')) }
+      // What the handler let go in its last turn still counts.
+      await new Promise((resolve) => setImmediate(resolve))
     } catch (error) {
       answer = { error: describeError(error) }
     }
@@ -118,12 +123,38 @@ class Attempt {
     this.ended = true
   }
 
+  /**
+   * Calls something of the handler's: what it lets go is the attempt's own.
+   *
+   * @template T
+   * @param {() => T} act
+   * @returns {T}
+   */
+  within(act) {
+    return processGuard.run(this, act)
+  }
+
+  /** @param {unknown} thrown */
+  leaked(thrown) {
+    const error = describeError(thrown)
+    if (this.ended) this.tellLate({ kind: 'late', task: this.begin.task.id, error })
+    else this.send({ kind: 'leaked', error })
+  }
+
+  /**
+   * @param {Described} reason
+   * @param {Core} core
+   */
+  abort(reason, core) {
+    this.within(() => this.controller.abort(reviveError(reason, core)))
+  }
+
   /** @param {Order} order */
   obey(order) {
     switch (order.kind) {
       case 'abort':
         if (this.core === undefined) this.early.push(order.reason)
-        else this.controller.abort(reviveError(order.reason, this.core))
+        else this.abort(order.reason, this.core)
         break
       case 'trust':
         this.trustedUntil = order.until
@@ -233,7 +264,7 @@ class Attempt {
     /** @type {Answered} */
     let answer
     try {
-      const answered = await this.answers.get(name)?.(unpack(data))
+      const answered = await this.within(() => this.answers.get(name)?.(unpack(data)))
       answer = { value: pack(answered === undefined ? undefined : this.core?.keepValue(answered, 'answer')) }
     } catch (error) {
       answer = { error: describeError(error) }
@@ -297,14 +328,15 @@ function isFactory(value) {
  * The isolate's end of the channel: runs one attempt after the other. Returns what is to be done with each order.
  *
  * @param {(report: Report) => void} send
+ * @param {(late: Extract<Report, { kind: 'late' }>) => void} tellLate is told of what comes after an attempt's end
  * @returns {(order: Order) => Promise<void>} resolves, for the order to begin, when the attempt has ended
  */
-export function serveAttempts(send) {
+export function serveAttempts(send, tellLate) {
   /** @type {Attempt | undefined} */
   let attempt
   return async (order) => {
     if (order.kind === 'begin') {
-      attempt = new Attempt(order.begin, send)
+      attempt = new Attempt(order.begin, send, tellLate)
       await attempt.run()
     } else if (attempt?.ended === false) {
       // What comes after the end was meant for the attempt that has gone.

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { once } from 'node:events'
 import { exit } from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,6 +14,8 @@ import type { IsolateOption } from './isolation.ts'
 const anything: StandardSchemaV1<unknown, unknown> = {
   '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) },
 }
+
+const outside = new AsyncResource('outside')
 
 type Act = (context: HandlerContext<unknown>) => unknown
 
@@ -85,12 +88,28 @@ const acts = {
     return new Promise(() => setInterval(() => undefined, 1_000))
   },
   exits: () => exit(7),
+  /** As what a module does by itself: in nobody's name. */
   lateThrow: () => {
-    setTimeout(() => {
-      throw new TypeError('nobody catches this')
-    }, 1)
+    outside.runInAsyncScope(() =>
+      setTimeout(() => {
+        throw new TypeError('nobody catches this')
+      }, 1),
+    )
     return new Promise(() => undefined)
   },
+  leaks: async ({ signal }) => {
+    void Promise.reject(new TypeError('nobody awaits this'))
+    await once(signal, 'abort')
+    return 'heeded'
+  },
+  leaksAndReturns: () => void Promise.reject(new TypeError('nobody awaits this')),
+  leaksAfterwards: () => {
+    setTimeout(() => {
+      throw new TypeError('too late')
+    }, 300)
+    return { pid: process.pid, threadId }
+  },
+  takesItsTime: () => sleep(900, { pid: process.pid, threadId }),
   hungry: () => {
     const eaten: unknown[] = []
     for (;;) eaten.push(Array.from({ length: 10_000 }, (_, n) => ({ n })))

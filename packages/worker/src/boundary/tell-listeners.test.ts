@@ -1,0 +1,44 @@
+import { pino } from 'pino'
+import { describe, expect, test } from 'vitest'
+import { type RunnerEvents, TaskRunner } from '../task-runner.ts'
+import { scriptedTask } from '../testing/scripted-task.ts'
+import { eventually, useFleet } from '../testing/use-fleet.ts'
+
+const EVENTS = ['due', 'claimed', 'success', 'retry', 'fail', 'idle'] as const satisfies (keyof RunnerEvents)[]
+
+describe('a listener of the runner', () => {
+  const fleet = useFleet()
+
+  test.for(EVENTS.flatMap((event) => [[event, 'throws'] as const, [event, 'rejects'] as const]))(
+    "for '%s' that %s harms no task, and the other listeners hear of it",
+    async ([event, how]) => {
+      const logged: string[] = []
+      const log = pino({ level: 'error' }, { write: (line: string) => void logged.push(line) })
+      const runner = new TaskRunner({ mongo: fleet.uri, tasks: [scriptedTask()], queues: ['default'], log })
+      fleet.cleanup(() => runner.stop({ grace: 0 }))
+      let heard = 0
+      runner.on(event, () => {
+        if (how === 'throws') throw new Error('a bad listener')
+        return Promise.reject(new Error('a bad listener'))
+      })
+      runner.on(event, () => {
+        heard += 1
+      })
+      await runner.start()
+      const good = await fleet.post([{ do: 'return', value: 1 }])
+      const bad = await fleet.post([{ do: 'fail' }], { maxAttempts: 2 })
+      expect(await fleet.ended(good._id)).toMatchObject({ status: 'completed', attempt: 1, lost: 0 })
+      expect(await fleet.ended(bad._id)).toMatchObject({ status: 'failed', attempt: 2, lost: 0 })
+      await eventually(() => heard > 0 && logged.some((line) => line.includes('a bad listener')))
+    },
+  )
+
+  test('for one time hears once', () => {
+    const runner = new TaskRunner({ mongo: fleet.uri, tasks: [] })
+    let heard = 0
+    runner.once('idle', () => {
+      heard += 1
+    })
+    expect([runner.emit('idle', {}), runner.emit('idle', {}), heard]).toEqual([true, false, 1])
+  })
+})

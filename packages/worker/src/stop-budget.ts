@@ -1,0 +1,79 @@
+import { milliseconds } from '@taskfleet/core'
+import type { Duration } from '@taskfleet/core/protocol'
+
+export interface StopOptions {
+  /** How long running tasks may go on before they are told to stop; 10 seconds by default. */
+  grace?: Duration
+  /**
+   * How long stopping may take in all: the grace, the handlers' time to heed their signals, the last writes, and closing what
+   * is open. 15 seconds more than the grace by default.
+   */
+  timeout?: Duration
+}
+
+const GRACE = '10s'
+export const AFTER_GRACE_MS = 15_000
+/** Which parts of the whole running tasks may go on for at most, and after which nobody waits for handlers any more. */
+const GIVE_BACK_BY = 0.6
+const ABANDON_BY = 0.8
+/** Clocks tick differently, and a process takes its time to end. */
+const MARGIN_MS = 500
+/** Node's timers fire at once when they are given more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+/** The one budget of a shutdown, from which all its stages are paid. It only ever gets shorter. */
+export class StopBudget {
+  /** Resolves when it is used up. */
+  readonly over: Promise<void>
+  readonly #giveBack: () => void
+  readonly #abandon = new AbortController()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #end!: () => void
+  #giveBackAt = Number.POSITIVE_INFINITY
+  #until = Number.POSITIVE_INFINITY
+
+  /** @param giveBack is called when running tasks have gone on for long enough */
+  constructor(giveBack: () => void) {
+    this.#giveBack = giveBack
+    this.over = new Promise((resolve) => {
+      this.#end = resolve
+    })
+  }
+
+  get begun(): boolean {
+    return this.#until !== Number.POSITIVE_INFINITY
+  }
+
+  /** Aborted when handlers that do not heed their signals are no longer waited for. */
+  get abandon(): AbortSignal {
+    return this.#abandon.signal
+  }
+
+  /** After how long this process is surely gone, if it ends with the budget. */
+  get goneInMs(): number {
+    return Math.max(0, this.#until - performance.now()) + MARGIN_MS
+  }
+
+  /** @throws {FleetError} `BAD_DURATION` */
+  limit({ grace = GRACE, timeout }: StopOptions): void {
+    const now = performance.now()
+    const graceMs = milliseconds(grace)
+    const timeoutMs = timeout === undefined ? graceMs + AFTER_GRACE_MS : milliseconds(timeout)
+    this.#until = Math.min(this.#until, now + timeoutMs)
+    this.#giveBackAt = Math.min(this.#giveBackAt, now + graceMs, now + timeoutMs * GIVE_BACK_BY)
+    this.close()
+    this.#at(this.#giveBackAt, this.#giveBack)
+    this.#at(now + (this.#until - now) * ABANDON_BY, () => this.#abandon.abort())
+    this.#at(this.#until, this.#end)
+  }
+
+  /** All is done: nothing is due any more. */
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+  }
+
+  #at(time: number, act: () => void): void {
+    this.#timers.add(setTimeout(act, Math.min(LONGEST_TIMER_MS, Math.max(0, time - performance.now()))))
+  }
+}
