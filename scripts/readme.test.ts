@@ -39,9 +39,9 @@ test('the programs of README compile', () => {
   const { fileExists, readFile: read, getSourceFile } = host
   host.fileExists = (path) => files.has(path) || fileExists(path)
   host.readFile = (path) => files.get(path) ?? read(path)
-  host.getSourceFile = (path, ...rest) => {
+  host.getSourceFile = (path, target, ...rest) => {
     const text = files.get(path)
-    return text === undefined ? getSourceFile(path, ...rest) : ts.createSourceFile(path, text, ...rest)
+    return text === undefined ? getSourceFile(path, target, ...rest) : ts.createSourceFile(path, text, target)
   }
   const program = ts.createProgram([...files.keys()], options, host)
   const found = [...files.keys()].flatMap((path) => {
