@@ -33,7 +33,11 @@ describe('JSON from outside', () => {
   test('other values are never touched', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
-        expect(JSON.parse(markRounded(text))).toEqual(JSON.parse(text))
+        // As `JSON.stringify` writes them, whole numbers have no exponent below 1e21.
+        const isRounded = (value: unknown): boolean =>
+          Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value as number) < 1e21
+        const expected = JSON.parse(text, (_key, value) => (isRounded(value) ? Number.POSITIVE_INFINITY : value))
+        expect(JSON.parse(markRounded(text))).toEqual(expected)
       }),
     )
   })

@@ -15,7 +15,7 @@ export interface ValuePlace {
 /** What an input, an output, a checkpoint, an emitted event or an answer may take, in bytes. */
 export const VALUE_LIMIT = 256 * 1024
 /** Progress is stored each second and sent to everybody who watches. */
-export const PROGRESS_LIMIT = 16 * 1024
+const PROGRESS_LIMIT = 16 * 1024
 /** How many lists and objects may lie in one another. */
 export const VALUE_DEPTH = 100
 

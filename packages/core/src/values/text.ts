@@ -12,7 +12,7 @@ function isAscii(text: string): boolean {
 export const isWellFormed = (text: string): boolean => isAscii(text) || !LONE_SURROGATE.test(text)
 
 /** With U+FFFD in place of what has no form in UTF-8. */
-export const wellFormed = (text: string): string => text.replace(LONE_SURROGATES, '\ufffd')
+const wellFormed = (text: string): string => text.replace(LONE_SURROGATES, '\ufffd')
 
 /** In bytes of UTF-8. */
 export const utf8Length = (text: string): number => (isAscii(text) ? text.length : encoder.encode(text).length)
