@@ -19,6 +19,7 @@ import type { Logger } from 'pino'
 import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import type { LeaseKeeper } from './lease-keeper.ts'
+import { predecessorResults } from './predecessor-results.ts'
 import type { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
 
@@ -220,6 +221,7 @@ function contextOf<Input>(
       warn: (message) => run.log('warn', message),
       error: (message) => run.log('error', message),
     },
+    results: () => predecessorResults(run.claim.task, store),
     socket: { emit: (name, data) => run.event(name, data), on: (name, answer) => run.onMessage(name, answer) },
     checkpoint: {
       get state() {

@@ -13,6 +13,7 @@ import {
   FleetDatabase,
   FleetError,
   type Hint,
+  hasEnded,
   milliseconds,
   type QueueDocument,
   type Served,
@@ -610,7 +611,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const { status } = settled
     const error = 'error' in outcome ? outcome.error : undefined
     // The slot is free meanwhile. Should it fail, the reaper's look makes up for it.
-    if (completed) this.#untilStopped(store.unblock(run.claim.task._id))
+    if (hasEnded(status)) this.#untilStopped(store.unblock(run.claim.task._id))
     if (error !== undefined) this.#reportFailure(run, error)
     run.end({
       status,

@@ -163,6 +163,10 @@ class Attempt {
         emit: (name, data) => this.send({ kind: 'emit', name, data: pack(data) }),
         on: (name, answer) => this.listen(name, answer),
       },
+      results: async () => {
+        const results = await this.call({ what: 'results' })
+        return new Map(/** @type {[string, import('../handler.ts').PredecessorResult][]} */ (results))
+      },
       checkpoint: {
         get state() {
           return state
@@ -176,7 +180,7 @@ class Attempt {
   }
 
   /**
-   * @param {{ what: 'confirm' } | { what: 'save', state: Packed }} call
+   * @param {{ what: 'confirm' | 'results' } | { what: 'save', state: Packed }} call
    * @returns {Promise<unknown>}
    */
   call(call) {
