@@ -226,12 +226,15 @@ export class MongoTaskStore implements TaskStore {
   async #waitingFor(tasks: readonly NewTask[]): Promise<Map<string, { blocked: boolean; completed: ObjectId[] }>> {
     const waiting = tasks.filter((task) => task.after !== undefined)
     if (waiting.length === 0) return new Map()
-    refuseCycles(tasks)
     const dependants = waiting.map((task) => ({ ...task, attempt: 0 }))
-    const found = await this.#dependants.predecessors(dependants)
+    const themselves = { _id: waiting[0]!._id, after: waiting.map(({ _id }) => _id), attempt: 0 }
+    const found = await this.#dependants.predecessors([...dependants, themselves])
+    // A request that is repeated is not refused for what has changed since.
+    const fresh = waiting.filter(({ _id }) => !found.has(_id.toHexString()))
+    refuseCycles(fresh)
     const together = new Set(tasks.map(({ _id }) => _id.toHexString()))
-    await this.#refuseNew(waiting, (id) => found.has(id.toHexString()) || together.has(id.toHexString()))
-    await this.#refuseClosing(waiting)
+    refuseUnknown(fresh, (id) => found.has(id.toHexString()) || together.has(id.toHexString()))
+    await this.#refuseClosing(fresh)
     return new Map(
       dependants.map((task) => {
         const now = standpoints(task, found)
@@ -241,19 +244,9 @@ export class MongoTaskStore implements TaskStore {
     )
   }
 
-  /** A request that is repeated is not refused for what has been removed since. @throws {FleetError} `NOT_FOUND` */
-  async #refuseNew(waiting: readonly NewTask[], isKnown: (id: ObjectId) => boolean): Promise<void> {
-    const lost = waiting.filter((task) => !predecessorsOf(task).every(isKnown))
-    if (lost.length === 0) return
-    const stored = await this.#tasks.distinct('_id', { _id: { $in: lost.map(({ _id }) => _id) } })
-    const known = new Set(stored.map(String))
-    const refused = lost.find(({ _id }) => !known.has(String(_id)))
-    if (refused === undefined) return
-    throw notFound(predecessorsOf(refused).find((id) => !isKnown(id))!)
-  }
-
   /** An id that was removed and comes again may be waited for already. @throws {FleetError} `DEPENDENCY_CYCLE` */
   async #refuseClosing(waiting: readonly NewTask[]): Promise<void> {
+    if (waiting.length === 0) return
     const ids = waiting.map(({ _id }) => _id)
     const awaited = await this.#tasks.distinct('after', { after: { $in: ids } } as mongo.Filter<TaskDocument>)
     const closing = new Set(awaited.map(String))
@@ -632,6 +625,12 @@ function isWellFormed(task: TaskDocument): boolean {
   return (
     Array.isArray(attempts) && dated && [attempt, rev, failures, lost, maxAttempts, priority].every(Number.isFinite)
   )
+}
+
+/** @throws {FleetError} `NOT_FOUND` */
+function refuseUnknown(waiting: readonly NewTask[], isKnown: (id: ObjectId) => boolean): void {
+  const unknown = waiting.flatMap(predecessorsOf).find((id) => !isKnown(id))
+  if (unknown !== undefined) throw notFound(unknown)
 }
 
 /** @throws {FleetError} `TASK_EXISTS` */
