@@ -29,10 +29,11 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
   })
 
   test('finds the outputs of the tasks that it has waited for', async () => {
-    const { runner, post, queue } = await start('echo', 'gathers')
-    const [first, second] = [await post('echo', 1), await post('echo', { two: 2 })]
+    const { runner, queue } = await start('echo', 'gathers')
+    const post = (input: unknown) => fleet.fleet.enqueue(handler('echo', kind), input, { queue })
+    const [first, second] = [await post(1), await post({ two: 2 })]
     const after = [second, first].map(({ _id }) => _id.toHexString())
-    const last = await fleet.fleet.enqueue(handler('gathers', kind), {}, { queue, after, ...QUICK })
+    const last = await fleet.fleet.enqueue(handler('gathers', kind), {}, { queue, after })
     expect(await fleet.ended(last._id)).toMatchObject({ output: { ids: after, outputs: [{ two: 2 }, 1] } })
     await runner.stop()
   })
