@@ -9,7 +9,7 @@ export type Dependant = Pick<TaskDocument, '_id' | 'after' | 'ifFailed' | 'prede
 export type Predecessor = Pick<TaskDocument, '_id' | 'status' | 'rev'>
 
 /** How a predecessor stands. `removed`: there is no such task any more, and nobody saw it complete. */
-export type Standing = 'open' | 'completed' | 'failed' | 'cancelled' | 'removed'
+type Standing = 'open' | 'completed' | 'failed' | 'cancelled' | 'removed'
 
 export interface Standpoint {
   id: ObjectId
