@@ -52,6 +52,11 @@ export interface TaskErrorView {
   stack?: string
 }
 
+/** What a task does when one that it waits for has failed, was cancelled or is removed. */
+export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
+/** `fail` and `cancel` end it, `run` runs it once all have ended, `wait` waits until they are retried and complete. */
+export type IfFailed = (typeof IF_FAILED)[number]
+
 /** How an attempt ended. */
 export type AttemptOutcome = 'completed' | 'failed' | 'lost' | 'released' | 'paused' | 'cancelled' | 'snoozed'
 
@@ -111,7 +116,10 @@ export interface TaskRow {
   error?: TaskErrorView
   key?: string
   parent?: string
-  after?: string
+  /** The task that it waits for, or a list of several. */
+  after?: string | string[]
+  /** What it does when a task of `after` fails; `fail` when absent. */
+  ifFailed?: IfFailed
   replayOf?: string
   /** The name of the schedule that made it. */
   schedule?: string
@@ -123,6 +131,11 @@ export interface TaskRow {
   startedAt?: string
   finishedAt?: string
   expireAt?: string
+}
+
+/** The ids of the tasks that one waits for, in their order. */
+export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
+  return after === undefined ? [] : Array.isArray(after) ? after : [after]
 }
 
 /** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. For good: a worker that comes back has a new one. */
@@ -488,7 +501,7 @@ export type CommandRequest = TaskSelection & {
   reason?: string
 }
 
-/** What may be changed of a task that waits. An absent field stays as it is; `null` takes a deadline away. */
+/** What may be changed of a task that waits. An absent field stays as it is; `null` takes a deadline or `after` away. */
 export interface TaskChanges {
   priority?: Priority
   position?: 'front' | 'back'
@@ -498,6 +511,9 @@ export interface TaskChanges {
   input?: unknown
   lazy?: boolean
   maxAttempts?: number
+  /** Other tasks to wait for; with `null` or an empty list it waits for none. */
+  after?: string | readonly string[] | null
+  ifFailed?: IfFailed
 }
 export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
 /** `rev`: only if the task is still as it was seen. */
@@ -624,7 +640,10 @@ export interface EnqueueOptions {
   /** At most one task with this key in the time; further requests get that one; needs `key`. */
   throttle?: Duration
   queue?: string
-  after?: string
+  /** The task that it waits for, or up to 100 of them: it runs when all have completed. */
+  after?: string | readonly string[]
+  /** What it does when a task of `after` fails, is cancelled or is removed; `fail` by default. */
+  ifFailed?: IfFailed
   maxAttempts?: number
 }
 

@@ -21,6 +21,7 @@ import {
 import type { Logger } from 'pino'
 import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
+import { predecessorResults } from './predecessor-results.ts'
 import type { RunningTask } from './running-task.ts'
 import type { SessionView } from './session-keeper.ts'
 import type { StopBudget } from './stop-budget.ts'
@@ -311,6 +312,7 @@ function contextOf<Input>(
       warn: (message) => run.log('warn', message),
       error: (message) => run.log('error', message),
     },
+    results: () => onceProven(proven, () => predecessorResults(run.claim.task, store)),
     socket: {
       emit: (name, data) => {
         checkEventName(name)

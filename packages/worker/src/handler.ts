@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { Duration, LogLevel, Progress } from '@taskfleet/core/protocol'
+import type { TaskError } from '@taskfleet/core'
+import type { Duration, LogLevel, Progress, TaskStatus } from '@taskfleet/core/protocol'
 import type { IsolateOption } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import type { Task } from './task.ts'
@@ -32,6 +33,16 @@ export interface TaskChannel {
   on(name: string, answer: (data: unknown) => unknown): () => void
 }
 
+/** How a task that the handler's own has waited for stands. */
+export interface PredecessorResult {
+  /** `removed`: it is not stored any more, and its output is lost. */
+  status: TaskStatus | 'removed'
+  /** What it returned; only when it has completed. */
+  output?: unknown
+  /** Its last error; only when it has failed or was cancelled. */
+  error?: TaskError
+}
+
 /** What a handler is given. */
 export interface HandlerContext<Input> {
   input: Input
@@ -45,6 +56,8 @@ export interface HandlerContext<Input> {
   checkpoint: Checkpoint
   log: TaskLog
   socket: TaskChannel
+  /** How the tasks of `after` have ended, by id, in the order of `after`. The database is read at each call. */
+  results(): Promise<ReadonlyMap<string, PredecessorResult>>
   /**
    * Aborted on cancel, pause, time limit, shutdown, a lost lease, and when an error came out of the handler that nobody caught;
    * `reason` is an `AttemptAborted`.

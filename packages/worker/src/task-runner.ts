@@ -14,6 +14,7 @@ import {
   FleetDatabase,
   FleetError,
   type Hint,
+  hasEnded,
   milliseconds,
   Outcome,
   type QueueDocument,
@@ -766,7 +767,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const { status } = settled
     const error = 'error' in outcome ? outcome.error : undefined
     // The slot is free meanwhile. Should it fail, the reaper's look makes up for it.
-    if (completed) this.#untilStopped(store.unblock(run.claim.task._id))
+    if (hasEnded(status)) this.#untilStopped(store.unblock(run.claim.task._id))
     if (error !== undefined) this.#reportFailure(run, error)
     run.end({
       status,

@@ -50,6 +50,7 @@ export function fakeAttempt(input: DownloadInput, task: FakeTask = fakeTask()): 
       input,
       task: claimed as unknown as Task,
       progress: (update) => void progress.push(update),
+      results: async () => new Map(),
       checkpoint: { state: structuredClone(task.saved), save },
       log: { debug: log, info: log, warn: log, error: log } as HandlerContext<DownloadInput>['log'],
       socket: { emit: () => {}, on: () => () => {} },

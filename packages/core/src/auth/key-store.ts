@@ -197,6 +197,11 @@ export function visibleTo(
   return Object.keys(bounds).length === 0 ? undefined : bounds
 }
 
+/** Whether somebody may see and touch a task. */
+export function reaches({ queues, names }: Principal, task: { queue: string; name: string }): boolean {
+  return queues?.includes(task.queue) !== false && names?.includes(task.name) !== false
+}
+
 /** @throws {FleetError} `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
 export function requireReach(principal: Principal, task: { queue: string; name: string }): void {
   if (principal.queues !== undefined && !principal.queues.includes(task.queue)) {

@@ -6,6 +6,7 @@ import type { TaskDocument } from '../task/task-document.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import type { WorkerRegister } from '../worker/worker-register.ts'
 import { serves } from './coverage.ts'
+import { explainBlocked } from './explain-blocked.ts'
 import type { QueueDocument, QueueRegister } from './queue-register.ts'
 
 export interface ExplainDeps {
@@ -14,6 +15,8 @@ export interface ExplainDeps {
   queues: QueueRegister
   rates: StartRates
   now: Date
+  /** Whether whoever asks may see a task. */
+  mayShow: (task: { queue: string; name: string }) => boolean
 }
 
 const COUNTED = 1_000
@@ -21,6 +24,7 @@ const COUNTED = 1_000
 /** Why a task does not run, from what the database knows of it, its queue and the workers. */
 export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Explanation> {
   const about = { id: task._id.toHexString(), status: task.status }
+  if (task.status === 'blocked') return { ...about, ...(await explainBlocked(task, deps.tasks, deps.mayShow)) }
   const whole = await notWaiting(task, deps)
   if (whole !== null) return { ...about, willRun: whole.willRun, reasons: [whole.reason] }
   const reasons: ExplainReason[] = []
@@ -64,7 +68,7 @@ async function rateReason(queue: QueueDocument | null, { rates, now }: ExplainDe
 /** What there is to say of a task that isn't waiting for a worker. */
 async function notWaiting(
   task: TaskDocument,
-  { tasks, workers }: ExplainDeps,
+  { workers }: ExplainDeps,
 ): Promise<{ willRun: boolean; reason: ExplainReason } | null> {
   if (hasEnded(task.status)) {
     const corrupt = task.error?.code === 'CORRUPT'
@@ -82,21 +86,6 @@ async function notWaiting(
   }
   if (task.status === 'paused') {
     return { willRun: false, reason: { code: 'PAUSED', message: 'It is paused until somebody resumes it' } }
-  }
-  if (task.status === 'blocked') {
-    const before =
-      task.after === undefined ? null : await tasks.findOne({ _id: task.after }, { projection: { status: 1 } })
-    const id = task.after?.toHexString() ?? '?'
-    const never = before === null || before.status === 'failed' || before.status === 'cancelled'
-    const state = before === null ? 'is gone' : hasEnded(before.status) ? `has ${before.status}` : `is ${before.status}`
-    return {
-      willRun: !never,
-      reason: {
-        code: 'BLOCKED',
-        task: id,
-        message: `It waits until the task ${id} completes, which ${state}${never ? ': retry that one, or cancel this' : ''}`,
-      },
-    }
   }
   return null
 }

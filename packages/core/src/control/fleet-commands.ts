@@ -1,5 +1,5 @@
 import { mongo } from 'mongoose'
-import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
+import { type Principal, reaches, requireReach, visibleTo } from '../auth/key-store.ts'
 import type { FleetControl } from '../client/api.ts'
 import { FleetError } from '../errors.ts'
 import type { Fleet } from '../fleet.ts'
@@ -29,6 +29,7 @@ import { type NewTask, parseChanges, parseDate, parseId, parseNewTask, parseQueu
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
+import { requirePredecessors } from './predecessor-reach.ts'
 import { limitsText } from './queue-limits.ts'
 import { selectTasks } from './selection.ts'
 
@@ -53,6 +54,7 @@ export class FleetCommands implements FleetControl {
   async enqueue(request: EnqueueRequest): Promise<TaskRow> {
     const task = parseNewTask(request)
     requireReach(this.#principal, task)
+    await requirePredecessors(this.#fleet.tasks, this.#principal, [task])
     const [stored] = await this.#fleet.store.enqueue([task])
     requireReach(this.#principal, stored!)
     return toFullRow<TaskRow>('tasks', stored!)
@@ -82,7 +84,7 @@ export class FleetCommands implements FleetControl {
 
   retry(request: CommandRequest): Promise<CommandAnswer> {
     return this.#command('retry', request, TRANSITIONS.rerun.from, ({ _id }) => this.#fleet.store.rerun(_id), {
-      done: ({ status }) => status === 'pending' || status === 'running',
+      done: ({ status }) => status === 'pending' || status === 'running' || status === 'blocked',
     })
   }
 
@@ -117,6 +119,7 @@ export class FleetCommands implements FleetControl {
     }
     const parsed = parseChanges(changes)
     requireReach(this.#principal, { name: task.name, queue: parsed.queue ?? task.queue })
+    await requirePredecessors(this.#fleet.tasks, this.#principal, [parsed])
     const edited = await this.#fleet.store.edit(task._id, parsed, rev)
     if (edited !== null) {
       await this.#record('edit', { tasks: [task._id], reason })
@@ -131,7 +134,9 @@ export class FleetCommands implements FleetControl {
 
   async explain(id: string): Promise<Explanation> {
     const { tasks, workers, queues, rates, database } = this.#fleet
-    return explain(await this.#task(id), { tasks, workers, queues, rates, now: database.clock.now() })
+    const now = database.clock.now()
+    const mayShow = (task: { queue: string; name: string }): boolean => reaches(this.#principal, task)
+    return explain(await this.#task(id), { tasks, workers, queues, rates, now, mayShow })
   }
 
   coverage(): Promise<CoverageRow[]> {

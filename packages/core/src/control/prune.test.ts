@@ -49,7 +49,7 @@ describe('prune', () => {
   test('leaves what a blocked task waits for', async () => {
     const { fleet, make } = opened()
     const failed = await make.failed({ name: 'first' })
-    await make.pending({ name: 'then', after: failed._id })
+    await make.pending({ name: 'then', after: failed._id, ifFailed: 'wait' })
     expect(await prune(fleet, { olderThanMs: 0, name: 'first' })).toEqual({ matched: 0, removed: 0 })
     expect(await fleet.store.find(failed._id)).not.toBeNull()
   })

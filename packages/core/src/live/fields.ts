@@ -45,6 +45,7 @@ const TASK_FIELDS: CollectionFields = {
     key: 'text',
     parent: 'id',
     after: 'id',
+    ifFailed: 'text',
     replayOf: 'id',
     schedule: 'text',
     event: 'id',
@@ -57,7 +58,7 @@ const TASK_FIELDS: CollectionFields = {
     expireAt: 'date',
   },
   open: ['input', 'output', 'progress', 'checkpoint'],
-  lists: [],
+  lists: ['after'],
   rowWithout: ['input', 'output', 'attempts', 'checkpoint'],
 }
 
@@ -193,7 +194,7 @@ export const FIELDS: Record<CollectionName, CollectionFields> = {
 
 /** Never leaves the server side, whatever is asked for. */
 export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
-  tasks: ['lease', 'slot', 'signature'],
+  tasks: ['lease', 'slot', 'signature', 'predecessors'],
   workers: ['expireAt'],
   queues: [],
   schedules: [],

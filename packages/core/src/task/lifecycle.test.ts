@@ -49,8 +49,9 @@ describe('the table of transitions', () => {
     expect(verbs.filter((verb) => of(verb).to === 'running')).toEqual(['claim'])
   })
 
-  test('an ended status is left by a rerun alone, and a completed one never', () => {
-    const left: Partial<Record<TaskStatus, Verb[]>> = { completed: [], failed: ['rerun'], cancelled: ['rerun'] }
+  test('an ended status is left only when somebody retries it, and a completed one never', () => {
+    const retried: Verb[] = ['rerun', 'rewait']
+    const left: Partial<Record<TaskStatus, Verb[]>> = { completed: [], failed: retried, cancelled: retried }
     expect(Object.fromEntries(ENDED_STATUSES.map((status) => [status, verbsFrom(status)]))).toEqual(left)
   })
 

@@ -41,8 +41,22 @@ export const TRANSITIONS = {
   pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
   resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
   cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
-  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'the task it waited for completed' },
+  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'what it waited for is over' },
+  abandon: { from: ['blocked'], to: 'failed', by: 'fleet', says: 'a task that it waited for failed' },
+  skip: {
+    from: ['blocked'],
+    to: 'cancelled',
+    by: 'fleet',
+    says: "a task that it waited for failed: `ifFailed: 'cancel'`",
+  },
+  block: { from: ['pending', 'paused'], to: 'blocked', by: 'client', says: 'somebody made it wait for other tasks' },
   rerun: { from: ['failed', 'cancelled'], to: 'pending', by: 'client', says: 'somebody wants it tried again' },
+  rewait: {
+    from: ['failed', 'cancelled'],
+    to: 'blocked',
+    by: 'client',
+    says: 'somebody wants it tried again, and a task that it waits for has not completed',
+  },
 } as const satisfies Record<string, Transition>
 
 export type Verb = keyof typeof TRANSITIONS

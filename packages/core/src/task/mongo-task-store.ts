@@ -7,6 +7,10 @@ import { asError } from '../thrown.ts'
 import { isAlive } from '../worker/session.ts'
 import { type WorkerDocument, workerModel } from '../worker/worker-model.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
+import { Dependants, endedIds } from './dependants.ts'
+import { isMet, isOver, known, predecessorsOf, refuseCycles, standpoints } from './dependencies.ts'
+import { type DependencyEdit, editDependencies, notFound, refuseCycle } from './dependency-edit.ts'
+import * as dependencyUpdates from './dependency-updates.ts'
 import { Durations } from './durations.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
@@ -35,7 +39,10 @@ export class MongoTaskStore implements TaskStore {
   readonly #clock: ServerClock
   readonly #sessions: mongo.Collection<WorkerDocument>
   readonly #settling: Settling
+  readonly #dependants: Dependants
   readonly #unblocking: AsyncBatch<ObjectId, number>
+  readonly #client: mongo.MongoClient
+  readonly #db: mongo.Db
   readonly #retention: RetentionPolicy
   readonly #durations: Durations
   readonly #depth: QueueDepth
@@ -57,18 +64,21 @@ export class MongoTaskStore implements TaskStore {
     this.#tasks = taskModel(connection).collection as unknown as Tasks
     this.#clock = clock
     this.#sessions = workerModel(connection).collection as unknown as mongo.Collection<WorkerDocument>
-    const db = connection.getClient().db(connection.name)
+    this.#client = connection.getClient()
+    const db = this.#client.db(connection.name)
+    this.#db = db
     this.#retention = parts.retention ?? new RetentionPolicy(db)
     this.#durations = parts.durations ?? new Durations(db)
     this.#depth = new QueueDepth(db, { log: parts.log })
     this.#throttles = db.collection('throttles')
     this.#log = parts.log
     this.#onEventTask = parts.onEventTask ?? (() => undefined)
-    this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), {
-      waitMs: 10,
-      most: 500,
-      patient: true,
-    })
+    this.#dependants = new Dependants(this.#tasks, this.#retention, (task) => this.#tell(task))
+    const follow = async (ended: readonly ObjectId[]): Promise<number[]> => {
+      const moved = await this.#dependants.follow(ended)
+      return ended.map((_, index) => (index === 0 ? moved : 0))
+    }
+    this.#unblocking = asyncBatch(follow, { waitMs: 10, most: 500, patient: true })
     this.#settling = new Settling(this.#tasks, this.#retention)
   }
 
@@ -134,6 +144,7 @@ export class MongoTaskStore implements TaskStore {
     )
     const stored = await this.#tasks.find({ _id: { $in: tasks.map((task) => task._id) } }, within).toArray()
     const byId = new Map(stored.map((task) => [task._id.toHexString(), task]))
+    for (const moved of await this.#reconsidered(stored, session)) byId.set(moved._id.toHexString(), moved)
     const taken: number[] = []
     for (const { index } of refused) {
       const there = byId.get(tasks[index]!._id.toHexString())
@@ -192,11 +203,11 @@ export class MongoTaskStore implements TaskStore {
       fronts.set(lane, place)
       return place
     }
-    const blocked = await this.#blocked(tasks)
+    const waiting = await this.#waitingFor(tasks)
     return Promise.all(
       tasks.map(async (task) => ({
         front: await front(task),
-        blocked: blocked.has(task._id.toHexString()),
+        ...(waiting.get(task._id.toHexString()) ?? { blocked: false }),
         leadMs: task.deadline === undefined ? undefined : await this.#durations.lead(task.name),
       })),
     )
@@ -214,32 +225,55 @@ export class MongoTaskStore implements TaskStore {
   }
 
   /**
-   * Those whose predecessor is still to complete.
-   * @throws {FleetError} `NOT_FOUND` for a predecessor that is neither stored nor among them: it would never complete
+   * How the tasks with predecessors start: blocked or not, and who of those has completed.
+   * @throws {FleetError} `DEPENDENCY_CYCLE`; `NOT_FOUND` for a predecessor that is neither stored nor among them
    */
-  async #blocked(tasks: readonly NewTask[]): Promise<Set<string>> {
+  async #waitingFor(tasks: readonly NewTask[]): Promise<Map<string, { blocked: boolean; completed: ObjectId[] }>> {
     const waiting = tasks.filter((task) => task.after !== undefined)
-    if (waiting.length === 0) return new Set()
-    const found = await this.#tasks
-      .find({ _id: { $in: waiting.map((task) => task.after!) } }, { projection: { status: 1 } })
-      .toArray()
-    const known = new Map(found.map(({ _id, status }) => [_id.toHexString(), status]))
+    if (waiting.length === 0) return new Map()
+    const dependants = waiting.map((task) => ({ ...task, attempt: 0 }))
+    const themselves = { _id: waiting[0]!._id, after: waiting.map(({ _id }) => _id), attempt: 0 }
+    const found = await this.#dependants.predecessors([...dependants, themselves])
+    // A request that is repeated is not refused for what has changed since.
+    const fresh = waiting.filter(({ _id }) => !found.has(_id.toHexString()))
+    refuseCycles(fresh)
     const together = new Set(tasks.map(({ _id }) => _id.toHexString()))
-    const lost = waiting.filter(({ after }) => !known.has(after!.toHexString()) && !together.has(after!.toHexString()))
-    if (lost.length > 0) await this.#refuseNew(lost)
-    const blocked = waiting.filter((task) => known.get(task.after!.toHexString()) !== 'completed')
-    return new Set(blocked.map((task) => task._id.toHexString()))
+    refuseUnknown(fresh, (id) => found.has(id.toHexString()) || together.has(id.toHexString()))
+    await this.#refuseClosing(fresh)
+    return new Map(
+      dependants.map((task) => {
+        const now = standpoints(task, found)
+        const { completed } = known(now)
+        return [task._id.toHexString(), { blocked: !isMet(task, now), completed }]
+      }),
+    )
   }
 
-  /** A request that is repeated is not refused for what has been removed since. @throws {FleetError} `NOT_FOUND` */
-  async #refuseNew(waiting: readonly NewTask[]): Promise<void> {
-    const stored = await this.#tasks.distinct('_id', { _id: { $in: waiting.map(({ _id }) => _id) } })
-    const known = new Set(stored.map(String))
-    const refused = waiting.find(({ _id }) => !known.has(String(_id)))
-    if (refused === undefined) return
-    throw new FleetError('NOT_FOUND', `There is no task ${refused.after?.toHexString()} to wait for`, {
-      field: 'after',
-    })
+  /** An id that was removed and comes again may be waited for already. @throws {FleetError} `DEPENDENCY_CYCLE` */
+  async #refuseClosing(waiting: readonly NewTask[]): Promise<void> {
+    if (waiting.length === 0) return
+    const ids = waiting.map(({ _id }) => _id)
+    const awaited = await this.#tasks.distinct('after', { after: { $in: ids } } as mongo.Filter<TaskDocument>)
+    const closing = new Set(awaited.map(String))
+    for (const task of waiting) {
+      if (closing.has(String(task._id))) await refuseCycle(task._id, predecessorsOf(task), this.#tasks)
+    }
+  }
+
+  /** Those that moved on since a predecessor ended before they were stored; in a transaction, they do when it has ended. */
+  async #reconsidered(stored: readonly TaskDocument[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    const blocked = stored.filter(({ status }) => status === 'blocked').map(({ _id }) => _id)
+    if (blocked.length === 0) return []
+    if (session !== undefined) {
+      session.once('ended', () => {
+        this.#dependants
+          .reconsider(blocked)
+          .catch((error: unknown) => this.#log?.warn({ err: error }, 'new blocked tasks are looked at a minute later'))
+      })
+      return []
+    }
+    if ((await this.#dependants.reconsider(blocked)) === 0) return []
+    return this.#tasks.find({ _id: { $in: blocked } }).toArray()
   }
 
   async claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]> {
@@ -305,7 +339,9 @@ export class MongoTaskStore implements TaskStore {
       }
       const filter = { ...guard('quarantine', task._id), rev: task.rev }
       const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine(await this.#retention.get()))
-      if (ended !== null) this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
+      if (ended === null) continue
+      this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
+      await this.#dependants.follow([task._id])
     }
   }
 
@@ -358,6 +394,7 @@ export class MongoTaskStore implements TaskStore {
     const [abandoned, dated] = [await this.#reapAbandoned(), await this.#reapDated()]
     const reaped = [...abandoned, ...dated]
     for (const task of reaped) this.#tell(task)
+    await this.#followEnded(reaped)
     return reaped
   }
 
@@ -451,7 +488,9 @@ export class MongoTaskStore implements TaskStore {
   async cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
     const request = { action: 'cancel', by, ...(reason === undefined ? {} : { reason }) } as const
     const update = updates.asked(request, await this.#retention.get())
-    return this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update)
+    const cancelled = await this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update)
+    await this.#followEnded([cancelled])
+    return cancelled
   }
 
   async pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
@@ -464,17 +503,56 @@ export class MongoTaskStore implements TaskStore {
     const paused = { ...guard('resume', id), status: 'paused' }
     const toBePaused = { _id: id, status: 'running', 'control.action': 'pause' }
     const either = { $or: [paused, toBePaused] } as mongo.Filter<TaskDocument>
-    return this.#told(this.#tasks.findOneAndUpdate(either, updates.resume(), { returnDocument: 'after' }))
+    return this.#orBlocked('resume', id, (seen) =>
+      this.#told(this.#tasks.findOneAndUpdate({ ...either, ...seen }, updates.resume(), { returnDocument: 'after' })),
+    )
   }
 
   async rerun(id: ObjectId): Promise<TaskDocument | null> {
-    const rerun = this.#told(
-      this.#tasks.findOneAndUpdate(guard('rerun', id), updates.rerun(), { returnDocument: 'after' }),
+    const rerun = this.#orBlocked('rerun', id, (seen) =>
+      this.#told(
+        this.#tasks.findOneAndUpdate({ ...guard('rerun', id), ...seen }, updates.rerun(), { returnDocument: 'after' }),
+      ),
     )
     return rerun.catch((error: unknown) => {
       if ((error as { code?: number }).code !== 11_000) throw error
       throw new FleetError('KEY_EXISTS', 'Another task with its key has come in its place', { field: 'key' })
     })
+  }
+
+  /**
+   * Lets a task run again, or wait again for predecessors that have not completed. Both are decided by the revision that
+   * was read, and looked at again where somebody came in between.
+   */
+  async #orBlocked(
+    verb: 'resume' | 'rerun',
+    id: ObjectId,
+    free: (seen: { rev?: number }) => Promise<TaskDocument | null>,
+  ): Promise<TaskDocument | null> {
+    const blocking = verb === 'resume' ? 'block' : 'rewait'
+    const from: readonly string[] = verb === 'resume' ? ['paused'] : TRANSITIONS.rewait.from
+    for (;;) {
+      const task = await this.find(id)
+      if (task?.after === undefined || !from.includes(task.status)) return free({})
+      const { rev } = task
+      const now = await this.#dependants.standpoints(task)
+      if (isMet(task, now)) {
+        const freed = await free({ rev })
+        if (freed !== null) return freed
+      } else {
+        // Whoever retries it knows what has failed, and waits for that one's retry.
+        const forgiven = verb === 'rerun' ? now.filter(isOver) : []
+        const lets = verb === 'resume' ? updates.resume() : updates.rerun()
+        const update = [...lets, ...dependencyUpdates.block(blocking, known(now, forgiven))]
+        const blocked = await this.#tasks.updateOne({ _id: id, status: task.status, rev }, update)
+        if (blocked.matchedCount === 1) {
+          this.#tell(task)
+          await this.#dependants.reconsider([id])
+          return this.find(id)
+        }
+      }
+      if (((await this.find(id))?.rev ?? rev) === rev) return null
+    }
   }
 
   async edit(id: ObjectId, changes: Changes, rev?: number): Promise<TaskDocument | null> {
@@ -486,7 +564,23 @@ export class MongoTaskStore implements TaskStore {
       leadMs: changes.deadline instanceof Date ? await this.#durations.lead(before.name) : undefined,
     }
     const update = updates.edit(changes, place)
+    if (changes.after !== undefined || changes.ifFailed !== undefined) {
+      return this.#editDependencies({ id, changes, rev, update })
+    }
     return this.#update(id, WAITING_STATUSES, update, rev === undefined ? {} : { rev })
+  }
+
+  async #editDependencies(edit: DependencyEdit): Promise<TaskDocument | null> {
+    const edited = await this.#told(
+      editDependencies(edit, {
+        client: this.#client,
+        tasks: this.#tasks,
+        settings: this.#db.collection('settings'),
+        dependants: this.#dependants,
+      }),
+    )
+    if (edited?.status !== 'blocked') return edited
+    return (await this.#dependants.reconsider([edit.id])) === 0 ? edited : this.find(edit.id)
   }
 
   async raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }> {
@@ -536,24 +630,14 @@ export class MongoTaskStore implements TaskStore {
     return this.#unblocking(after)
   }
 
-  /** Most fleets have no successors at all most of the time, and asking for any is much cheaper than for each. */
-  async #unblockAfter(predecessors: readonly ObjectId[]): Promise<number[]> {
-    const { status } = guard('unblock', null)
-    const any = await this.#tasks.findOne({ status: status as 'blocked' }, { projection: { _id: 1 } })
-    if (any === null) return predecessors.map(() => 0)
-    const waiting = { after: { $in: [...predecessors] }, status: status as 'blocked' }
-    const { modifiedCount } = await this.#tasks.updateMany(waiting, updates.unblock())
-    return predecessors.map((_, index) => (index === 0 ? modifiedCount : 0))
+  unblockAll(): Promise<number> {
+    return this.#dependants.sweep()
   }
 
-  async unblockAll(): Promise<number> {
-    const predecessors = await this.#tasks.distinct('after', { status: 'blocked' })
-    if (predecessors.length === 0) return 0
-    const completed = await this.#tasks
-      .find({ _id: { $in: predecessors as ObjectId[] }, status: 'completed' }, { projection: { _id: 1 } })
-      .toArray()
-    const counts = await Promise.all(completed.map(({ _id }) => this.unblock(_id)))
-    return counts.reduce((sum, count) => sum + count, 0)
+  /** The tasks that a write has ended are followed by those that wait for them. */
+  async #followEnded(tasks: readonly (TaskDocument | null)[]): Promise<void> {
+    const ended = endedIds(tasks)
+    if (ended.length > 0) await this.#dependants.follow(ended)
   }
 
   async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
@@ -576,8 +660,17 @@ export class MongoTaskStore implements TaskStore {
     return this.#tasks.findOne({ _id: id })
   }
 
+  async results(ids: readonly ObjectId[]): Promise<Pick<TaskDocument, '_id' | 'status' | 'output' | 'error'>[]> {
+    const fields = { status: 1, output: 1, error: 1 } as const
+    return this.#tasks.find({ _id: { $in: [...ids] } }, { projection: fields }).toArray()
+  }
+
   async remove(id: ObjectId): Promise<boolean> {
+    // First what it had to say to those that wait for it, should its end not have been followed yet.
+    const task = await this.#tasks.findOne({ _id: id }, { projection: { status: 1 } })
+    await this.#followEnded([task])
     const { deletedCount } = await this.#tasks.deleteOne({ _id: id, status: { $in: [...ENDED_STATUSES] } })
+    if (deletedCount === 1) await this.#dependants.follow([id])
     return deletedCount === 1
   }
 }
@@ -619,6 +712,12 @@ function isWellFormed(task: TaskDocument): boolean {
   return (
     Array.isArray(attempts) && dated && [attempt, rev, failures, lost, maxAttempts, priority].every(Number.isFinite)
   )
+}
+
+/** @throws {FleetError} `NOT_FOUND` */
+function refuseUnknown(waiting: readonly NewTask[], isKnown: (id: ObjectId) => boolean): void {
+  const unknown = waiting.flatMap(predecessorsOf).find((id) => !isKnown(id))
+  if (unknown !== undefined) throw notFound(unknown)
 }
 
 /** @throws {FleetError} `TASK_EXISTS` */

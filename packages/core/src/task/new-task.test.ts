@@ -50,6 +50,11 @@ describe('a request to enqueue', () => {
     ["the driver's own mark", { name: 'x', input: { _bsontype: 'Long' } }, 'BAD_INPUT', 'input._bsontype'],
     ['a function', { name: 'x', input: { call: () => 1 } }, 'BAD_INPUT', 'input.call'],
     ['a thousand levels', { name: 'x', input: nested(1_000) }, 'BAD_INPUT', undefined],
+    ['an odd id to wait for', { name: 'x', after: ['f'.repeat(24), 7] }, 'BAD_ID', 'after.1'],
+    ['too many to wait for', { name: 'x', after: Array(101).fill('f'.repeat(24)) }, 'OUT_OF_RANGE', 'after'],
+    ['an odd ifFailed', { name: 'x', after: 'f'.repeat(24), ifFailed: 'explode' }, 'BAD_VALUE', 'ifFailed'],
+    ['ifFailed alone', { name: 'x', after: [], ifFailed: 'run' }, 'BAD_VALUE', 'ifFailed'],
+    ['after with a debounce', { name: 'x', after: 'f'.repeat(24), key: 'k', debounce: 5 }, 'BAD_VALUE', 'debounce'],
     ['more than 256 KiB', { name: 'x', input: { text: 'x'.repeat(257 * 1024) } }, 'INPUT_TOO_LARGE', 'input'],
   ])('is refused with %s', (_what, request, code, field) => {
     expect(() => parseNewTask(request)).toThrow(

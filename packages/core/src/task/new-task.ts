@@ -1,7 +1,15 @@
 import { Types } from 'mongoose'
 import { milliseconds } from '../duration.ts'
 import { FleetError } from '../errors.ts'
-import { type Duration, type EnqueueRequest, PRIORITY_NAMES, type Priority, type TaskChanges } from '../protocol.ts'
+import {
+  type Duration,
+  type EnqueueRequest,
+  IF_FAILED,
+  type IfFailed,
+  PRIORITY_NAMES,
+  type Priority,
+  type TaskChanges,
+} from '../protocol.ts'
 import { keepValue } from '../values/keep-value.ts'
 import type { ObjectId } from './task-document.ts'
 
@@ -25,7 +33,9 @@ export interface NewTask {
   keyPolicy: 'reject' | 'return' | 'replace'
   debounceMs?: number
   throttleMs?: number
-  after?: ObjectId
+  /** One id bare, or a list of several, as it is stored. */
+  after?: ObjectId | ObjectId[]
+  ifFailed?: IfFailed
   replayOf?: ObjectId
   /** The event that it is for. */
   event?: ObjectId
@@ -43,6 +53,9 @@ export interface Changes {
   input?: unknown
   lazy?: boolean
   maxAttempts?: number
+  /** Empty to wait for none. */
+  after?: ObjectId[]
+  ifFailed?: IfFailed
 }
 
 const FIELDS: Record<keyof EnqueueRequest, true> = {
@@ -61,11 +74,12 @@ const FIELDS: Record<keyof EnqueueRequest, true> = {
   throttle: true,
   queue: true,
   after: true,
+  ifFailed: true,
   maxAttempts: true,
 }
 
 const READ_ONLY = new Set(
-  'attempt attempts attemptsDropped basePriority checkpoint claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
+  'attempt attempts attemptsDropped basePriority checkpoint claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent predecessors progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
     ' ',
   ),
 )
@@ -86,7 +100,8 @@ export function parseNewTask(request: unknown): NewTask {
     if (!Object.hasOwn(FIELDS, field))
       throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
   }
-  const { runAt, deadline, key, after, debounce, throttle } = asked
+  const { runAt, deadline, key, debounce, throttle } = asked
+  const { after, ifFailed } = parseDependencies(asked)
   if (debounce !== undefined && throttle !== undefined) {
     throw new FleetError('BAD_VALUE', 'A task is debounced or throttled, not both', { field: 'throttle' })
   }
@@ -113,7 +128,8 @@ export function parseNewTask(request: unknown): NewTask {
     keyPolicy: parseOneOf(asked.keyPolicy ?? 'reject', 'keyPolicy', ['reject', 'return', 'replace']),
     ...(debounce === undefined ? {} : { debounceMs: parsePeriod(debounce, 'debounce') }),
     ...(throttle === undefined ? {} : { throttleMs: parsePeriod(throttle, 'throttle') }),
-    ...(after === undefined ? {} : { after: parseId(after, 'after') }),
+    ...(after === undefined ? {} : { after }),
+    ...(ifFailed === undefined ? {} : { ifFailed }),
   }
 }
 
@@ -126,6 +142,8 @@ const CHANGES: Record<keyof TaskChanges, true> = {
   input: true,
   lazy: true,
   maxAttempts: true,
+  after: true,
+  ifFailed: true,
 }
 
 /**
@@ -145,7 +163,7 @@ export function parseChanges(request: unknown): Changes {
     }
     throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
   }
-  const { priority, position, runAt, deadline, queue, input, lazy, maxAttempts } = asked
+  const { priority, position, runAt, deadline, queue, input, lazy, maxAttempts, after, ifFailed } = asked
   return {
     ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
     ...(position === undefined ? {} : { position: parseOneOf(position, 'position', ['front', 'back']) }),
@@ -155,7 +173,39 @@ export function parseChanges(request: unknown): Changes {
     ...(input === undefined ? {} : { input: keepValue(input, 'input') }),
     ...(lazy === undefined ? {} : { lazy: parseBoolean(lazy, 'lazy') }),
     ...(maxAttempts === undefined ? {} : { maxAttempts: parseInteger(maxAttempts, 'maxAttempts', 1, 50) }),
+    ...(after === undefined ? {} : { after: after === null ? [] : parseAfter(after) }),
+    ...(ifFailed === undefined ? {} : { ifFailed: parseOneOf(ifFailed, 'ifFailed', IF_FAILED) }),
   }
+}
+
+/** How many tasks one may wait for. */
+const MOST_PREDECESSORS = 100
+
+/** What a new task waits for: absent where it waits for none. @throws {FleetError} as `parseAfter`, `BAD_VALUE` */
+function parseDependencies(asked: Record<string, unknown>): Pick<NewTask, 'after' | 'ifFailed'> {
+  const ids = asked.after === undefined ? [] : parseAfter(asked.after)
+  const ifFailed = asked.ifFailed === undefined ? undefined : parseOneOf(asked.ifFailed, 'ifFailed', IF_FAILED)
+  if (ids.length === 0) {
+    if (ifFailed === undefined) return {}
+    throw new FleetError('BAD_VALUE', "'ifFailed' needs 'after': it says what a failure of those tasks does", {
+      field: 'ifFailed',
+    })
+  }
+  if (asked.debounce !== undefined || asked.keyPolicy === 'replace') {
+    const field = asked.debounce === undefined ? 'keyPolicy' : 'debounce'
+    throw new FleetError('BAD_VALUE', "A task with 'after' can't take the place of one that waits", { field })
+  }
+  return { after: ids.length === 1 ? ids[0]! : ids, ...(ifFailed === undefined ? {} : { ifFailed }) }
+}
+
+/** An id or a list of some, each named once. @throws {FleetError} `BAD_ID`, `OUT_OF_RANGE` */
+function parseAfter(value: unknown): ObjectId[] {
+  if (!Array.isArray(value)) return [parseId(value, 'after')]
+  if (value.length > MOST_PREDECESSORS) {
+    throw new FleetError('OUT_OF_RANGE', `'after' names at most ${MOST_PREDECESSORS} tasks`, { field: 'after' })
+  }
+  const ids = value.map((one, index) => parseId(one, `after.${index}`))
+  return [...new Map(ids.map((id) => [id.toHexString(), id])).values()]
 }
 
 /** @throws {FleetError} `BAD_QUEUE` */

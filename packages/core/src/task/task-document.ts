@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose'
-import type { AttemptOutcome, TaskStatus } from '../protocol.ts'
+import type { AttemptOutcome, IfFailed, TaskStatus } from '../protocol.ts'
 
 export type ObjectId = mongo.ObjectId
 
@@ -120,7 +120,17 @@ export interface TaskDocument {
   /** A debounced task gives its key up when it is claimed: what comes then is the next one. */
   keyUntil?: 'claimed'
   parent?: ObjectId
-  after?: ObjectId
+  /** What it waits for: one id bare, or a list of several. */
+  after?: ObjectId | ObjectId[]
+  /** What it does when one of those fails; `fail` when absent. */
+  ifFailed?: IfFailed
+  /** What its predecessors' own documents don't say. Never leaves the server side. */
+  predecessors?: {
+    /** Those that were seen completed, since retention may remove them. */
+    completed: ObjectId[]
+    /** Those whose end, up to this revision of theirs, was known to whoever retried this task. */
+    forgiven: { id: ObjectId; rev: number }[]
+  }
   replayOf?: ObjectId
   /** The name of the schedule that made it. */
   schedule?: string

@@ -39,7 +39,10 @@ const taskSchema = new Schema(
     key: String,
     keyUntil: String,
     parent: Schema.Types.ObjectId,
-    after: Schema.Types.ObjectId,
+    /** An id, or a list of some. */
+    after: Schema.Types.Mixed,
+    ifFailed: String,
+    predecessors: Schema.Types.Mixed,
     replayOf: Schema.Types.ObjectId,
     schedule: String,
     event: Schema.Types.ObjectId,

@@ -98,7 +98,7 @@ export interface TaskStore {
   /**
    * Stores tasks; repeating a call with the same ids is harmless. What a key's policy says decides whether the answer is
    * the new task or the one that is there.
-   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`; `QUEUE_FULL` when a queue has no room for all of them: none is stored
+   * @throws {FleetError} `TASK_EXISTS`, `KEY_EXISTS`; `NOT_FOUND` and `DEPENDENCY_CYCLE` of `after`; `QUEUE_FULL` when a queue has no room for all of them: none is stored
    */
   enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]>
   /**
@@ -131,20 +131,31 @@ export interface TaskStore {
   cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
   /** Holds a waiting task back, or asks the worker of a running one to stop in between. */
   pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
-  /** Lets a paused task go on, or takes back a pause that was only asked for. Null when it is not paused. */
+  /**
+   * Lets a paused task go on, or takes back a pause that was only asked for. It is blocked when it was made to wait for
+   * others meanwhile. Null when it is not paused.
+   */
   resume(id: ObjectId): Promise<TaskDocument | null>
   /**
-   * Makes a failed or cancelled task wait again with all its tries. Null when it is neither.
+   * Makes a failed or cancelled task wait again with all its tries: for a worker, or for those of `after` that have not
+   * completed. Null when it is neither.
    * @throws {FleetError} `KEY_EXISTS` when another with its key has come in its place
    */
   rerun(id: ObjectId): Promise<TaskDocument | null>
-  /** Changes a task that waits; with `rev` only as it was seen. Null when it doesn't wait or has changed. */
+  /**
+   * Changes a task that waits; with `rev` only as it was seen. Null when it doesn't wait or has changed.
+   * @throws {FleetError} `NOT_FOUND`, `DEPENDENCY_CYCLE`, `OUT_OF_RANGE`, `BAD_VALUE` of `after` and `ifFailed`
+   */
   edit(id: ObjectId, changes: Changes, rev?: number): Promise<TaskDocument | null>
   /** Raises every task whose deadline nears or has come; also says when the next look is worth while. */
   raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }>
-  /** Lets the tasks go that waited for this one; the count is for all that shared the write. */
+  /**
+   * Moves the tasks that wait for this one, now that it has ended, and those that wait for what ends by it. Whoever ends an
+   * attempt by `settle` calls it then; the other verbs that end a task do so themselves. The count is for all that shared
+   * the call.
+   */
   unblock(after: ObjectId): Promise<number>
-  /** Lets all tasks go whose predecessor has completed: a safety net. */
+  /** Moves all blocked tasks whose predecessors have ended: a safety net. */
   unblockAll(): Promise<number>
   /**
    * Due tasks in claim order, and those that become due within `horizonMs`, two minutes by default: however many wait for
@@ -156,6 +167,8 @@ export interface TaskStore {
   /** What was asked of the tasks that this worker runs. */
   controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]>
   find(id: ObjectId): Promise<TaskDocument | null>
+  /** How tasks stand and what they returned; those that are removed are missing. */
+  results(ids: readonly ObjectId[]): Promise<Pick<TaskDocument, '_id' | 'status' | 'output' | 'error'>[]>
   /** Removes an ended task; false when it hasn't ended or isn't there. */
   remove(id: ObjectId): Promise<boolean>
 }

@@ -18,8 +18,8 @@ const LOST_LIMIT = 3
 /** How long a task waits after its second loss, in milliseconds. */
 const SUSPECT_WAIT_MS = 250
 
-const literal = (value: unknown): Expression => ({ $literal: value })
-const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
+export const literal = (value: unknown): Expression => ({ $literal: value })
+export const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
 const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
 const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
 /** What belongs to one attempt only. */
@@ -43,6 +43,8 @@ export interface Place {
   /** Ahead of all that wait, for `position: 'front'`. */
   front: Date | undefined
   blocked: boolean
+  /** Those of `after` that have completed; absent for a task that waits for none. */
+  completed?: readonly ObjectId[]
   /** How long before its deadline a task is raised, in milliseconds; a tenth of the time left while unknown. */
   leadMs: number | undefined
 }
@@ -90,6 +92,10 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
         ...(task.key === undefined || task.throttleMs !== undefined ? {} : { key: literal(task.key) }),
         ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
         ...(task.after === undefined ? {} : { after: literal(task.after) }),
+        ...(task.ifFailed === undefined ? {} : { ifFailed: task.ifFailed }),
+        ...(place.completed === undefined
+          ? {}
+          : { predecessors: literal({ completed: place.completed, forgiven: [] }) }),
         ...(task.event === undefined ? {} : { event: literal(task.event) }),
         ...(task.schedule === undefined ? {} : { schedule: literal(task.schedule) }),
         ...(task.replayOf === undefined ? {} : { replayOf: literal(task.replayOf) }),
@@ -206,7 +212,7 @@ function leaveRunning(end: {
 }
 
 /** What an ended task has and no other. Runs after the stage that wrote `status` and `updatedAt`. */
-function ended(retention: Retention): Record<string, Expression> {
+export function ended(retention: Retention): Record<string, Expression> {
   const isEnded = { $in: ['$status', [...ENDED_STATUSES]] }
   const kept = (Object.entries(retention) as [EndedStatus, number | null][]).flatMap(([status, ms]) =>
     ms === null
@@ -499,10 +505,6 @@ export function replace(task: NewTask, place: Place): Pipeline {
     },
     { $unset: deadline === undefined ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] },
   ]
-}
-
-export function unblock(): Pipeline {
-  return [{ $set: { status: TRANSITIONS.unblock.to, ...TOUCH } }]
 }
 
 /** All tries again, as it was asked for at first; the attempts' numbers go on. */

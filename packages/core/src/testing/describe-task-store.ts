@@ -4,6 +4,7 @@ import { hasEnded, STATUSES, type TaskStatus } from '../protocol.ts'
 import { isFenced, TRANSITIONS, type Verb } from '../task/lifecycle.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { type Claim, Outcome, type TaskStore } from '../task/task-store.ts'
+import { describeDependencies, endPredecessor } from './describe-dependencies.ts'
 import { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 
 /** What the suite needs beyond the port: to make a worker die, and a task as it is stored. */
@@ -61,17 +62,36 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       pause: (task) => store.pause(task._id, 'test'),
       resume: (task) => store.resume(task._id),
       cancel: (task) => store.cancel(task._id, 'test'),
-      unblock: (task) => store.unblock(task.after ?? new Types.ObjectId()),
+      unblock: (task) => endPredecessor(store, task, Outcome.completed(1)),
+      abandon: (task) => endPredecessor(store, task, Outcome.failed(testError)),
+      skip: (task) => endPredecessor(store, task, Outcome.failed(testError)),
+      block: async (task) => {
+        // Of a blocked one it would change what it waits for.
+        if (task.status === 'blocked') return
+        await store.edit(task._id, { after: [(await make.pending())._id] })
+        if (task.status === 'paused') await store.resume(task._id)
+      },
       rerun: (task) => store.rerun(task._id),
+      rewait: async (task) => {
+        if (task.after !== undefined) await store.rerun(task._id)
+      },
     }
     /** What a verb needs of a task beyond its status. */
-    const prepared: Partial<Record<Verb, Parameters<typeof newTask>[0]>> = { expire: { maxAttempts: 1 } }
+    const prepared: Partial<Record<Verb, Parameters<typeof newTask>[0]>> = {
+      expire: { maxAttempts: 1 },
+      skip: { ifFailed: 'cancel' },
+    }
+    /** Ended ones that still wait for another task. */
+    const waiting: Partial<Record<TaskStatus, () => Promise<TaskDocument>>> = {
+      failed: async () => (await make.pending({ after: (await make.cancelled())._id }))!,
+      cancelled: async () => (await store.cancel((await make.blocked())._id, 'test'))!,
+    }
     /** Asking a running task to pause or to cancel stores the request and leaves the status to its worker. */
     const asksRunning: readonly Verb[] = ['pause', 'cancel']
 
     describe.each(Object.keys(TRANSITIONS) as Verb[])('%s', (verb) => {
       test.each(STATUSES)('from %s', async (status) => {
-        const before = await make[status](prepared[verb] ?? {})
+        const before = await ((verb === 'rewait' && waiting[status]?.()) || make[status](prepared[verb] ?? {}))
         await attempts[verb](before, before.lease?.id ?? 'nobody')
         const after = await now(before)
         const { from, to } = TRANSITIONS[verb]
@@ -459,16 +479,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(next.map(({ _id }) => String(_id))).toEqual([soon, later].map(({ _id }) => String(_id)))
     })
 
-    test('what waits for another task goes when that one completes', async () => {
-      const claim = await make.claimed()
-      const [next] = await store.enqueue([newTask({ after: claim.task._id })])
-      expect(next!.status).toBe('blocked')
-      await store.settle(claim, Outcome.completed(1))
-      expect(await store.unblockAll()).toBeGreaterThanOrEqual(1)
-      expect((await now(next!)).status).toBe('pending')
-      const [late] = await store.enqueue([newTask({ after: claim.task._id })])
-      expect(late!.status).toBe('pending')
-    })
+    describeDependencies(() => store)
 
     test('what was asked of a worker can be read', async () => {
       const worker = new Types.ObjectId().toHexString()

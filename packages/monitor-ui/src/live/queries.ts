@@ -52,6 +52,7 @@ const PAGE_FIELDS: string[] = [
   'key',
   'parent',
   'after',
+  'ifFailed',
   'replayOf',
   'schedule',
   'event',
@@ -93,6 +94,18 @@ export const ERROR_LIMIT = 100
 export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
 
 export const SCHEDULES = { collection: 'schedules', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
+
+export const DEPENDANTS_SHOWN = 50
+
+/** The tasks that wait for one, or have waited for it, the oldest first. */
+export function dependantsOf(id: string): TasksRequest {
+  return {
+    filter: { after: id },
+    sort: { createdAt: 1 },
+    limit: DEPENDANTS_SHOWN,
+    fields: ['status', 'control', 'createdAt'],
+  }
+}
 
 /** How the tasks of these ids are. */
 export function statusesOf(ids: readonly string[]): TasksRequest {

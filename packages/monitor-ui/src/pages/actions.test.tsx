@@ -183,6 +183,22 @@ describe('what a task’s page tells', () => {
     await waitFor(() => expect(screen.queryByTestId('why')).toBeNull())
   })
 
+  it('leads to every task that it waits for, and to those that wait for it', async () => {
+    const [first, second] = [put(aTask.running), put(aTask.failed)]
+    const task = put(aTask.blocked, { after: [first._id, second._id, 'f'.repeat(24)], ifFailed: 'wait' })
+    const next = put(aTask.blocked, { after: task._id })
+    await openTask(task)
+    const before = within(await screen.findByTestId('predecessors'))
+    const links = (list: typeof before) => list.getAllByRole('link').map((link) => link.getAttribute('href'))
+    expect(links(before)).toEqual([first._id, second._id, 'f'.repeat(24)].map((id) => `/tasks/${id}`))
+    await before.findByText('Failed')
+    before.getByText('removed')
+    before.getByText('If one fails, this task waits for its retry.')
+    expect(links(within(await screen.findByTestId('dependants')))).toEqual([`/tasks/${next._id}`])
+    const why = within(await screen.findByTestId('why'))
+    expect(await why.findAllByRole('link', { name: 'Open the task it waits for' })).toHaveLength(3)
+  })
+
   it('shows stored lines of every attempt, earlier ones when asked, and the live tail once', async () => {
     const task = put(aTask.running, { attempt: 2 })
     const line = (attempt: number, seq: number) => ({

@@ -12,6 +12,7 @@ import { ArrowLeft } from 'lucide-react'
 import { Fragment, lazy, type ReactNode, Suspense, useEffect } from 'react'
 import { AuditList } from '../components/audit-list.tsx'
 import { Copyable } from '../components/copy.tsx'
+import { Dependants, Predecessors, useDependants } from '../components/dependencies.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { JsonView } from '../components/json-view.tsx'
 import { loadRateChart } from '../components/load-rate-chart.ts'
@@ -393,6 +394,7 @@ function reachText(watch: WatchSource | undefined, connection: ConnectionState):
 
 function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | undefined; now: number }) {
   const { state } = useConnection()
+  const dependants = useDependants(task._id)
   const url = typeof task.input === 'object' && task.input !== null && 'url' in task.input ? task.input.url : undefined
   const link = typeof url === 'string' ? safeLink(url) : undefined
   return (
@@ -435,7 +437,17 @@ function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | und
       <Moment label="Started" at={task.startedAt} now={now} />
       <Moment label="Ended" at={task.finishedAt} now={now} />
       <Moment label="Kept until" at={task.expireAt} now={now} />
-      {(['parent', 'after', 'replayOf'] as const).map((field) => {
+      {task.after !== undefined && (
+        <Detail label="After">
+          <Predecessors task={task} />
+        </Detail>
+      )}
+      {dependants.length > 0 && (
+        <Detail label="Waited for by">
+          <Dependants rows={dependants} />
+        </Detail>
+      )}
+      {(['parent', 'replayOf'] as const).map((field) => {
         const value = task[field]
         if (value === undefined) return null
         return (
@@ -467,7 +479,6 @@ function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | und
 const RELATIONS = {
   key: 'Key',
   parent: 'Parent',
-  after: 'After',
   replayOf: 'Replay of',
   event: 'Event',
   worker: 'Worker id',

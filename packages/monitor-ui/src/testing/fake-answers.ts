@@ -1,11 +1,12 @@
 import type { CoverageRow, ExplainReason, Explanation, TaskRow } from '@taskfleet/core/protocol'
-import { hasEnded } from '@taskfleet/core/protocol'
+import { afterIds, hasEnded } from '@taskfleet/core/protocol'
 import type { FakeFleet } from './fake-fleet.ts'
 import { iso } from './rows.ts'
 
 /** Why a task does not run, in the gateway's words, from what the fake fleet holds. */
 export function explainTask(task: TaskRow, fleet: FakeFleet): Explanation {
   const about = { id: task._id, status: task.status }
+  if (task.status === 'blocked') return { ...about, ...blocked(task, fleet) }
   const whole = notWaiting(task, fleet)
   if (whole !== undefined) return { ...about, willRun: whole.willRun, reasons: [whole.reason] }
   const reasons = waiting(task, fleet)
@@ -24,18 +25,20 @@ function notWaiting(task: TaskRow, fleet: FakeFleet): { willRun: boolean; reason
   if (task.status === 'paused') {
     return { willRun: false, reason: { code: 'PAUSED', message: 'It is paused until somebody resumes it' } }
   }
-  if (task.status !== 'blocked') return undefined
-  const before = fleet.tasks.get(task.after ?? '')
-  const never = before === undefined || before.status === 'failed' || before.status === 'cancelled'
-  const state =
-    before === undefined ? 'is gone' : hasEnded(before.status) ? `has ${before.status}` : `is ${before.status}`
+  return undefined
+}
+
+function blocked(task: TaskRow, fleet: FakeFleet): Pick<Explanation, 'willRun' | 'reasons'> {
+  const waits = afterIds(task)
+    .map((id) => ({ id, status: fleet.tasks.get(id)?.status }))
+    .filter(({ status }) => status !== 'completed')
   return {
-    willRun: !never,
-    reason: {
+    willRun: waits.every(({ status }) => status !== undefined && !hasEnded(status)),
+    reasons: waits.map(({ id, status }) => ({
       code: 'BLOCKED',
-      ...(task.after !== undefined && { task: task.after }),
-      message: `It waits until the task ${task.after} completes, which ${state}${never ? ': retry that one, or cancel this' : ''}`,
-    },
+      task: id,
+      message: `It waits until the task ${id} completes, which ${status === undefined ? 'is gone' : `is ${status}`}`,
+    })),
   }
 }
 

@@ -39,6 +39,21 @@ describe('commands that change tasks', () => {
     expect(record.at(-1)).toMatchObject({ reason: 'lunch', changed: 2, matched: 3 })
   })
 
+  test('enqueues and edits what waits for others', async () => {
+    const [first, second] = await Promise.all([make().pending(), make().pending()])
+    const stored = await here('enqueue', 'next', '--after', `${id(first)},${id(second)}`, '--if-failed', 'run')
+    const next = stored.out.trim()
+    const shown = () => json<TaskRow>('show', next)
+    expect(await shown()).toMatchObject({ status: 'blocked', after: [id(first), id(second)], ifFailed: 'run' })
+    expect(await here('edit', next, '--after', id(second), '--if-failed', 'wait')).toMatchObject({ code: 0 })
+    expect(await shown()).toMatchObject({ status: 'blocked', after: id(second), ifFailed: 'wait' })
+    expect(await here('edit', next, '--no-after')).toMatchObject({ code: 0 })
+    expect(await shown()).toMatchObject({ status: 'pending' })
+    expect(await here('edit', id(second), '--after', id(second))).toMatchObject({
+      err: expect.stringContaining('CYCLE'),
+    })
+  })
+
   test('takes all that match, after a dry run that changes nothing', async () => {
     const tasks = await Promise.all(Array.from({ length: 3 }, () => make().pending({ queue: 'many' })))
     const filter = ['--filter', '{"queue":"many"}']

@@ -5,6 +5,8 @@ import {
   type EndedStatus,
   type FleetControl,
   FleetError,
+  IF_FAILED,
+  type IfFailed,
   parseChanges,
   parseDate,
   parseId,
@@ -15,7 +17,7 @@ import { type Command, Option } from 'commander'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, parseCount, parseEnded, parsePriorityText } from './options.ts'
+import { type CommonOptions, parseCount, parseEnded, parseList, parsePriorityText } from './options.ts'
 import { printable, printableJson } from './text.ts'
 import { withControl } from './with-fleet.ts'
 
@@ -48,6 +50,9 @@ interface EditCommand extends CommonOptions {
   input?: string
   lazy?: boolean
   maxAttempts?: number
+  /** False to wait for none. */
+  after?: string[] | false
+  ifFailed?: IfFailed
   front?: boolean
   back?: boolean
   rev?: number
@@ -101,6 +106,11 @@ export function taskCommands(kit: CommandKit): void {
     .option('--lazy', 'only while the machine is not overloaded')
     .option('--no-lazy', 'whatever the load')
     .option('--max-attempts <n>', 'the most failed attempts, 1-50', parseCount)
+    .option('--after <ids>', 'other tasks to wait for: ID, or ID,ID up to 100', parseList)
+    .option('--no-after', 'let it wait for none')
+    .addOption(
+      new Option('--if-failed <what>', 'what it does when a task that it waits for fails').choices([...IF_FAILED]),
+    )
     .option('--rev <n>', 'only if it is still at this revision', parseCount)
     .option('--reason <text>', 'for the record')
     .action(act((id: string, options: EditCommand) => edit(id, options, print)))
@@ -252,7 +262,8 @@ function place({
 
 /** `taskfleet edit ID` */
 function edit(id: string, options: EditCommand, print: Print): Promise<number> {
-  const { priority, front, back, runAt, deadline, queue, input, lazy, maxAttempts, rev, reason } = options
+  const { priority, front, back, runAt, deadline, queue, input, lazy, maxAttempts, after, ifFailed, rev, reason } =
+    options
   const changes: TaskChanges = {
     ...place({ priority, front, back }),
     ...(runAt === undefined ? {} : { runAt }),
@@ -261,6 +272,8 @@ function edit(id: string, options: EditCommand, print: Print): Promise<number> {
     ...(input === undefined ? {} : { input: parseJson(input, '--input') }),
     ...(lazy === undefined ? {} : { lazy }),
     ...(maxAttempts === undefined ? {} : { maxAttempts }),
+    ...(after === undefined ? {} : { after: after === false ? null : after }),
+    ...(ifFailed === undefined ? {} : { ifFailed }),
   }
   if (Object.keys(changes).length === 0) {
     throw new FleetError('BAD_REQUEST', 'Say what changes: --priority, --run-at, --input … (see --help)')

@@ -2,6 +2,7 @@ import {
   compileQuery,
   type EnqueueRequest,
   FleetError,
+  IF_FAILED,
   parseId,
   parseJson,
   parseNewTask,
@@ -35,7 +36,10 @@ export function storedTaskCommands({ json, act, print }: CommandKit): void {
     .option('--debounce <duration>', 'runs so long after the last request with this --key', parseDuration)
     .option('--throttle <duration>', 'at most one task with this --key in this time', parseDuration)
     .option('--queue <name>', 'where it waits; default by default')
-    .option('--after <id>', 'only when that task has completed')
+    .option('--after <ids>', 'only when these tasks have completed: ID, or ID,ID up to 100', parseList)
+    .addOption(
+      new Option('--if-failed <what>', 'what it does when one of those fails; fail by default').choices([...IF_FAILED]),
+    )
     .option('--max-attempts <n>', 'the most failed attempts, 1-50; 5 by default', parseCount)
     .option('--task-version <n>', 'the version that the input is written for', parseCount)
     .action(act((name: string, input: string, options: EnqueueCommand) => enqueue(name, input, options, print)))
@@ -63,7 +67,8 @@ interface EnqueueCommand extends CommonOptions {
   debounce?: Duration
   throttle?: Duration
   queue?: string
-  after?: string
+  after?: string[]
+  ifFailed?: string
   maxAttempts?: number
   taskVersion?: number
 }
@@ -78,10 +83,10 @@ const gatewayOptions = ({ key: _, serverKey, ...options }: EnqueueCommand): Comm
 /** `taskfleet enqueue NAME JSON` */
 async function enqueue(name: string, json: string, options: EnqueueCommand, print: Print): Promise<number> {
   const { priority, runAt, deadline, front, lazy, key, keyPolicy, debounce, throttle } = options
-  const { queue, after, maxAttempts, taskVersion: version } = options
+  const { queue, after, ifFailed, maxAttempts, taskVersion: version } = options
   const position = front === true ? 'front' : undefined
   const given = Object.entries({
-    ...{ priority, runAt, deadline, lazy, position, queue, after, maxAttempts, version },
+    ...{ priority, runAt, deadline, lazy, position, queue, after, ifFailed, maxAttempts, version },
     ...{ key, keyPolicy, debounce, throttle },
   }).filter(([, value]) => value !== undefined)
   if (key !== undefined && GATEWAY_KEY.test(key)) {

@@ -179,6 +179,9 @@ export class IsolatedAttempt implements Occupant {
       } else if (report.what === 'save') {
         await context.checkpoint.save(unpack(report.state))
         answer = { value: pack(undefined) }
+      } else if (report.what === 'results') {
+        // A list, since ids within a map would lose their class on the way.
+        answer = { value: pack([...(await context.results())]) }
       } else {
         answer = { value: pack(await context.task.confirmOwned()) }
       }

@@ -28,6 +28,16 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
     expect(lines.map(({ message }) => message)).toEqual(['begins', 'goes on'])
   })
 
+  test('finds the outputs of the tasks that it has waited for', async () => {
+    const { runner, queue } = await start('echo', 'gathers')
+    const post = (input: unknown) => fleet.fleet.enqueue(handler('echo', kind), input, { queue })
+    const [first, second] = [await post(1), await post({ two: 2 })]
+    const after = [second, first].map(({ _id }) => _id.toHexString())
+    const last = await fleet.fleet.enqueue(handler('gathers', kind), {}, { queue, after })
+    expect(await fleet.ended(last._id)).toMatchObject({ output: { ids: after, outputs: [{ two: 2 }, 1] } })
+    await runner.stop()
+  })
+
   test('a crash is a failed attempt with HANDLER_CRASHED, and the neighbours go on', async () => {
     const { queue, post } = await start('exits')
     const neighbour = await fleet.post(

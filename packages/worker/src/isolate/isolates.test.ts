@@ -12,6 +12,7 @@ import {
 } from '@taskfleet/core'
 import { Binary, ObjectId } from 'mongodb'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { PredecessorResult } from '../handler.ts'
 import { eventually } from '../testing/use-fleet.ts'
 import { processArguments, threadArguments } from './exec-argv.ts'
 import { Isolates, type IsolatesOptions } from './isolates.ts'
@@ -108,6 +109,16 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     const { result } = start(kind, 'resume', { checkpoint: { at: new Date(1), n: 1 }, save })
     expect(await result).toEqual({ before: { at: new Date(1), n: 1 }, after: { at: new Date(5_000), n: 2 } })
     expect(saved).toEqual([{ at: new Date(5_000), n: 2 }])
+  })
+
+  test('finds the outputs of the tasks that it has waited for, with their types', async () => {
+    const [id, at] = [new ObjectId(), new Date(5)]
+    const results = [
+      ['b', { status: 'completed', output: { id, at } }],
+      ['a', { status: 'removed' }],
+    ] satisfies [string, PredecessorResult][]
+    const { result } = start(kind, 'gathers', { results })
+    expect(await result).toEqual({ ids: ['b', 'a'], outputs: [{ id, at }, undefined], map: true })
   })
 
   test('hears that its checkpoint was refused because the task is no longer its own', async () => {

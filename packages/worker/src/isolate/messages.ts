@@ -59,7 +59,7 @@ export type Report =
   | { kind: 'log'; lines: { level: LogLevel; message: string }[] }
   | { kind: 'emit'; name: string; data: Packed }
   | { kind: 'listen' | 'unlisten'; name: string }
-  | { kind: 'call'; call: number; what: 'confirm' | 'proven' }
+  | { kind: 'call'; call: number; what: 'confirm' | 'proven' | 'results' }
   | { kind: 'call'; call: number; what: 'save'; state: Packed }
   | { kind: 'answer'; ask: number; answer: Answered }
   | { kind: 'ended'; answer: Answered }

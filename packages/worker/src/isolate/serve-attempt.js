@@ -203,6 +203,10 @@ class Attempt {
         },
         on: (name, answer) => this.listen(name, answer),
       },
+      results: async () => {
+        const results = await this.call({ what: 'results' })
+        return new Map(/** @type {[string, import('../handler.ts').PredecessorResult][]} */ (results))
+      },
       checkpoint: {
         get state() {
           return state
@@ -217,7 +221,7 @@ class Attempt {
   }
 
   /**
-   * @param {{ what: 'confirm' | 'proven' } | { what: 'save', state: Packed }} call
+   * @param {{ what: 'confirm' | 'proven' | 'results' } | { what: 'save', state: Packed }} call
    * @returns {Promise<unknown>}
    */
   call(call) {

@@ -1,6 +1,6 @@
 import type { LogLevel } from '@taskfleet/core'
 import { ObjectId } from 'mongodb'
-import type { HandlerContext, ProgressUpdate } from '../handler.ts'
+import type { HandlerContext, PredecessorResult, ProgressUpdate } from '../handler.ts'
 import { Task } from '../task.ts'
 
 export interface TestContextOptions {
@@ -8,6 +8,7 @@ export interface TestContextOptions {
   checkpoint?: unknown
   save?: (state: unknown) => Promise<void>
   owned?: () => boolean
+  results?: [string, PredecessorResult][]
   onLog?: (level: LogLevel, message: string) => void
 }
 
@@ -44,6 +45,7 @@ export function testContext(options: TestContextOptions = {}) {
     signal: controller.signal,
     progress: (update) => progress.push(update),
     log: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
+    results: async () => new Map(options.results),
     socket: {
       emit: (name, data) => events.push({ name, data }),
       on: (name, answer) => {

@@ -41,6 +41,14 @@ const acts = {
     await checkpoint.save({ at: new Date(5_000), n: (before?.n ?? 0) + 1 })
     return { before, after: checkpoint.state }
   },
+  gathers: async ({ results }) => {
+    const found = await results()
+    return {
+      ids: [...found.keys()],
+      outputs: [...found.values()].map(({ output }) => output),
+      map: found instanceof Map,
+    }
+  },
   fenced: async ({ checkpoint }) => {
     const error = await checkpoint.save(1).catch((thrown: unknown) => thrown)
     return error instanceof AttemptAborted && error.code

@@ -39,6 +39,17 @@ describe('a handler alone', () => {
     })
   })
 
+  test('it finds what the tasks before it returned', async () => {
+    const sum = defineTask({
+      name: 'sum',
+      input: z.object({}),
+      run: async ({ results }) => [...(await results()).values()].reduce((all, { output }) => all + Number(output), 0),
+    })
+    const done = { status: 'completed', output: 2 } as const
+    expect(await runHandler(sum, {}, { results: { a: done, b: done } })).toMatchObject({ output: 4 })
+    expect(await runHandler(sum, {})).toMatchObject({ output: 0 })
+  })
+
   test('an older input is upgraded, a wrong one refused', async () => {
     expect(await runHandler(greet, { who: 'bob' }, { version: 1 })).toMatchObject({ output: 'hello bob' })
     expect(await runHandler(greet, { name: 7 })).toMatchObject({ outcome: 'failed', error: { code: 'INPUT_INVALID' } })

@@ -13,6 +13,7 @@ import {
 } from '@taskfleet/core'
 import { pino } from 'pino'
 import { executeTask } from '../execute-task.ts'
+import type { PredecessorResult } from '../handler.ts'
 import { RunningTask } from '../running-task.ts'
 import type { TaskFactory } from '../task-factory.ts'
 
@@ -26,6 +27,8 @@ export interface RunHandlerOptions {
   /** The version that the input is written for; the handler's own by default. */
   version?: number
   deadline?: Date
+  /** What `results()` gives: how the tasks that it has waited for ended, by their ids. */
+  results?: Readonly<Record<string, PredecessorResult>>
   /** Called when the handler has begun, with what a watcher or an operator could do to it. */
   during?: (attempt: HandlerInFlight) => Promise<unknown> | unknown
   /** Makes the back-off certain: 0 to 1, 1 by default. */
@@ -104,8 +107,9 @@ export async function runHandler<Schema extends StandardSchemaV1, Output>(
     log: pino({ level: 'silent' }),
     abortGraceMs: 1_000,
     random: () => options.random ?? 1,
-    handle: (_factory, context) => ({
+    handle: (_factory, worker) => ({
       result: (async () => {
+        const context = { ...worker, results: async () => new Map(Object.entries(options.results ?? {})) }
         const running = Promise.resolve(factory.run(context as never))
         // Whatever the test does to it must not hide how it ends.
         const [ended] = await Promise.allSettled([running, Promise.resolve(inFlight).then(options.during)])

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
+import type { IfFailed } from '../../protocol.ts'
 import type { TaskDocument } from '../../task/task-document.ts'
 import { compare } from './compare.ts'
 import type { Coverage } from './coverage.ts'
@@ -103,6 +104,9 @@ const end = fc.record({
   delay,
   decay: fc.boolean(),
 })
+const ifFailed = fc.constantFrom<IfFailed>('fail', 'cancel', 'run', 'wait')
+const predecessors = fc.uniqueArray(at, { minLength: 1, maxLength: 3 })
+const follows = fc.record({ at: predecessors, ifFailed }, { requiredKeys: ['at'] })
 const edits = fc
   .record(
     {
@@ -112,6 +116,8 @@ const edits = fc
       maxAttempts: fc.constantFrom(1, 3, 50),
       input: fc.constantFrom({ edited: '$rev' }, null),
       queue: fc.constantFrom('', '-2'),
+      after: fc.oneof(predecessors, fc.constant([])),
+      ifFailed,
     },
     { requiredKeys: [] },
   )
@@ -121,7 +127,9 @@ const note = fc.constantFrom<unknown>({ at: 7 }, '$$ROOT', null, [1])
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.tuple(wish, seldom(at), fc.constantFrom('back', 'front')).map((args) => operations.enqueue(...args)),
+    arbitrary: fc
+      .tuple(wish, fc.option(follows, { nil: undefined }), fc.constantFrom('back', 'front'))
+      .map((args) => operations.enqueue(...args)),
   },
   { weight: 1, arbitrary: fc.tuple(at, fc.boolean()).map((args) => operations.enqueueAgain(...args)) },
   {
@@ -181,15 +189,17 @@ const once = (list: readonly Operation[]): readonly (() => Command)[] =>
 /** What every run begins with, so that it gets somewhere: one that may run, one that follows it, and one that is wanted soon. */
 export const FIRST = once([
   operations.enqueue({ priority: 5, maxAttempts: 3, delay: 0 }, undefined, 'back'),
-  operations.enqueue({ priority: 9, maxAttempts: 1, delay: 0 }, 0, 'back'),
+  operations.enqueue({ priority: 9, maxAttempts: 1, delay: 0 }, { at: [0] }, 'back'),
   operations.enqueueKeyed({ priority: 2, maxAttempts: 2, delay: 0, deadline: 10 }, 'reject', undefined),
 ])
 
-const [first, second, third] = [0, 3, 6] as const
+const [first, second, third, fourth, fifth] = [0, 3, 6, 9, 12] as const
 const ends = (one: number, verb: End['verb']): Operation =>
   operations.settle(one, 'own', { verb, delay: 0, decay: true }, 'done')
 const asAsked = (one: number): Operation => operations.settle(one, 'own', 'as asked', 'done')
 const claims = (one: number): Operation => operations.claim(one, true)
+
+const plain = { priority: 5, maxAttempts: 3, delay: 0 }
 
 /** After `FIRST`, every verb at least once: a few random runs may miss one. */
 export const TOUR = once([
@@ -201,6 +211,11 @@ export const TOUR = once([
   ...[operations.pause(third), operations.resume(third), operations.advance(third, 20), operations.raiseDue()],
   ...[claims(third), operations.lose(third), operations.comeBack(third, 'own')],
   ...[1, 2, 3].flatMap(() => [claims(third), operations.lose(third), operations.advance(third, 1)]),
+  // The third has failed for good: what waits for it fails, and waits again when it is retried.
+  ...[operations.enqueue(plain, { at: [third] }, 'back'), operations.rerun(fourth), operations.rerun(third)],
+  ...[operations.edit(fourth, { after: [] }, 'any'), operations.edit(fourth, { after: [third] }, 'any')],
+  ...[operations.enqueue(plain, { at: [fourth], ifFailed: 'cancel' }, 'back'), operations.cancel(fourth)],
+  operations.edit(third, { after: [fifth] }, 'any'),
 ])
 
 /** What may be done in a run, in any order. */

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { hasEnded, type TaskStatus } from '../../protocol.ts'
+import { ifFailedOf, predecessorsOf } from '../../task/dependencies.ts'
 import { TRANSITIONS } from '../../task/lifecycle.ts'
 import type { TaskDocument } from '../../task/task-document.ts'
 import { checkInvariants } from '../describe-task-store.ts'
@@ -39,6 +40,8 @@ function seen(now: TaskDocument): Record<string, unknown> {
     control: now.control?.action,
     missed: now.deadlineMissedAt !== undefined,
     error: now.error?.code,
+    after: predecessorsOf(now).map(String),
+    ifFailed: ifFailedOf(now),
   }
 }
 
@@ -53,6 +56,8 @@ function believed(task: ModelTask): Record<string, unknown> {
     control: task.control,
     missed: task.missed,
     error: task.errorCode,
+    after: task.after.map(({ id }) => String(id)),
+    ifFailed: task.ifFailed,
   }
 }
 

@@ -1,4 +1,4 @@
-import { type AttemptOutcome, hasEnded, type TaskStatus } from '../../protocol.ts'
+import { type AttemptOutcome, hasEnded, type IfFailed, type TaskStatus } from '../../protocol.ts'
 import { TRANSITIONS, type Verb } from '../../task/lifecycle.ts'
 import type { NewTask } from '../../task/new-task.ts'
 import type { ObjectId } from '../../task/task-document.ts'
@@ -57,7 +57,12 @@ export interface ModelTask {
   key?: string
   /** A debounced one gives its key up when it is claimed. */
   keyUntilClaimed: boolean
-  after?: ModelTask
+  after: ModelTask[]
+  ifFailed: IfFailed
+  /** Those of `after` that are known to have completed, even if they are removed since. */
+  completed: Set<ModelTask>
+  /** Those whose end no longer counts, up to this revision of theirs. */
+  forgiven: Map<ModelTask, number>
   corrupt: boolean
   errorCode?: string
   /** Leases whose workers came back. */
@@ -70,7 +75,7 @@ export interface ModelTask {
 /** Notes what a transition did, for the report of coverage. */
 export type Note = (verb: Verb, from: TaskStatus, to: TaskStatus) => void
 
-export function newModelTask(asked: NewTask, wish: Wish, after?: ModelTask): ModelTask {
+export function newModelTask(asked: NewTask, wish: Wish, after: readonly ModelTask[] = []): ModelTask {
   const task: ModelTask = {
     id: asked._id,
     asked,
@@ -91,6 +96,10 @@ export function newModelTask(asked: NewTask, wish: Wish, after?: ModelTask): Mod
     queue: asked.queue,
     input: asked.input,
     keyUntilClaimed: asked.debounceMs !== undefined,
+    after: [...after],
+    ifFailed: asked.ifFailed ?? 'fail',
+    completed: new Set(),
+    forgiven: new Map(),
     corrupt: false,
     survived: new Set(),
     rev: 1,
@@ -98,10 +107,8 @@ export function newModelTask(asked: NewTask, wish: Wish, after?: ModelTask): Mod
   }
   if (asked.key !== undefined) task.key = asked.key
   setDeadline(task, wish.deadline)
-  if (after !== undefined) {
-    task.after = after
-    if (after.gone || after.status !== 'completed') task.status = 'blocked'
-  }
+  remember(task)
+  if (!isMet(task)) task.status = 'blocked'
   return task
 }
 
@@ -291,7 +298,12 @@ export function resume(task: ModelTask, note: Note): boolean {
     return true
   }
   if (!allows(task, 'resume')) return false
-  move(task, 'resume', note)
+  if (isMet(task)) move(task, 'resume', note)
+  else {
+    move(task, 'block', note)
+    remember(task)
+    task.forgiven = new Map()
+  }
   return true
 }
 
@@ -300,7 +312,12 @@ export function rerun(task: ModelTask, others: readonly ModelTask[], note: Note)
   if (!allows(task, 'rerun')) return 'null'
   const holder = others.find((other) => other !== task && isOpen(other) && other.key === task.key)
   if (task.key !== undefined && holder !== undefined) return 'KEY_EXISTS'
-  move(task, 'rerun', note)
+  const met = isMet(task)
+  move(task, met ? 'rerun' : 'rewait', note)
+  if (!met) {
+    remember(task)
+    task.forgiven = new Map(task.after.filter((one) => isOver(task, one)).map((one) => [one, one.gone ? 0 : one.rev]))
+  }
   task.failures = 0
   task.lost = 0
   task.priority = task.basePriority
@@ -322,10 +339,15 @@ export interface Edits {
   maxAttempts?: number
   input?: unknown
   queue?: string
+  /** Other tasks to wait for. */
+  after?: ModelTask[]
+  ifFailed?: IfFailed
 }
 
-export function edit(task: ModelTask, edits: Edits): boolean {
-  if (!isWaiting(task)) return false
+export function edit(task: ModelTask, edits: Edits, note: Note): string {
+  if (!isWaiting(task)) return 'null'
+  const refusal = editDependencies(task, edits, note)
+  if (refusal !== undefined) return refusal
   if (edits.priority !== undefined) {
     task.priority = edits.priority
     task.basePriority = edits.priority
@@ -337,7 +359,84 @@ export function edit(task: ModelTask, edits: Edits): boolean {
   if ('input' in edits) task.input = edits.input
   if (edits.queue !== undefined) task.queue = edits.queue
   touch(task)
-  return true
+  return 'changed'
+}
+
+/** What it waits for from now on; a reason when that can't be. */
+function editDependencies(task: ModelTask, { after, ifFailed }: Edits, note: Note): string | undefined {
+  if (after === undefined && ifFailed === undefined) return undefined
+  const wanted = after ?? task.after
+  if (wanted.length === 0 && ifFailed !== undefined) return 'BAD_VALUE'
+  if (after?.includes(task)) return 'DEPENDENCY_CYCLE'
+  if (after?.some(({ gone }) => gone)) return 'NOT_FOUND'
+  if (after?.some((one) => waitsFor(one, task))) return 'DEPENDENCY_CYCLE'
+  const kept = [...task.forgiven].filter(([one, rev]) => wanted.includes(one) && (one.gone || one.rev <= rev))
+  task.after = [...wanted]
+  task.ifFailed = ifFailed ?? (wanted.length === 0 ? 'fail' : task.ifFailed)
+  remember(task)
+  task.completed = new Set([...task.completed].filter((one) => wanted.includes(one)))
+  task.forgiven = new Map(kept.filter(([one]) => isOver(task, one)))
+  const verb = isMet(task) ? 'unblock' : 'block'
+  if (task.status !== 'paused' && allows(task, verb)) {
+    move(task, verb, note)
+    // One write for all of the edit.
+    task.rev -= 1
+  }
+  return undefined
+}
+
+/** Whether a task waits for another one, directly or through others. What has completed waits for nothing any more. */
+const waitsFor = (task: ModelTask, other: ModelTask): boolean =>
+  !task.gone && task.status !== 'completed' && task.after.some((one) => one === other || waitsFor(one, other))
+
+const hasCompleted = (task: ModelTask, one: ModelTask): boolean =>
+  task.completed.has(one) || (!one.gone && one.status === 'completed')
+/** Ended or removed without having completed. */
+const isOver = (task: ModelTask, one: ModelTask): boolean =>
+  !hasCompleted(task, one) && (one.gone || hasEnded(one.status))
+const isMet = (task: ModelTask): boolean =>
+  task.after.every((one) => hasCompleted(task, one) || (task.ifFailed === 'run' && isOver(task, one)))
+
+function remember(task: ModelTask): void {
+  for (const one of task.after) if (hasCompleted(task, one)) task.completed.add(one)
+}
+
+/** A blocked task goes, ends or stays, as its predecessors stand. True when it has ended. */
+function reconsider(task: ModelTask, note: Note): boolean {
+  if (task.gone || task.status !== 'blocked') return false
+  const because = task.after.find((one) => {
+    const excused = task.forgiven.get(one)
+    return isOver(task, one) && !(excused !== undefined && (one.gone || one.rev <= excused))
+  })
+  if (because !== undefined && (task.ifFailed === 'fail' || task.ifFailed === 'cancel')) {
+    task.errorCode = 'PREDECESSOR_FAILED'
+    move(task, task.ifFailed === 'fail' ? 'abandon' : 'skip', note)
+    return true
+  }
+  const before = task.completed.size
+  remember(task)
+  if (isMet(task)) {
+    task.forgiven = new Map()
+    move(task, 'unblock', note)
+  } else if (task.completed.size !== before) task.written = true
+  return false
+}
+
+/** Looks at blocked tasks, and at those that wait for what ends by it. */
+export function reconsiderAll(tasks: readonly ModelTask[], all: readonly ModelTask[], note: Note): void {
+  const ended = tasks.filter((task) => reconsider(task, note))
+  if (ended.length > 0) follow(ended, all, note)
+}
+
+/** Those that wait for tasks which have ended, or are removed, are looked at. */
+export function follow(ended: readonly ModelTask[], all: readonly ModelTask[], note: Note): void {
+  const over = ended.filter(({ gone, status }) => gone || hasEnded(status))
+  if (over.length === 0) return
+  reconsiderAll(
+    all.filter(({ after }) => after.some((one) => over.includes(one))),
+    all,
+    note,
+  )
 }
 
 /** A newer request with its key takes the place of one that waits. */
@@ -366,13 +465,6 @@ export function raise(task: ModelTask): boolean {
     task.raiseAt = task.deadline!
   }
   touch(task)
-  return true
-}
-
-export function unblock(task: ModelTask, note: Note): boolean {
-  if (!allows(task, 'unblock') || task.after === undefined) return false
-  if (task.after.gone || task.after.status !== 'completed') return false
-  move(task, 'unblock', note)
   return true
 }
 

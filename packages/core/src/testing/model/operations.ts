@@ -1,5 +1,7 @@
 import { Types } from 'mongoose'
 import { FleetError } from '../../errors.ts'
+import type { IfFailed } from '../../protocol.ts'
+import { afterOf } from '../../task/dependencies.ts'
 import type { Changes, NewTask } from '../../task/new-task.ts'
 import type { TaskDocument } from '../../task/task-document.ts'
 import { Outcome, type TaskStore } from '../../task/task-store.ts'
@@ -88,6 +90,11 @@ function pick({ tasks }: World, at: number, fits: (task: ModelTask) => boolean =
   return choice[Math.floor(at / 3) % choice.length]!
 }
 
+/** Several of them, each once. */
+function picked(world: World, at: readonly number[]): ModelTask[] {
+  return [...new Set(at.map((one) => pick(world, one, model.isOpen)))]
+}
+
 /** Its last claim's lease, an earlier one's, or nobody's. */
 export type Whose = 'own' | 'old' | 'foreign'
 function leaseOf(task: ModelTask, whose: Whose): string {
@@ -97,20 +104,35 @@ function leaseOf(task: ModelTask, whose: Whose): string {
 
 const stored = (tasks: readonly TaskDocument[]): string => `stored ${tasks[0]!._id.toHexString()}`
 
-export function enqueue(wish: Wish, follows: number | undefined, position: 'front' | 'back'): Operation {
+/** What a new task waits for. */
+export interface Follows {
+  /** Which of the tasks. */
+  at: readonly number[]
+  ifFailed?: IfFailed
+}
+
+export function enqueue(wish: Wish, follows: Follows | undefined, position: 'front' | 'back'): Operation {
   return {
     name: `enqueue ${JSON.stringify({ ...wish, follows, position })}`,
     can: ({ tasks }) => tasks.length < MOST_TASKS,
     begin: (world) => {
       const { tasks, store } = world
-      const after = follows !== undefined && some(world) ? pick(world, follows, model.isOpen) : undefined
-      const asked = request(world, wish, { position, ...(after === undefined ? {} : { after: after.id }) })
+      const after = follows !== undefined && some(world) ? picked(world, follows.at) : []
+      const ifFailed = after.length === 0 ? undefined : follows?.ifFailed
+      const asked = request(world, wish, {
+        position,
+        ...(after.length === 0 ? {} : { after: afterOf(after.map(({ id }) => id)) }),
+        ...(ifFailed === undefined ? {} : { ifFailed }),
+      })
       return {
         call: () => store.enqueue([asked]).then(stored, codeOf),
         expect: () => {
           // What is gone never completes: nothing may wait for it.
-          if (after?.gone === true) return 'NOT_FOUND'
-          if (!tasks.some(({ id }) => id === asked._id)) tasks.push(model.newModelTask(asked, wish, after))
+          const there = tasks.find(({ id }) => id === asked._id)
+          if (there === undefined && after.some(({ gone }) => gone)) return 'NOT_FOUND'
+          const task = there ?? model.newModelTask(asked, wish, after)
+          if (there === undefined) tasks.push(task)
+          model.reconsiderAll([task], tasks, world.note)
           return `stored ${asked._id.toHexString()}`
         },
       }
@@ -131,7 +153,10 @@ export function enqueueAgain(at: number, other: boolean): Operation {
       const asked = { ...task.asked, priority, queue, input: other ? { other: true } : input }
       return {
         call: () => world.store.enqueue([asked]).then(stored, codeOf),
-        expect: () => (other ? 'TASK_EXISTS' : `stored ${task.id.toHexString()}`),
+        expect: () => {
+          model.reconsiderAll([task], world.tasks, world.note)
+          return other ? 'TASK_EXISTS' : `stored ${task.id.toHexString()}`
+        },
       }
     },
   }
@@ -190,6 +215,11 @@ export function claim(at: number | 'all', suspects: boolean): Operation {
         },
         expect: () => {
           for (const task of targets) model.claim(task, suspects, world.note)
+          model.follow(
+            targets.filter(({ corrupt }) => corrupt),
+            world.tasks,
+            world.note,
+          )
           return 'claimed'
         },
       }
@@ -314,7 +344,11 @@ export const cancel = (at: number): Operation =>
     at,
     model.isOpen,
     (store, { id }) => store.cancel(id, 'test').then(answered),
-    (task, { note }) => changed(model.ask(task, 'cancel', note)),
+    (task, { note, tasks }) => {
+      const done = model.ask(task, 'cancel', note)
+      if (done) model.follow([task], tasks, note)
+      return changed(done)
+    },
   )
 
 export const pause = (at: number): Operation =>
@@ -332,7 +366,11 @@ export const resume = (at: number): Operation =>
     at,
     ({ status, control }) => status === 'paused' || control === 'pause',
     (store, { id }) => store.resume(id).then(answered),
-    (task, { note }) => changed(model.resume(task, note)),
+    (task, { note, tasks }) => {
+      const done = model.resume(task, note)
+      if (done) model.reconsiderAll([task], tasks, note)
+      return changed(done)
+    },
   )
 
 export const rerun = (at: number): Operation =>
@@ -341,7 +379,11 @@ export const rerun = (at: number): Operation =>
     at,
     ({ status }) => status === 'failed' || status === 'cancelled',
     (store, { id }) => store.rerun(id).then(answered, codeOf),
-    (task, { tasks, note }) => model.rerun(task, tasks, note),
+    (task, { tasks, note }) => {
+      const answer = model.rerun(task, tasks, note)
+      if (answer === 'changed') model.reconsiderAll([task], tasks, note)
+      return answer
+    },
   )
 
 export const remove = (at: number): Operation =>
@@ -350,10 +392,19 @@ export const remove = (at: number): Operation =>
     at,
     (task) => !model.isOpen(task),
     (store, { id }) => store.remove(id).then(answered),
-    (task) => changed(model.remove(task)),
+    (task, { tasks, note }) => {
+      // What its end had to say comes first.
+      if (!task.gone) model.follow([task], tasks, note)
+      const done = model.remove(task)
+      if (done) model.follow([task], tasks, note)
+      return changed(done)
+    },
   )
 
-export function edit(at: number, edits: Edits, seen: 'any' | 'current' | 'stale'): Operation {
+/** An edit with its predecessors still to be picked. */
+export type EditWish = Omit<Edits, 'after'> & { after?: readonly number[] }
+
+export function edit(at: number, edits: EditWish, seen: 'any' | 'current' | 'stale'): Operation {
   return {
     name: `edit ${at}, ${seen} revision: ${JSON.stringify(edits)}`,
     can: some,
@@ -361,19 +412,25 @@ export function edit(at: number, edits: Edits, seen: 'any' | 'current' | 'stale'
       const task = pick(world, at, model.isWaiting)
       const rev = seen === 'any' ? undefined : task.rev - (seen === 'stale' ? 1 : 0)
       const queue = edits.queue === undefined ? {} : { queue: `${world.queue}${edits.queue}` }
-      const changes = { ...changesOf(edits), ...queue }
+      const { after: wanted, ...plain } = edits
+      const after = wanted === undefined ? {} : { after: picked(world, wanted) }
+      const ids = after.after === undefined ? {} : { after: after.after.map(({ id }) => id) }
+      const changes = { ...changesOf(plain), ...queue, ...ids }
       return {
-        call: () => world.store.edit(task.id, changes, rev).then(answered),
+        call: () => world.store.edit(task.id, changes, rev).then(answered, codeOf),
         expect: () => {
           if (rev !== undefined && rev !== task.rev) return 'null'
-          return changed(model.edit(task, { ...edits, ...queue }))
+          const answer = model.edit(task, { ...plain, ...queue, ...after }, world.note)
+          const waits = edits.after !== undefined || edits.ifFailed !== undefined
+          if (answer === 'changed' && waits) model.reconsiderAll([task], world.tasks, world.note)
+          return answer
         },
       }
     },
   }
 }
 
-function changesOf({ delay, deadline, queue, ...plain }: Edits): Changes {
+function changesOf({ delay, deadline, queue, ...plain }: Omit<Edits, 'after'>): Changes {
   return {
     ...plain,
     ...(delay === undefined ? {} : { runAt: minutesFromNow(delay) }),
@@ -416,7 +473,7 @@ export function lose(at: number): Operation {
         expect: () => {
           // Sent twice, it finds nothing the second time.
           if (model.isRunning(task)) task.workerGone = true
-          for (const one of world.tasks) model.reap(one, world.note)
+          reapAll(world)
           return 'reaped'
         },
       }
@@ -425,38 +482,39 @@ export function lose(at: number): Operation {
 }
 
 /** What is done to all tasks at once. */
-function onAll(
-  name: string,
-  call: (store: TaskStore) => Promise<unknown>,
-  expect: (task: ModelTask, world: World) => void,
-): Operation {
+function onAll(name: string, call: (store: TaskStore) => Promise<unknown>, expect: (world: World) => void): Operation {
   return {
     name,
     can: some,
     begin: (world) => ({
       call: () => call(world.store).then(() => 'done'),
       expect: () => {
-        for (const task of world.tasks) expect(task, world)
+        expect(world)
         return 'done'
       },
     }),
   }
 }
 
-export const reap = (): Operation =>
-  onAll(
-    'reap',
-    (store) => store.reap(),
-    (task, { note }) => model.reap(task, note),
-  )
+function reapAll({ tasks, note }: World): void {
+  const reaped = tasks.filter((task) => model.reap(task, note))
+  model.follow(reaped, tasks, note)
+}
 
-export const raiseDue = (): Operation => onAll('raise', (store) => store.raiseDue(), model.raise)
+export const reap = (): Operation => onAll('reap', (store) => store.reap(), reapAll)
+
+export const raiseDue = (): Operation =>
+  onAll(
+    'raise',
+    (store) => store.raiseDue(),
+    ({ tasks }) => tasks.forEach((task) => model.raise(task)),
+  )
 
 export const unblock = (): Operation =>
   onAll(
     'unblock',
     (store) => store.unblockAll(),
-    (task, { note }) => model.unblock(task, note),
+    ({ tasks, note }) => model.reconsiderAll(tasks, tasks, note),
   )
 
 /** Somebody writes to the database by hand, and a worker meets the task. */
@@ -473,6 +531,7 @@ export function corrupt(at: number): Operation {
         call: () => world.store.claim([task.id], testClaimant).then(({ length }) => `${length} claimed`),
         expect: () => {
           model.claim(task, true, world.note)
+          model.follow([task], world.tasks, world.note)
           return '0 claimed'
         },
       }

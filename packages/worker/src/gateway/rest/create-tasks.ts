@@ -6,6 +6,7 @@ import {
   type Principal,
   parseId,
   parseNewTask,
+  requirePredecessors,
   requireReach,
   type TaskDocument,
   type TaskRow,
@@ -91,6 +92,7 @@ function twins(batch: readonly NewTask[]): EntryProblem[] {
 /** Stores what was checked; a repetition of what is there makes nothing new. */
 export async function storeTasks(fleet: Fleet, principal: Principal, checked: Checked): Promise<Created> {
   const asked = 'one' in checked ? [checked.one] : checked.batch
+  await requirePredecessors(fleet.tasks, principal, asked)
   const there = await stored(fleet, asked)
   const tasks = 'one' in checked ? await fleet.store.enqueue(asked) : await storeBatch(fleet, asked)
   // A key's policy may have led to somebody else's task.

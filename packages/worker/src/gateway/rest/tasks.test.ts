@@ -179,7 +179,7 @@ describe('one task', () => {
     const { call } = await startRest(fleet)
     expect(told(await call('DELETE', at(await make().running())))).toBe('409 NOT_ENDED')
     const failed = await make().failed()
-    const blocked = await make().pending({ after: failed._id })
+    const blocked = await make().pending({ after: failed._id, ifFailed: 'wait' })
     expect(told(await call('DELETE', at(failed)))).toBe('409 AWAITED')
     await fleet.fleet.store.cancel(blocked._id, 'test')
     expect(told(await call('DELETE', at(failed)))).toBe('204')

@@ -79,6 +79,7 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
         'KEY_EXISTS',
         'IDEMPOTENCY_CONFLICT',
         'TOO_MANY_TASKS',
+        'DEPENDENCY_CYCLE',
       ],
       handle: async ({ principal, body, request, reply }) => {
         if (!Array.isArray(body) && request.bodyBytes > BODY_LIMITS.one) throw tooLarge(BODY_LIMITS.one)
@@ -137,7 +138,15 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       body: documented(tasks.changes),
       bodyLimit: BODY_LIMITS.one,
       answers: { 200: tasks.task },
-      codes: [...NEW_TASK_CODES, 'NOT_FOUND', 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED', 'NOT_WAITING', 'REV_CONFLICT'],
+      codes: [
+        ...NEW_TASK_CODES,
+        'NOT_FOUND',
+        'QUEUE_NOT_ALLOWED',
+        'NAME_NOT_ALLOWED',
+        'NOT_WAITING',
+        'REV_CONFLICT',
+        'DEPENDENCY_CYCLE',
+      ],
       handle: async ({ principal, control, params, body, request, reply }) => {
         const asked = toEdit(params.id!, body, request)
         const edited = await control.edit(asked).catch(async (error: unknown) => {
@@ -182,7 +191,7 @@ async function removeTask(fleet: Fleet, principal: Principal, id: unknown): Prom
   if (waiting !== null) {
     throw new FleetError(
       'AWAITED',
-      `The task ${waiting._id.toHexString()} waits until this one completes: cancel it first`,
+      `The task ${waiting._id.toHexString()} waits for this one: cancel it, or edit its 'after' first`,
     )
   }
   if (!(await fleet.store.remove(_id))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')

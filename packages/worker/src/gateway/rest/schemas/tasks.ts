@@ -1,9 +1,20 @@
-import { type AuditEntry, type EnqueueRequest, STATUSES, type TaskChanges, type TaskRow } from '@taskfleet/core'
+import {
+  type AuditEntry,
+  type EnqueueRequest,
+  IF_FAILED,
+  STATUSES,
+  type TaskChanges,
+  type TaskRow,
+} from '@taskfleet/core'
 import { z } from 'zod'
 import { count, date, duration, hexId, name, priority, queueName, reason } from './values.ts'
 
 const status = z.enum(STATUSES).meta({ id: 'TaskStatus', title: 'Status of a task' })
 const open = z.looseObject({})
+const predecessors = z.union([hexId, z.array(hexId).max(100)])
+const ifFailed = z
+  .enum(IF_FAILED)
+  .describe('What it does when a task of `after` fails, is cancelled or is removed; `fail` by default')
 
 const taskError = z
   .object({
@@ -91,7 +102,10 @@ const taskFields = {
   error: taskError.optional(),
   key: z.string().optional(),
   parent: hexId.optional(),
-  after: hexId.optional(),
+  after: predecessors
+    .optional()
+    .describe('What it waits for: an id when it is one task, a list when there are several'),
+  ifFailed: ifFailed.optional(),
   replayOf: hexId.optional(),
   schedule: name.optional().describe('The schedule that made it'),
   event: hexId.optional(),
@@ -133,7 +147,8 @@ const newTaskFields = {
   debounce: duration.optional(),
   throttle: duration.optional(),
   queue: queueName.optional(),
-  after: hexId.optional().describe('Runs when that task has completed'),
+  after: predecessors.optional().describe('Runs when that task has completed, or all of up to 100'),
+  ifFailed: ifFailed.optional(),
   maxAttempts: z.int().min(1).max(50).optional(),
 } satisfies Record<keyof EnqueueRequest, z.ZodType>
 
@@ -155,6 +170,11 @@ export const changes = z
     input: z.unknown().optional(),
     lazy: z.boolean().optional(),
     maxAttempts: z.int().min(1).max(50).optional(),
+    after: predecessors
+      .nullable()
+      .optional()
+      .describe('In place of what it waits for; `null` or `[]`: it waits for none'),
+    ifFailed: ifFailed.optional(),
     rev: z.int().min(1).optional().describe('Only if the task is still as it was seen; `If-Match` says the same'),
     reason: reason.optional(),
   } satisfies Record<keyof TaskChanges | 'rev' | 'reason', z.ZodType>)

@@ -1,0 +1,58 @@
+import type { mongo } from 'mongoose'
+import { type ExplainReason, type Explanation, hasEnded, type IfFailed } from '../protocol.ts'
+import {
+  ifFailedOf,
+  isOver,
+  type Predecessor,
+  predecessorsOf,
+  type Standpoint,
+  standpoints,
+} from '../task/dependencies.ts'
+import type { TaskDocument } from '../task/task-document.ts'
+
+type Named = Predecessor & Pick<TaskDocument, 'name' | 'queue'>
+
+/**
+ * Why a blocked task waits: one reason for each task that it still waits for, in the order of `after`.
+ *
+ * @param mayShow whether whoever asks may see a predecessor; of others there is only the id, which the task itself has
+ */
+export async function explainBlocked(
+  task: TaskDocument,
+  tasks: mongo.Collection<TaskDocument>,
+  mayShow: (predecessor: { queue: string; name: string }) => boolean,
+): Promise<Pick<Explanation, 'willRun' | 'reasons'>> {
+  const ids = predecessorsOf(task)
+  const fields = { status: 1, rev: 1, name: 1, queue: 1 } as const
+  const found = await tasks.find({ _id: { $in: ids } }, { projection: fields }).toArray()
+  const byId = new Map<string, Named>(found.map((one) => [String(one._id), one]))
+  const waits = standpoints(task, byId).filter(({ standing }) => standing !== 'completed')
+  const ifFailed = ifFailedOf(task)
+  const reasons = waits.map((one) => reasonFor(one, byId.get(String(one.id)), ifFailed, mayShow))
+  const message = 'Every task that it waited for has ended: it is about to go on'
+  return {
+    willRun: ifFailed === 'run' || !waits.some(isOver),
+    reasons: reasons.length > 0 ? reasons : [{ code: 'BLOCKED', message }],
+  }
+}
+
+function reasonFor(
+  one: Standpoint,
+  there: Named | undefined,
+  ifFailed: IfFailed,
+  mayShow: (predecessor: Named) => boolean,
+): ExplainReason {
+  const task = String(one.id)
+  const until = ifFailed === 'run' ? 'ends' : 'completes'
+  if (there !== undefined && !mayShow(there)) {
+    return { code: 'BLOCKED', task, message: `It waits until the task ${task} ${until}, which this key may not see` }
+  }
+  const what = there === undefined ? `the task ${task}` : `the task ${task} (${there.name})`
+  return { code: 'BLOCKED', task, message: `It waits until ${what} ${until}, which ${stateOf(one, there)}` }
+}
+
+function stateOf(one: Standpoint, there: Named | undefined): string {
+  if (there === undefined) return "is gone: edit 'after', or cancel this"
+  const state = hasEnded(there.status) ? `has ${there.status}` : `is ${there.status}`
+  return isOver(one) ? `${state}: retry that one, edit 'after', or cancel this` : state
+}

@@ -1,0 +1,24 @@
+import type { mongo } from 'mongoose'
+import { type Principal, visibleTo } from '../auth/key-store.ts'
+import { predecessorsOf } from '../task/dependencies.ts'
+import { notFound } from '../task/dependency-edit.ts'
+import type { ObjectId, TaskDocument } from '../task/task-document.ts'
+
+/**
+ * A key that is limited to queues or names may let tasks wait for those that it can see. Of others it learns no more than
+ * of those that don't exist.
+ *
+ * @throws {FleetError} `NOT_FOUND`
+ */
+export async function requirePredecessors(
+  tasks: mongo.Collection<TaskDocument>,
+  principal: Principal,
+  asked: readonly { after?: ObjectId | ObjectId[] }[],
+): Promise<void> {
+  const visible = visibleTo(principal)
+  const ids = asked.flatMap(predecessorsOf)
+  if (visible === undefined || ids.length === 0) return
+  const foreign = { _id: { $in: ids }, $nor: [visible] } as mongo.Filter<TaskDocument>
+  const found = await tasks.findOne(foreign, { projection: { _id: 1 } })
+  if (found !== null) throw notFound(found._id)
+}

@@ -1,0 +1,59 @@
+import { afterIds, type TaskRow } from '@taskfleet/core/protocol'
+import { useRows } from '../live/hooks.ts'
+import { DEPENDANTS_SHOWN, dependantsOf, statusesOf } from '../live/queries.ts'
+import { StatusBadge } from './status-badge.tsx'
+import { TaskLink } from './task-link.tsx'
+
+const IF_FAILED = {
+  fail: 'If one fails, this task fails.',
+  cancel: 'If one fails, this task is cancelled.',
+  run: 'It runs when all have ended, even if they failed.',
+  wait: 'If one fails, this task waits for its retry.',
+}
+
+/** The tasks that a task waits for, each with its status, and what a failure of theirs does. */
+export function Predecessors({ task }: { task: TaskRow }) {
+  const ids = afterIds(task)
+  const { rows, loaded } = useRows(statusesOf(ids))
+  const byId = new Map(rows.map((row) => [row._id, row]))
+  return (
+    <div data-testid="predecessors">
+      <ul className="flex flex-col gap-0.5">
+        {ids.map((id) => {
+          const row = byId.get(id)
+          return (
+            <li key={id} className="flex flex-wrap items-baseline gap-x-2">
+              <TaskLink id={id} />
+              {row !== undefined && <StatusBadge task={row} />}
+              {row === undefined && loaded && <span className="text-dim">removed</span>}
+            </li>
+          )
+        })}
+      </ul>
+      {task.status === 'blocked' && <p className="text-xs text-dim">{IF_FAILED[task.ifFailed ?? 'fail']}</p>}
+    </div>
+  )
+}
+
+/** The tasks that wait for a task, or have waited for it. */
+export function useDependants(id: string): readonly TaskRow[] {
+  return useRows(dependantsOf(id)).rows
+}
+
+export function Dependants({ rows }: { rows: readonly TaskRow[] }) {
+  return (
+    <div data-testid="dependants">
+      <ul className="flex flex-col gap-0.5">
+        {rows.map((row) => (
+          <li key={row._id} className="flex flex-wrap items-baseline gap-x-2">
+            <TaskLink id={row._id} />
+            <StatusBadge task={row} />
+          </li>
+        ))}
+      </ul>
+      {rows.length === DEPENDANTS_SHOWN && (
+        <p className="text-xs text-dim">Only the first {DEPENDANTS_SHOWN} are shown.</p>
+      )}
+    </div>
+  )
+}
