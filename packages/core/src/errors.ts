@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { milliseconds } from './duration.ts'
+import { readDuration } from './duration.ts'
 import { FleetError } from './fleet-error.ts'
 import type { Duration } from './protocol.ts'
 
@@ -8,27 +8,37 @@ export { FleetError }
 /** Thrown by a handler: trying again can't help, so the task fails at once. */
 export class UnrecoverableError extends FleetError {}
 
-/** Thrown by a handler: the attempt failed, and the next one starts after `delayMs` instead of the usual back-off. */
+/** The longest that `RetryAfterError` waits: a day. A longer delay is cut to this. */
+export const LONGEST_RETRY_AFTER_MS = 86_400_000
+/** The longest that `SnoozeError` waits: a year. A longer delay fails the attempt with `BAD_DELAY`. */
+export const LONGEST_SNOOZE_MS = 366 * 86_400_000
+
+/**
+ * Thrown by a handler: not now, for a reason that is nobody's fault, such as a server that answers with `Retry-After`. The
+ * task waits for `delay`, a day at most, and the attempt costs nothing: no failure and no priority.
+ */
 export class RetryAfterError extends FleetError {
+  /** In milliseconds; NaN for a delay that is no duration, which fails the attempt with `BAD_DELAY`. */
   readonly delayMs: number
 
-  constructor(code: string, message: string, delayMs: number, options: { cause?: unknown } = {}) {
+  constructor(code: string, message: string, delay: Duration, options: { cause?: unknown } = {}) {
     super(code, message, options)
-    this.delayMs = delayMs
+    this.delayMs = readDuration(delay)
   }
 }
 
-/** Thrown by a handler: not now; the task waits again for `delayMs`, and the attempt counts as no failure. */
+/** Thrown by a handler: not now; the task waits again for `delay`, and the attempt counts as no failure. */
 export class SnoozeError extends FleetError {
+  /** In milliseconds; NaN for a delay that is no duration, which fails the attempt with `BAD_DELAY`. */
   readonly delayMs: number
 
   constructor(delay: Duration, message = 'The handler asked for later') {
     super('SNOOZED', message)
-    this.delayMs = milliseconds(delay)
+    this.delayMs = readDuration(delay)
   }
 }
 
-export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'SHUTDOWN' | 'LEASE_LOST'
+export type AbortCode = 'CANCELLED' | 'PAUSED' | 'TIMED_OUT' | 'TASK_TIMED_OUT' | 'STALLED' | 'SHUTDOWN' | 'LEASE_LOST'
 
 /** The reason of a handler's `AbortSignal`. */
 export class AttemptAborted extends FleetError {

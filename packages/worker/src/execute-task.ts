@@ -5,9 +5,12 @@ import {
   backoffDelay,
   checkSize,
   DEFAULT_BACKOFF,
-  type FleetError,
+  FleetError,
+  LONGEST_RETRY_AFTER_MS,
+  LONGEST_SNOOZE_MS,
   Outcome,
   RetryAfterError,
+  runAfter,
   type ServerClock,
   type Settled,
   SnoozeError,
@@ -15,14 +18,15 @@ import {
   toTaskError,
   UnrecoverableError,
 } from '@taskfleet/core'
+import { BSON } from 'mongodb'
 import type { Logger } from 'pino'
+import { type AttemptLimits, limitsOf } from './attempt-limits.ts'
 import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import type { LeaseKeeper } from './lease-keeper.ts'
 import type { RunningTask } from './running-task.ts'
+import { StallWatch } from './stall-watch.ts'
 import type { TaskFactory } from './task-factory.ts'
-
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export interface ExecutionDeps {
   store: TaskStore
@@ -61,7 +65,8 @@ export async function executeTask(run: RunningTask, factory: TaskFactory, deps: 
 /** Null when the lease was lost: then there is nothing of ours to record. */
 async function runHandler(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Outcome | null> {
   const { task } = run.claim
-  const timers = timeLimits(run, factory, deps)
+  const limits = limitsOf(task, factory)
+  const stop = watchLimits(run, limits, deps)
   try {
     const input = await factory.accept(task.version, task.input)
     // What was asked for before the handler began needs no handler.
@@ -71,30 +76,41 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
     checkSize(output ?? null, 'OUTPUT_TOO_LARGE', 'output')
     return Outcome.completed(output ?? null)
   } catch (error) {
-    return outcomeOf(error, run, factory, deps)
+    return outcomeOf(error, run, limits, deps)
   } finally {
-    for (const timer of timers) clearTimeout(timer)
+    stop()
   }
 }
 
-/** One timer for the attempt and one for the whole task, by the server's time since its first claim. */
-function timeLimits(
-  run: RunningTask,
-  { timeoutMs, totalTimeoutMs }: TaskFactory,
-  { clock }: ExecutionDeps,
-): NodeJS.Timeout[] {
-  const timers: NodeJS.Timeout[] = []
-  const after = (ms: number, code: 'TIMED_OUT' | 'TASK_TIMED_OUT', message: string): void => {
-    if (ms <= 0) run.abort(code, message)
-    else if (ms < LONGEST_TIMER_MS) timers.push(setTimeout(() => run.abort(code, message), ms))
+/**
+ * One timer for the attempt, one for the whole task by the server's time since its first claim, and one for a standstill.
+ *
+ * @returns their undo
+ */
+function watchLimits(run: RunningTask, limits: AttemptLimits, { clock }: ExecutionDeps): () => void {
+  const { timeoutMs, totalTimeoutMs, stallMs } = limits
+  const undo: (() => void)[] = []
+  if (timeoutMs !== undefined) {
+    undo.push(runAfter(timeoutMs, () => run.abort('TIMED_OUT', `The attempt took longer than ${timeoutMs} ms`)))
   }
-  if (timeoutMs !== undefined) after(timeoutMs, 'TIMED_OUT', `The attempt took longer than ${timeoutMs} ms`)
   if (totalTimeoutMs !== undefined) {
     const began = run.claim.task.startedAt ?? clock.now()
     const left = began.getTime() + totalTimeoutMs - clock.now().getTime()
-    after(left, 'TASK_TIMED_OUT', `The task took longer than ${totalTimeoutMs} ms, all attempts included`)
+    const end = (): void =>
+      run.abort('TASK_TIMED_OUT', `The task took longer than ${totalTimeoutMs} ms, all attempts included`)
+    if (left <= 0) end()
+    else undo.push(runAfter(left, end))
   }
-  return timers
+  if (stallMs !== undefined) {
+    const watch = new StallWatch(stallMs, () =>
+      run.abort('STALLED', `The attempt reported no new progress and saved no new checkpoint for ${stallMs} ms`),
+    )
+    run.followNews(watch)
+    undo.push(() => watch.stop())
+  }
+  return () => {
+    for (const one of undo) one()
+  }
 }
 
 /** The handler's result, or the abort's reason when the handler doesn't heed it within the grace period. */
@@ -122,7 +138,7 @@ function untilAbandoned({ result, kill }: Handling, run: RunningTask, deps: Exec
   })
 }
 
-function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Outcome | null {
+function outcomeOf(thrown: unknown, run: RunningTask, limits: AttemptLimits, deps: ExecutionDeps): Outcome | null {
   const { reason } = run.signal
   if (reason instanceof AttemptAborted) {
     switch (reason.code) {
@@ -135,12 +151,15 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
       case 'LEASE_LOST':
         return null
       case 'TIMED_OUT':
-        return retry(reason, run, factory, deps)
+      case 'STALLED':
+        return retry(reason, run, limits, deps)
       case 'TASK_TIMED_OUT':
         return Outcome.failed(toTaskError(reason))
     }
   }
-  if (thrown instanceof SnoozeError) return Outcome.snoozed(thrown.delayMs)
+  if (thrown instanceof SnoozeError || thrown instanceof RetryAfterError) {
+    return putOff(thrown) ?? retry(badDelay(thrown), run, limits, deps)
+  }
   const code = (thrown as Partial<FleetError> | undefined)?.code
   // Trying again can't make a wrong input right.
   if (
@@ -151,22 +170,42 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
   ) {
     return Outcome.failed(toTaskError(thrown))
   }
-  return retry(thrown, run, factory, deps)
+  return retry(thrown, run, limits, deps)
+}
+
+/** What was asked for costs the task nothing; undefined for a delay that nobody can wait for. */
+function putOff(thrown: SnoozeError | RetryAfterError): Outcome | undefined {
+  const { delayMs } = thrown
+  if (!Number.isFinite(delayMs) || delayMs < 0) return undefined
+  if (thrown instanceof RetryAfterError) {
+    return Outcome.deferred(toTaskError(thrown), Math.min(delayMs, LONGEST_RETRY_AFTER_MS))
+  }
+  return delayMs > LONGEST_SNOOZE_MS ? undefined : Outcome.snoozed(delayMs)
+}
+
+/** A plain failure, so that a delay that is none can't let the task run for ever. */
+function badDelay(thrown: SnoozeError | RetryAfterError): FleetError {
+  const { name, code, message, delayMs } = thrown
+  const takes = 'a duration such as 30s, 5m or 2h is wanted'
+  return new FleetError('BAD_DELAY', `The delay of a ${name} is ${delayMs} ms; ${takes} (${code}: ${message})`, {
+    cause: thrown,
+  })
 }
 
 function retry(
   thrown: unknown,
   run: RunningTask,
-  factory: TaskFactory,
+  { backoff, decay, counts }: AttemptLimits,
   { random = Math.random, log }: ExecutionDeps,
 ): Outcome {
-  return Outcome.retry(toTaskError(thrown), delay(), factory.decay)
+  return Outcome.retry(toTaskError(thrown), delay(), { decay, counts })
 
   function delay(): number {
-    if (thrown instanceof RetryAfterError) return thrown.delayMs
-    const failures = run.claim.task.failures + 1
+    // The store decides what the failure costs; this only guesses the same for the delay.
+    const before = counts === 'without-progress' && run.checkpointMoved ? 0 : run.claim.task.failures
+    const failures = before + 1
     try {
-      return backoffDelay(factory.backoff, failures, random(), thrown)
+      return backoffDelay(backoff, failures, random(), thrown)
     } catch (error) {
       log.error({ err: asError(error), task: run.id }, "the handler's own back-off failed; the usual one is taken")
       return backoffDelay(DEFAULT_BACKOFF, failures, random())
@@ -196,6 +235,8 @@ async function settle(run: RunningTask, outcome: Outcome, deps: ExecutionDeps): 
   }
 }
 
+const storedBytes = (state: unknown): Buffer => Buffer.from(BSON.serialize({ state: state ?? null }))
+
 function contextOf<Input>(
   run: RunningTask,
   input: Input,
@@ -209,6 +250,8 @@ function contextOf<Input>(
     confirm: async () => (await store.find(_id))?.lease?.id === run.leaseId,
   })
   let state = run.claim.task.checkpoint
+  // Handlers like to change the state that they saved and to save it again.
+  let stored = storedBytes(state)
   return {
     input,
     task,
@@ -227,10 +270,13 @@ function contextOf<Input>(
       },
       save: async (next) => {
         checkSize(next ?? null, 'CHECKPOINT_TOO_LARGE', 'checkpoint')
-        if (!(await store.saveCheckpoint(_id, run.leaseId, next ?? null))) {
+        const bytes = storedBytes(next)
+        if (!(await run.whileSaving(store.saveCheckpoint(_id, run.leaseId, next ?? null)))) {
           run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')
           throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this task is no longer ours')
         }
+        if (!bytes.equals(stored)) run.movedCheckpoint()
+        stored = bytes
         state = next
       },
     },

@@ -1,4 +1,11 @@
-export { AttemptAborted, FleetError, milliseconds, RetryAfterError, UnrecoverableError } from '@taskfleet/core'
+export {
+  AttemptAborted,
+  FleetError,
+  milliseconds,
+  RetryAfterError,
+  SnoozeError,
+  UnrecoverableError,
+} from '@taskfleet/core'
 export type { Duration } from '@taskfleet/core/protocol'
 export { defineTask } from './define-task.ts'
 export { Gateway, type GatewayOptions, type ListenAddress } from './gateway/gateway.ts'

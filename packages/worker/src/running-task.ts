@@ -12,6 +12,7 @@ import {
   toFullRow,
 } from '@taskfleet/core'
 import type { ProgressUpdate } from './handler.ts'
+import type { StallWatch } from './stall-watch.ts'
 
 const LOG_LINES = 200
 /** How many lines of an attempt are stored at most, and how many wait for that at a time. */
@@ -44,6 +45,8 @@ export class RunningTask {
   #untold = false
   #unstored = false
   #end: TaskEnd | undefined
+  #stall: StallWatch | undefined
+  #checkpointMoved = false
   #beganAt = performance.now()
   #began = false
 
@@ -89,8 +92,29 @@ export class RunningTask {
     if (!this.signal.aborted) this.#controller.abort(new AttemptAborted(code, message))
   }
 
+  /** Whether it has saved a checkpoint other than the one that it started from, as far as this process knows. */
+  get checkpointMoved(): boolean {
+    return this.#checkpointMoved
+  }
+
+  movedCheckpoint(): void {
+    this.#checkpointMoved = true
+    this.#stall?.noticed()
+  }
+
+  /** What is new from now on is told to the watch. */
+  followNews(stall: StallWatch): void {
+    this.#stall = stall
+  }
+
+  /** Waiting for the database does not count as a standstill. */
+  whileSaving<T>(saving: Promise<T>): Promise<T> {
+    return this.#stall?.hold(saving) ?? saving
+  }
+
   /** Only remembers: `tell` and `takeProgress` pass it on at their own pace, so that any rate is cheap. */
   progress(update: ProgressUpdate): void {
+    this.#stall?.reported(update)
     this.#progress = update
     this.#progressAt = Date.now()
     this.#untold = true

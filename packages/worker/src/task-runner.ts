@@ -8,6 +8,7 @@ import {
   ChangeFeed,
   type Claim,
   type Claimant,
+  durationWithin,
   type EnqueueOptions,
   Fleet,
   FleetDatabase,
@@ -15,6 +16,7 @@ import {
   type Hint,
   milliseconds,
   type QueueDocument,
+  runAfter,
   type Served,
   type TaskDocument,
   type TaskError,
@@ -24,6 +26,7 @@ import {
   toFullRow,
   type WorkerDocument,
   type WorkerRegister,
+  wholeNumber,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
@@ -104,6 +107,7 @@ export interface RunnerEvents {
 }
 
 const POLL_MS = 30_000
+const LONGEST_GRACE_MS = 86_400_000
 /** Watchers hear of progress at most so often. */
 const TELL_MS = 100
 /** The database gets progress and log lines at most so often. */
@@ -126,6 +130,10 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   /** Only where more is claimed than runs. */
   readonly #handlerSlots: HandlerSlots | undefined
   readonly #leaseMs: number
+  readonly #heartbeatMs: number
+  readonly #pollMs: number
+  readonly #refillEvery: number
+  readonly #abortGraceMs: number
   readonly #outside = new OutsideWork()
   readonly #running = new Map<string, RunningTask>()
   readonly #ends = new Set<Promise<void>>()
@@ -141,8 +149,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#options = options
     this.name = options.name ?? hostname()
     this.#log = (options.log ?? pino({ level: 'silent' })).child({ worker: this.name })
-    this.#leaseMs = inRange('leaseMs', options.leaseMs ?? 8_000, 500, 3_600_000)
-    this.#prefetch = inRange('prefetch', options.prefetch ?? 0, 0, 1_000)
+    this.#leaseMs = setting(options.leaseMs ?? 8_000, 'leaseMs', 500, 3_600_000)
+    this.#prefetch = setting(options.prefetch ?? 0, 'prefetch', 0, 1_000)
+    this.#heartbeatMs = setting(options.heartbeatMs ?? 2_500, 'heartbeatMs', 50, 3_600_000)
+    this.#pollMs = setting(options.pollMs ?? POLL_MS, 'pollMs', 10, 86_400_000)
+    this.#refillEvery = setting(options.refillEvery ?? 1_000, 'refillEvery', 1, 1_000_000)
+    this.#abortGraceMs = durationWithin(options.abortGrace ?? '10s', 'abortGrace', {
+      least: 0,
+      most: LONGEST_GRACE_MS,
+      code: 'CONFIG_RANGE',
+    })
     if (this.#prefetch > 0) this.#handlerSlots = new HandlerSlots(() => this.#started().load.slots)
     for (const factory of options.tasks) {
       if (this.#factories.has(factory.name)) {
@@ -157,7 +173,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       onRoom: (queue) => void this.#parts?.loop.refill(`there is room in ${queue}`),
     })
     for (const [queue, limit] of Object.entries(options.queueConcurrency ?? {}))
-      inRange(`queueConcurrency.${queue}`, limit, 1, 1_000)
+      setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
   }
 
   /** Where its gateway listens, once started. */
@@ -183,9 +199,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     schedules.start()
     await load.start()
     await this.#beat()
-    const { heartbeatMs = 2_500, pollMs = POLL_MS } = this.#options
-    this.#every(heartbeatMs, () => this.#beat())
-    this.#every(pollMs, () => loop.refill('safety poll'))
+    this.#every(this.#heartbeatMs, () => this.#beat())
+    this.#every(this.#pollMs, () => loop.refill('safety poll'))
     this.#every(TELL_MS, () => {
       for (const run of this.#running.values()) run.tell()
     })
@@ -261,7 +276,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const rates = new QueueRates({
         rates: fleet.rates,
         onRoom: (queue) => void this.#parts?.loop.refill(`starts are free in ${queue}`),
-        longestWaitMs: this.#options.pollMs ?? POLL_MS,
+        longestWaitMs: this.#pollMs,
         log: this.#log,
       })
       opened.push(rates)
@@ -344,8 +359,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) this.#limits.load(await store.slots())
         for (const { _id, control } of await store.controls(this.id)) this.#obey(_id.toHexString(), control)
       },
-      refillEvery: this.#options.refillEvery ?? 1_000,
-      pollMs: this.#options.pollMs ?? POLL_MS,
+      refillEvery: this.#refillEvery,
+      pollMs: this.#pollMs,
     })
   }
 
@@ -381,9 +396,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
    */
   async stop({ grace = '30s' }: { grace?: Duration } = {}): Promise<void> {
     if (this.#state === 'new' || this.#parts === undefined) return
-    const giveBack = setTimeout(() => this.#giveBack(), milliseconds(grace))
+    const undo = runAfter(milliseconds(grace), () => this.#giveBack())
     this.#stopping ??= this.#stop()
-    await this.#stopping.finally(() => clearTimeout(giveBack))
+    await this.#stopping.finally(undo)
   }
 
   /** Takes nothing new and goes on with what runs. */
@@ -592,7 +607,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       leases,
       clock: database.clock,
       log: this.#log,
-      abortGraceMs: milliseconds(this.#options.abortGrace ?? '10s'),
+      abortGraceMs: this.#abortGraceMs,
       handle: (factory, context, run) => this.#handle(factory, context, run),
       enter: async () => {
         const leave = await this.#handlerSlots?.enter(run.signal)
@@ -621,7 +636,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     if (status === 'completed')
       this.emit('success', { task: ended, output: outcome.verb === 'complete' ? outcome.output : null })
     else if (status === 'failed' && error !== undefined) this.emit('fail', { task: ended, error })
-    else if (status === 'pending' && outcome.verb === 'retry') {
+    else if (status === 'pending' && (outcome.verb === 'retry' || outcome.verb === 'defer')) {
       this.emit('retry', { task: ended, error: outcome.error, delayMs: outcome.delayMs })
     }
   }
@@ -674,7 +689,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       queues: [...this.#queues],
       tasks: [...this.#factories.values()].flatMap(versionsOf),
       running: this.#running.size,
-      heartbeatMs: this.#options.heartbeatMs ?? 2_500,
+      heartbeatMs: this.#heartbeatMs,
       version: VERSION,
       ...load.report(),
       ...(gateway === undefined ? {} : { url: gateway.publicUrl }),
@@ -711,7 +726,5 @@ interface Parts {
   opened: { stop(): Promise<void> }[]
 }
 
-function inRange(field: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new FleetError('CONFIG_RANGE', `'${field}' is a whole number from ${least} to ${most}, not ${value}`, { field })
-}
+const setting = (value: unknown, field: string, least: number, most: number): number =>
+  wholeNumber(value, field, { least, most, code: 'CONFIG_RANGE' })

@@ -291,6 +291,7 @@ const OUTCOME_TONE: Record<AttemptOutcome, string> = {
   paused: 'text-warn',
   cancelled: 'text-dim',
   snoozed: 'text-dim',
+  deferred: 'text-dim',
 }
 
 function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow>; now: number }) {

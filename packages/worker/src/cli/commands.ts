@@ -11,6 +11,7 @@ import {
   type TaskChanges,
 } from '@taskfleet/core'
 import { type Command, Option } from 'commander'
+import { type BudgetOptions, budgetChanges, parseOwnLimit } from './budget-options.ts'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
@@ -38,7 +39,7 @@ interface ReprioritiseCommand extends SelectingCommand {
   back?: boolean
 }
 
-interface EditCommand extends CommonOptions {
+interface EditCommand extends CommonOptions, BudgetOptions {
   priority?: number | string
   runAt?: string
   /** False takes the deadline away. */
@@ -100,6 +101,10 @@ export function taskCommands(kit: CommandKit): void {
     .option('--lazy', 'only while the machine is not overloaded')
     .option('--no-lazy', 'whatever the load')
     .option('--max-attempts <n>', 'the most failed attempts, 1-50', parseCount)
+    .option('--retry <json|none>', 'when it is tried again, in place of what it says now; none: as its handler says')
+    .option('--timeout <duration|none>', 'how long one attempt may take; none: as its handler says', parseOwnLimit)
+    .option('--total-timeout <duration|none>', 'how long it may take in all; none: as its handler says', parseOwnLimit)
+    .option('--stall <duration|none>', 'how long an attempt may report nothing new', parseOwnLimit)
     .option('--rev <n>', 'only if it is still at this revision', parseCount)
     .option('--reason <text>', 'for the record')
     .action(act((id: string, options: EditCommand) => edit(id, options, print)))
@@ -260,6 +265,7 @@ function edit(id: string, options: EditCommand, print: Print): Promise<number> {
     ...(input === undefined ? {} : { input: parseJson(input, '--input') }),
     ...(lazy === undefined ? {} : { lazy }),
     ...(maxAttempts === undefined ? {} : { maxAttempts }),
+    ...budgetChanges(options),
   }
   if (Object.keys(changes).length === 0) {
     throw new FleetError('BAD_REQUEST', 'Say what changes: --priority, --run-at, --input … (see --help)')
