@@ -6,8 +6,8 @@ const SECOND_MS = 1_000
 
 /**
  * The first slot after a moment, or null when none comes any more. A time of day that a clock change leaves out runs when the
- * clock goes on after the gap; one that comes twice runs the first time, unless its hour is a wildcard, range or step:
- * then it runs as real time passes.
+ * clock goes on after the gap; one that comes twice runs the first time. Where the seconds, minutes or hours hold a
+ * wildcard, range or step, it runs as real time passes instead.
  */
 export type NextSlot = (after: Date) => Date | null
 
@@ -82,7 +82,16 @@ function cronSlots(cron: string, timeZone: string): (after: number) => number | 
 
 /** @throws what croner throws for a text that is no cron, and for a time zone that it doesn't know when it is asked */
 export function readCron(cron: string, timeZone: string): Cron {
-  return new Cron(cron, { timezone: timeZone, mode: '5-or-6-parts', paused: true })
+  const options = { timezone: timeZone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard', paused: true } as const
+  return new Cron(withStepsForRanges(cron), options)
+}
+
+/** Croner takes a range for a list of times of day, but one with a step for what runs as real time passes. */
+function withStepsForRanges(cron: string): string {
+  const fields = cron.split(' ')
+  const times = fields.length - 3
+  const asStep = (field: string): string => field.replace(/(^|,)(\d+-\d+)(?=,|$)/g, '$1$2/1')
+  return fields.map((field, index) => (index < times ? asStep(field) : field)).join(' ')
 }
 
 function periods(every: number, anchor: number): (after: number) => number {
