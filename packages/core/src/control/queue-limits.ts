@@ -1,5 +1,5 @@
 import { durationWithin, wholeNumber } from '../checked-number.ts'
-import { shortDuration } from '../duration.ts'
+import { milliseconds, shortDuration } from '../duration.ts'
 import type { QueueLimits, QueueRate } from '../protocol.ts'
 
 const LARGEST = { concurrency: 10_000, maxWaiting: 100_000_000, 'rate.limit': 100_000 } as const
@@ -13,7 +13,7 @@ export interface ParsedLimits {
   maxWaiting?: number | null
 }
 
-/** What may be said of a queue's limits, checked. @throws {FleetError} `OUT_OF_RANGE` */
+/** What may be said of a queue's limits, checked. @throws {FleetError} `OUT_OF_RANGE`, `BAD_DURATION` */
 export function parseQueueLimits({ concurrency, rate, maxWaiting }: QueueLimits): ParsedLimits {
   return {
     ...(concurrency === undefined ? {} : { concurrency: parseCount(concurrency, 'concurrency') }),
@@ -23,7 +23,7 @@ export function parseQueueLimits({ concurrency, rate, maxWaiting }: QueueLimits)
 }
 
 function parseRate({ limit, per }: NonNullable<QueueLimits['rate']>): QueueRate {
-  const ms = durationWithin(per, 'rate.per', { least: SHORTEST_MS, most: LONGEST_MS })
+  const ms = durationWithin(milliseconds(per), 'rate.per', { least: SHORTEST_MS, most: LONGEST_MS })
   return { limit: wholeNumber(limit, 'rate.limit', { least: 1, most: LARGEST['rate.limit'] }), per: ms }
 }
 

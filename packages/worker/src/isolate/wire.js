@@ -59,9 +59,9 @@ function instantiate({ kind, message, code, delayMs }, core) {
     case 'UnrecoverableError':
       return new core.UnrecoverableError(text, message)
     case 'RetryAfterError':
-      return new core.RetryAfterError(text, message, delayMs ?? 0)
+      return new core.RetryAfterError(text, message, delayMs ?? Number.NaN)
     case 'SnoozeError':
-      return new core.SnoozeError(delayMs ?? 0, message)
+      return new core.SnoozeError(delayMs ?? Number.NaN, message)
     case 'AttemptAborted':
       return new core.AttemptAborted(/** @type {import('@taskfleet/core').AbortCode} */ (text), message)
     case 'FleetError':
