@@ -2,16 +2,19 @@ import type { EnqueueOptions, TaskChanges } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { parseDuration, parseJson } from './options.ts'
 
-/** What a task is given of its own, in place of what its handler says; null takes one away. */
+type OwnLimit = Duration | 'none'
+
+/** What a task is given of its own, in place of what its handler says; `none` takes one away. */
 export interface BudgetOptions {
   retry?: string
-  timeout?: Duration | null
-  totalTimeout?: Duration | null
-  stall?: Duration | null
+  timeout?: OwnLimit
+  totalTimeout?: OwnLimit
+  stall?: OwnLimit
 }
 
-/** Null for `none`: the handler decides. */
-export const parseOwnLimit = (text: string): Duration | null => (text === 'none' ? null : parseDuration(text))
+/** `none`: the handler decides. */
+export const parseOwnLimit = (text: string): OwnLimit => (text === 'none' ? text : parseDuration(text))
+const orNull = (limit: OwnLimit): Duration | null => (limit === 'none' ? null : limit)
 
 type Budget = Pick<EnqueueOptions, 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
 type BudgetChanges = Pick<TaskChanges, keyof Budget>
@@ -22,8 +25,8 @@ export function budgetChanges({ retry, timeout, totalTimeout, stall }: BudgetOpt
     ...(retry === undefined
       ? {}
       : { retry: retry === 'none' ? null : (parseJson(retry, '--retry') as NonNullable<Budget['retry']>) }),
-    ...(timeout === undefined ? {} : { timeout }),
-    ...(totalTimeout === undefined ? {} : { totalTimeout }),
-    ...(stall === undefined ? {} : { stall }),
+    ...(timeout === undefined ? {} : { timeout: orNull(timeout) }),
+    ...(totalTimeout === undefined ? {} : { totalTimeout: orNull(totalTimeout) }),
+    ...(stall === undefined ? {} : { stall: orNull(stall) }),
   }
 }
