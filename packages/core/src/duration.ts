@@ -3,20 +3,35 @@ import type { Duration } from './protocol.ts'
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
+/** A hundred years: the longest duration that any option takes. Added to any date of today it still is a date. */
+export const LONGEST_MS = 36_525 * UNITS.d
+
 /**
- * A duration in milliseconds.
+ * A duration in whole milliseconds, 0 to `LONGEST_MS`.
  * @throws {FleetError} `BAD_DURATION`
  */
 export function milliseconds(duration: Duration): number {
-  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
-  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(duration)) ?? []
-  if (amount === undefined) {
-    throw new FleetError(
-      'BAD_DURATION',
-      `'${duration}' is not a duration: milliseconds or a text such as 90s, 5m, 2h are`,
-    )
-  }
-  return Number(amount) * UNITS[unit as keyof typeof UNITS]
+  const ms = readDuration(duration)
+  if (ms >= 0 && ms <= LONGEST_MS) return ms
+  throw new FleetError(
+    'BAD_DURATION',
+    `${shownValue(duration)} is not a duration: milliseconds or a text such as 90s, 5m, 2h are, up to ${LONGEST_MS / UNITS.d}d`,
+  )
+}
+
+/** A duration in whole milliseconds, of any length and sign; NaN for what is none. Never throws. */
+export function readDuration(value: unknown): number {
+  if (typeof value === 'number') return Math.round(value)
+  if (typeof value !== 'string') return Number.NaN
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) ?? []
+  return amount === undefined ? Number.NaN : Math.round(Number(amount) * UNITS[unit as keyof typeof UNITS])
+}
+
+/** Any value for a message: short, and without a call of its own code. */
+export function shownValue(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return `'${value}'`
+  return Array.isArray(value) ? 'an array' : value === undefined ? 'nothing' : `a value of type ${typeof value}`
 }
 
 /**

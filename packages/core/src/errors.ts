@@ -1,26 +1,36 @@
-import { milliseconds } from './duration.ts'
+import { readDuration } from './duration.ts'
 import { FleetError, UnrecoverableError } from './fleet-error.ts'
 import type { Duration } from './protocol.ts'
 
 export { FleetError, UnrecoverableError }
 
-/** Thrown by a handler: the attempt failed, and the next one starts after `delayMs` instead of the usual back-off. */
+/** The longest that `RetryAfterError` waits: a day. A longer delay is cut to this. */
+export const LONGEST_RETRY_AFTER_MS = 86_400_000
+/** The longest that `SnoozeError` waits: a year. A longer delay fails the attempt with `BAD_DELAY`. */
+export const LONGEST_SNOOZE_MS = 366 * 86_400_000
+
+/**
+ * Thrown by a handler: not now, for a reason that is nobody's fault, such as a server that answers with `Retry-After`. The
+ * task waits for `delay`, a day at most, and the attempt costs nothing: no failure and no priority.
+ */
 export class RetryAfterError extends FleetError {
+  /** In milliseconds; NaN for a delay that is no duration, which fails the attempt with `BAD_DELAY`. */
   readonly delayMs: number
 
-  constructor(code: string, message: string, delayMs: number, options: { cause?: unknown } = {}) {
+  constructor(code: string, message: string, delay: Duration, options: { cause?: unknown } = {}) {
     super(code, message, options)
-    this.delayMs = delayMs
+    this.delayMs = readDuration(delay)
   }
 }
 
-/** Thrown by a handler: not now; the task waits again for `delayMs`, and the attempt counts as no failure. */
+/** Thrown by a handler: not now; the task waits again for `delay`, and the attempt counts as no failure. */
 export class SnoozeError extends FleetError {
+  /** In milliseconds; NaN for a delay that is no duration, which fails the attempt with `BAD_DELAY`. */
   readonly delayMs: number
 
   constructor(delay: Duration, message = 'The handler asked for later') {
     super('SNOOZED', message)
-    this.delayMs = milliseconds(delay)
+    this.delayMs = readDuration(delay)
   }
 }
 
@@ -29,6 +39,7 @@ export type AbortCode =
   | 'PAUSED'
   | 'TIMED_OUT'
   | 'TASK_TIMED_OUT'
+  | 'STALLED'
   | 'SHUTDOWN'
   | 'LEASE_LOST'
   | 'IN_DOUBT'

@@ -10,6 +10,7 @@ export {
   sameRights,
   visibleTo,
 } from './auth/key-store.ts'
+export { durationWithin, wholeNumber } from './checked-number.ts'
 export type { FleetControl } from './client/api.ts'
 export { EventCommands } from './control/event-commands.ts'
 export { FleetCommands } from './control/fleet-commands.ts'
@@ -38,10 +39,12 @@ export { LiveQuery, type LiveQueryListener, type LiveQueryOptions, type Sequence
 export { LiveStats } from './live/live-stats.ts'
 export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from './live/query.ts'
 export { toFullRow, toRow, toWire } from './live/wire.ts'
+export { runAfter } from './long-timer.ts'
 export * from './protocol.ts'
 export type * from './schedules/schedule-document.ts'
 export type { Schedules } from './schedules/schedules.ts'
 export { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF } from './task/backoff.ts'
+export { backoffPolicy, LIMIT_RANGE, parseRetry, type StoredRetry } from './task/budget.ts'
 export { checkInput, type TaskType } from './task/check-input.ts'
 export { predecessorsOf } from './task/dependencies.ts'
 export { Durations } from './task/durations.ts'

@@ -58,7 +58,16 @@ export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
 export type IfFailed = (typeof IF_FAILED)[number]
 
 /** How an attempt ended. */
-export type AttemptOutcome = 'completed' | 'failed' | 'lost' | 'released' | 'paused' | 'cancelled' | 'snoozed'
+export type AttemptOutcome =
+  | 'completed'
+  | 'failed'
+  | 'lost'
+  | 'released'
+  | 'paused'
+  | 'cancelled'
+  | 'snoozed'
+  /** It failed and asked to be tried again later; that costs nothing. */
+  | 'deferred'
 
 export interface AttemptView {
   /** The claim's number, from 1. */
@@ -104,6 +113,16 @@ export interface TaskRow {
   failures: number
   lost: number
   maxAttempts: number
+  /** What the task itself says of its retries, durations in milliseconds; its handler decides the rest. */
+  retry?: Omit<RetryOptions, 'maxAttempts' | 'backoff'> & {
+    backoff?: { base?: number; factor?: number; cap?: number; jitter?: boolean }
+  }
+  /** The task's own limits in milliseconds, in place of its handler's. */
+  timeout?: number
+  totalTimeout?: number
+  stall?: number
+  /** The latest attempt that changed the checkpoint. */
+  checkpointAttempt?: number
   /** Only where `fields` asks for it. */
   attempts?: AttemptView[]
   attemptsDropped?: number
@@ -501,7 +520,7 @@ export type CommandRequest = TaskSelection & {
   reason?: string
 }
 
-/** What may be changed of a task that waits. An absent field stays as it is; `null` takes a deadline or `after` away. */
+/** What may be changed of a task that waits. An absent field stays as it is; `null` takes one away. */
 export interface TaskChanges {
   priority?: Priority
   position?: 'front' | 'back'
@@ -514,6 +533,11 @@ export interface TaskChanges {
   /** Other tasks to wait for; with `null` or an empty list it waits for none. */
   after?: string | readonly string[] | null
   ifFailed?: IfFailed
+  /** Replaces all that the task says of its retries; `null` leaves them to its handler. */
+  retry?: RetryOptions | null
+  timeout?: Duration | null
+  totalTimeout?: Duration | null
+  stall?: Duration | null
 }
 export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
 /** `rev`: only if the task is still as it was seen. */
@@ -625,6 +649,37 @@ export interface StoredLogLine extends LogLine {
   attempt: number
 }
 
+/** Which failed attempts count: every one, or only those that did not change the checkpoint. */
+export const FAILURE_COUNTS = ['every', 'without-progress'] as const
+export type FailureCounts = (typeof FAILURE_COUNTS)[number]
+
+export interface BackoffOptions {
+  /** `exponential` by default: each failure multiplies the delay by `factor`. */
+  kind?: 'fixed' | 'exponential'
+  /** The first delay, or with `fixed` each; a second by default. */
+  base?: Duration
+  /** 1 to 1,000; 2 by default. */
+  factor?: number
+  /** The longest delay; five minutes by default. */
+  cap?: Duration
+  /** Spreads retries over 50-100 % of the delay; on by default. */
+  jitter?: boolean
+}
+
+/** When a failed task is tried again, and how often. */
+export interface RetryOptions {
+  /** The most failed attempts, 1-50; 5 by default. */
+  maxAttempts?: number
+  backoff?: BackoffOptions
+  /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
+  decay?: boolean
+  /**
+   * `every` by default. With `without-progress`, a failed attempt that saved a checkpoint other than the one it started from
+   * sets `failures` back to 0 and restores the priority.
+   */
+  counts?: FailureCounts
+}
+
 export interface EnqueueOptions {
   priority?: Priority
   /** ISO 8601 on the wire. */
@@ -645,6 +700,14 @@ export interface EnqueueOptions {
   /** What it does when a task of `after` fails, is cancelled or is removed; `fail` by default. */
   ifFailed?: IfFailed
   maxAttempts?: number
+  /** This task's own, in place of its handler's; its `maxAttempts` wins over the field of that name. */
+  retry?: RetryOptions
+  /** How long one attempt may take. */
+  timeout?: Duration
+  /** How long the task may take in all, from its first claim on, waiting between attempts included. */
+  totalTimeout?: Duration
+  /** An attempt that reports no new progress and saves no new checkpoint for so long fails with `STALLED`. */
+  stall?: Duration
 }
 
 /** Milliseconds, or a number with `ms`, `s`, `m`, `h` or `d`. */

@@ -9,8 +9,11 @@ import {
   judgeWriteFailure,
   keepProgress,
   keepValue,
+  LONGEST_RETRY_AFTER_MS,
+  LONGEST_SNOOZE_MS,
   Outcome,
   RetryAfterError,
+  runAfter,
   type ServerClock,
   type Settled,
   SnoozeError,
@@ -18,18 +21,20 @@ import {
   toTaskError,
   UnrecoverableError,
 } from '@taskfleet/core'
+import { BSON } from 'mongodb'
 import type { Logger } from 'pino'
+import { type AttemptLimits, limitsOf } from './attempt-limits.ts'
 import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import { predecessorResults } from './predecessor-results.ts'
 import type { RunningTask } from './running-task.ts'
 import type { SessionView } from './session-keeper.ts'
+import { StallWatch } from './stall-watch.ts'
 import type { StopBudget } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
 
 /** How often an end is tried again that the database refuses, in milliseconds. */
 const REFUSED_PAUSE_MS = 30_000
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** How often an end is tried that fails for a reason which nobody knows to pass. */
 const UNKNOWN_TRIES = 5
 /** How long an isolate may take to be gone. */
@@ -77,7 +82,8 @@ export async function executeTask(run: RunningTask, factory: TaskFactory, deps: 
 /** Null when the lease was lost: then there is nothing of ours to record. */
 async function runHandler(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Outcome | null> {
   const { task } = run.claim
-  const timers = timeLimits(run, factory, deps)
+  const limits = limitsOf(task, factory)
+  const stop = watchLimits(run, limits, deps)
   let accepted = false
   try {
     const input = await run.boundary.within(() => factory.accept(task.version, task.input))
@@ -89,31 +95,42 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
     if (run.boundary.failure !== undefined) throw run.boundary.failure
     return Outcome.completed(keepValue(output ?? null, 'output'))
   } catch (error) {
-    return !accepted && isForGood(error) ? Outcome.failed(toTaskError(error)) : outcomeOf(error, run, factory, deps)
+    return !accepted && isForGood(error) ? Outcome.failed(toTaskError(error)) : outcomeOf(error, run, limits, deps)
   } finally {
     run.boundary.end()
-    for (const timer of timers) clearTimeout(timer)
+    stop()
   }
 }
 
-/** One timer for the attempt and one for the whole task, by the server's time since its first claim. */
-function timeLimits(
-  run: RunningTask,
-  { timeoutMs, totalTimeoutMs }: TaskFactory,
-  { clock }: ExecutionDeps,
-): NodeJS.Timeout[] {
-  const timers: NodeJS.Timeout[] = []
-  const after = (ms: number, code: 'TIMED_OUT' | 'TASK_TIMED_OUT', message: string): void => {
-    if (ms <= 0) run.abort(code, message)
-    else if (ms < LONGEST_TIMER_MS) timers.push(setTimeout(() => run.abort(code, message), ms))
+/**
+ * One timer for the attempt, one for the whole task by the server's time since its first claim, and one for a standstill.
+ *
+ * @returns their undo
+ */
+function watchLimits(run: RunningTask, limits: AttemptLimits, { clock }: ExecutionDeps): () => void {
+  const { timeoutMs, totalTimeoutMs, stallMs } = limits
+  const undo: (() => void)[] = []
+  if (timeoutMs !== undefined) {
+    undo.push(runAfter(timeoutMs, () => run.abort('TIMED_OUT', `The attempt took longer than ${timeoutMs} ms`)))
   }
-  if (timeoutMs !== undefined) after(timeoutMs, 'TIMED_OUT', `The attempt took longer than ${timeoutMs} ms`)
   if (totalTimeoutMs !== undefined) {
     const began = run.claim.task.startedAt ?? clock.now()
     const left = began.getTime() + totalTimeoutMs - clock.now().getTime()
-    after(left, 'TASK_TIMED_OUT', `The task took longer than ${totalTimeoutMs} ms, all attempts included`)
+    const end = (): void =>
+      run.abort('TASK_TIMED_OUT', `The task took longer than ${totalTimeoutMs} ms, all attempts included`)
+    if (left <= 0) end()
+    else undo.push(runAfter(left, end))
   }
-  return timers
+  if (stallMs !== undefined) {
+    const watch = new StallWatch(stallMs, () =>
+      run.abort('STALLED', `The attempt reported no new progress and saved no new checkpoint for ${stallMs} ms`),
+    )
+    run.followNews(watch)
+    undo.push(() => watch.stop())
+  }
+  return () => {
+    for (const one of undo) one()
+  }
 }
 
 /** The handler's result, or the abort's reason when the handler doesn't heed it within the grace period. */
@@ -166,7 +183,7 @@ async function killed({ kill }: Handling, run: RunningTask, { log }: ExecutionDe
   return Promise.race([ended, sleep(KILL_MS, false, { ref: false })])
 }
 
-function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Outcome | null {
+function outcomeOf(thrown: unknown, run: RunningTask, limits: AttemptLimits, deps: ExecutionDeps): Outcome | null {
   const { reason } = run.signal
   if (reason instanceof AttemptAborted) {
     switch (reason.code) {
@@ -181,32 +198,54 @@ function outcomeOf(thrown: unknown, run: RunningTask, factory: TaskFactory, deps
       case 'LEASE_LOST':
         return null
       case 'TIMED_OUT':
+      case 'STALLED':
       case 'UNHANDLED_IN_HANDLER':
-        return retry(reason, run, factory, deps)
+        return retry(reason, run, limits, deps)
       case 'TASK_TIMED_OUT':
         return Outcome.failed(toTaskError(reason))
     }
   }
   const error = asError(thrown)
-  if (error instanceof SnoozeError) return Outcome.snoozed(error.delayMs)
+  if (error instanceof SnoozeError || error instanceof RetryAfterError) {
+    return putOff(error) ?? retry(badDelay(error), run, limits, deps)
+  }
   if (error instanceof UnrecoverableError) return Outcome.failed(toTaskError(error))
-  return retry(thrown, run, factory, deps)
+  return retry(thrown, run, limits, deps)
+}
+
+/** What was asked for costs the task nothing; undefined for a delay that nobody can wait for. */
+function putOff(thrown: SnoozeError | RetryAfterError): Outcome | undefined {
+  const { delayMs } = thrown
+  if (!Number.isFinite(delayMs) || delayMs < 0) return undefined
+  if (thrown instanceof RetryAfterError) {
+    return Outcome.deferred(toTaskError(thrown), Math.min(delayMs, LONGEST_RETRY_AFTER_MS))
+  }
+  return delayMs > LONGEST_SNOOZE_MS ? undefined : Outcome.snoozed(delayMs)
+}
+
+/** A plain failure, so that a delay that is none can't let the task run for ever. */
+function badDelay(thrown: SnoozeError | RetryAfterError): FleetError {
+  const { name, code, message, delayMs } = thrown
+  const takes = 'a duration such as 30s, 5m or 2h is wanted'
+  return new FleetError('BAD_DELAY', `The delay of a ${name} is ${delayMs} ms; ${takes} (${code}: ${message})`, {
+    cause: thrown,
+  })
 }
 
 function retry(
   thrown: unknown,
   run: RunningTask,
-  factory: TaskFactory,
+  { backoff, decay, counts }: AttemptLimits,
   { random = Math.random, log }: ExecutionDeps,
 ): Outcome {
-  return Outcome.retry(toTaskError(thrown), delay(), factory.decay)
+  return Outcome.retry(toTaskError(thrown), delay(), { decay, counts })
 
   function delay(): number {
-    const error = asError(thrown)
-    if (error instanceof RetryAfterError) return error.delayMs
-    const failures = run.claim.task.failures + 1
+    // The store decides what the failure costs; this only guesses the same for the delay.
+    const before = counts === 'without-progress' && run.checkpointMoved ? 0 : run.claim.task.failures
+    const failures = before + 1
     try {
-      return backoffDelay(factory.backoff, failures, random(), thrown)
+      return backoffDelay(backoff, failures, random(), thrown)
     } catch (error) {
       log.error({ err: asError(error), task: run.id }, "the handler's own back-off failed; the usual one is taken")
       return backoffDelay(DEFAULT_BACKOFF, failures, random())
@@ -283,6 +322,8 @@ function refusedEnd(error: unknown, verb: Outcome['verb']): FleetError {
   return new FleetError('END_REFUSED', `${how}${number}: ${message}`, { cause: error })
 }
 
+const storedBytes = (state: unknown): Buffer => Buffer.from(BSON.serialize({ state: state ?? null }))
+
 function contextOf<Input>(
   run: RunningTask,
   input: Input,
@@ -301,6 +342,8 @@ function contextOf<Input>(
     confirm: () => onceProven(proven, async () => (await store.find(_id))?.lease?.id === run.leaseId),
   })
   let state = run.claim.task.checkpoint
+  // Handlers like to change the state that they saved and to save it again.
+  let stored = storedBytes(state)
   return {
     input,
     task,
@@ -326,12 +369,18 @@ function contextOf<Input>(
       },
       save: async (next) => {
         const kept = keepValue(next ?? null, 'checkpoint')
-        if (!(await onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept)))) {
+        const bytes = storedBytes(kept)
+        const saving = onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept))
+        if (!(await run.whileSaving(saving))) {
           run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')
           throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this task is no longer ours')
         }
+        if (!bytes.equals(stored)) {
+          run.movedCheckpoint()
+          deps.onMoved?.(run)
+        }
+        stored = bytes
         state = kept
-        deps.onMoved?.(run)
       },
     },
   }

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { TaskError } from '@taskfleet/core'
-import type { Duration, LogLevel, Progress, TaskStatus } from '@taskfleet/core/protocol'
+import type { BackoffOptions, Duration, LogLevel, Progress, RetryOptions, TaskStatus } from '@taskfleet/core/protocol'
 import type { IsolateOption } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import type { Task } from './task.ts'
@@ -68,17 +68,7 @@ export interface HandlerContext<Input> {
 /** A method's type, so that a factory with any input fits where some factory is wanted. */
 export type Handler<Input, Output> = { run(context: HandlerContext<Input>): Promise<Output> | Output }['run']
 
-export interface Backoff {
-  /** `exponential` by default: each failure multiplies the delay by `factor`. */
-  kind?: 'fixed' | 'exponential'
-  /** The first delay, or with `fixed` each; a second by default. */
-  base?: Duration
-  /** 2 by default. */
-  factor?: number
-  /** The longest delay; five minutes by default. */
-  cap?: Duration
-  /** Spreads retries over 50-100 % of the delay; on by default. */
-  jitter?: boolean
+export interface Backoff extends BackoffOptions {
   /** The delay before the next attempt, instead of `kind`, `base` and `factor`. Cap and jitter apply to it too. */
   delay?: (failures: number, error: unknown) => Duration
 }
@@ -90,17 +80,17 @@ interface Definition<Schema extends StandardSchemaV1> {
   input: Schema
   /** Steps that bring an older message up by one version each: `{ 1: v1 => v2 }`. */
   upgrade?: Record<number, (old: never) => unknown>
-  retry?: {
-    /** The most failed attempts, 1-50; 5 by default. */
-    maxAttempts?: number
-    backoff?: Backoff
-    /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
-    decay?: boolean
-  }
+  /** A task's own `retry` wins over this one, field by field. */
+  retry?: Omit<RetryOptions, 'backoff'> & { backoff?: Backoff }
   /** How long one attempt may take. */
   timeout?: Duration
   /** How long the task may take in all, from its first claim on, waiting between attempts included. */
   totalTimeout?: Duration
+  /**
+   * How long an attempt may report nothing new: no progress that differs from the last, no checkpoint that differs from the last.
+   * Log lines don't count. Then it fails with `STALLED`, like any failure.
+   */
+  stall?: Duration
   /**
    * What happens while the database doesn't answer, so that nobody can tell whether this worker still holds the task. By default an
    * attempt goes on for two minutes, then it is given back. `'abort'` is for work that must never overlap: it is aborted before

@@ -18,6 +18,7 @@ import {
 } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import { AttemptBoundary } from './boundary/attempt-boundary.ts'
+import type { StallWatch } from './stall-watch.ts'
 
 const LOG_LINES = 200
 /** How many lines of an attempt are stored at most, and how many wait for that at a time. */
@@ -59,6 +60,8 @@ export class RunningTask {
   #end: TaskEnd | undefined
   /** Its handler has ended, and that is being recorded. */
   settling = false
+  #stall: StallWatch | undefined
+  #checkpointMoved = false
   #beganAt = performance.now()
   #began = false
 
@@ -121,8 +124,29 @@ export class RunningTask {
     if (!this.signal.aborted) this.boundary.within(() => this.#controller.abort(reason))
   }
 
+  /** Whether it has saved a checkpoint other than the one that it started from, as far as this process knows. */
+  get checkpointMoved(): boolean {
+    return this.#checkpointMoved
+  }
+
+  movedCheckpoint(): void {
+    this.#checkpointMoved = true
+    this.#stall?.noticed()
+  }
+
+  /** What is new from now on is told to the watch. */
+  followNews(stall: StallWatch): void {
+    this.#stall = stall
+  }
+
+  /** Waiting for the database does not count as a standstill. */
+  whileSaving<T>(saving: Promise<T>): Promise<T> {
+    return this.#stall?.hold(saving) ?? saving
+  }
+
   /** Only remembers: `tell` and `takeProgress` pass it on at their own pace, so that any rate is cheap. */
   progress(update: ReportedProgress): void {
+    this.#stall?.reported(update)
     this.#progress = update
     this.#reported = true
     this.#progressAt = Date.now()

@@ -2,14 +2,20 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import {
   asError,
   type BackoffPolicy,
+  backoffPolicy,
   type Claim,
   checkInput,
-  DEFAULT_BACKOFF,
+  type Duration,
+  durationWithin,
+  type FailureCounts,
   FleetError,
+  LIMIT_RANGE,
   milliseconds,
+  parseRetry,
   type TaskType,
+  wholeNumber,
 } from '@taskfleet/core'
-import type { Backoff, Handler, TaskDefinition } from './handler.ts'
+import type { Handler, TaskDefinition } from './handler.ts'
 import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import { type LeaseView, Task } from './task.ts'
@@ -28,12 +34,16 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly backoff: BackoffPolicy
   /** Whether a failed attempt costs the task a step of priority. */
   readonly decay: boolean
+  /** Which failed attempts count. */
+  readonly counts: FailureCounts
   /** How long one attempt may take, in milliseconds; undefined for as long as it takes. */
   readonly timeoutMs: number | undefined
   /** How long the task may take from its first claim on, in milliseconds. */
   readonly totalTimeoutMs: number | undefined
   /** How long an attempt goes on while its lease can't be proved, in milliseconds; 0 for not at all. */
   readonly inDoubtMs: number
+  /** How long an attempt may report nothing new, in milliseconds. */
+  readonly stallMs: number | undefined
   readonly disk: DiskNeed | undefined
   /** Where the handler runs, when not in the worker's own thread. */
   readonly isolate: Isolation | undefined
@@ -43,13 +53,12 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly notify: boolean
   readonly #upgrade: Record<number, (old: never) => unknown>
 
-  /** @throws {FleetError} `BAD_NAME`, `BAD_DEFINITION`, `BAD_DURATION` */
+  /** @throws {FleetError} `BAD_NAME`, `BAD_DEFINITION` */
   constructor(definition: TaskDefinition<Schema, Output>) {
-    const { name, version = 1, input, upgrade = {}, retry = {}, timeout, totalTimeout, lazy = false } = definition
+    const { name, version = 1, input, upgrade = {}, retry = {}, lazy = false } = definition
     const run = definition.notify === true ? doneOutside : definition.run
     if (typeof name !== 'string' || !NAME.test(name)) throw new FleetError('BAD_NAME', `'${name}' can't name a task`)
-    if (!Number.isInteger(version) || version < 1)
-      throw new FleetError('BAD_DEFINITION', `${name}: a version is 1 or more`)
+    wholeNumber(version, `${name}: version`, { least: 1, most: 1_000_000, code: 'BAD_DEFINITION' })
     if (typeof run !== 'function') throw new FleetError('BAD_DEFINITION', `${name}: 'run' is missing`)
     if (typeof input?.['~standard']?.validate !== 'function') {
       throw new FleetError(
@@ -62,16 +71,23 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.input = input
     this.run = run
     this.#upgrade = upgrade
-    this.timeoutMs = timeout === undefined ? undefined : milliseconds(timeout)
-    this.totalTimeoutMs = totalTimeout === undefined ? undefined : milliseconds(totalTimeout)
+    this.timeoutMs = limit(name, definition.timeout, 'timeout')
+    this.totalTimeoutMs = limit(name, definition.totalTimeout, 'totalTimeout')
+    this.stallMs = limit(name, definition.stall, 'stall')
     this.inDoubtMs = inDoubtMs(name, definition.inDoubt)
     this.disk = definition.disk
     this.isolate = isolationOf(name, definition.isolate)
     this.module = moduleUrl(name, definition.module)
     this.notify = definition.notify === true
-    this.decay = retry.decay ?? true
-    this.defaults = { lazy, maxAttempts: retry.maxAttempts ?? 5 }
-    this.backoff = backoffPolicy(retry.backoff)
+    const { delay, ...backoff } = retry.backoff ?? {}
+    const said = inDefinition(name, () => parseRetry({ ...retry, ...(retry.backoff === undefined ? {} : { backoff }) }))
+    this.decay = said.decay ?? true
+    this.counts = said.counts ?? 'every'
+    this.defaults = { lazy, maxAttempts: said.maxAttempts ?? 5 }
+    this.backoff = {
+      ...backoffPolicy(said.backoff),
+      ...(delay === undefined ? {} : { delay: (failures, error) => milliseconds(delay(failures, error)) }),
+    }
   }
 
   /** The oldest version of an input that it can take: one upgrade step leads from each version to the next. */
@@ -130,14 +146,17 @@ function doneOutside(): never {
   throw new FleetError('BAD_DEFINITION', 'This task is done by the program around its runner')
 }
 
-/** @throws {FleetError} `BAD_DURATION`, `BAD_DEFINITION` */
-function backoffPolicy({ kind = 'exponential', base, factor, cap, jitter, delay }: Backoff = {}): BackoffPolicy {
-  if (factor !== undefined && !(factor >= 1)) throw new FleetError('BAD_DEFINITION', "'backoff.factor' is 1 or more")
-  return {
-    base: base === undefined ? DEFAULT_BACKOFF.base : milliseconds(base),
-    factor: kind === 'fixed' ? 1 : (factor ?? DEFAULT_BACKOFF.factor),
-    cap: cap === undefined ? DEFAULT_BACKOFF.cap : milliseconds(cap),
-    jitter: jitter ?? DEFAULT_BACKOFF.jitter,
-    ...(delay === undefined ? {} : { delay: (failures, error) => milliseconds(delay(failures, error)) }),
+/** @throws {FleetError} `BAD_DEFINITION` */
+function limit(name: string, value: Duration | undefined, field: string): number | undefined {
+  return value === undefined ? undefined : inDefinition(name, () => durationWithin(value, field, LIMIT_RANGE))
+}
+
+/** A mistake in a definition is told with the task's name. @throws {FleetError} `BAD_DEFINITION` */
+function inDefinition<T>(name: string, parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof FleetError)) throw error
+    throw new FleetError('BAD_DEFINITION', `${name}: ${error.message}`, { field: error.field, cause: error })
   }
 }

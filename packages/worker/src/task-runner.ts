@@ -9,13 +9,13 @@ import {
   ChangeFeed,
   type Claim,
   type Claimant,
+  durationWithin,
   type EnqueueOptions,
   Fleet,
   FleetDatabase,
   FleetError,
   type Hint,
   hasEnded,
-  milliseconds,
   Outcome,
   type QueueDocument,
   type Served,
@@ -28,6 +28,7 @@ import {
   type WorkerDocument,
   type WorkerRegister,
   type WorkerReport,
+  wholeNumber,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
@@ -117,6 +118,7 @@ export interface RunnerEvents {
 const POLL_MS = 30_000
 /** When tasks are asked for again whose starts were used too late: not at once, should a clock be the reason. */
 const LATE_MS = 100
+const LONGEST_GRACE_MS = 86_400_000
 /** Watchers hear of progress at most so often. */
 const TELL_MS = 100
 /** The database gets progress and log lines at most so often. */
@@ -141,6 +143,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   readonly #handlerSlots: HandlerSlots | undefined
   readonly #leaseMs: number
   readonly #heartbeatMs: number
+  readonly #pollMs: number
+  readonly #refillEvery: number
+  readonly #abortGraceMs: number
   readonly #doubt = new Doubt()
   readonly #suspects = new Suspects(() => void this.#parts?.loop.refill('a suspect has come through'))
   readonly #outside = new OutsideWork()
@@ -162,10 +167,17 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#options = options
     this.name = options.name ?? hostname()
     this.#log = (options.log ?? pino({ level: 'silent' })).child({ worker: this.name })
-    this.#leaseMs = inRange('leaseMs', options.leaseMs ?? 8_000, 500, 3_600_000)
+    this.#leaseMs = setting(options.leaseMs ?? 8_000, 'leaseMs', 500, 3_600_000)
     const third = Math.round(this.#leaseMs / 3)
-    this.#heartbeatMs = Math.min(third, inRange('heartbeatMs', options.heartbeatMs ?? third, 10, 3_600_000))
-    this.#prefetch = inRange('prefetch', options.prefetch ?? 0, 0, 1_000)
+    this.#heartbeatMs = Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000))
+    this.#prefetch = setting(options.prefetch ?? 0, 'prefetch', 0, 1_000)
+    this.#pollMs = setting(options.pollMs ?? POLL_MS, 'pollMs', 10, 86_400_000)
+    this.#refillEvery = setting(options.refillEvery ?? 1_000, 'refillEvery', 1, 1_000_000)
+    this.#abortGraceMs = durationWithin(options.abortGrace ?? '10s', 'abortGrace', {
+      least: 0,
+      most: LONGEST_GRACE_MS,
+      code: 'CONFIG_RANGE',
+    })
     if (this.#prefetch > 0) this.#handlerSlots = new HandlerSlots(() => this.#started().load.slots)
     for (const factory of options.tasks) {
       if (this.#factories.has(factory.name)) {
@@ -180,7 +192,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       onRoom: (queue) => void this.#parts?.loop.refill(`there is room in ${queue}`),
     })
     for (const [queue, limit] of Object.entries(options.queueConcurrency ?? {}))
-      inRange(`queueConcurrency.${queue}`, limit, 1, 1_000)
+      setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
   }
 
   /** Its session, by which others know it: another one once the last was ended, as after a long silence. */
@@ -231,8 +243,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     schedules.start()
     await load.start()
     await sessions.open(this.#session)
-    const { pollMs = POLL_MS } = this.#options
-    this.#every(pollMs, () => loop.poll())
+    this.#every(this.#pollMs, () => loop.poll())
     this.#every(TELL_MS, () => {
       for (const run of this.#running.values()) run.tell()
     })
@@ -321,7 +332,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const rates = new QueueRates({
         rates: fleet.rates,
         onRoom: (queue) => void this.#parts?.loop.refill(`starts are free in ${queue}`),
-        longestWaitMs: this.#options.pollMs ?? POLL_MS,
+        longestWaitMs: this.#pollMs,
         log: this.#log,
       })
       opened.push(rates)
@@ -411,8 +422,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) await this.#limits.load(() => store.slots())
         for (const { _id, control } of await store.controls(this.#session)) this.#obey(_id.toHexString(), control)
       },
-      refillEvery: this.#options.refillEvery ?? 1_000,
-      pollMs: this.#options.pollMs ?? POLL_MS,
+      refillEvery: this.#refillEvery,
+      pollMs: this.#pollMs,
     })
   }
 
@@ -748,7 +759,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       onMoved: (moved) => this.#suspects.cleared(moved),
       clock: database.clock,
       log: this.#log,
-      abortGraceMs: milliseconds(this.#options.abortGrace ?? '10s'),
+      abortGraceMs: this.#abortGraceMs,
       shutdown: this.#budget,
       handle: (factory, context, run) => this.#handle(factory, context, run),
       enter: async () => {
@@ -778,7 +789,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     if (status === 'completed')
       this.emit('success', { task: ended, output: outcome.verb === 'complete' ? outcome.output : null })
     else if (status === 'failed' && error !== undefined) this.emit('fail', { task: ended, error })
-    else if (status === 'pending' && outcome.verb === 'retry') {
+    else if (status === 'pending' && (outcome.verb === 'retry' || outcome.verb === 'defer')) {
       this.emit('retry', { task: ended, error: outcome.error, delayMs: outcome.delayMs })
     }
   }
@@ -870,7 +881,5 @@ interface Parts {
   opened: { stop(): Promise<void> }[]
 }
 
-function inRange(field: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new FleetError('CONFIG_RANGE', `'${field}' is a whole number from ${least} to ${most}, not ${value}`, { field })
-}
+const setting = (value: unknown, field: string, least: number, most: number): number =>
+  wholeNumber(value, field, { least, most, code: 'CONFIG_RANGE' })

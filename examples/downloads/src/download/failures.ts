@@ -1,4 +1,11 @@
-import { AttemptAborted, asError, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/core'
+import {
+  AttemptAborted,
+  asError,
+  FleetError,
+  LONGEST_RETRY_AFTER_MS,
+  RetryAfterError,
+  UnrecoverableError,
+} from '@taskfleet/core'
 
 /** A URL for messages and logs: query and user info may hold secrets. */
 export const shown = (url: URL): string => `${url.origin}${url.pathname}`
@@ -75,7 +82,8 @@ export function diskFailure(thrown: unknown, path: string): Error {
   return new Failure(code, `${path}: ${DISK_ADVICE[code] ?? cause.message}`, { cause })
 }
 
-const LONGEST_DELAY_MS = 5 * 60_000
+/** A server that says "at once" of what it has just refused is still given a moment. */
+const SHORTEST_DELAY_MS = 1_000
 const WORTH_ANOTHER_TRY = new Set([408, 421, 423, 425, 429])
 
 /** What an answer that is no file means for the task. */
@@ -94,5 +102,5 @@ function retryAfterMs(headers: Record<string, string>): number | undefined {
   const delay = /^\d+$/.test(value)
     ? Number(value) * 1000
     : Date.parse(value) - (Number.isNaN(serverNow) ? Date.now() : serverNow)
-  return Number.isNaN(delay) ? undefined : Math.min(Math.max(delay, 0), LONGEST_DELAY_MS)
+  return Number.isNaN(delay) ? undefined : Math.min(Math.max(delay, SHORTEST_DELAY_MS), LONGEST_RETRY_AFTER_MS)
 }

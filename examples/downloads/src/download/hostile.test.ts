@@ -321,15 +321,15 @@ describe('servers that stop or refuse', () => {
     ['status=401', { code: 'HTTP_401', name: 'UnrecoverableError' }],
     ['status=500', { code: 'HTTP_500', name: 'FleetError' }],
     ['status=408', { code: 'HTTP_408', name: 'FleetError' }],
-    ['status=429&retryAfter=86400', { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 300_000 }],
+    ['status=429&retryAfter=86400', { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 86_400_000 }],
     ['status=503&retryAfter=7', { code: 'HTTP_503', name: 'RetryAfterError', delayMs: 7000 }],
     [
       'status=429&retryAfter=Fri,%2031%20Dec%201999%2023:59:59%20GMT',
-      { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 0 },
+      { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 1_000 },
     ],
     [
       'status=429&retryAfter=Sun,%2031%20Dec%202999%2023:59:59%20GMT',
-      { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 300_000 },
+      { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 86_400_000 },
     ],
     ['status=429&retryAfter=soon', { code: 'HTTP_429', name: 'FleetError' }],
     ['status=204', { code: 'HTTP_204', name: 'UnrecoverableError' }],

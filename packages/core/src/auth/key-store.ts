@@ -2,6 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { mongo } from 'mongoose'
 import { FleetError } from '../errors.ts'
 import type { KeyState } from '../protocol.ts'
+import { parseDate } from '../task/new-task.ts'
 
 export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
@@ -56,7 +57,10 @@ export class KeyStore {
     this.#secrets = db.collection('secrets')
   }
 
-  /** @returns the token, which can't be read again */
+  /**
+   * @returns the token, which can't be read again
+   * @throws {FleetError} `BAD_DATE`
+   */
   async create(key: {
     name: string
     scopes: readonly Scope[]
@@ -67,6 +71,8 @@ export class KeyStore {
     id: string
     token: string
   }> {
+    // A date that is none never comes: such a key would be good for ever.
+    if (key.expiresAt !== undefined) parseDate(key.expiresAt, 'expiresAt')
     const id = randomBytes(6).toString('hex')
     const secret = randomBytes(32).toString('base64url')
     await this.#keys.insertOne({

@@ -1,5 +1,6 @@
 import { io, type Socket } from 'socket.io-client'
 import { FleetError } from '../fleet-error.ts'
+import { runAfter } from '../long-timer.ts'
 import type {
   Ack,
   AuditEntry,
@@ -88,7 +89,8 @@ export class FleetClient implements FleetApi {
   readonly #token: FleetClientOptions['token']
   /** Counts the connections that were begun: a token that comes late is for none of them. */
   #begun = 0
-  #renewal: ReturnType<typeof setTimeout> | undefined
+  /** Calls off the renewal that comes next. */
+  #renewal: (() => void) | undefined
 
   constructor(options: FleetClientOptions = {}) {
     this.#reach = options.reach ?? 'direct'
@@ -109,7 +111,7 @@ export class FleetClient implements FleetApi {
       for (const figures of this.#figures) figures.reconnected()
     })
     this.#socket.on('disconnect', (reason) => {
-      clearTimeout(this.#renewal)
+      this.#renewal?.()
       if (this.#state === 'closed') return
       this.#setState('reconnecting')
       // A server that closes on purpose is not tried again by socket.io itself.
@@ -320,7 +322,7 @@ export class FleetClient implements FleetApi {
     for (const follower of this.#followers) follower.close()
     this.#setState('closed')
     clearTimeout(this.#retry)
-    clearTimeout(this.#renewal)
+    this.#renewal?.()
     for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()
     for (const figures of this.#figures) void figures.close()
@@ -380,10 +382,12 @@ export class FleetClient implements FleetApi {
 
   /** Timed by what the server says of both ends, whatever time it is here. */
   #renewBefore({ expiresAt, serverTime }: RenewalAnswer): void {
-    clearTimeout(this.#renewal)
+    this.#renewal?.()
     if (typeof this.#token !== 'function') return
     const left = Date.parse(expiresAt) - Date.parse(serverTime)
-    this.#renewal = setTimeout(() => void this.#renew(), Math.max(RENEW_RETRY_MS / 5, left * RENEWED_AT))
+    // A server that says nothing sane of its session is asked as one that can't answer.
+    const wait = Number.isFinite(left) ? Math.max(RENEW_RETRY_MS / 5, left * RENEWED_AT) : RENEW_RETRY_MS
+    this.#renewal = runAfter(wait, () => void this.#renew())
   }
 
   async #renew(): Promise<void> {
@@ -396,7 +400,7 @@ export class FleetClient implements FleetApi {
       if (!isOver()) this.#renewBefore(answer)
     } catch {
       // Who has lost the key is cut by the gateway, and hears why with the next connection.
-      if (!isOver()) this.#renewal = setTimeout(() => void this.#renew(), RENEW_RETRY_MS)
+      if (!isOver()) this.#renewal = runAfter(RENEW_RETRY_MS, () => void this.#renew())
     }
   }
 

@@ -1,4 +1,5 @@
 import { type Principal, requireReach } from '../auth/key-store.ts'
+import { pageSize } from '../checked-number.ts'
 import { FleetError } from '../errors.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
 import { parseCallback, parseEventChanges } from '../events/parse-event.ts'
@@ -39,7 +40,7 @@ export class EventCommands {
     const { after, limit = 100, ...rest } = query
     const found = await this.#fleet.events.list({
       ...rest,
-      limit: Math.min(MOST, limit),
+      limit: pageSize(limit, MOST),
       ...(after === undefined ? {} : { after: parseId(after, 'after') }),
     })
     return found.map((event) => toRow<EventRow>('events', event as never))
@@ -103,7 +104,7 @@ export class EventCommands {
   }
 
   async listCallbacks(query: { event?: string; limit?: number } = {}): Promise<CallbackRow[]> {
-    const all = await this.#fleet.callbacks.list({ ...query, limit: Math.min(MOST, query.limit ?? MOST) })
+    const all = await this.#fleet.callbacks.list({ ...query, limit: pageSize(query.limit ?? MOST, MOST) })
     return all.filter((callback) => this.#mayTouch(callback)).map(callbackRow)
   }
 

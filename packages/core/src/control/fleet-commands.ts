@@ -1,5 +1,6 @@
 import { mongo } from 'mongoose'
 import { type Principal, reaches, requireReach, visibleTo } from '../auth/key-store.ts'
+import { pageSize } from '../checked-number.ts'
 import type { FleetControl } from '../client/api.ts'
 import { FleetError } from '../errors.ts'
 import type { Fleet } from '../fleet.ts'
@@ -24,6 +25,7 @@ import {
   type TaskRow,
   type TaskStatus,
 } from '../protocol.ts'
+import type { Budget } from '../task/budget.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
 import { type NewTask, parseChanges, parseDate, parseId, parseNewTask, parseQueue } from '../task/new-task.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
@@ -150,12 +152,12 @@ export class FleetCommands implements FleetControl {
     return this.#fleet.logs.read(_id, {
       ...(attempt === undefined ? {} : { attempt }),
       ...(before === undefined ? {} : { before }),
-      ...(limit === undefined ? {} : { limit: Math.min(MOST_LINES, limit) }),
+      ...(limit === undefined ? {} : { limit: pageSize(limit, MOST_LINES) }),
     })
   }
 
   async audit({ id, limit = 100 }: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
-    const most = Math.min(MOST_ENTRIES, limit)
+    const most = pageSize(limit, MOST_ENTRIES)
     if (id !== undefined) return this.#fleet.audit.list({ task: (await this.#task(id))._id, limit: most })
     this.#requireUnlimited('the whole audit log')
     return this.#fleet.audit.list({ limit: most })
@@ -309,7 +311,18 @@ function replayOf(task: TaskDocument, input: unknown): NewTask {
     priority: task.basePriority,
     lazy: task.lazy,
     maxAttempts: task.maxAttempts,
+    ...ownBudget(task),
     replayOf: task._id,
     ...(task.key === undefined ? {} : { key: task.key }),
+  }
+}
+
+/** What the task says of its own budget goes with it. */
+function ownBudget({ retry, timeout, totalTimeout, stall }: TaskDocument): Budget {
+  return {
+    ...(retry === undefined ? {} : { retry }),
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(totalTimeout === undefined ? {} : { totalTimeout }),
+    ...(stall === undefined ? {} : { stall }),
   }
 }

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import { LOCAL } from '../auth/key-store.ts'
+import { durationWithin } from '../checked-number.ts'
 import type { Fleet } from '../fleet.ts'
 import { ENDED_STATUSES } from '../task/lifecycle.ts'
 import type { EndedStatus } from '../task/retention.ts'
@@ -31,9 +32,12 @@ const AT_A_TIME = 500
 /**
  * Removes ended tasks and their log lines for good, in batches. What a blocked task waits for stays: only a retry of it
  * lets that one go on. May be broken off and repeated at any point.
+ *
+ * @throws {FleetError} `OUT_OF_RANGE`
  */
 export async function prune(fleet: Fleet, request: PruneRequest = {}): Promise<Pruned> {
   const { dryRun = false, by = LOCAL.id } = request
+  if (request.olderThanMs !== undefined) durationWithin(request.olderThanMs, 'olderThanMs', { least: 0 })
   const pruned: Pruned = { matched: 0, removed: 0 }
   const filter = await meant(fleet, request)
   if (filter === null) return pruned

@@ -1,5 +1,5 @@
+import { durationWithin, wholeNumber } from '../checked-number.ts'
 import { milliseconds, shortDuration } from '../duration.ts'
-import { FleetError } from '../errors.ts'
 import type { QueueLimits, QueueRate } from '../protocol.ts'
 
 const LARGEST = { concurrency: 10_000, maxWaiting: 100_000_000, 'rate.limit': 100_000 } as const
@@ -23,18 +23,12 @@ export function parseQueueLimits({ concurrency, rate, maxWaiting }: QueueLimits)
 }
 
 function parseRate({ limit, per }: NonNullable<QueueLimits['rate']>): QueueRate {
-  const ms = milliseconds(per)
-  if (!Number.isInteger(ms) || ms < SHORTEST_MS || ms > LONGEST_MS) {
-    throw new FleetError('OUT_OF_RANGE', "'rate.per' is a time from 1s to 1d", { field: 'rate.per' })
-  }
-  return { limit: parseCount(limit, 'rate.limit')!, per: ms }
+  const ms = durationWithin(milliseconds(per), 'rate.per', { least: SHORTEST_MS, most: LONGEST_MS })
+  return { limit: wholeNumber(limit, 'rate.limit', { least: 1, most: LARGEST['rate.limit'] }), per: ms }
 }
 
-function parseCount(value: number | null, field: keyof typeof LARGEST): number | null {
-  const optional = field !== 'rate.limit'
-  if ((optional && value === null) || (Number.isInteger(value) && value! >= 1 && value! <= LARGEST[field])) return value
-  throw new FleetError('OUT_OF_RANGE', `'${field}' is a whole number from 1 to ${LARGEST[field]}`, { field })
-}
+const parseCount = (value: number | null, field: keyof typeof LARGEST): number | null =>
+  value === null ? null : wholeNumber(value, field, { least: 1, most: LARGEST[field] })
 
 /** What was said, for the record and for people. */
 export function limitsText(limits: QueueLimits): string {

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
+import { pageSize } from '../checked-number.ts'
 import { FleetError } from '../errors.ts'
 import type { Fleet } from '../fleet.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
@@ -128,7 +129,7 @@ export class ScheduleCommands {
   /** By name, without their inputs. */
   async list({ limit = MOST }: { limit?: number } = {}): Promise<ScheduleRow[]> {
     const within = visibleTo(this.#principal, 'schedules')
-    const found = await this.#fleet.schedules.list(within, Math.min(MOST, limit))
+    const found = await this.#fleet.schedules.list(within, pageSize(limit, MOST))
     return found.map((schedule) => toRow<ScheduleRow>('schedules', schedule as never))
   }
 

@@ -1,7 +1,7 @@
-import { milliseconds } from '../duration.ts'
+import { durationWithin } from '../checked-number.ts'
 import { FleetError } from '../errors.ts'
 import { fieldsOf, parseTaskOptions, TASK_OPTIONS } from '../events/parse-event.ts'
-import { type Duration, MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
+import { MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
 import { parseBoolean, parseDate, parseName, parseOneOf } from '../task/new-task.ts'
 import type { ScheduleDocument, ScheduleOptions, ScheduleSettings, Timing } from './schedule-document.ts'
 import { readCron, slotsOf } from './slots.ts'
@@ -174,28 +174,11 @@ function isKnownZone(timeZone: string): boolean {
 }
 
 /** @throws {FleetError} `BAD_EVERY` */
-function parseEvery(value: unknown): number {
-  const ms = duration(value)
-  if (ms >= 1_000 && ms <= LONGEST_MS) return ms
-  throw new FleetError('BAD_EVERY', "'every' is a duration from 1s to 366d, such as 15m", { field: 'every' })
-}
+const parseEvery = (value: unknown): number =>
+  durationWithin(value, 'every', { least: 1_000, most: LONGEST_MS, code: 'BAD_EVERY' })
 
-function parseDeadlineAfter(value: unknown): number {
-  const ms = duration(value)
-  if (ms >= 1_000 && ms <= LONGEST_MS) return ms
-  throw new FleetError('OUT_OF_RANGE', "'deadlineAfter' is a duration from 1s to 366d", {
-    field: 'options.deadlineAfter',
-  })
-}
-
-/** In whole milliseconds; NaN for what is no duration. */
-function duration(value: unknown): number {
-  try {
-    return Math.round(milliseconds(value as Duration))
-  } catch {
-    return Number.NaN
-  }
-}
+const parseDeadlineAfter = (value: unknown): number =>
+  durationWithin(value, 'options.deadlineAfter', { least: 1_000, most: LONGEST_MS })
 
 /** What is wrong of a task is told with its place in the schedule. */
 function placed<T>(parse: () => T): T {

@@ -3,11 +3,12 @@ import type { Timing } from './schedule-document.ts'
 
 /** Croner's slots lie on whole seconds, and two are never closer. */
 const SECOND_MS = 1_000
+const DAY_MS = 86_400_000
 
 /**
  * The first slot after a moment, or null when none comes any more. A time of day that a clock change leaves out runs when the
- * clock goes on after the gap; one that comes twice runs the first time, unless its hour is a wildcard, range or step:
- * then it runs as real time passes.
+ * clock goes on after the gap; one that comes twice runs the first time. Where the seconds, minutes or hours hold a
+ * wildcard, range or step, it runs as real time passes instead.
  */
 export type NextSlot = (after: Date) => Date | null
 
@@ -77,12 +78,60 @@ function latestSlot(next: NextSlot, first: Date, before: Date): Date | null {
 
 function cronSlots(cron: string, timeZone: string): (after: number) => number | null {
   const read = readCron(cron, timeZone)
-  return (after) => read.nextRun(new Date(after))?.getTime() ?? null
+  const leftOut = isTimeOfDay(cron) ? slotsLeftOut(readCron(cron, 'UTC'), timeZone) : () => null
+  return (after) => {
+    const slot = read.nextRun(new Date(after))?.getTime() ?? null
+    const skipped = leftOut(after)
+    return skipped !== null && skipped > after && (slot === null || skipped < slot) ? skipped : slot
+  }
 }
+
+/** Croner forgets a time that is left out when the gap ends on the next day, as in Nuuk: it runs at the gap's end, too. */
+function slotsLeftOut(onTheWall: Cron, timeZone: string): (after: number) => number | null {
+  const offset = offsetOf(timeZone)
+  return (after) => {
+    const wall = onTheWall.nextRun(new Date(after + offset(after)))?.getTime()
+    if (wall === undefined) return null
+    let [before, past] = [wall - offset(wall - DAY_MS) - DAY_MS / 2, wall - offset(wall - DAY_MS)]
+    const old = offset(before)
+    const isShown = [past, wall - offset(past)].some((moment) => moment + offset(moment) === wall)
+    if (isShown) return null
+    while (past - before > SECOND_MS) {
+      const middle = before + Math.floor((past - before) / (2 * SECOND_MS)) * SECOND_MS
+      if (offset(middle) === old) before = middle
+      else past = middle
+    }
+    return past
+  }
+}
+
+/** A zone's difference to UTC at a moment, in milliseconds. */
+function offsetOf(timeZone: string): (moment: number) => number {
+  const format = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' })
+  return (moment) => {
+    const [, sign, hours, minutes] = /GMT([+-])(\d+):(\d+)/.exec(format.format(moment)) ?? []
+    return sign === undefined ? 0 : (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60_000
+  }
+}
+
+const isTimeOfDay = (cron: string): boolean =>
+  !cron
+    .split(' ')
+    .slice(0, -3)
+    .some((field) => /[*/-]/.test(field))
 
 /** @throws what croner throws for a text that is no cron, and for a time zone that it doesn't know when it is asked */
 export function readCron(cron: string, timeZone: string): Cron {
-  return new Cron(cron, { timezone: timeZone, mode: '5-or-6-parts', paused: true })
+  const options = { timezone: timeZone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard', paused: true } as const
+  return new Cron(withStepsForRanges(cron), options)
+}
+
+/** Croner takes a range for a list of times of day, but one with a step for what runs as real time passes. */
+function withStepsForRanges(cron: string): string {
+  const fields = cron.split(' ')
+  const times = fields.length - 3
+  const asStep = (field: string): string => field.replace(/(^|,)(\d+-\d+)(?=,|$)/g, '$1$2/1')
+  return fields.map((field, index) => (index < times ? asStep(field) : field)).join(' ')
 }
 
 function periods(every: number, anchor: number): (after: number) => number {

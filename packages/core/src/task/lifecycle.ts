@@ -19,6 +19,13 @@ export const TRANSITIONS = {
   complete: { from: ['running'], to: 'completed', by: 'owner', closes: 'completed', says: 'the handler returned' },
   retry: { from: ['running'], to: 'pending', by: 'owner', closes: 'failed', says: 'it failed, tries are left' },
   fail: { from: ['running'], to: 'failed', by: 'owner', closes: 'failed', says: 'it failed, no try is left' },
+  defer: {
+    from: ['running'],
+    to: 'pending',
+    by: 'owner',
+    closes: 'deferred',
+    says: 'it failed and asked to be tried later',
+  },
   snooze: { from: ['running'], to: 'pending', by: 'owner', closes: 'snoozed', says: 'the handler asked for later' },
   release: { from: ['running'], to: 'pending', by: 'owner', closes: 'released', says: 'its worker shuts down' },
   suspend: { from: ['running'], to: 'paused', by: 'owner', closes: 'paused', says: 'a pause was asked for' },

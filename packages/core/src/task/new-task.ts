@@ -1,8 +1,7 @@
 import { Types } from 'mongoose'
-import { milliseconds } from '../duration.ts'
+import { durationWithin, wholeNumber } from '../checked-number.ts'
 import { FleetError } from '../errors.ts'
 import {
-  type Duration,
   type EnqueueRequest,
   IF_FAILED,
   type IfFailed,
@@ -11,13 +10,15 @@ import {
   type TaskChanges,
 } from '../protocol.ts'
 import { keepValue } from '../values/keep-value.ts'
+import { type Budget, type BudgetChanges, parseBudget, parseBudgetChanges } from './budget.ts'
 import type { ObjectId } from './task-document.ts'
 
 const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
 const LATEST_DATE = Date.UTC(9999, 11, 31)
+const DEFAULT_MAX_ATTEMPTS = 5
 
 /** A request to enqueue, checked and with its defaults filled in. Absent dates are the server's to fill. */
-export interface NewTask {
+export interface NewTask extends Budget {
   _id: ObjectId
   name: string
   version: number
@@ -44,7 +45,7 @@ export interface NewTask {
 }
 
 /** What is to change of a task that waits, checked. */
-export interface Changes {
+export interface Changes extends BudgetChanges {
   priority?: number
   position?: 'front' | 'back'
   runAt?: Date
@@ -52,7 +53,6 @@ export interface Changes {
   queue?: string
   input?: unknown
   lazy?: boolean
-  maxAttempts?: number
   /** Empty to wait for none. */
   after?: ObjectId[]
   ifFailed?: IfFailed
@@ -76,10 +76,14 @@ const FIELDS: Record<keyof EnqueueRequest, true> = {
   after: true,
   ifFailed: true,
   maxAttempts: true,
+  retry: true,
+  timeout: true,
+  totalTimeout: true,
+  stall: true,
 }
 
 const READ_ONLY = new Set(
-  'attempt attempts attemptsDropped basePriority checkpoint claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent predecessors progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
+  'attempt attempts attemptsDropped basePriority checkpoint checkpointAttempt claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent predecessors progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
     ' ',
   ),
 )
@@ -115,13 +119,14 @@ export function parseNewTask(request: unknown): NewTask {
   return {
     _id: asked._id === undefined ? new Types.ObjectId() : parseId(asked._id, '_id'),
     name: parseTaskName(asked.name),
-    version: parseInteger(asked.version ?? 1, 'version', 1, 1_000_000),
+    version: wholeNumber(asked.version ?? 1, 'version', { least: 1, most: 1_000_000 }),
     input: keepValue(asked.input ?? {}, 'input'),
     queue: parseQueue(asked.queue ?? 'default'),
     priority: parsePriority(asked.priority ?? 'medium'),
     position: parseOneOf(asked.position ?? 'back', 'position', ['front', 'back']),
     lazy: parseBoolean(asked.lazy ?? false, 'lazy'),
-    maxAttempts: parseInteger(asked.maxAttempts ?? 5, 'maxAttempts', 1, 50),
+    maxAttempts: DEFAULT_MAX_ATTEMPTS,
+    ...parseBudget(asked),
     ...(runAt === undefined ? {} : { runAt: parseDate(runAt, 'runAt') }),
     ...(deadline === undefined ? {} : { deadline: parseDate(deadline, 'deadline') }),
     ...(key === undefined ? {} : { key: parseKey(key) }),
@@ -144,6 +149,10 @@ const CHANGES: Record<keyof TaskChanges, true> = {
   maxAttempts: true,
   after: true,
   ifFailed: true,
+  retry: true,
+  timeout: true,
+  totalTimeout: true,
+  stall: true,
 }
 
 /**
@@ -163,7 +172,7 @@ export function parseChanges(request: unknown): Changes {
     }
     throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
   }
-  const { priority, position, runAt, deadline, queue, input, lazy, maxAttempts, after, ifFailed } = asked
+  const { priority, position, runAt, deadline, queue, input, lazy, after, ifFailed } = asked
   return {
     ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
     ...(position === undefined ? {} : { position: parseOneOf(position, 'position', ['front', 'back']) }),
@@ -172,7 +181,7 @@ export function parseChanges(request: unknown): Changes {
     ...(queue === undefined ? {} : { queue: parseQueue(queue) }),
     ...(input === undefined ? {} : { input: keepValue(input, 'input') }),
     ...(lazy === undefined ? {} : { lazy: parseBoolean(lazy, 'lazy') }),
-    ...(maxAttempts === undefined ? {} : { maxAttempts: parseInteger(maxAttempts, 'maxAttempts', 1, 50) }),
+    ...parseBudgetChanges(asked),
     ...(after === undefined ? {} : { after: after === null ? [] : parseAfter(after) }),
     ...(ifFailed === undefined ? {} : { ifFailed: parseOneOf(ifFailed, 'ifFailed', IF_FAILED) }),
   }
@@ -220,16 +229,8 @@ export function parseTaskName(value: unknown): string {
 
 const LONGEST_PERIOD_MS = 30 * 86_400_000
 
-function parsePeriod(value: unknown, field: string): number {
-  let ms = Number.NaN
-  try {
-    ms = milliseconds(value as Duration)
-  } catch {
-    // Told below, with the field's name.
-  }
-  if (ms >= 1 && ms <= LONGEST_PERIOD_MS) return Math.round(ms)
-  throw new FleetError('OUT_OF_RANGE', `'${field}' is a duration from 1 ms to 30 d`, { field })
-}
+const parsePeriod = (value: unknown, field: string): number =>
+  durationWithin(value, field, { least: 1, most: LONGEST_PERIOD_MS })
 
 /** @throws {FleetError} `BAD_ID` */
 export function parseId(value: unknown, field = 'id'): ObjectId {
@@ -243,7 +244,7 @@ export function parsePriority(value: Priority | unknown): number {
   if (typeof value === 'string' && Object.hasOwn(PRIORITY_NAMES, value)) {
     return PRIORITY_NAMES[value as keyof typeof PRIORITY_NAMES]
   }
-  return parseInteger(value, 'priority', 1, 10)
+  return wholeNumber(value, 'priority', { least: 1, most: 10 })
 }
 
 /** @throws {FleetError} `BAD_DATE` */
@@ -265,11 +266,6 @@ export function parseName(value: unknown, field: string, code: string): string {
 function parseKey(value: unknown): string {
   if (typeof value === 'string' && value.length > 0 && value.length <= 256) return value
   throw new FleetError('BAD_VALUE', "'key' is a text of 1 to 256 characters", { field: 'key' })
-}
-
-function parseInteger(value: unknown, field: string, least: number, most: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-  throw new FleetError('OUT_OF_RANGE', `'${field}' is a whole number from ${least} to ${most}`, { field })
 }
 
 /** @throws {FleetError} `BAD_VALUE` */

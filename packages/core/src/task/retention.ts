@@ -1,4 +1,5 @@
 import type { mongo } from 'mongoose'
+import { durationWithin } from '../checked-number.ts'
 import { FleetError } from '../errors.ts'
 import type { TaskStatus } from '../protocol.ts'
 
@@ -38,9 +39,11 @@ export class RetentionPolicy {
    */
   async set(changes: Partial<Retention>): Promise<Retention> {
     for (const [field, ms] of Object.entries(changes)) {
-      const good = Object.hasOwn(DEFAULT_RETENTION, field) && (ms === null || (Number.isFinite(ms) && ms >= 1_000))
-      if (!good)
-        throw new FleetError('OUT_OF_RANGE', `'${field}' is kept for a second or longer, or for ever`, { field })
+      if (!Object.hasOwn(DEFAULT_RETENTION, field)) {
+        const known = Object.keys(DEFAULT_RETENTION).join(', ')
+        throw new FleetError('OUT_OF_RANGE', `Nothing is kept as '${field}': ${known} tasks are`, { field })
+      }
+      if (ms !== null) durationWithin(ms, field, { least: 1_000 })
     }
     await this.#settings.updateOne({ _id: 'retention' }, { $set: changes }, { upsert: true })
     this.#readAt = Number.NEGATIVE_INFINITY

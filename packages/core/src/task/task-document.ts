@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import type { AttemptOutcome, IfFailed, TaskStatus } from '../protocol.ts'
+import type { StoredRetry } from './budget.ts'
 
 export type ObjectId = mongo.ObjectId
 
@@ -98,6 +99,12 @@ export interface TaskDocument {
   lost: number
   /** The most `failures` allowed. */
   maxAttempts: number
+  /** What the task itself says of its retries; its handler decides the rest. */
+  retry?: StoredRetry
+  /** The task's own limits in milliseconds, in place of its handler's. */
+  timeout?: number
+  totalTimeout?: number
+  stall?: number
   /** The latest 100 claims. */
   attempts: Attempt[]
   /** How many older entries of `attempts` were dropped. */
@@ -114,6 +121,8 @@ export interface TaskDocument {
   progress?: StoredProgress
   /** The handler's own state to go on from. */
   checkpoint?: unknown
+  /** The latest attempt that changed the checkpoint. */
+  checkpointAttempt?: number
   error?: TaskError
   /** Unique among tasks that have not ended. */
   key?: string

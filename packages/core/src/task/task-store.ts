@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose'
-import type { ControlView, TaskStatus } from '../protocol.ts'
+import type { ControlView, FailureCounts, TaskStatus } from '../protocol.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-document.ts'
 
@@ -59,8 +59,13 @@ export interface Served {
 /** How an attempt ends. Made by `Outcome`'s constructors only. */
 export type Outcome =
   | { verb: 'complete'; output: unknown }
-  /** `decay`: whether the failure costs it a step of priority. */
-  | { verb: 'retry'; error: TaskError; delayMs: number; decay: boolean }
+  /**
+   * `decay`: whether the failure costs it a step of priority. `counts`: whether it costs anything at all after the attempt has
+   * changed the checkpoint, which the store decides by what is stored.
+   */
+  | { verb: 'retry'; error: TaskError; delayMs: number; decay: boolean; counts: FailureCounts }
+  /** It failed, asked to be tried later, and that costs it nothing. */
+  | { verb: 'defer'; error: TaskError; delayMs: number }
   | { verb: 'fail'; error: TaskError }
   | { verb: 'snooze'; delayMs: number }
   /** `delayMs`: for how long nobody may take it up; at once without. */
@@ -70,7 +75,12 @@ export type Outcome =
 
 export const Outcome = {
   completed: (output: unknown): Outcome => ({ verb: 'complete', output }),
-  retry: (error: TaskError, delayMs: number, decay = true): Outcome => ({ verb: 'retry', error, delayMs, decay }),
+  retry: (
+    error: TaskError,
+    delayMs: number,
+    { decay = true, counts = 'every' }: { decay?: boolean; counts?: FailureCounts } = {},
+  ): Outcome => ({ verb: 'retry', error, delayMs, decay, counts }),
+  deferred: (error: TaskError, delayMs: number): Outcome => ({ verb: 'defer', error, delayMs }),
   failed: (error: TaskError): Outcome => ({ verb: 'fail', error }),
   snoozed: (delayMs: number): Outcome => ({ verb: 'snooze', delayMs }),
   released: (delayMs?: number): Outcome => ({ verb: 'release', ...(delayMs === undefined ? {} : { delayMs }) }),

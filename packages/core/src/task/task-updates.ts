@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import { type AttemptOutcome, PRIORITY_NAMES } from '../protocol.ts'
+import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
 import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { EndedStatus, Retention } from './retention.ts'
@@ -22,6 +23,8 @@ export const literal = (value: unknown): Expression => ({ $literal: value })
 export const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
 const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
 const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
+/** Whether the running attempt has saved a checkpoint other than the one that it started from. */
+const CHECKPOINT_MOVED: Expression = { $eq: ['$checkpointAttempt', '$attempt'] }
 /** What belongs to one attempt only. */
 const ATTEMPT_FIELDS = ['lease', 'slot', 'worker', 'publicUrl', 'control']
 const URGENT = 10
@@ -49,6 +52,8 @@ export interface Place {
   leadMs: number | undefined
 }
 
+const laterBy = (delayMs: number): Record<string, Expression> => ({ runAt: fromNow(delayMs), order: fromNow(delayMs) })
+
 function raiseAt(deadline: Date, leadMs: number | undefined): Expression {
   const at = deadline.getTime()
   return leadMs === undefined ? tenthBefore(at) : literal(new Date(at - leadMs))
@@ -58,6 +63,12 @@ function raiseAt(deadline: Date, leadMs: number | undefined): Expression {
 function tenthBefore(deadline: Expression): Expression {
   const left = { $max: [0, { $subtract: [deadline, { $toLong: NOW }] }] }
   return { $toDate: { $toLong: { $subtract: [deadline, { $divide: [left, 10] }] } } }
+}
+
+/** The task's own budgets, where they were given. */
+function budgetFields(asked: BudgetChanges): Record<string, Expression> {
+  const given = BUDGET_FIELDS.filter((field) => asked[field] !== undefined && asked[field] !== null)
+  return Object.fromEntries(given.map((field) => [field, literal(asked[field])]))
 }
 
 export function enqueue(task: NewTask, place: Place): Pipeline {
@@ -80,6 +91,7 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
         failures: 0,
         lost: 0,
         maxAttempts: task.maxAttempts,
+        ...budgetFields(task),
         attempts: [],
         attemptsDropped: 0,
         rev: 1,
@@ -171,10 +183,22 @@ export function report(progress: StoredProgress | undefined): Pipeline {
   return [{ $set: { ...TOUCH, ...(progress === undefined ? {} : { progress: literal(progress) }) } }]
 }
 
-/** A task that gets on is no suspect any more: `lost` begins anew when its checkpoint has moved. */
+/**
+ * Whether the checkpoint has moved in this attempt is decided here, by what is stored: it holds after the worker's death. A task
+ * that gets on is no suspect any more: `lost` begins anew.
+ */
 export function checkpoint(state: unknown): Pipeline {
-  const moved = { $ne: [{ $ifNull: ['$checkpoint', null] }, literal(state)] }
-  return [{ $set: { checkpoint: literal(state), lost: { $cond: [moved, 0, '$lost'] }, ...TOUCH } }]
+  const moved = { $ne: [{ $ifNull: ['$before', null] }, '$checkpoint'] }
+  return [
+    { $set: { before: '$checkpoint', checkpoint: literal(state), ...TOUCH } },
+    {
+      $set: {
+        checkpointAttempt: { $cond: [moved, '$attempt', { $ifNull: ['$checkpointAttempt', '$$REMOVE'] }] },
+        lost: { $cond: [moved, 0, '$lost'] },
+      },
+    },
+    { $unset: ['before'] },
+  ]
 }
 
 /** Closes the running attempt. `outcome` and `status` are expressions, since a cancel that was asked for wins. */
@@ -258,21 +282,32 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
   switch (outcome.verb) {
     case 'complete':
       return leaveRunning({ ...asUsual, status: to, set: { output: literal(outcome.output), lost: 0 } })
-    case 'retry':
+    case 'retry': {
+      const spared = outcome.counts === 'without-progress' ? CHECKPOINT_MOVED : false
+      const failures = { $cond: [spared, 0, { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] }] }
+      const lowered = { $max: [{ $min: [LEAST_PRIORITY, '$priority'] }, { $subtract: ['$priority', 1] }] }
       return leaveRunning({
         ...asUsual,
         error: literal(outcome.error),
         status: unlessCancelled({
-          $cond: [{ $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }, TRANSITIONS.fail.to, unlessAsked(to)],
+          $cond: [{ $gte: [failures, '$maxAttempts'] }, TRANSITIONS.fail.to, unlessAsked(to)],
         }),
         set: {
-          failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
-          ...(outcome.decay
-            ? { priority: { $max: [{ $min: [LEAST_PRIORITY, '$priority'] }, { $subtract: ['$priority', 1] }] } }
-            : {}),
-          runAt: fromNow(outcome.delayMs),
-          order: fromNow(outcome.delayMs),
+          failures,
+          // What its deadline gave it stays.
+          priority: {
+            $cond: [spared, { $max: ['$priority', '$basePriority'] }, outcome.decay ? lowered : '$priority'],
+          },
+          ...laterBy(outcome.delayMs),
         },
+      })
+    }
+    case 'defer':
+      return leaveRunning({
+        ...asUsual,
+        error: literal(outcome.error),
+        status: unlessAsked(to),
+        set: laterBy(outcome.delayMs),
       })
     case 'fail':
       return leaveRunning({
@@ -285,7 +320,7 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
       return leaveRunning({
         ...asUsual,
         status: unlessAsked(to),
-        set: { runAt: fromNow(outcome.delayMs), order: fromNow(outcome.delayMs) },
+        set: laterBy(outcome.delayMs),
       })
     case 'release':
       return leaveRunning({
@@ -451,6 +486,7 @@ export function raise(): Pipeline {
 export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): Pipeline {
   const { priority, runAt, deadline, queue, lazy, maxAttempts } = changes
   const order = changes.position === 'front' && place.front !== undefined ? place.front : runAt
+  const takenAway = BUDGET_FIELDS.filter((field) => changes[field] === null)
   return [
     {
       $set: {
@@ -465,6 +501,7 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
         ...('input' in changes ? { input: literal(changes.input) } : {}),
         ...(lazy === undefined ? {} : { lazy }),
         ...(maxAttempts === undefined ? {} : { maxAttempts: { $max: [maxAttempts, '$failures'] } }),
+        ...budgetFields(changes),
         ...(deadline === undefined || deadline === null
           ? {}
           : { deadline: literal(deadline), raiseAt: raiseAt(deadline, place.leadMs) }),
@@ -474,6 +511,7 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
     ...(deadline === undefined
       ? []
       : [{ $unset: deadline === null ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] }]),
+    ...(takenAway.length === 0 ? [] : [{ $unset: takenAway }]),
   ]
 }
 
@@ -494,16 +532,19 @@ export function throttle(task: ObjectId, ms: number): Pipeline {
 export function replace(task: NewTask, place: Place): Pipeline {
   const asked = (enqueue(task, place)[0] as { $set: Record<string, Expression> }).$set
   const { runAt, order, input, version, priority, basePriority, lazy, deadline, raiseAt } = asked
+  const notSaid = BUDGET_FIELDS.filter((field) => task[field] === undefined)
   return [
     {
       $set: {
         ...{ runAt, order, input, version, priority, basePriority, lazy },
         maxAttempts: { $max: [task.maxAttempts, '$failures'] },
+        ...budgetFields(task),
         ...(deadline === undefined ? {} : { deadline, raiseAt }),
         ...TOUCH,
       },
     },
     { $unset: deadline === undefined ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] },
+    ...(notSaid.length === 0 ? [] : [{ $unset: notSaid }]),
   ]
 }
 

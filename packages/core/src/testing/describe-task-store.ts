@@ -40,6 +40,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       complete: (task, leaseId) => store.settle({ task, leaseId }, Outcome.completed(1)),
       retry: (task, leaseId) => store.settle({ task, leaseId }, Outcome.retry(testError, 0)),
       fail: (task, leaseId) => store.settle({ task, leaseId }, Outcome.failed(testError)),
+      defer: (task, leaseId) => store.settle({ task, leaseId }, Outcome.deferred(testError, 0)),
       snooze: (task, leaseId) => store.settle({ task, leaseId }, Outcome.snoozed(0)),
       release: (task, leaseId) => store.settle({ task, leaseId }, Outcome.released()),
       suspend: async (task, leaseId) => {
@@ -269,6 +270,60 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       const after = await now(claim.task)
       expect(after).toMatchObject({ failures: 0, lost: 0, priority: 8, attempts: [{ outcome: 'released' }] })
       expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
+    })
+
+    test('a failure that asks to be tried later costs nothing, and its error is kept', async () => {
+      const claim = await make.claimed({ priority: 8, maxAttempts: 1 })
+      expect(await store.settle(claim, Outcome.deferred(testError, 60_000))).toEqual({ owned: true, status: 'pending' })
+      const after = await now(claim.task)
+      expect(after).toMatchObject({ failures: 0, priority: 8, error: testError, attempt: 1 })
+      expect(after.attempts[0]).toMatchObject({ outcome: 'deferred', error: testError })
+      expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
+    })
+
+    test('a failure after a checkpoint that moved costs nothing where only those without progress count', async () => {
+      const task = await make.pending({ priority: 8, maxAttempts: 2 })
+      const attempt = async (states: unknown[], counts: 'every' | 'without-progress'): Promise<TaskDocument> => {
+        const [claim] = await store.claim([task._id], testClaimant)
+        for (const state of states) await store.saveCheckpoint(task._id, claim!.leaseId, state)
+        await store.settle(claim!, Outcome.retry(testError, 0, { counts }))
+        return now(task)
+      }
+      expect(await attempt([], 'without-progress')).toMatchObject({ failures: 1, priority: 7 })
+      // The same state once more is no progress, and another is, whatever follows.
+      const moved = await attempt([{ at: 1 }, { at: 2 }, { at: 2 }], 'without-progress')
+      expect(moved).toMatchObject({ status: 'pending', failures: 0, priority: 8, checkpointAttempt: 2 })
+      expect(moved.attempts.at(-1)).toMatchObject({ outcome: 'failed', error: testError })
+      expect(await attempt([{ at: 2 }], 'without-progress')).toMatchObject({ failures: 1, checkpointAttempt: 2 })
+      expect(await attempt([{ at: 3 }], 'every')).toMatchObject({ status: 'failed', failures: 2 })
+      checkInvariants(await now(task))
+    })
+
+    test('a checkpoint that was saved before the worker died is progress of that attempt, and of no later one', async () => {
+      const { task, leaseId } = await make.claimed({ maxAttempts: 3 })
+      await store.saveCheckpoint(task._id, leaseId, { at: 1 })
+      await harness.loseWorker(task._id)
+      await store.reap()
+      expect(await now(task)).toMatchObject({ attempt: 1, checkpointAttempt: 1 })
+      const before = (await now(task)).failures
+      const [again] = await store.claim([task._id], testClaimant)
+      await store.settle(again!, Outcome.retry(testError, 0, { counts: 'without-progress' }))
+      expect((await now(task)).failures).toBe(before + 1)
+    })
+
+    test('what a task says of its own budget is stored, edited, taken away, and replaced with the request', async () => {
+      const asked = {
+        retry: { backoff: { base: 5_000, factor: 1 }, counts: 'without-progress' as const },
+        ...{ timeout: 1_000, totalTimeout: 2 ** 40, stall: 60_000 },
+      }
+      const task = await make.pending({ ...asked, key: 'budget' })
+      expect(task).toMatchObject(asked)
+      const changed = await store.edit(task._id, { retry: { decay: false }, timeout: null, stall: 5 })
+      expect(changed).toMatchObject({ retry: { decay: false }, totalTimeout: 2 ** 40, stall: 5 })
+      expect(changed).not.toHaveProperty('timeout')
+      const [replaced] = await store.enqueue([newTask({ key: 'budget', keyPolicy: 'replace', timeout: 7 })])
+      expect(replaced).toMatchObject({ _id: task._id, timeout: 7 })
+      for (const field of ['retry', 'totalTimeout', 'stall']) expect(replaced).not.toHaveProperty(field)
     })
 
     test('a failure is the last one when no try is left', async () => {
@@ -538,7 +593,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
     test('a failed attempt costs a step of priority, unless it was to cost none; a rerun restores it', async () => {
       const [decaying, steady] = await Promise.all([make.claimed({ priority: 6 }), make.claimed({ priority: 6 })])
       await store.settle(decaying, Outcome.retry(testError, 0))
-      await store.settle(steady, Outcome.retry(testError, 0, false))
+      await store.settle(steady, Outcome.retry(testError, 0, { decay: false }))
       expect((await now(decaying.task)).priority).toBe(5)
       expect((await now(steady.task)).priority).toBe(6)
       await store.cancel(decaying.task._id, 'test')

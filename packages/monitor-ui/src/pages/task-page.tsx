@@ -3,6 +3,7 @@ import type { ConnectionState, WatchSource } from '@taskfleet/core/client'
 import {
   type AttemptOutcome,
   type AttemptView,
+  durationText,
   hasEnded,
   type TaskRow,
   taskLabels,
@@ -292,6 +293,7 @@ const OUTCOME_TONE: Record<AttemptOutcome, string> = {
   paused: 'text-warn',
   cancelled: 'text-dim',
   snoozed: 'text-dim',
+  deferred: 'text-dim',
 }
 
 function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow>; now: number }) {
@@ -392,6 +394,13 @@ function reachText(watch: WatchSource | undefined, connection: ConnectionState):
   }
 }
 
+/** Limits of the task's own. */
+const LIMITS = [
+  ['timeout', 'Attempt limit'],
+  ['totalTimeout', 'Total limit'],
+  ['stall', 'Stall limit'],
+] as const
+
 function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | undefined; now: number }) {
   const { state } = useConnection()
   const dependants = useDependants(task._id)
@@ -429,8 +438,17 @@ function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | und
       {task.lazy && <Detail label="Lazy">only while its host is not overloaded</Detail>}
       <Detail label="Failures">
         {task.failures} of {task.maxAttempts} allowed
+        {task.retry?.counts === 'without-progress' && ', only those without progress count'}
         {task.lost > 0 && `; ${task.lost} attempt${task.lost === 1 ? '' : 's'} lost with its host`}
       </Detail>
+      {LIMITS.map(([field, label]) => {
+        const ms = task[field]
+        return ms === undefined ? null : (
+          <Detail key={field} label={label}>
+            {durationText(ms)}
+          </Detail>
+        )
+      })}
       <Moment label="Created" at={task.createdAt} now={now} />
       <Moment label="Active from" at={task.runAt} now={now} />
       <Moment label="Deadline" at={task.deadline} now={now} />

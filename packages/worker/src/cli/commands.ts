@@ -14,6 +14,7 @@ import {
   type TaskChanges,
 } from '@taskfleet/core'
 import { type Command, Option } from 'commander'
+import { type BudgetOptions, budgetChanges, parseOwnLimit } from './budget-options.ts'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
@@ -41,7 +42,7 @@ interface ReprioritiseCommand extends SelectingCommand {
   back?: boolean
 }
 
-interface EditCommand extends CommonOptions {
+interface EditCommand extends CommonOptions, BudgetOptions {
   priority?: number | string
   runAt?: string
   /** False takes the deadline away. */
@@ -106,6 +107,10 @@ export function taskCommands(kit: CommandKit): void {
     .option('--lazy', 'only while the machine is not overloaded')
     .option('--no-lazy', 'whatever the load')
     .option('--max-attempts <n>', 'the most failed attempts, 1-50', parseCount)
+    .option('--retry <json|none>', 'when it is tried again, in place of what it says now; none: as its handler says')
+    .option('--timeout <duration|none>', 'how long one attempt may take; none: as its handler says', parseOwnLimit)
+    .option('--total-timeout <duration|none>', 'how long it may take in all; none: as its handler says', parseOwnLimit)
+    .option('--stall <duration|none>', 'how long an attempt may report nothing new', parseOwnLimit)
     .option('--after <ids>', 'other tasks to wait for: ID, or ID,ID up to 100', parseList)
     .option('--no-after', 'let it wait for none')
     .addOption(
@@ -272,6 +277,7 @@ function edit(id: string, options: EditCommand, print: Print): Promise<number> {
     ...(input === undefined ? {} : { input: parseJson(input, '--input') }),
     ...(lazy === undefined ? {} : { lazy }),
     ...(maxAttempts === undefined ? {} : { maxAttempts }),
+    ...budgetChanges(options),
     ...(after === undefined ? {} : { after: after === false ? null : after }),
     ...(ifFailed === undefined ? {} : { ifFailed }),
   }

@@ -4,7 +4,7 @@ import type { CollectionQuery, FleetView, QueueCounts, RowsSeen } from './fleet-
 
 /** Every field of a task: rows leave heavy ones out unless they are asked for. */
 const TASK_FIELDS =
-  'name version input output status queue priority basePriority runAt order deadline raiseAt deadlineMissedAt lazy attempt failures lost maxAttempts attempts attemptsDropped worker publicUrl control progress checkpoint error key parent after replayOf schedule event createdAt updatedAt claimedAt startedAt finishedAt expireAt'.split(
+  'name version input output status queue priority basePriority runAt order deadline raiseAt deadlineMissedAt lazy attempt failures lost maxAttempts retry timeout totalTimeout stall checkpointAttempt attempts attemptsDropped worker publicUrl control progress checkpoint error key parent after replayOf schedule event createdAt updatedAt claimedAt startedAt finishedAt expireAt'.split(
     ' ',
   )
 

@@ -10,6 +10,7 @@ import {
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { Option } from 'commander'
+import { type BudgetOptions, budgetChanges } from './budget-options.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseDuration, parseList, parsePriorityText, readJson } from './options.ts'
@@ -41,6 +42,10 @@ export function storedTaskCommands({ json, act, print }: CommandKit): void {
       new Option('--if-failed <what>', 'what it does when one of those fails; fail by default').choices([...IF_FAILED]),
     )
     .option('--max-attempts <n>', 'the most failed attempts, 1-50; 5 by default', parseCount)
+    .option('--retry <json>', 'when it is tried again, such as {"counts":"without-progress","backoff":{"base":"5s"}}')
+    .option('--timeout <duration>', 'how long one attempt may take', parseDuration)
+    .option('--total-timeout <duration>', 'how long it may take in all, from its first attempt on', parseDuration)
+    .option('--stall <duration>', 'how long an attempt may report nothing new', parseDuration)
     .option('--task-version <n>', 'the version that the input is written for', parseCount)
     .action(act((name: string, input: string, options: EnqueueCommand) => enqueue(name, input, options, print)))
   json('list', 'tasks, the newest first')
@@ -54,7 +59,7 @@ export function storedTaskCommands({ json, act, print }: CommandKit): void {
     .action(act((id: string, options: CommonOptions) => show(id, options, print)))
 }
 
-interface EnqueueCommand extends CommonOptions {
+interface EnqueueCommand extends CommonOptions, BudgetOptions {
   priority?: number | string
   runAt?: string
   deadline?: string
@@ -88,6 +93,7 @@ async function enqueue(name: string, json: string, options: EnqueueCommand, prin
   const given = Object.entries({
     ...{ priority, runAt, deadline, lazy, position, queue, after, ifFailed, maxAttempts, version },
     ...{ key, keyPolicy, debounce, throttle },
+    ...budgetChanges(options),
   }).filter(([, value]) => value !== undefined)
   if (key !== undefined && GATEWAY_KEY.test(key)) {
     const remedy = "give a gateway's key by --server-key, TASKFLEET_KEY or --key-file"

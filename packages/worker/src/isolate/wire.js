@@ -86,16 +86,15 @@ export function describeError(thrown, causes = CAUSES) {
  * @param {DescribedError} described
  * @param {Core} core
  */
-function instantiate({ kind, message, code }, core) {
+function instantiate({ kind, message, code, delayMs }, core) {
   const text = String(code)
-  // The delay is put in its place afterwards, as it was: a constructor may refuse it.
   switch (kind) {
     case 'UnrecoverableError':
       return new core.UnrecoverableError(text, message)
     case 'RetryAfterError':
-      return new core.RetryAfterError(text, message, 1)
+      return new core.RetryAfterError(text, message, delayMs ?? Number.NaN)
     case 'SnoozeError':
-      return new core.SnoozeError(1, message)
+      return new core.SnoozeError(delayMs ?? Number.NaN, message)
     case 'AttemptAborted':
       return new core.AttemptAborted(/** @type {import('@taskfleet/core').AbortCode} */ (text), message)
     case 'FleetError':

@@ -46,10 +46,10 @@ export interface HandlerInFlight {
 /** How an attempt ended, and what it said on the way. */
 export interface HandlerResult {
   /** What the worker would have recorded; `null` when the lease was lost. */
-  outcome: 'completed' | 'retry' | 'failed' | 'snoozed' | 'released' | 'paused' | 'cancelled' | null
+  outcome: 'completed' | 'retry' | 'failed' | 'deferred' | 'snoozed' | 'released' | 'paused' | 'cancelled' | null
   output?: unknown
   error?: TaskError
-  /** Until the next attempt, in milliseconds; for `retry` and `snoozed`. */
+  /** Until the next attempt, in milliseconds; for `retry`, `deferred` and `snoozed`. */
   delayMs?: number
   /** The last one. */
   progress: Progress | null
@@ -63,6 +63,7 @@ const OUTCOMES = {
   complete: 'completed',
   retry: 'retry',
   fail: 'failed',
+  defer: 'deferred',
   snooze: 'snoozed',
   release: 'released',
   suspend: 'paused',

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { FleetError } from '@taskfleet/core'
+import { wholeNumber } from '@taskfleet/core'
 import type { LoadReading } from './load-gate.ts'
 import { TaskCost } from './task-cost.ts'
 import { badWhenLow, type FullThresholds, type Measure, reopensAt } from './thresholds.ts'
@@ -63,8 +63,8 @@ export class AutoSlots {
   /** @throws {FleetError} `CONFIG_RANGE` with the field `concurrency.min` or `concurrency.max` */
   constructor({ thresholds, min = 1, max, start, cores = availableParallelism() }: AutoSlotsOptions) {
     this.#thresholds = thresholds
-    this.#min = inRange('concurrency.min', min, 1)
-    this.#max = inRange('concurrency.max', max ?? Math.max(min, Math.min(64, 4 * cores)), min)
+    this.#min = slotCount(min, 'concurrency.min', 1)
+    this.#max = slotCount(max ?? Math.max(min, Math.min(64, 4 * cores)), 'concurrency.max', min)
     this.#start = Math.min(this.#max, Math.max(this.#min, start ?? cores))
     this.#slots = this.#start
   }
@@ -135,13 +135,5 @@ export class AutoSlots {
   }
 }
 
-function inRange(field: string, value: number, least: number): number {
-  if (Number.isInteger(value) && value >= least && value <= CEILING) return value
-  throw new FleetError(
-    'CONFIG_RANGE',
-    `'${field}' must be a whole number from ${least} to ${CEILING}; it is ${value}`,
-    {
-      field,
-    },
-  )
-}
+const slotCount = (value: unknown, field: string, least: number): number =>
+  wholeNumber(value, field, { least, most: CEILING, code: 'CONFIG_RANGE' })

@@ -1,4 +1,4 @@
-import { asError, FleetError, type WorkerRow } from '@taskfleet/core'
+import { asError, type WorkerRow, wholeNumber } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import { AutoSlots, type SlotRange } from './auto-slots.ts'
 import { HostLoad, type HostReading } from './host-load.ts'
@@ -59,14 +59,14 @@ export class LoadMonitor {
   constructor(options: LoadMonitorOptions) {
     const { thresholds = {}, folders = [], concurrency, everyMs = 1_000, probe } = options
     this.#options = options
-    this.#everyMs = inRange('everyMs', everyMs, 1_000, 60_000)
+    this.#everyMs = wholeNumber(everyMs, 'everyMs', { least: 1_000, most: 60_000, code: 'CONFIG_RANGE' })
     this.#gate = new LoadGate(thresholds, folders)
     const range = concurrency === 'auto' ? {} : concurrency
     if (typeof range === 'object' && range !== null) {
       this.#auto = new AutoSlots({ ...range, thresholds: fullThresholds(thresholds) })
       this.#fixed = 0
     } else {
-      this.#fixed = inRange('concurrency', range, 1, 1_000)
+      this.#fixed = wholeNumber(range, 'concurrency', { least: 1, most: 1_000, code: 'CONFIG_RANGE' })
     }
     this.#host = probe?.host ?? new HostLoad(folders.map(({ folder }) => folder))
     this.#meter = probe?.meter ?? new LoadMeter()
@@ -161,10 +161,3 @@ export class LoadMonitor {
 }
 
 const rounded = (part: number): number => Number(part.toFixed(3))
-
-function inRange(field: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new FleetError('CONFIG_RANGE', `'${field}' must be a whole number from ${least} to ${most}; it is ${value}`, {
-    field,
-  })
-}

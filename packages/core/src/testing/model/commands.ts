@@ -95,6 +95,7 @@ const end = fc.record({
     'retry',
     'fail',
     'fail',
+    'defer',
     'snooze',
     'release',
     'release',
@@ -103,6 +104,7 @@ const end = fc.record({
   ),
   delay,
   decay: fc.boolean(),
+  counts: fc.constantFrom('every', 'without-progress'),
 })
 const ifFailed = fc.constantFrom<IfFailed>('fail', 'cancel', 'run', 'wait')
 const predecessors = fc.uniqueArray(at, { minLength: 1, maxLength: 3 })
@@ -195,7 +197,7 @@ export const FIRST = once([
 
 const [first, second, third, fourth, fifth] = [0, 3, 6, 9, 12] as const
 const ends = (one: number, verb: End['verb']): Operation =>
-  operations.settle(one, 'own', { verb, delay: 0, decay: true }, 'done')
+  operations.settle(one, 'own', { verb, delay: 0, decay: true, counts: 'every' }, 'done')
 const asAsked = (one: number): Operation => operations.settle(one, 'own', 'as asked', 'done')
 const claims = (one: number): Operation => operations.claim(one, true)
 
@@ -204,6 +206,7 @@ const plain = { priority: 5, maxAttempts: 3, delay: 0 }
 /** After `FIRST`, every verb at least once: a few random runs may miss one. */
 export const TOUR = once([
   ...[claims(first), ends(first, 'release'), claims(first), ends(first, 'snooze'), claims(first), ends(first, 'retry')],
+  ...[claims(first), ends(first, 'defer')],
   ...[claims(first), operations.pause(first), asAsked(first), operations.resume(first), claims(first), asAsked(first)],
   ...[operations.unblock(), claims(second), ends(second, 'fail'), operations.rerun(second)],
   ...[claims(second), operations.cancel(second), asAsked(second), operations.rerun(second), operations.corrupt(second)],

@@ -1,4 +1,5 @@
-import { type AttemptOutcome, hasEnded, type IfFailed, type TaskStatus } from '../../protocol.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { type AttemptOutcome, type FailureCounts, hasEnded, type IfFailed, type TaskStatus } from '../../protocol.ts'
 import { TRANSITIONS, type Verb } from '../../task/lifecycle.ts'
 import type { NewTask } from '../../task/new-task.ts'
 import type { ObjectId } from '../../task/task-document.ts'
@@ -53,6 +54,8 @@ export interface ModelTask {
   input: unknown
   output?: unknown
   checkpoint?: unknown
+  /** The latest attempt that changed it. */
+  checkpointAttempt?: number
   progress?: number
   key?: string
   /** A debounced one gives its key up when it is claimed. */
@@ -182,19 +185,21 @@ export function report(task: ModelTask, lease: string, progress: number | undefi
 export function saveCheckpoint(task: ModelTask, lease: string, state: unknown): boolean {
   if (!owns(task, lease)) return false
   // What gets on is no suspect any more.
-  if (!sameState(task.checkpoint, state)) task.lost = 0
+  if (!isDeepStrictEqual(task.checkpoint ?? null, state)) {
+    task.checkpointAttempt = task.attempt
+    task.lost = 0
+  }
   task.checkpoint = state
   touch(task)
   return true
 }
 
-const sameState = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null)
-
-type OwnersVerb = 'complete' | 'retry' | 'fail' | 'snooze' | 'release' | 'suspend' | 'stop'
+type OwnersVerb = 'complete' | 'retry' | 'fail' | 'defer' | 'snooze' | 'release' | 'suspend' | 'stop'
 export interface End {
   verb: OwnersVerb
   delay: number
   decay: boolean
+  counts: FailureCounts
 }
 
 /** Near its deadline a task never falls below high, past it never below the highest. */
@@ -216,6 +221,13 @@ export function settle(task: ModelTask, lease: string, end: End, output: unknown
       break
     case 'retry':
       addFailure(task, 'TEST')
+      if (end.counts === 'without-progress' && task.checkpointAttempt === task.attempt) {
+        task.failures = 0
+        task.priority = Math.max(task.priority, task.basePriority)
+        move(task, verb, note, unlessAsked('pending'))
+        task.runAt = task.now + delay
+        break
+      }
       move(task, verb, note, unlessAsked(task.failures >= task.maxAttempts ? 'failed' : 'pending'))
       // A failure never raises it: what is near by the clock may not have been raised yet.
       if (end.decay) task.priority = Math.max(Math.min(leastPriority(task), task.priority), task.priority - 1)
@@ -224,6 +236,11 @@ export function settle(task: ModelTask, lease: string, end: End, output: unknown
     case 'fail':
       addFailure(task, 'TEST')
       move(task, verb, note, unlessAsked('failed'))
+      break
+    case 'defer':
+      task.errorCode = 'TEST'
+      move(task, verb, note, unlessAsked('pending'))
+      task.runAt = task.now + delay
       break
     case 'snooze':
       move(task, verb, note, unlessAsked('pending'))

@@ -277,12 +277,14 @@ export function saveCheckpoint(at: number, whose: Whose, state: unknown): Operat
   }
 }
 
-function outcome({ verb, delay, decay }: End, output: unknown): Outcome {
+function outcome({ verb, delay, decay, counts }: End, output: unknown): Outcome {
   switch (verb) {
     case 'complete':
       return Outcome.completed(output)
     case 'retry':
-      return Outcome.retry(testError, delay * MINUTE, decay)
+      return Outcome.retry(testError, delay * MINUTE, { decay, counts })
+    case 'defer':
+      return Outcome.deferred(testError, delay * MINUTE)
     case 'fail':
       return Outcome.failed(testError)
     case 'snooze':
@@ -303,7 +305,8 @@ export function settle(at: number, whose: Whose, wanted: End | 'as asked', outpu
     can: some,
     begin: (world) => {
       const task = pick(world, at, model.isRunning)
-      const end = wanted === 'as asked' ? { verb: asAsked(task), delay: 0, decay: true } : wanted
+      const end =
+        wanted === 'as asked' ? { verb: asAsked(task), delay: 0, decay: true, counts: 'every' as const } : wanted
       const leaseId = leaseOf(task, whose)
       return {
         call: async () => {

@@ -1,6 +1,7 @@
 import {
   type AuditEntry,
   type EnqueueRequest,
+  FAILURE_COUNTS,
   IF_FAILED,
   STATUSES,
   type TaskChanges,
@@ -32,7 +33,9 @@ export const attempt = z
     worker: z.string(),
     claimedAt: date,
     endedAt: date.optional(),
-    outcome: z.enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed']).optional(),
+    outcome: z
+      .enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed', 'deferred'])
+      .optional(),
     error: taskError.optional(),
     survived: z.literal(true).optional(),
   })
@@ -61,6 +64,47 @@ const EXAMPLE = {
   updatedAt: '2027-03-01T12:00:00.000Z',
 }
 
+const limit = z.int().min(1).describe('In milliseconds; the task has it in place of its handler')
+const counts = z
+  .enum(FAILURE_COUNTS)
+  .describe('`without-progress`: a failed attempt that changed the checkpoint sets `failures` back to 0')
+const decay = z.boolean().describe('Whether each failure costs a step of priority')
+const factor = z.number().min(1).max(1_000)
+
+const storedRetry = z
+  .object({
+    backoff: z
+      .object({ base: count, factor, cap: count, jitter: z.boolean() })
+      .partial()
+      .optional()
+      .describe('Times in milliseconds'),
+    decay: decay.optional(),
+    counts: counts.optional(),
+  })
+  .meta({ id: 'TaskRetry', title: 'What a task says of its retries; its handler decides the rest' })
+
+const retry = z
+  .strictObject({
+    maxAttempts: z.int().min(1).max(50).optional().describe('Wins over the field of that name'),
+    backoff: z
+      .strictObject({
+        kind: z.enum(['fixed', 'exponential']),
+        base: duration,
+        factor,
+        cap: duration,
+        jitter: z.boolean(),
+      })
+      .partial()
+      .optional(),
+    decay: decay.optional(),
+    counts: counts.optional(),
+  })
+  .meta({
+    id: 'RetryOptions',
+    title: 'When a failed task is tried again, and how often',
+    examples: [{ maxAttempts: 8, counts: 'without-progress', backoff: { base: '5s', cap: '10m' } }],
+  })
+
 const taskFields = {
   _id: hexId,
   name,
@@ -81,6 +125,11 @@ const taskFields = {
   failures: count,
   lost: count,
   maxAttempts: z.int().min(1).max(50),
+  retry: storedRetry.optional(),
+  timeout: limit.optional(),
+  totalTimeout: limit.optional(),
+  stall: limit.optional(),
+  checkpointAttempt: count.optional().describe('The latest attempt that changed the checkpoint'),
   attempts: z.array(attempt).optional(),
   attemptsDropped: count.optional(),
   worker: z.string().optional(),
@@ -150,6 +199,12 @@ const newTaskFields = {
   after: predecessors.optional().describe('Runs when that task has completed, or all of up to 100'),
   ifFailed: ifFailed.optional(),
   maxAttempts: z.int().min(1).max(50).optional(),
+  retry: retry.optional(),
+  timeout: duration.optional().describe('How long one attempt may take; the handler decides by default'),
+  totalTimeout: duration
+    .optional()
+    .describe('How long the task may take from its first claim on, waiting between attempts included'),
+  stall: duration.optional().describe('How long an attempt may report no new progress and save no new checkpoint'),
 } satisfies Record<keyof EnqueueRequest, z.ZodType>
 
 export const newTask = z.strictObject(newTaskFields).meta({
@@ -170,6 +225,10 @@ export const changes = z
     input: z.unknown().optional(),
     lazy: z.boolean().optional(),
     maxAttempts: z.int().min(1).max(50).optional(),
+    retry: retry.nullable().optional().describe('Replaces all of it; `null` leaves it to the handler'),
+    timeout: duration.nullable().optional().describe('`null` leaves it to the handler'),
+    totalTimeout: duration.nullable().optional().describe('`null` leaves it to the handler'),
+    stall: duration.nullable().optional().describe('`null` leaves it to the handler'),
     after: predecessors
       .nullable()
       .optional()

@@ -1,0 +1,18 @@
+import { describe, expect, test } from 'vitest'
+import { allClockChanges } from '../testing/schedules/clock-changes.ts'
+import { compareSlots } from '../testing/schedules/compare-slots.ts'
+import { CRONS } from '../testing/schedules/crons.ts'
+
+const world = allClockChanges(Intl.supportedValuesOf('timeZone'), Date.UTC(2026, 0, 1), Date.UTC(2029, 0, 1))
+
+describe('the slots are those that are counted by the minute, around every change of every clock from 2026 to 2028', () => {
+  test('of which there are some, for crons of every form', () => {
+    expect(world.size).toBeGreaterThan(20)
+    expect(CRONS.length).toBeGreaterThanOrEqual(40)
+  })
+
+  test.each([...world.keys()])('in %s', (zone) => {
+    const clock = world.get(zone)!
+    for (const change of clock.moments) for (const cron of CRONS) compareSlots(cron, zone, clock, change)
+  })
+})

@@ -1,0 +1,145 @@
+import { durationWithin, type NumberRange, wholeNumber } from '../checked-number.ts'
+import { LONGEST_MS, shownValue } from '../duration.ts'
+import { FleetError } from '../fleet-error.ts'
+import { FAILURE_COUNTS, type FailureCounts } from '../protocol.ts'
+import { type BackoffPolicy, DEFAULT_BACKOFF } from './backoff.ts'
+
+/** The most failed attempts that a task may be given. */
+const FAILED_ATTEMPTS: NumberRange = { least: 1, most: 50 }
+/** How long an attempt or a task may take, and may report nothing new. */
+export const LIMIT_RANGE: NumberRange = { least: 1, most: LONGEST_MS }
+const DELAY_RANGE: NumberRange = { least: 0, most: 366 * 86_400_000 }
+const LARGEST_FACTOR = 1_000
+
+/** What a task or a handler says of its retries, checked; what it leaves out is decided elsewhere. */
+export interface StoredRetry {
+  /** In milliseconds. A fixed delay has the factor 1. */
+  backoff?: Partial<Pick<BackoffPolicy, 'base' | 'factor' | 'cap' | 'jitter'>>
+  /** Whether each failure costs a step of priority. */
+  decay?: boolean
+  counts?: FailureCounts
+}
+
+/** What a task may be given of its own, in place of what its handler says; times in milliseconds. */
+export interface Budget {
+  maxAttempts?: number
+  retry?: StoredRetry
+  timeout?: number
+  totalTimeout?: number
+  stall?: number
+}
+
+/** As it was asked for; `null` takes one away. */
+export type BudgetChanges = {
+  [Field in keyof Budget]?: Budget[Field] | (Field extends 'maxAttempts' ? never : null)
+}
+
+const LIMITS = ['timeout', 'totalTimeout', 'stall'] as const
+export const BUDGET_FIELDS = ['retry', ...LIMITS] as const
+
+/** @throws {FleetError} `OUT_OF_RANGE`, `BAD_VALUE`, `UNKNOWN_FIELD` */
+export function parseBudget(asked: Record<string, unknown>): Budget {
+  const budget = parseBudgetChanges({ ...asked, maxAttempts: asked.maxAttempts ?? undefined })
+  const empty = BUDGET_FIELDS.find((field) => budget[field] === null)
+  if (empty !== undefined) {
+    throw new FleetError('BAD_VALUE', `'${empty}' can't be null: leave it out, and the handler decides`, {
+      field: empty,
+    })
+  }
+  return budget as Budget
+}
+
+/** @throws {FleetError} as `parseBudget` */
+export function parseBudgetChanges(asked: Record<string, unknown>): BudgetChanges {
+  const { maxAttempts, retry } = asked
+  const changes: BudgetChanges = {}
+  if (maxAttempts !== undefined) changes.maxAttempts = wholeNumber(maxAttempts, 'maxAttempts', FAILED_ATTEMPTS)
+  if (retry === null) changes.retry = null
+  else if (retry !== undefined) {
+    const { maxAttempts: most, ...rest } = parseRetry(retry)
+    if (most !== undefined) changes.maxAttempts = most
+    // One that only says how often leaves nothing to be kept of it.
+    if (Object.keys(rest).length > 0 || most === undefined) changes.retry = rest
+  }
+  for (const limit of LIMITS) {
+    const value = asked[limit]
+    if (value === undefined) continue
+    changes[limit] = value === null ? null : durationWithin(value, limit, LIMIT_RANGE)
+  }
+  return changes
+}
+
+/**
+ * @param asked as a caller, who may be any program, has it; a function in `backoff.delay` is the handler's and looked after there
+ * @throws {FleetError} `OUT_OF_RANGE`, `BAD_VALUE`, `UNKNOWN_FIELD`
+ */
+export function parseRetry(asked: unknown): StoredRetry & Pick<Budget, 'maxAttempts'> {
+  const { maxAttempts, backoff, decay, counts } = fieldsOf(asked, 'retry', [
+    'maxAttempts',
+    'backoff',
+    'decay',
+    'counts',
+  ])
+  return {
+    ...(maxAttempts === undefined
+      ? {}
+      : { maxAttempts: wholeNumber(maxAttempts, 'retry.maxAttempts', FAILED_ATTEMPTS) }),
+    ...(backoff === undefined ? {} : { backoff: parseBackoff(backoff) }),
+    ...(decay === undefined ? {} : { decay: flag(decay, 'retry.decay') }),
+    ...(counts === undefined ? {} : { counts: oneOf(counts, 'retry.counts', FAILURE_COUNTS) }),
+  }
+}
+
+function parseBackoff(asked: unknown): NonNullable<StoredRetry['backoff']> {
+  const { kind, base, factor, cap, jitter } = fieldsOf(asked, 'retry.backoff', [
+    'kind',
+    'base',
+    'factor',
+    'cap',
+    'jitter',
+  ])
+  const fixed = kind !== undefined && oneOf(kind, 'retry.backoff.kind', ['fixed', 'exponential']) === 'fixed'
+  const given = factor === undefined ? undefined : parseFactor(factor)
+  return {
+    ...(base === undefined ? {} : { base: durationWithin(base, 'retry.backoff.base', DELAY_RANGE) }),
+    ...(fixed ? { factor: 1 } : given === undefined ? {} : { factor: given }),
+    ...(cap === undefined ? {} : { cap: durationWithin(cap, 'retry.backoff.cap', DELAY_RANGE) }),
+    ...(jitter === undefined ? {} : { jitter: flag(jitter, 'retry.backoff.jitter') }),
+  }
+}
+
+function parseFactor(value: unknown): number {
+  if (typeof value === 'number' && value >= 1 && value <= LARGEST_FACTOR) return value
+  const message = `'retry.backoff.factor' is a number from 1 to ${LARGEST_FACTOR}, not ${shownValue(value)}`
+  throw new FleetError('OUT_OF_RANGE', message, { field: 'retry.backoff.factor' })
+}
+
+/** The whole policy: what is not said is as usual. */
+export function backoffPolicy(backoff: StoredRetry['backoff'] = {}): BackoffPolicy {
+  return { ...DEFAULT_BACKOFF, ...backoff }
+}
+
+function fieldsOf<Field extends string>(
+  value: unknown,
+  path: string,
+  allowed: readonly Field[],
+): Partial<Record<Field, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new FleetError('BAD_VALUE', `'${path}' is an object with ${allowed.join(', ')}`, { field: path })
+  }
+  const unknown = Object.keys(value).find((key) => !(allowed as readonly string[]).includes(key))
+  if (unknown === undefined) return value as Partial<Record<Field, unknown>>
+  const message = `'${path}' has no ${shownValue(unknown)}; it takes ${allowed.join(', ')}`
+  throw new FleetError('UNKNOWN_FIELD', message, { field: `${path}.${unknown}` })
+}
+
+function flag(value: unknown, field: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new FleetError('BAD_VALUE', `'${field}' is true or false`, { field })
+}
+
+function oneOf<T extends string>(value: unknown, field: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value)
+  if (found !== undefined) return found
+  throw new FleetError('BAD_VALUE', `'${field}' is one of ${allowed.join(', ')}`, { field })
+}

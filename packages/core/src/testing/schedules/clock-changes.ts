@@ -1,0 +1,88 @@
+/** A zone's difference to UTC in milliseconds from a moment on. */
+interface Span {
+  from: number
+  offset: number
+}
+
+/** What a zone's clocks do within a time: the differences to UTC, each from the moment when it begins to hold. */
+export class ClockChanges {
+  readonly #spans: readonly Span[]
+
+  private constructor(spans: readonly Span[]) {
+    this.#spans = spans
+  }
+
+  /** Read from `Intl` alone: looked at once a day, and each change narrowed down to its second. */
+  static of(timeZone: string, since: number, until: number): ClockChanges {
+    const offset = offsetReader(timeZone)
+    const spans: Span[] = [{ from: since, offset: offset(since) }]
+    for (let at = since; at < until; at += DAY_MS) {
+      const [before, after] = [offset(at), offset(at + DAY_MS)]
+      if (before !== after) spans.push({ from: narrowed(offset, at, at + DAY_MS), offset: after })
+    }
+    return new ClockChanges(spans)
+  }
+
+  /** The moments at which the clocks are changed. */
+  get moments(): number[] {
+    return this.#spans.slice(1).map(({ from }) => from)
+  }
+
+  /** Equal for zones whose clocks show the same all the time. */
+  get key(): string {
+    return this.#spans.map(({ from, offset }) => `${from} ${offset}`).join()
+  }
+
+  /** What a clock on the wall shows, as if it were UTC. */
+  wall(moment: number): number {
+    return moment + this.#spans.findLast(({ from }) => from <= moment)!.offset
+  }
+
+  /** The moments at which a clock on the wall shows that: one, two, or none while it is left out. */
+  momentsOf(wall: number): number[] {
+    const all = this.#spans.map(({ offset }) => wall - offset).filter((moment) => moment >= this.#spans[0]!.from)
+    return [...new Set(all)].filter((moment) => this.wall(moment) === wall).sort((a, b) => a - b)
+  }
+
+  /** The moment at which the clock jumps over what it leaves out. */
+  jumpOver(wall: number): number {
+    return this.#spans.slice(1).find(({ from, offset }) => this.wall(from - 1) + 1 <= wall && wall < from + offset)!
+      .from
+  }
+}
+
+const DAY_MS = 86_400_000
+
+function narrowed(offset: (moment: number) => number, before: number, after: number): number {
+  let [low, high] = [before, after]
+  const old = offset(low)
+  while (high - low > 1_000) {
+    const middle = low + Math.floor((high - low) / 2_000) * 1_000
+    if (offset(middle) === old) low = middle
+    else high = middle
+  }
+  return high
+}
+
+function offsetReader(timeZone: string): (moment: number) => number {
+  const format = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' })
+  return (moment) => {
+    const text = format.formatToParts(moment).find(({ type }) => type === 'timeZoneName')!.value
+    const [, sign, hours, minutes, seconds = '0'] = /^GMT(?:([+-])(\d+):(\d+)(?::(\d+))?)?$/.exec(text)!
+    if (sign === undefined) return 0
+    return (sign === '-' ? -1 : 1) * (Number(hours) * 3_600 + Number(minutes) * 60 + Number(seconds)) * 1_000
+  }
+}
+
+/** Each way that clocks of the world are changed within a time, with a zone that does it. */
+export function allClockChanges(zones: readonly string[], since: number, until: number): Map<string, ClockChanges> {
+  const known = new Set<string>()
+  const distinct = new Map<string, ClockChanges>()
+  for (const zone of zones) {
+    const changes = ClockChanges.of(zone, since, until)
+    if (changes.moments.length === 0 || known.has(changes.key)) continue
+    known.add(changes.key)
+    distinct.set(zone, changes)
+  }
+  return distinct
+}

@@ -1,0 +1,57 @@
+import { isDeepStrictEqual } from 'node:util'
+import { runAfter } from '@taskfleet/core'
+import type { ProgressUpdate } from './handler.ts'
+
+/**
+ * Notices that an attempt reports nothing new. `noticed` costs next to nothing: the timer looks at when it was called last and
+ * goes on for the rest.
+ */
+export class StallWatch {
+  readonly #limitMs: number
+  readonly #onStalled: () => void
+  #newsAt = performance.now()
+  /** A copy: handlers like to change one object and report it again. */
+  #latest: ProgressUpdate | undefined
+  #held = 0
+  #undo: () => void
+
+  constructor(limitMs: number, onStalled: () => void) {
+    this.#limitMs = limitMs
+    this.#onStalled = onStalled
+    this.#undo = runAfter(limitMs, () => this.#look())
+  }
+
+  /** Something new was reported. */
+  noticed(): void {
+    this.#newsAt = performance.now()
+  }
+
+  /** Progress was reported; the same once more is nothing new. */
+  reported(update: ProgressUpdate): void {
+    if (isDeepStrictEqual(update, this.#latest)) return
+    this.#latest = { ...update }
+    this.noticed()
+  }
+
+  /** Waiting for the database is nobody's standstill: its time does not count. */
+  async hold<T>(work: Promise<T>): Promise<T> {
+    const heldAt = performance.now()
+    this.#held += 1
+    try {
+      return await work
+    } finally {
+      this.#held -= 1
+      this.#newsAt = Math.min(performance.now(), this.#newsAt + (performance.now() - heldAt))
+    }
+  }
+
+  stop(): void {
+    this.#undo()
+  }
+
+  #look(): void {
+    const left = this.#held > 0 ? this.#limitMs : this.#newsAt + this.#limitMs - performance.now()
+    if (left <= 0) this.#onStalled()
+    else this.#undo = runAfter(left, () => this.#look())
+  }
+}
