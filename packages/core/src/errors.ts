@@ -1,9 +1,9 @@
 import { inspect } from 'node:util'
 import { milliseconds } from './duration.ts'
-import { FleetError } from './fleet-error.ts'
+import { FleetError, receivedError, UnknownOutcome } from './fleet-error.ts'
 import type { Duration } from './protocol.ts'
 
-export { FleetError }
+export { FleetError, receivedError, UnknownOutcome }
 
 /** Thrown by a handler: trying again can't help, so the task fails at once. */
 export class UnrecoverableError extends FleetError {}

@@ -10,6 +10,7 @@ import { QueueRegister } from './control/queue-register.ts'
 import { ScheduleCommands } from './control/schedule-commands.ts'
 import { UpkeepCommands } from './control/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
+import { confirming } from './database/unknown-outcome.ts'
 import { Callbacks } from './events/callbacks.ts'
 import { Events } from './events/events.ts'
 import { AuditLog } from './history/audit-log.ts'
@@ -76,42 +77,43 @@ export class Fleet {
 
   /** What this fleet does for somebody; for the process itself when nobody is named. */
   control(principal: Principal = LOCAL): FleetControl {
-    return new FleetCommands(this, principal)
+    return confirming(new FleetCommands(this, principal), ['explain', 'coverage', 'taskLog', 'audit'])
   }
 
   /** Events and callbacks for somebody, as `control`. */
   eventsFor(principal: Principal = LOCAL): EventCommands {
-    return new EventCommands(this, principal)
+    return confirming(new EventCommands(this, principal), ['show', 'list', 'showCallback', 'listCallbacks'])
   }
 
   /** Keys for somebody, as `control`. */
   keysFor(principal: Principal = LOCAL): KeyCommands {
-    return new KeyCommands(this, principal)
+    return confirming(new KeyCommands(this, principal), ['list', 'show'])
   }
 
   /** Retention and pruning for somebody, as `control`. */
   upkeepFor(principal: Principal = LOCAL): UpkeepCommands {
-    return new UpkeepCommands(this, principal)
+    return confirming(new UpkeepCommands(this, principal), ['retention'])
   }
 
   /** Schedules for somebody, as `control`. */
   schedulesFor(principal: Principal = LOCAL): ScheduleCommands {
-    return new ScheduleCommands(this, principal)
+    return confirming(new ScheduleCommands(this, principal), ['show', 'list'])
   }
 
-  /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
-  async ensureIndexes(): Promise<void> {
-    await this.database.ensureIndexes()
-    const parts = [this.logs, this.errors, this.audit, this.callbacks, this.events, this.schedules]
-    await Promise.all(parts.map((part) => part.ensureIndexes()))
-  }
-
-  /** @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `CLOCK_PROBE_FAILED`, `INDEX_CONFLICT` */
-  static async connect(mongo: string, options: { name?: string; log?: Logger } = {}): Promise<Fleet> {
+  /**
+   * Whose user may only read the database can look, and nothing else.
+   *
+   * @throws {FleetError} what `FleetDatabase.connect` throws; `NEEDS_MIGRATION`, `NEWER_SCHEMA`
+   */
+  static async connect(mongo: string, options: { name?: string | undefined; log?: Logger } = {}): Promise<Fleet> {
     const database = await FleetDatabase.connect({ uri: mongo, ...options })
-    const fleet = new Fleet(database, { log: options.log })
-    await fleet.ensureIndexes()
-    return fleet
+    try {
+      await database.requireSchema({ writes: false })
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+    return new Fleet(database, { log: options.log })
   }
 
   /**

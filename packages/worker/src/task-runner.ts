@@ -24,6 +24,7 @@ import {
   toFullRow,
   type WorkerDocument,
   type WorkerRegister,
+  withoutOutages,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
@@ -55,6 +56,8 @@ import { WorkerWatch } from './worker-watch.ts'
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
   mongo: string | FleetDatabase
+  /** The database's name, where the address does not say it. */
+  db?: string | undefined
   tasks: readonly TaskFactory[]
   queues?: readonly string[]
   /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
@@ -140,7 +143,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     super()
     this.#options = options
     this.name = options.name ?? hostname()
-    this.#log = (options.log ?? pino({ level: 'silent' })).child({ worker: this.name })
+    this.#log = withoutOutages((options.log ?? pino({ level: 'silent' })).child({ worker: this.name }))
     this.#leaseMs = inRange('leaseMs', options.leaseMs ?? 8_000, 500, 3_600_000)
     this.#prefetch = inRange('prefetch', options.prefetch ?? 0, 0, 1_000)
     if (this.#prefetch > 0) this.#handlerSlots = new HandlerSlots(() => this.#started().load.slots)
@@ -194,15 +197,15 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   async #open(): Promise<Parts> {
-    const { mongo, listen, publicUrl } = this.#options
+    const { mongo, db, listen, publicUrl } = this.#options
     const ownDatabase = typeof mongo === 'string'
     const database = ownDatabase
-      ? await FleetDatabase.connect({ uri: mongo, timeoutMs: timeoutFor(this.#leaseMs), log: this.#log })
+      ? await FleetDatabase.connect({ uri: mongo, name: db, timeoutMs: timeoutFor(this.#leaseMs), log: this.#log })
       : mongo
     const opened: { stop(): Promise<void> }[] = ownDatabase ? [{ stop: () => database.close() }] : []
     try {
       const fleet = new Fleet(database, { log: this.#log })
-      await fleet.ensureIndexes()
+      await database.requireSchema()
       const feed = new ChangeFeed(database, { log: this.#log, scope: 'work' })
       opened.push(feed)
       await feed.start()

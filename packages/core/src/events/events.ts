@@ -1,4 +1,5 @@
 import type { mongo } from 'mongoose'
+import { confirmed } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { type EventStatus, hasEnded } from '../protocol.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
@@ -18,6 +19,9 @@ export interface EventsDeps {
   /** The server's time. */
   now: () => Date
 }
+
+/** Throws where the caller may not make a task. */
+type Allowed = (task: { queue: string; name: string }) => void
 
 const KEPT_MS = 90 * 86_400_000
 const OUTPUT_LIMIT = 16 * 1024
@@ -40,43 +44,38 @@ export class Events {
     this.#following = asyncBatch((ids) => this.#followAll(ids), { waitMs: 20, most: 100 })
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#events.createIndex({ status: 1, scheduledFor: 1 }, { name: 'by_status' })
-    await this.#events.createIndex({ name: 1, createdAt: -1 }, { name: 'by_name' })
-    await this.#events.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-    await this.#tasks.createIndex({ event: 1 }, { name: 'event', sparse: true })
-  }
-
   /**
    * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id is harmless.
    *
    * @param allowed called for each task that would be made; throws where the caller may not make it
    * @throws {FleetError} as `parseEvent`; `EVENT_EXISTS`; what `allowed` throws
    */
-  async post(
-    request: unknown,
-    allowed: (task: { queue: string; name: string }) => void = () => undefined,
-  ): Promise<EventDocument> {
+  async post(request: unknown, allowed: Allowed = () => undefined): Promise<EventDocument> {
     const event = parseEvent(request)
-    const { client, callbacks, store } = this.#deps
-    const session = client.startSession()
+    const session = this.#deps.client.startSession()
     try {
-      await session.withTransaction(async () => {
-        const there = await this.#events.findOne({ _id: event._id }, { session })
-        if (there !== null) return this.#refuseUnlessSame(event, there)
-        const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
-        for (const task of tasks) allowed(task)
-        await this.#insert(
-          event,
-          tasks.map(({ _id }) => _id),
-          session,
-        )
-        await store.enqueue(tasks, session)
-      })
+      await confirmed(
+        () => session.withTransaction(() => this.#store(event, allowed, session)),
+        [event._id.toHexString()],
+      )
     } finally {
       await session.endSession()
     }
     return this.find(event._id)
+  }
+
+  async #store(event: NewEvent, allowed: Allowed, session: mongo.ClientSession): Promise<void> {
+    const there = await this.#events.findOne({ _id: event._id }, { session })
+    if (there !== null) return this.#refuseUnlessSame(event, there)
+    const { callbacks, store } = this.#deps
+    const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
+    for (const task of tasks) allowed(task)
+    await this.#insert(
+      event,
+      tasks.map(({ _id }) => _id),
+      session,
+    )
+    await store.enqueue(tasks, session)
   }
 
   #refuseUnlessSame(asked: NewEvent, there: EventDocument): void {

@@ -33,11 +33,6 @@ export class TaskLogs {
     this.#batches = db.collection('taskLogs')
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#batches.createIndex({ task: 1, attempt: 1, from: 1 }, { name: 'lines' })
-    await this.#batches.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-  }
-
   /** Repeating it after an unknown outcome is harmless: a batch is known by its first line. */
   async append(news: readonly NewLines[]): Promise<void> {
     const batches = news.filter(({ lines }) => lines.length > 0)

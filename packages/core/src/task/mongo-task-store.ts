@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
+import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Durations } from './durations.ts'
@@ -69,6 +70,15 @@ export class MongoTaskStore implements TaskStore {
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
+    // What a transaction meets is for whoever holds it to judge: some of it is tried again.
+    if (session !== undefined) return this.#admitted(tasks, session)
+    return confirmed(
+      () => this.#admitted(tasks),
+      tasks.map(({ _id }) => _id.toHexString()),
+    )
+  }
+
+  async #admitted(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
     // What a transaction stores is there when it ends.
     session?.once('ended', stored)
@@ -123,7 +133,7 @@ export class MongoTaskStore implements TaskStore {
     const refused = await this.#tasks.bulkWrite(operations as never, { ordered: false, ...within }).then(
       () => [] as mongo.WriteError[],
       (error: unknown) => {
-        if (error instanceof mongo.MongoBulkWriteError && duplicatesOnly(error)) return [error.writeErrors].flat()
+        if (isDuplicatesOnly(error)) return writeErrorsOf(error)
         throw error
       },
     )
@@ -552,6 +562,3 @@ function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
 
 const sameBson = (a: unknown, b: unknown): boolean =>
   Buffer.from(mongo.BSON.serialize({ value: a })).equals(Buffer.from(mongo.BSON.serialize({ value: b })))
-
-const duplicatesOnly = (error: mongo.MongoBulkWriteError): boolean =>
-  [error.writeErrors].flat().every(({ code }) => code === 11_000)

@@ -21,6 +21,8 @@ export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
 
 export interface CommonOptions {
   mongo?: string
+  /** The database's name, where the address does not say it. */
+  db?: string
   server?: string
   key?: string
   keyFile?: string

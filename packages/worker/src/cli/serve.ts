@@ -7,7 +7,7 @@ import { GatewayHost } from '../gateway/gateway-host.ts'
 import type { SlotRange } from '../load/auto-slots.ts'
 import { fullThresholds, type LoadThresholds } from '../load/thresholds.ts'
 import { TaskRunner } from '../task-runner.ts'
-import { mongoUri } from './address.ts'
+import { databaseOf } from './address.ts'
 import { EXIT } from './exit.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
@@ -35,10 +35,11 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const parent = options.ipc === true ? parentProcess() : undefined
   const recurringErrors = recurringErrorsOf(options)
   const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
-  const mongo = mongoUri(options)
+  const { uri: mongo, name: db } = databaseOf(options)
   const tasks = await loadTasks(options.tasks)
   const runner = new TaskRunner({
     mongo,
+    db,
     tasks,
     queues: options.queues.names,
     queueConcurrency: options.queues.limits,
@@ -98,8 +99,10 @@ export interface GatewayCommand extends CommonOptions {
 /** `taskfleet gateway`: serves until it is told to stop. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   const { listen, publicUrl, name } = options
+  const { uri: mongo, name: db } = databaseOf(options)
   const gateway = new GatewayHost({
-    mongo: mongoUri(options),
+    mongo,
+    db,
     listen,
     log: makeLog(options.logLevel),
     ...(publicUrl === undefined ? {} : { publicUrl }),

@@ -1,4 +1,5 @@
 import {
+  confirmed,
   type Fleet,
   FleetError,
   hasEnded,
@@ -11,6 +12,7 @@ import {
   type TaskRow,
   toFullRow,
 } from '@taskfleet/core'
+import type { ClientSession } from 'mongodb'
 import { BatchRefused, type EntryProblem, entryProblem } from './problem.ts'
 
 /** How many tasks one request may store. */
@@ -103,19 +105,22 @@ export async function storeTasks(fleet: Fleet, principal: Principal, checked: Ch
 /** All or none. @throws {BatchRefused} */
 async function storeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
   const session = fleet.database.connection.getClient().startSession()
+  const ids = batch.map(({ _id }) => _id.toHexString())
   try {
-    return await session.withTransaction(async () => {
-      // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
-      const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
-      const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]
-      if (errors.length > 0) throw new BatchRefused(errors)
-      const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
-      const made = await fleet.store.enqueue(fresh, session)
-      for (const task of made) there.set(task._id.toHexString(), task)
-      return batch.map(({ _id }) => there.get(_id.toHexString())!)
-    })
+    return await confirmed(() => session.withTransaction(() => store(session)), ids)
   } finally {
     await session.endSession()
+  }
+
+  async function store(session: ClientSession): Promise<TaskDocument[]> {
+    // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
+    const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
+    const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]
+    if (errors.length > 0) throw new BatchRefused(errors)
+    const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
+    const made = await fleet.store.enqueue(fresh, session)
+    for (const task of made) there.set(task._id.toHexString(), task)
+    return batch.map(({ _id }) => there.get(_id.toHexString())!)
   }
 }
 
