@@ -3,12 +3,13 @@ import type { Logger } from 'pino'
 import { FleetError } from '../errors.ts'
 import { databaseName, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
+import { CausalReads } from './causal-reads.ts'
 import { dataClientOptions, streamClientOptions } from './client-options.ts'
 import { firstContact } from './first-contact.ts'
 import { maskUri } from './mask-uri.ts'
 import { type Migrated, makeIndexes, migrate, requireSchema, schemaVersion } from './schema.ts'
 import { ServerClock } from './server-clock.ts'
-import { refuseServer } from './server-support.ts'
+import { type Hello, refuseServer } from './server-support.ts'
 import { forbidden } from './unknown-outcome.ts'
 
 export interface DatabaseOptions {
@@ -17,6 +18,8 @@ export interface DatabaseOptions {
   name?: string | undefined
   /** Bounds every wait for a server that is connected, in milliseconds; a primary is waited for as long as an election takes. */
   timeoutMs?: number
+  /** The version of MongoDB's Stable API to keep to, such as `{ version: '1', strict: true }`. */
+  serverApi?: mongo.ServerApi
   log?: Logger
 }
 
@@ -31,6 +34,8 @@ export class FleetDatabase {
   readonly uri: string
   /** Whether the database is there at the moment, and the two lines that tell of an outage. */
   readonly availability: Availability
+  /** Reads that know at least what this process's change stream has shown. */
+  readonly causal: CausalReads
   readonly #log: Logger | undefined
   /** Why nothing can be written, where the database's user may only read. */
   #mayOnlyRead: FleetError | undefined
@@ -46,7 +51,9 @@ export class FleetDatabase {
     this.uri = parts.uri
     this.clock = new ServerClock()
     this.#log = parts.log
-    this.availability = new Availability(parts.connection.getClient(), parts.log)
+    const client = parts.connection.getClient()
+    this.availability = new Availability(client, parts.log)
+    this.causal = new CausalReads(client)
   }
 
   /**
@@ -57,14 +64,15 @@ export class FleetDatabase {
    */
   static async connect(options: DatabaseOptions): Promise<FleetDatabase> {
     const { uri, timeoutMs = 5_000, log } = options
+    const api = options.serverApi === undefined ? {} : { serverApi: options.serverApi }
     refuseWeakOptions(uri)
     const dbName = databaseName(uri, options.name)
     const connection = mongoose.createConnection()
-    const streams = new mongo.MongoClient(uri, streamClientOptions(timeoutMs))
+    const streams = new mongo.MongoClient(uri, { ...streamClientOptions(timeoutMs), ...api })
     connection.on('error', (error: unknown) => log?.warn({ err: error }, 'database connection'))
     try {
       await firstContact(streams, timeoutMs)
-      await connection.openUri(uri, { ...dataClientOptions(timeoutMs), dbName, autoIndex: false })
+      await connection.openUri(uri, { ...dataClientOptions(timeoutMs), ...api, dbName, autoIndex: false })
       const database = new FleetDatabase({ connection, streams, uri, log })
       await database.#probe()
       return database
@@ -121,8 +129,8 @@ export class FleetDatabase {
 
   async #probe(): Promise<void> {
     const admin = this.db.admin()
-    const [hello, { version }] = await Promise.all([admin.command({ hello: 1 }), admin.command({ buildInfo: 1 })])
-    refuseServer(this.uri, hello, String(version))
+    const hello = (await admin.command({ hello: 1 })) as Hello
+    refuseServer(this.uri, hello)
     await this.readClock()
     await this.#probeWriteClock()
     const skew = Math.abs(this.clock.now().getTime() - Date.now())

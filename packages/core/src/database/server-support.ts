@@ -10,17 +10,19 @@ export interface Hello {
   hosts?: readonly string[]
   passives?: readonly string[]
   arbiters?: readonly string[]
+  /** Grows with every version of the server: https://github.com/mongodb/specifications/blob/master/source/wireversion-featurelist/wireversion-featurelist.md */
+  maxWireVersion?: number
 }
 
-/** The oldest MongoDB that a fleet runs on. */
-const OLDEST = 7
+/** Of MongoDB 7.0. `buildInfo` would say the version as text, and the strict Stable API refuses it. */
+const OLDEST_WIRE_VERSION = 21
 
 /**
  * Refuses a server on which a fleet's promises don't hold.
  *
  * @throws {FleetError} `UNSUPPORTED_SERVER`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`
  */
-export function refuseServer(uri: string, hello: Hello, version: string): void {
+export function refuseServer(uri: string, hello: Hello): void {
   const where = maskUri(uri)
   if (hello.msg === 'isdbgrid') {
     const why = "its routers' clocks decide what $$NOW is, and leases rest on the one clock of a primary"
@@ -35,9 +37,8 @@ export function refuseServer(uri: string, hello: Hello, version: string): void {
       `${where} is a standalone mongod, which has no change streams: start it with --replSet rs0 and run rs.initiate() once`,
     )
   }
-  const major = Number.parseInt(version, 10)
-  if (major < OLDEST) {
-    throw new FleetError('UNSUPPORTED_SERVER', `${where} runs MongoDB ${version}; a fleet needs ${OLDEST}.0 or later`)
+  if ((hello.maxWireVersion ?? 0) < OLDEST_WIRE_VERSION) {
+    throw new FleetError('UNSUPPORTED_SERVER', `${where} runs a MongoDB before 7.0; a fleet needs 7.0 or later`)
   }
   const members = (hello.hosts?.length ?? 0) + (hello.passives?.length ?? 0) + (hello.arbiters?.length ?? 0)
   if (isDirect(uri) && members > 1) {

@@ -20,6 +20,7 @@ export interface EventsDeps {
   now: () => Date
 }
 
+type Swept = Pick<EventDocument, '_id' | 'scheduledFor'>
 /** Throws where the caller may not make a task. */
 type Allowed = (task: { queue: string; name: string }) => void
 
@@ -36,6 +37,8 @@ export class Events {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #following: AsyncBatch<ObjectId, void>
   readonly #underWay = new Set<Promise<unknown>>()
+  /** Where the sweep goes on, by status. */
+  readonly #swept = new Map<EventStatus, Swept>()
 
   constructor(deps: EventsDeps) {
     this.#deps = deps
@@ -180,13 +183,35 @@ export class Events {
 
   /** Follows events whose tasks have gone on without their knowing, because a process died in between. */
   async sweep(): Promise<number> {
-    const overdue = { status: 'scheduled', scheduledFor: { $lte: this.#deps.now() } } as const
-    const open = await this.#events
-      .find({ $or: [{ status: 'processing' }, overdue] }, { projection: { _id: 1 } })
+    const overdue = await this.#sweepPage('scheduled', { scheduledFor: { $lte: this.#deps.now() } })
+    const processing = await this.#sweepPage('processing', {})
+    const open = [...overdue, ...processing]
+    await this.#followAll(open)
+    return open.length
+  }
+
+  /** The next page after the one that was looked at last, so that events that never go on keep no others from being seen. */
+  async #sweepPage(status: EventStatus, due: mongo.Filter<EventDocument>): Promise<ObjectId[]> {
+    const last = this.#swept.get(status)
+    const further =
+      last === undefined
+        ? {}
+        : {
+            $or: [
+              { scheduledFor: { $gt: last.scheduledFor } },
+              { scheduledFor: last.scheduledFor, _id: { $gt: last._id } },
+            ],
+          }
+    const page = await this.#events
+      .find({ $and: [{ status }, due, further] } as mongo.Filter<EventDocument>)
+      .project<Swept>({ scheduledFor: 1 })
+      .sort({ scheduledFor: 1, _id: 1 })
       .limit(SWEEP_PAGE)
       .toArray()
-    await this.#followAll(open.map(({ _id }) => _id))
-    return open.length
+    const end = page.at(-1)
+    if (page.length === SWEEP_PAGE && end !== undefined) this.#swept.set(status, end)
+    else this.#swept.delete(status)
+    return page.map(({ _id }) => _id)
   }
 
   async #followAll(ids: readonly ObjectId[]): Promise<undefined[]> {

@@ -5,6 +5,8 @@ import type { ObjectId } from '../task/task-document.ts'
 
 /** Lines of one attempt that were written together. */
 interface LogBatch {
+  /** `TASK:LEASE:FROM`, so that two who store the same lines at once store them once. */
+  _id: string
   task: ObjectId
   attempt: number
   /** Proof of the claim that wrote it. */
@@ -39,8 +41,20 @@ export class TaskLogs {
     if (batches.length === 0) return
     const operations = batches.map(({ task, attempt, lease, lines }) => ({
       updateOne: {
-        filter: { task, attempt, lease, from: lines[0]!.seq },
-        update: [{ $set: { lines: { $literal: lines }, at: NOW, expireAt: fromNow(KEPT_MS) } }],
+        filter: { _id: `${task.toHexString()}:${lease}:${lines[0]!.seq}` },
+        update: [
+          {
+            $set: {
+              task,
+              attempt,
+              lease: { $literal: lease },
+              from: lines[0]!.seq,
+              lines: { $literal: lines },
+              at: NOW,
+              expireAt: fromNow(KEPT_MS),
+            },
+          },
+        ],
         upsert: true,
       },
     }))

@@ -110,6 +110,8 @@ export class ChangeFeed {
   #wanting = 0
   #narrowing: NodeJS.Timeout | undefined
   readonly #onOpened = new Set<() => void>()
+  /** The open stream's. */
+  #session: mongo.ClientSession | undefined
 
   constructor(database: FleetDatabase, options: ChangeFeedOptions = {}) {
     this.#database = database
@@ -228,11 +230,16 @@ export class ChangeFeed {
   /** `watch()` sends nothing by itself; the first `tryNext()` does, from a point in time that was before it. */
   async #open(from: Place): Promise<Stream> {
     const scope = this.#scope
+    // Of its own, so that it knows the set's time with which others can read what this has shown.
+    const session = this.#database.streams.startSession()
     const stream = this.#database.streamsDb.watch(PIPELINES[scope], {
       fullDocument: 'updateLookup',
       maxAwaitTimeMS: 1_000,
+      session,
       ...from,
     } as mongo.ChangeStreamOptions)
+    stream.once('close', () => void session.endSession().catch(() => undefined))
+    this.#session = session
     try {
       const [first] = await Promise.all([this.#answered(stream.tryNext()), this.#writeCanary()])
       this.#lastEventAt = performance.now()
@@ -342,6 +349,8 @@ export class ChangeFeed {
   }
 
   #dispatch(event: Event): void {
+    // Before anybody reads because of it.
+    if ('clusterTime' in event) this.#database.causal.saw(event.clusterTime, this.#session?.clusterTime)
     switch (event.operationType) {
       case 'insert':
       case 'update':

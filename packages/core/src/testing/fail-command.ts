@@ -10,6 +10,8 @@ export interface CommandFailure {
   /** The connection breaks before it is carried out. */
   closeConnection?: boolean
   errorLabels?: readonly string[]
+  /** Only commands of clients of this name. */
+  appName?: string
 }
 
 /** Lets the next commands of these names fail; needs a server that was started with test commands. Returns its undo. */

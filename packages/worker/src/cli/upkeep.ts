@@ -3,6 +3,8 @@ import {
   type EndedStatus,
   FleetDatabase,
   FleetError,
+  INDEXES,
+  indexLabel,
   type Migrated,
   type PruneRequest,
   type Retention,
@@ -104,7 +106,7 @@ async function migrate(options: CommonOptions, print: Print): Promise<number> {
     const live = await new WorkerRegister(database.connection, database.clock).live()
     const others = live.filter(({ version }) => version !== VERSION)
     const migrated = await database.migrate({ othersLive: others.length > 0 })
-    if (options.json === true) print(printableJson(migrated))
+    if (options.json === true) print(printableJson({ ...migrated, indexes: INDEXES.map(indexLabel).sort() }))
     else for (const line of migratedText(migrated, others.length)) print(line)
     return EXIT.done
   } finally {
@@ -112,16 +114,14 @@ async function migrate(options: CommonOptions, print: Print): Promise<number> {
   }
 }
 
-function migratedText({ version, made, hidden, dropped }: Migrated, others: number): string[] {
+function migratedText({ made, hidden, dropped }: Migrated, others: number): string[] {
   const done = [
-    ...made.map((name) => `made     ${name}`),
-    ...hidden.map((name) => `hidden   ${name}`),
+    ...made.map((name) => `made  ${name}`),
+    ...hidden.map((name) => `hidden  ${name}`),
     ...dropped.map((name) => `dropped  ${name}`),
   ]
-  const again = `${others} of another version still run: run this again when they have stopped, to drop what is hidden`
-  return [
-    ...(done.length === 0 ? ['every index is there'] : done),
-    ...(hidden.length === 0 ? [] : [again]),
-    `schema version ${version}`,
-  ]
+  if (done.length === 0) return [`every index is there: ${INDEXES.length}`]
+  if (hidden.length === 0) return done
+  const again = 'run this again when they have stopped, to drop what is hidden'
+  return [...done, `${others} ${others === 1 ? 'process' : 'processes'} of another version still run: ${again}`]
 }
