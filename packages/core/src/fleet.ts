@@ -20,6 +20,7 @@ import type { EnqueueOptions } from './protocol.ts'
 import { Schedules } from './schedules/schedules.ts'
 import { checkInput, type TaskType } from './task/check-input.ts'
 import { Durations } from './task/durations.ts'
+import type { LargeBatches } from './task/large-batches.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
 import { parseNewTask } from './task/new-task.ts'
 import { RetentionPolicy } from './task/retention.ts'
@@ -32,6 +33,8 @@ import { WorkerRegister } from './worker/worker-register.ts'
 export class Fleet {
   readonly database: FleetDatabase
   readonly store: TaskStore
+  /** Lists that are stored all or none, and are too long for one transaction. */
+  readonly batches: LargeBatches
   /** The collection itself, for queries; every write goes through the store. */
   readonly tasks: mongo.Collection<TaskDocument>
   readonly workers: WorkerRegister
@@ -52,12 +55,14 @@ export class Fleet {
     this.tasks = db.collection('tasks')
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
-    this.store = new MongoTaskStore(connection, clock, {
+    const store = new MongoTaskStore(connection, clock, {
       retention: this.retention,
       durations: this.durations,
       log,
       onEventTask: (event) => this.events.changed(event),
     })
+    this.store = store
+    this.batches = store.batches
     this.callbacks = new Callbacks(db)
     this.events = new Events({
       client: connection.getClient(),

@@ -49,6 +49,7 @@ export { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF } from './task/backof
 export { checkInput, type TaskType } from './task/check-input.ts'
 export { Durations } from './task/durations.ts'
 export { fingerprint, toTaskError } from './task/fingerprint.ts'
+export { TRANSACTION_LIMIT, unfitForLargeBatch } from './task/large-batches.ts'
 export * from './task/lifecycle.ts'
 export { MongoTaskStore } from './task/mongo-task-store.ts'
 export {

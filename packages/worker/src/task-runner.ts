@@ -238,7 +238,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         log: this.#log,
         intervalMs: Math.min(3_000, this.#leaseMs / 2),
         onReaped: (task) => this.#onReaped(task),
-        houseKeeping: () => fleet.events.sweep(),
+        houseKeeping: async () => (await fleet.events.sweep()) + (await fleet.batches.sweep()),
       })
       opened.push(reaper)
       const deadlines = new DeadlineWatch({

@@ -3,6 +3,7 @@ import { confirmed } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { type EventStatus, hasEnded } from '../protocol.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
+import { TRANSACTION_LIMIT } from '../task/large-batches.ts'
 import { parseNewTask } from '../task/new-task.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
@@ -72,6 +73,10 @@ export class Events {
     if (there !== null) return this.#refuseUnlessSame(event, there)
     const { callbacks, store } = this.#deps
     const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
+    if (tasks.length > TRANSACTION_LIMIT) {
+      const message = `The event has ${tasks.length} callbacks, and ${TRANSACTION_LIMIT} can be called at once: remove some`
+      throw new FleetError('TOO_MANY', message, { field: 'name' })
+    }
     for (const task of tasks) allowed(task)
     await this.#insert(
       event,

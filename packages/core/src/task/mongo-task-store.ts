@@ -6,6 +6,7 @@ import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-
 import { FleetError } from '../errors.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Durations } from './durations.ts'
+import { LargeBatches } from './large-batches.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import { QueueDepth } from './queue-depth.ts'
@@ -38,6 +39,8 @@ export class MongoTaskStore implements TaskStore {
   readonly #depth: QueueDepth
   readonly #throttles: mongo.Collection<ThrottleDocument>
   readonly #log: Logger | undefined
+  /** Lists that are too long for one transaction. */
+  readonly batches: LargeBatches
   readonly #onEventTask: (event: ObjectId) => void
 
   constructor(
@@ -66,6 +69,13 @@ export class MongoTaskStore implements TaskStore {
       patient: true,
     })
     this.#settling = new Settling(this.#tasks, this.#retention)
+    this.batches = new LargeBatches({
+      db,
+      admit: (tasks) => this.#depth.admit(tasks, {}, (asked) => this.#adding(asked)),
+      enqueue: (tasks) => this.#enqueue(tasks),
+      now: () => clock.now(),
+      log: parts.log,
+    })
   }
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
