@@ -122,14 +122,16 @@ export class Fleet {
   }
 
   /**
-   * Stores a task. The input is checked here and once more by the worker that runs it.
+   * Stores a task. The input is checked here and once more by the worker that runs it. Where the outcome is unknown, repeat it with
+   * the `_id` that the error names: that stores the task once.
    *
-   * @throws {FleetError} `INPUT_INVALID` with the path, and what `parseNewTask` throws
+   * @param options `_id` is 24 hexadecimal digits; the fleet makes one by default
+   * @throws {FleetError} `INPUT_INVALID` with the path, `UNKNOWN_OUTCOME` with `ids`, and what `parseNewTask` throws
    */
   async enqueue<Schema extends StandardSchemaV1>(
     type: TaskType<Schema>,
     input: StandardSchemaV1.InferInput<Schema>,
-    options: EnqueueOptions = {},
+    options: EnqueueOptions & { _id?: string } = {},
   ): Promise<TaskDocument> {
     await checkInput(type.input, input)
     const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })

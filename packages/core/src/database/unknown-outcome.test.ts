@@ -1,5 +1,6 @@
 import { mongo } from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { FleetCommands } from '../control/fleet-commands.ts'
 import { Fleet } from '../fleet.ts'
 import { type CommandFailure, failCommand } from '../testing/fail-command.ts'
 import { ReplyRelay } from '../testing/reply-relay.ts'
@@ -89,7 +90,7 @@ const VERBS: Record<string, () => Promise<() => Promise<unknown>>> = {
     return () => fleet.control().markError({ fingerprint, state: 'resolved' })
   },
   'pause a queue': async () => () => fleet.control().controlQueue({ queue: 'q', action: 'pause' }),
-  'limit a queue': async () => () => fleet.control().limitQueue('q', { concurrency: 2 }),
+  'limit a queue': async () => () => (fleet.control() as FleetCommands).limitQueue('q', { concurrency: 2 }),
   'make a callback': async () => () => fleet.eventsFor().createCallback({ event: name(), task: 'x' }),
   'remove a callback': async () => {
     const { _id } = await fleet.eventsFor().createCallback({ event: name(), task: 'x' })
@@ -202,6 +203,14 @@ test('attempts that end together while an election goes on end once, with what t
     { owned: true, status: 'completed' },
     { owned: true, status: 'completed' },
   ])
+})
+
+test('what is pruned is told as removed, although the answer was lost', async () => {
+  const ended = await made().completed()
+  relay.lose(['delete'])
+  const { removed } = await relayed.upkeepFor().prune({ olderThanMs: 0 })
+  expect(removed).toBeGreaterThan(0)
+  expect(await fleet.store.find(ended._id)).toBeNull()
 })
 
 test('a question that the database can not answer is no unknown outcome', async () => {

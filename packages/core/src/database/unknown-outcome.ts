@@ -80,6 +80,19 @@ export async function confirmed<T>(write: () => Promise<T>, ids: readonly string
 }
 
 /**
+ * Repeats a write of many documents after an election, which the driver never does: it repeats writes of single documents
+ * only. For writes that are harmless to repeat.
+ */
+export async function againAfterElection<T>(write: () => Promise<T>): Promise<T> {
+  try {
+    return await write()
+  } catch (error) {
+    if (!isUnconfirmed(error)) throw error
+    return write()
+  }
+}
+
+/**
  * The same commands, whose database errors are told in the fleet's words.
  *
  * @param reads which of them write nothing

@@ -1,4 +1,5 @@
 import type { mongo } from 'mongoose'
+import { againAfterElection } from '../database/unknown-outcome.ts'
 import type { LogLine, StoredLogLine } from '../protocol.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
@@ -90,6 +91,6 @@ export class TaskLogs {
 
   /** Forgets the lines of tasks that are gone. */
   async remove(tasks: readonly ObjectId[]): Promise<void> {
-    await this.#batches.deleteMany({ task: { $in: [...tasks] } })
+    await againAfterElection(() => this.#batches.deleteMany({ task: { $in: [...tasks] } }))
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
-import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
+import { againAfterElection, confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Durations } from './durations.ts'
@@ -485,7 +485,7 @@ export class MongoTaskStore implements TaskStore {
     const any = await this.#tasks.findOne({ status: status as 'blocked' }, { projection: { _id: 1 } })
     if (any === null) return predecessors.map(() => 0)
     const waiting = { after: { $in: [...predecessors] }, status: status as 'blocked' }
-    const { modifiedCount } = await this.#tasks.updateMany(waiting, updates.unblock())
+    const { modifiedCount } = await againAfterElection(() => this.#tasks.updateMany(waiting, updates.unblock()))
     return predecessors.map((_, index) => (index === 0 ? modifiedCount : 0))
   }
 
