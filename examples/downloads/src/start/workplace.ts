@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { Fleet, KeyStore, SCOPES } from '@taskfleet/core'
+import { Fleet, FleetDatabase, KeyStore, SCOPES } from '@taskfleet/core'
 import { type RunningMongo, startMongo } from '@taskfleet/core/mongo'
 
 /** Where the demonstration keeps its things, and the database that it runs on. */
@@ -25,6 +25,7 @@ export async function openWorkplace(folder: string, print: (line: string) => voi
   const mongo = await startMongo({ dataDir: join(home, 'db'), log: print })
   try {
     const uri = withName(mongo.uri)
+    if (mongo.source !== 'uri') await bringUpToDate(uri)
     const fleet = await Fleet.connect(uri)
     const token = await ownKey(new KeyStore(fleet.database.db), join(home, 'key'))
     return {
@@ -41,6 +42,16 @@ export async function openWorkplace(folder: string, print: (line: string) => voi
   } catch (error) {
     await mongo.stop()
     throw error
+  }
+}
+
+/** An earlier version may have made the folder's database, and nobody else brings that to this version. */
+async function bringUpToDate(uri: string): Promise<void> {
+  const database = await FleetDatabase.connect({ uri })
+  try {
+    await database.migrate({ othersLive: false })
+  } finally {
+    await database.close()
   }
 }
 
