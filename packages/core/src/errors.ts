@@ -1,8 +1,8 @@
 import { readDuration } from './duration.ts'
-import { FleetError, UnrecoverableError } from './fleet-error.ts'
+import { FleetError, receivedError, UnknownOutcome, UnrecoverableError } from './fleet-error.ts'
 import type { Duration } from './protocol.ts'
 
-export { FleetError, UnrecoverableError }
+export { FleetError, receivedError, UnknownOutcome, UnrecoverableError }
 
 /** The longest that `RetryAfterError` waits: a day. A longer delay is cut to this. */
 export const LONGEST_RETRY_AFTER_MS = 86_400_000

@@ -14,3 +14,42 @@ export class FleetError extends Error {
 
 /** Thrown by a handler: trying again can't help, so the task fails at once. */
 export class UnrecoverableError extends FleetError {}
+
+/**
+ * The database did not confirm a write: it may have been applied or not, or may still be. Whoever asked can repeat the request;
+ * with the ids given, what was applied already is not applied twice.
+ */
+export class UnknownOutcome extends FleetError {
+  /** The `_id`s to repeat the request under, where it creates something. */
+  readonly ids: readonly string[]
+
+  constructor(ids: readonly string[] = [], options: { message?: string; cause?: unknown } = {}) {
+    const { message = outcomeText(ids), cause } = options
+    super('UNKNOWN_OUTCOME', message, { ...(ids.length === 0 ? {} : { field: '_id' }), cause })
+    this.ids = ids
+  }
+}
+
+/** An error as a gateway has sent it. */
+export function receivedError({
+  code,
+  message,
+  field,
+  ids,
+}: {
+  code: string
+  message: string
+  field?: string | undefined
+  ids?: readonly string[] | undefined
+}): FleetError {
+  return code === 'UNKNOWN_OUTCOME' ? new UnknownOutcome(ids, { message }) : new FleetError(code, message, { field })
+}
+
+const SHOWN_IDS = 3
+
+function outcomeText(ids: readonly string[]): string {
+  const what = 'The database did not confirm the write: it may have been applied or not.'
+  if (ids.length === 0) return `${what} Look, then repeat the request if it was not.`
+  const shown = `${ids.slice(0, SHOWN_IDS).join(', ')}${ids.length > SHOWN_IDS ? ', …' : ''}`
+  return `${what} Repeat the request with the same _id, which is harmless: ${shown}`
+}

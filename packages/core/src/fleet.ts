@@ -10,6 +10,7 @@ import { QueueRegister } from './control/queue-register.ts'
 import { ScheduleCommands } from './control/schedule-commands.ts'
 import { UpkeepCommands } from './control/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
+import { confirming } from './database/unknown-outcome.ts'
 import { Callbacks } from './events/callbacks.ts'
 import { Events } from './events/events.ts'
 import { AuditLog } from './history/audit-log.ts'
@@ -19,6 +20,7 @@ import type { EnqueueOptions } from './protocol.ts'
 import { Schedules } from './schedules/schedules.ts'
 import { checkInput, type TaskType } from './task/check-input.ts'
 import { Durations } from './task/durations.ts'
+import type { LargeBatches } from './task/large-batches.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
 import { parseNewTask } from './task/new-task.ts'
 import { RetentionPolicy } from './task/retention.ts'
@@ -31,6 +33,8 @@ import { WorkerRegister } from './worker/worker-register.ts'
 export class Fleet {
   readonly database: FleetDatabase
   readonly store: TaskStore
+  /** Lists that are stored all or none, and are too long for one transaction. */
+  readonly batches: LargeBatches
   /** The collection itself, for queries; every write goes through the store. */
   readonly tasks: mongo.Collection<TaskDocument>
   readonly workers: WorkerRegister
@@ -51,12 +55,14 @@ export class Fleet {
     this.tasks = db.collection('tasks')
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
-    this.store = new MongoTaskStore(connection, clock, {
+    const store = new MongoTaskStore(connection, clock, {
       retention: this.retention,
       durations: this.durations,
       log,
       onEventTask: (event) => this.events.changed(event),
     })
+    this.store = store
+    this.batches = store.batches
     this.callbacks = new Callbacks(db)
     this.events = new Events({
       client: connection.getClient(),
@@ -76,53 +82,56 @@ export class Fleet {
 
   /** What this fleet does for somebody; for the process itself when nobody is named. */
   control(principal: Principal = LOCAL): FleetControl {
-    return new FleetCommands(this, principal)
+    return confirming(new FleetCommands(this, principal), ['explain', 'coverage', 'taskLog', 'audit'])
   }
 
   /** Events and callbacks for somebody, as `control`. */
   eventsFor(principal: Principal = LOCAL): EventCommands {
-    return new EventCommands(this, principal)
+    return confirming(new EventCommands(this, principal), ['show', 'list', 'showCallback', 'listCallbacks'])
   }
 
   /** Keys for somebody, as `control`. */
   keysFor(principal: Principal = LOCAL): KeyCommands {
-    return new KeyCommands(this, principal)
+    return confirming(new KeyCommands(this, principal), ['list', 'show'])
   }
 
   /** Retention and pruning for somebody, as `control`. */
   upkeepFor(principal: Principal = LOCAL): UpkeepCommands {
-    return new UpkeepCommands(this, principal)
+    return confirming(new UpkeepCommands(this, principal), ['retention'])
   }
 
   /** Schedules for somebody, as `control`. */
   schedulesFor(principal: Principal = LOCAL): ScheduleCommands {
-    return new ScheduleCommands(this, principal)
-  }
-
-  /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
-  async ensureIndexes(): Promise<void> {
-    await this.database.ensureIndexes()
-    const parts = [this.logs, this.errors, this.audit, this.callbacks, this.events, this.schedules]
-    await Promise.all(parts.map((part) => part.ensureIndexes()))
-  }
-
-  /** @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `CLOCK_PROBE_FAILED`, `INDEX_CONFLICT` */
-  static async connect(mongo: string, options: { name?: string; log?: Logger } = {}): Promise<Fleet> {
-    const database = await FleetDatabase.connect({ uri: mongo, ...options })
-    const fleet = new Fleet(database, { log: options.log })
-    await fleet.ensureIndexes()
-    return fleet
+    return confirming(new ScheduleCommands(this, principal), ['show', 'list'])
   }
 
   /**
-   * Stores a task. The input is checked here and once more by the worker that runs it.
+   * Whose user may only read the database can look, and nothing else.
    *
-   * @throws {FleetError} `INPUT_INVALID` with the path, and what `parseNewTask` throws
+   * @throws {FleetError} what `FleetDatabase.connect` throws; `NEEDS_MIGRATION`, `NEWER_SCHEMA`
+   */
+  static async connect(mongo: string, options: { name?: string | undefined; log?: Logger } = {}): Promise<Fleet> {
+    const database = await FleetDatabase.connect({ uri: mongo, ...options })
+    try {
+      await database.requireSchema({ writes: false })
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+    return new Fleet(database, { log: options.log })
+  }
+
+  /**
+   * Stores a task. The input is checked here and once more by the worker that runs it. Where the outcome is unknown, repeat it with
+   * the `_id` that the error names: that stores the task once.
+   *
+   * @param options `_id` is 24 hexadecimal digits; the fleet makes one by default
+   * @throws {FleetError} `INPUT_INVALID` with the path, `UNKNOWN_OUTCOME` with `ids`, and what `parseNewTask` throws
    */
   async enqueue<Schema extends StandardSchemaV1>(
     type: TaskType<Schema>,
     input: StandardSchemaV1.InferInput<Schema>,
-    options: EnqueueOptions = {},
+    options: EnqueueOptions & { _id?: string } = {},
   ): Promise<TaskDocument> {
     await checkInput(type.input, input)
     const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })

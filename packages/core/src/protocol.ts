@@ -497,6 +497,8 @@ export interface WireError {
   code: string
   message: string
   field?: string
+  /** With `UNKNOWN_OUTCOME`: the ids to repeat the request under. */
+  ids?: string[]
 }
 
 export type Ack<T = object> = ({ ok: true } & T) | { ok: false; error: WireError }

@@ -208,8 +208,9 @@ export class SessionKeeper implements SessionView {
 
   #hear(report: RenewalReport): void {
     if (report.error !== undefined) {
-      if (this.#doubted) this.#options.log.debug({ reason: report.error }, 'the session could not be renewed')
-      else this.#options.log.warn({ reason: report.error }, 'the session could not be renewed')
+      // That the database is away is told once, elsewhere.
+      const quiet = this.#doubted || this.#options.database.availability.awayMs > 0
+      this.#options.log[quiet ? 'debug' : 'warn']({ reason: report.error }, 'the session could not be renewed')
       return
     }
     if (report.session !== this.#session) return

@@ -29,6 +29,7 @@ import {
   type WorkerRegister,
   type WorkerReport,
   wholeNumber,
+  withoutOutages,
 } from '@taskfleet/core'
 import type { Duration } from '@taskfleet/core/protocol'
 import { type Logger, pino } from 'pino'
@@ -65,6 +66,8 @@ import { VERSION } from './version.ts'
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
   mongo: string | FleetDatabase
+  /** The database's name, where the address does not say it. */
+  db?: string | undefined
   tasks: readonly TaskFactory[]
   queues?: readonly string[]
   /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
@@ -166,7 +169,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     super()
     this.#options = options
     this.name = options.name ?? hostname()
-    this.#log = (options.log ?? pino({ level: 'silent' })).child({ worker: this.name })
+    this.#log = withoutOutages((options.log ?? pino({ level: 'silent' })).child({ worker: this.name }))
     this.#leaseMs = setting(options.leaseMs ?? 8_000, 'leaseMs', 500, 3_600_000)
     const third = Math.round(this.#leaseMs / 3)
     this.#heartbeatMs = Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000))
@@ -252,15 +255,15 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   async #open(): Promise<Parts> {
-    const { mongo, listen, publicUrl } = this.#options
+    const { mongo, db, listen, publicUrl } = this.#options
     const ownDatabase = typeof mongo === 'string'
     const database = ownDatabase
-      ? await FleetDatabase.connect({ uri: mongo, timeoutMs: timeoutFor(this.#leaseMs), log: this.#log })
+      ? await FleetDatabase.connect({ uri: mongo, name: db, timeoutMs: timeoutFor(this.#leaseMs), log: this.#log })
       : mongo
     const opened: { stop(): Promise<void> }[] = ownDatabase ? [{ stop: () => database.close() }] : []
     try {
       const fleet = new Fleet(database, { log: this.#log })
-      await fleet.ensureIndexes()
+      await database.requireSchema()
       const feed = new ChangeFeed(database, { log: this.#log, scope: 'work' })
       opened.push(feed)
       await feed.start()
@@ -299,7 +302,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         intervalMs: Math.min(3_000, this.#leaseMs / 2),
         awake: () => sessions.trusted(this.#session),
         onReaped: (task) => this.#onReaped(task),
-        houseKeeping: () => fleet.events.sweep(),
+        houseKeeping: async () => (await fleet.events.sweep()) + (await fleet.batches.sweep()),
       })
       opened.push(reaper)
       const deadlines = new DeadlineWatch({

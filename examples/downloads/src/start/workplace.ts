@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { Fleet, KeyStore, SCOPES } from '@taskfleet/core'
+import { Fleet, FleetDatabase, KeyStore, SCOPES } from '@taskfleet/core'
 import { type RunningMongo, startMongo } from '@taskfleet/core/mongo'
 import { OwnFolder, writeOwnFile } from './own-folder.ts'
 
@@ -34,6 +34,7 @@ export async function openWorkplace({ folder, clean, print }: WorkplaceOptions):
     // The database lets only one start have this folder, so nobody downloads into it any more.
     await downloads.renew()
     const uri = withName(mongo.uri)
+    if (mongo.source !== 'uri') await bringUpToDate(uri)
     const forgetUri = await keepUri(mongo, uri, join(home, 'mongo-uri'), print)
     const fleet = await Fleet.connect(uri)
     const token = await ownKey(new KeyStore(fleet.database.db), join(home, 'key'))
@@ -51,6 +52,16 @@ export async function openWorkplace({ folder, clean, print }: WorkplaceOptions):
   } catch (error) {
     await mongo.stop()
     throw error
+  }
+}
+
+/** An earlier version may have made the folder's database, and nobody else brings that to this version. */
+async function bringUpToDate(uri: string): Promise<void> {
+  const database = await FleetDatabase.connect({ uri })
+  try {
+    await database.migrate({ othersLive: false })
+  } finally {
+    await database.close()
   }
 }
 

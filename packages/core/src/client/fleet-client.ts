@@ -1,5 +1,5 @@
 import { io, type Socket } from 'socket.io-client'
-import { FleetError } from '../fleet-error.ts'
+import { FleetError, receivedError } from '../fleet-error.ts'
 import { runAfter } from '../long-timer.ts'
 import type {
   Ack,
@@ -439,7 +439,7 @@ export class FleetClient implements FleetApi {
       throw new FleetError('NO_ANSWER', `The gateway did not answer '${event}' in time`, { cause: error })
     })
     const answer = await this.#unlessRefused(asked)
-    if (!answer.ok) throw new FleetError(answer.error.code, answer.error.message, { field: answer.error.field })
+    if (!answer.ok) throw receivedError(answer.error)
     return answer as unknown as T
   }
 }

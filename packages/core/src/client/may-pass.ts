@@ -1,4 +1,12 @@
-const PASSING = new Set(['NO_ANSWER', 'INTERNAL', 'RATE_LIMITED', 'TOO_MANY_SUBSCRIPTIONS', 'TOO_MANY_WATCHES', 'GONE'])
+const PASSING = new Set([
+  'NO_ANSWER',
+  'NO_DATABASE',
+  'INTERNAL',
+  'RATE_LIMITED',
+  'TOO_MANY_SUBSCRIPTIONS',
+  'TOO_MANY_WATCHES',
+  'GONE',
+])
 
 /** Whether a refusal may pass by itself; any other comes again as long as the same is asked with the same rights. */
 export const mayPass = (error: unknown): boolean => PASSING.has((error as { code?: string }).code ?? '')

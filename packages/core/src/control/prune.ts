@@ -1,6 +1,7 @@
 import type { mongo } from 'mongoose'
 import { LOCAL } from '../auth/key-store.ts'
 import { durationWithin } from '../checked-number.ts'
+import { againAfterElection } from '../database/unknown-outcome.ts'
 import type { Fleet } from '../fleet.ts'
 import { ENDED_STATUSES } from '../task/lifecycle.ts'
 import type { EndedStatus } from '../task/retention.ts'
@@ -85,9 +86,10 @@ async function notAwaited({ tasks }: Fleet, ids: readonly ObjectId[]): Promise<O
 /** The task first: what somebody has just asked to run again stays, and so do its lines. */
 async function removeTasks({ tasks, logs }: Fleet, ids: readonly ObjectId[]): Promise<number> {
   const gone = { _id: { $in: [...ids] }, status: { $in: [...ENDED_STATUSES] } } as mongo.Filter<TaskDocument>
-  const { deletedCount } = await tasks.deleteMany(gone)
+  await againAfterElection(() => tasks.deleteMany(gone))
   const left = await tasks.find({ _id: { $in: [...ids] } }, { projection: { _id: 1 } }).toArray()
   const stayed = new Set(left.map(({ _id }) => _id.toHexString()))
-  await logs.remove(ids.filter((id) => !stayed.has(id.toHexString())))
-  return deletedCount
+  const removed = ids.filter((id) => !stayed.has(id.toHexString()))
+  await logs.remove(removed)
+  return removed.length
 }

@@ -1,18 +1,25 @@
 import mongoose, { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { FleetError } from '../errors.ts'
-import { taskModel } from '../task/task-model.ts'
-import { workerModel } from '../worker/worker-model.ts'
-import { dataClientOptions, MAJORITY, streamClientOptions } from './client-options.ts'
+import { databaseName, refuseWeakOptions } from './address.ts'
+import { Availability } from './availability.ts'
+import { CausalReads } from './causal-reads.ts'
+import { dataClientOptions, streamClientOptions } from './client-options.ts'
+import { firstContact } from './first-contact.ts'
 import { maskUri } from './mask-uri.ts'
+import { type Migrated, makeIndexes, migrate, requireSchema, schemaVersion } from './schema.ts'
 import { ServerClock } from './server-clock.ts'
+import { type Hello, refuseServer } from './server-support.ts'
+import { forbidden } from './unknown-outcome.ts'
 
 export interface DatabaseOptions {
   uri: string
-  /** The database's name; the URI's own, `TASKFLEET_DB` or `taskfleet` by default. */
-  name?: string
-  /** Bounds every wait on the server, in milliseconds; a quarter of the lease and 5 s at most. */
+  /** The database's name; `TASKFLEET_DB`, the one in the address, or `taskfleet` by default. */
+  name?: string | undefined
+  /** Bounds every wait for a server that is connected, in milliseconds; a primary is waited for as long as an election takes. */
   timeoutMs?: number
+  /** The version of MongoDB's Stable API to keep to, such as `{ version: '1', strict: true }`. */
+  serverApi?: mongo.ServerApi
   log?: Logger
 }
 
@@ -25,7 +32,13 @@ export class FleetDatabase {
   readonly streams: mongo.MongoClient
   readonly clock: ServerClock
   readonly uri: string
+  /** Whether the database is there at the moment, and the two lines that tell of an outage. */
+  readonly availability: Availability
+  /** Reads that know at least what this process's change stream has shown. */
+  readonly causal: CausalReads
   readonly #log: Logger | undefined
+  /** Why nothing can be written, where the database's user may only read. */
+  #mayOnlyRead: FleetError | undefined
 
   private constructor(parts: {
     connection: Connection
@@ -38,31 +51,34 @@ export class FleetDatabase {
     this.uri = parts.uri
     this.clock = new ServerClock()
     this.#log = parts.log
+    const client = parts.connection.getClient()
+    this.availability = new Availability(client, parts.log)
+    this.causal = new CausalReads(client)
   }
 
   /**
    * Connects, and refuses what a fleet can't stand on.
    *
-   * @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `CLOCK_PROBE_FAILED`
+   * @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `UNSUPPORTED_SERVER`, `BAD_DATABASE_NAME`,
+   * `DATABASE_FORBIDDEN`, `CLOCK_PROBE_FAILED`
    */
   static async connect(options: DatabaseOptions): Promise<FleetDatabase> {
     const { uri, timeoutMs = 5_000, log } = options
+    const api = options.serverApi === undefined ? {} : { serverApi: options.serverApi }
     refuseWeakOptions(uri)
-    const name = options.name ?? databaseName(uri)
+    const dbName = databaseName(uri, options.name)
     const connection = mongoose.createConnection()
-    const streams = new mongo.MongoClient(uri, streamClientOptions(timeoutMs))
+    const streams = new mongo.MongoClient(uri, { ...streamClientOptions(timeoutMs), ...api })
     connection.on('error', (error: unknown) => log?.warn({ err: error }, 'database connection'))
     try {
-      await connection.openUri(uri, { ...dataClientOptions(timeoutMs), dbName: name, autoIndex: false })
-      await streams.connect()
+      await firstContact(streams, timeoutMs)
+      await connection.openUri(uri, { ...dataClientOptions(timeoutMs), ...api, dbName, autoIndex: false })
       const database = new FleetDatabase({ connection, streams, uri, log })
       await database.#probe()
       return database
     } catch (error) {
       await Promise.allSettled([connection.close(), streams.close()])
-      if (error instanceof FleetError) throw error
-      const why = error instanceof Error ? error.message : String(error)
-      throw new FleetError('NO_DATABASE', `No MongoDB answers at ${maskUri(uri)}: ${why}`, { cause: error })
+      throw refusedConnection(error, uri)
     }
   }
 
@@ -82,40 +98,39 @@ export class FleetDatabase {
     this.clock.observe(hello.localTime as Date, sentAt, performance.now())
   }
 
-  /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
-  async ensureIndexes(): Promise<void> {
-    for (const model of [taskModel(this.connection), workerModel(this.connection)]) {
-      await model.createCollection().catch((error: unknown) => {
-        if ((error as { codeName?: string }).codeName !== 'NamespaceExists') throw error
-      })
-      await model.createIndexes().catch((error: unknown) => {
-        const { codeName, message } = error as { codeName?: string; message?: string }
-        if (codeName !== 'IndexOptionsConflict' && codeName !== 'IndexKeySpecsConflict') throw error
-        throw new FleetError(
-          'INDEX_CONFLICT',
-          `Drop the index of ${model.collection.name} that is in the way: ${message}`,
-          {
-            cause: error,
-          },
-        )
-      })
+  /**
+   * Sees to it that the database is as this program needs it: an empty one is set up.
+   *
+   * @param writes whether the process has to write; a user who may only read is refused then
+   * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `DATABASE_FORBIDDEN`
+   */
+  async requireSchema({ writes = true }: { writes?: boolean } = {}): Promise<void> {
+    if (this.#mayOnlyRead !== undefined) {
+      if (writes) throw this.#mayOnlyRead
+      if ((await schemaVersion(this.db)) === undefined) return
     }
-    await this.db.collection('throttles').createIndex({ until: 1 }, { name: 'retention', expireAfterSeconds: 3_600 })
-    await this.db.collection('canaries').createIndex({ at: 1 }, { name: 'retention', expireAfterSeconds: 3_600 })
+    await requireSchema(this.db, this.streamsDb)
+  }
+
+  /** Makes what indexes are missing, as `migrate` does. @throws {FleetError} `INDEX_CONFLICT` */
+  async ensureIndexes(): Promise<void> {
+    await makeIndexes(this.streamsDb)
+  }
+
+  /** Brings the database to this program's schema. @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA` */
+  migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
+    return migrate(this.db, this.streamsDb, othersLive)
   }
 
   async close(): Promise<void> {
+    this.availability.stop()
     await Promise.all([this.connection.close(), this.streams.close()])
   }
 
   async #probe(): Promise<void> {
-    const hello = await this.db.admin().command({ hello: 1 })
-    if (hello.setName === undefined && hello.msg !== 'isdbgrid') {
-      throw new FleetError(
-        'NEEDS_REPLICA_SET',
-        `${maskUri(this.uri)} is a standalone mongod, which has no change streams: start it with --replSet rs0 and run rs.initiate() once`,
-      )
-    }
+    const admin = this.db.admin()
+    const hello = (await admin.command({ hello: 1 })) as Hello
+    refuseServer(this.uri, hello)
     await this.readClock()
     await this.#probeWriteClock()
     const skew = Math.abs(this.clock.now().getTime() - Date.now())
@@ -125,10 +140,14 @@ export class FleetDatabase {
   /** Claims, leases and back-off rest on the server's time inside an update: see that it is there and moves. */
   async #probeWriteClock(): Promise<void> {
     const probes = this.db.collection<{ _id: string; now?: Date }>('canaries')
-    const at = await probes.findOneAndUpdate({ _id: 'clock' }, [{ $set: { now: '$$NOW' } }], {
-      upsert: true,
-      returnDocument: 'after',
-    })
+    const at = await probes
+      .findOneAndUpdate({ _id: 'clock' }, [{ $set: { now: '$$NOW' } }], { upsert: true, returnDocument: 'after' })
+      .catch((error: unknown) => {
+        const { code, message } = error as { code?: unknown; message: string }
+        if (code !== 13) throw error
+        this.#mayOnlyRead = forbidden(message, error)
+      })
+    if (this.#mayOnlyRead !== undefined) return
     const off = Math.abs((at?.now?.getTime() ?? Number.NaN) - this.clock.now().getTime())
     if (!(off < 60_000)) {
       throw new FleetError(
@@ -139,25 +158,22 @@ export class FleetDatabase {
   }
 }
 
-function databaseName(uri: string): string {
-  const path = /^mongodb(?:\+srv)?:\/\/[^/]+\/([^?]*)/.exec(uri)?.[1]
-  return path || process.env.TASKFLEET_DB || 'taskfleet'
-}
-
-function refuseWeakOptions(uri: string): void {
-  const options = new URLSearchParams(uri.split('?')[1] ?? '')
-  const asked = (name: string): string | undefined =>
-    [...options].find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1]
-  for (const [name, value] of Object.entries(MAJORITY)) {
-    const given = asked(name)
-    if (given !== undefined && given !== String(value)) {
-      throw new FleetError(
-        'NEEDS_MAJORITY',
-        `The database's address says ${name}=${given}; a fleet needs ${name}=${value}`,
-        {
-          field: name,
-        },
-      )
-    }
+/** What kept a connection from being made, in the fleet's words. */
+function refusedConnection(error: unknown, uri: string): FleetError {
+  if (error instanceof FleetError) return error
+  const { code, codeName, message = String(error) } = error as { code?: unknown; codeName?: string; message?: string }
+  if (code === 13) return forbidden(message, error)
+  if (codeName === 'AuthenticationFailed' || codeName === 'AtlasError') {
+    const remedy = 'Check the user, the password and authSource in the address'
+    return new FleetError('DATABASE_FORBIDDEN', `${maskUri(uri)} refuses its user: ${message}. ${remedy}`, {
+      cause: error,
+    })
   }
+  if (codeName === 'DatabaseDifferCase') {
+    return new FleetError('BAD_DATABASE_NAME', `A database of that name with other capitals is there: ${message}`, {
+      field: 'db',
+      cause: error,
+    })
+  }
+  return new FleetError('NO_DATABASE', `No MongoDB answers at ${maskUri(uri)}: ${message}`, { cause: error })
 }

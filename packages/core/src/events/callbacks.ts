@@ -1,4 +1,5 @@
 import type { mongo } from 'mongoose'
+import { confirmed } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
@@ -13,28 +14,26 @@ export class Callbacks {
     this.#callbacks = db.collection('callbacks')
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#callbacks.createIndex({ event: 1 }, { name: 'by_event' })
-  }
-
   /** Repeating it with the same id and content is harmless. @throws {FleetError} as `parseCallback`; `CALLBACK_EXISTS` */
   async create(request: unknown): Promise<CallbackDocument> {
     const { _id, ...callback } = parseCallback(request)
-    const stored = await this.#callbacks.findOneAndUpdate(
-      { _id },
-      [
-        {
-          $replaceWith: {
-            $cond: [
-              { $isNumber: '$rev' },
-              '$$ROOT',
-              { _id, ...literals(callback), createdAt: NOW, updatedAt: NOW, rev: 1 },
-            ],
+    const storing = () =>
+      this.#callbacks.findOneAndUpdate(
+        { _id },
+        [
+          {
+            $replaceWith: {
+              $cond: [
+                { $isNumber: '$rev' },
+                '$$ROOT',
+                { _id, ...literals(callback), createdAt: NOW, updatedAt: NOW, rev: 1 },
+              ],
+            },
           },
-        },
-      ],
-      { upsert: true, returnDocument: 'after' },
-    )
+        ],
+        { upsert: true, returnDocument: 'after' },
+      )
+    const stored = await confirmed(storing, [_id.toHexString()])
     if (stored === null || stored.event !== callback.event || stored.task !== callback.task) {
       throw new FleetError('CALLBACK_EXISTS', `The callback ${_id.toHexString()} exists with other content`, {
         field: '_id',

@@ -177,6 +177,36 @@ describe('an event', () => {
     expect((await events().show(event._id)).status).toBe('finished')
   })
 
+  test('is reached by the sweep, however many before it never go on', async () => {
+    const stuck = Array.from({ length: 201 }, (_, n) => ({
+      _id: new Types.ObjectId(),
+      name: 'stuck',
+      props: {},
+      status: 'processing',
+      scheduledFor: new Date(1_000 + (n % 3)),
+      tasks: [new Types.ObjectId()],
+      rev: 1,
+    }))
+    await held.database.db.collection('events').insertMany(stuck)
+    await held.database.db
+      .collection<{ _id: Types.ObjectId; status: string; attempt: number }>('tasks')
+      .insertMany(stuck.map(({ tasks: [_id] }) => ({ _id: _id!, status: 'running', attempt: 1 })))
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    const event = await events().post({ name })
+    const deaf = new Fleet(held.database)
+    deaf.events.changed = () => undefined
+    const [claim] = await deaf.store.claim([new Types.ObjectId(event.tasks[0])], testClaimant)
+    await held.database.db
+      .collection('events')
+      .updateOne({ _id: new Types.ObjectId(event._id) }, { $set: { status: 'processing' } })
+    await deaf.store.settle(claim!, Outcome.completed(1))
+    for (let sweeps = 0; sweeps < 2; sweeps += 1) await fleet().events.sweep()
+    expect((await events().show(event._id)).status).toBe('finished')
+    await held.database.db.collection('events').deleteMany({ name: 'stuck' })
+    await held.database.db.collection('tasks').deleteMany({ _id: { $in: stuck.flatMap(({ tasks }) => tasks) } })
+  })
+
   test('tasks that end at the same time are all seen', async () => {
     const name = ownEvent()
     for (let n = 0; n < 8; n += 1) await events().createCallback({ event: name, task: `task${n}` })

@@ -1,7 +1,9 @@
 import type { mongo } from 'mongoose'
+import { confirmed } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { type EventStatus, hasEnded } from '../protocol.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
+import { TRANSACTION_LIMIT } from '../task/large-batches.ts'
 import { parseNewTask } from '../task/new-task.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
@@ -19,6 +21,10 @@ export interface EventsDeps {
   now: () => Date
 }
 
+type Swept = Pick<EventDocument, '_id' | 'scheduledFor'>
+/** Throws where the caller may not make a task. */
+type Allowed = (task: { queue: string; name: string }) => void
+
 const KEPT_MS = 90 * 86_400_000
 const OUTPUT_LIMIT = 16 * 1024
 const SWEEP_PAGE = 200
@@ -32,6 +38,8 @@ export class Events {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #following: AsyncBatch<ObjectId, void>
   readonly #underWay = new Set<Promise<unknown>>()
+  /** Where the sweep goes on, by status. */
+  readonly #swept = new Map<EventStatus, Swept>()
 
   constructor(deps: EventsDeps) {
     this.#deps = deps
@@ -40,43 +48,42 @@ export class Events {
     this.#following = asyncBatch((ids) => this.#followAll(ids), { waitMs: 20, most: 100 })
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#events.createIndex({ status: 1, scheduledFor: 1 }, { name: 'by_status' })
-    await this.#events.createIndex({ name: 1, createdAt: -1 }, { name: 'by_name' })
-    await this.#events.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-    await this.#tasks.createIndex({ event: 1 }, { name: 'event', sparse: true })
-  }
-
   /**
    * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id is harmless.
    *
    * @param allowed called for each task that would be made; throws where the caller may not make it
    * @throws {FleetError} as `parseEvent`; `EVENT_EXISTS`; what `allowed` throws
    */
-  async post(
-    request: unknown,
-    allowed: (task: { queue: string; name: string }) => void = () => undefined,
-  ): Promise<EventDocument> {
+  async post(request: unknown, allowed: Allowed = () => undefined): Promise<EventDocument> {
     const event = parseEvent(request)
-    const { client, callbacks, store } = this.#deps
-    const session = client.startSession()
+    const session = this.#deps.client.startSession()
     try {
-      await session.withTransaction(async () => {
-        const there = await this.#events.findOne({ _id: event._id }, { session })
-        if (there !== null) return this.#refuseUnlessSame(event, there)
-        const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
-        for (const task of tasks) allowed(task)
-        await this.#insert(
-          event,
-          tasks.map(({ _id }) => _id),
-          session,
-        )
-        await store.enqueue(tasks, session)
-      })
+      await confirmed(
+        () => session.withTransaction(() => this.#store(event, allowed, session)),
+        [event._id.toHexString()],
+      )
     } finally {
       await session.endSession()
     }
     return this.find(event._id)
+  }
+
+  async #store(event: NewEvent, allowed: Allowed, session: mongo.ClientSession): Promise<void> {
+    const there = await this.#events.findOne({ _id: event._id }, { session })
+    if (there !== null) return this.#refuseUnlessSame(event, there)
+    const { callbacks, store } = this.#deps
+    const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
+    if (tasks.length > TRANSACTION_LIMIT) {
+      const message = `The event has ${tasks.length} callbacks, and ${TRANSACTION_LIMIT} can be called at once: remove some`
+      throw new FleetError('TOO_MANY', message, { field: 'name' })
+    }
+    for (const task of tasks) allowed(task)
+    await this.#insert(
+      event,
+      tasks.map(({ _id }) => _id),
+      session,
+    )
+    await store.enqueue(tasks, session)
   }
 
   #refuseUnlessSame(asked: NewEvent, there: EventDocument): void {
@@ -181,13 +188,35 @@ export class Events {
 
   /** Follows events whose tasks have gone on without their knowing, because a process died in between. */
   async sweep(): Promise<number> {
-    const overdue = { status: 'scheduled', scheduledFor: { $lte: this.#deps.now() } } as const
-    const open = await this.#events
-      .find({ $or: [{ status: 'processing' }, overdue] }, { projection: { _id: 1 } })
+    const overdue = await this.#sweepPage('scheduled', { scheduledFor: { $lte: this.#deps.now() } })
+    const processing = await this.#sweepPage('processing', {})
+    const open = [...overdue, ...processing]
+    await this.#followAll(open)
+    return open.length
+  }
+
+  /** The next page after the one that was looked at last, so that events that never go on keep no others from being seen. */
+  async #sweepPage(status: EventStatus, due: mongo.Filter<EventDocument>): Promise<ObjectId[]> {
+    const last = this.#swept.get(status)
+    const further =
+      last === undefined
+        ? {}
+        : {
+            $or: [
+              { scheduledFor: { $gt: last.scheduledFor } },
+              { scheduledFor: last.scheduledFor, _id: { $gt: last._id } },
+            ],
+          }
+    const page = await this.#events
+      .find({ $and: [{ status }, due, further] } as mongo.Filter<EventDocument>)
+      .project<Swept>({ scheduledFor: 1 })
+      .sort({ scheduledFor: 1, _id: 1 })
       .limit(SWEEP_PAGE)
       .toArray()
-    await this.#followAll(open.map(({ _id }) => _id))
-    return open.length
+    const end = page.at(-1)
+    if (page.length === SWEEP_PAGE && end !== undefined) this.#swept.set(status, end)
+    else this.#swept.delete(status)
+    return page.map(({ _id }) => _id)
   }
 
   async #followAll(ids: readonly ObjectId[]): Promise<undefined[]> {

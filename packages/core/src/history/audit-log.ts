@@ -35,12 +35,6 @@ export class AuditLog {
     this.#entries = db.collection('audit')
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#entries.createIndex({ at: -1 }, { name: 'newest' })
-    await this.#entries.createIndex({ tasks: 1, at: -1 }, { name: 'by_task' })
-    await this.#entries.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-  }
-
   async record({ tasks = [], matched = tasks.length, changed = matched, filter, ...deed }: Deed): Promise<void> {
     const entry = {
       ...deed,

@@ -52,11 +52,6 @@ export class ErrorReport {
     this.#recording = asyncBatch((failures) => this.#recordAll(failures), { waitMs: 100, most: 500 })
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#errors.createIndex({ state: 1, lastSeenAt: -1 }, { name: 'latest' })
-    await this.#errors.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-  }
-
   /** Counts a failure; returns the group as it is then. Failures that come close together share a write. */
   record(failure: Failure): Promise<ErrorDocument | null> {
     return this.#recording(failure)

@@ -1,10 +1,13 @@
 import type { mongo } from 'mongoose'
+import { againAfterElection } from '../database/unknown-outcome.ts'
 import type { LogLine, StoredLogLine } from '../protocol.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** Lines of one attempt that were written together. */
 interface LogBatch {
+  /** `TASK:LEASE:FROM`, so that two who store the same lines at once store them once. */
+  _id: string
   task: ObjectId
   attempt: number
   /** Proof of the claim that wrote it. */
@@ -51,19 +54,26 @@ export class TaskLogs {
     this.#batches = db.collection('taskLogs')
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#batches.createIndex({ task: 1, attempt: 1, from: 1 }, { name: 'lines' })
-    await this.#batches.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-  }
-
   /** Repeating it after an unknown outcome is harmless: a batch is known by its first line. */
   async append(news: readonly NewLines[]): Promise<void> {
     const batches = news.flatMap(inBatches)
     if (batches.length === 0) return
     const operations = batches.map(({ task, attempt, lease, lines }) => ({
       updateOne: {
-        filter: { task, attempt, lease, from: lines[0]!.seq },
-        update: [{ $set: { lines: { $literal: lines }, at: NOW, expireAt: fromNow(KEPT_MS) } }],
+        filter: { _id: `${task.toHexString()}:${lease}:${lines[0]!.seq}` },
+        update: [
+          {
+            $set: {
+              task,
+              attempt,
+              lease: { $literal: lease },
+              from: lines[0]!.seq,
+              lines: { $literal: lines },
+              at: NOW,
+              expireAt: fromNow(KEPT_MS),
+            },
+          },
+        ],
         upsert: true,
       },
     }))
@@ -99,6 +109,6 @@ export class TaskLogs {
 
   /** Forgets the lines of tasks that are gone. */
   async remove(tasks: readonly ObjectId[]): Promise<void> {
-    await this.#batches.deleteMany({ task: { $in: [...tasks] } })
+    await againAfterElection(() => this.#batches.deleteMany({ task: { $in: [...tasks] } }))
   }
 }

@@ -69,6 +69,7 @@ const LOST_LABEL = 'NonResumableChangeStreamError'
 const FIRST_RETRY_MS = 100
 const LAST_RETRY_MS = 5_000
 const RESUMES_BEFORE_RESET = 3
+const STALLS_BEFORE_RESET = 2
 /** A server that does not answer must not keep a process from ending. */
 const LAST_CLOSE_MS = 1_000
 /** How long those who ask for everything wait for it, in milliseconds. */
@@ -111,6 +112,8 @@ export class ChangeFeed {
   #wanting = 0
   #narrowing: NodeJS.Timeout | undefined
   readonly #onOpened = new Set<() => void>()
+  /** The open stream's. */
+  #session: mongo.ClientSession | undefined
 
   constructor(database: FleetDatabase, options: ChangeFeedOptions = {}) {
     this.#database = database
@@ -152,10 +155,14 @@ export class ChangeFeed {
     this.#running = undefined
     if (this.#stopping !== undefined) {
       this.#stopping = undefined
-      // One that is on its way would come back to life after it was deleted.
-      await Promise.all(this.#canariesUnderWay)
-      await this.#canaries.deleteOne({ _id: this.#id }).catch(() => undefined)
+      await Promise.race([this.#removeCanary(), sleep(LAST_CLOSE_MS, undefined, { ref: false })])
     }
+  }
+
+  /** One that is on its way would come back to life after it was deleted. */
+  async #removeCanary(): Promise<void> {
+    await Promise.all(this.#canariesUnderWay)
+    await this.#canaries.deleteOne({ _id: this.#id }).catch(() => undefined)
   }
 
   /** Returns its undo. */
@@ -230,11 +237,16 @@ export class ChangeFeed {
   /** `watch()` sends nothing by itself; the first `tryNext()` does, from a point in time that was before it. */
   async #open(from: Place): Promise<Stream> {
     const scope = this.#scope
+    // Of its own, so that it knows the set's time with which others can read what this has shown.
+    const session = this.#database.streams.startSession()
     const stream = this.#database.streamsDb.watch(PIPELINES[scope], {
       fullDocument: 'updateLookup',
       maxAwaitTimeMS: 1_000,
+      session,
       ...from,
     } as mongo.ChangeStreamOptions)
+    stream.once('close', () => void session.endSession().catch(() => undefined))
+    this.#session = session
     try {
       const [first] = await Promise.all([this.#answered(stream.tryNext()), this.#writeCanary()])
       this.#lastEventAt = performance.now()
@@ -277,6 +289,7 @@ export class ChangeFeed {
     let place = placeOf(opened) ?? from
     let failures = 0
     let refusals = 0
+    let stalls = 0
     let lost = false
     while (!signal.aborted) {
       try {
@@ -295,6 +308,7 @@ export class ChangeFeed {
         const event = await this.#next(stream, signal)
         if (event === undefined) break
         failures = 0
+        stalls = 0
         place = placeOf(stream) ?? place
         this.#lastEventAt = performance.now()
         this.#dispatch(event)
@@ -308,7 +322,10 @@ export class ChangeFeed {
         }
         // A server that answers and refuses the token won't take it later either; one that is away may.
         if (stream === undefined && error instanceof mongo.MongoServerError) refusals += 1
-        if (isHistoryLost(error) || refusals >= RESUMES_BEFORE_RESET) lost = true
+        // A server that was away for long goes on where it was; one that stays silent after that has lost the place.
+        if (error instanceof Stalled) stalls += 1
+        if (isHistoryLost(error) || refusals >= RESUMES_BEFORE_RESET || stalls >= STALLS_BEFORE_RESET) lost = true
+        if (lost) stalls = 0
         if (stream !== undefined) discard(stream)
         stream = undefined
         failures += 1
@@ -339,6 +356,8 @@ export class ChangeFeed {
   }
 
   #dispatch(event: Event): void {
+    // Before anybody reads because of it.
+    if ('clusterTime' in event) this.#database.causal.saw(event.clusterTime, this.#session?.clusterTime)
     this.#report(event)
     // A cluster time counts whole seconds; events of the same one may follow.
     const seconds = event.clusterTime?.getHighBitsUnsigned() ?? 0
@@ -395,7 +414,7 @@ export class ChangeFeed {
   /** A stream can fall silent without an error: a write of our own must come back through it. */
   async #sendCanary(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
-    if (silentMs > this.#stalledMs) this.#giveUp?.(new HistoryLost('the stream stalled'))
+    if (silentMs > this.#stalledMs) this.#giveUp?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
     await this.#writeCanary()
   }
 
@@ -430,6 +449,9 @@ function placeOf(stream: Stream): Place | undefined {
 
 /** The stream works, and tells more or less than is wanted. */
 class OtherScope extends Error {}
+
+/** The stream tells nothing any more, not even that it failed. Its token may be as good as ever. */
+class Stalled extends Error {}
 
 /** What was missed can't be had. */
 class HistoryLost extends Error {}

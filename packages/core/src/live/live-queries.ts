@@ -79,7 +79,7 @@ export class LiveQueries {
 
   constructor(database: FleetDatabase, feed: ChangeFeed, options: LiveQueryOptions = {}) {
     this.#database = database
-    this.#options = options
+    this.#options = { causal: database.causal, ...options }
     this.#log = options.log
     this.#feed = feed
     this.#unsubscribe = feed.subscribe({
@@ -130,6 +130,7 @@ export class LiveQueries {
   #openStats(key: string, filter: Record<string, unknown>): StatsEntry {
     const live = new LiveStats({
       tasks: this.#database.db.collection('tasks'),
+      causal: this.#database.causal,
       clock: this.#database.clock,
       filter,
       matches: createMatcher(filter),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import type { CausalReads } from '../database/causal-reads.ts'
 import { type Delta, type ResetReason, type Row, rowsChecksum } from '../protocol.ts'
 import { asError } from '../thrown.ts'
 import type { Change } from './change-feed.ts'
@@ -25,6 +26,8 @@ export interface LiveQueryOptions {
   lingerMs?: number
   /** About how often each view is compared with the database, in milliseconds. */
   auditMs?: number
+  /** With it a read knows at least what the feed has shown. */
+  causal?: Pick<CausalReads, 'read'>
   log?: Logger | undefined
 }
 
@@ -54,6 +57,7 @@ export class LiveQuery<R extends Row = Row> {
   readonly #ring: SequencedDelta<R>[] = []
   readonly #ringSize: number
   readonly #log: Logger | undefined
+  readonly #causal: LiveQueryOptions['causal']
   #epoch = newEpoch()
   #seq = 0
   /** Changes that came while the database was being read; null while none is. */
@@ -80,6 +84,7 @@ export class LiveQuery<R extends Row = Row> {
     this.#ringSize = options.ring ?? 256
     this.#frames = new Frames(options.coalesceMs ?? 50, BURST)
     this.#log = options.log
+    this.#causal = options.causal
     const sortKeys = Object.keys(query.sort)
     this.#view = new View<R>({
       matches: query.matches,
@@ -118,12 +123,7 @@ export class LiveQuery<R extends Row = Row> {
    * Whether the window is what the database says. While something changes the answer may be no without a fault: ask again.
    */
   async audit(): Promise<boolean> {
-    const { filter, sort, limit } = this.query
-    const docs = await this.#collection
-      .find(filter, { projection: { rev: 1 }, maxTimeMS: MAX_QUERY_MS })
-      .sort(sort)
-      .limit(limit)
-      .toArray()
+    const docs = await this.#find({ rev: 1 }, this.query.limit)
     const stored = docs.map(({ _id, rev }) => `${String(_id)}:${typeof rev === 'number' ? rev : 0}`)
     const held = this.#view.revisions.map(({ id, rev }) => `${id}:${rev}`)
     // One that was closed meanwhile holds nothing, and nobody looks at it.
@@ -232,12 +232,7 @@ export class LiveQuery<R extends Row = Row> {
     // Those of a failed read are in what the database says now.
     this.#collect([])
     const forgetting = this.#forgetting
-    const { filter, sort, limit, projection } = this.query
-    const docs = await this.#collection
-      .find(filter, { projection, maxTimeMS: MAX_QUERY_MS })
-      .sort(sort)
-      .limit(readAhead(limit))
-      .toArray()
+    const docs = await this.#find(this.query.projection, readAhead(this.query.limit))
     if (this.#closed) return
     if (forgetting) {
       this.#forgetting = false
@@ -249,6 +244,17 @@ export class LiveQuery<R extends Row = Row> {
     // An exact window, which a busy collection may not leave for long: show it before it is used up again.
     if (this.#opened && kept.length > 0 && this.#frames.wait(performance.now()) === 0) this.#flush()
     for (const change of kept) this.#apply(change)
+  }
+
+  #find(projection: mongo.Document, limit: number): Promise<mongo.Document[]> {
+    const { filter, sort } = this.query
+    const find = (session?: mongo.ClientSession): Promise<mongo.Document[]> =>
+      this.#collection
+        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS, ...(session === undefined ? {} : { session }) })
+        .sort(sort)
+        .limit(limit)
+        .toArray()
+    return this.#causal === undefined ? find() : this.#causal.read(find)
   }
 
   #collect(kept: Change[] | null): void {

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import type { CausalReads } from '../database/causal-reads.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { type FleetStats, hasEnded, STATUSES, type StatsSlot, type TaskStatus } from '../protocol.ts'
 import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
@@ -11,6 +12,8 @@ import type { Matcher } from './matcher.ts'
 export interface LiveStatsOptions {
   tasks: mongo.Collection<TaskDocument>
   clock: ServerClock
+  /** With it a read knows at least what the feed has shown. */
+  causal?: Pick<CausalReads, 'read'>
   filter: Record<string, unknown>
   matches: Matcher
   log?: Logger | undefined
@@ -187,12 +190,13 @@ export class LiveStats {
     const { tasks, filter } = this.#options
     this.#kept = []
     try {
-      const open = await tasks
-        .find({ $and: [filter, { status: { $in: [...OPEN_STATUSES] } }] } as mongo.Filter<TaskDocument>, {
-          projection: COUNTED,
-        })
-        .limit(this.#most + 1)
-        .toArray()
+      const unended = { $and: [filter, { status: { $in: [...OPEN_STATUSES] } }] } as mongo.Filter<TaskDocument>
+      const open = await this.#causally((within) =>
+        tasks
+          .find(unended, { projection: COUNTED, ...within })
+          .limit(this.#most + 1)
+          .toArray(),
+      )
       this.#coarse = open.length > this.#most
       const counts = await this.#aggregate(this.#coarse ? {} : { status: { $in: [...ENDED_STATUSES] } })
       this.#known.clear()
@@ -209,13 +213,20 @@ export class LiveStats {
 
   async #aggregate(which: object): Promise<Map<string, number>> {
     const { tasks, filter } = this.#options
-    const groups = await tasks
-      .aggregate<{ _id: Pick<Counted, 'status' | 'queue' | 'name'>; count: number }>([
-        { $match: { $and: [filter, which] } },
-        { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } },
-      ])
-      .toArray()
+    const counting = [
+      { $match: { $and: [filter, which] } },
+      { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } },
+    ]
+    const groups = await this.#causally((within) =>
+      tasks.aggregate<{ _id: Pick<Counted, 'status' | 'queue' | 'name'>; count: number }>(counting, within).toArray(),
+    )
     return new Map(groups.map(({ _id, count }) => [groupOf(_id), count]))
+  }
+
+  /** @param read carried out with a session where there is one to know the past by */
+  #causally<T>(read: (within: { session?: mongo.ClientSession }) => Promise<T>): Promise<T> {
+    const { causal } = this.#options
+    return causal === undefined ? read({}) : causal.read((session) => read({ session }))
   }
 
   /** What ended in the last minutes, so that rates are right just after a start. */

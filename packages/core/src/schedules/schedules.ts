@@ -42,14 +42,6 @@ export class Schedules {
     this.#tasks = deps.db.collection('tasks')
   }
 
-  async ensureIndexes(): Promise<void> {
-    await this.#schedules.createIndex({ nextAt: 1 }, { name: 'next', sparse: true })
-    await this.#tasks.createIndex(
-      { schedule: 1, status: 1 },
-      { name: 'schedule', partialFilterExpression: { schedule: { $exists: true } } },
-    )
-  }
-
   /** Repeating it with the same settings is harmless. @throws {FleetError} as `parseSchedule`; `SCHEDULE_EXISTS` */
   async create(request: unknown, by: string): Promise<ScheduleDocument> {
     const now = this.#deps.now()

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
+import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { FleetError } from '../errors.ts'
 import { asError } from '../thrown.ts'
 import { isAlive } from '../worker/session.ts'
@@ -12,6 +13,7 @@ import { isMet, isOver, known, predecessorsOf, refuseCycles, standpoints } from 
 import { type DependencyEdit, editDependencies, notFound, refuseCycle } from './dependency-edit.ts'
 import * as dependencyUpdates from './dependency-updates.ts'
 import { Durations } from './durations.ts'
+import { LargeBatches } from './large-batches.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import { QueueDepth } from './queue-depth.ts'
@@ -48,6 +50,8 @@ export class MongoTaskStore implements TaskStore {
   readonly #depth: QueueDepth
   readonly #throttles: mongo.Collection<ThrottleDocument>
   readonly #log: Logger | undefined
+  /** Lists that are too long for one transaction. */
+  readonly batches: LargeBatches
   readonly #onEventTask: (event: ObjectId) => void
 
   constructor(
@@ -80,10 +84,26 @@ export class MongoTaskStore implements TaskStore {
     }
     this.#unblocking = asyncBatch(follow, { waitMs: 10, most: 500, patient: true })
     this.#settling = new Settling(this.#tasks, this.#retention)
+    this.batches = new LargeBatches({
+      db,
+      admit: (tasks) => this.#depth.admit(tasks, {}, (asked) => this.#adding(asked)),
+      enqueue: (tasks) => this.#enqueue(tasks),
+      now: () => clock.now(),
+      log: parts.log,
+    })
   }
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
+    // What a transaction meets is for whoever holds it to judge: some of it is tried again.
+    if (session !== undefined) return this.#admitted(tasks, session)
+    return confirmed(
+      () => this.#admitted(tasks),
+      tasks.map(({ _id }) => _id.toHexString()),
+    )
+  }
+
+  async #admitted(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
     // What a transaction stores is there when it ends.
     session?.once('ended', stored)
@@ -138,7 +158,7 @@ export class MongoTaskStore implements TaskStore {
     const refused = await this.#tasks.bulkWrite(operations as never, { ordered: false, ...within }).then(
       () => [] as mongo.WriteError[],
       (error: unknown) => {
-        if (error instanceof mongo.MongoBulkWriteError && duplicatesOnly(error)) return [error.writeErrors].flat()
+        if (isDuplicatesOnly(error)) return writeErrorsOf(error)
         throw error
       },
     )
@@ -738,6 +758,3 @@ function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
 
 const sameBson = (a: unknown, b: unknown): boolean =>
   Buffer.from(mongo.BSON.serialize({ value: a })).equals(Buffer.from(mongo.BSON.serialize({ value: b })))
-
-const duplicatesOnly = (error: mongo.MongoBulkWriteError): boolean =>
-  [error.writeErrors].flat().every(({ code }) => code === 11_000)

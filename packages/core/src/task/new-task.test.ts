@@ -67,3 +67,19 @@ describe('a request to enqueue', () => {
     expect(({} as { polluted?: number }).polluted).toBeUndefined()
   })
 })
+
+test.each([
+  ['\ud800', 'BAD_STRING'],
+  ['a\udc00b', 'BAD_STRING'],
+  ['', 'BAD_VALUE'],
+  ['x'.repeat(257), 'BAD_VALUE'],
+])('the key %j is refused with %s', (key, code) => {
+  expect(() => parseNewTask({ name: 'x', key })).toThrow(expect.objectContaining({ code, field: 'key' }))
+})
+
+test.each(['$where', 'a.b', '\0', 'e\u0301', '__proto__', ' a', '😀'.repeat(100)])(
+  'the key %j is taken as it is',
+  (key) => {
+    expect(parseNewTask({ name: 'x', key }).key).toBe(key)
+  },
+)

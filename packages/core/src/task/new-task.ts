@@ -264,6 +264,10 @@ export function parseName(value: unknown, field: string, code: string): string {
 }
 
 function parseKey(value: unknown): string {
+  // Half a surrogate pair has no UTF-8: all of them would be stored as the same key.
+  if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
+    throw new FleetError('BAD_STRING', "'key' holds half a surrogate pair, which can't be stored", { field: 'key' })
+  }
   if (typeof value === 'string' && value.length > 0 && value.length <= 256) return value
   throw new FleetError('BAD_VALUE', "'key' is a text of 1 to 256 characters", { field: 'key' })
 }

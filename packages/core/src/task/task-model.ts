@@ -1,4 +1,5 @@
 import { type Connection, type Model, Schema } from 'mongoose'
+import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
 import { STATUSES } from '../protocol.ts'
 import { OPEN_STATUSES } from './lifecycle.ts'
 import type { TaskDocument } from './task-document.ts'
@@ -91,6 +92,9 @@ taskSchema.index(
 /** What ended lately: statistics after a start, and replays of a period. */
 taskSchema.index({ finishedAt: 1 }, { name: 'finished', sparse: true })
 taskSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+
+/** The indexes that are told of here; those of other parts are in `database/indexes.ts`. */
+export const taskIndexes = (): IndexSpec[] => indexSpecs('tasks', taskSchema)
 
 /** The mongoose model of the collection `tasks` on this connection. */
 export function taskModel(connection: Connection): Model<TaskDocument> {

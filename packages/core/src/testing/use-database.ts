@@ -20,7 +20,7 @@ export function useDatabase(): TestDatabase {
   let database: FleetDatabase | undefined
   beforeAll(async () => {
     database = await FleetDatabase.connect({ uri: uri(), timeoutMs: 10_000 })
-    await database.ensureIndexes()
+    await database.requireSchema()
   })
   afterAll(async () => {
     await database?.db.dropDatabase()

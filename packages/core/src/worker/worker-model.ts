@@ -1,4 +1,5 @@
 import { type Connection, type Model, Schema } from 'mongoose'
+import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
 import type { WorkerState } from '../protocol.ts'
 
 /**
@@ -78,6 +79,8 @@ const workerSchema = new Schema(
 )
 
 workerSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
+
+export const workerIndexes = (): IndexSpec[] => indexSpecs('workers', workerSchema)
 
 /** The mongoose model of the collection `workers` on this connection. */
 export function workerModel(connection: Connection): Model<WorkerDocument> {

@@ -3,6 +3,12 @@ import { FleetError } from '@taskfleet/core'
 import type { Command } from 'commander'
 import type { CommonOptions, ConnectionOption, OptionSource } from './options.ts'
 
+/** What `FleetDatabase.connect` takes of the options of a command. */
+export interface DatabaseAddress {
+  uri: string
+  name: string | undefined
+}
+
 export type Address = { mongo: string } | { server: string }
 
 /** What is nearer to the person who asks wins. */
@@ -54,6 +60,9 @@ export function mongoUri(options: CommonOptions): string {
   }
   throw new FleetError('NO_ADDRESS', 'Which database? Give --mongo mongodb://… or set TASKFLEET_MONGO_URI')
 }
+
+/** The database with its name. @throws {FleetError} as `mongoUri` */
+export const databaseOf = (options: CommonOptions): DatabaseAddress => ({ uri: mongoUri(options), name: options.db })
 
 /** @throws {FleetError} `NO_ADDRESS`, `BAD_REQUEST`, `BAD_CONFIG` */
 export function addressOf(options: CommonOptions): Address {

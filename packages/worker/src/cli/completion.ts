@@ -7,7 +7,7 @@ import { DatabaseView, type FleetView } from './fleet-view.ts'
 import { gatewayAdmin } from './gateway-admin.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, EVENT_STATUSES } from './options.ts'
+import { type CommonOptions, type ConnectionOption, EVENT_STATUSES } from './options.ts'
 import { RestClient } from './rest-client.ts'
 import { oneLine } from './text.ts'
 
@@ -260,7 +260,7 @@ async function connect(options: CommonOptions): Promise<Asked & { close: () => P
     const admin = gatewayAdmin(new RestClient(address.server, token))
     return { view: new GatewayView(client), admin, close: async () => client.close() }
   }
-  const database = await FleetDatabase.connect({ uri: address.mongo, timeoutMs: PATIENCE_MS })
+  const database = await FleetDatabase.connect({ uri: address.mongo, name: options.db, timeoutMs: PATIENCE_MS })
   const fleet = new Fleet(database)
   return { view: new DatabaseView(fleet), admin: databaseAdmin(fleet), close: () => database.close() }
 }
@@ -272,7 +272,7 @@ function optionsSaid(command: Command, words: readonly string[], env: NodeJS.Pro
     return at < 0 ? undefined : words[at + 1]
   }
   const options: CommonOptions = { sources: {} }
-  const take = (name: 'mongo' | 'server' | 'key' | 'keyFile', flag: string, variable?: string): void => {
+  const take = (name: ConnectionOption | 'db', flag: string, variable?: string): void => {
     const fromEnv = variable === undefined ? undefined : env[variable]
     const fromFile: unknown = command.getOptionValue(name)
     const value =
@@ -280,9 +280,10 @@ function optionsSaid(command: Command, words: readonly string[], env: NodeJS.Pro
     // The stdin of a shell that completes is the person's.
     if (value === undefined || (name === 'key' && value === '-')) return
     options[name] = value
-    options.sources![name] = said(flag) !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
+    if (name !== 'db') options.sources![name] = said(flag) !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
   }
   take('mongo', '--mongo', 'TASKFLEET_MONGO_URI')
+  take('db', '--db', 'TASKFLEET_DB')
   take('server', '--server', 'TASKFLEET_SERVER')
   take('key', '--key', 'TASKFLEET_KEY')
   take('keyFile', '--key-file')

@@ -6,7 +6,15 @@ import { keyOption } from './address.ts'
 import { parseList } from './options.ts'
 
 /** What a file may say for every command, and which option that is. */
-const COMMON = { mongo: 'mongo', server: 'server', key: 'key', keyFile: 'keyFile', logLevel: 'logLevel', json: 'json' }
+const COMMON = {
+  mongo: 'mongo',
+  db: 'db',
+  server: 'server',
+  key: 'key',
+  keyFile: 'keyFile',
+  logLevel: 'logLevel',
+  json: 'json',
+}
 
 interface ConfigFile {
   path: string

@@ -1,6 +1,18 @@
-import { ChangeFeed, FleetDatabase, FleetError, taskModel, WorkerRegister } from '@taskfleet/core'
+import {
+  arbiterWarning,
+  ChangeFeed,
+  FleetDatabase,
+  FleetError,
+  type Hello,
+  INDEXES,
+  indexLabel,
+  missingIndexes,
+  SCHEMA_VERSION,
+  schemaVersion,
+  WorkerRegister,
+} from '@taskfleet/core'
 import { VERSION } from '../version.ts'
-import { type Address, addressOf, mongoUri } from './address.ts'
+import { type Address, addressOf, databaseOf } from './address.ts'
 import { checkGateway } from './doctor-gateway.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog } from './options.ts'
@@ -53,24 +65,29 @@ function whichFleet(options: CommonOptions): Address | undefined {
 async function checkDatabase(options: CommonOptions, check: Check): Promise<void> {
   let database: FleetDatabase | undefined
   const connected = await check('connection', async () => {
-    database = await FleetDatabase.connect({ uri: mongoUri(options) })
+    database = await FleetDatabase.connect(databaseOf(options))
     const { version } = (await database.db.admin().command({ buildInfo: 1 })) as { version?: string }
     return `MongoDB ${version ?? 'of unknown version'}, database '${database.connection.name}'`
   })
   if (connected && database !== undefined) {
     const open = database
     await check('replica set', async () => {
-      const hello = await open.db.admin().command({ hello: 1 })
-      return String(hello.setName ?? 'sharded cluster')
+      const hello = (await open.db.admin().command({ hello: 1 })) as Hello
+      return [String(hello.setName), arbiterWarning(hello)].filter((part) => part !== undefined).join('; ')
     })
     await check('clock', async () => {
       const skew = Math.round(open.clock.now().getTime() - Date.now())
       return `the database is ${Math.abs(skew)} ms ${skew >= 0 ? 'ahead of' : 'behind'} this computer`
     })
+    await check('schema', async () => {
+      await open.requireSchema({ writes: false })
+      return `version ${(await schemaVersion(open.db)) ?? 'none yet'}; this program needs ${SCHEMA_VERSION}`
+    })
     await check('indexes', async () => {
-      await open.ensureIndexes()
-      const names = (await taskModel(open.connection).collection.indexes()).map(({ name }) => name)
-      return names.join(', ')
+      const missing = await missingIndexes(open.db)
+      if (missing.length === 0) return `all ${INDEXES.length} are there`
+      const names = missing.map(indexLabel).join(', ')
+      throw new FleetError('NEEDS_MIGRATION', `missing or hidden: ${names}. Run \`taskfleet migrate\``)
     })
     await check('change stream', async () => {
       const startedAt = performance.now()

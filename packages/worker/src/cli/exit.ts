@@ -10,6 +10,7 @@ export const EXIT = {
   unreachable: 5,
   notFound: 6,
   conflict: 7,
+  unknown: 8,
   interrupted: 130,
 } as const
 
@@ -47,6 +48,10 @@ const BY_CODE: Record<string, number> = {
   CONFIG_RANGE: EXIT.config,
   BAD_TASKS_FILE: EXIT.config,
   NEEDS_MAJORITY: EXIT.config,
+  UNSUPPORTED_SERVER: EXIT.config,
+  BAD_DATABASE_NAME: EXIT.config,
+  NEEDS_MIGRATION: EXIT.config,
+  NEWER_SCHEMA: EXIT.config,
   NEEDS_REPLICA_SET: EXIT.config,
   NO_ADDRESS: EXIT.config,
   INSECURE_BIND: EXIT.config,
@@ -70,6 +75,8 @@ const BY_CODE: Record<string, number> = {
   NO_SERVER: EXIT.unreachable,
   NO_ANSWER: EXIT.unreachable,
   NOT_FOUND: EXIT.notFound,
+  UNKNOWN_OUTCOME: EXIT.unknown,
+  DATABASE_FORBIDDEN: EXIT.refused,
   TASK_EXISTS: EXIT.conflict,
   KEY_EXISTS: EXIT.conflict,
   EVENT_EXISTS: EXIT.conflict,

@@ -45,6 +45,9 @@ export function commandKit(program: Command, act: CommandKit['act'], print: Prin
   ) => {
     const common = [
       new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'),
+      new Option('--db <name>', "the database's name; the address's own path otherwise, or taskfleet").env(
+        'TASKFLEET_DB',
+      ),
       new Option('--server <url>', 'a gateway in its place').env('TASKFLEET_SERVER'),
       new Option(`${keyFlag} <key>`, "the gateway's key; - reads it from stdin").env('TASKFLEET_KEY'),
       new Option('--key-file <file>', 'which holds the key and is readable by its owner only'),

@@ -22,6 +22,8 @@ export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
 
 export interface CommonOptions {
   mongo?: string
+  /** The database's name, where the address does not say it. */
+  db?: string
   server?: string
   key?: string
   keyFile?: string

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FleetError } from '@taskfleet/core'
+import { FleetError, receivedError } from '@taskfleet/core'
 import { gatewayUrl } from './gateway-view.ts'
 
 const ANSWER_MS = 15_000
@@ -77,9 +77,14 @@ export class RestClient {
     if (answer.ok && text === '') return undefined
     const told = parsed(text)
     if (answer.ok && told !== undefined) return told
-    const { code, title, field } = (told ?? {}) as { code?: unknown; title?: unknown; field?: unknown }
+    const { code, title, field, ids } = (told ?? {}) as Record<'code' | 'title' | 'field' | 'ids', unknown>
     if (typeof code === 'string' && !answer.ok) {
-      throw new FleetError(code, String(title), typeof field === 'string' ? { field } : {})
+      throw receivedError({
+        code,
+        message: String(title),
+        field: typeof field === 'string' ? field : undefined,
+        ids: Array.isArray(ids) ? ids.map(String) : undefined,
+      })
     }
     // Something else answers, such as a proxy in front of it.
     const refused = answer.status === 401 || answer.status === 403

@@ -7,7 +7,7 @@ import type { SlotRange } from '../load/auto-slots.ts'
 import { fullThresholds, type LoadThresholds } from '../load/thresholds.ts'
 import { AFTER_GRACE_MS, type StopOptions } from '../stop-budget.ts'
 import { TaskRunner } from '../task-runner.ts'
-import { mongoUri } from './address.ts'
+import { databaseOf } from './address.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
 import { NobodysErrors } from './nobodys-errors.ts'
@@ -43,11 +43,12 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const parent = options.ipc === true ? parentProcess() : undefined
   const recurringErrors = recurringErrorsOf(options)
   const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
-  const mongo = mongoUri(options)
+  const { uri: mongo, name: db } = databaseOf(options)
   const tasks = await loadTasks(options.tasks)
   const log = makeLog(options.logLevel)
   const runner = new TaskRunner({
     mongo,
+    db,
     tasks,
     queues: options.queues.names,
     queueConcurrency: options.queues.limits,
@@ -123,8 +124,10 @@ export interface GatewayCommand extends CommonOptions {
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   const { listen, publicUrl, name } = options
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
+  const { uri: mongo, name: db } = databaseOf(options)
   const gateway = new GatewayHost({
-    mongo: mongoUri(options),
+    mongo,
+    db,
     listen,
     log: makeLog(options.logLevel),
     ...(publicUrl === undefined ? {} : { publicUrl }),

@@ -1,13 +1,17 @@
 import {
   durationText,
   type EndedStatus,
-  Fleet,
   FleetDatabase,
   FleetError,
+  INDEXES,
+  indexLabel,
+  type Migrated,
   type PruneRequest,
   type Retention,
+  WorkerRegister,
 } from '@taskfleet/core'
-import { mongoUri } from './address.ts'
+import { VERSION } from '../version.ts'
+import { databaseOf } from './address.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseEnded, parseKept, parseMs } from './options.ts'
@@ -32,7 +36,10 @@ export function upkeepCommands(kit: CommandKit): void {
     .option('--yes', 'needed on a terminal: what is removed is gone')
     .action(act((options: PruneCommand) => prune(options, print, process.stdin.isTTY === true)))
   kit
-    .json('migrate', 'make the indexes that are missing; harmless to repeat; on the database itself')
+    .json(
+      'migrate',
+      'bring the database to this version: make new indexes, then drop obsolete ones; harmless to repeat',
+    )
     .action(act((options: CommonOptions) => migrate(options, print)))
 }
 
@@ -94,33 +101,27 @@ const tasksText = (count: number): string => `${count} ${count === 1 ? 'task' : 
 
 /** `taskfleet migrate` */
 async function migrate(options: CommonOptions, print: Print): Promise<number> {
-  // Not by `Fleet.connect`, which makes the indexes by itself and doesn't say which.
-  const database = await FleetDatabase.connect({ uri: mongoUri(options) })
+  const database = await FleetDatabase.connect(databaseOf(options))
   try {
-    const before = await indexNames(database)
-    await new Fleet(database).ensureIndexes()
-    const after = await indexNames(database)
-    const made = after.filter((name) => !before.includes(name))
-    if (options.json === true) print(printableJson({ made, indexes: after }))
-    else if (made.length === 0) print(`every index is there: ${after.length}`)
-    else for (const name of made) print(`made  ${name}`)
+    const live = await new WorkerRegister(database.connection, database.clock).live()
+    const others = live.filter(({ version }) => version !== VERSION)
+    const migrated = await database.migrate({ othersLive: others.length > 0 })
+    if (options.json === true) print(printableJson({ ...migrated, indexes: INDEXES.map(indexLabel).sort() }))
+    else for (const line of migratedText(migrated, others.length)) print(line)
     return EXIT.done
   } finally {
     await database.close()
   }
 }
 
-/** Every index as `collection.index`. */
-async function indexNames({ db }: FleetDatabase): Promise<string[]> {
-  const collections = await db.listCollections({}, { nameOnly: true }).toArray()
-  const named = collections.filter(({ name }) => !name.startsWith('system.'))
-  const names = await Promise.all(
-    named.map(async ({ name }) =>
-      (await db.collection(name).indexes()).map((index) => `${name}.${String(index.name)}`),
-    ),
-  )
-  return names
-    .flat()
-    .filter((name) => !name.endsWith('._id_'))
-    .sort()
+function migratedText({ made, hidden, dropped }: Migrated, others: number): string[] {
+  const done = [
+    ...made.map((name) => `made  ${name}`),
+    ...hidden.map((name) => `hidden  ${name}`),
+    ...dropped.map((name) => `dropped  ${name}`),
+  ]
+  if (done.length === 0) return [`every index is there: ${INDEXES.length}`]
+  if (hidden.length === 0) return done
+  const again = 'run this again when they have stopped, to drop what is hidden'
+  return [...done, `${others} ${others === 1 ? 'process' : 'processes'} of another version still run: ${again}`]
 }

@@ -1,5 +1,5 @@
 import { Fleet, type FleetControl, FleetError, type TaskRow } from '@taskfleet/core'
-import { addressOf, mongoUri, tokenOf } from './address.ts'
+import { addressOf, databaseOf, tokenOf } from './address.ts'
 import { databaseAdmin, type FleetAdmin } from './admin.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
 import { gatewayAdmin } from './gateway-admin.ts'
@@ -9,7 +9,8 @@ import { RestClient } from './rest-client.ts'
 
 /** Connects to the database for one command, and closes the connection however that ends. */
 async function withFleet<T>(options: CommonOptions, act: (fleet: Fleet, view: FleetView) => Promise<T>): Promise<T> {
-  const fleet = await Fleet.connect(mongoUri(options))
+  const { uri, name } = databaseOf(options)
+  const fleet = await Fleet.connect(uri, { name })
   const view = new DatabaseView(fleet)
   try {
     return await act(fleet, view)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { asError, ChangeFeed, FleetDatabase, UnbrokenWrites, WorkerRegister } from '@taskfleet/core'
+import { asError, ChangeFeed, FleetDatabase, UnbrokenWrites, WorkerRegister, withoutOutages } from '@taskfleet/core'
 import type { Logger } from 'pino'
 import { LoadMeter } from '../load/load-meter.ts'
 import { SessionWatch } from '../session-watch.ts'
@@ -9,6 +9,8 @@ import { Gateway, type ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions {
   mongo: string
+  /** The database's name, where the address does not say it. */
+  db?: string | undefined
   listen: ListenAddress
   publicUrl?: string
   name?: string
@@ -42,8 +44,9 @@ export class GatewayHost {
   }
 
   async start(): Promise<void> {
-    const { mongo, listen, publicUrl, log, heartbeatMs = 2_500, name = hostname() } = this.#options
-    const database = await FleetDatabase.connect({ uri: mongo, log })
+    const { mongo, db, listen, publicUrl, heartbeatMs = 2_500, name = hostname() } = this.#options
+    const log = withoutOutages(this.#options.log)
+    const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
     const feed = new ChangeFeed(database, { log })
     const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })
     const register = new WorkerRegister(database.connection, database.clock)
@@ -77,7 +80,7 @@ export class GatewayHost {
       prove: () => beat('running'),
     })
     try {
-      await database.ensureIndexes()
+      await database.requireSchema()
       await feed.start()
       await gateway.start()
       await beat('running')

@@ -19,6 +19,7 @@ import {
   type RenewalAnswer,
   requireReach,
   type TicketAnswer,
+  withoutOutages,
 } from '@taskfleet/core'
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -102,7 +103,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options
-    this.#log = options.log.child({ part: 'gateway' })
+    this.#log = withoutOutages(options.log.child({ part: 'gateway' }))
     this.#fleet = new Fleet(options.database, { log: this.#log })
     this.#queries = new LiveQueries(options.database, options.feed, {
       log: this.#log,
@@ -203,7 +204,10 @@ export class Gateway {
     this.#http.get('/health/live', () => ({ status: 'live', version: VERSION }))
     this.#http.get('/health/ready', async (_request, reply) => {
       try {
-        await this.#options.database.readClock()
+        const { database } = this.#options
+        // A command would wait for a primary as long as an election takes.
+        if (database.availability.awayMs > 0) throw new FleetError('NO_DATABASE', 'The database is away')
+        await database.readClock()
         return { status: 'ready' }
       } catch (error) {
         this.#log.warn({ err: asError(error) }, 'not ready: the database does not answer')

@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { asError, FleetError, type Principal, requireScope, type Scope, type WireError } from '@taskfleet/core'
+import {
+  asError,
+  databaseError,
+  FleetError,
+  type Principal,
+  requireScope,
+  type Scope,
+  UnknownOutcome,
+  type WireError,
+} from '@taskfleet/core'
 import type { Logger } from 'pino'
 import type { z } from 'zod'
 
@@ -19,7 +28,7 @@ export function guard<Request>(rule: Rule<Request>, principal: Principal, log: L
     run(rule, principal, args)
       // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
       .then((result) => ack({ ok: true, ...result }))
-      .catch((error: unknown) => ack({ ok: false, error: toWireError(error, log) }))
+      .catch((error: unknown) => ack({ ok: false, error: toWireError(error, rule.scope, log) }))
   }
 }
 
@@ -40,10 +49,15 @@ async function run<Request>(rule: Rule<Request>, principal: Principal, args: unk
 }
 
 /** An error of ours as it is; any other is logged with its cause and told by a number only. */
-function toWireError(thrown: unknown, log: Logger): WireError {
-  const error = asError(thrown)
+function toWireError(thrown: unknown, scope: Scope, log: Logger): WireError {
+  const error = databaseError(thrown, { asked: scope === 'read' ? 'read' : 'write' }) ?? asError(thrown)
   if (error instanceof FleetError) {
-    return { code: error.code, message: error.message, ...(error.field === undefined ? {} : { field: error.field }) }
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.field === undefined ? {} : { field: error.field }),
+      ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
+    }
   }
   const request = randomUUID().slice(0, 8)
   log.error({ err: error, request }, 'a request failed unexpectedly')

@@ -11,14 +11,14 @@ const { MongoClient } = mongoose.mongo
  * Checks the database that the user named, and takes it as it is: it is never stopped.
  *
  * @param timeout ms to wait for a server
- * @throws FleetError `NEEDS_REPLICA_SET` for a standalone, `DATABASE_UNREACHABLE` where nothing answers
+ * @throws FleetError `NEEDS_REPLICA_SET` for a standalone, `UNSUPPORTED_SERVER` for a sharded cluster, `DATABASE_UNREACHABLE` where nothing answers
  */
 export async function checkUri(uri: string, timeout = 10_000): Promise<RunningMongo> {
   await requireReplicaSet(uri, timeout)
   return { uri, source: 'uri', standIn: false, stop: async () => {} }
 }
 
-/** @throws FleetError `NEEDS_REPLICA_SET` or `DATABASE_UNREACHABLE`, both without the URI's password */
+/** @throws FleetError `NEEDS_REPLICA_SET`, `UNSUPPORTED_SERVER` or `DATABASE_UNREACHABLE`, all without the URI's password */
 export async function requireReplicaSet(uri: string, timeout = 10_000): Promise<void> {
   const state = await helloOfSet(uri, timeout).catch(async (thrown: unknown) => {
     const unreachable = asError(thrown)
@@ -32,7 +32,14 @@ export async function requireReplicaSet(uri: string, timeout = 10_000): Promise<
       { field: 'TASKFLEET_MONGO_URI' },
     )
   })
-  if (state.setName || state.msg === 'isdbgrid') return
+  if (state.setName) return
+  if (state.msg === 'isdbgrid') {
+    throw new FleetError(
+      'UNSUPPORTED_SERVER',
+      `The database at ${maskSecrets(uri)} is a sharded cluster, whose routers' clocks decide what $$NOW is. Give the address of a replica set.`,
+      { field: 'TASKFLEET_MONGO_URI' },
+    )
+  }
   const what = state.isreplicaset ? 'is a replica set that was never initiated' : 'is a standalone server'
   throw new FleetError(
     'NEEDS_REPLICA_SET',

@@ -1,4 +1,5 @@
 import {
+  confirmed,
   type Fleet,
   FleetError,
   hasEnded,
@@ -10,8 +11,11 @@ import {
   requireReach,
   type TaskDocument,
   type TaskRow,
+  TRANSACTION_LIMIT,
   toFullRow,
+  unfitForLargeBatch,
 } from '@taskfleet/core'
+import type { ClientSession } from 'mongodb'
 import { BatchRefused, type EntryProblem, entryProblem } from './problem.ts'
 
 /** How many tasks one request may store. */
@@ -54,6 +58,7 @@ export function checkTasks(principal: Principal, body: unknown): Checked {
     }
   })
   errors.push(...twins(batch))
+  if (batch.length > TRANSACTION_LIMIT) errors.push(...unfit(batch))
   if (errors.length > 0) throw new BatchRefused(errors)
   return { batch }
 }
@@ -70,6 +75,19 @@ function refuseInBatch({ keyPolicy, debounceMs, throttleMs }: NewTask): void {
           : undefined
   if (field !== undefined)
     throw new FleetError('BAD_VALUE', `'${field}' is for tasks that are stored one by one`, { field })
+}
+
+/** What a list that is too long for one transaction can't promise. */
+function unfit(batch: readonly NewTask[]): EntryProblem[] {
+  const all = new Set(batch.map(({ _id }) => _id.toHexString()))
+  const earlier = new Set<string>()
+  return batch.flatMap((task, index) => {
+    const field = unfitForLargeBatch(task, earlier, all)
+    earlier.add(task._id.toHexString())
+    if (field === undefined) return []
+    const rule = field === 'key' ? 'has no keys' : 'has a task after the one that it waits for'
+    return [{ index, code: 'BAD_VALUE', title: `A list of more than ${TRANSACTION_LIMIT} tasks ${rule}`, field }]
+  })
 }
 
 /** Entries of one batch that are in each other's way. */
@@ -104,21 +122,35 @@ export async function storeTasks(fleet: Fleet, principal: Principal, checked: Ch
 
 /** All or none. @throws {BatchRefused} */
 async function storeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
+  if (batch.length > TRANSACTION_LIMIT) return storeLargeBatch(fleet, batch)
   const session = fleet.database.connection.getClient().startSession()
+  const ids = batch.map(({ _id }) => _id.toHexString())
   try {
-    return await session.withTransaction(async () => {
-      // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
-      const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
-      const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]
-      if (errors.length > 0) throw new BatchRefused(errors)
-      const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
-      const made = await fleet.store.enqueue(fresh, session)
-      for (const task of made) there.set(task._id.toHexString(), task)
-      return batch.map(({ _id }) => there.get(_id.toHexString())!)
-    })
+    return await confirmed(() => session.withTransaction(() => store(session)), ids)
   } finally {
     await session.endSession()
   }
+
+  async function store(session: ClientSession): Promise<TaskDocument[]> {
+    // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
+    const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
+    const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]
+    if (errors.length > 0) throw new BatchRefused(errors)
+    const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
+    const made = await fleet.store.enqueue(fresh, session)
+    for (const task of made) there.set(task._id.toHexString(), task)
+    return batch.map(({ _id }) => there.get(_id.toHexString())!)
+  }
+}
+
+async function storeLargeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
+  const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
+  const errors = await changed(fleet, batch, there)
+  if (errors.length > 0) throw new BatchRefused(errors)
+  const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
+  if (fresh.length > 0) await fleet.batches.store(fresh)
+  for (const task of await stored(fleet, fresh)) there.set(task._id.toHexString(), task)
+  return batch.flatMap(({ _id }) => there.get(_id.toHexString()) ?? [])
 }
 
 const stored = (fleet: Fleet, tasks: readonly NewTask[]): Promise<TaskDocument[]> =>

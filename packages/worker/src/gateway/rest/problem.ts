@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { asError, FleetError } from '@taskfleet/core'
+import { asError, databaseError, FleetError, UnknownOutcome } from '@taskfleet/core'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { SignInLimited } from '../sign-in-limit.ts'
@@ -23,6 +23,8 @@ interface Problem {
   errors?: EntryProblem[]
   /** The revision that a task is at, for `REV_CONFLICT`. */
   rev?: number
+  /** The ids to repeat the request under, for `UNKNOWN_OUTCOME`. */
+  ids?: string[]
 }
 
 /** A batch of which nothing was stored: every entry that is wrong is named. */
@@ -77,7 +79,9 @@ const STATUS: Readonly<Record<string, number>> = {
   RATE_LIMITED: 429,
   QUEUE_FULL: 429,
   INTERNAL: 500,
+  DATABASE_FORBIDDEN: 500,
   NO_DATABASE: 503,
+  UNKNOWN_OUTCOME: 503,
   QUERY_TOO_SLOW: 503,
 }
 
@@ -92,7 +96,7 @@ export function answerErrors(
   log: Logger,
 ): (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) => void {
   return (error, request, reply) => {
-    const known = toFleetError(error)
+    const known = toFleetError(error, request)
     const problem = known === undefined ? unforeseen(error, request, log) : toProblem(known)
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer')
     if (problem.status === 503 || problem.code === 'QUEUE_FULL') void reply.header('retry-after', '1')
@@ -112,13 +116,14 @@ function toProblem(error: FleetError): Problem {
     ...(error.field === undefined ? {} : { field: error.field }),
     ...(error instanceof BatchRefused ? { errors: [...error.errors] } : {}),
     ...(error instanceof RevConflict ? { rev: error.rev } : {}),
+    ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
   }
 }
 
 /** What the framework and the driver throw, in our words; undefined for what nobody foresaw. */
-function toFleetError(error: FastifyError | Error): FleetError | undefined {
+function toFleetError(error: FastifyError | Error, request: FastifyRequest): FleetError | undefined {
   if (error instanceof FleetError) return error
-  const { code, statusCode, name } = error as { code?: string | number; statusCode?: number; name: string }
+  const { code, statusCode } = error as { code?: string | number; statusCode?: number }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new FleetError('INPUT_TOO_LARGE', 'The body is too large')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new FleetError('UNSUPPORTED_MEDIA_TYPE', 'A body is JSON: say so with content-type: application/json')
@@ -126,12 +131,7 @@ function toFleetError(error: FastifyError | Error): FleetError | undefined {
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new FleetError('BAD_REQUEST', error.message)
   }
-  // MaxTimeMSExpired
-  if (code === 50) return new FleetError('QUERY_TOO_SLOW', 'The query took too long: narrow its filter')
-  if (/^Mongo(ServerSelection|Network|NetworkTimeout|NotConnected|PoolCleared)\w*Error$/.test(name)) {
-    return new FleetError('NO_DATABASE', 'The database does not answer at the moment')
-  }
-  return undefined
+  return databaseError(error, { asked: request.method === 'GET' ? 'read' : 'write' })
 }
 
 function unforeseen(error: Error, { method, routeOptions }: FastifyRequest, log: Logger): Problem {

@@ -138,9 +138,11 @@ function successes({ answers }: RestRoute): Record<number, object> {
   )
 }
 
-function failures({ codes = [] }: RestRoute): Record<number, object> {
+function failures(one: RestRoute): Record<number, object> {
+  const { codes = [] } = one
   const byStatus = new Map<number, string[]>()
-  for (const code of new Set([...COMMON, ...codes])) {
+  const unknown = one.method === 'GET' ? [] : ['UNKNOWN_OUTCOME']
+  for (const code of new Set([...COMMON, ...unknown, ...codes])) {
     const status = statusOf(code)
     byStatus.set(status, [...(byStatus.get(status) ?? []), code])
   }

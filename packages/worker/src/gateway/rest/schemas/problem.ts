@@ -17,6 +17,7 @@ export const problem = z
     field: z.string().optional().describe('The path of what is wrong'),
     errors: z.array(entryProblem).optional().describe('Of a batch: what is wrong with which entry'),
     rev: z.int().optional().describe('With REV_CONFLICT: the revision that the task is at'),
+    ids: z.array(z.string()).optional().describe('With UNKNOWN_OUTCOME: repeat the request with these ids'),
   })
   .meta({
     id: 'Problem',

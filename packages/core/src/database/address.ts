@@ -1,0 +1,100 @@
+import { FleetError } from '../errors.ts'
+import { MAJORITY } from './client-options.ts'
+
+/** The fleet's database where nothing names another. */
+const DEFAULT_NAME = 'taskfleet'
+/** MongoDB's own databases: they have no change streams, and other rules. */
+const RESERVED = new Set(['admin', 'config', 'local'])
+/** https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions */
+const BAD_CHARACTERS = /[/\\. "$\0]/u
+const LONGEST_NAME = 63
+const REMEDY = 'Name the database of the fleet by --db, TASKFLEET_DB or the path of the address'
+
+/** The parts of an address that this reads; the driver reads the rest. */
+const ADDRESS = /^mongodb(?:\+srv)?:\/\/(?:([^/?]*)@)?[^/?]*(?:\/([^?]*))?(?:\?(.*))?$/s
+
+/**
+ * The name of the fleet's database: what is asked for, else `TASKFLEET_DB`, else the path of the address, else `taskfleet`.
+ *
+ * The path is also where the user's password is kept. `mongodb://user:password@host/admin` is the usual form of that, so with a
+ * user the path `/admin` names no database of the fleet.
+ *
+ * @throws {FleetError} `BAD_DATABASE_NAME`
+ */
+export function databaseName(uri: string, asked?: string, env: NodeJS.ProcessEnv = process.env): string {
+  const chosen = asked || env.TASKFLEET_DB
+  const name = chosen || nameInPath(uri) || DEFAULT_NAME
+  refuseName(name)
+  return name
+}
+
+function nameInPath(uri: string): string {
+  const [, user, path = ''] = ADDRESS.exec(uri) ?? []
+  const name = decoded(path)
+  return name === 'admin' && user !== undefined ? '' : name
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch (error) {
+    throw badName(path, 'is not percent-encoded as addresses are', error)
+  }
+}
+
+function refuseName(name: string): void {
+  if (RESERVED.has(name)) throw badName(name, "is MongoDB's own")
+  const bad = BAD_CHARACTERS.exec(name)?.[0]
+  if (bad !== undefined) throw badName(name, `holds ${JSON.stringify(bad)}, which MongoDB allows in no name`)
+  const bytes = Buffer.byteLength(name)
+  if (bytes > LONGEST_NAME) throw badName(name, `has ${bytes} bytes, and MongoDB allows ${LONGEST_NAME}`)
+}
+
+function badName(name: string, why: string, cause?: unknown): FleetError {
+  const shown = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name
+  return new FleetError('BAD_DATABASE_NAME', `The database name '${shown}' ${why}. ${REMEDY}`, { field: 'db', cause })
+}
+
+/** Options that give up what `MAJORITY` promises, and what is wrong with each. */
+const WEAK: readonly { names: readonly string[]; bad: (value: string) => boolean; why: string }[] = [
+  {
+    names: ['wtimeoutMS', 'wtimeout'],
+    bad: (value) => value !== '0',
+    why: 'a write would be answered before a majority has it',
+  },
+  {
+    names: ['journal', 'j'],
+    bad: (value) => value === 'false',
+    why: 'a write would be answered before it is on a disk',
+  },
+]
+
+/** Refuses an address that gives up what a fleet promises. @throws {FleetError} `NEEDS_MAJORITY` */
+export function refuseWeakOptions(uri: string): void {
+  const options = optionsOf(uri)
+  for (const [name, value] of Object.entries(MAJORITY)) {
+    const given = options.get(name.toLowerCase())
+    if (given === undefined || given === String(value)) continue
+    throw needsMajority(name, `The database's address says ${name}=${given}; a fleet needs ${name}=${value}`)
+  }
+  for (const { names, bad, why } of WEAK) {
+    for (const name of names) {
+      const given = options.get(name.toLowerCase())
+      if (given === undefined || !bad(given)) continue
+      throw needsMajority(name, `The database's address says ${name}=${given}, with which ${why}: leave it out`)
+    }
+  }
+}
+
+/** Whether an address is for one member only, whatever the others of its set do. */
+export const isDirect = (uri: string): boolean => optionsOf(uri).get('directconnection') === 'true'
+
+export const needsMajority = (field: string, message: string): FleetError =>
+  new FleetError('NEEDS_MAJORITY', message, { field })
+
+/** By lower-case names; the driver reads them so, and of an option that is given twice it takes the first. */
+function optionsOf(uri: string): ReadonlyMap<string, string> {
+  const [, , , query = ''] = ADDRESS.exec(uri) ?? []
+  const pairs = [...new URLSearchParams(query)].map(([name, value]): [string, string] => [name.toLowerCase(), value])
+  return new Map(pairs.reverse())
+}

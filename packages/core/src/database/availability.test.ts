@@ -1,0 +1,78 @@
+import { type Logger, pino } from 'pino'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { Fleet } from '../fleet.ts'
+import { newTask } from '../testing/task-factory.ts'
+import { withoutOutages } from './outage-log.ts'
+import { type RunningMongo, startMongo } from './resolve/index.ts'
+
+let server: RunningMongo
+beforeAll(async () => {
+  const { TASKFLEET_MONGO_URI: _, ...env } = process.env
+  server = await startMongo({ env })
+})
+afterAll(() => server.stop())
+
+interface Line {
+  level: number
+  msg: string
+  awayMs?: number
+  err?: { message: string }
+}
+
+function recorder(): { log: Logger; lines: Line[] } {
+  const lines: Line[] = []
+  const log = pino({ level: 'warn' }, { write: (line) => void lines.push(JSON.parse(line) as Line) })
+  return { log, lines }
+}
+
+test('an outage is two lines: the database is away, and it is back after how long', async () => {
+  const { log, lines } = recorder()
+  const fleet = await Fleet.connect(server.uri, { log })
+  await server.kill!('SIGSTOP')
+  try {
+    await vi.waitFor(() => expect(lines.map(({ msg }) => msg)).toEqual([expect.stringContaining('away')]), 30_000)
+    expect(fleet.database.availability.awayMs).toBeGreaterThan(0)
+  } finally {
+    await server.kill!('SIGCONT')
+  }
+  await vi.waitFor(() => expect(lines).toHaveLength(2), 30_000)
+  expect(lines[1]!.msg).toMatch(/back after \d+\.\d s/)
+  expect(lines[1]!.awayMs).toBeGreaterThan(1_000)
+  expect(fleet.database.availability.awayMs).toBe(0)
+  await fleet.close()
+})
+
+test('what is enqueued while the database is away is stored when it is back', async () => {
+  const fleet = await Fleet.connect(server.uri)
+  await server.kill!('SIGKILL')
+  const task = newTask()
+  const storing = fleet.store.enqueue([task]).catch((error: unknown) => error)
+  await vi.waitFor(() => expect(fleet.database.availability.awayMs).toBeGreaterThan(0), 30_000)
+  await server.restart!()
+  const outcome = await storing
+  if (outcome instanceof Error) {
+    expect(outcome).toMatchObject({ code: 'UNKNOWN_OUTCOME', ids: [task._id.toHexString()] })
+    await fleet.store.enqueue([task])
+  }
+  expect(await fleet.tasks.countDocuments({ _id: task._id })).toBe(1)
+  await fleet.close()
+})
+
+test('where nobody answers, nobody is waited for', async () => {
+  const beganAt = performance.now()
+  await expect(Fleet.connect('mongodb://127.0.0.1:1/x')).rejects.toMatchObject({
+    code: 'NO_DATABASE',
+    message: expect.stringContaining('ECONNREFUSED'),
+  })
+  expect(performance.now() - beganAt).toBeLessThan(20_000)
+})
+
+test('what fails only because the database is away is no line of its own', () => {
+  const { log, lines } = recorder()
+  const quiet = withoutOutages(log)
+  quiet.warn({ err: Object.assign(new Error('not primary'), { code: 10_107 }) }, 'a duty failed')
+  quiet.error({ err: Object.assign(new Error('gone'), { name: 'MongoServerSelectionError' }) }, 'a duty failed')
+  quiet.warn({ err: new Error('a fault of its own') }, 'another failed')
+  quiet.warn('plain')
+  expect(lines.map(({ msg }) => msg)).toEqual(['another failed', 'plain'])
+})

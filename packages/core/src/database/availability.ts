@@ -1,0 +1,63 @@
+import type { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+
+/** A primary that is missed for less is not worth a line. */
+const BLINK_MS = 1_000
+
+/**
+ * Whether a process has a database at the moment, as its connection's monitor sees it. An outage is told in two lines, however
+ * much fails meanwhile: that the database is away, and that it is back and for how long it was away.
+ */
+export class Availability {
+  readonly #client: mongo.MongoClient
+  readonly #log: Logger | undefined
+  readonly #onChange: (event: mongo.TopologyDescriptionChangedEvent) => void
+  #awaySince: number | undefined
+  #telling: NodeJS.Timeout | undefined
+  #told = false
+
+  constructor(client: mongo.MongoClient, log: Logger | undefined) {
+    this.#client = client
+    this.#log = log
+    this.#onChange = ({ newDescription }) => this.#sees([...newDescription.servers.values()])
+    client.on('topologyDescriptionChanged', this.#onChange)
+  }
+
+  /** For how long no primary has been seen, in milliseconds; 0 while there is one. */
+  get awayMs(): number {
+    return this.#awaySince === undefined ? 0 : performance.now() - this.#awaySince
+  }
+
+  stop(): void {
+    clearTimeout(this.#telling)
+    this.#client.off('topologyDescriptionChanged', this.#onChange)
+  }
+
+  #sees(members: readonly mongo.ServerDescription[]): void {
+    // One member that is asked directly is taken as it is.
+    const there = members.some(({ type }) => type === 'RSPrimary' || (members.length === 1 && type === 'RSSecondary'))
+    if (there) this.#back()
+    else this.#away(members)
+  }
+
+  #away(members: readonly mongo.ServerDescription[]): void {
+    if (this.#awaySince !== undefined) return
+    this.#awaySince = performance.now()
+    this.#telling = setTimeout(() => {
+      this.#told = true
+      const reason = members.find(({ error }) => error !== null)?.error?.message ?? 'no member is primary'
+      this.#log?.warn({ reason }, 'the database is away: what runs goes on, and nothing new begins')
+    }, BLINK_MS)
+    this.#telling.unref()
+  }
+
+  #back(): void {
+    if (this.#awaySince === undefined) return
+    clearTimeout(this.#telling)
+    const { awayMs } = this
+    this.#awaySince = undefined
+    if (!this.#told) return
+    this.#told = false
+    this.#log?.warn({ awayMs: Math.round(awayMs) }, `the database is back after ${(awayMs / 1_000).toFixed(1)} s`)
+  }
+}

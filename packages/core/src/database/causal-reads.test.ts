@@ -1,0 +1,52 @@
+import { mongo } from 'mongoose'
+import { expect, test } from 'vitest'
+import { ChangeFeed } from '../live/change-feed.ts'
+import { useDatabase } from '../testing/use-database.ts'
+import { CausalReads } from './causal-reads.ts'
+
+const held = useDatabase()
+
+test('a read asks for what was seen last, whichever server answers', async () => {
+  const client = new mongo.MongoClient(held.uri, { monitorCommands: true })
+  const asked: (mongo.Timestamp | undefined)[] = []
+  client.on('commandStarted', ({ commandName, command }) => {
+    if (commandName === 'find')
+      asked.push((command.readConcern as { afterClusterTime?: mongo.Timestamp })?.afterClusterTime)
+  })
+  const tasks = client.db(held.database.db.databaseName).collection('tasks')
+  const session = client.startSession()
+  await tasks.insertOne({}, { session })
+  const { operationTime, clusterTime } = session
+  const causal = new CausalReads(client)
+  causal.saw(operationTime, clusterTime)
+  await causal.read((within) => tasks.find({}, { session: within }).toArray())
+  expect(asked).toHaveLength(1)
+  expect(asked[0]!.greaterThanOrEqual(operationTime!)).toBe(true)
+  await session.endSession()
+  await client.close()
+})
+
+test('what is seen later counts, what was seen earlier does not go back', async () => {
+  const causal = new CausalReads(held.database.connection.getClient())
+  const [early, late] = [new mongo.Timestamp({ t: 1, i: 1 }), new mongo.Timestamp({ t: 1, i: 2 })]
+  causal.saw(late)
+  causal.saw(early)
+  const seen = await causal.read(async (session) => session.operationTime)
+  expect(seen!.equals(late)).toBe(true)
+})
+
+test('a change is known to later reads before its listeners hear of it', async () => {
+  const feed = new ChangeFeed(held.database)
+  await feed.start()
+  const known = new Promise<mongo.Timestamp | undefined>((resolve) => {
+    feed.subscribe({
+      change: () => void held.database.causal.read(async (session) => resolve(session.operationTime)),
+      lost: () => undefined,
+    })
+  })
+  const writer = held.database.connection.getClient().startSession()
+  await held.database.db.collection('tasks').insertOne({ rev: 1 }, { session: writer })
+  expect((await known)!.greaterThanOrEqual(writer.operationTime!)).toBe(true)
+  await writer.endSession()
+  await feed.stop()
+})

@@ -1,0 +1,28 @@
+import type { mongo, Schema } from 'mongoose'
+
+/** An index that the fleet needs. */
+export interface IndexSpec {
+  collection: string
+  name: string
+  key: Record<string, 1 | -1>
+  unique?: boolean
+  sparse?: boolean
+  partialFilterExpression?: mongo.Document
+  expireAfterSeconds?: number
+}
+
+/** A mongoose schema's indexes, without what mongoose adds to them. */
+export function indexSpecs(collection: string, schema: Schema): IndexSpec[] {
+  return schema.indexes().map(([key, options]) => {
+    const { name, unique, sparse, partialFilterExpression, expireAfterSeconds } = options
+    return {
+      collection,
+      name: name!,
+      key: key as IndexSpec['key'],
+      ...(unique === undefined ? {} : { unique: unique === true }),
+      ...(sparse === undefined ? {} : { sparse }),
+      ...(partialFilterExpression === undefined ? {} : { partialFilterExpression }),
+      ...(typeof expireAfterSeconds === 'number' ? { expireAfterSeconds } : {}),
+    }
+  })
+}

@@ -1,0 +1,112 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { afterEach, expect, inject, test } from 'vitest'
+import '../testing/global-setup.ts'
+import { MongoTaskStore } from '../task/mongo-task-store.ts'
+import { newTask } from '../testing/task-factory.ts'
+import { FleetDatabase } from './fleet-database.ts'
+import { INDEXES, indexLabel, missingIndexes } from './indexes.ts'
+import { SCHEMA_VERSION, schemaVersion } from './schema.ts'
+
+const opened: FleetDatabase[] = []
+
+async function freshDatabase(): Promise<FleetDatabase> {
+  const database = await FleetDatabase.connect({
+    uri: inject('mongoUri'),
+    name: `schema_${randomUUID().slice(0, 8)}`,
+    timeoutMs: 10_000,
+  })
+  opened.push(database)
+  return database
+}
+
+afterEach(async () => {
+  for (const database of opened.splice(0)) {
+    await database.db.dropDatabase()
+    await database.close()
+  }
+})
+
+const storeTask = ({ connection, clock }: FleetDatabase): Promise<unknown> =>
+  new MongoTaskStore(connection, clock).enqueue([newTask()])
+
+const settings = ({ db }: FleetDatabase) => db.collection<{ _id: string; version: number; oldest: number }>('settings')
+
+const codeOf = (acting: Promise<unknown>): Promise<unknown> =>
+  acting.then(
+    () => 'done',
+    (error: { code?: unknown }) => error.code,
+  )
+
+test('an empty database is set up by whoever comes first, however many come at once', async () => {
+  const database = await freshDatabase()
+  await Promise.all([database.requireSchema(), database.requireSchema(), database.requireSchema()])
+  expect(await schemaVersion(database.db)).toBe(SCHEMA_VERSION)
+  expect(await missingIndexes(database.db)).toEqual([])
+})
+
+test('a start builds no indexes', async () => {
+  const database = await freshDatabase()
+  await database.requireSchema()
+  await storeTask(database)
+  await database.db.collection('events').dropIndex('by_name')
+  await database.requireSchema()
+  expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['events.by_name'])
+})
+
+test('a database of the time before versions is taken over if it has every index', async () => {
+  const database = await freshDatabase()
+  await database.ensureIndexes()
+  await storeTask(database)
+  expect(await schemaVersion(database.db)).toBeUndefined()
+  await database.requireSchema()
+  expect(await schemaVersion(database.db)).toBe(SCHEMA_VERSION)
+})
+
+test('one that lacks an index is refused, and `migrate` builds it', async () => {
+  const database = await freshDatabase()
+  await database.ensureIndexes()
+  await storeTask(database)
+  await database.db.collection('audit').dropIndex('by_task')
+  await expect(database.requireSchema()).rejects.toMatchObject({
+    code: 'NEEDS_MIGRATION',
+    message: expect.stringMatching(/audit\.by_task.*taskfleet migrate/),
+  })
+  expect(await database.migrate({ othersLive: false })).toMatchObject({ made: ['audit.by_task'] })
+  await database.requireSchema()
+})
+
+test('an older schema is refused, and a newer one that is still good for this program is taken', async () => {
+  const database = await freshDatabase()
+  await database.requireSchema()
+  const set = (version: number, oldest: number) =>
+    settings(database).updateOne({ _id: 'schema' }, { $set: { version, oldest } })
+  await set(SCHEMA_VERSION - 1, 0)
+  expect(await codeOf(database.requireSchema())).toBe('NEEDS_MIGRATION')
+  await set(SCHEMA_VERSION + 1, SCHEMA_VERSION)
+  expect(await codeOf(database.requireSchema())).toBe('done')
+  await set(SCHEMA_VERSION + 1, SCHEMA_VERSION + 1)
+  expect(await codeOf(database.requireSchema())).toBe('NEWER_SCHEMA')
+  expect(await codeOf(database.migrate({ othersLive: false }))).toBe('NEWER_SCHEMA')
+})
+
+test('an obsolete index stays while processes of another version live, and is dropped after them', async () => {
+  const database = await freshDatabase()
+  await database.ensureIndexes()
+  const events = database.db.collection('events')
+  await events.createIndex({ status: 1, scheduledFor: 1 }, { name: 'by_status' })
+  const names = async (): Promise<unknown[]> => (await events.indexes()).map(({ name }) => name)
+  expect(await database.migrate({ othersLive: true })).toMatchObject({ hidden: ['events.by_status'], dropped: [] })
+  expect(await names()).toContain('by_status')
+  expect(await database.migrate({ othersLive: false })).toMatchObject({ hidden: [], dropped: ['events.by_status'] })
+  expect(await names()).not.toContain('by_status')
+  expect(await database.migrate({ othersLive: false })).toMatchObject({ made: [], hidden: [], dropped: [] })
+})
+
+test('the indexes change together with the version of the schema', () => {
+  const fingerprint = createHash('sha256')
+    .update(JSON.stringify([...INDEXES].sort((a, b) => (indexLabel(a) < indexLabel(b) ? -1 : 1))))
+    .digest('hex')
+    .slice(0, 12)
+  // Whoever changes an index raises SCHEMA_VERSION, and notes here what that version has.
+  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 1: 'f810cc6f348b' })
+})

@@ -1,0 +1,81 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+
+/**
+ * Stands between a client and a server of MongoDB, and loses replies: the server carries a command out, and the connection
+ * breaks before the client hears of it.
+ */
+export class ReplyRelay {
+  readonly #target: { host: string; port: number }
+  readonly #server: Server
+  readonly #open = new Set<Socket>()
+  /** The commands whose next replies are lost, and how many. */
+  #losing: { commands: readonly Buffer[]; left: number } | undefined
+
+  constructor(uri: string) {
+    const { hostname, port } = new URL(uri)
+    this.#target = { host: hostname, port: Number(port || 27_017) }
+    this.#server = createServer((client) => this.#relay(client))
+  }
+
+  /** @returns the address that goes through this relay */
+  async start(uri: string): Promise<string> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    const address = new URL(uri)
+    address.host = `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    // The members of the set would be asked past the relay.
+    address.searchParams.set('directConnection', 'true')
+    return address.href
+  }
+
+  /** Loses the next replies to commands of these names. */
+  lose(names: readonly string[], times = 1): void {
+    this.#losing = { commands: names.map((name) => Buffer.from(`${name}\0`)), left: times }
+  }
+
+  /** How many replies are still to be lost. */
+  get left(): number {
+    return this.#losing?.left ?? 0
+  }
+
+  async stop(): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    for (const socket of this.#open) socket.destroy()
+    await closed
+  }
+
+  #relay(client: Socket): void {
+    const server = connect(this.#target.port, this.#target.host)
+    let lost = false
+    const end = (): void => {
+      client.destroy()
+      server.destroy()
+    }
+    for (const socket of [client, server]) {
+      this.#open.add(socket)
+      socket.on('error', end)
+      socket.on('close', () => {
+        this.#open.delete(socket)
+        end()
+      })
+    }
+    client.on('data', (asked: Buffer) => {
+      const losing = this.#losing
+      if (losing !== undefined && losing.left > 0 && losing.commands.some((name) => startsWith(asked, name))) {
+        losing.left -= 1
+        lost = true
+      }
+      server.write(asked)
+    })
+    server.on('data', (answer: Buffer) => {
+      if (lost) end()
+      else client.write(answer)
+    })
+  }
+}
+
+/** The name of a command is the first key of its document, which stands within the first bytes of its message. */
+const HEAD_BYTES = 64
+const startsWith = (message: Buffer, name: Buffer): boolean => message.subarray(0, HEAD_BYTES).includes(name)

@@ -1,0 +1,144 @@
+import { Fleet } from '@taskfleet/core'
+import { MONGOD, mongodTitle, newTask, ReplicaSet } from '@taskfleet/core/testing'
+import type { Db, Document } from 'mongodb'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+const EACH = 1_000_000
+const AT_ONCE = 10_000
+/** More keys than this for one answer is a walk that grows with the collection. */
+const MOST_EXAMINED = 5_000
+const CLAIMANT = { worker: 'w', leaseMs: 60_000 }
+
+/** What is asked often, by workers, gateways and pages. */
+const HOT: Record<string, (fleet: Fleet) => Promise<unknown>> = {
+  'what waits, in claim order': (fleet) =>
+    fleet.store.waiting({ queues: ['default'], handlers: [{ name: 'test', versions: [1] }] } as never, 100),
+  'a claim': async (fleet) => {
+    const [task] = await fleet.store.enqueue([newTask()])
+    return fleet.store.claim([task!._id], CLAIMANT)
+  },
+  'a claim of several': async (fleet) => {
+    const tasks = await fleet.store.enqueue([newTask(), newTask(), newTask()])
+    const claims = await fleet.store.claim(
+      tasks.map(({ _id }) => _id),
+      CLAIMANT,
+    )
+    return Promise.all(claims.map((claim) => fleet.store.settle(claim, { verb: 'complete', output: 1 })))
+  },
+  'the reaper': (fleet) => fleet.store.reap(),
+  deadlines: (fleet) => fleet.store.raiseDue(),
+  'places of limited queues': (fleet) => fleet.store.slots(),
+  'what was asked of running tasks': (fleet) => fleet.store.controls('w'),
+  'schedules that are due': (fleet) => fleet.schedules.due(),
+  'events that are overdue': (fleet) => fleet.events.sweep(),
+  'the newest tasks': (fleet) => fleet.tasks.find({}).sort({ _id: -1 }).limit(100).toArray(),
+  'what ended last': (fleet) =>
+    fleet.tasks
+      .find({ finishedAt: { $gte: new Date(0) } })
+      .sort({ finishedAt: -1 })
+      .limit(100)
+      .toArray(),
+  'log lines of a task': (fleet) => fleet.logs.read(newTask()._id, {}),
+  'the audit log': (fleet) => fleet.audit.list(),
+  'errors by their last time': (fleet) => fleet.errors.list({ state: 'open' }),
+}
+
+describe.skipIf(MONGOD === undefined)(
+  mongodTitle(`hot queries at ${EACH} waiting and ${EACH} ended tasks`),
+  { timeout: 1_800_000 },
+  () => {
+    let set: ReplicaSet
+    let fleet: Fleet
+
+    beforeAll(async () => {
+      set = await ReplicaSet.start()
+      fleet = await Fleet.connect(set.uri, { name: 'large' })
+      await fill(fleet)
+    }, 1_800_000)
+    afterAll(async () => {
+      await fleet?.close()
+      await set?.stop()
+    })
+
+    test.each(Object.keys(HOT))('%s walks an index, without a sort', async (what) => {
+      const { db } = fleet.database
+      for (const command of await commandsOf(db, () => HOT[what]!(fleet))) {
+        const explained = await db.command({ explain: command, verbosity: 'executionStats' })
+        const stages = stagesOf(explained)
+        expect.soft(stages, JSON.stringify(command)).not.toContain('COLLSCAN')
+        expect.soft(stages, JSON.stringify(command)).not.toContain('SORT')
+        const { totalKeysExamined } = explained.executionStats as { totalKeysExamined: number }
+        expect.soft(totalKeysExamined, JSON.stringify(command)).toBeLessThan(MOST_EXAMINED)
+      }
+    })
+  },
+)
+
+/** The commands that something sends, as the server's profiler has written them down. */
+async function commandsOf(db: Db, act: () => Promise<unknown>): Promise<Document[]> {
+  await db.command({ profile: 2 })
+  try {
+    await act()
+  } finally {
+    await db.command({ profile: 0 })
+  }
+  const profile = db.collection('system.profile')
+  const seen = await profile.find({ 'command.find': { $ne: 'system.profile' } }).toArray()
+  await profile.drop()
+  const asked = seen.map(({ command }) => command as Document)
+  return asked.flatMap((command) => explainable(command))
+}
+
+const EXPLAINED = ['find', 'aggregate', 'count', 'findAndModify', 'update', 'delete']
+/** What belongs to the connection and not to the question. */
+const OF_CONNECTION = new Set([
+  'lsid',
+  'txnNumber',
+  '$clusterTime',
+  '$db',
+  '$readPreference',
+  'writeConcern',
+  'readConcern',
+  'maxTimeMS',
+])
+
+function explainable(command: Document): Document[] {
+  if (!EXPLAINED.some((name) => name in command)) return []
+  const fields = Object.entries(command).filter(([field]) => !OF_CONNECTION.has(field))
+  const plain = Object.fromEntries(fields)
+  return 'aggregate' in plain && !('cursor' in plain) ? [{ ...plain, cursor: {} }] : [plain]
+}
+
+/** Every stage of the plan that won, and of what it was made. */
+function stagesOf(explained: Document): string[] {
+  const found: string[] = []
+  const look = (node: unknown): void => {
+    if (typeof node !== 'object' || node === null) return
+    for (const [field, value] of Object.entries(node)) {
+      if (field === 'rejectedPlans') continue
+      if (field === 'stage' && typeof value === 'string') found.push(value)
+      else look(value)
+    }
+  }
+  look(explained)
+  return found
+}
+
+/** Half of them wait, half have completed; written as they are, since a million lives would take an hour. */
+async function fill({ store, tasks }: Fleet): Promise<void> {
+  const [one] = await store.enqueue([newTask()])
+  const [model] = await store.enqueue([newTask()])
+  const [claim] = await store.claim([model!._id], CLAIMANT)
+  await store.settle(claim!, { verb: 'complete', output: 1 })
+  const [waits, ended] = [await store.find(one!._id), await store.find(model!._id)]
+  for (let n = 0; n < EACH; n += AT_ONCE) {
+    const copies = Array.from({ length: AT_ONCE }, (_, index) => {
+      const at = new Date(Date.now() - EACH + n + index)
+      return [
+        { ...waits!, _id: newTask()._id, priority: 1 + (index % 10), order: at, runAt: at, createdAt: at },
+        { ...ended!, _id: newTask()._id, finishedAt: at, createdAt: at },
+      ]
+    })
+    await tasks.insertMany(copies.flat(), { ordered: false })
+  }
+}
