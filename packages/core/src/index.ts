@@ -22,8 +22,18 @@ export { SELECTION_LIMIT, selectTasks } from './control/selection.ts'
 export { UpkeepCommands } from './control/upkeep-commands.ts'
 export { dataClientOptions } from './database/client-options.ts'
 export { type DatabaseOptions, FleetDatabase } from './database/fleet-database.ts'
+export {
+  type DuplicateKey,
+  type ExpectedIndex,
+  type IndexFindings,
+  IndexWatch,
+} from './database/index-watch.ts'
 export { maskUri } from './database/mask-uri.ts'
 export { ServerClock } from './database/server-clock.ts'
+export { DocumentGate } from './documents/gate.ts'
+export type { Repaired } from './documents/repair.ts'
+export type { SetAsideDocument } from './documents/set-aside.ts'
+export { isShaped, type ShapedCollection } from './documents/shapes.ts'
 export * from './errors.ts'
 export type * from './events/event-document.ts'
 export { Fleet } from './fleet.ts'

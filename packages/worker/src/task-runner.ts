@@ -30,6 +30,7 @@ import { type Logger, pino } from 'pino'
 import { AttemptReporter } from './attempt-reporter.ts'
 import { ClaimLoop } from './claim-loop.ts'
 import { DeadlineWatch } from './deadline-watch.ts'
+import { DocumentWatch } from './document-watch.ts'
 import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
 import { executeTask, type Handling } from './execute-task.ts'
 import { Gateway, type ListenAddress } from './gateway/gateway.ts'
@@ -247,6 +248,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       opened.push(deadlines)
       const schedules = new ScheduleWatch({ schedules: fleet.schedules, clock: database.clock, feed, log: this.#log })
       opened.push(schedules)
+      const documents = new DocumentWatch({ fleet, feed, log: this.#log })
+      opened.push(documents)
+      documents.start()
       const watch = new WorkerWatch(fleet.workers, feed, this.#log)
       opened.push(watch)
       await watch.start()
@@ -433,12 +437,17 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   #onChange({ collection, id, doc }: Change): void {
     if (collection === 'tasks') this.#onTask(String(id), doc as TaskDocument | null)
-    else if (collection === 'queues') this.#onQueue(String(id), doc as QueueDocument | null)
+    else if (collection === 'queues') this.#onQueue(String(id), this.#readableQueue(doc as QueueDocument | null))
     else if (collection === 'workers' && String(id) === this.id) this.#onAsked((doc as WorkerDocument | null)?.control)
   }
 
   #onTask(id: string, task: TaskDocument | null): void {
-    const { loop, deadlines } = this.#started()
+    const { fleet, loop, deadlines } = this.#started()
+    // What does not fit is ended by the watch of documents, and nothing here relies on it.
+    if (task !== null && !fleet.gate.isReadable('tasks', task)) {
+      loop.remove(id)
+      return
+    }
     if (task?.raiseAt !== undefined) deadlines.expect(task.raiseAt)
     this.#limits.seen(id, task)
     if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
@@ -454,6 +463,10 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const { rev = 0 } = said.get(queue) ?? {}
       if (rev >= (this.#queueRevs.get(queue) ?? 0)) this.#onQueue(queue, said.get(queue) ?? null)
     }
+  }
+
+  #readableQueue(said: QueueDocument | null): QueueDocument | null {
+    return said === null ? null : this.#started().fleet.queues.readable(said)
   }
 
   #onHistoryLost(): void {

@@ -42,7 +42,8 @@ export class WorkerWatch {
   #onChange({ collection, id, doc }: Change): void {
     if (collection !== 'workers') return
     if (doc === null) this.#overdueAt.delete(String(id))
-    else this.#expect(doc as WorkerDocument)
+    else if (this.#register.isReadable(doc as WorkerDocument)) this.#expect(doc as WorkerDocument)
+    else this.#overdueAt.delete(String(id))
   }
 
   #expect({ _id, state, heartbeatMs }: WorkerDocument): void {

@@ -83,7 +83,7 @@ async function removeTasks({ tasks, logs }: Fleet, ids: readonly ObjectId[]): Pr
   const gone = { _id: { $in: [...ids] }, status: { $in: [...ENDED_STATUSES] } } as mongo.Filter<TaskDocument>
   const { deletedCount } = await tasks.deleteMany(gone)
   const left = await tasks.find({ _id: { $in: [...ids] } }, { projection: { _id: 1 } }).toArray()
-  const stayed = new Set(left.map(({ _id }) => _id.toHexString()))
-  await logs.remove(ids.filter((id) => !stayed.has(id.toHexString())))
+  const stayed = new Set(left.map(({ _id }) => String(_id)))
+  await logs.remove(ids.filter((id) => !stayed.has(String(id))))
   return deletedCount
 }

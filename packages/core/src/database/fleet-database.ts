@@ -4,6 +4,7 @@ import { FleetError } from '../errors.ts'
 import { taskModel } from '../task/task-model.ts'
 import { workerModel } from '../worker/worker-model.ts'
 import { dataClientOptions, MAJORITY, streamClientOptions } from './client-options.ts'
+import type { ExpectedIndex } from './index-watch.ts'
 import { maskUri } from './mask-uri.ts'
 import { ServerClock } from './server-clock.ts'
 
@@ -84,12 +85,14 @@ export class FleetDatabase {
 
   /** Makes what indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
   async ensureIndexes(): Promise<void> {
-    for (const model of [taskModel(this.connection), workerModel(this.connection)]) {
+    for (const model of this.#models) {
       await model.createCollection().catch((error: unknown) => {
         if ((error as { codeName?: string }).codeName !== 'NamespaceExists') throw error
       })
       await model.createIndexes().catch((error: unknown) => {
-        const { codeName, message } = error as { codeName?: string; message?: string }
+        const { code, codeName, message } = error as { code?: number; codeName?: string; message?: string }
+        // Documents are in the way: that is found and told of by whoever watches indexes, and must not keep a process from starting.
+        if (code === 11_000) return
         if (codeName !== 'IndexOptionsConflict' && codeName !== 'IndexKeySpecsConflict') throw error
         throw new FleetError(
           'INDEX_CONFLICT',
@@ -102,6 +105,20 @@ export class FleetDatabase {
     }
     await this.db.collection('throttles').createIndex({ until: 1 }, { name: 'retention', expireAfterSeconds: 3_600 })
     await this.db.collection('canaries').createIndex({ at: 1 }, { name: 'retention', expireAfterSeconds: 3_600 })
+  }
+
+  get #models(): (ReturnType<typeof taskModel> | ReturnType<typeof workerModel>)[] {
+    return [taskModel(this.connection), workerModel(this.connection)]
+  }
+
+  /** The indexes that a fleet can't do without. */
+  expectedIndexes(): ExpectedIndex[] {
+    return this.#models.flatMap((model) =>
+      model.schema.indexes().map(([, options]) => ({
+        collection: model.collection.name,
+        name: String((options as { name?: unknown }).name),
+      })),
+    )
   }
 
   async close(): Promise<void> {

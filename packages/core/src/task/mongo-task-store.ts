@@ -2,11 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
-import { FleetError } from '../errors.ts'
+import { SetAside } from '../documents/set-aside.ts'
+import { type Doc, fits } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
+import { asError, FleetError } from '../errors.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Durations } from './durations.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
+import { isAboutDocument, Quarantine } from './quarantine.ts'
 import { QueueDepth } from './queue-depth.ts'
 import { RetentionPolicy } from './retention.ts'
 import { Settling } from './settling.ts'
@@ -19,6 +23,8 @@ import { waitingTasks } from './waiting-tasks.ts'
 /** The reaper looks this far ahead, so that it wakes when a lease expires and not a period later. */
 const REAP_AHEAD_MS = 4_000
 const REAP_PAGE = 200
+/** How many tasks that could not be written are passed over in one look. */
+const MOST_LEFT = 2_000
 const RAISE_AHEAD_MS = 10_000
 const HORIZON_MS = 120_000
 /** How often a request whose key was just freed or taken is tried again. */
@@ -36,7 +42,8 @@ export class MongoTaskStore implements TaskStore {
   readonly #durations: Durations
   readonly #depth: QueueDepth
   readonly #throttles: mongo.Collection<ThrottleDocument>
-  readonly #log: Logger | undefined
+  readonly #quarantine: Quarantine
+  readonly #requireUniqueKeys: () => Promise<void>
   readonly #onEventTask: (event: ObjectId) => void
 
   constructor(
@@ -46,6 +53,10 @@ export class MongoTaskStore implements TaskStore {
       retention?: RetentionPolicy
       durations?: Durations
       log?: Logger | undefined
+      /** Where tasks that don't fit are noted. */
+      setAside?: SetAside
+      /** Called before something is stored under a key; throws where keys can't be kept unique. */
+      requireUniqueKeys?: () => Promise<void>
       /** Told when a task of an event has changed its status by this store. */
       onEventTask?: (event: ObjectId) => void
     } = {},
@@ -57,7 +68,9 @@ export class MongoTaskStore implements TaskStore {
     this.#durations = parts.durations ?? new Durations(db)
     this.#depth = new QueueDepth(db, { log: parts.log })
     this.#throttles = db.collection('throttles')
-    this.#log = parts.log
+    const setAside = parts.setAside ?? new SetAside(db, { log: parts.log })
+    this.#quarantine = new Quarantine(this.#tasks, { retention: this.#retention, setAside, log: parts.log })
+    this.#requireUniqueKeys = parts.requireUniqueKeys ?? (async () => undefined)
     this.#onEventTask = parts.onEventTask ?? (() => undefined)
     this.#unblocking = asyncBatch((predecessors) => this.#unblockAfter(predecessors), {
       waitMs: 10,
@@ -69,6 +82,9 @@ export class MongoTaskStore implements TaskStore {
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
+    if (tasks.some(({ key, throttleMs }) => key !== undefined && throttleMs === undefined)) {
+      await this.#requireUniqueKeys()
+    }
     const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
     // What a transaction stores is there when it ends.
     session?.once('ended', stored)
@@ -205,7 +221,8 @@ export class MongoTaskStore implements TaskStore {
       .limit(1)
       .toArray()
     const now = this.#clock.now().getTime()
-    return new Date(Math.min(now, first?.order.getTime() ?? now) - 1)
+    const before = first?.order instanceof Date ? first.order.getTime() : now
+    return new Date(Math.min(now, before) - 1)
   }
 
   /**
@@ -238,9 +255,30 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]> {
-    const claims = await this.#claim(ids, claimant, onEarly ?? (() => undefined))
-    for (const { task } of claims) this.#tell(task)
-    return claims
+    const claims = await this.#claimEach(ids, claimant, onEarly ?? (() => undefined))
+    const good = claims.filter(({ task }) => isFit(task))
+    for (const { task } of good) this.#tell(task)
+    if (good.length < claims.length) {
+      await this.#quarantine.end(claims.filter(({ task }) => !isFit(task)).map(({ task }) => task._id))
+    }
+    return good
+  }
+
+  /** Where the server can't write one of them it is found, so that it doesn't keep the others from being claimed. */
+  async #claimEach(ids: readonly ObjectId[], claimant: Claimant, onEarly: (id: ObjectId) => void): Promise<Claim[]> {
+    try {
+      return await this.#claim(ids, claimant, onEarly)
+    } catch (error) {
+      if (!isAboutDocument(error)) throw error
+      const [only] = ids
+      if (ids.length === 1) {
+        await this.#quarantine.end([only], `the server can't write it: ${asError(error).message}`)
+        return []
+      }
+      const claims: Claim[] = []
+      for (const id of ids) claims.push(...(await this.#claimEach([id], claimant, onEarly)))
+      return claims
+    }
   }
 
   /** An event follows its tasks. */
@@ -289,16 +327,9 @@ export class MongoTaskStore implements TaskStore {
 
   /** What a claim has matched and left as it was: it is not due yet, or nobody can run it, whoever wrote it. */
   async #leftWaiting(tasks: readonly TaskDocument[], onEarly: (id: ObjectId) => void): Promise<void> {
-    for (const task of tasks) {
-      if (task.status !== 'pending') continue
-      if (isWellFormed(task)) {
-        onEarly(task._id)
-        continue
-      }
-      const filter = { ...guard('quarantine', task._id), rev: task.rev }
-      const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine(await this.#retention.get()))
-      if (ended !== null) this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
-    }
+    const waiting = tasks.filter(({ status }) => status === 'pending')
+    for (const task of waiting) if (isFit(task)) onEarly(task._id)
+    await this.#quarantine.end(waiting.filter((task) => !isFit(task)).map(({ _id }) => _id))
   }
 
   #heldBy(leaseId: string): Promise<TaskDocument[]> {
@@ -334,41 +365,65 @@ export class MongoTaskStore implements TaskStore {
 
   async reap(): Promise<{ reaped: TaskDocument[]; nextExpiry: Date | null }> {
     const reaped: TaskDocument[] = []
+    // What could not be reaped isn't tried again in this look, and must not hide the others.
+    const left: ObjectId[] = []
     for (;;) {
       const now = this.#clock.now()
       const seen = await this.#tasks
         .find(
-          { 'lease.expiresAt': { $lte: new Date(now.getTime() + REAP_AHEAD_MS) }, status: 'running' },
-          { projection: LEASE_FIELDS },
+          {
+            'lease.expiresAt': { $lte: new Date(now.getTime() + REAP_AHEAD_MS) },
+            status: 'running',
+            ...(left.length === 0 ? {} : { _id: { $nin: left } }),
+          },
+          { projection: HEAVY_FIELDS },
         )
         .sort({ 'lease.expiresAt': 1 })
         .limit(REAP_PAGE)
         .toArray()
-      const expired = seen.filter(({ lease }) => lease !== undefined && lease.expiresAt <= now)
+      const good = await this.#onlyFit(seen)
+      const expired = good.filter(({ lease }) => lease!.expiresAt <= now)
       const taken = await Promise.all(expired.map((task) => this.#reapOne(task)))
       for (const task of taken) this.#tell(task)
       reaped.push(...taken.filter((task) => task !== null))
-      // A full page may hide more; stop when a page brings nothing, so that what can't be reaped isn't tried for ever.
-      if (seen.length < REAP_PAGE || !taken.some((task) => task !== null)) {
-        return {
-          reaped,
-          nextExpiry: seen.find(({ lease }) => lease !== undefined && lease.expiresAt > now)?.lease?.expiresAt ?? null,
-        }
+      left.push(...expired.filter((_, index) => taken[index] === null).map(({ _id }) => _id))
+      if (seen.length < REAP_PAGE || expired.length < good.length || left.length > MOST_LEFT) {
+        return { reaped, nextExpiry: good.find(({ lease }) => lease!.expiresAt > now)?.lease?.expiresAt ?? null }
       }
     }
   }
 
+  /** One that can't be reaped must not keep the others from being. */
   async #reapOne(seen: TaskDocument): Promise<TaskDocument | null> {
-    const corrupt = typeof seen.lease?.id !== 'string' || !isWellFormed(seen)
-    const filter = corrupt
-      ? ({ _id: seen._id, status: 'running', lease: seen.lease } as mongo.Filter<TaskDocument>)
-      : guard('reclaim', seen._id, seen.lease!.id)
-    const retention = await this.#retention.get()
-    const update = corrupt ? updates.quarantine(retention) : updates.reap(retention)
-    const task = await this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
-    if (corrupt && task !== null)
-      this.#log?.error({ task: seen._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
+    const update = updates.reap(await this.#retention.get())
+    const task = await this.#oneByOne(seen._id, () =>
+      this.#tasks.findOneAndUpdate(guard('reclaim', seen._id, seen.lease!.id), update, { returnDocument: 'after' }),
+    )
     return task !== null && task.lease === undefined ? task : null
+  }
+
+  /** Those that fit; the others are set aside. */
+  async #onlyFit(tasks: readonly TaskDocument[]): Promise<TaskDocument[]> {
+    const good = tasks.filter(isFit)
+    if (good.length < tasks.length) {
+      await this.#quarantine.end(tasks.filter((task) => !isFit(task)).map(({ _id }) => _id))
+    }
+    return good
+  }
+
+  /** A write of one task among many: null where the server can't write that one, which is set aside. */
+  async #oneByOne<T>(id: ObjectId, write: () => Promise<T>): Promise<T | null> {
+    try {
+      return await write()
+    } catch (error) {
+      if (!isAboutDocument(error)) throw error
+      await this.#quarantine.end([id], `the server can't write it: ${asError(error).message}`)
+      return null
+    }
+  }
+
+  async endMisfits(ids: readonly unknown[]): Promise<number> {
+    return this.#quarantine.end(ids)
   }
 
   async cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
@@ -414,28 +469,36 @@ export class MongoTaskStore implements TaskStore {
 
   async raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }> {
     const raised: TaskDocument[] = []
+    const left: ObjectId[] = []
     for (;;) {
       const now = this.#clock.now()
       const seen = await this.#tasks
-        .find({ raiseAt: { $lte: new Date(now.getTime() + RAISE_AHEAD_MS) } }, { projection: { raiseAt: 1 } })
+        .find(
+          {
+            raiseAt: { $lte: new Date(now.getTime() + RAISE_AHEAD_MS) },
+            status: { $in: [...OPEN_STATUSES] },
+            ...(left.length === 0 ? {} : { _id: { $nin: left } }),
+          },
+          { projection: HEAVY_FIELDS },
+        )
         .sort({ raiseAt: 1 })
         .limit(REAP_PAGE)
         .toArray()
-      const due = seen.filter(({ raiseAt }) => raiseAt !== undefined && raiseAt <= now)
+      const good = await this.#onlyFit(seen)
+      const due = good.filter(({ raiseAt }) => raiseAt! <= now)
       const taken = await Promise.all(due.map(({ _id, raiseAt }) => this.#raiseOne(_id, raiseAt!)))
       raised.push(...taken.filter((task) => task !== null))
+      left.push(...due.filter((_, index) => taken[index] === null).map(({ _id }) => _id))
       // What was raised to high comes round once more when its deadline has come as well.
-      if (!taken.some((task) => task !== null)) {
-        return {
-          raised,
-          nextRaise: seen.find(({ raiseAt }) => raiseAt !== undefined && raiseAt > now)?.raiseAt ?? null,
-        }
+      const news = taken.some((task) => task !== null)
+      if ((!news && (seen.length < REAP_PAGE || due.length < good.length)) || left.length > MOST_LEFT) {
+        return { raised, nextRaise: good.find(({ raiseAt }) => raiseAt! > now)?.raiseAt ?? null }
       }
     }
   }
 
   async #raiseOne(id: ObjectId, raiseAt: Date): Promise<TaskDocument | null> {
-    const task = await this.#update(id, OPEN_STATUSES, updates.raise(), { raiseAt })
+    const task = await this.#oneByOne(id, () => this.#update(id, OPEN_STATUSES, updates.raise(), { raiseAt }))
     return task !== null && task.raiseAt?.getTime() !== raiseAt.getTime() ? task : null
   }
 
@@ -473,7 +536,7 @@ export class MongoTaskStore implements TaskStore {
     const predecessors = await this.#tasks.distinct('after', { status: 'blocked' })
     if (predecessors.length === 0) return 0
     const completed = await this.#tasks
-      .find({ _id: { $in: predecessors as ObjectId[] }, status: 'completed' }, { projection: { _id: 1 } })
+      .find({ _id: { $in: predecessors.filter(isId) }, status: 'completed' }, { projection: { _id: 1 } })
       .toArray()
     const counts = await Promise.all(completed.map(({ _id }) => this.unblock(_id)))
     return counts.reduce((sum, count) => sum + count, 0)
@@ -481,18 +544,27 @@ export class MongoTaskStore implements TaskStore {
 
   async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#clock.now()
-    return waitingTasks(this.#tasks, served, { now, until: new Date(now.getTime() + horizonMs), limit })
+    const until = new Date(now.getTime() + horizonMs)
+    const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit })
+    if (misfits.length === 0) return { due, next }
+    // They may have taken the place of others in the answer.
+    return (await this.#quarantine.end(misfits)) > 0 ? this.waiting(served, limit, horizonMs) : { due, next }
   }
 
   async slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]> {
-    return this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
+    const taken = await this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
+    return taken.filter(({ _id, slot }) => _id instanceof mongo.ObjectId && typeof slot === 'string')
   }
 
   async controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]> {
     const asked = await this.#tasks
       .find({ status: 'running', 'lease.worker': worker, control: { $exists: true } }, { projection: { control: 1 } })
       .toArray()
-    return asked.map(({ _id, control }) => ({ _id, control: control! }))
+    return asked.flatMap(({ _id, control }) =>
+      _id instanceof mongo.ObjectId && SHAPES.tasks.fields.control!.kind.is(control)
+        ? [{ _id, control: control! }]
+        : [],
+    )
   }
 
   find(id: ObjectId): Promise<TaskDocument | null> {
@@ -514,25 +586,11 @@ interface ThrottleDocument {
 
 const throttleKey = ({ name, key }: Pick<NewTask, 'name' | 'key'>): string => `${name}\n${key}`
 
-const LEASE_FIELDS = {
-  lease: 1,
-  attempts: 1,
-  attempt: 1,
-  rev: 1,
-  failures: 1,
-  lost: 1,
-  maxAttempts: 1,
-  priority: 1,
-} as const
+/** What nothing is decided by. */
+const HEAVY_FIELDS = { input: 0, output: 0, checkpoint: 0 } as const
 
-/** As `WELL_FORMED` of the pipelines has it. */
-function isWellFormed(task: TaskDocument): boolean {
-  const { attempt, rev, failures, lost, maxAttempts, priority, attempts } = task
-  const dated = task.runAt === undefined || task.runAt instanceof Date
-  return (
-    Array.isArray(attempts) && dated && [attempt, rev, failures, lost, maxAttempts, priority].every(Number.isFinite)
-  )
-}
+const isFit = (task: TaskDocument): boolean => fits(SHAPES.tasks, task as unknown as Doc)
+const isId = (value: unknown): value is ObjectId => value instanceof mongo.ObjectId
 
 /** @throws {FleetError} `TASK_EXISTS` */
 function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {

@@ -26,8 +26,9 @@ export class RetentionPolicy {
     if (performance.now() - this.#readAt > READ_EVERY_MS) {
       this.#readAt = performance.now()
       const stored = await this.#settings.findOne({ _id: 'retention' })
-      const { _id, ...policy } = stored ?? { _id: '' }
-      this.#current = { ...DEFAULT_RETENTION, ...policy }
+      // A part that can't be understood is as it is by default.
+      const good = Object.entries(stored ?? {}).filter(([field, ms]) => isPolicy(field, ms))
+      this.#current = { ...DEFAULT_RETENTION, ...Object.fromEntries(good) }
     }
     return this.#current
   }
@@ -38,8 +39,7 @@ export class RetentionPolicy {
    */
   async set(changes: Partial<Retention>): Promise<Retention> {
     for (const [field, ms] of Object.entries(changes)) {
-      const good = Object.hasOwn(DEFAULT_RETENTION, field) && (ms === null || (Number.isFinite(ms) && ms >= 1_000))
-      if (!good)
+      if (!isPolicy(field, ms))
         throw new FleetError('OUT_OF_RANGE', `'${field}' is kept for a second or longer, or for ever`, { field })
     }
     await this.#settings.updateOne({ _id: 'retention' }, { $set: changes }, { upsert: true })
@@ -47,3 +47,6 @@ export class RetentionPolicy {
     return this.get()
   }
 }
+
+const isPolicy = (field: string, ms: unknown): boolean =>
+  Object.hasOwn(DEFAULT_RETENTION, field) && (ms === null || (Number.isFinite(ms) && (ms as number) >= 1_000))

@@ -97,7 +97,8 @@ export class Settling {
     const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
     return settlements.map(({ claim, outcome }) => {
       const now = byId.get(claim.task._id.toHexString())
-      const attempt = now?.attempts.find(({ lease }) => lease === claim.leaseId)
+      const attempts = Array.isArray(now?.attempts) ? now.attempts : []
+      const attempt = attempts.find(({ lease }) => lease === claim.leaseId)
       const closedByMe = attempt?.endedAt !== undefined && attempt.outcome === TRANSITIONS[outcome.verb].closes
       return now !== undefined && closedByMe ? { owned: true, status: now.status } : { owned: false }
     })

@@ -138,6 +138,8 @@ export interface TaskStore {
   /** What was asked of the tasks that this worker runs. */
   controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]>
   find(id: ObjectId): Promise<TaskDocument | null>
+  /** Ends those of the tasks that can't be understood as failed with `CORRUPT`; returns how many. */
+  endMisfits(ids: readonly unknown[]): Promise<number>
   /** Removes an ended task; false when it hasn't ended or isn't there. */
   remove(id: ObjectId): Promise<boolean>
 }

@@ -1,9 +1,22 @@
 import type { mongo } from 'mongoose'
+import { mendedOnServer } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import { type AttemptOutcome, PRIORITY_NAMES } from '../protocol.ts'
 import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { EndedStatus, Retention } from './retention.ts'
-import { type Expression, fromNow, hasCome, isBefore, laterOf, NOW, STAMP } from './server-time.ts'
+import {
+  amount,
+  type Expression,
+  fromNow,
+  hasCome,
+  isBefore,
+  laterOf,
+  list,
+  millis,
+  NOW,
+  STAMP,
+} from './server-time.ts'
 import type { ObjectId, StoredProgress, TaskError } from './task-document.ts'
 import type { Claimant, Control, Outcome } from './task-store.ts'
 
@@ -17,7 +30,11 @@ const ATTEMPTS_KEPT = 100
 const LOST_LIMIT = 3
 
 const literal = (value: unknown): Expression => ({ $literal: value })
-const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
+const TOUCH = { updatedAt: STAMP, rev: { $add: [amount('$rev'), 1] } }
+const FAILURES = amount('$failures')
+const LOST = amount('$lost')
+const MAX_ATTEMPTS = amount('$maxAttempts', 1)
+const PRIORITY = amount('$priority', PRIORITY_NAMES.medium)
 const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
 const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
 /** What belongs to one attempt only. */
@@ -96,31 +113,56 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
   ]
 }
 
-/** What a task must be for anybody to run it; somebody may have written to the database by hand. */
+/**
+ * What a claim computes with must be of its type: somebody may have written to the database by hand. Everything else is
+ * looked at when the task has come back.
+ */
 const WELL_FORMED: Expression = {
   $and: [
     { $isArray: ['$attempts'] },
+    { $eq: [{ $type: '$runAt' }, 'date'] },
+    { $eq: [{ $type: '$updatedAt' }, 'date'] },
     ...['attempt', 'rev', 'failures', 'lost', 'maxAttempts', 'priority'].map((field) => ({ $isNumber: `$${field}` })),
   ],
 }
 
-/** Ends a task that can't be understood, and says so, instead of trying it again for ever. */
-export function quarantine(retention: Retention): Pipeline {
+/**
+ * Ends a task that can't be understood, and says why, instead of trying it again for ever. What does not fit is replaced,
+ * so that whoever reads the task from now on can rely on it.
+ */
+export function quarantine(retention: Retention, problem: string): Pipeline {
+  const { _id, rev, updatedAt, status, lease, ...fields } = mendedOnServer(SHAPES.tasks)
   return [
     {
       $set: {
+        ...fields,
         status: TRANSITIONS.quarantine.to,
         error: literal(
-          fleetError('CORRUPT', 'Its document is not what a task looks like; somebody changed it by hand'),
+          fleetError('CORRUPT', `Its document is not what a task looks like; somebody changed it by hand: ${problem}`),
         ),
-        attempts: { $cond: [{ $isArray: ['$attempts'] }, '$attempts', []] },
-        rev: { $cond: [{ $isNumber: '$rev' }, { $add: ['$rev', 1] }, 1] },
+        rev: { $add: [rev, 1] },
         updatedAt: NOW,
       },
     },
-    { $set: ended(retention) },
+    { $set: { ...ended(retention), attempts: closedAttempts({ outcome: TRANSITIONS.quarantine.closes }) } },
     { $unset: ATTEMPT_FIELDS },
   ]
+}
+
+/** The attempts with the open one closed. */
+function closedAttempts({ outcome, error }: { outcome: Expression; error?: Expression }): Expression {
+  const closed = { endedAt: laterOf(STAMP, '$$entry.claimedAt'), outcome, ...(error === undefined ? {} : { error }) }
+  // What is no object has no `n`, and so nothing is merged with it.
+  const isOpen = {
+    $and: [{ $eq: ['$$entry.n', '$attempt'] }, { $eq: [{ $ifNull: ['$$entry.outcome', null] }, null] }],
+  }
+  return {
+    $map: {
+      input: list('$attempts'),
+      as: 'entry',
+      in: { $cond: [isOpen, { $mergeObjects: ['$$entry', closed] }, '$$entry'] },
+    },
+  }
 }
 
 /** Only what is due by the server's own clock changes; the rest is matched and left as it was. */
@@ -148,8 +190,11 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
     {
       $replaceWith: {
         $cond: [
-          { $and: [hasCome('$runAt'), WELL_FORMED, ...inTime] },
-          { $mergeObjects: ['$$ROOT', claimed] },
+          WELL_FORMED,
+          {
+            // An `$and` may look at all of its parts, and one that fails would fail the claim of all the others.
+            $cond: [{ $and: [hasCome('$runAt'), ...inTime] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
+          },
           '$$ROOT',
         ],
       },
@@ -180,22 +225,11 @@ function leaveRunning(end: {
   set?: Record<string, Expression>
   retention: Retention
 }): Pipeline {
-  const closed = {
-    endedAt: laterOf(STAMP, '$$entry.claimedAt'),
-    outcome: end.outcome,
-    ...(end.error === undefined ? {} : { error: end.error }),
-  }
   return [
     {
       $set: {
         status: end.status,
-        attempts: {
-          $map: {
-            input: '$attempts',
-            as: 'entry',
-            in: { $cond: [{ $eq: ['$$entry.n', '$attempt'] }, { $mergeObjects: ['$$entry', closed] }, '$$entry'] },
-          },
-        },
+        attempts: closedAttempts(end),
         ...(end.error === undefined ? {} : { error: end.error }),
         ...end.set,
         ...TOUCH,
@@ -252,12 +286,12 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
         ...asUsual,
         error: literal(outcome.error),
         status: unlessCancelled({
-          $cond: [{ $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }, TRANSITIONS.fail.to, unlessAsked(to)],
+          $cond: [{ $gte: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] }, TRANSITIONS.fail.to, unlessAsked(to)],
         }),
         set: {
-          failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
+          failures: { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] },
           ...(outcome.decay
-            ? { priority: { $max: [{ $min: [LEAST_PRIORITY, '$priority'] }, { $subtract: ['$priority', 1] }] } }
+            ? { priority: { $max: [{ $min: [LEAST_PRIORITY, PRIORITY] }, { $subtract: [PRIORITY, 1] }] } }
             : {}),
           runAt: fromNow(outcome.delayMs),
           order: fromNow(outcome.delayMs),
@@ -268,7 +302,7 @@ export function settle(outcome: Outcome, retention: Retention): Pipeline {
         ...asUsual,
         error: literal(outcome.error),
         status: unlessCancelled(to),
-        set: { failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] } },
+        set: { failures: { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] } },
       })
     case 'snooze':
       return leaveRunning({
@@ -304,8 +338,8 @@ const fleetError = (code: string, message: string): TaskError => ({
 
 /** Takes a task back whose lease has expired by the server's clock; one that has not stays as it is. */
 export function reap(retention: Retention): Pipeline {
-  const poison = { $gte: [{ $add: ['$lost', 1] }, LOST_LIMIT] }
-  const exhausted = { $gte: [{ $add: ['$failures', 1] }, '$maxAttempts'] }
+  const poison = { $gte: [{ $add: [LOST, 1] }, LOST_LIMIT] }
+  const exhausted = { $gte: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] }
   const error = {
     $cond: [
       poison,
@@ -321,8 +355,8 @@ export function reap(retention: Retention): Pipeline {
       $cond: [{ $or: [poison, exhausted] }, TRANSITIONS.expire.to, unlessAsked(TRANSITIONS.reclaim.to)],
     }),
     set: {
-      failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] },
-      lost: { $min: [{ $add: ['$lost', 1] }, LOST_LIMIT] },
+      failures: { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] },
+      lost: { $min: [{ $add: [LOST, 1] }, LOST_LIMIT] },
     },
   })
   return onlyIf(hasCome('$lease.expiresAt'), taken)
@@ -430,7 +464,9 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
 
 /** The time of a throttled key begins with whoever comes first after the last one's end. */
 export function throttle(task: ObjectId, ms: number): Pipeline {
-  const over = { $lte: [{ $ifNull: [{ $toLong: '$until' }, 0] }, { $toLong: NOW }] }
+  const over = {
+    $or: [{ $lte: [millis('$until', 0), { $toLong: NOW }] }, { $ne: [{ $type: '$task' }, 'objectId'] }],
+  }
   return [
     {
       $set: {
@@ -475,9 +511,9 @@ export function rerun(): Pipeline {
         order: NOW,
         raiseAt: {
           $cond: [
-            { $or: [isSet('$deadlineMissedAt'), { $not: [isSet('$deadline')] }] },
+            { $or: [isSet('$deadlineMissedAt'), { $ne: [{ $type: '$deadline' }, 'date'] }] },
             '$$REMOVE',
-            tenthBefore({ $toLong: '$deadline' }),
+            tenthBefore(millis('$deadline')),
           ],
         },
         ...TOUCH,

@@ -1,4 +1,6 @@
 import type { mongo } from 'mongoose'
+import { type Doc, fits } from '../documents/shape.ts'
+import { HINT } from '../documents/shapes.ts'
 import type { TaskDocument } from './task-document.ts'
 import type { Hint, Served } from './task-store.ts'
 
@@ -20,7 +22,8 @@ export async function waitingTasks(
   tasks: Tasks,
   served: Served,
   { now, until, limit }: { now: Date; until: Date; limit: number },
-): Promise<{ due: Hint[]; next: Hint[] }> {
+): Promise<{ due: Hint[]; next: Hint[]; misfits: unknown[] }> {
+  const misfits = new Set<unknown>()
   const lanes = await Promise.all(served.queues.map((queue) => lane(queue)))
   return {
     due: lanes
@@ -31,6 +34,7 @@ export async function waitingTasks(
       .flatMap(({ next }) => next)
       .sort((a, b) => +a.runAt - +b.runAt)
       .slice(0, limit),
+    misfits: [...misfits],
   }
 
   async function lane(queue: string): Promise<{ due: Hint[]; next: Hint[] }> {
@@ -67,7 +71,12 @@ export async function waitingTasks(
     return (await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()) as Hint[]
   }
 
-  function isServed({ name, version, lazy }: Hint): boolean {
+  function isServed(hint: Hint): boolean {
+    if (!fits(HINT, hint as unknown as Doc)) {
+      misfits.add(hint._id)
+      return false
+    }
+    const { name, version, lazy } = hint
     const versions = served.tasks.get(name)
     const able = versions !== undefined && version >= versions.oldest && version <= versions.newest
     return able && !(lazy && served.lazy === false)

@@ -3,5 +3,6 @@ export { installPythonPackages, type PythonPackages } from '../database/resolve/
 export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './describe-task-store.ts'
 export { freesUniqueValues } from './frees-unique-values.ts'
 export { randomOf, someQueries, WriteHistory } from './live/write-history.ts'
+export { malformedDocuments, malformedTasks } from './malformed.ts'
 export { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 export { type TestDatabase, useDatabase } from './use-database.ts'

@@ -1,6 +1,7 @@
 import type { Connection, mongo } from 'mongoose'
 import type { ServerClock } from '../database/server-clock.ts'
-import { fromNow, NOW } from '../task/server-time.ts'
+import { DocumentGate } from '../documents/gate.ts'
+import { amount, fromNow, millis, NOW } from '../task/server-time.ts'
 import { type WorkerDocument, workerModel } from './worker-model.ts'
 
 const FORGOTTEN_AFTER_MS = 24 * 3_600_000
@@ -9,7 +10,10 @@ const FORGOTTEN_AFTER_MS = 24 * 3_600_000
 const BEATS_MISSED = 3
 
 const SILENT = {
-  $lte: [{ $add: [{ $toLong: '$heartbeatAt' }, { $multiply: ['$heartbeatMs', BEATS_MISSED] }] }, { $toLong: NOW }],
+  $lte: [
+    { $add: [millis('$heartbeatAt', 0), { $multiply: [amount('$heartbeatMs'), BEATS_MISSED] }] },
+    { $toLong: NOW },
+  ],
 }
 
 export type WorkerReport = Omit<
@@ -21,8 +25,14 @@ export type WorkerReport = Omit<
 export class WorkerRegister {
   readonly #workers: mongo.Collection<WorkerDocument>
   readonly #clock: ServerClock
+  readonly #gate: DocumentGate
 
-  constructor(connection: Connection, clock: ServerClock) {
+  constructor(
+    connection: Connection,
+    clock: ServerClock,
+    gate = new DocumentGate(connection.getClient().db(connection.name)),
+  ) {
+    this.#gate = gate
     this.#workers = workerModel(connection).collection as unknown as mongo.Collection<WorkerDocument>
     this.#clock = clock
   }
@@ -44,7 +54,7 @@ export class WorkerRegister {
             heartbeatAt: NOW,
             stoppedAt: stopped ? NOW : '$$REMOVE',
             expireAt: fromNow(FORGOTTEN_AFTER_MS),
-            rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
+            rev: { $add: [amount('$rev'), 1] },
           },
         },
       ],
@@ -55,7 +65,7 @@ export class WorkerRegister {
   }
 
   async list(): Promise<WorkerDocument[]> {
-    return this.#workers.find().sort({ name: 1, startedAt: -1 }).toArray()
+    return this.#gate.all('workers', await this.#workers.find().sort({ name: 1, startedAt: -1 }).toArray())
   }
 
   /** Those that have said lately that they live. */
@@ -65,12 +75,19 @@ export class WorkerRegister {
       .find({ state: { $in: ['running', 'draining'] } })
       .sort({ name: 1 })
       .toArray()
-    return workers.filter((worker) => now - worker.heartbeatAt.getTime() < this.silentMs(worker))
+    return this.#gate
+      .all('workers', workers)
+      .filter((worker) => now - worker.heartbeatAt.getTime() < this.silentMs(worker))
   }
 
   /** For how long a worker may be silent before it counts as gone, in milliseconds. */
   silentMs({ heartbeatMs }: Pick<WorkerDocument, 'heartbeatMs'>): number {
     return BEATS_MISSED * heartbeatMs
+  }
+
+  /** Whether what is told of a worker may be relied on. */
+  isReadable(worker: WorkerDocument): boolean {
+    return this.#gate.lets('workers', worker)
   }
 
   /** Says of a worker that it has been silent too long, if that is so by the server's clock. */
@@ -81,7 +98,7 @@ export class WorkerRegister {
         {
           $set: {
             state: { $cond: [SILENT, 'lost', '$state'] },
-            rev: { $add: ['$rev', { $cond: [SILENT, 1, 0] }] },
+            rev: { $add: [amount('$rev'), { $cond: [SILENT, 1, 0] }] },
           },
         },
       ],
@@ -94,12 +111,12 @@ export class WorkerRegister {
   async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
     return this.#workers.findOneAndUpdate(
       { _id: id, state: { $in: ['running', 'draining'] } },
-      [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: ['$rev', 1] } } }],
+      [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: [amount('$rev'), 1] } } }],
       { returnDocument: 'after' },
     )
   }
 
   async find(id: string): Promise<WorkerDocument | null> {
-    return this.#workers.findOne({ _id: id })
+    return this.#gate.one('workers', await this.#workers.findOne({ _id: id }))
   }
 }

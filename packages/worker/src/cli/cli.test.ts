@@ -280,12 +280,13 @@ describe('taskfleet', () => {
         .trimEnd()
         .split('\n')
         .map((line) => line.slice(0, 2)),
-    ).toEqual(Array.from({ length: 6 }, () => 'ok'))
+    ).toEqual(Array.from({ length: 7 }, () => 'ok'))
     expect((JSON.parse(json.out) as { check: string }[]).map(({ check }) => check)).toEqual([
       'connection',
       'replica set',
       'clock',
       'indexes',
+      'documents',
       'change stream',
       'workers',
     ])

@@ -6,7 +6,7 @@ import { callbackCommands } from './callbacks.ts'
 import { taskCommands } from './commands.ts'
 import { completionCommands } from './completion.ts'
 import { applyConfig, configPath } from './config.ts'
-import { doctor } from './doctor.ts'
+import { type DoctorCommand, doctor } from './doctor.ts'
 import { errorCommands } from './error-groups.ts'
 import { eventCommands } from './events.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
@@ -14,7 +14,6 @@ import { fleetCommands } from './fleet-admin.ts'
 import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
 import {
-  type CommonOptions,
   parseAmount,
   parseConcurrency,
   parseCount,
@@ -88,9 +87,10 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   kit
     .json(
       'doctor',
-      'check connection, replica set, clock, indexes, change stream and versions; with --server what is seen from there',
+      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server what is seen from there',
     )
-    .action(act((options: CommonOptions) => doctor(options, print)))
+    .option('--repair', 'do about documents that do not fit what is safe, and say what was done')
+    .action(act((options: DoctorCommand) => doctor(options, print)))
   completionCommands(program, kit)
   return program
 }

@@ -1,4 +1,4 @@
-import { type AttemptOutcome, hasEnded, type TaskStatus } from '../../protocol.ts'
+import { type AttemptOutcome, hasEnded, PRIORITY_NAMES, type TaskStatus } from '../../protocol.ts'
 import { TRANSITIONS, type Verb } from '../../task/lifecycle.ts'
 import type { NewTask } from '../../task/new-task.ts'
 import type { ObjectId } from '../../task/task-document.ts'
@@ -147,6 +147,9 @@ export function claim(task: ModelTask, minutes: number, note: Note): boolean {
   if (task.corrupt) {
     move(task, 'quarantine', note)
     task.errorCode = 'CORRUPT'
+    // What could not be understood has the usual in its place.
+    task.priority = PRIORITY_NAMES.medium
+    task.corrupt = false
     return false
   }
   move(task, 'claim', note)
