@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { malformedDocuments, malformedTasks, newTask, useDatabase } from '../testing/index.ts'
 import { MongoTaskStore } from '../task/mongo-task-store.ts'
+import { malformedDocuments, malformedTasks, newTask, useDatabase } from '../testing/index.ts'
 import { type Doc, fits, fitsOnServer, mended, mendedOnServer, misfits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 

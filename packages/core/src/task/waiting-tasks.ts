@@ -64,7 +64,7 @@ export async function waitingTasks(
     const all = await page(filter, sort, most)
     const mine = all.filter(isServed)
     if (all.length < most || mine.length === all.length) return mine
-    return page({ ...filter, ...askedFor(served) }, sort, most)
+    return (await page({ ...filter, ...askedFor(served) }, sort, most)).filter(isServed)
   }
 
   async function page(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {

@@ -55,8 +55,6 @@ const OF_PENDING: Readonly<Record<string, Doc>> = {
   'a number as error': { error: 5 },
   'a text as predecessor': { after: 'x', status: 'blocked' },
   'a text as event': { event: 'x' },
-  'a number as key': { key: 5 },
-  'a number as slot': { slot: 5 },
   'a text as id': { _id: 'not-an-id' },
   'an object as id': { _id: { a: 1 } },
   'a number as id': { _id: 0.5 },
@@ -92,6 +90,9 @@ export function malformedTasks(good: TaskDocument, nth = 0): Map<string, Doc> {
   for (const [kind, odd] of Object.entries(OF_PENDING)) {
     made.set(`waits with ${kind}`, odded({ ...pending, _id: new ObjectId() }, odd, nth))
   }
+  // Keys and slots are unique.
+  made.set('waits with a number as key', { ...pending, _id: new ObjectId(), key: Math.random() })
+  made.set('waits with a number as slot', { ...pending, _id: new ObjectId(), slot: Math.random() })
   for (const [kind, odd] of Object.entries(OF_RUNNING)) {
     const lease = { id: `dead-${new ObjectId().toHexString()}`, worker: 'dead', expiresAt: PAST }
     const running = { ...pending, status: 'running', attempt: 1, worker: 'dead', lease, attempts: [entry] }

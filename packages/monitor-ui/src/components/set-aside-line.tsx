@@ -29,8 +29,7 @@ export function SetAsideLine() {
       </p>
       {tasks.slice(0, SHOWN).map(({ id, problem }) => (
         <p key={id} className="truncate text-xs text-dim">
-          <TaskLink id={id} />{' '}
-          {visibleText(problem, 200)}
+          <TaskLink id={id} /> {visibleText(problem, 200)}
         </p>
       ))}
     </section>

@@ -13,14 +13,7 @@ import { EXIT, exitCodeOf } from './exit.ts'
 import { fleetCommands } from './fleet-admin.ts'
 import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
-import {
-  parseAmount,
-  parseConcurrency,
-  parseCount,
-  parseDuration,
-  parseListen,
-  parseServedQueues,
-} from './options.ts'
+import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
 import { reportCommands } from './reports.ts'
 import { scheduleCommands } from './schedules.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
