@@ -110,7 +110,7 @@ describe('F35: malformed documents of every other collection', () => {
       cancelled: 2_592_000_000,
     })
     await collection('throttles').insertOne({ _id: 'test\nk', until: 'x', task: 'y' } as never)
-    const [throttled] = await here.store.enqueue([newTask({ key: 'k', throttle: '1h' })])
+    const [throttled] = await here.store.enqueue([newTask({ key: 'k', throttleMs: 3_600_000 })])
     expect(throttled?.status).toBe('pending')
     await collection('queueRates').insertOne({ _id: 'documents', buckets: 'x', rule: { limit: 'x' } } as never)
     expect((await here.rates.ask('documents', { rate: { limit: 2, per: 60_000 }, rev: 1 }, 1)).count).toBe(1)
