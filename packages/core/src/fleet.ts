@@ -10,7 +10,12 @@ import { QueueRegister } from './control/queue-register.ts'
 import { ScheduleCommands } from './control/schedule-commands.ts'
 import { UpkeepCommands } from './control/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
+import { IndexWatch } from './database/index-watch.ts'
 import { confirming } from './database/unknown-outcome.ts'
+import { DocumentGate } from './documents/gate.ts'
+import { type Repaired, repairDocuments } from './documents/repair.ts'
+import { SetAside } from './documents/set-aside.ts'
+import { type SurveyDeps, survey, surveyIfDue } from './documents/survey.ts'
 import { Callbacks } from './events/callbacks.ts'
 import { Events } from './events/events.ts'
 import { AuditLog } from './history/audit-log.ts'
@@ -48,36 +53,50 @@ export class Fleet {
   readonly callbacks: Callbacks
   readonly events: Events
   readonly schedules: Schedules
+  readonly gate: DocumentGate
+  readonly indexes: IndexWatch
 
   constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
     const { connection, clock, db } = database
     this.database = database
+    this.gate = new DocumentGate(db, new SetAside(db, { log }))
+    const { gate } = this
     this.tasks = db.collection('tasks')
+    this.indexes = new IndexWatch({
+      db,
+      expected: () => database.expectedIndexes(),
+      make: () => database.ensureIndexes(),
+      log,
+    })
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
     const store = new MongoTaskStore(connection, clock, {
       retention: this.retention,
       durations: this.durations,
       log,
+      setAside: gate.setAside,
+      requireUniqueKeys: () => this.indexes.requireUniqueKeys(),
       onEventTask: (event) => this.events.changed(event),
     })
     this.store = store
     this.batches = store.batches
-    this.callbacks = new Callbacks(db)
+    this.callbacks = new Callbacks(db, gate)
     this.events = new Events({
       client: connection.getClient(),
       db,
       store: this.store,
       callbacks: this.callbacks,
+      gate,
+      log,
       now: () => clock.now(),
     })
-    this.workers = new WorkerRegister(connection, clock)
-    this.queues = new QueueRegister(db)
+    this.workers = new WorkerRegister(connection, clock, gate)
+    this.queues = new QueueRegister(db, gate)
     this.rates = new StartRates(db)
-    this.logs = new TaskLogs(db)
-    this.errors = new ErrorReport(db)
+    this.logs = new TaskLogs(db, gate)
+    this.errors = new ErrorReport(db, gate)
     this.audit = new AuditLog(db)
-    this.schedules = new Schedules({ db, store: this.store, audit: this.audit, now: () => clock.now() })
+    this.schedules = new Schedules({ db, store: this.store, audit: this.audit, gate, now: () => clock.now() })
   }
 
   /** What this fleet does for somebody; for the process itself when nobody is named. */
@@ -103,6 +122,25 @@ export class Fleet {
   /** Schedules for somebody, as `control`. */
   schedulesFor(principal: Principal = LOCAL): ScheduleCommands {
     return confirming(new ScheduleCommands(this, principal), ['show', 'list'])
+  }
+
+  /** Looks for documents that don't fit, unless somebody has done so lately. @returns whether it did */
+  surveyIfDue(): Promise<boolean> {
+    return surveyIfDue(this.#surveyed)
+  }
+
+  /** Looks for documents that don't fit and sets them aside. */
+  survey(): Promise<void> {
+    return survey(this.#surveyed)
+  }
+
+  /** Does about documents that don't fit what is safe, and says what it did. */
+  repair(): Promise<Repaired[]> {
+    return repairDocuments(this.#surveyed)
+  }
+
+  get #surveyed(): SurveyDeps {
+    return { db: this.database.db, store: this.store, setAside: this.gate.setAside }
   }
 
   /**

@@ -25,6 +25,12 @@ export { UpkeepCommands } from './control/upkeep-commands.ts'
 export { dataClientOptions } from './database/client-options.ts'
 export { type DatabaseOptions, FleetDatabase } from './database/fleet-database.ts'
 export type { IndexSpec } from './database/index-specs.ts'
+export {
+  type DuplicateKey,
+  type ExpectedIndex,
+  type IndexFindings,
+  IndexWatch,
+} from './database/index-watch.ts'
 export { INDEXES, indexLabel, missingIndexes } from './database/indexes.ts'
 export { maskUri } from './database/mask-uri.ts'
 export { withoutOutages } from './database/outage-log.ts'
@@ -33,6 +39,10 @@ export { ServerClock } from './database/server-clock.ts'
 export { arbiterWarning, type Hello } from './database/server-support.ts'
 export { confirmed, databaseError, isOutage } from './database/unknown-outcome.ts'
 export { judgeWriteFailure, type WriteFailure } from './database/write-failure.ts'
+export { DocumentGate } from './documents/gate.ts'
+export type { Repaired } from './documents/repair.ts'
+export type { SetAsideDocument } from './documents/set-aside.ts'
+export { isShaped, type ShapedCollection } from './documents/shapes.ts'
 export * from './errors.ts'
 export type * from './events/event-document.ts'
 export { Fleet } from './fleet.ts'

@@ -389,6 +389,20 @@ export interface CollectionRows {
   errors: ErrorRow
 }
 export type CollectionName = keyof CollectionRows
+/** A document that does not fit and is set aside. */
+export interface SetAsideRow {
+  /** Where it is stored. */
+  collection: string
+  /** Its id as text. */
+  id: string
+  /** `failed`: a task that has ended with `CORRUPT`; anything else is passed over. */
+  how: 'failed' | 'skipped'
+  /** What is wrong with it, in words. */
+  problem: string
+  /** When it was first seen. */
+  at: string
+}
+
 export const COLLECTIONS = [
   'tasks',
   'workers',

@@ -46,6 +46,8 @@ export interface ExecutionDeps {
   sessions: SessionView
   /** Told of an attempt whose checkpoint has moved. */
   onMoved?: (run: RunningTask) => void
+  /** Told of an attempt of which the database takes no end; it is tried again now and then. */
+  onRefused?: (run: RunningTask) => void
   /** Carries out the handler: here, in a process of its own, or by the program around the runner. */
   handle: Handle
   /** Resolves when the handler may begin; what it returns is called when it has ended. At once by default. */
@@ -279,6 +281,7 @@ async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): P
             said,
             'the database refuses even a plain failure; the slot is freed, and it is tried again now and then',
           )
+          deps.onRefused?.(run)
           void settleLater(run, outcome, deps)
           return { outcome, settled: { owned: false } }
         }

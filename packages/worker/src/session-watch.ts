@@ -10,6 +10,9 @@ import {
 import type { Logger } from 'pino'
 
 const LOOK_MS = 250
+const LONGEST_MS = 3_600_001
+/** How long a worker may be silent whose document doesn't say so readably, in milliseconds. */
+const UNREADABLE_MS = 30_000
 
 export interface SessionWatchOptions {
   register: Pick<WorkerRegister, 'list' | 'end'>
@@ -73,7 +76,8 @@ export class SessionWatch {
       this.#ended(worker._id)
       return
     }
-    const leaseMs = silenceMs(worker)
+    const said = silenceMs(worker)
+    const leaseMs = said > 0 && said < LONGEST_MS ? said : UNREADABLE_MS
     this.#overdue.set(worker._id, { at: performance.now() + leaseMs, leaseMs })
   }
 

@@ -9,7 +9,9 @@ describe('the budget of a shutdown', () => {
   const stages = (budget: (giveBack: () => void) => StopBudget) => {
     const from = performance.now()
     const seen: Record<string, number> = {}
-    const note = (stage: string) => () => void (seen[stage] = performance.now() - from)
+    const note = (stage: string) => (): void => {
+      seen[stage] = performance.now() - from
+    }
     const made = budget(note('giveBack'))
     made.abandon.addEventListener('abort', note('abandon'))
     void made.over.then(note('over'))

@@ -38,6 +38,7 @@ import { processGuard } from './boundary/process-guard.js'
 import { tellListeners } from './boundary/tell-listeners.ts'
 import { ClaimLoop } from './claim-loop.ts'
 import { DeadlineWatch } from './deadline-watch.ts'
+import { DocumentWatch } from './document-watch.ts'
 import { Doubt } from './doubt.ts'
 import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
 import { executeTask, type Handling } from './execute-task.ts'
@@ -150,6 +151,8 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   readonly #refillEvery: number
   readonly #abortGraceMs: number
   readonly #doubt = new Doubt()
+  /** Leases of attempts of which the database takes no end. */
+  readonly #refused = new Set<string>()
   readonly #suspects = new Suspects(() => void this.#parts?.loop.refill('a suspect has come through'))
   readonly #outside = new OutsideWork()
   readonly #running = new Map<string, RunningTask>()
@@ -314,6 +317,9 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       opened.push(deadlines)
       const schedules = new ScheduleWatch({ schedules: fleet.schedules, clock: database.clock, feed, log: this.#log })
       opened.push(schedules)
+      const documents = new DocumentWatch({ fleet, feed, log: this.#log })
+      opened.push(documents)
+      documents.start()
       const watch = new SessionWatch({
         register: fleet.workers,
         feed,
@@ -423,7 +429,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       beforeAsking: async () => {
         await this.#loadQueues(fleet)
         if (this.#queues.some((queue) => this.#limits.isLimited(queue))) await this.#limits.load(() => store.slots())
-        for (const { _id, control } of await store.controls(this.#session)) this.#obey(_id.toHexString(), control)
+        await this.#reconcile(store)
       },
       refillEvery: this.#refillEvery,
       pollMs: this.#pollMs,
@@ -537,12 +543,17 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   #onChange({ collection, id, doc }: Change): void {
     if (collection === 'tasks') this.#onTask(String(id), doc as TaskDocument | null)
-    else if (collection === 'queues') this.#onQueue(String(id), doc as QueueDocument | null)
+    else if (collection === 'queues') this.#onQueue(String(id), this.#readableQueue(doc as QueueDocument | null))
     else if (collection === 'workers' && id === this.#session) this.#onAsked((doc as WorkerDocument | null)?.control)
   }
 
   #onTask(id: string, task: TaskDocument | null): void {
-    const { loop, deadlines } = this.#started()
+    const { fleet, loop, deadlines } = this.#started()
+    // What does not fit is ended by the watch of documents, and nothing here relies on it.
+    if (task !== null && !fleet.gate.isReadable('tasks', task)) {
+      loop.remove(id)
+      return
+    }
     if (task?.raiseAt !== undefined) deadlines.expect(task.raiseAt)
     this.#limits.seen(id, task)
     if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
@@ -573,6 +584,10 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const { rev = 0 } = said.get(queue) ?? {}
       if (rev >= (this.#queueRevs.get(queue) ?? 0)) this.#onQueue(queue, said.get(queue) ?? null)
     }
+  }
+
+  #readableQueue(said: QueueDocument | null): QueueDocument | null {
+    return said === null ? null : this.#started().fleet.queues.readable(said)
   }
 
   #onHistoryLost(): void {
@@ -629,6 +644,26 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#log.info({ lastedMs: Math.round(lastedMs), running: this.#running.size }, 'the session is renewed again')
     this.#parts?.loop.wake()
     this.#parts?.reaper.wake()
+  }
+
+  /**
+   * What this session holds, compared with what runs here. A claim may have been applied though its answer and the look after it
+   * were lost: such a task is given back, since nobody else takes it while this session lives.
+   */
+  async #reconcile(store: TaskStore): Promise<void> {
+    const { loop } = this.#started()
+    const quiet = !loop.claiming
+    const held = await store.held(this.#session)
+    for (const { _id, control } of held) if (control !== undefined) this.#obey(_id.toHexString(), control)
+    if (!quiet || loop.claiming) return
+    for (const { leaseId, ...task } of held) {
+      if (this.#running.get(task._id.toHexString())?.leaseId === leaseId || this.#refused.has(leaseId)) continue
+      this.#log.warn(
+        { task: task._id.toHexString() },
+        'a claim was applied whose answer was lost; the task is given back',
+      )
+      await store.settle({ task, leaseId }, Outcome.released())
+    }
   }
 
   /** Others took this process for dead: what it held is theirs. It lives, and goes on under another session. */
@@ -760,6 +795,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       store,
       sessions,
       onMoved: (moved) => this.#suspects.cleared(moved),
+      onRefused: (refused) => this.#refused.add(refused.leaseId),
       clock: database.clock,
       log: this.#log,
       abortGraceMs: this.#abortGraceMs,

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { mongo } from 'mongoose'
+import { DocumentGate } from '../documents/gate.ts'
 import { FleetError } from '../errors.ts'
 import type { KeyState } from '../protocol.ts'
 import { parseDate } from '../task/new-task.ts'
@@ -49,9 +50,11 @@ export class KeyStore {
   readonly #keys: mongo.Collection<KeyDocument>
   readonly #now: () => Date
   readonly #secrets: mongo.Collection<{ _id: string; value: string }>
+  readonly #gate: DocumentGate
 
   /** @param now the server's time, which decides when a key has expired */
-  constructor(db: mongo.Db, now: () => Date = () => new Date()) {
+  constructor(db: mongo.Db, now: () => Date = () => new Date(), gate = new DocumentGate(db)) {
+    this.#gate = gate
     this.#now = now
     this.#keys = db.collection('keys')
     this.#secrets = db.collection('secrets')
@@ -95,7 +98,7 @@ export class KeyStore {
     const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')
     const [, id, secret] = (typeof token === 'string' && TOKEN.exec(token)) || []
     if (id === undefined || secret === undefined) throw refused
-    const key = await this.#keys.findOne({ _id: id })
+    const key = this.#gate.one('keys', await this.#keys.findOne({ _id: id }))
     // Compared even when there is no such key, so that the time says nothing.
     const same = timingSafeEqual(Buffer.from(sha256(secret)), Buffer.from(key?.hash ?? sha256('')))
     if (key === null || !same || this.stateOf(key) !== 'good') throw refused
@@ -105,7 +108,7 @@ export class KeyStore {
   /** What those of these keys that may still be used may do now. */
   async principals(ids: readonly string[]): Promise<Map<string, Principal>> {
     const good = { _id: { $in: [...ids] }, revokedAt: { $exists: false } }
-    const keys = await this.#keys.find(good, { projection: { hash: 0 } }).toArray()
+    const keys = this.#gate.all('keys', await this.#keys.find(good).toArray())
     return new Map(keys.filter((key) => this.stateOf(key) === 'good').map((key) => [key._id, principalOf(key)]))
   }
 
@@ -115,7 +118,8 @@ export class KeyStore {
   }
 
   async find(id: string): Promise<KnownKey | null> {
-    return this.#keys.findOne({ _id: id }, { projection: { hash: 0 } })
+    const key = this.#gate.one('keys', await this.#keys.findOne({ _id: id }))
+    return key === null ? null : withoutHash(key)
   }
 
   /**
@@ -139,10 +143,7 @@ export class KeyStore {
 
   /** Every key without what would prove it. */
   async list(): Promise<KnownKey[]> {
-    return this.#keys
-      .find({}, { projection: { hash: 0 } })
-      .sort({ createdAt: 1 })
-      .toArray()
+    return this.#gate.all('keys', await this.#keys.find().sort({ createdAt: 1 }).toArray()).map(withoutHash)
   }
 
   /** From now on the key opens nothing, and what it has opened is closed within seconds. @returns false when there is none */
@@ -156,12 +157,15 @@ export class KeyStore {
     const made = randomBytes(32).toString('base64url')
     const stored = await this.#secrets.findOneAndUpdate(
       { _id: 'tickets' },
-      { $setOnInsert: { value: made } },
+      // What is no secret would sign nothing.
+      [{ $set: { value: { $cond: [{ $eq: [{ $type: '$value' }, 'string'] }, '$value', { $literal: made }] } } }],
       { upsert: true, returnDocument: 'after' },
     )
     return Buffer.from(stored?.value ?? made, 'base64url')
   }
 }
+
+const withoutHash = ({ hash: _, ...key }: KeyDocument): KnownKey => key
 
 function principalOf({ _id, scopes, queues, names }: KnownKey): Principal {
   return { id: _id, scopes, ...(queues === undefined ? {} : { queues }), ...(names === undefined ? {} : { names }) }

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import type { CoverageRow } from '../protocol.ts'
+import { millis } from '../task/server-time.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import type { WorkerRegister } from '../worker/worker-register.ts'
 
@@ -18,7 +19,15 @@ export async function coverage(
           oldest?: Date
         }
       >([
-        { $match: { $and: [{ status: { $in: ['pending', 'running'] } }, visible] } },
+        {
+          $match: {
+            $and: [
+              { status: { $in: ['pending', 'running'] } },
+              { $expr: { $and: [{ $eq: [{ $type: '$name' }, 'string'] }, { $isNumber: '$version' }] } },
+              visible,
+            ],
+          },
+        },
         {
           $group: {
             _id: { name: '$name', version: '$version' },
@@ -27,7 +36,10 @@ export async function coverage(
               $sum: {
                 $cond: [
                   {
-                    $and: [{ $eq: ['$status', 'pending'] }, { $lte: [{ $toLong: '$runAt' }, now.getTime()] }],
+                    $and: [
+                      { $eq: ['$status', 'pending'] },
+                      { $lte: [millis('$runAt', Number.MAX_SAFE_INTEGER), now.getTime()] },
+                    ],
                   },
                   1,
                   0,
@@ -35,7 +47,7 @@ export async function coverage(
               },
             },
             running: { $sum: { $cond: [{ $eq: ['$status', 'running'] }, 1, 0] } },
-            oldest: { $min: '$runAt' },
+            oldest: { $min: { $toDate: millis('$runAt') } },
           },
         },
       ])
@@ -51,7 +63,7 @@ export async function coverage(
         waiting,
         due,
         running,
-        ...(oldest === undefined || oldest === null ? {} : { oldest: oldest.toISOString() }),
+        ...(oldest instanceof Date ? { oldest: oldest.toISOString() } : {}),
         workers: serving,
         served: serving.length > 0,
       }

@@ -1,4 +1,7 @@
 import type { mongo } from 'mongoose'
+import { problemOf } from '../documents/set-aside.ts'
+import { misfits } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import { shortDuration } from '../duration.ts'
 import { type ExplainReason, type Explanation, hasEnded } from '../protocol.ts'
 import type { StartRates } from '../task/start-rates.ts'
@@ -23,7 +26,17 @@ const COUNTED = 1_000
 
 /** Why a task does not run, from what the database knows of it, its queue and the workers. */
 export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Explanation> {
-  const about = { id: task._id.toHexString(), status: task.status }
+  const about = { id: String(task._id), status: task.status }
+  const wrong = misfits(SHAPES.tasks, { ...task })
+  if (wrong.length > 0 && !hasEnded(task.status)) {
+    const message = `Its document is not what a task looks like: ${problemOf(wrong)}. See 'taskfleet doctor'`
+    return {
+      ...about,
+      status: SHAPES.tasks.fields.status!.kind.is(task.status) ? task.status : 'failed',
+      willRun: false,
+      reasons: [{ code: 'CORRUPT', message }],
+    }
+  }
   if (task.status === 'blocked') return { ...about, ...(await explainBlocked(task, deps.tasks, deps.mayShow)) }
   const whole = await notWaiting(task, deps)
   if (whole !== null) return { ...about, willRun: whole.willRun, reasons: [whole.reason] }

@@ -38,7 +38,7 @@ export class KeyCommands {
 
   constructor(fleet: Fleet, principal: Principal) {
     this.#fleet = fleet
-    this.#keys = new KeyStore(fleet.database.db, () => fleet.database.clock.now())
+    this.#keys = new KeyStore(fleet.database.db, () => fleet.database.clock.now(), fleet.gate)
     this.#principal = principal
   }
 

@@ -88,8 +88,8 @@ async function removeTasks({ tasks, logs }: Fleet, ids: readonly ObjectId[]): Pr
   const gone = { _id: { $in: [...ids] }, status: { $in: [...ENDED_STATUSES] } } as mongo.Filter<TaskDocument>
   await againAfterElection(() => tasks.deleteMany(gone))
   const left = await tasks.find({ _id: { $in: [...ids] } }, { projection: { _id: 1 } }).toArray()
-  const stayed = new Set(left.map(({ _id }) => _id.toHexString()))
-  const removed = ids.filter((id) => !stayed.has(id.toHexString()))
+  const stayed = new Set(left.map(({ _id }) => String(_id)))
+  const removed = ids.filter((id) => !stayed.has(String(id)))
   await logs.remove(removed)
   return removed.length
 }

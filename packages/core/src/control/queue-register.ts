@@ -1,6 +1,9 @@
 import type { mongo } from 'mongoose'
+import { DocumentGate } from '../documents/gate.ts'
+import { mended } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import type { QueueLimits, QueueRate } from '../protocol.ts'
-import { NOW } from '../task/server-time.ts'
+import { amount, NOW } from '../task/server-time.ts'
 import { parseQueueLimits } from './queue-limits.ts'
 
 /** A queue that somebody has said something about. */
@@ -23,9 +26,11 @@ export interface QueueDocument {
 /** What is said of queues as a whole. Workers hear of it by the change feed and ask when they start. */
 export class QueueRegister {
   readonly #queues: mongo.Collection<QueueDocument>
+  readonly #gate: DocumentGate
 
-  constructor(db: mongo.Db) {
+  constructor(db: mongo.Db, gate = new DocumentGate(db)) {
     this.#queues = db.collection('queues')
+    this.#gate = gate
   }
 
   async setPaused(queue: string, paused: boolean, by: string, reason?: string): Promise<QueueDocument> {
@@ -38,7 +43,7 @@ export class QueueRegister {
             by: { $literal: by },
             reason: reason === undefined ? '$$REMOVE' : { $literal: reason },
             updatedAt: NOW,
-            rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
+            rev: { $add: [amount('$rev'), 1] },
           },
         },
       ],
@@ -55,11 +60,11 @@ export class QueueRegister {
       [
         {
           $set: {
-            paused: { $ifNull: ['$paused', false] },
+            paused: { $eq: ['$paused', true] },
             ...Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, value ?? '$$REMOVE'])),
             by: { $literal: by },
             updatedAt: NOW,
-            rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
+            rev: { $add: [amount('$rev'), 1] },
           },
         },
       ],
@@ -68,11 +73,25 @@ export class QueueRegister {
     return changed!
   }
 
-  find(queue: string): Promise<QueueDocument | null> {
-    return this.#queues.findOne({ _id: queue })
+  /** What fits of it: a limit that can't be understood counts as not said. */
+  async find(queue: string): Promise<QueueDocument | null> {
+    const found = await this.#queues.findOne({ _id: queue })
+    return found === null ? null : this.readable(found)
   }
 
   async list(): Promise<QueueDocument[]> {
-    return this.#queues.find().sort({ _id: 1 }).toArray()
+    const found = await this.#queues.find().sort({ _id: 1 }).toArray()
+    return found.map((queue) => this.readable(queue)).filter((queue) => queue !== null)
   }
+
+  /** A queue as it was read or told of, without what does not fit; null where not even its name does. */
+  readable(queue: QueueDocument): QueueDocument | null {
+    if (this.#gate.lets('queues', queue)) return queue
+    return typeof queue._id === 'string' ? readableQueue(queue) : null
+  }
+}
+
+function readableQueue(queue: QueueDocument): QueueDocument {
+  const fit = mended(SHAPES.queues, { ...queue }) as Partial<QueueDocument> & Pick<QueueDocument, '_id'>
+  return { paused: false, rev: 0, updatedAt: new Date(0), ...fit }
 }

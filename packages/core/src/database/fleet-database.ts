@@ -6,6 +6,7 @@ import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
 import { dataClientOptions, streamClientOptions } from './client-options.ts'
 import { firstContact } from './first-contact.ts'
+import { INDEXES } from './indexes.ts'
 import { maskUri } from './mask-uri.ts'
 import { type Migrated, makeIndexes, migrate, requireSchema, schemaVersion } from './schema.ts'
 import { ServerClock } from './server-clock.ts'
@@ -120,6 +121,11 @@ export class FleetDatabase {
   /** Brings the database to this program's schema. @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA` */
   migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
     return migrate(this.db, this.streamsDb, othersLive)
+  }
+
+  /** The indexes that a fleet can't do without. */
+  expectedIndexes(): readonly { collection: string; name: string }[] {
+    return INDEXES
   }
 
   async close(): Promise<void> {

@@ -33,6 +33,7 @@ export const INDEXES: readonly IndexSpec[] = [
   { collection: 'events', name: 'open', key: { status: 1, scheduledFor: 1, _id: 1 } },
   { collection: 'events', name: 'by_name', key: { name: 1, createdAt: -1 } },
   retention('events'),
+  retention('setAside'),
   { collection: 'schedules', name: 'next', key: { nextAt: 1 }, sparse: true },
   { collection: 'throttles', name: 'retention', key: { until: 1 }, expireAfterSeconds: 3_600 },
   { collection: 'canaries', name: 'retention', key: { at: 1 }, expireAfterSeconds: 3_600 },

@@ -185,7 +185,7 @@ test('a claim of several tasks that an election interrupts is taken as far as it
   relay.lose(['update'])
   const claims = await relayed.store.claim(
     tasks.map(({ _id }) => _id),
-    { worker: 'w', leaseMs: 8_000 },
+    { worker: 'w' },
   )
   expect(claims.map(({ task }) => String(task._id)).sort()).toEqual(tasks.map(({ _id }) => String(_id)).sort())
   expect(claims.every(({ adopted }) => adopted)).toBe(true)
@@ -195,7 +195,7 @@ test('attempts that end together while an election goes on end once, with what t
   const tasks = await Promise.all([made().pending(), made().pending()])
   const claims = await fleet.store.claim(
     tasks.map(({ _id }) => _id),
-    { worker: 'w', leaseMs: 60_000 },
+    { worker: 'w' },
   )
   await fail({ failCommands: ['update'], errorCode: 11_602 }, 1)
   const settled = await Promise.all(claims.map((claim) => fleet.store.settle(claim, { verb: 'complete', output: 1 })))

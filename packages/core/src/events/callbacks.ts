@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import { confirmed } from '../database/unknown-outcome.ts'
+import { DocumentGate } from '../documents/gate.ts'
 import { FleetError } from '../errors.ts'
 import { NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
@@ -9,8 +10,10 @@ import { parseCallback } from './parse-event.ts'
 /** What is to run when an event arrives. Changing or removing one leaves what is queued already as it is. */
 export class Callbacks {
   readonly #callbacks: mongo.Collection<CallbackDocument>
+  readonly #gate: DocumentGate
 
-  constructor(db: mongo.Db) {
+  constructor(db: mongo.Db, gate = new DocumentGate(db)) {
+    this.#gate = gate
     this.#callbacks = db.collection('callbacks')
   }
 
@@ -61,22 +64,38 @@ export class Callbacks {
   async find(id: ObjectId): Promise<CallbackDocument> {
     const callback = await this.#callbacks.findOne({ _id: id })
     if (callback === null) throw new FleetError('NOT_FOUND', 'There is no such callback', { field: 'id' })
-    return callback
+    return this.#gate.required('callbacks', callback)
   }
 
+  /** Those that can be carried out: one that can't must not keep an event from the others. */
   async of(event: string, session?: mongo.ClientSession): Promise<CallbackDocument[]> {
-    return this.#callbacks
+    const found = await this.#callbacks
       .find({ event }, session === undefined ? {} : { session })
       .sort({ _id: 1 })
       .toArray()
+    return this.#gate.all('callbacks', found).filter((callback) => this.#canRun(callback))
   }
 
   async list({ event, limit = 1_000 }: { event?: string; limit?: number } = {}): Promise<CallbackDocument[]> {
-    return this.#callbacks
+    const found = await this.#callbacks
       .find(event === undefined ? {} : { event })
       .sort({ _id: 1 })
       .limit(limit)
       .toArray()
+    return this.#gate.all('callbacks', found)
+  }
+
+  /** Its types are right; what they hold may still be nothing that a callback can be made with. */
+  #canRun(callback: CallbackDocument): boolean {
+    const { _id, event, task, version, defaults } = callback
+    try {
+      parseCallback({ _id, event, task, version, defaults })
+      return true
+    } catch (error) {
+      if (!(error instanceof FleetError)) throw error
+      this.#gate.setAside.note('callbacks', { ...callback }, 'skipped', error.message)
+      return false
+    }
   }
 
   /** @returns whether there was one */

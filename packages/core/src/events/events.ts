@@ -1,13 +1,16 @@
 import type { mongo } from 'mongoose'
+import type { Logger } from 'pino'
 import { confirmed } from '../database/unknown-outcome.ts'
+import { DocumentGate } from '../documents/gate.ts'
 import { FleetError } from '../errors.ts'
 import { type EventStatus, hasEnded } from '../protocol.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
 import { TRANSACTION_LIMIT } from '../task/large-batches.ts'
 import { parseNewTask } from '../task/new-task.ts'
-import { fromNow, NOW } from '../task/server-time.ts'
+import { amount, fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 import type { TaskStore } from '../task/task-store.ts'
+import { asError } from '../thrown.ts'
 import type { Callbacks } from './callbacks.ts'
 import type { CallbackDocument, EventDocument, EventResult } from './event-document.ts'
 import { type NewEvent, parseEvent } from './parse-event.ts'
@@ -17,6 +20,9 @@ export interface EventsDeps {
   db: mongo.Db
   store: TaskStore
   callbacks: Callbacks
+  /** One of its own by default. */
+  gate?: DocumentGate
+  log?: Logger | undefined
   /** The server's time. */
   now: () => Date
 }
@@ -35,6 +41,7 @@ const OPEN: EventStatus[] = ['scheduled', 'processing']
 export class Events {
   readonly #deps: EventsDeps
   readonly #events: mongo.Collection<EventDocument>
+  readonly #gate: DocumentGate
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #following: AsyncBatch<ObjectId, void>
   readonly #underWay = new Set<Promise<unknown>>()
@@ -43,6 +50,7 @@ export class Events {
 
   constructor(deps: EventsDeps) {
     this.#deps = deps
+    this.#gate = deps.gate ?? new DocumentGate(deps.db)
     this.#events = deps.db.collection('events')
     this.#tasks = deps.db.collection('tasks')
     this.#following = asyncBatch((ids) => this.#followAll(ids), { waitMs: 20, most: 100 })
@@ -122,7 +130,7 @@ export class Events {
   async find(id: ObjectId): Promise<EventDocument> {
     const event = await this.#events.findOne({ _id: id })
     if (event === null) throw new FleetError('NOT_FOUND', 'There is no such event', { field: 'id' })
-    return event
+    return this.#gate.required('events', event)
   }
 
   /** The newest first, or those after `after` with the oldest first. */
@@ -137,7 +145,7 @@ export class Events {
     after?: ObjectId
     limit?: number
   } = {}): Promise<EventDocument[]> {
-    return this.#events
+    const found = await this.#events
       .find({
         ...(name === undefined ? {} : { name }),
         ...(status === undefined ? {} : { status }),
@@ -146,6 +154,7 @@ export class Events {
       .sort({ _id: after === undefined ? -1 : 1 })
       .limit(limit)
       .toArray()
+    return this.#gate.all('events', found)
   }
 
   /** Its tasks have another date or priority now. */
@@ -159,7 +168,7 @@ export class Events {
           ...(scheduledFor === undefined ? {} : { scheduledFor: { $literal: scheduledFor } }),
           ...(priority === undefined ? {} : { priority }),
           updatedAt: NOW,
-          rev: { $add: ['$rev', 1] },
+          rev: { $add: [amount('$rev'), 1] },
         },
       },
     ])
@@ -209,31 +218,37 @@ export class Events {
           }
     const page = await this.#events
       .find({ $and: [{ status }, due, further] } as mongo.Filter<EventDocument>)
-      .project<Swept>({ scheduledFor: 1 })
+      .project<EventDocument>({ props: 0, results: 0 })
       .sort({ scheduledFor: 1, _id: 1 })
       .limit(SWEEP_PAGE)
       .toArray()
     const end = page.at(-1)
     if (page.length === SWEEP_PAGE && end !== undefined) this.#swept.set(status, end)
     else this.#swept.delete(status)
-    return page.map(({ _id }) => _id)
+    return this.#gate.all('events', page).map(({ _id }) => _id)
   }
 
   async #followAll(ids: readonly ObjectId[]): Promise<undefined[]> {
     const distinct = new Map(ids.map((id) => [id.toHexString(), id]))
-    for (const id of distinct.values()) await this.#follow(id)
+    for (const id of distinct.values()) {
+      // One that can't be followed must not keep the others from being.
+      await this.#follow(id).catch((error: unknown) => {
+        this.#deps.log?.warn({ err: asError(error), event: id.toHexString() }, 'an event could not be followed')
+      })
+    }
     return ids.map(() => undefined)
   }
 
   /** The event is read before its tasks, and written only if it is still as it was read: an older look can't win. */
   async #follow(id: ObjectId): Promise<void> {
     for (let tries = 0; tries < TRIES; tries += 1) {
-      const event = await this.#events.findOne({ _id: id }, { projection: { rev: 1, status: 1, tasks: 1 } })
+      const found = await this.#events.findOne({ _id: id }, { projection: { props: 0, results: 0 } })
+      const event = this.#gate.one('events', found)
       if (event === null) return
-      const found = await this.#tasks
+      const followed = await this.#tasks
         .find({ _id: { $in: event.tasks } }, { projection: { name: 1, status: 1, attempt: 1, output: 1, error: 1 } })
         .toArray()
-      const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
+      const byId = new Map(followed.map((task) => [task._id.toHexString(), task]))
       const tasks = event.tasks.flatMap((task) => byId.get(task.toHexString()) ?? [])
       const status = statusOf(tasks)
       if (status === event.status) return
@@ -247,7 +262,7 @@ export class Events {
             results: ended ? { $literal: tasks.map(resultOf) } : '$$REMOVE',
             expireAt: ended ? fromNow(KEPT_MS) : '$$REMOVE',
             updatedAt: NOW,
-            rev: { $add: ['$rev', 1] },
+            rev: { $add: [amount('$rev'), 1] },
           },
         },
       ])

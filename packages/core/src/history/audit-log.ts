@@ -1,4 +1,6 @@
 import { mongo } from 'mongoose'
+import { fitsOnServer } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import { toWire } from '../live/wire.ts'
 import type { AuditEntry } from '../protocol.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
@@ -64,6 +66,8 @@ export class AuditLog {
     limit?: number
   } = {}): Promise<AuditEntry[]> {
     const filter = {
+      // A place in the log is a date and an id, and a page that is not full is the last.
+      $expr: fitsOnServer(SHAPES.audit),
       ...(task === undefined ? {} : { tasks: task }),
       ...(after === undefined ? {} : { $or: [{ at: { $lt: after.at } }, { at: after.at, _id: { $lt: after._id } }] }),
     }

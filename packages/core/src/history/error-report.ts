@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { mongo } from 'mongoose'
+import { DocumentGate } from '../documents/gate.ts'
 import { FleetError } from '../errors.ts'
 import type { ErrorRow, ErrorState } from '../protocol.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
-import { type Expression, fromNow, hasCome, NOW } from '../task/server-time.ts'
+import { amount, type Expression, fromNow, hasCome, list, millis, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskError } from '../task/task-document.ts'
 
 /** A failed attempt. */
@@ -46,8 +47,10 @@ const HOUR_MS = 3_600_000
 export class ErrorReport {
   readonly #errors: mongo.Collection<ErrorDocument>
   readonly #recording: AsyncBatch<Failure, ErrorDocument | null>
+  readonly #gate: DocumentGate
 
-  constructor(db: mongo.Db) {
+  constructor(db: mongo.Db, gate = new DocumentGate(db)) {
+    this.#gate = gate
     this.#errors = db.collection('errors')
     this.#recording = asyncBatch((failures) => this.#recordAll(failures), { waitMs: 100, most: 500 })
   }
@@ -90,7 +93,7 @@ export class ErrorReport {
           $set: {
             notifiedAt: { $cond: [due, NOW, '$notifiedAt'] },
             notice: { $cond: [due, mine, '$notice'] },
-            rev: { $add: ['$rev', { $cond: [due, 1, 0] }] },
+            rev: { $add: [amount('$rev'), { $cond: [due, 1, 0] }] },
           },
         },
       ],
@@ -99,17 +102,18 @@ export class ErrorReport {
     return taken?.notice === mine ? taken : null
   }
 
-  find(fingerprint: string): Promise<ErrorDocument | null> {
-    return this.#errors.findOne({ _id: fingerprint })
+  async find(fingerprint: string): Promise<ErrorDocument | null> {
+    return this.#gate.one('errors', await this.#errors.findOne({ _id: fingerprint }))
   }
 
   /** The latest first. */
   async list({ state, limit = 100 }: { state?: ErrorState; limit?: number } = {}): Promise<ErrorDocument[]> {
-    return this.#errors
+    const found = await this.#errors
       .find(state === undefined ? {} : { state })
       .sort({ lastSeenAt: -1 })
       .limit(limit)
       .toArray()
+    return this.#gate.all('errors', found)
   }
 
   /**
@@ -125,7 +129,7 @@ export class ErrorReport {
             state,
             marked: { by: { $literal: by }, at: NOW },
             ignoredUntil: state === 'ignored' && until !== undefined ? { $literal: until } : '$$REMOVE',
-            rev: { $add: ['$rev', 1] },
+            rev: { $add: [amount('$rev'), 1] },
           },
         },
       ],
@@ -139,20 +143,20 @@ export class ErrorReport {
 
 /** Whether a date lies longer back than `ms`. */
 function longAgo(path: string, ms: number): Expression {
-  return { $lte: [{ $add: [{ $toLong: path }, ms] }, { $toLong: NOW }] }
+  return { $lte: [{ $add: [millis(path, 0), ms] }, { $toLong: NOW }] }
 }
 
 function counted(group: readonly Failure[]): mongo.Document[] {
   const { error } = group.at(-1)!
   const literal = (value: unknown): Expression => ({ $literal: value })
   const union = (field: string, values: readonly string[]): Expression => ({
-    $slice: [{ $setUnion: [{ $ifNull: [`$${field}`, []] }, literal([...new Set(values)])] }, NAMES],
+    $slice: [{ $setUnion: [list(`$${field}`), literal([...new Set(values)])] }, NAMES],
   })
   const hour = { $toDate: { $subtract: [{ $toLong: NOW }, { $mod: [{ $toLong: NOW }, HOUR_MS] }] } }
   const last = { $arrayElemAt: ['$trend', -1] }
-  const thisHour = { $eq: [{ $toLong: '$last.hour' }, { $toLong: '$hour' }] }
+  const thisHour = { $and: [{ $eq: [millis('$last.hour', -1), { $toLong: '$hour' }] }, { $isNumber: '$last.count' }] }
   const earlier = {
-    $filter: { input: '$trend', as: 'one', cond: { $ne: [{ $toLong: '$$one.hour' }, { $toLong: '$hour' }] } },
+    $filter: { input: '$trend', as: 'one', cond: { $ne: [millis('$$one.hour'), { $toLong: '$hour' }] } },
   }
   const back = {
     $or: [
@@ -168,7 +172,7 @@ function counted(group: readonly Failure[]): mongo.Document[] {
   }
   const samples = group.map(({ task }) => task)
   return [
-    { $set: { trend: { $ifNull: ['$trend', []] }, state: { $ifNull: ['$state', 'open'] }, hour } },
+    { $set: { trend: list('$trend'), state: { $ifNull: ['$state', 'open'] }, hour } },
     { $set: { last, back } },
     {
       $set: {
@@ -176,7 +180,7 @@ function counted(group: readonly Failure[]): mongo.Document[] {
         name: literal(error.name),
         message: literal(error.message),
         stack: error.stack === undefined ? '$$REMOVE' : literal(error.stack),
-        count: { $add: [{ $ifNull: ['$count', 0] }, group.length] },
+        count: { $add: [amount('$count'), group.length] },
         trend: {
           $slice: [
             {
@@ -206,7 +210,7 @@ function counted(group: readonly Failure[]): mongo.Document[] {
               $concatArrays: [
                 {
                   $filter: {
-                    input: { $ifNull: ['$samples', []] },
+                    input: list('$samples'),
                     as: 'one',
                     cond: { $not: [{ $in: ['$$one', literal(samples)] }] },
                   },
@@ -219,13 +223,13 @@ function counted(group: readonly Failure[]): mongo.Document[] {
         },
         firstSeenAt: { $ifNull: ['$firstSeenAt', NOW] },
         lastSeenAt: NOW,
-        reopened: { $add: [{ $ifNull: ['$reopened', 0] }, { $cond: ['$back', 1, 0] }] },
+        reopened: { $add: [amount('$reopened'), { $cond: ['$back', 1, 0] }] },
         state: { $cond: ['$back', 'open', '$state'] },
         ignoredUntil: { $cond: ['$back', '$$REMOVE', '$ignoredUntil'] },
         // What comes back is worth telling again at once.
         notifiedAt: { $cond: ['$back', '$$REMOVE', '$notifiedAt'] },
         expireAt: fromNow(KEPT_MS),
-        rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
+        rev: { $add: [amount('$rev'), 1] },
       },
     },
     { $unset: ['hour', 'last', 'back'] },

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import { againAfterElection } from '../database/unknown-outcome.ts'
+import { DocumentGate } from '../documents/gate.ts'
 import type { LogLine, StoredLogLine } from '../protocol.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
@@ -49,8 +50,10 @@ function inBatches({ lines, ...attempt }: NewLines): NewLines[] {
 /** Log lines of tasks, stored in batches: one write for all attempts of a process. */
 export class TaskLogs {
   readonly #batches: mongo.Collection<LogBatch>
+  readonly #gate: DocumentGate
 
-  constructor(db: mongo.Db) {
+  constructor(db: mongo.Db, gate = new DocumentGate(db)) {
+    this.#gate = gate
     this.#batches = db.collection('taskLogs')
   }
 
@@ -98,6 +101,7 @@ export class TaskLogs {
       .sort({ attempt: -1, from: -1 })
     const found: StoredLogLine[] = []
     for await (const batch of batches) {
+      if (!this.#gate.lets('taskLogs', batch)) continue
       const lines = batch.lines.filter(
         ({ seq }) => before === undefined || batch.attempt < before.attempt || seq < before.seq,
       )

@@ -127,7 +127,7 @@ export class LiveStats {
     if (before !== undefined) this.#forget(key, before.group)
     if (!matches) return
     this.#count(task)
-    if (before === undefined) this.#slot(task.createdAt).enqueued += 1
+    if (before === undefined && task.createdAt instanceof Date) this.#slot(task.createdAt).enqueued += 1
     if (hasEnded(task.status)) this.#ended(task)
   }
 
@@ -139,7 +139,7 @@ export class LiveStats {
 
   #count(task: Counted): void {
     const group = groupOf(task)
-    if (!this.#coarse) this.#known.set(task._id.toHexString(), { group, rev: task.rev })
+    if (!this.#coarse) this.#known.set(String(task._id), { group, rev: task.rev })
     this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1)
     // Those that ended first are given up first; a change of theirs is asked for.
     if (this.#known.size > this.#most) this.#giveUpEnded()
@@ -242,7 +242,7 @@ export class LiveStats {
       .toArray()
     for (const task of recent.reverse()) {
       this.#ended(task)
-      if (task.createdAt >= since) this.#slot(task.createdAt).enqueued += 1
+      if (task.createdAt instanceof Date && task.createdAt >= since) this.#slot(task.createdAt).enqueued += 1
     }
   }
 
@@ -306,6 +306,8 @@ export class LiveStats {
     for (const [group, count] of this.#counts) {
       if (count <= 0) continue
       const [status, queue, name] = group.split('\n') as [TaskStatus, string, string]
+      // What has no status that there is is set aside, and nobody's task.
+      if (!Object.hasOwn(byStatus, status)) continue
       byStatus[status] = (byStatus[status] ?? 0) + count
       for (const [counts, key] of [[byQueue, queue] as const, [byName, name] as const]) {
         const part = counts.get(key) ?? {}

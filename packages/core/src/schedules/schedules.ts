@@ -1,11 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { mongo } from 'mongoose'
+import { DocumentGate } from '../documents/gate.ts'
 import { FleetError } from '../errors.ts'
 import type { AuditLog } from '../history/audit-log.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
 import { NOW } from '../task/server-time.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import type { TaskStore } from '../task/task-store.ts'
+import { asError } from '../thrown.ts'
 import { type Firing, planFiring, taskByHand, taskIdOf, taskOfSlot } from './firing.ts'
 import { parseSchedule, parseScheduleChanges } from './parse-schedule.ts'
 import type { DueSchedule, ScheduleDocument, ScheduleSettings, Timing } from './schedule-document.ts'
@@ -15,6 +17,8 @@ export interface SchedulesDeps {
   db: mongo.Db
   store: TaskStore
   audit: AuditLog
+  /** One of its own by default. */
+  gate?: DocumentGate
   /** The server's time. */
   now: () => Date
 }
@@ -34,10 +38,12 @@ type Changes = { [Field in keyof ScheduleDocument]?: ScheduleDocument[Field] | u
 export class Schedules {
   readonly #deps: SchedulesDeps
   readonly #schedules: mongo.Collection<ScheduleDocument>
+  readonly #gate: DocumentGate
   readonly #tasks: mongo.Collection<TaskDocument>
 
   constructor(deps: SchedulesDeps) {
     this.#deps = deps
+    this.#gate = deps.gate ?? new DocumentGate(deps.db)
     this.#schedules = deps.db.collection('schedules')
     this.#tasks = deps.db.collection('tasks')
   }
@@ -72,7 +78,7 @@ export class Schedules {
     const there = await this.#schedules.findOne({ _id })
     const anchor = settings.startsAt ?? there?.startsAt
     const wanted = settings.every === undefined || anchor === undefined ? settings : { ...settings, startsAt: anchor }
-    if (there !== null && sameSettings(there, wanted)) return there
+    if (there !== null && this.#gate.lets('schedules', there) && sameSettings(there, wanted)) return there
     throw new FleetError('SCHEDULE_EXISTS', `There is a schedule '${_id}' with other settings`, { field: '_id' })
   }
 
@@ -112,16 +118,17 @@ export class Schedules {
   async find(name: string): Promise<ScheduleDocument> {
     const schedule = await this.#schedules.findOne({ _id: name })
     if (schedule === null) throw new FleetError('NOT_FOUND', `There is no schedule '${name}'`, { field: 'name' })
-    return schedule
+    return this.#gate.required('schedules', schedule)
   }
 
   /** By name. @param within what the caller may see */
   async list(within: Record<string, unknown> = {}, limit = 1_000): Promise<ScheduleDocument[]> {
-    return this.#schedules
+    const found = await this.#schedules
       .find(within as mongo.Filter<ScheduleDocument>)
       .sort({ _id: 1 })
       .limit(limit)
       .toArray()
+    return this.#gate.all('schedules', found)
   }
 
   /** What is queued already stays as it is. @returns whether there was one */
@@ -138,16 +145,36 @@ export class Schedules {
     due: DueSchedule[]
     nextAt: Date | null
   }> {
-    const found = await this.#schedules
-      .find({ nextAt: { $gt: new Date(0) }, _id: { $nin: [...except] } })
-      .sort({ nextAt: 1 })
-      .limit(DUE_PAGE)
-      .toArray()
+    const left = [...except]
+    let found: ScheduleDocument[]
+    let page: ScheduleDocument[]
+    do {
+      page = await this.#schedules
+        .find({ nextAt: { $gt: new Date(0) }, _id: { $nin: left } })
+        .sort({ nextAt: 1 })
+        .limit(DUE_PAGE)
+        .toArray()
+      found = page.filter((schedule) => this.#canRun(schedule))
+      left.push(...page.filter((schedule) => !found.includes(schedule)).map(({ _id }) => _id))
+      // A page of those that can't be understood says nothing about the others.
+    } while (found.length === 0 && page.length === DUE_PAGE)
     const now = this.#deps.now()
     const isDue = ({ nextAt }: ScheduleDocument): boolean => nextAt !== undefined && nextAt <= now
     return {
       due: found.filter(isDue) as DueSchedule[],
       nextAt: found.find((schedule) => !isDue(schedule))?.nextAt ?? null,
+    }
+  }
+
+  /** Its types are right, and its times can be read here. */
+  #canRun(schedule: ScheduleDocument): boolean {
+    if (!this.#gate.lets('schedules', schedule)) return false
+    try {
+      nextSlot(schedule, this.#deps.now())
+      return true
+    } catch (error) {
+      this.#gate.setAside.note('schedules', { ...schedule }, 'skipped', asError(error).message)
+      return false
     }
   }
 

@@ -1,4 +1,5 @@
 import type { mongo } from 'mongoose'
+import { list } from './server-time.ts'
 
 const KEPT = 50
 /** Below this many, past durations say too little. */
@@ -28,7 +29,9 @@ export class Durations {
       [...taken].map(([name, recent]) => ({
         updateOne: {
           filter: { _id: name },
-          update: { $push: { recent: { $each: recent.map(Math.round), $slice: -KEPT } } },
+          update: [
+            { $set: { recent: { $slice: [{ $concatArrays: [list('$recent'), recent.map(Math.round)] }, -KEPT] } } },
+          ],
           upsert: true,
         },
       })),
@@ -40,8 +43,8 @@ export class Durations {
   async lead(name: string): Promise<number | undefined> {
     const cached = this.#cache.get(name)
     if (cached !== undefined && performance.now() - cached.at < CACHED_MS) return cached.leadMs
-    const recent = (await this.#collection.findOne({ _id: name }))?.recent ?? []
-    const leadMs = percentile95(recent)
+    const recent: unknown = (await this.#collection.findOne({ _id: name }))?.recent
+    const leadMs = percentile95(Array.isArray(recent) ? recent.filter(Number.isFinite) : [])
     this.#cache.set(name, { at: performance.now(), leadMs })
     return leadMs
   }

@@ -32,6 +32,8 @@ describe('the table of transitions', () => {
     const { from, closes, by } = of(verb)
     expect(closes !== undefined).toBe(from.includes('running'))
     // What runs belongs to the holder of its lease, and to the reaper once that has expired.
+    // Only what can't be understood is ended by the fleet, wherever it stands.
+    if (verb === 'quarantine') return
     expect(['owner', 'reaper'].includes(by)).toBe(from.includes('running'))
     if (from.includes('running')) expect(from).toEqual(['running'])
   })

@@ -44,7 +44,13 @@ export const TRANSITIONS = {
     closes: 'lost',
     says: 'its workers died with it once too often',
   },
-  quarantine: { from: ['pending'], to: 'failed', by: 'fleet', says: 'its document can not be understood' },
+  quarantine: {
+    from: ['pending', 'running', 'paused', 'blocked'],
+    to: 'failed',
+    by: 'fleet',
+    closes: 'failed',
+    says: 'its document can not be understood',
+  },
   pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
   resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
   cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
@@ -70,9 +76,12 @@ export type Verb = keyof typeof TRANSITIONS
 
 const BY_VERB: Record<Verb, Transition> = TRANSITIONS
 
-/** Verbs whose guard carries the lease: everything that leaves `running`. */
+/**
+ * Verbs whose guard carries the lease: everything that leaves `running`, but what ends a task that can't be understood. The
+ * lease may be what is wrong with that one; its guard is the document as it was read.
+ */
 export function isFenced(verb: Verb): boolean {
-  return BY_VERB[verb].from.includes('running')
+  return verb !== 'quarantine' && BY_VERB[verb].from.includes('running')
 }
 
 /** The filter of a transition's write: the task, in a status it may leave, and for a running one the proof of the claim. */

@@ -3,6 +3,9 @@ import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
 import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
+import { SetAside } from '../documents/set-aside.ts'
+import { type Doc, fits } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import { FleetError } from '../errors.ts'
 import { asError } from '../thrown.ts'
 import { isAlive } from '../worker/session.ts'
@@ -16,16 +19,30 @@ import { Durations } from './durations.ts'
 import { LargeBatches } from './large-batches.ts'
 import { attemptGuard, ENDED_STATUSES, guard, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
+import { isAboutDocument, Quarantine } from './quarantine.ts'
 import { QueueDepth } from './queue-depth.ts'
 import { RetentionPolicy } from './retention.ts'
 import { Settling } from './settling.ts'
 import type { ObjectId, StoredProgress, TaskDocument } from './task-document.ts'
 import { taskModel } from './task-model.ts'
-import type { Claim, Claimant, Control, Hint, Outcome, Report, Served, Settled, TaskStore } from './task-store.ts'
+import type {
+  Claim,
+  Claimant,
+  EndedAttempt,
+  Held,
+  Hint,
+  Outcome,
+  Report,
+  Served,
+  Settled,
+  TaskStore,
+} from './task-store.ts'
 import * as updates from './task-updates.ts'
 import { waitingTasks } from './waiting-tasks.ts'
 
 const REAP_PAGE = 200
+/** How many tasks that could not be written are passed over in one look. */
+const MOST_LEFT = 2_000
 const RAISE_AHEAD_MS = 10_000
 const HORIZON_MS = 120_000
 /** Progress is checked where it is reported; this much keeps one that was not from filling a write. */
@@ -49,9 +66,11 @@ export class MongoTaskStore implements TaskStore {
   readonly #durations: Durations
   readonly #depth: QueueDepth
   readonly #throttles: mongo.Collection<ThrottleDocument>
-  readonly #log: Logger | undefined
   /** Lists that are too long for one transaction. */
   readonly batches: LargeBatches
+  readonly #log: Logger | undefined
+  readonly #quarantine: Quarantine
+  readonly #requireUniqueKeys: () => Promise<void>
   readonly #onEventTask: (event: ObjectId) => void
 
   constructor(
@@ -61,6 +80,10 @@ export class MongoTaskStore implements TaskStore {
       retention?: RetentionPolicy
       durations?: Durations
       log?: Logger | undefined
+      /** Where tasks that don't fit are noted. */
+      setAside?: SetAside
+      /** Called before something is stored under a key; throws where keys can't be kept unique. */
+      requireUniqueKeys?: () => Promise<void>
       /** Told when a task of an event has changed its status by this store. */
       onEventTask?: (event: ObjectId) => void
     } = {},
@@ -76,6 +99,9 @@ export class MongoTaskStore implements TaskStore {
     this.#depth = new QueueDepth(db, { log: parts.log })
     this.#throttles = db.collection('throttles')
     this.#log = parts.log
+    const setAside = parts.setAside ?? new SetAside(db, { log: parts.log })
+    this.#quarantine = new Quarantine(this.#tasks, { retention: this.#retention, setAside, log: parts.log })
+    this.#requireUniqueKeys = parts.requireUniqueKeys ?? (async () => undefined)
     this.#onEventTask = parts.onEventTask ?? (() => undefined)
     this.#dependants = new Dependants(this.#tasks, this.#retention, (task) => this.#tell(task))
     const follow = async (ended: readonly ObjectId[]): Promise<number[]> => {
@@ -104,6 +130,9 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async #admitted(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    if (tasks.some(({ key, throttleMs }) => key !== undefined && throttleMs === undefined)) {
+      await this.#requireUniqueKeys()
+    }
     const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
     // What a transaction stores is there when it ends.
     session?.once('ended', stored)
@@ -241,7 +270,8 @@ export class MongoTaskStore implements TaskStore {
       .limit(1)
       .toArray()
     const now = this.#clock.now().getTime()
-    return new Date(Math.min(now, first?.order.getTime() ?? now) - 1)
+    const before = first?.order instanceof Date ? first.order.getTime() : now
+    return new Date(Math.min(now, before) - 1)
   }
 
   /**
@@ -297,9 +327,30 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]> {
-    const claims = await this.#claim(ids, claimant, onEarly ?? (() => undefined))
-    for (const { task } of claims) this.#tell(task)
-    return claims
+    const claims = await this.#claimEach(ids, claimant, onEarly ?? (() => undefined))
+    const good = claims.filter(({ task }) => isFit(task))
+    for (const { task } of good) this.#tell(task)
+    if (good.length < claims.length) {
+      await this.#endMisfits(claims.filter(({ task }) => !isFit(task)).map(({ task }) => task._id))
+    }
+    return good
+  }
+
+  /** Where the server can't write one of them it is found, so that it doesn't keep the others from being claimed. */
+  async #claimEach(ids: readonly ObjectId[], claimant: Claimant, onEarly: (id: ObjectId) => void): Promise<Claim[]> {
+    try {
+      return await this.#claim(ids, claimant, onEarly)
+    } catch (error) {
+      if (!isAboutDocument(error)) throw error
+      const [only] = ids
+      if (ids.length === 1) {
+        await this.#endMisfits([only], `the server can't write it: ${asError(error).message}`)
+        return []
+      }
+      const claims: Claim[] = []
+      for (const id of ids) claims.push(...(await this.#claimEach([id], claimant, onEarly)))
+      return claims
+    }
   }
 
   /** An event follows its tasks. */
@@ -351,18 +402,9 @@ export class MongoTaskStore implements TaskStore {
 
   /** What a claim has matched and left as it was: it is not due yet, or nobody can run it, whoever wrote it. */
   async #leftWaiting(tasks: readonly TaskDocument[], onEarly: (id: ObjectId) => void): Promise<void> {
-    for (const task of tasks) {
-      if (task.status !== 'pending') continue
-      if (isWellFormed(task)) {
-        onEarly(task._id)
-        continue
-      }
-      const filter = { ...guard('quarantine', task._id), rev: task.rev }
-      const ended = await this.#tasks.findOneAndUpdate(filter, updates.quarantine(await this.#retention.get()))
-      if (ended === null) continue
-      this.#log?.error({ task: task._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
-      await this.#dependants.follow([task._id])
-    }
+    const waiting = tasks.filter(({ status }) => status === 'pending')
+    for (const task of waiting) if (isFit(task)) onEarly(task._id)
+    await this.#endMisfits(waiting.filter((task) => !isFit(task)).map(({ _id }) => _id))
   }
 
   #heldBy(ids: readonly ObjectId[], leaseId: string): Promise<TaskDocument[]> {
@@ -404,15 +446,14 @@ export class MongoTaskStore implements TaskStore {
     return matchedCount === 1
   }
 
-  async settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
+  async settle(claim: EndedAttempt, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
     const settled = await this.#settling.settle(claim, outcome, progress)
     if (settled.owned) this.#tell(claim.task)
     return settled
   }
 
   async reap(): Promise<TaskDocument[]> {
-    const [abandoned, dated] = [await this.#reapAbandoned(), await this.#reapDated()]
-    const reaped = [...abandoned, ...dated]
+    const reaped = [...(await this.#reapAbandoned()), ...(await this.#reapDated())]
     for (const task of reaped) this.#tell(task)
     await this.#followEnded(reaped)
     return reaped
@@ -424,12 +465,10 @@ export class MongoTaskStore implements TaskStore {
    */
   async #reapAbandoned(): Promise<TaskDocument[]> {
     const groups = await this.#tasks
-      .aggregate<{ _id: unknown }>([
-        { $match: { status: 'running', 'lease.session': { $exists: true } } },
-        { $group: { _id: '$lease.session' } },
-      ])
+      .aggregate<{ _id: unknown }>([{ $match: { status: 'running' } }, { $group: { _id: '$lease.session' } }])
       .toArray()
-    const sessions = groups.map(({ _id }) => String(_id))
+    const sessions = groups.map(({ _id }) => _id).filter((session) => typeof session === 'string')
+    if (sessions.length < groups.length) await this.#endWithoutLease()
     if (sessions.length === 0) return []
     const found = await this.#sessions.find({ _id: { $in: sessions } }).toArray()
     const known = new Map(found.map((session) => [session._id, session]))
@@ -441,58 +480,80 @@ export class MongoTaskStore implements TaskStore {
     return reaped
   }
 
-  async #reapSession(session: string, worker: WorkerDocument | undefined): Promise<TaskDocument[]> {
-    const reaped: TaskDocument[] = []
-    for (let after: ObjectId | undefined; ; ) {
-      const page = await this.#tasks
-        .find(
-          { status: 'running', 'lease.session': session, ...(after === undefined ? {} : { _id: { $gt: after } }) },
-          { projection: LEASE_FIELDS },
-        )
-        .sort({ _id: 1 })
-        .limit(REAP_PAGE)
-        .toArray()
-      const evidence = lossEvidence(worker, page.length)
-      const taken = await Promise.all(page.map((task) => this.#reapOne(task, { evidence })))
-      reaped.push(...taken.filter((task) => task !== null))
-      if (page.length < REAP_PAGE) return reaped
-      after = page.at(-1)!._id
-    }
+  #reapSession(session: string, worker: WorkerDocument | undefined): Promise<TaskDocument[]> {
+    const held = { status: 'running', 'lease.session': session } as mongo.Filter<TaskDocument>
+    return this.#reapEach(held, (together) => ({ evidence: lossEvidence(worker, together) }))
   }
 
   /** What workers of earlier versions hold: they renew each lease by itself. */
-  async #reapDated(): Promise<TaskDocument[]> {
+  #reapDated(): Promise<TaskDocument[]> {
     const expired = { 'lease.expiresAt': { $lte: this.#clock.now() }, status: 'running' } as mongo.Filter<TaskDocument>
+    return this.#reapEach(expired, () => ({ evidence: 'The worker did not renew its lease', dated: true }))
+  }
+
+  /** Page by page. What could not be reaped isn't tried again in this look, and must not hide the others. */
+  async #reapEach(
+    filter: mongo.Filter<TaskDocument>,
+    why: (together: number) => { evidence: string; dated?: boolean },
+  ): Promise<TaskDocument[]> {
     const reaped: TaskDocument[] = []
+    const left: ObjectId[] = []
     for (;;) {
       const page = await this.#tasks
-        .find(expired, { projection: LEASE_FIELDS })
-        .sort({ 'lease.expiresAt': 1 })
+        .find({ $and: [filter, left.length === 0 ? {} : { _id: { $nin: left } }] }, { projection: HEAVY_FIELDS })
         .limit(REAP_PAGE)
         .toArray()
-      const evidence = 'The worker did not renew its lease'
-      const taken = await Promise.all(page.map((task) => this.#reapOne(task, { evidence, dated: true })))
-      const done = taken.filter((task) => task !== null)
-      reaped.push(...done)
-      // Stop when a page brings nothing, so that what can't be reaped isn't tried for ever.
-      if (page.length < REAP_PAGE || done.length === 0) return reaped
+      const { evidence, dated } = why(page.length)
+      const good = await this.#onlyFit(page)
+      const update = updates.reap(await this.#retention.get(), evidence, { dated: dated === true })
+      const taken = await Promise.all(good.map((task) => this.#reapOne(task, update)))
+      reaped.push(...taken.filter((task) => task !== null))
+      const done = new Set(taken.map((task) => String(task?._id)))
+      left.push(...page.map(({ _id }) => _id).filter((id) => !done.has(String(id))))
+      if (page.length < REAP_PAGE || left.length > MOST_LEFT) return reaped
     }
   }
 
-  async #reapOne(
-    seen: TaskDocument,
-    { evidence, dated = false }: { evidence: string; dated?: boolean },
-  ): Promise<TaskDocument | null> {
-    const corrupt = typeof seen.lease?.id !== 'string' || !isWellFormed(seen)
-    const filter = corrupt
-      ? ({ _id: seen._id, status: 'running', lease: seen.lease } as mongo.Filter<TaskDocument>)
-      : guard('reclaim', seen._id, seen.lease!.id)
-    const retention = await this.#retention.get()
-    const update = corrupt ? updates.quarantine(retention) : updates.reap(retention, evidence, { dated })
-    const task = await this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' })
-    if (corrupt && task !== null)
-      this.#log?.error({ task: seen._id.toHexString(), code: 'CORRUPT' }, 'a task is corrupt')
+  /** One that can't be reaped must not keep the others from being. */
+  async #reapOne(seen: TaskDocument, update: mongo.Document[]): Promise<TaskDocument | null> {
+    const task = await this.#oneByOne(seen._id, () =>
+      this.#tasks.findOneAndUpdate(guard('reclaim', seen._id, seen.lease!.id), update, { returnDocument: 'after' }),
+    )
     return task !== null && task.lease === undefined ? task : null
+  }
+
+  /** Running tasks under no lease that could be proved: somebody has written to the database by hand. */
+  async #endWithoutLease(): Promise<void> {
+    const odd = { status: 'running', 'lease.session': { $not: { $type: 'string' } } } as mongo.Filter<TaskDocument>
+    await this.#onlyFit(await this.#tasks.find(odd, { projection: HEAVY_FIELDS }).limit(MOST_LEFT).toArray())
+  }
+
+  /** Those that fit; the others are set aside. */
+  async #onlyFit(tasks: readonly TaskDocument[]): Promise<TaskDocument[]> {
+    await this.#endMisfits(tasks.filter((task) => !isFit(task)).map(({ _id }) => _id))
+    return tasks.filter(isFit)
+  }
+
+  /** A write of one task among many: null where the server can't write that one, which is set aside. */
+  async #oneByOne<T>(id: ObjectId, write: () => Promise<T>): Promise<T | null> {
+    try {
+      return await write()
+    } catch (error) {
+      if (!isAboutDocument(error)) throw error
+      await this.#endMisfits([id], `the server can't write it: ${asError(error).message}`)
+      return null
+    }
+  }
+
+  endMisfits(ids: readonly unknown[]): Promise<number> {
+    return this.#endMisfits(ids)
+  }
+
+  async #endMisfits(ids: readonly unknown[], because?: string): Promise<number> {
+    if (ids.length === 0) return 0
+    const ended = await this.#quarantine.end(ids, because)
+    if (ended > 0) await this.#dependants.follow(ids.filter(isId))
+    return ended
   }
 
   async takeBackLoss(id: ObjectId, leaseId: string): Promise<boolean> {
@@ -605,28 +666,36 @@ export class MongoTaskStore implements TaskStore {
 
   async raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }> {
     const raised: TaskDocument[] = []
+    const left: ObjectId[] = []
     for (;;) {
       const now = this.#clock.now()
       const seen = await this.#tasks
-        .find({ raiseAt: { $lte: new Date(now.getTime() + RAISE_AHEAD_MS) } }, { projection: { raiseAt: 1 } })
+        .find(
+          {
+            raiseAt: { $lte: new Date(now.getTime() + RAISE_AHEAD_MS) },
+            status: { $in: [...OPEN_STATUSES] },
+            ...(left.length === 0 ? {} : { _id: { $nin: left } }),
+          },
+          { projection: HEAVY_FIELDS },
+        )
         .sort({ raiseAt: 1 })
         .limit(REAP_PAGE)
         .toArray()
-      const due = seen.filter(({ raiseAt }) => raiseAt !== undefined && raiseAt <= now)
+      const good = await this.#onlyFit(seen)
+      const due = good.filter(({ raiseAt }) => raiseAt! <= now)
       const taken = await Promise.all(due.map(({ _id, raiseAt }) => this.#raiseOne(_id, raiseAt!)))
       raised.push(...taken.filter((task) => task !== null))
+      left.push(...due.filter((_, index) => taken[index] === null).map(({ _id }) => _id))
       // What was raised to high comes round once more when its deadline has come as well.
-      if (!taken.some((task) => task !== null)) {
-        return {
-          raised,
-          nextRaise: seen.find(({ raiseAt }) => raiseAt !== undefined && raiseAt > now)?.raiseAt ?? null,
-        }
+      const news = taken.some((task) => task !== null)
+      if ((!news && (seen.length < REAP_PAGE || due.length < good.length)) || left.length > MOST_LEFT) {
+        return { raised, nextRaise: good.find(({ raiseAt }) => raiseAt! > now)?.raiseAt ?? null }
       }
     }
   }
 
   async #raiseOne(id: ObjectId, raiseAt: Date): Promise<TaskDocument | null> {
-    const task = await this.#update(id, OPEN_STATUSES, updates.raise(), { raiseAt })
+    const task = await this.#oneByOne(id, () => this.#update(id, OPEN_STATUSES, updates.raise(), { raiseAt }))
     return task !== null && task.raiseAt?.getTime() !== raiseAt.getTime() ? task : null
   }
 
@@ -662,18 +731,27 @@ export class MongoTaskStore implements TaskStore {
 
   async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#clock.now()
-    return waitingTasks(this.#tasks, served, { now, until: new Date(now.getTime() + horizonMs), limit })
+    const until = new Date(now.getTime() + horizonMs)
+    const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit })
+    if (misfits.length === 0) return { due, next }
+    // They may have taken the place of others in the answer.
+    return (await this.#endMisfits(misfits)) > 0 ? this.waiting(served, limit, horizonMs) : { due, next }
   }
 
   async slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]> {
-    return this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
+    const taken = await this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
+    return taken.filter(({ _id, slot }) => _id instanceof mongo.ObjectId && typeof slot === 'string')
   }
 
-  async controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]> {
-    const asked = await this.#tasks
-      .find({ status: 'running', 'lease.session': worker, control: { $exists: true } }, { projection: { control: 1 } })
+  async held(session: string): Promise<Held[]> {
+    const running = await this.#tasks
+      .find({ status: 'running', 'lease.session': session }, { projection: { lease: 1, control: 1, event: 1 } })
       .toArray()
-    return asked.map(({ _id, control }) => ({ _id, control: control! }))
+    return running.flatMap(({ _id, lease, control, event }) => {
+      if (!(_id instanceof mongo.ObjectId) || typeof lease?.id !== 'string') return []
+      const asked = control !== undefined && SHAPES.tasks.fields.control!.kind.is(control) ? { control } : {}
+      return [{ _id, leaseId: lease.id, ...(event instanceof mongo.ObjectId ? { event } : {}), ...asked }]
+    })
   }
 
   find(id: ObjectId): Promise<TaskDocument | null> {
@@ -704,16 +782,8 @@ interface ThrottleDocument {
 
 const throttleKey = ({ name, key }: Pick<NewTask, 'name' | 'key'>): string => `${name}\n${key}`
 
-const LEASE_FIELDS = {
-  lease: 1,
-  attempts: 1,
-  attempt: 1,
-  rev: 1,
-  failures: 1,
-  lost: 1,
-  maxAttempts: 1,
-  priority: 1,
-} as const
+/** What nothing is decided by. */
+const HEAVY_FIELDS = { input: 0, output: 0, checkpoint: 0 } as const
 
 /** What is known of how a task lost its worker, for people. */
 function lossEvidence(worker: WorkerDocument | undefined, together: number): string {
@@ -725,14 +795,8 @@ function lossEvidence(worker: WorkerDocument | undefined, together: number): str
   return `The worker ${name} (${host}, process ${pid}) ${end}; ${others}`
 }
 
-/** As `WELL_FORMED` of the pipelines has it. */
-function isWellFormed(task: TaskDocument): boolean {
-  const { attempt, rev, failures, lost, maxAttempts, priority, attempts } = task
-  const dated = task.runAt === undefined || task.runAt instanceof Date
-  return (
-    Array.isArray(attempts) && dated && [attempt, rev, failures, lost, maxAttempts, priority].every(Number.isFinite)
-  )
-}
+const isFit = (task: TaskDocument): boolean => fits(SHAPES.tasks, task as unknown as Doc)
+const isId = (value: unknown): value is ObjectId => value instanceof mongo.ObjectId
 
 /** @throws {FleetError} `NOT_FOUND` */
 function refuseUnknown(waiting: readonly NewTask[], isKnown: (id: ObjectId) => boolean): void {

@@ -129,7 +129,8 @@ export class QueueDepth {
   async #ask(queue: string, before: Known | undefined): Promise<Pick<Known, 'most' | 'waiting'>> {
     try {
       const said = await this.#queues.findOne({ _id: queue }, { projection: { maxWaiting: 1 } })
-      const most = said?.maxWaiting ?? DEFAULT_MAX_WAITING
+      const limit: unknown = said?.maxWaiting
+      const most = typeof limit === 'number' && limit >= 0 ? limit : DEFAULT_MAX_WAITING
       let waiting = 0
       for (const status of WAITING_STATUSES) {
         if (waiting > most) break

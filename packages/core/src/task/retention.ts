@@ -27,8 +27,9 @@ export class RetentionPolicy {
     if (performance.now() - this.#readAt > READ_EVERY_MS) {
       this.#readAt = performance.now()
       const stored = await this.#settings.findOne({ _id: 'retention' })
-      const { _id, ...policy } = stored ?? { _id: '' }
-      this.#current = { ...DEFAULT_RETENTION, ...policy }
+      // A part that can't be understood is as it is by default.
+      const good = Object.entries(stored ?? {}).filter(([field, ms]) => isPolicy(field, ms))
+      this.#current = { ...DEFAULT_RETENTION, ...Object.fromEntries(good) }
     }
     return this.#current
   }
@@ -50,3 +51,6 @@ export class RetentionPolicy {
     return this.get()
   }
 }
+
+const isPolicy = (field: string, ms: unknown): boolean =>
+  Object.hasOwn(DEFAULT_RETENTION, field) && (ms === null || (Number.isFinite(ms) && (ms as number) >= 1_000))

@@ -6,9 +6,27 @@ export type Expression = unknown
 
 export const NOW = '$$NOW'
 
-/** Whether the date at `path` has come. */
+/**
+ * A date in milliseconds; `otherwise` where there is none. Somebody may have stored anything there, and one document must
+ * not make an update of many fail.
+ */
+export function millis(value: Expression, otherwise: Expression = null): Expression {
+  return { $cond: [{ $eq: [{ $type: value }, 'date'] }, { $toLong: value }, otherwise] }
+}
+
+/** A number; `otherwise` where there is none. */
+export function amount(path: string, otherwise = 0): Expression {
+  return { $cond: [{ $isNumber: path }, path, otherwise] }
+}
+
+/** A list; an empty one where there is none. */
+export function list(path: string): Expression {
+  return { $cond: [{ $isArray: [path] }, path, []] }
+}
+
+/** Whether the date at `path` has come; what is no date never comes. */
 export function hasCome(path: string): Expression {
-  return { $lte: [{ $toLong: path }, { $toLong: NOW }] }
+  return { $lte: [millis(path, Number.MAX_SAFE_INTEGER), { $toLong: NOW }] }
 }
 
 /** Whether it is no later than `date`. */
@@ -16,9 +34,9 @@ export function isBefore(date: Date): Expression {
   return { $lte: [{ $toLong: NOW }, { $toLong: { $literal: date } }] }
 }
 
-/** The later of two dates; a missing one loses. */
+/** The later of two dates; what is none loses. */
 export function laterOf(a: Expression, b: Expression): Expression {
-  return { $toDate: { $max: [{ $toLong: a }, { $toLong: b }] } }
+  return { $toDate: { $max: [millis(a), millis(b)] } }
 }
 
 /**

@@ -5,11 +5,10 @@ import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { guard, TRANSITIONS } from './lifecycle.ts'
 import type { RetentionPolicy } from './retention.ts'
 import type { StoredProgress, TaskDocument } from './task-document.ts'
-import type { Claim, Outcome, Settled } from './task-store.ts'
+import type { EndedAttempt, Outcome, Settled } from './task-store.ts'
 import * as updates from './task-updates.ts'
 
-type Ended = Pick<Claim, 'task' | 'leaseId'>
-type Settlement = { claim: Ended; outcome: Outcome; progress: StoredProgress | undefined; bytes: number }
+type Settlement = { claim: EndedAttempt; outcome: Outcome; progress: StoredProgress | undefined; bytes: number }
 
 /** An end of at most so many bytes may share a write with others. */
 const SMALL_END = 4_096
@@ -29,7 +28,7 @@ export class Settling {
   }
 
   /** @throws {FleetError} `END_REFUSED` for an end that can't be written down: one of a group must not fail the others */
-  async settle(claim: Ended, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
+  async settle(claim: EndedAttempt, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
     const settled = await this.#batch({ claim, outcome, progress, bytes: sizeOf(outcome, progress) })
     if (settled.status === 'rejected') throw settled.reason
     return settled.value
@@ -117,7 +116,8 @@ export class Settling {
     const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
     return settlements.map(({ claim, outcome }) => {
       const now = byId.get(claim.task._id.toHexString())
-      const attempt = now?.attempts.find(({ lease }) => lease === claim.leaseId)
+      const attempts = Array.isArray(now?.attempts) ? now.attempts : []
+      const attempt = attempts.find(({ lease }) => lease === claim.leaseId)
       const closedByMe = attempt?.endedAt !== undefined && attempt.outcome === TRANSITIONS[outcome.verb].closes
       return fulfilled(now !== undefined && closedByMe ? { owned: true, status: now.status } : { owned: false })
     })

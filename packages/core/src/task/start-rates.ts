@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import type { QueueRate } from '../protocol.ts'
+import { amount, list } from './server-time.ts'
 import { grantUpdate, nextStart, type RateRule, rateRule, type StartBucket } from './start-window.ts'
 
 /** The window of one queue. Not in the queue's own document: those who watch that would hear of every start. */
@@ -76,16 +77,21 @@ export class StartRates {
 
   /** Starts of a grant that nobody has used and nobody will. */
   async giveBack({ queue, end }: Pick<StartGrant, 'queue' | 'end'>, count: number): Promise<void> {
-    const less = { $max: [0, { $subtract: ['$$bucket.n', { $cond: [{ $eq: ['$$bucket.end', end] }, count, 0] }] }] }
-    const update = { $map: { input: '$buckets', as: 'bucket', in: { end: '$$bucket.end', n: less } } }
+    const less = {
+      $max: [0, { $subtract: [amount('$$bucket.n'), { $cond: [{ $eq: ['$$bucket.end', end] }, count, 0] }] }],
+    }
+    const update = { $map: { input: list('$buckets'), as: 'bucket', in: { end: '$$bucket.end', n: less } } }
     await this.#starts.updateOne({ _id: queue, 'buckets.end': end }, [{ $set: { buckets: update } }])
   }
 
   /** When a task of the queue may start next; null when it may now. */
   async nextStart(queue: string, rate: QueueRate, now: Date): Promise<Date | null> {
     const starts = await this.#starts.findOne({ _id: queue })
-    if (starts === null) return null
-    const at = nextStart(starts.buckets, rateRule(rate), now.getTime())
+    if (starts === null || !Array.isArray(starts.buckets)) return null
+    const at = nextStart(starts.buckets.filter(isBucket), rateRule(rate), now.getTime())
     return at > now.getTime() ? new Date(at) : null
   }
 }
+
+const isBucket = (bucket: unknown): bucket is StartBucket =>
+  Number.isFinite((bucket as StartBucket | null)?.end) && Number.isFinite((bucket as StartBucket | null)?.n)

@@ -1,5 +1,5 @@
 import type { QueueRate } from '../protocol.ts'
-import { type Expression, NOW } from './server-time.ts'
+import { amount, type Expression, list, NOW } from './server-time.ts'
 
 /** Starts that were granted in one piece of time. */
 export interface StartBucket {
@@ -83,8 +83,11 @@ export function grantUpdate(
   const ownEnd = {
     $multiply: [{ $add: [{ $floor: { $divide: ['$at', '$rule.width'] } }, 1] }, '$rule.width'],
   }
+  const isRule = { $and: ['limit', 'width', 'usable', 'span'].map((part) => ({ $isNumber: `$rule.${part}` })) }
   const counted = {
     $and: [
+      { $isNumber: '$$bucket.end' },
+      { $isNumber: '$$bucket.n' },
       { $gt: ['$$bucket.end', { $subtract: ['$at', '$rule.span'] }] },
       { $lte: ['$$bucket.end', { $add: ['$at', '$rule.span', '$rule.width'] }] },
     ],
@@ -95,10 +98,13 @@ export function grantUpdate(
     {
       $set: {
         at: now,
-        rule: { $cond: [{ $gte: [rev, { $ifNull: ['$rule.rev', 0] }] }, { $literal: { ...rule, rev } }, '$rule'] },
+        // One that can't be understood gives way, whoever set it.
+        rule: {
+          $cond: [{ $and: [{ $lt: [rev, amount('$rule.rev')] }, isRule] }, '$rule', { $literal: { ...rule, rev } }],
+        },
       },
     },
-    { $set: { buckets: { $filter: { input: { $ifNull: ['$buckets', []] }, as: 'bucket', cond: counted } } } },
+    { $set: { buckets: { $filter: { input: list('$buckets'), as: 'bucket', cond: counted } } } },
     {
       $set: {
         granted: { $max: [0, { $min: [asked, { $subtract: ['$rule.limit', { $sum: each('$$bucket.n') }] }] }] },

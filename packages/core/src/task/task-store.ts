@@ -98,6 +98,20 @@ export interface Report {
 /** How the end of an attempt went: the task's new status, or that it is somebody else's by now. */
 export type Settled = { owned: true; status: TaskStatus } | { owned: false }
 
+/** An attempt as its end names it. */
+export interface EndedAttempt {
+  task: Pick<TaskDocument, '_id' | 'event'>
+  leaseId: string
+}
+
+/** A running task as its worker asks for it. */
+export interface Held {
+  _id: ObjectId
+  leaseId: string
+  event?: ObjectId
+  control?: Control
+}
+
 export type Control = Pick<ControlView, 'action' | 'by'> & { reason?: string }
 
 /**
@@ -126,7 +140,7 @@ export interface TaskStore {
    * Ends an attempt, and stores with its end what it reported last.
    * @throws {FleetError} `END_REFUSED` for an end that can't be written down
    */
-  settle(claim: Pick<Claim, 'task' | 'leaseId'>, outcome: Outcome, progress?: StoredProgress): Promise<Settled>
+  settle(claim: EndedAttempt, outcome: Outcome, progress?: StoredProgress): Promise<Settled>
   /**
    * Takes back every running task whose session is not alive, whenever it was claimed; and those of earlier versions whose
    * lease has expired.
@@ -174,11 +188,13 @@ export interface TaskStore {
   waiting(served: Served, limit: number, horizonMs?: number): Promise<{ due: Hint[]; next: Hint[] }>
   /** Which places of limited queues are taken. */
   slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]>
-  /** What was asked of the tasks that this worker runs. */
-  controls(worker: string): Promise<{ _id: ObjectId; control: Control }[]>
+  /** The tasks that run under this session, and what was asked of them. */
+  held(session: string): Promise<Held[]>
   find(id: ObjectId): Promise<TaskDocument | null>
   /** How tasks stand and what they returned; those that are removed are missing. */
   results(ids: readonly ObjectId[]): Promise<Pick<TaskDocument, '_id' | 'status' | 'output' | 'error'>[]>
+  /** Ends those of the tasks that can't be understood as failed with `CORRUPT`; returns how many. */
+  endMisfits(ids: readonly unknown[]): Promise<number>
   /** Removes an ended task; false when it hasn't ended or isn't there. */
   remove(id: ObjectId): Promise<boolean>
 }

@@ -1,10 +1,23 @@
 import type { mongo } from 'mongoose'
+import { mendedOnServer } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import { type AttemptOutcome, PRIORITY_NAMES } from '../protocol.ts'
 import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
 import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { EndedStatus, Retention } from './retention.ts'
-import { type Expression, fromNow, hasCome, isBefore, laterOf, NOW, STAMP } from './server-time.ts'
+import {
+  amount,
+  type Expression,
+  fromNow,
+  hasCome,
+  isBefore,
+  laterOf,
+  list,
+  millis,
+  NOW,
+  STAMP,
+} from './server-time.ts'
 import type { ObjectId, StoredProgress, TaskError } from './task-document.ts'
 import type { Claimant, Control, Outcome } from './task-store.ts'
 
@@ -20,7 +33,11 @@ const LOST_LIMIT = 3
 const SUSPECT_WAIT_MS = 250
 
 export const literal = (value: unknown): Expression => ({ $literal: value })
-export const TOUCH = { updatedAt: STAMP, rev: { $add: ['$rev', 1] } }
+export const TOUCH = { updatedAt: STAMP, rev: { $add: [amount('$rev'), 1] } }
+const FAILURES = amount('$failures')
+const LOST = amount('$lost')
+const MAX_ATTEMPTS = amount('$maxAttempts', 1)
+const PRIORITY = amount('$priority', PRIORITY_NAMES.medium)
 const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
 const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
 /** Whether the running attempt has saved a checkpoint other than the one that it started from. */
@@ -116,31 +133,56 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
   ]
 }
 
-/** What a task must be for anybody to run it; somebody may have written to the database by hand. */
+/**
+ * What a claim computes with must be of its type: somebody may have written to the database by hand. Everything else is
+ * looked at when the task has come back.
+ */
 const WELL_FORMED: Expression = {
   $and: [
     { $isArray: ['$attempts'] },
+    { $eq: [{ $type: '$runAt' }, 'date'] },
+    { $eq: [{ $type: '$updatedAt' }, 'date'] },
     ...['attempt', 'rev', 'failures', 'lost', 'maxAttempts', 'priority'].map((field) => ({ $isNumber: `$${field}` })),
   ],
 }
 
-/** Ends a task that can't be understood, and says so, instead of trying it again for ever. */
-export function quarantine(retention: Retention): Pipeline {
+/**
+ * Ends a task that can't be understood, and says why, instead of trying it again for ever. What does not fit is replaced,
+ * so that whoever reads the task from now on can rely on it.
+ */
+export function quarantine(retention: Retention, problem: string): Pipeline {
+  const { _id, rev, updatedAt, status, lease, ...fields } = mendedOnServer(SHAPES.tasks)
   return [
     {
       $set: {
+        ...fields,
         status: TRANSITIONS.quarantine.to,
         error: literal(
-          fleetError('CORRUPT', 'Its document is not what a task looks like; somebody changed it by hand'),
+          fleetError('CORRUPT', `Its document is not what a task looks like; somebody changed it by hand: ${problem}`),
         ),
-        attempts: { $cond: [{ $isArray: ['$attempts'] }, '$attempts', []] },
-        rev: { $cond: [{ $isNumber: '$rev' }, { $add: ['$rev', 1] }, 1] },
+        rev: { $add: [rev, 1] },
         updatedAt: NOW,
       },
     },
-    { $set: ended(retention) },
+    { $set: { ...ended(retention), attempts: closedAttempts({ outcome: TRANSITIONS.quarantine.closes }) } },
     { $unset: ATTEMPT_FIELDS },
   ]
+}
+
+/** The attempts with the open one closed. */
+function closedAttempts({ outcome, error }: { outcome: Expression; error?: Expression }): Expression {
+  const closed = { endedAt: laterOf(STAMP, '$$entry.claimedAt'), outcome, ...(error === undefined ? {} : { error }) }
+  // What is no object has no `n`, and so nothing is merged with it.
+  const isOpen = {
+    $and: [{ $eq: ['$$entry.n', '$attempt'] }, { $eq: [{ $ifNull: ['$$entry.outcome', null] }, null] }],
+  }
+  return {
+    $map: {
+      input: list('$attempts'),
+      as: 'entry',
+      in: { $cond: [isOpen, { $mergeObjects: ['$$entry', closed] }, '$$entry'] },
+    },
+  }
 }
 
 /** Only what is due by the server's own clock changes; the rest is matched and left as it was. */
@@ -168,8 +210,11 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
     {
       $replaceWith: {
         $cond: [
-          { $and: [hasCome('$runAt'), WELL_FORMED, ...inTime] },
-          { $mergeObjects: ['$$ROOT', claimed] },
+          WELL_FORMED,
+          {
+            // An `$and` may look at all of its parts, and one that fails would fail the claim of all the others.
+            $cond: [{ $and: [hasCome('$runAt'), ...inTime] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
+          },
           '$$ROOT',
         ],
       },
@@ -209,22 +254,11 @@ function leaveRunning(end: {
   set?: Record<string, Expression>
   retention: Retention
 }): Pipeline {
-  const closed = {
-    endedAt: laterOf(STAMP, '$$entry.claimedAt'),
-    outcome: end.outcome,
-    ...(end.error === undefined ? {} : { error: end.error }),
-  }
   return [
     {
       $set: {
         status: end.status,
-        attempts: {
-          $map: {
-            input: '$attempts',
-            as: 'entry',
-            in: { $cond: [{ $eq: ['$$entry.n', '$attempt'] }, { $mergeObjects: ['$$entry', closed] }, '$$entry'] },
-          },
-        },
+        attempts: closedAttempts(end),
         ...(end.error === undefined ? {} : { error: end.error }),
         ...end.set,
         ...TOUCH,
@@ -284,19 +318,19 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
       return leaveRunning({ ...asUsual, status: to, set: { output: literal(outcome.output), lost: 0 } })
     case 'retry': {
       const spared = outcome.counts === 'without-progress' ? CHECKPOINT_MOVED : false
-      const failures = { $cond: [spared, 0, { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] }] }
-      const lowered = { $max: [{ $min: [LEAST_PRIORITY, '$priority'] }, { $subtract: ['$priority', 1] }] }
+      const failures = { $cond: [spared, 0, { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] }] }
+      const lowered = { $max: [{ $min: [LEAST_PRIORITY, PRIORITY] }, { $subtract: [PRIORITY, 1] }] }
       return leaveRunning({
         ...asUsual,
         error: literal(outcome.error),
         status: unlessCancelled({
-          $cond: [{ $gte: [failures, '$maxAttempts'] }, TRANSITIONS.fail.to, unlessAsked(to)],
+          $cond: [{ $gte: [failures, MAX_ATTEMPTS] }, TRANSITIONS.fail.to, unlessAsked(to)],
         }),
         set: {
           failures,
           // What its deadline gave it stays.
           priority: {
-            $cond: [spared, { $max: ['$priority', '$basePriority'] }, outcome.decay ? lowered : '$priority'],
+            $cond: [spared, { $max: [PRIORITY, '$basePriority'] }, outcome.decay ? lowered : '$priority'],
           },
           ...laterBy(outcome.delayMs),
         },
@@ -314,7 +348,7 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
         ...asUsual,
         error: literal(outcome.error),
         status: unlessCancelled(to),
-        set: { failures: { $min: [{ $add: ['$failures', 1] }, '$maxAttempts'] } },
+        set: { failures: { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] } },
       })
     case 'snooze':
       return leaveRunning({
@@ -370,8 +404,8 @@ const fleetError = (code: string, message: string): TaskError => ({
  * @param dated a lease of an earlier version, which must have expired by the server's clock
  */
 export function reap(retention: Retention, evidence: string, { dated = false }: { dated?: boolean } = {}): Pipeline {
-  const poison = { $gte: [{ $add: ['$lost', 1] }, LOST_LIMIT] }
-  const waitMs = { $multiply: [SUSPECT_WAIT_MS, { $pow: [4, '$lost'] }] }
+  const poison = { $gte: [{ $add: [LOST, 1] }, LOST_LIMIT] }
+  const waitMs = { $multiply: [SUSPECT_WAIT_MS, { $pow: [4, LOST] }] }
   const again = { $dateAdd: { startDate: NOW, unit: 'millisecond', amount: { $toLong: waitMs } } }
   const error = {
     $cond: [
@@ -391,9 +425,9 @@ export function reap(retention: Retention, evidence: string, { dated = false }: 
     error,
     status: unlessCancelled({ $cond: [poison, TRANSITIONS.expire.to, unlessAsked(TRANSITIONS.reclaim.to)] }),
     set: {
-      lost: { $min: [{ $add: ['$lost', 1] }, LOST_LIMIT] },
+      lost: { $min: [{ $add: [LOST, 1] }, LOST_LIMIT] },
       // The first loss is most often its worker's own: it runs elsewhere at once.
-      runAt: { $cond: [{ $gte: ['$lost', 1] }, again, '$runAt'] },
+      runAt: { $cond: [{ $gte: [LOST, 1] }, again, '$runAt'] },
     },
   })
   return dated ? onlyIf(hasCome('$lease.expiresAt'), taken) : taken
@@ -404,12 +438,12 @@ export function takeBackLoss(leaseId: string): Pipeline {
   const lived = { $mergeObjects: ['$$entry', { survived: true }] }
   const attempts = {
     $map: {
-      input: '$attempts',
+      input: list('$attempts'),
       as: 'entry',
       in: { $cond: [{ $eq: ['$$entry.lease', literal(leaseId)] }, lived, '$$entry'] },
     },
   }
-  return [{ $set: { attempts, lost: { $max: [0, { $subtract: ['$lost', 1] }] }, ...TOUCH } }]
+  return [{ $set: { attempts, lost: { $max: [0, { $subtract: [LOST, 1] }] }, ...TOUCH } }]
 }
 
 /** A pipeline that changes nothing unless the condition holds, decided by the server within the write. */
@@ -517,7 +551,9 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
 
 /** The time of a throttled key begins with whoever comes first after the last one's end. */
 export function throttle(task: ObjectId, ms: number): Pipeline {
-  const over = { $lte: [{ $ifNull: [{ $toLong: '$until' }, 0] }, { $toLong: NOW }] }
+  const over = {
+    $or: [{ $lte: [millis('$until', 0), { $toLong: NOW }] }, { $ne: [{ $type: '$task' }, 'objectId'] }],
+  }
   return [
     {
       $set: {
@@ -561,9 +597,9 @@ export function rerun(): Pipeline {
         order: NOW,
         raiseAt: {
           $cond: [
-            { $or: [isSet('$deadlineMissedAt'), { $not: [isSet('$deadline')] }] },
+            { $or: [isSet('$deadlineMissedAt'), { $ne: [{ $type: '$deadline' }, 'date'] }] },
             '$$REMOVE',
-            tenthBefore({ $toLong: '$deadline' }),
+            tenthBefore(millis('$deadline')),
           ],
         },
         ...TOUCH,

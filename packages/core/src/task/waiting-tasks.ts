@@ -1,4 +1,6 @@
 import type { mongo } from 'mongoose'
+import { type Doc, fits } from '../documents/shape.ts'
+import { HINT } from '../documents/shapes.ts'
 import type { TaskDocument } from './task-document.ts'
 import type { Hint, Served } from './task-store.ts'
 
@@ -30,7 +32,8 @@ export async function waitingTasks(
   tasks: Tasks,
   served: Served,
   { now, until, limit }: { now: Date; until: Date; limit: number },
-): Promise<{ due: Hint[]; next: Hint[] }> {
+): Promise<{ due: Hint[]; next: Hint[]; misfits: unknown[] }> {
+  const misfits = new Set<unknown>()
   const lanes = await Promise.all(served.queues.map((queue) => lane(queue)))
   return {
     due: lanes
@@ -41,6 +44,7 @@ export async function waitingTasks(
       .flatMap(({ next }) => next)
       .sort((a, b) => +a.runAt - +b.runAt)
       .slice(0, limit),
+    misfits: [...misfits],
   }
 
   async function lane(queue: string): Promise<{ due: Hint[]; next: Hint[] }> {
@@ -70,14 +74,19 @@ export async function waitingTasks(
     const all = await page(filter, sort, most)
     const mine = all.filter(isServed)
     if (all.length < most || mine.length === all.length) return mine
-    return page({ ...filter, ...askedFor(served) }, sort, most)
+    return (await page({ ...filter, ...askedFor(served) }, sort, most)).filter(isServed)
   }
 
   async function page(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
     return (await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()) as Hint[]
   }
 
-  function isServed({ name, version, lazy, lost }: Hint): boolean {
+  function isServed(hint: Hint): boolean {
+    if (!fits(HINT, hint as unknown as Doc)) {
+      misfits.add(hint._id)
+      return false
+    }
+    const { name, version, lazy, lost } = hint
     const versions = served.tasks.get(name)
     const able = versions !== undefined && version >= versions.oldest && version <= versions.newest
     return able && !(lazy && served.lazy === false) && !(lost >= 1 && served.suspects === false)

@@ -4,6 +4,7 @@ export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './des
 export { type CommandFailure, failCommand } from './fail-command.ts'
 export { freesUniqueValues } from './frees-unique-values.ts'
 export { randomOf, someQueries, WriteHistory } from './live/write-history.ts'
+export { malformedDocuments, malformedTasks } from './malformed.ts'
 export { type Member, MONGOD, mongodTitle, ReplicaSet } from './replica-set.ts'
 export { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 export { loseWorker, openTestSession, testReport } from './test-session.ts'

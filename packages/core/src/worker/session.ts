@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose'
-import { type Expression, fromNow, hasCome, NOW } from '../task/server-time.ts'
+import { amount, type Expression, fromNow, hasCome, millis, NOW } from '../task/server-time.ts'
 import type { WorkerDocument, WorkerReport } from './worker-model.ts'
 
 /**
@@ -47,13 +47,13 @@ function reported({ gate, url, ...always }: Omit<WorkerReport, 'state'>): Record
     heartbeatAt: NOW,
     until: fromNow(always.leaseMs),
     expireAt: fromNow(FORGOTTEN_AFTER_MS),
-    rev: { $add: [{ $ifNull: ['$rev', 0] }, 1] },
+    rev: { $add: [amount('$rev'), 1] },
   }
 }
 
 /** Ends a session that has not been renewed in time by the server's clock; any other stays as it is. */
 export function endUpdate(): mongo.Document[] {
-  const asBefore = { $add: [{ $toLong: '$heartbeatAt' }, { $multiply: ['$heartbeatMs', BEATS_MISSED] }] }
+  const asBefore = { $add: [millis('$heartbeatAt', 0), { $multiply: [amount('$heartbeatMs'), BEATS_MISSED] }] }
   const over = {
     $cond: [{ $eq: [{ $type: '$until' }, 'date'] }, hasCome('$until'), { $lte: [asBefore, { $toLong: NOW }] }],
   }
@@ -62,7 +62,7 @@ export function endUpdate(): mongo.Document[] {
       $set: {
         state: { $cond: [over, 'dead', '$state'] },
         stoppedAt: { $cond: [over, NOW, '$stoppedAt'] },
-        rev: { $add: ['$rev', { $cond: [over, 1, 0] }] },
+        rev: { $add: [amount('$rev'), { $cond: [over, 1, 0] }] },
       },
     },
   ]

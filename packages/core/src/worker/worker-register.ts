@@ -1,6 +1,7 @@
 import type { Connection, mongo } from 'mongoose'
 import type { ServerClock } from '../database/server-clock.ts'
-import { NOW } from '../task/server-time.ts'
+import { DocumentGate } from '../documents/gate.ts'
+import { amount, NOW } from '../task/server-time.ts'
 import { ALIVE, beatUpdate, endUpdate, isAlive, sessionGuard, silenceMs } from './session.ts'
 import { type WorkerDocument, type WorkerReport, workerModel } from './worker-model.ts'
 
@@ -11,8 +12,14 @@ export type Beat = Pick<WorkerDocument, 'control'>
 export class WorkerRegister {
   readonly #workers: mongo.Collection<WorkerDocument>
   readonly #clock: ServerClock
+  readonly #gate: DocumentGate
 
-  constructor(connection: Connection, clock: ServerClock) {
+  constructor(
+    connection: Connection,
+    clock: ServerClock,
+    gate = new DocumentGate(connection.getClient().db(connection.name)),
+  ) {
+    this.#gate = gate
     this.#workers = workerModel(connection).collection as unknown as mongo.Collection<WorkerDocument>
     this.#clock = clock
   }
@@ -42,7 +49,7 @@ export class WorkerRegister {
   }
 
   async list(): Promise<WorkerDocument[]> {
-    return this.#workers.find().sort({ name: 1, startedAt: -1 }).toArray()
+    return this.#gate.all('workers', await this.#workers.find().sort({ name: 1, startedAt: -1 }).toArray())
   }
 
   /** Those that have said lately that they live. */
@@ -52,7 +59,7 @@ export class WorkerRegister {
       .find({ state: { $in: [...ALIVE] } })
       .sort({ name: 1 })
       .toArray()
-    return workers.filter((worker) => now - worker.heartbeatAt.getTime() < silenceMs(worker))
+    return this.#gate.all('workers', workers).filter((worker) => now - worker.heartbeatAt.getTime() < silenceMs(worker))
   }
 
   /** Ends a session that was not renewed in time, if that is so by the server's clock. Null when it wasn't, or had ended. */
@@ -64,20 +71,25 @@ export class WorkerRegister {
   /** The session of a process that goes on under another one: nobody needs to be worried by it any more. */
   async replaced(id: string): Promise<void> {
     await this.#workers.updateOne({ _id: id, state: 'dead' }, [
-      { $set: { state: 'stopped', stoppedAt: NOW, rev: { $add: ['$rev', 1] } } },
+      { $set: { state: 'stopped', stoppedAt: NOW, rev: { $add: [amount('$rev'), 1] } } },
     ])
+  }
+
+  /** Whether what is told of a worker may be relied on. */
+  isReadable(worker: WorkerDocument): boolean {
+    return this.#gate.lets('workers', worker)
   }
 
   /** Asks a worker to take nothing new, or to take tasks again; it hears of it by its change feed. Null when it is gone. */
   async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
     return this.#workers.findOneAndUpdate(
       sessionGuard(id),
-      [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: ['$rev', 1] } } }],
+      [{ $set: { control: { action, by: { $literal: by }, at: NOW }, rev: { $add: [amount('$rev'), 1] } } }],
       { returnDocument: 'after' },
     )
   }
 
   async find(id: string): Promise<WorkerDocument | null> {
-    return this.#workers.findOne({ _id: id })
+    return this.#gate.one('workers', await this.#workers.findOne({ _id: id }))
   }
 }

@@ -8,6 +8,7 @@ import type {
   QueueLimits,
   QueueRow,
   ScheduleRow,
+  SetAsideRow,
   TaskRow,
 } from '@taskfleet/core/protocol'
 import { createContext, useContext } from 'react'
@@ -71,6 +72,8 @@ export interface FleetRest {
   previewSchedule(timing: Timing, count: number): Promise<string[]>
   /** What is null is taken away, what is not named stays. */
   limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow>
+  /** Documents that don't fit. */
+  setAside(): Promise<SetAsideRow[]>
   keys(): Promise<KeyRow[]>
   /** @returns the token, which is told this once */
   createKey(key: KeyFields): Promise<{ id: string; token: string }>
@@ -128,6 +131,7 @@ export function createRest({ url, session, fetch }: RestOptions): FleetRest {
       return ((await call('GET', `/schedules/preview?${asked}`)) as { slots: string[] }).slots
     },
     limitQueue: async (queue, limits) => (await call('PATCH', one('queues', queue), limits)) as QueueRow,
+    setAside: async () => ((await call('GET', '/set-aside')) as { documents: SetAsideRow[] }).documents,
     keys: async () => ((await call('GET', '/keys')) as { keys: KeyRow[] }).keys,
     createKey: async (key) => (await call('POST', '/keys', key)) as { id: string; token: string },
     editKey: async (id, changes) => (await call('PATCH', one('keys', id), changes)) as KeyRow,

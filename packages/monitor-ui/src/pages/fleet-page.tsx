@@ -3,6 +3,7 @@ import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
 import { type ReactNode, useMemo, useState } from 'react'
 import { ActivityPanel } from '../components/activity-panel.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
+import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { EndedRow, WaitingRow } from '../components/waiting-list.tsx'
 import { WorkerCard } from '../components/worker-card.tsx'
@@ -122,6 +123,7 @@ export function FleetPage() {
         />
       </dl>
       <RowsProblem views={[workers, running, waiting, ended, statistics]} />
+      <SetAsideLine />
       <ActivityPanel stats={stats} now={now} />
       <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[minmax(0,1fr)_340px]">
         <div className="grid gap-3 [grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr))]">

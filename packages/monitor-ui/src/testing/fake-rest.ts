@@ -6,6 +6,7 @@ import type {
   QueueLimits,
   QueueRow,
   ScheduleRow,
+  SetAsideRow,
   TaskRow,
   WireError,
 } from '@taskfleet/core/protocol'
@@ -205,6 +206,14 @@ export class FakeRest implements FleetRest {
   putKey(key: KeyRow): KeyRow {
     this.keyring.set(key.id, key)
     return key
+  }
+
+  /** What does not fit; tests say so. */
+  misfits: SetAsideRow[] = []
+
+  async setAside(): Promise<SetAsideRow[]> {
+    await Promise.resolve()
+    return this.misfits
   }
 
   async keys(): Promise<KeyRow[]> {

@@ -287,6 +287,7 @@ describe('taskfleet', () => {
       'clock',
       'schema',
       'indexes',
+      'documents',
       'change stream',
       'workers',
     ])

@@ -6,22 +6,14 @@ import { callbackCommands } from './callbacks.ts'
 import { taskCommands } from './commands.ts'
 import { completionCommands } from './completion.ts'
 import { applyConfig, configPath } from './config.ts'
-import { doctor } from './doctor.ts'
+import { type DoctorCommand, doctor } from './doctor.ts'
 import { errorCommands } from './error-groups.ts'
 import { eventCommands } from './events.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { fleetCommands } from './fleet-admin.ts'
 import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
-import {
-  type CommonOptions,
-  parseAmount,
-  parseConcurrency,
-  parseCount,
-  parseDuration,
-  parseListen,
-  parseServedQueues,
-} from './options.ts'
+import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
 import { reportCommands } from './reports.ts'
 import { scheduleCommands } from './schedules.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
@@ -88,9 +80,10 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   kit
     .json(
       'doctor',
-      'check connection, replica set, clock, indexes, change stream and versions; with --server what is seen from there',
+      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server what is seen from there',
     )
-    .action(act((options: CommonOptions) => doctor(options, print)))
+    .option('--repair', 'do about documents that do not fit what is safe, and say what was done')
+    .action(act((options: DoctorCommand) => doctor(options, print)))
   completionCommands(program, kit)
   return program
 }

@@ -1,8 +1,9 @@
-import { durationText, FleetError } from '@taskfleet/core'
+import { durationText, FleetError, type SetAsideRow } from '@taskfleet/core'
 import type { FleetClient } from '@taskfleet/core/client'
 import { VERSION } from '../version.ts'
 import { tokenOf } from './address.ts'
 import type { Check } from './doctor.ts'
+import { documentsText } from './doctor-documents.ts'
 import { connectGateway, GatewayView, gatewayUrl } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
 import { RestClient } from './rest-client.ts'
@@ -46,10 +47,21 @@ export async function checkGateway(server: string, options: CommonOptions, check
     const { scopes } = await open.welcomed()
     if (scopes.includes('read') || scopes.includes('admin')) {
       await check('workers', () => workersText(new GatewayView(open)))
+      await checkSetAside(new RestClient(server, token), check)
     }
   } finally {
     open.close()
   }
+}
+
+/** Whoever is limited to some queues may not see it. */
+async function checkSetAside(rest: RestClient, check: Check): Promise<void> {
+  const answer = await rest.ask('GET', '/set-aside').catch((error: unknown) => error)
+  if (answer instanceof FleetError && (answer.code === 'FORBIDDEN' || answer.code === 'NOT_FOUND')) return
+  await check('documents', async () => {
+    if (answer instanceof Error) throw answer
+    return documentsText((answer as { documents: SetAsideRow[] }).documents)
+  })
 }
 
 interface Health {

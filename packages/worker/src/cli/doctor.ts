@@ -1,6 +1,7 @@
 import {
   arbiterWarning,
   ChangeFeed,
+  Fleet,
   FleetDatabase,
   FleetError,
   type Hello,
@@ -13,6 +14,7 @@ import {
 } from '@taskfleet/core'
 import { VERSION } from '../version.ts'
 import { type Address, addressOf, databaseOf } from './address.ts'
+import { checkDocuments } from './doctor-documents.ts'
 import { checkGateway } from './doctor-gateway.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog } from './options.ts'
@@ -27,8 +29,12 @@ interface Finding {
 /** Looks at one thing and notes what it finds. @returns whether it is as it should be */
 export type Check = (name: string, look: () => Promise<string>) => Promise<boolean>
 
+export interface DoctorCommand extends CommonOptions {
+  repair?: boolean
+}
+
 /** `taskfleet doctor`: whether this computer can be part of the fleet, or use it through a gateway, and if not, why. */
-export async function doctor(options: CommonOptions, print: (line: string) => void): Promise<number> {
+export async function doctor(options: DoctorCommand, print: (line: string) => void): Promise<number> {
   const findings: Finding[] = []
   let code: number = EXIT.done
   const check: Check = async (name, look) => {
@@ -43,6 +49,9 @@ export async function doctor(options: CommonOptions, print: (line: string) => vo
     return found.ok
   }
   const address = whichFleet(options)
+  if (address !== undefined && 'server' in address && options.repair === true) {
+    throw new FleetError('NEEDS_DATABASE', '--repair writes to the database itself: give --mongo instead of --server')
+  }
   if (address !== undefined && 'server' in address) await checkGateway(address.server, options, check)
   else await checkDatabase(options, check)
   if (options.json === true) print(printableJson(findings))
@@ -62,7 +71,7 @@ function whichFleet(options: CommonOptions): Address | undefined {
   }
 }
 
-async function checkDatabase(options: CommonOptions, check: Check): Promise<void> {
+async function checkDatabase(options: DoctorCommand, check: Check): Promise<void> {
   let database: FleetDatabase | undefined
   const connected = await check('connection', async () => {
     database = await FleetDatabase.connect(databaseOf(options))
@@ -89,6 +98,7 @@ async function checkDatabase(options: CommonOptions, check: Check): Promise<void
       const names = missing.map(indexLabel).join(', ')
       throw new FleetError('NEEDS_MIGRATION', `missing or hidden: ${names}. Run \`taskfleet migrate\``)
     })
+    await checkDocuments(new Fleet(open), check, options.repair === true)
     await check('change stream', async () => {
       const startedAt = performance.now()
       const feed = new ChangeFeed(open, { log: makeLog('error') })

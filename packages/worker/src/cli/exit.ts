@@ -87,6 +87,7 @@ const BY_CODE: Record<string, number> = {
   NOT_WAITING: EXIT.conflict,
   REV_CONFLICT: EXIT.conflict,
   ALREADY_REVOKED: EXIT.conflict,
+  KEYS_NOT_UNIQUE: EXIT.conflict,
 }
 
 /** The exit code that an error ends the command with. */

@@ -238,7 +238,9 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
       const found = JSON.parse(out) as { check: string; ok: boolean; detail: string }[]
       return { code, found: found.map(({ check, ok }) => `${check} ${ok}`), details: found.map(({ detail }) => detail) }
     }
-    const all = ['gateway', 'database', 'key', 'websocket', 'clock', 'workers'].map((check) => `${check} true`)
+    const all = ['gateway', 'database', 'key', 'websocket', 'clock', 'workers', 'documents'].map(
+      (check) => `${check} true`,
+    )
     const unlocked = await checks('--server', url)
     expect([unlocked.code, unlocked.found]).toEqual([0, all])
     expect(unlocked.details.join('\n')).toMatch(
@@ -248,7 +250,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     await keys().revoke(bad.split('_')[1]!)
     await eventually(async () => (await checks('--server', url)).code === 4)
     const limited = await checks('--server', url, '--key', writer)
-    expect([limited.code, limited.found]).toEqual([0, all.slice(0, -1)])
+    expect([limited.code, limited.found]).toEqual([0, all.slice(0, -2)])
     expect(limited.details[3]).toBe('is open, with the scopes write')
     expect(await checks('--server', url, '--key', bad)).toMatchObject({
       code: 4,

@@ -28,7 +28,7 @@ const HOT: Record<string, (fleet: Fleet) => Promise<unknown>> = {
   'the reaper': (fleet) => fleet.store.reap(),
   deadlines: (fleet) => fleet.store.raiseDue(),
   'places of limited queues': (fleet) => fleet.store.slots(),
-  'what was asked of running tasks': (fleet) => fleet.store.controls('w'),
+  'what a session holds': (fleet) => fleet.store.held('w'),
   'schedules that are due': (fleet) => fleet.schedules.due(),
   'events that are overdue': (fleet) => fleet.events.sweep(),
   'the newest tasks': (fleet) => fleet.tasks.find({}).sort({ _id: -1 }).limit(100).toArray(),

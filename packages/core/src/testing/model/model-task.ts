@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type AttemptOutcome, type FailureCounts, hasEnded, type IfFailed, type TaskStatus } from '../../protocol.ts'
+import {
+  type AttemptOutcome,
+  type FailureCounts,
+  hasEnded,
+  type IfFailed,
+  PRIORITY_NAMES,
+  type TaskStatus,
+} from '../../protocol.ts'
 import { TRANSITIONS, type Verb } from '../../task/lifecycle.ts'
 import type { NewTask } from '../../task/new-task.ts'
 import type { ObjectId } from '../../task/task-document.ts'
@@ -163,6 +170,9 @@ export function claim(task: ModelTask, suspects: boolean, note: Note): boolean {
   if (task.corrupt) {
     move(task, 'quarantine', note)
     task.errorCode = 'CORRUPT'
+    // What could not be understood has the usual in its place.
+    task.priority = PRIORITY_NAMES.medium
+    task.corrupt = false
     return false
   }
   move(task, 'claim', note)

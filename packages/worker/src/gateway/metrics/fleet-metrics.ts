@@ -68,6 +68,10 @@ export class FleetMetrics {
   readonly #audits = this.#counter('taskfleet_view_audits_total', 'Comparisons of a live query with the database')
   readonly #mismatches = this.#counter('taskfleet_view_mismatches_total', 'Live queries that had to be mended')
 
+  readonly #setAside = this.#gauge('taskfleet_documents_set_aside', 'Documents that do not fit, by collection', [
+    'collection',
+  ])
+
   constructor(deps: FleetMetricsDeps) {
     this.#deps = deps
     collectDefaultMetrics({ register: this.#registry })
@@ -82,7 +86,14 @@ export class FleetMetrics {
       claimed: (task, count) => this.#onClaimed(task, count),
       ended: (task) => this.#onEnded(task),
     })
-    this.#unsubscribe = feed.subscribe({ change: (change: Change) => flow.change(change), lost: () => undefined })
+    const isReadable = ({ collection, doc }: Change): boolean =>
+      collection !== 'tasks' || doc === null || fleet.gate.isReadable('tasks', doc)
+    this.#unsubscribe = feed.subscribe({
+      change: (change: Change) => {
+        if (isReadable(change)) flow.change(change)
+      },
+      lost: () => undefined,
+    })
     this.#stats = await queries.watchStats({}, () => undefined)
   }
 
@@ -97,6 +108,10 @@ export class FleetMetrics {
     const { fleet, feed, queries, load } = this.#deps
     if (this.#stats !== undefined) this.#setTasks(this.#stats.live.stats)
     this.#setWorkers(await fleet.workers.list(), fleet.database.clock.now())
+    this.#setAside.reset()
+    for (const [collection, count] of Object.entries(await fleet.gate.setAside.count())) {
+      this.#setAside.set({ collection }, count)
+    }
     const { connections, subscriptions, views, namespaces } = load()
     this.#connections.set(connections)
     this.#subscriptions.set(subscriptions)

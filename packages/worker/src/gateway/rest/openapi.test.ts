@@ -158,6 +158,7 @@ describe('answers are what the document says', () => {
       ['GET', '/audit', {}, '?limit=2'],
       ['GET', '/audit', {}, '?cursor=x'],
       ['GET', '/retention', {}],
+      ['GET', '/set-aside', {}],
       ['PATCH', '/retention', {}, '', { completed: 86_400_000, failed: null }],
       ['PATCH', '/retention', {}, '', {}],
       ['POST', '/prune', {}, '', { statuses: ['failed'], olderThanMs: 0, name: 'nobody', dryRun: true }],

@@ -69,6 +69,8 @@ const STATUS: Readonly<Record<string, number>> = {
   NOT_FOUND: 404,
   REQUEST_TIMEOUT: 408,
   AWAITED: 409,
+  CORRUPT: 409,
+  KEYS_NOT_UNIQUE: 409,
   NOT_ENDED: 409,
   NOT_PAUSED: 409,
   NOT_WAITING: 409,

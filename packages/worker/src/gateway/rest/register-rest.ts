@@ -12,6 +12,7 @@ import { answerErrors } from './problem.ts'
 import { mount, type RestRoute } from './route.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { commandRoutes } from './routes/commands.ts'
+import { documentRoutes } from './routes/documents.ts'
 import { eventRoutes } from './routes/events.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { queueRoutes } from './routes/queues.ts'
@@ -62,6 +63,7 @@ export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
     ...keyRoutes({ fleet }),
     ...auditRoutes({ fleet }),
     ...upkeepRoutes({ fleet }),
+    ...documentRoutes({ fleet }),
     ...eventRoutes({ fleet }),
     ...scheduleRoutes({ fleet }),
     ...sessionRoutes({ sessions: access.sessions }),

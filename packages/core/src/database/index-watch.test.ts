@@ -1,0 +1,56 @@
+import { describe, expect, test } from 'vitest'
+import { Fleet } from '../fleet.ts'
+import { newTask, useDatabase } from '../testing/index.ts'
+
+const held = useDatabase()
+const fleet = async (): Promise<Fleet> => {
+  const made = new Fleet(held.database)
+  await held.database.ensureIndexes()
+  return made
+}
+const names = async ({ tasks }: Fleet): Promise<string[]> => (await tasks.indexes()).map(({ name }) => String(name))
+
+describe('F38: indexes under a running fleet', () => {
+  test('that are all there are left alone', async () => {
+    const { indexes } = await fleet()
+    expect(await indexes.look()).toEqual({ missing: [], stillMissing: [], duplicates: [] })
+  })
+
+  test('one that was dropped is made again', async () => {
+    const here = await fleet()
+    await here.tasks.dropIndex('open_key')
+    const { missing, stillMissing } = await here.indexes.look()
+    expect([missing, stillMissing]).toEqual([[{ collection: 'tasks', name: 'open_key' }], []])
+    expect(await names(here)).toContain('open_key')
+  })
+
+  test('after the collection was dropped there are never two open tasks of one key', async () => {
+    const here = await fleet()
+    const before = (await names(here)).sort()
+    await here.tasks.drop()
+    here.indexes.doubt()
+    await here.store.enqueue([newTask({ key: 'once' })])
+    await expect(here.store.enqueue([newTask({ key: 'once' })])).rejects.toMatchObject({ code: 'KEY_EXISTS' })
+    expect((await names(here)).sort()).toEqual(before)
+  })
+
+  test('one that open tasks of the same key keep from being made refuses keys, and names the tasks', async () => {
+    const here = await fleet()
+    await here.tasks.dropIndex('open_key')
+    const [one, two] = await here.store.enqueue([newTask(), newTask()])
+    await here.tasks.updateMany({ _id: { $in: [one!._id, two!._id] } }, { $set: { key: 'twice' } })
+    here.indexes.doubt()
+    const refused = expect.objectContaining({
+      code: 'KEYS_NOT_UNIQUE',
+      message: expect.stringContaining(`'twice' (${one!._id.toHexString()}, ${two!._id.toHexString()})`),
+    })
+    await expect(here.store.enqueue([newTask({ key: 'other' })])).rejects.toEqual(refused)
+    // What has no key is stored, and a process that starts now does start.
+    await here.store.enqueue([newTask()])
+    await fleet()
+    await here.store.cancel(two!._id, 'test')
+    here.indexes.doubt()
+    await here.store.enqueue([newTask({ key: 'other' })])
+    expect(await names(here)).toContain('open_key')
+  })
+})

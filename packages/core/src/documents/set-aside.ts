@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto'
+import { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+import { fromNow, NOW } from '../task/server-time.ts'
+import { asError } from '../thrown.ts'
+import { type Doc, fits, type Misfit, misfits } from './shape.ts'
+import { SHAPES, type ShapedCollection } from './shapes.ts'
+
+/** What became of a document that does not fit: a task has ended as `failed`, anything else is passed over. */
+export type SetAsideHow = 'failed' | 'skipped'
+
+/** A document that does not fit, as people are told of it. */
+export interface SetAsideDocument {
+  collection: ShapedCollection
+  /** The document's id as text. */
+  id: string
+  how: SetAsideHow
+  /** What is wrong with it, in words. */
+  problem: string
+  /** When it was first seen. */
+  at: Date
+}
+
+interface StoredSetAside {
+  _id: string
+  collection: ShapedCollection
+  /** As it is stored, whatever type that has. */
+  document: unknown
+  how: SetAsideHow
+  problem: string
+  /** Where its types are right: the revision at which what it holds could not be used. */
+  rev?: unknown
+  at: Date
+  expireAt: Date
+}
+
+const KEPT_MS = 90 * 86_400_000
+const MOST_TOLD = 1_000
+const TOLD_AGAIN_MS = 600_000
+const MOST_REMEMBERED = 10_000
+const PROBLEM_LIMIT = 500
+
+/**
+ * Which documents don't fit, for the whole fleet: one small entry for each, written by whoever comes across it. Entries
+ * of documents that are gone or fit by now are removed when somebody asks.
+ */
+export class SetAside {
+  readonly #db: mongo.Db
+  readonly #entries: mongo.Collection<StoredSetAside>
+  readonly #log: Logger | undefined
+  /** What this process has told of lately, and when. */
+  readonly #told = new Map<string, number>()
+
+  constructor(db: mongo.Db, { log }: { log?: Logger | undefined } = {}) {
+    this.#db = db
+    this.#entries = db.collection('setAside')
+    this.#log = log
+  }
+
+  /** Notes a document that does not fit; returns at once and never fails. */
+  note(collection: ShapedCollection, doc: Doc, how: SetAsideHow = 'skipped', because?: string): void {
+    const problem = because ?? problemOf(misfits(SHAPES[collection], doc))
+    const key = keyOf(collection, doc._id)
+    const now = performance.now()
+    if (now - (this.#told.get(`${key} ${how}`) ?? Number.NEGATIVE_INFINITY) < TOLD_AGAIN_MS) return
+    this.#told.set(`${key} ${how}`, now)
+    if (this.#told.size > MOST_REMEMBERED) this.#told.delete(this.#told.keys().next().value!)
+    this.#log?.error(
+      { collection, id: idText(doc._id), code: 'CORRUPT', problem },
+      'a document does not fit and is set aside',
+    )
+    const rev = because === undefined || how === 'failed' ? {} : { rev: doc.rev ?? null }
+    this.#write(key, { collection, document: doc._id, how, problem: problem.slice(0, PROBLEM_LIMIT), ...rev }).catch(
+      (error: unknown) => {
+        this.#told.delete(`${key} ${how}`)
+        this.#log?.warn({ err: asError(error) }, 'a document that is set aside could not be noted')
+      },
+    )
+  }
+
+  async #write(_id: string, set: Omit<StoredSetAside, '_id' | 'at' | 'expireAt'>): Promise<void> {
+    await this.#entries.updateOne(
+      { _id },
+      [
+        {
+          $set: {
+            rev: '$$REMOVE',
+            ...Object.fromEntries(Object.entries(set).map(([field, value]) => [field, { $literal: value }])),
+            at: { $ifNull: ['$at', NOW] },
+            expireAt: fromNow(KEPT_MS),
+          },
+        },
+      ],
+      { upsert: true },
+    )
+  }
+
+  /** Those that still don't fit, the oldest first; at most a thousand. */
+  async list(): Promise<SetAsideDocument[]> {
+    const entries = await this.#entries.find().sort({ at: 1 }).limit(MOST_TOLD).toArray()
+    const still = new Set<StoredSetAside>()
+    for (const collection of Object.keys(SHAPES) as ShapedCollection[]) {
+      const own = entries.filter((entry) => entry.collection === collection)
+      for (const entry of await this.#stillSo(collection, own)) still.add(entry)
+    }
+    const over = entries.filter((entry) => !still.has(entry)).map(({ _id }) => _id)
+    if (over.length > 0) await this.#entries.deleteMany({ _id: { $in: over } })
+    for (const key of over) for (const how of ['failed', 'skipped']) this.#told.delete(`${key} ${how}`)
+    return entries
+      .filter((entry) => still.has(entry))
+      .map(({ collection, document, how, problem, at }) => ({ collection, id: idText(document), how, problem, at }))
+  }
+
+  /** How many there are in each collection; those without any are left out. */
+  async count(): Promise<Partial<Record<ShapedCollection, number>>> {
+    const counts: Partial<Record<ShapedCollection, number>> = {}
+    for (const { collection } of await this.list()) counts[collection] = (counts[collection] ?? 0) + 1
+    return counts
+  }
+
+  async #stillSo(collection: ShapedCollection, entries: readonly StoredSetAside[]): Promise<StoredSetAside[]> {
+    if (entries.length === 0) return []
+    const docs = await this.#db
+      .collection<Doc>(collection)
+      .find({ _id: { $in: entries.map(({ document }) => document) } } as mongo.Filter<Doc>, {
+        projection: { input: 0, output: 0, checkpoint: 0, props: 0 },
+      })
+      .toArray()
+    const byKey = new Map(docs.map((doc) => [keyOf(collection, doc._id), doc]))
+    return entries.filter((entry) => {
+      const doc = byKey.get(entry._id)
+      if (doc === undefined) return false
+      if (entry.how === 'failed') {
+        return doc.status === 'failed' && (doc.error as { code?: unknown } | undefined)?.code === 'CORRUPT'
+      }
+      return entry.rev === (doc.rev ?? null) || !fits(SHAPES[collection], doc)
+    })
+  }
+}
+
+/** What is wrong with a document, in one sentence. */
+export function problemOf(wrong: readonly Misfit[]): string {
+  return wrong.map(({ problem }) => problem).join('; ') || 'it can not be used'
+}
+
+/** A document's id as people read it. */
+export function idText(id: unknown): string {
+  if (typeof id === 'string') return id
+  return id instanceof mongo.ObjectId ? id.toHexString() : mongo.BSON.EJSON.stringify(id)
+}
+
+/** An id may be anything, of any length. */
+function keyOf(collection: string, id: unknown): string {
+  return `${collection}:${createHash('sha256').update(mongo.BSON.serialize({ id })).digest('hex').slice(0, 24)}`
+}

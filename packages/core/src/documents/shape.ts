@@ -1,0 +1,241 @@
+import { mongo } from 'mongoose'
+import type { Expression } from '../task/server-time.ts'
+
+/** What a value is to be: tested here, and by the server where an update or a search needs to know. */
+export interface Kind {
+  /** In words, for people: `a date`. */
+  readonly says: string
+  is(value: unknown): boolean
+  /** The same as an aggregation expression. It never fails, whatever the value is. */
+  fits(path: string): Expression
+}
+
+export interface Field {
+  readonly kind: Kind
+  readonly needed: boolean
+  /** What stands in its place where the document is shown or ended; without it the field is left out. */
+  readonly instead?: unknown
+}
+
+/** What holds for a document as a whole. */
+export interface Rule {
+  /** The field that is named where it doesn't hold. */
+  readonly field: string
+  readonly says: string
+  holds(doc: Doc): boolean
+  readonly fits: Expression
+}
+
+/** What documents of one collection look like. Fields that it doesn't name may be anything. */
+export interface Shape {
+  readonly fields: Readonly<Record<string, Field>>
+  readonly rules?: readonly Rule[]
+  /** Nobody is told what its values are. */
+  readonly secret?: boolean
+}
+
+/** A field that does not fit. */
+export interface Misfit {
+  field: string
+  /** What is wrong, in words. */
+  problem: string
+}
+
+export type Doc = Record<string, unknown>
+
+export const needed = (kind: Kind, instead?: unknown): Field => ({ kind, needed: true, instead })
+export const optional = (kind: Kind): Field => ({ kind, needed: false })
+
+const typeIs = (path: string, ...types: string[]): Expression =>
+  types.length === 1 ? { $eq: [{ $type: path }, types[0]] } : { $in: [{ $type: path }, types] }
+
+export const anything: Kind = { says: 'anything', is: () => true, fits: () => true }
+
+export const text: Kind = {
+  says: 'a text',
+  is: (value) => typeof value === 'string',
+  fits: (path) => typeIs(path, 'string'),
+}
+
+export const flag: Kind = {
+  says: 'true or false',
+  is: (value) => typeof value === 'boolean',
+  fits: (path) => typeIs(path, 'bool'),
+}
+
+export const id: Kind = {
+  says: 'an id',
+  is: (value) => value instanceof mongo.ObjectId,
+  fits: (path) => typeIs(path, 'objectId'),
+}
+
+/** Any number but those that JavaScript can't hold as one. */
+export const number: Kind = {
+  says: 'a number',
+  is: (value) => typeof value === 'number',
+  fits: (path) => ({
+    $and: [
+      typeIs(path, 'int', 'long', 'double'),
+      { $or: [{ $ne: [{ $type: path }, 'long'] }, within(path, -LARGEST, LARGEST)] },
+    ],
+  }),
+}
+
+const EARLIEST = new Date(-8.64e15)
+const LATEST = new Date(8.64e15)
+
+export const date: Kind = {
+  says: 'a date',
+  is: (value) => value instanceof Date && !Number.isNaN(value.getTime()),
+  // A server's dates go further than JavaScript's.
+  fits: (path) => ({ $and: [typeIs(path, 'date'), within(path, EARLIEST, LATEST)] }),
+}
+
+const LARGEST = Number.MAX_SAFE_INTEGER
+
+/** Comparisons never fail on the server: every type has its place in the order. */
+const within = (path: string, least: unknown, most: unknown): Expression => ({
+  $and: [{ $gte: [path, { $literal: least }] }, { $lte: [path, { $literal: most }] }],
+})
+
+export function whole(least: number, most: number): Kind {
+  return {
+    says: `a whole number from ${least} to ${most}`,
+    is: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+    fits: (path) => ({
+      // `$mod` fails on what is no number, and only the branch that is taken is looked at.
+      $cond: [
+        { $and: [typeIs(path, 'int', 'long', 'double'), within(path, least, most)] },
+        { $eq: [{ $mod: [path, 1] }, 0] },
+        false,
+      ],
+    }),
+  }
+}
+
+export function oneOf(values: readonly string[]): Kind {
+  return {
+    says: `one of ${values.join(', ')}`,
+    is: (value) => (values as readonly unknown[]).includes(value),
+    fits: (path) => ({ $in: [path, { $literal: values }] }),
+  }
+}
+
+export function matching(pattern: RegExp, says: string): Kind {
+  return {
+    says,
+    is: (value) => typeof value === 'string' && pattern.test(value),
+    fits: (path) => ({
+      $cond: [typeIs(path, 'string'), { $regexMatch: { input: path, regex: pattern.source } }, false],
+    }),
+  }
+}
+
+export function listOf(kind: Kind): Kind {
+  return {
+    says: `a list, each of it ${kind.says}`,
+    is: (value) => Array.isArray(value) && value.every((one) => kind.is(one)),
+    fits: (path) => ({
+      $cond: [
+        { $isArray: [path] },
+        { $allElementsTrue: [{ $map: { input: path, as: 'one', in: kind.fits('$$one') } }] },
+        false,
+      ],
+    }),
+  }
+}
+
+export function either(...kinds: readonly Kind[]): Kind {
+  return {
+    says: kinds.map(({ says }) => says).join(', or '),
+    is: (value) => kinds.some((kind) => kind.is(value)),
+    fits: (path) => ({ $or: kinds.map((kind) => kind.fits(path)) }),
+  }
+}
+
+export function object(fields: Readonly<Record<string, Field>>): Kind {
+  const entries = Object.entries(fields)
+  return {
+    says: entries.length === 0 ? 'an object' : `an object with ${entries.map(([name]) => name).join(', ')}`,
+    is: (value) => isObject(value) && entries.every(([name, field]) => fieldIs(field, value[name])),
+    fits: (path) => ({
+      $and: [typeIs(path, 'object'), ...entries.map(([name, field]) => fieldFits(field, `${path}.${name}`))],
+    }),
+  }
+}
+
+/** One with fields of its own; dates, ids and the other types of BSON are none. */
+export function isObject(value: unknown): value is Doc {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+const fieldIs = ({ kind, needed }: Field, value: unknown): boolean => (value === undefined ? !needed : kind.is(value))
+
+function fieldFits({ kind, needed }: Field, path: string): Expression {
+  if (needed) return kind.fits(path)
+  // Below a variable, what is missing counts as null.
+  const absent = path.startsWith('$$') ? typeIs(path, 'missing', 'null') : typeIs(path, 'missing')
+  return { $or: [absent, kind.fits(path)] }
+}
+
+/** Whether a document is what its shape says. Called for every document that is read: nothing is made on the way. */
+export function fits(shape: Shape, doc: Doc): boolean {
+  for (const name in shape.fields) {
+    const { kind, needed } = shape.fields[name]!
+    const value = doc[name]
+    if (value === undefined ? needed : !kind.is(value)) return false
+  }
+  return shape.rules?.every((rule) => rule.holds(doc)) ?? true
+}
+
+/** What of a document does not fit, and why. */
+export function misfits({ fields, rules = [], secret = false }: Shape, doc: Doc): Misfit[] {
+  const wrong = Object.entries(fields)
+    .filter(([name, field]) => !fieldIs(field, doc[name]))
+    .map(([field, { kind }]) => ({
+      field,
+      problem: `'${field}' is ${secret ? '' : `${nameOf(doc[field])}, `}not ${kind.says}`,
+    }))
+  const broken = rules.filter((rule) => !rule.holds(doc)).map(({ field, says }) => ({ field, problem: says }))
+  return [...wrong, ...broken]
+}
+
+function nameOf(value: unknown): string {
+  if (value === undefined) return 'missing'
+  if (value === null) return 'null'
+  if (typeof value === 'string') return `the text '${value.slice(0, 40)}'`
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (Array.isArray(value)) return 'a list'
+  if (value instanceof Date) return 'a date'
+  const type: unknown = (value as { _bsontype?: unknown })._bsontype
+  return typeof type === 'string' && !isObject(value) ? `of the type ${type}` : 'an object'
+}
+
+/** `fits` as an aggregation expression over whole documents. */
+export function fitsOnServer({ fields, rules = [] }: Shape): Expression {
+  const each = Object.entries(fields).map(([name, field]) => fieldFits(field, `$${name}`))
+  return { $and: [...each, ...rules.map((rule) => rule.fits)] }
+}
+
+/** A document with something in the place of whatever does not fit, so that whoever reads it can rely on the types. */
+export function mended({ fields }: Shape, doc: Doc): Doc {
+  const whole: Doc = { ...doc }
+  for (const [name, field] of Object.entries(fields)) {
+    if (fieldIs(field, doc[name])) continue
+    if (field.instead === undefined) delete whole[name]
+    else whole[name] = field.instead
+  }
+  return whole
+}
+
+/** The same as stages' fields of an update. */
+export function mendedOnServer({ fields }: Shape): Record<string, Expression> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => {
+      const instead = field.instead === undefined ? '$$REMOVE' : { $literal: field.instead }
+      return [name, { $cond: [field.kind.fits(`$${name}`), `$${name}`, instead] }]
+    }),
+  )
+}

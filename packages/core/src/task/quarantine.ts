@@ -1,0 +1,92 @@
+import { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+import { problemOf, type SetAside } from '../documents/set-aside.ts'
+import { type Doc, misfits } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
+import { asError } from '../thrown.ts'
+import { guard } from './lifecycle.ts'
+import type { RetentionPolicy } from './retention.ts'
+import type { TaskDocument } from './task-document.ts'
+import { quarantine } from './task-updates.ts'
+
+/** Ends tasks that can't be understood, each by one guarded write, and notes them. */
+export class Quarantine {
+  readonly #tasks: mongo.Collection<TaskDocument>
+  readonly #retention: RetentionPolicy
+  readonly #setAside: SetAside
+  readonly #log: Logger | undefined
+
+  constructor(
+    tasks: mongo.Collection<TaskDocument>,
+    parts: { retention: RetentionPolicy; setAside: SetAside; log?: Logger | undefined },
+  ) {
+    this.#tasks = tasks
+    this.#retention = parts.retention
+    this.#setAside = parts.setAside
+    this.#log = parts.log
+  }
+
+  /**
+   * Looks at the tasks once more and ends those that don't fit. Never fails: what can't be written is noted and passed over.
+   *
+   * @param ids of any type: an id may be what is wrong
+   * @param because what the server has said of a task that fits and can't be written
+   * @returns how many were ended
+   */
+  async end(ids: readonly unknown[], because?: string): Promise<number> {
+    if (ids.length === 0) return 0
+    try {
+      const found = await this.#tasks.find({ _id: { $in: [...ids] } } as mongo.Filter<TaskDocument>).toArray()
+      const ended = await Promise.all(found.map((task) => this.#endOne(task as unknown as Doc, because)))
+      return ended.filter((one) => one).length
+    } catch (error) {
+      this.#log?.warn({ err: asError(error) }, 'tasks that do not fit could not be set aside')
+      return 0
+    }
+  }
+
+  async #endOne(task: Doc, because: string | undefined): Promise<boolean> {
+    const wrong = misfits(SHAPES.tasks, task)
+    if (wrong.length === 0 && because === undefined) return false
+    const problem = wrong.length > 0 ? problemOf(wrong) : because!
+    const update = quarantine(await this.#retention.get(), problem)
+    const { modifiedCount } = await this.#tasks
+      .updateOne(asRead(task) as mongo.Filter<TaskDocument>, update)
+      .catch((error: unknown) => {
+        if (!(error instanceof mongo.MongoServerError)) throw error
+        this.#log?.warn({ err: asError(error) }, 'a task that does not fit could not be ended')
+        return { modifiedCount: 0 }
+      })
+    const ended = modifiedCount === 1
+    // One that has ended is in nobody's way; one whose status is none can't be ended by any verb.
+    if (ended) this.#setAside.note('tasks', task, 'failed', problem)
+    else if (wrong.some(({ field }) => field === 'status')) this.#setAside.note('tasks', task, 'skipped', problem)
+    return ended
+  }
+}
+
+/** The guard of a document that may have no revision and no lease that could be named: whatever it had stands in the filter. */
+function asRead(task: Doc): Record<string, unknown> {
+  const { rev, updatedAt, lease } = task
+  const leaseId = (lease as { id?: unknown } | null | undefined)?.id
+  const same = (value: unknown): unknown => (value === undefined ? { $exists: false } : { $eq: value })
+  const { status } = guard('quarantine', null)
+  return {
+    _id: { $eq: task._id },
+    status,
+    rev: same(rev),
+    updatedAt: same(updatedAt),
+    ...(typeof leaseId === 'string' ? { 'lease.id': leaseId } : {}),
+  }
+}
+
+/** Whether the server refuses a write for what is in the document, so that trying it again can't help. */
+export function isAboutDocument(error: unknown): boolean {
+  if (!(error instanceof mongo.MongoServerError)) return false
+  const { code } = error
+  // Expressions have codes of their own for what they can't compute, all of them above 16,000.
+  return typeof code === 'number' && (ABOUT_VALUES.has(code) || code >= 16_000)
+}
+
+/** BadValue, TypeMismatch, Overflow, ConversionFailure, BSONObjectTooLarge and its kin. */
+const ABOUT_VALUES = new Set([2, 14, 15, 22, 241, 10_334])
