@@ -2,13 +2,14 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
 /**
- * Stands between a client and a server of MongoDB, and loses replies: the server carries a command out, and the connection
- * breaks before the client hears of it.
+ * Stands between clients and a server of MongoDB. It loses replies: the server carries a command out, and the connection breaks
+ * before the client hears of it. And it cuts its clients off, as an election or a broken network does.
  */
 export class ReplyRelay {
   readonly #target: { host: string; port: number }
   readonly #server: Server
   readonly #open = new Set<Socket>()
+  #cut = false
   /** The commands whose next replies are lost, and how many. */
   #losing: { commands: readonly Buffer[]; left: number } | undefined
 
@@ -34,6 +35,16 @@ export class ReplyRelay {
     this.#losing = { commands: names.map((name) => Buffer.from(`${name}\0`)), left: times }
   }
 
+  /** From now on no client reaches the server: connections break, and no new one comes about. */
+  cut(): void {
+    this.#cut = true
+    for (const socket of this.#open) socket.destroy()
+  }
+
+  heal(): void {
+    this.#cut = false
+  }
+
   /** How many replies are still to be lost. */
   get left(): number {
     return this.#losing?.left ?? 0
@@ -47,6 +58,10 @@ export class ReplyRelay {
   }
 
   #relay(client: Socket): void {
+    if (this.#cut) {
+      client.destroy()
+      return
+    }
     const server = connect(this.#target.port, this.#target.host)
     let lost = false
     const end = (): void => {

@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { TaskDocument } from '@taskfleet/core'
+import { checkInvariants, ReplyRelay } from '@taskfleet/core/testing'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineTask } from './define-task.ts'
+import type { TaskRunner } from './task-runner.ts'
+import { ownQueue } from './testing/test-sockets.ts'
+import { eventually, useFleet } from './testing/use-fleet.ts'
+
+const fleet = useFleet()
+const LEASE_MS = 1_500
+
+/** A way to the database that can be cut. */
+async function relay(): Promise<{ uri: string; relay: ReplyRelay }> {
+  const made = new ReplyRelay(fleet.uri)
+  fleet.cleanup(() => made.stop())
+  return { uri: await made.start(fleet.uri), relay: made }
+}
+
+/** What handlers have seen, by what they call it. */
+type Note = { what: string; at: number; owned: boolean }
+
+/** A task that notes what becomes of it, saves checkpoints and asks for proof before its last step. */
+const watched = (over: { name?: string; inDoubt?: 'abort' | { for: number }; ms?: number } = {}) => {
+  const notes: Note[] = []
+  const note = (what: string, owned: boolean): number => notes.push({ what, at: Date.now(), owned })
+  const task = defineTask({
+    name: over.name ?? 'watched',
+    input: z.object({}),
+    ...(over.inDoubt === undefined ? {} : { inDoubt: over.inDoubt }),
+    run: async ({ task, signal, checkpoint }) => {
+      note('begin', task.owned)
+      signal.addEventListener('abort', () => note((signal.reason as { code: string }).code, task.owned))
+      for (const until = Date.now() + (over.ms ?? 5_000); Date.now() < until; ) {
+        await sleep(50, undefined, { signal })
+        if (!task.owned && !notes.some(({ what }) => what === 'doubt')) note('doubt', false)
+      }
+      await task.proven()
+      note('proven', task.owned)
+      await checkpoint.save({ done: true })
+      return 'whole'
+    },
+  })
+  return { task, notes, seen: (what: string) => notes.find((one) => one.what === what) }
+}
+
+const running = (task: TaskDocument): Promise<TaskDocument> =>
+  fleet.until(task._id, ({ status, attempt }) => status === 'running' && attempt === 1)
+
+describe('F31: an outage of the database', () => {
+  test('that is longer than a lease costs a running task nothing, and is nobody’s death', async () => {
+    const queue = ownQueue()
+    const way = await relay()
+    const { task, seen } = watched()
+    const runners = await Promise.all(
+      [1, 2].map(() => fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: LEASE_MS, concurrency: 1 })),
+    )
+    const tasks = await Promise.all([1, 2].map(() => fleet.fleet.enqueue(task, {}, { queue })))
+    await Promise.all(tasks.map(running))
+    const sessions = runners.map(({ id }) => id).sort()
+    way.relay.cut()
+    await eventually(() => seen('doubt'))
+    await sleep(2 * LEASE_MS)
+    way.relay.heal()
+    for (const { _id } of tasks) {
+      const ended = await fleet.ended(_id)
+      expect(ended).toMatchObject({ status: 'completed', output: 'whole', attempt: 1, lost: 0, failures: 0 })
+      checkInvariants(ended)
+    }
+    // Nobody ended anybody's session.
+    expect(runners.map(({ id }) => id).sort()).toEqual(sessions)
+    // New work is taken up again.
+    const next = await fleet.fleet.enqueue(watched({ ms: 10 }).task, {}, { queue })
+    expect(await fleet.ended(next._id)).toMatchObject({ status: 'completed', attempt: 1 })
+  })
+
+  test('makes what ends meanwhile wait with its result, and a checkpoint wait with its state', async () => {
+    const queue = ownQueue()
+    const way = await relay()
+    const { task, seen } = watched({ ms: 300 })
+    await fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: LEASE_MS })
+    const posted = await fleet.fleet.enqueue(task, {}, { queue })
+    await running(posted)
+    way.relay.cut()
+    await sleep(2 * LEASE_MS)
+    expect((await fleet.fleet.store.find(posted._id))?.status).toBe('running')
+    way.relay.heal()
+    expect(await fleet.ended(posted._id)).toMatchObject({
+      ...{ status: 'completed', output: 'whole', checkpoint: { done: true } },
+      ...{ attempt: 1, lost: 0, failures: 0 },
+    })
+    expect(seen('proven')).toMatchObject({ owned: true })
+  })
+
+  test('that is longer than a handler may be in doubt gives its task back, at no cost', async () => {
+    const queue = ownQueue()
+    const way = await relay()
+    const { task, notes } = watched({ inDoubt: { for: 500 }, ms: 20_000 })
+    await fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: LEASE_MS })
+    const posted = await fleet.fleet.enqueue(task, {}, { queue })
+    await running(posted)
+    way.relay.cut()
+    await eventually(() => notes.some(({ what }) => what === 'IN_DOUBT'))
+    way.relay.heal()
+    const again = await fleet.until(posted._id, ({ attempt, status }) => attempt === 2 && status === 'running')
+    expect(again).toMatchObject({ lost: 0, failures: 0 })
+    expect(again.attempts[0]).toMatchObject({ outcome: 'released' })
+  })
+})
+
+describe('F32: a worker that is cut off alone', () => {
+  const cutOff = async (
+    over: Parameters<typeof watched>[0],
+  ): Promise<{
+    posted: TaskDocument
+    cut: TaskRunner
+    first: ReturnType<typeof watched>
+    way: ReplyRelay
+  }> => {
+    const queue = ownQueue()
+    const way = await relay()
+    const first = watched({ ms: 20_000, ...over })
+    const second = watched({ ms: 50 })
+    const cut = await fleet.runner({ mongo: way.uri, queue, tasks: [first.task], leaseMs: LEASE_MS, name: 'cut' })
+    const posted = await fleet.fleet.enqueue(first.task, {}, { queue })
+    await running(posted)
+    await fleet.runner({ queue, tasks: [second.task], leaseMs: LEASE_MS })
+    way.relay.cut()
+    return { posted, cut, first, way: way.relay }
+  }
+
+  test('loses its tasks to others after a lease; they were in doubt before, and its late writes match nothing', async () => {
+    const { posted, cut, first, way } = await cutOff({})
+    const session = cut.id
+    const ended = await fleet.ended(posted._id)
+    expect(ended).toMatchObject({ status: 'completed', attempt: 2, failures: 0 })
+    expect(ended.attempts[0]).toMatchObject({ worker: session, outcome: 'lost' })
+    expect(first.seen('doubt')!.at).toBeLessThan(ended.attempts[1]!.claimedAt.getTime())
+    way.heal()
+    // It learns that its session has ended, abandons the attempt, and goes on under another one.
+    await eventually(() => first.seen('LEASE_LOST'))
+    await eventually(() => cut.id !== session)
+    await eventually(async () => (await fleet.fleet.workers.find(cut.id))?.state === 'running')
+    expect(await fleet.fleet.workers.find(session)).toMatchObject({ state: 'stopped' })
+    expect(await fleet.fleet.store.find(posted._id)).toMatchObject({ status: 'completed', attempt: 2 })
+  })
+
+  test('has ended what must not overlap before anybody else takes it up', async () => {
+    const { posted, first } = await cutOff({ inDoubt: 'abort' })
+    const again = await fleet.until(posted._id, ({ attempt }) => attempt === 2)
+    const abandoned = first.seen('IN_DOUBT')
+    expect(abandoned!.at).toBeLessThan(again.claimedAt!.getTime())
+  })
+
+  test('takes back the loss that was counted when it returns and lives', async () => {
+    const queue = ownQueue()
+    const way = await relay()
+    const first = watched({ ms: 20_000 })
+    const cut = await fleet.runner({ mongo: way.uri, queue, tasks: [first.task], leaseMs: LEASE_MS })
+    const posted = await fleet.fleet.enqueue(first.task, {}, { queue })
+    await running(posted)
+    const session = cut.id
+    // Somebody who reaps, and serves something else.
+    await fleet.runner({ queue: ownQueue(), leaseMs: LEASE_MS })
+    way.relay.cut()
+    await fleet.until(posted._id, ({ status, lost }) => status === 'pending' && lost === 1)
+    way.relay.heal()
+    const back = await fleet.until(posted._id, ({ attempts }) => attempts[0]?.survived === true)
+    expect(back).toMatchObject({ lost: 0, failures: 0, attempts: [{ worker: session, outcome: 'lost' }] })
+  })
+})
+
+test('a claim that was applied though its answer was lost is not held for ever', async () => {
+  const queue = ownQueue()
+  const way = await relay()
+  const { task } = watched({ ms: 10 })
+  const runner = await fleet.runner({ mongo: way.uri, queue, tasks: [task] })
+  // As after a claim whose answer and read-back were both lost.
+  const posted = await fleet.fleet.enqueue(task, {}, { queue, runAt: new Date(Date.now() + 3_600_000) })
+  await fleet.fleet.tasks.updateOne({ _id: posted._id }, { $set: { runAt: new Date(0), status: 'paused' } })
+  await fleet.fleet.tasks.updateOne({ _id: posted._id }, [
+    {
+      $set: {
+        ...{ status: 'running', attempt: 1, worker: runner.id, lease: { id: 'unheard', session: runner.id } },
+        attempts: [{ n: 1, worker: runner.id, lease: 'unheard', claimedAt: '$$NOW' }],
+        rev: { $add: ['$rev', 1] },
+      },
+    },
+  ])
+  // Whatever makes it ask the database.
+  await fleet.fleet.queues.setPaused(queue, true, 'test')
+  await fleet.fleet.queues.setPaused(queue, false, 'test')
+  const ended = await fleet.ended(posted._id)
+  expect(ended).toMatchObject({ status: 'completed', attempt: 2, lost: 0, failures: 0 })
+  expect(ended.attempts[0]).toMatchObject({ outcome: 'released' })
+})
+
+test('tasks that workers have died with run one at a time, until they have lived for a while', async () => {
+  const queue = ownQueue()
+  const now = new Set<string>()
+  let most = 0
+  const suspect = defineTask({
+    name: 'suspect',
+    input: z.object({ saves: z.boolean() }),
+    run: async ({ input, task, checkpoint, signal }) => {
+      now.add(task.id)
+      most = Math.max(most, now.size)
+      if (input.saves) await checkpoint.save({ at: task.attempt })
+      await sleep(400, undefined, { signal })
+      now.delete(task.id)
+    },
+  })
+  const post = async (saves: boolean): Promise<TaskDocument[]> => {
+    const tasks = await Promise.all([1, 2, 3].map(() => fleet.fleet.enqueue(suspect, { saves }, { queue })))
+    await fleet.fleet.tasks.updateMany({ _id: { $in: tasks.map(({ _id }) => _id) } }, { $set: { lost: 2 } })
+    return tasks
+  }
+  const careful = await post(false)
+  await fleet.runner({ queue, tasks: [suspect], concurrency: 8 })
+  for (const { _id } of careful) expect(await fleet.ended(_id)).toMatchObject({ status: 'completed', lost: 0 })
+  expect(most).toBe(1)
+  // One whose checkpoint moves is no suspect any more.
+  most = 0
+  for (const { _id } of await post(true)) await fleet.ended(_id)
+  expect(most).toBeGreaterThan(1)
+})
