@@ -6,9 +6,10 @@ import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
 import { dataClientOptions, streamClientOptions } from './client-options.ts'
 import { firstContact } from './first-contact.ts'
+import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
 import { INDEXES } from './indexes.ts'
 import { maskUri } from './mask-uri.ts'
-import { type Migrated, makeIndexes, migrate, requireSchema, schemaVersion } from './schema.ts'
+import { type Migrated, migrate, requireSchema, schemaVersion } from './schema.ts'
 import { ServerClock } from './server-clock.ts'
 import { type Hello, refuseServer } from './server-support.ts'
 import { forbidden } from './unknown-outcome.ts'
@@ -100,22 +101,30 @@ export class FleetDatabase {
   }
 
   /**
-   * Sees to it that the database is as this program needs it: an empty one is set up.
+   * Sees to it that the database is as this program needs it: one that is empty or small is set up.
    *
    * @param writes whether the process has to write; a user who may only read is refused then
-   * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `DATABASE_FORBIDDEN`
+   * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `INDEX_CONFLICT`, `DATABASE_FORBIDDEN`
    */
   async requireSchema({ writes = true }: { writes?: boolean } = {}): Promise<void> {
     if (this.#mayOnlyRead !== undefined) {
       if (writes) throw this.#mayOnlyRead
       if ((await schemaVersion(this.db)) === undefined) return
     }
-    await requireSchema(this.db, this.streamsDb)
+    const blocked = await requireSchema(this.db, this.streamsDb)
+    if (blocked.length === 0) return
+    const code = 'INDEX_MISSING'
+    this.#log?.error({ code, blocked: blockedText(blocked) }, 'documents keep indexes from being made')
   }
 
-  /** Makes what indexes are missing, as `migrate` does. @throws {FleetError} `INDEX_CONFLICT` */
-  async ensureIndexes(): Promise<void> {
-    await makeIndexes(this.streamsDb)
+  /**
+   * Makes what indexes are missing, as `migrate` does.
+   *
+   * @returns those that documents keep from being built
+   * @throws {FleetError} `INDEX_CONFLICT`
+   */
+  ensureIndexes(): Promise<BlockedIndex[]> {
+    return makeIndexes(this.streamsDb)
   }
 
   /** Brings the database to this program's schema. @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA` */

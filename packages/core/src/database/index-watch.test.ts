@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
 import { newTask, useDatabase } from '../testing/index.ts'
+import { indexLabel } from './indexes.ts'
 
 const held = useDatabase()
 const fleet = async (): Promise<Fleet> => {
@@ -20,7 +21,7 @@ describe('F38: indexes under a running fleet', () => {
     const here = await fleet()
     await here.tasks.dropIndex('open_key')
     const { missing, stillMissing } = await here.indexes.look()
-    expect([missing, stillMissing]).toEqual([[{ collection: 'tasks', name: 'open_key' }], []])
+    expect([missing.map(indexLabel), stillMissing]).toEqual([['tasks.open_key'], []])
     expect(await names(here)).toContain('open_key')
   })
 

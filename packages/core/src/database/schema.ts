@@ -1,12 +1,15 @@
 import type { mongo } from 'mongoose'
 import { FleetError } from '../errors.ts'
+import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
 import type { IndexSpec } from './index-specs.ts'
-import { byCollection, INDEXES, indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'
+import { indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'
 
 /** Which collections and indexes this program expects. */
 export const SCHEMA_VERSION = 1
 /** The oldest program that still works on a database of this version. */
 const OLDEST_PROGRAM = 1
+/** Indexes on more documents than this may take long to build: `migrate` does it, and no start. */
+const MOST_BUILT_AT_START = 50_000
 
 interface SchemaDocument {
   _id: 'schema'
@@ -26,30 +29,54 @@ export async function schemaVersion(db: mongo.Db): Promise<number | undefined> {
 const stored = (db: mongo.Db): Promise<SchemaDocument | null> => schemas(db).findOne({ _id: 'schema' })
 
 /**
- * Compares the database's schema with what this program expects. An empty database is set up by whoever comes first; one of
- * the time before versions is taken over if it has every index. Indexes are built by nothing else but `migrate`.
+ * Compares the database's schema with what this program expects. Where no version is stored, nobody has set the database up, or it
+ * is of the time before versions: what it lacks is made, unless that could take long.
  *
  * @param builds a database whose client waits as long as an index takes
+ * @param mostBuilt collections with more documents get their indexes from `migrate` only
+ * @returns the indexes that documents keep from being built: no document keeps a process from starting
  * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `INDEX_CONFLICT`
  */
-export async function requireSchema(db: mongo.Db, builds: mongo.Db): Promise<void> {
-  const schema = await stored(db)
-  if (schema !== null) return refuseOther(schema)
-  if (await isEmpty(db)) {
-    await makeIndexes(builds)
-    return writeVersion(db)
-  }
-  // Somebody may have set it up since, and have stored its first tasks.
-  const since = await stored(db)
-  if (since !== null) return refuseOther(since)
+export async function requireSchema(
+  db: mongo.Db,
+  builds: mongo.Db,
+  mostBuilt = MOST_BUILT_AT_START,
+): Promise<BlockedIndex[]> {
+  if (await isSetUp(db)) return []
   const missing = await missingIndexes(db)
-  if (missing.length > 0) throw needsMigration(`it has no ${missing.map(indexLabel).join(', ')}`)
+  const large = await largeOf(db, missing, mostBuilt)
+  if (large.length > 0) {
+    // Somebody may have set it up since, and have stored all this.
+    if (await isSetUp(db)) return []
+    throw needsMigration(
+      `it has no ${missing.map(indexLabel).join(', ')}, and much is stored in ${large.join(' and ')}`,
+    )
+  }
+  const blocked = await makeMissing(builds, missing)
   await writeVersion(db)
+  return blocked
 }
 
-/** No task needs an index yet, so that making them takes no time. */
-const isEmpty = async (db: mongo.Db): Promise<boolean> =>
-  (await db.collection('tasks').findOne({}, { projection: { _id: 1 } })) === null
+/** @throws {FleetError} where it was set up by a version that does not go with this one */
+async function isSetUp(db: mongo.Db): Promise<boolean> {
+  const schema = await stored(db)
+  if (schema !== null) refuseOther(schema)
+  return schema !== null
+}
+
+/** The collections that lack an index and hold so much that building it could take long. */
+async function largeOf(db: mongo.Db, missing: readonly IndexSpec[], most: number): Promise<string[]> {
+  const collections = [...new Set(missing.map(({ collection }) => collection))]
+  // The server knows it without counting; after a crash it may be off by a little, which does not matter here.
+  const sizes = await Promise.all(collections.map((name) => db.collection(name).estimatedDocumentCount()))
+  return collections.filter((_, index) => sizes[index]! > most)
+}
+
+async function makeMissing(builds: mongo.Db, missing: readonly IndexSpec[]): Promise<BlockedIndex[]> {
+  if (missing.length === 0) return []
+  for (const spec of missing) await unhide(builds, spec)
+  return makeIndexes(builds)
+}
 
 function refuseOther({ version, oldest }: SchemaDocument): void {
   if (version < SCHEMA_VERSION) {
@@ -73,32 +100,12 @@ async function writeVersion(db: mongo.Db): Promise<void> {
   await schemas(db).updateOne({ _id: 'schema' }, [{ $set: { ...version, at: '$$NOW' } }], { upsert: true })
 }
 
-/** Makes what collections and indexes are missing. @throws {FleetError} `INDEX_CONFLICT` */
-export async function makeIndexes(db: mongo.Db): Promise<void> {
-  await Promise.all([...byCollection(INDEXES)].map(([collection, specs]) => makeIndexesOf(db, collection, specs)))
-}
-
-async function makeIndexesOf(db: mongo.Db, collection: string, specs: readonly IndexSpec[]): Promise<void> {
-  await db.createCollection(collection).catch((error: unknown) => {
-    if ((error as { codeName?: string }).codeName !== 'NamespaceExists') throw error
-  })
-  const wanted = specs.map(({ collection: _, ...index }) => index)
-  await db
-    .collection(collection)
-    .createIndexes(wanted)
-    .catch((error: unknown) => {
-      const { codeName, message } = error as { codeName?: string; message?: string }
-      if (codeName !== 'IndexOptionsConflict' && codeName !== 'IndexKeySpecsConflict') throw error
-      throw new FleetError('INDEX_CONFLICT', `Drop the index of ${collection} that is in the way: ${message}`, {
-        cause: error,
-      })
-    })
-}
-
 /** What `migrate` did, by `collection.index`. */
 export interface Migrated {
   version: number
   made: string[]
+  /** What documents keep from being built, and why. The fleet goes on without, and makes it when they are gone. */
+  blocked: string[]
   /** Hidden from the planner, and still there for processes of another version. */
   hidden: string[]
   dropped: string[]
@@ -115,8 +122,7 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   const schema = await stored(db)
   if (schema !== null && schema.version > SCHEMA_VERSION) refuseOther(schema)
   const missing = await missingIndexes(db)
-  for (const spec of missing) await unhide(builds, spec)
-  await makeIndexes(builds)
+  const blocked = await makeMissing(builds, missing)
   const obsolete = await presentObsolete(db)
   for (const one of obsolete) await setHidden(builds, one, true)
   if (schema === null || schema.version <= SCHEMA_VERSION) await writeVersion(db)
@@ -124,7 +130,8 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   const labels = obsolete.map(indexLabel)
   return {
     version: SCHEMA_VERSION,
-    made: missing.map(indexLabel),
+    made: missing.map(indexLabel).filter((label) => !blocked.some((one) => indexLabel(one) === label)),
+    blocked: blockedText(blocked),
     hidden: othersLive ? labels : [],
     dropped: othersLive ? [] : labels,
   }

@@ -1,4 +1,11 @@
-import { type Fleet, FleetError, type IndexFindings, type SetAsideRow } from '@taskfleet/core'
+import {
+  type Fleet,
+  FleetError,
+  type IndexFindings,
+  indexLabel,
+  missingIndexes,
+  type SetAsideRow,
+} from '@taskfleet/core'
 import type { Check } from './doctor.ts'
 import { oneLine } from './text.ts'
 
@@ -21,13 +28,18 @@ export async function checkDocuments(fleet: Fleet, check: Check, repair: boolean
   })
 }
 
-function indexesText({ database }: Fleet, { missing, stillMissing, duplicates }: IndexFindings): string {
+async function indexesText({ database }: Fleet, { missing, stillMissing, duplicates }: IndexFindings): Promise<string> {
   const names = (indexes: IndexFindings['missing']): string =>
     indexes.map(({ collection, name }) => `${collection}.${name}`).join(', ')
   if (stillMissing.length > 0) {
     const keys = duplicates.map(({ key, tasks }) => `'${key}' of ${tasks.join(' and ')}`).join(', ')
     const why = keys === '' ? 'the log says why' : `open tasks have the same key: ${keys}; cancel all but one of each`
     throw new FleetError('INDEX_MISSING', `${names(stillMissing)} can't be made: ${why}`)
+  }
+  const unused = await missingIndexes(database.db)
+  if (unused.length > 0) {
+    const labels = unused.map(indexLabel).join(', ')
+    throw new FleetError('NEEDS_MIGRATION', `hidden or of another form: ${labels}. Run \`taskfleet migrate\``)
   }
   const there = database.expectedIndexes().map(({ name }) => name)
   return missing.length === 0 ? there.join(', ') : `made ${names(missing)}, which were missing`

@@ -15,7 +15,7 @@ import { databaseOf } from './address.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseEnded, parseKept, parseMs } from './options.ts'
-import { printableJson } from './text.ts'
+import { oneLine, printableJson } from './text.ts'
 import { withAdmin } from './with-fleet.ts'
 
 /** The commands that keep the database in order. */
@@ -108,15 +108,16 @@ async function migrate(options: CommonOptions, print: Print): Promise<number> {
     const migrated = await database.migrate({ othersLive: others.length > 0 })
     if (options.json === true) print(printableJson({ ...migrated, indexes: INDEXES.map(indexLabel).sort() }))
     else for (const line of migratedText(migrated, others.length)) print(line)
-    return EXIT.done
+    return migrated.blocked.length === 0 ? EXIT.done : EXIT.failed
   } finally {
     await database.close()
   }
 }
 
-function migratedText({ made, hidden, dropped }: Migrated, others: number): string[] {
+function migratedText({ made, blocked, hidden, dropped }: Migrated, others: number): string[] {
   const done = [
     ...made.map((name) => `made  ${name}`),
+    ...blocked.map((why) => `not made  ${oneLine(why)}`),
     ...hidden.map((name) => `hidden  ${name}`),
     ...dropped.map((name) => `dropped  ${name}`),
   ]
