@@ -94,7 +94,7 @@ export {
 } from './task/task-store.ts'
 export { inClaimOrder } from './task/waiting-tasks.ts'
 export * from './thrown.ts'
-export { checkEventName } from './values/event-name.ts'
+export { eventGate } from './values/event-gate.ts'
 export { checkJson, markRounded, parseJson } from './values/json.ts'
 export { keepProgress, type ReportedProgress } from './values/keep-progress.ts'
 export { keepValue } from './values/keep-value.ts'

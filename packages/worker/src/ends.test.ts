@@ -1,4 +1,5 @@
 import { RetryAfterError, SnoozeError, type TaskDocument } from '@taskfleet/core'
+import { Binary, type Long } from 'mongodb'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
@@ -62,11 +63,35 @@ describe('what can not be stored is known after one run and is not run again', (
     await runner.stop()
   })
 
-  test('progress and events, where the handler lets the refusal pass', async () => {
+  test('progress, where the handler lets the refusal pass', async () => {
     const ended = await runOne({ progress: ({ progress }) => progress({ done: Number.NaN }) }, 'progress')
     expect(ended).toMatchObject({ status: 'failed', attempt: 1, error: { code: 'BAD_PROGRESS' } })
-    const event = await runOne({ event: ({ socket }) => socket.emit('at', { v: new Set() }) }, 'event')
-    expect(event).toMatchObject({ status: 'failed', attempt: 1, error: { code: 'BAD_EVENT' } })
+  })
+
+  test('an event is left out, which the log says once, and its task completes', async () => {
+    const emitting = ({ socket }: Pick<HandlerContext, 'socket'>): void => {
+      for (const v of Object.values(oddValues())) socket.emit('at', { v })
+    }
+    const ended = await runOne({ event: emitting }, 'event')
+    expect(ended).toMatchObject({ status: 'completed', attempt: 1 })
+    const lines = await fleet.fleet.control().taskLog({ id: ended._id.toHexString() })
+    expect(lines.map(({ level, message }) => [level, message])).toEqual([
+      ['warn', "the event 'at' was not sent: 'data.v' can't be stored: an invalid Date is no date"],
+    ])
+  })
+
+  test('an output keeps numbers that JSON has not, wide numbers and bytes as BSON has them', async () => {
+    const output = {
+      nan: Number.NaN,
+      all: Number.POSITIVE_INFINITY,
+      few: 5n,
+      wide: 2n ** 60n,
+      bytes: Buffer.from('abc'),
+    }
+    const ended = await runOne({ output: () => output }, 'output')
+    expect(ended.output).toMatchObject({ nan: Number.NaN, all: Number.POSITIVE_INFINITY, few: 5 })
+    const { wide, bytes } = ended.output as { wide: Long; bytes: unknown }
+    expect([String(wide), bytes]).toEqual([String(2n ** 60n), new Binary(Buffer.from('abc'))])
   })
 
   test('an input is refused at the door, with its path', async () => {

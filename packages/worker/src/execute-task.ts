@@ -3,8 +3,8 @@ import {
   AttemptAborted,
   asError,
   backoffDelay,
-  checkEventName,
   DEFAULT_BACKOFF,
+  eventGate,
   FleetError,
   judgeWriteFailure,
   keepProgress,
@@ -360,10 +360,10 @@ function contextOf<Input>(
     },
     results: () => onceProven(proven, () => predecessorResults(run.claim.task, store)),
     socket: {
-      emit: (name, data) => {
-        checkEventName(name)
-        run.event(name, data === undefined ? undefined : keepValue(data, 'event'))
-      },
+      emit: eventGate(
+        (name, data) => run.event(name, data),
+        (message) => run.log('warn', message),
+      ),
       on: (name, answer) => run.onMessage(name, answer),
     },
     checkpoint: {

@@ -25,8 +25,8 @@ export type TaskLog = Record<LogLevel, (message: string) => void>
 /** The handler's end of the task's own socket. */
 export interface TaskChannel {
   /**
-   * Sends `event { name, data }` to everybody who watches this task.
-   * @throws {UnrecoverableError} `BAD_EVENT` with the path of what can't be sent; `EVENT_TOO_LARGE` above 256 KiB
+   * Sends `event { name, data }` to everybody who watches this task. What can't be sent is left out, and the task's log says so.
+   * @throws {UnrecoverableError} `BAD_EVENT` where the name is none
    */
   emit(name: string, data?: unknown): void
   /** Answers `message { name, data }` from a watcher; what it returns is the answer. Returns its undo. */

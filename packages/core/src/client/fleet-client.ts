@@ -447,7 +447,7 @@ export class FleetClient implements FleetApi {
 /** As an error of ours, which has a code. */
 /** JSON would change in silence what the gate for values refuses. */
 function withSoundInput<Request extends { input?: unknown }>(request: Request): Request {
-  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'input') }
+  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
 }
 
 function refusalOf(error: unknown): FleetError {

@@ -9,9 +9,10 @@ describe('a value on the wire', () => {
     ['an id is its hex', id, '65f000000000000000000001'],
     ['a date is ISO 8601', new Date(0), '1970-01-01T00:00:00.000Z'],
     ['an invalid date is null', new Date(Number.NaN), null],
-    ['what is no number in JSON is null', [Number.NaN, Number.POSITIVE_INFINITY], [null, null]],
+    ['what is no number in JSON is a text', [Number.NaN, Number.NEGATIVE_INFINITY], ['NaN', '-Infinity']],
     ['a wide number is a text', [mongo.Long.MAX_VALUE, 2n ** 64n], ['9223372036854775807', '18446744073709551616']],
     ['a binary is base64', new mongo.Binary(Buffer.from('a')), 'YQ=='],
+    ['so are bytes that are not stored yet', new Uint8Array([97]), 'YQ=='],
     ['what is undefined is left out', { a: undefined, b: { c: null } }, { b: { c: null } }],
   ])('%s', (_name, value, expected) => {
     expect(toWire(value)).toEqual(expected)

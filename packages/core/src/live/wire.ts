@@ -2,19 +2,20 @@ import { mongo, Types } from 'mongoose'
 import type { CollectionName, Row } from '../protocol.ts'
 import { FIELDS, SECRET_FIELDS } from './fields.ts'
 
-/** A stored value as it travels: ids as hex, dates as ISO 8601, numbers of any width as numbers or text. */
+/** A stored value as it travels: ids as hex, dates as ISO 8601, numbers as numbers, or as text where JSON has none. */
 export function toWire(value: unknown): unknown {
   if (value === null || typeof value !== 'object') {
     return typeof value === 'bigint'
       ? value.toString()
       : typeof value === 'number' && !Number.isFinite(value)
-        ? null
+        ? String(value)
         : value
   }
   if (value instanceof Types.ObjectId) return value.toHexString()
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   if (Array.isArray(value)) return value.map(toWire)
   if (value instanceof mongo.Binary) return value.toString('base64')
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
   // Other BSON types have their own classes; a stored document with a field called `_bsontype` is none.
   if ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) return String(value)
   const shown: Record<string, unknown> = {}

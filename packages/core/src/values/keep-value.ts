@@ -15,9 +15,9 @@ const FRAME_BYTES = CONTAINER_BYTES + ENTRY_BYTES + 5
  * The one gate for values: input, output, checkpoint, progress, emitted events and answers. Returns a copy that the database
  * and JSON hold without a change, so that what was checked is what is stored, whatever becomes of the original.
  *
- * Kept: texts, finite numbers, booleans, null, dates, plain objects and lists, and BSON's own types that come back as they
+ * Kept: texts, numbers (finite ones only, where they travel as JSON), booleans, null, dates, plain objects and lists, and BSON's own types that come back as they
  * are (ObjectId, Binary, UUID, Decimal128, Timestamp, MinKey, MaxKey, and Long beyond 2^53). A field that is `undefined` is
- * left out.
+ * left out. In an output, a BigInt of 64 bits is kept as a whole number, and a Buffer as a Binary.
  *
  * @param value made by foreign code: reading it may throw
  * @param to where it goes
@@ -56,7 +56,7 @@ class Keeper {
       case 'undefined':
         throw this.#refusal('undefined has no place in a list: use null')
       case 'bigint':
-        throw this.#refusal('a BigInt would come back as another number: write it as a text')
+        return this.#bigint(value)
       default:
         throw this.#refusal(`a ${typeof value} is no data`)
     }
@@ -71,10 +71,20 @@ class Keeper {
   }
 
   #number(number: number): number {
-    if (!Number.isFinite(number)) throw this.#refusal(`${number} is no number that JSON can carry: use null`)
+    if (this.#place.json === true && !Number.isFinite(number))
+      throw this.#refusal(`${number} is no number that JSON can carry: use null`)
     const isInt32 = (number | 0) === number && !Object.is(number, -0)
     this.#spend(isInt32 ? 4 : 8)
     return number
+  }
+
+  #bigint(wide: bigint): number | bigint {
+    if (this.#place.result !== true)
+      throw this.#refusal('a BigInt would come back as another number: write it as a text')
+    if (BigInt.asIntN(64, wide) !== wide)
+      throw this.#refusal('a BigInt beyond 64 bits has no form in BSON: write it as a text')
+    this.#spend(8)
+    return BigInt(Number(wide)) === wide && Number.isSafeInteger(Number(wide)) ? Number(wide) : wide
   }
 
   #object(object: object): unknown {
@@ -92,8 +102,14 @@ class Keeper {
         this.#spend(this.#read(() => bsonBytes(object as { _bsontype: unknown })))
         return object
       default:
+        if (this.#place.result === true && isBytes(object)) return this.#bytes(object)
         throw this.#refusal(remedyFor(kind.instanceOf))
     }
+  }
+
+  #bytes(bytes: Uint8Array): Uint8Array {
+    this.#spend(CONTAINER_BYTES + bytes.byteLength)
+    return Uint8Array.from(bytes)
   }
 
   #date(date: Date): Date {
@@ -191,6 +207,9 @@ function kindOf(object: object): Kind {
   const name = typeof made === 'function' ? made.name : ''
   return { instanceOf: typeof name === 'string' && name !== '' ? cutText(name, 80) : 'a class' }
 }
+
+const isBytes = (object: object): object is Uint8Array =>
+  ArrayBuffer.isView(object) && Object.prototype.toString.call(object) === '[object Uint8Array]'
 
 /** `Object.prototype` of another realm, such as a `vm` context. */
 const isForeignRoot = (prototype: object): boolean =>

@@ -10,6 +10,10 @@ export interface ValuePlace {
   limit: number
   /** Made by the handler, which would make the same again: the task fails without another try. */
   final: boolean
+  /** Travels as JSON and is stored nowhere: a number that JSON has no form for would arrive as `null`. */
+  json?: boolean
+  /** Read by people and other programs, and by no handler that counts on its own types: what BSON has a form for is kept in it. */
+  result?: boolean
 }
 
 /** What an input, an output, a checkpoint, an emitted event or an answer may take, in bytes. */
@@ -19,7 +23,14 @@ const PROGRESS_LIMIT = 16 * 1024
 /** How many lists and objects may lie in one another. */
 export const VALUE_DEPTH = 100
 
-const place = (name: string, what: string, limit: number, final: boolean): ValuePlace => ({
+const place = (
+  name: string,
+  what: string,
+  limit: number,
+  final: boolean,
+  more: Pick<ValuePlace, 'json' | 'result'> = {},
+): ValuePlace => ({
+  ...more,
   name,
   refused: `BAD_${what}`,
   tooLarge: `${what}_TOO_LARGE`,
@@ -30,10 +41,13 @@ const place = (name: string, what: string, limit: number, final: boolean): Value
 /** The rules are the same everywhere; only names and limits differ. */
 export const PLACES = {
   input: place('input', 'INPUT', VALUE_LIMIT, false),
-  output: place('output', 'OUTPUT', VALUE_LIMIT, true),
+  /** An input on its way to a gateway. */
+  sentInput: place('input', 'INPUT', VALUE_LIMIT, false, { json: true }),
+  output: place('output', 'OUTPUT', VALUE_LIMIT, true, { result: true }),
   checkpoint: place('checkpoint', 'CHECKPOINT', VALUE_LIMIT, true),
-  progress: place('progress', 'PROGRESS', PROGRESS_LIMIT, true),
-  event: place('data', 'EVENT', VALUE_LIMIT, true),
+  progress: place('progress', 'PROGRESS', PROGRESS_LIMIT, true, { json: true }),
+  /** It is left out; the attempt goes on. */
+  event: place('data', 'EVENT', VALUE_LIMIT, true, { json: true }),
   /** The asker gets the error; the attempt goes on. */
-  answer: place('answer', 'ANSWER', VALUE_LIMIT, false),
+  answer: place('answer', 'ANSWER', VALUE_LIMIT, false, { json: true }),
 } as const satisfies Record<string, ValuePlace>

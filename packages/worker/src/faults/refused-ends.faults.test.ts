@@ -76,31 +76,27 @@ describe.each(Object.entries(ENDS))('an attempt that %s', (_name, { act, status,
   })
 })
 
-test.each(['output', 'checkpoint', 'progress', 'event'])(
-  'every value that can not be stored, as %s, fails once',
-  async (as) => {
-    const queue = ownQueue()
-    const odd = defineTask({
-      name: 'odd',
-      input: kind,
-      run: ({ input, checkpoint, progress, socket }) => {
-        const value = { v: oddValues()[input.kind] }
-        if (as === 'checkpoint') return checkpoint.save(value)
-        if (as === 'progress') return progress(value as object)
-        if (as === 'event') return socket.emit('odd', value)
-        return value
-      },
-    })
-    const runner = await fleet.runner({ queue, tasks: [odd], concurrency: 8 })
-    const ids = []
-    for (const kind of Object.keys(oddValues())) ids.push((await fleet.fleet.enqueue(odd, { kind }, { queue }))._id)
-    for (const ended of await Promise.all(ids.map((id) => fleet.ended(id)))) {
-      expect(ended).toMatchObject({ status: 'failed', attempt: 1, failures: 1 })
-      expect(ended.error!.code).toMatch(new RegExp(`^(BAD_${as}|${as}_TOO_LARGE)$`, 'i'))
-    }
-    await runner.stop()
-  },
-)
+test.each(['output', 'checkpoint', 'progress'])('every value that can not be stored, as %s, fails once', async (as) => {
+  const queue = ownQueue()
+  const odd = defineTask({
+    name: 'odd',
+    input: kind,
+    run: ({ input, checkpoint, progress }) => {
+      const value = { v: oddValues()[input.kind] }
+      if (as === 'checkpoint') return checkpoint.save(value)
+      if (as === 'progress') return progress(value as object)
+      return value
+    },
+  })
+  const runner = await fleet.runner({ queue, tasks: [odd], concurrency: 8 })
+  const ids = []
+  for (const kind of Object.keys(oddValues())) ids.push((await fleet.fleet.enqueue(odd, { kind }, { queue }))._id)
+  for (const ended of await Promise.all(ids.map((id) => fleet.ended(id)))) {
+    expect(ended).toMatchObject({ status: 'failed', attempt: 1, failures: 1 })
+    expect(ended.error!.code).toMatch(new RegExp(`^(BAD_${as}|${as}_TOO_LARGE)$`, 'i'))
+  }
+  await runner.stop()
+})
 
 test('a failure that says so fails at once, whatever its numbers are', async () => {
   const error = Object.assign(new UnrecoverableError('NO_WAY', 'never'), { delayMs: Number.NaN, field: Number.NaN })

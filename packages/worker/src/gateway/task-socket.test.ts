@@ -133,7 +133,7 @@ describe('a task socket', () => {
       'BAD_REQUEST',
       'INTERNAL',
       'BAD_ANSWER',
-      'BAD_EVENT',
+      'ok',
       'BAD_REQUEST',
       'BAD_REQUEST',
       'BAD_REQUEST',

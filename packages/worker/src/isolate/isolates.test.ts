@@ -261,13 +261,23 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
 
   test('is told at once what can not be stored, with its path', async () => {
     const isolates = useIsolates()
-    for (const as of ['output', 'checkpoint', 'progress', 'event']) {
+    for (const as of ['output', 'checkpoint', 'progress']) {
       for (const odd of ['a Set', 'an invalid Date', '5,000 levels', 'a getter that throws']) {
         const { result, seen } = start(kind, 'odd', { input: { as, kind: odd } }, isolates)
         const code = `BAD_${as.toUpperCase()}`
         expect(await thrownBy(result), `${as} ${odd}`).toMatchObject({ code, field: expect.stringContaining('.v') })
         expect([seen.progress, seen.events]).toEqual([[], []])
       }
+    }
+  })
+
+  test('leaves out an event that can not be sent, and goes on', async () => {
+    const isolates = useIsolates()
+    for (const odd of ['a Set', 'a function', '5,000 levels', 'a getter that throws']) {
+      const { result, seen } = start(kind, 'odd', { input: { as: 'event', kind: odd } }, isolates)
+      await result
+      expect(seen.events).toEqual([])
+      expect(JSON.stringify(seen)).toContain("the event 'odd' was not sent: ")
     }
   })
 

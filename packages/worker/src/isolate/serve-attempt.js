@@ -197,10 +197,10 @@ class Attempt {
         error: (message) => outbox.log('error', core.asText(message)),
       },
       socket: {
-        emit: (name, data) => {
-          core.checkEventName(name)
-          this.send({ kind: 'emit', name, data: pack(data === undefined ? undefined : core.keepValue(data, 'event')) })
-        },
+        emit: core.eventGate(
+          (name, data) => this.send({ kind: 'emit', name, data: pack(data) }),
+          (message) => outbox.log('warn', message),
+        ),
         on: (name, answer) => this.listen(name, answer),
       },
       results: async () => {

@@ -12,8 +12,6 @@ export function oddValues(): Record<string, unknown> {
   circle.me = circle
   return {
     'an invalid Date': new Date('garbage'),
-    NaN: Number.NaN,
-    Infinity: Number.POSITIVE_INFINITY,
     'a BigInt above 64 bits': 2n ** 70n,
     'a Map': new Map([[{ a: 1 }, 1]]),
     'a Set': new Set([1, 2]),
@@ -45,7 +43,7 @@ export function oddValues(): Record<string, unknown> {
 export function soundValues(): Record<string, unknown> {
   return {
     text: 'häß \u{1f600} $secret',
-    numbers: [0, 1.5, -7, 2 ** 31],
+    numbers: [0, 1.5, -7, 2 ** 31, Number.NaN, Number.NEGATIVE_INFINITY],
     flags: [true, false, null],
     at: new Date(1_000),
     id: new ObjectId('0123456789abcdef01234567'),
