@@ -82,10 +82,18 @@ async function makeIndexesOf(db: mongo.Db, collection: string, specs: readonly I
   await db.createCollection(collection).catch((error: unknown) => {
     if ((error as { codeName?: string }).codeName !== 'NamespaceExists') throw error
   })
-  const wanted = specs.map(({ collection: _, ...index }) => index)
-  await db
-    .collection(collection)
-    .createIndexes(wanted)
+  const make = (wanted: readonly IndexSpec[]): Promise<unknown> =>
+    db.collection(collection).createIndexes(wanted.map(({ collection: _, ...index }) => index))
+  await make(specs)
+    .catch(async (error: unknown) => {
+      if (!isDuplicate(error)) throw error
+      // One that documents stand in the way of must not keep the others from being made. `IndexWatch` and `doctor` report it.
+      for (const spec of specs) {
+        await make([spec]).catch((one: unknown) => {
+          if (!isDuplicate(one)) throw one
+        })
+      }
+    })
     .catch((error: unknown) => {
       const { codeName, message } = error as { codeName?: string; message?: string }
       if (codeName !== 'IndexOptionsConflict' && codeName !== 'IndexKeySpecsConflict') throw error
@@ -94,6 +102,8 @@ async function makeIndexesOf(db: mongo.Db, collection: string, specs: readonly I
       })
     })
 }
+
+const isDuplicate = (error: unknown): boolean => (error as { code?: number }).code === 11_000
 
 /** What `migrate` did, by `collection.index`. */
 export interface Migrated {
@@ -117,6 +127,14 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   const missing = await missingIndexes(db)
   for (const spec of missing) await unhide(builds, spec)
   await makeIndexes(builds)
+  const left = await missingIndexes(db)
+  if (left.length > 0) {
+    const names = left.map(indexLabel).join(', ')
+    throw new FleetError(
+      'INDEX_CONFLICT',
+      `Documents keep these indexes from being made: ${names}. \`taskfleet doctor\` names them`,
+    )
+  }
   const obsolete = await presentObsolete(db)
   for (const one of obsolete) await setHidden(builds, one, true)
   if (schema === null || schema.version <= SCHEMA_VERSION) await writeVersion(db)
