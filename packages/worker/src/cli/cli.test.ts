@@ -280,7 +280,7 @@ describe('taskfleet', () => {
         .trimEnd()
         .split('\n')
         .map((line) => line.slice(0, 2)),
-    ).toEqual(Array.from({ length: 7 }, () => 'ok'))
+    ).toEqual(Array.from({ length: 8 }, () => 'ok'))
     expect((JSON.parse(json.out) as { check: string }[]).map(({ check }) => check)).toEqual([
       'connection',
       'replica set',

@@ -5,9 +5,6 @@ import {
   FleetDatabase,
   FleetError,
   type Hello,
-  INDEXES,
-  indexLabel,
-  missingIndexes,
   SCHEMA_VERSION,
   schemaVersion,
   WorkerRegister,
@@ -91,12 +88,6 @@ async function checkDatabase(options: DoctorCommand, check: Check): Promise<void
     await check('schema', async () => {
       await open.requireSchema({ writes: false })
       return `version ${(await schemaVersion(open.db)) ?? 'none yet'}; this program needs ${SCHEMA_VERSION}`
-    })
-    await check('indexes', async () => {
-      const missing = await missingIndexes(open.db)
-      if (missing.length === 0) return `all ${INDEXES.length} are there`
-      const names = missing.map(indexLabel).join(', ')
-      throw new FleetError('NEEDS_MIGRATION', `missing or hidden: ${names}. Run \`taskfleet migrate\``)
     })
     await checkDocuments(new Fleet(open), check, options.repair === true)
     await check('change stream', async () => {
