@@ -33,7 +33,7 @@ import { StallWatch } from './stall-watch.ts'
 import type { StopBudget } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
 
-/** How often an end is tried again that the database refuses, in milliseconds. */
+/** How long at most until an end is tried again that the database refuses, in milliseconds. */
 const REFUSED_PAUSE_MS = 30_000
 /** How often an end is tried that fails for a reason which nobody knows to pass. */
 const UNKNOWN_TRIES = 5
@@ -282,7 +282,7 @@ async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): P
             'the database refuses even a plain failure; the slot is freed, and it is tried again now and then',
           )
           deps.onRefused?.(run)
-          void settleLater(run, outcome, deps)
+          void settleLater(run, [wanted, outcome], deps)
           return { outcome, settled: { owned: false } }
         }
         log.error(said, 'the database refuses an end for good; a plain failure is recorded instead')
@@ -300,15 +300,22 @@ async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): P
   }
 }
 
-/** Holds no slot, and ends with the session: then the task is taken back like any other. */
-async function settleLater(run: RunningTask, outcome: Outcome, { store, sessions, log }: ExecutionDeps): Promise<void> {
-  while (!sessions.isDead(run.session)) {
-    await sleep(REFUSED_PAUSE_MS, undefined, { ref: false })
-    try {
-      await store.settle(run.claim, outcome)
-      return
-    } catch (error) {
-      log.debug({ err: asError(error), task: run.id }, 'the database still refuses the end of an attempt')
+/**
+ * What the handler wanted, else the plain failure that stands for it: somebody may change what the database refuses. Holds no slot,
+ * and ends with the session: then the task is taken back like any other.
+ */
+async function settleLater(run: RunningTask, ends: readonly Outcome[], deps: ExecutionDeps): Promise<void> {
+  const { store, sessions, log } = deps
+  for (let pause = 1_000; ; pause = Math.min(REFUSED_PAUSE_MS, pause * 2)) {
+    await sleep(pause, undefined, { ref: false })
+    for (const outcome of ends) {
+      if (sessions.isDead(run.session)) return
+      try {
+        await store.settle(run.claim, outcome)
+        return
+      } catch (error) {
+        log.debug({ err: asError(error), task: run.id }, 'the database still refuses the end of an attempt')
+      }
     }
   }
 }

@@ -134,7 +134,7 @@ export class FleetDatabase {
 
   /** The indexes that a fleet can't do without. */
   expectedIndexes(): readonly { collection: string; name: string }[] {
-    return INDEXES
+    return INDEXES.map(({ collection, name }) => ({ collection, name }))
   }
 
   async close(): Promise<void> {

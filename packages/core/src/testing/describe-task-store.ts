@@ -20,6 +20,9 @@ export interface TaskStoreHarness {
   moveClock(id: Types.ObjectId, ms: number): Promise<void>
 }
 
+/** How often workers may die with a task. */
+const LOSSES = 3
+
 /** The conformance suite of `TaskStore`: everything that implements the port runs it. */
 export function describeTaskStore(name: string, open: () => Promise<TaskStoreHarness>): void {
   describe(`${name} is a TaskStore`, () => {
@@ -53,7 +56,12 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         await store.reap()
       },
       expire: async (task) => {
-        if (task.status === 'running') await harness.loseWorker(task._id)
+        for (let loss = 1; loss <= LOSSES && task.status === 'running'; loss += 1) {
+          if (loss > 1) await harness.moveClock(task._id, 60_000)
+          if (loss > 1) await store.claim([task._id], testClaimant)
+          await harness.loseWorker(task._id)
+          await store.reap()
+        }
         await store.reap()
       },
       quarantine: async (task) => {
@@ -79,7 +87,6 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
     }
     /** What a verb needs of a task beyond its status. */
     const prepared: Partial<Record<Verb, Parameters<typeof newTask>[0]>> = {
-      expire: { maxAttempts: 1 },
       skip: { ifFailed: 'cancel' },
     }
     /** Ended ones that still wait for another task. */

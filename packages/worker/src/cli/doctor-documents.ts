@@ -1,6 +1,7 @@
 import {
   type Fleet,
   FleetError,
+  INDEXES,
   type IndexFindings,
   indexLabel,
   missingIndexes,
@@ -13,8 +14,9 @@ const SHOWN = 10
 
 /** Indexes, and documents that don't fit: what is wrong with them, and with `repair` what could be done about it. */
 export async function checkDocuments(fleet: Fleet, check: Check, repair: boolean): Promise<void> {
-  await check('indexes', async () => indexesText(fleet, await fleet.indexes.look()))
-  if (repair) {
+  if (!repair) await check('indexes', () => indexesThere(fleet))
+  else {
+    await check('indexes', async () => indexesMade(await fleet.indexes.look()))
     await check('repair', async () => {
       const repaired = await fleet.repair()
       if (repaired.length === 0) return 'there is nothing to repair'
@@ -28,7 +30,19 @@ export async function checkDocuments(fleet: Fleet, check: Check, repair: boolean
   })
 }
 
-async function indexesText({ database }: Fleet, { missing, stillMissing, duplicates }: IndexFindings): Promise<string> {
+/** @throws {FleetError} `NEEDS_MIGRATION` */
+async function indexesThere({ database }: Fleet): Promise<string> {
+  const missing = await missingIndexes(database.db)
+  if (missing.length === 0) return `all ${INDEXES.length} are there`
+  const names = missing.map(indexLabel).join(', ')
+  throw new FleetError(
+    'NEEDS_MIGRATION',
+    `missing or hidden: ${names}. Run \`taskfleet migrate\` or \`doctor --repair\``,
+  )
+}
+
+/** @throws {FleetError} `INDEX_MISSING` */
+function indexesMade({ missing, stillMissing, duplicates }: IndexFindings): string {
   const names = (indexes: IndexFindings['missing']): string =>
     indexes.map(({ collection, name }) => `${collection}.${name}`).join(', ')
   if (stillMissing.length > 0) {
@@ -36,13 +50,7 @@ async function indexesText({ database }: Fleet, { missing, stillMissing, duplica
     const why = keys === '' ? 'the log says why' : `open tasks have the same key: ${keys}; cancel all but one of each`
     throw new FleetError('INDEX_MISSING', `${names(stillMissing)} can't be made: ${why}`)
   }
-  const unused = await missingIndexes(database.db)
-  if (unused.length > 0) {
-    const labels = unused.map(indexLabel).join(', ')
-    throw new FleetError('NEEDS_MIGRATION', `hidden or of another form: ${labels}. Run \`taskfleet migrate\``)
-  }
-  const there = database.expectedIndexes().map(({ name }) => name)
-  return missing.length === 0 ? there.join(', ') : `made ${names(missing)}, which were missing`
+  return missing.length === 0 ? `all ${INDEXES.length} are there` : `made ${names(missing)}, which were missing`
 }
 
 /** @throws {FleetError} `CORRUPT` where some are set aside */

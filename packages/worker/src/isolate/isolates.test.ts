@@ -118,7 +118,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
       ['a', { status: 'removed' }],
     ] satisfies [string, PredecessorResult][]
     const { result } = start(kind, 'gathers', { results })
-    expect(await result).toEqual({ ids: ['b', 'a'], outputs: [{ id, at }, undefined], map: true })
+    expect(await result).toEqual({ ids: ['b', 'a'], outputs: [{ id, at }, null], map: true })
   })
 
   test('hears that its checkpoint was refused because the task is no longer its own', async () => {

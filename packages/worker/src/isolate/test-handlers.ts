@@ -45,7 +45,7 @@ const acts = {
     const found = await results()
     return {
       ids: [...found.keys()],
-      outputs: [...found.values()].map(({ output }) => output),
+      outputs: [...found.values()].map(({ output }) => output ?? null),
       map: found instanceof Map,
     }
   },
