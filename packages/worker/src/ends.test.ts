@@ -69,7 +69,7 @@ describe('what can not be stored is known after one run and is not run again', (
   })
 
   test('an event is left out, which the log says once, and its task completes', async () => {
-    const emitting = ({ socket }: Pick<HandlerContext, 'socket'>): void => {
+    const emitting = ({ socket }: Pick<HandlerContext<unknown>, 'socket'>): void => {
       for (const v of Object.values(oddValues())) socket.emit('at', { v })
     }
     const ended = await runOne({ event: emitting }, 'event')
