@@ -132,7 +132,8 @@ describe('the list of events', () => {
       throw Object.assign(new Error('This key is limited'), { code: 'FORBIDDEN' })
     }
     await open()
-    expect((await screen.findAllByRole('alert'))[0]?.textContent).toBe('This key is limited FORBIDDEN')
+    const [alert] = await screen.findAllByRole('alert')
+    expect(alert?.querySelector('p')?.textContent).toBe('This key is limited FORBIDDEN')
   })
 })
 
