@@ -22,7 +22,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     target: 'es2022',
-    // All pages are one file on purpose: it comes from the gateway next door and is 190 kB when packed.
+    // The first script holds the frame and the board; the other pages are loaded once those are shown.
     chunkSizeWarningLimit: 640,
     // Tailwind's own optimiser would rewrite light-dark(); every browser that we build for knows it.
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],

@@ -5,7 +5,11 @@ import { App } from './app.tsx'
 import { forgetKey, keepKey, takeKey } from './live/kept-key.ts'
 import { createRest } from './live/rest.ts'
 import { createSessions } from './live/session.ts'
+import { loadPages } from './router.tsx'
 import './styles.css'
+
+/** How long after the first page the others are loaded. */
+const LATER_MS = 1_000
 
 const key = takeKey(window)
 // An address with another key pasted into this page: begin again with that one.
@@ -32,3 +36,5 @@ createRoot(root).render(
     <App connect={connect} rest={rest} token={key} onToken={(entered) => keepKey(window, entered)} />
   </StrictMode>,
 )
+// Later than what the first page needs. One that doesn't load now is loaded when it is opened.
+addEventListener('load', () => setTimeout(() => loadPages().catch(() => undefined), LATER_MS))

@@ -1,19 +1,35 @@
-import { createRootRoute, createRoute, createRouter, Link, type RouterHistory } from '@tanstack/react-router'
-import { AuditPage } from './pages/audit-page.tsx'
-import { CoveragePage } from './pages/coverage-page.tsx'
-import { ErrorsPage } from './pages/errors-page.tsx'
-import { EventsPage } from './pages/events-page.tsx'
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  Link,
+  lazyRouteComponent,
+  type RouterHistory,
+} from '@tanstack/react-router'
 import { FleetPage } from './pages/fleet-page.tsx'
-import { KeysPage } from './pages/keys-page.tsx'
-import { QueuesPage } from './pages/queues-page.tsx'
-import { SchedulesPage } from './pages/schedules-page.tsx'
-import { TaskPage } from './pages/task-page.tsx'
-import { TasksPage } from './pages/tasks-page.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseErrorSearch } from './view/error-search.ts'
 import { parseEventSearch } from './view/event-search.ts'
 import { parseScheduleSearch } from './view/schedule-search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
+
+/** The board comes with the first script; every other page is a file of its own. */
+const pages = {
+  audit: lazyRouteComponent(() => import('./pages/audit-page.tsx'), 'AuditPage'),
+  coverage: lazyRouteComponent(() => import('./pages/coverage-page.tsx'), 'CoveragePage'),
+  errors: lazyRouteComponent(() => import('./pages/errors-page.tsx'), 'ErrorsPage'),
+  events: lazyRouteComponent(() => import('./pages/events-page.tsx'), 'EventsPage'),
+  keys: lazyRouteComponent(() => import('./pages/keys-page.tsx'), 'KeysPage'),
+  queues: lazyRouteComponent(() => import('./pages/queues-page.tsx'), 'QueuesPage'),
+  schedules: lazyRouteComponent(() => import('./pages/schedules-page.tsx'), 'SchedulesPage'),
+  task: lazyRouteComponent(() => import('./pages/task-page.tsx'), 'TaskPage'),
+  tasks: lazyRouteComponent(() => import('./pages/tasks-page.tsx'), 'TasksPage'),
+}
+
+/** Loads the files of all pages, so that the monitor can change between them while its gateway is away. */
+export async function loadPages(): Promise<void> {
+  await Promise.all(Object.values(pages).map((page) => page.preload?.()))
+}
 
 const root = createRootRoute({
   component: Layout,
@@ -31,31 +47,31 @@ const tasks = createRoute({
   getParentRoute: () => root,
   path: '/tasks',
   validateSearch: parseTaskSearch,
-  component: TasksPage,
+  component: pages.tasks,
 })
-const task = createRoute({ getParentRoute: () => root, path: '/tasks/$id', component: TaskPage })
+const task = createRoute({ getParentRoute: () => root, path: '/tasks/$id', component: pages.task })
 const errors = createRoute({
   getParentRoute: () => root,
   path: '/errors',
   validateSearch: parseErrorSearch,
-  component: ErrorsPage,
+  component: pages.errors,
 })
-const coverage = createRoute({ getParentRoute: () => root, path: '/coverage', component: CoveragePage })
-const queues = createRoute({ getParentRoute: () => root, path: '/queues', component: QueuesPage })
+const coverage = createRoute({ getParentRoute: () => root, path: '/coverage', component: pages.coverage })
+const queues = createRoute({ getParentRoute: () => root, path: '/queues', component: pages.queues })
 const events = createRoute({
   getParentRoute: () => root,
   path: '/events',
   validateSearch: parseEventSearch,
-  component: EventsPage,
+  component: pages.events,
 })
 const schedules = createRoute({
   getParentRoute: () => root,
   path: '/schedules',
   validateSearch: parseScheduleSearch,
-  component: SchedulesPage,
+  component: pages.schedules,
 })
-const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: AuditPage })
-const keys = createRoute({ getParentRoute: () => root, path: '/keys', component: KeysPage })
+const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: pages.audit })
+const keys = createRoute({ getParentRoute: () => root, path: '/keys', component: pages.keys })
 const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, schedules, audit, keys])
 
 /** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */

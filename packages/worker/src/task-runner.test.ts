@@ -303,8 +303,9 @@ describe('TaskRunner', () => {
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
     await fleet.runsAt(runner, task)
     const tasks = fleet.database.db.collection('tasks')
+    const lost = once(runner, 'lost')
     await tasks.updateOne({ _id: task._id }, { $set: { status: 'paused' }, $unset: { lease: 1 }, $inc: { rev: 1 } })
-    await once(runner, 'lost')
+    await lost
     await eventually(() => runner.attempt(task._id.toHexString()) === undefined)
     expect(await fleet.fleet.store.find(task._id)).toMatchObject({ status: 'paused' })
   })

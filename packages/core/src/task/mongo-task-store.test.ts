@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { describeTaskStore, loseWorker, openTestSession, useDatabase } from '../testing/index.ts'
+import { describe, expect, test as it } from 'vitest'
+import { describeTaskStore, loseWorker, openTestSession, taskFactory, useDatabase } from '../testing/index.ts'
 import { MongoTaskStore } from './mongo-task-store.ts'
 import { taskModel } from './task-model.ts'
+import { type Claim, Outcome } from './task-store.ts'
 
 const test = useDatabase()
 
@@ -34,4 +36,29 @@ describeTaskStore('MongoTaskStore', async () => {
       )
     },
   }
+})
+
+describe('leases of earlier versions, whose workers may still run', () => {
+  const dated = async (expiresAt: Date): Promise<{ store: MongoTaskStore; claim: Claim }> => {
+    const { connection, clock } = test.database
+    const store = new MongoTaskStore(connection, clock)
+    const claim = await taskFactory(store).claimed()
+    const lease = { id: claim.leaseId, worker: 'old', expiresAt }
+    await taskModel(connection).collection.updateOne({ _id: claim.task._id }, { $set: { lease } })
+    return { store, claim }
+  }
+
+  it('are good until their date, and fence as ever', async () => {
+    const { store, claim } = await dated(new Date(Date.now() + 60_000))
+    expect((await store.reap()).map(({ _id }) => String(_id))).not.toContain(String(claim.task._id))
+    expect(await store.settle({ ...claim, leaseId: 'other' }, Outcome.completed(1))).toEqual({ owned: false })
+    expect(await store.settle(claim, Outcome.completed(1))).toEqual({ owned: true, status: 'completed' })
+  })
+
+  it('are taken back when they have expired, at no cost', async () => {
+    const { store, claim } = await dated(new Date(0))
+    expect((await store.reap()).map(({ _id }) => String(_id))).toContain(String(claim.task._id))
+    expect(await store.find(claim.task._id)).toMatchObject({ status: 'pending', lost: 1, failures: 0 })
+    expect(await store.settle(claim, Outcome.completed(1))).toEqual({ owned: false })
+  })
 })

@@ -64,6 +64,7 @@ describe('workerView', () => {
     expect(at(6_100)).toBe('silent')
     expect(at(31_000)).toBe('gone')
     expect(workerView(aWorker({ state: 'stopped', heartbeatAt: iso(now - 1e6) }), now)).toBe('stopped')
+    expect(workerView(aWorker({ state: 'dead', heartbeatAt: iso(now - 5_000) }), now)).toBe('gone')
     expect(workerView(aWorker({ state: 'draining', heartbeatAt: iso(now + 5_000) }), now)).toBe('draining')
   })
 })

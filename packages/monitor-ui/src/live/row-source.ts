@@ -29,8 +29,10 @@ export function heartbeatAge(worker: Pick<WorkerRow, 'heartbeatAt'>, now: number
 
 export function workerView(worker: Pick<WorkerRow, 'state' | 'heartbeatAt' | 'heartbeatMs'>, now: number): WorkerView {
   if (worker.state === 'stopped') return 'stopped'
+  // Its session was ended: nothing that it does counts any more, however short its silence was.
+  if (worker.state === 'dead') return 'gone'
   const age = heartbeatAge(worker, now)
-  if (worker.state !== 'dead' && age <= SILENT_BEATS * worker.heartbeatMs) return worker.state
+  if (age <= SILENT_BEATS * worker.heartbeatMs) return worker.state
   return age > Math.max(GONE_MS, 2 * SILENT_BEATS * worker.heartbeatMs) ? 'gone' : 'silent'
 }
 

@@ -229,6 +229,24 @@ describe('what a task’s page tells', () => {
     await screen.findByText('the disk is full')
   })
 
+  it('says of a lost attempt whether its host came back', async () => {
+    const at = iso(Date.now() - 60_000)
+    const lost = { worker: 'w1', claimedAt: at, endedAt: at, outcome: 'lost' } as const
+    const task = put(aTask.running, {
+      attempt: 3,
+      attempts: [
+        { ...lost, n: 1 },
+        { ...lost, n: 2, survived: true },
+        { n: 3, worker: 'w1', claimedAt: at },
+      ],
+    })
+    await renderMonitor(fleet, `/tasks/${task._id}`)
+    await screen.findAllByTestId('attempt')
+    const [, second, first] = screen.getAllByTestId('attempt')
+    expect(second?.textContent).toMatch(/lostits host came back and had run on$/)
+    expect(first?.textContent).toMatch(/lost$/)
+  })
+
   it('lists attempts with their host, duration and error', async () => {
     const error = { code: 'HTTP_503', name: 'E', message: 'busy', fingerprint: 'f', stack: 'E: busy\n    at here' }
     const task = put(aTask.running, {

@@ -132,7 +132,21 @@ describe('the list of events', () => {
       throw Object.assign(new Error('This key is limited'), { code: 'FORBIDDEN' })
     }
     await open()
-    expect((await screen.findAllByRole('alert'))[0]?.textContent).toBe('This key is limited FORBIDDEN')
+    const [alert] = await screen.findAllByRole('alert')
+    expect(alert?.querySelector('p')?.textContent).toBe('This key is limited FORBIDDEN')
+  })
+
+  it('comes when it is asked for again with success', async () => {
+    const subscribe = fleet.subscribe
+    fleet.subscribe = async () => {
+      throw Object.assign(new Error('This key is limited'), { code: 'FORBIDDEN' })
+    }
+    await open()
+    const again = await screen.findByRole('button', { name: 'Try again' })
+    fleet.subscribe = subscribe
+    fireEvent.click(again)
+    await screen.findByText('Nothing has happened yet')
+    expect(screen.queryByRole('alert')).toBeNull()
   })
 })
 

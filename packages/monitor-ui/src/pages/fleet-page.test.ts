@@ -32,6 +32,23 @@ describe('boardWorkers', () => {
     ).toEqual(['now'])
   })
 
+  it('shows a worker that goes on under a new session once', () => {
+    const boot = 'b1'
+    expect(
+      names(
+        { _id: 'ended', boot, name: 'a', state: 'stopped', stoppedAt: iso(EPOCH - 1_000) },
+        { _id: 'goes-on', boot, name: 'a', startedAt: iso(EPOCH - 1_000) },
+      ),
+    ).toEqual(['goes-on'])
+    // Nor for as long as the session that was ended has not been marked so.
+    expect(
+      names(
+        { _id: 'ended', boot, name: 'a', state: 'dead', heartbeatAt: iso(EPOCH - 1_000) },
+        { _id: 'goes-on', boot, name: 'a', startedAt: iso(EPOCH - 1_000) },
+      ),
+    ).toEqual(['goes-on'])
+  })
+
   it('keeps a host that has just gone silent', () => {
     expect(names({ _id: 'silent', name: 'a', heartbeatAt: iso(EPOCH - 10_000) })).toEqual(['silent'])
   })

@@ -331,7 +331,7 @@ function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<
 }
 
 function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: WorkerRow | undefined; now: number }) {
-  const { n, claimedAt, endedAt, outcome, error } = attempt
+  const { n, claimedAt, endedAt, outcome, survived, error } = attempt
   const cell = `py-1.5 pr-3 align-top ${error === undefined ? 'border-b border-line' : ''}`
   const until = endedAt === undefined ? now : Date.parse(endedAt)
   return (
@@ -354,6 +354,7 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
         <td className={`${cell} whitespace-nowrap`}>{formatDuration(until - Date.parse(claimedAt))}</td>
         <td className={`${cell} font-medium ${outcome === undefined ? 'text-run' : OUTCOME_TONE[outcome]}`}>
           {outcome ?? 'running'}
+          {survived && <span className="block text-xs font-normal text-dim">its host came back and had run on</span>}
         </td>
       </tr>
       {error !== undefined && (

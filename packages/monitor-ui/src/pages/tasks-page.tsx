@@ -424,7 +424,10 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
         ) : (
           <>
             <p role="status">
-              {count === 1 ? '1 task' : `${count.toLocaleString('en')}${more !== undefined || atMost ? '+' : ''} tasks`}
+              {loaded &&
+                (count === 1
+                  ? '1 task'
+                  : `${count.toLocaleString('en')}${more !== undefined || atMost ? '+' : ''} tasks`)}
             </p>
             {more !== undefined && (
               <button type="button" className="rounded px-1.5 py-1 font-medium text-run hover:underline" onClick={more}>

@@ -1,9 +1,12 @@
 import { createMemoryHistory } from '@tanstack/react-router'
 import { cleanup, render, screen, waitFor } from '@testing-library/react'
 import { App } from '../app.tsx'
-import { createMonitorRouter } from '../router.tsx'
+import { createMonitorRouter, loadPages } from '../router.tsx'
 import type { FakeFleet } from './fake-fleet.ts'
 import { FakeRest } from './fake-rest.ts'
+
+// Before the tests, so that the first of them doesn't wait for all pages.
+await loadPages()
 
 /** Everything is on the screen: there is no layout in happy-dom that could say otherwise. */
 class AllVisible {

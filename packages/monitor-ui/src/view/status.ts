@@ -27,8 +27,8 @@ export const WORKER_LOOK: Record<WorkerView, { label: string; tone: string; hint
   silent: {
     label: 'Silent',
     tone: 'text-bad',
-    hint: 'Three heartbeats missed: its tasks run elsewhere once their lease ends',
+    hint: 'Three heartbeats missed: its tasks run elsewhere once its lease ends',
   },
-  gone: { label: 'Gone', tone: 'text-bad', hint: 'Has not been heard of for long' },
+  gone: { label: 'Gone', tone: 'text-bad', hint: 'It was silent for too long: its tasks run elsewhere' },
   stopped: { label: 'Stopped', tone: 'text-dim', hint: 'Ended in order' },
 }
