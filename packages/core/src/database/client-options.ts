@@ -9,7 +9,7 @@ export const MAJORITY = {
 } as const
 
 /** How long a command waits for a primary. An election takes 10 to 12 s; the driver's own default rides it out. */
-export const SELECTION_MS = 30_000
+const SELECTION_MS = 30_000
 
 /** Options of a client for change streams and index builds, which may wait for as long as it takes. */
 export function streamClientOptions(timeoutMs: number): mongo.MongoClientOptions {

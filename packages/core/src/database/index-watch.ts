@@ -145,7 +145,7 @@ async function namesOf(db: mongo.Db, collection: string): Promise<Set<string>> {
 }
 
 /** The keys that several open tasks have; the first few of them. */
-export async function duplicateKeys(db: mongo.Db): Promise<DuplicateKey[]> {
+async function duplicateKeys(db: mongo.Db): Promise<DuplicateKey[]> {
   const groups = await db
     .collection('tasks')
     .aggregate<{ _id: unknown; tasks: unknown[] }>([

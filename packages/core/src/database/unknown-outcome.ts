@@ -29,7 +29,7 @@ export function isOutage(error: unknown): boolean {
 }
 
 /** Whether a write may have been applied, though no majority has confirmed it. */
-export function isUnconfirmed(error: unknown): boolean {
+function isUnconfirmed(error: unknown): boolean {
   if (isOutage(error) || error instanceof mongo.MongoWriteConcernError) return true
   if (!(error instanceof mongo.MongoError)) return false
   if (error instanceof mongo.MongoBulkWriteError && error.result?.getWriteConcernError() !== undefined) return true

@@ -165,7 +165,7 @@ export function object(fields: Readonly<Record<string, Field>>): Kind {
 }
 
 /** One with fields of its own; dates, ids and the other types of BSON are none. */
-export function isObject(value: unknown): value is Doc {
+function isObject(value: unknown): value is Doc {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null

@@ -50,7 +50,7 @@ function rankOf(options: CommonOptions, name: ConnectionOption): number | undefi
  *
  * @throws {FleetError} `NO_ADDRESS`, `NEEDS_DATABASE`
  */
-export function mongoUri(options: CommonOptions): string {
+function mongoUri(options: CommonOptions): string {
   const [mongo, server] = [rankOf(options, 'mongo'), rankOf(options, 'server')]
   if (mongo !== undefined && server !== RANK.cli) return options.mongo!
   if (mongo === RANK.cli) throw bothSaid()
