@@ -1,5 +1,4 @@
-import type { TaskMeta } from 'vitest'
-import { getCurrentTest } from 'vitest/suite'
+import { type TaskMeta, TestRunner } from 'vitest'
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -14,7 +13,7 @@ declare module 'vitest' {
  * @param kind what breaks: `worker killed`, `reply lost`
  */
 export function countFault(kind: string, times = 1): void {
-  const meta: TaskMeta | undefined = getCurrentTest()?.meta
+  const meta: TaskMeta | undefined = TestRunner.getCurrentTest()?.meta
   if (meta === undefined) return
   meta.faults ??= {}
   meta.faults[kind] = (meta.faults[kind] ?? 0) + times
