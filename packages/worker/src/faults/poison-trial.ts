@@ -7,7 +7,8 @@ import type { useFleet } from '../testing/use-fleet.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 const TASKS = fileURLToPath(new URL('./culprit.tasks.mjs', import.meta.url))
-const LEASE_MS = 2_000
+/** Long enough that a busy machine silences nobody: whoever dies here dies by the task. */
+const LEASE_MS = 6_000
 const GOOD = 7
 
 /** How the culprit ends its process. */
@@ -73,7 +74,10 @@ export async function poisonTrial(
   try {
     const [culprit, ...good] = await Promise.all(posted.map(({ _id }) => fleet.ended(_id)))
     for (const task of good) {
-      expect(task, `beside a task that ends its process by ${end}`).toMatchObject({ status: 'completed', failures: 0 })
+      expect(task, `beside a task that ends its process by ${end}: ${JSON.stringify(task.attempts)}`).toMatchObject({
+        status: 'completed',
+        failures: 0,
+      })
       checkInvariants(task)
     }
     checkPoison(culprit!)
@@ -85,9 +89,9 @@ export async function poisonTrial(
 
 function checkPoison(task: TaskDocument): void {
   expect(task).toMatchObject({ status: 'failed', lost: 3, failures: 0, error: { code: 'POISON' } })
-  // It says of which process it knows, how that ended, and that nobody else can have been it.
+  // It says of which process it knows, how that ended, and what else ran there.
   expect(task.error?.message).toMatch(
-    /died 3 times in a row.*The worker .+ \(.+, process \d+\) did not renew its session by .*; nothing else ran there/,
+    /died 3 times in a row.*The worker .+ \(.+, process \d+\) did not renew its session by .*; .* ran there/,
   )
   checkInvariants(task)
 }
