@@ -9,6 +9,7 @@ export default mergeConfig(
       exclude: ['**/node_modules/**', '**/dist/**'],
       testTimeout: 1_800_000,
       fileParallelism: false,
+      reporters: ['./scripts/fault-reporter.ts'],
     },
   },
 )

@@ -1,5 +1,6 @@
 export { type RunningMongo, startMongo } from '../database/resolve/index.ts'
 export { installPythonPackages, type PythonPackages } from '../database/resolve/python-venv.ts'
+export { countFault } from './count-fault.ts'
 export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './describe-task-store.ts'
 export { type CommandFailure, failCommand } from './fail-command.ts'
 export { freesUniqueValues } from './frees-unique-values.ts'

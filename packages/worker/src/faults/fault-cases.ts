@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseNewTask, type TaskDocument } from '@taskfleet/core'
 import type { AttemptOutcome } from '@taskfleet/core/protocol'
-import { checkInvariants } from '@taskfleet/core/testing'
+import { checkInvariants, countFault } from '@taskfleet/core/testing'
 import { expect } from 'vitest'
 import type { useFleet } from '../testing/use-fleet.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -94,6 +94,7 @@ export class FaultTrial {
       void victim.signal('SIGTERM')
     }
     await struck
+    countFault(action === 'kill' ? 'worker killed at a point' : 'worker stopped at a point')
     return { victim, task }
   }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { FleetCommands, LOCAL, parseNewTask, type TaskDocument } from '@taskfleet/core'
-import { checkInvariants, freesUniqueValues, randomOf } from '@taskfleet/core/testing'
+import { checkInvariants, countFault, freesUniqueValues, randomOf } from '@taskfleet/core/testing'
 import type { Db } from 'mongodb'
 import { expect, test } from 'vitest'
 import { useFleet } from '../testing/use-fleet.ts'
@@ -76,6 +76,7 @@ test(`for ${SECONDS} s workers are killed: never more than ${LIMIT} of a queue r
   await Promise.all(Array.from({ length: WORKERS }, startWorker))
   const kill = async (worker: WorkerProcess): Promise<void> => {
     await worker.signal('SIGKILL')
+    countFault('worker killed')
     killedAt.set(worker.id, Date.now())
   }
 

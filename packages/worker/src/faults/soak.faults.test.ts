@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Fleet, parseNewTask, type TaskDocument, taskModel } from '@taskfleet/core'
 import { startMongo } from '@taskfleet/core/mongo'
-import { checkInvariants } from '@taskfleet/core/testing'
+import { checkInvariants, countFault } from '@taskfleet/core/testing'
 import { expect, test } from 'vitest'
 import { WorkerProcess } from './worker-process.ts'
 
@@ -78,6 +78,9 @@ test(`${COUNT} tasks survive killed and stopped workers and a killed database`, 
         expect(task, `seed ${seed}`).toMatchObject({ status: 'failed', error: { code: 'POISON' } })
     }
     const count = (kind: string): number => faults.filter((fault) => fault === kind).length
+    countFault('worker killed', count('kill'))
+    countFault('worker stopped', count('stop'))
+    countFault('database killed', count('database'))
     process.stdout.write(
       `seed ${seed}: ${count('kill')} workers killed, ${count('stop')} stopped, ${count('database')} times the database; ` +
         `${ended.filter(({ lost }) => lost > 0).length} tasks lost an attempt, all ended\n`,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startMongo } from '@taskfleet/core/mongo'
+import { countFault } from '@taskfleet/core/testing'
 import { expect, test } from 'vitest'
 import { runRandomHistory } from '../testing/random-history.ts'
 
@@ -25,6 +26,7 @@ test(`for ${SECONDS} s gateways are killed and the database restarted, and every
         await mongo.restart?.()
       },
     })
+    for (const [kind, times] of Object.entries(faults)) countFault(kind, times)
     const happened = Object.entries(faults).map(([kind, count]) => `${count} × ${kind}`)
     const megabytes = [heap.before, heap.after].map((bytes) => (bytes / 2 ** 20).toFixed(1)).join(' → ')
     process.stdout.write(
