@@ -12,6 +12,7 @@ export class Availability {
   readonly #client: mongo.MongoClient
   readonly #log: Logger | undefined
   readonly #onChange: (event: mongo.TopologyDescriptionChangedEvent) => void
+  readonly #listeners = new Set<() => void>()
   #awaySince: number | undefined
   #telling: NodeJS.Timeout | undefined
   #told = false
@@ -28,7 +29,14 @@ export class Availability {
     return this.#awaySince === undefined ? 0 : performance.now() - this.#awaySince
   }
 
+  /** Calls the listener each time that a primary is seen again. Returns its undo. */
+  onBack(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   stop(): void {
+    this.#listeners.clear()
     clearTimeout(this.#telling)
     this.#client.off('topologyDescriptionChanged', this.#onChange)
   }
@@ -56,6 +64,7 @@ export class Availability {
     clearTimeout(this.#telling)
     const { awayMs } = this
     this.#awaySince = undefined
+    for (const listener of this.#listeners) listener()
     if (!this.#told) return
     this.#told = false
     this.#log?.warn({ awayMs: Math.round(awayMs) }, `the database is back after ${(awayMs / 1_000).toFixed(1)} s`)

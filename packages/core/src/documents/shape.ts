@@ -81,13 +81,13 @@ export const number: Kind = {
   }),
 }
 
-const EARLIEST = new Date(-8.64e15)
-const LATEST = new Date(8.64e15)
+// Years of four digits: what every server and driver can read, and what a fleet takes at its doors.
+const EARLIEST = new Date('0001-01-01T00:00:00Z')
+const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 export const date: Kind = {
   says: 'a date',
-  is: (value) => value instanceof Date && !Number.isNaN(value.getTime()),
-  // A server's dates go further than JavaScript's.
+  is: (value) => value instanceof Date && value >= EARLIEST && value <= LATEST,
   fits: (path) => ({ $and: [typeIs(path, 'date'), within(path, EARLIEST, LATEST)] }),
 }
 

@@ -70,6 +70,8 @@ const FIRST_RETRY_MS = 100
 const LAST_RETRY_MS = 5_000
 const RESUMES_BEFORE_RESET = 3
 const STALLS_BEFORE_RESET = 2
+/** How long a stream may be silent once the database is back, in milliseconds. */
+const PROBE_MS = 2_000
 /** A server that does not answer must not keep a process from ending. */
 const LAST_CLOSE_MS = 1_000
 /** How long those who ask for everything wait for it, in milliseconds. */
@@ -100,6 +102,8 @@ export class ChangeFeed {
   #lagMs = 0
   #reportedUntil = 0
   #canaryTimer: NodeJS.Timeout | undefined
+  #probing: NodeJS.Timeout | undefined
+  #stopListening: (() => void) | undefined
   readonly #canariesUnderWay = new Set<Promise<void>>()
   /** Gives up the stream that is being waited for. */
   #giveUp: ((why: Error) => void) | undefined
@@ -142,12 +146,15 @@ export class ChangeFeed {
     this.#running = this.#follow(stream, from, stopping.signal)
     if (stopping.signal.aborted) return
     this.#canaryTimer = setInterval(() => void this.#sendCanary(), this.#canaryMs)
+    this.#stopListening = this.#database.availability.onBack(() => this.#probe())
   }
 
   /** Resolves when nothing is told any more. May be called twice. */
   async stop(): Promise<void> {
     this.#stopping?.abort()
     clearInterval(this.#canaryTimer)
+    clearTimeout(this.#probing)
+    this.#stopListening?.()
     clearTimeout(this.#narrowing)
     await this.#starting?.catch(() => undefined)
     await this.#running
@@ -416,6 +423,19 @@ export class ChangeFeed {
     const silentMs = performance.now() - this.#lastEventAt
     if (silentMs > this.#stalledMs) this.#giveUp?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
     await this.#writeCanary()
+  }
+
+  /**
+   * The database is back. A stream may still wait on a connection that broke without a word: then it is opened anew, at its place,
+   * and not only when it has been silent for long.
+   */
+  #probe(): void {
+    const askedAt = performance.now()
+    void this.#writeCanary()
+    clearTimeout(this.#probing)
+    this.#probing = setTimeout(() => {
+      if (this.#lastEventAt < askedAt) this.#giveUp?.(new Stalled('the stream is silent though the database is back'))
+    }, PROBE_MS)
   }
 
   #onCanary(id: string): void {
