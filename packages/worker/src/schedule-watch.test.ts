@@ -143,7 +143,8 @@ describe('workers with a schedule', () => {
 
   test('see to many at the same moment, each once', async () => {
     await Promise.all(['a', 'b'].map((one) => fleet.runner({ queue: name, name: one, concurrency: 20 })))
-    const startsAt = inMs(3_000)
+    // Later than a slow server needs to store them all.
+    const startsAt = inMs(12_000)
     const all = Array.from({ length: 60 }, (_, n) => `${name}-${n}`)
     const input = { steps: [] }
     for (const _id of all) {

@@ -63,7 +63,8 @@ describe('workers that are killed', () => {
       const task = (await fleet.fleet.store.find(_id))!
       checkInvariants(task)
       const outcomes = task.attempts.map(({ outcome }) => outcome)
-      expect(outcomes.slice(0, -1).every((outcome) => outcome === 'lost')).toBe(true)
+      // A worker that a busy machine holds up for longer than its lease lives, and gives back what it still holds.
+      expect(outcomes.slice(0, -1).every((outcome) => outcome === 'lost' || outcome === 'released')).toBe(true)
       expect(outcomes.at(-1)).toBe('completed')
       // From outside: whoever began is on record, and only the attempt that completed came to its end unfenced.
       const began = notes.filter(({ id, what }) => id === _id.toHexString() && what === 'begin')
