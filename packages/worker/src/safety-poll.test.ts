@@ -23,7 +23,7 @@ test('no task waits for the safety poll, whatever limits and rates its queue has
     ),
   )
   const tasks = await Promise.all(
-    Array.from({ length: 120 }, (_, n) =>
+    Array.from({ length: 60 }, (_, n) =>
       fleet.post(n % 3 === 0 ? [{ do: 'fail', times: 1 }] : [{ do: 'sleep', ms: n % 20 }], { queue: all[n % 4]! }),
     ),
   )

@@ -104,7 +104,7 @@ describe('workers with a schedule', () => {
     expect(skipped.lastSkipped).toMatchObject({ reason: 'OVERLAP' })
     const [only, ...others] = await tasks()
     expect(others).toEqual([])
-    expect(runner.attempt(only!._id.toHexString())).toBeDefined()
+    await fleet.runsAt(runner, only!)
     await fleet.fleet.control().cancel({ id: only!._id.toHexString() })
     await eventually(async () => (await tasks()).length > 1)
     await commands().remove(name)

@@ -13,6 +13,11 @@ export function useFleet() {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
   })
   let fleet: Fleet | undefined
+  let watch: TaskWatch | undefined
+  afterEach(() => {
+    watch?.stop()
+    watch = undefined
+  })
   afterAll(() => {
     fleet = undefined
   })
@@ -49,12 +54,9 @@ export function useFleet() {
       return this.fleet.enqueue(scriptedTask(), { steps, ...(label === undefined ? {} : { label }) }, rest)
     },
     /** Resolves when the task looks as wanted; asks the database, since tests of events must not rest on events. */
-    async until(id: TaskDocument['_id'], wanted: (task: TaskDocument) => boolean): Promise<TaskDocument> {
-      for (;;) {
-        const task = await this.fleet.store.find(id)
-        if (task !== null && wanted(task)) return task
-        await new Promise((resolve) => setTimeout(resolve, 20))
-      }
+    until(id: TaskDocument['_id'], wanted: (task: TaskDocument) => boolean): Promise<TaskDocument> {
+      watch ??= new TaskWatch(this.fleet.tasks)
+      return watch.until(id, wanted)
     },
     /** Resolves when the task's attempt is in flight at this worker. */
     async runsAt(runner: TaskRunner, task: TaskDocument): Promise<void> {
@@ -64,6 +66,59 @@ export function useFleet() {
       return this.until(id, ({ status }) => status === 'completed' || status === 'failed' || status === 'cancelled')
     },
   }
+}
+
+/** What a test waits for, asked of the database together: a hundred that ask alone would starve a slow server. */
+class TaskWatch {
+  readonly #tasks: Fleet['tasks']
+  readonly #waiting = new Set<Waiting>()
+  #asking = false
+
+  constructor(tasks: Fleet['tasks']) {
+    this.#tasks = tasks
+  }
+
+  until(id: TaskDocument['_id'], wanted: (task: TaskDocument) => boolean): Promise<TaskDocument> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add({ id, wanted, resolve, reject })
+      if (!this.#asking) void this.#ask()
+    })
+  }
+
+  /** A test that has ended waits no more. */
+  stop(): void {
+    this.#waiting.clear()
+  }
+
+  async #ask(): Promise<void> {
+    this.#asking = true
+    while (this.#waiting.size > 0) {
+      const asked = [...this.#waiting]
+      try {
+        const found = await this.#tasks.find({ _id: { $in: asked.map(({ id }) => id) } }).toArray()
+        const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
+        for (const waiting of asked) this.#settle(waiting, byId.get(waiting.id.toHexString()))
+      } catch (error) {
+        for (const { reject } of asked) reject(error)
+        for (const waiting of asked) this.#waiting.delete(waiting)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    this.#asking = false
+  }
+
+  #settle(waiting: Waiting, task: TaskDocument | undefined): void {
+    if (task === undefined || !waiting.wanted(task)) return
+    this.#waiting.delete(waiting)
+    waiting.resolve(task)
+  }
+}
+
+type Waiting = {
+  id: TaskDocument['_id']
+  wanted: (task: TaskDocument) => boolean
+  resolve: (task: TaskDocument) => void
+  reject: (error: unknown) => void
 }
 
 /** Waits until a condition holds; fails by the test's own time limit. */
