@@ -399,7 +399,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const claimant = ({ lost }: Pick<Hint, 'lost'>): Claimant => ({
       worker: this.#session,
       queues: this.#queues,
-      ...(lost >= 1 ? { suspects: true } : {}),
+      maxLost: lost,
       ...(publicBase === undefined ? {} : { publicBase }),
     })
     const limited = new LimitedClaims({
@@ -726,6 +726,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   /** What this worker serves now. Whenever that changes, the database is asked again. */
   #servedNow(): Served {
     const { load } = this.#started()
+    const maxLost = this.#suspects.maxLost()
     const open = [...this.#factories.values()].filter(({ disk }) => load.allows({ lazy: false, folder: disk?.folder }))
     return {
       queues: this.#queues.filter((queue) => this.#isOpen(queue)),
@@ -733,7 +734,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
         open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }]),
       ),
       lazy: load.gate.lazy,
-      suspects: this.#suspects.room,
+      ...(maxLost === undefined ? {} : { maxLost }),
     }
   }
 
@@ -749,7 +750,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const factory = this.#factories.get(name)
     if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
     if (!this.#queues.includes(queue) || !this.#isOpen(queue)) return false
-    if (lost >= 1 && !this.#suspects.room) return false
+    if (!this.#suspects.mayBegin(lost)) return false
     return this.#started().load.allows({ lazy, folder: factory.disk?.folder })
   }
 

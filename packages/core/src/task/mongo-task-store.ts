@@ -38,7 +38,7 @@ import type {
   TaskStore,
 } from './task-store.ts'
 import * as updates from './task-updates.ts'
-import { waitingTasks } from './waiting-tasks.ts'
+import { lostAtMost, waitingTasks } from './waiting-tasks.ts'
 
 const REAP_PAGE = 200
 /** How many tasks that could not be written are passed over in one look. */
@@ -367,7 +367,7 @@ export class MongoTaskStore implements TaskStore {
     try {
       const served = {
         ...(claimant.queues === undefined ? {} : { queue: { $in: [...claimant.queues] } }),
-        ...(claimant.suspects === true ? {} : { lost: { $not: { $gte: 1 } } }),
+        ...lostAtMost(claimant.maxLost),
       }
       if (ids.length === 1) {
         const task = await this.#tasks.findOneAndUpdate({ ...guard('claim', ids[0]), ...served }, update, {

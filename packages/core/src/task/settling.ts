@@ -119,7 +119,9 @@ export class Settling {
       const attempts = Array.isArray(now?.attempts) ? now.attempts : []
       const attempt = attempts.find(({ lease }) => lease === claim.leaseId)
       const closedByMe = attempt?.endedAt !== undefined && attempt.outcome === TRANSITIONS[outcome.verb].closes
-      return fulfilled(now !== undefined && closedByMe ? { owned: true, status: now.status } : { owned: false })
+      if (now === undefined || !closedByMe) return fulfilled({ owned: false })
+      // Another attempt may have begun since: then this one left the task waiting.
+      return fulfilled({ owned: true, status: attempt === attempts.at(-1) ? now.status : 'pending' })
     })
   }
 }

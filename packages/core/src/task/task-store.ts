@@ -17,8 +17,8 @@ export interface Claim {
 export interface Claimant {
   /** The session on which the claim rests, which is the worker's id as well. */
   worker: string
-  /** Whether it may take up tasks that workers have died with. Without it, those are passed over. */
-  suspects?: boolean
+  /** The most workers that may have died with a task that it takes up: others are passed over. Any number without it. */
+  maxLost?: number
   /** The queues it serves: a task that was moved to another meanwhile is not taken. */
   queues?: readonly string[]
   /** The place in its queue that the claim takes, where that is limited. */
@@ -52,8 +52,8 @@ export interface Served {
   tasks: ReadonlyMap<string, { oldest: number; newest: number }>
   /** False while lazy tasks have to wait. */
   lazy?: boolean
-  /** False while tasks that workers have died with have to wait. */
-  suspects?: boolean
+  /** The most workers that may have died with a task that it takes up now. Any number without it. */
+  maxLost?: number
 }
 
 /** How an attempt ends. Made by `Outcome`'s constructors only. */

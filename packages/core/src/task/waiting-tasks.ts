@@ -89,7 +89,7 @@ export async function waitingTasks(
     const { name, version, lazy, lost } = hint
     const versions = served.tasks.get(name)
     const able = versions !== undefined && version >= versions.oldest && version <= versions.newest
-    return able && !(lazy && served.lazy === false) && !(lost >= 1 && served.suspects === false)
+    return able && !(lazy && served.lazy === false) && lost <= (served.maxLost ?? Number.POSITIVE_INFINITY)
   }
 
   function isDue({ runAt }: Hint): boolean {
@@ -105,8 +105,13 @@ function askedFor(served: Served): mongo.Filter<TaskDocument> {
   return {
     ...(versions.length === 0 ? { _id: { $in: [] } } : { $or: versions }),
     ...(served.lazy === false ? { lazy: false } : {}),
-    ...(served.suspects === false ? { lost: { $not: { $gte: 1 } } } : {}),
+    ...lostAtMost(served.maxLost),
   }
+}
+
+/** A task that no worker has died with may lack the field, or be one of an old version. */
+export function lostAtMost(max: number | undefined): mongo.Filter<TaskDocument> {
+  return max === undefined ? {} : { lost: { $not: { $gt: max } } }
 }
 
 /** High before low, then by place in the queue, then by id. */

@@ -4,7 +4,7 @@ import { type NewTask, parseNewTask } from '../task/new-task.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { type Claim, type Claimant, Outcome, type TaskStore } from '../task/task-store.ts'
 
-export const testClaimant: Claimant = { worker: 'worker-1', suspects: true, publicBase: 'http://127.0.0.2:4101' }
+export const testClaimant: Claimant = { worker: 'worker-1', publicBase: 'http://127.0.0.2:4101' }
 
 /** A new task of the test handler. */
 export const newTask = (over: Partial<NewTask> = {}): NewTask => ({ ...parseNewTask({ name: 'test' }), ...over })

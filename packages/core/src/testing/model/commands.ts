@@ -145,7 +145,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc
       .tuple(
         fc.oneof(at, fc.constant('all' as const)),
-        fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false)),
+        fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, fc.constantFrom(0, 1)),
       )
       .map((args) => operations.claim(...args)),
   },
@@ -199,7 +199,7 @@ const [first, second, third, fourth, fifth] = [0, 3, 6, 9, 12] as const
 const ends = (one: number, verb: End['verb']): Operation =>
   operations.settle(one, 'own', { verb, delay: 0, decay: true, counts: 'every' }, 'done')
 const asAsked = (one: number): Operation => operations.settle(one, 'own', 'as asked', 'done')
-const claims = (one: number): Operation => operations.claim(one, true)
+const claims = (one: number): Operation => operations.claim(one)
 
 const plain = { priority: 5, maxAttempts: 3, delay: 0 }
 

@@ -165,8 +165,8 @@ function move(task: ModelTask, verb: Verb, note: Note, to: TaskStatus = TRANSITI
 const allows = (task: ModelTask, verb: Verb): boolean =>
   !task.gone && (TRANSITIONS[verb].from as readonly TaskStatus[]).includes(task.status)
 
-export function claim(task: ModelTask, suspects: boolean, note: Note): boolean {
-  if (!isDue(task) || (task.lost >= 1 && !suspects)) return false
+export function claim(task: ModelTask, maxLost: number | undefined, note: Note): boolean {
+  if (!isDue(task) || task.lost > (maxLost ?? task.lost)) return false
   if (task.corrupt) {
     move(task, 'quarantine', note)
     task.errorCode = 'CORRUPT'

@@ -197,16 +197,19 @@ export function enqueueKeyed(wish: Wish, policy: NewTask['keyPolicy'], debounce:
 }
 
 /** One task, or all at once. */
-export function claim(at: number | 'all', suspects: boolean): Operation {
+export function claim(at: number | 'all', maxLost?: number): Operation {
   return {
-    name: `claim ${at}${suspects ? '' : ' unless suspected'}`,
+    name: `claim ${at}${maxLost === undefined ? '' : ` unless more than ${maxLost} have died with it`}`,
     can: some,
     begin: (world) => {
       const targets = at === 'all' ? [...world.tasks] : [pick(world, at, model.isDue)]
       const ids = targets.map(({ id }) => id)
       return {
         call: async () => {
-          const claims = await world.store.claim(ids, { ...testClaimant, suspects })
+          const claims = await world.store.claim(ids, {
+            ...testClaimant,
+            ...(maxLost === undefined ? {} : { maxLost }),
+          })
           for (const { task, leaseId } of claims) {
             const id = task._id.toHexString()
             world.claimed.set(id, [...(world.claimed.get(id) ?? []), leaseId])
@@ -214,7 +217,7 @@ export function claim(at: number | 'all', suspects: boolean): Operation {
           return 'claimed'
         },
         expect: () => {
-          for (const task of targets) model.claim(task, suspects, world.note)
+          for (const task of targets) model.claim(task, maxLost, world.note)
           model.follow(
             targets.filter(({ corrupt }) => corrupt),
             world.tasks,
@@ -533,7 +536,7 @@ export function corrupt(at: number): Operation {
       return {
         call: () => world.store.claim([task.id], testClaimant).then(({ length }) => `${length} claimed`),
         expect: () => {
-          model.claim(task, true, world.note)
+          model.claim(task, undefined, world.note)
           model.follow([task], world.tasks, world.note)
           return '0 claimed'
         },
