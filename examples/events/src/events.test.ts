@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Fleet } from '@taskfleet/core'
-import { expect, inject, test } from 'vitest'
+import { mongoUri } from '@taskfleet/core/testing'
+import { expect, test } from 'vitest'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 
@@ -25,7 +26,7 @@ const EXPECTED = [
 ]
 
 test('every event ends as it should, is logged once, and runs by its priority and not before its time', async () => {
-  const address = new URL(inject('mongoUri'))
+  const address = new URL(mongoUri())
   address.pathname = `/events_${randomUUID().slice(0, 8)}`
   expect((await run(address.href)).sort()).toEqual(EXPECTED)
 

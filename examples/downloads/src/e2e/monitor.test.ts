@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises'
 import { AxeBuilder } from '@axe-core/playwright'
 import chromium from '@sparticuz/chromium'
+import { mongoUri } from '@taskfleet/core/testing'
 import { type Browser, type Page, chromium as playwright } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FileServer, startFileServer } from '../file-server/index.ts'
 import { type Demo, startDemo } from './demo.ts'
 
@@ -18,7 +19,7 @@ describe('the monitor in a real browser', () => {
 
   beforeAll(async () => {
     // Slow enough that there is something to see and to kill, whatever the machine.
-    demo = await startDemo(['--scale', '0.6', '--slots', '2'], inject('mongoUri'))
+    demo = await startDemo(['--scale', '0.6', '--slots', '2'], mongoUri())
     files = await startFileServer({ files: { 'endless.bin': { size: '256MiB' } } })
     address = /http:\S+/.exec(await demo.line(/Monitor: http/))![0]
     const args = chromium.args.filter((arg) => arg !== '--single-process')

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, inject, test } from 'vitest'
+import { mongoUri } from '@taskfleet/core/testing'
+import { afterEach, expect, test } from 'vitest'
 import { type Demo, startDemo } from './demo.ts'
 
 let demo: Demo | undefined
@@ -13,7 +14,7 @@ afterEach(async () => {
 })
 
 test('start --once downloads everything, prints the table and ends well, though a host is killed on the way', async () => {
-  demo = await startDemo(['--once', '--kill', '--scale', '0.05'], inject('mongoUri'))
+  demo = await startDemo(['--once', '--kill', '--scale', '0.05'], mongoUri())
   const code = await demo.ended
   const text = demo.lines.join('\n')
   expect(text).toMatch(/Monitor: http:\/\/127\.0\.0\.1:\d+\/#token=tf_/)
@@ -27,7 +28,7 @@ test('start --once downloads everything, prints the table and ends well, though 
 }, 180_000)
 
 test('start refuses what it does not know, and says what it wants', async () => {
-  demo = await startDemo(['--hosts', 'many'], inject('mongoUri'))
+  demo = await startDemo(['--hosts', 'many'], mongoUri())
   expect(await demo.ended).not.toBe(0)
   expect(demo.lines.join('\n')).toMatch(/a whole number from 1 to 20 is wanted/)
 })
@@ -37,7 +38,7 @@ test('start leaves a folder of downloads alone that it did not make, and says ho
   try {
     await mkdir(join(folder, 'downloads'))
     await writeFile(join(folder, 'downloads', 'thesis.odt'), 'mine')
-    demo = await startDemo(['--once', '--folder', folder], inject('mongoUri'))
+    demo = await startDemo(['--once', '--folder', folder], mongoUri())
     expect(await demo.ended).toBe(1)
     expect(demo.lines.join('\n')).toMatch(/downloads holds thesis\.odt, .*--folder.*--clean.*FOLDER_NOT_OURS/)
     expect(await readFile(join(folder, 'downloads', 'thesis.odt'), 'utf8')).toBe('mine')
@@ -51,7 +52,7 @@ test('start names --port, and who holds it, when the port of the monitor is take
   try {
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
-    demo = await startDemo(['--port', String(port)], inject('mongoUri'))
+    demo = await startDemo(['--port', String(port)], mongoUri())
     expect(await demo.ended).toBe(1)
     const text = demo.lines.join('\n')
     expect(text).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} is in use by .*--port.*EADDRINUSE`))
@@ -62,7 +63,7 @@ test('start names --port, and who holds it, when the port of the monitor is take
 })
 
 test('Ctrl-C stops everything in order', async () => {
-  demo = await startDemo(['--scale', '0.05'], inject('mongoUri'))
+  demo = await startDemo(['--scale', '0.05'], mongoUri())
   await demo.line(/running on host/)
   demo.child.kill('SIGINT')
   expect(await demo.ended).toBe(0)

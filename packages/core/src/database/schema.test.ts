@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { afterEach, expect, inject, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
+import { mongoUri } from '../testing/mongo-uri.ts'
 import '../testing/global-setup.ts'
 import { MongoTaskStore } from '../task/mongo-task-store.ts'
 import { newTask } from '../testing/task-factory.ts'
@@ -11,7 +12,7 @@ const opened: FleetDatabase[] = []
 
 async function freshDatabase(): Promise<FleetDatabase> {
   const database = await FleetDatabase.connect({
-    uri: inject('mongoUri'),
+    uri: mongoUri(),
     name: `schema_${randomUUID().slice(0, 8)}`,
     timeoutMs: 10_000,
   })

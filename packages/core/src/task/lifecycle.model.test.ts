@@ -1,10 +1,11 @@
-import { expect, inject, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { checkModel } from '../testing/model/check-model.ts'
+import { mongoUri } from '../testing/mongo-uri.ts'
 
 const seed = Number(process.env.TASKFLEET_SEED ?? Date.now() % 2 ** 31)
 
 test('whatever is done to tasks in whatever order, the store does what the lifecycle says', async () => {
-  const coverage = await checkModel({ uri: inject('mongoUri'), runs: 50, length: 50, lanes: 4, seed, tour: true })
+  const coverage = await checkModel({ uri: mongoUri(), runs: 50, length: 50, lanes: 4, seed, tour: true })
   process.stdout.write(`seed ${seed}: ${coverage.summary}\n`)
   expect(coverage.missing, `seed ${seed}: every status is reached and every verb used\n${coverage}`).toEqual([])
 }, 120_000)

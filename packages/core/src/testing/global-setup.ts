@@ -1,15 +1,27 @@
 import type { TestProject } from 'vitest/node'
-import { startMongo } from '../database/resolve/index.ts'
+import { type RunningMongo, startMongo } from '../database/resolve/index.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    mongoUri: string
+    /** One for each process that runs test files. */
+    mongoUris: readonly string[]
   }
 }
 
-/** One real database for the whole run; every test file takes a fresh name in it. */
+/**
+ * Real databases for the whole run; every test file takes a fresh name in one. Files that run at the same time have a server each,
+ * since a slow one that serves both makes both wait; a database of the user's own serves all.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const mongo = await startMongo({ log: (line) => process.stdout.write(`${line}\n`) })
-  project.provide('mongoUri', mongo.uri)
-  return () => mongo.stop()
+  const log = (line: string): unknown => process.stdout.write(`${line}\n`)
+  const servers = process.env.TASKFLEET_MONGO_URI ? 1 : Number(project.config.maxWorkers)
+  const running: RunningMongo[] = []
+  for (let n = 0; n < servers; n += 1) running.push(await startMongo({ log }))
+  project.provide(
+    'mongoUris',
+    running.map(({ uri }) => uri),
+  )
+  return async () => {
+    for (const mongo of running) await mongo.stop()
+  }
 }

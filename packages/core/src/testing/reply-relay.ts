@@ -1,15 +1,21 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
+/** What clients ask, or what they are answered. */
+type Way = 'asked' | 'answered'
+
 /**
  * Stands between clients and a server of MongoDB. It loses replies: the server carries a command out, and the connection breaks
- * before the client hears of it. And it cuts its clients off, as an election or a broken network does.
+ * before the client hears of it. It cuts its clients off, as an election does. And it stalls, as a broken network does: what is sent
+ * one way, or either way, arrives once it is healed.
  */
 export class ReplyRelay {
   readonly #target: { host: string; port: number }
   readonly #server: Server
   readonly #open = new Set<Socket>()
   #cut = false
+  readonly #stalled = new Set<Way>()
+  readonly #links = new Set<Record<Way, Socket>>()
   /** The commands whose next replies are lost, and how many. */
   #losing: { commands: readonly Buffer[]; left: number } | undefined
 
@@ -41,8 +47,18 @@ export class ReplyRelay {
     for (const socket of this.#open) socket.destroy()
   }
 
+  /** From now on nothing passes this way, and nothing breaks: connections come about and stay open. */
+  stall(...ways: Way[]): void {
+    for (const way of ways) {
+      this.#stalled.add(way)
+      for (const link of this.#links) link[way].pause()
+    }
+  }
+
   heal(): void {
     this.#cut = false
+    for (const way of this.#stalled) for (const link of this.#links) link[way].resume()
+    this.#stalled.clear()
   }
 
   /** How many replies are still to be lost. */
@@ -63,8 +79,11 @@ export class ReplyRelay {
       return
     }
     const server = connect(this.#target.port, this.#target.host)
+    const link = { asked: client, answered: server }
+    this.#links.add(link)
     let lost = false
     const end = (): void => {
+      this.#links.delete(link)
       client.destroy()
       server.destroy()
     }
@@ -88,6 +107,7 @@ export class ReplyRelay {
       if (lost) end()
       else client.write(answer)
     })
+    for (const way of this.#stalled) link[way].pause()
   }
 }
 

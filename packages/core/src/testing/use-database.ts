@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, inject } from 'vitest'
+import { afterAll, beforeAll } from 'vitest'
 import { FleetDatabase } from '../database/fleet-database.ts'
-import './global-setup.ts'
+import { mongoUri } from './mongo-uri.ts'
 
 export interface TestDatabase {
   readonly database: FleetDatabase
@@ -13,7 +13,7 @@ export interface TestDatabase {
 export function useDatabase(): TestDatabase {
   const name = `test_${randomUUID().slice(0, 8)}`
   const uri = (): string => {
-    const server = new URL(inject('mongoUri'))
+    const server = new URL(mongoUri())
     server.pathname = `/${name}`
     return server.href
   }

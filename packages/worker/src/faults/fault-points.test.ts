@@ -6,8 +6,8 @@ import { useFleet } from '../testing/use-fleet.ts'
 import { FaultTrial, faultCase } from './fault-cases.ts'
 
 // The points at which most is at stake; `fault-points.faults.test.ts` has all of them, many times over.
-const KILLED = ['claim.acked', 'handler.middle', 'complete.sent', 'release.sent']
-const STOPPED = ['claim.before', 'handler.middle', 'complete.before']
+const KILLED = ['claim.acked', 'complete.sent']
+const STOPPED = ['handler.middle']
 
 describe('a worker that is struck at a point', () => {
   const fleet = useFleet()

@@ -1,5 +1,6 @@
 import { RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/core'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { mongoUri } from '@taskfleet/core/testing'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from '../define-task.ts'
 import { runHandler, TestFleet } from './index.ts'
@@ -87,7 +88,7 @@ describe('a handler alone', () => {
 describe('a fleet for tests', () => {
   let fleet: TestFleet
   beforeAll(async () => {
-    fleet = await TestFleet.start({ mongo: inject('mongoUri'), tasks: [greet] })
+    fleet = await TestFleet.start({ mongo: mongoUri(), tasks: [greet] })
   })
   afterAll(() => fleet.stop())
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseId } from '@taskfleet/core'
+import { countFault } from '@taskfleet/core/testing'
 import { expect, test } from 'vitest'
 import { eventually, useFleet } from '../testing/use-fleet.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -34,6 +35,7 @@ test.each(['kill', 'stop'] as const)(
       startsAt: slot,
     })
     await victim.said('"fault"')
+    countFault(action === 'kill' ? 'worker killed at a point' : 'worker stopped at a point')
     if (action === 'kill') await victim.gone()
     const ofSchedule = fleet.fleet.tasks.find({ schedule: name })
     const [made, ...none] = await ofSchedule.clone().toArray()
@@ -56,5 +58,4 @@ test.each(['kill', 'stop'] as const)(
     expect(await ofSchedule.clone().toArray()).toHaveLength(2)
     expect(await fleet.fleet.schedules.find(name)).toMatchObject({ nextAt: moved.nextAt, rev: 3 })
   },
-  60_000,
 )

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type NewTask, parseNewTask, type TaskDocument } from '@taskfleet/core'
-import { checkInvariants } from '@taskfleet/core/testing'
+import { checkInvariants, countFault } from '@taskfleet/core/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { eventually, useFleet } from '../testing/use-fleet.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -43,6 +43,7 @@ describe.skipIf(library === undefined)(
       const env = { LD_PRELOAD: library, FAKETIME: SKEWS[skew], FAKETIME_DONT_FAKE_MONOTONIC: '1' }
       const worker = await WorkerProcess.start({ mongo: fleet.uri, tasks: TASKS, args, env })
       workers.push(worker)
+      countFault('clock of a worker off by an hour')
       return worker
     }
     const serverNow = (): number => fleet.database.clock.now().getTime()
@@ -137,6 +138,7 @@ describe.skipIf(library === undefined)(
         const task = await post({ queue }, { steps: 100, stepMs: LEASE_MS })
         await fleet.until(task._id, ({ status }) => status === 'running')
         await holder.signal('SIGKILL')
+        countFault('worker killed')
         const until = (await fleet.fleet.workers.find(holder.id!))!.until!
         const reaped = await fleet.until(task._id, ({ status }) => status === 'pending')
         expect(reaper.alive).toBe(true)

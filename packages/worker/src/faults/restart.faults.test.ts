@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EventRow } from '@taskfleet/core'
+import { countFault } from '@taskfleet/core/testing'
 import { expect, test } from 'vitest'
 import { GatewayProcess } from '../testing/gateway-process.ts'
 import { eventually, useFleet } from '../testing/use-fleet.ts'
@@ -46,6 +47,8 @@ test('50 events outlive a gateway and all workers: each runs once, overdue ones 
     }),
   )
   await Promise.all([gateway.kill(), ...workers.map((worker) => worker.signal('SIGKILL'))])
+  countFault('gateway killed')
+  countFault('worker killed', workers.length)
   // The date of one half comes while nobody is there.
   const [overdue, future] = [posted.slice(0, EVENTS / 2), posted.slice(EVENTS / 2)]
   const overdueAt = Date.now() + 500
