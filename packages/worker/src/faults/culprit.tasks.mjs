@@ -8,6 +8,7 @@ const anything = { '~standard': { version: 1, vendor: 'test', validate: (value) 
 const ENDS = {
   kill: () => process.kill(process.pid, 'SIGKILL'),
   abort: () => process.abort(),
+  'segmentation fault': () => process.kill(process.pid, 'SIGSEGV'),
   'out of memory': () => {
     for (const held = []; ; ) held.push(new Array(100_000).fill(held.length))
   },

@@ -12,7 +12,7 @@ const LEASE_MS = 6_000
 const GOOD = 7
 
 /** How the culprit ends its process. */
-export const ENDS = ['kill', 'abort', 'out of memory'] as const
+export const ENDS = ['kill', 'abort', 'segmentation fault', 'out of memory'] as const
 
 export interface PoisonTrial {
   end: (typeof ENDS)[number]

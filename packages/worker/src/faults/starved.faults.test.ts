@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -48,6 +50,30 @@ describe('F34: a host that stands still', () => {
         checkInvariants(task)
       }
       await other.signal('SIGTERM')
+    }
+  })
+
+  test('while forty processes fight for its cores makes no task poison, and counts nothing against any', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'taskfleet-starved-'))
+    fleet.cleanup(() => rm(folder, { recursive: true, force: true }))
+    const queue = ownQueue()
+    const args = ['--lease', String(LEASE_MS), '--concurrency', '6', '--queues', queue]
+    for (let n = 0; n < 2; n += 1) {
+      const worker = await WorkerProcess.start({ mongo: fleet.uri, tasks: TASKS, args })
+      fleet.cleanup(() => worker.signal('SIGKILL'))
+    }
+    const input = { ms: 8_000, journal: join(folder, 'journal') }
+    const tasks = await fleet.fleet.store.enqueue(
+      Array.from({ length: 12 }, () => parseNewTask({ name: 'steady', input, queue })),
+    )
+    await Promise.all(tasks.map(({ _id }) => fleet.until(_id, ({ status }) => status === 'running')))
+    const busy = 'for (const until = Date.now() + 20_000; Date.now() < until; );'
+    const hogs = Array.from({ length: 40 }, () => spawn(process.execPath, ['-e', busy], { stdio: 'ignore' }))
+    countFault('host at load 40')
+    await Promise.all(hogs.map((hog) => once(hog, 'exit')))
+    for (const task of await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))) {
+      expect(task, JSON.stringify(task.attempts)).toMatchObject({ status: 'completed', lost: 0, failures: 0 })
+      checkInvariants(task)
     }
   })
 })
