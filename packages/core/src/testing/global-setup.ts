@@ -13,10 +13,10 @@ declare module 'vitest' {
  * since a slow one that serves both makes both wait; a database of the user's own serves all.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const log = (line: string): unknown => process.stdout.write(`${line}\n`)
-  const servers = process.env.TASKFLEET_MONGO_URI ? 1 : Number(project.config.maxWorkers)
-  const running: RunningMongo[] = []
-  for (let n = 0; n < servers; n += 1) running.push(await startMongo({ log }))
+  const first = await startMongo({ log: (line) => process.stdout.write(`${line}\n`) })
+  const running: RunningMongo[] = [first]
+  const servers = first.source === 'uri' ? 1 : Number(project.config.maxWorkers)
+  while (running.length < servers) running.push(await startMongo({ prefer: first.source }))
   project.provide(
     'mongoUris',
     running.map(({ uri }) => uri),
