@@ -1,6 +1,7 @@
 import type { mongo } from 'mongoose'
 import { LOCAL } from '../auth/key-store.ts'
 import { durationWithin } from '../checked-number.ts'
+import { distinctValues } from '../database/distinct.ts'
 import { againAfterElection } from '../database/unknown-outcome.ts'
 import type { Fleet } from '../fleet.ts'
 import { ENDED_STATUSES } from '../task/lifecycle.ts'
@@ -78,7 +79,7 @@ async function meant(fleet: Fleet, request: PruneRequest): Promise<mongo.Filter<
 
 async function notAwaited({ tasks }: Fleet, ids: readonly ObjectId[]): Promise<ObjectId[]> {
   if (ids.length === 0) return []
-  const awaited = await tasks.distinct('after', { status: 'blocked', after: { $in: [...ids] } })
+  const awaited = await distinctValues(tasks, 'after', { status: 'blocked', after: { $in: [...ids] } })
   const stay = new Set(awaited.map(String))
   return ids.filter((id) => !stay.has(String(id)))
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { distinctValues } from '../database/distinct.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { SetAside } from '../documents/set-aside.ts'
@@ -155,17 +156,20 @@ export class MongoTaskStore implements TaskStore {
     const ids = tasks.map(({ _id }) => _id)
     const keys = tasks.flatMap(({ key, throttleMs }) => (key === undefined || throttleMs !== undefined ? [] : [key]))
     const [there, open, throttled] = await Promise.all([
-      this.#tasks.distinct('_id', { _id: { $in: ids } }),
+      this.#tasks
+        .find({ _id: { $in: ids } })
+        .project<{ _id: ObjectId }>({ _id: 1 })
+        .toArray(),
       keys.length === 0
         ? []
-        : this.#tasks.distinct('key', { key: { $in: keys }, status: { $in: [...OPEN_STATUSES] } } as never),
+        : distinctValues(this.#tasks, 'key', { key: { $in: keys }, status: { $in: [...OPEN_STATUSES] } } as never),
       this.#throttles
         .find({ _id: { $in: tasks.map(throttleKey) }, until: { $gt: this.#clock.now() } })
         .project<{ _id: string }>({ _id: 1 })
         .toArray(),
     ])
-    const known = new Set(there.map(String))
-    const taken = new Set<unknown>(open)
+    const known = new Set(there.map(({ _id }) => String(_id)))
+    const taken = new Set(open)
     const waited = new Set(throttled.map(({ _id }) => _id))
     return tasks.filter((task) => {
       if (known.has(task._id.toHexString())) return false
@@ -303,7 +307,7 @@ export class MongoTaskStore implements TaskStore {
   async #refuseClosing(waiting: readonly NewTask[]): Promise<void> {
     if (waiting.length === 0) return
     const ids = waiting.map(({ _id }) => _id)
-    const awaited = await this.#tasks.distinct('after', { after: { $in: ids } } as mongo.Filter<TaskDocument>)
+    const awaited = await distinctValues(this.#tasks, 'after', { after: { $in: ids } } as mongo.Filter<TaskDocument>)
     const closing = new Set(awaited.map(String))
     for (const task of waiting) {
       if (closing.has(String(task._id))) await refuseCycle(task._id, predecessorsOf(task), this.#tasks)

@@ -7,6 +7,7 @@ import { type EditField, editChanges, editErrors, editedFields, editForm, rebase
 import { formField } from '../view/event-form.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { visibleLine } from '../view/text.ts'
+import { AfterFields } from './after-fields.tsx'
 import { Foreign } from './foreign.tsx'
 import { FormDialog } from './form-dialog.tsx'
 import { JsonField, LazyField, PriorityField, SelectField, TextField } from './form-fields.tsx'
@@ -20,6 +21,8 @@ const LABELS: Record<EditField, string> = {
   queue: 'Queue',
   lazy: 'Lazy',
   input: 'Input',
+  after: 'Runs after',
+  ifFailed: 'If one fails',
 }
 
 /**
@@ -96,6 +99,7 @@ export function EditDialog({ task, onClose }: { task: TaskRow; onClose: () => vo
         <span className="font-medium">Lazy</span>
         <span className="text-xs text-dim">runs only while a host is not overloaded</span>
       </LazyField>
+      <AfterFields {...state} />
       <JsonField {...state} name="input" label="Input (JSON)" rows={7} />
       {conflict && (
         <Conflict

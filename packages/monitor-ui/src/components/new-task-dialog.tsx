@@ -5,6 +5,7 @@ import { useUi } from '../shell/ui-context.ts'
 import { EMPTY_FORM, enqueueRequest, fieldOf, formErrors, type NewTaskMode } from '../view/new-task.ts'
 import { fileOfUrl, taskTitle } from '../view/task-title.ts'
 import { withId } from '../view/with-id.ts'
+import { AfterFields } from './after-fields.tsx'
 import { FormDialog } from './form-dialog.tsx'
 import { JsonField, SelectField, TextField } from './form-fields.tsx'
 import { useForm } from './use-form.ts'
@@ -103,6 +104,7 @@ export function NewTaskDialog({ onClose }: { onClose: () => void }) {
         type="datetime-local"
         className="sm:col-span-6"
       />
+      <AfterFields {...state} />
     </FormDialog>
   )
 }

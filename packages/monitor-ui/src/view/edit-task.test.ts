@@ -24,6 +24,20 @@ describe('the form that edits a task', () => {
     expect(editChanges(more, editedFields(more, before))).toEqual({ queue: 'bulk', lazy: true, input: [1] })
   })
 
+  it('names the tasks that it waits for, in any writing', () => {
+    const [one, two] = ['6b0b89046bf645617ca3d5f3', '6b0b89046bf645617ca3d5f4']
+    const waits = { ...before, after: `${one},\n ${two}`, ifFailed: 'wait' as const }
+    expect(editChanges(waits, editedFields(waits, before))).toEqual({ after: [one, two], ifFailed: 'wait' })
+    const blocked = editForm({ ...task, after: [one, two], ifFailed: 'run' })
+    expect(blocked).toMatchObject({ after: `${one} ${two}`, ifFailed: 'run' })
+    const free = { ...blocked, after: ' ' }
+    expect(editChanges(free, editedFields(free, blocked))).toEqual({ after: null })
+    const wrong = { ...before, after: `${one} download` }
+    expect(editErrors(wrong, ['after'])).toEqual({ after: "'download' is no id: those have 24 hexadecimal digits." })
+    const many = { ...before, after: Array.from({ length: 101 }, () => one).join() }
+    expect(editErrors(many, ['after'])).toEqual({ after: 'At most 100 tasks.' })
+  })
+
   it('looks only at what was edited', () => {
     const wrong = { ...before, runAt: '', deadline: 'soon', queue: ' ', input: '{' }
     expect(Object.keys(editErrors(wrong, editedFields(wrong, before)))).toEqual(['runAt', 'deadline', 'queue', 'input'])

@@ -1,10 +1,11 @@
 import { type FleetError, parseJson } from '@taskfleet/core/client'
-import type { TaskChanges, TaskRow } from '@taskfleet/core/protocol'
+import { afterIds, type TaskChanges, type TaskRow } from '@taskfleet/core/protocol'
+import { type AfterForm, afterError, afterIdsIn } from './after-form.ts'
 import { localTime } from './format.ts'
 import { editableJson } from './text.ts'
 
 /** What the form holds, all as it was typed. Times are local, without a zone. */
-export interface EditForm {
+export interface EditForm extends AfterForm {
   priority: string
   position: '' | 'front' | 'back'
   runAt: string
@@ -24,6 +25,8 @@ export function editForm(task: TaskRow): EditForm {
     queue: task.queue,
     lazy: task.lazy,
     input: editableJson(task.input ?? null),
+    after: afterIds(task).join(' '),
+    ifFailed: task.ifFailed ?? 'fail',
   }
 }
 
@@ -41,6 +44,10 @@ export function editErrors(form: EditForm, edited: readonly EditField[]): Partia
   if (edited.includes('queue')) {
     if (form.queue.trim() === '') errors.queue = 'A task is always in some queue.'
     else if (form.queue.trim().length > 100) errors.queue = 'At most 100 characters.'
+  }
+  if (edited.includes('after')) {
+    const problem = afterError(form.after)
+    if (problem !== undefined) errors.after = problem
   }
   if (edited.includes('input')) {
     const problem = jsonProblem(form.input)
@@ -74,6 +81,14 @@ export function editChanges(form: EditForm, edited: readonly EditField[]): TaskC
         break
       case 'input':
         changes.input = JSON.parse(form.input)
+        break
+      case 'after': {
+        const ids = afterIdsIn(form.after)
+        changes.after = ids.length === 0 ? null : ids
+        break
+      }
+      case 'ifFailed':
+        changes.ifFailed = form.ifFailed
         break
     }
   }

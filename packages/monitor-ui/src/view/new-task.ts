@@ -1,10 +1,11 @@
 import type { EnqueueRequest, PriorityName } from '@taskfleet/core/protocol'
+import { type AfterForm, afterError, afterIdsIn } from './after-form.ts'
 import { jsonProblem } from './edit-task.ts'
 
 export type NewTaskMode = 'download' | 'any'
 
 /** What the form holds, all as it was typed. */
-export interface NewTaskForm {
+export interface NewTaskForm extends AfterForm {
   mode: NewTaskMode
   url: string
   file: string
@@ -33,6 +34,8 @@ export const EMPTY_FORM: NewTaskForm = {
   runAt: '',
   position: 'back',
   queue: '',
+  after: '',
+  ifFailed: 'fail',
 }
 
 /** What is wrong with the form, field by field. */
@@ -59,6 +62,8 @@ export function formErrors(form: NewTaskForm): FieldErrors {
   }
   if (form.runAt !== '' && Number.isNaN(new Date(form.runAt).getTime())) errors.runAt = 'Not a date and time.'
   if (form.queue.trim().length > 100) errors.queue = 'At most 100 characters.'
+  const wrongAfter = afterError(form.after)
+  if (wrongAfter !== undefined) errors.after = wrongAfter
   return errors
 }
 
@@ -85,6 +90,8 @@ export function enqueueRequest(form: NewTaskForm): EnqueueRequest {
   if (form.runAt !== '') request.runAt = new Date(form.runAt).toISOString()
   if (form.position === 'front') request.position = 'front'
   if (form.queue.trim() !== '') request.queue = form.queue.trim()
+  const after = afterIdsIn(form.after)
+  if (after.length > 0) Object.assign(request, { after, ifFailed: form.ifFailed })
   return request
 }
 
@@ -106,6 +113,8 @@ const FIELDS: readonly NewTaskField[] = [
   'runAt',
   'position',
   'queue',
+  'after',
+  'ifFailed',
 ]
 
 /** The field of the form that a server's `field` path means; a path inside `input` is the JSON's in the plain form. */
