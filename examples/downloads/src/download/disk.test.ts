@@ -76,7 +76,7 @@ describe('the part writer', () => {
       }
       const writer = new PartWriter(handle, {
         path,
-        owned: () => true,
+        task: { owned: true, proven: async () => {} },
         flushBytes: 2 ** 20,
         write: failing as typeof write,
       })

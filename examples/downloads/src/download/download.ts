@@ -52,9 +52,9 @@ async function download(context: Context, settings: Settings): Promise<DownloadO
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
   const { task, signal } = context
-  const check = () => {
+  const check = async () => {
     if (signal.aborted) throw signal.reason
-    if (!task.owned) throw leaseLost(`download ${task.id}`)
+    await task.proven()
   }
 
   const request = readRequest(context.input, settings)
@@ -67,7 +67,7 @@ async function download(context: Context, settings: Settings): Promise<DownloadO
   try {
     const name = known ?? nameFromServer(first?.headers['content-disposition'], first?.url ?? request.url)
     const owner: PartOwner = { folder, name, taskId: task.id, leaseId: task.leaseId }
-    check()
+    await check()
     const lock = await lockDestination({ ...owner, staleMs: settings.lockStaleMs })
     try {
       const before = await publishedBefore(owner, previous)
@@ -80,7 +80,7 @@ async function download(context: Context, settings: Settings): Promise<DownloadO
 
       context.log.info(`downloading ${shown(request.url)} to ${name}`)
       const flushBytes = settings.flushBytes
-      const part = await takeOverPart(owner, previous?.part, { check, owned: () => task.owned, flushBytes })
+      const part = await takeOverPart(owner, previous?.part, { check, task, flushBytes })
       const transfer = new Transfer({
         ...{ owner, part, source, request, context },
         ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },
@@ -91,11 +91,11 @@ async function download(context: Context, settings: Settings): Promise<DownloadO
         if (task.attempt > 1) await removeLeftovers(owner)
         await transfer.fetchRest(first)
         const sha256 = await verified(part, transfer, request)
-        check()
+        await check()
         // Stored first, so that an attempt after a crash right behind the next line knows the file for its own.
         await transfer.save(sha256)
         await confirmOwned(context, part, folder)
-        check()
+        await check()
         await publish(part.path, join(folder, name), request.overwrite)
         context.log.info(`${name} is complete: ${part.writer.bytes} bytes, SHA-256 ${sha256}`)
         const { fetched, resumedFrom } = transfer

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type AbortCode, AttemptAborted } from '@taskfleet/core'
 import type { HandlerContext, Task } from '@taskfleet/worker'
 import type { DownloadInput } from './contract.ts'
@@ -20,15 +21,15 @@ export const fakeTask = (): FakeTask => ({
 export interface FakeAttempt {
   context: HandlerContext<DownloadInput>
   abort(code: AbortCode): void
-  /** Whether the worker believes that it holds the lease, and what the database would answer. */
-  lease: { owned: boolean; confirmed: boolean; saves: boolean }
+  /** Whether the worker can prove its lease, whether it has lost it, and what the database would answer. */
+  lease: { owned: boolean; inDoubt: boolean; confirmed: boolean; saves: boolean }
   logged: string[]
   progress: { done?: number; total?: number }[]
 }
 
 export function fakeAttempt(input: DownloadInput, task: FakeTask = fakeTask()): FakeAttempt {
   const abort = new AbortController()
-  const lease = { owned: true, confirmed: true, saves: true }
+  const lease = { owned: true, inDoubt: false, confirmed: true, saves: true }
   const logged: string[] = []
   const progress: FakeAttempt['progress'] = []
   const log = (message: string) => void logged.push(message)
@@ -37,7 +38,11 @@ export function fakeAttempt(input: DownloadInput, task: FakeTask = fakeTask()): 
   const claimed = {
     ...{ id: task.id, name: 'download', attempt, queue: 'default', worker: 'w1', leaseId },
     get owned() {
-      return lease.owned
+      return lease.owned && !lease.inDoubt
+    },
+    proven: async () => {
+      while (lease.inDoubt) await sleep(5)
+      if (!lease.owned) throw new AttemptAborted('LEASE_LOST', 'another attempt owns the task')
     },
     confirmOwned: async () => lease.confirmed,
   }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fakeTask } from './fake-context.ts'
 import { type TestBed, testBed } from './test-bed.ts'
@@ -92,7 +93,21 @@ describe('two attempts of one task', () => {
     expect(await bed.files()).toEqual([file])
   })
 
-  test('an attempt stops before its next write once the lease can not be proved', async () => {
+  test('an attempt waits with its next write while the lease is in doubt, and goes on when it is proved', async () => {
+    const { attempt } = await heldAttempt(fakeTask(), false, { minBytesPerSecond: 1_000, stallMs: 100 })
+    const [part = ''] = (await bed.files()).filter((name) => name.endsWith('.part'))
+    await expect.poll(async () => (await bed.read(part)).length).toBe(2 * 2 ** 20)
+    attempt.lease.inDoubt = true
+    bed.server.release(file)
+    await expect.poll(() => attempt.progress.at(-1)!.done).toBeGreaterThan(3_000_000)
+    await sleep(300)
+    expect((await bed.read(part)).length).toBe(2 * 2 ** 20)
+    attempt.lease.inDoubt = false
+    expect(await attempt.ended).toMatchObject({ bytes: SIZE, fetchedBytes: SIZE, resumedFrom: 0 })
+    expect(await sha256()).toBe(await bed.server.sha256(file))
+  })
+
+  test('an attempt stops before its next write once the lease is lost', async () => {
     const { attempt } = await heldAttempt()
     const [part = ''] = (await bed.files()).filter((name) => name.endsWith('.part'))
     await expect.poll(async () => (await bed.read(part)).length).toBe(2 * 2 ** 20)

@@ -38,8 +38,8 @@ export interface PartFile {
 }
 
 type Checks = Omit<PartWriterOptions, 'path'> & {
-  /** Throws when the attempt was aborted; asked for every block that is read back. */
-  check(): void
+  /** Waits until it is proved that the task is ours, and throws when the attempt was aborted; asked for every block that is read back. */
+  check(): Promise<void>
 }
 
 /** An empty part, or one with all bytes of the attempt before, read back into the hash. */
@@ -113,7 +113,7 @@ async function readBack(handle: FileHandle, { check }: Checks, take: (chunk: Buf
   const block = Buffer.allocUnsafeSlow(2 ** 20)
   const { size } = await handle.stat()
   for (let at = 0; at < size; ) {
-    check()
+    await check()
     const { bytesRead } = await handle.read(block, 0, Math.min(block.length, size - at), at)
     if (bytesRead === 0) return
     await take(block.subarray(0, bytesRead))

@@ -1,7 +1,9 @@
 import { createHash, type Hash } from 'node:crypto'
 import { fdatasync, write as writeFile } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { diskFailure, leaseLost } from './failures.ts'
+import { asError } from '@taskfleet/core'
+import type { Task } from '@taskfleet/worker'
+import { diskFailure } from './failures.ts'
 
 const BLOCK = 2 ** 20
 /** Blocks waiting for the disk before the network is asked to pause. */
@@ -9,8 +11,8 @@ const MOST_WAITING = 2
 
 export interface PartWriterOptions {
   path: string
-  /** Asked before each write, and must cost nothing. */
-  owned(): boolean
+  /** Whose bytes these are: nothing is written while it can't be proved that they are its own. */
+  task: Pick<Task, 'owned' | 'proven'>
   /** Starts a write-back whenever this many bytes are new. */
   flushBytes: number
   /** For tests of failing disks. */
@@ -77,7 +79,7 @@ export class PartWriter {
   /** Forgets everything: the file is empty afterwards. */
   async restart(): Promise<void> {
     await this.settle()
-    if (!this.#options.owned()) throw leaseLost(this.#options.path)
+    await this.#options.task.proven()
     await this.#handle.truncate(0)
     this.#hash = createHash('sha256')
     this.bytes = this.#position = this.#written = this.#syncedTo = this.#filled = 0
@@ -121,8 +123,23 @@ export class PartWriter {
     if (this.#failure) this.#waiting.length = 0
     const block = this.#waiting[0]
     if (!block) this.#settled()
-    else if (this.#options.owned()) this.#writeAll(block, 0)
-    else this.#fail(leaseLost(this.#options.path))
+    else if (this.#options.task.owned) this.#writeAll(block, 0)
+    else this.#writeOnceProven()
+  }
+
+  /** While the database is away, the network is kept waiting. */
+  #writeOnceProven(): void {
+    this.#writing = true
+    this.#options.task.proven().then(
+      () => {
+        this.#writing = false
+        this.#writeNext()
+      },
+      (error: unknown) => {
+        this.#writing = false
+        this.#fail(asError(error))
+      },
+    )
   }
 
   #writeAll(block: Buffer, from: number): void {

@@ -202,7 +202,8 @@ export class Transfer {
     return setInterval(() => {
       const rate = ((this.fetched - before) / stallMs) * 1000
       before = this.fetched
-      if (rate < minBytesPerSecond)
+      // While the database is away nothing is written, and the server is kept waiting.
+      if (rate < minBytesPerSecond && this.#options.context.task.owned)
         reply.stop(new FleetError('TOO_SLOW', `the server sends ${Math.round(rate)} bytes a second`))
     }, stallMs)
   }
