@@ -12,11 +12,10 @@ test.each([
   ['is gone', 'SIGKILL'],
 ] as const)('downloads go on in the same attempts while the database %s for 12 s', async (_how, signal) => {
   const mongo = await startMongo({ syncOnCommit: true, env: { ...process.env, TASKFLEET_MONGO_URI: undefined } })
-  const demo = await startDemo(['--once', '--scale', '0.4'], mongo.uri)
+  const demo = await startDemo(['--once'], mongo.uri)
   try {
-    // Served at a limited rate, so that it is on its way all the while.
+    // Served at a limited rate, so that it is on its way for longer than a lease.
     await demo.line(/throttled\.dat +running/)
-    await demo.line(/large\.iso +running/)
     await mongo.kill?.(signal)
     countFault(`database ${signal === 'SIGSTOP' ? 'stands still' : 'is gone'}`)
     await sleep(AWAY_MS)
