@@ -272,7 +272,9 @@ export function settle(task: ModelTask, lease: string, end: End, output: unknown
 /** Closed under its own lease and as it says: its earlier write counted, and only the answer was lost. */
 function readBack(task: ModelTask, lease: string, verb: OwnersVerb): string {
   const index = task.gone ? -1 : task.leases.indexOf(lease)
-  return index >= 0 && task.outcomes[index] === TRANSITIONS[verb].closes ? `owned ${task.status}` : 'fenced'
+  if (index < 0 || task.outcomes[index] !== TRANSITIONS[verb].closes) return 'fenced'
+  // Where another attempt has begun since, this one left the task waiting.
+  return `owned ${index === task.outcomes.length - 1 ? task.status : 'pending'}`
 }
 
 function addFailure(task: ModelTask, code: string): void {
