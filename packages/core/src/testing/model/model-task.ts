@@ -138,6 +138,9 @@ function setDeadline(task: ModelTask, minutes: number | undefined): void {
 export const isWaiting = ({ gone, status }: ModelTask): boolean => !gone && !hasEnded(status) && status !== 'running'
 export const isOpen = ({ gone, status }: ModelTask): boolean => !gone && !hasEnded(status)
 export const isRunning = ({ gone, status }: ModelTask): boolean => !gone && status === 'running'
+/** Due now or in a moment: a test can't look so quickly that the two differ. */
+export const isDueSoon = (task: ModelTask): boolean => isDue({ ...task, now: task.now + A_MOMENT })
+
 export const isDue = ({ gone, status, runAt, now }: ModelTask): boolean => !gone && status === 'pending' && runAt <= now
 
 function touch(task: ModelTask): void {
