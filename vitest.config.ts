@@ -8,7 +8,7 @@ export default defineConfig({
   test: {
     include: ['packages/**/*.test.{ts,tsx}', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', '**/*.faults.test.ts'],
-    globalSetup: ['packages/core/src/testing/global-setup.ts'],
+    globalSetup: ['packages/testkit/src/global-setup.ts'],
     reporters: ['default', './scripts/count-reporter.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -1,79 +1,250 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 
-/** Which of the fleet's own packages each room may import; the direction of the whole. */
-const MAY_IMPORT: Record<string, RegExp> = {
-  'packages/core': /^$/,
-  'packages/worker': /^@taskfleet\/(core|core\/client|core\/testing|core\/protocol|monitor-ui\/package\.json)$/,
-  'packages/monitor-ui': /^@taskfleet\/core\/(protocol|client)$/,
-  'packages/react': /^@taskfleet\/core\/(protocol|client)$/,
-  'examples/downloads': /^@taskfleet\/(core|core\/client|core\/mongo|core\/testing|worker|worker\/main)$/,
-  'examples/events': /^@taskfleet\/(core|core\/client|core\/mongo|worker)$/,
-  'examples/page': /^@taskfleet\/(core\/client|core\/protocol|react)$/,
+interface Room {
+  /** Which of the fleet's own packages its sources may import. Sources that are tests, or parts of them, may import any. */
+  imports: RegExp
+  /** Libraries that it must do without. */
+  without?: RegExp
 }
 
-/** Libraries that a room must do without. */
-const FORBIDDEN: Record<string, RegExp> = {
-  'packages/core': /^(socket\.io|react|fastify|commander)(\/|$)/,
-  'packages/monitor-ui': /^(mongoose|mongodb|socket\.io|fastify|node:)/,
-  'packages/react': /^(mongoose|mongodb|socket\.io|fastify|zustand|node:)/,
+const SERVERS = String.raw`mongoose|mongodb|mongodb-memory-server-core|fastify|@fastify/.*|socket\.io|commander`
+
+/** The direction of the whole: `protocol ← client ← react ← monitor-ui` and `protocol ← core ← gateway ← worker ← cli ← examples`. */
+const ROOMS: Record<string, Room> = {
+  'packages/protocol': { imports: /^$/, without: new RegExp(`^(${SERVERS}|socket\\.io-client|react|node:.*)$`) },
+  'packages/client': {
+    imports: /^@taskfleet\/protocol(\/internal)?$/,
+    without: new RegExp(`^(${SERVERS}|react|node:.*)$`),
+  },
+  'packages/react': { imports: /^@taskfleet\/(protocol|client)$/, without: new RegExp(`^(${SERVERS}|node:.*)$`) },
+  'packages/monitor-ui': {
+    imports: /^@taskfleet\/(protocol|client|react)$/,
+    without: new RegExp(`^(${SERVERS}|node:.*)$`),
+  },
+  // It imports the client for nothing but the entry `@taskfleet/core/client`.
+  'packages/core': {
+    imports: /^@taskfleet\/(protocol|protocol\/internal|client)$/,
+    without: /^(mongodb-memory-server-core|fastify|@fastify\/.*|socket\.io|socket\.io-client|commander|react)$/,
+  },
+  'packages/dev-mongo': {
+    imports: /^@taskfleet\/protocol(\/internal)?$/,
+    without: /^(mongoose|fastify|socket\.io|react)$/,
+  },
+  'packages/gateway': {
+    imports: /^@taskfleet\/(protocol|core)(\/internal)?$|^@taskfleet\/monitor-ui\/package\.json$/,
+    without: /^(commander|react)$/,
+  },
+  'packages/worker': {
+    imports: /^@taskfleet\/(protocol|core|gateway)(\/internal)?$/,
+    without: /^(mongoose|fastify|@fastify\/.*|socket\.io|socket\.io-client|commander|react)$/,
+  },
+  'packages/cli': {
+    imports: /^@taskfleet\/(protocol|client|core|gateway|worker)(\/internal)?$/,
+    without: /^(mongoose|fastify|@fastify\/.*|socket\.io|react)$/,
+  },
+  'examples/downloads': {
+    imports: /^@taskfleet\/(protocol|client|core|core\/internal|dev-mongo|gateway\/internal|worker)$|^taskfleet\/main$/,
+  },
+  'examples/events': { imports: /^@taskfleet\/(protocol|client|core|dev-mongo|worker)$/ },
+  'examples/page': { imports: /^@taskfleet\/(client|react)$/ },
 }
+
+const PACKAGES = Object.keys(ROOMS).filter((room) => room.startsWith('packages/'))
+
+/** What is tested with, and what is never built. */
+const TEST_PART = /\.test\.tsx?$|(^|\/)(testing|e2e|kit)\/|(^|\/)test-[\w-]+\.ts$|(^|\/)(fake-context|demo)\.tsx?$/
 
 function sources(folder: string): string[] {
   return readdirSync(join(root, folder, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter((file) => /\.(ts|tsx|js)$/.test(file) && !/\.test\.tsx?$|^(testing|faults|e2e)\//.test(file))
+    .filter((file) => /\.(ts|tsx|js)$/.test(file) && !TEST_PART.test(file))
     .map((file) => join(root, folder, 'src', file))
 }
 
-function imports(file: string): string[] {
-  const text = readFileSync(file, 'utf8')
-  return [...text.matchAll(/(?:from|import|import\.meta\.resolve)\s*\(?\s*'([^']+)'/g)].map(
-    ([, specifier]) => specifier!,
-  )
+interface Import {
+  specifier: string
+  /** Gone when the program runs. */
+  typeOnly: boolean
 }
 
-describe.each(Object.keys(MAY_IMPORT))('%s', (folder) => {
+function imports(file: string): Import[] {
+  const text = readFileSync(file, 'utf8')
+  const parsed = ts.createSourceFile(
+    file,
+    text,
+    ts.ScriptTarget.ES2023,
+    true,
+    file.endsWith('x') ? ts.ScriptKind.TSX : ts.ScriptKind.TS,
+  )
+  const found: Import[] = []
+  const visit = (node: ts.Node): void => {
+    if ((ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) && node.moduleSpecifier !== undefined) {
+      const clause = ts.isImportDeclaration(node) ? node.importClause : node
+      const named = ts.isImportDeclaration(node) ? node.importClause?.namedBindings : node.exportClause
+      const allTypes =
+        named !== undefined &&
+        (ts.isNamedImports(named) || ts.isNamedExports(named)) &&
+        named.elements.every(({ isTypeOnly }) => isTypeOnly) &&
+        !(ts.isImportDeclaration(node) && node.importClause?.name)
+      const { text: specifier } = node.moduleSpecifier as ts.StringLiteral
+      found.push({ specifier, typeOnly: (clause?.isTypeOnly ?? false) || allTypes })
+    }
+    if (
+      ts.isCallExpression(node) &&
+      (node.expression.kind === ts.SyntaxKind.ImportKeyword || node.expression.getText() === 'import.meta.resolve')
+    ) {
+      const [asked] = node.arguments
+      if (asked !== undefined && ts.isStringLiteral(asked)) found.push({ specifier: asked.text, typeOnly: false })
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(parsed)
+  return found
+}
+
+describe.each(Object.entries(ROOMS))('%s', (folder, { imports: mayImport, without }) => {
   test('imports only what lies in its direction', () => {
     const wrong = sources(folder).flatMap((file) =>
       imports(file)
         .filter(
-          (specifier) =>
-            (specifier.startsWith('@taskfleet/') && !MAY_IMPORT[folder]!.test(specifier)) ||
-            FORBIDDEN[folder]?.test(specifier),
+          ({ specifier }) =>
+            (/^(@taskfleet\/|taskfleet(\/|$))/.test(specifier) && !mayImport.test(specifier)) ||
+            without?.test(specifier),
         )
-        .map((specifier) => `${relative(root, file)} imports ${specifier}`),
+        .map(({ specifier }) => `${relative(root, file)} imports ${specifier}`),
     )
     expect(wrong).toEqual([])
   })
+
+  test('declares what it imports', () => {
+    const {
+      dependencies = {},
+      peerDependencies = {},
+      devDependencies = {},
+    } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as Record<string, Record<string, string>>
+    // A page is bundled with all it needs; types are needed by those who read them.
+    const declared = { ...dependencies, ...peerDependencies, ...(folder.endsWith('-ui') ? devDependencies : {}) }
+    const own = folder.startsWith('packages/') ? sources(folder) : []
+    const missing = own.flatMap((file) =>
+      imports(file)
+        .filter(({ specifier }) => !/^(\.|node:|virtual:)/.test(specifier))
+        .map(({ specifier }) => /^(@[^/]+\/)?[^/]+/.exec(specifier)![0])
+        // The command's own bin is kept by the worker's package, see its main.ts.
+        .filter((name) => !(name in declared))
+        .map((name) => `${relative(root, file)} imports ${name}`),
+    )
+    expect(missing).toEqual([])
+  })
 })
 
-test('what a browser loads reaches neither Node nor the database', () => {
-  const seen = new Set<string>()
-  const visit = (file: string): string[] => {
-    if (seen.has(file)) return []
-    seen.add(file)
-    return imports(file).flatMap((specifier) =>
-      specifier.startsWith('.') ? visit(resolve(dirname(file), specifier)) : [`${relative(root, file)} → ${specifier}`],
-    )
+test('no module imports itself through others, types aside', () => {
+  const graph = new Map(
+    Object.keys(ROOMS)
+      .flatMap(sources)
+      .map((file) => [
+        file,
+        imports(file)
+          .filter(({ specifier, typeOnly }) => specifier.startsWith('.') && !typeOnly)
+          .map(({ specifier }) => resolve(dirname(file), specifier)),
+      ]),
+  )
+  const done = new Set<string>()
+  const circles: string[] = []
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) {
+      circles.push([...path.slice(path.indexOf(file)), file].map((one) => relative(root, one)).join(' → '))
+      return
+    }
+    if (done.has(file)) return
+    for (const next of graph.get(file) ?? []) visit(next, [...path, file])
+    done.add(file)
   }
-  const reached = ['protocol.ts', 'client/index.ts'].flatMap((entry) => visit(join(root, 'packages/core/src', entry)))
-  expect(reached.filter((one) => !one.endsWith('→ socket.io-client'))).toEqual([])
+  for (const file of graph.keys()) visit(file, [])
+  expect(circles).toEqual([])
 })
+
+test('only tests import what is made for tests', () => {
+  const wrong = Object.keys(ROOMS)
+    .flatMap(sources)
+    .flatMap((file) =>
+      imports(file)
+        .filter(({ specifier }) => /^@taskfleet\/(testkit|core\/testing)/.test(specifier) || TEST_PART.test(specifier))
+        .map(({ specifier }) => `${relative(root, file)} imports ${specifier}`),
+    )
+    // The entry `@taskfleet/worker/testing` is for users' own tests.
+    .filter((line) => !line.includes('/kit/'))
+  expect(wrong).toEqual([])
+})
+
+test('what is shipped has no test rooms and no fault points', () => {
+  const shipped = PACKAGES.filter((folder) => existsSync(join(root, folder, 'dist'))).flatMap((folder) =>
+    readdirSync(join(root, folder, 'dist'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.(js|ts)$/.test(file))
+      .filter((file) => existsSync(join(root, folder, 'src', file.replace(/(\.d)?\.(js|ts)$/, '.ts'))))
+      // What an earlier build left behind is nobody's.
+      .map((file) => join(folder, 'dist', file)),
+  )
+  expect(shipped.filter((file) => /\/(testing|faults|e2e)\/|\.test\./.test(file))).toEqual([])
+  expect(shipped.filter((file) => readFileSync(join(root, file), 'utf8').includes('faultPoint'))).toEqual([])
+})
+
+/** What a package exports under an entry, with types marked. Shapes of a `*` that another package owns are left to that one. */
+function exportsOf(entry: string): string[] {
+  const program = ts.createProgram([entry], {
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    customConditions: ['taskfleet-source'],
+    allowImportingTsExtensions: true,
+    noEmit: true,
+    jsx: ts.JsxEmit.ReactJSX,
+    types: [],
+    skipLibCheck: true,
+  })
+  const checker = program.getTypeChecker()
+  const symbol = checker.getSymbolAtLocation(program.getSourceFile(entry)!)!
+  return checker
+    .getExportsOfModule(symbol)
+    .map((one) => {
+      const real = one.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(one) : one
+      return `${real.flags & ts.SymbolFlags.Value ? '' : 'type '}${one.name}`
+    })
+    .sort()
+}
+
+test('the public surface of each package is what it was', () => {
+  const surface = Object.fromEntries(
+    PACKAGES.flatMap((folder) => {
+      const { name, exports = {} } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as {
+        name: string
+        exports?: Record<string, { 'taskfleet-source'?: string }>
+      }
+      return Object.entries(exports)
+        .filter(([entry, target]) => entry !== './internal' && target['taskfleet-source'] !== undefined)
+        .map(([entry, target]) => [
+          `${name}${entry.slice(1)}`,
+          exportsOf(join(root, folder, target['taskfleet-source']!)),
+        ])
+    }),
+  )
+  expect(surface).toMatchSnapshot()
+}, 120_000)
 
 /** It ends the processes of handlers when its own ends, which nothing else may do for it. */
 const ENDS_WITH_THE_PROCESS = 'packages/worker/src/isolate/process-pool.ts'
 
 test('only the command line and what starts or runs in a process of its own know the process', () => {
-  const knows = sources('packages/worker')
+  const knows = ['packages/gateway', 'packages/worker']
+    .flatMap(sources)
     .filter(
       (file) =>
-        !/\/(cli|faults)\/|\/isolate\/\w+-main\.js$/.test(file) &&
+        !/\/isolate\/\w+-main\.js$/.test(file) &&
         /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')),
     )
     .map((file) => relative(root, file))
-  expect(knows.filter((file) => file !== 'packages/worker/src/main.ts')).toEqual([ENDS_WITH_THE_PROCESS])
+  expect(knows).toEqual([ENDS_WITH_THE_PROCESS])
 })

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import specs from '@asyncapi/specs'
+import { gatewayRules } from '@taskfleet/gateway/internal'
+import { type AnyAck, ask, connect, LOOPBACK, ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { Ajv, type ValidateFunction } from 'ajv'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { gatewayRules } from '../packages/worker/src/gateway/rules.ts'
-import { type AnyAck, ask, connect, LOOPBACK, ownQueue } from '../packages/worker/src/testing/test-sockets.ts'
-import { eventually, useFleet } from '../packages/worker/src/testing/use-fleet.ts'
 import { type Schema, WireTypes } from './wire-types.ts'
 
 interface Message {

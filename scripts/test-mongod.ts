@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { MONGOD, ReplicaSet } from '../packages/core/src/testing/replica-set.ts'
+import { MONGOD, ReplicaSet } from '@taskfleet/testkit/replica-set'
 
 /** Runs the whole suite on a replica set of three real `mongod` processes, with the tests tagged `@mongod`. */
 if (MONGOD === undefined) {

@@ -16,7 +16,7 @@ export interface Schema {
   anyOf?: Schema[]
 }
 
-/** The types of `packages/core/src/protocol.ts`, as the compiler understands them, beside schemas. */
+/** The types of `packages/protocol/src/protocol.ts`, as the compiler understands them, beside schemas. */
 export class WireTypes {
   readonly #checker: ts.TypeChecker
   readonly #exported: ReadonlyMap<string, ts.Symbol>
@@ -24,7 +24,7 @@ export class WireTypes {
 
   /** @param schemas what `#/components/schemas/…` refers to */
   constructor(schemas: Record<string, Schema>) {
-    const file = fileURLToPath(new URL('../packages/core/src/protocol.ts', import.meta.url))
+    const file = fileURLToPath(new URL('../packages/protocol/src/protocol.ts', import.meta.url))
     const options = { strict: true, noEmit: true, types: [], lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'] }
     const program = ts.createProgram([file], { ...options, target: ts.ScriptTarget.ES2022 })
     this.#checker = program.getTypeChecker()

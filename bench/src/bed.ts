@@ -1,6 +1,6 @@
 import { cpus, totalmem } from 'node:os'
 import { Fleet } from '@taskfleet/core'
-import { startMongo } from '@taskfleet/core/mongo'
+import { startMongo } from '@taskfleet/dev-mongo'
 
 /** A fleet on a database of its own; says what it runs on. */
 export async function openBed(): Promise<{ fleet: Fleet; uri: string; close: () => Promise<void> }> {

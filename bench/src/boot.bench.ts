@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { parseNewTask } from '@taskfleet/core'
-import { defineTask, ReadyList, TaskRunner } from '@taskfleet/worker'
+import { parseNewTask } from '@taskfleet/core/internal'
+import { defineTask, TaskRunner } from '@taskfleet/worker'
+import { ReadyList } from '@taskfleet/worker/internal'
 import { z } from 'zod'
 import { median, openBed } from './bed.ts'
 

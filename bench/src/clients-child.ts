@@ -1,5 +1,5 @@
-import { FleetClient } from '@taskfleet/core/client'
-import type { QueryRequest } from '@taskfleet/core/protocol'
+import { FleetClient } from '@taskfleet/client'
+import type { QueryRequest } from '@taskfleet/protocol'
 import { io, type Socket } from 'socket.io-client'
 import { answerWith } from './children.ts'
 import { hostNow } from './clock.ts'

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { parseNewTask } from '@taskfleet/core'
-import { type FileServer, startFileServer } from '@taskfleet/example-downloads'
+import { parseNewTask } from '@taskfleet/core/internal'
+import { type FileServer, startFileServer } from '../../examples/downloads/src/file-server/file-server.ts'
 import { median, openBed } from './bed.ts'
 
 const ROUNDS = 3

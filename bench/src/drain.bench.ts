@@ -1,4 +1,4 @@
-import { parseNewTask } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
 import { median, openBed } from './bed.ts'

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Fleet, parseNewTask } from '@taskfleet/core'
+import type { Fleet } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import type { BareVerbs } from './bare-child.ts'
 import { median, openBed } from './bed.ts'
 import { startChild } from './children.ts'

@@ -1,4 +1,4 @@
-import { GatewayHost } from '@taskfleet/worker'
+import { GatewayHost } from '@taskfleet/gateway'
 import { pino } from 'pino'
 import { answerWith, memoryHeld } from './children.ts'
 

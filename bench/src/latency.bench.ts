@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { FleetClient } from '@taskfleet/core/client'
+import { FleetClient } from '@taskfleet/client'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
 import { openBed, quantile } from './bed.ts'

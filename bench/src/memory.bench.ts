@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseNewTask } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import type { BareVerbs } from './bare-child.ts'
 import { openBed } from './bed.ts'
 import { type Child, startChild } from './children.ts'

@@ -1,4 +1,5 @@
-import { parseNewTask, type QueueLimits } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
+import type { QueueLimits } from '@taskfleet/protocol'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
 import { median, openBed } from './bed.ts'

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { parseNewTask } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import { openBed, quantile } from './bed.ts'
 
 const ROUNDS = 5
@@ -11,7 +11,7 @@ const LEASES = [8_000, 1_500]
 /** How long until a killed worker's task runs elsewhere? */
 export async function run(): Promise<void> {
   const bed = await openBed()
-  const main = fileURLToPath(import.meta.resolve('@taskfleet/worker/main'))
+  const main = fileURLToPath(import.meta.resolve('taskfleet/main'))
   const tasks = fileURLToPath(new URL('./sleeper.tasks.mjs', import.meta.url))
   const start = async (queue: string, lease: number) => {
     const child = spawn(

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Fleet, parseNewTask, type TaskDocument } from '@taskfleet/core'
+import { Fleet, type TaskDocument } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import type { BareVerbs } from './bare-child.ts'
 import { median, openBed, quantile } from './bed.ts'
 import { type Child, startChild } from './children.ts'

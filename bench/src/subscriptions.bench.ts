@@ -6,7 +6,7 @@ import {
   type FeedListener,
   LiveQueries,
   parseNewTask,
-} from '@taskfleet/core'
+} from '@taskfleet/core/internal'
 import { median, openBed } from './bed.ts'
 
 const SIZES = [10, 1_000, 10_000]

@@ -1,4 +1,4 @@
-import type { EventRow } from '@taskfleet/core'
+import type { EventRow } from '@taskfleet/protocol'
 
 /** An event as a line of the log: how it ended, what it was, and what each of its tasks made of it. */
 export function eventLine({ name, status, props, results = [] }: EventRow): string {

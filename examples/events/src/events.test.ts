@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Fleet } from '@taskfleet/core'
-import { mongoUri } from '@taskfleet/core/testing'
+import { mongoUri } from '@taskfleet/testkit/mongo-uri'
 import { expect, test } from 'vitest'
 
 const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { type EventRow, Fleet } from '@taskfleet/core'
-import { FleetClient } from '@taskfleet/core/client'
-import { startMongo } from '@taskfleet/core/mongo'
+import { FleetClient } from '@taskfleet/client'
+import { Fleet } from '@taskfleet/core'
+import { startMongo } from '@taskfleet/dev-mongo'
+import type { EventRow } from '@taskfleet/protocol'
 import { TaskRunner } from '@taskfleet/worker'
 import { registerCallbacks } from './callbacks.ts'
 import { eventLine } from './event-line.ts'

@@ -1,4 +1,5 @@
-import { defineTask, UnrecoverableError } from '@taskfleet/worker'
+import { UnrecoverableError } from '@taskfleet/protocol'
+import { defineTask } from '@taskfleet/worker'
 import { z } from 'zod'
 
 const input = z.object({ a: z.number(), b: z.number() })

@@ -1,4 +1,4 @@
-import { FleetClient } from '@taskfleet/core/client'
+import { FleetClient } from '@taskfleet/client'
 import { FleetProvider, useLiveQuery, useTask } from '@taskfleet/react'
 import { createRoot } from 'react-dom/client'
 

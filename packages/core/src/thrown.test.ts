@@ -1,9 +1,9 @@
+import { RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
+import { oddErrors } from '@taskfleet/testkit/odd-errors'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
-import { RetryAfterError, UnrecoverableError } from './errors.ts'
 import { toTaskError } from './task/fingerprint.ts'
 import { maskSecrets } from './task/mask-secrets.ts'
-import { oddErrors } from './testing/odd-errors.ts'
 import { asError } from './thrown.ts'
 
 describe('whatever is thrown', () => {

@@ -1,5 +1,5 @@
 import { inspect, types } from 'node:util'
-import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from './errors.ts'
+import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
 
 /** No error that says something has more, and whoever logs or stores one must not be flooded. */
 const LONGEST_TEXT = 64 * 1024

@@ -1,5 +1,5 @@
 import { RouterProvider } from '@tanstack/react-router'
-import type { FleetApi } from '@taskfleet/core/client'
+import type { FleetApi } from '@taskfleet/client'
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { FleetStore } from './live/fleet-store.ts'
 import { FleetContext } from './live/hooks.ts'

@@ -1,4 +1,4 @@
-import { FleetClient } from '@taskfleet/core/client'
+import { FleetClient } from '@taskfleet/client'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app.tsx'

@@ -1,4 +1,4 @@
-import type { FleetApi } from '@taskfleet/core/client'
+import type { FleetApi } from '@taskfleet/client'
 import {
   createContext,
   type ReactElement,

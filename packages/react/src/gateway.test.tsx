@@ -1,10 +1,10 @@
 import './testing/give-page.ts'
-import { FleetClient } from '@taskfleet/core/client'
+import { FleetClient } from '@taskfleet/client'
+import { LOOPBACK, ownQueue, startGateway, startProxy } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { cleanup, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { LOOPBACK, ownQueue, startGateway, startProxy } from '../../worker/src/testing/test-sockets.ts'
-import { eventually, useFleet } from '../../worker/src/testing/use-fleet.ts'
 import { FleetProvider, useLiveQuery, useStats, useTask } from './index.ts'
 
 /** What React asks of those who change something outside of `act`, as a gateway does. */

@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
-import type { FleetError, RowsReason } from '@taskfleet/core/client'
-import { applyDelta, type Delta, type TaskRow } from '@taskfleet/core/protocol'
+
+import type { RowsReason } from '@taskfleet/client'
+import { applyDelta, type Delta, type FleetError, type TaskRow } from '@taskfleet/protocol'
 import { act, cleanup, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'

@@ -1,4 +1,4 @@
-import { type FleetApi, mayPass, retryDelay } from '@taskfleet/core/client'
+import { type FleetApi, mayPass, retryDelay } from '@taskfleet/client'
 
 interface Ways<Handle> {
   /** @param lost to be called when it was open and is refused since, which has closed it */

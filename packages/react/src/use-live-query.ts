@@ -1,5 +1,5 @@
-import type { FleetApi, RowsReason } from '@taskfleet/core/client'
-import type { CollectionName, CollectionRows, QueryRequest } from '@taskfleet/core/protocol'
+import type { FleetApi, RowsReason } from '@taskfleet/client'
+import type { CollectionName, CollectionRows, QueryRequest } from '@taskfleet/protocol'
 import { type TryAgain, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'

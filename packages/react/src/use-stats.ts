@@ -1,5 +1,5 @@
-import type { FleetApi } from '@taskfleet/core/client'
-import type { FleetStats } from '@taskfleet/core/protocol'
+import type { FleetApi } from '@taskfleet/client'
+import type { FleetStats } from '@taskfleet/protocol'
 import { type TryAgain, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'

@@ -1,5 +1,5 @@
-import { type FleetApi, FleetError, type TaskWatch, type WatchSource } from '@taskfleet/core/client'
-import { hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/core/protocol'
+import type { FleetApi, TaskWatch, WatchSource } from '@taskfleet/client'
+import { FleetError, hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/protocol'
 import { useCallback } from 'react'
 import { type TryAgain, useFleetClient, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'

@@ -1,4 +1,6 @@
-import { type BackoffPolicy, backoffPolicy, type FailureCounts, LIMIT_RANGE, type TaskDocument } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import { type BackoffPolicy, backoffPolicy, LIMIT_RANGE } from '@taskfleet/core/internal'
+import type { FailureCounts } from '@taskfleet/protocol'
 import type { TaskFactory } from './task-factory.ts'
 
 /** How long an attempt may take, and what its failure costs. Times in milliseconds; undefined for no limit. */

@@ -1,10 +1,11 @@
-import { FleetError, RetryAfterError, SnoozeError, type TaskDocument } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import { FleetError, RetryAfterError, SnoozeError } from '@taskfleet/protocol'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 import type { TaskDefinition } from './handler.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 const input = z.object({ kind: z.string().optional() })

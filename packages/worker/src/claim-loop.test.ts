@@ -1,9 +1,10 @@
-import { type Claim, parseNewTask, type TaskDocument } from '@taskfleet/core'
-import { testClaimant } from '@taskfleet/core/testing'
+import type { TaskDocument } from '@taskfleet/core'
+import { type Claim, parseNewTask } from '@taskfleet/core/internal'
+import { ownQueue, silent } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { testClaimant } from '@taskfleet/testkit/task-factory'
 import { expect, test } from 'vitest'
 import { ClaimLoop, type ClaimLoopOptions } from './claim-loop.ts'
-import { ownQueue, silent } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 

@@ -1,14 +1,6 @@
-import {
-  asError,
-  type Claim,
-  type Claimant,
-  type Hint,
-  type Served,
-  type ServerClock,
-  type TaskStore,
-} from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import type { Claim, Claimant, Hint, Served, ServerClock, TaskStore } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
-import { faultPoint } from './faults/fault-point.ts'
 import type { LimitedClaims } from './limited-claims.ts'
 import { ReadyList } from './ready-list.ts'
 
@@ -231,10 +223,8 @@ export class ClaimLoop {
     const early = new Noted()
     const claims = await this.#whileClaiming(async () => {
       if (hints.length === 0) return []
-      faultPoint('claim', 'before')
       const ids = hints.map(({ _id }) => _id)
       const claimed = await this.#options.store.claim(ids, this.#options.claimant(hints[0]!), early.note)
-      if (claimed.length > 0) faultPoint('claim', 'acked')
       return claimed
     })
     this.#offerAgain(early.of(hints))

@@ -1,9 +1,9 @@
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
-import { scriptedTask } from './testing/scripted-task.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 const hex = (task: { _id: { toHexString(): string } }): string => task._id.toHexString()

@@ -1,6 +1,6 @@
-import { malformedDocuments, malformedTasks } from '@taskfleet/core/testing'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { malformedDocuments, malformedTasks } from '@taskfleet/testkit/malformed'
 import { describe, expect, test } from 'vitest'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 const collection = (name: string) => fleet.database.db.collection<{ _id: unknown }>(name)

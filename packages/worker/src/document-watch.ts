@@ -1,4 +1,5 @@
-import { asError, type Change, type ChangeFeed, type Fleet, isShaped } from '@taskfleet/core'
+import { asError, type Fleet } from '@taskfleet/core'
+import { type Change, type ChangeFeed, isShaped } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 
 export interface DocumentWatchOptions {

@@ -1,12 +1,13 @@
-import { RetryAfterError, SnoozeError, type TaskDocument } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import { RetryAfterError, SnoozeError } from '@taskfleet/protocol'
+import { oddValues, soundValues } from '@taskfleet/testkit/fleet/odd-values'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { Binary, type Long } from 'mongodb'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 import type { HandlerContext } from './handler.ts'
-import { oddValues, soundValues } from './testing/odd-values.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 const kind = z.object({ kind: z.string() })

@@ -1,30 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { asError } from '@taskfleet/core'
 import {
-  AttemptAborted,
-  asError,
   backoffDelay,
   DEFAULT_BACKOFF,
-  eventGate,
-  FleetError,
   judgeWriteFailure,
-  keepProgress,
-  keepValue,
-  LONGEST_RETRY_AFTER_MS,
-  LONGEST_SNOOZE_MS,
   Outcome,
-  RetryAfterError,
-  runAfter,
   type ServerClock,
   type Settled,
-  SnoozeError,
   type TaskStore,
   toTaskError,
+} from '@taskfleet/core/internal'
+import {
+  AttemptAborted,
+  FleetError,
+  LONGEST_RETRY_AFTER_MS,
+  LONGEST_SNOOZE_MS,
+  RetryAfterError,
+  SnoozeError,
   UnrecoverableError,
-} from '@taskfleet/core'
+} from '@taskfleet/protocol'
+import { eventGate, keepProgress, keepValue, runAfter } from '@taskfleet/protocol/internal'
 import { BSON } from 'mongodb'
 import type { Logger } from 'pino'
 import { type AttemptLimits, limitsOf } from './attempt-limits.ts'
-import { faultPoint } from './faults/fault-point.ts'
 import type { HandlerContext } from './handler.ts'
 import { predecessorResults } from './predecessor-results.ts'
 import type { RunningTask } from './running-task.ts'
@@ -92,7 +90,6 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
     accepted = true
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
-    faultPoint('handler', 'start')
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
     if (run.boundary.failure !== undefined) throw run.boundary.failure
     return Outcome.completed(keepValue(output ?? null, 'output'))
@@ -267,10 +264,7 @@ async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): P
   let replaced = false
   for (let pause = 100, tries = 1; ; pause = Math.min(1_000, pause * 2), tries += 1) {
     try {
-      faultPoint(outcome.verb, 'before')
-      faultPoint(outcome.verb, 'sent', run.leaseId)
       const settled = await store.settle(run.claim, outcome, progress)
-      faultPoint(outcome.verb, 'acked')
       return { outcome, settled }
     } catch (error) {
       const { verb } = outcome

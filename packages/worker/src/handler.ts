@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { TaskError } from '@taskfleet/core'
-import type { BackoffOptions, Duration, LogLevel, Progress, RetryOptions, TaskStatus } from '@taskfleet/core/protocol'
+import type { TaskError } from '@taskfleet/core/internal'
+import type { BackoffOptions, Duration, LogLevel, Progress, RetryOptions, TaskStatus } from '@taskfleet/protocol'
 import type { IsolateOption } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import type { Task } from './task.ts'

@@ -1,12 +1,5 @@
-import {
-  type Claim,
-  type Claimant,
-  FleetError,
-  type Hint,
-  type ServerClock,
-  type StartGrant,
-  type TaskStore,
-} from '@taskfleet/core'
+import type { Claim, Claimant, Hint, ServerClock, StartGrant, TaskStore } from '@taskfleet/core/internal'
+import { FleetError } from '@taskfleet/protocol'
 import type { QueueLimits } from './queue-limits.ts'
 import type { QueueRates } from './queue-rates.ts'
 

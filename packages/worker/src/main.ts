@@ -1,11 +1,8 @@
 #!/usr/bin/env node
-import { setFlagsFromString } from 'node:v8'
-
-// A worker lives long, idles much and passes large files through: a young generation that stays small saves it 25 MB.
-// Only before anything else is loaded does this have its full effect.
-setFlagsFromString('--semi-space-growth-factor=1')
-const { runCli } = await import('./cli/cli.ts')
-
-process.exitCode = await runCli(process.argv.slice(2))
-// What a handler left behind, or a connection that hangs, is no reason to stay: all that was to be done is done.
-setTimeout(() => process.exit(), 100).unref()
+/** The command is in the package `taskfleet`, which is built on this one. */
+const command: string = 'taskfleet/main'
+await import(command).catch((error: NodeJS.ErrnoException) => {
+  if (error.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes('taskfleet')) throw error
+  process.stderr.write('The command is in a package of its own: npm install taskfleet\n')
+  process.exitCode = 2
+})

@@ -1,4 +1,5 @@
-import { AttemptAborted, asError, FleetError } from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import { AttemptAborted, FleetError } from '@taskfleet/protocol'
 import type { RunningTask } from './running-task.ts'
 
 interface Waiting {

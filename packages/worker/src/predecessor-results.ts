@@ -1,4 +1,6 @@
-import { hasEnded, predecessorsOf, type TaskDocument, type TaskStore } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import { predecessorsOf, type TaskStore } from '@taskfleet/core/internal'
+import { hasEnded } from '@taskfleet/protocol'
 import type { PredecessorResult } from './handler.ts'
 
 /** How the tasks that a task has waited for stand now, in the order of its `after`. */

@@ -1,16 +1,16 @@
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { parseNewTask } from '@taskfleet/core'
-import { freesUniqueValues } from '@taskfleet/core/testing'
+import { parseNewTask } from '@taskfleet/core/internal'
+import { WorkerProcess } from '@taskfleet/testkit/faults/worker-process'
+import { fixture } from '@taskfleet/testkit/fleet/command'
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { freesUniqueValues } from '@taskfleet/testkit/frees-unique-values'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
-import { WorkerProcess } from './faults/worker-process.ts'
 import { QueueLimits } from './queue-limits.ts'
 import { TaskRunner } from './task-runner.ts'
-import { scriptedTask } from './testing/scripted-task.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 
@@ -144,7 +144,7 @@ test('a limit of the whole fleet is exact over several workers, also when one is
   const inHere = await Promise.all([1, 2].map(() => fleet.runner({ queue, concurrency: 5, leaseMs: 1_500 })))
   const killed = await WorkerProcess.start({
     mongo: fleet.uri,
-    tasks: fileURLToPath(new URL('./testing/cli-fixtures/scripted.mjs', import.meta.url)),
+    tasks: fixture('scripted.mjs'),
     args: ['--queues', queue, '--lease', '1500', '--concurrency', '5'],
   })
   fleet.cleanup(() => killed.signal('SIGKILL'))

@@ -1,4 +1,5 @@
-import type { QueueDocument, TaskDocument } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import type { QueueDocument } from '@taskfleet/core/internal'
 
 /** A slot that was found taken without our knowing by whom is tried again after this. */
 const UNKNOWN_MS = 2_000

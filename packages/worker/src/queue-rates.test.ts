@@ -1,12 +1,13 @@
-import { fileURLToPath } from 'node:url'
-import type { QueueLimits, TaskDocument } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import type { QueueLimits } from '@taskfleet/protocol'
+import { WorkerProcess } from '@taskfleet/testkit/faults/worker-process'
+import { fixture } from '@taskfleet/testkit/fleet/command'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { expect, test } from 'vitest'
-import { WorkerProcess } from './faults/worker-process.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
-const TASKS = fileURLToPath(new URL('./testing/cli-fixtures/scripted.mjs', import.meta.url))
+const TASKS = fixture('scripted.mjs')
 
 const limit = (queue: string, rate: QueueLimits['rate']) => fleet.fleet.queues.setLimits(queue, { rate: rate! }, 'test')
 const post = (queue: string, count: number, ...steps: Parameters<typeof fleet.post>[0]): Promise<TaskDocument[]> =>

@@ -1,4 +1,6 @@
-import { asError, type QueueDocument, type QueueRate, type StartGrant, type StartRates } from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import type { QueueDocument, StartGrant, StartRates } from '@taskfleet/core/internal'
+import type { QueueRate } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 
 export interface QueueRatesOptions {

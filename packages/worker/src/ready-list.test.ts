@@ -1,4 +1,4 @@
-import { type Hint, parseId } from '@taskfleet/core'
+import { type Hint, parseId } from '@taskfleet/core/internal'
 import { describe, expect, test } from 'vitest'
 import { ReadyList } from './ready-list.ts'
 

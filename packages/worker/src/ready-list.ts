@@ -1,4 +1,4 @@
-import { type Hint, inClaimOrder } from '@taskfleet/core'
+import { type Hint, inClaimOrder } from '@taskfleet/core/internal'
 
 /**
  * The next tasks that a worker knows of: due ones in claim order, and later ones by date. They are hints: nothing is

@@ -1,4 +1,5 @@
-import { asError, type TaskDocument, type TaskStore } from '@taskfleet/core'
+import { asError, type TaskDocument } from '@taskfleet/core'
+import type { TaskStore } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 
 export interface ReaperOptions {

@@ -1,21 +1,17 @@
+import { asError } from '@taskfleet/core'
+import { asText, type Claim, type StoredProgress, toFullRow } from '@taskfleet/core/internal'
+import type { AttemptWatcher } from '@taskfleet/gateway'
 import {
   type AbortCode,
   AttemptAborted,
-  asError,
-  asText,
-  type Claim,
-  cutText,
   FleetError,
-  keepValue,
   type LogLevel,
   type LogLine,
   type Progress,
-  type ReportedProgress,
-  type StoredProgress,
   type TaskEnd,
   type TaskRow,
-  toFullRow,
-} from '@taskfleet/core'
+} from '@taskfleet/protocol'
+import { cutText, keepValue, type ReportedProgress } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { AttemptBoundary } from './boundary/attempt-boundary.ts'
 import type { StallWatch } from './stall-watch.ts'
@@ -25,14 +21,6 @@ const LOG_LINES = 200
 const STORED_LINES = 10_000
 const PENDING_LINES = 1_000
 const LOG_LINE_LIMIT = 4_000
-
-/** Somebody who follows an attempt: a task's socket. */
-export interface AttemptWatcher {
-  progress(progress: Progress): void
-  log(line: LogLine): void
-  event(event: { name: string; data?: unknown }): void
-  end(end: TaskEnd): void
-}
 
 /** One attempt in flight: what it last said, and who listens. Knows neither sockets nor the database. */
 export class RunningTask {

@@ -1,7 +1,7 @@
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { expect, test } from 'vitest'
 import type { TaskRunner } from './task-runner.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 

@@ -1,6 +1,6 @@
 import type { ScheduleDocument, TaskDocument } from '@taskfleet/core'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 let names = 0

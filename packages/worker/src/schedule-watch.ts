@@ -1,13 +1,6 @@
-import {
-  asError,
-  type ChangeFeed,
-  type DueSchedule,
-  type ScheduleDocument,
-  type Schedules,
-  type ServerClock,
-} from '@taskfleet/core'
+import { asError, type ScheduleDocument } from '@taskfleet/core'
+import type { ChangeFeed, DueSchedule, Schedules, ServerClock } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
-import { faultPoint } from './faults/fault-point.ts'
 
 export interface ScheduleWatchOptions {
   schedules: Schedules
@@ -114,7 +107,6 @@ export class ScheduleWatch {
     const { schedules, log } = this.#options
     try {
       const firing = await schedules.fire(schedule)
-      if (firing.run.length > 0) faultPoint('schedule', 'middle')
       return await schedules.advance(firing)
     } catch (error) {
       log.warn({ err: asError(error), schedule: schedule._id }, 'a schedule could not be seen to')

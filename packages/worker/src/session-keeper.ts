@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import {
-  AttemptAborted,
   type Beat,
   dataClientOptions,
   type FleetDatabase,
@@ -10,7 +9,8 @@ import {
   UnbrokenWrites,
   type WorkerRegister,
   type WorkerReport,
-} from '@taskfleet/core'
+} from '@taskfleet/core/internal'
+import { AttemptAborted } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import { monotonicMs, type RenewalOrder, type RenewalReport, type RenewalSetup } from './renewal-messages.ts'
 

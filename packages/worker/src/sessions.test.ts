@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TaskDocument } from '@taskfleet/core'
-import { checkInvariants, ReplyRelay } from '@taskfleet/core/testing'
+import { checkInvariants } from '@taskfleet/testkit/describe-task-store'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 import type { TaskRunner } from './task-runner.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 const LEASE_MS = 1_500

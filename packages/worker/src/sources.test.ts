@@ -1,14 +1,15 @@
 import { once } from 'node:events'
-import { KeyStore, type TaskRow, UnrecoverableError } from '@taskfleet/core'
+import { KeyStore } from '@taskfleet/core'
+import { type TaskRow, UnrecoverableError } from '@taskfleet/protocol'
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { connect, HeldRows, ownQueue, startGateway } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 import { Task } from './task.ts'
 import { TaskFactory } from './task-factory.ts'
 import { TaskRunner } from './task-runner.ts'
-import { scriptedTask } from './testing/scripted-task.ts'
-import { connect, HeldRows, ownQueue, startGateway } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 /** One test for each of the four systems that the idea comes from: all that it asks for, in one go. */
 const fleet = useFleet()

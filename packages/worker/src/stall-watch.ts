@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { runAfter } from '@taskfleet/core'
+import { runAfter } from '@taskfleet/protocol/internal'
 import type { ProgressUpdate } from './handler.ts'
 
 /**

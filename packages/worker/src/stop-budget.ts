@@ -1,5 +1,4 @@
-import { milliseconds } from '@taskfleet/core'
-import type { Duration } from '@taskfleet/core/protocol'
+import { type Duration, milliseconds } from '@taskfleet/protocol'
 
 export interface StopOptions {
   /** How long running tasks may go on before they are told to stop; 10 seconds by default. */

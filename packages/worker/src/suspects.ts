@@ -1,4 +1,4 @@
-import type { Claim } from '@taskfleet/core'
+import type { Claim } from '@taskfleet/core/internal'
 
 /** An attempt, of which no more need be known than how many workers have died with its task. */
 type Attempt = { readonly claim: { readonly task: Pick<Claim['task'], 'lost'> } }

@@ -1,20 +1,15 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { asError, type TaskType } from '@taskfleet/core'
 import {
-  asError,
   type BackoffPolicy,
   backoffPolicy,
   type Claim,
   checkInput,
-  type Duration,
-  durationWithin,
-  type FailureCounts,
-  FleetError,
   LIMIT_RANGE,
-  milliseconds,
   parseRetry,
-  type TaskType,
-  wholeNumber,
-} from '@taskfleet/core'
+} from '@taskfleet/core/internal'
+import { type Duration, type FailureCounts, FleetError, milliseconds } from '@taskfleet/protocol'
+import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
 import type { Handler, TaskDefinition } from './handler.ts'
 import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'

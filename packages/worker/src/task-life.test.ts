@@ -2,13 +2,14 @@ import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type ErrorRow, SnoozeError, type TaskDocument } from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import { type ErrorRow, SnoozeError } from '@taskfleet/protocol'
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
-import { scriptedTask } from './testing/scripted-task.ts'
-import { ownQueue } from './testing/test-sockets.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 const control = () => fleet.fleet.control()

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseId, parseNewTask } from '@taskfleet/core'
-import { checkInvariants } from '@taskfleet/core/testing'
+import { parseId, parseNewTask } from '@taskfleet/core/internal'
+import { checkInvariants } from '@taskfleet/testkit/describe-task-store'
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
-import { scriptedTask } from './testing/scripted-task.ts'
-import { eventually, useFleet } from './testing/use-fleet.ts'
 
 const fleet = useFleet()
 let queues = 0

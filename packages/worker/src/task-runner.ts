@@ -3,35 +3,28 @@ import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { asError, Fleet, type TaskDocument, type TaskType, type WorkerDocument } from '@taskfleet/core'
 import {
-  asError,
   type Change,
   ChangeFeed,
   type Claim,
   type Claimant,
-  durationWithin,
-  type EnqueueOptions,
-  Fleet,
   FleetDatabase,
-  FleetError,
   type Hint,
-  hasEnded,
   Outcome,
   type QueueDocument,
   type Served,
-  type TaskDocument,
+  SessionWatch,
   type TaskError,
-  type TaskRow,
   type TaskStore,
-  type TaskType,
   toFullRow,
-  type WorkerDocument,
   type WorkerRegister,
   type WorkerReport,
-  wholeNumber,
   withoutOutages,
-} from '@taskfleet/core'
-import type { Duration } from '@taskfleet/core/protocol'
+} from '@taskfleet/core/internal'
+import { Gateway, type ListenAddress } from '@taskfleet/gateway'
+import { type Duration, type EnqueueOptions, FleetError, hasEnded, type TaskRow, VERSION } from '@taskfleet/protocol'
+import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
 import { type Logger, pino } from 'pino'
 import { AttemptReporter } from './attempt-reporter.ts'
 import { processGuard } from './boundary/process-guard.js'
@@ -42,7 +35,6 @@ import { DocumentWatch } from './document-watch.ts'
 import { Doubt } from './doubt.ts'
 import { ErrorNotice, type RecurringErrors } from './errors/error-notice.ts'
 import { executeTask, type Handling } from './execute-task.ts'
-import { Gateway, type ListenAddress } from './gateway/gateway.ts'
 import type { HandlerContext } from './handler.ts'
 import { HandlerSlots } from './handler-slots.ts'
 import type { Isolates } from './isolate/isolates.ts'
@@ -58,11 +50,9 @@ import { Reaper } from './reaper.ts'
 import { RunningTask } from './running-task.ts'
 import { ScheduleWatch } from './schedule-watch.ts'
 import { SessionKeeper, timeoutFor } from './session-keeper.ts'
-import { SessionWatch } from './session-watch.ts'
 import { StopBudget, type StopOptions } from './stop-budget.ts'
 import { Suspects } from './suspects.ts'
 import type { TaskFactory } from './task-factory.ts'
-import { VERSION } from './version.ts'
 
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */

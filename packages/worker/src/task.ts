@@ -1,4 +1,4 @@
-import type { Claim } from '@taskfleet/core'
+import type { Claim } from '@taskfleet/core/internal'
 
 /** What a `Task` asks of the runner that holds its lease. */
 export interface LeaseView {

@@ -1,6 +1,6 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
 import { BlockList, isIP, isIPv6, type LookupFunction, type Socket } from 'node:net'
-import { UnrecoverableError } from '@taskfleet/core'
+import { UnrecoverableError } from '@taskfleet/protocol'
 import { buildConnector } from 'undici'
 
 export interface GuardOptions {

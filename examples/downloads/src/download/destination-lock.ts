@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, link, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { UnrecoverableError } from '@taskfleet/core'
+import { UnrecoverableError } from '@taskfleet/protocol'
 import { removeIfThere, statOf } from './destination.ts'
 import { codeOf, diskFailure } from './failures.ts'
 

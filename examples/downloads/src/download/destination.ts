@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs'
 import { access, link, lstat, open, realpath, rename, statfs, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { FleetError, UnrecoverableError } from '@taskfleet/core'
+import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { codeOf, diskFailure, leaseLost } from './failures.ts'
 
 /**

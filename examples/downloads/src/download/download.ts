@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FleetError, UnrecoverableError } from '@taskfleet/core'
+import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
 import {
   type DownloadInput,

@@ -1,11 +1,11 @@
+import { asError } from '@taskfleet/core'
 import {
   AttemptAborted,
-  asError,
   FleetError,
   LONGEST_RETRY_AFTER_MS,
   RetryAfterError,
   UnrecoverableError,
-} from '@taskfleet/core'
+} from '@taskfleet/protocol'
 
 /** A URL for messages and logs: query and user info may hold secrets. */
 export const shown = (url: URL): string => `${url.origin}${url.pathname}`

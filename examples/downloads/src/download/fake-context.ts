@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type AbortCode, AttemptAborted } from '@taskfleet/core'
+import { type AbortCode, AttemptAborted } from '@taskfleet/protocol'
 import type { HandlerContext, Task } from '@taskfleet/worker'
 import type { DownloadInput } from './contract.ts'
 

@@ -1,4 +1,4 @@
-import { UnrecoverableError } from '@taskfleet/core'
+import { UnrecoverableError } from '@taskfleet/protocol'
 
 /** Room is left for the task's id, a lease and an ending: part files stand beside the file, and 255 bytes is the limit. */
 const LONGEST = 160

@@ -1,4 +1,5 @@
-import { AttemptAborted, asError } from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import { AttemptAborted } from '@taskfleet/protocol'
 import { Client, type Dispatcher } from 'undici'
 import { type GuardOptions, guardedConnector } from './address-guard.ts'
 import { BodyFlow, type Sink } from './body-flow.ts'

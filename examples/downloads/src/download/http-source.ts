@@ -1,4 +1,4 @@
-import { FleetError, UnrecoverableError } from '@taskfleet/core'
+import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { shown, statusFailure } from './failures.ts'
 import { type ExchangeOptions, exchange, type Reply } from './http-exchange.ts'
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { UnrecoverableError } from '@taskfleet/core'
+import { UnrecoverableError } from '@taskfleet/protocol'
 import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
 import { checkedName } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'

@@ -1,4 +1,4 @@
-import { FleetError, UnrecoverableError } from '@taskfleet/core'
+import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext } from '@taskfleet/worker'
 import type { DownloadInput, DownloadState } from './contract.ts'
 import { checkSpace } from './destination.ts'

@@ -4,12 +4,12 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import chromium from '@sparticuz/chromium'
 import { KeyStore } from '@taskfleet/core'
-import { useDatabase } from '@taskfleet/core/testing'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { type Browser, type Page, chromium as playwright } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 const WAIT = { timeout: 60_000 }
-const CLI = fileURLToPath(new URL('../../../../packages/worker/dist/main.js', import.meta.url))
+const CLI = fileURLToPath(new URL('../../../../packages/cli/dist/main.js', import.meta.url))
 
 /** A gateway as a process of its own; resolves when it says where it listens. */
 async function startGateway(mongo: string, port: string): Promise<{ child: ChildProcess; url: string }> {

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { AxeBuilder } from '@axe-core/playwright'
 import chromium from '@sparticuz/chromium'
-import { mongoUri } from '@taskfleet/core/testing'
+import { mongoUri } from '@taskfleet/testkit/mongo-uri'
 import { type Browser, type Page, chromium as playwright } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type FileServer, startFileServer } from '../file-server/index.ts'

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { mongoUri } from '@taskfleet/core/testing'
+import { mongoUri } from '@taskfleet/testkit/mongo-uri'
 import { afterEach, expect, test } from 'vitest'
 import { type Demo, startDemo } from './demo.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fleet, type TaskDocument } from '@taskfleet/core'
-import { startMongo } from '@taskfleet/core/mongo'
-import { countFault } from '@taskfleet/core/testing'
+import { startMongo } from '@taskfleet/dev-mongo'
+import { countFault } from '@taskfleet/testkit/count-fault'
 import { expect, test } from 'vitest'
 import { startDemo } from './demo.ts'
 

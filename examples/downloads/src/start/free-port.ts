@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { portInUse } from '@taskfleet/worker'
+import { portInUse } from '@taskfleet/gateway/internal'
 
 /**
  * Tells before anything is started that the monitor's port is taken.

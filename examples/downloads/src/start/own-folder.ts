@@ -1,6 +1,6 @@
 import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 
 /** Says to `start` that it may empty a folder, and to everybody else that it will. */
 const MARK = 'EMPTIED-AT-EACH-START.txt'

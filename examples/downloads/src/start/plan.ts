@@ -1,4 +1,4 @@
-import type { EnqueueOptions, TaskStatus } from '@taskfleet/core'
+import type { EnqueueOptions, TaskStatus } from '@taskfleet/protocol'
 import type { DownloadInput } from '../download/index.ts'
 import type { FileServer } from '../file-server/index.ts'
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 
 export interface Listening {
   url: string
@@ -44,7 +44,7 @@ export class FleetProcesses {
 
   /** @throws {FleetError} `NOT_STARTED` with what the process said last */
   async start(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<FleetProcess> {
-    const main = fileURLToPath(import.meta.resolve('@taskfleet/worker/main'))
+    const main = fileURLToPath(import.meta.resolve('taskfleet/main'))
     const child = spawn(process.execPath, [main, ...args, '--name', name, '--stop-with-parent'], {
       env: { MALLOC_ARENA_MAX: '1', ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],

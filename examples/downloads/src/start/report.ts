@@ -1,4 +1,4 @@
-import type { TaskRow } from '@taskfleet/core'
+import type { TaskRow } from '@taskfleet/protocol'
 import type { PlannedDownload } from './plan.ts'
 
 export interface Result {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { hasEnded, type TaskRow } from '@taskfleet/core'
-import { FleetClient } from '@taskfleet/core/client'
+import { FleetClient } from '@taskfleet/client'
+import { hasEnded, type TaskRow } from '@taskfleet/protocol'
 import { type FileServer, startFileServer } from '../file-server/index.ts'
 import { requireFreePort } from './free-port.ts'
 import { type PlannedDownload, planDownloads, servedFiles } from './plan.ts'

@@ -1,7 +1,8 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { Fleet, FleetDatabase, KeyStore, SCOPES } from '@taskfleet/core'
-import { type RunningMongo, startMongo } from '@taskfleet/core/mongo'
+import { Fleet, KeyStore, SCOPES } from '@taskfleet/core'
+import { FleetDatabase } from '@taskfleet/core/internal'
+import { type RunningMongo, startMongo } from '@taskfleet/dev-mongo'
 import { OwnFolder, writeOwnFile } from './own-folder.ts'
 
 /** Where the demonstration keeps its things, and the database that it runs on. */

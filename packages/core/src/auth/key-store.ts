@@ -1,8 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { FleetError, type KeyState } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
-import { FleetError } from '../errors.ts'
-import type { KeyState } from '../protocol.ts'
 import { parseDate } from '../task/new-task.ts'
 
 export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const

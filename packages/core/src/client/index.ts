@@ -1,6 +1,1 @@
-export { FleetError } from '../fleet-error.ts'
-export { parseJson } from '../values/json.ts'
-export type * from './api.ts'
-export { FleetClient } from './fleet-client.ts'
-export { mayPass } from './may-pass.ts'
-export { retryDelay } from './retry-delay.ts'
+export * from '@taskfleet/client'

@@ -1,5 +1,5 @@
+import type { CoverageRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import type { CoverageRow } from '../protocol.ts'
 import { millis } from '../task/server-time.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import type { WorkerRegister } from '../worker/worker-register.ts'

@@ -1,11 +1,10 @@
+import { type CallbackRow, type CommandAnswer, type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
+import { pageSize } from '@taskfleet/protocol/internal'
 import { type Principal, requireReach } from '../auth/key-store.ts'
-import { pageSize } from '../checked-number.ts'
-import { FleetError } from '../errors.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
 import { parseCallback, parseEventChanges } from '../events/parse-event.ts'
 import type { Fleet } from '../fleet.ts'
 import { toRow, toWire } from '../live/wire.ts'
-import type { CallbackRow, CommandAnswer, EventRow, EventStatus } from '../protocol.ts'
 import { parseId } from '../task/new-task.ts'
 
 const MOST = 1_000

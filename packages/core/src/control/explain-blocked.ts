@@ -1,5 +1,5 @@
+import { type ExplainReason, type Explanation, hasEnded, type IfFailed } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { type ExplainReason, type Explanation, hasEnded, type IfFailed } from '../protocol.ts'
 import {
   ifFailedOf,
   isOver,

@@ -1,10 +1,4 @@
-import { mongo } from 'mongoose'
-import { type Principal, reaches, requireReach, visibleTo } from '../auth/key-store.ts'
-import { pageSize } from '../checked-number.ts'
-import type { FleetControl } from '../client/api.ts'
-import { FleetError } from '../errors.ts'
-import type { Fleet } from '../fleet.ts'
-import { toFullRow, toRow } from '../live/wire.ts'
+import type { FleetControl } from '@taskfleet/protocol'
 import {
   type AuditEntry,
   type CommandAnswer,
@@ -16,6 +10,7 @@ import {
   type ErrorRow,
   type ErrorState,
   type Explanation,
+  FleetError,
   hasEnded,
   type QueueLimits,
   type QueueRow,
@@ -24,7 +19,12 @@ import {
   type StoredLogLine,
   type TaskRow,
   type TaskStatus,
-} from '../protocol.ts'
+} from '@taskfleet/protocol'
+import { pageSize } from '@taskfleet/protocol/internal'
+import { mongo } from 'mongoose'
+import { type Principal, reaches, requireReach, visibleTo } from '../auth/key-store.ts'
+import type { Fleet } from '../fleet.ts'
+import { toFullRow, toRow } from '../live/wire.ts'
 import type { Budget } from '../task/budget.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
 import { type NewTask, parseChanges, parseDate, parseId, parseNewTask, parseQueue } from '../task/new-task.ts'

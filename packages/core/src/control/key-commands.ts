@@ -1,3 +1,4 @@
+import { FleetError, type KeyRow } from '@taskfleet/protocol'
 import {
   type KeyChanges,
   KeyStore,
@@ -7,10 +8,8 @@ import {
   SCOPES,
   type Scope,
 } from '../auth/key-store.ts'
-import { FleetError } from '../errors.ts'
 import type { Fleet } from '../fleet.ts'
 import { toWire } from '../live/wire.ts'
-import type { KeyRow } from '../protocol.ts'
 import { parseDate, parseQueue, parseTaskName } from '../task/new-task.ts'
 
 /** A key as it is asked for; dates as ISO 8601. */

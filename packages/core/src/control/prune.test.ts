@@ -1,9 +1,9 @@
+import { STATUSES } from '@taskfleet/protocol'
+import { taskFactory } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { describe, expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
-import { STATUSES } from '../protocol.ts'
 import type { ObjectId } from '../task/task-document.ts'
-import { taskFactory } from '../testing/task-factory.ts'
-import { useDatabase } from '../testing/use-database.ts'
 import { prune } from './prune.ts'
 
 const DAY_MS = 86_400_000

@@ -1,6 +1,6 @@
+import { durationWithin } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { LOCAL } from '../auth/key-store.ts'
-import { durationWithin } from '../checked-number.ts'
 import { distinctValues } from '../database/distinct.ts'
 import { againAfterElection } from '../database/unknown-outcome.ts'
 import type { Fleet } from '../fleet.ts'

@@ -1,6 +1,5 @@
-import { durationWithin, wholeNumber } from '../checked-number.ts'
-import { milliseconds, shortDuration } from '../duration.ts'
-import type { QueueLimits, QueueRate } from '../protocol.ts'
+import { milliseconds, type QueueLimits, type QueueRate, shortDuration } from '@taskfleet/protocol'
+import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
 
 const LARGEST = { concurrency: 10_000, maxWaiting: 100_000_000, 'rate.limit': 100_000 } as const
 const SHORTEST_MS = 1_000

@@ -1,8 +1,8 @@
+import type { QueueLimits, QueueRate } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import { mended } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
-import type { QueueLimits, QueueRate } from '../protocol.ts'
 import { amount, NOW } from '../task/server-time.ts'
 import { parseQueueLimits } from './queue-limits.ts'
 

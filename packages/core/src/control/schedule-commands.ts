@@ -1,10 +1,17 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import {
+  type Duration,
+  FleetError,
+  type MissedPolicy,
+  type OverlapPolicy,
+  type Priority,
+  type ScheduleRow,
+  type TaskRow,
+} from '@taskfleet/protocol'
+import { pageSize } from '@taskfleet/protocol/internal'
 import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
-import { pageSize } from '../checked-number.ts'
-import { FleetError } from '../errors.ts'
 import type { Fleet } from '../fleet.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
-import type { Duration, MissedPolicy, OverlapPolicy, Priority, ScheduleRow, TaskRow } from '../protocol.ts'
 import { parseSchedule, parseScheduleChanges, parseScheduleName, parseTiming } from '../schedules/parse-schedule.ts'
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
 import { nextSlots } from '../schedules/slots.ts'

@@ -1,13 +1,12 @@
+import { FleetError, type TaskSelection } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
-import { FleetError } from '../errors.ts'
 import { compileFilter } from '../live/query.ts'
-import type { TaskSelection } from '../protocol.ts'
 import { parseId } from '../task/new-task.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
 /** How many tasks one command may name. */
-export const SELECTION_LIMIT = 10_000
+const SELECTION_LIMIT = 10_000
 const MAX_QUERY_MS = 2_000
 
 /**

@@ -1,5 +1,5 @@
+import { durationText } from '@taskfleet/protocol'
 import { type Principal, requireUnlimited } from '../auth/key-store.ts'
-import { durationText } from '../duration.ts'
 import type { Fleet } from '../fleet.ts'
 import type { Retention } from '../task/retention.ts'
 import { type Pruned, type PruneRequest, prune } from './prune.ts'

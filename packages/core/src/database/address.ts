@@ -1,4 +1,4 @@
-import { FleetError } from '../errors.ts'
+import { FleetError } from '@taskfleet/protocol'
 import { MAJORITY } from './client-options.ts'
 
 /** The fleet's database where nothing names another. */

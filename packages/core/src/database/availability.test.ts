@@ -1,9 +1,9 @@
+import { type RunningMongo, startMongo } from '@taskfleet/dev-mongo'
+import { newTask } from '@taskfleet/testkit/task-factory'
 import { type Logger, pino } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { Fleet } from '../fleet.ts'
-import { newTask } from '../testing/task-factory.ts'
 import { withoutOutages } from './outage-log.ts'
-import { type RunningMongo, startMongo } from './resolve/index.ts'
 
 let server: RunningMongo
 beforeAll(async () => {

@@ -1,7 +1,7 @@
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { mongo } from 'mongoose'
 import { expect, test } from 'vitest'
 import { ChangeFeed } from '../live/change-feed.ts'
-import { useDatabase } from '../testing/use-database.ts'
 import { CausalReads } from './causal-reads.ts'
 
 const held = useDatabase()

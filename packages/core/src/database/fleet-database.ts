@@ -1,6 +1,6 @@
+import { FleetError } from '@taskfleet/protocol'
 import mongoose, { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { FleetError } from '../errors.ts'
 import { databaseName, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'

@@ -1,5 +1,5 @@
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
 import { asError } from '../thrown.ts'
 import type { IndexSpec } from './index-specs.ts'
 import { byCollection, INDEXES, indexLabel } from './indexes.ts'

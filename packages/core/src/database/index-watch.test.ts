@@ -1,6 +1,7 @@
+import { newTask } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { describe, expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
-import { newTask, useDatabase } from '../testing/index.ts'
 import { indexLabel } from './indexes.ts'
 
 const held = useDatabase()

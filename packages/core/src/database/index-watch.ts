@@ -1,6 +1,6 @@
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { FleetError } from '../errors.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
 import { asError } from '../thrown.ts'
 import { type BlockedIndex, blockedText } from './index-builds.ts'
@@ -21,7 +21,7 @@ export interface IndexWatchOptions {
 }
 
 /** Two open tasks of one key, or more. */
-export interface DuplicateKey {
+interface DuplicateKey {
   key: string
   tasks: string[]
 }

@@ -1,5 +1,5 @@
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
 import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
 import type { IndexSpec } from './index-specs.ts'
 import { indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'

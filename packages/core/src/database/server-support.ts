@@ -1,4 +1,4 @@
-import { FleetError } from '../errors.ts'
+import { FleetError } from '@taskfleet/protocol'
 import { isDirect, needsMajority } from './address.ts'
 import { maskUri } from './mask-uri.ts'
 

@@ -1,11 +1,11 @@
+import { type RunningMongo, startMongo } from '@taskfleet/dev-mongo'
+import { type CommandFailure, failCommand } from '@taskfleet/testkit/fail-command'
+import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
+import { newTask, taskFactory } from '@taskfleet/testkit/task-factory'
 import { mongo } from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { FleetCommands } from '../control/fleet-commands.ts'
 import { Fleet } from '../fleet.ts'
-import { type CommandFailure, failCommand } from '../testing/fail-command.ts'
-import { ReplyRelay } from '../testing/reply-relay.ts'
-import { newTask, taskFactory } from '../testing/task-factory.ts'
-import { type RunningMongo, startMongo } from './resolve/index.ts'
 import { databaseError, isDuplicatesOnly } from './unknown-outcome.ts'
 
 const WRITES = ['insert', 'update', 'delete', 'findAndModify']

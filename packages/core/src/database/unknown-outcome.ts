@@ -1,5 +1,5 @@
+import { FleetError, UnknownOutcome } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
-import { FleetError, UnknownOutcome } from '../fleet-error.ts'
 
 /** Errors of the driver that mean: no server, or no primary, answers at the moment. */
 const AWAY =

@@ -1,7 +1,10 @@
+import { malformedTasks } from '@taskfleet/testkit/malformed'
+import { passedOver } from '@taskfleet/testkit/passed-over'
+import { newTask, testClaimant } from '@taskfleet/testkit/task-factory'
+import { loseWorker } from '@taskfleet/testkit/test-session'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
-import { loseWorker, malformedTasks, newTask, testClaimant, useDatabase } from '../testing/index.ts'
-import { passedOver } from '../testing/passed-over.ts'
 
 const held = useDatabase()
 const TIMES = 250

@@ -1,5 +1,5 @@
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
 import { SetAside } from './set-aside.ts'
 import { type Doc, fits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'

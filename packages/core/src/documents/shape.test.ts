@@ -1,6 +1,8 @@
+import { malformedDocuments, malformedTasks } from '@taskfleet/testkit/malformed'
+import { newTask } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { describe, expect, test } from 'vitest'
 import { MongoTaskStore } from '../task/mongo-task-store.ts'
-import { malformedDocuments, malformedTasks, newTask, useDatabase } from '../testing/index.ts'
 import { type Doc, fits, fitsOnServer, mended, mendedOnServer, misfits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 

@@ -1,4 +1,4 @@
-import { type EventStatus, STATUSES } from '../protocol.ts'
+import { type EventStatus, STATUSES } from '@taskfleet/protocol'
 import {
   anything,
   date,

@@ -1,7 +1,7 @@
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { confirmed } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
-import { FleetError } from '../errors.ts'
 import { NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { CallbackDocument } from './event-document.ts'

@@ -1,4 +1,4 @@
-import type { EventStatus } from '../protocol.ts'
+import type { EventStatus } from '@taskfleet/protocol'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** Says: when an event of this name arrives, run this task. */

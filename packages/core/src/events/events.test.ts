@@ -1,8 +1,9 @@
+import { testClaimant, testError } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { Types } from 'mongoose'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
 import { Outcome } from '../task/task-store.ts'
-import { testClaimant, testError, useDatabase } from '../testing/index.ts'
 
 const held = useDatabase()
 let made: Fleet | undefined

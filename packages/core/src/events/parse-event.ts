@@ -1,8 +1,8 @@
+import { FleetError } from '@taskfleet/protocol'
+import { keepValue } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
 import { type NewTask, parseDate, parseId, parseNewTask, parsePriority } from '../task/new-task.ts'
 import type { ObjectId } from '../task/task-document.ts'
-import { keepValue } from '../values/keep-value.ts'
 import type { CallbackDefaults } from './event-document.ts'
 
 export interface NewEvent {

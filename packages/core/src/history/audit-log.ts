@@ -1,8 +1,8 @@
+import type { AuditEntry } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import { fitsOnServer } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import { toWire } from '../live/wire.ts'
-import type { AuditEntry } from '../protocol.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 

@@ -1,6 +1,6 @@
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { mongo } from 'mongoose'
 import { expect, test } from 'vitest'
-import { useDatabase } from '../testing/use-database.ts'
 import { TaskLogs } from './task-logs.ts'
 
 const held = useDatabase()

@@ -1,7 +1,7 @@
+import type { LogLine, StoredLogLine } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { againAfterElection } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
-import type { LogLine, StoredLogLine } from '../protocol.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 

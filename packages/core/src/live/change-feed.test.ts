@@ -1,11 +1,12 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net'
+import { newTask, testClaimant, testError } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { mongo, Types } from 'mongoose'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { FleetDatabase } from '../database/fleet-database.ts'
 import { MongoTaskStore } from '../task/mongo-task-store.ts'
 import { type Claim, type Claimant, Outcome } from '../task/task-store.ts'
-import { newTask, testClaimant, testError, useDatabase } from '../testing/index.ts'
 import { type Change, ChangeFeed, type ChangeFeedOptions, type FeedListener } from './change-feed.ts'
 
 const held = useDatabase()

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { COLLECTIONS, type CollectionName, FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
-import { FleetError } from '../errors.ts'
-import { COLLECTIONS, type CollectionName } from '../protocol.ts'
 import { TRANSITIONS } from '../task/lifecycle.ts'
 import { asError } from '../thrown.ts'
 

@@ -1,8 +1,8 @@
+import { rowsChecksum } from '@taskfleet/protocol'
+import { until, Watcher } from '@taskfleet/testkit/live/watcher'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { Types } from 'mongoose'
 import { describe, expect, test } from 'vitest'
-import { rowsChecksum } from '../protocol.ts'
-import { useDatabase } from '../testing/index.ts'
-import { until, Watcher } from '../testing/live/watcher.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { LiveQueries } from './live-queries.ts'
 

@@ -1,7 +1,7 @@
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import fc from 'fast-check'
 import { mongo, Types } from 'mongoose'
 import { describe, expect, test } from 'vitest'
-import { useDatabase } from '../testing/index.ts'
 import { compareBy, compareValues } from './compare.ts'
 import { compileQuery } from './query.ts'
 

@@ -1,5 +1,5 @@
+import type { QuerySort } from '@taskfleet/protocol'
 import { mongo, Types } from 'mongoose'
-import type { QuerySort } from '../protocol.ts'
 
 /** Orders two documents as MongoDB's sort would. */
 export type Comparator = (a: Record<string, unknown>, b: Record<string, unknown>) => number

@@ -1,4 +1,4 @@
-import type { CollectionName } from '../protocol.ts'
+import type { CollectionName } from '@taskfleet/protocol'
 
 /** How a field's values are stored, which decides how a client's text is read. */
 export type FieldType = 'id' | 'text' | 'date' | 'number' | 'boolean' | 'any'

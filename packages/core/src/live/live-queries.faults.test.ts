@@ -1,8 +1,8 @@
+import { Watcher } from '@taskfleet/testkit/live/watcher'
+import { randomOf, someQueries, WriteHistory } from '@taskfleet/testkit/live/write-history'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { Types } from 'mongoose'
 import { expect, test } from 'vitest'
-import { useDatabase } from '../testing/index.ts'
-import { Watcher } from '../testing/live/watcher.ts'
-import { randomOf, someQueries, WriteHistory } from '../testing/live/write-history.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { LiveQueries } from './live-queries.ts'
 

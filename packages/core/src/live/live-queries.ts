@@ -1,7 +1,7 @@
+import type { CollectionName, ResetReason, Row } from '@taskfleet/protocol'
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
-import type { CollectionName, ResetReason, Row } from '../protocol.ts'
 import { asError } from '../thrown.ts'
 import type { Change, ChangeFeed } from './change-feed.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'

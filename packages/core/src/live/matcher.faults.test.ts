@@ -1,6 +1,6 @@
+import { checkAgreement } from '@taskfleet/testkit/live/agreement'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { expect, test } from 'vitest'
-import { useDatabase } from '../testing/index.ts'
-import { checkAgreement } from '../testing/live/agreement.ts'
 
 const held = useDatabase()
 

@@ -1,9 +1,9 @@
+import { checkAgreement } from '@taskfleet/testkit/live/agreement'
+import { askedFilter } from '@taskfleet/testkit/live/generated-queries'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import fc from 'fast-check'
 import { mongo } from 'mongoose'
 import { describe, expect, test } from 'vitest'
-import { useDatabase } from '../testing/index.ts'
-import { checkAgreement } from '../testing/live/agreement.ts'
-import { askedFilter } from '../testing/live/generated-queries.ts'
 import { createMatcher } from './matcher.ts'
 import { compileQuery } from './query.ts'
 

@@ -1,6 +1,6 @@
+import { FleetError } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
 import { describe, expect, test } from 'vitest'
-import { FleetError } from '../errors.ts'
 import { compileFilter, compileQuery, QUERY_LIMITS } from './query.ts'
 
 const marker = globalThis as { compromised?: boolean }

@@ -1,6 +1,5 @@
+import { COLLECTIONS, type CollectionName, FleetError, type QuerySort } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
-import { FleetError } from '../errors.ts'
-import { COLLECTIONS, type CollectionName, type QuerySort } from '../protocol.ts'
 import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'

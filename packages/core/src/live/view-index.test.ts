@@ -1,7 +1,7 @@
+import { askedFilter, storedTask } from '@taskfleet/testkit/live/generated-queries'
 import fc from 'fast-check'
 import { mongo, Types } from 'mongoose'
 import { describe, expect, test } from 'vitest'
-import { askedFilter, storedTask } from '../testing/live/generated-queries.ts'
 import { compileQuery } from './query.ts'
 import { ViewIndex } from './view-index.ts'
 

@@ -1,6 +1,6 @@
+import { applyDelta, type Delta } from '@taskfleet/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { applyDelta, type Delta } from '../protocol.ts'
 import { compareBy } from './compare.ts'
 import { readAhead, View } from './view.ts'
 

@@ -1,5 +1,5 @@
+import type { Delta, Row } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
-import type { Delta, Row } from '../protocol.ts'
 import type { Comparator } from './compare.ts'
 import type { Matcher } from './matcher.ts'
 

@@ -1,5 +1,5 @@
+import type { CollectionName, Row } from '@taskfleet/protocol'
 import { mongo, Types } from 'mongoose'
-import type { CollectionName, Row } from '../protocol.ts'
 import { FIELDS, SECRET_FIELDS } from './fields.ts'
 
 /** A stored value as it travels: ids as hex, dates as ISO 8601, numbers as numbers, or as text where JSON has none. */

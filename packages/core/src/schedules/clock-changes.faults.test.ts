@@ -1,7 +1,7 @@
+import { allClockChanges } from '@taskfleet/testkit/schedules/clock-changes'
+import { compareSlots } from '@taskfleet/testkit/schedules/compare-slots'
+import { CRONS } from '@taskfleet/testkit/schedules/crons'
 import { describe, expect, test } from 'vitest'
-import { allClockChanges } from '../testing/schedules/clock-changes.ts'
-import { compareSlots } from '../testing/schedules/compare-slots.ts'
-import { CRONS } from '../testing/schedules/crons.ts'
 
 const world = allClockChanges(Intl.supportedValuesOf('timeZone'), Date.UTC(2026, 0, 1), Date.UTC(2029, 0, 1))
 

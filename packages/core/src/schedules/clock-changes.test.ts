@@ -1,7 +1,7 @@
+import { ClockChanges } from '@taskfleet/testkit/schedules/clock-changes'
+import { compareSlots } from '@taskfleet/testkit/schedules/compare-slots'
+import { CRONS } from '@taskfleet/testkit/schedules/crons'
 import { describe, expect, test } from 'vitest'
-import { ClockChanges } from '../testing/schedules/clock-changes.ts'
-import { compareSlots } from '../testing/schedules/compare-slots.ts'
-import { CRONS } from '../testing/schedules/crons.ts'
 
 const [since, until] = [Date.UTC(2026, 0, 1), Date.UTC(2027, 0, 1)]
 /** An hour at night, half an hour on the other half of the world, and an hour at and before midnight. */

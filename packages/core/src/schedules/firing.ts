@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
+import type { SkipReason } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
-import type { SkipReason } from '../protocol.ts'
 import { type NewTask, parseNewTask } from '../task/new-task.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { DueSchedule, ScheduleDocument } from './schedule-document.ts'

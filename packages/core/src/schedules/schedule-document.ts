@@ -1,4 +1,4 @@
-import type { MissedPolicy, OverlapPolicy, SkipReason } from '../protocol.ts'
+import type { MissedPolicy, OverlapPolicy, SkipReason } from '@taskfleet/protocol'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** When a schedule's slots are: by `cron` in a time zone, or by a period. Exactly one of the two is given. */

@@ -1,8 +1,9 @@
+import { testClaimant } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { Types } from 'mongoose'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
 import { Outcome } from '../task/task-store.ts'
-import { testClaimant, useDatabase } from '../testing/index.ts'
 import type { ScheduleDocument } from './schedule-document.ts'
 import { Schedules } from './schedules.ts'
 

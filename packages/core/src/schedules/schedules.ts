@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
-import { FleetError } from '../errors.ts'
 import type { AuditLog } from '../history/audit-log.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
 import { NOW } from '../task/server-time.ts'

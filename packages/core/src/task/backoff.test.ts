@@ -1,5 +1,5 @@
+import { FleetError } from '@taskfleet/protocol'
 import { expect, test } from 'vitest'
-import { FleetError } from '../errors.ts'
 import { backoffDelay } from './backoff.ts'
 import { fingerprint, toTaskError } from './fingerprint.ts'
 

@@ -1,7 +1,5 @@
-import { durationWithin, type NumberRange, wholeNumber } from '../checked-number.ts'
-import { LONGEST_MS, shownValue } from '../duration.ts'
-import { FleetError } from '../fleet-error.ts'
-import { FAILURE_COUNTS, type FailureCounts } from '../protocol.ts'
+import { FAILURE_COUNTS, type FailureCounts, FleetError } from '@taskfleet/protocol'
+import { durationWithin, LONGEST_MS, type NumberRange, shownValue, wholeNumber } from '@taskfleet/protocol/internal'
 import { type BackoffPolicy, DEFAULT_BACKOFF } from './backoff.ts'
 
 /** The most failed attempts that a task may be given. */

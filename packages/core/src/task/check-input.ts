@@ -1,6 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { FleetError } from '../errors.ts'
-import type { EnqueueOptions } from '../protocol.ts'
+import { type EnqueueOptions, FleetError } from '@taskfleet/protocol'
 
 /** What ties a task's name to the type of its input; every `TaskFactory` is one. */
 export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {

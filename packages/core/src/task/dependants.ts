@@ -1,5 +1,5 @@
+import { hasEnded, type TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { hasEnded, type TaskStatus } from '../protocol.ts'
 import {
   type Decision,
   type Dependant,

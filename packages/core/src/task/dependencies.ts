@@ -1,5 +1,4 @@
-import { FleetError } from '../errors.ts'
-import { hasEnded, IF_FAILED, type IfFailed } from '../protocol.ts'
+import { FleetError, hasEnded, IF_FAILED, type IfFailed } from '@taskfleet/protocol'
 import type { NewTask } from './new-task.ts'
 import type { ObjectId, TaskDocument, TaskError } from './task-document.ts'
 

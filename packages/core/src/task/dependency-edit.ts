@@ -1,6 +1,5 @@
+import { FleetError, type TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
-import type { TaskStatus } from '../protocol.ts'
 import type { Dependants } from './dependants.ts'
 import { afterOf, cycleError, type Dependant, isForgiven, isMet, known, predecessorsOf } from './dependencies.ts'
 import * as dependencyUpdates from './dependency-updates.ts'

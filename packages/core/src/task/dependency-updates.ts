@@ -1,5 +1,5 @@
+import type { IfFailed, TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import type { IfFailed, TaskStatus } from '../protocol.ts'
 import { afterOf, type Known } from './dependencies.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { Retention } from './retention.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
+import { cutText } from '@taskfleet/protocol/internal'
 import { asError } from '../thrown.ts'
-import { cutText } from '../values/text.ts'
 import { maskSecrets } from './mask-secrets.ts'
 import type { TaskError } from './task-document.ts'
 

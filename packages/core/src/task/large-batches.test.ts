@@ -1,7 +1,8 @@
+import { newTask } from '@taskfleet/testkit/task-factory'
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { mongo } from 'mongoose'
 import { expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
-import { newTask, useDatabase } from '../testing/index.ts'
 
 const held = useDatabase()
 const batches = () => held.database.db.collection<{ at: Date; tasks: unknown[] }>('batches')

@@ -1,7 +1,7 @@
+import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { confirmed } from '../database/unknown-outcome.ts'
-import { FleetError } from '../errors.ts'
 import type { NewTask } from './new-task.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 

@@ -1,6 +1,6 @@
+import { checkModel } from '@taskfleet/testkit/model/check-model'
+import { mongoUri } from '@taskfleet/testkit/mongo-uri'
 import { expect, test } from 'vitest'
-import { checkModel } from '../testing/model/check-model.ts'
-import { mongoUri } from '../testing/mongo-uri.ts'
 
 const seed = Number(process.env.TASKFLEET_SEED ?? Date.now() % 2 ** 31)
 

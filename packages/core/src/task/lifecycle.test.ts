@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import { hasEnded, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import { describe, expect, test } from 'vitest'
-import { hasEnded, STATUSES, type TaskStatus } from '../protocol.ts'
 import {
   attemptGuard,
   ENDED_STATUSES,

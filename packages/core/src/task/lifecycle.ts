@@ -1,7 +1,7 @@
-import { type AttemptOutcome, hasEnded, STATUSES, type TaskStatus } from '../protocol.ts'
+import { type AttemptOutcome, hasEnded, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 
 /** Who may make a transition: anybody with the right to, the holder of the task's lease, or the reaper. */
-export type Actor = 'client' | 'worker' | 'owner' | 'reaper' | 'fleet'
+type Actor = 'client' | 'worker' | 'owner' | 'reaper' | 'fleet'
 
 export interface Transition {
   readonly from: readonly TaskStatus[]

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { FleetError } from '@taskfleet/protocol'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { distinctValues } from '../database/distinct.ts'
@@ -7,7 +8,6 @@ import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-
 import { SetAside } from '../documents/set-aside.ts'
 import { type Doc, fits } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
-import { FleetError } from '../errors.ts'
 import { asError } from '../thrown.ts'
 import { isAlive } from '../worker/session.ts'
 import { type WorkerDocument, workerModel } from '../worker/worker-model.ts'

@@ -1,15 +1,14 @@
-import { Types } from 'mongoose'
-import { durationWithin, wholeNumber } from '../checked-number.ts'
-import { FleetError } from '../errors.ts'
 import {
   type EnqueueRequest,
+  FleetError,
   IF_FAILED,
   type IfFailed,
   PRIORITY_NAMES,
   type Priority,
   type TaskChanges,
-} from '../protocol.ts'
-import { keepValue } from '../values/keep-value.ts'
+} from '@taskfleet/protocol'
+import { durationWithin, keepValue, wholeNumber } from '@taskfleet/protocol/internal'
+import { Types } from 'mongoose'
 import { type Budget, type BudgetChanges, parseBudget, parseBudgetChanges } from './budget.ts'
 import type { ObjectId } from './task-document.ts'
 

@@ -1,6 +1,6 @@
+import { FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { FleetError } from '../errors.ts'
 import { asError } from '../thrown.ts'
 import { WAITING_STATUSES } from './lifecycle.ts'
 import type { NewTask } from './new-task.ts'

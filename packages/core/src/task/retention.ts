@@ -1,7 +1,6 @@
+import { FleetError, type TaskStatus } from '@taskfleet/protocol'
+import { durationWithin } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
-import { durationWithin } from '../checked-number.ts'
-import { FleetError } from '../errors.ts'
-import type { TaskStatus } from '../protocol.ts'
 
 export type EndedStatus = Extract<TaskStatus, 'completed' | 'failed' | 'cancelled'>
 
@@ -9,7 +8,7 @@ export type EndedStatus = Extract<TaskStatus, 'completed' | 'failed' | 'cancelle
 export type Retention = Record<EndedStatus, number | null>
 
 const DAY_MS = 86_400_000
-export const DEFAULT_RETENTION: Retention = { completed: 30 * DAY_MS, failed: 90 * DAY_MS, cancelled: 30 * DAY_MS }
+const DEFAULT_RETENTION: Retention = { completed: 30 * DAY_MS, failed: 90 * DAY_MS, cancelled: 30 * DAY_MS }
 const READ_EVERY_MS = 30_000
 
 /** The fleet's one policy, kept in the database so that whoever ends a task applies the same. */

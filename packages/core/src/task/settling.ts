@@ -1,5 +1,5 @@
+import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
-import { FleetError } from '../errors.ts'
 import { asError } from '../thrown.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { guard, TRANSITIONS } from './lifecycle.ts'

@@ -1,5 +1,5 @@
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import { expect, test } from 'vitest'
-import { useDatabase } from '../testing/index.ts'
 import { StartRates } from './start-rates.ts'
 
 const db = useDatabase()

@@ -1,5 +1,5 @@
+import type { QueueRate } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import type { QueueRate } from '../protocol.ts'
 import { amount, list } from './server-time.ts'
 import { grantUpdate, nextStart, type RateRule, rateRule, type StartBucket } from './start-window.ts'
 

@@ -1,6 +1,6 @@
+import { useDatabase } from '@taskfleet/testkit/use-database'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { useDatabase } from '../testing/index.ts'
 import { grantStarts, grantUpdate, nextStart, type RateRule, rateRule, type StartBucket } from './start-window.ts'
 
 const db = useDatabase()

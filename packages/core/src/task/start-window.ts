@@ -1,4 +1,4 @@
-import type { QueueRate } from '../protocol.ts'
+import type { QueueRate } from '@taskfleet/protocol'
 import { amount, type Expression, list, NOW } from './server-time.ts'
 
 /** Starts that were granted in one piece of time. */

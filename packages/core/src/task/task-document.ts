@@ -1,5 +1,5 @@
+import type { AttemptOutcome, IfFailed, TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import type { AttemptOutcome, IfFailed, TaskStatus } from '../protocol.ts'
 import type { StoredRetry } from './budget.ts'
 
 export type ObjectId = mongo.ObjectId

@@ -1,6 +1,6 @@
+import { STATUSES } from '@taskfleet/protocol'
 import { type Connection, type Model, Schema } from 'mongoose'
 import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
-import { STATUSES } from '../protocol.ts'
 import { OPEN_STATUSES } from './lifecycle.ts'
 import type { TaskDocument } from './task-document.ts'
 

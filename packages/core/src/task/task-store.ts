@@ -1,5 +1,5 @@
+import type { ControlView, FailureCounts, TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import type { ControlView, FailureCounts, TaskStatus } from '../protocol.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-document.ts'
 

@@ -1,7 +1,7 @@
+import { type AttemptOutcome, PRIORITY_NAMES } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { mendedOnServer } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
-import { type AttemptOutcome, PRIORITY_NAMES } from '../protocol.ts'
 import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
 import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'

@@ -1,6 +1,6 @@
+import type { WorkerState } from '@taskfleet/protocol'
 import { type Connection, type Model, Schema } from 'mongoose'
 import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
-import type { WorkerState } from '../protocol.ts'
 
 /**
  * A worker process as the collection `workers` holds it: its session. Whoever reads of it sees what the worker does; whether its

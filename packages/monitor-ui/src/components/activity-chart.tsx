@@ -1,4 +1,4 @@
-import type { StatsSlot } from '@taskfleet/core/protocol'
+import type { StatsSlot } from '@taskfleet/protocol'
 import { memo } from 'react'
 import { formatCount } from '../view/counts.ts'
 import { formatClock } from '../view/format.ts'

@@ -1,4 +1,4 @@
-import type { FleetStats, Percentiles } from '@taskfleet/core/protocol'
+import type { FleetStats, Percentiles } from '@taskfleet/protocol'
 import { useMemo } from 'react'
 import { lastSlots, sumSlots } from '../view/activity.ts'
 import { formatCount } from '../view/counts.ts'

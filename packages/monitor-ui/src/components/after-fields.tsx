@@ -1,4 +1,4 @@
-import { IF_FAILED, type IfFailed } from '@taskfleet/core/protocol'
+import { IF_FAILED, type IfFailed } from '@taskfleet/protocol'
 import { type AfterForm, afterIdsIn } from '../view/after-form.ts'
 import { SelectField, TextField } from './form-fields.tsx'
 import type { FormState } from './use-form.ts'

@@ -1,4 +1,4 @@
-import type { AuditEntry, TaskRow } from '@taskfleet/core/protocol'
+import type { AuditEntry, TaskRow } from '@taskfleet/protocol'
 import { useFleet, useNow, useOnScreen } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatAge, formatTime } from '../view/format.ts'

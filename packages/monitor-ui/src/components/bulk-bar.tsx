@@ -1,4 +1,4 @@
-import { COMMANDS, type CommandName, type TaskRow } from '@taskfleet/core/protocol'
+import { COMMANDS, type CommandName, type TaskRow } from '@taskfleet/protocol'
 import { COMMAND_WORDS } from '../view/commands.ts'
 import type { BulkTarget } from './bulk-dialog.tsx'
 

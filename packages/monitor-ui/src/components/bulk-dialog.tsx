@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { CommandAnswer, CommandName, TaskChanges, TaskRow } from '@taskfleet/core/protocol'
+import type { CommandAnswer, CommandName, TaskChanges, TaskRow } from '@taskfleet/protocol'
 import { useEffect, useMemo, useState } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'

@@ -1,4 +1,4 @@
-import type { CallbackRow } from '@taskfleet/core/protocol'
+import type { CallbackRow } from '@taskfleet/protocol'
 import { Pencil, Trash2 } from 'lucide-react'
 import { useMemo } from 'react'
 import { compactJson, visibleLine } from '../view/text.ts'

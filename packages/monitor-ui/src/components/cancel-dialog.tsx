@@ -1,4 +1,4 @@
-import type { TaskRow } from '@taskfleet/core/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
 import { useState } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'

@@ -1,4 +1,4 @@
-import type { TaskRow } from '@taskfleet/core/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
 import { deadlineState, deadlineText } from '../view/deadline.ts'
 
 /** Only what somebody should know of a deadline: that it is near, or that it was missed. */

@@ -1,4 +1,4 @@
-import { afterIds, type TaskRow } from '@taskfleet/core/protocol'
+import { afterIds, type TaskRow } from '@taskfleet/protocol'
 import { useRows } from '../live/hooks.ts'
 import { DEPENDANTS_SHOWN, dependantsOf, statusesOf } from '../live/queries.ts'
 import { StatusBadge } from './status-badge.tsx'

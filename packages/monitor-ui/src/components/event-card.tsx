@@ -1,4 +1,4 @@
-import type { EventRow } from '@taskfleet/core/protocol'
+import type { EventRow } from '@taskfleet/protocol'
 import { Ban, Trash2 } from 'lucide-react'
 import { useMemo } from 'react'
 import { EVENT_LOOK, eventWhen, isOpen } from '../view/event-status.ts'

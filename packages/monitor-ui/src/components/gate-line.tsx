@@ -1,4 +1,4 @@
-import type { WorkerRow } from '@taskfleet/core/protocol'
+import type { WorkerRow } from '@taskfleet/protocol'
 import { CirclePause, CirclePlay, DoorOpen, OctagonPause, TriangleAlert } from 'lucide-react'
 import { useState } from 'react'
 import { useCan, useFleet } from '../live/hooks.ts'

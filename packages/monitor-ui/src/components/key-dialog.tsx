@@ -1,4 +1,4 @@
-import type { KeyRow } from '@taskfleet/core/protocol'
+import type { KeyRow } from '@taskfleet/protocol'
 import { useId } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { useRest } from '../live/rest.ts'

@@ -1,4 +1,4 @@
-import type { LogLevel, StoredLogLine } from '@taskfleet/core/protocol'
+import type { LogLevel, StoredLogLine } from '@taskfleet/protocol'
 import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { formatClock } from '../view/format.ts'
 import { visibleText } from '../view/text.ts'

@@ -1,4 +1,4 @@
-import type { PriorityName } from '@taskfleet/core/protocol'
+import type { PriorityName } from '@taskfleet/protocol'
 import { useRef } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { useUi } from '../shell/ui-context.ts'

@@ -1,5 +1,5 @@
-import { mayPass } from '@taskfleet/core/client'
-import type { WireError } from '@taskfleet/core/protocol'
+import { mayPass } from '@taskfleet/client'
+import type { WireError } from '@taskfleet/protocol'
 import type { ReactNode } from 'react'
 import { visibleText } from '../view/text.ts'
 

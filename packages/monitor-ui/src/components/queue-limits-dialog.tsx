@@ -1,4 +1,4 @@
-import type { QueueRow } from '@taskfleet/core/protocol'
+import type { QueueRow } from '@taskfleet/protocol'
 import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'
 import {

@@ -1,5 +1,5 @@
 import { useNavigate } from '@tanstack/react-router'
-import type { TaskRow } from '@taskfleet/core/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
 import { useState } from 'react'
 import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'

@@ -1,4 +1,4 @@
-import type { ScheduleRow, TaskRow } from '@taskfleet/core/protocol'
+import type { ScheduleRow, TaskRow } from '@taskfleet/protocol'
 import {
   CalendarCheck,
   CalendarClock,

@@ -1,4 +1,4 @@
-import type { ScheduleRow } from '@taskfleet/core/protocol'
+import type { ScheduleRow } from '@taskfleet/protocol'
 import { useId, useMemo } from 'react'
 import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'

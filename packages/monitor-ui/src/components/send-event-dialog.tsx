@@ -1,4 +1,4 @@
-import type { CallbackRow } from '@taskfleet/core/protocol'
+import type { CallbackRow } from '@taskfleet/protocol'
 import { useId, useRef } from 'react'
 import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
+import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { memo } from 'react'
 import { useOnScreen } from '../live/hooks.ts'
 import { formatDuration, formatPercent } from '../view/format.ts'

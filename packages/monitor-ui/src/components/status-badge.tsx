@@ -1,4 +1,4 @@
-import type { TaskRow } from '@taskfleet/core/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
 import { STATUS_LOOK } from '../view/status.ts'
 
 /** A status by icon, colour and word, so that none of them carries it alone. */

@@ -1,4 +1,4 @@
-import type { CommandName, TaskRow } from '@taskfleet/core/protocol'
+import type { CommandName, TaskRow } from '@taskfleet/protocol'
 import { Ban, Pencil } from 'lucide-react'
 import { useState } from 'react'
 import { useCan, useFleet } from '../live/hooks.ts'

@@ -1,4 +1,4 @@
-import type { Progress, TaskRow } from '@taskfleet/core/protocol'
+import type { Progress, TaskRow } from '@taskfleet/protocol'
 import { formatAmount, formatBytes, formatDuration } from '../view/format.ts'
 
 /** How much of how much, in what the task counts. */

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/core/protocol'
+import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/protocol'
 import { X } from 'lucide-react'
 import { memo } from 'react'
 import { isPossible } from '../view/commands.ts'

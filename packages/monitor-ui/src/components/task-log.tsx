@@ -1,4 +1,4 @@
-import { hasEnded, type LogLine, type StoredLogLine, type TaskRow } from '@taskfleet/core/protocol'
+import { hasEnded, type LogLine, type StoredLogLine, type TaskRow } from '@taskfleet/protocol'
 import { useEffect, useMemo, useState } from 'react'
 import { useConnection, useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'

@@ -1,4 +1,4 @@
-import type { ErrorRow } from '@taskfleet/core/protocol'
+import type { ErrorRow } from '@taskfleet/protocol'
 
 const HOURS = 48
 const HOUR_MS = 3_600_000

@@ -1,4 +1,4 @@
-import type { Progress, TaskRow, WorkerRow } from '@taskfleet/core/protocol'
+import type { Progress, TaskRow, WorkerRow } from '@taskfleet/protocol'
 import type { TaskDetail } from '../live/fleet-store.ts'
 import { useConnection, useFleet, useNow, useTaskDetail } from '../live/hooks.ts'
 import { ratioOf } from '../live/progress-track.ts'

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { type TaskRow, taskLabels } from '@taskfleet/core/protocol'
+import { type TaskRow, taskLabels } from '@taskfleet/protocol'
 import { formatAge, formatDuration } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { taskTitle } from '../view/task-title.ts'

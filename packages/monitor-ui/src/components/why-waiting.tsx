@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { type ExplainReason, hasEnded, type TaskRow } from '@taskfleet/core/protocol'
+import { type ExplainReason, hasEnded, type TaskRow } from '@taskfleet/protocol'
 import {
   CircleHelp,
   CirclePause,

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
+import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { memo, useRef } from 'react'
 import { assignSlots } from '../live/held-rows.ts'
 import { useNow } from '../live/hooks.ts'

@@ -1,4 +1,4 @@
-import type { ConnectionState, FleetApi, TaskWatch, WatchSource } from '@taskfleet/core/client'
+import type { ConnectionState, FleetApi, TaskWatch, WatchSource } from '@taskfleet/client'
 import type {
   CollectionName,
   CollectionRows,
@@ -9,7 +9,7 @@ import type {
   TaskEnd,
   TaskRow,
   WireError,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 import { ProgressTrack, type Sample } from './progress-track.ts'
 import { ignoreGone, type LiveView, listen, type Observable, SharedSubscriptions } from './shared-subscriptions.ts'
 import { wireError } from './wire-error.ts'

@@ -1,4 +1,4 @@
-import type { CollectionName, QueryRequest, WorkerRow } from '@taskfleet/core/protocol'
+import type { CollectionName, QueryRequest, WorkerRow } from '@taskfleet/protocol'
 import { createContext, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import {
   type ConnectionView,

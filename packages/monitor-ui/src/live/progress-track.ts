@@ -1,4 +1,4 @@
-import type { Progress } from '@taskfleet/core/protocol'
+import type { Progress } from '@taskfleet/protocol'
 
 /** One point of a task's history, for sparklines and charts. */
 export interface Sample {

@@ -1,4 +1,4 @@
-import type { ErrorState, QueryRequest } from '@taskfleet/core/protocol'
+import type { ErrorState, QueryRequest } from '@taskfleet/protocol'
 
 /** A query of tasks, so that its rows have their type. */
 export interface TasksRequest extends QueryRequest {

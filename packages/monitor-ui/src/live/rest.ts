@@ -10,7 +10,7 @@ import type {
   ScheduleRow,
   SetAsideRow,
   TaskRow,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 import { createContext, useContext } from 'react'
 import { restCall } from './rest-call.ts'
 import type { Session } from './session.ts'

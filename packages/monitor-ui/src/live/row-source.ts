@@ -1,5 +1,5 @@
-import type { ConnectionState, WatchSource } from '@taskfleet/core/client'
-import type { TaskRow, WorkerRow, WorkerState } from '@taskfleet/core/protocol'
+import type { ConnectionState, WatchSource } from '@taskfleet/client'
+import type { TaskRow, WorkerRow, WorkerState } from '@taskfleet/protocol'
 
 /** Where what a row shows comes from, said honestly. */
 export type RowSource =

@@ -1,5 +1,5 @@
-import { mayPass, retryDelay } from '@taskfleet/core/client'
-import type { WireError } from '@taskfleet/core/protocol'
+import { mayPass, retryDelay } from '@taskfleet/client'
+import type { WireError } from '@taskfleet/protocol'
 import { wireError } from './wire-error.ts'
 
 /** Something that can be read and waited for; the shape of `useSyncExternalStore`. */

@@ -1,4 +1,4 @@
-import type { WireError } from '@taskfleet/core/protocol'
+import type { WireError } from '@taskfleet/protocol'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { useConnection, useFleet } from './hooks.ts'
 import { wireError } from './wire-error.ts'

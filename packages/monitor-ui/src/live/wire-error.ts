@@ -1,4 +1,4 @@
-import type { WireError } from '@taskfleet/core/protocol'
+import type { WireError } from '@taskfleet/protocol'
 
 /** Anything thrown, with the `code` and `field` that it may carry. */
 export function wireError(thrown: unknown): WireError {

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import type { TaskRow } from '@taskfleet/core/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { AuditEntry, WireError } from '@taskfleet/core/protocol'
+import type { AuditEntry, WireError } from '@taskfleet/protocol'
 import { RefreshCw } from 'lucide-react'
 import { useState } from 'react'
 import { Foreign } from '../components/foreign.tsx'

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { CoverageRow } from '@taskfleet/core/protocol'
+import type { CoverageRow } from '@taskfleet/protocol'
 import { RefreshCw, ServerOff } from 'lucide-react'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'

@@ -1,5 +1,5 @@
 import { getRouteApi } from '@tanstack/react-router'
-import type { CommandName, ErrorRow, ErrorState } from '@taskfleet/core/protocol'
+import type { CommandName, ErrorRow, ErrorState } from '@taskfleet/protocol'
 import { BellOff, CheckCheck, CopyPlus, RotateCcw, Undo2 } from 'lucide-react'
 import { useState } from 'react'
 import { BulkDialog } from '../components/bulk-dialog.tsx'

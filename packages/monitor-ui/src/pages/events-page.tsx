@@ -1,5 +1,5 @@
 import { getRouteApi } from '@tanstack/react-router'
-import type { CallbackRow, EventRow } from '@taskfleet/core/protocol'
+import type { CallbackRow, EventRow } from '@taskfleet/protocol'
 import { Plus, Send } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { CallbackDialog } from '../components/callback-dialog.tsx'

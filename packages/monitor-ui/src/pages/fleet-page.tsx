@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
+import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { type ReactNode, useMemo, useState } from 'react'
 import { ActivityPanel } from '../components/activity-panel.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'

@@ -1,4 +1,4 @@
-import type { KeyRow } from '@taskfleet/core/protocol'
+import type { KeyRow } from '@taskfleet/protocol'
 import { Pencil, Plus, Trash2 } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'

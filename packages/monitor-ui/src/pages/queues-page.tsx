@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import { STATUSES } from '@taskfleet/core/protocol'
+import { STATUSES } from '@taskfleet/protocol'
 import { CirclePause, CirclePlay, Gauge } from 'lucide-react'
 import { useState } from 'react'
 import { Dialog } from '../components/dialog.tsx'

@@ -1,5 +1,5 @@
 import { getRouteApi } from '@tanstack/react-router'
-import type { ScheduleRow } from '@taskfleet/core/protocol'
+import type { ScheduleRow } from '@taskfleet/protocol'
 import { Plus } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'

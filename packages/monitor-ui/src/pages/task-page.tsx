@@ -1,5 +1,5 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
-import type { ConnectionState, WatchSource } from '@taskfleet/core/client'
+import type { ConnectionState, WatchSource } from '@taskfleet/client'
 import {
   type AttemptOutcome,
   type AttemptView,
@@ -8,7 +8,7 @@ import {
   type TaskRow,
   taskLabels,
   type WorkerRow,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 import { ArrowLeft } from 'lucide-react'
 import { Fragment, lazy, type ReactNode, Suspense, useEffect } from 'react'
 import { AuditList } from '../components/audit-list.tsx'

@@ -1,6 +1,6 @@
 import { getRouteApi } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { type CommandName, STATUSES, type TaskRow } from '@taskfleet/core/protocol'
+import { type CommandName, STATUSES, type TaskRow } from '@taskfleet/protocol'
 import { AlarmClock, Search, X } from 'lucide-react'
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { BulkBar } from '../components/bulk-bar.tsx'

@@ -1,4 +1,4 @@
-import type { ConnectionState } from '@taskfleet/core/client'
+import type { ConnectionState } from '@taskfleet/client'
 import { Unplug } from 'lucide-react'
 import { useConnection, useFleet, useNow } from '../live/hooks.ts'
 import { formatAge } from '../view/format.ts'

@@ -1,4 +1,4 @@
-import type { CallbackRow } from '@taskfleet/core/protocol'
+import type { CallbackRow } from '@taskfleet/protocol'
 import type { FakeFleet } from './fake-fleet.ts'
 import { FakeRest } from './fake-rest.ts'
 import { aCallback, anEvent, iso, nextId } from './rows.ts'

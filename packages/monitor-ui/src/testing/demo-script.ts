@@ -1,4 +1,4 @@
-import type { TaskRow, WorkerRow } from '@taskfleet/core/protocol'
+import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { FakeFleet } from './fake-fleet.ts'
 import { anError, aTask, aWorker, iso } from './rows.ts'
 

@@ -1,5 +1,11 @@
-import type { CoverageRow, ExplainReason, Explanation, TaskRow } from '@taskfleet/core/protocol'
-import { afterIds, hasEnded } from '@taskfleet/core/protocol'
+import {
+  afterIds,
+  type CoverageRow,
+  type ExplainReason,
+  type Explanation,
+  hasEnded,
+  type TaskRow,
+} from '@taskfleet/protocol'
 import type { FakeFleet } from './fake-fleet.ts'
 import { iso } from './rows.ts'
 

@@ -1,15 +1,14 @@
-import {
-  type ConnectionState,
-  type FleetApi,
-  FleetError,
-  type LiveQuery,
-  type LiveStatsHandle,
-  type RefusedListener,
-  type RowsListener,
-  type TaskWatch,
-  type WatchListeners,
-  type WatchSource,
-} from '@taskfleet/core/client'
+import type {
+  ConnectionState,
+  FleetApi,
+  LiveQuery,
+  LiveStatsHandle,
+  RefusedListener,
+  RowsListener,
+  TaskWatch,
+  WatchListeners,
+  WatchSource,
+} from '@taskfleet/client'
 import {
   type AttemptOutcome,
   type AuditEntry,
@@ -26,6 +25,7 @@ import {
   type ErrorState,
   type EventRow,
   type Explanation,
+  FleetError,
   type FleetStats,
   hasEnded,
   type LogLine,
@@ -43,7 +43,7 @@ import {
   type Welcome,
   type WireError,
   type WorkerRow,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 import { coverageOf, explainTask } from './fake-answers.ts'
 import { statsOf } from './fake-stats.ts'
 import { aTask, iso, nextId } from './rows.ts'

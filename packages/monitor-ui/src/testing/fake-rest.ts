@@ -9,7 +9,7 @@ import type {
   SetAsideRow,
   TaskRow,
   WireError,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 import type {
   CallbackFields,
   FleetRest,

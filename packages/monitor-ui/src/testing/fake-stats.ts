@@ -1,5 +1,12 @@
-import type { FleetStats, Percentiles, StatsSlot, TaskRow, TaskStatus } from '@taskfleet/core/protocol'
-import { hasEnded, STATUSES } from '@taskfleet/core/protocol'
+import {
+  type FleetStats,
+  hasEnded,
+  type Percentiles,
+  STATUSES,
+  type StatsSlot,
+  type TaskRow,
+  type TaskStatus,
+} from '@taskfleet/protocol'
 import { iso } from './rows.ts'
 
 const SLOT_MS = 10_000

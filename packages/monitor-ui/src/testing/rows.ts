@@ -9,7 +9,7 @@ import type {
   TaskRow,
   TaskStatus,
   WorkerRow,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 
 /** The moment at which fakes begin. */
 export const EPOCH = Date.parse('2026-01-05T12:00:00.000Z')

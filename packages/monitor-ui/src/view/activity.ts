@@ -1,4 +1,4 @@
-import type { FleetStats, StatsSlot } from '@taskfleet/core/protocol'
+import type { FleetStats, StatsSlot } from '@taskfleet/protocol'
 
 const SLOT_MS = 10_000
 const SLOTS = 30

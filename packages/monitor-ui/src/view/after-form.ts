@@ -1,4 +1,4 @@
-import type { IfFailed } from '@taskfleet/core/protocol'
+import type { IfFailed } from '@taskfleet/protocol'
 
 /** What a form holds of the tasks that another one waits for: their ids, as they were typed. */
 export interface AfterForm {

@@ -1,4 +1,4 @@
-import { STATUSES } from '@taskfleet/core/protocol'
+import { STATUSES } from '@taskfleet/protocol'
 import { describe, expect, it } from 'vitest'
 import { aTask, iso } from '../testing/rows.ts'
 import { answerToast, groupRefusals, isPossible, type TaskAction } from './commands.ts'

@@ -1,4 +1,4 @@
-import type { CommandAnswer, CommandName, TaskRow, TaskStatus } from '@taskfleet/core/protocol'
+import type { CommandAnswer, CommandName, TaskRow, TaskStatus } from '@taskfleet/protocol'
 import { Ban, ChevronsUp, CirclePause, CirclePlay, CopyPlus, type LucideIcon, RotateCcw } from 'lucide-react'
 import { visibleLine } from './text.ts'
 

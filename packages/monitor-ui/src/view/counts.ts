@@ -1,4 +1,4 @@
-import { STATUSES, type TaskStatus } from '@taskfleet/core/protocol'
+import { STATUSES, type TaskStatus } from '@taskfleet/protocol'
 
 /** Where a task stands, in three words. */
 type Phase = 'waiting' | 'running' | 'ended'

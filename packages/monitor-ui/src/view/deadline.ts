@@ -1,4 +1,4 @@
-import { hasEnded, type TaskRow } from '@taskfleet/core/protocol'
+import { hasEnded, type TaskRow } from '@taskfleet/protocol'
 import { formatDuration } from './format.ts'
 
 /** How a task stands to its deadline. */

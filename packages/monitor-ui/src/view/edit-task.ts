@@ -1,5 +1,4 @@
-import { type FleetError, parseJson } from '@taskfleet/core/client'
-import { afterIds, type TaskChanges, type TaskRow } from '@taskfleet/core/protocol'
+import { afterIds, type FleetError, parseJson, type TaskChanges, type TaskRow } from '@taskfleet/protocol'
 import { type AfterForm, afterError, afterIdsIn } from './after-form.ts'
 import { localTime } from './format.ts'
 import { editableJson } from './text.ts'

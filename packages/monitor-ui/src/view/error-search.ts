@@ -1,4 +1,4 @@
-import type { ErrorState } from '@taskfleet/core/protocol'
+import type { ErrorState } from '@taskfleet/protocol'
 
 const STATES: readonly ErrorState[] = ['open', 'resolved', 'ignored']
 

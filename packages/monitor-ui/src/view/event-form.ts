@@ -1,4 +1,4 @@
-import type { CallbackRow } from '@taskfleet/core/protocol'
+import type { CallbackRow } from '@taskfleet/protocol'
 import type { CallbackFields, NewEvent } from '../live/rest.ts'
 import { jsonProblem } from './edit-task.ts'
 import { editableJson } from './text.ts'

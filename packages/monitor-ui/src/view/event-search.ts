@@ -1,4 +1,4 @@
-import type { EventStatus, QueryRequest } from '@taskfleet/core/protocol'
+import type { EventStatus, QueryRequest } from '@taskfleet/protocol'
 import { EVENT_STATUSES } from './event-status.ts'
 
 /** What the events page shows, as its address says it; all without. */

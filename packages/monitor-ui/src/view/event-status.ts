@@ -1,4 +1,4 @@
-import type { EventRow, EventStatus } from '@taskfleet/core/protocol'
+import type { EventRow, EventStatus } from '@taskfleet/protocol'
 import { Ban, CalendarClock, CircleCheck, CircleX, Play } from 'lucide-react'
 import { formatAge, formatDuration, formatLatency } from './format.ts'
 import type { Look } from './status.ts'

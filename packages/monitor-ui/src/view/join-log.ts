@@ -1,4 +1,4 @@
-import type { LogLine, StoredLogLine } from '@taskfleet/core/protocol'
+import type { LogLine, StoredLogLine } from '@taskfleet/protocol'
 
 const keyOf = ({ seq, at }: LogLine): string => `${seq} ${at}`
 

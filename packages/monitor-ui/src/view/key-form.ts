@@ -1,4 +1,4 @@
-import type { KeyRow } from '@taskfleet/core/protocol'
+import type { KeyRow } from '@taskfleet/protocol'
 import type { KeyChanges, KeyFields } from '../live/rest.ts'
 import type { Errors } from './event-form.ts'
 import { localTime } from './format.ts'

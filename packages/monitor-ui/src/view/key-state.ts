@@ -1,4 +1,4 @@
-import type { KeyRow, KeyState } from '@taskfleet/core/protocol'
+import type { KeyRow, KeyState } from '@taskfleet/protocol'
 import { Ban, CalendarClock, CircleCheck, CircleX } from 'lucide-react'
 import type { Look } from './status.ts'
 

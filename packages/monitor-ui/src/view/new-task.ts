@@ -1,4 +1,4 @@
-import type { EnqueueRequest, PriorityName } from '@taskfleet/core/protocol'
+import type { EnqueueRequest, PriorityName } from '@taskfleet/protocol'
 import { type AfterForm, afterError, afterIdsIn } from './after-form.ts'
 import { jsonProblem } from './edit-task.ts'
 

@@ -1,4 +1,4 @@
-import { milliseconds, type QueueLimits, type QueueRow, shortDuration } from '@taskfleet/core/protocol'
+import { milliseconds, type QueueLimits, type QueueRow, shortDuration } from '@taskfleet/protocol'
 import { formatCount } from './counts.ts'
 import type { Errors } from './event-form.ts'
 

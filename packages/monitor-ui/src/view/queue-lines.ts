@@ -1,5 +1,4 @@
-import type { FleetStats, QueueRow, TaskStatus, WorkerRow } from '@taskfleet/core/protocol'
-import { STATUSES } from '@taskfleet/core/protocol'
+import { type FleetStats, type QueueRow, STATUSES, type TaskStatus, type WorkerRow } from '@taskfleet/protocol'
 import { phases } from './counts.ts'
 
 /** A queue as the page lists it. */

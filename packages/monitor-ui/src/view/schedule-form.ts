@@ -1,4 +1,4 @@
-import type { MissedPolicy, OverlapPolicy, ScheduleRow } from '@taskfleet/core/protocol'
+import type { MissedPolicy, OverlapPolicy, ScheduleRow } from '@taskfleet/protocol'
 import type { ScheduleFields, Timing } from '../live/rest.ts'
 import { jsonProblem } from './edit-task.ts'
 import { type Errors, NAME, NAME_RULE } from './event-form.ts'

@@ -1,4 +1,4 @@
-import type { ScheduleRow } from '@taskfleet/core/protocol'
+import type { ScheduleRow } from '@taskfleet/protocol'
 import cronstrue from 'cronstrue'
 
 /** A cron in words, such as `At 03:30, Monday through Friday`; undefined for what has none. */

@@ -1,4 +1,4 @@
-import type { FleetStats, WorkerRow } from '@taskfleet/core/protocol'
+import type { FleetStats, WorkerRow } from '@taskfleet/protocol'
 import type { Counts } from './counts.ts'
 import { type TaskSearch, taskQuery } from './task-search.ts'
 

@@ -1,4 +1,4 @@
-import type { TaskStatus } from '@taskfleet/core/protocol'
+import type { TaskStatus } from '@taskfleet/protocol'
 import { Ban, CircleCheck, CircleDashed, CirclePause, CircleX, Link2, type LucideIcon, Play } from 'lucide-react'
 import type { WorkerView } from '../live/row-source.ts'
 

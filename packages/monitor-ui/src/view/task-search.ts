@@ -5,7 +5,7 @@ import {
   STATUSES,
   type TaskStatus,
   type WorkerRow,
-} from '@taskfleet/core/protocol'
+} from '@taskfleet/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 
 /** Each way to sort, as it stands in the address. */

@@ -1,4 +1,4 @@
-import type { TaskRow } from '@taskfleet/core/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
 
 /** A text field of a task's input, if it has it. */
 function inputText(task: Pick<TaskRow, 'input'>, field: 'file' | 'url' | 'sha256'): string | undefined {

@@ -1,13 +1,19 @@
+import type {
+  ConnectionState,
+  FleetApi,
+  RefusedListener,
+  RowsListener,
+  TaskWatch,
+  WatchListeners,
+} from '@taskfleet/client'
 import {
-  type ConnectionState,
-  type FleetApi,
+  type CollectionName,
+  type CommandRequest,
   FleetError,
-  type RefusedListener,
-  type RowsListener,
-  type TaskWatch,
-  type WatchListeners,
-} from '@taskfleet/core/client'
-import type { CollectionName, CommandRequest, FleetStats, QueryRequest, TaskRow } from '@taskfleet/core/protocol'
+  type FleetStats,
+  type QueryRequest,
+  type TaskRow,
+} from '@taskfleet/protocol'
 
 interface Subscription {
   query: QueryRequest

@@ -4,13 +4,13 @@ import { createServer, connect as dial } from 'node:net'
 import { pipeline, Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TaskDocument } from '@taskfleet/core'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from '../define-task.ts'
 import type { HandlerContext } from '../handler.ts'
 import { TaskRunner } from '../task-runner.ts'
-import { eventually, useFleet } from '../testing/use-fleet.ts'
 
 const LEAKS: Record<string, (context: HandlerContext<unknown>) => unknown> = {
   'a promise that nobody awaits': () => void Promise.reject(new Error('leaked')),

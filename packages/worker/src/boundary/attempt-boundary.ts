@@ -1,4 +1,5 @@
-import { AttemptAborted, asError } from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import { AttemptAborted } from '@taskfleet/protocol'
 import { type Culprit, processGuard } from './process-guard.js'
 
 export interface AttemptBoundaryOptions {

@@ -1,8 +1,8 @@
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { type RunnerEvents, TaskRunner } from '../task-runner.ts'
-import { scriptedTask } from '../testing/scripted-task.ts'
-import { eventually, useFleet } from '../testing/use-fleet.ts'
 
 const EVENTS = ['due', 'claimed', 'success', 'retry', 'fail', 'idle'] as const satisfies (keyof RunnerEvents)[]
 

@@ -1,13 +1,6 @@
-import {
-  asError,
-  type Duration,
-  type ErrorReport,
-  type ErrorRow,
-  type Failure,
-  FleetError,
-  milliseconds,
-  toRow,
-} from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import { type ErrorReport, type Failure, toRow } from '@taskfleet/core/internal'
+import { type Duration, type ErrorRow, FleetError, milliseconds } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import { sendWebhook, type Webhook } from './webhook.ts'
 

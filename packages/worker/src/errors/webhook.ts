@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 
 export interface Webhook {
   /** http or https. */

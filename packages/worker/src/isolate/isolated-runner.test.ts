@@ -1,7 +1,7 @@
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
+import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
-import { scriptedTask } from '../testing/scripted-task.ts'
-import { ownQueue } from '../testing/test-sockets.ts'
-import { eventually, useFleet } from '../testing/use-fleet.ts'
 import { type ActName, handler } from './test-handlers.ts'
 
 const fleet = useFleet()

@@ -2,18 +2,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import {
-  AttemptAborted,
-  FleetError,
-  RetryAfterError,
-  SnoozeError,
-  toTaskError,
-  UnrecoverableError,
-} from '@taskfleet/core'
+import { toTaskError } from '@taskfleet/core/internal'
+import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
+import { eventually } from '@taskfleet/testkit/fleet/use-fleet'
 import { Binary, ObjectId } from 'mongodb'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { PredecessorResult } from '../handler.ts'
-import { eventually } from '../testing/use-fleet.ts'
 import { processArguments, threadArguments } from './exec-argv.ts'
 import { Isolates, type IsolatesOptions } from './isolates.ts'
 import type { IsolateOption } from './isolation.ts'

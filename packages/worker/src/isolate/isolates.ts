@@ -1,4 +1,4 @@
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 import { type Logger, pino } from 'pino'
 import type { HandlerContext } from '../handler.ts'
 import { monotonicMs } from '../renewal-messages.ts'

@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 
 export type IsolateKind = 'thread' | 'process'
 

@@ -1,4 +1,4 @@
-import type { LogLevel } from '@taskfleet/core'
+import type { LogLevel } from '@taskfleet/protocol'
 import type { ProgressUpdate } from '../handler.ts'
 
 /** A value on its way; what the structured clone would strip of its class travels beside it as BSON. */

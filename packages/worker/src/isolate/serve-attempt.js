@@ -12,7 +12,7 @@ import { describeError, pack, reviveError, unpack } from './wire.js'
  * @import { TaskFactory } from '../task-factory.ts'
  */
 
-/** @typedef {typeof import('@taskfleet/core')} Core */
+/** @typedef {typeof import('./core.js')} Core */
 
 /** Progress and log lines leave at most so often: any rate of calls is cheap, and none floods the worker. */
 const FLUSH_MS = 50
@@ -176,7 +176,7 @@ class Attempt {
   context(factory, core) {
     const { begin, outbox } = this
     const { id, leaseId, ...task } = begin.task
-    const claim = /** @type {import('@taskfleet/core').Claim} */ (
+    const claim = /** @type {import('@taskfleet/core/internal').Claim} */ (
       /** @type {unknown} */ ({ task: { ...task, _id: new ObjectId(id) }, leaseId })
     )
     let state = unpack(begin.checkpoint)
@@ -303,7 +303,7 @@ async function load(begin) {
     await readTypeScript()
   }
   // Only now, since from the sources the library itself is TypeScript.
-  const core = await import('@taskfleet/core')
+  const core = await import('./core.js')
   const { name } = begin.task
   /** @type {Record<string, unknown>} */
   const module = await import(begin.module)

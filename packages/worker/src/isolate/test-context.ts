@@ -1,4 +1,4 @@
-import type { LogLevel } from '@taskfleet/core'
+import type { LogLevel } from '@taskfleet/protocol'
 import { ObjectId } from 'mongodb'
 import type { HandlerContext, PredecessorResult, ProgressUpdate } from '../handler.ts'
 import { Task } from '../task.ts'

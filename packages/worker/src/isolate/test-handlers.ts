@@ -4,11 +4,11 @@ import { exit } from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { threadId } from 'node:worker_threads'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/core'
+import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
+import { oddValues } from '@taskfleet/testkit/fleet/odd-values'
 import { defineTask } from '../define-task.ts'
 import type { HandlerContext } from '../handler.ts'
 import { Task } from '../task.ts'
-import { oddValues } from '../testing/odd-values.ts'
 import type { IsolateOption } from './isolation.ts'
 
 const anything: StandardSchemaV1<unknown, unknown> = {

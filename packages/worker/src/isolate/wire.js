@@ -4,7 +4,7 @@ import { BSON } from 'mongodb'
 
 /** @import { Described, Packed } from './messages.ts' */
 
-/** @typedef {typeof import('@taskfleet/core')} Core */
+/** @typedef {typeof import('./core.js')} Core */
 /** @typedef {Exclude<Described, { thrown: unknown }>} DescribedError */
 
 /** By name, since the module in the isolate may have its own copy of the library. */

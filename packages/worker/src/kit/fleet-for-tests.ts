@@ -1,16 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import {
-  ChangeFeed,
-  type Duration,
-  type EnqueueOptions,
-  Fleet,
-  hasEnded,
-  milliseconds,
-  parseId,
-  type TaskDocument,
-  type TaskType,
-} from '@taskfleet/core'
+import { Fleet, type TaskDocument, type TaskType } from '@taskfleet/core'
+import { ChangeFeed, parseId } from '@taskfleet/core/internal'
+import { type Duration, type EnqueueOptions, hasEnded, milliseconds } from '@taskfleet/protocol'
 import type { TaskFactory } from '../task-factory.ts'
 import { TaskRunner, type TaskRunnerOptions } from '../task-runner.ts'
 

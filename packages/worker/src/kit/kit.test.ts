@@ -1,5 +1,5 @@
-import { RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/core'
-import { mongoUri } from '@taskfleet/core/testing'
+import { RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
+import { mongoUri } from '@taskfleet/testkit/mongo-uri'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from '../define-task.ts'

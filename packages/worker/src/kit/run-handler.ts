@@ -1,16 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import {
-  type AbortCode,
-  AttemptAborted,
-  type Claim,
-  type LogLine,
-  type Progress,
-  parseNewTask,
-  type Settled,
-  type TaskDocument,
-  type TaskError,
-  type TaskStore,
-} from '@taskfleet/core'
+import type { TaskDocument } from '@taskfleet/core'
+import { type Claim, parseNewTask, type Settled, type TaskError, type TaskStore } from '@taskfleet/core/internal'
+import { type AbortCode, AttemptAborted, type LogLine, type Progress } from '@taskfleet/protocol'
 import { pino } from 'pino'
 import { executeTask } from '../execute-task.ts'
 import type { PredecessorResult } from '../handler.ts'

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { wholeNumber } from '@taskfleet/core'
+import { wholeNumber } from '@taskfleet/protocol/internal'
 import type { LoadReading } from './load-gate.ts'
 import { TaskCost } from './task-cost.ts'
 import { badWhenLow, type FullThresholds, type Measure, reopensAt } from './thresholds.ts'

@@ -1,4 +1,4 @@
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 
 const UNITS = {
   b: 1,

@@ -1,4 +1,4 @@
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 import { type ByteSize, parseBytes } from './bytes.ts'
 import { inWords, isOver, type Rule } from './gate-words.ts'
 import { Latch, type Standing } from './latch.ts'

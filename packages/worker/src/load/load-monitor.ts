@@ -1,9 +1,11 @@
-import { asError, type WorkerRow, wholeNumber } from '@taskfleet/core'
+import { asError } from '@taskfleet/core'
+import { LoadMeter } from '@taskfleet/core/internal'
+import type { WorkerRow } from '@taskfleet/protocol'
+import { wholeNumber } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { AutoSlots, type SlotRange } from './auto-slots.ts'
 import { HostLoad, type HostReading } from './host-load.ts'
 import { type DiskNeed, type GateState, type GateTask, LoadGate } from './load-gate.ts'
-import { LoadMeter } from './load-meter.ts'
 import { fullThresholds, type LoadThresholds } from './thresholds.ts'
 
 export interface LoadMonitorOptions {

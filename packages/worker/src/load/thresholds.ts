@@ -1,4 +1,4 @@
-import { FleetError } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
 
 /** What the gate looks at, besides the disk. */
 export type Measure = 'cpu' | 'memoryLeft' | 'eventLoopDelayMs'

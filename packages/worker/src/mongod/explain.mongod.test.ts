@@ -1,5 +1,6 @@
 import { Fleet } from '@taskfleet/core'
-import { MONGOD, mongodTitle, newTask, ReplicaSet } from '@taskfleet/core/testing'
+import { MONGOD, mongodTitle, ReplicaSet } from '@taskfleet/testkit/replica-set'
+import { newTask } from '@taskfleet/testkit/task-factory'
 import type { Db, Document } from 'mongodb'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 

@@ -1,5 +1,7 @@
 import { Fleet } from '@taskfleet/core'
-import { failCommand, MONGOD, mongodTitle, newTask, ReplicaSet } from '@taskfleet/core/testing'
+import { failCommand } from '@taskfleet/testkit/fail-command'
+import { MONGOD, mongodTitle, ReplicaSet } from '@taskfleet/testkit/replica-set'
+import { newTask } from '@taskfleet/testkit/task-factory'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 const COMMANDS = ['find', 'aggregate', 'insert', 'update', 'delete', 'findAndModify', 'commitTransaction'] as const

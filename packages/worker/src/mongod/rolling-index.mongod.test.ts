@@ -1,5 +1,5 @@
 import { Fleet } from '@taskfleet/core'
-import { MONGOD, mongodTitle, ReplicaSet } from '@taskfleet/core/testing'
+import { MONGOD, mongodTitle, ReplicaSet } from '@taskfleet/testkit/replica-set'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from '../define-task.ts'

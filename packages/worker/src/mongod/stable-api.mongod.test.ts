@@ -1,5 +1,6 @@
-import { Fleet, FleetDatabase } from '@taskfleet/core'
-import { MONGOD, mongodTitle, ReplicaSet } from '@taskfleet/core/testing'
+import { Fleet } from '@taskfleet/core'
+import { FleetDatabase } from '@taskfleet/core/internal'
+import { MONGOD, mongodTitle, ReplicaSet } from '@taskfleet/testkit/replica-set'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from '../define-task.ts'

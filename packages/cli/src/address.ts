@@ -1,0 +1,157 @@
+import { closeSync, fstatSync, openSync, readSync, type Stats } from 'node:fs'
+import { FleetError } from '@taskfleet/protocol'
+import type { Command } from 'commander'
+import type { CommonOptions, ConnectionOption, OptionSource } from './options.ts'
+
+/** What `FleetDatabase.connect` takes of the options of a command. */
+export interface DatabaseAddress {
+  uri: string
+  name: string | undefined
+}
+
+export type Address = { mongo: string } | { server: string }
+
+/** What is nearer to the person who asks wins. */
+const RANK: Record<OptionSource, number> = { cli: 0, env: 1, config: 2 }
+const KEY_BYTES = 4_096
+const ELSEWHERE = 'give it by TASKFLEET_KEY, --key-file FILE, or --key - to read it from stdin'
+
+/** Notes where each part of the address came from, before the command runs. */
+export function noteSources(command: Command): void {
+  const from = (name: string): OptionSource | undefined => {
+    const source = command.getOptionValueSource(name)
+    return source !== undefined && source in RANK ? (source as OptionSource) : undefined
+  }
+  const sources: CommonOptions['sources'] = {
+    mongo: from('mongo'),
+    server: from('server'),
+    // Where a command has a `--key` of its own, this one is called otherwise.
+    key: from(keyOption(command)),
+    keyFile: from('keyFile'),
+  }
+  command.setOptionValueWithSource('sources', sources, 'implied')
+  if (sources.key === 'cli' && command.getOptionValue(keyOption(command)) !== '-') {
+    process.stderr.write(`taskfleet: the key is visible to everybody who lists processes: ${ELSEWHERE}\n`)
+  }
+}
+
+export const keyOption = (command: Command): 'key' | 'serverKey' =>
+  command.options.some((option) => option.attributeName() === 'serverKey') ? 'serverKey' : 'key'
+
+/** @returns how near a part of the address was said; undefined when it was not */
+function rankOf(options: CommonOptions, name: ConnectionOption): number | undefined {
+  const said = options[name]
+  if (said === undefined || said === '') return undefined
+  return RANK[options.sources?.[name] ?? 'cli']
+}
+
+/**
+ * Of the database, for commands that need it.
+ *
+ * @throws {FleetError} `NO_ADDRESS`, `NEEDS_DATABASE`
+ */
+function mongoUri(options: CommonOptions): string {
+  const [mongo, server] = [rankOf(options, 'mongo'), rankOf(options, 'server')]
+  if (mongo !== undefined && server !== RANK.cli) return options.mongo!
+  if (mongo === RANK.cli) throw bothSaid()
+  if (server !== undefined) {
+    const message = 'This command works on the database itself: give --mongo mongodb://… in place of --server'
+    throw new FleetError('NEEDS_DATABASE', message)
+  }
+  throw new FleetError('NO_ADDRESS', 'Which database? Give --mongo mongodb://… or set TASKFLEET_MONGO_URI')
+}
+
+/** The database with its name. @throws {FleetError} as `mongoUri` */
+export const databaseOf = (options: CommonOptions): DatabaseAddress => ({ uri: mongoUri(options), name: options.db })
+
+/** @throws {FleetError} `NO_ADDRESS`, `BAD_REQUEST`, `BAD_CONFIG` */
+export function addressOf(options: CommonOptions): Address {
+  const [mongo, server] = [rankOf(options, 'mongo'), rankOf(options, 'server')]
+  if (mongo === undefined && server === undefined) {
+    const message =
+      'Which fleet? Give --mongo mongodb://… or --server http://…, or set TASKFLEET_MONGO_URI or TASKFLEET_SERVER'
+    throw new FleetError('NO_ADDRESS', message)
+  }
+  if (mongo === server) {
+    if (mongo === RANK.cli) throw bothSaid()
+    throw new FleetError(
+      'BAD_CONFIG',
+      'TASKFLEET_MONGO_URI and TASKFLEET_SERVER are both set: say which by --mongo or --server',
+    )
+  }
+  return (mongo ?? Number.POSITIVE_INFINITY) < (server ?? Number.POSITIVE_INFINITY)
+    ? { mongo: options.mongo! }
+    : { server: options.server! }
+}
+
+const bothSaid = (): FleetError =>
+  new FleetError('BAD_REQUEST', 'Where is the fleet? --mongo and --server both say: one of the two')
+
+/**
+ * The key for a gateway, or undefined where none is given.
+ *
+ * @throws {FleetError} `BAD_REQUEST`, `BAD_KEY_FILE`
+ */
+export async function tokenOf(options: CommonOptions): Promise<string | undefined> {
+  const [key, file] = [rankOf(options, 'key'), rankOf(options, 'keyFile')]
+  if (key !== undefined && key === file) throw new FleetError('BAD_REQUEST', '--key and --key-file: one of the two')
+  if (file !== undefined && file < (key ?? Number.POSITIVE_INFINITY)) return readKeyFile(options.keyFile!)
+  if (key === undefined) return undefined
+  return options.key === '-' ? readKeyFrom(process.stdin) : options.key
+}
+
+/** A key as it is piped in. @throws {FleetError} `BAD_REQUEST` */
+export async function readKeyFrom(stdin: AsyncIterable<unknown>): Promise<string> {
+  let text = ''
+  for await (const chunk of stdin) {
+    text += String(chunk)
+    if (text.includes('\n') || text.length > KEY_BYTES) break
+  }
+  const key = text.split('\n')[0]!.trim()
+  if (key === '' || key.length > KEY_BYTES)
+    throw new FleetError('BAD_REQUEST', "'--key -' reads one line from stdin: the key")
+  return key
+}
+
+/**
+ * A key from a file that nobody else can read.
+ *
+ * @throws {FleetError} `BAD_KEY_FILE`
+ */
+export function readKeyFile(path: string): string {
+  const bad = (what: string, remedy: string): FleetError =>
+    new FleetError('BAD_KEY_FILE', `The key file ${path} ${what}: ${remedy}`)
+  const again = 'write the key into it, as one line'
+  let text: string
+  try {
+    const file = openSync(path, 'r')
+    try {
+      refuseUnlessPrivate(fstatSync(file), bad)
+      const buffer = Buffer.alloc(KEY_BYTES + 1)
+      const length = readSync(file, buffer)
+      if (length > KEY_BYTES) throw bad(`has more than ${KEY_BYTES} bytes`, 'name the file with the key')
+      text = buffer.toString('utf8', 0, length)
+    } finally {
+      closeSync(file)
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (error instanceof FleetError) throw error
+    if (code === 'ENOENT') throw bad('does not exist', 'make it with the key that `taskfleet keys create` prints')
+    if (code === 'EACCES') throw bad('cannot be read', 'it must belong to the user who runs this')
+    throw bad(`cannot be read (${message})`, 'name a file')
+  }
+  if (text.includes('\r')) throw bad('has line ends of Windows', `sed -i 's/\\r$//' ${path}`)
+  const key = text.replace(/\n+$/, '')
+  if (key.trim() === '') throw bad('is empty', again)
+  if (/\s/.test(key)) throw bad('holds more than a key', again)
+  return key
+}
+
+function refuseUnlessPrivate(stats: Stats, bad: (what: string, remedy: string) => FleetError): void {
+  if (stats.isDirectory()) throw bad('is a directory', 'name the file in it')
+  if (!stats.isFile()) throw bad('is no file', 'name a file, or pipe the key to --key -')
+  if (process.platform !== 'win32' && (stats.mode & 0o007) !== 0) {
+    throw bad('can be read by every user of this computer', 'chmod 600, and make a new key if others may have read it')
+  }
+}

@@ -1,0 +1,31 @@
+import { type Duration, type EnqueueOptions, parseJson, type TaskChanges } from '@taskfleet/protocol'
+import { parseDuration } from './options.ts'
+
+type OwnLimit = Duration | 'none'
+
+/** What a task is given of its own, in place of what its handler says; `none` takes one away. */
+export interface BudgetOptions {
+  retry?: string
+  timeout?: OwnLimit
+  totalTimeout?: OwnLimit
+  stall?: OwnLimit
+}
+
+/** `none`: the handler decides. */
+export const parseOwnLimit = (text: string): OwnLimit => (text === 'none' ? text : parseDuration(text))
+const orNull = (limit: OwnLimit): Duration | null => (limit === 'none' ? null : limit)
+
+type Budget = Pick<EnqueueOptions, 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
+type BudgetChanges = Pick<TaskChanges, keyof Budget>
+
+/** @throws {FleetError} `BAD_JSON` */
+export function budgetChanges({ retry, timeout, totalTimeout, stall }: BudgetOptions): BudgetChanges {
+  return {
+    ...(retry === undefined
+      ? {}
+      : { retry: retry === 'none' ? null : (parseJson(retry, '--retry') as NonNullable<Budget['retry']>) }),
+    ...(timeout === undefined ? {} : { timeout: orNull(timeout) }),
+    ...(totalTimeout === undefined ? {} : { totalTimeout: orNull(totalTimeout) }),
+    ...(stall === undefined ? {} : { stall: orNull(stall) }),
+  }
+}

@@ -1,0 +1,147 @@
+import { FleetError, VERSION } from '@taskfleet/protocol'
+import { Command, CommanderError } from 'commander'
+import { noteSources } from './address.ts'
+import { callbackCommands } from './callbacks.ts'
+import { taskCommands } from './commands.ts'
+import { completionCommands } from './completion.ts'
+import { applyConfig, configPath } from './config.ts'
+import { type DoctorCommand, doctor } from './doctor.ts'
+import { errorCommands } from './error-groups.ts'
+import { eventCommands } from './events.ts'
+import { EXIT, exitCodeOf } from './exit.ts'
+import { fleetCommands } from './fleet-admin.ts'
+import { keyCommands } from './keys.ts'
+import { type CommandKit, commandKit, type Print } from './kit.ts'
+import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
+import { reportCommands } from './reports.ts'
+import { scheduleCommands } from './schedules.ts'
+import type { GatewayCommand, WorkerCommand } from './serve.ts'
+import { storedTaskCommands } from './tasks.ts'
+import { oneLine } from './text.ts'
+import { upkeepCommands } from './upkeep.ts'
+import { watchCommand } from './watch.ts'
+
+/** Runs one command and returns its exit code; writes the answer to stdout and errors to stderr. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  let code: number = EXIT.done
+  const print: Print = (line) => {
+    process.stdout.write(`${line}\n`)
+  }
+  // A reader that has seen enough, such as `head`, closes the pipe.
+  if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
+  const act: CommandKit['act'] =
+    (run) =>
+    async (...args) => {
+      code = await run(...args)
+    }
+  const program = makeProgram(act, print)
+  try {
+    const config = configPath(argv)
+    if (config !== undefined) applyConfig(program, config)
+    await program.parseAsync([...argv], { from: 'user' })
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    const code = error instanceof FleetError ? ` (${error.code})` : ''
+    process.stderr.write(`taskfleet: ${oneLine(error instanceof Error ? error.message : String(error))}${code}\n`)
+    if (process.env.TASKFLEET_STACK && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(EXIT.done)
+  throw error
+}
+
+function makeProgram(act: CommandKit['act'], print: Print): Command {
+  const program = new Command('taskfleet')
+    .description('Run long tasks on any number of hosts with nothing but MongoDB, and watch every one of them live')
+    .version(VERSION)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, write) => write(text) })
+    .enablePositionalOptions()
+    .hook('preAction', (_, command) => noteSources(command))
+  const kit = commandKit(program, act, print)
+  servingCommands(kit)
+  storedTaskCommands(kit)
+  watchCommand(kit)
+  taskCommands(kit)
+  reportCommands(kit)
+  errorCommands(kit)
+  fleetCommands(kit)
+  upkeepCommands(kit)
+  keyCommands(kit)
+  eventCommands(kit)
+  callbackCommands(kit)
+  scheduleCommands(kit)
+  kit
+    .json(
+      'doctor',
+      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server what is seen from there',
+    )
+    .option('--repair', 'do about documents that do not fit what is safe, and say what was done')
+    .action(act((options: DoctorCommand) => doctor(options, print)))
+  completionCommands(program, kit)
+  return program
+}
+
+/** Only what serves needs a web server; the others start twice as fast without. */
+const loadServe = () => {
+  // Whoever reads along may go: a process that serves stays, and so does what runs in it.
+  process.stdout.off('error', onOutputError).on('error', () => undefined)
+  return import('./serve.ts')
+}
+
+const STOP_WITH_PARENT =
+  'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
+
+function servingCommands({ command, act }: CommandKit): void {
+  command('worker', 'claim and run tasks until told to stop')
+    .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
+    .option('--queues <names>', 'which queues to serve; a:2,b runs at most 2 of a at once here', parseServedQueues, {
+      names: ['default'],
+      limits: {},
+    })
+    .option(
+      '--concurrency <n|min-max|auto>',
+      'how many tasks at once; auto and a range such as 2-8 follow memory and event loop',
+      parseConcurrency,
+      4,
+    )
+    .option(
+      '--prefetch <n>',
+      'how many tasks to claim ahead of the slots, for handlers that take milliseconds; up to 1000',
+      parseAmount,
+      0,
+    )
+    .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
+    .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
+    .option('--public-url <url>', 'how others reach it, when that is not where it listens')
+    .option('--name <name>', "what people call it; the host's name by default")
+    .option('--lease <ms>', 'how long a claim is good without renewal', parseCount, 8_000)
+    .option(
+      '--grace <duration>',
+      'how long running tasks may go on after SIGTERM before they are given back',
+      parseDuration,
+      '10s',
+    )
+    .option(
+      '--stop-timeout <duration>',
+      'how long all of stopping may take, after which the process is gone; 15s more than --grace by default',
+      parseDuration,
+    )
+    .option('--error-webhook <url>', 'is told of errors that keep coming, signed with TASKFLEET_WEBHOOK_SECRET')
+    .option('--error-threshold <n>', 'from how many failures on; 3 by default', parseCount)
+    .option('--error-period <duration>', 'at most once in this time per error; 1h by default', parseDuration)
+    .option('--ipc', 'tell the parent process what happens, and let it do the tasks that have notify: true')
+    .option('--stop-with-parent', STOP_WITH_PARENT)
+    .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
+  command('gateway', 'serve the monitor, live queries and commands without running tasks')
+    .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
+    .option('--public-url <url>', 'how others reach it, when that is not where it listens')
+    .option('--name <name>', "what people call it; the host's name by default")
+    .option('--stop-with-parent', STOP_WITH_PARENT)
+    .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
+}

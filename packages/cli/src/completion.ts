@@ -1,0 +1,293 @@
+import { Fleet } from '@taskfleet/core'
+import { FleetDatabase } from '@taskfleet/core/internal'
+import { STATUSES } from '@taskfleet/protocol'
+import { Argument, type Command, type Option } from 'commander'
+import { addressOf, tokenOf } from './address.ts'
+import { databaseAdmin, type FleetAdmin } from './admin.ts'
+import { EXIT } from './exit.ts'
+import { DatabaseView, type FleetView } from './fleet-view.ts'
+import { gatewayAdmin } from './gateway-admin.ts'
+import { connectGateway, GatewayView } from './gateway-view.ts'
+import type { CommandKit, Print } from './kit.ts'
+import { type CommonOptions, type ConnectionOption, EVENT_STATUSES } from './options.ts'
+import { RestClient } from './rest-client.ts'
+import { oneLine } from './text.ts'
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const
+type Shell = (typeof SHELLS)[number]
+
+/** A person who has pressed a key waits for no database. */
+const PATIENCE_MS = 1_500
+const MOST = 50
+
+/** Names are others' and go straight into a person's command line, where `$(…)` would be run. */
+const HARMLESS = /^[\p{L}\p{N}_.,:@%+=/-]+$/u
+
+/** A word that may come next, and what it means. */
+interface Candidate {
+  word: string
+  says?: string | undefined
+}
+
+export function completionCommands(program: Command, { act, print }: Pick<CommandKit, 'act' | 'print'>): void {
+  program
+    .command('completion')
+    .description('print a script that completes commands, flags, and names in the fleet')
+    .exitOverride()
+    .addArgument(new Argument('<shell>').choices(SHELLS))
+    .addHelpText('after', INSTALL)
+    .action(
+      act(async (shell: Shell) => {
+        print(SCRIPTS[shell])
+        return EXIT.done
+      }),
+    )
+  program
+    .command('__complete', { hidden: true })
+    .exitOverride()
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .argument('[words...]')
+    .action(act((words: string[]) => complete(program, words, print)))
+}
+
+const INSTALL = `
+  bash: eval "$(taskfleet completion bash)" in ~/.bashrc
+  zsh:  eval "$(taskfleet completion zsh)" in ~/.zshrc, after compinit
+  fish: taskfleet completion fish > ~/.config/fish/completions/taskfleet.fish`
+
+/** Each asks this very command, so that a script never knows less than what is installed. */
+const SCRIPTS: Record<Shell, string> = {
+  // The line is read anew: bash takes addresses apart at their colons.
+  bash: `_taskfleet() {
+  local begun=\${COMP_LINE:0:COMP_POINT} found
+  local -a words
+  read -ra words <<< "$begun"
+  [[ $begun == *[[:space:]] ]] && words+=('')
+  COMPREPLY=()
+  [[ \${words[\${#words[@]} - 1]} == *[:=]* ]] && return
+  while IFS= read -r found; do COMPREPLY+=("\${found%%$'\\t'*}"); done < <("\${words[0]}" __complete -- "\${words[@]:1}" 2>/dev/null)
+}
+complete -o default -F _taskfleet taskfleet`,
+  zsh: `#compdef taskfleet
+_taskfleet() {
+  local line
+  local -a words_found said
+  for line in "\${(@f)$("\${words[1]}" __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
+    [[ -z $line ]] && continue
+    words_found+=("\${line%%$'\\t'*}")
+    said+=("\${line//$'\\t'/  -- }")
+  done
+  (( \${#words_found} )) && compadd -l -d said -a words_found || _files
+}
+compdef _taskfleet taskfleet`,
+  fish: `function __taskfleet_complete
+  set -l tokens (commandline -opc) (commandline -ct)
+  $tokens[1] __complete -- $tokens[2..-1] 2>/dev/null
+end
+complete -c taskfleet -f -a '(__taskfleet_complete)'
+complete -c taskfleet -n '__fish_seen_subcommand_from worker' -l tasks -r -F
+complete -c taskfleet -n 'not __fish_use_subcommand' -l key-file -r -F
+complete -c taskfleet -n 'not __fish_use_subcommand' -l config -r -F`,
+}
+
+/** `taskfleet __complete -- WORD…`: what the last word may become. */
+async function complete(program: Command, words: readonly string[], print: Print): Promise<number> {
+  const { command, option, argument } = placeOf(program, words.slice(0, -1))
+  const begun = words.at(-1) ?? ''
+  const candidates = await candidatesFor({ command, option, argument, begun }, words.slice(0, -1))
+  for (const { word, says } of candidates) {
+    if (word.startsWith(begun) && HARMLESS.test(word)) print(says === undefined ? word : `${word}\t${oneLine(says)}`)
+  }
+  return EXIT.done
+}
+
+interface Place {
+  command: Command
+  /** Whose value comes next. */
+  option: Option | undefined
+  /** Which argument comes next, where no option does. */
+  argument: Argument | undefined
+}
+
+/** Where a command line stands after some words. */
+function placeOf(program: Command, words: readonly string[]): Place {
+  let command = program
+  let option: Option | undefined
+  let given = 0
+  for (const word of words) {
+    if (option !== undefined) option = undefined
+    else if (word.startsWith('-')) {
+      const found = optionsOf(command).find(({ long, short }) => long === word || short === word)
+      option = found?.required === true ? found : undefined
+    } else {
+      const next = command.commands.find((one) => one.name() === word)
+      if (next === undefined) given += 1
+      else [command, given] = [next, 0]
+    }
+  }
+  const { registeredArguments: known } = command
+  const last = known.at(-1)
+  return { command, option, argument: known[given] ?? (last?.variadic === true ? last : undefined) }
+}
+
+/** A group takes the options of what it does without a command. */
+function optionsOf(command: Command): readonly Option[] {
+  const { _defaultCommandName: name } = command as Command & { _defaultCommandName?: string | null }
+  const meant = command.commands.find((one) => one.name() === name)
+  return [...command.options, ...(meant?.options ?? [])]
+}
+
+async function candidatesFor(place: Place & { begun: string }, words: readonly string[]): Promise<Candidate[]> {
+  const { command, option, argument, begun } = place
+  if (option !== undefined) {
+    if (option.argChoices !== undefined) return option.argChoices.map((word) => ({ word }))
+    return valuesOf(option.attributeName(), command, begun, words)
+  }
+  if (begun.startsWith('-')) {
+    const shown = optionsOf(command).filter(({ hidden, long }) => !hidden && long != null && !words.includes(long))
+    return [...shown.map(({ long, description }) => ({ word: long!, says: description })), { word: '--help' }]
+  }
+  const below = command.createHelp().visibleCommands(command)
+  const commands = below.map((one) => ({ word: one.name(), says: one.description() || undefined }))
+  if (argument === undefined) return commands
+  if (argument.argChoices !== undefined) return argument.argChoices.map((word) => ({ word }))
+  return [...commands, ...(await valuesOf(argument.name(), command, begun, words))]
+}
+
+/** What an option or argument of a name may be. */
+async function valuesOf(name: string, command: Command, begun: string, words: readonly string[]): Promise<Candidate[]> {
+  const parent = command.parent?.name()
+  if (name === 'status') {
+    return inList(begun, [parent, command.name()].includes('events') ? EVENT_STATUSES : STATUSES)
+  }
+  const ask = QUESTIONS[questionOf(name, parent)]
+  if (ask === undefined) return []
+  const found = await withAsked(command, words, ask).catch(() => [])
+  return name === 'queues'
+    ? inList(
+        begun,
+        found.map(({ word }) => word),
+      )
+    : found
+}
+
+/** What an argument of this name is of: an id is that of a task unless a group says otherwise. */
+function questionOf(name: string, parent: string | undefined): string {
+  if (name === 'name' && parent === 'queues') return 'queue'
+  if (name !== 'id' && name !== 'ids') return name
+  return parent === 'taskfleet' ? 'task' : `of ${parent}`
+}
+
+/** The names that come after a comma. */
+function inList(begun: string, names: readonly string[]): Candidate[] {
+  const before = begun.slice(0, begun.lastIndexOf(',') + 1)
+  const taken = before.split(',')
+  return names.filter((name) => !taken.includes(name)).map((name) => ({ word: `${before}${name}` }))
+}
+
+/** What can be asked. */
+interface Asked {
+  view: FleetView
+  admin: FleetAdmin
+}
+
+const queueNames = async ({ view }: Asked): Promise<Candidate[]> => {
+  const [counts, known] = await Promise.all([view.queueCounts(), view.rows({ collection: 'queues', limit: MOST })])
+  return [...new Set([...Object.keys(counts), ...known.map(({ _id }) => _id)])].sort().map((word) => ({ word }))
+}
+
+/** What is asked of the fleet, by the name of the option or argument. */
+const QUESTIONS: Record<string, (asked: Asked) => Promise<Candidate[]>> = {
+  queue: queueNames,
+  queues: queueNames,
+  worker: async ({ view }) => {
+    const filter = { role: 'worker', state: { $in: ['running', 'draining'] } }
+    const workers = await view.rows({ collection: 'workers', filter, limit: MOST })
+    return workers.map(({ name, host, state }) => ({ word: name, says: `${state} on ${host}` }))
+  },
+  schedule: async ({ view }) => {
+    const schedules = await view.rows({ collection: 'schedules', sort: { _id: 1 }, limit: MOST })
+    return schedules.map(({ _id, task }) => ({ word: _id, says: task }))
+  },
+  task: async ({ view }) => {
+    const sort = { createdAt: -1 } as const
+    const tasks = await view.rows({ collection: 'tasks', sort, limit: MOST, fields: ['name', 'status'] })
+    return tasks.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
+  },
+  'of events': async ({ view }) => {
+    const sort = { createdAt: -1 } as const
+    const events = await view.rows({ collection: 'events', sort, limit: MOST, fields: ['name', 'status'] })
+    return events.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
+  },
+  'of callbacks': async ({ admin }) => {
+    const callbacks = await admin.events.listCallbacks({ limit: MOST })
+    return callbacks.map(({ _id, event, task }) => ({ word: _id, says: `${task} at ${event}` }))
+  },
+  'of keys': async ({ admin }) => {
+    const keys = await admin.keys.list()
+    return keys.map(({ id, name, state }) => ({ word: id, says: `${name} ${state}` }))
+  },
+}
+
+/** Asks the fleet that the words and the environment name; gives up soon. */
+async function withAsked<T>(
+  command: Command,
+  words: readonly string[],
+  ask: (asked: Asked) => Promise<T>,
+  env = process.env,
+): Promise<T> {
+  const asked = connect(optionsSaid(command, words, env))
+  const late = new Promise<never>((_, reject) => {
+    setTimeout(() => reject(new Error('the fleet takes too long to answer')), PATIENCE_MS).unref()
+  })
+  const open = await Promise.race([asked, late]).catch((error: unknown) => {
+    asked.then(({ close }) => close()).catch(() => undefined)
+    throw error
+  })
+  try {
+    return await Promise.race([ask(open), late])
+  } finally {
+    await open.close()
+  }
+}
+
+/** Without making indexes, as other commands do. */
+async function connect(options: CommonOptions): Promise<Asked & { close: () => Promise<void> }> {
+  const address = addressOf(options)
+  if ('server' in address) {
+    const token = await tokenOf(options)
+    const client = await connectGateway(address.server, token)
+    const admin = gatewayAdmin(new RestClient(address.server, token))
+    return { view: new GatewayView(client), admin, close: async () => client.close() }
+  }
+  const database = await FleetDatabase.connect({ uri: address.mongo, name: options.db, timeoutMs: PATIENCE_MS })
+  const fleet = new Fleet(database)
+  return { view: new DatabaseView(fleet), admin: databaseAdmin(fleet), close: () => database.close() }
+}
+
+/** The address as it stands in words that are no whole command yet. */
+function optionsSaid(command: Command, words: readonly string[], env: NodeJS.ProcessEnv): CommonOptions {
+  const said = (flag: string): string | undefined => {
+    const at = words.lastIndexOf(flag)
+    return at < 0 ? undefined : words[at + 1]
+  }
+  const options: CommonOptions = { sources: {} }
+  const take = (name: ConnectionOption | 'db', flag: string, variable?: string): void => {
+    const fromEnv = variable === undefined ? undefined : env[variable]
+    const fromFile: unknown = command.getOptionValue(name)
+    const value =
+      said(flag) ?? (fromEnv === '' ? undefined : fromEnv) ?? (typeof fromFile === 'string' ? fromFile : undefined)
+    // The stdin of a shell that completes is the person's.
+    if (value === undefined || (name === 'key' && value === '-')) return
+    options[name] = value
+    if (name !== 'db') options.sources![name] = said(flag) !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
+  }
+  take('mongo', '--mongo', 'TASKFLEET_MONGO_URI')
+  take('db', '--db', 'TASKFLEET_DB')
+  take('server', '--server', 'TASKFLEET_SERVER')
+  take('key', '--key', 'TASKFLEET_KEY')
+  take('keyFile', '--key-file')
+  return options
+}

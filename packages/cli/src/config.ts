@@ -1,0 +1,247 @@
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { FleetError } from '@taskfleet/protocol'
+import { type Command, InvalidArgumentError, type Option } from 'commander'
+import { keyOption } from './address.ts'
+import { parseList } from './options.ts'
+
+/** What a file may say for every command, and which option that is. */
+const COMMON = {
+  mongo: 'mongo',
+  db: 'db',
+  server: 'server',
+  key: 'key',
+  keyFile: 'keyFile',
+  logLevel: 'logLevel',
+  json: 'json',
+}
+
+interface ConfigFile {
+  path: string
+  content: Record<string, unknown>
+  /** Says what is wrong at a place in the file. */
+  fault(place: readonly string[], message: string): FleetError
+}
+
+/** Which file is meant: known before the rest of the command line is read. */
+export function configPath(argv: readonly string[], env = process.env): string | undefined {
+  const end = argv.indexOf('--')
+  const options = end < 0 ? argv : argv.slice(0, end)
+  const at = options.findLastIndex((word) => word === '--config' || word.startsWith('--config='))
+  if (at < 0) return env.TASKFLEET_CONFIG === '' ? undefined : env.TASKFLEET_CONFIG
+  const word = options[at]!
+  return word === '--config' ? options[at + 1] : word.slice('--config='.length)
+}
+
+/**
+ * Takes a file's values as the defaults of all commands' options; flags and the environment win over them.
+ *
+ * @throws {FleetError} `BAD_CONFIG` with file and line
+ */
+export function applyConfig(program: Command, path: string): void {
+  const file = readConfig(path)
+  const leaves = leavesOf(program)
+  const { commands = {}, ...common } = file.content
+  const known = [...Object.keys(COMMON), 'commands']
+  for (const [name, value] of Object.entries(common)) {
+    if (!Object.hasOwn(COMMON, name)) throw file.fault([name], unknown('key', name, known))
+    const wanted = name === 'json' ? 'boolean' : 'string'
+    if (typeof value !== wanted) throw file.fault([name], `'${name}' is a ${wanted}, not ${typeName(value)}`)
+  }
+  refuseRivals(file)
+  if (typeof commands !== 'object' || commands === null || Array.isArray(commands)) {
+    throw file.fault(['commands'], `'commands' is an object, such as {"list": {"limit": 20}}`)
+  }
+  for (const command of leaves.values()) {
+    for (const [name, value] of Object.entries(common)) {
+      const attribute = name === 'key' ? keyOption(command) : name
+      const option = command.options.find((one) => one.attributeName() === attribute)
+      if (option === undefined) continue
+      const said = name === 'keyFile' ? resolve(dirname(file.path), String(value)) : value
+      take(command, option, said, (message) => file.fault([name], message))
+    }
+  }
+  for (const [name, values] of Object.entries(commands)) applyTo(leaves, name, values, file)
+}
+
+function applyTo(leaves: Map<string, Command>, name: string, values: unknown, file: ConfigFile): void {
+  const command = leaves.get(name)
+  if (command === undefined) throw file.fault(['commands', name], unknown('command', name, [...leaves.keys()]))
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw file.fault(['commands', name], `'${name}' is an object with the command's options`)
+  }
+  const options = command.options.filter((option) => option.attributeName() !== 'config')
+  for (const [key, value] of Object.entries(values)) {
+    const place = ['commands', name, key]
+    const option = options.find((one) => one.attributeName() === key && !one.negate)
+    if (option === undefined) {
+      throw file.fault(
+        place,
+        unknown(
+          `option of '${name}'`,
+          key,
+          options.map((one) => one.attributeName()),
+        ),
+      )
+    }
+    take(command, option, value, (message) => file.fault(place, message))
+  }
+}
+
+/** As the option's text would be read. */
+function take(command: Command, option: Option, value: unknown, fault: (message: string) => FleetError): void {
+  const attribute = option.attributeName()
+  const set = (read: unknown): unknown => command.setOptionValueWithSource(attribute, read, 'config')
+  const not = (wanted: string): FleetError => fault(`'${attribute}' is ${wanted}, not ${typeName(value)}`)
+  if (option.isBoolean()) {
+    if (typeof value !== 'boolean') throw not('true or false')
+    set(value)
+    return
+  }
+  const text = textOf(option, value)
+  if (text === undefined) throw not(option.parseArg === undefined ? 'a text' : 'a text or a number')
+  if (option.argChoices !== undefined && !option.argChoices.includes(text)) {
+    throw fault(`'${attribute}' is one of ${option.argChoices.join(', ')}`)
+  }
+  // Choices have a parser of commander's own, which collects.
+  if (option.parseArg === undefined || option.argChoices !== undefined) {
+    set(text)
+    return
+  }
+  try {
+    set(option.parseArg(text, undefined))
+  } catch (error) {
+    if (error instanceof InvalidArgumentError || error instanceof FleetError) {
+      throw fault(`'${attribute}': ${error.message}`)
+    }
+    throw error
+  }
+}
+
+function textOf({ flags, parseArg }: Option, value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (flags.includes('<json>')) return JSON.stringify(value)
+  if (Array.isArray(value) && parseArg !== undefined && value.every((one) => typeof one === 'string')) {
+    const text = value.join(',')
+    return parseList(text).length === value.length ? text : undefined
+  }
+  return typeof value === 'number' && parseArg !== undefined ? String(value) : undefined
+}
+
+/** Two that say the same thing differently. */
+function refuseRivals(file: ConfigFile): void {
+  for (const [one, other] of [
+    ['mongo', 'server'],
+    ['key', 'keyFile'],
+  ] as const) {
+    if (file.content[one] !== undefined && file.content[other] !== undefined) {
+      throw file.fault([other], `'${one}' and '${other}' are both given: one of the two`)
+    }
+  }
+  if (file.content.key === undefined || process.platform === 'win32') return
+  if ((statSync(file.path).mode & 0o007) !== 0) {
+    throw file.fault(
+      ['key'],
+      'every user of this computer can read the key: chmod 600, and make a new one if others may have',
+    )
+  }
+}
+
+/** @throws {FleetError} `BAD_CONFIG` */
+function readConfig(path: string): ConfigFile {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new FleetError('BAD_CONFIG', `The file ${path} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+  const at = (line: number, message: string): FleetError => new FleetError('BAD_CONFIG', `${path}:${line}: ${message}`)
+  let content: unknown
+  try {
+    content = JSON.parse(text)
+  } catch (error) {
+    const { message } = error as Error
+    const position = /position (\d+)/.exec(message)?.[1]
+    throw at(lineAt(text, position === undefined ? text.trimEnd().length : Number(position)), `not JSON: ${message}`)
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw at(1, 'this holds an object, such as {"server": "http://host:4100"}')
+  }
+  const lines = linesOfKeys(text, at)
+  return {
+    path,
+    content: content as Record<string, unknown>,
+    fault: (place, message) => at(lines.get(JSON.stringify(place)) ?? 1, message),
+  }
+}
+
+const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g
+
+/** The line of every key in a text that is JSON. @throws what `at` makes when a key is given twice */
+function linesOfKeys(text: string, at: (line: number, message: string) => FleetError): Map<string, number> {
+  const lines = new Map<string, number>()
+  const open: { place: string[]; key: string }[] = []
+  let last = { text: '', index: 0 }
+  for (const { 0: token, index } of text.matchAll(TOKENS)) {
+    const inside = open.at(-1)
+    if (token === '{' || token === '[') {
+      open.push({ place: inside === undefined ? [] : [...inside.place, inside.key], key: '' })
+    } else if (token === '}' || token === ']') open.pop()
+    else if (token === ':' && inside !== undefined) {
+      inside.key = JSON.parse(last.text) as string
+      const place = JSON.stringify([...inside.place, inside.key])
+      const line = lineAt(text, last.index)
+      const before = lines.get(place)
+      // Objects in a list have no place of their own.
+      if (before !== undefined && !inside.place.includes('')) {
+        throw at(line, `'${inside.key}' is given twice, first in line ${before}`)
+      }
+      lines.set(place, line)
+    }
+    last = { text: token, index }
+  }
+  return lines
+}
+
+const lineAt = (text: string, position: number): number => text.slice(0, position).split('\n').length
+
+/** The commands that do something, by their whole name. */
+function leavesOf(command: Command, name = ''): Map<string, Command> {
+  const below = command.commands.flatMap((one) => [...leavesOf(one, `${name} ${one.name()}`.trim())])
+  return new Map(below.length > 0 ? below : [[name, command]])
+}
+
+const typeName = (value: unknown): string =>
+  value === null
+    ? 'null'
+    : Array.isArray(value)
+      ? 'a list'
+      : typeof value === 'object'
+        ? 'an object'
+        : `a ${typeof value}`
+
+function unknown(what: string, name: string, names: readonly string[]): string {
+  const near = nearest(name, names)
+  return `there is no ${what} '${name}'${near === undefined ? `; there are ${names.join(', ')}` : `; did you mean '${near}'?`}`
+}
+
+/** The name that a mistyped one is most like, if any is. */
+function nearest(name: string, names: readonly string[]): string | undefined {
+  const far = names.map((one): [number, string] => [distance(name.toLowerCase(), one.toLowerCase()), one])
+  const [least, one] = far.sort(([a], [b]) => a - b)[0] ?? []
+  return least !== undefined && least <= Math.max(2, Math.floor(name.length / 3)) ? one : undefined
+}
+
+/** How many letters must change, see https://en.wikipedia.org/wiki/Levenshtein_distance. */
+function distance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, column) => column)
+  for (let line = 1; line <= one.length; line += 1) {
+    const next = [line]
+    for (let column = 1; column <= other.length; column += 1) {
+      const changed = row[column - 1]! + (one[line - 1] === other[column - 1] ? 0 : 1)
+      next.push(Math.min(changed, row[column]! + 1, next[column - 1]! + 1))
+    }
+    row = next
+  }
+  return row.at(-1)!
+}

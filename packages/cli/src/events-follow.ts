@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { QUERY_LIMITS } from '@taskfleet/core/internal'
+import { type EventRow, FleetError } from '@taskfleet/protocol'
+import type { FleetView } from './fleet-view.ts'
+
+/** Where a log begins: with what ended then, without those that are in it already. */
+export interface Beginning {
+  processedAt: string
+  ids: ReadonlySet<string>
+}
+
+/** Ends are stamped when their command starts and seen when it is done: one may show up after another that is younger. */
+const LATE_MS = 60_000
+/** What passes when a gateway that was restarted, or its database, is there again. */
+const PASSING = ['NO_ANSWER', 'RATE_LIMITED', 'INTERNAL']
+const PASSING_TRIES = 60
+const PASSING_WAIT_MS = 1_000
+
+/**
+ * Tells of every event that ends, each end once and in their order, for as long as the view is open. A live query holds the
+ * latest; where more have ended at once than it holds, the rest is read. Rejects when reading fails, and never resolves.
+ *
+ * @param beginning from where on; without it only what ends from now on
+ * @param page how many ends the live query holds
+ */
+export function followEvents(
+  view: FleetView,
+  filter: Record<string, unknown>,
+  beginning: Beginning | undefined,
+  told: (event: EventRow) => void,
+  page: number = QUERY_LIMITS.rows,
+): Promise<never> {
+  const from = beginning?.processedAt ?? new Date(view.now() - LATE_MS).toISOString()
+  const log = new EndLog(from, told)
+  const query = {
+    collection: 'events',
+    filter: { ...filter, processedAt: { $gte: from } },
+    sort: { processedAt: -1 },
+    limit: page,
+  } as const
+  const isNew = ({ _id, processedAt }: EventRow): boolean =>
+    beginning === undefined || processedAt !== from || !beginning.ids.has(_id)
+
+  /** From where the log is complete up to now, page by page. */
+  const readRest = async (): Promise<void> => {
+    let place: Record<string, unknown> = { processedAt: { $gte: log.floor } }
+    for (;;) {
+      const sort = { processedAt: 1, _id: 1 } as const
+      const query = { collection: 'events', filter: { $and: [filter, place] }, sort, limit: page } as const
+      const rows = await patiently(() => view.rows(query))
+      log.tell(rows.filter(isNew))
+      const last = rows.at(-1)
+      if (last === undefined || rows.length < page) return
+      const { processedAt, _id } = last
+      place = { $or: [{ processedAt: { $gt: processedAt } }, { processedAt, _id: { $gt: _id } }] }
+    }
+  }
+  let started = beginning !== undefined
+  const look = async (rows: readonly EventRow[]): Promise<void> => {
+    const oldest = rows.length === page ? rows.at(-1)! : undefined
+    if (!started) log.skip(rows, oldest)
+    else if (oldest !== undefined && !log.knows(oldest)) await readRest()
+    started = true
+    log.tell(rows.filter(isNew))
+  }
+  return new Promise((_, reject) => {
+    let last: Promise<unknown> = Promise.resolve()
+    const watching = view.watchRows(query, (rows) => {
+      // One after the other, so that their order holds while the rest is read.
+      last = last.then(() => look(rows))
+      last.catch(reject)
+    })
+    watching.catch(reject)
+  })
+}
+
+/** A log that is followed for days outlives what it is read from. */
+async function patiently<T>(read: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await read()
+    } catch (error) {
+      if (!(error instanceof FleetError && PASSING.includes(error.code)) || tries === PASSING_TRIES) throw error
+      await sleep(PASSING_WAIT_MS)
+    }
+  }
+}
+
+/** Which ends have been told of. An event whose task is retried ends again, and is told of again. */
+class EndLog {
+  readonly #told: (event: EventRow) => void
+  readonly #known = new Map<string, string>()
+  #floor: string
+
+  constructor(floor: string, told: (event: EventRow) => void) {
+    this.#floor = floor
+    this.#told = told
+  }
+
+  /** Before this nothing is still to come: what shows up there is old, in the place of one that was removed. */
+  get floor(): string {
+    return this.#floor
+  }
+
+  knows(event: EventRow): boolean {
+    return this.#known.has(keyOf(event)) || event.processedAt! < this.#floor
+  }
+
+  /** @param oldest of a window that may not hold all */
+  skip(events: readonly EventRow[], oldest: EventRow | undefined): void {
+    for (const event of events) this.#known.set(keyOf(event), event.processedAt!)
+    if (oldest !== undefined) this.#raise(oldest.processedAt!)
+  }
+
+  tell(events: readonly EventRow[]): void {
+    const news = events.filter((event) => !this.knows(event)).sort(byEnd)
+    for (const event of news) {
+      this.#known.set(keyOf(event), event.processedAt!)
+      this.#told(event)
+    }
+    const latest = news.at(-1)
+    if (latest !== undefined) this.#raise(new Date(Date.parse(latest.processedAt!) - LATE_MS).toISOString())
+  }
+
+  #raise(floor: string): void {
+    if (floor <= this.#floor) return
+    this.#floor = floor
+    for (const [key, processedAt] of this.#known) if (processedAt < floor) this.#known.delete(key)
+  }
+}
+
+const keyOf = ({ _id, processedAt }: EventRow): string => `${_id} ${processedAt}`
+
+const byEnd = (one: EventRow, other: EventRow): number =>
+  one.processedAt === other.processedAt
+    ? one._id.localeCompare(other._id)
+    : one.processedAt!.localeCompare(other.processedAt!)

@@ -1,0 +1,116 @@
+import type { Fleet } from '@taskfleet/core'
+import {
+  ChangeFeed,
+  compileQuery,
+  LiveQueries,
+  OPEN_STATUSES,
+  parseId,
+  toFullRow,
+  toRow,
+} from '@taskfleet/core/internal'
+import {
+  applyDelta,
+  type CollectionName,
+  type CollectionRows,
+  type Delta,
+  type QueryRequest,
+  type TaskRow,
+  type TaskStatus,
+} from '@taskfleet/protocol'
+import { makeLog } from './options.ts'
+
+export type CollectionQuery<N extends CollectionName> = QueryRequest & { collection: N }
+
+/** Hears of all rows and of what has changed; null when all were read anew. */
+export type RowsSeen<N extends CollectionName> = (
+  rows: readonly CollectionRows[N][],
+  delta: Delta<CollectionRows[N]> | null,
+) => void
+
+/** How many tasks of each queue are in each status. */
+export type QueueCounts = Record<string, Partial<Record<TaskStatus, number>>>
+
+/** What a command can see of a fleet, whether on its database or through a gateway. */
+export interface FleetView {
+  /** The rows that fit now. @throws {FleetError} as `compileQuery` */
+  rows<N extends CollectionName>(query: CollectionQuery<N>): Promise<CollectionRows[N][]>
+  /** Calls back with the rows that fit now, and at every change until the command ends. */
+  watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void>
+  /** Everything about one task. */
+  task(id: string): Promise<TaskRow | undefined>
+  queueCounts(): Promise<QueueCounts>
+  /** The fleet's time, in milliseconds. */
+  now(): number
+}
+
+/** Straight on the database. */
+export class DatabaseView implements FleetView {
+  readonly #fleet: Fleet
+  #feed: ChangeFeed | undefined
+  #queries: LiveQueries | undefined
+
+  constructor(fleet: Fleet) {
+    this.#fleet = fleet
+  }
+
+  async rows<N extends CollectionName>(query: CollectionQuery<N>): Promise<CollectionRows[N][]> {
+    const { collection, filter, projection, sort, limit, fields } = compileQuery(query)
+    const found = this.#fleet.database.db.collection(collection).find(filter, { projection })
+    const docs = await found.sort(sort).limit(limit).toArray()
+    return docs.map((doc) => toRow<CollectionRows[N]>(collection, doc, fields))
+  }
+
+  async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void> {
+    const compiled = compileQuery(query)
+    let rows: readonly CollectionRows[N][] = []
+    const { live } = await (await this.#live()).watch<CollectionRows[N]>(compiled, {
+      delta: (delta) => {
+        rows = applyDelta<CollectionRows[N]>(rows, delta)
+        seen(rows, delta)
+      },
+      reset: (reset) => {
+        rows = reset.rows
+        seen(rows, null)
+      },
+    })
+    rows = live.rows
+    seen(rows, null)
+  }
+
+  async task(id: string): Promise<TaskRow | undefined> {
+    const task = await this.#fleet.store.find(parseId(id))
+    return task === null ? undefined : toFullRow<TaskRow>('tasks', task)
+  }
+
+  async queueCounts(): Promise<QueueCounts> {
+    const counted = await this.#fleet.tasks
+      .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>([
+        { $match: { status: { $in: [...OPEN_STATUSES] } } },
+        { $group: { _id: { queue: '$queue', status: '$status' }, count: { $sum: 1 } } },
+      ])
+      .toArray()
+    const counts = new Map<string, QueueCounts[string]>()
+    for (const { _id, count } of counted) counts.set(_id.queue, { ...counts.get(_id.queue), [_id.status]: count })
+    return Object.fromEntries(counts)
+  }
+
+  now(): number {
+    return this.#fleet.database.clock.now().getTime()
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    this.#queries?.stop()
+    await this.#feed?.stop()
+  }
+
+  async #live(): Promise<LiveQueries> {
+    if (this.#queries !== undefined) return this.#queries
+    const { database } = this.#fleet
+    const log = makeLog('error')
+    this.#feed = new ChangeFeed(database, { log })
+    await this.#feed.start()
+    this.#queries = new LiveQueries(database, this.#feed, { log })
+    return this.#queries
+  }
+}

@@ -1,0 +1,186 @@
+import { open } from 'node:fs/promises'
+import { ENDED_STATUSES, type EndedStatus, parsePriority } from '@taskfleet/core/internal'
+import type { ListenAddress } from '@taskfleet/gateway'
+import {
+  type Duration,
+  type EventStatus,
+  FleetError,
+  milliseconds,
+  parseJson,
+  type QueueLimits,
+} from '@taskfleet/protocol'
+import { VALUE_LIMIT } from '@taskfleet/protocol/internal'
+import type { SlotRange } from '@taskfleet/worker/internal'
+import { InvalidArgumentError } from 'commander'
+import { type Logger, pino } from 'pino'
+
+/** Where a value came from, of which the first wins. */
+export type OptionSource = 'cli' | 'env' | 'config'
+export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
+
+export interface CommonOptions {
+  mongo?: string
+  /** The database's name, where the address does not say it. */
+  db?: string
+  server?: string
+  key?: string
+  keyFile?: string
+  /** Where those came from. */
+  sources?: Partial<Record<ConnectionOption, OptionSource | undefined>>
+  json?: boolean
+  logLevel?: string
+}
+
+/** Logs go to stderr, so that stdout holds the command's answer alone. */
+export function makeLog(level = 'info'): Logger {
+  return pino(
+    { level, redact: ['token', 'auth', '*.token', '*.auth', 'authorization', '*.authorization'] },
+    pino.destination(2),
+  )
+}
+
+/** A duration as it was written. */
+export function parseDuration(text: string): Duration {
+  try {
+    milliseconds(text as Duration)
+    return text as Duration
+  } catch {
+    throw new InvalidArgumentError('a duration such as 500ms, 10s, 5m or 2h is wanted')
+  }
+}
+
+/** A duration in milliseconds. */
+export function parseMs(text: string): number {
+  return milliseconds(parseDuration(text))
+}
+
+/** How long something is kept, in milliseconds. */
+export function parseKept(text: string): number | 'forever' {
+  return text === 'forever' ? text : parseMs(text)
+}
+
+/** `HOST:PORT`, `[::1]:4100` or `:4100`. */
+export function parseListen(text: string): ListenAddress {
+  const [, host, port] = /^(.*?):(\d{1,5})$/.exec(text) ?? []
+  if (port === undefined || Number(port) > 65_535)
+    throw new InvalidArgumentError('an address such as 127.0.0.2:4101 is wanted, port 0 for a free one')
+  return { host: host === '' || host === undefined ? '127.0.0.1' : host.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
+/** `4`, `auto`, or `2-8` for automatic within a range. */
+export function parseConcurrency(text: string): number | 'auto' | SlotRange {
+  if (text === 'auto') return text
+  const [, least, most] = /^(\d+)-(\d+)$/.exec(text) ?? []
+  const [min, max] = [Number(least ?? text), Number(most ?? text)]
+  if (!Number.isInteger(min) || min < 1 || max < min) {
+    throw new InvalidArgumentError('a whole number from 1, a range such as 2-8, or auto is wanted')
+  }
+  return most === undefined ? min : { min, max }
+}
+
+/** A count that may be none. */
+export const parseAmount = (text: string): number => (text === '0' ? 0 : parseCount(text))
+
+export function parseCount(text: string): number {
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('a whole number from 1 is wanted')
+  return count
+}
+
+/** Null for no limit. */
+export function parseLimit(text: string): number | null {
+  return text === 'none' ? null : parseCount(text)
+}
+
+/** Starts in a time, such as `100/1m`; null for no limit. */
+export function parseRate(text: string): QueueLimits['rate'] {
+  if (text === 'none') return null
+  const [, limit, per] = /^(\d+)\/([^/]+)$/.exec(text) ?? []
+  if (limit === undefined || per === undefined) {
+    throw new InvalidArgumentError('starts in a time such as 100/1m, or none, are wanted')
+  }
+  return { limit: Number(limit), per: parseDuration(per) }
+}
+
+/** A number or one of the three names. */
+export function parsePriorityText(text: string): number | string {
+  const priority = /^\d+$/.test(text) ? Number(text) : text
+  // Checked here, so that a mistake needs no database.
+  parsePriority(priority)
+  return priority
+}
+
+/** Queues to serve, and how many of some may run at once here: `a:2,b`. */
+export interface ServedQueues {
+  names: string[]
+  limits: Record<string, number>
+}
+
+export function parseServedQueues(text: string): ServedQueues {
+  const limits = new Map<string, number>()
+  const names = parseList(text).map((part) => {
+    const [name, limit, more] = part.split(':')
+    if (name === '' || more !== undefined || (limit !== undefined && !/^[1-9]\d{0,3}$/.test(limit))) {
+      throw new InvalidArgumentError('names such as a,b are wanted, with a:2 for at most 2 of a at once')
+    }
+    if (limit !== undefined) limits.set(name!, Number(limit))
+    return name!
+  })
+  return { names, limits: Object.fromEntries(limits) }
+}
+
+/** How tasks ended. */
+export function parseEnded(text: string): EndedStatus[] {
+  const statuses = parseList(text)
+  const ended: readonly string[] = ENDED_STATUSES
+  if (statuses.length === 0 || statuses.some((status) => !ended.includes(status))) {
+    throw new InvalidArgumentError(`one or several of ${ended.join(', ')} are wanted`)
+  }
+  return statuses as EndedStatus[]
+}
+
+export const EVENT_STATUSES: readonly EventStatus[] = ['scheduled', 'processing', 'finished', 'failed', 'cancelled']
+
+export function parseEventStatuses(text: string): EventStatus[] {
+  const statuses = parseList(text)
+  const known: readonly string[] = EVENT_STATUSES
+  if (statuses.length === 0 || statuses.some((status) => !known.includes(status))) {
+    throw new InvalidArgumentError(`one or several of ${known.join(', ')} are wanted`)
+  }
+  return statuses as EventStatus[]
+}
+
+export function parseList(text: string): string[] {
+  return text.split(',').filter((part) => part !== '')
+}
+
+/**
+ * JSON as it stands, or `@FILE` that holds it, or `-` for stdin. No more is read than an input may have.
+ *
+ * @throws {FleetError} `BAD_JSON`, `BAD_INPUT`, `INPUT_TOO_LARGE`; `OUT_OF_RANGE`, `BAD_STRING` with the path in `field`
+ */
+export async function readJson(text: string, what: string): Promise<unknown> {
+  if (text !== '-' && !text.startsWith('@')) return parseJson(text, what)
+  const file =
+    text === '-'
+      ? undefined
+      : await open(text.slice(1)).catch((error: Error) => {
+          throw new FleetError('BAD_INPUT', `${what} cannot be read: ${error.message}`, { cause: error })
+        })
+  const stream = file?.createReadStream() ?? process.stdin
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of stream) {
+      chunks.push(Buffer.from(chunk as Buffer))
+      length += chunks.at(-1)!.length
+      if (length > VALUE_LIMIT) throw new FleetError('INPUT_TOO_LARGE', `${what} has more than ${VALUE_LIMIT} bytes`)
+    }
+  } catch (error) {
+    if (error instanceof FleetError) throw error
+    throw new FleetError('BAD_INPUT', `${what} cannot be read: ${(error as Error).message}`, { cause: error })
+  } finally {
+    await file?.close()
+  }
+  return parseJson(Buffer.concat(chunks).toString('utf8'), what)
+}

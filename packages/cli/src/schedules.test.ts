@@ -1,0 +1,95 @@
+import type { ScheduleRow, TaskRow } from '@taskfleet/protocol'
+import { useCli } from '@taskfleet/testkit/fleet/test-cli'
+import { describe, expect, test } from 'vitest'
+
+describe('schedules', () => {
+  const { here, json } = useCli()
+
+  test('one is made, listed, shown, changed, paused, resumed, run and removed', async () => {
+    const made = await json<ScheduleRow>(
+      ...['schedules', 'create', 'nightly', '30 3 * * *', 'report', '{"kind":"daily"}', '--time-zone', 'Europe/Berlin'],
+      ...['--queue', 'reports', '--priority', 'high', '--lazy', '--max-attempts', '2', '--deadline-after', '2h'],
+      ...['--missed', 'skip', '--overlap', 'skip', '--task-version', '3', '--ends-at', '2099-01-01'],
+    )
+    expect(made).toMatchObject({
+      _id: 'nightly',
+      task: 'report',
+      version: 3,
+      input: { kind: 'daily' },
+      options: { queue: 'reports', priority: 8, lazy: true, maxAttempts: 2, deadlineAfter: 7_200_000 },
+      cron: '30 3 * * *',
+      timeZone: 'Europe/Berlin',
+      endsAt: '2099-01-01T00:00:00.000Z',
+      missed: 'skip',
+      overlap: 'skip',
+    })
+    expect((await here('schedules')).out).toMatch(
+      new RegExp(`^nightly +30 3 \\* \\* \\* +Europe/Berlin +report@3 +reports +${made.nextAt}$`, 'm'),
+    )
+    const edited = await json<ScheduleRow>(
+      'schedules',
+      'edit',
+      'nightly',
+      '--no-lazy',
+      '--ends-at',
+      'none',
+      '--edition',
+      '1',
+    )
+    expect(edited).toMatchObject({ options: { queue: 'reports', lazy: false, maxAttempts: 2 }, edition: 2 })
+    expect(edited).not.toHaveProperty('endsAt')
+    expect(await here('schedules', 'edit', 'nightly', '--queue', 'x', '--edition', '1')).toMatchObject({ code: 7 })
+    expect(await here('schedules', 'pause', 'nightly', '--reason', 'x')).toMatchObject({
+      code: 0,
+      out: 'nightly  paused\n',
+    })
+    const run = await here('schedules', 'run', 'nightly')
+    const [task] = await json<TaskRow[]>('list', '--filter', '{"schedule":"nightly"}')
+    expect([run.out, task?.queue]).toEqual([`${task?._id}\n`, 'reports'])
+    expect(await here('schedules', 'resume', 'nightly')).toMatchObject({ code: 0, out: `nightly  ${edited.nextAt}\n` })
+    expect(await json('schedules', 'show', 'nightly')).toMatchObject({ lastTask: task?._id, input: { kind: 'daily' } })
+    const moved = await json<ScheduleRow>('schedules', 'edit', 'nightly', '--every', '15m', '--input', '[1]')
+    expect(moved).toMatchObject({ every: 900_000, input: [1] })
+    expect((await here('schedules', 'list')).out).toContain('every 15m')
+    expect(await here('schedules', 'remove', 'nightly')).toMatchObject({ code: 0, out: 'nightly  removed\n' })
+    expect(await here('schedules', 'show', 'nightly')).toMatchObject({ code: 6 })
+    expect(await json('schedules')).toEqual([])
+  })
+
+  test('by a period, and paused from the beginning', async () => {
+    const args = ['schedules', 'create', 'often', '--every', '90s', 'tick', '--starts-at', '2090-01-01', '--paused']
+    expect(await here(...args)).toMatchObject({ code: 0, out: 'often  paused\n' })
+    expect(await here(...args)).toMatchObject({ code: 0 })
+    expect(await here(...args, '--queue', 'other')).toMatchObject({ code: 7 })
+    expect(await here('schedules', 'resume', 'often')).toMatchObject({ out: 'often  2090-01-01T00:00:00.000Z\n' })
+  })
+
+  test('a preview shows the next slots, by the zone too', async () => {
+    const timing = ['30 2 * * *', '--time-zone', 'Europe/Berlin', '--starts-at', '2097-03-30', '--count', '2']
+    expect(await json('schedules', 'preview', ...timing)).toEqual([
+      '2097-03-30T01:30:00.000Z',
+      '2097-03-31T01:00:00.000Z',
+    ])
+    const { out } = await here('schedules', 'preview', ...timing)
+    expect(out).toMatch(/^2097-03-30T01:30:00.000Z {2}Sat, 30 Mar 2097, 02:30:00 /)
+    expect(await json('schedules', 'preview', '--every', '1h')).toHaveLength(5)
+  })
+
+  test.each([
+    [['create', 'x', '* * * *', 'task']],
+    [['create', 'x', '0 25 * * *', 'task']],
+    [['create', 'x', '* * * * *']],
+    [['create', 'x', '* * * * *', 'task', '{']],
+    [['create', 'x', '--every', '1m', 'task', '{}', 'more']],
+    [['create', 'x', '--every', '1', 'task']],
+    [['create', 'x', '--every', '10ms', 'task']],
+    [['create', 'x', '* * * * *', 'task', '--time-zone', 'Mars']],
+    [['create', 'x', '* * * * *', 'task', '--missed', 'some']],
+    [['create', '../x', '* * * * *', 'task']],
+    [['edit', 'often']],
+    [['preview', '0 0 30 2 *']],
+    [['preview']],
+  ])('%j is used wrongly', async (args) => {
+    expect(await here('schedules', ...args)).toMatchObject({ code: 2, out: '' })
+  })
+})

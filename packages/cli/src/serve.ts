@@ -1,0 +1,146 @@
+import { GatewayHost, type ListenAddress } from '@taskfleet/gateway'
+import { type Duration, FleetError, milliseconds, parseJson } from '@taskfleet/protocol'
+import { type LoadThresholds, TaskRunner } from '@taskfleet/worker'
+import {
+  AFTER_GRACE_MS,
+  fullThresholds,
+  type RecurringErrors,
+  type SlotRange,
+  type StopOptions,
+} from '@taskfleet/worker/internal'
+import { databaseOf } from './address.ts'
+import { ParentLink, parentProcess } from './ipc.ts'
+import { loadTasks } from './load-tasks.ts'
+import { NobodysErrors } from './nobodys-errors.ts'
+import { type CommonOptions, makeLog, type ServedQueues } from './options.ts'
+import { parentGone } from './parent-gone.ts'
+import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
+
+/** Of a gateway, which runs nothing. */
+const STOP_TIMEOUT = '25s'
+
+export interface WorkerCommand extends CommonOptions {
+  tasks: string
+  queues: ServedQueues
+  concurrency: number | 'auto' | SlotRange
+  prefetch: number
+  gate?: string
+  listen?: ListenAddress
+  publicUrl?: string
+  name?: string
+  lease: number
+  grace: Duration
+  stopTimeout?: Duration
+  errorWebhook?: string
+  errorThreshold?: number
+  errorPeriod?: Duration
+  ipc?: boolean
+  stopWithParent?: boolean
+}
+
+/** `taskfleet worker`: runs until it is told to stop. */
+export async function serveWorker(options: WorkerCommand): Promise<number> {
+  const orphaned = options.stopWithParent === true ? parentGone() : undefined
+  const parent = options.ipc === true ? parentProcess() : undefined
+  const recurringErrors = recurringErrorsOf(options)
+  const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
+  const { uri: mongo, name: db } = databaseOf(options)
+  const tasks = await loadTasks(options.tasks)
+  const log = makeLog(options.logLevel)
+  const runner = new TaskRunner({
+    mongo,
+    db,
+    tasks,
+    queues: options.queues.names,
+    queueConcurrency: options.queues.limits,
+    concurrency: options.concurrency,
+    prefetch: options.prefetch,
+    leaseMs: options.lease,
+    log,
+    ...(thresholds === undefined ? {} : { thresholds }),
+    ...(recurringErrors === undefined ? {} : { recurringErrors }),
+    ...(options.listen === undefined ? {} : { listen: options.listen }),
+    ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
+    ...(options.name === undefined ? {} : { name: options.name }),
+  })
+  const errors = new NobodysErrors(log)
+  errors.watch(runner)
+  const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
+  const service = {
+    start: () => runner.start(),
+    stop: (times: StopOptions) => runner.stop(times),
+    gone: link?.gone,
+    orphaned,
+    broken: errors.broken,
+  }
+  try {
+    return await serveUntilStopped(service, stopTimes(options), () =>
+      sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name }),
+    )
+  } finally {
+    link?.close()
+    errors.close()
+  }
+}
+
+/** All stages together: by default as much more than the grace as handlers, writes and connections need to end. */
+function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTimeout'>): StopTimes {
+  return { grace, stopTimeout: stopTimeout ?? milliseconds(grace) + AFTER_GRACE_MS }
+}
+
+/** @throws {FleetError} `BAD_JSON`, `CONFIG_RANGE` */
+function thresholdsOf(gate: string): LoadThresholds {
+  const thresholds = parseJson(gate, '--gate') as LoadThresholds
+  // Told before anything is connected to.
+  fullThresholds(thresholds)
+  return thresholds
+}
+
+/** @throws {FleetError} `BAD_REQUEST` */
+function recurringErrorsOf(options: WorkerCommand, env = process.env): RecurringErrors | undefined {
+  const { errorWebhook: url, errorThreshold: threshold, errorPeriod: period } = options
+  if (url === undefined) {
+    if (threshold === undefined && period === undefined) return undefined
+    throw new FleetError('BAD_REQUEST', '--error-threshold and --error-period are about --error-webhook: give that too')
+  }
+  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new FleetError('BAD_REQUEST', '--error-webhook is an address such as https://hooks.example/errors')
+  }
+  const secret = env.TASKFLEET_WEBHOOK_SECRET
+  return {
+    webhook: { url, ...(secret === undefined || secret === '' ? {} : { secret }) },
+    ...(threshold === undefined ? {} : { threshold }),
+    ...(period === undefined ? {} : { period }),
+  }
+}
+
+export interface GatewayCommand extends CommonOptions {
+  listen: ListenAddress
+  publicUrl?: string
+  name?: string
+  stopWithParent?: boolean
+}
+
+/** `taskfleet gateway`: serves until it is told to stop. */
+export async function serveGateway(options: GatewayCommand): Promise<number> {
+  const { listen, publicUrl, name } = options
+  const orphaned = options.stopWithParent === true ? parentGone() : undefined
+  const { uri: mongo, name: db } = databaseOf(options)
+  const gateway = new GatewayHost({
+    mongo,
+    db,
+    listen,
+    log: makeLog(options.logLevel),
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+    ...(name === undefined ? {} : { name }),
+  })
+  const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
+  return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>
+    sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null }),
+  )
+}
+
+/** One line for whoever started this process and waits until it is ready; from then on signals must be heeded. */
+function sayListening(ready: { url: string | null; worker: string; name: string | null }): void {
+  process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
+}

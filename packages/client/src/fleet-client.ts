@@ -1,0 +1,465 @@
+import type { FleetControl } from '@taskfleet/protocol'
+import {
+  type Ack,
+  type AuditEntry,
+  type ClientToGateway,
+  type CollectionName,
+  type CommandAnswer,
+  type CommandRequest,
+  type CoverageRow,
+  type EditRequest,
+  type EnqueueRequest,
+  type ErrorRow,
+  type ErrorState,
+  type Explanation,
+  FleetError,
+  type FleetStats,
+  type GatewayToClient,
+  type QueryRequest,
+  type QueueRow,
+  type RenewalAnswer,
+  type ReplayRequest,
+  type ReprioritiseRequest,
+  receivedError,
+  type StoredLogLine,
+  type TaskRow,
+  type TicketAnswer,
+  type Welcome,
+} from '@taskfleet/protocol'
+import { keepValue, runAfter } from '@taskfleet/protocol/internal'
+import { io, type Socket } from 'socket.io-client'
+import type {
+  ConnectionState,
+  FleetApi,
+  FleetClientOptions,
+  LiveQuery,
+  LiveStatsHandle,
+  RefusedListener,
+  RowsListener,
+  TaskWatch,
+  WatchListeners,
+} from './api.ts'
+import { LiveFigures } from './live-figures.ts'
+import { LiveRows } from './live-rows.ts'
+import { Pace } from './pace.ts'
+import { TaskFollower } from './task-follower.ts'
+
+const ANSWER_MS = 15_000
+/** What a page with many views sends in numbers; it keeps below what a gateway allows, and commands never wait for it. */
+const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
+  'subscribeQuery',
+  'subscribeStats',
+  'unsubscribeQuery',
+  'taskTicket',
+])
+const PACED_A_SECOND = 25
+const PACED_AT_ONCE = 120
+/** After a refusal that may pass, such as a database that was away for a moment. */
+const REFUSED_RETRY_MS = 1_000
+/** A session is renewed when so much of what was left of it has passed. */
+const RENEWED_AT = 0.75
+const RENEW_RETRY_MS = 5_000
+/** What says that a token will not be had, however often it is asked for. */
+const NO_TOKEN = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'])
+/** What following a task needs of its row: everything light, and the output. */
+const WATCHED_FIELDS =
+  'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
+    ' ',
+  )
+
+type StateListener = (state: ConnectionState, error?: Error) => void
+type GatewayConnection = Socket<GatewayToClient, ClientToGateway>
+
+/** The fleet as a browser or a program sees it: over websockets only, without MongoDB. */
+export class FleetClient implements FleetApi {
+  readonly #socket: GatewayConnection
+  readonly #reach: 'direct' | 'relay'
+  readonly #stateListeners = new Set<StateListener>()
+  readonly #subscriptions = new Set<LiveRows<CollectionName>>()
+  readonly #followers = new Set<TaskFollower>()
+  readonly #figures = new Set<LiveFigures>()
+  #state: ConnectionState = 'connecting'
+  #error: Error | undefined
+  #welcome: Welcome | undefined
+  #clockOffset = 0
+  /** Those who wait for an answer that a refusal or the end makes impossible. */
+  readonly #waiting = new Set<(error: Error) => void>()
+  #retry: ReturnType<typeof setTimeout> | undefined
+  readonly #pace = new Pace(PACED_A_SECOND, PACED_AT_ONCE)
+  readonly #token: FleetClientOptions['token']
+  /** Counts the connections that were begun: a token that comes late is for none of them. */
+  #begun = 0
+  /** Calls off the renewal that comes next. */
+  #renewal: (() => void) | undefined
+
+  constructor(options: FleetClientOptions = {}) {
+    this.#reach = options.reach ?? 'direct'
+    this.#token = options.token
+    const settings = {
+      transports: ['websocket'],
+      auth: this.#auth(),
+      reconnectionDelay: 250,
+      reconnectionDelayMax: 3_000,
+      forceNew: true,
+    }
+    this.#socket = options.url === undefined ? io(settings) : io(options.url, settings)
+    this.#socket.on('connect', () => {
+      // The gateway counts each connection's messages for itself.
+      this.#pace.restart()
+      this.#setState('live')
+      for (const subscription of this.#subscriptions) subscription.reconnected()
+      for (const figures of this.#figures) figures.reconnected()
+    })
+    this.#socket.on('disconnect', (reason) => {
+      this.#renewal?.()
+      if (this.#state === 'closed') return
+      this.#setState('reconnecting')
+      // A server that closes on purpose is not tried again by socket.io itself.
+      if (reason === 'io server disconnect') this.#socket.connect()
+    })
+    this.#socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
+      // Without an active retry the gateway has refused; with one it can't be reached.
+      if (this.#socket.active) this.#setState(this.#trying, error)
+      else if (error.data?.code === 'INTERNAL') this.#tryLater(error)
+      else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
+    })
+    this.#socket.on('welcome', (welcome) => {
+      this.#welcome = welcome
+      this.#clockOffset = Date.parse(welcome.serverTime) - Date.now()
+      const { expiresAt, serverTime } = welcome
+      if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
+    })
+    this.#socket.on('queryDelta', (delta) => {
+      for (const subscription of this.#subscriptions) subscription.delta(delta)
+    })
+    this.#socket.on('statsDelta', (delta) => {
+      for (const figures of this.#figures) figures.delta(delta)
+    })
+    this.#socket.on('queryReset', (reset) => {
+      for (const subscription of this.#subscriptions) subscription.reset(reset)
+    })
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get welcome(): Welcome | undefined {
+    return this.#welcome
+  }
+
+  /** Resolves when the gateway has said who it is and what time it is, from when on `clockOffset` holds. */
+  async welcomed(): Promise<Welcome> {
+    if (this.#welcome !== undefined) return this.#welcome
+    return this.#unlessRefused(new Promise((resolve) => this.#socket.once('welcome', resolve)))
+  }
+
+  get clockOffset(): number {
+    return this.#clockOffset
+  }
+
+  onState(listener: StateListener): () => void {
+    this.#stateListeners.add(listener)
+    listener(this.#state, this.#error)
+    return () => this.#stateListeners.delete(listener)
+  }
+
+  /**
+   * Follows a query. Resolves with the first answer; the rows stay right through lost connections.
+   *
+   * @param onRefused hears that the key has lost the right to it since, which closes it
+   * @throws {FleetError} what the gateway refuses with, such as `BAD_FILTER`
+   */
+  async subscribe<N extends CollectionName = 'tasks'>(
+    query: QueryRequest & { collection?: N },
+    listener: RowsListener<N>,
+    onRefused?: RefusedListener,
+  ): Promise<LiveQuery<N>> {
+    const rows = new LiveRows<N>(query, listener, {
+      ask: (request) => this.#ask('subscribeQuery', request),
+      isLive: () => this.#state === 'live',
+      release: (subscription) => this.#release(subscription),
+      closed: (subscription) => {
+        this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
+        if (subscription !== undefined) this.#release(subscription)
+      },
+      refused: (error) => onRefused?.(refusalOf(error)),
+    })
+    this.#subscriptions.add(rows as unknown as LiveRows<CollectionName>)
+    try {
+      await rows.open()
+    } catch (error) {
+      this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
+      throw error
+    }
+    return rows
+  }
+
+  async subscribeStats(
+    request: { filter?: Record<string, unknown> },
+    listener: (stats: FleetStats) => void,
+    onRefused?: RefusedListener,
+  ): Promise<LiveStatsHandle> {
+    const figures = new LiveFigures(listener, {
+      ask: () => this.#ask('subscribeStats', request),
+      isLive: () => this.#state === 'live',
+      closed: (subscription) => {
+        this.#figures.delete(figures)
+        if (subscription !== undefined) this.#release(subscription)
+      },
+      refused: (error) => onRefused?.(refusalOf(error)),
+    })
+    this.#figures.add(figures)
+    try {
+      await figures.open()
+    } catch (error) {
+      this.#figures.delete(figures)
+      throw error
+    }
+    return figures
+  }
+
+  #release(subscription: string): void {
+    if (this.#state === 'live') this.#ask('unsubscribeQuery', { subscription }).catch(() => undefined)
+  }
+
+  /** Follows one task: on its own socket while it runs, to its next host when it moves, until it has ended. */
+  async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
+    const follower = new TaskFollower(listeners, {
+      reach: this.#reach,
+      ticket: () => this.#ask<TicketAnswer>('taskTicket', { id }),
+      cancel: async (reason) => {
+        await this.cancel({ id, ...(reason === undefined ? {} : { reason }) })
+      },
+      closed: () => this.#followers.delete(follower),
+    })
+    this.#followers.add(follower)
+    const query = { filter: { _id: id }, limit: 1, fields: WATCHED_FIELDS }
+    const refused = (error: FleetError) => {
+      follower.close()
+      listeners.onRefused?.(error)
+    }
+    const live = await this.subscribe(query, ([task]) => follower.update(task), refused).catch((error: unknown) => {
+      follower.close()
+      throw error
+    })
+    follower.onClose(() => void live.close())
+    return follower
+  }
+
+  /**
+   * Has an `_id` before it is sent: a request that is sent again after a lost answer makes no second task.
+   * @throws {FleetError} what the gateway refuses with; `BAD_INPUT` for an input that JSON would change
+   */
+  async enqueue(request: EnqueueRequest): Promise<TaskRow> {
+    const once = { ...withSoundInput(request), _id: request._id ?? newId() }
+    const asked = this.#ask<{ task: TaskRow }>('enqueue', once)
+    const { task } = await asked.catch((error: unknown) => {
+      if ((error as FleetError).code !== 'NO_ANSWER') throw error
+      return this.#ask<{ task: TaskRow }>('enqueue', once)
+    })
+    return task
+  }
+
+  cancel(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('cancel', request)
+  }
+
+  pause(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('pause', request)
+  }
+
+  resume(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('resume', request)
+  }
+
+  retry(request: CommandRequest): Promise<CommandAnswer> {
+    return this.#ask('retry', request)
+  }
+
+  async replay(request: ReplayRequest): Promise<CommandAnswer> {
+    return this.#ask('replay', withSoundInput(request))
+  }
+
+  reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
+    return this.#ask('reprioritise', request)
+  }
+
+  async edit(request: EditRequest): Promise<TaskRow> {
+    const changes = withSoundInput(request.changes)
+    return (await this.#ask<{ task: TaskRow }>('edit', { ...request, changes })).task
+  }
+
+  async explain(id: string): Promise<Explanation> {
+    return (await this.#ask<{ explanation: Explanation }>('explain', { id })).explanation
+  }
+
+  async coverage(): Promise<CoverageRow[]> {
+    return (await this.#ask<{ coverage: CoverageRow[] }>('coverage', {})).coverage
+  }
+
+  async taskLog(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {
+    return (await this.#ask<{ lines: StoredLogLine[] }>('taskLog', request)).lines
+  }
+
+  async audit(request: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
+    return (await this.#ask<{ entries: AuditEntry[] }>('audit', request)).entries
+  }
+
+  async markError(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
+    return (await this.#ask<{ error: ErrorRow }>('markError', request)).error
+  }
+
+  async controlWorker(request: { worker: string; action: 'drain' | 'resume' }): Promise<void> {
+    await this.#ask('controlWorker', request)
+  }
+
+  async controlQueue(request: Parameters<FleetControl['controlQueue']>[0]): Promise<QueueRow> {
+    return (await this.#ask<{ queue: QueueRow }>('controlQueue', request)).queue
+  }
+
+  close(): void {
+    for (const follower of this.#followers) follower.close()
+    this.#setState('closed')
+    clearTimeout(this.#retry)
+    this.#renewal?.()
+    for (const subscription of this.#subscriptions) void subscription.close()
+    this.#subscriptions.clear()
+    for (const figures of this.#figures) void figures.close()
+    this.#socket.disconnect()
+  }
+
+  #setState(state: ConnectionState, error?: Error): void {
+    if (this.#state === 'closed') return
+    this.#state = state
+    this.#error = error
+    if (state === 'refused' || state === 'closed') {
+      const reason = error ?? new FleetError('CLOSED', 'This client is closed')
+      for (const reject of this.#waiting) reject(reason)
+    }
+    for (const listener of this.#stateListeners) listener(state, error)
+  }
+
+  get #trying(): ConnectionState {
+    return this.#state === 'connecting' ? 'connecting' : 'reconnecting'
+  }
+
+  #tryLater(error: Error): void {
+    this.#setState(this.#trying, error)
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.#socket.connect(), REFUSED_RETRY_MS)
+  }
+
+  /** What socket.io sends with each connection. */
+  #auth(): object | ((tell: (auth: object) => void) => void) {
+    const token = this.#token
+    if (token === undefined) return {}
+    if (typeof token === 'string') return { token }
+    return (tell) => {
+      this.#begun += 1
+      const mine = this.#begun
+      Promise.resolve()
+        .then(token)
+        .then(
+          (fresh) => {
+            if (mine === this.#begun) tell({ token: fresh })
+          },
+          (error: unknown) => {
+            if (mine === this.#begun) this.#hasNoToken(error)
+          },
+        )
+    }
+  }
+
+  /** Without a token nothing is sent: a gateway would take its absence for somebody without a key. */
+  #hasNoToken(thrown: unknown): void {
+    if (this.#state === 'closed') return
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    this.#socket.disconnect()
+    if (NO_TOKEN.has((error as { code?: string }).code ?? '')) this.#setState('refused', refusalOf(error))
+    else this.#tryLater(error)
+  }
+
+  /** Timed by what the server says of both ends, whatever time it is here. */
+  #renewBefore({ expiresAt, serverTime }: RenewalAnswer): void {
+    this.#renewal?.()
+    if (typeof this.#token !== 'function') return
+    const left = Date.parse(expiresAt) - Date.parse(serverTime)
+    // A server that says nothing sane of its session is asked as one that can't answer.
+    const wait = Number.isFinite(left) ? Math.max(RENEW_RETRY_MS / 5, left * RENEWED_AT) : RENEW_RETRY_MS
+    this.#renewal = runAfter(wait, () => void this.#renew())
+  }
+
+  async #renew(): Promise<void> {
+    const begun = this.#begun
+    const isOver = () => this.#state !== 'live' || begun !== this.#begun
+    try {
+      const token = await (this.#token as () => string | Promise<string>)()
+      if (isOver()) return
+      const answer = await this.#ask<RenewalAnswer>('renewSession', { token })
+      if (!isOver()) this.#renewBefore(answer)
+    } catch {
+      // Who has lost the key is cut by the gateway, and hears why with the next connection.
+      if (!isOver()) this.#renewal = runAfter(RENEW_RETRY_MS, () => void this.#renew())
+    }
+  }
+
+  /** A question that waits for the connection must not wait on when that is refused. */
+  async #unlessRefused<T>(asked: Promise<T>): Promise<T> {
+    let forget: (() => void) | undefined
+    const refused = new Promise<never>((_, reject) => {
+      this.#waiting.add(reject)
+      forget = () => this.#waiting.delete(reject)
+    })
+    try {
+      return await Promise.race([asked, refused])
+    } finally {
+      forget?.()
+    }
+  }
+
+  /** @throws {FleetError} `REFUSED` or what the gateway refuses with, `CLOSED` */
+  #requireOpen(): void {
+    if (this.#state === 'refused') throw this.#error ?? new FleetError('REFUSED', 'The gateway refuses this client')
+    if (this.#state === 'closed') throw new FleetError('CLOSED', 'This client is closed')
+  }
+
+  /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
+  async #ask<T>(event: keyof ClientToGateway, request: unknown): Promise<T> {
+    this.#requireOpen()
+    const turn = PACED.has(event) ? this.#pace.turn() : undefined
+    if (turn !== undefined) {
+      await turn
+      this.#requireOpen()
+    }
+    const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
+      emitWithAck(event: string, request: unknown): Promise<Ack<object>>
+    }
+    const asked = emit.emitWithAck(event, request).catch((error: unknown) => {
+      throw new FleetError('NO_ANSWER', `The gateway did not answer '${event}' in time`, { cause: error })
+    })
+    const answer = await this.#unlessRefused(asked)
+    if (!answer.ok) throw receivedError(answer.error)
+    return answer as unknown as T
+  }
+}
+
+/** As an error of ours, which has a code. */
+/** JSON would change in silence what the gate for values refuses. */
+function withSoundInput<Request extends { input?: unknown }>(request: Request): Request {
+  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
+}
+
+function refusalOf(error: unknown): FleetError {
+  if (error instanceof FleetError) return error
+  const { code = 'REFUSED', message = String(error) } = error as { code?: string; message?: string }
+  return new FleetError(code, message, { cause: error })
+}
+
+/** 24 hexadecimal digits, as ids of tasks are: 4 bytes of time, then 8 at random. */
+function newId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(8))
+  const time = Math.floor(Date.now() / 1_000)
+  const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return time.toString(16).padStart(8, '0') + digits
+}

@@ -1,0 +1,5 @@
+export { FleetError, parseJson } from '@taskfleet/protocol'
+export type * from './api.ts'
+export { FleetClient } from './fleet-client.ts'
+export { mayPass } from './may-pass.ts'
+export { retryDelay } from './retry-delay.ts'

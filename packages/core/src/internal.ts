@@ -1,0 +1,70 @@
+export { requireReach, requireScope, requireUnlimited, sameRights, visibleTo } from './auth/key-store.ts'
+export { EventCommands } from './control/event-commands.ts'
+export { FleetCommands } from './control/fleet-commands.ts'
+export { KeyCommands, type KeyEdit } from './control/key-commands.ts'
+export { requirePredecessors } from './control/predecessor-reach.ts'
+export type { Pruned, PruneRequest } from './control/prune.ts'
+export { limitsText } from './control/queue-limits.ts'
+export type { QueueDocument } from './control/queue-register.ts'
+export { ScheduleCommands, type ScheduleRequest, type TimingRequest } from './control/schedule-commands.ts'
+export { UpkeepCommands } from './control/upkeep-commands.ts'
+export { dataClientOptions } from './database/client-options.ts'
+export { FleetDatabase } from './database/fleet-database.ts'
+export type { IndexFindings } from './database/index-watch.ts'
+export { INDEXES, indexLabel, missingIndexes } from './database/indexes.ts'
+export { withoutOutages } from './database/outage-log.ts'
+export { type Migrated, SCHEMA_VERSION, schemaVersion } from './database/schema.ts'
+export { ServerClock } from './database/server-clock.ts'
+export { arbiterWarning, type Hello } from './database/server-support.ts'
+export { confirmed, databaseError } from './database/unknown-outcome.ts'
+export { judgeWriteFailure } from './database/write-failure.ts'
+export type { Doc } from './documents/shape.ts'
+export { isShaped, type ShapedCollection } from './documents/shapes.ts'
+export type { AuditPlace } from './history/audit-log.ts'
+export { ErrorReport, type Failure } from './history/error-report.ts'
+export { type Change, ChangeFeed, type FeedListener } from './live/change-feed.ts'
+export { LiveQueries, type StatsWatch, type Watch } from './live/live-queries.ts'
+export { LiveQuery, type LiveQueryListener, type SequencedDelta } from './live/live-query.ts'
+export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from './live/query.ts'
+export { toFullRow, toRow, toWire } from './live/wire.ts'
+export type { DueSchedule } from './schedules/schedule-document.ts'
+export { Schedules } from './schedules/schedules.ts'
+export { missedSlots, nextSlots } from './schedules/slots.ts'
+export { type BackoffPolicy, backoffDelay, DEFAULT_BACKOFF } from './task/backoff.ts'
+export { backoffPolicy, LIMIT_RANGE, parseRetry } from './task/budget.ts'
+export { checkInput } from './task/check-input.ts'
+export { afterOf, ifFailedOf, predecessorsOf } from './task/dependencies.ts'
+export { toTaskError } from './task/fingerprint.ts'
+export { TRANSACTION_LIMIT, unfitForLargeBatch } from './task/large-batches.ts'
+export { ENDED_STATUSES, isFenced, OPEN_STATUSES, TRANSITIONS, type Verb } from './task/lifecycle.ts'
+export { MongoTaskStore } from './task/mongo-task-store.ts'
+export {
+  type Changes,
+  type NewTask,
+  parseChanges,
+  parseDate,
+  parseId,
+  parseNewTask,
+  parsePriority,
+} from './task/new-task.ts'
+export { DEFAULT_MAX_WAITING } from './task/queue-depth.ts'
+export type { EndedStatus, Retention } from './task/retention.ts'
+export { type StartGrant, StartRates } from './task/start-rates.ts'
+export type { ObjectId, StoredProgress, TaskError } from './task/task-document.ts'
+export {
+  type Claim,
+  type Claimant,
+  type Hint,
+  Outcome,
+  type Served,
+  type Settled,
+  type TaskStore,
+} from './task/task-store.ts'
+export { inClaimOrder } from './task/waiting-tasks.ts'
+export { asText } from './thrown.ts'
+export { LoadMeter } from './worker/load-meter.ts'
+export { renewalUpdate, sessionGuard, silenceMs } from './worker/session.ts'
+export { SessionWatch } from './worker/session-watch.ts'
+export { UnbrokenWrites } from './worker/unbroken-writes.ts'
+export type { WorkerReport } from './worker/worker-model.ts'
+export { type Beat, WorkerRegister } from './worker/worker-register.ts'

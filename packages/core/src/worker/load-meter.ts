@@ -1,0 +1,31 @@
+import { freemem } from 'node:os'
+import type { WorkerRow } from '@taskfleet/protocol'
+import { EventLoopDelay } from './event-loop-delay.ts'
+
+/** What this process costs its host, since it was last asked. */
+export class LoadMeter {
+  readonly #delay = new EventLoopDelay()
+  #cpu = process.cpuUsage()
+  #at = performance.now()
+
+  read(): WorkerRow['load'] {
+    const spent = process.cpuUsage(this.#cpu)
+    const elapsedMs = Math.max(1, performance.now() - this.#at)
+    this.#cpu = process.cpuUsage()
+    this.#at = performance.now()
+    return {
+      /** Cores in use: 1 is one core busy all the time. */
+      cpu: round((spent.user + spent.system) / 1_000 / elapsedMs, 3),
+      rss: process.memoryUsage.rss(),
+      memoryFree: freemem(),
+      eventLoopDelayMs: round(this.#delay.take(), 1),
+    }
+  }
+
+  /** May be called twice. */
+  stop(): void {
+    this.#delay.stop()
+  }
+}
+
+const round = (value: number, digits: number): number => Number(value.toFixed(digits))

@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto'
+import { asError, type Principal, type Scope } from '@taskfleet/core'
+import { databaseError, requireScope } from '@taskfleet/core/internal'
+import { FleetError, UnknownOutcome, type WireError } from '@taskfleet/protocol'
+import type { Logger } from 'pino'
+import type { z } from 'zod'
+
+/** The rule of one message: what it looks like, what it needs, what it does. */
+export interface Rule<Request> {
+  scope: Scope
+  schema: z.ZodType<Request>
+  handle(request: Request): Promise<object> | object
+}
+
+/** One place where every message is checked, authorised, carried out and answered. */
+export function guard<Request>(rule: Rule<Request>, principal: Principal, log: Logger): (...args: unknown[]) => void {
+  return (...args) => {
+    const ack = args.pop()
+    // Without somebody to answer there is nothing to do, and calling it would end the process.
+    if (typeof ack !== 'function') return
+    run(rule, principal, args)
+      // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
+      .then((result) => ack({ ok: true, ...result }))
+      .catch((error: unknown) => ack({ ok: false, error: toWireError(error, rule.scope, log) }))
+  }
+}
+
+async function run<Request>(rule: Rule<Request>, principal: Principal, args: unknown[]): Promise<object> {
+  requireScope(principal, rule.scope)
+  if (args.length !== 1) throw new FleetError('BAD_REQUEST', 'A message is one object and an acknowledgement')
+  const parsed = rule.schema.safeParse(args[0])
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    const field = issue?.path.join('.')
+    throw new FleetError(
+      'BAD_REQUEST',
+      issue?.message ?? 'This is not what the message looks like',
+      field ? { field } : {},
+    )
+  }
+  return rule.handle(parsed.data)
+}
+
+/** An error of ours as it is; any other is logged with its cause and told by a number only. */
+function toWireError(thrown: unknown, scope: Scope, log: Logger): WireError {
+  const error = databaseError(thrown, { asked: scope === 'read' ? 'read' : 'write' }) ?? asError(thrown)
+  if (error instanceof FleetError) {
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.field === undefined ? {} : { field: error.field }),
+      ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
+    }
+  }
+  const request = randomUUID().slice(0, 8)
+  log.error({ err: error, request }, 'a request failed unexpectedly')
+  return { code: 'INTERNAL', message: `Something went wrong here; the log knows it as ${request}` }
+}
+
+/** Lets `rate` messages a second pass, with bursts of up to `burst`. */
+export function tokenBucket(
+  rate: number,
+  burst: number = rate,
+  now: () => number = () => performance.now(),
+): () => boolean {
+  let tokens = burst
+  let at = now()
+  return () => {
+    const time = now()
+    tokens = Math.min(burst, tokens + ((time - at) / 1_000) * rate)
+    at = time
+    if (tokens < 1) return false
+    tokens -= 1
+    return true
+  }
+}

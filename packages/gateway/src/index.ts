@@ -1,0 +1,3 @@
+export type { Attempts, AttemptWatcher, RunningAttempt } from './attempts.ts'
+export { Gateway, type GatewayOptions, type ListenAddress } from './gateway.ts'
+export { GatewayHost, type GatewayHostOptions } from './gateway-host.ts'

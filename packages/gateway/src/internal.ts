@@ -1,0 +1,2 @@
+export { portInUse } from './port-in-use.ts'
+export { gatewayRules } from './rules.ts'

@@ -1,0 +1,123 @@
+import type { Fleet } from '@taskfleet/core'
+import { parseId } from '@taskfleet/core/internal'
+import { FleetError } from '@taskfleet/protocol'
+import type { Logger } from 'pino'
+import type { Server } from 'socket.io'
+import { io as connect } from 'socket.io-client'
+import type { Access } from './access.ts'
+import type { Attempts } from './attempts.ts'
+import { tokenBucket } from './guard.ts'
+import { connectError, MESSAGES_A_SECOND, refuseUnknown } from './task-socket.ts'
+import type { Tickets } from './tickets.ts'
+
+const NAMESPACE = /^\/relay\/([0-9a-f]{24})$/
+const FROM_TASK = ['snapshot', 'progress', 'log', 'event', 'end'] as const
+const TO_TASK = ['cancel', 'pause', 'message'] as const
+const CONNECT_MS = 5_000
+const ANSWER_MS = 15_000
+
+export interface RelayDeps {
+  fleet: Fleet
+  access: Access
+  tickets: Tickets
+  /** Tasks that run in this very process are reached where it listens, whatever its public address. */
+  attempts: Attempts | undefined
+  ownUrl: () => string | undefined
+  log: Logger
+}
+
+/** Carries a task's socket through this gateway, for browsers that can't reach the worker. The ticket travels along. */
+export function serveRelay(io: Server, deps: RelayDeps): void {
+  const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
+  namespaces.use((socket, next) => {
+    open(NAMESPACE.exec(socket.nsp.name)?.[1] ?? '', socket.handshake, deps).then(
+      (opened) => {
+        // Who has left in the meantime never gets a connection, and nobody else would hang up for him.
+        if (socket.conn.readyState !== 'open') opened.upstream.disconnect()
+        socket.data.upstream = opened
+        next()
+      },
+      (error: unknown) => next(connectError(error, deps.log)),
+    )
+  })
+  namespaces.on('connection', (socket) => {
+    const { upstream, early } = socket.data.upstream as Upstream
+    const allowed = tokenBucket(MESSAGES_A_SECOND)
+    socket.use(([event, ...args], next) => refuseUnknown(event, args, TO_TASK, allowed, next))
+    const pass = (event: string, body: unknown): void => {
+      if (event === 'progress') socket.volatile.emit(event, body)
+      else socket.emit(event, body)
+      if (event === 'end') socket.disconnect()
+    }
+    for (const [event, body] of early.splice(0)) pass(event, body)
+    upstream.offAny()
+    upstream.onAny((event: string, body: unknown) => {
+      if ((FROM_TASK as readonly string[]).includes(event)) pass(event, body)
+    })
+    for (const event of TO_TASK) {
+      socket.on(event, (...args: unknown[]) => {
+        const ack = args.pop()
+        if (typeof ack !== 'function') return
+        upstream.timeout(ANSWER_MS).emit(event, ...args, (error: Error | null, answer: unknown) => {
+          const lost = { ok: false, error: { code: 'UNREACHABLE', message: 'The task did not answer' } }
+          ack(error === null ? answer : lost)
+        })
+      })
+    }
+    upstream.on('disconnect', () => socket.disconnect())
+    socket.on('disconnect', () => upstream.disconnect())
+    if (!upstream.connected) socket.disconnect()
+  })
+}
+
+interface Upstream {
+  upstream: ReturnType<typeof connect>
+  /** What the task sent before its relay was ready to pass it on. */
+  early: [string, unknown][]
+}
+
+/** @throws {FleetError} what the task's own socket refuses with, or `UNREACHABLE` */
+async function open(
+  id: string,
+  { auth, address }: { auth: { token?: unknown }; address: string },
+  { fleet, access, tickets, attempts, ownUrl }: RelayDeps,
+): Promise<Upstream> {
+  const { token } = auth
+  const task = await fleet.store.find(parseId(id))
+  // The task's own socket checks again; this keeps strangers from making us open connections.
+  if (await access.locked()) {
+    await access.counted(token, address, () => tickets.verify(token, { id, attempt: task?.attempt ?? 0 }))
+  }
+  const publicUrl = attempts?.attempt(id) === undefined ? task?.publicUrl : `${ownUrl()}/tasks/${id}`
+  // Only to addresses that a worker of the fleet has registered: the field alone could name any server.
+  const known = publicUrl !== undefined && (publicUrl !== task?.publicUrl || access.knows(publicUrl, id))
+  if (!known) {
+    throw Object.assign(new FleetError('TASK_NOT_HERE', 'This task does not run on a worker that can be reached'), {
+      data: { code: 'TASK_NOT_HERE', ...(task === null ? {} : { status: task.status }) },
+    })
+  }
+  const upstream = connect(publicUrl, {
+    auth: { token },
+    transports: ['websocket'],
+    forceNew: true,
+    reconnection: false,
+    timeout: CONNECT_MS,
+  })
+  const early: [string, unknown][] = []
+  upstream.onAny((event: string, body: unknown) => early.push([event, body]))
+  try {
+    await new Promise<void>((resolve, reject) => {
+      upstream.once('connect', resolve)
+      upstream.once('disconnect', () => reject(new FleetError('UNREACHABLE', 'The worker hung up')))
+      setTimeout(() => reject(new FleetError('UNREACHABLE', 'The worker does not answer')), CONNECT_MS).unref()
+      upstream.once('connect_error', (error: Error & { data?: { code?: string } }) => {
+        const code = error.data?.code ?? 'UNREACHABLE'
+        reject(Object.assign(new FleetError(code, error.message), error.data === undefined ? {} : { data: error.data }))
+      })
+    })
+  } catch (error) {
+    upstream.disconnect()
+    throw error
+  }
+  return { upstream, early }
+}

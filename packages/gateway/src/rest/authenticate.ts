@@ -1,0 +1,48 @@
+import type { Principal } from '@taskfleet/core'
+import { requireScope } from '@taskfleet/core/internal'
+import { FleetError } from '@taskfleet/protocol'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Access } from '../access.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; there from the first hook on. */
+    principal: Principal
+  }
+}
+
+/**
+ * Lets nobody through without a key that has the route's scope.
+ *
+ * @throws {Error} for a route without one, when it is registered
+ */
+export function authenticate(app: FastifyInstance, access: Access): void {
+  app.addHook('onRoute', ({ method, url, config }) => {
+    if (config?.scope === undefined) throw new Error(`The route ${String(method)} ${url} says no scope in its config`)
+  })
+  app.addHook('onRequest', async (request) => {
+    request.principal = await principalOf(request, access)
+  })
+}
+
+/** After the rate limit: also who is not allowed may not ask without end. */
+export async function authorise({ principal, routeOptions }: FastifyRequest): Promise<void> {
+  requireScope(principal, routeOptions.config.scope!)
+}
+
+/** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong; `RATE_LIMITED` after many wrong ones */
+export async function principalOf(
+  { headers: { authorization }, ip }: FastifyRequest,
+  access: Access,
+): Promise<Principal> {
+  try {
+    if (authorization === undefined) return await access.authenticate(undefined)
+    const [, token] = /^Bearer +(\S+) *$/i.exec(authorization) ?? []
+    return await access.signIn(token ?? 'none', ip)
+  } catch (error) {
+    if (!(error instanceof FleetError) || error.code !== 'UNAUTHENTICATED') throw error
+    throw new FleetError('UNAUTHENTICATED', 'This needs a key that is good here: Authorization: Bearer tf_…', {
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,201 @@
+import type { Fleet, Principal, TaskDocument } from '@taskfleet/core'
+import {
+  confirmed,
+  type NewTask,
+  parseId,
+  parseNewTask,
+  requirePredecessors,
+  requireReach,
+  TRANSACTION_LIMIT,
+  toFullRow,
+  unfitForLargeBatch,
+} from '@taskfleet/core/internal'
+import { FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
+import type { ClientSession } from 'mongodb'
+import { BatchRefused, type EntryProblem, entryProblem } from './problem.ts'
+
+/** How many tasks one request may store. */
+const BATCH_LIMIT = 10_000
+
+/** What was stored: `fresh` when any of it was not there before. */
+export interface Created {
+  tasks: TaskRow[]
+  fresh: boolean
+}
+
+/** What was asked for, checked, with its ids fixed. */
+export type Checked = { one: NewTask } | { batch: NewTask[] }
+
+/**
+ * @param body a task, or a list of some
+ * @throws {FleetError} what `parseNewTask` throws, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED`; of a list with an entry for each
+ */
+export function checkTasks(principal: Principal, body: unknown): Checked {
+  const check = (request: unknown): NewTask => {
+    const task = parseNewTask(request)
+    requireReach(principal, task)
+    return task
+  }
+  if (!Array.isArray(body)) return { one: check(body) }
+  if (body.length === 0) throw new FleetError('BAD_REQUEST', 'A batch holds at least one task')
+  if (body.length > BATCH_LIMIT) {
+    throw new FleetError('TOO_MANY_TASKS', `A batch holds at most ${BATCH_LIMIT} tasks; this one has ${body.length}`)
+  }
+  const errors: EntryProblem[] = []
+  const batch: NewTask[] = []
+  body.forEach((request: unknown, index) => {
+    try {
+      const task = check(request)
+      refuseInBatch(task)
+      batch.push(task)
+    } catch (error) {
+      if (!(error instanceof FleetError)) throw error
+      errors.push(entryProblem(index, error))
+    }
+  })
+  errors.push(...twins(batch))
+  if (batch.length > TRANSACTION_LIMIT) errors.push(...unfit(batch))
+  if (errors.length > 0) throw new BatchRefused(errors)
+  return { batch }
+}
+
+/** What depends on the tasks that are there can't be all or nothing. */
+function refuseInBatch({ keyPolicy, debounceMs, throttleMs }: NewTask): void {
+  const field =
+    keyPolicy !== 'reject'
+      ? 'keyPolicy'
+      : debounceMs !== undefined
+        ? 'debounce'
+        : throttleMs !== undefined
+          ? 'throttle'
+          : undefined
+  if (field !== undefined)
+    throw new FleetError('BAD_VALUE', `'${field}' is for tasks that are stored one by one`, { field })
+}
+
+/** What a list that is too long for one transaction can't promise. */
+function unfit(batch: readonly NewTask[]): EntryProblem[] {
+  const all = new Set(batch.map(({ _id }) => _id.toHexString()))
+  const earlier = new Set<string>()
+  return batch.flatMap((task, index) => {
+    const field = unfitForLargeBatch(task, earlier, all)
+    earlier.add(task._id.toHexString())
+    if (field === undefined) return []
+    const rule = field === 'key' ? 'has no keys' : 'has a task after the one that it waits for'
+    return [{ index, code: 'BAD_VALUE', title: `A list of more than ${TRANSACTION_LIMIT} tasks ${rule}`, field }]
+  })
+}
+
+/** Entries of one batch that are in each other's way. */
+function twins(batch: readonly NewTask[]): EntryProblem[] {
+  const seen = new Set<string>()
+  return batch.flatMap(({ _id, key }, index) => {
+    const found: EntryProblem[] = []
+    const id = `id ${_id.toHexString()}`
+    if (seen.has(id))
+      found.push({ index, code: 'TASK_EXISTS', title: 'Another of this batch has its id', field: '_id' })
+    seen.add(id)
+    if (key === undefined) return found
+    if (seen.has(`key ${key}`))
+      found.push({ index, code: 'KEY_EXISTS', title: 'Another of this batch has its key', field: 'key' })
+    seen.add(`key ${key}`)
+    return found
+  })
+}
+
+/** Stores what was checked; a repetition of what is there makes nothing new. */
+export async function storeTasks(fleet: Fleet, principal: Principal, checked: Checked): Promise<Created> {
+  const asked = 'one' in checked ? [checked.one] : checked.batch
+  await requirePredecessors(fleet.tasks, principal, asked)
+  const there = await stored(fleet, asked)
+  const tasks = 'one' in checked ? await fleet.store.enqueue(asked) : await storeBatch(fleet, asked)
+  // A key's policy may have led to somebody else's task.
+  for (const task of tasks) requireReach(principal, task)
+  const known = new Set(there.map(({ _id }) => _id.toHexString()))
+  const fresh = tasks.some(({ _id }) => !known.has(_id.toHexString()))
+  return { tasks: tasks.map((task) => toFullRow<TaskRow>('tasks', task)), fresh }
+}
+
+/** All or none. @throws {BatchRefused} */
+async function storeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
+  if (batch.length > TRANSACTION_LIMIT) return storeLargeBatch(fleet, batch)
+  const session = fleet.database.connection.getClient().startSession()
+  const ids = batch.map(({ _id }) => _id.toHexString())
+  try {
+    return await confirmed(() => session.withTransaction(() => store(session)), ids)
+  } finally {
+    await session.endSession()
+  }
+
+  async function store(session: ClientSession): Promise<TaskDocument[]> {
+    // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
+    const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
+    const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]
+    if (errors.length > 0) throw new BatchRefused(errors)
+    const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
+    const made = await fleet.store.enqueue(fresh, session)
+    for (const task of made) there.set(task._id.toHexString(), task)
+    return batch.map(({ _id }) => there.get(_id.toHexString())!)
+  }
+}
+
+async function storeLargeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
+  const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
+  const errors = await changed(fleet, batch, there)
+  if (errors.length > 0) throw new BatchRefused(errors)
+  const fresh = batch.filter(({ _id }) => !there.has(_id.toHexString()))
+  if (fresh.length > 0) await fleet.batches.store(fresh)
+  for (const task of await stored(fleet, fresh)) there.set(task._id.toHexString(), task)
+  return batch.flatMap(({ _id }) => there.get(_id.toHexString()) ?? [])
+}
+
+const stored = (fleet: Fleet, tasks: readonly NewTask[]): Promise<TaskDocument[]> =>
+  fleet.tasks.find({ _id: { $in: tasks.map(({ _id }) => _id) } }).toArray()
+
+/** Entries whose id is another task's: the store says which are the same. */
+async function changed(
+  fleet: Fleet,
+  batch: readonly NewTask[],
+  there: ReadonlyMap<string, TaskDocument>,
+): Promise<EntryProblem[]> {
+  const errors: EntryProblem[] = []
+  for (const [index, task] of batch.entries()) {
+    if (!there.has(task._id.toHexString())) continue
+    try {
+      await fleet.store.enqueue([task])
+    } catch (error) {
+      if (!(error instanceof FleetError)) throw error
+      errors.push(entryProblem(index, error))
+    }
+  }
+  return errors
+}
+
+async function takenKeys(
+  fleet: Fleet,
+  batch: readonly NewTask[],
+  there: ReadonlyMap<string, TaskDocument>,
+): Promise<EntryProblem[]> {
+  const keyed = batch.flatMap(({ key, _id }, index) =>
+    key === undefined || there.has(_id.toHexString()) ? [] : [{ key, index }],
+  )
+  if (keyed.length === 0) return []
+  const holders = await fleet.tasks
+    .find({ key: { $in: keyed.map(({ key }) => key) } }, { projection: { key: 1, status: 1 } })
+    .toArray()
+  const taken = new Set(holders.filter(({ status }) => !hasEnded(status)).map(({ key }) => key))
+  return keyed
+    .filter(({ key }) => taken.has(key))
+    .map(({ key, index }) => ({
+      index,
+      code: 'KEY_EXISTS',
+      title: `A task with the key '${key}' has not ended yet`,
+      field: 'key',
+    }))
+}
+
+/** The same with the ids that were fixed when it was asked for first. */
+export function withIds(checked: Checked, ids: readonly string[]): Checked {
+  const fixed = (task: NewTask, index: number): NewTask => ({ ...task, _id: parseId(ids[index]) })
+  return 'one' in checked ? { one: fixed(checked.one, 0) } : { batch: checked.batch.map(fixed) }
+}

@@ -1,0 +1,73 @@
+import swagger from '@fastify/swagger'
+import { VERSION } from '@taskfleet/protocol'
+import type { FastifyInstance } from 'fastify'
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
+import { OPTIONAL_BODY } from './route.ts'
+
+const DESCRIPTION = `Errors are \`application/problem+json\` with a stable \`code\`. A key goes into \`Authorization: Bearer tf_…\` and
+nowhere else; while the fleet has none, this computer may do everything. Every answer says how much of the rate limit is left.`
+
+/** Collects the routes that are registered after it, for the document that describes them. */
+export async function describeRoutes(app: FastifyInstance): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Taskfleet',
+        version: VERSION,
+        description: DESCRIPTION,
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      servers: [{ url: '/' }],
+      tags: TAGS,
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', bearerFormat: 'tf_<id>_<secret>' } } },
+    },
+    transform: jsonSchemaTransform,
+    transformObject: (document) => tidied(jsonSchemaTransformObject(document) as unknown as Document) as never,
+  })
+}
+
+const TAGS = [
+  { name: 'tasks', description: 'Store, list, show, change and remove' },
+  { name: 'commands', description: 'On one task and on many' },
+  { name: 'workers', description: 'Who runs tasks' },
+  { name: 'queues', description: 'Named lanes' },
+  { name: 'schedules', description: 'Which task runs when, again and again' },
+  { name: 'reports', description: 'What is going on and what keeps going wrong' },
+  { name: 'keys', description: 'Who may do what' },
+  { name: 'upkeep', description: 'How long the past is kept' },
+]
+
+interface Operation {
+  requestBody?: { required?: boolean }
+  [OPTIONAL_BODY]?: true
+}
+
+interface Document {
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, unknown> }
+}
+
+function tidied(document: Document): Document {
+  for (const operation of Object.values(document.paths).flatMap((path) => Object.values(path))) {
+    if (operation[OPTIONAL_BODY] === true && operation.requestBody !== undefined) operation.requestBody.required = false
+    delete operation[OPTIONAL_BODY]
+  }
+  return withUsedSchemas(document)
+}
+
+/** Each schema comes once for what is sent and once for what is answered; those that nothing refers to are left out. */
+function withUsedSchemas(document: Document): Document {
+  const { schemas } = document.components
+  const used = new Set<string>()
+  const visit = (part: unknown): void => {
+    for (const [, name] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (used.has(name!)) continue
+      used.add(name!)
+      visit(schemas[name!])
+    }
+  }
+  visit({ ...document, components: {} })
+  const kept = Object.entries(schemas).filter(([name]) => used.has(name))
+  return { ...document, components: { ...document.components, schemas: Object.fromEntries(kept) } }
+}

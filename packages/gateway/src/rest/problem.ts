@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto'
+import { asError } from '@taskfleet/core'
+import { databaseError } from '@taskfleet/core/internal'
+import { FleetError, UnknownOutcome } from '@taskfleet/protocol'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import { SignInLimited } from '../sign-in-limit.ts'
+
+/** What is wrong with one entry of a batch. */
+export interface EntryProblem {
+  /** Its place in the batch, from 0. */
+  index: number
+  code: string
+  title: string
+  field?: string
+}
+
+/** An error as it is answered: RFC 9457 with a stable `code` for programs. */
+interface Problem {
+  type: 'about:blank'
+  status: number
+  title: string
+  code: string
+  field?: string
+  errors?: EntryProblem[]
+  /** The revision that a task is at, for `REV_CONFLICT`. */
+  rev?: number
+  /** The ids to repeat the request under, for `UNKNOWN_OUTCOME`. */
+  ids?: string[]
+}
+
+/** A batch of which nothing was stored: every entry that is wrong is named. */
+export class BatchRefused extends FleetError {
+  readonly errors: readonly EntryProblem[]
+
+  constructor(errors: readonly EntryProblem[]) {
+    const [first] = errors
+    const count = errors.length === 1 ? 'One entry' : `${errors.length} entries`
+    super(first!.code, `${count} can't be stored, so that none was; the first: ${first!.title}`, {
+      field: `${first!.index}${first!.field === undefined ? '' : `.${first!.field}`}`,
+    })
+    this.errors = errors
+  }
+}
+
+/** An edit of what has changed meanwhile. */
+export class RevConflict extends FleetError {
+  readonly rev: number
+
+  constructor(message: string, rev: number) {
+    super('REV_CONFLICT', message, { field: 'rev' })
+    this.rev = rev
+  }
+}
+
+export const entryProblem = (index: number, error: FleetError): EntryProblem => ({
+  index,
+  code: error.code,
+  title: error.message,
+  ...(error.field === undefined ? {} : { field: error.field }),
+})
+
+/** The codes that are not answered with 400, or whose ending doesn't say it already. */
+const STATUS: Readonly<Record<string, number>> = {
+  UNAUTHENTICATED: 401,
+  FORBIDDEN: 403,
+  QUEUE_NOT_ALLOWED: 403,
+  NAME_NOT_ALLOWED: 403,
+  BAD_HOST: 403,
+  BAD_ORIGIN: 403,
+  NOT_FOUND: 404,
+  REQUEST_TIMEOUT: 408,
+  AWAITED: 409,
+  CORRUPT: 409,
+  KEYS_NOT_UNIQUE: 409,
+  NOT_ENDED: 409,
+  NOT_PAUSED: 409,
+  NOT_WAITING: 409,
+  NOT_RUNNING: 409,
+  INPUT_TOO_LARGE: 413,
+  TOO_MANY_TASKS: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  RATE_LIMITED: 429,
+  QUEUE_FULL: 429,
+  INTERNAL: 500,
+  DATABASE_FORBIDDEN: 500,
+  NO_DATABASE: 503,
+  UNKNOWN_OUTCOME: 503,
+  QUERY_TOO_SLOW: 503,
+}
+
+/** The HTTP status that an error's code is answered with. */
+export function statusOf(code: string): number {
+  if (Object.hasOwn(STATUS, code)) return STATUS[code]!
+  return /_EXISTS$|_CONFLICT$|^ALREADY_/.test(code) ? 409 : 400
+}
+
+/** Answers every error of a request; what nobody foresaw is logged with its cause and told by a number only. */
+export function answerErrors(
+  log: Logger,
+): (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) => void {
+  return (error, request, reply) => {
+    const known = toFleetError(error, request)
+    const problem = known === undefined ? unforeseen(error, request, log) : toProblem(known)
+    if (problem.status === 401) void reply.header('www-authenticate', 'Bearer')
+    if (problem.status === 503 || problem.code === 'QUEUE_FULL') void reply.header('retry-after', '1')
+    if (known instanceof SignInLimited) void reply.header('retry-after', String(known.retryAfterS))
+    // What is left of the body would be taken for the next request.
+    if (problem.status === 408 || problem.status === 413) void reply.header('connection', 'close')
+    void reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(problem)
+  }
+}
+
+function toProblem(error: FleetError): Problem {
+  return {
+    type: 'about:blank',
+    status: statusOf(error.code),
+    title: error.message,
+    code: error.code,
+    ...(error.field === undefined ? {} : { field: error.field }),
+    ...(error instanceof BatchRefused ? { errors: [...error.errors] } : {}),
+    ...(error instanceof RevConflict ? { rev: error.rev } : {}),
+    ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
+  }
+}
+
+/** What the framework and the driver throw, in our words; undefined for what nobody foresaw. */
+function toFleetError(error: FastifyError | Error, request: FastifyRequest): FleetError | undefined {
+  if (error instanceof FleetError) return error
+  const { code, statusCode } = error as { code?: string | number; statusCode?: number }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new FleetError('INPUT_TOO_LARGE', 'The body is too large')
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new FleetError('UNSUPPORTED_MEDIA_TYPE', 'A body is JSON: say so with content-type: application/json')
+  }
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+    return new FleetError('BAD_REQUEST', error.message)
+  }
+  return databaseError(error, { asked: request.method === 'GET' ? 'read' : 'write' })
+}
+
+function unforeseen(error: Error, { method, routeOptions }: FastifyRequest, log: Logger): Problem {
+  const request = randomUUID().slice(0, 8)
+  log.error({ err: asError(error), request, method, route: routeOptions.url }, 'a request failed unexpectedly')
+  const title = `Something went wrong here; the log knows it as ${request}`
+  return { type: 'about:blank', status: 500, title, code: 'INTERNAL' }
+}

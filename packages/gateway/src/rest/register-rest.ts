@@ -1,0 +1,133 @@
+import rateLimit from '@fastify/rate-limit'
+import swaggerUi from '@fastify/swagger-ui'
+import type { Fleet } from '@taskfleet/core'
+import type { LiveQueries } from '@taskfleet/core/internal'
+import { FleetError } from '@taskfleet/protocol'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import type { Logger } from 'pino'
+import type { Access } from '../access.ts'
+import { authenticate, authorise } from './authenticate.ts'
+import { BODY_LIMITS, BODY_TIMES, readJson } from './body.ts'
+import { IdempotencyKeys } from './idempotency.ts'
+import { describeRoutes } from './openapi.ts'
+import { answerErrors } from './problem.ts'
+import { mount, type RestRoute } from './route.ts'
+import { auditRoutes } from './routes/audit.ts'
+import { commandRoutes } from './routes/commands.ts'
+import { documentRoutes } from './routes/documents.ts'
+import { eventRoutes } from './routes/events.ts'
+import { keyRoutes } from './routes/keys.ts'
+import { queueRoutes } from './routes/queues.ts'
+import { reportRoutes } from './routes/reports.ts'
+import { scheduleRoutes } from './routes/schedules.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import { taskHistoryRoutes } from './routes/task-history.ts'
+import { taskRoutes } from './routes/tasks.ts'
+import { upkeepRoutes } from './routes/upkeep.ts'
+import { workerRoutes } from './routes/workers.ts'
+import { serializerCompiler, validatorCompiler } from './validate.ts'
+
+/** How many requests each key may send within a time. */
+export interface RateLimit {
+  requests: number
+  /** In milliseconds. */
+  within: number
+}
+
+export interface RestDeps {
+  fleet: Fleet
+  queries: LiveQueries
+  access: Access
+  log: Logger
+  /** 200 a second by default. */
+  rateLimit?: RateLimit | undefined
+  /** How long a body may say nothing and take in all, in milliseconds. */
+  bodyTimes?: { silent: number; whole: number }
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** How long its body was. */
+    bodyBytes: number
+  }
+}
+
+/** Every route of `/api/v1`. */
+export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
+  const idempotency = new IdempotencyKeys(fleet.database.db)
+  return [
+    ...taskRoutes({ fleet, idempotency }),
+    ...taskHistoryRoutes({ fleet }),
+    ...commandRoutes({ fleet }),
+    ...workerRoutes({ fleet }),
+    ...queueRoutes({ fleet }),
+    ...reportRoutes({ fleet, queries }),
+    ...keyRoutes({ fleet }),
+    ...auditRoutes({ fleet }),
+    ...upkeepRoutes({ fleet }),
+    ...documentRoutes({ fleet }),
+    ...eventRoutes({ fleet }),
+    ...scheduleRoutes({ fleet }),
+    ...sessionRoutes({ sessions: access.sessions }),
+  ]
+}
+
+/** What the server itself needs to know: addresses that make no sense are answered as everything else is. */
+export const restServerOptions = (log: Logger): Pick<FastifyServerOptions, 'frameworkErrors' | 'routerOptions'> => ({
+  frameworkErrors: answerErrors(log) as never,
+  routerOptions: { maxParamLength: 16_384 },
+})
+
+/** Serves the API, its document at `/api/openapi.json` and a page to try it at `/api/docs`. */
+export async function registerRest(http: FastifyInstance, deps: RestDeps): Promise<void> {
+  await http.register(async (api) => {
+    await describeRoutes(api)
+    await api.register((v1) => serve(v1, deps), { prefix: '/api/v1' })
+    api.get('/api/openapi.json', { schema: { hide: true } as object }, () => api.swagger())
+    await api.register(swaggerUi, {
+      routePrefix: '/api/docs',
+      uiConfig: { url: '/api/openapi.json', validatorUrl: null, deepLinking: true } as object,
+      staticCSP: PAGE_POLICY,
+    })
+  })
+}
+
+/** Swagger's page sets styles of its own; scripts are its files alone. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+async function serve(v1: FastifyInstance, deps: RestDeps): Promise<void> {
+  const { access, log, fleet, bodyTimes = BODY_TIMES } = deps
+  const { requests, within } = deps.rateLimit ?? { requests: 200, within: 1_000 }
+  v1.setValidatorCompiler(validatorCompiler as never)
+  v1.setSerializerCompiler(serializerCompiler)
+  v1.setErrorHandler(answerErrors(log))
+  v1.decorateRequest('bodyBytes', 0)
+  v1.removeAllContentTypeParsers()
+  v1.addContentTypeParser(
+    'application/json',
+    async (request: { bodyBytes: number; routeOptions: { bodyLimit?: number } }, payload: NodeJS.ReadableStream) => {
+      const { value, bytes } = await readJson(payload, {
+        limit: request.routeOptions.bodyLimit ?? BODY_LIMITS.one,
+        times: bodyTimes,
+      })
+      request.bodyBytes = bytes
+      return value
+    },
+  )
+  authenticate(v1, access)
+  await v1.register(rateLimit, {
+    max: requests,
+    timeWindow: within,
+    enableDraftSpec: true,
+    cache: 10_000,
+    keyGenerator: ({ principal, ip }) => `${principal.id} ${principal.id === 'local' ? ip : ''}`,
+    errorResponseBuilder: (_request, { max }) =>
+      new FleetError(
+        'RATE_LIMITED',
+        `A key may send ${max} requests in ${within} ms: wait as long as retry-after says`,
+      ),
+  })
+  v1.addHook('preParsing', async (request) => authorise(request))
+  mount(v1, restRoutes(deps), (principal) => fleet.control(principal))
+}

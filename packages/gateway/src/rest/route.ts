@@ -1,0 +1,159 @@
+import type { Principal, Scope } from '@taskfleet/core'
+import type { FleetControl } from '@taskfleet/protocol'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { statusOf } from './problem.ts'
+import { problem } from './schemas/problem.ts'
+
+/** A request as a route gets it: authorised and checked. */
+export interface RestCall<Query = unknown, Body = unknown> {
+  principal: Principal
+  /** What the fleet does for whoever asks. */
+  control: FleetControl
+  params: Readonly<Record<string, string>>
+  query: Query
+  body: Body
+  request: FastifyRequest
+  reply: FastifyReply
+}
+
+/** One route: what it needs, what it looks like, what it does. The document is made from these. */
+export interface RestRoute<Query = unknown, Body = unknown> {
+  method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
+  /** Below `/api/v1`. */
+  url: string
+  scope: Scope
+  /** The part of the document that it belongs to. */
+  tag: string
+  summary: string
+  description?: string
+  params?: z.ZodType
+  query?: z.ZodType<Query>
+  body?: z.ZodType<Body>
+  headers?: z.ZodType
+  /** In bytes; what one thing may take by default. */
+  bodyLimit?: number
+  /** What it answers by status, the usual one first; null for nothing. */
+  answers: Readonly<Record<number, z.ZodType | null>>
+  /** The codes of errors that are its own. */
+  codes?: readonly string[]
+  handle(call: RestCall<Query, Body>): Promise<unknown>
+}
+
+/** A route whose handler is typed by its schemas. */
+export const route = <Query, Body>(one: RestRoute<Query, Body>): RestRoute => one as unknown as RestRoute
+
+const CHECKED_ELSEWHERE = new WeakSet<object>()
+
+/**
+ * A schema that only documents: the core checks it, which knows every key and says which code is meant; a schema that
+ * drops one would change what is asked.
+ */
+export function documented<Schema extends z.ZodType>(schema: Schema): Schema {
+  CHECKED_ELSEWHERE.add(schema)
+  return schema
+}
+
+export const isDocumentation = (schema: object): boolean => CHECKED_ELSEWHERE.has(schema)
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a key needs for this route. */
+    scope?: Scope
+  }
+}
+
+/** Marks an operation that needs no body, which the document's maker can't tell; it is taken out again. */
+export const OPTIONAL_BODY = 'x-optional-body'
+
+const COMMON = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'INTERNAL', 'NO_DATABASE']
+
+/** Registers routes on an instance that authorises by `config.scope`. */
+export function mount(
+  app: FastifyInstance,
+  routes: readonly RestRoute[],
+  controlOf: (principal: Principal) => FleetControl,
+): void {
+  for (const one of routes) {
+    const { method, url, scope, params, query, body, headers, bodyLimit } = one
+    const [usual] = Object.keys(one.answers)
+    app.route({
+      method,
+      url,
+      config: { scope },
+      ...(bodyLimit === undefined ? {} : { bodyLimit }),
+      schema: {
+        tags: [one.tag],
+        summary: one.summary,
+        operationId: operationId(method, url),
+        description: `${one.description === undefined ? '' : `${one.description}\n\n`}Needs the scope \`${scope}\`.`,
+        security: [{ key: [scope] }],
+        ...({ 'x-scope': scope, ...(body?.isOptional() ? { [OPTIONAL_BODY]: true } : {}) } as object),
+        ...(params === undefined ? {} : { params: documented(params) }),
+        ...(query === undefined ? {} : { querystring: query }),
+        ...(headers === undefined ? {} : { headers: documented(headers) }),
+        ...(body === undefined ? {} : { body }),
+        response: { ...successes(one), ...failures(one) },
+      },
+      handler: async (request, reply) => {
+        const { principal } = request
+        const call = {
+          principal,
+          control: controlOf(principal),
+          params: request.params as Record<string, string>,
+          query: request.query,
+          body: request.body,
+          request,
+          reply,
+        }
+        void reply.code(Number(usual))
+        const answer = await one.handle(call)
+        // What it has sent itself is not to be sent again.
+        if (reply.sent) return reply
+        return answer === undefined ? reply.send() : answer
+      },
+    })
+  }
+}
+
+/** `GET /tasks/:id/log` is `getTasksByIdLog`. */
+function operationId(method: string, url: string): string {
+  const words = url
+    .split('/')
+    .filter((part) => part !== '')
+    .map((part) => (part.startsWith(':') ? `By${upper(part.slice(1))}` : upper(part)))
+  return method.toLowerCase() + words.join('')
+}
+
+const upper = (word: string): string => word.charAt(0).toUpperCase() + word.slice(1)
+
+const DESCRIPTIONS: Readonly<Record<number, string>> = { 200: 'Done', 201: 'Made', 204: 'Gone' }
+
+function successes({ answers }: RestRoute): Record<number, object> {
+  return Object.fromEntries(
+    Object.entries(answers).map(([status, schema]) => {
+      const description = DESCRIPTIONS[Number(status)] ?? 'Done'
+      if (schema === null) return [status, z.null().describe(description)]
+      return [status, { description, content: { 'application/json': { schema } } }]
+    }),
+  )
+}
+
+function failures(one: RestRoute): Record<number, object> {
+  const { codes = [] } = one
+  const byStatus = new Map<number, string[]>()
+  const unknown = one.method === 'GET' ? [] : ['UNKNOWN_OUTCOME']
+  for (const code of new Set([...COMMON, ...unknown, ...codes])) {
+    const status = statusOf(code)
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, named]) => [
+      status,
+      {
+        description: named.map((code) => `\`${code}\``).join(', '),
+        content: { 'application/problem+json': { schema: problem } },
+      },
+    ]),
+  )
+}

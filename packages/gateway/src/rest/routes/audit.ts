@@ -1,0 +1,60 @@
+import type { Fleet } from '@taskfleet/core'
+import { type AuditPlace, parseId, requireUnlimited } from '@taskfleet/core/internal'
+import { FleetError } from '@taskfleet/protocol'
+import { z } from 'zod'
+import { cursorValues, writeCursor } from '../cursor.ts'
+import { type RestRoute, route } from '../route.ts'
+import { auditEntry } from '../schemas/tasks.ts'
+
+const SORT = { at: -1, _id: -1 } as const
+const QUERY = 'audit'
+
+/** Who did what, in the whole fleet; to one task is at `/tasks/:id/audit`. */
+export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+  return [
+    route({
+      method: 'GET',
+      url: '/audit',
+      scope: 'read',
+      tag: 'reports',
+      summary: 'Who did what, the latest first',
+      query: z.strictObject({
+        limit: z
+          .string()
+          .regex(/^([1-9]\d{0,2}|1000)$/, '1 to 1,000')
+          .optional()
+          .meta({ description: '1 to 1,000; 100 by default' }),
+        cursor: z.string().max(4_096).optional().meta({ description: "The last answer's, for what follows" }),
+      }),
+      answers: {
+        200: z.object({
+          entries: z.array(auditEntry),
+          cursor: z.string().optional().describe('For what follows; absent at the end'),
+        }),
+      },
+      codes: ['BAD_SORT', 'BAD_CURSOR', 'UNKNOWN_FIELD'],
+      handle: async ({ principal, query: { limit = '100', cursor } }) => {
+        requireUnlimited(principal, 'touch the whole audit log')
+        const most = Number(limit)
+        const after = cursor === undefined ? {} : { after: placeOf(cursor) }
+        // One more than is told says whether anything follows.
+        const found = await fleet.audit.list({ ...after, limit: most + 1 })
+        const entries = found.slice(0, most)
+        const last = entries.at(-1)
+        if (found.length === entries.length || last === undefined) return { entries }
+        const place = { at: new Date(last.at), _id: parseId(last._id) }
+        return { entries, cursor: writeCursor(QUERY, SORT, place) }
+      },
+    }),
+  ]
+}
+
+/** @throws {FleetError} `BAD_CURSOR` */
+function placeOf(cursor: string): AuditPlace {
+  const [at, id] = cursorValues(QUERY, SORT, cursor)
+  // Whoever sends one could have written it.
+  if (at instanceof Date && id !== null && typeof id === 'object' && !(id instanceof Date)) return { at, _id: id }
+  throw new FleetError('BAD_CURSOR', "This is no cursor: take it from the answer's 'cursor' as it is", {
+    field: 'cursor',
+  })
+}

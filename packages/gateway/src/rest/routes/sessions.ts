@@ -1,0 +1,34 @@
+import type { Principal } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
+import { z } from 'zod'
+import type { Sessions } from '../../sessions.ts'
+import { type RestRoute, route } from '../route.ts'
+import { date } from '../schemas/values.ts'
+
+export function sessionRoutes({ sessions }: { sessions: Sessions }): RestRoute[] {
+  return [
+    route({
+      method: 'POST',
+      url: '/sessions',
+      scope: 'read',
+      tag: 'keys',
+      summary: 'A token for a browser, good for ten minutes at any gateway, that may what your key may',
+      answers: {
+        201: z.object({ token: z.string(), expiresAt: date }).meta({ id: 'Session', title: 'A short-lived token' }),
+      },
+      description:
+        'For keys: a session makes no other, so that one that gets lost is worth no more than its ten minutes.',
+      handle: async ({ principal }) => {
+        requireKey(principal)
+        const { token, expiresAt } = await sessions.issue(principal)
+        return { token, expiresAt: expiresAt.toISOString() }
+      },
+    }),
+  ]
+}
+
+/** @throws {FleetError} `FORBIDDEN` */
+function requireKey(principal: Principal & { expiresAt?: Date }): void {
+  if (principal.expiresAt === undefined) return
+  throw new FleetError('FORBIDDEN', 'A session is made with a key, and not with another session')
+}

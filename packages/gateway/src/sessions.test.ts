@@ -1,0 +1,239 @@
+import { KeyStore } from '@taskfleet/core'
+import { FleetError } from '@taskfleet/protocol'
+import {
+  ask,
+  codeOf,
+  connect,
+  next,
+  open,
+  ownQueue,
+  refusal,
+  startGateway,
+} from '@taskfleet/testkit/fleet/test-sockets'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { SignJWT } from 'jose'
+import { expect, test } from 'vitest'
+import { Sessions } from './sessions.ts'
+
+const fleet = useFleet()
+const keys = () => new KeyStore(fleet.database.db)
+const sessions = (now = () => new Date()) => new Sessions(keys(), now)
+
+async function keyAndSession(over: { queues?: string[] } = {}) {
+  const { id, token } = await keys().create({ name: 'browser', scopes: ['read'], ...over })
+  return { id, key: token, session: await sessions().issue({ id }) }
+}
+
+test('a session may what its key may, at any gateway', async () => {
+  const { session } = await keyAndSession({ queues: ['mine'] })
+  const gateway = await startGateway(fleet)
+  const socket = await connect(fleet, gateway.url!, session.token)
+  expect(codeOf(await ask(socket, 'coverage', {}))).toBe('ok')
+  expect(codeOf(await ask(socket, 'enqueue', { name: 'x' }))).toBe('FORBIDDEN')
+  expect(codeOf(await ask(socket, 'audit', {}))).toBe('FORBIDDEN')
+})
+
+test('a client asks for a fresh one before each connection', async () => {
+  const { session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  let asked = 0
+  const client = fleet.client(gateway.url!, {
+    token: async () => {
+      asked += 1
+      return session.token
+    },
+  })
+  expect(Array.isArray(await client.coverage())).toBe(true)
+  expect(asked).toBe(1)
+})
+
+const endsIn = (ms: number) => sessions(() => new Date(Date.now() + ms - 600_000))
+const past = (date: Date) => eventually(() => Date.now() > date.getTime() + 1_500)
+
+test('a client renews it before it ends, and its connection goes on without a gap', async () => {
+  const { id } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const ending = await endsIn(3_000).issue({ id })
+  const told: string[] = []
+  let asked = 0
+  const client = fleet.client(gateway.url!, {
+    token: async () => {
+      asked += 1
+      return asked === 1 ? ending.token : (await sessions().issue({ id })).token
+    },
+  })
+  client.onState((state) => told.push(state))
+  expect((await client.welcomed()).expiresAt).toBe(
+    new Date(Math.floor(ending.expiresAt.getTime() / 1_000) * 1_000).toISOString(),
+  )
+  await past(ending.expiresAt)
+  expect(Array.isArray(await client.coverage())).toBe(true)
+  expect(told).toEqual(['connecting', 'live'])
+  expect(asked).toBe(2)
+})
+
+test('it is renewed only by one of the same key, and only where one opened the connection', async () => {
+  const { id, key, session } = await keyAndSession()
+  const other = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const renew = async (by: string, token: string) =>
+    codeOf(await ask(await connect(fleet, gateway.url!, by), 'renewSession', { token }))
+  expect(await renew(session.token, (await sessions().issue({ id })).token)).toBe('ok')
+  expect(await renew(session.token, other.session.token)).toBe('UNAUTHENTICATED')
+  expect(await renew(session.token, key)).toBe('UNAUTHENTICATED')
+  expect(await renew(session.token, 'ey.forged')).toBe('UNAUTHENTICATED')
+  expect(await renew(key, session.token)).toBe('BAD_REQUEST')
+})
+
+test('a renewed one ends with its key all the same', async () => {
+  const { id, session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const socket = await connect(fleet, gateway.url!, session.token)
+  const { token } = await sessions().issue({ id })
+  expect(codeOf(await ask(socket, 'renewSession', { token }))).toBe('ok')
+  const gone = next(socket, 'disconnect')
+  await keys().revoke(id)
+  await gone
+})
+
+test('a key makes sessions, and a session makes none', async () => {
+  const { key } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const make = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` }
+    const response = await fetch(`${gateway.url}/api/v1/sessions`, { method: 'POST', headers })
+    return { status: response.status, body: (await response.json()) as { token: string; code?: string } }
+  }
+  const made = await make(key)
+  expect(made.status).toBe(201)
+  expect(await make(made.body.token)).toMatchObject({ status: 403, body: { code: 'FORBIDDEN' } })
+})
+
+test('a client that can have no token for now tries again, and does not go without one', async () => {
+  const { session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const told: string[] = []
+  let asked = 0
+  const client = fleet.client(gateway.url!, {
+    token: async () => {
+      asked += 1
+      if (asked === 1) throw new Error('the gateway is away')
+      return session.token
+    },
+  })
+  client.onState((state, error) => told.push(error === undefined ? state : `${state}: ${error.message}`))
+  expect(Array.isArray(await client.coverage())).toBe(true)
+  expect(told).toEqual(['connecting', 'connecting: the gateway is away', 'live'])
+})
+
+test('a client that is refused a token for good is refused', async () => {
+  const gateway = await startGateway(fleet)
+  const client = fleet.client(gateway.url!, {
+    token: () => Promise.reject(new FleetError('UNAUTHENTICATED', 'revoked')),
+  })
+  await expect(client.coverage()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', message: 'revoked' })
+  expect(client.state).toBe('refused')
+})
+
+test('who watches what the key may not see any more hears of it, and holds nothing', async () => {
+  const { id, token } = await keys().create({ name: 'narrowed', scopes: ['read', 'write'] })
+  const gateway = await startGateway(fleet)
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const event = JSON.stringify({ name: 'Seen', props: {} })
+  const posted = await fetch(`${gateway.url}/api/v1/events`, { method: 'POST', headers, body: event })
+  expect(posted.status).toBe(201)
+  const client = fleet.client(gateway.url!, { token })
+  const told: string[] = []
+  const live = await client.subscribe(
+    { collection: 'events' },
+    () => undefined,
+    (error) => told.push(`events ${error.code}`),
+  )
+  const kept = await client.subscribe(
+    {},
+    () => undefined,
+    (error) => told.push(`tasks ${error.code}`),
+  )
+  expect(live.rows).toHaveLength(1)
+  await keys().edit(id, { queues: ['mine'] })
+  await eventually(() => told.length > 0)
+  expect(live).toMatchObject({ rows: [], live: false })
+  await eventually(() => kept.live)
+  expect(told).toEqual(['events FORBIDDEN'])
+})
+
+test('figures and a watched task are refused in the same way', async () => {
+  const { id, token } = await keys().create({ name: 'blinded', scopes: ['read', 'write'] })
+  const gateway = await startGateway(fleet)
+  const client = fleet.client(gateway.url!, { token })
+  const told: string[] = []
+  const task = await fleet.post([], { queue: ownQueue() })
+  await client.subscribeStats(
+    {},
+    () => undefined,
+    (error) => told.push(`figures ${error.code}`),
+  )
+  await client.watchTask(task._id.toHexString(), { onRefused: (error) => told.push(`task ${error.code}`) })
+  await keys().edit(id, { scopes: ['write'] })
+  await eventually(() => told.length === 2)
+  expect(told.sort()).toEqual(['figures FORBIDDEN', 'task FORBIDDEN'])
+})
+
+test('revoking the key ends its sessions within a second, and no more can be used', async () => {
+  const { id, session } = await keyAndSession()
+  const gateway = await startGateway(fleet)
+  const socket = await connect(fleet, gateway.url!, session.token)
+  const gone = next(socket, 'disconnect')
+  const revokedAt = performance.now()
+  await keys().revoke(id)
+  await gone
+  expect(performance.now() - revokedAt).toBeLessThan(3_000)
+  const again = open(gateway.url!, session.token)
+  fleet.cleanup(() => again.disconnect())
+  expect((await refusal(again))?.message).toBe('UNAUTHENTICATED')
+})
+
+test('an expired one is refused, and cut where it was open', async () => {
+  const { id } = await keyAndSession()
+  const old = await sessions(() => new Date(Date.now() - 700_000)).issue({ id })
+  await expect(sessions().verify(old.token)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  // Still within what clocks may differ when it comes, and past its end at once.
+  const ending = await sessions(() => new Date(Date.now() - 630_000)).issue({ id })
+  const gateway = await startGateway(fleet)
+  const socket = open(gateway.url!, ending.token)
+  fleet.cleanup(() => socket.disconnect())
+  await next(socket, 'disconnect')
+})
+
+test.each([
+  ['for a task', (jwt: SignJWT) => jwt.setAudience('task:x:1')],
+  ['of another issuer', (jwt: SignJWT) => jwt.setIssuer('somebody')],
+  ['without a subject', (jwt: SignJWT) => jwt],
+])('one %s is refused', async (_which, change) => {
+  const secret = await keys().ticketSecret()
+  const jwt = change(
+    new SignJWT({ scopes: ['admin'] })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setIssuer('taskfleet')
+      .setAudience('gateway')
+      .setExpirationTime('5m'),
+  )
+  await expect(sessions().verify(await jwt.sign(secret))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+})
+
+test('one that is not signed, or by another secret, is refused', async () => {
+  const { id } = await keyAndSession()
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const claims = {
+    iss: 'taskfleet',
+    aud: 'gateway',
+    sub: id,
+    exp: Math.floor(Date.now() / 1_000) + 60,
+    scopes: ['admin'],
+  }
+  await expect(sessions().verify(`${encode({ alg: 'none' })}.${encode(claims)}.`)).rejects.toMatchObject({
+    code: 'UNAUTHENTICATED',
+  })
+  const forged = await new SignJWT({ ...claims }).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.alloc(32, 1))
+  await expect(sessions().verify(forged)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+})

@@ -1,0 +1,272 @@
+import { createHash } from 'node:crypto'
+import type { Principal } from '@taskfleet/core'
+import {
+  compileFilter,
+  compileQuery,
+  type LiveQueries,
+  type LiveQuery,
+  type StatsWatch,
+  visibleTo,
+  type Watch,
+} from '@taskfleet/core/internal'
+import { type ChecksumAnswer, FleetError, type StatsAnswer, type SubscribeAnswer } from '@taskfleet/protocol'
+import type { Logger } from 'pino'
+import type { Namespace, Socket } from 'socket.io'
+import { isBehind } from './backlog.ts'
+import { type Kind, LIMITS } from './subscription-limits.ts'
+
+/** How often those who were behind are looked at. */
+const CATCH_UP_MS = 250
+/** Who has not caught up after this is not reading any more. */
+const GIVE_UP_MS = 30_000
+
+/** Those who watch the same. */
+interface Room<W> {
+  id: string
+  sockets: Set<Socket>
+  watch: Promise<W>
+  /** What brings a socket that missed something up to the present. */
+  present: (watch: W) => [event: string, body: object]
+}
+
+type AnyRoom = Room<Watch> | Room<StatsWatch>
+
+/** What one connection holds. */
+interface Held {
+  principal: string
+  /** How often it has asked for each room. */
+  shares: Map<string, number>
+  /** Since when it has been behind, by `performance.now()`. */
+  behindSince?: number
+}
+
+/**
+ * Who watches which live query: those who ask the same share a room, and each delta is written once for all of them. Who
+ * does not read gets no further deltas, and the present when it reads again.
+ */
+export class Subscriptions {
+  readonly #queries: LiveQueries
+  readonly #namespace: Namespace
+  readonly #log: Logger
+  readonly #rooms = new Map<string, AnyRoom>()
+  readonly #held = new Map<Socket, Held>()
+  readonly #perKey = new Map<string, number>()
+  readonly #behind = new Set<Socket>()
+  readonly #timer: NodeJS.Timeout
+  readonly #isBehind: (socket: Socket) => boolean
+
+  /** @param behind whether a client leaves what it is sent lying */
+  constructor(queries: LiveQueries, namespace: Namespace, log: Logger, behind = isBehind) {
+    this.#isBehind = behind
+    this.#queries = queries
+    this.#namespace = namespace
+    this.#log = log
+    this.#timer = setInterval(() => this.#catchUp(), CATCH_UP_MS).unref()
+  }
+
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, and what `compileQuery` throws */
+  async subscribe(
+    socket: Socket,
+    principal: Principal,
+    request: { resume?: { epoch: string; seq: number } | undefined },
+  ): Promise<SubscribeAnswer> {
+    const { resume, ...query } = request
+    const { collection = 'tasks' } = query as { collection?: unknown }
+    const bounds = visibleTo(principal)
+    // Their documents don't say which queue they are of, so a key that is limited to some may not see any.
+    if (bounds !== undefined && (collection === 'events' || collection === 'errors')) {
+      throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not read ${collection}`, {
+        field: 'collection',
+      })
+    }
+    const bounded = collection === 'tasks' || collection === 'schedules' || collection === 'queues'
+    const visible = bounded ? visibleTo(principal, collection) : undefined
+    const compiled = compileQuery(query, visible)
+    const id = `${isOneTask(query) ? 't' : 'q'}_${digest(compiled.key)}`
+    const watch = await this.#share(socket, principal, id, () => ({
+      watch: this.#queries.watch(compiled, {
+        delta: (delta) => this.#emit(id, 'queryDelta', delta),
+        reset: (reset) => this.#emit(id, 'queryReset', reset),
+      }),
+      present: ({ live }: Watch) => ['queryReset', { ...placeOf(live), rows: live.rows, reason: 'SLOW_CONSUMER' }],
+    }))
+    const { live } = watch as Watch
+    const deltas = resume === undefined ? null : live.replay(resume)
+    const common = { subscription: id, ...placeOf(live) }
+    if (deltas !== null) return { ...common, deltas: deltas.map((delta) => ({ subscription: id, ...delta })) }
+    return { ...common, rows: live.rows }
+  }
+
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS` and what `compileFilter` throws */
+  async subscribeStats(socket: Socket, principal: Principal, filter: unknown = {}): Promise<StatsAnswer> {
+    const own = compileFilter(filter)
+    const bounds = visibleTo(principal)
+    const bounded = bounds === undefined ? own : { $and: [bounds, own] }
+    const id = `s_${digest(JSON.stringify([bounds ?? null, filter]))}`
+    const watch = await this.#share(socket, principal, id, () => ({
+      watch: this.#queries.watchStats(bounded, (changes, seq) => this.#emit(id, 'statsDelta', { seq, changes })),
+      present: ({ live }: StatsWatch) => ['statsDelta', { seq: live.seq, changes: live.stats }],
+    }))
+    const { live } = watch as StatsWatch
+    return { subscription: id, seq: live.seq, stats: live.stats }
+  }
+
+  /** @throws {FleetError} `NOT_FOUND` for what this connection doesn't hold */
+  async checksum(socket: Socket, id: string): Promise<ChecksumAnswer> {
+    const room = this.#heldBy(socket)?.shares.has(id) ? this.#rooms.get(id) : undefined
+    if (room === undefined || id.startsWith('s_')) {
+      throw new FleetError('NOT_FOUND', 'This connection holds no such live query', { field: 'subscription' })
+    }
+    return (await (room as Room<Watch>).watch).live.checksum
+  }
+
+  /** Giving up what one doesn't have is no fault. */
+  unsubscribe(socket: Socket, id: string): void {
+    this.#release(socket, id)
+  }
+
+  leave(socket: Socket): void {
+    const shares = this.#heldBy(socket)?.shares ?? new Map<string, number>()
+    for (const [id, count] of shares) {
+      for (let share = 0; share < count; share += 1) this.#release(socket, id)
+    }
+    this.#held.delete(socket)
+    this.#behind.delete(socket)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  get size(): number {
+    return this.#rooms.size
+  }
+
+  /** How many subscriptions all connections have. */
+  get shares(): number {
+    return [...this.#held.values()].flatMap(({ shares }) => [...shares.values()]).reduce((sum, count) => sum + count, 0)
+  }
+
+  #heldBy(socket: Socket): Held | undefined {
+    return this.#held.get(socket)
+  }
+
+  /** Takes a share of a room and resolves when what it watches is exact. */
+  async #share<W extends Watch | StatsWatch>(
+    socket: Socket,
+    principal: Principal,
+    id: string,
+    open: () => Pick<Room<W>, 'watch' | 'present'>,
+  ): Promise<W> {
+    const held = this.#held.get(socket) ?? { principal: principal.id, shares: new Map<string, number>() }
+    this.#held.set(socket, held)
+    const kind = kindOf(id)
+    const { perSocket, perKey, code, what } = LIMITS[kind]
+    const key = keyOf(principal.id, kind)
+    const ofKey = this.#perKey.get(key) ?? 0
+    if (sharesOf(held, kind) >= perSocket) throw new FleetError(code, `At most ${perSocket} ${what} for one connection`)
+    if (ofKey >= perKey) throw new FleetError(code, `At most ${perKey} ${what} with one key`)
+    this.#perKey.set(key, ofKey + 1)
+    held.shares.set(id, (held.shares.get(id) ?? 0) + 1)
+    const room = (this.#rooms.get(id) as Room<W> | undefined) ?? { id, sockets: new Set<Socket>(), ...open() }
+    this.#rooms.set(id, room as unknown as AnyRoom)
+    room.sockets.add(socket)
+    try {
+      const watch = await room.watch
+      // It may have left, or given this up, while the view was being read.
+      if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was given up')
+      // From here to the answer nothing may wait: the room's next delta is the one after this snapshot.
+      void socket.join(id)
+      return watch
+    } catch (error) {
+      this.#release(socket, id)
+      throw error
+    }
+  }
+
+  #release(socket: Socket, id: string): void {
+    const held = this.#held.get(socket)
+    const count = held?.shares.get(id)
+    const room = this.#rooms.get(id)
+    if (held === undefined || count === undefined || room === undefined) return
+    const key = keyOf(held.principal, kindOf(id))
+    const ofKey = (this.#perKey.get(key) ?? 1) - 1
+    if (ofKey > 0) this.#perKey.set(key, ofKey)
+    else this.#perKey.delete(key)
+    if (count > 1) {
+      held.shares.set(id, count - 1)
+      return
+    }
+    held.shares.delete(id)
+    void socket.leave(id)
+    room.sockets.delete(socket)
+    if (room.sockets.size > 0) return
+    this.#rooms.delete(id)
+    room.watch.then(
+      (watch) => watch.close(),
+      () => undefined,
+    )
+  }
+
+  #emit(id: string, event: string, body: object): void {
+    this.#namespace.to(id).emit(event, { subscription: id, ...body })
+    for (const socket of this.#rooms.get(id)?.sockets ?? []) {
+      if (!this.#behind.has(socket) && this.#isBehind(socket)) this.#holdBack(socket)
+    }
+  }
+
+  /** From now on nothing is kept for it: its rows are replaced when it reads again. */
+  #holdBack(socket: Socket): void {
+    const held = this.#held.get(socket)
+    if (held === undefined) return
+    held.behindSince = performance.now()
+    this.#behind.add(socket)
+    for (const id of held.shares.keys()) void socket.leave(id)
+  }
+
+  #catchUp(): void {
+    for (const socket of this.#behind) {
+      const held = this.#held.get(socket)
+      if (held?.behindSince === undefined) this.#behind.delete(socket)
+      else if (!this.#isBehind(socket)) void this.#bringUp(socket, held)
+      else if (performance.now() - held.behindSince > GIVE_UP_MS) {
+        this.#log.warn({ code: 'SLOW_CONSUMER', key: held.principal }, 'a connection is cut: its client does not read')
+        this.#behind.delete(socket)
+        socket.disconnect(true)
+      }
+    }
+  }
+
+  async #bringUp(socket: Socket, held: Held): Promise<void> {
+    this.#behind.delete(socket)
+    delete held.behindSince
+    for (const id of held.shares.keys()) {
+      const room = this.#rooms.get(id) as Room<Watch | StatsWatch> | undefined
+      const watch = await room?.watch.catch(() => undefined)
+      if (room === undefined || watch === undefined || !held.shares.has(id) || !socket.connected) continue
+      // Its present first, then what comes after it.
+      const [event, body] = room.present(watch)
+      socket.emit(event, { subscription: id, ...body })
+      void socket.join(id)
+    }
+  }
+}
+
+/** A query for one task by its id alone, which is how a task is watched. */
+function isOneTask({ collection = 'tasks', filter }: { collection?: unknown; filter?: unknown }): boolean {
+  if (collection !== 'tasks' || typeof filter !== 'object' || filter === null) return false
+  const [[field, value] = [], ...others] = Object.entries(filter)
+  return field === '_id' && typeof value === 'string' && others.length === 0
+}
+
+const kindOf = (id: string): Kind => (id.startsWith('t_') ? 'watch' : 'subscription')
+
+const keyOf = (principal: string, kind: Kind): string => `${kind} ${principal}`
+
+function sharesOf({ shares }: Held, kind: Kind): number {
+  return [...shares].reduce((sum, [id, count]) => (kindOf(id) === kind ? sum + count : sum), 0)
+}
+
+const digest = (key: string): string => createHash('sha256').update(key).digest('base64url').slice(0, 16)
+
+const placeOf = ({ epoch, seq }: Pick<LiveQuery, 'epoch' | 'seq'>): { epoch: string; seq: number } => ({ epoch, seq })

@@ -1,0 +1,220 @@
+import { asError, type Fleet, LOCAL, type Principal } from '@taskfleet/core'
+import { parseId, requireReach, toWire } from '@taskfleet/core/internal'
+import { type ClientToTask, FleetError, type TaskConnectError, type TaskToClient } from '@taskfleet/protocol'
+import { checkJson } from '@taskfleet/protocol/internal'
+import type { Logger } from 'pino'
+import type { Namespace, Server, Socket } from 'socket.io'
+import { z } from 'zod'
+import type { Access } from './access.ts'
+import type { Attempts, RunningAttempt } from './attempts.ts'
+import { guard, tokenBucket } from './guard.ts'
+import type { KeyHolders } from './key-holders.ts'
+import type { Tickets } from './tickets.ts'
+
+export interface TaskSocketDeps {
+  fleet: Fleet
+  attempts: Attempts | undefined
+  access: Access
+  tickets: Tickets
+  log: Logger
+  holders: KeyHolders
+}
+
+type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
+
+const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
+/** Also told to those who exceed it. */
+export const MESSAGES_A_SECOND = 30
+const CLAIM_WAIT_MS = 1_000
+// Made once: a schema takes several KiB, and a task may have many watchers.
+const REASON = z.strictObject({ reason: z.string().max(500).optional() })
+const MESSAGE = z.strictObject({ name: z.string().min(1).max(128), data: z.unknown().optional() })
+
+/** The namespace behind every `publicUrl`: `/tasks/<id>`, there as long as the task runs here. */
+export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
+  const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
+  namespaces.use((socket, next) => {
+    admit(socket as TaskClientSocket, deps).then(
+      () => next(),
+      (error: unknown) => next(connectError(error, deps.log)),
+    )
+  })
+  namespaces.on('connection', (socket) => {
+    const id = taskId(socket.nsp.name)
+    const run = deps.attempts?.attempt(id)
+    if (run === undefined) socket.disconnect()
+    else {
+      deps.holders.add(socket as unknown as Socket, socket.data.holder)
+      attend(socket as TaskClientSocket, run, deps)
+    }
+  })
+  return namespaces as unknown as Namespace
+}
+
+/** @throws {FleetError} with the code that the client is told */
+async function admit(socket: TaskClientSocket, { fleet, attempts, access, tickets }: TaskSocketDeps): Promise<void> {
+  const id = taskId(socket.nsp.name)
+  const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
+  const { address } = socket.handshake
+  const token = socket.handshake.auth.token as unknown
+  const locked = await access.locked()
+  if (run === undefined) {
+    // Where it has gone is told to those only who may know it.
+    if (locked) {
+      const attempt = (await fleet.store.find(parseId(id)))?.attempt ?? 0
+      await access.counted(token, address, () => tickets.verify(token, { id, attempt })).catch(passStale)
+    }
+    throw await notHere(id, fleet)
+  }
+  const anonymous = !locked && (token === undefined || token === '')
+  const { task } = run.claim
+  const holder = anonymous
+    ? LOCAL
+    : await access.counted(token, address, () => tickets.verify(token, { id, attempt: task.attempt }))
+  // Since the ticket was made, its key may have lost what the ticket says.
+  const present = await access.present(holder.id)
+  requireReach(present, task)
+  socket.data.holder = present
+}
+
+/** A ticket of an earlier attempt proves enough to be told where the task is now. */
+function passStale(error: unknown): void {
+  if (error instanceof FleetError && error.code === 'STALE_ATTEMPT') return
+  throw error
+}
+
+/** The address is in the database a moment before the claim's answer is here. */
+async function attemptSoon(id: string, attempts: Attempts, fleet: Fleet): Promise<RunningAttempt | undefined> {
+  const there = attempts.attempt(id)
+  if (there !== undefined) return there
+  const task = await fleet.store.find(parseId(id))
+  if (task?.status !== 'running' || task.worker !== attempts.id) return undefined
+  for (const until = performance.now() + CLAIM_WAIT_MS; performance.now() < until; ) {
+    const run = attempts.attempt(id)
+    if (run !== undefined) return run
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return undefined
+}
+
+async function notHere(id: string, fleet: Fleet): Promise<FleetError & { data?: TaskConnectError }> {
+  const task = await fleet.store.find(parseId(id))
+  const error: FleetError & { data?: TaskConnectError } = new FleetError('TASK_NOT_HERE', 'This task does not run here')
+  error.data = {
+    code: 'TASK_NOT_HERE',
+    ...(task === null ? {} : { status: task.status }),
+    ...(task?.publicUrl === undefined ? {} : { publicUrl: task.publicUrl }),
+  }
+  return error
+}
+
+/** An error as socket.io passes it on: only `message` and `data` travel. */
+export function connectError(error: unknown, log: Logger): Error {
+  const known = error instanceof FleetError
+  if (!known) log.error({ err: error }, 'a connection could not be admitted')
+  const code = known ? error.code : 'INTERNAL'
+  const data = (error as { data?: object }).data ?? { code }
+  return Object.assign(new Error(code === 'UNAUTHENTICATED' ? 'UNAUTHENTICATED' : known ? error.message : 'INTERNAL'), {
+    data,
+  })
+}
+
+function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: TaskSocketDeps): void {
+  const { holder } = socket.data
+  const allowed = tokenBucket(MESSAGES_A_SECOND)
+  const rules = {
+    cancel: guard(
+      {
+        scope: 'control',
+        schema: REASON,
+        handle: async (request) => done(await fleet.store.cancel(run.claim.task._id, holder.id, request.reason)),
+      },
+      holder,
+      log,
+    ),
+    pause: guard(
+      {
+        scope: 'control',
+        schema: REASON,
+        handle: async (request) => done(await fleet.store.pause(run.claim.task._id, holder.id, request.reason)),
+      },
+      holder,
+      log,
+    ),
+    message: guard(
+      {
+        scope: 'control',
+        schema: MESSAGE,
+        handle: async ({ name, data }) => ({ data: toWire(await run.message(name, data)) }),
+      },
+      holder,
+      log,
+    ),
+  }
+  socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
+  for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)
+  const snapshot = run.snapshot()
+  const lastLogSeq = snapshot.log.at(-1)?.seq ?? 0
+  socket.emit('snapshot', snapshot)
+  const unwatch = run.watch({
+    // Only the latest matters: what a slow watcher can't take now is dropped.
+    progress: (progress) => socket.volatile.emit('progress', progress),
+    log: (line) => {
+      // Lines are told a few times a second, so the newest of the snapshot are still to be told to others.
+      if (line.seq > lastLogSeq) socket.emit('log', line)
+    },
+    event: (event) => send(log, event, (body) => socket.emit('event', body)),
+    end: (end) => {
+      send(log, end, (body) => socket.emit('end', body))
+      socket.disconnect()
+    },
+  })
+  socket.on('disconnect', unwatch)
+}
+
+/** Ids, dates and bytes as everywhere on the wire. What can't be sent must not harm the attempt, which knows no watchers. */
+function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) => void): void {
+  try {
+    emit(toWire(body) as Body)
+  } catch (error) {
+    log.warn({ err: asError(error) }, 'what a task sent to its watchers can not be put into a message')
+  }
+}
+
+function done(task: unknown): object {
+  if (task === null) throw new FleetError('ALREADY_ENDED', 'This task has ended already')
+  return {}
+}
+
+/** Answers what nobody listens for, what comes too fast, and numbers and texts that no reader can be sure of. */
+export function refuseUnknown(
+  event: string,
+  args: unknown[],
+  known: readonly string[],
+  allowed: () => boolean,
+  next: (error?: Error) => void,
+): void {
+  const ack = args.at(-1)
+  const refuse = (code: string, message: string, field?: string): void => {
+    if (typeof ack === 'function')
+      ack({ ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } })
+  }
+  if (!allowed()) refuse('RATE_LIMITED', `Too many messages; at most ${MESSAGES_A_SECOND} a second`)
+  else if (!known.includes(event)) refuse('BAD_REQUEST', `There is no message '${String(event).slice(0, 64)}'`)
+  else {
+    const wrong = jsonProblem(args[0])
+    if (wrong === undefined) next()
+    else refuse(wrong.code, wrong.message, wrong.field)
+  }
+}
+
+function jsonProblem(value: unknown): FleetError | undefined {
+  try {
+    checkJson(value)
+    return undefined
+  } catch (error) {
+    return error as FleetError
+  }
+}
+
+const taskId = (namespace: string): string => NAMESPACE.exec(namespace)?.[1] ?? ''

@@ -1,0 +1,6 @@
+export { durationText, milliseconds, shortDuration } from './duration.ts'
+export * from './errors.ts'
+export type { FleetControl } from './fleet-control.ts'
+export * from './protocol.ts'
+export { parseJson } from './values/json.ts'
+export { VERSION } from './version.ts'

@@ -1,0 +1,916 @@
+/**
+ * What travels between a gateway, a task's socket and their clients: plain types and pure functions without Node or
+ * MongoDB, so that a browser can load this entry. The prose to it is `docs/protocol.md`.
+ */
+
+export { durationText, milliseconds, shortDuration } from './duration.ts'
+
+/** Every state that a task can be in. "scheduled", "retrying" and "overdue" are labels derived from these. */
+export const STATUSES = ['pending', 'running', 'paused', 'blocked', 'completed', 'failed', 'cancelled'] as const
+export type TaskStatus = (typeof STATUSES)[number]
+
+const ENDED: Record<TaskStatus, boolean> = {
+  pending: false,
+  running: false,
+  paused: false,
+  blocked: false,
+  completed: true,
+  failed: true,
+  cancelled: true,
+}
+
+/** Whether a task in this status will never run again by itself. */
+export function hasEnded(status: TaskStatus): boolean {
+  return ENDED[status]
+}
+
+/** Names accepted wherever a priority is, with the numbers they stand for. */
+export const PRIORITY_NAMES = { low: 2, medium: 5, high: 8 } as const
+export type PriorityName = keyof typeof PRIORITY_NAMES
+/** 1 to 10, higher first, or one of the three names. */
+export type Priority = number | PriorityName
+
+/** How far a task is. All fields but `at` come from the handler. */
+export interface Progress {
+  /** 0 to 1. Derived from `done / total` where only those are given. */
+  ratio?: number
+  done?: number
+  total?: number
+  /** What `done` and `total` count, for example `bytes`. */
+  unit?: string
+  message?: string
+  /** When the worker reported it (ISO 8601). */
+  at: string
+}
+
+export interface TaskErrorView {
+  code: string
+  name: string
+  message: string
+  /** Equal for errors that are the same fault. */
+  fingerprint: string
+  stack?: string
+}
+
+/** What a task does when one that it waits for has failed, was cancelled or is removed. */
+export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
+/** `fail` and `cancel` end it, `run` runs it once all have ended, `wait` waits until they are retried and complete. */
+export type IfFailed = (typeof IF_FAILED)[number]
+
+/** How an attempt ended. */
+export type AttemptOutcome =
+  | 'completed'
+  | 'failed'
+  | 'lost'
+  | 'released'
+  | 'paused'
+  | 'cancelled'
+  | 'snoozed'
+  /** It failed and asked to be tried again later; that costs nothing. */
+  | 'deferred'
+
+export interface AttemptView {
+  /** The claim's number, from 1. */
+  n: number
+  worker: string
+  claimedAt: string
+  endedAt?: string
+  outcome?: AttemptOutcome
+  /** It was counted as lost, and then its worker came back and said that it had lived. */
+  survived?: true
+  error?: TaskErrorView
+}
+
+export interface ControlView {
+  action: 'cancel' | 'pause'
+  by: string
+  reason?: string
+  at: string
+}
+
+/** A task as clients see it: ids are hex, dates ISO 8601, and nothing that proves a claim. */
+export interface TaskRow {
+  _id: string
+  name: string
+  version: number
+  /** Only where `fields` asks for it. */
+  input?: unknown
+  /** Only where `fields` asks for it. */
+  output?: unknown
+  status: TaskStatus
+  queue: string
+  priority: number
+  basePriority: number
+  runAt: string
+  order: string
+  deadline?: string
+  /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
+  raiseAt?: string
+  /** Set when the deadline passed before it had ended. */
+  deadlineMissedAt?: string
+  lazy: boolean
+  attempt: number
+  failures: number
+  lost: number
+  maxAttempts: number
+  /** What the task itself says of its retries, durations in milliseconds; its handler decides the rest. */
+  retry?: Omit<RetryOptions, 'maxAttempts' | 'backoff'> & {
+    backoff?: { base?: number; factor?: number; cap?: number; jitter?: boolean }
+  }
+  /** The task's own limits in milliseconds, in place of its handler's. */
+  timeout?: number
+  totalTimeout?: number
+  stall?: number
+  /** The latest attempt that changed the checkpoint. */
+  checkpointAttempt?: number
+  /** Only where `fields` asks for it. */
+  attempts?: AttemptView[]
+  attemptsDropped?: number
+  worker?: string
+  publicUrl?: string
+  control?: ControlView
+  progress?: Progress
+  /** Only where `fields` asks for it. */
+  checkpoint?: unknown
+  error?: TaskErrorView
+  key?: string
+  parent?: string
+  /** The task that it waits for, or a list of several. */
+  after?: string | string[]
+  /** What it does when a task of `after` fails; `fail` when absent. */
+  ifFailed?: IfFailed
+  replayOf?: string
+  /** The name of the schedule that made it. */
+  schedule?: string
+  event?: string
+  rev: number
+  createdAt: string
+  updatedAt: string
+  claimedAt?: string
+  startedAt?: string
+  finishedAt?: string
+  expireAt?: string
+}
+
+/** The ids of the tasks that one waits for, in their order. */
+export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
+  return after === undefined ? [] : Array.isArray(after) ? after : [after]
+}
+
+/** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. For good: a worker that comes back has a new one. */
+export type WorkerState = 'running' | 'draining' | 'stopped' | 'dead'
+
+/** A worker process as clients see it. */
+export interface WorkerRow {
+  _id: string
+  /** The process, where `_id` is its session: a worker that was taken for dead goes on under a new one. */
+  boot?: string
+  /** When its session may be ended unless it is renewed. */
+  until?: string
+  leaseMs?: number
+  /** What people call it; `_id` is new at every start. */
+  name: string
+  host: string
+  pid: number
+  /** A worker runs tasks; a gateway alone only serves those who watch. */
+  role: 'worker' | 'gateway'
+  /** Where its gateway and task sockets listen, if they do. */
+  url?: string
+  state: WorkerState
+  queues: string[]
+  /** `name@version` of everything it can run. */
+  tasks: string[]
+  /** How many tasks it runs at once at most. */
+  slots: number
+  running: number
+  load: {
+    /** Processors that this process keeps busy. */
+    cpu: number
+    /** Memory of this process, in bytes. */
+    rss: number
+    /** Free memory of the host, in bytes. */
+    memoryFree: number
+    eventLoopDelayMs: number
+    /** Busy part of the processors that the process may use, 0..1, by whoever; absent while unknown. */
+    hostCpu?: number
+    /** Part of the memory that the process may use that is left, 0..1; absent where it can't be told. */
+    memoryLeft?: number
+  }
+  /** Whether this host takes more: all tasks (`open`), lazy ones (`lazy`), and why not; open while absent. */
+  gate?: { open: boolean; lazy: boolean; reason?: string }
+  /** What somebody asked of it last. */
+  control?: { action: 'drain' | 'resume'; by: string; at: string }
+  /** How often it says that it lives, in milliseconds. Silent for three of these means gone. */
+  heartbeatMs: number
+  version: string
+  startedAt: string
+  heartbeatAt: string
+  stoppedAt?: string
+  rev: number
+}
+
+export type ErrorState = 'open' | 'resolved' | 'ignored'
+
+/** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
+export interface ErrorRow {
+  /** The fingerprint. */
+  _id: string
+  code: string
+  name: string
+  /** The latest one's. */
+  message: string
+  stack?: string
+  state: ErrorState
+  /** Failed attempts so far. */
+  count: number
+  /** How many in each hour in which there were some, the latest 48. */
+  trend: { hour: string; count: number }[]
+  /** Names of the tasks that it befell. */
+  tasks: string[]
+  /** `name@version`. */
+  versions: string[]
+  hosts: string[]
+  /** Ids of the latest tasks, the newest last. */
+  samples: string[]
+  firstSeenAt: string
+  lastSeenAt: string
+  /** How often it came back after it had been resolved or ignored. */
+  reopened: number
+  /** Who resolved or ignored it, and when. */
+  marked?: { by: string; at: string }
+  /** An ignored one stays so until then, or until it is marked otherwise. */
+  ignoredUntil?: string
+  /** When the developer was last told. */
+  notifiedAt?: string
+  rev: number
+}
+
+/** A queue that somebody has said something about; the others have no document. */
+export interface QueueRow {
+  _id: string
+  paused: boolean
+  /** How many of its tasks run at once in the whole fleet at most. */
+  concurrency?: number
+  /** How many of its tasks start in any span of a time in the whole fleet at most. */
+  rate?: QueueRate
+  /** How many of its tasks may wait; 1,000,000 when nothing is said. */
+  maxWaiting?: number
+  by?: string
+  reason?: string
+  updatedAt: string
+  rev: number
+}
+
+/** At most `limit` starts in any span of `per` milliseconds. */
+export interface QueueRate {
+  limit: number
+  per: number
+}
+
+/** What limits a queue; null takes a limit away. */
+export interface QueueLimits {
+  concurrency?: number | null
+  rate?: { limit: number; per: Duration } | null
+  maxWaiting?: number | null
+}
+
+export type EventStatus = 'scheduled' | 'processing' | 'finished' | 'failed' | 'cancelled'
+
+/** Something that happened or will happen, with a task for each callback of its name. */
+export interface EventRow {
+  _id: string
+  name: string
+  props: unknown
+  scheduledFor: string
+  priority?: number
+  /** Follows its tasks. */
+  status: EventStatus
+  tasks: string[]
+  /** How its tasks ended; there when all have. */
+  results?: {
+    task: string
+    name: string
+    status: 'completed' | 'failed' | 'cancelled'
+    output?: unknown
+    error?: { code: string; message: string }
+  }[]
+  createdAt: string
+  startedAt?: string
+  processedAt?: string
+  updatedAt: string
+  rev: number
+}
+
+/** Says: when an event of this name arrives, run this task. */
+export interface CallbackRow {
+  _id: string
+  event: string
+  task: string
+  version: number
+  defaults: {
+    input?: Record<string, unknown>
+    queue?: string
+    priority?: number
+    lazy?: boolean
+    maxAttempts?: number
+  }
+  createdAt: string
+  updatedAt: string
+  rev: number
+}
+
+/** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
+export const MISSED_POLICIES = ['skip', 'latest', 'all'] as const
+export type MissedPolicy = (typeof MISSED_POLICIES)[number]
+/** Whether a slot is left out while a task of its schedule has not ended. */
+export const OVERLAP_POLICIES = ['allow', 'skip'] as const
+export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
+/** Why a slot has no task: nobody was there in time, or a task of the schedule had not ended. */
+export type SkipReason = 'MISSED' | 'OVERLAP'
+
+/** Says: at these times, run this task. */
+export interface ScheduleRow {
+  /** Its name. */
+  _id: string
+  /** The task's name. */
+  task: string
+  /** The version that its input is written for. */
+  version: number
+  /** Only where `fields` asks for it. */
+  input?: unknown
+  options: {
+    queue: string
+    priority?: number
+    lazy?: boolean
+    maxAttempts?: number
+    /** The deadline of each task, in milliseconds after its slot. */
+    deadlineAfter?: number
+  }
+  /** Five fields, or six with seconds first; or there is `every`. */
+  cron?: string
+  /** A period in milliseconds, counted from `startsAt`. */
+  every?: number
+  /** IANA; what `cron` is read in. */
+  timeZone: string
+  startsAt?: string
+  endsAt?: string
+  missed: MissedPolicy
+  overlap: OverlapPolicy
+  paused: boolean
+  /** The slot that comes next; absent while it is paused and when it is over. */
+  nextAt?: string
+  /** The last slot for which a task was made. */
+  lastSlot?: string
+  /** The last task that was made, for a slot or by hand. */
+  lastTask?: string
+  /** The last slot for which none was made. */
+  lastSkipped?: { slot: string; reason: SkipReason }
+  by: string
+  createdAt: string
+  updatedAt: string
+  /** Plus one with every change that somebody makes, and not with its slots: for edits of what was seen. */
+  edition: number
+  rev: number
+}
+
+/** A row of any collection. */
+export interface OtherRow {
+  _id: string
+  rev?: number
+  [field: string]: unknown
+}
+
+export interface CollectionRows {
+  tasks: TaskRow
+  workers: WorkerRow
+  queues: QueueRow
+  schedules: ScheduleRow
+  events: EventRow
+  errors: ErrorRow
+}
+export type CollectionName = keyof CollectionRows
+/** A document that does not fit and is set aside. */
+export interface SetAsideRow {
+  /** Where it is stored. */
+  collection: string
+  /** Its id as text. */
+  id: string
+  /** `failed`: a task that has ended with `CORRUPT`; anything else is passed over. */
+  how: 'failed' | 'skipped'
+  /** What is wrong with it, in words. */
+  problem: string
+  /** When it was first seen. */
+  at: string
+}
+
+export const COLLECTIONS = [
+  'tasks',
+  'workers',
+  'queues',
+  'schedules',
+  'events',
+  'errors',
+] as const satisfies CollectionName[]
+
+export type Row = { _id: string }
+
+export interface Delta<R extends Row = Row> {
+  /** Rows that entered, with their place in the new window. */
+  added: { row: R; index: number }[]
+  /** Rows whose content or place changed, with their place in the new window. */
+  changed: { row: R; index: number }[]
+  /** Ids that left, those pushed out beyond `limit` included. */
+  removed: string[]
+}
+
+export type QuerySort = Record<string, 1 | -1>
+
+export interface QueryRequest {
+  collection?: CollectionName
+  filter?: Record<string, unknown>
+  sort?: QuerySort
+  limit?: number
+  fields?: string[]
+}
+
+export interface SubscribeQuery extends QueryRequest {
+  resume?: { epoch: string; seq: number }
+}
+
+export interface QueryDelta<R extends Row = Row> extends Delta<R> {
+  subscription: string
+  seq: number
+}
+
+export type ResetReason = 'HISTORY_LOST' | 'SLOW_CONSUMER' | 'RESUME_TOO_OLD' | 'COLLECTION_GONE' | 'AUDIT'
+
+export interface QueryReset<R extends Row = Row> {
+  subscription: string
+  epoch: string
+  seq: number
+  rows: R[]
+  reason: ResetReason
+}
+
+/** What happened in ten seconds. */
+export interface StatsSlot {
+  /** Its beginning. */
+  at: string
+  enqueued: number
+  completed: number
+  failed: number
+  cancelled: number
+}
+
+/** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
+export interface Percentiles {
+  count: number
+  p50?: number
+  p95?: number
+  p99?: number
+}
+
+/** Counts, rates and latencies of the tasks that fit a filter. */
+export interface FleetStats {
+  byStatus: Record<TaskStatus, number>
+  byQueue: Record<string, Partial<Record<TaskStatus, number>>>
+  byName: Record<string, Partial<Record<TaskStatus, number>>>
+  /** Per second, over the last minute. */
+  rates: { enqueued: number; completed: number; failed: number; cancelled: number }
+  /** The last five minutes; slots in which nothing happened are left out. */
+  slots: StatsSlot[]
+  /** From when tasks were due until they were claimed, of those that ended lately. */
+  waitMs: Percentiles
+  /** From the last claim to the end. */
+  runMs: Percentiles
+}
+
+export interface StatsAnswer {
+  subscription: string
+  seq: number
+  stats: FleetStats
+}
+
+/** The parts of the statistics that have changed, each as it is now. */
+export interface StatsDelta {
+  subscription: string
+  seq: number
+  changes: Partial<FleetStats>
+}
+
+/** What proves a window as of `seq`; see `rowsChecksum`. */
+export interface ChecksumAnswer {
+  epoch: string
+  seq: number
+  count: number
+  checksum: string
+}
+
+/** An error as it travels: `code` is stable and meant for programs, `message` for people. */
+export interface WireError {
+  code: string
+  message: string
+  field?: string
+  /** With `UNKNOWN_OUTCOME`: the ids to repeat the request under. */
+  ids?: string[]
+}
+
+export type Ack<T = object> = ({ ok: true } & T) | { ok: false; error: WireError }
+
+export interface SubscribeAnswer<R extends Row = Row> {
+  subscription: string
+  epoch: string
+  seq: number
+  /** The present, when the subscription is new or what was missed can't be replayed. */
+  rows?: R[]
+  /** What was missed, when `resume` could be honoured. */
+  deltas?: QueryDelta<R>[]
+}
+
+/** Which tasks a command means: exactly one of the three. */
+export type TaskSelection = { id: string } | { ids: string[] } | { filter: Record<string, unknown> }
+export type CommandRequest = TaskSelection & {
+  /** Only count what would be changed. */
+  dryRun?: boolean
+  /** For the record, and for the handler that is stopped. */
+  reason?: string
+}
+
+/** What may be changed of a task that waits. An absent field stays as it is; `null` takes one away. */
+export interface TaskChanges {
+  priority?: Priority
+  position?: 'front' | 'back'
+  runAt?: string | Date
+  deadline?: string | Date | null
+  queue?: string
+  input?: unknown
+  lazy?: boolean
+  maxAttempts?: number
+  /** Other tasks to wait for; with `null` or an empty list it waits for none. */
+  after?: string | readonly string[] | null
+  ifFailed?: IfFailed
+  /** Replaces all that the task says of its retries; `null` leaves them to its handler. */
+  retry?: RetryOptions | null
+  timeout?: Duration | null
+  totalTimeout?: Duration | null
+  stall?: Duration | null
+}
+export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
+/** `rev`: only if the task is still as it was seen. */
+export type EditRequest = { id: string; rev?: number; changes: TaskChanges; reason?: string }
+/** `input` replaces the input of the one task that `id` names. */
+export type ReplayRequest = CommandRequest & { input?: unknown }
+
+/** The commands that change tasks, by their names on the wire. */
+export const COMMANDS = ['cancel', 'pause', 'resume', 'retry', 'replay', 'reprioritise'] as const
+export type CommandName = (typeof COMMANDS)[number]
+
+export interface CommandAnswer {
+  /** How many tasks the selection names that the command can do something about. */
+  matched: number
+  /** How many it changed, or asked their worker to change; 0 for a dry run. */
+  changed: number
+  /** Those that could not be changed, and why. */
+  refused: { id: string; error: WireError }[]
+  /** The tasks that a replay made, in the order of those they repeat. */
+  tasks?: string[]
+}
+
+/** One reason why a task does not run, or what it does instead. */
+export interface ExplainReason {
+  code:
+    | 'ENDED'
+    | 'RUNNING'
+    | 'PAUSED'
+    | 'BLOCKED'
+    | 'NOT_DUE'
+    | 'QUEUE_PAUSED'
+    | 'QUEUE_FULL'
+    | 'RATE_LIMITED'
+    | 'NOT_SERVED'
+    | 'QUEUE_NOT_SERVED'
+    | 'NO_FREE_SLOT'
+    | 'GATE_CLOSED'
+    | 'CORRUPT'
+    | 'ABOUT_TO_RUN'
+  /** For people. */
+  message: string
+  /** The task it waits for, the date it waits for, the worker it concerns. */
+  task?: string
+  at?: string
+  workers?: string[]
+  /** How many tasks come before it. */
+  ahead?: number
+}
+
+export interface Explanation {
+  id: string
+  status: TaskStatus
+  /** Whether it will run by itself, sooner or later, as things are. */
+  willRun: boolean
+  /** What stands in its way, the most telling first. */
+  reasons: ExplainReason[]
+}
+
+/** Tasks of one `name@version` that wait, and who serves them. */
+export interface CoverageRow {
+  name: string
+  version: number
+  waiting: number
+  /** Of those: due by now. */
+  due: number
+  running: number
+  oldest?: string
+  /** Names of the live workers that can run it. */
+  workers: string[]
+  served: boolean
+}
+
+/** Who did what to which tasks. */
+export interface AuditEntry {
+  _id: string
+  at: string
+  /** The key's id, or `local`. */
+  by: string
+  action: string
+  /** The tasks, at most the first hundred. */
+  tasks: string[]
+  matched: number
+  changed: number
+  /** What else it was about: a worker, a queue, a fingerprint. */
+  target?: string
+  filter?: string
+  reason?: string
+}
+
+export type KeyState = 'good' | 'expired' | 'revoked'
+
+/** A key without what would prove it. */
+export interface KeyRow {
+  id: string
+  name: string
+  /** By the server's time. */
+  state: KeyState
+  scopes: readonly ('read' | 'write' | 'control' | 'worker' | 'admin')[]
+  /** Only tasks in these queues, when given. */
+  queues?: readonly string[]
+  /** Only tasks of these names, when given. */
+  names?: readonly string[]
+  createdAt: string
+  expiresAt?: string
+  revokedAt?: string
+}
+
+export interface StoredLogLine extends LogLine {
+  attempt: number
+}
+
+/** Which failed attempts count: every one, or only those that did not change the checkpoint. */
+export const FAILURE_COUNTS = ['every', 'without-progress'] as const
+export type FailureCounts = (typeof FAILURE_COUNTS)[number]
+
+export interface BackoffOptions {
+  /** `exponential` by default: each failure multiplies the delay by `factor`. */
+  kind?: 'fixed' | 'exponential'
+  /** The first delay, or with `fixed` each; a second by default. */
+  base?: Duration
+  /** 1 to 1,000; 2 by default. */
+  factor?: number
+  /** The longest delay; five minutes by default. */
+  cap?: Duration
+  /** Spreads retries over 50-100 % of the delay; on by default. */
+  jitter?: boolean
+}
+
+/** When a failed task is tried again, and how often. */
+export interface RetryOptions {
+  /** The most failed attempts, 1-50; 5 by default. */
+  maxAttempts?: number
+  backoff?: BackoffOptions
+  /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
+  decay?: boolean
+  /**
+   * `every` by default. With `without-progress`, a failed attempt that saved a checkpoint other than the one it started from
+   * sets `failures` back to 0 and restores the priority.
+   */
+  counts?: FailureCounts
+}
+
+export interface EnqueueOptions {
+  priority?: Priority
+  /** ISO 8601 on the wire. */
+  runAt?: string | Date
+  deadline?: string | Date
+  position?: 'front' | 'back'
+  lazy?: boolean
+  key?: string
+  /** When a task with this key has not ended: refuse (the default), return that one, or put this in its place while it waits. */
+  keyPolicy?: 'reject' | 'return' | 'replace'
+  /** Each further request with this key within the time moves the start and replaces what waits; needs `key`. */
+  debounce?: Duration
+  /** At most one task with this key in the time; further requests get that one; needs `key`. */
+  throttle?: Duration
+  queue?: string
+  /** The task that it waits for, or up to 100 of them: it runs when all have completed. */
+  after?: string | readonly string[]
+  /** What it does when a task of `after` fails, is cancelled or is removed; `fail` by default. */
+  ifFailed?: IfFailed
+  maxAttempts?: number
+  /** This task's own, in place of its handler's; its `maxAttempts` wins over the field of that name. */
+  retry?: RetryOptions
+  /** How long one attempt may take. */
+  timeout?: Duration
+  /** How long the task may take in all, from its first claim on, waiting between attempts included. */
+  totalTimeout?: Duration
+  /** An attempt that reports no new progress and saves no new checkpoint for so long fails with `STALLED`. */
+  stall?: Duration
+}
+
+/** Milliseconds, or a number with `ms`, `s`, `m`, `h` or `d`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+
+export interface EnqueueRequest extends EnqueueOptions {
+  /** Makes a repeated request harmless: the same id with the same content is one task. */
+  _id?: string
+  name: string
+  version?: number
+  input?: unknown
+}
+
+export interface TicketAnswer {
+  publicUrl?: string
+  relayUrl: string
+  token: string
+  /** ISO 8601. */
+  expiresAt: string
+}
+
+type Acked<T> = (answer: Ack<T>) => void
+
+/** What a client may send on the gateway's namespace. */
+export interface ClientToGateway {
+  subscribeQuery: (request: SubscribeQuery, ack: Acked<SubscribeAnswer>) => void
+  /** Takes the subscriptions of `subscribeStats` as well. */
+  unsubscribeQuery: (request: { subscription: string }, ack: Acked<object>) => void
+  subscribeStats: (request: { filter?: Record<string, unknown> }, ack: Acked<StatsAnswer>) => void
+  /** For a client that wants to prove what it holds. */
+  checksumQuery: (request: { subscription: string }, ack: Acked<ChecksumAnswer>) => void
+  enqueue: (request: EnqueueRequest, ack: Acked<{ task: TaskRow }>) => void
+  cancel: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  pause: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  resume: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  /** Failed and cancelled tasks wait again, with all their tries. */
+  retry: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  /** New tasks from ended ones. */
+  replay: (request: ReplayRequest, ack: Acked<CommandAnswer>) => void
+  reprioritise: (request: ReprioritiseRequest, ack: Acked<CommandAnswer>) => void
+  edit: (request: EditRequest, ack: Acked<{ task: TaskRow }>) => void
+  explain: (request: { id: string }, ack: Acked<{ explanation: Explanation }>) => void
+  coverage: (request: object, ack: Acked<{ coverage: CoverageRow[] }>) => void
+  /** The newest stored lines before `before`, the oldest of them first. */
+  taskLog: (
+    request: { id: string; attempt?: number; before?: { attempt: number; seq: number }; limit?: number },
+    ack: Acked<{ lines: StoredLogLine[] }>,
+  ) => void
+  /** The newest first; of one task with `id`. */
+  audit: (request: { id?: string; limit?: number }, ack: Acked<{ entries: AuditEntry[] }>) => void
+  markError: (
+    request: { fingerprint: string; state: ErrorState; until?: string },
+    ack: Acked<{ error: ErrorRow }>,
+  ) => void
+  controlWorker: (request: { worker: string; action: 'drain' | 'resume' }, ack: Acked<object>) => void
+  controlQueue: (
+    request: { queue: string; action: 'pause' | 'resume'; reason?: string },
+    ack: Acked<{ queue: QueueRow }>,
+  ) => void
+  taskTicket: (request: { id: string }, ack: Acked<TicketAnswer>) => void
+  /** A fresh session of the same key takes the place of the one that opened this connection, which goes on without a gap. */
+  renewSession: (request: { token: string }, ack: Acked<RenewalAnswer>) => void
+}
+
+export interface GatewayToClient {
+  queryDelta: (delta: QueryDelta) => void
+  queryReset: (reset: QueryReset) => void
+  statsDelta: (delta: StatsDelta) => void
+  /** Sent once after the connection: what the gateway is and what it can do. */
+  welcome: (welcome: Welcome) => void
+}
+
+/** How long a connection goes on now. Both by the server's clock, so that the difference holds by any other. */
+export interface RenewalAnswer {
+  expiresAt: string
+  serverTime: string
+}
+
+export interface Welcome {
+  version: string
+  /** The server's time, so that a client can show ages by the server's clock. */
+  serverTime: string
+  /** The worker whose gateway this is, or absent for a gateway alone. */
+  worker?: string
+  scopes: string[]
+  /** Only tasks in these queues are for the key, when given. */
+  queues?: string[]
+  /** Only tasks of these names, when given. */
+  names?: string[]
+  /** When the session ends that opened this connection, and the connection with it; absent where a key opened it. */
+  expiresAt?: string
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface LogLine {
+  /** Counts the attempt's lines from 1. */
+  seq: number
+  at: string
+  level: LogLevel
+  message: string
+}
+
+export interface TaskSnapshot {
+  task: TaskRow
+  progress: Progress | null
+  log: LogLine[]
+}
+
+export interface TaskEnd {
+  /** `pending`, `paused` or `running` means that it goes on elsewhere or later. */
+  status: TaskStatus
+  output?: unknown
+  error?: TaskErrorView
+}
+
+/** What a client may send on a task's socket. */
+export interface ClientToTask {
+  cancel: (request: { reason?: string }, ack: Acked<object>) => void
+  pause: (request: { reason?: string }, ack: Acked<object>) => void
+  message: (request: { name: string; data?: unknown }, ack: Acked<{ data?: unknown }>) => void
+}
+
+export interface TaskToClient {
+  snapshot: (snapshot: TaskSnapshot) => void
+  progress: (progress: Progress) => void
+  log: (line: LogLine) => void
+  event: (event: { name: string; data?: unknown }) => void
+  end: (end: TaskEnd) => void
+}
+
+/** `data` of the `connect_error` of a task's socket. */
+export interface TaskConnectError {
+  code:
+    | 'TASK_NOT_HERE'
+    | 'UNAUTHENTICATED'
+    | 'WRONG_AUDIENCE'
+    | 'STALE_ATTEMPT'
+    | 'TOKEN_EXPIRED'
+    | 'QUEUE_NOT_ALLOWED'
+    | 'NAME_NOT_ALLOWED'
+    | 'RATE_LIMITED'
+  status?: TaskStatus
+  publicUrl?: string
+  /** In seconds, where too many wrong tokens came from this address. */
+  retryAfter?: number
+}
+
+/**
+ * The window after a delta: every row that the delta names is taken out, then the changed and added ones are put in by
+ * ascending index. Returns a new array; rows that the delta doesn't name keep their identity.
+ */
+export function applyDelta<R extends Row>(rows: readonly R[], delta: Delta<R>): R[] {
+  const named = new Set(delta.removed)
+  for (const { row } of delta.added) named.add(row._id)
+  for (const { row } of delta.changed) named.add(row._id)
+  const next = rows.filter((row) => !named.has(row._id))
+  const placed = [...delta.added, ...delta.changed].sort((a, b) => a.index - b.index)
+  for (const { row, index } of placed) next.splice(index, 0, row)
+  return next
+}
+
+/**
+ * Proves what a client holds: FNV-1a, 64 bits, over `_id:rev` of each row in order, each followed by a line feed, as UTF-8; 16
+ * hexadecimal digits. Rows without a `rev` count as 0. See http://www.isthe.com/chongo/tech/comp/fnv/.
+ */
+export function rowsChecksum(rows: readonly { _id: string; rev?: number }[]): string {
+  let hash = 0xcbf29ce484222325n
+  for (const byte of new TextEncoder().encode(rows.map(({ _id, rev }) => `${_id}:${rev ?? 0}\n`).join(''))) {
+    hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn
+  }
+  return hash.toString(16).padStart(16, '0')
+}
+
+/** The labels that people see beside the status; derived, never stored. */
+export type TaskLabel = 'scheduled' | 'retrying' | 'overdue'
+
+/**
+ * @param now the server's time in milliseconds
+ */
+export function taskLabels(
+  task: Pick<TaskRow, 'status' | 'runAt' | 'attempt'> & { deadline?: string },
+  now: number,
+): TaskLabel[] {
+  const labels: TaskLabel[] = []
+  if (task.status === 'pending' && Date.parse(task.runAt) > now && task.attempt === 0) labels.push('scheduled')
+  if (task.status === 'pending' && task.attempt > 0) labels.push('retrying')
+  if (!hasEnded(task.status) && task.deadline !== undefined && Date.parse(task.deadline) <= now) labels.push('overdue')
+  return labels
+}

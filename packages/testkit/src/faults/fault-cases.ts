@@ -1,0 +1,143 @@
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import type { TaskDocument } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
+import type { AttemptOutcome } from '@taskfleet/protocol'
+import { expect } from 'vitest'
+import { countFault } from '../count-fault.ts'
+import { checkInvariants } from '../describe-task-store.ts'
+import type { useFleet } from '../fleet/use-fleet.ts'
+import { WorkerProcess } from './worker-process.ts'
+
+const TASKS = fileURLToPath(new URL('./effects.tasks.mjs', import.meta.url))
+const LEASE_MS = 1_000
+/** Who makes up for it needs no haste, and must not be the one that loses its lease on a busy machine. */
+const RESCUER_LEASE_MS = 2_000
+
+/** A point at which a worker is struck, and how its task's attempts may look when all is over. */
+export interface FaultCase {
+  point: string
+  /** More than one where nobody can know whether the write that was under way counts. */
+  outcomes: AttemptOutcome[][]
+  /** Whether a worker that was only stopped there finds out that its attempt is somebody else's by now. */
+  fenced: boolean
+  /** The worker is told to stop while the handler runs. */
+  shutsDown?: true
+}
+
+const REPEATED: AttemptOutcome[] = ['lost', 'completed']
+export const FAULT_CASES: readonly FaultCase[] = [
+  { point: 'claim.before', outcomes: [['completed']], fenced: false },
+  { point: 'claim.acked', outcomes: [REPEATED], fenced: true },
+  { point: 'handler.start', outcomes: [REPEATED], fenced: true },
+  { point: 'handler.middle', outcomes: [REPEATED], fenced: true },
+  { point: 'complete.before', outcomes: [REPEATED], fenced: true },
+  { point: 'complete.sent', outcomes: [['completed'], REPEATED], fenced: false },
+  { point: 'complete.acked', outcomes: [['completed']], fenced: false },
+  { point: 'release.sent', outcomes: [['released', 'completed'], REPEATED], fenced: false, shutsDown: true },
+]
+
+export const faultCase = (point: string): FaultCase => FAULT_CASES.find((one) => one.point === point)!
+
+interface Note {
+  id: string
+  attempt: number
+  lease: string
+  what: 'begin' | 'effect'
+}
+
+/** One task, one worker that is struck at a point, and one that makes up for it. */
+export class FaultTrial {
+  readonly #fleet: ReturnType<typeof useFleet>
+  readonly #journal: string
+  readonly #queue: string
+  readonly #workers: WorkerProcess[] = []
+
+  constructor(fleet: ReturnType<typeof useFleet>, journal: string, queue: string) {
+    this.#fleet = fleet
+    this.#journal = journal
+    this.#queue = queue
+  }
+
+  /** Its worker is killed at the point: the task ends elsewhere, once. */
+  async kill(fault: FaultCase): Promise<void> {
+    const { victim, task } = await this.#strike(fault, 'kill')
+    await victim.gone()
+    await this.#worker()
+    await this.#checkEnd(task, fault)
+  }
+
+  /** Its worker is stopped there for longer than its lease: when it comes back, whatever it writes counts no more. */
+  async stop(fault: FaultCase): Promise<void> {
+    const { victim, task } = await this.#strike(fault, 'stop')
+    const rescuer = await this.#worker()
+    const ended = await this.#fleet.ended(task._id)
+    await this.#leaseOver(victim, task)
+    await rescuer.signal('SIGKILL')
+    await victim.signal('SIGCONT')
+    if (fault.fenced) await victim.said('the result is discarded')
+    if (fault.shutsDown) await victim.gone()
+    // It is of use again, and done with all that it had begun before.
+    else await this.#fleet.ended((await this.#post())._id)
+    expect(await this.#fleet.fleet.store.find(task._id), 'a late write').toEqual(ended)
+    await this.#checkEnd(task, fault)
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#workers.splice(0).map((worker) => worker.signal('SIGKILL')))
+  }
+
+  async #strike(fault: FaultCase, action: 'kill' | 'stop'): Promise<{ victim: WorkerProcess; task: TaskDocument }> {
+    const victim = await this.#worker(LEASE_MS, { TASKFLEET_FAULTS: `${fault.point}=${action}` })
+    const task = await this.#post()
+    const struck = victim.said('"fault"')
+    if (fault.shutsDown) {
+      await this.#fleet.until(task._id, ({ status }) => status === 'running')
+      void victim.signal('SIGTERM')
+    }
+    await struck
+    countFault(action === 'kill' ? 'worker killed at a point' : 'worker stopped at a point')
+    return { victim, task }
+  }
+
+  async #worker(leaseMs = RESCUER_LEASE_MS, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
+    const args = ['--lease', String(leaseMs), '--concurrency', '1', '--grace', '1ms', '--queues', this.#queue]
+    const worker = await WorkerProcess.start({ mongo: this.#fleet.uri, tasks: TASKS, args, env })
+    this.#workers.push(worker)
+    return worker
+  }
+
+  async #post(): Promise<TaskDocument> {
+    const input = { journal: this.#journal, steps: 4, stepMs: 40 }
+    const [task] = await this.#fleet.fleet.store.enqueue([
+      parseNewTask({ name: 'effects', input, queue: this.#queue, maxAttempts: 50 }),
+    ])
+    return task!
+  }
+
+  /** Where nobody had to take the task over, its lease may not be over yet by the clock. */
+  async #leaseOver(victim: WorkerProcess, task: TaskDocument): Promise<void> {
+    const { attempts } = (await this.#fleet.fleet.store.find(task._id))!
+    const own = attempts.find(({ worker }) => worker === victim.id)
+    const over = (own?.claimedAt ?? task.createdAt).getTime() + 2 * LEASE_MS
+    const left = over - this.#fleet.database.clock.now().getTime()
+    if (left > 0) await new Promise((resolve) => setTimeout(resolve, left))
+  }
+
+  async #checkEnd({ _id }: TaskDocument, { outcomes }: FaultCase): Promise<void> {
+    const ended = await this.#fleet.ended(_id)
+    checkInvariants(ended)
+    expect(outcomes).toContainEqual(ended.attempts.map(({ outcome }) => outcome))
+    expect(ended).toMatchObject({ status: 'completed', output: { attempt: ended.attempt } })
+    // From outside: every effect belongs to an attempt on record, and none came after the next attempt had begun.
+    const notes = (await readFile(this.#journal, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Note)
+      .filter(({ id }) => id === _id.toHexString())
+    for (const { attempt, lease } of notes) expect(ended.attempts[attempt - 1]?.lease).toBe(lease)
+    const effects = notes.filter(({ what }) => what === 'effect').map(({ attempt }) => attempt)
+    expect(effects).toEqual([...effects].sort((a, b) => a - b))
+    expect(effects.filter((attempt) => attempt === ended.attempt)).toHaveLength(4)
+  }
+}

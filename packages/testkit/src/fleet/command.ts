@@ -1,0 +1,8 @@
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** The built command, as users start it. */
+export const MAIN = createRequire(import.meta.url).resolve('taskfleet/main')
+
+/** The path of a module of tasks that tests share. */
+export const fixture = (name: string): string => fileURLToPath(new URL(`./cli-fixtures/${name}`, import.meta.url))

@@ -1,0 +1,166 @@
+import { FleetClient } from '@taskfleet/client'
+import {
+  applyDelta,
+  type QueryDelta,
+  type QueryRequest,
+  type QueryReset,
+  type SubscribeAnswer,
+  type TaskRow,
+} from '@taskfleet/protocol'
+import { io, type Socket } from 'socket.io-client'
+import { ask } from './test-sockets.ts'
+
+/** One that watches a query through lost connections, and notes what the protocol doesn't allow. */
+export interface HistoryClient {
+  readonly request: QueryRequest
+  readonly rows: readonly TaskRow[]
+  readonly faults: readonly string[]
+  /** Resolves with the first answer. */
+  open(): Promise<void>
+  close(): void
+}
+
+/** The revisions of the rows, which never go back within an epoch. */
+class Revisions {
+  readonly faults: string[] = []
+  readonly #reborn: ReadonlySet<string>
+  readonly #seen = new Map<string, number>()
+
+  /** @param reborn ids of documents that began again, with a lower `rev` */
+  constructor(reborn: ReadonlySet<string>) {
+    this.#reborn = reborn
+  }
+
+  newEpoch(rows: readonly TaskRow[]): void {
+    this.#seen.clear()
+    this.see(rows)
+  }
+
+  see(rows: readonly TaskRow[]): void {
+    for (const { _id, rev } of rows) {
+      const before = this.#seen.get(_id) ?? 0
+      if (rev < before && !this.#reborn.has(_id)) this.faults.push(`${_id} went from rev ${before} back to ${rev}`)
+      this.#seen.set(_id, rev)
+    }
+  }
+}
+
+/** As users watch. */
+export class LibraryClient implements HistoryClient {
+  readonly request: QueryRequest
+  readonly #client: FleetClient
+  readonly #revisions: Revisions
+  rows: readonly TaskRow[] = []
+
+  constructor(url: string, request: QueryRequest, reborn: ReadonlySet<string>) {
+    this.request = request
+    this.#client = new FleetClient({ url })
+    this.#revisions = new Revisions(reborn)
+  }
+
+  get faults(): readonly string[] {
+    return this.#revisions.faults
+  }
+
+  async open(): Promise<void> {
+    await this.#client.subscribe<'tasks'>({ ...this.request, collection: 'tasks' }, (rows, delta, reason) => {
+      this.rows = rows
+      if (reason === 'AUDIT') this.#revisions.faults.push('an audit had to mend the view')
+      if (delta === null) this.#revisions.newEpoch(rows)
+      else this.#revisions.see([...delta.added, ...delta.changed].map(({ row }) => row))
+    })
+  }
+
+  close(): void {
+    this.#client.close()
+  }
+}
+
+/** By docs/protocol.md alone, on a plain socket. */
+export class PlainClient implements HistoryClient {
+  readonly request: QueryRequest
+  readonly #socket: Socket
+  readonly #revisions: Revisions
+  readonly #faults: string[] = []
+  rows: readonly TaskRow[] = []
+  #place: { subscription: string; epoch: string; seq: number } | undefined
+  /** What came before the answer was taken; null while no answer is being waited for. */
+  #early: (() => void)[] | null = null
+  #opened: () => void = () => undefined
+
+  constructor(url: string, request: QueryRequest, reborn: ReadonlySet<string>) {
+    this.request = request
+    this.#revisions = new Revisions(reborn)
+    this.#socket = io(url, { transports: ['websocket'], forceNew: true, autoConnect: false, reconnectionDelayMax: 500 })
+    this.#socket.on('connect', () => void this.#subscribe())
+    this.#socket.on('disconnect', (reason) => {
+      if (reason === 'io server disconnect') this.#socket.connect()
+    })
+    this.#socket.on('queryDelta', (delta: QueryDelta<TaskRow>) => this.#inTurn(() => this.#delta(delta)))
+    this.#socket.on('queryReset', (reset: QueryReset<TaskRow>) => this.#inTurn(() => this.#reset(reset)))
+  }
+
+  get faults(): readonly string[] {
+    return [...this.#faults, ...this.#revisions.faults]
+  }
+
+  open(): Promise<void> {
+    this.#socket.connect()
+    return new Promise((resolve) => {
+      this.#opened = resolve
+    })
+  }
+
+  close(): void {
+    this.#socket.disconnect()
+  }
+
+  async #subscribe(): Promise<void> {
+    const connection = this.#socket.id
+    this.#early = []
+    const { epoch, seq } = this.#place ?? {}
+    const resume = epoch === undefined ? {} : { resume: { epoch, seq } }
+    const answer = await ask<SubscribeAnswer<TaskRow>>(this.#socket, 'subscribeQuery', {
+      ...this.request,
+      ...resume,
+    }).catch(() => undefined)
+    // A later connection asks for itself.
+    if (connection === undefined || this.#socket.id !== connection) return
+    if (answer?.ok !== true) {
+      // The database may be away for a moment; a new connection asks again.
+      this.#socket.disconnect().connect()
+      return
+    }
+    if (answer.deltas === undefined) this.#reset({ ...answer, rows: answer.rows ?? [], reason: 'RESUME_TOO_OLD' })
+    else for (const delta of answer.deltas) this.#delta(delta)
+    const early = this.#early
+    this.#early = null
+    for (const act of early) act()
+    this.#opened()
+  }
+
+  #inTurn(act: () => void): void {
+    if (this.#early === null) act()
+    else this.#early.push(act)
+  }
+
+  #delta(delta: QueryDelta<TaskRow>): void {
+    const place = this.#place
+    if (place === undefined || delta.subscription !== place.subscription) {
+      this.#faults.push(`a delta of ${delta.subscription}, which was not asked for`)
+      return
+    }
+    if (delta.seq !== place.seq + 1) this.#faults.push(`a gap: ${place.seq} is followed by ${delta.seq}`)
+    place.seq = delta.seq
+    this.rows = applyDelta<TaskRow>(this.rows, delta)
+    this.#revisions.see([...delta.added, ...delta.changed].map(({ row }) => row))
+    if (this.rows.length > this.request.limit!) this.#faults.push(`${this.rows.length} rows`)
+  }
+
+  #reset({ subscription, epoch, seq, rows, reason }: QueryReset<TaskRow>): void {
+    if (reason === 'AUDIT') this.#faults.push('an audit had to mend the view')
+    this.#place = { subscription, epoch, seq }
+    this.rows = rows
+    this.#revisions.newEpoch(rows)
+  }
+}

@@ -1,0 +1,94 @@
+import type { TaskDocument } from '@taskfleet/core'
+import type { mongo } from 'mongoose'
+
+/** A task as one write left it; null when it was removed. */
+export interface Step {
+  id: string
+  task: TaskDocument | null
+}
+
+/**
+ * The database's own account: every write to a task in the order in which it was made, with what it made of the task. What an
+ * event says was changed is applied to what was there, since a look-up would show a later state.
+ */
+export class TaskStream {
+  readonly steps: Step[] = []
+  readonly faults: string[] = []
+  readonly #stream: mongo.ChangeStream<TaskDocument>
+  readonly #now = new Map<string, TaskDocument>()
+  readonly #following: Promise<void>
+  #closed = false
+
+  private constructor(stream: mongo.ChangeStream<TaskDocument>) {
+    this.#stream = stream
+    this.#following = this.#follow()
+  }
+
+  /** Resolves when it hears of all that is written from then on. */
+  static async open(db: mongo.Db): Promise<TaskStream> {
+    const stream = db.collection<TaskDocument>('tasks').watch([], { maxAwaitTimeMS: 200 })
+    // `watch()` sends nothing by itself.
+    if ((await stream.tryNext()) !== null) throw new Error('the stream is opened before anything is written')
+    return new TaskStream(stream)
+  }
+
+  /** Whether the latest state that it has heard of is this one. */
+  knows({ _id, rev }: Pick<TaskDocument, '_id' | 'rev'>): boolean {
+    return (this.#now.get(String(_id))?.rev ?? 0) >= rev
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#stream.close()
+    await this.#following
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      for await (const event of this.#stream) this.#hear(event)
+    } catch (error) {
+      if (!this.#closed) this.faults.push(`the stream ended: ${String(error)}`)
+    }
+  }
+
+  #hear(event: mongo.ChangeStreamDocument<TaskDocument>): void {
+    if (!('documentKey' in event)) return
+    const id = String(event.documentKey._id)
+    const task = after(this.#now.get(id), event)
+    if (task === null) this.#now.delete(id)
+    else this.#now.set(id, task)
+    this.steps.push({ id, task })
+  }
+}
+
+function after(before: TaskDocument | undefined, event: mongo.ChangeStreamDocument<TaskDocument>): TaskDocument | null {
+  if (event.operationType === 'insert' || event.operationType === 'replace') return event.fullDocument
+  if (event.operationType !== 'update') return null
+  const { updatedFields = {}, removedFields = [], truncatedArrays = [] } = event.updateDescription
+  const task: Record<string, unknown> = structuredCopy(before ?? {})
+  for (const { field, newSize } of truncatedArrays) (place(task, field).get() as unknown[]).length = newSize
+  for (const [path, value] of Object.entries(updatedFields)) place(task, path).set(value)
+  for (const path of removedFields) place(task, path).remove()
+  return task as unknown as TaskDocument
+}
+
+/** Objects and lists are copied; dates and ids don't change. */
+function structuredCopy<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(structuredCopy) as T
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
+  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, structuredCopy(inner)])) as T
+}
+
+/** What a dotted path stands for. */
+function place(task: Record<string, unknown>, path: string) {
+  const names = path.split('.')
+  const last = names.pop()!
+  const holder = names.reduce((inner, name) => inner[name] as Record<string, unknown>, task)
+  return {
+    get: (): unknown => holder[last],
+    set: (value: unknown): void => {
+      holder[last] = value
+    },
+    remove: (): boolean => delete holder[last],
+  }
+}

@@ -1,0 +1,6 @@
+export { type RunningMongo, startMongo } from '@taskfleet/dev-mongo'
+export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './describe-task-store.ts'
+export { mongoUri } from './mongo-uri.ts'
+export { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
+export { loseWorker, openTestSession, testReport } from './test-session.ts'
+export { type TestDatabase, useDatabase } from './use-database.ts'

@@ -1,0 +1,100 @@
+import { taskModel } from '@taskfleet/core'
+import { FleetDatabase, MongoTaskStore } from '@taskfleet/core/internal'
+import fc from 'fast-check'
+import { Types } from 'mongoose'
+import { freesUniqueValues } from '../frees-unique-values.ts'
+import { loseWorker, openTestSession } from '../test-session.ts'
+import { command, FIRST, type Seen, TOUR } from './commands.ts'
+import { Coverage } from './coverage.ts'
+import type { Tampering, World } from './operations.ts'
+
+export interface ModelCheck {
+  /** The server; each lane has a database of its own there. */
+  uri: string
+  runs: number
+  /** The most commands of a run. */
+  length: number
+  /** How many runs go on at a time; the reaper of one must not meet the tasks of another. */
+  lanes: number
+  seed: number
+  /** Also every verb in a row, for runs that are too few to come by all. */
+  tour?: boolean
+}
+
+/**
+ * Runs random commands against the store and a model of the lifecycle, and compares after each.
+ *
+ * @throws {Error} the shortest run that goes wrong, with a seed that finds it again
+ */
+export async function checkModel({ uri, runs, length, lanes, seed, tour = false }: ModelCheck): Promise<Coverage> {
+  const coverage = new Coverage()
+  const shares = Array.from({ length: lanes }, (_, lane) => Math.floor((runs + lane) / lanes))
+  const checks = shares.map((share, lane) =>
+    checkLane({ uri, runs: share, length, seed: seed + lane, tour: tour && lane === 0 }, coverage),
+  )
+  // Each lane tidies up after itself, also when another has found something.
+  const failed = (await Promise.allSettled(checks)).find(({ status }) => status === 'rejected')
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
+  return coverage
+}
+
+async function checkLane(lane: Omit<Required<ModelCheck>, 'lanes'>, coverage: Coverage): Promise<void> {
+  const { uri, runs, length, seed, tour } = lane
+  const own = new URL(uri)
+  own.pathname = `/model_${new Types.ObjectId().toHexString()}`
+  const database = await FleetDatabase.connect({ uri: own.href, timeoutMs: 10_000 })
+  try {
+    await database.ensureIndexes()
+    await openTestSession(database)
+    const store = new MongoTaskStore(database.connection, database.clock)
+    const shared = { store, tampering: tamperingWith(database), freesKeys: await freesUniqueValues(database.db) }
+    const begin = async (): Promise<{ model: World; real: Seen }> => {
+      const run = new Types.ObjectId().toHexString()
+      const model: World = {
+        ...shared,
+        queue: `q-${run}`,
+        key: `key-${run}`,
+        tasks: [],
+        claimed: new Map(),
+        note: (verb, from, to) => coverage.moved(verb, from, to),
+      }
+      const real: Seen = { documents: new Map(), coverage }
+      coverage.runs += 1
+      for (const first of FIRST) await first().run(model, real)
+      return { model, real }
+    }
+    if (tour) {
+      const { model, real } = await begin()
+      for (const next of TOUR) await next().run(model, real)
+    }
+    const property = fc.asyncProperty(fc.commands([command], { maxCommands: length, size: 'max' }), (commands) =>
+      fc.asyncModelRun(begin, commands),
+    )
+    await fc.assert(property, { numRuns: runs, seed, unbiased: true })
+  } finally {
+    await database.db.dropDatabase()
+    await database.close()
+  }
+}
+
+function tamperingWith(database: FleetDatabase): Tampering {
+  const tasks = taskModel(database.connection).collection
+  return {
+    moveBack: async (id, ms) => {
+      const task = await tasks.findOne({ _id: id })
+      if (task !== null) await tasks.replaceOne({ _id: id }, movedBack(task, ms) as typeof task)
+    },
+    loseWorker: (id) => loseWorker(database, id),
+    corrupt: async (id) => {
+      await tasks.updateOne({ _id: id }, { $set: { priority: 'high' } })
+    },
+  }
+}
+
+/** The same with every date in it further back, however deep. */
+function movedBack(value: unknown, ms: number): unknown {
+  if (value instanceof Date) return new Date(value.getTime() - ms)
+  if (Array.isArray(value)) return value.map((one) => movedBack(one, ms))
+  if (typeof value !== 'object' || value === null || value instanceof Types.ObjectId) return value
+  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, movedBack(inner, ms)]))
+}

@@ -1,0 +1,35 @@
+import { randomUUID } from 'node:crypto'
+import { taskModel } from '@taskfleet/core'
+import { type FleetDatabase, WorkerRegister, type WorkerReport } from '@taskfleet/core/internal'
+import type { Types } from 'mongoose'
+import { testClaimant } from './task-factory.ts'
+
+/** A worker's report as a test needs one. */
+export const testReport = (over: Partial<WorkerReport> = {}): WorkerReport => ({
+  boot: 'boot-1',
+  leaseMs: 3_600_000,
+  name: 'test',
+  host: 'test',
+  pid: 1,
+  role: 'worker',
+  state: 'running',
+  queues: [],
+  tasks: [],
+  slots: 1,
+  running: 0,
+  load: { cpu: 0, rss: 0, memoryFree: 0, eventLoopDelayMs: 0 },
+  heartbeatMs: 1_200_000,
+  version: '0',
+  ...over,
+})
+
+/** A session that lives, for those who claim without a worker: what is claimed under no session is taken back. */
+export async function openTestSession(database: FleetDatabase, session = testClaimant.worker): Promise<void> {
+  await new WorkerRegister(database.connection, database.clock).beat(session, testReport())
+}
+
+/** Makes the session on which a running task rests one that has ended, and no other task's. */
+export async function loseWorker(database: FleetDatabase, id: Types.ObjectId): Promise<void> {
+  const tasks = taskModel(database.connection).collection
+  await tasks.updateOne({ _id: id, status: 'running' }, { $set: { 'lease.session': `ended-${randomUUID()}` } })
+}

@@ -1,0 +1,8 @@
+export { AttemptBoundary } from './boundary/attempt-boundary.ts'
+export type { RecurringErrors } from './errors/error-notice.ts'
+export type { SlotRange } from './load/auto-slots.ts'
+export { fullThresholds } from './load/thresholds.ts'
+export { ReadyList } from './ready-list.ts'
+export { RunningTask } from './running-task.ts'
+export { AFTER_GRACE_MS, type StopOptions } from './stop-budget.ts'
+export { exportedValues, readTypeScript } from './task-module.js'
