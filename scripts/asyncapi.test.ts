@@ -88,7 +88,7 @@ describe('docs/asyncapi.yaml', () => {
   })
 
   test('has the messages that the gateway takes, each with the scope that it needs', () => {
-    const rules = gatewayRules({} as Parameters<typeof gatewayRules>[0])
+    const rules = gatewayRules({ fleet: {} } as Parameters<typeof gatewayRules>[0])
     const scopes = Object.entries(rules).map(([event, { scope }]) => [event, scope])
     const inDocument = [...described('gateway', 'receive')].map(([event, { scope }]) => [event, scope])
     expect(inDocument.sort()).toEqual(scopes.sort())
@@ -327,6 +327,14 @@ function examples({ queue, running, waiting, ended, worker, fingerprint }: Scene
       ],
     },
     taskTicket: { good: [{ id: running }], bad: ofTask.bad },
+    operation: {
+      good: [
+        { name: 'tasks.coverage' },
+        { name: 'tasks.show', request: { id: ended } },
+        { name: 'queues.list', request: {} },
+      ],
+      bad: [{}, { name: 5 }, { name: 'tasks.show', request: ended, more: 1 }],
+    },
   }
 }
 

@@ -1,11 +1,12 @@
-import type { Pruned, Retention } from '@taskfleet/core/internal'
 import {
   type CallbackRow,
   type CommandAnswer,
   type EventRow,
   type KeyRow,
   milliseconds,
+  type Pruned,
   type QueueRow,
+  type Retention,
   type ScheduleRow,
   type TaskRow,
 } from '@taskfleet/protocol'

@@ -1,6 +1,6 @@
 import { SCOPES } from '@taskfleet/core'
-import { type KeyEdit, parseDate } from '@taskfleet/core/internal'
-import { FleetError, type KeyRow } from '@taskfleet/protocol'
+import { parseDate } from '@taskfleet/core/internal'
+import { FleetError, type KeyEdit, type KeyRow } from '@taskfleet/protocol'
 import { type Command, Option } from 'commander'
 import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'

@@ -4,11 +4,9 @@ import {
   INDEXES,
   indexLabel,
   type Migrated,
-  type PruneRequest,
-  type Retention,
   WorkerRegister,
 } from '@taskfleet/core/internal'
-import { durationText, FleetError, VERSION } from '@taskfleet/protocol'
+import { durationText, FleetError, type PruneRequest, type Retention, VERSION } from '@taskfleet/protocol'
 import { databaseOf } from './address.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'

@@ -1,7 +1,6 @@
 import type { FleetControl } from '@taskfleet/protocol'
 import {
   type Ack,
-  type AuditEntry,
   type ClientToGateway,
   type CollectionName,
   type CommandAnswer,
@@ -13,6 +12,7 @@ import {
   type ErrorState,
   type Explanation,
   FleetError,
+  type FleetOperations,
   type FleetStats,
   type GatewayToClient,
   type QueryRequest,
@@ -41,10 +41,13 @@ import type {
 } from './api.ts'
 import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
+import { operationsOf } from './operations.ts'
 import { Pace } from './pace.ts'
 import { TaskFollower } from './task-follower.ts'
 
 const ANSWER_MS = 15_000
+/** Removing a great many tasks takes its time. */
+const PRUNE_MS = 280_000
 /** What a page with many views sends in numbers; it keeps below what a gateway allows, and commands never wait for it. */
 const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
   'subscribeQuery',
@@ -72,6 +75,19 @@ type GatewayConnection = Socket<GatewayToClient, ClientToGateway>
 
 /** The fleet as a browser or a program sees it: over websockets only, without MongoDB. */
 export class FleetClient implements FleetApi {
+  /** Operations on tasks: `client.tasks.cancel(id)`. An input is checked for what JSON would change before it is sent. */
+  readonly tasks: FleetOperations['tasks']
+  readonly events: FleetOperations['events']
+  readonly callbacks: FleetOperations['callbacks']
+  readonly schedules: FleetOperations['schedules']
+  readonly queues: FleetOperations['queues']
+  readonly workers: FleetOperations['workers']
+  readonly errors: FleetOperations['errors']
+  readonly keys: FleetOperations['keys']
+  /** How long ended tasks are kept. */
+  readonly retention: FleetOperations['retention']
+  /** Who did what: all of it, or to one task with `id`; `audit.list` is the same. */
+  readonly audit: FleetOperations['audit']['list'] & FleetOperations['audit']
   readonly #socket: GatewayConnection
   readonly #reach: 'direct' | 'relay'
   readonly #stateListeners = new Set<StateListener>()
@@ -95,6 +111,18 @@ export class FleetClient implements FleetApi {
   constructor(options: FleetClientOptions = {}) {
     this.#reach = options.reach ?? 'direct'
     this.#token = options.token
+    const send = (name: string, request: unknown): Promise<unknown> => this.#operation(name, request)
+    this.tasks = operationsOf('tasks', send)
+    this.events = operationsOf('events', send)
+    this.callbacks = operationsOf('callbacks', send)
+    this.schedules = operationsOf('schedules', send)
+    this.queues = operationsOf('queues', send)
+    this.workers = operationsOf('workers', send)
+    this.errors = operationsOf('errors', send)
+    this.keys = operationsOf('keys', send)
+    this.retention = operationsOf('retention', send)
+    const { list } = operationsOf('audit', send)
+    this.audit = Object.assign(list.bind(undefined), { list })
     const settings = {
       transports: ['websocket'],
       auth: this.#auth(),
@@ -302,16 +330,18 @@ export class FleetClient implements FleetApi {
     return (await this.#ask<{ lines: StoredLogLine[] }>('taskLog', request)).lines
   }
 
-  async audit(request: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
-    return (await this.#ask<{ entries: AuditEntry[] }>('audit', request)).entries
-  }
-
   async markError(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
     return (await this.#ask<{ error: ErrorRow }>('markError', request)).error
   }
 
   async controlWorker(request: { worker: string; action: 'drain' | 'resume' }): Promise<void> {
     await this.#ask('controlWorker', request)
+  }
+
+  async #operation(name: string, given: unknown): Promise<unknown> {
+    const request = keepSound(name, given)
+    const within = name === 'retention.prune' ? PRUNE_MS : ANSWER_MS
+    return (await this.#ask<{ answer?: unknown }>('operation', { name, request }, within)).answer
   }
 
   async controlQueue(request: Parameters<FleetControl['controlQueue']>[0]): Promise<QueueRow> {
@@ -425,14 +455,14 @@ export class FleetClient implements FleetApi {
   }
 
   /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
-  async #ask<T>(event: keyof ClientToGateway, request: unknown): Promise<T> {
+  async #ask<T>(event: keyof ClientToGateway, request: unknown, within = ANSWER_MS): Promise<T> {
     this.#requireOpen()
     const turn = PACED.has(event) ? this.#pace.turn() : undefined
     if (turn !== undefined) {
       await turn
       this.#requireOpen()
     }
-    const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
+    const emit = this.#socket.timeout(within) as unknown as {
       emitWithAck(event: string, request: unknown): Promise<Ack<object>>
     }
     const asked = emit.emitWithAck(event, request).catch((error: unknown) => {
@@ -444,12 +474,24 @@ export class FleetClient implements FleetApi {
   }
 }
 
-/** As an error of ours, which has a code. */
 /** JSON would change in silence what the gate for values refuses. */
 function withSoundInput<Request extends { input?: unknown }>(request: Request): Request {
   return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
 }
 
+/** A task that is stored over the socket has its id before it is sent, so that whoever asks can repeat the request. */
+function keepSound(name: string, request: unknown): unknown {
+  const sound = <Request extends { _id?: string; input?: unknown }>(task: Request): Request => ({
+    ...withSoundInput(task),
+    _id: task._id ?? newId(),
+  })
+  if (name === 'tasks.enqueue') return sound(request as EnqueueRequest)
+  if (name !== 'tasks.enqueueMany') return request
+  const { tasks } = request as { tasks?: unknown }
+  return Array.isArray(tasks) ? { tasks: (tasks as EnqueueRequest[]).map(sound) } : request
+}
+
+/** As an error of ours, which has a code. */
 function refusalOf(error: unknown): FleetError {
   if (error instanceof FleetError) return error
   const { code = 'REFUSED', message = String(error) } = error as { code?: string; message?: string }

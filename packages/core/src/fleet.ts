@@ -1,14 +1,15 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { EnqueueOptions, FleetControl } from '@taskfleet/protocol'
+import type { EnqueueOptions, FleetControl, FleetOperations } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
-import { EventCommands } from './control/event-commands.ts'
-import { FleetCommands } from './control/fleet-commands.ts'
-import { KeyCommands } from './control/key-commands.ts'
-import { QueueRegister } from './control/queue-register.ts'
-import { ScheduleCommands } from './control/schedule-commands.ts'
-import { UpkeepCommands } from './control/upkeep-commands.ts'
+import { controlOf } from './commands/control-of.ts'
+import { operationsFor } from './commands/dispatcher.ts'
+import { EventCommands } from './commands/event-commands.ts'
+import { KeyCommands } from './commands/key-commands.ts'
+import { QueueRegister } from './commands/queue-register.ts'
+import { ScheduleCommands } from './commands/schedule-commands.ts'
+import { UpkeepCommands } from './commands/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
 import { IndexWatch } from './database/index-watch.ts'
 import { confirming } from './database/unknown-outcome.ts'
@@ -20,6 +21,7 @@ import { Callbacks } from './events/callbacks.ts'
 import { Events } from './events/events.ts'
 import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
+import { Refusals } from './history/refusals.ts'
 import { TaskLogs } from './history/task-logs.ts'
 import { Schedules } from './schedules/schedules.ts'
 import { checkInput, type TaskType } from './task/check-input.ts'
@@ -47,6 +49,8 @@ export class Fleet {
   readonly logs: TaskLogs
   readonly errors: ErrorReport
   readonly audit: AuditLog
+  /** Who was refused what, on record. */
+  readonly refusals: Refusals
   readonly retention: RetentionPolicy
   readonly durations: Durations
   readonly callbacks: Callbacks
@@ -95,12 +99,23 @@ export class Fleet {
     this.logs = new TaskLogs(db, gate)
     this.errors = new ErrorReport(db, gate)
     this.audit = new AuditLog(db)
+    this.refusals = new Refusals(this.audit)
     this.schedules = new Schedules({ db, store: this.store, audit: this.audit, gate, now: () => clock.now() })
   }
 
-  /** What this fleet does for somebody; for the process itself when nobody is named. */
+  /**
+   * Every operation of the table, for somebody: what they may is checked before anything is written, and what they do and what they
+   * are refused is on record.
+   *
+   * @example `await fleet.as(principal).schedules.pause('nightly')`
+   */
+  as(principal: Principal): FleetOperations {
+    return operationsFor(this, principal)
+  }
+
+  /** The operations on tasks and a few others by their older names; for the process itself when nobody is named. */
   control(principal: Principal = LOCAL): FleetControl {
-    return confirming(new FleetCommands(this, principal), ['explain', 'coverage', 'taskLog', 'audit'])
+    return controlOf(this.as(principal))
   }
 
   /** Events and callbacks for somebody, as `control`. */

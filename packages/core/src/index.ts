@@ -1,5 +1,5 @@
 export * from '@taskfleet/protocol'
-export { KeyStore, LOCAL, type Principal, SCOPES, type Scope } from './auth/key-store.ts'
+export { KeyStore, LOCAL, type Principal } from './auth/key-store.ts'
 export type * from './events/event-document.ts'
 export { Fleet } from './fleet.ts'
 export type * from './schedules/schedule-document.ts'

@@ -31,6 +31,7 @@ const MESSAGES: Record<keyof ClientToGateway, { scope: Scope; request: object }>
   markError: { scope: 'control', request: { fingerprint: 'none', state: 'resolved' } },
   controlWorker: { scope: 'control', request: { worker: 'none', action: 'drain' } },
   controlQueue: { scope: 'control', request: { queue: 'nowhere', action: 'pause' } },
+  operation: { scope: 'control', request: { name: 'queues.pause', request: 'nowhere' } },
 }
 
 describe('each message needs its scope', () => {

@@ -319,7 +319,7 @@ export class Gateway {
   #welcome(socket: GatewaySocket, subscriptions: Subscriptions): void {
     const { principal } = socket.data
     const rules = gatewayRules({
-      control: this.#fleet.control(principal),
+      fleet: this.#fleet.as(principal),
       subscribe: (request) => subscriptions.subscribe(socket as unknown as Socket, principal, request),
       unsubscribe: (id) => subscriptions.unsubscribe(socket as unknown as Socket, id),
       subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),

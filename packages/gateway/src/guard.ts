@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { asError, type Principal, type Scope } from '@taskfleet/core'
+import { asError, type Principal } from '@taskfleet/core'
 import { databaseError, requireScope } from '@taskfleet/core/internal'
-import { FleetError, UnknownOutcome, type WireError } from '@taskfleet/protocol'
+import { BatchRefused, FleetError, type Scope, UnknownOutcome, type WireError } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import type { z } from 'zod'
 
 /** The rule of one message: what it looks like, what it needs, what it does. */
 export interface Rule<Request> {
-  scope: Scope
+  /** Absent where whoever handles it checks. */
+  scope?: Scope
   schema: z.ZodType<Request>
   handle(request: Request): Promise<object> | object
 }
@@ -26,7 +27,7 @@ export function guard<Request>(rule: Rule<Request>, principal: Principal, log: L
 }
 
 async function run<Request>(rule: Rule<Request>, principal: Principal, args: unknown[]): Promise<object> {
-  requireScope(principal, rule.scope)
+  if (rule.scope !== undefined) requireScope(principal, rule.scope)
   if (args.length !== 1) throw new FleetError('BAD_REQUEST', 'A message is one object and an acknowledgement')
   const parsed = rule.schema.safeParse(args[0])
   if (!parsed.success) {
@@ -42,7 +43,7 @@ async function run<Request>(rule: Rule<Request>, principal: Principal, args: unk
 }
 
 /** An error of ours as it is; any other is logged with its cause and told by a number only. */
-function toWireError(thrown: unknown, scope: Scope, log: Logger): WireError {
+function toWireError(thrown: unknown, scope: Scope | undefined, log: Logger): WireError {
   const error = databaseError(thrown, { asked: scope === 'read' ? 'read' : 'write' }) ?? asError(thrown)
   if (error instanceof FleetError) {
     return {
@@ -50,6 +51,7 @@ function toWireError(thrown: unknown, scope: Scope, log: Logger): WireError {
       message: error.message,
       ...(error.field === undefined ? {} : { field: error.field }),
       ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
+      ...(error instanceof BatchRefused ? { errors: [...error.entries] } : {}),
     }
   }
   const request = randomUUID().slice(0, 8)

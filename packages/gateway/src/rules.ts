@@ -1,20 +1,23 @@
+import { controlOf } from '@taskfleet/core/internal'
 import type {
   ChecksumAnswer,
   ClientToGateway,
   EnqueueRequest,
-  FleetControl,
+  FleetOperations,
   RenewalAnswer,
   StatsAnswer,
   SubscribeAnswer,
   TicketAnswer,
 } from '@taskfleet/protocol'
+import { FleetError } from '@taskfleet/protocol'
 import { z } from 'zod'
 import type { Rule } from './guard.ts'
 import * as requests from './requests.ts'
 
 /** What a connection can have done for it. */
 export interface RuleDeps {
-  control: FleetControl
+  /** Every operation, for whoever has connected. */
+  fleet: FleetOperations
   subscribe(request: z.infer<typeof subscribeSchema>): Promise<SubscribeAnswer>
   unsubscribe(subscription: string): void
   subscribeStats(filter: unknown): Promise<StatsAnswer>
@@ -37,11 +40,12 @@ const subscribeSchema = z
 // Made once: a connection has rules of its own, and a schema takes several KiB.
 const subscriptionSchema = z.strictObject({ subscription: z.string().max(64) })
 const renewalSchema = z.strictObject({ token: z.string().max(2_000) })
+const operationSchema = z.strictObject({ name: z.string().max(64), request: z.unknown().optional() })
 const statsSchema = z.strictObject({ filter: z.unknown().optional() })
 
 /** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
 export function gatewayRules({
-  control,
+  fleet,
   subscribe,
   unsubscribe,
   subscribeStats,
@@ -49,6 +53,7 @@ export function gatewayRules({
   ticket,
   renew,
 }: RuleDeps): Record<keyof ClientToGateway, Rule<unknown>> {
+  const control = controlOf(fleet)
   const rule = <Request>(one: Rule<Request>): Rule<unknown> => one as Rule<unknown>
   return {
     subscribeQuery: rule({
@@ -137,10 +142,29 @@ export function gatewayRules({
       schema: requests.taskRequest,
       handle: ({ id }) => ticket(id),
     }),
+    operation: rule({
+      schema: operationSchema,
+      handle: async ({ name, request }) => {
+        const answer = await operationOf(fleet, name)(request)
+        return answer === undefined ? {} : { answer }
+      },
+    }),
     renewSession: rule({
       scope: 'read',
       schema: renewalSchema,
       handle: ({ token }) => renew(token),
     }),
   }
+}
+
+/** @throws {FleetError} `UNKNOWN_OPERATION` */
+function operationOf(fleet: FleetOperations, name: string): (request: unknown) => Promise<unknown> {
+  const [aggregate = '', verb = '', ...more] = name.split('.')
+  const verbs = Object.hasOwn(fleet, aggregate) ? (fleet as unknown as Record<string, object>)[aggregate]! : {}
+  if (more.length === 0 && Object.hasOwn(verbs, verb)) {
+    return (verbs as Record<string, (request: unknown) => Promise<unknown>>)[verb]!
+  }
+  throw new FleetError('UNKNOWN_OPERATION', `There is no operation '${name}'; docs/protocol.md lists them`, {
+    field: 'name',
+  })
 }

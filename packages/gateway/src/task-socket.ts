@@ -1,6 +1,12 @@
 import { asError, type Fleet, LOCAL, type Principal } from '@taskfleet/core'
 import { parseId, requireReach, toWire } from '@taskfleet/core/internal'
-import { type ClientToTask, FleetError, type TaskConnectError, type TaskToClient } from '@taskfleet/protocol'
+import {
+  type ClientToTask,
+  type CommandAnswer,
+  FleetError,
+  type TaskConnectError,
+  type TaskToClient,
+} from '@taskfleet/protocol'
 import { checkJson } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Namespace, Server, Socket } from 'socket.io'
@@ -9,6 +15,7 @@ import type { Access } from './access.ts'
 import type { Attempts, RunningAttempt } from './attempts.ts'
 import { guard, tokenBucket } from './guard.ts'
 import type { KeyHolders } from './key-holders.ts'
+import { given } from './rest/given.ts'
 import type { Tickets } from './tickets.ts'
 
 export interface TaskSocketDeps {
@@ -121,13 +128,15 @@ export function connectError(error: unknown, log: Logger): Error {
 
 function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: TaskSocketDeps): void {
   const { holder } = socket.data
+  const door = fleet.as(holder).tasks
+  const id = run.claim.task._id.toHexString()
   const allowed = tokenBucket(MESSAGES_A_SECOND)
   const rules = {
     cancel: guard(
       {
         scope: 'control',
         schema: REASON,
-        handle: async (request) => done(await fleet.store.cancel(run.claim.task._id, holder.id, request.reason)),
+        handle: async (request) => done(await door.cancel({ id, ...given(request) })),
       },
       holder,
       log,
@@ -136,7 +145,7 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
       {
         scope: 'control',
         schema: REASON,
-        handle: async (request) => done(await fleet.store.pause(run.claim.task._id, holder.id, request.reason)),
+        handle: async (request) => done(await door.pause({ id, ...given(request) })),
       },
       holder,
       log,
@@ -181,8 +190,9 @@ function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) =
   }
 }
 
-function done(task: unknown): object {
-  if (task === null) throw new FleetError('ALREADY_ENDED', 'This task has ended already')
+/** @throws {FleetError} why the task could not be changed */
+function done({ refused: [refused] }: CommandAnswer): object {
+  if (refused !== undefined) throw new FleetError(refused.error.code, refused.error.message)
   return {}
 }
 

@@ -1,8 +1,9 @@
 import { readDuration } from './duration.ts'
-import { FleetError, receivedError, UnknownOutcome, UnrecoverableError } from './fleet-error.ts'
+import { BatchRefused, FleetError, receivedError, UnknownOutcome, UnrecoverableError } from './fleet-error.ts'
 import type { Duration } from './protocol.ts'
 
-export { FleetError, receivedError, UnknownOutcome, UnrecoverableError }
+export type { EntryProblem } from './fleet-error.ts'
+export { BatchRefused, FleetError, receivedError, UnknownOutcome, UnrecoverableError }
 
 /** The longest that `RetryAfterError` waits: a day. A longer delay is cut to this. */
 export const LONGEST_RETRY_AFTER_MS = 86_400_000

@@ -30,18 +30,45 @@ export class UnknownOutcome extends FleetError {
   }
 }
 
+/** What is wrong with one entry of a list. */
+export interface EntryProblem {
+  /** Its place in the list, from 0. */
+  index: number
+  code: string
+  title: string
+  field?: string
+}
+
+/** A list of which nothing was stored: every entry that is wrong is named. */
+export class BatchRefused extends FleetError {
+  /** Not `errors`, which loggers take for nested errors. */
+  readonly entries: readonly EntryProblem[]
+
+  constructor(errors: readonly EntryProblem[]) {
+    const [first] = errors
+    const count = errors.length === 1 ? 'One entry' : `${errors.length} entries`
+    super(first!.code, `${count} can't be stored, so that none was; the first: ${first!.title}`, {
+      field: `${first!.index}${first!.field === undefined ? '' : `.${first!.field}`}`,
+    })
+    this.entries = errors
+  }
+}
+
 /** An error as a gateway has sent it. */
 export function receivedError({
   code,
   message,
   field,
   ids,
+  errors,
 }: {
   code: string
   message: string
   field?: string | undefined
   ids?: readonly string[] | undefined
+  errors?: readonly EntryProblem[] | undefined
 }): FleetError {
+  if (errors !== undefined && errors.length > 0) return new BatchRefused(errors)
   return code === 'UNKNOWN_OUTCOME' ? new UnknownOutcome(ids, { message }) : new FleetError(code, message, { field })
 }
 

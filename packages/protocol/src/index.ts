@@ -1,6 +1,7 @@
 export { durationText, milliseconds, shortDuration } from './duration.ts'
 export * from './errors.ts'
 export type { FleetControl } from './fleet-control.ts'
+export { type FleetOperations, OPERATIONS, type Operation, type OperationHandlers } from './operations.ts'
 export * from './protocol.ts'
 export { parseJson } from './values/json.ts'
 export { VERSION } from './version.ts'

@@ -3,6 +3,8 @@
  * MongoDB, so that a browser can load this entry. The prose to it is `docs/protocol.md`.
  */
 
+import type { EntryProblem } from './fleet-error.ts'
+
 export { durationText, milliseconds, shortDuration } from './duration.ts'
 
 /** Every state that a task can be in. "scheduled", "retrying" and "overdue" are labels derived from these. */
@@ -261,6 +263,10 @@ export interface QueueRow {
   rev: number
 }
 
+/** A queue in the list of all, with or without settings. */
+export type QueueListRow = Pick<QueueRow, '_id' | 'paused'> &
+  Partial<QueueRow> & { counts: Partial<Record<TaskStatus, number>> }
+
 /** At most `limit` starts in any span of `per` milliseconds. */
 export interface QueueRate {
   limit: number
@@ -301,6 +307,18 @@ export interface EventRow {
   rev: number
 }
 
+/** An event as it is posted. */
+export interface EventRequest {
+  /** Makes a repeated request harmless. */
+  _id?: string
+  name: string
+  /** The input of its tasks, over the defaults of their callback. */
+  props?: Record<string, unknown>
+  scheduledFor?: string | Date
+  priority?: Priority
+}
+export type EventChanges = Pick<EventRequest, 'scheduledFor' | 'priority'>
+
 /** Says: when an event of this name arrives, run this task. */
 export interface CallbackRow {
   _id: string
@@ -317,6 +335,21 @@ export interface CallbackRow {
   createdAt: string
   updatedAt: string
   rev: number
+}
+
+/** A callback as it is asked for. */
+export interface CallbackRequest {
+  _id?: string
+  event: string
+  task: string
+  version?: number
+  defaults?: {
+    input?: Record<string, unknown>
+    queue?: string
+    priority?: Priority
+    lazy?: boolean
+    maxAttempts?: number
+  }
 }
 
 /** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
@@ -372,6 +405,43 @@ export interface ScheduleRow {
   edition: number
   rev: number
 }
+
+/** When a schedule runs: exactly one of `cron` and `every`. */
+export interface TimingRequest {
+  /** Five fields, or six with seconds first. */
+  cron?: string
+  /** A period of 1 s at least, counted from `startsAt`. */
+  every?: Duration
+  /** IANA; `UTC` by default. */
+  timeZone?: string
+  /** Where it is left out, a period is counted from now on. */
+  startsAt?: string | Date
+  endsAt?: string | Date
+}
+
+/** All of a schedule but its task. */
+export interface ScheduleFields extends TimingRequest {
+  /** Its name. */
+  _id: string
+  options?: {
+    queue?: string
+    priority?: Priority
+    lazy?: boolean
+    maxAttempts?: number
+    /** The deadline of each task, after its slot. */
+    deadlineAfter?: Duration
+  }
+  /** `latest` by default. */
+  missed?: MissedPolicy
+  /** `allow` by default. */
+  overlap?: OverlapPolicy
+  paused?: boolean
+}
+
+/** A schedule as it is asked for. */
+export type NewSchedule = ScheduleFields & { task: string; version?: number; input?: unknown }
+/** What is to change of one; `null` takes away what need not be. */
+export type ScheduleChanges = { [Field in keyof Omit<NewSchedule, '_id'>]?: NewSchedule[Field] | null }
 
 /** A row of any collection. */
 export interface OtherRow {
@@ -513,6 +583,8 @@ export interface WireError {
   field?: string
   /** With `UNKNOWN_OUTCOME`: the ids to repeat the request under. */
   ids?: string[]
+  /** Of a list: what is wrong with which entry. */
+  errors?: EntryProblem[]
 }
 
 export type Ack<T = object> = ({ ok: true } & T) | { ok: false; error: WireError }
@@ -641,7 +713,13 @@ export interface AuditEntry {
   target?: string
   filter?: string
   reason?: string
+  /** The code with which it was refused; `matched` counts such refusals since the entry before. */
+  refused?: string
 }
+
+/** What a key may do: `read` subscribes and lists, `write` stores, `control` changes what is there, `admin` may do all. */
+export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
+export type Scope = (typeof SCOPES)[number]
 
 export type KeyState = 'good' | 'expired' | 'revoked'
 
@@ -651,7 +729,7 @@ export interface KeyRow {
   name: string
   /** By the server's time. */
   state: KeyState
-  scopes: readonly ('read' | 'write' | 'control' | 'worker' | 'admin')[]
+  scopes: readonly Scope[]
   /** Only tasks in these queues, when given. */
   queues?: readonly string[]
   /** Only tasks of these names, when given. */
@@ -659,6 +737,42 @@ export interface KeyRow {
   createdAt: string
   expiresAt?: string
   revokedAt?: string
+}
+
+/** A key as it is asked for; dates as ISO 8601. */
+export interface KeyRequest {
+  name: string
+  scopes: readonly string[]
+  queues?: readonly string[] | undefined
+  names?: readonly string[] | undefined
+  expiresAt?: string | undefined
+}
+
+/** What is to change of one; null takes a limit or the end away. */
+export type KeyEdit = {
+  [Field in keyof KeyRequest]?: KeyRequest[Field] | (Field extends 'name' | 'scopes' ? never : null) | undefined
+}
+
+/** How long ended tasks are kept, in milliseconds; null for ever. */
+export type Retention = Record<'completed' | 'failed' | 'cancelled', number | null>
+
+/** Which ended tasks are to go. */
+export interface PruneRequest {
+  /** How they ended; all three by default. */
+  statuses?: readonly ('completed' | 'failed' | 'cancelled')[]
+  /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
+  olderThanMs?: number
+  /** Only tasks of this name. */
+  name?: string
+  /** Only count. */
+  dryRun?: boolean
+}
+
+export interface Pruned {
+  /** How many tasks are meant. */
+  matched: number
+  /** How many are gone; 0 for a dry run. */
+  removed: number
 }
 
 export interface StoredLogLine extends LogLine {
@@ -786,6 +900,8 @@ export interface ClientToGateway {
   taskTicket: (request: { id: string }, ack: Acked<TicketAnswer>) => void
   /** A fresh session of the same key takes the place of the one that opened this connection, which goes on without a gap. */
   renewSession: (request: { token: string }, ack: Acked<RenewalAnswer>) => void
+  /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent where there is nothing to answer. */
+  operation: (request: { name: string; request?: unknown }, ack: Acked<{ answer?: unknown }>) => void
 }
 
 export interface GatewayToClient {

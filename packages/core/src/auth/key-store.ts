@@ -1,11 +1,8 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { FleetError, type KeyState } from '@taskfleet/protocol'
+import { FleetError, type KeyState, SCOPES, type Scope } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import { parseDate } from '../task/new-task.ts'
-
-export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
-export type Scope = (typeof SCOPES)[number]
 
 /** Who asks, and what they may. */
 export interface Principal {

@@ -4,7 +4,7 @@ import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { newTask, taskFactory } from '@taskfleet/testkit/task-factory'
 import { mongo } from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { FleetCommands } from '../control/fleet-commands.ts'
+import type { FleetCommands } from '../commands/fleet-commands.ts'
 import { Fleet } from '../fleet.ts'
 import { databaseError, isDuplicatesOnly } from './unknown-outcome.ts'
 

@@ -21,6 +21,8 @@ export interface Deed {
   target?: string
   filter?: unknown
   reason?: string | undefined
+  /** The code with which it was refused. */
+  refused?: string
 }
 
 /** An entry's place in the log: there may be several of one moment. */

@@ -1,8 +1,7 @@
-import type { IfFailed, TaskStatus } from '@taskfleet/protocol'
+import type { IfFailed, Retention, TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { afterOf, type Known } from './dependencies.ts'
 import { TRANSITIONS } from './lifecycle.ts'
-import type { Retention } from './retention.ts'
 import type { ObjectId, TaskError } from './task-document.ts'
 import { ended, literal, TOUCH } from './task-updates.ts'
 

@@ -1,11 +1,8 @@
-import { FleetError, type TaskStatus } from '@taskfleet/protocol'
+import { FleetError, type Retention, type TaskStatus } from '@taskfleet/protocol'
 import { durationWithin } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 
 export type EndedStatus = Extract<TaskStatus, 'completed' | 'failed' | 'cancelled'>
-
-/** How long ended tasks are kept, in milliseconds, by how they ended; `null` for ever. */
-export type Retention = Record<EndedStatus, number | null>
 
 const DAY_MS = 86_400_000
 const DEFAULT_RETENTION: Retention = { completed: 30 * DAY_MS, failed: 90 * DAY_MS, cancelled: 30 * DAY_MS }

@@ -1,3 +1,4 @@
+import type { Retention } from '@taskfleet/protocol'
 import { type AttemptOutcome, PRIORITY_NAMES } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { mendedOnServer } from '../documents/shape.ts'
@@ -5,7 +6,7 @@ import { SHAPES } from '../documents/shapes.ts'
 import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
 import { ENDED_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
-import type { EndedStatus, Retention } from './retention.ts'
+import type { EndedStatus } from './retention.ts'
 import {
   amount,
   type Expression,

@@ -1,19 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { asError } from '@taskfleet/core'
 import { databaseError } from '@taskfleet/core/internal'
-import { FleetError, UnknownOutcome } from '@taskfleet/protocol'
+import { BatchRefused, type EntryProblem, FleetError, UnknownOutcome } from '@taskfleet/protocol'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { SignInLimited } from '../sign-in-limit.ts'
-
-/** What is wrong with one entry of a batch. */
-export interface EntryProblem {
-  /** Its place in the batch, from 0. */
-  index: number
-  code: string
-  title: string
-  field?: string
-}
 
 /** An error as it is answered: RFC 9457 with a stable `code` for programs. */
 interface Problem {
@@ -29,20 +20,6 @@ interface Problem {
   ids?: string[]
 }
 
-/** A batch of which nothing was stored: every entry that is wrong is named. */
-export class BatchRefused extends FleetError {
-  readonly errors: readonly EntryProblem[]
-
-  constructor(errors: readonly EntryProblem[]) {
-    const [first] = errors
-    const count = errors.length === 1 ? 'One entry' : `${errors.length} entries`
-    super(first!.code, `${count} can't be stored, so that none was; the first: ${first!.title}`, {
-      field: `${first!.index}${first!.field === undefined ? '' : `.${first!.field}`}`,
-    })
-    this.errors = errors
-  }
-}
-
 /** An edit of what has changed meanwhile. */
 export class RevConflict extends FleetError {
   readonly rev: number
@@ -52,13 +29,6 @@ export class RevConflict extends FleetError {
     this.rev = rev
   }
 }
-
-export const entryProblem = (index: number, error: FleetError): EntryProblem => ({
-  index,
-  code: error.code,
-  title: error.message,
-  ...(error.field === undefined ? {} : { field: error.field }),
-})
 
 /** The codes that are not answered with 400, or whose ending doesn't say it already. */
 const STATUS: Readonly<Record<string, number>> = {
@@ -118,7 +88,7 @@ function toProblem(error: FleetError): Problem {
     title: error.message,
     code: error.code,
     ...(error.field === undefined ? {} : { field: error.field }),
-    ...(error instanceof BatchRefused ? { errors: [...error.errors] } : {}),
+    ...(error instanceof BatchRefused ? { errors: [...error.entries] } : {}),
     ...(error instanceof RevConflict ? { rev: error.rev } : {}),
     ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
   }

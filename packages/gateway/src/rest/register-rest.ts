@@ -59,15 +59,15 @@ export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
     ...taskRoutes({ fleet, idempotency }),
     ...taskHistoryRoutes({ fleet }),
     ...commandRoutes({ fleet }),
-    ...workerRoutes({ fleet }),
-    ...queueRoutes({ fleet }),
-    ...reportRoutes({ fleet, queries }),
-    ...keyRoutes({ fleet }),
+    ...workerRoutes(),
+    ...queueRoutes(),
+    ...reportRoutes({ queries }),
+    ...keyRoutes(),
     ...auditRoutes({ fleet }),
-    ...upkeepRoutes({ fleet }),
+    ...upkeepRoutes(),
     ...documentRoutes({ fleet }),
-    ...eventRoutes({ fleet }),
-    ...scheduleRoutes({ fleet }),
+    ...eventRoutes(),
+    ...scheduleRoutes(),
     ...sessionRoutes({ sessions: access.sessions }),
   ]
 }
@@ -129,5 +129,5 @@ async function serve(v1: FastifyInstance, deps: RestDeps): Promise<void> {
       ),
   })
   v1.addHook('preParsing', async (request) => authorise(request))
-  mount(v1, restRoutes(deps), (principal) => fleet.control(principal))
+  mount(v1, restRoutes(deps), (principal) => fleet.as(principal))
 }

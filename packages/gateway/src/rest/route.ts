@@ -1,5 +1,6 @@
-import type { Principal, Scope } from '@taskfleet/core'
-import type { FleetControl } from '@taskfleet/protocol'
+import type { Principal } from '@taskfleet/core'
+import { controlOf } from '@taskfleet/core/internal'
+import type { FleetControl, FleetOperations, Scope } from '@taskfleet/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { statusOf } from './problem.ts'
@@ -8,7 +9,9 @@ import { problem } from './schemas/problem.ts'
 /** A request as a route gets it: authorised and checked. */
 export interface RestCall<Query = unknown, Body = unknown> {
   principal: Principal
-  /** What the fleet does for whoever asks. */
+  /** Every operation, for whoever asks. */
+  fleet: FleetOperations
+  /** The same by their names on the socket. */
   control: FleetControl
   params: Readonly<Record<string, string>>
   query: Query
@@ -72,7 +75,7 @@ const COMMON = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', '
 export function mount(
   app: FastifyInstance,
   routes: readonly RestRoute[],
-  controlOf: (principal: Principal) => FleetControl,
+  operationsFor: (principal: Principal) => FleetOperations,
 ): void {
   for (const one of routes) {
     const { method, url, scope, params, query, body, headers, bodyLimit } = one
@@ -97,9 +100,11 @@ export function mount(
       },
       handler: async (request, reply) => {
         const { principal } = request
+        const fleet = operationsFor(principal)
         const call = {
           principal,
-          control: controlOf(principal),
+          fleet,
+          control: controlOf(fleet),
           params: request.params as Record<string, string>,
           query: request.query,
           body: request.body,

@@ -1,6 +1,6 @@
-import type { Fleet } from '@taskfleet/core'
-import type { EventStatus } from '@taskfleet/protocol'
+import type { CallbackRequest, EventChanges, EventRequest } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { given } from '../given.ts'
 import { documented, type RestRoute, route } from '../route.ts'
 import { callback, callbackChanges, event, eventStatus, newCallback, newEvent } from '../schemas/events.ts'
 import { commandAnswer } from '../schemas/tasks.ts'
@@ -20,7 +20,7 @@ const STORED = [
 const REACH = ['QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED']
 const limit = z.coerce.number().int().min(1).max(1_000).optional()
 
-export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+export function eventRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -36,8 +36,8 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       }),
       answers: { 200: z.object({ events: z.array(event) }) },
       codes: ['BAD_ID'],
-      handle: async ({ principal, query }) => ({
-        events: await fleet.eventsFor(principal).list(given(query) as { status?: EventStatus }),
+      handle: async ({ fleet, query }) => ({
+        events: await fleet.events.list(given(query)),
       }),
     }),
     route({
@@ -49,7 +49,7 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: documented(newEvent),
       answers: { 201: event },
       codes: [...STORED, ...REACH, 'BAD_DATE', 'EVENT_EXISTS', 'QUEUE_FULL'],
-      handle: async ({ principal, body }) => fleet.eventsFor(principal).post(body),
+      handle: async ({ fleet, body }) => fleet.events.post(body as EventRequest),
     }),
     route({
       method: 'GET',
@@ -60,7 +60,7 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params: idParams,
       answers: { 200: event },
       codes: ['BAD_ID', 'NOT_FOUND'],
-      handle: async ({ principal, params }) => fleet.eventsFor(principal).show(params.id),
+      handle: async ({ fleet, params }) => fleet.events.show(params.id!),
     }),
     route({
       method: 'PATCH',
@@ -81,7 +81,7 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
         'BAD_REQUEST',
         ...REACH,
       ],
-      handle: async ({ principal, params, body }) => fleet.eventsFor(principal).edit(params.id, body),
+      handle: async ({ fleet, params, body }) => fleet.events.edit({ id: params.id!, changes: body as EventChanges }),
     }),
     route({
       method: 'POST',
@@ -93,7 +93,8 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: z.strictObject({ reason: reason.optional() }).optional(),
       answers: { 200: commandAnswer },
       codes: ['BAD_ID', 'NOT_FOUND', ...REACH],
-      handle: async ({ principal, params, body }) => fleet.eventsFor(principal).cancel(params.id, body?.reason),
+      handle: async ({ fleet, params, body }) =>
+        fleet.events.cancel({ id: params.id!, ...given({ reason: body?.reason }) }),
     }),
     route({
       method: 'DELETE',
@@ -104,13 +105,13 @@ export function eventRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params: idParams,
       answers: { 204: null },
       codes: ['BAD_ID', 'NOT_FOUND', 'NOT_ENDED'],
-      handle: async ({ principal, params }) => fleet.eventsFor(principal).remove(params.id),
+      handle: async ({ fleet, params }) => fleet.events.remove(params.id!),
     }),
-    ...callbackRoutes({ fleet }),
+    ...callbackRoutes(),
   ]
 }
 
-function callbackRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+function callbackRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -120,8 +121,8 @@ function callbackRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       summary: 'What runs when which event arrives',
       query: z.strictObject({ event: name.optional(), limit }),
       answers: { 200: z.object({ callbacks: z.array(callback) }) },
-      handle: async ({ principal, query }) => ({
-        callbacks: await fleet.eventsFor(principal).listCallbacks(given(query)),
+      handle: async ({ fleet, query }) => ({
+        callbacks: await fleet.callbacks.list(given(query)),
       }),
     }),
     route({
@@ -133,7 +134,7 @@ function callbackRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: documented(newCallback),
       answers: { 201: callback },
       codes: [...STORED, ...REACH, 'BAD_QUEUE', 'BAD_VALUE', 'CALLBACK_EXISTS'],
-      handle: async ({ principal, body }) => fleet.eventsFor(principal).createCallback(body),
+      handle: async ({ fleet, body }) => fleet.callbacks.create(body as CallbackRequest),
     }),
     route({
       method: 'GET',
@@ -144,7 +145,7 @@ function callbackRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params: idParams,
       answers: { 200: callback },
       codes: ['BAD_ID', 'NOT_FOUND', ...REACH],
-      handle: async ({ principal, params }) => fleet.eventsFor(principal).showCallback(params.id),
+      handle: async ({ fleet, params }) => fleet.callbacks.show(params.id!),
     }),
     route({
       method: 'PATCH',
@@ -156,9 +157,9 @@ function callbackRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: documented(callbackChanges),
       answers: { 200: callback },
       codes: [...STORED, ...REACH, 'NOT_FOUND', 'REV_CONFLICT', 'BAD_QUEUE', 'BAD_VALUE'],
-      handle: async ({ principal, params, body }) => {
+      handle: async ({ fleet, params, body }) => {
         const { rev, ...changes } = (body ?? {}) as { rev?: number }
-        return fleet.eventsFor(principal).editCallback(params.id, changes, rev)
+        return fleet.callbacks.edit({ id: params.id!, changes, ...given({ rev }) })
       },
     }),
     route({
@@ -170,11 +171,7 @@ function callbackRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params: idParams,
       answers: { 204: null },
       codes: ['BAD_ID', 'NOT_FOUND', ...REACH],
-      handle: async ({ principal, params }) => fleet.eventsFor(principal).removeCallback(params.id),
+      handle: async ({ fleet, params }) => fleet.callbacks.remove(params.id!),
     }),
   ]
 }
-
-/** Without what was not said. */
-const given = (query: object): object =>
-  Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined))

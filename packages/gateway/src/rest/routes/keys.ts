@@ -1,4 +1,3 @@
-import type { Fleet } from '@taskfleet/core'
 import { z } from 'zod'
 import { type RestRoute, route } from '../route.ts'
 import { key, keyChanges, madeKey, newKey } from '../schemas/fleet.ts'
@@ -6,7 +5,7 @@ import { key, keyChanges, madeKey, newKey } from '../schemas/fleet.ts'
 const params = z.object({ id: z.string() })
 const CHECKED = ['BAD_DATE', 'BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING']
 
-export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+export function keyRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -15,7 +14,7 @@ export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       tag: 'keys',
       summary: 'Every key, without what would prove it',
       answers: { 200: z.object({ keys: z.array(key) }) },
-      handle: async ({ principal }) => ({ keys: await fleet.keysFor(principal).list() }),
+      handle: async ({ fleet }) => ({ keys: await fleet.keys.list() }),
     }),
     route({
       method: 'POST',
@@ -27,7 +26,7 @@ export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: newKey,
       answers: { 201: madeKey },
       codes: CHECKED,
-      handle: async ({ principal, body }) => fleet.keysFor(principal).create(body),
+      handle: async ({ fleet, body }) => fleet.keys.create(body),
     }),
     route({
       method: 'GET',
@@ -38,7 +37,7 @@ export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params,
       answers: { 200: key },
       codes: ['NOT_FOUND'],
-      handle: async ({ principal, params }) => fleet.keysFor(principal).show(params.id!),
+      handle: async ({ fleet, params }) => fleet.keys.show(params.id!),
     }),
     route({
       method: 'PATCH',
@@ -50,7 +49,7 @@ export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: keyChanges,
       answers: { 200: key },
       codes: [...CHECKED, 'NOT_FOUND', 'ALREADY_REVOKED'],
-      handle: async ({ principal, params, body }) => fleet.keysFor(principal).edit(params.id!, body),
+      handle: async ({ fleet, params, body }) => fleet.keys.edit({ id: params.id!, changes: body }),
     }),
     route({
       method: 'DELETE',
@@ -61,7 +60,7 @@ export function keyRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params,
       answers: { 204: null },
       codes: ['NOT_FOUND'],
-      handle: async ({ principal, params }) => fleet.keysFor(principal).revoke(params.id!),
+      handle: async ({ fleet, params }) => fleet.keys.revoke(params.id!),
     }),
   ]
 }

@@ -1,16 +1,11 @@
-import type { Fleet, Principal } from '@taskfleet/core'
-import { FleetCommands, toRow, visibleTo } from '@taskfleet/core/internal'
-import type { QueueLimits, QueueRow, TaskStatus } from '@taskfleet/protocol'
+import type { QueueLimits } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { given } from '../given.ts'
 import { type RestRoute, route } from '../route.ts'
 import { newRate, queue } from '../schemas/fleet.ts'
 import { queueName, reason } from '../schemas/values.ts'
 
-const MAX_QUERY_MS = 2_000
-
-type Counts = Partial<Record<TaskStatus, number>>
-
-export function queueRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+export function queueRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -20,7 +15,7 @@ export function queueRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       summary: 'Queues that hold tasks or of which something was said, with counts',
       answers: { 200: z.object({ queues: z.array(queue) }) },
       codes: ['QUERY_TOO_SLOW'],
-      handle: async ({ principal }) => ({ queues: await listQueues(fleet, principal) }),
+      handle: async ({ fleet }) => ({ queues: await fleet.queues.list() }),
     }),
     route({
       method: 'PATCH',
@@ -52,42 +47,14 @@ export function queueRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
         'BAD_JSON',
         'BAD_STRING',
       ],
-      handle: async ({ control, principal, params, body: { paused, reason, ...limits } }) => {
-        const queue = params.name!
+      handle: async ({ fleet, params, body: { paused, reason, ...limits } }) => {
+        const name = params.name!
         if (Object.values(limits).some((limit) => limit !== undefined)) {
-          const limited = await new FleetCommands(fleet, principal).limitQueue(queue, limits as QueueLimits)
+          const limited = await fleet.queues.limit({ name, limits: limits as QueueLimits })
           if (paused === undefined) return limited
         }
-        return control.controlQueue({
-          queue,
-          action: paused === true ? 'pause' : 'resume',
-          ...(reason === undefined ? {} : { reason }),
-        })
+        return fleet.queues[paused === true ? 'pause' : 'resume']({ name, ...given({ reason }) })
       },
     }),
   ]
-}
-
-async function listQueues(
-  fleet: Fleet,
-  principal: Principal,
-): Promise<(Pick<QueueRow, '_id' | 'paused'> & { counts: Counts })[]> {
-  const visible = (name: string): boolean => principal.queues?.includes(name) ?? true
-  const [said, groups] = await Promise.all([
-    fleet.queues.list(),
-    fleet.tasks
-      .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>(
-        [
-          { $match: visibleTo(principal) ?? {} },
-          { $group: { _id: { queue: '$queue', status: '$status' }, count: { $sum: 1 } } },
-        ],
-        { maxTimeMS: MAX_QUERY_MS },
-      )
-      .toArray(),
-  ])
-  const counts = new Map<string, Counts>()
-  for (const { _id, count } of groups) counts.set(_id.queue, { ...counts.get(_id.queue), [_id.status]: count })
-  const rows = new Map(said.map((one) => [one._id, toRow<QueueRow>('queues', one as never)]))
-  const names = [...new Set([...counts.keys(), ...rows.keys()])].filter(visible).sort()
-  return names.map((_id) => ({ paused: false, ...rows.get(_id), _id, counts: counts.get(_id) ?? {} }))
 }

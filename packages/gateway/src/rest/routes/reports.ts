@@ -1,7 +1,6 @@
-import type { Fleet } from '@taskfleet/core'
-import { compileFilter, type LiveQueries, toRow, visibleTo } from '@taskfleet/core/internal'
-import { type ErrorRow, FleetError } from '@taskfleet/protocol'
+import { compileFilter, type LiveQueries, visibleTo } from '@taskfleet/core/internal'
 import { z } from 'zod'
+import { given } from '../given.ts'
 import { parsed } from '../list-tasks.ts'
 import { type RestRoute, route } from '../route.ts'
 import { coverageRow, errorGroup, stats } from '../schemas/fleet.ts'
@@ -10,7 +9,7 @@ import { date } from '../schemas/values.ts'
 const state = z.enum(['open', 'resolved', 'ignored'])
 
 /** What is going on, and what keeps going wrong. */
-export function reportRoutes({ fleet, queries }: { fleet: Fleet; queries: LiveQueries }): RestRoute[] {
+export function reportRoutes({ queries }: { queries: LiveQueries }): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -27,16 +26,9 @@ export function reportRoutes({ fleet, queries }: { fleet: Fleet; queries: LiveQu
       }),
       answers: { 200: z.object({ errors: z.array(errorGroup) }) },
       codes: ['BAD_VALUE', 'BAD_SORT', 'UNKNOWN_FIELD'],
-      handle: async ({ principal, query: { state, limit } }) => {
-        if (visibleTo(principal) !== undefined) {
-          throw new FleetError('FORBIDDEN', 'A key that is limited to queues or names may not read errors')
-        }
-        const found = await fleet.errors.list({
-          ...(state === undefined ? {} : { state }),
-          ...(limit === undefined ? {} : { limit: Number(limit) }),
-        })
-        return { errors: found.map((one) => toRow<ErrorRow>('errors', one as never)) }
-      },
+      handle: async ({ fleet, query: { state, limit } }) => ({
+        errors: await fleet.errors.list(given({ state, limit: limit === undefined ? undefined : Number(limit) })),
+      }),
     }),
     route({
       method: 'PATCH',

@@ -1,7 +1,6 @@
-import type { Fleet } from '@taskfleet/core'
-import type { ScheduleRequest, TimingRequest } from '@taskfleet/core/internal'
-import { FleetError } from '@taskfleet/protocol'
+import { FleetError, type NewSchedule, type TimingRequest } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { given } from '../given.ts'
 import { seenRev } from '../if-match.ts'
 import { documented, type RestRoute, route } from '../route.ts'
 import * as schemas from '../schemas/schedules.ts'
@@ -25,7 +24,7 @@ const params = z.object({ name: schemas.scheduleName })
 const why = z.strictObject({ reason: reason.optional() }).optional()
 
 /** Schedules by name, and what is done with them. */
-export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+export function scheduleRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -35,8 +34,8 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       summary: 'Schedules by name, without their inputs',
       query: z.strictObject({ limit: z.coerce.number().int().min(1).max(1_000).optional() }),
       answers: { 200: z.object({ schedules: z.array(schemas.schedule) }) },
-      handle: async ({ principal, query: { limit } }) => ({
-        schedules: await fleet.schedulesFor(principal).list(limit === undefined ? {} : { limit }),
+      handle: async ({ fleet, query: { limit } }) => ({
+        schedules: await fleet.schedules.list(given({ limit })),
       }),
     }),
     route({
@@ -49,7 +48,7 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: documented(schemas.newSchedule),
       answers: { 201: schemas.schedule },
       codes: [...STORED, 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED', 'SCHEDULE_EXISTS'],
-      handle: async ({ principal, body }) => fleet.schedulesFor(principal).create(body as ScheduleRequest),
+      handle: async ({ fleet, body }) => fleet.schedules.create(body as NewSchedule),
     }),
     route({
       method: 'GET',
@@ -70,8 +69,8 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       }),
       answers: { 200: z.object({ slots: z.array(date) }) },
       codes: TIMING,
-      handle: async ({ principal, query: { count, ...timing } }) => ({
-        slots: fleet.schedulesFor(principal).preview(timing as TimingRequest, count),
+      handle: async ({ fleet, query: { count, ...timing } }) => ({
+        slots: await fleet.schedules.preview({ ...(timing as TimingRequest), ...given({ count }) }),
       }),
     }),
     route({
@@ -84,8 +83,8 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params,
       answers: { 200: schemas.schedule },
       codes: FOUND,
-      handle: async ({ principal, params, reply }) => {
-        const found = await fleet.schedulesFor(principal).show(params.name)
+      handle: async ({ fleet, params, reply }) => {
+        const found = await fleet.schedules.show(params.name!)
         void reply.header('etag', `"${found.edition}"`)
         return found
       },
@@ -107,9 +106,9 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: documented(schemas.scheduleChanges),
       answers: { 200: schemas.schedule },
       codes: [...STORED, ...FOUND, 'REV_CONFLICT'],
-      handle: async ({ principal, params, body, request, reply }) => {
+      handle: async ({ fleet, params, body, request, reply }) => {
         const { edition, changes } = toChanges(body, request.headers['if-match'])
-        const edited = await fleet.schedulesFor(principal).edit(params.name, changes, edition)
+        const edited = await fleet.schedules.edit({ name: params.name!, changes, ...given({ edition }) })
         void reply.header('etag', `"${edited.edition}"`)
         return edited
       },
@@ -123,7 +122,7 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       params,
       answers: { 204: null },
       codes: FOUND,
-      handle: async ({ principal, params }) => fleet.schedulesFor(principal).remove(params.name),
+      handle: async ({ fleet, params }) => fleet.schedules.remove(params.name!),
     }),
     route({
       method: 'POST',
@@ -135,7 +134,8 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: why,
       answers: { 200: schemas.schedule },
       codes: [...FOUND, 'REV_CONFLICT'],
-      handle: async ({ principal, params, body }) => fleet.schedulesFor(principal).pause(params.name, body?.reason),
+      handle: async ({ fleet, params, body }) =>
+        fleet.schedules.pause({ name: params.name!, ...given({ reason: body?.reason }) }),
     }),
     route({
       method: 'POST',
@@ -147,7 +147,8 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: why,
       answers: { 200: schemas.schedule },
       codes: [...FOUND, 'REV_CONFLICT'],
-      handle: async ({ principal, params, body }) => fleet.schedulesFor(principal).resume(params.name, body?.reason),
+      handle: async ({ fleet, params, body }) =>
+        fleet.schedules.resume({ name: params.name!, ...given({ reason: body?.reason }) }),
     }),
     route({
       method: 'POST',
@@ -159,7 +160,8 @@ export function scheduleRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: why,
       answers: { 201: task },
       codes: FOUND,
-      handle: async ({ principal, params, body }) => fleet.schedulesFor(principal).run(params.name, body?.reason),
+      handle: async ({ fleet, params, body }) =>
+        fleet.schedules.run({ name: params.name!, ...given({ reason: body?.reason }) }),
     }),
   ]
 }

@@ -1,10 +1,17 @@
 import type { Fleet, Principal, TaskDocument } from '@taskfleet/core'
-import { parseId, requireReach, toFullRow } from '@taskfleet/core/internal'
-import { type EditRequest, FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
+import {
+  type Created,
+  checkTasks,
+  parseId,
+  requireReach,
+  storeTasks,
+  toFullRow,
+  withIds,
+} from '@taskfleet/core/internal'
+import { type EditRequest, FleetError, type TaskRow } from '@taskfleet/protocol'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { BODY_LIMITS, tooLarge } from '../body.ts'
-import { type Created, checkTasks, storeTasks, withIds } from '../create-tasks.ts'
 import type { IdempotencyKeys } from '../idempotency.ts'
 import { seenRev } from '../if-match.ts'
 import { listQuery, listTasks, streamTasks } from '../list-tasks.ts'
@@ -158,7 +165,7 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       params: idParams,
       answers: { 204: null },
       codes: ['BAD_ID', 'NOT_FOUND', 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED', 'NOT_ENDED', 'AWAITED'],
-      handle: async ({ principal, params }) => removeTask(fleet, principal, params.id),
+      handle: async ({ fleet, params }) => fleet.tasks.remove(params.id!),
     }),
   ]
 }
@@ -171,23 +178,6 @@ export async function taskFor(fleet: Fleet, principal: Principal, id: unknown): 
   if (found === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
   requireReach(principal, found)
   return found
-}
-
-/** @throws {FleetError} as `taskFor`; `NOT_ENDED`, `AWAITED` */
-async function removeTask(fleet: Fleet, principal: Principal, id: unknown): Promise<void> {
-  const { _id, status } = await taskFor(fleet, principal, id)
-  if (!hasEnded(status))
-    throw new FleetError('NOT_ENDED', `Only an ended task can be removed; this one is ${status}: cancel it first`)
-  const waiting = await fleet.tasks.findOne({ after: _id, status: 'blocked' }, { projection: { _id: 1 } })
-  if (waiting !== null) {
-    throw new FleetError(
-      'AWAITED',
-      `The task ${waiting._id.toHexString()} waits for this one: cancel it, or edit its 'after' first`,
-    )
-  }
-  if (!(await fleet.store.remove(_id))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')
-  await fleet.logs.remove([_id])
-  await fleet.audit.record({ by: principal.id, action: 'remove', tasks: [_id] })
 }
 
 /** @throws {FleetError} `BAD_REQUEST`, `BAD_VALUE` */

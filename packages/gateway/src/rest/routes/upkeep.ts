@@ -1,11 +1,10 @@
-import type { Fleet } from '@taskfleet/core'
 import { type RestRoute, route } from '../route.ts'
 import { pruned, pruneRequest, retention, retentionChanges } from '../schemas/fleet.ts'
 
 const CHECKED = ['BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING']
 
 /** How long the past is kept. */
-export function upkeepRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+export function upkeepRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -14,7 +13,7 @@ export function upkeepRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       tag: 'upkeep',
       summary: 'How long ended tasks are kept, in milliseconds; null for ever',
       answers: { 200: retention },
-      handle: async ({ principal }) => fleet.upkeepFor(principal).retention(),
+      handle: async ({ fleet }) => fleet.retention.show(),
     }),
     route({
       method: 'PATCH',
@@ -25,7 +24,7 @@ export function upkeepRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: retentionChanges,
       answers: { 200: retention },
       codes: [...CHECKED, 'OUT_OF_RANGE'],
-      handle: async ({ principal, body }) => fleet.upkeepFor(principal).setRetention(body as never),
+      handle: async ({ fleet, body }) => fleet.retention.set(body as never),
     }),
     route({
       method: 'POST',
@@ -38,7 +37,7 @@ export function upkeepRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       body: pruneRequest,
       answers: { 200: pruned },
       codes: CHECKED,
-      handle: async ({ principal, body }) => fleet.upkeepFor(principal).prune(body as never),
+      handle: async ({ fleet, body }) => fleet.retention.prune(body as never),
     }),
   ]
 }

@@ -1,13 +1,8 @@
-import type { Fleet } from '@taskfleet/core'
-import { toRow } from '@taskfleet/core/internal'
-import { FleetError, type WorkerRow } from '@taskfleet/protocol'
 import { z } from 'zod'
 import { type RestRoute, route } from '../route.ts'
 import { worker } from '../schemas/fleet.ts'
 
-const shown = (found: object): WorkerRow => toRow<WorkerRow>('workers', found as never)
-
-export function workerRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
+export function workerRoutes(): RestRoute[] {
   return [
     route({
       method: 'GET',
@@ -16,7 +11,7 @@ export function workerRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       tag: 'workers',
       summary: 'Workers and gateways, those that stopped within a day included',
       answers: { 200: z.object({ workers: z.array(worker) }) },
-      handle: async () => ({ workers: (await fleet.workers.list()).map(shown) }),
+      handle: async ({ fleet }) => ({ workers: await fleet.workers.list() }),
     }),
     ...(['drain', 'resume'] as const).map((action) =>
       route({
@@ -29,13 +24,7 @@ export function workerRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
         body: z.strictObject({}).optional(),
         answers: { 200: worker },
         codes: ['NOT_FOUND'],
-        handle: async ({ control, params }) => {
-          await control.controlWorker({ worker: params.id!, action })
-          const found = await fleet.workers.find(params.id!)
-          if (found === null)
-            throw new FleetError('NOT_FOUND', 'There is no such worker, or it has stopped', { field: 'id' })
-          return shown(found)
-        },
+        handle: async ({ fleet, params }) => fleet.workers[action](params.id!),
       }),
     ),
   ]

@@ -292,6 +292,7 @@ export const auditEntry = z
     target: z.string().optional(),
     filter: z.string().optional(),
     reason: z.string().optional(),
+    refused: z.string().optional().describe('The code with which it was refused'),
   } satisfies Record<keyof AuditEntry, z.ZodType>)
   .meta({ id: 'AuditEntry', title: 'Who did what' })
 

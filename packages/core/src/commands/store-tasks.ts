@@ -1,18 +1,13 @@
-import type { Fleet, Principal, TaskDocument } from '@taskfleet/core'
-import {
-  confirmed,
-  type NewTask,
-  parseId,
-  parseNewTask,
-  requirePredecessors,
-  requireReach,
-  TRANSACTION_LIMIT,
-  toFullRow,
-  unfitForLargeBatch,
-} from '@taskfleet/core/internal'
-import { FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
-import type { ClientSession } from 'mongodb'
-import { BatchRefused, type EntryProblem, entryProblem } from './problem.ts'
+import { BatchRefused, type EntryProblem, FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
+import type { mongo } from 'mongoose'
+import { type Principal, requireReach } from '../auth/key-store.ts'
+import { confirmed } from '../database/unknown-outcome.ts'
+import type { Fleet } from '../fleet.ts'
+import { toFullRow } from '../live/wire.ts'
+import { TRANSACTION_LIMIT, unfitForLargeBatch } from '../task/large-batches.ts'
+import { type NewTask, parseId, parseNewTask } from '../task/new-task.ts'
+import type { TaskDocument } from '../task/task-document.ts'
+import { requirePredecessors } from './predecessor-reach.ts'
 
 /** How many tasks one request may store. */
 const BATCH_LIMIT = 10_000
@@ -37,6 +32,14 @@ export function checkTasks(principal: Principal, body: unknown): Checked {
     return task
   }
   if (!Array.isArray(body)) return { one: check(body) }
+  return { batch: checkList(body, check) }
+}
+
+/**
+ * @param check of one entry
+ * @throws {FleetError} `BAD_REQUEST`, `TOO_MANY_TASKS`; `BatchRefused` with an entry for each that is wrong
+ */
+export function checkList(body: readonly unknown[], check: (request: unknown) => NewTask): NewTask[] {
   if (body.length === 0) throw new FleetError('BAD_REQUEST', 'A batch holds at least one task')
   if (body.length > BATCH_LIMIT) {
     throw new FleetError('TOO_MANY_TASKS', `A batch holds at most ${BATCH_LIMIT} tasks; this one has ${body.length}`)
@@ -56,7 +59,7 @@ export function checkTasks(principal: Principal, body: unknown): Checked {
   errors.push(...twins(batch))
   if (batch.length > TRANSACTION_LIMIT) errors.push(...unfit(batch))
   if (errors.length > 0) throw new BatchRefused(errors)
-  return { batch }
+  return batch
 }
 
 /** What depends on the tasks that are there can't be all or nothing. */
@@ -103,6 +106,13 @@ function twins(batch: readonly NewTask[]): EntryProblem[] {
   })
 }
 
+const entryProblem = (index: number, error: FleetError): EntryProblem => ({
+  index,
+  code: error.code,
+  title: error.message,
+  ...(error.field === undefined ? {} : { field: error.field }),
+})
+
 /** Stores what was checked; a repetition of what is there makes nothing new. */
 export async function storeTasks(fleet: Fleet, principal: Principal, checked: Checked): Promise<Created> {
   const asked = 'one' in checked ? [checked.one] : checked.batch
@@ -127,7 +137,7 @@ async function storeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<Task
     await session.endSession()
   }
 
-  async function store(session: ClientSession): Promise<TaskDocument[]> {
+  async function store(session: mongo.ClientSession): Promise<TaskDocument[]> {
     // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
     const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
     const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]

@@ -1,3 +1,4 @@
+import type { Pruned, PruneRequest } from '@taskfleet/protocol'
 import { durationWithin } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { LOCAL } from '../auth/key-store.ts'
@@ -8,26 +9,8 @@ import { ENDED_STATUSES } from '../task/lifecycle.ts'
 import type { EndedStatus } from '../task/retention.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
-/** Which ended tasks are to go. */
-export interface PruneRequest {
-  /** How they ended; all three by default. */
-  statuses?: readonly EndedStatus[]
-  /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
-  olderThanMs?: number
-  /** Only tasks of this name. */
-  name?: string
-  /** Only count. */
-  dryRun?: boolean
-  /** Who wants it, for the record; the process itself by default. */
-  by?: string
-}
-
-export interface Pruned {
-  /** How many tasks are meant. */
-  matched: number
-  /** How many are gone; 0 for a dry run. */
-  removed: number
-}
+/** Asked for by whom, for the record; by the process itself by default. */
+type Asked = PruneRequest & { by?: string }
 
 const AT_A_TIME = 500
 
@@ -37,7 +20,7 @@ const AT_A_TIME = 500
  *
  * @throws {FleetError} `OUT_OF_RANGE`
  */
-export async function prune(fleet: Fleet, request: PruneRequest = {}): Promise<Pruned> {
+export async function prune(fleet: Fleet, request: Asked = {}): Promise<Pruned> {
   const { dryRun = false, by = LOCAL.id } = request
   if (request.olderThanMs !== undefined) durationWithin(request.olderThanMs, 'olderThanMs', { least: 0 })
   const pruned: Pruned = { matched: 0, removed: 0 }

@@ -1,12 +1,10 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import {
-  type Duration,
   FleetError,
-  type MissedPolicy,
-  type OverlapPolicy,
-  type Priority,
+  type ScheduleFields,
   type ScheduleRow,
   type TaskRow,
+  type TimingRequest,
 } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
 import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
@@ -19,37 +17,6 @@ import { checkInput, type TaskType } from '../task/check-input.ts'
 
 const MOST = 1_000
 const MOST_PREVIEWED = 100
-
-/** When a schedule runs: exactly one of `cron` and `every`. */
-export interface TimingRequest {
-  /** Five fields, or six with seconds first. */
-  cron?: string
-  /** A period of 1 s at least, counted from `startsAt`. */
-  every?: Duration
-  /** IANA; `UTC` by default. */
-  timeZone?: string
-  /** Where it is left out, a period is counted from now on. */
-  startsAt?: string | Date
-  endsAt?: string | Date
-}
-
-interface ScheduleFields extends TimingRequest {
-  /** Its name. */
-  _id: string
-  options?: {
-    queue?: string
-    priority?: Priority
-    lazy?: boolean
-    maxAttempts?: number
-    /** The deadline of each task, after its slot. */
-    deadlineAfter?: Duration
-  }
-  /** `latest` by default. */
-  missed?: MissedPolicy
-  /** `allow` by default. */
-  overlap?: OverlapPolicy
-  paused?: boolean
-}
 
 /** A schedule as somebody asks for it: of a task by its name, or by its definition, which says what its input is. */
 export type ScheduleRequest<Schema extends StandardSchemaV1 = StandardSchemaV1> =

@@ -1,30 +1,8 @@
-import { FleetError, type KeyRow } from '@taskfleet/protocol'
-import {
-  type KeyChanges,
-  KeyStore,
-  type KnownKey,
-  type Principal,
-  requireUnlimited,
-  SCOPES,
-  type Scope,
-} from '../auth/key-store.ts'
+import { FleetError, type KeyEdit, type KeyRequest, type KeyRow, SCOPES, type Scope } from '@taskfleet/protocol'
+import { type KeyChanges, KeyStore, type KnownKey, type Principal, requireUnlimited } from '../auth/key-store.ts'
 import type { Fleet } from '../fleet.ts'
 import { toWire } from '../live/wire.ts'
 import { parseDate, parseQueue, parseTaskName } from '../task/new-task.ts'
-
-/** A key as it is asked for; dates as ISO 8601. */
-export interface KeyRequest {
-  name: string
-  scopes: readonly string[]
-  queues?: readonly string[] | undefined
-  names?: readonly string[] | undefined
-  expiresAt?: string | undefined
-}
-
-/** What is to change of one; null takes a limit or the end away. */
-export type KeyEdit = {
-  [Field in keyof KeyRequest]?: KeyRequest[Field] | (Field extends 'name' | 'scopes' ? never : null) | undefined
-}
 
 const NAME_LIMIT = 100
 const LIST_LIMIT = 100

@@ -134,6 +134,29 @@ export class FleetCommands implements FleetControl {
     throw new FleetError('REV_CONFLICT', `It was changed meanwhile and is at revision ${now.rev}`, { field: 'rev' })
   }
 
+  /** With its input, output and attempts. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
+  async show(id: string): Promise<TaskRow> {
+    return toFullRow<TaskRow>('tasks', await this.#task(id))
+  }
+
+  /** An ended task with its log lines. @throws {FleetError} as `show`; `NOT_ENDED`, `AWAITED` */
+  async remove(id: string): Promise<void> {
+    const { _id, status } = await this.#task(id)
+    if (!hasEnded(status))
+      throw new FleetError('NOT_ENDED', `Only an ended task can be removed; this one is ${status}: cancel it first`)
+    const { tasks, store, logs } = this.#fleet
+    const waiting = await tasks.findOne({ after: _id, status: 'blocked' }, { projection: { _id: 1 } })
+    if (waiting !== null) {
+      throw new FleetError(
+        'AWAITED',
+        `The task ${waiting._id.toHexString()} waits for this one: cancel it, or edit its 'after' first`,
+      )
+    }
+    if (!(await store.remove(_id))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')
+    await logs.remove([_id])
+    await this.#record('remove', { tasks: [_id] })
+  }
+
   async explain(id: string): Promise<Explanation> {
     const { tasks, workers, queues, rates, database } = this.#fleet
     const now = database.clock.now()

@@ -1,8 +1,7 @@
-import { durationText } from '@taskfleet/protocol'
+import { durationText, type Pruned, type PruneRequest, type Retention } from '@taskfleet/protocol'
 import { type Principal, requireUnlimited } from '../auth/key-store.ts'
 import type { Fleet } from '../fleet.ts'
-import type { Retention } from '../task/retention.ts'
-import { type Pruned, type PruneRequest, prune } from './prune.ts'
+import { prune } from './prune.ts'
 
 /** How long the past is kept, for somebody: it is of no one queue or name. */
 export class UpkeepCommands {
@@ -31,7 +30,7 @@ export class UpkeepCommands {
   }
 
   /** Removes ended tasks and their log lines for good. @throws {FleetError} `FORBIDDEN` */
-  async prune(request: Omit<PruneRequest, 'by'> = {}): Promise<Pruned> {
+  async prune(request: PruneRequest = {}): Promise<Pruned> {
     requireUnlimited(this.#principal, 'remove what has ended')
     return prune(this.#fleet, { ...request, by: this.#principal.id })
   }

@@ -1,0 +1,54 @@
+import { FleetError, type FleetOperations, OPERATIONS, type Operation } from '@taskfleet/protocol'
+import { type Principal, requireScope } from '../auth/key-store.ts'
+import { databaseError } from '../database/unknown-outcome.ts'
+import type { Fleet } from '../fleet.ts'
+import { handlersFor } from './handlers.ts'
+
+/** Codes that say that somebody may not, as opposed to can not. */
+const REFUSED = new Set(['FORBIDDEN', 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED'])
+
+type Handler = (request: unknown) => Promise<unknown>
+
+/**
+ * The one door to a fleet: every operation of the table, for somebody. Scope and shape are checked before anything is read or
+ * written; what a key may reach is checked by each command before its first write. Deeds are put on record by the commands, refusals
+ * here.
+ */
+export function operationsFor(fleet: Fleet, principal: Principal): FleetOperations {
+  const handlers = handlersFor(fleet, principal) as unknown as Record<string, Record<string, Handler>>
+  const methods = Object.entries(OPERATIONS).map(([aggregate, verbs]) => [
+    aggregate,
+    Object.fromEntries(
+      Object.entries(verbs as Record<string, Operation>).map(([verb, operation]) => [
+        verb,
+        (request: unknown) => dispatch(`${aggregate}.${verb}`, operation, handlers[aggregate]![verb]!, request),
+      ]),
+    ),
+  ])
+  return Object.fromEntries(methods) as FleetOperations
+
+  async function dispatch(name: string, operation: Operation, handle: Handler, given: unknown): Promise<unknown> {
+    try {
+      requireScope(principal, operation.scope)
+      return await handle(parsed(name, operation, given))
+    } catch (thrown) {
+      const error = databaseError(thrown, { asked: operation.writes ? 'write' : 'read' }) ?? thrown
+      if (error instanceof FleetError && REFUSED.has(error.code)) {
+        await fleet.refusals.record({ by: principal.id, action: name, refused: error.code })
+      }
+      throw error
+    }
+  }
+}
+
+/** @throws {FleetError} `BAD_REQUEST` with the path of what is wrong */
+function parsed(name: string, { request, by }: Operation, given: unknown = {}): unknown {
+  const asked = by !== undefined && typeof given === 'string' ? { [by]: given } : given
+  const checked = request.safeParse(asked)
+  if (checked.success) return checked.data
+  const [issue] = checked.error.issues
+  const field = issue?.path.join('.')
+  throw new FleetError('BAD_REQUEST', `${name}: ${issue?.message ?? 'this is not what the request looks like'}`, {
+    ...(field ? { field } : {}),
+  })
+}
