@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
@@ -41,11 +41,11 @@ const ROOMS: Record<string, Room> = {
     without: /^(commander|react)$/,
   },
   'packages/worker': {
-    imports: /^@taskfleet\/(protocol|core|gateway)(\/internal)?$/,
+    imports: /^@taskfleet\/((protocol|core|gateway)(\/internal)?|gateway\/host)$/,
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|socket\.io-client|commander|react)$/,
   },
   'packages/cli': {
-    imports: /^@taskfleet\/(protocol|client|core|gateway|worker)(\/internal)?$/,
+    imports: /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host)$/,
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|react)$/,
   },
   'examples/downloads': {
@@ -233,6 +233,34 @@ test('the public surface of each package is what it was', () => {
   )
   expect(surface).toMatchSnapshot()
 }, 120_000)
+
+/** Every package that comes with one, as its lockfile's neighbours are linked: dependencies and theirs, without development. */
+function installedWith(folder: string, seen = new Set<string>()): Set<string> {
+  const { name, dependencies = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    name: string
+    dependencies?: Record<string, string>
+  }
+  seen.add(name)
+  for (const dependency of Object.keys(dependencies)) {
+    if (seen.has(dependency)) continue
+    // pnpm links what a package needs beside it, or into its own node_modules.
+    const places = [
+      join(folder, 'node_modules', dependency),
+      join(folder, ...name.split('/').map(() => '..'), dependency),
+    ]
+    const found = places.find((place) => existsSync(join(place, 'package.json')))
+    if (found === undefined) throw new Error(`${name} needs ${dependency}, which is not installed`)
+    installedWith(realpathSync(found), seen)
+  }
+  return seen
+}
+
+test.each(['client', 'react'])('%s installs few packages, no database driver and no server', (name) => {
+  const installed = [...installedWith(join(root, 'packages', name))]
+  expect(installed).toContain('socket.io-client')
+  expect(installed.filter((one) => new RegExp(`^(${SERVERS}|pino|mongodb.*)$`).test(one))).toEqual([])
+  expect(installed.length, installed.join(' ')).toBeLessThanOrEqual(15)
+})
 
 /** It ends the processes of handlers when its own ends, which nothing else may do for it. */
 const ENDS_WITH_THE_PROCESS = 'packages/worker/src/isolate/process-pool.ts'

@@ -1,4 +1,5 @@
-import { GatewayHost, type ListenAddress } from '@taskfleet/gateway'
+import type { ListenAddress } from '@taskfleet/gateway'
+import { GatewayHost } from '@taskfleet/gateway/host'
 import { type Duration, FleetError, milliseconds, parseJson } from '@taskfleet/protocol'
 import { type LoadThresholds, TaskRunner } from '@taskfleet/worker'
 import {

@@ -1,5 +1,12 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { EnqueueOptions, FleetControl, FleetOperations } from '@taskfleet/protocol'
+import {
+  BatchRefused,
+  type EnqueueOptions,
+  type EntryProblem,
+  type FleetControl,
+  FleetError,
+  type FleetOperations,
+} from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
@@ -9,6 +16,7 @@ import { EventCommands } from './commands/event-commands.ts'
 import { KeyCommands } from './commands/key-commands.ts'
 import { QueueRegister } from './commands/queue-register.ts'
 import { ScheduleCommands } from './commands/schedule-commands.ts'
+import { checkTasks, entryProblem, storeDocuments } from './commands/store-tasks.ts'
 import { UpkeepCommands } from './commands/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
 import { IndexWatch } from './database/index-watch.ts'
@@ -189,6 +197,36 @@ export class Fleet {
     const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })
     const [stored] = await this.store.enqueue([task])
     return stored!
+  }
+
+  /**
+   * Stores up to 10,000 tasks, all or none.
+   *
+   * @param entries each an input with the options of its task
+   * @param session a transaction of this fleet's own client, of up to 500 tasks: they are stored when it commits
+   * @throws {FleetError} `BatchRefused` with an entry for each that is wrong; `TOO_MANY_TASKS`, `UNKNOWN_OUTCOME` with `ids`
+   */
+  async enqueueMany<Schema extends StandardSchemaV1>(
+    type: TaskType<Schema>,
+    entries: readonly (EnqueueOptions & { _id?: string; input: StandardSchemaV1.InferInput<Schema> })[],
+    { session }: { session?: mongo.ClientSession } = {},
+  ): Promise<TaskDocument[]> {
+    const problems: EntryProblem[] = []
+    for (const [index, { input }] of entries.entries()) {
+      await checkInput(type.input, input).catch((error: unknown) => {
+        if (!(error instanceof FleetError)) throw error
+        problems.push(entryProblem(index, error))
+      })
+    }
+    if (problems.length > 0) throw new BatchRefused(problems)
+    const { name, version, defaults } = type
+    const checked = checkTasks(
+      LOCAL,
+      entries.map((entry) => ({ ...defaults, ...entry, name, version })),
+    )
+    const batch = 'one' in checked ? [checked.one] : checked.batch
+    if (session !== undefined) return this.store.enqueue(batch, session)
+    return (await storeDocuments(this, LOCAL, checked)).tasks
   }
 
   async close(): Promise<void> {

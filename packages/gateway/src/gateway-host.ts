@@ -12,7 +12,7 @@ import {
 } from '@taskfleet/core/internal'
 import { VERSION } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
-import { Gateway, type ListenAddress } from './gateway.ts'
+import type { ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions {
   mongo: string
@@ -53,6 +53,7 @@ export class GatewayHost {
   async start(): Promise<void> {
     const { mongo, db, listen, publicUrl, heartbeatMs = 2_500, name = hostname() } = this.#options
     const log = withoutOutages(this.#options.log)
+    const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
     const feed = new ChangeFeed(database, { log })
     const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })

@@ -1,4 +1,5 @@
 export { Fleet } from '@taskfleet/core'
+export { GatewayHost, type GatewayHostOptions } from '@taskfleet/gateway/host'
 export {
   AttemptAborted,
   type Duration,

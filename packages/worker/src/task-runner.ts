@@ -22,7 +22,7 @@ import {
   type WorkerReport,
   withoutOutages,
 } from '@taskfleet/core/internal'
-import { Gateway, type ListenAddress } from '@taskfleet/gateway'
+import type { Gateway, ListenAddress } from '@taskfleet/gateway'
 import { type Duration, type EnqueueOptions, FleetError, hasEnded, type TaskRow, VERSION } from '@taskfleet/protocol'
 import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
 import { type Logger, pino } from 'pino'
@@ -274,18 +274,18 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       })
       opened.push(sessions)
       await sessions.start()
-      const gateway =
-        listen === undefined
-          ? undefined
-          : new Gateway({
-              database,
-              feed,
-              runner: this,
-              listen,
-              log: this.#log,
-              ...(publicUrl === undefined ? {} : { publicUrl }),
-            })
-      if (gateway !== undefined) {
+      let gateway: Gateway | undefined
+      if (listen !== undefined) {
+        // A worker that doesn't listen loads no server.
+        const { Gateway } = await import('@taskfleet/gateway')
+        gateway = new Gateway({
+          database,
+          feed,
+          runner: this,
+          listen,
+          log: this.#log,
+          ...(publicUrl === undefined ? {} : { publicUrl }),
+        })
         opened.push(gateway)
         await gateway.start()
       }

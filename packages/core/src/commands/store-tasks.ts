@@ -39,7 +39,7 @@ export function checkTasks(principal: Principal, body: unknown): Checked {
  * @param check of one entry
  * @throws {FleetError} `BAD_REQUEST`, `TOO_MANY_TASKS`; `BatchRefused` with an entry for each that is wrong
  */
-export function checkList(body: readonly unknown[], check: (request: unknown) => NewTask): NewTask[] {
+function checkList(body: readonly unknown[], check: (request: unknown) => NewTask): NewTask[] {
   if (body.length === 0) throw new FleetError('BAD_REQUEST', 'A batch holds at least one task')
   if (body.length > BATCH_LIMIT) {
     throw new FleetError('TOO_MANY_TASKS', `A batch holds at most ${BATCH_LIMIT} tasks; this one has ${body.length}`)
@@ -106,7 +106,7 @@ function twins(batch: readonly NewTask[]): EntryProblem[] {
   })
 }
 
-const entryProblem = (index: number, error: FleetError): EntryProblem => ({
+export const entryProblem = (index: number, error: FleetError): EntryProblem => ({
   index,
   code: error.code,
   title: error.message,
@@ -115,6 +115,16 @@ const entryProblem = (index: number, error: FleetError): EntryProblem => ({
 
 /** Stores what was checked; a repetition of what is there makes nothing new. */
 export async function storeTasks(fleet: Fleet, principal: Principal, checked: Checked): Promise<Created> {
+  const { tasks, fresh } = await storeDocuments(fleet, principal, checked)
+  return { tasks: tasks.map((task) => toFullRow<TaskRow>('tasks', task)), fresh }
+}
+
+/** The same, with the documents as they are stored. */
+export async function storeDocuments(
+  fleet: Fleet,
+  principal: Principal,
+  checked: Checked,
+): Promise<{ tasks: TaskDocument[]; fresh: boolean }> {
   const asked = 'one' in checked ? [checked.one] : checked.batch
   await requirePredecessors(fleet.tasks, principal, asked)
   const there = await stored(fleet, asked)
@@ -123,7 +133,7 @@ export async function storeTasks(fleet: Fleet, principal: Principal, checked: Ch
   for (const task of tasks) requireReach(principal, task)
   const known = new Set(there.map(({ _id }) => _id.toHexString()))
   const fresh = tasks.some(({ _id }) => !known.has(_id.toHexString()))
-  return { tasks: tasks.map((task) => toFullRow<TaskRow>('tasks', task)), fresh }
+  return { tasks, fresh }
 }
 
 /** All or none. @throws {BatchRefused} */

@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { expect, test } from 'vitest'
+
+const fleet = useFleet()
+
+/** What a process has loaded once its worker runs. */
+async function loadedBy(options: string): Promise<string[]> {
+  const program = `
+    import { defineTask, TaskRunner } from '@taskfleet/worker'
+    import { z } from 'zod'
+    const task = defineTask({ name: 'light', input: z.object({}), run: () => 1 })
+    const runner = new TaskRunner({ mongo: process.env.MONGO, tasks: [task], queues: ['light'], ${options} })
+    await runner.start()
+    const { createRequire } = await import('node:module')
+    const loaded = Object.keys(createRequire(import.meta.url).cache)
+    console.log(JSON.stringify(loaded.map((path) => path.replaceAll('\\\\', '/'))))
+    await runner.stop()
+    process.exit()`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    env: { ...process.env, NODE_OPTIONS: '', MONGO: fleet.uri },
+    maxBuffer: 64 * 1024 * 1024,
+  })
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as string[]
+}
+
+const SERVERS = /\/node_modules\/(fastify|socket\.io|engine\.io)\//
+
+test('a worker that does not listen loads no server', async () => {
+  expect((await loadedBy('')).filter((path) => SERVERS.test(path))).toEqual([])
+  // The same question finds them where there is one.
+  expect((await loadedBy("listen: { host: '127.0.0.1', port: 0 }")).some((path) => SERVERS.test(path))).toBe(true)
+})
