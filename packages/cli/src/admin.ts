@@ -1,10 +1,10 @@
 import { type Fleet, LOCAL } from '@taskfleet/core'
-import {
-  type EventCommands,
+import type {
+  EventCommands,
   FleetCommands,
-  type KeyCommands,
-  type ScheduleCommands,
-  type UpkeepCommands,
+  KeyCommands,
+  ScheduleCommands,
+  UpkeepCommands,
 } from '@taskfleet/core/internal'
 
 /**
@@ -36,7 +36,7 @@ export interface FleetAdmin {
 export const databaseAdmin = (fleet: Fleet): FleetAdmin => ({
   events: fleet.eventsFor(),
   keys: fleet.keysFor(),
-  queues: new FleetCommands(fleet, LOCAL),
+  queues: { limitQueue: (name, limits) => fleet.as(LOCAL).queues.limit({ name, limits }) },
   schedules: fleet.schedulesFor(),
   upkeep: fleet.upkeepFor(),
 })

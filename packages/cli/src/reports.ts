@@ -135,13 +135,13 @@ function audit(id: string | undefined, { limit, ...options }: AuditCommand, prin
     const entries = await control.audit({ ...wanted, limit })
     if (options.json === true) print(printableJson(entries))
     else {
-      const cells = entries.map(({ at, by, action, matched, changed, target, tasks, filter, reason = '' }) => [
+      const cells = entries.map(({ at, by, action, matched, changed, target, tasks, filter, refused, reason = '' }) => [
         at,
         printable(by),
         printable(action),
-        matched === 0 ? String(changed) : `${changed} of ${matched}`,
+        refused !== undefined ? `refused ×${matched}` : matched === 0 ? String(changed) : `${changed} of ${matched}`,
         printable(target ?? filter ?? (tasks.length > 1 ? `${tasks[0]} …` : (tasks[0] ?? ''))),
-        printable(reason),
+        printable(refused ?? reason),
       ])
       print(table(['AT', 'BY', 'ACTION', 'CHANGED', 'WHAT', 'REASON'], cells))
     }

@@ -7,7 +7,7 @@ import {
   FleetError,
   type FleetOperations,
 } from '@taskfleet/protocol'
-import type { mongo } from 'mongoose'
+import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
 import { controlOf } from './commands/control-of.ts'
@@ -182,20 +182,43 @@ export class Fleet {
   }
 
   /**
+   * On a connection that the program has already, so that a task can be stored in the same transaction as the program's own data. The
+   * program closes it.
+   *
+   * @param source a connected `MongoClient`, or `mongoose.connection`
+   * @throws {FleetError} as `connect`; `FOREIGN_DRIVER`
+   * @example
+   * const fleet = await Fleet.from(mongoose.connection)
+   * await mongoose.connection.transaction(async (session) => {
+   *   await Order.create([order], { session })
+   *   await fleet.enqueue(invoice, { order: order.id }, { session })
+   * })
+   */
+  static async from(
+    source: Connection | mongo.MongoClient,
+    { database: name, log }: { database?: string; log?: Logger } = {},
+  ): Promise<Fleet> {
+    const database = await FleetDatabase.on(source, { name, log })
+    await database.requireSchema({ writes: false })
+    return new Fleet(database, { log })
+  }
+
+  /**
    * Stores a task. The input is checked here and once more by the worker that runs it. Where the outcome is unknown, repeat it with
    * the `_id` that the error names: that stores the task once.
    *
-   * @param options `_id` is 24 hexadecimal digits; the fleet makes one by default
+   * @param options `_id` is 24 hexadecimal digits; the fleet makes one by default. `session` is a transaction of this fleet's own client,
+   *   see `from`: the task is stored when it commits
    * @throws {FleetError} `INPUT_INVALID` with the path, `UNKNOWN_OUTCOME` with `ids`, and what `parseNewTask` throws
    */
   async enqueue<Schema extends StandardSchemaV1>(
     type: TaskType<Schema>,
     input: StandardSchemaV1.InferInput<Schema>,
-    options: EnqueueOptions & { _id?: string } = {},
+    { session, ...options }: EnqueueOptions & { _id?: string; session?: mongo.ClientSession } = {},
   ): Promise<TaskDocument> {
     await checkInput(type.input, input)
     const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })
-    const [stored] = await this.store.enqueue([task])
+    const [stored] = await this.store.enqueue([task], session)
     return stored!
   }
 

@@ -332,7 +332,12 @@ export class Gateway {
     const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
     for (const [event, rule] of Object.entries(rules)) {
-      socket.on(event as keyof ClientToGateway, guard(rule, principal, this.#log))
+      socket.on(
+        event as keyof ClientToGateway,
+        guard(rule, principal, this.#log, () =>
+          this.#fleet.refusals.record({ by: principal.id, action: event, refused: 'FORBIDDEN' }),
+        ),
+      )
     }
     socket.on('disconnect', () => subscriptions.leave(socket as unknown as Socket))
     const { runner } = this.#options

@@ -14,20 +14,36 @@ export interface Rule<Request> {
 }
 
 /** One place where every message is checked, authorised, carried out and answered. */
-export function guard<Request>(rule: Rule<Request>, principal: Principal, log: Logger): (...args: unknown[]) => void {
+export function guard<Request>(
+  rule: Rule<Request>,
+  principal: Principal,
+  log: Logger,
+  /** Puts on record that the scope is missing. */
+  onRefused: () => Promise<void>,
+): (...args: unknown[]) => void {
   return (...args) => {
     const ack = args.pop()
     // Without somebody to answer there is nothing to do, and calling it would end the process.
     if (typeof ack !== 'function') return
-    run(rule, principal, args)
+    run(rule, principal, args, onRefused)
       // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
       .then((result) => ack({ ok: true, ...result }))
       .catch((error: unknown) => ack({ ok: false, error: toWireError(error, rule.scope, log) }))
   }
 }
 
-async function run<Request>(rule: Rule<Request>, principal: Principal, args: unknown[]): Promise<object> {
-  if (rule.scope !== undefined) requireScope(principal, rule.scope)
+async function run<Request>(
+  rule: Rule<Request>,
+  principal: Principal,
+  args: unknown[],
+  onRefused: () => Promise<void>,
+): Promise<object> {
+  try {
+    if (rule.scope !== undefined) requireScope(principal, rule.scope)
+  } catch (error) {
+    await onRefused()
+    throw error
+  }
   if (args.length !== 1) throw new FleetError('BAD_REQUEST', 'A message is one object and an acknowledgement')
   const parsed = rule.schema.safeParse(args[0])
   if (!parsed.success) {

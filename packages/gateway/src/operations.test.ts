@@ -100,6 +100,23 @@ describe('FleetClient has every operation', () => {
     ])
   })
 
+  test('whoever may not is on record, whichever door it was', async () => {
+    const { id, token } = await new KeyStore(fleet.database.db).create({ name: 'reader', scopes: ['read'] })
+    const { url } = await startGateway(fleet)
+    const answer = await fetch(`${url}/api/v1/queues/theirs`, {
+      method: 'PATCH',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: '{"paused":true}',
+    })
+    expect(answer.status).toBe(403)
+    const socket = await connect(fleet, url!, token)
+    expect(codeOf(await ask(socket, 'controlQueue', { queue: 'theirs', action: 'pause' }))).toBe('FORBIDDEN')
+    await expect(fleet.client(url!, { token }).queues.pause('theirs')).rejects.toMatchObject({ code: 'FORBIDDEN' })
+    const refusals = (await fleet.fleet.audit.list()).filter(({ by, refused }) => by === id && refused === 'FORBIDDEN')
+    expect(refusals.map(({ action }) => action).sort()).toEqual(['PATCH /queues/:name', 'controlQueue', 'queues.pause'])
+    expect(await fleet.database.db.collection('queues').findOne({ _id: 'theirs' as never })).toBeNull()
+  })
+
   test('a name that is no operation is answered', async () => {
     const { token } = await new KeyStore(fleet.database.db).create({ name: 'asker', scopes: ['admin'] })
     const socket = await connect(fleet, (await startGateway(fleet)).url!, token)

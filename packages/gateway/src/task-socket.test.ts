@@ -295,6 +295,9 @@ describe('a task socket of a locked fleet', () => {
     expect(await ask(working, 'message', { name: 'echo', data: 'x' })).toEqual({ ok: true, data: 'x' })
     const closed = next(working, 'disconnect')
     expect(codeOf(await ask(working, 'cancel', {}))).toBe('ok')
+    const record = (await fleet.fleet.audit.list()).map(({ by, action, refused }) => ({ by, action, refused }))
+    expect(record).toContainEqual({ by: expect.any(String), action: 'task cancel', refused: 'FORBIDDEN' })
+    expect(record).toContainEqual({ by: expect.any(String), action: 'cancel', refused: undefined })
     await closed
     await fleet.ended(running._id)
     const late = await eventually(async () => {

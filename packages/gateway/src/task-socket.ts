@@ -13,7 +13,7 @@ import type { Namespace, Server, Socket } from 'socket.io'
 import { z } from 'zod'
 import type { Access } from './access.ts'
 import type { Attempts, RunningAttempt } from './attempts.ts'
-import { guard, tokenBucket } from './guard.ts'
+import { guard, type Rule, tokenBucket } from './guard.ts'
 import type { KeyHolders } from './key-holders.ts'
 import { given } from './rest/given.ts'
 import type { Tickets } from './tickets.ts'
@@ -131,34 +131,14 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
   const door = fleet.as(holder).tasks
   const id = run.claim.task._id.toHexString()
   const allowed = tokenBucket(MESSAGES_A_SECOND)
+  const ruled = <Request>(event: string, schema: z.ZodType<Request>, handle: Rule<Request>['handle']) =>
+    guard({ scope: 'control', schema, handle }, holder, log, () =>
+      fleet.refusals.record({ by: holder.id, action: `task ${event}`, refused: 'FORBIDDEN' }),
+    )
   const rules = {
-    cancel: guard(
-      {
-        scope: 'control',
-        schema: REASON,
-        handle: async (request) => done(await door.cancel({ id, ...given(request) })),
-      },
-      holder,
-      log,
-    ),
-    pause: guard(
-      {
-        scope: 'control',
-        schema: REASON,
-        handle: async (request) => done(await door.pause({ id, ...given(request) })),
-      },
-      holder,
-      log,
-    ),
-    message: guard(
-      {
-        scope: 'control',
-        schema: MESSAGE,
-        handle: async ({ name, data }) => ({ data: toWire(await run.message(name, data)) }),
-      },
-      holder,
-      log,
-    ),
+    cancel: ruled('cancel', REASON, async (request) => done(await door.cancel({ id, ...given(request) }))),
+    pause: ruled('pause', REASON, async (request) => done(await door.pause({ id, ...given(request) }))),
+    message: ruled('message', MESSAGE, async ({ name, data }) => ({ data: toWire(await run.message(name, data)) })),
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
   for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)

@@ -1,13 +1,14 @@
 import { FleetError } from '@taskfleet/protocol'
 import mongoose, { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { databaseName, refuseWeakOptions } from './address.ts'
+import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
 import { dataClientOptions, streamClientOptions } from './client-options.ts'
 import { firstContact } from './first-contact.ts'
 import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
 import { INDEXES } from './indexes.ts'
+import { majorityDb } from './majority-db.ts'
 import { maskUri } from './mask-uri.ts'
 import { type Migrated, migrate, requireSchema, schemaVersion } from './schema.ts'
 import { ServerClock } from './server-clock.ts'
@@ -39,6 +40,8 @@ export class FleetDatabase {
   /** Reads that know at least what this process's change stream has shown. */
   readonly causal: CausalReads
   readonly #log: Logger | undefined
+  /** Whether its connections are its own, to be closed with it. */
+  readonly #own: boolean
   /** Why nothing can be written, where the database's user may only read. */
   #mayOnlyRead: FleetError | undefined
 
@@ -47,12 +50,14 @@ export class FleetDatabase {
     streams: mongo.MongoClient
     uri: string
     log: Logger | undefined
+    own: boolean
   }) {
     this.connection = parts.connection
     this.streams = parts.streams
     this.uri = parts.uri
     this.clock = new ServerClock()
     this.#log = parts.log
+    this.#own = parts.own
     const client = parts.connection.getClient()
     this.availability = new Availability(client, parts.log)
     this.causal = new CausalReads(client)
@@ -75,11 +80,51 @@ export class FleetDatabase {
     try {
       await firstContact(streams, timeoutMs)
       await connection.openUri(uri, { ...dataClientOptions(timeoutMs), ...api, dbName, autoIndex: false })
-      const database = new FleetDatabase({ connection, streams, uri, log })
+      const database = new FleetDatabase({ connection, streams, uri, log, own: true })
       await database.#probe()
       return database
     } catch (error) {
       await Promise.allSettled([connection.close(), streams.close()])
+      throw refusedConnection(error, uri)
+    }
+  }
+
+  /**
+   * On a client that somebody else has connected, and closes: its sessions can be a fleet's as well.
+   *
+   * @param name the database's; of a connection its own by default, of a client `TASKFLEET_DB`, the one in its address, or `taskfleet`
+   * @throws {FleetError} as `connect`; `FOREIGN_DRIVER` for a client of another copy of the driver than mongoose's
+   */
+  static async on(
+    source: Connection | mongo.MongoClient,
+    { name, log }: { name?: string | undefined; log?: Logger | undefined } = {},
+  ): Promise<FleetDatabase> {
+    const client = 'getClient' in source ? source.getClient() : source
+    if (!(client instanceof mongo.MongoClient)) {
+      throw new FleetError(
+        'FOREIGN_DRIVER',
+        'This is no MongoClient of the driver that mongoose brings: take mongoose.mongo.MongoClient',
+      )
+    }
+    const hosts = client.options.hosts.map(String).join(',')
+    if (client.options.retryWrites === false)
+      throw needsMajority('retryWrites', 'The client says retryWrites=false; a fleet needs it')
+    const own = 'getClient' in source ? source.name : client.options.dbName
+    const uri = `mongodb://${hosts}/${own === 'test' && !('getClient' in source) ? '' : own}`
+    const connection = mongoose.createConnection()
+    connection.setClient(await client.connect())
+    const database = new FleetDatabase({
+      connection: connection.useDb(databaseName(uri, name)),
+      streams: client,
+      uri,
+      log,
+      own: false,
+    })
+    try {
+      await database.#probe()
+      return database
+    } catch (error) {
+      await database.close()
       throw refusedConnection(error, uri)
     }
   }
@@ -90,7 +135,7 @@ export class FleetDatabase {
   }
 
   get db(): mongo.Db {
-    return this.connection.getClient().db(this.connection.name)
+    return majorityDb(this.connection)
   }
 
   /** Reads the server's time. */
@@ -139,7 +184,7 @@ export class FleetDatabase {
 
   async close(): Promise<void> {
     this.availability.stop()
-    await Promise.all([this.connection.close(), this.streams.close()])
+    if (this.#own) await Promise.all([this.connection.close(), this.streams.close()])
   }
 
   async #probe(): Promise<void> {

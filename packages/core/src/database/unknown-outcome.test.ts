@@ -4,7 +4,7 @@ import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { newTask, taskFactory } from '@taskfleet/testkit/task-factory'
 import { mongo } from 'mongoose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { FleetCommands } from '../commands/fleet-commands.ts'
+import { LOCAL } from '../auth/key-store.ts'
 import { Fleet } from '../fleet.ts'
 import { databaseError, isDuplicatesOnly } from './unknown-outcome.ts'
 
@@ -90,7 +90,7 @@ const VERBS: Record<string, () => Promise<() => Promise<unknown>>> = {
     return () => fleet.control().markError({ fingerprint, state: 'resolved' })
   },
   'pause a queue': async () => () => fleet.control().controlQueue({ queue: 'q', action: 'pause' }),
-  'limit a queue': async () => () => (fleet.control() as FleetCommands).limitQueue('q', { concurrency: 2 }),
+  'limit a queue': async () => () => fleet.as(LOCAL).queues.limit({ name: 'q', limits: { concurrency: 2 } }),
   'make a callback': async () => () => fleet.eventsFor().createCallback({ event: name(), task: 'x' }),
   'remove a callback': async () => {
     const { _id } = await fleet.eventsFor().createCallback({ event: name(), task: 'x' })

@@ -3,6 +3,7 @@ import { FleetError } from '@taskfleet/protocol'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { distinctValues } from '../database/distinct.ts'
+import { majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { SetAside } from '../documents/set-aside.ts'
@@ -10,7 +11,7 @@ import { type Doc, fits } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import { asError } from '../thrown.ts'
 import { isAlive } from '../worker/session.ts'
-import { type WorkerDocument, workerModel } from '../worker/worker-model.ts'
+import type { WorkerDocument } from '../worker/worker-model.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import { Dependants, endedIds } from './dependants.ts'
 import { isMet, isOver, known, predecessorsOf, refuseCycles, standpoints } from './dependencies.ts'
@@ -25,7 +26,6 @@ import { QueueDepth } from './queue-depth.ts'
 import { RetentionPolicy } from './retention.ts'
 import { Settling } from './settling.ts'
 import type { ObjectId, StoredProgress, TaskDocument } from './task-document.ts'
-import { taskModel } from './task-model.ts'
 import type {
   Claim,
   Claimant,
@@ -89,11 +89,11 @@ export class MongoTaskStore implements TaskStore {
       onEventTask?: (event: ObjectId) => void
     } = {},
   ) {
-    this.#tasks = taskModel(connection).collection as unknown as Tasks
     this.#clock = clock
-    this.#sessions = workerModel(connection).collection as unknown as mongo.Collection<WorkerDocument>
     this.#client = connection.getClient()
-    const db = this.#client.db(connection.name)
+    const db = majorityDb(connection)
+    this.#tasks = db.collection('tasks')
+    this.#sessions = db.collection('workers')
     this.#db = db
     this.#retention = parts.retention ?? new RetentionPolicy(db)
     this.#durations = parts.durations ?? new Durations(db)

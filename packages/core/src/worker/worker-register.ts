@@ -1,9 +1,10 @@
 import type { Connection, mongo } from 'mongoose'
+import { majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import { amount, NOW } from '../task/server-time.ts'
 import { ALIVE, beatUpdate, endUpdate, isAlive, sessionGuard, silenceMs } from './session.ts'
-import { type WorkerDocument, type WorkerReport, workerModel } from './worker-model.ts'
+import type { WorkerDocument, WorkerReport } from './worker-model.ts'
 
 /** What a worker reads with each renewal: what was asked of it. */
 export type Beat = Pick<WorkerDocument, 'control'>
@@ -14,13 +15,9 @@ export class WorkerRegister {
   readonly #clock: ServerClock
   readonly #gate: DocumentGate
 
-  constructor(
-    connection: Connection,
-    clock: ServerClock,
-    gate = new DocumentGate(connection.getClient().db(connection.name)),
-  ) {
+  constructor(connection: Connection, clock: ServerClock, gate = new DocumentGate(majorityDb(connection))) {
     this.#gate = gate
-    this.#workers = workerModel(connection).collection as unknown as mongo.Collection<WorkerDocument>
+    this.#workers = majorityDb(connection).collection('workers')
     this.#clock = clock
   }
 

@@ -1,4 +1,4 @@
-import type { Principal } from '@taskfleet/core'
+import type { Fleet, Principal } from '@taskfleet/core'
 import { requireScope } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -26,8 +26,14 @@ export function authenticate(app: FastifyInstance, access: Access): void {
 }
 
 /** After the rate limit: also who is not allowed may not ask without end. */
-export async function authorise({ principal, routeOptions }: FastifyRequest): Promise<void> {
-  requireScope(principal, routeOptions.config.scope!)
+export async function authorise({ principal, method, routeOptions }: FastifyRequest, fleet: Fleet): Promise<void> {
+  try {
+    requireScope(principal, routeOptions.config.scope!)
+  } catch (error) {
+    const action = `${method} ${routeOptions.url?.replace('/api/v1', '')}`
+    await fleet.refusals.record({ by: principal.id, action, refused: 'FORBIDDEN' })
+    throw error
+  }
 }
 
 /** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong; `RATE_LIMITED` after many wrong ones */

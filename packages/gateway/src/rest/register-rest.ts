@@ -128,6 +128,6 @@ async function serve(v1: FastifyInstance, deps: RestDeps): Promise<void> {
         `A key may send ${max} requests in ${within} ms: wait as long as retry-after says`,
       ),
   })
-  v1.addHook('preParsing', async (request) => authorise(request))
+  v1.addHook('preParsing', async (request) => authorise(request, fleet))
   mount(v1, restRoutes(deps), (principal) => fleet.as(principal))
 }

@@ -117,7 +117,7 @@ const DID: Record<string, string> = {
 }
 
 function AuditRow({ entry, now }: { entry: AuditEntry; now: number }) {
-  const { at, by, action, reason, filter } = entry
+  const { at, by, action, reason, filter, refused } = entry
   const cell = `${CELL} align-top`
   return (
     <tr data-testid="audit-row" data-action={action}>
@@ -136,6 +136,7 @@ function AuditRow({ entry, now }: { entry: AuditEntry; now: number }) {
         <Subject entry={entry} />
       </td>
       <td className={`${cell} min-w-40`}>
+        {refused !== undefined && <Foreign text={`refused: ${refused}`} max={80} className="text-bad" />}
         {reason !== undefined && <Foreign text={reason} max={300} />}
         {filter !== undefined && (
           <code className="block font-mono text-[11px] break-all text-dim">
@@ -150,7 +151,9 @@ function AuditRow({ entry, now }: { entry: AuditEntry; now: number }) {
 const LINKS = 10
 
 /** What it was done to: tasks with ways to them, or what else the entry names. */
-function Subject({ entry: { action, tasks, matched, changed, target } }: { entry: AuditEntry }) {
+function Subject({ entry: { action, tasks, matched, changed, target, refused } }: { entry: AuditEntry }) {
+  if (refused !== undefined)
+    return <span className="text-dim">{matched === 1 ? 'once' : `${formatCount(matched)} times`}</span>
   const [only] = tasks
   if (target !== undefined) return <Target action={action} target={target} />
   if (tasks.length === 1 && only !== undefined && matched <= 1) return <TaskLink id={only} />
