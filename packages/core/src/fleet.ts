@@ -1,11 +1,14 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import {
   BatchRefused,
+  type Duration,
   type EnqueueOptions,
   type EntryProblem,
   type FleetControl,
   FleetError,
   type FleetOperations,
+  milliseconds,
+  type TaskEnd,
 } from '@taskfleet/protocol'
 import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
@@ -31,12 +34,14 @@ import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
 import { Refusals } from './history/refusals.ts'
 import { TaskLogs } from './history/task-logs.ts'
+import { ChangeFeed } from './live/change-feed.ts'
+import { TaskResults } from './live/task-results.ts'
 import { Schedules } from './schedules/schedules.ts'
 import { checkInput, type TaskType } from './task/check-input.ts'
 import { Durations } from './task/durations.ts'
 import type { LargeBatches } from './task/large-batches.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
-import { parseNewTask } from './task/new-task.ts'
+import { parseId, parseNewTask } from './task/new-task.ts'
 import { RetentionPolicy } from './task/retention.ts'
 import { StartRates } from './task/start-rates.ts'
 import type { TaskDocument } from './task/task-document.ts'
@@ -66,6 +71,7 @@ export class Fleet {
   readonly schedules: Schedules
   readonly gate: DocumentGate
   readonly indexes: IndexWatch
+  readonly #results: TaskResults
 
   constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
     const { connection, clock, db } = database
@@ -73,6 +79,7 @@ export class Fleet {
     this.gate = new DocumentGate(db, new SetAside(db, { log }))
     const { gate } = this
     this.tasks = db.collection('tasks')
+    this.#results = new TaskResults(this.tasks, () => new ChangeFeed(database, log === undefined ? {} : { log }))
     this.indexes = new IndexWatch({
       db,
       expected: () => database.expectedIndexes(),
@@ -252,7 +259,19 @@ export class Fleet {
     return (await storeDocuments(this, LOCAL, checked)).tasks
   }
 
+  /**
+   * Waits until a task has ended, by one change stream for all that are waited for.
+   *
+   * @param timeout how long; for ever by default
+   * @returns how it ended: `{ status, output?, error? }`, ids and dates as texts
+   * @throws {FleetError} `NOT_FOUND`, `BAD_ID`; `RESULT_TIMEOUT`, after which the task goes on; `CLOSED` when this fleet is closed
+   */
+  async result(id: string | TaskDocument['_id'], { timeout }: { timeout?: Duration } = {}): Promise<TaskEnd> {
+    return this.#results.of(parseId(id), timeout === undefined ? undefined : milliseconds(timeout))
+  }
+
   async close(): Promise<void> {
+    await this.#results.close()
     await this.events.settled()
     await this.database.close()
   }

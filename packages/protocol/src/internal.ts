@@ -1,6 +1,7 @@
 export { durationWithin, type NumberRange, pageSize, wholeNumber } from './checked-number.ts'
 export { LONGEST_MS, shownValue } from './duration.ts'
 export { runAfter } from './long-timer.ts'
+export { TASK_NAME } from './task-contract.ts'
 export { eventGate } from './values/event-gate.ts'
 export { checkJson, markRounded } from './values/json.ts'
 export { keepProgress, type ReportedProgress } from './values/keep-progress.ts'

@@ -9,7 +9,7 @@ export {
   SnoozeError,
   UnrecoverableError,
 } from '@taskfleet/protocol'
-export { defineTask } from './define-task.ts'
+export { type DeclaredTask, declareTask, defineTask, type HandlerDefinition } from './define-task.ts'
 export type * from './handler.ts'
 export type { IsolateOption, Isolation } from './isolate/isolation.ts'
 export type { LoadThresholds } from './load/thresholds.ts'

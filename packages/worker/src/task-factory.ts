@@ -9,13 +9,11 @@ import {
   parseRetry,
 } from '@taskfleet/core/internal'
 import { type Duration, type FailureCounts, FleetError, milliseconds } from '@taskfleet/protocol'
-import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
+import { durationWithin, TASK_NAME, wholeNumber } from '@taskfleet/protocol/internal'
 import type { Handler, TaskDefinition } from './handler.ts'
 import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import { type LeaseView, Task } from './task.ts'
-
-const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
 
 /** Makes a `Task` for each claimed document, and knows how to run it. */
 export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Output = unknown>
@@ -52,7 +50,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   constructor(definition: TaskDefinition<Schema, Output>) {
     const { name, version = 1, input, upgrade = {}, retry = {}, lazy = false } = definition
     const run = definition.notify === true ? doneOutside : definition.run
-    if (typeof name !== 'string' || !NAME.test(name)) throw new FleetError('BAD_NAME', `'${name}' can't name a task`)
+    if (typeof name !== 'string' || !TASK_NAME.test(name))
+      throw new FleetError('BAD_NAME', `'${name}' can't name a task`)
     wholeNumber(version, `${name}: version`, { least: 1, most: 1_000_000, code: 'BAD_DEFINITION' })
     if (typeof run !== 'function') throw new FleetError('BAD_DEFINITION', `${name}: 'run' is missing`)
     if (typeof input?.['~standard']?.validate !== 'function') {
