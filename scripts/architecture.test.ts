@@ -262,6 +262,15 @@ test.each(['client', 'react'])('%s installs few packages, no database driver and
   expect(installed.length, installed.join(' ')).toBeLessThanOrEqual(15)
 })
 
+test('the files that docs/architecture.md walks through are there', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8')
+  const named = [...page.matchAll(/`((?:packages|scripts|examples)\/[\w./-]+\.(?:ts|tsx|js|py))`/g)].map(
+    ([, file]) => file!,
+  )
+  expect(named.length).toBeGreaterThan(15)
+  expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([])
+})
+
 /** It ends the processes of handlers when its own ends, which nothing else may do for it. */
 const ENDS_WITH_THE_PROCESS = 'packages/worker/src/isolate/process-pool.ts'
 
