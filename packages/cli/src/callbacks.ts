@@ -1,6 +1,7 @@
 import { parseId } from '@taskfleet/core/internal'
 import { type CallbackRow, FleetError } from '@taskfleet/protocol'
 import type { Command } from 'commander'
+import { type BudgetOptions, budgetChanges, budgeted } from './budget-options.ts'
 import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
@@ -8,7 +9,7 @@ import { type CommonOptions, parseCount, parsePriorityText, readJson } from './o
 import { printable, printableJson, table } from './text.ts'
 import { withAdmin } from './with-fleet.ts'
 
-interface CallbackOptions extends CommonOptions {
+interface CallbackOptions extends CommonOptions, BudgetOptions {
   taskVersion?: number
   queue?: string
   priority?: number | string
@@ -30,7 +31,7 @@ export function callbackCommands(kit: CommandKit): void {
     .group('callbacks', 'which task runs when an event of a name arrives')
     .addHelpText('after', LISTS)
   const described = (command: Command): Command =>
-    command
+    budgeted(command)
       .option('--task-version <n>', 'the version that the input is written for', parseCount)
       .option('--queue <name>', 'where its tasks wait')
       .option('--priority <1-10|low|medium|high>', 'of its tasks where the event has none', parsePriorityText)
@@ -63,8 +64,10 @@ export function callbackCommands(kit: CommandKit): void {
     .action(act((id: string, options: CommonOptions) => remove(id, options, print)))
 }
 
-async function defaultsOf({ queue, priority, lazy, maxAttempts, input }: CallbackOptions): Promise<object> {
+async function defaultsOf(options: CallbackOptions): Promise<object> {
+  const { queue, priority, lazy, maxAttempts, input } = options
   return {
+    ...budgetChanges(options),
     ...(queue === undefined ? {} : { queue }),
     ...(priority === undefined ? {} : { priority }),
     ...(lazy === undefined ? {} : { lazy }),

@@ -12,6 +12,7 @@ import {
 } from '@taskfleet/protocol'
 import { type Command, Option } from 'commander'
 import type { FleetAdmin } from './admin.ts'
+import { type BudgetOptions, budgetChanges, budgeted } from './budget-options.ts'
 import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
@@ -26,7 +27,7 @@ interface TimingOptions extends CommonOptions {
   endsAt?: string
 }
 
-interface ScheduleOptions extends TimingOptions {
+interface ScheduleOptions extends TimingOptions, BudgetOptions {
   taskVersion?: number
   queue?: string
   priority?: number | string
@@ -141,7 +142,7 @@ const timed = (command: Command): Command =>
     .option('--ends-at <date>', 'no slot after it')
 
 const described = (command: Command): Command =>
-  timed(command)
+  budgeted(timed(command))
     .addOption(
       new Option('--missed <policy>', 'slots that passed without a worker: none, the last, each').choices(
         MISSED_POLICIES,
@@ -175,7 +176,7 @@ const dateOf = (text: string | undefined, flag: string): string | null | undefin
 
 function settingsOf(options: ScheduleOptions, cron: string | undefined): object {
   const { taskVersion: version, queue, priority, lazy, maxAttempts, deadlineAfter, missed, overlap, paused } = options
-  const tasks = given({ queue, priority, lazy, maxAttempts, deadlineAfter })
+  const tasks = { ...given({ queue, priority, lazy, maxAttempts, deadlineAfter }), ...budgetChanges(options) }
   return {
     ...timingOf(options, cron),
     ...given({ version, missed, overlap, paused }),

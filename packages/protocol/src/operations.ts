@@ -423,9 +423,9 @@ export const OPERATIONS = {
         name: unknown,
         limits: z
           .strictObject({
-            concurrency: z.int().min(1).max(10_000).nullable(),
+            concurrency: unknown,
             rate: z.strictObject({ limit: unknown, per: unknown }).nullable(),
-            maxWaiting: z.int().min(1).max(100_000_000).nullable(),
+            maxWaiting: unknown,
           })
           .partial(),
       }),

@@ -325,17 +325,16 @@ export interface CallbackRow {
   event: string
   task: string
   version: number
-  defaults: {
-    input?: Record<string, unknown>
-    queue?: string
-    priority?: number
-    lazy?: boolean
-    maxAttempts?: number
-  }
+  defaults: BudgetRow & { input?: Record<string, unknown>; queue?: string; priority?: number; lazy?: boolean }
   createdAt: string
   updatedAt: string
   rev: number
 }
+
+/** What a schedule or a callback says of the budget of its tasks, in place of their handler. */
+export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
+/** The same as it is stored, durations in milliseconds. */
+export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'stall'> & { maxAttempts?: number }
 
 /** A callback as it is asked for. */
 export interface CallbackRequest {
@@ -343,13 +342,7 @@ export interface CallbackRequest {
   event: string
   task: string
   version?: number
-  defaults?: {
-    input?: Record<string, unknown>
-    queue?: string
-    priority?: Priority
-    lazy?: boolean
-    maxAttempts?: number
-  }
+  defaults?: BudgetOptions & { input?: Record<string, unknown>; queue?: string; priority?: Priority; lazy?: boolean }
 }
 
 /** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
@@ -371,11 +364,10 @@ export interface ScheduleRow {
   version: number
   /** Only where `fields` asks for it. */
   input?: unknown
-  options: {
+  options: BudgetRow & {
     queue: string
     priority?: number
     lazy?: boolean
-    maxAttempts?: number
     /** The deadline of each task, in milliseconds after its slot. */
     deadlineAfter?: number
   }
@@ -423,11 +415,10 @@ export interface TimingRequest {
 export interface ScheduleFields extends TimingRequest {
   /** Its name. */
   _id: string
-  options?: {
+  options?: BudgetOptions & {
     queue?: string
     priority?: Priority
     lazy?: boolean
-    maxAttempts?: number
     /** The deadline of each task, after its slot. */
     deadlineAfter?: Duration
   }

@@ -60,8 +60,8 @@ describe('the door', () => {
     const wrong = fleet.as(LOCAL).tasks.cancel({ id: 'f'.repeat(24), dryRum: true } as never)
     await expect(wrong).rejects.toMatchObject({ code: 'BAD_REQUEST', message: expect.stringContaining('dryRum') })
     await expect(fleet.as(LOCAL).queues.limit({ name: 'door', limits: { concurrency: 1.5 } })).rejects.toMatchObject({
-      code: 'BAD_REQUEST',
-      field: 'limits.concurrency',
+      code: 'OUT_OF_RANGE',
+      field: 'concurrency',
     })
   })
 

@@ -1,4 +1,5 @@
 import type { EventStatus } from '@taskfleet/protocol'
+import type { StoredRetry } from '../task/budget.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** Says: when an event of this name arrives, run this task. */
@@ -24,6 +25,11 @@ export interface CallbackDefaults {
   priority?: number
   lazy?: boolean
   maxAttempts?: number
+  retry?: StoredRetry
+  /** In milliseconds, as the next two. */
+  timeout?: number
+  totalTimeout?: number
+  stall?: number
 }
 
 /** How one task of an event ended. */

@@ -293,8 +293,8 @@ function resultOf({ _id, name, status, output, error }: Followed): EventResult {
 }
 
 function taskOf(event: NewEvent, { task, version, defaults }: CallbackDocument): ReturnType<typeof parseNewTask> {
-  const { input = {}, queue, priority = event.priority, lazy, maxAttempts } = defaults
-  const given = { queue, priority: event.priority ?? priority, lazy, maxAttempts, runAt: event.scheduledFor }
+  const { input = {}, ...options } = defaults
+  const given = { ...options, priority: event.priority ?? options.priority, runAt: event.scheduledFor }
   const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
     ...parseNewTask({ name: task, version, input: { ...input, ...event.props }, ...asked }),

@@ -79,8 +79,19 @@ export function parseCallback(request: unknown): NewCallback {
 }
 
 /** What somebody may say in advance of tasks that are to be made. */
-export const TASK_OPTIONS = ['queue', 'priority', 'lazy', 'maxAttempts'] as const
+export const TASK_OPTIONS = [
+  'queue',
+  'priority',
+  'lazy',
+  'maxAttempts',
+  'retry',
+  'timeout',
+  'totalTimeout',
+  'stall',
+] as const
 type TaskOption = (typeof TASK_OPTIONS)[number]
+/** What null leaves to the handler. */
+const OWN_BUDGET: ReadonlySet<string> = new Set(['retry', 'timeout', 'totalTimeout', 'stall'])
 
 /**
  * The options that were given, checked. The task that they would make tells whether all of it can be.
@@ -91,9 +102,15 @@ export function parseTaskOptions(
   task: { name: unknown; version: unknown; input?: unknown },
   options: Partial<Record<TaskOption, unknown>>,
 ): { made: NewTask; given: Partial<Pick<NewTask, TaskOption>> } {
-  const asked = Object.entries(options).filter(([, value]) => value !== undefined)
+  const asked = Object.entries(options).filter(
+    ([field, value]) => value !== undefined && !(value === null && OWN_BUDGET.has(field)),
+  )
   const made = parseNewTask({ ...task, ...Object.fromEntries(asked) })
-  return { made, given: Object.fromEntries(asked.map(([field]) => [field, made[field as TaskOption]])) }
+  const fields = new Set(asked.map(([field]) => field as TaskOption))
+  // A task keeps the most attempts in a field of its own.
+  if ((options.retry as { maxAttempts?: unknown } | undefined)?.maxAttempts !== undefined) fields.add('maxAttempts')
+  const given = [...fields].map((field) => [field, made[field]] as const).filter(([, value]) => value !== undefined)
+  return { made, given: Object.fromEntries(given) }
 }
 
 /** @throws {FleetError} `BAD_NAME` */

@@ -186,7 +186,7 @@ function placed<T>(parse: () => T): T {
   } catch (error) {
     if (!(error instanceof FleetError) || error.field === undefined) throw error
     const { code, message, field } = error
-    const inOptions = (OPTIONS as readonly string[]).includes(field)
+    const inOptions = (OPTIONS as readonly string[]).includes(field.split('.')[0]!)
     throw new FleetError(code, message, {
       field: field === 'name' ? 'task' : inOptions ? `options.${field}` : field,
     })

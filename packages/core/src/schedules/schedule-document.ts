@@ -1,4 +1,5 @@
 import type { MissedPolicy, OverlapPolicy, SkipReason } from '@taskfleet/protocol'
+import type { StoredRetry } from '../task/budget.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** When a schedule's slots are: by `cron` in a time zone, or by a period. Exactly one of the two is given. */
@@ -21,6 +22,11 @@ export interface ScheduleOptions {
   priority?: number
   lazy?: boolean
   maxAttempts?: number
+  retry?: StoredRetry
+  /** In milliseconds, as the next two. */
+  timeout?: number
+  totalTimeout?: number
+  stall?: number
   /** The deadline of each task, in milliseconds after its slot. */
   deadlineAfter?: number
 }

@@ -1,5 +1,6 @@
 import type { CallbackRow, EventRow } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { budget, budgetRow } from './tasks.ts'
 import { date, hexId, name, priority, queueName } from './values.ts'
 
 const eventName = name.meta({ examples: ['Add'] })
@@ -45,13 +46,15 @@ export const newEvent = z
   })
   .meta({ id: 'NewEvent', title: 'An event to be posted', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
 
-const defaults = z.looseObject({
+const common = {
   input: anyObject.optional(),
   queue: queueName.optional(),
   priority: priority.optional(),
   lazy: z.boolean().optional(),
   maxAttempts: z.int().min(1).max(50).optional(),
-})
+}
+const defaults = z.looseObject({ ...common, ...budget })
+const storedDefaults = z.looseObject({ ...common, ...budgetRow })
 
 export const callback = z
   .looseObject({
@@ -59,7 +62,7 @@ export const callback = z
     event: eventName,
     task: name,
     version: z.int().min(1),
-    defaults,
+    defaults: storedDefaults,
     createdAt: date,
     updatedAt: date,
     rev: z.int(),

@@ -1,5 +1,6 @@
 import { MISSED_POLICIES, OVERLAP_POLICIES, type ScheduleRow } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { budget, budgetRow } from './tasks.ts'
 import { date, duration, hexId, name, priority, queueName } from './values.ts'
 
 export const scheduleName = name.meta({ examples: ['nightly'] })
@@ -28,6 +29,7 @@ export const schedule = z
       priority: z.int().min(1).max(10).optional(),
       lazy: z.boolean().optional(),
       maxAttempts: maxAttempts.optional(),
+      ...budgetRow,
       deadlineAfter: z.int().optional().describe('The deadline of each task, in milliseconds after its slot'),
     }),
     cron: cron.optional(),
@@ -58,6 +60,7 @@ const options = z.looseObject({
   priority: priority.optional(),
   lazy: z.boolean().optional(),
   maxAttempts: maxAttempts.optional(),
+  ...budget,
   deadlineAfter: duration.optional(),
 })
 

@@ -105,6 +105,24 @@ const retry = z
     examples: [{ maxAttempts: 8, counts: 'without-progress', backoff: { base: '5s', cap: '10m' } }],
   })
 
+/** What a task may have of its own in place of its handler's. */
+export const budget = {
+  retry: retry.optional(),
+  timeout: duration.optional().describe('How long one attempt may take; the handler decides by default'),
+  totalTimeout: duration
+    .optional()
+    .describe('How long the task may take from its first claim on, waiting between attempts included'),
+  stall: duration.optional().describe('How long an attempt may report no new progress and save no new checkpoint'),
+}
+
+/** The same as it is stored. */
+export const budgetRow = {
+  retry: storedRetry.optional(),
+  timeout: limit.optional(),
+  totalTimeout: limit.optional(),
+  stall: limit.optional(),
+}
+
 const taskFields = {
   _id: hexId,
   name,
@@ -125,10 +143,7 @@ const taskFields = {
   failures: count,
   lost: count,
   maxAttempts: z.int().min(1).max(50),
-  retry: storedRetry.optional(),
-  timeout: limit.optional(),
-  totalTimeout: limit.optional(),
-  stall: limit.optional(),
+  ...budgetRow,
   checkpointAttempt: count.optional().describe('The latest attempt that changed the checkpoint'),
   attempts: z.array(attempt).optional(),
   attemptsDropped: count.optional(),
@@ -199,12 +214,7 @@ const newTaskFields = {
   after: predecessors.optional().describe('Runs when that task has completed, or all of up to 100'),
   ifFailed: ifFailed.optional(),
   maxAttempts: z.int().min(1).max(50).optional(),
-  retry: retry.optional(),
-  timeout: duration.optional().describe('How long one attempt may take; the handler decides by default'),
-  totalTimeout: duration
-    .optional()
-    .describe('How long the task may take from its first claim on, waiting between attempts included'),
-  stall: duration.optional().describe('How long an attempt may report no new progress and save no new checkpoint'),
+  ...budget,
 } satisfies Record<keyof EnqueueRequest, z.ZodType>
 
 export const newTask = z.strictObject(newTaskFields).meta({
