@@ -479,7 +479,7 @@ function withSoundInput<Request extends { input?: unknown }>(request: Request): 
   return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
 }
 
-/** A task that is stored over the socket has its id before it is sent, so that whoever asks can repeat the request. */
+/** Gives each task an `_id` before it is sent, so that the request can be repeated safely. */
 function keepSound(name: string, request: unknown): unknown {
   const sound = <Request extends { _id?: string; input?: unknown }>(task: Request): Request => ({
     ...withSoundInput(task),

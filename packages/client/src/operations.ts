@@ -4,8 +4,7 @@ import type { FleetOperations } from '@taskfleet/protocol'
 type Send = (name: string, request: unknown) => Promise<unknown>
 
 /**
- * Every operation of an aggregate as a method. Which there are the gateway knows, and the compiler: nothing of the table is loaded
- * here, so that a page stays small.
+ * Every operation of an aggregate as a method. Only the types of the table are used here, so a page doesn't load it.
  */
 export function operationsOf<Aggregate extends keyof FleetOperations>(
   aggregate: Aggregate,
@@ -14,7 +13,7 @@ export function operationsOf<Aggregate extends keyof FleetOperations>(
   const methods = new Map<string, (request?: unknown) => Promise<unknown>>()
   return new Proxy({} as FleetOperations[Aggregate], {
     get(_, verb) {
-      // Whoever awaits the object itself asks for a method that no operation has.
+      // `await` on the object itself looks for `then`, which is no operation.
       if (typeof verb !== 'string' || verb === 'then') return undefined
       const known = methods.get(verb)
       if (known !== undefined) return known

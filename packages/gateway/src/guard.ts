@@ -7,7 +7,7 @@ import type { z } from 'zod'
 
 /** The rule of one message: what it looks like, what it needs, what it does. */
 export interface Rule<Request> {
-  /** Absent where whoever handles it checks. */
+  /** Absent where the handler checks the scope. */
   scope?: Scope
   schema: z.ZodType<Request>
   handle(request: Request): Promise<object> | object
@@ -18,7 +18,7 @@ export function guard<Request>(
   rule: Rule<Request>,
   principal: Principal,
   log: Logger,
-  /** Puts on record that the scope is missing. */
+  /** Called when the scope is missing. */
   onRefused: () => Promise<void>,
 ): (...args: unknown[]) => void {
   return (...args) => {

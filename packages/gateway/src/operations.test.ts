@@ -100,7 +100,7 @@ describe('FleetClient has every operation', () => {
     ])
   })
 
-  test('whoever may not is on record, whichever door it was', async () => {
+  test('a refusal is audited at every door', async () => {
     const { id, token } = await new KeyStore(fleet.database.db).create({ name: 'reader', scopes: ['read'] })
     const { url } = await startGateway(fleet)
     const answer = await fetch(`${url}/api/v1/queues/theirs`, {
@@ -117,7 +117,7 @@ describe('FleetClient has every operation', () => {
     expect(await fleet.database.db.collection('queues').findOne({ _id: 'theirs' as never })).toBeNull()
   })
 
-  test('a name that is no operation is answered', async () => {
+  test('an unknown operation is answered with UNKNOWN_OPERATION', async () => {
     const { token } = await new KeyStore(fleet.database.db).create({ name: 'asker', scopes: ['admin'] })
     const socket = await connect(fleet, (await startGateway(fleet)).url!, token)
     for (const name of [

@@ -16,7 +16,7 @@ import * as requests from './requests.ts'
 
 /** What a connection can have done for it. */
 export interface RuleDeps {
-  /** Every operation, for whoever has connected. */
+  /** Every operation, as the key of the connection. */
   fleet: FleetOperations
   subscribe(request: z.infer<typeof subscribeSchema>): Promise<SubscribeAnswer>
   unsubscribe(subscription: string): void

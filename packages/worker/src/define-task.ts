@@ -1,10 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import {
-  declareTask as declareContract,
-  FleetError,
-  type TaskContract,
-  type TaskDeclaration,
-} from '@taskfleet/protocol'
+import { checkOutput } from '@taskfleet/core/internal'
+import { declareTask as declareContract, type TaskContract, type TaskDeclaration } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from './handler.ts'
 import { TaskFactory } from './task-factory.ts'
 
@@ -56,14 +52,4 @@ export function declareTask<
 >(declaration: TaskDeclaration<Input, Output>): DeclaredTask<Input, Output> {
   const contract = declareContract(declaration)
   return { ...contract, handle: (definition) => defineTask(contract, definition) }
-}
-
-/** @throws {FleetError} `OUTPUT_INVALID`, which fails the attempt */
-async function checkOutput(schema: StandardSchemaV1, output: unknown): Promise<unknown> {
-  const result = await schema['~standard'].validate(output)
-  if (result.issues === undefined) return result.value
-  const [first] = result.issues
-  const path = (first?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-  const field = path === '' ? 'output' : `output.${path}`
-  throw new FleetError('OUTPUT_INVALID', `'${field}': ${first?.message ?? 'does not fit'}`, { field })
 }

@@ -86,7 +86,7 @@ describe('the door', () => {
     ])
   })
 
-  test('who is refused the same again and again fills no log', async () => {
+  test('repeated refusals write one entry', async () => {
     const nobody: Principal = { id: 'nobody', scopes: [] }
     for (let time = 0; time < 50; time += 1) await codeOf(fleet.as(nobody).keys.list())
     expect(await refusalsOf('nobody')).toHaveLength(1)

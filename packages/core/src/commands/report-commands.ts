@@ -3,7 +3,7 @@ import { type Principal, requireUnlimited } from '../auth/key-store.ts'
 import type { Fleet } from '../fleet.ts'
 import { toRow } from '../live/wire.ts'
 
-/** What goes on and what keeps going wrong, for somebody. */
+/** Workers and recurring errors, within what a key may see. */
 export class ReportCommands {
   readonly #fleet: Fleet
   readonly #principal: Principal

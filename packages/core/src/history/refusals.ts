@@ -1,6 +1,6 @@
 import type { AuditLog } from './audit-log.ts'
 
-/** One entry for each key, operation and code in this time: who knocks a thousand times a second writes no thousand entries. */
+/** At most one entry per key, operation and code in this time, so that repeated refusals can't flood the log. */
 const QUIET_MS = 10_000
 const REMEMBERED = 1_000
 
@@ -11,7 +11,7 @@ interface Refusal {
   refused: string
 }
 
-/** Puts on record who was refused what. The entry's `matched` counts the refusals since the one before. */
+/** Audits refusals. An entry's `matched` counts the refusals since the entry before. */
 export class Refusals {
   readonly #audit: AuditLog
   readonly #now: () => number

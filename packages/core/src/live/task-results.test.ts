@@ -14,8 +14,8 @@ afterAll(() => fleet.close())
 
 const enqueued = async () => (await fleet.store.enqueue([newTask()]))[0]!
 
-describe('whoever waits for a task', () => {
-  test('hears how it ended, whether that was before or comes after', async () => {
+describe('waiting for a result', () => {
+  test('resolves with the outcome, whether the task ended before or ends later', async () => {
     await openTestSession(db.database)
     const task = await enqueued()
     const both = [fleet.result(task._id), fleet.result(task._id.toHexString())]
@@ -28,7 +28,7 @@ describe('whoever waits for a task', () => {
     expect(await fleet.result(task._id)).toEqual({ status: 'completed', output: { answer: 42 } })
   })
 
-  test('hears of a cancel and of a removal', async () => {
+  test('resolves when the task is cancelled and rejects when it is removed', async () => {
     const task = await enqueued()
     const result = fleet.result(task._id)
     await fleet.control().cancel({ id: task._id.toHexString() })
@@ -38,7 +38,7 @@ describe('whoever waits for a task', () => {
     await expect(fleet.result('nothing')).rejects.toMatchObject({ code: 'BAD_ID' })
   })
 
-  test('is told when the time is over, and when the fleet is closed; the task goes on', async () => {
+  test('rejects after the timeout and when the fleet is closed; the task keeps waiting', async () => {
     const task = await enqueued()
     await expect(fleet.result(task._id, { timeout: '300ms' })).rejects.toMatchObject({ code: 'RESULT_TIMEOUT' })
     const other = await Fleet.connect(db.uri)

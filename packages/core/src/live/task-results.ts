@@ -6,7 +6,7 @@ import { asError } from '../thrown.ts'
 import type { ChangeFeed } from './change-feed.ts'
 import { toWire } from './wire.ts'
 
-/** How long the stream stays open after the last one who waits has gone, in milliseconds. */
+/** How long the stream stays open after the last wait, in milliseconds. */
 const LINGER_MS = 2_000
 
 interface Waiting {
@@ -14,7 +14,7 @@ interface Waiting {
   fail(error: unknown): void
 }
 
-/** Who waits for tasks to end, by one change stream for all of them, which is open only while somebody waits. */
+/** Waits for tasks to end. All waits share one change stream, which is open only while there are any. */
 export class TaskResults {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #openFeed: () => ChangeFeed
@@ -40,7 +40,7 @@ export class TaskResults {
       leave = this.#join(id, waiting)
       if (timeoutMs !== undefined) undo = runAfter(timeoutMs, () => fail(timedOut(id, timeoutMs)))
     })
-    // Whoever looks below may see the end first.
+    // It may settle before it is awaited below.
     ended.catch(() => undefined)
     try {
       this.#feed ??= this.#watch()
@@ -86,7 +86,7 @@ export class TaskResults {
     return feed
   }
 
-  /** Reads those that are waited for, since what came before the stream is not told by it. */
+  /** Reads the tasks: the stream doesn't report changes from before it opened. */
   async #look(ids: readonly TaskDocument['_id'][]): Promise<void> {
     try {
       const found = await this.#tasks.find({ _id: { $in: [...ids] } }).toArray()

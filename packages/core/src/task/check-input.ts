@@ -15,14 +15,30 @@ export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
  *
  * @throws {FleetError} `INPUT_INVALID`; `field` is the path of the first fault
  */
-export async function checkInput<Schema extends StandardSchemaV1>(
+export const checkInput = <Schema extends StandardSchemaV1>(
   schema: Schema,
   input: unknown,
+): Promise<StandardSchemaV1.InferOutput<Schema>> => checkValue(schema, input, 'input')
+
+/** The same for what a handler returns. @throws {FleetError} `OUTPUT_INVALID` */
+export const checkOutput = <Schema extends StandardSchemaV1>(
+  schema: Schema,
+  output: unknown,
+): Promise<StandardSchemaV1.InferOutput<Schema>> => checkValue(schema, output, 'output')
+
+async function checkValue<Schema extends StandardSchemaV1>(
+  schema: Schema,
+  value: unknown,
+  what: 'input' | 'output',
 ): Promise<StandardSchemaV1.InferOutput<Schema>> {
-  const result = await schema['~standard'].validate(input)
+  const result = await schema['~standard'].validate(value)
   if (result.issues === undefined) return result.value
   const [first] = result.issues
   const path = (first?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-  const field = path === '' ? 'input' : `input.${path}`
-  throw new FleetError('INPUT_INVALID', `'${field}': ${first?.message ?? 'does not fit'}`, { field })
+  const field = path === '' ? what : `${what}.${path}`
+  throw new FleetError(
+    what === 'input' ? 'INPUT_INVALID' : 'OUTPUT_INVALID',
+    `'${field}': ${first?.message ?? 'does not fit'}`,
+    { field },
+  )
 }

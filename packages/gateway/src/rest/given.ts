@@ -1,4 +1,4 @@
-/** Without what was not said. */
+/** The fields without those that are undefined. */
 export const given = <Fields extends object>(
   fields: Fields,
 ): { [Field in keyof Fields]?: Exclude<Fields[Field], undefined> } =>

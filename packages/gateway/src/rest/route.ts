@@ -9,9 +9,9 @@ import { problem } from './schemas/problem.ts'
 /** A request as a route gets it: authorised and checked. */
 export interface RestCall<Query = unknown, Body = unknown> {
   principal: Principal
-  /** Every operation, for whoever asks. */
+  /** Every operation, as the key of the request. */
   fleet: FleetOperations
-  /** The same by their names on the socket. */
+  /** The same operations under their socket names. */
   control: FleetControl
   params: Readonly<Record<string, string>>
   query: Query
