@@ -135,6 +135,16 @@ function write<Answer>(scope: Scope) {
   ): Operation<Request, Answer> & By => ({ scope, writes: true, ...one })
 }
 
+/** A command on the tasks of a selection, under the same name at every door. */
+const onTasks = (verb: string, summary: string) =>
+  write<CommandAnswer>('control')({
+    summary,
+    request: shape<CommandRequest>(selection),
+    by: 'id',
+    rest: `POST /tasks/:id/${verb}`,
+    cli: verb,
+  })
+
 export const OPERATIONS = {
   tasks: {
     enqueue: write<TaskRow>('write')({
@@ -156,34 +166,10 @@ export const OPERATIONS = {
       rest: 'GET /tasks/:id',
       cli: 'show',
     }),
-    cancel: write<CommandAnswer>('control')({
-      summary: 'End tasks, or ask their workers to',
-      request: shape<CommandRequest>(selection),
-      by: 'id',
-      rest: 'POST /tasks/:id/cancel',
-      cli: 'cancel',
-    }),
-    pause: write<CommandAnswer>('control')({
-      summary: 'Hold tasks back; a running one gives its slot up and keeps its checkpoint',
-      request: shape<CommandRequest>(selection),
-      by: 'id',
-      rest: 'POST /tasks/:id/pause',
-      cli: 'pause',
-    }),
-    resume: write<CommandAnswer>('control')({
-      summary: 'Let paused tasks go on',
-      request: shape<CommandRequest>(selection),
-      by: 'id',
-      rest: 'POST /tasks/:id/resume',
-      cli: 'resume',
-    }),
-    retry: write<CommandAnswer>('control')({
-      summary: 'Let failed and cancelled tasks wait again, with all their tries',
-      request: shape<CommandRequest>(selection),
-      by: 'id',
-      rest: 'POST /tasks/:id/retry',
-      cli: 'retry',
-    }),
+    cancel: onTasks('cancel', 'End tasks, or ask their workers to'),
+    pause: onTasks('pause', 'Hold tasks back; a running one gives its slot up and keeps its checkpoint'),
+    resume: onTasks('resume', 'Let paused tasks go on'),
+    retry: onTasks('retry', 'Let failed and cancelled tasks wait again, with all their tries'),
     replay: write<CommandAnswer>('control')({
       summary: 'Make new tasks from ended ones',
       request: shape<ReplayRequest>({ ...selection, input: unknown.optional() }),
