@@ -2,12 +2,11 @@ import { parseId } from '@taskfleet/core/internal'
 import { type CallbackRow, FleetError } from '@taskfleet/protocol'
 import type { Command } from 'commander'
 import { type BudgetOptions, budgetChanges, budgeted } from './budget-options.ts'
-import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parsePriorityText, readJson } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
-import { withAdmin } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 interface CallbackOptions extends CommonOptions, BudgetOptions {
   taskVersion?: number
@@ -47,10 +46,6 @@ export function callbackCommands(kit: CommandKit): void {
     .argument('<event>')
     .argument('<task>')
     .action(act((event: string, task: string, options: CallbackOptions) => create(event, task, options, print)))
-  kit
-    .json('show', 'everything about one callback', callbacks)
-    .argument('<id>')
-    .action(act((id: string, options: CommonOptions) => show(id, options, print)))
   described(kit.json('edit', 'change one; what is queued already stays as it is', callbacks))
     .argument('<id>')
     .option('--event <name>', 'at other events')
@@ -58,10 +53,6 @@ export function callbackCommands(kit: CommandKit): void {
     .option('--no-lazy', 'whatever the load')
     .option('--rev <n>', 'only if it is still at this revision', parseCount)
     .action(act((id: string, options: EditCallback) => edit(id, options, print)))
-  kit
-    .json('remove', 'remove one; what is queued already stays as it is', callbacks)
-    .argument('<id>')
-    .action(act((id: string, options: CommonOptions) => remove(id, options, print)))
 }
 
 async function defaultsOf(options: CallbackOptions): Promise<object> {
@@ -80,8 +71,8 @@ async function defaultsOf(options: CallbackOptions): Promise<object> {
 async function create(event: string, task: string, options: CallbackOptions, print: Print): Promise<number> {
   const { taskVersion: version } = options
   const request = { event, task, defaults: await defaultsOf(options), ...(version === undefined ? {} : { version }) }
-  return withAdmin(options, async ({ events }) => {
-    const created = await events.createCallback(request)
+  return withFleet(options, async ({ callbacks }) => {
+    const created = await callbacks.create(request)
     print(options.json === true ? printableJson(created) : created._id)
     return EXIT.done
   })
@@ -94,8 +85,8 @@ interface ListCommand extends CommonOptions {
 
 /** `taskfleet callbacks` */
 function list({ event, limit, ...options }: ListCommand, print: Print): Promise<number> {
-  return withAdmin(options, async ({ events }) => {
-    const rows = await events.listCallbacks({ limit, ...(event === undefined ? {} : { event }) })
+  return withFleet(options, async ({ callbacks }) => {
+    const rows = await callbacks.list({ limit, ...(event === undefined ? {} : { event }) })
     if (options.json === true) print(printableJson(rows))
     else {
       const cells = rows.map((row) => [
@@ -115,15 +106,6 @@ function defaultsText({ defaults: { queue: _, ...rest } }: CallbackRow): string 
   return Object.keys(rest).length === 0 ? '' : printableJson(rest)
 }
 
-/** `taskfleet callbacks show ID` */
-function show(id: string, options: CommonOptions, print: Print): Promise<number> {
-  parseId(id)
-  return withAdmin(options, async ({ events }) => {
-    printFields(await events.showCallback(id), options, print)
-    return EXIT.done
-  })
-}
-
 /** `taskfleet callbacks edit ID`: a default that is not named stays as it is. */
 async function edit(id: string, options: EditCallback, print: Print): Promise<number> {
   parseId(id)
@@ -137,21 +119,11 @@ async function edit(id: string, options: EditCallback, print: Print): Promise<nu
   if (Object.keys({ ...changes, ...changed }).length === 0) {
     throw new FleetError('BAD_REQUEST', 'Say what changes: --event, --task, --queue, --input … (see --help)')
   }
-  return withAdmin(options, async ({ events }) => {
-    const before = await events.showCallback(id)
+  return withFleet(options, async ({ callbacks }) => {
+    const before = await callbacks.show({ id })
     const defaults = { ...before.defaults, ...changed }
-    const row = await events.editCallback(id, { ...changes, defaults }, rev ?? before.rev)
+    const row = await callbacks.edit({ id, changes: { ...changes, defaults }, rev: rev ?? before.rev })
     print(options.json === true ? printableJson(row) : `${row._id}  changed, now at revision ${row.rev}`)
-    return EXIT.done
-  })
-}
-
-/** `taskfleet callbacks remove ID` */
-function remove(id: string, options: CommonOptions, print: Print): Promise<number> {
-  const wanted = parseId(id).toHexString()
-  return withAdmin(options, async ({ events }) => {
-    await events.removeCallback(wanted)
-    print(options.json === true ? printableJson({ _id: wanted, removed: true }) : `${wanted}  removed`)
     return EXIT.done
   })
 }

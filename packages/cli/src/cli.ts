@@ -12,6 +12,7 @@ import { EXIT, exitCodeOf } from './exit.ts'
 import { fleetCommands } from './fleet-admin.ts'
 import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
+import { operationCommands } from './operation-commands.ts'
 import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
 import { reportCommands } from './reports.ts'
 import { scheduleCommands } from './schedules.ts'
@@ -76,6 +77,7 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   eventCommands(kit)
   callbackCommands(kit)
   scheduleCommands(kit)
+  operationCommands(program, kit)
   kit
     .json(
       'doctor',

@@ -1,11 +1,13 @@
 import { compileFilter, type EndedStatus, parseChanges, parseDate, parseId } from '@taskfleet/core/internal'
-import type { FleetControl } from '@taskfleet/protocol'
 import {
   type CommandAnswer,
   type CommandRequest,
   FleetError,
+  type FleetOperations,
   IF_FAILED,
   type IfFailed,
+  OPERATIONS,
+  type Operation,
   parseJson,
   type TaskChanges,
 } from '@taskfleet/protocol'
@@ -16,7 +18,7 @@ import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseEnded, parseList, parsePriorityText } from './options.ts'
 import { printable, printableJson } from './text.ts'
-import { withControl } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 interface SelectingCommand extends CommonOptions {
   filter?: string
@@ -62,35 +64,22 @@ const NAMED = 20
 /** The commands that change tasks. */
 export function taskCommands(kit: CommandKit): void {
   const { act, print } = kit
-  const selecting = (name: string, description: string): Command =>
-    kit
-      .json(name, description)
-      .argument('[ids...]')
-      .option('--filter <json>', 'all that match, as live queries take it')
-      .option('--reason <text>', 'for the record, and for the handler that is stopped')
-      .option('--dry-run', 'only count what is meant')
-  const plain = {
-    cancel: 'stop tasks, wherever they run',
-    pause: 'hold tasks back; a running one keeps its checkpoint and gives its slot up',
-    resume: 'let paused tasks go on, on whatever host, from their checkpoint',
-    retry: 'let failed and cancelled tasks run again, with all their tries',
-  }
-  for (const [name, description] of Object.entries(plain)) {
-    const verb = name as keyof typeof plain
-    selecting(name, description).action(
-      act((ids: string[], options: SelectingCommand) =>
-        changeTasks(ids, options, print, (control, request) => control[verb](request)),
-      ),
+  for (const [verb, { selects, summary, cli }] of Object.entries(OPERATIONS.tasks as Record<string, Operation>)) {
+    if (selects !== true || OWN.has(verb)) continue
+    const run = (fleet: FleetOperations, request: CommandRequest): Promise<CommandAnswer> =>
+      fleet.tasks[verb as 'cancel'](request)
+    selecting(kit, cli!, sentence(summary)).action(
+      act((ids: string[], options: SelectingCommand) => changeTasks(ids, options, print, run)),
     )
   }
-  selecting('replay', 'make new tasks from ended ones: named, by a filter, or of a period')
+  selecting(kit, 'replay', 'make new tasks from ended ones: named, by a filter, or of a period')
     .option('--input <json>', 'another input, for the one task that is named')
     .option('--since <date>', 'ended then or later')
     .option('--until <date>', 'ended before')
     .option('--status <names>', 'how they ended: completed, failed, cancelled', parseEnded)
     .option('--name <name>', 'only tasks of this name')
     .action(act((ids: string[], options: ReplayCommand) => replay(ids, options, print)))
-  placing(selecting('reprioritise', 'change the priority of waiting tasks, or their place in the queue')).action(
+  placing(selecting(kit, 'reprioritise', 'change the priority of waiting tasks, or their place in the queue')).action(
     act((ids: string[], options: ReprioritiseCommand) => reprioritise(ids, options, print)),
   )
   placing(kit.json('edit', 'change a task that waits'))
@@ -117,13 +106,28 @@ export function taskCommands(kit: CommandKit): void {
     .action(act((id: string, options: EditCommand) => edit(id, options, print)))
 }
 
+/** Commands with options of their own. */
+const OWN = new Set(['replay', 'reprioritise'])
+
+/** A summary as help has it. */
+export const sentence = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
+
+/** A command on the tasks that are named or match. */
+const selecting = (kit: CommandKit, name: string, description: string): Command =>
+  kit
+    .json(name, description)
+    .argument('[ids...]')
+    .option('--filter <json>', 'all that match, as live queries take it')
+    .option('--reason <text>', 'for the audit log, and for the handler that is stopped')
+    .option('--dry-run', 'only count the tasks')
+
 const placing = (command: Command): Command =>
   command
     .option('--priority <1-10|low|medium|high>', 'higher first', parsePriorityText)
     .addOption(new Option('--front', 'ahead of all that wait with the same priority').conflicts('back'))
     .option('--back', 'behind all that wait with the same priority')
 
-type Ask = (control: FleetControl, request: CommandRequest) => Promise<CommandAnswer>
+type Ask = (fleet: FleetOperations, request: CommandRequest) => Promise<CommandAnswer>
 
 /**
  * Does something to the tasks that are named or match. One that isn't there is refused like one that can't be changed,
@@ -142,18 +146,18 @@ async function changeTasks(
   if (filter !== undefined) {
     const selection = { filter: parseJson(filter, '--filter') as Record<string, unknown> }
     compileFilter(selection.filter)
-    return withControl(options, async (control) =>
-      tell(await ask(control, { ...selection, ...asked }), { ...options, dryRun }, print),
+    return withFleet(options, async (fleet) =>
+      tell(await ask(fleet, { ...selection, ...asked }), { ...options, dryRun }, print),
     )
   }
   const wanted = [...new Set(ids.map((id) => parseId(id).toHexString()))]
-  return withControl(options, async (control, view) => {
+  return withFleet(options, async (fleet, view) => {
     const known = await existing(view, wanted)
     const missing = wanted.filter((id) => !known.includes(id))
     const answer =
       known.length === 0
         ? { matched: 0, changed: 0, refused: [] }
-        : await ask(control, { ...(known.length === 1 ? { id: known[0]! } : { ids: known }), ...asked })
+        : await ask(fleet, { ...(known.length === 1 ? { id: known[0]! } : { ids: known }), ...asked })
     const gone = missing.map((id) => ({ id, error: { code: 'NOT_FOUND', message: 'There is no such task' } }))
     return tell({ ...answer, refused: [...answer.refused, ...gone] }, { ...options, dryRun }, print)
   })
@@ -212,8 +216,8 @@ function replay(ids: readonly string[], options: ReplayCommand, print: Print): P
   }
   const selecting = both.length === 0 ? {} : { filter: JSON.stringify(both.length === 1 ? both[0] : { $and: both }) }
   const other = input === undefined ? {} : { input: parseJson(input, '--input') }
-  return changeTasks(ids, { ...rest, ...selecting }, print, (control, request) =>
-    control.replay({ ...request, ...other }),
+  return changeTasks(ids, { ...rest, ...selecting }, print, ({ tasks }, request) =>
+    tasks.replay({ ...request, ...other }),
   )
 }
 
@@ -245,7 +249,7 @@ function reprioritise(ids: readonly string[], options: ReprioritiseCommand, prin
     throw new FleetError('BAD_REQUEST', 'Say what changes: --priority, --front or --back')
   }
   parseChanges(changes)
-  return changeTasks(ids, rest, print, (control, request) => control.reprioritise({ ...request, ...changes }))
+  return changeTasks(ids, rest, print, ({ tasks }, request) => tasks.reprioritise({ ...request, ...changes }))
 }
 
 function place({
@@ -283,8 +287,8 @@ function edit(id: string, options: EditCommand, print: Print): Promise<number> {
   // Mistakes are told before anything is connected to.
   const wanted = parseId(id).toHexString()
   parseChanges(changes)
-  return withControl(options, async (control) => {
-    const row = await control.edit({
+  return withFleet(options, async (fleet) => {
+    const row = await fleet.tasks.edit({
       id: wanted,
       changes,
       ...(rev === undefined ? {} : { rev }),

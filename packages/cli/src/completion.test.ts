@@ -22,7 +22,7 @@ describe('shell completion', () => {
   }
 
   test('offers commands and flags from the tree of commands', async () => {
-    expect(await complete('re')).toEqual(['resume', 'retry', 'replay', 'reprioritise', 'retention'])
+    expect(await complete('re')).toEqual(['resume', 'retry', 'replay', 'reprioritise', 'retention', 'remove'])
     expect(await complete('')).not.toContain('__complete')
     expect(await complete('queues', '')).toEqual(['list', 'pause', 'resume', 'limit', 'rate', 'depth', 'help'])
     expect(await complete('list', '--st')).toEqual(['--status'])

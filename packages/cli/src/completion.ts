@@ -1,16 +1,13 @@
 import { Fleet } from '@taskfleet/core'
 import { FleetDatabase } from '@taskfleet/core/internal'
-import { STATUSES } from '@taskfleet/protocol'
+import { type FleetOperations, STATUSES } from '@taskfleet/protocol'
 import { Argument, type Command, type Option } from 'commander'
 import { addressOf, tokenOf } from './address.ts'
-import { databaseAdmin, type FleetAdmin } from './admin.ts'
 import { EXIT } from './exit.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
-import { gatewayAdmin } from './gateway-admin.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, type ConnectionOption, EVENT_STATUSES } from './options.ts'
-import { RestClient } from './rest-client.ts'
 import { oneLine } from './text.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
@@ -190,7 +187,7 @@ function inList(begun: string, names: readonly string[]): Candidate[] {
 /** What can be asked. */
 interface Asked {
   view: FleetView
-  admin: FleetAdmin
+  fleet: FleetOperations
 }
 
 const queueNames = async ({ view }: Asked): Promise<Candidate[]> => {
@@ -221,12 +218,12 @@ const QUESTIONS: Record<string, (asked: Asked) => Promise<Candidate[]>> = {
     const events = await view.rows({ collection: 'events', sort, limit: MOST, fields: ['name', 'status'] })
     return events.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
   },
-  'of callbacks': async ({ admin }) => {
-    const callbacks = await admin.events.listCallbacks({ limit: MOST })
+  'of callbacks': async ({ fleet }) => {
+    const callbacks = await fleet.callbacks.list({ limit: MOST })
     return callbacks.map(({ _id, event, task }) => ({ word: _id, says: `${task} at ${event}` }))
   },
-  'of keys': async ({ admin }) => {
-    const keys = await admin.keys.list()
+  'of keys': async ({ fleet }) => {
+    const keys = await fleet.keys.list()
     return keys.map(({ id, name, state }) => ({ word: id, says: `${name} ${state}` }))
   },
 }
@@ -259,12 +256,11 @@ async function connect(options: CommonOptions): Promise<Asked & { close: () => P
   if ('server' in address) {
     const token = await tokenOf(options)
     const client = await connectGateway(address.server, token)
-    const admin = gatewayAdmin(new RestClient(address.server, token))
-    return { view: new GatewayView(client), admin, close: async () => client.close() }
+    return { view: new GatewayView(client), fleet: client, close: async () => client.close() }
   }
   const database = await FleetDatabase.connect({ uri: address.mongo, name: options.db, timeoutMs: PATIENCE_MS })
   const fleet = new Fleet(database)
-  return { view: new DatabaseView(fleet), admin: databaseAdmin(fleet), close: () => database.close() }
+  return { view: new DatabaseView(fleet), fleet: fleet.as(), close: () => database.close() }
 }
 
 /** The address as it stands in words that are no whole command yet. */

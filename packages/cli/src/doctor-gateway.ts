@@ -1,11 +1,10 @@
 import type { FleetClient } from '@taskfleet/client'
-import { durationText, FleetError, type SetAsideRow, VERSION } from '@taskfleet/protocol'
+import { durationText, FleetError, VERSION } from '@taskfleet/protocol'
 import { tokenOf } from './address.ts'
 import type { Check } from './doctor.ts'
 import { documentsText } from './doctor-documents.ts'
 import { connectGateway, GatewayView, gatewayUrl } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
-import { RestClient } from './rest-client.ts'
 
 const HEALTH_MS = 10_000
 /** From here on, dates that people give here mean something else there. */
@@ -27,9 +26,7 @@ export async function checkGateway(server: string, options: CommonOptions, check
   const known = await check('key', async () => {
     token = await tokenOf(options)
     // Whoever lacks the scope has been let in nevertheless.
-    await new RestClient(server, token).ask('GET', '/audit', { query: { limit: 1 } }).catch((error: unknown) => {
-      if (!(error instanceof FleetError && error.code === 'FORBIDDEN')) throw error
-    })
+    await tryKey(gatewayUrl(server), token)
     return token === undefined ? 'none is needed: the fleet has no key yet' : 'is good'
   })
   if (!known) return
@@ -46,7 +43,7 @@ export async function checkGateway(server: string, options: CommonOptions, check
     const { scopes } = await open.welcomed()
     if (scopes.includes('read') || scopes.includes('admin')) {
       await check('workers', () => workersText(new GatewayView(open)))
-      await checkSetAside(new RestClient(server, token), check)
+      await checkSetAside(open, check)
     }
   } finally {
     open.close()
@@ -54,13 +51,25 @@ export async function checkGateway(server: string, options: CommonOptions, check
 }
 
 /** Whoever is limited to some queues may not see it. */
-async function checkSetAside(rest: RestClient, check: Check): Promise<void> {
-  const answer = await rest.ask('GET', '/set-aside').catch((error: unknown) => error)
+async function checkSetAside(client: FleetClient, check: Check): Promise<void> {
+  const answer = await client.documents.list().catch((error: unknown) => error as Error)
   if (answer instanceof FleetError && (answer.code === 'FORBIDDEN' || answer.code === 'NOT_FOUND')) return
   await check('documents', async () => {
     if (answer instanceof Error) throw answer
-    return documentsText((answer as { documents: SetAsideRow[] }).documents)
+    return documentsText(answer)
   })
+}
+
+/** @throws {FleetError} what the key is refused with */
+async function tryKey(url: string, token: string | undefined): Promise<void> {
+  const answer = await fetch(`${url}/api/v1/audit?limit=1`, {
+    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    redirect: 'manual',
+    signal: AbortSignal.timeout(HEALTH_MS),
+  })
+  const { code, title } = (await answer.json().catch(() => ({}))) as { code?: string; title?: string }
+  // A key without the scope is a good key.
+  if (!answer.ok && code !== 'FORBIDDEN') throw new FleetError(code ?? 'REFUSED', title ?? `HTTP ${answer.status}`)
 }
 
 interface Health {

@@ -7,7 +7,7 @@ import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseMs } from './options.ts'
 import { oneLine, printable, printableJson, table } from './text.ts'
-import { withControl } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 const STATES: Record<'resolve' | 'ignore' | 'reopen', { state: ErrorState; says: string }> = {
   resolve: { state: 'resolved', says: 'call an error done; it is open again when it comes back' },
@@ -67,7 +67,7 @@ interface ListCommand extends CommonOptions {
 
 /** `taskfleet errors` */
 function list({ state, limit, ...options }: ListCommand, print: Print): Promise<number> {
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const filter = state === undefined ? {} : { state }
     const rows = await view.rows({ collection: 'errors', filter, sort: { lastSeenAt: -1 }, limit })
     if (options.json === true) print(printableJson(rows))
@@ -90,7 +90,7 @@ const shortened = (text: string): string => (text.length > MESSAGE_WIDTH ? `${te
 
 /** `taskfleet errors show FINGERPRINT` */
 function show(fingerprint: string, options: CommonOptions, print: Print): Promise<number> {
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const { stack, ...row } = await find(view, fingerprint)
     if (options.json === true) print(printableJson({ ...row, stack }))
     else {
@@ -111,10 +111,10 @@ interface MarkCommand extends CommonOptions {
 /** `taskfleet errors resolve|ignore|reopen FINGERPRINT` */
 function mark(fingerprint: string, state: ErrorState, options: MarkCommand, print: Print): Promise<number> {
   const date = options.until === undefined ? undefined : parseDate(options.until, '--until')
-  return withControl(options, async (control, view) => {
+  return withFleet(options, async (fleet, view) => {
     const inTime = options.for === undefined ? undefined : new Date(view.now() + options.for)
     const until = (date ?? inTime)?.toISOString()
-    const row = await control.markError({ fingerprint, state, ...(until === undefined ? {} : { until }) })
+    const row = await fleet.errors.mark({ fingerprint, state, ...(until === undefined ? {} : { until }) })
     const till = row.ignoredUntil === undefined ? '' : ` until ${row.ignoredUntil}`
     print(options.json === true ? printableJson(row) : `${printable(row._id)}  ${row.state}${till}`)
     return EXIT.done
@@ -129,9 +129,9 @@ interface AgainCommand extends CommonOptions {
 /** `taskfleet errors retry|replay FINGERPRINT` */
 function runAgain(verb: 'retry' | 'replay', fingerprint: string, options: AgainCommand, print: Print): Promise<number> {
   const { reason, dryRun = false } = options
-  return withControl(options, async (control, view) => {
+  return withFleet(options, async (fleet, view) => {
     const { _id } = await find(view, fingerprint)
-    const answer = await control[verb]({
+    const answer = await fleet.tasks[verb]({
       // One that was cancelled after it had failed is not wanted any more; one that completed in the end is done.
       filter: { 'error.fingerprint': _id, status: 'failed' },
       dryRun,

@@ -1,5 +1,5 @@
 import { parseDate, parseId } from '@taskfleet/core/internal'
-import { type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
+import { type EventRequest, type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
 import type { Command } from 'commander'
 import { tell } from './commands.ts'
 import { followEvents } from './events-follow.ts'
@@ -15,7 +15,7 @@ import {
   readJson,
 } from './options.ts'
 import { oneLine, printable, printableJson, table } from './text.ts'
-import { withAdmin, withControl } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 /** What happens, each with a task for every callback of its name. */
 export function eventCommands(kit: CommandKit): void {
@@ -44,18 +44,10 @@ export function eventCommands(kit: CommandKit): void {
     .option('--id <id>', 'makes repeating it harmless')
     .action(act((name: string, props: string, options: PostCommand) => post(name, props, options, print)))
   kit
-    .json('show', 'everything about one event', events)
-    .argument('<id>')
-    .action(act((id: string, options: CommonOptions) => show(id, options, print)))
-  kit
     .json('cancel', 'cancel its tasks that have not ended', events)
     .argument('<id>')
     .option('--reason <text>', 'for the record, and for the handler that is stopped')
     .action(act((id: string, options: CancelCommand) => cancel(id, options, print)))
-  kit
-    .json('remove', 'remove one that has ended; its tasks stay', events)
-    .argument('<id>')
-    .action(act((id: string, options: CommonOptions) => remove(id, options, print)))
 }
 
 interface PostCommand extends CommonOptions {
@@ -67,14 +59,14 @@ interface PostCommand extends CommonOptions {
 /** `taskfleet events post NAME JSON` */
 async function post(name: string, json: string, options: PostCommand, print: Print): Promise<number> {
   const { scheduledFor, priority, id } = options
-  const request = {
+  const request: EventRequest = {
     name,
-    props: await readJson(json, 'The props'),
+    props: (await readJson(json, 'The props')) as Record<string, unknown>,
     ...(scheduledFor === undefined ? {} : { scheduledFor: parseDate(scheduledFor, '--scheduled-for').toISOString() }),
-    ...(priority === undefined ? {} : { priority }),
+    ...(priority === undefined ? {} : { priority: priority as NonNullable<EventRequest['priority']> }),
     ...(id === undefined ? {} : { _id: parseId(id, '--id').toHexString() }),
   }
-  return withAdmin(options, async ({ events }) => {
+  return withFleet(options, async ({ events }) => {
     const event = await events.post(request)
     print(options.json === true ? printableJson(event) : event._id)
     return EXIT.done
@@ -99,7 +91,7 @@ function list({ name, status, since, limit, ...options }: ListCommand, print: Pr
     ...(name === undefined ? {} : { name }),
     ...(status === undefined ? {} : { status: { $in: status } }),
   }
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const rows = await view.rows({ collection: 'events', filter, sort: { createdAt: -1 }, limit })
     if (options.json === true) print(printableJson(rows))
     else {
@@ -127,7 +119,7 @@ function follow(options: FollowCommand, print: Print): Promise<number> {
   const from = since === undefined || /^[0-9a-f]{24}$/i.test(since) ? undefined : parseDate(since, '--since')
   const filter = { status: { $in: status }, ...(name === undefined ? {} : { name }) }
   const told = (event: EventRow): void => print(options.json === true ? printableJson(event) : eventLine(event))
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const after = since === undefined || from !== undefined ? undefined : await endOf(view, since)
     const beginning = from === undefined ? after : { processedAt: from.toISOString(), ids: new Set<string>() }
     return new Promise<number>((resolve, reject) => {
@@ -164,23 +156,6 @@ const resultText = ({ results = [] }: EventRow): string =>
     })
     .join('; ')
 
-/** `taskfleet events show ID` */
-function show(id: string, options: CommonOptions, print: Print): Promise<number> {
-  parseId(id)
-  return withAdmin(options, async ({ events }) => {
-    printFields(await events.show(id), options, print)
-    return EXIT.done
-  })
-}
-
-/** A document with a field in each line, or as JSON. */
-export function printFields(row: object, { json }: CommonOptions, print: Print): void {
-  if (json === true) print(printableJson(row))
-  else
-    for (const [field, value] of Object.entries(row))
-      print(`${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`)
-}
-
 interface CancelCommand extends CommonOptions {
   reason?: string
 }
@@ -188,20 +163,10 @@ interface CancelCommand extends CommonOptions {
 /** `taskfleet events cancel ID` */
 function cancel(id: string, { reason, ...options }: CancelCommand, print: Print): Promise<number> {
   parseId(id)
-  return withAdmin(options, async ({ events }) => {
-    const answer = await events.cancel(id, reason)
+  return withFleet(options, async ({ events }) => {
+    const answer = await events.cancel({ id, ...(reason === undefined ? {} : { reason }) })
     // Tasks that had ended before are as they should be.
     const refused = answer.refused.filter(({ error }) => error.code !== 'ALREADY_ENDED')
     return tell({ ...answer, refused }, { ...options, dryRun: false }, print)
-  })
-}
-
-/** `taskfleet events remove ID` */
-function remove(id: string, options: CommonOptions, print: Print): Promise<number> {
-  const wanted = parseId(id).toHexString()
-  return withAdmin(options, async ({ events }) => {
-    await events.remove(wanted)
-    print(options.json === true ? printableJson({ _id: wanted, removed: true }) : `${wanted}  removed`)
-    return EXIT.done
   })
 }

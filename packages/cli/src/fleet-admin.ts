@@ -13,7 +13,7 @@ import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseLimit, parseRate } from './options.ts'
 import { bytes, printable, printableJson, table } from './text.ts'
-import { withAdmin, withControl } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 /** The commands about workers and queues as a whole. */
 export function fleetCommands(kit: CommandKit): void {
@@ -82,7 +82,7 @@ interface WorkersCommand extends CommonOptions {
 
 /** `taskfleet workers` */
 function workers({ all = false, ...options }: WorkersCommand, print: Print): Promise<number> {
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const now = view.now()
     const shown = (await workerRows(view))
       .filter(({ state }) => all || state !== 'stopped')
@@ -141,9 +141,9 @@ const LOOK_MS = 500
 function drain(wanted: string, options: DrainCommand, print: Print): Promise<number> {
   const interrupted = new AbortController()
   if (options.wait === true) process.once('SIGINT', () => interrupted.abort())
-  return withControl(options, async (control, view) => {
+  return withFleet(options, async (fleet, view) => {
     const { _id, name } = await findWorker(view, wanted)
-    await control.controlWorker({ worker: _id, action: 'drain' })
+    await fleet.workers.drain(_id)
     let state = 'draining'
     if (options.wait === true) {
       await untilNothingRuns(view, _id, interrupted.signal)
@@ -157,9 +157,9 @@ function drain(wanted: string, options: DrainCommand, print: Print): Promise<num
 
 /** `taskfleet undrain WORKER` */
 function undrain(wanted: string, options: CommonOptions, print: Print): Promise<number> {
-  return withControl(options, async (control, view) => {
+  return withFleet(options, async (fleet, view) => {
     const { _id, name } = await findWorker(view, wanted)
-    await control.controlWorker({ worker: _id, action: 'resume' })
+    await fleet.workers.resume(_id)
     tellWorker({ _id, name, state: 'running' }, options, print)
     return EXIT.done
   })
@@ -216,7 +216,7 @@ interface QueueState extends Partial<QueueRow> {
 
 /** `taskfleet queues` */
 function listQueues(options: CommonOptions, print: Print): Promise<number> {
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const rows = await queueStates(view)
     if (options.json === true) print(printableJson(rows))
     else {
@@ -259,8 +259,8 @@ async function queueStates(view: FleetView): Promise<QueueState[]> {
 
 /** `taskfleet queues limit|rate|depth NAME …|none` */
 function setLimits(queue: string, limits: QueueLimits, options: CommonOptions, print: Print): Promise<number> {
-  return withAdmin(options, async ({ queues }) => {
-    const row = await queues.limitQueue(queue, limits)
+  return withFleet(options, async ({ queues }) => {
+    const row = await queues.limit({ name: queue, limits })
     print(options.json === true ? printableJson(row) : `${printable(queue)}  ${limitsText(limits)}`)
     return EXIT.done
   })
@@ -277,8 +277,8 @@ function setPaused(
   { reason, ...options }: QueueCommand,
   print: Print,
 ): Promise<number> {
-  return withControl(options, async (control) => {
-    const row = await control.controlQueue({ queue, action, ...(reason === undefined ? {} : { reason }) })
+  return withFleet(options, async (fleet) => {
+    const row = await fleet.queues[action]({ name: queue, ...(reason === undefined ? {} : { reason }) })
     print(options.json === true ? printableJson(row) : `${printable(row._id)}  ${row.paused ? 'paused' : 'resumed'}`)
     return EXIT.done
   })

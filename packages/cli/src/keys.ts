@@ -2,12 +2,11 @@ import { SCOPES } from '@taskfleet/core'
 import { parseDate } from '@taskfleet/core/internal'
 import { FleetError, type KeyEdit, type KeyRow } from '@taskfleet/protocol'
 import { type Command, Option } from 'commander'
-import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseList } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
-import { withAdmin } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 export function keyCommands(kit: CommandKit): void {
   const { act, print } = kit
@@ -29,10 +28,6 @@ export function keyCommands(kit: CommandKit): void {
     .requiredOption('--name <name>', 'what it is for')
     .option('--scopes <scopes>', `what it may do: ${SCOPES.join(', ')}`, parseScopes, ['read'])
     .action(act((options: CreateKeyCommand) => createKey(options, print)))
-  kit
-    .json('show', 'everything about one key but its secret', keys)
-    .argument('<id>')
-    .action(act((id: string, options: CommonOptions) => showKey(id, options, print)))
   described(kit.json('edit', 'change what a key may, within a second on the connections that it opened', keys))
     .argument('<id>')
     .option('--name <name>', 'what it is for')
@@ -41,10 +36,6 @@ export function keyCommands(kit: CommandKit): void {
     .option('--no-names', 'tasks of all names')
     .option('--no-expires', 'never ends by itself')
     .action(act((id: string, options: EditKeyCommand) => editKey(id, options, print)))
-  kit
-    .json('revoke', 'end a key and the connections that it opened', keys)
-    .argument('<id>')
-    .action(act((id: string, options: CommonOptions) => revokeKey(id, options, print)))
 }
 
 /** @throws {FleetError} `BAD_SCOPE` */
@@ -74,7 +65,7 @@ function createKey(options: CreateKeyCommand, print: Print): Promise<number> {
     ...(names === undefined ? {} : { names }),
     ...(expires === undefined ? {} : { expiresAt: endOf(expires) }),
   }
-  return withAdmin(options, async ({ keys }) => {
+  return withFleet(options, async ({ keys }) => {
     const made = await keys.create(request)
     print(options.json === true ? JSON.stringify(made) : made.token)
     return EXIT.done
@@ -85,7 +76,7 @@ const endOf = (text: string): string => parseDate(text, '--expires').toISOString
 
 /** `taskfleet keys` */
 function listKeys(options: CommonOptions, print: Print): Promise<number> {
-  return withAdmin(options, async ({ keys }) => {
+  return withFleet(options, async ({ keys }) => {
     const rows = await keys.list()
     if (options.json === true) print(printableJson(rows))
     else {
@@ -108,14 +99,6 @@ function limitsText({ queues, names }: KeyRow): string {
     ...(queues === undefined ? [] : [`queues ${queues.join(',')}`]),
     ...(names === undefined ? [] : [`names ${names.join(',')}`]),
   ].join('; ')
-}
-
-/** `taskfleet keys show ID` */
-function showKey(id: string, options: CommonOptions, print: Print): Promise<number> {
-  return withAdmin(options, async ({ keys }) => {
-    printFields(await keys.show(id), options, print)
-    return EXIT.done
-  })
 }
 
 interface EditKeyCommand extends CommonOptions {
@@ -143,18 +126,9 @@ function editKey(id: string, options: EditKeyCommand, print: Print): Promise<num
       'Say what changes: --name, --scopes, --queues, --names or --expires (see --help)',
     )
   }
-  return withAdmin(options, async ({ keys }) => {
-    const row = await keys.edit(id, changes)
+  return withFleet(options, async ({ keys }) => {
+    const row = await keys.edit({ id, changes })
     print(options.json === true ? printableJson(row) : `${row.id}  changed`)
-    return EXIT.done
-  })
-}
-
-/** `taskfleet keys revoke ID`: open connections with it are closed within a second. */
-function revokeKey(id: string, options: CommonOptions, print: Print): Promise<number> {
-  return withAdmin(options, async ({ keys }) => {
-    await keys.revoke(id)
-    print(options.json === true ? JSON.stringify({ id, revoked: true }) : `${printable(id)}  revoked`)
     return EXIT.done
   })
 }

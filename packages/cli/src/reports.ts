@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseId } from '@taskfleet/core/internal'
-import type { FleetControl } from '@taskfleet/protocol'
-import { FleetError, hasEnded, type StoredLogLine } from '@taskfleet/protocol'
+import { FleetError, type FleetOperations, hasEnded, type StoredLogLine } from '@taskfleet/protocol'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
-import { findTask, withControl } from './with-fleet.ts'
+import { findTask, withFleet } from './with-fleet.ts'
 
 /** The commands that say why, what and who, and change nothing. */
 export function reportCommands(kit: CommandKit): void {
@@ -35,8 +34,8 @@ export function reportCommands(kit: CommandKit): void {
 /** `taskfleet explain ID` */
 function explain(id: string, options: CommonOptions, print: Print): Promise<number> {
   const wanted = parseId(id).toHexString()
-  return withControl(options, async (control) => {
-    const explanation = await control.explain(wanted)
+  return withFleet(options, async (fleet) => {
+    const explanation = await fleet.tasks.explain(wanted)
     if (options.json === true) print(printableJson(explanation))
     else for (const { message } of explanation.reasons) print(printable(message))
     return EXIT.done
@@ -45,8 +44,8 @@ function explain(id: string, options: CommonOptions, print: Print): Promise<numb
 
 /** `taskfleet coverage`: for deploy scripts too, hence the exit code. */
 function coverage(options: CommonOptions, print: Print): Promise<number> {
-  return withControl(options, async (control) => {
-    const rows = await control.coverage()
+  return withFleet(options, async (fleet) => {
+    const rows = await fleet.tasks.coverage()
     if (options.json === true) print(printableJson(rows))
     else {
       const cells = rows.map(({ name, version, waiting, due, running, oldest = '', workers }) => [
@@ -78,13 +77,13 @@ function log(id: string, { attempt, follow = false, limit, json = false, ...opti
   if (limit > LOG_LIMIT) throw new FleetError('OUT_OF_RANGE', `'--limit' is at most ${LOG_LIMIT}`, { field: '--limit' })
   const interrupted = new AbortController()
   if (follow) process.once('SIGINT', () => interrupted.abort())
-  return withControl(options, async (control, view) => {
+  return withFleet(options, async (fleet, view) => {
     const asked = { id: wanted, ...(attempt === undefined ? {} : { attempt }) }
     const show = (lines: readonly StoredLogLine[]): void => {
       for (const line of lines) print(json ? printableJson(line) : logLine(line))
     }
     let task = await findTask(view, wanted)
-    const first = await control.taskLog({ ...asked, limit })
+    const first = await fleet.tasks.log({ ...asked, limit })
     if (!follow && json) print(printableJson(first))
     else show(first)
     if (!follow) return EXIT.done
@@ -94,7 +93,7 @@ function log(id: string, { attempt, follow = false, limit, json = false, ...opti
       ended = hasEnded(task.status)
       await sleep(FOLLOW_MS, undefined, { signal: interrupted.signal }).catch(() => undefined)
       if (interrupted.signal.aborted) return EXIT.interrupted
-      const news = await linesAfter(last, asked, control)
+      const news = await linesAfter(last, asked, fleet)
       show(news)
       last = news.at(-1) ?? last
       if (!ended) task = await findTask(view, wanted)
@@ -106,15 +105,15 @@ function log(id: string, { attempt, follow = false, limit, json = false, ...opti
 /** What was stored since a line, however much that is. */
 async function linesAfter(
   last: StoredLogLine | undefined,
-  asked: Parameters<FleetControl['taskLog']>[0],
-  control: FleetControl,
+  asked: { id: string; attempt?: number },
+  { tasks }: FleetOperations,
 ): Promise<StoredLogLine[]> {
   const isNew = ({ attempt, seq }: StoredLogLine): boolean =>
     last === undefined || attempt > last.attempt || (attempt === last.attempt && seq > last.seq)
   const news: StoredLogLine[] = []
   for (;;) {
     const before = news[0]
-    const page = await control.taskLog({ ...asked, limit: LOG_LIMIT, ...(before === undefined ? {} : { before }) })
+    const page = await tasks.log({ ...asked, limit: LOG_LIMIT, ...(before === undefined ? {} : { before }) })
     const fresh = page.filter(isNew)
     news.unshift(...fresh)
     if (fresh.length < page.length || page.length < LOG_LIMIT) return news
@@ -131,8 +130,8 @@ interface AuditCommand extends CommonOptions {
 /** `taskfleet audit [ID]` */
 function audit(id: string | undefined, { limit, ...options }: AuditCommand, print: Print): Promise<number> {
   const wanted = id === undefined ? {} : { id: parseId(id).toHexString() }
-  return withControl(options, async (control) => {
-    const entries = await control.audit({ ...wanted, limit })
+  return withFleet(options, async (fleet) => {
+    const entries = await fleet.audit.list({ ...wanted, limit })
     if (options.json === true) print(printableJson(entries))
     else {
       const cells = entries.map(({ at, by, action, matched, changed, target, tasks, filter, refused, reason = '' }) => [

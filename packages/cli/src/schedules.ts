@@ -1,24 +1,24 @@
-import { parseDate, type ScheduleRequest } from '@taskfleet/core/internal'
+import { parseDate } from '@taskfleet/core/internal'
 import {
   type Duration,
   durationText,
   FleetError,
+  type FleetOperations,
   MISSED_POLICIES,
   type MissedPolicy,
   milliseconds,
+  type NewSchedule,
   OVERLAP_POLICIES,
   type OverlapPolicy,
   type ScheduleRow,
 } from '@taskfleet/protocol'
 import { type Command, Option } from 'commander'
-import type { FleetAdmin } from './admin.ts'
 import { type BudgetOptions, budgetChanges, budgeted } from './budget-options.ts'
-import { printFields } from './events.ts'
 import { EXIT } from './exit.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseDuration, parsePriorityText, readJson } from './options.ts'
 import { printable, printableJson, table } from './text.ts'
-import { withAdmin } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 interface TimingOptions extends CommonOptions {
   every?: Duration
@@ -52,8 +52,8 @@ interface ReasonOptions extends CommonOptions {
 
 const withSchedules = (
   options: CommonOptions,
-  act: (schedules: FleetAdmin['schedules']) => Promise<number>,
-): Promise<number> => withAdmin(options, ({ schedules }) => act(schedules))
+  act: (schedules: FleetOperations['schedules']) => Promise<number>,
+): Promise<number> => withFleet(options, ({ schedules }) => act(schedules))
 
 /** Which task runs when, again and again. */
 export function scheduleCommands(kit: CommandKit): void {
@@ -72,14 +72,6 @@ export function scheduleCommands(kit: CommandKit): void {
     .argument('<words...>')
     .option('--paused', 'not before it is resumed')
     .action(act((name: string, words: string[], options: ScheduleOptions) => create(name, words, options, print)))
-  one('show', 'everything about one schedule').action(
-    act((name: string, options: CommonOptions) =>
-      withSchedules(options, async (port) => {
-        printFields(await port.show(name), options, print)
-        return EXIT.done
-      }),
-    ),
-  )
   described(one('edit', 'change one; what is queued already stays as it is'))
     .option('--cron <cron>', 'other times')
     .option('--task <name>', 'another task')
@@ -95,7 +87,9 @@ export function scheduleCommands(kit: CommandKit): void {
       .option('--reason <text>', 'for the record')
       .action(
         act((name: string, options: ReasonOptions) =>
-          withSchedules(options, async (port) => told(await port[verb](name, options.reason), options, print)),
+          withSchedules(options, async (port) =>
+            told(await port[verb]({ name, ...given({ reason: options.reason }) }), options, print),
+          ),
         ),
       )
   }
@@ -104,28 +98,19 @@ export function scheduleCommands(kit: CommandKit): void {
     .action(
       act((name: string, options: ReasonOptions) =>
         withSchedules(options, async (port) => {
-          const task = await port.run(name, options.reason)
+          const task = await port.run({ name, ...given({ reason: options.reason }) })
           print(options.json === true ? printableJson(task) : task._id)
           return EXIT.done
         }),
       ),
     )
-  one('remove', 'remove one; what is queued already stays as it is').action(
-    act((name: string, options: CommonOptions) =>
-      withSchedules(options, async (port) => {
-        await port.remove(name)
-        print(options.json === true ? printableJson({ _id: name, removed: true }) : `${printable(name)}  removed`)
-        return EXIT.done
-      }),
-    ),
-  )
   timed(kit.json('preview', 'the next slots of a cron, or of --every', schedules))
     .argument('[cron]')
     .option('--count <n>', 'how many', parseCount, 5)
     .action(
       act((cron: string | undefined, options: TimingOptions & { count: number }) =>
         withSchedules(options, async (port) => {
-          const slots = await port.preview(timingOf(options, cron) as object, options.count)
+          const slots = await port.preview({ ...timingOf(options, cron), count: options.count })
           if (options.json === true) print(printableJson(slots))
           else for (const slot of slots) print(`${slot}  ${inZone(slot, options.timeZone ?? 'UTC')}`)
           return EXIT.done
@@ -195,7 +180,7 @@ async function create(name: string, words: string[], options: ScheduleOptions, p
     throw new FleetError('BAD_REQUEST', `After the schedule's name come ${wanted} and its input, if it takes one`)
   }
   const input = json === undefined ? {} : { input: await readJson(json, 'The input') }
-  const request = { _id: name, task, ...input, ...settingsOf(options, cron) } as ScheduleRequest
+  const request = { _id: name, task, ...input, ...settingsOf(options, cron) } as NewSchedule
   return withSchedules(options, async (port) => told(await port.create(request), options, print))
 }
 
@@ -206,7 +191,9 @@ async function edit(name: string, options: EditSchedule, print: Print): Promise<
     ...settingsOf(options, cron),
     ...given({ task, input: input === undefined ? undefined : await readJson(input, '--input') }),
   }
-  return withSchedules(options, async (port) => told(await port.edit(name, changes, edition), options, print))
+  return withSchedules(options, async (port) =>
+    told(await port.edit({ name, changes, ...given({ edition }) }), options, print),
+  )
 }
 
 function told(schedule: ScheduleRow, options: CommonOptions, print: Print): number {

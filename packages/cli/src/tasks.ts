@@ -6,7 +6,7 @@ import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseDuration, parseList, parsePriorityText, readJson } from './options.ts'
 import { printable, printableJson, progressText, table } from './text.ts'
-import { findTask, withControl } from './with-fleet.ts'
+import { findTask, withFleet } from './with-fleet.ts'
 
 /** The commands that store tasks and show them. */
 export function storedTaskCommands({ json, act, print }: CommandKit): void {
@@ -93,8 +93,8 @@ async function enqueue(name: string, json: string, options: EnqueueCommand, prin
   const asked = { ...Object.fromEntries(given), name, input: await readJson(json, 'The input') }
   // Mistakes are told before anything is connected to.
   const request: EnqueueRequest = { ...asked, _id: parseNewTask(asked)._id.toHexString() }
-  return withControl(gatewayOptions(options), async (control) => {
-    const stored = await control.enqueue(request)
+  return withFleet(gatewayOptions(options), async (fleet) => {
+    const stored = await fleet.tasks.enqueue(request)
     print(options.json === true ? printableJson(stored) : stored._id)
     return EXIT.done
   })
@@ -118,7 +118,7 @@ function list(options: ListCommand, print: Print): Promise<number> {
   const query = { collection: 'tasks', filter, limit: options.limit, sort: { createdAt: -1 } } as const
   // Mistakes are told before anything is connected to.
   compileQuery(query)
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const rows = await view.rows(query)
     if (options.json === true) print(printableJson(rows))
     else {
@@ -140,7 +140,7 @@ function list(options: ListCommand, print: Print): Promise<number> {
 /** `taskfleet show ID` */
 function show(id: string, options: CommonOptions, print: Print): Promise<number> {
   const wanted = parseId(id).toHexString()
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     const row = await findTask(view, wanted)
     if (options.json === true) print(printableJson(row))
     else

@@ -12,7 +12,7 @@ import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseEnded, parseKept, parseMs } from './options.ts'
 import { oneLine, printableJson } from './text.ts'
-import { withAdmin } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 /** The commands that keep the database in order. */
 export function upkeepCommands(kit: CommandKit): void {
@@ -49,9 +49,9 @@ function retention(options: RetentionCommand, print: Print): Promise<number> {
       kept === undefined ? [] : [[status, kept === 'forever' ? null : kept]],
     ),
   )
-  return withAdmin(options, async ({ upkeep }) => {
+  return withFleet(options, async ({ retention }) => {
     const wanted = Object.keys(changes).length > 0
-    const policy = wanted ? await upkeep.setRetention(changes) : await upkeep.retention()
+    const policy = wanted ? await retention.set(changes) : await retention.show()
     if (options.json === true) print(printableJson(policy))
     else for (const [status, kept] of Object.entries(policy)) print(`${status.padEnd(10)} ${keptText(kept)}`)
     return EXIT.done
@@ -81,12 +81,12 @@ function prune(options: PruneCommand, print: Print, terminal: boolean): Promise<
     ...(olderThan === undefined ? {} : { olderThanMs: olderThan }),
     ...(name === undefined ? {} : { name }),
   }
-  return withAdmin(options, async ({ upkeep }) => {
+  return withFleet(options, async ({ retention }) => {
     if (terminal && !dryRun && !yes) {
-      const { matched } = await upkeep.prune({ ...request, dryRun: true })
+      const { matched } = await retention.prune({ ...request, dryRun: true })
       throw new FleetError('BAD_REQUEST', `This would remove ${tasksText(matched)} for good: say --yes if you mean it`)
     }
-    const pruned = await upkeep.prune({ ...request, dryRun })
+    const pruned = await retention.prune({ ...request, dryRun })
     if (options.json === true) print(printableJson(pruned))
     else print(dryRun ? `${tasksText(pruned.matched)} would be removed` : `${tasksText(pruned.removed)} removed`)
     return EXIT.done

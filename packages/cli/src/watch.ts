@@ -4,7 +4,7 @@ import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 import { bar, printable, printableJson, progressText } from './text.ts'
-import { findTask, withControl } from './with-fleet.ts'
+import { findTask, withFleet } from './with-fleet.ts'
 
 export function watchCommand({ json, act, print }: CommandKit): void {
   json('watch', 'follow tasks live until they have ended')
@@ -34,7 +34,7 @@ async function watch(id: string | undefined, options: WatchCommand, print: Print
   } as const
   // Mistakes are told before anything is connected to.
   compileQuery(query)
-  return withControl(options, async (_, view) => {
+  return withFleet(options, async (_, view) => {
     if (wanted !== undefined) await findTask(view, wanted)
     return new Promise<number>((resolve, reject) => {
       const show = makeShow(print, options.json === true, terminal)

@@ -1,37 +1,23 @@
 import { Fleet } from '@taskfleet/core'
-import type { FleetControl } from '@taskfleet/protocol'
-import { FleetError, type TaskRow } from '@taskfleet/protocol'
+import { FleetError, type FleetOperations, type TaskRow } from '@taskfleet/protocol'
 import { addressOf, databaseOf, tokenOf } from './address.ts'
-import { databaseAdmin, type FleetAdmin } from './admin.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
-import { gatewayAdmin } from './gateway-admin.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
-import { RestClient } from './rest-client.ts'
 
-/** Connects to the database for one command, and closes the connection however that ends. */
-async function withFleet<T>(options: CommonOptions, act: (fleet: Fleet, view: FleetView) => Promise<T>): Promise<T> {
-  const { uri, name } = databaseOf(options)
-  const fleet = await Fleet.connect(uri, { name })
-  const view = new DatabaseView(fleet)
-  try {
-    return await act(fleet, view)
-  } finally {
-    await view.close()
-    await fleet.close()
-  }
-}
-
-/** Connects for a command that works on the database and through a gateway alike, and does not know which. */
-export async function withControl<T>(
+/**
+ * Connects for one command and closes the connection however that ends. A command works on the database and through a gateway alike, and
+ * does not know which.
+ */
+export async function withFleet<T>(
   options: CommonOptions,
-  act: (control: FleetControl, view: FleetView) => Promise<T>,
+  act: (fleet: FleetOperations, view: FleetView) => Promise<T>,
 ): Promise<T> {
   const address = addressOf(options)
-  if ('mongo' in address) return withFleet(options, (fleet, view) => act(fleet.control(), view))
+  if ('mongo' in address) return onDatabase(options, act)
   const client = await connectGateway(address.server, await tokenOf(options))
   let shutOut: (error: Error | undefined) => void = () => undefined
-  // One that is shut out in the middle, such as by a revoked key or one that may less, waits for nothing more.
+  // A key that is revoked, or loses a permission, ends the command.
   const refused = new Promise<never>((_, reject) => {
     shutOut = reject
     client.onState((state, error) => {
@@ -46,11 +32,19 @@ export async function withControl<T>(
   }
 }
 
-/** The same for what is done to a fleet besides its tasks, and needs no view of it. */
-export async function withAdmin<T>(options: CommonOptions, act: (admin: FleetAdmin) => Promise<T>): Promise<T> {
-  const address = addressOf(options)
-  if ('mongo' in address) return withFleet(options, (fleet) => act(databaseAdmin(fleet)))
-  return act(gatewayAdmin(new RestClient(address.server, await tokenOf(options))))
+async function onDatabase<T>(
+  options: CommonOptions,
+  act: (fleet: FleetOperations, view: FleetView) => Promise<T>,
+): Promise<T> {
+  const { uri, name } = databaseOf(options)
+  const fleet = await Fleet.connect(uri, { name })
+  const view = new DatabaseView(fleet)
+  try {
+    return await act(fleet.as(), view)
+  } finally {
+    await view.close()
+    await fleet.close()
+  }
 }
 
 /** @throws {FleetError} `NOT_FOUND` */

@@ -3,30 +3,17 @@ import {
   type Ack,
   type ClientToGateway,
   type CollectionName,
-  type CommandAnswer,
-  type CommandRequest,
-  type CoverageRow,
-  type EditRequest,
-  type EnqueueRequest,
-  type ErrorRow,
-  type ErrorState,
-  type Explanation,
   FleetError,
   type FleetOperations,
   type FleetStats,
   type GatewayToClient,
   type QueryRequest,
-  type QueueRow,
   type RenewalAnswer,
-  type ReplayRequest,
-  type ReprioritiseRequest,
   receivedError,
-  type StoredLogLine,
-  type TaskRow,
   type TicketAnswer,
   type Welcome,
 } from '@taskfleet/protocol'
-import { keepValue, runAfter } from '@taskfleet/protocol/internal'
+import { controlOf, keepValue, runAfter } from '@taskfleet/protocol/internal'
 import { io, type Socket } from 'socket.io-client'
 import type {
   ConnectionState,
@@ -73,7 +60,14 @@ const WATCHED_FIELDS =
 type StateListener = (state: ConnectionState, error?: Error) => void
 type GatewayConnection = Socket<GatewayToClient, ClientToGateway>
 
+/** What makes something gets an `_id` before it is sent, so that sending it again makes nothing twice. */
+const MAKES = new Set(['tasks.enqueue', 'tasks.enqueueMany', 'events.post', 'callbacks.create'])
+
+/** The operations on tasks under their older names: `client.cancel(…)` is `client.tasks.cancel(…)`. */
+export interface FleetClient extends FleetControl {}
+
 /** The fleet as a browser or a program sees it: over websockets only, without MongoDB. */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see above
 export class FleetClient implements FleetApi {
   /** Operations on tasks: `client.tasks.cancel(id)`. An input is checked for what JSON would change before it is sent. */
   readonly tasks: FleetOperations['tasks']
@@ -84,6 +78,8 @@ export class FleetClient implements FleetApi {
   readonly workers: FleetOperations['workers']
   readonly errors: FleetOperations['errors']
   readonly keys: FleetOperations['keys']
+  /** Documents that were changed by hand and don't fit. */
+  readonly documents: FleetOperations['documents']
   /** How long ended tasks are kept. */
   readonly retention: FleetOperations['retention']
   /** Who did what: all of it, or to one task with `id`; `audit.list` is the same. */
@@ -120,9 +116,12 @@ export class FleetClient implements FleetApi {
     this.workers = operationsOf('workers', send)
     this.errors = operationsOf('errors', send)
     this.keys = operationsOf('keys', send)
+    this.documents = operationsOf('documents', send)
     this.retention = operationsOf('retention', send)
     const { list } = operationsOf('audit', send)
     this.audit = Object.assign(list.bind(undefined), { list })
+    const { audit: _, ...older } = controlOf(this)
+    Object.assign(this, older)
     const settings = {
       transports: ['websocket'],
       auth: this.#auth(),
@@ -257,7 +256,7 @@ export class FleetClient implements FleetApi {
       reach: this.#reach,
       ticket: () => this.#ask<TicketAnswer>('taskTicket', { id }),
       cancel: async (reason) => {
-        await this.cancel({ id, ...(reason === undefined ? {} : { reason }) })
+        await this.tasks.cancel({ id, ...(reason === undefined ? {} : { reason }) })
       },
       closed: () => this.#followers.delete(follower),
     })
@@ -275,77 +274,15 @@ export class FleetClient implements FleetApi {
     return follower
   }
 
-  /**
-   * Has an `_id` before it is sent: a request that is sent again after a lost answer makes no second task.
-   * @throws {FleetError} what the gateway refuses with; `BAD_INPUT` for an input that JSON would change
-   */
-  async enqueue(request: EnqueueRequest): Promise<TaskRow> {
-    const once = { ...withSoundInput(request), _id: request._id ?? newId() }
-    const asked = this.#ask<{ task: TaskRow }>('enqueue', once)
-    const { task } = await asked.catch((error: unknown) => {
-      if ((error as FleetError).code !== 'NO_ANSWER') throw error
-      return this.#ask<{ task: TaskRow }>('enqueue', once)
-    })
-    return task
-  }
-
-  cancel(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#ask('cancel', request)
-  }
-
-  pause(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#ask('pause', request)
-  }
-
-  resume(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#ask('resume', request)
-  }
-
-  retry(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#ask('retry', request)
-  }
-
-  async replay(request: ReplayRequest): Promise<CommandAnswer> {
-    return this.#ask('replay', withSoundInput(request))
-  }
-
-  reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
-    return this.#ask('reprioritise', request)
-  }
-
-  async edit(request: EditRequest): Promise<TaskRow> {
-    const changes = withSoundInput(request.changes)
-    return (await this.#ask<{ task: TaskRow }>('edit', { ...request, changes })).task
-  }
-
-  async explain(id: string): Promise<Explanation> {
-    return (await this.#ask<{ explanation: Explanation }>('explain', { id })).explanation
-  }
-
-  async coverage(): Promise<CoverageRow[]> {
-    return (await this.#ask<{ coverage: CoverageRow[] }>('coverage', {})).coverage
-  }
-
-  async taskLog(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {
-    return (await this.#ask<{ lines: StoredLogLine[] }>('taskLog', request)).lines
-  }
-
-  async markError(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
-    return (await this.#ask<{ error: ErrorRow }>('markError', request)).error
-  }
-
-  async controlWorker(request: { worker: string; action: 'drain' | 'resume' }): Promise<void> {
-    await this.#ask('controlWorker', request)
-  }
-
   async #operation(name: string, given: unknown): Promise<unknown> {
     const request = keepSound(name, given)
     const within = name === 'retention.prune' ? PRUNE_MS : ANSWER_MS
-    return (await this.#ask<{ answer?: unknown }>('operation', { name, request }, within)).answer
-  }
-
-  async controlQueue(request: Parameters<FleetControl['controlQueue']>[0]): Promise<QueueRow> {
-    return (await this.#ask<{ queue: QueueRow }>('controlQueue', request)).queue
+    const ask = () => this.#ask<{ answer?: unknown }>('operation', { name, request }, within)
+    const asked = ask().catch((error: unknown) => {
+      if ((error as FleetError).code !== 'NO_ANSWER' || !MAKES.has(name)) throw error
+      return ask()
+    })
+    return (await asked).answer
   }
 
   close(): void {
@@ -474,21 +411,24 @@ export class FleetClient implements FleetApi {
   }
 }
 
-/** JSON would change in silence what the gate for values refuses. */
-function withSoundInput<Request extends { input?: unknown }>(request: Request): Request {
-  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
+/**
+ * Refuses an input that JSON would change in silence, and gives what is to be made its `_id`.
+ *
+ * @throws {FleetError} `BAD_INPUT`
+ */
+function keepSound(name: string, request: unknown): unknown {
+  if (typeof request !== 'object' || request === null) return request
+  const { tasks, changes } = request as { tasks?: unknown; changes?: unknown }
+  if (name === 'tasks.enqueueMany' && Array.isArray(tasks)) {
+    return { ...request, tasks: tasks.map((task: unknown) => keepSound('tasks.enqueue', task)) }
+  }
+  if (name === 'tasks.edit') return { ...request, changes: withSoundInput(changes as { input?: unknown }) }
+  const sound = name.startsWith('tasks.') ? withSoundInput(request) : request
+  return MAKES.has(name) ? { _id: newId(), ...sound } : sound
 }
 
-/** Gives each task an `_id` before it is sent, so that the request can be repeated safely. */
-function keepSound(name: string, request: unknown): unknown {
-  const sound = <Request extends { _id?: string; input?: unknown }>(task: Request): Request => ({
-    ...withSoundInput(task),
-    _id: task._id ?? newId(),
-  })
-  if (name === 'tasks.enqueue') return sound(request as EnqueueRequest)
-  if (name !== 'tasks.enqueueMany') return request
-  const { tasks } = request as { tasks?: unknown }
-  return Array.isArray(tasks) ? { tasks: (tasks as EnqueueRequest[]).map(sound) } : request
+function withSoundInput<Request extends { input?: unknown }>(request: Request): Request {
+  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
 }
 
 /** As an error of ours, which has a code. */

@@ -10,20 +10,25 @@ import {
   milliseconds,
   type TaskEnd,
 } from '@taskfleet/protocol'
+import { controlOf } from '@taskfleet/protocol/internal'
 import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
-import { controlOf } from './commands/control-of.ts'
 import { operationsFor } from './commands/dispatcher.ts'
-import { EventCommands } from './commands/event-commands.ts'
-import { KeyCommands } from './commands/key-commands.ts'
+import {
+  type EventCalls,
+  eventCalls,
+  type KeyCalls,
+  keyCalls,
+  type ScheduleCalls,
+  scheduleCalls,
+  type UpkeepCalls,
+  upkeepCalls,
+} from './commands/older-names.ts'
 import { QueueRegister } from './commands/queue-register.ts'
-import { ScheduleCommands } from './commands/schedule-commands.ts'
 import { checkTasks, entryProblem, storeDocuments } from './commands/store-tasks.ts'
-import { UpkeepCommands } from './commands/upkeep-commands.ts'
 import { FleetDatabase } from './database/fleet-database.ts'
 import { IndexWatch } from './database/index-watch.ts'
-import { confirming } from './database/unknown-outcome.ts'
 import { DocumentGate } from './documents/gate.ts'
 import { type Repaired, repairDocuments } from './documents/repair.ts'
 import { SetAside } from './documents/set-aside.ts'
@@ -119,12 +124,12 @@ export class Fleet {
   }
 
   /**
-   * Every operation of the table, for somebody: what they may is checked before anything is written, and what they do and what they
-   * are refused is on record.
+   * Every operation of the table, for a key; for the process itself by default. Permissions are checked before anything is written,
+   * and each change and each refusal is in the audit log.
    *
    * @example `await fleet.as(principal).schedules.pause('nightly')`
    */
-  as(principal: Principal): FleetOperations {
+  as(principal: Principal = LOCAL): FleetOperations {
     return operationsFor(this, principal)
   }
 
@@ -133,24 +138,24 @@ export class Fleet {
     return controlOf(this.as(principal))
   }
 
-  /** Events and callbacks for somebody, as `control`. */
-  eventsFor(principal: Principal = LOCAL): EventCommands {
-    return confirming(new EventCommands(this, principal), ['show', 'list', 'showCallback', 'listCallbacks'])
+  /** @deprecated `as(principal).events` and `.callbacks` */
+  eventsFor(principal: Principal = LOCAL): EventCalls {
+    return eventCalls(this.as(principal))
   }
 
-  /** Keys for somebody, as `control`. */
-  keysFor(principal: Principal = LOCAL): KeyCommands {
-    return confirming(new KeyCommands(this, principal), ['list', 'show'])
+  /** @deprecated `as(principal).keys` */
+  keysFor(principal: Principal = LOCAL): KeyCalls {
+    return keyCalls(this.as(principal))
   }
 
-  /** Retention and pruning for somebody, as `control`. */
-  upkeepFor(principal: Principal = LOCAL): UpkeepCommands {
-    return confirming(new UpkeepCommands(this, principal), ['retention'])
+  /** @deprecated `as(principal).retention` */
+  upkeepFor(principal: Principal = LOCAL): UpkeepCalls {
+    return upkeepCalls(this.as(principal))
   }
 
-  /** Schedules for somebody, as `control`. */
-  schedulesFor(principal: Principal = LOCAL): ScheduleCommands {
-    return confirming(new ScheduleCommands(this, principal), ['show', 'list'])
+  /** Schedules of tasks by their definition, whose schema checks the input; `as(principal).schedules` takes names. */
+  schedulesFor(principal: Principal = LOCAL): ScheduleCalls {
+    return scheduleCalls(this.as(principal))
   }
 
   /** Looks for documents that don't fit, unless somebody has done so lately. @returns whether it did */

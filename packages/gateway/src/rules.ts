@@ -1,4 +1,3 @@
-import { controlOf } from '@taskfleet/core/internal'
 import type {
   ChecksumAnswer,
   ClientToGateway,
@@ -10,6 +9,7 @@ import type {
   TicketAnswer,
 } from '@taskfleet/protocol'
 import { FleetError } from '@taskfleet/protocol'
+import { controlOf } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import type { Rule } from './guard.ts'
 import * as requests from './requests.ts'

@@ -15,7 +15,6 @@ import type { Access } from './access.ts'
 import type { Attempts, RunningAttempt } from './attempts.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
 import type { KeyHolders } from './key-holders.ts'
-import { given } from './rest/given.ts'
 import type { Tickets } from './tickets.ts'
 
 export interface TaskSocketDeps {
@@ -136,8 +135,8 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
       fleet.refusals.record({ by: holder.id, action: `task ${event}`, refused: 'FORBIDDEN' }),
     )
   const rules = {
-    cancel: ruled('cancel', REASON, async (request) => done(await door.cancel({ id, ...given(request) }))),
-    pause: ruled('pause', REASON, async (request) => done(await door.pause({ id, ...given(request) }))),
+    cancel: ruled('cancel', REASON, async ({ reason }) => done(await door.cancel({ id, ...because(reason) }))),
+    pause: ruled('pause', REASON, async ({ reason }) => done(await door.pause({ id, ...because(reason) }))),
     message: ruled('message', MESSAGE, async ({ name, data }) => ({ data: toWire(await run.message(name, data)) })),
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
@@ -208,3 +207,5 @@ function jsonProblem(value: unknown): FleetError | undefined {
 }
 
 const taskId = (namespace: string): string => NAMESPACE.exec(namespace)?.[1] ?? ''
+
+const because = (reason: string | undefined): { reason?: string } => (reason === undefined ? {} : { reason })

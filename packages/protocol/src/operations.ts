@@ -22,6 +22,7 @@ import type {
   NewSchedule,
   Pruned,
   PruneRequest,
+  QuerySort,
   QueueLimits,
   QueueListRow,
   QueueRow,
@@ -31,30 +32,49 @@ import type {
   ScheduleChanges,
   ScheduleRow,
   Scope,
+  SetAsideRow,
   StoredLogLine,
   TaskRow,
   TimingRequest,
   WorkerRow,
 } from './protocol.ts'
+import { byCore } from './shapes/by-core.ts'
+import * as shapes from './shapes/index.ts'
 
 /**
- * One thing that can be asked of a fleet. What every door needs to know about it stands here once: the socket, REST, the clients,
- * the command line and the documents are made from it or compared with it.
+ * One operation of a fleet. The table says once what every door needs to know: the dispatcher, the socket, the REST API with its OpenAPI
+ * document, the clients and the command line are made from it.
  */
 export interface Operation<Request = unknown, Answer = unknown> {
-  /** What a key needs. */
+  /** The scope that a key needs. */
   readonly scope: Scope
   readonly summary: string
-  /** The outer shape of the request. What is inside, such as a filter or an input, the core checks, which knows every field. */
+  /** More about it, for the documents. */
+  readonly notes?: string
+  /** A field that is marked with `byCore` is documented here and checked by the core. */
   readonly request: z.ZodType<Request>
+  /** Null when there is nothing to answer. */
+  readonly answer: z.ZodType | null
+  /** Error codes of its own; every operation has the common ones. */
+  readonly codes?: readonly string[]
   /** The field for which a text alone may stand: `cancel(id)` is `cancel({ id })`. */
   readonly by?: string
-  /** It changes something, and each deed and each refusal is on record. */
+  /** It changes something. Each change and each refusal is in the audit log. */
   readonly writes: boolean
+  /** It is about the tasks of a selection. REST and the command line have it for one task and for many. */
+  readonly selects?: true
   /** Method and path below `/api/v1`, or null. */
   readonly rest: string | null
   /** The command, or null. */
   readonly cli: string | null
+  /** The name of a list in REST's answer. */
+  readonly list?: string
+  /** The field whose content is REST's body; further fields stand beside it. */
+  readonly body?: string
+  /** The field of the answer that is its ETag, and of the request that `If-Match` sets. */
+  readonly etag?: string
+  /** It makes something: REST answers with 201. */
+  readonly makes?: true
   /** For the compiler only. */
   readonly answers?: Answer
 }
@@ -89,58 +109,69 @@ export type OperationHandlers = {
 }
 type Wanted<One> = One extends { request: z.ZodType<infer Request> } ? Request : never
 
-const text = (most: number): z.ZodString => z.string().min(1).max(most)
-const unknown = z.unknown()
-const reason = z.string().max(500).optional()
-const id = z.unknown()
-const limit = z.int().min(1).max(10_000).optional()
+const id = byCore(shapes.hexId)
+const name = byCore(shapes.scheduleName)
+const reason = shapes.reason.optional()
+const worker = z.string().min(1).max(64)
+const key = z.string().min(1).max(64)
+const fingerprint = z.string().min(1).max(64)
+const limit = (most: number): z.ZodType =>
+  z
+    .int()
+    .min(1)
+    .max(most)
+    .optional()
+    .describe(`1 to ${most.toLocaleString('en')}`)
+const cursor = byCore(z.string().max(4_096).optional().describe("The last answer's, for what follows"))
 const attempt = z.int().min(1)
-const rev = z.unknown().optional()
 /** A strict object, as the type that it stands for. */
 const shape = <Request>(fields: z.ZodRawShape): z.ZodType<Request> =>
   z.strictObject(fields) as unknown as z.ZodType<Request>
-/** Everything is checked by the core, which says which field is wrong. */
-const anything = <Request>(): z.ZodType<Request> => unknown as z.ZodType<Request>
+/** All of it is checked by the core, which says which field is wrong. */
+const checkedByCore = <Request>(schema: z.ZodType): z.ZodType<Request> =>
+  byCore(schema) as unknown as z.ZodType<Request>
+/** A schema that checks the request by itself, as the type that it stands for. */
+const as = <Request>(schema: z.ZodType): z.ZodType<Request> => schema as unknown as z.ZodType<Request>
 
-const selection = {
-  id: id.optional(),
-  ids: id.optional(),
-  filter: id.optional(),
-  dryRun: z.boolean().optional(),
-  reason,
-}
-const named = { name: unknown }
-const why = { name: unknown, reason }
+const VALUES = ['BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING']
+const REACH = ['QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED']
+const FOUND = ['BAD_ID', 'NOT_FOUND', ...REACH]
+const TIMING = ['BAD_CRON', 'BAD_EVERY', 'BAD_TIME_ZONE', 'BAD_DATE', 'BAD_VALUE']
+const STORED = ['BAD_NAME', 'BAD_QUEUE', 'BAD_INPUT', 'INPUT_TOO_LARGE', 'OUT_OF_RANGE', ...VALUES, ...REACH]
+const NEW_TASK = ['READ_ONLY_FIELD', 'BAD_ID', 'BAD_DATE', 'REQUEST_TIMEOUT', 'UNSUPPORTED_MEDIA_TYPE', ...STORED]
+const SELECTING = ['BAD_ID', 'OUT_OF_RANGE', 'INPUT_TOO_LARGE', 'REQUEST_TIMEOUT', ...VALUES, ...REACH]
+
+type Given = Omit<Operation, 'scope' | 'writes' | 'request' | 'answers'>
 
 function read<Answer>() {
-  return <Request, By extends { by?: string }>(
-    one: {
-      summary: string
-      request: z.ZodType<Request>
-      rest: string | null
-      cli: string | null
-      scope?: Scope
-    } & By,
-  ): Operation<Request, Answer> & By => ({ scope: 'read', writes: false, ...one })
+  return <Request, Rest extends Given & { scope?: Scope }>(
+    one: { request: z.ZodType<Request> } & Rest,
+  ): Operation<Request, Answer> & Rest => ({ scope: 'read', writes: false, ...one }) as never
 }
 
 function write<Answer>(scope: Scope) {
-  return <Request, By extends { by?: string }>(
-    one: {
-      summary: string
-      request: z.ZodType<Request>
-      rest: string | null
-      cli: string | null
-    } & By,
-  ): Operation<Request, Answer> & By => ({ scope, writes: true, ...one })
+  return <Request, Rest extends Given>(
+    one: { request: z.ZodType<Request> } & Rest,
+  ): Operation<Request, Answer> & Rest => ({ scope, writes: true, ...one }) as never
 }
 
-/** A command on the tasks of a selection, under the same name at every door. */
-const onTasks = (verb: string, summary: string) =>
+const { ids, filter, ...others } = shapes.selection
+const selection = { id: id.optional(), ids: byCore(ids), filter: byCore(filter), ...others }
+
+/** A command on the tasks of a selection. */
+const onTasks = <Request = CommandRequest, Own extends z.ZodRawShape = Record<never, never>>(
+  verb: string,
+  summary: string,
+  codes: readonly string[],
+  own?: Own,
+) =>
   write<CommandAnswer>('control')({
     summary,
-    request: shape<CommandRequest>(selection),
+    request: shape<Request>({ ...selection, ...own }),
+    answer: shapes.commandAnswer,
+    codes: [...SELECTING, ...codes],
     by: 'id',
+    selects: true,
     rest: `POST /tasks/:id/${verb}`,
     cli: verb,
   })
@@ -149,60 +180,123 @@ export const OPERATIONS = {
   tasks: {
     enqueue: write<TaskRow>('write')({
       summary: 'Store a task',
-      request: anything<EnqueueRequest>(),
+      request: checkedByCore<EnqueueRequest>(shapes.newTask),
+      answer: shapes.task,
+      codes: [...NEW_TASK, 'QUEUE_FULL', 'NOT_FOUND', 'TASK_EXISTS', 'KEY_EXISTS', 'DEPENDENCY_CYCLE'],
       rest: 'POST /tasks',
       cli: 'enqueue',
+      makes: true,
     }),
     enqueueMany: write<TaskRow[]>('write')({
       summary: 'Store up to 10,000 tasks, all or none',
-      request: shape<{ tasks: readonly EnqueueRequest[] }>({ tasks: unknown }),
+      request: shape<{ tasks: readonly EnqueueRequest[] }>({ tasks: byCore(z.array(shapes.newTask)) }),
+      answer: z.array(shapes.task),
+      codes: [
+        ...NEW_TASK,
+        'QUEUE_FULL',
+        'NOT_FOUND',
+        'TASK_EXISTS',
+        'KEY_EXISTS',
+        'TOO_MANY_TASKS',
+        'DEPENDENCY_CYCLE',
+      ],
       rest: 'POST /tasks',
       cli: null,
+      list: 'tasks',
+      makes: true,
+    }),
+    list: read<{ tasks: TaskRow[]; cursor?: string }>()({
+      summary: 'List tasks',
+      notes: 'Page by page with `cursor`, which stays exact while tasks come and go.',
+      request: shape<{
+        filter?: Record<string, unknown>
+        sort?: QuerySort
+        limit?: number
+        fields?: readonly string[]
+        cursor?: string
+      }>({
+        filter: byCore(z.looseObject({}).optional()),
+        sort: byCore(z.record(z.string(), z.union([z.literal(1), z.literal(-1)])).optional()),
+        limit: byCore(z.int().optional()),
+        fields: byCore(z.array(z.string()).optional()),
+        cursor,
+      }),
+      answer: z.object({ tasks: z.array(shapes.taskRow), cursor: z.string().optional() }),
+      codes: [
+        'BAD_FILTER',
+        'FILTER_TOO_BIG',
+        'BAD_SORT',
+        'BAD_FIELDS',
+        'BAD_CURSOR',
+        'BAD_ID',
+        ...VALUES,
+        'QUERY_TOO_SLOW',
+      ],
+      rest: 'GET /tasks',
+      cli: 'list',
     }),
     show: read<TaskRow>()({
       summary: 'One task with its input, output and attempts',
       request: shape<{ id: string }>({ id }),
+      answer: shapes.task,
+      codes: FOUND,
       by: 'id',
       rest: 'GET /tasks/:id',
       cli: 'show',
+      etag: 'rev',
     }),
-    cancel: onTasks('cancel', 'End tasks, or ask their workers to'),
-    pause: onTasks('pause', 'Hold tasks back; a running one gives its slot up and keeps its checkpoint'),
-    resume: onTasks('resume', 'Let paused tasks go on'),
-    retry: onTasks('retry', 'Let failed and cancelled tasks wait again, with all their tries'),
-    replay: write<CommandAnswer>('control')({
-      summary: 'Make new tasks from ended ones',
-      request: shape<ReplayRequest>({ ...selection, input: unknown.optional() }),
-      by: 'id',
-      rest: 'POST /tasks/:id/replay',
-      cli: 'replay',
-    }),
-    reprioritise: write<CommandAnswer>('control')({
-      summary: 'Give waiting tasks another priority or place',
-      request: shape<ReprioritiseRequest>({
-        ...selection,
-        priority: unknown.optional(),
-        position: unknown.optional(),
-      }),
-      rest: 'POST /tasks/:id/reprioritise',
-      cli: 'reprioritise',
-    }),
+    cancel: onTasks('cancel', 'End tasks, or ask their workers to', ['ALREADY_ENDED']),
+    pause: onTasks('pause', 'Hold tasks back; a running one gives up its slot and keeps its checkpoint', [
+      'ALREADY_ENDED',
+      'NOT_WAITING',
+    ]),
+    resume: onTasks('resume', 'Let paused tasks go on', ['ALREADY_ENDED', 'NOT_PAUSED']),
+    retry: onTasks('retry', 'Let failed and cancelled tasks wait again, with all their tries', [
+      'ALREADY_COMPLETED',
+      'NOT_ENDED',
+      'KEY_EXISTS',
+    ]),
+    replay: onTasks<ReplayRequest>(
+      'replay',
+      'Make new tasks from ended ones',
+      ['NOT_ENDED', 'KEY_EXISTS', 'QUEUE_FULL'],
+      {
+        input: byCore(z.unknown().optional().describe("In place of the first one's, for one task")),
+      },
+    ),
+    reprioritise: onTasks<ReprioritiseRequest>(
+      'reprioritise',
+      'Give waiting tasks another priority or place',
+      ['ALREADY_ENDED', 'NOT_WAITING'],
+      {
+        priority: byCore(shapes.priority.optional()),
+        position: byCore(z.enum(['front', 'back']).optional()),
+      },
+    ),
     edit: write<TaskRow>('control')({
       summary: 'Change a waiting task',
-      request: shape<EditRequest>({ id, rev, changes: unknown, reason }),
+      request: shape<EditRequest>({ id, rev: byCore(z.int().optional()), changes: byCore(shapes.changes), reason }),
+      answer: shapes.task,
+      codes: [...NEW_TASK, 'NOT_FOUND', 'NOT_WAITING', 'REV_CONFLICT', 'DEPENDENCY_CYCLE'],
       rest: 'PATCH /tasks/:id',
       cli: 'edit',
+      body: 'changes',
+      etag: 'rev',
     }),
     remove: write<void>('control')({
       summary: 'Remove an ended task with its log lines',
       request: shape<{ id: string }>({ id }),
+      answer: null,
+      codes: [...FOUND, 'NOT_ENDED', 'AWAITED'],
       by: 'id',
       rest: 'DELETE /tasks/:id',
-      cli: null,
+      cli: 'remove',
     }),
     explain: read<Explanation>()({
       summary: 'Why a task does not run',
       request: shape<{ id: string }>({ id }),
+      answer: shapes.explanation,
+      codes: FOUND,
       by: 'id',
       rest: 'GET /tasks/:id/explain',
       cli: 'explain',
@@ -212,54 +306,78 @@ export const OPERATIONS = {
       request: shape<Parameters<FleetControl['taskLog']>[0]>({
         id,
         attempt: attempt.optional(),
-        before: z.strictObject({ attempt, seq: z.int().min(1) }).optional(),
-        limit,
+        before: z
+          .strictObject({ attempt, seq: z.int().min(1) })
+          .optional()
+          .describe('An attempt and a line of it, such as `2.100` in REST'),
+        limit: limit(10_000),
       }),
+      answer: z.array(shapes.logLine),
+      codes: [...FOUND, 'BAD_VALUE', 'BAD_SORT', 'UNKNOWN_FIELD'],
       by: 'id',
       rest: 'GET /tasks/:id/log',
       cli: 'log',
+      list: 'lines',
     }),
     coverage: read<CoverageRow[]>()({
       summary: 'Which names and versions wait, and who serves them',
       request: shape<object>({}),
+      answer: z.array(shapes.coverageRow),
       rest: 'GET /coverage',
       cli: 'coverage',
+      list: 'coverage',
     }),
   },
   events: {
     post: write<EventRow>('write')({
       summary: 'Post an event: one task for each callback of its name, all or none',
-      request: anything<EventRequest>(),
+      request: checkedByCore<EventRequest>(shapes.newEvent),
+      answer: shapes.event,
+      codes: [...STORED, 'BAD_ID', 'BAD_DATE', 'EVENT_EXISTS', 'QUEUE_FULL'],
       rest: 'POST /events',
       cli: 'events post',
+      makes: true,
     }),
     list: read<EventRow[]>()({
       summary: 'Events, the newest first; those after one, the oldest first',
       request: shape<{ name?: string; status?: EventStatus; after?: string; limit?: number }>({
         name: z.string().optional(),
-        status: z.enum(['scheduled', 'processing', 'finished', 'failed', 'cancelled']).optional(),
-        after: id.optional(),
-        limit,
+        status: shapes.eventStatus.optional(),
+        after: byCore(shapes.hexId.optional().describe('Only those behind this one: for following the log')),
+        limit: limit(1_000),
       }),
+      answer: z.array(shapes.event),
+      codes: ['BAD_ID', 'BAD_SORT', ...VALUES],
       rest: 'GET /events',
       cli: 'events list',
+      list: 'events',
     }),
     show: read<EventRow>()({
       summary: 'One event with its results',
       request: shape<{ id: string }>({ id }),
+      answer: shapes.event,
+      codes: ['BAD_ID', 'NOT_FOUND'],
       by: 'id',
       rest: 'GET /events/:id',
       cli: 'events show',
     }),
     edit: write<EventRow>('control')({
       summary: 'Change the date or priority of an event whose tasks all wait',
-      request: shape<{ id: string; changes: EventChanges }>({ id, changes: unknown }),
+      request: shape<{ id: string; changes: EventChanges }>({
+        id,
+        changes: byCore(shapes.newEvent.pick({ scheduledFor: true, priority: true }).partial()),
+      }),
+      answer: shapes.event,
+      codes: [...FOUND, 'NOT_WAITING', 'BAD_DATE', 'OUT_OF_RANGE', 'UNKNOWN_FIELD'],
       rest: 'PATCH /events/:id',
-      cli: null,
+      cli: 'events edit',
+      body: 'changes',
     }),
     cancel: write<CommandAnswer>('control')({
       summary: 'Cancel all tasks of an event that have not ended',
       request: shape<{ id: string; reason?: string }>({ id, reason }),
+      answer: shapes.commandAnswer,
+      codes: FOUND,
       by: 'id',
       rest: 'POST /events/:id/cancel',
       cli: 'events cancel',
@@ -267,6 +385,8 @@ export const OPERATIONS = {
     remove: write<void>('control')({
       summary: 'Remove an ended event from the log',
       request: shape<{ id: string }>({ id }),
+      answer: null,
+      codes: ['BAD_ID', 'NOT_FOUND', 'NOT_ENDED'],
       by: 'id',
       rest: 'DELETE /events/:id',
       cli: 'events remove',
@@ -275,19 +395,27 @@ export const OPERATIONS = {
   callbacks: {
     create: write<CallbackRow>('control')({
       summary: 'Run a task whenever an event of a name arrives',
-      request: anything<CallbackRequest>(),
+      request: checkedByCore<CallbackRequest>(shapes.newCallback),
+      answer: shapes.callback,
+      codes: [...STORED, 'BAD_ID', 'CALLBACK_EXISTS'],
       rest: 'POST /callbacks',
       cli: 'callbacks create',
+      makes: true,
     }),
     list: read<CallbackRow[]>()({
       summary: 'Which task runs when which event arrives',
-      request: shape<{ event?: string; limit?: number }>({ event: z.string().optional(), limit }),
+      request: shape<{ event?: string; limit?: number }>({ event: z.string().optional(), limit: limit(1_000) }),
+      answer: z.array(shapes.callback),
+      codes: ['BAD_SORT', ...VALUES],
       rest: 'GET /callbacks',
       cli: 'callbacks list',
+      list: 'callbacks',
     }),
     show: read<CallbackRow>()({
       summary: 'One callback',
       request: shape<{ id: string }>({ id }),
+      answer: shapes.callback,
+      codes: FOUND,
       by: 'id',
       rest: 'GET /callbacks/:id',
       cli: 'callbacks show',
@@ -296,15 +424,20 @@ export const OPERATIONS = {
       summary: 'Change a callback; queued tasks stay as they are',
       request: shape<{ id: string; changes: Partial<Omit<CallbackRequest, '_id'>>; rev?: number }>({
         id,
-        changes: unknown,
-        rev,
+        changes: byCore(shapes.callbackChanges),
+        rev: byCore(z.int().optional()),
       }),
+      answer: shapes.callback,
+      codes: [...STORED, 'BAD_ID', 'NOT_FOUND', 'REV_CONFLICT'],
       rest: 'PATCH /callbacks/:id',
       cli: 'callbacks edit',
+      body: 'changes',
     }),
     remove: write<void>('control')({
       summary: 'Remove a callback; queued tasks stay as they are',
       request: shape<{ id: string }>({ id }),
+      answer: null,
+      codes: FOUND,
       by: 'id',
       rest: 'DELETE /callbacks/:id',
       cli: 'callbacks remove',
@@ -313,57 +446,80 @@ export const OPERATIONS = {
   schedules: {
     create: write<ScheduleRow>('control')({
       summary: 'Make a schedule; repeating it with the same settings is harmless',
-      request: anything<NewSchedule>(),
+      request: checkedByCore<NewSchedule>(shapes.newSchedule),
+      answer: shapes.schedule,
+      codes: [...TIMING, ...STORED, 'SCHEDULE_EXISTS'],
       rest: 'POST /schedules',
       cli: 'schedules create',
+      makes: true,
     }),
     list: read<ScheduleRow[]>()({
       summary: 'Schedules by name, without their inputs',
-      request: shape<{ limit?: number }>({ limit }),
+      request: shape<{ limit?: number }>({ limit: limit(1_000) }),
+      answer: z.array(shapes.schedule),
+      codes: ['BAD_SORT', ...VALUES],
       rest: 'GET /schedules',
       cli: 'schedules list',
+      list: 'schedules',
     }),
     show: read<ScheduleRow>()({
       summary: 'One schedule',
-      request: shape<{ name: string }>(named),
+      request: shape<{ name: string }>({ name }),
+      answer: shapes.schedule,
+      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH],
       by: 'name',
       rest: 'GET /schedules/:name',
       cli: 'schedules show',
+      etag: 'edition',
     }),
     edit: write<ScheduleRow>('control')({
       summary: 'Change a schedule; queued tasks stay as they are',
+      notes: 'Of `options` only what is named changes. The next slot moves only with the timing.',
       request: shape<{ name: string; changes: ScheduleChanges; edition?: number }>({
-        name: unknown,
-        changes: unknown,
+        name,
+        changes: byCore(shapes.scheduleChanges),
         edition: z.int().optional(),
       }),
+      answer: shapes.schedule,
+      codes: [...TIMING, ...STORED, 'NOT_FOUND', 'REV_CONFLICT'],
       rest: 'PATCH /schedules/:name',
       cli: 'schedules edit',
+      body: 'changes',
+      etag: 'edition',
     }),
     pause: write<ScheduleRow>('control')({
       summary: 'Let its slots pass unused',
-      request: shape<{ name: string; reason?: string }>(why),
+      request: shape<{ name: string; reason?: string }>({ name, reason }),
+      answer: shapes.schedule,
+      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'REV_CONFLICT'],
       by: 'name',
       rest: 'POST /schedules/:name/pause',
       cli: 'schedules pause',
     }),
     resume: write<ScheduleRow>('control')({
       summary: 'Go on with the next slot from now on',
-      request: shape<{ name: string; reason?: string }>(why),
+      request: shape<{ name: string; reason?: string }>({ name, reason }),
+      answer: shapes.schedule,
+      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'REV_CONFLICT'],
       by: 'name',
       rest: 'POST /schedules/:name/resume',
       cli: 'schedules resume',
     }),
     run: write<TaskRow>('control')({
       summary: 'Make its task now, outside the slots',
-      request: shape<{ name: string; reason?: string }>(why),
+      request: shape<{ name: string; reason?: string }>({ name, reason }),
+      answer: shapes.task,
+      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH],
       by: 'name',
       rest: 'POST /schedules/:name/run',
       cli: 'schedules run',
+      makes: true,
     }),
     remove: write<void>('control')({
       summary: 'Remove a schedule; queued tasks stay as they are',
-      request: shape<{ name: string }>(named),
+      request: shape<{ name: string }>({ name }),
+      answer: null,
+      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH],
       by: 'name',
       rest: 'DELETE /schedules/:name',
       cli: 'schedules remove',
@@ -371,34 +527,44 @@ export const OPERATIONS = {
     preview: read<string[]>()({
       summary: 'The next slots of a timing, whether or not a schedule has it',
       request: shape<TimingRequest & { count?: number }>({
-        cron: unknown.optional(),
-        every: unknown.optional(),
-        timeZone: unknown.optional(),
-        startsAt: unknown.optional(),
-        endsAt: unknown.optional(),
+        cron: byCore(shapes.cron.optional()),
+        every: byCore(shapes.duration.optional()),
+        timeZone: byCore(shapes.timeZone.optional()),
+        startsAt: byCore(shapes.date.optional()),
+        endsAt: byCore(shapes.date.optional()),
         count: z.int().min(1).max(100).optional(),
       }),
+      answer: z.array(shapes.date),
+      codes: TIMING,
       rest: 'GET /schedules/preview',
       cli: 'schedules preview',
+      list: 'slots',
     }),
   },
   queues: {
     list: read<QueueListRow[]>()({
       summary: 'Queues with tasks or settings, with counts by status',
       request: shape<object>({}),
+      answer: z.array(shapes.queue),
+      codes: ['QUERY_TOO_SLOW'],
       rest: 'GET /queues',
       cli: 'queues list',
+      list: 'queues',
     }),
     pause: write<QueueRow>('control')({
       summary: 'Claim nothing of a queue; what runs goes on',
-      request: shape<{ name: string; reason?: string }>(why),
+      request: shape<{ name: string; reason?: string }>({ name: byCore(shapes.queueName), reason }),
+      answer: shapes.queue,
+      codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
       by: 'name',
       rest: 'PATCH /queues/:name',
       cli: 'queues pause',
     }),
     resume: write<QueueRow>('control')({
       summary: 'Claim from a queue again',
-      request: shape<{ name: string; reason?: string }>(why),
+      request: shape<{ name: string; reason?: string }>({ name: byCore(shapes.queueName), reason }),
+      answer: shapes.queue,
+      codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
       by: 'name',
       rest: 'PATCH /queues/:name',
       cli: 'queues resume',
@@ -406,15 +572,11 @@ export const OPERATIONS = {
     limit: write<QueueRow>('control')({
       summary: 'Limit how many tasks of a queue run at once, start within a time, or wait; null removes a limit',
       request: shape<{ name: string; limits: QueueLimits }>({
-        name: unknown,
-        limits: z
-          .strictObject({
-            concurrency: unknown,
-            rate: z.strictObject({ limit: unknown, per: unknown }).nullable(),
-            maxWaiting: unknown,
-          })
-          .partial(),
+        name: byCore(shapes.queueName),
+        limits: shapes.queueLimits,
       }),
+      answer: shapes.queue,
+      codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED', 'BAD_DURATION', 'OUT_OF_RANGE', ...VALUES],
       rest: 'PATCH /queues/:name',
       cli: 'queues limit',
     }),
@@ -423,21 +585,27 @@ export const OPERATIONS = {
     list: read<WorkerRow[]>()({
       summary: 'Workers and gateways, including those that stopped within a day',
       request: shape<object>({}),
+      answer: z.array(shapes.worker),
       rest: 'GET /workers',
       cli: 'workers',
+      list: 'workers',
     }),
     drain: write<WorkerRow>('control')({
       summary: 'Take nothing new; what runs goes on',
-      request: shape<{ worker: string }>({ worker: text(64) }),
+      request: shape<{ worker: string }>({ worker }),
+      answer: shapes.worker,
+      codes: ['NOT_FOUND'],
       by: 'worker',
-      rest: 'POST /workers/:id/drain',
+      rest: 'POST /workers/:worker/drain',
       cli: 'drain',
     }),
     resume: write<WorkerRow>('control')({
       summary: 'Take tasks again',
-      request: shape<{ worker: string }>({ worker: text(64) }),
+      request: shape<{ worker: string }>({ worker }),
+      answer: shapes.worker,
+      codes: ['NOT_FOUND'],
       by: 'worker',
-      rest: 'POST /workers/:id/resume',
+      rest: 'POST /workers/:worker/resume',
       cli: 'undrain',
     }),
   },
@@ -445,19 +613,24 @@ export const OPERATIONS = {
     list: read<ErrorRow[]>()({
       summary: 'Recurring errors by fingerprint, the latest first',
       request: shape<{ state?: ErrorState; limit?: number }>({
-        state: z.enum(['open', 'resolved', 'ignored']).optional(),
-        limit: z.int().min(1).max(1_000).optional(),
+        state: shapes.errorState.optional(),
+        limit: limit(1_000),
       }),
+      answer: z.array(shapes.errorGroup),
+      codes: ['BAD_VALUE', 'BAD_SORT', 'UNKNOWN_FIELD'],
       rest: 'GET /errors',
       cli: 'errors list',
+      list: 'errors',
     }),
     mark: write<ErrorRow>('control')({
       summary: 'Resolve, ignore or reopen an error',
       request: shape<{ fingerprint: string; state: ErrorState; until?: string }>({
-        fingerprint: text(64),
-        state: z.enum(['open', 'resolved', 'ignored']),
-        until: z.string().max(40).optional(),
+        fingerprint,
+        state: shapes.errorState,
+        until: shapes.date.max(40).optional().describe('For `ignored`'),
       }),
+      answer: shapes.errorGroup,
+      codes: ['NOT_FOUND', 'BAD_DATE', ...VALUES],
       rest: 'PATCH /errors/:fingerprint',
       cli: 'errors resolve',
     }),
@@ -467,32 +640,44 @@ export const OPERATIONS = {
       scope: 'admin',
       summary: 'Every key, without its secret',
       request: shape<object>({}),
+      answer: z.array(shapes.key),
       rest: 'GET /keys',
       cli: 'keys list',
+      list: 'keys',
     }),
     show: read<KeyRow>()({
       scope: 'admin',
       summary: 'One key',
-      request: shape<{ id: string }>({ id: text(64) }),
+      request: shape<{ id: string }>({ id: key }),
+      answer: shapes.key,
+      codes: ['NOT_FOUND'],
       by: 'id',
       rest: 'GET /keys/:id',
       cli: 'keys show',
     }),
     create: write<{ id: string; token: string }>('admin')({
       summary: 'Make a key; its token is shown this once. The first key locks the fleet',
-      request: shape<KeyRequest>(keyFields()),
+      request: as<KeyRequest>(shapes.newKey),
+      answer: shapes.madeKey,
+      codes: ['BAD_DATE', ...VALUES],
       rest: 'POST /keys',
       cli: 'keys create',
+      makes: true,
     }),
     edit: write<KeyRow>('admin')({
       summary: 'Change a key; connections it opened under other rights are closed within a second',
-      request: shape<{ id: string; changes: KeyEdit }>({ id: text(64), changes: keyChanges() }),
+      request: shape<{ id: string; changes: KeyEdit }>({ id: key, changes: shapes.keyChanges }),
+      answer: shapes.key,
+      codes: ['BAD_DATE', ...VALUES, 'NOT_FOUND', 'ALREADY_REVOKED'],
       rest: 'PATCH /keys/:id',
       cli: 'keys edit',
+      body: 'changes',
     }),
     revoke: write<void>('admin')({
       summary: 'Revoke a key; connections it opened are closed within a second',
-      request: shape<{ id: string }>({ id: text(64) }),
+      request: shape<{ id: string }>({ id: key }),
+      answer: null,
+      codes: ['NOT_FOUND'],
       by: 'id',
       rest: 'DELETE /keys/:id',
       cli: 'keys revoke',
@@ -502,26 +687,25 @@ export const OPERATIONS = {
     show: read<Retention>()({
       summary: 'How long ended tasks are kept, in milliseconds; null for ever',
       request: shape<object>({}),
+      answer: shapes.retention,
       rest: 'GET /retention',
       cli: 'retention',
     }),
     set: write<Retention>('admin')({
       summary: 'Change how long tasks that end from now on are kept',
-      request: shape<Partial<Retention>>(endings()),
+      request: as<Partial<Retention>>(shapes.retentionChanges),
+      answer: shapes.retention,
+      codes: [...VALUES, 'OUT_OF_RANGE'],
       rest: 'PATCH /retention',
       cli: 'retention',
     }),
     prune: write<Pruned>('admin')({
       summary: 'Remove ended tasks and their log lines for good',
-      request: shape<PruneRequest>({
-        statuses: z
-          .array(z.enum(['completed', 'failed', 'cancelled']))
-          .min(1)
-          .optional(),
-        olderThanMs: z.number().min(0).optional(),
-        name: z.string().optional(),
-        dryRun: z.boolean().optional(),
-      }),
+      notes:
+        'Answers when it is done, which may take minutes. It goes on when nobody waits for it, and may be repeated.',
+      request: as<PruneRequest>(shapes.pruneRequest),
+      answer: shapes.pruned,
+      codes: VALUES,
       rest: 'POST /prune',
       cli: 'prune',
     }),
@@ -529,37 +713,22 @@ export const OPERATIONS = {
   audit: {
     list: read<AuditEntry[]>()({
       summary: 'Who did what, the latest first; to one task with `id`',
-      request: shape<{ id?: string; limit?: number }>({ id: id.optional(), limit }),
+      request: shape<{ id?: string; limit?: number }>({ id: id.optional(), limit: limit(10_000) }),
+      answer: z.array(shapes.auditEntry),
+      codes: ['BAD_SORT', 'BAD_CURSOR', 'UNKNOWN_FIELD'],
       rest: 'GET /audit',
       cli: 'audit',
+      list: 'entries',
     }),
   },
-}
-
-function keyFields(): z.ZodRawShape {
-  return { name: z.string(), scopes: z.array(z.string()), ...keyLimits() }
-}
-
-function keyLimits(): z.ZodRawShape {
-  const texts = z.array(z.string()).optional()
-  return { queues: texts, names: texts, expiresAt: z.string().optional() }
-}
-
-/** Null takes a limit or the end away. */
-function keyChanges(): z.ZodType {
-  const texts = z.array(z.string()).nullable()
-  return z
-    .strictObject({
-      name: z.string(),
-      scopes: z.array(z.string()),
-      queues: texts,
-      names: texts,
-      expiresAt: z.string().nullable(),
-    })
-    .partial()
-}
-
-function endings(): z.ZodRawShape {
-  const kept = z.number().min(1_000).nullable().optional()
-  return { completed: kept, failed: kept, cancelled: kept }
+  documents: {
+    list: read<SetAsideRow[]>()({
+      summary: 'Documents that do not fit and are set aside, the oldest first; at most 1,000',
+      request: shape<object>({}),
+      answer: z.array(shapes.setAsideDocument),
+      rest: 'GET /set-aside',
+      cli: 'documents',
+      list: 'documents',
+    }),
+  },
 }

@@ -432,7 +432,11 @@ export interface ScheduleFields extends TimingRequest {
 /** A schedule as it is asked for. */
 export type NewSchedule = ScheduleFields & { task: string; version?: number; input?: unknown }
 /** What is to change of one; `null` takes away what need not be. */
-export type ScheduleChanges = { [Field in keyof Omit<NewSchedule, '_id'>]?: NewSchedule[Field] | null }
+export type ScheduleChanges = OrNull<Omit<NewSchedule, '_id' | 'options'>> & {
+  /** An option that is not named stays. */
+  options?: OrNull<NonNullable<NewSchedule['options']>>
+}
+type OrNull<Fields> = { [Field in keyof Fields]?: Fields[Field] | null }
 
 /** A row of any collection. */
 export interface OtherRow {

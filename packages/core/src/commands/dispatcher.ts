@@ -1,4 +1,5 @@
 import { FleetError, type FleetOperations, OPERATIONS, type Operation } from '@taskfleet/protocol'
+import { outerShape, requestError } from '@taskfleet/protocol/internal'
 import { type Principal, requireScope } from '../auth/key-store.ts'
 import { databaseError } from '../database/unknown-outcome.ts'
 import type { Fleet } from '../fleet.ts'
@@ -21,7 +22,8 @@ export function operationsFor(fleet: Fleet, principal: Principal): FleetOperatio
     Object.fromEntries(
       Object.entries(verbs as Record<string, Operation>).map(([verb, operation]) => [
         verb,
-        (request: unknown) => dispatch(`${aggregate}.${verb}`, operation, handlers[aggregate]![verb]!, request),
+        (request: unknown) =>
+          dispatch(`${aggregate}.${verb}`, operation, (checked) => handlers[aggregate]![verb]!(checked), request),
       ]),
     ),
   ])
@@ -30,7 +32,7 @@ export function operationsFor(fleet: Fleet, principal: Principal): FleetOperatio
   async function dispatch(name: string, operation: Operation, handle: Handler, given: unknown): Promise<unknown> {
     try {
       requireScope(principal, operation.scope)
-      return await handle(parsed(name, operation, given))
+      return await handle(parsed(operation, given))
     } catch (thrown) {
       const error = databaseError(thrown, { asked: operation.writes ? 'write' : 'read' }) ?? thrown
       if (error instanceof FleetError && REFUSED.has(error.code)) {
@@ -41,14 +43,20 @@ export function operationsFor(fleet: Fleet, principal: Principal): FleetOperatio
   }
 }
 
-/** @throws {FleetError} `BAD_REQUEST` with the path of what is wrong */
-function parsed(name: string, { request, by }: Operation, given: unknown = {}): unknown {
+/** @throws {FleetError} as `requestError` */
+function parsed({ request, by }: Operation, given: unknown = {}): unknown {
   const asked = by !== undefined && typeof given === 'string' ? { [by]: given } : given
-  const checked = request.safeParse(asked)
+  const checked = outerOf(request).safeParse(asked)
   if (checked.success) return checked.data
-  const [issue] = checked.error.issues
-  const field = issue?.path.join('.')
-  throw new FleetError('BAD_REQUEST', `${name}: ${issue?.message ?? 'this is not what the request looks like'}`, {
-    ...(field ? { field } : {}),
-  })
+  throw requestError(checked.error)
+}
+
+const OUTER = new Map<Operation['request'], ReturnType<typeof outerShape>>()
+
+function outerOf(request: Operation['request']): ReturnType<typeof outerShape> {
+  const known = OUTER.get(request)
+  if (known !== undefined) return known
+  const outer = outerShape(request)
+  OUTER.set(request, outer)
+  return outer
 }

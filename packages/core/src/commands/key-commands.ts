@@ -1,34 +1,24 @@
 import { FleetError, type KeyEdit, type KeyRequest, type KeyRow, SCOPES, type Scope } from '@taskfleet/protocol'
-import { type KeyChanges, KeyStore, type KnownKey, type Principal, requireUnlimited } from '../auth/key-store.ts'
-import type { Fleet } from '../fleet.ts'
+import { type KeyChanges, KeyStore, type KnownKey } from '../auth/key-store.ts'
 import { toWire } from '../live/wire.ts'
 import { parseDate, parseQueue, parseTaskName } from '../task/new-task.ts'
+import { Commands } from './commands.ts'
 
 const NAME_LIMIT = 100
 const LIST_LIMIT = 100
 
 /** Keys for somebody: whoever is limited to some queues or names could else make a key that is not. */
-export class KeyCommands {
-  readonly #fleet: Fleet
-  readonly #keys: KeyStore
-  readonly #principal: Principal
-
-  constructor(fleet: Fleet, principal: Principal) {
-    this.#fleet = fleet
-    this.#keys = new KeyStore(fleet.database.db, () => fleet.database.clock.now(), fleet.gate)
-    this.#principal = principal
-  }
-
+export class KeyCommands extends Commands<'database' | 'gate'> {
   /** @throws {FleetError} `FORBIDDEN` */
   async list(): Promise<KeyRow[]> {
-    this.#requireUnlimited()
-    return (await this.#keys.list()).map((key) => this.#row(key))
+    this.requireUnlimited('touch keys')
+    return (await this.#keys().list()).map((key) => this.#row(key))
   }
 
   /** @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
-  async show(id: string): Promise<KeyRow> {
-    this.#requireUnlimited()
-    const key = await this.#keys.find(id)
+  async show({ id }: { id: string }): Promise<KeyRow> {
+    this.requireUnlimited('touch keys')
+    const key = await this.#keys().find(id)
     if (key === null) throw notFound()
     return this.#row(key)
   }
@@ -38,16 +28,16 @@ export class KeyCommands {
    * @throws {FleetError} `BAD_VALUE`, `BAD_SCOPE`, `BAD_QUEUE`, `BAD_NAME`, `BAD_DATE`, `FORBIDDEN`
    */
   async create(request: KeyRequest): Promise<{ id: string; token: string }> {
-    this.#requireUnlimited()
+    this.requireUnlimited('touch keys')
     const { name = '', scopes = [], queues, names, expiresAt } = parseKey(request)
-    const made = await this.#keys.create({
+    const made = await this.#keys().create({
       name,
       scopes,
       ...(queues == null ? {} : { queues }),
       ...(names == null ? {} : { names }),
       ...(expiresAt == null ? {} : { expiresAt }),
     })
-    await this.#record('key create', made.id)
+    await this.record('key create', { target: made.id, changed: 1 })
     return made
   }
 
@@ -56,42 +46,39 @@ export class KeyCommands {
    *
    * @throws {FleetError} as `create`; `BAD_REQUEST` when there is nothing to change; `NOT_FOUND`, `ALREADY_REVOKED`
    */
-  async edit(id: string, request: KeyEdit): Promise<KeyRow> {
-    this.#requireUnlimited()
-    const changes = parseKey(request)
+  async edit({ id, changes: asked }: { id: string; changes: KeyEdit }): Promise<KeyRow> {
+    this.requireUnlimited('touch keys')
+    const changes = parseKey(asked)
     if (Object.keys(changes).length === 0) {
       throw new FleetError(
         'BAD_REQUEST',
         "There is nothing to change: give 'name', 'scopes', 'queues', 'names' or 'expiresAt'",
       )
     }
-    const changed = await this.#keys.edit(id, changes)
+    const changed = await this.#keys().edit(id, changes)
     if (changed === null) {
-      if ((await this.#keys.find(id)) === null) throw notFound()
+      if ((await this.#keys().find(id)) === null) throw notFound()
       throw new FleetError('ALREADY_REVOKED', 'This key is revoked: it opens nothing, whatever it may', { field: 'id' })
     }
-    await this.#record('key edit', id, Object.keys(changes).join(', '))
+    await this.record('key edit', { target: id, changed: 1, reason: Object.keys(changes).join(', ') })
     return this.#row(changed)
   }
 
   /** What it opened is closed within a second. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
-  async revoke(id: string): Promise<void> {
-    this.#requireUnlimited()
-    if (!(await this.#keys.revoke(id))) throw notFound()
-    await this.#record('key revoke', id)
+  async revoke({ id }: { id: string }): Promise<void> {
+    this.requireUnlimited('touch keys')
+    if (!(await this.#keys().revoke(id))) throw notFound()
+    await this.record('key revoke', { target: id, changed: 1 })
+  }
+
+  #keys(): KeyStore {
+    const { database, gate } = this.parts
+    return new KeyStore(database.db, () => database.clock.now(), gate)
   }
 
   #row(key: KnownKey): KeyRow {
     const { _id, ...rest } = key
-    return { id: _id, ...(toWire(rest) as Omit<KeyRow, 'id' | 'state'>), state: this.#keys.stateOf(key) }
-  }
-
-  #requireUnlimited(): void {
-    requireUnlimited(this.#principal, 'touch keys')
-  }
-
-  async #record(action: string, target: string, reason?: string): Promise<void> {
-    await this.#fleet.audit.record({ by: this.#principal.id, action, target, changed: 1, reason })
+    return { id: _id, ...(toWire(rest) as Omit<KeyRow, 'id' | 'state'>), state: this.#keys().stateOf(key) }
   }
 }
 

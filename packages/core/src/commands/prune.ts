@@ -9,6 +9,8 @@ import { ENDED_STATUSES } from '../task/lifecycle.ts'
 import type { EndedStatus } from '../task/retention.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
+type Parts = Pick<Fleet, 'tasks' | 'logs' | 'retention' | 'audit' | 'database'>
+
 /** Asked for by whom, for the record; by the process itself by default. */
 type Asked = PruneRequest & { by?: string }
 
@@ -20,7 +22,7 @@ const AT_A_TIME = 500
  *
  * @throws {FleetError} `OUT_OF_RANGE`
  */
-export async function prune(fleet: Fleet, request: Asked = {}): Promise<Pruned> {
+export async function prune(fleet: Parts, request: Asked = {}): Promise<Pruned> {
   const { dryRun = false, by = LOCAL.id } = request
   if (request.olderThanMs !== undefined) durationWithin(request.olderThanMs, 'olderThanMs', { least: 0 })
   const pruned: Pruned = { matched: 0, removed: 0 }
@@ -48,7 +50,7 @@ export async function prune(fleet: Fleet, request: Asked = {}): Promise<Pruned> 
 }
 
 /** Null when retention keeps all of them for ever. */
-async function meant(fleet: Fleet, request: PruneRequest): Promise<mongo.Filter<TaskDocument> | null> {
+async function meant(fleet: Parts, request: PruneRequest): Promise<mongo.Filter<TaskDocument> | null> {
   const { statuses = ENDED_STATUSES as readonly EndedStatus[], olderThanMs, name } = request
   const retention = await fleet.retention.get()
   const now = fleet.database.clock.now().getTime()
@@ -60,7 +62,7 @@ async function meant(fleet: Fleet, request: PruneRequest): Promise<mongo.Filter<
   return { $or: old, ...(name === undefined ? {} : { name }) } as mongo.Filter<TaskDocument>
 }
 
-async function notAwaited({ tasks }: Fleet, ids: readonly ObjectId[]): Promise<ObjectId[]> {
+async function notAwaited({ tasks }: Parts, ids: readonly ObjectId[]): Promise<ObjectId[]> {
   if (ids.length === 0) return []
   const awaited = await distinctValues(tasks, 'after', { status: 'blocked', after: { $in: [...ids] } })
   const stay = new Set(awaited.map(String))
@@ -68,7 +70,7 @@ async function notAwaited({ tasks }: Fleet, ids: readonly ObjectId[]): Promise<O
 }
 
 /** The task first: what somebody has just asked to run again stays, and so do its lines. */
-async function removeTasks({ tasks, logs }: Fleet, ids: readonly ObjectId[]): Promise<number> {
+async function removeTasks({ tasks, logs }: Parts, ids: readonly ObjectId[]): Promise<number> {
   const gone = { _id: { $in: [...ids] }, status: { $in: [...ENDED_STATUSES] } } as mongo.Filter<TaskDocument>
   await againAfterElection(() => tasks.deleteMany(gone))
   const left = await tasks.find({ _id: { $in: [...ids] } }, { projection: { _id: 1 } }).toArray()

@@ -7,13 +7,13 @@ import {
   type TimingRequest,
 } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
-import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
-import type { Fleet } from '../fleet.ts'
+import { requireReach, visibleTo } from '../auth/key-store.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
 import { parseSchedule, parseScheduleChanges, parseScheduleName, parseTiming } from '../schedules/parse-schedule.ts'
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
 import { nextSlots } from '../schedules/slots.ts'
 import { checkInput, type TaskType } from '../task/check-input.ts'
+import { Commands } from './commands.ts'
 
 const MOST = 1_000
 const MOST_PREVIEWED = 100
@@ -23,16 +23,8 @@ export type ScheduleRequest<Schema extends StandardSchemaV1 = StandardSchemaV1> 
   | (ScheduleFields & { task: string; version?: number; input?: unknown })
   | (ScheduleFields & { task: TaskType<Schema>; input: StandardSchemaV1.InferInput<Schema> })
 
-/** Schedules for somebody: within what the key may touch, and on record. */
-export class ScheduleCommands {
-  readonly #fleet: Fleet
-  readonly #principal: Principal
-
-  constructor(fleet: Fleet, principal: Principal) {
-    this.#fleet = fleet
-    this.#principal = principal
-  }
-
+/** Schedules, within what the key may reach. Every change is in the audit log. */
+export class ScheduleCommands extends Commands<'schedules' | 'database'> {
   /**
    * Repeating it with the same settings is harmless.
    *
@@ -41,9 +33,9 @@ export class ScheduleCommands {
    */
   async create<Schema extends StandardSchemaV1>(request: ScheduleRequest<Schema>): Promise<ScheduleRow> {
     const asked = await named(request)
-    this.#requireReach(parseSchedule(asked, this.#fleet.database.clock.now()))
-    const created = await this.#fleet.schedules.create(asked, this.#principal.id)
-    await this.#record('schedule create', created)
+    this.#requireReach(parseSchedule(asked, this.parts.database.clock.now()))
+    const created = await this.parts.schedules.create(asked, this.principal.id)
+    await this.record('schedule create', { target: created._id, matched: 1 })
     return fullRow(created)
   }
 
@@ -53,57 +45,59 @@ export class ScheduleCommands {
    * @param edition only if nobody has changed it since
    * @throws {FleetError} as `create`; `NOT_FOUND`, `REV_CONFLICT`
    */
-  async edit(name: unknown, changes: Record<string, unknown>, edition?: number): Promise<ScheduleRow> {
+  async edit({ name, changes, edition }: { name: unknown; changes: object; edition?: number }): Promise<ScheduleRow> {
     const before = await this.#find(name)
     if (edition !== undefined && edition !== before.edition) {
       throw new FleetError('REV_CONFLICT', `It was changed meanwhile and is at edition ${before.edition}`, {
         field: 'edition',
       })
     }
-    this.#requireReach(parseScheduleChanges(before, changes, this.#fleet.database.clock.now()))
-    const edited = await this.#fleet.schedules.edit(before, changes, this.#principal.id)
-    await this.#record('schedule edit', edited)
+    this.#requireReach(
+      parseScheduleChanges(before, changes as Record<string, unknown>, this.parts.database.clock.now()),
+    )
+    const edited = await this.parts.schedules.edit(before, changes as Record<string, unknown>, this.principal.id)
+    await this.record('schedule edit', { target: edited._id, matched: 1 })
     return fullRow(edited)
   }
 
   /** Its slots pass unused until it is resumed. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
-  async pause(name: unknown, reason?: string): Promise<ScheduleRow> {
-    const paused = await this.#fleet.schedules.pause(await this.#find(name), this.#principal.id)
-    await this.#record('schedule pause', paused, reason)
+  async pause({ name, reason }: { name: unknown; reason?: string }): Promise<ScheduleRow> {
+    const paused = await this.parts.schedules.pause(await this.#find(name), this.principal.id)
+    await this.record('schedule pause', { target: paused._id, matched: 1, reason })
     return fullRow(paused)
   }
 
   /** The next slot is the next one from now on. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
-  async resume(name: unknown, reason?: string): Promise<ScheduleRow> {
-    const resumed = await this.#fleet.schedules.resume(await this.#find(name), this.#principal.id)
-    await this.#record('schedule resume', resumed, reason)
+  async resume({ name, reason }: { name: unknown; reason?: string }): Promise<ScheduleRow> {
+    const resumed = await this.parts.schedules.resume(await this.#find(name), this.principal.id)
+    await this.record('schedule resume', { target: resumed._id, matched: 1, reason })
     return fullRow(resumed)
   }
 
   /** Makes a task now, paused or not; the next slot stays. @throws {FleetError} `NOT_FOUND` */
-  async run(name: unknown, reason?: string): Promise<TaskRow> {
+  async run({ name, reason }: { name: unknown; reason?: string }): Promise<TaskRow> {
     const schedule = await this.#find(name)
-    const task = await this.#fleet.schedules.run(schedule)
-    const { id: by } = this.#principal
-    await this.#fleet.audit.record({ by, action: 'schedule run', tasks: [task._id], target: schedule._id, reason })
+    const task = await this.parts.schedules.run(schedule)
+    await this.record('schedule run', { tasks: [task._id], target: schedule._id, reason })
     return toFullRow<TaskRow>('tasks', task)
   }
 
   /** What is queued already stays as it is. @throws {FleetError} `NOT_FOUND` */
-  async remove(name: unknown): Promise<void> {
+  async remove({ name }: { name: unknown }): Promise<void> {
     const schedule = await this.#find(name)
-    if (await this.#fleet.schedules.remove(schedule)) await this.#record('schedule remove', schedule)
+    if (await this.parts.schedules.remove(schedule))
+      await this.record('schedule remove', { target: schedule._id, matched: 1 })
   }
 
   /** @throws {FleetError} `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
-  async show(name: unknown): Promise<ScheduleRow> {
+  async show({ name }: { name: unknown }): Promise<ScheduleRow> {
     return fullRow(await this.#find(name))
   }
 
   /** By name, without their inputs. */
   async list({ limit = MOST }: { limit?: number } = {}): Promise<ScheduleRow[]> {
-    const within = visibleTo(this.#principal, 'schedules')
-    const found = await this.#fleet.schedules.list(within, pageSize(limit, MOST))
+    const within = visibleTo(this.principal, 'schedules')
+    const found = await this.parts.schedules.list(within, pageSize(limit, MOST))
     return found.map((schedule) => toRow<ScheduleRow>('schedules', schedule as never))
   }
 
@@ -112,25 +106,21 @@ export class ScheduleCommands {
    *
    * @throws {FleetError} `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_DATE`, `BAD_VALUE`
    */
-  preview(timing: TimingRequest, count = 5): string[] {
-    const now = this.#fleet.database.clock.now()
+  async preview({ count = 5, ...timing }: TimingRequest & { count?: number }): Promise<string[]> {
+    const now = this.parts.database.clock.now()
     const parsed = parseTiming(timing, now)
     const anchored = parsed.every === undefined || parsed.startsAt !== undefined ? parsed : { ...parsed, startsAt: now }
     return nextSlots(anchored, now, Math.min(MOST_PREVIEWED, count)).map((slot) => slot.toISOString())
   }
 
   async #find(name: unknown): Promise<ScheduleDocument> {
-    const schedule = await this.#fleet.schedules.find(parseScheduleName(name))
+    const schedule = await this.parts.schedules.find(parseScheduleName(name))
     this.#requireReach(schedule)
     return schedule
   }
 
   #requireReach({ task, options }: Pick<ScheduleDocument, 'task' | 'options'>): void {
-    requireReach(this.#principal, { name: task, queue: options.queue })
-  }
-
-  async #record(action: string, { _id }: ScheduleDocument, reason?: string): Promise<void> {
-    await this.#fleet.audit.record({ by: this.#principal.id, action, target: _id, matched: 1, reason })
+    requireReach(this.principal, { name: task, queue: options.queue })
   }
 }
 

@@ -9,6 +9,8 @@ import { type NewTask, parseId, parseNewTask } from '../task/new-task.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 
+type Parts = Pick<Fleet, 'tasks' | 'store' | 'batches' | 'database'>
+
 /** How many tasks one request may store. */
 const BATCH_LIMIT = 10_000
 
@@ -114,14 +116,14 @@ export const entryProblem = (index: number, error: FleetError): EntryProblem => 
 })
 
 /** Stores what was checked; a repetition of what is there makes nothing new. */
-export async function storeTasks(fleet: Fleet, principal: Principal, checked: Checked): Promise<Created> {
+export async function storeTasks(fleet: Parts, principal: Principal, checked: Checked): Promise<Created> {
   const { tasks, fresh } = await storeDocuments(fleet, principal, checked)
   return { tasks: tasks.map((task) => toFullRow<TaskRow>('tasks', task)), fresh }
 }
 
 /** The same, with the documents as they are stored. */
 export async function storeDocuments(
-  fleet: Fleet,
+  fleet: Parts,
   principal: Principal,
   checked: Checked,
 ): Promise<{ tasks: TaskDocument[]; fresh: boolean }> {
@@ -137,7 +139,7 @@ export async function storeDocuments(
 }
 
 /** All or none. @throws {BatchRefused} */
-async function storeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
+async function storeBatch(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDocument[]> {
   if (batch.length > TRANSACTION_LIMIT) return storeLargeBatch(fleet, batch)
   const session = fleet.database.connection.getClient().startSession()
   const ids = batch.map(({ _id }) => _id.toHexString())
@@ -159,7 +161,7 @@ async function storeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<Task
   }
 }
 
-async function storeLargeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise<TaskDocument[]> {
+async function storeLargeBatch(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDocument[]> {
   const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
   const errors = await changed(fleet, batch, there)
   if (errors.length > 0) throw new BatchRefused(errors)
@@ -169,12 +171,12 @@ async function storeLargeBatch(fleet: Fleet, batch: readonly NewTask[]): Promise
   return batch.flatMap(({ _id }) => there.get(_id.toHexString()) ?? [])
 }
 
-const stored = (fleet: Fleet, tasks: readonly NewTask[]): Promise<TaskDocument[]> =>
+const stored = (fleet: Parts, tasks: readonly NewTask[]): Promise<TaskDocument[]> =>
   fleet.tasks.find({ _id: { $in: tasks.map(({ _id }) => _id) } }).toArray()
 
 /** Entries whose id is another task's: the store says which are the same. */
 async function changed(
-  fleet: Fleet,
+  fleet: Parts,
   batch: readonly NewTask[],
   there: ReadonlyMap<string, TaskDocument>,
 ): Promise<EntryProblem[]> {
@@ -192,7 +194,7 @@ async function changed(
 }
 
 async function takenKeys(
-  fleet: Fleet,
+  fleet: Parts,
   batch: readonly NewTask[],
   there: ReadonlyMap<string, TaskDocument>,
 ): Promise<EntryProblem[]> {

@@ -92,28 +92,6 @@ export async function againAfterElection<T>(write: () => Promise<T>): Promise<T>
   }
 }
 
-/**
- * The same commands, whose database errors are told in the fleet's words.
- *
- * @param reads which of them write nothing
- */
-export function confirming<Commands extends object>(commands: Commands, reads: readonly (keyof Commands)[]): Commands {
-  const only = new Set<PropertyKey>(reads)
-  return new Proxy(commands, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name, target)
-      if (typeof member !== 'function') return member
-      return (...args: unknown[]): unknown => {
-        const answer: unknown = member.apply(target, args)
-        if (!(answer instanceof Promise)) return answer
-        return answer.catch((error: unknown) => {
-          throw databaseError(error, { asked: only.has(name) ? 'read' : 'write' }) ?? error
-        })
-      }
-    },
-  })
-}
-
 /** Names the right that is missing, as far as the server says which. */
 export function forbidden(message: string, cause: unknown): FleetError {
   const [, database, command, collection] =

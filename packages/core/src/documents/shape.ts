@@ -1,4 +1,4 @@
-import { mongo } from 'mongoose'
+import { mongo, type SchemaDefinition } from 'mongoose'
 import type { Expression } from '../task/server-time.ts'
 
 /** What a value is to be: tested here, and by the server where an update or a search needs to know. */
@@ -6,6 +6,8 @@ export interface Kind {
   /** In words, for people: `a date`. */
   readonly says: string
   is(value: unknown): boolean
+  /** The mongoose type; mixed where there is none. */
+  readonly type?: 'String' | 'Number' | 'Date' | 'Boolean' | 'ObjectId'
   /** The same as an aggregation expression. It never fails, whatever the value is. */
   fits(path: string): Expression
 }
@@ -53,18 +55,21 @@ export const anything: Kind = { says: 'anything', is: () => true, fits: () => tr
 
 export const text: Kind = {
   says: 'a text',
+  type: 'String',
   is: (value) => typeof value === 'string',
   fits: (path) => typeIs(path, 'string'),
 }
 
 export const flag: Kind = {
   says: 'true or false',
+  type: 'Boolean',
   is: (value) => typeof value === 'boolean',
   fits: (path) => typeIs(path, 'bool'),
 }
 
 export const id: Kind = {
   says: 'an id',
+  type: 'ObjectId',
   is: (value) => value instanceof mongo.ObjectId,
   fits: (path) => typeIs(path, 'objectId'),
 }
@@ -72,6 +77,7 @@ export const id: Kind = {
 /** Any number but those that JavaScript can't hold as one. */
 export const number: Kind = {
   says: 'a number',
+  type: 'Number',
   is: (value) => typeof value === 'number',
   fits: (path) => ({
     $and: [
@@ -87,6 +93,7 @@ const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 export const date: Kind = {
   says: 'a date',
+  type: 'Date',
   is: (value) => value instanceof Date && value >= EARLIEST && value <= LATEST,
   fits: (path) => ({ $and: [typeIs(path, 'date'), within(path, EARLIEST, LATEST)] }),
 }
@@ -101,6 +108,7 @@ const within = (path: string, least: unknown, most: unknown): Expression => ({
 export function whole(least: number, most: number): Kind {
   return {
     says: `a whole number from ${least} to ${most}`,
+    type: 'Number',
     is: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
     fits: (path) => ({
       // `$mod` fails on what is no number, and only the branch that is taken is looked at.
@@ -116,6 +124,7 @@ export function whole(least: number, most: number): Kind {
 export function oneOf(values: readonly string[]): Kind {
   return {
     says: `one of ${values.join(', ')}`,
+    type: 'String',
     is: (value) => (values as readonly unknown[]).includes(value),
     fits: (path) => ({ $in: [path, { $literal: values }] }),
   }
@@ -237,5 +246,15 @@ export function mendedOnServer({ fields }: Shape): Record<string, Expression> {
       const instead = field.instead === undefined ? '$$REMOVE' : { $literal: field.instead }
       return [name, { $cond: [field.kind.fits(`$${name}`), `$${name}`, instead] }]
     }),
+  )
+}
+
+/** The mongoose schema's fields: checks and casts are as strict as the shape is. */
+export function mongooseFields(shape: Shape): SchemaDefinition {
+  return Object.fromEntries(
+    Object.entries(shape.fields).map(([name, { kind, needed }]) => [
+      name,
+      { type: kind.type ?? 'Mixed', ...(needed && name !== '_id' ? { required: true } : {}) },
+    ]),
   )
 }

@@ -38,6 +38,9 @@ const hasLease: Rule = {
   fits: { $or: [{ $ne: ['$status', 'running'] }, { $ne: [{ $type: '$lease' }, 'missing'] }] },
 }
 
+const unchecked = (...names: string[]): Shape['fields'] =>
+  Object.fromEntries(names.map((name) => [name, optional(anything)]))
+
 const TASK: Shape = {
   fields: {
     _id: needed(id),
@@ -102,6 +105,9 @@ const TASK: Shape = {
     replayOf: optional(id),
     schedule: optional(text),
     event: optional(id),
+    // Read with care where they are used.
+    ...unchecked('input', 'output', 'checkpoint', 'checkpointAttempt', 'retry', 'timeout', 'totalTimeout', 'stall'),
+    ...unchecked('ifFailed', 'predecessors', 'signature'),
   },
   rules: [hasLease],
 }
@@ -216,6 +222,8 @@ const WORKER: Shape = {
     startedAt: optional(date),
     heartbeatAt: needed(date, EPOCH),
     stoppedAt: optional(date),
+    expireAt: optional(date),
+    pid: optional(anything),
     rev: optional(count),
   },
 }

@@ -1,4 +1,6 @@
 import type { CollectionName } from '@taskfleet/protocol'
+import { shapes } from '@taskfleet/protocol/internal'
+import { z } from 'zod'
 
 /** How a field's values are stored, which decides how a client's text is read. */
 export type FieldType = 'id' | 'text' | 'date' | 'number' | 'boolean' | 'any'
@@ -14,188 +16,65 @@ export interface CollectionFields {
   readonly rowWithout: readonly string[]
 }
 
-const TASK_FIELDS: CollectionFields = {
-  known: {
-    _id: 'id',
-    name: 'text',
-    version: 'number',
-    status: 'text',
-    queue: 'text',
-    priority: 'number',
-    basePriority: 'number',
-    runAt: 'date',
-    order: 'date',
-    deadline: 'date',
-    raiseAt: 'date',
-    deadlineMissedAt: 'date',
-    lazy: 'boolean',
-    attempt: 'number',
-    failures: 'number',
-    lost: 'number',
-    maxAttempts: 'number',
-    'retry.counts': 'text',
-    'retry.decay': 'boolean',
-    timeout: 'number',
-    totalTimeout: 'number',
-    stall: 'number',
-    checkpointAttempt: 'number',
-    attemptsDropped: 'number',
-    worker: 'text',
-    publicUrl: 'text',
-    'control.action': 'text',
-    'control.by': 'text',
-    'error.code': 'text',
-    'error.name': 'text',
-    'error.message': 'text',
-    'error.fingerprint': 'text',
-    key: 'text',
-    parent: 'id',
-    after: 'id',
-    ifFailed: 'text',
-    replayOf: 'id',
-    schedule: 'text',
-    event: 'id',
-    rev: 'number',
-    createdAt: 'date',
-    updatedAt: 'date',
-    claimedAt: 'date',
-    startedAt: 'date',
-    finishedAt: 'date',
-    expireAt: 'date',
-  },
-  open: ['input', 'output', 'progress', 'checkpoint'],
-  lists: ['after'],
-  rowWithout: ['input', 'output', 'attempts', 'checkpoint'],
+/** What is left out of the fields that the shape of a row names. */
+interface Exceptions {
+  open?: readonly string[]
+  /** May not be queried. */
+  hidden?: readonly string[]
+  rowWithout?: readonly string[]
 }
 
-const WORKER_FIELDS: CollectionFields = {
-  known: {
-    _id: 'text',
-    boot: 'text',
-    until: 'date',
-    leaseMs: 'number',
-    name: 'text',
-    host: 'text',
-    pid: 'number',
-    role: 'text',
-    url: 'text',
-    state: 'text',
-    queues: 'text',
-    tasks: 'text',
-    slots: 'number',
-    running: 'number',
-    heartbeatMs: 'number',
-    version: 'text',
-    startedAt: 'date',
-    heartbeatAt: 'date',
-    stoppedAt: 'date',
-    rev: 'number',
-  },
-  open: ['load', 'gate', 'control'],
-  lists: ['queues', 'tasks'],
-  rowWithout: [],
+/** From the shape of a row: texts, numbers, dates and lists of them, with dotted paths into objects. */
+function fieldsOf(row: z.ZodObject, { open = [], hidden = [], rowWithout = [] }: Exceptions = {}): CollectionFields {
+  const known: Record<string, FieldType> = {}
+  const lists: string[] = []
+  const visit = (shape: z.ZodRawShape, before: string): void => {
+    for (const [name, schema] of Object.entries(shape)) {
+      const path = `${before}${name}`
+      if (open.includes(path) || hidden.includes(path)) continue
+      const held = withoutOptional(schema as z.ZodType)
+      if (held instanceof z.ZodObject) {
+        visit(held.shape, `${path}.`)
+        continue
+      }
+      const either = held instanceof z.ZodUnion ? (held.options as z.ZodType[]) : [held]
+      const list = either.find((one) => one instanceof z.ZodArray)
+      const type = typeOf(list === undefined ? held : (list.element as z.ZodType))
+      if (type === undefined) continue
+      known[path] = type
+      if (list !== undefined) lists.push(path)
+    }
+  }
+  visit(row.shape, '')
+  return { known, open, lists, rowWithout }
 }
 
-const ERROR_FIELDS: CollectionFields = {
-  known: {
-    _id: 'text',
-    code: 'text',
-    name: 'text',
-    message: 'text',
-    state: 'text',
-    count: 'number',
-    tasks: 'text',
-    versions: 'text',
-    hosts: 'text',
-    firstSeenAt: 'date',
-    lastSeenAt: 'date',
-    reopened: 'number',
-    ignoredUntil: 'date',
-    notifiedAt: 'date',
-    rev: 'number',
-  },
-  open: [],
-  lists: ['tasks', 'versions', 'hosts'],
-  rowWithout: [],
+function withoutOptional(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodOptional ? withoutOptional(schema.unwrap() as z.ZodType) : schema
 }
 
-const QUEUE_FIELDS: CollectionFields = {
-  known: {
-    _id: 'text',
-    paused: 'boolean',
-    concurrency: 'number',
-    'rate.limit': 'number',
-    'rate.per': 'number',
-    maxWaiting: 'number',
-    by: 'text',
-    updatedAt: 'date',
-    rev: 'number',
-  },
-  open: [],
-  lists: [],
-  rowWithout: [],
+function typeOf(schema: z.ZodType): FieldType | undefined {
+  if (schema instanceof z.ZodNumber) return 'number'
+  if (schema instanceof z.ZodBoolean) return 'boolean'
+  if (schema instanceof z.ZodEnum) return 'text'
+  if (!(schema instanceof z.ZodString)) return undefined
+  const { title, format } = z.globalRegistry.get(schema) ?? {}
+  return title === 'Id' ? 'id' : format === 'date-time' ? 'date' : 'text'
 }
 
-const EVENT_FIELDS: CollectionFields = {
-  known: {
-    _id: 'id',
-    name: 'text',
-    status: 'text',
-    priority: 'number',
-    scheduledFor: 'date',
-    createdAt: 'date',
-    startedAt: 'date',
-    processedAt: 'date',
-    updatedAt: 'date',
-    tasks: 'id',
-    rev: 'number',
-  },
-  open: ['props', 'results'],
-  lists: ['tasks'],
-  rowWithout: [],
-}
-
-const SCHEDULE_FIELDS: CollectionFields = {
-  known: {
-    _id: 'text',
-    task: 'text',
-    version: 'number',
-    'options.queue': 'text',
-    'options.priority': 'number',
-    'options.lazy': 'boolean',
-    'options.maxAttempts': 'number',
-    'options.deadlineAfter': 'number',
-    cron: 'text',
-    every: 'number',
-    timeZone: 'text',
-    startsAt: 'date',
-    endsAt: 'date',
-    missed: 'text',
-    overlap: 'text',
-    paused: 'boolean',
-    nextAt: 'date',
-    lastSlot: 'date',
-    lastTask: 'id',
-    'lastSkipped.slot': 'date',
-    'lastSkipped.reason': 'text',
-    by: 'text',
-    createdAt: 'date',
-    updatedAt: 'date',
-    edition: 'number',
-    rev: 'number',
-  },
-  open: ['input'],
-  lists: [],
-  rowWithout: ['input'],
-}
+const CONTENT = ['input', 'output', 'checkpoint']
 
 export const FIELDS: Record<CollectionName, CollectionFields> = {
-  tasks: TASK_FIELDS,
-  workers: WORKER_FIELDS,
-  queues: QUEUE_FIELDS,
-  schedules: SCHEDULE_FIELDS,
-  events: EVENT_FIELDS,
-  errors: ERROR_FIELDS,
+  tasks: fieldsOf(shapes.task, {
+    open: [...CONTENT, 'progress'],
+    hidden: ['attempts', 'retry.backoff', 'error.stack'],
+    rowWithout: [...CONTENT, 'attempts'],
+  }),
+  workers: fieldsOf(shapes.worker, { open: ['load', 'gate', 'control'] }),
+  queues: fieldsOf(shapes.queue, { hidden: ['counts'] }),
+  schedules: fieldsOf(shapes.schedule, { open: ['input'], hidden: ['options.retry'], rowWithout: ['input'] }),
+  events: fieldsOf(shapes.event, { open: ['props', 'results'] }),
+  errors: fieldsOf(shapes.errorGroup, { hidden: ['stack', 'trend'] }),
 }
 
 /** Never leaves the server side, whatever is asked for. */

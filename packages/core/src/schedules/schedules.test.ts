@@ -169,8 +169,8 @@ describe('a schedule', () => {
     )
   })
 
-  test('previews its slots without being made', () => {
-    const preview = commands().preview({ cron: '0 0 1 1 *', timeZone: 'Asia/Kathmandu' }, 3)
+  test('previews its slots without being made', async () => {
+    const preview = await commands().preview({ cron: '0 0 1 1 *', timeZone: 'Asia/Kathmandu' }, 3)
     expect(preview.map((slot) => slot.slice(4))).toEqual(Array(3).fill('-12-31T18:15:00.000Z'))
   })
 })
@@ -390,7 +390,7 @@ test('run makes a task now, paused or not, and leaves the slots alone', async ()
 })
 
 describe('a key that is limited', () => {
-  const mine = () => fleet().schedulesFor({ id: 'k', scopes: ['control'], queues: ['mine'], names: ['tick'] })
+  const mine = () => fleet().schedulesFor({ id: 'k', scopes: ['read', 'control'], queues: ['mine'], names: ['tick'] })
 
   test.each([
     [{ queue: 'theirs' }, 'tick', 'QUEUE_NOT_ALLOWED'],

@@ -1,68 +1,17 @@
-import { STATUSES } from '@taskfleet/protocol'
 import { type Connection, type Model, Schema } from 'mongoose'
 import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
+import { mongooseFields } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 import { OPEN_STATUSES } from './lifecycle.ts'
 import type { TaskDocument } from './task-document.ts'
 
-const date = { type: Date }
-const required = { required: true } as const
-
-const taskSchema = new Schema(
-  {
-    name: { type: String, ...required },
-    version: { type: Number, ...required },
-    input: Schema.Types.Mixed,
-    output: Schema.Types.Mixed,
-    status: { type: String, enum: [...STATUSES], ...required },
-    queue: { type: String, ...required },
-    priority: { type: Number, ...required },
-    basePriority: { type: Number, ...required },
-    runAt: { ...date, ...required },
-    order: { ...date, ...required },
-    deadline: date,
-    raiseAt: date,
-    deadlineMissedAt: date,
-    lazy: { type: Boolean, ...required },
-    attempt: { type: Number, ...required },
-    failures: { type: Number, ...required },
-    lost: { type: Number, ...required },
-    maxAttempts: { type: Number, ...required },
-    retry: Schema.Types.Mixed,
-    timeout: Number,
-    totalTimeout: Number,
-    stall: Number,
-    attempts: { type: [Schema.Types.Mixed], ...required },
-    attemptsDropped: Number,
-    worker: String,
-    publicUrl: String,
-    lease: Schema.Types.Mixed,
-    slot: String,
-    control: Schema.Types.Mixed,
-    progress: Schema.Types.Mixed,
-    checkpoint: Schema.Types.Mixed,
-    checkpointAttempt: Number,
-    error: Schema.Types.Mixed,
-    key: String,
-    keyUntil: String,
-    parent: Schema.Types.ObjectId,
-    /** An id, or a list of some. */
-    after: Schema.Types.Mixed,
-    ifFailed: String,
-    predecessors: Schema.Types.Mixed,
-    replayOf: Schema.Types.ObjectId,
-    schedule: String,
-    event: Schema.Types.ObjectId,
-    signature: Schema.Types.Mixed,
-    rev: { type: Number, ...required },
-    createdAt: { ...date, ...required },
-    updatedAt: { ...date, ...required },
-    claimedAt: date,
-    startedAt: date,
-    finishedAt: date,
-    expireAt: date,
-  },
-  { collection: 'tasks', versionKey: false, minimize: false, autoIndex: false, strict: true },
-)
+const taskSchema = new Schema(mongooseFields(SHAPES.tasks), {
+  collection: 'tasks',
+  versionKey: false,
+  minimize: false,
+  autoIndex: false,
+  strict: true,
+})
 
 /** Claim order within a queue: what workers look for, in one walk along the index. */
 taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: 'claim_order' })

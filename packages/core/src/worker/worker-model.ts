@@ -1,6 +1,8 @@
 import type { WorkerState } from '@taskfleet/protocol'
 import { type Connection, type Model, Schema } from 'mongoose'
 import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
+import { mongooseFields } from '../documents/shape.ts'
+import { SHAPES } from '../documents/shapes.ts'
 
 /**
  * A worker process as the collection `workers` holds it: its session. Whoever reads of it sees what the worker does; whether its
@@ -48,35 +50,11 @@ export interface WorkerDocument {
   rev: number
 }
 
-const workerSchema = new Schema(
-  {
-    _id: String,
-    boot: String,
-    until: Date,
-    leaseMs: Number,
-    name: { type: String, required: true },
-    host: String,
-    pid: Number,
-    role: String,
-    url: String,
-    state: String,
-    queues: [String],
-    tasks: [String],
-    slots: Number,
-    running: Number,
-    load: Schema.Types.Mixed,
-    gate: Schema.Types.Mixed,
-    control: Schema.Types.Mixed,
-    heartbeatMs: Number,
-    version: String,
-    startedAt: Date,
-    heartbeatAt: Date,
-    stoppedAt: Date,
-    expireAt: Date,
-    rev: Number,
-  },
-  { collection: 'workers', versionKey: false, autoIndex: false },
-)
+const workerSchema = new Schema(mongooseFields(SHAPES.workers), {
+  collection: 'workers',
+  versionKey: false,
+  autoIndex: false,
+})
 
 workerSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
 

@@ -28,14 +28,17 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
 }
 
 const TAGS = [
-  { name: 'tasks', description: 'Store, list, show, change and remove' },
-  { name: 'commands', description: 'On one task and on many' },
-  { name: 'workers', description: 'Who runs tasks' },
-  { name: 'queues', description: 'Named lanes' },
+  { name: 'tasks', description: 'Store, list, show, change and remove; commands on one task and on many' },
+  { name: 'events', description: 'What happened and will happen' },
+  { name: 'callbacks', description: 'Which task runs when which event arrives' },
   { name: 'schedules', description: 'Which task runs when, again and again' },
-  { name: 'reports', description: 'What is going on and what keeps going wrong' },
+  { name: 'queues', description: 'Named lanes' },
+  { name: 'workers', description: 'Who runs tasks' },
+  { name: 'errors', description: 'What keeps going wrong' },
   { name: 'keys', description: 'Who may do what' },
-  { name: 'upkeep', description: 'How long the past is kept' },
+  { name: 'retention', description: 'How long ended tasks are kept' },
+  { name: 'audit', description: 'Who did what' },
+  { name: 'documents', description: 'What was changed by hand and does not fit' },
 ]
 
 interface Operation {

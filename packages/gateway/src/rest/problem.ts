@@ -24,8 +24,8 @@ interface Problem {
 export class RevConflict extends FleetError {
   readonly rev: number
 
-  constructor(message: string, rev: number) {
-    super('REV_CONFLICT', message, { field: 'rev' })
+  constructor(message: string, rev: number, field: string) {
+    super('REV_CONFLICT', message, { field })
     this.rev = rev
   }
 }

@@ -10,21 +10,14 @@ import { authenticate, authorise } from './authenticate.ts'
 import { BODY_LIMITS, BODY_TIMES, readJson } from './body.ts'
 import { IdempotencyKeys } from './idempotency.ts'
 import { describeRoutes } from './openapi.ts'
+import { operationRoutes } from './operation-routes.ts'
 import { answerErrors } from './problem.ts'
 import { mount, type RestRoute } from './route.ts'
 import { auditRoutes } from './routes/audit.ts'
-import { commandRoutes } from './routes/commands.ts'
-import { documentRoutes } from './routes/documents.ts'
-import { eventRoutes } from './routes/events.ts'
-import { keyRoutes } from './routes/keys.ts'
-import { queueRoutes } from './routes/queues.ts'
-import { reportRoutes } from './routes/reports.ts'
-import { scheduleRoutes } from './routes/schedules.ts'
+import { queueRoute } from './routes/queues.ts'
 import { sessionRoutes } from './routes/sessions.ts'
-import { taskHistoryRoutes } from './routes/task-history.ts'
+import { statsRoute } from './routes/stats.ts'
 import { taskRoutes } from './routes/tasks.ts'
-import { upkeepRoutes } from './routes/upkeep.ts'
-import { workerRoutes } from './routes/workers.ts'
 import { serializerCompiler, validatorCompiler } from './validate.ts'
 
 /** How many requests each key may send within a time. */
@@ -56,18 +49,11 @@ declare module 'fastify' {
 export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
   const idempotency = new IdempotencyKeys(fleet.database.db)
   return [
+    ...operationRoutes(),
     ...taskRoutes({ fleet, idempotency }),
-    ...taskHistoryRoutes({ fleet }),
-    ...commandRoutes({ fleet }),
-    ...workerRoutes(),
-    ...queueRoutes(),
-    ...reportRoutes({ queries }),
-    ...keyRoutes(),
+    queueRoute,
+    statsRoute({ queries }),
     ...auditRoutes({ fleet }),
-    ...upkeepRoutes(),
-    ...documentRoutes({ fleet }),
-    ...eventRoutes(),
-    ...scheduleRoutes(),
     ...sessionRoutes({ sessions: access.sessions }),
   ]
 }

@@ -1,6 +1,5 @@
 import type { Principal } from '@taskfleet/core'
-import { controlOf } from '@taskfleet/core/internal'
-import type { FleetControl, FleetOperations, Scope } from '@taskfleet/protocol'
+import type { FleetOperations, Scope } from '@taskfleet/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { statusOf } from './problem.ts'
@@ -11,8 +10,6 @@ export interface RestCall<Query = unknown, Body = unknown> {
   principal: Principal
   /** Every operation, as the key of the request. */
   fleet: FleetOperations
-  /** The same operations under their socket names. */
-  control: FleetControl
   params: Readonly<Record<string, string>>
   query: Query
   body: Body
@@ -36,6 +33,8 @@ export interface RestRoute<Query = unknown, Body = unknown> {
   headers?: z.ZodType
   /** In bytes; what one thing may take by default. */
   bodyLimit?: number
+  /** Its schemas only document: an operation checks its request itself. */
+  checkedByCore?: true
   /** What it answers by status, the usual one first; null for nothing. */
   answers: Readonly<Record<number, z.ZodType | null>>
   /** The codes of errors that are its own. */
@@ -45,19 +44,6 @@ export interface RestRoute<Query = unknown, Body = unknown> {
 
 /** A route whose handler is typed by its schemas. */
 export const route = <Query, Body>(one: RestRoute<Query, Body>): RestRoute => one as unknown as RestRoute
-
-const CHECKED_ELSEWHERE = new WeakSet<object>()
-
-/**
- * A schema that only documents: the core checks it, which knows every key and says which code is meant; a schema that
- * drops one would change what is asked.
- */
-export function documented<Schema extends z.ZodType>(schema: Schema): Schema {
-  CHECKED_ELSEWHERE.add(schema)
-  return schema
-}
-
-export const isDocumentation = (schema: object): boolean => CHECKED_ELSEWHERE.has(schema)
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -70,6 +56,8 @@ declare module 'fastify' {
 export const OPTIONAL_BODY = 'x-optional-body'
 
 const COMMON = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'INTERNAL', 'NO_DATABASE']
+
+const passing = () => (value: unknown) => ({ value })
 
 /** Registers routes on an instance that authorises by `config.scope`. */
 export function mount(
@@ -85,6 +73,7 @@ export function mount(
       url,
       config: { scope },
       ...(bodyLimit === undefined ? {} : { bodyLimit }),
+      ...(one.checkedByCore === true ? { validatorCompiler: passing } : {}),
       schema: {
         tags: [one.tag],
         summary: one.summary,
@@ -92,9 +81,9 @@ export function mount(
         description: `${one.description === undefined ? '' : `${one.description}\n\n`}Needs the scope \`${scope}\`.`,
         security: [{ key: [scope] }],
         ...({ 'x-scope': scope, ...(body?.isOptional() ? { [OPTIONAL_BODY]: true } : {}) } as object),
-        ...(params === undefined ? {} : { params: documented(params) }),
+        ...(params === undefined ? {} : { params: params }),
         ...(query === undefined ? {} : { querystring: query }),
-        ...(headers === undefined ? {} : { headers: documented(headers) }),
+        ...(headers === undefined ? {} : { headers: headers }),
         ...(body === undefined ? {} : { body }),
         response: { ...successes(one), ...failures(one) },
       },
@@ -104,7 +93,6 @@ export function mount(
         const call = {
           principal,
           fleet,
-          control: controlOf(fleet),
           params: request.params as Record<string, string>,
           query: request.query,
           body: request.body,

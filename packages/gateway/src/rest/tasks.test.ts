@@ -287,7 +287,8 @@ test('queues are paused with a reason, errors marked, workers drained, coverage 
     version: 1,
     host: 'h',
   })
-  expect((await call('GET', '/errors?state=open')).body.errors).toMatchObject([{ _id: 'odd', count: 1 }])
+  const { errors } = (await call('GET', '/errors?state=open')).body
+  expect(errors).toContainEqual(expect.objectContaining({ _id: 'odd', count: 1 }))
   expect((await call('PATCH', '/errors/odd', { state: 'ignored', until: '2030-01-01T00:00:00Z' })).body).toMatchObject({
     state: 'ignored',
   })

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { LOCAL, type TaskDocument } from '@taskfleet/core'
-import { FleetCommands, parseNewTask } from '@taskfleet/core/internal'
+import type { TaskDocument } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import type { Db } from 'mongodb'
 import { expect, test } from 'vitest'
 import { countFault } from '../count-fault.ts'
@@ -62,7 +62,7 @@ test(`for ${SECONDS} s workers are killed: never more than ${LIMIT} of a queue r
   const journal = join(folder, 'journal')
   const record = await RunningRecord.open(database.db as unknown as Db)
   fleet.cleanup(() => record.close())
-  await new FleetCommands(fleet.fleet, LOCAL).limitQueue(QUEUE, { concurrency: LIMIT })
+  await fleet.fleet.as().queues.limit({ name: QUEUE, limits: { concurrency: LIMIT } })
 
   // More than can be done, so that something always waits.
   const wanted = Array.from({ length: SECONDS * LIMIT + 100 }, () =>

@@ -1,10 +1,9 @@
 import type { Fleet } from '@taskfleet/core'
-import { type AuditPlace, parseId, requireUnlimited } from '@taskfleet/core/internal'
-import { FleetError } from '@taskfleet/protocol'
+import { type AuditPlace, cursorValues, parseId, requireUnlimited, writeCursor } from '@taskfleet/core/internal'
+import { FleetError, OPERATIONS } from '@taskfleet/protocol'
+import { shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
-import { cursorValues, writeCursor } from '../cursor.ts'
 import { type RestRoute, route } from '../route.ts'
-import { auditEntry } from '../schemas/tasks.ts'
 
 const SORT = { at: -1, _id: -1 } as const
 const QUERY = 'audit'
@@ -16,8 +15,8 @@ export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       method: 'GET',
       url: '/audit',
       scope: 'read',
-      tag: 'reports',
-      summary: 'Who did what, the latest first',
+      tag: 'audit',
+      summary: OPERATIONS.audit.list.summary,
       query: z.strictObject({
         limit: z
           .string()
@@ -28,7 +27,7 @@ export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
       }),
       answers: {
         200: z.object({
-          entries: z.array(auditEntry),
+          entries: z.array(shapes.auditEntry),
           cursor: z.string().optional().describe('For what follows; absent at the end'),
         }),
       },

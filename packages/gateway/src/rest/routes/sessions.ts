@@ -1,9 +1,9 @@
 import type { Principal } from '@taskfleet/core'
 import { FleetError } from '@taskfleet/protocol'
+import { shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import type { Sessions } from '../../sessions.ts'
 import { type RestRoute, route } from '../route.ts'
-import { date } from '../schemas/values.ts'
 
 export function sessionRoutes({ sessions }: { sessions: Sessions }): RestRoute[] {
   return [
@@ -14,7 +14,9 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): RestRoute[]
       tag: 'keys',
       summary: 'A token for a browser, good for ten minutes at any gateway, that may what your key may',
       answers: {
-        201: z.object({ token: z.string(), expiresAt: date }).meta({ id: 'Session', title: 'A short-lived token' }),
+        201: z
+          .object({ token: z.string(), expiresAt: shapes.date })
+          .meta({ id: 'Session', title: 'A short-lived token' }),
       },
       description:
         'For keys: a session makes no other, so that one that gets lost is worth no more than its ten minutes.',

@@ -1,32 +1,20 @@
-import type { Fleet, Principal, TaskDocument } from '@taskfleet/core'
-import {
-  type Created,
-  checkTasks,
-  parseId,
-  requireReach,
-  storeTasks,
-  toFullRow,
-  withIds,
-} from '@taskfleet/core/internal'
-import { type EditRequest, FleetError, type TaskRow } from '@taskfleet/protocol'
-import type { FastifyRequest } from 'fastify'
+import { Readable } from 'node:stream'
+import type { Fleet } from '@taskfleet/core'
+import { type Created, checkTasks, readTasks, storeTasks, withIds } from '@taskfleet/core/internal'
+import { OPERATIONS, type TaskRow } from '@taskfleet/protocol'
+import { shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import { BODY_LIMITS, tooLarge } from '../body.ts'
 import type { IdempotencyKeys } from '../idempotency.ts'
-import { seenRev } from '../if-match.ts'
-import { listQuery, listTasks, streamTasks } from '../list-tasks.ts'
-import { RevConflict } from '../problem.ts'
-import { documented, type RestRoute, route } from '../route.ts'
-import * as tasks from '../schemas/tasks.ts'
-import { idParams } from '../schemas/values.ts'
+import { listQuery, listRequest } from '../query-text.ts'
+import { type RestRoute, route } from '../route.ts'
 
 const NDJSON = 'application/x-ndjson'
-const NEW_TASK_CODES =
-  'READ_ONLY_FIELD UNKNOWN_FIELD BAD_NAME BAD_QUEUE BAD_ID BAD_INPUT BAD_DATE BAD_VALUE OUT_OF_RANGE BAD_JSON BAD_STRING INPUT_TOO_LARGE REQUEST_TIMEOUT UNSUPPORTED_MEDIA_TYPE'.split(
-    ' ',
-  )
+const { list, enqueueMany, show } = OPERATIONS.tasks
+const taskOrTasks = z.union([shapes.task, z.object({ tasks: z.array(shapes.task) })])
+const ofOne = { method: 'GET', scope: 'read', tag: 'tasks', params: z.object({ id: shapes.hexId }) } as const
 
-/** Storing, listing, showing, changing and removing tasks. */
+/** What REST does beyond the operations: streams of tasks, idempotency keys, a task's attempts and audit entries. */
 export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: IdempotencyKeys }): RestRoute[] {
   return [
     route({
@@ -34,25 +22,16 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       url: '/tasks',
       scope: 'read',
       tag: 'tasks',
-      summary: 'List tasks',
-      description: `Page by page with \`cursor\`, which stays exact while tasks come and go; with \`Accept: ${NDJSON}\` all that match, a line each.`,
+      summary: list.summary,
+      description: `${list.notes} With \`Accept: ${NDJSON}\` all that match, a line each.`,
       query: listQuery,
-      answers: { 200: z.object({ tasks: z.array(tasks.taskRow), cursor: z.string().optional() }) },
-      codes: [
-        'BAD_FILTER',
-        'FILTER_TOO_BIG',
-        'BAD_SORT',
-        'BAD_FIELDS',
-        'BAD_CURSOR',
-        'BAD_ID',
-        'BAD_VALUE',
-        'UNKNOWN_FIELD',
-        'QUERY_TOO_SLOW',
-      ],
-      handle: async ({ principal, query, request, reply }) => {
+      answers: { 200: list.answer },
+      codes: list.codes,
+      handle: async ({ principal, fleet: operations, query, request, reply }) => {
         void reply.header('vary', 'accept')
-        if (!(request.headers.accept ?? '').includes(NDJSON)) return listTasks(fleet, principal, query)
-        return reply.type(NDJSON).send(streamTasks(fleet, principal, query))
+        const asked = listRequest(query)
+        if (!(request.headers.accept ?? '').includes(NDJSON)) return operations.tasks.list(asked)
+        return reply.type(NDJSON).send(Readable.from(lines(readTasks(fleet.tasks, principal, asked))))
       },
     }),
     route({
@@ -64,21 +43,11 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       description:
         'A list of up to 10,000 is stored as a whole or not at all. The same `_id` with the same content is the same task (200). With an `Idempotency-Key` the same request has the same answer for a day.',
       headers: z.object({ 'idempotency-key': z.string().max(255).optional() }),
-      body: documented(z.union([tasks.newTask, z.array(tasks.newTask).min(1).max(10_000)])),
+      body: z.union([shapes.newTask, z.array(shapes.newTask).min(1).max(10_000)]),
+      checkedByCore: true,
       bodyLimit: BODY_LIMITS.many,
       answers: { 201: taskOrTasks, 200: taskOrTasks },
-      codes: [
-        ...NEW_TASK_CODES,
-        'QUEUE_FULL',
-        'QUEUE_NOT_ALLOWED',
-        'NAME_NOT_ALLOWED',
-        'NOT_FOUND',
-        'TASK_EXISTS',
-        'KEY_EXISTS',
-        'IDEMPOTENCY_CONFLICT',
-        'TOO_MANY_TASKS',
-        'DEPENDENCY_CYCLE',
-      ],
+      codes: [...enqueueMany.codes, 'IDEMPOTENCY_CONFLICT'],
       handle: async ({ principal, body, request, reply }) => {
         if (!Array.isArray(body) && request.bodyBytes > BODY_LIMITS.one) throw tooLarge(BODY_LIMITS.one)
         const checked = checkTasks(principal, body)
@@ -105,94 +74,37 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       },
     }),
     route({
-      method: 'GET',
-      url: '/tasks/:id',
-      scope: 'read',
-      tag: 'tasks',
-      summary: 'Show a task',
-      description: 'Its `ETag` is its revision, for `If-Match`.',
-      params: idParams,
-      answers: { 200: tasks.task },
-      codes: ['BAD_ID', 'NOT_FOUND', 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED'],
-      handle: async ({ principal, params, reply }) => {
-        const found = await taskFor(fleet, principal, params.id)
-        void reply.header('etag', `"${found.rev}"`)
-        return toFullRow<TaskRow>('tasks', found)
+      ...ofOne,
+      url: '/tasks/:id/attempts',
+      summary: 'Its attempts, the latest 100',
+      answers: {
+        200: z.object({
+          attempts: z.array(shapes.attempt),
+          dropped: z.int().min(0).describe('How many older ones are gone'),
+        }),
+      },
+      codes: show.codes,
+      handle: async ({ fleet, params }) => {
+        const { attempts = [], attemptsDropped = 0 } = await fleet.tasks.show({ id: params.id! })
+        return { attempts, dropped: attemptsDropped }
       },
     }),
     route({
-      method: 'PATCH',
-      url: '/tasks/:id',
-      scope: 'control',
-      tag: 'tasks',
-      summary: 'Change a task that waits',
-      params: idParams,
-      headers: z.object({
-        'if-match': z
-          .string()
-          .optional()
-          .meta({ description: 'The revision that was seen', examples: ['"3"'] }),
-      }),
-      body: documented(tasks.changes),
-      bodyLimit: BODY_LIMITS.one,
-      answers: { 200: tasks.task },
-      codes: [
-        ...NEW_TASK_CODES,
-        'NOT_FOUND',
-        'QUEUE_NOT_ALLOWED',
-        'NAME_NOT_ALLOWED',
-        'NOT_WAITING',
-        'REV_CONFLICT',
-        'DEPENDENCY_CYCLE',
-      ],
-      handle: async ({ principal, control, params, body, request, reply }) => {
-        const asked = toEdit(params.id!, body, request)
-        const edited = await control.edit(asked).catch(async (error: unknown) => {
-          if (!(error instanceof FleetError) || error.code !== 'REV_CONFLICT') throw error
-          const now = await taskFor(fleet, principal, params.id)
-          throw new RevConflict(`It was changed meanwhile and is at revision ${now.rev}`, now.rev)
-        })
-        void reply.header('etag', `"${edited.rev}"`)
-        return edited
+      ...ofOne,
+      url: '/tasks/:id/audit',
+      summary: 'Who did what to it, the latest first',
+      query: z.strictObject({ limit: z.string().optional() }),
+      checkedByCore: true,
+      answers: { 200: z.object({ entries: z.array(shapes.auditEntry) }) },
+      codes: [...show.codes, 'BAD_SORT', 'UNKNOWN_FIELD'],
+      handle: async ({ fleet, params, query: { limit, ...rest } }) => {
+        const most = limit === undefined ? {} : { limit: /^[1-9]\d{0,3}$/.test(limit) ? Number(limit) : Number.NaN }
+        return { entries: await fleet.audit.list({ id: params.id!, ...most, ...rest }) }
       },
-    }),
-    route({
-      method: 'DELETE',
-      url: '/tasks/:id',
-      scope: 'control',
-      tag: 'tasks',
-      summary: 'Remove an ended task with its log lines',
-      params: idParams,
-      answers: { 204: null },
-      codes: ['BAD_ID', 'NOT_FOUND', 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED', 'NOT_ENDED', 'AWAITED'],
-      handle: async ({ fleet, params }) => fleet.tasks.remove(params.id!),
     }),
   ]
 }
 
-const taskOrTasks = z.union([tasks.task, z.object({ tasks: z.array(tasks.task) })])
-
-/** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
-export async function taskFor(fleet: Fleet, principal: Principal, id: unknown): Promise<TaskDocument> {
-  const found = await fleet.store.find(parseId(id))
-  if (found === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
-  requireReach(principal, found)
-  return found
-}
-
-/** @throws {FleetError} `BAD_REQUEST`, `BAD_VALUE` */
-function toEdit(id: string, body: unknown, { headers }: FastifyRequest): EditRequest {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new FleetError('BAD_REQUEST', 'Changes are an object with at least one field')
-  }
-  const { rev, reason, ...changes } = body as { rev?: unknown; reason?: unknown } & EditRequest['changes']
-  if (reason !== undefined && (typeof reason !== 'string' || reason.length > 500)) {
-    throw new FleetError('BAD_VALUE', "'reason' is a text of up to 500 characters", { field: 'reason' })
-  }
-  const seen = seenRev(headers['if-match'])
-  if (seen !== undefined && rev !== undefined && seen !== rev) {
-    throw new FleetError('BAD_VALUE', "'rev' and If-Match name two revisions", { field: 'rev' })
-  }
-  const wanted = seen ?? (rev as number | undefined)
-  return { id, changes, ...(wanted === undefined ? {} : { rev: wanted }), ...(reason === undefined ? {} : { reason }) }
+async function* lines(tasks: AsyncIterable<TaskRow>): AsyncGenerator<string> {
+  for await (const task of tasks) yield `${JSON.stringify(task)}\n`
 }

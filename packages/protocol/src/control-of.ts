@@ -1,6 +1,7 @@
-import type { FleetControl, FleetOperations } from '@taskfleet/protocol'
+import type { FleetControl } from './fleet-control.ts'
+import type { FleetOperations } from './operations.ts'
 
-/** The same operations under the names that they have on the socket. */
+/** The operations under the names that they had before the table, which sockets and programs go on using. */
 export function controlOf({ tasks, queues, workers, errors, audit }: FleetOperations): FleetControl {
   return {
     enqueue: (request) => tasks.enqueue(request),

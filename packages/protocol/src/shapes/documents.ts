@@ -1,5 +1,5 @@
-import type { SetAsideRow } from '@taskfleet/protocol'
 import { z } from 'zod'
+import type { SetAsideRow } from '../protocol.ts'
 import { date } from './values.ts'
 
 export const setAsideDocument = z

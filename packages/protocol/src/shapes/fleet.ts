@@ -1,7 +1,5 @@
-import { SCOPES } from '@taskfleet/core'
-import { ENDED_STATUSES } from '@taskfleet/core/internal'
-import { type ErrorRow, type KeyRow, STATUSES, type WorkerRow } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { type ErrorRow, type KeyRow, SCOPES, STATUSES, type WorkerRow } from '../protocol.ts'
 import { count, date, hexId, name, queueName } from './values.ts'
 
 export const worker = z
@@ -41,6 +39,15 @@ export const newRate = z
   })
   .meta({ id: 'NewRate', title: 'At most so many starts in any span of a time', examples: [{ limit: 100, per: '1m' }] })
 
+/** The core checks the numbers, and says with its own codes which one is out of range. */
+export const queueLimits = z
+  .strictObject({
+    concurrency: z.unknown(),
+    rate: z.strictObject({ limit: z.unknown(), per: z.unknown() }).nullable(),
+    maxWaiting: z.unknown(),
+  })
+  .partial()
+
 export const queue = z
   .looseObject({
     _id: queueName.describe('The name'),
@@ -63,6 +70,8 @@ export const queue = z
     examples: [{ _id: 'default', paused: false, counts: { pending: 3, running: 2 } }],
   })
 
+export const errorState = z.enum(['open', 'resolved', 'ignored'])
+
 export const errorGroup = z
   .looseObject({
     _id: z.string().describe('The fingerprint'),
@@ -70,7 +79,7 @@ export const errorGroup = z
     name: z.string(),
     message: z.string(),
     stack: z.string().optional(),
-    state: z.enum(['open', 'resolved', 'ignored']),
+    state: errorState,
     count,
     trend: z.array(z.object({ hour: date, count })),
     tasks: z.array(z.string()),
@@ -178,7 +187,11 @@ export const retentionChanges = z
 
 export const pruneRequest = z
   .strictObject({
-    statuses: z.array(z.enum(ENDED_STATUSES)).min(1).optional().describe('How they ended; all by default'),
+    statuses: z
+      .array(z.enum(['completed', 'failed', 'cancelled']))
+      .min(1)
+      .optional()
+      .describe('How they ended; all by default'),
     olderThanMs: z.number().min(0).optional().describe('Ended at least so long ago; as retention says by default'),
     name: name.optional().describe('Only tasks of this name'),
     dryRun: z.boolean().optional().describe('Only count'),

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import {
   type AuditEntry,
   type EnqueueRequest,
@@ -6,8 +7,7 @@ import {
   STATUSES,
   type TaskChanges,
   type TaskRow,
-} from '@taskfleet/protocol'
-import { z } from 'zod'
+} from '../protocol.ts'
 import { count, date, duration, hexId, name, priority, queueName, reason } from './values.ts'
 
 const status = z.enum(STATUSES).meta({ id: 'TaskStatus', title: 'Status of a task' })

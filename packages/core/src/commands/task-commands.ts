@@ -1,19 +1,14 @@
 import type { FleetControl } from '@taskfleet/protocol'
 import {
-  type AuditEntry,
   type CommandAnswer,
   type CommandName,
   type CommandRequest,
   type CoverageRow,
   type EditRequest,
   type EnqueueRequest,
-  type ErrorRow,
-  type ErrorState,
   type Explanation,
   FleetError,
   hasEnded,
-  type QueueLimits,
-  type QueueRow,
   type ReplayRequest,
   type ReprioritiseRequest,
   type StoredLogLine,
@@ -22,70 +17,75 @@ import {
 } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
-import { type Principal, reaches, requireReach, visibleTo } from '../auth/key-store.ts'
-import type { Fleet } from '../fleet.ts'
-import { toFullRow, toRow } from '../live/wire.ts'
+import { reaches, requireReach, visibleTo } from '../auth/key-store.ts'
+import { toFullRow } from '../live/wire.ts'
 import type { Budget } from '../task/budget.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
-import { type NewTask, parseChanges, parseDate, parseId, parseNewTask, parseQueue } from '../task/new-task.ts'
+import { type NewTask, parseChanges, parseId, parseNewTask } from '../task/new-task.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
+import { Commands } from './commands.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
+import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
-import { limitsText } from './queue-limits.ts'
 import { selectTasks } from './selection.ts'
+import { checkTasks, storeTasks } from './store-tasks.ts'
 
 /** How many tasks of a command are changed at a time. */
 const AT_A_TIME = 50
 const MOST_LINES = 2_000
-const MOST_ENTRIES = 1_000
 
 /** What a command does to one task: the task as it is then, or null when it can't be done. */
 type Change = (task: TaskDocument) => Promise<TaskDocument | null>
 
-/** What a fleet does for somebody: everything is within what the key may touch, and on record. */
-export class FleetCommands implements FleetControl {
-  readonly #fleet: Fleet
-  readonly #principal: Principal
-
-  constructor(fleet: Fleet, principal: Principal) {
-    this.#fleet = fleet
-    this.#principal = principal
-  }
-
+/** Tasks, within what the key may reach. Every change is in the audit log. */
+export class TaskCommands extends Commands<
+  'tasks' | 'store' | 'batches' | 'logs' | 'workers' | 'queues' | 'rates' | 'schedules' | 'callbacks' | 'database'
+> {
   async enqueue(request: EnqueueRequest): Promise<TaskRow> {
     const task = parseNewTask(request)
-    requireReach(this.#principal, task)
-    await requirePredecessors(this.#fleet.tasks, this.#principal, [task])
-    const [stored] = await this.#fleet.store.enqueue([task])
-    requireReach(this.#principal, stored!)
+    requireReach(this.principal, task)
+    await requirePredecessors(this.parts.tasks, this.principal, [task])
+    const [stored] = await this.parts.store.enqueue([task])
+    requireReach(this.principal, stored!)
     return toFullRow<TaskRow>('tasks', stored!)
   }
 
+  /** All or none. @throws {FleetError} `BatchRefused` with an entry for each that is wrong; `TOO_MANY_TASKS` */
+  async enqueueMany({ tasks }: { tasks: unknown }): Promise<TaskRow[]> {
+    if (!Array.isArray(tasks)) throw new FleetError('BAD_REQUEST', "'tasks' is a list of tasks", { field: 'tasks' })
+    return (await storeTasks(this.parts, this.principal, checkTasks(this.principal, tasks))).tasks
+  }
+
+  /** @throws {FleetError} `BAD_CURSOR`, `QUERY_TOO_SLOW`, and what `compileQuery` throws */
+  list(request: ListRequest): Promise<TaskPage> {
+    return listTasks(this.parts.tasks, this.principal, request)
+  }
+
   cancel(request: CommandRequest): Promise<CommandAnswer> {
-    const { store } = this.#fleet
-    return this.#command('cancel', request, OPEN_STATUSES, ({ _id }) => store.cancel(_id, this.#by, request.reason), {
+    const { store } = this.parts
+    return this.#command('cancel', request, OPEN_STATUSES, ({ _id }) => store.cancel(_id, this.by, request.reason), {
       done: ({ status }) => status === 'cancelled',
     })
   }
 
   pause(request: CommandRequest): Promise<CommandAnswer> {
-    const { store } = this.#fleet
+    const { store } = this.parts
     const from = [...TRANSITIONS.pause.from, 'running' as const]
-    return this.#command('pause', request, from, ({ _id }) => store.pause(_id, this.#by, request.reason), {
+    return this.#command('pause', request, from, ({ _id }) => store.pause(_id, this.by, request.reason), {
       done: ({ status }) => status === 'paused',
     })
   }
 
   resume(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#command('resume', request, TRANSITIONS.resume.from, ({ _id }) => this.#fleet.store.resume(_id), {
+    return this.#command('resume', request, TRANSITIONS.resume.from, ({ _id }) => this.parts.store.resume(_id), {
       // One that was only asked to pause goes on as if nothing had been said.
       done: ({ status, control }) => status === 'pending' || (status === 'running' && control === undefined),
     })
   }
 
   retry(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#command('retry', request, TRANSITIONS.rerun.from, ({ _id }) => this.#fleet.store.rerun(_id), {
+    return this.#command('retry', request, TRANSITIONS.rerun.from, ({ _id }) => this.parts.store.rerun(_id), {
       done: ({ status }) => status === 'pending' || status === 'running' || status === 'blocked',
     })
   }
@@ -96,7 +96,7 @@ export class FleetCommands implements FleetControl {
       ...(priority === undefined ? {} : { priority }),
       ...(position === undefined ? {} : { position }),
     })
-    const change: Change = ({ _id }) => this.#fleet.store.edit(_id, changes)
+    const change: Change = ({ _id }) => this.parts.store.edit(_id, changes)
     return this.#command('reprioritise', request, WAITING_STATUSES, change)
   }
 
@@ -107,7 +107,7 @@ export class FleetCommands implements FleetControl {
     const made: string[] = []
     const answer = await this.#command('replay', request, ENDED_STATUSES, async (task) => {
       const again = replayOf(task, request.input)
-      await this.#fleet.store.enqueue([again])
+      await this.parts.store.enqueue([again])
       made.push(again._id.toHexString())
       return task
     })
@@ -120,11 +120,11 @@ export class FleetCommands implements FleetControl {
       throw new FleetError('OUT_OF_RANGE', "'rev' is a whole number from 1", { field: 'rev' })
     }
     const parsed = parseChanges(changes)
-    requireReach(this.#principal, { name: task.name, queue: parsed.queue ?? task.queue })
-    await requirePredecessors(this.#fleet.tasks, this.#principal, [parsed])
-    const edited = await this.#fleet.store.edit(task._id, parsed, rev)
+    requireReach(this.principal, { name: task.name, queue: parsed.queue ?? task.queue })
+    await requirePredecessors(this.parts.tasks, this.principal, [parsed])
+    const edited = await this.parts.store.edit(task._id, parsed, rev)
     if (edited !== null) {
-      await this.#record('edit', { tasks: [task._id], reason })
+      await this.record('edit', { tasks: [task._id], reason })
       return toFullRow<TaskRow>('tasks', edited)
     }
     const now = await this.#task(id)
@@ -135,16 +135,16 @@ export class FleetCommands implements FleetControl {
   }
 
   /** With its input, output and attempts. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
-  async show(id: string): Promise<TaskRow> {
+  async show({ id }: { id: string }): Promise<TaskRow> {
     return toFullRow<TaskRow>('tasks', await this.#task(id))
   }
 
   /** An ended task with its log lines. @throws {FleetError} as `show`; `NOT_ENDED`, `AWAITED` */
-  async remove(id: string): Promise<void> {
+  async remove({ id }: { id: string }): Promise<void> {
     const { _id, status } = await this.#task(id)
     if (!hasEnded(status))
       throw new FleetError('NOT_ENDED', `Only an ended task can be removed; this one is ${status}: cancel it first`)
-    const { tasks, store, logs } = this.#fleet
+    const { tasks, store, logs } = this.parts
     const waiting = await tasks.findOne({ after: _id, status: 'blocked' }, { projection: { _id: 1 } })
     if (waiting !== null) {
       throw new FleetError(
@@ -154,102 +154,37 @@ export class FleetCommands implements FleetControl {
     }
     if (!(await store.remove(_id))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')
     await logs.remove([_id])
-    await this.#record('remove', { tasks: [_id] })
+    await this.record('remove', { tasks: [_id] })
   }
 
-  async explain(id: string): Promise<Explanation> {
-    const { tasks, workers, queues, rates, database } = this.#fleet
+  async explain({ id }: { id: string }): Promise<Explanation> {
+    const { tasks, workers, queues, rates, database } = this.parts
     const now = database.clock.now()
-    const mayShow = (task: { queue: string; name: string }): boolean => reaches(this.#principal, task)
+    const mayShow = (task: { queue: string; name: string }): boolean => reaches(this.principal, task)
     return explain(await this.#task(id), { tasks, workers, queues, rates, now, mayShow })
   }
 
   coverage(): Promise<CoverageRow[]> {
-    const { tasks, workers, database } = this.#fleet
-    return coverage(tasks as never, workers, database.clock.now(), visibleTo(this.#principal))
+    const { tasks, workers, database } = this.parts
+    return coverage(tasks as never, workers, database.clock.now(), visibleTo(this.principal))
   }
 
-  async taskLog(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {
+  async log(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {
     const { _id } = await this.#task(request.id)
     const { attempt, before, limit } = request
-    return this.#fleet.logs.read(_id, {
+    return this.parts.logs.read(_id, {
       ...(attempt === undefined ? {} : { attempt }),
       ...(before === undefined ? {} : { before }),
       ...(limit === undefined ? {} : { limit: pageSize(limit, MOST_LINES) }),
     })
   }
 
-  async audit({ id, limit = 100 }: { id?: string; limit?: number } = {}): Promise<AuditEntry[]> {
-    const most = pageSize(limit, MOST_ENTRIES)
-    if (id !== undefined) return this.#fleet.audit.list({ task: (await this.#task(id))._id, limit: most })
-    this.#requireUnlimited('the whole audit log')
-    return this.#fleet.audit.list({ limit: most })
-  }
-
-  async markError(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
-    this.#requireUnlimited('errors')
-    const { fingerprint, state, until } = request
-    const marked = await this.#fleet.errors.mark(
-      fingerprint,
-      state,
-      this.#by,
-      until === undefined ? undefined : parseDate(until, 'until'),
-    )
-    await this.#record(`error ${state}`, { target: fingerprint, changed: 1 })
-    return toRow<ErrorRow>('errors', marked as never)
-  }
-
-  async controlWorker({ worker, action }: { worker: string; action: 'drain' | 'resume' }): Promise<void> {
-    this.#requireUnlimited('workers')
-    if ((await this.#fleet.workers.ask(worker, action, this.#by)) === null) {
-      throw new FleetError('NOT_FOUND', 'There is no such worker, or it has stopped', { field: 'worker' })
-    }
-    await this.#record(`worker ${action}`, { target: worker, changed: 1 })
-  }
-
-  async controlQueue({ queue, action, reason }: Parameters<FleetControl['controlQueue']>[0]): Promise<QueueRow> {
-    const name = parseQueue(queue)
-    if (this.#principal.names !== undefined) this.#requireUnlimited('queues')
-    requireReach(this.#principal, { queue: name, name: '' })
-    const changed = await this.#fleet.queues.setPaused(name, action === 'pause', this.#by, reason)
-    await this.#record(`queue ${action}`, { target: name, changed: 1, reason })
-    return toRow<QueueRow>('queues', changed as never)
-  }
-
-  /**
-   * How many tasks of a queue may run at once, start within a time, and wait; what is null is taken away.
-   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `BAD_DURATION`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
-   */
-  async limitQueue(queue: string, limits: QueueLimits): Promise<QueueRow> {
-    const name = parseQueue(queue)
-    if (this.#principal.names !== undefined) this.#requireUnlimited('queues')
-    requireReach(this.#principal, { queue: name, name: '' })
-    const changed = await this.#fleet.queues.setLimits(name, limits, this.#by)
-    await this.#record('queue limit', { target: name, changed: 1, reason: limitsText(limits) })
-    return toRow<QueueRow>('queues', changed as never)
-  }
-
-  get #by(): string {
-    return this.#principal.id
-  }
-
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
   async #task(id: string): Promise<TaskDocument> {
-    const task = await this.#fleet.store.find(parseId(id))
+    const task = await this.parts.store.find(parseId(id))
     if (task === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
-    requireReach(this.#principal, task)
+    requireReach(this.principal, task)
     return task
-  }
-
-  /** What isn't of one queue or name is not for keys that are limited to some. @throws {FleetError} `FORBIDDEN` */
-  #requireUnlimited(what: string): void {
-    const { queues, names } = this.#principal
-    if (queues === undefined && names === undefined) return
-    throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not touch ${what}`)
-  }
-
-  async #record(action: string, deed: Omit<Parameters<Fleet['audit']['record']>[0], 'by' | 'action'>): Promise<void> {
-    await this.#fleet.audit.record({ by: this.#by, action, ...deed })
   }
 
   /**
@@ -266,7 +201,7 @@ export class FleetCommands implements FleetControl {
     { done = () => false }: { done?: (task: TaskDocument) => boolean } = {},
   ): Promise<CommandAnswer> {
     const filtered = action === 'resume' ? RESUMABLE : { status: { $in: [...from] } }
-    const selected = await selectTasks(this.#fleet.tasks, this.#principal, request, filtered)
+    const selected = await selectTasks(this.parts.tasks, this.principal, request, filtered)
     const answer: CommandAnswer = { matched: selected.length, changed: 0, refused: [] }
     if (request.dryRun === true) return answer
     const changed: ObjectId[] = []
@@ -282,7 +217,7 @@ export class FleetCommands implements FleetControl {
     answer.changed = changed.length
     const { reason } = request
     const filter = 'filter' in request ? { filter: request.filter } : {}
-    await this.#record(action, { tasks: changed, matched: selected.length, changed: changed.length, reason, ...filter })
+    await this.record(action, { tasks: changed, matched: selected.length, changed: changed.length, reason, ...filter })
     return answer
   }
 
@@ -303,7 +238,7 @@ export class FleetCommands implements FleetControl {
       if (error instanceof FleetError) return { code: error.code, message: error.message }
       throw error
     }
-    const now = await this.#fleet.store.find(task._id)
+    const now = await this.parts.store.find(task._id)
     if (now === null) return { code: 'NOT_FOUND', message: 'It is gone' }
     if (done(now)) return 'done'
     return refusalOf(action, now.status)

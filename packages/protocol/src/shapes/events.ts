@@ -1,5 +1,5 @@
-import type { CallbackRow, EventRow } from '@taskfleet/protocol'
 import { z } from 'zod'
+import type { CallbackRow, EventRow } from '../protocol.ts'
 import { budget, budgetRow } from './tasks.ts'
 import { date, hexId, name, priority, queueName } from './values.ts'
 
@@ -41,8 +41,8 @@ export const newEvent = z
     _id: hexId.optional().describe('Makes a repeated request harmless'),
     name: eventName,
     props: anyObject.optional().describe('What its tasks get as input, over the defaults of their callback'),
-    scheduledFor: date.optional(),
-    priority: priority.optional(),
+    scheduledFor: date.optional().describe('When its tasks become active; at once by default'),
+    priority: priority.optional().describe('Of its tasks: 1 to 10, or low, medium, high'),
   })
   .meta({ id: 'NewEvent', title: 'An event to be posted', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { compileQuery, parseId } from '@taskfleet/core/internal'
 import { FleetError, type QuerySort } from '@taskfleet/protocol'
+import { compileQuery } from '../live/query.ts'
+import { parseId } from '../task/new-task.ts'
 
 type Row = Record<string, unknown>
 type Filter = Record<string, unknown>

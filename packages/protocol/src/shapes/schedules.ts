@@ -1,5 +1,5 @@
-import { MISSED_POLICIES, OVERLAP_POLICIES, type ScheduleRow } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { MISSED_POLICIES, OVERLAP_POLICIES, type ScheduleRow } from '../protocol.ts'
 import { budget, budgetRow } from './tasks.ts'
 import { date, duration, hexId, name, priority, queueName } from './values.ts'
 

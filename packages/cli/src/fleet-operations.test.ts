@@ -1,20 +1,27 @@
+import type { FleetClient } from '@taskfleet/client'
 import { type Fleet, KeyStore } from '@taskfleet/core'
+import type { FleetOperations } from '@taskfleet/protocol'
 import { ownQueue, startGateway } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { taskFactory } from '@taskfleet/testkit/task-factory'
-import { describe, expect, test } from 'vitest'
-import { databaseAdmin, type FleetAdmin } from './admin.ts'
-import { gatewayAdmin } from './gateway-admin.ts'
-import { RestClient } from './rest-client.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { connectGateway } from './gateway-view.ts'
 
 const absent = 'f'.repeat(24)
 const fleet = useFleet()
 
+const clients: FleetClient[] = []
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close()
+})
+
 /** Through a gateway with a key that may do everything, which is there before and after each test. */
-async function throughGateway({ database }: Fleet): Promise<FleetAdmin> {
+async function throughGateway({ database }: Fleet): Promise<FleetOperations> {
   const { token } = await new KeyStore(database.db).create({ name: 'boss', scopes: ['admin'] })
   const { url } = await startGateway(fleet)
-  return gatewayAdmin(new RestClient(url!, token))
+  const client = await connectGateway(url!, token)
+  clients.push(client)
+  return client
 }
 
 const codeOf = (asked: Promise<unknown>): Promise<string> =>
@@ -23,32 +30,35 @@ const codeOf = (asked: Promise<unknown>): Promise<string> =>
     (error: { code?: string }) => error.code ?? String(error),
   )
 
-describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
-  ['on its database', async (one) => databaseAdmin(one)],
+describe.each<[string, (fleet: Fleet) => Promise<FleetOperations>]>([
+  ['on its database', async (one) => one.as()],
   ['through a gateway', throughGateway],
-])('what is done to a fleet besides its tasks, %s', (_where, connect) => {
+])('the operations of a fleet %s', (_where, connect) => {
   const open = () => connect(fleet.fleet)
 
   test('callbacks are made once for each id, listed, changed at the revision that was seen, and removed', async () => {
-    const { events } = await open()
+    const { callbacks } = await open()
     const event = ownQueue()
     const unstorable = { event, task: 'add', defaults: { input: { $a: 1 } } }
-    expect(await codeOf(events.createCallback(unstorable))).toBe('BAD_INPUT')
-    const one = await events.createCallback({ event, task: 'add', defaults: { queue: 'sums', priority: 'high' } })
+    expect(await codeOf(callbacks.create(unstorable))).toBe('BAD_INPUT')
+    const one = await callbacks.create({ event, task: 'add', defaults: { queue: 'sums', priority: 'high' } })
     expect(one).toMatchObject({ event, task: 'add', version: 1, defaults: { queue: 'sums', priority: 8 }, rev: 1 })
     const again = { _id: one._id, event, task: 'add' }
-    expect(await events.createCallback(again)).toEqual(one)
-    expect(await codeOf(events.createCallback({ ...again, task: 'other' }))).toBe('CALLBACK_EXISTS')
-    expect(await events.listCallbacks({ event })).toEqual([one])
-    expect(await events.listCallbacks({ event, limit: 5_000 })).toEqual([one])
-    expect(await events.editCallback(one._id, { task: 'sum' }, 1)).toMatchObject({ task: 'sum', rev: 2 })
-    expect(await codeOf(events.editCallback(one._id, { task: 'x' }, 1))).toBe('REV_CONFLICT')
-    expect(await events.showCallback(one._id)).toMatchObject({ task: 'sum', defaults: { queue: 'sums' } })
-    await events.removeCallback(one._id)
-    const gone = [events.showCallback(one._id), events.removeCallback(one._id)]
+    expect(await callbacks.create(again)).toEqual(one)
+    expect(await codeOf(callbacks.create({ ...again, task: 'other' }))).toBe('CALLBACK_EXISTS')
+    expect(await callbacks.list({ event })).toEqual([one])
+    expect(await callbacks.list({ event, limit: 1_000 })).toEqual([one])
+    expect(await callbacks.edit({ id: one._id, changes: { task: 'sum' }, rev: 1 })).toMatchObject({
+      task: 'sum',
+      rev: 2,
+    })
+    expect(await codeOf(callbacks.edit({ id: one._id, changes: { task: 'x' }, rev: 1 }))).toBe('REV_CONFLICT')
+    expect(await callbacks.show(one._id)).toMatchObject({ task: 'sum', defaults: { queue: 'sums' } })
+    await callbacks.remove(one._id)
+    const gone = [callbacks.show(one._id), callbacks.remove(one._id)]
     expect(await Promise.all(gone.map(codeOf))).toEqual(['NOT_FOUND', 'NOT_FOUND'])
-    expect(await codeOf(events.showCallback('x/../y'))).toBe('BAD_ID')
-    expect(await codeOf(events.createCallback({ event: '1x', task: 'add' }))).toBe('BAD_NAME')
+    expect(await codeOf(callbacks.show('x/../y'))).toBe('BAD_ID')
+    expect(await codeOf(callbacks.create({ event: '1x', task: 'add' }))).toBe('BAD_NAME')
   })
 
   test('schedules are made once, changed at the edition that was seen, paused, run by hand and removed', async () => {
@@ -60,16 +70,19 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
     expect(await schedules.create(request)).toMatchObject({ edition: 1 })
     expect(await codeOf(schedules.create({ ...request, task: 'other' }))).toBe('SCHEDULE_EXISTS')
     expect(await codeOf(schedules.create({ ...request, _id: ownQueue(), cron: '61 * * * *' }))).toBe('BAD_CRON')
-    expect(await schedules.edit(name, { cron: '30 4 * * *' }, 1)).toMatchObject({ cron: '30 4 * * *', edition: 2 })
-    expect(await codeOf(schedules.edit(name, { cron: '0 5 * * *' }, 1))).toBe('REV_CONFLICT')
-    expect((await schedules.pause(name, 'holidays')).nextAt).toBeUndefined()
+    expect(await schedules.edit({ name, changes: { cron: '30 4 * * *' }, edition: 1 })).toMatchObject({
+      cron: '30 4 * * *',
+      edition: 2,
+    })
+    expect(await codeOf(schedules.edit({ name, changes: { cron: '0 5 * * *' }, edition: 1 }))).toBe('REV_CONFLICT')
+    expect((await schedules.pause({ name, reason: 'holidays' })).nextAt).toBeUndefined()
     expect((await schedules.resume(name)).nextAt).toBeDefined()
-    const task = await schedules.run(name, 'now')
+    const task = await schedules.run({ name, reason: 'now' })
     expect(task).toMatchObject({ name: 'report', input: { of: 'day' }, schedule: name })
     expect(await schedules.show(name)).toMatchObject({ lastTask: task._id, input: { of: 'day' } })
     const listed = (await schedules.list()).find(({ _id }) => _id === name)
     expect(listed).toMatchObject({ _id: name, cron: '30 4 * * *' })
-    const slots = await schedules.preview({ every: '90m', startsAt: '2099-01-01T00:00:00.000Z' }, 2)
+    const slots = await schedules.preview({ every: '90m', startsAt: '2099-01-01T00:00:00.000Z', count: 2 })
     expect(slots).toEqual(['2099-01-01T00:00:00.000Z', '2099-01-01T01:30:00.000Z'])
     await schedules.remove(name)
     const gone = [schedules.show(name), schedules.remove(name)]
@@ -77,16 +90,20 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
   })
 
   test('events are posted once for each id, cancelled and removed', async () => {
-    const { events } = await open()
+    const { events, callbacks } = await open()
     const [name, queue] = [ownQueue(), ownQueue()]
-    await events.createCallback({ event: name, task: 'add', defaults: { queue } })
+    await callbacks.create({ event: name, task: 'add', defaults: { queue } })
     const event = await events.post({ name, props: { a: 1 }, scheduledFor: '2099-01-01T00:00:00.000Z', priority: 9 })
     expect(event).toMatchObject({ name, props: { a: 1 }, status: 'scheduled', priority: 9 })
     expect(await events.post({ _id: event._id, name, props: { a: 1 } })).toEqual(event)
     expect(await codeOf(events.post({ _id: event._id, name, props: { a: 2 } }))).toBe('EVENT_EXISTS')
     expect(await events.show(event._id)).toEqual(event)
     expect(await codeOf(events.remove(event._id))).toBe('NOT_ENDED')
-    expect(await events.cancel(event._id, 'no more')).toMatchObject({ matched: 1, changed: 1, refused: [] })
+    expect(await events.cancel({ id: event._id, reason: 'no more' })).toMatchObject({
+      matched: 1,
+      changed: 1,
+      refused: [],
+    })
     await eventually(async () => (await events.show(event._id)).status === 'cancelled')
     await events.remove(event._id)
     expect(await codeOf(events.show(event._id))).toBe('NOT_FOUND')
@@ -103,20 +120,24 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
     expect(await keys.list()).toContainEqual(expect.objectContaining(made))
     expect(JSON.stringify(await keys.list())).not.toMatch(/hash|tf_/)
     const store = new KeyStore(fleet.database.db)
-    expect(await keys.edit(id, { name: 'cd', scopes: ['read'], queues: null, names: ['n'] })).toMatchObject({
+    expect(
+      await keys.edit({ id, changes: { name: 'cd', scopes: ['read'], queues: null, names: ['n'] } }),
+    ).toMatchObject({
       name: 'cd',
       scopes: ['read'],
       names: ['n'],
     })
     expect(await store.verify(token)).toEqual({ id, scopes: ['read'], names: ['n'] })
-    expect(await keys.edit(id, { expiresAt: '2020-01-01T00:00:00.000Z' })).toMatchObject({ state: 'expired' })
+    expect(await keys.edit({ id, changes: { expiresAt: '2020-01-01T00:00:00.000Z' } })).toMatchObject({
+      state: 'expired',
+    })
     expect(await codeOf(store.verify(token))).toBe('UNAUTHENTICATED')
-    expect(await keys.edit(id, { expiresAt: null })).toMatchObject({ state: 'good' })
+    expect(await keys.edit({ id, changes: { expiresAt: null } })).toMatchObject({ state: 'good' })
     expect(await store.verify(token)).toMatchObject({ id })
     await keys.revoke(id)
     expect(await keys.show(id)).toMatchObject({ state: 'revoked', revokedAt: expect.stringMatching(/Z$/) })
-    expect(await codeOf(keys.edit(id, { scopes: ['admin'] }))).toBe('ALREADY_REVOKED')
-    const nobody = [keys.show('nobody'), keys.edit('nobody', { name: 'x' }), keys.revoke('nobody')]
+    expect(await codeOf(keys.edit({ id, changes: { scopes: ['admin'] } }))).toBe('ALREADY_REVOKED')
+    const nobody = [keys.show('nobody'), keys.edit({ id: 'nobody', changes: { name: 'x' } }), keys.revoke('nobody')]
     expect(await Promise.all(nobody.map(codeOf))).toEqual(['NOT_FOUND', 'NOT_FOUND', 'NOT_FOUND'])
     const recorded = (await fleet.fleet.audit.list()).filter(({ target }) => target === id)
     expect(recorded.map(({ action, reason }) => [action, reason])).toEqual([
@@ -133,44 +154,44 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetAdmin>]>([
       keys.create({ name: 'x', scopes: ['read'], queues: ['$x'] }),
       keys.create({ name: 'x', scopes: ['read'], names: [] }),
       keys.create({ name: 'x', scopes: ['read'], expiresAt: 'soon' }),
-      keys.edit(id, {}),
+      keys.edit({ id, changes: {} }),
     ]
     for (const code of await Promise.all(wrong.map(codeOf))) expect(code).toMatch(/^BAD_/)
   })
 
   test('a queue is limited and retention set, within what may be', async () => {
-    const { queues, upkeep } = await open()
+    const { queues, retention } = await open()
     const queue = ownQueue()
     const limits = { concurrency: 3, rate: { limit: 10, per: '1m' as const }, maxWaiting: 100 }
-    expect(await queues.limitQueue(queue, limits)).toMatchObject({
+    expect(await queues.limit({ name: queue, limits })).toMatchObject({
       _id: queue,
       ...limits,
       rate: { limit: 10, per: 60_000 },
     })
-    const unlimited = await queues.limitQueue(queue, { concurrency: null, rate: null })
+    const unlimited = await queues.limit({ name: queue, limits: { concurrency: null, rate: null } })
     expect(unlimited).toMatchObject({ maxWaiting: 100 })
     expect([unlimited.concurrency, unlimited.rate]).toEqual([undefined, undefined])
     for (const concurrency of [0, 20_000])
-      expect(await codeOf(queues.limitQueue(queue, { concurrency }))).toMatch(/^OUT_OF_RANGE|BAD_VALUE$/)
-    const before = await upkeep.retention()
-    expect(await upkeep.setRetention({ completed: 86_400_000, failed: null })).toEqual({
+      expect(await codeOf(queues.limit({ name: queue, limits: { concurrency } }))).toMatch(/^OUT_OF_RANGE|BAD_VALUE$/)
+    const before = await retention.show()
+    expect(await retention.set({ completed: 86_400_000, failed: null })).toEqual({
       ...before,
       completed: 86_400_000,
       failed: null,
     })
-    expect(await codeOf(upkeep.setRetention({ completed: 5 }))).toMatch(/^OUT_OF_RANGE|BAD_VALUE$/)
-    await upkeep.setRetention(before)
+    expect(await codeOf(retention.set({ completed: 5 }))).toMatch(/^OUT_OF_RANGE|BAD_VALUE$/)
+    await retention.set(before)
   })
 
   test('what has ended is removed when it is asked for', async () => {
-    const { upkeep } = await open()
+    const { retention } = await open()
     const make = taskFactory(fleet.fleet.store)
     const name = `prunable-${ownQueue()}`
     await Promise.all([make.completed({ name }), make.failed({ name }), make.pending({ name })])
     const request = { name, olderThanMs: 0 }
-    expect(await upkeep.prune({ ...request, dryRun: true })).toEqual({ matched: 2, removed: 0 })
-    expect(await upkeep.prune({ ...request, statuses: ['failed'] })).toEqual({ matched: 1, removed: 1 })
-    expect(await upkeep.prune(request)).toEqual({ matched: 1, removed: 1 })
+    expect(await retention.prune({ ...request, dryRun: true })).toEqual({ matched: 2, removed: 0 })
+    expect(await retention.prune({ ...request, statuses: ['failed'] })).toEqual({ matched: 1, removed: 1 })
+    expect(await retention.prune(request)).toEqual({ matched: 1, removed: 1 })
     expect(await fleet.fleet.tasks.countDocuments({ name })).toBe(1)
   })
 })

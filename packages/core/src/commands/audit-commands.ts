@@ -1,0 +1,23 @@
+import { type AuditEntry, FleetError } from '@taskfleet/protocol'
+import { pageSize } from '@taskfleet/protocol/internal'
+import { requireReach } from '../auth/key-store.ts'
+import { parseId } from '../task/new-task.ts'
+import { Commands } from './commands.ts'
+
+const MOST = 1_000
+
+/** Who did what. */
+export class AuditCommands extends Commands<'store'> {
+  /** The latest first. @throws {FleetError} `FORBIDDEN` without an id; `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, … */
+  async list({ id, limit = 100 }: { id?: string; limit?: number }): Promise<AuditEntry[]> {
+    const most = pageSize(limit, MOST)
+    if (id === undefined) {
+      this.requireUnlimited('touch the whole audit log')
+      return this.parts.audit.list({ limit: most })
+    }
+    const task = await this.parts.store.find(parseId(id))
+    if (task === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
+    requireReach(this.principal, task)
+    return this.parts.audit.list({ task: task._id, limit: most })
+  }
+}

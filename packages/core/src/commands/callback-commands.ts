@@ -1,0 +1,62 @@
+import type { CallbackRow } from '@taskfleet/protocol'
+import { pageSize } from '@taskfleet/protocol/internal'
+import { reaches, requireReach } from '../auth/key-store.ts'
+import type { CallbackDocument } from '../events/event-document.ts'
+import { parseCallback } from '../events/parse-event.ts'
+import { toWire } from '../live/wire.ts'
+import { parseId } from '../task/new-task.ts'
+import { Commands } from './commands.ts'
+
+const MOST = 1_000
+
+/** Callbacks: which task runs when which event arrives. */
+export class CallbackCommands extends Commands<'callbacks'> {
+  /** @throws {FleetError} as `Callbacks.create` */
+  async create(request: unknown): Promise<CallbackRow> {
+    const callback = parseCallback(request)
+    requireReach(this.principal, { name: callback.task, queue: callback.defaults.queue ?? 'default' })
+    const created = await this.parts.callbacks.create(callback)
+    await this.record('callback create', { target: created._id.toHexString(), changed: 1 })
+    return callbackRow(created)
+  }
+
+  /** @throws {FleetError} as `Callbacks.edit` */
+  async edit({ id, changes, rev }: { id: unknown; changes: unknown; rev?: number }): Promise<CallbackRow> {
+    const before = await this.#callback(id)
+    const { task = before.task, defaults = before.defaults } = changes as Partial<CallbackDocument>
+    requireReach(this.principal, { name: String(task), queue: defaults?.queue ?? 'default' })
+    const edited = await this.parts.callbacks.edit(before._id, changes as Record<string, unknown>, rev)
+    await this.record('callback edit', { target: edited._id.toHexString(), changed: 1 })
+    return callbackRow(edited)
+  }
+
+  async show({ id }: { id: unknown }): Promise<CallbackRow> {
+    return callbackRow(await this.#callback(id))
+  }
+
+  async list(query: { event?: string; limit?: number } = {}): Promise<CallbackRow[]> {
+    const all = await this.parts.callbacks.list({ ...query, limit: pageSize(query.limit ?? MOST, MOST) })
+    return all.filter((callback) => reaches(this.principal, target(callback))).map(callbackRow)
+  }
+
+  /** What is queued already stays as it is. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
+  async remove({ id }: { id: unknown }): Promise<void> {
+    const { _id } = await this.#callback(id)
+    await this.parts.callbacks.remove(_id)
+    await this.record('callback remove', { target: _id.toHexString(), changed: 1 })
+  }
+
+  async #callback(id: unknown): Promise<CallbackDocument> {
+    const callback = await this.parts.callbacks.find(parseId(id))
+    requireReach(this.principal, target(callback))
+    return callback
+  }
+}
+
+/** The task that a callback makes. */
+const target = ({ task, defaults }: CallbackDocument): { name: string; queue: string } => ({
+  name: task,
+  queue: defaults.queue ?? 'default',
+})
+
+const callbackRow = (callback: CallbackDocument): CallbackRow => toWire(callback) as CallbackRow

@@ -1,0 +1,28 @@
+import type { Principal } from '../auth/key-store.ts'
+import { requireUnlimited } from '../auth/key-store.ts'
+import type { Fleet } from '../fleet.ts'
+import type { Deed } from '../history/audit-log.ts'
+
+/** What the operations of every aggregate share: for whom they are carried out, and the audit log. */
+export abstract class Commands<Part extends keyof Fleet> {
+  protected readonly parts: Pick<Fleet, Part | 'audit'>
+  protected readonly principal: Principal
+
+  constructor(parts: Pick<Fleet, Part | 'audit'>, principal: Principal) {
+    this.parts = parts
+    this.principal = principal
+  }
+
+  protected get by(): string {
+    return this.principal.id
+  }
+
+  protected async record(action: string, deed: Omit<Deed, 'by' | 'action'>): Promise<void> {
+    await this.parts.audit.record({ by: this.by, action, ...deed })
+  }
+
+  /** What belongs to no single queue or name is not for keys that are limited to some. @throws {FleetError} `FORBIDDEN` */
+  protected requireUnlimited(deed: string): void {
+    requireUnlimited(this.principal, deed)
+  }
+}

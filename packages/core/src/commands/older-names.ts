@@ -1,0 +1,64 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type {
+  CallbackRequest,
+  EventChanges,
+  FleetOperations,
+  KeyEdit,
+  NewSchedule,
+  PruneRequest,
+  ScheduleChanges,
+  ScheduleRow,
+  TimingRequest,
+} from '@taskfleet/protocol'
+import type { ScheduleRequest } from './schedule-commands.ts'
+
+/*
+ * Operations under the names and with the arguments that they had before the table, so that programs that use them go on working.
+ */
+
+export type EventCalls = ReturnType<typeof eventCalls>
+export const eventCalls = ({ events, callbacks }: FleetOperations) => ({
+  post: events.post,
+  list: events.list,
+  show: (id: string) => events.show({ id }),
+  edit: (id: string, changes: EventChanges) => events.edit({ id, changes }),
+  cancel: (id: string, reason?: string) => events.cancel({ id, ...because(reason) }),
+  remove: (id: string) => events.remove({ id }),
+  createCallback: callbacks.create,
+  listCallbacks: callbacks.list,
+  showCallback: (id: string) => callbacks.show({ id }),
+  editCallback: (id: string, changes: Partial<CallbackRequest>, rev?: number) =>
+    callbacks.edit({ id, changes, ...(rev === undefined ? {} : { rev }) }),
+  removeCallback: (id: string) => callbacks.remove({ id }),
+})
+
+export type ScheduleCalls = ReturnType<typeof scheduleCalls>
+export const scheduleCalls = ({ schedules }: FleetOperations) => ({
+  /** `task` is a name, or a task's definition, whose schema then checks the input. */
+  create: <Schema extends StandardSchemaV1>(request: ScheduleRequest<Schema>): Promise<ScheduleRow> =>
+    schedules.create(request as NewSchedule),
+  list: schedules.list,
+  show: (name: string) => schedules.show({ name }),
+  edit: (name: string, changes: ScheduleChanges, edition?: number) =>
+    schedules.edit({ name, changes, ...(edition === undefined ? {} : { edition }) }),
+  pause: (name: string, reason?: string) => schedules.pause({ name, ...because(reason) }),
+  resume: (name: string, reason?: string) => schedules.resume({ name, ...because(reason) }),
+  run: (name: string, reason?: string) => schedules.run({ name, ...because(reason) }),
+  remove: (name: string) => schedules.remove({ name }),
+  preview: (timing: TimingRequest, count = 5) => schedules.preview({ ...timing, count }),
+})
+
+export type KeyCalls = ReturnType<typeof keyCalls>
+export const keyCalls = ({ keys }: FleetOperations) => ({
+  ...keys,
+  edit: (id: string, changes: KeyEdit) => keys.edit({ id, changes }),
+})
+
+export type UpkeepCalls = ReturnType<typeof upkeepCalls>
+export const upkeepCalls = ({ retention }: FleetOperations) => ({
+  retention: retention.show,
+  setRetention: retention.set,
+  prune: (request: PruneRequest = {}) => retention.prune(request),
+})
+
+const because = (reason: string | undefined): { reason?: string } => (reason === undefined ? {} : { reason })

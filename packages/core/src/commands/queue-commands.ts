@@ -1,0 +1,74 @@
+import type { QueueLimits, QueueListRow, QueueRow, TaskStatus } from '@taskfleet/protocol'
+import { requireReach, visibleTo } from '../auth/key-store.ts'
+import { toRow } from '../live/wire.ts'
+import { parseQueue } from '../task/new-task.ts'
+import { Commands } from './commands.ts'
+import { limitsText } from './queue-limits.ts'
+
+const MAX_QUERY_MS = 2_000
+
+interface Named {
+  name: string
+  reason?: string
+}
+
+type Counts = Partial<Record<TaskStatus, number>>
+
+/** Queues: what is in them, and what limits them. */
+export class QueueCommands extends Commands<'queues' | 'tasks'> {
+  /** Those with tasks or settings. @throws {FleetError} `QUERY_TOO_SLOW` */
+  async list(): Promise<QueueListRow[]> {
+    const visible = (name: string): boolean => this.principal.queues?.includes(name) ?? true
+    const [said, groups] = await Promise.all([
+      this.parts.queues.list(),
+      this.parts.tasks
+        .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>(
+          [
+            { $match: visibleTo(this.principal) ?? {} },
+            { $group: { _id: { queue: '$queue', status: '$status' }, count: { $sum: 1 } } },
+          ],
+          { maxTimeMS: MAX_QUERY_MS },
+        )
+        .toArray(),
+    ])
+    const counts = new Map<string, Counts>()
+    for (const { _id, count } of groups) counts.set(_id.queue, { ...counts.get(_id.queue), [_id.status]: count })
+    const rows = new Map(said.map((one) => [one._id, toRow<QueueRow>('queues', one as never)]))
+    const names = [...new Set([...counts.keys(), ...rows.keys()])].filter(visible).sort()
+    return names.map((_id) => ({ paused: false, ...rows.get(_id), _id, counts: counts.get(_id) ?? {} }))
+  }
+
+  pause({ name, reason }: Named): Promise<QueueRow> {
+    return this.#setPaused(name, true, reason)
+  }
+
+  resume({ name, reason }: Named): Promise<QueueRow> {
+    return this.#setPaused(name, false, reason)
+  }
+
+  /**
+   * How many tasks of a queue may run at once, start within a time, and wait; what is null is taken away.
+   * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `BAD_DURATION`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
+   */
+  async limit({ name, limits }: { name: string; limits: QueueLimits }): Promise<QueueRow> {
+    const queue = this.#queue(name)
+    const changed = await this.parts.queues.setLimits(queue, limits, this.by)
+    await this.record('queue limit', { target: queue, changed: 1, reason: limitsText(limits) })
+    return toRow<QueueRow>('queues', changed as never)
+  }
+
+  async #setPaused(name: string, paused: boolean, reason?: string): Promise<QueueRow> {
+    const queue = this.#queue(name)
+    const changed = await this.parts.queues.setPaused(queue, paused, this.by, reason)
+    await this.record(paused ? 'queue pause' : 'queue resume', { target: queue, changed: 1, reason })
+    return toRow<QueueRow>('queues', changed as never)
+  }
+
+  /** @throws {FleetError} `BAD_QUEUE`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN` for a key that is limited to names */
+  #queue(name: string): string {
+    const queue = parseQueue(name)
+    if (this.principal.names !== undefined) this.requireUnlimited('touch queues')
+    requireReach(this.principal, { queue, name: '' })
+    return queue
+  }
+}

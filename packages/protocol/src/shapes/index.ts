@@ -1,0 +1,6 @@
+export * from './documents.ts'
+export * from './events.ts'
+export * from './fleet.ts'
+export * from './schedules.ts'
+export * from './tasks.ts'
+export * from './values.ts'
