@@ -382,6 +382,15 @@ export const OPERATIONS = {
       rest: 'POST /events/:id/cancel',
       cli: 'events cancel',
     }),
+    retry: write<CommandAnswer>('control')({
+      summary: 'Let the failed and cancelled tasks of an event run again',
+      request: shape<{ id: string; reason?: string }>({ id, reason }),
+      answer: shapes.commandAnswer,
+      codes: FOUND,
+      by: 'id',
+      rest: 'POST /events/:id/retry',
+      cli: 'events retry',
+    }),
     remove: write<void>('control')({
       summary: 'Remove an ended event from the log',
       request: shape<{ id: string }>({ id }),

@@ -63,6 +63,14 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
     return this.parts.control(this.principal).cancel({ ids, ...(reason === undefined ? {} : { reason }) })
   }
 
+  /** Completed tasks stay as they are. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
+  async retry({ id, reason }: { id: unknown; reason?: string }): Promise<CommandAnswer> {
+    const { tasks } = await this.parts.events.find(parseId(id))
+    const ids = tasks.map((task) => task.toHexString())
+    const answer = await this.parts.control(this.principal).retry({ ids, ...(reason === undefined ? {} : { reason }) })
+    return { ...answer, refused: answer.refused.filter(({ error }) => error.code !== 'ALREADY_COMPLETED') }
+  }
+
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `NOT_ENDED`, `FORBIDDEN` */
   async remove({ id }: { id: unknown }): Promise<void> {
     this.requireUnlimited('read or remove events')

@@ -114,6 +114,20 @@ describe('an event', () => {
     expect((await events().show(event._id)).status).toBe('finished')
   })
 
+  test('retried: what failed runs again, what completed stays', async () => {
+    const name = ownEvent()
+    await events().createCallback({ event: name, task: 'one' })
+    await events().createCallback({ event: name, task: 'two' })
+    const event = await events().post({ name })
+    await settle(event.tasks[0]!, Outcome.failed(testError))
+    await settle(event.tasks[1]!, Outcome.completed(2))
+    const operations = fleet().as().events
+    expect(await operations.retry(event._id)).toEqual({ matched: 2, changed: 1, refused: [] })
+    await fleet().events.settled()
+    expect(await operations.show(event._id)).toMatchObject({ status: 'processing' })
+    await expect(operations.retry('f'.repeat(24))).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+
   test('cancelled when its tasks are, and removed only when it has ended', async () => {
     const name = ownEvent()
     await events().createCallback({ event: name, task: 'one' })
