@@ -35,7 +35,10 @@ describe('commands that report', () => {
 
   test('coverage ends with 1 as long as something due is served by nobody', async () => {
     await fleet.fleet.tasks.deleteMany({})
-    expect(await here('coverage')).toMatchObject({ code: 0, out: expect.stringMatching(/^TASK +WAITING +DUE.*\n$/) })
+    expect(await here('coverage')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^TASK +QUEUE +WAITING +DUE.*\n$/),
+    })
     const dated = await make().pending({ name: 'scripted', runAt: new Date('2099-01-01') })
     expect((await here('coverage')).code).toBe(0)
     await make().pending({ name: 'scripted', queue: 'elsewhere' })

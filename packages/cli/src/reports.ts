@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseId } from '@taskfleet/core/internal'
-import { FleetError, type FleetOperations, hasEnded, type StoredLogLine } from '@taskfleet/protocol'
+import { type CoverageRow, FleetError, type FleetOperations, hasEnded, type StoredLogLine } from '@taskfleet/protocol'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount } from './options.ts'
@@ -48,19 +48,27 @@ function coverage(options: CommonOptions, print: Print): Promise<number> {
     const rows = await fleet.tasks.coverage()
     if (options.json === true) print(printableJson(rows))
     else {
-      const cells = rows.map(({ name, version, waiting, due, running, oldest = '', workers }) => [
-        printable(`${name}@${version}`),
-        String(waiting),
-        String(due),
-        String(running),
-        oldest,
-        workers.length === 0 ? 'NOBODY' : printable([...new Set(workers)].join(', ')),
-      ])
-      print(table(['TASK', 'WAITING', 'DUE', 'RUNNING', 'OLDEST', 'SERVED BY'], cells))
+      const cells = rows.map(
+        ({ queue, name, version, waiting, due, running, oldest = '', workers, schedules, callbacks }) => [
+          printable(`${name}@${version}`),
+          printable(queue),
+          String(waiting),
+          String(due),
+          String(running),
+          oldest,
+          workers.length === 0 ? 'NOBODY' : printable([...new Set(workers)].join(', ')),
+          printable([...schedules, ...(callbacks === 0 ? [] : [`${callbacks} callbacks`])].join(', ')),
+        ],
+      )
+      print(table(['TASK', 'QUEUE', 'WAITING', 'DUE', 'RUNNING', 'OLDEST', 'SERVED BY', 'MADE BY'], cells))
     }
-    return rows.some(({ due, served }) => due > 0 && !served) ? EXIT.failed : EXIT.done
+    return rows.some(isAtRisk) ? EXIT.failed : EXIT.done
   })
 }
+
+/** Something is due, or will be made, and nobody serves it. */
+const isAtRisk = ({ due, served, schedules, callbacks }: CoverageRow): boolean =>
+  !served && (due > 0 || schedules.length > 0 || callbacks > 0)
 
 interface LogCommand extends CommonOptions {
   attempt?: number

@@ -96,6 +96,12 @@ async function enqueue(name: string, json: string, options: EnqueueCommand, prin
   return withFleet(gatewayOptions(options), async (fleet) => {
     const stored = await fleet.tasks.enqueue(request)
     print(options.json === true ? printableJson(stored) : stored._id)
+    if (stored.served === false) {
+      const type = `'${stored.name}' version ${stored.version}`
+      process.stderr.write(
+        `taskfleet: no live worker serves ${type} in the queue '${stored.queue}' yet; the task waits for one\n`,
+      )
+    }
     return EXIT.done
   })
 }

@@ -35,6 +35,7 @@ import { SetAside } from './documents/set-aside.ts'
 import { type SurveyDeps, survey, surveyIfDue } from './documents/survey.ts'
 import { Callbacks } from './events/callbacks.ts'
 import { Events } from './events/events.ts'
+import { PublishedHandlers } from './handlers/published-handlers.ts'
 import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
 import { Refusals } from './history/refusals.ts'
@@ -76,6 +77,8 @@ export class Fleet {
   readonly schedules: Schedules
   readonly gate: DocumentGate
   readonly indexes: IndexWatch
+  /** What live workers serve, and which inputs their handlers take. */
+  readonly handlers: PublishedHandlers
   readonly #results: TaskResults
 
   constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
@@ -114,6 +117,7 @@ export class Fleet {
       now: () => clock.now(),
     })
     this.workers = new WorkerRegister(connection, clock, gate)
+    this.handlers = new PublishedHandlers(db, this.workers)
     this.queues = new QueueRegister(db, gate)
     this.rates = new StartRates(db)
     this.logs = new TaskLogs(db, gate)
@@ -230,6 +234,7 @@ export class Fleet {
   ): Promise<TaskDocument> {
     await checkInput(type.input, input)
     const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })
+    await this.handlers.check(task)
     const [stored] = await this.store.enqueue([task], session)
     return stored!
   }

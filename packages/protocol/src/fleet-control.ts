@@ -12,13 +12,14 @@ import type {
   ReplayRequest,
   ReprioritiseRequest,
   StoredLogLine,
+  StoredTask,
   TaskRow,
 } from './protocol.ts'
 
 /** What can be asked of a fleet: by a client over its socket, or straight on the database. */
 export interface FleetControl {
   /** Repeating it with the same `_id` is harmless. */
-  enqueue(request: EnqueueRequest): Promise<TaskRow>
+  enqueue(request: EnqueueRequest): Promise<StoredTask>
   cancel(request: CommandRequest): Promise<CommandAnswer>
   /** A running task keeps its checkpoint, gives its slot up and waits until it is resumed. */
   pause(request: CommandRequest): Promise<CommandAnswer>

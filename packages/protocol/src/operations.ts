@@ -34,6 +34,7 @@ import type {
   Scope,
   SetAsideRow,
   StoredLogLine,
+  StoredTask,
   TaskRow,
   TimingRequest,
   WorkerRow,
@@ -178,21 +179,22 @@ const onTasks = <Request = CommandRequest, Own extends z.ZodRawShape = Record<ne
 
 export const OPERATIONS = {
   tasks: {
-    enqueue: write<TaskRow>('write')({
+    enqueue: write<StoredTask>('write')({
       summary: 'Store a task',
       request: checkedByCore<EnqueueRequest>(shapes.newTask),
-      answer: shapes.task,
-      codes: [...NEW_TASK, 'QUEUE_FULL', 'NOT_FOUND', 'TASK_EXISTS', 'KEY_EXISTS', 'DEPENDENCY_CYCLE'],
+      answer: shapes.storedTask,
+      codes: [...NEW_TASK, 'INPUT_INVALID', 'QUEUE_FULL', 'NOT_FOUND', 'TASK_EXISTS', 'KEY_EXISTS', 'DEPENDENCY_CYCLE'],
       rest: 'POST /tasks',
       cli: 'enqueue',
       makes: true,
     }),
-    enqueueMany: write<TaskRow[]>('write')({
+    enqueueMany: write<StoredTask[]>('write')({
       summary: 'Store up to 10,000 tasks, all or none',
       request: shape<{ tasks: readonly EnqueueRequest[] }>({ tasks: byCore(z.array(shapes.newTask)) }),
-      answer: z.array(shapes.task),
+      answer: z.array(shapes.storedTask),
       codes: [
         ...NEW_TASK,
+        'INPUT_INVALID',
         'QUEUE_FULL',
         'NOT_FOUND',
         'TASK_EXISTS',
@@ -277,7 +279,7 @@ export const OPERATIONS = {
       summary: 'Change a waiting task',
       request: shape<EditRequest>({ id, rev: byCore(z.int().optional()), changes: byCore(shapes.changes), reason }),
       answer: shapes.task,
-      codes: [...NEW_TASK, 'NOT_FOUND', 'NOT_WAITING', 'REV_CONFLICT', 'DEPENDENCY_CYCLE'],
+      codes: [...NEW_TASK, 'INPUT_INVALID', 'NOT_FOUND', 'NOT_WAITING', 'REV_CONFLICT', 'DEPENDENCY_CYCLE'],
       rest: 'PATCH /tasks/:id',
       cli: 'edit',
       body: 'changes',
@@ -457,7 +459,7 @@ export const OPERATIONS = {
       summary: 'Make a schedule; repeating it with the same settings is harmless',
       request: checkedByCore<NewSchedule>(shapes.newSchedule),
       answer: shapes.schedule,
-      codes: [...TIMING, ...STORED, 'SCHEDULE_EXISTS'],
+      codes: [...TIMING, ...STORED, 'SCHEDULE_EXISTS', 'INPUT_INVALID'],
       rest: 'POST /schedules',
       cli: 'schedules create',
       makes: true,
@@ -490,7 +492,7 @@ export const OPERATIONS = {
         edition: z.int().optional(),
       }),
       answer: shapes.schedule,
-      codes: [...TIMING, ...STORED, 'NOT_FOUND', 'REV_CONFLICT'],
+      codes: [...TIMING, ...STORED, 'NOT_FOUND', 'REV_CONFLICT', 'INPUT_INVALID'],
       rest: 'PATCH /schedules/:name',
       cli: 'schedules edit',
       body: 'changes',

@@ -154,6 +154,9 @@ export interface TaskRow {
   expireAt?: string
 }
 
+/** A task as it was stored. `served: false` is a warning: no live worker has a handler for it in its queue. */
+export type StoredTask = TaskRow & { served?: false }
+
 /** The ids of the tasks that one waits for, in their order. */
 export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
   return after === undefined ? [] : Array.isArray(after) ? after : [after]
@@ -679,8 +682,9 @@ export interface Explanation {
   reasons: ExplainReason[]
 }
 
-/** Tasks of one `name@version` that wait, and who serves them. */
+/** Tasks of one `name@version` in a queue that wait or will be made, and who serves them. */
 export interface CoverageRow {
+  queue: string
   name: string
   version: number
   waiting: number
@@ -688,9 +692,13 @@ export interface CoverageRow {
   due: number
   running: number
   oldest?: string
-  /** Names of the live workers that can run it. */
+  /** Names of the live workers that can run it and serve its queue. */
   workers: string[]
   served: boolean
+  /** Schedules that make it, without those that are paused. */
+  schedules: string[]
+  /** How many callbacks make it. */
+  callbacks: number
 }
 
 /** Who did what to which tasks. */
@@ -864,7 +872,7 @@ export interface ClientToGateway {
   subscribeStats: (request: { filter?: Record<string, unknown> }, ack: Acked<StatsAnswer>) => void
   /** For a client that wants to prove what it holds. */
   checksumQuery: (request: { subscription: string }, ack: Acked<ChecksumAnswer>) => void
-  enqueue: (request: EnqueueRequest, ack: Acked<{ task: TaskRow }>) => void
+  enqueue: (request: EnqueueRequest, ack: Acked<{ task: StoredTask }>) => void
   cancel: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
   pause: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
   resume: (request: CommandRequest, ack: Acked<CommandAnswer>) => void

@@ -24,7 +24,7 @@ export type ScheduleRequest<Schema extends StandardSchemaV1 = StandardSchemaV1> 
   | (ScheduleFields & { task: TaskType<Schema>; input: StandardSchemaV1.InferInput<Schema> })
 
 /** Schedules, within what the key may reach. Every change is in the audit log. */
-export class ScheduleCommands extends Commands<'schedules' | 'database'> {
+export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'database'> {
   /**
    * Repeating it with the same settings is harmless.
    *
@@ -33,7 +33,9 @@ export class ScheduleCommands extends Commands<'schedules' | 'database'> {
    */
   async create<Schema extends StandardSchemaV1>(request: ScheduleRequest<Schema>): Promise<ScheduleRow> {
     const asked = await named(request)
-    this.#requireReach(parseSchedule(asked, this.parts.database.clock.now()))
+    const parsed = parseSchedule(asked, this.parts.database.clock.now())
+    this.#requireReach(parsed)
+    await this.#checkInput(parsed)
     const created = await this.parts.schedules.create(asked, this.principal.id)
     await this.record('schedule create', { target: created._id, matched: 1 })
     return fullRow(created)
@@ -52,9 +54,9 @@ export class ScheduleCommands extends Commands<'schedules' | 'database'> {
         field: 'edition',
       })
     }
-    this.#requireReach(
-      parseScheduleChanges(before, changes as Record<string, unknown>, this.parts.database.clock.now()),
-    )
+    const parsed = parseScheduleChanges(before, changes as Record<string, unknown>, this.parts.database.clock.now())
+    this.#requireReach(parsed)
+    if ('input' in changes || 'task' in changes || 'version' in changes) await this.#checkInput(parsed)
     const edited = await this.parts.schedules.edit(before, changes as Record<string, unknown>, this.principal.id)
     await this.record('schedule edit', { target: edited._id, matched: 1 })
     return fullRow(edited)
@@ -117,6 +119,16 @@ export class ScheduleCommands extends Commands<'schedules' | 'database'> {
     const schedule = await this.parts.schedules.find(parseScheduleName(name))
     this.#requireReach(schedule)
     return schedule
+  }
+
+  /** @throws {FleetError} `INPUT_INVALID` */
+  async #checkInput({
+    task: name,
+    version,
+    input,
+    options: { queue },
+  }: Pick<ScheduleDocument, 'task' | 'version' | 'input' | 'options'>): Promise<void> {
+    await this.parts.handlers.check({ name, version, queue, input })
   }
 
   #requireReach({ task, options }: Pick<ScheduleDocument, 'task' | 'options'>): void {

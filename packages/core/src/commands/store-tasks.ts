@@ -1,4 +1,4 @@
-import { BatchRefused, type EntryProblem, FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
+import { BatchRefused, type EntryProblem, FleetError, hasEnded, type StoredTask } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { type Principal, requireReach } from '../auth/key-store.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
@@ -9,14 +9,14 @@ import { type NewTask, parseId, parseNewTask } from '../task/new-task.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 
-type Parts = Pick<Fleet, 'tasks' | 'store' | 'batches' | 'database'>
+type Parts = Pick<Fleet, 'tasks' | 'store' | 'batches' | 'handlers' | 'database'>
 
 /** How many tasks one request may store. */
 const BATCH_LIMIT = 10_000
 
 /** What was stored: `fresh` when any of it was not there before. */
 export interface Created {
-  tasks: TaskRow[]
+  tasks: StoredTask[]
   fresh: boolean
 }
 
@@ -118,7 +118,13 @@ export const entryProblem = (index: number, error: FleetError): EntryProblem => 
 /** Stores what was checked; a repetition of what is there makes nothing new. */
 export async function storeTasks(fleet: Parts, principal: Principal, checked: Checked): Promise<Created> {
   const { tasks, fresh } = await storeDocuments(fleet, principal, checked)
-  return { tasks: tasks.map((task) => toFullRow<TaskRow>('tasks', task)), fresh }
+  return { tasks: await Promise.all(tasks.map((task) => storedRow(fleet, task))), fresh }
+}
+
+/** What is answered: with a warning when nobody serves the task. */
+export async function storedRow({ handlers }: Parts, task: TaskDocument): Promise<StoredTask> {
+  const row = toFullRow<StoredTask>('tasks', task)
+  return (await handlers.isServed(task)) ? row : { ...row, served: false }
 }
 
 /** The same, with the documents as they are stored. */
@@ -129,6 +135,7 @@ export async function storeDocuments(
 ): Promise<{ tasks: TaskDocument[]; fresh: boolean }> {
   const asked = 'one' in checked ? [checked.one] : checked.batch
   await requirePredecessors(fleet.tasks, principal, asked)
+  await checkInputs(fleet, checked)
   const there = await stored(fleet, asked)
   const tasks = 'one' in checked ? await fleet.store.enqueue(asked) : await storeBatch(fleet, asked)
   // A key's policy may have led to somebody else's task.
@@ -136,6 +143,22 @@ export async function storeDocuments(
   const known = new Set(there.map(({ _id }) => _id.toHexString()))
   const fresh = tasks.some(({ _id }) => !known.has(_id.toHexString()))
   return { tasks, fresh }
+}
+
+/** @throws {FleetError} `INPUT_INVALID`; of a list with an entry for each */
+async function checkInputs({ handlers }: Parts, checked: Checked): Promise<void> {
+  if ('one' in checked) {
+    await handlers.check(checked.one)
+    return
+  }
+  const errors: EntryProblem[] = []
+  for (const [index, task] of checked.batch.entries()) {
+    await handlers.check(task).catch((error: unknown) => {
+      if (!(error instanceof FleetError)) throw error
+      errors.push(entryProblem(index, error))
+    })
+  }
+  if (errors.length > 0) throw new BatchRefused(errors)
 }
 
 /** All or none. @throws {BatchRefused} */

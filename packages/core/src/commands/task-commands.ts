@@ -12,6 +12,7 @@ import {
   type ReplayRequest,
   type ReprioritiseRequest,
   type StoredLogLine,
+  type StoredTask,
   type TaskRow,
   type TaskStatus,
 } from '@taskfleet/protocol'
@@ -29,7 +30,7 @@ import { explain } from './explain.ts'
 import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 import { selectTasks } from './selection.ts'
-import { checkTasks, storeTasks } from './store-tasks.ts'
+import { checkTasks, storedRow, storeTasks } from './store-tasks.ts'
 
 /** How many tasks of a command are changed at a time. */
 const AT_A_TIME = 50
@@ -40,19 +41,30 @@ type Change = (task: TaskDocument) => Promise<TaskDocument | null>
 
 /** Tasks, within what the key may reach. Every change is in the audit log. */
 export class TaskCommands extends Commands<
-  'tasks' | 'store' | 'batches' | 'logs' | 'workers' | 'queues' | 'rates' | 'schedules' | 'callbacks' | 'database'
+  | 'tasks'
+  | 'store'
+  | 'batches'
+  | 'logs'
+  | 'workers'
+  | 'queues'
+  | 'rates'
+  | 'schedules'
+  | 'callbacks'
+  | 'handlers'
+  | 'database'
 > {
-  async enqueue(request: EnqueueRequest): Promise<TaskRow> {
+  async enqueue(request: EnqueueRequest): Promise<StoredTask> {
     const task = parseNewTask(request)
     requireReach(this.principal, task)
     await requirePredecessors(this.parts.tasks, this.principal, [task])
+    await this.parts.handlers.check(task)
     const [stored] = await this.parts.store.enqueue([task])
     requireReach(this.principal, stored!)
-    return toFullRow<TaskRow>('tasks', stored!)
+    return storedRow(this.parts, stored!)
   }
 
   /** All or none. @throws {FleetError} `BatchRefused` with an entry for each that is wrong; `TOO_MANY_TASKS` */
-  async enqueueMany({ tasks }: { tasks: unknown }): Promise<TaskRow[]> {
+  async enqueueMany({ tasks }: { tasks: unknown }): Promise<StoredTask[]> {
     if (!Array.isArray(tasks)) throw new FleetError('BAD_REQUEST', "'tasks' is a list of tasks", { field: 'tasks' })
     return (await storeTasks(this.parts, this.principal, checkTasks(this.principal, tasks))).tasks
   }
@@ -107,6 +119,7 @@ export class TaskCommands extends Commands<
     const made: string[] = []
     const answer = await this.#command('replay', request, ENDED_STATUSES, async (task) => {
       const again = replayOf(task, request.input)
+      if (request.input !== undefined) await this.parts.handlers.check(again)
       await this.parts.store.enqueue([again])
       made.push(again._id.toHexString())
       return task
@@ -122,6 +135,10 @@ export class TaskCommands extends Commands<
     const parsed = parseChanges(changes)
     requireReach(this.principal, { name: task.name, queue: parsed.queue ?? task.queue })
     await requirePredecessors(this.parts.tasks, this.principal, [parsed])
+    if (parsed.input !== undefined) {
+      const { name, version, queue } = task
+      await this.parts.handlers.check({ name, version, queue, input: parsed.input })
+    }
     const edited = await this.parts.store.edit(task._id, parsed, rev)
     if (edited !== null) {
       await this.record('edit', { tasks: [task._id], reason })
@@ -164,9 +181,19 @@ export class TaskCommands extends Commands<
     return explain(await this.#task(id), { tasks, workers, queues, rates, now, mayShow })
   }
 
-  coverage(): Promise<CoverageRow[]> {
-    const { tasks, workers, database } = this.parts
-    return coverage(tasks as never, workers, database.clock.now(), visibleTo(this.principal))
+  /** By queue, name and version; also what schedules and callbacks will make. */
+  async coverage(): Promise<CoverageRow[]> {
+    const { tasks, workers, schedules, callbacks, database } = this.parts
+    const [live, planned, listening] = await Promise.all([
+      workers.live(),
+      schedules.list(visibleTo(this.principal, 'schedules')),
+      callbacks.list(),
+    ])
+    const mine = listening.filter(({ task: name, defaults }) =>
+      reaches(this.principal, { name, queue: defaults.queue ?? 'default' }),
+    )
+    const targets = { schedules: planned, callbacks: mine }
+    return coverage(tasks as never, live, targets, database.clock.now(), visibleTo(this.principal))
   }
 
   async log(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {

@@ -12,11 +12,13 @@ const AGAIN_MS = 4_000
 
 const COLUMNS = [
   { title: 'Task' },
+  { title: 'Queue' },
   { title: 'Waiting', number: true },
   { title: 'Due', number: true },
   { title: 'Running', number: true },
   { title: 'Oldest', number: true },
   { title: 'Served by' },
+  { title: 'Made by' },
 ]
 
 /** Which `name@version` waits, and which hosts can run it: before and after a deploy nothing may be left behind. */
@@ -53,7 +55,7 @@ export function CoveragePage() {
       {answer !== undefined && answer.length > 0 && (
         <Table label="Coverage" columns={COLUMNS}>
           {answer.map((row) => (
-            <CoverageLine key={`${row.name}@${row.version}`} row={row} now={now} />
+            <CoverageLine key={`${row.queue} ${row.name}@${row.version}`} row={row} now={now} />
           ))}
         </Table>
       )}
@@ -64,7 +66,7 @@ export function CoveragePage() {
 const WORKERS_SHOWN = 8
 
 function CoverageLine({ row, now }: { row: CoverageRow; now: number }) {
-  const { name, version, waiting, due, running, oldest, workers, served } = row
+  const { queue, name, version, waiting, due, running, oldest, workers, served, schedules, callbacks } = row
   const number = `${CELL} text-right whitespace-nowrap`
   return (
     <tr
@@ -78,6 +80,9 @@ function CoverageLine({ row, now }: { row: CoverageRow; now: number }) {
           <Foreign text={name} max={80} />
           <span className="text-dim">@{version}</span>
         </Link>
+      </td>
+      <td className={CELL}>
+        <Foreign text={queue} max={40} />
       </td>
       <td className={number}>{waiting.toLocaleString('en')}</td>
       <td className={number}>{due.toLocaleString('en')}</td>
@@ -103,6 +108,20 @@ function CoverageLine({ row, now }: { row: CoverageRow; now: number }) {
         ) : (
           <span className="inline-flex items-center gap-1.5 font-medium text-bad">
             <ServerOff size={14} aria-hidden /> No live host
+          </span>
+        )}
+      </td>
+      <td className={CELL}>
+        {schedules.map((schedule, index) => (
+          <span key={schedule}>
+            {index > 0 && ', '}
+            <Foreign text={schedule} max={40} />
+          </span>
+        ))}
+        {callbacks > 0 && (
+          <span>
+            {schedules.length > 0 && ', '}
+            {callbacks === 1 ? 'a callback' : `${callbacks} callbacks`}
           </span>
         )}
       </td>

@@ -104,13 +104,14 @@ function workersReason(task: TaskRow, due: boolean, fleet: FakeFleet): ExplainRe
 /** Which `name@version` waits or runs, and who serves it; those that nobody serves come first. */
 export function coverageOf(fleet: FakeFleet): CoverageRow[] {
   const rows = new Map<string, CoverageRow>()
-  for (const { name, version, status, runAt } of fleet.tasks.values()) {
+  for (const { queue, name, version, status, runAt } of fleet.tasks.values()) {
     if (status !== 'pending' && status !== 'running') continue
     const what = `${name}@${version}`
     const workers = [...fleet.workers.values()]
       .filter(({ role, state, tasks }) => role === 'worker' && state === 'running' && tasks.includes(what))
       .map((worker) => worker.name)
-    const row = rows.get(what) ?? {
+    const row = rows.get(`${queue} ${what}`) ?? {
+      queue,
       name,
       version,
       waiting: 0,
@@ -119,12 +120,14 @@ export function coverageOf(fleet: FakeFleet): CoverageRow[] {
       oldest: runAt,
       workers,
       served: workers.length > 0,
+      schedules: [],
+      callbacks: 0,
     }
     if (status === 'running') row.running += 1
     else row.waiting += 1
     if (status === 'pending' && runAt <= iso(fleet.now())) row.due += 1
     if (row.oldest === undefined || runAt < row.oldest) row.oldest = runAt
-    rows.set(what, row)
+    rows.set(`${queue} ${what}`, row)
   }
   return [...rows.values()].sort(
     (a, b) => Number(a.served) - Number(b.served) || a.name.localeCompare(b.name) || a.version - b.version,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type ErrorRow, type KeyRow, SCOPES, STATUSES, type WorkerRow } from '../protocol.ts'
+import { type CoverageRow, type ErrorRow, type KeyRow, SCOPES, STATUSES, type WorkerRow } from '../protocol.ts'
 import { count, date, hexId, name, queueName } from './values.ts'
 
 export const worker = z
@@ -98,6 +98,7 @@ export const errorGroup = z
 
 export const coverageRow = z
   .object({
+    queue: queueName,
     name,
     version: z.int(),
     waiting: count,
@@ -106,8 +107,13 @@ export const coverageRow = z
     oldest: date.optional(),
     workers: z.array(z.string()),
     served: z.boolean(),
+    schedules: z.array(z.string()).describe('Schedules that make it, without those that are paused'),
+    callbacks: count.describe('How many callbacks make it'),
+  } satisfies Record<keyof CoverageRow, z.ZodType>)
+  .meta({
+    id: 'Coverage',
+    title: 'Tasks of a name and version in a queue that wait or will be made, and who serves them',
   })
-  .meta({ id: 'Coverage', title: 'Tasks of one name and version that wait, and who serves them' })
 
 const percentiles = z.object({
   count,

@@ -189,6 +189,11 @@ export const task = z.object(taskFields).meta({
   examples: [EXAMPLE],
 })
 
+/** What storing a task answers with. */
+export const storedTask = task
+  .extend({ served: z.literal(false).optional().describe('No live worker has a handler for it in its queue yet') })
+  .meta({ id: 'StoredTask', title: 'A task as it was stored', examples: [EXAMPLE] })
+
 /** What a list holds: `fields` may leave out all but the id. */
 export const taskRow = z.object({ ...z.object(taskFields).partial().shape, _id: hexId }).meta({
   id: 'TaskRow',

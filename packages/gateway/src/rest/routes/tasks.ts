@@ -11,7 +11,7 @@ import { type RestRoute, route } from '../route.ts'
 
 const NDJSON = 'application/x-ndjson'
 const { list, enqueueMany, show } = OPERATIONS.tasks
-const taskOrTasks = z.union([shapes.task, z.object({ tasks: z.array(shapes.task) })])
+const taskOrTasks = z.union([shapes.storedTask, z.object({ tasks: z.array(shapes.storedTask) })])
 const ofOne = { method: 'GET', scope: 'read', tag: 'tasks', params: z.object({ id: shapes.hexId }) } as const
 
 /** What REST does beyond the operations: streams of tasks, idempotency keys, a task's attempts and audit entries. */

@@ -1,0 +1,166 @@
+import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
+import { FleetError } from '@taskfleet/protocol'
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import type { mongo } from 'mongoose'
+import { fromNow, NOW } from '../task/server-time.ts'
+import type { WorkerDocument } from '../worker/worker-model.ts'
+import type { WorkerRegister } from '../worker/worker-register.ts'
+
+/** A handler as producers know it. */
+export interface HandlerDocument {
+  /** `name@version` */
+  _id: string
+  /** JSON Schema 2020-12 of its input, as text: its keys begin with `$`. */
+  schema: string
+  updatedAt: Date
+  /** A worker that lives publishes it again before then. */
+  expireAt: Date
+}
+
+/** What a producer asks for, as far as a handler is concerned. */
+export interface Asked {
+  name: string
+  version: number
+  queue: string
+  input: unknown
+}
+
+/** How often a worker publishes its handlers, in milliseconds. */
+export const PUBLISH_EVERY_MS = 3_600_000
+const KEPT_MS = 3 * PUBLISH_EVERY_MS
+/** A larger schema is not published: the worker checks the input all the same. */
+const MOST_BYTES = 65_536
+/** Producers look at the workers and their schemas at most so often. */
+const LOOK_MS = 5_000
+/** A name that nobody served a moment ago may be served now. */
+const LOOK_AGAIN_MS = 500
+
+interface Known {
+  at: number
+  workers: readonly WorkerDocument[]
+  checks: ReadonlyMap<string, Check>
+}
+
+interface Check {
+  schema: string
+  validate: ValidateFunction
+}
+
+/**
+ * What live workers serve and which inputs their handlers take. Workers publish the JSON Schema of each handler whose schema library can
+ * make one (`~standard.jsonSchema`); producers check inputs against it before anything is stored.
+ */
+export class PublishedHandlers {
+  readonly #handlers: mongo.Collection<HandlerDocument>
+  readonly #workers: WorkerRegister
+  readonly #ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false })
+  #known: Known | undefined
+  #looking: Promise<Known> | undefined
+
+  constructor(db: mongo.Db, workers: WorkerRegister) {
+    this.#handlers = db.collection('handlers')
+    this.#workers = workers
+  }
+
+  /** Publishes the handlers of a worker, and forgets those that no worker has published for long. */
+  async publish(types: readonly { name: string; version: number; input: StandardSchemaV1 }[]): Promise<void> {
+    for (const { name, version, input } of types) {
+      const schema = jsonSchemaOf(input)
+      if (schema === undefined) continue
+      await this.#handlers.updateOne(
+        { _id: `${name}@${version}` },
+        [{ $set: { schema: { $literal: schema }, updatedAt: NOW, expireAt: fromNow(KEPT_MS) } }],
+        { upsert: true },
+      )
+    }
+    await this.#handlers.deleteMany({ $expr: { $lt: ['$expireAt', NOW] } })
+  }
+
+  /** The JSON Schemas that are published, by `name@version`. */
+  async schemas(): Promise<Map<string, object>> {
+    const { checks } = await this.#look(LOOK_MS)
+    return new Map([...checks].map(([type, { schema }]) => [type, JSON.parse(schema) as object]))
+  }
+
+  /**
+   * Checks inputs against what live workers have published for their name and version; others are not checked.
+   *
+   * @throws {FleetError} `INPUT_INVALID` with the path of the first fault
+   */
+  async check(asked: Asked): Promise<void> {
+    const known = await this.#look(LOOK_MS)
+    const type = `${asked.name}@${asked.version}`
+    const check = known.checks.get(type)
+    if (check === undefined || check.validate(asked.input)) return
+    // Whoever published it may be gone, and another version may stand in its place by now.
+    if (!known.workers.some((worker) => serves(worker, asked.name, asked.version))) return
+    throw invalid(check.validate.errors ?? [])
+  }
+
+  /** Whether a live worker serves the queue and has a handler for the name and version. */
+  async isServed({ name, version, queue }: Omit<Asked, 'input'>): Promise<boolean> {
+    const served = ({ workers }: Known): boolean =>
+      workers.some((worker) => worker.queues.includes(queue) && serves(worker, name, version))
+    return served(await this.#look(LOOK_MS)) || served(await this.#look(LOOK_AGAIN_MS))
+  }
+
+  async #look(fresh: number): Promise<Known> {
+    if (this.#known !== undefined && performance.now() - this.#known.at < fresh) return this.#known
+    this.#looking ??= this.#read().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  async #read(): Promise<Known> {
+    const at = performance.now()
+    const [workers, handlers] = await Promise.all([this.#workers.live(), this.#handlers.find().toArray()])
+    const before = this.#known?.checks
+    const checks = new Map<string, Check>()
+    for (const { _id, schema } of handlers) {
+      const known = before?.get(_id)
+      const check = known?.schema === schema ? known : this.#compiled(schema)
+      if (check !== undefined) checks.set(_id, check)
+    }
+    this.#known = { at, workers, checks }
+    return this.#known
+  }
+
+  /** Undefined for what is no schema: somebody has changed it by hand. */
+  #compiled(schema: unknown): Check | undefined {
+    try {
+      if (typeof schema !== 'string') return undefined
+      const parsed: unknown = JSON.parse(schema)
+      return { schema, validate: this.#ajv.compile(parsed as object) }
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** Whether a worker takes tasks of this name and version. */
+export const serves = (worker: WorkerDocument, name: string, version: number): boolean =>
+  worker.state === 'running' && worker.tasks.includes(`${name}@${version}`)
+
+/** Undefined where the schema's library makes none, or can't for this schema. */
+function jsonSchemaOf(input: StandardSchemaV1): string | undefined {
+  const { jsonSchema } = input['~standard'] as Partial<StandardJSONSchemaV1.Props>
+  try {
+    const schema = JSON.stringify(jsonSchema?.input({ target: 'draft-2020-12' }))
+    return schema !== undefined && Buffer.byteLength(schema) <= MOST_BYTES ? schema : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function invalid([fault]: readonly ErrorObject[]): FleetError {
+  const { instancePath = '', message = 'does not fit', keyword, params = {} } = fault ?? {}
+  const parts = instancePath.split('/').slice(1)
+  const missing = keyword === 'required' ? [String((params as { missingProperty?: unknown }).missingProperty)] : []
+  const extra =
+    keyword === 'additionalProperties' ? [String((params as { additionalProperty?: unknown }).additionalProperty)] : []
+  const field = ['input', ...parts, ...missing, ...extra]
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .join('.')
+  return new FleetError('INPUT_INVALID', `'${field}': ${message}`, { field })
+}
