@@ -113,10 +113,6 @@ const POLL_MS = 30_000
 /** When tasks are asked for again whose starts were used too late: not at once, should a clock be the reason. */
 const LATE_MS = 100
 const LONGEST_GRACE_MS = 86_400_000
-/** Watchers hear of progress at most so often. */
-const TELL_MS = 100
-/** The database gets progress and log lines at most so often. */
-const STORE_MS = 1_000
 
 /** A worker: claims tasks, runs them, and tells how it goes. */
 export class TaskRunner extends EventEmitter<RunnerEvents> {
@@ -147,7 +143,6 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   readonly #outside = new OutsideWork()
   readonly #running = new Map<string, RunningTask>()
   readonly #ends = new Set<Promise<void>>()
-  readonly #timers = new Set<NodeJS.Timeout>()
   #parts: Parts | undefined
   #state: 'new' | 'running' | 'draining' | 'stopped' = 'new'
   #idleTold = false
@@ -234,16 +229,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     this.#unguard = processGuard.hold()
     const { feed, load, loop, reaper, deadlines, schedules, reporter, sessions } = parts
     feed.subscribe({ change: (change) => this.#onChange(change), lost: () => this.#onHistoryLost() })
-    reaper.start()
-    deadlines.start()
-    schedules.start()
+    await reaper.start()
+    await deadlines.start()
+    await schedules.start()
     await load.start()
     await sessions.open(this.#session)
-    this.#every(this.#pollMs, () => loop.poll())
-    this.#every(TELL_MS, () => {
-      for (const run of this.#running.values()) run.tell()
-    })
-    this.#every(STORE_MS, () => (this.#doubt.active ? undefined : reporter.tick(this.#running.values())))
+    await reporter.start()
     await loop.start()
   }
 
@@ -309,7 +300,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       opened.push(schedules)
       const documents = new DocumentWatch({ fleet, feed, log: this.#log })
       opened.push(documents)
-      documents.start()
+      await documents.start()
       const watch = new SessionWatch({
         register: fleet.workers,
         feed,
@@ -323,8 +314,13 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       const load = this.#loadMonitor()
       opened.push(load)
       const notice = new ErrorNotice(fleet.errors, this.#options.recurringErrors ?? {}, this.#log)
-      const reporter = new AttemptReporter(fleet, this.#log)
-      opened.push({ stop: () => reporter.flushDurations() })
+      const reporter = new AttemptReporter({
+        fleet,
+        log: this.#log,
+        running: () => this.#running.values(),
+        mayWrite: () => !this.#doubt.active,
+      })
+      opened.push(reporter)
       const isolates = await this.#openIsolates()
       if (isolates !== undefined) opened.push(isolates)
       opened.push({ stop: () => fleet.events.settled() })
@@ -485,14 +481,12 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   async #stop(): Promise<void> {
     const { opened, reaper, loop, sessions } = this.#started()
     this.#state = 'draining'
-    loop.close()
+    const claimed = loop.stop()
     for (const run of this.#running.values()) if (!run.began) run.abort('SHUTDOWN', 'This worker shuts down')
     await reaper.stop()
     await sessions.beat().catch(() => undefined)
-    while (loop.claiming || this.#ends.size > 0) {
-      await Promise.allSettled([...this.#ends, new Promise((resolve) => setTimeout(resolve, 20))])
-    }
-    for (const timer of this.#timers) clearInterval(timer)
+    await claimed
+    while (this.#ends.size > 0) await Promise.allSettled(this.#ends)
     this.#state = 'stopped'
     await sessions.beat().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'could not say goodbye'))
     for (const part of opened.reverse()) {
@@ -518,15 +512,6 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return tellListeners(this as EventEmitter, event as string, args, (error) =>
       this.#log.error({ err: asError(error), event: String(event) }, 'a listener of the runner failed'),
     )
-  }
-
-  #every(ms: number, act: () => unknown): void {
-    const timer = setInterval(() => {
-      Promise.resolve()
-        .then(act)
-        .catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'a regular duty failed'))
-    }, ms)
-    this.#timers.add(timer)
   }
 
   // ── what the feed tells ──

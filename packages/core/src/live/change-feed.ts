@@ -4,8 +4,10 @@ import { COLLECTIONS, type CollectionName, FleetError } from '@taskfleet/protoco
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
+import { Service } from '../service.ts'
 import { TRANSITIONS } from '../task/lifecycle.ts'
 import { asError } from '../thrown.ts'
+import { WatchLoop } from '../watch-loop.ts'
 
 /** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
 export type Change = { collection: CollectionName; id: unknown; doc: mongo.Document | null }
@@ -85,24 +87,19 @@ type Place = { resumeAfter: unknown } | { startAtOperationTime: mongo.Timestamp 
  * The one change stream of a process, shared by all who want to know. It reopens itself with its token and a back-off;
  * where the history is gone it starts anew and tells its listeners to read again.
  */
-export class ChangeFeed {
+export class ChangeFeed extends Service {
   readonly #database: FleetDatabase
   readonly #log: Logger | undefined
   readonly #canaryMs: number
   readonly #stalledMs: number
   readonly #listeners = new Set<FeedListener>()
   readonly #id = `feed:${randomUUID()}`
-  #starting: Promise<void> | undefined
-  #running: Promise<void> | undefined
-  #stopping: AbortController | undefined
   #lastEventAt = 0
   /** Since when a canary has been on its way, by `performance.now()`. */
   #canaryOut: number | undefined
   #lagMs = 0
   #reportedUntil = 0
-  #canaryTimer: NodeJS.Timeout | undefined
   #probing: NodeJS.Timeout | undefined
-  #stopListening: (() => void) | undefined
   readonly #canariesUnderWay = new Set<Promise<void>>()
   /** Gives up the stream that is being waited for. */
   #giveUp: ((why: Error) => void) | undefined
@@ -119,6 +116,7 @@ export class ChangeFeed {
   #session: mongo.ClientSession | undefined
 
   constructor(database: FleetDatabase, options: ChangeFeedOptions = {}) {
+    super()
     this.#database = database
     this.#log = options.log
     this.#leastScope = options.scope ?? 'all'
@@ -128,41 +126,22 @@ export class ChangeFeed {
     this.#stalledMs = options.stalledMs ?? 15_000
   }
 
-  /** Resolves when the stream is really open: what is written from then on arrives. May be called again. */
-  async start(): Promise<void> {
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined
-      throw error
-    })
-    await this.#starting
-  }
-
-  async #start(): Promise<void> {
-    const stopping = new AbortController()
-    this.#stopping = stopping
+  /** When it has started, the stream is really open: what is written from then on is reported. */
+  protected override async onStart(): Promise<void> {
     const from = { startAtOperationTime: await this.#operationTime() }
+    this.defer(() => Promise.race([this.#removeCanary(), sleep(LAST_CLOSE_MS, undefined, { ref: false })]))
     const stream = await this.#open(from)
-    this.#running = this.#follow(stream, from, stopping.signal)
-    if (stopping.signal.aborted) return
-    this.#canaryTimer = setInterval(() => void this.#sendCanary(), this.#canaryMs)
-    this.#stopListening = this.#database.availability.onBack(() => this.#probe())
-  }
-
-  /** Resolves when nothing is told any more. May be called twice. */
-  async stop(): Promise<void> {
-    this.#stopping?.abort()
-    clearInterval(this.#canaryTimer)
-    clearTimeout(this.#probing)
-    this.#stopListening?.()
-    clearTimeout(this.#narrowing)
-    await this.#starting?.catch(() => undefined)
-    await this.#running
-    this.#starting = undefined
-    this.#running = undefined
-    if (this.#stopping !== undefined) {
-      this.#stopping = undefined
-      await Promise.race([this.#removeCanary(), sleep(LAST_CLOSE_MS, undefined, { ref: false })])
-    }
+    const stopping = new AbortController()
+    const following = this.#follow(stream, from, stopping.signal)
+    this.defer(() => {
+      stopping.abort()
+      return following
+    })
+    this.defer(() => clearTimeout(this.#narrowing))
+    this.defer(() => clearTimeout(this.#probing))
+    this.defer(this.#database.availability.onBack(() => this.#probe()))
+    const canary = { look: () => this.#sendCanary(), everyMs: this.#canaryMs, log: this.#log }
+    await this.use(new WatchLoop({ ...canary, failed: 'canary not written' }))
   }
 
   /** One that is on its way would come back to life after it was deleted. */
@@ -210,7 +189,7 @@ export class ChangeFeed {
   }
 
   async #opened(scope: FeedScope): Promise<void> {
-    if (this.#openScope === scope || this.#running === undefined) return
+    if (this.#openScope === scope || !this.running) return
     await new Promise<void>((resolve, reject) => {
       const done = (): void => {
         if (this.#openScope !== scope) return
