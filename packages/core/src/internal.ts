@@ -64,6 +64,7 @@ export {
 } from './task/task-store.ts'
 export { inClaimOrder } from './task/waiting-tasks.ts'
 export { asText } from './thrown.ts'
+export { UnderWay } from './under-way.ts'
 export { WatchLoop, type WatchLoopOptions } from './watch-loop.ts'
 export { LoadMeter } from './worker/load-meter.ts'
 export { renewalUpdate, sessionGuard, silenceMs } from './worker/session.ts'

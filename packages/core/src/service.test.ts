@@ -17,8 +17,8 @@ class Noting extends Service {
     this.defer(async () => this.notes.push('second ends'))
   }
 
-  get isRunning(): boolean {
-    return this.running
+  get runs(): boolean {
+    return this.isRunning
   }
 }
 
@@ -29,10 +29,10 @@ describe('a service', () => {
     const service = new Noting()
     await Promise.all([service.start(), service.start()])
     await service.start()
-    expect(service.isRunning).toBe(true)
+    expect(service.runs).toBe(true)
     await Promise.all([service.stop(), service.stop()])
     await service.stop()
-    expect(service.isRunning).toBe(false)
+    expect(service.runs).toBe(false)
     expect(service.notes).toEqual(ALL)
   })
 
@@ -48,7 +48,7 @@ describe('a service', () => {
     service.waits = true
     const started = service.start()
     const stopped = service.stop()
-    expect(service.isRunning).toBe(false)
+    expect(service.runs).toBe(false)
     service.letGo()
     await Promise.all([started, stopped])
     expect(service.notes).toEqual(ALL)
@@ -61,7 +61,7 @@ describe('a service', () => {
     await expect(one).rejects.toThrow('no')
     await expect(two).rejects.toThrow('no')
     expect(service.notes).toEqual(['first', 'first ends'])
-    expect(service.isRunning).toBe(false)
+    expect(service.runs).toBe(false)
     await service.stop()
     service.failure = undefined
     await service.start()
@@ -88,7 +88,7 @@ describe('a service', () => {
     const again = service.start()
     await Promise.all([stopped, again])
     expect(service.notes).toEqual([...ALL, 'first', 'second'])
-    expect(service.isRunning).toBe(true)
+    expect(service.runs).toBe(true)
   })
 
   test('ends its other parts when one of them fails to', async () => {
@@ -115,11 +115,11 @@ describe('a service', () => {
     }
     const whole = new Whole()
     await whole.start()
-    expect(part.isRunning).toBe(true)
+    expect(part.runs).toBe(true)
     await whole.stop()
     expect(part.notes).toEqual(ALL)
     part.failure = new Error('no')
     await expect(whole.start()).rejects.toThrow('no')
-    expect(part.isRunning).toBe(false)
+    expect(part.runs).toBe(false)
   })
 })

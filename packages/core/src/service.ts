@@ -33,7 +33,7 @@ export abstract class Service {
   }
 
   /** Whether it was started and not told to stop since. */
-  protected get running(): boolean {
+  protected get isRunning(): boolean {
     return this.#running
   }
 

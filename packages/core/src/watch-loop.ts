@@ -47,14 +47,14 @@ export class WatchLoop extends Service {
   /** Looks in so many milliseconds at the latest; 0 is at the end of this turn of the event loop. During a look, once more after it. */
   lookIn(ms: number): void {
     const dueAt = performance.now() + ms
-    if (!this.running || dueAt >= this.#dueAt) return
+    if (!this.isRunning || dueAt >= this.#dueAt) return
     this.#dueAt = dueAt
     if (this.#looking === undefined) this.#arm(ms)
   }
 
   /** Looks now. Resolves when a look that began after this call has ended or failed; at once when the loop doesn't run. */
   async look(): Promise<void> {
-    if (!this.running) return
+    if (!this.isRunning) return
     const looked = new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.lookIn(0)
     await looked

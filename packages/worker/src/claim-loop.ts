@@ -166,7 +166,7 @@ export class ClaimLoop extends Service {
   /** @returns in how many milliseconds the next task becomes due */
   async #fill(): Promise<number | undefined> {
     const { clock, free: freeSlots, serves, begin, limited, onDue, onNothingDue } = this.#options
-    while (this.running && this.#known) {
+    while (this.isRunning && this.#known) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves) : []
@@ -182,7 +182,7 @@ export class ClaimLoop extends Service {
       for (const suspect of suspects) await this.#claimSuspect(suspect)
       if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
-    if (this.running && this.#known) onNothingDue()
+    if (this.isRunning && this.#known) onNothingDue()
     const next = this.#ready.nextDate
     return next === null ? undefined : Math.max(1, next.getTime() - clock.now().getTime())
   }

@@ -74,7 +74,7 @@ export class ScheduleWatch extends Service {
     const left: string[] = []
     for (;;) {
       const { due, nextAt } = await this.#options.schedules.due(left)
-      if (due.length === 0 || !this.running) return nextAt
+      if (due.length === 0 || !this.isRunning) return nextAt
       // Workers that look at the same moment take different ones; all are read anew before the next few are seen to.
       const from = Math.floor(Math.random() * due.length)
       const group = [...due.slice(from), ...due.slice(0, from)].slice(0, AT_A_TIME)

@@ -176,7 +176,7 @@ export class SessionKeeper extends Service implements SessionView {
 
   async proven(session: string): Promise<void> {
     if (this.trusted(session)) return
-    if (this.isDead(session) || !this.running) throw lost()
+    if (this.isDead(session) || !this.isRunning) throw lost()
     await new Promise<void>((resolve, reject) => this.#waiting.add({ resolve, reject }))
     return this.proven(session)
   }

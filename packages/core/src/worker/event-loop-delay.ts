@@ -19,7 +19,7 @@ export class EventLoopDelay extends Service {
 
   /** The longest delay since it was last asked, in milliseconds, one that still lasts included; 0 when it doesn't run. */
   take(): number {
-    if (this.running) this.#note(performance.now())
+    if (this.isRunning) this.#note(performance.now())
     const worst = this.#worst
     this.#worst = 0
     return worst
