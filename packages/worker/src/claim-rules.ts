@@ -3,27 +3,11 @@ import { ClaimLoop } from './claim-loop.ts'
 import { LimitedClaims } from './limited-claims.ts'
 import type { Worker } from './worker.ts'
 
-type Deps = Pick<
-  Worker,
-  | 'settings'
-  | 'fleet'
-  | 'feed'
-  | 'queues'
-  | 'load'
-  | 'suspects'
-  | 'session'
-  | 'running'
-  | 'loop'
-  | 'publicUrl'
-  | 'mayClaim'
-  | 'emit'
->
-
 /** When tasks are asked for again whose starts were used too late: not at once, should a clock be the reason. */
 const LATE_MS = 100
 
 /** The claim loop of a worker, with what it may claim as things are. Whenever that changes, it asks the database again. */
-export function claimLoopOf(worker: Deps): ClaimLoop {
+export function claimLoopOf(worker: Worker): ClaimLoop {
   const { settings, fleet, feed, queues, running, emit } = worker
   const { store } = fleet
   const { clock } = fleet.database
@@ -59,7 +43,7 @@ export function claimLoopOf(worker: Deps): ClaimLoop {
   })
 }
 
-function served({ settings, queues, load, suspects }: Deps): Served {
+function served({ settings, queues, load, suspects }: Worker): Served {
   const maxLost = suspects.maxLost()
   const open = [...settings.factories.values()].filter(({ disk }) => load.allows({ lazy: false, folder: disk?.folder }))
   return {
@@ -70,7 +54,7 @@ function served({ settings, queues, load, suspects }: Deps): Served {
   }
 }
 
-function serves({ settings, queues, load, suspects }: Deps, { queue, name, version, lazy, lost }: Hint): boolean {
+function serves({ settings, queues, load, suspects }: Worker, { queue, name, version, lazy, lost }: Hint): boolean {
   const factory = settings.factories.get(name)
   if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
   if (!queues.names.includes(queue) || !queues.isOpen(queue)) return false
@@ -78,7 +62,7 @@ function serves({ settings, queues, load, suspects }: Deps, { queue, name, versi
 }
 
 /** How many tasks may be claimed. What is claimed ahead comes in groups of at least half of it. */
-function free({ settings, load, running, mayClaim }: Deps): number {
+function free({ settings, load, running, mayClaim }: Worker): number {
   if (!mayClaim) return 0
   const { prefetch } = settings
   const room = load.slots + prefetch - running.size

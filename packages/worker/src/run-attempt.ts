@@ -8,48 +8,30 @@ import type { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
 import type { Worker } from './worker.ts'
 
-/** What an attempt needs of the worker that runs it. */
-export type AttemptDeps = Pick<
-  Worker,
-  | 'settings'
-  | 'fleet'
-  | 'sessions'
-  | 'session'
-  | 'reporter'
-  | 'notice'
-  | 'suspects'
-  | 'outside'
-  | 'handlerSlots'
-  | 'isolates'
-  | 'budget'
-  | 'underWay'
-  | 'emit'
->
-
 /** Runs an attempt to its end, and reports how it went to whoever wants to know. */
-export async function runAttempt(run: RunningTask, deps: AttemptDeps): Promise<void> {
-  const { settings, fleet, emit } = deps
+export async function runAttempt(run: RunningTask, worker: Worker): Promise<void> {
+  const { settings, fleet, emit } = worker
   const task = toFullRow<TaskRow>('tasks', run.claim.task)
   const factory = settings.factories.get(task.name)!
   // The program that does the work gets the event when its input has been accepted, with the input as a handler would get it.
   if (!factory.notify) emit('claimed', { task })
   const executed = await executeTask(run, factory, {
     store: fleet.store,
-    sessions: deps.sessions,
-    onMoved: (moved) => deps.suspects.cleared(moved),
-    onRefused: (refused) => deps.session.refused(refused),
+    sessions: worker.sessions,
+    onMoved: (moved) => worker.suspects.cleared(moved),
+    onRefused: (refused) => worker.session.refused(refused),
     clock: fleet.database.clock,
     log: settings.log,
     abortGraceMs: settings.abortGraceMs,
-    shutdown: deps.budget,
-    handle: (factory, context, run) => handle(factory, context, run, deps),
+    shutdown: worker.budget,
+    handle: (factory, context, run) => handle(factory, context, run, worker),
     enter: async () => {
-      const leave = await deps.handlerSlots?.enter(run.signal)
+      const leave = await worker.handlerSlots?.enter(run.signal)
       run.begin()
       return leave
     },
   })
-  reportEnd(run, task, executed, deps)
+  reportEnd(run, task, executed, worker)
 }
 
 /** In this process, in one of its own, or by the program around the runner. */
@@ -57,7 +39,7 @@ function handle(
   factory: TaskFactory,
   context: HandlerContext<unknown>,
   run: RunningTask,
-  { outside, isolates, sessions, emit }: AttemptDeps,
+  { outside, isolates, sessions, emit }: Worker,
 ): Handling {
   if (factory.notify) {
     const result = outside.wait(run)
@@ -73,8 +55,8 @@ function handle(
   })
 }
 
-function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Executed, deps: AttemptDeps): void {
-  const { fleet, settings, reporter, underWay } = deps
+function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Executed, worker: Worker): void {
+  const { fleet, settings, reporter, underWay } = worker
   underWay.add(reporter.ended(run, settled.owned && settled.status === 'completed'))
   if (!settled.owned || outcome === null) {
     settings.log.warn({ task: run.id }, 'the result is discarded: the task is no longer ours')
@@ -86,9 +68,9 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
   const failure = 'error' in outcome ? { error: outcome.error } : {}
   // Should it fail, the reaper's look makes up for it.
   if (hasEnded(status)) underWay.add(fleet.store.unblock(run.claim.task._id))
-  if (failure.error !== undefined) reportFailure(run, failure.error, deps)
+  if (failure.error !== undefined) reportFailure(run, failure.error, worker)
   run.end({ status, ...output, ...failure })
-  emitEnd({ ...task, status }, outcome, deps.emit)
+  emitEnd({ ...task, status }, outcome, worker.emit)
 }
 
 function emitEnd(task: TaskRow, outcome: NonNullable<Executed['outcome']>, emit: Emit): void {
@@ -100,7 +82,7 @@ function emitEnd(task: TaskRow, outcome: NonNullable<Executed['outcome']>, emit:
   }
 }
 
-function reportFailure({ claim }: RunningTask, error: TaskError, { notice, underWay }: AttemptDeps): void {
+function reportFailure({ claim }: RunningTask, error: TaskError, { notice, underWay }: Worker): void {
   const { _id, name, version } = claim.task
   underWay.add(notice.record({ error, task: _id, name, version, host: hostname() }))
 }

@@ -1,11 +1,10 @@
 import { asError, type TaskDocument } from '@taskfleet/core'
 import type { Claim } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
-import { type AttemptDeps, runAttempt } from './run-attempt.ts'
+import { runAttempt } from './run-attempt.ts'
 import { RunningTask } from './running-task.ts'
 import type { Worker } from './worker.ts'
 
-type Deps = AttemptDeps & Pick<Worker, 'queues' | 'doubt' | 'loop' | 'state'>
 type Control = NonNullable<TaskDocument['control']>
 
 /** The answer to a claim takes about so long. */
@@ -13,13 +12,13 @@ const CLAIM_MS = 20
 
 /** The tasks that this worker holds: each begins with a claim, and hears what others want of it. */
 export class RunningTasks {
-  readonly #worker: Deps
+  readonly #worker: Worker
   readonly #log: Logger
   readonly #byId = new Map<string, RunningTask>()
   /** Whether `idle` was emitted and nothing has begun since. */
   #idle = false
 
-  constructor(worker: Deps) {
+  constructor(worker: Worker) {
     this.#worker = worker
     this.#log = worker.settings.log
   }

@@ -2,10 +2,8 @@ import type { TaskDocument, WorkerDocument } from '@taskfleet/core'
 import type { Change, FeedListener, QueueDocument } from '@taskfleet/core/internal'
 import type { Worker } from './worker.ts'
 
-type Deps = Pick<Worker, 'fleet' | 'queues' | 'deadlines' | 'loop' | 'running' | 'session' | 'obey'>
-
 /** What a worker does about each change that the feed reports. */
-export function changesOf(worker: Deps): FeedListener {
+export function changesOf(worker: Worker): FeedListener {
   return {
     change: ({ collection, id, doc }: Change) => {
       if (collection === 'tasks') onTask(worker, String(id), doc as TaskDocument | null)
@@ -21,7 +19,7 @@ export function changesOf(worker: Deps): FeedListener {
 }
 
 function onTask(
-  { fleet, queues, deadlines, loop, running, session }: Deps,
+  { fleet, queues, deadlines, loop, running, session }: Worker,
   id: string,
   task: TaskDocument | null,
 ): void {

@@ -6,23 +6,18 @@ import type { Logger } from 'pino'
 import type { RunningTask } from './running-task.ts'
 import type { Worker } from './worker.ts'
 
-type Deps = Pick<
-  Worker,
-  'settings' | 'boot' | 'fleet' | 'sessions' | 'running' | 'loop' | 'reaper' | 'doubt' | 'budget' | 'underWay'
->
-
 const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 2_000
 
 /** What this worker does when its session can't be renewed, when it is renewed again, and when others have ended it. */
 export class WorkerSession {
-  readonly #worker: Deps
+  readonly #worker: Worker
   readonly #log: Logger
   #id: string
   /** Leases of attempts of which the database takes no end. */
   readonly #refused = new Set<string>()
 
-  constructor(worker: Deps) {
+  constructor(worker: Worker) {
     this.#worker = worker
     this.#log = worker.settings.log
     this.#id = worker.boot

@@ -48,7 +48,7 @@ export interface WorkerOptions {
   emit: Emit
 }
 
-/** The parts of a worker, and the order in which they start and stop. Each part picks what it uses of the others. */
+/** The parts of a worker, and the order in which they start and stop. */
 export class Worker extends Service {
   readonly settings: RunnerSettings
   readonly boot: string
