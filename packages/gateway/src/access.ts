@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { KeyStore, LOCAL, type Principal } from '@taskfleet/core'
-import { type ChangeFeed, type FleetDatabase, WorkerRegister } from '@taskfleet/core/internal'
+import { type ChangeFeed, type FleetDatabase, Service, WorkerRegister } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { isSession, Sessions } from './sessions.ts'
 import { SignInLimit } from './sign-in-limit.ts'
@@ -9,35 +9,35 @@ import { SignInLimit } from './sign-in-limit.ts'
 const LOCKED_CHECK_MS = 1_000
 
 /** Who may talk to this gateway, and from which pages. */
-export class Access {
+export class Access extends Service {
   readonly keys: KeyStore
   readonly sessions: Sessions
   readonly #register: WorkerRegister
   readonly #wrong = new SignInLimit()
-  readonly #unsubscribe: () => void
+  readonly #feed: ChangeFeed
   /** Addresses of the fleet's workers and gateways by id: pages of theirs may connect to any of them. */
   readonly #addresses = new Map<string, string>()
   #locked = false
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
 
   constructor(database: FleetDatabase, feed: ChangeFeed) {
+    super()
     this.keys = new KeyStore(database.db, () => database.clock.now())
     this.sessions = new Sessions(this.keys, () => database.clock.now())
     this.#register = new WorkerRegister(database.connection, database.clock)
-    this.#unsubscribe = feed.subscribe({
-      change: ({ collection, id, doc }) => {
-        if (collection === 'workers') this.#note(String(id), doc?.state === 'stopped' ? undefined : doc?.url)
-      },
-      lost: () => void this.#readAddresses().catch(() => undefined),
-    })
+    this.#feed = feed
   }
 
-  async start(): Promise<void> {
+  protected override async onStart(): Promise<void> {
+    this.defer(
+      this.#feed.subscribe({
+        change: ({ collection, id, doc }) => {
+          if (collection === 'workers') this.#note(String(id), doc?.state === 'stopped' ? undefined : doc?.url)
+        },
+        lost: () => void this.#readAddresses().catch(() => undefined),
+      }),
+    )
     await this.#readAddresses()
-  }
-
-  stop(): void {
-    this.#unsubscribe()
   }
 
   /** Whether there is any key. A fleet once locked stays so for this process. */

@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { asError } from '@taskfleet/core'
 import {
   ChangeFeed,
   FleetDatabase,
   LoadMeter,
+  Service,
   SessionWatch,
   UnbrokenWrites,
+  WatchLoop,
   WorkerRegister,
+  type WorkerReport,
   withoutOutages,
 } from '@taskfleet/core/internal'
 import { VERSION } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
-import type { ListenAddress } from './gateway.ts'
+import type { Gateway, ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions {
   mongo: string
@@ -25,19 +27,21 @@ export interface GatewayHostOptions {
   log: Logger
 }
 
+const HEARTBEAT_MS = 2_500
 /** For how many heartbeats it may be silent before it is taken for gone. */
 const BEATS_MISSED = 3
 
 /** A gateway without a worker: a process of its own, registered so that the fleet's task sockets accept its pages. */
-export class GatewayHost {
+export class GatewayHost extends Service {
   readonly #boot = randomUUID()
   #session: string = this.#boot
   readonly #options: GatewayHostOptions
   readonly #load = new LoadMeter()
-  #stop: (() => Promise<void>) | undefined
-  #url: string | undefined
+  readonly #writes = new UnbrokenWrites()
+  #gateway: Gateway | undefined
 
   constructor(options: GatewayHostOptions) {
+    super()
     this.#options = options
   }
 
@@ -47,83 +51,60 @@ export class GatewayHost {
   }
 
   get url(): string | undefined {
-    return this.#url
+    return this.#gateway?.url
   }
 
-  async start(): Promise<void> {
-    const { mongo, db, listen, publicUrl, heartbeatMs = 2_500, name = hostname() } = this.#options
+  protected override async onStart(): Promise<void> {
+    const { mongo, db, listen, publicUrl, heartbeatMs = HEARTBEAT_MS } = this.#options
     const log = withoutOutages(this.#options.log)
     const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
-    const feed = new ChangeFeed(database, { log })
+    this.defer(() => database.close())
+    await database.requireSchema()
+    await this.use(this.#load)
+    const feed = await this.use(new ChangeFeed(database, { log }))
     const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })
+    this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database.connection, database.clock)
-    const writes = new UnbrokenWrites()
-    const beat = async (state: 'running' | 'stopped'): Promise<void> => {
-      const answer = await register.beat(this.#session, {
-        boot: this.#boot,
-        leaseMs: BEATS_MISSED * heartbeatMs,
-        name,
-        host: hostname(),
-        pid: process.pid,
-        role: 'gateway',
-        url: gateway.publicUrl,
-        state,
-        queues: [],
-        tasks: [],
-        slots: 0,
-        running: 0,
-        load: this.#load.read(),
-        heartbeatMs,
-        version: VERSION,
-      })
-      if (answer !== null) writes.acknowledged(performance.now())
-      else if (state === 'running') await this.#beginAnew(register, () => beat('running'))
-    }
-    const watch = new SessionWatch({
-      register,
-      feed,
-      log,
-      unbrokenFor: (gapMs) => writes.lastFor(gapMs, performance.now()),
-      prove: () => beat('running'),
-    })
-    try {
-      await database.requireSchema()
-      await feed.start()
-      await gateway.start()
-      await beat('running')
-      await watch.start()
-    } catch (error) {
-      await Promise.allSettled([watch.stop(), gateway.stop(), feed.stop()])
-      await database.close()
-      throw error
-    }
-    this.#url = gateway.url
-    const timer = setInterval(() => {
-      beat('running').catch((error: unknown) => log.warn({ err: asError(error) }, 'a heartbeat failed'))
-    }, heartbeatMs)
-    this.#stop = async () => {
-      clearInterval(timer)
-      await beat('stopped').catch(() => undefined)
-      await watch.stop()
-      await gateway.stop()
-      await feed.stop()
-      await database.close()
-    }
+    const beat = (): Promise<void> => this.#beat(register)
+    await beat()
+    const unbrokenFor = (gapMs: number): number => this.#writes.lastFor(gapMs, performance.now())
+    await this.use(new SessionWatch({ register, feed, log, unbrokenFor, prove: beat }))
+    this.defer(() => register.beat(this.#session, this.#report('stopped')).catch(() => undefined))
+    await this.use(new WatchLoop({ look: beat, everyMs: heartbeatMs, log, failed: 'a heartbeat failed' }))
   }
 
-  /** It was silent for too long and is taken for gone; it is not. */
-  async #beginAnew(register: WorkerRegister, beat: () => Promise<void>): Promise<void> {
+  async #beat(register: WorkerRegister): Promise<void> {
+    const beat = await register.beat(this.#session, this.#report('running'))
+    if (beat !== null) {
+      this.#writes.acknowledged(performance.now())
+      return
+    }
+    // It was silent for too long and is taken for gone; it is not.
     const ended = this.#session
     this.#session = randomUUID()
-    await beat()
+    await this.#beat(register)
     await register.replaced(ended)
   }
 
-  /** May be called twice. */
-  async stop(): Promise<void> {
-    const stop = this.#stop
-    this.#stop = undefined
-    await stop?.()
+  #report(state: 'running' | 'stopped'): WorkerReport {
+    const { name = hostname(), heartbeatMs = HEARTBEAT_MS } = this.#options
+    return {
+      boot: this.#boot,
+      leaseMs: BEATS_MISSED * heartbeatMs,
+      name,
+      host: hostname(),
+      pid: process.pid,
+      role: 'gateway',
+      url: this.#gateway!.publicUrl,
+      state,
+      queues: [],
+      tasks: [],
+      slots: 0,
+      running: 0,
+      load: this.#load.read(),
+      heartbeatMs,
+      version: VERSION,
+    }
   }
 }

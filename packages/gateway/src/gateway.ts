@@ -12,6 +12,7 @@ import {
   LiveQueries,
   parseId,
   requireReach,
+  Service,
   withoutOutages,
 } from '@taskfleet/core/internal'
 import {
@@ -29,7 +30,7 @@ import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
 import type { Attempts } from './attempts.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
-import { type MetricsRoute, serveMetrics } from './metrics/serve-metrics.ts'
+import { serveMetrics } from './metrics/serve-metrics.ts'
 import { portInUse } from './port-in-use.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
@@ -87,7 +88,7 @@ type GatewaySocket = Socket<
 const LAST_ANSWERS_MS = 1_000
 
 /** Serves browsers and programs: live queries, commands, task sockets and the monitor. Any gateway answers for the fleet. */
-export class Gateway {
+export class Gateway extends Service {
   readonly #options: GatewayOptions
   readonly #log: Logger
   readonly #fleet: Fleet
@@ -97,12 +98,12 @@ export class Gateway {
   readonly #holders: KeyHolders
   readonly #http: FastifyInstance
   #subscriptions: Subscriptions | undefined
-  #metrics: MetricsRoute | undefined
   #io: Server | undefined
   #url: string | undefined
   #publicUrl: string | undefined
 
   constructor(options: GatewayOptions) {
+    super()
     this.#options = options
     this.#log = withoutOutages(options.log.child({ part: 'gateway' }))
     this.#fleet = new Fleet(options.database, { log: this.#log })
@@ -146,9 +147,11 @@ export class Gateway {
   }
 
   /** @throws {FleetError} `INSECURE_BIND`, `BAD_PUBLIC_URL`, `EADDRINUSE`, `EADDRNOTAVAIL` */
-  async start(): Promise<void> {
+  protected override async onStart(): Promise<void> {
     const { listen, publicUrl } = this.#options
-    await this.#access.start()
+    this.defer(() => this.#closeHttp())
+    this.defer(() => this.#queries.stop())
+    await this.use(this.#access)
     const locked = await this.#access.locked()
     if (!locked && !isLoopback(listen.host)) {
       throw new FleetError(
@@ -170,19 +173,14 @@ export class Gateway {
         cause: error,
       })
     }
-    this.#holders.start()
+    await this.use(this.#holders)
     const { port } = this.#http.server.address() as AddressInfo
     const name = listen.host.includes(':') ? `[${listen.host}]` : listen.host
     this.#url = `http://${name}:${port}`
     this.#publicUrl = publicUrl?.replace(/\/+$/, '') ?? this.#url
   }
 
-  async stop(): Promise<void> {
-    this.#access.stop()
-    this.#holders.stop()
-    this.#subscriptions?.stop()
-    await this.#metrics?.stop()
-    this.#queries.stop()
+  async #closeHttp(): Promise<void> {
     // Who does not read their answer to the end must not keep us.
     const cut = setTimeout(() => this.#http.server.closeAllConnections(), LAST_ANSWERS_MS)
     await this.#io?.close()
@@ -215,7 +213,7 @@ export class Gateway {
         return reply.code(503).send({ status: 'unavailable', code: 'NO_DATABASE' })
       }
     })
-    this.#metrics = await serveMetrics(this.#http, {
+    const metrics = await serveMetrics(this.#http, {
       fleet: this.#fleet,
       feed: this.#options.feed,
       queries: this.#queries,
@@ -223,6 +221,7 @@ export class Gateway {
       load: () => this.load,
       log: this.#log,
     })
+    this.defer(() => metrics.stop())
     await registerRest(this.#http, {
       fleet: this.#fleet,
       queries: this.#queries,
@@ -303,6 +302,7 @@ export class Gateway {
     const namespace = io.of('/') as unknown as Namespace
     const subscriptions = new Subscriptions(this.#queries, namespace, this.#log, this.#options.isBehind)
     this.#subscriptions = subscriptions
+    this.defer(() => subscriptions.stop())
     namespace.use((socket, next) => {
       const { auth, address } = (socket as GatewaySocket).handshake
       this.#access.signIn(auth.token as unknown, address).then(

@@ -1,5 +1,5 @@
-import { asError, LOCAL, type Principal } from '@taskfleet/core'
-import { sameRights } from '@taskfleet/core/internal'
+import { LOCAL, type Principal } from '@taskfleet/core'
+import { Service, sameRights, WatchLoop } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 import type { Socket } from 'socket.io'
 import type { Access } from './access.ts'
@@ -14,29 +14,24 @@ interface Held {
  * The open connections by the key that they rest on. They are cut soon after it is revoked, has expired or may other things
  * than it did: whoever still may come back does so at once, with what the key may now.
  */
-export class KeyHolders {
+export class KeyHolders extends Service {
   readonly #access: Access
   readonly #log: Logger
   readonly #everyMs: number
   readonly #sockets = new Map<Socket, Held>()
   readonly #now: () => Date
-  #timer: NodeJS.Timeout | undefined
 
   constructor(access: Access, options: { log: Logger; everyMs: number; now: () => Date }) {
+    super()
     this.#access = access
     this.#log = options.log
     this.#everyMs = options.everyMs
     this.#now = options.now
   }
 
-  start(): void {
-    this.#timer = setInterval(() => {
-      this.#check().catch((error: unknown) => this.#log.warn({ err: asError(error) }, 'keys could not be checked'))
-    }, this.#everyMs)
-  }
-
-  stop(): void {
-    clearInterval(this.#timer)
+  protected override async onStart(): Promise<void> {
+    const checks = { look: () => this.#check(), everyMs: this.#everyMs, log: this.#log }
+    await this.use(new WatchLoop({ ...checks, failed: 'keys could not be checked' }))
   }
 
   /** @param expiresAt when the token itself ends, be its key good or not */

@@ -1,30 +1,58 @@
 import { asError, type Fleet } from '@taskfleet/core'
+import { Service, WatchLoop } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 import type { RunningTask } from './running-task.ts'
 
-/** Durations are for estimates: now and then is enough. */
+export interface AttemptReporterOptions {
+  fleet: Fleet
+  log: Logger
+  /** The attempts that are in flight. */
+  running: () => Iterable<RunningTask>
+  /** False while the database is away: then nothing is written. */
+  mayWrite: () => boolean
+}
+
+/** How often watchers are told of progress, in milliseconds. */
+const TELL_MS = 100
+/** How often progress and log lines are stored, in milliseconds. */
+const STORE_MS = 1_000
+/** Durations are for estimates: they are stored with each fifth write. */
 const DURATIONS_EVERY = 5
 
-/** Writes down what the attempts of a process say: progress and log lines of all of them in one write each. */
-export class AttemptReporter {
+/** Passes on what the attempts of a process report: to who watches them, and for all of them in one write to the database. */
+export class AttemptReporter extends Service {
+  readonly #options: AttemptReporterOptions
   readonly #fleet: Fleet
   readonly #log: Logger
   #durations = new Map<string, number[]>()
-  #ticks = 0
+  #stores = 0
 
-  constructor(fleet: Fleet, log: Logger) {
-    this.#fleet = fleet
-    this.#log = log
+  constructor(options: AttemptReporterOptions) {
+    super()
+    this.#options = options
+    this.#fleet = options.fleet
+    this.#log = options.log
   }
 
-  /** Once a second. */
-  async tick(running: Iterable<RunningTask>): Promise<void> {
-    const runs = [...running]
-    this.#ticks += 1
+  protected override async onStart(): Promise<void> {
+    this.defer(() => this.#flushDurations())
+    const tell = async (): Promise<void> => {
+      for (const run of this.#options.running()) run.tell()
+    }
+    const { log } = this.#options
+    await this.use(new WatchLoop({ look: tell, everyMs: TELL_MS, log, failed: 'watchers could not be told' }))
+    const store = { look: () => this.#store(), everyMs: STORE_MS, log }
+    await this.use(new WatchLoop({ ...store, failed: 'what attempts report could not be stored' }))
+  }
+
+  async #store(): Promise<void> {
+    if (!this.#options.mayWrite()) return
+    const runs = [...this.#options.running()]
+    this.#stores += 1
     await Promise.all([
       this.#storeProgress(runs),
       this.#storeLog(runs, false),
-      this.#ticks % DURATIONS_EVERY === 0 ? this.flushDurations() : undefined,
+      this.#stores % DURATIONS_EVERY === 0 ? this.#flushDurations() : undefined,
     ])
   }
 
@@ -37,7 +65,7 @@ export class AttemptReporter {
     await this.#storeLog([run], true)
   }
 
-  async flushDurations(): Promise<void> {
+  async #flushDurations(): Promise<void> {
     const taken = this.#durations
     this.#durations = new Map()
     await this.#fleet.durations.add(taken)

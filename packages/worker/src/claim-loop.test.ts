@@ -36,7 +36,7 @@ test('a due task that nothing has reported to an idle worker is found by the pol
   const queue = ownQueue()
   const claims: Claim[] = []
   const loop = new ClaimLoop({ ...options(queue), begin: (claim) => claims.push(claim) })
-  fleet.cleanup(() => loop.close())
+  fleet.cleanup(() => loop.stop())
   await loop.start()
   const aMinuteAgo = Math.floor(Date.now() / 1_000) - 60
   await fleet.fleet.store.enqueue([
@@ -84,7 +84,7 @@ test('nothing is claimed before it is known what may be, at the start and when c
       })
     },
   })
-  fleet.cleanup(() => loop.close())
+  fleet.cleanup(() => loop.stop())
   const offered = async (): Promise<TaskDocument> => {
     const task = await fleet.post([], { queue })
     loop.offer(task)

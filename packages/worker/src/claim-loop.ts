@@ -1,12 +1,20 @@
-import { asError } from '@taskfleet/core'
-import type { Claim, Claimant, Hint, Served, ServerClock, TaskStore } from '@taskfleet/core/internal'
+import {
+  type Claim,
+  type Claimant,
+  type Hint,
+  type Served,
+  type ServerClock,
+  Service,
+  type TaskStore,
+  WatchLoop,
+} from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 import type { LimitedClaims } from './limited-claims.ts'
 import { ReadyList } from './ready-list.ts'
 
 export interface ClaimLoopOptions {
   store: TaskStore
-  clock: ServerClock
+  clock: Pick<ServerClock, 'now'>
   log: Logger
   /** Who claims; for tasks that workers have died with, it says so. */
   claimant: (hint: Pick<Hint, 'lost'>) => Claimant
@@ -43,25 +51,22 @@ const JUST_DUE_MS = 250
 const MISSES = 2
 /** Hints younger than this are not old. */
 const FRESH_MS = 100
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** A due task that has waited for this long beside a worker that was idle for as long should have been known. */
 const OVERLOOKED_MS = 1_000
 
 /** Fills free slots: knows the next tasks, claims them when they are due, and asks the database when it runs low. */
-export class ClaimLoop {
+export class ClaimLoop extends Service {
   readonly #options: ClaimLoopOptions
   readonly #hints: number
   readonly #ready: ReadyList
-  #open = false
+  readonly #filling: WatchLoop
+  readonly #asking: WatchLoop
+  /** Why the database is asked next; by default because it is time to. */
+  #reason: string | undefined
   /** How often the present was lost, and the last time that it was known again what may be claimed. */
   #losses = 0
   #knownSince = -1
   #claiming = 0
-  #filling = false
-  #fillAgain = false
-  #endOfTurn: NodeJS.Immediate | undefined
-  #refilling: Promise<void> | undefined
-  #refillAgain = false
   /** Newcomers that came and hints that were taken while the database was being asked; null while it isn't. */
   #newcomers: Hint[] | null = null
   #taken: Set<string> | null = null
@@ -71,12 +76,33 @@ export class ClaimLoop {
   /** When it last had something to claim, by `performance.now()`. */
   #busyAt = performance.now()
   #foundByPoll = 0
-  #wakeTimer: NodeJS.Timeout | undefined
 
   constructor(options: ClaimLoopOptions) {
+    super()
+    const { log, pollMs } = options
     this.#options = options
     this.#hints = options.hints ?? HINTS
     this.#ready = new ReadyList(this.#hints)
+    this.#filling = new WatchLoop({
+      look: () => this.#fill(),
+      retryMs: 500,
+      log,
+      failed: 'claiming failed; trying again',
+    })
+    this.#asking = new WatchLoop({
+      look: () => this.#ask(),
+      everyMs: pollMs,
+      retryMs: 1_000,
+      log,
+      failed: 'the database could not be asked; trying again',
+    })
+  }
+
+  /** Once stopped it claims nothing. A claim that is under way then still comes, and is waited for. */
+  protected override async onStart(): Promise<void> {
+    await this.use(this.#filling)
+    await this.use(this.#asking)
+    await this.refill('boot')
   }
 
   /** Whether an answer to a claim is still on its way. */
@@ -97,17 +123,6 @@ export class ClaimLoop {
   /** How many tasks it knows to be due. */
   get due(): number {
     return this.#ready.size
-  }
-
-  async start(): Promise<void> {
-    this.#open = true
-    await this.refill('boot')
-  }
-
-  /** Claims nothing from now on. A claim that is under way still comes. */
-  close(): void {
-    this.#open = false
-    clearTimeout(this.#wakeTimer)
   }
 
   /** Changes may have been missed: nothing is claimed until it is known again what may be. */
@@ -145,33 +160,13 @@ export class ClaimLoop {
 
   /** Fills at the end of this turn of the event loop: slots that become free together are filled by one claim. */
   wake(): void {
-    if (this.#filling) this.#fillAgain = true
-    else
-      this.#endOfTurn ??= setImmediate(() => {
-        this.#endOfTurn = undefined
-        void this.#fill()
-      })
+    this.#filling.lookIn(0)
   }
 
-  /** One at a time; a wake-up in between makes it go round once more. */
-  async #fill(): Promise<void> {
-    this.#filling = true
-    try {
-      do {
-        this.#fillAgain = false
-        await this.#fillSlots()
-      } while (this.#fillAgain)
-    } catch (error) {
-      this.#options.log.warn({ err: asError(error) }, 'claiming failed; trying again')
-      setTimeout(() => this.wake(), 500)
-    } finally {
-      this.#filling = false
-    }
-  }
-
-  async #fillSlots(): Promise<void> {
+  /** @returns in how many milliseconds the next task becomes due */
+  async #fill(): Promise<number | undefined> {
     const { clock, free: freeSlots, serves, begin, limited, onDue, onNothingDue } = this.#options
-    while (this.#open && this.#known) {
+    while (this.isRunning && this.#known) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves) : []
@@ -187,8 +182,9 @@ export class ClaimLoop {
       for (const suspect of suspects) await this.#claimSuspect(suspect)
       if (free.length > 0) await this.#renewHints(claims.length === 0)
     }
-    this.#armTimer()
-    if (this.#open && this.#known) onNothingDue()
+    if (this.isRunning && this.#known) onNothingDue()
+    const next = this.#ready.nextDate
+    return next === null ? undefined : Math.max(1, next.getTime() - clock.now().getTime())
   }
 
   /** Nobody tells what other workers have taken: claims that miss do. */
@@ -265,15 +261,6 @@ export class ClaimLoop {
     }
   }
 
-  /** One timer, for the next task that isn't due yet. */
-  #armTimer(): void {
-    clearTimeout(this.#wakeTimer)
-    const next = this.#ready.nextDate
-    if (next === null || !this.#open) return
-    const wait = next.getTime() - this.#options.clock.now().getTime()
-    this.#wakeTimer = setTimeout(() => this.wake(), Math.min(LONGEST_TIMER_MS, Math.max(1, wait)))
-  }
-
   #countOverlooked(news: readonly Hint[]): void {
     const { free, serves, reportedUntil, log } = this.#options
     if (free() <= 0 || performance.now() - this.#busyAt < OVERLOOKED_MS) return
@@ -292,26 +279,14 @@ export class ClaimLoop {
   }
 
   /** Asks the database what there is. What is served may change meanwhile: then it is asked once more. */
-  async refill(reason: string): Promise<void> {
-    if (this.#refilling !== undefined) {
-      this.#refillAgain = true
-      return this.#refilling
-    }
-    this.#refilling = this.#refillUntilCurrent(reason).finally(() => {
-      this.#refilling = undefined
-    })
-    return this.#refilling
+  refill(reason: string): Promise<void> {
+    this.#reason ??= reason
+    return this.#asking.look()
   }
 
-  async #refillUntilCurrent(reason: string): Promise<void> {
-    do {
-      this.#refillAgain = false
-      await this.#refillNow(reason)
-    } while (this.#refillAgain)
-  }
-
-  async #refillNow(reason: string): Promise<void> {
-    if (!this.#open) return
+  async #ask(): Promise<void> {
+    const reason = this.#reason ?? SAFETY_POLL
+    this.#reason = undefined
     const { store, clock, log, served, serves, beforeAsking, onDue, pollMs } = this.#options
     this.#sinceRefill = 0
     this.#newcomers = []
@@ -335,13 +310,13 @@ export class ClaimLoop {
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())
       log.debug({ reason, due: answer.due.length, next: answer.next.length, now: clock.now() }, 'asked the database')
     } catch (error) {
-      log.warn({ err: asError(error), reason }, 'the database could not be asked; trying again')
-      setTimeout(() => void this.refill(reason), 1_000)
+      this.#reason ??= reason
+      throw error
     } finally {
       this.#newcomers = null
       this.#taken = null
+      this.wake()
     }
-    this.wake()
   }
 }
 

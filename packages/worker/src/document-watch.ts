@@ -1,10 +1,17 @@
-import { asError, type Fleet } from '@taskfleet/core'
-import { type Change, type ChangeFeed, isShaped } from '@taskfleet/core/internal'
+import type { Fleet } from '@taskfleet/core'
+import {
+  type Change,
+  type ChangeFeed,
+  isShaped,
+  Service,
+  WatchLoop,
+  type WatchLoopOptions,
+} from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 
 export interface DocumentWatchOptions {
   fleet: Fleet
-  feed: ChangeFeed
+  feed: Pick<ChangeFeed, 'subscribe'>
   log: Logger
 }
 
@@ -19,38 +26,35 @@ const SOON_MS = 500
  * Sees documents that don't fit, and indexes that are gone. What is written from now on is told of by the feed; what has been
  * there before is looked for now and then, by one worker for all.
  */
-export class DocumentWatch {
+export class DocumentWatch extends Service {
   readonly #options: DocumentWatchOptions
-  readonly #unsubscribe: () => void
-  readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #underWay = new Set<Promise<void>>()
+  readonly #indexes: WatchLoop
+  readonly #survey: WatchLoop
+  readonly #ending: WatchLoop
   /** Tasks that don't fit and are to be ended. */
   #misfits: unknown[] = []
-  #soon: NodeJS.Timeout | undefined
-  #stopped = true
 
   constructor(options: DocumentWatchOptions) {
+    super()
     this.#options = options
-    this.#unsubscribe = options.feed.subscribe({
-      change: (change) => this.#onChange(change),
-      lost: (reason) => this.#onLost(reason),
-    })
+    const { fleet, log } = options
+    const loop = (look: () => Promise<unknown>, when: Pick<WatchLoopOptions, 'everyMs' | 'firstMs'>): WatchLoop =>
+      new WatchLoop({
+        look: async () => void (await look()),
+        spread: true,
+        log,
+        failed: 'documents and indexes could not be looked at',
+        ...when,
+      })
+    this.#indexes = loop(() => fleet.indexes.look(), { everyMs: INDEXES_EVERY_MS })
+    this.#survey = loop(() => fleet.surveyIfDue(), { everyMs: SURVEY_ASKED_MS, firstMs: 0 })
+    this.#ending = loop(() => fleet.store.endMisfits(this.#misfits.splice(0)), {})
   }
 
-  start(): void {
-    this.#stopped = false
-    const { fleet } = this.#options
-    this.#every(INDEXES_EVERY_MS, () => fleet.indexes.look())
-    this.#every(SURVEY_ASKED_MS, () => fleet.surveyIfDue())
-    this.#run(() => fleet.surveyIfDue())
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    this.#unsubscribe()
-    clearTimeout(this.#soon)
-    for (const timer of this.#timers) clearInterval(timer)
-    await Promise.all(this.#underWay)
+  protected override async onStart(): Promise<void> {
+    const { feed } = this.#options
+    this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: (reason) => this.#onLost(reason) }))
+    for (const loop of [this.#indexes, this.#survey, this.#ending]) await this.use(loop)
   }
 
   #onChange({ collection, doc }: Change): void {
@@ -61,35 +65,13 @@ export class DocumentWatch {
       return
     }
     this.#misfits.push(doc._id)
-    if (this.#stopped) return
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined
-      const ids = this.#misfits
-      this.#misfits = []
-      this.#run(() => this.#options.fleet.store.endMisfits(ids))
-    }, Math.random() * SOON_MS)
+    this.#ending.lookIn(Math.random() * SOON_MS)
   }
 
   /** Where a collection is gone, its indexes are gone with it. */
   #onLost(reason: 'HISTORY_LOST' | 'COLLECTION_GONE'): void {
     if (reason !== 'COLLECTION_GONE') return
-    const { indexes } = this.#options.fleet
-    indexes.doubt()
-    this.#run(() => indexes.look())
-  }
-
-  #every(ms: number, act: () => Promise<unknown>): void {
-    this.#timers.add(setInterval(() => this.#run(act), ms * (0.9 + Math.random() * 0.2)))
-  }
-
-  #run(act: () => Promise<unknown>): void {
-    if (this.#stopped) return
-    const running = act()
-      .then(() => undefined)
-      .catch((error: unknown) => {
-        this.#options.log.warn({ err: asError(error) }, 'documents and indexes could not be looked at')
-      })
-      .finally(() => this.#underWay.delete(running))
-    this.#underWay.add(running)
+    this.#options.fleet.indexes.doubt()
+    this.#indexes.lookIn(0)
   }
 }

@@ -1,5 +1,5 @@
 import { asError } from '@taskfleet/core'
-import type { QueueDocument, StartGrant, StartRates } from '@taskfleet/core/internal'
+import { type QueueDocument, type StartGrant, type StartRates, UnderWay } from '@taskfleet/core/internal'
 import type { QueueRate } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 
@@ -29,7 +29,9 @@ export class QueueRates {
   readonly #usedUp = new Map<string, NodeJS.Timeout>()
   /** How often each queue's rate has changed, or starts of it were given back here. */
   readonly #editions = new Map<string, number>()
-  readonly #givingBack = new Set<Promise<void>>()
+  readonly #givingBack = new UnderWay((error) =>
+    this.#options.log.warn({ err: asError(error) }, 'starts could not be given back'),
+  )
 
   constructor(options: QueueRatesOptions) {
     this.#options = options
@@ -75,18 +77,13 @@ export class QueueRates {
   /** Starts that were not used; returns at once. Then there is room again, which nobody else has heard of. */
   giveBack(grant: StartGrant, count: number): void {
     if (count === 0) return
-    const giving = this.#options.rates
-      .giveBack(grant, count)
-      .then(() => this.#changed(grant.queue))
-      .catch((error: unknown) => this.#options.log.warn({ err: asError(error) }, 'starts could not be given back'))
-      .finally(() => this.#givingBack.delete(giving))
-    this.#givingBack.add(giving)
+    this.#givingBack.add(this.#options.rates.giveBack(grant, count).then(() => this.#changed(grant.queue)))
   }
 
   async stop(): Promise<void> {
     for (const timer of this.#usedUp.values()) clearTimeout(timer)
     this.#usedUp.clear()
-    await Promise.all(this.#givingBack)
+    await this.#givingBack.settled()
   }
 
   #changed(queue: string): void {

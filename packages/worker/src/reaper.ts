@@ -1,9 +1,9 @@
-import { asError, type TaskDocument } from '@taskfleet/core'
-import type { TaskStore } from '@taskfleet/core/internal'
+import type { TaskDocument } from '@taskfleet/core'
+import { Service, type TaskStore, WatchLoop } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 
 export interface ReaperOptions {
-  store: TaskStore
+  store: Pick<TaskStore, 'reap' | 'unblockAll'>
   log: Logger
   /** The longest time between two looks, in milliseconds. */
   intervalMs: number
@@ -23,60 +23,40 @@ const SPREAD_MS = 100
  * Takes back tasks whose worker's session has ended. Every worker has one and none leads: each reap is one guarded write. It looks
  * when it hears of an ended session, and now and then for what turns up late, such as a claim that was on its way.
  */
-export class Reaper {
+export class Reaper extends Service {
   readonly #options: ReaperOptions
-  #timer: NodeJS.Timeout | undefined
-  #looking: Promise<void> | undefined
-  #again = false
+  readonly #loop: WatchLoop
   #looks = 0
-  #stopped = true
 
   constructor(options: ReaperOptions) {
+    super()
     this.#options = options
+    this.#loop = new WatchLoop({
+      look: () => this.#look(),
+      everyMs: options.intervalMs,
+      spread: true,
+      firstMs: Math.random() * options.intervalMs,
+      log: options.log,
+      failed: 'the reaper could not look',
+    })
   }
 
-  start(): void {
-    this.#stopped = false
-    this.#wakeIn(Math.random() * this.#options.intervalMs)
+  protected override async onStart(): Promise<void> {
+    await this.use(this.#loop)
   }
 
   /** A session has ended. */
   wake(): void {
-    this.#again = this.#looking !== undefined
-    if (!this.#again) this.#wakeIn(Math.random() * SPREAD_MS)
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    clearTimeout(this.#timer)
-    await this.#looking
-  }
-
-  #wakeIn(ms: number): void {
-    clearTimeout(this.#timer)
-    if (this.#stopped) return
-    this.#timer = setTimeout(() => {
-      this.#looking = this.#look().finally(() => {
-        this.#looking = undefined
-        const { intervalMs } = this.#options
-        this.#wakeIn(this.#again ? Math.random() * SPREAD_MS : intervalMs * (0.9 + Math.random() * 0.2))
-        this.#again = false
-      })
-    }, ms)
+    this.#loop.lookIn(Math.random() * SPREAD_MS)
   }
 
   async #look(): Promise<void> {
-    const { store, log, awake, onReaped, houseKeeping } = this.#options
+    const { store, awake, onReaped, houseKeeping } = this.#options
     if (!awake()) return
-    try {
-      for (const task of await store.reap()) onReaped(task)
-      this.#looks += 1
-      if (this.#looks % UNBLOCK_EVERY === 0) {
-        await store.unblockAll()
-        await houseKeeping()
-      }
-    } catch (error) {
-      log.warn({ err: asError(error) }, 'the reaper could not look')
-    }
+    for (const task of await store.reap()) onReaped(task)
+    this.#looks += 1
+    if (this.#looks % UNBLOCK_EVERY > 0) return
+    await store.unblockAll()
+    await houseKeeping()
   }
 }

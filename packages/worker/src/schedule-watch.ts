@@ -1,11 +1,18 @@
 import { asError, type ScheduleDocument } from '@taskfleet/core'
-import type { ChangeFeed, DueSchedule, Schedules, ServerClock } from '@taskfleet/core/internal'
+import {
+  type ChangeFeed,
+  type DueSchedule,
+  type Schedules,
+  type ServerClock,
+  Service,
+  WatchLoop,
+} from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 
 export interface ScheduleWatchOptions {
-  schedules: Schedules
-  clock: ServerClock
-  feed: ChangeFeed
+  schedules: Pick<Schedules, 'due' | 'fire' | 'advance'>
+  clock: Pick<ServerClock, 'now'>
+  feed: Pick<ChangeFeed, 'subscribe'>
   log: Logger
 }
 
@@ -18,73 +25,47 @@ const AT_A_TIME = 10
  * Makes the tasks of schedules whose slots have come, whoever runs them. Every worker does it and none leads: see `Schedules`. The
  * feed tells when to look, and a look reads what the schedules say then: an edit or a pause that has been acknowledged counts.
  */
-export class ScheduleWatch {
+export class ScheduleWatch extends Service {
   readonly #options: ScheduleWatchOptions
-  readonly #unsubscribe: () => void
-  #timer: NodeJS.Timeout | undefined
-  #nextLookAt = Number.POSITIVE_INFINITY
-  #looking: Promise<void> | undefined
-  #stopped = true
+  readonly #loop: WatchLoop
 
   constructor(options: ScheduleWatchOptions) {
+    super()
     this.#options = options
-    this.#unsubscribe = options.feed.subscribe({
-      change: ({ collection, doc }) => {
-        if (collection === 'schedules') this.#expect((doc as ScheduleDocument | null)?.nextAt)
-      },
-      lost: () => this.#wakeIn(jittered(0)),
+    this.#loop = new WatchLoop({
+      look: () => this.#look(),
+      everyMs: LOOK_EVERY_MS,
+      spread: true,
+      firstMs: jittered(0),
+      log: options.log,
+      failed: 'schedules could not be looked at',
     })
   }
 
-  start(): void {
-    this.#stopped = false
-    this.#wakeIn(jittered(0))
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    this.#unsubscribe()
-    clearTimeout(this.#timer)
-    await this.#looking
+  protected override async onStart(): Promise<void> {
+    this.defer(
+      this.#options.feed.subscribe({
+        change: ({ collection, doc }) => {
+          if (collection === 'schedules') this.#expect((doc as ScheduleDocument | null)?.nextAt)
+        },
+        lost: () => this.#loop.lookIn(jittered(0)),
+      }),
+    )
+    await this.use(this.#loop)
   }
 
   /** Whatever else is in its document may have changed until then. */
   #expect(nextAt: Date | undefined): void {
-    if (nextAt instanceof Date) this.#wakeIn(this.#until(nextAt))
+    if (nextAt instanceof Date) this.#loop.lookIn(this.#until(nextAt))
   }
 
   #until(slot: Date): number {
     return jittered(slot.getTime() - this.#options.clock.now().getTime())
   }
 
-  #wakeIn(ms: number): void {
-    if (this.#stopped) return
-    // No timer of Node's takes more than 24 days, and none is needed.
-    const wait = Math.min(ms, LOOK_EVERY_MS)
-    const at = performance.now() + wait
-    if (at >= this.#nextLookAt) return
-    this.#nextLookAt = at
-    // A look that is under way sees to it when it is done.
-    if (this.#looking !== undefined) return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      this.#looking = this.#look()
-    }, wait)
-  }
-
-  async #look(): Promise<void> {
-    this.#nextLookAt = Number.POSITIVE_INFINITY
-    let wait = LOOK_EVERY_MS * (0.9 + Math.random() * 0.1)
-    try {
-      const nextAt = await this.#seeToDue()
-      if (nextAt !== null) wait = Math.min(wait, this.#until(nextAt))
-    } catch (error) {
-      this.#options.log.warn({ err: asError(error) }, 'schedules could not be looked at')
-    }
-    const asked = this.#nextLookAt - performance.now()
-    this.#looking = undefined
-    this.#nextLookAt = Number.POSITIVE_INFINITY
-    this.#wakeIn(Math.min(wait, asked))
+  async #look(): Promise<number | undefined> {
+    const nextAt = await this.#seeToDue()
+    return nextAt === null ? undefined : this.#until(nextAt)
   }
 
   /** @returns when the next slot of all comes, if it is known */
@@ -93,7 +74,7 @@ export class ScheduleWatch {
     const left: string[] = []
     for (;;) {
       const { due, nextAt } = await this.#options.schedules.due(left)
-      if (due.length === 0 || this.#stopped) return nextAt
+      if (due.length === 0 || !this.isRunning) return nextAt
       // Workers that look at the same moment take different ones; all are read anew before the next few are seen to.
       const from = Math.floor(Math.random() * due.length)
       const group = [...due.slice(from), ...due.slice(0, from)].slice(0, AT_A_TIME)

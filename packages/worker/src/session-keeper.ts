@@ -5,6 +5,7 @@ import {
   dataClientOptions,
   type FleetDatabase,
   renewalUpdate,
+  Service,
   sessionGuard,
   UnbrokenWrites,
   type WorkerRegister,
@@ -64,7 +65,7 @@ type Waiting = { resolve: () => void; reject: (why: Error) => void }
  * alone: from the moment when the last acknowledged renewal was *sent*, whatever promise hangs. Past that it is in doubt: the next
  * acknowledged renewal proves it again, or says that it has ended.
  */
-export class SessionKeeper implements SessionView {
+export class SessionKeeper extends Service implements SessionView {
   readonly #options: SessionKeeperOptions
   readonly #beat = new SharedArrayBuffer(4)
   readonly #writes = new UnbrokenWrites()
@@ -72,12 +73,10 @@ export class SessionKeeper implements SessionView {
   #session: string | undefined
   #trustedUntil = Number.NEGATIVE_INFINITY
   #doubted = false
-  #thread: Worker | undefined
   #port: MessagePort | undefined
-  #timer: NodeJS.Timeout | undefined
-  #stopped = false
 
   constructor(options: SessionKeeperOptions) {
+    super()
     this.#options = options
   }
 
@@ -86,7 +85,7 @@ export class SessionKeeper implements SessionView {
     return this.#session
   }
 
-  async start(): Promise<void> {
+  protected override async onStart(): Promise<void> {
     const { database, leaseMs, everyMs, log, maxBlockedMs = 300_000 } = this.#options
     const { port1, port2 } = new MessageChannel()
     const setup: RenewalSetup = {
@@ -107,11 +106,25 @@ export class SessionKeeper implements SessionView {
     })
     thread.on('error', (error) => log.error({ err: error }, 'the renewing thread failed; the session will run out'))
     port1.on('message', (report: RenewalReport) => this.#hear(report))
+    this.#port = port1
+    this.defer(() => this.#endThread(thread))
     await once(thread, 'online')
     thread.unref()
-    this.#thread = thread
-    this.#port = port1
-    this.#timer = setInterval(() => this.#check(), Math.min(250, leaseMs / 12))
+    const timer = setInterval(() => this.#check(), Math.min(250, leaseMs / 12))
+    this.defer(() => {
+      clearInterval(timer)
+      this.#giveUpWaiting('The worker has stopped')
+    })
+  }
+
+  /** It ends by itself; one that hangs in a connection is terminated. */
+  async #endThread(thread: Worker): Promise<void> {
+    if (thread.threadId === -1) return
+    thread.ref()
+    const ended = once(thread, 'exit')
+    this.#order({ stop: true })
+    const hung = setTimeout(() => void thread.terminate(), STOP_MS)
+    await ended.finally(() => clearTimeout(hung))
   }
 
   /** Opens a session under this id; everything that is claimed from now on rests on it. */
@@ -146,21 +159,6 @@ export class SessionKeeper implements SessionView {
     }
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true
-    clearInterval(this.#timer)
-    this.#giveUpWaiting('The worker has stopped')
-    const thread = this.#thread
-    if (thread === undefined) return
-    this.#thread = undefined
-    thread.ref()
-    const ended = once(thread, 'exit')
-    this.#order({ stop: true })
-    // It ends by itself; one that hangs in a connection is ended.
-    const hung = setTimeout(() => void thread.terminate(), STOP_MS)
-    await ended.finally(() => clearTimeout(hung))
-  }
-
   trusted(session: string): boolean {
     return this.trustedUntil(session) > monotonicMs()
   }
@@ -178,7 +176,7 @@ export class SessionKeeper implements SessionView {
 
   async proven(session: string): Promise<void> {
     if (this.trusted(session)) return
-    if (this.isDead(session) || this.#stopped) throw lost()
+    if (this.isDead(session) || !this.isRunning) throw lost()
     await new Promise<void>((resolve, reject) => this.#waiting.add({ resolve, reject }))
     return this.proven(session)
   }

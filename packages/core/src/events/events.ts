@@ -10,6 +10,7 @@ import { amount, fromNow, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 import type { TaskStore } from '../task/task-store.ts'
 import { asError } from '../thrown.ts'
+import { UnderWay } from '../under-way.ts'
 import type { Callbacks } from './callbacks.ts'
 import type { CallbackDocument, EventDocument, EventResult } from './event-document.ts'
 import { type NewEvent, parseEvent } from './parse-event.ts'
@@ -43,7 +44,7 @@ export class Events {
   readonly #gate: DocumentGate
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #following: AsyncBatch<ObjectId, void>
-  readonly #underWay = new Set<Promise<unknown>>()
+  readonly #underWay = new UnderWay(() => undefined)
   /** Where the sweep goes on, by status. */
   readonly #swept = new Map<EventStatus, Swept>()
 
@@ -184,14 +185,12 @@ export class Events {
 
   /** A task of this event has changed; returns at once. Several changes in a moment cost one look. */
   changed(id: ObjectId): void {
-    const following = this.#following(id).catch(() => undefined)
-    this.#underWay.add(following)
-    void following.finally(() => this.#underWay.delete(following))
+    this.#underWay.add(this.#following(id))
   }
 
   /** Resolves when what was changed has been followed. */
-  async settled(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay)
+  settled(): Promise<void> {
+    return this.#underWay.settled()
   }
 
   /** Follows events whose tasks have gone on without their knowing, because a process died in between. */

@@ -1,14 +1,39 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { COLLECTIONS, type CollectionName, FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import { FleetError } from '@taskfleet/protocol'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
-import { TRANSITIONS } from '../task/lifecycle.ts'
+import { Service } from '../service.ts'
 import { asError } from '../thrown.ts'
+import { WatchLoop } from '../watch-loop.ts'
+import { Canary } from './canary.ts'
+import { type Change, type FeedScope, newsOf } from './feed-events.ts'
+import {
+  FEED_TRANSITIONS,
+  type FeedAction,
+  type FeedEvent,
+  type FeedState,
+  type FeedTransition,
+  HistoryLost,
+  judgeFailure,
+  NO_FAILURES,
+  OtherScope,
+  pauseAfter,
+  Stalled,
+} from './feed-states.ts'
+import {
+  answered,
+  closed,
+  discard,
+  type FeedStream,
+  type Place,
+  placeOf,
+  presentPlace,
+  soon,
+  watchFrom,
+} from './feed-stream.ts'
 
-/** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
-export type Change = { collection: CollectionName; id: unknown; doc: mongo.Document | null }
+export type { Change } from './feed-events.ts'
 
 export interface FeedListener {
   change(change: Change): void
@@ -19,11 +44,11 @@ export interface FeedListener {
 export interface ChangeFeedOptions {
   log?: Logger
   /**
-   * `work`: of tasks that are taken up or completed nothing is told, unless somebody asks for `everything`. That is half of
+   * `work`: tasks that are taken up or completed are not reported, unless somebody asks for `everything`. That is half of
    * all changes of a busy fleet, and those who run tasks have no use for them. `all` by default.
    */
   scope?: FeedScope
-  /** For how long everything is told after the last one who asked for it has gone, in milliseconds. */
+  /** For how long everything is reported after the last one who asked for it has gone, in milliseconds. */
   lingerMs?: number
   /** How often a write is sent to come back through the stream, in milliseconds. */
   canaryMs?: number
@@ -31,94 +56,43 @@ export interface ChangeFeedOptions {
   stalledMs?: number
 }
 
-export type FeedScope = 'work' | 'all'
-
-const CANARIES = 'canaries'
-const ALL = [
-  {
-    $match: {
-      $or: [
-        { 'ns.coll': { $in: [...COLLECTIONS, CANARIES] } },
-        { operationType: 'rename', 'to.coll': { $in: [...COLLECTIONS] } },
-        { operationType: { $in: ['dropDatabase', 'invalidate'] } },
-      ],
-    },
-  },
-]
-const WORK = [
-  ...ALL,
-  {
-    $match: {
-      $nor: [
-        {
-          'ns.coll': 'tasks',
-          'updateDescription.updatedFields.status': { $in: [TRANSITIONS.claim.to, TRANSITIONS.complete.to] },
-          // Who waits for a place in a limited queue must hear that one was taken or has become free.
-          'updateDescription.updatedFields.slot': { $exists: false },
-          'updateDescription.removedFields': { $ne: 'slot' },
-        },
-      ],
-    },
-  },
-]
-/** Fixed for each scope: a resume token is bound to its pipeline. */
-const PIPELINES: Record<FeedScope, mongo.Document[]> = { all: ALL, work: WORK }
-const LOST_CODES = new Set([286, 280, 260, 40647, 9])
-const LOST_LABEL = 'NonResumableChangeStreamError'
-const FIRST_RETRY_MS = 100
-const LAST_RETRY_MS = 5_000
-const RESUMES_BEFORE_RESET = 3
-const STALLS_BEFORE_RESET = 2
 /** How long a stream may be silent once the database is back, in milliseconds. */
 const PROBE_MS = 2_000
-/** A server that does not answer must not keep a process from ending. */
-const LAST_CLOSE_MS = 1_000
 /** How long those who ask for everything wait for it, in milliseconds. */
 const WIDENING_MS = 5_000
 
-type Stream = mongo.ChangeStream
-type Event = mongo.ChangeStreamDocument
-/** Where a stream starts: after an event that was seen, or at a time before the first one. */
-type Place = { resumeAfter: unknown } | { startAtOperationTime: mongo.Timestamp }
-
 /**
- * The one change stream of a process, shared by all who want to know. It reopens itself with its token and a back-off;
- * where the history is gone it starts anew and tells its listeners to read again.
+ * The one change stream of a process, shared by all who want to know. It opens itself again with its token and a back-off;
+ * where the history is gone it starts anew and notifies its listeners to read again. `FEED_TRANSITIONS` says what follows what.
  */
-export class ChangeFeed {
+export class ChangeFeed extends Service {
   readonly #database: FleetDatabase
   readonly #log: Logger | undefined
   readonly #canaryMs: number
   readonly #stalledMs: number
-  readonly #listeners = new Set<FeedListener>()
-  readonly #id = `feed:${randomUUID()}`
-  #starting: Promise<void> | undefined
-  #running: Promise<void> | undefined
-  #stopping: AbortController | undefined
-  #lastEventAt = 0
-  /** Since when a canary has been on its way, by `performance.now()`. */
-  #canaryOut: number | undefined
-  #lagMs = 0
-  #reportedUntil = 0
-  #canaryTimer: NodeJS.Timeout | undefined
-  #probing: NodeJS.Timeout | undefined
-  #stopListening: (() => void) | undefined
-  readonly #canariesUnderWay = new Set<Promise<void>>()
-  /** Gives up the stream that is being waited for. */
-  #giveUp: ((why: Error) => void) | undefined
-  readonly #leastScope: FeedScope
   readonly #lingerMs: number
-  /** What is to be told, and what the open stream tells. */
-  #scope: FeedScope
+  readonly #leastScope: FeedScope
+  readonly #listeners = new Set<FeedListener>()
+  readonly #canary: Canary
+  #stream: FeedStream | undefined
+  /** What the stream reports that was open last. */
   #openScope: FeedScope | undefined
+  #place: Place | undefined
+  #failures = NO_FAILURES
+  #lastEventAt = 0
+  #reportedUntil = 0
+  /** What is to be reported. */
+  #scope: FeedScope
   /** How many want everything. */
   #wanting = 0
-  #narrowing: NodeJS.Timeout | undefined
   readonly #onOpened = new Set<() => void>()
-  /** The open stream's. */
-  #session: mongo.ClientSession | undefined
+  /** Gives up the stream that is being waited for. */
+  #giveUp: ((why: Error) => void) | undefined
+  #narrowing: NodeJS.Timeout | undefined
+  #probing: NodeJS.Timeout | undefined
 
   constructor(database: FleetDatabase, options: ChangeFeedOptions = {}) {
+    super()
     this.#database = database
     this.#log = options.log
     this.#leastScope = options.scope ?? 'all'
@@ -126,49 +100,25 @@ export class ChangeFeed {
     this.#lingerMs = options.lingerMs ?? 60_000
     this.#canaryMs = options.canaryMs ?? 5_000
     this.#stalledMs = options.stalledMs ?? 15_000
+    this.#canary = new Canary(database, options.log)
   }
 
-  /** Resolves when the stream is really open: what is written from then on arrives. May be called again. */
-  async start(): Promise<void> {
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined
-      throw error
-    })
-    await this.#starting
-  }
-
-  async #start(): Promise<void> {
+  /** When it has started, the stream is really open: what is written from then on is reported. */
+  protected override async onStart(): Promise<void> {
+    this.#place = await presentPlace(this.#database, this.#stalledMs)
+    this.defer(() => soon(this.#canary.remove()))
+    await this.#open()
     const stopping = new AbortController()
-    this.#stopping = stopping
-    const from = { startAtOperationTime: await this.#operationTime() }
-    const stream = await this.#open(from)
-    this.#running = this.#follow(stream, from, stopping.signal)
-    if (stopping.signal.aborted) return
-    this.#canaryTimer = setInterval(() => void this.#sendCanary(), this.#canaryMs)
-    this.#stopListening = this.#database.availability.onBack(() => this.#probe())
-  }
-
-  /** Resolves when nothing is told any more. May be called twice. */
-  async stop(): Promise<void> {
-    this.#stopping?.abort()
-    clearInterval(this.#canaryTimer)
-    clearTimeout(this.#probing)
-    this.#stopListening?.()
-    clearTimeout(this.#narrowing)
-    await this.#starting?.catch(() => undefined)
-    await this.#running
-    this.#starting = undefined
-    this.#running = undefined
-    if (this.#stopping !== undefined) {
-      this.#stopping = undefined
-      await Promise.race([this.#removeCanary(), sleep(LAST_CLOSE_MS, undefined, { ref: false })])
-    }
-  }
-
-  /** One that is on its way would come back to life after it was deleted. */
-  async #removeCanary(): Promise<void> {
-    await Promise.all(this.#canariesUnderWay)
-    await this.#canaries.deleteOne({ _id: this.#id }).catch(() => undefined)
+    const following = this.#follow(stopping.signal)
+    this.defer(() => {
+      stopping.abort()
+      return following
+    })
+    this.defer(() => clearTimeout(this.#narrowing))
+    this.defer(() => clearTimeout(this.#probing))
+    this.defer(this.#database.availability.onBack(() => this.#probe()))
+    const canaries = { look: () => this.#checkSilence(), everyMs: this.#canaryMs, log: this.#log }
+    await this.use(new WatchLoop({ ...canaries, failed: 'canary not written' }))
   }
 
   /** Returns its undo. */
@@ -177,9 +127,19 @@ export class ChangeFeed {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Every change that was made before this moment of the server's time has been reported; the start of time before the first. */
+  get reportedUntil(): Date {
+    return new Date(this.#reportedUntil)
+  }
+
+  /** How long a write took to come back through the stream, in milliseconds; it grows while one doesn't. */
+  get lagMs(): number {
+    return this.#canary.lagMs
+  }
+
   /**
-   * Resolves when every change is told, and goes on being told until the function that it returns is called. Where that
-   * needs another stream, listeners are told to read again.
+   * Resolves when every change is reported, and goes on being reported until the function that it returns is called. Where that
+   * needs another stream, listeners are notified to read again.
    *
    * @throws {FleetError} `NO_DATABASE`
    */
@@ -190,11 +150,11 @@ export class ChangeFeed {
       held = false
       this.#wanting -= 1
       if (this.#wanting > 0) return
-      this.#narrowing = setTimeout(() => this.#tellOnly(this.#leastScope), this.#lingerMs).unref()
+      this.#narrowing = setTimeout(() => this.#setScope(this.#leastScope), this.#lingerMs).unref()
     }
     this.#wanting += 1
     clearTimeout(this.#narrowing)
-    this.#tellOnly('all')
+    this.#setScope('all')
     try {
       await this.#opened('all')
       return release
@@ -204,13 +164,13 @@ export class ChangeFeed {
     }
   }
 
-  #tellOnly(scope: FeedScope): void {
+  #setScope(scope: FeedScope): void {
     this.#scope = scope
-    if (this.#openScope !== scope) this.#giveUp?.(new OtherScope('what is wanted has changed'))
+    if (this.#openScope !== scope) this.#giveUp?.(new OtherScope('another scope is wanted'))
   }
 
   async #opened(scope: FeedScope): Promise<void> {
-    if (this.#openScope === scope || this.#running === undefined) return
+    if (this.#openScope === scope || !this.isRunning) return
     await new Promise<void>((resolve, reject) => {
       const done = (): void => {
         if (this.#openScope !== scope) return
@@ -226,126 +186,84 @@ export class ChangeFeed {
     })
   }
 
-  /** Every change that was made before this moment of the server's time has been reported; the start of time before the first. */
-  get reportedUntil(): Date {
-    return new Date(this.#reportedUntil)
+  async #follow(signal: AbortSignal): Promise<void> {
+    let state: FeedState = 'open'
+    while (state !== 'stopped') {
+      const next: FeedTransition = FEED_TRANSITIONS[state][await this.#step(state, signal)]
+      state = next.to
+      await this.#act(next.action, signal)
+    }
   }
 
-  /** How long a write took to come back through the stream, in milliseconds; it grows while one doesn't. */
-  get lagMs(): number {
-    return this.#canaryOut === undefined ? this.#lagMs : Math.max(this.#lagMs, performance.now() - this.#canaryOut)
+  /** Reads from the open stream until something happens to it, or tries to open it. */
+  async #step(state: FeedState, signal: AbortSignal): Promise<FeedEvent> {
+    if (signal.aborted) return 'stopped'
+    try {
+      if (state === 'open') return await this.#read(signal)
+      if (state === 'restarting') this.#place = await presentPlace(this.#database, this.#stalledMs)
+      else this.#requireScope()
+      await this.#open()
+      return 'opened'
+    } catch (error) {
+      if (signal.aborted) return 'stopped'
+      const { event, failures } = judgeFailure(error, state, this.#failures)
+      this.#failures = failures
+      if (event !== 'rescoped') {
+        const lost = state === 'restarting' || event === 'placeLost'
+        this.#log?.warn({ err: asError(error), failures: failures.all, lost }, 'change stream ended; opening it again')
+      }
+      return event
+    }
   }
 
-  get #canaries(): mongo.Collection<{ _id: string; at?: Date }> {
-    return this.#database.db.collection(CANARIES)
+  async #act(action: FeedAction, signal: AbortSignal): Promise<void> {
+    if (action === 'announceLoss') this.#tellLost('HISTORY_LOST')
+    if (action === 'announce' || action === 'announceLoss') for (const opened of this.#onOpened) opened()
+    if (action === 'discard' || action === 'pause') this.#discard()
+    if (action === 'pause') await sleep(pauseAfter(this.#failures), undefined, { signal }).catch(() => undefined)
+    if (action === 'close' && this.#stream !== undefined) await closed(this.#stream)
   }
 
   /** `watch()` sends nothing by itself; the first `tryNext()` does, from a point in time that was before it. */
-  async #open(from: Place): Promise<Stream> {
+  async #open(): Promise<void> {
     const scope = this.#scope
-    // Of its own, so that it knows the set's time with which others can read what this has shown.
-    const session = this.#database.streams.startSession()
-    const stream = this.#database.streamsDb.watch(PIPELINES[scope], {
-      fullDocument: 'updateLookup',
-      maxAwaitTimeMS: 1_000,
-      session,
-      ...from,
-    } as mongo.ChangeStreamOptions)
-    stream.once('close', () => void session.endSession().catch(() => undefined))
-    this.#session = session
+    const opening = watchFrom(this.#place!, scope, this.#database)
     try {
-      const [first] = await Promise.all([this.#answered(stream.tryNext()), this.#writeCanary()])
-      this.#lastEventAt = performance.now()
+      const [first] = await Promise.all([answered(opening.stream.tryNext(), this.#stalledMs), this.#canary.send()])
+      this.#stream = opening
       this.#openScope = scope
-      if (first !== null) this.#dispatch(first as Event)
-      return stream
+      this.#failures = { ...this.#failures, refusals: 0 }
+      this.#seen(first as mongo.ChangeStreamDocument | null)
     } catch (error) {
-      discard(stream)
+      discard(opening)
       throw error
     }
   }
 
-  /** The client for streams waits for ever by design; the opening of one must not. */
-  async #answered<T>(asked: Promise<T>): Promise<T> {
-    const giveUp = new AbortController()
-    const late = sleep(this.#stalledMs, undefined, { signal: giveUp.signal }).then(() => {
-      throw new Error(`the server did not answer within ${this.#stalledMs} ms`)
-    })
-    try {
-      return await Promise.race([asked, late])
-    } finally {
-      giveUp.abort()
-      late.catch(() => undefined)
+  #discard(): void {
+    if (this.#stream !== undefined) discard(this.#stream)
+    this.#stream = undefined
+  }
+
+  /** @throws what ends the stream */
+  async #read(signal: AbortSignal): Promise<FeedEvent> {
+    for (;;) {
+      this.#requireScope()
+      const event = await this.#next(signal)
+      if (event === undefined) return 'stopped'
+      this.#failures = NO_FAILURES
+      this.#seen(event)
+      if (event.operationType === 'invalidate') throw new HistoryLost('the stream was invalidated')
     }
   }
 
-  async #operationTime(): Promise<mongo.Timestamp> {
-    const session = this.#database.streams.startSession()
-    try {
-      await this.#answered(this.#database.streamsDb.admin().command({ ping: 1 }, { session }))
-      if (session.operationTime === undefined) throw new Error('the server tells no operation time')
-      return session.operationTime
-    } finally {
-      await session.endSession()
-    }
+  /** @throws {OtherScope} */
+  #requireScope(): void {
+    if (this.#openScope !== this.#scope) throw new OtherScope('another scope is wanted')
   }
 
-  async #follow(opened: Stream, from: Place, signal: AbortSignal): Promise<void> {
-    let stream: Stream | undefined = opened
-    let place = placeOf(opened) ?? from
-    let failures = 0
-    let refusals = 0
-    let stalls = 0
-    let lost = false
-    while (!signal.aborted) {
-      try {
-        if (stream === undefined) {
-          // Another pipeline takes no token of this one.
-          if (this.#openScope !== this.#scope) lost = true
-          if (lost) place = { startAtOperationTime: await this.#operationTime() }
-          stream = await this.#open(place)
-          place = placeOf(stream) ?? place
-          refusals = 0
-          if (lost) this.#tellLost('HISTORY_LOST')
-          lost = false
-          for (const opened of this.#onOpened) opened()
-        }
-        if (this.#openScope !== this.#scope) throw new OtherScope('what is wanted has changed')
-        const event = await this.#next(stream, signal)
-        if (event === undefined) break
-        failures = 0
-        stalls = 0
-        place = placeOf(stream) ?? place
-        this.#lastEventAt = performance.now()
-        this.#dispatch(event)
-        if (event.operationType === 'invalidate') throw new HistoryLost('the stream was invalidated')
-      } catch (error) {
-        if (signal.aborted) break
-        if (error instanceof OtherScope) {
-          if (stream !== undefined) discard(stream)
-          stream = undefined
-          continue
-        }
-        // A server that answers and refuses the token won't take it later either; one that is away may.
-        if (stream === undefined && error instanceof mongo.MongoServerError) refusals += 1
-        // A server that was away for long goes on where it was; one that stays silent after that has lost the place.
-        if (error instanceof Stalled) stalls += 1
-        if (isHistoryLost(error) || refusals >= RESUMES_BEFORE_RESET || stalls >= STALLS_BEFORE_RESET) lost = true
-        if (lost) stalls = 0
-        if (stream !== undefined) discard(stream)
-        stream = undefined
-        failures += 1
-        this.#log?.warn({ err: asError(error), failures, lost }, 'change stream ended; opening it again')
-        const pause = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
-        await sleep(pause, undefined, { signal }).catch(() => undefined)
-      }
-    }
-    if (stream !== undefined)
-      await Promise.race([stream.close().catch(() => undefined), sleep(LAST_CLOSE_MS, undefined, { ref: false })])
-  }
-
-  /** The next event, or undefined when stopping. A stream that stalled may never say anything, not even that it failed. */
-  async #next(stream: Stream, signal: AbortSignal): Promise<Event | undefined> {
+  /** The next event, or undefined when stopping. A stream that stalled may never report anything, not even that it failed. */
+  async #next(signal: AbortSignal): Promise<mongo.ChangeStreamDocument | undefined> {
     let interrupt: (() => void) | undefined
     const interrupted = new Promise<undefined>((resolve, reject) => {
       interrupt = () => resolve(undefined)
@@ -354,74 +272,53 @@ export class ChangeFeed {
     })
     if (signal.aborted) return undefined
     try {
-      return (await Promise.race([stream.next(), interrupted])) as Event | undefined
+      return (await Promise.race([this.#stream!.stream.next(), interrupted])) as mongo.ChangeStreamDocument | undefined
     } finally {
       this.#giveUp = undefined
       if (interrupt !== undefined) signal.removeEventListener('abort', interrupt)
     }
   }
 
-  #dispatch(event: Event): void {
+  #seen(event: mongo.ChangeStreamDocument | null): void {
+    const { session } = this.#stream!
+    this.#place = placeOf(this.#stream!) ?? this.#place
+    this.#lastEventAt = performance.now()
+    if (event === null) return
     // Before anybody reads because of it.
-    if ('clusterTime' in event) this.#database.causal.saw(event.clusterTime, this.#session?.clusterTime)
+    if ('clusterTime' in event) this.#database.causal.saw(event.clusterTime, session.clusterTime)
     this.#report(event)
     // A cluster time counts whole seconds; events of the same one may follow.
     const seconds = event.clusterTime?.getHighBitsUnsigned() ?? 0
     this.#reportedUntil = Math.max(this.#reportedUntil, seconds * 1_000)
   }
 
-  #report(event: Event): void {
-    switch (event.operationType) {
-      case 'insert':
-      case 'update':
-      case 'replace': {
-        if (event.ns.coll === CANARIES) this.#onCanary(String(event.documentKey._id))
-        if (event.ns.coll === CANARIES || isRenewal(event)) return
-        const doc = event.fullDocument ?? null
-        // Without a document its delete follows.
-        if (doc !== null) this.#tell({ collection: event.ns.coll as CollectionName, id: event.documentKey._id, doc })
-        return
-      }
-      case 'delete':
-        if (event.ns.coll !== CANARIES) {
-          this.#tell({ collection: event.ns.coll as CollectionName, id: event.documentKey._id, doc: null })
-        }
-        return
-      case 'drop':
-      case 'rename':
-        if (event.ns.coll !== CANARIES) this.#tellLost('COLLECTION_GONE')
-        return
-      case 'dropDatabase':
-      case 'invalidate':
-        this.#tellLost('COLLECTION_GONE')
-        return
-      default:
-        return
-    }
-  }
-
-  #tell(change: Change): void {
-    for (const listener of this.#listeners) this.#guarded(() => listener.change(change))
+  #report(event: mongo.ChangeStreamDocument): void {
+    const news = newsOf(event)
+    if (news === undefined) return
+    if (news === 'COLLECTION_GONE') this.#tellLost(news)
+    else if ('canary' in news) this.#canary.cameBack(news.canary)
+    else this.#tell((listener) => listener.change(news.change))
   }
 
   #tellLost(reason: 'HISTORY_LOST' | 'COLLECTION_GONE'): void {
-    for (const listener of this.#listeners) this.#guarded(() => listener.lost(reason))
+    this.#tell((listener) => listener.lost(reason))
   }
 
   /** One listener's fault must not keep the others from hearing. */
-  #guarded(tell: () => void): void {
-    try {
-      tell()
-    } catch (error) {
-      this.#log?.error({ err: asError(error) }, 'a listener of the change feed failed')
+  #tell(tell: (listener: FeedListener) => void): void {
+    for (const listener of this.#listeners) {
+      try {
+        tell(listener)
+      } catch (error) {
+        this.#log?.error({ err: asError(error) }, 'a listener of the change feed failed')
+      }
     }
   }
 
-  /** A stream can fall silent without an error: a write of our own must come back through it. */
-  async #sendCanary(): Promise<void> {
+  async #checkSilence(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
     if (silentMs > this.#stalledMs) this.#giveUp?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
-    await this.#writeCanary()
+    await this.#canary.send()
   }
 
   /**
@@ -430,62 +327,10 @@ export class ChangeFeed {
    */
   #probe(): void {
     const askedAt = performance.now()
-    void this.#writeCanary()
+    void this.#canary.send()
     clearTimeout(this.#probing)
     this.#probing = setTimeout(() => {
       if (this.#lastEventAt < askedAt) this.#giveUp?.(new Stalled('the stream is silent though the database is back'))
     }, PROBE_MS)
   }
-
-  #onCanary(id: string): void {
-    if (id !== this.#id || this.#canaryOut === undefined) return
-    this.#lagMs = performance.now() - this.#canaryOut
-    this.#canaryOut = undefined
-  }
-
-  #writeCanary(): Promise<void> {
-    this.#canaryOut ??= performance.now()
-    const writing = this.#canaries
-      .updateOne({ _id: this.#id }, [{ $set: { at: '$$NOW' } }], { upsert: true })
-      .catch((error: unknown) => this.#log?.debug({ err: asError(error) }, 'canary not written'))
-      .then(() => {
-        this.#canariesUnderWay.delete(writing)
-      })
-    this.#canariesUnderWay.add(writing)
-    return writing
-  }
-}
-
-/** Not awaited: the server at its other end may be the one that doesn't answer. */
-function discard(stream: Stream): void {
-  stream.close().catch(() => undefined)
-}
-
-function placeOf(stream: Stream): Place | undefined {
-  const token: unknown = stream.resumeToken
-  return token === undefined || token === null ? undefined : { resumeAfter: token }
-}
-
-/** The stream works, and tells more or less than is wanted. */
-class OtherScope extends Error {}
-
-/** The stream tells nothing any more, not even that it failed. Its token may be as good as ever. */
-class Stalled extends Error {}
-
-/** What was missed can't be had. */
-class HistoryLost extends Error {}
-
-function isHistoryLost(error: unknown): boolean {
-  if (error instanceof HistoryLost) return true
-  const { code, hasErrorLabel } = error as { code?: unknown; hasErrorLabel?: (label: string) => boolean }
-  if (typeof code === 'number' && LOST_CODES.has(code)) return true
-  return typeof hasErrorLabel === 'function' && hasErrorLabel.call(error, LOST_LABEL)
-}
-
-/** Renewed leases are the commonest write of all, and nobody watches them. */
-function isRenewal(event: Event): boolean {
-  if (event.operationType !== 'update') return false
-  const { updatedFields, removedFields } = event.updateDescription
-  const fields = Object.keys(updatedFields ?? {})
-  return fields.length > 0 && fields.every((field) => field === 'lease.expiresAt') && (removedFields?.length ?? 0) === 0
 }

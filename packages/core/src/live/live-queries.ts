@@ -3,6 +3,7 @@ import pLimit from 'p-limit'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { asError } from '../thrown.ts'
+import { WatchLoop } from '../watch-loop.ts'
 import type { Change, ChangeFeed } from './change-feed.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import { LiveStats } from './live-stats.ts'
@@ -71,9 +72,8 @@ export class LiveQueries {
   /** What is held of the feed while something is open: only then must it tell everything. */
   #everything: Promise<() => void> | undefined
   #opening = 0
-  readonly #auditTimer: NodeJS.Timeout
+  readonly #audits: WatchLoop
   readonly #reads = pLimit(READS_AT_ONCE)
-  #auditing = false
   #mended = 0
   #audited = 0
 
@@ -92,8 +92,13 @@ export class LiveQueries {
         for (const { live } of this.#stats.values()) live.lost()
       },
     })
-    const every = Math.min(1_000, options.auditMs ?? AUDIT_MS)
-    this.#auditTimer = setInterval(() => void this.#audit(), every).unref()
+    this.#audits = new WatchLoop({
+      look: () => this.#audit(),
+      everyMs: Math.min(1_000, options.auditMs ?? AUDIT_MS),
+      log: options.log,
+      failed: 'live queries could not be compared with the database',
+    })
+    void this.#audits.start()
   }
 
   /** Statistics over the tasks that fit a filter; those who ask the same share them. */
@@ -273,25 +278,16 @@ export class LiveQueries {
 
   /** Compares those with the database whose turn it is. Notifications are hints; this proves that none was missed. */
   async #audit(): Promise<void> {
-    if (this.#auditing) return
-    this.#auditing = true
     const dueSince = performance.now() - (this.#options.auditMs ?? AUDIT_MS)
     const due = [...this.#open.values()].filter(({ auditedAt }) => auditedAt <= dueSince)
-    try {
-      for (const entry of due.slice(0, AUDITS_A_SECOND)) {
-        entry.auditedAt = performance.now()
-        await entry.ready
-        this.#audited += 1
-        if (await this.#differsForGood(entry.live)) {
-          this.#mended += 1
-          this.#log?.error({ query: entry.live.query.key }, 'a live query differed from the database; reading again')
-          this.#reset(entry.live, 'AUDIT')
-        }
-      }
-    } catch (error) {
-      this.#log?.warn({ err: asError(error) }, 'live queries could not be compared with the database')
-    } finally {
-      this.#auditing = false
+    for (const entry of due.slice(0, AUDITS_A_SECOND)) {
+      entry.auditedAt = performance.now()
+      await entry.ready
+      this.#audited += 1
+      if (!(await this.#differsForGood(entry.live))) continue
+      this.#mended += 1
+      this.#log?.error({ query: entry.live.query.key }, 'a live query differed from the database; reading again')
+      this.#reset(entry.live, 'AUDIT')
     }
   }
 
@@ -315,7 +311,7 @@ export class LiveQueries {
   }
 
   stop(): void {
-    clearInterval(this.#auditTimer)
+    void this.#audits.stop()
     this.#unsubscribe()
     for (const [key, entry] of this.#open) this.#drop(key, entry)
     for (const [key, entry] of this.#stats) this.#dropStats(key, entry)

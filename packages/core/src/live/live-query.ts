@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Delta, type ResetReason, type Row, rowsChecksum } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { CausalReads } from '../database/causal-reads.ts'
 import { asError } from '../thrown.ts'
+import { WatchLoop } from '../watch-loop.ts'
 import type { Change } from './change-feed.ts'
 import { Frames } from './frames.ts'
 import type { CompiledQuery } from './query.ts'
+import { keepsChanges, QUERY_TRANSITIONS, type QueryAction, type QueryEvent, type QueryState } from './query-states.ts'
 import { readAhead, View } from './view.ts'
 import { toRow } from './wire.ts'
 
@@ -60,17 +63,17 @@ export class LiveQuery<R extends Row = Row> {
   readonly #causal: LiveQueryOptions['causal']
   #epoch = newEpoch()
   #seq = 0
-  /** Changes that came while the database was being read; null while none is. */
-  #kept: Change[] | null = null
-  #reading: Promise<void> | undefined
-  #nextReading: Promise<void> | undefined
-  #opened = false
-  /** A reset was asked for, and the next read that begins starts from nothing. */
-  #forgetting = false
+  #state: QueryState = 'opening'
+  readonly #reads: WatchLoop
+  /** Changes that came while the database was being read. */
+  #kept: Change[] = []
+  /** How many resets there have been. */
+  #resets = 0
+  /** Why it could not be opened. */
+  #failure: unknown
   /** Ends the wait for the next flush; undefined while none is awaited. */
   #cancelFlush: (() => void) | undefined
   readonly #frames: Frames
-  #closed = false
 
   constructor(
     query: CompiledQuery,
@@ -85,6 +88,7 @@ export class LiveQuery<R extends Row = Row> {
     this.#frames = new Frames(options.coalesceMs ?? 50, BURST)
     this.#log = options.log
     this.#causal = options.causal
+    this.#reads = new WatchLoop({ look: () => this.#read(), failed: 'a live query could not be read' })
     const sortKeys = Object.keys(query.sort)
     this.#view = new View<R>({
       matches: query.matches,
@@ -127,19 +131,18 @@ export class LiveQuery<R extends Row = Row> {
     const stored = docs.map(({ _id, rev }) => `${String(_id)}:${typeof rev === 'number' ? rev : 0}`)
     const held = this.#view.revisions.map(({ id, rev }) => `${id}:${rev}`)
     // One that was closed meanwhile holds nothing, and nobody looks at it.
-    return this.#closed || this.#kept !== null || JSON.stringify(stored) === JSON.stringify(held)
+    return this.#state !== 'live' || JSON.stringify(stored) === JSON.stringify(held)
   }
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */
   async open(): Promise<void> {
-    this.#reading = this.#read().finally(() => {
-      this.#reading = undefined
-    })
-    await this.#reading
+    this.#interest.onCollecting?.(true)
+    await this.#reads.start()
+    await this.#reads.look()
+    if (this.#failure !== undefined) throw this.#failure
     // What came meanwhile may have used up what stands behind the window.
-    while ((this.#reading ?? this.#nextReading) !== undefined) await (this.#reading ?? this.#nextReading)
+    await this.#untilRead()
     this.#view.flush()
-    this.#opened = true
   }
 
   /** Returns its undo. */
@@ -156,21 +159,23 @@ export class LiveQuery<R extends Row = Row> {
   }
 
   change(change: Change): void {
-    if (this.#kept !== null) this.#kept.push(change)
-    else this.#apply(change)
+    const action = this.#on('change')
+    if (action === 'keep') this.#kept.push(change)
+    if (action === 'apply') this.#apply(change)
   }
 
   /** What is known counts no longer: until the reset has read, every change is kept. */
   beginReset(): void {
-    this.#forgetting = true
-    if (this.#kept === null) this.#collect([])
+    this.#resets += 1
+    this.#on('reset')
   }
 
   /** Starts a new epoch from what the database says now. */
   async reset(reason: ResetReason): Promise<void> {
-    this.#forgetting = true
-    await this.#readAgain()
-    if (this.#closed) return
+    this.beginReset()
+    await this.#reads.look()
+    await this.#untilRead()
+    if (this.#state === 'closed') return
     this.#view.flush()
     this.#epoch = newEpoch()
     this.#seq = 0
@@ -179,71 +184,63 @@ export class LiveQuery<R extends Row = Row> {
   }
 
   close(): void {
-    this.#closed = true
+    if (this.#on('close') === 'none') return
+    void this.#reads.stop()
     this.#cancelFlush?.()
     this.#listeners.clear()
     // Nobody is to be told of documents on its behalf any more.
     this.#view.forget()
-    this.#interest.onCollecting?.(false)
+  }
+
+  /** Moves on by the table, and returns what is to be done. */
+  #on(event: QueryEvent): QueryAction {
+    if (this.#state === 'closed') return 'none'
+    const { to, action } = QUERY_TRANSITIONS[this.#state][event]
+    const kept = keepsChanges(this.#state)
+    this.#state = to
+    if (keepsChanges(to) !== kept) this.#interest.onCollecting?.(!kept)
+    return action
   }
 
   #apply(change: Change): void {
     const applied = this.#view.apply(change.id, change.doc)
-    if (applied === 'requery') void this.#reread()
+    // One query however many changes ask for it. A window at its edge stays as it is until the answer is there.
+    if (applied === 'requery' && this.#on('short') === 'ask') this.#reads.lookIn(0)
     if (applied !== 'unchanged') this.#scheduleFlush()
   }
 
-  /** One query however many changes ask for it. A window at its edge stays as it is until the answer is there. */
-  async #reread(): Promise<void> {
-    await this.#readAgain()
-    this.#scheduleFlush()
+  async #untilRead(): Promise<void> {
+    while (keepsChanges(this.#state)) await this.#reads.look()
   }
 
-  /** Resolves when a read is done that began after this was called; all who wait share it. */
-  #readAgain(): Promise<void> {
-    if (this.#reading === undefined) {
-      this.#reading = this.#readUntilDone().finally(() => {
-        this.#reading = undefined
-      })
-      return this.#reading
-    }
-    this.#nextReading ??= this.#reading
-      .catch(() => undefined)
-      .then(() => {
-        this.#nextReading = undefined
-        return this.#readAgain()
-      })
-    return this.#nextReading
-  }
-
-  async #readUntilDone(): Promise<void> {
-    while (!this.#closed) {
-      try {
-        return await this.#read()
-      } catch (error) {
-        this.#log?.warn({ err: asError(error) }, 'a live query could not be read; trying again')
-        await new Promise((resolve) => setTimeout(resolve, READ_AGAIN_AFTER_MS).unref())
-      }
-    }
-  }
-
-  /** Where it fails, changes are kept on: the window is not known until a read succeeds. */
+  /** Until it succeeds, changes are kept: the window is not known. */
   async #read(): Promise<void> {
-    // Those of a failed read are in what the database says now.
-    this.#collect([])
-    const forgetting = this.#forgetting
-    const docs = await this.#find(this.query.projection, readAhead(this.query.limit))
-    if (this.#closed) return
-    if (forgetting) {
-      this.#forgetting = false
-      this.#view.forget()
+    if (!keepsChanges(this.#state)) return
+    // Those that came before are in what the database says now.
+    this.#kept = []
+    const resets = this.#resets
+    try {
+      const docs = await this.#find(this.query.projection, readAhead(this.query.limit))
+      this.#take(docs, this.#on(resets === this.#resets ? 'readAnew' : 'read'))
+    } catch (error) {
+      const action = this.#on('failed')
+      if (action === 'giveUp') this.#failure = error
+      if (action !== 'askAgain') return
+      this.#log?.warn({ err: asError(error) }, 'a live query could not be read; trying again')
+      await sleep(READ_AGAIN_AFTER_MS, undefined, { ref: false })
+      this.#reads.lookIn(0)
     }
+  }
+
+  #take(docs: readonly mongo.Document[], action: QueryAction): void {
+    if (action === 'none') return
+    if (action === 'replace') this.#view.forget()
     this.#view.read(docs)
-    const kept = this.#kept ?? []
-    this.#collect(null)
-    // An exact window, which a busy collection may not leave for long: show it before it is used up again.
-    if (this.#opened && kept.length > 0 && this.#frames.wait(performance.now()) === 0) this.#flush()
+    const kept = this.#kept.splice(0)
+    // An exact window, which a busy collection may not leave for long.
+    if (action === 'show' && kept.length > 0 && this.#frames.wait(performance.now()) === 0) this.#flush()
     for (const change of kept) this.#apply(change)
+    this.#scheduleFlush()
   }
 
   #find(projection: mongo.Document, limit: number): Promise<mongo.Document[]> {
@@ -257,16 +254,12 @@ export class LiveQuery<R extends Row = Row> {
     return this.#causal === undefined ? find() : this.#causal.read(find)
   }
 
-  #collect(kept: Change[] | null): void {
-    this.#kept = kept
-    this.#interest.onCollecting?.(kept !== null)
-  }
-
   #scheduleFlush(): void {
-    if (this.#cancelFlush !== undefined || this.#closed) return
+    if (this.#cancelFlush !== undefined) return
     const flush = (): void => {
       this.#cancelFlush = undefined
-      this.#flush()
+      // Half a window must not be shown: the read that is under way flushes when it is done.
+      if (this.#on('frame') === 'flush') this.#flush()
     }
     const wait = this.#frames.wait(performance.now())
     if (wait > 0) {
@@ -280,8 +273,6 @@ export class LiveQuery<R extends Row = Row> {
   }
 
   #flush(): void {
-    // Half a window must not be shown: the read that is under way flushes when it is done.
-    if (this.#kept !== null || this.#closed) return
     const delta = this.#view.flush()
     if (delta === null) return
     this.#frames.take(performance.now())

@@ -6,6 +6,7 @@ import type { ServerClock } from '../database/server-clock.ts'
 import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { asError } from '../thrown.ts'
+import { WatchLoop } from '../watch-loop.ts'
 import type { Change } from './change-feed.ts'
 import type { Matcher } from './matcher.ts'
 
@@ -54,33 +55,36 @@ export class LiveStats {
   #samples: { at: number; wait: number; run: number }[] = []
   #kept: Change[] | null = null
   #reading: Promise<void> | undefined
-  #readTimer: NodeJS.Timeout | undefined
-  #tellTimer: NodeJS.Timeout | undefined
-  #ratesTimer: NodeJS.Timeout | undefined
+  #restUntil = 0
+  readonly #reads: WatchLoop
+  /** Rates change without a change of any task. */
+  readonly #tells: WatchLoop
   #seq = 0
   #told: FleetStats | undefined
   /** Too many tasks to know one by one. */
   #coarse = false
-  #closed = false
 
   constructor(options: LiveStatsOptions) {
     this.#options = options
     this.#most = options.most ?? MOST_KNOWN
+    const { log } = options
+    const failed = 'statistics could not be read; trying again'
+    this.#reads = new WatchLoop({ look: () => this.#read(), retryMs: READ_AGAIN_MS, log, failed })
+    const tell = async (): Promise<void> => this.#tell()
+    this.#tells = new WatchLoop({ look: tell, everyMs: RATES_MS, log, failed: 'statistics could not be told' })
   }
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */
   async open(): Promise<void> {
+    await Promise.all([this.#reads.start(), this.#tells.start()])
     await this.#loadRecent()
     await this.#read()
     this.#told = this.#compute()
-    this.#ratesTimer = setInterval(() => this.#tell(), RATES_MS).unref()
   }
 
   close(): void {
-    this.#closed = true
-    clearTimeout(this.#readTimer)
-    clearTimeout(this.#tellTimer)
-    clearInterval(this.#ratesTimer)
+    void this.#reads.stop()
+    void this.#tells.stop()
     this.#listeners.clear()
   }
 
@@ -156,28 +160,8 @@ export class LiveStats {
   }
 
   #readSoon(ms = READ_AGAIN_MS): void {
-    if (this.#closed) return
-    if (ms === 0) clearTimeout(this.#readTimer)
-    else if (this.#readTimer !== undefined) return
-    this.#readTimer = setTimeout(
-      () => {
-        this.#readTimer = undefined
-        const startedAt = performance.now()
-        void this.#read()
-          .catch((error: unknown) => {
-            this.#options.log?.warn({ err: asError(error) }, 'statistics could not be read; trying again')
-            this.#readSoon()
-          })
-          .finally(() => {
-            this.#restUntil = performance.now() + (performance.now() - startedAt) / READ_SHARE
-            this.#tellSoon()
-          })
-      },
-      Math.max(ms, this.#restUntil - performance.now()),
-    ).unref()
+    this.#reads.lookIn(Math.max(ms, this.#restUntil - performance.now()))
   }
-
-  #restUntil = 0
 
   async #read(): Promise<void> {
     this.#reading ??= this.#readNow().finally(() => {
@@ -188,6 +172,7 @@ export class LiveStats {
 
   async #readNow(): Promise<void> {
     const { tasks, filter } = this.#options
+    const startedAt = performance.now()
     this.#kept = []
     try {
       const unended = { $and: [filter, { status: { $in: [...OPEN_STATUSES] } }] } as mongo.Filter<TaskDocument>
@@ -205,6 +190,8 @@ export class LiveStats {
     } finally {
       const kept = this.#kept
       this.#kept = null
+      this.#restUntil = performance.now() + (performance.now() - startedAt) / READ_SHARE
+      this.#tellSoon()
       // Whether an end was counted already can't be told: it was read while it happened.
       if (kept.some(({ doc }) => doc === null || hasEnded(doc.status as TaskStatus))) this.#readSoon()
       for (const change of kept) this.#apply(change)
@@ -270,16 +257,12 @@ export class LiveStats {
   }
 
   #tellSoon(): void {
-    if (this.#tellTimer !== undefined || this.#closed) return
-    this.#tellTimer = setTimeout(() => {
-      this.#tellTimer = undefined
-      this.#tell()
-    }, TELL_MS).unref()
+    this.#tells.lookIn(TELL_MS)
   }
 
   /** Only the parts that have changed. */
   #tell(): void {
-    if (this.#kept !== null || this.#closed || this.#told === undefined) return
+    if (this.#kept !== null || this.#told === undefined) return
     const now = this.#compute()
     const before = this.#told
     const changes = Object.fromEntries(

@@ -1,3 +1,5 @@
+import { Service } from '../service.ts'
+
 const TICK_MS = 20
 
 /**
@@ -5,27 +7,22 @@ const TICK_MS = 20
  * when it last ticked: what blocks the loop right after a reading is not seen, and a loop that is blocked all the time
  * looks fine at every other reading.
  */
-export class EventLoopDelay {
-  readonly #timer: NodeJS.Timeout
+export class EventLoopDelay extends Service {
   #ticked = performance.now()
   #worst = 0
 
-  constructor() {
-    this.#timer = setInterval(() => this.#tick(), TICK_MS)
-    this.#timer.unref()
+  protected override onStart(): void {
+    this.#ticked = performance.now()
+    const timer = setInterval(() => this.#tick(), TICK_MS).unref()
+    this.defer(() => clearInterval(timer))
   }
 
-  /** The longest delay since it was last asked, in milliseconds, one that still lasts included. */
+  /** The longest delay since it was last asked, in milliseconds, one that still lasts included; 0 when it doesn't run. */
   take(): number {
-    this.#note(performance.now())
+    if (this.isRunning) this.#note(performance.now())
     const worst = this.#worst
     this.#worst = 0
     return worst
-  }
-
-  /** May be called twice. */
-  stop(): void {
-    clearInterval(this.#timer)
   }
 
   #tick(): void {

@@ -1,8 +1,9 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { LoadMeter } from './load-meter.ts'
 
-test('what the process costs is told in cores, bytes and milliseconds', () => {
+test('what the process costs is told in cores, bytes and milliseconds', async () => {
   const meter = new LoadMeter()
+  await meter.start()
   onTestFinished(() => meter.stop())
   meter.read()
   const from = performance.now()

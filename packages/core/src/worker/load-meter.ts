@@ -1,12 +1,17 @@
 import { freemem } from 'node:os'
 import type { WorkerRow } from '@taskfleet/protocol'
+import { Service } from '../service.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 
 /** What this process costs its host, since it was last asked. */
-export class LoadMeter {
+export class LoadMeter extends Service {
   readonly #delay = new EventLoopDelay()
   #cpu = process.cpuUsage()
   #at = performance.now()
+
+  protected override async onStart(): Promise<void> {
+    await this.use(this.#delay)
+  }
 
   read(): WorkerRow['load'] {
     const spent = process.cpuUsage(this.#cpu)
@@ -20,11 +25,6 @@ export class LoadMeter {
       memoryFree: freemem(),
       eventLoopDelayMs: round(this.#delay.take(), 1),
     }
-  }
-
-  /** May be called twice. */
-  stop(): void {
-    this.#delay.stop()
   }
 }
 

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino'
 import type { Change, ChangeFeed } from '../live/change-feed.ts'
+import { Service } from '../service.ts'
 import { asError } from '../thrown.ts'
+import { WatchLoop } from '../watch-loop.ts'
 import { isAlive, silenceMs } from './session.ts'
 import type { WorkerDocument } from './worker-model.ts'
 import type { WorkerRegister } from './worker-register.ts'
@@ -12,7 +14,7 @@ const UNREADABLE_MS = 30_000
 
 export interface SessionWatchOptions {
   register: Pick<WorkerRegister, 'list' | 'end'>
-  feed: ChangeFeed
+  feed: Pick<ChangeFeed, 'subscribe'>
   log: Logger
   /** For how long this process's own writes have been acknowledged without a gap of so many milliseconds. */
   unbrokenFor: (gapMs: number) => number
@@ -27,30 +29,23 @@ export interface SessionWatchOptions {
  * is decided by the database's clock in one guarded write. And only a process whose own writes have succeeded without a break for as
  * long as that session's lease may try: an outage of the database silences everybody and is nobody's death.
  */
-export class SessionWatch {
+export class SessionWatch extends Service {
   readonly #options: SessionWatchOptions
   /** When the next renewal is overdue, by `performance.now()`, and for how long a session may be silent. */
   readonly #overdue = new Map<string, { at: number; leaseMs: number }>()
-  readonly #unsubscribe: () => void
-  #timer: NodeJS.Timeout | undefined
   #proving = false
 
   constructor(options: SessionWatchOptions) {
+    super()
     this.#options = options
-    this.#unsubscribe = options.feed.subscribe({
-      change: (change) => this.#onChange(change),
-      lost: () => void this.#load(),
-    })
   }
 
-  async start(): Promise<void> {
+  protected override async onStart(): Promise<void> {
+    const { feed, log } = this.#options
+    this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void this.#load() }))
     await this.#load()
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
-  }
-
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    this.#unsubscribe()
+    const look = async (): Promise<void> => this.#look()
+    await this.use(new WatchLoop({ look, everyMs: LOOK_MS, log, failed: 'silent workers could not be looked for' }))
   }
 
   async #load(): Promise<void> {

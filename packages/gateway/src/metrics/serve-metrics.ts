@@ -7,7 +7,7 @@ import { principalOf } from '../rest/authenticate.ts'
 import { answerErrors } from '../rest/problem.ts'
 import type { FleetMetrics, FleetMetricsDeps } from './fleet-metrics.ts'
 
-export interface MetricsRoute {
+interface MetricsRoute {
   stop(): Promise<void>
 }
 

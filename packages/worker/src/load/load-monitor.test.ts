@@ -9,6 +9,7 @@ function monitored(options: Partial<LoadMonitorOptions> = {}, first: HostReading
   const machine = { reading: first, delay: 1, running: 0 }
   const meter = {
     read: () => ({ cpu: 0.5, rss: 1e8, memoryFree: 4e9, eventLoopDelayMs: machine.delay }),
+    start: vi.fn(),
     stop: vi.fn(),
   }
   const onChange = vi.fn()

@@ -1,5 +1,4 @@
-import { asError } from '@taskfleet/core'
-import { LoadMeter } from '@taskfleet/core/internal'
+import { LoadMeter, Service, WatchLoop } from '@taskfleet/core/internal'
 import type { WorkerRow } from '@taskfleet/protocol'
 import { wholeNumber } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
@@ -24,7 +23,7 @@ export interface LoadMonitorOptions {
   /** Where the figures come from: this machine, unless a test has its own. */
   probe?: {
     host: { read(): Promise<HostReading> }
-    meter: Pick<LoadMeter, 'read' | 'stop'>
+    meter: Pick<LoadMeter, 'read' | 'start' | 'stop'>
   }
 }
 
@@ -42,26 +41,30 @@ export interface LoadReport {
 }
 
 /** Looks at the machine on an interval, and knows what may start there and how many tasks at once. */
-export class LoadMonitor {
+export class LoadMonitor extends Service {
   readonly #gate: LoadGate
   readonly #auto: AutoSlots | undefined
   readonly #fixed: number
   readonly #host: { read(): Promise<HostReading> }
-  readonly #meter: Pick<LoadMeter, 'read' | 'stop'>
+  readonly #meter: Pick<LoadMeter, 'read' | 'start' | 'stop'>
   readonly #options: LoadMonitorOptions
-  readonly #everyMs: number
+  readonly #loop: WatchLoop
   #load: WorkerRow['load'] | undefined
   /** The worst of the samples since the last report, which are several. */
   #worstDelayMs = 0
-  #timer: NodeJS.Timeout | undefined
   #sampling: Promise<void> | undefined
-  #stopped = false
 
   /** @throws {FleetError} `CONFIG_RANGE` with its `field`; `BAD_SIZE` */
   constructor(options: LoadMonitorOptions) {
-    const { thresholds = {}, folders = [], concurrency, everyMs = 1_000, probe } = options
+    super()
+    const { thresholds = {}, folders = [], concurrency, everyMs = 1_000, probe, log } = options
     this.#options = options
-    this.#everyMs = wholeNumber(everyMs, 'everyMs', { least: 1_000, most: 60_000, code: 'CONFIG_RANGE' })
+    this.#loop = new WatchLoop({
+      look: () => this.sample(),
+      everyMs: wholeNumber(everyMs, 'everyMs', { least: 1_000, most: 60_000, code: 'CONFIG_RANGE' }),
+      log,
+      failed: 'a look at the load failed',
+    })
     this.#gate = new LoadGate(thresholds, folders)
     const range = concurrency === 'auto' ? {} : concurrency
     if (typeof range === 'object' && range !== null) {
@@ -74,19 +77,11 @@ export class LoadMonitor {
     this.#meter = probe?.meter ?? new LoadMeter()
   }
 
-  /** Resolves after the first sample, so that nothing is started onto a disk or into memory that is full already. */
-  async start(): Promise<void> {
-    if (this.#timer !== undefined || this.#stopped) return
-    this.#timer = setInterval(() => void this.sample(), this.#everyMs)
+  /** It has started after the first sample, so that nothing is started onto a disk or into memory that is full already. */
+  protected override async onStart(): Promise<void> {
+    await this.use(this.#meter)
+    await this.use(this.#loop)
     await this.sample()
-  }
-
-  /** Waits for a sample that is being taken; may be called twice. */
-  async stop(): Promise<void> {
-    this.#stopped = true
-    clearInterval(this.#timer)
-    this.#meter.stop()
-    await this.#sampling
   }
 
   /** For whom the gate is open. */
@@ -128,19 +123,16 @@ export class LoadMonitor {
     }
   }
 
-  /** Looks at the machine now; joins a look that is being taken. Never throws: a listener's error is logged. */
+  /** Looks at the machine now; joins a look that is being taken. */
   sample(): Promise<void> {
-    this.#sampling ??= this.#sample()
-      .catch((error: unknown) => this.#options.log?.warn({ err: asError(error) }, 'a look at the load failed'))
-      .finally(() => {
-        this.#sampling = undefined
-      })
+    this.#sampling ??= this.#sample().finally(() => {
+      this.#sampling = undefined
+    })
     return this.#sampling
   }
 
   async #sample(): Promise<void> {
     const host = await this.#host.read()
-    if (this.#stopped) return
     const load = this.#meter.read()
     this.#load = {
       ...load,

@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto'
+import type { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+import type { FleetDatabase } from '../database/fleet-database.ts'
+import { asError } from '../thrown.ts'
+import { UnderWay } from '../under-way.ts'
+import { CANARIES } from './feed-events.ts'
+
+/** A write that must come back through the change stream: a stream can fall silent without an error. */
+export class Canary {
+  readonly #database: FleetDatabase
+  readonly #log: Logger | undefined
+  readonly #id = `feed:${randomUUID()}`
+  readonly #writes = new UnderWay(() => undefined)
+  /** Since when one has been on its way, by `performance.now()`. */
+  #sentAt: number | undefined
+  #lagMs = 0
+
+  constructor(database: FleetDatabase, log: Logger | undefined) {
+    this.#database = database
+    this.#log = log
+  }
+
+  /** How long the last one took to come back, in milliseconds; it grows while one doesn't. */
+  get lagMs(): number {
+    return this.#sentAt === undefined ? this.#lagMs : Math.max(this.#lagMs, performance.now() - this.#sentAt)
+  }
+
+  send(): Promise<void> {
+    this.#sentAt ??= performance.now()
+    const writing = this.#collection.updateOne({ _id: this.#id }, [{ $set: { at: '$$NOW' } }], { upsert: true }).then(
+      () => undefined,
+      (error: unknown) => this.#log?.debug({ err: asError(error) }, 'canary not written'),
+    )
+    this.#writes.add(writing)
+    return writing
+  }
+
+  cameBack(id: string): void {
+    if (id !== this.#id || this.#sentAt === undefined) return
+    this.#lagMs = performance.now() - this.#sentAt
+    this.#sentAt = undefined
+  }
+
+  /** One that is still on its way would come back to life after it was deleted. */
+  async remove(): Promise<void> {
+    await this.#writes.settled()
+    await this.#collection.deleteOne({ _id: this.#id }).catch(() => undefined)
+  }
+
+  get #collection(): mongo.Collection<{ _id: string; at?: Date }> {
+    return this.#database.db.collection(CANARIES)
+  }
+}

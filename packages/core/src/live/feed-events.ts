@@ -1,0 +1,78 @@
+import { COLLECTIONS, type CollectionName } from '@taskfleet/protocol'
+import type { mongo } from 'mongoose'
+import { TRANSITIONS } from '../task/lifecycle.ts'
+
+/** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
+export type Change = { collection: CollectionName; id: unknown; doc: mongo.Document | null }
+
+export type FeedScope = 'work' | 'all'
+
+/** The collection through which a feed sends writes to itself. */
+export const CANARIES = 'canaries'
+
+const ALL = [
+  {
+    $match: {
+      $or: [
+        { 'ns.coll': { $in: [...COLLECTIONS, CANARIES] } },
+        { operationType: 'rename', 'to.coll': { $in: [...COLLECTIONS] } },
+        { operationType: { $in: ['dropDatabase', 'invalidate'] } },
+      ],
+    },
+  },
+]
+const WORK = [
+  ...ALL,
+  {
+    $match: {
+      $nor: [
+        {
+          'ns.coll': 'tasks',
+          'updateDescription.updatedFields.status': { $in: [TRANSITIONS.claim.to, TRANSITIONS.complete.to] },
+          // Who waits for a place in a limited queue must hear that one was taken or has become free.
+          'updateDescription.updatedFields.slot': { $exists: false },
+          'updateDescription.removedFields': { $ne: 'slot' },
+        },
+      ],
+    },
+  },
+]
+/** Fixed for each scope: a resume token is bound to its pipeline. */
+export const PIPELINES: Record<FeedScope, mongo.Document[]> = { all: ALL, work: WORK }
+
+/** What an event of the stream means to listeners. */
+type News = { change: Change } | { canary: string } | 'COLLECTION_GONE' | undefined
+
+export function newsOf(event: mongo.ChangeStreamDocument): News {
+  switch (event.operationType) {
+    case 'insert':
+    case 'update':
+    case 'replace': {
+      const { _id: id } = event.documentKey
+      if (event.ns.coll === CANARIES) return { canary: String(id) }
+      const doc = event.fullDocument ?? null
+      // Without a document its delete follows.
+      if (doc === null || isRenewal(event)) return undefined
+      return { change: { collection: event.ns.coll as CollectionName, id, doc } }
+    }
+    case 'delete':
+      if (event.ns.coll === CANARIES) return undefined
+      return { change: { collection: event.ns.coll as CollectionName, id: event.documentKey._id, doc: null } }
+    case 'drop':
+    case 'rename':
+      return event.ns.coll === CANARIES ? undefined : 'COLLECTION_GONE'
+    case 'dropDatabase':
+    case 'invalidate':
+      return 'COLLECTION_GONE'
+    default:
+      return undefined
+  }
+}
+
+/** Renewed leases of earlier versions: the commonest write of theirs, and nobody watches them. */
+function isRenewal(event: mongo.ChangeStreamDocument): boolean {
+  if (event.operationType !== 'update') return false
+  const { updatedFields, removedFields } = event.updateDescription
+  const fields = Object.keys(updatedFields ?? {})
+  return fields.length > 0 && fields.every((field) => field === 'lease.expiresAt') && (removedFields?.length ?? 0) === 0
+}

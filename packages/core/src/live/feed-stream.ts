@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { mongo } from 'mongoose'
+import type { FleetDatabase } from '../database/fleet-database.ts'
+import { type FeedScope, PIPELINES } from './feed-events.ts'
+
+/** A server that does not answer must not keep a process from ending. */
+const LAST_CLOSE_MS = 1_000
+
+/** Where a stream starts: after an event that was seen, or at a time before the first one. */
+export type Place = { resumeAfter: unknown } | { startAtOperationTime: mongo.Timestamp }
+
+/** An open change stream. */
+export interface FeedStream {
+  /** Of its own, so that it knows the set's time with which others can read what this stream has shown. */
+  readonly session: mongo.ClientSession
+  readonly stream: mongo.ChangeStream
+}
+
+export function watchFrom(place: Place, scope: FeedScope, database: FleetDatabase): FeedStream {
+  const session = database.streams.startSession()
+  const stream = database.streamsDb.watch(PIPELINES[scope], {
+    fullDocument: 'updateLookup',
+    maxAwaitTimeMS: 1_000,
+    session,
+    ...place,
+  } as mongo.ChangeStreamOptions)
+  stream.once('close', () => void session.endSession().catch(() => undefined))
+  return { session, stream }
+}
+
+/** The place that a stream has reached. */
+export function placeOf({ stream }: FeedStream): Place | undefined {
+  const token: unknown = stream.resumeToken
+  return token === undefined || token === null ? undefined : { resumeAfter: token }
+}
+
+/** @throws when the server doesn't answer within so many milliseconds */
+export async function presentPlace(database: FleetDatabase, withinMs: number): Promise<Place> {
+  const session = database.streams.startSession()
+  try {
+    await answered(database.streamsDb.admin().command({ ping: 1 }, { session }), withinMs)
+    if (session.operationTime === undefined) throw new Error('the server tells no operation time')
+    return { startAtOperationTime: session.operationTime }
+  } finally {
+    await session.endSession()
+  }
+}
+
+/** The client for streams waits for ever by design; the opening of one must not. */
+export async function answered<T>(asked: Promise<T>, withinMs: number): Promise<T> {
+  const giveUp = new AbortController()
+  const late = sleep(withinMs, undefined, { signal: giveUp.signal }).then(() => {
+    throw new Error(`the server did not answer within ${withinMs} ms`)
+  })
+  try {
+    return await Promise.race([asked, late])
+  } finally {
+    giveUp.abort()
+    late.catch(() => undefined)
+  }
+}
+
+/** Not awaited: the server at its other end may be the one that doesn't answer. */
+export function discard({ stream }: FeedStream): void {
+  stream.close().catch(() => undefined)
+}
+
+export const closed = ({ stream }: FeedStream): Promise<void> => soon(stream.close())
+
+/** Resolves when `work` is done or has failed, but doesn't wait for long. */
+export const soon = (work: Promise<unknown>): Promise<void> =>
+  Promise.race([work.then(() => undefined).catch(() => undefined), sleep(LAST_CLOSE_MS, undefined, { ref: false })])

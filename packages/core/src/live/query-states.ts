@@ -1,0 +1,80 @@
+/**
+ * `live`: the window is as the database says, and each change is applied to it. In `opening`, `reading` and `resetting` the database is
+ * being read, and changes are kept until it has answered: for the first time, once more, or after what was known counts no longer.
+ */
+export type QueryState = 'opening' | 'live' | 'reading' | 'resetting' | 'closed'
+/**
+ * `short`: too few rows are known behind the window. `read`: the database has answered; `readAnew`: it was asked after the latest
+ * reset. `frame`: watchers may get a delta.
+ */
+export type QueryEvent = 'change' | 'short' | 'reset' | 'read' | 'readAnew' | 'failed' | 'frame' | 'close'
+export type QueryAction =
+  | 'none'
+  /** Applies the change to the window, or keeps it for later. */
+  | 'apply'
+  | 'keep'
+  /** Asks the database. */
+  | 'ask'
+  /** Takes the answer, then the changes that were kept. `show` sends the answer first, should it be used up again soon. */
+  | 'take'
+  | 'show'
+  /** Forgets what was known, then takes the answer. */
+  | 'replace'
+  | 'askAgain'
+  /** The query does not open. */
+  | 'giveUp'
+  | 'flush'
+  | 'end'
+
+export interface QueryTransition {
+  to: QueryState
+  action: QueryAction
+}
+
+/** In each state of an open query every event has one answer. */
+export const QUERY_TRANSITIONS: Record<Exclude<QueryState, 'closed'>, Record<QueryEvent, QueryTransition>> = {
+  opening: {
+    change: { to: 'opening', action: 'keep' },
+    short: { to: 'opening', action: 'none' },
+    reset: { to: 'resetting', action: 'none' },
+    read: { to: 'live', action: 'take' },
+    readAnew: { to: 'live', action: 'take' },
+    failed: { to: 'opening', action: 'giveUp' },
+    frame: { to: 'opening', action: 'none' },
+    close: { to: 'closed', action: 'end' },
+  },
+  live: {
+    change: { to: 'live', action: 'apply' },
+    short: { to: 'reading', action: 'ask' },
+    reset: { to: 'resetting', action: 'none' },
+    read: { to: 'live', action: 'none' },
+    readAnew: { to: 'live', action: 'none' },
+    failed: { to: 'live', action: 'none' },
+    frame: { to: 'live', action: 'flush' },
+    close: { to: 'closed', action: 'end' },
+  },
+  reading: {
+    change: { to: 'reading', action: 'keep' },
+    short: { to: 'reading', action: 'none' },
+    reset: { to: 'resetting', action: 'none' },
+    read: { to: 'live', action: 'show' },
+    readAnew: { to: 'live', action: 'show' },
+    failed: { to: 'reading', action: 'askAgain' },
+    frame: { to: 'reading', action: 'none' },
+    close: { to: 'closed', action: 'end' },
+  },
+  resetting: {
+    change: { to: 'resetting', action: 'keep' },
+    short: { to: 'resetting', action: 'none' },
+    reset: { to: 'resetting', action: 'none' },
+    read: { to: 'resetting', action: 'none' },
+    readAnew: { to: 'live', action: 'replace' },
+    failed: { to: 'resetting', action: 'askAgain' },
+    frame: { to: 'resetting', action: 'none' },
+    close: { to: 'closed', action: 'end' },
+  },
+}
+
+/** Whether changes are kept for later. */
+export const keepsChanges = (state: QueryState): boolean =>
+  state !== 'closed' && QUERY_TRANSITIONS[state].change.action === 'keep'

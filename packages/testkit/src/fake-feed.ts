@@ -1,0 +1,11 @@
+import type { ChangeFeed, FeedListener } from '@taskfleet/core/internal'
+
+/** A change feed that reports what a test says, and knows how many listen. */
+export class FakeFeed implements Pick<ChangeFeed, 'subscribe'> {
+  readonly listeners = new Set<FeedListener>()
+
+  subscribe(listener: FeedListener): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+}

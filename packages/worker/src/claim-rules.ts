@@ -1,0 +1,70 @@
+import type { Claimant, Hint, Served } from '@taskfleet/core/internal'
+import { ClaimLoop } from './claim-loop.ts'
+import { LimitedClaims } from './limited-claims.ts'
+import type { Worker } from './worker.ts'
+
+/** When tasks are asked for again whose starts were used too late: not at once, should a clock be the reason. */
+const LATE_MS = 100
+
+/** The claim loop of a worker, with what it may claim as things are. Whenever that changes, it asks the database again. */
+export function claimLoopOf(worker: Worker): ClaimLoop {
+  const { settings, fleet, feed, queues, running, emit } = worker
+  const { store } = fleet
+  const { clock } = fleet.database
+  const claimant = ({ lost }: Pick<Hint, 'lost'>): Claimant => ({
+    worker: worker.session.id,
+    queues: settings.queues,
+    maxLost: lost,
+    ...(worker.publicUrl === undefined ? {} : { publicBase: worker.publicUrl }),
+  })
+  const onLate = (queue: string): void => {
+    setTimeout(() => void worker.loop.refill(`starts of ${queue} were used too late`), LATE_MS).unref()
+  }
+  return new ClaimLoop({
+    store,
+    clock,
+    log: settings.log,
+    claimant,
+    served: () => served(worker),
+    serves: (hint) => serves(worker, hint),
+    free: () => free(worker),
+    hints: Math.max(500, 4 * settings.prefetch),
+    begin: (claim) => running.begin(claim),
+    limited: new LimitedClaims({ store, claimant, clock, limits: queues.limits, rates: queues.rates, onLate }),
+    onDue: ({ _id, name }) => emit('due', { id: _id.toHexString(), name }),
+    onNothingDue: () => running.noteIdle(),
+    reportedUntil: () => feed.reportedUntil,
+    beforeAsking: async () => {
+      await queues.load()
+      await worker.session.reconcile()
+    },
+    refillEvery: settings.refillEvery,
+    pollMs: settings.pollMs,
+  })
+}
+
+function served({ settings, queues, load, suspects }: Worker): Served {
+  const maxLost = suspects.maxLost()
+  const open = [...settings.factories.values()].filter(({ disk }) => load.allows({ lazy: false, folder: disk?.folder }))
+  return {
+    queues: queues.open,
+    tasks: new Map(open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }])),
+    lazy: load.gate.lazy,
+    ...(maxLost === undefined ? {} : { maxLost }),
+  }
+}
+
+function serves({ settings, queues, load, suspects }: Worker, { queue, name, version, lazy, lost }: Hint): boolean {
+  const factory = settings.factories.get(name)
+  if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
+  if (!queues.names.includes(queue) || !queues.isOpen(queue)) return false
+  return suspects.mayBegin(lost) && load.allows({ lazy, folder: factory.disk?.folder })
+}
+
+/** How many tasks may be claimed. What is claimed ahead comes in groups of at least half of it. */
+function free({ settings, load, running, mayClaim }: Worker): number {
+  if (!mayClaim) return 0
+  const { prefetch } = settings
+  const room = load.slots + prefetch - running.size
+  return running.size < load.slots || room >= prefetch / 2 ? room : 0
+}

@@ -1,0 +1,118 @@
+import { hostname } from 'node:os'
+import { type FleetDatabase, type TaskError, withoutOutages } from '@taskfleet/core/internal'
+import type { ListenAddress } from '@taskfleet/gateway'
+import { type Duration, FleetError, type TaskRow } from '@taskfleet/protocol'
+import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
+import { type Logger, pino } from 'pino'
+import type { RecurringErrors } from './errors/error-notice.ts'
+import { requireIsolation } from './isolate/isolation.ts'
+import type { SlotRange } from './load/auto-slots.ts'
+import type { LoadThresholds } from './load/thresholds.ts'
+import type { TaskFactory } from './task-factory.ts'
+
+export interface TaskRunnerOptions {
+  /** The database's address, or one that is connected already and stays so. */
+  mongo: string | FleetDatabase
+  /** The database's name, where the address does not say it. */
+  db?: string | undefined
+  tasks: readonly TaskFactory[]
+  queues?: readonly string[]
+  /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
+  concurrency?: number | 'auto' | SlotRange
+  /**
+   * How many tasks are claimed ahead of the slots, for handlers that take milliseconds: they are claimed and ended in groups, in
+   * a few writes for all. What is claimed ahead is held by this worker until its turn comes, and given back when it stops.
+   * 0 to 1,000; 0 by default, and right for whatever takes a second or more.
+   */
+  prefetch?: number
+  /** How many tasks of a queue run at once on this worker at most. */
+  queueConcurrency?: Record<string, number>
+  /** From where on the load gate keeps tasks back. */
+  thresholds?: LoadThresholds
+  /** When and how the developer is told of errors that keep coming. */
+  recurringErrors?: RecurringErrors
+  /** Where its gateway and task sockets listen; without it the worker serves no one. */
+  listen?: ListenAddress
+  /** How others reach it, when that differs from where it listens. */
+  publicUrl?: string
+  /** What people call it; the host's name by default. */
+  name?: string
+  /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
+  leaseMs?: number
+  /** How often it gives a sign of life, in milliseconds; a third of `leaseMs` by default, and at most. */
+  heartbeatMs?: number
+  /** The longest time without a look into the database, in milliseconds. */
+  pollMs?: number
+  /** After how many tasks the database is asked again. */
+  refillEvery?: number
+  abortGrace?: Duration
+  log?: Logger
+}
+
+export interface RunnerEvents {
+  /** Nothing runs and nothing is due. */
+  idle: [event: object]
+  /** A task is executable here, now or since before the start. Where very many wait, it may be emitted more than once. */
+  due: [event: { id: string; name: string }]
+  claimed: [event: { task: TaskRow }]
+  success: [event: { task: TaskRow; output: unknown }]
+  /** An attempt failed and none is left. */
+  fail: [event: { task: TaskRow; error: TaskError }]
+  /** An attempt failed; the task will run again. */
+  retry: [event: { task: TaskRow; error: TaskError; delayMs: number }]
+  /** A lease was lost, or another worker's task was taken back. */
+  lost: [event: { id: string; worker: string | undefined }]
+  deadline: [event: { task: TaskRow }]
+}
+
+export type Emit = <Name extends keyof RunnerEvents>(event: Name, ...args: RunnerEvents[Name]) => void
+
+/** The options of a runner, checked and with all defaults filled in. */
+export type RunnerSettings = ReturnType<typeof settingsOf>
+
+const LONGEST_GRACE_MS = 86_400_000
+
+/** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION` */
+export function settingsOf({
+  tasks,
+  name = hostname(),
+  log = pino({ level: 'silent' }),
+  ...options
+}: TaskRunnerOptions) {
+  const { queueConcurrency = {}, abortGrace = '10s' } = options
+  const leaseMs = setting(options.leaseMs ?? 8_000, 'leaseMs', 500, 3_600_000)
+  const third = Math.round(leaseMs / 3)
+  for (const [queue, limit] of Object.entries(queueConcurrency)) setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
+  return {
+    name,
+    /** The handlers by the names of their tasks. */
+    factories: byName(tasks) as ReadonlyMap<string, TaskFactory>,
+    queues: options.queues ?? ['default'],
+    queueConcurrency,
+    concurrency: options.concurrency ?? 4,
+    thresholds: options.thresholds,
+    recurringErrors: options.recurringErrors ?? {},
+    listen: options.listen,
+    publicUrl: options.publicUrl,
+    leaseMs,
+    heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),
+    prefetch: setting(options.prefetch ?? 0, 'prefetch', 0, 1_000),
+    pollMs: setting(options.pollMs ?? 30_000, 'pollMs', 10, 86_400_000),
+    refillEvery: setting(options.refillEvery ?? 1_000, 'refillEvery', 1, 1_000_000),
+    abortGraceMs: durationWithin(abortGrace, 'abortGrace', { least: 0, most: LONGEST_GRACE_MS, code: 'CONFIG_RANGE' }),
+    log: withoutOutages(log.child({ worker: name })),
+  }
+}
+
+function byName(tasks: readonly TaskFactory[]): Map<string, TaskFactory> {
+  const factories = new Map<string, TaskFactory>()
+  for (const factory of tasks) {
+    if (factories.has(factory.name)) throw new FleetError('BAD_DEFINITION', `Two tasks are named '${factory.name}'`)
+    if (factory.isolate !== undefined) requireIsolation(factory)
+    factories.set(factory.name, factory)
+  }
+  return factories
+}
+
+const setting = (value: unknown, field: string, least: number, most: number): number =>
+  wholeNumber(value, field, { least, most, code: 'CONFIG_RANGE' })

@@ -1,0 +1,275 @@
+import { hostname } from 'node:os'
+import { asError, Fleet, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
+import {
+  ChangeFeed,
+  type FleetDatabase,
+  Service,
+  SessionWatch,
+  toFullRow,
+  UnderWay,
+  type WorkerReport,
+} from '@taskfleet/core/internal'
+import type { Attempts, Gateway } from '@taskfleet/gateway'
+import { VERSION } from '@taskfleet/protocol'
+import { AttemptReporter } from './attempt-reporter.ts'
+import { processGuard } from './boundary/process-guard.js'
+import type { ClaimLoop } from './claim-loop.ts'
+import { claimLoopOf } from './claim-rules.ts'
+import { DeadlineWatch } from './deadline-watch.ts'
+import { DocumentWatch } from './document-watch.ts'
+import { Doubt } from './doubt.ts'
+import { ErrorNotice } from './errors/error-notice.ts'
+import { HandlerSlots } from './handler-slots.ts'
+import type { Isolates } from './isolate/isolates.ts'
+import { LoadMonitor } from './load/load-monitor.ts'
+import type { OutsideWork } from './outside-work.ts'
+import { Reaper } from './reaper.ts'
+import type { Emit, RunnerSettings } from './runner-options.ts'
+import type { RunningTask } from './running-task.ts'
+import { RunningTasks } from './running-tasks.ts'
+import { ScheduleWatch } from './schedule-watch.ts'
+import { ServedQueues } from './served-queues.ts'
+import { SessionKeeper } from './session-keeper.ts'
+import type { StopBudget } from './stop-budget.ts'
+import { Suspects } from './suspects.ts'
+import type { TaskFactory } from './task-factory.ts'
+import { changesOf } from './worker-changes.ts'
+import { WorkerSession } from './worker-session.ts'
+
+export interface WorkerOptions {
+  settings: RunnerSettings
+  database: FleetDatabase
+  /** The process: new at every start, and the id of its first session. */
+  boot: string
+  /** Whom the gateway asks for the attempts of this process. */
+  attempts: Attempts
+  outside: OutsideWork
+  budget: StopBudget
+  emit: Emit
+}
+
+/** The parts of a worker, and the order in which they start and stop. */
+export class Worker extends Service {
+  readonly settings: RunnerSettings
+  readonly boot: string
+  readonly fleet: Fleet
+  readonly feed: ChangeFeed
+  readonly queues: ServedQueues
+  readonly load: LoadMonitor
+  readonly sessions: SessionKeeper
+  readonly session: WorkerSession
+  readonly running: RunningTasks
+  readonly loop: ClaimLoop
+  readonly reaper: Reaper
+  readonly deadlines: DeadlineWatch
+  readonly reporter: AttemptReporter
+  readonly notice: ErrorNotice
+  readonly suspects: Suspects
+  readonly doubt = new Doubt()
+  readonly outside: OutsideWork
+  /** Only where more is claimed than runs. */
+  readonly handlerSlots: HandlerSlots | undefined
+  readonly budget: StopBudget
+  /** What a stop waits for: attempts, and what goes on after them. */
+  readonly underWay: UnderWay
+  readonly emit: Emit
+  readonly #attempts: Attempts
+  #gateway: Gateway | undefined
+  #isolates: Isolates | undefined
+  /** Stopped when all it held has ended or been given back. */
+  state: 'running' | 'draining' | 'stopped' = 'running'
+
+  /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DURATION`, `BAD_SIZE` */
+  constructor({ settings, database, boot, attempts, outside, budget, emit }: WorkerOptions) {
+    super()
+    const { log, factories, leaseMs, heartbeatMs, thresholds } = settings
+    const refill = (reason: string): void => void this.loop.refill(reason)
+    this.settings = settings
+    this.boot = boot
+    this.outside = outside
+    this.budget = budget
+    this.emit = emit
+    this.#attempts = attempts
+    this.fleet = new Fleet(database, { log })
+    const { store, workers: register, events, batches, errors } = this.fleet
+    this.underWay = new UnderWay((error) => log.warn({ err: asError(error) }, 'what follows an attempt failed'))
+    this.feed = new ChangeFeed(database, { log, scope: 'work' })
+    this.suspects = new Suspects(() => refill('a suspect has come through'))
+    this.notice = new ErrorNotice(errors, settings.recurringErrors, log)
+    this.queues = new ServedQueues(this.fleet, settings, refill)
+    this.load = new LoadMonitor({
+      concurrency: settings.concurrency,
+      folders: [...factories.values()].flatMap(({ disk }) => disk ?? []),
+      running: () => this.running.size,
+      // What the gate lets through is part of what is asked for.
+      onChange: () => refill('the load changed'),
+      log,
+      ...(thresholds === undefined ? {} : { thresholds }),
+    })
+    this.handlerSlots = settings.prefetch > 0 ? new HandlerSlots(() => this.load.slots) : undefined
+    this.sessions = new SessionKeeper({
+      database,
+      register,
+      leaseMs,
+      everyMs: heartbeatMs,
+      log,
+      report: () => this.#report(),
+      onRenewed: ({ control }) => this.obey(control),
+      onDoubt: () => this.session.onDoubt(),
+      onProven: () => this.session.onProven(),
+      onDead: (session) => this.session.onDead(session),
+    })
+    this.reaper = new Reaper({
+      store,
+      log,
+      intervalMs: Math.min(3_000, leaseMs / 2),
+      awake: () => this.sessions.trusted(this.session.id),
+      onReaped: (task) => this.#onReaped(task),
+      houseKeeping: async () => (await events.sweep()) + (await batches.sweep()),
+    })
+    const onMissed = (task: TaskDocument): void => emit('deadline', { task: toFullRow('tasks', task) })
+    this.deadlines = new DeadlineWatch({ store, clock: database.clock, log, onMissed })
+    const running = (): Iterable<RunningTask> => this.running.all
+    this.reporter = new AttemptReporter({ fleet: this.fleet, log, running, mayWrite: () => !this.doubt.active })
+    this.session = new WorkerSession(this)
+    this.running = new RunningTasks(this)
+    this.loop = claimLoopOf(this)
+  }
+
+  /** Where its gateway listens. */
+  get url(): string | undefined {
+    return this.#gateway?.url
+  }
+
+  /** How others reach its gateway. */
+  get publicUrl(): string | undefined {
+    return this.#gateway?.publicUrl
+  }
+
+  /** Only where a handler asks for one. */
+  get isolates(): Isolates | undefined {
+    return this.#isolates
+  }
+
+  /** False while it drains, and while it has no session that it can prove. */
+  get mayClaim(): boolean {
+    return this.state === 'running' && !this.doubt.active && this.sessions.session !== undefined
+  }
+
+  protected override async onStart(): Promise<void> {
+    const { fleet, feed, sessions, reaper, queues, settings } = this
+    const { log } = settings
+    this.defer(processGuard.hold())
+    await fleet.database.requireSchema()
+    await this.use(feed)
+    await this.use(sessions)
+    await this.#openGateway()
+    await this.use(new DocumentWatch({ fleet, feed, log }))
+    const unbrokenFor = (gapMs: number): number => sessions.unbrokenFor(gapMs)
+    const watched = { register: fleet.workers, feed, log, unbrokenFor, prove: () => sessions.beat() }
+    await this.use(new SessionWatch({ ...watched, onEnded: () => reaper.wake() }))
+    await this.#openIsolates()
+    this.defer(() => fleet.events.settled())
+    this.defer(() => queues.rates.stop())
+    // Told to stop meanwhile: nothing is claimed.
+    if (this.budget.begun) return
+    this.defer(feed.subscribe(changesOf(this)))
+    await this.use(reaper)
+    await this.use(this.deadlines)
+    await this.use(new ScheduleWatch({ schedules: fleet.schedules, clock: fleet.database.clock, feed, log }))
+    await this.use(this.load)
+    await this.use(this.reporter)
+    this.defer(() => this.#giveAllBack())
+    await sessions.open(this.session.id)
+    await this.loop.start()
+  }
+
+  /** A worker that doesn't listen loads no server. */
+  async #openGateway(): Promise<void> {
+    const { fleet, feed, settings } = this
+    const { listen, publicUrl, log } = settings
+    if (listen === undefined) return
+    const { Gateway } = await import('@taskfleet/gateway')
+    const own = { database: fleet.database, feed, runner: this.#attempts, listen, log }
+    this.#gateway = await this.use(new Gateway({ ...own, ...(publicUrl === undefined ? {} : { publicUrl }) }))
+  }
+
+  /** What threads and processes need takes a few megabytes: only where a handler asks for one. */
+  async #openIsolates(): Promise<void> {
+    if (![...this.settings.factories.values()].some(({ isolate }) => isolate !== undefined)) return
+    const { Isolates } = await import('./isolate/isolates.ts')
+    const isolates = new Isolates({ log: this.settings.log })
+    this.defer(() => isolates.stop())
+    this.#isolates = isolates
+  }
+
+  /** Takes nothing new, waits until all that it holds has ended or is given back, and reports that it is gone. */
+  async #giveAllBack(): Promise<void> {
+    const { loop, running, reaper, sessions, underWay, settings } = this
+    this.state = 'draining'
+    const claimed = loop.stop()
+    running.giveBackWaiting()
+    await reaper.stop()
+    await sessions.beat().catch(() => undefined)
+    await claimed
+    await underWay.settled()
+    this.state = 'stopped'
+    await sessions.beat().catch((error: unknown) => settings.log.warn({ err: asError(error) }, 'could not say goodbye'))
+  }
+
+  /** Takes nothing new and goes on with what runs. */
+  async drain(): Promise<void> {
+    if (this.state === 'running') this.state = 'draining'
+    await this.sessions.beat()
+  }
+
+  /** Somebody wants this worker drained, or working again. */
+  obey(control: WorkerDocument['control']): void {
+    const { log } = this.settings
+    const draining = control?.action === 'drain'
+    if (control === undefined || draining === (this.state === 'draining') || this.budget.begun) return
+    log.info({ by: control.by }, draining ? 'asked to take nothing new' : 'asked to take tasks again')
+    this.state = draining ? 'draining' : 'running'
+    this.sessions.beat().catch((error: unknown) => log.warn({ err: asError(error) }, 'a heartbeat failed'))
+    this.loop.wake()
+  }
+
+  #onReaped(task: TaskDocument): void {
+    const { error, _id, name, version, status } = task
+    const id = _id.toHexString()
+    const worker = task.attempts.at(-1)?.worker
+    this.settings.log.info({ task: id, from: worker, status }, 'took back a task whose worker is gone')
+    this.emit('lost', { id, worker })
+    if (error === undefined) return
+    const record = async (): Promise<void> => {
+      const lost = worker === undefined ? null : await this.fleet.workers.find(worker).catch(() => null)
+      await this.notice.record({ error, task: _id, name, version, host: lost?.host ?? 'unknown' })
+    }
+    this.underWay.add(record())
+  }
+
+  #report(): WorkerReport {
+    const { name, leaseMs, heartbeatMs, queues, factories } = this.settings
+    return {
+      boot: this.boot,
+      leaseMs,
+      name,
+      host: hostname(),
+      pid: process.pid,
+      role: 'worker',
+      state: this.state,
+      queues: [...queues],
+      tasks: [...factories.values()].flatMap(versionsOf),
+      running: this.running.size,
+      heartbeatMs,
+      version: VERSION,
+      ...this.load.report(),
+      ...(this.publicUrl === undefined ? {} : { url: this.publicUrl }),
+    }
+  }
+}
+
+/** `name@version` of everything that a handler can run. */
+function versionsOf({ name, version, oldestVersion }: TaskFactory): string[] {
+  return Array.from({ length: version - oldestVersion + 1 }, (_, index) => `${name}@${oldestVersion + index}`)
+}
