@@ -43,12 +43,19 @@ describe('commands that report', () => {
     expect((await here('coverage')).code).toBe(0)
     await make().pending({ name: 'scripted', queue: 'elsewhere' })
     const open = await here('coverage')
-    expect([open.code, open.out]).toEqual([1, expect.stringMatching(/^scripted@1 +2 +1 +0 .*NOBODY$/m)])
+    expect([open.code, open.out]).toEqual([1, expect.stringMatching(/^scripted@1 +elsewhere +1 +1 +0 .*NOBODY$/m)])
     const text = await here('coverage', '--json')
     expect(text.code).toBe(1)
-    expect(JSON.parse(text.out)).toMatchObject([{ name: 'scripted', waiting: 2, due: 1, served: false }])
-    await fleet.runner({ queue: 'covered', name: 'able' })
-    expect(await json<CoverageRow[]>('coverage')).toMatchObject([{ served: true, workers: ['able'] }])
+    expect(JSON.parse(text.out)).toMatchObject([
+      { queue: 'default', name: 'scripted', waiting: 1, due: 0, served: false },
+      { queue: 'elsewhere', name: 'scripted', waiting: 1, due: 1, served: false },
+    ])
+    await fleet.runner({ queue: 'elsewhere', name: 'able' })
+    const [idle, served] = await json<CoverageRow[]>('coverage')
+    expect([idle, served]).toMatchObject([
+      { queue: 'default', served: false },
+      { served: true, workers: ['able'] },
+    ])
     expect((await here('coverage')).out).toMatch(/^scripted@1 .*able$/m)
     await fleet.fleet.store.cancel(dated._id, 'test')
   })

@@ -57,3 +57,16 @@ describe('a task that is declared without its handler', () => {
     expect(() => contract(declaration as never)).toThrow(expect.objectContaining({ code }))
   })
 })
+
+test('a worker publishes the schemas of its handlers, and producers that know only the name are told what is wrong', async () => {
+  const { queue, name } = { queue: ownQueue(), name: 'published-by-worker' }
+  const published = defineTask({ name, input: z.object({ n: z.int() }), run: ({ input: { n } }) => n * 2 })
+  await fleet.runner({ queue, tasks: [published] })
+  const { tasks } = fleet.fleet.as()
+  await expect
+    .poll(() => tasks.enqueue({ name, queue, input: { n: 'one' } }).catch((error: { code: string }) => error.code))
+    .toBe('INPUT_INVALID')
+  const stored = await tasks.enqueue({ name, queue, input: { n: 4 } })
+  expect(stored).not.toHaveProperty('served')
+  expect(await fleet.fleet.result(stored._id)).toMatchObject({ status: 'completed', output: 8 })
+})

@@ -3,10 +3,12 @@ import { asError, Fleet, type TaskDocument, type WorkerDocument } from '@taskfle
 import {
   ChangeFeed,
   type FleetDatabase,
+  PUBLISH_EVERY_MS,
   Service,
   SessionWatch,
   toFullRow,
   UnderWay,
+  WatchLoop,
   type WorkerReport,
 } from '@taskfleet/core/internal'
 import type { Attempts, Gateway } from '@taskfleet/gateway'
@@ -47,6 +49,8 @@ export interface WorkerOptions {
   budget: StopBudget
   emit: Emit
 }
+
+const PUBLISH_RETRY_MS = 30_000
 
 /** The parts of a worker, and the order in which they start and stop. */
 export class Worker extends Service {
@@ -181,6 +185,7 @@ export class Worker extends Service {
     await this.use(this.reporter)
     this.defer(() => this.#giveAllBack())
     await sessions.open(this.session.id)
+    await this.use(this.#publishing())
     await this.loop.start()
   }
 
@@ -192,6 +197,20 @@ export class Worker extends Service {
     const { Gateway } = await import('@taskfleet/gateway')
     const own = { database: fleet.database, feed, runner: this.#attempts, listen, log }
     this.#gateway = await this.use(new Gateway({ ...own, ...(publicUrl === undefined ? {} : { publicUrl }) }))
+  }
+
+  /** Producers check inputs against the schemas of handlers. A failure keeps no task from running. */
+  #publishing(): WatchLoop {
+    const { factories, log } = this.settings
+    return new WatchLoop({
+      look: () => this.fleet.handlers.publish([...factories.values()]),
+      everyMs: PUBLISH_EVERY_MS,
+      firstMs: 0,
+      retryMs: PUBLISH_RETRY_MS,
+      spread: true,
+      log,
+      failed: 'the input schemas of handlers could not be published',
+    })
   }
 
   /** What threads and processes need takes a few megabytes: only where a handler asks for one. */
