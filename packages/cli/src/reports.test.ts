@@ -50,14 +50,16 @@ describe('commands that report', () => {
       { queue: 'default', name: 'scripted', waiting: 1, due: 0, served: false },
       { queue: 'elsewhere', name: 'scripted', waiting: 1, due: 1, served: false },
     ])
-    await fleet.runner({ queue: 'elsewhere', name: 'able' })
-    const [idle, served] = await json<CoverageRow[]>('coverage')
-    expect([idle, served]).toMatchObject([
+    const covered = await make().pending({ name: 'scripted', queue: 'covered', runAt: new Date('2099-01-01') })
+    await fleet.runner({ queue: 'covered', name: 'able' })
+    await fleet.fleet.tasks.deleteMany({ queue: 'elsewhere' })
+    const rows = await json<CoverageRow[]>('coverage')
+    expect(rows).toMatchObject([
       { queue: 'default', served: false },
-      { served: true, workers: ['able'] },
+      { queue: 'covered', served: true, workers: ['able'] },
     ])
-    expect((await here('coverage')).out).toMatch(/^scripted@1 .*able$/m)
-    await fleet.fleet.store.cancel(dated._id, 'test')
+    expect((await here('coverage')).out).toMatch(/^scripted@1 +covered .*able$/m)
+    for (const { _id } of [dated, covered]) await fleet.fleet.store.cancel(_id, 'test')
   })
 
   test('log prints the stored lines, by attempt, and no more than was asked for', async () => {
