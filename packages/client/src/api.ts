@@ -2,8 +2,8 @@ import type {
   CollectionName,
   CollectionRows,
   Delta,
-  FleetControl,
   FleetError,
+  FleetOperations,
   FleetStats,
   LogLine,
   Progress,
@@ -90,8 +90,8 @@ export interface TaskWatch {
   close(): void
 }
 
-/** The public face of `FleetClient`; also what the monitor's tests stand in for. */
-export interface FleetApi extends FleetControl {
+/** What pages use of a `FleetClient`, and what tests stand in for: live views, and every operation as a method. */
+export interface FleetApi extends FleetOperations {
   readonly state: ConnectionState
   readonly welcome: Welcome | undefined
   /** Milliseconds to add to the local clock to get the server's. */

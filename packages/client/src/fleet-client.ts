@@ -10,6 +10,8 @@ import {
   type QueryRequest,
   type RenewalAnswer,
   receivedError,
+  type StatsAnswer,
+  type SubscribeAnswer,
   type TicketAnswer,
   type Welcome,
 } from '@taskfleet/protocol'
@@ -28,6 +30,7 @@ import type {
 } from './api.ts'
 import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
+import type { Link, LiveSubscription } from './live-subscription.ts'
 import { operationsOf } from './operations.ts'
 import { Pace } from './pace.ts'
 import { TaskFollower } from './task-follower.ts'
@@ -57,6 +60,10 @@ const WATCHED_FIELDS =
     ' ',
   )
 
+/** Names of subscriptions are one for each, so that each message finds its own. */
+type AnySubscription = Pick<LiveSubscription<never, never>, 'open' | 'close' | 'reconnected'> & {
+  receive(message: { subscription: string }): void
+}
 type StateListener = (state: ConnectionState, error?: Error) => void
 type GatewayConnection = Socket<GatewayToClient, ClientToGateway>
 
@@ -67,7 +74,7 @@ const MAKES = new Set(['tasks.enqueue', 'tasks.enqueueMany', 'events.post', 'cal
 export interface FleetClient extends FleetControl {}
 
 /** The fleet as a browser or a program sees it: over websockets only, without MongoDB. */
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see above
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor assigns them all
 export class FleetClient implements FleetApi {
   /** Operations on tasks: `client.tasks.cancel(id)`. An input is checked for what JSON would change before it is sent. */
   readonly tasks: FleetOperations['tasks']
@@ -87,9 +94,8 @@ export class FleetClient implements FleetApi {
   readonly #socket: GatewayConnection
   readonly #reach: 'direct' | 'relay'
   readonly #stateListeners = new Set<StateListener>()
-  readonly #subscriptions = new Set<LiveRows<CollectionName>>()
+  readonly #subscriptions = new Set<AnySubscription>()
   readonly #followers = new Set<TaskFollower>()
-  readonly #figures = new Set<LiveFigures>()
   #state: ConnectionState = 'connecting'
   #error: Error | undefined
   #welcome: Welcome | undefined
@@ -135,7 +141,6 @@ export class FleetClient implements FleetApi {
       this.#pace.restart()
       this.#setState('live')
       for (const subscription of this.#subscriptions) subscription.reconnected()
-      for (const figures of this.#figures) figures.reconnected()
     })
     this.#socket.on('disconnect', (reason) => {
       this.#renewal?.()
@@ -156,15 +161,11 @@ export class FleetClient implements FleetApi {
       const { expiresAt, serverTime } = welcome
       if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
     })
-    this.#socket.on('queryDelta', (delta) => {
-      for (const subscription of this.#subscriptions) subscription.delta(delta)
-    })
-    this.#socket.on('statsDelta', (delta) => {
-      for (const figures of this.#figures) figures.delta(delta)
-    })
-    this.#socket.on('queryReset', (reset) => {
-      for (const subscription of this.#subscriptions) subscription.reset(reset)
-    })
+    for (const event of ['queryDelta', 'queryReset', 'statsDelta'] as const) {
+      this.#socket.on(event, (message: { subscription: string }) => {
+        for (const subscription of this.#subscriptions) subscription.receive(message)
+      })
+    }
   }
 
   get state(): ConnectionState {
@@ -202,24 +203,13 @@ export class FleetClient implements FleetApi {
     listener: RowsListener<N>,
     onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>> {
-    const rows = new LiveRows<N>(query, listener, {
-      ask: (request) => this.#ask('subscribeQuery', request),
-      isLive: () => this.#state === 'live',
-      release: (subscription) => this.#release(subscription),
-      closed: (subscription) => {
-        this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
-        if (subscription !== undefined) this.#release(subscription)
-      },
-      refused: (error) => onRefused?.(refusalOf(error)),
-    })
-    this.#subscriptions.add(rows as unknown as LiveRows<CollectionName>)
-    try {
-      await rows.open()
-    } catch (error) {
-      this.#subscriptions.delete(rows as unknown as LiveRows<CollectionName>)
-      throw error
-    }
-    return rows
+    const ask = (resume: object): Promise<SubscribeAnswer> => this.#ask('subscribeQuery', { ...query, ...resume })
+    const rows: LiveRows<N> = new LiveRows<N>(
+      ask,
+      listener,
+      this.#link(() => rows, onRefused),
+    )
+    return this.#opened(rows)
   }
 
   async subscribeStats(
@@ -227,23 +217,33 @@ export class FleetClient implements FleetApi {
     listener: (stats: FleetStats) => void,
     onRefused?: RefusedListener,
   ): Promise<LiveStatsHandle> {
-    const figures = new LiveFigures(listener, {
-      ask: () => this.#ask('subscribeStats', request),
+    const ask = (): Promise<StatsAnswer> => this.#ask('subscribeStats', request)
+    const figures: LiveFigures = new LiveFigures(
+      ask,
+      listener,
+      this.#link(() => figures, onRefused),
+    )
+    return this.#opened(figures)
+  }
+
+  #link(own: () => AnySubscription, onRefused: RefusedListener | undefined): Link {
+    return {
       isLive: () => this.#state === 'live',
-      closed: (subscription) => {
-        this.#figures.delete(figures)
-        if (subscription !== undefined) this.#release(subscription)
-      },
+      release: (subscription) => this.#release(subscription),
+      closed: () => this.#subscriptions.delete(own()),
       refused: (error) => onRefused?.(refusalOf(error)),
-    })
-    this.#figures.add(figures)
+    }
+  }
+
+  async #opened<One extends AnySubscription>(subscription: One): Promise<One> {
+    this.#subscriptions.add(subscription)
     try {
-      await figures.open()
+      await subscription.open()
     } catch (error) {
-      this.#figures.delete(figures)
+      this.#subscriptions.delete(subscription)
       throw error
     }
-    return figures
+    return subscription
   }
 
   #release(subscription: string): void {
@@ -292,7 +292,6 @@ export class FleetClient implements FleetApi {
     this.#renewal?.()
     for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()
-    for (const figures of this.#figures) void figures.close()
     this.#socket.disconnect()
   }
 

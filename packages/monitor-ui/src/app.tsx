@@ -1,20 +1,25 @@
 import { RouterProvider } from '@tanstack/react-router'
 import type { FleetApi } from '@taskfleet/client'
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
-import { FleetStore } from './live/fleet-store.ts'
-import { FleetContext } from './live/hooks.ts'
-import { type FleetRest, RestContext } from './live/rest.ts'
+import { FleetProvider, useConnection } from '@taskfleet/react'
+import { useEffect, useMemo, useState } from 'react'
+import { ProgressTracks, TracksContext } from './live/progress-tracks.ts'
+import { type ListSetAside, SetAsideContext } from './live/set-aside.ts'
 import { createMonitorRouter } from './router.tsx'
 import { KeyForm } from './shell/key-form.tsx'
 import { OwnKeyContext } from './shell/own-key.ts'
 import { UiContext } from './shell/ui-context.ts'
 import { createUi } from './shell/ui-store.ts'
 
+/** Scrolling back and changing pages reopen nothing. */
+const LINGER_MS = 1_500
+/** 60 tasks that move are one rendering. */
+const FRAME_MS = 80
+
 interface Props {
   /** Connects with a key, or without one. Called again for each key that is tried. */
   connect: (token: string | undefined) => FleetApi
-  /** What is asked by REST with the same key. */
-  rest: (token: string | undefined) => FleetRest
+  /** What lists documents that do not fit, with the same key. */
+  setAside: (token: string | undefined) => ListSetAside
   token: string | undefined
   /** A key was entered by hand. */
   onToken: (token: string) => void
@@ -22,12 +27,13 @@ interface Props {
 }
 
 /** The whole monitor over any `FleetApi`. */
-export function App({ connect, rest, token, onToken, router }: Props) {
+export function App({ connect, setAside, token, onToken, router }: Props) {
   const [ui] = useState(createUi)
   const [pages] = useState(() => router ?? createMonitorRouter())
   const [key, setKey] = useState(token)
-  const [store, setStore] = useState<FleetStore>()
-  const calls = useMemo(() => rest(key), [rest, key])
+  const [client, setClient] = useState<FleetApi>()
+  const tracks = useMemo(() => new ProgressTracks(), [])
+  const listSetAside = useMemo(() => setAside(key), [setAside, key])
   const use = useMemo(
     () => ({
       id: key === undefined ? undefined : /^tf_([0-9a-f]+)_/.exec(key)?.[1],
@@ -39,36 +45,37 @@ export function App({ connect, rest, token, onToken, router }: Props) {
     [key, onToken],
   )
   useEffect(() => {
-    const mine = new FleetStore(connect(key))
-    setStore(mine)
+    const mine = connect(key)
+    setClient(mine)
     return () => mine.close()
   }, [connect, key])
 
-  if (store === undefined) return null
+  if (client === undefined) return null
   return (
-    <FleetContext value={store}>
+    <FleetProvider client={client} lingerMs={LINGER_MS} frameMs={FRAME_MS}>
       <UiContext value={ui}>
-        <Gate store={store} onKey={use.change}>
-          <RestContext value={calls}>
+        <Gate onKey={use.change}>
+          <SetAsideContext value={listSetAside}>
             <OwnKeyContext value={use}>
-              <RouterProvider router={pages} />
+              <TracksContext value={tracks}>
+                <RouterProvider router={pages} />
+              </TracksContext>
             </OwnKeyContext>
-          </RestContext>
+          </SetAsideContext>
         </Gate>
       </UiContext>
-    </FleetContext>
+    </FleetProvider>
   )
 }
 
 interface GateProps {
-  store: FleetStore
   onKey: (key: string) => void
   children: React.ReactNode
 }
 
 /** Shows the pages to those whom the gateway lets in, and the form for a key to others. */
-function Gate({ store, onKey, children }: GateProps) {
-  const { state, error } = useSyncExternalStore(store.connection.subscribe, store.connection.get)
+function Gate({ onKey, children }: GateProps) {
+  const { state, error } = useConnection()
   if (state !== 'refused') return children
   return <KeyForm message={error?.message} onKey={onKey} />
 }

@@ -3,8 +3,8 @@ import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app.tsx'
 import { forgetKey, keepKey, takeKey } from './live/kept-key.ts'
-import { createRest } from './live/rest.ts'
 import { createSessions } from './live/session.ts'
+import { listSetAside } from './live/set-aside.ts'
 import { loadPages } from './router.tsx'
 import './styles.css'
 
@@ -26,14 +26,14 @@ const sessionOf = createSessions({ url, onRefused: () => forgetKey(window) })
 const connect = (given: string | undefined) =>
   new FleetClient({ url, ...(given !== undefined && { token: () => sessionOf(given).fresh() }) })
 
-const rest = (given: string | undefined) =>
-  createRest({ url, session: given === undefined ? undefined : sessionOf(given) })
+const setAside = (given: string | undefined) =>
+  listSetAside({ url, session: given === undefined ? undefined : sessionOf(given) })
 
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
 createRoot(root).render(
   <StrictMode>
-    <App connect={connect} rest={rest} token={key} onToken={(entered) => keepKey(window, entered)} />
+    <App connect={connect} setAside={setAside} token={key} onToken={(entered) => keepKey(window, entered)} />
   </StrictMode>,
 )
 // Later than what the first page needs. One that doesn't load now is loaded when it is opened.

@@ -5,7 +5,16 @@ import { applyDelta, type Delta, type FleetError, type TaskRow } from '@taskflee
 import { act, cleanup, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { FleetProvider, useFleetClient, useLiveQuery, useStats, useTask } from './index.ts'
+import {
+  FleetProvider,
+  useConnection,
+  useFleetClient,
+  useHeldRows,
+  useLiveQuery,
+  useServerTime,
+  useStats,
+  useTask,
+} from './index.ts'
 import { aRow, FakeClient, refusedWith, someStats } from './testing/fake-client.ts'
 
 let client: FakeClient
@@ -14,21 +23,25 @@ let complaints: unknown[][]
 beforeEach(() => {
   vi.useFakeTimers()
   client = new FakeClient()
+  settings = {}
   complaints = []
   vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
 })
 afterEach(async () => {
   cleanup()
-  await act(() => vi.advanceTimersByTimeAsync(10))
+  await act(() => vi.advanceTimersByTimeAsync(10 + (settings.lingerMs ?? 0)))
   expect(client.open).toBe(0)
   vi.restoreAllMocks()
   vi.useRealTimers()
   expect(complaints).toEqual([])
 })
 
+let settings: Omit<Parameters<typeof FleetProvider>[0], 'client'>
 const around = ({ children }: { children: ReactNode }) => (
   <StrictMode>
-    <FleetProvider client={client.api}>{children}</FleetProvider>
+    <FleetProvider client={client.api} {...settings}>
+      {children}
+    </FleetProvider>
   </StrictMode>
 )
 
@@ -64,11 +77,11 @@ const b = aRow({ _id: 'b' })
 describe('useLiveQuery', () => {
   test('gives the rows as they are and come, and closes when it is unmounted', async () => {
     const { result, unmount } = await show(() => useLiveQuery({ filter: { status: 'running' } }))
-    expect(result.current).toMatchObject({ rows: [], live: false, error: undefined, reason: undefined })
+    expect(result.current).toMatchObject({ rows: [], loaded: false, live: false, error: undefined, reason: undefined })
     // StrictMode mounts twice and needs one subscription.
     expect(client.subscriptions).toHaveLength(1)
     rowsOf().replace([a])
-    expect(result.current).toMatchObject({ rows: [a], live: true, error: undefined, reason: 'snapshot' })
+    expect(result.current).toMatchObject({ rows: [a], loaded: true, live: true, error: undefined, reason: 'snapshot' })
     unmount()
     await settle()
     expect(client.open).toBe(0)
@@ -272,6 +285,95 @@ describe('useStats', () => {
     expect(result.current.live).toBe(false)
     act(() => client.figures[0]!.listener(someStats(1)))
     expect(result.current).toMatchObject({ stats: someStats(1), live: true })
+  })
+})
+
+describe('what a provider sets', () => {
+  test('a view stays open for a moment after the last who showed it, for the next page that asks the same', async () => {
+    settings = { lingerMs: 1_000 }
+    const { rerender } = await show(({ status }) => useLiveQuery({ filter: { status } }), { status: 'running' })
+    rerender({ status: 'failed' })
+    await settle(500)
+    rerender({ status: 'running' })
+    await settle(5_000)
+    expect(client.subscriptions.map(({ query, open }) => [query.filter, open])).toEqual([
+      [{ status: 'running' }, true],
+      [{ status: 'failed' }, false],
+    ])
+  })
+
+  test('what changes within a frame is one rendering', async () => {
+    settings = { frameMs: 50 }
+    let rendered = 0
+    const { result } = await show(() => {
+      rendered += 1
+      return [useLiveQuery({ limit: 1 }), useLiveQuery({ limit: 2 })]
+    })
+    const before = rendered
+    for (const at of [0, 1, 0, 1]) rowsOf(at).replace([aRow({ _id: `row-${at}` })])
+    expect(rendered).toBe(before)
+    await settle(60)
+    // StrictMode renders twice.
+    expect(rendered).toBe(before + 2)
+    expect(result.current.map(({ rows }) => rows[0]?._id)).toEqual(['row-0', 'row-1'])
+  })
+
+  test('no more tasks are watched than it allows; a freed place is for the next in line', async () => {
+    settings = { watchedAtMost: 2 }
+    const { rerender } = await show(
+      ({ seen }) => ['a', 'b', 'c', 'd'].map((id) => useTask(id, { watch: seen.includes(id) })),
+      { seen: ['a', 'b', 'c'] },
+    )
+    const open = () => client.watches.filter((watch) => watch.open).map(({ id }) => id)
+    expect(open()).toEqual(['a', 'b'])
+    // One that gives up waiting takes nobody's place.
+    rerender({ seen: ['a', 'b', 'd'] })
+    await settle()
+    rerender({ seen: ['b', 'd'] })
+    await settle()
+    expect(open()).toEqual(['b', 'd'])
+  })
+})
+
+describe('useConnection', () => {
+  test('says how it is, since when, and why it is refused', async () => {
+    const { result } = await show(() => useConnection())
+    expect(result.current).toMatchObject({ state: 'live', error: undefined })
+    await settle(5_000)
+    act(() => client.becomes('refused', refusedWith('UNAUTHENTICATED')))
+    expect(result.current).toMatchObject({ state: 'refused', error: { code: 'UNAUTHENTICATED' }, since: Date.now() })
+  })
+})
+
+describe('useServerTime', () => {
+  test('is the server’s, and renders only what reads something else than before', async () => {
+    vi.setSystemTime('2027-01-01T00:00:50.000Z')
+    client.clockOffset = 3_600_000
+    let rendered = 0
+    const { result } = await show(() => {
+      rendered += 1
+      return useServerTime((now) => new Date(now).toISOString().slice(0, 16))
+    })
+    expect(result.current).toBe('2027-01-01T01:00')
+    const before = rendered
+    await settle(5_000)
+    expect(rendered).toBe(before)
+    await settle(6_000)
+    expect(result.current).toBe('2027-01-01T01:01')
+  })
+})
+
+describe('useHeldRows', () => {
+  test('keeps rows in their places while they are held, until they are applied', async () => {
+    const { result, rerender } = await show(({ rows, held }) => useHeldRows('q', rows, held), {
+      rows: [a],
+      held: false,
+    })
+    rerender({ rows: [a], held: true })
+    rerender({ rows: [b, a], held: true })
+    expect(result.current).toMatchObject({ rows: [{ row: a }], entered: 1 })
+    act(() => result.current.apply())
+    expect(result.current).toMatchObject({ rows: [{ row: b }, { row: a }], entered: 0 })
   })
 })
 

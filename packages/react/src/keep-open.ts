@@ -1,4 +1,5 @@
 import { type FleetApi, mayPass, retryDelay } from '@taskfleet/client'
+import { FleetError } from '@taskfleet/protocol'
 
 interface Ways<Handle> {
   /** @param lost to be called when it was open and is refused since, which has closed it */
@@ -6,7 +7,9 @@ interface Ways<Handle> {
   close(handle: Handle): void
   opened?(handle: Handle): void
   /** Why it isn't open; it is tried again where that can help. */
-  failed(error: Error): void
+  failed(error: FleetError): void
+  /** The connection is gone for now: what is shown may be behind. */
+  interrupted?(): void
 }
 
 /** What is kept open. */
@@ -35,7 +38,7 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): KeptOpen
     try {
       const opened = await ways.open((error) => {
         handle = undefined
-        if (!closed) ways.failed(error)
+        if (!closed) ways.failed(rightLost(asFleetError(error)))
       })
       if (closed) {
         ways.close(opened)
@@ -44,9 +47,9 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): KeptOpen
       handle = opened
       failures = 0
       ways.opened?.(opened)
-    } catch (error) {
+    } catch (thrown) {
       if (closed) return
-      const failure = error instanceof Error ? error : new Error(String(error))
+      const failure = asFleetError(thrown)
       failures += 1
       ways.failed(failure)
       if (mayPass(failure)) retry = setTimeout(() => void tryOnce(), retryDelay(failures))
@@ -58,6 +61,7 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): KeptOpen
   void tryOnce()
   const forget = client.onState((state) => {
     if (state === 'live') void tryOnce()
+    else ways.interrupted?.()
   })
   return {
     close: () => {
@@ -69,3 +73,13 @@ export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): KeptOpen
     tryAgain: () => void tryOnce(),
   }
 }
+
+/** Anything thrown, with the `code` that it may carry. */
+export function asFleetError(thrown: unknown): FleetError {
+  if (thrown instanceof FleetError) return thrown
+  const { code, message = String(thrown) } = Object(thrown) as { code?: unknown; message?: string }
+  return new FleetError(typeof code === 'string' ? code : 'UNKNOWN', message, { cause: thrown })
+}
+
+const rightLost = (error: FleetError): FleetError =>
+  new FleetError(error.code, `This key may not see this any more: ${error.message}`, { cause: error })

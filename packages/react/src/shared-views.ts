@@ -3,6 +3,13 @@ import type { KeptOpen } from './keep-open.ts'
 /** Starts what keeps a view current: tells it each time it changes, and returns how to stop. */
 export type Start<View> = (tell: (change: (view: View) => View) => void) => KeptOpen
 
+export interface SharedViewsOptions {
+  /** How long a view stays open after the last component that shows it has gone, in milliseconds. */
+  lingerMs?: number
+  /** Changes within so many milliseconds are told at once, in one rendering; each by itself by default. */
+  frameMs?: number
+}
+
 interface Entry {
   view: unknown
   kept: KeptOpen | undefined
@@ -15,6 +22,15 @@ interface Entry {
  */
 export class SharedViews {
   readonly #entries = new Map<string, Entry>()
+  readonly #lingerMs: number
+  readonly #frameMs: number
+  /** What has changed and is not told yet. */
+  readonly #changed = new Set<Entry>()
+
+  constructor({ lingerMs = 0, frameMs = 0 }: SharedViewsOptions = {}) {
+    this.#lingerMs = lingerMs
+    this.#frameMs = frameMs
+  }
 
   /** The view as it is now; undefined while nobody looks at it. The same object as long as nothing has changed. */
   get<View>(key: string): View | undefined {
@@ -42,7 +58,7 @@ export class SharedViews {
         if (entry.listeners.size > 0) return
         this.#entries.delete(key)
         entry.kept?.close()
-      })
+      }, this.#lingerMs)
     }
   }
 
@@ -53,8 +69,27 @@ export class SharedViews {
       const view = change(entry.view as View)
       if (view === entry.view) return
       entry.view = view
-      for (const listener of [...entry.listeners]) listener()
+      this.#tell(entry)
     })
     return entry
   }
+
+  #tell(entry: Entry): void {
+    if (this.#frameMs === 0) {
+      tellAll(entry)
+      return
+    }
+    if (this.#changed.size === 0) setTimeout(() => this.#tellChanged(), this.#frameMs)
+    this.#changed.add(entry)
+  }
+
+  #tellChanged(): void {
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    for (const entry of changed) tellAll(entry)
+  }
+}
+
+function tellAll({ listeners }: Entry): void {
+  for (const listener of [...listeners]) listener()
 }

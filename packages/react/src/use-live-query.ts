@@ -1,26 +1,19 @@
 import type { FleetApi, RowsReason } from '@taskfleet/client'
 import type { CollectionName, CollectionRows, QueryRequest } from '@taskfleet/protocol'
-import { type TryAgain, useSharedView } from './fleet-provider.tsx'
+import { type TryAgain, useSharedView, type ViewState } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
-interface Rows<N extends CollectionName> {
+interface Rows<N extends CollectionName> extends ViewState {
   /** In the query's order. A row that hasn't changed is the same object as before. */
   readonly rows: readonly CollectionRows[N][]
-  /** False while the rows may be behind: before the first answer and while the connection is down. */
-  readonly live: boolean
-  /**
-   * Why there are no rows: what the gateway refuses the query with, such as `BAD_FILTER` as its `code`, or `FORBIDDEN` from
-   * the moment on when the key has lost the right to them.
-   */
-  readonly error: Error | undefined
   /** Why the rows changed last: `snapshot`, `delta`, `resync`, or a reset's reason. */
   readonly reason: RowsReason | undefined
 }
 
 export type LiveQueryView<N extends CollectionName = 'tasks'> = Rows<N> & TryAgain
 
-const NOTHING = { rows: [], live: false, error: undefined, reason: undefined }
+const NOTHING = { rows: [], loaded: false, live: false, error: undefined, reason: undefined }
 
 /**
  * The live rows of a query while the component is mounted. The query may be written in place: it is asked anew when its
@@ -32,35 +25,31 @@ export function useLiveQuery<N extends CollectionName = 'tasks'>(
   const { collection = 'tasks', filter, sort, limit, fields } = query
   // As it travels, and in the order that was written: both a sort and an embedded document mean another thing in another one.
   const key = `rows ${JSON.stringify([collection, filter, sort, limit, fields])}`
-  return useSharedView<Rows<N>>(key, NOTHING, (client) => follow(client, query))
+  return useSharedView<Rows<N>>(key, NOTHING, ({ client }) => follow(client, query))
 }
 
 function follow<N extends CollectionName>(client: FleetApi, query: QueryRequest & { collection?: N }): Start<Rows<N>> {
-  return (tell) => {
-    const kept = keepOpen(client, {
+  return (tell) =>
+    keepOpen(client, {
       open: (lost) =>
         client.subscribe<N>(
           query,
           (rows, _delta, reason) => {
-            tell((view) => ({ rows: sameWhereEqual(view.rows, rows), live: true, error: undefined, reason }))
+            tell((view) => ({
+              rows: sameWhereEqual(view.rows, rows),
+              loaded: true,
+              live: true,
+              error: undefined,
+              reason,
+            }))
           },
           lost,
         ),
       close: (live) => void live.close(),
       failed: (error) => tell(() => ({ ...NOTHING, error })),
+      // The rows are right again only when the gateway has said what was missed, which the listener is told.
+      interrupted: () => tell((view) => (view.live ? { ...view, live: false } : view)),
     })
-    // The rows are right again only when the gateway has said what was missed, which the listener is told.
-    const forget = client.onState((state) => {
-      if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))
-    })
-    return {
-      ...kept,
-      close: () => {
-        forget()
-        kept.close()
-      },
-    }
-  }
 }
 
 /** The new rows, with the old objects for those that say the same: what was memoised by row stays so. */

@@ -1,51 +1,34 @@
 import type { FleetApi } from '@taskfleet/client'
 import type { FleetStats } from '@taskfleet/protocol'
-import { type TryAgain, useSharedView } from './fleet-provider.tsx'
+import { type TryAgain, useSharedView, type ViewState } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
-interface Figures {
+interface Figures extends ViewState {
   /** Undefined before the first answer. */
   readonly stats: FleetStats | undefined
-  /** False while the figures may be behind: before the first answer and while the connection is down. */
-  readonly live: boolean
-  /** Why there are none, such as `BAD_FILTER` as its `code`, or `FORBIDDEN` since the key may not know them any more. */
-  readonly error: Error | undefined
 }
 
 export type StatsView = Figures & TryAgain
 
-const NOTHING: Figures = { stats: undefined, live: false, error: undefined }
+const NOTHING: Figures = { stats: undefined, loaded: false, live: false, error: undefined }
 
 /** The fleet's figures, or those of the tasks that match a filter, kept current while the component is mounted. */
-export function useStats(filter?: Record<string, unknown>): StatsView {
-  const key = `stats ${JSON.stringify(filter)}`
-  return useSharedView(key, NOTHING, (client) => follow(client, filter))
+export function useStats(filter: Record<string, unknown> = {}): StatsView {
+  return useSharedView(`stats ${JSON.stringify(filter)}`, NOTHING, ({ client }) => follow(client, filter))
 }
 
-function follow(client: FleetApi, filter: Record<string, unknown> | undefined): Start<Figures> {
-  return (tell) => {
-    const kept = keepOpen(client, {
+function follow(client: FleetApi, filter: Record<string, unknown>): Start<Figures> {
+  return (tell) =>
+    keepOpen(client, {
       open: (lost) =>
         client.subscribeStats(
-          filter === undefined ? {} : { filter },
-          (stats) => {
-            tell(() => ({ stats, live: true, error: undefined }))
-          },
+          { filter },
+          (stats) => tell(() => ({ stats, loaded: true, live: true, error: undefined })),
           lost,
         ),
       close: (live) => void live.close(),
       failed: (error) => tell(() => ({ ...NOTHING, error })),
+      interrupted: () => tell((view) => (view.live ? { ...view, live: false } : view)),
     })
-    const forget = client.onState((state) => {
-      if (state !== 'live') tell((view) => (view.live ? { ...view, live: false } : view))
-    })
-    return {
-      ...kept,
-      close: () => {
-        forget()
-        kept.close()
-      },
-    }
-  }
 }

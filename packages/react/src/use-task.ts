@@ -1,7 +1,7 @@
-import type { FleetApi, TaskWatch, WatchSource } from '@taskfleet/client'
+import type { TaskWatch, WatchSource } from '@taskfleet/client'
 import { FleetError, hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/protocol'
 import { useCallback } from 'react'
-import { type TryAgain, useFleetClient, useSharedView } from './fleet-provider.tsx'
+import { type Shared, type TryAgain, useFleetClient, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
@@ -19,7 +19,7 @@ interface Watched {
   /** How it ended; undefined while it can still go on. */
   readonly end: TaskEnd | undefined
   /** Why the task can't be watched, such as `BAD_ID` as its `code`, or `FORBIDDEN` since the key may not see it any more. */
-  readonly error: Error | undefined
+  readonly error: FleetError | undefined
 }
 
 export interface TaskView extends Watched, TryAgain {
@@ -43,13 +43,19 @@ const NOTHING: Held = {
   watch: undefined,
 }
 
-/** Follows one task while the component is mounted: on its own socket while it runs, to its next host when it moves. */
-export function useTask(id: string): TaskView {
-  const { watch, ...watched } = useSharedView<Held>(`task ${id}`, NOTHING, (client) => follow(client, id))
+/**
+ * Follows one task while the component is mounted: on its own socket while it runs, to its next host when it moves.
+ *
+ * @param watch false for one that nobody sees at the moment, such as a row that is scrolled away
+ */
+export function useTask(id: string, { watch: isWatched = true }: { watch?: boolean } = {}): TaskView {
+  const { watch, ...watched } = useSharedView<Held>(isWatched ? `task ${id}` : undefined, NOTHING, (shared) =>
+    follow(shared, id),
+  )
   const client = useFleetClient()
   const cancel = useCallback(
     async (reason?: string) => {
-      const { refused } = await client.cancel({ id, ...(reason === undefined ? {} : { reason }) })
+      const { refused } = await client.tasks.cancel({ id, ...(reason === undefined ? {} : { reason }) })
       for (const { error } of refused) throw new FleetError(error.code, error.message)
     },
     [client, id],
@@ -64,22 +70,33 @@ export function useTask(id: string): TaskView {
   return { ...watched, cancel, message }
 }
 
-function follow(client: FleetApi, id: string): Start<Held> {
-  return (tell) =>
-    keepOpen(client, {
-      open: (lost) =>
-        client.watchTask(id, {
+function follow({ client, places }: Shared, id: string): Start<Held> {
+  return (tell) => {
+    const place = places.take()
+    const kept = keepOpen(client, {
+      open: async (lost) => {
+        await place.ready
+        return client.watchTask(id, {
           onTask: (task) => tell((held) => withTask(held, task)),
           onProgress: (progress) => tell((held) => ({ ...held, progress })),
           onLog: (line) => tell((held) => ({ ...held, log: [...held.log, line].slice(-LINES_KEPT) })),
           onSource: (source) => tell((held) => ({ ...held, source })),
           onEnd: (end) => tell((held) => ({ ...held, end })),
           onRefused: lost,
-        }),
+        })
+      },
       opened: (watch) => tell((held) => ({ ...held, watch, source: watch.source, error: undefined })),
       close: (watch) => watch.close(),
       failed: (error) => tell(() => ({ ...NOTHING, error })),
     })
+    return {
+      ...kept,
+      close: () => {
+        kept.close()
+        place.leave()
+      },
+    }
+  }
 }
 
 function withTask(held: Held, task: TaskRow): Held {

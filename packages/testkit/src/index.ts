@@ -1,3 +1,4 @@
+export { MemoryDatabase, MemoryTaskStore } from '@taskfleet/core/memory'
 export { type RunningMongo, startMongo } from '@taskfleet/dev-mongo'
 export { checkInvariants, describeTaskStore, type TaskStoreHarness } from './describe-task-store.ts'
 export { mongoUri } from './mongo-uri.ts'

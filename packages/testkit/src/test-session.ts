@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { taskModel } from '@taskfleet/core'
 import { type FleetDatabase, WorkerRegister, type WorkerReport } from '@taskfleet/core/internal'
 import type { Types } from 'mongoose'
 import { testClaimant } from './task-factory.ts'
@@ -24,12 +23,15 @@ export const testReport = (over: Partial<WorkerReport> = {}): WorkerReport => ({
 })
 
 /** A session that lives, for those who claim without a worker: what is claimed under no session is taken back. */
-export async function openTestSession(database: FleetDatabase, session = testClaimant.worker): Promise<void> {
+export async function openTestSession(
+  database: Pick<FleetDatabase, 'connection' | 'clock'>,
+  session = testClaimant.worker,
+): Promise<void> {
   await new WorkerRegister(database.connection, database.clock).beat(session, testReport())
 }
 
 /** Makes the session on which a running task rests one that has ended, and no other task's. */
-export async function loseWorker(database: FleetDatabase, id: Types.ObjectId): Promise<void> {
-  const tasks = taskModel(database.connection).collection
+export async function loseWorker({ db }: Pick<FleetDatabase, 'db'>, id: Types.ObjectId): Promise<void> {
+  const tasks = db.collection('tasks')
   await tasks.updateOne({ _id: id, status: 'running' }, { $set: { 'lease.session': `ended-${randomUUID()}` } })
 }

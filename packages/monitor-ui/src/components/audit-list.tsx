@@ -1,5 +1,6 @@
 import type { AuditEntry, TaskRow } from '@taskfleet/protocol'
-import { useFleet, useNow, useOnScreen } from '../live/hooks.ts'
+import { useFleetClient, useServerTime } from '@taskfleet/react'
+import { useOnScreen } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatAge, formatTime } from '../view/format.ts'
 import { visibleText } from '../view/text.ts'
@@ -21,11 +22,11 @@ const SAYS: Record<string, string> = {
 
 /** Who did what to a task, the newest first. */
 export function AuditList({ task }: { task: TaskRow }) {
-  const store = useFleet()
-  const now = useNow()
+  const client = useFleetClient()
+  const now = useServerTime()
   const [ref, visible] = useOnScreen()
   const { status, control, attempt, basePriority, queue, runAt, deadline } = task
-  const { answer, error } = useAsked(() => store.api.audit({ id: task._id, limit: SHOWN }), {
+  const { answer, error } = useAsked(() => client.audit.list({ id: task._id, limit: SHOWN }), {
     // Not its revision: a running task's checkpoints would ask every second.
     key: JSON.stringify([task._id, status, control?.at, attempt, basePriority, queue, runAt, deadline]),
     everyMs: AGAIN_MS,

@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import type { CommandAnswer, CommandName, TaskChanges, TaskRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useEffect, useMemo, useState } from 'react'
-import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { COMMAND_WORDS, countTasks, groupRefusals, isPossible, statusCounts } from '../view/commands.ts'
@@ -28,7 +28,7 @@ interface Props {
 
 /** A command on many tasks: counted first, done when confirmed, and then said what came of it. */
 export function BulkDialog({ command, target, onClose, onDone }: Props) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   // What is meant is what was chosen when the dialog opened, whatever happens to the list behind it.
   const [{ selection, left }] = useState(() => selectionOf(command, target))
@@ -45,11 +45,11 @@ export function BulkDialog({ command, target, onClose, onDone }: Props) {
     () => (dryRun: boolean, options: { reason: string; priority: string; position: Position }) => {
       const why = options.reason.trim()
       const request = { ...selection, ...(dryRun && { dryRun }), ...(why !== '' && { reason: why }) }
-      if (command !== 'reprioritise') return store.api[command](request)
+      if (command !== 'reprioritise') return client.tasks[command](request)
       const place: Pick<TaskChanges, 'position'> = options.position === '' ? {} : { position: options.position }
-      return store.api.reprioritise({ ...request, priority: Number(options.priority), ...place })
+      return client.tasks.reprioritise({ ...request, priority: Number(options.priority), ...place })
     },
-    [store, command, selection],
+    [client, command, selection],
   )
 
   useEffect(() => {

@@ -1,6 +1,6 @@
 import type { CallbackRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useId, useRef } from 'react'
-import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { callbackErrors, callbackForm, callbackRequest } from '../view/event-form.ts'
 import { withId } from '../view/with-id.ts'
@@ -19,15 +19,15 @@ interface Props {
 }
 
 export function CallbackDialog({ callback, events, tasks, onChanged, onClose }: Props) {
-  const rest = useRest()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
   const eventList = useId()
   const taskList = useId()
   const state = useForm(callbackForm(callback), callbackErrors, async (filled) => {
     const wanted = callbackRequest(filled)
-    if (callback === undefined) await rest.createCallback(withId(wanted, sent.current))
-    else await rest.editCallback(callback._id, { ...wanted, rev: callback.rev })
+    if (callback === undefined) await client.callbacks.create(withId(wanted, sent.current))
+    else await client.callbacks.edit({ id: callback._id, changes: wanted, rev: callback.rev })
     toast({ kind: 'good', text: `${wanted.event} ${callback === undefined ? 'calls' : 'now calls'} ${wanted.task}` })
     onChanged()
     onClose()

@@ -1,6 +1,6 @@
 import type { TaskRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useState } from 'react'
-import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -10,7 +10,7 @@ import { Foreign } from './foreign.tsx'
 
 /** Asks once more, and for a reason if there is one, before a task is stopped for good. */
 export function CancelDialog({ task, onClose }: { task: TaskRow; onClose: () => void }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [reason, setReason] = useState('')
   const [error, setError] = useState<string>()
@@ -21,7 +21,7 @@ export function CancelDialog({ task, onClose }: { task: TaskRow; onClose: () => 
     setError(undefined)
     try {
       const why = reason.trim()
-      const { refused } = await store.api.cancel(why === '' ? { id: task._id } : { id: task._id, reason: why })
+      const { refused } = await client.tasks.cancel(why === '' ? { id: task._id } : { id: task._id, reason: why })
       const [first] = refused
       if (first !== undefined) {
         setError(first.error.message)

@@ -1,5 +1,5 @@
 import { afterIds, type TaskRow } from '@taskfleet/protocol'
-import { useRows } from '../live/hooks.ts'
+import { useLiveQuery } from '@taskfleet/react'
 import { DEPENDANTS_SHOWN, dependantsOf, statusesOf } from '../live/queries.ts'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskLink } from './task-link.tsx'
@@ -14,7 +14,7 @@ const IF_FAILED = {
 /** The tasks that a task waits for, each with its status, and what a failure of theirs does. */
 export function Predecessors({ task }: { task: TaskRow }) {
   const ids = afterIds(task)
-  const { rows, loaded } = useRows(statusesOf(ids))
+  const { rows, loaded } = useLiveQuery(statusesOf(ids))
   const byId = new Map(rows.map((row) => [row._id, row]))
   return (
     <div data-testid="predecessors">
@@ -37,7 +37,7 @@ export function Predecessors({ task }: { task: TaskRow }) {
 
 /** The tasks that wait for a task, or have waited for it. */
 export function useDependants(id: string): readonly TaskRow[] {
-  return useRows(dependantsOf(id)).rows
+  return useLiveQuery(dependantsOf(id)).rows
 }
 
 export function Dependants({ rows }: { rows: readonly TaskRow[] }) {

@@ -1,6 +1,6 @@
 import type { TaskRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useState } from 'react'
-import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { type EditField, editChanges, editErrors, editedFields, editForm, rebaseForm } from '../view/edit-task.ts'
@@ -32,7 +32,7 @@ const LABELS: Record<EditField, string> = {
  * @param task its live row, which may move on while the form is open
  */
 export function EditDialog({ task, onClose }: { task: TaskRow; onClose: () => void }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [base, setBase] = useState({ rev: task.rev, form: editForm(task) })
   const [conflict, setConflict] = useState(false)
@@ -42,7 +42,7 @@ export function EditDialog({ task, onClose }: { task: TaskRow; onClose: () => vo
     async (filled) => {
       const changes = editChanges(filled, editedFields(filled, base.form))
       try {
-        await store.api.edit({ id: task._id, rev: base.rev, changes })
+        await client.tasks.edit({ id: task._id, rev: base.rev, changes })
       } catch (thrown) {
         if (wireError(thrown).code !== 'REV_CONFLICT') throw thrown
         return setConflict(true)

@@ -1,7 +1,8 @@
 import type { WorkerRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { CirclePause, CirclePlay, DoorOpen, OctagonPause, TriangleAlert } from 'lucide-react'
 import { useState } from 'react'
-import { useCan, useFleet } from '../live/hooks.ts'
+import { useCan } from '../live/hooks.ts'
 import type { WorkerView } from '../live/row-source.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
@@ -67,7 +68,7 @@ interface DrainProps {
 }
 
 function DrainButton({ worker, state, running }: DrainProps) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [asking, setAsking] = useState(false)
   const [busy, setBusy] = useState(false)
@@ -79,7 +80,7 @@ function DrainButton({ worker, state, running }: DrainProps) {
     setBusy(true)
     setProblem(undefined)
     try {
-      await store.api.controlWorker({ worker: worker._id, action })
+      await client.workers[action]({ worker: worker._id })
       toast({ kind: 'good', text: action === 'drain' ? `${name} takes nothing new` : `${name} takes tasks again` })
       setAsking(false)
     } catch (thrown) {

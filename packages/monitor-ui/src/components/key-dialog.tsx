@@ -1,8 +1,7 @@
-import type { KeyRow } from '@taskfleet/protocol'
+import type { KeyRow, Scope } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useId } from 'react'
-import { useFleet } from '../live/hooks.ts'
-import { useRest } from '../live/rest.ts'
-import { type KeyForm, keyChanges, keyErrors, keyForm, keyRequest, SCOPES, type Scope } from '../view/key-form.ts'
+import { type KeyForm, keyChanges, keyErrors, keyForm, keyRequest, SCOPES } from '../view/key-form.ts'
 import { visibleText } from '../view/text.ts'
 import { FormDialog } from './form-dialog.tsx'
 import { TextField } from './form-fields.tsx'
@@ -25,21 +24,20 @@ const TITLES = { new: 'Make a key', first: 'Make the first key' }
 const LIST = { hint: 'separated by commas', placeholder: 'all', className: 'sm:col-span-3' }
 
 export function KeyDialog({ of, onMade, onChanged, onClose }: Props) {
-  const rest = useRest()
-  const store = useFleet()
+  const client = useFleetClient()
   const isNew = typeof of === 'string'
   const state = useForm(
     keyForm(of),
-    (form) => keyErrors(form, of, store.now()),
+    (form) => keyErrors(form, of, Date.now() + client.clockOffset),
     async (filled) => {
       if (isNew) {
         const wanted = keyRequest(filled)
-        const { token } = await rest.createKey(wanted)
+        const { token } = await client.keys.create(wanted)
         onMade({ name: wanted.name, token })
       } else {
         const changes = keyChanges(filled, of)
         if (Object.keys(changes).length > 0) {
-          await rest.editKey(of.id, changes)
+          await client.keys.edit({ id: of.id, changes })
           onChanged(filled.name.trim())
         }
       }

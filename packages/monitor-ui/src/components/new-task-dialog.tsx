@@ -1,6 +1,6 @@
 import type { PriorityName } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useRef } from 'react'
-import { useFleet } from '../live/hooks.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { EMPTY_FORM, enqueueRequest, fieldOf, formErrors, type NewTaskMode } from '../view/new-task.ts'
 import { fileOfUrl, taskTitle } from '../view/task-title.ts'
@@ -14,14 +14,14 @@ const MODES: Record<NewTaskMode, string> = { download: 'Download', any: 'Any tas
 const PRIORITIES: PriorityName[] = ['low', 'medium', 'high']
 
 export function NewTaskDialog({ onClose }: { onClose: () => void }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
   const state = useForm(
     EMPTY_FORM,
     formErrors,
     async (filled) => {
-      const task = await store.api.enqueue(withId(enqueueRequest(filled), sent.current))
+      const task = await client.tasks.enqueue(withId(enqueueRequest(filled), sent.current))
       toast({ kind: 'good', text: `Queued ${taskTitle(task)}`, task: task._id })
       onClose()
     },

@@ -13,8 +13,8 @@ export function EmptyNote({ title, children }: { title: string; children?: React
 }
 
 interface FailedView {
-  error: WireError | undefined
-  again?: (() => void) | undefined
+  error: Pick<WireError, 'code' | 'message'> | undefined
+  tryAgain: () => void
 }
 
 /** Why a part of the page can't be shown, once for all parts, and a way to ask for them again. */
@@ -22,18 +22,15 @@ export function RowsProblem({ views }: { views: FailedView[] }) {
   const failed = views.filter(({ error }) => error !== undefined)
   const error = failed[0]?.error
   if (error === undefined) return null
-  const again = failed.flatMap((view) => view.again ?? [])
   return (
     <div role="alert" className="flex flex-wrap items-center gap-x-3 gap-y-1 rounded-md bg-bad/12 px-3 py-2 text-bad">
       <p>
         {visibleText(error.message, 400)} <span className="font-mono text-xs">{visibleText(error.code, 60)}</span>
         {mayPass(error) && <span className="text-dim"> It is tried again by itself.</span>}
       </p>
-      {again.length > 0 && (
-        <button type="button" className="button" onClick={() => again.forEach((one) => one())}>
-          Try again
-        </button>
-      )}
+      <button type="button" className="button" onClick={() => failed.forEach((view) => view.tryAgain())}>
+        Try again
+      </button>
     </div>
   )
 }

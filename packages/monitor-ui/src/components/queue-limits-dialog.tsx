@@ -1,5 +1,5 @@
 import type { QueueRow } from '@taskfleet/protocol'
-import { useRest } from '../live/rest.ts'
+import { useFleetClient } from '@taskfleet/react'
 import { useUi } from '../shell/ui-context.ts'
 import {
   type QueueLimitsForm,
@@ -25,10 +25,10 @@ const FIELDS: { name: keyof QueueLimitsForm; label: string; hint: string; placeh
 ]
 
 export function QueueLimitsDialog({ queue, said, onClose }: Props) {
-  const rest = useRest()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const state = useForm(queueLimitsForm(said), queueLimitsErrors, async (filled) => {
-    await rest.limitQueue(queue, queueLimitsRequest(filled))
+    await client.queues.limit({ name: queue, limits: queueLimitsRequest(filled) })
     toast({ kind: 'good', text: `The queue ${queue} has these limits now` })
     onClose()
   })

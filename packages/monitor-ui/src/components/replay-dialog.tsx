@@ -1,7 +1,7 @@
 import { useNavigate } from '@tanstack/react-router'
 import type { TaskRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useState } from 'react'
-import { useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { jsonProblem } from '../view/edit-task.ts'
@@ -14,7 +14,7 @@ import { Problem } from './notes.tsx'
 
 /** Makes a new task from an ended one, with its input as it was or as it is edited here. */
 export function ReplayDialog({ task, onClose }: { task: TaskRow; onClose: () => void }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const navigate = useNavigate()
   const toast = useUi((ui) => ui.toast)
   const [before] = useState(() => editableJson(task.input ?? null))
@@ -29,7 +29,7 @@ export function ReplayDialog({ task, onClose }: { task: TaskRow; onClose: () => 
     setBusy(true)
     setProblem(undefined)
     try {
-      const { tasks, refused } = await store.api.replay(
+      const { tasks, refused } = await client.tasks.replay(
         input === before ? { id: task._id } : { id: task._id, input: JSON.parse(input) },
       )
       const [made] = tasks ?? []

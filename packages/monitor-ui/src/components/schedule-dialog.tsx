@@ -1,8 +1,15 @@
 import type { ScheduleRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useId, useMemo } from 'react'
-import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'
-import { canPreview, scheduleErrors, scheduleForm, scheduleRequest, timingOf } from '../view/schedule-form.ts'
+import {
+  canPreview,
+  newSchedule,
+  scheduleChanges,
+  scheduleErrors,
+  scheduleForm,
+  timingOf,
+} from '../view/schedule-form.ts'
 import { knownZones } from '../view/schedule-words.ts'
 import { FormDialog } from './form-dialog.tsx'
 import { JsonField, LazyField, Names, PriorityField, SelectField, TextField } from './form-fields.tsx'
@@ -18,17 +25,19 @@ interface Props {
 }
 
 export function ScheduleDialog({ schedule, tasks, onClose }: Props) {
-  const rest = useRest()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const taskList = useId()
   const zoneList = useId()
   const zones = useMemo(knownZones, [])
   const initial = useMemo(() => scheduleForm(schedule), [schedule])
   const state = useForm(initial, scheduleErrors, async (filled) => {
-    const wanted = scheduleRequest(filled, schedule)
     const name = filled.name.trim()
-    if (schedule === undefined) await rest.createSchedule({ _id: name, ...wanted })
-    else await rest.editSchedule(schedule._id, { ...wanted, edition: schedule.edition })
+    if (schedule === undefined) await client.schedules.create(newSchedule(filled))
+    else {
+      const { edition } = schedule
+      await client.schedules.edit({ name, changes: scheduleChanges(filled, schedule), edition })
+    }
     toast({ kind: 'good', text: `${name} ${schedule === undefined ? 'is scheduled' : 'was changed'}` })
     onClose()
   })

@@ -1,5 +1,6 @@
+import type { TimingRequest } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useEffect, useState } from 'react'
-import { type Timing, useRest } from '../live/rest.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { wireError } from '../live/wire-error.ts'
 import { cronWords, inZone, ownZone } from '../view/schedule-words.ts'
@@ -11,21 +12,21 @@ const SETTLE_MS = 250
 
 /** What the gateway said of a timing. */
 interface Previewed {
-  timing: Timing
+  timing: TimingRequest
   slots: string[]
   problem?: string
 }
 
 /** The next slots of a timing while it is typed, by the clocks of its zone and the reader's. */
-export function SchedulePreview({ timing }: { timing: Timing | undefined }) {
-  const rest = useRest()
+export function SchedulePreview({ timing }: { timing: TimingRequest | undefined }) {
+  const client = useFleetClient()
   const current = JSON.stringify(timing)
   const settled = useSettled(current)
   const ask = async (): Promise<Previewed | undefined> => {
     if (settled === undefined) return undefined
-    const timing = JSON.parse(settled) as Timing
+    const timing = JSON.parse(settled) as TimingRequest
     try {
-      return { timing, slots: await rest.previewSchedule(timing, COUNT) }
+      return { timing, slots: await client.schedules.preview({ ...timing, count: COUNT }) }
     } catch (thrown) {
       return { timing, slots: [], problem: wireError(thrown).message }
     }
@@ -46,7 +47,7 @@ export function SchedulePreview({ timing }: { timing: Timing | undefined }) {
 }
 
 function Slots({ previewed: { timing, slots, problem } }: { previewed: Previewed }) {
-  const { cron, timeZone } = timing
+  const { cron, timeZone = 'UTC' } = timing
   const words = cron === undefined ? undefined : cronWords(cron)
   const own = ownZone()
   if (problem !== undefined) {

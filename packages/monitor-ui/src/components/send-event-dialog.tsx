@@ -1,6 +1,6 @@
 import type { CallbackRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { useId, useRef } from 'react'
-import { useRest } from '../live/rest.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { EMPTY_EVENT, eventErrors, eventRequest } from '../view/event-form.ts'
 import { visibleLine } from '../view/text.ts'
@@ -18,12 +18,12 @@ interface Props {
 }
 
 export function SendEventDialog({ names, callbacks, onClose }: Props) {
-  const rest = useRest()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
   const list = useId()
   const state = useForm(EMPTY_EVENT, eventErrors, async (filled) => {
-    const event = await rest.postEvent(withId(eventRequest(filled), sent.current))
+    const event = await client.events.post(withId(eventRequest(filled), sent.current))
     const tasks = event.tasks.length === 1 ? '1 task' : `${event.tasks.length} tasks`
     toast({ kind: 'good', text: `Sent ${event.name}: ${tasks}` })
     onClose()

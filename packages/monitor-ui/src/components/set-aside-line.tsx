@@ -1,4 +1,4 @@
-import { useRest } from '../live/rest.ts'
+import { useSetAside } from '../live/set-aside.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatCount } from '../view/counts.ts'
 import { visibleText } from '../view/text.ts'
@@ -9,8 +9,8 @@ const SHOWN = 3
 
 /** How many documents don't fit and are set aside; nothing while all fit. */
 export function SetAsideLine() {
-  const rest = useRest()
-  const { answer = [] } = useAsked(() => rest.setAside(), { key: 'set-aside', everyMs: AGAIN_MS })
+  const listSetAside = useSetAside()
+  const { answer = [] } = useAsked(listSetAside, { key: 'set-aside', everyMs: AGAIN_MS })
   if (answer.length === 0) return null
   const counts = new Map<string, number>()
   for (const { collection } of answer) counts.set(collection, (counts.get(collection) ?? 0) + 1)

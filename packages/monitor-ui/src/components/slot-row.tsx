@@ -17,7 +17,7 @@ import { useLiveTask } from './use-live-task.ts'
 /** A running task in its slot: what, how fast, how far, and where that is known from. */
 export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; worker: WorkerRow | undefined }) {
   const [ref, visible] = useOnScreen()
-  const { detail, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, visible)
+  const { points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, visible)
   const title = taskTitle(task)
   return (
     <div
@@ -38,7 +38,7 @@ export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; 
           <Foreign text={title} max={120} />
         </Link>
         {task.control !== undefined && <StatusBadge task={task} />}
-        <Sparkline points={detail.points} now={now} />
+        <Sparkline points={points} now={now} />
         <span className="w-[76px] shrink-0 text-right font-medium whitespace-nowrap">
           {rateText(rate, progress) || '–'}
         </span>

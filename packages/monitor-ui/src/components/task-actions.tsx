@@ -1,7 +1,8 @@
 import type { CommandName, TaskRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
 import { Ban, Pencil } from 'lucide-react'
 import { useState } from 'react'
-import { useCan, useFleet } from '../live/hooks.ts'
+import { useCan } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { answerToast, COMMAND_WORDS, isPossible } from '../view/commands.ts'
@@ -14,7 +15,7 @@ const AT_ONCE = ['pause', 'resume', 'retry'] as const satisfies CommandName[]
 
 /** What can be done to a task as it is now, by whoever looks at it. */
 export function TaskActions({ task }: { task: TaskRow }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const mayControl = useCan('control')
   const [asking, setAsking] = useState<'cancel' | 'edit' | 'replay'>()
@@ -24,7 +25,7 @@ export function TaskActions({ task }: { task: TaskRow }) {
     const title = taskTitle(task)
     setBusy(true)
     try {
-      toast(answerToast(command, title, task.status === 'running', await store.api[command]({ id: task._id })))
+      toast(answerToast(command, title, task.status === 'running', await client.tasks[command]({ id: task._id })))
     } catch (thrown) {
       toast({ kind: 'bad', text: `${title}: ${wireError(thrown).message}` })
     } finally {

@@ -1,6 +1,6 @@
 import { hasEnded, type LogLine, type StoredLogLine, type TaskRow } from '@taskfleet/protocol'
+import { useConnection, useFleetClient } from '@taskfleet/react'
 import { useEffect, useMemo, useState } from 'react'
-import { useConnection, useFleet } from '../live/hooks.ts'
 import { wireError } from '../live/wire-error.ts'
 import { joinLog, mergeNewest } from '../view/join-log.ts'
 import { LogTail } from './log-tail.tsx'
@@ -49,7 +49,7 @@ interface StoredLog {
 }
 
 function useStoredLog(task: TaskRow, heard: boolean) {
-  const store = useFleet()
+  const client = useFleetClient()
   const live = useConnection().state === 'live'
   const [log, setLog] = useState<StoredLog>({ lines: [], older: false })
   const [busy, setBusy] = useState(false)
@@ -64,7 +64,7 @@ function useStoredLog(task: TaskRow, heard: boolean) {
     let timer: ReturnType<typeof setTimeout> | undefined
     const ask = async (): Promise<void> => {
       try {
-        const newest = await store.api.taskLog({ id, limit: PAGE })
+        const newest = await client.tasks.log({ id, limit: PAGE })
         if (!mine) return
         setLog((before) => {
           const { lines, gap } = mergeNewest(before.lines, newest)
@@ -86,7 +86,7 @@ function useStoredLog(task: TaskRow, heard: boolean) {
       mine = false
       clearTimeout(timer)
     }
-  }, [store, live, id, status, attempt, unheard])
+  }, [client, live, id, status, attempt, unheard])
 
   const earlier = async () => {
     const [first] = log.lines
@@ -94,7 +94,7 @@ function useStoredLog(task: TaskRow, heard: boolean) {
     setBusy(true)
     try {
       const { attempt: n, seq } = first
-      const before = await store.api.taskLog({ id, before: { attempt: n, seq }, limit: PAGE })
+      const before = await client.tasks.log({ id, before: { attempt: n, seq }, limit: PAGE })
       setLog(({ lines }) => ({ lines: [...before, ...lines], older: before.length >= PAGE }))
       setProblem(undefined)
     } catch (thrown) {

@@ -1,46 +1,53 @@
 import type { Progress, TaskRow, WorkerRow } from '@taskfleet/protocol'
-import type { TaskDetail } from '../live/fleet-store.ts'
-import { useConnection, useFleet, useNow, useTaskDetail } from '../live/hooks.ts'
-import { ratioOf } from '../live/progress-track.ts'
+import { type TaskView, useConnection, useServerTime, useTask } from '@taskfleet/react'
+import { ratioOf, type Sample } from '../live/progress-track.ts'
+import { useTracks } from '../live/progress-tracks.ts'
 import { type RowSource, rowSource } from '../live/row-source.ts'
 
 export interface LiveTask {
-  detail: TaskDetail
+  /** What its own socket tells. */
+  watched: TaskView
   progress: Progress | undefined
   ratio: number | undefined
   /** In the progress's unit a second; `undefined` where it is unknown or not moving for sure. */
   rate: number | undefined
   secondsLeft: number | undefined
+  /** How it has got on, for sparklines and charts. */
+  points: readonly Sample[]
   source: RowSource
   now: number
 }
 
-/** All that moves about a task. Its own socket is open while it runs and `visible`. */
-export function useLiveTask(task: TaskRow, worker: WorkerRow | undefined, visible: boolean): LiveTask {
-  const store = useFleet()
+/** All that moves about a task. Its own socket is open while `watch` says so. */
+export function useLiveTask(task: TaskRow, worker: WorkerRow | undefined, watch: boolean): LiveTask {
   const connection = useConnection()
-  const now = useNow()
+  const now = useServerTime()
+  const tracks = useTracks()
   const running = task.status === 'running'
-  const detail = useTaskDetail(task._id, visible && running)
-  const progress = running ? (detail.progress ?? task.progress) : task.progress
+  const watched = useTask(task._id, { watch })
+  // The socket of the attempt before may still be the one that is known.
+  const isOfAttempt = running && watched.task?.attempt === task.attempt
+  const track = tracks.of(task, now, isOfAttempt ? watched.progress : undefined)
+  const progress = running ? (track.latest ?? task.progress) : task.progress
   const source = rowSource({
     task,
     connection: connection.state,
     worker,
-    watch: detail.source,
+    watch: watch ? watched.source : undefined,
     progressAt: progress && Date.parse(progress.at),
-    receivedAt: detail.receivedAt,
+    receivedAt: track.latest && track.receivedAt,
     now,
   })
   // A silent host's old rate would be a promise that nobody keeps.
   const moving = source.kind === 'live' || source.kind === 'checkpoint'
   return {
-    detail,
+    watched,
     progress,
     // Its last report may have come before the end, which completes it all the same.
     ratio: task.status === 'completed' && ratioOf(progress) !== undefined ? 1 : ratioOf(progress),
-    rate: moving ? store.rate(task._id) : undefined,
-    secondsLeft: moving ? store.secondsLeft(task._id) : undefined,
+    rate: moving ? track.rate(now) : undefined,
+    secondsLeft: moving ? track.secondsLeft(now) : undefined,
+    points: track.points,
     source,
     now,
   }

@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { type ExplainReason, hasEnded, type TaskRow } from '@taskfleet/protocol'
+import { useFleetClient, useServerTime } from '@taskfleet/react'
 import {
   CircleHelp,
   CirclePause,
@@ -15,7 +16,7 @@ import {
   ServerOff,
 } from 'lucide-react'
 import type { ReactNode } from 'react'
-import { useFleet, useNow, useOnScreen } from '../live/hooks.ts'
+import { useOnScreen } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatDuration, formatTime } from '../view/format.ts'
 import { visibleText } from '../view/text.ts'
@@ -50,9 +51,9 @@ export function WhyWaiting({ task }: { task: TaskRow }) {
 }
 
 function Reasons({ task }: { task: TaskRow }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const [ref, visible] = useOnScreen()
-  const { answer, error } = useAsked(() => store.api.explain(task._id), {
+  const { answer, error } = useAsked(() => client.tasks.explain({ id: task._id }), {
     key: `${task._id} ${task.rev}`,
     everyMs: AGAIN_MS,
     active: visible,
@@ -87,7 +88,7 @@ function Reasons({ task }: { task: TaskRow }) {
 }
 
 function Reason({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
-  const now = useNow()
+  const now = useServerTime()
   const { icon: Icon, says, tone } = LOOK[reason.code] ?? UNKNOWN
   const at = reason.at === undefined ? undefined : Date.parse(reason.at)
   return (

@@ -1,9 +1,9 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
+import { useServerTime } from '@taskfleet/react'
 import { memo, useRef } from 'react'
-import { assignSlots } from '../live/held-rows.ts'
-import { useNow } from '../live/hooks.ts'
 import { heartbeatAge, workerView } from '../live/row-source.ts'
+import { assignSlots } from '../view/assign-slots.ts'
 import { formatAge, formatBytes } from '../view/format.ts'
 import { WORKER_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
@@ -24,7 +24,7 @@ interface Props {
 
 /** One host: how it is, what it may take, and its slots with what moves in them. */
 export const WorkerCard = memo(function WorkerCard({ worker, tasks, ended }: Props) {
-  const now = useNow()
+  const now = useServerTime()
   const state = workerView(worker, now)
   const { label, tone, hint } = WORKER_LOOK[state]
   const silent = state === 'silent' || state === 'gone'

@@ -1,43 +1,30 @@
-/** What the gateway answered instead of doing it, or why there was no answer. */
-export class RestError extends Error {
-  readonly code: string
-  readonly field: string | undefined
-
-  constructor(code: string, message: string, field?: string) {
-    super(message)
-    this.code = code
-    this.field = field
-  }
-}
+import { FleetError } from '@taskfleet/protocol'
 
 interface RestRequest {
   /** The gateway's address. */
   url: string
+  /** A key, or a session's token. */
   token: string | undefined
-  method: string
+  method: 'GET' | 'POST'
   /** Below `/api/v1`. */
   path: string
-  body?: object | undefined
   signal?: AbortSignal
   fetch?: typeof fetch | undefined
 }
 
-/** One request. @throws {RestError} with the gateway's `code` and `field`, or `UNREACHABLE` */
-export async function restCall({ url, token, method, path, body, signal, fetch: send = ask }: RestRequest) {
+/**
+ * One request over REST, for what the page's socket can't carry.
+ *
+ * @throws {FleetError} with the gateway's `code`, or `UNREACHABLE`
+ */
+export async function restCall({ url, token, method, path, signal, fetch: send = ask }: RestRequest): Promise<unknown> {
   const headers = {
     accept: 'application/json',
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
-    ...(body !== undefined && { 'content-type': 'application/json' }),
   }
-  const asked = {
-    method,
-    headers,
-    cache: 'no-store',
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-    ...(signal !== undefined && { signal }),
-  } as const
+  const asked = { method, headers, cache: 'no-store', ...(signal !== undefined && { signal }) } as const
   const response = await send(`${url}/api/v1${path}`, asked).catch(() => {
-    throw new RestError('UNREACHABLE', 'The gateway could not be reached')
+    throw new FleetError('UNREACHABLE', 'The gateway could not be reached')
   })
   const answer: unknown = await response.json().catch(() => undefined)
   if (!response.ok) throw problemOf(response, answer)
@@ -48,14 +35,10 @@ export async function restCall({ url, token, method, path, body, signal, fetch: 
 const ask: typeof fetch = (...request) => fetch(...request)
 
 /** The error of a problem document (RFC 9457), or of whatever a proxy put in its place. */
-function problemOf({ status }: Response, answer: unknown): RestError {
-  const { code, title, field } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<
-    string,
-    unknown
-  >
-  return new RestError(
+function problemOf({ status }: Response, answer: unknown): FleetError {
+  const { code, title } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>
+  return new FleetError(
     typeof code === 'string' ? code : `HTTP_${status}`,
     typeof title === 'string' ? title : `The gateway answered ${status}`,
-    typeof field === 'string' ? field : undefined,
   )
 }

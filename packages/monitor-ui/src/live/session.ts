@@ -1,4 +1,5 @@
-import { RestError, restCall } from './rest-call.ts'
+import { FleetError } from '@taskfleet/protocol'
+import { restCall } from './rest-call.ts'
 import { wireError } from './wire-error.ts'
 
 interface SessionOptions {
@@ -31,7 +32,7 @@ export class Session {
   /**
    * A new one, for a connection.
    *
-   * @throws {RestError} `UNAUTHENTICATED`, `FORBIDDEN`, `RATE_LIMITED` for a key that opens nothing; else what passes by itself
+   * @throws {FleetError} `UNAUTHENTICATED`, `FORBIDDEN`, `RATE_LIMITED` for a key that opens nothing; else what passes by itself
    */
   fresh(): Promise<string> {
     this.#asking ??= this.#ask().finally(() => {
@@ -40,7 +41,7 @@ export class Session {
     return this.#asking
   }
 
-  /** The last one, for a request, which asks for a fresh one should this have ended. @throws {RestError} as `fresh` */
+  /** The last one, for a request, which asks for a fresh one should this have ended. @throws {FleetError} as `fresh` */
   current(): Promise<string> {
     return this.#token === undefined ? this.fresh() : Promise.resolve(this.#token)
   }
@@ -59,10 +60,10 @@ export class Session {
       if (code === 'UNAUTHENTICATED') {
         this.#token = undefined
         onRefused?.()
-        throw new RestError(code, this.#proven ? GONE : UNKNOWN)
+        throw new FleetError(code, this.#proven ? GONE : UNKNOWN)
       }
       // Too many requests of a good key, which pass, and not too many keys that are wrong.
-      if (code === 'RATE_LIMITED' && this.#proven) throw new RestError('BUSY', message)
+      if (code === 'RATE_LIMITED' && this.#proven) throw new FleetError('BUSY', message)
       throw thrown
     }
   }

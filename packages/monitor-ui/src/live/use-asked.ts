@@ -1,6 +1,6 @@
 import type { WireError } from '@taskfleet/protocol'
+import { useConnection, useFleetClient } from '@taskfleet/react'
 import { useCallback, useEffect, useRef, useState } from 'react'
-import { useConnection, useFleet } from './hooks.ts'
 import { wireError } from './wire-error.ts'
 
 export interface Asked<T> {
@@ -10,7 +10,7 @@ export interface Asked<T> {
   at: number | undefined
   error: WireError | undefined
   /** Asks now. */
-  again: () => void
+  tryAgain: () => void
 }
 
 interface Options {
@@ -26,13 +26,13 @@ const NOTHING = { answer: undefined, at: undefined, error: undefined }
 
 /** What no subscription tells: asked for while somebody looks and the gateway is there. */
 export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true }: Options): Asked<T> {
-  const store = useFleet()
+  const client = useFleetClient()
   const live = useConnection().state === 'live'
   const latest = useRef(ask)
   latest.current = ask
   const [turn, setTurn] = useState(0)
-  const [view, setView] = useState<Omit<Asked<T>, 'again'>>(NOTHING)
-  const again = useCallback(() => setTurn((before) => before + 1), [])
+  const [view, setView] = useState<Omit<Asked<T>, 'tryAgain'>>(NOTHING)
+  const tryAgain = useCallback(() => setTurn((before) => before + 1), [])
 
   // On purpose: the key and the turn say that the answer may be another one
   useEffect(() => {
@@ -42,7 +42,7 @@ export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true
     const round = async () => {
       try {
         const answer = await latest.current()
-        if (mine) setView({ answer, at: store.now(), error: undefined })
+        if (mine) setView({ answer, at: Date.now() + client.clockOffset, error: undefined })
       } catch (thrown) {
         const error = wireError(thrown)
         // What the key may not know any more is not kept.
@@ -60,6 +60,6 @@ export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true
       clearTimeout(timer)
       document.removeEventListener('visibilitychange', whenSeen)
     }
-  }, [key, turn, active, live, everyMs, store])
-  return { ...view, again }
+  }, [key, turn, active, live, everyMs, client])
+  return { ...view, tryAgain }
 }

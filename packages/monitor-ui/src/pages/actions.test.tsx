@@ -3,7 +3,6 @@ import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { FakeRest } from '../testing/fake-rest.ts'
 import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
 import { anError, aTask, aWorker, iso } from '../testing/rows.ts'
 
@@ -73,7 +72,7 @@ describe('what can be done to a task', () => {
 
   it('pauses and resumes a running task', async () => {
     const task = put(aTask.running, { input: { file: 'big.iso' } })
-    fleet.onPause = () => {}
+    fleet.obeyed = false
     await openTask(task)
     await click('Pause')
     await toast('Asked to pause big.iso')
@@ -81,7 +80,7 @@ describe('what can be done to a task', () => {
     await toast('Resumed big.iso')
     expect(status()).toBe('running')
     await click('Pause')
-    await waitFor(() => expect(fleet.tasks.get(task._id)?.control?.action).toBe('pause'))
+    await waitFor(() => expect(fleet.rows.tasks.get(task._id)?.control?.action).toBe('pause'))
     act(() => fleet.suspend(task._id))
     await click('Resume')
     await waitFor(() => expect(status()).toBe('pending'))
@@ -106,11 +105,11 @@ describe('what can be done to a task', () => {
     fireEvent.change(input, { target: { value: '{ "file": ' } })
     await click('Replay with this input')
     expect((await within(await dialog()).findByRole('alert')).textContent).toContain('Not JSON')
-    expect(fleet.commands).toEqual([])
+    expect(fleet.written).toEqual([])
     fireEvent.change(input, { target: { value: '{ "file": "c.iso" }' } })
     await click('Replay with this input')
     await screen.findByRole('heading', { level: 1, name: 'c.iso' })
-    const made = [...fleet.tasks.values()].find(({ replayOf }) => replayOf === task._id)
+    const made = [...fleet.rows.tasks.values()].find(({ replayOf }) => replayOf === task._id)
     expect(router.state.location.pathname).toBe(`/tasks/${made?._id}`)
     expect(screen.getByRole('link', { name: task._id }).getAttribute('href')).toBe(`/tasks/${task._id}`)
   })
@@ -120,7 +119,7 @@ describe('what can be done to a task', () => {
     await openTask(task)
     await click('Replay…')
     fireEvent.click(within(await dialog()).getByRole('button', { name: 'Replay' }))
-    await waitFor(() => expect(fleet.commands).toEqual([['replay', { id: task._id }]]))
+    await waitFor(() => expect(fleet.written).toEqual([['tasks.replay', { id: task._id }]]))
   })
 
   it('edits only what was changed, at the revision that was seen', async () => {
@@ -137,11 +136,11 @@ describe('what can be done to a task', () => {
     fireEvent.click(form.getByRole('checkbox'))
     fireEvent.click(form.getByRole('button', { name: 'Save' }))
     await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull())
-    expect(fleet.commands).toEqual([
-      ['edit', { id: task._id, rev: 7, changes: { priority: 9, deadline: null, queue: 'bulk', lazy: true } }],
+    expect(fleet.written).toEqual([
+      ['tasks.edit', { id: task._id, rev: 7, changes: { priority: 9, deadline: null, queue: 'bulk', lazy: true } }],
     ])
-    expect(fleet.tasks.get(task._id)).toMatchObject({ priority: 9, queue: 'bulk', lazy: true })
-    expect(fleet.tasks.get(task._id)).not.toHaveProperty('deadline')
+    expect(fleet.rows.tasks.get(task._id)).toMatchObject({ priority: 9, queue: 'bulk', lazy: true })
+    expect(fleet.rows.tasks.get(task._id)).not.toHaveProperty('deadline')
   })
 
   it('says what has changed meanwhile, and keeps both sides’ edits', async () => {
@@ -153,11 +152,11 @@ describe('what can be done to a task', () => {
     act(() => void fleet.patch(task._id, { priority: 9, basePriority: 9 }))
     fireEvent.click(form.getByRole('button', { name: 'Save' }))
     await form.findByText('Changed meanwhile: Priority. Edited here: Queue.')
-    expect(fleet.tasks.get(task._id)?.queue).toBe('default')
+    expect(fleet.rows.tasks.get(task._id)?.queue).toBe('default')
     fireEvent.click(form.getByRole('button', { name: 'Keep my edits on top' }))
     expect(form.getByLabelText<HTMLSelectElement>('Priority').value).toBe('9')
     fireEvent.click(form.getByRole('button', { name: 'Save' }))
-    await waitFor(() => expect(fleet.tasks.get(task._id)).toMatchObject({ queue: 'bulk', priority: 9 }))
+    await waitFor(() => expect(fleet.rows.tasks.get(task._id)).toMatchObject({ queue: 'bulk', priority: 9 }))
   })
 })
 
@@ -171,15 +170,16 @@ describe('what a task’s page tells', () => {
     expect(why.getByRole('link', { name: 'Open the task it waits for' }).getAttribute('href')).toBe(
       `/tasks/${before._id}`,
     )
-    const asked = fleet.asked.explain
+    const asked = () => fleet.read.filter((name) => name === 'tasks.explain').length
+    const askedBefore = asked()
     act(() => {
       fleet.putQueue({ _id: 'bulk', paused: true, by: 'ops', reason: '<b>x</b>', updatedAt: from(0), rev: 1 })
       fleet.patch(task._id, { status: 'pending', queue: 'bulk' })
     })
     await why.findByText('Its queue is paused')
     expect(why.getByText(/paused by ops: <b>x<\/b>/).querySelector('b')).toBeNull()
-    expect(fleet.asked.explain).toBe(asked + 1)
-    act(() => fleet.end(task._id, { status: 'completed' }))
+    expect(asked()).toBe(askedBefore + 1)
+    act(() => void fleet.tasks.cancel({ id: task._id }))
     await waitFor(() => expect(screen.queryByTestId('why')).toBeNull())
   })
 
@@ -270,7 +270,7 @@ describe('what a task’s page tells', () => {
     const task = put(aTask.pending)
     await openTask(task)
     await screen.findByText('Nobody has done anything to it.')
-    await act(() => fleet.pause({ id: task._id, reason: 'the mirror moves' }))
+    await act(() => fleet.tasks.pause({ id: task._id, reason: 'the mirror moves' }))
     expect((await screen.findByTestId('audit-entry')).textContent).toMatch(/^local paused it: the mirror moves/)
   })
 
@@ -301,10 +301,10 @@ describe('many tasks at once', () => {
     const asked = within(await dialog())
     await asked.findByText('3 tasks')
     const ids = tasks.map(({ _id }) => _id)
-    expect(fleet.commands).toEqual([['retry', { ids, dryRun: true }]])
+    expect(fleet.written).toEqual([['tasks.retry', { ids, dryRun: true }]])
     fireEvent.click(asked.getByRole('button', { name: 'Retry 3 tasks' }))
     await toast('3 tasks retried')
-    expect(fleet.commands[1]).toEqual(['retry', { ids }])
+    expect(fleet.written[1]).toEqual(['tasks.retry', { ids }])
     expect(screen.queryByText('3 selected')).toBeNull()
   })
 
@@ -320,7 +320,7 @@ describe('many tasks at once', () => {
     await asked.findByText('Left out, since they can’t be cancelled: 1 failed.')
     fireEvent.click(await asked.findByRole('button', { name: 'Cancel 1 task' }))
     await toast('1 task cancelled')
-    expect(fleet.commands.at(-1)).toMatchObject(['cancel', { reason: 'not needed' }])
+    expect(fleet.written.at(-1)).toMatchObject(['tasks.cancel', { reason: 'not needed' }])
   })
 
   it('does it to all that match the filter, which the gateway counts', async () => {
@@ -333,9 +333,9 @@ describe('many tasks at once', () => {
     await click('Replay')
     fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Replay 3 tasks' }))
     await toast('3 tasks replayed')
-    expect(fleet.commands).toEqual([
-      ['replay', { filter: { status: 'failed' }, dryRun: true }],
-      ['replay', { filter: { status: 'failed' } }],
+    expect(fleet.written).toEqual([
+      ['tasks.replay', { filter: { status: 'failed' }, dryRun: true }],
+      ['tasks.replay', { filter: { status: 'failed' } }],
     ])
   })
 
@@ -347,12 +347,12 @@ describe('many tasks at once', () => {
     await click('Retry')
     const confirm = await within(await dialog()).findByRole('button', { name: 'Retry 3 tasks' })
     act(() => {
-      for (const { _id } of tasks.slice(1)) fleet.patch(_id, { status: 'running' })
+      for (const { _id } of tasks.slice(1)) fleet.patch(_id, { status: 'completed' })
     })
     fireEvent.click(confirm)
     const result = await screen.findByTestId('bulk-result')
     expect(result.textContent).toContain('1 task retried, 2 refused.')
-    expect(result.textContent).toContain('2× It is running NOT_ENDED')
+    expect(result.textContent).toContain('2× It has completed ALREADY_COMPLETED')
     expect(within(result).getAllByRole('link')).toHaveLength(2)
   })
 
@@ -364,7 +364,7 @@ describe('many tasks at once', () => {
     const asked = within(await dialog())
     fireEvent.change(asked.getByLabelText('Priority'), { target: { value: '10' } })
     fireEvent.click(await asked.findByRole('button', { name: 'Set the priority of 1 task' }))
-    await waitFor(() => expect(fleet.tasks.get(task._id)?.priority).toBe(10))
+    await waitFor(() => expect(fleet.rows.tasks.get(task._id)?.priority).toBe(10))
   })
 
   it('selects by keyboard, and nothing any more with Escape', async () => {
@@ -418,7 +418,7 @@ describe('recurring errors', () => {
     await waitFor(() => expect(screen.queryByText('TWO')).toBeNull())
     fireEvent.change(group('c0ffee').getByLabelText('Ignore for'), { target: { value: '1' } })
     await screen.findByText('No error is open')
-    const until = Date.parse(fleet.errors.get('c0ffee')?.ignoredUntil ?? '')
+    const until = Date.parse(fleet.rows.errors.get('c0ffee')?.ignoredUntil ?? '')
     expect(Math.abs(until - Date.now() - 86_400_000)).toBeLessThan(5_000)
     fireEvent.click(screen.getByRole('tab', { name: 'Ignored' }))
     const ignored = await screen.findByTestId('error-group')
@@ -426,7 +426,7 @@ describe('recurring errors', () => {
     expect(router.state.location.href).toBe('/errors?state=ignored')
     fireEvent.click(group('c0ffee').getByRole('button', { name: 'Reopen' }))
     await screen.findByText('No error is ignored')
-    expect(fleet.errors.get('c0ffee')?.state).toBe('open')
+    expect(fleet.rows.errors.get('c0ffee')?.state).toBe('open')
   })
 
   it('keep their places while somebody points at them', async () => {
@@ -454,9 +454,9 @@ describe('recurring errors', () => {
     fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Retry 2 tasks' }))
     await toast('2 tasks retried')
     const filter = { 'error.fingerprint': 'c0ffee', status: 'failed' }
-    expect(fleet.commands).toEqual([
-      ['retry', { filter, dryRun: true }],
-      ['retry', { filter }],
+    expect(fleet.written).toEqual([
+      ['tasks.retry', { filter, dryRun: true }],
+      ['tasks.retry', { filter }],
     ])
     await click('Replay all')
     await within(await dialog()).findByText(/None of the tasks that failed with this error can be replayed/)
@@ -481,10 +481,9 @@ describe('coverage', () => {
   })
 
   it('says why it can’t be told', async () => {
-    fleet.refuseNext = undefined
     const { router } = await renderMonitor(fleet)
     await screen.findByTestId('worker-card')
-    fleet.refuseNext = { code: 'FORBIDDEN', message: "This needs a key with the scope 'read'" }
+    fleet.refused.set('tasks.coverage', { code: 'FORBIDDEN', message: "This needs a key with the scope 'read'" })
     await act(() => router.navigate({ to: '/coverage' }))
     expect((await screen.findByRole('alert')).textContent).toContain("This needs a key with the scope 'read'")
   })
@@ -568,15 +567,14 @@ describe('queues', () => {
   })
 
   it('have limits that can be set, and taken away, with what is wrong told at its field', async () => {
-    const rest = new FakeRest(fleet)
-    await renderMonitor(fleet, '/queues', rest)
+    await renderMonitor(fleet, '/queues')
     const fill = async (label: string, value: string) =>
       fireEvent.change(within(await dialog()).getByLabelText(label), { target: { value } })
     await click('Limits of default')
     await fill('Running at once', '0')
     await click('Save')
     await screen.findByText('A whole number from 1 to 10,000, or nothing.')
-    expect(rest.sent).toEqual([])
+    expect(fleet.written).toEqual([])
     await fill('Running at once', '3')
     await fill('Waiting', '5000')
     for (const wrong of ['100', '100/', '0/1m', '5/2d', '5/10ms', '100001/1m']) {
@@ -585,7 +583,7 @@ describe('queues', () => {
       await screen.findByText(/^Starts in a time, such as 100/)
     }
     await fill('Starts in a time', '100 / 1.5m')
-    rest.refuseNext = { code: 'OUT_OF_RANGE', message: 'Not so many', field: 'maxWaiting' }
+    fleet.refuseNext = { code: 'OUT_OF_RANGE', message: 'Not so many', field: 'maxWaiting' }
     await click('Save')
     await screen.findByText('Not so many')
     await click('Save')
@@ -600,16 +598,14 @@ describe('queues', () => {
     await fill('Running at once', '')
     await click('Save')
     await waitFor(() => expect(line('default').textContent).not.toContain('at once'))
-    expect(rest.sent.at(-1)).toEqual({
-      limit: 'default',
-      concurrency: null,
-      rate: { limit: 100, per: 90_000 },
-      maxWaiting: 5_000,
-    })
+    expect(fleet.written.at(-1)).toEqual([
+      'queues.limit',
+      { name: 'default', limits: { concurrency: null, rate: { limit: 100, per: 90_000 }, maxWaiting: 5_000 } },
+    ])
   })
 
   it('count everything that is in them, and lead to it', async () => {
-    for (let n = 0; n < 1_204; n++) fleet.tasks.set(`t${n}`, aTask.pending({ _id: `t${n}` }))
+    for (let n = 0; n < 1_204; n++) fleet.put(aTask.pending())
     put(aTask.failed)
     const { router } = await renderMonitor(fleet, '/queues')
     await waitFor(() => expect(figures('default')).toEqual({ pending: '1,204', failed: '1' }))
@@ -621,8 +617,8 @@ describe('queues', () => {
 describe('the audit log', () => {
   it('tells who did what to what, the newest first, and more when asked', async () => {
     const task = put(aTask.pending)
-    await fleet.pause({ id: task._id, reason: '<b>why</b>' })
-    await fleet.controlQueue({ queue: 'bulk', action: 'pause' })
+    await fleet.tasks.pause({ id: task._id, reason: '<b>why</b>' })
+    await fleet.queues.pause({ name: 'bulk' })
     await renderMonitor(fleet)
     fireEvent.click(screen.getByRole('link', { name: 'Audit' }))
     const rows = await screen.findAllByTestId('audit-row')
@@ -639,7 +635,7 @@ describe('the audit log', () => {
         .getAttribute('href'),
     ).toBe(`/tasks/${task._id}`)
     expect(screen.queryByRole('button', { name: 'Load more' })).toBeNull()
-    for (let n = 0; n < 120; n++) await fleet.controlQueue({ queue: `q${n}`, action: 'pause' })
+    for (let n = 0; n < 120; n++) await fleet.queues.pause({ name: `q${n}` })
     await click('Refresh')
     await screen.findByText('100+ entries')
     await click('Load more')
@@ -649,7 +645,7 @@ describe('the audit log', () => {
 
   it('counts the tasks of a command on many, and names some', async () => {
     const tasks = Array.from({ length: 12 }, () => put(aTask.failed))
-    await fleet.retry({ filter: { status: 'failed' } })
+    await fleet.tasks.retry({ filter: { status: 'failed' } })
     await renderMonitor(fleet, '/audit')
     const row = await screen.findByTestId('audit-row')
     within(row).getByText('12 tasks')
@@ -660,7 +656,10 @@ describe('the audit log', () => {
   })
 
   it('says so to a key that may not read it', async () => {
-    fleet.refuseAudit = { code: 'FORBIDDEN', message: 'A key that is limited may not touch the whole audit log' }
+    fleet.refused.set('audit.list', {
+      code: 'FORBIDDEN',
+      message: 'A key that is limited may not touch the whole audit log',
+    })
     await renderMonitor(fleet, '/audit')
     await screen.findByText('This key may not read the fleet’s audit log')
     screen.getByText('A key that is limited may not touch the whole audit log')

@@ -1,12 +1,13 @@
 import { Link } from '@tanstack/react-router'
 import type { AuditEntry, WireError } from '@taskfleet/protocol'
+import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { RefreshCw } from 'lucide-react'
 import { useState } from 'react'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { CELL, Table } from '../components/table.tsx'
 import { TaskLink } from '../components/task-link.tsx'
-import { useFleet, useNow, useWorkers } from '../live/hooks.ts'
+import { useWorkers } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatCount } from '../view/counts.ts'
 import { formatAge, formatTime } from '../view/format.ts'
@@ -20,10 +21,10 @@ const COLUMNS = [{ title: 'When' }, { title: 'Who' }, { title: 'What' }, { title
 
 /** Who did what in the whole fleet, the newest first. */
 export function AuditPage() {
-  const store = useFleet()
-  const now = useNow()
+  const client = useFleetClient()
+  const now = useServerTime()
   const [limit, setLimit] = useState(PAGE)
-  const { answer, at, error, again } = useAsked(() => store.api.audit({ limit }), {
+  const { answer, at, error, tryAgain } = useAsked(() => client.audit.list({ limit }), {
     key: `audit ${limit}`,
     everyMs: AGAIN_MS,
   })
@@ -37,13 +38,13 @@ export function AuditPage() {
         {!forbidden && (
           <span className="ml-auto flex items-center gap-3">
             <span className="text-xs text-dim">{at !== undefined && `as of ${formatAge(now - at)} ago`}</span>
-            <button type="button" className="button" onClick={again}>
+            <button type="button" className="button" onClick={tryAgain}>
               <RefreshCw size={14} aria-hidden /> Refresh
             </button>
           </span>
         )}
       </div>
-      {forbidden ? <Forbidden error={error} /> : <RowsProblem views={[{ error, again }]} />}
+      {forbidden ? <Forbidden error={error} /> : <RowsProblem views={[{ error, tryAgain }]} />}
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {!forbidden && answer?.length === 0 && (
         <EmptyNote title="Nobody has done anything yet">

@@ -1,10 +1,10 @@
 import { Link } from '@tanstack/react-router'
 import type { CoverageRow } from '@taskfleet/protocol'
+import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { RefreshCw, ServerOff } from 'lucide-react'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { CELL, Table } from '../components/table.tsx'
-import { useFleet, useNow } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatAge, formatTime } from '../view/format.ts'
 
@@ -23,9 +23,12 @@ const COLUMNS = [
 
 /** Which `name@version` waits, and which hosts can run it: before and after a deploy nothing may be left behind. */
 export function CoveragePage() {
-  const store = useFleet()
-  const now = useNow()
-  const { answer, at, error, again } = useAsked(() => store.api.coverage(), { key: 'coverage', everyMs: AGAIN_MS })
+  const client = useFleetClient()
+  const now = useServerTime()
+  const { answer, at, error, tryAgain } = useAsked(() => client.tasks.coverage(), {
+    key: 'coverage',
+    everyMs: AGAIN_MS,
+  })
   const unserved = answer?.filter(({ served }) => !served).length ?? 0
   return (
     <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-3 p-3 sm:p-4">
@@ -40,12 +43,12 @@ export function CoveragePage() {
         </p>
         <span className="ml-auto flex items-center gap-3">
           <span className="text-xs text-dim">{at !== undefined && `as of ${formatAge(now - at)} ago`}</span>
-          <button type="button" className="button" onClick={again}>
+          <button type="button" className="button" onClick={tryAgain}>
             <RefreshCw size={14} aria-hidden /> Refresh
           </button>
         </span>
       </div>
-      <RowsProblem views={[{ error, again }]} />
+      <RowsProblem views={[{ error, tryAgain }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {answer?.length === 0 && (
         <EmptyNote title="Nothing waits and nothing runs">

@@ -1,5 +1,6 @@
 import { getRouteApi } from '@tanstack/react-router'
 import type { CommandName, ErrorRow, ErrorState } from '@taskfleet/protocol'
+import { useFleetClient, useHeldRows, useLiveQuery, useServerTime } from '@taskfleet/react'
 import { BellOff, CheckCheck, CopyPlus, RotateCcw, Undo2 } from 'lucide-react'
 import { useState } from 'react'
 import { BulkDialog } from '../components/bulk-dialog.tsx'
@@ -10,7 +11,7 @@ import { RowsPill } from '../components/rows-pill.tsx'
 import { Stack } from '../components/stack.tsx'
 import { TaskLink } from '../components/task-link.tsx'
 import { TrendBars } from '../components/trend-bars.tsx'
-import { useCan, useFleet, useHeldRows, useNow, useRows } from '../live/hooks.ts'
+import { useCan } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
@@ -44,8 +45,8 @@ const PAUSES: [label: string, ms: number | undefined][] = [
 export function ErrorsPage() {
   const { state = 'open' } = route.useSearch()
   const navigate = route.useNavigate()
-  const now = useNow()
-  const { rows, loaded, error, again } = useRows(errorsOf(state))
+  const now = useServerTime()
+  const { rows, loaded, error, tryAgain } = useLiveQuery(errorsOf(state))
   const [pointed, setPointed] = useState(false)
   const [typing, setTyping] = useState(false)
   const { rows: shown, entered, moved, apply } = useHeldRows(state, rows, pointed || typing)
@@ -73,7 +74,7 @@ export function ErrorsPage() {
           {loaded && `${rows.length}${rows.length >= ERROR_LIMIT ? '+' : ''} ${rows.length === 1 ? 'error' : 'errors'}`}
         </p>
       </div>
-      <RowsProblem views={[{ error, again }]} />
+      <RowsProblem views={[{ error, tryAgain }]} />
       <div
         role="tabpanel"
         aria-label={`${TABS[state].label} errors`}
@@ -235,14 +236,15 @@ function Marked({ error, now }: { error: ErrorRow; now: number }) {
 }
 
 function GroupActions({ error, onBulk }: { error: ErrorRow; onBulk: GroupProps['onBulk'] }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [busy, setBusy] = useState(false)
   const mark = async (state: ErrorState, forMs?: number) => {
     setBusy(true)
     try {
-      const until = forMs === undefined ? {} : { until: new Date(store.now() + forMs).toISOString() }
-      await store.api.markError({ fingerprint: error._id, state, ...until })
+      const until =
+        forMs === undefined ? {} : { until: new Date(Date.now() + client.clockOffset + forMs).toISOString() }
+      await client.errors.mark({ fingerprint: error._id, state, ...until })
       toast({ kind: 'good', text: `${state === 'open' ? 'Open again' : TABS[state].label}: ${error.code}` })
     } catch (thrown) {
       toast({ kind: 'bad', text: wireError(thrown).message })

@@ -1,5 +1,6 @@
 import { getRouteApi } from '@tanstack/react-router'
 import type { CallbackRow, EventRow } from '@taskfleet/protocol'
+import { type LiveQueryView, useFleetClient, useHeldRows, useLiveQuery, useServerTime } from '@taskfleet/react'
 import { Plus, Send } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { CallbackDialog } from '../components/callback-dialog.tsx'
@@ -11,9 +12,7 @@ import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
 import { SendEventDialog } from '../components/send-event-dialog.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
-import type { RowsView } from '../live/fleet-store.ts'
-import { useCan, useHeldRows, useKept, useNow, useRows, useWorkers } from '../live/hooks.ts'
-import { useRest } from '../live/rest.ts'
+import { useCan, useKept, useWorkers } from '../live/hooks.ts'
 import { type Asked, useAsked } from '../live/use-asked.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { formatCount } from '../view/counts.ts'
@@ -33,13 +32,13 @@ type Opened =
 
 /** What has happened and will happen, as it changes, and what each event calls. */
 export function EventsPage() {
-  const rest = useRest()
+  const client = useFleetClient()
   const workers = useWorkers()
   const search = route.useSearch()
   const [limit, setLimit] = useState(PAGE)
   const meaning = JSON.stringify(search)
-  const view = useKept(meaning, useRows(eventsQuery(search, limit)))
-  const callbacks = useAsked(() => rest.callbacks(), { key: 'callbacks', everyMs: CALLBACKS_MS })
+  const view = useKept(meaning, useLiveQuery(eventsQuery(search, limit)))
+  const callbacks = useAsked(() => client.callbacks.list(), { key: 'callbacks', everyMs: CALLBACKS_MS })
   const [opened, setOpened] = useState<Opened>()
 
   const names = useMemo(
@@ -76,7 +75,7 @@ const distinct = (names: readonly string[]): string[] => [...new Set(names)].sor
 
 interface EventsProps {
   search: EventSearch
-  view: RowsView<'events'>
+  view: LiveQueryView<'events'>
   limit: number
   /** How many callbacks there are, where that is known. */
   known: number | undefined
@@ -85,9 +84,9 @@ interface EventsProps {
 }
 
 /** The events, newest first, which keep their places while somebody points or types there. */
-function EventSection({ search, view: { rows, loaded, error, again }, limit, known, onMore, onOpen }: EventsProps) {
+function EventSection({ search, view: { rows, loaded, error, tryAgain }, limit, known, onMore, onOpen }: EventsProps) {
   const navigate = route.useNavigate()
-  const now = useNow()
+  const now = useServerTime()
   const mayWrite = useCan('write')
   const mayControl = useCan('control')
   const [pointed, setPointed] = useState(false)
@@ -117,7 +116,7 @@ function EventSection({ search, view: { rows, loaded, error, again }, limit, kno
         )}
       </div>
       <Filters search={search} onChange={change} />
-      <RowsProblem views={[{ error, again }]} />
+      <RowsProblem views={[{ error, tryAgain }]} />
       <div
         role="group"
         aria-label="Newest first"
@@ -218,7 +217,7 @@ interface CallbacksProps {
   onOpen: (opened: Opened) => void
 }
 
-function CallbackSection({ asked: { answer, error, again }, onOpen }: CallbacksProps) {
+function CallbackSection({ asked: { answer, error, tryAgain }, onOpen }: CallbacksProps) {
   const mayControl = useCan('control')
   return (
     <section id="callbacks" aria-labelledby="callbacks-title" className="flex min-w-0 flex-col gap-3">
@@ -232,7 +231,7 @@ function CallbackSection({ asked: { answer, error, again }, onOpen }: CallbacksP
           </button>
         )}
       </div>
-      <RowsProblem views={[{ error, again }]} />
+      <RowsProblem views={[{ error, tryAgain }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {answer?.length === 0 && (
         <EmptyNote title="No callback is registered">
@@ -260,7 +259,7 @@ interface OpenedProps {
 }
 
 function OpenedDialog({ opened, names, tasks, callbacks, onClose }: OpenedProps) {
-  const rest = useRest()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const told = (text: string) => toast({ kind: 'good', text })
   switch (opened?.dialog) {
@@ -269,22 +268,22 @@ function OpenedDialog({ opened, names, tasks, callbacks, onClose }: OpenedProps)
     case 'send':
       return <SendEventDialog names={names} callbacks={callbacks.answer} onClose={onClose} />
     case 'register':
-      return <CallbackDialog events={names} tasks={tasks} onChanged={callbacks.again} onClose={onClose} />
+      return <CallbackDialog events={names} tasks={tasks} onChanged={callbacks.tryAgain} onClose={onClose} />
     case 'edit':
       return (
         <CallbackDialog
           callback={opened.callback}
           events={names}
           tasks={tasks}
-          onChanged={callbacks.again}
+          onChanged={callbacks.tryAgain}
           onClose={onClose}
         />
       )
     case 'unregister': {
       const { _id, event, task } = opened.callback
       const remove = async () => {
-        await rest.removeCallback(_id)
-        callbacks.again()
+        await client.callbacks.remove({ id: _id })
+        callbacks.tryAgain()
         told(`${event} no longer calls ${task}`)
       }
       return (
@@ -297,7 +296,7 @@ function OpenedDialog({ opened, names, tasks, callbacks, onClose }: OpenedProps)
     case 'cancel': {
       const { _id, name } = opened.event
       const cancel = async () => {
-        const { refused } = await rest.cancelEvent(_id)
+        const { refused } = await client.events.cancel({ id: _id })
         const [first] = refused
         if (first !== undefined) throw new Error(first.error.message)
         told(`Asked to cancel ${name}`)
@@ -312,7 +311,7 @@ function OpenedDialog({ opened, names, tasks, callbacks, onClose }: OpenedProps)
     case 'remove': {
       const { _id, name } = opened.event
       const remove = async () => {
-        await rest.removeEvent(_id)
+        await client.events.remove({ id: _id })
         told(`Removed ${name} from the log`)
       }
       return (

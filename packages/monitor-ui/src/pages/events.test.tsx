@@ -2,18 +2,15 @@
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { FakeRest } from '../testing/fake-rest.ts'
 import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
 import { aCallback, anEvent, aWorker, iso } from '../testing/rows.ts'
 
 let fleet: FakeFleet
-let rest: FakeRest
 let complaints: unknown[][]
 
 beforeEach(() => {
   fleet = new FakeFleet()
   fleet.putWorker(aWorker({ tasks: ['addition@1', 'division@2'] }, Date.now()))
-  rest = new FakeRest(fleet)
   complaints = []
   vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
   vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
@@ -25,7 +22,7 @@ afterEach(() => {
   expect(complaints).toEqual([])
 })
 
-const open = (path = '/events') => renderMonitor(fleet, path, rest)
+const open = (path = '/events') => renderMonitor(fleet, path)
 const click = async (name: string | RegExp) => fireEvent.click(await screen.findByRole('button', { name }))
 const dialog = () => screen.findByRole('dialog')
 const fill = (form: HTMLElement, label: string, value: string) =>
@@ -108,18 +105,18 @@ describe('the list of events', () => {
   })
 
   it('cancels what is open and removes what has ended, each after a question', async () => {
-    const callback = rest.put(aCallback())
-    const event = await rest.postEvent({ _id: 'e1', name: 'Add', props: {}, scheduledFor: iso(Date.now() + 60_000) })
+    const callback = fleet.putCallback(aCallback())
+    const event = await fleet.events.post({ name: 'Add', scheduledFor: iso(Date.now() + 60_000) })
     await open()
     await click('Cancel Add')
     press(await dialog(), 'Keep it')
-    expect(fleet.events.get('e1')?.status).toBe('scheduled')
+    expect(fleet.rows.events.get(event._id)?.status).toBe('scheduled')
     await click('Cancel Add')
     press(await dialog(), 'Cancel its tasks')
     await toast('Asked to cancel Add')
-    expect(fleet.tasks.get(event.tasks[0] ?? '')).toMatchObject({ name: callback.task, status: 'cancelled' })
+    expect(fleet.rows.tasks.get(event.tasks[0] ?? '')).toMatchObject({ name: callback.task, status: 'cancelled' })
     await click('Remove Add')
-    rest.refuseNext = { code: 'NOT_ENDED', message: 'This event is processing' }
+    fleet.refuseNext = { code: 'NOT_ENDED', message: 'This event is processing' }
     press(await dialog(), 'Remove it')
     expect((await within(await dialog()).findByRole('alert')).textContent).toBe('This event is processing')
     press(await dialog(), 'Remove it')
@@ -152,7 +149,7 @@ describe('the list of events', () => {
 
 describe('sending an event', () => {
   it('offers known names, says what it will call, and sends what was typed', async () => {
-    rest.put(aCallback({ event: 'Add', task: 'addition' }))
+    fleet.putCallback(aCallback({ event: 'Add', task: 'addition' }))
     fleet.putEvent(anEvent.finished({ name: 'Seen' }, Date.now()))
     await open()
     await screen.findByTestId('callback')
@@ -169,7 +166,7 @@ describe('sending an event', () => {
     fill(form, 'Priority', '9')
     press(form, 'Send')
     await toast('Sent Add: 1 task')
-    expect(rest.sent).toEqual([
+    expect(fleet.sent('events.post')).toEqual([
       {
         _id: expect.stringMatching(/^[0-9a-f]{24}$/),
         name: 'Add',
@@ -190,16 +187,22 @@ describe('sending an event', () => {
     press(form, 'Send')
     const wrong = () => within(form).getAllByRole('alert')
     expect(wrong().map((alert) => alert.dataset.fieldError)).toEqual(['name', 'props'])
-    expect(rest.sent).toEqual([])
+    expect(fleet.written).toEqual([])
     fill(form, 'Name', 'Add')
     fill(form, 'Props (JSON)', '{ "$where": 1 }')
-    rest.refuseNext = { code: 'BAD_INPUT', message: 'No field may begin with $', field: 'props.$where' }
     press(form, 'Send')
     await waitFor(() => expect(wrong().map((alert) => alert.dataset.fieldError)).toEqual(['props']))
+    fill(form, 'Props (JSON)', '{ "a": 1 }')
+    fleet.refuseNext = { code: 'NO_ANSWER', message: 'The gateway did not answer in time' }
+    press(form, 'Send')
+    await waitFor(() =>
+      expect(wrong().map((alert) => alert.textContent)).toEqual(['The gateway did not answer in time']),
+    )
     press(form, 'Send')
     await toast('Sent Add: 0 tasks')
-    const [first, second] = rest.sent as { _id: string }[]
+    const [other, first, second] = fleet.sent('events.post') as { _id: string }[]
     expect(first?._id).toBe(second?._id)
+    expect(first?._id).not.toBe(other?._id)
   })
 })
 
@@ -220,7 +223,7 @@ describe('callbacks', () => {
     fireEvent.click(within(form).getByRole('checkbox'))
     press(form, 'Register')
     await toast('Divide calls division')
-    expect(rest.sent).toEqual([
+    expect(fleet.sent('callbacks.create')).toEqual([
       {
         _id: expect.stringMatching(/^[0-9a-f]{24}$/),
         event: 'Divide',
@@ -233,33 +236,33 @@ describe('callbacks', () => {
   })
 
   it('are edited as they were seen: one that was changed meanwhile is left alone', async () => {
-    const callback = rest.put(aCallback({ defaults: { queue: 'arithmetic' } }))
+    const callback = fleet.putCallback(aCallback({ defaults: { queue: 'arithmetic' } }))
     await open()
     await click('Edit Add → addition')
-    rest.put({ ...callback, rev: 2 })
+    fleet.putCallback({ ...callback, rev: 2 })
     const form = await dialog()
     expect((within(form).getByLabelText('Queue') as HTMLInputElement).value).toBe('arithmetic')
     fill(form, 'Queue', '')
     press(form, 'Save')
     expect((await within(form).findByRole('alert')).textContent).toBe('It was changed meanwhile; read it again')
-    rest.put({ ...callback, rev: 1 })
+    fleet.putCallback({ ...callback, rev: 1 })
     press(form, 'Save')
     await toast('Add now calls addition')
-    expect(rest.known.get(callback._id)).toMatchObject({ defaults: {}, rev: 2 })
+    expect(await fleet.callbacks.show({ id: callback._id })).toMatchObject({ defaults: {}, rev: 2 })
   })
 
   it('shows an objection to a default at its field', async () => {
-    rest.put(aCallback())
+    fleet.putCallback(aCallback())
     await open()
     await click('Edit Add → addition')
     const form = await dialog()
-    rest.refuseNext = { code: 'BAD_QUEUE', message: 'Not a name for a queue', field: 'defaults.queue' }
+    fleet.refuseNext = { code: 'BAD_QUEUE', message: 'Not a name for a queue', field: 'defaults.queue' }
     press(form, 'Save')
     expect((await within(form).findByRole('alert')).dataset.fieldError).toBe('queue')
   })
 
   it('are removed after a question', async () => {
-    rest.put(aCallback())
+    fleet.putCallback(aCallback())
     await open()
     await click('Remove Add → addition')
     press(await dialog(), 'Remove it')
@@ -271,7 +274,7 @@ describe('callbacks', () => {
     vi.useFakeTimers({ shouldAdvanceTime: true })
     await open()
     await screen.findByText('No callback is registered')
-    rest.put(aCallback())
+    fleet.putCallback(aCallback())
     await act(() => vi.advanceTimersByTimeAsync(10_100))
     await screen.findByTestId('callback')
   })
@@ -280,7 +283,7 @@ describe('callbacks', () => {
 describe('what a key may do', () => {
   it('is all that is offered', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
-    rest.put(aCallback())
+    fleet.putCallback(aCallback())
     fleet.putEvent(anEvent.scheduled({}, Date.now()))
     await open()
     await screen.findByTestId('event')
@@ -293,7 +296,7 @@ describe('what a key may do', () => {
 
   it('with write alone: sending, and nothing else', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read', 'write'] }
-    rest.put(aCallback())
+    fleet.putCallback(aCallback())
     fleet.putEvent(anEvent.scheduled({}, Date.now()))
     await open()
     await screen.findByRole('button', { name: 'Send an event' })

@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
+import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { type ReactNode, useMemo, useState } from 'react'
 import { ActivityPanel } from '../components/activity-panel.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
@@ -7,7 +8,7 @@ import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { EndedRow, WaitingRow } from '../components/waiting-list.tsx'
 import { WorkerCard } from '../components/worker-card.tsx'
-import { useFleet, useHeldRows, useNow, useRows, useStats } from '../live/hooks.ts'
+import { useTracks } from '../live/progress-tracks.ts'
 import { BOARD_LIMIT, ENDED, NEXT_UP, RUNNING, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
 import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
@@ -45,12 +46,12 @@ export function boardWorkers(workers: readonly WorkerRow[], now: number): Worker
 }
 
 export function FleetPage() {
-  const store = useFleet()
-  const now = useNow()
-  const workers = useRows(WORKERS)
-  const running = useRows(RUNNING)
-  const waiting = useRows(NEXT_UP)
-  const ended = useRows(ENDED)
+  const tracks = useTracks()
+  const now = useServerTime()
+  const workers = useLiveQuery(WORKERS)
+  const running = useLiveQuery(RUNNING)
+  const waiting = useLiveQuery(NEXT_UP)
+  const ended = useLiveQuery(ENDED)
   const statistics = useStats()
   const { stats } = statistics
   const [onWaiting, setOnWaiting] = useState(false)
@@ -74,7 +75,7 @@ export function FleetPage() {
   const setAside = stats === undefined ? 0 : stats.byStatus.paused + stats.byStatus.blocked
   const failed = stats?.byStatus.failed
   const rate = running.rows.reduce(
-    (sum, task) => sum + (task.progress?.unit === 'bytes' ? (store.rate(task._id) ?? 0) : 0),
+    (sum, task) => sum + (task.progress?.unit === 'bytes' ? (tracks.of(task, now).rate(now) ?? 0) : 0),
     0,
   )
   const lately = stats === undefined ? undefined : sumSlots(stats.slots)

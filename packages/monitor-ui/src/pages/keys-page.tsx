@@ -1,4 +1,5 @@
 import type { KeyRow } from '@taskfleet/protocol'
+import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { Pencil, Plus, Trash2 } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
@@ -7,8 +8,7 @@ import { Foreign } from '../components/foreign.tsx'
 import { KeyDialog, type MadeKey } from '../components/key-dialog.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { CELL, Table } from '../components/table.tsx'
-import { useCan, useFleet, useLimited, useNow } from '../live/hooks.ts'
-import { useRest } from '../live/rest.ts'
+import { useCan, useLimited } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { useOwnKey } from '../shell/own-key.ts'
 import { useUi } from '../shell/ui-context.ts'
@@ -32,9 +32,9 @@ type Opened = { dialog: 'make' } | { dialog: 'edit' | 'revoke'; key: KeyRow }
 
 /** Who may do what in this fleet, for those who may decide it. */
 export function KeysPage() {
-  const { api } = useFleet()
+  const { welcome } = useFleetClient()
   // Looked at again with every tick, as what the gateway says of the key comes just after the connection.
-  useNow()
+  useServerTime()
   const isAdmin = useCan('admin')
   const isLimited = useLimited()
   // Here and not below, because what a key may is not known while the page goes over to the first key.
@@ -47,7 +47,7 @@ export function KeysPage() {
       ) : (
         <>
           <h1 className="text-base font-semibold">Keys</h1>
-          {api.welcome === undefined ? (
+          {welcome === undefined ? (
             <EmptyNote title="Asking the gateway…" />
           ) : (
             <EmptyNote title="This key may not touch keys">
@@ -63,17 +63,17 @@ export function KeysPage() {
 }
 
 function Keys({ onMade }: { onMade: (made: MadeKey) => void }) {
-  const rest = useRest()
+  const client = useFleetClient()
   const own = useOwnKey()
   const toast = useUi((ui) => ui.toast)
-  const now = useNow()
-  const { answer, error, again } = useAsked(() => rest.keys(), { key: 'keys', everyMs: AGAIN_MS })
+  const now = useServerTime()
+  const { answer, error, tryAgain } = useAsked(() => client.keys.list(), { key: 'keys', everyMs: AGAIN_MS })
   const [opened, setOpened] = useState<Opened>()
   const isFirst = answer?.length === 0
   const close = () => setOpened(undefined)
   const told = (text: string) => {
     toast({ kind: 'good', text })
-    again()
+    tryAgain()
   }
   return (
     <>
@@ -89,7 +89,7 @@ function Keys({ onMade }: { onMade: (made: MadeKey) => void }) {
           <Plus size={14} aria-hidden /> Make a key
         </button>
       </div>
-      <RowsProblem views={[{ error, again }]} />
+      <RowsProblem views={[{ error, tryAgain }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
       {isFirst && (
         <EmptyNote title="There is no key yet">
@@ -129,7 +129,7 @@ function Keys({ onMade }: { onMade: (made: MadeKey) => void }) {
           title="Revoke this key?"
           confirm="Revoke it"
           run={async () => {
-            await rest.revokeKey(opened.key.id)
+            await client.keys.revoke({ id: opened.key.id })
             told(`Revoked the key ${opened.key.name}`)
           }}
           onClose={close}

@@ -101,8 +101,8 @@ describe('the fleet board', () => {
   }
 
   it('counts the whole fleet, beyond what its lists hold, and follows every change', async () => {
-    for (let n = 0; n < 250; n++) fleet.tasks.set(`p${n}`, aTask.pending({ _id: `p${n}` }, Date.now()))
-    for (let n = 0; n < 130; n++) fleet.tasks.set(`f${n}`, aTask.failed({ _id: `f${n}` }, Date.now()))
+    for (let n = 0; n < 250; n++) fleet.put(aTask.pending({}, Date.now()))
+    for (let n = 0; n < 130; n++) fleet.put(aTask.failed({}, Date.now()))
     const task = fleet.put(running())
     await renderMonitor(fleet)
     await waitFor(() =>
@@ -266,7 +266,7 @@ describe('the task list', () => {
     fireEvent.change(within(dialog).getByLabelText('Reason (optional)'), { target: { value: 'wrong file' } })
     fireEvent.click(within(dialog).getByRole('button', { name: 'Stop it' }))
     await waitFor(() => expect(row(task._id).dataset.status).toBe('cancelled'))
-    expect(fleet.cancelled).toEqual([{ id: task._id, reason: 'wrong file' }])
+    expect(fleet.sent('tasks.cancel')).toEqual([{ id: task._id, reason: 'wrong file' }])
     await screen.findByText('Asked to cancel big.iso')
   })
 })
@@ -345,7 +345,7 @@ describe('the form for a new download', () => {
         .map((alert) => alert.dataset.fieldError),
     ).toEqual(['url', 'sha256'])
     expect(within(dialog).getByLabelText('URL').getAttribute('aria-invalid')).toBe('true')
-    expect(fleet.enqueued).toEqual([])
+    expect(fleet.sent('tasks.enqueue')).toEqual([])
   })
 
   it('enqueues and leads to the task', async () => {
@@ -356,10 +356,10 @@ describe('the form for a new download', () => {
     fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
     const toast = await screen.findByTestId('toast')
     expect(toast.textContent).toContain('Queued b.iso')
-    expect(fleet.enqueued).toMatchObject([
+    expect(fleet.sent('tasks.enqueue')).toMatchObject([
       { name: 'download', input: { url: 'https://example.org/a.iso', file: 'b.iso' }, priority: 'high' },
     ])
-    expect(within(toast).getByRole('link').getAttribute('href')).toBe(`/tasks/${fleet.enqueued[0]?._id}`)
+    expect(within(toast).getByRole('link').getAttribute('href')).toBe(`/tasks/${fleet.sent('tasks.enqueue')[0]?._id}`)
     expect(screen.queryByRole('dialog')).toBeNull()
   })
 
@@ -373,8 +373,8 @@ describe('the form for a new download', () => {
     expect(alert.textContent).toBe('Private addresses are not allowed.')
     fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
     await screen.findByTestId('toast')
-    expect(fleet.enqueued).toHaveLength(2)
-    expect(fleet.enqueued[0]?._id).toBe(fleet.enqueued[1]?._id)
+    expect(fleet.sent('tasks.enqueue')).toHaveLength(2)
+    expect(fleet.sent('tasks.enqueue')[0]?._id).toBe(fleet.sent('tasks.enqueue')[1]?._id)
   })
 
   it('takes any other task as JSON', async () => {
@@ -387,7 +387,7 @@ describe('the form for a new download', () => {
     expect((await within(dialog).findByRole('alert')).textContent).toBe('Nobody runs report@1.')
     fireEvent.click(within(dialog).getByRole('button', { name: 'Enqueue' }))
     await screen.findByTestId('toast')
-    expect(fleet.enqueued[1]).toMatchObject({ name: 'report', version: 1, input: { month: 3 } })
+    expect(fleet.sent('tasks.enqueue')[1]).toMatchObject({ name: 'report', version: 1, input: { month: 3 } })
   })
 })
 

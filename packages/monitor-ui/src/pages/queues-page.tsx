@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { STATUSES } from '@taskfleet/protocol'
+import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { CirclePause, CirclePlay, Gauge } from 'lucide-react'
 import { useState } from 'react'
 import { Dialog } from '../components/dialog.tsx'
@@ -7,7 +8,7 @@ import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, Problem, RowsProblem } from '../components/notes.tsx'
 import { QueueLimitsDialog } from '../components/queue-limits-dialog.tsx'
 import { CELL, Table } from '../components/table.tsx'
-import { useCan, useFleet, useNow, useRows, useStats } from '../live/hooks.ts'
+import { useCan } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
 import { wireError } from '../live/wire-error.ts'
@@ -29,10 +30,10 @@ const COLUMNS = [
 
 /** Every queue with what is in it, and the switch that holds it back. */
 export function QueuesPage() {
-  const now = useNow()
+  const now = useServerTime()
   const mayControl = useCan('control')
-  const queues = useRows(QUEUES)
-  const workers = useRows(WORKERS)
+  const queues = useLiveQuery(QUEUES)
+  const workers = useLiveQuery(WORKERS)
   const statistics = useStats()
   const [pausing, setPausing] = useState<string>()
   const [limiting, setLimiting] = useState<string>()
@@ -194,13 +195,13 @@ function PauseButton({ queue, onPause }: { queue: string; onPause: () => void })
 }
 
 function ResumeButton({ queue }: { queue: string }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [busy, setBusy] = useState(false)
   const resume = async () => {
     setBusy(true)
     try {
-      await store.api.controlQueue({ queue, action: 'resume' })
+      await client.queues.resume({ name: queue })
       toast({ kind: 'good', text: `The queue ${queue} goes on` })
     } catch (thrown) {
       toast({ kind: 'bad', text: wireError(thrown).message })
@@ -222,7 +223,7 @@ function ResumeButton({ queue }: { queue: string }) {
 }
 
 function PauseDialog({ queue, onClose }: { queue: string; onClose: () => void }) {
-  const store = useFleet()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [reason, setReason] = useState('')
   const [problem, setProblem] = useState<string>()
@@ -232,7 +233,7 @@ function PauseDialog({ queue, onClose }: { queue: string; onClose: () => void })
     setProblem(undefined)
     try {
       const why = reason.trim()
-      await store.api.controlQueue({ queue, action: 'pause', ...(why !== '' && { reason: why }) })
+      await client.queues.pause({ name: queue, ...(why !== '' && { reason: why }) })
       toast({ kind: 'good', text: `The queue ${queue} is paused` })
       onClose()
     } catch (thrown) {

@@ -1,5 +1,6 @@
 import { getRouteApi } from '@tanstack/react-router'
 import type { ScheduleRow } from '@taskfleet/protocol'
+import { useFleetClient, useLiveQuery, useServerTime } from '@taskfleet/react'
 import { Plus } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
@@ -9,9 +10,8 @@ import { EmptyNote, Problem, RowsProblem } from '../components/notes.tsx'
 import { ScheduleCard, type ScheduleCommand } from '../components/schedule-card.tsx'
 import { ScheduleDialog } from '../components/schedule-dialog.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
-import { useCan, useKept, useNow, useRows, useWorkers } from '../live/hooks.ts'
+import { useCan, useKept, useWorkers } from '../live/hooks.ts'
 import { SCHEDULES, statusesOf } from '../live/queries.ts'
-import { useRest } from '../live/rest.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
@@ -23,28 +23,26 @@ type Opened = { dialog: 'new' } | { dialog: 'edit' | 'remove'; schedule: Schedul
 
 /** Which task runs when, again and again. */
 export function SchedulesPage() {
-  const rest = useRest()
-  const now = useNow()
+  const client = useFleetClient()
+  const now = useServerTime()
   const mayControl = useCan('control')
   const toast = useUi((ui) => ui.toast)
   const navigate = route.useNavigate()
   const { name } = route.useSearch()
   const [opened, setOpened] = useState<Opened>()
-  const view = useRows(SCHEDULES)
+  const view = useLiveQuery(SCHEDULES)
   const { rows, loaded, error } = view
   const shown = useMemo(
     () => rows.filter(({ _id }) => name === undefined || _id.toLowerCase().includes(name.toLowerCase())),
     [rows, name],
   )
   const lastTasks = useMemo(() => rows.flatMap(({ lastTask }) => lastTask ?? []).sort(), [rows])
-  const tasks = useKept('', useRows(statusesOf(lastTasks)))
+  const tasks = useKept('', useLiveQuery(statusesOf(lastTasks)))
   const lastById = useMemo(() => new Map(tasks.rows.map((task) => [task._id, task])), [tasks.rows])
 
   const act = async (command: Exclude<ScheduleCommand, 'edit' | 'remove'>, { _id }: ScheduleRow) => {
     try {
-      if (command === 'run') await rest.runSchedule(_id)
-      else if (command === 'pause') await rest.pauseSchedule(_id)
-      else await rest.resumeSchedule(_id)
+      await client.schedules[command]({ name: _id })
       toast({ kind: 'good', text: `${_id} ${DONE[command]}` })
     } catch (thrown) {
       toast({ kind: 'bad', text: `${_id}: ${wireError(thrown).message}` })
@@ -111,7 +109,7 @@ function NoSchedules({ loaded, filtered }: { loaded: boolean; filtered: boolean 
 }
 
 function OpenedDialog({ opened, onClose }: { opened: Opened | undefined; onClose: () => void }) {
-  const rest = useRest()
+  const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const workers = useWorkers()
   const tasks = useMemo(
@@ -131,7 +129,7 @@ function OpenedDialog({ opened, onClose }: { opened: Opened | undefined; onClose
     case 'remove': {
       const { _id, task } = opened.schedule
       const remove = async () => {
-        await rest.removeSchedule(_id)
+        await client.schedules.remove({ name: _id })
         toast({ kind: 'good', text: `Removed ${_id}` })
       }
       return (
@@ -146,8 +144,8 @@ function OpenedDialog({ opened, onClose }: { opened: Opened | undefined; onClose
 
 /** Live rows have no input, which may be large: it is asked for first. */
 function EditDialog({ name, tasks, onClose }: { name: string; tasks: readonly string[]; onClose: () => void }) {
-  const rest = useRest()
-  const { answer, error } = useAsked(() => rest.schedule(name), { key: name })
+  const client = useFleetClient()
+  const { answer, error } = useAsked(() => client.schedules.show({ name }), { key: name })
   if (answer !== undefined) return <ScheduleDialog schedule={answer} tasks={tasks} onClose={onClose} />
   return (
     <Dialog title={`Edit ${name}`} onClose={onClose}>

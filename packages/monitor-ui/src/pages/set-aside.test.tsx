@@ -1,22 +1,21 @@
 // @vitest-environment happy-dom
+import type { SetAsideRow } from '@taskfleet/protocol'
 import { screen, within } from '@testing-library/react'
 import { afterEach, expect, it } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { FakeRest } from '../testing/fake-rest.ts'
 import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
 
 afterEach(cleanup)
 
 it('says how many documents do not fit, and leads to the tasks among them', async () => {
   const fleet = new FakeFleet()
-  const rest = new FakeRest(fleet)
   const id = '65f000000000000000000001'
   const at = '2026-11-28T20:00:00.000Z'
-  rest.misfits = [
+  const misfits: SetAsideRow[] = [
     { collection: 'tasks', id, how: 'failed', problem: "'priority' is the text 'high', not a whole number", at },
     { collection: 'queues', id: 'default', how: 'skipped', problem: "'concurrency' is the text 'x'", at },
   ]
-  await renderMonitor(fleet, '/', rest)
+  await renderMonitor(fleet, '/', async () => misfits)
   const line = await screen.findByRole('region', { name: 'Documents set aside' })
   expect(line.textContent).toMatch(/2 documents do not fit and are set aside: 1 in tasks, 1 in queues/)
   expect(within(line).getByRole('link').getAttribute('href')).toBe(`/tasks/${id}`)

@@ -9,6 +9,7 @@ import {
   taskLabels,
   type WorkerRow,
 } from '@taskfleet/protocol'
+import { useConnection, useLiveQuery } from '@taskfleet/react'
 import { ArrowLeft } from 'lucide-react'
 import { Fragment, lazy, type ReactNode, Suspense, useEffect } from 'react'
 import { AuditList } from '../components/audit-list.tsx'
@@ -30,7 +31,7 @@ import { TaskLog } from '../components/task-log.tsx'
 import { useLiveTask } from '../components/use-live-task.ts'
 import { waitText } from '../components/waiting-list.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'
-import { useConnection, useFleet, useRows, useWorkers } from '../live/hooks.ts'
+import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
 import { type DeadlineState, deadlineState, deadlineText } from '../view/deadline.ts'
 import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
@@ -48,13 +49,13 @@ export function TaskPage() {
 }
 
 function TaskById({ id }: { id: string }) {
-  const { rows, loaded, error, again } = useRows(oneTask(id))
+  const { rows, loaded, error, tryAgain } = useLiveQuery(oneTask(id))
   const workers = useWorkers()
   const task = rows[0]
   if (task !== undefined) return <TaskView task={task} workers={workers} />
   return (
     <div className="mx-auto w-full max-w-[1400px] p-4">
-      <RowsProblem views={[{ error, again }]} />
+      <RowsProblem views={[{ error, tryAgain }]} />
       {error === undefined && (
         <EmptyNote title={loaded ? 'There is no such task' : 'Asking the gateway…'}>
           {loaded ? 'It may have been removed when its time was over. ' : ''}
@@ -66,11 +67,9 @@ function TaskById({ id }: { id: string }) {
 }
 
 function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
-  const store = useFleet()
   const worker = task.worker === undefined ? undefined : workers.get(task.worker)
-  const { detail, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, true)
   // Watched whatever its status: a waiting task's socket opens as soon as somebody takes it up.
-  useEffect(() => store.watch(task._id), [store, task._id])
+  const { watched, points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, true)
   const title = taskTitle(task)
   const ended = hasEnded(task.status)
   const running = task.status === 'running'
@@ -172,11 +171,11 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
 
       <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.55fr)_minmax(0,1fr)]">
         <div className="flex min-w-0 flex-col gap-3">
-          {(running || detail.points.length > 1) && (
+          {(running || points.length > 1) && (
             <Panel title="Rate">
-              {detail.points.length > 1 && progress?.done !== undefined ? (
+              {points.length > 1 && progress?.done !== undefined ? (
                 <Suspense fallback={<div className="h-[170px]" />}>
-                  <RateChart points={detail.points} unit={progress.unit} />
+                  <RateChart points={points} unit={progress.unit} />
                 </Suspense>
               ) : (
                 <p className="flex h-[170px] items-center justify-center text-dim">
@@ -187,7 +186,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               )}
             </Panel>
           )}
-          <TaskLog task={task} live={detail.log} heard={detail.source?.state === 'live'} />
+          <TaskLog task={task} live={watched.log} heard={watched.source.state === 'live'} />
           <Panel title="Attempts">
             <Attempts task={task} workers={workers} now={now} />
           </Panel>
@@ -202,7 +201,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
             </Panel>
           )}
           <Panel title="Details">
-            <Details task={task} watch={detail.source} now={now} />
+            <Details task={task} watch={watched.source} now={now} />
           </Panel>
           <Panel title="Who did what">
             <AuditList task={task} />
@@ -376,9 +375,8 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
 }
 
 /** How the details reach this page, in a sentence. */
-function reachText(watch: WatchSource | undefined, connection: ConnectionState): string {
+function reachText(watch: WatchSource, connection: ConnectionState): string {
   if (connection !== 'live') return 'The gateway is away; it is tried again all the time.'
-  if (watch === undefined) return 'Not watched at the moment.'
   switch (watch.state) {
     case 'connecting':
       return "Connecting to the task's own socket…"
@@ -402,7 +400,7 @@ const LIMITS = [
   ['stall', 'Stall limit'],
 ] as const
 
-function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource | undefined; now: number }) {
+function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource; now: number }) {
   const { state } = useConnection()
   const dependants = useDependants(task._id)
   const url = typeof task.input === 'object' && task.input !== null && 'url' in task.input ? task.input.url : undefined

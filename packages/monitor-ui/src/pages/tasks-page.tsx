@@ -1,6 +1,7 @@
 import { getRouteApi } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { type CommandName, STATUSES, type TaskRow } from '@taskfleet/protocol'
+import { useHeldRows, useLiveQuery, useStats } from '@taskfleet/react'
 import { AlarmClock, Search, X } from 'lucide-react'
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { BulkBar } from '../components/bulk-bar.tsx'
@@ -10,7 +11,7 @@ import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
 import { lineGrid, TaskLine } from '../components/task-line.tsx'
-import { useCan, useHeldRows, useKept, useMinute, useRows, useStats, useWorkers } from '../live/hooks.ts'
+import { useCan, useKept, useMinute, useWorkers } from '../live/hooks.ts'
 import { WORKERS } from '../live/queries.ts'
 import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
@@ -36,13 +37,13 @@ export function TasksPage() {
   const search = route.useSearch()
   const navigate = route.useNavigate()
   const workers = useWorkers()
-  const hosts = useRows(WORKERS)
+  const hosts = useLiveQuery(WORKERS)
   const minute = useMinute()
   const query = useMemo(() => taskQuery(search, workers.values(), minute), [search, workers, minute])
   // More rows of the same, or the same a minute later, are no other list.
   const { limit: _, ...meaning } = writeTaskSearch(search)
   const queryId = JSON.stringify(meaning)
-  const view = useKept(queryId, useRows(query))
+  const view = useKept(queryId, useLiveQuery(query))
   const { rows, loaded, live, error } = view
   const plan = useMemo(() => countsPlan(search, workers.values()), [search, workers])
   const statistics = useStats(plan?.filter)

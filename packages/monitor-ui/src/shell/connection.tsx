@@ -1,6 +1,6 @@
 import type { ConnectionState } from '@taskfleet/client'
+import { useConnection, useFleetClient, useServerTime } from '@taskfleet/react'
 import { Unplug } from 'lucide-react'
-import { useConnection, useFleet, useNow } from '../live/hooks.ts'
 import { formatAge } from '../view/format.ts'
 import { visibleLine } from '../view/text.ts'
 
@@ -16,8 +16,8 @@ const LOOK: Record<ConnectionState, { label: string; dot: string }> = {
 export function ConnectionMark() {
   const { state } = useConnection()
   // It comes just after the connection, so it is looked at again with every tick.
-  useNow()
-  const { welcome } = useFleet().api
+  useServerTime()
+  const { welcome } = useFleetClient()
   const { label, dot } = LOOK[state]
   return (
     <span
@@ -40,7 +40,7 @@ export function ConnectionMark() {
 /** Says it plainly while what is shown may be old. */
 export function ConnectionBanner() {
   const { state, since, error } = useConnection()
-  useNow()
+  useServerTime()
   if (state === 'live' || (state === 'connecting' && Date.now() - since < 1_500)) return null
   const text: Record<Exclude<ConnectionState, 'live'>, string> = {
     connecting: 'Connecting to the gateway…',

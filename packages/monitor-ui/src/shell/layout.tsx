@@ -1,4 +1,5 @@
 import { Link, Outlet, useNavigate } from '@tanstack/react-router'
+import { useConnection, useLiveQuery } from '@taskfleet/react'
 import {
   Bug,
   CalendarClock,
@@ -18,7 +19,7 @@ import { type ReactNode, useEffect } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { NewTaskDialog } from '../components/new-task-dialog.tsx'
 import { Toasts } from '../components/toasts.tsx'
-import { useCan, useConnection, useLimited, useRows } from '../live/hooks.ts'
+import { useCan, useLimited } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { ConnectionBanner, ConnectionMark } from './connection.tsx'
 import { KEYS, listenToShortcuts, NEW, SHORTCUTS } from './shortcuts.ts'
@@ -40,7 +41,7 @@ function TabText({ icon: Icon, children }: { icon: LucideIcon; children: ReactNo
 
 /** How many errors are open; nothing while there are none or nobody may know. */
 function OpenErrors() {
-  const { rows } = useRows(OPEN_ERRORS)
+  const { rows } = useLiveQuery(OPEN_ERRORS)
   if (rows.length === 0) return null
   const count = rows.length >= ERROR_LIMIT ? `${ERROR_LIMIT}+` : rows.length
   return (

@@ -1,9 +1,9 @@
 import { createMemoryHistory } from '@tanstack/react-router'
 import { cleanup, render, screen, waitFor } from '@testing-library/react'
 import { App } from '../app.tsx'
+import type { ListSetAside } from '../live/set-aside.ts'
 import { createMonitorRouter, loadPages } from '../router.tsx'
 import type { FakeFleet } from './fake-fleet.ts'
-import { FakeRest } from './fake-rest.ts'
 
 // Before the tests, so that the first of them doesn't wait for all pages.
 await loadPages()
@@ -37,8 +37,18 @@ function giveLayout(): void {
   globalThis.IntersectionObserver = AllVisible as unknown as typeof IntersectionObserver
 }
 
+/** Another object for each connection, as real clients are. */
+function clientOf(fleet: FakeFleet): FakeFleet {
+  return new Proxy(fleet, {
+    get: (target, property) => {
+      const value: unknown = Reflect.get(target, property)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
 /** The whole monitor at a path, over a fake fleet. */
-export async function renderMonitor(fleet: FakeFleet, path = '/', rest = new FakeRest(fleet)) {
+export async function renderMonitor(fleet: FakeFleet, path = '/', listSetAside: ListSetAside = async () => []) {
   giveLayout()
   const router = createMonitorRouter({ history: createMemoryHistory({ initialEntries: [path] }) })
   const connected: (string | undefined)[] = []
@@ -47,9 +57,9 @@ export async function renderMonitor(fleet: FakeFleet, path = '/', rest = new Fak
     <App
       connect={(token) => {
         connected.push(token)
-        return fleet
+        return clientOf(fleet)
       }}
-      rest={() => rest}
+      setAside={() => listSetAside}
       token="tf_test"
       onToken={(token) => kept.push(token)}
       router={router}

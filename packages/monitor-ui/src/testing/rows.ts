@@ -17,7 +17,7 @@ export const EPOCH = Date.parse('2026-01-05T12:00:00.000Z')
 let made = 0
 
 /** A fresh id of the database's form. */
-export function nextId(): string {
+function nextId(): string {
   made += 1
   return made.toString(16).padStart(24, '0')
 }

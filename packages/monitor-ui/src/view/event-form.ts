@@ -1,5 +1,4 @@
-import type { CallbackRow } from '@taskfleet/protocol'
-import type { CallbackFields, NewEvent } from '../live/rest.ts'
+import type { CallbackRequest, CallbackRow, EventRequest } from '@taskfleet/protocol'
 import { jsonProblem } from './edit-task.ts'
 import { editableJson } from './text.ts'
 
@@ -54,7 +53,7 @@ export function eventErrors({ name, props, scheduledFor }: EventForm): Errors<Ev
 }
 
 /** The event that a form without errors means. */
-export function eventRequest({ name, props, scheduledFor, priority }: EventForm): Omit<NewEvent, '_id'> {
+export function eventRequest({ name, props, scheduledFor, priority }: EventForm): EventRequest {
   return {
     name: name.trim(),
     props: objectOf(props),
@@ -93,7 +92,7 @@ export function callbackErrors({ event, task, version, input, maxAttempts }: Cal
 }
 
 /** The callback that a form without errors means. */
-export function callbackRequest(form: CallbackForm): CallbackFields {
+export function callbackRequest(form: CallbackForm): CallbackRequest {
   const queue = form.queue.trim()
   const maxAttempts = form.maxAttempts.trim()
   return {

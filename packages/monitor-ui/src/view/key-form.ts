@@ -1,9 +1,6 @@
-import type { KeyRow } from '@taskfleet/protocol'
-import type { KeyChanges, KeyFields } from '../live/rest.ts'
+import type { KeyEdit, KeyRequest, KeyRow, Scope } from '@taskfleet/protocol'
 import type { Errors } from './event-form.ts'
 import { localTime } from './format.ts'
-
-export type Scope = KeyRow['scopes'][number]
 
 /** What each scope lets a key do. A new one does not compile until it has an entry. */
 export const SCOPES: Record<Scope, string> = {
@@ -70,7 +67,7 @@ export function keyErrors(form: KeyForm, key: KeyRow | 'new' | 'first', now: num
 }
 
 /** The key that a form without errors means. */
-export function keyRequest(form: KeyForm): KeyFields {
+export function keyRequest(form: KeyForm): KeyRequest {
   const queues = listOf(form.queues)
   const names = listOf(form.names)
   return {
@@ -83,7 +80,7 @@ export function keyRequest(form: KeyForm): KeyFields {
 }
 
 /** What a form without errors changes of a key; nothing of what was left as it is. */
-export function keyChanges(form: KeyForm, key: KeyRow): KeyChanges {
+export function keyChanges(form: KeyForm, key: KeyRow): KeyEdit {
   const before = keyForm(key)
   const wanted = keyRequest(form)
   const same = (one: readonly string[] = [], other: readonly string[] = []) =>

@@ -1,5 +1,12 @@
-import type { MissedPolicy, OverlapPolicy, ScheduleRow } from '@taskfleet/protocol'
-import type { ScheduleFields, Timing } from '../live/rest.ts'
+import type {
+  Duration,
+  MissedPolicy,
+  NewSchedule,
+  OverlapPolicy,
+  ScheduleChanges,
+  ScheduleRow,
+  TimingRequest,
+} from '@taskfleet/protocol'
 import { jsonProblem } from './edit-task.ts'
 import { type Errors, NAME, NAME_RULE } from './event-form.ts'
 import { localTime } from './format.ts'
@@ -81,38 +88,52 @@ function jsonError(text: string): string | undefined {
 }
 
 /** The schedule that a form without errors means. @param before the one that is changed */
-export function scheduleRequest(form: ScheduleForm, before?: ScheduleRow): ScheduleFields {
-  const orNull = (text: string): string | null => (text.trim() === '' ? null : text.trim())
-  const numberOrNull = (text: string): number | null => (text.trim() === '' ? null : Number(text))
+export function newSchedule(form: ScheduleForm, before?: ScheduleRow): NewSchedule {
+  const { queue, priority, maxAttempts, deadlineAfter, lazy } = form
   return {
+    _id: form.name.trim(),
     ...timingOf(form, before),
     task: form.task.trim(),
     version: Number(form.version),
     input: form.input.trim() === '' ? {} : JSON.parse(form.input),
     options: {
-      queue: orNull(form.queue),
-      priority: numberOrNull(form.priority),
-      maxAttempts: numberOrNull(form.maxAttempts),
-      deadlineAfter: orNull(form.deadlineAfter),
-      lazy: form.lazy ? true : null,
+      ...(queue.trim() !== '' && { queue: queue.trim() }),
+      ...(priority.trim() !== '' && { priority: Number(priority) }),
+      ...(maxAttempts.trim() !== '' && { maxAttempts: Number(maxAttempts) }),
+      ...(deadlineAfter.trim() !== '' && { deadlineAfter: deadlineAfter.trim() as Duration }),
+      ...(lazy && { lazy }),
     },
     missed: form.missed,
     overlap: form.overlap,
   }
 }
 
+/** All that the form shows of the schedule that is changed: null takes away what it leaves empty. */
+export function scheduleChanges(form: ScheduleForm, before: ScheduleRow): ScheduleChanges {
+  const { _id, options, ...wanted } = newSchedule(form, before)
+  const noOptions = { queue: null, priority: null, maxAttempts: null, deadlineAfter: null, lazy: null }
+  // Null takes an option away as well, which the type leaves out.
+  return {
+    startsAt: null,
+    endsAt: null,
+    ...wanted,
+    options: { ...noOptions, ...options } as ScheduleChanges['options'] & object,
+  }
+}
+
 /** When it would run. A date that was not touched is sent as it is stored: a field shows no parts of a second. */
-export function timingOf(form: ScheduleForm, before?: ScheduleRow): Timing {
-  const dateOf = (field: 'startsAt' | 'endsAt'): string | null => {
+export function timingOf(form: ScheduleForm, before?: ScheduleRow): TimingRequest {
+  const dateOf = (field: 'startsAt' | 'endsAt') => {
     const stored = before?.[field]
-    if (stored !== undefined && form[field] === localTime(stored)) return stored
-    return form[field] === '' ? null : new Date(form[field]).toISOString()
+    if (form[field] === '') return {}
+    const untouched = stored !== undefined && form[field] === localTime(stored)
+    return { [field]: untouched ? stored : new Date(form[field]).toISOString() }
   }
   return {
-    ...(form.by === 'cron' ? { cron: form.cron.trim() } : { every: form.every.trim() }),
+    ...(form.by === 'cron' ? { cron: form.cron.trim() } : { every: form.every.trim() as Duration }),
     timeZone: form.timeZone.trim() === '' ? 'UTC' : form.timeZone.trim(),
-    startsAt: dateOf('startsAt'),
-    endsAt: dateOf('endsAt'),
+    ...dateOf('startsAt'),
+    ...dateOf('endsAt'),
   }
 }
 

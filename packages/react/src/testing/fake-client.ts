@@ -42,7 +42,8 @@ export class FakeClient {
   readonly cancelled: CommandRequest[] = []
   /** What the next question is refused with. */
   refusal: FleetError | undefined
-  readonly #listeners = new Set<(state: ConnectionState) => void>()
+  clockOffset = 0
+  readonly #listeners = new Set<(state: ConnectionState, error?: Error) => void>()
   #state: ConnectionState = 'live'
 
   /** As the hooks take it: the rest of a client is not theirs to use. */
@@ -60,12 +61,12 @@ export class FakeClient {
     return this.#state
   }
 
-  becomes(state: ConnectionState): void {
+  becomes(state: ConnectionState, error?: Error): void {
     this.#state = state
-    for (const listener of [...this.#listeners]) listener(state)
+    for (const listener of [...this.#listeners]) listener(state, error)
   }
 
-  onState(listener: (state: ConnectionState) => void): () => void {
+  onState(listener: (state: ConnectionState, error?: Error) => void): () => void {
     this.#listeners.add(listener)
     listener(this.#state)
     return () => this.#listeners.delete(listener)
@@ -101,10 +102,12 @@ export class FakeClient {
     return { stats: someStats(0), close: async () => closing(figures) }
   }
 
-  async cancel(request: CommandRequest) {
-    this.cancelled.push(request)
-    const error = this.refusal
-    return { matched: 1, changed: 0, refused: error === undefined ? [] : [{ id: '', error }] }
+  readonly tasks = {
+    cancel: async (request: CommandRequest) => {
+      this.cancelled.push(request)
+      const error = this.refusal
+      return { matched: 1, changed: 0, refused: error === undefined ? [] : [{ id: '', error }] }
+    },
   }
 
   #refuse(): void {

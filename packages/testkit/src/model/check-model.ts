@@ -1,5 +1,5 @@
-import { taskModel } from '@taskfleet/core'
 import { FleetDatabase, MongoTaskStore } from '@taskfleet/core/internal'
+import { MemoryDatabase } from '@taskfleet/core/memory'
 import fc from 'fast-check'
 import { Types } from 'mongoose'
 import { freesUniqueValues } from '../frees-unique-values.ts'
@@ -9,8 +9,8 @@ import { Coverage } from './coverage.ts'
 import type { Tampering, World } from './operations.ts'
 
 export interface ModelCheck {
-  /** The server; each lane has a database of its own there. */
-  uri: string
+  /** The server; each lane has a database of its own there. In memory without it. */
+  uri?: string
   runs: number
   /** The most commands of a run. */
   length: number
@@ -26,11 +26,18 @@ export interface ModelCheck {
  *
  * @throws {Error} the shortest run that goes wrong, with a seed that finds it again
  */
-export async function checkModel({ uri, runs, length, lanes, seed, tour = false }: ModelCheck): Promise<Coverage> {
+export async function checkModel({
+  runs,
+  length,
+  lanes,
+  seed,
+  tour = false,
+  ...server
+}: ModelCheck): Promise<Coverage> {
   const coverage = new Coverage()
   const shares = Array.from({ length: lanes }, (_, lane) => Math.floor((runs + lane) / lanes))
   const checks = shares.map((share, lane) =>
-    checkLane({ uri, runs: share, length, seed: seed + lane, tour: tour && lane === 0 }, coverage),
+    checkLane({ ...server, runs: share, length, seed: seed + lane, tour: tour && lane === 0 }, coverage),
   )
   // Each lane tidies up after itself, also when another has found something.
   const failed = (await Promise.allSettled(checks)).find(({ status }) => status === 'rejected')
@@ -38,16 +45,32 @@ export async function checkModel({ uri, runs, length, lanes, seed, tour = false 
   return coverage
 }
 
-async function checkLane(lane: Omit<Required<ModelCheck>, 'lanes'>, coverage: Coverage): Promise<void> {
-  const { uri, runs, length, seed, tour } = lane
+/** A database of its own on a server, or in memory. */
+async function openDatabase(uri: string | undefined) {
+  if (uri === undefined) return { database: new MemoryDatabase(), freesKeys: true, close: async () => undefined }
   const own = new URL(uri)
   own.pathname = `/model_${new Types.ObjectId().toHexString()}`
   const database = await FleetDatabase.connect({ uri: own.href, timeoutMs: 10_000 })
+  const close = async (): Promise<void> => {
+    await database.db.dropDatabase()
+    await database.close()
+  }
   try {
     await database.ensureIndexes()
+    return { database, freesKeys: await freesUniqueValues(database.db), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function checkLane(lane: Omit<ModelCheck, 'lanes'>, coverage: Coverage): Promise<void> {
+  const { uri, runs, length, seed, tour } = lane
+  const { database, freesKeys, close } = await openDatabase(uri)
+  try {
     await openTestSession(database)
     const store = new MongoTaskStore(database.connection, database.clock)
-    const shared = { store, tampering: tamperingWith(database), freesKeys: await freesUniqueValues(database.db) }
+    const shared = { store, tampering: tamperingWith(database), freesKeys }
     const begin = async (): Promise<{ model: World; real: Seen }> => {
       const run = new Types.ObjectId().toHexString()
       const model: World = {
@@ -72,17 +95,16 @@ async function checkLane(lane: Omit<Required<ModelCheck>, 'lanes'>, coverage: Co
     )
     await fc.assert(property, { numRuns: runs, seed, unbiased: true })
   } finally {
-    await database.db.dropDatabase()
-    await database.close()
+    await close()
   }
 }
 
-function tamperingWith(database: FleetDatabase): Tampering {
-  const tasks = taskModel(database.connection).collection
+function tamperingWith(database: Pick<FleetDatabase, 'db'>): Tampering {
+  const tasks = database.db.collection('tasks')
   return {
     moveBack: async (id, ms) => {
       const task = await tasks.findOne({ _id: id })
-      if (task !== null) await tasks.replaceOne({ _id: id }, movedBack(task, ms) as typeof task)
+      if (task !== null) await tasks.updateOne({ _id: id }, [{ $replaceWith: { $literal: movedBack(task, ms) } }])
     },
     loseWorker: (id) => loseWorker(database, id),
     corrupt: async (id) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { assignSlots, HeldRows } from './held-rows.ts'
+import { HeldRows } from './held-rows.ts'
 
 const rows = (...ids: string[]) => ids.map((_id) => ({ _id, at: 0 }))
 const ids = (view: { rows: readonly { row: { _id: string }; gone: boolean }[] }) =>
@@ -65,21 +65,5 @@ describe('HeldRows', () => {
     const held = new HeldRows()
     held.view('q1', rows('a'), false)
     expect(ids(held.view('q2', rows('x', 'y'), true))).toBe('x y')
-  })
-})
-
-describe('assignSlots', () => {
-  it('leaves everybody in place when a neighbour ends, and seats the next one there', () => {
-    const first = assignSlots([], ['a', 'b', 'c'], 4)
-    expect(first).toEqual(['a', 'b', 'c', null])
-    const second = assignSlots(first, ['b', 'c'], 4)
-    expect(second).toEqual([null, 'b', 'c', null])
-    expect(assignSlots(second, ['b', 'c', 'd'], 4)).toEqual(['d', 'b', 'c', null])
-  })
-
-  it('makes room for more than the slots that are drawn, and takes it back', () => {
-    const crowded = assignSlots([], ['a', 'b', 'c'], 2)
-    expect(crowded).toEqual(['a', 'b', 'c'])
-    expect(assignSlots(crowded, ['a'], 2)).toEqual(['a', null])
   })
 })

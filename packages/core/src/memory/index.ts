@@ -1,0 +1,2 @@
+export { MemoryTaskStore } from '../task/memory-task-store.ts'
+export { type MemoryChange, MemoryDatabase } from './memory-database.ts'

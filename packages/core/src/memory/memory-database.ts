@@ -1,0 +1,105 @@
+import { COLLECTIONS, type CollectionName } from '@taskfleet/protocol'
+import type { Connection, mongo } from 'mongoose'
+import type { FleetDatabase } from '../database/fleet-database.ts'
+import { INDEXES } from '../database/indexes.ts'
+import { ServerClock } from '../database/server-clock.ts'
+import { Fleet } from '../fleet.ts'
+import type { Change, ChangeFeed, FeedListener } from '../live/change-feed.ts'
+import { LiveQueries } from '../live/live-queries.ts'
+import type { LiveQueryOptions } from '../live/live-query.ts'
+import { MemoryCollection } from './memory-collection.ts'
+import { MemorySession, type Turns } from './memory-session.ts'
+
+/** A document as it is now, or that it is gone. */
+export interface MemoryChange {
+  collection: string
+  id: unknown
+  doc: mongo.Document | null
+}
+
+const unique = INDEXES.filter((index) => index.unique === true)
+
+/**
+ * What a fleet needs of MongoDB, in this process's memory: for tests without a database. Filters, updates and aggregations are the fleet's
+ * own, so that no rule stands twice; what the fleet doesn't ask a server for is not there. Nothing is durable, only this process sees it,
+ * and transactions are all or none and one after the other, but not hidden from who has none.
+ */
+export class MemoryDatabase {
+  readonly clock = new ServerClock()
+  readonly #collections = new Map<string, MemoryCollection>()
+  readonly #listeners = new Set<(change: MemoryChange) => void>()
+  /** As the driver's, which it stands in for. */
+  readonly db: mongo.Db
+  readonly connection: Connection
+
+  constructor() {
+    const db = { collection: (name: string) => this.#collection(name) }
+    const turns: Turns = { last: Promise.resolve() }
+    const client = {
+      db: () => db,
+      startSession: () => new MemorySession(turns),
+      withSession: async <T>(act: (session: MemorySession) => Promise<T>): Promise<T> => {
+        const session = new MemorySession(turns)
+        try {
+          return await act(session)
+        } finally {
+          await session.endSession()
+        }
+      },
+    }
+    this.db = db as unknown as mongo.Db
+    this.connection = { name: 'memory', getClient: () => client } as unknown as Connection
+  }
+
+  /** A fleet on it: every operation, by the rules of a real one. Nobody runs its tasks. */
+  fleet(): Fleet {
+    return new Fleet(this.#asFleetDatabase)
+  }
+
+  /** Live queries and statistics on it. */
+  liveQueries(options: LiveQueryOptions = {}): LiveQueries {
+    const feed = {
+      everything: async () => () => undefined,
+      subscribe: ({ change }: FeedListener) =>
+        this.onChange(({ collection, id, doc }) => {
+          const isWatched = (COLLECTIONS as readonly string[]).includes(collection)
+          if (isWatched) change({ collection: collection as CollectionName, id, doc } satisfies Change)
+        }),
+    }
+    return new LiveQueries(this.#asFleetDatabase, feed as unknown as ChangeFeed, options)
+  }
+
+  /** What a fleet and its live queries use of it. */
+  get #asFleetDatabase(): FleetDatabase {
+    const { connection, clock, db } = this
+    const parts = {
+      ...{ connection, clock, db },
+      causal: { read: <T>(act: () => Promise<T>): Promise<T> => act() },
+      // They are those that it has from the start.
+      expectedIndexes: () => [],
+      ensureIndexes: async () => [],
+      close: async () => undefined,
+    }
+    return parts as unknown as FleetDatabase
+  }
+
+  /** Hears of every change when it is committed. Returns its undo. */
+  onChange(listener: (change: MemoryChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #collection(name: string): MemoryCollection {
+    const there = this.#collections.get(name)
+    if (there !== undefined) return there
+    const collection = new MemoryCollection(name, {
+      unique: unique.filter((index) => index.collection === name),
+      now: () => this.clock.now(),
+      onChange: (id, doc) => {
+        for (const listener of [...this.#listeners]) listener({ collection: name, id, doc })
+      },
+    })
+    this.#collections.set(name, collection)
+    return collection
+  }
+}

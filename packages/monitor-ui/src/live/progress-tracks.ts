@@ -1,0 +1,51 @@
+import type { Progress, TaskRow } from '@taskfleet/protocol'
+import { createContext, useContext } from 'react'
+import { ProgressTrack } from './progress-track.ts'
+
+/** Tasks are remembered up to this many, for their rates and sparklines. */
+const REMEMBERED = 2_000
+
+interface Followed {
+  track: ProgressTrack
+  attempt: number
+}
+
+/** How each task has got on, as far as this page has seen it. */
+export class ProgressTracks {
+  readonly #followed = new Map<string, Followed>()
+
+  /**
+   * The track of a task with what is known of it now. Only what is newer counts, so that it may be asked while rendering.
+   *
+   * @param progress what its own socket has told of this attempt; its row has the checkpoint
+   * @param now the server's time in milliseconds
+   */
+  of(task: Pick<TaskRow, '_id' | 'attempt' | 'progress'>, now: number, progress?: Progress): ProgressTrack {
+    const followed = this.#followed.get(task._id) ?? this.#follow(task)
+    const { track } = followed
+    // Of two views of a task, one may be behind.
+    if (task.attempt < followed.attempt) return track
+    if (task.attempt > followed.attempt) {
+      track.rebase()
+      followed.attempt = task.attempt
+    }
+    for (const report of [task.progress, progress]) if (report !== undefined) track.push(report, now)
+    return track
+  }
+
+  #follow({ _id, attempt }: Pick<TaskRow, '_id' | 'attempt'>): Followed {
+    const followed = { track: new ProgressTrack(), attempt }
+    this.#followed.set(_id, followed)
+    const [oldest] = this.#followed.keys()
+    if (this.#followed.size > REMEMBERED && oldest !== undefined) this.#followed.delete(oldest)
+    return followed
+  }
+}
+
+export const TracksContext = createContext<ProgressTracks | null>(null)
+
+export function useTracks(): ProgressTracks {
+  const tracks = useContext(TracksContext)
+  if (tracks === null) throw new Error('useTracks needs a <TracksContext value={tracks}> around it')
+  return tracks
+}
