@@ -9,6 +9,8 @@ import { Dialog } from './dialog.tsx'
 import { Foreign } from './foreign.tsx'
 import { Problem } from './notes.tsx'
 import { PriorityOptions } from './priority-options.tsx'
+import { ReasonField } from './reason-field.tsx'
+import { useAct } from './use-act.ts'
 
 /** The tasks that a command on many is about. */
 export type BulkTarget =
@@ -37,8 +39,7 @@ export function BulkDialog({ command, target, onClose, onDone }: Props) {
   const [reason, setReason] = useState('')
   const [priority, setPriority] = useState('8')
   const [position, setPosition] = useState<Position>('')
-  const [problem, setProblem] = useState<string>()
-  const [busy, setBusy] = useState(false)
+  const { busy, problem, setProblem, act } = useAct()
   const words = COMMAND_WORDS[command]
 
   const send = useMemo(
@@ -69,22 +70,14 @@ export function BulkDialog({ command, target, onClose, onDone }: Props) {
     return () => {
       mine = false
     }
-  }, [send, selection])
+  }, [send, selection, setProblem])
 
   const run = async () => {
-    setBusy(true)
-    setProblem(undefined)
-    try {
-      const result = await send(false, { reason, priority, position })
-      onDone?.()
-      if (result.refused.length > 0) return setAnswer(result)
-      toast({ kind: 'good', text: resultText(command, result) })
-      onClose()
-    } catch (thrown) {
-      setProblem(wireError(thrown).message)
-    } finally {
-      setBusy(false)
-    }
+    const result = await send(false, { reason, priority, position })
+    onDone?.()
+    if (result.refused.length > 0) return setAnswer(result)
+    toast({ kind: 'good', text: resultText(command, result) })
+    onClose()
   }
 
   if (answer !== undefined) {
@@ -106,7 +99,7 @@ export function BulkDialog({ command, target, onClose, onDone }: Props) {
       <form
         onSubmit={(event) => {
           event.preventDefault()
-          if (!busy && matched !== undefined && matched > 0) void run()
+          if (!busy && matched !== undefined && matched > 0) act(run)
         }}
       >
         <div className="mb-3 min-h-10" aria-live="polite" data-testid="dry-run">
@@ -152,17 +145,7 @@ export function BulkDialog({ command, target, onClose, onDone }: Props) {
             </label>
           </div>
         )}
-        {words.reason && (
-          <label className="mb-4 block">
-            <span className="mb-1 block text-dim">Reason (optional)</span>
-            <input
-              className="field w-full"
-              value={reason}
-              maxLength={200}
-              onChange={(event) => setReason(event.target.value)}
-            />
-          </label>
-        )}
+        {words.reason && <ReasonField value={reason} onChange={setReason} />}
         <Problem text={problem} className="mb-3" />
         <div className="flex flex-wrap justify-end gap-2">
           <button type="button" className="button" onClick={onClose}>

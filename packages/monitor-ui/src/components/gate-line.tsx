@@ -4,13 +4,12 @@ import { CirclePause, CirclePlay, DoorOpen, OctagonPause, TriangleAlert } from '
 import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
 import type { WorkerView } from '../live/row-source.ts'
-import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { countTasks } from '../view/commands.ts'
 import { visibleLine } from '../view/text.ts'
-import { Dialog } from './dialog.tsx'
+import { ConfirmDialog } from './confirm-dialog.tsx'
 import { Foreign } from './foreign.tsx'
-import { Problem } from './notes.tsx'
+import { useAct } from './use-act.ts'
 
 /**
  * Whether a host takes more, why not, and the switch for it. It is always there and always as high, so that nothing
@@ -71,25 +70,13 @@ function DrainButton({ worker, state, running }: DrainProps) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const [asking, setAsking] = useState(false)
-  const [busy, setBusy] = useState(false)
-  const [problem, setProblem] = useState<string>()
+  const { busy, actAside } = useAct()
   const draining = state === 'draining'
   const name = visibleLine(worker.name, 60)
 
   const ask = async (action: 'drain' | 'resume') => {
-    setBusy(true)
-    setProblem(undefined)
-    try {
-      await client.workers[action]({ worker: worker._id })
-      toast({ kind: 'good', text: action === 'drain' ? `${name} takes nothing new` : `${name} takes tasks again` })
-      setAsking(false)
-    } catch (thrown) {
-      const { message } = wireError(thrown)
-      if (asking) setProblem(message)
-      else toast({ kind: 'bad', text: message })
-    } finally {
-      setBusy(false)
-    }
+    await client.workers[action]({ worker: worker._id })
+    toast({ kind: 'good', text: action === 'drain' ? `${name} takes nothing new` : `${name} takes tasks again` })
   }
 
   const Icon = draining ? CirclePlay : CirclePause
@@ -101,29 +88,24 @@ function DrainButton({ worker, state, running }: DrainProps) {
         aria-label={`${draining ? 'Resume' : 'Drain'} ${name}`}
         disabled={busy}
         onClick={() => {
-          if (draining) void ask('resume')
-          else if (running > 0) setAsking(true)
-          else void ask('drain')
+          if (!draining && running > 0) setAsking(true)
+          else actAside(() => ask(draining ? 'resume' : 'drain'))
         }}
       >
         <Icon size={13} aria-hidden /> {draining ? 'Resume' : 'Drain'}
       </button>
       {asking && (
-        <Dialog title="Drain this host?" onClose={() => setAsking(false)}>
-          <p>
-            <Foreign text={worker.name} max={60} className="font-medium" /> runs {countTasks(running)}. It finishes{' '}
-            {running === 1 ? 'it' : 'them'} and takes nothing new until somebody resumes it.
-          </p>
-          <Problem text={problem} />
-          <div className="mt-4 flex flex-wrap justify-end gap-2">
-            <button type="button" className="button" onClick={() => setAsking(false)}>
-              Leave it running
-            </button>
-            <button type="button" className="button button-solid" disabled={busy} onClick={() => void ask('drain')}>
-              Drain the host
-            </button>
-          </div>
-        </Dialog>
+        <ConfirmDialog
+          title="Drain this host?"
+          confirm="Drain the host"
+          keep="Leave it running"
+          harmless
+          run={() => ask('drain')}
+          onClose={() => setAsking(false)}
+        >
+          <Foreign text={worker.name} max={60} className="font-medium" /> runs {countTasks(running)}. It finishes{' '}
+          {running === 1 ? 'it' : 'them'} and takes nothing new until somebody resumes it.
+        </ConfirmDialog>
       )}
     </>
   )

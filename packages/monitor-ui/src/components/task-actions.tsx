@@ -3,13 +3,13 @@ import { useFleetClient } from '@taskfleet/react'
 import { Ban, Pencil } from 'lucide-react'
 import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
-import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { answerToast, COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { CancelDialog } from './cancel-dialog.tsx'
 import { EditDialog } from './edit-dialog.tsx'
 import { ReplayDialog } from './replay-dialog.tsx'
+import { useAct } from './use-act.ts'
 
 const AT_ONCE = ['pause', 'resume', 'retry'] as const satisfies CommandName[]
 
@@ -19,19 +19,12 @@ export function TaskActions({ task }: { task: TaskRow }) {
   const toast = useUi((ui) => ui.toast)
   const mayControl = useCan('control')
   const [asking, setAsking] = useState<'cancel' | 'edit' | 'replay'>()
-  const [busy, setBusy] = useState(false)
-
-  const run = async (command: (typeof AT_ONCE)[number]) => {
-    const title = taskTitle(task)
-    setBusy(true)
-    try {
+  const { busy, actAside } = useAct()
+  const title = taskTitle(task)
+  const run = (command: (typeof AT_ONCE)[number]) =>
+    actAside(async () => {
       toast(answerToast(command, title, task.status === 'running', await client.tasks[command]({ id: task._id })))
-    } catch (thrown) {
-      toast({ kind: 'bad', text: `${title}: ${wireError(thrown).message}` })
-    } finally {
-      setBusy(false)
-    }
-  }
+    }, `${title}: `)
 
   if (!mayControl) return null
   const Replay = COMMAND_WORDS.replay.icon
@@ -40,7 +33,7 @@ export function TaskActions({ task }: { task: TaskRow }) {
       {AT_ONCE.filter((command) => isPossible(command, task)).map((command) => {
         const { icon: Icon, label } = COMMAND_WORDS[command]
         return (
-          <button key={command} type="button" className="button" disabled={busy} onClick={() => void run(command)}>
+          <button key={command} type="button" className="button" disabled={busy} onClick={() => run(command)}>
             <Icon size={14} aria-hidden /> {label}
           </button>
         )

@@ -11,9 +11,9 @@ import { RowsPill } from '../components/rows-pill.tsx'
 import { Stack } from '../components/stack.tsx'
 import { TaskLink } from '../components/task-link.tsx'
 import { TrendBars } from '../components/trend-bars.tsx'
+import { useAct } from '../components/use-act.ts'
 import { useCan } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
-import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { formatAge, formatTime } from '../view/format.ts'
 
@@ -238,20 +238,14 @@ function Marked({ error, now }: { error: ErrorRow; now: number }) {
 function GroupActions({ error, onBulk }: { error: ErrorRow; onBulk: GroupProps['onBulk'] }) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
-  const [busy, setBusy] = useState(false)
-  const mark = async (state: ErrorState, forMs?: number) => {
-    setBusy(true)
-    try {
+  const { busy, actAside } = useAct()
+  const mark = (state: ErrorState, forMs?: number) =>
+    actAside(async () => {
       const until =
         forMs === undefined ? {} : { until: new Date(Date.now() + client.clockOffset + forMs).toISOString() }
       await client.errors.mark({ fingerprint: error._id, state, ...until })
       toast({ kind: 'good', text: `${state === 'open' ? 'Open again' : TABS[state].label}: ${error.code}` })
-    } catch (thrown) {
-      toast({ kind: 'bad', text: wireError(thrown).message })
-    } finally {
-      setBusy(false)
-    }
-  }
+    })
   return (
     <div role="group" aria-label="Actions" className="flex flex-wrap gap-2">
       <button type="button" className="button" onClick={() => onBulk('retry')}>
@@ -261,7 +255,7 @@ function GroupActions({ error, onBulk }: { error: ErrorRow; onBulk: GroupProps['
         <CopyPlus size={14} aria-hidden /> Replay all
       </button>
       {error.state !== 'open' && (
-        <button type="button" className="button" disabled={busy} onClick={() => void mark('open')}>
+        <button type="button" className="button" disabled={busy} onClick={() => mark('open')}>
           <Undo2 size={14} aria-hidden /> Reopen
         </button>
       )}
@@ -275,7 +269,7 @@ function GroupActions({ error, onBulk }: { error: ErrorRow; onBulk: GroupProps['
             value=""
             onChange={(event) => {
               const chosen = PAUSES[Number(event.target.value)]
-              if (chosen !== undefined) void mark('ignored', chosen[1])
+              if (chosen !== undefined) mark('ignored', chosen[1])
             }}
           >
             <option value="" disabled>
@@ -293,7 +287,7 @@ function GroupActions({ error, onBulk }: { error: ErrorRow; onBulk: GroupProps['
         </span>
       )}
       {error.state !== 'resolved' && (
-        <button type="button" className="button" disabled={busy} onClick={() => void mark('resolved')}>
+        <button type="button" className="button" disabled={busy} onClick={() => mark('resolved')}>
           <CheckCheck size={14} aria-hidden /> Resolve
         </button>
       )}

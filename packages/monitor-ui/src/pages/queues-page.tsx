@@ -3,15 +3,15 @@ import { STATUSES } from '@taskfleet/protocol'
 import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { CirclePause, CirclePlay, Gauge } from 'lucide-react'
 import { useState } from 'react'
-import { Dialog } from '../components/dialog.tsx'
+import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
-import { EmptyNote, Problem, RowsProblem } from '../components/notes.tsx'
+import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { QueueLimitsDialog } from '../components/queue-limits-dialog.tsx'
 import { CELL, Table } from '../components/table.tsx'
+import { useAct } from '../components/use-act.ts'
 import { useCan } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
-import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { formatCount } from '../view/counts.ts'
 import { formatAge, formatShare } from '../view/format.ts'
@@ -197,17 +197,10 @@ function PauseButton({ queue, onPause }: { queue: string; onPause: () => void })
 function ResumeButton({ queue }: { queue: string }) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
-  const [busy, setBusy] = useState(false)
+  const { busy, actAside } = useAct()
   const resume = async () => {
-    setBusy(true)
-    try {
-      await client.queues.resume({ name: queue })
-      toast({ kind: 'good', text: `The queue ${queue} goes on` })
-    } catch (thrown) {
-      toast({ kind: 'bad', text: wireError(thrown).message })
-    } finally {
-      setBusy(false)
-    }
+    await client.queues.resume({ name: queue })
+    toast({ kind: 'good', text: `The queue ${queue} goes on` })
   }
   return (
     <button
@@ -215,7 +208,7 @@ function ResumeButton({ queue }: { queue: string }) {
       className="button min-w-[98px]"
       aria-label={`Resume ${visibleLine(queue, 60)}`}
       disabled={busy}
-      onClick={() => void resume()}
+      onClick={() => actAside(resume)}
     >
       <CirclePlay size={14} aria-hidden /> Resume
     </button>
@@ -225,55 +218,22 @@ function ResumeButton({ queue }: { queue: string }) {
 function PauseDialog({ queue, onClose }: { queue: string; onClose: () => void }) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
-  const [reason, setReason] = useState('')
-  const [problem, setProblem] = useState<string>()
-  const [busy, setBusy] = useState(false)
-  const pause = async () => {
-    setBusy(true)
-    setProblem(undefined)
-    try {
-      const why = reason.trim()
-      await client.queues.pause({ name: queue, ...(why !== '' && { reason: why }) })
-      toast({ kind: 'good', text: `The queue ${queue} is paused` })
-      onClose()
-    } catch (thrown) {
-      setProblem(wireError(thrown).message)
-    } finally {
-      setBusy(false)
-    }
+  const pause = async (reason: { reason?: string }) => {
+    await client.queues.pause({ name: queue, ...reason })
+    toast({ kind: 'good', text: `The queue ${queue} is paused` })
   }
   return (
-    <Dialog title="Pause this queue?" onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          if (!busy) void pause()
-        }}
-      >
-        <p className="mb-3">
-          Nothing of <Foreign text={queue} max={80} className="font-medium" /> is started until somebody resumes it.
-          What runs already goes on.
-        </p>
-        <label className="mb-4 block">
-          <span className="mb-1 block text-dim">Reason (optional)</span>
-          <input
-            className="field w-full"
-            value={reason}
-            maxLength={200}
-            data-autofocus
-            onChange={(event) => setReason(event.target.value)}
-          />
-        </label>
-        <Problem text={problem} className="mb-3" />
-        <div className="flex flex-wrap justify-end gap-2">
-          <button type="button" className="button" onClick={onClose}>
-            Leave it open
-          </button>
-          <button type="submit" className="button button-solid" disabled={busy}>
-            Pause the queue
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <ConfirmDialog
+      title="Pause this queue?"
+      confirm="Pause the queue"
+      keep="Leave it open"
+      harmless
+      asksReason
+      run={pause}
+      onClose={onClose}
+    >
+      Nothing of <Foreign text={queue} max={80} className="font-medium" /> is started until somebody resumes it. What
+      runs already goes on.
+    </ConfirmDialog>
   )
 }

@@ -10,10 +10,10 @@ import { EmptyNote, Problem, RowsProblem } from '../components/notes.tsx'
 import { ScheduleCard, type ScheduleCommand } from '../components/schedule-card.tsx'
 import { ScheduleDialog } from '../components/schedule-dialog.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
+import { useAct } from '../components/use-act.ts'
 import { useCan, useKept, useWorkers } from '../live/hooks.ts'
 import { SCHEDULES, statusesOf } from '../live/queries.ts'
 import { useAsked } from '../live/use-asked.ts'
-import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { formatCount } from '../view/counts.ts'
 
@@ -40,17 +40,15 @@ export function SchedulesPage() {
   const tasks = useKept('', useLiveQuery(statusesOf(lastTasks)))
   const lastById = useMemo(() => new Map(tasks.rows.map((task) => [task._id, task])), [tasks.rows])
 
-  const act = async (command: Exclude<ScheduleCommand, 'edit' | 'remove'>, { _id }: ScheduleRow) => {
-    try {
+  const { actAside } = useAct()
+  const act = (command: Exclude<ScheduleCommand, 'edit' | 'remove'>, { _id }: ScheduleRow) =>
+    actAside(async () => {
       await client.schedules[command]({ name: _id })
       toast({ kind: 'good', text: `${_id} ${DONE[command]}` })
-    } catch (thrown) {
-      toast({ kind: 'bad', text: `${_id}: ${wireError(thrown).message}` })
-    }
-  }
+    }, `${_id}: `)
   const onCommand = (command: ScheduleCommand, schedule: ScheduleRow) => {
     if (command === 'edit' || command === 'remove') setOpened({ dialog: command, schedule })
-    else void act(command, schedule)
+    else act(command, schedule)
   }
   return (
     <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-3 p-3 sm:p-4">
