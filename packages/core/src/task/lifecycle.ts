@@ -1,47 +1,132 @@
 import { type AttemptOutcome, hasEnded, STATUSES, type TaskStatus } from '@taskfleet/protocol'
+import type { TaskDocument } from './task-document.ts'
 
 /** Who may make a transition: anybody with the right to, the holder of the task's lease, or the reaper. */
 type Actor = 'client' | 'worker' | 'owner' | 'reaper' | 'fleet'
+type Field = keyof TaskDocument
 
 export interface Transition {
   readonly from: readonly TaskStatus[]
   readonly to: TaskStatus
+  /** Where its write may lead instead: what was asked for meanwhile wins, and so does the last try that failed. */
+  readonly or?: readonly TaskStatus[]
   readonly by: Actor
   /** How the running attempt is closed; only transitions out of `running` close one. */
   readonly closes?: AttemptOutcome
+  /** The fields that its write may change, beside `status`, `rev` and `updatedAt`. */
+  readonly writes: readonly Field[] | 'everything'
   /** What it means, for `docs/lifecycle.md`. */
   readonly says: string
 }
 
+/** What a task waits for. */
+const AWAITED = ['predecessors', 'after', 'ifFailed'] as const
+/** What an ended task has, or has no more. */
+const END = ['finishedAt', 'expireAt', 'raiseAt'] as const
+/** Who runs a task, and where. */
+const HOLDER = ['lease', 'slot', 'worker', 'publicUrl'] as const
+/** What changes whenever an attempt ends. */
+const LEAVING = [...HOLDER, 'attempts', 'control', ...END] as const
+/** The same by its owner, with what it reported last. */
+const SETTLING = [...LEAVING, 'progress'] as const
+const LATER = ['runAt', 'order'] as const
+const ANEW = ['failures', 'lost', 'priority', 'startedAt', 'control', ...LATER, ...END] as const
+
 /** The state machine. Nothing else says from where to where, and no other write touches `status`. */
 export const TRANSITIONS = {
-  claim: { from: ['pending'], to: 'running', by: 'worker', says: 'a worker with a free slot takes it up' },
-  complete: { from: ['running'], to: 'completed', by: 'owner', closes: 'completed', says: 'the handler returned' },
-  retry: { from: ['running'], to: 'pending', by: 'owner', closes: 'failed', says: 'it failed, tries are left' },
-  fail: { from: ['running'], to: 'failed', by: 'owner', closes: 'failed', says: 'it failed, no try is left' },
+  claim: {
+    from: ['pending'],
+    to: 'running',
+    by: 'worker',
+    writes: [...HOLDER, 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
+    says: 'a worker with a free slot takes it up',
+  },
+  complete: {
+    from: ['running'],
+    to: 'completed',
+    by: 'owner',
+    closes: 'completed',
+    writes: [...SETTLING, 'output', 'lost'],
+    says: 'the handler returned',
+  },
+  retry: {
+    from: ['running'],
+    to: 'pending',
+    or: ['failed', 'paused', 'cancelled'],
+    by: 'owner',
+    closes: 'failed',
+    writes: [...SETTLING, 'error', 'failures', 'priority', ...LATER],
+    says: 'it failed, tries are left',
+  },
+  fail: {
+    from: ['running'],
+    to: 'failed',
+    or: ['cancelled'],
+    by: 'owner',
+    closes: 'failed',
+    writes: [...SETTLING, 'error', 'failures'],
+    says: 'it failed, no try is left',
+  },
   defer: {
     from: ['running'],
     to: 'pending',
+    or: ['paused', 'cancelled'],
     by: 'owner',
     closes: 'deferred',
+    writes: [...SETTLING, 'error', ...LATER],
     says: 'it failed and asked to be tried later',
   },
-  snooze: { from: ['running'], to: 'pending', by: 'owner', closes: 'snoozed', says: 'the handler asked for later' },
-  release: { from: ['running'], to: 'pending', by: 'owner', closes: 'released', says: 'its worker shuts down' },
-  suspend: { from: ['running'], to: 'paused', by: 'owner', closes: 'paused', says: 'a pause was asked for' },
-  stop: { from: ['running'], to: 'cancelled', by: 'owner', closes: 'cancelled', says: 'a cancel was asked for' },
+  snooze: {
+    from: ['running'],
+    to: 'pending',
+    or: ['paused', 'cancelled'],
+    by: 'owner',
+    closes: 'snoozed',
+    writes: [...SETTLING, ...LATER],
+    says: 'the handler asked for later',
+  },
+  release: {
+    from: ['running'],
+    to: 'pending',
+    or: ['paused', 'cancelled'],
+    by: 'owner',
+    closes: 'released',
+    writes: [...SETTLING, ...LATER],
+    says: 'its worker shuts down',
+  },
+  suspend: {
+    from: ['running'],
+    to: 'paused',
+    or: ['pending', 'cancelled'],
+    by: 'owner',
+    closes: 'paused',
+    writes: SETTLING,
+    says: 'a pause was asked for',
+  },
+  stop: {
+    from: ['running'],
+    to: 'cancelled',
+    by: 'owner',
+    closes: 'cancelled',
+    writes: SETTLING,
+    says: 'a cancel was asked for',
+  },
   reclaim: {
     from: ['running'],
     to: 'pending',
+    or: ['failed', 'paused', 'cancelled'],
     by: 'reaper',
     closes: 'lost',
+    writes: [...LEAVING, 'error', 'lost', 'runAt'],
     says: 'its worker is gone',
   },
   expire: {
     from: ['running'],
     to: 'failed',
+    or: ['pending', 'paused', 'cancelled'],
     by: 'reaper',
     closes: 'lost',
+    writes: [...LEAVING, 'error', 'lost', 'runAt'],
     says: 'its workers died with it once too often',
   },
   quarantine: {
@@ -49,28 +134,82 @@ export const TRANSITIONS = {
     to: 'failed',
     by: 'fleet',
     closes: 'failed',
+    writes: 'everything',
     says: 'its document can not be understood',
   },
-  pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
-  resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
-  cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
-  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'what it waited for is over' },
-  abandon: { from: ['blocked'], to: 'failed', by: 'fleet', says: 'a task that it waited for failed' },
+  pause: {
+    from: ['pending'],
+    to: 'paused',
+    by: 'client',
+    writes: ['control', ...END],
+    says: 'somebody holds it back',
+  },
+  resume: { from: ['paused'], to: 'pending', by: 'client', writes: ['control'], says: 'somebody lets it go on' },
+  cancel: {
+    from: ['pending', 'paused', 'blocked'],
+    to: 'cancelled',
+    by: 'client',
+    writes: ['control', ...END],
+    says: 'somebody called it off',
+  },
+  unblock: {
+    from: ['blocked'],
+    to: 'pending',
+    by: 'fleet',
+    writes: AWAITED,
+    says: 'what it waited for is over',
+  },
+  abandon: {
+    from: ['blocked'],
+    to: 'failed',
+    by: 'fleet',
+    writes: ['error', ...END],
+    says: 'a task that it waited for failed',
+  },
   skip: {
     from: ['blocked'],
     to: 'cancelled',
     by: 'fleet',
+    writes: ['error', ...END],
     says: "a task that it waited for failed: `ifFailed: 'cancel'`",
   },
-  block: { from: ['pending', 'paused'], to: 'blocked', by: 'client', says: 'somebody made it wait for other tasks' },
-  rerun: { from: ['failed', 'cancelled'], to: 'pending', by: 'client', says: 'somebody wants it tried again' },
+  block: {
+    from: ['pending', 'paused'],
+    to: 'blocked',
+    by: 'client',
+    writes: ['control', ...AWAITED],
+    says: 'somebody made it wait for other tasks',
+  },
+  rerun: {
+    from: ['failed', 'cancelled'],
+    to: 'pending',
+    by: 'client',
+    writes: ANEW,
+    says: 'somebody wants it tried again',
+  },
   rewait: {
     from: ['failed', 'cancelled'],
     to: 'blocked',
     by: 'client',
+    writes: [...ANEW, 'predecessors'],
     says: 'somebody wants it tried again, and a task that it waits for has not completed',
   },
 } as const satisfies Record<string, Transition>
+
+const BUDGET = ['retry', 'timeout', 'totalTimeout', 'stall', 'maxAttempts'] as const
+const WISHES = ['input', 'priority', 'basePriority', 'lazy', 'deadline', 'raiseAt', 'deadlineMissedAt'] as const
+
+/** Writes that leave a task in its status, and the fields that they may change beside `rev` and `updatedAt`. */
+export const OTHER_WRITES = {
+  /** The owner of a running task. */
+  report: ['progress'],
+  checkpoint: ['checkpoint', 'checkpointAttempt', 'lost'],
+  takeBackLoss: ['attempts', 'lost'],
+  raise: ['priority', 'deadlineMissedAt', 'raiseAt'],
+  edit: [...WISHES, ...BUDGET, ...LATER, 'queue'],
+  replace: [...WISHES, ...BUDGET, ...LATER, 'version'],
+  noteCompleted: ['predecessors'],
+} as const satisfies Record<string, readonly Field[]>
 
 export type Verb = keyof typeof TRANSITIONS
 
@@ -123,8 +262,10 @@ export function lifecycleChart(): string {
 /** The table of `docs/lifecycle.md`. */
 export function lifecycleTable(): string {
   const rows = (Object.keys(TRANSITIONS) as Verb[]).map((verb) => {
-    const { from, to, by, closes, says } = BY_VERB[verb]
-    return `| \`${verb}\` | ${from.map((status) => `\`${status}\``).join(', ')} | \`${to}\` | ${by} | ${closes ?? ''} | ${says} |`
+    const { from, to, or = [], by, closes, says } = BY_VERB[verb]
+    const names = (statuses: readonly TaskStatus[]): string => statuses.map((status) => `\`${status}\``).join(', ')
+    const ends = or.length === 0 ? '' : ` (or ${names(or)})`
+    return `| \`${verb}\` | ${names(from)} | \`${to}\`${ends} | ${by} | ${closes ?? ''} | ${says} |`
   })
   return ['| verb | from | to | by | closes the attempt as | when |', '|---|---|---|---|---|---|', ...rows].join('\n')
 }
