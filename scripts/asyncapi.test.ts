@@ -1,11 +1,14 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import specs from '@asyncapi/specs'
 import { gatewayRules } from '@taskfleet/gateway/internal'
+import { VERSION } from '@taskfleet/protocol'
 import { type AnyAck, ask, connect, LOOPBACK, ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { Ajv, type ValidateFunction } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { parse, stringify } from 'yaml'
+import { asyncapi } from './asyncapi.ts'
 import { type Schema, WireTypes } from './wire-types.ts'
 
 interface Message {
@@ -25,8 +28,14 @@ interface AsyncApi {
   components: { messages: Record<string, Message>; schemas: Record<string, Schema> }
 }
 
-const document = parse(readFileSync(new URL('../docs/asyncapi.yaml', import.meta.url), 'utf8')) as AsyncApi
-const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true })
+const file = new URL('../docs/asyncapi.yaml', import.meta.url)
+const made = JSON.parse(JSON.stringify(asyncapi(VERSION))) as AsyncApi
+if (process.env.TASKFLEET_WRITE_DOCS === '1') {
+  const note = '# Made from packages/protocol/src/messages.ts by scripts/asyncapi.test.ts with TASKFLEET_WRITE_DOCS=1\n'
+  writeFileSync(file, note + stringify(made, { lineWidth: 120, aliasDuplicateObjects: false }))
+}
+const document = parse(readFileSync(file, 'utf8')) as AsyncApi
+const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })
 ajv.addSchema({ $id: 'document', ...document })
 
 /** What a reference of the document leads to, through further references. */
@@ -66,6 +75,10 @@ function faults(schema: Schema, body: unknown): string[] {
 }
 
 describe('docs/asyncapi.yaml', () => {
+  test('is what the messages of the protocol say; TASKFLEET_WRITE_DOCS=1 writes it', () => {
+    expect(document).toEqual(made)
+  })
+
   test('is AsyncAPI 3.0', () => {
     const published = new Ajv({ strict: false, validateFormats: false, allErrors: true, logger: false })
     const validate = published.compile(specs.schemasWithoutId['3.0.0'] as object)
@@ -81,7 +94,12 @@ describe('docs/asyncapi.yaml', () => {
       ...Object.keys(schemas).map((name) => `#/components/schemas/${name}`),
     ].filter((to) => !references.includes(to))
     // Rows of collections, which the schema of a row names in words, and what a refused connection carries.
-    expect(unused.map((to) => to.split('/').at(-1))).toEqual(['WorkerRow', 'ScheduleRow', 'TaskConnectError'])
+    expect(unused.map((to) => to.split('/').at(-1))).toEqual([
+      'WorkerRow',
+      'ScheduleRow',
+      'EventRow',
+      'TaskConnectError',
+    ])
     for (const { messages: ofChannel } of Object.values(document.channels)) {
       for (const [key, reference] of Object.entries(ofChannel)) expect(at<Message>(reference).name).toBe(key)
     }

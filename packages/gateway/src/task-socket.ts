@@ -7,10 +7,10 @@ import {
   type TaskConnectError,
   type TaskToClient,
 } from '@taskfleet/protocol'
-import { checkJson } from '@taskfleet/protocol/internal'
+import { checkJson, TASK_TAKES } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Namespace, Server, Socket } from 'socket.io'
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { Access } from './access.ts'
 import type { Attempts, RunningAttempt } from './attempts.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
@@ -32,9 +32,6 @@ const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
 /** Also told to those who exceed it. */
 export const MESSAGES_A_SECOND = 30
 const CLAIM_WAIT_MS = 1_000
-// Made once: a schema takes several KiB, and a task may have many watchers.
-const REASON = z.strictObject({ reason: z.string().max(500).optional() })
-const MESSAGE = z.strictObject({ name: z.string().min(1).max(128), data: z.unknown().optional() })
 
 /** The namespace behind every `publicUrl`: `/tasks/<id>`, there as long as the task runs here. */
 export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
@@ -125,19 +122,21 @@ export function connectError(error: unknown, log: Logger): Error {
   })
 }
 
+type Asked<Event extends keyof ClientToTask> = Parameters<ClientToTask[Event]>[0]
+
 function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: TaskSocketDeps): void {
   const { holder } = socket.data
   const door = fleet.as(holder).tasks
   const id = run.claim.task._id.toHexString()
   const allowed = tokenBucket(MESSAGES_A_SECOND)
-  const ruled = <Request>(event: string, schema: z.ZodType<Request>, handle: Rule<Request>['handle']) =>
-    guard({ scope: 'control', schema, handle }, holder, log, () =>
+  const ruled = <Event extends keyof ClientToTask>(event: Event, handle: Rule<Asked<Event>>['handle']) =>
+    guard({ scope: 'control', schema: TASK_TAKES[event].payload as z.ZodType<Asked<Event>>, handle }, holder, log, () =>
       fleet.refusals.record({ by: holder.id, action: `task ${event}`, refused: 'FORBIDDEN' }),
     )
   const rules = {
-    cancel: ruled('cancel', REASON, async ({ reason }) => done(await door.cancel({ id, ...because(reason) }))),
-    pause: ruled('pause', REASON, async ({ reason }) => done(await door.pause({ id, ...because(reason) }))),
-    message: ruled('message', MESSAGE, async ({ name, data }) => ({ data: toWire(await run.message(name, data)) })),
+    cancel: ruled('cancel', async ({ reason }) => done(await door.cancel({ id, ...because(reason) }))),
+    pause: ruled('pause', async ({ reason }) => done(await door.pause({ id, ...because(reason) }))),
+    message: ruled('message', async ({ name, data }) => ({ data: toWire(await run.message(name, data)) })),
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
   for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)

@@ -2,6 +2,7 @@ export { durationWithin, type NumberRange, pageSize, wholeNumber } from './check
 export { controlOf } from './control-of.ts'
 export { LONGEST_MS, shownValue } from './duration.ts'
 export { runAfter } from './long-timer.ts'
+export * from './messages.ts'
 export { requestError } from './request-error.ts'
 export { byCore, outerShape } from './shapes/by-core.ts'
 export * as shapes from './shapes/index.ts'

@@ -159,16 +159,20 @@ function write<Answer>(scope: Scope) {
 const { ids, filter, ...others } = shapes.selection
 const selection = { id: id.optional(), ids: byCore(ids), filter: byCore(filter), ...others }
 
+/** Which tasks are meant: exactly one of the three. The core checks it; this is for the documents. */
+const oneOf = [{ required: ['id'] }, { required: ['ids'] }, { required: ['filter'] }]
+const commandRequest = z.strictObject(selection).meta({ id: 'CommandRequest', oneOf })
+
 /** A command on the tasks of a selection. */
-const onTasks = <Request = CommandRequest, Own extends z.ZodRawShape = Record<never, never>>(
+const onTasks = <Request = CommandRequest>(
   verb: string,
   summary: string,
   codes: readonly string[],
-  own?: Own,
+  request: z.ZodType = commandRequest,
 ) =>
   write<CommandAnswer>('control')({
     summary,
-    request: shape<Request>({ ...selection, ...own }),
+    request: as<Request>(request),
     answer: shapes.commandAnswer,
     codes: [...SELECTING, ...codes],
     by: 'id',
@@ -217,8 +221,8 @@ export const OPERATIONS = {
         fields?: readonly string[]
         cursor?: string
       }>({
-        filter: byCore(z.looseObject({}).optional()),
-        sort: byCore(z.record(z.string(), z.union([z.literal(1), z.literal(-1)])).optional()),
+        filter: byCore(shapes.filter.optional()),
+        sort: byCore(shapes.sort.optional()),
         limit: byCore(z.int().optional()),
         fields: byCore(z.array(z.string()).optional()),
         cursor,
@@ -262,22 +266,37 @@ export const OPERATIONS = {
       'replay',
       'Make new tasks from ended ones',
       ['NOT_ENDED', 'KEY_EXISTS', 'QUEUE_FULL'],
-      {
-        input: byCore(z.unknown().optional().describe("In place of the first one's, for one task")),
-      },
+      z
+        .strictObject({
+          ...selection,
+          input: byCore(z.unknown().optional().describe("In place of the first one's, for the task that `id` names")),
+        })
+        .meta({ id: 'ReplayRequest', oneOf, dependentRequired: { input: ['id'] } }),
     ),
     reprioritise: onTasks<ReprioritiseRequest>(
       'reprioritise',
       'Give waiting tasks another priority or place',
       ['ALREADY_ENDED', 'NOT_WAITING'],
-      {
-        priority: byCore(shapes.priority.optional()),
-        position: byCore(z.enum(['front', 'back']).optional()),
-      },
+      z
+        .strictObject({
+          ...selection,
+          priority: byCore(shapes.priority.optional()),
+          position: byCore(z.enum(['front', 'back']).optional()),
+        })
+        .meta({
+          id: 'ReprioritiseRequest',
+          oneOf,
+          anyOf: [{ required: ['priority'] }, { required: ['position'] }],
+        }),
     ),
     edit: write<TaskRow>('control')({
       summary: 'Change a waiting task',
-      request: shape<EditRequest>({ id, rev: byCore(z.int().optional()), changes: byCore(shapes.changes), reason }),
+      request: shape<EditRequest>({
+        id,
+        rev: byCore(z.int().min(1).optional().describe('Only if the task is still as it was seen')),
+        changes: byCore(shapes.changes),
+        reason,
+      }),
       answer: shapes.task,
       codes: [...NEW_TASK, 'INPUT_INVALID', 'NOT_FOUND', 'NOT_WAITING', 'REV_CONFLICT', 'DEPENDENCY_CYCLE'],
       rest: 'PATCH /tasks/:id',

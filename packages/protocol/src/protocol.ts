@@ -646,23 +646,27 @@ export interface CommandAnswer {
   tasks?: string[]
 }
 
+/** Why a task does not run, or what it does instead. */
+export const EXPLAIN_CODES = [
+  'ENDED',
+  'RUNNING',
+  'PAUSED',
+  'BLOCKED',
+  'NOT_DUE',
+  'QUEUE_PAUSED',
+  'QUEUE_FULL',
+  'RATE_LIMITED',
+  'NOT_SERVED',
+  'QUEUE_NOT_SERVED',
+  'NO_FREE_SLOT',
+  'GATE_CLOSED',
+  'CORRUPT',
+  'ABOUT_TO_RUN',
+] as const
+
 /** One reason why a task does not run, or what it does instead. */
 export interface ExplainReason {
-  code:
-    | 'ENDED'
-    | 'RUNNING'
-    | 'PAUSED'
-    | 'BLOCKED'
-    | 'NOT_DUE'
-    | 'QUEUE_PAUSED'
-    | 'QUEUE_FULL'
-    | 'RATE_LIMITED'
-    | 'NOT_SERVED'
-    | 'QUEUE_NOT_SERVED'
-    | 'NO_FREE_SLOT'
-    | 'GATE_CLOSED'
-    | 'CORRUPT'
-    | 'ABOUT_TO_RUN'
+  code: (typeof EXPLAIN_CODES)[number]
   /** For people. */
   message: string
   /** The task it waits for, the date it waits for, the worker it concerns. */

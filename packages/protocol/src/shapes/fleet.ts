@@ -1,5 +1,13 @@
 import { z } from 'zod'
-import { type CoverageRow, type ErrorRow, type KeyRow, SCOPES, STATUSES, type WorkerRow } from '../protocol.ts'
+import {
+  type CoverageRow,
+  type ErrorRow,
+  type KeyRow,
+  SCOPES,
+  STATUSES,
+  type TaskStatus,
+  type WorkerRow,
+} from '../protocol.ts'
 import { count, date, hexId, name, queueName } from './values.ts'
 
 export const worker = z
@@ -18,7 +26,14 @@ export const worker = z
     tasks: z.array(z.string()).describe('`name@version` of everything it can run'),
     slots: count,
     running: count,
-    load: z.looseObject({}),
+    load: z.object({
+      cpu: z.number().describe('Processors that this process keeps busy'),
+      rss: z.number().describe('Memory of this process, in bytes'),
+      memoryFree: z.number().describe('Free memory of the host, in bytes'),
+      eventLoopDelayMs: z.number(),
+      hostCpu: z.number().optional().describe('Busy part of the processors, 0 to 1, by whoever'),
+      memoryLeft: z.number().optional().describe('Part of the memory that is left, 0 to 1'),
+    }),
     gate: z.looseObject({ open: z.boolean(), lazy: z.boolean(), reason: z.string().optional() }).optional(),
     control: z.object({ action: z.enum(['drain', 'resume']), by: z.string(), at: date }).optional(),
     heartbeatMs: z.number(),
@@ -30,7 +45,12 @@ export const worker = z
   } satisfies Record<keyof WorkerRow, z.ZodType>)
   .meta({ id: 'Worker', title: 'A worker or a gateway' })
 
-const counts = z.partialRecord(z.enum(STATUSES), count)
+const eachStatus = Object.fromEntries(STATUSES.map((status) => [status, count])) as Record<TaskStatus, typeof count>
+const allCounts = z.object(eachStatus).meta({ id: 'AllCounts', title: 'Tasks by status' })
+const counts = z
+  .object(eachStatus)
+  .partial()
+  .meta({ id: 'Counts', title: 'Tasks by status; those of which there are none may be left out' })
 
 export const newRate = z
   .strictObject({
@@ -48,20 +68,29 @@ export const queueLimits = z
   })
   .partial()
 
+const queueFields = {
+  _id: queueName.describe('The name'),
+  paused: z.boolean(),
+  concurrency: z.int().min(1).optional().describe('How many of its tasks run at once in the whole fleet at most'),
+  rate: z
+    .object({ limit: z.int().min(1), per: z.int().min(1_000) })
+    .optional()
+    .describe('At most `limit` starts in any span of `per` milliseconds in the whole fleet'),
+  maxWaiting: z.int().min(1).optional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
+  by: z.string().optional(),
+  reason: z.string().optional(),
+  updatedAt: date.optional(),
+  rev: z.int().optional(),
+}
+
+/** Settings of a queue, without its counts. */
+export const queueSettings = z
+  .object({ ...queueFields, updatedAt: date, rev: z.int() })
+  .meta({ id: 'QueueSettings', title: 'Settings of a queue' })
+
 export const queue = z
   .looseObject({
-    _id: queueName.describe('The name'),
-    paused: z.boolean(),
-    concurrency: z.int().min(1).optional().describe('How many of its tasks run at once in the whole fleet at most'),
-    rate: z
-      .object({ limit: z.int().min(1), per: z.int().min(1_000) })
-      .optional()
-      .describe('At most `limit` starts in any span of `per` milliseconds in the whole fleet'),
-    maxWaiting: z.int().min(1).optional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
-    by: z.string().optional(),
-    reason: z.string().optional(),
-    updatedAt: date.optional(),
-    rev: z.int().optional(),
+    ...queueFields,
     counts: counts.optional().describe('Its tasks by status'),
   })
   .meta({
@@ -125,7 +154,7 @@ const rates = z.object({ enqueued: z.number(), completed: z.number(), failed: z.
 
 export const stats = z
   .object({
-    byStatus: z.record(z.enum(STATUSES), count),
+    byStatus: allCounts,
     byQueue: z.record(z.string(), counts),
     byName: z.record(z.string(), counts),
     rates: rates.describe('Per second, over the last minute'),

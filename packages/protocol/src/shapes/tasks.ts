@@ -2,22 +2,22 @@ import { z } from 'zod'
 import {
   type AuditEntry,
   type EnqueueRequest,
+  EXPLAIN_CODES,
   FAILURE_COUNTS,
   IF_FAILED,
   STATUSES,
   type TaskChanges,
   type TaskRow,
 } from '../protocol.ts'
-import { count, date, duration, hexId, name, priority, queueName, reason } from './values.ts'
+import { count, date, duration, filter, hexId, name, priority, queueName, reason, wireError } from './values.ts'
 
-const status = z.enum(STATUSES).meta({ id: 'TaskStatus', title: 'Status of a task' })
-const open = z.looseObject({})
+export const taskStatus = z.enum(STATUSES).meta({ id: 'TaskStatus', title: 'Status of a task' })
 const predecessors = z.union([hexId, z.array(hexId).max(100)])
 const ifFailed = z
   .enum(IF_FAILED)
   .describe('What it does when a task of `after` fails, is cancelled or is removed; `fail` by default')
 
-const taskError = z
+export const taskError = z
   .object({
     code: z.string(),
     name: z.string(),
@@ -40,6 +40,18 @@ export const attempt = z
     survived: z.literal(true).optional(),
   })
   .meta({ id: 'Attempt', title: 'One claim of a task' })
+
+/** All fields but `at` come from the handler. */
+export const progress = z
+  .object({
+    ratio: z.number().optional(),
+    done: z.number().optional(),
+    total: z.number().optional(),
+    unit: z.string().optional(),
+    message: z.string().optional(),
+    at: date,
+  })
+  .meta({ id: 'Progress', title: 'How far a task is' })
 
 const EXAMPLE = {
   _id: '66f1c0ffee0123456789abcd',
@@ -129,7 +141,7 @@ const taskFields = {
   version: z.int().min(1),
   input: z.unknown().optional(),
   output: z.unknown().optional(),
-  status,
+  status: taskStatus,
   queue: queueName,
   priority: z.int().min(1).max(10).describe('The effective one'),
   basePriority: z.int().min(1).max(10).describe('The one that was asked for'),
@@ -152,16 +164,7 @@ const taskFields = {
   control: z
     .object({ action: z.enum(['cancel', 'pause']), by: z.string(), reason: z.string().optional(), at: date })
     .optional(),
-  progress: z
-    .object({
-      ratio: z.number().optional(),
-      done: z.number().optional(),
-      total: z.number().optional(),
-      unit: z.string().optional(),
-      message: z.string().optional(),
-      at: date,
-    })
-    .optional(),
+  progress: progress.optional(),
   checkpoint: z.unknown().optional(),
   error: taskError.optional(),
   key: z.string().optional(),
@@ -228,6 +231,10 @@ export const newTask = z.strictObject(newTaskFields).meta({
   examples: [
     { name: 'download', input: { url: 'https://files.example/large.iso', file: 'large.iso' }, priority: 'high' },
   ],
+  dependentSchemas: {
+    debounce: { required: ['key'], not: { required: ['runAt'] } },
+    throttle: { required: ['key'], not: { required: ['debounce'] } },
+  },
 })
 
 export const changes = z
@@ -249,42 +256,44 @@ export const changes = z
       .optional()
       .describe('In place of what it waits for; `null` or `[]`: it waits for none'),
     ifFailed: ifFailed.optional(),
-    rev: z.int().min(1).optional().describe('Only if the task is still as it was seen; `If-Match` says the same'),
-    reason: reason.optional(),
-  } satisfies Record<keyof TaskChanges | 'rev' | 'reason', z.ZodType>)
+  } satisfies Record<keyof TaskChanges, z.ZodType>)
   .meta({
     id: 'TaskChanges',
     title: 'What is to change of a task that waits',
-    examples: [{ priority: 'high', rev: 3 }],
+    examples: [{ priority: 'high' }],
+    minProperties: 1,
   })
 
 export const commandAnswer = z
   .object({
     matched: count.describe('Tasks that the selection names and the command can do something about'),
     changed: count.describe('0 for a dry run'),
-    refused: z.array(z.object({ id: hexId, error: z.object({ code: z.string(), message: z.string() }) })),
+    refused: z.array(z.object({ id: hexId, error: wireError })).describe('Those that could not be changed, and why'),
     tasks: z.array(hexId).optional().describe('What a replay made'),
   })
   .meta({ id: 'CommandAnswer', title: 'What came of a command', examples: [{ matched: 12, changed: 12, refused: [] }] })
 
-export const logLine = z
+export const liveLogLine = z
   .object({
-    attempt: z.int().min(1),
-    seq: z.int().min(1),
+    seq: z.int().min(1).describe("Counts the attempt's lines from 1"),
     at: date,
     level: z.enum(['debug', 'info', 'warn', 'error']),
     message: z.string(),
   })
-  .meta({ id: 'LogLine', title: 'Line of an attempt’s log' })
+  .meta({ id: 'LogLine', title: "Line of a running attempt's log" })
+
+export const logLine = z
+  .object({ attempt: z.int().min(1), ...liveLogLine.shape })
+  .meta({ id: 'StoredLogLine', title: "Line of an attempt's log" })
 
 export const explanation = z
   .object({
     id: hexId,
-    status,
+    status: taskStatus,
     willRun: z.boolean(),
     reasons: z.array(
-      z.looseObject({
-        code: z.string(),
+      z.object({
+        code: z.enum(EXPLAIN_CODES),
         message: z.string(),
         task: hexId.optional(),
         at: date.optional(),
@@ -313,8 +322,8 @@ export const auditEntry = z
 
 /** What stands for many tasks. */
 export const selection = {
-  ids: z.array(z.unknown()).optional().describe('Up to 10,000 ids'),
-  filter: open.optional().describe('All that match and the command can do something about'),
+  ids: z.array(hexId).max(10_000).optional().describe('Up to 10,000 ids'),
+  filter: filter.optional().describe('All that match and the command can do something about'),
   dryRun: z.boolean().optional().describe('Only count'),
   reason: reason.optional(),
 }

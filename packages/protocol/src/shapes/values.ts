@@ -19,8 +19,33 @@ export const priority = z
   .union([z.int().min(1).max(10), z.enum(['low', 'medium', 'high'])])
   .meta({ description: '1 to 10, higher first, or a name for 2, 5 and 8', examples: ['high', 5] })
 export const duration = z
-  .union([z.number(), z.string()])
+  .union([z.number().min(1).max(2_592_000_000), z.string().regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/)])
   .meta({ description: 'Milliseconds, or a number with ms, s, m, h or d', examples: ['5s', 500] })
+/** What a query is filtered by; the core checks it. */
+export const filter = z
+  .looseObject({})
+  .meta({ id: 'Filter', description: 'Conditions by field. The operators and limits are in docs/protocol.md.' })
+export const sort = z
+  .record(z.string(), z.union([z.literal(1), z.literal(-1)]))
+  .meta({ id: 'Sort', description: 'Up to four fields, the first one first. `_id` breaks ties.', maxProperties: 4 })
 export const reason = z.string().max(500).describe('For the record')
 
 export const idParams = z.object({ id: hexId })
+
+/** An error as it travels. */
+export const wireError = z
+  .object({
+    code: z.string(),
+    message: z.string(),
+    field: z.string().optional(),
+    ids: z.array(z.string()).optional().describe('With `UNKNOWN_OUTCOME`: the ids to repeat the request under.'),
+    errors: z
+      .array(
+        z
+          .object({ index: z.int(), code: z.string(), title: z.string(), field: z.string().optional() })
+          .meta({ id: 'EntryProblem' }),
+      )
+      .optional()
+      .describe('Of a list: what is wrong with which entry.'),
+  })
+  .meta({ id: 'WireError', description: '`code` is stable and for programs, `message` is for people.' })

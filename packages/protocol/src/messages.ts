@@ -1,0 +1,277 @@
+import { z } from 'zod'
+import { OPERATIONS, type Operation } from './operations.ts'
+import {
+  type ClientToGateway,
+  type ClientToTask,
+  COLLECTIONS,
+  type GatewayToClient,
+  type Scope,
+  type TaskToClient,
+} from './protocol.ts'
+import { byCore } from './shapes/by-core.ts'
+import * as shapes from './shapes/index.ts'
+
+/** One message of a socket. A message with an answer is acknowledged with `{ ok: true, … }` or `{ ok: false, error }`. */
+export interface SocketMessage {
+  readonly summary: string
+  /** The scope that a key needs; absent where the operation says it, and for what a server sends. */
+  readonly scope?: Scope
+  readonly payload: z.ZodType
+  readonly answer?: z.ZodType
+}
+
+const { tasks, errors, audit } = OPERATIONS
+const nothing = z.object({})
+const subscription = z.string().max(64)
+const seq = z.int()
+const epoch = z.string()
+const row = z.looseObject({ _id: z.string() }).meta({
+  id: 'Row',
+  description: 'A row of the collection that was asked for, with the `fields` that were asked for.',
+})
+const placed = z
+  .object({ row, index: z.int().min(0).describe('Its place in the new window.') })
+  .meta({ id: 'PlacedRow' })
+
+const queryDelta = z
+  .object({
+    subscription,
+    seq,
+    added: z.array(placed).describe('Rows that entered.'),
+    changed: z.array(placed).describe('Rows whose content or place changed.'),
+    removed: z.array(z.string()).describe('Ids that left, those pushed out beyond `limit` included.'),
+  })
+  .meta({ id: 'QueryDelta' })
+
+/** An operation under the name that its message had before the table; `inside` is where the answer has its result. */
+const ofOperation = ({ summary, scope, request, answer }: Operation, inside?: string): SocketMessage => ({
+  summary,
+  scope,
+  payload: request,
+  answer: answer === null ? nothing : inside === undefined ? answer : z.object({ [inside]: answer }),
+})
+
+const taskId = z.strictObject({ id: byCore(shapes.hexId) })
+
+/** What a client may send to a gateway. */
+export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage>> = {
+  subscribeQuery: {
+    summary: 'Follows a query. Answered with `rows`, or with `resume` by the `deltas` that were missed.',
+    scope: 'read',
+    payload: z
+      .strictObject({
+        collection: byCore(z.enum(COLLECTIONS).default('tasks')),
+        filter: byCore(shapes.filter.optional()),
+        sort: byCore(shapes.sort.optional()),
+        limit: byCore(z.int().min(1).max(1_000).default(100)),
+        fields: byCore(
+          z
+            .array(z.string())
+            .max(64)
+            .optional()
+            .describe("Dotted paths, such as `input.file`; everything that isn't heavy without them."),
+        ),
+        resume: z
+          .strictObject({ epoch: z.string().max(64), seq: z.int().min(0) })
+          .optional()
+          .describe('Where a lost connection left off.'),
+      })
+      .meta({ id: 'SubscribeQuery' }),
+    answer: z
+      .object({
+        subscription,
+        epoch,
+        seq,
+        rows: z
+          .array(row)
+          .optional()
+          .describe("The present, when the subscription is new or what was missed can't be replayed."),
+        deltas: z.array(queryDelta).optional().describe('What was missed, when `resume` could be honoured.'),
+      })
+      .meta({ id: 'SubscribeAnswer' }),
+  },
+  unsubscribeQuery: {
+    summary:
+      'Gives up a subscription of `subscribeQuery` or `subscribeStats`. To give up one that is not held is no error.',
+    scope: 'read',
+    payload: z.strictObject({ subscription }),
+    answer: nothing,
+  },
+  subscribeStats: {
+    summary: 'Counts, rates and latencies of the tasks that match a filter, kept current by `statsDelta`.',
+    scope: 'read',
+    payload: z.strictObject({ filter: byCore(shapes.filter.optional()) }),
+    answer: z.object({ subscription, seq, stats: shapes.stats }),
+  },
+  checksumQuery: {
+    summary: 'Proves the rows of a subscription, as of `seq`. docs/protocol.md says how the checksum is made.',
+    scope: 'read',
+    payload: z.strictObject({ subscription }),
+    answer: z.object({ epoch, seq, count: z.int(), checksum: z.string() }).meta({ id: 'ChecksumAnswer' }),
+  },
+  enqueue: ofOperation(tasks.enqueue, 'task'),
+  cancel: ofOperation(tasks.cancel),
+  pause: ofOperation(tasks.pause),
+  resume: ofOperation(tasks.resume),
+  retry: ofOperation(tasks.retry),
+  replay: ofOperation(tasks.replay),
+  reprioritise: ofOperation(tasks.reprioritise),
+  edit: ofOperation(tasks.edit, 'task'),
+  explain: ofOperation(tasks.explain, 'explanation'),
+  coverage: ofOperation(tasks.coverage, 'coverage'),
+  taskLog: ofOperation(tasks.log, 'lines'),
+  audit: ofOperation(audit.list, 'entries'),
+  markError: ofOperation(errors.mark, 'error'),
+  controlWorker: {
+    summary: 'Drains a worker, or lets it take tasks again.',
+    scope: 'control',
+    payload: z.strictObject({ worker: z.string().min(1).max(64), action: z.enum(['drain', 'resume']) }),
+    answer: nothing,
+  },
+  controlQueue: {
+    summary: 'Pauses a queue, or lets its tasks be claimed again.',
+    scope: 'control',
+    payload: z.strictObject({
+      queue: byCore(shapes.queueName),
+      action: z.enum(['pause', 'resume']),
+      reason: shapes.reason.optional(),
+    }),
+    answer: z.object({ queue: shapes.queueSettings }),
+  },
+  taskTicket: {
+    summary: "A short-lived token for a running task's own socket.",
+    scope: 'read',
+    payload: taskId,
+    answer: z
+      .object({ publicUrl: z.string().optional(), relayUrl: z.string(), token: z.string(), expiresAt: shapes.date })
+      .meta({ id: 'TicketAnswer' }),
+  },
+  operation: {
+    summary: 'Any operation by its name, such as `schedules.pause`. docs/protocol.md lists them with their scopes.',
+    payload: z
+      .strictObject({ name: z.string().max(64), request: z.unknown().optional() })
+      .meta({ id: 'OperationRequest' }),
+    answer: z.object({ answer: z.unknown().optional() }),
+  },
+  renewSession: {
+    summary:
+      'A fresh session of the same key replaces the one that opened this connection, which goes on without a gap.',
+    scope: 'read',
+    payload: z.strictObject({ token: z.string().max(2_000).describe('The session, from `POST /api/v1/sessions`.') }),
+    answer: z.object({ expiresAt: shapes.date, serverTime: shapes.date }).meta({
+      id: 'RenewalAnswer',
+      description: "How long the connection goes on. Both times are by the server's clock.",
+    }),
+  },
+}
+
+/** What a gateway sends. */
+export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage>> = {
+  welcome: {
+    summary: 'Once after the connection.',
+    payload: z
+      .object({
+        version: z.string(),
+        serverTime: shapes.date.describe("So that a client can show ages by the server's clock."),
+        worker: z.string().optional().describe('The worker whose gateway this is; absent for a gateway alone.'),
+        scopes: z.array(z.string()),
+        queues: z.array(z.string()).optional().describe('The key may reach tasks in these queues only, when given.'),
+        names: z.array(z.string()).optional().describe('The key may reach tasks of these names only, when given.'),
+        expiresAt: shapes.date
+          .optional()
+          .describe('When the session ends that opened this connection, and the connection with it; absent for a key.'),
+      })
+      .meta({ id: 'Welcome' }),
+  },
+  queryDelta: { summary: "What changed in a subscription's rows.", payload: queryDelta },
+  queryReset: {
+    summary: "The rows anew: what was missed can't be sent as deltas.",
+    payload: z
+      .object({
+        subscription,
+        epoch,
+        seq,
+        rows: z.array(row),
+        reason: z.enum(['HISTORY_LOST', 'SLOW_CONSUMER', 'RESUME_TOO_OLD', 'COLLECTION_GONE', 'AUDIT']),
+      })
+      .meta({ id: 'QueryReset' }),
+  },
+  statsDelta: {
+    summary: 'The parts of the statistics that changed, each as it is now.',
+    payload: z
+      .object({ subscription, seq, changes: z.object(shapes.stats.shape).partial() })
+      .meta({ id: 'StatsDelta' }),
+  },
+}
+
+const why = z.strictObject({ reason: shapes.reason.optional() })
+
+/** What a client may send on a task's socket, straight or by the relay. */
+export const TASK_TAKES: Readonly<Record<keyof ClientToTask, SocketMessage>> = {
+  cancel: { summary: 'Asks the task to end.', scope: 'control', payload: why, answer: nothing },
+  pause: {
+    summary: 'Asks the task to give up its slot. It keeps its checkpoint.',
+    scope: 'control',
+    payload: why,
+    answer: nothing,
+  },
+  message: {
+    summary: 'Asks the handler, which answers with `data`.',
+    scope: 'control',
+    payload: z.strictObject({ name: z.string().min(1).max(128), data: z.unknown().optional() }),
+    answer: z.object({ data: z.unknown().optional() }),
+  },
+}
+
+/** What a task's socket sends. */
+export const TASK_SENDS: Readonly<Record<keyof TaskToClient, SocketMessage>> = {
+  snapshot: {
+    summary: 'Once after the connection, with the last 200 lines.',
+    payload: z
+      .object({ task: shapes.task, progress: shapes.progress.nullable(), log: z.array(shapes.liveLogLine) })
+      .meta({ id: 'TaskSnapshot' }),
+  },
+  progress: { summary: 'The latest, at most 10 a second.', payload: shapes.progress },
+  log: { summary: 'A line of the log.', payload: shapes.liveLogLine },
+  event: {
+    summary: 'An event of the handler, for those who watch.',
+    payload: z.object({ name: z.string(), data: z.unknown().optional() }),
+  },
+  end: {
+    summary: 'The end of the attempt; then the server closes the connection.',
+    payload: z
+      .object({
+        status: shapes.taskStatus.describe('`pending`, `paused` or `running`: it goes on elsewhere or later.'),
+        output: z.unknown().optional(),
+        error: shapes.taskError.optional(),
+      })
+      .meta({ id: 'TaskEnd' }),
+  },
+}
+
+/** `data` of the `connect_error` of a task's socket. */
+export const taskConnectError = z
+  .object({
+    code: z.enum([
+      'TASK_NOT_HERE',
+      'UNAUTHENTICATED',
+      'WRONG_AUDIENCE',
+      'STALE_ATTEMPT',
+      'TOKEN_EXPIRED',
+      'QUEUE_NOT_ALLOWED',
+      'NAME_NOT_ALLOWED',
+      'RATE_LIMITED',
+    ]),
+    status: shapes.taskStatus.optional(),
+    publicUrl: z.string().optional(),
+    retryAfter: z.number().optional().describe('In seconds, where too many wrong tokens came from this address.'),
+  })
+  .meta({ id: 'TaskConnectError' })
+
+/** How every request may be answered. */
+export const refusal = z
+  .object({
+    ok: z.literal(false),
+    error: shapes.wireError,
+  })
+  .meta({ id: 'Refusal', description: 'Any request may be answered so. The codes are in docs/protocol.md.' })
