@@ -105,6 +105,24 @@ describe('useLiveQuery', () => {
     expect(result.current.reason).toBe('SLOW_CONSUMER')
   })
 
+  test('of ten thousand rows a delta makes those new that it names, and compares no others, also after a lost connection', async () => {
+    const { result } = await show(() => useLiveQuery({ limit: 10_000 }))
+    const gateway = rowsOf()
+    const rows = Array.from({ length: 10_000 }, (_, index) => aRow({ _id: `row-${index}` }))
+    gateway.replace(rows)
+    gateway.replace(structuredClone(rows), 'resync')
+    const known = new Set(result.current.rows)
+    const compared = vi.spyOn(JSON, 'stringify')
+    gateway.change({
+      added: [{ row: aRow({ _id: 'new' }), index: 0 }],
+      changed: [{ row: aRow({ _id: 'row-5000', rev: 2 }), index: 5_001 }],
+      removed: ['row-9999'],
+    })
+    expect(compared.mock.calls.length).toBeLessThan(10)
+    expect(result.current.rows).toHaveLength(10_000)
+    expect(result.current.rows.filter((row) => !known.has(row)).map(({ _id }) => _id)).toEqual(['new', 'row-5000'])
+  })
+
   test('shares one subscription between components that ask the same', async () => {
     const one = { filter: { status: 'running' }, sort: { priority: -1 } } as const
     const other = { collection: 'tasks', sort: { priority: -1 }, filter: { status: 'running' } } as const

@@ -29,14 +29,15 @@ export function useLiveQuery<N extends CollectionName = 'tasks'>(
 }
 
 function follow<N extends CollectionName>(client: FleetApi, query: QueryRequest & { collection?: N }): Start<Rows<N>> {
-  return (tell) =>
-    keepOpen(client, {
+  return (tell) => {
+    const keep = rowKeeper<CollectionRows[N]>()
+    return keepOpen(client, {
       open: (lost) =>
         client.subscribe<N>(
           query,
           (rows, _delta, reason) => {
             tell((view) => ({
-              rows: sameWhereEqual(view.rows, rows),
+              rows: keep(view.rows, rows),
               loaded: true,
               live: true,
               error: undefined,
@@ -50,14 +51,25 @@ function follow<N extends CollectionName>(client: FleetApi, query: QueryRequest 
       // The rows are right again only when the gateway has said what was missed, which the listener is told.
       interrupted: () => tell((view) => (view.live ? { ...view, live: false } : view)),
     })
+  }
 }
 
-/** The new rows, with the old objects for those that say the same: what was memoised by row stays so. */
-function sameWhereEqual<R extends { _id: string }>(before: readonly R[], now: readonly R[]): readonly R[] {
-  const known = new Map(before.map((row) => [row._id, row]))
-  const rows = now.map((row) => {
-    const old = known.get(row._id)
-    return old === undefined || old === row || JSON.stringify(old) !== JSON.stringify(row) ? row : old
-  })
-  return rows.length === before.length && rows.every((row, index) => row === before[index]) ? before : rows
+/**
+ * Gives the new rows, with the old objects for those that say the same: what was memoised by row stays so. Each new object is
+ * compared once: after a lost connection all of them are, and every later delta brings all of them again.
+ */
+function rowKeeper<R extends { _id: string }>(): (before: readonly R[], now: readonly R[]) => readonly R[] {
+  const kept = new WeakMap<R, R>()
+  return (before, now) => {
+    const known = new Map(before.map((row) => [row._id, row]))
+    const rows = now.map((row) => {
+      const old = known.get(row._id)
+      const mine = kept.get(row) ?? row
+      if (old === undefined || old === mine) return mine
+      if (JSON.stringify(old) !== JSON.stringify(row)) return row
+      kept.set(row, old)
+      return old
+    })
+    return rows.length === before.length && rows.every((row, index) => row === before[index]) ? before : rows
+  }
 }
