@@ -4,7 +4,7 @@ import { useFleetClient } from '@taskfleet/react'
 import { useState } from 'react'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
-import { jsonProblem } from '../view/edit-task.ts'
+import { jsonError } from '../view/checks.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { editableJson } from '../view/text.ts'
 import { Dialog } from './dialog.tsx'
@@ -24,7 +24,7 @@ export function ReplayDialog({ task, onClose }: { task: TaskRow; onClose: () => 
   const [busy, setBusy] = useState(false)
 
   const replay = async () => {
-    const wrong = input === before ? undefined : jsonProblem(input)
+    const wrong = input === before ? undefined : jsonError(input)
     if (wrong !== undefined) return setErrors({ input: wrong })
     setBusy(true)
     setProblem(undefined)

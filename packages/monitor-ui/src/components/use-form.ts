@@ -1,6 +1,7 @@
 import { type RefObject, useRef, useState } from 'react'
 import { wireError } from '../live/wire-error.ts'
-import { type Errors, formField } from '../view/event-form.ts'
+import type { Errors } from '../view/checks.ts'
+import { formField } from '../view/event-form.ts'
 
 export interface FormState<Form> {
   form: Form

@@ -1,5 +1,6 @@
-import { afterIds, type FleetError, parseJson, type TaskChanges, type TaskRow } from '@taskfleet/protocol'
+import { afterIds, type TaskChanges, type TaskRow } from '@taskfleet/protocol'
 import { type AfterForm, afterError, afterIdsIn } from './after-form.ts'
+import { type Errors, found, jsonError, queueError, timeError } from './checks.ts'
 import { localTime } from './format.ts'
 import { editableJson } from './text.ts'
 
@@ -34,25 +35,15 @@ export function editedFields(form: EditForm, before: EditForm): EditField[] {
   return (Object.keys(form) as EditField[]).filter((field) => form[field] !== before[field])
 }
 
-export function editErrors(form: EditForm, edited: readonly EditField[]): Partial<Record<EditField, string>> {
-  const errors: Partial<Record<EditField, string>> = {}
-  if (edited.includes('runAt') && !isTime(form.runAt)) errors.runAt = 'Not a date and time.'
-  if (edited.includes('deadline') && form.deadline !== '' && !isTime(form.deadline)) {
-    errors.deadline = 'Not a date and time.'
-  }
-  if (edited.includes('queue')) {
-    if (form.queue.trim() === '') errors.queue = 'A task is always in some queue.'
-    else if (form.queue.trim().length > 100) errors.queue = 'At most 100 characters.'
-  }
-  if (edited.includes('after')) {
-    const problem = afterError(form.after)
-    if (problem !== undefined) errors.after = problem
-  }
-  if (edited.includes('input')) {
-    const problem = jsonProblem(form.input)
-    if (problem !== undefined) errors.input = problem
-  }
-  return errors
+export function editErrors(form: EditForm, edited: readonly EditField[]): Errors<EditForm> {
+  const checks: Errors<EditForm> = found<EditForm>({
+    runAt: form.runAt === '' ? 'Not a date and time.' : timeError(form.runAt),
+    deadline: timeError(form.deadline),
+    queue: form.queue.trim() === '' ? 'A task is always in some queue.' : queueError(form.queue),
+    after: afterError(form.after),
+    input: jsonError(form.input),
+  })
+  return Object.fromEntries(Object.entries(checks).filter(([field]) => edited.includes(field as EditField)))
 }
 
 /** Only what was edited: others may have changed the rest meanwhile. */
@@ -98,19 +89,4 @@ export function editChanges(form: EditForm, edited: readonly EditField[]): TaskC
 export function rebaseForm(form: EditForm, edited: readonly EditField[], now: EditForm): EditForm {
   const mine = Object.fromEntries(edited.map((field) => [field, form[field]]))
   return { ...now, ...mine }
-}
-
-/** What is wrong with a text that should be JSON, or holds numbers that would be rounded. */
-export function jsonProblem(text: string): string | undefined {
-  try {
-    parseJson(text)
-    return undefined
-  } catch (error) {
-    const { code, message, cause } = error as FleetError
-    return code === 'BAD_JSON' ? `Not JSON: ${cause instanceof Error ? cause.message : message}` : message
-  }
-}
-
-function isTime(text: string): boolean {
-  return text !== '' && !Number.isNaN(new Date(text).getTime())
 }

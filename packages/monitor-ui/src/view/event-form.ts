@@ -1,5 +1,5 @@
 import type { CallbackRequest, CallbackRow, EventRequest } from '@taskfleet/protocol'
-import { jsonProblem } from './edit-task.ts'
+import { attemptsError, type Errors, found, nameError, objectError, timeError, versionError } from './checks.ts'
 import { editableJson } from './text.ts'
 
 /** What the form for an event holds, all as it was typed. */
@@ -24,8 +24,6 @@ export interface CallbackForm {
   lazy: boolean
 }
 
-export type Errors<Form> = Partial<Record<keyof Form, string>>
-
 export const EMPTY_EVENT: EventForm = { name: '', props: '{}', scheduledFor: '', priority: '' }
 const EMPTY_CALLBACK: CallbackForm = {
   event: '',
@@ -38,19 +36,8 @@ const EMPTY_CALLBACK: CallbackForm = {
   lazy: false,
 }
 
-export const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
-export const NAME_RULE = 'A letter, then letters, digits and _ . : - up to 128 in all.'
-
-export function eventErrors({ name, props, scheduledFor }: EventForm): Errors<EventForm> {
-  const errors: Errors<EventForm> = {}
-  if (!NAME.test(name.trim())) errors.name = NAME_RULE
-  const wrong = objectError(props)
-  if (wrong !== undefined) errors.props = wrong
-  if (scheduledFor !== '' && Number.isNaN(new Date(scheduledFor).getTime())) {
-    errors.scheduledFor = 'Not a date and time.'
-  }
-  return errors
-}
+export const eventErrors = ({ name, props, scheduledFor }: EventForm): Errors<EventForm> =>
+  found<EventForm>({ name: nameError(name), props: objectError(props), scheduledFor: timeError(scheduledFor) })
 
 /** The event that a form without errors means. */
 export function eventRequest({ name, props, scheduledFor, priority }: EventForm): EventRequest {
@@ -79,17 +66,14 @@ export function callbackForm(callback?: CallbackRow): CallbackForm {
   }
 }
 
-export function callbackErrors({ event, task, version, input, maxAttempts }: CallbackForm): Errors<CallbackForm> {
-  const errors: Errors<CallbackForm> = {}
-  if (!NAME.test(event.trim())) errors.event = NAME_RULE
-  if (task.trim() === '') errors.task = 'Which task shall run?'
-  if (!/^[1-9]\d{0,8}$/.test(version.trim())) errors.version = 'A whole number from 1.'
-  const wrong = objectError(input)
-  if (wrong !== undefined) errors.input = wrong
-  const attempts = maxAttempts.trim()
-  if (attempts !== '' && !/^([1-9]|[1-4]\d|50)$/.test(attempts)) errors.maxAttempts = 'A whole number from 1 to 50.'
-  return errors
-}
+export const callbackErrors = ({ event, task, version, input, maxAttempts }: CallbackForm): Errors<CallbackForm> =>
+  found<CallbackForm>({
+    event: nameError(event),
+    task: task.trim() === '' ? 'Which task shall run?' : undefined,
+    version: versionError(version),
+    input: objectError(input),
+    maxAttempts: attemptsError(maxAttempts),
+  })
 
 /** The callback that a form without errors means. */
 export function callbackRequest(form: CallbackForm): CallbackRequest {
@@ -116,15 +100,6 @@ export function formField<Form extends object>(path: string | undefined, form: F
   const inner = first === 'defaults' || first === 'options'
   const named = inner ? second : first === 'name' && !('name' in form) ? 'task' : first === '_id' ? 'name' : first
   return named !== undefined && Object.hasOwn(form, named) ? (named as keyof Form) : undefined
-}
-
-function objectError(text: string): string | undefined {
-  if (text.trim() === '') return undefined
-  const wrong = jsonProblem(text)
-  if (wrong !== undefined) return wrong
-  const value: unknown = JSON.parse(text)
-  const object = typeof value === 'object' && value !== null && !Array.isArray(value)
-  return object ? undefined : 'An object is wanted, like { "a": 1 }.'
 }
 
 const objectOf = (text: string): Record<string, unknown> => (text.trim() === '' ? {} : JSON.parse(text))

@@ -1,5 +1,5 @@
 import type { KeyEdit, KeyRequest, KeyRow, Scope } from '@taskfleet/protocol'
-import type { Errors } from './event-form.ts'
+import type { Errors } from './checks.ts'
 import { localTime } from './format.ts'
 
 /** What each scope lets a key do. A new one does not compile until it has an entry. */

@@ -1,6 +1,6 @@
 import type { EnqueueRequest, PriorityName } from '@taskfleet/protocol'
 import { type AfterForm, afterError, afterIdsIn } from './after-form.ts'
-import { jsonProblem } from './edit-task.ts'
+import { type Errors, found, optionalJsonError, queueError, timeError, versionError } from './checks.ts'
 
 export type NewTaskMode = 'download' | 'any'
 
@@ -19,8 +19,7 @@ export interface NewTaskForm extends AfterForm {
   position: 'front' | 'back'
   queue: string
 }
-export type NewTaskField = keyof NewTaskForm
-export type FieldErrors = Partial<Record<NewTaskField, string>>
+type NewTaskField = keyof NewTaskForm
 
 export const EMPTY_FORM: NewTaskForm = {
   mode: 'download',
@@ -39,33 +38,34 @@ export const EMPTY_FORM: NewTaskForm = {
 }
 
 /** What is wrong with the form, field by field. */
-export function formErrors(form: NewTaskForm): FieldErrors {
-  const errors: FieldErrors = {}
-  if (form.mode === 'download') {
-    const url = form.url.trim()
-    if (url === '') errors.url = 'The address of the file is needed.'
-    else if (!isHttpUrl(url)) errors.url = 'Give a whole http or https address.'
-    const file = form.file.trim()
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it refuses
-    if (/[/\\\u0000-\u001f\u007f]/.test(file) || file === '.' || file === '..') {
-      errors.file = 'A name without folders or control characters.'
-    } else if (new TextEncoder().encode(file).length > 255) errors.file = 'Too long for a file name.'
-    const sha256 = form.sha256.trim()
-    if (sha256 !== '' && !/^[0-9a-f]{64}$/i.test(sha256)) errors.sha256 = 'A SHA-256 has 64 hexadecimal digits.'
-  } else {
-    if (form.name.trim() === '') errors.name = 'Which handler shall run it?'
-    if (!/^[1-9]\d{0,8}$/.test(form.version.trim())) errors.version = 'A whole number from 1.'
-    if (form.input.trim() !== '') {
-      const wrong = jsonProblem(form.input)
-      if (wrong !== undefined) errors.input = wrong
-    }
-  }
-  if (form.runAt !== '' && Number.isNaN(new Date(form.runAt).getTime())) errors.runAt = 'Not a date and time.'
-  if (form.queue.trim().length > 100) errors.queue = 'At most 100 characters.'
-  const wrongAfter = afterError(form.after)
-  if (wrongAfter !== undefined) errors.after = wrongAfter
-  return errors
+export function formErrors(form: NewTaskForm): Errors<NewTaskForm> {
+  const own =
+    form.mode === 'download'
+      ? { url: urlError(form.url.trim()), file: fileError(form.file.trim()), sha256: hashError(form.sha256.trim()) }
+      : {
+          name: form.name.trim() === '' ? 'Which handler shall run it?' : undefined,
+          version: versionError(form.version),
+          input: optionalJsonError(form.input),
+        }
+  const { runAt, queue, after } = form
+  return found<NewTaskForm>({ ...own, runAt: timeError(runAt), queue: queueError(queue), after: afterError(after) })
 }
+
+function urlError(url: string): string | undefined {
+  if (url === '') return 'The address of the file is needed.'
+  return isHttpUrl(url) ? undefined : 'Give a whole http or https address.'
+}
+
+function fileError(file: string): string | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it refuses
+  if (/[/\\\u0000-\u001f\u007f]/.test(file) || file === '.' || file === '..') {
+    return 'A name without folders or control characters.'
+  }
+  return new TextEncoder().encode(file).length > 255 ? 'Too long for a file name.' : undefined
+}
+
+const hashError = (sha256: string): string | undefined =>
+  sha256 === '' || /^[0-9a-f]{64}$/i.test(sha256) ? undefined : 'A SHA-256 has 64 hexadecimal digits.'
 
 function isHttpUrl(text: string): boolean {
   try {

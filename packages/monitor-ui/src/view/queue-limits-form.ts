@@ -1,6 +1,6 @@
 import { milliseconds, type QueueLimits, type QueueRow, shortDuration } from '@taskfleet/protocol'
+import type { Errors } from './checks.ts'
 import { formatCount } from './counts.ts'
-import type { Errors } from './event-form.ts'
 
 /** What the form for a queue's limits holds, as it was typed; empty for no limit. */
 export interface QueueLimitsForm {

@@ -7,8 +7,7 @@ import type {
   ScheduleRow,
   TimingRequest,
 } from '@taskfleet/protocol'
-import { jsonProblem } from './edit-task.ts'
-import { type Errors, NAME, NAME_RULE } from './event-form.ts'
+import { attemptsError, type Errors, found, nameError, optionalJsonError, timeError, versionError } from './checks.ts'
 import { localTime } from './format.ts'
 import { ownZone, periodText } from './schedule-words.ts'
 import { editableJson } from './text.ts'
@@ -63,29 +62,22 @@ export function scheduleForm(schedule?: ScheduleRow): ScheduleForm {
 const PERIOD = /^\d+(\.\d+)?(ms|s|m|h|d)$/
 const PERIOD_RULE = 'A number with s, m, h or d, such as 15m.'
 
-/** What can be told without asking; the rest is the gateway's to say. */
-export function scheduleErrors(form: ScheduleForm): Errors<ScheduleForm> {
-  const errors: Errors<ScheduleForm> = {}
-  if (!NAME.test(form.name.trim())) errors.name = NAME_RULE
-  if (!NAME.test(form.task.trim())) errors.task = 'Which task shall run?'
-  if (!/^[1-9]\d{0,8}$/.test(form.version.trim())) errors.version = 'A whole number from 1.'
-  if (form.by === 'cron' && form.cron.trim() === '') errors.cron = 'Five fields, or six with seconds first.'
-  if (form.by === 'every' && !PERIOD.test(form.every.trim())) errors.every = PERIOD_RULE
-  for (const field of ['startsAt', 'endsAt'] as const) {
-    if (form[field] !== '' && Number.isNaN(Date.parse(form[field]))) errors[field] = 'Not a date and time.'
-  }
-  const attempts = form.maxAttempts.trim()
-  if (attempts !== '' && !/^([1-9]|[1-4]\d|50)$/.test(attempts)) errors.maxAttempts = 'A whole number from 1 to 50.'
-  const deadline = form.deadlineAfter.trim()
-  if (deadline !== '' && !PERIOD.test(deadline)) errors.deadlineAfter = PERIOD_RULE
-  const wrong = jsonError(form.input)
-  if (wrong !== undefined) errors.input = wrong
-  return errors
-}
+const periodError = (text: string): string | undefined => (PERIOD.test(text.trim()) ? undefined : PERIOD_RULE)
 
-function jsonError(text: string): string | undefined {
-  return text.trim() === '' ? undefined : jsonProblem(text)
-}
+/** What can be told without asking; the rest is the gateway's to say. */
+export const scheduleErrors = (form: ScheduleForm): Errors<ScheduleForm> =>
+  found<ScheduleForm>({
+    name: nameError(form.name),
+    task: nameError(form.task) && 'Which task shall run?',
+    version: versionError(form.version),
+    cron: form.by === 'cron' && form.cron.trim() === '' ? 'Five fields, or six with seconds first.' : undefined,
+    every: form.by === 'every' ? periodError(form.every) : undefined,
+    startsAt: timeError(form.startsAt),
+    endsAt: timeError(form.endsAt),
+    maxAttempts: attemptsError(form.maxAttempts),
+    deadlineAfter: form.deadlineAfter.trim() === '' ? undefined : periodError(form.deadlineAfter),
+    input: optionalJsonError(form.input),
+  })
 
 /** The schedule that a form without errors means. @param before the one that is changed */
 export function newSchedule(form: ScheduleForm, before?: ScheduleRow): NewSchedule {
