@@ -3,7 +3,6 @@ import type { FleetApi } from '@taskfleet/client'
 import { FleetProvider, useConnection } from '@taskfleet/react'
 import { useEffect, useMemo, useState } from 'react'
 import { ProgressTracks, TracksContext } from './live/progress-tracks.ts'
-import { type ListSetAside, SetAsideContext } from './live/set-aside.ts'
 import { createMonitorRouter } from './router.tsx'
 import { KeyForm } from './shell/key-form.tsx'
 import { OwnKeyContext } from './shell/own-key.ts'
@@ -18,8 +17,6 @@ const FRAME_MS = 80
 interface Props {
   /** Connects with a key, or without one. Called again for each key that is tried. */
   connect: (token: string | undefined) => FleetApi
-  /** What lists documents that do not fit, with the same key. */
-  setAside: (token: string | undefined) => ListSetAside
   token: string | undefined
   /** A key was entered by hand. */
   onToken: (token: string) => void
@@ -27,13 +24,12 @@ interface Props {
 }
 
 /** The whole monitor over any `FleetApi`. */
-export function App({ connect, setAside, token, onToken, router }: Props) {
+export function App({ connect, token, onToken, router }: Props) {
   const [ui] = useState(createUi)
   const [pages] = useState(() => router ?? createMonitorRouter())
   const [key, setKey] = useState(token)
   const [client, setClient] = useState<FleetApi>()
   const tracks = useMemo(() => new ProgressTracks(), [])
-  const listSetAside = useMemo(() => setAside(key), [setAside, key])
   const use = useMemo(
     () => ({
       id: key === undefined ? undefined : /^tf_([0-9a-f]+)_/.exec(key)?.[1],
@@ -55,13 +51,11 @@ export function App({ connect, setAside, token, onToken, router }: Props) {
     <FleetProvider client={client} lingerMs={LINGER_MS} frameMs={FRAME_MS}>
       <UiContext value={ui}>
         <Gate onKey={use.change}>
-          <SetAsideContext value={listSetAside}>
-            <OwnKeyContext value={use}>
-              <TracksContext value={tracks}>
-                <RouterProvider router={pages} />
-              </TracksContext>
-            </OwnKeyContext>
-          </SetAsideContext>
+          <OwnKeyContext value={use}>
+            <TracksContext value={tracks}>
+              <RouterProvider router={pages} />
+            </TracksContext>
+          </OwnKeyContext>
         </Gate>
       </UiContext>
     </FleetProvider>

@@ -4,7 +4,6 @@ import { createRoot } from 'react-dom/client'
 import { App } from './app.tsx'
 import { forgetKey, keepKey, takeKey } from './live/kept-key.ts'
 import { createSessions } from './live/session.ts'
-import { listSetAside } from './live/set-aside.ts'
 import { loadPages } from './router.tsx'
 import './styles.css'
 
@@ -26,14 +25,11 @@ const sessionOf = createSessions({ url, onRefused: () => forgetKey(window) })
 const connect = (given: string | undefined) =>
   new FleetClient({ url, ...(given !== undefined && { token: () => sessionOf(given).fresh() }) })
 
-const setAside = (given: string | undefined) =>
-  listSetAside({ url, session: given === undefined ? undefined : sessionOf(given) })
-
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
 createRoot(root).render(
   <StrictMode>
-    <App connect={connect} setAside={setAside} token={key} onToken={(entered) => keepKey(window, entered)} />
+    <App connect={connect} token={key} onToken={(entered) => keepKey(window, entered)} />
   </StrictMode>,
 )
 // Later than what the first page needs. One that doesn't load now is loaded when it is opened.

@@ -1,4 +1,4 @@
-import { useSetAside } from '../live/set-aside.ts'
+import { useFleetClient } from '@taskfleet/react'
 import { useAsked } from '../live/use-asked.ts'
 import { formatCount } from '../view/counts.ts'
 import { visibleText } from '../view/text.ts'
@@ -9,8 +9,8 @@ const SHOWN = 3
 
 /** How many documents don't fit and are set aside; nothing while all fit. */
 export function SetAsideLine() {
-  const listSetAside = useSetAside()
-  const { answer = [] } = useAsked(listSetAside, { key: 'set-aside', everyMs: AGAIN_MS })
+  const { documents } = useFleetClient()
+  const { answer = [] } = useAsked(() => documents.list(), { key: 'set-aside', everyMs: AGAIN_MS })
   if (answer.length === 0) return null
   const counts = new Map<string, number>()
   for (const { collection } of answer) counts.set(collection, (counts.get(collection) ?? 0) + 1)

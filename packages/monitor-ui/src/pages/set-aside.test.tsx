@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import type { SetAsideRow } from '@taskfleet/protocol'
 import { screen, within } from '@testing-library/react'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
 import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
 
@@ -15,7 +15,8 @@ it('says how many documents do not fit, and leads to the tasks among them', asyn
     { collection: 'tasks', id, how: 'failed', problem: "'priority' is the text 'high', not a whole number", at },
     { collection: 'queues', id: 'default', how: 'skipped', problem: "'concurrency' is the text 'x'", at },
   ]
-  await renderMonitor(fleet, '/', async () => misfits)
+  vi.spyOn(fleet.documents, 'list').mockResolvedValue(misfits)
+  await renderMonitor(fleet, '/')
   const line = await screen.findByRole('region', { name: 'Documents set aside' })
   expect(line.textContent).toMatch(/2 documents do not fit and are set aside: 1 in tasks, 1 in queues/)
   expect(within(line).getByRole('link').getAttribute('href')).toBe(`/tasks/${id}`)

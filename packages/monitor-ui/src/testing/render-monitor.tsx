@@ -1,7 +1,6 @@
 import { createMemoryHistory } from '@tanstack/react-router'
 import { cleanup, render, screen, waitFor } from '@testing-library/react'
 import { App } from '../app.tsx'
-import type { ListSetAside } from '../live/set-aside.ts'
 import { createMonitorRouter, loadPages } from '../router.tsx'
 import type { FakeFleet } from './fake-fleet.ts'
 
@@ -48,7 +47,7 @@ function clientOf(fleet: FakeFleet): FakeFleet {
 }
 
 /** The whole monitor at a path, over a fake fleet. */
-export async function renderMonitor(fleet: FakeFleet, path = '/', listSetAside: ListSetAside = async () => []) {
+export async function renderMonitor(fleet: FakeFleet, path = '/') {
   giveLayout()
   const router = createMonitorRouter({ history: createMemoryHistory({ initialEntries: [path] }) })
   const connected: (string | undefined)[] = []
@@ -59,7 +58,6 @@ export async function renderMonitor(fleet: FakeFleet, path = '/', listSetAside: 
         connected.push(token)
         return clientOf(fleet)
       }}
-      setAside={() => listSetAside}
       token="tf_test"
       onToken={(token) => kept.push(token)}
       router={router}
