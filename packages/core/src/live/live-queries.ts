@@ -27,18 +27,15 @@ export interface StatsWatch {
   close(): void
 }
 
-interface StatsEntry {
-  live: LiveStats
+/** What those who ask the same share. */
+interface Shared<Live> {
+  live: Live
   ready: Promise<void>
   watches: number
   lingering: NodeJS.Timeout | undefined
 }
 
-interface Entry {
-  live: LiveQuery
-  ready: Promise<void>
-  watches: number
-  lingering: NodeJS.Timeout | undefined
+interface Entry extends Shared<LiveQuery> {
   auditedAt: number
 }
 
@@ -65,7 +62,7 @@ export class LiveQueries {
   readonly #options: LiveQueryOptions
   readonly #log: Logger | undefined
   readonly #open = new Map<string, Entry>()
-  readonly #stats = new Map<string, StatsEntry>()
+  readonly #stats = new Map<string, Shared<LiveStats>>()
   readonly #shelves = new Map<CollectionName, Shelf>()
   readonly #feed: ChangeFeed
   readonly #unsubscribe: () => void
@@ -107,8 +104,22 @@ export class LiveQueries {
     listener: Parameters<LiveStats['subscribe']>[0],
   ): Promise<StatsWatch> {
     const key = JSON.stringify(canonical(filter))
-    const shared =
-      this.#stats.get(key) ?? (await this.#hearingAll(() => this.#stats.get(key) ?? this.#openStats(key, filter)))
+    return this.#share({
+      find: () => this.#stats.get(key),
+      open: () => this.#openStats(key, filter),
+      drop: (shared) => this.#dropStats(key, shared),
+      subscribe: (live) => live.subscribe(listener),
+    })
+  }
+
+  /** A share of what is open already, or is opened for the first who asks. What nobody shares any more lingers for a while. */
+  async #share<Live, Open extends Shared<Live>>(kind: {
+    find: () => Open | undefined
+    open: () => Open
+    drop: (shared: Open) => void
+    subscribe: (live: Live) => () => void
+  }): Promise<{ live: Live; close(): void }> {
+    const shared = kind.find() ?? (await this.#hearingAll(() => kind.find() ?? kind.open()))
     shared.watches += 1
     clearTimeout(shared.lingering)
     let unsubscribe: (() => void) | undefined
@@ -119,20 +130,20 @@ export class LiveQueries {
       unsubscribe?.()
       shared.watches -= 1
       if (shared.watches > 0) return
-      shared.lingering = setTimeout(() => this.#dropStats(key, shared), this.#options.lingerMs ?? LINGER_MS).unref()
+      shared.lingering = setTimeout(() => kind.drop(shared), this.#options.lingerMs ?? LINGER_MS).unref()
     }
     try {
       await shared.ready
     } catch (error) {
       close()
-      this.#dropStats(key, shared)
+      kind.drop(shared)
       throw error
     }
-    unsubscribe = shared.live.subscribe(listener)
+    unsubscribe = kind.subscribe(shared.live)
     return { live: shared.live, close }
   }
 
-  #openStats(key: string, filter: Record<string, unknown>): StatsEntry {
+  #openStats(key: string, filter: Record<string, unknown>): Shared<LiveStats> {
     const live = new LiveStats({
       tasks: this.#database.db.collection('tasks'),
       causal: this.#database.causal,
@@ -148,7 +159,7 @@ export class LiveQueries {
     return entry
   }
 
-  #dropStats(key: string, entry: StatsEntry): void {
+  #dropStats(key: string, entry: Shared<LiveStats>): void {
     clearTimeout(entry.lingering)
     entry.live.close()
     if (this.#stats.get(key) === entry) this.#stats.delete(key)
@@ -172,30 +183,13 @@ export class LiveQueries {
 
   /** Resolves when the view is exact; `listener` hears of everything after that. */
   async watch<R extends Row = Row>(query: CompiledQuery, listener: LiveQueryListener<R>): Promise<Watch<R>> {
-    const shared =
-      this.#open.get(query.key) ?? (await this.#hearingAll(() => this.#open.get(query.key) ?? this.#openView(query)))
-    shared.watches += 1
-    clearTimeout(shared.lingering)
-    const live = shared.live as unknown as LiveQuery<R>
-    let unsubscribe: (() => void) | undefined
-    const close = (): void => {
-      if (closed) return
-      closed = true
-      unsubscribe?.()
-      shared.watches -= 1
-      if (shared.watches > 0) return
-      shared.lingering = setTimeout(() => this.#drop(query.key, shared), this.#options.lingerMs ?? LINGER_MS).unref()
-    }
-    let closed = false
-    try {
-      await shared.ready
-    } catch (error) {
-      close()
-      this.#drop(query.key, shared)
-      throw error
-    }
-    unsubscribe = live.subscribe(listener)
-    return { live, close }
+    const { live, close } = await this.#share<LiveQuery, Entry>({
+      find: () => this.#open.get(query.key),
+      open: () => this.#openView(query),
+      drop: (shared) => this.#drop(query.key, shared),
+      subscribe: (live) => live.subscribe(listener as unknown as LiveQueryListener),
+    })
+    return { live: live as unknown as LiveQuery<R>, close }
   }
 
   /** Opens something, from when on the feed tells everything until nothing is open any more. */

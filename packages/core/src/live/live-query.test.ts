@@ -5,7 +5,7 @@ import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ChangeFeed } from './change-feed.ts'
 import { LiveQueries } from './live-queries.ts'
-import type { LiveQueryListener, LiveQueryOptions } from './live-query.ts'
+import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import { compileQuery } from './query.ts'
 
 const held = useDatabase()
@@ -327,4 +327,35 @@ describe('under concurrent writes', () => {
       await Promise.all([writer(), writer(), writer(), writer(), join().then(join).then(join)])
       for (const watcher of watchers) await watcher.isExact(held.database.db)
     }))
+})
+
+describe('an answer of the database that can not be taken', () => {
+  const poison = new Proxy({} as Stored, {
+    get: () => {
+      throw new Error('poison')
+    },
+  })
+
+  /** A live query whose reads give these answers, one after the other; the last one again and again. */
+  function answering(...answers: Stored[][]): LiveQuery {
+    const toArray = async (): Promise<Stored[]> => (answers.length > 1 ? answers.shift()! : answers[0]!)
+    const collection = { find: () => ({ sort: () => ({ limit: () => ({ toArray }) }) }) }
+    return new LiveQuery(compileQuery({}), collection as never)
+  }
+
+  test('fails the opening', async () => {
+    const live = answering([poison])
+    await expect(live.open()).rejects.toThrow('poison')
+    live.close()
+  })
+
+  test('is asked for again later', async () => {
+    const live = answering([], [poison], [stored({})])
+    await live.open()
+    const resets: number[] = []
+    live.subscribe({ delta: () => undefined, reset: ({ rows }) => resets.push(rows.length) })
+    await live.reset('AUDIT')
+    expect(resets).toEqual([1])
+    live.close()
+  })
 })

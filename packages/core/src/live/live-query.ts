@@ -69,7 +69,7 @@ export class LiveQuery<R extends Row = Row> {
   #kept: Change[] = []
   /** How many resets there have been. */
   #resets = 0
-  /** Why it could not be opened. */
+  /** Why the latest read failed. */
   #failure: unknown
   /** Ends the wait for the next flush; undefined while none is awaited. */
   #cancelFlush: (() => void) | undefined
@@ -222,10 +222,10 @@ export class LiveQuery<R extends Row = Row> {
     try {
       const docs = await this.#find(this.query.projection, readAhead(this.query.limit))
       this.#take(docs, this.#on(resets === this.#resets ? 'readAnew' : 'read'))
+      this.#failure = undefined
     } catch (error) {
-      const action = this.#on('failed')
-      if (action === 'giveUp') this.#failure = error
-      if (action !== 'askAgain') return
+      this.#failure = error
+      if (this.#on('failed') !== 'askAgain') return
       this.#log?.warn({ err: asError(error) }, 'a live query could not be read; trying again')
       await sleep(READ_AGAIN_AFTER_MS, undefined, { ref: false })
       this.#reads.lookIn(0)

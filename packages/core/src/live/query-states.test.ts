@@ -16,7 +16,7 @@ const CELLS: [keyof typeof QUERY_TRANSITIONS, QueryEvent, QueryState, QueryActio
   ['live', 'reset', 'resetting', 'none'],
   ['live', 'read', 'live', 'none'],
   ['live', 'readAnew', 'live', 'none'],
-  ['live', 'failed', 'live', 'none'],
+  ['live', 'failed', 'reading', 'askAgain'],
   ['live', 'frame', 'live', 'flush'],
   ['live', 'close', 'closed', 'end'],
   ['reading', 'change', 'reading', 'keep'],

@@ -49,7 +49,8 @@ export const QUERY_TRANSITIONS: Record<Exclude<QueryState, 'closed'>, Record<Que
     reset: { to: 'resetting', action: 'none' },
     read: { to: 'live', action: 'none' },
     readAnew: { to: 'live', action: 'none' },
-    failed: { to: 'live', action: 'none' },
+    // The answer could not be taken.
+    failed: { to: 'reading', action: 'askAgain' },
     frame: { to: 'live', action: 'flush' },
     close: { to: 'closed', action: 'end' },
   },

@@ -68,6 +68,12 @@ export class Dependants {
     return moved
   }
 
+  /** The same for those of the tasks that have ended. */
+  async followEnded(tasks: readonly (Pick<TaskDocument, '_id' | 'status'> | null)[]): Promise<void> {
+    const ended = tasks.flatMap((task) => (task !== null && hasEnded(task.status) ? [task._id] : []))
+    if (ended.length > 0) await this.follow(ended)
+  }
+
   /** Looks at blocked tasks again: one of their predecessors may have ended before they were stored as blocked. */
   async reconsider(ids: readonly ObjectId[]): Promise<number> {
     let moved = 0
@@ -189,7 +195,3 @@ export class Dependants {
     if (page.length > 0) yield page
   }
 }
-
-/** Those whose end others may wait for. */
-export const endedIds = (tasks: readonly (Pick<TaskDocument, '_id' | 'status'> | null)[]): ObjectId[] =>
-  tasks.flatMap((task) => (task !== null && hasEnded(task.status) ? [task._id] : []))

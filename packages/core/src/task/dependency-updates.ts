@@ -1,12 +1,8 @@
 import type { IfFailed, Retention, TaskStatus } from '@taskfleet/protocol'
-import type { mongo } from 'mongoose'
 import { afterOf, type Known } from './dependencies.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { ObjectId, TaskError } from './task-document.ts'
-import { ended, literal, TOUCH } from './task-updates.ts'
-
-/** The update pipelines of tasks that wait for others. */
-type Pipeline = mongo.Document[]
+import { ended, literal, type Pipeline, TOUCH } from './update-parts.ts'
 
 /** What it waited for is over. */
 export function unblock(known: Known): Pipeline {

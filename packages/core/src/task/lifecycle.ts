@@ -13,11 +13,108 @@ export interface Transition {
   readonly by: Actor
   /** How the running attempt is closed; only transitions out of `running` close one. */
   readonly closes?: AttemptOutcome
-  /** The fields that its write may change, beside `status`, `rev` and `updatedAt`. */
-  readonly writes: readonly Field[] | 'everything'
   /** What it means, for `docs/lifecycle.md`. */
   readonly says: string
 }
+
+/** The state machine. Nothing else says from where to where, and no other write touches `status`. */
+export const TRANSITIONS = {
+  claim: { from: ['pending'], to: 'running', by: 'worker', says: 'a worker with a free slot takes it up' },
+  complete: { from: ['running'], to: 'completed', by: 'owner', closes: 'completed', says: 'the handler returned' },
+  retry: {
+    from: ['running'],
+    to: 'pending',
+    or: ['failed', 'paused', 'cancelled'],
+    by: 'owner',
+    closes: 'failed',
+    says: 'it failed, tries are left',
+  },
+  fail: {
+    from: ['running'],
+    to: 'failed',
+    or: ['cancelled'],
+    by: 'owner',
+    closes: 'failed',
+    says: 'it failed, no try is left',
+  },
+  defer: {
+    from: ['running'],
+    to: 'pending',
+    or: ['paused', 'cancelled'],
+    by: 'owner',
+    closes: 'deferred',
+    says: 'it failed and asked to be tried later',
+  },
+  snooze: {
+    from: ['running'],
+    to: 'pending',
+    or: ['paused', 'cancelled'],
+    by: 'owner',
+    closes: 'snoozed',
+    says: 'the handler asked for later',
+  },
+  release: {
+    from: ['running'],
+    to: 'pending',
+    or: ['paused', 'cancelled'],
+    by: 'owner',
+    closes: 'released',
+    says: 'its worker shuts down',
+  },
+  suspend: {
+    from: ['running'],
+    to: 'paused',
+    or: ['pending', 'cancelled'],
+    by: 'owner',
+    closes: 'paused',
+    says: 'a pause was asked for',
+  },
+  stop: { from: ['running'], to: 'cancelled', by: 'owner', closes: 'cancelled', says: 'a cancel was asked for' },
+  reclaim: {
+    from: ['running'],
+    to: 'pending',
+    or: ['failed', 'paused', 'cancelled'],
+    by: 'reaper',
+    closes: 'lost',
+    says: 'its worker is gone',
+  },
+  expire: {
+    from: ['running'],
+    to: 'failed',
+    or: ['pending', 'paused', 'cancelled'],
+    by: 'reaper',
+    closes: 'lost',
+    says: 'its workers died with it once too often',
+  },
+  quarantine: {
+    from: ['pending', 'running', 'paused', 'blocked'],
+    to: 'failed',
+    by: 'fleet',
+    closes: 'failed',
+    says: 'its document can not be understood',
+  },
+  pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
+  resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
+  cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
+  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'what it waited for is over' },
+  abandon: { from: ['blocked'], to: 'failed', by: 'fleet', says: 'a task that it waited for failed' },
+  skip: {
+    from: ['blocked'],
+    to: 'cancelled',
+    by: 'fleet',
+    says: "a task that it waited for failed: `ifFailed: 'cancel'`",
+  },
+  block: { from: ['pending', 'paused'], to: 'blocked', by: 'client', says: 'somebody made it wait for other tasks' },
+  rerun: { from: ['failed', 'cancelled'], to: 'pending', by: 'client', says: 'somebody wants it tried again' },
+  rewait: {
+    from: ['failed', 'cancelled'],
+    to: 'blocked',
+    by: 'client',
+    says: 'somebody wants it tried again, and a task that it waits for has not completed',
+  },
+} as const satisfies Record<string, Transition>
+
+export type Verb = keyof typeof TRANSITIONS
 
 /** What a task waits for. */
 const AWAITED = ['predecessors', 'after', 'ifFailed'] as const
@@ -31,177 +128,36 @@ const LEAVING = [...HOLDER, 'attempts', 'control', ...END] as const
 const SETTLING = [...LEAVING, 'progress'] as const
 const LATER = ['runAt', 'order'] as const
 const ANEW = ['failures', 'lost', 'priority', 'startedAt', 'control', ...LATER, ...END] as const
-
-/** The state machine. Nothing else says from where to where, and no other write touches `status`. */
-export const TRANSITIONS = {
-  claim: {
-    from: ['pending'],
-    to: 'running',
-    by: 'worker',
-    writes: [...HOLDER, 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
-    says: 'a worker with a free slot takes it up',
-  },
-  complete: {
-    from: ['running'],
-    to: 'completed',
-    by: 'owner',
-    closes: 'completed',
-    writes: [...SETTLING, 'output', 'lost'],
-    says: 'the handler returned',
-  },
-  retry: {
-    from: ['running'],
-    to: 'pending',
-    or: ['failed', 'paused', 'cancelled'],
-    by: 'owner',
-    closes: 'failed',
-    writes: [...SETTLING, 'error', 'failures', 'priority', ...LATER],
-    says: 'it failed, tries are left',
-  },
-  fail: {
-    from: ['running'],
-    to: 'failed',
-    or: ['cancelled'],
-    by: 'owner',
-    closes: 'failed',
-    writes: [...SETTLING, 'error', 'failures'],
-    says: 'it failed, no try is left',
-  },
-  defer: {
-    from: ['running'],
-    to: 'pending',
-    or: ['paused', 'cancelled'],
-    by: 'owner',
-    closes: 'deferred',
-    writes: [...SETTLING, 'error', ...LATER],
-    says: 'it failed and asked to be tried later',
-  },
-  snooze: {
-    from: ['running'],
-    to: 'pending',
-    or: ['paused', 'cancelled'],
-    by: 'owner',
-    closes: 'snoozed',
-    writes: [...SETTLING, ...LATER],
-    says: 'the handler asked for later',
-  },
-  release: {
-    from: ['running'],
-    to: 'pending',
-    or: ['paused', 'cancelled'],
-    by: 'owner',
-    closes: 'released',
-    writes: [...SETTLING, ...LATER],
-    says: 'its worker shuts down',
-  },
-  suspend: {
-    from: ['running'],
-    to: 'paused',
-    or: ['pending', 'cancelled'],
-    by: 'owner',
-    closes: 'paused',
-    writes: SETTLING,
-    says: 'a pause was asked for',
-  },
-  stop: {
-    from: ['running'],
-    to: 'cancelled',
-    by: 'owner',
-    closes: 'cancelled',
-    writes: SETTLING,
-    says: 'a cancel was asked for',
-  },
-  reclaim: {
-    from: ['running'],
-    to: 'pending',
-    or: ['failed', 'paused', 'cancelled'],
-    by: 'reaper',
-    closes: 'lost',
-    writes: [...LEAVING, 'error', 'lost', 'runAt'],
-    says: 'its worker is gone',
-  },
-  expire: {
-    from: ['running'],
-    to: 'failed',
-    or: ['pending', 'paused', 'cancelled'],
-    by: 'reaper',
-    closes: 'lost',
-    writes: [...LEAVING, 'error', 'lost', 'runAt'],
-    says: 'its workers died with it once too often',
-  },
-  quarantine: {
-    from: ['pending', 'running', 'paused', 'blocked'],
-    to: 'failed',
-    by: 'fleet',
-    closes: 'failed',
-    writes: 'everything',
-    says: 'its document can not be understood',
-  },
-  pause: {
-    from: ['pending'],
-    to: 'paused',
-    by: 'client',
-    writes: ['control', ...END],
-    says: 'somebody holds it back',
-  },
-  resume: { from: ['paused'], to: 'pending', by: 'client', writes: ['control'], says: 'somebody lets it go on' },
-  cancel: {
-    from: ['pending', 'paused', 'blocked'],
-    to: 'cancelled',
-    by: 'client',
-    writes: ['control', ...END],
-    says: 'somebody called it off',
-  },
-  unblock: {
-    from: ['blocked'],
-    to: 'pending',
-    by: 'fleet',
-    writes: AWAITED,
-    says: 'what it waited for is over',
-  },
-  abandon: {
-    from: ['blocked'],
-    to: 'failed',
-    by: 'fleet',
-    writes: ['error', ...END],
-    says: 'a task that it waited for failed',
-  },
-  skip: {
-    from: ['blocked'],
-    to: 'cancelled',
-    by: 'fleet',
-    writes: ['error', ...END],
-    says: "a task that it waited for failed: `ifFailed: 'cancel'`",
-  },
-  block: {
-    from: ['pending', 'paused'],
-    to: 'blocked',
-    by: 'client',
-    writes: ['control', ...AWAITED],
-    says: 'somebody made it wait for other tasks',
-  },
-  rerun: {
-    from: ['failed', 'cancelled'],
-    to: 'pending',
-    by: 'client',
-    writes: ANEW,
-    says: 'somebody wants it tried again',
-  },
-  rewait: {
-    from: ['failed', 'cancelled'],
-    to: 'blocked',
-    by: 'client',
-    writes: [...ANEW, 'predecessors'],
-    says: 'somebody wants it tried again, and a task that it waits for has not completed',
-  },
-} as const satisfies Record<string, Transition>
-
 const BUDGET = ['retry', 'timeout', 'totalTimeout', 'stall', 'maxAttempts'] as const
 const WISHES = ['input', 'priority', 'basePriority', 'lazy', 'deadline', 'raiseAt', 'deadlineMissedAt'] as const
 
+/** The fields that the write of a verb may change, beside `status`, `rev` and `updatedAt`. */
+export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
+  claim: [...HOLDER, 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
+  complete: [...SETTLING, 'output', 'lost'],
+  retry: [...SETTLING, 'error', 'failures', 'priority', ...LATER],
+  fail: [...SETTLING, 'error', 'failures'],
+  defer: [...SETTLING, 'error', ...LATER],
+  snooze: [...SETTLING, ...LATER],
+  release: [...SETTLING, ...LATER],
+  suspend: SETTLING,
+  stop: SETTLING,
+  reclaim: [...LEAVING, 'error', 'lost', 'runAt'],
+  expire: [...LEAVING, 'error', 'lost', 'runAt'],
+  quarantine: 'everything',
+  pause: ['control', ...END],
+  resume: ['control'],
+  cancel: ['control', ...END],
+  unblock: AWAITED,
+  abandon: ['error', ...END],
+  skip: ['error', ...END],
+  block: ['control', ...AWAITED],
+  rerun: ANEW,
+  rewait: [...ANEW, 'predecessors'],
+}
+
 /** Writes that leave a task in its status, and the fields that they may change beside `rev` and `updatedAt`. */
 export const OTHER_WRITES = {
-  /** The owner of a running task. */
   report: ['progress'],
   checkpoint: ['checkpoint', 'checkpointAttempt', 'lost'],
   takeBackLoss: ['attempts', 'lost'],
@@ -210,8 +166,6 @@ export const OTHER_WRITES = {
   replace: [...WISHES, ...BUDGET, ...LATER, 'version'],
   noteCompleted: ['predecessors'],
 } as const satisfies Record<string, readonly Field[]>
-
-export type Verb = keyof typeof TRANSITIONS
 
 const BY_VERB: Record<Verb, Transition> = TRANSITIONS
 

@@ -1,27 +1,30 @@
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { problemOf, type SetAside } from '../documents/set-aside.ts'
-import { type Doc, misfits } from '../documents/shape.ts'
+import { type Doc, fits, misfits } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import { asError } from '../thrown.ts'
+import { quarantine } from './attempt-updates.ts'
+import type { Dependants } from './dependants.ts'
 import { guard } from './lifecycle.ts'
 import type { RetentionPolicy } from './retention.ts'
-import type { TaskDocument } from './task-document.ts'
-import { quarantine } from './task-updates.ts'
+import type { ObjectId, TaskDocument } from './task-document.ts'
 
 /** Ends tasks that can't be understood, each by one guarded write, and notes them. */
 export class Quarantine {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #retention: RetentionPolicy
+  readonly #dependants: Dependants
   readonly #setAside: SetAside
   readonly #log: Logger | undefined
 
   constructor(
     tasks: mongo.Collection<TaskDocument>,
-    parts: { retention: RetentionPolicy; setAside: SetAside; log?: Logger | undefined },
+    parts: { retention: RetentionPolicy; dependants: Dependants; setAside: SetAside; log?: Logger | undefined },
   ) {
     this.#tasks = tasks
     this.#retention = parts.retention
+    this.#dependants = parts.dependants
     this.#setAside = parts.setAside
     this.#log = parts.log
   }
@@ -35,13 +38,32 @@ export class Quarantine {
    */
   async end(ids: readonly unknown[], because?: string): Promise<number> {
     if (ids.length === 0) return 0
+    let count = 0
     try {
       const found = await this.#tasks.find({ _id: { $in: [...ids] } } as mongo.Filter<TaskDocument>).toArray()
       const ended = await Promise.all(found.map((task) => this.#endOne(task as unknown as Doc, because)))
-      return ended.filter((one) => one).length
+      count = ended.filter((one) => one).length
     } catch (error) {
       this.#log?.warn({ err: asError(error) }, 'tasks that do not fit could not be set aside')
-      return 0
+    }
+    if (count > 0) await this.#dependants.follow(ids.filter(isId))
+    return count
+  }
+
+  /** Those that fit; the others are set aside. */
+  async onlyFit(tasks: readonly TaskDocument[]): Promise<TaskDocument[]> {
+    await this.end(tasks.filter((task) => !isFit(task)).map(({ _id }) => _id))
+    return tasks.filter(isFit)
+  }
+
+  /** A write of one task among many: null where the server can't write that one, which is set aside. */
+  async whileWriting<T>(id: ObjectId, write: () => Promise<T>): Promise<T | null> {
+    try {
+      return await write()
+    } catch (error) {
+      if (!isAboutDocument(error)) throw error
+      await this.end([id], `the server can't write it: ${asError(error).message}`)
+      return null
     }
   }
 
@@ -64,6 +86,10 @@ export class Quarantine {
     return ended
   }
 }
+
+/** Whether a task is what tasks look like. */
+export const isFit = (task: TaskDocument): boolean => fits(SHAPES.tasks, task as unknown as Doc)
+const isId = (value: unknown): value is ObjectId => value instanceof mongo.ObjectId
 
 /** The guard of a document that may have no revision and no lease that could be named: whatever it had stands in the filter. */
 function asRead(task: Doc): Record<string, unknown> {

@@ -2,11 +2,11 @@ import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import { asError } from '../thrown.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
+import * as updates from './attempt-updates.ts'
 import { guard, TRANSITIONS } from './lifecycle.ts'
 import type { RetentionPolicy } from './retention.ts'
 import type { StoredProgress, TaskDocument } from './task-document.ts'
 import type { EndedAttempt, Outcome, Settled } from './task-store.ts'
-import * as updates from './task-updates.ts'
 
 type Settlement = { claim: EndedAttempt; outcome: Outcome; progress: StoredProgress | undefined; bytes: number }
 

@@ -1,0 +1,287 @@
+import { FleetError } from '@taskfleet/protocol'
+import { mongo } from 'mongoose'
+import { distinctValues } from '../database/distinct.ts'
+import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
+import { isMet, known, predecessorsOf, refuseCycles, standpoints } from './dependencies.ts'
+import { notFound, refuseCycle } from './dependency-edit.ts'
+import { LargeBatches } from './large-batches.ts'
+import { OPEN_STATUSES, WAITING_STATUSES } from './lifecycle.ts'
+import type { NewTask } from './new-task.ts'
+import { QueueDepth } from './queue-depth.ts'
+import type { StoreParts } from './store-parts.ts'
+import type { ObjectId, TaskDocument } from './task-document.ts'
+import * as updates from './task-updates.ts'
+
+/** How often a request whose key was just freed or taken is tried again. */
+const KEY_TRIES = 3
+
+/** Stores new tasks: where there is room, under their keys, and blocked where they wait for others. */
+export class Enqueuing {
+  readonly #parts: StoreParts
+  readonly #tasks: StoreParts['tasks']
+  readonly #depth: QueueDepth
+  readonly #throttles: mongo.Collection<ThrottleDocument>
+  /** Lists that are too long for one transaction. */
+  readonly batches: LargeBatches
+
+  constructor(parts: StoreParts) {
+    const { db, log, clock } = parts
+    this.#parts = parts
+    this.#tasks = parts.tasks
+    this.#depth = new QueueDepth(db, { log })
+    this.#throttles = db.collection('throttles')
+    this.batches = new LargeBatches({
+      db,
+      admit: (tasks) => this.#depth.admit(tasks, {}, (asked) => this.#adding(asked)),
+      enqueue: (tasks) => this.#enqueue(tasks),
+      now: () => clock.now(),
+      log,
+    })
+  }
+
+  async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    if (tasks.length === 0) return []
+    // What a transaction meets is for whoever holds it to judge: some of it is tried again.
+    if (session !== undefined) return this.#admitted(tasks, session)
+    return confirmed(
+      () => this.#admitted(tasks),
+      tasks.map(({ _id }) => _id.toHexString()),
+    )
+  }
+
+  async #admitted(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    if (tasks.some(({ key, throttleMs }) => key !== undefined && throttleMs === undefined)) {
+      await this.#parts.requireUniqueKeys()
+    }
+    const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
+    // What a transaction stores is there when it ends.
+    session?.once('ended', stored)
+    try {
+      return await this.#enqueue(tasks, session)
+    } finally {
+      if (session === undefined) stored()
+    }
+  }
+
+  async #enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    const admitted = await Promise.all(tasks.map((task) => this.#throttled(task)))
+    const fresh = admitted.filter((one): one is NewTask => 'keyPolicy' in one)
+    const stored = new Map((await this.#store(fresh, KEY_TRIES, session)).map((task, index) => [fresh[index]!, task]))
+    return admitted.map((one) => ('keyPolicy' in one ? stored.get(one)! : one))
+  }
+
+  /** Those that would come on top of what is there: no repetition, and none that finds its key taken. */
+  async #adding(tasks: readonly NewTask[]): Promise<NewTask[]> {
+    const ids = tasks.map(({ _id }) => _id)
+    const keys = tasks.flatMap(({ key, throttleMs }) => (key === undefined || throttleMs !== undefined ? [] : [key]))
+    const [there, open, throttled] = await Promise.all([
+      this.#tasks
+        .find({ _id: { $in: ids } })
+        .project<{ _id: ObjectId }>({ _id: 1 })
+        .toArray(),
+      keys.length === 0
+        ? []
+        : distinctValues(this.#tasks, 'key', { key: { $in: keys }, status: { $in: [...OPEN_STATUSES] } } as never),
+      this.#throttles
+        .find({ _id: { $in: tasks.map(throttleKey) }, until: { $gt: this.#parts.clock.now() } })
+        .project<{ _id: string }>({ _id: 1 })
+        .toArray(),
+    ])
+    const known = new Set(there.map(({ _id }) => String(_id)))
+    const taken = new Set(open)
+    const waited = new Set(throttled.map(({ _id }) => _id))
+    return tasks.filter((task) => {
+      if (known.has(task._id.toHexString())) return false
+      return task.throttleMs === undefined ? !taken.has(task.key ?? null) : !waited.has(throttleKey(task))
+    })
+  }
+
+  async #store(tasks: readonly NewTask[], tries: number, session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    if (tasks.length === 0) return []
+    const places = await this.#places(tasks)
+    const operations = tasks.map((task, index) => ({
+      updateOne: {
+        filter: { _id: task._id, rev: { $exists: false } },
+        update: updates.enqueue(task, places[index]!),
+        upsert: true,
+      },
+    }))
+    const within = session === undefined ? {} : { session }
+    const refused = await this.#tasks.bulkWrite(operations as never, { ordered: false, ...within }).then(
+      () => [] as mongo.WriteError[],
+      (error: unknown) => {
+        if (isDuplicatesOnly(error)) return writeErrorsOf(error)
+        throw error
+      },
+    )
+    const stored = await this.#tasks.find({ _id: { $in: tasks.map((task) => task._id) } }, within).toArray()
+    const byId = new Map(stored.map((task) => [task._id.toHexString(), task]))
+    for (const moved of await this.#reconsidered(stored, session)) byId.set(moved._id.toHexString(), moved)
+    const taken: number[] = []
+    for (const { index } of refused) {
+      const there = byId.get(tasks[index]!._id.toHexString())
+      if (there === undefined) taken.push(index)
+      else refuseUnlessSame(tasks[index]!, there)
+    }
+    const others = new Map<number, TaskDocument>()
+    for (const index of taken) others.set(index, await this.#underKey(tasks[index]!, places[index]!, tries))
+    return tasks.map((task, index) => others.get(index) ?? byId.get(task._id.toHexString())!)
+  }
+
+  /**
+   * What becomes of a request whose key is taken.
+   * @throws {FleetError} `KEY_EXISTS`
+   */
+  async #underKey(task: NewTask, place: updates.Place, tries: number): Promise<TaskDocument> {
+    const open = { key: task.key, status: { $in: [...OPEN_STATUSES] } } as mongo.Filter<TaskDocument>
+    const replaces = task.keyPolicy === 'replace' || task.debounceMs !== undefined
+    if (replaces) {
+      const waiting = { ...open, name: task.name, status: { $in: [...WAITING_STATUSES] } } as mongo.Filter<TaskDocument>
+      const replaced = await this.#tasks.findOneAndUpdate(waiting, updates.replace(task, place), {
+        returnDocument: 'after',
+      })
+      if (replaced !== null) return replaced
+    }
+    const there = await this.#tasks.findOne(open)
+    if (there !== null && task.keyPolicy === 'return') return there
+    // It may have ended, or begun and given its key up, since the key was found taken.
+    if (there === null && tries > 1) return (await this.#store([task], tries - 1))[0]!
+    throw new FleetError('KEY_EXISTS', `A task with the key '${task.key}' has not ended yet`, { field: 'key' })
+  }
+
+  /** The task itself, or the one that its key's time already has. */
+  async #throttled(task: NewTask): Promise<NewTask | TaskDocument> {
+    if (task.throttleMs === undefined) return task
+    const key = { _id: throttleKey(task) }
+    // First there is one, then those who come at the same moment take turns.
+    const none = { $setOnInsert: { until: new Date(0), task: task._id } }
+    await this.#throttles.updateOne(key, none, { upsert: true }).catch((error: unknown) => {
+      if ((error as { code?: number }).code !== 11_000) throw error
+    })
+    const now = await this.#throttles.findOneAndUpdate(key, updates.throttle(task._id, task.throttleMs), {
+      returnDocument: 'after',
+    })
+    if (now === null || now.task.equals(task._id)) return task
+    // Whoever was first may have died before it stored its task: then this is the one.
+    return (await this.#tasks.findOne({ _id: now.task })) ?? { ...task, _id: now.task }
+  }
+
+  async #places(tasks: readonly NewTask[]): Promise<updates.Place[]> {
+    const fronts = new Map<string, Promise<Date>>()
+    const front = (task: NewTask): Promise<Date> | undefined => {
+      if (task.position !== 'front') return undefined
+      const lane = `${task.queue}\n${task.priority}`
+      const place = fronts.get(lane) ?? this.front(task)
+      fronts.set(lane, place)
+      return place
+    }
+    const waiting = await this.#waitingFor(tasks)
+    return Promise.all(
+      tasks.map(async (task) => ({
+        front: await front(task),
+        ...(waiting.get(task._id.toHexString()) ?? { blocked: false }),
+        leadMs: task.deadline === undefined ? undefined : await this.#parts.durations.lead(task.name),
+      })),
+    )
+  }
+
+  /** The place before the first waiting task of the same queue and priority. */
+  async front({ queue, priority }: { queue: string; priority: number }): Promise<Date> {
+    const [first] = await this.#tasks
+      .find({ status: 'pending', queue, priority }, { projection: { order: 1 } })
+      .sort({ order: 1 })
+      .limit(1)
+      .toArray()
+    const now = this.#parts.clock.now().getTime()
+    const before = first?.order instanceof Date ? first.order.getTime() : now
+    return new Date(Math.min(now, before) - 1)
+  }
+
+  /**
+   * How the tasks with predecessors start: blocked or not, and who of those has completed.
+   * @throws {FleetError} `DEPENDENCY_CYCLE`; `NOT_FOUND` for a predecessor that is neither stored nor among them
+   */
+  async #waitingFor(tasks: readonly NewTask[]): Promise<Map<string, { blocked: boolean; completed: ObjectId[] }>> {
+    const waiting = tasks.filter((task) => task.after !== undefined)
+    if (waiting.length === 0) return new Map()
+    const dependants = waiting.map((task) => ({ ...task, attempt: 0 }))
+    const themselves = { _id: waiting[0]!._id, after: waiting.map(({ _id }) => _id), attempt: 0 }
+    const found = await this.#parts.dependants.predecessors([...dependants, themselves])
+    // A request that is repeated is not refused for what has changed since.
+    const fresh = waiting.filter(({ _id }) => !found.has(_id.toHexString()))
+    refuseCycles(fresh)
+    const together = new Set(tasks.map(({ _id }) => _id.toHexString()))
+    refuseUnknown(fresh, (id) => found.has(id.toHexString()) || together.has(id.toHexString()))
+    await this.#refuseClosing(fresh)
+    return new Map(
+      dependants.map((task) => {
+        const now = standpoints(task, found)
+        const { completed } = known(now)
+        return [task._id.toHexString(), { blocked: !isMet(task, now), completed }]
+      }),
+    )
+  }
+
+  /** An id that was removed and comes again may be waited for already. @throws {FleetError} `DEPENDENCY_CYCLE` */
+  async #refuseClosing(waiting: readonly NewTask[]): Promise<void> {
+    if (waiting.length === 0) return
+    const ids = waiting.map(({ _id }) => _id)
+    const awaited = await distinctValues(this.#tasks, 'after', { after: { $in: ids } } as mongo.Filter<TaskDocument>)
+    const closing = new Set(awaited.map(String))
+    for (const task of waiting) {
+      if (closing.has(String(task._id))) await refuseCycle(task._id, predecessorsOf(task), this.#tasks)
+    }
+  }
+
+  /** Those that moved on since a predecessor ended before they were stored; in a transaction, they do when it has ended. */
+  async #reconsidered(stored: readonly TaskDocument[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    const blocked = stored.filter(({ status }) => status === 'blocked').map(({ _id }) => _id)
+    if (blocked.length === 0) return []
+    if (session !== undefined) {
+      session.once('ended', () => {
+        this.#parts.dependants
+          .reconsider(blocked)
+          .catch((error: unknown) =>
+            this.#parts.log?.warn({ err: error }, 'new blocked tasks are looked at a minute later'),
+          )
+      })
+      return []
+    }
+    if ((await this.#parts.dependants.reconsider(blocked)) === 0) return []
+    return this.#tasks.find({ _id: { $in: blocked } }).toArray()
+  }
+}
+
+interface ThrottleDocument {
+  /** The task's name and its key. */
+  _id: string
+  task: ObjectId
+  until: Date
+}
+
+const throttleKey = ({ name, key }: Pick<NewTask, 'name' | 'key'>): string => `${name}\n${key}`
+
+/** @throws {FleetError} `NOT_FOUND` */
+function refuseUnknown(waiting: readonly NewTask[], isKnown: (id: ObjectId) => boolean): void {
+  const unknown = waiting.flatMap(predecessorsOf).find((id) => !isKnown(id))
+  if (unknown !== undefined) throw notFound(unknown)
+}
+
+/** @throws {FleetError} `TASK_EXISTS` */
+function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
+  const same =
+    there.name === asked.name &&
+    there.version === asked.version &&
+    there.queue === asked.queue &&
+    there.basePriority === asked.priority &&
+    (there.key === asked.key || asked.throttleMs !== undefined || asked.debounceMs !== undefined) &&
+    sameBson(there.input, asked.input)
+  if (!same) {
+    throw new FleetError('TASK_EXISTS', `The task ${asked._id.toHexString()} exists with other content`, {
+      field: '_id',
+    })
+  }
+}
+
+const sameBson = (a: unknown, b: unknown): boolean =>
+  Buffer.from(mongo.BSON.serialize({ value: a })).equals(Buffer.from(mongo.BSON.serialize({ value: b })))

@@ -1,0 +1,24 @@
+import type { mongo } from 'mongoose'
+import type { Logger } from 'pino'
+import type { ServerClock } from '../database/server-clock.ts'
+import type { Dependants } from './dependants.ts'
+import type { Durations } from './durations.ts'
+import type { Quarantine } from './quarantine.ts'
+import type { RetentionPolicy } from './retention.ts'
+import type { TaskDocument } from './task-document.ts'
+
+/** What the parts of the store share. */
+export interface StoreParts {
+  readonly db: mongo.Db
+  readonly tasks: mongo.Collection<TaskDocument>
+  readonly clock: ServerClock
+  readonly retention: RetentionPolicy
+  readonly durations: Durations
+  readonly dependants: Dependants
+  readonly quarantine: Quarantine
+  readonly log: Logger | undefined
+  /** Throws where keys can't be kept unique. */
+  requireUniqueKeys(): Promise<void>
+  /** A task has changed: its event follows it. */
+  tell(task: Pick<TaskDocument, 'event'> | null): void
+}

@@ -1,0 +1,161 @@
+import type { mongo } from 'mongoose'
+import { isAlive } from '../worker/session.ts'
+import type { WorkerDocument } from '../worker/worker-model.ts'
+import { reap } from './attempt-updates.ts'
+import { guard, OPEN_STATUSES } from './lifecycle.ts'
+import type { StoreParts } from './store-parts.ts'
+import type { ObjectId, TaskDocument } from './task-document.ts'
+import { raise } from './task-updates.ts'
+
+/** How many tasks are read at a time. */
+const PAGE = 200
+/** How many tasks that could not be written are passed over in one look. */
+const MOST_LEFT = 2_000
+const RAISE_AHEAD_MS = 10_000
+
+/** What every worker looks for on behalf of all: running tasks whose worker is gone, and deadlines that near. */
+export class Sweeps {
+  readonly #parts: StoreParts
+  readonly #tasks: StoreParts['tasks']
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts
+    this.#tasks = parts.tasks
+  }
+
+  async reap(): Promise<TaskDocument[]> {
+    const reaped = [...(await this.#reapAbandoned()), ...(await this.#reapDated())]
+    for (const task of reaped) this.#parts.tell(task)
+    await this.#parts.dependants.followEnded(reaped)
+    return reaped
+  }
+
+  /**
+   * Running tasks are read before the sessions on which they rest: a session is stored before its first claim, and once it has
+   * ended it stays so. A claim that was on its way when its session ended turns up here as well.
+   */
+  async #reapAbandoned(): Promise<TaskDocument[]> {
+    const groups = await this.#tasks
+      .aggregate<{ _id: unknown }>([{ $match: { status: 'running' } }, { $group: { _id: '$lease.session' } }])
+      .toArray()
+    const sessions = groups.map(({ _id }) => _id).filter((session) => typeof session === 'string')
+    if (sessions.length < groups.length) await this.#endWithoutLease()
+    if (sessions.length === 0) return []
+    const found = await this.#parts.db
+      .collection<WorkerDocument>('workers')
+      .find({ _id: { $in: sessions } })
+      .toArray()
+    const known = new Map(found.map((session) => [session._id, session]))
+    const reaped: TaskDocument[] = []
+    for (const session of sessions) {
+      const worker = known.get(session)
+      if (worker === undefined || !isAlive(worker)) reaped.push(...(await this.#reapSession(session, worker)))
+    }
+    return reaped
+  }
+
+  #reapSession(session: string, worker: WorkerDocument | undefined): Promise<TaskDocument[]> {
+    const held = { status: 'running', 'lease.session': session } as mongo.Filter<TaskDocument>
+    return this.#reapEach(held, (together) => ({ evidence: lossEvidence(worker, together) }))
+  }
+
+  /** What workers of earlier versions hold: they renew each lease by itself. */
+  #reapDated(): Promise<TaskDocument[]> {
+    const expired = {
+      'lease.expiresAt': { $lte: this.#parts.clock.now() },
+      status: 'running',
+    } as mongo.Filter<TaskDocument>
+    return this.#reapEach(expired, () => ({ evidence: 'The worker did not renew its lease', dated: true }))
+  }
+
+  /** Page by page. What could not be reaped isn't tried again in this look, and must not hide the others. */
+  async #reapEach(
+    filter: mongo.Filter<TaskDocument>,
+    why: (together: number) => { evidence: string; dated?: boolean },
+  ): Promise<TaskDocument[]> {
+    const reaped: TaskDocument[] = []
+    const left: ObjectId[] = []
+    for (;;) {
+      const page = await this.#tasks
+        .find({ $and: [filter, left.length === 0 ? {} : { _id: { $nin: left } }] }, { projection: HEAVY_FIELDS })
+        .limit(PAGE)
+        .toArray()
+      const { evidence, dated } = why(page.length)
+      const good = await this.#parts.quarantine.onlyFit(page)
+      const update = reap(await this.#parts.retention.get(), evidence, { dated: dated === true })
+      const taken = await Promise.all(good.map((task) => this.#reapOne(task, update)))
+      reaped.push(...taken.filter((task) => task !== null))
+      const done = new Set(taken.map((task) => String(task?._id)))
+      left.push(...page.map(({ _id }) => _id).filter((id) => !done.has(String(id))))
+      if (page.length < PAGE || left.length > MOST_LEFT) return reaped
+    }
+  }
+
+  /** One that can't be reaped must not keep the others from being. */
+  async #reapOne(seen: TaskDocument, update: mongo.Document[]): Promise<TaskDocument | null> {
+    const task = await this.#parts.quarantine.whileWriting(seen._id, () =>
+      this.#tasks.findOneAndUpdate(guard('reclaim', seen._id, seen.lease!.id), update, { returnDocument: 'after' }),
+    )
+    return task !== null && task.lease === undefined ? task : null
+  }
+
+  /** Running tasks under no lease that could be proved: somebody has written to the database by hand. */
+  async #endWithoutLease(): Promise<void> {
+    const odd = { status: 'running', 'lease.session': { $not: { $type: 'string' } } } as mongo.Filter<TaskDocument>
+    await this.#parts.quarantine.onlyFit(
+      await this.#tasks.find(odd, { projection: HEAVY_FIELDS }).limit(MOST_LEFT).toArray(),
+    )
+  }
+
+  async raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }> {
+    const raised: TaskDocument[] = []
+    const left: ObjectId[] = []
+    for (;;) {
+      const now = this.#parts.clock.now()
+      const seen = await this.#tasks
+        .find(
+          {
+            raiseAt: { $lte: new Date(now.getTime() + RAISE_AHEAD_MS) },
+            status: { $in: [...OPEN_STATUSES] },
+            ...(left.length === 0 ? {} : { _id: { $nin: left } }),
+          },
+          { projection: HEAVY_FIELDS },
+        )
+        .sort({ raiseAt: 1 })
+        .limit(PAGE)
+        .toArray()
+      const good = await this.#parts.quarantine.onlyFit(seen)
+      const due = good.filter(({ raiseAt }) => raiseAt! <= now)
+      const taken = await Promise.all(due.map(({ _id, raiseAt }) => this.#raiseOne(_id, raiseAt!)))
+      raised.push(...taken.filter((task) => task !== null))
+      left.push(...due.filter((_, index) => taken[index] === null).map(({ _id }) => _id))
+      // What was raised to high comes round once more when its deadline has come as well.
+      const news = taken.some((task) => task !== null)
+      if ((!news && (seen.length < PAGE || due.length < good.length)) || left.length > MOST_LEFT) {
+        return { raised, nextRaise: good.find(({ raiseAt }) => raiseAt! > now)?.raiseAt ?? null }
+      }
+    }
+  }
+
+  async #raiseOne(id: ObjectId, raiseAt: Date): Promise<TaskDocument | null> {
+    const due = { _id: id, status: { $in: [...OPEN_STATUSES] }, raiseAt }
+    const task = await this.#parts.quarantine.whileWriting(id, () =>
+      this.#tasks.findOneAndUpdate(due, raise(), { returnDocument: 'after' }),
+    )
+    this.#parts.tell(task)
+    return task !== null && task.raiseAt?.getTime() !== raiseAt.getTime() ? task : null
+  }
+}
+
+/** What nothing is decided by. */
+const HEAVY_FIELDS = { input: 0, output: 0, checkpoint: 0 } as const
+
+/** What is known of how a task lost its worker, for people. */
+function lossEvidence(worker: WorkerDocument | undefined, together: number): string {
+  const others = together === 1 ? 'nothing else ran there' : `${together - 1} other tasks ran there`
+  if (worker === undefined) return `The session of its worker is gone; ${others}`
+  const { name, host, pid, state, until } = worker
+  const since = until instanceof Date ? ` by ${until.toISOString()}` : ''
+  const end = state === 'stopped' ? 'stopped without giving it back' : `did not renew its session${since}`
+  return `The worker ${name} (${host}, process ${pid}) ${end}; ${others}`
+}

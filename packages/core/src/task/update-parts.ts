@@ -1,0 +1,61 @@
+import type { Retention } from '@taskfleet/protocol'
+import type { mongo } from 'mongoose'
+import { ENDED_STATUSES } from './lifecycle.ts'
+import type { EndedStatus } from './retention.ts'
+import { amount, type Expression, STAMP } from './server-time.ts'
+
+/**
+ * What the update pipelines of the store have in common. All times are the server's, and every value that a caller made is wrapped in
+ * `$literal`: a bare text that starts with `$` would be read as the name of a field.
+ */
+export type Pipeline = mongo.Document[]
+
+export const literal = (value: unknown): Expression => ({ $literal: value })
+export const TOUCH = { updatedAt: STAMP, rev: { $add: [amount('$rev'), 1] } }
+export const CANCEL_ASKED: Expression = { $eq: ['$control.action', 'cancel'] }
+export const PAUSE_ASKED: Expression = { $eq: ['$control.action', 'pause'] }
+/** The priority of a task that has missed its deadline. */
+export const URGENT = 10
+
+export function isSet(path: string): Expression {
+  return { $ne: [{ $ifNull: [path, null] }, null] }
+}
+
+/** What an ended task has and no other. Runs after the stage that wrote `status` and `updatedAt`. */
+export function ended(retention: Retention): Record<string, Expression> {
+  const isEnded = { $in: ['$status', [...ENDED_STATUSES]] }
+  const kept = (Object.entries(retention) as [EndedStatus, number | null][]).flatMap(([status, ms]) =>
+    ms === null
+      ? []
+      : [
+          {
+            case: { $eq: ['$status', status] },
+            then: { $dateAdd: { startDate: '$updatedAt', unit: 'millisecond', amount: Math.round(ms) } },
+          },
+        ],
+  )
+  return {
+    finishedAt: { $cond: [isEnded, '$updatedAt', '$$REMOVE'] },
+    expireAt: kept.length === 0 ? '$$REMOVE' : { $switch: { branches: kept, default: '$$REMOVE' } },
+    raiseAt: { $cond: [isEnded, '$$REMOVE', '$raiseAt'] },
+  }
+}
+
+/** A pipeline that changes nothing unless the condition holds, decided by the server within the write. */
+export function onlyIf(condition: Expression, pipeline: Pipeline): Pipeline {
+  const conditional = pipeline.map((stage) => {
+    if ('$unset' in stage) {
+      const removed = (stage.$unset as string[]).map((field) => [
+        field,
+        { $cond: ['$applies', '$$REMOVE', `$${field}`] },
+      ])
+      return { $set: Object.fromEntries(removed) }
+    }
+    const set = Object.entries(stage.$set as Record<string, Expression>).map(([field, value]) => [
+      field,
+      { $cond: ['$applies', value, `$${field}`] },
+    ])
+    return { $set: Object.fromEntries(set) }
+  })
+  return [{ $set: { applies: condition } }, ...conditional, { $unset: ['applies'] }]
+}
