@@ -17,8 +17,7 @@ type Messages = Readonly<Record<string, SocketMessage>>
 const TYPES: Readonly<Record<string, string>> = {
   Task: 'TaskRow',
   Worker: 'WorkerRow',
-  Queue: 'QueueListRow',
-  QueueSettings: 'QueueRow',
+  Queue: 'QueueRow',
   Schedule: 'ScheduleRow',
   ErrorGroup: 'ErrorRow',
   Event: 'EventRow',
@@ -30,14 +29,7 @@ const TYPES: Readonly<Record<string, string>> = {
 }
 
 /** Rows of live queries, and what a refused connection carries: no message names them. */
-const FURTHER = [
-  shapes.worker,
-  shapes.queueSettings,
-  shapes.schedule,
-  shapes.event,
-  shapes.errorGroup,
-  taskConnectError,
-]
+const FURTHER = [shapes.worker, shapes.queue, shapes.schedule, shapes.event, shapes.errorGroup, taskConnectError]
 
 /** The sockets as AsyncAPI 3, made from the messages of the protocol. */
 export function asyncapi(version: string): object {

@@ -26,8 +26,18 @@ export class WireTypes {
   /** @param schemas what `#/components/schemas/…` refers to */
   constructor(schemas: Record<string, Schema>) {
     const file = fileURLToPath(new URL('../packages/protocol/src/protocol.ts', import.meta.url))
-    const options = { strict: true, noEmit: true, types: [], lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'] }
-    const program = ts.createProgram([file], { ...options, target: ts.ScriptTarget.ES2022 })
+    const program = ts.createProgram([file], {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      skipLibCheck: true,
+      allowImportingTsExtensions: true,
+      module: ts.ModuleKind.ESNext,
+      moduleResolution: ts.ModuleResolutionKind.Bundler,
+      target: ts.ScriptTarget.ES2022,
+      lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'],
+      types: [],
+    })
     this.#checker = program.getTypeChecker()
     const module = this.#checker.getSymbolAtLocation(program.getSourceFile(file)!)!
     this.#exported = new Map(this.#checker.getExportsOfModule(module).map((symbol) => [symbol.name, symbol]))

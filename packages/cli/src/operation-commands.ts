@@ -93,8 +93,8 @@ const isId = (schema: z.ZodType): boolean => z.globalRegistry.get(inner(schema))
 
 /** What a schema holds when it is there. */
 function inner(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.ZodOptional || schema instanceof z.ZodNullable
-    ? inner(schema.unwrap() as z.ZodType)
+  return schema instanceof z.core.$ZodOptional || schema instanceof z.core.$ZodNullable
+    ? inner(schema._zod.def.innerType as z.ZodType)
     : schema
 }
 
@@ -129,7 +129,8 @@ function optionOf(name: string, schema: z.ZodType): Option {
 }
 
 async function readOption(name: string, schema: z.ZodType, said: unknown): Promise<unknown> {
-  if (said === 'none' && schema instanceof z.ZodOptional && schema.unwrap() instanceof z.ZodNullable) return null
+  if (said === 'none' && schema instanceof z.core.$ZodOptional && schema._zod.def.innerType instanceof z.ZodNullable)
+    return null
   const kind = kindOf(schema)
   if (kind === 'date') return parseDate(said, `--${name}`).toISOString()
   if (kind === 'json') return readJson(String(said), `--${name}`)

@@ -1,3 +1,6 @@
+import type { z } from 'zod'
+import type { entryProblem } from './shapes/values.ts'
+
 /** An error with a stable `code` for programs; its message names the thing and the remedy. Browser-safe. */
 export class FleetError extends Error {
   readonly code: string
@@ -31,13 +34,7 @@ export class UnknownOutcome extends FleetError {
 }
 
 /** What is wrong with one entry of a list. */
-export interface EntryProblem {
-  /** Its place in the list, from 0. */
-  index: number
-  code: string
-  title: string
-  field?: string
-}
+export type EntryProblem = z.output<typeof entryProblem>
 
 /** A list of which nothing was stored: every entry that is wrong is named. */
 export class BatchRefused extends FleetError {

@@ -575,7 +575,7 @@ export const OPERATIONS = {
     list: read<QueueListRow[]>()({
       summary: 'Queues with tasks or settings, with counts by status',
       request: shape<object>({}),
-      answer: z.array(shapes.queue),
+      answer: z.array(shapes.queueListRow),
       codes: ['QUERY_TOO_SLOW'],
       rest: 'GET /queues',
       cli: 'queues list',

@@ -3,7 +3,8 @@
  * MongoDB, so that a browser can load this entry. The prose to it is `docs/protocol.md`.
  */
 
-import type { EntryProblem } from './fleet-error.ts'
+import type { z } from 'zod'
+import type * as shapes from './shapes/index.ts'
 
 export { durationText, milliseconds, shortDuration } from './duration.ts'
 
@@ -33,26 +34,9 @@ export type PriorityName = keyof typeof PRIORITY_NAMES
 export type Priority = number | PriorityName
 
 /** How far a task is. All fields but `at` come from the handler. */
-export interface Progress {
-  /** 0 to 1. Derived from `done / total` where only those are given. */
-  ratio?: number
-  done?: number
-  total?: number
-  /** What `done` and `total` count, for example `bytes`. */
-  unit?: string
-  message?: string
-  /** When the worker reported it (ISO 8601). */
-  at: string
-}
+export type Progress = z.output<typeof shapes.progress>
 
-export interface TaskErrorView {
-  code: string
-  name: string
-  message: string
-  /** Equal for errors that are the same fault. */
-  fingerprint: string
-  stack?: string
-}
+export type TaskErrorView = z.output<typeof shapes.taskError>
 
 /** What a task does when one that it waits for has failed, was cancelled or is removed. */
 export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
@@ -60,102 +44,17 @@ export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
 export type IfFailed = (typeof IF_FAILED)[number]
 
 /** How an attempt ended. */
-export type AttemptOutcome =
-  | 'completed'
-  | 'failed'
-  | 'lost'
-  | 'released'
-  | 'paused'
-  | 'cancelled'
-  | 'snoozed'
-  /** It failed and asked to be tried again later; that costs nothing. */
-  | 'deferred'
+export type AttemptOutcome = NonNullable<AttemptView['outcome']>
 
-export interface AttemptView {
-  /** The claim's number, from 1. */
-  n: number
-  worker: string
-  claimedAt: string
-  endedAt?: string
-  outcome?: AttemptOutcome
-  /** It was counted as lost, and then its worker came back and said that it had lived. */
-  survived?: true
-  error?: TaskErrorView
-}
+export type AttemptView = z.output<typeof shapes.attempt>
 
-export interface ControlView {
-  action: 'cancel' | 'pause'
-  by: string
-  reason?: string
-  at: string
-}
+export type ControlView = NonNullable<TaskRow['control']>
 
 /** A task as clients see it: ids are hex, dates ISO 8601, and nothing that proves a claim. */
-export interface TaskRow {
-  _id: string
-  name: string
-  version: number
-  /** Only where `fields` asks for it. */
-  input?: unknown
-  /** Only where `fields` asks for it. */
-  output?: unknown
-  status: TaskStatus
-  queue: string
-  priority: number
-  basePriority: number
-  runAt: string
-  order: string
-  deadline?: string
-  /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
-  raiseAt?: string
-  /** Set when the deadline passed before it had ended. */
-  deadlineMissedAt?: string
-  lazy: boolean
-  attempt: number
-  failures: number
-  lost: number
-  maxAttempts: number
-  /** What the task itself says of its retries, durations in milliseconds; its handler decides the rest. */
-  retry?: Omit<RetryOptions, 'maxAttempts' | 'backoff'> & {
-    backoff?: { base?: number; factor?: number; cap?: number; jitter?: boolean }
-  }
-  /** The task's own limits in milliseconds, in place of its handler's. */
-  timeout?: number
-  totalTimeout?: number
-  stall?: number
-  /** The latest attempt that changed the checkpoint. */
-  checkpointAttempt?: number
-  /** Only where `fields` asks for it. */
-  attempts?: AttemptView[]
-  attemptsDropped?: number
-  worker?: string
-  publicUrl?: string
-  control?: ControlView
-  progress?: Progress
-  /** Only where `fields` asks for it. */
-  checkpoint?: unknown
-  error?: TaskErrorView
-  key?: string
-  parent?: string
-  /** The task that it waits for, or a list of several. */
-  after?: string | string[]
-  /** What it does when a task of `after` fails; `fail` when absent. */
-  ifFailed?: IfFailed
-  replayOf?: string
-  /** The name of the schedule that made it. */
-  schedule?: string
-  event?: string
-  rev: number
-  createdAt: string
-  updatedAt: string
-  claimedAt?: string
-  startedAt?: string
-  finishedAt?: string
-  expireAt?: string
-}
+export type TaskRow = z.output<typeof shapes.task>
 
 /** A task as it was stored. `served: false` is a warning: no live worker has a handler for it in its queue. */
-export type StoredTask = TaskRow & { served?: false }
+export type StoredTask = z.output<typeof shapes.storedTask>
 
 /** The ids of the tasks that one waits for, in their order. */
 export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
@@ -163,118 +62,24 @@ export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
 }
 
 /** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. For good: a worker that comes back has a new one. */
-export type WorkerState = 'running' | 'draining' | 'stopped' | 'dead'
+export type WorkerState = WorkerRow['state']
 
 /** A worker process as clients see it. */
-export interface WorkerRow {
-  _id: string
-  /** The process, where `_id` is its session: a worker that was taken for dead goes on under a new one. */
-  boot?: string
-  /** When its session may be ended unless it is renewed. */
-  until?: string
-  leaseMs?: number
-  /** What people call it; `_id` is new at every start. */
-  name: string
-  host: string
-  pid: number
-  /** A worker runs tasks; a gateway alone only serves those who watch. */
-  role: 'worker' | 'gateway'
-  /** Where its gateway and task sockets listen, if they do. */
-  url?: string
-  state: WorkerState
-  queues: string[]
-  /** `name@version` of everything it can run. */
-  tasks: string[]
-  /** How many tasks it runs at once at most. */
-  slots: number
-  running: number
-  load: {
-    /** Processors that this process keeps busy. */
-    cpu: number
-    /** Memory of this process, in bytes. */
-    rss: number
-    /** Free memory of the host, in bytes. */
-    memoryFree: number
-    eventLoopDelayMs: number
-    /** Busy part of the processors that the process may use, 0..1, by whoever; absent while unknown. */
-    hostCpu?: number
-    /** Part of the memory that the process may use that is left, 0..1; absent where it can't be told. */
-    memoryLeft?: number
-  }
-  /** Whether this host takes more: all tasks (`open`), lazy ones (`lazy`), and why not; open while absent. */
-  gate?: { open: boolean; lazy: boolean; reason?: string }
-  /** What somebody asked of it last. */
-  control?: { action: 'drain' | 'resume'; by: string; at: string }
-  /** How often it says that it lives, in milliseconds. Silent for three of these means gone. */
-  heartbeatMs: number
-  version: string
-  startedAt: string
-  heartbeatAt: string
-  stoppedAt?: string
-  rev: number
-}
+export type WorkerRow = z.output<typeof shapes.worker>
 
-export type ErrorState = 'open' | 'resolved' | 'ignored'
+export type ErrorState = ErrorRow['state']
 
 /** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
-export interface ErrorRow {
-  /** The fingerprint. */
-  _id: string
-  code: string
-  name: string
-  /** The latest one's. */
-  message: string
-  stack?: string
-  state: ErrorState
-  /** Failed attempts so far. */
-  count: number
-  /** How many in each hour in which there were some, the latest 48. */
-  trend: { hour: string; count: number }[]
-  /** Names of the tasks that it befell. */
-  tasks: string[]
-  /** `name@version`. */
-  versions: string[]
-  hosts: string[]
-  /** Ids of the latest tasks, the newest last. */
-  samples: string[]
-  firstSeenAt: string
-  lastSeenAt: string
-  /** How often it came back after it had been resolved or ignored. */
-  reopened: number
-  /** Who resolved or ignored it, and when. */
-  marked?: { by: string; at: string }
-  /** An ignored one stays so until then, or until it is marked otherwise. */
-  ignoredUntil?: string
-  /** When the developer was last told. */
-  notifiedAt?: string
-  rev: number
-}
+export type ErrorRow = z.output<typeof shapes.errorGroup>
 
 /** A queue that somebody has said something about; the others have no document. */
-export interface QueueRow {
-  _id: string
-  paused: boolean
-  /** How many of its tasks run at once in the whole fleet at most. */
-  concurrency?: number
-  /** How many of its tasks start in any span of a time in the whole fleet at most. */
-  rate?: QueueRate
-  /** How many of its tasks may wait; 1,000,000 when nothing is said. */
-  maxWaiting?: number
-  by?: string
-  reason?: string
-  updatedAt: string
-  rev: number
-}
+export type QueueRow = z.output<typeof shapes.queue>
 
 /** A queue in the list of all, with or without settings. */
-export type QueueListRow = Pick<QueueRow, '_id' | 'paused'> &
-  Partial<QueueRow> & { counts: Partial<Record<TaskStatus, number>> }
+export type QueueListRow = z.output<typeof shapes.queueListRow>
 
 /** At most `limit` starts in any span of `per` milliseconds. */
-export interface QueueRate {
-  limit: number
-  per: number
-}
+export type QueueRate = NonNullable<QueueRow['rate']>
 
 /** What limits a queue; null takes a limit away. */
 export interface QueueLimits {
@@ -283,32 +88,10 @@ export interface QueueLimits {
   maxWaiting?: number | null
 }
 
-export type EventStatus = 'scheduled' | 'processing' | 'finished' | 'failed' | 'cancelled'
+export type EventStatus = EventRow['status']
 
 /** Something that happened or will happen, with a task for each callback of its name. */
-export interface EventRow {
-  _id: string
-  name: string
-  props: unknown
-  scheduledFor: string
-  priority?: number
-  /** Follows its tasks. */
-  status: EventStatus
-  tasks: string[]
-  /** How its tasks ended; there when all have. */
-  results?: {
-    task: string
-    name: string
-    status: 'completed' | 'failed' | 'cancelled'
-    output?: unknown
-    error?: { code: string; message: string }
-  }[]
-  createdAt: string
-  startedAt?: string
-  processedAt?: string
-  updatedAt: string
-  rev: number
-}
+export type EventRow = z.output<typeof shapes.event>
 
 /** An event as it is posted. */
 export interface EventRequest {
@@ -323,16 +106,7 @@ export interface EventRequest {
 export type EventChanges = Pick<EventRequest, 'scheduledFor' | 'priority'>
 
 /** Says: when an event of this name arrives, run this task. */
-export interface CallbackRow {
-  _id: string
-  event: string
-  task: string
-  version: number
-  defaults: BudgetRow & { input?: Record<string, unknown>; queue?: string; priority?: number; lazy?: boolean }
-  createdAt: string
-  updatedAt: string
-  rev: number
-}
+export type CallbackRow = z.output<typeof shapes.callback>
 
 /** What a schedule or a callback says of the budget of its tasks, in place of their handler. */
 export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
@@ -355,51 +129,10 @@ export type MissedPolicy = (typeof MISSED_POLICIES)[number]
 export const OVERLAP_POLICIES = ['allow', 'skip'] as const
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
 /** Why a slot has no task: nobody was there in time, or a task of the schedule had not ended. */
-export type SkipReason = 'MISSED' | 'OVERLAP'
+export type SkipReason = NonNullable<ScheduleRow['lastSkipped']>['reason']
 
 /** Says: at these times, run this task. */
-export interface ScheduleRow {
-  /** Its name. */
-  _id: string
-  /** The task's name. */
-  task: string
-  /** The version that its input is written for. */
-  version: number
-  /** Only where `fields` asks for it. */
-  input?: unknown
-  options: BudgetRow & {
-    queue: string
-    priority?: number
-    lazy?: boolean
-    /** The deadline of each task, in milliseconds after its slot. */
-    deadlineAfter?: number
-  }
-  /** Five fields, or six with seconds first; or there is `every`. */
-  cron?: string
-  /** A period in milliseconds, counted from `startsAt`. */
-  every?: number
-  /** IANA; what `cron` is read in. */
-  timeZone: string
-  startsAt?: string
-  endsAt?: string
-  missed: MissedPolicy
-  overlap: OverlapPolicy
-  paused: boolean
-  /** The slot that comes next; absent while it is paused and when it is over. */
-  nextAt?: string
-  /** The last slot for which a task was made. */
-  lastSlot?: string
-  /** The last task that was made, for a slot or by hand. */
-  lastTask?: string
-  /** The last slot for which none was made. */
-  lastSkipped?: { slot: string; reason: SkipReason }
-  by: string
-  createdAt: string
-  updatedAt: string
-  /** Plus one with every change that somebody makes, and not with its slots: for edits of what was seen. */
-  edition: number
-  rev: number
-}
+export type ScheduleRow = z.output<typeof shapes.schedule>
 
 /** When a schedule runs: exactly one of `cron` and `every`. */
 export interface TimingRequest {
@@ -458,18 +191,7 @@ export interface CollectionRows {
 }
 export type CollectionName = keyof CollectionRows
 /** A document that does not fit and is set aside. */
-export interface SetAsideRow {
-  /** Where it is stored. */
-  collection: string
-  /** Its id as text. */
-  id: string
-  /** `failed`: a task that has ended with `CORRUPT`; anything else is passed over. */
-  how: 'failed' | 'skipped'
-  /** What is wrong with it, in words. */
-  problem: string
-  /** When it was first seen. */
-  at: string
-}
+export type SetAsideRow = z.output<typeof shapes.setAsideDocument>
 
 export const COLLECTIONS = [
   'tasks',
@@ -521,37 +243,13 @@ export interface QueryReset<R extends Row = Row> {
 }
 
 /** What happened in ten seconds. */
-export interface StatsSlot {
-  /** Its beginning. */
-  at: string
-  enqueued: number
-  completed: number
-  failed: number
-  cancelled: number
-}
+export type StatsSlot = FleetStats['slots'][number]
 
 /** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
-export interface Percentiles {
-  count: number
-  p50?: number
-  p95?: number
-  p99?: number
-}
+export type Percentiles = FleetStats['waitMs']
 
 /** Counts, rates and latencies of the tasks that fit a filter. */
-export interface FleetStats {
-  byStatus: Record<TaskStatus, number>
-  byQueue: Record<string, Partial<Record<TaskStatus, number>>>
-  byName: Record<string, Partial<Record<TaskStatus, number>>>
-  /** Per second, over the last minute. */
-  rates: { enqueued: number; completed: number; failed: number; cancelled: number }
-  /** The last five minutes; slots in which nothing happened are left out. */
-  slots: StatsSlot[]
-  /** From when tasks were due until they were claimed, of those that ended lately. */
-  waitMs: Percentiles
-  /** From the last claim to the end. */
-  runMs: Percentiles
-}
+export type FleetStats = z.output<typeof shapes.stats>
 
 export interface StatsAnswer {
   subscription: string
@@ -575,15 +273,7 @@ export interface ChecksumAnswer {
 }
 
 /** An error as it travels: `code` is stable and meant for programs, `message` for people. */
-export interface WireError {
-  code: string
-  message: string
-  field?: string
-  /** With `UNKNOWN_OUTCOME`: the ids to repeat the request under. */
-  ids?: string[]
-  /** Of a list: what is wrong with which entry. */
-  errors?: EntryProblem[]
-}
+export type WireError = z.output<typeof shapes.wireError>
 
 export type Ack<T = object> = ({ ok: true } & T) | { ok: false; error: WireError }
 
@@ -635,116 +325,27 @@ export type ReplayRequest = CommandRequest & { input?: unknown }
 export const COMMANDS = ['cancel', 'pause', 'resume', 'retry', 'replay', 'reprioritise'] as const
 export type CommandName = (typeof COMMANDS)[number]
 
-export interface CommandAnswer {
-  /** How many tasks the selection names that the command can do something about. */
-  matched: number
-  /** How many it changed, or asked their worker to change; 0 for a dry run. */
-  changed: number
-  /** Those that could not be changed, and why. */
-  refused: { id: string; error: WireError }[]
-  /** The tasks that a replay made, in the order of those they repeat. */
-  tasks?: string[]
-}
-
-/** Why a task does not run, or what it does instead. */
-export const EXPLAIN_CODES = [
-  'ENDED',
-  'RUNNING',
-  'PAUSED',
-  'BLOCKED',
-  'NOT_DUE',
-  'QUEUE_PAUSED',
-  'QUEUE_FULL',
-  'RATE_LIMITED',
-  'NOT_SERVED',
-  'QUEUE_NOT_SERVED',
-  'NO_FREE_SLOT',
-  'GATE_CLOSED',
-  'CORRUPT',
-  'ABOUT_TO_RUN',
-] as const
+export type CommandAnswer = z.output<typeof shapes.commandAnswer>
 
 /** One reason why a task does not run, or what it does instead. */
-export interface ExplainReason {
-  code: (typeof EXPLAIN_CODES)[number]
-  /** For people. */
-  message: string
-  /** The task it waits for, the date it waits for, the worker it concerns. */
-  task?: string
-  at?: string
-  workers?: string[]
-  /** How many tasks come before it. */
-  ahead?: number
-}
+export type ExplainReason = Explanation['reasons'][number]
 
-export interface Explanation {
-  id: string
-  status: TaskStatus
-  /** Whether it will run by itself, sooner or later, as things are. */
-  willRun: boolean
-  /** What stands in its way, the most telling first. */
-  reasons: ExplainReason[]
-}
+export type Explanation = z.output<typeof shapes.explanation>
 
 /** Tasks of one `name@version` in a queue that wait or will be made, and who serves them. */
-export interface CoverageRow {
-  queue: string
-  name: string
-  version: number
-  waiting: number
-  /** Of those: due by now. */
-  due: number
-  running: number
-  oldest?: string
-  /** Names of the live workers that can run it and serve its queue. */
-  workers: string[]
-  served: boolean
-  /** Schedules that make it, without those that are paused. */
-  schedules: string[]
-  /** How many callbacks make it. */
-  callbacks: number
-}
+export type CoverageRow = z.output<typeof shapes.coverageRow>
 
 /** Who did what to which tasks. */
-export interface AuditEntry {
-  _id: string
-  at: string
-  /** The key's id, or `local`. */
-  by: string
-  action: string
-  /** The tasks, at most the first hundred. */
-  tasks: string[]
-  matched: number
-  changed: number
-  /** What else it was about: a worker, a queue, a fingerprint. */
-  target?: string
-  filter?: string
-  reason?: string
-  /** The code with which it was refused; `matched` counts such refusals since the entry before. */
-  refused?: string
-}
+export type AuditEntry = z.output<typeof shapes.auditEntry>
 
 /** What a key may do: `read` subscribes and lists, `write` stores, `control` changes what is there, `admin` may do all. */
 export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
-export type KeyState = 'good' | 'expired' | 'revoked'
+export type KeyState = KeyRow['state']
 
 /** A key without what would prove it. */
-export interface KeyRow {
-  id: string
-  name: string
-  /** By the server's time. */
-  state: KeyState
-  scopes: readonly Scope[]
-  /** Only tasks in these queues, when given. */
-  queues?: readonly string[]
-  /** Only tasks of these names, when given. */
-  names?: readonly string[]
-  createdAt: string
-  expiresAt?: string
-  revokedAt?: string
-}
+export type KeyRow = z.output<typeof shapes.key>
 
 /** A key as it is asked for; dates as ISO 8601. */
 export interface KeyRequest {
@@ -761,7 +362,7 @@ export type KeyEdit = {
 }
 
 /** How long ended tasks are kept, in milliseconds; null for ever. */
-export type Retention = Record<'completed' | 'failed' | 'cancelled', number | null>
+export type Retention = z.output<typeof shapes.retention>
 
 /** Which ended tasks are to go. */
 export interface PruneRequest {
@@ -775,16 +376,9 @@ export interface PruneRequest {
   dryRun?: boolean
 }
 
-export interface Pruned {
-  /** How many tasks are meant. */
-  matched: number
-  /** How many are gone; 0 for a dry run. */
-  removed: number
-}
+export type Pruned = z.output<typeof shapes.pruned>
 
-export interface StoredLogLine extends LogLine {
-  attempt: number
-}
+export type StoredLogLine = z.output<typeof shapes.logLine>
 
 /** Which failed attempts count: every one, or only those that did not change the checkpoint. */
 export const FAILURE_COUNTS = ['every', 'without-progress'] as const
@@ -940,15 +534,9 @@ export interface Welcome {
   expiresAt?: string
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogLevel = LogLine['level']
 
-export interface LogLine {
-  /** Counts the attempt's lines from 1. */
-  seq: number
-  at: string
-  level: LogLevel
-  message: string
-}
+export type LogLine = Omit<StoredLogLine, 'attempt'>
 
 export interface TaskSnapshot {
   task: TaskRow

@@ -50,7 +50,7 @@ function fieldsOf(row: z.ZodObject, { open = [], hidden = [], rowWithout = [] }:
 }
 
 function withoutOptional(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.ZodOptional ? withoutOptional(schema.unwrap() as z.ZodType) : schema
+  return schema instanceof z.core.$ZodOptional ? withoutOptional(schema._zod.def.innerType as z.ZodType) : schema
 }
 
 function typeOf(schema: z.ZodType): FieldType | undefined {
@@ -71,7 +71,7 @@ export const FIELDS: Record<CollectionName, CollectionFields> = {
     rowWithout: [...CONTENT, 'attempts'],
   }),
   workers: fieldsOf(shapes.worker, { open: ['load', 'gate', 'control'] }),
-  queues: fieldsOf(shapes.queue, { hidden: ['counts'] }),
+  queues: fieldsOf(shapes.queue),
   schedules: fieldsOf(shapes.schedule, { open: ['input'], hidden: ['options.retry'], rowWithout: ['input'] }),
   events: fieldsOf(shapes.event, { open: ['props', 'results'] }),
   errors: fieldsOf(shapes.errorGroup, { hidden: ['stack', 'trend'] }),

@@ -150,7 +150,7 @@ function fromQuery(query: Values, own: Fields): Values {
 
 /** A number where one is wanted, and `{ attempt, seq }` as `2.100`. What does not fit stays as it is, and is refused. */
 function fromText(schema: z.ZodType, text: string): unknown {
-  const inner = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : schema
+  const inner = schema instanceof z.core.$ZodOptional ? (schema._zod.def.innerType as z.ZodType) : schema
   if (inner instanceof z.ZodNumber) return /^\d{1,9}$/.test(text) ? Number(text) : text
   if (!(inner instanceof z.ZodObject)) return text
   const names = Object.keys(inner.shape as Fields)

@@ -18,13 +18,18 @@ export function outerShape(request: z.ZodType): z.ZodType {
   if (!(request instanceof z.ZodObject)) return request
   const checked = Object.entries(request.shape as Record<string, z.ZodType>).map(([name, schema]) => [
     name,
-    isByCore(schema) ? z.unknown().optional() : schema,
+    isByCore(schema) ? z.unknown().optional() : lenient(schema),
   ])
   const outer = z.strictObject(Object.fromEntries(checked) as z.ZodRawShape)
   const checks = (request._zod.def.checks ?? []) as z.core.$ZodCheck<unknown>[]
   return checks.length === 0 ? outer : outer.check(...checks)
 }
 
+/** Callers may give `undefined` for a field that they leave out, which the type of an exactly optional one forbids. */
+function lenient(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodExactOptional ? (schema.unwrap() as z.ZodType).optional() : schema
+}
+
 function isByCore(schema: z.ZodType): boolean {
-  return BY_CORE.has(schema) || (schema instanceof z.ZodOptional && BY_CORE.has(schema.unwrap() as z.ZodType))
+  return BY_CORE.has(schema) || (schema instanceof z.core.$ZodOptional && BY_CORE.has(schema._zod.def.innerType))
 }

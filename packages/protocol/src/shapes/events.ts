@@ -1,40 +1,37 @@
 import { z } from 'zod'
-import type { CallbackRow, EventRow } from '../protocol.ts'
 import { budget, budgetRow } from './tasks.ts'
-import { date, hexId, name, priority, queueName } from './values.ts'
+import { date, hexId, name, object, priority, queueName } from './values.ts'
 
 const eventName = name.meta({ examples: ['Add'] })
 const anyObject = z.record(z.string(), z.unknown())
 export const eventStatus = z.enum(['scheduled', 'processing', 'finished', 'failed', 'cancelled'])
 
-export const event = z
-  .looseObject({
-    _id: hexId,
-    name: eventName,
-    props: z.unknown(),
-    scheduledFor: date,
-    priority: z.int().min(1).max(10).optional(),
-    status: eventStatus.describe('Follows its tasks'),
-    tasks: z.array(hexId),
-    results: z
-      .array(
-        z.object({
-          task: hexId,
-          name,
-          status: z.enum(['completed', 'failed', 'cancelled']),
-          output: z.unknown().optional(),
-          error: z.object({ code: z.string(), message: z.string() }).optional(),
-        }),
-      )
-      .optional()
-      .describe('How its tasks ended; there when all have'),
-    createdAt: date,
-    startedAt: date.optional(),
-    processedAt: date.optional(),
-    updatedAt: date,
-    rev: z.int(),
-  } satisfies Record<keyof EventRow, z.ZodType>)
-  .meta({ id: 'Event', title: 'Something that happened or will happen, with a task for each callback of its name' })
+export const event = object({
+  _id: hexId,
+  name: eventName,
+  props: z.unknown(),
+  scheduledFor: date,
+  priority: z.int().min(1).max(10).exactOptional(),
+  status: eventStatus.describe('Follows its tasks'),
+  tasks: z.array(hexId),
+  results: z
+    .array(
+      object({
+        task: hexId,
+        name,
+        status: z.enum(['completed', 'failed', 'cancelled']),
+        output: z.unknown().exactOptional(),
+        error: object({ code: z.string(), message: z.string() }).exactOptional(),
+      }),
+    )
+    .exactOptional()
+    .describe('How its tasks ended; there when all have'),
+  createdAt: date,
+  startedAt: date.exactOptional(),
+  processedAt: date.exactOptional(),
+  updatedAt: date,
+  rev: z.int(),
+}).meta({ id: 'Event', title: 'Something that happened or will happen, with a task for each callback of its name' })
 
 export const newEvent = z
   .looseObject({
@@ -54,20 +51,25 @@ const common = {
   maxAttempts: z.int().min(1).max(50).optional(),
 }
 const defaults = z.looseObject({ ...common, ...budget })
-const storedDefaults = z.looseObject({ ...common, ...budgetRow })
+const storedDefaults = object({
+  input: anyObject.exactOptional(),
+  queue: queueName.exactOptional(),
+  priority: z.int().min(1).max(10).exactOptional(),
+  lazy: z.boolean().exactOptional(),
+  maxAttempts: z.int().min(1).max(50).exactOptional(),
+  ...budgetRow,
+})
 
-export const callback = z
-  .looseObject({
-    _id: hexId,
-    event: eventName,
-    task: name,
-    version: z.int().min(1),
-    defaults: storedDefaults,
-    createdAt: date,
-    updatedAt: date,
-    rev: z.int(),
-  } satisfies Record<keyof CallbackRow, z.ZodType>)
-  .meta({ id: 'Callback', title: 'Says: when an event of this name arrives, run this task' })
+export const callback = object({
+  _id: hexId,
+  event: eventName,
+  task: name,
+  version: z.int().min(1),
+  defaults: storedDefaults,
+  createdAt: date,
+  updatedAt: date,
+  rev: z.int(),
+}).meta({ id: 'Callback', title: 'Says: when an event of this name arrives, run this task' })
 
 const callbackFields = {
   event: eventName,

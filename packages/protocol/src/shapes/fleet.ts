@@ -1,55 +1,58 @@
 import { z } from 'zod'
-import {
-  type CoverageRow,
-  type ErrorRow,
-  type KeyRow,
-  SCOPES,
-  STATUSES,
-  type TaskStatus,
-  type WorkerRow,
-} from '../protocol.ts'
-import { count, date, hexId, name, queueName } from './values.ts'
+import { SCOPES, STATUSES, type TaskStatus } from '../protocol.ts'
+import { count, date, hexId, name, object, queueName } from './values.ts'
 
-export const worker = z
-  .looseObject({
-    _id: z.string(),
-    name: z.string(),
-    host: z.string(),
-    boot: z.string().optional(),
-    until: date.optional(),
-    leaseMs: z.number().optional(),
-    pid: z.int(),
-    role: z.enum(['worker', 'gateway']),
-    url: z.string().optional(),
-    state: z.enum(['running', 'draining', 'stopped', 'dead']),
-    queues: z.array(z.string()),
-    tasks: z.array(z.string()).describe('`name@version` of everything it can run'),
-    slots: count,
-    running: count,
-    load: z.object({
-      cpu: z.number().describe('Processors that this process keeps busy'),
-      rss: z.number().describe('Memory of this process, in bytes'),
-      memoryFree: z.number().describe('Free memory of the host, in bytes'),
-      eventLoopDelayMs: z.number(),
-      hostCpu: z.number().optional().describe('Busy part of the processors, 0 to 1, by whoever'),
-      memoryLeft: z.number().optional().describe('Part of the memory that is left, 0 to 1'),
-    }),
-    gate: z.looseObject({ open: z.boolean(), lazy: z.boolean(), reason: z.string().optional() }).optional(),
-    control: z.object({ action: z.enum(['drain', 'resume']), by: z.string(), at: date }).optional(),
-    heartbeatMs: z.number(),
-    version: z.string(),
-    startedAt: date,
-    heartbeatAt: date,
-    stoppedAt: date.optional(),
-    rev: z.int(),
-  } satisfies Record<keyof WorkerRow, z.ZodType>)
-  .meta({ id: 'Worker', title: 'A worker or a gateway' })
+export const worker = object({
+  _id: z.string(),
+  /** What people call it; `_id` is new at every start. */
+  name: z.string(),
+  host: z.string(),
+  /** The process, where `_id` is its session: a worker that was taken for dead goes on under a new one. */
+  boot: z.string().exactOptional(),
+  /** When its session may be ended unless it is renewed. */
+  until: date.exactOptional(),
+  leaseMs: z.number().exactOptional(),
+  pid: z.int(),
+  /** A worker runs tasks; a gateway alone only serves those who watch. */
+  role: z.enum(['worker', 'gateway']),
+  /** Where its gateway and task sockets listen, if they do. */
+  url: z.string().exactOptional(),
+  state: z.enum(['running', 'draining', 'stopped', 'dead']),
+  queues: z.array(z.string()),
+  tasks: z.array(z.string()).describe('`name@version` of everything it can run'),
+  /** How many tasks it runs at once at most. */
+  slots: count,
+  running: count,
+  load: object({
+    /** Processors that this process keeps busy. */
+    cpu: z.number(),
+    /** Memory of this process, in bytes. */
+    rss: z.number(),
+    /** Free memory of the host, in bytes. */
+    memoryFree: z.number(),
+    eventLoopDelayMs: z.number(),
+    /** Busy part of the processors that the process may use, 0..1, by whoever; absent while unknown. */
+    hostCpu: z.number().exactOptional(),
+    /** Part of the memory that the process may use that is left, 0..1; absent where it can't be told. */
+    memoryLeft: z.number().exactOptional(),
+  }),
+  /** Whether this host takes more: all tasks (`open`), lazy ones (`lazy`), and why not; open while absent. */
+  gate: object({ open: z.boolean(), lazy: z.boolean(), reason: z.string().exactOptional() }).exactOptional(),
+  /** What somebody asked of it last. */
+  control: object({ action: z.enum(['drain', 'resume']), by: z.string(), at: date }).exactOptional(),
+  /** How often it says that it lives, in milliseconds. Silent for three of these means gone. */
+  heartbeatMs: z.number(),
+  version: z.string(),
+  startedAt: date,
+  heartbeatAt: date,
+  stoppedAt: date.exactOptional(),
+  rev: z.int(),
+}).meta({ id: 'Worker', title: 'A worker or a gateway' })
 
 const eachStatus = Object.fromEntries(STATUSES.map((status) => [status, count])) as Record<TaskStatus, typeof count>
-const allCounts = z.object(eachStatus).meta({ id: 'AllCounts', title: 'Tasks by status' })
-const counts = z
-  .object(eachStatus)
-  .partial()
+const allCounts = object(eachStatus).meta({ id: 'AllCounts', title: 'Tasks by status' })
+const counts = object(eachStatus)
+  .exactPartial()
   .meta({ id: 'Counts', title: 'Tasks by status; those of which there are none may be left out' })
 
 export const newRate = z
@@ -68,149 +71,166 @@ export const queueLimits = z
   })
   .partial()
 
-const queueFields = {
+export const queue = object({
   _id: queueName.describe('The name'),
   paused: z.boolean(),
-  concurrency: z.int().min(1).optional().describe('How many of its tasks run at once in the whole fleet at most'),
-  rate: z
-    .object({ limit: z.int().min(1), per: z.int().min(1_000) })
-    .optional()
+  concurrency: z.int().min(1).exactOptional().describe('How many of its tasks run at once in the whole fleet at most'),
+  rate: object({ limit: z.int().min(1), per: z.int().min(1_000) })
+    .exactOptional()
     .describe('At most `limit` starts in any span of `per` milliseconds in the whole fleet'),
-  maxWaiting: z.int().min(1).optional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
-  by: z.string().optional(),
-  reason: z.string().optional(),
-  updatedAt: date.optional(),
-  rev: z.int().optional(),
-}
+  maxWaiting: z.int().min(1).exactOptional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
+  by: z.string().exactOptional(),
+  reason: z.string().exactOptional(),
+  updatedAt: date,
+  rev: z.int(),
+}).meta({ id: 'Queue', title: 'Settings of a queue', examples: [{ _id: 'default', paused: true }] })
 
-/** Settings of a queue, without its counts. */
-export const queueSettings = z
-  .object({ ...queueFields, updatedAt: date, rev: z.int() })
-  .meta({ id: 'QueueSettings', title: 'Settings of a queue' })
-
-export const queue = z
-  .looseObject({
-    ...queueFields,
-    counts: counts.optional().describe('Its tasks by status'),
-  })
+export const queueListRow = queue
+  .exactPartial()
+  .extend({ ...queue.pick({ _id: true, paused: true }).shape, counts: counts.describe('Its tasks by status') })
   .meta({
-    id: 'Queue',
-    title: 'A queue',
+    id: 'QueueListRow',
+    title: 'A queue in the list of all, with or without settings',
     examples: [{ _id: 'default', paused: false, counts: { pending: 3, running: 2 } }],
   })
 
 export const errorState = z.enum(['open', 'resolved', 'ignored'])
 
-export const errorGroup = z
-  .looseObject({
-    _id: z.string().describe('The fingerprint'),
-    code: z.string(),
-    name: z.string(),
-    message: z.string(),
-    stack: z.string().optional(),
-    state: errorState,
-    count,
-    trend: z.array(z.object({ hour: date, count })),
-    tasks: z.array(z.string()),
-    versions: z.array(z.string()),
-    hosts: z.array(z.string()),
-    samples: z.array(hexId),
-    firstSeenAt: date,
-    lastSeenAt: date,
-    reopened: count,
-    marked: z.object({ by: z.string(), at: date }).optional(),
-    ignoredUntil: date.optional(),
-    notifiedAt: date.optional(),
-    rev: z.int(),
-  } satisfies Record<keyof ErrorRow, z.ZodType>)
-  .meta({ id: 'ErrorGroup', title: 'Errors that are the same fault' })
-
-export const coverageRow = z
-  .object({
-    queue: queueName,
-    name,
-    version: z.int(),
-    waiting: count,
-    due: count,
-    running: count,
-    oldest: date.optional(),
-    workers: z.array(z.string()),
-    served: z.boolean(),
-    schedules: z.array(z.string()).describe('Schedules that make it, without those that are paused'),
-    callbacks: count.describe('How many callbacks make it'),
-  } satisfies Record<keyof CoverageRow, z.ZodType>)
-  .meta({
-    id: 'Coverage',
-    title: 'Tasks of a name and version in a queue that wait or will be made, and who serves them',
-  })
-
-const percentiles = z.object({
+export const errorGroup = object({
+  _id: z.string().describe('The fingerprint'),
+  code: z.string(),
+  name: z.string(),
+  /** The latest one's. */
+  message: z.string(),
+  stack: z.string().exactOptional(),
+  state: errorState,
+  /** Failed attempts so far. */
   count,
-  p50: z.number().optional(),
-  p95: z.number().optional(),
-  p99: z.number().optional(),
-})
-const rates = z.object({ enqueued: z.number(), completed: z.number(), failed: z.number(), cancelled: z.number() })
+  /** How many in each hour in which there were some, the latest 48. */
+  trend: z.array(object({ hour: date, count })),
+  /** Names of the tasks that it befell. */
+  tasks: z.array(z.string()),
+  /** `name@version`. */
+  versions: z.array(z.string()),
+  hosts: z.array(z.string()),
+  /** Ids of the latest tasks, the newest last. */
+  samples: z.array(hexId),
+  firstSeenAt: date,
+  lastSeenAt: date,
+  /** How often it came back after it had been resolved or ignored. */
+  reopened: count,
+  /** Who resolved or ignored it, and when. */
+  marked: object({ by: z.string(), at: date }).exactOptional(),
+  /** An ignored one stays so until then, or until it is marked otherwise. */
+  ignoredUntil: date.exactOptional(),
+  /** When the developer was last told. */
+  notifiedAt: date.exactOptional(),
+  rev: z.int(),
+}).meta({ id: 'ErrorGroup', title: 'Errors that are the same fault' })
 
-export const stats = z
-  .object({
-    byStatus: allCounts,
-    byQueue: z.record(z.string(), counts),
-    byName: z.record(z.string(), counts),
-    rates: rates.describe('Per second, over the last minute'),
-    slots: z.array(rates.extend({ at: date })),
-    waitMs: percentiles,
-    runMs: percentiles,
-  })
-  .meta({ id: 'Stats', title: 'Counts, rates and latencies' })
+export const coverageRow = object({
+  queue: queueName,
+  name,
+  version: z.int(),
+  waiting: count,
+  /** Of those that wait: due by now. */
+  due: count,
+  running: count,
+  oldest: date.exactOptional(),
+  /** Names of the live workers that can run it and serve its queue. */
+  workers: z.array(z.string()),
+  served: z.boolean(),
+  schedules: z.array(z.string()).describe('Schedules that make it, without those that are paused'),
+  callbacks: count.describe('How many callbacks make it'),
+}).meta({
+  id: 'Coverage',
+  title: 'Tasks of a name and version in a queue that wait or will be made, and who serves them',
+})
+
+const percentiles = object({
+  count,
+  p50: z.number().exactOptional(),
+  p95: z.number().exactOptional(),
+  p99: z.number().exactOptional(),
+})
+const rates = object({ enqueued: z.number(), completed: z.number(), failed: z.number(), cancelled: z.number() })
+
+export const stats = object({
+  byStatus: allCounts,
+  byQueue: z.record(z.string(), counts),
+  byName: z.record(z.string(), counts),
+  rates: rates.describe('Per second, over the last minute'),
+  /** The last five minutes in slots of ten seconds; slots in which nothing happened are left out. */
+  slots: z.array(
+    object({
+      /** Its beginning. */
+      at: date,
+      ...rates.shape,
+    }),
+  ),
+  /** From when tasks were due until they were claimed, of those that ended lately. */
+  waitMs: percentiles,
+  /** From the last claim to the end. */
+  runMs: percentiles,
+}).meta({ id: 'Stats', title: 'Counts, rates and latencies' })
 
 const scopes = z.array(z.enum(SCOPES)).min(1)
 const keyName = z.string().min(1).max(100)
-const limits = {
-  queues: z.array(queueName).min(1).max(100).optional(),
-  names: z.array(name).min(1).max(100).optional(),
-}
+const someQueues = z.array(queueName).min(1).max(100)
+const someNames = z.array(name).min(1).max(100)
 
-export const newKey = z.strictObject({ name: keyName, scopes, ...limits, expiresAt: date.optional() }).meta({
-  id: 'NewKey',
-  title: 'A key to be made',
-  examples: [{ name: 'ci', scopes: ['read', 'write'], queues: ['builds'] }],
-})
+export const newKey = z
+  .strictObject({
+    name: keyName,
+    scopes,
+    queues: someQueues.optional(),
+    names: someNames.optional(),
+    expiresAt: date.optional(),
+  })
+  .meta({
+    id: 'NewKey',
+    title: 'A key to be made',
+    examples: [{ name: 'ci', scopes: ['read', 'write'], queues: ['builds'] }],
+  })
 
 export const keyChanges = z
   .strictObject({
     name: keyName,
     scopes,
-    queues: limits.queues.nullable().describe('null for all'),
-    names: limits.names.nullable().describe('null for all'),
+    queues: someQueues.nullable().describe('null for all'),
+    names: someNames.nullable().describe('null for all'),
     expiresAt: date.nullable().describe('null for never'),
   })
   .partial()
   .meta({ id: 'KeyChanges', title: 'What is to change of a key', examples: [{ scopes: ['read'], queues: null }] })
 
-export const key = z
-  .object({
-    id: z.string(),
-    name: keyName,
-    state: z.enum(['good', 'expired', 'revoked']).describe("By the server's time"),
-    scopes,
-    ...limits,
-    createdAt: date,
-    expiresAt: date.optional(),
-    revokedAt: date.optional(),
-  } satisfies Record<keyof KeyRow, z.ZodType>)
-  .meta({ id: 'Key', title: 'A key without what would prove it' })
+export const key = object({
+  id: z.string(),
+  name: keyName,
+  state: z.enum(['good', 'expired', 'revoked']).describe("By the server's time"),
+  scopes: scopes.readonly(),
+  /** Only tasks in these queues, when given. */
+  queues: someQueues.readonly().exactOptional(),
+  /** Only tasks of these names, when given. */
+  names: someNames.readonly().exactOptional(),
+  createdAt: date,
+  expiresAt: date.exactOptional(),
+  revokedAt: date.exactOptional(),
+}).meta({ id: 'Key', title: 'A key without what would prove it' })
 
-export const madeKey = z
-  .object({ id: z.string(), token: z.string().describe('Shown this once') })
-  .meta({ id: 'MadeKey', title: 'A new key', examples: [{ id: '0123456789ab', token: 'tf_0123456789ab_…' }] })
+export const madeKey = object({ id: z.string(), token: z.string().describe('Shown this once') }).meta({
+  id: 'MadeKey',
+  title: 'A new key',
+  examples: [{ id: '0123456789ab', token: 'tf_0123456789ab_…' }],
+})
 
 const kept = z.number().min(1_000).nullable()
 const endings = { completed: kept, failed: kept, cancelled: kept }
 
-export const retention = z
-  .object(endings)
-  .meta({ id: 'Retention', title: 'How long ended tasks are kept, in milliseconds; null for ever' })
+export const retention = object(endings).meta({
+  id: 'Retention',
+  title: 'How long ended tasks are kept, in milliseconds; null for ever',
+})
 
 export const retentionChanges = z
   .strictObject(endings)
@@ -237,6 +257,9 @@ export const pruneRequest = z
     examples: [{ statuses: ['failed'], dryRun: true }],
   })
 
-export const pruned = z
-  .object({ matched: count, removed: count.describe('0 for a dry run') })
-  .meta({ id: 'Pruned', title: 'What went' })
+export const pruned = object({
+  /** How many tasks are meant. */
+  matched: count,
+  /** How many are gone; 0 for a dry run. */
+  removed: count.describe('0 for a dry run'),
+}).meta({ id: 'Pruned', title: 'What went' })

@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { MISSED_POLICIES, OVERLAP_POLICIES, type ScheduleRow } from '../protocol.ts'
+import { MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
 import { budget, budgetRow } from './tasks.ts'
-import { date, duration, hexId, name, priority, queueName } from './values.ts'
+import { date, duration, hexId, name, object, priority, queueName } from './values.ts'
 
 export const scheduleName = name.meta({ examples: ['nightly'] })
 export const cron = z.string().meta({
@@ -18,42 +18,46 @@ const overlap = z
 const version = z.int().min(1)
 const maxAttempts = z.int().min(1).max(50)
 
-export const schedule = z
-  .looseObject({
-    _id: scheduleName,
-    task: name,
-    version,
-    input: z.unknown().optional(),
-    options: z.object({
-      queue: queueName,
-      priority: z.int().min(1).max(10).optional(),
-      lazy: z.boolean().optional(),
-      maxAttempts: maxAttempts.optional(),
-      ...budgetRow,
-      deadlineAfter: z.int().optional().describe('The deadline of each task, in milliseconds after its slot'),
-    }),
-    cron: cron.optional(),
-    every: z.int().optional().describe('A period in milliseconds, counted from startsAt'),
-    timeZone,
-    startsAt: date.optional(),
-    endsAt: date.optional(),
-    missed,
-    overlap,
-    paused: z.boolean(),
-    nextAt: date.optional().describe('The slot that comes next; absent while it is paused and when it is over'),
-    lastSlot: date.optional().describe('The last slot for which a task was made'),
-    lastTask: hexId.optional().describe('The last task that was made, for a slot or by hand'),
-    lastSkipped: z
-      .object({ slot: date, reason: z.enum(['MISSED', 'OVERLAP']) })
-      .optional()
-      .describe('The last slot for which none was made'),
-    by: z.string(),
-    createdAt: date,
-    updatedAt: date,
-    edition: z.int().describe('Plus one with every change that somebody makes; its ETag'),
-    rev: z.int().describe('Plus one with every write'),
-  } satisfies Record<keyof ScheduleRow, z.ZodType>)
-  .meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
+export const schedule = object({
+  /** Its name. */
+  _id: scheduleName,
+  /** The task's name. */
+  task: name,
+  /** The version that its input is written for. */
+  version: version,
+  /** Only where `fields` asks for it. */
+  input: z.unknown().exactOptional(),
+  options: object({
+    queue: queueName,
+    priority: z.int().min(1).max(10).exactOptional(),
+    lazy: z.boolean().exactOptional(),
+    maxAttempts: maxAttempts.exactOptional(),
+    ...budgetRow,
+    deadlineAfter: z.int().exactOptional().describe('The deadline of each task, in milliseconds after its slot'),
+  }),
+  /** Five fields, or six with seconds first; or there is `every`. */
+  cron: cron.exactOptional(),
+  every: z.int().exactOptional().describe('A period in milliseconds, counted from startsAt'),
+  /** IANA; what `cron` is read in. */
+  timeZone,
+  startsAt: date.exactOptional(),
+  endsAt: date.exactOptional(),
+  missed,
+  overlap,
+  paused: z.boolean(),
+  nextAt: date.exactOptional().describe('The slot that comes next; absent while it is paused and when it is over'),
+  lastSlot: date.exactOptional().describe('The last slot for which a task was made'),
+  lastTask: hexId.exactOptional().describe('The last task that was made, for a slot or by hand'),
+  lastSkipped: object({ slot: date, reason: z.enum(['MISSED', 'OVERLAP']) })
+    .exactOptional()
+    .describe('The last slot for which none was made'),
+  by: z.string(),
+  createdAt: date,
+  updatedAt: date,
+  /** Plus one with every change that somebody makes, and not with its slots: for edits of what was seen. */
+  edition: z.int().describe('Plus one with every change that somebody makes; its ETag'),
+  rev: z.int().describe('Plus one with every write'),
+}).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
 
 const options = z.looseObject({
   queue: queueName.optional(),

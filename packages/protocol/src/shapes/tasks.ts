@@ -1,15 +1,6 @@
 import { z } from 'zod'
-import {
-  type AuditEntry,
-  type EnqueueRequest,
-  EXPLAIN_CODES,
-  FAILURE_COUNTS,
-  IF_FAILED,
-  STATUSES,
-  type TaskChanges,
-  type TaskRow,
-} from '../protocol.ts'
-import { count, date, duration, filter, hexId, name, priority, queueName, reason, wireError } from './values.ts'
+import { type EnqueueRequest, FAILURE_COUNTS, IF_FAILED, STATUSES, type TaskChanges } from '../protocol.ts'
+import { count, date, duration, filter, hexId, name, object, priority, queueName, reason, wireError } from './values.ts'
 
 export const taskStatus = z.enum(STATUSES).meta({ id: 'TaskStatus', title: 'Status of a task' })
 const predecessors = z.union([hexId, z.array(hexId).max(100)])
@@ -17,41 +8,40 @@ const ifFailed = z
   .enum(IF_FAILED)
   .describe('What it does when a task of `after` fails, is cancelled or is removed; `fail` by default')
 
-export const taskError = z
-  .object({
-    code: z.string(),
-    name: z.string(),
-    message: z.string(),
-    fingerprint: z.string().describe('Equal for errors that are the same fault'),
-    stack: z.string().optional(),
-  })
-  .meta({ id: 'TaskError', title: 'Error of an attempt' })
+export const taskError = object({
+  code: z.string(),
+  name: z.string(),
+  message: z.string(),
+  fingerprint: z.string().describe('Equal for errors that are the same fault'),
+  stack: z.string().exactOptional(),
+}).meta({ id: 'TaskError', title: 'Error of an attempt' })
 
-export const attempt = z
-  .object({
-    n: z.int().min(1),
-    worker: z.string(),
-    claimedAt: date,
-    endedAt: date.optional(),
-    outcome: z
-      .enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed', 'deferred'])
-      .optional(),
-    error: taskError.optional(),
-    survived: z.literal(true).optional(),
-  })
-  .meta({ id: 'Attempt', title: 'One claim of a task' })
+export const attempt = object({
+  /** The claim's number, from 1. */
+  n: z.int().min(1),
+  worker: z.string(),
+  claimedAt: date,
+  endedAt: date.exactOptional(),
+  /** `deferred`: it failed and asked to be tried again later; that costs nothing. */
+  outcome: z
+    .enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed', 'deferred'])
+    .exactOptional(),
+  /** It was counted as lost, and then its worker came back and said that it had lived. */
+  survived: z.literal(true).exactOptional(),
+  error: taskError.exactOptional(),
+}).meta({ id: 'Attempt', title: 'One claim of a task' })
 
-/** All fields but `at` come from the handler. */
-export const progress = z
-  .object({
-    ratio: z.number().optional(),
-    done: z.number().optional(),
-    total: z.number().optional(),
-    unit: z.string().optional(),
-    message: z.string().optional(),
-    at: date,
-  })
-  .meta({ id: 'Progress', title: 'How far a task is' })
+export const progress = object({
+  /** 0 to 1. Derived from `done / total` where only those are given. */
+  ratio: z.number().exactOptional(),
+  done: z.number().exactOptional(),
+  total: z.number().exactOptional(),
+  /** What `done` and `total` count, for example `bytes`. */
+  unit: z.string().exactOptional(),
+  message: z.string().exactOptional(),
+  /** When the worker reported it (ISO 8601). */
+  at: date,
+}).meta({ id: 'Progress', title: 'How far a task is: all fields but `at` come from its handler' })
 
 const EXAMPLE = {
   _id: '66f1c0ffee0123456789abcd',
@@ -83,17 +73,14 @@ const counts = z
 const decay = z.boolean().describe('Whether each failure costs a step of priority')
 const factor = z.number().min(1).max(1_000)
 
-const storedRetry = z
-  .object({
-    backoff: z
-      .object({ base: count, factor, cap: count, jitter: z.boolean() })
-      .partial()
-      .optional()
-      .describe('Times in milliseconds'),
-    decay: decay.optional(),
-    counts: counts.optional(),
-  })
-  .meta({ id: 'TaskRetry', title: 'What a task says of its retries; its handler decides the rest' })
+const storedRetry = object({
+  backoff: object({ base: count, factor, cap: count, jitter: z.boolean() })
+    .exactPartial()
+    .exactOptional()
+    .describe('Times in milliseconds'),
+  decay: decay.exactOptional(),
+  counts: counts.exactOptional(),
+}).meta({ id: 'TaskRetry', title: 'What a task says of its retries; its handler decides the rest' })
 
 const retry = z
   .strictObject({
@@ -127,65 +114,74 @@ export const budget = {
   stall: duration.optional().describe('How long an attempt may report no new progress and save no new checkpoint'),
 }
 
-/** The same as it is stored. */
+/** The same as it is stored, durations in milliseconds. */
 export const budgetRow = {
-  retry: storedRetry.optional(),
-  timeout: limit.optional(),
-  totalTimeout: limit.optional(),
-  stall: limit.optional(),
+  /** What the task itself says of its retries, durations in milliseconds; its handler decides the rest. */
+  retry: storedRetry.exactOptional(),
+  /** The task's own limits in milliseconds, in place of its handler's. */
+  timeout: limit.exactOptional(),
+  totalTimeout: limit.exactOptional(),
+  stall: limit.exactOptional(),
 }
 
-const taskFields = {
+export const task = object({
   _id: hexId,
   name,
   version: z.int().min(1),
-  input: z.unknown().optional(),
-  output: z.unknown().optional(),
+  /** Only where `fields` asks for it. */
+  input: z.unknown().exactOptional(),
+  /** Only where `fields` asks for it. */
+  output: z.unknown().exactOptional(),
   status: taskStatus,
   queue: queueName,
   priority: z.int().min(1).max(10).describe('The effective one'),
   basePriority: z.int().min(1).max(10).describe('The one that was asked for'),
   runAt: date,
   order: date,
-  deadline: date.optional(),
-  raiseAt: date.optional(),
-  deadlineMissedAt: date.optional(),
+  deadline: date.exactOptional(),
+  /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
+  raiseAt: date.exactOptional(),
+  /** Set when the deadline passed before it had ended. */
+  deadlineMissedAt: date.exactOptional(),
   lazy: z.boolean(),
   attempt: count.describe('Claims so far'),
   failures: count,
   lost: count,
   maxAttempts: z.int().min(1).max(50),
   ...budgetRow,
-  checkpointAttempt: count.optional().describe('The latest attempt that changed the checkpoint'),
-  attempts: z.array(attempt).optional(),
-  attemptsDropped: count.optional(),
-  worker: z.string().optional(),
-  publicUrl: z.string().optional(),
-  control: z
-    .object({ action: z.enum(['cancel', 'pause']), by: z.string(), reason: z.string().optional(), at: date })
-    .optional(),
-  progress: progress.optional(),
-  checkpoint: z.unknown().optional(),
-  error: taskError.optional(),
-  key: z.string().optional(),
-  parent: hexId.optional(),
+  checkpointAttempt: count.exactOptional().describe('The latest attempt that changed the checkpoint'),
+  /** Only where `fields` asks for it. */
+  attempts: z.array(attempt).exactOptional(),
+  attemptsDropped: count.exactOptional(),
+  worker: z.string().exactOptional(),
+  publicUrl: z.string().exactOptional(),
+  control: object({
+    action: z.enum(['cancel', 'pause']),
+    by: z.string(),
+    reason: z.string().exactOptional(),
+    at: date,
+  }).exactOptional(),
+  progress: progress.exactOptional(),
+  /** Only where `fields` asks for it. */
+  checkpoint: z.unknown().exactOptional(),
+  error: taskError.exactOptional(),
+  key: z.string().exactOptional(),
+  parent: hexId.exactOptional(),
   after: predecessors
-    .optional()
+    .exactOptional()
     .describe('What it waits for: an id when it is one task, a list when there are several'),
-  ifFailed: ifFailed.optional(),
-  replayOf: hexId.optional(),
-  schedule: name.optional().describe('The schedule that made it'),
-  event: hexId.optional(),
+  ifFailed: ifFailed.exactOptional(),
+  replayOf: hexId.exactOptional(),
+  schedule: name.exactOptional().describe('The schedule that made it'),
+  event: hexId.exactOptional(),
   rev: z.int().min(1).describe('Plus one with every write'),
   createdAt: date,
   updatedAt: date,
-  claimedAt: date.optional(),
-  startedAt: date.optional(),
-  finishedAt: date.optional(),
-  expireAt: date.optional(),
-} satisfies Record<keyof TaskRow, z.ZodType>
-
-export const task = z.object(taskFields).meta({
+  claimedAt: date.exactOptional(),
+  startedAt: date.exactOptional(),
+  finishedAt: date.exactOptional(),
+  expireAt: date.exactOptional(),
+}).meta({
   id: 'Task',
   title: 'Task',
   description: 'A task as it is stored, without what proves a claim',
@@ -193,12 +189,13 @@ export const task = z.object(taskFields).meta({
 })
 
 /** What storing a task answers with. */
-export const storedTask = task
-  .extend({ served: z.literal(false).optional().describe('No live worker has a handler for it in its queue yet') })
-  .meta({ id: 'StoredTask', title: 'A task as it was stored', examples: [EXAMPLE] })
+export const storedTask = object({
+  ...task.shape,
+  served: z.literal(false).exactOptional().describe('No live worker has a handler for it in its queue yet'),
+}).meta({ id: 'StoredTask', title: 'A task as it was stored', examples: [EXAMPLE] })
 
 /** What a list holds: `fields` may leave out all but the id. */
-export const taskRow = z.object({ ...z.object(taskFields).partial().shape, _id: hexId }).meta({
+export const taskRow = task.exactPartial().extend({ _id: hexId }).meta({
   id: 'TaskRow',
   title: 'Task in a list',
   description: 'Without input, output, attempts and checkpoint, or just what `fields` asks for',
@@ -264,61 +261,84 @@ export const changes = z
     minProperties: 1,
   })
 
-export const commandAnswer = z
-  .object({
-    matched: count.describe('Tasks that the selection names and the command can do something about'),
-    changed: count.describe('0 for a dry run'),
-    refused: z.array(z.object({ id: hexId, error: wireError })).describe('Those that could not be changed, and why'),
-    tasks: z.array(hexId).optional().describe('What a replay made'),
-  })
-  .meta({ id: 'CommandAnswer', title: 'What came of a command', examples: [{ matched: 12, changed: 12, refused: [] }] })
+export const commandAnswer = object({
+  matched: count.describe('Tasks that the selection names and the command can do something about'),
+  /** How many it changed, or asked their worker to change; 0 for a dry run. */
+  changed: count.describe('0 for a dry run'),
+  /** Those that could not be changed, and why. */
+  refused: z.array(object({ id: hexId, error: wireError })),
+  /** The tasks that a replay made, in the order of those they repeat. */
+  tasks: z.array(hexId).exactOptional().describe('What a replay made'),
+}).meta({ id: 'CommandAnswer', title: 'What came of a command', examples: [{ matched: 12, changed: 12, refused: [] }] })
 
-export const liveLogLine = z
-  .object({
-    seq: z.int().min(1).describe("Counts the attempt's lines from 1"),
-    at: date,
-    level: z.enum(['debug', 'info', 'warn', 'error']),
-    message: z.string(),
-  })
-  .meta({ id: 'LogLine', title: "Line of a running attempt's log" })
+export const liveLogLine = object({
+  /** Counts the attempt's lines from 1. */
+  seq: z.int().min(1),
+  at: date,
+  level: z.enum(['debug', 'info', 'warn', 'error']),
+  message: z.string(),
+}).meta({ id: 'LogLine', title: "Line of a running attempt's log" })
 
-export const logLine = z
-  .object({ attempt: z.int().min(1), ...liveLogLine.shape })
-  .meta({ id: 'StoredLogLine', title: "Line of an attempt's log" })
+export const logLine = object({ attempt: z.int().min(1), ...liveLogLine.shape }).meta({
+  id: 'StoredLogLine',
+  title: "Line of an attempt's log",
+})
 
-export const explanation = z
-  .object({
-    id: hexId,
-    status: taskStatus,
-    willRun: z.boolean(),
-    reasons: z.array(
-      z.object({
-        code: z.enum(EXPLAIN_CODES),
-        message: z.string(),
-        task: hexId.optional(),
-        at: date.optional(),
-        workers: z.array(z.string()).optional(),
-        ahead: count.optional(),
-      }),
-    ),
-  })
-  .meta({ id: 'Explanation', title: 'Why a task does not run' })
+const explainReason = object({
+  code: z.enum([
+    'ENDED',
+    'RUNNING',
+    'PAUSED',
+    'BLOCKED',
+    'NOT_DUE',
+    'QUEUE_PAUSED',
+    'QUEUE_FULL',
+    'RATE_LIMITED',
+    'NOT_SERVED',
+    'QUEUE_NOT_SERVED',
+    'NO_FREE_SLOT',
+    'GATE_CLOSED',
+    'CORRUPT',
+    'ABOUT_TO_RUN',
+  ]),
+  /** For people. */
+  message: z.string(),
+  /** The task it waits for. */
+  task: hexId.exactOptional(),
+  /** The date it waits for. */
+  at: date.exactOptional(),
+  /** The workers it concerns. */
+  workers: z.array(z.string()).exactOptional(),
+  /** How many tasks come before it. */
+  ahead: count.exactOptional(),
+})
 
-export const auditEntry = z
-  .object({
-    _id: hexId,
-    at: date,
-    by: z.string(),
-    action: z.string(),
-    tasks: z.array(hexId),
-    matched: count,
-    changed: count,
-    target: z.string().optional(),
-    filter: z.string().optional(),
-    reason: z.string().optional(),
-    refused: z.string().optional().describe('The code with which it was refused'),
-  } satisfies Record<keyof AuditEntry, z.ZodType>)
-  .meta({ id: 'AuditEntry', title: 'Who did what' })
+export const explanation = object({
+  id: hexId,
+  status: taskStatus,
+  /** Whether it will run by itself, sooner or later, as things are. */
+  willRun: z.boolean(),
+  /** What stands in its way, the most telling first. */
+  reasons: z.array(explainReason),
+}).meta({ id: 'Explanation', title: 'Why a task does not run' })
+
+export const auditEntry = object({
+  _id: hexId,
+  at: date,
+  /** The key's id, or `local`. */
+  by: z.string(),
+  action: z.string(),
+  /** The tasks, at most the first hundred. */
+  tasks: z.array(hexId),
+  matched: count,
+  changed: count,
+  /** What else it was about: a worker, a queue, a fingerprint. */
+  target: z.string().exactOptional(),
+  filter: z.string().exactOptional(),
+  reason: z.string().exactOptional(),
+  /** The code with which it was refused; `matched` counts such refusals since the entry before. */
+  refused: z.string().exactOptional().describe('The code with which it was refused'),
+}).meta({ id: 'AuditEntry', title: 'Who did what' })
 
 /** What stands for many tasks. */
 export const selection = {

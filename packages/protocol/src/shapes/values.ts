@@ -1,5 +1,8 @@
 import { z } from 'zod'
 
+/** As `z.object`, but the declarations that are built keep the comments on the fields. */
+export const object = <Shape extends z.ZodRawShape>(fields: Shape): z.ZodObject<Shape> => z.object(fields)
+
 export const hexId = z
   .string()
   .regex(/^[0-9a-f]{24}$/)
@@ -32,20 +35,18 @@ export const reason = z.string().max(500).describe('For the record')
 
 export const idParams = z.object({ id: hexId })
 
-/** An error as it travels. */
-export const wireError = z
-  .object({
-    code: z.string(),
-    message: z.string(),
-    field: z.string().optional(),
-    ids: z.array(z.string()).optional().describe('With `UNKNOWN_OUTCOME`: the ids to repeat the request under.'),
-    errors: z
-      .array(
-        z
-          .object({ index: z.int(), code: z.string(), title: z.string(), field: z.string().optional() })
-          .meta({ id: 'EntryProblem' }),
-      )
-      .optional()
-      .describe('Of a list: what is wrong with which entry.'),
-  })
-  .meta({ id: 'WireError', description: '`code` is stable and for programs, `message` is for people.' })
+export const entryProblem = object({
+  /** Its place in the list, from 0. */
+  index: count,
+  code: z.string(),
+  title: z.string(),
+  field: z.string().exactOptional(),
+}).meta({ id: 'EntryProblem', title: 'What is wrong with one entry of a list' })
+
+export const wireError = object({
+  code: z.string(),
+  message: z.string(),
+  field: z.string().exactOptional(),
+  ids: z.array(z.string()).exactOptional().describe('With `UNKNOWN_OUTCOME`: the ids to repeat the request under'),
+  errors: z.array(entryProblem).exactOptional().describe('Of a list: what is wrong with which entry'),
+}).meta({ id: 'WireError', title: 'An error: `code` is stable and for programs, `message` is for people' })
