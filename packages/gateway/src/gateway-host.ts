@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { asError } from '@taskfleet/core'
 import {
   ChangeFeed,
   FleetDatabase,
@@ -71,7 +72,11 @@ export class GatewayHost extends Service {
     const unbrokenFor = (gapMs: number): number => this.#writes.lastFor(gapMs, performance.now())
     await this.use(new SessionWatch({ register, feed, log, unbrokenFor, prove: beat }))
     this.defer(() => register.beat(this.#session, this.#report('stopped')).catch(() => undefined))
-    await this.use(new WatchLoop({ look: beat, everyMs: heartbeatMs, log, failed: 'a heartbeat failed' }))
+    const failed = 'a heartbeat failed'
+    // Not awaited: one that hangs must not put off the next.
+    const look = async (): Promise<void> =>
+      void beat().catch((error: unknown) => log.warn({ err: asError(error) }, failed))
+    await this.use(new WatchLoop({ look, everyMs: heartbeatMs, log, failed }))
   }
 
   async #beat(register: WorkerRegister): Promise<void> {

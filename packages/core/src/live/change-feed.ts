@@ -318,7 +318,8 @@ export class ChangeFeed extends Service {
   async #checkSilence(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
     if (silentMs > this.#stalledMs) this.#giveUp?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
-    await this.#canary.send()
+    // Not awaited: a write that hangs must not put off the next check.
+    void this.#canary.send()
   }
 
   /**
