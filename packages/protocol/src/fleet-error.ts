@@ -34,7 +34,7 @@ export class UnknownOutcome extends FleetError {
 }
 
 /** What is wrong with one entry of a list. */
-export type EntryProblem = z.output<typeof entryProblem>
+export interface EntryProblem extends z.output<typeof entryProblem> {}
 
 /** A list of which nothing was stored: every entry that is wrong is named. */
 export class BatchRefused extends FleetError {

@@ -1,6 +1,9 @@
 /**
  * What travels between a gateway, a task's socket and their clients: plain types and pure functions without Node or
  * MongoDB, so that a browser can load this entry. The prose to it is `docs/protocol.md`.
+ *
+ * A shape that has a schema in `shapes/` is inferred from it. It is an interface rather than an alias, because aliases lose their name:
+ * editors and built declarations would show all of its fields instead, without their comments.
  */
 
 import type { z } from 'zod'
@@ -34,9 +37,9 @@ export type PriorityName = keyof typeof PRIORITY_NAMES
 export type Priority = number | PriorityName
 
 /** How far a task is. All fields but `at` come from the handler. */
-export type Progress = z.output<typeof shapes.progress>
+export interface Progress extends z.output<typeof shapes.progress> {}
 
-export type TaskErrorView = z.output<typeof shapes.taskError>
+export interface TaskErrorView extends z.output<typeof shapes.taskError> {}
 
 /** What a task does when one that it waits for has failed, was cancelled or is removed. */
 export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
@@ -46,15 +49,15 @@ export type IfFailed = (typeof IF_FAILED)[number]
 /** How an attempt ended. */
 export type AttemptOutcome = NonNullable<AttemptView['outcome']>
 
-export type AttemptView = z.output<typeof shapes.attempt>
+export interface AttemptView extends z.output<typeof shapes.attempt> {}
 
-export type ControlView = NonNullable<TaskRow['control']>
+export interface ControlView extends NonNullable<TaskRow['control']> {}
 
 /** A task as clients see it: ids are hex, dates ISO 8601, and nothing that proves a claim. */
-export type TaskRow = z.output<typeof shapes.task>
+export interface TaskRow extends z.output<typeof shapes.task> {}
 
 /** A task as it was stored. `served: false` is a warning: no live worker has a handler for it in its queue. */
-export type StoredTask = z.output<typeof shapes.storedTask>
+export interface StoredTask extends z.output<typeof shapes.storedTask> {}
 
 /** The ids of the tasks that one waits for, in their order. */
 export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
@@ -65,21 +68,21 @@ export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
 export type WorkerState = WorkerRow['state']
 
 /** A worker process as clients see it. */
-export type WorkerRow = z.output<typeof shapes.worker>
+export interface WorkerRow extends z.output<typeof shapes.worker> {}
 
 export type ErrorState = ErrorRow['state']
 
 /** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
-export type ErrorRow = z.output<typeof shapes.errorGroup>
+export interface ErrorRow extends z.output<typeof shapes.errorGroup> {}
 
 /** A queue that somebody has said something about; the others have no document. */
-export type QueueRow = z.output<typeof shapes.queue>
+export interface QueueRow extends z.output<typeof shapes.queue> {}
 
 /** A queue in the list of all, with or without settings. */
-export type QueueListRow = z.output<typeof shapes.queueListRow>
+export interface QueueListRow extends z.output<typeof shapes.queueListRow> {}
 
 /** At most `limit` starts in any span of `per` milliseconds. */
-export type QueueRate = NonNullable<QueueRow['rate']>
+export interface QueueRate extends NonNullable<QueueRow['rate']> {}
 
 /** What limits a queue; null takes a limit away. */
 export interface QueueLimits {
@@ -91,22 +94,14 @@ export interface QueueLimits {
 export type EventStatus = EventRow['status']
 
 /** Something that happened or will happen, with a task for each callback of its name. */
-export type EventRow = z.output<typeof shapes.event>
+export interface EventRow extends z.output<typeof shapes.event> {}
 
 /** An event as it is posted. */
-export interface EventRequest {
-  /** Makes a repeated request harmless. */
-  _id?: string
-  name: string
-  /** The input of its tasks, over the defaults of their callback. */
-  props?: Record<string, unknown>
-  scheduledFor?: string | Date
-  priority?: Priority
-}
+export interface EventRequest extends z.output<typeof shapes.newEvent> {}
 export type EventChanges = Pick<EventRequest, 'scheduledFor' | 'priority'>
 
 /** Says: when an event of this name arrives, run this task. */
-export type CallbackRow = z.output<typeof shapes.callback>
+export interface CallbackRow extends z.output<typeof shapes.callback> {}
 
 /** What a schedule or a callback says of the budget of its tasks, in place of their handler. */
 export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
@@ -114,13 +109,7 @@ export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'time
 export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'stall'> & { maxAttempts?: number }
 
 /** A callback as it is asked for. */
-export interface CallbackRequest {
-  _id?: string
-  event: string
-  task: string
-  version?: number
-  defaults?: BudgetOptions & { input?: Record<string, unknown>; queue?: string; priority?: Priority; lazy?: boolean }
-}
+export interface CallbackRequest extends z.output<typeof shapes.newCallback> {}
 
 /** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
 export const MISSED_POLICIES = ['skip', 'latest', 'all'] as const
@@ -132,41 +121,16 @@ export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
 export type SkipReason = NonNullable<ScheduleRow['lastSkipped']>['reason']
 
 /** Says: at these times, run this task. */
-export type ScheduleRow = z.output<typeof shapes.schedule>
+export interface ScheduleRow extends z.output<typeof shapes.schedule> {}
 
 /** When a schedule runs: exactly one of `cron` and `every`. */
-export interface TimingRequest {
-  /** Five fields, or six with seconds first. */
-  cron?: string
-  /** A period of 1 s at least, counted from `startsAt`. */
-  every?: Duration
-  /** IANA; `UTC` by default. */
-  timeZone?: string
-  /** Where it is left out, a period is counted from now on. */
-  startsAt?: string | Date
-  endsAt?: string | Date
-}
+export interface TimingRequest extends Pick<NewSchedule, 'cron' | 'every' | 'timeZone' | 'startsAt' | 'endsAt'> {}
 
 /** All of a schedule but its task. */
-export interface ScheduleFields extends TimingRequest {
-  /** Its name. */
-  _id: string
-  options?: BudgetOptions & {
-    queue?: string
-    priority?: Priority
-    lazy?: boolean
-    /** The deadline of each task, after its slot. */
-    deadlineAfter?: Duration
-  }
-  /** `latest` by default. */
-  missed?: MissedPolicy
-  /** `allow` by default. */
-  overlap?: OverlapPolicy
-  paused?: boolean
-}
+export interface ScheduleFields extends Omit<NewSchedule, 'task' | 'version' | 'input'> {}
 
 /** A schedule as it is asked for. */
-export type NewSchedule = ScheduleFields & { task: string; version?: number; input?: unknown }
+export interface NewSchedule extends z.output<typeof shapes.newSchedule> {}
 /** What is to change of one; `null` takes away what need not be. */
 export type ScheduleChanges = OrNull<Omit<NewSchedule, '_id' | 'options'>> & {
   /** An option that is not named stays. */
@@ -191,7 +155,7 @@ export interface CollectionRows {
 }
 export type CollectionName = keyof CollectionRows
 /** A document that does not fit and is set aside. */
-export type SetAsideRow = z.output<typeof shapes.setAsideDocument>
+export interface SetAsideRow extends z.output<typeof shapes.setAsideDocument> {}
 
 export const COLLECTIONS = [
   'tasks',
@@ -243,13 +207,13 @@ export interface QueryReset<R extends Row = Row> {
 }
 
 /** What happened in ten seconds. */
-export type StatsSlot = FleetStats['slots'][number]
+export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 
 /** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
-export type Percentiles = FleetStats['waitMs']
+export interface Percentiles extends z.output<typeof shapes.percentiles> {}
 
 /** Counts, rates and latencies of the tasks that fit a filter. */
-export type FleetStats = z.output<typeof shapes.stats>
+export interface FleetStats extends z.output<typeof shapes.stats> {}
 
 export interface StatsAnswer {
   subscription: string
@@ -273,7 +237,7 @@ export interface ChecksumAnswer {
 }
 
 /** An error as it travels: `code` is stable and meant for programs, `message` for people. */
-export type WireError = z.output<typeof shapes.wireError>
+export interface WireError extends z.output<typeof shapes.wireError> {}
 
 export type Ack<T = object> = ({ ok: true } & T) | { ok: false; error: WireError }
 
@@ -297,24 +261,7 @@ export type CommandRequest = TaskSelection & {
 }
 
 /** What may be changed of a task that waits. An absent field stays as it is; `null` takes one away. */
-export interface TaskChanges {
-  priority?: Priority
-  position?: 'front' | 'back'
-  runAt?: string | Date
-  deadline?: string | Date | null
-  queue?: string
-  input?: unknown
-  lazy?: boolean
-  maxAttempts?: number
-  /** Other tasks to wait for; with `null` or an empty list it waits for none. */
-  after?: string | readonly string[] | null
-  ifFailed?: IfFailed
-  /** Replaces all that the task says of its retries; `null` leaves them to its handler. */
-  retry?: RetryOptions | null
-  timeout?: Duration | null
-  totalTimeout?: Duration | null
-  stall?: Duration | null
-}
+export interface TaskChanges extends Omit<z.output<typeof shapes.changes>, 'rev' | 'reason'> {}
 export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
 /** `rev`: only if the task is still as it was seen. */
 export type EditRequest = { id: string; rev?: number; changes: TaskChanges; reason?: string }
@@ -325,18 +272,18 @@ export type ReplayRequest = CommandRequest & { input?: unknown }
 export const COMMANDS = ['cancel', 'pause', 'resume', 'retry', 'replay', 'reprioritise'] as const
 export type CommandName = (typeof COMMANDS)[number]
 
-export type CommandAnswer = z.output<typeof shapes.commandAnswer>
+export interface CommandAnswer extends z.output<typeof shapes.commandAnswer> {}
 
 /** One reason why a task does not run, or what it does instead. */
-export type ExplainReason = Explanation['reasons'][number]
+export interface ExplainReason extends z.output<typeof shapes.explainReason> {}
 
-export type Explanation = z.output<typeof shapes.explanation>
+export interface Explanation extends z.output<typeof shapes.explanation> {}
 
 /** Tasks of one `name@version` in a queue that wait or will be made, and who serves them. */
-export type CoverageRow = z.output<typeof shapes.coverageRow>
+export interface CoverageRow extends z.output<typeof shapes.coverageRow> {}
 
 /** Who did what to which tasks. */
-export type AuditEntry = z.output<typeof shapes.auditEntry>
+export interface AuditEntry extends z.output<typeof shapes.auditEntry> {}
 
 /** What a key may do: `read` subscribes and lists, `write` stores, `control` changes what is there, `admin` may do all. */
 export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
@@ -345,112 +292,39 @@ export type Scope = (typeof SCOPES)[number]
 export type KeyState = KeyRow['state']
 
 /** A key without what would prove it. */
-export type KeyRow = z.output<typeof shapes.key>
+export interface KeyRow extends z.output<typeof shapes.key> {}
 
 /** A key as it is asked for; dates as ISO 8601. */
-export interface KeyRequest {
-  name: string
-  scopes: readonly string[]
-  queues?: readonly string[] | undefined
-  names?: readonly string[] | undefined
-  expiresAt?: string | undefined
-}
+export interface KeyRequest extends z.output<typeof shapes.newKey> {}
 
 /** What is to change of one; null takes a limit or the end away. */
-export type KeyEdit = {
-  [Field in keyof KeyRequest]?: KeyRequest[Field] | (Field extends 'name' | 'scopes' ? never : null) | undefined
-}
+export interface KeyEdit extends z.output<typeof shapes.keyChanges> {}
 
 /** How long ended tasks are kept, in milliseconds; null for ever. */
 export type Retention = z.output<typeof shapes.retention>
 
 /** Which ended tasks are to go. */
-export interface PruneRequest {
-  /** How they ended; all three by default. */
-  statuses?: readonly ('completed' | 'failed' | 'cancelled')[]
-  /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
-  olderThanMs?: number
-  /** Only tasks of this name. */
-  name?: string
-  /** Only count. */
-  dryRun?: boolean
-}
+export interface PruneRequest extends z.output<typeof shapes.pruneRequest> {}
 
-export type Pruned = z.output<typeof shapes.pruned>
+export interface Pruned extends z.output<typeof shapes.pruned> {}
 
-export type StoredLogLine = z.output<typeof shapes.logLine>
+export interface StoredLogLine extends z.output<typeof shapes.logLine> {}
 
 /** Which failed attempts count: every one, or only those that did not change the checkpoint. */
 export const FAILURE_COUNTS = ['every', 'without-progress'] as const
 export type FailureCounts = (typeof FAILURE_COUNTS)[number]
 
-export interface BackoffOptions {
-  /** `exponential` by default: each failure multiplies the delay by `factor`. */
-  kind?: 'fixed' | 'exponential'
-  /** The first delay, or with `fixed` each; a second by default. */
-  base?: Duration
-  /** 1 to 1,000; 2 by default. */
-  factor?: number
-  /** The longest delay; five minutes by default. */
-  cap?: Duration
-  /** Spreads retries over 50-100 % of the delay; on by default. */
-  jitter?: boolean
-}
+export interface BackoffOptions extends NonNullable<RetryOptions['backoff']> {}
 
 /** When a failed task is tried again, and how often. */
-export interface RetryOptions {
-  /** The most failed attempts, 1-50; 5 by default. */
-  maxAttempts?: number
-  backoff?: BackoffOptions
-  /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
-  decay?: boolean
-  /**
-   * `every` by default. With `without-progress`, a failed attempt that saved a checkpoint other than the one it started from
-   * sets `failures` back to 0 and restores the priority.
-   */
-  counts?: FailureCounts
-}
+export interface RetryOptions extends z.output<typeof shapes.retry> {}
 
-export interface EnqueueOptions {
-  priority?: Priority
-  /** ISO 8601 on the wire. */
-  runAt?: string | Date
-  deadline?: string | Date
-  position?: 'front' | 'back'
-  lazy?: boolean
-  key?: string
-  /** When a task with this key has not ended: refuse (the default), return that one, or put this in its place while it waits. */
-  keyPolicy?: 'reject' | 'return' | 'replace'
-  /** Each further request with this key within the time moves the start and replaces what waits; needs `key`. */
-  debounce?: Duration
-  /** At most one task with this key in the time; further requests get that one; needs `key`. */
-  throttle?: Duration
-  queue?: string
-  /** The task that it waits for, or up to 100 of them: it runs when all have completed. */
-  after?: string | readonly string[]
-  /** What it does when a task of `after` fails, is cancelled or is removed; `fail` by default. */
-  ifFailed?: IfFailed
-  maxAttempts?: number
-  /** This task's own, in place of its handler's; its `maxAttempts` wins over the field of that name. */
-  retry?: RetryOptions
-  /** How long one attempt may take. */
-  timeout?: Duration
-  /** How long the task may take in all, from its first claim on, waiting between attempts included. */
-  totalTimeout?: Duration
-  /** An attempt that reports no new progress and saves no new checkpoint for so long fails with `STALLED`. */
-  stall?: Duration
-}
+export interface EnqueueOptions extends Omit<EnqueueRequest, '_id' | 'name' | 'version' | 'input'> {}
 
 /** Milliseconds, or a number with `ms`, `s`, `m`, `h` or `d`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
-export interface EnqueueRequest extends EnqueueOptions {
-  /** Makes a repeated request harmless: the same id with the same content is one task. */
-  _id?: string
-  name: string
-  version?: number
-  input?: unknown
-}
+export interface EnqueueRequest extends z.output<typeof shapes.newTask> {}
 
 export interface TicketAnswer {
   publicUrl?: string
@@ -536,7 +410,7 @@ export interface Welcome {
 
 export type LogLevel = LogLine['level']
 
-export type LogLine = Omit<StoredLogLine, 'attempt'>
+export interface LogLine extends Omit<StoredLogLine, 'attempt'> {}
 
 export interface TaskSnapshot {
   task: TaskRow

@@ -136,7 +136,8 @@ function bodyOf({ request, body: inside }: Operation, own: Fields): { body?: z.Z
   return { body: (allOptional(beside) && inside === undefined ? named.optional() : named) as z.ZodType<Values> }
 }
 
-const allOptional = (fields: Fields): boolean => Object.values(fields).every((schema) => schema.isOptional())
+const allOptional = (fields: Fields): boolean =>
+  Object.values(fields).every((schema) => schema.isOptional() || schema instanceof z.ZodExactOptional)
 
 /** In an address every value is a text. */
 function fromQuery(query: Values, own: Fields): Values {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { budget, budgetRow } from './tasks.ts'
-import { date, hexId, name, object, priority, queueName } from './values.ts'
+import { date, givenDate, hexId, name, object, priority, queueName } from './values.ts'
 
 const eventName = name.meta({ examples: ['Add'] })
 const anyObject = z.record(z.string(), z.unknown())
@@ -33,39 +33,27 @@ export const event = object({
   rev: z.int(),
 }).meta({ id: 'Event', title: 'Something that happened or will happen, with a task for each callback of its name' })
 
-export const newEvent = z
-  .looseObject({
-    _id: hexId.optional().describe('Makes a repeated request harmless'),
-    name: eventName,
-    props: anyObject.optional().describe('What its tasks get as input, over the defaults of their callback'),
-    scheduledFor: date.optional().describe('When its tasks become active; at once by default'),
-    priority: priority.optional().describe('Of its tasks: 1 to 10, or low, medium, high'),
-  })
-  .meta({ id: 'NewEvent', title: 'An event to be posted', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
+export const newEvent = object({
+  _id: hexId.exactOptional().describe('Makes a repeated request harmless'),
+  name: eventName,
+  props: anyObject.exactOptional().describe('What its tasks get as input, over the defaults of their callback'),
+  scheduledFor: givenDate.exactOptional().describe('When its tasks become active; at once by default'),
+  priority: priority.exactOptional().describe('Of its tasks: 1 to 10, or low, medium, high'),
+}).meta({ id: 'NewEvent', title: 'An event to be posted', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
 
-const common = {
-  input: anyObject.optional(),
-  queue: queueName.optional(),
-  priority: priority.optional(),
-  lazy: z.boolean().optional(),
-  maxAttempts: z.int().min(1).max(50).optional(),
-}
-const defaults = z.looseObject({ ...common, ...budget })
-const storedDefaults = object({
+const defaults = {
   input: anyObject.exactOptional(),
   queue: queueName.exactOptional(),
-  priority: z.int().min(1).max(10).exactOptional(),
   lazy: z.boolean().exactOptional(),
   maxAttempts: z.int().min(1).max(50).exactOptional(),
-  ...budgetRow,
-})
+}
 
 export const callback = object({
   _id: hexId,
   event: eventName,
   task: name,
   version: z.int().min(1),
-  defaults: storedDefaults,
+  defaults: object({ ...defaults, priority: z.int().min(1).max(10).exactOptional(), ...budgetRow }),
   createdAt: date,
   updatedAt: date,
   rev: z.int(),
@@ -74,17 +62,18 @@ export const callback = object({
 const callbackFields = {
   event: eventName,
   task: name,
-  version: z.int().min(1).optional(),
-  defaults: defaults.optional(),
+  version: z.int().min(1).exactOptional(),
+  defaults: object({ ...defaults, priority: priority.exactOptional(), ...budget }).exactOptional(),
 }
 
-export const newCallback = z
-  .looseObject({ _id: hexId.optional(), ...callbackFields })
-  .meta({ id: 'NewCallback', title: 'A callback to be made', examples: [{ event: 'Add', task: 'addition' }] })
+export const newCallback = object({ _id: hexId.exactOptional(), ...callbackFields }).meta({
+  id: 'NewCallback',
+  title: 'A callback to be made',
+  examples: [{ event: 'Add', task: 'addition' }],
+})
 
-export const callbackChanges = z
-  .looseObject({ ...callbackFields, rev: z.int().optional() })
-  .partial()
+export const callbackChanges = object({ ...callbackFields, rev: z.int() })
+  .exactPartial()
   .meta({
     id: 'CallbackChanges',
     title: 'What is to change of a callback',

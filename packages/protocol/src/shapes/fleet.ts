@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { SCOPES, STATUSES, type TaskStatus } from '../protocol.ts'
-import { count, date, hexId, name, object, queueName } from './values.ts'
+import { count, date, fixed, hexId, name, object, queueName } from './values.ts'
 
 export const worker = object({
   _id: z.string(),
@@ -147,7 +147,7 @@ export const coverageRow = object({
   title: 'Tasks of a name and version in a queue that wait or will be made, and who serves them',
 })
 
-const percentiles = object({
+export const percentiles = object({
   count,
   p50: z.number().exactOptional(),
   p95: z.number().exactOptional(),
@@ -155,19 +155,19 @@ const percentiles = object({
 })
 const rates = object({ enqueued: z.number(), completed: z.number(), failed: z.number(), cancelled: z.number() })
 
+export const statsSlot = object({
+  /** Its beginning. */
+  at: date,
+  ...rates.shape,
+})
+
 export const stats = object({
   byStatus: allCounts,
   byQueue: z.record(z.string(), counts),
   byName: z.record(z.string(), counts),
   rates: rates.describe('Per second, over the last minute'),
   /** The last five minutes in slots of ten seconds; slots in which nothing happened are left out. */
-  slots: z.array(
-    object({
-      /** Its beginning. */
-      at: date,
-      ...rates.shape,
-    }),
-  ),
+  slots: z.array(statsSlot),
   /** From when tasks were due until they were claimed, of those that ended lately. */
   waitMs: percentiles,
   /** From the last claim to the end. */
@@ -176,13 +176,15 @@ export const stats = object({
 
 const scopes = z.array(z.enum(SCOPES)).min(1)
 const keyName = z.string().min(1).max(100)
-const someQueues = z.array(queueName).min(1).max(100)
-const someNames = z.array(name).min(1).max(100)
+/** Callers may hold them as plain texts. */
+const givenScopes = fixed(scopes) as z.ZodType<readonly string[]>
+const someQueues = fixed(z.array(queueName).min(1).max(100))
+const someNames = fixed(z.array(name).min(1).max(100))
 
 export const newKey = z
   .strictObject({
     name: keyName,
-    scopes,
+    scopes: givenScopes,
     queues: someQueues.optional(),
     names: someNames.optional(),
     expiresAt: date.optional(),
@@ -196,7 +198,7 @@ export const newKey = z
 export const keyChanges = z
   .strictObject({
     name: keyName,
-    scopes,
+    scopes: givenScopes,
     queues: someQueues.nullable().describe('null for all'),
     names: someNames.nullable().describe('null for all'),
     expiresAt: date.nullable().describe('null for never'),
@@ -208,11 +210,11 @@ export const key = object({
   id: z.string(),
   name: keyName,
   state: z.enum(['good', 'expired', 'revoked']).describe("By the server's time"),
-  scopes: scopes.readonly(),
+  scopes: fixed(scopes),
   /** Only tasks in these queues, when given. */
-  queues: someQueues.readonly().exactOptional(),
+  queues: someQueues.exactOptional(),
   /** Only tasks of these names, when given. */
-  names: someNames.readonly().exactOptional(),
+  names: someNames.exactOptional(),
   createdAt: date,
   expiresAt: date.exactOptional(),
   revokedAt: date.exactOptional(),
@@ -240,17 +242,16 @@ export const retentionChanges = z
   })
   .meta({ id: 'RetentionChanges', title: 'What is to change of it', examples: [{ completed: 604_800_000 }] })
 
-export const pruneRequest = z
-  .strictObject({
-    statuses: z
-      .array(z.enum(['completed', 'failed', 'cancelled']))
-      .min(1)
-      .optional()
-      .describe('How they ended; all by default'),
-    olderThanMs: z.number().min(0).optional().describe('Ended at least so long ago; as retention says by default'),
-    name: name.optional().describe('Only tasks of this name'),
-    dryRun: z.boolean().optional().describe('Only count'),
-  })
+export const pruneRequest = object({
+  statuses: fixed(z.array(z.enum(['completed', 'failed', 'cancelled'])).min(1))
+    .exactOptional()
+    .describe('How they ended; all by default'),
+  /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
+  olderThanMs: z.number().min(0).exactOptional().describe('Ended at least so long ago; as retention says by default'),
+  name: name.exactOptional().describe('Only tasks of this name'),
+  dryRun: z.boolean().exactOptional().describe('Only count'),
+})
+  .strict()
   .meta({
     id: 'PruneRequest',
     title: 'Which ended tasks are to go',

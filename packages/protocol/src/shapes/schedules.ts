@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
 import { budget, budgetRow } from './tasks.ts'
-import { date, duration, hexId, name, object, priority, queueName } from './values.ts'
+import { date, duration, givenDate, hexId, name, object, priority, queueName } from './values.ts'
 
 export const scheduleName = name.meta({ examples: ['nightly'] })
 export const cron = z.string().meta({
@@ -59,46 +59,52 @@ export const schedule = object({
   rev: z.int().describe('Plus one with every write'),
 }).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
 
-const options = z.looseObject({
-  queue: queueName.optional(),
-  priority: priority.optional(),
-  lazy: z.boolean().optional(),
-  maxAttempts: maxAttempts.optional(),
-  ...budget,
-  deadlineAfter: duration.optional(),
-})
-
 const fields = {
   task: name,
-  version: version.optional(),
-  input: z.unknown().optional(),
-  options: options.optional(),
-  cron: cron.optional(),
-  every: duration.optional().describe('In place of cron: a period of 1 s at least, counted from startsAt'),
-  timeZone: timeZone.optional(),
-  startsAt: date.optional(),
-  endsAt: date.optional(),
-  missed: missed.optional(),
-  overlap: overlap.optional(),
-  paused: z.boolean().optional(),
+  version: version.exactOptional(),
+  input: z.unknown().exactOptional(),
+  options: object({
+    queue: queueName.exactOptional(),
+    priority: priority.exactOptional(),
+    lazy: z.boolean().exactOptional(),
+    maxAttempts: maxAttempts.exactOptional(),
+    ...budget,
+    /** The deadline of each task, after its slot. */
+    deadlineAfter: duration.exactOptional(),
+  }).exactOptional(),
+  cron: cron.exactOptional(),
+  every: duration.exactOptional().describe('In place of cron: a period of 1 s at least, counted from startsAt'),
+  /** IANA; `UTC` by default. */
+  timeZone: timeZone.exactOptional(),
+  /** Where it is left out, a period is counted from now on. */
+  startsAt: givenDate.exactOptional(),
+  endsAt: givenDate.exactOptional(),
+  /** `latest` by default. */
+  missed: missed.exactOptional(),
+  /** `allow` by default. */
+  overlap: overlap.exactOptional(),
+  paused: z.boolean().exactOptional(),
 }
 
-export const newSchedule = z.looseObject({ _id: scheduleName, ...fields }).meta({
+export const newSchedule = object({
+  /** Its name. */
+  _id: scheduleName,
+  ...fields,
+}).meta({
   id: 'NewSchedule',
   title: 'A schedule to be made',
   examples: [{ _id: 'nightly', task: 'report', cron: '30 3 * * *', timeZone: 'Europe/Berlin' }],
 })
 
-export const scheduleChanges = z
-  .looseObject({
-    ...fields,
-    cron: cron.nullable(),
-    every: duration.nullable(),
-    startsAt: date.nullable(),
-    endsAt: date.nullable(),
-    edition: z.int().describe('Only if nobody has changed it since; as If-Match'),
-  })
-  .partial()
+export const scheduleChanges = object({
+  ...fields,
+  cron: cron.nullable(),
+  every: duration.nullable(),
+  startsAt: givenDate.nullable(),
+  endsAt: givenDate.nullable(),
+  edition: z.int().describe('Only if nobody has changed it since; as If-Match'),
+})
+  .exactPartial()
   .meta({
     id: 'ScheduleChanges',
     title: 'What is to change of a schedule; null takes away what need not be',

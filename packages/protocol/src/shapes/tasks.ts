@@ -1,9 +1,23 @@
 import { z } from 'zod'
-import { type EnqueueRequest, FAILURE_COUNTS, IF_FAILED, STATUSES, type TaskChanges } from '../protocol.ts'
-import { count, date, duration, filter, hexId, name, object, priority, queueName, reason, wireError } from './values.ts'
+import { FAILURE_COUNTS, IF_FAILED, STATUSES } from '../protocol.ts'
+import {
+  count,
+  date,
+  duration,
+  filter,
+  givenDate,
+  hexId,
+  name,
+  object,
+  priority,
+  queueName,
+  reason,
+  wireError,
+} from './values.ts'
 
 export const taskStatus = z.enum(STATUSES).meta({ id: 'TaskStatus', title: 'Status of a task' })
 const predecessors = z.union([hexId, z.array(hexId).max(100)])
+const givenPredecessors = predecessors as z.ZodType<string | readonly string[]>
 const ifFailed = z
   .enum(IF_FAILED)
   .describe('What it does when a task of `after` fails, is cancelled or is removed; `fail` by default')
@@ -82,22 +96,32 @@ const storedRetry = object({
   counts: counts.exactOptional(),
 }).meta({ id: 'TaskRetry', title: 'What a task says of its retries; its handler decides the rest' })
 
-const retry = z
-  .strictObject({
-    maxAttempts: z.int().min(1).max(50).optional().describe('Wins over the field of that name'),
-    backoff: z
-      .strictObject({
-        kind: z.enum(['fixed', 'exponential']),
-        base: duration,
-        factor,
-        cap: duration,
-        jitter: z.boolean(),
-      })
-      .partial()
-      .optional(),
-    decay: decay.optional(),
-    counts: counts.optional(),
+export const retry = object({
+  /** The most failed attempts, 1-50; 5 by default. */
+  maxAttempts: z.int().min(1).max(50).exactOptional().describe('Wins over the field of that name'),
+  backoff: object({
+    /** `exponential` by default: each failure multiplies the delay by `factor`. */
+    kind: z.enum(['fixed', 'exponential']).exactOptional(),
+    /** The first delay, or with `fixed` each; a second by default. */
+    base: duration.exactOptional(),
+    /** 1 to 1,000; 2 by default. */
+    factor: factor.exactOptional(),
+    /** The longest delay; five minutes by default. */
+    cap: duration.exactOptional(),
+    /** Spreads retries over 50-100 % of the delay; on by default. */
+    jitter: z.boolean().exactOptional(),
   })
+    .strict()
+    .exactOptional(),
+  /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
+  decay: decay.exactOptional(),
+  /**
+   * `every` by default. With `without-progress`, a failed attempt that saved a checkpoint other than the one it started from
+   * sets `failures` back to 0 and restores the priority.
+   */
+  counts: counts.exactOptional(),
+})
+  .strict()
   .meta({
     id: 'RetryOptions',
     title: 'When a failed task is tried again, and how often',
@@ -106,12 +130,14 @@ const retry = z
 
 /** What a task may have of its own in place of its handler's. */
 export const budget = {
-  retry: retry.optional(),
-  timeout: duration.optional().describe('How long one attempt may take; the handler decides by default'),
+  /** This task's own, in place of its handler's; its `maxAttempts` wins over the field of that name. */
+  retry: retry.exactOptional(),
+  timeout: duration.exactOptional().describe('How long one attempt may take; the handler decides by default'),
   totalTimeout: duration
-    .optional()
+    .exactOptional()
     .describe('How long the task may take from its first claim on, waiting between attempts included'),
-  stall: duration.optional().describe('How long an attempt may report no new progress and save no new checkpoint'),
+  /** An attempt that reports no new progress and saves no new checkpoint for so long fails with `STALLED`. */
+  stall: duration.exactOptional().describe('How long an attempt may report no new progress and save no new checkpoint'),
 }
 
 /** The same as it is stored, durations in milliseconds. */
@@ -201,59 +227,65 @@ export const taskRow = task.exactPartial().extend({ _id: hexId }).meta({
   description: 'Without input, output, attempts and checkpoint, or just what `fields` asks for',
 })
 
-const newTaskFields = {
-  _id: hexId.optional().describe('Makes a repeated request harmless: the same id with the same content is one task'),
+export const newTask = object({
+  _id: hexId
+    .exactOptional()
+    .describe('Makes a repeated request harmless: the same id with the same content is one task'),
   name,
-  version: z.int().min(1).max(1_000_000).optional().describe('1 by default'),
-  input: z.unknown().optional().describe('Any JSON up to 256 KiB; `{}` by default'),
-  priority: priority.optional(),
-  runAt: date.optional().describe('Now by default'),
-  deadline: date.optional(),
-  position: z.enum(['front', 'back']).optional(),
-  lazy: z.boolean().optional().describe('Runs only while the machine is not overloaded'),
-  key: z.string().min(1).max(256).optional().describe('Unique among tasks that have not ended'),
-  keyPolicy: z.enum(['reject', 'return', 'replace']).optional(),
-  debounce: duration.optional(),
-  throttle: duration.optional(),
-  queue: queueName.optional(),
-  after: predecessors.optional().describe('Runs when that task has completed, or all of up to 100'),
-  ifFailed: ifFailed.optional(),
-  maxAttempts: z.int().min(1).max(50).optional(),
+  version: z.int().min(1).max(1_000_000).exactOptional().describe('1 by default'),
+  input: z.unknown().exactOptional().describe('Any JSON up to 256 KiB; `{}` by default'),
+  priority: priority.exactOptional(),
+  /** ISO 8601 on the wire. */
+  runAt: givenDate.exactOptional().describe('Now by default'),
+  deadline: givenDate.exactOptional(),
+  position: z.enum(['front', 'back']).exactOptional(),
+  lazy: z.boolean().exactOptional().describe('Runs only while the machine is not overloaded'),
+  key: z.string().min(1).max(256).exactOptional().describe('Unique among tasks that have not ended'),
+  /** When a task with this key has not ended: refuse (the default), return that one, or put this in its place while it waits. */
+  keyPolicy: z.enum(['reject', 'return', 'replace']).exactOptional(),
+  /** Each further request with this key within the time moves the start and replaces what waits; needs `key`. */
+  debounce: duration.exactOptional(),
+  /** At most one task with this key in the time; further requests get that one; needs `key`. */
+  throttle: duration.exactOptional(),
+  queue: queueName.exactOptional(),
+  after: givenPredecessors.exactOptional().describe('Runs when that task has completed, or all of up to 100'),
+  ifFailed: ifFailed.exactOptional(),
+  maxAttempts: z.int().min(1).max(50).exactOptional(),
   ...budget,
-} satisfies Record<keyof EnqueueRequest, z.ZodType>
-
-export const newTask = z.strictObject(newTaskFields).meta({
-  id: 'NewTask',
-  title: 'A task to be stored',
-  examples: [
-    { name: 'download', input: { url: 'https://files.example/large.iso', file: 'large.iso' }, priority: 'high' },
-  ],
-  dependentSchemas: {
-    debounce: { required: ['key'], not: { required: ['runAt'] } },
-    throttle: { required: ['key'], not: { required: ['debounce'] } },
-  },
 })
+  .strict()
+  .meta({
+    id: 'NewTask',
+    title: 'A task to be stored',
+    examples: [
+      { name: 'download', input: { url: 'https://files.example/large.iso', file: 'large.iso' }, priority: 'high' },
+    ],
+    dependentSchemas: {
+      debounce: { required: ['key'], not: { required: ['runAt'] } },
+      throttle: { required: ['key'], not: { required: ['debounce'] } },
+    },
+  })
 
-export const changes = z
-  .strictObject({
-    priority: priority.optional(),
-    position: z.enum(['front', 'back']).optional(),
-    runAt: date.optional(),
-    deadline: date.nullable().optional().describe('`null` takes it away'),
-    queue: queueName.optional(),
-    input: z.unknown().optional(),
-    lazy: z.boolean().optional(),
-    maxAttempts: z.int().min(1).max(50).optional(),
-    retry: retry.nullable().optional().describe('Replaces all of it; `null` leaves it to the handler'),
-    timeout: duration.nullable().optional().describe('`null` leaves it to the handler'),
-    totalTimeout: duration.nullable().optional().describe('`null` leaves it to the handler'),
-    stall: duration.nullable().optional().describe('`null` leaves it to the handler'),
-    after: predecessors
-      .nullable()
-      .optional()
-      .describe('In place of what it waits for; `null` or `[]`: it waits for none'),
-    ifFailed: ifFailed.optional(),
-  } satisfies Record<keyof TaskChanges, z.ZodType>)
+export const changes = object({
+  priority: priority.exactOptional(),
+  position: z.enum(['front', 'back']).exactOptional(),
+  runAt: givenDate.exactOptional(),
+  deadline: givenDate.nullable().exactOptional().describe('`null` takes it away'),
+  queue: queueName.exactOptional(),
+  input: z.unknown().exactOptional(),
+  lazy: z.boolean().exactOptional(),
+  maxAttempts: z.int().min(1).max(50).exactOptional(),
+  retry: retry.nullable().exactOptional().describe('Replaces all of it; `null` leaves it to the handler'),
+  timeout: duration.nullable().exactOptional().describe('`null` leaves it to the handler'),
+  totalTimeout: duration.nullable().exactOptional().describe('`null` leaves it to the handler'),
+  stall: duration.nullable().exactOptional().describe('`null` leaves it to the handler'),
+  after: givenPredecessors
+    .nullable()
+    .exactOptional()
+    .describe('In place of what it waits for; `null` or `[]`: it waits for none'),
+  ifFailed: ifFailed.exactOptional(),
+})
+  .strict()
   .meta({
     id: 'TaskChanges',
     title: 'What is to change of a task that waits',
@@ -284,7 +316,7 @@ export const logLine = object({ attempt: z.int().min(1), ...liveLogLine.shape })
   title: "Line of an attempt's log",
 })
 
-const explainReason = object({
+export const explainReason = object({
   code: z.enum([
     'ENDED',
     'RUNNING',

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Duration } from '../protocol.ts'
 
 /** As `z.object`, but the declarations that are built keep the comments on the fields. */
 export const object = <Shape extends z.ZodRawShape>(fields: Shape): z.ZodObject<Shape> => z.object(fields)
@@ -9,6 +10,8 @@ export const hexId = z
   .meta({ title: 'Id', examples: ['66f1c0ffee0123456789abcd'] })
 /** ISO 8601, on the way out always in UTC. */
 export const date = z.string().meta({ format: 'date-time', examples: ['2027-03-01T12:00:00.000Z'] })
+/** A date in a request: callers in code may give a `Date`, which travels as its text. */
+export const givenDate = date as z.ZodType<string | Date>
 export const count = z.int().min(0)
 export const name = z
   .string()
@@ -23,7 +26,10 @@ export const priority = z
   .meta({ description: '1 to 10, higher first, or a name for 2, 5 and 8', examples: ['high', 5] })
 export const duration = z
   .union([z.number().min(1).max(2_592_000_000), z.string().regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/)])
-  .meta({ description: 'Milliseconds, or a number with ms, s, m, h or d', examples: ['5s', 500] })
+  .meta({
+    description: 'Milliseconds, or a number with ms, s, m, h or d',
+    examples: ['5s', 500],
+  }) as unknown as z.ZodType<Duration>
 /** What a query is filtered by; the core checks it. */
 export const filter = z
   .looseObject({})
@@ -32,6 +38,9 @@ export const sort = z
   .record(z.string(), z.union([z.literal(1), z.literal(-1)]))
   .meta({ id: 'Sort', description: 'Up to four fields, the first one first. `_id` breaks ties.', maxProperties: 4 })
 export const reason = z.string().max(500).describe('For the record')
+
+/** A list that callers in code may not change, or may give as one that may not be changed. */
+export const fixed = <Item>(list: z.ZodType<Item[]>): z.ZodType<readonly Item[]> => list
 
 export const idParams = z.object({ id: hexId })
 
