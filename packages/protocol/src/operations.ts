@@ -575,7 +575,7 @@ export const OPERATIONS = {
     list: read<QueueListRow[]>()({
       summary: 'Queues with tasks or settings, with counts by status',
       request: shape<object>({}),
-      answer: z.array(shapes.queueListRow),
+      answer: z.array(shapes.queue),
       codes: ['QUERY_TOO_SLOW'],
       rest: 'GET /queues',
       cli: 'queues list',
@@ -584,7 +584,7 @@ export const OPERATIONS = {
     pause: write<QueueRow>('control')({
       summary: 'Claim nothing of a queue; what runs goes on',
       request: shape<{ name: string; reason?: string }>({ name: byCore(shapes.queueName), reason }),
-      answer: shapes.queue,
+      answer: shapes.queueSettings,
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
       by: 'name',
       rest: 'PATCH /queues/:name',
@@ -593,7 +593,7 @@ export const OPERATIONS = {
     resume: write<QueueRow>('control')({
       summary: 'Claim from a queue again',
       request: shape<{ name: string; reason?: string }>({ name: byCore(shapes.queueName), reason }),
-      answer: shapes.queue,
+      answer: shapes.queueSettings,
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
       by: 'name',
       rest: 'PATCH /queues/:name',
@@ -605,7 +605,7 @@ export const OPERATIONS = {
         name: byCore(shapes.queueName),
         limits: shapes.queueLimits,
       }),
-      answer: shapes.queue,
+      answer: shapes.queueSettings,
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED', 'BAD_DURATION', 'OUT_OF_RANGE', ...VALUES],
       rest: 'PATCH /queues/:name',
       cli: 'queues limit',

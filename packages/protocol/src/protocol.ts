@@ -76,10 +76,10 @@ export type ErrorState = ErrorRow['state']
 export interface ErrorRow extends z.output<typeof shapes.errorGroup> {}
 
 /** A queue that somebody has said something about; the others have no document. */
-export interface QueueRow extends z.output<typeof shapes.queue> {}
+export interface QueueRow extends z.output<typeof shapes.queueSettings> {}
 
 /** A queue in the list of all, with or without settings. */
-export interface QueueListRow extends z.output<typeof shapes.queueListRow> {}
+export interface QueueListRow extends z.output<typeof shapes.queue> {}
 
 /** At most `limit` starts in any span of `per` milliseconds. */
 export interface QueueRate extends NonNullable<QueueRow['rate']> {}

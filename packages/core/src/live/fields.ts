@@ -71,7 +71,7 @@ export const FIELDS: Record<CollectionName, CollectionFields> = {
     rowWithout: [...CONTENT, 'attempts'],
   }),
   workers: fieldsOf(shapes.worker, { open: ['load', 'gate', 'control'] }),
-  queues: fieldsOf(shapes.queue),
+  queues: fieldsOf(shapes.queueSettings),
   schedules: fieldsOf(shapes.schedule, { open: ['input'], hidden: ['options.retry'], rowWithout: ['input'] }),
   events: fieldsOf(shapes.event, { open: ['props', 'results'] }),
   errors: fieldsOf(shapes.errorGroup, { hidden: ['stack', 'trend'] }),

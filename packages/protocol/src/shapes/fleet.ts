@@ -71,7 +71,8 @@ export const queueLimits = z
   })
   .partial()
 
-export const queue = object({
+/** Without its counts. */
+export const queueSettings = object({
   _id: queueName.describe('The name'),
   paused: z.boolean(),
   concurrency: z.int().min(1).exactOptional().describe('How many of its tasks run at once in the whole fleet at most'),
@@ -83,14 +84,14 @@ export const queue = object({
   reason: z.string().exactOptional(),
   updatedAt: date,
   rev: z.int(),
-}).meta({ id: 'Queue', title: 'Settings of a queue', examples: [{ _id: 'default', paused: true }] })
+}).meta({ id: 'QueueSettings', title: 'Settings of a queue' })
 
-export const queueListRow = queue
+export const queue = queueSettings
   .exactPartial()
-  .extend({ ...queue.pick({ _id: true, paused: true }).shape, counts: counts.describe('Its tasks by status') })
+  .extend({ ...queueSettings.pick({ _id: true, paused: true }).shape, counts: counts.describe('Its tasks by status') })
   .meta({
-    id: 'QueueListRow',
-    title: 'A queue in the list of all, with or without settings',
+    id: 'Queue',
+    title: 'A queue',
     examples: [{ _id: 'default', paused: false, counts: { pending: 3, running: 2 } }],
   })
 

@@ -26,7 +26,7 @@ export const queueRoute: RestRoute = route({
   summary: 'Pause or resume a queue, or limit how many of its tasks run at once or start within a time, or wait',
   params: z.object({ name: shapes.queueName }),
   body: changes,
-  answers: { 200: shapes.queue },
+  answers: { 200: shapes.queueSettings },
   codes: OPERATIONS.queues.limit.codes,
   handle: async ({ fleet, params, body: { paused, reason, ...limits } }) => {
     const name = params.name!
