@@ -17,7 +17,8 @@ type Messages = Readonly<Record<string, SocketMessage>>
 const TYPES: Readonly<Record<string, string>> = {
   Task: 'TaskRow',
   Worker: 'WorkerRow',
-  Queue: 'QueueRow',
+  QueueSettings: 'QueueRow',
+  Queue: 'QueueListRow',
   Schedule: 'ScheduleRow',
   ErrorGroup: 'ErrorRow',
   Event: 'EventRow',
@@ -29,7 +30,7 @@ const TYPES: Readonly<Record<string, string>> = {
 }
 
 /** Rows of live queries, and what a refused connection carries: no message names them. */
-const FURTHER = [shapes.worker, shapes.queue, shapes.schedule, shapes.event, shapes.errorGroup, taskConnectError]
+const FURTHER = [shapes.worker, shapes.schedule, shapes.event, shapes.errorGroup, taskConnectError]
 
 /** The sockets as AsyncAPI 3, made from the messages of the protocol. */
 export function asyncapi(version: string): object {

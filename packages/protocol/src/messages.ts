@@ -136,7 +136,7 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
       action: z.enum(['pause', 'resume']),
       reason: shapes.reason.optional(),
     }),
-    answer: z.object({ queue: shapes.queue }),
+    answer: z.object({ queue: shapes.queueSettings }),
   },
   taskTicket: {
     summary: "A short-lived token for a running task's own socket.",
