@@ -6,9 +6,19 @@ import { runCli } from 'taskfleet'
 import { expect, test, vi } from 'vitest'
 
 const fleet = useFleet()
-const page = new URL('../docs/protocol.md', import.meta.url)
-const BEGIN = '<!-- operations: written by scripts/operations.test.ts -->'
-const END = '<!-- /operations -->'
+/** Compares a table in a document with what the code says, or writes it. */
+function compareTable(file: string, name: string, head: string, rows: readonly string[]): void {
+  const page = new URL(`../docs/${file}`, import.meta.url)
+  const text = readFileSync(page, 'utf8')
+  const begin = `<!-- ${name}: written by scripts/operations.test.ts -->`
+  const from = text.indexOf(begin) + begin.length
+  const to = text.indexOf(`<!-- /${name} -->`)
+  const columns = head.split('|').length - 2
+  const table = [head, `${'|---'.repeat(columns)}|`, ...rows].join('\n')
+  if (process.env.TASKFLEET_WRITE_DOCS === '1') {
+    writeFileSync(page, `${text.slice(0, from)}\n\n${table}\n\n${text.slice(to)}`)
+  } else expect(text.slice(from, to).trim(), 'TASKFLEET_WRITE_DOCS=1 writes it').toBe(table)
+}
 
 const operations = Object.entries(OPERATIONS).flatMap(([aggregate, verbs]) =>
   Object.entries(verbs as Record<string, Operation>).map(([verb, one]) => ({ name: `${aggregate}.${verb}`, ...one })),
@@ -28,31 +38,27 @@ test('the table in docs/protocol.md is the table of operations', () => {
     const code = (text: string | null): string => (text === null ? '' : `\`${text}\``)
     return `| \`${name}\` | \`${scope}\` | ${code(rest)} | ${code(cli)} | ${summary} |`
   })
-  const table = ['| operation | scope | REST | command | does |', '|---|---|---|---|---|', ...rows].join('\n')
-  const text = readFileSync(page, 'utf8')
-  const from = text.indexOf(BEGIN) + BEGIN.length
-  const to = text.indexOf(END)
-  if (process.env.TASKFLEET_WRITE_DOCS === '1') {
-    writeFileSync(page, `${text.slice(0, from)}\n\n${table}\n\n${text.slice(to)}`)
-  } else expect(text.slice(from, to).trim(), 'TASKFLEET_WRITE_DOCS=1 writes it').toBe(table)
+  compareTable('protocol.md', 'operations', '| operation | scope | REST | command | does |', rows)
 })
 
 test('each operation has its REST route with the same scope, and each route its operation', async () => {
   const { url } = await startGateway(fleet)
   const { paths } = (await (await fetch(`${url}/api/openapi.json`)).json()) as {
-    paths: Record<string, Record<string, { 'x-scope': string }>>
+    paths: Record<string, Record<string, { 'x-scope': string; summary: string }>>
   }
   const routes = new Map(
     Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, route]) => [
         `${method.toUpperCase()} ${path.replace(/^\/api\/v1/, '').replace(/\{(\w+)\}/g, ':$1')}`,
-        route['x-scope'],
+        route,
       ]),
     ),
   )
   for (const { name, rest, scope } of operations) {
-    if (rest !== null) expect(`${name}: ${routes.get(rest)}`).toBe(`${name}: ${scope}`)
+    if (rest !== null) expect(`${name}: ${routes.get(rest)?.['x-scope']}`).toBe(`${name}: ${scope}`)
   }
+  const rows = [...routes].map(([route, { 'x-scope': scope, summary }]) => `| \`${route}\` | ${scope} | ${summary} |`)
+  compareTable('rest.md', 'routes', '| route | scope | |', rows.sort(byPath))
   const known = new Set(operations.map(({ rest }) => rest))
   expect(
     [...routes.keys()].filter((route) => !known.has(route) && !OTHER_ROUTES.some((one) => one.test(route))),
@@ -73,3 +79,9 @@ test('each operation has its command', async () => {
     write.mockRestore()
   }
 })
+
+/** Routes of one path stand together. */
+function byPath(one: string, other: string): number {
+  const path = (row: string): string => row.split('`')[1]!.split(' ')[1]!
+  return path(one).localeCompare(path(other)) || one.localeCompare(other)
+}

@@ -14,6 +14,6 @@ const CALLBACKS = [
 ]
 
 export async function registerCallbacks(fleet: Fleet): Promise<void> {
-  const events = fleet.eventsFor()
-  for (const callback of CALLBACKS) await events.createCallback({ ...callback, defaults: { queue: 'arithmetic' } })
+  const { callbacks } = fleet.as()
+  for (const callback of CALLBACKS) await callbacks.create({ ...callback, defaults: { queue: 'arithmetic' } })
 }

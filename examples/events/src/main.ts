@@ -45,7 +45,7 @@ try {
 
 /** Posts before anybody runs them: those of a high priority overtake, and those with a date wait for it. */
 async function postEvents(fleet: Fleet): Promise<EventRow[]> {
-  const events = fleet.eventsFor()
+  const { events } = fleet.as()
   const soon = (ms: number) => new Date(fleet.database.clock.now().getTime() + ms)
   return [
     await events.post({ name: 'Add', props: { a: 2, b: 3 } }),

@@ -96,7 +96,7 @@ async function enqueue(name: string, json: string, options: EnqueueCommand, prin
   return withFleet(gatewayOptions(options), async (fleet) => {
     const stored = await fleet.tasks.enqueue(request)
     print(options.json === true ? printableJson(stored) : stored._id)
-    if (stored.served === false) {
+    if (stored.served === false && options.json !== true) {
       const type = `'${stored.name}' version ${stored.version}`
       process.stderr.write(
         `taskfleet: no live worker serves ${type} in the queue '${stored.queue}' yet; the task waits for one\n`,

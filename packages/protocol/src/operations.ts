@@ -463,6 +463,19 @@ export const OPERATIONS = {
       cli: 'callbacks edit',
       body: 'changes',
     }),
+    replace: write<CallbackRow>('control')({
+      summary: 'Make a callback exactly as given, whether or not it is there',
+      request: shape<{ id: string; callback: Omit<CallbackRequest, '_id'>; rev?: number }>({
+        id,
+        callback: byCore(shapes.newCallback.omit({ _id: true })),
+        rev: byCore(z.int().optional()),
+      }),
+      answer: shapes.callback,
+      codes: [...STORED, 'BAD_ID', 'REV_CONFLICT'],
+      rest: 'PUT /callbacks/:id',
+      cli: null,
+      body: 'callback',
+    }),
     remove: write<void>('control')({
       summary: 'Remove a callback; queued tasks stay as they are',
       request: shape<{ id: string }>({ id }),
@@ -515,6 +528,21 @@ export const OPERATIONS = {
       rest: 'PATCH /schedules/:name',
       cli: 'schedules edit',
       body: 'changes',
+      etag: 'edition',
+    }),
+    replace: write<ScheduleRow>('control')({
+      summary: 'Make a schedule exactly as given, whether or not it is there',
+      notes: 'What is left out has its default again. The next slot moves only with the timing.',
+      request: shape<{ name: string; schedule: Omit<NewSchedule, '_id'>; edition?: number }>({
+        name,
+        schedule: byCore(shapes.newSchedule.omit({ _id: true })),
+        edition: z.int().optional(),
+      }),
+      answer: shapes.schedule,
+      codes: [...TIMING, ...STORED, 'REV_CONFLICT', 'INPUT_INVALID'],
+      rest: 'PUT /schedules/:name',
+      cli: null,
+      body: 'schedule',
       etag: 'edition',
     }),
     pause: write<ScheduleRow>('control')({
@@ -609,6 +637,19 @@ export const OPERATIONS = {
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED', 'BAD_DURATION', 'OUT_OF_RANGE', ...VALUES],
       rest: 'PATCH /queues/:name',
       cli: 'queues limit',
+    }),
+    replace: write<QueueRow>('control')({
+      summary: 'Give a queue exactly these settings; what is left out has its default again',
+      request: shape<{ name: string; settings: QueueLimits & { paused?: boolean }; reason?: string }>({
+        name: byCore(shapes.queueName),
+        settings: shapes.queueLimits.extend({ paused: z.boolean().optional() }),
+        reason,
+      }),
+      answer: shapes.queueSettings,
+      codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED', 'BAD_DURATION', 'OUT_OF_RANGE', ...VALUES],
+      rest: 'PUT /queues/:name',
+      cli: null,
+      body: 'settings',
     }),
   },
   workers: {

@@ -1,4 +1,4 @@
-import type { CallbackRow } from '@taskfleet/protocol'
+import { type CallbackRow, FleetError } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
 import { reaches, requireReach } from '../auth/key-store.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
@@ -39,6 +39,16 @@ export class CallbackCommands extends Commands<'callbacks'> {
     return all.filter((callback) => reaches(this.principal, target(callback))).map(callbackRow)
   }
 
+  /** What is left out has its default again. @throws {FleetError} as `create` and `edit` */
+  async replace({ id, callback, rev }: { id: unknown; callback: unknown; rev?: number }): Promise<CallbackRow> {
+    const _id = parseId(id)
+    const { _id: __, ...wanted } = parseCallback({ ...(callback as object), _id })
+    requireReach(this.principal, { name: wanted.task, queue: wanted.defaults.queue ?? 'default' })
+    const there = await this.parts.callbacks.find(_id).catch(unlessMissing)
+    if (there === null) return this.create({ ...(callback as object), _id: _id.toHexString() })
+    return this.edit({ id, changes: wanted, ...(rev === undefined ? {} : { rev }) })
+  }
+
   /** What is queued already stays as it is. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
   async remove({ id }: { id: unknown }): Promise<void> {
     const { _id } = await this.#callback(id)
@@ -51,6 +61,12 @@ export class CallbackCommands extends Commands<'callbacks'> {
     requireReach(this.principal, target(callback))
     return callback
   }
+}
+
+/** Null for what is not there. */
+function unlessMissing(error: unknown): null {
+  if (error instanceof FleetError && error.code === 'NOT_FOUND') return null
+  throw error
 }
 
 /** The task that a callback makes. */

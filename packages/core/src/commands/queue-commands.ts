@@ -57,6 +57,17 @@ export class QueueCommands extends Commands<'queues' | 'tasks'> {
     return toRow<QueueRow>('queues', changed as never)
   }
 
+  /** What is left out has its default again. @throws {FleetError} as `limit` */
+  async replace({
+    name,
+    settings,
+    reason,
+  }: Named & { settings: QueueLimits & { paused?: boolean } }): Promise<QueueRow> {
+    const { paused = false, concurrency = null, rate = null, maxWaiting = null } = settings
+    await this.limit({ name, limits: { concurrency, rate, maxWaiting } })
+    return this.#setPaused(name, paused, reason)
+  }
+
   async #setPaused(name: string, paused: boolean, reason?: string): Promise<QueueRow> {
     const queue = this.#queue(name)
     const changed = await this.parts.queues.setPaused(queue, paused, this.by, reason)

@@ -9,7 +9,13 @@ import {
 import { pageSize } from '@taskfleet/protocol/internal'
 import { requireReach, visibleTo } from '../auth/key-store.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
-import { parseSchedule, parseScheduleChanges, parseScheduleName, parseTiming } from '../schedules/parse-schedule.ts'
+import {
+  parseSchedule,
+  parseScheduleChanges,
+  parseScheduleName,
+  parseTiming,
+  settingsToReplace,
+} from '../schedules/parse-schedule.ts'
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
 import { nextSlots } from '../schedules/slots.ts'
 import { checkInput, type TaskType } from '../task/check-input.ts'
@@ -60,6 +66,27 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     const edited = await this.parts.schedules.edit(before, changes as Record<string, unknown>, this.principal.id)
     await this.record('schedule edit', { target: edited._id, matched: 1 })
     return fullRow(edited)
+  }
+
+  /** What is left out has its default again. @throws {FleetError} as `create` and `edit` */
+  async replace({
+    name,
+    schedule,
+    edition,
+  }: {
+    name: string
+    schedule: object
+    edition?: number
+  }): Promise<ScheduleRow> {
+    const _id = parseScheduleName(name)
+    const there = await this.parts.schedules.find(_id).catch((error: unknown) => {
+      if (error instanceof FleetError && error.code === 'NOT_FOUND') return null
+      throw error
+    })
+    const wanted = parseSchedule({ ...schedule, _id }, this.parts.database.clock.now())
+    this.#requireReach(wanted)
+    if (there === null) return this.create({ ...schedule, _id } as ScheduleRequest)
+    return this.edit({ name, changes: settingsToReplace(schedule), ...(edition === undefined ? {} : { edition }) })
   }
 
   /** Its slots pass unused until it is resumed. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */

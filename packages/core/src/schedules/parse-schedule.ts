@@ -66,6 +66,13 @@ export function parseScheduleChanges(before: ScheduleDocument, changes: unknown,
   return parseSettings(withoutNulls({ ...kept, ...asked, options: withoutNulls(options) }), now)
 }
 
+/** The changes that leave nothing of what was there. */
+export function settingsToReplace(asked: object): Record<string, unknown> {
+  const none = (names: readonly string[]): object => Object.fromEntries(names.map((name) => [name, null]))
+  const { options = {} } = asked as { options?: object }
+  return { ...none(SETTINGS), ...asked, options: { ...none(OPTIONS), ...options } }
+}
+
 /** @throws {FleetError} `BAD_NAME` */
 export function parseScheduleName(value: unknown, field = 'name'): string {
   // Its address over REST is that of the preview.
