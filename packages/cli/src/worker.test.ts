@@ -75,6 +75,8 @@ describe('taskfleet worker', () => {
 
   test('posts an error that comes often enough, signed with the secret of its environment', async () => {
     const { url, told } = await hook()
+    // Before there is a worker that publishes what its handler takes.
+    await json('enqueue', 'count', '{"to":"many"}', '--queue', 'faulty')
     const worker = start(
       [
         ...['worker', '--tasks', fixture('tasks.mjs'), '--queues', 'faulty', '--log-level', 'error'],
@@ -83,7 +85,6 @@ describe('taskfleet worker', () => {
       { TASKFLEET_WEBHOOK_SECRET: 'hush' },
     )
     await ready(worker)
-    await json('enqueue', 'count', '{"to":"many"}', '--queue', 'faulty')
     const { headers, body } = await told
     expect(JSON.parse(body)).toMatchObject({
       event: 'recurringError',

@@ -1,5 +1,6 @@
 export { FleetError, parseJson } from '@taskfleet/protocol'
 export type * from './api.ts'
+export { type DeclaredTaskCalls, declaredTasks } from './declared-tasks.ts'
 export { FleetClient } from './fleet-client.ts'
 export { mayPass } from './may-pass.ts'
 export { retryDelay } from './retry-delay.ts'

@@ -318,8 +318,20 @@ export class Gateway extends Service {
 
   #welcome(socket: GatewaySocket, subscriptions: Subscriptions): void {
     const { principal } = socket.data
+    const fleet = this.#fleet.as(principal)
+    const { keys } = fleet
+    const changing = <T>(change: Promise<T>): Promise<T> =>
+      this.#holders.whileChanging(socket as unknown as Socket, change)
     const rules = gatewayRules({
-      fleet: this.#fleet.as(principal),
+      fleet: {
+        ...fleet,
+        keys: {
+          ...keys,
+          create: (request) => changing(keys.create(request)),
+          edit: (request) => changing(keys.edit(request)),
+          revoke: (request) => changing(keys.revoke(request)),
+        },
+      },
       subscribe: (request) => subscriptions.subscribe(socket as unknown as Socket, principal, request),
       unsubscribe: (id) => subscriptions.unsubscribe(socket as unknown as Socket, id),
       subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),

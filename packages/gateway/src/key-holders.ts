@@ -4,6 +4,9 @@ import type { Logger } from 'pino'
 import type { Socket } from 'socket.io'
 import type { Access } from './access.ts'
 
+/** How long a change of keys may keep its connection open. */
+const CHANGE_MS = 5_000
+
 interface Held {
   /** What the connection was let in with. */
   principal: Principal
@@ -20,6 +23,8 @@ export class KeyHolders extends Service {
   readonly #everyMs: number
   readonly #sockets = new Map<Socket, Held>()
   readonly #now: () => Date
+  /** Connections that are changing keys at the moment. */
+  readonly #changing = new Set<Socket>()
 
   constructor(access: Access, options: { log: Logger; everyMs: number; now: () => Date }) {
     super()
@@ -46,6 +51,21 @@ export class KeyHolders extends Service {
     if (held?.expiresAt !== undefined && held.expiresAt < expiresAt) held.expiresAt = expiresAt
   }
 
+  /**
+   * Lets a connection get the answer to a change of keys before that change cuts it: the token of a fleet's first key is shown in no
+   * other place.
+   */
+  async whileChanging<T>(socket: Socket, change: Promise<T>): Promise<T> {
+    this.#changing.add(socket)
+    const tooLong = setTimeout(() => this.#changing.delete(socket), CHANGE_MS)
+    try {
+      return await change
+    } finally {
+      clearTimeout(tooLong)
+      this.#changing.delete(socket)
+    }
+  }
+
   async #check(): Promise<void> {
     if (this.#sockets.size === 0) return
     const looked = [...this.#sockets]
@@ -55,7 +75,7 @@ export class KeyHolders extends Service {
     const now = this.#now()
     for (const [socket, held] of looked) {
       const code = whyCut(held, present.get(held.principal.id), now)
-      if (code === undefined) continue
+      if (code === undefined || this.#changing.has(socket)) continue
       this.#log.info({ key: held.principal.id, code }, 'a connection is cut: its key may not what it did')
       socket.disconnect()
     }

@@ -113,7 +113,13 @@ describe('workers with a schedule', () => {
   test('are not kept from the others by one that nobody can read', async () => {
     await fleet.runner({ queue: name })
     const broken = `${name}-broken`
-    await commands().create({ _id: broken, task: 'scripted', every: '1s', options: { queue: name } })
+    await commands().create({
+      _id: broken,
+      task: 'scripted',
+      input: { steps: [] },
+      every: '1s',
+      options: { queue: name },
+    })
     const schedules = fleet.database.db.collection<ScheduleDocument>('schedules')
     await schedules.updateOne({ _id: broken }, { $set: { cron: 'by hand', rev: 9 }, $unset: { every: 1 } })
     await create({ every: '1s' })

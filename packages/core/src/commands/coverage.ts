@@ -37,7 +37,8 @@ export async function coverage(
 ): Promise<CoverageRow[]> {
   const isPending = { $eq: ['$status', 'pending'] }
   const isDue = { $lte: [millis('$runAt', Number.MAX_SAFE_INTEGER), now.getTime()] }
-  const readable = { $and: [{ $eq: [{ $type: '$name' }, 'string'] }, { $isNumber: '$version' }] }
+  const isText = (path: string): object => ({ $eq: [{ $type: path }, 'string'] })
+  const readable = { $and: [isText('$queue'), isText('$name'), { $isNumber: '$version' }] }
   const groups = await tasks
     .aggregate<Group>([
       { $match: { $and: [{ status: { $in: ['pending', 'running'] } }, { $expr: readable }, visible] } },
