@@ -5,7 +5,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseId } from '@taskfleet/core/internal'
+import { parseId, parseNewTask } from '@taskfleet/core/internal'
 import type { WorkerRow } from '@taskfleet/protocol'
 import { fixture } from '@taskfleet/testkit/fleet/command'
 import { useCli } from '@taskfleet/testkit/fleet/test-cli'
@@ -75,8 +75,8 @@ describe('taskfleet worker', () => {
 
   test('posts an error that comes often enough, signed with the secret of its environment', async () => {
     const { url, told } = await hook()
-    // Before there is a worker that publishes what its handler takes.
-    await json('enqueue', 'count', '{"to":"many"}', '--queue', 'faulty')
+    // As stored by a producer of an earlier version, which checks nothing.
+    await fleet.fleet.store.enqueue([parseNewTask({ name: 'count', input: { to: 'many' }, queue: 'faulty' })])
     const worker = start(
       [
         ...['worker', '--tasks', fixture('tasks.mjs'), '--queues', 'faulty', '--log-level', 'error'],
