@@ -118,7 +118,7 @@ function seen(asked: Values, etag: string, ifMatch: string | undefined): Values 
 async function withRev(error: unknown, call: RestCall, aggregate: string, etag: string | undefined): Promise<unknown> {
   if (etag === undefined || !(error instanceof FleetError)) return error
   if (error.code !== 'REV_CONFLICT') return error
-  const now = (await run(call, aggregate, 'show', call.params)) as Values
+  const now = (await run({ ...call, fleet: call.shown }, aggregate, 'show', call.params)) as Values
   return new RevConflict(error.message, Number(now[etag]), etag)
 }
 
@@ -182,7 +182,7 @@ function onOne(aggregate: string, verb: string, operation: Operation): RestRoute
       }
       const [refused] = answer.refused
       if (refused !== undefined) throw new FleetError(refused.error.code, refused.error.message)
-      return call.fleet.tasks.show({ id: answer.tasks?.[0] ?? params.id! })
+      return call.shown.tasks.show({ id: answer.tasks?.[0] ?? params.id! })
     },
   })
 }

@@ -10,6 +10,8 @@ export interface RestCall<Query = unknown, Body = unknown> {
   principal: Principal
   /** Every operation, as the key of the request. */
   fleet: FleetOperations
+  /** The same for what an operation answers with: a key that may change something sees what it has changed. */
+  shown: FleetOperations
   params: Readonly<Record<string, string>>
   query: Query
   body: Body
@@ -81,9 +83,9 @@ export function mount(
         description: `${one.description === undefined ? '' : `${one.description}\n\n`}Needs the scope \`${scope}\`.`,
         security: [{ key: [scope] }],
         ...({ 'x-scope': scope, ...(body?.isOptional() ? { [OPTIONAL_BODY]: true } : {}) } as object),
-        ...(params === undefined ? {} : { params: params }),
+        ...(params === undefined ? {} : { params }),
         ...(query === undefined ? {} : { querystring: query }),
-        ...(headers === undefined ? {} : { headers: headers }),
+        ...(headers === undefined ? {} : { headers }),
         ...(body === undefined ? {} : { body }),
         response: { ...successes(one), ...failures(one) },
       },
@@ -93,6 +95,9 @@ export function mount(
         const call = {
           principal,
           fleet,
+          get shown() {
+            return operationsFor({ ...principal, scopes: [...principal.scopes, 'read'] })
+          },
           params: request.params as Record<string, string>,
           query: request.query,
           body: request.body,

@@ -1,6 +1,7 @@
 import { SCOPES } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import { callerOf, makeKey, startRest, told } from '@taskfleet/testkit/fleet/rest-calls'
-import { silent, startGateway } from '@taskfleet/testkit/fleet/test-sockets'
+import { ownQueue, silent, startGateway } from '@taskfleet/testkit/fleet/test-sockets'
 import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import fastify from 'fastify'
 import { describe, expect, test } from 'vitest'
@@ -29,6 +30,18 @@ describe('each route needs its scope', () => {
       )
       expect(answer.status).not.toBe(500)
     }
+  })
+
+  test('a key that may not read is answered with what it has changed', async () => {
+    const { call } = await startRest(fleet, { scopes: ['control'] })
+    const [task] = await fleet.fleet.store.enqueue([parseNewTask({ name: 'x', queue: ownQueue() })])
+    const at = `/tasks/${task!._id.toHexString()}`
+    expect(await call('POST', `${at}/pause`)).toMatchObject({ status: 200, body: { status: 'paused' } })
+    expect(await call('PATCH', at, { lazy: true, rev: 1 })).toMatchObject({
+      status: 409,
+      body: { code: 'REV_CONFLICT', rev: 2 },
+    })
+    expect(told(await call('GET', at))).toBe('403 FORBIDDEN')
   })
 
   test('without a key none answers once the fleet has one', async () => {
