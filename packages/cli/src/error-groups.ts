@@ -6,7 +6,7 @@ import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
 import { type CommandKit, LISTS, type Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseMs } from './options.ts'
-import { oneLine, printable, printableJson, table } from './text.ts'
+import { fieldLines, oneLine, printable, printableJson, table } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 
 const STATES: Record<'resolve' | 'ignore' | 'reopen', { state: ErrorState; says: string }> = {
@@ -94,8 +94,7 @@ function show(fingerprint: string, options: CommonOptions, print: Print): Promis
     const { stack, ...row } = await find(view, fingerprint)
     if (options.json === true) print(printableJson({ ...row, stack }))
     else {
-      for (const [field, value] of Object.entries(row))
-        print(`${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`)
+      print(fieldLines(row))
       for (const line of stack?.split('\n') ?? []) print(`  ${printable(line)}`)
     }
     return EXIT.done

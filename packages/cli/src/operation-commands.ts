@@ -7,7 +7,7 @@ import { sentence, tell } from './commands.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseList, readJson } from './options.ts'
-import { printable, printableJson, table } from './text.ts'
+import { fieldLines, printable, printableJson, table } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 
 type Values = Record<string, unknown>
@@ -151,7 +151,7 @@ function show(
     print(json ? printableJson({ [idOf(aggregate)]: word, [done]: true }) : `${printable(word)}  ${done}`)
   } else if (json) print(printableJson(answer))
   else if (Array.isArray(answer)) print(tableOf(answer as Values[]))
-  else printFields(answer as object, options, print)
+  else print(fieldLines(answer as object))
   return EXIT.done
 }
 
@@ -171,12 +171,4 @@ function tableOf(rows: readonly Values[]): string {
     columns.map((column) => column.toUpperCase()),
     rows.map((row) => columns.map((column) => cell(row[column]))),
   )
-}
-
-/** A document with a field in each line, or as JSON. */
-function printFields(row: object, { json }: CommonOptions, print: Print): void {
-  if (json === true) print(printableJson(row))
-  else
-    for (const [field, value] of Object.entries(row))
-      print(`${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`)
 }

@@ -5,7 +5,7 @@ import { type BudgetOptions, budgetChanges } from './budget-options.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parseCount, parseDuration, parseList, parsePriorityText, readJson } from './options.ts'
-import { printable, printableJson, progressText, table } from './text.ts'
+import { fieldLines, printable, printableJson, progressText, table } from './text.ts'
 import { findTask, withFleet } from './with-fleet.ts'
 
 /** The commands that store tasks and show them. */
@@ -148,10 +148,7 @@ function show(id: string, options: CommonOptions, print: Print): Promise<number>
   const wanted = parseId(id).toHexString()
   return withFleet(options, async (_, view) => {
     const row = await findTask(view, wanted)
-    if (options.json === true) print(printableJson(row))
-    else
-      for (const [field, value] of Object.entries(row))
-        print(`${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`)
+    print(options.json === true ? printableJson(row) : fieldLines(row))
     return EXIT.done
   })
 }

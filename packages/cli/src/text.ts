@@ -58,3 +58,12 @@ export function progressText({ progress }: Pick<TaskRow, 'progress'>): string {
   ]
   return parts.filter((part) => part !== undefined).join('  ')
 }
+
+/** A document with a field in each line. */
+export const fieldLines = (row: object): string =>
+  Object.entries(row)
+    .map(
+      ([field, value]) =>
+        `${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`,
+    )
+    .join('\n')

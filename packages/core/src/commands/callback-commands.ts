@@ -1,11 +1,11 @@
-import { type CallbackRow, FleetError } from '@taskfleet/protocol'
+import type { CallbackRow } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
 import { reaches, requireReach } from '../auth/key-store.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
 import { parseCallback } from '../events/parse-event.ts'
 import { toWire } from '../live/wire.ts'
 import { parseId } from '../task/new-task.ts'
-import { Commands } from './commands.ts'
+import { Commands, unlessMissing } from './commands.ts'
 
 const MOST = 1_000
 
@@ -61,12 +61,6 @@ export class CallbackCommands extends Commands<'callbacks'> {
     requireReach(this.principal, target(callback))
     return callback
   }
-}
-
-/** Null for what is not there. */
-function unlessMissing(error: unknown): null {
-  if (error instanceof FleetError && error.code === 'NOT_FOUND') return null
-  throw error
 }
 
 /** The task that a callback makes. */

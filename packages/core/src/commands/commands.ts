@@ -1,5 +1,5 @@
-import type { Principal } from '../auth/key-store.ts'
-import { requireUnlimited } from '../auth/key-store.ts'
+import { FleetError } from '@taskfleet/protocol'
+import { type Principal, requireUnlimited } from '../auth/key-store.ts'
 import type { Fleet } from '../fleet.ts'
 import type { Deed } from '../history/audit-log.ts'
 
@@ -25,4 +25,10 @@ export abstract class Commands<Part extends keyof Fleet> {
   protected requireUnlimited(deed: string): void {
     requireUnlimited(this.principal, deed)
   }
+}
+
+/** For `catch`: null for what is not there. */
+export function unlessMissing(error: unknown): null {
+  if (error instanceof FleetError && error.code === 'NOT_FOUND') return null
+  throw error
 }

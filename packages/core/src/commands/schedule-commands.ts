@@ -19,7 +19,7 @@ import {
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
 import { nextSlots } from '../schedules/slots.ts'
 import { checkInput, type TaskType } from '../task/check-input.ts'
-import { Commands } from './commands.ts'
+import { Commands, unlessMissing } from './commands.ts'
 
 const MOST = 1_000
 const MOST_PREVIEWED = 100
@@ -79,10 +79,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     edition?: number
   }): Promise<ScheduleRow> {
     const _id = parseScheduleName(name)
-    const there = await this.parts.schedules.find(_id).catch((error: unknown) => {
-      if (error instanceof FleetError && error.code === 'NOT_FOUND') return null
-      throw error
-    })
+    const there = await this.parts.schedules.find(_id).catch(unlessMissing)
     const wanted = parseSchedule({ ...schedule, _id }, this.parts.database.clock.now())
     this.#requireReach(wanted)
     if (there === null) return this.create({ ...schedule, _id } as ScheduleRequest)

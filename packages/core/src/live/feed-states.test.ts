@@ -41,7 +41,7 @@ describe('the states of the feed', () => {
     expect(cells).toHaveLength(CELLS.length)
   })
 
-  test('listeners are told of a loss exactly when the feed goes on from the present', () => {
+  test('listeners are notified of a loss exactly when the feed goes on from the present', () => {
     for (const [state, event, to, action] of CELLS) {
       expect(action === 'announceLoss', `${state} ${event}`).toBe(state === 'restarting' && to === 'open')
     }

@@ -71,7 +71,7 @@ export class LiveStats {
     const failed = 'statistics could not be read; trying again'
     this.#reads = new WatchLoop({ look: () => this.#read(), retryMs: READ_AGAIN_MS, log, failed })
     const tell = async (): Promise<void> => this.#tell()
-    this.#tells = new WatchLoop({ look: tell, everyMs: RATES_MS, log, failed: 'statistics could not be told' })
+    this.#tells = new WatchLoop({ look: tell, everyMs: RATES_MS, log, failed: 'statistics could not be sent' })
   }
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */

@@ -136,7 +136,7 @@ test('live queries and statistics follow what is written', async () => {
   live.stop()
 })
 
-test('a transaction that fails leaves nothing behind, and is told to nobody', async () => {
+test('a transaction that fails leaves nothing behind, and nobody is notified', async () => {
   const memory = new MemoryDatabase()
   const changes: unknown[] = []
   memory.onChange(({ doc }) => changes.push(doc))

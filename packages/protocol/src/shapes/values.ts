@@ -42,8 +42,6 @@ export const reason = z.string().max(500).describe('For the record')
 /** A list that callers in code may not change, or may give as one that may not be changed. */
 export const fixed = <Item>(list: z.ZodType<Item[]>): z.ZodType<readonly Item[]> => list
 
-export const idParams = z.object({ id: hexId })
-
 export const entryProblem = object({
   /** Its place in the list, from 0. */
   index: count,

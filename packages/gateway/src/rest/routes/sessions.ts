@@ -12,7 +12,7 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): RestRoute[]
       url: '/sessions',
       scope: 'read',
       tag: 'keys',
-      summary: 'A token for a browser, good for ten minutes at any gateway, that may what your key may',
+      summary: 'A token for a browser with the permissions of your key, valid for ten minutes at any gateway',
       answers: {
         201: z
           .object({ token: z.string(), expiresAt: shapes.date })
