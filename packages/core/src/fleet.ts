@@ -40,7 +40,7 @@ import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
 import { Refusals } from './history/refusals.ts'
 import { TaskLogs } from './history/task-logs.ts'
-import { ChangeFeed } from './live/change-feed.ts'
+import { feedOf } from './live/feed-of.ts'
 import { TaskResults } from './live/task-results.ts'
 import { Schedules } from './schedules/schedules.ts'
 import { checkInput, type TaskType } from './task/check-input.ts'
@@ -87,7 +87,7 @@ export class Fleet {
     this.gate = new DocumentGate(db, new SetAside(db, { log }))
     const { gate } = this
     this.tasks = db.collection('tasks')
-    this.#results = new TaskResults(this.tasks, () => new ChangeFeed(database, log === undefined ? {} : { log }))
+    this.#results = new TaskResults(this.tasks, () => feedOf(database, log === undefined ? {} : { log }))
     this.indexes = new IndexWatch({
       db,
       expected: () => database.expectedIndexes(),

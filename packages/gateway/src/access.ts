@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { KeyStore, LOCAL, type Principal } from '@taskfleet/core'
-import { type ChangeFeed, type FleetDatabase, Service, WorkerRegister } from '@taskfleet/core/internal'
+import { type Feed, type FleetDatabase, Service, WorkerRegister } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { isSession, Sessions } from './sessions.ts'
 import { SignInLimit } from './sign-in-limit.ts'
@@ -14,13 +14,13 @@ export class Access extends Service {
   readonly sessions: Sessions
   readonly #register: WorkerRegister
   readonly #wrong = new SignInLimit()
-  readonly #feed: ChangeFeed
+  readonly #feed: Feed
   /** Addresses of the fleet's workers and gateways by id: pages of theirs may connect to any of them. */
   readonly #addresses = new Map<string, string>()
   #locked = false
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
 
-  constructor(database: FleetDatabase, feed: ChangeFeed) {
+  constructor(database: FleetDatabase, feed: Feed) {
     super()
     this.keys = new KeyStore(database.db, () => database.clock.now())
     this.sessions = new Sessions(this.keys, () => database.clock.now())

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import { asError, Fleet, type Principal } from '@taskfleet/core'
 import {
-  type ChangeFeed,
+  type Feed,
   type FleetDatabase,
   LiveQueries,
   parseId,
@@ -48,7 +48,7 @@ export interface ListenAddress {
 
 export interface GatewayOptions {
   database: FleetDatabase
-  feed: ChangeFeed
+  feed: Feed
   /** The worker whose tasks have their sockets here; a gateway alone has none. */
   runner?: Attempts
   listen: ListenAddress

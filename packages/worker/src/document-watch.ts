@@ -1,17 +1,10 @@
 import type { Fleet } from '@taskfleet/core'
-import {
-  type Change,
-  type ChangeFeed,
-  isShaped,
-  Service,
-  WatchLoop,
-  type WatchLoopOptions,
-} from '@taskfleet/core/internal'
+import { type Change, type Feed, isShaped, Service, WatchLoop, type WatchLoopOptions } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 
 export interface DocumentWatchOptions {
   fleet: Fleet
-  feed: Pick<ChangeFeed, 'subscribe'>
+  feed: Pick<Feed, 'subscribe'>
   log: Logger
 }
 

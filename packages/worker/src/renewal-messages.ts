@@ -30,6 +30,3 @@ export interface RenewalReport {
   beat: { heartbeatAt: Date; control?: { action: 'drain' | 'resume'; by: string; at: Date } } | null
   error?: string
 }
-
-/** Milliseconds that never go back and mean the same in every thread of the process. */
-export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000n) / 1_000

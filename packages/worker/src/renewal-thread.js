@@ -2,12 +2,13 @@
 import { writeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
 import { MongoClient } from 'mongodb'
+import { monotonicMs, renew } from './renew.js'
 
 /**
  * Renews the session of a process from a thread of its own, so that a handler that blocks the event loop loses nothing.
  * It gives up when the main thread has been blocked for so long that it can't be expected back.
  *
- * @import { RenewalOrder, RenewalReport, RenewalSetup } from './renewal-messages.ts'
+ * @import { RenewalOrder, RenewalSetup } from './renewal-messages.ts'
  * @type {RenewalSetup}
  */
 const setup = workerData
@@ -16,8 +17,6 @@ const beat = new Int32Array(setup.beat)
 const client = new MongoClient(setup.uri, { ...setup.clientOptions, minPoolSize: 0, maxPoolSize: 1 })
 const workers = client.db(setup.database).collection('workers')
 const RETRY_MS = 500
-
-const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
 let lastBeat = Atomics.load(beat, 0)
 let lastBeatAt = monotonicMs()
@@ -54,20 +53,8 @@ function warnBlocked(ms) {
 }
 
 /** @param {NonNullable<RenewalOrder['renew']>} order */
-async function renewed({ session, filter, update }) {
-  const sentAt = monotonicMs()
-  /** @type {RenewalReport} */
-  const report = { session, sentAt, receivedAt: sentAt, beat: null }
-  try {
-    const answer = await workers.findOneAndUpdate(filter, update, {
-      returnDocument: 'after',
-      projection: { heartbeatAt: 1, control: 1 },
-    })
-    report.beat = answer === null ? null : { heartbeatAt: answer.heartbeatAt, control: answer.control }
-  } catch (error) {
-    report.error = error instanceof Error ? error.message : String(error)
-  }
-  report.receivedAt = monotonicMs()
+async function renewed(order) {
+  const report = await renew(workers, order)
   port.postMessage(report)
   return report.error === undefined
 }

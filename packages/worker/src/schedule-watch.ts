@@ -1,7 +1,7 @@
 import { asError, type ScheduleDocument } from '@taskfleet/core'
 import {
-  type ChangeFeed,
   type DueSchedule,
+  type Feed,
   type Schedules,
   type ServerClock,
   Service,
@@ -12,7 +12,7 @@ import type { Logger } from 'pino'
 export interface ScheduleWatchOptions {
   schedules: Pick<Schedules, 'due' | 'fire' | 'advance'>
   clock: Pick<ServerClock, 'now'>
-  feed: Pick<ChangeFeed, 'subscribe'>
+  feed: Pick<Feed, 'subscribe'>
   log: Logger
 }
 

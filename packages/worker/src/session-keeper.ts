@@ -1,8 +1,5 @@
-import { once } from 'node:events'
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import {
   type Beat,
-  dataClientOptions,
   type FleetDatabase,
   renewalUpdate,
   Service,
@@ -13,7 +10,9 @@ import {
 } from '@taskfleet/core/internal'
 import { AttemptAborted } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
-import { monotonicMs, type RenewalOrder, type RenewalReport, type RenewalSetup } from './renewal-messages.ts'
+import { monotonicMs } from './renew.js'
+import { type Renewal, renewalOf } from './renewal.ts'
+import type { RenewalReport } from './renewal-messages.ts'
 
 export interface SessionKeeperOptions {
   database: FleetDatabase
@@ -37,7 +36,6 @@ export interface SessionKeeperOptions {
 
 /** How far before its end a session stops being trusted, as a part of it: clocks drift, and an abort takes time. */
 const MARGIN = 1 / 10
-const STOP_MS = 1_000
 
 /**
  * How long a wait on the server may last, in milliseconds: a quarter of a lease, so that one that fails can be tried again in
@@ -67,17 +65,23 @@ type Waiting = { resolve: () => void; reject: (why: Error) => void }
  */
 export class SessionKeeper extends Service implements SessionView {
   readonly #options: SessionKeeperOptions
-  readonly #beat = new SharedArrayBuffer(4)
+  readonly #renewal: Renewal
   readonly #writes = new UnbrokenWrites()
   readonly #waiting = new Set<Waiting>()
   #session: string | undefined
   #trustedUntil = Number.NEGATIVE_INFINITY
   #doubted = false
-  #port: MessagePort | undefined
 
   constructor(options: SessionKeeperOptions) {
     super()
     this.#options = options
+    const { database, leaseMs, everyMs, log, maxBlockedMs = 300_000 } = options
+    this.#renewal = renewalOf({
+      ...{ database, everyMs, log, maxBlockedMs },
+      timeoutMs: timeoutFor(leaseMs),
+      warnBlockedMs: Math.min(2_000, leaseMs / 2),
+      onReport: (report) => this.#onReport(report),
+    })
   }
 
   /** The session that lives, as far as this process knows. */
@@ -86,45 +90,12 @@ export class SessionKeeper extends Service implements SessionView {
   }
 
   protected override async onStart(): Promise<void> {
-    const { database, leaseMs, everyMs, log, maxBlockedMs = 300_000 } = this.#options
-    const { port1, port2 } = new MessageChannel()
-    const setup: RenewalSetup = {
-      port: port2,
-      uri: database.uri,
-      database: database.connection.name,
-      clientOptions: dataClientOptions(timeoutFor(leaseMs)),
-      everyMs,
-      beat: this.#beat,
-      warnBlockedMs: Math.min(2_000, leaseMs / 2),
-      maxBlockedMs,
-    }
-    const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
-      workerData: setup,
-      transferList: [port2],
-      // It holds little; the defaults would let its young generation grow to many megabytes.
-      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
-    })
-    thread.on('error', (error) => log.error({ err: error }, 'the renewing thread failed; the session will run out'))
-    port1.on('message', (report: RenewalReport) => this.#hear(report))
-    this.#port = port1
-    this.defer(() => this.#endThread(thread))
-    await once(thread, 'online')
-    thread.unref()
-    const timer = setInterval(() => this.#check(), Math.min(250, leaseMs / 12))
+    await this.use(this.#renewal)
+    const timer = setInterval(() => this.#check(), Math.min(250, this.#options.leaseMs / 12))
     this.defer(() => {
       clearInterval(timer)
       this.#giveUpWaiting('The worker has stopped')
     })
-  }
-
-  /** It ends by itself; one that hangs in a connection is terminated. */
-  async #endThread(thread: Worker): Promise<void> {
-    if (thread.threadId === -1) return
-    thread.ref()
-    const ended = once(thread, 'exit')
-    this.#order({ stop: true })
-    const hung = setTimeout(() => void thread.terminate(), STOP_MS)
-    await ended.finally(() => clearTimeout(hung))
   }
 
   /** Opens a session under this id; everything that is claimed from now on rests on it. */
@@ -147,7 +118,7 @@ export class SessionKeeper extends Service implements SessionView {
     if (session === undefined) return
     const last = this.#options.report().state === 'stopped'
     // A renewal after the last word would find the session ended.
-    if (last) this.#order({ renew: null })
+    if (last) this.#renewal.order(null)
     const sentAt = monotonicMs()
     const beat = await this.#options.register.beat(session, this.#options.report())
     if (session !== this.#session) return
@@ -165,12 +136,12 @@ export class SessionKeeper extends Service implements SessionView {
 
   /** Until when it can be proved, by the monotonic clock that all processes of a host share; minus infinity when it has ended. */
   trustedUntil(session: string): number {
-    this.#hearAll()
+    this.#renewal.reportArrived()
     return session === this.#session ? this.#trustedUntil : Number.NEGATIVE_INFINITY
   }
 
   isDead(session: string): boolean {
-    this.#hearAll()
+    this.#renewal.reportArrived()
     return session !== this.#session
   }
 
@@ -183,30 +154,18 @@ export class SessionKeeper extends Service implements SessionView {
 
   /** For how long this process's own renewals have been acknowledged without a gap of this length, in milliseconds. */
   unbrokenFor(gapMs: number): number {
-    this.#hearAll()
+    this.#renewal.reportArrived()
     return this.#writes.lastFor(gapMs, monotonicMs())
-  }
-
-  #order(order: RenewalOrder): void {
-    this.#port?.postMessage(order)
   }
 
   #renewBy(session: string): void {
     const { report, leaseMs } = this.#options
-    this.#order({ renew: { filter: sessionGuard(session), update: renewalUpdate({ ...report(), leaseMs }), session } })
+    this.#renewal.order({ filter: sessionGuard(session), update: renewalUpdate({ ...report(), leaseMs }), session })
   }
 
-  /** What the thread has said while the event loop was blocked must count before anything is judged. */
-  #hearAll(): void {
-    if (this.#port === undefined) return
-    for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
-      this.#hear(got.message as RenewalReport)
-    }
-  }
-
-  #hear(report: RenewalReport): void {
+  #onReport(report: RenewalReport): void {
     if (report.error !== undefined) {
-      // That the database is away is told once, elsewhere.
+      // Availability logs once that the database is away.
       const quiet = this.#doubted || this.#options.database.availability.awayMs > 0
       this.#options.log[quiet ? 'debug' : 'warn']({ reason: report.error }, 'the session could not be renewed')
       return
@@ -241,8 +200,8 @@ export class SessionKeeper extends Service implements SessionView {
   }
 
   #check(): void {
-    Atomics.add(new Int32Array(this.#beat), 0, 1)
-    this.#hearAll()
+    this.#renewal.beat()
+    this.#renewal.reportArrived()
     if (this.#session === undefined || this.#doubted || this.#trustedUntil > monotonicMs()) return
     this.#doubted = true
     this.#options.onDoubt()
@@ -252,7 +211,7 @@ export class SessionKeeper extends Service implements SessionView {
     this.#session = undefined
     this.#trustedUntil = Number.NEGATIVE_INFINITY
     this.#doubted = false
-    this.#order({ renew: null })
+    this.#renewal.order(null)
     this.#giveUpWaiting('Its session was ended')
     this.#options.onDead(session)
   }

@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
 import { asError, Fleet, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
 import {
-  ChangeFeed,
+  type Feed,
   type FleetDatabase,
+  feedOf,
   PUBLISH_EVERY_MS,
   Service,
   SessionWatch,
@@ -57,7 +58,7 @@ export class Worker extends Service {
   readonly settings: RunnerSettings
   readonly boot: string
   readonly fleet: Fleet
-  readonly feed: ChangeFeed
+  readonly feed: Feed
   readonly queues: ServedQueues
   readonly load: LoadMonitor
   readonly sessions: SessionKeeper
@@ -97,7 +98,7 @@ export class Worker extends Service {
     this.fleet = new Fleet(database, { log })
     const { store, workers: register, events, batches, errors } = this.fleet
     this.underWay = new UnderWay((error) => log.warn({ err: asError(error) }, 'what follows an attempt failed'))
-    this.feed = new ChangeFeed(database, { log, scope: 'work' })
+    this.feed = feedOf(database, { log, scope: 'work' })
     this.suspects = new Suspects(() => refill('a suspect has come through'))
     this.notice = new ErrorNotice(errors, settings.recurringErrors, log)
     this.queues = new ServedQueues(this.fleet, settings, refill)

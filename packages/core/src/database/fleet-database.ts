@@ -1,6 +1,7 @@
 import { FleetError } from '@taskfleet/protocol'
 import mongoose, { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import type { Feed } from '../live/feed.ts'
 import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
@@ -37,6 +38,8 @@ export class FleetDatabase {
   readonly uri: string
   /** Whether the database is there at the moment, and the two lines that tell of an outage. */
   readonly availability: Availability
+  /** Set where there is no server: everything is in this process. */
+  readonly memory: { feed(): Feed } | undefined = undefined
   /** Reads that know at least what this process's change stream has shown. */
   readonly causal: CausalReads
   readonly #log: Logger | undefined

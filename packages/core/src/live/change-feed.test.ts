@@ -7,7 +7,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { FleetDatabase } from '../database/fleet-database.ts'
 import { MongoTaskStore } from '../task/mongo-task-store.ts'
 import { type Claim, type Claimant, Outcome } from '../task/task-store.ts'
-import { type Change, ChangeFeed, type ChangeFeedOptions, type FeedListener } from './change-feed.ts'
+import { ChangeFeed, type ChangeFeedOptions } from './change-feed.ts'
+import type { FeedListener } from './feed.ts'
+import type { Change } from './feed-events.ts'
 
 const held = useDatabase()
 

@@ -7,7 +7,8 @@ import { Service } from '../service.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
 import { Canary } from './canary.ts'
-import { type Change, type FeedScope, newsOf } from './feed-events.ts'
+import type { Feed, FeedListener } from './feed.ts'
+import { type FeedScope, newsOf } from './feed-events.ts'
 import {
   FEED_TRANSITIONS,
   type FeedAction,
@@ -33,14 +34,6 @@ import {
   watchFrom,
 } from './feed-stream.ts'
 
-export type { Change } from './feed-events.ts'
-
-export interface FeedListener {
-  change(change: Change): void
-  /** Changes may have been missed: read again what you keep. */
-  lost(reason: 'HISTORY_LOST' | 'COLLECTION_GONE'): void
-}
-
 export interface ChangeFeedOptions {
   log?: Logger
   /**
@@ -65,7 +58,7 @@ const WIDENING_MS = 5_000
  * The one change stream of a process, shared by all who want to know. It opens itself again with its token and a back-off;
  * where the history is gone it starts anew and notifies its listeners to read again. `FEED_TRANSITIONS` says what follows what.
  */
-export class ChangeFeed extends Service {
+export class ChangeFeed extends Service implements Feed {
   readonly #database: FleetDatabase
   readonly #log: Logger | undefined
   readonly #canaryMs: number

@@ -3,7 +3,9 @@ import { randomOf, someQueries, WriteHistory } from '@taskfleet/testkit/live/wri
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Change, ChangeFeed, type FeedListener } from './change-feed.ts'
+import { ChangeFeed } from './change-feed.ts'
+import type { FeedListener } from './feed.ts'
+import type { Change } from './feed-events.ts'
 import { LiveQueries } from './live-queries.ts'
 import type { LiveQueryOptions } from './live-query.ts'
 

@@ -4,7 +4,8 @@ import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
-import type { Change, ChangeFeed } from './change-feed.ts'
+import type { Feed } from './feed.ts'
+import type { Change } from './feed-events.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import { LiveStats } from './live-stats.ts'
 import { createMatcher } from './matcher.ts'
@@ -64,7 +65,7 @@ export class LiveQueries {
   readonly #open = new Map<string, Entry>()
   readonly #stats = new Map<string, Shared<LiveStats>>()
   readonly #shelves = new Map<CollectionName, Shelf>()
-  readonly #feed: ChangeFeed
+  readonly #feed: Feed
   readonly #unsubscribe: () => void
   /** What is held of the feed while something is open: only then must it tell everything. */
   #everything: Promise<() => void> | undefined
@@ -74,7 +75,7 @@ export class LiveQueries {
   #mended = 0
   #audited = 0
 
-  constructor(database: FleetDatabase, feed: ChangeFeed, options: LiveQueryOptions = {}) {
+  constructor(database: FleetDatabase, feed: Feed, options: LiveQueryOptions = {}) {
     this.#database = database
     this.#options = { causal: database.causal, ...options }
     this.#log = options.log

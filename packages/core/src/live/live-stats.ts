@@ -7,7 +7,7 @@ import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
-import type { Change } from './change-feed.ts'
+import type { Change } from './feed-events.ts'
 import type { Matcher } from './matcher.ts'
 
 export interface LiveStatsOptions {

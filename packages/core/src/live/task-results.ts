@@ -3,7 +3,7 @@ import { runAfter } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
 import type { TaskDocument } from '../task/task-document.ts'
 import { asError } from '../thrown.ts'
-import type { ChangeFeed } from './change-feed.ts'
+import type { Feed } from './feed.ts'
 import { toWire } from './wire.ts'
 
 /** How long the stream stays open after the last wait, in milliseconds. */
@@ -17,12 +17,12 @@ interface Waiting {
 /** Waits for tasks to end. All waits share one change stream, which is open only while there are any. */
 export class TaskResults {
   readonly #tasks: mongo.Collection<TaskDocument>
-  readonly #openFeed: () => ChangeFeed
+  readonly #openFeed: () => Feed
   readonly #waiting = new Map<string, Set<Waiting>>()
-  #feed: ChangeFeed | undefined
+  #feed: Feed | undefined
   #closing: (() => void) | undefined
 
-  constructor(tasks: mongo.Collection<TaskDocument>, openFeed: () => ChangeFeed) {
+  constructor(tasks: mongo.Collection<TaskDocument>, openFeed: () => Feed) {
     this.#tasks = tasks
     this.#openFeed = openFeed
   }
@@ -75,7 +75,7 @@ export class TaskResults {
     }
   }
 
-  #watch(): ChangeFeed {
+  #watch(): Feed {
     const feed = this.#openFeed()
     feed.subscribe({
       change: ({ collection, id, doc }) => {

@@ -62,6 +62,10 @@ export class MemoryCollection {
     return Math.min(limit, this.#matching(filter).length)
   }
 
+  async distinct(field: string, filter: Filter = {}): Promise<unknown[]> {
+    return [...new Set(this.#matching(filter).map((doc) => doc[field] as unknown))]
+  }
+
   async estimatedDocumentCount(): Promise<number> {
     return this.#docs.size
   }

@@ -4,7 +4,7 @@ import type { FleetDatabase } from '../database/fleet-database.ts'
 import { INDEXES } from '../database/indexes.ts'
 import { ServerClock } from '../database/server-clock.ts'
 import { Fleet } from '../fleet.ts'
-import type { Change, ChangeFeed, FeedListener } from '../live/change-feed.ts'
+import type { Feed, FeedListener } from '../live/feed.ts'
 import { LiveQueries } from '../live/live-queries.ts'
 import type { LiveQueryOptions } from '../live/live-query.ts'
 import { MemoryCollection } from './memory-collection.ts'
@@ -16,6 +16,8 @@ export interface MemoryChange {
   id: unknown
   doc: mongo.Document | null
 }
+
+const isWatched = (name: string): name is CollectionName => (COLLECTIONS as readonly string[]).includes(name)
 
 const unique = INDEXES.filter((index) => index.unique === true)
 
@@ -33,7 +35,8 @@ export class MemoryDatabase {
   readonly connection: Connection
 
   constructor() {
-    const db = { collection: (name: string) => this.#collection(name) }
+    const dropDatabase = async (): Promise<void> => this.#collections.clear()
+    const db = { collection: (name: string) => this.#collection(name), dropDatabase }
     const turns: Turns = { last: Promise.resolve() }
     const client = {
       db: () => db,
@@ -51,29 +54,43 @@ export class MemoryDatabase {
     this.connection = { name: 'memory', getClient: () => client } as unknown as Connection
   }
 
-  /** A fleet on it: every operation, by the rules of a real one. Nobody runs its tasks. */
+  /** A fleet on it: every operation, by the rules of a real one. */
   fleet(): Fleet {
-    return new Fleet(this.#asFleetDatabase)
+    return new Fleet(this.database)
   }
 
   /** Live queries and statistics on it. */
   liveQueries(options: LiveQueryOptions = {}): LiveQueries {
-    const feed = {
-      everything: async () => () => undefined,
-      subscribe: ({ change }: FeedListener) =>
-        this.onChange(({ collection, id, doc }) => {
-          const isWatched = (COLLECTIONS as readonly string[]).includes(collection)
-          if (isWatched) change({ collection: collection as CollectionName, id, doc } satisfies Change)
-        }),
-    }
-    return new LiveQueries(this.#asFleetDatabase, feed as unknown as ChangeFeed, options)
+    return new LiveQueries(this.database, this.feed(), options)
   }
 
-  /** What a fleet and its live queries use of it. */
-  get #asFleetDatabase(): FleetDatabase {
+  /** Reports every change when it is committed. */
+  feed(): Feed {
+    const { clock } = this
+    return {
+      start: async () => undefined,
+      stop: async () => undefined,
+      subscribe: ({ change }: FeedListener) =>
+        this.onChange(({ collection, id, doc }) => {
+          if (isWatched(collection)) change({ collection, id, doc })
+        }),
+      get reportedUntil() {
+        return clock.now()
+      },
+      lagMs: 0,
+      everything: async () => () => undefined,
+    }
+  }
+
+  /** What a fleet, its live queries and a worker use of it. */
+  get database(): FleetDatabase {
     const { connection, clock, db } = this
     const parts = {
       ...{ connection, clock, db },
+      memory: this,
+      uri: 'memory:',
+      availability: { awayMs: 0 },
+      requireSchema: async () => undefined,
       causal: { read: <T>(act: () => Promise<T>): Promise<T> => act() },
       // They are those that it has from the start.
       expectedIndexes: () => [],

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
-import type { Change, ChangeFeed } from '../live/change-feed.ts'
+import type { Feed } from '../live/feed.ts'
+import type { Change } from '../live/feed-events.ts'
 import { Service } from '../service.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
@@ -14,7 +15,7 @@ const UNREADABLE_MS = 30_000
 
 export interface SessionWatchOptions {
   register: Pick<WorkerRegister, 'list' | 'end'>
-  feed: Pick<ChangeFeed, 'subscribe'>
+  feed: Pick<Feed, 'subscribe'>
   log: Logger
   /** For how long this process's own writes have been acknowledged without a gap of so many milliseconds. */
   unbrokenFor: (gapMs: number) => number

@@ -1,5 +1,5 @@
 import type { Fleet, TaskDocument, WorkerDocument } from '@taskfleet/core'
-import { type Change, type ChangeFeed, type LiveQueries, type StatsWatch, silenceMs } from '@taskfleet/core/internal'
+import { type Change, type Feed, type LiveQueries, type StatsWatch, silenceMs } from '@taskfleet/core/internal'
 import { type FleetStats, STATUSES, type TaskStatus, VERSION } from '@taskfleet/protocol'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { GatewayLoad } from '../gateway.ts'
@@ -8,7 +8,7 @@ import { TaskFlow } from './task-flow.ts'
 
 export interface FleetMetricsDeps {
   fleet: Fleet
-  feed: ChangeFeed
+  feed: Feed
   queries: LiveQueries
   load: () => GatewayLoad
 }

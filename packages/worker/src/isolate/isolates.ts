@@ -1,7 +1,7 @@
 import { FleetError } from '@taskfleet/protocol'
 import { type Logger, pino } from 'pino'
 import type { HandlerContext } from '../handler.ts'
-import { monotonicMs } from '../renewal-messages.ts'
+import { monotonicMs } from '../renew.js'
 import { FROM_SOURCES } from './exec-argv.ts'
 import { IsolatedAttempt } from './isolated-attempt.ts'
 import { type Isolated, type IsolateKind, requireIsolation } from './isolation.ts'

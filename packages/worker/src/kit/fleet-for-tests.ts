@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { Fleet, type TaskDocument, type TaskType } from '@taskfleet/core'
-import { ChangeFeed, parseId } from '@taskfleet/core/internal'
+import { type Feed, feedOf, parseId } from '@taskfleet/core/internal'
+import { MemoryDatabase } from '@taskfleet/core/memory'
 import { type Duration, type EnqueueOptions, hasEnded, milliseconds } from '@taskfleet/protocol'
 import type { TaskFactory } from '../task-factory.ts'
 import { TaskRunner, type TaskRunnerOptions } from '../task-runner.ts'
 
 export interface TestFleetOptions {
-  /** The database's address; `startMongo` of `@taskfleet/core/mongo` has one on any machine. */
-  mongo: string
+  /** The address of a database to use; by default everything is in memory, and gone with the test. */
+  mongo?: string
   tasks: readonly TaskFactory[]
   /** Passed on to the worker that `drain` starts. */
   worker?: Partial<TaskRunnerOptions>
@@ -25,28 +26,28 @@ const NO_GATE = {
   eventLoopDelayMs: { lazy: null, all: null },
 }
 
-/** A fleet for the tests of one's own handlers: in a database of its own, which `stop` drops. */
+/** A fleet for the tests of one's own handlers: in memory, or in a database of its own that `stop` drops. */
 export class TestFleet {
   readonly fleet: Fleet
-  readonly uri: string
   readonly #options: TestFleetOptions
-  readonly #feed: ChangeFeed
+  readonly #feed: Feed
 
-  private constructor(fleet: Fleet, uri: string, feed: ChangeFeed, options: TestFleetOptions) {
+  private constructor(fleet: Fleet, options: TestFleetOptions) {
     this.fleet = fleet
-    this.uri = uri
-    this.#feed = feed
+    this.#feed = feedOf(fleet.database)
     this.#options = options
   }
 
   /** @throws {FleetError} as `Fleet.connect` */
   static async start(options: TestFleetOptions): Promise<TestFleet> {
-    const server = new URL(options.mongo)
-    server.pathname = `/test_${randomUUID().slice(0, 8)}`
-    const fleet = await Fleet.connect(server.href)
-    const feed = new ChangeFeed(fleet.database)
-    await feed.start()
-    return new TestFleet(fleet, server.href, feed, options)
+    const test = new TestFleet(await fleetFor(options.mongo), options)
+    await test.#feed.start()
+    return test
+  }
+
+  /** The database's address; `memory:` where there is none. */
+  get uri(): string {
+    return this.fleet.database.uri
   }
 
   async stop(): Promise<void> {
@@ -74,7 +75,7 @@ export class TestFleet {
   async drain({ scheduled = false }: { scheduled?: boolean } = {}): Promise<TaskDocument[]> {
     const ended: string[] = []
     const runner = new TaskRunner({
-      mongo: this.uri,
+      mongo: this.fleet.database,
       tasks: this.#options.tasks,
       queues: await this.#queues(),
       thresholds: NO_GATE,
@@ -87,6 +88,8 @@ export class TestFleet {
     try {
       for (;;) {
         await this.#until(async () => (await this.#due()) === 0)
+        // A task may have ended a moment before those that wait for it are let go.
+        if ((await this.fleet.store.unblockAll()) > 0) continue
         const next = scheduled ? await this.#nextDate() : null
         if (next === null) break
         await this.advance(Math.max(1, next.getTime() - this.fleet.database.clock.now().getTime()))
@@ -114,12 +117,15 @@ export class TestFleet {
     await throttles.updateMany({}, [{ $set: { until: moved('until') } }])
   }
 
-  /** Resolves with a task when it has ended. */
-  async waitForTask(id: string | TaskDocument['_id']): Promise<TaskDocument> {
+  /** Resolves with a task when it has ended, or is as a test wants it. */
+  async waitForTask(
+    id: string | TaskDocument['_id'],
+    until: (task: TaskDocument) => boolean = ({ status }) => hasEnded(status),
+  ): Promise<TaskDocument> {
     let found: TaskDocument | null = null
     await this.#until(async () => {
       found = await this.fleet.store.find(parseId(id))
-      return found !== null && hasEnded(found.status)
+      return found !== null && until(found)
     })
     return found!
   }
@@ -181,4 +187,11 @@ export class TestFleet {
       .toArray()
     return next?.runAt ?? null
   }
+}
+
+async function fleetFor(mongo: string | undefined): Promise<Fleet> {
+  if (mongo === undefined) return new MemoryDatabase().fleet()
+  const server = new URL(mongo)
+  server.pathname = `/test_${randomUUID().slice(0, 8)}`
+  return Fleet.connect(server.href)
 }

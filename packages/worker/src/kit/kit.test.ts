@@ -1,5 +1,6 @@
 import { RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
 import { mongoUri } from '@taskfleet/testkit/mongo-uri'
+import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from '../define-task.ts'
@@ -85,10 +86,10 @@ describe('a handler alone', () => {
   })
 })
 
-describe('a fleet for tests', () => {
+describe.each(['memory', 'a database'])('a fleet for tests in %s', (where) => {
   let fleet: TestFleet
   beforeAll(async () => {
-    fleet = await TestFleet.start({ mongo: mongoUri(), tasks: [greet] })
+    fleet = await TestFleet.start({ tasks: [greet], ...(where === 'memory' ? {} : { mongo: mongoUri() }) })
   })
   afterAll(() => fleet.stop())
 
@@ -108,5 +109,44 @@ describe('a fleet for tests', () => {
     const twice = await fleet.enqueue(greet, { name: 'twice' })
     const ended = await fleet.drain({ scheduled: true })
     expect(ended).toMatchObject([{ _id: twice._id, status: 'completed', attempt: 3, failures: 2 }])
+  })
+
+  test('dependants, events, throttled tasks and results are as in a real fleet, and nothing is warned of', async () => {
+    const warnings: unknown[] = []
+    const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(JSON.parse(line)) })
+    const real = await TestFleet.start({
+      ...(where === 'memory' ? {} : { mongo: mongoUri() }),
+      tasks: [greet],
+      worker: { log, queueConcurrency: { slow: 1 } },
+    })
+    try {
+      const operations = real.fleet.as()
+      await operations.callbacks.create({ event: 'born', task: 'greet', version: 2, defaults: { queue: 'slow' } })
+      const event = await operations.events.post({ name: 'born', props: { name: 'dan' } })
+      const first = await real.enqueue(greet, { name: 'ann' })
+      const second = await real.enqueue(greet, { name: 'bob' }, { after: first._id.toHexString() })
+      const limited = { key: 'one', throttle: '1m' } as const
+      const once = await real.enqueue(greet, { name: 'eve' }, limited)
+      const again = await real.enqueue(greet, { name: 'eve' }, limited)
+      const result = real.fleet.result(second._id.toHexString(), { timeout: '1m' })
+      const ended = await real.drain()
+      expect(ended.map(({ output }) => output).toSorted()).toEqual(['hello ann', 'hello bob', 'hello dan', 'hello eve'])
+      expect(again._id).toEqual(once._id)
+      expect(await result).toMatchObject({ status: 'completed', output: 'hello bob' })
+      expect(await operations.events.show(event._id)).toMatchObject({ status: 'finished' })
+      expect(warnings).toEqual([])
+    } finally {
+      await real.stop()
+    }
+  })
+
+  test('a running task is cancelled by whoever may', async () => {
+    const patient = await fleet.enqueue(greet, { name: 'patient' })
+    const draining = fleet.drain()
+    const { tasks } = fleet.fleet.as()
+    await fleet.waitForTask(patient._id, ({ status }) => status === 'running')
+    await tasks.cancel({ id: patient._id.toHexString(), reason: 'enough' })
+    expect(await draining).toEqual([])
+    expect(await fleet.waitForTask(patient._id)).toMatchObject({ status: 'cancelled' })
   })
 })
