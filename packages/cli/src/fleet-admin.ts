@@ -92,7 +92,7 @@ function workers({ all = false, ...options }: WorkersCommand, print: Print): Pro
       const cells = shown.map((worker) => [
         printable(worker.name),
         worker._id.slice(0, 8),
-        printable(worker.host),
+        printable(worker.host ?? ''),
         // Silent for too long without a goodbye.
         worker.state !== 'stopped' && !worker.live ? 'gone' : worker.state,
         worker.role === 'gateway' ? 'gateway' : `${worker.running}/${worker.slots}`,

@@ -1,4 +1,5 @@
-export { requireReach, requireScope, requireUnlimited, sameRights, visibleTo } from './auth/key-store.ts'
+export { requireScope, sameRights } from './auth/key-store.ts'
+export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
 export { type ListRequest, readTasks } from './commands/list-tasks.ts'
 export { requirePredecessors } from './commands/predecessor-reach.ts'

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Principal } from '@taskfleet/core'
 import {
+  boundsOf,
   compileFilter,
   compileQuery,
   type LiveQueries,
@@ -9,7 +10,13 @@ import {
   visibleTo,
   type Watch,
 } from '@taskfleet/core/internal'
-import { type ChecksumAnswer, FleetError, type StatsAnswer, type SubscribeAnswer } from '@taskfleet/protocol'
+import {
+  type ChecksumAnswer,
+  type CollectionName,
+  FleetError,
+  type StatsAnswer,
+  type SubscribeAnswer,
+} from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import type { Namespace, Socket } from 'socket.io'
 import { isBehind } from './backlog.ts'
@@ -71,17 +78,8 @@ export class Subscriptions {
     request: { resume?: { epoch: string; seq: number } | undefined },
   ): Promise<SubscribeAnswer> {
     const { resume, ...query } = request
-    const { collection = 'tasks' } = query as { collection?: unknown }
-    const bounds = visibleTo(principal)
-    // Their documents don't say which queue they are of, so a key that is limited to some may not see any.
-    if (bounds !== undefined && (collection === 'events' || collection === 'errors')) {
-      throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not read ${collection}`, {
-        field: 'collection',
-      })
-    }
-    const bounded = collection === 'tasks' || collection === 'schedules' || collection === 'queues'
-    const visible = bounded ? visibleTo(principal, collection) : undefined
-    const compiled = compileQuery(query, visible)
+    const { collection = 'tasks' } = query as { collection?: CollectionName }
+    const compiled = compileQuery(query, boundsOf(principal, collection))
     const id = `${isOneTask(query) ? 't' : 'q'}_${digest(compiled.key)}`
     const watch = await this.#share(socket, principal, id, () => ({
       watch: this.#queries.watch(compiled, {

@@ -182,47 +182,5 @@ export function requireScope(principal: Principal, scope: Scope): void {
   throw new FleetError('FORBIDDEN', `This needs a key with the scope '${scope}'`, { field: scope })
 }
 
-/** Where documents say which queue they are of, and which task; null where they are of none. */
-const REACH_FIELDS = {
-  tasks: { queue: 'queue', name: 'name' },
-  schedules: { queue: 'options.queue', name: 'task' },
-  queues: { queue: '_id', name: null },
-} as const
-
-/** The filter that bounds what a key may see, in the compiled long form; undefined for everything. */
-export function visibleTo(
-  principal: Principal,
-  collection: keyof typeof REACH_FIELDS = 'tasks',
-): Record<string, unknown> | undefined {
-  const { queues, names } = principal
-  const { queue, name } = REACH_FIELDS[collection]
-  const bounds = {
-    ...(queues === undefined ? {} : { [queue]: { $in: [...queues] } }),
-    ...(names === undefined || name === null ? {} : { [name]: { $in: [...names] } }),
-  }
-  return Object.keys(bounds).length === 0 ? undefined : bounds
-}
-
-/** Whether somebody may see and touch a task. */
-export function reaches({ queues, names }: Principal, task: { queue: string; name: string }): boolean {
-  return queues?.includes(task.queue) !== false && names?.includes(task.name) !== false
-}
-
-/** @throws {FleetError} `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
-export function requireReach(principal: Principal, task: { queue: string; name: string }): void {
-  if (principal.queues !== undefined && !principal.queues.includes(task.queue)) {
-    throw new FleetError('QUEUE_NOT_ALLOWED', `This key may not touch the queue '${task.queue}'`, { field: 'queue' })
-  }
-  if (principal.names !== undefined && !principal.names.includes(task.name)) {
-    throw new FleetError('NAME_NOT_ALLOWED', `This key may not touch tasks named '${task.name}'`, { field: 'name' })
-  }
-}
-
-/** What is not of one queue or name is not for keys that are limited to some. @throws {FleetError} `FORBIDDEN` */
-export function requireUnlimited(principal: Principal, deed: string): void {
-  if (visibleTo(principal) === undefined) return
-  throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not ${deed}`)
-}
-
 /** Everybody on this computer, while the fleet has no key. */
 export const LOCAL: Principal = { id: 'local', scopes: [...SCOPES] }

@@ -1,6 +1,6 @@
 import { type AuditEntry, FleetError } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
-import { requireReach } from '../auth/key-store.ts'
+import { requireReach } from '../auth/reach.ts'
 import { parseId } from '../task/new-task.ts'
 import { Commands } from './commands.ts'
 

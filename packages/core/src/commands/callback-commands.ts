@@ -1,6 +1,7 @@
 import type { CallbackRow } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
-import { reaches, requireReach } from '../auth/key-store.ts'
+import { reaches } from '../auth/reach.ts'
+import { noSuchCallback } from '../events/callbacks.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
 import { parseCallback } from '../events/parse-event.ts'
 import { toWire } from '../live/wire.ts'
@@ -8,13 +9,17 @@ import { parseId } from '../task/new-task.ts'
 import { Commands, unlessMissing } from './commands.ts'
 
 const MOST = 1_000
+const MAKE = 'make or change callbacks'
 
-/** Callbacks: which task runs when which event arrives. */
+/**
+ * Callbacks: which task runs when which event arrives. Its input is what the event holds, so a key that may not read events makes and
+ * changes none.
+ */
 export class CallbackCommands extends Commands<'callbacks'> {
   /** @throws {FleetError} as `Callbacks.create` */
   async create(request: unknown): Promise<CallbackRow> {
+    this.requireUnlimited(MAKE)
     const callback = parseCallback(request)
-    requireReach(this.principal, { name: callback.task, queue: callback.defaults.queue ?? 'default' })
     const created = await this.parts.callbacks.create(callback)
     await this.record('callback create', { target: created._id.toHexString(), changed: 1 })
     return callbackRow(created)
@@ -22,9 +27,8 @@ export class CallbackCommands extends Commands<'callbacks'> {
 
   /** @throws {FleetError} as `Callbacks.edit` */
   async edit({ id, changes, rev }: { id: unknown; changes: unknown; rev?: number }): Promise<CallbackRow> {
+    this.requireUnlimited(MAKE)
     const before = await this.#callback(id)
-    const { task = before.task, defaults = before.defaults } = changes as Partial<CallbackDocument>
-    requireReach(this.principal, { name: String(task), queue: defaults?.queue ?? 'default' })
     const edited = await this.parts.callbacks.edit(before._id, changes as Record<string, unknown>, rev)
     await this.record('callback edit', { target: edited._id.toHexString(), changed: 1 })
     return callbackRow(edited)
@@ -41,9 +45,9 @@ export class CallbackCommands extends Commands<'callbacks'> {
 
   /** What is left out has its default again. @throws {FleetError} as `create` and `edit` */
   async replace({ id, callback, rev }: { id: unknown; callback: unknown; rev?: number }): Promise<CallbackRow> {
+    this.requireUnlimited(MAKE)
     const _id = parseId(id)
     const { _id: __, ...wanted } = parseCallback({ ...(callback as object), _id })
-    requireReach(this.principal, { name: wanted.task, queue: wanted.defaults.queue ?? 'default' })
     const there = await this.parts.callbacks.find(_id).catch(unlessMissing)
     if (there === null) return this.create({ ...(callback as object), _id: _id.toHexString() })
     return this.edit({ id, changes: wanted, ...(rev === undefined ? {} : { rev }) })
@@ -58,8 +62,8 @@ export class CallbackCommands extends Commands<'callbacks'> {
 
   async #callback(id: unknown): Promise<CallbackDocument> {
     const callback = await this.parts.callbacks.find(parseId(id))
-    requireReach(this.principal, target(callback))
-    return callback
+    if (reaches(this.principal, target(callback))) return callback
+    throw noSuchCallback()
   }
 }
 

@@ -1,5 +1,6 @@
 import { FleetError } from '@taskfleet/protocol'
-import { type Principal, requireUnlimited } from '../auth/key-store.ts'
+import type { Principal } from '../auth/key-store.ts'
+import { requireUnlimited } from '../auth/reach.ts'
 import type { Fleet } from '../fleet.ts'
 import type { Deed } from '../history/audit-log.ts'
 

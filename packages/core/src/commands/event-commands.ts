@@ -1,6 +1,7 @@
-import type { CommandAnswer, EventRow, EventStatus } from '@taskfleet/protocol'
+import { type CommandAnswer, type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
-import { requireReach } from '../auth/key-store.ts'
+import { visibleTo } from '../auth/reach.ts'
+import type { EventDocument } from '../events/event-document.ts'
 import { parseEventChanges } from '../events/parse-event.ts'
 import { toRow } from '../live/wire.ts'
 import { parseId } from '../task/new-task.ts'
@@ -8,12 +9,15 @@ import { Commands } from './commands.ts'
 
 const MOST = 1_000
 
-/** Events, each with a task for every callback of its name. */
-export class EventCommands extends Commands<'events' | 'store' | 'control'> {
-  /** Stores an event and a task for each of its callbacks. @throws {FleetError} as `Events.post`; `QUEUE_NOT_ALLOWED`, … */
+/**
+ * Events, each with a task for every callback of its name. Their documents don't say which queue they are of, so a key that is limited
+ * may post them, and change those whose tasks it can all reach; it may not read any.
+ */
+export class EventCommands extends Commands<'events' | 'store' | 'control' | 'tasks'> {
+  /** Stores an event and a task for each of its callbacks. @throws {FleetError} as `Events.post` */
   async post(request: unknown): Promise<EventRow> {
-    const event = await this.parts.events.post(request, (task) => requireReach(this.principal, task))
-    return toRow<EventRow>('events', event as never)
+    const knowsOthers = visibleTo(this.principal) === undefined
+    return this.#shown(await this.parts.events.post(request, { by: this.by, knowsOthers }))
   }
 
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `FORBIDDEN` */
@@ -42,7 +46,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
    */
   async edit({ id, changes: asked }: { id: unknown; changes: unknown }): Promise<EventRow> {
     const { scheduledFor, priority } = parseEventChanges(asked)
-    const event = await this.parts.events.find(parseId(id))
+    const event = await this.#reachable(id)
     const control = this.parts.control(this.principal)
     const changes = {
       ...(scheduledFor === undefined ? {} : { runAt: scheduledFor }),
@@ -57,7 +61,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
 
   /** Cancels all tasks of an event that have not ended. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
   async cancel({ id, reason }: { id: unknown; reason?: string }): Promise<CommandAnswer> {
-    const { tasks } = await this.parts.events.find(parseId(id))
+    const { tasks } = await this.#reachable(id)
     const ids = tasks.map((task) => task.toHexString())
     if (ids.length === 0) return { matched: 0, changed: 0, refused: [] }
     return this.parts.control(this.principal).cancel({ ids, ...(reason === undefined ? {} : { reason }) })
@@ -65,7 +69,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
 
   /** Completed tasks stay as they are. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
   async retry({ id, reason }: { id: unknown; reason?: string }): Promise<CommandAnswer> {
-    const { tasks } = await this.parts.events.find(parseId(id))
+    const { tasks } = await this.#reachable(id)
     const ids = tasks.map((task) => task.toHexString())
     const answer = await this.parts.control(this.principal).retry({ ids, ...(reason === undefined ? {} : { reason }) })
     return { ...answer, refused: answer.refused.filter(({ error }) => error.code !== 'ALREADY_COMPLETED') }
@@ -76,5 +80,34 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
     this.requireUnlimited('read or remove events')
     await this.parts.events.remove(parseId(id))
     await this.record('event remove', { target: String(id), changed: 1 })
+  }
+
+  /** A limited key learns no more of others than of those that don't exist. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
+  async #reachable(id: unknown): Promise<EventDocument> {
+    const event = await this.parts.events.find(parseId(id))
+    const reachable = await this.#withinReach(event)
+    if (reachable === null || (reachable.size > 0 && reachable.size === event.tasks.length)) return event
+    throw new FleetError('NOT_FOUND', 'There is no such event', { field: 'id' })
+  }
+
+  /** Without the tasks that the key can't reach, and what came of them. */
+  async #shown(event: EventDocument): Promise<EventRow> {
+    const reachable = await this.#withinReach(event)
+    const within = (task: { toHexString(): string }): boolean => reachable?.has(task.toHexString()) !== false
+    const { tasks, results } = event
+    const shown = {
+      ...event,
+      tasks: tasks.filter(within),
+      ...(results === undefined ? {} : { results: results.filter(({ task }) => within(task)) }),
+    }
+    return toRow<EventRow>('events', shown as never)
+  }
+
+  /** Which of its tasks a limited key can reach; null for a key that is not limited. */
+  async #withinReach({ tasks }: EventDocument): Promise<Set<string> | null> {
+    const visible = visibleTo(this.principal)
+    if (visible === undefined) return null
+    const found = await this.parts.tasks.find({ _id: { $in: tasks }, ...visible }, { projection: { _id: 1 } }).toArray()
+    return new Set(found.map(({ _id }) => _id.toHexString()))
   }
 }

@@ -1,6 +1,7 @@
 import type { QuerySort, TaskRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { type Principal, visibleTo } from '../auth/key-store.ts'
+import type { Principal } from '../auth/key-store.ts'
+import { boundsOf } from '../auth/reach.ts'
 import { type CompiledQuery, compileQuery } from '../live/query.ts'
 import { toRow } from '../live/wire.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -71,7 +72,7 @@ function compiled(
   principal: Principal,
   { cursor, filter = {}, ...asked }: ListRequest,
 ): { query: CompiledQuery; digest: string; filter: object } {
-  const query = compileQuery({ filter, ...asked }, visibleTo(principal))
+  const query = compileQuery({ filter, ...asked }, boundsOf(principal, 'tasks'))
   const digest = queryDigest(filter, asked.sort)
   if (cursor === undefined) return { query, digest, filter: query.filter }
   return { query, digest, filter: { $and: [query.filter, readCursor(digest, query.sort, cursor)] } }

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
-import { type Principal, visibleTo } from '../auth/key-store.ts'
+import type { Principal } from '../auth/key-store.ts'
+import { visibleTo } from '../auth/reach.ts'
 import { predecessorsOf } from '../task/dependencies.ts'
 import { notFound } from '../task/dependency-edit.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'

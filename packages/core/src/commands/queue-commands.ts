@@ -1,5 +1,5 @@
 import type { QueueLimits, QueueListRow, QueueRow, TaskStatus } from '@taskfleet/protocol'
-import { requireReach, visibleTo } from '../auth/key-store.ts'
+import { requireReach, visibleTo } from '../auth/reach.ts'
 import { toRow } from '../live/wire.ts'
 import { parseQueue } from '../task/new-task.ts'
 import { Commands } from './commands.ts'
@@ -18,9 +18,10 @@ type Counts = Partial<Record<TaskStatus, number>>
 export class QueueCommands extends Commands<'queues' | 'tasks'> {
   /** Those with tasks or settings. @throws {FleetError} `QUERY_TOO_SLOW` */
   async list(): Promise<QueueListRow[]> {
-    const visible = (name: string): boolean => this.principal.queues?.includes(name) ?? true
-    const [said, groups] = await Promise.all([
-      this.parts.queues.list(),
+    const { queues, names } = this.principal
+    const [settings, groups] = await Promise.all([
+      // What is set for a queue is for all its names.
+      names === undefined ? this.parts.queues.list() : [],
       this.parts.tasks
         .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>(
           [
@@ -33,9 +34,9 @@ export class QueueCommands extends Commands<'queues' | 'tasks'> {
     ])
     const counts = new Map<string, Counts>()
     for (const { _id, count } of groups) counts.set(_id.queue, { ...counts.get(_id.queue), [_id.status]: count })
-    const rows = new Map(said.map((one) => [one._id, toRow<QueueRow>('queues', one as never)]))
-    const names = [...new Set([...counts.keys(), ...rows.keys()])].filter(visible).sort()
-    return names.map((_id) => ({ paused: false, ...rows.get(_id), _id, counts: counts.get(_id) ?? {} }))
+    const rows = new Map(settings.map((one) => [one._id, toRow<QueueRow>('queues', one as never)]))
+    const visible = [...new Set([...counts.keys(), ...rows.keys()])].filter((name) => queues?.includes(name) !== false)
+    return visible.sort().map((_id) => ({ paused: false, ...rows.get(_id), _id, counts: counts.get(_id) ?? {} }))
   }
 
   pause({ name, reason }: Named): Promise<QueueRow> {

@@ -7,7 +7,7 @@ import {
   type TimingRequest,
 } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
-import { requireReach, visibleTo } from '../auth/key-store.ts'
+import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
 import {
   parseSchedule,
@@ -17,6 +17,7 @@ import {
   settingsToReplace,
 } from '../schedules/parse-schedule.ts'
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
+import { noSuchSchedule } from '../schedules/schedules.ts'
 import { nextSlots } from '../schedules/slots.ts'
 import { checkInput, type TaskType } from '../task/check-input.ts'
 import { Commands, unlessMissing } from './commands.ts'
@@ -141,8 +142,10 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
 
   async #find(name: unknown): Promise<ScheduleDocument> {
     const schedule = await this.parts.schedules.find(parseScheduleName(name))
-    this.#requireReach(schedule)
-    return schedule
+    const { task, options } = schedule
+    if (reaches(this.principal, { name: task, queue: options.queue })) return schedule
+    // Names can be guessed: of others' schedules a key learns no more than of those that don't exist.
+    throw noSuchSchedule(schedule._id)
   }
 
   /** @throws {FleetError} `INPUT_INVALID` */

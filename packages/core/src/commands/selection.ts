@@ -1,6 +1,7 @@
 import { FleetError, type TaskSelection } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { type Principal, requireReach, visibleTo } from '../auth/key-store.ts'
+import type { Principal } from '../auth/key-store.ts'
+import { requireReach, visibleTo } from '../auth/reach.ts'
 import { compileFilter } from '../live/query.ts'
 import { parseId } from '../task/new-task.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'

@@ -1,9 +1,11 @@
-import { BatchRefused, type EntryProblem, FleetError, hasEnded, type StoredTask } from '@taskfleet/protocol'
+import { BatchRefused, type EntryProblem, FleetError, type StoredTask } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import { type Principal, requireReach } from '../auth/key-store.ts'
+import type { Principal } from '../auth/key-store.ts'
+import { reaches, requireReach } from '../auth/reach.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
 import type { Fleet } from '../fleet.ts'
 import { toFullRow } from '../live/wire.ts'
+import { keyInQueue, openUnderKeys } from '../task/enqueuing.ts'
 import { TRANSACTION_LIMIT, unfitForLargeBatch } from '../task/large-batches.ts'
 import { type NewTask, parseId, parseNewTask } from '../task/new-task.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -94,16 +96,17 @@ function unfit(batch: readonly NewTask[]): EntryProblem[] {
 /** Entries of one batch that are in each other's way. */
 function twins(batch: readonly NewTask[]): EntryProblem[] {
   const seen = new Set<string>()
-  return batch.flatMap(({ _id, key }, index) => {
+  return batch.flatMap(({ _id, queue, key }, index) => {
     const found: EntryProblem[] = []
     const id = `id ${_id.toHexString()}`
     if (seen.has(id))
       found.push({ index, code: 'TASK_EXISTS', title: 'Another of this batch has its id', field: '_id' })
     seen.add(id)
     if (key === undefined) return found
-    if (seen.has(`key ${key}`))
+    const own = `key ${keyInQueue({ queue, key })}`
+    if (seen.has(own))
       found.push({ index, code: 'KEY_EXISTS', title: 'Another of this batch has its key', field: 'key' })
-    seen.add(`key ${key}`)
+    seen.add(own)
     return found
   })
 }
@@ -138,11 +141,20 @@ export async function storeDocuments(
   await checkInputs(fleet, checked)
   const there = await stored(fleet, asked)
   const tasks = 'one' in checked ? await fleet.store.enqueue(asked) : await storeBatch(fleet, asked)
-  // A key's policy may have led to somebody else's task.
-  for (const task of tasks) requireReach(principal, task)
+  for (const [index, task] of tasks.entries()) requireOwnKey(principal, asked[index]!, task)
   const known = new Set(there.map(({ _id }) => _id.toHexString()))
   const fresh = tasks.some(({ _id }) => !known.has(_id.toHexString()))
   return { tasks, fresh }
+}
+
+/**
+ * With `keyPolicy: 'return'` the answer is the task that has the key. One of another name may be out of reach.
+ *
+ * @throws {FleetError} `KEY_EXISTS`
+ */
+export function requireOwnKey(principal: Principal, { key }: NewTask, answer: TaskDocument): void {
+  if (reaches(principal, answer)) return
+  throw new FleetError('KEY_EXISTS', `A task with the key '${key}' has not ended yet in this queue`, { field: 'key' })
 }
 
 /** @throws {FleetError} `INPUT_INVALID`; of a list with an entry for each */
@@ -221,20 +233,18 @@ async function takenKeys(
   batch: readonly NewTask[],
   there: ReadonlyMap<string, TaskDocument>,
 ): Promise<EntryProblem[]> {
-  const keyed = batch.flatMap(({ key, _id }, index) =>
-    key === undefined || there.has(_id.toHexString()) ? [] : [{ key, index }],
+  const keyed = batch.flatMap(({ queue, key, _id }, index) =>
+    key === undefined || there.has(_id.toHexString()) ? [] : [{ queue, key, index }],
   )
   if (keyed.length === 0) return []
-  const holders = await fleet.tasks
-    .find({ key: { $in: keyed.map(({ key }) => key) } }, { projection: { key: 1, status: 1 } })
-    .toArray()
-  const taken = new Set(holders.filter(({ status }) => !hasEnded(status)).map(({ key }) => key))
+  const holders = await fleet.tasks.find(openUnderKeys(keyed), { projection: { queue: 1, key: 1 } }).toArray()
+  const taken = new Set(holders.map(keyInQueue))
   return keyed
-    .filter(({ key }) => taken.has(key))
+    .filter((one) => taken.has(keyInQueue(one)))
     .map(({ key, index }) => ({
       index,
       code: 'KEY_EXISTS',
-      title: `A task with the key '${key}' has not ended yet`,
+      title: `A task with the key '${key}' has not ended yet in this queue`,
       field: 'key',
     }))
 }

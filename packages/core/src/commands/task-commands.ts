@@ -18,19 +18,20 @@ import {
 } from '@taskfleet/protocol'
 import { pageSize } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
-import { reaches, requireReach, visibleTo } from '../auth/key-store.ts'
+import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
 import { toFullRow } from '../live/wire.ts'
 import type { Budget } from '../task/budget.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
 import { type NewTask, parseChanges, parseId, parseNewTask } from '../task/new-task.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
+import type { Within } from '../task/task-store.ts'
 import { Commands } from './commands.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
 import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 import { selectTasks } from './selection.ts'
-import { checkTasks, storedRow, storeTasks } from './store-tasks.ts'
+import { checkTasks, requireOwnKey, storedRow, storeTasks } from './store-tasks.ts'
 
 /** How many tasks of a command are changed at a time. */
 const AT_A_TIME = 50
@@ -59,8 +60,13 @@ export class TaskCommands extends Commands<
     await requirePredecessors(this.parts.tasks, this.principal, [task])
     await this.parts.handlers.check(task)
     const [stored] = await this.parts.store.enqueue([task])
-    requireReach(this.principal, stored!)
+    requireOwnKey(this.principal, task, stored!)
     return storedRow(this.parts, stored!)
+  }
+
+  /** What this key may reach, as a part of each write: a task may move to another queue after it was read. */
+  get #within(): Within {
+    return visibleTo(this.principal)
   }
 
   /** All or none. @throws {FleetError} `BatchRefused` with an entry for each that is wrong; `TOO_MANY_TASKS` */
@@ -76,30 +82,48 @@ export class TaskCommands extends Commands<
 
   cancel(request: CommandRequest): Promise<CommandAnswer> {
     const { store } = this.parts
-    return this.#command('cancel', request, OPEN_STATUSES, ({ _id }) => store.cancel(_id, this.by, request.reason), {
-      done: ({ status }) => status === 'cancelled',
-    })
+    return this.#command(
+      'cancel',
+      request,
+      OPEN_STATUSES,
+      ({ _id }) => store.cancel(_id, this.by, request.reason, this.#within),
+      {
+        done: ({ status }) => status === 'cancelled',
+      },
+    )
   }
 
   pause(request: CommandRequest): Promise<CommandAnswer> {
     const { store } = this.parts
     const from = [...TRANSITIONS.pause.from, 'running' as const]
-    return this.#command('pause', request, from, ({ _id }) => store.pause(_id, this.by, request.reason), {
+    return this.#command('pause', request, from, ({ _id }) => store.pause(_id, this.by, request.reason, this.#within), {
       done: ({ status }) => status === 'paused',
     })
   }
 
   resume(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#command('resume', request, TRANSITIONS.resume.from, ({ _id }) => this.parts.store.resume(_id), {
-      // One that was only asked to pause goes on as if nothing had been said.
-      done: ({ status, control }) => status === 'pending' || (status === 'running' && control === undefined),
-    })
+    return this.#command(
+      'resume',
+      request,
+      TRANSITIONS.resume.from,
+      ({ _id }) => this.parts.store.resume(_id, this.#within),
+      {
+        // One that was only asked to pause goes on as if nothing had been said.
+        done: ({ status, control }) => status === 'pending' || (status === 'running' && control === undefined),
+      },
+    )
   }
 
   retry(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#command('retry', request, TRANSITIONS.rerun.from, ({ _id }) => this.parts.store.rerun(_id), {
-      done: ({ status }) => status === 'pending' || status === 'running' || status === 'blocked',
-    })
+    return this.#command(
+      'retry',
+      request,
+      TRANSITIONS.rerun.from,
+      ({ _id }) => this.parts.store.rerun(_id, this.#within),
+      {
+        done: ({ status }) => status === 'pending' || status === 'running' || status === 'blocked',
+      },
+    )
   }
 
   reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
@@ -108,7 +132,7 @@ export class TaskCommands extends Commands<
       ...(priority === undefined ? {} : { priority }),
       ...(position === undefined ? {} : { position }),
     })
-    const change: Change = ({ _id }) => this.parts.store.edit(_id, changes)
+    const change: Change = ({ _id }) => this.parts.store.edit(_id, changes, undefined, this.#within)
     return this.#command('reprioritise', request, WAITING_STATUSES, change)
   }
 
@@ -139,7 +163,7 @@ export class TaskCommands extends Commands<
       const { name, version, queue } = task
       await this.parts.handlers.check({ name, version, queue, input: parsed.input })
     }
-    const edited = await this.parts.store.edit(task._id, parsed, rev)
+    const edited = await this.parts.store.edit(task._id, parsed, rev, this.#within)
     if (edited !== null) {
       await this.record('edit', { tasks: [task._id], reason })
       return toFullRow<TaskRow>('tasks', edited)
@@ -169,7 +193,7 @@ export class TaskCommands extends Commands<
         `The task ${waiting._id.toHexString()} waits for this one: cancel it, or edit its 'after' first`,
       )
     }
-    if (!(await store.remove(_id))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')
+    if (!(await store.remove(_id, this.#within))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')
     await logs.remove([_id])
     await this.record('remove', { tasks: [_id] })
   }

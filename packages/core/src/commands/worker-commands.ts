@@ -1,11 +1,17 @@
 import { FleetError, type WorkerRow } from '@taskfleet/protocol'
+import { boundsOf } from '../auth/reach.ts'
+import { createMatcher } from '../live/matcher.ts'
 import { toRow } from '../live/wire.ts'
 import { Commands } from './commands.ts'
 
 /** Workers and gateways. */
 export class WorkerCommands extends Commands<'workers'> {
+  /** A limited key gets the workers that serve what it may reach, without their address. */
   async list(): Promise<WorkerRow[]> {
-    return (await this.parts.workers.list()).map((found) => toRow<WorkerRow>('workers', found as never))
+    const bounds = boundsOf(this.principal, 'workers')
+    const matches = createMatcher(bounds?.filter ?? {})
+    const found = (await this.parts.workers.list()) as unknown as Record<string, unknown>[]
+    return found.filter(matches).map((worker) => toRow<WorkerRow>('workers', bounds?.show?.(worker) ?? worker))
   }
 
   /** It takes nothing new; what runs goes on. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */

@@ -37,7 +37,7 @@ export interface IndexFindings {
 }
 
 /** The index that keeps two open tasks of one key apart. */
-const OPEN_KEY: ExpectedIndex = { collection: 'tasks', name: 'open_key' }
+const OPEN_KEY: ExpectedIndex = { collection: 'tasks', name: 'open_key_in_queue' }
 /** How old a look may be for what is stored under a key. */
 const TRUSTED_MS = 1_000
 const MOST_NAMED = 10
@@ -81,7 +81,7 @@ export class IndexWatch {
     const named = duplicates.map(({ key, tasks }) => `'${key}' (${tasks.join(', ')})`).join('; ')
     const remedy =
       duplicates.length === 0
-        ? "The index 'open_key' is missing and could not be made again: the log says why"
+        ? "The index 'open_key_in_queue' is missing and could not be made again: the log says why"
         : `Several open tasks have the same key: ${named}. Cancel all but one of each; the index is made again within a minute`
     throw new FleetError('KEYS_NOT_UNIQUE', `Nothing can be stored under a key at the moment. ${remedy}`, {
       field: 'key',

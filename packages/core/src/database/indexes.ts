@@ -42,6 +42,8 @@ export const INDEXES: readonly IndexSpec[] = [
 /** Indexes of earlier versions, which nothing asks for any more. */
 export const OBSOLETE_INDEXES: readonly Pick<IndexSpec, 'collection' | 'name'>[] = [
   { collection: 'events', name: 'by_status' },
+  // Keys were unique in the whole fleet before schema 2.
+  { collection: 'tasks', name: 'open_key' },
 ]
 
 export const indexLabel = ({ collection, name }: Pick<IndexSpec, 'collection' | 'name'>): string =>

@@ -5,9 +5,11 @@ import type { IndexSpec } from './index-specs.ts'
 import { indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'
 
 /** Which collections and indexes this program expects. */
-export const SCHEMA_VERSION = 1
-/** The oldest program that still works on a database of this version. */
-const OLDEST_PROGRAM = 1
+export const SCHEMA_VERSION = 2
+/** The oldest program that still works beside this one while a fleet is updated. */
+const OLDEST_BESIDE = 1
+/** The oldest program that works once the obsolete indexes are gone: an older one would make keys unique in the whole fleet again. */
+const OLDEST_PROGRAM = 2
 /** Indexes on more documents than this may take long to build: `migrate` does it, and no start. */
 const MOST_BUILT_AT_START = 50_000
 
@@ -53,7 +55,7 @@ export async function requireSchema(
     )
   }
   const blocked = await makeMissing(builds, missing)
-  await writeVersion(db)
+  await writeVersion(db, OLDEST_PROGRAM)
   return blocked
 }
 
@@ -95,8 +97,8 @@ const needsMigration = (why: string): FleetError =>
     `The database is not ready for this version: ${why}. Run \`taskfleet migrate\` once`,
   )
 
-async function writeVersion(db: mongo.Db): Promise<void> {
-  const version = { version: SCHEMA_VERSION, oldest: OLDEST_PROGRAM }
+async function writeVersion(db: mongo.Db, oldest: number): Promise<void> {
+  const version = { version: SCHEMA_VERSION, oldest }
   await schemas(db).updateOne({ _id: 'schema' }, [{ $set: { ...version, at: '$$NOW' } }], { upsert: true })
 }
 
@@ -125,7 +127,10 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   const blocked = await makeMissing(builds, missing)
   const obsolete = await presentObsolete(db)
   for (const one of obsolete) await setHidden(builds, one, true)
-  if (schema === null || schema.version <= SCHEMA_VERSION) await writeVersion(db)
+  if (schema?.version === 1) await moveThrottles(db)
+  if (schema === null || schema.version <= SCHEMA_VERSION) {
+    await writeVersion(db, othersLive ? OLDEST_BESIDE : OLDEST_PROGRAM)
+  }
   if (!othersLive) for (const { collection, name } of obsolete) await builds.collection(collection).dropIndex(name)
   const labels = obsolete.map(indexLabel)
   return {
@@ -134,6 +139,16 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
     blocked: blockedText(blocked),
     hidden: othersLive ? labels : [],
     dropped: othersLive ? [] : labels,
+  }
+}
+
+/** Throttles of schema 1 are of a name and a key, those of schema 2 of a queue as well. Repeating it is harmless. */
+async function moveThrottles(db: mongo.Db): Promise<void> {
+  const throttles = db.collection<{ _id: string; task: mongo.ObjectId; until: Date }>('throttles')
+  for await (const { _id, task, until } of throttles.find({ until: { $gt: new Date() } })) {
+    const held = await db.collection('tasks').findOne({ _id: task }, { projection: { queue: 1, name: 1 } })
+    if (held === null || _id.startsWith(`${held.queue}\n${held.name}\n`)) continue
+    await throttles.updateOne({ _id: `${held.queue}\n${_id}` }, { $setOnInsert: { task, until } }, { upsert: true })
   }
 }
 

@@ -238,6 +238,7 @@ const EVENT: Shape = {
     status: needed(oneOf(EVENT_STATUSES), 'failed'),
     tasks: needed(listOf(id), []),
     results: optional(listOf(object({}))),
+    by: optional(text),
     createdAt: needed(date, EPOCH),
     startedAt: optional(date),
     processedAt: optional(date),

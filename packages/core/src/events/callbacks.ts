@@ -63,7 +63,7 @@ export class Callbacks {
   /** @throws {FleetError} `NOT_FOUND` */
   async find(id: ObjectId): Promise<CallbackDocument> {
     const callback = await this.#callbacks.findOne({ _id: id })
-    if (callback === null) throw new FleetError('NOT_FOUND', 'There is no such callback', { field: 'id' })
+    if (callback === null) throw noSuchCallback()
     return this.#gate.required('callbacks', callback)
   }
 
@@ -106,3 +106,6 @@ export class Callbacks {
 
 const literals = (fields: object): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, { $literal: value }]))
+
+export const noSuchCallback = (): FleetError =>
+  new FleetError('NOT_FOUND', 'There is no such callback', { field: 'id' })

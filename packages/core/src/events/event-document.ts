@@ -54,6 +54,8 @@ export interface EventDocument {
   tasks: ObjectId[]
   /** How its tasks ended, in their order; there when all have. */
   results?: EventResult[]
+  /** The key that posted it. */
+  by?: string
   createdAt: Date
   /** When the first of its tasks was taken up. */
   startedAt?: Date

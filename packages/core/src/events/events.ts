@@ -28,8 +28,15 @@ export interface EventsDeps {
 }
 
 type Swept = Pick<EventDocument, '_id' | 'scheduledFor'>
-/** Throws where the caller may not make a task. */
-type Allowed = (task: { queue: string; name: string }) => void
+
+/** Who posts an event. */
+export interface Poster {
+  by: string
+  /** Whether it may repeat what others have posted, and so learn what became of that. */
+  knowsOthers: boolean
+}
+
+const THE_FLEET: Poster = { by: 'local', knowsOthers: true }
 
 const KEPT_MS = 90 * 86_400_000
 const OUTPUT_LIMIT = 16 * 1024
@@ -57,17 +64,17 @@ export class Events {
   }
 
   /**
-   * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id is harmless.
+   * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id is harmless. Whoever
+   * posts needs no right to make those tasks: the one who made the callback had it.
    *
-   * @param allowed called for each task that would be made; throws where the caller may not make it
-   * @throws {FleetError} as `parseEvent`; `EVENT_EXISTS`; what `allowed` throws
+   * @throws {FleetError} as `parseEvent`; `EVENT_EXISTS`
    */
-  async post(request: unknown, allowed: Allowed = () => undefined): Promise<EventDocument> {
+  async post(request: unknown, poster: Poster = THE_FLEET): Promise<EventDocument> {
     const event = parseEvent(request)
     const session = this.#deps.client.startSession()
     try {
       await confirmed(
-        () => session.withTransaction(() => this.#store(event, allowed, session)),
+        () => session.withTransaction(() => this.#store(event, poster, session)),
         [event._id.toHexString()],
       )
     } finally {
@@ -76,33 +83,37 @@ export class Events {
     return this.find(event._id)
   }
 
-  async #store(event: NewEvent, allowed: Allowed, session: mongo.ClientSession): Promise<void> {
+  async #store(event: NewEvent, poster: Poster, session: mongo.ClientSession): Promise<void> {
     const there = await this.#events.findOne({ _id: event._id }, { session })
-    if (there !== null) return this.#refuseUnlessSame(event, there)
+    if (there !== null) return this.#refuseUnlessSame(event, there, poster)
     const { callbacks, store } = this.#deps
     const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
     if (tasks.length > TRANSACTION_LIMIT) {
       const message = `The event has ${tasks.length} callbacks, and ${TRANSACTION_LIMIT} can be called at once: remove some`
       throw new FleetError('TOO_MANY', message, { field: 'name' })
     }
-    for (const task of tasks) allowed(task)
     await this.#insert(
-      event,
+      { ...event, by: poster.by },
       tasks.map(({ _id }) => _id),
       session,
     )
     await store.enqueue(tasks, session)
   }
 
-  #refuseUnlessSame(asked: NewEvent, there: EventDocument): void {
-    if (there.name === asked.name && JSON.stringify(there.props) === JSON.stringify(asked.props)) return
+  #refuseUnlessSame(asked: NewEvent, there: EventDocument, { by, knowsOthers }: Poster): void {
+    const own = knowsOthers || there.by === by
+    if (own && there.name === asked.name && JSON.stringify(there.props) === JSON.stringify(asked.props)) return
     throw new FleetError('EVENT_EXISTS', `The event ${asked._id.toHexString()} exists with other content`, {
       field: '_id',
     })
   }
 
   /** With nobody to call it is finished as it comes. */
-  async #insert(event: NewEvent, tasks: ObjectId[], session: mongo.ClientSession): Promise<void> {
+  async #insert(
+    event: NewEvent & Pick<EventDocument, 'by'>,
+    tasks: ObjectId[],
+    session: mongo.ClientSession,
+  ): Promise<void> {
     const finished = tasks.length === 0
     await this.#events.updateOne(
       { _id: event._id },
@@ -111,6 +122,7 @@ export class Events {
           $set: {
             name: { $literal: event.name },
             props: { $literal: event.props },
+            by: { $literal: event.by },
             scheduledFor: event.scheduledFor === undefined ? NOW : { $literal: event.scheduledFor },
             ...(event.priority === undefined ? {} : { priority: event.priority }),
             status: finished ? 'finished' : 'scheduled',

@@ -94,7 +94,7 @@ export class LiveQuery<R extends Row = Row> {
       matches: query.matches,
       compare: query.compare,
       limit: query.limit,
-      toRow: (doc) => toRow<R>(query.collection, doc, query.fields),
+      toRow: (doc) => toRow<R>(query.collection, query.show?.(doc) ?? doc, query.fields),
       toSortKey: (doc) => Object.fromEntries(sortKeys.map((key) => [key, doc[key]])),
       ...(interest.onKnown === undefined ? {} : { onKnown: interest.onKnown }),
     })

@@ -261,19 +261,20 @@ describe('what is accepted', () => {
   test('what a key may see bounds every filter', () => {
     const { filter, matches } = compileQuery(
       { filter: { $or: [{ queue: 'b' }, { rev: 1 }] } },
-      { queue: { $in: ['a'] } },
+      { filter: { queue: { $in: ['a'] } } },
     )
     expect(filter).toEqual({
       $and: [{ queue: { $in: ['a'] } }, { $or: [{ queue: { $eq: 'b' } }, { rev: { $eq: 1 } }] }],
     })
     expect(matches({ queue: 'a', rev: 1 })).toBe(true)
     expect(matches({ queue: 'b', rev: 1 })).toBe(false)
-    expect(compileQuery({}, { queue: 'a' }).matches({ queue: 'b' })).toBe(false)
+    expect(compileQuery({}, { filter: { queue: 'a' } }).matches({ queue: 'b' })).toBe(false)
   })
 })
 
 describe('the key of a query', () => {
-  const key = (request: object, scope?: Record<string, unknown>): string => compileQuery(request, scope).key
+  const key = (request: object, filter?: Record<string, unknown>): string =>
+    compileQuery(request, filter === undefined ? undefined : { filter }).key
 
   test.each<[string, object, object]>([
     ['the defaults are written out', {}, { collection: 'tasks', filter: {}, sort: { _id: -1 }, limit: 100 }],

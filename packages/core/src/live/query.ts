@@ -1,5 +1,6 @@
 import { COLLECTIONS, type CollectionName, FleetError, type QuerySort } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
+import type { Bounds } from '../auth/reach.ts'
 import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'
@@ -29,6 +30,8 @@ export interface CompiledQuery {
   projection: Record<string, 0 | 1>
   /** What a row holds, or undefined for everything that isn't heavy or secret. */
   fields: readonly string[] | undefined
+  /** What of a document may be shown; all of it where undefined. */
+  show: Bounds['show']
   /** Equal for queries that mean the same view. */
   key: string
 }
@@ -37,11 +40,11 @@ export interface CompiledQuery {
  * Compiles what a client may ask. A filter is never passed on: every operator, path and value in the result was
  * recognised on the way.
  *
- * @param scope a filter of our own that bounds what the client may see
+ * @param bounds what the client may see
  * @throws {FleetError} `BAD_REQUEST`, `BAD_FILTER`, `FILTER_TOO_BIG`, `UNKNOWN_FIELD`, `BAD_VALUE`, `BAD_SORT` (also for
  *   `limit`), `BAD_FIELDS`
  */
-export function compileQuery(request: unknown, scope?: Record<string, unknown>): CompiledQuery {
+export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
     throw new FleetError('BAD_REQUEST', 'A query is an object')
   }
@@ -56,8 +59,9 @@ export function compileQuery(request: unknown, scope?: Record<string, unknown>):
     })
   }
   const own = compileFilter(asked.filter ?? {}, collection)
-  const filter = scope === undefined ? own : { $and: [scope, own] }
+  const filter = bounds === undefined ? own : { $and: [bounds.filter, own] }
   const sort = compileSort(asked.sort ?? { _id: -1 }, collection)
+  if (bounds?.hidden !== undefined) refuseHidden(asked.filter ?? {}, sort, bounds.hidden)
   const limit = compileLimit(asked.limit ?? DEFAULT_LIMIT)
   const fields = compileFields(asked.fields, collection)
   return {
@@ -68,9 +72,31 @@ export function compileQuery(request: unknown, scope?: Record<string, unknown>):
     compare: compareBy(sort),
     limit,
     fields,
+    show: bounds?.show,
     projection: projection(collection, fields, sort),
-    key: JSON.stringify([collection, canonical(filter), Object.entries(sort), limit, fields ?? null]),
+    // Who may see less shares no view with those who may see more.
+    key: JSON.stringify([
+      collection,
+      canonical(filter),
+      Object.entries(sort),
+      limit,
+      fields ?? null,
+      bounds !== undefined,
+    ]),
   }
+}
+
+/** @throws {FleetError} `UNKNOWN_FIELD` */
+function refuseHidden(filter: unknown, sort: QuerySort, hidden: readonly string[]): void {
+  const asked = [...pathsOf(filter), ...Object.keys(sort)]
+  const one = asked.find((path) => hidden.includes(path.split('.')[0]!))
+  if (one !== undefined) throw new FleetError('UNKNOWN_FIELD', `This key may not ask for '${one}'`, { field: one })
+}
+
+function pathsOf(filter: unknown): string[] {
+  if (Array.isArray(filter)) return filter.flatMap(pathsOf)
+  if (!isPlainObject(filter)) return []
+  return Object.entries(filter).flatMap(([key, value]) => (GROUPS.has(key) ? pathsOf(value) : [key]))
 }
 
 /** What `JSON.stringify` would lose or tell apart for nothing: types have a tag, and the order of keys means nothing. */

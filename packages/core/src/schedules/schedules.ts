@@ -117,7 +117,7 @@ export class Schedules {
   /** @throws {FleetError} `NOT_FOUND` */
   async find(name: string): Promise<ScheduleDocument> {
     const schedule = await this.#schedules.findOne({ _id: name })
-    if (schedule === null) throw new FleetError('NOT_FOUND', `There is no schedule '${name}'`, { field: 'name' })
+    if (schedule === null) throw noSuchSchedule(name)
     return this.#gate.required('schedules', schedule)
   }
 
@@ -273,3 +273,6 @@ const SETTINGS = ['task', 'version', 'input', 'options', 'missed', 'overlap', 'p
 
 const sameSettings = (a: ScheduleSettings, b: ScheduleSettings): boolean =>
   SETTINGS.every((field) => isDeepStrictEqual(a[field], b[field]))
+
+export const noSuchSchedule = (name: string): FleetError =>
+  new FleetError('NOT_FOUND', `There is no schedule '${name}'`, { field: 'name' })

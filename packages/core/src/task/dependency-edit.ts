@@ -6,6 +6,7 @@ import * as dependencyUpdates from './dependency-updates.ts'
 import { TRANSITIONS, WAITING_STATUSES } from './lifecycle.ts'
 import type { Changes } from './new-task.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
+import type { Within } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
@@ -17,6 +18,7 @@ export interface DependencyEdit {
   id: ObjectId
   changes: Changes
   rev: number | undefined
+  within: Within
   /** The pipeline for all other fields. */
   update: mongo.Document[]
 }
@@ -56,11 +58,12 @@ export async function editDependencies(edit: DependencyEdit, deps: EditDeps): Pr
 }
 
 async function write(
-  { id, changes, rev, update }: DependencyEdit,
+  { id, changes, rev, update, within }: DependencyEdit,
   { tasks, dependants }: EditDeps,
   session: mongo.ClientSession,
 ): Promise<TaskDocument | null> {
-  const task = await tasks.findOne({ _id: id, status: { $in: [...WAITING_STATUSES] } }, { session })
+  const waiting = { _id: id, status: { $in: [...WAITING_STATUSES] }, ...within } as mongo.Filter<TaskDocument>
+  const task = await tasks.findOne(waiting, { session })
   if (task === null || (rev !== undefined && rev !== task.rev)) return null
   const after = changes.after ?? predecessorsOf(task)
   if (after.length === 0 && changes.ifFailed !== undefined) {

@@ -73,26 +73,29 @@ export class Enqueuing {
   /** Those that would come on top of what is there: no repetition, and none that finds its key taken. */
   async #adding(tasks: readonly NewTask[]): Promise<NewTask[]> {
     const ids = tasks.map(({ _id }) => _id)
-    const keys = tasks.flatMap(({ key, throttleMs }) => (key === undefined || throttleMs !== undefined ? [] : [key]))
+    const keyed = tasks.filter(({ key, throttleMs }) => key !== undefined && throttleMs === undefined)
     const [there, open, throttled] = await Promise.all([
       this.#tasks
         .find({ _id: { $in: ids } })
         .project<{ _id: ObjectId }>({ _id: 1 })
         .toArray(),
-      keys.length === 0
+      keyed.length === 0
         ? []
-        : distinctValues(this.#tasks, 'key', { key: { $in: keys }, status: { $in: [...OPEN_STATUSES] } } as never),
+        : this.#tasks
+            .find(openUnderKeys(keyed))
+            .project<Pick<TaskDocument, 'queue' | 'key'>>({ queue: 1, key: 1 })
+            .toArray(),
       this.#throttles
         .find({ _id: { $in: tasks.map(throttleKey) }, until: { $gt: this.#parts.clock.now() } })
         .project<{ _id: string }>({ _id: 1 })
         .toArray(),
     ])
     const known = new Set(there.map(({ _id }) => String(_id)))
-    const taken = new Set(open)
+    const taken = new Set(open.map(keyInQueue))
     const waited = new Set(throttled.map(({ _id }) => _id))
     return tasks.filter((task) => {
       if (known.has(task._id.toHexString())) return false
-      return task.throttleMs === undefined ? !taken.has(task.key ?? null) : !waited.has(throttleKey(task))
+      return task.throttleMs === undefined ? !taken.has(keyInQueue(task)) : !waited.has(throttleKey(task))
     })
   }
 
@@ -133,7 +136,7 @@ export class Enqueuing {
    * @throws {FleetError} `KEY_EXISTS`
    */
   async #underKey(task: NewTask, place: updates.Place, tries: number): Promise<TaskDocument> {
-    const open = { key: task.key, status: { $in: [...OPEN_STATUSES] } } as mongo.Filter<TaskDocument>
+    const open = openUnderKeys([task])
     const replaces = task.keyPolicy === 'replace' || task.debounceMs !== undefined
     if (replaces) {
       const waiting = { ...open, name: task.name, status: { $in: [...WAITING_STATUSES] } } as mongo.Filter<TaskDocument>
@@ -146,7 +149,9 @@ export class Enqueuing {
     if (there !== null && task.keyPolicy === 'return') return there
     // It may have ended, or begun and given its key up, since the key was found taken.
     if (there === null && tries > 1) return (await this.#store([task], tries - 1))[0]!
-    throw new FleetError('KEY_EXISTS', `A task with the key '${task.key}' has not ended yet`, { field: 'key' })
+    throw new FleetError('KEY_EXISTS', `A task with the key '${task.key}' has not ended yet in this queue`, {
+      field: 'key',
+    })
   }
 
   /** The task itself, or the one that its key's time already has. */
@@ -253,13 +258,29 @@ export class Enqueuing {
 }
 
 interface ThrottleDocument {
-  /** The task's name and its key. */
+  /** The task's queue, its name and its key. */
   _id: string
   task: ObjectId
   until: Date
 }
 
-const throttleKey = ({ name, key }: Pick<NewTask, 'name' | 'key'>): string => `${name}\n${key}`
+const throttleKey = ({ queue, name, key }: Pick<NewTask, 'queue' | 'name' | 'key'>): string =>
+  `${queue}\n${name}\n${key}`
+
+/** A key is good within its queue. */
+export const keyInQueue = ({ queue, key }: Pick<TaskDocument, 'queue' | 'key'>): string => `${queue}\n${key}`
+
+/** The open tasks that have the keys of these. */
+export function openUnderKeys(tasks: readonly Pick<NewTask, 'queue' | 'key'>[]): mongo.Filter<TaskDocument> {
+  const either = [...byQueue(tasks)].map(([queue, keys]) => ({ queue, key: { $in: keys } }))
+  return { $or: either, status: { $in: [...OPEN_STATUSES] } } as mongo.Filter<TaskDocument>
+}
+
+function byQueue(tasks: readonly Pick<NewTask, 'queue' | 'key'>[]): Map<string, unknown[]> {
+  const keys = new Map<string, unknown[]>()
+  for (const { queue, key } of tasks) keys.set(queue, [...(keys.get(queue) ?? []), key])
+  return keys
+}
 
 /** @throws {FleetError} `NOT_FOUND` */
 function refuseUnknown(waiting: readonly NewTask[], isKnown: (id: ObjectId) => boolean): void {

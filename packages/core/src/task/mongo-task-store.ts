@@ -35,6 +35,7 @@ import type {
   Served,
   Settled,
   TaskStore,
+  Within,
 } from './task-store.ts'
 import * as updates from './task-updates.ts'
 import { waitingTasks } from './waiting-tasks.ts'
@@ -181,39 +182,35 @@ export class MongoTaskStore implements TaskStore {
     return modifiedCount === 1
   }
 
-  async cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
+  async cancel(id: ObjectId, by: string, reason?: string, within?: Within): Promise<TaskDocument | null> {
     const request = { action: 'cancel', by, ...(reason === undefined ? {} : { reason }) } as const
     const update = updates.asked(request, await this.#parts.retention.get())
-    const cancelled = await this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update)
+    const cancelled = await this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update, within)
     await this.#dependants.followEnded([cancelled])
     return cancelled
   }
 
-  async pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null> {
+  async pause(id: ObjectId, by: string, reason?: string, within?: Within): Promise<TaskDocument | null> {
     const request = { action: 'pause', by, ...(reason === undefined ? {} : { reason }) } as const
     const update = updates.asked(request, await this.#parts.retention.get())
-    return this.#update(id, [...TRANSITIONS.pause.from, 'running'], update)
+    return this.#update(id, [...TRANSITIONS.pause.from, 'running'], update, within)
   }
 
-  async resume(id: ObjectId): Promise<TaskDocument | null> {
+  async resume(id: ObjectId, within?: Within): Promise<TaskDocument | null> {
     const paused = { ...guard('resume', id), status: 'paused' }
     const toBePaused = { _id: id, status: 'running', 'control.action': 'pause' }
-    const either = { $or: [paused, toBePaused] } as mongo.Filter<TaskDocument>
-    return this.#orBlocked('resume', id, (seen) =>
+    const either = { $or: [paused, toBePaused], ...within } as mongo.Filter<TaskDocument>
+    return this.#orBlocked('resume', id, within, (seen) =>
       this.#told(this.#tasks.findOneAndUpdate({ ...either, ...seen }, updates.resume(), { returnDocument: 'after' })),
     )
   }
 
-  async rerun(id: ObjectId): Promise<TaskDocument | null> {
-    const rerun = this.#orBlocked('rerun', id, (seen) =>
-      this.#told(
-        this.#tasks.findOneAndUpdate({ ...guard('rerun', id), ...seen }, updates.rerun(), { returnDocument: 'after' }),
-      ),
+  async rerun(id: ObjectId, within?: Within): Promise<TaskDocument | null> {
+    const failed = { ...guard('rerun', id), ...within } as mongo.Filter<TaskDocument>
+    const rerun = this.#orBlocked('rerun', id, within, (seen) =>
+      this.#told(this.#tasks.findOneAndUpdate({ ...failed, ...seen }, updates.rerun(), { returnDocument: 'after' })),
     )
-    return rerun.catch((error: unknown) => {
-      if ((error as { code?: number }).code !== 11_000) throw error
-      throw new FleetError('KEY_EXISTS', 'Another task with its key has come in its place', { field: 'key' })
-    })
+    return rerun.catch(refuseTakenKey)
   }
 
   /**
@@ -223,6 +220,7 @@ export class MongoTaskStore implements TaskStore {
   async #orBlocked(
     verb: 'resume' | 'rerun',
     id: ObjectId,
+    within: Within,
     free: (seen: { rev?: number }) => Promise<TaskDocument | null>,
   ): Promise<TaskDocument | null> {
     const blocking = verb === 'resume' ? 'block' : 'rewait'
@@ -240,7 +238,8 @@ export class MongoTaskStore implements TaskStore {
         const forgiven = verb === 'rerun' ? now.filter(isOver) : []
         const lets = verb === 'resume' ? updates.resume() : updates.rerun()
         const update = [...lets, ...dependencyUpdates.block(blocking, known(now, forgiven))]
-        const blocked = await this.#tasks.updateOne({ _id: id, status: task.status, rev }, update)
+        const asSeen = { _id: id, status: task.status, rev, ...within } as mongo.Filter<TaskDocument>
+        const blocked = await this.#tasks.updateOne(asSeen, update)
         if (blocked.matchedCount === 1) {
           this.#parts.tell(task)
           await this.#dependants.reconsider([id])
@@ -251,7 +250,7 @@ export class MongoTaskStore implements TaskStore {
     }
   }
 
-  async edit(id: ObjectId, changes: Changes, rev?: number): Promise<TaskDocument | null> {
+  async edit(id: ObjectId, changes: Changes, rev?: number, within?: Within): Promise<TaskDocument | null> {
     const before = await this.find(id)
     if (before === null) return null
     const lane = { queue: changes.queue ?? before.queue, priority: changes.priority ?? before.priority }
@@ -260,10 +259,11 @@ export class MongoTaskStore implements TaskStore {
       leadMs: changes.deadline instanceof Date ? await this.#parts.durations.lead(before.name) : undefined,
     }
     const update = updates.edit(changes, place)
-    if (changes.after !== undefined || changes.ifFailed !== undefined) {
-      return this.#editDependencies({ id, changes, rev, update })
-    }
-    return this.#update(id, WAITING_STATUSES, update, rev === undefined ? {} : { rev })
+    const edited =
+      changes.after !== undefined || changes.ifFailed !== undefined
+        ? this.#editDependencies({ id, changes, rev, update, within })
+        : this.#update(id, WAITING_STATUSES, update, { ...within, ...(rev === undefined ? {} : { rev }) })
+    return edited.catch(refuseTakenKey)
   }
 
   async #editDependencies(edit: DependencyEdit): Promise<TaskDocument | null> {
@@ -287,7 +287,7 @@ export class MongoTaskStore implements TaskStore {
     id: ObjectId,
     from: readonly string[],
     update: mongo.Document[],
-    also: mongo.Filter<TaskDocument> = {},
+    also: Within = {},
   ): Promise<TaskDocument | null> {
     const filter = { _id: id, status: { $in: [...from] }, ...also } as mongo.Filter<TaskDocument>
     return this.#told(this.#tasks.findOneAndUpdate(filter, update, { returnDocument: 'after' }))
@@ -341,12 +341,18 @@ export class MongoTaskStore implements TaskStore {
     return this.#tasks.find({ _id: { $in: [...ids] } }, { projection: fields }).toArray()
   }
 
-  async remove(id: ObjectId): Promise<boolean> {
+  async remove(id: ObjectId, within?: Within): Promise<boolean> {
+    const ended = { _id: id, status: { $in: [...ENDED_STATUSES] }, ...within } as mongo.Filter<TaskDocument>
     // First what it had to say to those that wait for it, should its end not have been followed yet.
-    const task = await this.#tasks.findOne({ _id: id }, { projection: { status: 1 } })
-    await this.#dependants.followEnded([task])
-    const { deletedCount } = await this.#tasks.deleteOne({ _id: id, status: { $in: [...ENDED_STATUSES] } })
+    await this.#dependants.followEnded([await this.#tasks.findOne(ended, { projection: { status: 1 } })])
+    const { deletedCount } = await this.#tasks.deleteOne(ended)
     if (deletedCount === 1) await this.#dependants.follow([id])
     return deletedCount === 1
   }
+}
+
+/** For `catch` of a write that may find the key of its task taken. @throws {FleetError} `KEY_EXISTS` */
+function refuseTakenKey(error: unknown): never {
+  if ((error as { code?: number }).code !== 11_000) throw error
+  throw new FleetError('KEY_EXISTS', 'Another open task of its queue has its key', { field: 'key' })
 }

@@ -30,10 +30,11 @@ taskSchema.index({ raiseAt: 1 }, { name: 'raise', sparse: true })
 /** Coverage: what waits by name and version. */
 taskSchema.index({ status: 1, name: 1, version: 1 }, { name: 'coverage' })
 taskSchema.index({ after: 1 }, { name: 'after', sparse: true })
+/** No two open tasks of a queue have the same key. */
 taskSchema.index(
-  { key: 1 },
+  { queue: 1, key: 1 },
   {
-    name: 'open_key',
+    name: 'open_key_in_queue',
     unique: true,
     partialFilterExpression: { key: { $exists: true }, status: { $in: [...OPEN_STATUSES] } },
   },

@@ -114,6 +114,9 @@ export interface Held {
 
 export type Control = Pick<ControlView, 'action' | 'by'> & { reason?: string }
 
+/** A filter that bounds which tasks somebody may change: part of the write itself. Without it all may be. */
+export type Within = Readonly<Record<string, unknown>> | undefined
+
 /**
  * The tasks of a fleet. Each verb is one guarded write; "no match" is an answer and never an error.
  * Whatever implements this runs `describeTaskStore` of `@taskfleet/core/testing`.
@@ -152,25 +155,26 @@ export interface TaskStore {
    */
   takeBackLoss(id: ObjectId, leaseId: string): Promise<boolean>
   /** Ends a task that waits, or asks the worker of a running one to. Null when there is no such task. */
-  cancel(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
+  cancel(id: ObjectId, by: string, reason?: string, within?: Within): Promise<TaskDocument | null>
   /** Holds a waiting task back, or asks the worker of a running one to stop in between. */
-  pause(id: ObjectId, by: string, reason?: string): Promise<TaskDocument | null>
+  pause(id: ObjectId, by: string, reason?: string, within?: Within): Promise<TaskDocument | null>
   /**
    * Lets a paused task go on, or takes back a pause that was only asked for. It is blocked when it was made to wait for
    * others meanwhile. Null when it is not paused.
    */
-  resume(id: ObjectId): Promise<TaskDocument | null>
+  resume(id: ObjectId, within?: Within): Promise<TaskDocument | null>
   /**
    * Makes a failed or cancelled task wait again with all its tries: for a worker, or for those of `after` that have not
    * completed. Null when it is neither.
    * @throws {FleetError} `KEY_EXISTS` when another with its key has come in its place
    */
-  rerun(id: ObjectId): Promise<TaskDocument | null>
+  rerun(id: ObjectId, within?: Within): Promise<TaskDocument | null>
   /**
    * Changes a task that waits; with `rev` only as it was seen. Null when it doesn't wait or has changed.
-   * @throws {FleetError} `NOT_FOUND`, `DEPENDENCY_CYCLE`, `OUT_OF_RANGE`, `BAD_VALUE` of `after` and `ifFailed`
+   * @throws {FleetError} `NOT_FOUND`, `DEPENDENCY_CYCLE`, `OUT_OF_RANGE`, `BAD_VALUE` of `after` and `ifFailed`; `KEY_EXISTS` when another
+   *   task of its new queue has its key
    */
-  edit(id: ObjectId, changes: Changes, rev?: number): Promise<TaskDocument | null>
+  edit(id: ObjectId, changes: Changes, rev?: number, within?: Within): Promise<TaskDocument | null>
   /** Raises every task whose deadline nears or has come; also says when the next look is worth while. */
   raiseDue(): Promise<{ raised: TaskDocument[]; nextRaise: Date | null }>
   /**
@@ -196,5 +200,5 @@ export interface TaskStore {
   /** Ends those of the tasks that can't be understood as failed with `CORRUPT`; returns how many. */
   endMisfits(ids: readonly unknown[]): Promise<number>
   /** Removes an ended task; false when it hasn't ended or isn't there. */
-  remove(id: ObjectId): Promise<boolean>
+  remove(id: ObjectId, within?: Within): Promise<boolean>
 }

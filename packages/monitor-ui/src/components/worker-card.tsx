@@ -53,7 +53,7 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks, ended }: Pro
             <Foreign text={worker.name} max={60} />
           </Link>
           <span className="min-w-0 truncate font-mono text-[11.5px] text-dim">
-            <Foreign text={`${worker.host}:${worker.pid}`} max={60} />
+            {worker.host !== undefined && <Foreign text={`${worker.host}:${worker.pid}`} max={60} />}
           </span>
           <span className={`ml-auto shrink-0 text-xs font-medium ${tone}`} title={hint}>
             {label}

@@ -343,7 +343,7 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
             max={60}
             className={worker === undefined ? 'font-mono text-xs' : ''}
           />
-          {worker !== undefined && (
+          {worker?.host !== undefined && (
             <span className="block truncate font-mono text-[11px] text-dim">
               <Foreign text={worker.host} max={60} />
             </span>

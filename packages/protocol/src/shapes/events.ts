@@ -26,6 +26,7 @@ export const event = object({
     )
     .exactOptional()
     .describe('How its tasks ended; there when all have'),
+  by: z.string().exactOptional().describe('The key that posted it'),
   createdAt: date,
   startedAt: date.exactOptional(),
   processedAt: date.exactOptional(),

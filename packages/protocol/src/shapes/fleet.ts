@@ -6,13 +6,14 @@ export const worker = object({
   _id: z.string(),
   /** What people call it; `_id` is new at every start. */
   name: z.string(),
-  host: z.string(),
+  /** Absent for keys that are limited to queues or names, as `pid`, `url` and `boot` are. */
+  host: z.string().exactOptional(),
   /** The process, where `_id` is its session: a worker that was taken for dead goes on under a new one. */
   boot: z.string().exactOptional(),
   /** When its session may be ended unless it is renewed. */
   until: date.exactOptional(),
   leaseMs: z.number().exactOptional(),
-  pid: z.int(),
+  pid: z.int().exactOptional(),
   /** A worker runs tasks; a gateway alone only serves those who watch. */
   role: z.enum(['worker', 'gateway']),
   /** Where its gateway and task sockets listen, if they do. */
