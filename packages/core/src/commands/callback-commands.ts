@@ -1,5 +1,5 @@
 import type { CallbackRow } from '@taskfleet/protocol'
-import { pageSize } from '@taskfleet/protocol/internal'
+import { given, pageSize } from '@taskfleet/protocol/internal'
 import { reaches, requireReach } from '../auth/key-store.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
 import { parseCallback } from '../events/parse-event.ts'
@@ -46,7 +46,7 @@ export class CallbackCommands extends Commands<'callbacks'> {
     requireReach(this.principal, { name: wanted.task, queue: wanted.defaults.queue ?? 'default' })
     const there = await this.parts.callbacks.find(_id).catch(unlessMissing)
     if (there === null) return this.create({ ...(callback as object), _id: _id.toHexString() })
-    return this.edit({ id, changes: wanted, ...(rev === undefined ? {} : { rev }) })
+    return this.edit({ id, changes: wanted, ...given({ rev }) })
   }
 
   /** What is queued already stays as it is. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */

@@ -1,5 +1,5 @@
 import type { CommandAnswer, EventRow, EventStatus } from '@taskfleet/protocol'
-import { pageSize } from '@taskfleet/protocol/internal'
+import { given, pageSize } from '@taskfleet/protocol/internal'
 import { requireReach } from '../auth/key-store.ts'
 import { parseEventChanges } from '../events/parse-event.ts'
 import { toRow } from '../live/wire.ts'
@@ -45,8 +45,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
     const event = await this.parts.events.find(parseId(id))
     const control = this.parts.control(this.principal)
     const changes = {
-      ...(scheduledFor === undefined ? {} : { runAt: scheduledFor }),
-      ...(priority === undefined ? {} : { priority }),
+      ...given({ runAt: scheduledFor, priority }),
     }
     for (const task of event.tasks) await control.edit({ id: task.toHexString(), changes })
     return toRow<EventRow>(
@@ -60,14 +59,14 @@ export class EventCommands extends Commands<'events' | 'store' | 'control'> {
     const { tasks } = await this.parts.events.find(parseId(id))
     const ids = tasks.map((task) => task.toHexString())
     if (ids.length === 0) return { matched: 0, changed: 0, refused: [] }
-    return this.parts.control(this.principal).cancel({ ids, ...(reason === undefined ? {} : { reason }) })
+    return this.parts.control(this.principal).cancel({ ids, ...given({ reason }) })
   }
 
   /** Completed tasks stay as they are. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
   async retry({ id, reason }: { id: unknown; reason?: string }): Promise<CommandAnswer> {
     const { tasks } = await this.parts.events.find(parseId(id))
     const ids = tasks.map((task) => task.toHexString())
-    const answer = await this.parts.control(this.principal).retry({ ids, ...(reason === undefined ? {} : { reason }) })
+    const answer = await this.parts.control(this.principal).retry({ ids, ...given({ reason }) })
     return { ...answer, refused: answer.refused.filter(({ error }) => error.code !== 'ALREADY_COMPLETED') }
   }
 

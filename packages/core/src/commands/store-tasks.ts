@@ -1,4 +1,5 @@
 import { BatchRefused, type EntryProblem, FleetError, hasEnded, type StoredTask } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { type Principal, requireReach } from '../auth/key-store.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
@@ -112,7 +113,7 @@ export const entryProblem = (index: number, error: FleetError): EntryProblem => 
   index,
   code: error.code,
   title: error.message,
-  ...(error.field === undefined ? {} : { field: error.field }),
+  ...given({ field: error.field }),
 })
 
 /** Stores what was checked; a repetition of what is there makes nothing new. */
