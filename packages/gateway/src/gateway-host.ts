@@ -14,6 +14,7 @@ import {
   withoutOutages,
 } from '@taskfleet/core/internal'
 import { VERSION } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Gateway, ListenAddress } from './gateway.ts'
 
@@ -64,7 +65,7 @@ export class GatewayHost extends Service {
     await database.requireSchema()
     await this.use(this.#load)
     const feed = await this.use(new ChangeFeed(database, { log }))
-    const gateway = new Gateway({ database, feed, listen, log, ...(publicUrl === undefined ? {} : { publicUrl }) })
+    const gateway = new Gateway({ database, feed, listen, log, ...given({ publicUrl }) })
     this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database.connection, database.clock)
     const beat = (): Promise<void> => this.#beat(register)

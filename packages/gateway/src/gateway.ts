@@ -23,6 +23,7 @@ import {
   type TicketAnswer,
   VERSION,
 } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type Namespace, Server, type Socket } from 'socket.io'
@@ -109,7 +110,7 @@ export class Gateway extends Service {
     this.#fleet = new Fleet(options.database, { log: this.#log })
     this.#queries = new LiveQueries(options.database, options.feed, {
       log: this.#log,
-      ...(options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs }),
+      ...given({ lingerMs: options.lingerMs }),
     })
     this.#access = new Access(options.database, options.feed)
     this.#tickets = new Tickets(this.#access.keys, () => options.database.clock.now())

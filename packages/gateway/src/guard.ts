@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { asError, type Principal } from '@taskfleet/core'
 import { databaseError, requireScope } from '@taskfleet/core/internal'
 import { BatchRefused, FleetError, type Scope, UnknownOutcome, type WireError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { z } from 'zod'
 
@@ -65,7 +66,7 @@ function toWireError(thrown: unknown, scope: Scope | undefined, log: Logger): Wi
     return {
       code: error.code,
       message: error.message,
-      ...(error.field === undefined ? {} : { field: error.field }),
+      ...given({ field: error.field }),
       ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),
       ...(error instanceof BatchRefused ? { errors: [...error.entries] } : {}),
     }

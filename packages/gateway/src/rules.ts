@@ -9,7 +9,7 @@ import type {
   TicketAnswer,
 } from '@taskfleet/protocol'
 import { FleetError } from '@taskfleet/protocol'
-import { controlOf, GATEWAY_TAKES, outerShape } from '@taskfleet/protocol/internal'
+import { controlOf, GATEWAY_TAKES, given, outerShape } from '@taskfleet/protocol/internal'
 import type { Rule } from './guard.ts'
 
 /** What a connection can have done for it. */
@@ -72,7 +72,7 @@ export function gatewayRules({
     Object.entries(SCHEMAS).map(([event, { scope, schema }]) => [
       event,
       {
-        ...(scope === undefined ? {} : { scope }),
+        ...given({ scope }),
         schema,
         handle: handle[event as keyof Handlers] as (request: unknown) => object,
       },

@@ -7,7 +7,7 @@ import {
   type TaskConnectError,
   type TaskToClient,
 } from '@taskfleet/protocol'
-import { checkJson, TASK_TAKES } from '@taskfleet/protocol/internal'
+import { checkJson, given, TASK_TAKES } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Namespace, Server, Socket } from 'socket.io'
 import type { z } from 'zod'
@@ -29,11 +29,11 @@ export interface TaskSocketDeps {
 type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
 
 const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
-/** Also told to those who exceed it. */
+/** The refusal names this limit. */
 export const MESSAGES_A_SECOND = 30
 const CLAIM_WAIT_MS = 1_000
 
-/** The namespace behind every `publicUrl`: `/tasks/<id>`, there as long as the task runs here. */
+/** Serves the namespace behind every `publicUrl`, `/tasks/<id>`, as long as the task runs here. */
 export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
   const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
   namespaces.use((socket, next) => {
@@ -54,7 +54,7 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
   return namespaces as unknown as Namespace
 }
 
-/** @throws {FleetError} with the code that the client is told */
+/** @throws {FleetError} with the code that the client gets */
 async function admit(socket: TaskClientSocket, { fleet, attempts, access, tickets }: TaskSocketDeps): Promise<void> {
   const id = taskId(socket.nsp.name)
   const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
@@ -62,7 +62,7 @@ async function admit(socket: TaskClientSocket, { fleet, attempts, access, ticket
   const token = socket.handshake.auth.token as unknown
   const locked = await access.locked()
   if (run === undefined) {
-    // Where it has gone is told to those only who may know it.
+    // Only holders of a ticket learn where the task runs now.
     if (locked) {
       const attempt = (await fleet.store.find(parseId(id)))?.attempt ?? 0
       await access.counted(token, address, () => tickets.verify(token, { id, attempt })).catch(passStale)
@@ -74,13 +74,13 @@ async function admit(socket: TaskClientSocket, { fleet, attempts, access, ticket
   const holder = anonymous
     ? LOCAL
     : await access.counted(token, address, () => tickets.verify(token, { id, attempt: task.attempt }))
-  // Since the ticket was made, its key may have lost what the ticket says.
+  // The key may have lost permissions since the ticket was made.
   const present = await access.present(holder.id)
   requireReach(present, task)
   socket.data.holder = present
 }
 
-/** A ticket of an earlier attempt proves enough to be told where the task is now. */
+/** A ticket for an earlier attempt is good enough to learn where the task runs now. */
 function passStale(error: unknown): void {
   if (error instanceof FleetError && error.code === 'STALE_ATTEMPT') return
   throw error
@@ -134,8 +134,8 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
       fleet.refusals.record({ by: holder.id, action: `task ${event}`, refused: 'FORBIDDEN' }),
     )
   const rules = {
-    cancel: ruled('cancel', async ({ reason }) => done(await door.cancel({ id, ...because(reason) }))),
-    pause: ruled('pause', async ({ reason }) => done(await door.pause({ id, ...because(reason) }))),
+    cancel: ruled('cancel', async ({ reason }) => done(await door.cancel({ id, ...given({ reason }) }))),
+    pause: ruled('pause', async ({ reason }) => done(await door.pause({ id, ...given({ reason }) }))),
     message: ruled('message', async ({ name, data }) => ({ data: toWire(await run.message(name, data)) })),
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
@@ -147,7 +147,7 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
     // Only the latest matters: what a slow watcher can't take now is dropped.
     progress: (progress) => socket.volatile.emit('progress', progress),
     log: (line) => {
-      // Lines are told a few times a second, so the newest of the snapshot are still to be told to others.
+      // Lines are sent a few times a second, so other watchers may still have to get the snapshot's newest.
       if (line.seq > lastLogSeq) socket.emit('log', line)
     },
     event: (event) => send(log, event, (body) => socket.emit('event', body)),
@@ -159,7 +159,7 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
   socket.on('disconnect', unwatch)
 }
 
-/** Ids, dates and bytes as everywhere on the wire. What can't be sent must not harm the attempt, which knows no watchers. */
+/** Sends ids, dates and bytes as elsewhere on the wire. A value that can't be sent must not fail the attempt. */
 function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) => void): void {
   try {
     emit(toWire(body) as Body)
@@ -168,13 +168,13 @@ function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) =
   }
 }
 
-/** @throws {FleetError} why the task could not be changed */
+/** @throws {FleetError} with the reason why the task could not be changed */
 function done({ refused: [refused] }: CommandAnswer): object {
   if (refused !== undefined) throw new FleetError(refused.error.code, refused.error.message)
   return {}
 }
 
-/** Answers what nobody listens for, what comes too fast, and numbers and texts that no reader can be sure of. */
+/** Refuses unknown messages, messages beyond the limit, and values that JSON does not carry exactly. */
 export function refuseUnknown(
   event: string,
   args: unknown[],
@@ -184,8 +184,7 @@ export function refuseUnknown(
 ): void {
   const ack = args.at(-1)
   const refuse = (code: string, message: string, field?: string): void => {
-    if (typeof ack === 'function')
-      ack({ ok: false, error: { code, message, ...(field === undefined ? {} : { field }) } })
+    if (typeof ack === 'function') ack({ ok: false, error: { code, message, ...given({ field }) } })
   }
   if (!allowed()) refuse('RATE_LIMITED', `Too many messages; at most ${MESSAGES_A_SECOND} a second`)
   else if (!known.includes(event)) refuse('BAD_REQUEST', `There is no message '${String(event).slice(0, 64)}'`)
@@ -206,5 +205,3 @@ function jsonProblem(value: unknown): FleetError | undefined {
 }
 
 const taskId = (namespace: string): string => NAMESPACE.exec(namespace)?.[1] ?? ''
-
-const because = (reason: string | undefined): { reason?: string } => (reason === undefined ? {} : { reason })

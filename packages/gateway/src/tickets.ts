@@ -1,9 +1,8 @@
 import type { KeyStore, Principal, Scope } from '@taskfleet/core'
 import { FleetError } from '@taskfleet/protocol'
-import { errors, jwtVerify, SignJWT } from 'jose'
+import { errors } from 'jose'
+import { type SignedToken, SignedTokens } from './signed-tokens.ts'
 
-const ALGORITHM = 'HS256'
-const ISSUER = 'taskfleet'
 const LIFETIME_S = 300
 
 /** What a ticket says about its holder. */
@@ -12,31 +11,16 @@ export interface TicketHolder {
   scopes: readonly Scope[]
 }
 
-/** Short-lived tokens for one attempt of one task, so that a task's socket never sees a key. */
+/** Tokens for one attempt of one task, so that a task's socket never sees a key. */
 export class Tickets {
-  readonly #keys: KeyStore
-  /** The server's time: clocks of gateways and workers may be hours apart. */
-  readonly #now: () => Date
-  #secret: Promise<Uint8Array> | undefined
+  readonly #tokens: SignedTokens
 
   constructor(keys: KeyStore, now: () => Date) {
-    this.#keys = keys
-    this.#now = now
+    this.#tokens = new SignedTokens(keys, now)
   }
 
-  async issue(
-    task: { id: string; attempt: number },
-    principal: Principal,
-  ): Promise<{ token: string; expiresAt: Date }> {
-    const expiresAt = new Date(this.#now().getTime() + LIFETIME_S * 1_000)
-    const token = await new SignJWT({ scopes: [...principal.scopes] })
-      .setProtectedHeader({ alg: ALGORITHM })
-      .setIssuer(ISSUER)
-      .setSubject(principal.id)
-      .setAudience(audience(task))
-      .setExpirationTime(expiresAt)
-      .sign(await this.#getSecret())
-    return { token, expiresAt }
+  issue(task: { id: string; attempt: number }, { id, scopes }: Principal): Promise<SignedToken> {
+    return this.#tokens.sign(LIFETIME_S, id, audience(task), { scopes: [...scopes] })
   }
 
   /** @throws {FleetError} `UNAUTHENTICATED`, `WRONG_AUDIENCE`, `STALE_ATTEMPT`, `TOKEN_EXPIRED` */
@@ -46,13 +30,12 @@ export class Tickets {
     if (token.startsWith('tf_')) {
       throw new FleetError('WRONG_AUDIENCE', "A key is for the gateway; ask it for this task's ticket")
     }
-    const options = { algorithms: [ALGORITHM], issuer: ISSUER, clockTolerance: 60, currentDate: this.#now() }
-    const verified = await jwtVerify(token, await this.#getSecret(), options).catch((error: unknown) => {
+    const { aud, sub, scopes } = await this.#tokens.verify(token).catch((error: unknown) => {
+      if (!(error instanceof errors.JOSEError)) throw error
       if (error instanceof errors.JWTExpired)
         throw new FleetError('TOKEN_EXPIRED', 'This ticket has expired; ask for another')
-      throw new FleetError('UNAUTHENTICATED', 'This ticket is not valid here')
+      throw new FleetError('UNAUTHENTICATED', 'This ticket is not valid for this fleet')
     })
-    const { aud, sub, scopes } = verified.payload
     if (aud !== audience(task)) {
       const [kind, id] = String(aud).split(':')
       const stale = kind === 'task' && id === task.id
@@ -61,14 +44,6 @@ export class Tickets {
         : new FleetError('WRONG_AUDIENCE', 'This ticket is for another task')
     }
     return { id: sub ?? 'unknown', scopes: Array.isArray(scopes) ? (scopes as Scope[]) : [] }
-  }
-
-  #getSecret(): Promise<Uint8Array> {
-    this.#secret ??= this.#keys.ticketSecret().catch((error: unknown) => {
-      this.#secret = undefined
-      throw error
-    })
-    return this.#secret
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { FleetError, type KeyState, SCOPES, type Scope } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import { parseDate } from '../task/new-task.ts'
@@ -164,7 +165,7 @@ export class KeyStore {
 const withoutHash = ({ hash: _, ...key }: KeyDocument): KnownKey => key
 
 function principalOf({ _id, scopes, queues, names }: KnownKey): Principal {
-  return { id: _id, scopes, ...(queues === undefined ? {} : { queues }), ...(names === undefined ? {} : { names }) }
+  return { id: _id, scopes, ...given({ queues, names }) }
 }
 
 /** Whether two keys may do the same. */

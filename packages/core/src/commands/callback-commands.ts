@@ -1,5 +1,5 @@
 import type { CallbackRow } from '@taskfleet/protocol'
-import { pageSize } from '@taskfleet/protocol/internal'
+import { given, pageSize } from '@taskfleet/protocol/internal'
 import { reaches } from '../auth/reach.ts'
 import { noSuchCallback } from '../events/callbacks.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
@@ -50,7 +50,7 @@ export class CallbackCommands extends Commands<'callbacks'> {
     const { _id: __, ...wanted } = parseCallback({ ...(callback as object), _id })
     const there = await this.parts.callbacks.find(_id).catch(unlessMissing)
     if (there === null) return this.create({ ...(callback as object), _id: _id.toHexString() })
-    return this.edit({ id, changes: wanted, ...(rev === undefined ? {} : { rev }) })
+    return this.edit({ id, changes: wanted, ...given({ rev }) })
   }
 
   /** What is queued already stays as it is. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */

@@ -1,5 +1,5 @@
 import { type CommandAnswer, type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
-import { pageSize } from '@taskfleet/protocol/internal'
+import { given, pageSize } from '@taskfleet/protocol/internal'
 import { visibleTo } from '../auth/reach.ts'
 import type { EventDocument } from '../events/event-document.ts'
 import { parseEventChanges } from '../events/parse-event.ts'
@@ -49,8 +49,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     const event = await this.#reachable(id)
     const control = this.parts.control(this.principal)
     const changes = {
-      ...(scheduledFor === undefined ? {} : { runAt: scheduledFor }),
-      ...(priority === undefined ? {} : { priority }),
+      ...given({ runAt: scheduledFor, priority }),
     }
     for (const task of event.tasks) await control.edit({ id: task.toHexString(), changes })
     return toRow<EventRow>(
@@ -64,14 +63,14 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     const { tasks } = await this.#reachable(id)
     const ids = tasks.map((task) => task.toHexString())
     if (ids.length === 0) return { matched: 0, changed: 0, refused: [] }
-    return this.parts.control(this.principal).cancel({ ids, ...(reason === undefined ? {} : { reason }) })
+    return this.parts.control(this.principal).cancel({ ids, ...given({ reason }) })
   }
 
   /** Completed tasks stay as they are. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
   async retry({ id, reason }: { id: unknown; reason?: string }): Promise<CommandAnswer> {
     const { tasks } = await this.#reachable(id)
     const ids = tasks.map((task) => task.toHexString())
-    const answer = await this.parts.control(this.principal).retry({ ids, ...(reason === undefined ? {} : { reason }) })
+    const answer = await this.parts.control(this.principal).retry({ ids, ...given({ reason }) })
     return { ...answer, refused: answer.refused.filter(({ error }) => error.code !== 'ALREADY_COMPLETED') }
   }
 

@@ -1,4 +1,5 @@
 import { FleetError, type KeyEdit, type KeyRequest, type KeyRow, SCOPES, type Scope } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { type KeyChanges, KeyStore, type KnownKey } from '../auth/key-store.ts'
 import { toWire } from '../live/wire.ts'
 import { parseDate, parseQueue, parseTaskName } from '../task/new-task.ts'
@@ -118,7 +119,3 @@ function parseList(list: readonly string[], field: string, parse: (value: unknow
   }
   return [...new Set(list.map(parse))]
 }
-
-/** Without what was not said. */
-const given = <T extends object>(fields: T): { [Field in keyof T]?: Exclude<T[Field], undefined> } =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never

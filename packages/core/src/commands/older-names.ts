@@ -10,10 +10,11 @@ import type {
   ScheduleRow,
   TimingRequest,
 } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { ScheduleRequest } from './schedule-commands.ts'
 
 /*
- * Operations under the names and with the arguments that they had before the table, so that programs that use them go on working.
+ * The operations under the names and with the arguments from before the table of operations, so that older programs keep working.
  */
 
 export type EventCalls = ReturnType<typeof eventCalls>
@@ -22,13 +23,13 @@ export const eventCalls = ({ events, callbacks }: FleetOperations) => ({
   list: events.list,
   show: (id: string) => events.show({ id }),
   edit: (id: string, changes: EventChanges) => events.edit({ id, changes }),
-  cancel: (id: string, reason?: string) => events.cancel({ id, ...because(reason) }),
+  cancel: (id: string, reason?: string) => events.cancel({ id, ...given({ reason }) }),
   remove: (id: string) => events.remove({ id }),
   createCallback: callbacks.create,
   listCallbacks: callbacks.list,
   showCallback: (id: string) => callbacks.show({ id }),
   editCallback: (id: string, changes: Partial<CallbackRequest>, rev?: number) =>
-    callbacks.edit({ id, changes, ...(rev === undefined ? {} : { rev }) }),
+    callbacks.edit({ id, changes, ...given({ rev }) }),
   removeCallback: (id: string) => callbacks.remove({ id }),
 })
 
@@ -40,10 +41,10 @@ export const scheduleCalls = ({ schedules }: FleetOperations) => ({
   list: schedules.list,
   show: (name: string) => schedules.show({ name }),
   edit: (name: string, changes: ScheduleChanges, edition?: number) =>
-    schedules.edit({ name, changes, ...(edition === undefined ? {} : { edition }) }),
-  pause: (name: string, reason?: string) => schedules.pause({ name, ...because(reason) }),
-  resume: (name: string, reason?: string) => schedules.resume({ name, ...because(reason) }),
-  run: (name: string, reason?: string) => schedules.run({ name, ...because(reason) }),
+    schedules.edit({ name, changes, ...given({ edition }) }),
+  pause: (name: string, reason?: string) => schedules.pause({ name, ...given({ reason }) }),
+  resume: (name: string, reason?: string) => schedules.resume({ name, ...given({ reason }) }),
+  run: (name: string, reason?: string) => schedules.run({ name, ...given({ reason }) }),
   remove: (name: string) => schedules.remove({ name }),
   preview: (timing: TimingRequest, count = 5) => schedules.preview({ ...timing, count }),
 })
@@ -60,5 +61,3 @@ export const upkeepCalls = ({ retention }: FleetOperations) => ({
   setRetention: retention.set,
   prune: (request: PruneRequest = {}) => retention.prune(request),
 })
-
-const because = (reason: string | undefined): { reason?: string } => (reason === undefined ? {} : { reason })

@@ -1,5 +1,5 @@
 import type { Pruned, PruneRequest } from '@taskfleet/protocol'
-import { durationWithin } from '@taskfleet/protocol/internal'
+import { durationWithin, given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { LOCAL } from '../auth/key-store.ts'
 import { distinctValues } from '../database/distinct.ts'
@@ -59,7 +59,7 @@ async function meant(fleet: Parts, request: PruneRequest): Promise<mongo.Filter<
     return kept === null ? [] : [{ status, finishedAt: { $lte: new Date(now - kept) } }]
   })
   if (old.length === 0) return null
-  return { $or: old, ...(name === undefined ? {} : { name }) } as mongo.Filter<TaskDocument>
+  return { $or: old, ...given({ name }) } as mongo.Filter<TaskDocument>
 }
 
 async function notAwaited({ tasks }: Parts, ids: readonly ObjectId[]): Promise<ObjectId[]> {

@@ -6,7 +6,7 @@ import {
   type TaskRow,
   type TimingRequest,
 } from '@taskfleet/protocol'
-import { pageSize } from '@taskfleet/protocol/internal'
+import { given, pageSize } from '@taskfleet/protocol/internal'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
 import {
@@ -84,7 +84,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     const wanted = parseSchedule({ ...schedule, _id }, this.parts.database.clock.now())
     this.#requireReach(wanted)
     if (there === null) return this.create({ ...schedule, _id } as ScheduleRequest)
-    return this.edit({ name, changes: settingsToReplace(schedule), ...(edition === undefined ? {} : { edition }) })
+    return this.edit({ name, changes: settingsToReplace(schedule), ...given({ edition }) })
   }
 
   /** Its slots pass unused until it is resumed. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */

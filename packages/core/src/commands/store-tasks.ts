@@ -1,4 +1,5 @@
 import { BatchRefused, type EntryProblem, FleetError, type StoredTask } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { reaches, requireReach } from '../auth/reach.ts'
@@ -115,7 +116,7 @@ export const entryProblem = (index: number, error: FleetError): EntryProblem => 
   index,
   code: error.code,
   title: error.message,
-  ...(error.field === undefined ? {} : { field: error.field }),
+  ...given({ field: error.field }),
 })
 
 /** Stores what was checked; a repetition of what is there makes nothing new. */

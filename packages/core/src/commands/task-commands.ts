@@ -16,7 +16,7 @@ import {
   type TaskRow,
   type TaskStatus,
 } from '@taskfleet/protocol'
-import { pageSize } from '@taskfleet/protocol/internal'
+import { given, pageSize } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
 import { toFullRow } from '../live/wire.ts'
@@ -129,8 +129,7 @@ export class TaskCommands extends Commands<
   reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
     const { priority, position } = request
     const changes = parseChanges({
-      ...(priority === undefined ? {} : { priority }),
-      ...(position === undefined ? {} : { position }),
+      ...given({ priority, position }),
     })
     const change: Change = ({ _id }) => this.parts.store.edit(_id, changes, undefined, this.#within)
     return this.#command('reprioritise', request, WAITING_STATUSES, change)
@@ -224,8 +223,7 @@ export class TaskCommands extends Commands<
     const { _id } = await this.#task(request.id)
     const { attempt, before, limit } = request
     return this.parts.logs.read(_id, {
-      ...(attempt === undefined ? {} : { attempt }),
-      ...(before === undefined ? {} : { before }),
+      ...given({ attempt, before }),
       ...(limit === undefined ? {} : { limit: pageSize(limit, MOST_LINES) }),
     })
   }
@@ -322,16 +320,13 @@ function replayOf(task: TaskDocument, input: unknown): NewTask {
     maxAttempts: task.maxAttempts,
     ...ownBudget(task),
     replayOf: task._id,
-    ...(task.key === undefined ? {} : { key: task.key }),
+    ...given({ key: task.key }),
   }
 }
 
 /** What the task says of its own budget goes with it. */
 function ownBudget({ retry, timeout, totalTimeout, stall }: TaskDocument): Budget {
   return {
-    ...(retry === undefined ? {} : { retry }),
-    ...(timeout === undefined ? {} : { timeout }),
-    ...(totalTimeout === undefined ? {} : { totalTimeout }),
-    ...(stall === undefined ? {} : { stall }),
+    ...given({ retry, timeout, totalTimeout, stall }),
   }
 }

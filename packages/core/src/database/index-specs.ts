@@ -1,3 +1,4 @@
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo, Schema } from 'mongoose'
 
 /** An index that the fleet needs. */
@@ -20,8 +21,7 @@ export function indexSpecs(collection: string, schema: Schema): IndexSpec[] {
       name: name!,
       key: key as IndexSpec['key'],
       ...(unique === undefined ? {} : { unique: unique === true }),
-      ...(sparse === undefined ? {} : { sparse }),
-      ...(partialFilterExpression === undefined ? {} : { partialFilterExpression }),
+      ...given({ sparse, partialFilterExpression }),
       ...(typeof expireAfterSeconds === 'number' ? { expireAfterSeconds } : {}),
     }
   })

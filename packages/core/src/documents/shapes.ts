@@ -1,9 +1,10 @@
-import { type EventStatus, STATUSES } from '@taskfleet/protocol'
+import { STATUSES } from '@taskfleet/protocol'
+import { shapes } from '@taskfleet/protocol/internal'
 import {
   anything,
   date,
   either,
-  flag,
+  type Field,
   id,
   listOf,
   matching,
@@ -17,13 +18,20 @@ import {
   text,
   whole,
 } from './shape.ts'
+import { count, MOST, storedFields } from './wire-schema.ts'
 
-/** No counter of a fleet comes near it, and what is added to it stays exact. */
-const MOST = 2 ** 52
-const count = whole(0, MOST)
 const EPOCH = new Date(0)
+const level = whole(1, 10)
+const atLeastOne = whole(1, MOST)
 
-const EVENT_STATUSES = ['scheduled', 'processing', 'finished', 'failed', 'cancelled'] as const satisfies EventStatus[]
+/** Clients always get it, but a document may lack it. */
+const mayBeAbsent = { needed: false }
+/** Code that reads it can handle any value. */
+const unchecked = optional(anything)
+
+/** A task's own limits. They are read with care where they are used. */
+const budget = (before: string): Record<string, Field> =>
+  Object.fromEntries(['retry', 'timeout', 'totalTimeout', 'stall'].map((name) => [`${before}${name}`, unchecked]))
 
 /** As leases were before they belonged to sessions, and as they are since. */
 const lease = either(
@@ -38,77 +46,43 @@ const hasLease: Rule = {
   fits: { $or: [{ $ne: ['$status', 'running'] }, { $ne: [{ $type: '$lease' }, 'missing'] }] },
 }
 
-const unchecked = (...names: string[]): Shape['fields'] =>
-  Object.fromEntries(names.map((name) => [name, optional(anything)]))
-
 const TASK: Shape = {
-  fields: {
-    _id: needed(id),
-    name: needed(text, 'unknown'),
-    version: needed(whole(0, MOST), 1),
-    status: needed(oneOf(STATUSES), 'failed'),
-    queue: needed(text, 'default'),
-    priority: needed(whole(1, 10), 5),
-    basePriority: needed(whole(1, 10), 5),
-    runAt: needed(date, EPOCH),
-    order: needed(date, EPOCH),
-    lazy: needed(flag, false),
-    attempt: needed(count, 0),
-    failures: needed(count, 0),
-    lost: needed(count, 0),
-    maxAttempts: needed(whole(1, MOST), 1),
-    attempts: needed(
-      listOf(
-        object({
-          n: needed(count),
-          worker: optional(text),
-          lease: optional(text),
-          claimedAt: optional(date),
-          endedAt: optional(date),
-          outcome: optional(text),
-          error: optional(object({})),
-        }),
-      ),
-      [],
-    ),
-    rev: needed(count, 1),
-    createdAt: needed(date, EPOCH),
-    updatedAt: needed(date, EPOCH),
-    attemptsDropped: optional(count),
-    deadline: optional(date),
-    raiseAt: optional(date),
-    deadlineMissedAt: optional(date),
-    claimedAt: optional(date),
-    startedAt: optional(date),
-    finishedAt: optional(date),
-    expireAt: optional(date),
-    worker: optional(text),
-    publicUrl: optional(text),
+  fields: storedFields(shapes.task, {
+    name: { instead: 'unknown' },
+    version: { instead: 1 },
+    status: { kind: oneOf(STATUSES), instead: 'failed' },
+    queue: { instead: 'default' },
+    priority: { kind: level, instead: 5 },
+    basePriority: { kind: level, instead: 5 },
+    runAt: { instead: EPOCH },
+    order: { instead: EPOCH },
+    lazy: { instead: false },
+    attempt: { instead: 0 },
+    failures: { instead: 0 },
+    lost: { instead: 0 },
+    maxAttempts: { kind: atLeastOne, instead: 1 },
+    attempts: { needed: true, instead: [] },
+    'attempts.worker': mayBeAbsent,
+    'attempts.claimedAt': mayBeAbsent,
+    'attempts.lease': optional(text),
+    'attempts.survived': unchecked,
+    'attempts.error': optional(object({})),
+    rev: { instead: 1 },
+    createdAt: { instead: EPOCH },
+    updatedAt: { instead: EPOCH },
+    'control.at': mayBeAbsent,
+    'error.name': unchecked,
+    'error.fingerprint': unchecked,
+    'error.stack': unchecked,
+    ifFailed: unchecked,
+    checkpointAttempt: unchecked,
+    ...budget(''),
     lease: optional(lease),
     slot: optional(text),
-    control: optional(object({ action: needed(text), by: needed(text), reason: optional(text), at: optional(date) })),
-    progress: optional(
-      object({
-        at: needed(date),
-        ratio: optional(number),
-        done: optional(number),
-        total: optional(number),
-        unit: optional(text),
-        message: optional(text),
-      }),
-    ),
-    error: optional(object({ code: needed(text), message: needed(text) })),
-    key: optional(text),
     keyUntil: optional(text),
-    parent: optional(id),
-    after: optional(either(id, listOf(id))),
-    replayOf: optional(id),
-    schedule: optional(text),
-    event: optional(id),
-    // Read with care where they are used.
-    ...unchecked('input', 'output', 'checkpoint', 'checkpointAttempt', 'retry', 'timeout', 'totalTimeout', 'stall'),
-    ...unchecked('ifFailed', 'predecessors', 'signature'),
-  },
+    predecessors: unchecked,
+    signature: unchecked,
+  }),
   rules: [hasLease],
 }
 
@@ -120,52 +94,25 @@ export const HINT: Shape = {
 }
 
 const QUEUE: Shape = {
-  fields: {
-    _id: needed(text),
-    paused: optional(flag),
-    concurrency: optional(whole(1, MOST)),
-    rate: optional(object({ limit: needed(whole(1, MOST)), per: needed(whole(1, MOST)) })),
-    maxWaiting: optional(count),
-    by: optional(text),
-    reason: optional(text),
-    updatedAt: optional(date),
-    rev: optional(count),
-  },
+  fields: storedFields(shapes.queueSettings, {
+    paused: mayBeAbsent,
+    concurrency: { kind: atLeastOne },
+    'rate.limit': { kind: atLeastOne },
+    'rate.per': { kind: atLeastOne },
+    updatedAt: mayBeAbsent,
+    rev: mayBeAbsent,
+  }),
 }
 
 const SCHEDULE: Shape = {
-  fields: {
-    _id: needed(text),
-    task: needed(text, 'unknown'),
-    version: needed(whole(0, MOST), 1),
-    options: needed(
-      object({
-        queue: needed(text),
-        priority: optional(whole(1, 10)),
-        lazy: optional(flag),
-        maxAttempts: optional(whole(1, MOST)),
-        deadlineAfter: optional(count),
-      }),
-      { queue: 'default' },
-    ),
-    cron: optional(text),
-    every: optional(whole(1, MOST)),
-    timeZone: needed(text, 'UTC'),
-    startsAt: optional(date),
-    endsAt: optional(date),
-    missed: needed(text, 'latest'),
-    overlap: needed(text, 'allow'),
-    paused: needed(flag, true),
-    nextAt: optional(date),
-    lastSlot: optional(date),
-    lastTask: optional(id),
-    lastSkipped: optional(object({ slot: needed(date), reason: needed(text) })),
-    by: optional(text),
-    createdAt: needed(date, EPOCH),
-    updatedAt: optional(date),
-    edition: needed(count, 0),
-    rev: needed(count, 0),
-  },
+  fields: storedFields(shapes.schedule, {
+    'options.priority': { kind: level },
+    'options.maxAttempts': { kind: atLeastOne },
+    ...budget('options.'),
+    every: { kind: atLeastOne },
+    by: mayBeAbsent,
+    updatedAt: mayBeAbsent,
+  }),
   rules: [
     {
       field: 'cron',
@@ -177,131 +124,65 @@ const SCHEDULE: Shape = {
 }
 
 const KEY: Shape = {
-  fields: {
+  fields: storedFields(shapes.key.omit({ id: true, state: true }), {
     _id: needed(text),
-    name: optional(text),
     hash: needed(matching(/^[0-9a-f]{64}$/, 'a SHA-256 in hex')),
-    scopes: needed(listOf(text)),
-    queues: optional(listOf(text)),
-    names: optional(listOf(text)),
-    createdAt: optional(date),
-    expiresAt: optional(date),
-    revokedAt: optional(date),
-  },
+    name: mayBeAbsent,
+    createdAt: mayBeAbsent,
+  }),
   secret: true,
 }
 
 const WORKER: Shape = {
-  fields: {
-    _id: needed(text),
-    name: needed(text, 'unknown'),
-    host: optional(text),
-    role: needed(text, 'worker'),
-    url: optional(text),
-    state: needed(text, 'dead'),
-    boot: optional(text),
-    until: optional(date),
-    leaseMs: optional(whole(1, MOST)),
-    queues: needed(listOf(text), []),
-    tasks: needed(listOf(text), []),
-    slots: needed(number, 0),
-    running: needed(number, 0),
-    load: needed(
-      object({
-        cpu: needed(number),
-        rss: needed(number),
-        memoryFree: needed(number),
-        eventLoopDelayMs: needed(number),
-      }),
-      { cpu: 0, rss: 0, memoryFree: 0, eventLoopDelayMs: 0 },
-    ),
-    gate: optional(object({ open: needed(flag), lazy: optional(flag), reason: optional(text) })),
-    control: optional(object({ action: needed(text), by: needed(text) })),
-    heartbeatMs: needed(whole(1, MOST), 2_500),
-    version: optional(text),
-    startedAt: optional(date),
-    heartbeatAt: needed(date, EPOCH),
-    stoppedAt: optional(date),
+  fields: storedFields(shapes.worker, {
+    host: mayBeAbsent,
+    leaseMs: { kind: atLeastOne },
+    heartbeatMs: { kind: atLeastOne },
+    pid: unchecked,
+    slots: { kind: number },
+    running: { kind: number },
+    'load.hostCpu': unchecked,
+    'load.memoryLeft': unchecked,
+    'gate.lazy': mayBeAbsent,
+    'control.at': unchecked,
+    version: mayBeAbsent,
+    startedAt: mayBeAbsent,
+    rev: mayBeAbsent,
     expireAt: optional(date),
-    pid: optional(anything),
-    rev: optional(count),
-  },
+  }),
 }
 
 const EVENT: Shape = {
-  fields: {
-    _id: needed(id),
-    name: needed(text, 'unknown'),
-    props: optional(anything),
-    scheduledFor: needed(date, EPOCH),
-    priority: optional(whole(1, 10)),
-    status: needed(oneOf(EVENT_STATUSES), 'failed'),
-    tasks: needed(listOf(id), []),
-    results: optional(listOf(object({}))),
-    by: optional(text),
-    createdAt: needed(date, EPOCH),
-    startedAt: optional(date),
-    processedAt: optional(date),
-    updatedAt: optional(date),
-    rev: needed(count, 0),
-  },
+  fields: storedFields(shapes.event, {
+    priority: { kind: level },
+    status: { kind: oneOf(shapes.eventStatus.options) },
+    results: { kind: listOf(object({})) },
+    updatedAt: mayBeAbsent,
+  }),
 }
 
 const CALLBACK: Shape = {
-  fields: {
-    _id: needed(id),
-    event: needed(text),
-    task: needed(text),
-    version: needed(whole(0, MOST)),
-    defaults: needed(
-      object({
-        input: optional(object({})),
-        queue: optional(text),
-        priority: optional(whole(1, 10)),
-        lazy: optional(flag),
-        maxAttempts: optional(whole(1, MOST)),
-      }),
-    ),
-    createdAt: optional(date),
-    updatedAt: optional(date),
-    rev: needed(count),
-  },
+  fields: storedFields(shapes.callback, {
+    'defaults.priority': { kind: level },
+    'defaults.maxAttempts': { kind: atLeastOne },
+    ...budget('defaults.'),
+    createdAt: mayBeAbsent,
+    updatedAt: mayBeAbsent,
+  }),
 }
 
-const ERROR: Shape = {
-  fields: {
-    _id: needed(text),
-    code: needed(text, 'UNKNOWN'),
-    name: needed(text, 'Error'),
-    message: needed(text, ''),
-    stack: optional(text),
-    state: needed(text, 'open'),
-    count: needed(count, 0),
-    trend: needed(listOf(object({ hour: needed(date), count: needed(count) })), []),
-    tasks: needed(listOf(text), []),
-    versions: needed(listOf(text), []),
-    hosts: needed(listOf(text), []),
-    samples: needed(listOf(id), []),
-    firstSeenAt: needed(date, EPOCH),
-    lastSeenAt: needed(date, EPOCH),
-    reopened: optional(count),
-    marked: optional(object({ by: needed(text), at: needed(date) })),
-    ignoredUntil: optional(date),
-    notifiedAt: optional(date),
-    rev: needed(count, 0),
-  },
-}
+const ERROR: Shape = { fields: storedFields(shapes.errorGroup, { reopened: mayBeAbsent }) }
 
 const AUDIT_ENTRY: Shape = {
-  fields: {
-    _id: needed(id),
-    at: needed(date),
-    by: needed(text),
-    action: needed(text),
-    tasks: optional(listOf(id)),
-    matched: optional(count),
-    changed: optional(count),
-  },
+  fields: storedFields(shapes.auditEntry, {
+    tasks: mayBeAbsent,
+    matched: mayBeAbsent,
+    changed: mayBeAbsent,
+    target: unchecked,
+    filter: unchecked,
+    reason: unchecked,
+    refused: unchecked,
+  }),
 }
 
 const LOG_BATCH: Shape = {

@@ -1,5 +1,5 @@
 import type { EventStatus } from '@taskfleet/protocol'
-import type { StoredRetry } from '../task/budget.ts'
+import type { Budget } from '../task/budget.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** Says: when an event of this name arrives, run this task. */
@@ -18,18 +18,12 @@ export interface CallbackDocument {
 }
 
 /** What the task of a callback has unless the event says otherwise. */
-export interface CallbackDefaults {
+export interface CallbackDefaults extends Budget {
   /** Put under the event's props. */
   input?: Record<string, unknown>
   queue?: string
   priority?: number
   lazy?: boolean
-  maxAttempts?: number
-  retry?: StoredRetry
-  /** In milliseconds, as the next two. */
-  timeout?: number
-  totalTimeout?: number
-  stall?: number
 }
 
 /** How one task of an event ended. */

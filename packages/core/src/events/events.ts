@@ -1,4 +1,5 @@
 import { type EventStatus, FleetError, hasEnded } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { confirmed } from '../database/unknown-outcome.ts'
@@ -124,7 +125,7 @@ export class Events {
             props: { $literal: event.props },
             by: { $literal: event.by },
             scheduledFor: event.scheduledFor === undefined ? NOW : { $literal: event.scheduledFor },
-            ...(event.priority === undefined ? {} : { priority: event.priority }),
+            ...given({ priority: event.priority }),
             status: finished ? 'finished' : 'scheduled',
             tasks,
             ...(finished ? { processedAt: NOW, results: [], expireAt: fromNow(KEPT_MS) } : {}),
@@ -159,8 +160,7 @@ export class Events {
   } = {}): Promise<EventDocument[]> {
     const found = await this.#events
       .find({
-        ...(name === undefined ? {} : { name }),
-        ...(status === undefined ? {} : { status }),
+        ...given({ name, status }),
         ...(after === undefined ? {} : { _id: { $gt: after } }),
       })
       .sort({ _id: after === undefined ? -1 : 1 })
@@ -178,7 +178,7 @@ export class Events {
       {
         $set: {
           ...(scheduledFor === undefined ? {} : { scheduledFor: { $literal: scheduledFor } }),
-          ...(priority === undefined ? {} : { priority }),
+          ...given({ priority }),
           updatedAt: NOW,
           rev: { $add: [amount('$rev'), 1] },
         },

@@ -1,4 +1,5 @@
 import type { AuditEntry } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
 import { fitsOnServer } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
@@ -70,7 +71,7 @@ export class AuditLog {
     const filter = {
       // A place in the log is a date and an id, and a page that is not full is the last.
       $expr: fitsOnServer(SHAPES.audit),
-      ...(task === undefined ? {} : { tasks: task }),
+      ...given({ tasks: task }),
       ...(after === undefined ? {} : { $or: [{ at: { $lt: after.at } }, { at: after.at, _id: { $lt: after._id } }] }),
     }
     const entries = await this.#entries

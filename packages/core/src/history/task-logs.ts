@@ -1,4 +1,5 @@
 import type { LogLine, StoredLogLine } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { againAfterElection } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
@@ -96,9 +97,7 @@ export class TaskLogs {
       before === undefined
         ? {}
         : { $or: [{ attempt: { $lt: before.attempt } }, { attempt: before.attempt, from: { $lt: before.seq } }] }
-    const batches = this.#batches
-      .find({ task, ...(attempt === undefined ? {} : { attempt }), ...earlier })
-      .sort({ attempt: -1, from: -1 })
+    const batches = this.#batches.find({ task, ...given({ attempt }), ...earlier }).sort({ attempt: -1, from: -1 })
     const found: StoredLogLine[] = []
     for await (const batch of batches) {
       if (!this.#gate.lets('taskLogs', batch)) continue

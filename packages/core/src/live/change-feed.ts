@@ -14,7 +14,6 @@ import {
   type FeedAction,
   type FeedEvent,
   type FeedState,
-  type FeedTransition,
   HistoryLost,
   judgeFailure,
   NO_FAILURES,
@@ -33,6 +32,7 @@ import {
   soon,
   watchFrom,
 } from './feed-stream.ts'
+import type { Transition } from './transitions.ts'
 
 export interface ChangeFeedOptions {
   log?: Logger
@@ -182,9 +182,9 @@ export class ChangeFeed extends Service implements Feed {
   async #follow(signal: AbortSignal): Promise<void> {
     let state: FeedState = 'open'
     while (state !== 'stopped') {
-      const next: FeedTransition = FEED_TRANSITIONS[state][await this.#step(state, signal)]
-      state = next.to
-      await this.#act(next.action, signal)
+      const { to, action }: Transition<FeedState, FeedAction> = FEED_TRANSITIONS[state][await this.#step(state, signal)]
+      state = to
+      await this.#act(action, signal)
     }
   }
 

@@ -1,4 +1,5 @@
 import { mongo } from 'mongoose'
+import type { Transitions } from './transitions.ts'
 
 /**
  * `open`: events are read from the stream. `resuming`: it is opened again at the place that it had reached. `restarting`: that place is
@@ -10,13 +11,7 @@ export type FeedEvent = 'opened' | 'failed' | 'placeLost' | 'rescoped' | 'stoppe
 /** `announceLoss`: listeners are notified that they must read again. `pause`: the stream is closed, and the next try waits. */
 export type FeedAction = 'none' | 'announce' | 'announceLoss' | 'discard' | 'pause' | 'close'
 
-export interface FeedTransition {
-  to: FeedState
-  action: FeedAction
-}
-
-/** In each state that the feed can leave, every event has one answer. */
-export const FEED_TRANSITIONS: Record<Exclude<FeedState, 'stopped'>, Record<FeedEvent, FeedTransition>> = {
+export const FEED_TRANSITIONS: Transitions<FeedState, 'stopped', FeedEvent, FeedAction> = {
   open: {
     opened: { to: 'open', action: 'none' },
     failed: { to: 'resuming', action: 'pause' },

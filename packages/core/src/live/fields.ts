@@ -1,9 +1,10 @@
 import type { CollectionName } from '@taskfleet/protocol'
 import { shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
+import { type ScalarType, scalarType, withoutOptional } from '../documents/wire-schema.ts'
 
 /** How a field's values are stored, which decides how a client's text is read. */
-export type FieldType = 'id' | 'text' | 'date' | 'number' | 'boolean' | 'any'
+export type FieldType = ScalarType | 'any'
 
 export interface CollectionFields {
   /** Fields that may be queried and sorted by, dotted ones included. */
@@ -39,7 +40,7 @@ function fieldsOf(row: z.ZodObject, { open = [], hidden = [], rowWithout = [] }:
       }
       const either = held instanceof z.ZodUnion ? (held.options as z.ZodType[]) : [held]
       const list = either.find((one) => one instanceof z.ZodArray)
-      const type = typeOf(list === undefined ? held : (list.element as z.ZodType))
+      const type = scalarType(list === undefined ? held : (list.element as z.ZodType))
       if (type === undefined) continue
       known[path] = type
       if (list !== undefined) lists.push(path)
@@ -47,19 +48,6 @@ function fieldsOf(row: z.ZodObject, { open = [], hidden = [], rowWithout = [] }:
   }
   visit(row.shape, '')
   return { known, open, lists, rowWithout }
-}
-
-function withoutOptional(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.core.$ZodOptional ? withoutOptional(schema._zod.def.innerType as z.ZodType) : schema
-}
-
-function typeOf(schema: z.ZodType): FieldType | undefined {
-  if (schema instanceof z.ZodNumber) return 'number'
-  if (schema instanceof z.ZodBoolean) return 'boolean'
-  if (schema instanceof z.ZodEnum) return 'text'
-  if (!(schema instanceof z.ZodString)) return undefined
-  const { title, format } = z.globalRegistry.get(schema) ?? {}
-  return title === 'Id' ? 'id' : format === 'date-time' ? 'date' : 'text'
 }
 
 const CONTENT = ['input', 'output', 'checkpoint']

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Delta, type ResetReason, type Row, rowsChecksum } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { CausalReads } from '../database/causal-reads.ts'
@@ -96,7 +97,7 @@ export class LiveQuery<R extends Row = Row> {
       limit: query.limit,
       toRow: (doc) => toRow<R>(query.collection, query.show?.(doc) ?? doc, query.fields),
       toSortKey: (doc) => Object.fromEntries(sortKeys.map((key) => [key, doc[key]])),
-      ...(interest.onKnown === undefined ? {} : { onKnown: interest.onKnown }),
+      ...given({ onKnown: interest.onKnown }),
     })
   }
 
@@ -247,7 +248,7 @@ export class LiveQuery<R extends Row = Row> {
     const { filter, sort } = this.query
     const find = (session?: mongo.ClientSession): Promise<mongo.Document[]> =>
       this.#collection
-        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS, ...(session === undefined ? {} : { session }) })
+        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS, ...given({ session }) })
         .sort(sort)
         .limit(limit)
         .toArray()

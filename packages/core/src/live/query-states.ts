@@ -1,3 +1,5 @@
+import type { Transitions } from './transitions.ts'
+
 /**
  * `live`: the window is as the database says, and each change is applied to it. In `opening`, `reading` and `resetting` the database is
  * being read, and changes are kept until it has answered: for the first time, once more, or after what was known counts no longer.
@@ -26,13 +28,7 @@ export type QueryAction =
   | 'flush'
   | 'end'
 
-export interface QueryTransition {
-  to: QueryState
-  action: QueryAction
-}
-
-/** In each state of an open query every event has one answer. */
-export const QUERY_TRANSITIONS: Record<Exclude<QueryState, 'closed'>, Record<QueryEvent, QueryTransition>> = {
+export const QUERY_TRANSITIONS: Transitions<QueryState, 'closed', QueryEvent, QueryAction> = {
   opening: {
     change: { to: 'opening', action: 'keep' },
     short: { to: 'opening', action: 'none' },

@@ -1,5 +1,5 @@
 import { FleetError, hasEnded, type TaskEnd } from '@taskfleet/protocol'
-import { runAfter } from '@taskfleet/protocol/internal'
+import { given, runAfter } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
 import type { TaskDocument } from '../task/task-document.ts'
 import { asError } from '../thrown.ts'
@@ -107,7 +107,7 @@ export class TaskResults {
       const { status, output, error } = task
       const end = toWire({
         status,
-        ...(output === undefined ? {} : { output }),
+        ...given({ output }),
         ...(error === undefined || status !== 'failed' ? {} : { error }),
       }) as TaskEnd
       for (const { done } of waiting) done(end)

@@ -1,10 +1,9 @@
-import type { mongo } from 'mongoose'
 import { createMatcher, leaves, type Matcher } from '../live/matcher.ts'
-import { evaluate, isPlain, isTrue, typeName } from './expressions.ts'
+import { atTime, evaluate, isPlain, typeName } from './expressions.ts'
 
 type Filter = Record<string, unknown>
 
-/** Whether documents fit a filter: by the matcher of the live queries, with what only the fleet itself asks for beside. */
+/** Whether documents fit a filter. The matcher of live queries decides, with the operators added that only the fleet itself uses. */
 export function filterMatcher(filter: Filter, now: Date): Matcher {
   const tests = Object.entries(filter).map(([key, value]) => part(key, value, now))
   return (doc) => tests.every((test) => test(doc))
@@ -19,8 +18,10 @@ function part(key: string, value: unknown, now: Date): Matcher {
       if (key === '$and') return (doc) => tests.every((test) => test(doc))
       return (doc) => tests.some((test) => test(doc)) === (key === '$or')
     }
-    case '$expr':
-      return (doc) => isTrue(evaluate(value, { root: doc as mongo.Document, now }))
+    case '$expr': {
+      const holds = { $and: [atTime(value, now)] }
+      return (doc) => evaluate(holds, doc) === true
+    }
     default:
       return field(key, value, now)
   }

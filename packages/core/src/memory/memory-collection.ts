@@ -1,10 +1,10 @@
 import { mongo } from 'mongoose'
 import type { IndexSpec } from '../database/index-specs.ts'
 import { compareBy, compareValues } from '../live/compare.ts'
-import { aggregated, projected } from './aggregation.ts'
 import { isPlain } from './expressions.ts'
 import { filterMatcher } from './filters.ts'
 import type { MemorySession } from './memory-session.ts'
+import { piped, projected } from './pipelines.ts'
 import { updated } from './updates.ts'
 
 type Doc = mongo.Document
@@ -25,10 +25,10 @@ type Change = (id: unknown, doc: Doc | null) => void
 /** As large as a document may be. */
 const LARGEST = 16 * 1024 * 1024
 const keyOf = (id: unknown): string => (typeof id === 'string' ? id : mongo.BSON.EJSON.stringify({ id }))
-/** As it comes back from a server: nobody shares an object with the store, and values are what BSON makes of them. */
+/** As it comes back from a server: a copy that shares no object with the store, with the values that BSON makes of them. */
 const copied = (doc: Doc): Doc => mongo.BSON.deserialize(mongo.BSON.serialize(doc))
 
-/** A collection in memory: the methods of the driver's that a fleet uses, each of them done at once. */
+/** A collection in memory, with the methods of the driver's that a fleet uses. Each is carried out at once. */
 export class MemoryCollection {
   readonly collectionName: string
   readonly #docs = new Map<string, Doc>()
@@ -52,7 +52,7 @@ export class MemoryCollection {
   }
 
   aggregate(pipeline: readonly Doc[]): MemoryCursor {
-    return new MemoryCursor(() => aggregated([...this.#docs.values()], pipeline, this.#now()).map(copied), {})
+    return new MemoryCursor(() => piped([...this.#docs.values()].map(copied), pipeline, this.#now()), {})
   }
 
   async countDocuments(
@@ -86,14 +86,14 @@ export class MemoryCollection {
 
   async updateMany(filter: Filter, update: Doc | Doc[], { session }: UpdateOptions = {}): Promise<mongo.UpdateResult> {
     const found = this.#matching(filter)
-    const changed = found.filter((doc) => this.#change(doc, updated(doc, update, this.#now()), session))
+    const changed = found.filter((doc) => this.#change(doc, updated(copied(doc), update, this.#now()), session))
     return resultOf(found.length, changed.length)
   }
 
   async findOneAndUpdate(filter: Filter, update: Doc | Doc[], options: UpdateOptions = {}): Promise<Doc | null> {
     const { before, after } = this.#update(filter, update, options)
     const doc = options.returnDocument === 'after' ? after : before
-    return doc === undefined ? null : copied(projected(doc, options.projection, this.#now()))
+    return doc === undefined ? null : projected(copied(doc), options.projection)
   }
 
   async deleteOne(filter: Filter, { session }: { session?: MemorySession } = {}): Promise<{ deletedCount: number }> {
@@ -107,7 +107,7 @@ export class MemoryCollection {
     return { deletedCount: this.#delete(this.#matching(filter), session) }
   }
 
-  /** Unordered: one that is refused keeps no other from being done. @throws {mongo.MongoBulkWriteError} */
+  /** Unordered: an operation that fails keeps no other from being carried out. @throws {mongo.MongoBulkWriteError} */
   async bulkWrite(operations: readonly Doc[], { session }: { session?: MemorySession } = {}): Promise<Doc> {
     const totals = { matchedCount: 0, modifiedCount: 0, upsertedCount: 0, insertedCount: 0, deletedCount: 0 }
     const writeErrors: { index: number; code: unknown; errmsg: string }[] = []
@@ -150,14 +150,14 @@ export class MemoryCollection {
     const found = this.#matching(filter)
     const sorted = sort === undefined || Object.keys(sort).length === 0 ? found : found.toSorted(compareBy(sort))
     const some = limit === undefined || limit === 0 ? sorted : sorted.slice(0, limit)
-    return some.map((doc) => copied(projected(doc, projection, this.#now())))
+    return some.map((doc) => projected(copied(doc), projection))
   }
 
   #matching(filter: Filter): Doc[] {
     return [...this.#candidates(filter._id)].filter(filterMatcher(filter, this.#now()))
   }
 
-  /** Those with the ids that a filter names, else all. */
+  /** The documents whose ids a filter names, or all. */
   #candidates(id: unknown): Iterable<Doc> {
     if (id === undefined || id instanceof RegExp) return this.#docs.values()
     const named = isPlain(id) ? id.$in : [id]
@@ -170,7 +170,7 @@ export class MemoryCollection {
     const found = this.#matching(filter)
     const before = sort === undefined ? found[0] : found.toSorted(compareBy(sort))[0]
     if (before !== undefined) {
-      const after = updated(before, update, this.#now())
+      const after = updated(copied(before), update, this.#now())
       const isChanged = this.#change(before, after, session)
       return { before, after, result: resultOf(1, isChanged ? 1 : 0) }
     }
@@ -186,7 +186,7 @@ export class MemoryCollection {
     this.#put(doc, undefined, session)
   }
 
-  /** @returns whether anything is another than before */
+  /** @returns whether anything has changed */
   #change(before: Doc, after: Doc, session: MemorySession | undefined): boolean {
     if (compareValues(before, after) === 0) return false
     this.#put(after, before, session)
@@ -210,7 +210,7 @@ export class MemoryCollection {
     return docs.length
   }
 
-  /** Told when it is committed; taken back when its transaction is. */
+  /** Reports the change when it is committed, and undoes it when its transaction fails. */
   #done(id: unknown, doc: Doc | null, before: Doc | undefined, session: MemorySession | undefined): void {
     const tell = (): void => this.#onChange(id, doc)
     if (session?.inTransaction() !== true) {
@@ -244,7 +244,7 @@ const resultOf = (matchedCount: number, modifiedCount: number): mongo.UpdateResu
 const duplicate = (index: string): mongo.MongoServerError =>
   new mongo.MongoServerError({ message: `E11000 duplicate key error: ${index}`, code: 11_000 })
 
-/** What a search finds, when it is asked for. */
+/** Finds documents when they are asked for. */
 export class MemoryCursor implements AsyncIterable<Doc> {
   readonly #find: (options: FindOptions) => Doc[]
   #options: FindOptions

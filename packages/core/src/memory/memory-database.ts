@@ -22,15 +22,15 @@ const isWatched = (name: string): name is CollectionName => (COLLECTIONS as read
 const unique = INDEXES.filter((index) => index.unique === true)
 
 /**
- * What a fleet needs of MongoDB, in this process's memory: for tests without a database. Filters, updates and aggregations are the fleet's
- * own, so that no rule stands twice; what the fleet doesn't ask a server for is not there. Nothing is durable, only this process sees it,
- * and transactions are all or none and one after the other, but not hidden from who has none.
+ * What a fleet needs of MongoDB, in this process's memory: for tests without a database. It evaluates the fleet's own filters, updates and
+ * aggregations, so no rule is written twice. Nothing is durable, and only this process sees it. Transactions run one after the other and
+ * are all or nothing, but operations outside of them see their writes at once.
  */
 export class MemoryDatabase {
   readonly clock = new ServerClock()
   readonly #collections = new Map<string, MemoryCollection>()
   readonly #listeners = new Set<(change: MemoryChange) => void>()
-  /** As the driver's, which it stands in for. */
+  /** Has the interface of the driver's. */
   readonly db: mongo.Db
   readonly connection: Connection
 
@@ -100,7 +100,7 @@ export class MemoryDatabase {
     return parts as unknown as FleetDatabase
   }
 
-  /** Hears of every change when it is committed. Returns its undo. */
+  /** Calls the listener with every change when it is committed. Returns its undo. */
   onChange(listener: (change: MemoryChange) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -1,11 +1,11 @@
 import { EventEmitter } from 'node:events'
 
-/** Those who want a transaction, one after the other. */
+/** Transactions run one after the other. */
 export interface Turns {
   last: Promise<unknown>
 }
 
-/** A session whose transaction is taken back when it fails. Those without one see what it writes before it ends. */
+/** A session whose transaction is undone when it fails. Operations outside of it see its writes before it ends. */
 export class MemorySession extends EventEmitter {
   readonly operationTime = undefined
   readonly clusterTime = undefined

@@ -1,5 +1,5 @@
 import type { MissedPolicy, OverlapPolicy, SkipReason } from '@taskfleet/protocol'
-import type { StoredRetry } from '../task/budget.ts'
+import type { Budget } from '../task/budget.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
 /** When a schedule's slots are: by `cron` in a time zone, or by a period. Exactly one of the two is given. */
@@ -17,16 +17,10 @@ export interface Timing {
 }
 
 /** What its tasks are made with. */
-export interface ScheduleOptions {
+export interface ScheduleOptions extends Budget {
   queue: string
   priority?: number
   lazy?: boolean
-  maxAttempts?: number
-  retry?: StoredRetry
-  /** In milliseconds, as the next two. */
-  timeout?: number
-  totalTimeout?: number
-  stall?: number
   /** The deadline of each task, in milliseconds after its slot. */
   deadlineAfter?: number
 }

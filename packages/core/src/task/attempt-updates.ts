@@ -1,5 +1,6 @@
 import type { AttemptOutcome, Retention } from '@taskfleet/protocol'
 import { PRIORITY_NAMES } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { mendedOnServer } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import { TRANSITIONS } from './lifecycle.ts'
@@ -67,7 +68,7 @@ export function quarantine(retention: Retention, problem: string): Pipeline {
 
 /** The attempts with the open one closed. */
 function closedAttempts({ outcome, error }: { outcome: Expression; error?: Expression }): Expression {
-  const closed = { endedAt: laterOf(STAMP, '$$entry.claimedAt'), outcome, ...(error === undefined ? {} : { error }) }
+  const closed = { endedAt: laterOf(STAMP, '$$entry.claimedAt'), outcome, ...given({ error }) }
   // What is no object has no `n`, and so nothing is merged with it.
   const isOpen = {
     $and: [{ $eq: ['$$entry.n', '$attempt'] }, { $eq: [{ $ifNull: ['$$entry.outcome', null] }, null] }],
@@ -168,7 +169,7 @@ function leaveRunning(end: {
       $set: {
         status: end.status,
         attempts: closedAttempts(end),
-        ...(end.error === undefined ? {} : { error: end.error }),
+        ...given({ error: end.error }),
         ...end.set,
         ...TOUCH,
       },

@@ -18,13 +18,18 @@ export interface StoredRetry {
   counts?: FailureCounts
 }
 
-/** What a task may be given of its own, in place of what its handler says; times in milliseconds. */
-export interface Budget {
-  maxAttempts?: number
+/** A task's own limits in place of its handler's. Times are in milliseconds. */
+export interface StoredBudget {
+  /** What the task itself says of its retries; its handler decides the rest. */
   retry?: StoredRetry
   timeout?: number
   totalTimeout?: number
   stall?: number
+}
+
+/** What a task may be given in place of what its handler says. */
+export interface Budget extends StoredBudget {
+  maxAttempts?: number
 }
 
 /** As it was asked for; `null` takes one away. */

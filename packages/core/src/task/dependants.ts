@@ -1,4 +1,5 @@
 import { hasEnded, type TaskStatus } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import {
   type Decision,
@@ -102,7 +103,7 @@ export class Dependants {
     const found = new Map<string, Predecessor>()
     for (let at = 0; at < ids.length; at += IDS_AT_A_TIME) {
       const some = { _id: { $in: ids.slice(at, at + IDS_AT_A_TIME) } }
-      const options = { projection: { status: 1, rev: 1 }, ...(session === undefined ? {} : { session }) }
+      const options = { projection: { status: 1, rev: 1 }, ...given({ session }) }
       for (const task of await this.#tasks.find(some, options).toArray()) found.set(String(task._id), task)
     }
     return found

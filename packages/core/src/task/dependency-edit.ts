@@ -1,4 +1,5 @@
 import { FleetError, type TaskStatus } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import type { Dependants } from './dependants.ts'
 import { afterOf, cycleError, type Dependant, isForgiven, isMet, known, predecessorsOf } from './dependencies.ts'
@@ -75,7 +76,7 @@ async function write(
   const wanted = {
     ...task,
     ...(after.length === 0 ? {} : { after: afterOf(after) }),
-    ...(ifFailed === undefined ? {} : { ifFailed }),
+    ...given({ ifFailed }),
   }
   if (changes.after !== undefined) await refuseUnfit(id, after, { tasks, dependants }, session)
   const now = after.length === 0 ? [] : await dependants.standpoints(wanted, session)

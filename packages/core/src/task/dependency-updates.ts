@@ -1,4 +1,5 @@
 import type { IfFailed, Retention, TaskStatus } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { afterOf, type Known } from './dependencies.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { ObjectId, TaskError } from './task-document.ts'
@@ -39,7 +40,7 @@ export function waitFor(wanted: {
     status,
     after: literal(afterOf(after)),
     predecessors: literal(known),
-    ...(ifFailed === undefined ? {} : { ifFailed }),
+    ...given({ ifFailed }),
   }
   return [{ $set: set }]
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { cutText } from '@taskfleet/protocol/internal'
+import { cutText, given } from '@taskfleet/protocol/internal'
 import { asError } from '../thrown.ts'
 import { maskSecrets } from './mask-secrets.ts'
 import type { TaskError } from './task-document.ts'
@@ -58,7 +58,7 @@ export function toTaskError(thrown: unknown): TaskError {
   return {
     ...described,
     fingerprint: fingerprint({ ...described, stack }),
-    ...(stack === undefined ? {} : { stack }),
+    ...given({ stack }),
   }
 }
 

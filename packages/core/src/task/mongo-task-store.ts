@@ -1,4 +1,5 @@
 import { FleetError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { majorityDb } from '../database/majority-db.ts'
@@ -183,7 +184,7 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async cancel(id: ObjectId, by: string, reason?: string, within?: Within): Promise<TaskDocument | null> {
-    const request = { action: 'cancel', by, ...(reason === undefined ? {} : { reason }) } as const
+    const request = { action: 'cancel', by, ...given({ reason }) } as const
     const update = updates.asked(request, await this.#parts.retention.get())
     const cancelled = await this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update, within)
     await this.#dependants.followEnded([cancelled])
@@ -191,7 +192,7 @@ export class MongoTaskStore implements TaskStore {
   }
 
   async pause(id: ObjectId, by: string, reason?: string, within?: Within): Promise<TaskDocument | null> {
-    const request = { action: 'pause', by, ...(reason === undefined ? {} : { reason }) } as const
+    const request = { action: 'pause', by, ...given({ reason }) } as const
     const update = updates.asked(request, await this.#parts.retention.get())
     return this.#update(id, [...TRANSITIONS.pause.from, 'running'], update, within)
   }

@@ -7,7 +7,7 @@ import {
   type Priority,
   type TaskChanges,
 } from '@taskfleet/protocol'
-import { durationWithin, keepValue, wholeNumber } from '@taskfleet/protocol/internal'
+import { durationWithin, given, keepValue, wholeNumber } from '@taskfleet/protocol/internal'
 import { Types } from 'mongoose'
 import { type Budget, type BudgetChanges, parseBudget, parseBudgetChanges } from './budget.ts'
 import type { ObjectId } from './task-document.ts'
@@ -132,8 +132,7 @@ export function parseNewTask(request: unknown): NewTask {
     keyPolicy: parseOneOf(asked.keyPolicy ?? 'reject', 'keyPolicy', ['reject', 'return', 'replace']),
     ...(debounce === undefined ? {} : { debounceMs: parsePeriod(debounce, 'debounce') }),
     ...(throttle === undefined ? {} : { throttleMs: parsePeriod(throttle, 'throttle') }),
-    ...(after === undefined ? {} : { after }),
-    ...(ifFailed === undefined ? {} : { ifFailed }),
+    ...given({ after, ifFailed }),
   }
 }
 
@@ -203,7 +202,7 @@ function parseDependencies(asked: Record<string, unknown>): Pick<NewTask, 'after
     const field = asked.debounce === undefined ? 'keyPolicy' : 'debounce'
     throw new FleetError('BAD_VALUE', "A task with 'after' can't take the place of one that waits", { field })
   }
-  return { after: ids.length === 1 ? ids[0]! : ids, ...(ifFailed === undefined ? {} : { ifFailed }) }
+  return { after: ids.length === 1 ? ids[0]! : ids, ...given({ ifFailed }) }
 }
 
 /** An id or a list of some, each named once. @throws {FleetError} `BAD_ID`, `OUT_OF_RANGE` */

@@ -1,6 +1,6 @@
 import type { AttemptOutcome, IfFailed, TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
-import type { StoredRetry } from './budget.ts'
+import type { StoredBudget } from './budget.ts'
 
 export type ObjectId = mongo.ObjectId
 
@@ -65,7 +65,7 @@ export interface Control {
 }
 
 /** A task as the collection `tasks` holds it. */
-export interface TaskDocument {
+export interface TaskDocument extends StoredBudget {
   _id: ObjectId
   /** The handler that runs it. */
   name: string
@@ -99,12 +99,6 @@ export interface TaskDocument {
   lost: number
   /** The most `failures` allowed. */
   maxAttempts: number
-  /** What the task itself says of its retries; its handler decides the rest. */
-  retry?: StoredRetry
-  /** The task's own limits in milliseconds, in place of its handler's. */
-  timeout?: number
-  totalTimeout?: number
-  stall?: number
   /** The latest 100 claims. */
   attempts: Attempt[]
   /** How many older entries of `attempts` were dropped. */

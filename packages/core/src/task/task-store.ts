@@ -1,4 +1,5 @@
 import type { ControlView, FailureCounts, TaskStatus } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import type { Changes, NewTask } from './new-task.ts'
 import type { ObjectId, StoredProgress, TaskDocument, TaskError } from './task-document.ts'
@@ -83,7 +84,7 @@ export const Outcome = {
   deferred: (error: TaskError, delayMs: number): Outcome => ({ verb: 'defer', error, delayMs }),
   failed: (error: TaskError): Outcome => ({ verb: 'fail', error }),
   snoozed: (delayMs: number): Outcome => ({ verb: 'snooze', delayMs }),
-  released: (delayMs?: number): Outcome => ({ verb: 'release', ...(delayMs === undefined ? {} : { delayMs }) }),
+  released: (delayMs?: number): Outcome => ({ verb: 'release', ...given({ delayMs }) }),
   suspended: (): Outcome => ({ verb: 'suspend' }),
   stopped: (): Outcome => ({ verb: 'stop' }),
 }

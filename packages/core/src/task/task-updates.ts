@@ -1,4 +1,5 @@
 import { PRIORITY_NAMES, type Retention } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
@@ -78,7 +79,7 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
         ...(task.key === undefined || task.throttleMs !== undefined ? {} : { key: literal(task.key) }),
         ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
         ...(task.after === undefined ? {} : { after: literal(task.after) }),
-        ...(task.ifFailed === undefined ? {} : { ifFailed: task.ifFailed }),
+        ...given({ ifFailed: task.ifFailed }),
         ...(place.completed === undefined
           ? {}
           : { predecessors: literal({ completed: place.completed, forgiven: [] }) }),
@@ -141,7 +142,7 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
           : { order: literal(order) }),
         ...(queue === undefined ? {} : { queue: literal(queue) }),
         ...('input' in changes ? { input: literal(changes.input) } : {}),
-        ...(lazy === undefined ? {} : { lazy }),
+        ...given({ lazy }),
         ...(maxAttempts === undefined ? {} : { maxAttempts: { $max: [maxAttempts, '$failures'] } }),
         ...budgetFields(changes),
         ...(deadline === undefined || deadline === null

@@ -1,4 +1,5 @@
 import { FleetError, OPERATIONS, type Operation } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import { BODY_LIMITS } from './body.ts'
 import { seenRev } from './if-match.ts'
@@ -222,7 +223,7 @@ function common(aggregate: string, operation: Operation) {
     ...(aggregate === 'tasks' ? { bodyLimit: BODY_LIMITS.one } : {}),
     summary,
     ...(description === '' ? {} : { description }),
-    ...(codes === undefined ? {} : { codes }),
+    ...given({ codes }),
   }
 }
 

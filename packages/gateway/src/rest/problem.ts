@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { asError } from '@taskfleet/core'
 import { databaseError } from '@taskfleet/core/internal'
 import { BatchRefused, type EntryProblem, FleetError, UnknownOutcome } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { SignInLimited } from '../sign-in-limit.ts'
@@ -87,7 +88,7 @@ function toProblem(error: FleetError): Problem {
     status: statusOf(error.code),
     title: error.message,
     code: error.code,
-    ...(error.field === undefined ? {} : { field: error.field }),
+    ...given({ field: error.field }),
     ...(error instanceof BatchRefused ? { errors: [...error.entries] } : {}),
     ...(error instanceof RevConflict ? { rev: error.rev } : {}),
     ...(error instanceof UnknownOutcome && error.ids.length > 0 ? { ids: [...error.ids] } : {}),

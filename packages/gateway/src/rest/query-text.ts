@@ -1,6 +1,6 @@
 import type { ListRequest } from '@taskfleet/core/internal'
 import { FleetError, parseJson, type QuerySort } from '@taskfleet/protocol'
-import { shapes } from '@taskfleet/protocol/internal'
+import { given, shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 
 /** How `GET /tasks` takes a query: as the texts of an address. */
@@ -42,16 +42,14 @@ export function listRequest({ sort, limit, fields, cursor, ...filter }: ListQuer
     ...(sort === undefined ? {} : { sort: askedSort(sort) as QuerySort }),
     ...(limit === undefined ? {} : { limit: /^\d{1,9}$/.test(limit) ? Number(limit) : Number.NaN }),
     ...(fields === undefined ? {} : { fields: split(fields) }),
-    ...(cursor === undefined ? {} : { cursor }),
+    ...given({ cursor }),
   }
 }
 
 function askedFilter({ filter, status, name, queue, id }: ListQuery): Record<string, unknown> {
   const simple = {
     ...(status === undefined ? {} : { status: { $in: split(status) } }),
-    ...(name === undefined ? {} : { name }),
-    ...(queue === undefined ? {} : { queue }),
-    ...(id === undefined ? {} : { _id: id }),
+    ...given({ name, queue, _id: id }),
   }
   if (filter === undefined) return simple
   const own = parsedJson(filter, 'filter', 'BAD_FILTER')

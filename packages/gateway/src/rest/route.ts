@@ -1,5 +1,6 @@
 import type { Principal } from '@taskfleet/core'
 import type { FleetOperations, Scope } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { statusOf } from './problem.ts'
@@ -74,7 +75,7 @@ export function mount(
       method,
       url,
       config: { scope },
-      ...(bodyLimit === undefined ? {} : { bodyLimit }),
+      ...given({ bodyLimit }),
       ...(one.checkedByCore === true ? { validatorCompiler: passing } : {}),
       schema: {
         tags: [one.tag],
@@ -83,10 +84,7 @@ export function mount(
         description: `${one.description === undefined ? '' : `${one.description}\n\n`}Needs the scope \`${scope}\`.`,
         security: [{ key: [scope] }],
         ...({ 'x-scope': scope, ...(body?.isOptional() ? { [OPTIONAL_BODY]: true } : {}) } as object),
-        ...(params === undefined ? {} : { params }),
-        ...(query === undefined ? {} : { querystring: query }),
-        ...(headers === undefined ? {} : { headers }),
-        ...(body === undefined ? {} : { body }),
+        ...given({ params, querystring: query, headers, body }),
         response: { ...successes(one), ...failures(one) },
       },
       handler: async (request, reply) => {

@@ -1,5 +1,5 @@
 import { OPERATIONS, type QueueLimits } from '@taskfleet/protocol'
-import { shapes } from '@taskfleet/protocol/internal'
+import { given, shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import { type RestRoute, route } from '../route.ts'
 
@@ -34,6 +34,6 @@ export const queueRoute: RestRoute = route({
       const limited = await fleet.queues.limit({ name, limits: limits as QueueLimits })
       if (paused === undefined) return limited
     }
-    return fleet.queues[paused === true ? 'pause' : 'resume']({ name, ...(reason === undefined ? {} : { reason }) })
+    return fleet.queues[paused === true ? 'pause' : 'resume']({ name, ...given({ reason }) })
   },
 })
