@@ -43,7 +43,7 @@ describe('F38: a worker whose collection is dropped', () => {
     await fleet.fleet.tasks.drop()
     await eventually(async () => {
       const indexes = await fleet.fleet.tasks.indexes().catch(() => [])
-      return indexes.some(({ name }) => name === 'open_key')
+      return indexes.some(({ name }) => name === 'open_key_in_queue')
     })
     await fleet.post([{ do: 'return', value: 1 }], { key: 'once', runAt: '2030-01-01T00:00:00Z' })
     await expect(fleet.post([{ do: 'return', value: 2 }], { key: 'once' })).rejects.toMatchObject({

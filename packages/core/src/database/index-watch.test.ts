@@ -20,10 +20,10 @@ describe('F38: indexes under a running fleet', () => {
 
   test('one that was dropped is made again', async () => {
     const here = await fleet()
-    await here.tasks.dropIndex('open_key')
+    await here.tasks.dropIndex('open_key_in_queue')
     const { missing, stillMissing } = await here.indexes.look()
-    expect([missing.map(indexLabel), stillMissing]).toEqual([['tasks.open_key'], []])
-    expect(await names(here)).toContain('open_key')
+    expect([missing.map(indexLabel), stillMissing]).toEqual([['tasks.open_key_in_queue'], []])
+    expect(await names(here)).toContain('open_key_in_queue')
   })
 
   test('after the collection was dropped there are never two open tasks of one key', async () => {
@@ -38,7 +38,7 @@ describe('F38: indexes under a running fleet', () => {
 
   test('one that open tasks of the same key keep from being made refuses keys, and names the tasks', async () => {
     const here = await fleet()
-    await here.tasks.dropIndex('open_key')
+    await here.tasks.dropIndex('open_key_in_queue')
     const [one, two] = await here.store.enqueue([newTask(), newTask()])
     await here.tasks.updateMany({ _id: { $in: [one!._id, two!._id] } }, { $set: { key: 'twice' } })
     here.indexes.doubt()
@@ -53,6 +53,6 @@ describe('F38: indexes under a running fleet', () => {
     await here.store.cancel(two!._id, 'test')
     here.indexes.doubt()
     await here.store.enqueue([newTask({ key: 'other' })])
-    expect(await names(here)).toContain('open_key')
+    expect(await names(here)).toContain('open_key_in_queue')
   })
 })

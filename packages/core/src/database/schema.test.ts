@@ -99,13 +99,16 @@ test('documents that keep one index from being built keep neither the start nor 
   const open = { key: 'twice', status: 'pending' }
   await database.db.collection('tasks').insertMany([open, { ...open }])
   await database.requireSchema()
-  expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['tasks.open_key'])
+  expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['tasks.open_key_in_queue'])
   expect(await database.migrate({ othersLive: false })).toMatchObject({
     made: [],
-    blocked: [expect.stringMatching(/^tasks\.open_key: .*twice/)],
+    blocked: [expect.stringMatching(/^tasks\.open_key_in_queue: .*twice/)],
   })
   await database.db.collection('tasks').deleteOne({ key: 'twice' })
-  expect(await database.migrate({ othersLive: false })).toMatchObject({ made: ['tasks.open_key'], blocked: [] })
+  expect(await database.migrate({ othersLive: false })).toMatchObject({
+    made: ['tasks.open_key_in_queue'],
+    blocked: [],
+  })
 })
 
 test('an index that is in the way is named, and keeps no other from being made', async () => {
@@ -145,11 +148,31 @@ test('an obsolete index stays while processes of another version live, and is dr
   expect(await database.migrate({ othersLive: false })).toMatchObject({ made: [], hidden: [], dropped: [] })
 })
 
+test('from schema 1 on keys and throttles become of their queue, and older programs are refused when their index is gone', async () => {
+  const database = await freshDatabase()
+  await database.requireSchema()
+  const { db } = database
+  await settings(database).updateOne({ _id: 'schema' }, { $set: { version: 1, oldest: 1 } })
+  await db.collection('tasks').dropIndex('open_key_in_queue')
+  await db.collection('tasks').createIndex({ key: 1 }, { name: 'open_key' })
+  const throttles = db.collection<{ _id: string; task: unknown; until: Date }>('throttles')
+  const { insertedId: task } = await db.collection('tasks').insertOne({ queue: 'reports', name: 'daily' })
+  const until = new Date(Date.now() + 3_600_000)
+  await throttles.insertOne({ _id: 'daily\nsales', task, until })
+  const beside = await database.migrate({ othersLive: true })
+  expect(beside).toMatchObject({ version: 2, made: ['tasks.open_key_in_queue'], hidden: ['tasks.open_key'] })
+  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({ version: 2, oldest: 1 })
+  expect(await throttles.findOne({ _id: 'reports\ndaily\nsales' })).toMatchObject({ task, until })
+  expect(await database.migrate({ othersLive: false })).toMatchObject({ dropped: ['tasks.open_key'] })
+  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({ version: 2, oldest: 2 })
+  expect(await throttles.countDocuments({})).toBe(2)
+})
+
 test('the indexes change together with the version of the schema', () => {
   const fingerprint = createHash('sha256')
     .update(JSON.stringify([...INDEXES].sort((a, b) => (indexLabel(a) < indexLabel(b) ? -1 : 1))))
     .digest('hex')
     .slice(0, 12)
   // Whoever changes an index raises SCHEMA_VERSION, and notes here what that version has.
-  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 1: 'e215573c9b61' })
+  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 2: '92ea121475a1' })
 })

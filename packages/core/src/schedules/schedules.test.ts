@@ -408,7 +408,7 @@ describe('a key that is limited', () => {
       mine().run(name),
       mine().remove(name),
     ])
-    for (const one of refused) expect(one).toMatchObject({ status: 'rejected', reason: { code } })
+    for (const one of refused) expect(one).toMatchObject({ status: 'rejected', reason: { code: 'NOT_FOUND' } })
     expect(await mine().list()).not.toContainEqual(expect.objectContaining({ _id: name }))
   })
 

@@ -82,7 +82,7 @@ describe('schedules over REST', () => {
       ['POST', '/pause'],
     ] as const) {
       const body = method === 'PATCH' ? { options: { queue: mine } } : undefined
-      expect(told(await call(method, `/schedules/theirs${path}`, body))).toBe('403 QUEUE_NOT_ALLOWED')
+      expect(told(await call(method, `/schedules/theirs${path}`, body))).toBe('404 NOT_FOUND')
     }
     expect((await call('GET', '/schedules')).body).toEqual({ schedules: [] })
     const socket = await connect(fleet, boss.gateway.url!, token)

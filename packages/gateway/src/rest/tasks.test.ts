@@ -53,10 +53,11 @@ describe('storing', () => {
         ],
       },
     })
-    await call('POST', '/tasks', { name: 'holder', key: `${queue}taken`, queue: ownQueue() })
+    const held = ownQueue()
+    await call('POST', '/tasks', { name: 'holder', key: 'taken', queue: held })
     const taken = await call('POST', '/tasks', [
       { name: 'good', queue },
-      { name: 'keyed', key: `${queue}taken`, queue },
+      { name: 'keyed', key: 'taken', queue: held },
     ])
     expect(taken).toMatchObject({
       status: 409,

@@ -337,11 +337,15 @@ export function resume(task: ModelTask, note: Note): boolean {
   return true
 }
 
+/** Whether another open task of a queue has its key. */
+const isKeyTaken = (task: ModelTask, queue: string, others: readonly ModelTask[]): boolean =>
+  task.key !== undefined &&
+  others.some((other) => other !== task && isOpen(other) && other.key === task.key && other.queue === queue)
+
 /** All tries again, as it was asked for. The numbers of its attempts go on. */
 export function rerun(task: ModelTask, others: readonly ModelTask[], note: Note): string {
   if (!allows(task, 'rerun')) return 'null'
-  const holder = others.find((other) => other !== task && isOpen(other) && other.key === task.key)
-  if (task.key !== undefined && holder !== undefined) return 'KEY_EXISTS'
+  if (isKeyTaken(task, task.queue, others)) return 'KEY_EXISTS'
   const met = isMet(task)
   move(task, met ? 'rerun' : 'rewait', note)
   if (!met) {
@@ -374,10 +378,12 @@ export interface Edits {
   ifFailed?: IfFailed
 }
 
-export function edit(task: ModelTask, edits: Edits, note: Note): string {
+export function edit(task: ModelTask, edits: Edits, others: readonly ModelTask[], note: Note): string {
   if (!isWaiting(task)) return 'null'
-  const refusal = editDependencies(task, edits, note)
+  const refusal = dependencyRefusal(task, edits)
   if (refusal !== undefined) return refusal
+  if (isKeyTaken(task, edits.queue ?? task.queue, others)) return 'KEY_EXISTS'
+  editDependencies(task, edits, note)
   if (edits.priority !== undefined) {
     task.priority = edits.priority
     task.basePriority = edits.priority
@@ -392,14 +398,18 @@ export function edit(task: ModelTask, edits: Edits, note: Note): string {
   return 'changed'
 }
 
-/** What it waits for from now on; a reason when that can't be. */
-function editDependencies(task: ModelTask, { after, ifFailed }: Edits, note: Note): string | undefined {
-  if (after === undefined && ifFailed === undefined) return undefined
-  const wanted = after ?? task.after
-  if (wanted.length === 0 && ifFailed !== undefined) return 'BAD_VALUE'
+/** Why it can't wait for these. */
+function dependencyRefusal(task: ModelTask, { after, ifFailed }: Edits): string | undefined {
+  if ((after ?? task.after).length === 0 && ifFailed !== undefined) return 'BAD_VALUE'
   if (after?.includes(task)) return 'DEPENDENCY_CYCLE'
   if (after?.some(({ gone }) => gone)) return 'NOT_FOUND'
-  if (after?.some((one) => waitsFor(one, task))) return 'DEPENDENCY_CYCLE'
+  return after?.some((one) => waitsFor(one, task)) === true ? 'DEPENDENCY_CYCLE' : undefined
+}
+
+/** What it waits for from now on. */
+function editDependencies(task: ModelTask, { after, ifFailed }: Edits, note: Note): void {
+  if (after === undefined && ifFailed === undefined) return
+  const wanted = after ?? task.after
   const kept = [...task.forgiven].filter(([one, rev]) => wanted.includes(one) && (one.gone || one.rev <= rev))
   task.after = [...wanted]
   task.ifFailed = ifFailed ?? (wanted.length === 0 ? 'fail' : task.ifFailed)
@@ -412,7 +422,6 @@ function editDependencies(task: ModelTask, { after, ifFailed }: Edits, note: Not
     // One write for all of the edit.
     task.rev -= 1
   }
-  return undefined
 }
 
 /** Whether a task waits for another one, directly or through others. What has completed waits for nothing any more. */

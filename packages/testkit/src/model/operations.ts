@@ -159,8 +159,8 @@ export function enqueueAgain(at: number, other: boolean): Operation {
   }
 }
 
-const holderOf = ({ tasks, key }: World): ModelTask | undefined =>
-  tasks.find((task) => task.key === key && model.isOpen(task))
+const holderOf = ({ tasks, key, queue }: World): ModelTask | undefined =>
+  tasks.find((task) => task.key === key && task.queue === queue && model.isOpen(task))
 
 export function enqueueKeyed(wish: Wish, policy: NewTask['keyPolicy'], debounce: number | undefined): Operation {
   const replaces = policy === 'replace' || debounce !== undefined
@@ -410,7 +410,10 @@ export type EditWish = Omit<Edits, 'after'> & { after?: readonly number[] }
 export function edit(at: number, edits: EditWish, seen: 'any' | 'current' | 'stale'): Operation {
   return {
     name: `edit ${at}, ${seen} revision: ${JSON.stringify(edits)}`,
-    can: some,
+    // A task that takes its key to another queue frees it in the one that it leaves.
+    can: (world) =>
+      some(world) &&
+      (edits.queue === undefined || world.freesKeys || !world.tasks.some(({ key }) => key !== undefined)),
     begin: (world) => {
       const task = pick(world, at, model.isWaiting)
       const rev = seen === 'any' ? undefined : task.rev - (seen === 'stale' ? 1 : 0)
@@ -423,7 +426,7 @@ export function edit(at: number, edits: EditWish, seen: 'any' | 'current' | 'sta
         call: () => world.store.edit(task.id, changes, rev).then(answered, codeOf),
         expect: () => {
           if (rev !== undefined && rev !== task.rev) return 'null'
-          const answer = model.edit(task, { ...plain, ...queue, ...after }, world.note)
+          const answer = model.edit(task, { ...plain, ...queue, ...after }, world.tasks, world.note)
           const waits = edits.after !== undefined || edits.ifFailed !== undefined
           if (answer === 'changed' && waits) model.reconsiderAll([task], world.tasks, world.note)
           return answer
