@@ -39,7 +39,7 @@ export interface WorkerCommand extends CommonOptions {
   stopWithParent?: boolean
 }
 
-/** `taskfleet worker`: runs until it is told to stop. */
+/** `taskfleet worker`: runs until it gets a signal. */
 export async function serveWorker(options: WorkerCommand): Promise<number> {
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const parent = options.ipc === true ? parentProcess() : undefined
@@ -92,7 +92,7 @@ function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTi
 /** @throws {FleetError} `BAD_JSON`, `CONFIG_RANGE` */
 function thresholdsOf(gate: string): LoadThresholds {
   const thresholds = parseJson(gate, '--gate') as LoadThresholds
-  // Told before anything is connected to.
+  // Reported before anything is connected to.
   fullThresholds(thresholds)
   return thresholds
 }
@@ -122,7 +122,7 @@ export interface GatewayCommand extends CommonOptions {
   stopWithParent?: boolean
 }
 
-/** `taskfleet gateway`: serves until it is told to stop. */
+/** `taskfleet gateway`: serves until it gets a signal. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   const { listen, publicUrl, name } = options
   const orphaned = options.stopWithParent === true ? parentGone() : undefined

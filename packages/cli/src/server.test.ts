@@ -240,7 +240,7 @@ describe('commands through a gateway', () => {
       ['{"commands": {"list": {\n "limitt": 2}}}', /:2: .*'limitt'.*'limit'/],
       ['{"commands": {"list": {\n\n "limit": "abc"}}}', /:3: 'limit': .*whole number/],
       ['{"commands": {"queues list": {\n "json": 1}}}', /:2: 'json' is true or false, not a number/],
-      ['{"logLevel":\n "loud"}', /:1: 'logLevel' is one of debug/],
+      ['{"logLevel":\n "loud"}', /:1: 'logLevel': Allowed choices are debug/],
       ['{\n "json" true}', /:2: not JSON/],
       ['[]', /:1: .*object/],
     ]
