@@ -95,9 +95,9 @@ async function health(url: string, which: 'live' | 'ready'): Promise<Health> {
 }
 
 function clockText(offset: number): string {
-  const health = `the fleet is ${durationText(Math.abs(offset))} ${offset >= 0 ? 'ahead of' : 'behind'} this computer`
-  if (Math.abs(offset) < CLOCK_OFF_MS) return health
-  return `${health}: set this clock, or give dates as the fleet sees them`
+  const difference = `the fleet is ${durationText(Math.abs(offset))} ${offset >= 0 ? 'ahead of' : 'behind'} this computer`
+  if (Math.abs(offset) < CLOCK_OFF_MS) return difference
+  return `${difference}: set this clock, or give dates as the fleet sees them`
 }
 
 async function workersText(view: GatewayView): Promise<string> {

@@ -38,8 +38,10 @@ function workerCommands(kit: CommandKit): void {
   list.option('--all', 'also workers that stopped within a day')
   const text = (worker: { _id: string; name: string; state: string }): string =>
     `${printable(worker.name)} (${worker._id.slice(0, 8)})  ${worker.state}`
+  const flags = { worker: { description: 'its name, its id, or the beginning of its id' } }
   const drain = operationCommand(kit, 'workers', 'drain', {
     summary: 'let a worker claim nothing new; running tasks go on',
+    flags,
     async run({ workers }, { worker }, { view, options: { wait, json } }) {
       const interrupted = new AbortController()
       if (wait === true) process.once('SIGINT', () => interrupted.abort())
@@ -55,6 +57,7 @@ function workerCommands(kit: CommandKit): void {
   drain.option('--wait', 'until nothing runs there')
   operationCommand(kit, 'workers', 'resume', {
     summary: 'let a drained worker claim tasks again',
+    flags,
     async call({ workers }, { worker }, { view }) {
       const { _id, name } = await findWorker(view, worker)
       await workers.resume(_id)
@@ -161,9 +164,9 @@ function queueCommands(kit: CommandKit): void {
       nested: ['limits'],
       hide: ['concurrency', 'rate', 'maxWaiting'],
       flags: {
-        concurrency: { parse: parseCount, none: 'none' },
-        rate: { parse: parseRate, none: 'none' },
-        maxWaiting: { parse: parseCount, none: 'none' },
+        concurrency: { parse: parseCount, none: 'none', description: 'none for no limit' },
+        rate: { parse: parseRate, none: 'none', description: 'starts in any span of the time; none for no limit' },
+        maxWaiting: { parse: parseCount, none: 'none', description: `none for the default, ${DEFAULT_MAX_WAITING}` },
       },
       text: (_, { name, limits }) => `${printable(name)}  ${limitsText(limits)}`,
     })
@@ -175,12 +178,7 @@ function queueCommands(kit: CommandKit): void {
     'rate',
     'limit how many tasks of a queue start within a time, such as 100/1m, in the whole fleet',
   )
-  limit(
-    'depth',
-    'n',
-    'maxWaiting',
-    `limit how many tasks may wait in a queue, ${DEFAULT_MAX_WAITING} by default; more are refused with QUEUE_FULL`,
-  )
+  limit('depth', 'n', 'maxWaiting', 'limit how many tasks may wait in a queue; more are refused with QUEUE_FULL')
 }
 
 /** What there is in one queue. */

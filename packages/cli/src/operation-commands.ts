@@ -33,7 +33,7 @@ interface Context {
   words: readonly unknown[]
 }
 
-/** What a command has otherwise than the table of operations makes it. */
+/** How a command differs from what the table of operations makes it. */
 export interface CommandForm<Request, Answer> extends RequestForm {
   /** Its words, when they are not those of the table. */
   name?: string

@@ -22,6 +22,8 @@ export interface RequestForm {
 }
 
 interface FlagForm {
+  /** What it is, where that differs from the description in the schema. */
+  description?: string
   /** With its value, such as `--older-than <duration>`. */
   flag?: string
   /** Returns the value as the request has it. */
@@ -182,7 +184,7 @@ const choicesOf = (schema: z.ZodType): readonly string[] => {
 
 function argumentOf(syntax: string, field: Field): Argument {
   const { schema, form } = field
-  const argument = new Argument(syntax, helpText(schema, 'none'))
+  const argument = new Argument(syntax, helpText(field, 'none'))
   const parse = form.parse ?? (argument.variadic ? undefined : KINDS[kindOf(schema)].parse)
   return parse === undefined ? argument : argument.argParser(unless(noneOf(field), parse))
 }
@@ -204,7 +206,7 @@ function optionsOf(field: Field, isChange: boolean): Option[] {
   const value = shown === '' ? '' : ` <${shown}${none === undefined || negated ? '' : `|${none}`}>`
   const flag = form.flag ?? `${usual}${value}`
   const negation = flag.replace(/^--(\S+).*/, '--no-$1')
-  const option = new Option(flag, helpText(schema, negated ? negation : 'none'))
+  const option = new Option(flag, helpText(field, negated ? negation : 'none'))
   const choices = kind === 'choice' || kind === 'choices' ? choicesOf(schema) : []
   if (choices.length > 0) option.choices(choices)
   const parse = form.parse ?? (kind === 'choices' ? parseChoices(choices) : KINDS[kind].parse)
@@ -226,8 +228,9 @@ const unless =
 
 const kebab = (name: string): string => name.replace(/^_/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
-/** A schema's description for people at a terminal, where something else stands for `null`. */
-function helpText(schema: z.ZodType, none: string): string {
+/** The description for people at a terminal, where something else stands for `null`. */
+function helpText({ schema, form: { description } }: Field, none: string): string {
+  if (description !== undefined) return description
   const text = sentence(descriptionOf(schema)).replaceAll('`null`', none).replaceAll('`', '')
   return kindOf(schema) === 'json' && text !== '' ? `${text} (@FILE or - for stdin)` : text
 }

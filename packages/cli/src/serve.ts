@@ -76,7 +76,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   }
   try {
     return await serveUntilStopped(service, stopTimes(options), () =>
-      sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name }),
+      printListening({ url: runner.url ?? null, worker: runner.id, name: runner.name }),
     )
   } finally {
     link?.close()
@@ -137,11 +137,11 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
   })
   const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
   return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>
-    sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null }),
+    printListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null }),
   )
 }
 
 /** One line for whoever started this process and waits until it is ready; from then on signals must be heeded. */
-function sayListening(ready: { url: string | null; worker: string; name: string | null }): void {
+function printListening(ready: { url: string | null; worker: string; name: string | null }): void {
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }
