@@ -7,7 +7,7 @@ import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 import { type Columns, printFields, printTable, reportChanges } from './print-answer.ts'
-import { type RequestForm, requestOptions, sentence, type Values } from './request-options.ts'
+import { isOptional, type RequestForm, requestOptions, sentence, type Values } from './request-options.ts'
 import { printable, printableJson } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 
@@ -106,17 +106,16 @@ function addCommand(kit: CommandKit, aggregate: string, verb: string, form: Comm
 
 /** What names one thing stands behind the command. */
 function argumentsOf(aggregate: string, { request, by }: Operation): Record<string, string> {
-  const { shape } = request as z.ZodObject
-  const first = by ?? ['id', 'name', 'worker', 'fingerprint'].find((name) => isRequired(shape[name]))
+  const shape = (request as z.ZodObject).shape as Record<string, z.ZodType>
+  const first =
+    by ??
+    ['id', 'name', 'worker', 'fingerprint'].find((name) => Object.hasOwn(shape, name) && !isOptional(shape[name]!))
   if (first === undefined) return {}
   return { [`<${first === 'name' && aggregate === 'schedules' ? 'schedule' : first}>`]: first }
 }
 
 const withServerKey = ({ key: _, serverKey, ...options }: Options & { serverKey?: string }): CommonOptions =>
   serverKey === undefined ? options : { ...options, key: serverKey }
-
-const isRequired = (schema: z.ZodType | undefined): boolean =>
-  schema !== undefined && !(schema instanceof z.core.$ZodOptional)
 
 const methodOf = (fleet: FleetOperations, aggregate: string, verb: string): ((request: Values) => Promise<unknown>) =>
   (fleet as unknown as Record<string, Record<string, (request: Values) => Promise<unknown>>>)[aggregate]![verb]!

@@ -255,7 +255,7 @@ function inner(schema: z.ZodType): z.ZodType {
   return held === undefined ? schema : inner(held)
 }
 
-const isOptional = (schema: z.ZodType): boolean => schema instanceof z.core.$ZodOptional
+export const isOptional = (schema: z.ZodType): boolean => schema instanceof z.core.$ZodOptional
 
 function isNullable(schema: z.ZodType): boolean {
   const held = wrappedIn(schema)
