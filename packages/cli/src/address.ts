@@ -11,7 +11,7 @@ export interface DatabaseAddress {
 
 export type Address = { mongo: string } | { server: string }
 
-/** What is nearer to the person who asks wins. */
+/** The source that is nearest to the person wins. */
 const RANK: Record<OptionSource, number> = { cli: 0, env: 1, config: 2 }
 const KEY_BYTES = 4_096
 const ELSEWHERE = 'give it by TASKFLEET_KEY, --key-file FILE, or --key - to read it from stdin'
@@ -38,10 +38,10 @@ export function noteSources(command: Command): void {
 export const keyOption = (command: Command): 'key' | 'serverKey' =>
   command.options.some((option) => option.attributeName() === 'serverKey') ? 'serverKey' : 'key'
 
-/** @returns how near a part of the address was said; undefined when it was not */
+/** @returns how near the source of a part of the address is; undefined when it is not given */
 function rankOf(options: CommonOptions, name: ConnectionOption): number | undefined {
-  const said = options[name]
-  if (said === undefined || said === '') return undefined
+  const given = options[name]
+  if (given === undefined || given === '') return undefined
   return RANK[options.sources?.[name] ?? 'cli']
 }
 
@@ -76,7 +76,7 @@ export function addressOf(options: CommonOptions): Address {
     if (mongo === RANK.cli) throw bothSaid()
     throw new FleetError(
       'BAD_CONFIG',
-      'TASKFLEET_MONGO_URI and TASKFLEET_SERVER are both set: say which by --mongo or --server',
+      'TASKFLEET_MONGO_URI and TASKFLEET_SERVER are both set: choose one by --mongo or --server',
     )
   }
   return (mongo ?? Number.POSITIVE_INFINITY) < (server ?? Number.POSITIVE_INFINITY)
@@ -84,8 +84,7 @@ export function addressOf(options: CommonOptions): Address {
     : { server: options.server! }
 }
 
-const bothSaid = (): FleetError =>
-  new FleetError('BAD_REQUEST', 'Where is the fleet? --mongo and --server both say: one of the two')
+const bothSaid = (): FleetError => new FleetError('BAD_REQUEST', 'Give --mongo or --server, not both')
 
 /**
  * The key for a gateway, or undefined where none is given.

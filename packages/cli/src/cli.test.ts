@@ -7,7 +7,7 @@ import { type Run, useCli } from '@taskfleet/testkit/fleet/test-cli'
 import { open, refusal } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
-import { parseConcurrency, parseDuration, parseKept, parseListen } from './options.ts'
+import { parseConcurrency, parseDuration, parseListen } from './options.ts'
 import { bar, bytes, oneLine, printable, printableJson } from './text.ts'
 
 describe('taskfleet', () => {
@@ -320,7 +320,6 @@ describe("the command's words", () => {
       expect(() => parseConcurrency(bad)).toThrow()
     expect(parseDuration('10s')).toBe('10s')
     expect(() => parseDuration('soon')).toThrow()
-    expect([parseKept('forever'), parseKept('7d')]).toEqual(['forever', 604_800_000])
     expect([durationText(0), durationText(90_061_001), durationText(90_061_001, { parts: 5 })]).toEqual([
       '0ms',
       '1d 1h',

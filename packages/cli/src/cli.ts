@@ -77,13 +77,13 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   eventCommands(kit)
   callbackCommands(kit)
   scheduleCommands(kit)
-  operationCommands(program, kit)
+  operationCommands(kit)
   kit
     .json(
       'doctor',
-      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server what is seen from there',
+      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server, what the gateway sees',
     )
-    .option('--repair', 'do about documents that do not fit what is safe, and say what was done')
+    .option('--repair', 'repair documents that do not fit where that is safe, and print what was done')
     .action(act((options: DoctorCommand) => doctor(options, print)))
   completionCommands(program, kit)
   return program
@@ -100,7 +100,7 @@ const STOP_WITH_PARENT =
   'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
 
 function servingCommands({ command, act }: CommandKit): void {
-  command('worker', 'claim and run tasks until told to stop')
+  command('worker', 'claim and run tasks until it is stopped')
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
     .option('--queues <names>', 'which queues to serve; a:2,b runs at most 2 of a at once here', parseServedQueues, {
       names: ['default'],
@@ -120,8 +120,8 @@ function servingCommands({ command, act }: CommandKit): void {
     )
     .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
-    .option('--public-url <url>', 'how others reach it, when that is not where it listens')
-    .option('--name <name>', "what people call it; the host's name by default")
+    .option('--public-url <url>', 'its address for others, when that is not where it listens')
+    .option('--name <name>', 'its name for people; the name of the host by default')
     .option('--lease <ms>', 'how long a claim is good without renewal', parseCount, 8_000)
     .option(
       '--grace <duration>',
@@ -134,16 +134,16 @@ function servingCommands({ command, act }: CommandKit): void {
       'how long all of stopping may take, after which the process is gone; 15s more than --grace by default',
       parseDuration,
     )
-    .option('--error-webhook <url>', 'is told of errors that keep coming, signed with TASKFLEET_WEBHOOK_SECRET')
-    .option('--error-threshold <n>', 'from how many failures on; 3 by default', parseCount)
-    .option('--error-period <duration>', 'at most once in this time per error; 1h by default', parseDuration)
-    .option('--ipc', 'tell the parent process what happens, and let it do the tasks that have notify: true')
+    .option('--error-webhook <url>', 'where recurring errors are reported, signed with TASKFLEET_WEBHOOK_SECRET')
+    .option('--error-threshold <n>', 'report an error from this many failures on; 3 by default', parseCount)
+    .option('--error-period <duration>', 'report each error at most once in this time; 1h by default', parseDuration)
+    .option('--ipc', 'report what happens to the parent process, and let it run the tasks with notify: true')
     .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
   command('gateway', 'serve the monitor, live queries and commands without running tasks')
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
-    .option('--public-url <url>', 'how others reach it, when that is not where it listens')
-    .option('--name <name>', "what people call it; the host's name by default")
+    .option('--public-url <url>', 'its address for others, when that is not where it listens')
+    .option('--name <name>', 'its name for people; the name of the host by default')
     .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
 }

@@ -1,13 +1,13 @@
 import { Fleet } from '@taskfleet/core'
 import { FleetDatabase } from '@taskfleet/core/internal'
-import { type FleetOperations, STATUSES } from '@taskfleet/protocol'
+import type { FleetOperations } from '@taskfleet/protocol'
 import { Argument, type Command, type Option } from 'commander'
 import { addressOf, tokenOf } from './address.ts'
 import { EXIT } from './exit.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, type ConnectionOption, EVENT_STATUSES } from './options.ts'
+import type { CommonOptions, ConnectionOption } from './options.ts'
 import { oneLine } from './text.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
@@ -23,7 +23,7 @@ const HARMLESS = /^[\p{L}\p{N}_.,:@%+=/-]+$/u
 /** A word that may come next, and what it means. */
 interface Candidate {
   word: string
-  says?: string | undefined
+  description?: string | undefined
 }
 
 export function completionCommands(program: Command, { act, print }: Pick<CommandKit, 'act' | 'print'>): void {
@@ -54,7 +54,7 @@ const INSTALL = `
   zsh:  eval "$(taskfleet completion zsh)" in ~/.zshrc, after compinit
   fish: taskfleet completion fish > ~/.config/fish/completions/taskfleet.fish`
 
-/** Each asks this very command, so that a script never knows less than what is installed. */
+/** Each runs this very command, so that a script never knows less than what is installed. */
 const SCRIPTS: Record<Shell, string> = {
   // The line is read anew: bash takes addresses apart at their colons.
   bash: `_taskfleet() {
@@ -94,8 +94,9 @@ async function complete(program: Command, words: readonly string[], print: Print
   const { command, option, argument } = placeOf(program, words.slice(0, -1))
   const begun = words.at(-1) ?? ''
   const candidates = await candidatesFor({ command, option, argument, begun }, words.slice(0, -1))
-  for (const { word, says } of candidates) {
-    if (word.startsWith(begun) && HARMLESS.test(word)) print(says === undefined ? word : `${word}\t${oneLine(says)}`)
+  for (const { word, description } of candidates) {
+    if (!word.startsWith(begun) || !HARMLESS.test(word)) continue
+    print(description === undefined ? word : `${word}\t${oneLine(description)}`)
   }
   return EXIT.done
 }
@@ -139,119 +140,108 @@ function optionsOf(command: Command): readonly Option[] {
 async function candidatesFor(place: Place & { begun: string }, words: readonly string[]): Promise<Candidate[]> {
   const { command, option, argument, begun } = place
   if (option !== undefined) {
-    if (option.argChoices !== undefined) return option.argChoices.map((word) => ({ word }))
-    return valuesOf(option.attributeName(), command, begun, words)
+    const choices = option.argChoices?.map((word) => ({ word }))
+    const values = choices ?? (await valuesOf(option.attributeName(), command, words))
+    return option.flags.endsWith('<names>') ? inList(begun, values) : values
   }
   if (begun.startsWith('-')) {
     const shown = optionsOf(command).filter(({ hidden, long }) => !hidden && long != null && !words.includes(long))
-    return [...shown.map(({ long, description }) => ({ word: long!, says: description })), { word: '--help' }]
+    return [...shown.map(({ long, description }) => ({ word: long!, description })), { word: '--help' }]
   }
   const below = command.createHelp().visibleCommands(command)
-  const commands = below.map((one) => ({ word: one.name(), says: one.description() || undefined }))
+  const commands = below.map((one) => ({ word: one.name(), description: one.description() || undefined }))
   if (argument === undefined) return commands
   if (argument.argChoices !== undefined) return argument.argChoices.map((word) => ({ word }))
-  return [...commands, ...(await valuesOf(argument.name(), command, begun, words))]
+  return [...commands, ...(await valuesOf(argument.name(), command, words))]
 }
 
 /** What an option or argument of a name may be. */
-async function valuesOf(name: string, command: Command, begun: string, words: readonly string[]): Promise<Candidate[]> {
-  const parent = command.parent?.name()
-  if (name === 'status') {
-    return inList(begun, [parent, command.name()].includes('events') ? EVENT_STATUSES : STATUSES)
-  }
-  const ask = QUESTIONS[questionOf(name, parent)]
-  if (ask === undefined) return []
-  const found = await withAsked(command, words, ask).catch(() => [])
-  return name === 'queues'
-    ? inList(
-        begun,
-        found.map(({ word }) => word),
-      )
-    : found
+async function valuesOf(name: string, command: Command, words: readonly string[]): Promise<Candidate[]> {
+  const lookUp = LOOK_UPS[lookUpOf(name, command.parent?.name())]
+  return lookUp === undefined ? [] : lookUpIn(command, words, lookUp).catch(() => [])
 }
 
-/** What an argument of this name is of: an id is that of a task unless a group says otherwise. */
-function questionOf(name: string, parent: string | undefined): string {
+/** What an argument of this name is of: an id is that of a task unless it is in a group. */
+function lookUpOf(name: string, parent: string | undefined): string {
   if (name === 'name' && parent === 'queues') return 'queue'
   if (name !== 'id' && name !== 'ids') return name
   return parent === 'taskfleet' ? 'task' : `of ${parent}`
 }
 
 /** The names that come after a comma. */
-function inList(begun: string, names: readonly string[]): Candidate[] {
+function inList(begun: string, names: readonly Candidate[]): Candidate[] {
   const before = begun.slice(0, begun.lastIndexOf(',') + 1)
   const taken = before.split(',')
-  return names.filter((name) => !taken.includes(name)).map((name) => ({ word: `${before}${name}` }))
+  return names.filter(({ word }) => !taken.includes(word)).map(({ word }) => ({ word: `${before}${word}` }))
 }
 
-/** What can be asked. */
-interface Asked {
+interface Connected {
   view: FleetView
   fleet: FleetOperations
 }
 
-const queueNames = async ({ view }: Asked): Promise<Candidate[]> => {
+const queueNames = async ({ view }: Connected): Promise<Candidate[]> => {
   const [counts, known] = await Promise.all([view.queueCounts(), view.rows({ collection: 'queues', limit: MOST })])
   return [...new Set([...Object.keys(counts), ...known.map(({ _id }) => _id)])].sort().map((word) => ({ word }))
 }
 
-/** What is asked of the fleet, by the name of the option or argument. */
-const QUESTIONS: Record<string, (asked: Asked) => Promise<Candidate[]>> = {
+/** How the names in the fleet are found, by the name of the option or argument. */
+const LOOK_UPS: Record<string, (connected: Connected) => Promise<Candidate[]>> = {
   queue: queueNames,
   queues: queueNames,
   worker: async ({ view }) => {
     const filter = { role: 'worker', state: { $in: ['running', 'draining'] } }
     const workers = await view.rows({ collection: 'workers', filter, limit: MOST })
-    return workers.map(({ name, host, state }) => ({ word: name, says: `${state} on ${host}` }))
+    return workers.map(({ name, host, state }) => ({ word: name, description: `${state} on ${host}` }))
   },
   schedule: async ({ view }) => {
     const schedules = await view.rows({ collection: 'schedules', sort: { _id: 1 }, limit: MOST })
-    return schedules.map(({ _id, task }) => ({ word: _id, says: task }))
+    return schedules.map(({ _id, task }) => ({ word: _id, description: task }))
   },
   task: async ({ view }) => {
     const sort = { createdAt: -1 } as const
     const tasks = await view.rows({ collection: 'tasks', sort, limit: MOST, fields: ['name', 'status'] })
-    return tasks.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
+    return tasks.map(({ _id, name, status }) => ({ word: _id, description: `${name} ${status}` }))
   },
   'of events': async ({ view }) => {
     const sort = { createdAt: -1 } as const
     const events = await view.rows({ collection: 'events', sort, limit: MOST, fields: ['name', 'status'] })
-    return events.map(({ _id, name, status }) => ({ word: _id, says: `${name} ${status}` }))
+    return events.map(({ _id, name, status }) => ({ word: _id, description: `${name} ${status}` }))
   },
   'of callbacks': async ({ fleet }) => {
     const callbacks = await fleet.callbacks.list({ limit: MOST })
-    return callbacks.map(({ _id, event, task }) => ({ word: _id, says: `${task} at ${event}` }))
+    return callbacks.map(({ _id, event, task }) => ({ word: _id, description: `${task} at ${event}` }))
   },
   'of keys': async ({ fleet }) => {
     const keys = await fleet.keys.list()
-    return keys.map(({ id, name, state }) => ({ word: id, says: `${name} ${state}` }))
+    return keys.map(({ id, name, state }) => ({ word: id, description: `${name} ${state}` }))
   },
 }
 
-/** Asks the fleet that the words and the environment name; gives up soon. */
-async function withAsked<T>(
+/** In the fleet that the words and the environment name; gives up soon. */
+async function lookUpIn<T>(
   command: Command,
   words: readonly string[],
-  ask: (asked: Asked) => Promise<T>,
+  lookUp: (connected: Connected) => Promise<T>,
   env = process.env,
 ): Promise<T> {
-  const asked = connect(optionsSaid(command, words, env))
+  const connecting = connect(optionsGiven(command, words, env))
   const late = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error('the fleet takes too long to answer')), PATIENCE_MS).unref()
   })
-  const open = await Promise.race([asked, late]).catch((error: unknown) => {
-    asked.then(({ close }) => close()).catch(() => undefined)
+  const open = await Promise.race([connecting, late]).catch((error: unknown) => {
+    connecting.then(({ close }) => close()).catch(() => undefined)
     throw error
   })
   try {
-    return await Promise.race([ask(open), late])
+    return await Promise.race([lookUp(open), late])
   } finally {
     await open.close()
   }
 }
 
 /** Without making indexes, as other commands do. */
-async function connect(options: CommonOptions): Promise<Asked & { close: () => Promise<void> }> {
+async function connect(options: CommonOptions): Promise<Connected & { close: () => Promise<void> }> {
   const address = addressOf(options)
   if ('server' in address) {
     const token = await tokenOf(options)
@@ -264,8 +254,8 @@ async function connect(options: CommonOptions): Promise<Asked & { close: () => P
 }
 
 /** The address as it stands in words that are no whole command yet. */
-function optionsSaid(command: Command, words: readonly string[], env: NodeJS.ProcessEnv): CommonOptions {
-  const said = (flag: string): string | undefined => {
+function optionsGiven(command: Command, words: readonly string[], env: NodeJS.ProcessEnv): CommonOptions {
+  const given = (flag: string): string | undefined => {
     const at = words.lastIndexOf(flag)
     return at < 0 ? undefined : words[at + 1]
   }
@@ -274,11 +264,11 @@ function optionsSaid(command: Command, words: readonly string[], env: NodeJS.Pro
     const fromEnv = variable === undefined ? undefined : env[variable]
     const fromFile: unknown = command.getOptionValue(name)
     const value =
-      said(flag) ?? (fromEnv === '' ? undefined : fromEnv) ?? (typeof fromFile === 'string' ? fromFile : undefined)
+      given(flag) ?? (fromEnv === '' ? undefined : fromEnv) ?? (typeof fromFile === 'string' ? fromFile : undefined)
     // The stdin of a shell that completes is the person's.
     if (value === undefined || (name === 'key' && value === '-')) return
     options[name] = value
-    if (name !== 'db') options.sources![name] = said(flag) !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
+    if (name !== 'db') options.sources![name] = given(flag) !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
   }
   take('mongo', '--mongo', 'TASKFLEET_MONGO_URI')
   take('db', '--db', 'TASKFLEET_DB')

@@ -2,10 +2,12 @@ import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { FleetError } from '@taskfleet/protocol'
 import { type Command, InvalidArgumentError, type Option } from 'commander'
+import { distance } from 'fastest-levenshtein'
+import { getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { keyOption } from './address.ts'
 import { parseList } from './options.ts'
 
-/** What a file may say for every command, and which option that is. */
+/** What a file may set for every command, and which option that is. */
 const COMMON = {
   mongo: 'mongo',
   db: 'db',
@@ -19,7 +21,7 @@ const COMMON = {
 interface ConfigFile {
   path: string
   content: Record<string, unknown>
-  /** Says what is wrong at a place in the file. */
+  /** An error at a place in the file. */
   fault(place: readonly string[], message: string): FleetError
 }
 
@@ -57,8 +59,8 @@ export function applyConfig(program: Command, path: string): void {
       const attribute = name === 'key' ? keyOption(command) : name
       const option = command.options.find((one) => one.attributeName() === attribute)
       if (option === undefined) continue
-      const said = name === 'keyFile' ? resolve(dirname(file.path), String(value)) : value
-      take(command, option, said, (message) => file.fault([name], message))
+      const given = name === 'keyFile' ? resolve(dirname(file.path), String(value)) : value
+      take(command, option, given, (message) => file.fault([name], message))
     }
   }
   for (const [name, values] of Object.entries(commands)) applyTo(leaves, name, values, file)
@@ -100,11 +102,7 @@ function take(command: Command, option: Option, value: unknown, fault: (message:
   }
   const text = textOf(option, value)
   if (text === undefined) throw not(option.parseArg === undefined ? 'a text' : 'a text or a number')
-  if (option.argChoices !== undefined && !option.argChoices.includes(text)) {
-    throw fault(`'${attribute}' is one of ${option.argChoices.join(', ')}`)
-  }
-  // Choices have a parser of commander's own, which collects.
-  if (option.parseArg === undefined || option.argChoices !== undefined) {
+  if (option.parseArg === undefined) {
     set(text)
     return
   }
@@ -120,7 +118,7 @@ function take(command: Command, option: Option, value: unknown, fault: (message:
 
 function textOf({ flags, parseArg }: Option, value: unknown): string | undefined {
   if (typeof value === 'string') return value
-  if (flags.includes('<json>')) return JSON.stringify(value)
+  if (flags.includes('<json')) return JSON.stringify(value)
   if (Array.isArray(value) && parseArg !== undefined && value.every((one) => typeof one === 'string')) {
     const text = value.join(',')
     return parseList(text).length === value.length ? text : undefined
@@ -128,7 +126,7 @@ function textOf({ flags, parseArg }: Option, value: unknown): string | undefined
   return typeof value === 'number' && parseArg !== undefined ? String(value) : undefined
 }
 
-/** Two that say the same thing differently. */
+/** @throws {FleetError} `BAD_CONFIG` when two options exclude each other, or when others can read the key */
 function refuseRivals(file: ConfigFile): void {
   for (const [one, other] of [
     ['mongo', 'server'],
@@ -156,50 +154,40 @@ function readConfig(path: string): ConfigFile {
     throw new FleetError('BAD_CONFIG', `The file ${path} cannot be read: ${(error as Error).message}`, { cause: error })
   }
   const at = (line: number, message: string): FleetError => new FleetError('BAD_CONFIG', `${path}:${line}: ${message}`)
-  let content: unknown
-  try {
-    content = JSON.parse(text)
-  } catch (error) {
-    const { message } = error as Error
-    const position = /position (\d+)/.exec(message)?.[1]
-    throw at(lineAt(text, position === undefined ? text.trimEnd().length : Number(position)), `not JSON: ${message}`)
+  const errors: ParseError[] = []
+  const tree = parseTree(text, errors, { disallowComments: true })
+  if (errors[0] !== undefined) {
+    const { error, offset } = errors[0]
+    throw at(
+      lineAt(text, offset),
+      `not JSON: ${printParseErrorCode(error).replace(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)}`,
+    )
   }
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
-    throw at(1, 'this holds an object, such as {"server": "http://host:4100"}')
-  }
-  const lines = linesOfKeys(text, at)
+  if (tree?.type !== 'object') throw at(1, 'this holds an object, such as {"server": "http://host:4100"}')
+  const lines = linesOfKeys(tree, text, at)
   return {
     path,
-    content: content as Record<string, unknown>,
+    content: getNodeValue(tree) as Record<string, unknown>,
     fault: (place, message) => at(lines.get(JSON.stringify(place)) ?? 1, message),
   }
 }
 
-const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g
-
-/** The line of every key in a text that is JSON. @throws what `at` makes when a key is given twice */
-function linesOfKeys(text: string, at: (line: number, message: string) => FleetError): Map<string, number> {
+/** The line of every key. @throws what `at` makes when a key is given twice */
+function linesOfKeys(tree: Node, text: string, at: (line: number, message: string) => FleetError): Map<string, number> {
   const lines = new Map<string, number>()
-  const open: { place: string[]; key: string }[] = []
-  let last = { text: '', index: 0 }
-  for (const { 0: token, index } of text.matchAll(TOKENS)) {
-    const inside = open.at(-1)
-    if (token === '{' || token === '[') {
-      open.push({ place: inside === undefined ? [] : [...inside.place, inside.key], key: '' })
-    } else if (token === '}' || token === ']') open.pop()
-    else if (token === ':' && inside !== undefined) {
-      inside.key = JSON.parse(last.text) as string
-      const place = JSON.stringify([...inside.place, inside.key])
-      const line = lineAt(text, last.index)
-      const before = lines.get(place)
-      // Objects in a list have no place of their own.
-      if (before !== undefined && !inside.place.includes('')) {
-        throw at(line, `'${inside.key}' is given twice, first in line ${before}`)
+  const visit = (node: Node, place: readonly unknown[]): void => {
+    for (const [index, child] of (node.children ?? []).entries()) {
+      const [key, value] = child.type === 'property' ? child.children! : [undefined, child]
+      const inside = [...place, key?.value ?? index]
+      if (key !== undefined) {
+        const [line, before] = [lineAt(text, key.offset), lines.get(JSON.stringify(inside))]
+        if (before !== undefined) throw at(line, `'${key.value}' is given twice, first in line ${before}`)
+        lines.set(JSON.stringify(inside), line)
       }
-      lines.set(place, line)
+      visit(value!, inside)
     }
-    last = { text: token, index }
   }
+  visit(tree, [])
   return lines
 }
 
@@ -227,21 +215,7 @@ function unknown(what: string, name: string, names: readonly string[]): string {
 
 /** The name that a mistyped one is most like, if any is. */
 function nearest(name: string, names: readonly string[]): string | undefined {
-  const far = names.map((one): [number, string] => [distance(name.toLowerCase(), one.toLowerCase()), one])
-  const [least, one] = far.sort(([a], [b]) => a - b)[0] ?? []
-  return least !== undefined && least <= Math.max(2, Math.floor(name.length / 3)) ? one : undefined
-}
-
-/** How many letters must change, see https://en.wikipedia.org/wiki/Levenshtein_distance. */
-function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, column) => column)
-  for (let line = 1; line <= one.length; line += 1) {
-    const next = [line]
-    for (let column = 1; column <= other.length; column += 1) {
-      const changed = row[column - 1]! + (one[line - 1] === other[column - 1] ? 0 : 1)
-      next.push(Math.min(changed, row[column]! + 1, next[column - 1]! + 1))
-    }
-    row = next
-  }
-  return row.at(-1)!
+  const changes = (one: string): number => distance(name.toLowerCase(), one.toLowerCase())
+  const [near] = [...names].sort((one, other) => changes(one) - changes(other))
+  return near !== undefined && changes(near) <= Math.max(2, Math.floor(name.length / 3)) ? near : undefined
 }

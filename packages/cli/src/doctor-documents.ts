@@ -41,7 +41,7 @@ function indexesMade({ missing, stillMissing, duplicates }: IndexFindings): stri
     indexes.map(({ collection, name }) => `${collection}.${name}`).join(', ')
   if (stillMissing.length > 0) {
     const keys = duplicates.map(({ key, tasks }) => `'${key}' of ${tasks.join(' and ')}`).join(', ')
-    const why = keys === '' ? 'the log says why' : `open tasks have the same key: ${keys}; cancel all but one of each`
+    const why = keys === '' ? 'see the log' : `open tasks have the same key: ${keys}; cancel all but one of each`
     throw new FleetError('INDEX_MISSING', `${names(stillMissing)} can't be made: ${why}`)
   }
   return missing.length === 0 ? `all ${INDEXES.length} are there` : `made ${names(missing)}, which were missing`

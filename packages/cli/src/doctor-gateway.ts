@@ -86,17 +86,18 @@ async function health(url: string, which: 'live' | 'ready'): Promise<Health> {
     const why = error.cause?.message || error.message
     throw new FleetError('NO_SERVER', `No gateway answers at ${url}: ${why}`, { cause: error })
   })
-  const told = (await answer.json().catch(() => ({}))) as Health & { status?: unknown; title?: string }
-  if (answer.ok && told.status === which) return told
-  if (told.code === 'NO_DATABASE') throw new FleetError(told.code, 'does not answer the gateway: see its log')
-  if (told.code !== undefined) throw new FleetError(told.code, `refuses this request: ${told.title ?? told.code}`)
+  const health = (await answer.json().catch(() => ({}))) as Health & { status?: unknown; title?: string }
+  if (answer.ok && health.status === which) return health
+  if (health.code === 'NO_DATABASE') throw new FleetError(health.code, 'does not answer the gateway: see its log')
+  if (health.code !== undefined)
+    throw new FleetError(health.code, `refuses this request: ${health.title ?? health.code}`)
   throw new FleetError('NO_SERVER', `What answers at ${url} is no gateway: HTTP ${answer.status}`)
 }
 
 function clockText(offset: number): string {
-  const told = `the fleet is ${durationText(Math.abs(offset))} ${offset >= 0 ? 'ahead of' : 'behind'} this computer`
-  if (Math.abs(offset) < CLOCK_OFF_MS) return told
-  return `${told}: set this clock, or give dates as the fleet sees them`
+  const difference = `the fleet is ${durationText(Math.abs(offset))} ${offset >= 0 ? 'ahead of' : 'behind'} this computer`
+  if (Math.abs(offset) < CLOCK_OFF_MS) return difference
+  return `${difference}: set this clock, or give dates as the fleet sees them`
 }
 
 async function workersText(view: GatewayView): Promise<string> {

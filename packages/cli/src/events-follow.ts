@@ -17,7 +17,7 @@ const PASSING_TRIES = 60
 const PASSING_WAIT_MS = 1_000
 
 /**
- * Tells of every event that ends, each end once and in their order, for as long as the view is open. A live query holds the
+ * Emits every event that ends, each end once and in their order, for as long as the view is open. A live query holds the
  * latest; where more have ended at once than it holds, the rest is read. Rejects when reading fails, and never resolves.
  *
  * @param beginning from where on; without it only what ends from now on
@@ -27,11 +27,11 @@ export function followEvents(
   view: FleetView,
   filter: Record<string, unknown>,
   beginning: Beginning | undefined,
-  told: (event: EventRow) => void,
+  emit: (event: EventRow) => void,
   page: number = QUERY_LIMITS.rows,
 ): Promise<never> {
   const from = beginning?.processedAt ?? new Date(view.now() - LATE_MS).toISOString()
-  const log = new EndLog(from, told)
+  const log = new EndLog(from, emit)
   const query = {
     collection: 'events',
     filter: { ...filter, processedAt: { $gte: from } },
@@ -48,7 +48,7 @@ export function followEvents(
       const sort = { processedAt: 1, _id: 1 } as const
       const query = { collection: 'events', filter: { $and: [filter, place] }, sort, limit: page } as const
       const rows = await patiently(() => view.rows(query))
-      log.tell(rows.filter(isNew))
+      log.emit(rows.filter(isNew))
       const last = rows.at(-1)
       if (last === undefined || rows.length < page) return
       const { processedAt, _id } = last
@@ -61,7 +61,7 @@ export function followEvents(
     if (!started) log.skip(rows, oldest)
     else if (oldest !== undefined && !log.knows(oldest)) await readRest()
     started = true
-    log.tell(rows.filter(isNew))
+    log.emit(rows.filter(isNew))
   }
   return new Promise((_, reject) => {
     let last: Promise<unknown> = Promise.resolve()
@@ -86,15 +86,15 @@ async function patiently<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Which ends have been told of. An event whose task is retried ends again, and is told of again. */
+/** Which ends have been emitted. An event whose task is retried ends again, and is emitted again. */
 class EndLog {
-  readonly #told: (event: EventRow) => void
+  readonly #emit: (event: EventRow) => void
   readonly #known = new Map<string, string>()
   #floor: string
 
-  constructor(floor: string, told: (event: EventRow) => void) {
+  constructor(floor: string, emit: (event: EventRow) => void) {
     this.#floor = floor
-    this.#told = told
+    this.#emit = emit
   }
 
   /** Before this nothing is still to come: what shows up there is old, in the place of one that was removed. */
@@ -112,11 +112,11 @@ class EndLog {
     if (oldest !== undefined) this.#raise(oldest.processedAt!)
   }
 
-  tell(events: readonly EventRow[]): void {
+  emit(events: readonly EventRow[]): void {
     const news = events.filter((event) => !this.knows(event)).sort(byEnd)
     for (const event of news) {
       this.#known.set(keyOf(event), event.processedAt!)
-      this.#told(event)
+      this.#emit(event)
     }
     const latest = news.at(-1)
     if (latest !== undefined) this.#raise(new Date(Date.parse(latest.processedAt!) - LATE_MS).toISOString())

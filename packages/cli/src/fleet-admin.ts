@@ -1,109 +1,69 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DEFAULT_MAX_WAITING, limitsText, QUERY_LIMITS } from '@taskfleet/core/internal'
-import {
-  durationText,
-  FleetError,
-  type QueueLimits,
-  type QueueRow,
-  shortDuration,
-  type WorkerRow,
-} from '@taskfleet/protocol'
+import { durationText, FleetError, type QueueRow, shortDuration, type WorkerRow } from '@taskfleet/protocol'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
-import { type CommandKit, LISTS, type Print } from './kit.ts'
-import { type CommonOptions, parseLimit, parseRate } from './options.ts'
-import { bytes, printable, printableJson, table } from './text.ts'
-import { withFleet } from './with-fleet.ts'
+import type { CommandKit } from './kit.ts'
+import { operationCommand } from './operation-commands.ts'
+import { parseCount, parseRate } from './options.ts'
+import { bytes, printable, printableJson } from './text.ts'
 
 /** The commands about workers and queues as a whole. */
 export function fleetCommands(kit: CommandKit): void {
-  const { act, print } = kit
-  kit
-    .json('workers', 'every worker and gateway: what it runs, how loaded it is, what it serves')
-    .option('--all', 'also those that have stopped, for a day')
-    .action(act((options: WorkersCommand) => workers(options, print)))
-  kit
-    .json('drain', 'let a worker take nothing new; it goes on with what it runs')
-    .argument('<worker>', 'its name, its id, or how its id begins')
-    .option('--wait', 'until nothing runs there')
-    .action(act((worker: string, options: DrainCommand) => drain(worker, options, print)))
-  kit
-    .json('undrain', 'let a drained worker take tasks again')
-    .argument('<worker>', 'its name, its id, or how its id begins')
-    .action(act((worker: string, options: CommonOptions) => undrain(worker, options, print)))
-  const queues = kit
-    .group('queues', 'what waits and runs in each queue; pause, resume and limit them')
-    .addHelpText('after', LISTS)
-  kit
-    .json('list', 'every queue that has tasks or a word said about it', queues, { isDefault: true })
-    .action(act((options: CommonOptions) => listQueues(options, print)))
-  kit
-    .json('pause', 'claim nothing of a queue; what runs goes on', queues)
-    .argument('<name>')
-    .option('--reason <text>', 'for the record, and for those who ask why')
-    .action(act((name: string, options: QueueCommand) => setPaused(name, 'pause', options, print)))
-  kit
-    .json('resume', 'claim again', queues)
-    .argument('<name>')
-    .option('--reason <text>', 'for the record')
-    .action(act((name: string, options: QueueCommand) => setPaused(name, 'resume', options, print)))
-  kit
-    .json('limit', 'how many of a queue run at once in the whole fleet', queues)
-    .argument('<name>')
-    .argument('<n|none>', 'at most so many; none for no limit', parseLimit)
-    .action(
-      act((name: string, concurrency: number | null, options: CommonOptions) =>
-        setLimits(name, { concurrency }, options, print),
-      ),
-    )
-  kit
-    .json('rate', 'how many of a queue start within a time in the whole fleet', queues)
-    .argument('<name>')
-    .argument('<n/time|none>', 'at most so many in any span of the time, such as 100/1m; none for no limit', parseRate)
-    .action(
-      act((name: string, rate: NonNullable<QueueLimits['rate']> | null, options: CommonOptions) =>
-        setLimits(name, { rate }, options, print),
-      ),
-    )
-  kit
-    .json('depth', 'how many tasks may wait in a queue; more are refused with QUEUE_FULL', queues)
-    .argument('<name>')
-    .argument('<n|none>', `at most so many; none for the usual ${DEFAULT_MAX_WAITING}`, parseLimit)
-    .action(
-      act((name: string, maxWaiting: number | null, options: CommonOptions) =>
-        setLimits(name, { maxWaiting }, options, print),
-      ),
-    )
+  workerCommands(kit)
+  queueCommands(kit)
 }
 
-interface WorkersCommand extends CommonOptions {
-  all?: boolean
-}
-
-/** `taskfleet workers` */
-function workers({ all = false, ...options }: WorkersCommand, print: Print): Promise<number> {
-  return withFleet(options, async (_, view) => {
-    const now = view.now()
-    const shown = (await workerRows(view))
-      .filter(({ state }) => all || state !== 'stopped')
-      .map((worker) => ({ ...worker, live: isLive(worker, now) }))
-    if (options.json === true) print(printableJson(shown))
-    else {
-      const cells = shown.map((worker) => [
-        printable(worker.name),
-        worker._id.slice(0, 8),
-        printable(worker.host ?? ''),
-        // Silent for too long without a goodbye.
-        worker.state !== 'stopped' && !worker.live ? 'gone' : worker.state,
-        worker.role === 'gateway' ? 'gateway' : `${worker.running}/${worker.slots}`,
-        gateText(worker),
-        loadText(worker),
-        printable(worker.tasks.join(', ')),
-        `${durationText(Math.max(0, now - Date.parse(worker.heartbeatAt)), { least: 's' })} ago`,
-      ])
-      print(table(['NAME', 'ID', 'HOST', 'STATE', 'SLOTS', 'GATE', 'LOAD', 'SERVES', 'SEEN'], cells))
-    }
-    return EXIT.done
+function workerCommands(kit: CommandKit): void {
+  const list = operationCommand(kit, 'workers', 'list', {
+    summary: 'every worker and gateway: what it runs, how loaded it is, what it serves',
+    async call(_, __, { view, options: { all } }) {
+      const now = view.now()
+      const rows = (await workerRows(view)).filter(({ state }) => all === true || state !== 'stopped')
+      return rows.map((worker) => ({ ...worker, live: isLive(worker, now) }))
+    },
+    columns: {
+      NAME: (worker) => worker.name,
+      ID: (worker) => worker._id.slice(0, 8),
+      HOST: (worker) => worker.host,
+      // Silent for too long without a goodbye.
+      STATE: ({ state, live }) => (state !== 'stopped' && !live ? 'gone' : state),
+      SLOTS: ({ role, running, slots }) => (role === 'gateway' ? 'gateway' : `${running}/${slots}`),
+      GATE: gateText,
+      LOAD: loadText,
+      SERVES: (worker) => worker.tasks.join(', '),
+      SEEN: ({ heartbeatAt }, now) => `${durationText(Math.max(0, now - Date.parse(heartbeatAt)), { least: 's' })} ago`,
+    },
+  })
+  list.option('--all', 'also workers that stopped within a day')
+  const text = (worker: { _id: string; name: string; state: string }): string =>
+    `${printable(worker.name)} (${worker._id.slice(0, 8)})  ${worker.state}`
+  const flags = { worker: { description: 'its name, its id, or the beginning of its id' } }
+  const drain = operationCommand(kit, 'workers', 'drain', {
+    summary: 'let a worker claim nothing new; running tasks go on',
+    flags,
+    async run({ workers }, { worker }, { view, options: { wait, json } }) {
+      const interrupted = new AbortController()
+      if (wait === true) process.once('SIGINT', () => interrupted.abort())
+      const { _id, name } = await findWorker(view, worker)
+      await workers.drain(_id)
+      if (wait === true) await untilNothingRuns(view, _id, interrupted.signal)
+      if (interrupted.signal.aborted) return EXIT.interrupted
+      const drained = { _id, name, state: wait === true ? 'drained' : 'draining' }
+      kit.print(json === true ? printableJson(drained) : text(drained))
+      return EXIT.done
+    },
+  })
+  drain.option('--wait', 'until nothing runs there')
+  operationCommand(kit, 'workers', 'resume', {
+    summary: 'let a drained worker claim tasks again',
+    flags,
+    async call({ workers }, { worker }, { view }) {
+      const { _id, name } = await findWorker(view, worker)
+      await workers.resume(_id)
+      return { _id, name, state: 'running' }
+    },
+    text,
   })
 }
 
@@ -131,46 +91,9 @@ function loadText({ load }: WorkerRow): string {
   ].join(', ')
 }
 
-interface DrainCommand extends CommonOptions {
-  wait?: boolean
-}
-
 const LOOK_MS = 500
 
-/** `taskfleet drain WORKER` */
-function drain(wanted: string, options: DrainCommand, print: Print): Promise<number> {
-  const interrupted = new AbortController()
-  if (options.wait === true) process.once('SIGINT', () => interrupted.abort())
-  return withFleet(options, async (fleet, view) => {
-    const { _id, name } = await findWorker(view, wanted)
-    await fleet.workers.drain(_id)
-    let state = 'draining'
-    if (options.wait === true) {
-      await untilNothingRuns(view, _id, interrupted.signal)
-      if (interrupted.signal.aborted) return EXIT.interrupted
-      state = 'drained'
-    }
-    tellWorker({ _id, name, state }, options, print)
-    return EXIT.done
-  })
-}
-
-/** `taskfleet undrain WORKER` */
-function undrain(wanted: string, options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async (fleet, view) => {
-    const { _id, name } = await findWorker(view, wanted)
-    await fleet.workers.resume(_id)
-    tellWorker({ _id, name, state: 'running' }, options, print)
-    return EXIT.done
-  })
-}
-
-function tellWorker(worker: { _id: string; name: string; state: string }, options: CommonOptions, print: Print): void {
-  const { _id, name, state } = worker
-  print(options.json === true ? printableJson(worker) : `${printable(name)} (${_id.slice(0, 8)})  ${state}`)
-}
-
-/** A claim may still be on its way when the worker says that it drains: quiet twice in a row is quiet. */
+/** A claim may still be on its way when the worker reports that it drains: quiet twice in a row is quiet. */
 async function untilNothingRuns(view: FleetView, id: string, signal: AbortSignal): Promise<void> {
   for (let quiet = 0; quiet < 2 && !signal.aborted; ) {
     const [[worker], running] = await Promise.all([
@@ -198,7 +121,7 @@ async function findWorker(view: FleetView, wanted: string): Promise<WorkerRow> {
   }
   if (another !== undefined) {
     const ids = (alive.length > 0 ? alive : meant).map(({ _id }) => _id.slice(0, 8)).join(', ')
-    throw new FleetError('AMBIGUOUS', `'${wanted}' may be several workers; say which by its id: ${ids}`)
+    throw new FleetError('AMBIGUOUS', `'${wanted}' may be several workers; give its id, one of ${ids}`)
   }
   return found
 }
@@ -214,28 +137,59 @@ interface QueueState extends Partial<QueueRow> {
   held: number
 }
 
-/** `taskfleet queues` */
-function listQueues(options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async (_, view) => {
-    const rows = await queueStates(view)
-    if (options.json === true) print(printableJson(rows))
-    else {
-      const cells = rows.map(
-        ({ _id, waiting, running, held, concurrency, rate, maxWaiting, paused, by = '', reason }) => [
-          printable(_id),
-          String(waiting),
-          String(running),
-          String(held),
-          concurrency === undefined ? '' : String(concurrency),
-          rate === undefined ? '' : `${rate.limit}/${shortDuration(rate.per)}`,
-          maxWaiting === undefined ? '' : String(maxWaiting),
-          paused ? `paused by ${printable(by)}${reason === undefined ? '' : `: ${printable(reason)}`}` : 'no',
-        ],
-      )
-      print(table(['QUEUE', 'WAITING', 'RUNNING', 'HELD', 'LIMIT', 'RATE', 'DEPTH', 'PAUSED'], cells))
-    }
-    return EXIT.done
+function queueCommands(kit: CommandKit): void {
+  operationCommand(kit, 'queues', 'list', {
+    summary: 'every queue with tasks or settings',
+    call: (_, __, { view }) => queueStates(view),
+    columns: {
+      QUEUE: (queue) => queue._id,
+      WAITING: (queue) => queue.waiting,
+      RUNNING: (queue) => queue.running,
+      HELD: (queue) => queue.held,
+      LIMIT: (queue) => queue.concurrency,
+      RATE: ({ rate }) => (rate === undefined ? '' : `${rate.limit}/${shortDuration(rate.per)}`),
+      DEPTH: (queue) => queue.maxWaiting,
+      PAUSED: ({ paused, by = '', reason }) =>
+        paused ? `paused by ${by}${reason === undefined ? '' : `: ${reason}`}` : 'no',
+    },
   })
+  const text = ({ _id, paused }: QueueRow): string => `${printable(_id)}  ${paused ? 'paused' : 'resumed'}`
+  operationCommand(kit, 'queues', 'pause', { text })
+  operationCommand(kit, 'queues', 'resume', { text })
+  const limit = (verb: string, argument: string, field: string, summary: string): void => {
+    operationCommand(kit, 'queues', 'limit', {
+      name: `queues ${verb}`,
+      summary,
+      arguments: { '<name>': 'name', [`<${argument}|none>`]: field },
+      nested: ['limits'],
+      hide: ['concurrency', 'rate', 'maxWaiting'],
+      flags: {
+        concurrency: { parse: parseCount, none: 'none', description: 'none for no limit' },
+        rate: { parse: parseRate, none: 'none', description: 'starts in any span of the time; none for no limit' },
+        maxWaiting: { parse: parseCount, none: 'none', description: `none for the default, ${DEFAULT_MAX_WAITING}` },
+      },
+      text: (_, { name, limits }) => `${printable(name)}  ${limitsText(limits)}`,
+    })
+  }
+  limit('limit', 'n', 'concurrency', 'limit how many tasks of a queue run at once in the whole fleet')
+  limit(
+    'rate',
+    'n/time',
+    'rate',
+    'limit how many tasks of a queue start within a time, such as 100/1m, in the whole fleet',
+  )
+  limit('depth', 'n', 'maxWaiting', 'limit how many tasks may wait in a queue; more are refused with QUEUE_FULL')
+}
+
+/** What there is in one queue. */
+interface QueueState extends Partial<QueueRow> {
+  _id: string
+  paused: boolean
+  /** Ready to be claimed now or at its date. */
+  waiting: number
+  running: number
+  /** Paused or blocked, each task by itself. */
+  held: number
 }
 
 async function queueStates(view: FleetView): Promise<QueueState[]> {
@@ -255,31 +209,4 @@ async function queueStates(view: FleetView): Promise<QueueState[]> {
     rows.set(_id, { ...none, ...rows.get(_id), _id, waiting: pending, running, held: paused + blocked })
   }
   return [...rows.values()].sort((a, b) => a._id.localeCompare(b._id))
-}
-
-/** `taskfleet queues limit|rate|depth NAME …|none` */
-function setLimits(queue: string, limits: QueueLimits, options: CommonOptions, print: Print): Promise<number> {
-  return withFleet(options, async ({ queues }) => {
-    const row = await queues.limit({ name: queue, limits })
-    print(options.json === true ? printableJson(row) : `${printable(queue)}  ${limitsText(limits)}`)
-    return EXIT.done
-  })
-}
-
-interface QueueCommand extends CommonOptions {
-  reason?: string
-}
-
-/** `taskfleet queues pause|resume NAME` */
-function setPaused(
-  queue: string,
-  action: 'pause' | 'resume',
-  { reason, ...options }: QueueCommand,
-  print: Print,
-): Promise<number> {
-  return withFleet(options, async (fleet) => {
-    const row = await fleet.queues[action]({ name: queue, ...(reason === undefined ? {} : { reason }) })
-    print(options.json === true ? printableJson(row) : `${printable(row._id)}  ${row.paused ? 'paused' : 'resumed'}`)
-    return EXIT.done
-  })
 }

@@ -21,7 +21,7 @@ import { makeLog } from './options.ts'
 
 export type CollectionQuery<N extends CollectionName> = QueryRequest & { collection: N }
 
-/** Hears of all rows and of what has changed; null when all were read anew. */
+/** Gets all rows and what has changed; null when all were read anew. */
 export type RowsSeen<N extends CollectionName> = (
   rows: readonly CollectionRows[N][],
   delta: Delta<CollectionRows[N]> | null,

@@ -2,14 +2,14 @@ import { FleetClient } from '@taskfleet/client'
 import { type CollectionName, type CollectionRows, FleetError, type TaskRow } from '@taskfleet/protocol'
 import type { CollectionQuery, FleetView, QueueCounts, RowsSeen } from './fleet-view.ts'
 
-/** Every field of a task: rows leave heavy ones out unless they are asked for. */
+/** Every field of a task: rows leave heavy ones out unless they are requested. */
 const TASK_FIELDS =
   'name version input output status queue priority basePriority runAt order deadline raiseAt deadlineMissedAt lazy attempt failures lost maxAttempts retry timeout totalTimeout stall checkpointAttempt attempts attemptsDropped worker publicUrl control progress checkpoint error key parent after replayOf schedule event createdAt updatedAt claimedAt startedAt finishedAt expireAt'.split(
     ' ',
   )
 
 /**
- * Resolves when the gateway has let us in and told its time.
+ * Resolves when the gateway has accepted the connection and sent its time.
  *
  * @throws {FleetError} `BAD_ADDRESS`, `NO_SERVER`, or what it refuses with, such as `UNAUTHENTICATED`
  */
@@ -46,7 +46,7 @@ export function gatewayUrl(server: string): string {
   return origin
 }
 
-/** socket.io says only `websocket error`; what is behind it says which. */
+/** socket.io reports only `websocket error`; the cause is in its description. */
 function unreachable(url: string, error: Error & { description?: { message?: string } }): FleetError {
   const why = error.description?.message ?? error.message
   if (/response: 40[13]$/.test(why)) {
@@ -60,7 +60,7 @@ export class GatewayView implements FleetView {
   readonly #client: FleetClient
   readonly #onRefused: (error: FleetError) => void
 
-  /** @param onRefused hears that the key has lost the right to what is watched */
+  /** @param onRefused called when the key has lost the right to what is watched */
   constructor(client: FleetClient, onRefused: (error: FleetError) => void = () => undefined) {
     this.#client = client
     this.#onRefused = onRefused

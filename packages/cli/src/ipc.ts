@@ -6,7 +6,7 @@ import type { TaskFactory, TaskRunner } from '@taskfleet/worker'
 /** The end of an IPC channel that a process started with one has. */
 export type ParentProcess = Pick<NodeJS.Process, 'on' | 'off' | 'connected'> & Required<Pick<NodeJS.Process, 'send'>>
 
-/** What the parent says of a task with `notify: true` that it was told of by `claimed`. */
+/** What the parent reports of a task with `notify: true`, after it got `claimed`. */
 interface Answer {
   id: string
   /** Which attempt is meant; whichever runs when it is absent. */
@@ -33,7 +33,7 @@ export function parentProcess(own: NodeJS.Process = process): ParentProcess {
 }
 
 /**
- * Tells the parent process what a runner does, and takes its word for tasks with `notify: true`. A message that makes no
+ * Reports to the parent process what a runner does, and takes its results for tasks with `notify: true`. A message that makes no
  * sense is answered; nothing that the parent sends ends this process.
  */
 export class ParentLink {
@@ -99,13 +99,13 @@ export class ParentLink {
     const signal = this.#runner.attempt(task._id)?.signal
     if (signal === undefined) return
     this.#outside.add(task._id)
-    const tell = (): void => {
+    const notify = (): void => {
       this.#outside.delete(task._id)
       const { message, code = 'ABORTED' } = asError(signal.reason) as Error & { code?: string }
       this.#send({ event: 'abort', task, error: { code, message } })
     }
-    if (signal.aborted) tell()
-    else signal.addEventListener('abort', tell, { once: true })
+    if (signal.aborted) notify()
+    else signal.addEventListener('abort', notify, { once: true })
   }
 
   /** Nobody is left to answer for them: they go on elsewhere at once. */
@@ -136,7 +136,7 @@ export class ParentLink {
         else this.#runner.fail(id, answer.error)
         return
       } catch (error) {
-        // It was told of when it was claimed; its input may still be on the way through its checks.
+        // It was reported when it was claimed; its input may still be on the way through its checks.
         const waits = run !== undefined && this.#notified.has(run.claim.task.name) && this.#runner.attempt(id) === run
         if (!waits || performance.now() > until || !(error instanceof FleetError) || error.code !== 'NOT_RUNNING')
           throw error
@@ -146,7 +146,7 @@ export class ParentLink {
 
   #send(message: object): void {
     if (!this.#parent.connected) return
-    // What can't be delivered has no reader: `disconnect` says the rest.
+    // What can't be delivered has no reader: `disconnect` follows.
     this.#parent.send(message, undefined, undefined, () => undefined)
   }
 }
@@ -167,17 +167,17 @@ function parseAnswer(message: unknown): Answer {
 
 function parseError(error: unknown, bad: (why: string) => FleetError): Error {
   const code = 'FAILED_OUTSIDE'
-  if (error === undefined || error === null) return new FleetError(code, 'The parent process says that it failed')
+  if (error === undefined || error === null) return new FleetError(code, 'The parent process reported that it failed')
   if (typeof error === 'string') return new FleetError(code, error.slice(0, MESSAGE_LIMIT))
-  const told = error as { code?: unknown; message?: unknown }
-  const { code: ownCode = code, message = 'The parent process says that it failed' } = told
+  const reported = error as { code?: unknown; message?: unknown }
+  const { code: ownCode = code, message = 'The parent process reported that it failed' } = reported
   if (typeof error !== 'object' || typeof ownCode !== 'string' || typeof message !== 'string') {
     throw bad("'error' is a text, or { code?, message? } of texts")
   }
   return new FleetError(ownCode.slice(0, 100), message.slice(0, MESSAGE_LIMIT))
 }
 
-/** Which task a message is about, as far as that can be told. */
+/** Which task a message is about, as far as that is known. */
 function idOf(message: unknown): { id?: string } {
   const { complete, fail } = (message ?? {}) as Record<string, unknown>
   const id = complete ?? fail

@@ -1,11 +1,19 @@
-import { type Command, type CommandOptions, Help, Option } from 'commander'
+import { type Command, Help, Option } from 'commander'
 
 export type Print = (line: string) => void
 
-/** Said by groups that list what they have when no command is named. */
-export const LISTS = '\nWithout a command: list, and its options are taken.'
+/** The names that hold several commands, of which `list` is meant without a name. */
+const GROUPS: Record<string, string> = {
+  errors: 'recurring errors: failed attempts grouped by fingerprint',
+  queues: 'what waits and runs in each queue; pause, resume and limit them',
+  keys: 'create, list, change and revoke keys, with the scope admin; the first key locks the fleet',
+  events: 'what happened and will happen; post events, follow them as a log',
+  callbacks: 'which task runs when an event of a name arrives',
+  schedules: 'which task runs when, again and again',
+}
+const LISTS = '\nWithout a command: list, with its options.'
 
-interface KitSettings extends CommandOptions {
+interface KitSettings {
   /** What the gateway's key is called where `--key` means something else. */
   keyFlag?: '--server-key'
 }
@@ -16,12 +24,11 @@ export interface CommandKit {
   print: Print
   /** Wraps what a command does, so that what it returns becomes the exit code. */
   act: <Args extends unknown[]>(run: (...args: Args) => Promise<number>) => (...args: Args) => Promise<void>
-  /** A command with the options that all have; of the program, or of a group. */
-  command(name: string, description: string, group?: Command, settings?: KitSettings): Command
+  /** A command with the options that all have. Before its last word stands that of its group. */
+  command(words: string, description: string, settings?: KitSettings): Command
   /** One that can answer in JSON. */
-  json(name: string, description: string, group?: Command, settings?: KitSettings): Command
-  /** A name that holds several commands, of which `list` may be the one that is meant without a name. */
-  group(name: string, description: string): Command
+  json(words: string, description: string, settings?: KitSettings): Command
+  find(words: string): Command | undefined
 }
 
 const COMMON = 'Options of every command:'
@@ -37,12 +44,19 @@ export function commandKit(program: Command, act: CommandKit['act'], print: Prin
       return groups
     },
   })
-  const command: CommandKit['command'] = (
-    name,
-    description,
-    group = program,
-    { keyFlag = '--key', ...settings } = {},
-  ) => {
+  const find = (words: string): Command | undefined =>
+    words
+      .split(' ')
+      .reduce<Command | undefined>((parent, word) => parent?.commands.find((one) => one.name() === word), program)
+  const groupOf = (word: string): Command =>
+    find(word) ??
+    program
+      .command(word)
+      .description(GROUPS[word] ?? word)
+      .addHelpText('after', LISTS)
+      .exitOverride()
+  const command: CommandKit['command'] = (words, description, { keyFlag = '--key' } = {}) => {
+    const [first, second] = words.split(' ') as [string, string?]
     const common = [
       new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'),
       new Option('--db <name>', "the database's name; the address's own path otherwise, or taskfleet").env(
@@ -54,16 +68,17 @@ export function commandKit(program: Command, act: CommandKit['act'], print: Prin
       new Option('--config <file>', 'options in JSON').env('TASKFLEET_CONFIG'),
       new Option('--log-level <level>', 'what is logged to stderr').choices(LOG_LEVELS),
     ]
-    const made = group.command(name, settings).description(description).exitOverride()
+    const made =
+      second === undefined ? program.command(first) : groupOf(first).command(second, { isDefault: second === 'list' })
+    made.description(description).exitOverride()
     for (const option of common) made.addOption(option.helpGroup(COMMON))
     return made
   }
   return {
     print,
     act,
+    find,
     command,
-    json: (name, description, group, settings) =>
-      command(name, description, group, settings).option('--json', 'answer in JSON'),
-    group: (name, description) => program.command(name).description(description).exitOverride(),
+    json: (words, description, settings) => command(words, description, settings).option('--json', 'answer in JSON'),
   }
 }

@@ -25,9 +25,9 @@ export class NobodysErrors {
     this.broken = new Promise((resolve) => {
       this.#break = resolve
     })
-    process.on('uncaughtException', this.#hear)
-    process.on('unhandledRejection', this.#hear)
-    this.#undo.push(() => process.off('uncaughtException', this.#hear).off('unhandledRejection', this.#hear))
+    process.on('uncaughtException', this.#onError)
+    process.on('unhandledRejection', this.#onError)
+    this.#undo.push(() => process.off('uncaughtException', this.#onError).off('unhandledRejection', this.#onError))
     this.#undo.push(keepExit())
   }
 
@@ -39,7 +39,7 @@ export class NobodysErrors {
     for (const undo of this.#undo.splice(0)) undo()
   }
 
-  readonly #hear = (thrown: unknown): void => {
+  readonly #onError = (thrown: unknown): void => {
     const err = asError(thrown)
     const running = this.#runner?.runningHere ?? []
     const tasks = running.map(({ id }) => id)

@@ -1,174 +1,159 @@
-import { parseDate, parseId } from '@taskfleet/core/internal'
 import { type CommandAnswer, type FleetOperations, OPERATIONS, type Operation } from '@taskfleet/protocol'
 import { shapes } from '@taskfleet/protocol/internal'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { z } from 'zod'
-import { sentence, tell } from './commands.ts'
 import { EXIT } from './exit.ts'
+import type { FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
-import { type CommonOptions, parseCount, parseList, readJson } from './options.ts'
-import { fieldLines, printable, printableJson, table } from './text.ts'
+import type { CommonOptions } from './options.ts'
+import { type Columns, printFields, printTable, reportChanges } from './print-answer.ts'
+import { isOptional, type RequestForm, requestOptions, sentence, type Values } from './request-options.ts'
+import { printable, printableJson } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 
-type Values = Record<string, unknown>
-type Method = (request: Values) => Promise<unknown>
-type Fields = Record<string, z.ZodType>
+type Aggregate = keyof FleetOperations
+type Method<A extends Aggregate, V extends keyof FleetOperations[A]> = Extract<
+  FleetOperations[A][V],
+  (...request: never[]) => Promise<unknown>
+>
+type RequestOf<A extends Aggregate, V extends keyof FleetOperations[A]> = Exclude<
+  NonNullable<Parameters<Method<A, V>>[0]>,
+  string
+>
+type AnswerOf<A extends Aggregate, V extends keyof FleetOperations[A]> = Awaited<ReturnType<Method<A, V>>>
+type RowOf<Answer> = Answer extends readonly (infer Row)[] ? Row : never
 
-/** A command for every operation of the table that has none written for it. */
-export function operationCommands(program: Command, kit: CommandKit): void {
+/** The options of a command, those of its own among them. */
+export type Options = CommonOptions & Values
+
+interface Context {
+  view: FleetView
+  options: Options
+  /** What stands behind the command. */
+  words: readonly unknown[]
+}
+
+/** How a command differs from what the table of operations makes it. */
+export interface CommandForm<Request, Answer> extends RequestForm {
+  /** Its words, when they are not those of the table. */
+  name?: string
+  /** What it does, when that is not the operation's summary. */
+  summary?: string
+  /** Completes and checks the request before anything is connected to. */
+  prepare?(request: Request, options: Options, words: readonly unknown[]): Request | Promise<Request>
+  /** What it does in place of the operation alone. */
+  call?(fleet: FleetOperations, request: Request, context: Context): Promise<Answer>
+  /** What it does and prints by itself, with its exit code; undefined goes on as usual. */
+  run?(fleet: FleetOperations, request: Request, context: Context): Promise<number> | undefined
+  /** How a list is printed. */
+  columns?: Columns<RowOf<Answer>>
+  /** How another answer is printed. */
+  text?(answer: Answer, request: Request): string
+  /** What is written to stderr as well, unless JSON is wanted. */
+  warning?(answer: Answer): string | undefined
+  /** 0 by default. */
+  exitCode?(answer: Answer): number
+}
+
+/** A command for every operation of the table that has none yet. */
+export function operationCommands(kit: CommandKit): void {
   for (const [aggregate, verbs] of Object.entries(OPERATIONS)) {
-    for (const [verb, operation] of Object.entries(verbs as Record<string, Operation>)) {
-      if (operation.cli !== null) addCommand(program, kit, { aggregate, verb, operation })
+    for (const [verb, { cli }] of Object.entries(verbs as Record<string, Operation>)) {
+      if (cli !== null && kit.find(cli) === undefined) addCommand(kit, aggregate, verb, {})
     }
   }
 }
 
-interface Named {
-  aggregate: string
-  verb: string
-  operation: Operation
+/** The command of an operation. */
+export function operationCommand<
+  A extends Aggregate,
+  V extends keyof FleetOperations[A] & string,
+  Answer = AnswerOf<A, V>,
+>(kit: CommandKit, aggregate: A, verb: V, form: CommandForm<RequestOf<A, V>, Answer> = {}): Command {
+  return addCommand(kit, aggregate, verb, form as CommandForm<Values, unknown>)
 }
 
-function addCommand(program: Command, kit: CommandKit, { aggregate, verb, operation }: Named): void {
-  const words = operation.cli!.split(' ')
-  const last = words.pop()!
-  const below = (parent: Command, name: string): Command | undefined =>
-    parent.commands.find((command) => command.name() === name)
-  const group = words.reduce((parent, word) => below(parent, word) ?? kit.group(word, aggregate), program)
-  if (below(group, last) !== undefined) return
-  const summary = sentence(operation.summary)
-  const command = kit.json(last, summary, group === program ? undefined : group)
-  const { argument, take } = requestOf(command, aggregate, operation)
-  const run = async (word: string | undefined, options: CommonOptions & Values): Promise<number> => {
-    const request = await take(word, options)
-    return withFleet(options, async (fleet) => {
-      const answer = await methodOf(fleet, aggregate, verb)(request)
-      return show(answer, { aggregate, verb, operation }, word ?? '', options, kit.print)
+function addCommand(kit: CommandKit, aggregate: string, verb: string, form: CommandForm<Values, unknown>): Command {
+  const operation = (OPERATIONS as unknown as Record<string, Record<string, Operation>>)[aggregate]![verb]!
+  // There `--key` is the key of the task.
+  const hasTaskKey = operation.request === shapes.newTask
+  const [name, summary] = [form.name ?? operation.cli!, form.summary ?? sentence(operation.summary)]
+  const command = kit.json(name, summary, hasTaskKey ? { keyFlag: '--server-key' } : {})
+  const take = requestOptions(command, operation, { arguments: argumentsOf(aggregate, operation), ...form })
+  const run = async (...given: unknown[]): Promise<number> => {
+    const [options, words] = [given.at(-2) as Options, given.slice(0, -2)]
+    const taken = await take(words, options)
+    const request = (await form.prepare?.(taken, options, words)) ?? taken
+    return withFleet(hasTaskKey ? withServerKey(options) : options, async (fleet, view) => {
+      const context = { view, options, words }
+      const code = await form.run?.(fleet, request, context)
+      if (code !== undefined) return code
+      const answer =
+        form.call === undefined
+          ? await methodOf(fleet, aggregate, verb)(request)
+          : await form.call(fleet, request, context)
+      if (operation.answer === shapes.commandAnswer) {
+        const shown = { json: options.json === true, dryRun: request.dryRun === true }
+        return reportChanges(answer as CommandAnswer, shown, kit.print)
+      }
+      if (answer === undefined) printDone({ aggregate, verb, word: String(words[0]) }, options, kit)
+      else printAnswer(answer, request, form, context, kit)
+      return form.exitCode?.(answer) ?? EXIT.done
     })
   }
-  if (argument === undefined) command.action(kit.act((options: CommonOptions & Values) => run(undefined, options)))
-  else
-    command
-      .argument(`<${argument}>`)
-      .action(kit.act((word: string, options: CommonOptions & Values) => run(word, options)))
+  return command.action(kit.act(run))
 }
 
-const methodOf = (fleet: FleetOperations, aggregate: string, verb: string): Method =>
-  (fleet as unknown as Record<string, Record<string, Method>>)[aggregate]![verb]!
-
-interface CommandRequest {
-  /** What stands behind the command's name. */
-  argument: string | undefined
-  take(word: string | undefined, options: Values): Promise<Values>
+/** What names one thing stands behind the command. */
+function argumentsOf(aggregate: string, { request, by }: Operation): Record<string, string> {
+  const shape = (request as z.ZodObject).shape as Record<string, z.ZodType>
+  const first =
+    by ??
+    ['id', 'name', 'worker', 'fingerprint'].find((name) => Object.hasOwn(shape, name) && !isOptional(shape[name]!))
+  if (first === undefined) return {}
+  return { [`<${first === 'name' && aggregate === 'schedules' ? 'schedule' : first}>`]: first }
 }
 
-/** The field that names one thing is the argument; the others are options, described as their schema is. */
-function requestOf(command: Command, aggregate: string, { request, by, body }: Operation): CommandRequest {
-  const whole = (request as z.ZodObject).shape as Fields
-  const first = by ?? ['id', 'name', 'worker', 'fingerprint'].find((name) => Object.hasOwn(whole, name))
-  const inside = body === undefined ? {} : ((whole[body] as z.ZodObject).shape as Fields)
-  const own = Object.entries(whole).filter(([name]) => name !== first && name !== body)
-  const all: Fields = { ...Object.fromEntries(own), ...inside }
-  for (const [name, schema] of Object.entries(all)) command.addOption(optionOf(name, schema))
-  return {
-    argument: first === 'name' && aggregate === 'schedules' ? 'schedule' : first,
-    async take(word, options) {
-      const named = first === undefined ? {} : { [first]: isId(whole[first]!) ? parseId(word).toHexString() : word }
-      const given: Values = {}
-      const changes: Values = {}
-      for (const [name, schema] of Object.entries(all)) {
-        if (options[name] === undefined) continue
-        const value = await readOption(name, schema, options[name])
-        if (Object.hasOwn(inside, name)) changes[name] = value
-        else given[name] = value
-      }
-      return { ...named, ...given, ...(body === undefined ? {} : { [body]: changes }) }
-    },
-  }
-}
+const withServerKey = ({ key: _, serverKey, ...options }: Options & { serverKey?: string }): CommonOptions =>
+  serverKey === undefined ? options : { ...options, key: serverKey }
 
-type Kind = 'date' | 'text' | 'number' | 'flag' | 'list' | 'choice' | 'json'
+const methodOf = (fleet: FleetOperations, aggregate: string, verb: string): ((request: Values) => Promise<unknown>) =>
+  (fleet as unknown as Record<string, Record<string, (request: Values) => Promise<unknown>>>)[aggregate]![verb]!
 
-const isId = (schema: z.ZodType): boolean => z.globalRegistry.get(inner(schema))?.title === 'Id'
-
-/** What a schema holds when it is there. */
-function inner(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.core.$ZodOptional || schema instanceof z.core.$ZodNullable
-    ? inner(schema._zod.def.innerType as z.ZodType)
-    : schema
-}
-
-function kindOf(schema: z.ZodType): Kind {
-  const held = inner(schema)
-  if (held instanceof z.ZodEnum) return 'choice'
-  if (held instanceof z.ZodBoolean) return 'flag'
-  if (held instanceof z.ZodNumber) return 'number'
-  if (held instanceof z.ZodArray) return 'list'
-  if (held instanceof z.ZodString) return z.globalRegistry.get(held)?.format === 'date-time' ? 'date' : 'text'
-  return held instanceof z.ZodUnion ? 'text' : 'json'
-}
-
-function optionOf(name: string, schema: z.ZodType): Option {
-  const kind = kindOf(schema)
-  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-  const says = sentence(schema.description ?? inner(schema).description ?? `another ${name}`)
-  const value = {
-    date: ' <date>',
-    text: ' <text>',
-    number: ' <n>',
-    flag: '',
-    list: ' <names>',
-    choice: ` <${name}>`,
-    json: ' <json>',
-  }[kind]
-  const option = new Option(flag + value, says)
-  if (kind === 'number') option.argParser(parseCount)
-  if (kind === 'list') option.argParser(parseList)
-  if (kind === 'choice') option.choices((inner(schema) as z.ZodEnum).options.map(String))
-  return option
-}
-
-async function readOption(name: string, schema: z.ZodType, said: unknown): Promise<unknown> {
-  if (said === 'none' && schema instanceof z.core.$ZodOptional && schema._zod.def.innerType instanceof z.ZodNullable)
-    return null
-  const kind = kindOf(schema)
-  if (kind === 'date') return parseDate(said, `--${name}`).toISOString()
-  if (kind === 'json') return readJson(String(said), `--${name}`)
-  return kind === 'text' && /^\d+$/.test(String(said)) && inner(schema) instanceof z.ZodUnion ? Number(said) : said
-}
-
-function show(
+function printAnswer(
   answer: unknown,
-  { aggregate, verb, operation }: Named,
-  word: string,
-  options: CommonOptions,
-  print: Print,
-): number {
-  const json = options.json === true
-  if (operation.answer === shapes.commandAnswer) return tell(answer as CommandAnswer, { json, dryRun: false }, print)
-  if (answer === undefined) {
-    const done = `${verb.replace(/e$/, '')}ed`
-    print(json ? printableJson({ [idOf(aggregate)]: word, [done]: true }) : `${printable(word)}  ${done}`)
-  } else if (json) print(printableJson(answer))
-  else if (Array.isArray(answer)) print(tableOf(answer as Values[]))
-  else print(fieldLines(answer as object))
-  return EXIT.done
+  request: Values,
+  { columns, text, warning }: CommandForm<Values, unknown>,
+  { view, options }: Context,
+  { print }: CommandKit,
+): void {
+  if (options.json === true) {
+    print(printableJson(answer))
+    return
+  }
+  if (columns !== undefined) printTable(answer as never[], columns, view.now(), print)
+  else if (text !== undefined) printText(text(answer, request), print)
+  else printFields(answer as object, print)
+  const warned = warning?.(answer)
+  if (warned !== undefined) process.stderr.write(`taskfleet: ${warned}\n`)
+}
+
+function printText(text: string, print: Print): void {
+  if (text !== '') print(text)
+}
+
+/** Of an operation that answers nothing. */
+function printDone(
+  { aggregate, verb, word }: { aggregate: string; verb: string; word: string },
+  { json }: CommonOptions,
+  { print }: CommandKit,
+): void {
+  const done = `${verb.replace(/e$/, '')}ed`
+  print(json === true ? printableJson({ [idOf(aggregate)]: word, [done]: true }) : `${printable(word)}  ${done}`)
 }
 
 /** What the rows of an aggregate call their id. */
 function idOf(aggregate: string): string {
   const { show } = OPERATIONS[aggregate as keyof typeof OPERATIONS] as { show?: Operation }
   return show?.answer instanceof z.ZodObject && 'id' in show.answer.shape ? 'id' : '_id'
-}
-
-const COLUMNS = 6
-
-function tableOf(rows: readonly Values[]): string {
-  const columns = Object.keys(rows[0] ?? {}).slice(0, COLUMNS)
-  const cell = (value: unknown): string =>
-    value === undefined ? '' : typeof value === 'string' ? printable(value) : printableJson(value)
-  return table(
-    columns.map((column) => column.toUpperCase()),
-    rows.map((row) => columns.map((column) => cell(row[column]))),
-  )
 }

@@ -1,14 +1,7 @@
 import { open } from 'node:fs/promises'
-import { ENDED_STATUSES, type EndedStatus, parsePriority } from '@taskfleet/core/internal'
+import { parsePriority } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
-import {
-  type Duration,
-  type EventStatus,
-  FleetError,
-  milliseconds,
-  parseJson,
-  type QueueLimits,
-} from '@taskfleet/protocol'
+import { type Duration, FleetError, milliseconds, parseJson, type QueueLimits } from '@taskfleet/protocol'
 import { VALUE_LIMIT } from '@taskfleet/protocol/internal'
 import type { SlotRange } from '@taskfleet/worker/internal'
 import { InvalidArgumentError } from 'commander'
@@ -20,7 +13,7 @@ export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
 
 export interface CommonOptions {
   mongo?: string
-  /** The database's name, where the address does not say it. */
+  /** The database's name, where the address has none. */
   db?: string
   server?: string
   key?: string
@@ -45,7 +38,7 @@ export function parseDuration(text: string): Duration {
     milliseconds(text as Duration)
     return text as Duration
   } catch {
-    throw new InvalidArgumentError('a duration such as 500ms, 10s, 5m or 2h is wanted')
+    throw new InvalidArgumentError('Expected a duration such as 500ms, 10s, 5m or 2h.')
   }
 }
 
@@ -54,16 +47,11 @@ export function parseMs(text: string): number {
   return milliseconds(parseDuration(text))
 }
 
-/** How long something is kept, in milliseconds. */
-export function parseKept(text: string): number | 'forever' {
-  return text === 'forever' ? text : parseMs(text)
-}
-
 /** `HOST:PORT`, `[::1]:4100` or `:4100`. */
 export function parseListen(text: string): ListenAddress {
   const [, host, port] = /^(.*?):(\d{1,5})$/.exec(text) ?? []
   if (port === undefined || Number(port) > 65_535)
-    throw new InvalidArgumentError('an address such as 127.0.0.2:4101 is wanted, port 0 for a free one')
+    throw new InvalidArgumentError('Expected an address such as 127.0.0.2:4101; port 0 picks a free one.')
   return { host: host === '' || host === undefined ? '127.0.0.1' : host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
@@ -73,7 +61,7 @@ export function parseConcurrency(text: string): number | 'auto' | SlotRange {
   const [, least, most] = /^(\d+)-(\d+)$/.exec(text) ?? []
   const [min, max] = [Number(least ?? text), Number(most ?? text)]
   if (!Number.isInteger(min) || min < 1 || max < min) {
-    throw new InvalidArgumentError('a whole number from 1, a range such as 2-8, or auto is wanted')
+    throw new InvalidArgumentError('Expected a whole number from 1, a range such as 2-8, or auto.')
   }
   return most === undefined ? min : { min, max }
 }
@@ -83,21 +71,15 @@ export const parseAmount = (text: string): number => (text === '0' ? 0 : parseCo
 
 export function parseCount(text: string): number {
   const count = Number(text)
-  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('a whole number from 1 is wanted')
+  if (!Number.isInteger(count) || count < 1) throw new InvalidArgumentError('Expected a whole number from 1.')
   return count
 }
 
-/** Null for no limit. */
-export function parseLimit(text: string): number | null {
-  return text === 'none' ? null : parseCount(text)
-}
-
-/** Starts in a time, such as `100/1m`; null for no limit. */
-export function parseRate(text: string): QueueLimits['rate'] {
-  if (text === 'none') return null
+/** A rate of starts, such as `100/1m`. */
+export function parseRate(text: string): NonNullable<QueueLimits['rate']> {
   const [, limit, per] = /^(\d+)\/([^/]+)$/.exec(text) ?? []
   if (limit === undefined || per === undefined) {
-    throw new InvalidArgumentError('starts in a time such as 100/1m, or none, are wanted')
+    throw new InvalidArgumentError('Expected a rate such as 100/1m, or none.')
   }
   return { limit: Number(limit), per: parseDuration(per) }
 }
@@ -121,7 +103,7 @@ export function parseServedQueues(text: string): ServedQueues {
   const names = parseList(text).map((part) => {
     const [name, limit, more] = part.split(':')
     if (name === '' || more !== undefined || (limit !== undefined && !/^[1-9]\d{0,3}$/.test(limit))) {
-      throw new InvalidArgumentError('names such as a,b are wanted, with a:2 for at most 2 of a at once')
+      throw new InvalidArgumentError('Expected names such as a,b; a:2 runs at most 2 of a at once.')
     }
     if (limit !== undefined) limits.set(name!, Number(limit))
     return name!
@@ -129,26 +111,16 @@ export function parseServedQueues(text: string): ServedQueues {
   return { names, limits: Object.fromEntries(limits) }
 }
 
-/** How tasks ended. */
-export function parseEnded(text: string): EndedStatus[] {
-  const statuses = parseList(text)
-  const ended: readonly string[] = ENDED_STATUSES
-  if (statuses.length === 0 || statuses.some((status) => !ended.includes(status))) {
-    throw new InvalidArgumentError(`one or several of ${ended.join(', ')} are wanted`)
+/** One or several of these, with commas between. */
+export const parseChoices =
+  (choices: readonly string[]) =>
+  (text: string): string[] => {
+    const chosen = parseList(text)
+    if (chosen.length === 0 || chosen.some((one) => !choices.includes(one))) {
+      throw new InvalidArgumentError(`Expected one or several of ${choices.join(', ')}.`)
+    }
+    return chosen
   }
-  return statuses as EndedStatus[]
-}
-
-export const EVENT_STATUSES: readonly EventStatus[] = ['scheduled', 'processing', 'finished', 'failed', 'cancelled']
-
-export function parseEventStatuses(text: string): EventStatus[] {
-  const statuses = parseList(text)
-  const known: readonly string[] = EVENT_STATUSES
-  if (statuses.length === 0 || statuses.some((status) => !known.includes(status))) {
-    throw new InvalidArgumentError(`one or several of ${known.join(', ')} are wanted`)
-  }
-  return statuses as EventStatus[]
-}
 
 export function parseList(text: string): string[] {
   return text.split(',').filter((part) => part !== '')

@@ -21,7 +21,7 @@ export interface StopTimes {
   stopTimeout: Duration
 }
 
-/** Whoever asks twice wants no order any more: what can be given back in this time is. */
+/** A second signal wants haste: what can be given back in this time is. */
 const HASTE_MS = 1_500
 /** Nothing runs yet: what hangs is the way to the database. */
 const WHILE_STARTING_MS = 3_000
@@ -30,7 +30,7 @@ const BROKEN_MS = 5_000
 const ENDING_MS = 500
 
 /**
- * Starts, serves until it is told to stop, and stops within the budget: in order at the first signal, at once at the second.
+ * Starts, serves until it gets a signal, and stops within the budget: in order at the first signal, at once at the second.
  * Returns the exit code. The caller then ends the process, whatever still goes on in it.
  */
 export async function serveUntilStopped(service: Service, times: StopTimes, onReady: () => void): Promise<number> {
@@ -46,12 +46,12 @@ export async function serveUntilStopped(service: Service, times: StopTimes, onRe
     }
     onReady()
     const why = await Promise.race([
-      Promise.race([signals.first, gone]).then(() => 'told' as const),
+      Promise.race([signals.first, gone]).then(() => 'signal' as const),
       orphaned.then(() => 'orphaned' as const),
       broken.then(() => 'broken' as const),
     ])
     const timeout = milliseconds(times.stopTimeout)
-    if (why === 'told') return await stopped(service, { grace: times.grace, timeout }, signals, orphaned)
+    if (why === 'signal') return await stopped(service, { grace: times.grace, timeout }, signals, orphaned)
     if (why === 'orphaned') return await stopped(service, { grace: 0, timeout: Math.min(BROKEN_MS, timeout) }, signals)
     await stopped(service, { grace: 0, timeout: Math.min(BROKEN_MS, timeout) }, signals)
     return EXIT.failed

@@ -39,7 +39,7 @@ export interface WorkerCommand extends CommonOptions {
   stopWithParent?: boolean
 }
 
-/** `taskfleet worker`: runs until it is told to stop. */
+/** `taskfleet worker`: runs until it gets a signal. */
 export async function serveWorker(options: WorkerCommand): Promise<number> {
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const parent = options.ipc === true ? parentProcess() : undefined
@@ -76,7 +76,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   }
   try {
     return await serveUntilStopped(service, stopTimes(options), () =>
-      sayListening({ url: runner.url ?? null, worker: runner.id, name: runner.name }),
+      printListening({ url: runner.url ?? null, worker: runner.id, name: runner.name }),
     )
   } finally {
     link?.close()
@@ -92,7 +92,7 @@ function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTi
 /** @throws {FleetError} `BAD_JSON`, `CONFIG_RANGE` */
 function thresholdsOf(gate: string): LoadThresholds {
   const thresholds = parseJson(gate, '--gate') as LoadThresholds
-  // Told before anything is connected to.
+  // Reported before anything is connected to.
   fullThresholds(thresholds)
   return thresholds
 }
@@ -122,7 +122,7 @@ export interface GatewayCommand extends CommonOptions {
   stopWithParent?: boolean
 }
 
-/** `taskfleet gateway`: serves until it is told to stop. */
+/** `taskfleet gateway`: serves until it gets a signal. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   const { listen, publicUrl, name } = options
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
@@ -137,11 +137,11 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
   })
   const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
   return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>
-    sayListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null }),
+    printListening({ url: gateway.url ?? null, worker: gateway.id, name: name ?? null }),
   )
 }
 
 /** One line for whoever started this process and waits until it is ready; from then on signals must be heeded. */
-function sayListening(ready: { url: string | null; worker: string; name: string | null }): void {
+function printListening(ready: { url: string | null; worker: string; name: string | null }): void {
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }

@@ -2,15 +2,15 @@ import { EventEmitter, once } from 'node:events'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** Hears the signals that ask a process to end, from its making on: the first asks for order, the second for haste. */
+/** The signals that stop a process, from its start on: the first stops it in order, the second in haste. */
 export class StopSignals {
-  readonly #asked = new EventEmitter<{ first: []; second: [] }>()
+  readonly #signals = new EventEmitter<{ first: []; second: [] }>()
   #count = 0
-  readonly first: Promise<unknown> = once(this.#asked, 'first')
-  readonly second: Promise<unknown> = once(this.#asked, 'second')
+  readonly first: Promise<unknown> = once(this.#signals, 'first')
+  readonly second: Promise<unknown> = once(this.#signals, 'second')
 
   constructor() {
-    for (const signal of SIGNALS) process.on(signal, this.#hear)
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal)
   }
 
   get asked(): boolean {
@@ -18,12 +18,12 @@ export class StopSignals {
   }
 
   close(): void {
-    for (const signal of SIGNALS) process.off(signal, this.#hear)
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal)
   }
 
-  readonly #hear = (): void => {
+  readonly #onSignal = (): void => {
     this.#count += 1
-    if (this.#count === 1) this.#asked.emit('first')
-    if (this.#count === 2) this.#asked.emit('second')
+    if (this.#count === 1) this.#signals.emit('first')
+    if (this.#count === 2) this.#signals.emit('second')
   }
 }

@@ -32,7 +32,7 @@ async function watch(id: string | undefined, options: WatchCommand, print: Print
     sort: { _id: 1 },
     limit: 200,
   } as const
-  // Mistakes are told before anything is connected to.
+  // Mistakes are reported before anything is connected to.
   compileQuery(query)
   return withFleet(options, async (_, view) => {
     if (wanted !== undefined) await findTask(view, wanted)

@@ -122,7 +122,7 @@ const limit = (most: number): z.ZodType =>
     .min(1)
     .max(most)
     .optional()
-    .describe(`1 to ${most.toLocaleString('en')}`)
+    .describe(`How many at most, up to ${most.toLocaleString('en')}`)
 const cursor = byCore(z.string().max(4_096).optional().describe("The last answer's, for what follows"))
 const attempt = z.int().min(1)
 /** A strict object, as the type that it stands for. */
@@ -223,7 +223,7 @@ export const OPERATIONS = {
       }>({
         filter: byCore(shapes.filter.optional()),
         sort: byCore(shapes.sort.optional()),
-        limit: byCore(z.int().optional()),
+        limit: byCore(z.int().optional().describe('How many at most, up to 1,000')),
         fields: byCore(z.array(z.string()).optional()),
         cursor,
       }),
@@ -269,7 +269,7 @@ export const OPERATIONS = {
       z
         .strictObject({
           ...selection,
-          input: byCore(z.unknown().optional().describe("In place of the first one's, for the task that `id` names")),
+          input: byCore(z.unknown().optional().describe('Another input, for one task')),
         })
         .meta({ id: 'ReplayRequest', oneOf, dependentRequired: { input: ['id'] } }),
     ),
@@ -281,7 +281,7 @@ export const OPERATIONS = {
         .strictObject({
           ...selection,
           priority: byCore(shapes.priority.optional()),
-          position: byCore(z.enum(['front', 'back']).optional()),
+          position: byCore(shapes.position.optional()),
         })
         .meta({
           id: 'ReprioritiseRequest',
@@ -293,7 +293,7 @@ export const OPERATIONS = {
       summary: 'Change a waiting task',
       request: shape<EditRequest>({
         id,
-        rev: byCore(z.int().min(1).optional().describe('Only if the task is still as it was seen')),
+        rev: byCore(z.int().min(1).optional().describe('Only if it is still at this revision')),
         changes: byCore(shapes.changes),
         reason,
       }),
@@ -326,12 +326,12 @@ export const OPERATIONS = {
       summary: 'Its newest stored log lines before `before`, the oldest of them first',
       request: shape<Parameters<FleetControl['taskLog']>[0]>({
         id,
-        attempt: attempt.optional(),
+        attempt: attempt.optional().describe('Only lines of this attempt'),
         before: z
           .strictObject({ attempt, seq: z.int().min(1) })
           .optional()
           .describe('An attempt and a line of it, such as `2.100` in REST'),
-        limit: limit(10_000),
+        limit: limit(10_000).describe('How many at most, up to 2,000'),
       }),
       answer: z.array(shapes.logLine),
       codes: [...FOUND, 'BAD_VALUE', 'BAD_SORT', 'UNKNOWN_FIELD'],
@@ -362,8 +362,8 @@ export const OPERATIONS = {
     list: read<EventRow[]>()({
       summary: 'Events, the newest first; those after one, the oldest first',
       request: shape<{ name?: string; status?: EventStatus; after?: string; limit?: number }>({
-        name: z.string().optional(),
-        status: shapes.eventStatus.optional(),
+        name: z.string().optional().describe('Only events of this name'),
+        status: shapes.eventStatus.optional().describe('Only events with this status'),
         after: byCore(shapes.hexId.optional().describe('Only those behind this one: for following the log')),
         limit: limit(1_000),
       }),
@@ -434,7 +434,10 @@ export const OPERATIONS = {
     }),
     list: read<CallbackRow[]>()({
       summary: 'Which task runs when which event arrives',
-      request: shape<{ event?: string; limit?: number }>({ event: z.string().optional(), limit: limit(1_000) }),
+      request: shape<{ event?: string; limit?: number }>({
+        event: z.string().optional().describe('Only callbacks of this event'),
+        limit: limit(1_000),
+      }),
       answer: z.array(shapes.callback),
       codes: ['BAD_SORT', ...VALUES],
       rest: 'GET /callbacks',
@@ -455,7 +458,7 @@ export const OPERATIONS = {
       request: shape<{ id: string; changes: Partial<Omit<CallbackRequest, '_id'>>; rev?: number }>({
         id,
         changes: byCore(shapes.callbackChanges),
-        rev: byCore(z.int().optional()),
+        rev: byCore(z.int().optional().describe('Only if it is still at this revision')),
       }),
       answer: shapes.callback,
       codes: [...STORED, 'BAD_ID', 'NOT_FOUND', 'REV_CONFLICT'],
@@ -521,7 +524,7 @@ export const OPERATIONS = {
       request: shape<{ name: string; changes: ScheduleChanges; edition?: number }>({
         name,
         changes: byCore(shapes.scheduleChanges),
-        edition: z.int().optional(),
+        edition: z.int().optional().describe('Only if it is still at this edition'),
       }),
       answer: shapes.schedule,
       codes: [...TIMING, ...STORED, 'NOT_FOUND', 'REV_CONFLICT', 'INPUT_INVALID'],
@@ -585,12 +588,12 @@ export const OPERATIONS = {
     preview: read<string[]>()({
       summary: 'The next slots of a timing, whether or not a schedule has it',
       request: shape<TimingRequest & { count?: number }>({
-        cron: byCore(shapes.cron.optional()),
-        every: byCore(shapes.duration.optional()),
-        timeZone: byCore(shapes.timeZone.optional()),
-        startsAt: byCore(shapes.date.optional()),
-        endsAt: byCore(shapes.date.optional()),
-        count: z.int().min(1).max(100).optional(),
+        cron: byCore(shapes.timing.cron),
+        every: byCore(shapes.timing.every),
+        timeZone: byCore(shapes.timing.timeZone),
+        startsAt: byCore(shapes.timing.startsAt),
+        endsAt: byCore(shapes.timing.endsAt),
+        count: z.int().min(1).max(100).optional().describe('How many slots, up to 100'),
       }),
       answer: z.array(shapes.date),
       codes: TIMING,
@@ -684,7 +687,7 @@ export const OPERATIONS = {
     list: read<ErrorRow[]>()({
       summary: 'Recurring errors by fingerprint, the latest first',
       request: shape<{ state?: ErrorState; limit?: number }>({
-        state: shapes.errorState.optional(),
+        state: shapes.errorState.optional().describe('Only errors in this state'),
         limit: limit(1_000),
       }),
       answer: z.array(shapes.errorGroup),
@@ -698,7 +701,10 @@ export const OPERATIONS = {
       request: shape<{ fingerprint: string; state: ErrorState; until?: string }>({
         fingerprint,
         state: shapes.errorState,
-        until: shapes.date.max(40).optional().describe('For `ignored`'),
+        until: shapes.date
+          .max(40)
+          .optional()
+          .describe('Ignore it until then; afterwards it is open again when it comes back'),
       }),
       answer: shapes.errorGroup,
       codes: ['NOT_FOUND', 'BAD_DATE', ...VALUES],
@@ -784,7 +790,10 @@ export const OPERATIONS = {
   audit: {
     list: read<AuditEntry[]>()({
       summary: 'Who did what, the latest first; to one task with `id`',
-      request: shape<{ id?: string; limit?: number }>({ id: id.optional(), limit: limit(10_000) }),
+      request: shape<{ id?: string; limit?: number }>({
+        id: id.optional().describe('Only what was done to this task'),
+        limit: limit(10_000).describe('How many at most, up to 1,000'),
+      }),
       answer: z.array(shapes.auditEntry),
       codes: ['BAD_SORT', 'BAD_CURSOR', 'UNKNOWN_FIELD'],
       rest: 'GET /audit',

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { budget, budgetRow } from './tasks.ts'
+import { budgetRow, taskOptions } from './tasks.ts'
 import { date, givenDate, hexId, name, object, priority, queueName } from './values.ts'
 
 const eventName = name.meta({ examples: ['Add'] })
@@ -39,32 +39,41 @@ export const newEvent = object({
   name: eventName,
   props: anyObject.exactOptional().describe('What its tasks get as input, over the defaults of their callback'),
   scheduledFor: givenDate.exactOptional().describe('When its tasks become active; at once by default'),
-  priority: priority.exactOptional().describe('Of its tasks: 1 to 10, or low, medium, high'),
+  priority: priority
+    .exactOptional()
+    .describe('The priority of its tasks: 1 to 10, higher first, or `low`, `medium`, `high`'),
 }).meta({ id: 'NewEvent', title: 'An event to be posted', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
-
-const defaults = {
-  input: anyObject.exactOptional(),
-  queue: queueName.exactOptional(),
-  lazy: z.boolean().exactOptional(),
-  maxAttempts: z.int().min(1).max(50).exactOptional(),
-}
 
 export const callback = object({
   _id: hexId,
   event: eventName,
   task: name,
   version: z.int().min(1),
-  defaults: object({ ...defaults, priority: z.int().min(1).max(10).exactOptional(), ...budgetRow }),
+  defaults: object({
+    input: anyObject.exactOptional(),
+    queue: queueName.exactOptional(),
+    lazy: z.boolean().exactOptional(),
+    maxAttempts: z.int().min(1).max(50).exactOptional(),
+    priority: z.int().min(1).max(10).exactOptional(),
+    ...budgetRow,
+  }),
   createdAt: date,
   updatedAt: date,
   rev: z.int(),
 }).meta({ id: 'Callback', title: 'Says: when an event of this name arrives, run this task' })
 
 const callbackFields = {
-  event: eventName,
-  task: name,
-  version: z.int().min(1).exactOptional(),
-  defaults: object({ ...defaults, priority: priority.exactOptional(), ...budget }).exactOptional(),
+  event: eventName.describe('The name of the events'),
+  task: name.describe('The name of the task'),
+  version: z
+    .int()
+    .min(1)
+    .exactOptional()
+    .describe('The version of the task that the input is written for; 1 by default'),
+  defaults: object({
+    input: anyObject.exactOptional().describe('The input of its tasks; the props of the event win over it'),
+    ...taskOptions,
+  }).exactOptional(),
 }
 
 export const newCallback = object({ _id: hexId.exactOptional(), ...callbackFields }).meta({

@@ -185,11 +185,11 @@ const someNames = fixed(z.array(name).min(1).max(100))
 
 export const newKey = z
   .strictObject({
-    name: keyName,
-    scopes: givenScopes,
-    queues: someQueues.optional(),
-    names: someNames.optional(),
-    expiresAt: date.optional(),
+    name: keyName.describe('What the key is for'),
+    scopes: givenScopes.describe('What the key may do'),
+    queues: someQueues.optional().describe('Only tasks in these queues; all by default'),
+    names: someNames.optional().describe('Only tasks of these names; all by default'),
+    expiresAt: date.optional().describe('The key is not valid from then on; never by default'),
   })
   .meta({
     id: 'NewKey',
@@ -199,11 +199,11 @@ export const newKey = z
 
 export const keyChanges = z
   .strictObject({
-    name: keyName,
-    scopes: givenScopes,
-    queues: someQueues.nullable().describe('null for all'),
-    names: someNames.nullable().describe('null for all'),
-    expiresAt: date.nullable().describe('null for never'),
+    name: keyName.describe('What the key is for'),
+    scopes: givenScopes.describe('What the key may do'),
+    queues: someQueues.nullable().describe('Only tasks in these queues; `null` for all'),
+    names: someNames.nullable().describe('Only tasks of these names; `null` for all'),
+    expiresAt: date.nullable().describe('The key is not valid from then on; `null` for never'),
   })
   .partial()
   .meta({ id: 'KeyChanges', title: 'What is to change of a key', examples: [{ scopes: ['read'], queues: null }] })
@@ -229,7 +229,11 @@ export const madeKey = object({ id: z.string(), token: z.string().describe('Show
 })
 
 const kept = z.number().min(1_000).nullable()
-const endings = { completed: kept, failed: kept, cancelled: kept }
+const endings = {
+  completed: kept.describe('How long completed tasks are kept'),
+  failed: kept.describe('How long failed tasks are kept'),
+  cancelled: kept.describe('How long cancelled tasks are kept'),
+}
 
 export const retention = object(endings).meta({
   id: 'Retention',
@@ -247,11 +251,15 @@ export const retentionChanges = z
 export const pruneRequest = object({
   statuses: fixed(z.array(z.enum(['completed', 'failed', 'cancelled'])).min(1))
     .exactOptional()
-    .describe('How they ended; all by default'),
+    .describe('Only tasks that ended like this; all by default'),
   /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
-  olderThanMs: z.number().min(0).exactOptional().describe('Ended at least so long ago; as retention says by default'),
+  olderThanMs: z
+    .number()
+    .min(0)
+    .exactOptional()
+    .describe('Only tasks that ended at least this long ago; retention decides by default'),
   name: name.exactOptional().describe('Only tasks of this name'),
-  dryRun: z.boolean().exactOptional().describe('Only count'),
+  dryRun: z.boolean().exactOptional().describe('Only count the tasks'),
 })
   .strict()
   .meta({

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
-import { budget, budgetRow } from './tasks.ts'
-import { date, duration, givenDate, hexId, name, object, priority, queueName } from './values.ts'
+import { budgetRow, taskOptions } from './tasks.ts'
+import { date, duration, givenDate, hexId, name, object, queueName } from './values.ts'
 
 export const scheduleName = name.meta({ examples: ['nightly'] })
 export const cron = z.string().meta({
@@ -11,10 +11,10 @@ export const cron = z.string().meta({
 export const timeZone = z.string().meta({ description: 'IANA', examples: ['Europe/Berlin'] })
 const missed = z
   .enum(MISSED_POLICIES)
-  .describe('Slots that passed while no worker was there: none is run, the last one, or each (the latest 100)')
+  .describe('Slots that passed without a worker: run none of them, the latest, or all (up to 100); `latest` by default')
 const overlap = z
   .enum(OVERLAP_POLICIES)
-  .describe('Whether a slot is left out while a task of the schedule has not ended')
+  .describe('Whether a slot is skipped while a task of the schedule has not ended; `allow` by default')
 const version = z.int().min(1)
 const maxAttempts = z.int().min(1).max(50)
 
@@ -59,31 +59,36 @@ export const schedule = object({
   rev: z.int().describe('Plus one with every write'),
 }).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
 
-const fields = {
-  task: name,
-  version: version.exactOptional(),
-  input: z.unknown().exactOptional(),
-  options: object({
-    queue: queueName.exactOptional(),
-    priority: priority.exactOptional(),
-    lazy: z.boolean().exactOptional(),
-    maxAttempts: maxAttempts.exactOptional(),
-    ...budget,
-    /** The deadline of each task, after its slot. */
-    deadlineAfter: duration.exactOptional(),
-  }).exactOptional(),
+const every = 'In place of `cron`: a period of 1 s at least, counted from `startsAt`'
+const startsAt = 'No slot comes before it; a period is counted from it, or from now on'
+const endsAt = 'No slot comes after it'
+
+/** When a schedule runs. */
+export const timing = {
   cron: cron.exactOptional(),
-  every: duration.exactOptional().describe('In place of cron: a period of 1 s at least, counted from startsAt'),
+  every: duration.exactOptional().describe(every),
   /** IANA; `UTC` by default. */
-  timeZone: timeZone.exactOptional(),
+  timeZone: timeZone.exactOptional().describe('The IANA time zone of `cron`, such as `Europe/Berlin`; UTC by default'),
   /** Where it is left out, a period is counted from now on. */
-  startsAt: givenDate.exactOptional(),
-  endsAt: givenDate.exactOptional(),
+  startsAt: givenDate.exactOptional().describe(startsAt),
+  endsAt: givenDate.exactOptional().describe(endsAt),
+}
+
+const fields = {
+  task: name.describe('The name of the task'),
+  version: version.exactOptional().describe('The version of the task that the input is written for; 1 by default'),
+  input: z.unknown().exactOptional().describe('The input of its tasks'),
+  options: object({
+    ...taskOptions,
+    /** The deadline of each task, after its slot. */
+    deadlineAfter: duration.exactOptional().describe('The deadline of each task, this long after its slot'),
+  }).exactOptional(),
+  ...timing,
   /** `latest` by default. */
   missed: missed.exactOptional(),
   /** `allow` by default. */
   overlap: overlap.exactOptional(),
-  paused: z.boolean().exactOptional(),
+  paused: z.boolean().exactOptional().describe('Its slots pass unused until it is resumed'),
 }
 
 export const newSchedule = object({
@@ -99,9 +104,9 @@ export const newSchedule = object({
 export const scheduleChanges = object({
   ...fields,
   cron: cron.nullable(),
-  every: duration.nullable(),
-  startsAt: givenDate.nullable(),
-  endsAt: givenDate.nullable(),
+  every: duration.nullable().describe(every),
+  startsAt: givenDate.nullable().describe(startsAt),
+  endsAt: givenDate.nullable().describe(endsAt),
   edition: z.int().describe('Only if nobody has changed it since; as If-Match'),
 })
   .exactPartial()

@@ -20,7 +20,7 @@ const predecessors = z.union([hexId, z.array(hexId).max(100)])
 const givenPredecessors = predecessors as z.ZodType<string | readonly string[]>
 const ifFailed = z
   .enum(IF_FAILED)
-  .describe('What it does when a task of `after` fails, is cancelled or is removed; `fail` by default')
+  .describe('What it does when a task that it waits for fails, is cancelled or is removed; `fail` by default')
 
 export const taskError = object({
   code: z.string(),
@@ -80,6 +80,7 @@ const EXAMPLE = {
   updatedAt: '2027-03-01T12:00:00.000Z',
 }
 
+const maxAttempts = z.int().min(1).max(50)
 const limit = z.int().min(1).describe('In milliseconds; the task has it in place of its handler')
 const counts = z
   .enum(FAILURE_COUNTS)
@@ -131,13 +132,48 @@ export const retry = object({
 /** What a task may have of its own in place of its handler's. */
 export const budget = {
   /** This task's own, in place of its handler's; its `maxAttempts` wins over the field of that name. */
-  retry: retry.exactOptional(),
+  retry: retry
+    .exactOptional()
+    .describe('When a failed attempt is repeated, such as `{"counts":"without-progress","backoff":{"base":"5s"}}`'),
   timeout: duration.exactOptional().describe('How long one attempt may take; the handler decides by default'),
   totalTimeout: duration
     .exactOptional()
     .describe('How long the task may take from its first claim on, waiting between attempts included'),
   /** An attempt that reports no new progress and saves no new checkpoint for so long fails with `STALLED`. */
   stall: duration.exactOptional().describe('How long an attempt may report no new progress and save no new checkpoint'),
+}
+
+/** The same where `null` leaves it to the handler. */
+export const budgetChanges = {
+  retry: retry
+    .nullable()
+    .exactOptional()
+    .describe('When a failed attempt is repeated; `null` leaves it to the handler'),
+  timeout: duration
+    .nullable()
+    .exactOptional()
+    .describe('How long one attempt may take; `null` leaves it to the handler'),
+  totalTimeout: duration
+    .nullable()
+    .exactOptional()
+    .describe('How long a task may take from its first claim on; `null` leaves it to the handler'),
+  stall: duration
+    .nullable()
+    .exactOptional()
+    .describe(
+      'How long an attempt may report no new progress and save no new checkpoint; `null` leaves it to the handler',
+    ),
+}
+
+/** The options of tasks that are to be made later. */
+export const taskOptions = {
+  queue: queueName.exactOptional().describe('The queue of its tasks; `default` by default'),
+  priority: priority
+    .exactOptional()
+    .describe('The priority of its tasks: 1 to 10, higher first, or `low`, `medium`, `high`'),
+  lazy: z.boolean().exactOptional().describe('Its tasks run only while the machine is not overloaded'),
+  maxAttempts: maxAttempts.exactOptional().describe('The most failed attempts of a task, 1 to 50; 5 by default'),
+  ...budgetChanges,
 }
 
 /** The same as it is stored, durations in milliseconds. */
@@ -227,30 +263,42 @@ export const taskRow = task.exactPartial().extend({ _id: hexId }).meta({
   description: 'Without input, output, attempts and checkpoint, or just what `fields` asks for',
 })
 
+const DEADLINE = 'Its priority rises when the deadline is near, and again when it is reached'
+export const position = z
+  .enum(['front', 'back'])
+  .describe('Ahead of all waiting tasks with the same priority, or behind them')
 export const newTask = object({
   _id: hexId
     .exactOptional()
     .describe('Makes a repeated request harmless: the same id with the same content is one task'),
   name,
-  version: z.int().min(1).max(1_000_000).exactOptional().describe('1 by default'),
-  input: z.unknown().exactOptional().describe('Any JSON up to 256 KiB; `{}` by default'),
+  version: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .exactOptional()
+    .describe('The version of the task that the input is written for; 1 by default'),
+  input: z.unknown().exactOptional().describe('Its input, up to 256 KiB; `{}` by default'),
   priority: priority.exactOptional(),
   /** ISO 8601 on the wire. */
-  runAt: givenDate.exactOptional().describe('Now by default'),
-  deadline: givenDate.exactOptional(),
-  position: z.enum(['front', 'back']).exactOptional(),
+  runAt: givenDate.exactOptional().describe('When it may start; now by default'),
+  deadline: givenDate.exactOptional().describe(DEADLINE),
+  position: position.exactOptional(),
   lazy: z.boolean().exactOptional().describe('Runs only while the machine is not overloaded'),
   key: z.string().min(1).max(256).exactOptional().describe('Unique among tasks that have not ended'),
   /** When a task with this key has not ended: refuse (the default), return that one, or put this in its place while it waits. */
-  keyPolicy: z.enum(['reject', 'return', 'replace']).exactOptional(),
+  keyPolicy: z
+    .enum(['reject', 'return', 'replace'])
+    .exactOptional()
+    .describe('When the key is taken: refuse the request, return that task, or replace it while it waits'),
   /** Each further request with this key within the time moves the start and replaces what waits; needs `key`. */
-  debounce: duration.exactOptional(),
+  debounce: duration.exactOptional().describe('Starts this long after the last request with the same `key`'),
   /** At most one task with this key in the time; further requests get that one; needs `key`. */
-  throttle: duration.exactOptional(),
-  queue: queueName.exactOptional(),
+  throttle: duration.exactOptional().describe('At most one task with the same `key` in this time'),
+  queue: queueName.exactOptional().describe('The queue that it waits in; `default` by default'),
   after: givenPredecessors.exactOptional().describe('Runs when that task has completed, or all of up to 100'),
   ifFailed: ifFailed.exactOptional(),
-  maxAttempts: z.int().min(1).max(50).exactOptional(),
+  maxAttempts: maxAttempts.exactOptional().describe('The most failed attempts, 1 to 50; 5 by default'),
   ...budget,
 })
   .strict()
@@ -268,21 +316,18 @@ export const newTask = object({
 
 export const changes = object({
   priority: priority.exactOptional(),
-  position: z.enum(['front', 'back']).exactOptional(),
-  runAt: givenDate.exactOptional(),
-  deadline: givenDate.nullable().exactOptional().describe('`null` takes it away'),
-  queue: queueName.exactOptional(),
-  input: z.unknown().exactOptional(),
-  lazy: z.boolean().exactOptional(),
-  maxAttempts: z.int().min(1).max(50).exactOptional(),
-  retry: retry.nullable().exactOptional().describe('Replaces all of it; `null` leaves it to the handler'),
-  timeout: duration.nullable().exactOptional().describe('`null` leaves it to the handler'),
-  totalTimeout: duration.nullable().exactOptional().describe('`null` leaves it to the handler'),
-  stall: duration.nullable().exactOptional().describe('`null` leaves it to the handler'),
+  position: position.exactOptional(),
+  runAt: givenDate.exactOptional().describe('When it may start'),
+  deadline: givenDate.nullable().exactOptional().describe(`${DEADLINE}; \`null\` removes it`),
+  queue: queueName.exactOptional().describe('The queue that it waits in'),
+  input: z.unknown().exactOptional().describe('In place of its input'),
+  lazy: z.boolean().exactOptional().describe('Runs only while the machine is not overloaded'),
+  maxAttempts: maxAttempts.exactOptional().describe('The most failed attempts, 1 to 50'),
+  ...budgetChanges,
   after: givenPredecessors
     .nullable()
     .exactOptional()
-    .describe('In place of what it waits for; `null` or `[]`: it waits for none'),
+    .describe('The tasks that it waits for in place of others; `null` or `[]` for none'),
   ifFailed: ifFailed.exactOptional(),
 })
   .strict()
@@ -375,7 +420,7 @@ export const auditEntry = object({
 /** What stands for many tasks. */
 export const selection = {
   ids: z.array(hexId).max(10_000).optional().describe('Up to 10,000 ids'),
-  filter: filter.optional().describe('All that match and the command can do something about'),
-  dryRun: z.boolean().optional().describe('Only count'),
-  reason: reason.optional(),
+  filter: filter.optional().describe('All tasks that match and that the command can change'),
+  dryRun: z.boolean().optional().describe('Only count the tasks'),
+  reason: reason.optional().describe('For the audit log, and for the handler that is stopped'),
 }

@@ -33,11 +33,11 @@ export const duration = z
 /** What a query is filtered by; the core checks it. */
 export const filter = z
   .looseObject({})
-  .meta({ id: 'Filter', description: 'Conditions by field. The operators and limits are in docs/protocol.md.' })
+  .meta({ id: 'Filter', description: 'Conditions by field; the operators and limits are in docs/protocol.md' })
 export const sort = z
   .record(z.string(), z.union([z.literal(1), z.literal(-1)]))
   .meta({ id: 'Sort', description: 'Up to four fields, the first one first. `_id` breaks ties.', maxProperties: 4 })
-export const reason = z.string().max(500).describe('For the record')
+export const reason = z.string().max(500).describe('For the audit log')
 
 /** A list that callers in code may not change, or may give as one that may not be changed. */
 export const fixed = <Item>(list: z.ZodType<Item[]>): z.ZodType<readonly Item[]> => list
