@@ -59,19 +59,25 @@ export const schedule = object({
   rev: z.int().describe('Plus one with every write'),
 }).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
 
+const options = object({
+  queue: queueName.exactOptional(),
+  priority: priority.exactOptional(),
+  lazy: z.boolean().exactOptional(),
+  maxAttempts: maxAttempts.exactOptional(),
+  ...budget,
+  /** The deadline of each task, after its slot. */
+  deadlineAfter: duration.exactOptional(),
+})
+const orNull = Object.entries(options.shape).map(([option, schema]) => [option, schema.unwrap().nullable()])
+const optionChanges = object(Object.fromEntries(orNull) as Record<keyof typeof options.shape, z.ZodType>)
+  .exactPartial()
+  .describe('An option that is not named stays; null takes it away')
+
 const fields = {
   task: name,
   version: version.exactOptional(),
   input: z.unknown().exactOptional(),
-  options: object({
-    queue: queueName.exactOptional(),
-    priority: priority.exactOptional(),
-    lazy: z.boolean().exactOptional(),
-    maxAttempts: maxAttempts.exactOptional(),
-    ...budget,
-    /** The deadline of each task, after its slot. */
-    deadlineAfter: duration.exactOptional(),
-  }).exactOptional(),
+  options: options.exactOptional(),
   cron: cron.exactOptional(),
   every: duration.exactOptional().describe('In place of cron: a period of 1 s at least, counted from startsAt'),
   /** IANA; `UTC` by default. */
@@ -98,6 +104,7 @@ export const newSchedule = object({
 
 export const scheduleChanges = object({
   ...fields,
+  options: optionChanges,
   cron: cron.nullable(),
   every: duration.nullable(),
   startsAt: givenDate.nullable(),
