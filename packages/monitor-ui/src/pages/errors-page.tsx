@@ -11,6 +11,7 @@ import { Stack } from '../components/stack.tsx'
 import { TaskLink } from '../components/task-link.tsx'
 import { TrendBars } from '../components/trend-bars.tsx'
 import { useAct } from '../components/use-act.ts'
+import { usePointing } from '../components/use-pointing.ts'
 import { useCan } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
@@ -47,9 +48,8 @@ export function ErrorsPage() {
   const navigate = route.useNavigate()
   const now = useServerTime()
   const { rows, loaded, error, tryAgain } = useLiveQuery(errorsOf(state))
-  const [pointed, setPointed] = useState(false)
-  const [typing, setTyping] = useState(false)
-  const { rows: shown, entered, moved, apply } = useHeldRows(state, rows, pointed || typing)
+  const { busy, region } = usePointing()
+  const { rows: shown, entered, moved, apply } = useHeldRows(state, rows, busy)
   const [bulk, setBulk] = useState<{ command: 'retry' | 'replay'; error: ErrorRow }>()
 
   return (
@@ -75,18 +75,7 @@ export function ErrorsPage() {
         </p>
       </div>
       <RowsProblem views={[{ error, tryAgain }]} />
-      <div
-        role="tabpanel"
-        aria-label={`${TABS[state].label} errors`}
-        className="relative"
-        onPointerEnter={(event) => event.pointerType !== 'touch' && setPointed(true)}
-        onPointerLeave={() => {
-          setPointed(false)
-          setTyping(false)
-        }}
-        onKeyDown={() => setTyping(true)}
-        onBlur={() => setTyping(false)}
-      >
+      <div role="tabpanel" aria-label={`${TABS[state].label} errors`} className="relative" {...region}>
         <RowsPill entered={entered} moved={moved} onApply={apply} className="top-2" />
         {shown.length === 0 && error === undefined && (
           <EmptyNote title={loaded ? TABS[state].none : 'Asking the gateway…'}>

@@ -18,7 +18,12 @@ export function withoutComplaints(): void {
   })
 }
 
-export const click = async (name: string | RegExp) => fireEvent.click(await screen.findByRole('button', { name }))
+/** Once it can be pressed: a page may wait for its list. */
+export const click = async (name: string | RegExp) => {
+  const button = await screen.findByRole<HTMLButtonElement>('button', { name })
+  await waitFor(() => expect(button.disabled).toBe(false))
+  fireEvent.click(button)
+}
 export const dialog = () => screen.findByRole('dialog')
 
 export const fill = (form: HTMLElement, label: string, value: string) =>
