@@ -7,6 +7,7 @@ import {
   type RouterHistory,
 } from '@tanstack/react-router'
 import { FleetPage } from './pages/fleet-page.tsx'
+import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseErrorSearch } from './view/error-search.ts'
 import { parseEventSearch } from './view/event-search.ts'
@@ -26,9 +27,9 @@ const pages = {
   tasks: lazyRouteComponent(() => import('./pages/tasks-page.tsx'), 'TasksPage'),
 }
 
-/** Loads the files of all pages, so that the monitor can change between them while its gateway is away. */
+/** Loads the files of all pages and dialogs, so that the monitor can change between them while its gateway is away. */
 export async function loadPages(): Promise<void> {
-  await Promise.all(Object.values(pages).map((page) => page.preload?.()))
+  await Promise.all([...Object.values(pages).map((page) => page.preload?.()), loadDialogs()])
 }
 
 const root = createRootRoute({

@@ -95,7 +95,7 @@ describe('the monitor in a real browser', () => {
     await page.getByRole('button', { name: /new download/i }).click(WAIT)
     const form = page.getByRole('dialog')
     await form.getByLabel(/url/i).first().fill(`${files.url}/endless.bin?rate=100KB`)
-    await form.getByLabel('Priority').selectOption('high')
+    await form.getByLabel('Priority').selectOption('8')
     await form.getByRole('button', { name: 'Start download' }).click(WAIT)
     await page.goto(new URL('/tasks?q=endless.bin&in=url', address).href)
     const row = page.locator('[data-testid=task-row][data-status=running][data-source=live]').first()

@@ -8,7 +8,7 @@ import { MemoryDatabase } from '../memory/memory-database.ts'
 
 type Side = 'own' | 'foreign'
 type Requests<Answer> = {
-  [Aggregate in keyof typeof OPERATIONS]: { [Verb in keyof (typeof OPERATIONS)[Aggregate]]: Answer }
+  [Aggregate in keyof typeof OPERATIONS]?: { [Verb in keyof (typeof OPERATIONS)[Aggregate]]?: Answer }
 }
 
 /** In every text of what belongs to others: nothing of it may reach who may not see it. */
@@ -85,14 +85,23 @@ async function furnish(fleet: Fleet, side: Side): Promise<Belongings> {
   }
 }
 
-/** A request for each operation that is about what there is on a side. */
+/** What the field that names one thing is, by aggregate. */
+const THINGS: { [Aggregate in keyof typeof OPERATIONS]?: (its: Belongings, side: Side) => string } = {
+  tasks: ({ waiting }) => waiting,
+  events: ({ event }) => event,
+  callbacks: ({ callback }) => callback,
+  schedules: ({ schedule }) => schedule,
+  queues: (_, side) => QUEUES[side],
+  workers: ({ worker }) => worker,
+  keys: () => 'nobody',
+}
+
+/** Requests about what there is on a side, for operations that need more than the name of one thing. */
 const REQUESTS: Requests<(its: Belongings, side: Side) => unknown> = {
   tasks: {
     enqueue: (_, side) => ({ name: NAMES[side], queue: QUEUES[side] }),
     enqueueMany: (_, side) => ({ tasks: [{ name: NAMES[side], queue: QUEUES[side] }] }),
     list: () => ({ limit: 100, fields: ['name', 'queue', 'input', 'error', 'key'] }),
-    show: ({ waiting }) => ({ id: waiting }),
-    cancel: ({ waiting }) => ({ id: waiting }),
     pause: ({ waiting }) => ({ ids: [waiting] }),
     resume: ({ paused }) => ({ id: paused }),
     retry: ({ failed }) => ({ id: failed }),
@@ -100,68 +109,40 @@ const REQUESTS: Requests<(its: Belongings, side: Side) => unknown> = {
     reprioritise: ({ waiting }) => ({ id: waiting, priority: 9 }),
     edit: ({ waiting }) => ({ id: waiting, changes: { priority: 9 } }),
     remove: ({ failed }) => ({ id: failed }),
-    explain: ({ waiting }) => ({ id: waiting }),
     log: ({ failed }) => ({ id: failed }),
-    coverage: () => ({}),
   },
   events: {
     post: (_, side) => ({ name: `${side === 'own' ? 'own' : MARK}-event`, props: { a: 1 } }),
-    list: () => ({}),
-    show: ({ event }) => ({ id: event }),
     edit: ({ event }) => ({ id: event, changes: { priority: 9 } }),
-    cancel: ({ event }) => ({ id: event }),
-    retry: ({ event }) => ({ id: event }),
-    remove: ({ event }) => ({ id: event }),
   },
   callbacks: {
     create: (_, side) => ({ event: 'any', task: NAMES[side], defaults: { queue: QUEUES[side] } }),
-    list: () => ({}),
-    show: ({ callback }) => ({ id: callback }),
     edit: ({ callback }) => ({ id: callback, changes: { version: 2 } }),
     replace: ({ callback }, side) => ({
       id: callback,
       callback: { event: 'any', task: NAMES[side], defaults: { queue: QUEUES[side] } },
     }),
-    remove: ({ callback }) => ({ id: callback }),
   },
   schedules: {
     create: (_, side) => ({ _id: 'another', task: NAMES[side], every: '1h', options: { queue: QUEUES[side] } }),
-    list: () => ({}),
-    show: ({ schedule }) => ({ name: schedule }),
     edit: ({ schedule }) => ({ name: schedule, changes: { every: '2h' } }),
     replace: ({ schedule }, side) => ({
       name: schedule,
       schedule: { task: NAMES[side], every: '2h', options: { queue: QUEUES[side] } },
     }),
-    pause: ({ schedule }) => ({ name: schedule }),
-    resume: ({ schedule }) => ({ name: schedule }),
-    run: ({ schedule }) => ({ name: schedule }),
-    remove: ({ schedule }) => ({ name: schedule }),
     preview: () => ({ every: '1h' }),
   },
   queues: {
-    list: () => ({}),
-    pause: (_, side) => ({ name: QUEUES[side] }),
-    resume: (_, side) => ({ name: QUEUES[side] }),
     limit: (_, side) => ({ name: QUEUES[side], limits: { concurrency: 1 } }),
     replace: (_, side) => ({ name: QUEUES[side], settings: { concurrency: 1 } }),
   },
-  workers: {
-    list: () => ({}),
-    drain: ({ worker }) => ({ worker }),
-    resume: ({ worker }) => ({ worker }),
-  },
-  errors: { list: () => ({}), mark: () => ({ fingerprint: MARK, state: 'resolved' }) },
+  errors: { mark: () => ({ fingerprint: MARK, state: 'resolved' }) },
   keys: {
-    list: () => ({}),
-    show: () => ({ id: 'nobody' }),
     create: () => ({ name: 'made', scopes: ['admin'] }),
     edit: () => ({ id: 'nobody', changes: { name: 'other' } }),
-    revoke: () => ({ id: 'nobody' }),
   },
-  retention: { show: () => ({}), set: () => ({ completed: null }), prune: () => ({}) },
+  retention: { set: () => ({ completed: null }) },
   audit: { list: ({ waiting }) => ({ id: waiting }) },
-  documents: { list: () => ({}) },
 }
 
 /** Operations on what belongs to the whole fleet: no key that is limited may do them. */
@@ -180,16 +161,22 @@ const ABOUT_NOBODY = new Set([
 ])
 
 const OPERATION_NAMES = Object.entries(OPERATIONS).flatMap(([aggregate, verbs]) =>
-  Object.entries(verbs as Record<string, Operation>).map(([verb, { scope, writes }]) => ({
-    ...{ operation: `${aggregate}.${verb}`, aggregate, verb, scope, writes },
+  Object.entries(verbs as Record<string, Operation>).map(([verb, { scope, by }]) => ({
+    ...{ operation: `${aggregate}.${verb}`, aggregate, verb, scope, by },
   })),
 )
 type Named = (typeof OPERATION_NAMES)[number]
 
-function call({ fleet, ...sides }: World, { aggregate, verb }: Named, principal: Principal, side: Side) {
-  const request = (REQUESTS as Record<string, Record<string, (its: Belongings, side: Side) => unknown>>)[aggregate]![
-    verb
-  ]!(sides[side], side)
+type Make = (its: Belongings, side: Side) => unknown
+
+/** A request with the name of one thing, or with nothing. */
+function named(aggregate: string, by: string | undefined, its: Belongings, side: Side): object {
+  return by === undefined ? {} : { [by]: (THINGS as Record<string, Make>)[aggregate]!(its, side) }
+}
+
+function call({ fleet, ...sides }: World, { aggregate, verb, by }: Named, principal: Principal, side: Side) {
+  const own = (REQUESTS as Record<string, Record<string, Make | undefined> | undefined>)[aggregate]?.[verb]
+  const request = own === undefined ? named(aggregate, by, sides[side], side) : own(sides[side], side)
   const methods = fleet.as(principal) as unknown as Record<
     string,
     Record<string, (request: unknown) => Promise<unknown>>

@@ -2,8 +2,8 @@ import type { AuditEntry, TaskRow } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { useOnScreen } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
-import { formatAge, formatTime } from '../view/format.ts'
 import { visibleText } from '../view/text.ts'
+import { Ago } from './ago.tsx'
 import { Foreign } from './foreign.tsx'
 
 const AGAIN_MS = 10_000
@@ -67,9 +67,7 @@ function Entry({ entry, now }: { entry: AuditEntry; now: number }) {
           </span>
         )}
       </span>
-      <time dateTime={entry.at} title={formatTime(entry.at)} className="shrink-0 text-xs text-dim">
-        {formatAge(now - Date.parse(entry.at))} ago
-      </time>
+      <Ago at={entry.at} now={now} className="shrink-0 text-xs text-dim" />
     </li>
   )
 }

@@ -1,16 +1,21 @@
 import { Link } from '@tanstack/react-router'
-import type { CommandAnswer, CommandName, TaskChanges, TaskRow } from '@taskfleet/protocol'
+import {
+  type CommandAnswer,
+  type CommandName,
+  OPERATIONS,
+  type ReprioritiseRequest,
+  type TaskRow,
+} from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
-import { useEffect, useMemo, useState } from 'react'
+import { useEffect, useState } from 'react'
+import type { z } from 'zod'
+import { RequestForm, request } from '../form/request-form.tsx'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { COMMAND_WORDS, countTasks, groupRefusals, isPossible, statusCounts } from '../view/commands.ts'
 import { Dialog } from './dialog.tsx'
 import { Foreign } from './foreign.tsx'
 import { Problem } from './notes.tsx'
-import { PriorityOptions } from './priority-options.tsx'
-import { ReasonField } from './reason-field.tsx'
-import { useAct } from './use-act.ts'
 
 /** The tasks that a command on many is about. */
 export type BulkTarget =
@@ -18,71 +23,57 @@ export type BulkTarget =
   /** `what` says it in words: "that match the filter". */
   | { kind: 'filter'; filter: Record<string, unknown>; what: string }
 
-type Position = '' | 'front' | 'back'
+/** What a command's form begins with, and is counted with. */
+const DRAFTS: Partial<Record<CommandName, { priority: number }>> = { reprioritise: { priority: 8 } }
 
-interface Props {
+/** A command on many tasks: counted first, done when confirmed, with a result if some were refused. */
+export function BulkDialog({
+  command,
+  target,
+  onClose,
+  onDone,
+}: {
   command: CommandName
   target: BulkTarget
   onClose: () => void
   /** It was done, to all or to some. */
   onDone?: () => void
-}
-
-/** A command on many tasks: counted first, done when confirmed, and then said what came of it. */
-export function BulkDialog({ command, target, onClose, onDone }: Props) {
+}) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
-  // What is meant is what was chosen when the dialog opened, whatever happens to the list behind it.
+  // The tasks chosen when the dialog opened, whatever happens to the list behind it.
   const [{ selection, left }] = useState(() => selectionOf(command, target))
-  const [matched, setMatched] = useState<number>()
+  const [counted, setCounted] = useState<{ matched?: number; problem?: string }>({})
   const [answer, setAnswer] = useState<CommandAnswer>()
-  const [reason, setReason] = useState('')
-  const [priority, setPriority] = useState('8')
-  const [position, setPosition] = useState<Position>('')
-  const { busy, problem, setProblem, act } = useAct()
+  const { matched = 0, problem } = counted
   const words = COMMAND_WORDS[command]
-
-  const send = useMemo(
-    () => (dryRun: boolean, options: { reason: string; priority: string; position: Position }) => {
-      const why = options.reason.trim()
-      const request = { ...selection, ...(dryRun && { dryRun }), ...(why !== '' && { reason: why }) }
-      if (command !== 'reprioritise') return client.tasks[command](request)
-      const place: Pick<TaskChanges, 'position'> = options.position === '' ? {} : { position: options.position }
-      return client.tasks.reprioritise({ ...request, priority: Number(options.priority), ...place })
-    },
-    [client, command, selection],
-  )
 
   useEffect(() => {
     let mine = true
-    if ('ids' in selection && selection.ids.length === 0) {
-      setMatched(0)
-      return
-    }
-    send(true, { reason: '', priority: '8', position: '' }).then(
-      (counted) => {
-        if (mine) setMatched(counted.matched)
-      },
-      (thrown: unknown) => {
-        if (mine) setProblem(wireError(thrown).message)
-      },
+    const isNone = 'ids' in selection && selection.ids.length === 0
+    const count = isNone ? { matched: 0 } : client.tasks[command]({ ...selection, ...DRAFTS[command], dryRun: true })
+    Promise.resolve(count).then(
+      (found) => mine && setCounted({ matched: found.matched }),
+      (thrown: unknown) => mine && setCounted({ problem: wireError(thrown).message }),
     )
     return () => {
       mine = false
     }
-  }, [send, selection, setProblem])
+  }, [client, command, selection])
 
-  const run = async () => {
-    const result = await send(false, { reason, priority, position })
+  const run = request(OPERATIONS.tasks[command].request as z.ZodType<ReprioritiseRequest>, async (wanted) => {
+    const result = await client.tasks[command](wanted)
     onDone?.()
-    if (result.refused.length > 0) return setAnswer(result)
+    if (result.refused.length > 0) {
+      setAnswer(result)
+      return 'stay'
+    }
     toast({ kind: 'good', text: resultText(command, result) })
-    onClose()
-  }
+  })
 
   if (answer !== undefined) {
     return (
-      <Dialog title={`${words.label}: what came of it`} onClose={onClose}>
+      <Dialog title={`${words.label}: result`} onClose={onClose}>
         <Result command={command} answer={answer} />
         <div className="mt-4 flex justify-end">
           <button type="button" className="button button-solid" onClick={onClose}>
@@ -95,77 +86,43 @@ export function BulkDialog({ command, target, onClose, onDone }: Props) {
 
   const what = target.kind === 'rows' ? 'that are selected' : target.what
   return (
-    <Dialog title={`${words.asks} ${target.kind === 'rows' ? 'the selected tasks' : 'all of them'}?`} onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault()
-          if (!busy && matched !== undefined && matched > 0) act(run)
-        }}
-      >
-        <div className="mb-3 min-h-10" aria-live="polite" data-testid="dry-run">
-          {matched === undefined ? (
-            problem === undefined && <p className="text-dim">Counting the tasks {what}…</p>
-          ) : matched === 0 ? (
+    <RequestForm
+      title={`${words.asks} ${target.kind === 'rows' ? 'the selected tasks' : 'all of them'}?`}
+      action={matched === 0 ? words.label : `${words.asks} ${countTasks(matched)}`}
+      request={run}
+      value={DRAFTS[command] ?? {}}
+      known={selection}
+      places={{ priority: {}, position: {}, reason: { label: 'Reason (optional)', hint: '', span: 6 } }}
+      hide={['id', 'ids', 'filter', 'dryRun', 'input', ...(words.reason ? [] : ['reason'])]}
+      blocked={matched === 0}
+      danger={command === 'cancel'}
+      keep="Leave them"
+      onClose={onClose}
+    >
+      <div className="min-h-10 sm:col-span-6" aria-live="polite" data-testid="dry-run">
+        {counted.matched === undefined ? (
+          problem === undefined && <p className="text-dim">Counting the tasks {what}…</p>
+        ) : matched === 0 ? (
+          <p>
+            None of the tasks {what} can be {words.done}.
+          </p>
+        ) : (
+          <>
             <p>
-              None of the tasks {what} can be {words.done}.
+              <strong className="font-semibold">{countTasks(matched)}</strong> {what} will be {words.done}.
             </p>
-          ) : (
-            <>
-              <p>
-                <strong className="font-semibold">{countTasks(matched)}</strong> {what} will be {words.done}.
-              </p>
-              <p className="text-dim">{words.means}</p>
-            </>
-          )}
-          {left.length > 0 && (
-            <p className="mt-1 text-dim">
-              Left out, since they can’t be {words.done}: {statusCounts(left)}.
-            </p>
-          )}
-        </div>
-        {command === 'reprioritise' && (
-          <div className="mb-4 grid grid-cols-2 gap-3">
-            <label className="block">
-              <span className="mb-1 block font-medium">Priority</span>
-              <select className="field w-full" value={priority} onChange={(event) => setPriority(event.target.value)}>
-                <PriorityOptions />
-              </select>
-            </label>
-            <label className="block">
-              <span className="mb-1 block font-medium">Position</span>
-              <select
-                className="field w-full"
-                value={position}
-                onChange={(event) => setPosition(event.target.value as Position)}
-              >
-                <option value="">As it is</option>
-                <option value="front">To the front</option>
-                <option value="back">To the back</option>
-              </select>
-            </label>
-          </div>
+            <p className="text-dim">{words.means}</p>
+          </>
         )}
-        {words.reason && <ReasonField value={reason} onChange={setReason} />}
-        <Problem text={problem} className="mb-3" />
-        <div className="flex flex-wrap justify-end gap-2">
-          <button type="button" className="button" onClick={onClose}>
-            Leave them
-          </button>
-          <button
-            type="submit"
-            className={`button ${command === 'cancel' ? 'button-bad' : 'button-solid'}`}
-            disabled={busy || matched === undefined || matched === 0}
-          >
-            {matched === undefined || matched === 0 ? words.label : buttonText(command, matched)}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+        {left.length > 0 && (
+          <p className="mt-1 text-dim">
+            Left out, since they can’t be {words.done}: {statusCounts(left)}.
+          </p>
+        )}
+        <Problem text={problem} />
+      </div>
+    </RequestForm>
   )
-}
-
-function buttonText(command: CommandName, count: number): string {
-  return `${COMMAND_WORDS[command].asks} ${countTasks(count)}`
 }
 
 type BulkSelection = { ids: string[] } | { filter: Record<string, unknown> }

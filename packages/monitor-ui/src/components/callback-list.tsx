@@ -3,6 +3,7 @@ import { Pencil, Trash2 } from 'lucide-react'
 import { useMemo } from 'react'
 import { compactJson, visibleLine } from '../view/text.ts'
 import { Foreign } from './foreign.tsx'
+import { IconButton } from './icon-button.tsx'
 
 interface Props {
   callbacks: readonly CallbackRow[]
@@ -10,8 +11,6 @@ interface Props {
   onEdit: ((callback: CallbackRow) => void) | undefined
   onRemove: ((callback: CallbackRow) => void) | undefined
 }
-
-const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised'
 
 /** What runs when which event arrives, in the order of the events' names. */
 export function CallbackList({ callbacks, onEdit, onRemove }: Props) {
@@ -23,7 +22,7 @@ export function CallbackList({ callbacks, onEdit, onRemove }: Props) {
     <ul aria-label="Callbacks" className="panel dims divide-y divide-line">
       {sorted.map((callback) => {
         const { _id, event, task, version, defaults } = callback
-        const said = Object.keys(defaults).length > 0
+        const shown = `${visibleLine(event, 60)} → ${visibleLine(task, 60)}`
         return (
           <li
             key={_id}
@@ -37,33 +36,23 @@ export function CallbackList({ callbacks, onEdit, onRemove }: Props) {
                 <Foreign text={task} max={128} />
                 <span className="text-dim">@{version}</span>
               </p>
-              {said && (
+              {Object.keys(defaults).length > 0 && (
                 <p className="font-mono text-[11px] break-all text-dim">
                   <Foreign text={compactJson(defaults)} max={160} />
                 </p>
               )}
             </div>
             {onEdit !== undefined && (
-              <button
-                type="button"
-                className={`${tool} hover:text-text`}
-                aria-label={`Edit ${visibleLine(event, 60)} → ${visibleLine(task, 60)}`}
-                title="Edit…"
-                onClick={() => onEdit(callback)}
-              >
-                <Pencil size={14} aria-hidden />
-              </button>
+              <IconButton icon={Pencil} label={`Edit ${shown}`} title="Edit…" onClick={() => onEdit(callback)} />
             )}
             {onRemove !== undefined && (
-              <button
-                type="button"
-                className={`${tool} hover:text-bad`}
-                aria-label={`Remove ${visibleLine(event, 60)} → ${visibleLine(task, 60)}`}
+              <IconButton
+                icon={Trash2}
+                label={`Remove ${shown}`}
                 title="Remove…"
+                danger
                 onClick={() => onRemove(callback)}
-              >
-                <Trash2 size={14} aria-hidden />
-              </button>
+              />
             )}
           </li>
         )

@@ -5,6 +5,7 @@ import { EVENT_LOOK, eventWhen, isOpen } from '../view/event-status.ts'
 import { formatTime } from '../view/format.ts'
 import { compactJson, visibleLine } from '../view/text.ts'
 import { Foreign } from './foreign.tsx'
+import { IconButton } from './icon-button.tsx'
 import { JsonView } from './json-view.tsx'
 import { TaskLink } from './task-link.tsx'
 
@@ -49,15 +50,14 @@ export function EventCard({ event, gone, now, onCommand }: Props) {
           {eventWhen(event, now)}
         </time>
         {onCommand !== undefined && !gone && (
-          <button
-            type="button"
-            className="-my-1 inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised hover:text-bad"
-            aria-label={`${open ? 'Cancel' : 'Remove'} ${visibleLine(name, 60)}`}
+          <IconButton
+            icon={open ? Ban : Trash2}
+            label={`${open ? 'Cancel' : 'Remove'} ${visibleLine(name, 60)}`}
             title={open ? 'Cancel…' : 'Remove from the log…'}
+            danger
+            className="-my-1"
             onClick={() => onCommand(open ? 'cancel' : 'remove')}
-          >
-            {open ? <Ban size={15} aria-hidden /> : <Trash2 size={15} aria-hidden />}
-          </button>
+          />
         )}
       </div>
       <details className="mt-1">

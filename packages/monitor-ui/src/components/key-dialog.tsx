@@ -1,112 +1,104 @@
-import type { KeyRow, Scope } from '@taskfleet/protocol'
+import { type KeyRow, OPERATIONS, type Scope } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
-import { useId } from 'react'
-import { type KeyForm, keyChanges, keyErrors, keyForm, keyRequest, SCOPES } from '../view/key-form.ts'
-import { visibleText } from '../view/text.ts'
-import { FormDialog } from './form-dialog.tsx'
-import { TextField } from './form-fields.tsx'
-import { type FormState, useForm } from './use-form.ts'
+import { useMemo } from 'react'
+import type { z } from 'zod'
+import { partOf, RequestForm, request } from '../form/request-form.tsx'
 
 export interface MadeKey {
   name: string
   token: string
 }
 
-interface Props {
+/** What each scope lets a key do. A new one does not compile until it has an entry. */
+const SCOPES: Record<Scope, string> = {
+  read: 'see tasks, hosts and events',
+  write: 'enqueue tasks and send events',
+  control: 'cancel, pause, retry, drain',
+  worker: 'be a worker',
+  admin: 'everything, keys included',
+}
+
+const TITLES = { new: 'Make a key', first: 'Make the first key' }
+const SCOPES_AT_FIRST = { new: ['read'], first: ['read', 'write', 'control', 'admin'] }
+const LIST = { placeholder: 'all', hint: 'Separated by commas' }
+
+export function KeyDialog({
+  of,
+  onMade,
+  onChanged,
+  onClose,
+}: {
   /** The one to be changed, a new one, or the first of a fleet, which locks it. */
   of: KeyRow | 'new' | 'first'
   onMade: (made: MadeKey) => void
   onChanged: (name: string) => void
   onClose: () => void
-}
-
-const TITLES = { new: 'Make a key', first: 'Make the first key' }
-const LIST = { hint: 'separated by commas', placeholder: 'all', className: 'sm:col-span-3' }
-
-export function KeyDialog({ of, onMade, onChanged, onClose }: Props) {
+}) {
   const client = useFleetClient()
   const isNew = typeof of === 'string'
-  const state = useForm(
-    keyForm(of),
-    (form) => keyErrors(form, of, Date.now() + client.clockOffset),
-    async (filled) => {
-      if (isNew) {
-        const wanted = keyRequest(filled)
+  const schemas = useMemo(() => {
+    const now = () => Date.now() + client.clockOffset
+    return {
+      new: withRules(OPERATIONS.keys.create.request, now),
+      first: withRules(OPERATIONS.keys.create.request, now, true),
+      edit: withRules(partOf(OPERATIONS.keys.edit, 'changes'), now),
+    }
+  }, [client])
+  const asked = isNew
+    ? request(schemas[of], async (wanted) => {
         const { token } = await client.keys.create(wanted)
         onMade({ name: wanted.name, token })
-      } else {
-        const changes = keyChanges(filled, of)
-        if (Object.keys(changes).length > 0) {
-          await client.keys.edit({ id: of.id, changes })
-          onChanged(filled.name.trim())
-        }
-      }
-      onClose()
-    },
-  )
+      })
+    : request(schemas.edit, async (changes) => {
+        await client.keys.edit({ id: of.id, changes })
+        onChanged(changes.name ?? of.name)
+      })
   return (
-    <FormDialog
-      {...state}
+    <RequestForm
       title={isNew ? TITLES[of] : 'Edit this key'}
       action={isNew ? 'Make the key' : 'Save'}
+      request={asked}
+      value={isNew ? { scopes: SCOPES_AT_FIRST[of] } : of}
+      edits={!isNew}
+      places={{
+        name: { hint: 'Who or what uses it', span: 6 },
+        scopes: { words: SCOPES },
+        queues: LIST,
+        names: LIST,
+        expiresAt: { label: 'Expires', hint: 'Never if empty', span: 6 },
+      }}
+      {...(!isNew && {
+        note: 'Takes effect at once. Connections that the key opened with other rights are closed within a second, and may reconnect.',
+      })}
       onClose={onClose}
     >
       {of === 'first' && (
         <p className="rounded-md bg-warn/15 px-3 py-2 text-warn sm:col-span-6">
-          With the first key the fleet is locked: from then on everybody needs one, on this computer too. This page goes
-          on with the new key.
+          The first key locks the fleet: from then on everybody needs a key, on this computer too. This page continues
+          with the new key.
         </p>
       )}
-      <TextField {...state} name="name" label="Name" hint="who or what uses it" first className="sm:col-span-6" />
-      <ScopeField {...state} />
-      <TextField {...state} {...LIST} name="queues" label="Queues" />
-      <TextField {...state} {...LIST} name="names" label="Tasks named" />
-      <TextField
-        {...state}
-        name="expiresAt"
-        label="Expires"
-        hint="never when empty"
-        type="datetime-local"
-        className="sm:col-span-6"
-      />
-      {!isNew && (
-        <p className="text-xs text-dim sm:col-span-6">
-          Holds at once. What the key opened under other rights is closed within a second, and may come back.
-        </p>
-      )}
-    </FormDialog>
+    </RequestForm>
   )
 }
 
-function ScopeField({ form, errors, set }: FormState<KeyForm>) {
-  const id = useId()
-  const error = errors.scopes
-  const toggle = (scope: Scope, on: boolean) =>
-    set('scopes', on ? [...form.scopes, scope] : form.scopes.filter((one) => one !== scope))
-  return (
-    <fieldset className="sm:col-span-6" aria-describedby={error === undefined ? undefined : `${id}-error`}>
-      <legend className="mb-1 font-medium">Scopes</legend>
-      <div className="grid grid-cols-1 gap-x-4 gap-y-1.5 sm:grid-cols-2">
-        {(Object.keys(SCOPES) as Scope[]).map((scope) => (
-          <label key={scope} className="flex items-baseline gap-2">
-            <input
-              type="checkbox"
-              name="scopes"
-              className="translate-y-0.5"
-              checked={form.scopes.includes(scope)}
-              onChange={(event) => toggle(scope, event.target.checked)}
-            />
-            <span>
-              {scope} <span className="text-xs text-dim">{SCOPES[scope]}</span>
-            </span>
-          </label>
-        ))}
-      </div>
-      {error !== undefined && (
-        <p id={`${id}-error`} role="alert" data-field-error="scopes" className="mt-1 text-xs text-bad">
-          {visibleText(error, 300)}
-        </p>
-      )}
-    </fieldset>
+/**
+ * What the gateway doesn't refuse, and nobody wants.
+ *
+ * @param now the server's time in milliseconds
+ */
+function withRules<Request>(schema: z.ZodType<Request>, now: () => number, isFirst = false): z.ZodType<Request> {
+  const object = schema as z.ZodType as z.ZodObject<Record<'scopes' | 'queues' | 'names' | 'expiresAt', z.ZodType>>
+  const { scopes, queues, names, expiresAt } = object.shape
+  const future = expiresAt.refine(
+    (at) => typeof at !== 'string' || Date.parse(at) > now(),
+    'This is in the past. To end a key at once, revoke it',
   )
+  const unlimited = 'The first key can’t be limited: it could not make another'
+  const first = {
+    scopes: scopes.refine((given) => (given as Scope[]).includes('admin'), 'The first key needs admin to make others'),
+    queues: queues.refine((given) => given === undefined, unlimited),
+    names: names.refine((given) => given === undefined, unlimited),
+  }
+  return object.safeExtend({ expiresAt: future, ...(isFirst && first) }) as z.ZodType as z.ZodType<Request>
 }

@@ -1,110 +1,102 @@
-import type { PriorityName } from '@taskfleet/protocol'
+import { type EnqueueRequest, OPERATIONS } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
-import { useRef } from 'react'
+import { useRef, useState } from 'react'
+import { z } from 'zod'
+import type { Place } from '../form/field-words.ts'
+import { RequestForm, request, useReading } from '../form/request-form.tsx'
 import { useUi } from '../shell/ui-context.ts'
-import { EMPTY_FORM, enqueueRequest, fieldOf, formErrors, type NewTaskMode } from '../view/new-task.ts'
 import { fileOfUrl, taskTitle } from '../view/task-title.ts'
 import { withId } from '../view/with-id.ts'
-import { AfterFields } from './after-fields.tsx'
-import { FormDialog } from './form-dialog.tsx'
-import { JsonField, SelectField, TextField } from './form-fields.tsx'
-import { useForm } from './use-form.ts'
 
-const MODES: Record<NewTaskMode, string> = { download: 'Download', any: 'Any task' }
-const PRIORITIES: PriorityName[] = ['low', 'medium', 'high']
+const isFileName = (file: string): boolean =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it refuses
+  !/[/\\\u0000-\u001f\u007f]/.test(file) && !/^\.\.?$/.test(file) && new TextEncoder().encode(file).length <= 255
+
+/** The task "download" of the examples. */
+const DOWNLOAD = z.object({
+  url: z.url({ protocol: /^https?$/, hostname: /./, error: 'An http or https address' }),
+  file: z.string().refine(isFileName, 'A name without folders, up to 255 bytes').optional(),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, '64 hexadecimal digits')
+    .optional()
+    .describe('The file is checked against it'),
+})
+const ANY = OPERATIONS.tasks.enqueue.request
+const MODES = {
+  download: {
+    label: 'Download',
+    action: 'Start download',
+    schema: (ANY as z.ZodType as z.ZodObject).extend({ input: DOWNLOAD }) as z.ZodType as typeof ANY,
+    known: { name: 'download' },
+    hide: ['version'],
+    places: {
+      'input.url': { label: 'URL', placeholder: 'https://…', span: 6 },
+      'input.file': { label: 'File name', span: 6, placeholder: 'taken from the URL', after: <NameFromUrl /> },
+      'input.sha256': { label: 'SHA-256', span: 6, mono: true },
+    } as Record<string, Place>,
+  },
+  any: {
+    label: 'Any task',
+    action: 'Enqueue',
+    schema: ANY,
+    known: {},
+    hide: [],
+    places: { name: { span: 4 }, version: {}, input: { hint: '{} if empty', rows: 6 } } as Record<string, Place>,
+  },
+}
+type Mode = keyof typeof MODES
 
 export function NewTaskDialog({ onClose }: { onClose: () => void }) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
-  const state = useForm(
-    EMPTY_FORM,
-    formErrors,
-    async (filled) => {
-      const task = await client.tasks.enqueue(withId(enqueueRequest(filled), sent.current))
-      toast({ kind: 'good', text: `Queued ${taskTitle(task)}`, task: task._id })
-      onClose()
-    },
-    (path, { mode }) => fieldOf(path, mode),
-  )
-  const { form, reset } = state
+  const [mode, setMode] = useState<Mode>('download')
+  const { action, schema, known, hide, places } = MODES[mode]
+  const enqueue = async (wanted: EnqueueRequest) => {
+    const task = await client.tasks.enqueue(withId(wanted, sent.current))
+    toast({ kind: 'good', text: `Queued ${taskTitle(task)}`, task: task._id })
+  }
   return (
-    <FormDialog
-      {...state}
+    <RequestForm
       title="New task"
-      action={form.mode === 'download' ? 'Start download' : 'Enqueue'}
+      action={action}
+      request={request(schema, enqueue)}
+      known={known}
+      places={{
+        ...places,
+        priority: { span: 2 },
+        position: { span: 2, placeholder: 'At the back' },
+        queue: { span: 2 },
+        runAt: { hint: 'Now if empty' },
+        deadline: {},
+        after: {},
+        ifFailed: {},
+      }}
+      hide={[...hide, '_id', 'retry.maxAttempts']}
       onClose={onClose}
     >
       <div role="tablist" aria-label="Kind of task" className="mb-1 flex gap-1 rounded-lg bg-raised p-1 sm:col-span-6">
-        {(Object.keys(MODES) as NewTaskMode[]).map((mode) => (
+        {(Object.keys(MODES) as Mode[]).map((one) => (
           <button
-            key={mode}
+            key={one}
             type="button"
             role="tab"
-            aria-selected={form.mode === mode}
-            className={`flex-1 rounded-md px-3 py-1.5 font-medium ${form.mode === mode ? 'bg-panel shadow-sm' : 'text-dim hover:text-text'}`}
-            onClick={() => reset({ ...form, mode })}
+            aria-selected={mode === one}
+            className={`flex-1 rounded-md px-3 py-1.5 font-medium ${mode === one ? 'bg-panel shadow-sm' : 'text-dim hover:text-text'}`}
+            onClick={() => setMode(one)}
           >
-            {MODES[mode]}
+            {MODES[one].label}
           </button>
         ))}
       </div>
-      {form.mode === 'download' ? (
-        <>
-          <TextField
-            {...state}
-            name="url"
-            label="URL"
-            required
-            first
-            placeholder="https://…"
-            inputMode="url"
-            className="sm:col-span-6"
-          />
-          <TextField
-            {...state}
-            name="file"
-            label="File name"
-            placeholder={fileOfUrl(form.url.trim()) ?? 'taken from the URL'}
-            className="sm:col-span-6"
-          />
-          <TextField
-            {...state}
-            name="sha256"
-            label="SHA-256"
-            hint="checked when it is there"
-            font="font-mono text-xs"
-            className="sm:col-span-6"
-          />
-        </>
-      ) : (
-        <>
-          <TextField {...state} name="name" label="Name" required className="sm:col-span-4" />
-          <TextField {...state} name="version" label="Version" inputMode="numeric" className="sm:col-span-2" />
-          <JsonField {...state} name="input" label="Input (JSON)" rows={6} />
-        </>
-      )}
-      <SelectField {...state} name="priority" label="Priority" className="sm:col-span-2">
-        {PRIORITIES.map((name) => (
-          <option key={name} value={name}>
-            {name[0]?.toUpperCase() + name.slice(1)}
-          </option>
-        ))}
-      </SelectField>
-      <SelectField {...state} name="position" label="Position" className="sm:col-span-2">
-        <option value="back">Back of its priority</option>
-        <option value="front">Front of its priority</option>
-      </SelectField>
-      <TextField {...state} name="queue" label="Queue" placeholder="default" className="sm:col-span-2" />
-      <TextField
-        {...state}
-        name="runAt"
-        label="Run at"
-        hint="your local time; now if empty"
-        type="datetime-local"
-        className="sm:col-span-6"
-      />
-      <AfterFields {...state} />
-    </FormDialog>
+    </RequestForm>
   )
+}
+
+/** The name that the file gets if none is typed. */
+function NameFromUrl() {
+  const { draft } = useReading()
+  const name = draft['input/file'] === '' ? fileOfUrl(String(draft['input/url'] ?? '').trim()) : undefined
+  return name === undefined ? null : <p className="-mt-2 text-xs text-dim sm:col-span-6">Saved as {name}</p>
 }

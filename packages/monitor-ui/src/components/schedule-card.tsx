@@ -13,7 +13,9 @@ import { formatAge, formatDuration, formatTime } from '../view/format.ts'
 import { inZone, ownZone, timingWords } from '../view/schedule-words.ts'
 import type { Look } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
+import { Ago } from './ago.tsx'
 import { Foreign } from './foreign.tsx'
+import { IconButton } from './icon-button.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskLink } from './task-link.tsx'
 
@@ -131,11 +133,7 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
           <>
             <span className="flex flex-wrap items-center gap-x-2">
               {last === undefined ? <span className="text-dim">No longer kept</span> : <StatusBadge task={last} />}
-              {ranAt !== undefined && (
-                <time dateTime={ranAt} title={formatTime(ranAt)} className="text-dim">
-                  {formatAge(now - Date.parse(ranAt))} ago
-                </time>
-              )}
+              {ranAt !== undefined && <Ago at={ranAt} now={now} className="text-dim" />}
             </span>
             <span className="block">
               <TaskLink id={lastTask} />
@@ -151,8 +149,6 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
     </dl>
   )
 }
-
-const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised'
 
 interface ToolsProps {
   name: string
@@ -172,17 +168,15 @@ function Tools({ name, paused, onCommand }: ToolsProps) {
   ]
   return (
     <div className="flex items-start gap-0.5 max-md:-ml-2">
-      {tools.map(({ command, icon: Icon, label }) => (
-        <button
+      {tools.map(({ command, icon, label }) => (
+        <IconButton
           key={command}
-          type="button"
-          className={`${tool} ${command === 'remove' ? 'hover:text-bad' : 'hover:text-text'}`}
-          aria-label={`${label} ${shown}`}
+          icon={icon}
+          label={`${label} ${shown}`}
           title={label}
+          danger={command === 'remove'}
           onClick={() => onCommand(command)}
-        >
-          <Icon size={15} aria-hidden />
-        </button>
+        />
       ))}
     </div>
   )

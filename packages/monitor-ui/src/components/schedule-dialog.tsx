@@ -1,135 +1,97 @@
-import type { ScheduleRow } from '@taskfleet/protocol'
+import { OPERATIONS, type ScheduleRow, type TimingRequest } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
-import { useId, useMemo } from 'react'
+import { useMemo, useState } from 'react'
+import { partOf, RequestForm, request, useReading } from '../form/request-form.tsx'
 import { useUi } from '../shell/ui-context.ts'
-import {
-  canPreview,
-  newSchedule,
-  scheduleChanges,
-  scheduleErrors,
-  scheduleForm,
-  timingOf,
-} from '../view/schedule-form.ts'
-import { knownZones } from '../view/schedule-words.ts'
-import { FormDialog } from './form-dialog.tsx'
-import { JsonField, LazyField, Names, PriorityField, SelectField, TextField } from './form-fields.tsx'
+import { knownZones, ownZone } from '../view/schedule-words.ts'
 import { SchedulePreview } from './schedule-preview.tsx'
-import { useForm } from './use-form.ts'
 
-interface Props {
+const BY = { cron: 'By a cron', every: 'By a period' }
+type By = keyof typeof BY
+
+export function ScheduleDialog({
+  schedule,
+  tasks,
+  onClose,
+}: {
   /** The one to be changed, with its input; a new one without. */
   schedule?: ScheduleRow
   /** Names of tasks that are known, to be offered. */
   tasks: readonly string[]
   onClose: () => void
-}
-
-export function ScheduleDialog({ schedule, tasks, onClose }: Props) {
+}) {
   const client = useFleetClient()
   const toast = useUi((ui) => ui.toast)
-  const taskList = useId()
-  const zoneList = useId()
   const zones = useMemo(knownZones, [])
-  const initial = useMemo(() => scheduleForm(schedule), [schedule])
-  const state = useForm(initial, scheduleErrors, async (filled) => {
-    const name = filled.name.trim()
-    if (schedule === undefined) await client.schedules.create(newSchedule(filled))
-    else {
-      const { edition } = schedule
-      await client.schedules.edit({ name, changes: scheduleChanges(filled, schedule), edition })
-    }
-    toast({ kind: 'good', text: `${name} ${schedule === undefined ? 'is scheduled' : 'was changed'}` })
-    onClose()
+  const [by, setBy] = useState<By>(schedule?.every === undefined ? 'cron' : 'every')
+  const create = request(OPERATIONS.schedules.create.request, async (wanted) => {
+    await client.schedules.create(wanted)
+    toast({ kind: 'good', text: `${wanted._id} is scheduled` })
   })
-  const { form, set } = state
+  const edit = ({ _id: name, edition }: ScheduleRow) =>
+    request(partOf(OPERATIONS.schedules.edit, 'changes'), async (changes) => {
+      await client.schedules.edit({ name, changes, edition })
+      toast({ kind: 'good', text: `${name} was changed` })
+    })
   return (
-    <FormDialog
-      {...state}
+    <RequestForm
       title={schedule === undefined ? 'New schedule' : `Edit ${schedule._id}`}
       action={schedule === undefined ? 'Schedule' : 'Save'}
+      request={schedule === undefined ? create : edit(schedule)}
+      value={schedule ?? { version: 1, cron: '0 3 * * *', timeZone: ownZone() }}
+      {...(schedule !== undefined && { edits: true, note: 'Queued tasks stay as they are.' })}
+      places={{
+        _id: { span: 6 },
+        task: { names: tasks },
+        version: { after: <ByField by={by} onChange={setBy} /> },
+        cron: { mono: true },
+        every: { placeholder: '15m', hint: 'At least 1s' },
+        timeZone: { names: zones, hint: '' },
+        startsAt: { label: 'Not before' },
+        endsAt: { label: 'Not after', after: <Preview before={schedule} by={by} /> },
+        missed: {},
+        overlap: {},
+        input: { hint: '{} if empty', rows: 3, before: <h3 className="heading pt-1 sm:col-span-6">Its tasks</h3> },
+        'options.queue': {},
+        'options.priority': {},
+        'options.maxAttempts': {},
+        'options.deadlineAfter': {},
+        'options.lazy': {},
+      }}
+      hide={[by === 'cron' ? 'every' : 'cron', 'paused', 'edition', 'options.retry.maxAttempts']}
       onClose={onClose}
-    >
-      {schedule === undefined && <TextField {...state} name="name" label="Name" first className="sm:col-span-6" />}
-      <TextField {...state} name="task" label="Run this task" list={taskList} className="sm:col-span-4" />
-      <TextField {...state} name="version" label="Version" inputMode="numeric" className="sm:col-span-2" />
-      <Names id={taskList} names={tasks} />
-      <fieldset className="sm:col-span-6">
-        <legend className="heading pb-1">When</legend>
-        <div className="flex gap-4">
-          {(['cron', 'every'] as const).map((by) => (
-            <label key={by} className="flex items-center gap-2">
-              <input type="radio" name="by" checked={form.by === by} onChange={() => set('by', by)} />
-              {by === 'cron' ? 'By a cron' : 'By a period'}
-            </label>
-          ))}
-        </div>
-      </fieldset>
-      {form.by === 'cron' ? (
-        <TextField
-          {...state}
-          name="cron"
-          label="Cron"
-          hint="minute hour day month weekday"
-          font="font-mono"
-          className="sm:col-span-3"
-        />
-      ) : (
-        <TextField {...state} name="every" label="Every" placeholder="15m" className="sm:col-span-3" />
-      )}
-      <TextField {...state} name="timeZone" label="Time zone" list={zoneList} className="sm:col-span-3" />
-      <Names id={zoneList} names={zones} />
-      <TextField
-        {...state}
-        name="startsAt"
-        label="Not before"
-        hint="your time"
-        type="datetime-local"
-        className="sm:col-span-3"
-      />
-      <TextField
-        {...state}
-        name="endsAt"
-        label="Not after"
-        hint="your time"
-        type="datetime-local"
-        className="sm:col-span-3"
-      />
-      <div className="sm:col-span-6">
-        <SchedulePreview timing={canPreview(form) ? timingOf(form, schedule) : undefined} />
+    />
+  )
+}
+
+function ByField({ by, onChange }: { by: By; onChange: (by: By) => void }) {
+  return (
+    <fieldset className="sm:col-span-6">
+      <legend className="heading pb-1">When</legend>
+      <div className="flex gap-4">
+        {(Object.keys(BY) as By[]).map((one) => (
+          <label key={one} className="flex items-center gap-2">
+            <input type="radio" checked={by === one} onChange={() => onChange(one)} />
+            {BY[one]}
+          </label>
+        ))}
       </div>
-      <SelectField {...state} name="missed" label="Missed slots" className="sm:col-span-3">
-        <option value="latest">Run the last one</option>
-        <option value="skip">Leave them out</option>
-        <option value="all">Run each, 100 at most</option>
-      </SelectField>
-      <SelectField {...state} name="overlap" label="While the last one runs" className="sm:col-span-3">
-        <option value="allow">Run all the same</option>
-        <option value="skip">Leave the slot out</option>
-      </SelectField>
-      <h3 className="heading pt-1 sm:col-span-6">Its tasks</h3>
-      <JsonField {...state} name="input" label="Input (JSON)" rows={3} />
-      <TextField {...state} name="queue" label="Queue" placeholder="default" className="sm:col-span-3" />
-      <PriorityField {...state} usual="As usual" className="sm:col-span-3" />
-      <TextField
-        {...state}
-        name="maxAttempts"
-        label="Attempts"
-        placeholder="as usual"
-        inputMode="numeric"
-        className="sm:col-span-3"
-      />
-      <TextField
-        {...state}
-        name="deadlineAfter"
-        label="Deadline"
-        hint="after its slot"
-        placeholder="none"
-        className="sm:col-span-3"
-      />
-      <LazyField {...state}>Lazy: runs only while the machine is not overloaded</LazyField>
-      {schedule !== undefined && (
-        <p className="text-xs text-dim sm:col-span-6">What is queued already stays as it is.</p>
-      )}
-    </FormDialog>
+    </fieldset>
+  )
+}
+
+const TIMING = ['cron', 'every', 'timeZone', 'startsAt', 'endsAt'] as const
+
+/** The next slots of what is typed, where nothing is wrong with it. */
+function Preview({ before, by }: { before: ScheduleRow | undefined; by: By }) {
+  const { value, errors } = useReading()
+  const { cron, every, ...rest } = before ?? ({} as Partial<ScheduleRow>)
+  const timing: Record<string, unknown> = { ...rest, ...(by === 'cron' ? { cron } : { every }), ...value }
+  const isGiven = timing[by] !== undefined && TIMING.every((field) => errors[field] === undefined)
+  const asked = TIMING.flatMap((field) => (timing[field] == null ? [] : [[field, timing[field]]]))
+  return (
+    <div className="sm:col-span-6">
+      <SchedulePreview timing={isGiven ? (Object.fromEntries(asked) as TimingRequest) : undefined} />
+    </div>
   )
 }

@@ -3,12 +3,11 @@ import { useFleetClient } from '@taskfleet/react'
 import { Ban, Pencil } from 'lucide-react'
 import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
+import { EditDialog, ReplayDialog } from '../shell/dialogs.tsx'
 import { useUi } from '../shell/ui-context.ts'
 import { answerToast, COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { CancelDialog } from './cancel-dialog.tsx'
-import { EditDialog } from './edit-dialog.tsx'
-import { ReplayDialog } from './replay-dialog.tsx'
 import { useAct } from './use-act.ts'
 
 const AT_ONCE = ['pause', 'resume', 'retry'] as const satisfies CommandName[]

@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { type TaskRow, taskLabels } from '@taskfleet/protocol'
+import type { ReactNode } from 'react'
 import { formatAge, formatDuration } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -27,41 +28,42 @@ interface RowProps {
   gone: boolean
 }
 
-export function WaitingRow({ task, now, gone }: RowProps) {
-  const wait = waitText(task, now)
+type PanelRowProps = Omit<RowProps, 'now'> & { id: string; mark: ReactNode; children: ReactNode }
+
+function PanelRow({ id, task, gone, mark, children }: PanelRowProps) {
   return (
     <li
-      data-testid="waiting-row"
+      data-testid={id}
       data-task={task._id}
       data-status={task.status}
       className={`dims relative flex items-center gap-2 rounded-md px-2 py-1 hover:bg-raised/60 ${gone ? 'opacity-40' : ''}`}
     >
-      <PriorityMark priority={task.priority} />
+      {mark}
       <Link to="/tasks/$id" params={{ id: task._id }} data-nav className={rowLink}>
         <Foreign text={taskTitle(task)} max={100} />
       </Link>
+      {children}
+    </li>
+  )
+}
+
+export function WaitingRow({ task, now, gone }: RowProps) {
+  const wait = waitText(task, now)
+  return (
+    <PanelRow id="waiting-row" task={task} gone={gone} mark={<PriorityMark priority={task.priority} />}>
       <span className="text-[11.5px]">
         <DeadlineLabel task={task} now={now} />
       </span>
       <span className="shrink-0 text-[11.5px] text-dim">
         {wait === '' ? `waits ${formatAge(now - Date.parse(task.runAt))}` : wait}
       </span>
-    </li>
+    </PanelRow>
   )
 }
 
 export function EndedRow({ task, now, gone }: RowProps) {
   return (
-    <li
-      data-testid="ended-row"
-      data-task={task._id}
-      data-status={task.status}
-      className={`dims relative flex items-center gap-2 rounded-md px-2 py-1 hover:bg-raised/60 ${gone ? 'opacity-40' : ''}`}
-    >
-      <StatusBadge task={task} iconOnly />
-      <Link to="/tasks/$id" params={{ id: task._id }} data-nav className={rowLink}>
-        <Foreign text={taskTitle(task)} max={100} />
-      </Link>
+    <PanelRow id="ended-row" task={task} gone={gone} mark={<StatusBadge task={task} iconOnly />}>
       {task.status === 'failed' && task.error !== undefined && (
         <span className="max-w-[40%] shrink truncate font-mono text-[11px] text-bad">
           <Foreign text={task.error.code} max={40} />
@@ -70,7 +72,7 @@ export function EndedRow({ task, now, gone }: RowProps) {
       <span className="shrink-0 text-[11.5px] text-dim">
         {task.finishedAt === undefined ? '' : `${formatAge(now - Date.parse(task.finishedAt))} ago`}
       </span>
-    </li>
+    </PanelRow>
   )
 }
 

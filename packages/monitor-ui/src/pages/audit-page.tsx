@@ -1,16 +1,16 @@
 import { Link } from '@tanstack/react-router'
 import type { AuditEntry, WireError } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
-import { RefreshCw } from 'lucide-react'
 import { useState } from 'react'
+import { Ago } from '../components/ago.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
+import { Refresh } from '../components/refresh.tsx'
 import { CELL, Table } from '../components/table.tsx'
 import { TaskLink } from '../components/task-link.tsx'
 import { useWorkers } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatCount } from '../view/counts.ts'
-import { formatAge, formatTime } from '../view/format.ts'
 
 const AGAIN_MS = 10_000
 const PAGE = 100
@@ -35,14 +35,7 @@ export function AuditPage() {
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
         <h1 className="text-base font-semibold">Audit</h1>
         <p className="text-dim">Who did what, the newest first; kept for a year.</p>
-        {!forbidden && (
-          <span className="ml-auto flex items-center gap-3">
-            <span className="text-xs text-dim">{at !== undefined && `as of ${formatAge(now - at)} ago`}</span>
-            <button type="button" className="button" onClick={tryAgain}>
-              <RefreshCw size={14} aria-hidden /> Refresh
-            </button>
-          </span>
-        )}
+        {!forbidden && <Refresh at={at} now={now} onRefresh={tryAgain} />}
       </div>
       {forbidden ? <Forbidden error={error} /> : <RowsProblem views={[{ error, tryAgain }]} />}
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}
@@ -123,9 +116,7 @@ function AuditRow({ entry, now }: { entry: AuditEntry; now: number }) {
   return (
     <tr data-testid="audit-row" data-action={action}>
       <td className={`${cell} whitespace-nowrap`}>
-        <time dateTime={at} title={formatTime(at)}>
-          {formatAge(now - Date.parse(at))} ago
-        </time>
+        <Ago at={at} now={now} />
       </td>
       <td className={`${cell} min-w-24 font-medium`}>
         <Foreign text={by} max={60} />

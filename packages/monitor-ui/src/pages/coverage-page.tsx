@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router'
 import type { CoverageRow } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
-import { RefreshCw, ServerOff } from 'lucide-react'
+import { ServerOff } from 'lucide-react'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
+import { Refresh } from '../components/refresh.tsx'
 import { CELL, Table } from '../components/table.tsx'
 import { useAsked } from '../live/use-asked.ts'
 import { formatAge, formatTime } from '../view/format.ts'
@@ -41,12 +42,7 @@ export function CoveragePage() {
               ? 'Everything that waits has a live host.'
               : `${unserved} ${unserved === 1 ? 'version waits' : 'versions wait'} and no live host can run ${unserved === 1 ? 'it' : 'them'}.`)}
         </p>
-        <span className="ml-auto flex items-center gap-3">
-          <span className="text-xs text-dim">{at !== undefined && `as of ${formatAge(now - at)} ago`}</span>
-          <button type="button" className="button" onClick={tryAgain}>
-            <RefreshCw size={14} aria-hidden /> Refresh
-          </button>
-        </span>
+        <Refresh at={at} now={now} onRefresh={tryAgain} />
       </div>
       <RowsProblem views={[{ error, tryAgain }]} />
       {answer === undefined && error === undefined && <EmptyNote title="Asking the gateway…" />}

@@ -3,7 +3,6 @@ import type { CommandName, ErrorRow, ErrorState } from '@taskfleet/protocol'
 import { useFleetClient, useHeldRows, useLiveQuery, useServerTime } from '@taskfleet/react'
 import { BellOff, CheckCheck, CopyPlus, RotateCcw, Undo2 } from 'lucide-react'
 import { useState } from 'react'
-import { BulkDialog } from '../components/bulk-dialog.tsx'
 import { Copyable } from '../components/copy.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
@@ -12,8 +11,10 @@ import { Stack } from '../components/stack.tsx'
 import { TaskLink } from '../components/task-link.tsx'
 import { TrendBars } from '../components/trend-bars.tsx'
 import { useAct } from '../components/use-act.ts'
+import { usePointing } from '../components/use-pointing.ts'
 import { useCan } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
+import { BulkDialog } from '../shell/dialogs.tsx'
 import { useUi } from '../shell/ui-context.ts'
 import { formatAge, formatTime } from '../view/format.ts'
 
@@ -47,9 +48,8 @@ export function ErrorsPage() {
   const navigate = route.useNavigate()
   const now = useServerTime()
   const { rows, loaded, error, tryAgain } = useLiveQuery(errorsOf(state))
-  const [pointed, setPointed] = useState(false)
-  const [typing, setTyping] = useState(false)
-  const { rows: shown, entered, moved, apply } = useHeldRows(state, rows, pointed || typing)
+  const { busy, region } = usePointing()
+  const { rows: shown, entered, moved, apply } = useHeldRows(state, rows, busy)
   const [bulk, setBulk] = useState<{ command: 'retry' | 'replay'; error: ErrorRow }>()
 
   return (
@@ -75,18 +75,7 @@ export function ErrorsPage() {
         </p>
       </div>
       <RowsProblem views={[{ error, tryAgain }]} />
-      <div
-        role="tabpanel"
-        aria-label={`${TABS[state].label} errors`}
-        className="relative"
-        onPointerEnter={(event) => event.pointerType !== 'touch' && setPointed(true)}
-        onPointerLeave={() => {
-          setPointed(false)
-          setTyping(false)
-        }}
-        onKeyDown={() => setTyping(true)}
-        onBlur={() => setTyping(false)}
-      >
+      <div role="tabpanel" aria-label={`${TABS[state].label} errors`} className="relative" {...region}>
         <RowsPill entered={entered} moved={moved} onApply={apply} className="top-2" />
         {shown.length === 0 && error === undefined && (
           <EmptyNote title={loaded ? TABS[state].none : 'Asking the gateway…'}>

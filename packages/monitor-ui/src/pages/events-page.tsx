@@ -3,17 +3,17 @@ import type { CallbackRow, EventRow } from '@taskfleet/protocol'
 import { type LiveQueryView, useFleetClient, useHeldRows, useLiveQuery, useServerTime } from '@taskfleet/react'
 import { Plus, Send } from 'lucide-react'
 import { useMemo, useState } from 'react'
-import { CallbackDialog } from '../components/callback-dialog.tsx'
 import { CallbackList } from '../components/callback-list.tsx'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { EventCard, type EventCommand } from '../components/event-card.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
-import { SendEventDialog } from '../components/send-event-dialog.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
+import { usePointing } from '../components/use-pointing.ts'
 import { useCan, useKept, useWorkers } from '../live/hooks.ts'
 import { type Asked, useAsked } from '../live/use-asked.ts'
+import { CallbackDialog, SendEventDialog } from '../shell/dialogs.tsx'
 import { useUi } from '../shell/ui-context.ts'
 import { formatCount } from '../view/counts.ts'
 import { type EventSearch, eventsQuery } from '../view/event-search.ts'
@@ -89,9 +89,8 @@ function EventSection({ search, view: { rows, loaded, error, tryAgain }, limit, 
   const now = useServerTime()
   const mayWrite = useCan('write')
   const mayControl = useCan('control')
-  const [pointed, setPointed] = useState(false)
-  const [typing, setTyping] = useState(false)
-  const { rows: shown, entered, moved, apply } = useHeldRows(JSON.stringify(search), rows, pointed || typing)
+  const { busy, region } = usePointing()
+  const { rows: shown, entered, moved, apply } = useHeldRows(JSON.stringify(search), rows, busy)
   const full = rows.length >= limit
   const change = (next: EventSearch) => void navigate({ search: next, replace: true })
   return (
@@ -117,18 +116,7 @@ function EventSection({ search, view: { rows, loaded, error, tryAgain }, limit, 
       </div>
       <Filters search={search} onChange={change} />
       <RowsProblem views={[{ error, tryAgain }]} />
-      <div
-        role="group"
-        aria-label="Newest first"
-        className="relative"
-        onPointerEnter={(event) => event.pointerType !== 'touch' && setPointed(true)}
-        onPointerLeave={() => {
-          setPointed(false)
-          setTyping(false)
-        }}
-        onKeyDown={() => setTyping(true)}
-        onBlur={() => setTyping(false)}
-      >
+      <div role="group" aria-label="Newest first" className="relative" {...region}>
         <RowsPill entered={entered} moved={moved} onApply={apply} className="top-2" />
         {shown.length === 0 && error === undefined && <NoEvents loaded={loaded} search={search} />}
         {shown.length > 0 && (

@@ -1,38 +1,22 @@
 // @vitest-environment happy-dom
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { click, dialog, fill, press, toast, withoutComplaints, wrongFields } from '../testing/page.ts'
+import { renderMonitor } from '../testing/render-monitor.tsx'
 import { aCallback, anEvent, aWorker, iso } from '../testing/rows.ts'
 
 let fleet: FakeFleet
-let complaints: unknown[][]
 
 beforeEach(() => {
   fleet = new FakeFleet()
   fleet.putWorker(aWorker({ tasks: ['addition@1', 'division@2'] }, Date.now()))
-  complaints = []
-  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
-  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
 })
-afterEach(() => {
-  cleanup()
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-  expect(complaints).toEqual([])
-})
+withoutComplaints()
 
 const open = (path = '/events') => renderMonitor(fleet, path)
-const click = async (name: string | RegExp) => fireEvent.click(await screen.findByRole('button', { name }))
-const dialog = () => screen.findByRole('dialog')
-const fill = (form: HTMLElement, label: string, value: string) =>
-  fireEvent.change(within(form).getByLabelText(label), { target: { value } })
-const press = (form: HTMLElement, name: string) => fireEvent.click(within(form).getByRole('button', { name }))
 const names = () => screen.queryAllByTestId('event').map((row) => row.querySelector('bdi')?.textContent)
 const ago = (ms: number) => iso(Date.now() - ms)
-const toast = async (text: string) => {
-  await waitFor(() => expect(screen.getAllByTestId('toast').map((one) => one.textContent)).toContainEqual(text))
-}
 
 describe('the list of events', () => {
   it('says that there is none, and what to do', async () => {
@@ -186,7 +170,7 @@ describe('sending an event', () => {
     fill(form, 'Props (JSON)', '[1]')
     press(form, 'Send')
     const wrong = () => within(form).getAllByRole('alert')
-    expect(wrong().map((alert) => alert.dataset.fieldError)).toEqual(['name', 'props'])
+    expect(await wrongFields(form)).toEqual(['name', 'props'])
     expect(fleet.written).toEqual([])
     fill(form, 'Name', 'Add')
     fill(form, 'Props (JSON)', '{ "$where": 1 }')
@@ -220,7 +204,7 @@ describe('callbacks', () => {
     fill(form, 'Queue', 'arithmetic')
     fill(form, 'Priority', '8')
     fill(form, 'Attempts', '3')
-    fireEvent.click(within(form).getByRole('checkbox'))
+    fireEvent.click(within(form).getByLabelText('Lazy'))
     press(form, 'Register')
     await toast('Divide calls division')
     expect(fleet.sent('callbacks.create')).toEqual([
@@ -256,9 +240,10 @@ describe('callbacks', () => {
     await open()
     await click('Edit Add → addition')
     const form = await dialog()
+    fill(form, 'Queue', 'slow')
     fleet.refuseNext = { code: 'BAD_QUEUE', message: 'Not a name for a queue', field: 'defaults.queue' }
     press(form, 'Save')
-    expect((await within(form).findByRole('alert')).dataset.fieldError).toBe('queue')
+    expect((await within(form).findByRole('alert')).dataset.fieldError).toBe('defaults.queue')
   })
 
   it('are removed after a question', async () => {

@@ -2,14 +2,17 @@ import type { KeyRow } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { Pencil, Plus, Trash2 } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
+import { Ago } from '../components/ago.tsx'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { Copyable } from '../components/copy.tsx'
 import { Foreign } from '../components/foreign.tsx'
-import { KeyDialog, type MadeKey } from '../components/key-dialog.tsx'
+import { IconButton } from '../components/icon-button.tsx'
+import type { MadeKey } from '../components/key-dialog.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { CELL, Table } from '../components/table.tsx'
 import { useCan, useLimited } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
+import { KeyDialog } from '../shell/dialogs.tsx'
 import { useOwnKey } from '../shell/own-key.ts'
 import { useUi } from '../shell/ui-context.ts'
 import { formatAge, formatTime } from '../view/format.ts'
@@ -183,8 +186,6 @@ interface RowProps {
   onOpen: (opened: Opened) => void
 }
 
-const tool = 'inline-flex size-8 items-center justify-center rounded-md text-dim hover:bg-raised'
-
 function KeyTableRow({ of: key, now, isOwn, onOpen }: RowProps) {
   const { id, name, state, scopes, queues, names, createdAt, expiresAt, revokedAt } = key
   const view = keyView(key, now)
@@ -222,24 +223,19 @@ function KeyTableRow({ of: key, now, isOwn, onOpen }: RowProps) {
       <td className={`${CELL} sticky right-0 bg-panel text-right whitespace-nowrap`}>
         {state !== 'revoked' && (
           <>
-            <button
-              type="button"
-              className={`${tool} hover:text-text`}
-              aria-label={`Edit ${visibleLine(name, 60)}`}
+            <IconButton
+              icon={Pencil}
+              label={`Edit ${visibleLine(name, 60)}`}
               title="Edit…"
               onClick={() => onOpen({ dialog: 'edit', key })}
-            >
-              <Pencil size={14} aria-hidden />
-            </button>
-            <button
-              type="button"
-              className={`${tool} hover:text-bad`}
-              aria-label={`Revoke ${visibleLine(name, 60)}`}
+            />
+            <IconButton
+              icon={Trash2}
+              label={`Revoke ${visibleLine(name, 60)}`}
               title="Revoke…"
+              danger
               onClick={() => onOpen({ dialog: 'revoke', key })}
-            >
-              <Trash2 size={14} aria-hidden />
-            </button>
+            />
           </>
         )}
       </td>
@@ -259,14 +255,6 @@ function Ends({ at, now }: { at: string | undefined; now: number }) {
   return (
     <time dateTime={at} title={formatTime(at)}>
       in {formatAge(left)}
-    </time>
-  )
-}
-
-function Ago({ at, now }: { at: string; now: number }) {
-  return (
-    <time dateTime={at} title={formatTime(at)}>
-      {formatAge(now - Date.parse(at))} ago
     </time>
   )
 }

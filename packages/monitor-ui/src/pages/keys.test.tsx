@@ -1,33 +1,21 @@
 // @vitest-environment happy-dom
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { click, dialog, fill, press, withoutComplaints, wrongFields } from '../testing/page.ts'
+import { renderMonitor } from '../testing/render-monitor.tsx'
 import { aKey, anEvent, iso } from '../testing/rows.ts'
 
 let fleet: FakeFleet
-let complaints: unknown[][]
 
 beforeEach(() => {
   fleet = new FakeFleet()
   fleet.welcome = { ...fleet.welcome, scopes: ['read', 'admin'] }
-  complaints = []
-  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
-  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
 })
-afterEach(() => {
-  cleanup()
-  vi.restoreAllMocks()
-  expect(complaints).toEqual([])
-})
+withoutComplaints()
 
 const DAY = 86_400_000
 const open = (path = '/keys') => renderMonitor(fleet, path)
-const click = async (name: string | RegExp) => fireEvent.click(await screen.findByRole('button', { name }))
-const dialog = () => screen.findByRole('dialog')
-const fill = (form: HTMLElement, label: string, value: string) =>
-  fireEvent.change(within(form).getByLabelText(label), { target: { value } })
-const press = (form: HTMLElement, name: string) => fireEvent.click(within(form).getByRole('button', { name }))
 const tick = (form: HTMLElement, scope: RegExp) => fireEvent.click(within(form).getByRole('checkbox', { name: scope }))
 const row = (id: string) => screen.getAllByTestId('key-row').find(({ dataset }) => dataset.key === id) as HTMLElement
 
@@ -117,14 +105,10 @@ describe('making a key', () => {
     tick(form, /^read/)
     fill(form, 'Expires', '2001-01-01T00:00:00')
     press(form, 'Make the key')
-    expect(
-      within(form)
-        .getAllByRole('alert')
-        .map(({ dataset }) => dataset.fieldError),
-    ).toEqual(['name', 'scopes', 'expiresAt'])
+    expect(await wrongFields(form)).toEqual(['name', 'scopes', 'expiresAt'])
     expect(document.activeElement?.getAttribute('name')).toBe('name')
     fill(form, 'Name', 'ci')
-    fill(form, 'Queues', 'no good')
+    fill(form, 'Queues', 'other')
     fill(form, 'Expires', '')
     tick(form, /^worker/)
     fleet.refuseNext = { code: 'BAD_QUEUE', message: 'This is no queue', field: 'queues.0' }
@@ -138,16 +122,12 @@ describe('making a key', () => {
     await screen.findByText('There is no key yet')
     await click('Make a key')
     const form = await dialog()
-    expect(form.textContent).toContain('With the first key the fleet is locked')
+    expect(form.textContent).toContain('The first key locks the fleet')
     fill(form, 'Name', 'boss')
     tick(form, /^admin/)
     fill(form, 'Queues', 'builds')
     press(form, 'Make the key')
-    expect(
-      within(form)
-        .getAllByRole('alert')
-        .map(({ dataset }) => dataset.fieldError),
-    ).toEqual(['scopes', 'queues'])
+    expect(await wrongFields(form)).toEqual(['scopes', 'queues'])
     expect(fleet.written).toEqual([])
     tick(form, /^admin/)
     fill(form, 'Queues', '')

@@ -1,25 +1,18 @@
 // @vitest-environment happy-dom
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
+import { withoutComplaints, wrongFields } from '../testing/page.ts'
+import { renderMonitor } from '../testing/render-monitor.tsx'
 import { aTask, aWorker, iso } from '../testing/rows.ts'
 
 let fleet: FakeFleet
-let complaints: unknown[][]
 
 beforeEach(() => {
   fleet = new FakeFleet()
   fleet.putWorker(aWorker({ name: 'fra-1' }, Date.now()))
-  complaints = []
-  vi.spyOn(console, 'error').mockImplementation((...said) => void complaints.push(said))
-  vi.spyOn(console, 'warn').mockImplementation((...said) => void complaints.push(said))
 })
-afterEach(() => {
-  cleanup()
-  vi.restoreAllMocks()
-  expect(complaints).toEqual([])
-})
+withoutComplaints()
 
 const running = (overrides = {}) => aTask.running(overrides, Date.now())
 const row = (id: string) => {
@@ -339,11 +332,7 @@ describe('the form for a new download', () => {
     type(dialog, 'URL', 'example.org/a.iso')
     type(dialog, 'SHA-256', 'short')
     fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
-    expect(
-      within(dialog)
-        .getAllByRole('alert')
-        .map((alert) => alert.dataset.fieldError),
-    ).toEqual(['url', 'sha256'])
+    expect(await wrongFields(dialog)).toEqual(['input.url', 'input.sha256'])
     expect(within(dialog).getByLabelText('URL').getAttribute('aria-invalid')).toBe('true')
     expect(fleet.sent('tasks.enqueue')).toEqual([])
   })
@@ -352,12 +341,12 @@ describe('the form for a new download', () => {
     const dialog = await open()
     type(dialog, 'URL', 'https://example.org/a.iso')
     type(dialog, 'File name', 'b.iso')
-    fireEvent.change(within(dialog).getByLabelText('Priority'), { target: { value: 'high' } })
+    fireEvent.change(within(dialog).getByLabelText('Priority'), { target: { value: '8' } })
     fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
     const toast = await screen.findByTestId('toast')
     expect(toast.textContent).toContain('Queued b.iso')
     expect(fleet.sent('tasks.enqueue')).toMatchObject([
-      { name: 'download', input: { url: 'https://example.org/a.iso', file: 'b.iso' }, priority: 'high' },
+      { name: 'download', input: { url: 'https://example.org/a.iso', file: 'b.iso' }, priority: 8 },
     ])
     expect(within(toast).getByRole('link').getAttribute('href')).toBe(`/tasks/${fleet.sent('tasks.enqueue')[0]?._id}`)
     expect(screen.queryByRole('dialog')).toBeNull()
@@ -369,7 +358,7 @@ describe('the form for a new download', () => {
     fleet.refuseNext = { code: 'INPUT_INVALID', message: 'Private addresses are not allowed.', field: 'input.url' }
     fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
     const alert = await within(dialog).findByRole('alert')
-    expect(alert.dataset.fieldError).toBe('url')
+    expect(alert.dataset.fieldError).toBe('input.url')
     expect(alert.textContent).toBe('Private addresses are not allowed.')
     fireEvent.click(within(dialog).getByRole('button', { name: 'Start download' }))
     await screen.findByTestId('toast')
@@ -387,7 +376,7 @@ describe('the form for a new download', () => {
     expect((await within(dialog).findByRole('alert')).textContent).toBe('Nobody runs report@1.')
     fireEvent.click(within(dialog).getByRole('button', { name: 'Enqueue' }))
     await screen.findByTestId('toast')
-    expect(fleet.sent('tasks.enqueue')[1]).toMatchObject({ name: 'report', version: 1, input: { month: 3 } })
+    expect(fleet.sent('tasks.enqueue')[1]).toMatchObject({ name: 'report', input: { month: 3 } })
   })
 })
 

@@ -6,17 +6,16 @@ import { useState } from 'react'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
-import { QueueLimitsDialog } from '../components/queue-limits-dialog.tsx'
 import { CELL, Table } from '../components/table.tsx'
 import { useAct } from '../components/use-act.ts'
 import { useCan } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
+import { QueueLimitsDialog } from '../shell/dialogs.tsx'
 import { useUi } from '../shell/ui-context.ts'
 import { formatCount } from '../view/counts.ts'
 import { formatAge, formatShare } from '../view/format.ts'
-import { limitsLine } from '../view/queue-limits-form.ts'
-import { type QueueLine, queueLines } from '../view/queue-lines.ts'
+import { limitsLine, type QueueLine, queueLines } from '../view/queue-lines.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
 
@@ -74,7 +73,7 @@ export function QueuesPage() {
       {limiting !== undefined && (
         <QueueLimitsDialog
           queue={limiting}
-          said={lines.find(({ name }) => name === limiting)?.said}
+          settings={lines.find(({ name }) => name === limiting)?.settings}
           onClose={() => setLimiting(undefined)}
         />
       )}
@@ -93,9 +92,9 @@ interface RowProps {
 }
 
 function QueueTableRow({ line, now, counted, mayControl, onPause, onLimit }: RowProps) {
-  const { name, said, counts, waiting, share, workers } = line
-  const paused = said?.paused === true
-  const limits = said === undefined ? '' : limitsLine(said)
+  const { name, settings, counts, waiting, share, workers } = line
+  const paused = settings?.paused === true
+  const limits = settings === undefined ? '' : limitsLine(settings)
   const number = `${CELL} text-right whitespace-nowrap`
   return (
     <tr data-testid="queue-row" data-queue={name} data-paused={paused}>
@@ -105,16 +104,17 @@ function QueueTableRow({ line, now, counted, mayControl, onPause, onLimit }: Row
         </Link>
       </td>
       <td className={`${CELL} min-w-[150px]`}>
-        {paused && said !== undefined ? (
+        {paused && settings !== undefined ? (
           <>
             <span className="inline-flex items-center gap-1.5 font-medium text-warn">
               <CirclePause size={14} aria-hidden /> Paused
             </span>
             <span className="block text-xs text-dim">
-              by <Foreign text={said.by ?? 'somebody'} max={40} /> {formatAge(now - Date.parse(said.updatedAt))} ago
-              {said.reason !== undefined && (
+              by <Foreign text={settings.by ?? 'somebody'} max={40} /> {formatAge(now - Date.parse(settings.updatedAt))}{' '}
+              ago
+              {settings.reason !== undefined && (
                 <>
-                  : <Foreign text={said.reason} max={160} />
+                  : <Foreign text={settings.reason} max={160} />
                 </>
               )}
             </span>

@@ -3,14 +3,14 @@ import { aWorker, EPOCH, iso } from '../testing/rows.ts'
 import { queueLines } from './queue-lines.ts'
 
 it('lists every queue that is named anywhere, with what is in it and its part of what waits', () => {
-  const said = { _id: 'q10', paused: true, updatedAt: iso(EPOCH), rev: 1 }
+  const settings = { _id: 'q10', paused: true, updatedAt: iso(EPOCH), rev: 1 }
   const lines = queueLines({
-    queues: [said],
+    queues: [settings],
     workers: [aWorker({ name: 'a', queues: ['q2'] }), aWorker({ name: 'b', queues: ['q2', 'q10'] })],
     byQueue: { q1: { pending: 1 }, q2: { pending: 1, blocked: 1, paused: 1, running: 4, failed: 2 } },
   })
   const counts = { pending: 0, running: 0, paused: 0, blocked: 0, completed: 0, failed: 0, cancelled: 0 }
-  const none = { said: undefined, counts, waiting: 0, share: 0, workers: [] }
+  const none = { settings: undefined, counts, waiting: 0, share: 0, workers: [] }
   expect(lines).toEqual([
     { ...none, name: 'q1', counts: { ...counts, pending: 1 }, waiting: 1, share: 0.25 },
     {
@@ -21,7 +21,7 @@ it('lists every queue that is named anywhere, with what is in it and its part of
       share: 0.75,
       workers: ['a', 'b'],
     },
-    { ...none, name: 'q10', said, workers: ['b'] },
+    { ...none, name: 'q10', settings, workers: ['b'] },
   ])
 })
 

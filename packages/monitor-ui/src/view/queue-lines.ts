@@ -1,11 +1,17 @@
-import { type FleetStats, type QueueRow, STATUSES, type TaskStatus, type WorkerRow } from '@taskfleet/protocol'
-import { phases } from './counts.ts'
+import {
+  type FleetStats,
+  type QueueRow,
+  STATUSES,
+  shortDuration,
+  type TaskStatus,
+  type WorkerRow,
+} from '@taskfleet/protocol'
+import { formatCount, phases } from './counts.ts'
 
 /** A queue as the page lists it. */
 export interface QueueLine {
   name: string
-  /** What somebody has said about it. */
-  said: QueueRow | undefined
+  settings: QueueRow | undefined
   counts: Record<TaskStatus, number>
   /** Tasks that wait, for whatever reason. */
   waiting: number
@@ -15,20 +21,20 @@ export interface QueueLine {
   workers: string[]
 }
 
-/** Every queue that somebody has said something about, that a live worker serves or that a task is in. */
+/** Every queue that has settings or tasks, or that a live worker serves. */
 export function queueLines(known: {
   queues: readonly QueueRow[]
   workers: readonly WorkerRow[]
   byQueue: FleetStats['byQueue']
 }): QueueLine[] {
   const byQueue = new Map(Object.entries(known.byQueue))
-  const said = new Map(known.queues.map((queue) => [queue._id, queue]))
+  const settings = new Map(known.queues.map((queue) => [queue._id, queue]))
   const serving = new Map<string, string[]>()
   for (const { name, queues } of known.workers) {
     for (const queue of queues) serving.set(queue, [...(serving.get(queue) ?? []), name])
   }
   const all = [...byQueue.values()].reduce((sum, counts) => sum + phases(counts).waiting, 0)
-  return [...new Set([...said.keys(), ...serving.keys(), ...byQueue.keys()])]
+  return [...new Set([...settings.keys(), ...serving.keys(), ...byQueue.keys()])]
     .map((name) => {
       const counts = Object.fromEntries(
         STATUSES.map((status) => [status, byQueue.get(name)?.[status] ?? 0]),
@@ -36,7 +42,7 @@ export function queueLines(known: {
       const { waiting } = phases(counts)
       return {
         name,
-        said: said.get(name),
+        settings: settings.get(name),
         counts,
         waiting,
         share: all === 0 ? 0 : waiting / all,
@@ -44,4 +50,15 @@ export function queueLines(known: {
       }
     })
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
+}
+
+/** What limits a queue, for people; empty when nothing does. */
+export function limitsLine({ concurrency, rate, maxWaiting }: QueueRow): string {
+  return [
+    concurrency === undefined ? [] : `at most ${formatCount(concurrency)} at once`,
+    rate === undefined ? [] : `at most ${formatCount(rate.limit)} per ${shortDuration(rate.per)}`,
+    maxWaiting === undefined ? [] : `at most ${formatCount(maxWaiting)} waiting`,
+  ]
+    .flat()
+    .join(', ')
 }

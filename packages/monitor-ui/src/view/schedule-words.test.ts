@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { cronWords, inZone, periodText, timingWords } from './schedule-words.ts'
+import { cronWords, inZone, timingWords } from './schedule-words.ts'
 
 describe('when a schedule runs, in words', () => {
   it.each([
@@ -13,10 +13,6 @@ describe('when a schedule runs, in words', () => {
   ])('%j', (timing, words) => expect(timingWords(timing)).toBe(words))
 
   it('has none for what is no cron', () => expect(cronWords('61 * * * *')).toBeUndefined())
-
-  it('is typed as it is read', () => {
-    expect([900_000, 5_400_000, 1_500].map(periodText)).toEqual(['15m', '90m', '1500ms'])
-  })
 
   it('is told by the clocks of a zone, and as it is where that is not known', () => {
     expect(inZone('2027-03-28T01:00:00Z', 'Europe/Berlin')).toMatch(/03:00/)

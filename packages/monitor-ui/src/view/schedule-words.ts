@@ -47,25 +47,15 @@ export const knownZones = (): string[] => [
 ]
 
 const UNITS = [
-  ['d', 86_400_000, 'day'],
-  ['h', 3_600_000, 'hour'],
-  ['m', 60_000, 'minute'],
-  ['s', 1_000, 'second'],
-  ['ms', 1, 'millisecond'],
+  [86_400_000, 'day'],
+  [3_600_000, 'hour'],
+  [60_000, 'minute'],
+  [1_000, 'second'],
 ] as const
-
-/** The largest unit of which it is a whole number. */
-const unitOf = (ms: number) => UNITS.find(([, size]) => ms % size === 0) ?? UNITS[4]
-
-/** A period as it is typed: `900000` is `15m`. */
-export function periodText(ms: number): string {
-  const [unit, size] = unitOf(ms)
-  return `${ms / size}${unit}`
-}
 
 /** `15 minutes`, `day`. */
 function periodWords(ms: number): string {
-  const [, size, word] = unitOf(ms)
+  const [size, word] = UNITS.find(([size]) => ms % size === 0) ?? [1, 'millisecond']
   const count = ms / size
   return count === 1 ? word : `${count} ${word}s`
 }

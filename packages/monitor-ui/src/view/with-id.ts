@@ -1,7 +1,5 @@
-import { freshId } from './new-task.ts'
-
 /** What was sent last. */
-export interface SentId {
+interface SentId {
   content: string
   _id: string
 }
@@ -14,4 +12,13 @@ export function withId<R extends object>(request: R, sent: SentId): R & { _id: s
     sent._id = freshId()
   }
   return { ...request, _id: sent._id }
+}
+
+/** A fresh id of the database's form: time, then chance. */
+function freshId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(8))
+  const seconds = Math.floor(Date.now() / 1_000)
+    .toString(16)
+    .padStart(8, '0')
+  return seconds + Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

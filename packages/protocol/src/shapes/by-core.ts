@@ -18,16 +18,20 @@ export function outerShape(request: z.ZodType): z.ZodType {
   if (!(request instanceof z.ZodObject)) return request
   const checked = Object.entries(request.shape as Record<string, z.ZodType>).map(([name, schema]) => [
     name,
-    isByCore(schema) ? z.unknown().optional() : lenient(schema),
+    outerField(schema),
   ])
   const outer = z.strictObject(Object.fromEntries(checked) as z.ZodRawShape)
   const checks = (request._zod.def.checks ?? []) as z.core.$ZodCheck<unknown>[]
   return checks.length === 0 ? outer : outer.check(...checks)
 }
 
-/** Callers may give `undefined` for a field that they leave out, which the type of an exactly optional one forbids. */
-function lenient(schema: z.ZodType): z.ZodType {
-  return schema instanceof z.ZodExactOptional ? (schema.unwrap() as z.ZodType).optional() : schema
+function outerField(schema: z.ZodType): z.ZodType {
+  if (isByCore(schema)) return z.unknown().optional()
+  // Callers may give `undefined` for a field that they leave out, which the type of an exactly optional one forbids.
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodExactOptional)
+    return outerField(schema.unwrap() as z.ZodType).optional()
+  if (schema instanceof z.ZodNullable) return outerField(schema.unwrap() as z.ZodType).nullable()
+  return schema instanceof z.ZodObject ? outerShape(schema) : schema
 }
 
 function isByCore(schema: z.ZodType): boolean {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { SCOPES, STATUSES, type TaskStatus } from '../protocol.ts'
+import { byCore } from './by-core.ts'
 import { count, date, fixed, hexId, name, object, queueName } from './values.ts'
 
 export const worker = object({
@@ -63,12 +64,11 @@ export const newRate = z
   })
   .meta({ id: 'NewRate', title: 'At most so many starts in any span of a time', examples: [{ limit: 100, per: '1m' }] })
 
-/** The core checks the numbers, and says with its own codes which one is out of range. */
 export const queueLimits = z
   .strictObject({
-    concurrency: z.unknown(),
-    rate: z.strictObject({ limit: z.unknown(), per: z.unknown() }).nullable(),
-    maxWaiting: z.unknown(),
+    concurrency: byCore(z.int().min(1).max(10_000).nullable()),
+    rate: z.strictObject({ limit: byCore(newRate.shape.limit), per: byCore(newRate.shape.per) }).nullable(),
+    maxWaiting: byCore(z.int().min(1).max(100_000_000).nullable()),
   })
   .partial()
 

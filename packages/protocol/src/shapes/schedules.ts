@@ -59,6 +59,16 @@ export const schedule = object({
   rev: z.int().describe('Plus one with every write'),
 }).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
 
+const options = object({
+  ...taskOptions,
+  /** The deadline of each task, after its slot. */
+  deadlineAfter: duration.exactOptional().describe('The deadline of each task, this long after its slot'),
+})
+const orNull = Object.entries(options.shape).map(([option, schema]) => [option, schema.unwrap().nullable()])
+const optionChanges = object(Object.fromEntries(orNull) as Record<keyof typeof options.shape, z.ZodType>)
+  .exactPartial()
+  .describe('An option that is not named stays; null takes it away')
+
 const every = 'In place of `cron`: a period of 1 s at least, counted from `startsAt`'
 const startsAt = 'No slot comes before it; a period is counted from it, or from now on'
 const endsAt = 'No slot comes after it'
@@ -78,11 +88,7 @@ const fields = {
   task: name.describe('The name of the task'),
   version: version.exactOptional().describe('The version of the task that the input is written for; 1 by default'),
   input: z.unknown().exactOptional().describe('The input of its tasks'),
-  options: object({
-    ...taskOptions,
-    /** The deadline of each task, after its slot. */
-    deadlineAfter: duration.exactOptional().describe('The deadline of each task, this long after its slot'),
-  }).exactOptional(),
+  options: options.exactOptional(),
   ...timing,
   /** `latest` by default. */
   missed: missed.exactOptional(),
@@ -103,6 +109,7 @@ export const newSchedule = object({
 
 export const scheduleChanges = object({
   ...fields,
+  options: optionChanges,
   cron: cron.nullable(),
   every: duration.nullable().describe(every),
   startsAt: givenDate.nullable().describe(startsAt),

@@ -6,26 +6,26 @@ export const object = <Shape extends z.ZodRawShape>(fields: Shape): z.ZodObject<
 
 export const hexId = z
   .string()
-  .regex(/^[0-9a-f]{24}$/)
+  .regex(/^[0-9a-f]{24}$/, 'An id has 24 hexadecimal digits')
   .meta({ title: 'Id', examples: ['66f1c0ffee0123456789abcd'] })
 /** ISO 8601, on the way out always in UTC. */
 export const date = z.string().meta({ format: 'date-time', examples: ['2027-03-01T12:00:00.000Z'] })
 /** A date in a request: callers in code may give a `Date`, which travels as its text. */
 export const givenDate = date as z.ZodType<string | Date>
 export const count = z.int().min(0)
-export const name = z
+const anyName = z
   .string()
-  .regex(/^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/)
-  .meta({ examples: ['download'] })
-export const queueName = z
-  .string()
-  .regex(/^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/)
-  .meta({ examples: ['default'] })
+  .regex(/^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/, 'A letter, then letters, digits, _ . : or -, up to 128 characters')
+export const name = anyName.meta({ examples: ['download'] })
+export const queueName = anyName.meta({ examples: ['default'] })
 export const priority = z
   .union([z.int().min(1).max(10), z.enum(['low', 'medium', 'high'])])
   .meta({ description: '1 to 10, higher first, or a name for 2, 5 and 8', examples: ['high', 5] })
 export const duration = z
-  .union([z.number().min(1).max(2_592_000_000), z.string().regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/)])
+  .union([
+    z.number().min(1).max(2_592_000_000),
+    z.string().regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'A number with ms, s, m, h or d, such as 15m'),
+  ])
   .meta({
     description: 'Milliseconds, or a number with ms, s, m, h or d',
     examples: ['5s', 500],

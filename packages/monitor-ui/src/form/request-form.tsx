@@ -1,0 +1,196 @@
+import { createContext, type ReactNode, useContext, useMemo, useRef } from 'react'
+import { FormProvider, type UseFormReturn, useForm, useWatch } from 'react-hook-form'
+import type { z } from 'zod'
+import { Dialog } from '../components/dialog.tsx'
+import { Problem } from '../components/notes.tsx'
+import { wireError } from '../live/wire-error.ts'
+import type { Place } from './field-words.ts'
+import { type Draft, draftOf, type Field, fieldAt, fieldsIn, groupOf, type Reading, readDraft } from './fields.ts'
+import { FormField } from './form-field.tsx'
+
+/** What a form asks for, and who does it. */
+export interface Request {
+  schema: z.ZodType
+  send: Send<object>
+}
+/** Rejects with what the gateway has against it. The form stays open if it answers with `stay`. */
+type Send<Value> = (value: Value) => Promise<unknown>
+
+export const request = <Value extends object>(schema: z.ZodType<Value>, send: Send<Value>): Request => ({
+  schema,
+  send: send as Send<object>,
+})
+
+/** The schema of a field of an operation's request, such as `changes`. */
+export function partOf<Whole, Name extends keyof Whole & string>(
+  { request }: { request: z.ZodType<Whole> },
+  name: Name,
+): z.ZodType<NonNullable<Whole[Name]>> {
+  return (request as unknown as z.ZodObject<Record<Name, z.ZodType<NonNullable<Whole[Name]>>>>).shape[name]
+}
+
+interface Props {
+  title: string
+  /** What it will do, on its button. */
+  action: string
+  request: Request
+  /** What it begins with. */
+  value?: object
+  /** `value` is stored: only what is changed of it is sent, and nothing where nothing is. */
+  edits?: boolean
+  /** It is sent even if nothing is changed. */
+  always?: boolean
+  /** Sent as they are, and not shown. */
+  known?: Readonly<Record<string, unknown>>
+  /** The fields in their order. Those that are neither here nor in `hide` are under "More settings". */
+  places: Readonly<Record<string, Place>>
+  hide?: readonly string[]
+  /** Not to be sent now. */
+  blocked?: boolean
+  danger?: boolean
+  keep?: string
+  onClose: () => void
+  /** Above the fields. */
+  children?: ReactNode
+  /** Below the fields. */
+  note?: ReactNode
+}
+
+interface Opened {
+  form: UseFormReturn<Draft>
+  fields: readonly Field[]
+  read: (draft: Draft) => Reading
+}
+const Context = createContext<Opened | undefined>(undefined)
+
+/** The form that a part of it is in. */
+export function useRequestForm(): Opened {
+  const opened = useContext(Context)
+  if (opened === undefined) throw new Error('This is not in a form')
+  return opened
+}
+
+/** What the form means while it is typed. */
+export function useReading(): Reading & { draft: Draft } {
+  const { form, read } = useRequestForm()
+  const draft = useWatch({ control: form.control }) as Draft
+  return { ...read(draft), draft }
+}
+
+/** A dialog with the fields of an operation's request, which are checked by its schema. A refusal is shown at the field that it names. */
+export function RequestForm(props: Props) {
+  const {
+    title,
+    action,
+    request,
+    value = {},
+    edits = false,
+    always = false,
+    known,
+    places,
+    hide,
+    blocked = false,
+  } = props
+  const { danger = false, keep = 'Close', onClose, children, note } = props
+  const element = useRef<HTMLFormElement>(null)
+  const left = [...(hide ?? []), ...Object.keys(known ?? {})].join()
+  const root = useMemo(() => groupOf(request.schema, left.split(',')), [request.schema, left])
+  const fields = fieldsIn(root)
+  const initial = useMemo(() => draftOf(fieldsIn(root), value), [root, value])
+  const read = (draft: Draft): Reading =>
+    readDraft({ schema: request.schema, root, draft, known, before: edits ? { value, draft: initial } : undefined })
+
+  const form: UseFormReturn<Draft, unknown, Record<string, unknown>> = useForm<Draft, unknown, Record<string, unknown>>(
+    {
+      defaultValues: initial,
+      shouldFocusError: false,
+      resolver: (draft) => {
+        const { value, errors, problem } = read(draft)
+        const wrong = Object.entries({ ...errors, ...(problem !== undefined && { root: problem }) })
+        if (wrong.length === 0) return { values: value, errors: {} }
+        return {
+          values: {},
+          errors: Object.fromEntries(wrong.map(([name, message]) => [name, { type: 'value', message }])),
+        }
+      },
+    },
+  )
+  const { isSubmitting, isDirty, errors } = form.formState
+  const focus = (wrong: (field: Field) => boolean) => {
+    const first = [...main, ...more].find(wrong)
+    const input = first && element.current?.querySelector<HTMLElement>(`[name="${first.name}"]`)
+    input?.closest('details')?.setAttribute('open', '')
+    input?.focus()
+  }
+  const submit = form.handleSubmit(
+    async (value) => {
+      if (edits && !always && Object.keys(value).every((name) => known !== undefined && name in known)) return onClose()
+      try {
+        if ((await request.send(value)) !== 'stay') onClose()
+      } catch (thrown) {
+        const { field: path, message } = wireError(thrown)
+        const field = fieldAt(fields, path)
+        form.setError(field?.name ?? 'root', { message })
+        focus((one) => one === field)
+      }
+    },
+    (wrong) => focus(({ name }) => name in wrong),
+  )
+
+  const main = Object.keys(places).flatMap((path) => fields.find((field) => field.path === path) ?? [])
+  const more = fields.filter((field) => !main.includes(field))
+  const draw = (field: Field) => (
+    <FormField
+      key={field.name}
+      field={field}
+      place={places[field.path]}
+      clearable={!edits || field.clears || initial[field.name] === ''}
+      first={field === main[0]}
+    />
+  )
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <FormProvider {...form}>
+        <Context value={{ form: form as unknown as UseFormReturn<Draft>, fields, read }}>
+          <form
+            ref={element}
+            noValidate
+            className="grid grid-cols-1 items-start gap-3 sm:grid-cols-6"
+            onSubmit={(event) => {
+              event.preventDefault()
+              if (!isSubmitting && !blocked) void submit()
+            }}
+          >
+            {children}
+            {main.map(draw)}
+            {more.length > 0 && (
+              <details className="sm:col-span-6">
+                <summary className="cursor-pointer font-medium">More settings</summary>
+                <div className="mt-3 grid grid-cols-1 items-start gap-3 sm:grid-cols-6">{more.map(draw)}</div>
+              </details>
+            )}
+            {note !== undefined && <div className="text-xs text-dim sm:col-span-6">{note}</div>}
+            <Problem text={errors.root?.message} className="sm:col-span-6" />
+            <div className="flex flex-wrap justify-end gap-2 pt-1 sm:col-span-6">
+              {edits && isDirty && (
+                <button type="button" className="button mr-auto" onClick={() => form.reset()}>
+                  Undo changes
+                </button>
+              )}
+              <button type="button" className="button" onClick={onClose}>
+                {keep}
+              </button>
+              <button
+                type="submit"
+                className={`button ${danger ? 'button-bad' : 'button-solid'}`}
+                disabled={isSubmitting || blocked}
+              >
+                {action}
+              </button>
+            </div>
+          </form>
+        </Context>
+      </FormProvider>
+    </Dialog>
+  )
+}
