@@ -1,5 +1,7 @@
-import { SCOPES } from '@taskfleet/core'
+import { newSigningKey, SCOPES } from '@taskfleet/core'
 import { FleetError, type KeyRow } from '@taskfleet/protocol'
+import { Option } from 'commander'
+import { EXIT } from './exit.ts'
 import type { CommandKit } from './kit.ts'
 import { operationCommand } from './operation-commands.ts'
 import { parseList } from './options.ts'
@@ -26,6 +28,33 @@ export function keyCommands(kit: CommandKit): void {
     text: ({ token }) => token,
   })
   operationCommand(kit, 'keys', 'edit', { flags, text: ({ id }) => `${id}  changed` })
+  kit
+    .json('signing-key', 'create a key that signs tasks, and what workers trust; neither is stored')
+    .addOption(
+      new Option('--algorithm <name>', 'ed25519 keeps what signs apart from what verifies')
+        .choices(['hmac', 'ed25519'])
+        .default('ed25519'),
+    )
+    .option('--id <name>', 'what signatures call it')
+    .action(
+      kit.act(async (options: { algorithm: 'hmac' | 'ed25519'; id?: string; json?: boolean }) =>
+        signingKey(options, kit),
+      ),
+    )
+}
+
+/** `taskfleet signing-key` */
+function signingKey(
+  { algorithm, id, json }: { algorithm: 'hmac' | 'ed25519'; id?: string; json?: boolean },
+  { print }: CommandKit,
+): number {
+  const made = newSigningKey(algorithm, id)
+  if (json === true) print(JSON.stringify(made))
+  else {
+    print(`TASKFLEET_SIGNING_KEY=${made.key}`)
+    print(`TASKFLEET_TRUSTED_KEYS=${made.trusted}`)
+  }
+  return EXIT.done
 }
 
 /** @throws {FleetError} `BAD_SCOPE` */

@@ -14,6 +14,7 @@ import { controlOf } from '@taskfleet/protocol/internal'
 import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
+import { Signing, type SigningOptions } from './auth/signing.ts'
 import { operationsFor } from './commands/dispatcher.ts'
 import {
   type EventCalls,
@@ -79,9 +80,17 @@ export class Fleet {
   readonly indexes: IndexWatch
   /** What live workers serve, and which inputs their handlers take. */
   readonly handlers: PublishedHandlers
+  /** Signs what this process stores, and says what it may run. */
+  readonly signing: Signing
   readonly #results: TaskResults
 
-  constructor(database: FleetDatabase, { log }: { log?: Logger | undefined } = {}) {
+  /** @param options.signing as the environment says by default @throws {FleetError} as `Signing` */
+  constructor(
+    database: FleetDatabase,
+    { log, signing: asked }: { log?: Logger | undefined; signing?: SigningOptions | undefined } = {},
+  ) {
+    const signing = asked === undefined ? Signing.fromEnv(process.env, log) : new Signing({ log, ...asked })
+    this.signing = signing
     const { connection, clock, db } = database
     this.database = database
     this.gate = new DocumentGate(db, new SetAside(db, { log }))
@@ -99,6 +108,7 @@ export class Fleet {
     const store = new MongoTaskStore(connection, clock, {
       retention: this.retention,
       durations: this.durations,
+      signing,
       log,
       setAside: gate.setAside,
       requireUniqueKeys: () => this.indexes.requireUniqueKeys(),
@@ -106,7 +116,7 @@ export class Fleet {
     })
     this.store = store
     this.batches = store.batches
-    this.callbacks = new Callbacks(db, gate)
+    this.callbacks = new Callbacks(db, gate, signing)
     this.events = new Events({
       client: connection.getClient(),
       db,
@@ -124,7 +134,7 @@ export class Fleet {
     this.errors = new ErrorReport(db, gate)
     this.audit = new AuditLog(db)
     this.refusals = new Refusals(this.audit)
-    this.schedules = new Schedules({ db, store: this.store, audit: this.audit, gate, now: () => clock.now() })
+    this.schedules = new Schedules({ db, store: this.store, audit: this.audit, gate, signing, now: () => clock.now() })
   }
 
   /**
@@ -186,7 +196,10 @@ export class Fleet {
    *
    * @throws {FleetError} what `FleetDatabase.connect` throws; `NEEDS_MIGRATION`, `NEWER_SCHEMA`
    */
-  static async connect(mongo: string, options: { name?: string | undefined; log?: Logger } = {}): Promise<Fleet> {
+  static async connect(
+    mongo: string,
+    { signing, ...options }: { name?: string | undefined; log?: Logger; signing?: SigningOptions } = {},
+  ): Promise<Fleet> {
     const database = await FleetDatabase.connect({ uri: mongo, ...options })
     try {
       await database.requireSchema({ writes: false })
@@ -194,7 +207,7 @@ export class Fleet {
       await database.close()
       throw error
     }
-    return new Fleet(database, { log: options.log })
+    return new Fleet(database, { log: options.log, signing })
   }
 
   /**
@@ -212,11 +225,11 @@ export class Fleet {
    */
   static async from(
     source: Connection | mongo.MongoClient,
-    { database: name, log }: { database?: string; log?: Logger } = {},
+    { database: name, log, signing }: { database?: string; log?: Logger; signing?: SigningOptions } = {},
   ): Promise<Fleet> {
     const database = await FleetDatabase.on(source, { name, log })
     await database.requireSchema({ writes: false })
-    return new Fleet(database, { log })
+    return new Fleet(database, { log, signing })
   }
 
   /**

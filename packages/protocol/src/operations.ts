@@ -265,7 +265,7 @@ export const OPERATIONS = {
     replay: onTasks<ReplayRequest>(
       'replay',
       'Make new tasks from ended ones',
-      ['NOT_ENDED', 'KEY_EXISTS', 'QUEUE_FULL'],
+      ['NOT_ENDED', 'KEY_EXISTS', 'QUEUE_FULL', 'REPLAY_NOT_ALLOWED'],
       z
         .strictObject({
           ...selection,
@@ -570,7 +570,7 @@ export const OPERATIONS = {
       summary: 'Make its task now, outside the slots',
       request: shape<{ name: string; reason?: string }>({ name, reason }),
       answer: shapes.task,
-      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH],
+      codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'UNSIGNED_TASK', 'BAD_SIGNATURE'],
       by: 'name',
       rest: 'POST /schedules/:name/run',
       cli: 'schedules run',

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { asError } from '@taskfleet/core'
 import {
   backoffDelay,
+  type Claim,
   DEFAULT_BACKOFF,
   judgeWriteFailure,
   Outcome,
@@ -48,6 +49,8 @@ export interface ExecutionDeps {
   onRefused?: (run: RunningTask) => void
   /** Carries out the handler: here, in a process of its own, or by the program around the runner. */
   handle: Handle
+  /** Why a task may not be run here; undefined where it may. */
+  refusal?: (task: Claim['task'], factory: TaskFactory) => FleetError | undefined
   /** Resolves when the handler may begin; what it returns is called when it has ended. At once by default. */
   enter?: () => Promise<(() => void) | undefined>
   log: Logger
@@ -86,6 +89,8 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   const stop = watchLimits(run, limits, deps)
   let accepted = false
   try {
+    const refused = deps.refusal?.(task, factory)
+    if (refused !== undefined) throw refused
     const input = await run.boundary.within(() => factory.accept(task.version, task.input))
     accepted = true
     // What was asked for before the handler began needs no handler.
@@ -162,12 +167,12 @@ function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDep
 }
 
 /** Trying again can't make a wrong input right. A handler that throws one of these codes has an input of its own in mind. */
-function isForGood(error: unknown): boolean {
-  return (
-    error instanceof FleetError &&
-    (error.code === 'INPUT_INVALID' || error.code === 'UPGRADE_FAILED' || error.code === 'UPGRADE_MISSING')
-  )
-}
+const FOR_GOOD = new Set([
+  ...['INPUT_INVALID', 'UPGRADE_FAILED', 'UPGRADE_MISSING'],
+  ...['UNSIGNED_TASK', 'BAD_SIGNATURE', 'REPLAY_NOT_ALLOWED'],
+])
+
+const isForGood = (error: unknown): boolean => error instanceof FleetError && FOR_GOOD.has(error.code)
 
 /** Whether a handler's isolate has gone. It does so before anybody else can claim the task. */
 async function killed({ kill }: Handling, run: RunningTask, { log }: ExecutionDeps): Promise<boolean> {

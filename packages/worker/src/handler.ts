@@ -99,6 +99,11 @@ interface Definition<Schema extends StandardSchemaV1> {
   inDoubt?: 'abort' | { for: Duration }
   /** Runs only while the machine is not overloaded. */
   lazy?: boolean
+  /**
+   * False for what must not run a second time, such as a payment: replays are refused, and so is a task that has completed before. Failed
+   * attempts are tried again as usual.
+   */
+  replay?: boolean
   /** Where it needs space, and how much: it waits where there is less. */
   disk?: DiskNeed
   /** Runs the handler in a thread or a process of its own: what blocks or crashes there harms nobody else. */

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import type { SigningOptions } from '@taskfleet/core'
 import { type FleetDatabase, type TaskError, withoutOutages } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { type Duration, FleetError, type TaskRow } from '@taskfleet/protocol'
@@ -46,6 +47,8 @@ export interface TaskRunnerOptions {
   /** After how many tasks the database is asked again. */
   refillEvery?: number
   abortGrace?: Duration
+  /** Which tasks it trusts, and the key with which it signs what it stores itself; as the environment says by default. */
+  signing?: SigningOptions
   log?: Logger
 }
 
@@ -96,6 +99,7 @@ export function settingsOf({
     publicUrl: options.publicUrl,
     leaseMs,
     heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),
+    signing: options.signing,
     prefetch: setting(options.prefetch ?? 0, 'prefetch', 0, 1_000),
     pollMs: setting(options.pollMs ?? 30_000, 'pollMs', 10, 86_400_000),
     refillEvery: setting(options.refillEvery ?? 1_000, 'refillEvery', 1, 1_000_000),

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { asError, type TaskDocument } from '@taskfleet/core'
 import { type Claim, type TaskError, toFullRow } from '@taskfleet/core/internal'
-import { hasEnded, type TaskRow } from '@taskfleet/protocol'
+import { FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import { type Executed, executeTask, type Handling } from './execute-task.ts'
 import type { HandlerContext } from './handler.ts'
@@ -77,6 +77,7 @@ export class RunningTasks {
       sessions,
       onMoved: (moved) => suspects.cleared(moved),
       onRefused: (refused) => session.refused(refused),
+      refusal: (task, factory) => fleet.signing.refusal('task', { ...task }) ?? replayRefused(task, factory),
       clock: fleet.database.clock,
       log: this.#log,
       abortGraceMs: settings.abortGraceMs,
@@ -133,6 +134,12 @@ export class RunningTasks {
   giveBackAll(): void {
     for (const run of this.all) run.abort('SHUTDOWN', 'This worker shuts down; the task goes on elsewhere')
   }
+}
+
+/** Whatever the gateway has let through. */
+function replayRefused({ replayOf, attempts }: TaskDocument, { name, replay }: TaskFactory): FleetError | undefined {
+  if (replay || (replayOf === undefined && !attempts.some(({ outcome }) => outcome === 'completed'))) return undefined
+  return new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${name}' are not run a second time`)
 }
 
 /** In this process, in one of its own, or by the program around the runner. */

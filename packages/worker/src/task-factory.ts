@@ -40,6 +40,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly disk: DiskNeed | undefined
   /** Where the handler runs, when not in the worker's own thread. */
   readonly isolate: Isolation | undefined
+  /** Whether a completed task may be run again, by a replay or otherwise. */
+  readonly replay: boolean
   /** The address of the module that exports this task; whoever loads it may say so later. */
   module: string | undefined
   /** Whether the work is done by the program around the runner. */
@@ -73,6 +75,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.isolate = isolationOf(name, definition.isolate)
     this.module = moduleUrl(name, definition.module)
     this.notify = definition.notify === true
+    this.replay = definition.replay !== false
     const { delay, ...backoff } = retry.backoff ?? {}
     const said = inDefinition(name, () => parseRetry({ ...retry, ...(retry.backoff === undefined ? {} : { backoff }) }))
     this.decay = said.decay ?? true

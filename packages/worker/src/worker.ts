@@ -95,7 +95,7 @@ export class Worker extends Service {
     this.budget = budget
     this.emit = emit
     this.#attempts = attempts
-    this.fleet = new Fleet(database, { log })
+    this.fleet = new Fleet(database, { log, signing: settings.signing })
     const { store, workers: register, events, batches, errors } = this.fleet
     this.underWay = new UnderWay((error) => log.warn({ err: asError(error) }, 'what follows an attempt failed'))
     this.feed = feedOf(database, { log, scope: 'work' })

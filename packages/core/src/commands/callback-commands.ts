@@ -73,4 +73,4 @@ const target = ({ task, defaults }: CallbackDocument): { name: string; queue: st
   queue: defaults.queue ?? 'default',
 })
 
-const callbackRow = (callback: CallbackDocument): CallbackRow => toWire(callback) as CallbackRow
+const callbackRow = ({ signature: _, ...callback }: CallbackDocument): CallbackRow => toWire(callback) as CallbackRow

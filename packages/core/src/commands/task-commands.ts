@@ -141,6 +141,9 @@ export class TaskCommands extends Commands<
     }
     const made: string[] = []
     const answer = await this.#command('replay', request, ENDED_STATUSES, async (task) => {
+      if (!(await this.parts.handlers.mayReplay(task))) {
+        throw new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${task.name}' are not run a second time`)
+      }
       const again = replayOf(task, request.input)
       if (request.input !== undefined) await this.parts.handlers.check(again)
       await this.parts.store.enqueue([again])

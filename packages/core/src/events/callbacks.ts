@@ -1,5 +1,7 @@
 import { FleetError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
+import { Signing } from '../auth/signing.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import { NOW } from '../task/server-time.ts'
@@ -12,14 +14,18 @@ export class Callbacks {
   readonly #callbacks: mongo.Collection<CallbackDocument>
   readonly #gate: DocumentGate
 
-  constructor(db: mongo.Db, gate = new DocumentGate(db)) {
+  readonly #signing: Signing
+
+  constructor(db: mongo.Db, gate = new DocumentGate(db), signing = new Signing()) {
     this.#gate = gate
+    this.#signing = signing
     this.#callbacks = db.collection('callbacks')
   }
 
   /** Repeating it with the same id and content is harmless. @throws {FleetError} as `parseCallback`; `CALLBACK_EXISTS` */
   async create(request: unknown): Promise<CallbackDocument> {
     const { _id, ...callback } = parseCallback(request)
+    const signature = this.#signing.field('callback', { _id, ...callback })
     const storing = () =>
       this.#callbacks.findOneAndUpdate(
         { _id },
@@ -29,7 +35,7 @@ export class Callbacks {
               $cond: [
                 { $isNumber: '$rev' },
                 '$$ROOT',
-                { _id, ...literals(callback), createdAt: NOW, updatedAt: NOW, rev: 1 },
+                { _id, ...literals({ ...callback, ...signature }), createdAt: NOW, updatedAt: NOW, rev: 1 },
               ],
             },
           },
@@ -52,12 +58,23 @@ export class Callbacks {
     const { _id, ...callback } = parseCallback({ event, task, version, defaults, ...changes, _id: id })
     const after = await this.#callbacks.findOneAndUpdate(
       { _id, rev: rev ?? before.rev },
-      [{ $set: { ...literals(callback), updatedAt: NOW, rev: { $add: ['$rev', 1] } } }],
+      [
+        {
+          $set: { ...literals(this.#signed(before, { _id, ...callback })), updatedAt: NOW, rev: { $add: ['$rev', 1] } },
+        },
+      ],
       { returnDocument: 'after' },
     )
     if (after === null)
       throw new FleetError('REV_CONFLICT', 'It was changed meanwhile; read it again', { field: 'rev' })
     return after
+  }
+
+  #signed(before: CallbackDocument, { _id, ...callback }: ReturnType<typeof parseCallback>): object {
+    return {
+      ...callback,
+      ...given({ signature: this.#signing.signAgain('callback', { ...before }, { _id, ...callback }) }),
+    }
   }
 
   /** @throws {FleetError} `NOT_FOUND` */
@@ -88,7 +105,9 @@ export class Callbacks {
   /** Its types are right; what they hold may still be nothing that a callback can be made with. */
   #canRun(callback: CallbackDocument): boolean {
     const { _id, event, task, version, defaults } = callback
+    const refused = this.#signing.refusal('callback', { ...callback })
     try {
+      if (refused !== undefined) throw refused
       parseCallback({ _id, event, task, version, defaults })
       return true
     } catch (error) {

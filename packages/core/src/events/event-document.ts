@@ -1,4 +1,5 @@
 import type { EventStatus } from '@taskfleet/protocol'
+import type { Signature } from '../auth/signing.ts'
 import type { Budget } from '../task/budget.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
@@ -12,6 +13,7 @@ export interface CallbackDocument {
   /** The version that its input is written for. */
   version: number
   defaults: CallbackDefaults
+  signature?: Signature
   createdAt: Date
   updatedAt: Date
   rev: number

@@ -10,8 +10,10 @@ import type { WorkerRegister } from '../worker/worker-register.ts'
 export interface HandlerDocument {
   /** `name@version` */
   _id: string
-  /** JSON Schema 2020-12 of its input, as text: its keys begin with `$`. */
-  schema: string
+  /** JSON Schema 2020-12 of its input, as text: its keys begin with `$`. Absent where there is none. */
+  schema?: string
+  /** There, and false, for tasks that must not run a second time. */
+  replay?: false
   updatedAt: Date
   /** A worker that lives publishes it again before then. */
   expireAt: Date
@@ -39,6 +41,8 @@ interface Known {
   at: number
   workers: readonly WorkerDocument[]
   checks: ReadonlyMap<string, Check>
+  /** What must not run a second time. */
+  once: ReadonlySet<string>
 }
 
 interface Check {
@@ -63,13 +67,19 @@ export class PublishedHandlers {
   }
 
   /** Publishes the handlers of a worker, and forgets those that no worker has published for long. */
-  async publish(types: readonly { name: string; version: number; input: StandardSchemaV1 }[]): Promise<void> {
-    for (const { name, version, input } of types) {
+  async publish(
+    types: readonly { name: string; version: number; input: StandardSchemaV1; replay?: boolean }[],
+  ): Promise<void> {
+    for (const { name, version, input, replay = true } of types) {
       const schema = jsonSchemaOf(input)
-      if (schema === undefined) continue
+      if (schema === undefined && replay) continue
+      const stored = {
+        schema: schema === undefined ? '$$REMOVE' : { $literal: schema },
+        replay: replay ? '$$REMOVE' : { $literal: false },
+      }
       await this.#handlers.updateOne(
         { _id: `${name}@${version}` },
-        [{ $set: { schema: { $literal: schema }, updatedAt: NOW, expireAt: fromNow(KEPT_MS) } }],
+        [{ $set: { ...stored, updatedAt: NOW, expireAt: fromNow(KEPT_MS) } }],
         { upsert: true },
       )
     }
@@ -97,6 +107,11 @@ export class PublishedHandlers {
     throw invalid(check.validate.errors ?? [])
   }
 
+  /** Whether a completed task of this name and version may run again, as far as is known. */
+  async mayReplay({ name, version }: Pick<Asked, 'name' | 'version'>): Promise<boolean> {
+    return !(await this.#look(LOOK_MS)).once.has(`${name}@${version}`)
+  }
+
   /** Whether a live worker serves the queue and has a handler for the name and version. */
   async isServed({ name, version, queue }: Omit<Asked, 'input'>): Promise<boolean> {
     const served = ({ workers }: Known): boolean =>
@@ -117,12 +132,13 @@ export class PublishedHandlers {
     const [workers, handlers] = await Promise.all([this.#workers.live(), this.#handlers.find().toArray()])
     const before = this.#known?.checks
     const checks = new Map<string, Check>()
+    const once = new Set(handlers.filter(({ replay }) => replay === false).map(({ _id }) => _id))
     for (const { _id, schema } of handlers) {
       const known = before?.get(_id)
       const check = known?.schema === schema ? known : this.#compiled(schema)
       if (check !== undefined) checks.set(_id, check)
     }
-    this.#known = { at, workers, checks }
+    this.#known = { at, workers, checks, once }
     return this.#known
   }
 

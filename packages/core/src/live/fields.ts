@@ -70,7 +70,7 @@ export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
   tasks: ['lease', 'slot', 'signature', 'predecessors'],
   workers: ['expireAt'],
   queues: [],
-  schedules: [],
+  schedules: ['signature'],
   events: ['expireAt'],
   errors: ['expireAt', 'notice'],
 }

@@ -1,5 +1,6 @@
 import { COLLECTIONS, type CollectionName } from '@taskfleet/protocol'
 import type { Connection, mongo } from 'mongoose'
+import type { SigningOptions } from '../auth/signing.ts'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { INDEXES } from '../database/indexes.ts'
 import { ServerClock } from '../database/server-clock.ts'
@@ -55,8 +56,8 @@ export class MemoryDatabase {
   }
 
   /** A fleet on it: every operation, by the rules of a real one. */
-  fleet(): Fleet {
-    return new Fleet(this.database)
+  fleet(options: { signing?: SigningOptions } = {}): Fleet {
+    return new Fleet(this.database, options)
   }
 
   /** Live queries and statistics on it. */

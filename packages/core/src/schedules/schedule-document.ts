@@ -1,4 +1,5 @@
 import type { MissedPolicy, OverlapPolicy, SkipReason } from '@taskfleet/protocol'
+import type { Signature } from '../auth/signing.ts'
 import type { Budget } from '../task/budget.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
@@ -43,6 +44,7 @@ export interface ScheduleSettings extends Timing {
 export interface ScheduleDocument extends ScheduleSettings {
   /** Its name, chosen by whoever made it. */
   _id: string
+  signature?: Signature
   /** The slot that comes next; absent while it is paused and when it is over. */
   nextAt?: Date
   /** The last slot for which a task was made. */

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { FleetError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
+import { Signing } from '../auth/signing.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import type { AuditLog } from '../history/audit-log.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
@@ -19,6 +21,8 @@ export interface SchedulesDeps {
   audit: AuditLog
   /** One of its own by default. */
   gate?: DocumentGate
+  /** Signs schedules; nothing by default. */
+  signing?: Signing
   /** The server's time. */
   now: () => Date
 }
@@ -39,11 +43,13 @@ export class Schedules {
   readonly #deps: SchedulesDeps
   readonly #schedules: mongo.Collection<ScheduleDocument>
   readonly #gate: DocumentGate
+  readonly #signing: Signing
   readonly #tasks: mongo.Collection<TaskDocument>
 
   constructor(deps: SchedulesDeps) {
     this.#deps = deps
     this.#gate = deps.gate ?? new DocumentGate(deps.db)
+    this.#signing = deps.signing ?? new Signing()
     this.#schedules = deps.db.collection('schedules')
     this.#tasks = deps.db.collection('tasks')
   }
@@ -63,6 +69,7 @@ export class Schedules {
       updatedAt: now,
       edition: 1,
       rev: 1,
+      ...this.#signing.field('schedule', { _id, ...anchored }),
     }
     try {
       await this.#schedules.insertOne(schedule)
@@ -88,9 +95,11 @@ export class Schedules {
     const settings = withAnchor(parseScheduleChanges(before, changes, now), now)
     const sameTime =
       TIMING.every((field) => isDeepStrictEqual(before[field], settings[field])) && before.paused === settings.paused
-    if (sameTime) return this.#change(before, { ...ABSENT, ...settings }, by)
+    const signature = this.#signing.signAgain('schedule', { ...before }, { _id: before._id, ...settings })
+    const edited = { ...ABSENT, ...settings, ...given({ signature }) }
+    if (sameTime) return this.#change(before, edited, by)
     const nextAt = settings.paused ? null : this.#firstSlot(settings, now)
-    return this.#change(before, { ...ABSENT, ...settings, nextAt: nextAt ?? undefined }, by)
+    return this.#change(before, { ...edited, nextAt: nextAt ?? undefined }, by)
   }
 
   /** Its slots pass unused from now on. @throws {FleetError} `REV_CONFLICT` */
@@ -105,8 +114,10 @@ export class Schedules {
     return this.#change(before, { paused: false, nextAt }, by)
   }
 
-  /** A task outside the slots, which stay as they are. */
+  /** A task outside the slots, which stay as they are. @throws {FleetError} `UNSIGNED_TASK`, `BAD_SIGNATURE` */
   async run(schedule: ScheduleDocument): Promise<TaskDocument> {
+    const refused = this.#signing.refusal('schedule', { ...schedule })
+    if (refused !== undefined) throw refused
     const [task] = await this.#deps.store.enqueue([taskByHand(schedule, this.#deps.now())])
     await this.#schedules.updateOne({ _id: schedule._id, createdAt: schedule.createdAt }, [
       { $set: { lastTask: task!._id, updatedAt: NOW, rev: { $add: ['$rev', 1] } } },
@@ -169,7 +180,9 @@ export class Schedules {
   /** Its types are right, and its times can be read here. */
   #canRun(schedule: ScheduleDocument): boolean {
     if (!this.#gate.lets('schedules', schedule)) return false
+    const refused = this.#signing.refusal('schedule', { ...schedule })
     try {
+      if (refused !== undefined) throw refused
       nextSlot(schedule, this.#deps.now())
       return true
     } catch (error) {

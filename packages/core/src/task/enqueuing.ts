@@ -105,7 +105,7 @@ export class Enqueuing {
     const operations = tasks.map((task, index) => ({
       updateOne: {
         filter: { _id: task._id, rev: { $exists: false } },
-        update: updates.enqueue(task, places[index]!),
+        update: updates.enqueue(task, places[index]!, this.#parts.signing.sign('task', { ...task }, notBefore(task))),
         upsert: true,
       },
     }))
@@ -140,9 +140,7 @@ export class Enqueuing {
     const replaces = task.keyPolicy === 'replace' || task.debounceMs !== undefined
     if (replaces) {
       const waiting = { ...open, name: task.name, status: { $in: [...WAITING_STATUSES] } } as mongo.Filter<TaskDocument>
-      const replaced = await this.#tasks.findOneAndUpdate(waiting, updates.replace(task, place), {
-        returnDocument: 'after',
-      })
+      const replaced = await this.#replace(waiting, task, place)
       if (replaced !== null) return replaced
     }
     const there = await this.#tasks.findOne(open)
@@ -152,6 +150,31 @@ export class Enqueuing {
     throw new FleetError('KEY_EXISTS', `A task with the key '${task.key}' has not ended yet in this queue`, {
       field: 'key',
     })
+  }
+
+  /** Where tasks are signed, the one that waits is read first: its signature names it. */
+  async #replace(
+    waiting: mongo.Filter<TaskDocument>,
+    task: NewTask,
+    place: updates.Place,
+  ): Promise<TaskDocument | null> {
+    const { signing } = this.#parts
+    if (!signing.signs) {
+      return this.#tasks.findOneAndUpdate(waiting, updates.replace(task, place), { returnDocument: 'after' })
+    }
+    for (let tries = 0; tries < KEY_TRIES; tries += 1) {
+      const before = await this.#tasks.findOne(waiting)
+      if (before === null) return null
+      const { version, input, deadline } = task
+      const signature = signing.sign('task', { ...before, version, input, deadline }, notBefore(task))
+      const replaced = await this.#tasks.findOneAndUpdate(
+        { ...waiting, _id: before._id, rev: before.rev },
+        updates.replace(task, place, signature),
+        { returnDocument: 'after' },
+      )
+      if (replaced !== null) return replaced
+    }
+    return null
   }
 
   /** The task itself, or the one that its key's time already has. */
@@ -256,6 +279,9 @@ export class Enqueuing {
     return this.#tasks.find({ _id: { $in: blocked } }).toArray()
   }
 }
+
+/** When it was asked for to begin. */
+const notBefore = ({ runAt, debounceMs }: NewTask): Date | undefined => (debounceMs === undefined ? runAt : undefined)
 
 interface ThrottleDocument {
   /** The task's queue, its name and its key. */

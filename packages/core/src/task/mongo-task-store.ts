@@ -2,6 +2,7 @@ import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { Signing } from '../auth/signing.ts'
 import { majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { SetAside } from '../documents/set-aside.ts'
@@ -65,6 +66,8 @@ export class MongoTaskStore implements TaskStore {
       retention?: RetentionPolicy
       durations?: Durations
       log?: Logger | undefined
+      /** Signs tasks; nothing by default. */
+      signing?: Signing
       /** Where tasks that don't fit are noted. */
       setAside?: SetAside
       /** Called before something is stored under a key; throws where keys can't be kept unique. */
@@ -93,6 +96,7 @@ export class MongoTaskStore implements TaskStore {
       dependants,
       quarantine: this.#quarantine,
       log,
+      signing: given.signing ?? new Signing(),
       requireUniqueKeys: given.requireUniqueKeys ?? (async () => undefined),
       tell,
     }
@@ -208,10 +212,40 @@ export class MongoTaskStore implements TaskStore {
 
   async rerun(id: ObjectId, within?: Within): Promise<TaskDocument | null> {
     const failed = { ...guard('rerun', id), ...within } as mongo.Filter<TaskDocument>
-    const rerun = this.#orBlocked('rerun', id, within, (seen) =>
-      this.#told(this.#tasks.findOneAndUpdate({ ...failed, ...seen }, updates.rerun(), { returnDocument: 'after' })),
-    )
+    const rerun = this.#orBlocked('rerun', id, within, async (seen) => {
+      const { update, asSeen } = await this.#signedAgain(id, updates.rerun(), {}, { ...seen, begins: true })
+      return this.#told(this.#tasks.findOneAndUpdate({ ...failed, ...asSeen }, update, { returnDocument: 'after' }))
+    })
     return rerun.catch(refuseTakenKey)
+  }
+
+  /**
+   * The update of a signed task with its new signature, and the revision that was signed: whatever comes in between is not.
+   *
+   * @param begins whether it may begin at once, whatever it was asked for with
+   */
+  async #signedAgain(
+    id: ObjectId,
+    update: mongo.Document[],
+    changes: Changes,
+    { rev, begins = false }: { rev?: number; begins?: boolean },
+  ): Promise<{ update: mongo.Document[]; asSeen: { rev?: number } }> {
+    const { signing } = this.#parts
+    const unchanged = { update, asSeen: rev === undefined ? {} : { rev } }
+    const { queue, input, deadline, runAt } = changes
+    if (!signing.signs || !((begins || 'input' in changes || queue) ?? runAt ?? deadline !== undefined))
+      return unchanged
+    const before = await this.find(id)
+    if (before === null || (rev !== undefined && rev !== before.rev)) return unchanged
+    const now = {
+      ...before,
+      ...given({ queue, input }),
+      ...(deadline === undefined ? {} : { deadline: deadline ?? undefined }),
+    }
+    const notBefore = begins ? undefined : (runAt ?? before.signature?.notBefore)
+    const signature = signing.signAgain('task', { ...before }, now, notBefore)
+    if (signature === undefined) return unchanged
+    return { update: [...update, ...updates.sign(signature)], asSeen: { rev: before.rev } }
   }
 
   /**
@@ -259,12 +293,16 @@ export class MongoTaskStore implements TaskStore {
       front: changes.position === 'front' ? await this.#enqueuing.front(lane) : undefined,
       leadMs: changes.deadline instanceof Date ? await this.#parts.durations.lead(before.name) : undefined,
     }
-    const update = updates.edit(changes, place)
-    const edited =
-      changes.after !== undefined || changes.ifFailed !== undefined
-        ? this.#editDependencies({ id, changes, rev, update, within })
-        : this.#update(id, WAITING_STATUSES, update, { ...within, ...(rev === undefined ? {} : { rev }) })
-    return edited.catch(refuseTakenKey)
+    for (;;) {
+      const { update, asSeen } = await this.#signedAgain(id, updates.edit(changes, place), changes, given({ rev }))
+      const edited = await (changes.after !== undefined || changes.ifFailed !== undefined
+        ? this.#editDependencies({ id, changes, rev: asSeen.rev, update, within })
+        : this.#update(id, WAITING_STATUSES, update, { ...within, ...asSeen })
+      ).catch(refuseTakenKey)
+      // Somebody came in between the look and the write.
+      const again = edited === null && rev === undefined && asSeen.rev !== undefined
+      if (!again || (await this.find(id))?.rev === asSeen.rev) return edited
+    }
   }
 
   async #editDependencies(edit: DependencyEdit): Promise<TaskDocument | null> {

@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import type { Signing } from '../auth/signing.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import type { Dependants } from './dependants.ts'
 import type { Durations } from './durations.ts'
@@ -17,6 +18,8 @@ export interface StoreParts {
   readonly dependants: Dependants
   readonly quarantine: Quarantine
   readonly log: Logger | undefined
+  /** Signs tasks, where this process has a key. */
+  readonly signing: Signing
   /** Throws where keys can't be kept unique. */
   requireUniqueKeys(): Promise<void>
   /** A task has changed: its event follows it. */

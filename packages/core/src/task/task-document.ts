@@ -1,5 +1,6 @@
 import type { AttemptOutcome, IfFailed, TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
+import type { Signature } from '../auth/signing.ts'
 import type { StoredBudget } from './budget.ts'
 
 export type ObjectId = mongo.ObjectId
@@ -138,7 +139,7 @@ export interface TaskDocument extends StoredBudget {
   /** The name of the schedule that made it. */
   schedule?: string
   event?: ObjectId
-  signature?: { kid: string; sig: string }
+  signature?: Signature
   /** Plus one with every write. */
   rev: number
   createdAt: Date

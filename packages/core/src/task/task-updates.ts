@@ -1,5 +1,6 @@
 import { PRIORITY_NAMES, type Retention } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
+import type { Signature } from '../auth/signing.ts'
 import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
@@ -46,7 +47,7 @@ function budgetFields(asked: BudgetChanges): Record<string, Expression> {
   return Object.fromEntries(given.map((field) => [field, literal(asked[field])]))
 }
 
-export function enqueue(task: NewTask, place: Place): Pipeline {
+export function enqueue(task: NewTask, place: Place, signature?: Signature): Pipeline {
   const runAt =
     task.debounceMs !== undefined ? fromNow(task.debounceMs) : task.runAt === undefined ? NOW : literal(task.runAt)
   return [
@@ -86,6 +87,7 @@ export function enqueue(task: NewTask, place: Place): Pipeline {
         ...(task.event === undefined ? {} : { event: literal(task.event) }),
         ...(task.schedule === undefined ? {} : { schedule: literal(task.schedule) }),
         ...(task.replayOf === undefined ? {} : { replayOf: literal(task.replayOf) }),
+        ...signed(signature),
       },
     },
   ]
@@ -106,8 +108,14 @@ export function throttle(task: ObjectId, ms: number): Pipeline {
   ]
 }
 
+const signed = (signature: Signature | undefined): { signature?: Expression } =>
+  signature === undefined ? {} : { signature: literal(signature) }
+
+/** What has changed is signed again. */
+export const sign = (signature: Signature): Pipeline => [{ $set: signed(signature) }]
+
 /** A newer request with the same key takes the place of one that waits. */
-export function replace(task: NewTask, place: Place): Pipeline {
+export function replace(task: NewTask, place: Place, signature?: Signature): Pipeline {
   const asked = (enqueue(task, place)[0] as { $set: Record<string, Expression> }).$set
   const { runAt, order, input, version, priority, basePriority, lazy, deadline, raiseAt } = asked
   const notSaid = BUDGET_FIELDS.filter((field) => task[field] === undefined)
@@ -118,6 +126,7 @@ export function replace(task: NewTask, place: Place): Pipeline {
         maxAttempts: { $max: [task.maxAttempts, '$failures'] },
         ...budgetFields(task),
         ...(deadline === undefined ? {} : { deadline, raiseAt }),
+        ...signed(signature),
         ...TOUCH,
       },
     },
