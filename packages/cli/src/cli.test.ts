@@ -282,7 +282,7 @@ describe('taskfleet', () => {
         .trimEnd()
         .split('\n')
         .map((line) => line.slice(0, 2)),
-    ).toEqual(Array.from({ length: 8 }, () => 'ok'))
+    ).toEqual(Array.from({ length: 9 }, () => 'ok'))
     expect((JSON.parse(json.out) as { check: string }[]).map(({ check }) => check)).toEqual([
       'connection',
       'replica set',
@@ -291,6 +291,7 @@ describe('taskfleet', () => {
       'indexes',
       'documents',
       'change stream',
+      'secret',
       'workers',
     ])
     expect(none.code).toBe(5)

@@ -16,6 +16,7 @@ import { operationCommands } from './operation-commands.ts'
 import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
 import { reportCommands } from './reports.ts'
 import { scheduleCommands } from './schedules.ts'
+import { secretCommand, secretOptions } from './secret.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { storedTaskCommands } from './tasks.ts'
 import { oneLine } from './text.ts'
@@ -78,13 +79,15 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   callbackCommands(kit)
   scheduleCommands(kit)
   operationCommands(program, kit)
-  kit
-    .json(
+  secretOptions(
+    kit.json(
       'doctor',
-      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server what is seen from there',
-    )
+      'check connection, replica set, clock, indexes, documents, change stream, secret and versions; with --server what is seen from there',
+    ),
+  )
     .option('--repair', 'do about documents that do not fit what is safe, and say what was done')
     .action(act((options: DoctorCommand) => doctor(options, print)))
+  secretCommand(program, kit)
   completionCommands(program, kit)
   return program
 }
@@ -100,7 +103,7 @@ const STOP_WITH_PARENT =
   'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
 
 function servingCommands({ command, act }: CommandKit): void {
-  command('worker', 'claim and run tasks until told to stop')
+  secretOptions(command('worker', 'claim and run tasks until told to stop'))
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
     .option('--queues <names>', 'which queues to serve; a:2,b runs at most 2 of a at once here', parseServedQueues, {
       names: ['default'],
@@ -140,7 +143,7 @@ function servingCommands({ command, act }: CommandKit): void {
     .option('--ipc', 'tell the parent process what happens, and let it do the tasks that have notify: true')
     .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
-  command('gateway', 'serve the monitor, live queries and commands without running tasks')
+  secretOptions(command('gateway', 'serve the monitor, live queries and commands without running tasks'))
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')
     .option('--name <name>', "what people call it; the host's name by default")

@@ -13,14 +13,15 @@ import { databaseOf } from './address.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
 import { NobodysErrors } from './nobodys-errors.ts'
-import { type CommonOptions, makeLog, type ServedQueues } from './options.ts'
+import { makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
+import { type SecretOptions, secretOf } from './secret.ts'
 import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
 
 /** Of a gateway, which runs nothing. */
 const STOP_TIMEOUT = '25s'
 
-export interface WorkerCommand extends CommonOptions {
+export interface WorkerCommand extends SecretOptions {
   tasks: string
   queues: ServedQueues
   concurrency: number | 'auto' | SlotRange
@@ -46,6 +47,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const recurringErrors = recurringErrorsOf(options)
   const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
   const { uri: mongo, name: db } = databaseOf(options)
+  const secret = secretOf(options)
   const tasks = await loadTasks(options.tasks)
   const log = makeLog(options.logLevel)
   const runner = new TaskRunner({
@@ -57,6 +59,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     concurrency: options.concurrency,
     prefetch: options.prefetch,
     leaseMs: options.lease,
+    secret,
     log,
     ...(thresholds === undefined ? {} : { thresholds }),
     ...(recurringErrors === undefined ? {} : { recurringErrors }),
@@ -115,7 +118,7 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
   }
 }
 
-export interface GatewayCommand extends CommonOptions {
+export interface GatewayCommand extends SecretOptions {
   listen: ListenAddress
   publicUrl?: string
   name?: string
@@ -131,6 +134,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     mongo,
     db,
     listen,
+    secret: secretOf(options),
     log: makeLog(options.logLevel),
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(name === undefined ? {} : { name }),

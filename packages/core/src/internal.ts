@@ -1,3 +1,4 @@
+export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind } from './auth/fleet-secret.ts'
 export { requireReach, requireScope, requireUnlimited, sameRights, visibleTo } from './auth/key-store.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
 export { type ListRequest, readTasks } from './commands/list-tasks.ts'

@@ -1,12 +1,10 @@
 import type { KeyStore, Principal } from '@taskfleet/core'
+import { SigningKeys } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
-import { jwtVerify, SignJWT } from 'jose'
+import { SignedTokens } from './signed-tokens.ts'
 
-const ALGORITHM = 'HS256'
-const ISSUER = 'taskfleet'
 const AUDIENCE = 'gateway'
 const LIFETIME_S = 600
-const TOLERANCE_S = 60
 
 export interface Session {
   token: string
@@ -19,54 +17,37 @@ export interface Session {
  */
 export class Sessions {
   readonly #keys: KeyStore
-  /** The server's time: clocks of gateways may be hours apart. */
-  readonly #now: () => Date
-  #secret: Promise<Uint8Array> | undefined
+  readonly #tokens: SignedTokens
 
-  constructor(keys: KeyStore, now: () => Date) {
+  /** @param now the server's time: clocks of gateways may be hours apart */
+  constructor(keys: KeyStore, now: () => Date, signing = new SigningKeys(keys)) {
     this.#keys = keys
-    this.#now = now
+    this.#tokens = new SignedTokens({ keys: signing, kind: 'session', lifetimeS: LIFETIME_S, now })
   }
 
-  async issue({ id }: Pick<Principal, 'id'>): Promise<Session> {
-    const expiresAt = new Date(this.#now().getTime() + LIFETIME_S * 1_000)
-    const token = await new SignJWT()
-      .setProtectedHeader({ alg: ALGORITHM })
-      .setIssuer(ISSUER)
-      .setSubject(id)
-      .setAudience(AUDIENCE)
-      .setExpirationTime(expiresAt)
-      .sign(await this.#getSecret())
-    return { token, expiresAt }
+  issue({ id }: Pick<Principal, 'id'>): Promise<Session> {
+    return this.#tokens.issue(id, AUDIENCE)
   }
 
-  /** @throws {FleetError} `UNAUTHENTICATED`, the same for one that is forged, expired, for something else, or of a revoked key */
+  /**
+   * @throws {FleetError} `UNAUTHENTICATED`, the same for one that is forged, expired, for something else, or of a revoked key; only one
+   *   that a process with another secret signed is told so
+   */
   async verify(token: string): Promise<Principal & { expiresAt: Date }> {
     const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')
-    const options = {
-      algorithms: [ALGORITHM],
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      clockTolerance: TOLERANCE_S,
-      currentDate: this.#now(),
-    }
-    const { payload } = await jwtVerify(token, await this.#getSecret(), options).catch(() => {
-      throw refused
-    })
-    const { sub, exp } = payload
-    if (sub === undefined || exp === undefined) throw refused
-    const principal = (await this.#keys.principals([sub])).get(sub)
+    const { subject, audience, expiresAt } = await this.#tokens.verify(token).catch(asRefusal)
+    if (audience !== AUDIENCE) throw refused
+    const principal = (await this.#keys.principals([subject])).get(subject)
     if (principal === undefined) throw refused
-    return { ...principal, expiresAt: new Date(exp * 1_000) }
+    return { ...principal, expiresAt }
   }
+}
 
-  #getSecret(): Promise<Uint8Array> {
-    this.#secret ??= this.#keys.ticketSecret().catch((error: unknown) => {
-      this.#secret = undefined
-      throw error
-    })
-    return this.#secret
-  }
+/** A client that is refused so makes another session, which is good here. */
+function asRefusal(error: unknown): never {
+  if (!(error instanceof FleetError)) throw error
+  const why = error.code === 'SECRET_MISMATCH' ? error.message : 'This key is not known here'
+  throw new FleetError('UNAUTHENTICATED', why, { cause: error })
 }
 
 /** Whether a token is of this kind and not a key. */

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { type FleetDatabase, type TaskError, withoutOutages } from '@taskfleet/core/internal'
+import { type FleetDatabase, parseSecrets, type TaskError, withoutOutages } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { type Duration, FleetError, type TaskRow } from '@taskfleet/protocol'
 import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
@@ -35,6 +35,11 @@ export interface TaskRunnerOptions {
   listen?: ListenAddress
   /** How others reach it, when that differs from where it listens. */
   publicUrl?: string
+  /**
+   * What signs sessions and tickets where it listens, the same at all gateways and workers of a fleet: 32 bytes or more. Several with
+   * commas, of which the first signs and all verify.
+   */
+  secret?: string | undefined
   /** What people call it; the host's name by default. */
   name?: string
   /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
@@ -72,7 +77,7 @@ export type RunnerSettings = ReturnType<typeof settingsOf>
 
 const LONGEST_GRACE_MS = 86_400_000
 
-/** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION` */
+/** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION`, `BAD_SECRET` */
 export function settingsOf({
   tasks,
   name = hostname(),
@@ -80,6 +85,7 @@ export function settingsOf({
   ...options
 }: TaskRunnerOptions) {
   const { queueConcurrency = {}, abortGrace = '10s' } = options
+  parseSecrets(options.secret)
   const leaseMs = setting(options.leaseMs ?? 8_000, 'leaseMs', 500, 3_600_000)
   const third = Math.round(leaseMs / 3)
   for (const [queue, limit] of Object.entries(queueConcurrency)) setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
@@ -94,6 +100,7 @@ export function settingsOf({
     recurringErrors: options.recurringErrors ?? {},
     listen: options.listen,
     publicUrl: options.publicUrl,
+    secret: options.secret,
     leaseMs,
     heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),
     prefetch: setting(options.prefetch ?? 0, 'prefetch', 0, 1_000),

@@ -198,6 +198,7 @@ const WORKER: Shape = {
     host: optional(text),
     role: needed(text, 'worker'),
     url: optional(text),
+    secretIds: optional(listOf(text)),
     state: needed(text, 'dead'),
     boot: optional(text),
     until: optional(date),
