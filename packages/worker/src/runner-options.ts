@@ -91,6 +91,8 @@ export function settingsOf({
   for (const [queue, limit] of Object.entries(queueConcurrency)) setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
   return {
     name,
+    /** The database's, where it was given as a text. */
+    address: typeof options.mongo === 'string' ? options.mongo : undefined,
     /** The handlers by the names of their tasks. */
     factories: byName(tasks) as ReadonlyMap<string, TaskFactory>,
     queues: options.queues ?? ['default'],

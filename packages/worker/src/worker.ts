@@ -218,7 +218,7 @@ export class Worker extends Service {
   async #openIsolates(): Promise<void> {
     if (![...this.settings.factories.values()].some(({ isolate }) => isolate !== undefined)) return
     const { Isolates } = await import('./isolate/isolates.ts')
-    const isolates = new Isolates({ log: this.settings.log })
+    const isolates = new Isolates({ log: this.settings.log, address: this.settings.address })
     this.defer(() => isolates.stop())
     this.#isolates = isolates
   }

@@ -3,6 +3,7 @@ import { type Logger, pino } from 'pino'
 import type { HandlerContext } from '../handler.ts'
 import { monotonicMs } from '../renew.js'
 import { FROM_SOURCES } from './exec-argv.ts'
+import { handlerEnv } from './handler-env.ts'
 import { IsolatedAttempt } from './isolated-attempt.ts'
 import { type Isolated, type IsolateKind, requireIsolation } from './isolation.ts'
 import type { IsolatePool } from './messages.ts'
@@ -15,6 +16,8 @@ export interface IsolatesOptions {
   idleMs?: number
   /** How long a handler may go on after its lease was lost, in milliseconds; 1 s by default. */
   lostGraceMs?: number
+  /** The database's address, which handlers must not find among their variables. */
+  address?: string | undefined
 }
 
 export interface IsolatedRunOptions {
@@ -42,10 +45,16 @@ export class Isolates {
   readonly #pools: Record<IsolateKind, IsolatePool>
   #stopped = false
 
-  constructor({ log = pino({ level: 'silent' }), idleMs = 10_000, lostGraceMs = 1_000 }: IsolatesOptions = {}) {
+  constructor({
+    log = pino({ level: 'silent' }),
+    idleMs = 10_000,
+    lostGraceMs = 1_000,
+    address,
+  }: IsolatesOptions = {}) {
     this.#log = log
     this.#lostGraceMs = lostGraceMs
-    this.#pools = { thread: new ThreadPool({ log, idleMs }), process: new ProcessPool({ log, idleMs }) }
+    const options = { log, idleMs, env: () => handlerEnv(address) }
+    this.#pools = { thread: new ThreadPool(options), process: new ProcessPool(options) }
   }
 
   /**
