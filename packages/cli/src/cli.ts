@@ -19,7 +19,7 @@ import { scheduleCommands } from './schedules.ts'
 import { secretCommand, secretOptions } from './secret.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { storedTaskCommands } from './tasks.ts'
-import { oneLine } from './text.ts'
+import { oneLine, printableAnswer } from './text.ts'
 import { upkeepCommands } from './upkeep.ts'
 import { watchCommand } from './watch.ts'
 
@@ -27,7 +27,7 @@ import { watchCommand } from './watch.ts'
 export async function runCli(argv: readonly string[]): Promise<number> {
   let code: number = EXIT.done
   const print: Print = (line) => {
-    process.stdout.write(`${line}\n`)
+    process.stdout.write(`${printableAnswer(line)}\n`)
   }
   // A reader that has seen enough, such as `head`, closes the pipe.
   if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
@@ -46,7 +46,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
     const code = error instanceof FleetError ? ` (${error.code})` : ''
     process.stderr.write(`taskfleet: ${oneLine(error instanceof Error ? error.message : String(error))}${code}\n`)
-    if (process.env.TASKFLEET_STACK && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    if (process.env.TASKFLEET_STACK && error instanceof Error)
+      process.stderr.write(`${printableAnswer(String(error.stack))}\n`)
     return exitCodeOf(error)
   }
 }

@@ -99,7 +99,7 @@ async function enqueue(name: string, json: string, options: EnqueueCommand, prin
     if (stored.served === false && options.json !== true) {
       const type = `'${stored.name}' version ${stored.version}`
       process.stderr.write(
-        `taskfleet: no live worker serves ${type} in the queue '${stored.queue}' yet; the task waits for one\n`,
+        `taskfleet: ${printable(`no live worker serves ${type} in the queue '${stored.queue}' yet; the task waits for one`)}\n`,
       )
     }
     return EXIT.done
