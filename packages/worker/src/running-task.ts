@@ -11,7 +11,7 @@ import {
   type TaskEnd,
   type TaskRow,
 } from '@taskfleet/protocol'
-import { cutText, keepValue, type ReportedProgress } from '@taskfleet/protocol/internal'
+import { cutText, keepValue, maskSecrets, type ReportedProgress } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { AttemptBoundary } from './boundary/attempt-boundary.ts'
 import type { StallWatch } from './stall-watch.ts'
@@ -21,6 +21,8 @@ const LOG_LINES = 200
 const STORED_LINES = 10_000
 const PENDING_LINES = 1_000
 const LOG_LINE_LIMIT = 4_000
+/** How much of a line is looked at for secrets: more than is kept, so that one at the cut is whole. */
+const LOOKED_AT = 2 * LOG_LINE_LIMIT
 
 /** One attempt in flight: what it last said, and who listens. Knows neither sockets nor the database. */
 export class RunningTask {
@@ -148,7 +150,7 @@ export class RunningTask {
       seq: this.#logSeq,
       at: new Date().toISOString(),
       level,
-      message: cutText(asText(message), LOG_LINE_LIMIT),
+      message: cutText(maskSecrets(cutText(asText(message), LOOKED_AT)), LOG_LINE_LIMIT),
     }
     this.#log.push(line)
     if (this.#log.length > LOG_LINES) this.#log.shift()
@@ -238,7 +240,7 @@ export class RunningTask {
 
   /** What this attempt has reported last, to be stored with its end. */
   get lastProgress(): StoredProgress | undefined {
-    return this.#reported ? { ...this.#progress, at: new Date(this.#progressAt) } : undefined
+    return this.#reported ? { ...masked(this.#progress), at: new Date(this.#progressAt) } : undefined
   }
 
   end(end: TaskEnd): void {
@@ -262,6 +264,11 @@ export class RunningTask {
 
   #wireProgress(): Progress | null {
     if (this.#progress === undefined) return null
-    return { ...this.#progress, at: new Date(this.#progressAt).toISOString() }
+    return { ...masked(this.#progress), at: new Date(this.#progressAt).toISOString() }
   }
+}
+
+/** When it is passed on and not at each report, of which there may be a million. */
+function masked(progress: ReportedProgress = {}): ReportedProgress {
+  return progress.message === undefined ? progress : { ...progress, message: maskSecrets(progress.message) }
 }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { cutText } from '@taskfleet/protocol/internal'
+import { cutText, maskSecrets } from '@taskfleet/protocol/internal'
 import { asError } from '../thrown.ts'
-import { maskSecrets } from './mask-secrets.ts'
 import type { TaskError } from './task-document.ts'
 
 const MESSAGE_LIMIT = 4_000

@@ -1,4 +1,5 @@
 import { AttemptAborted, FleetError } from '@taskfleet/protocol'
+import { maskSecrets } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { HandlerContext } from '../handler.ts'
 import * as core from './core.js'
@@ -108,7 +109,8 @@ export class IsolatedAttempt implements Occupant {
         this.#reject(signal.reason)
         return
       }
-      log.warn({ task: context.task.id, name, lastWords: crash.lastWords }, `a handler's isolate ${crash.how}`)
+      const lastWords = crash.lastWords === undefined ? undefined : maskSecrets(crash.lastWords)
+      log.warn({ task: context.task.id, name, lastWords }, `a handler's isolate ${crash.how}`)
       if (crash.lastWords !== undefined) context.log.error(crash.lastWords.trim())
       this.#reject(this.#crashed(crash))
     })
