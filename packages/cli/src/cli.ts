@@ -122,6 +122,10 @@ function servingCommands({ command, act }: CommandKit): void {
       parseAmount,
       0,
     )
+    .option(
+      '--secrets-dir <dir>',
+      'files with the secrets that inputs name by {"secret":"name"}; TASKFLEET_SECRET_<NAME> comes first',
+    )
     .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
     .option('--public-url <url>', 'how others reach it, when that is not where it listens')

@@ -17,6 +17,7 @@ import { makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
 import { type SecretOptions, secretOf } from './secret.ts'
 import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
+import { secretsOfTasks } from './task-secrets.ts'
 
 /** Of a gateway, which runs nothing. */
 const STOP_TIMEOUT = '25s'
@@ -24,6 +25,7 @@ const STOP_TIMEOUT = '25s'
 export interface WorkerCommand extends SecretOptions {
   tasks: string
   queues: ServedQueues
+  secretsDir?: string
   concurrency: number | 'auto' | SlotRange
   prefetch: number
   gate?: string
@@ -60,6 +62,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     prefetch: options.prefetch,
     leaseMs: options.lease,
     secret,
+    secrets: secretsOfTasks(options.secretsDir),
     log,
     ...(thresholds === undefined ? {} : { thresholds }),
     ...(recurringErrors === undefined ? {} : { recurringErrors }),

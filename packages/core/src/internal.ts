@@ -52,6 +52,7 @@ export {
 } from './task/new-task.ts'
 export { DEFAULT_MAX_WAITING } from './task/queue-depth.ts'
 export type { EndedStatus } from './task/retention.ts'
+export { replaceSecrets } from './task/secret-references.ts'
 export { type StartGrant, StartRates } from './task/start-rates.ts'
 export type { ObjectId, StoredProgress, TaskError } from './task/task-document.ts'
 export {

@@ -9,6 +9,7 @@ import { requireIsolation } from './isolate/isolation.ts'
 import type { SlotRange } from './load/auto-slots.ts'
 import type { LoadThresholds } from './load/thresholds.ts'
 import type { TaskFactory } from './task-factory.ts'
+import type { SecretSource } from './task-secrets.ts'
 
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
@@ -40,6 +41,11 @@ export interface TaskRunnerOptions {
    * commas, of which the first signs and all verify.
    */
   secret?: string | undefined
+  /**
+   * What this worker knows of the secrets that inputs name by `{ secret: 'name' }`. Without it such a reference is an object as any
+   * other.
+   */
+  secrets?: SecretSource | undefined
   /** What people call it; the host's name by default. */
   name?: string
   /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
@@ -103,6 +109,7 @@ export function settingsOf({
     listen: options.listen,
     publicUrl: options.publicUrl,
     secret: options.secret,
+    secrets: options.secrets,
     leaseMs,
     heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),
     prefetch: setting(options.prefetch ?? 0, 'prefetch', 0, 1_000),

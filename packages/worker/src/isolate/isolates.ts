@@ -1,4 +1,5 @@
 import { FleetError } from '@taskfleet/protocol'
+import { maskSecrets } from '@taskfleet/protocol/internal'
 import { type Logger, pino } from 'pino'
 import type { HandlerContext } from '../handler.ts'
 import { monotonicMs } from '../renew.js'
@@ -25,6 +26,8 @@ export interface IsolatedRunOptions {
   trustedUntil?: () => number
   /** Told of an error that nobody caught in a handler that goes on. */
   onLeak?: (error: unknown) => void
+  /** Takes secrets out of a text that is logged. */
+  readable?: (text: string) => string
 }
 
 /** A handler under way in its isolate. */
@@ -77,6 +80,7 @@ export class Isolates {
       name: factory.name,
       context,
       onLeak: options.onLeak ?? (() => undefined),
+      readable: options.readable ?? maskSecrets,
       trustedUntil: options.trustedUntil ?? (() => (context.task.owned ? monotonicMs() + OWNED_MS : 0)),
       lostGraceMs: this.#lostGraceMs,
       log: this.#log,
