@@ -271,8 +271,12 @@ test('the files that docs/architecture.md walks through are there', () => {
   expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([])
 })
 
-/** It ends the processes of handlers when its own ends, which nothing else may do for it. */
-const ENDS_WITH_THE_PROCESS = 'packages/worker/src/isolate/process-pool.ts'
+const KNOW_THE_PROCESS = [
+  // Isolates inherit the environment, without what opens the fleet.
+  'packages/worker/src/isolate/handler-env.ts',
+  // It ends the processes of handlers when its own ends, which nothing else may do for it.
+  'packages/worker/src/isolate/process-pool.ts',
+]
 
 test('only the command line and what starts or runs in a process of its own know the process', () => {
   const knows = ['packages/gateway', 'packages/worker']
@@ -283,5 +287,5 @@ test('only the command line and what starts or runs in a process of its own know
         /\bprocess\.(exit|argv|env|on|once)\b/.test(readFileSync(file, 'utf8')),
     )
     .map((file) => relative(root, file))
-  expect(knows).toEqual([ENDS_WITH_THE_PROCESS])
+  expect(knows).toEqual(KNOW_THE_PROCESS)
 })

@@ -27,6 +27,7 @@ try {
     // One at a time shows what priorities do.
     concurrency: 1,
     listen: { host: '127.0.0.1', port: 0 },
+    secret: process.env.TASKFLEET_SECRET || mongo.secret,
   })
   opened.push(() => runner.stop())
   await runner.start()

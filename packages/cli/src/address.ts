@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, type Stats } from 'node:fs'
 import { FleetError } from '@taskfleet/protocol'
 import type { Command } from 'commander'
-import type { CommonOptions, ConnectionOption, OptionSource } from './options.ts'
+import type { CommonOptions, OptionSource, RankedOption } from './options.ts'
 
 /** What `FleetDatabase.connect` takes of the options of a command. */
 export interface DatabaseAddress {
@@ -28,6 +28,8 @@ export function noteSources(command: Command): void {
     // Where a command has a `--key` of its own, this one is called otherwise.
     key: from(keyOption(command)),
     keyFile: from('keyFile'),
+    secret: from('secret'),
+    secretFile: from('secretFile'),
   }
   command.setOptionValueWithSource('sources', sources, 'implied')
   if (sources.key === 'cli' && command.getOptionValue(keyOption(command)) !== '-') {
@@ -39,7 +41,10 @@ export const keyOption = (command: Command): 'key' | 'serverKey' =>
   command.options.some((option) => option.attributeName() === 'serverKey') ? 'serverKey' : 'key'
 
 /** @returns how near the source of a part of the address is; undefined when it is not given */
-function rankOf(options: CommonOptions, name: ConnectionOption): number | undefined {
+export function rankOf(
+  options: CommonOptions & Partial<Record<RankedOption, string>>,
+  name: RankedOption,
+): number | undefined {
   const given = options[name]
   if (given === undefined || given === '') return undefined
   return RANK[options.sources?.[name] ?? 'cli']
@@ -118,28 +123,10 @@ export async function readKeyFrom(stdin: AsyncIterable<unknown>): Promise<string
  * @throws {FleetError} `BAD_KEY_FILE`
  */
 export function readKeyFile(path: string): string {
-  const bad = (what: string, remedy: string): FleetError =>
-    new FleetError('BAD_KEY_FILE', `The key file ${path} ${what}: ${remedy}`)
+  const kind: PrivateFile = { what: 'key', code: 'BAD_KEY_FILE', made: 'taskfleet keys create' }
+  const text = readPrivateFile(path, kind)
+  const bad = fault(path, kind)
   const again = 'write the key into it, as one line'
-  let text: string
-  try {
-    const file = openSync(path, 'r')
-    try {
-      refuseUnlessPrivate(fstatSync(file), bad)
-      const buffer = Buffer.alloc(KEY_BYTES + 1)
-      const length = readSync(file, buffer)
-      if (length > KEY_BYTES) throw bad(`has more than ${KEY_BYTES} bytes`, 'name the file with the key')
-      text = buffer.toString('utf8', 0, length)
-    } finally {
-      closeSync(file)
-    }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (error instanceof FleetError) throw error
-    if (code === 'ENOENT') throw bad('does not exist', 'make it with the key that `taskfleet keys create` prints')
-    if (code === 'EACCES') throw bad('cannot be read', 'it must belong to the user who runs this')
-    throw bad(`cannot be read (${message})`, 'name a file')
-  }
   if (text.includes('\r')) throw bad('has line ends of Windows', `sed -i 's/\\r$//' ${path}`)
   const key = text.replace(/\n+$/, '')
   if (key.trim() === '') throw bad('is empty', again)
@@ -147,10 +134,55 @@ export function readKeyFile(path: string): string {
   return key
 }
 
-function refuseUnlessPrivate(stats: Stats, bad: (what: string, remedy: string) => FleetError): void {
+interface PrivateFile {
+  /** What the file holds. */
+  what: 'key' | 'secret'
+  code: string
+  /** The command that makes one. */
+  made: string
+}
+
+const fault =
+  (path: string, { what, code }: PrivateFile) =>
+  (said: string, remedy: string): FleetError =>
+    new FleetError(code, `The ${what} file ${path} ${said}: ${remedy}`)
+
+/** The text of a small file that nobody else can read. @throws {FleetError} with the code of its kind */
+export function readPrivateFile(path: string, kind: PrivateFile): string {
+  const { what, made } = kind
+  const bad = fault(path, kind)
+  try {
+    const file = openSync(path, 'r')
+    try {
+      refuseUnlessPrivate(fstatSync(file), what, bad)
+      const buffer = Buffer.alloc(KEY_BYTES + 1)
+      const length = readSync(file, buffer)
+      if (length > KEY_BYTES) throw bad(`has more than ${KEY_BYTES} bytes`, `name the file with the ${what}`)
+      return buffer.toString('utf8', 0, length)
+    } finally {
+      closeSync(file)
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (error instanceof FleetError) throw error
+    if (code === 'ENOENT') throw bad('does not exist', `make it with the ${what} that \`${made}\` prints`)
+    if (code === 'EACCES') throw bad('cannot be read', 'it must belong to the user who runs this')
+    throw bad(`cannot be read (${message})`, 'name a file')
+  }
+}
+
+function refuseUnlessPrivate(
+  stats: Stats,
+  what: PrivateFile['what'],
+  bad: (said: string, remedy: string) => FleetError,
+): void {
   if (stats.isDirectory()) throw bad('is a directory', 'name the file in it')
-  if (!stats.isFile()) throw bad('is no file', 'name a file, or pipe the key to --key -')
+  if (!stats.isFile())
+    throw bad('is no file', what === 'key' ? 'name a file, or pipe the key to --key -' : 'name a file')
   if (process.platform !== 'win32' && (stats.mode & 0o007) !== 0) {
-    throw bad('can be read by every user of this computer', 'chmod 600, and make a new key if others may have read it')
+    throw bad(
+      'can be read by every user of this computer',
+      `chmod 600, and make a new ${what} if others may have read it`,
+    )
   }
 }

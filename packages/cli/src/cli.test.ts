@@ -8,7 +8,7 @@ import { open, refusal } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
 import { parseConcurrency, parseDuration, parseListen } from './options.ts'
-import { bar, bytes, oneLine, printable, printableJson } from './text.ts'
+import { bar, bytes, oneLine, printable, printableAnswer, printableJson, table } from './text.ts'
 
 describe('taskfleet', () => {
   const { fleet, start, ended, run, ready, runHere, here } = useCli()
@@ -282,7 +282,7 @@ describe('taskfleet', () => {
         .trimEnd()
         .split('\n')
         .map((line) => line.slice(0, 2)),
-    ).toEqual(Array.from({ length: 8 }, () => 'ok'))
+    ).toEqual(Array.from({ length: 9 }, () => 'ok'))
     expect((JSON.parse(json.out) as { check: string }[]).map(({ check }) => check)).toEqual([
       'connection',
       'replica set',
@@ -291,6 +291,7 @@ describe('taskfleet', () => {
       'indexes',
       'documents',
       'change stream',
+      'secret',
       'workers',
     ])
     expect(none.code).toBe(5)
@@ -334,6 +335,10 @@ describe("the command's words", () => {
     const value = { a: '\u009b\u{e0001}\u007f\n' }
     expect(JSON.parse(printableJson(value))).toEqual(value)
     expect(printableJson(value)).toMatch(/^[\x20-\x7e]+$/)
+    expect(table(['A', 'B'], [['x\u001b[2J\n', 'y']])).toBe('A                B\nx\\u{1b}[2J\\u{a}  y')
+    const json = JSON.stringify(value)
+    expect(JSON.parse(printableAnswer(json))).toEqual(value)
+    expect(printableAnswer('a\tb\n\u001b[2J\u202e\r')).toBe('a\tb\n\\u001b[2J\\u202e\\u000d')
     expect([bytes(0), bytes(999), bytes(1_500_000)]).toEqual(['0 B', '999 B', '1.5 MB'])
     expect([bar(-1, 4), bar(0.5, 4), bar(9, 4)]).toEqual(['░░░░', '██░░', '████'])
   })

@@ -16,9 +16,10 @@ import { operationCommands } from './operation-commands.ts'
 import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
 import { reportCommands } from './reports.ts'
 import { scheduleCommands } from './schedules.ts'
+import { secretCommand, secretOptions } from './secret.ts'
 import type { GatewayCommand, WorkerCommand } from './serve.ts'
 import { storedTaskCommands } from './tasks.ts'
-import { oneLine } from './text.ts'
+import { oneLine, printableAnswer } from './text.ts'
 import { upkeepCommands } from './upkeep.ts'
 import { watchCommand } from './watch.ts'
 
@@ -26,7 +27,7 @@ import { watchCommand } from './watch.ts'
 export async function runCli(argv: readonly string[]): Promise<number> {
   let code: number = EXIT.done
   const print: Print = (line) => {
-    process.stdout.write(`${line}\n`)
+    process.stdout.write(`${printableAnswer(line)}\n`)
   }
   // A reader that has seen enough, such as `head`, closes the pipe.
   if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
@@ -45,7 +46,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
     const code = error instanceof FleetError ? ` (${error.code})` : ''
     process.stderr.write(`taskfleet: ${oneLine(error instanceof Error ? error.message : String(error))}${code}\n`)
-    if (process.env.TASKFLEET_STACK && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    if (process.env.TASKFLEET_STACK && error instanceof Error)
+      process.stderr.write(`${printableAnswer(String(error.stack))}\n`)
     return exitCodeOf(error)
   }
 }
@@ -78,13 +80,15 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   callbackCommands(kit)
   scheduleCommands(kit)
   operationCommands(kit)
-  kit
-    .json(
+  secretOptions(
+    kit.json(
       'doctor',
-      'check connection, replica set, clock, indexes, documents, change stream and versions; with --server, what the gateway sees',
-    )
+      'check connection, replica set, clock, indexes, documents, change stream, secret and versions; with --server, what the gateway sees',
+    ),
+  )
     .option('--repair', 'repair documents that do not fit where that is safe, and print what was done')
     .action(act((options: DoctorCommand) => doctor(options, print)))
+  secretCommand(program, kit)
   completionCommands(program, kit)
   return program
 }
@@ -100,7 +104,7 @@ const STOP_WITH_PARENT =
   'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
 
 function servingCommands({ command, act }: CommandKit): void {
-  command('worker', 'claim and run tasks until it is stopped')
+  secretOptions(command('worker', 'claim and run tasks until it is stopped'))
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
     .option('--queues <names>', 'which queues to serve; a:2,b runs at most 2 of a at once here', parseServedQueues, {
       names: ['default'],
@@ -117,6 +121,10 @@ function servingCommands({ command, act }: CommandKit): void {
       'how many tasks to claim ahead of the slots, for handlers that take milliseconds; up to 1000',
       parseAmount,
       0,
+    )
+    .option(
+      '--secrets-dir <dir>',
+      'files with the secrets that inputs name by {"secret":"name"}; TASKFLEET_SECRET_<NAME> comes first',
     )
     .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
@@ -140,7 +148,7 @@ function servingCommands({ command, act }: CommandKit): void {
     .option('--ipc', 'report what happens to the parent process, and let it run the tasks with notify: true')
     .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
-  command('gateway', 'serve the monitor, live queries and commands without running tasks')
+  secretOptions(command('gateway', 'serve the monitor, live queries and commands without running tasks'))
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
     .option('--public-url <url>', 'its address for others, when that is not where it listens')
     .option('--name <name>', 'its name for people; the name of the host by default')

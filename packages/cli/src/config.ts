@@ -14,6 +14,8 @@ const COMMON = {
   server: 'server',
   key: 'key',
   keyFile: 'keyFile',
+  secret: 'secret',
+  secretFile: 'secretFile',
   logLevel: 'logLevel',
   json: 'json',
 }
@@ -59,7 +61,7 @@ export function applyConfig(program: Command, path: string): void {
       const attribute = name === 'key' ? keyOption(command) : name
       const option = command.options.find((one) => one.attributeName() === attribute)
       if (option === undefined) continue
-      const given = name === 'keyFile' ? resolve(dirname(file.path), String(value)) : value
+      const given = name.endsWith('File') ? resolve(dirname(file.path), String(value)) : value
       take(command, option, given, (message) => file.fault([name], message))
     }
   }
@@ -131,16 +133,18 @@ function refuseRivals(file: ConfigFile): void {
   for (const [one, other] of [
     ['mongo', 'server'],
     ['key', 'keyFile'],
+    ['secret', 'secretFile'],
   ] as const) {
     if (file.content[one] !== undefined && file.content[other] !== undefined) {
       throw file.fault([other], `'${one}' and '${other}' are both given: one of the two`)
     }
   }
-  if (file.content.key === undefined || process.platform === 'win32') return
+  const held = ['key', 'secret'].find((name) => file.content[name] !== undefined)
+  if (held === undefined || process.platform === 'win32') return
   if ((statSync(file.path).mode & 0o007) !== 0) {
     throw file.fault(
-      ['key'],
-      'every user of this computer can read the key: chmod 600, and make a new one if others may have',
+      [held],
+      `every user of this computer can read the ${held}: chmod 600, and make a new one if others may have`,
     )
   }
 }

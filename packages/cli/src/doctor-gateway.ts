@@ -3,6 +3,7 @@ import { durationText, FleetError, VERSION } from '@taskfleet/protocol'
 import { tokenOf } from './address.ts'
 import type { Check } from './doctor.ts'
 import { documentsText } from './doctor-documents.ts'
+import { secretText } from './doctor-secret.ts'
 import { connectGateway, GatewayView, gatewayUrl } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
 
@@ -42,7 +43,12 @@ export async function checkGateway(server: string, options: CommonOptions, check
     await check('clock', async () => clockText(open.clockOffset))
     const { scopes } = await open.welcomed()
     if (scopes.includes('read') || scopes.includes('admin')) {
-      await check('workers', () => workersText(new GatewayView(open)))
+      const view = new GatewayView(open)
+      await check('secret', async () => {
+        const filter = { state: { $in: ['running', 'draining'] } }
+        return secretText(await view.rows({ collection: 'workers', filter, limit: 1_000 }))
+      })
+      await check('workers', () => workersText(view))
       await checkSetAside(open, check)
     }
   } finally {

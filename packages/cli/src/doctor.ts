@@ -1,4 +1,4 @@
-import { Fleet } from '@taskfleet/core'
+import { Fleet, KeyStore } from '@taskfleet/core'
 import {
   arbiterWarning,
   ChangeFeed,
@@ -12,8 +12,10 @@ import { FleetError, VERSION } from '@taskfleet/protocol'
 import { type Address, addressOf, databaseOf } from './address.ts'
 import { checkDocuments } from './doctor-documents.ts'
 import { checkGateway } from './doctor-gateway.ts'
+import { ownSigner, secretText } from './doctor-secret.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog } from './options.ts'
+import type { SecretOptions } from './secret.ts'
 import { oneLine, printableJson } from './text.ts'
 
 interface Finding {
@@ -25,7 +27,7 @@ interface Finding {
 /** Looks at one thing and notes what it finds. @returns whether it is as it should be */
 export type Check = (name: string, look: () => Promise<string>) => Promise<boolean>
 
-export interface DoctorCommand extends CommonOptions {
+export interface DoctorCommand extends SecretOptions {
   repair?: boolean
 }
 
@@ -95,6 +97,10 @@ async function checkDatabase(options: DoctorCommand, check: Check): Promise<void
       await feed.start()
       await feed.stop()
       return `opened in ${Math.round(performance.now() - startedAt)} ms`
+    })
+    await check('secret', async () => {
+      const live = await new WorkerRegister(open.connection, open.clock).live()
+      return secretText(live, await ownSigner(options, new KeyStore(open.db)))
     })
     await check('workers', async () => {
       const now = open.clock.now().getTime()

@@ -10,6 +10,8 @@ import { type Logger, pino } from 'pino'
 /** Where a value came from, of which the first wins. */
 export type OptionSource = 'cli' | 'env' | 'config'
 export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
+/** Options of which more than one may be said, so that it counts where each came from. */
+export type RankedOption = ConnectionOption | 'secret' | 'secretFile'
 
 export interface CommonOptions {
   mongo?: string
@@ -19,7 +21,7 @@ export interface CommonOptions {
   key?: string
   keyFile?: string
   /** Where those came from. */
-  sources?: Partial<Record<ConnectionOption, OptionSource | undefined>>
+  sources?: Partial<Record<RankedOption, OptionSource | undefined>>
   json?: boolean
   logLevel?: string
 }

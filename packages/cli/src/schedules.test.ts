@@ -3,7 +3,41 @@ import { useCli } from '@taskfleet/testkit/fleet/test-cli'
 import { describe, expect, test } from 'vitest'
 
 describe('schedules', () => {
-  const { here, json } = useCli()
+  const { fleet, here, json } = useCli()
+
+  test('texts of documents, whoever stored them, move no cursor and turn no line', async () => {
+    const evil = 'evil\u001b]0;title\u0007\u001b[2J\r\u202etxt\u009b31m'
+    await here('schedules', 'create', 'plain', '30 3 * * *', 'report')
+    const { db } = fleet.database
+    const schedule = await db.collection<{ _id: string }>('schedules').findOne({ _id: 'plain' })
+    await db
+      .collection<{ _id: string }>('schedules')
+      .insertOne({ ...schedule!, _id: evil, task: evil, options: { queue: evil }, pauseReason: evil } as never)
+    await fleet.fleet.as().keys.create({ name: evil, scopes: ['read'] })
+    await fleet.fleet.audit.record({
+      by: evil,
+      action: evil,
+      target: evil,
+      matched: 1,
+      changed: 1,
+      reason: evil,
+    } as never)
+    const commands = ['schedules', 'keys', 'audit', 'queues', 'workers', 'errors', 'events', 'callbacks', 'coverage']
+    const shown: string[] = []
+    for (const command of [
+      ...commands.map((one) => [one]),
+      ['schedules', 'show', evil],
+      ['schedules', 'pause', evil],
+    ]) {
+      for (const answer of [await here(...command), await here(...command, '--json')]) {
+        shown.push(answer.out)
+        expect(`${answer.out}${answer.err}`.replace(/[\n\t]/g, '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+      }
+    }
+    expect(shown.join('').match(/evil\\u(\{1b\}|001b)/g)!.length).toBeGreaterThan(8)
+    await db.collection<{ _id: string }>('schedules').deleteMany({})
+    await db.collection('keys').deleteMany({})
+  })
 
   test('one is made, listed, shown, changed, paused, resumed, run and removed', async () => {
     const made = await json<ScheduleRow>(

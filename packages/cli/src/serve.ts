@@ -13,16 +13,19 @@ import { databaseOf } from './address.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
 import { NobodysErrors } from './nobodys-errors.ts'
-import { type CommonOptions, makeLog, type ServedQueues } from './options.ts'
+import { makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
+import { type SecretOptions, secretOf } from './secret.ts'
 import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
+import { secretsOfTasks } from './task-secrets.ts'
 
 /** Of a gateway, which runs nothing. */
 const STOP_TIMEOUT = '25s'
 
-export interface WorkerCommand extends CommonOptions {
+export interface WorkerCommand extends SecretOptions {
   tasks: string
   queues: ServedQueues
+  secretsDir?: string
   concurrency: number | 'auto' | SlotRange
   prefetch: number
   gate?: string
@@ -46,6 +49,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   const recurringErrors = recurringErrorsOf(options)
   const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
   const { uri: mongo, name: db } = databaseOf(options)
+  const secret = secretOf(options)
   const tasks = await loadTasks(options.tasks)
   const log = makeLog(options.logLevel)
   const runner = new TaskRunner({
@@ -57,6 +61,8 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     concurrency: options.concurrency,
     prefetch: options.prefetch,
     leaseMs: options.lease,
+    secret,
+    secrets: secretsOfTasks(options.secretsDir),
     log,
     ...(thresholds === undefined ? {} : { thresholds }),
     ...(recurringErrors === undefined ? {} : { recurringErrors }),
@@ -115,7 +121,7 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
   }
 }
 
-export interface GatewayCommand extends CommonOptions {
+export interface GatewayCommand extends SecretOptions {
   listen: ListenAddress
   publicUrl?: string
   name?: string
@@ -131,6 +137,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     mongo,
     db,
     listen,
+    secret: secretOf(options),
     log: makeLog(options.logLevel),
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(name === undefined ? {} : { name }),

@@ -240,7 +240,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
       const found = JSON.parse(out) as { check: string; ok: boolean; detail: string }[]
       return { code, found: found.map(({ check, ok }) => `${check} ${ok}`), details: found.map(({ detail }) => detail) }
     }
-    const all = ['gateway', 'database', 'key', 'websocket', 'clock', 'workers', 'documents'].map(
+    const all = ['gateway', 'database', 'key', 'websocket', 'clock', 'secret', 'workers', 'documents'].map(
       (check) => `${check} true`,
     )
     const unlocked = await checks('--server', url)
@@ -252,7 +252,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     await keys().revoke(bad.split('_')[1]!)
     await eventually(async () => (await checks('--server', url)).code === 4)
     const limited = await checks('--server', url, '--key', writer)
-    expect([limited.code, limited.found]).toEqual([0, all.slice(0, -2)])
+    expect([limited.code, limited.found]).toEqual([0, all.slice(0, -3)])
     expect(limited.details[3]).toBe('is open, with the scopes write')
     expect(await checks('--server', url, '--key', bad)).toMatchObject({
       code: 4,

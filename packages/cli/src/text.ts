@@ -7,23 +7,28 @@ export function printable(text: string): string {
   return text.replace(UNSEEN, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
 }
 
+/** As JSON escapes it. */
+const escaped = (char: string): string =>
+  Array.from({ length: char.length }, (_, unit) => `\\u${char.charCodeAt(unit).toString(16).padStart(4, '0')}`).join('')
+
 /** JSON in which the same characters are escaped; it reads back as the same value. */
-export function printableJson(value: unknown): string {
-  const escaped = (char: string): string =>
-    Array.from({ length: char.length }, (_, unit) => `\\u${char.charCodeAt(unit).toString(16).padStart(4, '0')}`).join(
-      '',
-    )
-  return JSON.stringify(value).replace(UNSEEN, escaped)
-}
+export const printableJson = (value: unknown): string => JSON.stringify(value).replace(UNSEEN, escaped)
+
+/**
+ * Whatever a command answers, before it is written: what no caller has made visible becomes so here. Line breaks and tabs stay, and
+ * JSON stays the same JSON.
+ */
+export const printableAnswer = (text: string): string =>
+  text.replace(UNSEEN, (char) => (char === '\n' || char === '\t' ? char : escaped(char)))
 
 /** A message of whatever origin as one line. */
 export function oneLine(text: string): string {
   return printable(text.replace(/\s*[\r\n]+\s*/g, ' ').trim())
 }
 
-/** Columns that line up, without a frame. */
+/** Columns that line up, without a frame. Cells may hold any text. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, ...rows]
+  const lines = [head, ...rows].map((line) => line.map(printable))
   const widths = head.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)))
   return lines
     .map((line) =>

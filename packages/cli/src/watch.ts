@@ -84,7 +84,9 @@ function makeShow(
   let drawn = 0
   return (all) => {
     // Up to the first bar, then each line anew.
-    print(`${drawn > 0 ? `\u001b[${drawn}A` : ''}${all.map((row) => `\u001b[2K${line(row)}`).join('\n')}`)
+    const up = drawn > 0 ? `\u001b[${drawn}A` : ''
+    // Not printed, which would make the moves of the cursor visible.
+    process.stdout.write(`${up}${all.map((row) => `\u001b[2K${printable(line(row))}\n`).join('')}`)
     drawn = all.length
   }
 }

@@ -44,7 +44,7 @@ import { TaskLogs } from './history/task-logs.ts'
 import { feedOf } from './live/feed-of.ts'
 import { TaskResults } from './live/task-results.ts'
 import { Schedules } from './schedules/schedules.ts'
-import { checkInput, type TaskType } from './task/check-input.ts'
+import { checkRequest, type TaskType } from './task/check-input.ts'
 import { Durations } from './task/durations.ts'
 import type { LargeBatches } from './task/large-batches.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
@@ -245,7 +245,7 @@ export class Fleet {
     input: StandardSchemaV1.InferInput<Schema>,
     { session, ...options }: EnqueueOptions & { _id?: string; session?: mongo.ClientSession } = {},
   ): Promise<TaskDocument> {
-    await checkInput(type.input, input)
+    await checkRequest(type.input, input)
     const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })
     await this.handlers.check(task)
     const [stored] = await this.store.enqueue([task], session)
@@ -266,7 +266,7 @@ export class Fleet {
   ): Promise<TaskDocument[]> {
     const problems: EntryProblem[] = []
     for (const [index, { input }] of entries.entries()) {
-      await checkInput(type.input, input).catch((error: unknown) => {
+      await checkRequest(type.input, input).catch((error: unknown) => {
         if (!(error instanceof FleetError)) throw error
         problems.push(entryProblem(index, error))
       })

@@ -1,3 +1,4 @@
+export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind } from './auth/fleet-secret.ts'
 export { requireScope, sameRights } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
@@ -52,6 +53,7 @@ export {
 } from './task/new-task.ts'
 export { DEFAULT_MAX_WAITING } from './task/queue-depth.ts'
 export type { EndedStatus } from './task/retention.ts'
+export { replaceSecrets } from './task/secret-references.ts'
 export { type StartGrant, StartRates } from './task/start-rates.ts'
 export type { ObjectId, StoredProgress, TaskError } from './task/task-document.ts'
 export {

@@ -1,6 +1,6 @@
 import { FleetError } from '@taskfleet/protocol'
+import { maskSecrets } from '@taskfleet/protocol/internal'
 import { MongoClient } from 'mongodb'
-import { maskSecrets } from './mask.ts'
 import { type Hello, hello } from './replica-set.ts'
 import type { RunningMongo } from './types.ts'
 

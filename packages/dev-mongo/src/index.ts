@@ -1,6 +1,6 @@
+export { maskSecrets } from '@taskfleet/protocol/internal'
 export { freePort } from './free-port.ts'
 export { checkUri, requireReplicaSet } from './from-uri.ts'
-export { maskSecrets } from './mask.ts'
 export { installPythonPackages, type PythonPackages } from './python-venv.ts'
 export { startMongo } from './start-mongo.ts'
 export { type RunningMongo, type SourceName, type StartMongoOptions, sourceNames } from './types.ts'

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { FleetError } from '@taskfleet/protocol'
 import { freePort, isFree } from './free-port.ts'
 import { type GuardedProcess, isAlive, spawnGuarded } from './guarded-process.ts'
+import { keptSecret } from './kept-secret.ts'
 import { joinReplicaSet } from './replica-set.ts'
 import type { Engine, RunningMongo, SourceName } from './types.ts'
 
@@ -30,6 +31,8 @@ export async function startServer(engine: Engine, place: Place): Promise<OwnServ
     const remembered = join(root, `${engine.folder}.port`)
     await server.startOn(place.port ?? (await lastPort(remembered)))
     if (place.dataDir) await writeFile(remembered, String(server.port))
+    // Nobody else has this folder now.
+    Object.assign(server, await keptSecret(place.dataDir ? root : undefined))
     return server
   } catch (error) {
     await server.stop()
@@ -49,6 +52,8 @@ export class OwnServer implements RunningMongo {
   readonly standIn: boolean
   uri = ''
   port = 0
+  secret = ''
+  secretFile: string | undefined
   readonly #engine: Engine
   readonly #folder: string
   readonly #env: NodeJS.ProcessEnv

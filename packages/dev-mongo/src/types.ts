@@ -27,6 +27,12 @@ export type RunningMongo = {
   readonly source: SourceName
   /** Not MongoDB itself: good for trying things out, not for production. */
   readonly standIn: boolean
+  /**
+   * Signs tokens of fleets on this database: the `TASKFLEET_SECRET` of their gateways and workers. Kept in `secretFile` where there is
+   * a `dataDir`. Absent for `uri`.
+   */
+  readonly secret?: string | undefined
+  readonly secretFile?: string | undefined
   /** The server's process, not its guard's; changes with `restart()`. Absent for `uri`. */
   readonly pid?: number | undefined
   /** Stops the server and removes temporary data; may be called twice. Never stops a database that came by `uri`. */

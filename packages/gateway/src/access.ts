@@ -1,7 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { KeyStore, LOCAL, type Principal } from '@taskfleet/core'
-import { type Feed, type FleetDatabase, Service, WorkerRegister } from '@taskfleet/core/internal'
+import {
+  type Feed,
+  type FleetDatabase,
+  parseSecrets,
+  Service,
+  SigningKeys,
+  WorkerRegister,
+} from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { isSession, Sessions } from './sessions.ts'
 import { SignInLimit } from './sign-in-limit.ts'
@@ -11,6 +18,8 @@ const LOCKED_CHECK_MS = 1_000
 /** Who may talk to this gateway, and from which pages. */
 export class Access extends Service {
   readonly keys: KeyStore
+  /** What signs sessions and tickets. */
+  readonly signing: SigningKeys
   readonly sessions: Sessions
   readonly #register: WorkerRegister
   readonly #wrong = new SignInLimit()
@@ -20,10 +29,12 @@ export class Access extends Service {
   #locked = false
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
 
-  constructor(database: FleetDatabase, feed: Feed) {
+  /** @throws {FleetError} `BAD_SECRET` */
+  constructor(database: FleetDatabase, feed: Feed, secret?: string) {
     super()
     this.keys = new KeyStore(database.db, () => database.clock.now())
-    this.sessions = new Sessions(this.keys, () => database.clock.now())
+    this.signing = new SigningKeys(this.keys, parseSecrets(secret))
+    this.sessions = new Sessions(this.keys, () => database.clock.now(), this.signing)
     this.#register = new WorkerRegister(database.connection, database.clock)
     this.#feed = feed
   }

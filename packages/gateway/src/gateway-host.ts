@@ -5,6 +5,7 @@ import {
   ChangeFeed,
   FleetDatabase,
   LoadMeter,
+  parseSecrets,
   Service,
   SessionWatch,
   UnbrokenWrites,
@@ -25,6 +26,8 @@ export interface GatewayHostOptions {
   listen: ListenAddress
   publicUrl?: string
   name?: string
+  /** What signs sessions and tickets; see `GatewayOptions`. */
+  secret?: string | undefined
   heartbeatMs?: number
   log: Logger
 }
@@ -42,8 +45,10 @@ export class GatewayHost extends Service {
   readonly #writes = new UnbrokenWrites()
   #gateway: Gateway | undefined
 
+  /** @throws {FleetError} `BAD_SECRET` */
   constructor(options: GatewayHostOptions) {
     super()
+    parseSecrets(options.secret)
     this.#options = options
   }
 
@@ -57,7 +62,7 @@ export class GatewayHost extends Service {
   }
 
   protected override async onStart(): Promise<void> {
-    const { mongo, db, listen, publicUrl, heartbeatMs = HEARTBEAT_MS } = this.#options
+    const { mongo, db, listen, publicUrl, secret, heartbeatMs = HEARTBEAT_MS } = this.#options
     const log = withoutOutages(this.#options.log)
     const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
@@ -65,7 +70,7 @@ export class GatewayHost extends Service {
     await database.requireSchema()
     await this.use(this.#load)
     const feed = await this.use(new ChangeFeed(database, { log }))
-    const gateway = new Gateway({ database, feed, listen, log, ...given({ publicUrl }) })
+    const gateway = new Gateway({ database, feed, listen, log, secret, ...given({ publicUrl }) })
     this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database.connection, database.clock)
     const beat = (): Promise<void> => this.#beat(register)
@@ -103,6 +108,7 @@ export class GatewayHost extends Service {
       pid: process.pid,
       role: 'gateway',
       url: this.#gateway!.publicUrl,
+      secretIds: [...this.#gateway!.secretIds],
       state,
       queues: [],
       tasks: [],

@@ -55,6 +55,8 @@ export interface GatewayOptions {
   listen: ListenAddress
   /** How others reach it, when that differs from where it listens. */
   publicUrl?: string
+  /** What signs sessions and tickets, the same at all gateways and workers of a fleet; several with commas, of which the first signs. */
+  secret?: string | undefined
   /** How long a live query stays open without watchers, in milliseconds: those who come back in time lose nothing. */
   lingerMs?: number
   /** Whether a client does not read what it is sent; by the size of its backlog unless a test knows better. */
@@ -85,6 +87,8 @@ type GatewaySocket = Socket<
   { principal: Principal & { expiresAt?: Date } }
 >
 
+const WEAK_SECRET =
+  'whoever can read the database can forge sessions: make a secret with `taskfleet secret` and set TASKFLEET_SECRET for all gateways and workers'
 /** How long answers that are on their way may take when a gateway stops. */
 const LAST_ANSWERS_MS = 1_000
 
@@ -102,7 +106,9 @@ export class Gateway extends Service {
   #io: Server | undefined
   #url: string | undefined
   #publicUrl: string | undefined
+  #secretIds: readonly string[] = []
 
+  /** @throws {FleetError} `BAD_SECRET` */
   constructor(options: GatewayOptions) {
     super()
     this.#options = options
@@ -112,8 +118,8 @@ export class Gateway extends Service {
       log: this.#log,
       ...given({ lingerMs: options.lingerMs }),
     })
-    this.#access = new Access(options.database, options.feed)
-    this.#tickets = new Tickets(this.#access.keys, () => options.database.clock.now())
+    this.#access = new Access(options.database, options.feed, options.secret)
+    this.#tickets = new Tickets(this.#access.signing, () => options.database.clock.now())
     this.#holders = new KeyHolders(this.#access, {
       log: this.#log,
       everyMs: options.keyCheckMs ?? 900,
@@ -135,6 +141,11 @@ export class Gateway extends Service {
   get publicUrl(): string {
     if (this.#publicUrl === undefined) throw new FleetError('NOT_STARTED', 'The gateway does not listen yet')
     return this.#publicUrl
+  }
+
+  /** The ids of its secrets, once started, by which others can tell whether theirs are the same. */
+  get secretIds(): readonly string[] {
+    return this.#secretIds
   }
 
   get load(): GatewayLoad {
@@ -162,6 +173,8 @@ export class Gateway extends Service {
     }
     checkPublicUrl(publicUrl, listen)
     if (!locked) this.#log.warn('no key is configured: everybody on this computer may read and control this fleet')
+    this.#secretIds = await this.#access.signing.ids()
+    if (this.#access.signing.weak) this.#log.warn({ code: 'WEAK_SECRET' }, WEAK_SECRET)
     await this.#serveMonitor()
     this.#openSockets()
     try {

@@ -1,4 +1,5 @@
 import { KeyStore } from '@taskfleet/core'
+import { newSecret, SigningKeys } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import {
   ask,
@@ -11,7 +12,8 @@ import {
   startGateway,
 } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { SignJWT } from 'jose'
+import { decodeProtectedHeader, SignJWT } from 'jose'
+import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { Sessions } from './sessions.ts'
 
@@ -206,19 +208,21 @@ test('an expired one is refused, and cut where it was open', async () => {
 })
 
 test.each([
-  ['for a task', (jwt: SignJWT) => jwt.setAudience('task:x:1')],
-  ['of another issuer', (jwt: SignJWT) => jwt.setIssuer('somebody')],
-  ['without a subject', (jwt: SignJWT) => jwt],
-])('one %s is refused', async (_which, change) => {
-  const secret = await keys().ticketSecret()
-  const jwt = change(
-    new SignJWT({ scopes: ['admin'] })
-      .setProtectedHeader({ alg: 'HS256' })
-      .setIssuer('taskfleet')
-      .setAudience('gateway')
-      .setExpirationTime('5m'),
-  )
-  await expect(sessions().verify(await jwt.sign(secret))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  ['for a task', { aud: 'task:x:1' }],
+  ['for several', { aud: ['gateway', 'task:x:1'] }],
+  ['of another issuer', { iss: 'somebody' }],
+  ['without a subject', { sub: undefined }],
+  ['without an end', { exp: undefined }],
+  ['that ends in a year', { exp: Math.floor(Date.now() / 1_000) + 31_536_000 }],
+  ['that ends in twenty minutes', { exp: Math.floor(Date.now() / 1_000) + 1_200 }],
+  ['that is signed otherwise', {}, 'HS512'],
+])('one %s is refused, though its signature is right', async (_which, change, alg = 'HS256') => {
+  const { id } = await keyAndSession()
+  const claims = { iss: 'taskfleet', aud: 'gateway', sub: id, exp: Math.floor(Date.now() / 1_000) + 300 }
+  const signedWith = async (over: object, by: string): Promise<string> =>
+    new SignJWT({ ...claims, ...over }).setProtectedHeader({ alg: by }).sign(await keys().ticketSecret())
+  expect(await sessions().verify(await signedWith({}, 'HS256'))).toMatchObject({ id })
+  await expect(sessions().verify(await signedWith(change, alg))).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
 })
 
 test('one that is not signed, or by another secret, is refused', async () => {
@@ -236,4 +240,53 @@ test('one that is not signed, or by another secret, is refused', async () => {
   })
   const forged = await new SignJWT({ ...claims }).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.alloc(32, 1))
   await expect(sessions().verify(forged)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+})
+
+const SECRET = newSecret()
+const signed = (secrets: string[]) => new Sessions(keys(), () => new Date(), new SigningKeys(keys(), secrets))
+
+test('with a secret, what the database holds signs no session', async () => {
+  const { id } = await keyAndSession()
+  const strong = signed([SECRET])
+  const claims = { iss: 'taskfleet', aud: 'gateway', sub: id, exp: Math.floor(Date.now() / 1_000) + 300 }
+  const { kid } = decodeProtectedHeader((await strong.issue({ id })).token)
+  for (const named of [undefined, 'database', kid]) {
+    const header = { alg: 'HS256', ...(named === undefined ? {} : { kid: named }) }
+    const forged = await new SignJWT(claims).setProtectedHeader(header).sign(await keys().ticketSecret())
+    await expect(strong.verify(forged)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  }
+})
+
+test('a session outlives a change of the secret while both are known, and is told why it does not', async () => {
+  const { id } = await keyAndSession()
+  const next = newSecret()
+  const { token } = await signed([SECRET]).issue({ id })
+  expect(await signed([next, SECRET]).verify(token)).toMatchObject({ id })
+  await expect(signed([next]).verify(token)).rejects.toMatchObject({
+    code: 'UNAUTHENTICATED',
+    message: expect.stringContaining('TASKFLEET_SECRET'),
+  })
+})
+
+test("gateways with one secret take each other's sessions, and say which secrets they have", async () => {
+  const { key } = await keyAndSession()
+  const one = await startGateway(fleet, { secret: SECRET })
+  const other = await startGateway(fleet, { secret: `${newSecret()},${SECRET}` })
+  const headers = { authorization: `Bearer ${key}` }
+  const made = await fetch(`${one.url}/api/v1/sessions`, { method: 'POST', headers })
+  const { token } = (await made.json()) as { token: string }
+  expect(codeOf(await ask(await connect(fleet, other.url!, token), 'coverage', {}))).toBe('ok')
+  expect(other.secretIds).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/), one.secretIds[0]])
+  expect(JSON.stringify([one.secretIds, token])).not.toContain(SECRET)
+})
+
+test('a gateway without a secret says so once, and one with a short secret does not start', async () => {
+  const lines: { code?: string; level: number }[] = []
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  await startGateway(fleet, { log })
+  expect(lines.filter(({ code }) => code === 'WEAK_SECRET')).toMatchObject([{ level: 40 }])
+  lines.length = 0
+  await startGateway(fleet, { log, secret: SECRET })
+  expect(lines.filter(({ code }) => code === 'WEAK_SECRET')).toEqual([])
+  await expect(startGateway(fleet, { secret: 'short' })).rejects.toMatchObject({ code: 'BAD_SECRET' })
 })

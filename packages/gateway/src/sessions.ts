@@ -1,39 +1,53 @@
 import type { KeyStore, Principal } from '@taskfleet/core'
+import { SigningKeys } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
-import { errors } from 'jose'
-import { type SignedToken, SignedTokens } from './signed-tokens.ts'
+import { SignedTokens } from './signed-tokens.ts'
 
 const AUDIENCE = 'gateway'
 const LIFETIME_S = 600
 
+export interface Session {
+  token: string
+  expiresAt: Date
+}
+
 /**
- * Tokens for browsers, so that a page need not hold a key. For ten minutes a session has its key's current permissions at any gateway of
- * the fleet. A task's socket does not accept it. The token does not list the permissions, since its key may lose them.
+ * Short-lived tokens for browsers, so that a page need not hold a key: they may what their key may, for ten minutes, at any
+ * gateway of the fleet, and nothing at a task's socket. What that is they don't say themselves: a key may have lost it since.
  */
 export class Sessions {
   readonly #keys: KeyStore
   readonly #tokens: SignedTokens
 
-  constructor(keys: KeyStore, now: () => Date) {
+  /** @param now the server's time: clocks of gateways may be hours apart */
+  constructor(keys: KeyStore, now: () => Date, signing = new SigningKeys(keys)) {
     this.#keys = keys
-    this.#tokens = new SignedTokens(keys, now)
+    this.#tokens = new SignedTokens({ keys: signing, kind: 'session', lifetimeS: LIFETIME_S, now })
   }
 
-  issue({ id }: Pick<Principal, 'id'>): Promise<SignedToken> {
-    return this.#tokens.sign(LIFETIME_S, id, AUDIENCE)
+  issue({ id }: Pick<Principal, 'id'>): Promise<Session> {
+    return this.#tokens.issue(id, AUDIENCE)
   }
 
-  /** @throws {FleetError} `UNAUTHENTICATED`, the same for one that is forged, expired, for something else, or of a revoked key */
+  /**
+   * @throws {FleetError} `UNAUTHENTICATED`, the same for one that is forged, expired, for something else, or of a revoked key; only one
+   *   that a process with another secret signed is told so
+   */
   async verify(token: string): Promise<Principal & { expiresAt: Date }> {
     const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')
-    const { sub, exp } = await this.#tokens.verify(token, { audience: AUDIENCE }).catch((error: unknown) => {
-      throw error instanceof errors.JOSEError ? refused : error
-    })
-    if (sub === undefined || exp === undefined) throw refused
-    const principal = (await this.#keys.principals([sub])).get(sub)
+    const { subject, audience, expiresAt } = await this.#tokens.verify(token).catch(asRefusal)
+    if (audience !== AUDIENCE) throw refused
+    const principal = (await this.#keys.principals([subject])).get(subject)
     if (principal === undefined) throw refused
-    return { ...principal, expiresAt: new Date(exp * 1_000) }
+    return { ...principal, expiresAt }
   }
+}
+
+/** A client that is refused so makes another session, which is good here. */
+function asRefusal(error: unknown): never {
+  if (!(error instanceof FleetError)) throw error
+  const why = error.code === 'SECRET_MISMATCH' ? error.message : 'This key is not known here'
+  throw new FleetError('UNAUTHENTICATED', why, { cause: error })
 }
 
 /** Whether a token is of this kind and not a key. */

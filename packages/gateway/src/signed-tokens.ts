@@ -1,51 +1,74 @@
-import type { KeyStore } from '@taskfleet/core'
-import { type JWTPayload, type JWTVerifyOptions, jwtVerify, SignJWT } from 'jose'
+import type { SigningKeys, TokenKind } from '@taskfleet/core/internal'
+import { FleetError } from '@taskfleet/protocol'
+import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 
 const ALGORITHM = 'HS256'
 const ISSUER = 'taskfleet'
+/** By how much the clocks of processes may differ. */
 const TOLERANCE_S = 60
 
-export interface SignedToken {
-  token: string
+export interface SignedTokensOptions {
+  keys: SigningKeys
+  kind: TokenKind
+  /** How long one is good, in seconds. */
+  lifetimeS: number
+  /** The server's time: clocks of gateways and workers may be hours apart. */
+  now: () => Date
+}
+
+/** A token whose signature, issuer and time are as they must be. */
+export interface VerifiedToken {
+  subject: string
+  audience: JWTPayload['aud']
   expiresAt: Date
 }
 
-/** Short-lived tokens, signed with a secret that the fleet shares. */
+/** Short-lived signed tokens of one kind (JWT, HS256). */
 export class SignedTokens {
-  readonly #keys: KeyStore
-  /** The server's time: clocks of gateways and workers may be hours apart. */
-  readonly #now: () => Date
-  #secret: Promise<Uint8Array> | undefined
+  readonly #options: SignedTokensOptions
 
-  constructor(keys: KeyStore, now: () => Date) {
-    this.#keys = keys
-    this.#now = now
+  constructor(options: SignedTokensOptions) {
+    this.#options = options
   }
 
-  /** @param lifetimeS for how many seconds it is valid */
-  async sign(lifetimeS: number, subject: string, audience: string, claims: JWTPayload = {}): Promise<SignedToken> {
-    const expiresAt = new Date(this.#now().getTime() + lifetimeS * 1_000)
+  async issue(subject: string, audience: string, claims: JWTPayload = {}): Promise<{ token: string; expiresAt: Date }> {
+    const { keys, kind, lifetimeS, now } = this.#options
+    const expiresAt = new Date(now().getTime() + lifetimeS * 1_000)
+    const { id, key } = await keys.signing(kind)
     const token = await new SignJWT(claims)
-      .setProtectedHeader({ alg: ALGORITHM })
+      .setProtectedHeader({ alg: ALGORITHM, kid: id })
       .setIssuer(ISSUER)
       .setSubject(subject)
       .setAudience(audience)
       .setExpirationTime(expiresAt)
-      .sign(await this.#getSecret())
+      .sign(key)
     return { token, expiresAt }
   }
 
-  /** What a token says. @throws {errors.JOSEError} when it is forged, expired or not for the audience that `options` name */
-  async verify(token: string, options: Pick<JWTVerifyOptions, 'audience'> = {}): Promise<JWTPayload> {
-    const known = { algorithms: [ALGORITHM], issuer: ISSUER, clockTolerance: TOLERANCE_S, currentDate: this.#now() }
-    return (await jwtVerify(token, await this.#getSecret(), { ...known, ...options })).payload
-  }
-
-  #getSecret(): Promise<Uint8Array> {
-    this.#secret ??= this.#keys.ticketSecret().catch((error: unknown) => {
-      this.#secret = undefined
-      throw error
+  /**
+   * One that claims to last longer than any that is made is refused, whoever signed it.
+   *
+   * @throws {FleetError} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `SECRET_MISMATCH`
+   */
+  async verify(token: string): Promise<VerifiedToken> {
+    const { keys, kind, lifetimeS, now } = this.#options
+    const currentDate = now()
+    const invalid = new FleetError('UNAUTHENTICATED', 'This token is not valid here')
+    const { payload } = await jwtVerify(token, ({ kid }) => keys.verifying(kind, kid), {
+      algorithms: [ALGORITHM],
+      issuer: ISSUER,
+      clockTolerance: TOLERANCE_S,
+      currentDate,
+      requiredClaims: ['sub', 'aud', 'exp'],
+    }).catch((error: unknown) => {
+      if (error instanceof errors.JWTExpired)
+        throw new FleetError('TOKEN_EXPIRED', 'This token has expired; ask for another')
+      // What the database answers to the look-up of the key is no judgement on the token.
+      throw error instanceof errors.JOSEError ? invalid : error
     })
-    return this.#secret
+    const { sub, aud, exp } = payload
+    const latest = currentDate.getTime() / 1_000 + lifetimeS + TOLERANCE_S
+    if (sub === undefined || exp === undefined || exp > latest) throw invalid
+    return { subject: sub, audience: aud, expiresAt: new Date(exp * 1_000) }
   }
 }

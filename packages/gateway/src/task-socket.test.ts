@@ -260,9 +260,9 @@ describe('a task socket of a locked fleet', () => {
       return answer.publicUrl !== undefined && { ...answer, publicUrl: answer.publicUrl }
     })
     const secret = await keys.ticketSecret()
-    const forge = (attempt: number, expires: string, signedBy: Uint8Array = secret): Promise<string> =>
+    const forge = (attempt: number, expires: string, signedBy: Uint8Array = secret, kid?: string): Promise<string> =>
       new SignJWT({ scopes: ['admin'] })
-        .setProtectedHeader({ alg: 'HS256' })
+        .setProtectedHeader({ alg: 'HS256', ...(kid === undefined ? {} : { kid }) })
         .setIssuer('taskfleet')
         .setSubject('x')
         .setAudience(`task:${id}:${attempt}`)
@@ -277,6 +277,8 @@ describe('a task socket of a locked fleet', () => {
       ["another task's ticket", (await ticket(other)).token, 'WRONG_AUDIENCE'],
       ['the last attempt', await forge(1, '5m'), 'STALE_ATTEMPT'],
       ['expired', await forge(2, '-61s'), 'TOKEN_EXPIRED'],
+      ['for a year', await forge(2, '1y'), 'UNAUTHENTICATED'],
+      ['of a process with a secret', await forge(2, '5m', secret, 'another'), 'SECRET_MISMATCH'],
       ['signed by somebody else', await forge(2, '5m', Buffer.alloc(32, 7)), 'UNAUTHENTICATED'],
       ['signed by nobody', none, 'UNAUTHENTICATED'],
     ]

@@ -258,6 +258,7 @@ export const taskConnectError = z
       'WRONG_AUDIENCE',
       'STALE_ATTEMPT',
       'TOKEN_EXPIRED',
+      'SECRET_MISMATCH',
       'QUEUE_NOT_ALLOWED',
       'NAME_NOT_ALLOWED',
       'RATE_LIMITED',

@@ -448,6 +448,7 @@ export interface TaskConnectError {
     | 'WRONG_AUDIENCE'
     | 'STALE_ATTEMPT'
     | 'TOKEN_EXPIRED'
+    | 'SECRET_MISMATCH'
     | 'QUEUE_NOT_ALLOWED'
     | 'NAME_NOT_ALLOWED'
     | 'RATE_LIMITED'

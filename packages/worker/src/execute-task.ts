@@ -31,6 +31,7 @@ import type { SessionView } from './session-keeper.ts'
 import { StallWatch } from './stall-watch.ts'
 import type { StopBudget } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
+import { resolveSecrets, type SecretSource } from './task-secrets.ts'
 
 /** How long at most until an end is tried again that the database refuses, in milliseconds. */
 const REFUSED_PAUSE_MS = 30_000
@@ -47,6 +48,8 @@ export interface ExecutionDeps {
   onMoved?: (run: RunningTask) => void
   /** Told of an attempt of which the database takes no end; it is tried again now and then. */
   onRefused?: (run: RunningTask) => void
+  /** Where the secrets come from that inputs name; without it `{ secret: 'name' }` is an object as any other. */
+  secrets?: SecretSource | undefined
   /** Carries out the handler: here, in a process of its own, or by the program around the runner. */
   handle: Handle
   /** Why a task may not be run here; undefined where it may. */
@@ -91,7 +94,8 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   try {
     const refused = deps.refusal?.(task, factory)
     if (refused !== undefined) throw refused
-    const input = await run.boundary.within(() => factory.accept(task.version, task.input))
+    const asked = await inputOf(run, deps)
+    const input = await run.boundary.within(() => factory.accept(task.version, asked))
     accepted = true
     // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
@@ -99,11 +103,22 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
     if (run.boundary.failure !== undefined) throw run.boundary.failure
     return Outcome.completed(keepValue(output ?? null, 'output'))
   } catch (error) {
-    return !accepted && isForGood(error) ? Outcome.failed(toTaskError(error)) : outcomeOf(error, run, limits, deps)
+    return !accepted && isForGood(error)
+      ? Outcome.failed(toTaskError(error, run.readable))
+      : outcomeOf(error, run, limits, deps)
   } finally {
     run.boundary.end()
     stop()
   }
+}
+
+/** The input with its secrets, which are hidden from now on in what the attempt says. @throws {FleetError} `SECRET_MISSING` */
+async function inputOf(run: RunningTask, { secrets }: ExecutionDeps): Promise<unknown> {
+  const { input } = run.claim.task
+  if (secrets === undefined) return input
+  const resolved = await resolveSecrets(input, secrets)
+  run.hide(resolved.values)
+  return resolved.input
 }
 
 /**
@@ -206,23 +221,23 @@ function outcomeOf(thrown: unknown, run: RunningTask, limits: AttemptLimits, dep
       case 'UNHANDLED_IN_HANDLER':
         return retry(reason, run, limits, deps)
       case 'TASK_TIMED_OUT':
-        return Outcome.failed(toTaskError(reason))
+        return Outcome.failed(toTaskError(reason, run.readable))
     }
   }
   const error = asError(thrown)
   if (error instanceof SnoozeError || error instanceof RetryAfterError) {
-    return putOff(error) ?? retry(badDelay(error), run, limits, deps)
+    return putOff(error, run) ?? retry(badDelay(error), run, limits, deps)
   }
-  if (error instanceof UnrecoverableError) return Outcome.failed(toTaskError(error))
+  if (error instanceof UnrecoverableError) return Outcome.failed(toTaskError(error, run.readable))
   return retry(thrown, run, limits, deps)
 }
 
 /** What was asked for costs the task nothing; undefined for a delay that nobody can wait for. */
-function putOff(thrown: SnoozeError | RetryAfterError): Outcome | undefined {
+function putOff(thrown: SnoozeError | RetryAfterError, run: RunningTask): Outcome | undefined {
   const { delayMs } = thrown
   if (!Number.isFinite(delayMs) || delayMs < 0) return undefined
   if (thrown instanceof RetryAfterError) {
-    return Outcome.deferred(toTaskError(thrown), Math.min(delayMs, LONGEST_RETRY_AFTER_MS))
+    return Outcome.deferred(toTaskError(thrown, run.readable), Math.min(delayMs, LONGEST_RETRY_AFTER_MS))
   }
   return delayMs > LONGEST_SNOOZE_MS ? undefined : Outcome.snoozed(delayMs)
 }
@@ -242,7 +257,7 @@ function retry(
   { backoff, decay, counts }: AttemptLimits,
   { random = Math.random, log }: ExecutionDeps,
 ): Outcome {
-  return Outcome.retry(toTaskError(thrown), delay(), { decay, counts })
+  return Outcome.retry(toTaskError(thrown, run.readable), delay(), { decay, counts })
 
   function delay(): number {
     // The store decides what the failure costs; this only guesses the same for the delay.
@@ -285,7 +300,7 @@ async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): P
           return { outcome, settled: { owned: false } }
         }
         log.error(said, 'the database refuses an end for good; a plain failure is recorded instead')
-        outcome = Outcome.failed(toTaskError(refusedEnd(error, verb)))
+        outcome = Outcome.failed(toTaskError(refusedEnd(error, verb), run.readable))
         // It may be what was refused.
         progress = undefined
         replaced = true
@@ -379,6 +394,12 @@ function contextOf<Input>(
       save: async (next) => {
         const kept = keepValue(next ?? null, 'checkpoint')
         const bytes = storedBytes(kept)
+        if (run.holdsSecret(bytes)) {
+          throw new FleetError(
+            'SECRET_IN_CHECKPOINT',
+            'A checkpoint is stored, so it may not hold the value of a secret',
+          )
+        }
         const saving = onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept))
         if (!(await run.whileSaving(saving))) {
           run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import type { SigningOptions } from '@taskfleet/core'
-import { type FleetDatabase, type TaskError, withoutOutages } from '@taskfleet/core/internal'
+import { type FleetDatabase, parseSecrets, type TaskError, withoutOutages } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { type Duration, FleetError, type TaskRow } from '@taskfleet/protocol'
 import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
@@ -10,6 +10,7 @@ import { requireIsolation } from './isolate/isolation.ts'
 import type { SlotRange } from './load/auto-slots.ts'
 import type { LoadThresholds } from './load/thresholds.ts'
 import type { TaskFactory } from './task-factory.ts'
+import type { SecretSource } from './task-secrets.ts'
 
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
@@ -36,6 +37,16 @@ export interface TaskRunnerOptions {
   listen?: ListenAddress
   /** How others reach it, when that differs from where it listens. */
   publicUrl?: string
+  /**
+   * What signs sessions and tickets where it listens, the same at all gateways and workers of a fleet: 32 bytes or more. Several with
+   * commas, of which the first signs and all verify.
+   */
+  secret?: string | undefined
+  /**
+   * What this worker knows of the secrets that inputs name by `{ secret: 'name' }`. Without it such a reference is an object as any
+   * other.
+   */
+  secrets?: SecretSource | undefined
   /** What people call it; the host's name by default. */
   name?: string
   /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
@@ -75,7 +86,7 @@ export type RunnerSettings = ReturnType<typeof settingsOf>
 
 const LONGEST_GRACE_MS = 86_400_000
 
-/** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION` */
+/** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION`, `BAD_SECRET` */
 export function settingsOf({
   tasks,
   name = hostname(),
@@ -83,11 +94,14 @@ export function settingsOf({
   ...options
 }: TaskRunnerOptions) {
   const { queueConcurrency = {}, abortGrace = '10s' } = options
+  parseSecrets(options.secret)
   const leaseMs = setting(options.leaseMs ?? 8_000, 'leaseMs', 500, 3_600_000)
   const third = Math.round(leaseMs / 3)
   for (const [queue, limit] of Object.entries(queueConcurrency)) setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
   return {
     name,
+    /** The database's, where it was given as a text. */
+    address: typeof options.mongo === 'string' ? options.mongo : undefined,
     /** The handlers by the names of their tasks. */
     factories: byName(tasks) as ReadonlyMap<string, TaskFactory>,
     queues: options.queues ?? ['default'],
@@ -97,6 +111,8 @@ export function settingsOf({
     recurringErrors: options.recurringErrors ?? {},
     listen: options.listen,
     publicUrl: options.publicUrl,
+    secret: options.secret,
+    secrets: options.secrets,
     leaseMs,
     heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),
     signing: options.signing,

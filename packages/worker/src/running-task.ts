@@ -1,5 +1,5 @@
 import { asError } from '@taskfleet/core'
-import { asText, type Claim, type StoredProgress, toFullRow } from '@taskfleet/core/internal'
+import { asText, type Claim, type StoredProgress, toFullRow, toTaskError } from '@taskfleet/core/internal'
 import type { AttemptWatcher } from '@taskfleet/gateway'
 import {
   type AbortCode,
@@ -11,16 +11,19 @@ import {
   type TaskEnd,
   type TaskRow,
 } from '@taskfleet/protocol'
-import { cutText, keepValue, type ReportedProgress } from '@taskfleet/protocol/internal'
+import { cutText, keepValue, maskSecrets, type ReportedProgress } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { AttemptBoundary } from './boundary/attempt-boundary.ts'
 import type { StallWatch } from './stall-watch.ts'
+import { formsOf } from './task-secrets.ts'
 
 const LOG_LINES = 200
 /** How many lines of an attempt are stored at most, and how many wait for that at a time. */
 const STORED_LINES = 10_000
 const PENDING_LINES = 1_000
 const LOG_LINE_LIMIT = 4_000
+/** How much of a line is looked at for secrets: more than is kept, so that one at the cut is whole. */
+const LOOKED_AT = 2 * LOG_LINE_LIMIT
 
 /** One attempt in flight: what it last said, and who listens. Knows neither sockets nor the database. */
 export class RunningTask {
@@ -49,6 +52,7 @@ export class RunningTask {
   /** Its handler has ended, and that is being recorded. */
   settling = false
   #stall: StallWatch | undefined
+  #hidden: readonly string[] = []
   #checkpointMoved = false
   #beganAt = performance.now()
   #began = false
@@ -60,7 +64,10 @@ export class RunningTask {
     this.boundary = new AttemptBoundary({
       onLeak: (failure) => this.#abort(failure),
       onLate: (err) =>
-        errors?.error({ err, task: this.id, name: claim.task.name }, 'a handler let an error go that changes nothing'),
+        errors?.error(
+          { err: toTaskError(err, this.readable), task: this.id, name: claim.task.name },
+          'a handler let an error go that changes nothing',
+        ),
     })
     const { progress } = claim.task
     if (progress !== undefined) {
@@ -68,6 +75,19 @@ export class RunningTask {
       this.#progress = update
       this.#progressAt = at.getTime()
     }
+  }
+
+  /** From now on these values are left out of what the attempt says. */
+  hide(values: readonly string[]): void {
+    this.#hidden = formsOf(values)
+  }
+
+  /** A text without secrets: those of its input, and whatever looks like one. */
+  readonly readable = (text: string): string =>
+    maskSecrets(this.#hidden.reduce((shown, secret) => shown.replaceAll(secret, '***'), text))
+
+  holdsSecret(bytes: Buffer): boolean {
+    return this.#hidden.some((secret) => bytes.includes(secret))
   }
 
   get id(): string {
@@ -148,7 +168,7 @@ export class RunningTask {
       seq: this.#logSeq,
       at: new Date().toISOString(),
       level,
-      message: cutText(asText(message), LOG_LINE_LIMIT),
+      message: cutText(this.readable(cutText(asText(message), LOOKED_AT)), LOG_LINE_LIMIT),
     }
     this.#log.push(line)
     if (this.#log.length > LOG_LINES) this.#log.shift()
@@ -238,7 +258,7 @@ export class RunningTask {
 
   /** What this attempt has reported last, to be stored with its end. */
   get lastProgress(): StoredProgress | undefined {
-    return this.#reported ? { ...this.#progress, at: new Date(this.#progressAt) } : undefined
+    return this.#reported ? { ...this.#shownProgress(), at: new Date(this.#progressAt) } : undefined
   }
 
   end(end: TaskEnd): void {
@@ -262,6 +282,16 @@ export class RunningTask {
 
   #wireProgress(): Progress | null {
     if (this.#progress === undefined) return null
-    return { ...this.#progress, at: new Date(this.#progressAt).toISOString() }
+    return { ...this.#shownProgress(), at: new Date(this.#progressAt).toISOString() }
+  }
+
+  /** Masked when it is passed on and not at each report, of which there may be a million. */
+  #shownProgress(): ReportedProgress {
+    const { message, unit, ...amounts } = this.#progress ?? {}
+    return {
+      ...amounts,
+      ...(unit === undefined ? {} : { unit: this.readable(unit) as NonNullable<ReportedProgress['unit']> }),
+      ...(message === undefined ? {} : { message: this.readable(message) }),
+    }
   }
 }

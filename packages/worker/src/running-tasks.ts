@@ -81,6 +81,7 @@ export class RunningTasks {
       clock: fleet.database.clock,
       log: this.#log,
       abortGraceMs: settings.abortGraceMs,
+      secrets: settings.secrets,
       shutdown: budget,
       handle: (factory, context, run) => handle(factory, context, run, this.#worker),
       enter: async () => {
@@ -160,6 +161,7 @@ function handle(
   return isolates.run(factory, context, {
     trustedUntil: () => sessions.trustedUntil(run.session),
     onLeak: (error) => run.boundary.leaked(error),
+    readable: run.readable,
   })
 }
 

@@ -475,6 +475,37 @@ describe('log lines', () => {
     expect(await control().taskLog({ id, attempt: 1, limit: 1 })).toMatchObject([{ attempt: 1, seq: 40 }])
   })
 
+  test('and progress and errors are shown and stored without the secrets that they quote', async () => {
+    const queue = ownQueue()
+    const url = 'https://ana:hunter2@host/file?X-Amz-Signature=hunter2'
+    const fetching = defineTask({
+      name: 'fetching',
+      input: anything,
+      retry: { maxAttempts: 1 },
+      run: async ({ log, progress, signal }) => {
+        log.info(`GET ${url}`)
+        log.info(`${'x'.repeat(3_990)} ${url}`)
+        progress({ done: 1, message: `GET ${url}` })
+        await new Promise((resolve) => signal.addEventListener('abort', resolve))
+        throw new Error(`GET ${url} was answered with set-cookie: sid=hunter2`)
+      },
+    })
+    const runner = await fleet.runner({ queue, tasks: [fetching] })
+    const { _id } = await fleet.fleet.enqueue(fetching, {}, { queue, timeout: '2s' })
+    const id = _id.toHexString()
+    const shown = await eventually(() => {
+      const now = runner.attempt(id)?.snapshot()
+      return now?.progress != null && now
+    })
+    expect(JSON.stringify(shown)).toMatch(/https:\/\/\*\*\*@host/)
+    await fleet.until(_id, ({ progress }) => progress !== undefined)
+    const ended = await fleet.ended(_id)
+    await runner.stop()
+    const stored = [ended, await control().taskLog({ id }), await fleet.fleet.errors.list({}), shown]
+    expect(JSON.stringify(stored)).not.toMatch(/hunter2/)
+    expect(ended.progress?.message).toBe('GET https://***@host/file?X-Amz-Signature=***')
+  })
+
   test('are bounded, and say how many are missing', async () => {
     const queue = ownQueue()
     const flood = defineTask({

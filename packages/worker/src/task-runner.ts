@@ -31,7 +31,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION` */
+  /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DEFINITION`, `BAD_SECRET` */
   constructor(options: TaskRunnerOptions) {
     super()
     this.#options = options

@@ -193,10 +193,10 @@ export class Worker extends Service {
   /** A worker that doesn't listen loads no server. */
   async #openGateway(): Promise<void> {
     const { fleet, feed, settings } = this
-    const { listen, publicUrl, log } = settings
+    const { listen, publicUrl, secret, log } = settings
     if (listen === undefined) return
     const { Gateway } = await import('@taskfleet/gateway')
-    const own = { database: fleet.database, feed, runner: this.#attempts, listen, log }
+    const own = { database: fleet.database, feed, runner: this.#attempts, listen, secret, log }
     this.#gateway = await this.use(new Gateway({ ...own, ...(publicUrl === undefined ? {} : { publicUrl }) }))
   }
 
@@ -218,7 +218,7 @@ export class Worker extends Service {
   async #openIsolates(): Promise<void> {
     if (![...this.settings.factories.values()].some(({ isolate }) => isolate !== undefined)) return
     const { Isolates } = await import('./isolate/isolates.ts')
-    const isolates = new Isolates({ log: this.settings.log })
+    const isolates = new Isolates({ log: this.settings.log, address: this.settings.address })
     this.defer(() => isolates.stop())
     this.#isolates = isolates
   }
@@ -285,6 +285,7 @@ export class Worker extends Service {
       version: VERSION,
       ...this.load.report(),
       ...(this.publicUrl === undefined ? {} : { url: this.publicUrl }),
+      ...(this.#gateway === undefined ? {} : { secretIds: [...this.#gateway.secretIds] }),
     }
   }
 }

@@ -84,9 +84,10 @@ export async function start(options: StartOptions, signal: AbortSignal, processe
   }
 }
 
-function processEnv({ uri, downloads }: Workplace): NodeJS.ProcessEnv {
+function processEnv({ uri, downloads, secret }: Workplace): NodeJS.ProcessEnv {
   return {
     TASKFLEET_MONGO_URI: uri,
+    ...(secret === undefined ? {} : { TASKFLEET_SECRET: secret }),
     DOWNLOAD_ROOT: downloads.path,
     // The file server of the demonstration is on this computer; its database must not be downloaded from.
     DOWNLOAD_PRIVATE: '1',

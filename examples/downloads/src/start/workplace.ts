@@ -13,6 +13,8 @@ export interface Workplace {
   uri: string
   /** Where the downloads go: one folder, as if on a disk that all hosts share. */
   downloads: OwnFolder
+  /** What the processes sign tokens with; undefined where the database is the user's own and nothing is set. */
+  secret: string | undefined
   /** A key for the monitor. */
   token: string
   close(): Promise<void>
@@ -44,6 +46,8 @@ export async function openWorkplace({ folder, clean, print }: WorkplaceOptions):
       fleet,
       uri,
       downloads,
+      // What the user has set may be in use by other processes on this database.
+      secret: process.env.TASKFLEET_SECRET || mongo.secret,
       token,
       close: async () => {
         await Promise.allSettled([fleet.close(), forgetUri()])
@@ -81,7 +85,7 @@ function withName(uri: string): string {
  * @returns how to take it away again, since the database ends with `start`
  */
 async function keepUri(
-  { source }: RunningMongo,
+  { source, secretFile }: RunningMongo,
   uri: string,
   file: string,
   print: (line: string) => void,
@@ -89,6 +93,7 @@ async function keepUri(
   if (source === 'uri') return async () => undefined
   await writeOwnFile(file, `${uri}\n`, (found) => found.startsWith('mongodb://127.0.0.1:'))
   print(`Commands:  export TASKFLEET_MONGO_URI='${uri}'`)
+  print(`Workers:   also --secret-file '${secretFile}'`)
   return () => rm(file, { force: true })
 }
 

@@ -149,7 +149,13 @@ export class KeyStore {
     return matchedCount === 1
   }
 
-  /** The secret that signs the fleet's short-lived tickets, made by whoever needs it first. */
+  /** What is stored of it, without making it; undefined while nobody has needed it. */
+  async storedTicketSecret(): Promise<Uint8Array | undefined> {
+    const stored = await this.#secrets.findOne({ _id: 'tickets' })
+    return typeof stored?.value === 'string' ? Buffer.from(stored.value, 'base64url') : undefined
+  }
+
+  /** What the keys that sign the fleet's tokens are derived from, made by whoever needs it first. It signs alone where there is no secret. */
   async ticketSecret(): Promise<Uint8Array> {
     const made = randomBytes(32).toString('base64url')
     const stored = await this.#secrets.findOneAndUpdate(

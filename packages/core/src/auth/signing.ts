@@ -13,7 +13,7 @@ import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 
-export const SIGNING_MODES = ['off', 'warn', 'required'] as const
+const SIGNING_MODES = ['off', 'warn', 'required'] as const
 /** What becomes of what nobody trusted has signed: nothing, a warning, or it isn't run. */
 export type SigningMode = (typeof SIGNING_MODES)[number]
 

@@ -19,7 +19,7 @@ import {
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
 import { noSuchSchedule } from '../schedules/schedules.ts'
 import { nextSlots } from '../schedules/slots.ts'
-import { checkInput, type TaskType } from '../task/check-input.ts'
+import { checkRequest, type TaskType } from '../task/check-input.ts'
 import { Commands, unlessMissing } from './commands.ts'
 
 const MOST = 1_000
@@ -168,7 +168,7 @@ async function named(request: ScheduleRequest): Promise<unknown> {
   const type: unknown = (request as { task?: unknown } | null | undefined)?.task
   if (!isTaskType(type)) return request
   const { input, options } = request
-  await checkInput(type.input, input)
+  await checkRequest(type.input, input)
   return { ...request, task: type.name, version: type.version, options: { ...type.defaults, ...options } }
 }
 

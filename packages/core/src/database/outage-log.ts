@@ -1,12 +1,16 @@
+import { maskSecrets } from '@taskfleet/protocol/internal'
 import type { LogFn, Logger } from 'pino'
 import { isOutage } from './unknown-outcome.ts'
 
+/** `pino.symbols.serializersSym`, without loading pino: a producer has no use for it. */
+const SERIALIZERS = Symbol.for('pino.serializers')
+
 /**
  * A logger that tells at `debug` what fails only because the database is away: `Availability` tells the outage itself, and one
- * line from each duty that missed it would hide that.
+ * line from each duty that missed it would hide that. Errors are logged without the secrets that their texts quote.
  */
 export function withoutOutages(log: Logger): Logger {
-  const quiet = log.child({})
+  const quiet = log.child({}, { serializers: { err: maskedError(log) } })
   for (const level of ['warn', 'error'] as const) {
     const tell: LogFn = quiet[level].bind(quiet)
     quiet[level] = ((...args: Parameters<LogFn>): void => {
@@ -17,4 +21,17 @@ export function withoutOutages(log: Logger): Logger {
     }) as LogFn
   }
   return quiet
+}
+
+/** What the logger makes of an error, with its texts masked. */
+function maskedError(log: Logger): (error: unknown) => unknown {
+  const own = (log as { [SERIALIZERS]?: Record<string, (value: unknown) => unknown> })[SERIALIZERS]
+  return (error) => {
+    const shown = own?.err === undefined ? error : own.err(error)
+    if (typeof shown !== 'object' || shown === null) return typeof shown === 'string' ? maskSecrets(shown) : shown
+    const fields = Object.entries(shown)
+    return Object.fromEntries(
+      fields.map(([name, value]) => [name, typeof value === 'string' ? maskSecrets(value) : value]),
+    )
+  }
 }

@@ -139,6 +139,7 @@ const WORKER: Shape = {
     leaseMs: { kind: atLeastOne },
     heartbeatMs: { kind: atLeastOne },
     pid: unchecked,
+    secretIds: { kind: listOf(text) },
     slots: { kind: number },
     running: { kind: number },
     'load.hostCpu': unchecked,

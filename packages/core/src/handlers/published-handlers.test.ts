@@ -55,6 +55,16 @@ describe('inputs are checked against what live workers publish', () => {
       'INPUT_INVALID',
       'input.parts.1.from',
     ])
+    // Of a secret only a worker knows the value; that it is a text is known here.
+    expect(await enqueue({ url: { secret: 'address' }, parts: [{ from: 1 }] })).toBe('stored')
+    expect(await enqueue({ url: { secret: 'address' }, parts: [{ from: 'a' }] })).toEqual([
+      'INPUT_INVALID',
+      'input.parts.0.from',
+    ])
+    expect(await enqueue({ url: 'x', parts: [{ from: { secret: 'n' } }] })).toEqual([
+      'INPUT_INVALID',
+      'input.parts.0.from',
+    ])
     expect(await enqueue({}, 2)).toBe('stored')
     const many = operations.tasks.enqueueMany({
       tasks: [

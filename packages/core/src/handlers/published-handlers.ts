@@ -2,6 +2,7 @@ import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/sp
 import { FleetError } from '@taskfleet/protocol'
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import type { mongo } from 'mongoose'
+import { withStandIns } from '../task/secret-references.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import type { WorkerRegister } from '../worker/worker-register.ts'
@@ -37,6 +38,8 @@ const LOOK_MS = 5_000
 /** A name that nobody served a moment ago may be served now. */
 const LOOK_AGAIN_MS = 500
 
+const AJV = { strict: false, validateFormats: false, logger: false } as const
+
 interface Known {
   at: number
   workers: readonly WorkerDocument[]
@@ -48,6 +51,8 @@ interface Known {
 interface Check {
   schema: string
   validate: ValidateFunction
+  /** The same, which goes on after the first fault; made when it is needed. */
+  all?: ValidateFunction
 }
 
 /**
@@ -57,7 +62,8 @@ interface Check {
 export class PublishedHandlers {
   readonly #handlers: mongo.Collection<HandlerDocument>
   readonly #workers: WorkerRegister
-  readonly #ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false })
+  readonly #ajv = new Ajv2020(AJV)
+  readonly #ajvForAll = new Ajv2020({ ...AJV, allErrors: true })
   #known: Known | undefined
   #looking: Promise<Known> | undefined
 
@@ -101,10 +107,11 @@ export class PublishedHandlers {
     const known = await this.#look(LOOK_MS)
     const type = `${asked.name}@${asked.version}`
     const check = known.checks.get(type)
-    if (check === undefined || check.validate(asked.input)) return
+    const faults = check === undefined ? [] : this.#faults(check, asked.input)
+    if (faults.length === 0) return
     // Whoever published it may be gone, and another version may stand in its place by now.
     if (!known.workers.some((worker) => serves(worker, asked.name, asked.version))) return
-    throw invalid(check.validate.errors ?? [])
+    throw invalid(faults)
   }
 
   /** Whether a completed task of this name and version may run again, as far as is known. */
@@ -142,6 +149,17 @@ export class PublishedHandlers {
     return this.#known
   }
 
+  /** What is wrong with an input, even with its secrets in it. A secret is a text, whatever more the schema wants of it. */
+  #faults(check: Check, asked: unknown): ErrorObject[] {
+    if (check.validate(asked)) return []
+    const { input, at } = withStandIns(asked)
+    if (input === asked) return check.validate.errors ?? []
+    check.all ??= this.#ajvForAll.compile(JSON.parse(check.schema) as object)
+    if (check.all(input)) return []
+    const faults = check.all.errors ?? []
+    return faults.filter(({ instancePath, keyword }) => keyword === 'type' || !at(pathOf(instancePath).join('/')))
+  }
+
   /** Undefined for what is no schema: somebody has changed it by hand. */
   #compiled(schema: unknown): Check | undefined {
     try {
@@ -169,14 +187,18 @@ function jsonSchemaOf(input: StandardSchemaV1): string | undefined {
   }
 }
 
+/** The parts of a JSON Pointer. */
+const pathOf = (pointer: string): string[] =>
+  pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+
 function invalid([fault]: readonly ErrorObject[]): FleetError {
   const { instancePath = '', message = 'does not fit', keyword, params = {} } = fault ?? {}
-  const parts = instancePath.split('/').slice(1)
   const missing = keyword === 'required' ? [String((params as { missingProperty?: unknown }).missingProperty)] : []
   const extra =
     keyword === 'additionalProperties' ? [String((params as { additionalProperty?: unknown }).additionalProperty)] : []
-  const field = ['input', ...parts, ...missing, ...extra]
-    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .join('.')
+  const field = ['input', ...pathOf(instancePath), ...missing, ...extra].join('.')
   return new FleetError('INPUT_INVALID', `'${field}': ${message}`, { field })
 }

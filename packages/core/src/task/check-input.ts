@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type EnqueueOptions, FleetError } from '@taskfleet/protocol'
+import { withStandIns } from './secret-references.ts'
 
 /** What ties a task's name to the type of its input; every `TaskFactory` is one. */
 export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
@@ -20,6 +21,21 @@ export const checkInput = <Schema extends StandardSchemaV1>(
   input: unknown,
 ): Promise<StandardSchemaV1.InferOutput<Schema>> => checkValue(schema, input, 'input')
 
+/**
+ * Checks an input as far as a producer can: of a secret that it refers to only a worker knows the value.
+ *
+ * @throws {FleetError} `INPUT_INVALID`
+ */
+export async function checkRequest<Schema extends StandardSchemaV1>(schema: Schema, input: unknown): Promise<void> {
+  try {
+    await checkInput(schema, input)
+  } catch (refused) {
+    const { input: filled, at } = withStandIns(input)
+    if (filled === input) throw refused
+    await checkValue(schema, filled, 'input', at)
+  }
+}
+
 /** The same for what a handler returns. @throws {FleetError} `OUTPUT_INVALID` */
 export const checkOutput = <Schema extends StandardSchemaV1>(
   schema: Schema,
@@ -30,11 +46,18 @@ async function checkValue<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
   what: 'input' | 'output',
+  passes: (path: string) => boolean = () => false,
 ): Promise<StandardSchemaV1.InferOutput<Schema>> {
   const result = await schema['~standard'].validate(value)
   if (result.issues === undefined) return result.value
-  const [first] = result.issues
-  const path = (first?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
+  const faults = result.issues.map(({ message, path = [] }) => ({
+    message,
+    path: path.map((part) => String(typeof part === 'object' ? part.key : part)),
+  }))
+  const first = faults.find(({ path }) => !passes(path.join('/')))
+  // What the schema would make of it only a worker can know.
+  if (first === undefined && faults.length > 0) return value as StandardSchemaV1.InferOutput<Schema>
+  const path = first?.path.join('.') ?? ''
   const field = path === '' ? what : `${what}.${path}`
   throw new FleetError(
     what === 'input' ? 'INPUT_INVALID' : 'OUTPUT_INVALID',

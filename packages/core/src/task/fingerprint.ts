@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { cutText, given } from '@taskfleet/protocol/internal'
+import { cutText, given, maskSecrets } from '@taskfleet/protocol/internal'
 import { asError } from '../thrown.ts'
-import { maskSecrets } from './mask-secrets.ts'
 import type { TaskError } from './task-document.ts'
 
 const MESSAGE_LIMIT = 4_000
@@ -45,13 +44,17 @@ export function fingerprint(error: {
 /**
  * Whatever was thrown, as it is kept on the task: texts, cut to a length that a page can show, without the secrets that they
  * quote. A `code` counts if it is a text.
+ *
+ * @param mask takes secrets out of a text
  */
-export function toTaskError(thrown: unknown): TaskError {
+export function toTaskError(thrown: unknown, mask: (text: string) => string = maskSecrets): TaskError {
+  /** Masked before it is cut: half an address shows its password to no rule. */
+  const readable = (text: string, limit: number): string => cutText(mask(text), limit)
   const error = asError(thrown)
   const { code } = error as { code?: unknown }
   const described = {
-    code: typeof code === 'string' && code !== '' ? cutText(code, CODE_LIMIT) : 'HANDLER_FAILED',
-    name: cutText(error.name, NAME_LIMIT),
+    code: typeof code === 'string' && code !== '' ? readable(code, CODE_LIMIT) : 'HANDLER_FAILED',
+    name: readable(error.name, NAME_LIMIT),
     message: readable(error.message, MESSAGE_LIMIT) || 'An error without a message',
   }
   const stack = error.stack === undefined ? undefined : readable(error.stack, STACK_LIMIT)
@@ -61,6 +64,3 @@ export function toTaskError(thrown: unknown): TaskError {
     ...given({ stack }),
   }
 }
-
-/** Masked before it is cut: half an address shows its password to no rule. */
-const readable = (text: string, limit: number): string => cutText(maskSecrets(text), limit)

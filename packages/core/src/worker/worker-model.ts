@@ -23,6 +23,11 @@ export interface WorkerDocument {
   /** A worker runs tasks; a gateway alone only serves those who watch. */
   role: 'worker' | 'gateway'
   url?: string
+  /**
+   * The ids of the secrets that sign and verify tokens here, of which the first signs; empty where the database's signs. Absent where nothing
+   * is verified, and in documents of earlier versions.
+   */
+  secretIds?: string[]
   state: WorkerState
   queues: string[]
   /** `name@version` of everything it can run. */

@@ -19,6 +19,8 @@ export const worker = object({
   role: z.enum(['worker', 'gateway']),
   /** Where its gateway and task sockets listen, if they do. */
   url: z.string().exactOptional(),
+  /** Which secrets it signs (the first) and verifies tokens with, by ids that reveal nothing; empty where only the database's signs. */
+  secretIds: z.array(z.string()).exactOptional(),
   state: z.enum(['running', 'draining', 'stopped', 'dead']),
   queues: z.array(z.string()),
   tasks: z.array(z.string()).describe('`name@version` of everything it can run'),

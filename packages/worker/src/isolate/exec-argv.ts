@@ -3,10 +3,13 @@ export const FROM_SOURCES = import.meta.url.endsWith('.ts')
 const CONDITION = '--conditions=taskfleet-source'
 
 /** Flags with their value in the next place. */
-const WITH_VALUE = ['-C', '-r', '--conditions', '--require', '--import', '--loader', '--experimental-loader']
-/** A debugger's port is taken; a script given on the command line is not the isolate's. */
+const WITH_VALUE = [
+  ...['-C', '-r', '--conditions', '--require', '--import', '--loader', '--experimental-loader'],
+  ...['--env-file', '--env-file-if-exists'],
+]
+/** A debugger's port is taken; a script given on the command line is not the isolate's, nor are variables that it must not have. */
 const NOT_INHERITED =
-  /^(--inspect|--debug|--max-old-space-size|--eval|--print|--input-type|--test|--watch|-e$|-p$|-pe$)/
+  /^(--inspect|--debug|--max-old-space-size|--eval|--print|--input-type|--test|--watch|--env-file|-e$|-p$|-pe$)/
 const SCRIPT = /^(--eval|--print|-e|-p|-pe)$/
 /** What a thread may have of its own; most flags are for the process as a whole, and Node refuses them here. */
 const FOR_THREADS = /^(-C|-r|--conditions|--require|--import|--enable-source-maps|--no-warnings)(=|$)/

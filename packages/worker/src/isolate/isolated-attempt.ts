@@ -15,6 +15,8 @@ export interface IsolatedAttemptOptions {
   trustedUntil: () => number
   /** Told of an error that nobody caught in the handler, which goes on. */
   onLeak: (error: unknown) => void
+  /** Takes secrets out of a text that is logged. */
+  readable: (text: string) => string
   /** How long a handler may go on after its lease was lost, in milliseconds. */
   lostGraceMs: number
   log: Logger
@@ -100,7 +102,7 @@ export class IsolatedAttempt implements Occupant {
   }
 
   gone(crash: Crash): void {
-    const { context, log, name } = this.#options
+    const { context, log, name, readable } = this.#options
     const { signal } = context
     this.#end(() => {
       // Ended because it did not heed its signal: that it has gone is no news.
@@ -108,7 +110,8 @@ export class IsolatedAttempt implements Occupant {
         this.#reject(signal.reason)
         return
       }
-      log.warn({ task: context.task.id, name, lastWords: crash.lastWords }, `a handler's isolate ${crash.how}`)
+      const lastWords = crash.lastWords === undefined ? undefined : readable(crash.lastWords)
+      log.warn({ task: context.task.id, name, lastWords }, `a handler's isolate ${crash.how}`)
       if (crash.lastWords !== undefined) context.log.error(crash.lastWords.trim())
       this.#reject(this.#crashed(crash))
     })

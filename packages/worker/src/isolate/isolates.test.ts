@@ -6,7 +6,7 @@ import { toTaskError } from '@taskfleet/core/internal'
 import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
 import { eventually } from '@taskfleet/testkit/fleet/use-fleet'
 import { Binary, ObjectId } from 'mongodb'
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { PredecessorResult } from '../handler.ts'
 import { processArguments, threadArguments } from './exec-argv.ts'
 import { Isolates, type IsolatesOptions } from './isolates.ts'
@@ -52,6 +52,27 @@ const thrownBy = (result: Promise<unknown>): Promise<unknown> =>
   )
 
 describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (kind) => {
+  test('inherits nothing that opens the fleet, and all other variables', async () => {
+    const secrets = {
+      TASKFLEET_MONGO_URI: 'hidden',
+      TASKFLEET_KEY: 'hidden',
+      TASKFLEET_CONFIG: 'hidden',
+      TASKFLEET_SECRET: 'hidden',
+      TASKFLEET_SECRET_MAIL: 'hidden',
+      TASKFLEET_SECRETS_DIR: 'hidden',
+      TASKFLEET_WEBHOOK_SECRET: 'hidden',
+      MONGO_URL: 'hidden',
+      MY_MONGODB_PASSWORD: 'hidden',
+      DATABASE_URL: 'mongodb://ana:hidden@host/',
+    }
+    for (const [name, value] of Object.entries({ ...secrets, TASKFLEET_DB: 'seen' })) vi.stubEnv(name, value)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const isolates = useIsolates({ address: secrets.DATABASE_URL })
+    const found = await start(kind, 'surroundings', {}, isolates).result
+    expect(JSON.stringify(found)).not.toMatch(/hidden/)
+    expect(found).toMatchObject({ env: { TASKFLEET_DB: 'seen', PATH: process.env.PATH } })
+  })
+
   test('gets its input and returns its output with dates, bytes and ids as they were', async () => {
     const input = {
       at: new Date(1_000),
@@ -369,5 +390,7 @@ describe('what an isolate is started with', () => {
       '--max-old-space-size=64',
     ])
     expect(threadArguments({ fromSources: false, execArgv })).toEqual(['--enable-source-maps'])
+    const files = ['--env-file=.env', '--env-file', '.env', '--env-file-if-exists=.env', '--no-warnings']
+    expect(processArguments({ memoryMb: undefined, fromSources: false, execArgv: files })).toEqual(['--no-warnings'])
   })
 })

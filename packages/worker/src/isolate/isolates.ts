@@ -1,8 +1,10 @@
 import { FleetError } from '@taskfleet/protocol'
+import { maskSecrets } from '@taskfleet/protocol/internal'
 import { type Logger, pino } from 'pino'
 import type { HandlerContext } from '../handler.ts'
 import { monotonicMs } from '../renew.js'
 import { FROM_SOURCES } from './exec-argv.ts'
+import { handlerEnv } from './handler-env.ts'
 import { IsolatedAttempt } from './isolated-attempt.ts'
 import { type Isolated, type IsolateKind, requireIsolation } from './isolation.ts'
 import type { IsolatePool } from './messages.ts'
@@ -15,6 +17,8 @@ export interface IsolatesOptions {
   idleMs?: number
   /** How long a handler may go on after its lease was lost, in milliseconds; 1 s by default. */
   lostGraceMs?: number
+  /** The database's address, which handlers must not find among their variables. */
+  address?: string | undefined
 }
 
 export interface IsolatedRunOptions {
@@ -22,6 +26,8 @@ export interface IsolatedRunOptions {
   trustedUntil?: () => number
   /** Told of an error that nobody caught in a handler that goes on. */
   onLeak?: (error: unknown) => void
+  /** Takes secrets out of a text that is logged. */
+  readable?: (text: string) => string
 }
 
 /** A handler under way in its isolate. */
@@ -42,10 +48,16 @@ export class Isolates {
   readonly #pools: Record<IsolateKind, IsolatePool>
   #stopped = false
 
-  constructor({ log = pino({ level: 'silent' }), idleMs = 10_000, lostGraceMs = 1_000 }: IsolatesOptions = {}) {
+  constructor({
+    log = pino({ level: 'silent' }),
+    idleMs = 10_000,
+    lostGraceMs = 1_000,
+    address,
+  }: IsolatesOptions = {}) {
     this.#log = log
     this.#lostGraceMs = lostGraceMs
-    this.#pools = { thread: new ThreadPool({ log, idleMs }), process: new ProcessPool({ log, idleMs }) }
+    const options = { log, idleMs, env: () => handlerEnv(address) }
+    this.#pools = { thread: new ThreadPool(options), process: new ProcessPool(options) }
   }
 
   /**
@@ -68,6 +80,7 @@ export class Isolates {
       name: factory.name,
       context,
       onLeak: options.onLeak ?? (() => undefined),
+      readable: options.readable ?? maskSecrets,
       trustedUntil: options.trustedUntil ?? (() => (context.task.owned ? monotonicMs() + OWNED_MS : 0)),
       lostGraceMs: this.#lostGraceMs,
       log: this.#log,

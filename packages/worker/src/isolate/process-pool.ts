@@ -8,6 +8,8 @@ export interface ProcessPoolOptions {
   log: Logger
   /** How long a process without a task is kept for the next one, in milliseconds. */
   idleMs: number
+  /** The variables that a process starts with. */
+  env: () => NodeJS.ProcessEnv
 }
 
 const MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url))
@@ -68,7 +70,7 @@ export class ProcessPool implements IsolatePool {
   }
 
   #start({ memoryMb }: SeatRequest): HandlerProcess {
-    const child = new HandlerProcess(memoryMb, this.#options.log)
+    const child = new HandlerProcess(memoryMb, this.#options)
     this.#all.add(child)
     void child.gone.then(() => {
       clearTimeout(this.#idle.get(child)?.timer)
@@ -105,11 +107,12 @@ class HandlerProcess {
   #uncaught: Described | undefined
   #failure: Error | undefined
 
-  constructor(memoryMb: number | undefined, log: Logger) {
+  constructor(memoryMb: number | undefined, { log, env }: ProcessPoolOptions) {
     this.#memoryMb = memoryMb
     this.#log = log
     this.#child = fork(MAIN, [String(memoryMb ?? '')], {
       serialization: 'advanced',
+      env: env(),
       execArgv: processArguments({ memoryMb, fromSources: FROM_SOURCES }),
       // The last one is the lifeline: it closes however this process dies.
       stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],

@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { once } from 'node:events'
 import { exit } from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { threadId } from 'node:worker_threads'
+import { threadId, workerData } from 'node:worker_threads'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
 import { oddValues } from '@taskfleet/testkit/fleet/odd-values'
@@ -23,6 +23,7 @@ type Act = (context: HandlerContext<unknown>) => unknown
 const acts = {
   echo: ({ input }) => input,
   identity: () => ({ pid: process.pid, threadId }),
+  surroundings: () => ({ env: { ...process.env }, argv: process.argv, execArgv: process.execArgv, workerData }),
   talk: ({ progress, log, socket }) => {
     progress({ done: 1, total: 2, unit: 'bytes' })
     log.info('begins')

@@ -11,6 +11,8 @@ export interface ThreadPoolOptions {
   log: Logger
   /** How long a thread without a task is kept for the next one, in milliseconds. */
   idleMs: number
+  /** The variables that a thread starts with. */
+  env: () => NodeJS.ProcessEnv
 }
 
 const MAIN = fileURLToPath(new URL('./thread-main.js', import.meta.url))
@@ -94,6 +96,7 @@ export class ThreadPool implements IsolatePool {
       idleTimeout: this.#options.idleMs,
       // Waiting must not stop the event loop: a handler may leave connections open for the next task.
       atomics: 'disabled',
+      env: this.#options.env() as Record<string, string>,
       execArgv: threadArguments({ fromSources: FROM_SOURCES }),
       ...(memoryMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: memoryMb } }),
     })

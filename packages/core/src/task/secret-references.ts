@@ -1,0 +1,49 @@
+const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
+const DEEPEST = 100
+/** Long enough for most rules, and plainly no secret. */
+const STAND_IN = 'a-secret-that-only-workers-know'
+
+/** The name in `{ secret: 'name' }`; undefined for whatever is no reference to a secret. */
+function secretName(value: object): string | undefined {
+  const { secret } = value as { secret?: unknown }
+  return typeof secret === 'string' && Object.keys(value).length === 1 && NAME.test(secret) ? secret : undefined
+}
+
+/** The input with something else in place of each reference to a secret; the same object where there is none. */
+export function replaceSecrets(
+  input: unknown,
+  replace: (name: string, path: readonly string[]) => string,
+  path: readonly string[] = [],
+  within: readonly object[] = [],
+): unknown {
+  // What goes round in a circle, or deeper than anything that is stored, is refused elsewhere.
+  if (typeof input !== 'object' || input === null || path.length > DEEPEST || within.includes(input)) return input
+  if (Array.isArray(input)) {
+    const items = input.map((item, index) =>
+      replaceSecrets(item, replace, [...path, String(index)], [...within, input]),
+    )
+    return items.some((item, index) => item !== input[index]) ? items : input
+  }
+  const prototype: unknown = Object.getPrototypeOf(input)
+  if (prototype !== null && prototype !== Object.prototype) return input
+  const name = secretName(input)
+  if (name !== undefined) return replace(name, path)
+  const fields = Object.entries(input).map(([key, value]) => [
+    key,
+    value,
+    replaceSecrets(value, replace, [...path, key], [...within, input]),
+  ])
+  return fields.some(([, before, after]) => before !== after)
+    ? Object.fromEntries(fields.map(([key, , after]) => [key, after]))
+    : input
+}
+
+/** An input as it may look when its secrets are there. `at` says for a path, its parts joined by `/`, whether a secret will stand there. */
+export function withStandIns(input: unknown): { input: unknown; at: (path: string) => boolean } {
+  const paths = new Set<string>()
+  const filled = replaceSecrets(input, (_, path) => {
+    paths.add(path.join('/'))
+    return STAND_IN
+  })
+  return { input: filled, at: (path) => paths.has(path) }
+}

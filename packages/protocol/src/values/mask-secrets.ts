@@ -1,0 +1,34 @@
+/** A name under which nobody keeps anything but a secret, as a whole or as a part of a longer one. */
+const SECRET_NAME =
+  /token|secret|passw|passphrase|api[-_]?key|access[-_]?key|private[-_]?key|credential|signature|authori[sz]ation|cookie|(?:^|[-_.])(?:auth|pwd|sig|sid|session|jwt|otp)$/i
+
+/** Headers whose value is a secret as a whole, and other names that are written like them. */
+const HEADER =
+  /\b((?:x-[\w-]{0,60}(?:key|token|secret|auth|signature)|api-key|aws_session_token)\s*:\s*)[^\s,;&"'<>]+/gi
+
+/**
+ * A text that somebody will read, without the secrets that it quotes: users and passwords of addresses, `token=…` and the
+ * like in queries and forms, `"password": "…"`, the headers that prove who asks, JSON Web Tokens and keys of a fleet.
+ *
+ * The time that it takes is proportional to the length: no pattern begins twice in what another try has passed, or it looks no further than a
+ * fixed number of characters.
+ */
+export function maskSecrets(text: string): string {
+  return text
+    .replace(/(:\/\/)[^/\s"'<>?#]*@/g, '$1***@')
+    .replace(/(?<![\w-])(tf_[0-9a-f]{12}_)[\w-]{43}(?![\w-])/g, '$1***')
+    .replace(/(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g, '***')
+    .replace(/\b(bearer|basic)\s+[\w.~+/=-]{8,}/gi, '$1 ***')
+    .replace(/\b((?:proxy-)?authorization\s*:)(?!\s*(?:bearer|basic)\s+\*\*\*)[^\r\n"']+/gi, '$1 ***')
+    .replace(/\b((?:set-)?cookie\s*:\s*)[^\r\n"']+/gi, '$1***')
+    .replace(HEADER, '$1***')
+    .replace(/([?&]key=)[^&#\s"'<>]+/gi, '$1***')
+    .replace(/([\w.-]{1,64})=("[^"]*"|'[^']*'|[^\s&#;,"'<>()[\]{}\\]+)/g, (whole, name: string) =>
+      SECRET_NAME.test(name) ? `${name}=***` : whole,
+    )
+    .replace(
+      /(\\?["']|)([\w.-]{1,64})\1(\s{0,16}:\s{0,16})(\\?["'`])([^"'`\n]{1,4096})\4/g,
+      (whole, quote: string, name: string, colon: string, valueQuote: string) =>
+        SECRET_NAME.test(name) ? `${quote}${name}${quote}${colon}${valueQuote}***${valueQuote}` : whole,
+    )
+}

@@ -1,0 +1,12 @@
+/** By these one finds the fleet's database, proves who one is, or signs in the fleet's name. */
+const OURS = /^TASKFLEET_(MONGO_URI|KEY|KEY_FILE|CONFIG|WEBHOOK_SECRET|SECRETS?(_.*)?)$|MONGO/i
+
+/**
+ * The variables that a handler in an isolate gets: those of its worker without what opens the fleet.
+ *
+ * @param address the database's, which may have been given by a variable of any name
+ */
+export function handlerEnv(address: string | undefined, env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(([name, value]) => !OURS.test(name) && (!value || value !== address))
+  return Object.fromEntries(kept)
+}
