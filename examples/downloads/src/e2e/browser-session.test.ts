@@ -77,7 +77,7 @@ describe('the monitor in a real browser, with and without a key', () => {
     await local.getByText('There is no key yet').waitFor(WAIT)
     await local.getByRole('button', { name: 'Make a key' }).click(WAIT)
     const form = local.getByRole('dialog')
-    await form.getByText('With the first key the fleet is locked').waitFor(WAIT)
+    await form.getByText('The first key locks the fleet').waitFor(WAIT)
     await form.getByLabel('Name', { exact: true }).fill('boss')
     await form.getByRole('button', { name: 'Make the key' }).click(WAIT)
     await local.locator('[data-testid=key-row]', { hasText: 'this page' }).waitFor(WAIT)

@@ -22,7 +22,7 @@ test('a schedule is made exactly as given, whether or not it is there', async ()
   await expect(schedules.replace({ name, schedule: { task: 'report' } })).rejects.toMatchObject({ code: 'BAD_REQUEST' })
   const limited = fleet.fleet.as({ id: 'k', scopes: ['control'], queues: ['mine'] })
   const theirs = { name, schedule: { task: 'report', every: '1h', options: { queue: 'mine' } } } as const
-  await expect(limited.schedules.replace(theirs)).rejects.toMatchObject({ code: 'QUEUE_NOT_ALLOWED' })
+  await expect(limited.schedules.replace(theirs)).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
 test('a callback is made exactly as given, whether or not it is there', async () => {

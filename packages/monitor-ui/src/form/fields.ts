@@ -45,14 +45,17 @@ export function groupOf(schema: z.ZodType, leftOut: readonly string[] = [], path
     .map(({ member, at }) =>
       unwrapped(member).inner instanceof z.ZodObject ? groupOf(member, leftOut, at) : fieldOf(member, at),
     )
-  // An object is sent whole, so its fields may be left out; unless null may stand for them.
-  const isWhole = path !== '' && !members.some(({ nullable }) => nullable)
+  // An object is sent whole, so its fields may be left out.
+  const isWhole = path !== '' && !takesChanges(members)
   return {
     path,
     nullable: part.nullable,
     members: isWhole ? members.map((one) => (isGroup(one) ? one : { ...one, clears: true })) : members,
   }
 }
+
+/** An object whose every field may be null is a list of changes itself. */
+const takesChanges = (members: Group['members']): boolean => members.every(({ nullable }) => nullable)
 
 const isGroup = (part: Field | Group): part is Group => 'members' in part
 
@@ -186,7 +189,7 @@ export interface Reading {
 
 /**
  * What a draft means, checked by the schema. Of what is edited only the changes are read, and null is for what was emptied. An object is
- * sent whole if one of its fields has changed, unless null may stand for its fields: then it is a list of changes itself.
+ * sent whole if one of its fields has changed, unless null may stand for each of its fields: then it is a list of changes itself.
  */
 export function readDraft({ schema, root, draft, known, before }: Reader): Reading {
   const errors: Record<string, string> = {}
@@ -205,7 +208,7 @@ export function readDraft({ schema, root, draft, known, before }: Reader): Readi
     }
   }
   const readGroup = (group: Group): Record<string, unknown> | undefined => {
-    const isChanges = before !== undefined && (group === root || group.members.some(({ nullable }) => nullable))
+    const isChanges = before !== undefined && (group === root || takesChanges(group.members))
     const value: Record<string, unknown> = {}
     for (const part of isChanges ? group.members.filter(isChanged) : group.members) {
       const typed = read(part)

@@ -64,7 +64,10 @@ const options = object({
   /** The deadline of each task, after its slot. */
   deadlineAfter: duration.exactOptional().describe('The deadline of each task, this long after its slot'),
 })
-const orNull = Object.entries(options.shape).map(([option, schema]) => [option, schema.unwrap().nullable()])
+const orNull = Object.entries(options.shape).map(([option, schema]) => {
+  const changed = schema.unwrap().nullable()
+  return [option, schema.description === undefined ? changed : changed.describe(schema.description)]
+})
 const optionChanges = object(Object.fromEntries(orNull) as Record<keyof typeof options.shape, z.ZodType>)
   .exactPartial()
   .describe('An option that is not named stays; null takes it away')
