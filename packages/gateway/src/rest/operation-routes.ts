@@ -89,6 +89,7 @@ function partsOf(operation: Operation): Parts {
   return {
     schemas: { ...params, ...headers, ...bodyOf(operation, own) },
     request: ({ params, body = {}, request: { headers } }) => {
+      requireObject(body)
       const asked = inside === undefined ? body : nested(body, inside, own)
       return { ...(etag === undefined ? asked : seen(asked, etag, headers['if-match'])), ...params }
     },
@@ -96,10 +97,12 @@ function partsOf(operation: Operation): Parts {
 }
 
 /** @throws {FleetError} `BAD_REQUEST` */
+function requireObject(body: unknown): asserts body is Values {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return
+  throw new FleetError('BAD_REQUEST', 'The body is an object')
+}
+
 function nested(body: Values, inside: string, own: Fields): Values {
-  if (typeof body !== 'object' || Array.isArray(body)) {
-    throw new FleetError('BAD_REQUEST', 'Changes are an object with at least one field')
-  }
   const beside = Object.entries(body).filter(([name]) => Object.hasOwn(own, name) && name !== inside)
   const rest = Object.entries(body).filter(([name]) => !Object.hasOwn(own, name) || name === inside)
   return { ...Object.fromEntries(beside), [inside]: Object.fromEntries(rest) }

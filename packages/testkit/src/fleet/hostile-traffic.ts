@@ -1,0 +1,88 @@
+import { OPERATIONS, type Operation } from '@taskfleet/protocol'
+import { GATEWAY_TAKES, TASK_TAKES } from '@taskfleet/protocol/internal'
+import type { Socket } from 'socket.io-client'
+import type { z } from 'zod'
+import { disturbed, type Pick, plausible } from './hostile-values.ts'
+
+const ANSWER_MS = 30_000
+const MESSAGES = { gateway: GATEWAY_TAKES, task: TASK_TAKES } as const
+
+export interface Fault {
+  /** The message or request that was answered wrongly. */
+  of: string
+  sent: unknown
+  why: string
+}
+
+/**
+ * Sends messages that are right, nearly right and nonsense, and reports each that is not answered, or answered with `INTERNAL`.
+ *
+ * @param protocol of a gateway's socket or of a task's
+ */
+export async function sendMessages(
+  socket: Socket,
+  protocol: keyof typeof MESSAGES,
+  count: number,
+  pick: Pick,
+): Promise<Fault[]> {
+  const faults: Fault[] = []
+  const known = Object.entries(MESSAGES[protocol]) as [string, { payload: z.ZodType }][]
+  for (let sent = 0; sent < count; sent += 1) {
+    const [name, { payload }] = known[pick(known.length)]!
+    const event = pick(40) === 0 ? 'nobodyKnows' : name
+    const right = plausible(payload, pick)
+    const body = pick(2) === 0 ? disturbed(right, pick) : right
+    const args = pick(50) === 0 ? [] : pick(50) === 0 ? [body, body, 'more'] : [body]
+    const answer = (await socket
+      .timeout(ANSWER_MS)
+      .emitWithAck(event, ...args)
+      .catch((error: Error) => ({ ok: false, error: { code: `NO_ANSWER: ${error.message}` } }))) as {
+      ok: boolean
+      error?: { code?: string }
+    }
+    const code = answer.ok === true ? 'ok' : answer.error?.code
+    const isRight = code !== undefined && /^[A-Z_]+$|^ok$/.test(code) && code !== 'INTERNAL'
+    if (!isRight) faults.push({ of: event, sent: args, why: String(code ?? JSON.stringify(answer)) })
+    if (!socket.connected) return [...faults, { of: event, sent: args, why: 'the connection was closed' }]
+  }
+  return faults
+}
+
+type Documented = { paths: Record<string, Record<string, { responses: Record<string, unknown> } | undefined>> }
+const ROUTES = Object.values(OPERATIONS).flatMap((verbs) =>
+  Object.values(verbs as Record<string, Operation>).filter(({ rest }) => rest !== null),
+)
+
+/** The same over REST: each that is answered with a status that is not documented for its route, or with 500 and above. */
+export async function sendRequests(url: string, token: string, count: number, pick: Pick): Promise<Fault[]> {
+  const document = (await (await fetch(`${url}/api/openapi.json`)).json()) as Documented
+  const faults: Fault[] = []
+  for (let sent = 0; sent < count; sent += 1) {
+    const { rest, request } = ROUTES[pick(ROUTES.length)]!
+    const [method, template] = rest!.split(' ') as [string, string]
+    const right = plausible(request, pick)
+    const body = pick(2) === 0 ? disturbed(right, pick) : right
+    const fields = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
+    const path = template.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(text(fields[name])) || 'x')
+    const asQuery = method === 'GET' || method === 'DELETE'
+    const query = asQuery
+      ? `?${new URLSearchParams(Object.entries(fields).map(([name, value]): [string, string] => [name, text(value)]))}`
+      : ''
+    const answer = await fetch(`${url}/api/v1${path}${query}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, ...(asQuery ? {} : { 'content-type': 'application/json' }) },
+      ...(asQuery ? {} : { body: JSON.stringify(body) ?? '' }),
+      signal: AbortSignal.timeout(ANSWER_MS),
+    })
+    await answer.arrayBuffer()
+    const documented = document.paths[`/api/v1${template.replace(/:(\w+)/g, '{$1}')}`]?.[method.toLowerCase()]
+    const status = String(answer.status)
+    const isRight = answer.status < 500 && documented?.responses[status] !== undefined
+    if (!isRight) faults.push({ of: `${method} ${path}${query}`, sent: body, why: status })
+  }
+  return faults
+}
+
+/** A lone surrogate can't be part of an address. */
+const text = (value: unknown): string =>
+  (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).replace(/[\ud800-\udfff]/g, '').slice(0, 2_000)
