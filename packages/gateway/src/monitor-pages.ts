@@ -28,7 +28,7 @@ export class MonitorPages {
   async serve(http: FastifyInstance, basePath: (request: FastifyRequest) => string): Promise<void> {
     const send = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
       const { html, etag } = this.#page(basePath(request))
-      setPageHeaders(reply.raw, 'index.html')
+      setPageHeaders(reply, 'index.html')
       void reply.header('etag', etag)
       if (request.headers['if-none-match']?.includes(etag)) return reply.code(304).send()
       return reply.type('text/html; charset=utf-8').send(html)
@@ -64,15 +64,15 @@ export class MonitorPages {
   }
 }
 
-function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }, path: string): void {
+function setPageHeaders(reply: FastifyReply, path: string): void {
   // Names of assets change with their content; all else is asked for anew, and answered with 304 while it is the same.
   const isAsset = path.startsWith(`assets${sep}`)
-  reply.setHeader('cache-control', isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
-  reply.setHeader('vary', 'accept-encoding')
-  reply.setHeader(
+  void reply.header('cache-control', isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
+  void reply.header('vary', 'accept-encoding')
+  void reply.header(
     'content-security-policy',
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
   )
-  reply.setHeader('x-content-type-options', 'nosniff')
-  reply.setHeader('referrer-policy', 'no-referrer')
+  void reply.header('x-content-type-options', 'nosniff')
+  void reply.header('referrer-policy', 'no-referrer')
 }
