@@ -2,8 +2,8 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 
 interface PlainProxyOptions {
-  /** The gateway's address as the proxy sees it. */
-  target: string
+  /** The gateway's address as the proxy sees it, once there is a request. */
+  target: string | (() => string)
   /** The part of the path that is not passed on: `location /fleet/ { proxy_pass http://gateway/; }`. */
   strip?: string
   /** Headers for the gateway; the `Host` is the target's by default. */
@@ -17,9 +17,9 @@ export async function startPlainProxy(
   test: { cleanup(act: () => Promise<unknown> | unknown): void },
   { target, strip = '', headers = {}, swallowUpgrades = false }: PlainProxyOptions,
 ): Promise<string> {
-  const { hostname, port, host } = new URL(target)
   const open = new Set<Socket>()
   const server = createServer((request, response) => {
+    const { hostname, port, host } = new URL(typeof target === 'string' ? target : target())
     if (swallowUpgrades && request.headers.upgrade !== undefined) return
     const { connection: _, upgrade: _upgrade, 'keep-alive': _keep, host: asked, ...passed } = request.headers
     const url = request.url!.startsWith(strip) ? request.url!.slice(strip.length) || '/' : request.url!
