@@ -34,7 +34,7 @@ import { serveMetrics } from './metrics/serve-metrics.ts'
 import { MonitorPages } from './monitor-pages.ts'
 import { authorityOf, isAt, isGatewayAddress, isLoopback, isWildcard, nameOf } from './names.ts'
 import { portInUse } from './port-in-use.ts'
-import { basePathOf, Proxies, withoutBase } from './proxies.ts'
+import { basePathOf, isBelow, Proxies, withoutBase } from './proxies.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
@@ -137,6 +137,7 @@ export class Gateway extends Service {
       loggerInstance: this.#log.child({}, { level: 'warn' }) as FastifyBaseLogger,
       forceCloseConnections: true,
       trustProxy: this.#proxies.trust,
+      rewriteUrl: ({ url = '/' }) => withoutBase(url, this.#base),
       ...restServerOptions(this.#log),
     })
   }
@@ -215,7 +216,7 @@ export class Gateway extends Service {
     this.#http.server.emit('upgrade', request, connection, head)
   }
 
-  /** Before all else that looks at a request. What a proxy has taken off already is not missed. */
+  /** For socket.io, which looks at requests before the router does. What a proxy has taken off already is not missed. */
   #takeOffBasePath(): void {
     if (this.#base === '') return
     const takeOff = (request: IncomingMessage): void => {
@@ -235,6 +236,12 @@ export class Gateway extends Service {
 
   async #serve(): Promise<void> {
     this.#http.addHook('onRequest', async (request, reply) => {
+      // `localhost` has a second server for its other address, which socket.io knows nothing of.
+      if (isBelow(request.raw.url, '/socket.io')) {
+        reply.hijack()
+        this.#io?.engine.handleRequest(request.raw as never, reply.raw)
+        return
+      }
       if (this.#isProbe(request.raw)) return
       try {
         this.#checkRequest(request.raw)

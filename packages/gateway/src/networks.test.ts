@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises'
 import { createServer, request as httpRequest, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { FleetClient } from '@taskfleet/client'
@@ -129,6 +130,21 @@ describe('a base path', () => {
     expect(direct.source).toMatchObject({
       publicUrl: `${runner.url}/tasks/${task._id.toHexString()}`,
     })
+  })
+
+  test('holds on every address of localhost', async () => {
+    const gateway = await startGateway(fleet, { listen: { host: 'localhost', port: 0 }, basePath: '/fleet' })
+    const { port } = new URL(gateway.url!)
+    const addresses = await lookup('localhost', { all: true })
+    for (const { address, family } of addresses) {
+      const url = `http://${family === 6 ? `[${address}]` : address}:${port}`
+      expect([url, (await get(`${url}/fleet/health/live`)).status]).toEqual([url, 200])
+      for (const transports of [['websocket'], ['polling']]) {
+        const socket = open(url, undefined, { path: '/fleet/socket.io', transports })
+        fleet.cleanup(() => socket.disconnect())
+        expect([url, transports, await refusal(socket)]).toEqual([url, transports, undefined])
+      }
+    }
   })
 
   test('is refused where it makes no sense, and may be part of the public address', async () => {
