@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const readme = await readFile(join(root, 'README.md'), 'utf8')
+const operations = await readFile(join(root, 'docs/operations.md'), 'utf8')
 
 interface Block {
   language: string
@@ -18,10 +19,10 @@ interface Block {
 const blocksOf = (text: string): Block[] =>
   [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language = '', code = '']) => ({ language, text: code }))
 
-/** The programs that README shows: a block belongs to the file that its first line names. */
+/** The programs that README and operations.md show: a block belongs to the file that its first line names. */
 function programs(): Map<string, string> {
   const files = new Map<string, string>()
-  for (const { language, text } of blocksOf(readme)) {
+  for (const { language, text } of blocksOf(readme + operations)) {
     const name = language === 'tsx' ? 'examples/page/src/readme.tsx' : /^\/\/ (\w+\.ts)\b/.exec(text)?.[1]
     if (language !== 'ts' && language !== 'tsx') continue
     if (name === undefined) throw new Error(`The first line of this block names no file:\n${text}`)
@@ -31,7 +32,7 @@ function programs(): Map<string, string> {
   return files
 }
 
-test('the programs of README compile', () => {
+test('the programs of README and operations.md compile', () => {
   const files = programs()
   const { config } = ts.readConfigFile(join(root, 'tsconfig.tests.json'), ts.sys.readFile)
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)

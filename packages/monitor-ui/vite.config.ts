@@ -9,6 +9,8 @@ const source = 'taskfleet-source'
 const gateway = process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100'
 
 export default defineConfig({
+  // Relative to the page's `<base>`, which the gateway writes: the same files serve below any path.
+  base: './',
   plugins: [
     react(),
     tailwindcss(),

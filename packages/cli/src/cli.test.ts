@@ -139,6 +139,8 @@ describe('taskfleet', () => {
         new RegExp(`127.0.0.1:${port} is in use by .*--listen.*EADDRINUSE`),
       ],
       [['gateway', '--listen', '0.0.0.0:0', '--public-url', 'http://x:1', '--log-level', 'silent'], 3, /INSECURE_BIND/],
+      [['gateway', '--base-path', 'fleet', '--log-level', 'silent'], 3, /'fleet'.*\/fleet.*BAD_BASE_PATH/],
+      [['gateway', '--trust-proxy', 'loopback,proxy', '--log-level', 'silent'], 3, /proxy.*BAD_TRUST_PROXY/],
       [['worker', '--tasks', '/nowhere/tasks.mjs'], 3, /BAD_TASKS_FILE/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--lease', '100'], 3, /CONFIG_RANGE/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--concurrency', '1000000000'], 3, /1 to 1000.*CONFIG_RANGE/],
@@ -161,6 +163,10 @@ describe('taskfleet', () => {
       'work',
       '--listen',
       '127.0.0.1:0',
+      '--base-path',
+      '/fleet',
+      '--trust-proxy',
+      'loopback,10.0.0.0/8',
       '--name',
       'w1',
       '--grace',
@@ -171,9 +177,9 @@ describe('taskfleet', () => {
     expect(listening).toMatchObject({
       event: 'listening',
       name: 'w1',
-      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/fleet$/),
     })
-    const socket = open(listening.url!)
+    const socket = open(new URL(listening.url!).origin, undefined, { path: '/fleet/socket.io' })
     fleet.cleanup(() => socket.disconnect())
     expect(await refusal(socket)).toBeUndefined()
     const [endless, counted] = await Promise.all([

@@ -13,7 +13,15 @@ import { fleetCommands } from './fleet-admin.ts'
 import { keyCommands } from './keys.ts'
 import { type CommandKit, commandKit, type Print } from './kit.ts'
 import { operationCommands } from './operation-commands.ts'
-import { parseAmount, parseConcurrency, parseCount, parseDuration, parseListen, parseServedQueues } from './options.ts'
+import {
+  parseAmount,
+  parseConcurrency,
+  parseCount,
+  parseDuration,
+  parseList,
+  parseListen,
+  parseServedQueues,
+} from './options.ts'
 import { reportCommands } from './reports.ts'
 import { scheduleCommands } from './schedules.ts'
 import { secretCommand, secretOptions } from './secret.ts'
@@ -103,6 +111,10 @@ const loadServe = () => {
 const STOP_WITH_PARENT =
   'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
 
+const BASE_PATH = 'serve everything below this path, such as /fleet'
+const TRUST_PROXY =
+  'proxies whose X-Forwarded headers count: addresses, networks such as 10.0.0.0/8, or loopback, with commas between'
+
 function servingCommands({ command, act }: CommandKit): void {
   secretOptions(command('worker', 'claim and run tasks until it is stopped'))
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
@@ -129,6 +141,8 @@ function servingCommands({ command, act }: CommandKit): void {
     .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
     .option('--public-url <url>', 'its address for others, when that is not where it listens')
+    .option('--base-path <path>', BASE_PATH)
+    .option('--trust-proxy <addresses>', TRUST_PROXY, parseList)
     .option('--name <name>', 'its name for people; the name of the host by default')
     .option('--lease <ms>', 'how long a claim is good without renewal', parseCount, 8_000)
     .option(
@@ -151,6 +165,8 @@ function servingCommands({ command, act }: CommandKit): void {
   secretOptions(command('gateway', 'serve the monitor, live queries and commands without running tasks'))
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
     .option('--public-url <url>', 'its address for others, when that is not where it listens')
+    .option('--base-path <path>', BASE_PATH)
+    .option('--trust-proxy <addresses>', TRUST_PROXY, parseList)
     .option('--name <name>', 'its name for people; the name of the host by default')
     .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))

@@ -32,7 +32,7 @@ export async function connectGateway(server: string, token: string | undefined):
   }
 }
 
-/** A gateway's address without anything behind it. @throws {FleetError} `BAD_ADDRESS` */
+/** A gateway's address with its base path and nothing behind that. @throws {FleetError} `BAD_ADDRESS` */
 export function gatewayUrl(server: string): string {
   const wanted = 'a gateway has an address such as http://host:4100'
   if (!URL.canParse(server)) throw new FleetError('BAD_ADDRESS', `'${server}' is no address: ${wanted}`)
@@ -40,19 +40,15 @@ export function gatewayUrl(server: string): string {
   if (hash !== '' || username !== '' || password !== '') {
     throw new FleetError('BAD_ADDRESS', `The key is not part of the address: ${wanted}, its key is TASKFLEET_KEY`)
   }
-  if (!/^https?:$/.test(protocol) || pathname !== '/' || search !== '') {
+  if (!/^https?:$/.test(protocol) || search !== '') {
     throw new FleetError('BAD_ADDRESS', `'${server}' is no gateway's address: ${wanted}`)
   }
-  return origin
+  return `${origin}${pathname.replace(/\/+$/, '')}`
 }
 
-/** socket.io reports only `websocket error`; the cause is in its description. */
-function unreachable(url: string, error: Error & { description?: { message?: string } }): FleetError {
-  const why = error.description?.message ?? error.message
-  if (/response: 40[13]$/.test(why)) {
-    return new FleetError('REFUSED', `The gateway at ${url} does not take requests by that name: ${why}`)
-  }
-  return new FleetError('NO_SERVER', `No gateway answers at ${url}: ${why}`, { cause: error })
+function unreachable(url: string, error: Error & { code?: string }): FleetError {
+  if (error.code === 'UNREACHABLE') return new FleetError('NO_SERVER', error.message, { cause: error })
+  return new FleetError('REFUSED', `The gateway at ${url} does not take requests by that name: ${error.message}`)
 }
 
 /** Through a gateway's socket. */

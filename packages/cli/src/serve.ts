@@ -1,6 +1,7 @@
 import type { ListenAddress } from '@taskfleet/gateway'
 import { GatewayHost } from '@taskfleet/gateway/host'
 import { type Duration, FleetError, milliseconds, parseJson } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { type LoadThresholds, TaskRunner } from '@taskfleet/worker'
 import {
   AFTER_GRACE_MS,
@@ -31,6 +32,8 @@ export interface WorkerCommand extends SecretOptions {
   gate?: string
   listen?: ListenAddress
   publicUrl?: string
+  basePath?: string
+  trustProxy?: string[]
   name?: string
   lease: number
   grace: Duration
@@ -67,7 +70,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     ...(thresholds === undefined ? {} : { thresholds }),
     ...(recurringErrors === undefined ? {} : { recurringErrors }),
     ...(options.listen === undefined ? {} : { listen: options.listen }),
-    ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
+    ...given({ publicUrl: options.publicUrl, basePath: options.basePath, trustProxy: options.trustProxy }),
     ...(options.name === undefined ? {} : { name: options.name }),
   })
   const errors = new NobodysErrors(log)
@@ -124,13 +127,15 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
 export interface GatewayCommand extends SecretOptions {
   listen: ListenAddress
   publicUrl?: string
+  basePath?: string
+  trustProxy?: string[]
   name?: string
   stopWithParent?: boolean
 }
 
 /** `taskfleet gateway`: serves until it gets a signal. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
-  const { listen, publicUrl, name } = options
+  const { listen, publicUrl, basePath, trustProxy, name } = options
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const { uri: mongo, name: db } = databaseOf(options)
   const gateway = new GatewayHost({
@@ -139,8 +144,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     listen,
     secret: secretOf(options),
     log: makeLog(options.logLevel),
-    ...(publicUrl === undefined ? {} : { publicUrl }),
-    ...(name === undefined ? {} : { name }),
+    ...given({ publicUrl, basePath, trustProxy, name }),
   })
   const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
   return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>

@@ -15,8 +15,11 @@ import type {
 } from '@taskfleet/protocol'
 
 export interface FleetClientOptions {
-  /** The gateway's address; in a browser the page's own origin by default. */
-  url?: string
+  /**
+   * The gateway's address, with its base path: `https://host/fleet`. Of several, the next one is tried when one does not answer,
+   * and then those that the last gateway has named. In a browser the page's own origin by default.
+   */
+  url?: string | readonly string[]
   /**
    * A key, or a session's token. A function is asked anew before each connection, and for a fresh session before the one that
    * opened a connection ends. What it rejects with `UNAUTHENTICATED`, `FORBIDDEN` or `RATE_LIMITED` is a refusal; after

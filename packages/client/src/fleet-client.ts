@@ -15,7 +15,7 @@ import {
   type TicketAnswer,
   type Welcome,
 } from '@taskfleet/protocol'
-import { controlOf, keepValue, runAfter } from '@taskfleet/protocol/internal'
+import { controlOf, keepValue, runAfter, serverOf } from '@taskfleet/protocol/internal'
 import { io, type Socket } from 'socket.io-client'
 import type {
   ConnectionState,
@@ -28,14 +28,22 @@ import type {
   TaskWatch,
   WatchListeners,
 } from './api.ts'
+import { Gateways } from './gateways.ts'
 import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
 import type { Link, LiveSubscription } from './live-subscription.ts'
 import { operationsOf } from './operations.ts'
 import { Pace } from './pace.ts'
 import { TaskFollower } from './task-follower.ts'
+import { unreachable } from './unreachable.ts'
 
 const ANSWER_MS = 15_000
+/** How long a gateway may take to accept a connection; then the other transport is tried first. */
+const CONNECT_MS = 4_000
+const RECONNECT_MS = 250
+const MOST_RECONNECT_MS = 3_000
+/** How long a client without a connection waits until it says why. */
+const REASON_MS = 9_000
 /** Removing a great many tasks takes its time. */
 const PRUNE_MS = 280_000
 /** What a page with many views sends in numbers; it keeps below what a gateway allows, and commands never wait for it. */
@@ -73,7 +81,7 @@ const MAKES = new Set(['tasks.enqueue', 'tasks.enqueueMany', 'events.post', 'cal
 /** The operations on tasks under their older names: `client.cancel(…)` is `client.tasks.cancel(…)`. */
 export interface FleetClient extends FleetControl {}
 
-/** The fleet as a browser or a program sees it: over websockets only, without MongoDB. */
+/** The fleet as a browser or a program sees it: over a websocket, or long polling where those are blocked, without MongoDB. */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor assigns them all
 export class FleetClient implements FleetApi {
   /** Operations on tasks: `client.tasks.cancel(id)`. An input is checked for what JSON would change before it is sent. */
@@ -91,7 +99,8 @@ export class FleetClient implements FleetApi {
   readonly retention: FleetOperations['retention']
   /** Who did what: all of it, or to one task with `id`; `audit.list` is the same. */
   readonly audit: FleetOperations['audit']['list'] & FleetOperations['audit']
-  readonly #socket: GatewayConnection
+  readonly #gateways: Gateways
+  #socket: GatewayConnection
   readonly #reach: 'direct' | 'relay'
   readonly #stateListeners = new Set<StateListener>()
   readonly #subscriptions = new Set<AnySubscription>()
@@ -102,6 +111,10 @@ export class FleetClient implements FleetApi {
   #clockOffset = 0
   /** Those who wait for an answer that a refusal or the end makes impossible. */
   readonly #waiting = new Set<(error: Error) => void>()
+  /** Those who wait for a connection. */
+  readonly #whenLive = new Set<() => void>()
+  /** Says why there is no connection, if nothing else has. */
+  #silence: ReturnType<typeof setTimeout> | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
   readonly #pace = new Pace(PACED_A_SECOND, PACED_AT_ONCE)
   readonly #token: FleetClientOptions['token']
@@ -128,43 +141,103 @@ export class FleetClient implements FleetApi {
     this.audit = Object.assign(list.bind(undefined), { list })
     const { audit: _, ...older } = controlOf(this)
     Object.assign(this, older)
-    const settings = {
-      transports: ['websocket'],
+    const { url = pageOrigin() } = options
+    this.#gateways = new Gateways(typeof url === 'string' ? [url] : url)
+    this.#socket = this.#connect()
+    this.#sayWhyLater()
+  }
+
+  #connect(): GatewayConnection {
+    const { uri, path } = serverOf(this.#gateways.current)
+    const socket: GatewayConnection = io(uri, {
+      path,
+      transports: ['websocket', 'polling'],
+      tryAllTransports: true,
+      timeout: CONNECT_MS,
       auth: this.#auth(),
-      reconnectionDelay: 250,
-      reconnectionDelayMax: 3_000,
+      reconnectionDelay: RECONNECT_MS,
+      reconnectionDelayMax: MOST_RECONNECT_MS,
       forceNew: true,
-    }
-    this.#socket = options.url === undefined ? io(settings) : io(options.url, settings)
-    this.#socket.on('connect', () => {
+    })
+    socket.on('connect', () => {
       // The gateway counts each connection's messages for itself.
       this.#pace.restart()
       this.#setState('live')
       for (const subscription of this.#subscriptions) subscription.reconnected()
     })
-    this.#socket.on('disconnect', (reason) => {
+    socket.on('disconnect', (reason) => {
       this.#renewal?.()
       if (this.#state === 'closed') return
       this.#setState('reconnecting')
       // A server that closes on purpose is not tried again by socket.io itself.
-      if (reason === 'io server disconnect') this.#socket.connect()
+      if (reason === 'io server disconnect') socket.connect()
     })
-    this.#socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
+    socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
       // Without an active retry the gateway has refused; with one it can't be reached.
-      if (this.#socket.active) this.#setState(this.#trying, error)
+      if (socket.active) this.#notReached(error)
       else if (error.data?.code === 'INTERNAL') this.#tryLater(error)
       else this.#setState('refused', new FleetError(error.data?.code ?? 'REFUSED', error.message))
     })
-    this.#socket.on('welcome', (welcome) => {
+    socket.on('welcome', (welcome) => {
       this.#welcome = welcome
       this.#clockOffset = Date.parse(welcome.serverTime) - Date.now()
+      this.#gateways.learn(welcome.gateways ?? [])
       const { expiresAt, serverTime } = welcome
       if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
     })
     for (const event of ['queryDelta', 'queryReset', 'statsDelta'] as const) {
-      this.#socket.on(event, (message: { subscription: string }) => {
+      socket.on(event, (message: { subscription: string }) => {
         for (const subscription of this.#subscriptions) subscription.receive(message)
       })
+    }
+    return socket
+  }
+
+  /** The other transport, or another gateway, is tried next. */
+  #notReached(error: Error): void {
+    this.#setState(this.#trying, unreachable(this.#gateways.current, error))
+    // Something on the way may take websockets and never answer them.
+    if (error.message === 'timeout') this.#socket.io.opts.transports?.reverse()
+    const tried = this.#gateways.next()
+    if (tried === undefined) return
+    this.#socket.removeAllListeners()
+    this.#socket.disconnect()
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(
+      () => {
+        this.#socket = this.#connect()
+      },
+      Math.min(tried * RECONNECT_MS, MOST_RECONNECT_MS) * (0.75 + Math.random() / 4),
+    )
+  }
+
+  #sayWhyLater(): void {
+    clearTimeout(this.#silence)
+    this.#silence = setTimeout(() => {
+      if (this.#error === undefined) this.#setState(this.#trying, this.#reason())
+    }, REASON_MS)
+  }
+
+  #reason(): Error {
+    return this.#error ?? unreachable(this.#gateways.current, new Error('it accepts connections and says nothing'))
+  }
+
+  /** @throws {FleetError} why there is no connection, within 10 s: `UNREACHABLE`, `BAD_HOST`, `BAD_ORIGIN` */
+  async #connected(): Promise<void> {
+    if (this.#state === 'live') return
+    let late: ReturnType<typeof setTimeout> | undefined
+    let live: (() => void) | undefined
+    try {
+      await this.#unlessRefused(
+        new Promise<void>((resolve, reject) => {
+          live = resolve
+          this.#whenLive.add(resolve)
+          late = setTimeout(() => reject(this.#reason()), REASON_MS)
+        }),
+      )
+    } finally {
+      clearTimeout(late)
+      this.#whenLive.delete(live!)
     }
   }
 
@@ -176,8 +249,14 @@ export class FleetClient implements FleetApi {
     return this.#welcome
   }
 
-  /** Resolves when the gateway has said who it is and what time it is, from when on `clockOffset` holds. */
+  /**
+   * Resolves when the gateway has said who it is and what time it is, from when on `clockOffset` holds.
+   *
+   * @throws {FleetError} `UNREACHABLE`, `BAD_HOST`, `BAD_ORIGIN` within 10 s; `CLOSED`, and what the gateway refuses with
+   */
   async welcomed(): Promise<Welcome> {
+    this.#requireOpen()
+    await this.#connected()
     if (this.#welcome !== undefined) return this.#welcome
     return this.#unlessRefused(new Promise((resolve) => this.#socket.once('welcome', resolve)))
   }
@@ -254,6 +333,7 @@ export class FleetClient implements FleetApi {
   async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
     const follower = new TaskFollower(listeners, {
       reach: this.#reach,
+      transports: () => (this.#socket.io.engine?.transport.name === 'polling' ? ['polling'] : ['websocket', 'polling']),
       ticket: () => this.#ask<TicketAnswer>('taskTicket', { id }),
       cancel: async (reason) => {
         await this.tasks.cancel({ id, ...(reason === undefined ? {} : { reason }) })
@@ -289,6 +369,7 @@ export class FleetClient implements FleetApi {
     for (const follower of this.#followers) follower.close()
     this.#setState('closed')
     clearTimeout(this.#retry)
+    clearTimeout(this.#silence)
     this.#renewal?.()
     for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()
@@ -297,8 +378,14 @@ export class FleetClient implements FleetApi {
 
   #setState(state: ConnectionState, error?: Error): void {
     if (this.#state === 'closed') return
+    const wasLive = this.#state === 'live'
     this.#state = state
     this.#error = error
+    if (wasLive && state !== 'live') this.#sayWhyLater()
+    if (state === 'live') {
+      clearTimeout(this.#silence)
+      for (const resolve of this.#whenLive) resolve()
+    }
     if (state === 'refused' || state === 'closed') {
       const reason = error ?? new FleetError('CLOSED', 'This client is closed')
       for (const reject of this.#waiting) reject(reason)
@@ -390,9 +477,10 @@ export class FleetClient implements FleetApi {
     if (this.#state === 'closed') throw new FleetError('CLOSED', 'This client is closed')
   }
 
-  /** @throws {FleetError} the answer's, or `NO_ANSWER`, `REFUSED`, `CLOSED` */
+  /** @throws {FleetError} the answer's, or `NO_ANSWER`, `UNREACHABLE`, `REFUSED`, `CLOSED` */
   async #ask<T>(event: keyof ClientToGateway, request: unknown, within = ANSWER_MS): Promise<T> {
     this.#requireOpen()
+    await this.#connected()
     const turn = PACED.has(event) ? this.#pace.turn() : undefined
     if (turn !== undefined) {
       await turn
@@ -443,4 +531,12 @@ function newId(): string {
   const time = Math.floor(Date.now() / 1_000)
   const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('')
   return time.toString(16).padStart(8, '0') + digits
+}
+
+/** @throws {FleetError} `BAD_REQUEST` outside of a browser */
+function pageOrigin(): string {
+  const { location } = globalThis as { location?: { origin: string } }
+  if (location === undefined)
+    throw new FleetError('BAD_REQUEST', 'A client outside of a browser needs the `url` of a gateway')
+  return location.origin
 }

@@ -1,5 +1,6 @@
 const PASSING = new Set([
   'NO_ANSWER',
+  'UNREACHABLE',
   'NO_DATABASE',
   'INTERNAL',
   'RATE_LIMITED',

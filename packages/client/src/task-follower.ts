@@ -9,11 +9,15 @@ import {
   type TaskToClient,
   type TicketAnswer,
 } from '@taskfleet/protocol'
+import { serverOf } from '@taskfleet/protocol/internal'
 import { io, type Socket } from 'socket.io-client'
 import type { TaskWatch, WatchListeners, WatchSource } from './api.ts'
+import { isWebAddress } from './gateways.ts'
 
 interface Link {
   reach: 'direct' | 'relay'
+  /** Which to try, in this order. */
+  transports(): string[]
   ticket(): Promise<TicketAnswer>
   cancel(reason?: string): Promise<void>
   closed(): void
@@ -142,9 +146,12 @@ export class TaskFollower implements TaskWatch {
   }
 
   #open(via: 'direct' | 'relay', address: string, token: string, publicUrl: string): Promise<void> {
-    const socket: TaskConnection = io(address, {
+    const { uri, path } = serverOf(address)
+    const socket: TaskConnection = io(uri, {
+      path,
       auth: { token },
-      transports: ['websocket'],
+      transports: this.#link.transports(),
+      tryAllTransports: true,
       forceNew: true,
       reconnection: false,
       timeout: CONNECT_MS,
@@ -245,11 +252,4 @@ export class TaskFollower implements TaskWatch {
     this.#source = source
     this.#listeners.onSource?.(source)
   }
-}
-
-/** Only http and https, without a name and password: a stored address must not lead a browser anywhere else. */
-function isWebAddress(address: string): boolean {
-  if (!URL.canParse(address)) return false
-  const { protocol, username, password } = new URL(address)
-  return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
 }

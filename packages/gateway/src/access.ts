@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { KeyStore, LOCAL, type Principal } from '@taskfleet/core'
 import {
@@ -10,10 +9,32 @@ import {
   WorkerRegister,
 } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
+import { cutText } from '@taskfleet/protocol/internal'
+import {
+  authorityOf,
+  isAt,
+  isGatewayAddress,
+  isLoopback,
+  isLoopbackAddress,
+  isLoopbackOriginOf,
+  isOriginOf,
+} from './names.ts'
 import { isSession, Sessions } from './sessions.ts'
 import { SignInLimit } from './sign-in-limit.ts'
 
 const LOCKED_CHECK_MS = 1_000
+/** How much of a name is repeated in a refusal. */
+const SHOWN = 100
+/** How many addresses a client is told of. */
+const GATEWAYS_NAMED = 20
+
+/** What a request says of where it goes and comes from. */
+interface AskedFor {
+  host: string | undefined
+  origin: string | undefined
+  /** How the client reached us, where that is known. */
+  scheme: string | undefined
+}
 
 /** Who may talk to this gateway, and from which pages. */
 export class Access extends Service {
@@ -26,6 +47,8 @@ export class Access extends Service {
   readonly #feed: Feed
   /** Addresses of the fleet's workers and gateways by id: pages of theirs may connect to any of them. */
   readonly #addresses = new Map<string, string>()
+  /** Those of them that are not known to be gone. */
+  readonly #live = new Set<string>()
   #locked = false
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
 
@@ -43,7 +66,7 @@ export class Access extends Service {
     this.defer(
       this.#feed.subscribe({
         change: ({ collection, id, doc }) => {
-          if (collection === 'workers') this.#note(String(id), doc?.state === 'stopped' ? undefined : doc?.url)
+          if (collection === 'workers') this.#note(String(id), doc ?? {})
         },
         lost: () => void this.#readAddresses().catch(() => undefined),
       }),
@@ -61,11 +84,20 @@ export class Access extends Service {
   }
 
   /** @throws {FleetError} `UNAUTHENTICATED` */
-  async authenticate(token: unknown): Promise<Principal & { expiresAt?: Date }> {
+  async authenticate(token: unknown, address: string): Promise<Principal & { expiresAt?: Date }> {
     if (isSession(token)) return this.sessions.verify(token)
     if (token !== undefined && token !== '') return this.keys.verify(token)
+    return this.anonymous(address)
+  }
+
+  /** Somebody without a key: only this computer, and only while the fleet has none. @throws {FleetError} `UNAUTHENTICATED` */
+  async anonymous(address: string): Promise<Principal> {
     if (await this.locked()) throw new FleetError('UNAUTHENTICATED', 'This fleet is locked: a key is needed')
-    return LOCAL
+    if (isLoopback(address)) return LOCAL
+    throw new FleetError(
+      'UNAUTHENTICATED',
+      `Without a key only this computer may use the fleet, and this comes from ${address}: make a key with 'taskfleet keys create'`,
+    )
   }
 
   /**
@@ -74,7 +106,7 @@ export class Access extends Service {
    * @throws {FleetError} `UNAUTHENTICATED`, `RATE_LIMITED`
    */
   signIn(token: unknown, address: string): Promise<Principal & { expiresAt?: Date }> {
-    return this.counted(token, address, () => this.authenticate(token))
+    return this.counted(token, address, () => this.authenticate(token, address))
   }
 
   /** Counts what is refused where a token was shown. @throws {FleetError} `RATE_LIMITED`, and what `verify` throws */
@@ -102,73 +134,59 @@ export class Access extends Service {
     return [...this.#addresses.values()].some((known) => address === `${known}/tasks/${taskId}`)
   }
 
+  /** Where the fleet's live gateways can be reached, this one first. */
+  gateways(own: string): string[] {
+    const live = [...this.#live].map((id) => this.#addresses.get(id)!)
+    // An address of this computer leads those who come from elsewhere to their own.
+    const others = live.filter((address) => isLoopbackAddress(own) || !isLoopbackAddress(address))
+    return [...new Set([own, ...others])].slice(0, GATEWAYS_NAMED)
+  }
+
   /**
    * Whether a request names a host that is ours and comes from a page of ours: neither a foreign page nor one that has
    * its own name point to this address gets through.
    *
+   * @param own the addresses of this gateway
    * @throws {FleetError} `BAD_HOST`, `BAD_ORIGIN`
    */
-  checkRequest(request: IncomingMessage, own: readonly string[]): void {
-    const { host, origin } = request.headers
-    if (host === undefined || !this.#isOurHost(host, own))
-      throw new FleetError('BAD_HOST', 'This host name is not ours')
-    if (origin === undefined) return
-    const from = hostOf(origin)
-    if (from !== undefined && (from === host || this.#isOurPage(from, own))) return
-    throw new FleetError('BAD_ORIGIN', 'Pages of this origin may not connect')
+  checkRequest({ host, origin, scheme }: AskedFor, own: readonly string[]): void {
+    if (host === undefined || !this.#isOurHost(host, own)) {
+      throw new FleetError(
+        'BAD_HOST',
+        `The request names the host '${cutText(host ?? '', SHOWN)}', and this gateway goes by ${own.join(' and ')}: if it is to be reached by that name, start it with --public-url`,
+      )
+    }
+    if (origin === undefined || isOriginOf(origin, `${scheme ?? origin.split(':')[0]}://${host}`)) return
+    const known = [...own, ...this.#addresses.values()]
+    if (known.some((address) => isOriginOf(origin, address) || isLoopbackOriginOf(origin, address))) return
+    throw new FleetError(
+      'BAD_ORIGIN',
+      `Pages from '${cutText(origin, SHOWN)}' may not connect to this gateway, whose own come from ${own.join(' and ')}: if that is its address for browsers, start it with --public-url`,
+    )
   }
 
   /** An address can't be pointed elsewhere by a name server; of names, only those that the fleet goes by are ours. */
   #isOurHost(host: string, own: readonly string[]): boolean {
-    const name = nameOf(host)
-    if (isIP(name) !== 0) return true
-    if (name === 'localhost' && own.some((address) => isLoopback(nameOf(address)))) return true
-    return [...own, ...this.#addresses.values()].some((address) => hostOf(address) === host)
-  }
-
-  /** The fleet's own pages come from where its gateways listen: another port of the same computer is somebody else. */
-  #isOurPage(from: string, own: readonly string[]): boolean {
-    return [...own, ...this.#addresses.values()].some((address) => {
-      const host = hostOf(address)
-      if (host === undefined) return false
-      return host === from || (isLoopback(nameOf(host)) && isLoopback(nameOf(from)) && portOf(host) === portOf(from))
-    })
+    const authority = authorityOf(host)
+    if (authority === undefined) return false
+    if (isIP(authority.name) !== 0) return true
+    if (authority.name === 'localhost' && own.some(isLoopbackAddress)) return true
+    return [...own, ...this.#addresses.values()].some((address) => isAt(address, authority))
   }
 
   async #readAddresses(): Promise<void> {
     const workers = await this.#register.list()
     this.#addresses.clear()
-    for (const { _id, url, state } of workers) this.#note(_id, state === 'stopped' ? undefined : url)
+    this.#live.clear()
+    for (const worker of workers) this.#note(worker._id, worker)
   }
 
   /** Whoever can write to the database could store anything there; only plain web addresses count. */
-  #note(id: string, url: unknown): void {
-    if (typeof url === 'string' && isBaseAddress(url)) this.#addresses.set(id, url.replace(/\/+$/, ''))
-    else this.#addresses.delete(id)
+  #note(id: string, { state, url }: { state?: unknown; url?: unknown }): void {
+    this.#addresses.delete(id)
+    this.#live.delete(id)
+    if (state === 'stopped' || typeof url !== 'string' || !isGatewayAddress(url)) return
+    this.#addresses.set(id, url.replace(/\/+$/, ''))
+    if (state === 'running' || state === 'draining') this.#live.add(id)
   }
-}
-
-const hostOf = (address: string): string | undefined => (URL.canParse(address) ? new URL(address).host : undefined)
-const portOf = (host: string): string => /:(\d+)$/.exec(host)?.[1] ?? '80'
-/** The name in an address or in `name:port`. */
-const nameOf = (address: string): string =>
-  (address.includes('://') ? (hostOf(address) ?? '') : address).replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-
-/** Whether a text is where a gateway may listen: http or https, a host, perhaps a port, and nothing else. */
-export function isBaseAddress(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const url = new URL(text)
-  const bare =
-    url.username === '' && url.password === '' && url.pathname === '/' && url.search === '' && url.hash === ''
-  return bare && (url.protocol === 'http:' || url.protocol === 'https:')
-}
-
-/** Whether a host stands for every address of this computer and so can't be told to others. */
-export function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || host === '::'
-}
-
-/** Whether only this computer can reach a host. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 }

@@ -17,14 +17,13 @@ import {
 import { VERSION } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
-import type { Gateway, ListenAddress } from './gateway.ts'
+import type { Gateway, GatewayOptions, ListenAddress } from './gateway.ts'
 
-export interface GatewayHostOptions {
+export interface GatewayHostOptions extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy'> {
   mongo: string
   /** The database's name, where the address does not say it. */
   db?: string | undefined
   listen: ListenAddress
-  publicUrl?: string
   name?: string
   /** What signs sessions and tickets; see `GatewayOptions`. */
   secret?: string | undefined
@@ -62,7 +61,7 @@ export class GatewayHost extends Service {
   }
 
   protected override async onStart(): Promise<void> {
-    const { mongo, db, listen, publicUrl, secret, heartbeatMs = HEARTBEAT_MS } = this.#options
+    const { mongo, db, listen, publicUrl, basePath, trustProxy, secret, heartbeatMs = HEARTBEAT_MS } = this.#options
     const log = withoutOutages(this.#options.log)
     const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
@@ -70,7 +69,7 @@ export class GatewayHost extends Service {
     await database.requireSchema()
     await this.use(this.#load)
     const feed = await this.use(new ChangeFeed(database, { log }))
-    const gateway = new Gateway({ database, feed, listen, log, secret, ...given({ publicUrl }) })
+    const gateway = new Gateway({ database, feed, listen, log, secret, ...given({ publicUrl, basePath, trustProxy }) })
     this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database.connection, database.clock)
     const beat = (): Promise<void> => this.#beat(register)

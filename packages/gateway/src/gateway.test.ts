@@ -376,8 +376,11 @@ describe('Gateway', () => {
     expect(await refused({ Host: host, Origin: `http://${host}` })).toEqual([101, ''])
     expect(await refused({ Host: host, Origin: `http://localhost:${port}` })).toEqual([101, ''])
     expect(await refused({ Host: `localhost:${port}` })).toEqual([101, ''])
-    const page = await upgrade(gateway.url!, { Host: 'evil.example', Connection: 'close', Upgrade: '' }, '/health/live')
-    expect([page.status, page.body]).toEqual([403, expect.stringContaining('BAD_HOST')])
+    const plain = { Host: 'evil.example', Connection: 'close', Upgrade: '' }
+    const page = await upgrade(gateway.url!, plain, '/api/openapi.json')
+    expect([page.status, page.body]).toEqual([403, expect.stringMatching(/BAD_HOST/)])
+    expect(page.body).toMatch(/'evil\.example'.*goes by http:\/\/127\.0\.0\.1:\d+.*--public-url/)
+    expect((await upgrade(gateway.url!, plain, '/health/live')).status).toBe(200)
     for (const query of ['EIO=4&transport=constructor', 'EIO=4&transport=websocket&sid=__proto__']) {
       expect((await upgrade(gateway.url!, { Host: host }, `/socket.io/?${query}`)).status).toBe(400)
     }

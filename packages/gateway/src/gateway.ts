@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { dirname, join, relative, sep } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import fastifyStatic from '@fastify/static'
 import { asError, Fleet, type Principal } from '@taskfleet/core'
 import {
   type Feed,
@@ -27,12 +26,15 @@ import { given } from '@taskfleet/protocol/internal'
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type Namespace, Server, type Socket } from 'socket.io'
-import { Access, isBaseAddress, isLoopback, isWildcard } from './access.ts'
+import { Access } from './access.ts'
 import type { Attempts } from './attempts.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveMetrics } from './metrics/serve-metrics.ts'
+import { MonitorPages } from './monitor-pages.ts'
+import { authorityOf, isAt, isGatewayAddress, isLoopback, isWildcard, nameOf } from './names.ts'
 import { portInUse } from './port-in-use.ts'
+import { basePathOf, isBelow, Proxies, withoutBase } from './proxies.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
@@ -52,11 +54,16 @@ export interface GatewayOptions {
   feed: Feed
   /** The worker whose tasks have their sockets here; a gateway alone has none. */
   runner?: Attempts
-  listen: ListenAddress
+  /** Where it listens; one without answers what is given to `handle` and `upgrade`. */
+  listen?: ListenAddress
   /** How others reach it, when that differs from where it listens. */
   publicUrl?: string
   /** What signs sessions and tickets, the same at all gateways and workers of a fleet; several with commas, of which the first signs. */
   secret?: string | undefined
+  /** Below which path everything lies, such as `/fleet`; a proxy in front may take it off or leave it. */
+  basePath?: string
+  /** Whose `X-Forwarded-…` headers count: addresses, networks, `loopback`. */
+  trustProxy?: readonly string[]
   /** How long a live query stays open without watchers, in milliseconds: those who come back in time lose nothing. */
   lingerMs?: number
   /** Whether a client does not read what it is sent; by the size of its backlog unless a test knows better. */
@@ -89,6 +96,8 @@ type GatewaySocket = Socket<
 
 const WEAK_SECRET =
   'whoever can read the database can forge sessions: make a secret with `taskfleet secret` and set TASKFLEET_SECRET for all gateways and workers'
+/** How long a check of health may take. */
+const HEALTH_MS = 900
 /** How long answers that are on their way may take when a gateway stops. */
 const LAST_ANSWERS_MS = 1_000
 
@@ -102,16 +111,20 @@ export class Gateway extends Service {
   readonly #tickets: Tickets
   readonly #holders: KeyHolders
   readonly #http: FastifyInstance
+  readonly #proxies: Proxies
+  readonly #base: string
   #subscriptions: Subscriptions | undefined
   #io: Server | undefined
   #url: string | undefined
   #publicUrl: string | undefined
   #secretIds: readonly string[] = []
 
-  /** @throws {FleetError} `BAD_SECRET` */
+  /** @throws {FleetError} `BAD_SECRET`, `BAD_BASE_PATH`, `BAD_TRUST_PROXY` */
   constructor(options: GatewayOptions) {
     super()
     this.#options = options
+    this.#proxies = new Proxies(options.trustProxy)
+    this.#base = basePathOf(options.basePath)
     this.#log = withoutOutages(options.log.child({ part: 'gateway' }))
     this.#fleet = new Fleet(options.database, { log: this.#log })
     this.#queries = new LiveQueries(options.database, options.feed, {
@@ -128,6 +141,8 @@ export class Gateway extends Service {
     this.#http = fastify({
       loggerInstance: this.#log.child({}, { level: 'warn' }) as FastifyBaseLogger,
       forceCloseConnections: true,
+      trustProxy: this.#proxies.trust,
+      rewriteUrl: ({ url = '/' }) => withoutBase(url, this.#base),
       ...restServerOptions(this.#log),
     })
   }
@@ -160,23 +175,33 @@ export class Gateway extends Service {
 
   /** @throws {FleetError} `INSECURE_BIND`, `BAD_PUBLIC_URL`, `EADDRINUSE`, `EADDRNOTAVAIL` */
   protected override async onStart(): Promise<void> {
-    const { listen, publicUrl } = this.#options
+    const { listen, trustProxy = [] } = this.#options
+    const publicUrl = checkedPublicUrl(this.#options.publicUrl, this.#base, listen)
     this.defer(() => this.#closeHttp())
     this.defer(() => this.#queries.stop())
     await this.use(this.#access)
     const locked = await this.#access.locked()
-    if (!locked && !isLoopback(listen.host)) {
+    if (!locked && listen !== undefined && !isLoopback(listen.host)) {
       throw new FleetError(
         'INSECURE_BIND',
         `Without a key a gateway listens on this computer only, and ${listen.host} can be reached from others: make a key with 'taskfleet keys create' first`,
       )
     }
-    checkPublicUrl(publicUrl, listen)
     if (!locked) this.#log.warn('no key is configured: everybody on this computer may read and control this fleet')
+    if (!locked && trustProxy.length > 0) this.#log.warn('no key is configured: requests from elsewhere are refused')
     this.#secretIds = await this.#access.signing.ids()
     if (this.#access.signing.weak) this.#log.warn({ code: 'WEAK_SECRET' }, WEAK_SECRET)
-    await this.#serveMonitor()
+    this.#publicUrl = publicUrl
+    await this.#serve()
     this.#openSockets()
+    this.#takeOffBasePath()
+    if (listen === undefined) await this.#http.ready()
+    else await this.#listen(listen)
+    await this.use(this.#holders)
+  }
+
+  /** @throws {FleetError} `EADDRINUSE`, `EADDRNOTAVAIL` */
+  async #listen(listen: ListenAddress): Promise<void> {
     try {
       await this.#http.listen({ host: listen.host, port: listen.port })
     } catch (error) {
@@ -187,11 +212,30 @@ export class Gateway extends Service {
         cause: error,
       })
     }
-    await this.use(this.#holders)
     const { port } = this.#http.server.address() as AddressInfo
     const name = listen.host.includes(':') ? `[${listen.host}]` : listen.host
-    this.#url = `http://${name}:${port}`
-    this.#publicUrl = publicUrl?.replace(/\/+$/, '') ?? this.#url
+    this.#url = `http://${name}:${port}${this.#base}`
+    this.#publicUrl ??= this.#url
+  }
+
+  /** Answers a request of another server. */
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    this.#http.server.emit('request', request, response)
+  }
+
+  /** Answers an upgrade of another server. */
+  upgrade(request: IncomingMessage, connection: Duplex, head: Buffer): void {
+    this.#http.server.emit('upgrade', request, connection, head)
+  }
+
+  /** For socket.io, which looks at requests before the router does. What a proxy has taken off already is not missed. */
+  #takeOffBasePath(): void {
+    if (this.#base === '') return
+    const takeOff = (request: IncomingMessage): void => {
+      request.url = withoutBase(request.url ?? '/', this.#base)
+    }
+    this.#http.server.prependListener('request', takeOff)
+    this.#http.server.prependListener('upgrade', takeOff)
   }
 
   async #closeHttp(): Promise<void> {
@@ -202,8 +246,15 @@ export class Gateway extends Service {
     clearTimeout(cut)
   }
 
-  async #serveMonitor(): Promise<void> {
+  async #serve(): Promise<void> {
     this.#http.addHook('onRequest', async (request, reply) => {
+      // `localhost` has a second server for its other address, which socket.io knows nothing of.
+      if (isBelow(request.raw.url, '/socket.io')) {
+        reply.hijack()
+        this.#io?.engine.handleRequest(request.raw as never, reply.raw)
+        return
+      }
+      if (this.#isProbe(request.raw)) return
       try {
         this.#checkRequest(request.raw)
       } catch (error) {
@@ -217,10 +268,7 @@ export class Gateway extends Service {
     this.#http.get('/health/live', () => ({ status: 'live', version: VERSION }))
     this.#http.get('/health/ready', async (_request, reply) => {
       try {
-        const { database } = this.#options
-        // A command would wait for a primary as long as an election takes.
-        if (database.availability.awayMs > 0) throw new FleetError('NO_DATABASE', 'The database is away')
-        await database.readClock()
+        await this.#answeredByDatabase()
         return { status: 'ready' }
       } catch (error) {
         this.#log.warn({ err: asError(error) }, 'not ready: the database does not answer')
@@ -242,40 +290,59 @@ export class Gateway extends Service {
       access: this.#access,
       log: this.#log,
       rateLimit: this.#options.rateLimit,
+      basePath: this.#base,
     })
     const root = monitorFolder()
     if (root === undefined) {
       this.#log.warn('the monitor is not built; run `pnpm build`')
       return
     }
-    await this.#http.register(fastifyStatic, {
-      root,
-      // A list: one name alone is not found where files are packed.
-      index: ['index.html'],
-      // The build leaves each file packed beside it.
-      preCompressed: true,
-      cacheControl: false,
-      setHeaders: (reply, path) => setPageHeaders(reply, relative(root, path)),
+    const pages = new MonitorPages(root)
+    await pages.serve(this.#http, ({ raw }) => this.#proxies.viewOf(raw).prefix ?? this.#base)
+  }
+
+  /** A command would wait for a primary as long as an election takes. @throws {FleetError} `NO_DATABASE` */
+  async #answeredByDatabase(): Promise<void> {
+    const { database } = this.#options
+    if (database.availability.awayMs > 0) throw new FleetError('NO_DATABASE', 'The database is away')
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new FleetError('NO_DATABASE', 'The database is slow')), HEALTH_MS)
     })
-    this.#http.setNotFoundHandler(async (request, reply) => {
-      // The monitor's own pages have addresses that only it knows.
-      const isPage = request.method === 'GET' && (request.headers.accept ?? '').includes('text/html')
-      if (isPage && !request.url.startsWith('/api/')) return reply.sendFile('index.html')
-      return reply
-        .code(404)
-        .type('application/problem+json')
-        .send({ type: 'about:blank', status: 404, title: 'There is nothing here', code: 'NOT_FOUND' })
-    })
+    try {
+      await Promise.race([database.readClock(), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
+   * Whoever checks our health goes by whatever name they know. Where `--public-url` says the names, only those that no name
+   * server elsewhere can hand out are as good: addresses, and names of one word.
+   */
+  #isProbe({ url, headers }: IncomingMessage): boolean {
+    if (!/^\/health\/(live|ready)(\?|$)/.test(url ?? '')) return false
+    if (this.#options.publicUrl === undefined) return true
+    return /^[^.]+$/.test(authorityOf(headers.host ?? '')?.name ?? '')
+  }
+
+  /** The addresses that it goes by itself. */
+  get #own(): string[] {
+    const own = [this.#publicUrl, this.#url].filter((address) => address !== undefined)
+    return own.length > 0 ? [...new Set(own)] : ['http://localhost']
   }
 
   #checkRequest(request: IncomingMessage): void {
-    const { host } = this.#options.listen
-    this.#access.checkRequest(request, [this.#url ?? host, this.#publicUrl ?? host])
+    const { host, scheme } = this.#proxies.viewOf(request)
+    this.#access.checkRequest({ host, scheme, origin: request.headers.origin }, this.#own)
   }
 
   #openSockets(): void {
     const io = new Server<ClientToGateway, GatewayToClient>(this.#http.server, {
-      transports: ['websocket'],
+      // Long polling is for those who come through a proxy that knows no websockets.
+      transports: ['polling', 'websocket'],
+      // Pages of the fleet's other gateways may come here when their own is gone; `allowRequest` keeps others out.
+      cors: { origin: true },
       serveClient: false,
       parser: strictParser,
       perMessageDeflate: false,
@@ -289,11 +356,16 @@ export class Gateway extends Service {
           this.#checkRequest(request)
           decide(null, true)
         } catch (error) {
-          decide((error as FleetError).code, false)
+          const { code, message } = error as FleetError
+          decide(`${code}: ${message}`, false)
         }
       },
     })
     this.#io = io as unknown as Server
+    // What counts wrong keys is told where the client is, and not the proxy.
+    io.engine.on('connection', (raw: { request: IncomingMessage; remoteAddress: string }) => {
+      raw.remoteAddress = this.#proxies.addressOf(raw.request)
+    })
     // Before engine.io's own listener, which answers every refused upgrade with 400.
     this.#http.server.prependListener('upgrade', (request: IncomingMessage, connection: Duplex) => {
       try {
@@ -350,7 +422,7 @@ export class Gateway extends Service {
       unsubscribe: (id) => subscriptions.unsubscribe(socket as unknown as Socket, id),
       subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),
       checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
-      ticket: (id) => this.#ticket(id, principal, socket.handshake.headers.host ?? ''),
+      ticket: (id) => this.#ticket(id, principal, socket.request),
       renew: (token) => this.#renew(socket, token),
     })
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
@@ -370,6 +442,7 @@ export class Gateway extends Service {
     socket.emit('welcome', {
       version: VERSION,
       serverTime: this.#options.database.clock.now().toISOString(),
+      ...(this.#publicUrl === undefined ? {} : { gateways: this.#access.gateways(this.#publicUrl) }),
       scopes: [...principal.scopes],
       ...(principal.queues === undefined ? {} : { queues: [...principal.queues] }),
       ...(principal.names === undefined ? {} : { names: [...principal.names] }),
@@ -397,14 +470,16 @@ export class Gateway extends Service {
     return { expiresAt: expiresAt.toISOString(), serverTime: this.#options.database.clock.now().toISOString() }
   }
 
-  /** How a client that sees us under this host name reaches us. */
-  #baseFor(host: string): string {
-    const ours = this.#publicUrl !== undefined && new URL(this.#publicUrl).host === host
-    return ours ? this.publicUrl : `http://${host}`
+  /** How the client that sent a request reaches us. */
+  #baseFor(request: IncomingMessage): string {
+    const { host = '', scheme, prefix = this.#base } = this.#proxies.viewOf(request)
+    const authority = authorityOf(host)
+    if (scheme === undefined && authority !== undefined && isAt(this.#publicUrl ?? '', authority)) return this.publicUrl
+    return `${scheme ?? 'http'}://${host}${prefix}`
   }
 
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `NOT_RUNNING` */
-  async #ticket(id: unknown, principal: Principal, host: string): Promise<TicketAnswer> {
+  async #ticket(id: unknown, principal: Principal, request: IncomingMessage): Promise<TicketAnswer> {
     const task = await this.#fleet.store.find(parseId(id))
     if (task === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
     requireReach(principal, task)
@@ -421,24 +496,32 @@ export class Gateway extends Service {
         : {}
     return {
       ...known,
-      relayUrl: `${this.#baseFor(host)}/relay/${task._id.toHexString()}`,
+      relayUrl: `${this.#baseFor(request)}/relay/${task._id.toHexString()}`,
       token,
       expiresAt: expiresAt.toISOString(),
     }
   }
 }
 
-/** @throws {FleetError} `BAD_PUBLIC_URL` */
-function checkPublicUrl(publicUrl: string | undefined, listen: ListenAddress): void {
-  if (publicUrl === undefined) {
-    if (!isWildcard(listen.host)) return
+/**
+ * The public address with the base path, which may be given with it or without.
+ *
+ * @throws {FleetError} `BAD_PUBLIC_URL`
+ */
+function checkedPublicUrl(given: string | undefined, base: string, listen?: ListenAddress): string | undefined {
+  if (given === undefined) {
+    if (listen === undefined || !isWildcard(listen.host)) return undefined
     throw new FleetError(
       'BAD_PUBLIC_URL',
       `${listen.host} stands for every address of this computer: say with --public-url which of them others are to use`,
     )
   }
-  if (isBaseAddress(publicUrl) && !isWildcard(new URL(publicUrl).hostname.replace(/^\[|\]$/g, ''))) return
-  throw new FleetError('BAD_PUBLIC_URL', `'${publicUrl}' is not an address such as http://worker-1.example:4100`)
+  const wrong = `'${given}' is not an address such as http://worker-1.example:4100`
+  if (!isGatewayAddress(given) || isWildcard(nameOf(new URL(given)))) throw new FleetError('BAD_PUBLIC_URL', wrong)
+  const { origin, pathname } = new URL(given)
+  const path = pathname.replace(/\/$/, '')
+  if (path === '' || path === base) return `${origin}${base}`
+  throw new FleetError('BAD_PUBLIC_URL', `${wrong}: give the path ${path} with --base-path`)
 }
 
 function refuseUpgrade(connection: Duplex, { code, message }: FleetError): void {
@@ -452,17 +535,4 @@ function refuseUpgrade(connection: Duplex, { code, message }: FleetError): void 
 function monitorFolder(): string | undefined {
   const folder = join(dirname(fileURLToPath(import.meta.resolve('@taskfleet/monitor-ui/package.json'))), 'dist')
   return existsSync(join(folder, 'index.html')) ? folder : undefined
-}
-
-function setPageHeaders(reply: { setHeader(name: string, value: string): unknown }, path: string): void {
-  // Names of assets change with their content; all else is asked for anew, and answered with 304 while it is the same.
-  const isAsset = path.startsWith(`assets${sep}`)
-  reply.setHeader('cache-control', isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
-  reply.setHeader('vary', 'accept-encoding')
-  reply.setHeader(
-    'content-security-policy',
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  )
-  reply.setHeader('x-content-type-options', 'nosniff')
-  reply.setHeader('referrer-policy', 'no-referrer')
 }

@@ -31,7 +31,7 @@ describe("the monitor's files", () => {
   beforeEach(async () => {
     url = (await startGateway(fleet)).url!
     const { body } = await get('/')
-    script = /src="(\/assets\/[^"]+\.js)"/.exec(body.toString())![1]!
+    script = /src="\.(\/assets\/[^"]+\.js)"/.exec(body.toString())![1]!
   })
 
   test('a script is sent packed as the browser takes it, brotli first, and is the same in every form', async () => {

@@ -1,6 +1,7 @@
 import type { Fleet } from '@taskfleet/core'
 import { parseId } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
+import { serverOf } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Server } from 'socket.io'
 import { io as connect } from 'socket.io-client'
@@ -96,7 +97,9 @@ async function open(
       data: { code: 'TASK_NOT_HERE', ...(task === null ? {} : { status: task.status }) },
     })
   }
-  const upstream = connect(publicUrl, {
+  const { uri, path } = serverOf(publicUrl)
+  const upstream = connect(uri, {
+    path,
     auth: { token },
     transports: ['websocket'],
     forceNew: true,

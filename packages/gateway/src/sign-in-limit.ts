@@ -21,8 +21,8 @@ export class SignInLimited extends FleetError {
 }
 
 /**
- * Counts wrong keys by the address that the connection comes from, whatever a header says of it. Only who shows a wrong one is
- * held up: behind one proxy there may be many who show good ones.
+ * Counts wrong keys by the address of the client: that of the connection, unless a trusted proxy names another. Only who shows a
+ * wrong one is held up: behind one proxy there may be many who show good ones.
  */
 export class SignInLimit {
   readonly #left = new Map<string, { tries: number; at: number }>()

@@ -1,4 +1,4 @@
-import { asError, type Fleet, LOCAL, type Principal } from '@taskfleet/core'
+import { asError, type Fleet, type Principal } from '@taskfleet/core'
 import { parseId, requireReach, toWire } from '@taskfleet/core/internal'
 import {
   type ClientToTask,
@@ -72,7 +72,7 @@ async function admit(socket: TaskClientSocket, { fleet, attempts, access, ticket
   const anonymous = !locked && (token === undefined || token === '')
   const { task } = run.claim
   const holder = anonymous
-    ? LOCAL
+    ? await access.anonymous(address)
     : await access.counted(token, address, () => tickets.verify(token, { id, attempt: task.attempt }))
   // The key may have lost permissions since the ticket was made.
   const present = await access.present(holder.id)

@@ -20,13 +20,15 @@ interface Props {
   token: string | undefined
   /** A key was entered by hand. */
   onToken: (token: string) => void
+  /** Below which path its pages lie; the root by default. */
+  basePath?: string
   router?: ReturnType<typeof createMonitorRouter>
 }
 
 /** The whole monitor over any `FleetApi`. */
-export function App({ connect, token, onToken, router }: Props) {
+export function App({ connect, token, onToken, basePath = '/', router }: Props) {
   const [ui] = useState(createUi)
-  const [pages] = useState(() => router ?? createMonitorRouter())
+  const [pages] = useState(() => router ?? createMonitorRouter({ basepath: basePath }))
   const [key, setKey] = useState(token)
   const [client, setClient] = useState<FleetApi>()
   const tracks = useMemo(() => new ProgressTracks(), [])

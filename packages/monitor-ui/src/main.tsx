@@ -19,7 +19,8 @@ addEventListener('hashchange', () => {
   }
 })
 
-const url = location.origin
+// Below which path the gateway serves this page, as its `<base>` says.
+const url = new URL('.', document.baseURI).href.replace(/\/$/, '')
 const sessionOf = createSessions({ url, onRefused: () => forgetKey(window) })
 
 const connect = (given: string | undefined) =>
@@ -29,7 +30,12 @@ const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
 createRoot(root).render(
   <StrictMode>
-    <App connect={connect} token={key} onToken={(entered) => keepKey(window, entered)} />
+    <App
+      basePath={new URL(url).pathname}
+      connect={connect}
+      token={key}
+      onToken={(entered) => keepKey(window, entered)}
+    />
   </StrictMode>,
 )
 // Later than what the first page needs. One that doesn't load now is loaded when it is opened.

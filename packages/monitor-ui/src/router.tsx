@@ -86,7 +86,7 @@ function stringifySearch(search: Record<string, unknown>): string {
   return written === '' ? '' : `?${written}`
 }
 
-export function createMonitorRouter(options: { history?: RouterHistory } = {}) {
+export function createMonitorRouter(options: { history?: RouterHistory; basepath?: string } = {}) {
   return createRouter({
     routeTree,
     ...options,

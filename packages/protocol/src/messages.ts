@@ -174,6 +174,10 @@ export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage
         version: z.string(),
         serverTime: shapes.date.describe("So that a client can show ages by the server's clock."),
         worker: z.string().optional().describe('The worker whose gateway this is; absent for a gateway alone.'),
+        gateways: z
+          .array(z.string())
+          .optional()
+          .describe("Where the fleet's live gateways can be reached, this one first."),
         scopes: z.array(z.string()),
         queues: z.array(z.string()).optional().describe('The key may reach tasks in these queues only, when given.'),
         names: z.array(z.string()).optional().describe('The key may reach tasks of these names only, when given.'),

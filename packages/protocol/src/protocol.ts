@@ -399,6 +399,8 @@ export interface Welcome {
   serverTime: string
   /** The worker whose gateway this is, or absent for a gateway alone. */
   worker?: string
+  /** Where the fleet's live gateways can be reached, this one first: a client goes on with another when its own is gone. */
+  gateways?: string[]
   scopes: string[]
   /** Only tasks in these queues are for the key, when given. */
   queues?: string[]

@@ -3,7 +3,7 @@ import type { SigningOptions } from '@taskfleet/core'
 import { type FleetDatabase, parseSecrets, type TaskError, withoutOutages } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { type Duration, FleetError, type TaskRow } from '@taskfleet/protocol'
-import { durationWithin, wholeNumber } from '@taskfleet/protocol/internal'
+import { durationWithin, given, wholeNumber } from '@taskfleet/protocol/internal'
 import { type Logger, pino } from 'pino'
 import type { RecurringErrors } from './errors/error-notice.ts'
 import { requireIsolation } from './isolate/isolation.ts'
@@ -47,6 +47,10 @@ export interface TaskRunnerOptions {
    * other.
    */
   secrets?: SecretSource | undefined
+  /** Below which path its gateway lies, such as `/fleet`; a proxy in front may take it off or leave it. */
+  basePath?: string
+  /** Proxies whose `X-Forwarded-…` headers count: addresses, networks such as `10.0.0.0/8`, `loopback`. */
+  trustProxy?: readonly string[]
   /** What people call it; the host's name by default. */
   name?: string
   /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
@@ -110,7 +114,7 @@ export function settingsOf({
     thresholds: options.thresholds,
     recurringErrors: options.recurringErrors ?? {},
     listen: options.listen,
-    publicUrl: options.publicUrl,
+    reached: given({ publicUrl: options.publicUrl, basePath: options.basePath, trustProxy: options.trustProxy }),
     secret: options.secret,
     secrets: options.secrets,
     leaseMs,

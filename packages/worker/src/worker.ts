@@ -193,11 +193,11 @@ export class Worker extends Service {
   /** A worker that doesn't listen loads no server. */
   async #openGateway(): Promise<void> {
     const { fleet, feed, settings } = this
-    const { listen, publicUrl, secret, log } = settings
+    const { listen, reached, secret, log } = settings
     if (listen === undefined) return
     const { Gateway } = await import('@taskfleet/gateway')
     const own = { database: fleet.database, feed, runner: this.#attempts, listen, secret, log }
-    this.#gateway = await this.use(new Gateway({ ...own, ...(publicUrl === undefined ? {} : { publicUrl }) }))
+    this.#gateway = await this.use(new Gateway({ ...own, ...reached }))
   }
 
   /** Producers check inputs against the schemas of handlers. A failure keeps no task from running. */

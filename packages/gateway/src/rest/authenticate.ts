@@ -42,7 +42,7 @@ export async function principalOf(
   access: Access,
 ): Promise<Principal> {
   try {
-    if (authorization === undefined) return await access.authenticate(undefined)
+    if (authorization === undefined) return await access.authenticate(undefined, ip)
     const [, token] = /^Bearer +(\S+) *$/i.exec(authorization) ?? []
     return await access.signIn(token ?? 'none', ip)
   } catch (error) {

@@ -8,7 +8,7 @@ const DESCRIPTION = `Errors are \`application/problem+json\` with a stable \`cod
 nowhere else; while the fleet has none, this computer may do everything. Every answer says how much of the rate limit is left.`
 
 /** Collects the routes that are registered after it, for the document that describes them. */
-export async function describeRoutes(app: FastifyInstance): Promise<void> {
+export async function describeRoutes(app: FastifyInstance, server = '/'): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -18,7 +18,7 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
         description: DESCRIPTION,
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      servers: [{ url: '/' }],
+      servers: [{ url: server }],
       tags: TAGS,
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', bearerFormat: 'tf_<id>_<secret>' } } },
     },

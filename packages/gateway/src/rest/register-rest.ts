@@ -34,6 +34,8 @@ export interface RestDeps {
   log: Logger
   /** 200 a second by default. */
   rateLimit?: RateLimit | undefined
+  /** Below which path all of this lies for clients; the root by default. */
+  basePath?: string
   /** How long a body may say nothing and take in all, in milliseconds. */
   bodyTimes?: { silent: number; whole: number }
 }
@@ -66,13 +68,15 @@ export const restServerOptions = (log: Logger): Pick<FastifyServerOptions, 'fram
 
 /** Serves the API, its document at `/api/openapi.json` and a page to try it at `/api/docs`. */
 export async function registerRest(http: FastifyInstance, deps: RestDeps): Promise<void> {
+  const { basePath = '' } = deps
   await http.register(async (api) => {
-    await describeRoutes(api)
+    await describeRoutes(api, `${basePath}/`)
     await api.register((v1) => serve(v1, deps), { prefix: '/api/v1' })
     api.get('/api/openapi.json', { schema: { hide: true } as object }, () => api.swagger())
     await api.register(swaggerUi, {
       routePrefix: '/api/docs',
-      uiConfig: { url: '/api/openapi.json', validatorUrl: null, deepLinking: true } as object,
+      indexPrefix: basePath,
+      uiConfig: { url: `${basePath}/api/openapi.json`, validatorUrl: null, deepLinking: true } as object,
       staticCSP: PAGE_POLICY,
     })
   })

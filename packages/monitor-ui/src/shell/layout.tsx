@@ -99,7 +99,7 @@ export function Layout() {
           className="mr-1 flex shrink-0 items-center gap-2 rounded-md text-[15px] whitespace-nowrap font-semibold tracking-tight sm:mr-3"
           aria-label="Taskfleet"
         >
-          <img src="/icon.svg" alt="" width={22} height={22} />
+          <img src="icon.svg" alt="" width={22} height={22} />
           <span className="max-sm:hidden">Taskfleet</span>
         </Link>
         <nav className="flex min-w-0 gap-0.5 overflow-x-auto lg:gap-1" aria-label="Pages">

@@ -1,0 +1,47 @@
+/** Which of the fleet's gateways a client connects to. Those it was given are tried as often as all others together. */
+export class Gateways {
+  readonly #given: readonly string[]
+  #others: readonly string[] = []
+  #current: string
+  #step = 0
+  #other = 0
+  #tried = 0
+
+  /** @param given at least one address */
+  constructor(given: readonly string[]) {
+    this.#given = given
+    this.#current = given[0]!
+  }
+
+  get current(): string {
+    return this.#current
+  }
+
+  /** The current one answers, and says where the others are. None may lead from TLS to plain text. */
+  learn(addresses: readonly string[]): void {
+    this.#tried = 0
+    const secure = this.#current.startsWith('https:')
+    this.#others = addresses.filter(
+      (address) => !this.#given.includes(address) && isWebAddress(address) && (!secure || address.startsWith('https:')),
+    )
+  }
+
+  /** The current one does not answer. @returns how many have been tried in a row; undefined where there is no other */
+  next(): number | undefined {
+    const round = this.#given.length + (this.#others.length > 0 ? 1 : 0)
+    if (round === 1) return undefined
+    this.#step += 1
+    const at = this.#step % round
+    if (at < this.#given.length) this.#current = this.#given[at]!
+    else this.#current = this.#others[this.#other++ % this.#others.length]!
+    this.#tried += 1
+    return this.#tried
+  }
+}
+
+/** Only http and https, without a name and password: an address that was received must not lead a browser anywhere else. */
+export function isWebAddress(address: string): boolean {
+  if (!URL.canParse(address)) return false
+  const { protocol, username, password } = new URL(address)
+  return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
+}

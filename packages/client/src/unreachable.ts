@@ -1,0 +1,36 @@
+import { FleetError } from '@taskfleet/protocol'
+
+/** An error of engine.io: `description` is a status of HTTP or what the transport itself reports. */
+interface TransportError extends Error {
+  description?: unknown
+  context?: { responseText?: unknown; statusText?: unknown }
+}
+
+/** Why a client has no connection: `BAD_HOST`, `BAD_ORIGIN` or whatever the gateway refuses with, else `UNREACHABLE`. */
+export function unreachable(address: string, error: TransportError): FleetError {
+  const { code, message } = refusalIn(error.context?.responseText)
+  if (code !== undefined) return new FleetError(code, message ?? code, { cause: error })
+  return new FleetError('UNREACHABLE', `No gateway answers at ${address}: ${whyOf(error)}`, { cause: error })
+}
+
+function whyOf({ message, description, context }: TransportError): string {
+  if (message === 'timeout') return 'neither a websocket nor long polling was answered in time'
+  if (typeof description === 'number' && description > 0) return `HTTP ${description}`
+  return messageOf(description) ?? messageOf(context?.statusText) ?? message
+}
+
+function messageOf(reason: unknown): string | undefined {
+  const { message } = (typeof reason === 'object' && reason !== null ? reason : {}) as { message?: unknown }
+  return typeof message === 'string' && message !== '' ? message : undefined
+}
+
+/** engine.io answers `{ code, message }`, into which a gateway writes its own code and text. */
+function refusalIn(body: unknown): { code?: string; message?: string } {
+  try {
+    const { message } = JSON.parse(String(body)) as { message?: unknown }
+    const [, code, text] = /^([A-Z_]+): ([\s\S]*)$/.exec(String(message)) ?? []
+    return code === undefined ? {} : { code, message: text! }
+  } catch {
+    return {}
+  }
+}
