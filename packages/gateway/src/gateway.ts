@@ -311,7 +311,10 @@ export class Gateway extends Service {
           socket.data.principal = principal
           next()
         },
-        (error: unknown) => next(connectError(error, this.#log)),
+        (error: unknown) => {
+          next(connectError(error, this.#log))
+          this.#access.refused(socket.conn, error)
+        },
       )
     })
     namespace.on('connection', (socket) => this.#welcome(socket as unknown as GatewaySocket, subscriptions))
