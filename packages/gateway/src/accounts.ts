@@ -13,9 +13,9 @@ export interface AccountLimits {
 
 const MIB = 1024 * 1024
 export const ACCOUNT_LIMITS: { key: AccountLimits; address: AccountLimits } = {
-  key: { connections: 1_000, bytes: 24 * MIB, messagesASecond: 1_000 },
+  key: { connections: 2_000, bytes: 24 * MIB, messagesASecond: 1_000 },
   // Behind a proxy many have the same.
-  address: { connections: 2_000, bytes: 48 * MIB, messagesASecond: 2_000 },
+  address: { connections: 4_000, bytes: 48 * MIB, messagesASecond: 2_000 },
 }
 /** A gateway that comes back is asked by all pages at once. */
 const BURST_S = 5

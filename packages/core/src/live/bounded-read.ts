@@ -5,7 +5,7 @@ import { FIELDS } from './fields.ts'
 /** How many bytes a view or one answer holds at most. */
 export const MOST_BYTES = 8 * 1024 * 1024
 /** How many documents the server sends at a time: whole batches lie in memory before they can be counted. */
-const BATCH = { light: 250, heavy: 16 } as const
+const BATCH = { light: 250, heavy: 8 } as const
 
 /** Whether rows with these fields may have hundreds of kilobytes each. */
 export function isHeavy(collection: CollectionName, fields: readonly string[] | undefined): boolean {

@@ -32,7 +32,7 @@ export interface StatsWatch {
 /** How much may be open without watchers. What was left first is closed first. */
 const LINGERING = {
   all: { views: 400, bytes: 16 * 1024 * 1024 },
-  ofOne: { views: 100, bytes: 8 * 1024 * 1024 },
+  ofOne: { views: 100, bytes: 4 * 1024 * 1024 },
 } as const
 
 /** On whose behalf something is opened. */
@@ -81,7 +81,7 @@ const AUDIT_AGAIN_MS = 1_000
 /** How many views read at a time when all have to: the database has others to serve. */
 const READS_AT_ONCE = 8
 /** The same for rows that may have hundreds of kilobytes each. */
-const HEAVY_READS_AT_ONCE = 2
+const HEAVY_READS_AT_ONCE = 1
 
 /** The open views of a process: those who ask the same share one, and a change visits those only that it may concern. */
 export class LiveQueries {

@@ -30,7 +30,7 @@ interface Entry<R extends Row> {
 export type Applied = 'unchanged' | 'changed' | 'requery'
 
 /** What a row takes beside its content. */
-const ROW_BYTES = 256
+const ROW_BYTES = 512
 
 /** How many rows a query reads at most: the window, what stands ready behind it, and one to know whether there is more. */
 export const readAhead = (limit: number): number => limit * 2 + 1
