@@ -1,5 +1,5 @@
 export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind } from './auth/fleet-secret.ts'
-export { requireScope, sameRights } from './auth/key-store.ts'
+export { requireScope, sameRights, secretHash } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
 export { type ListRequest, readTasks } from './commands/list-tasks.ts'

@@ -6,10 +6,12 @@ import {
   parseSecrets,
   Service,
   SigningKeys,
+  secretHash,
   WorkerRegister,
 } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { cutText } from '@taskfleet/protocol/internal'
+import pLimit from 'p-limit'
 import {
   authorityOf,
   isAt,
@@ -35,6 +37,13 @@ interface AskedFor {
   /** How the client reached us, where that is known. */
   scheme: string | undefined
 }
+/** How old the list of keys may be that those are looked up in who have shown too many wrong ones. */
+const KNOWN_KEYS_MS = 1_000
+/** How many keys are looked up at a time, so that many wrong ones are noticed before all of them have been. */
+const LOOK_UPS_AT_ONCE = 10
+/** How often one connection may show something wrong before it is closed. */
+const REFUSALS_OF_ONE = 20
+const WRONG_TOKEN = new Set(['UNAUTHENTICATED', 'WRONG_AUDIENCE', 'RATE_LIMITED'])
 
 /** Who may talk to this gateway, and from which pages. */
 export class Access extends Service {
@@ -51,6 +60,9 @@ export class Access extends Service {
   readonly #live = new Set<string>()
   #locked = false
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
+  readonly #lookUps = pLimit(LOOK_UPS_AT_ONCE)
+  #knownKeys: { at: number; hashes: Promise<ReadonlySet<string>> } | undefined
+  readonly #refusals = new WeakMap<object, number>()
 
   /** @throws {FleetError} `BAD_SECRET` */
   constructor(database: FleetDatabase, feed: Feed, secret?: string) {
@@ -101,12 +113,40 @@ export class Access extends Service {
   }
 
   /**
-   * The same for somebody at an address, from which many wrong ones are not taken.
+   * The same for somebody at an address. After many wrong keys from there, the database is not asked for each further one.
    *
    * @throws {FleetError} `UNAUTHENTICATED`, `RATE_LIMITED`
    */
   signIn(token: unknown, address: string): Promise<Principal & { expiresAt?: Date }> {
-    return this.counted(token, address, () => this.authenticate(token, address))
+    if (isSession(token)) return this.counted(token, address, () => this.authenticate(token, address))
+    return this.counted(token, address, () =>
+      this.#lookUps(async () => {
+        if (this.#wrong.isSpent(address) && !(await this.#isKnown(token))) {
+          throw new FleetError('UNAUTHENTICATED', 'This key is not known here')
+        }
+        return this.authenticate(token, address)
+      }),
+    )
+  }
+
+  /** Whether a token is that of a key which could be used a second ago. */
+  async #isKnown(token: unknown): Promise<boolean> {
+    const hash = secretHash(token)
+    if (hash === undefined) return false
+    const now = performance.now()
+    if (this.#knownKeys === undefined || now - this.#knownKeys.at > KNOWN_KEYS_MS) {
+      this.#knownKeys = { at: now, hashes: this.keys.goodHashes() }
+      this.#knownKeys.hashes.catch(() => (this.#knownKeys = undefined))
+    }
+    return (await this.#knownKeys.hashes).has(hash)
+  }
+
+  /** Closes a connection that goes on showing what is wrong. */
+  refused(connection: { close(discard: boolean): void }, error: unknown): void {
+    if (!WRONG_TOKEN.has((error as { code?: string }).code ?? '')) return
+    const refusals = (this.#refusals.get(connection) ?? 0) + 1
+    this.#refusals.set(connection, refusals)
+    if (refusals >= REFUSALS_OF_ONE) connection.close(true)
   }
 
   /** Counts what is refused where a token was shown. @throws {FleetError} `RATE_LIMITED`, and what `verify` throws */

@@ -1,14 +1,21 @@
 import type { Socket } from 'socket.io'
 
-/** How much may lie here for a client before it counts as one that does not read. */
+/** How much may wait here for a client before it counts as one that does not read. */
 const BYTES = 512 * 1024
 const PACKETS = 64
 
-/** Whether a client leaves what it is sent lying: what is in the websocket's own buffer, and what waits for that. */
-export function isBehind(socket: Socket): boolean {
-  const { writeBuffer, transport } = socket.conn as unknown as {
-    writeBuffer: unknown[]
-    transport: { socket?: { bufferedAmount?: number } } | undefined
-  }
-  return writeBuffer.length > PACKETS || (transport?.socket?.bufferedAmount ?? 0) > BYTES
+interface Connection {
+  writeBuffer: { data?: unknown }[]
+  transport: { socket?: { bufferedAmount?: number } } | undefined
 }
+
+/** Whether a client does not read what it is sent: what is in the websocket's own buffer, and what waits for that. */
+export function isBehind(socket: Socket): boolean {
+  const { writeBuffer, transport } = socket.conn as unknown as Connection
+  if (writeBuffer.length > PACKETS) return true
+  const waiting = writeBuffer.reduce((sum, { data }) => sum + lengthOf(data), 0)
+  return waiting + (transport?.socket?.bufferedAmount ?? 0) > BYTES
+}
+
+const lengthOf = (data: unknown): number =>
+  typeof data === 'string' ? data.length : data instanceof Uint8Array ? data.byteLength : 0

@@ -27,6 +27,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { type Namespace, Server, type Socket } from 'socket.io'
 import { Access } from './access.ts'
+import { type ACCOUNT_LIMITS, Accounts } from './accounts.ts'
 import type { Attempts } from './attempts.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
@@ -72,6 +73,8 @@ export interface GatewayOptions {
   keyCheckMs?: number
   /** How much each key may ask of the REST API. */
   rateLimit?: RateLimit
+  /** What each key and each address may have of the socket server. */
+  accountLimits?: typeof ACCOUNT_LIMITS
   log: Logger
 }
 
@@ -108,6 +111,7 @@ export class Gateway extends Service {
   readonly #fleet: Fleet
   readonly #queries: LiveQueries
   readonly #access: Access
+  readonly #accounts: Accounts
   readonly #tickets: Tickets
   readonly #holders: KeyHolders
   readonly #http: FastifyInstance
@@ -131,6 +135,7 @@ export class Gateway extends Service {
       log: this.#log,
       ...given({ lingerMs: options.lingerMs }),
     })
+    this.#accounts = new Accounts(options.accountLimits)
     this.#access = new Access(options.database, options.feed, options.secret)
     this.#tickets = new Tickets(this.#access.signing, () => options.database.clock.now())
     this.#holders = new KeyHolders(this.#access, {
@@ -386,18 +391,31 @@ export class Gateway extends Service {
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
     const namespace = io.of('/') as unknown as Namespace
-    const subscriptions = new Subscriptions(this.#queries, namespace, this.#log, this.#options.isBehind)
+    const subscriptions = new Subscriptions(this.#queries, namespace, {
+      accounts: this.#accounts,
+      log: this.#log,
+      isBehind: this.#options.isBehind,
+    })
     this.#subscriptions = subscriptions
     this.defer(() => subscriptions.stop())
     namespace.use((socket, next) => {
       const { auth, address } = (socket as GatewaySocket).handshake
-      this.#access.signIn(auth.token as unknown, address).then(
-        (principal) => {
-          socket.data.principal = principal
-          next()
-        },
-        (error: unknown) => next(connectError(error, this.#log)),
-      )
+      this.#access
+        .signIn(auth.token as unknown, address)
+        .then((principal) => {
+          this.#accounts.check(principal.id, address)
+          return principal
+        })
+        .then(
+          (principal) => {
+            socket.data.principal = principal
+            next()
+          },
+          (error: unknown) => {
+            next(connectError(error, this.#log))
+            this.#access.refused(socket.conn, error)
+          },
+        )
     })
     namespace.on('connection', (socket) => this.#welcome(socket as unknown as GatewaySocket, subscriptions))
   }
@@ -425,9 +443,11 @@ export class Gateway extends Service {
       ticket: (id) => this.#ticket(id, principal, socket.request),
       renew: (token) => this.#renew(socket, token),
     })
+    this.#accounts.enter(socket as unknown as Socket, principal.id)
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
     // A page that changes gives up its subscriptions and opens others in one go, and two messages for each moving bar.
-    const allowed = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
+    const ofOne = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
+    const allowed = (): boolean => ofOne() && this.#accounts.allowed(socket as unknown as Socket)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
     for (const [event, rule] of Object.entries(rules)) {
       socket.on(
@@ -437,7 +457,10 @@ export class Gateway extends Service {
         ),
       )
     }
-    socket.on('disconnect', () => subscriptions.leave(socket as unknown as Socket))
+    socket.on('disconnect', () => {
+      subscriptions.leave(socket as unknown as Socket)
+      this.#accounts.leave(socket as unknown as Socket)
+    })
     const { runner } = this.#options
     socket.emit('welcome', {
       version: VERSION,

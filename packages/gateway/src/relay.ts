@@ -8,7 +8,7 @@ import { io as connect } from 'socket.io-client'
 import type { Access } from './access.ts'
 import type { Attempts } from './attempts.ts'
 import { tokenBucket } from './guard.ts'
-import { connectError, MESSAGES_A_SECOND, refuseUnknown } from './task-socket.ts'
+import { connectError, MESSAGES_A_SECOND, refuseUnknown, requireTicket } from './task-socket.ts'
 import type { Tickets } from './tickets.ts'
 
 const NAMESPACE = /^\/relay\/([0-9a-f]{24})$/
@@ -38,7 +38,10 @@ export function serveRelay(io: Server, deps: RelayDeps): void {
         socket.data.upstream = opened
         next()
       },
-      (error: unknown) => next(connectError(error, deps.log)),
+      (error: unknown) => {
+        next(connectError(error, deps.log))
+        deps.access.refused(socket.conn, error)
+      },
     )
   })
   namespaces.on('connection', (socket) => {
@@ -84,9 +87,11 @@ async function open(
   { fleet, access, tickets, attempts, ownUrl }: RelayDeps,
 ): Promise<Upstream> {
   const { token } = auth
+  const locked = await access.locked()
+  if (locked) await requireTicket({ token, address }, id, { access, tickets })
   const task = await fleet.store.find(parseId(id))
   // The task's own socket checks again; this keeps strangers from making us open connections.
-  if (await access.locked()) {
+  if (locked) {
     await access.counted(token, address, () => tickets.verify(token, { id, attempt: task?.attempt ?? 0 }))
   }
   const publicUrl = attempts?.attempt(id) === undefined ? task?.publicUrl : `${ownUrl()}/tasks/${id}`

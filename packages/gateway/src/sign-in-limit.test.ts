@@ -1,7 +1,8 @@
 import { makeKey, startRest, told } from '@taskfleet/testkit/fleet/rest-calls'
 import { connect, open, refusal } from '@taskfleet/testkit/fleet/test-sockets'
-import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { expect, test } from 'vitest'
+import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { Collection, ObjectId } from 'mongodb'
+import { expect, test, vi } from 'vitest'
 import { networkOf, SignInLimit, type SignInLimited } from './sign-in-limit.ts'
 
 const fleet = useFleet()
@@ -39,6 +40,40 @@ test('handshakes count with requests: on the way to the gateway, a task and the 
     expect([path, data]).toEqual([path, { code: 'RATE_LIMITED', retryAfter: expect.any(Number) }])
   }
   expect((await connect(fleet, url!, good)).connected).toBe(true)
+})
+
+/** Counts what the database is asked about one of these collections. */
+function readsOf(...names: string[]): () => number {
+  const spy = vi.spyOn(Collection.prototype, 'find')
+  fleet.cleanup(() => spy.mockRestore())
+  return () => spy.mock.contexts.filter((one) => names.includes((one as Collection).collectionName)).length
+}
+
+test('hundreds of wrong keys at once cost the database a few dozen reads, and a key that was just made is good', async () => {
+  const { as } = await startRest(fleet)
+  const reads = readsOf('keys')
+  const answers = await Promise.all(Array.from({ length: 300 }, (_, index) => as(wrong(index)).call('GET', '/tasks')))
+  expect(answers.filter(({ status }) => status === 401)).toHaveLength(20)
+  expect(answers.filter(({ status }) => status === 429)).toHaveLength(280)
+  expect(reads()).toBeLessThan(40)
+  const before = reads()
+  for (let index = 0; index < 100; index += 1) await as(wrong(index)).call('GET', '/tasks')
+  expect(reads() - before).toBeLessThan(10)
+  const fresh = await makeKey(fleet, { scopes: ['read'] })
+  await eventually(async () => told(await as(fresh).call('GET', '/tasks')) === '200')
+})
+
+test("a connection that knocks at tasks without a ticket is closed, and the database isn't asked", async () => {
+  const { gateway } = await startRest(fleet)
+  const knocking = await connect(fleet, gateway.url!, await makeKey(fleet, { scopes: ['read'] }))
+  const closed = new Promise((resolve) => knocking.once('disconnect', resolve))
+  const reads = readsOf('tasks')
+  for (let index = 0; index < 1_000; index += 1) {
+    for (const path of ['tasks', 'relay']) knocking.io.engine.write(`0/${path}/${new ObjectId()},{"token":"x"}`)
+  }
+  await closed
+  expect(reads()).toBe(0)
+  await eventually(() => gateway.load.connections === 0)
 })
 
 test('twenty wrong keys may come in a row from an address, then one in five seconds', () => {

@@ -32,17 +32,27 @@ export class SignInLimit {
     this.#now = now
   }
 
+  /** Whether the next wrong key from there is one too many. */
+  isSpent(address: string): boolean {
+    const before = this.#left.get(networkOf(address))
+    return before !== undefined && this.#triesOf(before) < 1
+  }
+
   /** A wrong key has come. @throws {SignInLimited} when that was one too many */
   failed(address: string): void {
     const from = networkOf(address)
     const at = this.#now()
     const before = this.#left.get(from) ?? { tries: BURST, at }
-    const tries = Math.min(BURST, before.tries + (at - before.at) / ONE_MORE_MS)
+    const tries = this.#triesOf(before)
     const refused = tries < 1
     this.#left.delete(from)
     this.#left.set(from, { tries: refused ? tries : tries - 1, at })
     if (this.#left.size > ADDRESSES) this.#left.delete(this.#left.keys().next().value!)
     if (refused) throw new SignInLimited(Math.ceil(((1 - tries) * ONE_MORE_MS) / 1_000))
+  }
+
+  #triesOf({ tries, at }: { tries: number; at: number }): number {
+    return Math.min(BURST, tries + (this.#now() - at) / ONE_MORE_MS)
   }
 }
 

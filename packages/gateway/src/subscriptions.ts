@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Principal } from '@taskfleet/core'
 import {
   boundsOf,
@@ -17,8 +18,10 @@ import {
   type StatsAnswer,
   type SubscribeAnswer,
 } from '@taskfleet/protocol'
+import pLimit, { type LimitFunction } from 'p-limit'
 import type { Logger } from 'pino'
 import type { Namespace, Socket } from 'socket.io'
+import type { Accounts } from './accounts.ts'
 import { isBehind } from './backlog.ts'
 import { type Kind, LIMITS } from './subscription-limits.ts'
 
@@ -26,12 +29,17 @@ import { type Kind, LIMITS } from './subscription-limits.ts'
 const CATCH_UP_MS = 250
 /** Who has not caught up after this is not reading any more. */
 const GIVE_UP_MS = 30_000
+/** Snapshots with more bytes go to few clients at a time, so that those who do not read hold few of them. */
+const LARGE_BYTES = 512 * 1024
+const LARGE_AT_ONCE = 4
 
 /** Those who watch the same. */
 interface Room<W> {
   id: string
   sockets: Set<Socket>
   watch: Promise<W>
+  /** What it watches, once that is exact. */
+  opened?: W
   /** What brings a socket that missed something up to the present. */
   present: (watch: W) => [event: string, body: object]
 }
@@ -45,6 +53,10 @@ interface Held {
   shares: Map<string, number>
   /** Since when it has been behind, by `performance.now()`. */
   behindSince?: number
+  /** Rooms that it gets nothing from until it has their present. */
+  missed: Set<string>
+  /** Answers with snapshots, one after the other. */
+  answers: LimitFunction
 }
 
 /**
@@ -59,19 +71,31 @@ export class Subscriptions {
   readonly #held = new Map<Socket, Held>()
   readonly #perKey = new Map<string, number>()
   readonly #behind = new Set<Socket>()
+  readonly #large = pLimit(LARGE_AT_ONCE)
+  readonly #accounts: Accounts
   readonly #timer: NodeJS.Timeout
   readonly #isBehind: (socket: Socket) => boolean
 
-  /** @param behind whether a client leaves what it is sent lying */
-  constructor(queries: LiveQueries, namespace: Namespace, log: Logger, behind = isBehind) {
-    this.#isBehind = behind
+  constructor(
+    queries: LiveQueries,
+    namespace: Namespace,
+    options: {
+      accounts: Accounts
+      log: Logger
+      /** Whether a client does not read what it is sent. */
+      isBehind?: ((socket: Socket) => boolean) | undefined
+    },
+  ) {
+    const { log } = options
+    this.#isBehind = options.isBehind ?? isBehind
+    this.#accounts = options.accounts
     this.#queries = queries
     this.#namespace = namespace
     this.#log = log
     this.#timer = setInterval(() => this.#catchUp(), CATCH_UP_MS).unref()
   }
 
-  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, and what `compileQuery` throws */
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, `TOO_MANY_BYTES`, `TOO_BIG`, and what `compileQuery` throws */
   async subscribe(
     socket: Socket,
     principal: Principal,
@@ -82,10 +106,18 @@ export class Subscriptions {
     const compiled = compileQuery(query, boundsOf(principal, collection))
     const id = `${isOneTask(query) ? 't' : 'q'}_${digest(compiled.key)}`
     const watch = await this.#share(socket, principal, id, () => ({
-      watch: this.#queries.watch(compiled, {
-        delta: (delta) => this.#emit(id, 'queryDelta', delta),
-        reset: (reset) => this.#emit(id, 'queryReset', reset),
-      }),
+      watch: this.#queries.watch(
+        compiled,
+        {
+          delta: (delta) => this.#emit(id, 'queryDelta', delta),
+          reset: (reset) => this.#emit(id, 'queryReset', reset),
+          // When they come back, they are refused with the reason.
+          outgrown: () => {
+            for (const socket of [...(this.#rooms.get(id)?.sockets ?? [])]) socket.disconnect(true)
+          },
+        },
+        { owner: principal.id, admit: () => this.#checkBytes(socket) },
+      ),
       present: ({ live }: Watch) => ['queryReset', { ...placeOf(live), rows: live.rows, reason: 'SLOW_CONSUMER' }],
     }))
     const { live } = watch as Watch
@@ -102,7 +134,9 @@ export class Subscriptions {
     const bounded = bounds === undefined ? own : { $and: [bounds, own] }
     const id = `s_${digest(JSON.stringify([bounds ?? null, filter]))}`
     const watch = await this.#share(socket, principal, id, () => ({
-      watch: this.#queries.watchStats(bounded, (changes, seq) => this.#emit(id, 'statsDelta', { seq, changes })),
+      watch: this.#queries.watchStats(bounded, (changes, seq) => this.#emit(id, 'statsDelta', { seq, changes }), {
+        owner: principal.id,
+      }),
       present: ({ live }: StatsWatch) => ['statsDelta', { seq: live.seq, changes: live.stats }],
     }))
     const { live } = watch as StatsWatch
@@ -156,7 +190,12 @@ export class Subscriptions {
     id: string,
     open: () => Pick<Room<W>, 'watch' | 'present'>,
   ): Promise<W> {
-    const held = this.#held.get(socket) ?? { principal: principal.id, shares: new Map<string, number>() }
+    const held = this.#held.get(socket) ?? {
+      principal: principal.id,
+      shares: new Map<string, number>(),
+      missed: new Set<string>(),
+      answers: pLimit(1),
+    }
     this.#held.set(socket, held)
     const kind = kindOf(id)
     const { perSocket, perKey, code, what } = LIMITS[kind]
@@ -164,13 +203,18 @@ export class Subscriptions {
     const ofKey = this.#perKey.get(key) ?? 0
     if (sharesOf(held, kind) >= perSocket) throw new FleetError(code, `At most ${perSocket} ${what} for one connection`)
     if (ofKey >= perKey) throw new FleetError(code, `At most ${perKey} ${what} with one key`)
+    this.#checkBytes(socket)
     this.#perKey.set(key, ofKey + 1)
+    for (const account of this.#accounts.of(socket)) account.take(id, () => bytesOf(this.#rooms.get(id)))
     held.shares.set(id, (held.shares.get(id) ?? 0) + 1)
     const room = (this.#rooms.get(id) as Room<W> | undefined) ?? { id, sockets: new Set<Socket>(), ...open() }
     this.#rooms.set(id, room as unknown as AnyRoom)
     room.sockets.add(socket)
     try {
       const watch = await room.watch
+      room.opened = watch
+      this.#checkBytes(socket)
+      await this.#turn(socket, held, bytesOf(room as unknown as AnyRoom))
       // It may have left, or given this up, while the view was being read.
       if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was given up')
       // From here to the answer nothing may wait: the room's next delta is the one after this snapshot.
@@ -191,11 +235,13 @@ export class Subscriptions {
     const ofKey = (this.#perKey.get(key) ?? 1) - 1
     if (ofKey > 0) this.#perKey.set(key, ofKey)
     else this.#perKey.delete(key)
+    for (const account of this.#accounts.of(socket)) account.give(id)
     if (count > 1) {
       held.shares.set(id, count - 1)
       return
     }
     held.shares.delete(id)
+    held.missed.delete(id)
     void socket.leave(id)
     room.sockets.delete(socket)
     if (room.sockets.size > 0) return
@@ -206,10 +252,15 @@ export class Subscriptions {
     )
   }
 
+  /** @throws {FleetError} `TOO_MANY_BYTES` */
+  #checkBytes(socket: Socket): void {
+    for (const account of this.#accounts.of(socket)) account.checkBytes()
+  }
+
   #emit(id: string, event: string, body: object): void {
     this.#namespace.to(id).emit(event, { subscription: id, ...body })
     for (const socket of this.#rooms.get(id)?.sockets ?? []) {
-      if (!this.#behind.has(socket) && this.#isBehind(socket)) this.#holdBack(socket)
+      if (!this.#held.get(socket)?.missed.has(id) && this.#isBehind(socket)) this.#holdBack(socket)
     }
   }
 
@@ -217,9 +268,42 @@ export class Subscriptions {
   #holdBack(socket: Socket): void {
     const held = this.#held.get(socket)
     if (held === undefined) return
-    held.behindSince = performance.now()
+    held.behindSince ??= performance.now()
     this.#behind.add(socket)
-    for (const id of held.shares.keys()) void socket.leave(id)
+    for (const id of held.shares.keys()) {
+      held.missed.add(id)
+      void socket.leave(id)
+    }
+  }
+
+  /** Resolves when a client has read enough to be sent a snapshot, which must then be sent at once. @throws {FleetError} `GONE` */
+  #turn(socket: Socket, held: Held, bytes: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const turn = async (): Promise<void> => {
+        await this.#untilRead(socket)
+        resolve()
+        await nextTurn()
+        if (bytes > LARGE_BYTES) await this.#untilRead(socket)
+      }
+      held.answers(() => (bytes > LARGE_BYTES ? this.#large(turn) : turn())).catch(reject)
+    })
+  }
+
+  /** @throws {FleetError} `GONE` */
+  async #untilRead(socket: Socket): Promise<void> {
+    const until = performance.now() + GIVE_UP_MS
+    while (socket.connected && this.#isBehind(socket)) {
+      if (performance.now() > until) this.#cut(socket)
+      else await drained(socket)
+    }
+    if (!socket.connected) throw new FleetError('GONE', 'This connection is closed')
+  }
+
+  #cut(socket: Socket): void {
+    const key = this.#held.get(socket)?.principal
+    this.#log.warn({ code: 'SLOW_CONSUMER', key }, 'a connection is cut: its client does not read')
+    this.#behind.delete(socket)
+    socket.disconnect(true)
   }
 
   #catchUp(): void {
@@ -227,21 +311,20 @@ export class Subscriptions {
       const held = this.#held.get(socket)
       if (held?.behindSince === undefined) this.#behind.delete(socket)
       else if (!this.#isBehind(socket)) void this.#bringUp(socket, held)
-      else if (performance.now() - held.behindSince > GIVE_UP_MS) {
-        this.#log.warn({ code: 'SLOW_CONSUMER', key: held.principal }, 'a connection is cut: its client does not read')
-        this.#behind.delete(socket)
-        socket.disconnect(true)
-      }
+      else if (performance.now() - held.behindSince > GIVE_UP_MS) this.#cut(socket)
     }
   }
 
   async #bringUp(socket: Socket, held: Held): Promise<void> {
     this.#behind.delete(socket)
     delete held.behindSince
-    for (const id of held.shares.keys()) {
+    for (const id of [...held.missed]) {
       const room = this.#rooms.get(id) as Room<Watch | StatsWatch> | undefined
       const watch = await room?.watch.catch(() => undefined)
-      if (room === undefined || watch === undefined || !held.shares.has(id) || !socket.connected) continue
+      if (room === undefined || watch === undefined) continue
+      await this.#turn(socket, held, bytesOf(room as AnyRoom)).catch(() => undefined)
+      if (!held.missed.has(id) || !socket.connected) continue
+      held.missed.delete(id)
       // Its present first, then what comes after it.
       const [event, body] = room.present(watch)
       socket.emit(event, { subscription: id, ...body })
@@ -264,6 +347,22 @@ const keyOf = (principal: string, kind: Kind): string => `${kind} ${principal}`
 function sharesOf({ shares }: Held, kind: Kind): number {
   return [...shares].reduce((sum, [id, count]) => (kindOf(id) === kind ? sum + count : sum), 0)
 }
+
+/** Resolves when something has gone out to a client, or after a while. */
+function drained({ conn }: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      conn.off('drain', done)
+      resolve()
+    }
+    const timer = setTimeout(done, CATCH_UP_MS)
+    conn.once('drain', done)
+  })
+}
+
+const bytesOf = (room: AnyRoom | undefined): number =>
+  room?.opened !== undefined && 'bytes' in room.opened.live ? room.opened.live.bytes : 0
 
 const digest = (key: string): string => createHash('sha256').update(key).digest('base64url').slice(0, 16)
 

@@ -39,7 +39,10 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
   namespaces.use((socket, next) => {
     admit(socket as TaskClientSocket, deps).then(
       () => next(),
-      (error: unknown) => next(connectError(error, deps.log)),
+      (error: unknown) => {
+        next(connectError(error, deps.log))
+        deps.access.refused(socket.conn, error)
+      },
     )
   })
   namespaces.on('connection', (socket) => {
@@ -57,18 +60,13 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
 /** @throws {FleetError} with the code that the client gets */
 async function admit(socket: TaskClientSocket, { fleet, attempts, access, tickets }: TaskSocketDeps): Promise<void> {
   const id = taskId(socket.nsp.name)
-  const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
   const { address } = socket.handshake
   const token = socket.handshake.auth.token as unknown
   const locked = await access.locked()
-  if (run === undefined) {
-    // Only holders of a ticket learn where the task runs now.
-    if (locked) {
-      const attempt = (await fleet.store.find(parseId(id)))?.attempt ?? 0
-      await access.counted(token, address, () => tickets.verify(token, { id, attempt })).catch(passStale)
-    }
-    throw await notHere(id, fleet)
-  }
+  // Only holders of a ticket learn where the task runs now.
+  if (locked) await requireTicket({ token, address }, id, { access, tickets })
+  const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
+  if (run === undefined) throw await notHere(id, fleet)
   const anonymous = !locked && (token === undefined || token === '')
   const { task } = run.claim
   const holder = anonymous
@@ -80,10 +78,21 @@ async function admit(socket: TaskClientSocket, { fleet, attempts, access, ticket
   socket.data.holder = present
 }
 
-/** A ticket for an earlier attempt is good enough to learn where the task runs now. */
-function passStale(error: unknown): void {
-  if (error instanceof FleetError && error.code === 'STALE_ATTEMPT') return
-  throw error
+/**
+ * Whether somebody has a ticket for this task, whichever attempt it is for. Strangers must not cause reads of the database.
+ *
+ * @throws {FleetError} `UNAUTHENTICATED`, `WRONG_AUDIENCE`, `TOKEN_EXPIRED`, `RATE_LIMITED`
+ */
+export async function requireTicket(
+  { token, address }: { token: unknown; address: string },
+  id: string,
+  { access, tickets }: Pick<TaskSocketDeps, 'access' | 'tickets'>,
+): Promise<void> {
+  try {
+    await access.counted(token, address, () => tickets.verify(token, { id, attempt: 0 }))
+  } catch (error) {
+    if (!(error instanceof FleetError) || error.code !== 'STALE_ATTEMPT') throw error
+  }
 }
 
 /** The address is in the database a moment before the claim's answer is here. */

@@ -237,6 +237,7 @@ export const OPERATIONS = {
         'BAD_ID',
         ...VALUES,
         'QUERY_TOO_SLOW',
+        'TOO_BIG',
       ],
       rest: 'GET /tasks',
       cli: 'list',

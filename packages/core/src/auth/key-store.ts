@@ -102,6 +102,13 @@ export class KeyStore {
     return principalOf(key)
   }
 
+  /** Of every key that may be used, what `secretHash` makes of its token. */
+  async goodHashes(): Promise<Set<string>> {
+    const shown = { hash: 1, revokedAt: 1, expiresAt: 1 } as const
+    const keys = await this.#keys.find({ revokedAt: { $exists: false } }, { projection: shown }).toArray()
+    return new Set(keys.filter((key) => this.stateOf(key) === 'good').map(({ hash }) => hash))
+  }
+
   /** What those of these keys that may still be used may do now. */
   async principals(ids: readonly string[]): Promise<Map<string, Principal>> {
     const good = { _id: { $in: [...ids] }, revokedAt: { $exists: false } }
@@ -179,6 +186,12 @@ export function sameRights(one: Principal, other: Principal): boolean {
   const same = (a: readonly string[] | undefined, b: readonly string[] | undefined): boolean =>
     a === undefined || b === undefined ? a === b : a.length === b.length && a.every((part) => b.includes(part))
   return same(one.scopes, other.scopes) && same(one.queues, other.queues) && same(one.names, other.names)
+}
+
+/** What is stored of a token; undefined for what is none. */
+export function secretHash(token: unknown): string | undefined {
+  const [, , secret] = (typeof token === 'string' && TOKEN.exec(token)) || []
+  return secret === undefined ? undefined : sha256(secret)
 }
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')

@@ -2,6 +2,7 @@ import type { QuerySort, TaskRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { boundsOf } from '../auth/reach.ts'
+import { batchFor, readBounded } from '../live/bounded-read.ts'
 import { type CompiledQuery, compileQuery } from '../live/query.ts'
 import { toRow } from '../live/wire.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -29,17 +30,18 @@ export interface TaskPage {
 
 type Tasks = mongo.Collection<TaskDocument>
 
-/** @throws {FleetError} `BAD_CURSOR`, and what `compileQuery` throws */
+/** @throws {FleetError} `BAD_CURSOR`, `TOO_BIG`, and what `compileQuery` throws */
 export async function listTasks(tasks: Tasks, principal: Principal, request: ListRequest): Promise<TaskPage> {
   const { query, digest, filter } = compiled(principal, request)
-  const found = await find(tasks, query, filter, { maxTimeMS: MAX_QUERY_MS })
-    .limit(query.limit + 1)
-    .toArray()
+  const { docs: found, cut } = await readBounded(
+    find(tasks, query, filter, { maxTimeMS: MAX_QUERY_MS }).limit(query.limit + 1),
+    query.limit,
+  )
   const page = found.slice(0, query.limit)
   const last = page.at(-1)
   return {
     tasks: page.map((task) => toRow<TaskRow>('tasks', task as never, query.fields)),
-    ...(found.length > page.length && last !== undefined
+    ...((cut || found.length > page.length) && last !== undefined
       ? { cursor: writeCursor(digest, query.sort, last as never) }
       : {}),
   }
@@ -48,7 +50,7 @@ export async function listTasks(tasks: Tasks, principal: Principal, request: Lis
 /** All that match, holding no more than a batch at a time. @throws {FleetError} as `listTasks`, before the first row */
 export function readTasks(tasks: Tasks, principal: Principal, request: ListRequest): AsyncIterable<TaskRow> {
   const { query, filter } = compiled(principal, request)
-  const found = find(tasks, query, filter, { maxTimeMS: MAX_STREAM_MS, batchSize: 500 })
+  const found = find(tasks, query, filter, { maxTimeMS: MAX_STREAM_MS })
   if (request.limit !== undefined) found.limit(query.limit)
   return (async function* () {
     try {
@@ -61,11 +63,13 @@ export function readTasks(tasks: Tasks, principal: Principal, request: ListReque
 
 function find(
   tasks: Tasks,
-  { sort, projection }: CompiledQuery,
+  { collection, fields, sort, projection }: CompiledQuery,
   filter: object,
   options: mongo.FindOptions,
 ): mongo.FindCursor<TaskDocument> {
-  return tasks.find(filter as mongo.Filter<TaskDocument>, { ...options, projection }).sort(sort)
+  return tasks
+    .find(filter as mongo.Filter<TaskDocument>, { ...options, projection, batchSize: batchFor(collection, fields) })
+    .sort(sort)
 }
 
 function compiled(

@@ -1,9 +1,10 @@
-import type { CollectionName, ResetReason, Row } from '@taskfleet/protocol'
-import pLimit from 'p-limit'
+import { type CollectionName, FleetError, type ResetReason, type Row } from '@taskfleet/protocol'
+import pLimit, { type LimitFunction } from 'p-limit'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
+import { isHeavy } from './bounded-read.ts'
 import type { Feed } from './feed.ts'
 import type { Change } from './feed-events.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
@@ -28,11 +29,32 @@ export interface StatsWatch {
   close(): void
 }
 
+/** How much may be open without watchers. What was left first is closed first. */
+const LINGERING = {
+  all: { views: 400, bytes: 16 * 1024 * 1024 },
+  ofOne: { views: 100, bytes: 4 * 1024 * 1024 },
+} as const
+
+/** On whose behalf something is opened. */
+export interface Opener {
+  /** What lingers counts against whoever opened it. */
+  owner?: string
+  /** Called just before the database is read; throws when the view may not be opened after all. */
+  admit?: () => void
+}
+
+interface Lingering {
+  owner: string | undefined
+  bytes: number
+  drop: () => void
+}
+
 /** What those who ask the same share. */
 interface Shared<Live> {
   live: Live
   ready: Promise<void>
   watches: number
+  owner: string | undefined
   lingering: NodeJS.Timeout | undefined
 }
 
@@ -49,6 +71,8 @@ interface Shelf {
   collecting: Set<LiveQuery>
 }
 
+/** About what statistics take. */
+const STATS_BYTES = 16 * 1024
 const AUDIT_MS = 45_000
 /** How many views are compared with the database in a second at most. */
 const AUDITS_A_SECOND = 5
@@ -56,6 +80,8 @@ const AUDITS_A_SECOND = 5
 const AUDIT_AGAIN_MS = 1_000
 /** How many views read at a time when all have to: the database has others to serve. */
 const READS_AT_ONCE = 8
+/** The same for rows that may have hundreds of kilobytes each. */
+const HEAVY_READS_AT_ONCE = 1
 
 /** The open views of a process: those who ask the same share one, and a change visits those only that it may concern. */
 export class LiveQueries {
@@ -64,6 +90,7 @@ export class LiveQueries {
   readonly #log: Logger | undefined
   readonly #open = new Map<string, Entry>()
   readonly #stats = new Map<string, Shared<LiveStats>>()
+  readonly #lingering = new Map<Shared<unknown>, Lingering>()
   readonly #shelves = new Map<CollectionName, Shelf>()
   readonly #feed: Feed
   readonly #unsubscribe: () => void
@@ -72,6 +99,7 @@ export class LiveQueries {
   #opening = 0
   readonly #audits: WatchLoop
   readonly #reads = pLimit(READS_AT_ONCE)
+  readonly #heavyReads = pLimit(HEAVY_READS_AT_ONCE)
   #mended = 0
   #audited = 0
 
@@ -103,12 +131,14 @@ export class LiveQueries {
   async watchStats(
     filter: Record<string, unknown>,
     listener: Parameters<LiveStats['subscribe']>[0],
+    opener: Opener = {},
   ): Promise<StatsWatch> {
     const key = JSON.stringify(canonical(filter))
     return this.#share({
       find: () => this.#stats.get(key),
-      open: () => this.#openStats(key, filter),
+      open: () => this.#openStats(key, filter, opener),
       drop: (shared) => this.#dropStats(key, shared),
+      bytes: () => STATS_BYTES,
       subscribe: (live) => live.subscribe(listener),
     })
   }
@@ -118,11 +148,13 @@ export class LiveQueries {
     find: () => Open | undefined
     open: () => Open
     drop: (shared: Open) => void
+    bytes: (live: Live) => number
     subscribe: (live: Live) => () => void
   }): Promise<{ live: Live; close(): void }> {
     const shared = kind.find() ?? (await this.#hearingAll(() => kind.find() ?? kind.open()))
     shared.watches += 1
     clearTimeout(shared.lingering)
+    this.#lingering.delete(shared)
     let unsubscribe: (() => void) | undefined
     let closed = false
     const close = (): void => {
@@ -131,7 +163,11 @@ export class LiveQueries {
       unsubscribe?.()
       shared.watches -= 1
       if (shared.watches > 0) return
-      shared.lingering = setTimeout(() => kind.drop(shared), this.#options.lingerMs ?? LINGER_MS).unref()
+      const drop = (): void => kind.drop(shared)
+      shared.lingering = setTimeout(drop, this.#options.lingerMs ?? LINGER_MS).unref()
+      this.#lingering.set(shared, { owner: shared.owner, bytes: kind.bytes(shared.live), drop })
+      this.#makeRoom(({ owner }) => owner === shared.owner, LINGERING.ofOne)
+      this.#makeRoom(() => true, LINGERING.all)
     }
     try {
       await shared.ready
@@ -144,7 +180,17 @@ export class LiveQueries {
     return { live: shared.live, close }
   }
 
-  #openStats(key: string, filter: Record<string, unknown>): Shared<LiveStats> {
+  #makeRoom(counts: (one: Lingering) => boolean, most: { views: number; bytes: number }): void {
+    const lingering = [...this.#lingering.values()].filter(counts)
+    let bytes = lingering.reduce((sum, one) => sum + one.bytes, 0)
+    while (lingering.length > most.views || bytes > most.bytes) {
+      const oldest = lingering.shift()!
+      bytes -= oldest.bytes
+      oldest.drop()
+    }
+  }
+
+  #openStats(key: string, filter: Record<string, unknown>, { owner }: Opener): Shared<LiveStats> {
     const live = new LiveStats({
       tasks: this.#database.db.collection('tasks'),
       causal: this.#database.causal,
@@ -153,7 +199,7 @@ export class LiveQueries {
       matches: createMatcher(filter),
       log: this.#log,
     })
-    const entry = { live, ready: Promise.resolve(), watches: 0, lingering: undefined }
+    const entry = { live, ready: Promise.resolve(), watches: 0, owner, lingering: undefined }
     this.#stats.set(key, entry)
     // Registered before it reads: what changes from now on is kept for it.
     entry.ready = live.open()
@@ -162,6 +208,7 @@ export class LiveQueries {
 
   #dropStats(key: string, entry: Shared<LiveStats>): void {
     clearTimeout(entry.lingering)
+    this.#lingering.delete(entry)
     entry.live.close()
     if (this.#stats.get(key) === entry) this.#stats.delete(key)
     this.#restIfIdle()
@@ -183,11 +230,16 @@ export class LiveQueries {
   }
 
   /** Resolves when the view is exact; `listener` hears of everything after that. */
-  async watch<R extends Row = Row>(query: CompiledQuery, listener: LiveQueryListener<R>): Promise<Watch<R>> {
+  async watch<R extends Row = Row>(
+    query: CompiledQuery,
+    listener: LiveQueryListener<R>,
+    opener: Opener = {},
+  ): Promise<Watch<R>> {
     const { live, close } = await this.#share<LiveQuery, Entry>({
       find: () => this.#open.get(query.key),
-      open: () => this.#openView(query),
+      open: () => this.#openView(query, opener),
       drop: (shared) => this.#drop(query.key, shared),
+      bytes: ({ bytes }) => bytes,
       subscribe: (live) => live.subscribe(listener as unknown as LiveQueryListener),
     })
     return { live: live as unknown as LiveQuery<R>, close }
@@ -219,7 +271,7 @@ export class LiveQueries {
     this.#everything = undefined
   }
 
-  #openView(query: CompiledQuery): Entry {
+  #openView(query: CompiledQuery, { owner, admit }: Opener): Entry {
     const shelf = this.#shelf(query.collection)
     const live: LiveQuery = new LiveQuery(query, this.#database.db.collection(query.collection), this.#options, {
       onKnown: (id, known) => {
@@ -231,12 +283,31 @@ export class LiveQueries {
         if (collecting) shelf.collecting.add(live)
         else shelf.collecting.delete(live)
       },
+      onOutgrown: () => this.#drop(query.key, entry),
     })
-    // Registered before it reads: what changes from now on is kept for it.
-    shelf.index.add(live, query.filter)
-    const entry = { live, ready: live.open(), watches: 0, lingering: undefined, auditedAt: performance.now() }
+    const open = async (): Promise<void> => {
+      if (this.#open.get(query.key) !== entry) throw new FleetError('GONE', 'This live query was closed')
+      admit?.()
+      // Registered before it reads: what changes from now on is kept for it.
+      shelf.index.add(live, query.filter)
+      entry.auditedAt = performance.now()
+      return live.open()
+    }
+    const entry: Entry = {
+      live,
+      ready: Promise.resolve(),
+      watches: 0,
+      owner,
+      lingering: undefined,
+      auditedAt: performance.now(),
+    }
     this.#open.set(query.key, entry)
+    entry.ready = this.#readsOf(query)(open)
     return entry
+  }
+
+  #readsOf({ collection, fields }: CompiledQuery): LimitFunction {
+    return isHeavy(collection, fields) ? this.#heavyReads : this.#reads
   }
 
   #shelf(collection: CollectionName): Shelf {
@@ -266,7 +337,7 @@ export class LiveQueries {
 
   #reset(live: LiveQuery, reason: ResetReason): void {
     live.beginReset()
-    this.#reads(() => live.reset(reason)).catch((error: unknown) =>
+    this.#readsOf(live.query)(() => live.reset(reason)).catch((error: unknown) =>
       this.#log?.error({ err: asError(error) }, 'a live query did not reset'),
     )
   }
@@ -297,11 +368,12 @@ export class LiveQueries {
 
   #drop(key: string, entry: Entry): void {
     clearTimeout(entry.lingering)
+    this.#lingering.delete(entry)
+    if (this.#open.get(key) !== entry) return
+    this.#open.delete(key)
     const { live } = entry
     live.close()
-    const shelf = this.#shelf(live.query.collection)
-    shelf.index.remove(live, live.query.filter)
-    if (this.#open.get(key) === entry) this.#open.delete(key)
+    this.#shelf(live.query.collection).index.remove(live, live.query.filter)
     this.#restIfIdle()
   }
 

@@ -3,6 +3,7 @@ import { useDatabase } from '@taskfleet/testkit/use-database'
 import fc from 'fast-check'
 import { Types } from 'mongoose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { MOST_BYTES } from './bounded-read.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { LiveQueries } from './live-queries.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
@@ -53,6 +54,23 @@ describe('watchers of the same query', () => {
       await until(() => expect(queries.size).toBe(0))
       const late = await new Watcher({ filter }).open(queries)
       expect(late.watch.live).not.toBe(one!.watch.live)
+    }))
+
+  test('linger up to a number and a size for whoever opened them; the oldest go first', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      const leave = async (limit: number, owner: string): Promise<void> => {
+        const listener: LiveQueryListener = { delta: () => undefined, reset: () => undefined }
+        const { close } = await queries.watch(compileQuery({ filter, fields: ['input'], limit }), listener, { owner })
+        close()
+      }
+      await leave(200, 'other')
+      for (let limit = 1; limit <= 103; limit += 1) await leave(limit, 'one')
+      expect(queries.size).toBe(101)
+      await tasks().insertMany(Array.from({ length: 3 }, () => stored({ ...filter, input: 'x'.repeat(1_000_000) })))
+      for (let limit = 301; limit <= 304; limit += 1) await leave(limit, 'heavy')
+      // One of three megabytes fits into four.
+      expect(queries.size).toBe(102)
     }))
 
   test('do not share where only the text of a pattern differs', () =>
@@ -329,6 +347,59 @@ describe('under concurrent writes', () => {
     }))
 })
 
+describe('a view that would hold too many bytes', () => {
+  const kilobytes = (count: number): string => 'x'.repeat(count * 1024)
+  const heavy = (filter: { queue: string }, count: number): Stored[] =>
+    Array.from({ length: count }, () => stored({ ...filter, input: kilobytes(900) }))
+
+  test('is refused before all of it has been read, with what to do', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      await tasks().insertMany(heavy(filter, 12))
+      const opened = new Watcher({ filter, fields: ['input'] }).open(queries)
+      await expect(opened).rejects.toMatchObject({ code: 'TOO_BIG', message: expect.stringContaining('fewer fields') })
+      expect(queries.size).toBe(0)
+      const light = await new Watcher({ filter, fields: ['status'] }).open(queries)
+      expect(light.rows).toHaveLength(12)
+    }))
+
+  test('is open where its window fits, and reads on when rows leave it', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      await tasks().insertMany(heavy(filter, 12))
+      const watcher = await new Watcher({ filter, fields: ['input'], limit: 8, sort: { _id: 1 } }).open(queries)
+      expect(watcher.watch.live.bytes).toBeLessThan(MOST_BYTES)
+      const [first] = watcher.rows
+      await tasks().deleteOne({ _id: new Types.ObjectId(first!._id) })
+      await until(() => expect(watcher.rows.map(({ _id }) => _id)).not.toContain(first!._id))
+      await watcher.isExact(held.database.db)
+    }))
+
+  test('is closed when it has grown too big', () =>
+    withQueries({}, async (queries) => {
+      const filter = { queue: queue() }
+      let outgrown = false
+      const listener = { delta: () => undefined, reset: () => undefined, outgrown: () => (outgrown = true) }
+      await queries.watch(compileQuery({ filter, fields: ['input'] }), listener as unknown as LiveQueryListener)
+      await tasks().insertMany(heavy(filter, 12))
+      await until(() => expect(outgrown).toBe(true))
+      expect(queries.size).toBe(0)
+    }))
+
+  test('keeps few past deltas where each is large', () =>
+    withQueries({ coalesceMs: 0 }, async (queries) => {
+      const filter = { queue: queue() }
+      const watcher = await new Watcher({ filter, fields: ['input'] }).open(queries)
+      const begin = { epoch: watcher.watch.live.epoch, seq: 0 }
+      for (let n = 1; n <= 3; n += 1) {
+        await tasks().insertMany(heavy(filter, 1))
+        await until(() => expect(watcher.rows).toHaveLength(n))
+      }
+      expect(watcher.watch.live.replay(begin)).toBeNull()
+      expect(watcher.watch.live.replay({ ...begin, seq: 2 })).toHaveLength(1)
+    }))
+})
+
 describe('an answer of the database that can not be taken', () => {
   const poison = new Proxy({} as Stored, {
     get: () => {
@@ -338,8 +409,8 @@ describe('an answer of the database that can not be taken', () => {
 
   /** A live query whose reads give these answers, one after the other; the last one again and again. */
   function answering(...answers: Stored[][]): LiveQuery {
-    const toArray = async (): Promise<Stored[]> => (answers.length > 1 ? answers.shift()! : answers[0]!)
-    const collection = { find: () => ({ sort: () => ({ limit: () => ({ toArray }) }) }) }
+    const next = (): Stored[] => (answers.length > 1 ? answers.shift()! : answers[0]!)
+    const collection = { find: () => ({ sort: () => ({ limit: next }) }) }
     return new LiveQuery(compileQuery({}), collection as never)
   }
 

@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import type { CausalReads } from '../database/causal-reads.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
+import { batchFor, MOST_BYTES, readBounded } from './bounded-read.ts'
 import type { Change } from './feed-events.ts'
 import { Frames } from './frames.ts'
 import type { CompiledQuery } from './query.ts'
@@ -19,6 +20,8 @@ export type SequencedDelta<R extends Row = Row> = Delta<R> & { seq: number }
 export interface LiveQueryListener<R extends Row = Row> {
   delta(delta: SequencedDelta<R>): void
   reset(reset: { epoch: string; seq: number; rows: R[]; reason: ResetReason }): void
+  /** It holds more than a view may and is closed: whoever asks again is refused with `TOO_BIG`. */
+  outgrown?(): void
 }
 
 export interface LiveQueryOptions {
@@ -41,10 +44,14 @@ export interface Interest {
   onKnown?: (id: string, known: boolean) => void
   /** While it is being read, every change may concern it. */
   onCollecting?: (collecting: boolean) => void
+  /** It has become too big. */
+  onOutgrown?: () => void
 }
 
 /** How many deltas a view that was idle sends at once before frames begin: an insertion, its claim and its start. */
 const BURST = 3
+/** How many bytes of past deltas are kept for `resume`. */
+const RING_BYTES = 1024 * 1024
 const MAX_QUERY_MS = 2_000
 const READ_AGAIN_AFTER_MS = 500
 
@@ -59,6 +66,8 @@ export class LiveQuery<R extends Row = Row> {
   readonly #interest: Interest
   readonly #listeners = new Set<LiveQueryListener<R>>()
   readonly #ring: SequencedDelta<R>[] = []
+  /** How many bytes each delta of the ring has. */
+  readonly #ringBytes: number[] = []
   readonly #ringSize: number
   readonly #log: Logger | undefined
   readonly #causal: LiveQueryOptions['causal']
@@ -114,6 +123,15 @@ export class LiveQuery<R extends Row = Row> {
     return this.#view.rows
   }
 
+  /** About how many bytes it holds. */
+  get bytes(): number {
+    return this.#view.bytes + this.#heldInRing
+  }
+
+  get #heldInRing(): number {
+    return this.#ringBytes.reduce((sum, bytes) => sum + bytes, 0)
+  }
+
   get idle(): boolean {
     return this.#listeners.size === 0
   }
@@ -128,7 +146,7 @@ export class LiveQuery<R extends Row = Row> {
    * Whether the window is what the database says. While something changes the answer may be no without a fault: ask again.
    */
   async audit(): Promise<boolean> {
-    const docs = await this.#find({ rev: 1 }, this.query.limit)
+    const { docs } = await this.#find({ rev: 1 }, this.query.limit)
     const stored = docs.map(({ _id, rev }) => `${String(_id)}:${typeof rev === 'number' ? rev : 0}`)
     const held = this.#view.revisions.map(({ id, rev }) => `${id}:${rev}`)
     // One that was closed meanwhile holds nothing, and nobody looks at it.
@@ -181,6 +199,7 @@ export class LiveQuery<R extends Row = Row> {
     this.#epoch = newEpoch()
     this.#seq = 0
     this.#ring.length = 0
+    this.#ringBytes.length = 0
     this.#tell((listener) => listener.reset({ epoch: this.#epoch, seq: 0, rows: this.rows, reason }))
   }
 
@@ -204,10 +223,19 @@ export class LiveQuery<R extends Row = Row> {
   }
 
   #apply(change: Change): void {
+    if (this.#state === 'closed') return
     const applied = this.#view.apply(change.id, change.doc)
     // One query however many changes ask for it. A window at its edge stays as it is until the answer is there.
     if (applied === 'requery' && this.#on('short') === 'ask') this.#reads.lookIn(0)
     if (applied !== 'unchanged') this.#scheduleFlush()
+    if (this.#view.bytes > MOST_BYTES) this.#outgrow()
+  }
+
+  #outgrow(): void {
+    this.#log?.warn({ code: 'TOO_BIG', query: this.query.key }, 'a live query has become too big and is closed')
+    this.#tell((listener) => listener.outgrown?.())
+    this.#interest.onOutgrown?.()
+    this.close()
   }
 
   async #untilRead(): Promise<void> {
@@ -221,22 +249,26 @@ export class LiveQuery<R extends Row = Row> {
     this.#kept = []
     const resets = this.#resets
     try {
-      const docs = await this.#find(this.query.projection, readAhead(this.query.limit))
-      this.#take(docs, this.#on(resets === this.#resets ? 'readAnew' : 'read'))
+      const read = await this.#find(this.query.projection, readAhead(this.query.limit))
+      this.#take(read, this.#on(resets === this.#resets ? 'readAnew' : 'read'))
       this.#failure = undefined
     } catch (error) {
       this.#failure = error
       if (this.#on('failed') !== 'askAgain') return
+      if ((error as { code?: unknown }).code === 'TOO_BIG') {
+        this.#outgrow()
+        return
+      }
       this.#log?.warn({ err: asError(error) }, 'a live query could not be read; trying again')
       await sleep(READ_AGAIN_AFTER_MS, undefined, { ref: false })
       this.#reads.lookIn(0)
     }
   }
 
-  #take(docs: readonly mongo.Document[], action: QueryAction): void {
+  #take({ docs, cut }: { docs: mongo.Document[]; cut: boolean }, action: QueryAction): void {
     if (action === 'none') return
     if (action === 'replace') this.#view.forget()
-    this.#view.read(docs)
+    this.#view.read(docs, cut)
     const kept = this.#kept.splice(0)
     // An exact window, which a busy collection may not leave for long.
     if (action === 'show' && kept.length > 0 && this.#frames.wait(performance.now()) === 0) this.#flush()
@@ -244,14 +276,16 @@ export class LiveQuery<R extends Row = Row> {
     this.#scheduleFlush()
   }
 
-  #find(projection: mongo.Document, limit: number): Promise<mongo.Document[]> {
-    const { filter, sort } = this.query
-    const find = (session?: mongo.ClientSession): Promise<mongo.Document[]> =>
-      this.#collection
-        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS, ...given({ session }) })
+  #find(projection: mongo.Document, limit: number): Promise<{ docs: mongo.Document[]; cut: boolean }> {
+    const { filter, sort, collection, fields } = this.query
+    const batchSize = batchFor(collection, fields)
+    const find = (session?: mongo.ClientSession): Promise<{ docs: mongo.Document[]; cut: boolean }> => {
+      const found = this.#collection
+        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS, batchSize, ...given({ session }) })
         .sort(sort)
         .limit(limit)
-        .toArray()
+      return readBounded(found, this.query.limit)
+    }
     return this.#causal === undefined ? find() : this.#causal.read(find)
   }
 
@@ -280,7 +314,12 @@ export class LiveQuery<R extends Row = Row> {
     this.#seq += 1
     const sequenced = { ...delta, seq: this.#seq }
     this.#ring.push(sequenced)
-    if (this.#ring.length > this.#ringSize) this.#ring.shift()
+    const shown = [...delta.added, ...delta.changed]
+    this.#ringBytes.push(shown.reduce((sum, { row }) => sum + this.#view.bytesOf(row._id), 0))
+    while (this.#ring.length > this.#ringSize || this.#heldInRing > RING_BYTES) {
+      this.#ring.shift()
+      this.#ringBytes.shift()
+    }
     this.#tell((listener) => listener.delta(sequenced))
   }
 

@@ -1,5 +1,6 @@
 import type { Delta, Row } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
+import { MOST_BYTES, sizeOf } from './bounded-read.ts'
 import type { Comparator } from './compare.ts'
 import type { Matcher } from './matcher.ts'
 
@@ -22,10 +23,14 @@ interface Entry<R extends Row> {
   rev: number
   sortKey: Doc
   row: R
+  bytes: number
 }
 
 /** What a change did: nothing, something, or that the window can't be known without asking the database again. */
 export type Applied = 'unchanged' | 'changed' | 'requery'
+
+/** What a row takes beside its content. */
+const ROW_BYTES = 512
 
 /** How many rows a query reads at most: the window, what stands ready behind it, and one to know whether there is more. */
 export const readAhead = (limit: number): number => limit * 2 + 1
@@ -44,10 +49,21 @@ export class View<R extends Row> {
   readonly #left = new Map<string, number>()
   /** Whether `#entries` is the whole result and not only its beginning. */
   #complete = false
+  #bytes = 0
   #published: readonly Entry<R>[] = []
 
   constructor(query: ViewQuery<R>) {
     this.#query = query
+  }
+
+  /** About how much it holds. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** How much of that is in one row. */
+  bytesOf(id: string): number {
+    return this.#byId.get(id)?.bytes ?? 0
   }
 
   /** The window as it was last flushed. */
@@ -58,17 +74,20 @@ export class View<R extends Row> {
   /**
    * Replaces what is known by what the database answered to a query for `readAhead(limit)` rows, in order. Changes that
    * came while it was asked are applied afterwards.
+   *
+   * @param cut whether there are more rows that did not fit into a view
    */
-  read(docs: readonly Doc[]): void {
+  read(docs: readonly Doc[], cut = false): void {
     const known = new Map(this.#byId)
     const most = readAhead(this.#query.limit)
-    this.#complete = docs.length < most
+    this.#complete = docs.length < most && !cut
     this.#entries = docs.slice(0, most - 1).map((doc) => {
       const id = idOf(doc)
       return this.#entry(id, doc, this.#query.toSortKey(doc), known.get(id))
     })
     this.#entries.sort((a, b) => this.#query.compare(a.sortKey, b.sortKey))
     this.#byId.clear()
+    this.#bytes = 0
     for (const entry of this.#entries) this.#hold(entry)
     for (const entry of known.values()) if (!this.#byId.has(entry.id)) this.#remember(entry.id, entry.rev)
   }
@@ -78,6 +97,7 @@ export class View<R extends Row> {
     const known = [...this.#byId.keys(), ...this.#left.keys()]
     this.#entries = []
     this.#byId.clear()
+    this.#bytes = 0
     this.#left.clear()
     this.#complete = false
     for (const id of known) this.#query.onKnown?.(id, false)
@@ -95,6 +115,7 @@ export class View<R extends Row> {
 
   #hold(entry: Entry<R>): void {
     this.#byId.set(entry.id, entry)
+    this.#bytes += entry.bytes
     this.#left.delete(entry.id)
     this.#query.onKnown?.(entry.id, true)
   }
@@ -117,6 +138,7 @@ export class View<R extends Row> {
     if (before !== undefined) {
       this.#entries.splice(this.#entries.indexOf(before), 1)
       this.#byId.delete(key)
+      this.#bytes -= before.bytes
       if (doc === null) this.#unknown(key)
     }
     if (matches) this.#insert(key, doc, before)
@@ -151,14 +173,17 @@ export class View<R extends Row> {
     const entry = this.#entry(id, doc, sortKey, before)
     this.#entries.splice(place, 0, entry)
     this.#hold(entry)
-    if (this.#entries.length > this.#query.limit * 2) {
-      const dropped = this.#entries.pop()
-      if (dropped !== undefined) {
-        this.#byId.delete(dropped.id)
-        this.#remember(dropped.id, dropped.rev)
-      }
-      this.#complete = false
-    }
+    while (this.#entries.length > this.#query.limit * 2) this.#dropLast()
+    while (this.#bytes > MOST_BYTES && this.#entries.length > this.#query.limit) this.#dropLast()
+  }
+
+  #dropLast(): void {
+    const dropped = this.#entries.pop()
+    if (dropped === undefined) return
+    this.#byId.delete(dropped.id)
+    this.#bytes -= dropped.bytes
+    this.#remember(dropped.id, dropped.rev)
+    this.#complete = false
   }
 
   /** How new a row was that left: what is older must not bring it back. */
@@ -180,7 +205,7 @@ export class View<R extends Row> {
     const same = before !== undefined && before.rev === rev && JSON.stringify(before.row) === JSON.stringify(row)
     // Fields that are not shown may still decide the order.
     if (same && this.#query.compare(before.sortKey, sortKey) === 0) return before
-    return { id, rev, sortKey, row }
+    return { id, rev, sortKey, row, bytes: sizeOf(row) + ROW_BYTES }
   }
 }
 

@@ -95,3 +95,18 @@ test('simple parameters and a filter narrow together, within what the key may se
   expect(queues).toEqual([{ _id: other, paused: false, counts: { cancelled: 1 } }])
   expect((await limited.call('GET', '/stats')).body).toMatchObject({ byQueue: { [other]: { cancelled: 1 } } })
 })
+
+test('a page with too many bytes is refused, with what to do; a shorter one is not', async () => {
+  const { call } = await startRest(fleet)
+  const queue = ownQueue()
+  const input = { text: 'x'.repeat(250 * 1024) }
+  const twenty = Array.from({ length: 20 }, () => ({ name: 'large', queue, runAt: LATER, input }))
+  for (const list of [twenty, twenty]) expect((await call('POST', '/tasks', list)).status).toBe(201)
+  const refused = await call('GET', `/tasks?queue=${queue}&fields=input`)
+  expect(told(refused)).toBe('413 TOO_BIG')
+  expect(refused.body.title).toContain('a limit below 32')
+  expect(told(await call('GET', `/tasks?queue=${queue}`))).toBe('200')
+  const page = await call('GET', `/tasks?queue=${queue}&fields=input&limit=30`)
+  expect(idsOf(page.body.tasks)).toHaveLength(30)
+  expect(page.body.cursor).toBeDefined()
+})

@@ -1,0 +1,125 @@
+import { FleetError } from '@taskfleet/protocol'
+import type { Socket } from 'socket.io'
+import { tokenBucket } from './guard.ts'
+import { networkOf } from './sign-in-limit.ts'
+
+/** What all connections with one key, or from one address, may have together. */
+export interface AccountLimits {
+  connections: number
+  /** Of live queries and statistics; those that are shared count once. */
+  bytes: number
+  messagesASecond: number
+}
+
+const MIB = 1024 * 1024
+export const ACCOUNT_LIMITS: { key: AccountLimits; address: AccountLimits } = {
+  key: { connections: 2_000, bytes: 24 * MIB, messagesASecond: 1_000 },
+  // Behind a proxy many have the same.
+  address: { connections: 4_000, bytes: 48 * MIB, messagesASecond: 2_000 },
+}
+/** A gateway that comes back is asked by all pages at once. */
+const BURST_S = 5
+
+interface HeldView {
+  shares: number
+  bytes: () => number
+}
+
+/** What is held with one key or from one address. */
+class Account {
+  readonly name: string
+  readonly allowed: () => boolean
+  connections = 0
+  readonly #whose: string
+  readonly #limits: AccountLimits
+  readonly #views = new Map<string, HeldView>()
+
+  constructor(name: string, whose: string, limits: AccountLimits) {
+    this.name = name
+    this.#whose = whose
+    this.#limits = limits
+    this.allowed = tokenBucket(limits.messagesASecond, limits.messagesASecond * BURST_S)
+  }
+
+  take(id: string, bytes: () => number): void {
+    const held = this.#views.get(id)
+    if (held === undefined) this.#views.set(id, { shares: 1, bytes })
+    else held.shares += 1
+  }
+
+  give(id: string): void {
+    const held = this.#views.get(id)
+    if (held === undefined) return
+    held.shares -= 1
+    if (held.shares === 0) this.#views.delete(id)
+  }
+
+  /** @throws {FleetError} `TOO_MANY_CONNECTIONS` */
+  checkConnections(): void {
+    const { connections } = this.#limits
+    if (this.connections < connections) return
+    throw new FleetError('TOO_MANY_CONNECTIONS', `At most ${connections} connections ${this.#whose}`)
+  }
+
+  /** @throws {FleetError} `TOO_MANY_BYTES` */
+  checkBytes(): void {
+    const { bytes } = this.#limits
+    let sum = 0
+    for (const held of this.#views.values()) sum += held.bytes()
+    if (sum <= bytes) return
+    const most = `At most ${bytes / MIB} MiB of live queries ${this.#whose}`
+    throw new FleetError('TOO_MANY_BYTES', `${most}: give some up, ask for fewer fields, or set a smaller limit`)
+  }
+}
+
+/** The accounts of all open connections: one for the key, one for the address. */
+export class Accounts {
+  readonly #limits: typeof ACCOUNT_LIMITS
+  readonly #accounts = new Map<string, Account>()
+  readonly #ofSocket = new Map<Socket, readonly Account[]>()
+
+  constructor(limits = ACCOUNT_LIMITS) {
+    this.#limits = limits
+  }
+
+  /** Whether one more may come. @throws {FleetError} `TOO_MANY_CONNECTIONS` */
+  check(key: string, address: string): void {
+    for (const name of namesOf(key, address)) this.#accounts.get(name)?.checkConnections()
+  }
+
+  /** Counts a connection until it leaves. */
+  enter(socket: Socket, key: string): void {
+    const [ofKey, ofAddress] = namesOf(key, socket.handshake.address)
+    const accounts = [
+      this.#account(ofKey, 'with one key', this.#limits.key),
+      this.#account(ofAddress, 'from one address', this.#limits.address),
+    ]
+    for (const account of accounts) account.connections += 1
+    this.#ofSocket.set(socket, accounts)
+  }
+
+  leave(socket: Socket): void {
+    for (const account of this.of(socket)) {
+      account.connections -= 1
+      if (account.connections === 0) this.#accounts.delete(account.name)
+    }
+    this.#ofSocket.delete(socket)
+  }
+
+  of(socket: Socket): readonly Account[] {
+    return this.#ofSocket.get(socket) ?? []
+  }
+
+  /** Whether a message may be sent now. */
+  allowed(socket: Socket): boolean {
+    return this.of(socket).every(({ allowed }) => allowed())
+  }
+
+  #account(name: string, whose: string, limits: AccountLimits): Account {
+    const account = this.#accounts.get(name) ?? new Account(name, whose, limits)
+    this.#accounts.set(name, account)
+    return account
+  }
+}
+
+const namesOf = (key: string, address: string): [string, string] => [`key ${key}`, `address ${networkOf(address)}`]
