@@ -29,7 +29,8 @@ export async function ownSigner(options: SecretOptions, keys: KeyStore): Promise
  */
 export function secretText(signers: readonly Signer[], own?: Signer): string {
   const telling = signers.filter(({ secretIds }) => secretIds !== undefined)
-  const all = own === undefined ? telling : [...telling, own]
+  const named = telling.toSorted((one, other) => one.name.localeCompare(other.name))
+  const all = own === undefined ? named : [...named, own]
   const refused = all.flatMap((signer) =>
     all.filter((other) => !knows(other, signer)).map((other) => `${other.name} refuses what ${signer.name} signs`),
   )

@@ -264,7 +264,7 @@ describe('a client where the network is in the way', () => {
     const proxy = await startProxy(fleet, one.url!)
     const client = fleet.client(proxy.url)
     expect((await client.welcomed()).gateways).toEqual(expect.arrayContaining([one.url, two.url]))
-    const live = await client.subscribe({ filter: { queue }, sort: { _id: 1 } }, () => undefined)
+    const live = await client.subscribe({ filter: { queue }, sort: { createdAt: 1 } }, () => undefined)
     const first = await client.tasks.enqueue({ name: 'scripted', queue, input: { steps: [] } })
     await eventually(() => live.rows.length === 1)
     proxy.refuse()

@@ -88,7 +88,9 @@ function partsOf(operation: Operation): Parts {
         }
   return {
     schemas: { ...params, ...headers, ...bodyOf(operation, own) },
-    request: ({ params, body = {}, request: { headers } }) => {
+    request: ({ params, body: given, request: { headers } }) => {
+      // Without a body it is null.
+      const body = given ?? {}
       requireObject(body)
       const asked = inside === undefined ? body : nested(body, inside, own)
       return { ...(etag === undefined ? asked : seen(asked, etag, headers['if-match'])), ...params }
@@ -98,7 +100,7 @@ function partsOf(operation: Operation): Parts {
 
 /** @throws {FleetError} `BAD_REQUEST` */
 function requireObject(body: unknown): asserts body is Values {
-  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return
+  if (typeof body === 'object' && !Array.isArray(body)) return
   throw new FleetError('BAD_REQUEST', 'The body is an object')
 }
 
