@@ -58,7 +58,7 @@ export function boundsOf(principal: Principal, collection: CollectionName): Boun
 }
 
 /** Where a worker runs, and whom it serves besides. */
-const HIDDEN_OF_WORKERS = ['host', 'pid', 'url', 'boot', 'queues', 'tasks', 'control']
+const HIDDEN_OF_WORKERS = ['host', 'pid', 'url', 'boot', 'secretIds', 'control', 'queues', 'tasks']
 
 /** Workers that serve what the key may reach, without their address. */
 function workerBounds({ queues, names }: Principal): Bounds {
@@ -70,8 +70,8 @@ function workerBounds({ queues, names }: Principal): Bounds {
       ...(served === undefined ? {} : { $or: served.map((one) => ({ tasks: { $regex: one } })) }),
     },
     hidden: HIDDEN_OF_WORKERS,
-    show: ({ host: _, pid: __, url: ___, boot: ____, control: _____, ...worker }) => ({
-      ...worker,
+    show: (worker) => ({
+      ...Object.fromEntries(Object.entries(worker).filter(([field]) => !HIDDEN_OF_WORKERS.includes(field))),
       queues: texts(worker.queues).filter((queue) => queues?.includes(queue)),
       tasks: texts(worker.tasks).filter((task) => served?.some((one) => one.test(task)) !== false),
     }),

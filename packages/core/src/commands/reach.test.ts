@@ -68,7 +68,15 @@ async function furnish(fleet: Fleet, side: Side): Promise<Belongings> {
   })
   const worker = `worker-${mark}`
   await fleet.database.db.collection('workers').insertOne({
-    ...{ _id: worker, name: worker, host: `host-${MARK}`, pid: 4_321, role: 'worker', url: `http://${MARK}:1` },
+    ...{
+      _id: worker,
+      name: worker,
+      host: `host-${MARK}`,
+      pid: 4_321,
+      role: 'worker',
+      url: `http://${MARK}:1`,
+      secretIds: [MARK],
+    },
     ...{ state: 'running', queues: [queue, QUEUES.foreign], tasks: [`${name}@1`, 'shared@1'] },
     ...{ slots: 1, running: 0, load: { cpu: 0, rss: 0, memoryFree: 0, eventLoopDelayMs: 0 } },
     ...{ heartbeatMs: 2_500, version: '1', startedAt: new Date(), heartbeatAt: new Date(), rev: 1 },
@@ -310,7 +318,7 @@ test('of workers a limited key sees what they do for it, and not where they are'
   const list = async (over: Partial<Principal>) => fleet.as({ ...LIMITED['to both']!, ...over }).workers.list()
   expect(await list({})).toMatchObject([{ name: 'worker-own', queues: [QUEUES.own], tasks: ['mine@1'] }])
   const [seen] = await list({})
-  for (const field of ['host', 'pid', 'url', 'boot', 'control']) expect(seen).not.toHaveProperty(field)
+  for (const field of ['host', 'pid', 'url', 'boot', 'secretIds', 'control']) expect(seen).not.toHaveProperty(field)
   expect(await list({ queues: ['nobody’s'] })).toEqual([])
 })
 
