@@ -1,5 +1,5 @@
 /** By these one finds the fleet's database, proves who one is, or signs in the fleet's name. */
-const OURS = /^TASKFLEET_(MONGO_URI|KEY|KEY_FILE|CONFIG|WEBHOOK_SECRET|SECRETS?(_.*)?)$|MONGO/i
+const OURS = /^TASKFLEET_(MONGO_URI|KEY|KEY_FILE|CONFIG|WEBHOOK_SECRET|SIGNING_KEY|TRUSTED_KEYS|SECRETS?(_.*)?)$|MONGO/i
 
 /**
  * The variables that a handler in an isolate gets: those of its worker without what opens the fleet.

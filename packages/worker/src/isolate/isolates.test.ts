@@ -61,6 +61,8 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
       TASKFLEET_SECRET_MAIL: 'hidden',
       TASKFLEET_SECRETS_DIR: 'hidden',
       TASKFLEET_WEBHOOK_SECRET: 'hidden',
+      TASKFLEET_SIGNING_KEY: 'hidden',
+      TASKFLEET_TRUSTED_KEYS: 'hidden',
       MONGO_URL: 'hidden',
       MY_MONGODB_PASSWORD: 'hidden',
       DATABASE_URL: 'mongodb://ana:hidden@host/',
