@@ -1,3 +1,4 @@
+import type { SigningOptions } from '@taskfleet/core'
 import { parseNewTask } from '@taskfleet/core/internal'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
@@ -44,11 +45,19 @@ export async function run(): Promise<void> {
 const noop = defineTask({ name: 'noop', input: z.object({}), run: () => null })
 
 /** From the moment when the queue opens, the worker being there, to the last acknowledged end. */
-async function drain(bed: Bed, size: number, prefetch: number): Promise<number> {
+export async function drain(
+  bed: Pick<Bed, 'fleet' | 'uri'>,
+  size: number,
+  prefetch: number,
+  signing?: SigningOptions,
+): Promise<number> {
   const queue = `drain-${size}-${prefetch}-${Date.now()}`
   await bed.fleet.store.enqueue(Array.from({ length: size }, () => parseNewTask({ name: 'noop', queue })))
   await bed.fleet.queues.setPaused(queue, true, 'bench')
-  const runner = new TaskRunner({ mongo: bed.uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE, prefetch })
+  const runner = new TaskRunner({
+    ...{ mongo: bed.uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE, prefetch },
+    ...(signing === undefined ? {} : { signing }),
+  })
   let done = 0
   const drained = new Promise<void>((resolve) => {
     runner.on('success', () => {
