@@ -20,6 +20,7 @@ const progress = { ratio: 0.5, at: NOW }
 const known = { completed: [id], forgiven: [] }
 const place = { front: NOW, blocked: false, completed: [id], leadMs: 5 }
 const claimant = { worker: 'w', slot: 'q\n1', notAfter: NOW, publicBase: 'http://worker:1' }
+const signature = { kid: 'k', at: NOW, sig: 'x' }
 const control = (action: 'cancel' | 'pause') => ({ action, by: 'ann', reason: 'because' })
 /** A request that gives everything that can be given. */
 const full: NewTask = parseNewTask({
@@ -83,8 +84,8 @@ const PIPELINES: Record<Verb, Pipeline[]> = {
     [...updates.resume(), ...dependencyUpdates.block('block', known)],
     dependencyUpdates.waitFor({ after: [id], ifFailed: 'run', known, status: TRANSITIONS.block.to }),
   ],
-  rerun: [updates.rerun()],
-  rewait: [[...updates.rerun(), ...dependencyUpdates.block('rewait', known)]],
+  rerun: [[...updates.rerun(), ...updates.sign(signature)]],
+  rewait: [[...updates.rerun(), ...updates.sign(signature), ...dependencyUpdates.block('rewait', known)]],
 }
 
 const OTHERS: Record<keyof typeof OTHER_WRITES, Pipeline[]> = {
@@ -92,8 +93,11 @@ const OTHERS: Record<keyof typeof OTHER_WRITES, Pipeline[]> = {
   checkpoint: [updates.checkpoint({ at: 1 })],
   takeBackLoss: [updates.takeBackLoss('lease')],
   raise: [updates.raise()],
-  edit: [updates.edit(changes, place), updates.edit(parseChanges({ deadline: null, position: 'back' }), place)],
-  replace: [updates.replace(full, place), updates.replace(parseNewTask({ name: 'test' }), place)],
+  edit: [
+    [...updates.edit(changes, place), ...updates.sign(signature)],
+    updates.edit(parseChanges({ deadline: null, position: 'back' }), place),
+  ],
+  replace: [updates.replace(full, place, signature), updates.replace(parseNewTask({ name: 'test' }), place)],
   noteCompleted: [dependencyUpdates.noteCompleted([id])],
 }
 
@@ -212,7 +216,7 @@ describe('a write that is no transition', () => {
       'resume',
     ]
     expect(
-      builders.filter((name) => ![...listed, 'rerun', 'unblock', 'giveUp', 'block', 'waitFor'].includes(name)),
+      builders.filter((name) => ![...listed, 'rerun', 'sign', 'unblock', 'giveUp', 'block', 'waitFor'].includes(name)),
     ).toEqual([])
   })
 })

@@ -152,8 +152,8 @@ export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
   abandon: ['error', ...END],
   skip: ['error', ...END],
   block: ['control', ...AWAITED],
-  rerun: ANEW,
-  rewait: [...ANEW, 'predecessors'],
+  rerun: [...ANEW, 'signature'],
+  rewait: [...ANEW, 'predecessors', 'signature'],
 }
 
 /** Writes that leave a task in its status, and the fields that they may change beside `rev` and `updatedAt`. */
@@ -162,8 +162,8 @@ export const OTHER_WRITES = {
   checkpoint: ['checkpoint', 'checkpointAttempt', 'lost'],
   takeBackLoss: ['attempts', 'lost'],
   raise: ['priority', 'deadlineMissedAt', 'raiseAt'],
-  edit: [...WISHES, ...BUDGET, ...LATER, 'queue'],
-  replace: [...WISHES, ...BUDGET, ...LATER, 'version'],
+  edit: [...WISHES, ...BUDGET, ...LATER, 'queue', 'signature'],
+  replace: [...WISHES, ...BUDGET, ...LATER, 'version', 'signature'],
   noteCompleted: ['predecessors'],
 } as const satisfies Record<string, readonly Field[]>
 
