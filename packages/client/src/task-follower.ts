@@ -26,6 +26,7 @@ interface Link {
 type TaskConnection = Socket<TaskToClient, ClientToTask>
 
 const CONNECT_MS = 3_000
+const isPage = 'document' in globalThis
 const RETRY_MS = 1_000
 const ANSWER_MS = 10_000
 
@@ -150,7 +151,8 @@ export class TaskFollower implements TaskWatch {
     const socket: TaskConnection = io(uri, {
       path,
       auth: { token },
-      transports: this.#link.transports(),
+      // From a page, another host is reached by websockets only: its content policy lets nothing else through. The relay has both.
+      transports: via === 'direct' && isPage ? ['websocket'] : this.#link.transports(),
       tryAllTransports: true,
       forceNew: true,
       reconnection: false,

@@ -181,7 +181,6 @@ export class Gateway extends Service {
   /** @throws {FleetError} `INSECURE_BIND`, `BAD_PUBLIC_URL`, `EADDRINUSE`, `EADDRNOTAVAIL` */
   protected override async onStart(): Promise<void> {
     const { listen, trustProxy = [] } = this.#options
-    const publicUrl = checkedPublicUrl(this.#options.publicUrl, this.#base, listen)
     this.defer(() => this.#closeHttp())
     this.defer(() => this.#queries.stop())
     await this.use(this.#access)
@@ -192,6 +191,7 @@ export class Gateway extends Service {
         `Without a key a gateway listens on this computer only, and ${listen.host} can be reached from others: make a key with 'taskfleet keys create' first`,
       )
     }
+    const publicUrl = checkedPublicUrl(this.#options.publicUrl, this.#base, listen)
     if (!locked) this.#log.warn('no key is configured: everybody on this computer may read and control this fleet')
     if (!locked && trustProxy.length > 0) this.#log.warn('no key is configured: requests from elsewhere are refused')
     this.#secretIds = await this.#access.signing.ids()

@@ -8,9 +8,9 @@ test('whatever is done to tasks in whatever order, the store does what the lifec
   const coverage = await checkModel({ uri: mongoUri(), runs: 50, length: 50, lanes: 4, seed, tour: true })
   process.stdout.write(`seed ${seed}: ${coverage.summary}\n`)
   expect(coverage.missing, `seed ${seed}: every status is reached and every verb used\n${coverage}`).toEqual([])
-}, 120_000)
+}, 240_000)
 
 test('and so does the store in memory', async () => {
   const coverage = await checkModel({ runs: 50, length: 50, lanes: 1, seed, tour: true })
   expect(coverage.missing, `seed ${seed}: every status is reached and every verb used\n${coverage}`).toEqual([])
-}, 120_000)
+}, 240_000)

@@ -89,7 +89,8 @@ export class TestFleet {
       for (;;) {
         await this.#until(async () => (await this.#due()) === 0)
         // A task may have ended a moment before those that wait for it are let go.
-        if ((await this.fleet.store.unblockAll()) > 0) continue
+        await this.fleet.store.unblockAll()
+        if ((await this.#due()) > 0) continue
         const next = scheduled ? await this.#nextDate() : null
         if (next === null) break
         await this.advance(Math.max(1, next.getTime() - this.fleet.database.clock.now().getTime()))
