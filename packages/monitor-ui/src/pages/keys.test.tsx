@@ -91,9 +91,9 @@ describe('making a key', () => {
     ])
     expect(made.textContent).toMatch(/deploy: copy it now, it is not shown again\.tf_[0-9a-f]{12}_[\w-]{43}/)
     within(made).getByRole('button', { name: 'Copy the key' })
-    expect(screen.queryByRole('dialog')).toBeNull()
+    await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull())
     press(made, 'I have stored it')
-    expect(screen.queryByTestId('made-key')).toBeNull()
+    await waitFor(() => expect(screen.queryByTestId('made-key')).toBeNull())
     expect(document.body.textContent).not.toContain('tf_')
   })
 
