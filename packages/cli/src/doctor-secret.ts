@@ -1,13 +1,11 @@
 import type { KeyStore } from '@taskfleet/core'
-import { parseSecrets, secretId } from '@taskfleet/core/internal'
+import { parseSecrets, secretId, WEAK_SECRET } from '@taskfleet/core/internal'
 import { FleetError, type WorkerRow } from '@taskfleet/protocol'
 import { type SecretOptions, secretOf } from './secret.ts'
 
 type Signer = Pick<WorkerRow, 'name' | 'secretIds'>
 
 const NAMED = 3
-const WEAK =
-  'WEAK_SECRET: whoever can read the database can forge sessions; make a secret with `taskfleet secret` and set TASKFLEET_SECRET for all gateways and workers'
 
 /**
  * This computer's secret among those that are in use, by its id; undefined where none is given here.
@@ -42,7 +40,7 @@ export function secretText(signers: readonly Signer[], own?: Signer): string {
     )
   }
   if (telling.length === 0) return 'no gateway and no worker that listens is running'
-  if (telling.some(({ secretIds }) => secretIds?.length === 0)) return WEAK
+  if (telling.some(({ secretIds }) => secretIds?.length === 0)) return `WEAK_SECRET: ${WEAK_SECRET}`
   return `the same at ${telling.length === 1 ? 'the one process that signs' : `all ${telling.length} processes that sign`}`
 }
 

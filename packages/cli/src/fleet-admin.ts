@@ -181,17 +181,6 @@ function queueCommands(kit: CommandKit): void {
   limit('depth', 'n', 'maxWaiting', 'limit how many tasks may wait in a queue; more are refused with QUEUE_FULL')
 }
 
-/** What there is in one queue. */
-interface QueueState extends Partial<QueueRow> {
-  _id: string
-  paused: boolean
-  /** Ready to be claimed now or at its date. */
-  waiting: number
-  running: number
-  /** Paused or blocked, each task by itself. */
-  held: number
-}
-
 async function queueStates(view: FleetView): Promise<QueueState[]> {
   const [counts, known, workers] = await Promise.all([
     view.queueCounts(),

@@ -1,4 +1,4 @@
-export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind } from './auth/fleet-secret.ts'
+export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind, WEAK_SECRET } from './auth/fleet-secret.ts'
 export { requireScope, sameRights, secretHash } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'

@@ -12,6 +12,7 @@ import {
   parseId,
   requireReach,
   Service,
+  WEAK_SECRET,
   withoutOutages,
 } from '@taskfleet/core/internal'
 import {
@@ -97,8 +98,6 @@ type GatewaySocket = Socket<
   { principal: Principal & { expiresAt?: Date } }
 >
 
-const WEAK_SECRET =
-  'whoever can read the database can forge sessions: make a secret with `taskfleet secret` and set TASKFLEET_SECRET for all gateways and workers'
 /** How long a check of health may take. */
 const HEALTH_MS = 900
 /** How long answers that are on their way may take when a gateway stops. */

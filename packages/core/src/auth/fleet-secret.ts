@@ -3,6 +3,10 @@ import { FleetError } from '@taskfleet/protocol'
 import type { KeyStore } from './key-store.ts'
 
 const LEAST_BYTES = 32
+/** What a fleet without a secret is warned of. */
+export const WEAK_SECRET =
+  'anyone with read access to the database can forge sessions: run `taskfleet secret` and set TASKFLEET_SECRET for all gateways and workers'
+
 /** The id of the secret that is stored in the database, which signs while the fleet has no other. */
 const STORED = 'database'
 
@@ -55,7 +59,7 @@ export class SigningKeys {
     this.#secrets = secrets
   }
 
-  /** Whether whoever can read the database can forge tokens. */
+  /** Whether anyone with read access to the database can forge tokens. */
   get weak(): boolean {
     return this.#secrets.length === 0
   }

@@ -49,7 +49,10 @@ interface Key {
 }
 
 const LEAST_SECRET_BYTES = 32
-/** The fields that a signature covers, by kind. What workers and the fleet itself move on is not among them. */
+/**
+ * The fields that a signature covers, by kind, without those that change while a task or schedule is carried out. Written out here: another
+ * list makes every signature invalid that is stored.
+ */
 const SIGNED: Record<Kind, readonly string[]> = {
   task: ['_id', 'name', 'version', 'queue', 'input', 'deadline', 'replayOf', 'schedule', 'event'],
   schedule: [
