@@ -172,6 +172,11 @@ export class FleetClient implements FleetApi {
       // A server that closes on purpose is not tried again by socket.io itself.
       if (reason === 'io server disconnect') socket.connect()
     })
+    // It was opened and ended before the gateway had let us in.
+    socket.io.on('close', (_reason, cause) => {
+      if (this.#state === 'live' || !(cause instanceof Error)) return
+      this.#setState(this.#trying, unreachable(this.#gateways.current, cause))
+    })
     socket.on('connect_error', (error: Error & { data?: { code?: string } }) => {
       // Without an active retry the gateway has refused; with one it can't be reached.
       if (socket.active) this.#notReached(error)

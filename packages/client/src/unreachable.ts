@@ -13,7 +13,13 @@ export function unreachable(address: string, error: TransportError): FleetError 
   return new FleetError('UNREACHABLE', `No gateway answers at ${address}: ${whyOf(error)}`, { cause: error })
 }
 
+/** engine.io's code for a session that this server does not have. */
+const UNKNOWN_SESSION = 1
+
 function whyOf({ message, description, context }: TransportError): string {
+  if (answerIn(context?.responseText).code === UNKNOWN_SESSION) {
+    return 'requests reach several gateways in turns; pass websockets on, or make the load balancer sticky'
+  }
   if (message === 'timeout') return 'neither a websocket nor long polling was answered in time'
   if (typeof description === 'number' && description > 0) return `HTTP ${description}`
   return messageOf(description) ?? messageOf(context?.statusText) ?? message
@@ -24,12 +30,16 @@ function messageOf(reason: unknown): string | undefined {
   return typeof message === 'string' && message !== '' ? message : undefined
 }
 
-/** engine.io answers `{ code, message }`, into which a gateway writes its own code and text. */
+/** A gateway writes its own code and text into the message of engine.io. */
 function refusalIn(body: unknown): { code?: string; message?: string } {
+  const [, code, text] = /^([A-Z_]+): ([\s\S]*)$/.exec(String(answerIn(body).message)) ?? []
+  return code === undefined ? {} : { code, message: text! }
+}
+
+/** What engine.io answers where it refuses a request. */
+function answerIn(body: unknown): { code?: unknown; message?: unknown } {
   try {
-    const { message } = JSON.parse(String(body)) as { message?: unknown }
-    const [, code, text] = /^([A-Z_]+): ([\s\S]*)$/.exec(String(message)) ?? []
-    return code === undefined ? {} : { code, message: text! }
+    return (JSON.parse(String(body)) ?? {}) as { code?: unknown; message?: unknown }
   } catch {
     return {}
   }

@@ -15,6 +15,7 @@ import {
   upgrade,
 } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import express from 'express'
 import fastify from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { createGateway } from './create-gateway.ts'
@@ -321,18 +322,21 @@ describe('createGateway', () => {
     detach()
   })
 
-  test('serves it within Express, which takes the path off', async () => {
+  test.each([
+    ['below a path of its own', '/fleet'],
+    ['before everything else', '/'],
+  ])('serves it within Express, %s', async (_where, mount) => {
     const gateway = createGateway({ fleet: fleet.fleet, basePath: '/fleet' })
-    const server = createServer((request, response) => {
-      // What `app.use('/fleet', gateway.handler)` does.
-      const originalUrl = request.url!
-      Object.assign(request, { originalUrl, url: originalUrl.slice('/fleet'.length) || '/' })
-      gateway.handler(request, response, () => response.writeHead(404).end())
-    })
+    const app = express()
+    app.use(mount, gateway.handler)
+    app.get('/', (_request, response) => void response.send('the program itself'))
+    const server = createServer(app)
     gateway.attach(server)
     fleet.cleanup(() => server.close())
     fleet.cleanup(() => gateway.close())
-    await serves(`${await listening(server)}/fleet`)
+    const url = await listening(server)
+    await serves(`${url}/fleet`)
+    expect((await get(url)).text).toBe('the program itself')
   })
 
   test('serves it within Fastify, and closes with it', async () => {

@@ -387,7 +387,9 @@ export const OPERATIONS = {
       summary: 'Change the date or priority of an event whose tasks all wait',
       request: shape<{ id: string; changes: EventChanges }>({
         id,
-        changes: byCore(shapes.newEvent.pick({ scheduledFor: true, priority: true }).partial()),
+        changes: byCore(
+          shapes.newEvent.pick({ scheduledFor: true, priority: true }).partial().meta({ minProperties: 1 }),
+        ),
       }),
       answer: shapes.event,
       codes: [...FOUND, 'NOT_WAITING', 'BAD_DATE', 'OUT_OF_RANGE', 'UNKNOWN_FIELD'],

@@ -86,11 +86,13 @@ function partsOf(operation: Operation): Parts {
               .meta({ description: `The ${etag} that was seen`, examples: ['"3"'] }),
           }),
         }
+  const { body: schema } = bodyOf(operation, own)
+  const mayBeMissing = schema === undefined || schema.isOptional()
   return {
-    schemas: { ...params, ...headers, ...bodyOf(operation, own) },
-    request: ({ params, body: given, request: { headers } }) => {
+    schemas: { ...params, ...headers, ...given({ body: schema }) },
+    request: ({ params, body: sent, request: { headers } }) => {
       // Without a body it is null.
-      const body = given ?? {}
+      const body = sent ?? (mayBeMissing ? {} : undefined)
       requireObject(body)
       const asked = inside === undefined ? body : nested(body, inside, own)
       return { ...(etag === undefined ? asked : seen(asked, etag, headers['if-match'])), ...params }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { budgetRow, taskOptions } from './tasks.ts'
-import { date, givenDate, hexId, name, object, priority, queueName } from './values.ts'
+import { date, givenDate, hexId, name, object, priority, queueName, strictObject } from './values.ts'
 
 const eventName = name.meta({ examples: ['Add'] })
 const anyObject = z.record(z.string(), z.unknown())
@@ -34,7 +34,7 @@ export const event = object({
   rev: z.int(),
 }).meta({ id: 'Event', title: 'Something that happened or will happen, with a task for each callback of its name' })
 
-export const newEvent = object({
+export const newEvent = strictObject({
   _id: hexId.exactOptional().describe('Makes a repeated request harmless'),
   name: eventName,
   props: anyObject.exactOptional().describe('What its tasks get as input, over the defaults of their callback'),
@@ -70,19 +70,19 @@ const callbackFields = {
     .min(1)
     .exactOptional()
     .describe('The version of the task that the input is written for; 1 by default'),
-  defaults: object({
+  defaults: strictObject({
     input: anyObject.exactOptional().describe('The input of its tasks; the props of the event win over it'),
     ...taskOptions,
   }).exactOptional(),
 }
 
-export const newCallback = object({ _id: hexId.exactOptional(), ...callbackFields }).meta({
+export const newCallback = strictObject({ _id: hexId.exactOptional(), ...callbackFields }).meta({
   id: 'NewCallback',
   title: 'A callback to be made',
   examples: [{ event: 'Add', task: 'addition' }],
 })
 
-export const callbackChanges = object({ ...callbackFields, rev: z.int() })
+export const callbackChanges = strictObject({ ...callbackFields, rev: z.int() })
   .exactPartial()
   .meta({
     id: 'CallbackChanges',

@@ -208,7 +208,12 @@ export const keyChanges = z
     expiresAt: date.nullable().describe('The key is not valid from then on; `null` for never'),
   })
   .partial()
-  .meta({ id: 'KeyChanges', title: 'What is to change of a key', examples: [{ scopes: ['read'], queues: null }] })
+  .meta({
+    id: 'KeyChanges',
+    title: 'What is to change of a key',
+    examples: [{ scopes: ['read'], queues: null }],
+    minProperties: 1,
+  })
 
 export const key = object({
   id: z.string(),
@@ -248,7 +253,12 @@ export const retentionChanges = z
   .refine((changes) => Object.keys(changes).length > 0, {
     message: "There is nothing to change: give 'completed', 'failed' or 'cancelled'",
   })
-  .meta({ id: 'RetentionChanges', title: 'What is to change of it', examples: [{ completed: 604_800_000 }] })
+  .meta({
+    id: 'RetentionChanges',
+    title: 'What is to change of it',
+    examples: [{ completed: 604_800_000 }],
+    minProperties: 1,
+  })
 
 export const pruneRequest = object({
   statuses: fixed(z.array(z.enum(['completed', 'failed', 'cancelled'])).min(1))

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { MISSED_POLICIES, OVERLAP_POLICIES } from '../protocol.ts'
 import { budgetRow, taskOptions } from './tasks.ts'
-import { date, duration, givenDate, hexId, name, object, queueName } from './values.ts'
+import { date, duration, givenDate, hexId, name, object, queueName, strictObject } from './values.ts'
 
 export const scheduleName = name.meta({ examples: ['nightly'] })
 export const cron = z.string().meta({
@@ -59,7 +59,7 @@ export const schedule = object({
   rev: z.int().describe('Plus one with every write'),
 }).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
 
-const options = object({
+const options = strictObject({
   ...taskOptions,
   /** The deadline of each task, after its slot. */
   deadlineAfter: duration.exactOptional().describe('The deadline of each task, this long after its slot'),
@@ -68,7 +68,7 @@ const orNull = Object.entries(options.shape).map(([option, schema]) => {
   const changed = schema.unwrap().nullable()
   return [option, schema.description === undefined ? changed : changed.describe(schema.description)]
 })
-const optionChanges = object(Object.fromEntries(orNull) as Record<keyof typeof options.shape, z.ZodType>)
+const optionChanges = strictObject(Object.fromEntries(orNull) as Record<keyof typeof options.shape, z.ZodType>)
   .exactPartial()
   .describe('An option that is not named stays; null takes it away')
 
@@ -100,7 +100,7 @@ const fields = {
   paused: z.boolean().exactOptional().describe('Its slots pass unused until it is resumed'),
 }
 
-export const newSchedule = object({
+export const newSchedule = strictObject({
   /** Its name. */
   _id: scheduleName,
   ...fields,
@@ -110,7 +110,7 @@ export const newSchedule = object({
   examples: [{ _id: 'nightly', task: 'report', cron: '30 3 * * *', timeZone: 'Europe/Berlin' }],
 })
 
-export const scheduleChanges = object({
+export const scheduleChanges = strictObject({
   ...fields,
   options: optionChanges,
   cron: cron.nullable(),
@@ -124,4 +124,5 @@ export const scheduleChanges = object({
     id: 'ScheduleChanges',
     title: 'What is to change of a schedule; null takes away what need not be',
     examples: [{ cron: '0 4 * * *', options: { priority: 'high' } }],
+    minProperties: 1,
   })

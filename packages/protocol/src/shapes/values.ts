@@ -3,6 +3,9 @@ import type { Duration } from '../protocol.ts'
 
 /** As `z.object`, but the declarations that are built keep the comments on the fields. */
 export const object = <Shape extends z.ZodRawShape>(fields: Shape): z.ZodObject<Shape> => z.object(fields)
+/** The same for what is asked: other fields are refused. */
+export const strictObject = <Shape extends z.ZodRawShape>(fields: Shape): z.ZodObject<Shape, z.core.$strict> =>
+  z.strictObject(fields)
 
 export const hexId = z
   .string()

@@ -1,5 +1,6 @@
 import { OPERATIONS, type Operation } from '@taskfleet/protocol'
 import { GATEWAY_TAKES, TASK_TAKES } from '@taskfleet/protocol/internal'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { Socket } from 'socket.io-client'
 import type { z } from 'zod'
 import { disturbed, type Pick, plausible } from './hostile-values.ts'
@@ -48,14 +49,25 @@ export async function sendMessages(
   return faults
 }
 
-type Documented = { paths: Record<string, Record<string, { responses: Record<string, unknown> } | undefined>> }
+interface DocumentedRoute {
+  responses: Record<string, unknown>
+  requestBody?: { content: Record<string, { schema: object }> }
+}
+interface Documented {
+  paths: Record<string, Record<string, DocumentedRoute | undefined>>
+  components: object
+}
 const ROUTES = Object.values(OPERATIONS).flatMap((verbs) =>
   Object.values(verbs as Record<string, Operation>).filter(({ rest }) => rest !== null),
 )
 
-/** The same over REST: each that is answered with a status that is not documented for its route, or with 500 and above. */
+/**
+ * The same over REST: each that is answered with a status that is not documented for its route, or with 500 and above; each whose
+ * body is not valid by the document and is accepted, or is valid and is refused for its shape.
+ */
 export async function sendRequests(url: string, token: string, count: number, pick: Pick): Promise<Fault[]> {
   const document = (await (await fetch(`${url}/api/openapi.json`)).json()) as Documented
+  const ajv = new Ajv2020({ strict: false, validateFormats: false })
   const faults: Fault[] = []
   for (let sent = 0; sent < count; sent += 1) {
     const { rest, request } = ROUTES[pick(ROUTES.length)]!
@@ -74,14 +86,25 @@ export async function sendRequests(url: string, token: string, count: number, pi
       ...(asQuery ? {} : { body: JSON.stringify(body) ?? '' }),
       signal: AbortSignal.timeout(ANSWER_MS),
     })
-    await answer.arrayBuffer()
+    const { code } = JSON.parse((await answer.text()) || '{}') as { code?: string }
     const documented = document.paths[`/api/v1${template.replace(/:(\w+)/g, '{$1}')}`]?.[method.toLowerCase()]
     const status = String(answer.status)
     const isRight = answer.status < 500 && documented?.responses[status] !== undefined
     if (!isRight) faults.push({ of: `${method} ${path}${query}`, sent: body, why: status })
+    const schema = documented?.requestBody?.content['application/json']?.schema
+    if (!isRight || schema === undefined || body === undefined) continue
+    const isValid = ajv.validate({ ...schema, components: document.components }, body)
+    if (isValid ? isOfShape(code) : answer.ok) {
+      const said = isValid ? `${code} for a valid body` : `${status} for one that is not valid: ${ajv.errorsText()}`
+      faults.push({ of: `${method} ${path}`, sent: body, why: said })
+    }
   }
   return faults
 }
+
+/** Codes of what the document says itself; others are about values that no schema knows. */
+const isOfShape = (code: string | undefined): boolean =>
+  code !== undefined && ['BAD_REQUEST', 'UNKNOWN_FIELD', 'BAD_VALUE', 'READ_ONLY_FIELD'].includes(code)
 
 /** A lone surrogate can't be part of an address. */
 const text = (value: unknown): string =>

@@ -3,19 +3,24 @@ import { given, shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import { type RestRoute, route } from '../route.ts'
 
+const settings = {
+  paused: z.boolean(),
+  concurrency: z.int().min(1).max(10_000).nullable(),
+  rate: shapes.newRate.nullable(),
+  maxWaiting: z.int().min(1).max(100_000_000).nullable(),
+}
 const changes = z
-  .strictObject({
-    paused: z.boolean(),
-    reason: shapes.reason,
-    concurrency: z.int().min(1).max(10_000).nullable(),
-    rate: shapes.newRate.nullable(),
-    maxWaiting: z.int().min(1).max(100_000_000).nullable(),
-  })
+  .strictObject({ ...settings, reason: shapes.reason })
   .partial()
   .refine((asked) => Object.entries(asked).some(([field, value]) => field !== 'reason' && value !== undefined), {
     message: "There is nothing to change: give 'paused', 'concurrency', 'rate' or 'maxWaiting'",
   })
-  .meta({ id: 'QueueChanges', title: 'What is to change of a queue', examples: [{ concurrency: 5 }, { paused: true }] })
+  .meta({
+    id: 'QueueChanges',
+    title: 'What is to change of a queue',
+    examples: [{ concurrency: 5 }, { paused: true }],
+    anyOf: Object.keys(settings).map((field) => ({ required: [field] })),
+  })
 
 /** Three operations in one request. */
 export const queueRoute: RestRoute = route({
