@@ -10,6 +10,7 @@ import { keyInQueue, openUnderKeys } from '../task/enqueuing.ts'
 import { TRANSACTION_LIMIT, unfitForLargeBatch } from '../task/large-batches.ts'
 import { type NewTask, parseId, parseNewTask } from '../task/new-task.ts'
 import type { TaskDocument } from '../task/task-document.ts'
+import { isPlain } from '../task/task-updates.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 
 type Parts = Pick<Fleet, 'tasks' | 'store' | 'batches' | 'handlers' | 'database'>
@@ -140,6 +141,8 @@ export async function storeDocuments(
   const asked = 'one' in checked ? [checked.one] : checked.batch
   await requirePredecessors(fleet.tasks, principal, asked)
   await checkInputs(fleet, checked)
+  const made = await storeNew(fleet, asked)
+  if (made !== undefined) return { tasks: made, fresh: true }
   const there = await stored(fleet, asked)
   const tasks = 'one' in checked ? await fleet.store.enqueue(asked) : await storeBatch(fleet, asked)
   for (const [index, task] of tasks.entries()) requireOwnKey(principal, asked[index]!, task)
@@ -172,6 +175,26 @@ async function checkInputs({ handlers }: Parts, checked: Checked): Promise<void>
     })
   }
   if (errors.length > 0) throw new BatchRefused(errors)
+}
+
+/**
+ * A list of plain tasks of which none is there yet, all or none. Undefined where that does not hold, or where the transaction did
+ * not go through at once: then it has to be looked at what is there.
+ */
+async function storeNew(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDocument[] | undefined> {
+  if (batch.length < 2 || batch.length > TRANSACTION_LIMIT || !batch.every(isPlain)) return undefined
+  const session = fleet.database.connection.getClient().startSession()
+  try {
+    session.startTransaction()
+    const made = await fleet.store.enqueue(batch, session)
+    await session.commitTransaction()
+    return made
+  } catch (error) {
+    if (error instanceof FleetError) throw error
+    return undefined
+  } finally {
+    await session.endSession()
+  }
 }
 
 /** All or none. @throws {BatchRefused} */

@@ -145,7 +145,7 @@ describe.each(Object.keys(VERBS))('%s', (verb) => {
 
 test('what was enqueued with an unknown outcome can be enqueued again under the id that the error names', async () => {
   const task = newTask()
-  await fail({ failCommands: ['update'], writeConcernError: { code: 64, errmsg: 'timed out' } })
+  await fail({ failCommands: ['insert'], writeConcernError: { code: 64, errmsg: 'timed out' } })
   const thrown = await fleet.store.enqueue([task]).catch((error: unknown) => error)
   expect(thrown).toMatchObject({
     code: 'UNKNOWN_OUTCOME',
@@ -159,7 +159,7 @@ test('what was enqueued with an unknown outcome can be enqueued again under the 
 
 test('a task whose answers are lost is stored once, however often it is asked for', async () => {
   const task = newTask()
-  relay.lose(['update'], 2)
+  relay.lose(['insert'], 2)
   expect(await codeOf(relayed.store.enqueue([task]))).toBe('UNKNOWN_OUTCOME')
   expect(relay.left).toBe(0)
   await relayed.store.enqueue([task])
@@ -168,7 +168,7 @@ test('a task whose answers are lost is stored once, however often it is asked fo
 
 test('an answer that is lost once is made up for by the driver', async () => {
   const task = newTask()
-  relay.lose(['update'])
+  relay.lose(['insert'])
   expect(await relayed.store.enqueue([task])).toMatchObject([{ _id: task._id, status: 'pending' }])
 })
 

@@ -76,8 +76,9 @@ export class MemoryCollection {
     return { insertedId: whole._id }
   }
 
-  async insertMany(docs: readonly Doc[], options: { session?: MemorySession } = {}): Promise<void> {
-    for (const doc of docs) await this.insertOne(doc, options)
+  async insertMany(docs: readonly Doc[], options: { session?: MemorySession; ordered?: boolean } = {}): Promise<void> {
+    const inserts = docs.map((document) => ({ insertOne: { document } }))
+    await this.bulkWrite(inserts, options)
   }
 
   async updateOne(filter: Filter, update: Doc | Doc[], options: UpdateOptions = {}): Promise<mongo.UpdateResult> {

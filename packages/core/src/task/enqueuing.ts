@@ -1,7 +1,8 @@
 import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import { distinctValues } from '../database/distinct.ts'
-import { confirmed, isDuplicatesOnly, writeErrorsOf } from '../database/unknown-outcome.ts'
+import { confirmed, isDuplicatesOnly, isOutage, writeErrorsOf } from '../database/unknown-outcome.ts'
+import { asyncBatch } from './async-batch.ts'
 import { isMet, known, predecessorsOf, refuseCycles, standpoints } from './dependencies.ts'
 import { notFound, refuseCycle } from './dependency-edit.ts'
 import { LargeBatches } from './large-batches.ts'
@@ -12,6 +13,10 @@ import type { StoreParts } from './store-parts.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import * as updates from './task-updates.ts'
 
+/** How many tasks that are asked for one by one are stored by one write at most, and how long they wait for one another. */
+const MOST_JOINED = 200
+const JOIN_MS = 5
+
 /** How often a request whose key was just freed or taken is tried again. */
 const KEY_TRIES = 3
 
@@ -21,6 +26,10 @@ export class Enqueuing {
   readonly #tasks: StoreParts['tasks']
   readonly #depth: QueueDepth
   readonly #throttles: mongo.Collection<ThrottleDocument>
+  readonly #join = asyncBatch((tasks: readonly NewTask[]) => this.#together(tasks), {
+    waitMs: JOIN_MS,
+    most: MOST_JOINED,
+  })
   /** Lists that are too long for one transaction. */
   readonly batches: LargeBatches
 
@@ -44,9 +53,33 @@ export class Enqueuing {
     // What a transaction meets is for whoever holds it to judge: some of it is tried again.
     if (session !== undefined) return this.#admitted(tasks, session)
     return confirmed(
-      () => this.#admitted(tasks),
+      async () =>
+        tasks.length === 1 && updates.isPlain(tasks[0]!) ? [await this.#joined(tasks[0]!)] : this.#admitted(tasks),
       tasks.map(({ _id }) => _id.toHexString()),
     )
+  }
+
+  async #joined(task: NewTask): Promise<TaskDocument> {
+    const stored = await this.#join(task)
+    if ('error' in stored) throw stored.error
+    return stored.task
+  }
+
+  /** Tasks that are asked for one by one, stored together. Each stands for itself: what refuses one refuses no other. */
+  async #together(tasks: readonly NewTask[]): Promise<Stored[]> {
+    try {
+      return (await this.#admitted(tasks)).map((task) => ({ task }))
+    } catch (error) {
+      if (tasks.length === 1 || isOutage(error)) throw error
+      return Promise.all(
+        tasks.map((task) =>
+          this.#admitted([task]).then(
+            ([task]) => ({ task: task! }),
+            (error: unknown) => ({ error }),
+          ),
+        ),
+      )
+    }
   }
 
   async #admitted(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
@@ -101,6 +134,7 @@ export class Enqueuing {
 
   async #store(tasks: readonly NewTask[], tries: number, session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
+    if (tasks.every(updates.isPlain)) return this.#insert(tasks, session)
     const places = await this.#places(tasks)
     const operations = tasks.map((task, index) => ({
       updateOne: {
@@ -129,6 +163,35 @@ export class Enqueuing {
     const others = new Map<number, TaskDocument>()
     for (const index of taken) others.set(index, await this.#underKey(tasks[index]!, places[index]!, tries))
     return tasks.map((task, index) => others.get(index) ?? byId.get(task._id.toHexString())!)
+  }
+
+  /** Stores plain tasks; those that were stored before are answered as they are now. @throws {FleetError} `TASK_EXISTS` */
+  async #insert(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
+    const { clock, signing } = this.#parts
+    const now = clock.now()
+    const documents = tasks.map((task) =>
+      updates.newDocument(task, now, signing.sign('task', { ...task }, notBefore(task))),
+    )
+    const within = session === undefined ? {} : { session }
+    const refused = await this.#tasks.insertMany(documents, { ordered: false, ...within }).then(
+      () => [],
+      (error: unknown) => {
+        if (isDuplicatesOnly(error)) return writeErrorsOf(error)
+        throw error
+      },
+    )
+    if (refused.length === 0) return documents
+    const repeated = refused.map(({ index }) => tasks[index]!)
+    const there = await this.#tasks.find({ _id: { $in: repeated.map(({ _id }) => _id) } }, within).toArray()
+    const byId = new Map(there.map((task) => [task._id.toHexString(), task]))
+    for (const { index } of refused) {
+      const before = byId.get(tasks[index]!._id.toHexString())
+      // It was there a moment ago, and has been removed since.
+      if (before === undefined) return this.#insert(tasks, session)
+      refuseUnlessSame(tasks[index]!, before)
+      documents[index] = before
+    }
+    return documents
   }
 
   /**
@@ -279,6 +342,9 @@ export class Enqueuing {
     return this.#tasks.find({ _id: { $in: blocked } }).toArray()
   }
 }
+
+/** What came of one of several tasks that are stored together. */
+type Stored = { task: TaskDocument } | { error: unknown }
 
 /** When it was asked for to begin. */
 const notBefore = ({ runAt, debounceMs }: NewTask): Date | undefined => (debounceMs === undefined ? runAt : undefined)

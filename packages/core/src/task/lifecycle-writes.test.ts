@@ -201,7 +201,7 @@ describe('a write that is no transition', () => {
   )
 
   test('every update that there is stands in one of the lists', () => {
-    const others = ['enqueue', 'throttle']
+    const others = ['enqueue', 'isPlain', 'newDocument', 'throttle']
     const builders = [...Object.keys(updates), ...Object.keys(dependencyUpdates)].filter(
       (name) => !others.includes(name),
     )

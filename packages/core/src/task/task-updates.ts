@@ -1,11 +1,11 @@
 import { PRIORITY_NAMES, type Retention } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { Signature } from '../auth/signing.ts'
-import { BUDGET_FIELDS, type BudgetChanges } from './budget.ts'
+import { BUDGET_FIELDS, type BudgetChanges, type StoredBudget } from './budget.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
 import { type Expression, fromNow, hasCome, laterOf, millis, NOW } from './server-time.ts'
-import type { ObjectId } from './task-document.ts'
+import type { ObjectId, TaskDocument } from './task-document.ts'
 import type { Control } from './task-store.ts'
 import {
   CANCEL_ASKED,
@@ -43,8 +43,21 @@ function tenthBefore(deadline: Expression): Expression {
 
 /** The task's own budgets, where they were given. */
 function budgetFields(asked: BudgetChanges): Record<string, Expression> {
-  const given = BUDGET_FIELDS.filter((field) => asked[field] !== undefined && asked[field] !== null)
-  return Object.fromEntries(given.map((field) => [field, literal(asked[field])]))
+  return Object.fromEntries(givenBudgets(asked).map((field) => [field, literal(asked[field])]))
+}
+
+const givenBudgets = (asked: BudgetChanges) =>
+  BUDGET_FIELDS.filter((field) => asked[field] !== undefined && asked[field] !== null)
+
+/** What a new task is, apart from time and place. */
+function askedFields(task: NewTask) {
+  const { name, version, input, queue, priority, lazy, maxAttempts, after, ifFailed, event, schedule, replayOf } = task
+  return {
+    ...{ name, version, input, queue, priority, basePriority: priority, lazy, maxAttempts },
+    ...{ attempt: 0, failures: 0, lost: 0, attempts: [], attemptsDropped: 0, rev: 1 },
+    ...(Object.fromEntries(givenBudgets(task).map((field) => [field, task[field]])) as StoredBudget),
+    ...given({ after, ifFailed, event, schedule, replayOf }),
+  }
 }
 
 export function enqueue(task: NewTask, place: Place, signature?: Signature): Pipeline {
@@ -53,24 +66,10 @@ export function enqueue(task: NewTask, place: Place, signature?: Signature): Pip
   return [
     {
       $set: {
-        name: literal(task.name),
-        version: task.version,
-        input: literal(task.input),
+        ...Object.fromEntries(Object.entries(askedFields(task)).map(([field, value]) => [field, literal(value)])),
         status: place.blocked ? 'blocked' : 'pending',
-        queue: literal(task.queue),
-        priority: task.priority,
-        basePriority: task.priority,
         runAt,
         order: task.position === 'front' && place.front !== undefined ? literal(place.front) : runAt,
-        lazy: task.lazy,
-        attempt: 0,
-        failures: 0,
-        lost: 0,
-        maxAttempts: task.maxAttempts,
-        ...budgetFields(task),
-        attempts: [],
-        attemptsDropped: 0,
-        rev: 1,
         createdAt: NOW,
         updatedAt: NOW,
         ...(task.deadline === undefined
@@ -79,18 +78,24 @@ export function enqueue(task: NewTask, place: Place, signature?: Signature): Pip
         // A throttled one may run beside the one of the time before.
         ...(task.key === undefined || task.throttleMs !== undefined ? {} : { key: literal(task.key) }),
         ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
-        ...(task.after === undefined ? {} : { after: literal(task.after) }),
-        ...given({ ifFailed: task.ifFailed }),
         ...(place.completed === undefined
           ? {}
           : { predecessors: literal({ completed: place.completed, forgiven: [] }) }),
-        ...(task.event === undefined ? {} : { event: literal(task.event) }),
-        ...(task.schedule === undefined ? {} : { schedule: literal(task.schedule) }),
-        ...(task.replayOf === undefined ? {} : { replayOf: literal(task.replayOf) }),
         ...signed(signature),
       },
     },
   ]
+}
+
+/** Whether the server has nothing to compute for a new task, and nothing to compare it with: it is inserted as it is. */
+export const isPlain = ({ key, after, position, deadline }: NewTask): boolean =>
+  key === undefined && after === undefined && position === 'back' && deadline === undefined
+
+/** The document of a plain task that is stored at that time. */
+export function newDocument(task: NewTask, now: Date, signature?: Signature): TaskDocument {
+  const runAt = task.runAt ?? now
+  const dates = { runAt, order: runAt, createdAt: now, updatedAt: now }
+  return { _id: task._id, ...askedFields(task), status: 'pending', ...dates, ...given({ signature }) }
 }
 
 /** The time of a throttled key begins with whoever comes first after the last one's end. */

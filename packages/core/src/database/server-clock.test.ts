@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { ServerClock } from './server-clock.ts'
+
+/** Observes that the server's clock is `ahead` milliseconds ahead, `lateBy` off, in an answer that took `tookMs`. */
+const observe = (clock: ServerClock, { at, ahead, tookMs, lateBy = 0 }: Record<string, number>): void =>
+  clock.observe(new Date(at! + tookMs! / 2 + ahead! + lateBy), at!, at! + tookMs!)
+const ahead = (clock: ServerClock): number => clock.now().getTime() - performance.now()
+const hour = 3_600_000
+
+test('a quick answer is not undone by a slow one', () => {
+  const clock = new ServerClock()
+  observe(clock, { at: 1_000, ahead: hour, tookMs: 2 })
+  observe(clock, { at: 2_000, ahead: hour, tookMs: 400, lateBy: 150 })
+  expect(Math.abs(ahead(clock) - hour)).toBeLessThan(2)
+})
+
+test('a slow answer is better than none, and than one that is long ago', () => {
+  const clock = new ServerClock()
+  observe(clock, { at: 1_000, ahead: hour, tookMs: 400, lateBy: 150 })
+  expect(Math.abs(ahead(clock) - hour - 150)).toBeLessThan(2)
+  observe(clock, { at: 2_000, ahead: hour, tookMs: 20 })
+  observe(clock, { at: 2_000 + hour, ahead: hour + 30, tookMs: 200 })
+  expect(Math.abs(ahead(clock) - hour - 30)).toBeLessThan(2)
+})
+
+test('another clock, as that of a new primary, is believed at once', () => {
+  const clock = new ServerClock()
+  observe(clock, { at: 1_000, ahead: hour, tookMs: 2 })
+  observe(clock, { at: 2_000, ahead: hour - 5_000, tookMs: 400 })
+  expect(Math.abs(ahead(clock) - hour + 5_000)).toBeLessThan(2)
+})
