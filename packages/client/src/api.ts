@@ -2,6 +2,7 @@ import type {
   CollectionName,
   CollectionRows,
   Delta,
+  DroppedMessages,
   FleetError,
   FleetOperations,
   FleetStats,
@@ -78,6 +79,8 @@ export interface WatchListeners {
   onLog?: (line: LogLine) => void
   /** The task's own events, sent by its handler. */
   onEvent?: (event: { name: string; data?: unknown }) => void
+  /** Log lines and events that were left out here, because this client did not read fast enough. */
+  onDropped?: (dropped: DroppedMessages) => void
   /** Where details come from, each time that changes. */
   onSource?: (source: WatchSource) => void
   /** The task has ended for good. */

@@ -175,6 +175,9 @@ export class TaskFollower implements TaskWatch {
     socket.on('event', (event) => {
       if (mine()) this.#listeners.onEvent?.(event)
     })
+    socket.on('dropped', (dropped) => {
+      if (mine()) this.#listeners.onDropped?.(dropped)
+    })
     socket.on('end', (end) => {
       if (!mine()) return
       over = true

@@ -30,6 +30,7 @@ import { type Namespace, Server, type Socket } from 'socket.io'
 import { Access } from './access.ts'
 import { type ACCOUNT_LIMITS, Accounts } from './accounts.ts'
 import type { Attempts } from './attempts.ts'
+import { Backlog, terminate } from './backlog.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveMetrics } from './metrics/serve-metrics.ts'
@@ -244,7 +245,12 @@ export class Gateway extends Service {
 
   async #closeHttp(): Promise<void> {
     // Who does not read their answer to the end must not keep us.
-    const cut = setTimeout(() => this.#http.server.closeAllConnections(), LAST_ANSWERS_MS)
+    const { clients = {} } = (this.#io?.engine ?? {}) as { clients?: Record<string, Socket['conn']> }
+    const connections = Object.values(clients)
+    const cut = setTimeout(() => {
+      this.#http.server.closeAllConnections()
+      for (const connection of connections) terminate(connection)
+    }, LAST_ANSWERS_MS)
     await this.#io?.close()
     await this.#http.close()
     clearTimeout(cut)
@@ -378,6 +384,7 @@ export class Gateway extends Service {
         refuseUpgrade(connection, error as FleetError)
       }
     })
+    const backlog = new Backlog(this.#log, this.#options.isBehind)
     const deps = {
       fleet: this.#fleet,
       access: this.#access,
@@ -385,18 +392,14 @@ export class Gateway extends Service {
       log: this.#log,
       attempts: this.#options.runner,
       holders: this.#holders,
+      backlog,
       ownUrl: () => this.#url,
     }
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
     const namespace = io.of('/') as unknown as Namespace
-    const subscriptions = new Subscriptions(this.#queries, namespace, {
-      accounts: this.#accounts,
-      log: this.#log,
-      isBehind: this.#options.isBehind,
-    })
+    const subscriptions = new Subscriptions(this.#queries, namespace, { accounts: this.#accounts, backlog })
     this.#subscriptions = subscriptions
-    this.defer(() => subscriptions.stop())
     namespace.use((socket, next) => {
       const { auth, address } = (socket as GatewaySocket).handshake
       this.#access

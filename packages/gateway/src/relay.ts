@@ -3,16 +3,17 @@ import { parseId } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { serverOf } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
-import type { Server } from 'socket.io'
+import type { Server, Socket } from 'socket.io'
 import { io as connect } from 'socket.io-client'
 import type { Access } from './access.ts'
 import type { Attempts } from './attempts.ts'
+import type { Backlog } from './backlog.ts'
 import { tokenBucket } from './guard.ts'
 import { connectError, MESSAGES_A_SECOND, refuseUnknown, requireTicket } from './task-socket.ts'
 import type { Tickets } from './tickets.ts'
+import { isFromTask, WatcherQueue } from './watcher-queue.ts'
 
 const NAMESPACE = /^\/relay\/([0-9a-f]{24})$/
-const FROM_TASK = ['snapshot', 'progress', 'log', 'event', 'end'] as const
 const TO_TASK = ['cancel', 'pause', 'message'] as const
 const CONNECT_MS = 5_000
 const ANSWER_MS = 15_000
@@ -23,6 +24,7 @@ export interface RelayDeps {
   tickets: Tickets
   /** Tasks that run in this very process are reached where it listens, whatever its public address. */
   attempts: Attempts | undefined
+  backlog: Backlog
   ownUrl: () => string | undefined
   log: Logger
 }
@@ -31,7 +33,7 @@ export interface RelayDeps {
 export function serveRelay(io: Server, deps: RelayDeps): void {
   const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
   namespaces.use((socket, next) => {
-    open(NAMESPACE.exec(socket.nsp.name)?.[1] ?? '', socket.handshake, deps).then(
+    admitted(socket, deps).then(
       (opened) => {
         // Who has left in the meantime never gets a connection, and nobody else would hang up for him.
         if (socket.conn.readyState !== 'open') opened.upstream.disconnect()
@@ -48,16 +50,14 @@ export function serveRelay(io: Server, deps: RelayDeps): void {
     const { upstream, early } = socket.data.upstream as Upstream
     const allowed = tokenBucket(MESSAGES_A_SECOND)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, TO_TASK, allowed, next))
+    const queue = new WatcherQueue(socket, deps.backlog)
     const pass = (event: string, body: unknown): void => {
-      if (event === 'progress') socket.volatile.emit(event, body)
-      else socket.emit(event, body)
-      if (event === 'end') socket.disconnect()
+      if (isFromTask(event)) queue.send(event, body)
+      if (event === 'end') queue.finish()
     }
     for (const [event, body] of early.splice(0)) pass(event, body)
     upstream.offAny()
-    upstream.onAny((event: string, body: unknown) => {
-      if ((FROM_TASK as readonly string[]).includes(event)) pass(event, body)
-    })
+    upstream.onAny(pass)
     for (const event of TO_TASK) {
       socket.on(event, (...args: unknown[]) => {
         const ack = args.pop()
@@ -68,10 +68,16 @@ export function serveRelay(io: Server, deps: RelayDeps): void {
         })
       })
     }
-    upstream.on('disconnect', () => socket.disconnect())
+    upstream.on('disconnect', () => queue.finish())
     socket.on('disconnect', () => upstream.disconnect())
-    if (!upstream.connected) socket.disconnect()
+    if (!upstream.connected) queue.finish()
   })
+}
+
+/** Nothing is fetched for a connection that does not read. @throws {FleetError} `GONE`, and what `open` throws */
+async function admitted(socket: Socket, deps: RelayDeps): Promise<Upstream> {
+  await deps.backlog.untilRead(socket)
+  return open(NAMESPACE.exec(socket.nsp.name)?.[1] ?? '', socket.handshake, deps)
 }
 
 interface Upstream {

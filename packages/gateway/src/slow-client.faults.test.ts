@@ -1,4 +1,4 @@
-import { connect, HeldRows, ownQueue, startGateway } from '@taskfleet/testkit/fleet/test-sockets'
+import { connect, HeldRows, ownQueue, startGateway, stopReading } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { expect, test } from 'vitest'
 
@@ -14,14 +14,12 @@ test('a client whose end of the wire is stopped costs no more than the backlog t
     Promise.all(Array.from({ length: count }, (_, n) => fleet.post([], { queue, label: `${n} ${big}` })))
   const query = { filter: { queue }, sort: { _id: 1 }, fields: ['input', 'status'], limit: 200 }
   const [held, reading] = [await HeldRows.open(socket, query), await HeldRows.open(other, query)]
-  // The client stops reading: its end of the connection is paused.
-  const wire = (socket.io.engine as unknown as { transport: { ws: { pause(): void; resume(): void } } }).transport.ws
-  wire.pause()
+  const resume = stopReading(socket)
   for (let round = 0; round < 20; round += 1) {
     await make(4)
     await eventually(() => reading.rows.length === (round + 1) * 4)
   }
-  wire.resume()
+  resume()
   await eventually(() => held.resets > 0 && held.rows.length === 80)
   await make(2)
   await eventually(() => held.rows.length === 82)

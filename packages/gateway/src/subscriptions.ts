@@ -19,16 +19,11 @@ import {
   type SubscribeAnswer,
 } from '@taskfleet/protocol'
 import pLimit, { type LimitFunction } from 'p-limit'
-import type { Logger } from 'pino'
 import type { Namespace, Socket } from 'socket.io'
 import type { Accounts } from './accounts.ts'
-import { isBehind } from './backlog.ts'
+import type { Backlog } from './backlog.ts'
 import { type Kind, LIMITS } from './subscription-limits.ts'
 
-/** How often those who were behind are looked at. */
-const CATCH_UP_MS = 250
-/** Who has not caught up after this is not reading any more. */
-const GIVE_UP_MS = 30_000
 /** Snapshots with more bytes go to few clients at a time, so that those who do not read hold few of them. */
 const LARGE_BYTES = 512 * 1024
 const LARGE_AT_ONCE = 4
@@ -51,10 +46,10 @@ interface Held {
   principal: string
   /** How often it has asked for each room. */
   shares: Map<string, number>
-  /** Since when it has been behind, by `performance.now()`. */
-  behindSince?: number
   /** Rooms that it gets nothing from until it has their present. */
   missed: Set<string>
+  /** Whether its rooms are on their way, or will be when it reads again. */
+  catchingUp: boolean
   /** Answers with snapshots, one after the other. */
   answers: LimitFunction
 }
@@ -66,33 +61,18 @@ interface Held {
 export class Subscriptions {
   readonly #queries: LiveQueries
   readonly #namespace: Namespace
-  readonly #log: Logger
+  readonly #backlog: Backlog
   readonly #rooms = new Map<string, AnyRoom>()
   readonly #held = new Map<Socket, Held>()
   readonly #perKey = new Map<string, number>()
-  readonly #behind = new Set<Socket>()
   readonly #large = pLimit(LARGE_AT_ONCE)
   readonly #accounts: Accounts
-  readonly #timer: NodeJS.Timeout
-  readonly #isBehind: (socket: Socket) => boolean
 
-  constructor(
-    queries: LiveQueries,
-    namespace: Namespace,
-    options: {
-      accounts: Accounts
-      log: Logger
-      /** Whether a client does not read what it is sent. */
-      isBehind?: ((socket: Socket) => boolean) | undefined
-    },
-  ) {
-    const { log } = options
-    this.#isBehind = options.isBehind ?? isBehind
-    this.#accounts = options.accounts
+  constructor(queries: LiveQueries, namespace: Namespace, parts: { accounts: Accounts; backlog: Backlog }) {
+    this.#backlog = parts.backlog
+    this.#accounts = parts.accounts
     this.#queries = queries
     this.#namespace = namespace
-    this.#log = log
-    this.#timer = setInterval(() => this.#catchUp(), CATCH_UP_MS).unref()
   }
 
   /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, `TOO_MANY_BYTES`, `TOO_BIG`, and what `compileQuery` throws */
@@ -163,11 +143,6 @@ export class Subscriptions {
       for (let share = 0; share < count; share += 1) this.#release(socket, id)
     }
     this.#held.delete(socket)
-    this.#behind.delete(socket)
-  }
-
-  stop(): void {
-    clearInterval(this.#timer)
   }
 
   get size(): number {
@@ -194,6 +169,7 @@ export class Subscriptions {
       principal: principal.id,
       shares: new Map<string, number>(),
       missed: new Set<string>(),
+      catchingUp: false,
       answers: pLimit(1),
     }
     this.#held.set(socket, held)
@@ -260,7 +236,7 @@ export class Subscriptions {
   #emit(id: string, event: string, body: object): void {
     this.#namespace.to(id).emit(event, { subscription: id, ...body })
     for (const socket of this.#rooms.get(id)?.sockets ?? []) {
-      if (!this.#held.get(socket)?.missed.has(id) && this.#isBehind(socket)) this.#holdBack(socket)
+      if (!this.#held.get(socket)?.missed.has(id) && this.#backlog.isBehind(socket)) this.#holdBack(socket)
     }
   }
 
@@ -268,61 +244,25 @@ export class Subscriptions {
   #holdBack(socket: Socket): void {
     const held = this.#held.get(socket)
     if (held === undefined) return
-    held.behindSince ??= performance.now()
-    this.#behind.add(socket)
     for (const id of held.shares.keys()) {
       held.missed.add(id)
       void socket.leave(id)
     }
-  }
-
-  /** Resolves when a client has read enough to be sent a snapshot, which must then be sent at once. @throws {FleetError} `GONE` */
-  #turn(socket: Socket, held: Held, bytes: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const turn = async (): Promise<void> => {
-        await this.#untilRead(socket)
-        resolve()
-        await nextTurn()
-        if (bytes > LARGE_BYTES) await this.#untilRead(socket)
-      }
-      held.answers(() => (bytes > LARGE_BYTES ? this.#large(turn) : turn())).catch(reject)
-    })
+    if (held.catchingUp) return
+    held.catchingUp = true
+    // A client that left needs nothing any more.
+    this.#catchUp(socket, held).catch(() => undefined)
   }
 
   /** @throws {FleetError} `GONE` */
-  async #untilRead(socket: Socket): Promise<void> {
-    const until = performance.now() + GIVE_UP_MS
-    while (socket.connected && this.#isBehind(socket)) {
-      if (performance.now() > until) this.#cut(socket)
-      else await drained(socket)
-    }
-    if (!socket.connected) throw new FleetError('GONE', 'This connection is closed')
-  }
-
-  #cut(socket: Socket): void {
-    const key = this.#held.get(socket)?.principal
-    this.#log.warn({ code: 'SLOW_CONSUMER', key }, 'a connection is cut: its client does not read')
-    this.#behind.delete(socket)
-    socket.disconnect(true)
-  }
-
-  #catchUp(): void {
-    for (const socket of this.#behind) {
-      const held = this.#held.get(socket)
-      if (held?.behindSince === undefined) this.#behind.delete(socket)
-      else if (!this.#isBehind(socket)) void this.#bringUp(socket, held)
-      else if (performance.now() - held.behindSince > GIVE_UP_MS) this.#cut(socket)
-    }
-  }
-
-  async #bringUp(socket: Socket, held: Held): Promise<void> {
-    this.#behind.delete(socket)
-    delete held.behindSince
+  async #catchUp(socket: Socket, held: Held): Promise<void> {
+    await this.#backlog.untilRead(socket)
+    held.catchingUp = false
     for (const id of [...held.missed]) {
       const room = this.#rooms.get(id) as Room<Watch | StatsWatch> | undefined
       const watch = await room?.watch.catch(() => undefined)
       if (room === undefined || watch === undefined) continue
-      await this.#turn(socket, held, bytesOf(room as AnyRoom)).catch(() => undefined)
+      await this.#turn(socket, held, bytesOf(room as AnyRoom))
       if (!held.missed.has(id) || !socket.connected) continue
       held.missed.delete(id)
       // Its present first, then what comes after it.
@@ -330,6 +270,19 @@ export class Subscriptions {
       socket.emit(event, { subscription: id, ...body })
       void socket.join(id)
     }
+  }
+
+  /** Resolves when a client has read enough to be sent a snapshot, which must then be sent at once. @throws {FleetError} `GONE` */
+  #turn(socket: Socket, held: Held, bytes: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const turn = async (): Promise<void> => {
+        await this.#backlog.untilRead(socket)
+        resolve()
+        await nextTurn()
+        if (bytes > LARGE_BYTES) await this.#backlog.untilRead(socket)
+      }
+      held.answers(() => (bytes > LARGE_BYTES ? this.#large(turn) : turn())).catch(reject)
+    })
   }
 }
 
@@ -346,19 +299,6 @@ const keyOf = (principal: string, kind: Kind): string => `${kind} ${principal}`
 
 function sharesOf({ shares }: Held, kind: Kind): number {
   return [...shares].reduce((sum, [id, count]) => (kindOf(id) === kind ? sum + count : sum), 0)
-}
-
-/** Resolves when something has gone out to a client, or after a while. */
-function drained({ conn }: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      conn.off('drain', done)
-      resolve()
-    }
-    const timer = setTimeout(done, CATCH_UP_MS)
-    conn.once('drain', done)
-  })
 }
 
 const bytesOf = (room: AnyRoom | undefined): number =>

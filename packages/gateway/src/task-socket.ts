@@ -13,9 +13,11 @@ import type { Namespace, Server, Socket } from 'socket.io'
 import type { z } from 'zod'
 import type { Access } from './access.ts'
 import type { Attempts, RunningAttempt } from './attempts.ts'
+import type { Backlog } from './backlog.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
 import type { KeyHolders } from './key-holders.ts'
 import type { Tickets } from './tickets.ts'
+import { WatcherQueue } from './watcher-queue.ts'
 
 export interface TaskSocketDeps {
   fleet: Fleet
@@ -24,6 +26,7 @@ export interface TaskSocketDeps {
   tickets: Tickets
   log: Logger
   holders: KeyHolders
+  backlog: Backlog
 }
 
 type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
@@ -133,7 +136,8 @@ export function connectError(error: unknown, log: Logger): Error {
 
 type Asked<Event extends keyof ClientToTask> = Parameters<ClientToTask[Event]>[0]
 
-function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: TaskSocketDeps): void {
+function attend(socket: TaskClientSocket, run: RunningAttempt, deps: TaskSocketDeps): void {
+  const { fleet, log } = deps
   const { holder } = socket.data
   const door = fleet.as(holder).tasks
   const id = run.claim.task._id.toHexString()
@@ -149,29 +153,42 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, { fleet, log }: T
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
   for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)
+  // The snapshot is as of when it is sent, and a connection that does not read gets none.
+  deps.backlog.untilRead(socket as unknown as Socket).then(
+    () => tellAll(socket, run, deps),
+    () => undefined,
+  )
+}
+
+function tellAll(socket: TaskClientSocket, run: RunningAttempt, { attempts, backlog, log }: TaskSocketDeps): void {
+  if (!socket.connected) return
+  if (attempts?.attempt(taskId(socket.nsp.name)) !== run) {
+    socket.disconnect()
+    return
+  }
+  const queue = new WatcherQueue(socket as unknown as Socket, backlog)
   const snapshot = run.snapshot()
   const lastLogSeq = snapshot.log.at(-1)?.seq ?? 0
-  socket.emit('snapshot', snapshot)
+  queue.send('snapshot', snapshot)
   const unwatch = run.watch({
-    // Only the latest matters: what a slow watcher can't take now is dropped.
-    progress: (progress) => socket.volatile.emit('progress', progress),
+    progress: (progress) => queue.send('progress', progress),
     log: (line) => {
       // Lines are sent a few times a second, so other watchers may still have to get the snapshot's newest.
-      if (line.seq > lastLogSeq) socket.emit('log', line)
+      if (line.seq > lastLogSeq) queue.send('log', line)
     },
-    event: (event) => send(log, event, (body) => socket.emit('event', body)),
+    event: (event) => sendWire(log, event, (body) => queue.send('event', body)),
     end: (end) => {
-      send(log, end, (body) => socket.emit('end', body))
-      socket.disconnect()
+      sendWire(log, end, (body) => queue.send('end', body))
+      queue.finish()
     },
   })
   socket.on('disconnect', unwatch)
 }
 
 /** Sends ids, dates and bytes as elsewhere on the wire. A value that can't be sent must not fail the attempt. */
-function send<Body extends object>(log: Logger, body: Body, emit: (body: Body) => void): void {
+function sendWire(log: Logger, body: object, send: (body: unknown) => void): void {
   try {
-    emit(toWire(body) as Body)
+    send(toWire(body))
   } catch (error) {
     log.warn({ err: asError(error) }, 'what a task sent to its watchers can not be put into a message')
   }

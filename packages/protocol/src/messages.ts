@@ -241,6 +241,10 @@ export const TASK_SENDS: Readonly<Record<keyof TaskToClient, SocketMessage>> = {
     summary: 'An event of the handler, for those who watch.',
     payload: z.object({ name: z.string(), data: z.unknown().optional() }),
   },
+  dropped: {
+    summary: 'How many log lines and events this client was not sent here, because it did not read fast enough.',
+    payload: z.object({ lines: z.int(), events: z.int() }).meta({ id: 'DroppedMessages' }),
+  },
   end: {
     summary: 'The end of the attempt; then the server closes the connection.',
     payload: z

@@ -420,6 +420,12 @@ export interface TaskSnapshot {
   log: LogLine[]
 }
 
+/** How many messages a watcher was not sent because it did not read fast enough. */
+export interface DroppedMessages {
+  lines: number
+  events: number
+}
+
 export interface TaskEnd {
   /** `pending`, `paused` or `running` means that it goes on elsewhere or later. */
   status: TaskStatus
@@ -439,6 +445,7 @@ export interface TaskToClient {
   progress: (progress: Progress) => void
   log: (line: LogLine) => void
   event: (event: { name: string; data?: unknown }) => void
+  dropped: (dropped: DroppedMessages) => void
   end: (end: TaskEnd) => void
 }
 

@@ -231,7 +231,7 @@ async function rowsOf(database: FleetDatabase, request: QueryRequest): Promise<T
 }
 
 /** After what nobody refers to is gone: the least of a few, since timers and sockets let go late. */
-async function heapUsed(): Promise<number> {
+export async function heapUsed(): Promise<number> {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   let least = Number.POSITIVE_INFINITY

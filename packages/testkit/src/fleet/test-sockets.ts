@@ -42,6 +42,13 @@ export function next<T = unknown>(socket: Socket, event: string): Promise<T> {
   return new Promise((resolve) => socket.once(event, (body: T) => resolve(body)))
 }
 
+/** Stops reading, as a browser does whose computer sleeps. Returns what goes on with it. */
+export function stopReading(socket: Socket): () => void {
+  const { ws } = (socket.io.engine as unknown as { transport: { ws: { pause(): void; resume(): void } } }).transport
+  ws.pause()
+  return () => ws.resume()
+}
+
 /** Resolves with what the server refuses with, or undefined when it doesn't. */
 export function refusal(socket: Socket): Promise<ConnectError | undefined> {
   return new Promise((resolve) => {
