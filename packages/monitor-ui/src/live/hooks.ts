@@ -39,6 +39,15 @@ export function useWorkers(): ReadonlyMap<string, WorkerRow> {
   return useMemo(() => new Map(rows.map((worker) => [worker._id, worker])), [rows])
 }
 
+/** The names of the tasks that live workers run, for suggestions. */
+export function useTaskNames(): string[] {
+  const workers = useWorkers()
+  return useMemo(() => {
+    const tasks = [...workers.values()].flatMap((worker) => worker.tasks)
+    return [...new Set(tasks.map((task) => task.replace(/@\d+$/, '')))].sort()
+  }, [workers])
+}
+
 /** Whether an element is on the screen. */
 export function useOnScreen(): [ref: (element: Element | null) => void, visible: boolean] {
   const [element, ref] = useState<Element | null>(null)

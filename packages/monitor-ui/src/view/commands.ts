@@ -89,11 +89,6 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
   },
 }
 
-/** `1 task`, `2,000 tasks`. */
-export function countTasks(count: number): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? 'task' : 'tasks'}`
-}
-
 /** What came of a command on one task, as a toast says it. */
 export function answerToast(
   command: CommandName,
