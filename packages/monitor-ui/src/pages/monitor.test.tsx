@@ -112,7 +112,7 @@ describe('the fleet board', () => {
   it('draws the last five minutes and says how long tasks waited and ran', async () => {
     await renderMonitor(fleet)
     const activity = within(await screen.findByRole('region', { name: 'Last five minutes' }))
-    await activity.findByText('Nothing came in, nothing ended.')
+    await activity.findByText('No task was enqueued or has ended.')
     activity.getByText('None ended')
     const now = Date.now()
     const at = (ms: number) => iso(now - ms)

@@ -295,7 +295,7 @@ function TaskList({ queryId, rows, loaded, filter, filtered, more, atMost }: Lis
               <span role="columnheader" tabIndex={-1} className="flex">
                 <input
                   type="checkbox"
-                  className="size-3.5 cursor-pointer accent-(--solid)"
+                  className="size-3.5 cursor-pointer accent-solid"
                   aria-label="Select all rows"
                   checked={here.length > 0 && chosen.length === here.length}
                   ref={(box) => {

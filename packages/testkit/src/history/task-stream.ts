@@ -1,5 +1,6 @@
 import type { TaskDocument } from '@taskfleet/core'
 import type { mongo } from 'mongoose'
+import { mapDeep } from '../map-deep.ts'
 
 /** A task as one write left it; null when it was removed. */
 export interface Step {
@@ -76,18 +77,11 @@ function after(before: TaskDocument | undefined, event: mongo.ChangeStreamDocume
   if (event.operationType === 'insert' || event.operationType === 'replace') return event.fullDocument
   if (event.operationType !== 'update') return null
   const { updatedFields = {}, removedFields = [], truncatedArrays = [] } = event.updateDescription
-  const task: Record<string, unknown> = structuredCopy(before ?? {})
+  const task = mapDeep(before ?? {}) as Record<string, unknown>
   for (const { field, newSize } of truncatedArrays) (place(task, field).get() as unknown[]).length = newSize
   for (const [path, value] of Object.entries(updatedFields)) place(task, path).set(value)
   for (const path of removedFields) place(task, path).remove()
   return task as unknown as TaskDocument
-}
-
-/** Objects and lists are copied; dates and ids don't change. */
-function structuredCopy<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(structuredCopy) as T
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, structuredCopy(inner)])) as T
 }
 
 /** What a dotted path stands for. */

@@ -126,46 +126,58 @@ const edits = fc
   .filter((changes) => Object.keys(changes).length > 0)
 const note = fc.constantFrom<unknown>({ at: 7 }, '$$ROOT', null, [1])
 
-const weighted = <Args extends unknown[]>(
-  weight: number,
-  make: (...args: Args) => Operation,
-  ...args: { [Index in keyof Args]: fc.Arbitrary<Args[Index]> }
-) => ({ weight, arbitrary: fc.tuple(...args).map((values) => make(...(values as Args))) })
-
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  weighted(4, operations.enqueue, wish, fc.option(follows, { nil: undefined }), fc.constantFrom('back', 'front')),
-  weighted(1, operations.enqueueAgain, at, fc.boolean()),
-  weighted(
-    5,
-    operations.enqueueKeyed,
-    wish,
-    fc.constantFrom('reject', 'return', 'replace', 'replace'),
-    seldom(fc.constantFrom(1, 5)),
-  ),
-  weighted(
-    12,
-    operations.claim,
-    fc.oneof(at, fc.constant('all')),
-    fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, fc.constantFrom(0, 1)),
-  ),
-  weighted(3, operations.comeBack, at, whose),
-  weighted(2, operations.report, at, whose, fc.constantFrom(undefined, 0.5, 1)),
-  weighted(2, operations.saveCheckpoint, at, whose, note),
-  weighted(16, operations.settle, at, whose, end, note),
-  weighted(4, operations.settle, at, fc.constant('own'), fc.constant('as asked'), note),
-  weighted(2, operations.cancel, at),
-  weighted(3, operations.pause, at),
-  weighted(3, operations.resume, at),
-  weighted(6, operations.rerun, at),
-  weighted(3, operations.edit, at, edits, fc.constantFrom('any', 'current', 'stale')),
-  weighted(1, operations.remove, at),
-  weighted(4, operations.advance, at, minutes),
-  weighted(6, operations.lose, at),
-  weighted(1, operations.reap),
-  weighted(3, operations.raiseDue),
-  weighted(3, operations.unblock),
-  weighted(1, operations.corrupt, at),
-  weighted(1, operations.look),
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(wish, fc.option(follows, { nil: undefined }), fc.constantFrom('back', 'front'))
+      .map((args) => operations.enqueue(...args)),
+  },
+  { weight: 1, arbitrary: fc.tuple(at, fc.boolean()).map((args) => operations.enqueueAgain(...args)) },
+  {
+    weight: 5,
+    arbitrary: fc
+      .tuple(wish, fc.constantFrom('reject', 'return', 'replace', 'replace'), seldom(fc.constantFrom(1, 5)))
+      .map((args) => operations.enqueueKeyed(...args)),
+  },
+  {
+    weight: 12,
+    arbitrary: fc
+      .tuple(
+        fc.oneof(at, fc.constant('all' as const)),
+        fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, fc.constantFrom(0, 1)),
+      )
+      .map((args) => operations.claim(...args)),
+  },
+  { weight: 3, arbitrary: fc.tuple(at, whose).map((args) => operations.comeBack(...args)) },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(at, whose, fc.constantFrom(undefined, 0.5, 1)).map((args) => operations.report(...args)),
+  },
+  { weight: 2, arbitrary: fc.tuple(at, whose, note).map((args) => operations.saveCheckpoint(...args)) },
+  { weight: 16, arbitrary: fc.tuple(at, whose, end, note).map((args) => operations.settle(...args)) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(at, fc.constant('own' as const), fc.constant('as asked' as const), note)
+      .map((args) => operations.settle(...args)),
+  },
+  { weight: 2, arbitrary: at.map((one) => operations.cancel(one)) },
+  { weight: 3, arbitrary: at.map((one) => operations.pause(one)) },
+  { weight: 3, arbitrary: at.map((one) => operations.resume(one)) },
+  { weight: 6, arbitrary: at.map((one) => operations.rerun(one)) },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(at, edits, fc.constantFrom('any', 'current', 'stale')).map((args) => operations.edit(...args)),
+  },
+  { weight: 1, arbitrary: at.map((one) => operations.remove(one)) },
+  { weight: 4, arbitrary: fc.tuple(at, minutes).map((args) => operations.advance(...args)) },
+  { weight: 6, arbitrary: at.map(operations.lose) },
+  { weight: 1, arbitrary: fc.constant(null).map(() => operations.reap()) },
+  { weight: 3, arbitrary: fc.constant(null).map(() => operations.raiseDue()) },
+  { weight: 3, arbitrary: fc.constant(null).map(() => operations.unblock()) },
+  { weight: 1, arbitrary: at.map((one) => operations.corrupt(one)) },
+  { weight: 1, arbitrary: fc.constant(null).map(() => operations.look()) },
 )
 
 const delivery = fc.oneof(

@@ -227,96 +227,75 @@ export function claim(at: number | 'all', maxLost?: number): Operation {
   }
 }
 
-interface OnOne {
-  name: string
-  at: number
-  /** Which task it is done to, where there is a choice. */
-  fits?: (task: ModelTask) => boolean
-  /** Only done to a task that fits. */
-  must?: (task: ModelTask) => boolean
-  single?: true
-  /** Comes before the first call. */
-  prepare?: (task: ModelTask, world: World) => Promise<void>
-  call: (task: ModelTask, world: World) => Promise<string>
-  expect: (task: ModelTask, world: World) => string
-}
-
-/** An operation on one task. */
-function onOne({ name, at, fits, must = () => true, single, prepare, call, expect }: OnOne): Operation {
+/** A worker that was taken for dead comes back and says that it lived with the task. */
+export function comeBack(at: number, whose: Whose): Operation {
   return {
-    name,
-    ...(single && { single }),
-    can: (world) => some(world) && must(pick(world, at, fits)),
-    begin: async (world) => {
-      const task = pick(world, at, fits)
-      await prepare?.(task, world)
-      return { call: () => call(task, world), expect: () => expect(task, world) }
-    },
-  }
-}
-
-interface ByLease extends Pick<OnOne, 'name' | 'at' | 'fits'> {
-  whose: Whose
-  call: (store: TaskStore, task: ModelTask, lease: string) => Promise<string>
-  expect: (task: ModelTask, lease: string, world: World) => string
-}
-
-/** An operation of the holder of a lease. The lease is the one at the beginning, also where it is sent again. */
-function byLease({ whose, call, expect, fits = model.isRunning, ...rest }: ByLease): Operation {
-  return {
-    name: `${rest.name} ${rest.at} by its ${whose} lease`,
+    name: `come back with the ${whose} lease of ${at}`,
     can: some,
     begin: (world) => {
-      const task = pick(world, rest.at, fits)
+      const task = pick(world, at, model.isWaiting)
       const lease = leaseOf(task, whose)
-      return { call: () => call(world.store, task, lease), expect: () => expect(task, lease, world) }
+      return {
+        call: () => world.store.takeBackLoss(task.id, lease).then(changed),
+        expect: () => changed(model.comeBack(task, lease)),
+      }
     },
   }
 }
 
-/** A worker that was taken for dead comes back and says that it lived with the task. */
-export const comeBack = (at: number, whose: Whose): Operation =>
-  byLease({
-    name: 'come back with',
-    at,
-    whose,
-    fits: model.isWaiting,
-    call: (store, { id }, lease) => store.takeBackLoss(id, lease).then(changed),
-    expect: (task, lease) => changed(model.comeBack(task, lease)),
-  })
-
 export function report(at: number, whose: Whose, progress: number | undefined): Operation {
-  const told = progress === undefined ? {} : { progress: { ratio: progress, at: new Date() } }
-  return byLease({
-    name: `report ${progress} of`,
-    at,
-    whose,
-    call: (store, { id }, leaseId) => store.report([{ id, leaseId, ...told }]).then(() => 'told'),
-    expect: (task, lease) => {
-      model.report(task, lease, progress)
-      return 'told'
+  return {
+    name: `report ${progress} of ${at} by its ${whose} lease`,
+    can: some,
+    begin: (world) => {
+      const task = pick(world, at, model.isRunning)
+      const leaseId = leaseOf(task, whose)
+      const told = progress === undefined ? {} : { progress: { ratio: progress, at: new Date() } }
+      return {
+        call: () => world.store.report([{ id: task.id, leaseId, ...told }]).then(() => 'told'),
+        expect: () => {
+          model.report(task, leaseId, progress)
+          return 'told'
+        },
+      }
     },
-  })
+  }
 }
 
-export const saveCheckpoint = (at: number, whose: Whose, state: unknown): Operation =>
-  byLease({
-    name: 'checkpoint',
-    at,
-    whose,
-    call: (store, { id }, lease) => store.saveCheckpoint(id, lease, state).then(changed),
-    expect: (task, lease) => changed(model.saveCheckpoint(task, lease, state)),
-  })
+export function saveCheckpoint(at: number, whose: Whose, state: unknown): Operation {
+  return {
+    name: `checkpoint ${at} by its ${whose} lease`,
+    can: some,
+    begin: (world) => {
+      const task = pick(world, at, model.isRunning)
+      const lease = leaseOf(task, whose)
+      return {
+        call: () => world.store.saveCheckpoint(task.id, lease, state).then(changed),
+        expect: () => changed(model.saveCheckpoint(task, lease, state)),
+      }
+    },
+  }
+}
 
-const OUTCOMES: Record<End['verb'], (end: End, output: unknown) => Outcome> = {
-  complete: (_, output) => Outcome.completed(output),
-  retry: ({ delay, decay, counts }) => Outcome.retry(testError, delay * MINUTE, { decay, counts }),
-  defer: ({ delay }) => Outcome.deferred(testError, delay * MINUTE),
-  fail: () => Outcome.failed(testError),
-  snooze: ({ delay }) => Outcome.snoozed(delay * MINUTE),
-  release: () => Outcome.released(),
-  suspend: () => Outcome.suspended(),
-  stop: () => Outcome.stopped(),
+function outcome({ verb, delay, decay, counts }: End, output: unknown): Outcome {
+  switch (verb) {
+    case 'complete':
+      return Outcome.completed(output)
+    case 'retry':
+      return Outcome.retry(testError, delay * MINUTE, { decay, counts })
+    case 'defer':
+      return Outcome.deferred(testError, delay * MINUTE)
+    case 'fail':
+      return Outcome.failed(testError)
+    case 'snooze':
+      return Outcome.snoozed(delay * MINUTE)
+    case 'release':
+      return Outcome.released()
+    case 'suspend':
+      return Outcome.suspended()
+    case 'stop':
+      return Outcome.stopped()
+  }
 }
 
 /** Ends an attempt in some way, or as its owner was asked to. */
@@ -331,7 +310,7 @@ export function settle(at: number, whose: Whose, wanted: End | 'as asked', outpu
       const leaseId = leaseOf(task, whose)
       return {
         call: async () => {
-          const settled = await world.store.settle({ task: document(task), leaseId }, OUTCOMES[end.verb](end, output))
+          const settled = await world.store.settle({ task: document(task), leaseId }, outcome(end, output))
           return settled.owned ? `owned ${settled.status}` : 'fenced'
         },
         expect: () => model.settle(task, leaseId, end, output, world.note),
@@ -343,68 +322,87 @@ export function settle(at: number, whose: Whose, wanted: End | 'as asked', outpu
 const asAsked = ({ control }: ModelTask): End['verb'] =>
   control === 'cancel' ? 'stop' : control === 'pause' ? 'suspend' : 'complete'
 
+/** An operation on one task that needs no more than its id. */
+function onOne(
+  name: string,
+  at: number,
+  fits: (task: ModelTask) => boolean,
+  call: (store: TaskStore, task: ModelTask) => Promise<string>,
+  expect: (task: ModelTask, world: World) => string,
+  faulty: (task: ModelTask) => boolean = () => false,
+): Operation {
+  return {
+    name: `${name} ${at}`,
+    can: (world) => some(world) && !faulty(pick(world, at, fits)),
+    begin: (world) => {
+      const task = pick(world, at, fits)
+      return { call: () => call(world.store, task), expect: () => expect(task, world) }
+    },
+  }
+}
+
 export const cancel = (at: number): Operation =>
-  onOne({
-    name: `cancel ${at}`,
+  onOne(
+    'cancel',
     at,
-    fits: model.isOpen,
-    call: ({ id }, { store }) => store.cancel(id, 'test').then(answered),
-    expect: (task, { note, tasks }) => {
+    model.isOpen,
+    (store, { id }) => store.cancel(id, 'test').then(answered),
+    (task, { note, tasks }) => {
       const done = model.ask(task, 'cancel', note)
       if (done) model.follow([task], tasks, note)
       return changed(done)
     },
-  })
+  )
 
 export const pause = (at: number): Operation =>
-  onOne({
-    name: `pause ${at}`,
+  onOne(
+    'pause',
     at,
-    fits: model.isOpen,
-    call: ({ id }, { store }) => store.pause(id, 'test').then(answered),
-    expect: (task, { note }) => changed(model.ask(task, 'pause', note)),
-  })
+    model.isOpen,
+    (store, { id }) => store.pause(id, 'test').then(answered),
+    (task, { note }) => changed(model.ask(task, 'pause', note)),
+  )
 
 export const resume = (at: number): Operation =>
-  onOne({
-    name: `resume ${at}`,
+  onOne(
+    'resume',
     at,
-    fits: ({ status, control }) => status === 'paused' || control === 'pause',
-    call: ({ id }, { store }) => store.resume(id).then(answered),
-    expect: (task, { note, tasks }) => {
+    ({ status, control }) => status === 'paused' || control === 'pause',
+    (store, { id }) => store.resume(id).then(answered),
+    (task, { note, tasks }) => {
       const done = model.resume(task, note)
       if (done) model.reconsiderAll([task], tasks, note)
       return changed(done)
     },
-  })
+  )
 
 export const rerun = (at: number): Operation =>
-  onOne({
-    name: `rerun ${at}`,
+  onOne(
+    'rerun',
     at,
-    fits: ({ status }) => status === 'failed' || status === 'cancelled',
-    call: ({ id }, { store }) => store.rerun(id).then(answered, codeOf),
-    expect: (task, { tasks, note }) => {
+    ({ status }) => status === 'failed' || status === 'cancelled',
+    (store, { id }) => store.rerun(id).then(answered, codeOf),
+    (task, { tasks, note }) => {
       const answer = model.rerun(task, tasks, note)
       if (answer === 'changed') model.reconsiderAll([task], tasks, note)
       return answer
     },
-  })
+  )
 
 export const remove = (at: number): Operation =>
-  onOne({
-    name: `remove ${at}`,
+  onOne(
+    'remove',
     at,
-    fits: (task) => !model.isOpen(task),
-    call: ({ id }, { store }) => store.remove(id).then(answered),
-    expect: (task, { tasks, note }) => {
-      // The tasks that wait for it see its end first.
+    (task) => !model.isOpen(task),
+    (store, { id }) => store.remove(id).then(answered),
+    (task, { tasks, note }) => {
+      // What its end had to say comes first.
       if (!task.gone) model.follow([task], tasks, note)
       const done = model.remove(task)
       if (done) model.follow([task], tasks, note)
       return changed(done)
     },
-  })
+  )
 
 /** An edit with its predecessors still to be picked. */
 export type EditWish = Omit<Edits, 'after'> & { after?: readonly number[] }
@@ -446,39 +444,48 @@ function changesOf({ delay, deadline, queue, ...plain }: Omit<Edits, 'after'>): 
   }
 }
 
-export const advance = (at: number, minutes: number): Operation =>
-  onOne({
+export function advance(at: number, minutes: number): Operation {
+  return {
     name: `advance ${at} by ${minutes} min`,
-    at,
-    must: ({ gone }) => !gone,
     single: true,
-    call: ({ id }, { tampering }) => tampering.moveBack(id, minutes * MINUTE).then(() => 'moved'),
-    expect: (task) => {
-      task.now += minutes
-      task.written = true
-      return 'moved'
+    can: (world) => some(world) && !pick(world, at).gone,
+    begin: (world) => {
+      const task = pick(world, at)
+      return {
+        call: () => world.tampering.moveBack(task.id, minutes * MINUTE).then(() => 'moved'),
+        expect: () => {
+          task.now += minutes
+          task.written = true
+          return 'moved'
+        },
+      }
     },
-  })
+  }
+}
 
 /** A worker dies: the leases of its tasks run out, and somebody takes them back. */
-export const lose = (at: number): Operation =>
-  onOne({
+export function lose(at: number): Operation {
+  return {
     name: `lose the worker of ${at}`,
-    at,
-    fits: model.isRunning,
-    must: model.isRunning,
-    call: async ({ id }, { tampering, store }) => {
-      await tampering.loseWorker(id)
-      await store.reap()
-      return 'reaped'
+    can: (world) => some(world) && model.isRunning(pick(world, at, model.isRunning)),
+    begin: (world) => {
+      const task = pick(world, at, model.isRunning)
+      return {
+        call: async () => {
+          await world.tampering.loseWorker(task.id)
+          await world.store.reap()
+          return 'reaped'
+        },
+        expect: () => {
+          // Sent twice, it finds nothing the second time.
+          if (model.isRunning(task)) task.workerGone = true
+          reapAll(world)
+          return 'reaped'
+        },
+      }
     },
-    expect: (task, world) => {
-      // Sent twice, it finds nothing the second time.
-      if (model.isRunning(task)) task.workerGone = true
-      reapAll(world)
-      return 'reaped'
-    },
-  })
+  }
+}
 
 /** What is done to all tasks at once. */
 function onAll(name: string, call: (store: TaskStore) => Promise<unknown>, expect: (world: World) => void): Operation {
@@ -517,24 +524,26 @@ export const unblock = (): Operation =>
   )
 
 /** Somebody writes to the database by hand, and a worker meets the task. */
-export const corrupt = (at: number): Operation =>
-  onOne({
+export function corrupt(at: number): Operation {
+  return {
     name: `corrupt ${at} and claim it`,
-    at,
-    fits: model.isDue,
-    must: model.isDue,
-    prepare: async (task, { tampering }) => {
-      await tampering.corrupt(task.id)
+    can: (world) => some(world) && model.isDue(pick(world, at, model.isDue)),
+    begin: async (world) => {
+      const task = pick(world, at, model.isDue)
+      await world.tampering.corrupt(task.id)
       task.corrupt = true
       task.written = true
+      return {
+        call: () => world.store.claim([task.id], testClaimant).then(({ length }) => `${length} claimed`),
+        expect: () => {
+          model.claim(task, undefined, world.note)
+          model.follow([task], world.tasks, world.note)
+          return '0 claimed'
+        },
+      }
     },
-    call: ({ id }, { store }) => store.claim([id], testClaimant).then(({ length }) => `${length} claimed`),
-    expect: (task, { tasks, note }) => {
-      model.claim(task, undefined, note)
-      model.follow([task], tasks, note)
-      return '0 claimed'
-    },
-  })
+  }
+}
 
 /** What a worker sees that looks for work: all that is due, the urgent first. */
 export function look(): Operation {
