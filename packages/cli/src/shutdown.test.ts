@@ -40,7 +40,7 @@ describe('a worker that is told to end', () => {
     await running(deaf, good)
     const ended = worker.tell('SIGINT')
     await sleep(200)
-    expect(worker.alive()).toBe(true)
+    expect(worker.alive).toBe(true)
     const { code, tookMs } = await worker.tell('SIGINT')
     await ended
     expect(code).toBe(130)
@@ -99,7 +99,7 @@ describe('a worker whose handlers misbehave', () => {
       code: 'UNHANDLED_IN_HANDLER',
     })
     expect(await fleet.ended(soon)).toMatchObject({ status: 'completed', output: 'whole', attempt: 1 })
-    expect(worker.alive()).toBe(true)
+    expect(worker.alive).toBe(true)
   })
 
   test('gives its tasks back and ends with an error when nobody can be blamed for one', async () => {

@@ -9,18 +9,18 @@ import { OwnKeyContext } from './shell/own-key.ts'
 import { UiContext } from './shell/ui-context.ts'
 import { createUi } from './shell/ui-store.ts'
 
-/** Scrolling back and changing pages reopen nothing. */
+/** Views stay open this long, so scrolling back or changing pages does not reopen them. */
 const LINGER_MS = 1_500
-/** 60 tasks that move are one rendering. */
+/** Changes within this time are rendered together. */
 const FRAME_MS = 80
 
 interface Props {
-  /** Connects with a key, or without one. Called again for each key that is tried. */
+  /** Connects with or without a key. Called for each key that the user tries. */
   connect: (token: string | undefined) => FleetApi
   token: string | undefined
-  /** A key was entered by hand. */
+  /** Called when the user has entered a key. */
   onToken: (token: string) => void
-  /** Below which path its pages lie; the root by default. */
+  /** The path above the pages, the root by default. */
   basePath?: string
   router?: ReturnType<typeof createMonitorRouter>
 }
@@ -69,7 +69,7 @@ interface GateProps {
   children: React.ReactNode
 }
 
-/** Shows the pages to those whom the gateway lets in, and the form for a key to others. */
+/** Shows the pages, or the form for a key when the gateway refuses the connection. */
 function Gate({ onKey, children }: GateProps) {
   const { state, error } = useConnection()
   if (state !== 'refused') return children

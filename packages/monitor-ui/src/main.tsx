@@ -11,7 +11,7 @@ import './styles.css'
 const LATER_MS = 1_000
 
 const key = takeKey(window)
-// An address with another key pasted into this page: begin again with that one.
+// The user has pasted an address with another key: start again with that key.
 addEventListener('hashchange', () => {
   if (new URLSearchParams(location.hash.slice(1)).has('token')) {
     takeKey(window)
@@ -19,7 +19,7 @@ addEventListener('hashchange', () => {
   }
 })
 
-// Below which path the gateway serves this page, as its `<base>` says.
+// The path under which the gateway serves this page, from its `<base>`.
 const url = new URL('.', document.baseURI).href.replace(/\/$/, '')
 const sessionOf = createSessions({ url, onRefused: () => forgetKey(window) })
 
@@ -38,5 +38,5 @@ createRoot(root).render(
     />
   </StrictMode>,
 )
-// Later than what the first page needs. One that doesn't load now is loaded when it is opened.
+// After everything that the first page needs. A file that fails to load now is loaded when its page is opened.
 addEventListener('load', () => setTimeout(() => loadPages().catch(() => undefined), LATER_MS))

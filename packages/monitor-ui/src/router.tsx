@@ -9,12 +9,10 @@ import {
 import { FleetPage } from './pages/fleet-page.tsx'
 import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
-import { parseErrorSearch } from './view/error-search.ts'
-import { parseEventSearch } from './view/event-search.ts'
-import { parseScheduleSearch } from './view/schedule-search.ts'
+import { parseErrorSearch, parseEventSearch, parseScheduleSearch } from './view/search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
-/** The board comes with the first script; every other page is a file of its own. */
+/** The fleet page is in the first script. Every other page is loaded from a file of its own. */
 const pages = {
   audit: lazyRouteComponent(() => import('./pages/audit-page.tsx'), 'AuditPage'),
   coverage: lazyRouteComponent(() => import('./pages/coverage-page.tsx'), 'CoveragePage'),
@@ -27,7 +25,7 @@ const pages = {
   tasks: lazyRouteComponent(() => import('./pages/tasks-page.tsx'), 'TasksPage'),
 }
 
-/** Loads the files of all pages and dialogs, so that the monitor can change between them while its gateway is away. */
+/** Loads the files of all pages and dialogs, so that the monitor can change between them while the gateway is away. */
 export async function loadPages(): Promise<void> {
   await Promise.all([...Object.values(pages).map((page) => page.preload?.()), loadDialogs()])
 }
@@ -43,39 +41,25 @@ const root = createRootRoute({
     </div>
   ),
 })
-const fleet = createRoute({ getParentRoute: () => root, path: '/', component: FleetPage })
-const tasks = createRoute({
-  getParentRoute: () => root,
-  path: '/tasks',
-  validateSearch: parseTaskSearch,
-  component: pages.tasks,
-})
-const task = createRoute({ getParentRoute: () => root, path: '/tasks/$id', component: pages.task })
-const errors = createRoute({
-  getParentRoute: () => root,
-  path: '/errors',
-  validateSearch: parseErrorSearch,
-  component: pages.errors,
-})
-const coverage = createRoute({ getParentRoute: () => root, path: '/coverage', component: pages.coverage })
-const queues = createRoute({ getParentRoute: () => root, path: '/queues', component: pages.queues })
-const events = createRoute({
-  getParentRoute: () => root,
-  path: '/events',
-  validateSearch: parseEventSearch,
-  component: pages.events,
-})
+const parent = { getParentRoute: () => root }
+const fleet = createRoute({ ...parent, path: '/', component: FleetPage })
+const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTaskSearch, component: pages.tasks })
+const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task })
+const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
+const coverage = createRoute({ ...parent, path: '/coverage', component: pages.coverage })
+const queues = createRoute({ ...parent, path: '/queues', component: pages.queues })
+const events = createRoute({ ...parent, path: '/events', validateSearch: parseEventSearch, component: pages.events })
 const schedules = createRoute({
-  getParentRoute: () => root,
+  ...parent,
   path: '/schedules',
   validateSearch: parseScheduleSearch,
   component: pages.schedules,
 })
-const audit = createRoute({ getParentRoute: () => root, path: '/audit', component: pages.audit })
-const keys = createRoute({ getParentRoute: () => root, path: '/keys', component: pages.keys })
+const audit = createRoute({ ...parent, path: '/audit', component: pages.audit })
+const keys = createRoute({ ...parent, path: '/keys', component: pages.keys })
 const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, schedules, audit, keys])
 
-/** Plain parameters, so that people can read and write an address: `?status=running,failed&host=fra-1`. */
+/** Plain parameters that people can read and write: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {
   const plain = {
     ...parseEventSearch(search),

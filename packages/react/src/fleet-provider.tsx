@@ -9,17 +9,16 @@ import {
   useMemo,
   useSyncExternalStore,
 } from 'react'
-import { ConnectionWatch } from './connection-watch.ts'
 import { Places } from './places.ts'
-import { ServerTime } from './server-time.ts'
 import { SharedViews, type SharedViewsOptions, type Start } from './shared-views.ts'
+import { type ConnectionView, connectionOf, type Source, serverTimeOf } from './source.ts'
 
 /** What the hooks below one provider share. */
 export interface Shared {
   readonly client: FleetApi
   readonly views: SharedViews
-  readonly connection: ConnectionWatch
-  readonly time: ServerTime
+  readonly connection: Source<ConnectionView>
+  readonly time: Source<number>
   /** For the sockets of watched tasks. */
   readonly places: Places
 }
@@ -29,12 +28,12 @@ const FleetContext = createContext<Shared | null>(null)
 interface Props extends SharedViewsOptions {
   /** A `FleetClient`, made outside of the components or kept in a state. */
   client: FleetApi
-  /** How many tasks are watched at the same time; 120 by default. The others get their turn when one is let go. */
+  /** How many tasks are watched at the same time, 120 by default. Others wait until one is released. */
   watchedAtMost?: number
   children?: ReactNode
 }
 
-/** Gives the hooks below it their client. Whoever made the client closes it. */
+/** Provides the client for the hooks below it. It does not close the client. */
 export function FleetProvider({
   client,
   lingerMs = 0,
@@ -46,8 +45,8 @@ export function FleetProvider({
     () => ({
       client,
       views: new SharedViews({ lingerMs, frameMs }),
-      connection: new ConnectionWatch(client),
-      time: new ServerTime(client),
+      connection: connectionOf(client),
+      time: serverTimeOf(client),
       places: new Places(watchedAtMost),
     }),
     [client, lingerMs, frameMs, watchedAtMost],
@@ -66,30 +65,29 @@ export function useFleetClient(): FleetApi {
   return useShared().client
 }
 
-/** What every view offers besides what it shows. */
 export interface TryAgain {
-  /** Asks at once for what `error` says could not be had. It is also asked for by itself, where that can help. */
+  /** Loads a failed view again at once. Temporary errors are also retried automatically. */
   tryAgain(): void
 }
 
-/** What every view says of itself. */
+/** The state of a view. */
 export interface ViewState {
   /** Whether the first answer has come. */
   readonly loaded: boolean
-  /** False while what is shown may be behind: before the first answer and while the connection is down. */
+  /** False while the view may be out of date: before the first answer and while the connection is down. */
   readonly live: boolean
   /**
-   * Why there is nothing to show: what the gateway refuses with, such as `BAD_FILTER` as its `code`, or `FORBIDDEN` from the
-   * moment on when the key has lost the right to it.
+   * Why the view could not be loaded. Its `code` is the gateway's, such as `BAD_FILTER`, or `FORBIDDEN` once the key has lost the
+   * permission.
    */
   readonly error: FleetError | undefined
 }
 
 /**
- * A view that is kept current while any component looks at it.
+ * A view that is kept current while any component uses it.
  *
- * @param key all that `start` depends on; undefined where nothing is to be looked at
- * @param first what is seen until something has been told; the same object every time
+ * @param key everything that `start` depends on. Undefined to open nothing.
+ * @param first the view before the first change. It must be the same object every time.
  */
 export function useSharedView<View extends object>(
   key: string | undefined,
@@ -98,7 +96,7 @@ export function useSharedView<View extends object>(
 ): View & TryAgain {
   const shared = useShared()
   const { views } = shared
-  // biome-ignore lint/correctness/useExhaustiveDependencies(start): another function with every rendering, that means the same as long as the key does
+  // biome-ignore lint/correctness/useExhaustiveDependencies(start): a new function with every rendering, which does the same as long as the key is the same
   const subscribe = useCallback(
     (listener: () => void) => (key === undefined ? () => {} : views.subscribe(key, first, start(shared), listener)),
     [shared, views, key, first],

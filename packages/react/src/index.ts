@@ -1,6 +1,6 @@
-export type { ConnectionView } from './connection-watch.ts'
 export { FleetProvider, useFleetClient } from './fleet-provider.tsx'
 export type { HeldView } from './held-rows.ts'
+export type { ConnectionView } from './source.ts'
 export { useConnection } from './use-connection.ts'
 export { useHeldRows } from './use-held-rows.ts'
 export { type LiveQueryView, useLiveQuery } from './use-live-query.ts'

@@ -1,8 +1,8 @@
 import { useSyncExternalStore } from 'react'
-import type { ConnectionView } from './connection-watch.ts'
 import { useShared } from './fleet-provider.tsx'
+import type { ConnectionView } from './source.ts'
 
-/** Whether the page and its gateway talk to each other, and since when. */
+/** The state of the page's connection to its gateway. */
 export function useConnection(): ConnectionView {
   const { connection } = useShared()
   return useSyncExternalStore(connection.subscribe, connection.get, connection.get)

@@ -16,11 +16,8 @@ export function checkedName(name: string): string {
   const normal = name.normalize('NFC')
   const wrong = whyBad(normal)
   if (wrong === undefined) return normal
-  throw new UnrecoverableError(
-    'BAD_FILENAME',
-    `${JSON.stringify(name.slice(0, 80))} ${wrong}: give a plain file name`,
-    { field: 'file' },
-  )
+  const message = `${JSON.stringify(name.slice(0, 80))} ${wrong}: give a plain file name`
+  throw new UnrecoverableError('BAD_FILENAME', message, { field: 'file' })
 }
 
 function whyBad(name: string): string | undefined {

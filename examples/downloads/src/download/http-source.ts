@@ -25,13 +25,10 @@ export interface Source {
 export function parseUrl(text: string, base?: URL): URL {
   const url = URL.canParse(text, base?.href) ? new URL(text, base) : undefined
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
-  throw new UnrecoverableError(
-    'BAD_SCHEME',
-    `${url ? `${url.protocol}…` : 'the url'} can't be downloaded: give an http: or https: URL`,
-    {
-      field: 'url',
-    },
-  )
+  const what = url ? `${url.protocol}…` : 'the url'
+  throw new UnrecoverableError('BAD_SCHEME', `${what} can't be downloaded: give an http: or https: URL`, {
+    field: 'url',
+  })
 }
 
 export function checkHeaders(headers: Record<string, string>): void {
@@ -81,10 +78,8 @@ export function httpSource(
 function nextHop(from: URL, location: string): URL {
   const next = parseUrl(location, from)
   if (from.protocol === 'https:' && next.protocol === 'http:') {
-    throw new UnrecoverableError(
-      'DOWNGRADE',
-      `${shown(from)} redirects from https to http, where anybody can change the bytes`,
-    )
+    const why = 'redirects from https to http, where anybody can change the bytes'
+    throw new UnrecoverableError('DOWNGRADE', `${shown(from)} ${why}`)
   }
   // A server doesn't get to choose credentials.
   next.username = ''
@@ -98,9 +93,7 @@ function basicAuthorization(url: URL): Record<string, string> {
     const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
     return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` }
   } catch (cause) {
-    throw new FleetError('BAD_URL', 'the user name or password in the url is not percent-encoded UTF-8', {
-      field: 'url',
-      cause,
-    })
+    const message = 'the user name or password in the url is not percent-encoded UTF-8'
+    throw new FleetError('BAD_URL', message, { field: 'url', cause })
   }
 }

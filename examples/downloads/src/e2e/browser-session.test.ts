@@ -119,9 +119,7 @@ describe('the monitor in a real browser, with and without a key', () => {
     await keys().revoke(made.id)
     const alert = page.getByRole('main').getByRole('alert')
     await alert.waitFor(WAIT)
-    expect(await alert.textContent()).toBe(
-      'The key of this page may not be used any more: it was revoked or has expired.',
-    )
+    expect(await alert.textContent()).toBe('The key of this page is no longer valid. It was revoked or has expired.')
     await page.getByLabel('Key').waitFor(WAIT)
     expect(await page.locator('[data-testid=key-row]').count()).toBe(0)
     expect(await kept()).toEqual([0, 0])

@@ -50,31 +50,31 @@ describe.runIf(process.platform === 'linux')('no process outlives start', { time
     const { demo, mark } = await started(/running on host/)
     // Start, the gateway, two hosts, and the database with its guard.
     expect((await marked(mark)).length).toBeGreaterThanOrEqual(6)
-    demo.child.kill('SIGINT')
+    void demo.signal('SIGINT')
     await demo.line(/once more to stop at once/)
-    demo.child.kill('SIGINT')
-    expect(await demo.ended).toBe(130)
+    void demo.signal('SIGINT')
+    expect(await demo.closed).toBe(130)
     expect(await allGone(mark, 2_000)).toEqual([])
   })
 
   test('after SIGTERM', async () => {
     const { demo, mark } = await started(/running on host/)
-    demo.child.kill('SIGTERM')
-    expect(await demo.ended).toBe(0)
+    void demo.signal('SIGTERM')
+    expect(await demo.closed).toBe(0)
     expect(await allGone(mark, 2_000)).toEqual([])
   })
 
   test('when start itself is killed', async () => {
     const { demo, mark } = await started(/running on host/)
-    demo.child.kill('SIGKILL')
-    await demo.ended
+    void demo.signal('SIGKILL')
+    await demo.closed
     expect(await allGone(mark, GONE_MS)).toEqual([])
   })
 
   test('when start is killed while it still starts the others', async () => {
     const { demo, mark } = await started(/Commands: /)
-    demo.child.kill('SIGKILL')
-    await demo.ended
+    void demo.signal('SIGKILL')
+    await demo.closed
     expect(await allGone(mark, GONE_MS)).toEqual([])
   })
 })

@@ -15,7 +15,7 @@ afterEach(async () => {
 
 test('start --once downloads everything, prints the table and ends well, though a host is killed on the way', async () => {
   demo = await startDemo(['--once', '--kill', '--scale', '0.05'], mongoUri())
-  const code = await demo.ended
+  const code = await demo.closed
   const text = demo.lines.join('\n')
   expect(text).toMatch(/Monitor: http:\/\/127\.0\.0\.1:\d+\/#token=tf_/)
   expect(text).toMatch(/killed with SIGKILL/)
@@ -29,7 +29,7 @@ test('start --once downloads everything, prints the table and ends well, though 
 
 test('start refuses what it does not know, and says what it wants', async () => {
   demo = await startDemo(['--hosts', 'many'], mongoUri())
-  expect(await demo.ended).not.toBe(0)
+  expect(await demo.closed).not.toBe(0)
   expect(demo.lines.join('\n')).toMatch(/a whole number from 1 to 20 is wanted/)
 })
 
@@ -39,7 +39,7 @@ test('start leaves a folder of downloads alone that it did not make, and says ho
     await mkdir(join(folder, 'downloads'))
     await writeFile(join(folder, 'downloads', 'thesis.odt'), 'mine')
     demo = await startDemo(['--once', '--folder', folder], mongoUri())
-    expect(await demo.ended).toBe(1)
+    expect(await demo.closed).toBe(1)
     expect(demo.lines.join('\n')).toMatch(/downloads holds thesis\.odt, .*--folder.*--clean.*FOLDER_NOT_OURS/)
     expect(await readFile(join(folder, 'downloads', 'thesis.odt'), 'utf8')).toBe('mine')
   } finally {
@@ -53,7 +53,7 @@ test('start names --port, and who holds it, when the port of the monitor is take
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     demo = await startDemo(['--port', String(port)], mongoUri())
-    expect(await demo.ended).toBe(1)
+    expect(await demo.closed).toBe(1)
     const text = demo.lines.join('\n')
     expect(text).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} is in use by .*--port.*EADDRINUSE`))
     if (process.platform === 'linux') expect(text).toContain(`process ${process.pid} `)
@@ -65,7 +65,7 @@ test('start names --port, and who holds it, when the port of the monitor is take
 test('Ctrl-C stops everything in order', async () => {
   demo = await startDemo(['--scale', '0.05'], mongoUri())
   await demo.line(/running on host/)
-  demo.child.kill('SIGINT')
-  expect(await demo.ended).toBe(0)
+  void demo.signal('SIGINT')
+  expect(await demo.closed).toBe(0)
   expect(demo.lines.join('\n')).toMatch(/Stopping in order/)
 })

@@ -20,7 +20,7 @@ test.each([
     countFault(`database ${signal === 'SIGSTOP' ? 'stands still' : 'is gone'}`)
     await sleep(AWAY_MS)
     await (signal === 'SIGSTOP' ? mongo.kill?.('SIGCONT') : mongo.restart?.())
-    const code = await demo.ended
+    const code = await demo.closed
     const text = demo.lines.join('\n')
     expect(text).toMatch(/14 of 14 ended as they should/)
     expect(code, text).toBe(0)

@@ -14,9 +14,9 @@ export interface PlannedDownload {
 }
 
 const MIB = 1024 * 1024
-/** Large enough, however small the others are made, that some of it is on disk when its host is killed. */
+/** Large enough at every scale that a part is on disk when its host is killed. */
 const LEAST: Record<string, number> = { 'carried-over.img': 16 * MIB }
-const completed = { status: 'completed' } as const
+const DEFAULTS = { options: {}, afterMs: 0, expected: { status: 'completed' } } as const
 
 /** The files that the demonstration serves, by size in MiB; `scale` makes them all smaller. */
 export function servedFiles(scale: number): Record<string, { size: number; seed: number } | { path: string }> {
@@ -41,7 +41,7 @@ export function servedFiles(scale: number): Record<string, { size: number; seed:
   return { ...Object.fromEntries(generated), 'node.bin': { path: process.execPath } }
 }
 
-/** A dozen downloads of different size and fate, and whatever the user asks for. */
+/** A dozen downloads with different sizes and outcomes, and the URLs that the user gave. */
 export async function planDownloads(
   server: FileServer,
   scale: number,
@@ -50,24 +50,13 @@ export async function planDownloads(
   const plan = async (
     file: string,
     what: string,
-    over: {
-      query?: string
-      sha256?: string
-      options?: EnqueueOptions
-      afterMs?: number
-      expected?: PlannedDownload['expected']
-    } = {},
+    { query = '', sha256, ...over }: Partial<PlannedDownload> & { query?: string; sha256?: string } = {},
   ): Promise<PlannedDownload> => ({
+    ...DEFAULTS,
     file,
     what,
-    input: {
-      url: `${server.url}/${file}${over.query ?? ''}`,
-      file,
-      sha256: over.sha256 ?? (await server.sha256(file)),
-    },
-    options: over.options ?? {},
-    afterMs: over.afterMs ?? 0,
-    expected: over.expected ?? completed,
+    input: { url: `${server.url}/${file}${query}`, file, sha256: sha256 ?? (await server.sha256(file)) },
+    ...over,
   })
   /** A rate at which a file takes so many seconds. */
   const lasting = (file: string, seconds: number): string =>
@@ -103,14 +92,7 @@ export async function planDownloads(
       afterMs: 1_500,
     }),
     ...urls.map(
-      (url, index): PlannedDownload => ({
-        file: `url-${index + 1}`,
-        what: url,
-        input: { url },
-        options: {},
-        afterMs: 0,
-        expected: completed,
-      }),
+      (url, index): PlannedDownload => ({ ...DEFAULTS, file: `url-${index + 1}`, what: url, input: { url } }),
     ),
   ]
 }

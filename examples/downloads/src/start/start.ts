@@ -19,30 +19,16 @@ export interface StartOptions {
   /** Makes the files smaller, for a quick run. */
   scale: number
   folder: string
-  /** Removes from the folder of the downloads what `start` did not put there. */
+  /** Also removes files that `start` did not make from the folder of the downloads. */
   clean: boolean
 }
 
-const LISTED = [
-  '_id',
-  'name',
-  'status',
-  'attempt',
-  'worker',
-  'progress',
-  'error',
-  'output',
-  'runAt',
-  'createdAt',
-  'startedAt',
-  'finishedAt',
-  'updatedAt',
-]
+const LISTED = 'status attempt worker progress error output runAt createdAt startedAt finishedAt updatedAt'.split(' ')
 
 /**
  * Runs the main job until the signal or, with `once`, until every download has ended.
  *
- * @param processes what is started here, so that it can be ended at once as well
+ * @param processes collects the started processes, so that the caller can end them at once
  * @returns the exit code
  */
 export async function start(options: StartOptions, signal: AbortSignal, processes: FleetProcesses): Promise<number> {
@@ -79,7 +65,7 @@ export async function start(options: StartOptions, signal: AbortSignal, processe
     if (signal.aborted) return 0
     throw error
   } finally {
-    // One that fails to close must not leave the others open.
+    // If closing one fails, the others are still closed.
     for (const close of opened.reverse()) await Promise.allSettled([Promise.resolve().then(close)])
   }
 }
@@ -89,7 +75,7 @@ function processEnv({ uri, downloads, secret }: Workplace): NodeJS.ProcessEnv {
     TASKFLEET_MONGO_URI: uri,
     ...(secret === undefined ? {} : { TASKFLEET_SECRET: secret }),
     DOWNLOAD_ROOT: downloads.path,
-    // The file server of the demonstration is on this computer; its database must not be downloaded from.
+    // The file server runs on this computer. Downloads from the database on this computer stay refused.
     DOWNLOAD_PRIVATE: '1',
     DOWNLOAD_BLOCKED: uri.replace(/^mongodb(\+srv)?:\/\/([^@]*@)?/, '').replace(/[/?].*$/, ''),
   }
@@ -102,25 +88,13 @@ function startHosts(
   processes: FleetProcesses,
 ): Promise<FleetProcess[]> {
   const tasks = new URL('../tasks.js', import.meta.url).pathname
-  const address = (index: number): string => (process.platform === 'linux' ? `127.0.0.${index + 2}` : '127.0.0.1')
+  const args = ['worker', '--tasks', tasks, '--concurrency', String(slots), '--grace', '0s']
   return Promise.all(
-    Array.from({ length: hosts }, (_, index) =>
-      processes.start(
-        `host-${String.fromCharCode(97 + index)}`,
-        [
-          'worker',
-          '--tasks',
-          tasks,
-          '--concurrency',
-          String(slots),
-          '--grace',
-          '0s',
-          '--listen',
-          `${address(index)}:0`,
-        ],
-        processEnv(workplace),
-      ),
-    ),
+    Array.from({ length: hosts }, (_, index) => {
+      const address = process.platform === 'linux' ? `127.0.0.${index + 2}` : '127.0.0.1'
+      const name = `host-${String.fromCharCode(97 + index)}`
+      return processes.start(name, [...args, '--listen', `${address}:0`], processEnv(workplace))
+    }),
   )
 }
 
@@ -133,7 +107,7 @@ interface Run {
   signal: AbortSignal
 }
 
-/** Posts the downloads and follows them. Undefined when it was told to stop. */
+/** Posts the downloads and follows them. Undefined when it was stopped. */
 async function runDownloads({ options, client, files, hosts, print, signal }: Run): Promise<Result[] | undefined> {
   const hostName = (worker: string): string => hosts.find(({ listening }) => listening.worker === worker)?.name ?? '-'
   const planned = new Map<string, PlannedDownload>()

@@ -10,9 +10,9 @@ const HEIGHT = 64
 const TOP = 3
 /** How tasks end, from the bottom of a bar to its top. */
 const ENDS = [
-  ['completed', 'var(--done)'],
-  ['cancelled', 'color-mix(in srgb, var(--dim) 60%, transparent)'],
-  ['failed', 'var(--bad)'],
+  ['completed', 'var(--color-done)'],
+  ['cancelled', 'color-mix(in srgb, var(--color-dim) 60%, transparent)'],
+  ['failed', 'var(--color-bad)'],
 ] as const
 
 /** What ended in each slot as bars, what was enqueued as a line of steps over them. It is stretched to its place. */
@@ -53,7 +53,7 @@ export const ActivityChart = memo(function ActivityChart({
           x2={width}
           y1="0.5"
           y2="0.5"
-          stroke="var(--line)"
+          stroke="var(--color-line)"
           strokeDasharray="3 4"
           vectorEffect="non-scaling-stroke"
         />
@@ -78,7 +78,7 @@ export const ActivityChart = memo(function ActivityChart({
           <path
             d={steps(slots.map(({ enqueued }) => HEIGHT - 0.75 - high(enqueued)))}
             fill="none"
-            stroke="var(--run)"
+            stroke="var(--color-run)"
             strokeWidth="1.5"
             strokeLinejoin="round"
             vectorEffect="non-scaling-stroke"
@@ -89,7 +89,7 @@ export const ActivityChart = memo(function ActivityChart({
           x2={width}
           y1={HEIGHT - 0.5}
           y2={HEIGHT - 0.5}
-          stroke="var(--edge)"
+          stroke="var(--color-edge)"
           vectorEffect="non-scaling-stroke"
         />
         {slots.map((slot, index) => (

@@ -8,7 +8,7 @@ import { ActivityChart } from './activity-chart.tsx'
 const SLOT_MS = 10_000
 
 /**
- * What the fleet has got done in the last five minutes, and how long that took.
+ * The tasks of the last five minutes, and how long they took.
  * @param now the server's time in milliseconds
  */
 export function ActivityPanel({ stats, now }: { stats: FleetStats | undefined; now: number }) {
@@ -39,7 +39,7 @@ export function ActivityPanel({ stats, now }: { stats: FleetStats | undefined; n
           />
           {nothing && (
             <p className="absolute inset-0 flex items-center justify-center pb-2 text-dim">
-              {stats === undefined ? 'Counting…' : 'Nothing came in, nothing ended.'}
+              {stats === undefined ? 'Counting…' : 'No task was enqueued or has ended.'}
             </p>
           )}
         </div>
@@ -66,7 +66,7 @@ function Legend({ count, label, mark }: { count: number; label: string; mark: st
 
 const RANKS = ['p50', 'p95', 'p99'] as const
 
-/** How long tasks waited for a slot and then ran; half, 95 and 99 of 100 took no longer. */
+/** How long tasks waited for a slot and how long they ran, as percentiles. */
 function Latencies({ wait, run }: { wait: Percentiles | undefined; run: Percentiles | undefined }) {
   const count = run?.count ?? 0
   return (

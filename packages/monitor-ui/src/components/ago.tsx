@@ -1,10 +1,10 @@
-import { formatAge, formatTime } from '../view/format.ts'
+import { formatTime, formatWhen } from '../view/format.ts'
 
-/** How long ago something was, with its date for those who point at it. */
+/** How long ago or ahead a moment is. Its date is the tooltip. */
 export function Ago({ at, now, className }: { at: string; now: number; className?: string }) {
   return (
     <time dateTime={at} title={formatTime(at)} className={className}>
-      {formatAge(now - Date.parse(at))} ago
+      {formatWhen(at, now)}
     </time>
   )
 }

@@ -1,13 +1,15 @@
 import { COMMANDS, type CommandName, type TaskRow } from '@taskfleet/protocol'
 import { COMMAND_WORDS } from '../view/commands.ts'
+import { formatCount } from '../view/counts.ts'
 import type { BulkTarget } from './bulk-dialog.tsx'
+import { Button, LinkButton } from './button.tsx'
 
 interface Props {
-  /** The selected rows among those that are drawn. */
+  /** The selected rows of the list. */
   chosen: readonly TaskRow[]
-  /** Whether all that match are meant, drawn or not. */
+  /** Whether every task that matches the filter is selected, in the list or not. */
   all: boolean
-  /** Whether more match than are drawn. */
+  /** Whether more tasks match than the list has. */
   more: boolean
   filter: Record<string, unknown>
   onAll: () => void
@@ -15,39 +17,38 @@ interface Props {
   onCommand: (command: CommandName, target: BulkTarget) => void
 }
 
-/** What can be done to the selected rows. It stands below the list, so that no row moves when it comes. */
+/** The commands for the selected rows. It is below the list, so no row moves when it appears. */
 export function BulkBar({ chosen, all, more, filter, onAll, onNone, onCommand }: Props) {
   const target: BulkTarget = all
     ? { kind: 'filter', filter, what: 'that match the filter' }
     : { kind: 'rows', tasks: chosen }
-  const number = chosen.length.toLocaleString('en')
-  const link = 'rounded px-1 py-1 font-medium text-run hover:underline'
+  const number = formatCount(chosen.length)
   return (
     <>
       <p role="status" className="font-medium text-text">
         {all ? `All ${number}${more ? '+' : ''} that match are selected` : `${number} selected`}
       </p>
       {!all && (
-        <button type="button" className={link} onClick={onAll}>
+        <LinkButton className="p-1" onClick={onAll}>
           {more ? 'Select all that match the filter' : 'Select all that match'}
-        </button>
+        </LinkButton>
       )}
-      <button type="button" className={link} onClick={onNone}>
-        Select none
-      </button>
+      <LinkButton className="p-1" onClick={onNone}>
+        Clear selection
+      </LinkButton>
       <div role="group" aria-label="For the selected tasks" className="flex flex-wrap gap-1.5 sm:ml-auto">
         {COMMANDS.map((command) => {
-          const { icon: Icon, label } = COMMAND_WORDS[command]
+          const { icon, label } = COMMAND_WORDS[command]
           return (
-            <button
+            <Button
               key={command}
-              type="button"
-              className={`button ${command === 'cancel' ? 'button-bad' : 'text-text'}`}
+              icon={icon}
+              {...(command === 'cancel' ? { look: 'bad' } : { className: 'text-text' })}
               onClick={() => onCommand(command, target)}
             >
-              <Icon size={14} aria-hidden /> {label}
+              {label}
               {command === 'reprioritise' && '…'}
-            </button>
+            </Button>
           )
         })}
       </div>

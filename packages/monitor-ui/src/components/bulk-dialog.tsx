@@ -1,4 +1,3 @@
-import { Link } from '@tanstack/react-router'
 import {
   type CommandAnswer,
   type CommandName,
@@ -11,22 +10,25 @@ import { useEffect, useState } from 'react'
 import type { z } from 'zod'
 import { RequestForm, request } from '../form/request-form.tsx'
 import { wireError } from '../live/wire-error.ts'
-import { useUi } from '../shell/ui-context.ts'
-import { COMMAND_WORDS, countTasks, groupRefusals, isPossible, statusCounts } from '../view/commands.ts'
+import { COMMAND_WORDS, groupRefusals, isPossible, statusCounts } from '../view/commands.ts'
+import { countOf, formatCount } from '../view/counts.ts'
+import { Button } from './button.tsx'
 import { Dialog } from './dialog.tsx'
-import { Foreign } from './foreign.tsx'
+import { ErrorText } from './error-text.tsx'
+import { Names } from './names.tsx'
 import { Problem } from './notes.tsx'
+import { TaskLink } from './task-link.tsx'
 
-/** The tasks that a command on many is about. */
+/** The tasks of a bulk command. */
 export type BulkTarget =
   | { kind: 'rows'; tasks: readonly TaskRow[] }
-  /** `what` says it in words: "that match the filter". */
+  /** `what` describes them: "that match the filter". */
   | { kind: 'filter'; filter: Record<string, unknown>; what: string }
 
-/** What a command's form begins with, and is counted with. */
+/** The values that a command's form starts with. The dry run uses them too. */
 const DRAFTS: Partial<Record<CommandName, { priority: number }>> = { reprioritise: { priority: 8 } }
 
-/** A command on many tasks: counted first, done when confirmed, with a result if some were refused. */
+/** A command on many tasks. It counts them, asks for a confirmation, and lists the tasks that were refused. */
 export function BulkDialog({
   command,
   target,
@@ -36,12 +38,11 @@ export function BulkDialog({
   command: CommandName
   target: BulkTarget
   onClose: () => void
-  /** It was done, to all or to some. */
+  /** Called after the command, also when some tasks were refused. */
   onDone?: () => void
 }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
-  // The tasks chosen when the dialog opened, whatever happens to the list behind it.
+  // The tasks that were selected when the dialog opened, even if the list changes since.
   const [{ selection, left }] = useState(() => selectionOf(command, target))
   const [counted, setCounted] = useState<{ matched?: number; problem?: string }>({})
   const [answer, setAnswer] = useState<CommandAnswer>()
@@ -68,7 +69,7 @@ export function BulkDialog({
       setAnswer(result)
       return 'stay'
     }
-    toast({ kind: 'good', text: resultText(command, result) })
+    return resultText(command, result)
   })
 
   if (answer !== undefined) {
@@ -76,9 +77,9 @@ export function BulkDialog({
       <Dialog title={`${words.label}: result`} onClose={onClose}>
         <Result command={command} answer={answer} />
         <div className="mt-4 flex justify-end">
-          <button type="button" className="button button-solid" onClick={onClose}>
+          <Button look="solid" onClick={onClose}>
             Close
-          </button>
+          </Button>
         </div>
       </Dialog>
     )
@@ -88,7 +89,7 @@ export function BulkDialog({
   return (
     <RequestForm
       title={`${words.asks} ${target.kind === 'rows' ? 'the selected tasks' : 'all of them'}?`}
-      action={matched === 0 ? words.label : `${words.asks} ${countTasks(matched)}`}
+      action={matched === 0 ? words.label : `${words.asks} ${countOf(matched, 'task')}`}
       request={run}
       value={DRAFTS[command] ?? {}}
       known={selection}
@@ -109,14 +110,14 @@ export function BulkDialog({
         ) : (
           <>
             <p>
-              <strong className="font-semibold">{countTasks(matched)}</strong> {what} will be {words.done}.
+              <strong className="font-semibold">{countOf(matched, 'task')}</strong> {what} will be {words.done}.
             </p>
             <p className="text-dim">{words.means}</p>
           </>
         )}
         {left.length > 0 && (
           <p className="mt-1 text-dim">
-            Left out, since they can’t be {words.done}: {statusCounts(left)}.
+            These can’t be {words.done} and are left out: {statusCounts(left)}.
           </p>
         )}
         <Problem text={problem} />
@@ -127,7 +128,7 @@ export function BulkDialog({
 
 type BulkSelection = { ids: string[] } | { filter: Record<string, unknown> }
 
-/** A dry run counts ids whatever their status, so those that nothing can be done about are left out here. */
+/** A dry run counts all ids, so tasks that the command cannot change are left out here. */
 function selectionOf(command: CommandName, target: BulkTarget): { selection: BulkSelection; left: readonly TaskRow[] } {
   if (target.kind === 'filter') return { selection: { filter: target.filter }, left: [] }
   const able = target.tasks.filter((task) => isPossible(command, task))
@@ -137,15 +138,13 @@ function selectionOf(command: CommandName, target: BulkTarget): { selection: Bul
   }
 }
 
-/** `3 tasks cancelled`, with those that needed nothing. */
+/** `3 tasks cancelled; 1 unchanged`. */
 function resultText(command: CommandName, { matched, changed, refused }: CommandAnswer): string {
   const { done } = COMMAND_WORDS[command]
   const already = matched - changed - refused.length
-  const text = `${countTasks(changed)} ${done}`
-  return already > 0 ? `${text}; ${already.toLocaleString('en')} needed nothing` : text
+  const text = `${countOf(changed, 'task')} ${done}`
+  return already > 0 ? `${text}; ${formatCount(already)} unchanged` : text
 }
-
-const SHOWN = 5
 
 function Result({ command, answer }: { command: CommandName; answer: CommandAnswer }) {
   return (
@@ -157,18 +156,12 @@ function Result({ command, answer }: { command: CommandName; answer: CommandAnsw
         {groupRefusals(answer.refused).map(({ code, message, ids }) => (
           <li key={`${code} ${message}`} className="rounded-md bg-raised/60 px-3 py-2">
             <p>
-              <span className="font-semibold">{ids.length}×</span> <Foreign text={message} max={240} />{' '}
-              <span className="font-mono text-xs text-dim">
-                <Foreign text={code} max={40} />
-              </span>
+              <span className="font-semibold">{ids.length}×</span> <ErrorText error={{ code, message }} max={240} />
             </p>
-            <p className="mt-0.5 flex flex-wrap gap-x-3 font-mono text-xs">
-              {ids.slice(0, SHOWN).map((id) => (
-                <Link key={id} to="/tasks/$id" params={{ id }} className="text-run hover:underline">
-                  {id}
-                </Link>
-              ))}
-              {ids.length > SHOWN && <span className="text-dim">and {ids.length - SHOWN} more</span>}
+            <p className="mt-0.5 text-xs">
+              <Names names={ids} most={5}>
+                {(id) => <TaskLink id={id} />}
+              </Names>
             </p>
           </li>
         ))}

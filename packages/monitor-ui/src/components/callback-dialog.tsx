@@ -2,7 +2,6 @@ import { type CallbackRow, OPERATIONS } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
 import { useRef } from 'react'
 import { partOf, RequestForm, request } from '../form/request-form.tsx'
-import { useUi } from '../shell/ui-context.ts'
 import { withId } from '../view/with-id.ts'
 
 export function CallbackDialog({
@@ -12,20 +11,19 @@ export function CallbackDialog({
   onChanged,
   onClose,
 }: {
-  /** The one to be changed; a new one without. */
+  /** The callback to edit. Without it, the dialog makes a new one. */
   callback?: CallbackRow
-  /** Names that are known, to be offered. */
+  /** Suggestions. */
   events: readonly string[]
   tasks: readonly string[]
   onChanged: () => void
   onClose: () => void
 }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
   const done = ({ event, task }: CallbackRow, calls: string) => {
-    toast({ kind: 'good', text: `${event} ${calls} ${task}` })
     onChanged()
+    return `${event} ${calls} ${task}`
   }
   const create = request(OPERATIONS.callbacks.create.request, async (wanted) =>
     done(await client.callbacks.create(withId(wanted, sent.current)), 'calls'),

@@ -1,34 +1,37 @@
 import { type ReactNode, useState } from 'react'
+import type { ToastText } from '../shell/ui-store.ts'
+import { Button } from './button.tsx'
 import { Dialog } from './dialog.tsx'
 import { Problem } from './notes.tsx'
-import { ReasonField } from './reason-field.tsx'
 import { useAct } from './use-act.ts'
 
 interface Props {
   title: string
-  /** What it will do, on its button. */
+  /** The text of the button that confirms. */
   confirm: string
   keep?: string
   /** Nothing is lost by it. */
   harmless?: boolean
-  /** It may be given a reason. */
+  /** Asks for a reason, which the user may leave out. */
   asksReason?: boolean
-  /** Does it; what it rejects with is shown. */
-  run: (reason: { reason?: string }) => Promise<void>
+  /** Resolves with the text of a toast. An error is shown in the dialog. */
+  run: (reason: { reason?: string }) => Promise<ToastText>
   onClose: () => void
   children: ReactNode
 }
 
-/** Asks once more before something that others notice. */
+/** Asks for a confirmation. */
 export function ConfirmDialog(props: Props) {
   const { title, confirm, keep = 'Keep it', harmless = false, asksReason = false, run, onClose, children } = props
   const { busy, problem, act } = useAct()
   const [reason, setReason] = useState('')
+  const startsInReason = asksReason && harmless
   const confirmed = () =>
     act(async () => {
       const why = reason.trim()
-      await run(why === '' ? {} : { reason: why })
+      const text = await run(why === '' ? {} : { reason: why })
       onClose()
+      return text
     })
   return (
     <Dialog title={title} onClose={onClose}>
@@ -38,21 +41,27 @@ export function ConfirmDialog(props: Props) {
           if (!busy) confirmed()
         }}
       >
-        <p className={asksReason ? 'mb-3' : 'mb-4'}>{children}</p>
-        {asksReason && <ReasonField value={reason} first={harmless} onChange={setReason} />}
+        <p className="mb-4">{children}</p>
+        {asksReason && (
+          <label className="mb-4 block">
+            <span className="mb-1 block text-dim">Reason (optional)</span>
+            <input
+              className="field w-full"
+              value={reason}
+              maxLength={200}
+              data-autofocus={startsInReason || undefined}
+              onChange={(event) => setReason(event.target.value)}
+            />
+          </label>
+        )}
         <Problem text={problem} className="mb-3" />
         <div className="flex flex-wrap justify-end gap-2">
-          <button
-            type="button"
-            className="button"
-            data-autofocus={!(asksReason && harmless) || undefined}
-            onClick={onClose}
-          >
+          <Button data-autofocus={!startsInReason || undefined} onClick={onClose}>
             {keep}
-          </button>
-          <button type="submit" className={`button ${harmless ? 'button-solid' : 'button-bad'}`} disabled={busy}>
+          </Button>
+          <Button type="submit" look={harmless ? 'solid' : 'bad'} disabled={busy}>
             {confirm}
-          </button>
+          </Button>
         </div>
       </form>
     </Dialog>

@@ -11,25 +11,13 @@ const IF_FAILED = {
   wait: 'If one fails, this task waits for its retry.',
 }
 
-/** The tasks that a task waits for, each with its status, and what a failure of theirs does. */
+/** The tasks that a task waits for, and what happens when one of them fails. */
 export function Predecessors({ task }: { task: TaskRow }) {
   const ids = afterIds(task)
   const { rows, loaded } = useLiveQuery(statusesOf(ids))
-  const byId = new Map(rows.map((row) => [row._id, row]))
   return (
     <div data-testid="predecessors">
-      <ul className="flex flex-col gap-0.5">
-        {ids.map((id) => {
-          const row = byId.get(id)
-          return (
-            <li key={id} className="flex flex-wrap items-baseline gap-x-2">
-              <TaskLink id={id} />
-              {row !== undefined && <StatusBadge task={row} />}
-              {row === undefined && loaded && <span className="text-dim">removed</span>}
-            </li>
-          )
-        })}
-      </ul>
+      <TaskList ids={ids} rows={rows} loaded={loaded} />
       {task.status === 'blocked' && <p className="text-xs text-dim">{IF_FAILED[task.ifFailed ?? 'fail']}</p>}
     </div>
   )
@@ -43,17 +31,35 @@ export function useDependants(id: string): readonly TaskRow[] {
 export function Dependants({ rows }: { rows: readonly TaskRow[] }) {
   return (
     <div data-testid="dependants">
-      <ul className="flex flex-col gap-0.5">
-        {rows.map((row) => (
-          <li key={row._id} className="flex flex-wrap items-baseline gap-x-2">
-            <TaskLink id={row._id} />
-            <StatusBadge task={row} />
-          </li>
-        ))}
-      </ul>
+      <TaskList ids={rows.map(({ _id }) => _id)} rows={rows} loaded />
       {rows.length === DEPENDANTS_SHOWN && (
         <p className="text-xs text-dim">Only the first {DEPENDANTS_SHOWN} are shown.</p>
       )}
     </div>
+  )
+}
+
+interface TaskListProps {
+  ids: readonly string[]
+  /** Those of the tasks that still exist. */
+  rows: readonly TaskRow[]
+  loaded: boolean
+}
+
+function TaskList({ ids, rows, loaded }: TaskListProps) {
+  const byId = new Map(rows.map((row) => [row._id, row]))
+  return (
+    <ul className="flex flex-col gap-0.5">
+      {ids.map((id) => {
+        const row = byId.get(id)
+        return (
+          <li key={id} className="flex flex-wrap items-baseline gap-x-2">
+            <TaskLink id={id} />
+            {row !== undefined && <StatusBadge task={row} />}
+            {row === undefined && loaded && <span className="text-dim">removed</span>}
+          </li>
+        )
+      })}
+    </ul>
   )
 }

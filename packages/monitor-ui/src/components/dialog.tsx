@@ -1,7 +1,8 @@
 import { X } from 'lucide-react'
 import { type ReactNode, useEffect, useId, useRef } from 'react'
+import { IconButton } from './icon-button.tsx'
 
-/** A modal made of the browser's own `<dialog>`: it keeps the focus, closes on Escape and on a click beside it. */
+/** A modal `<dialog>`. The browser keeps the focus inside it. Escape and a click outside close it. */
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const ref = useRef<HTMLDialogElement>(null)
   const titleId = useId()
@@ -13,7 +14,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
     return () => dialog.close()
   }, [])
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: a click beside it only repeats what Escape does
+    // biome-ignore lint/a11y/useKeyWithClickEvents: a click outside does the same as Escape
     <dialog
       ref={ref}
       aria-labelledby={titleId}
@@ -31,14 +32,7 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
           <h2 id={titleId} className="text-base font-semibold">
             {title}
           </h2>
-          <button
-            type="button"
-            className="-m-1 rounded p-1.5 text-dim hover:bg-raised hover:text-text"
-            aria-label="Close"
-            onClick={onClose}
-          >
-            <X size={16} aria-hidden />
-          </button>
+          <IconButton icon={X} label="Close" title="Close" className="-m-1.5" onClick={onClose} />
         </div>
         {children}
       </div>

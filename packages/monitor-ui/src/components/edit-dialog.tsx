@@ -5,24 +5,22 @@ import { placeOf } from '../form/field-words.ts'
 import { changedFields, draftOf, type Field } from '../form/fields.ts'
 import { partOf, RequestForm, request, useReading, useRequestForm } from '../form/request-form.tsx'
 import { wireError } from '../live/wire-error.ts'
-import { useUi } from '../shell/ui-context.ts'
 import { taskTitle } from '../view/task-title.ts'
+import { Button } from './button.tsx'
 import { Foreign } from './foreign.tsx'
 
 const CHANGES = partOf(OPERATIONS.tasks.edit, 'changes')
 
-/** What a form shows of a task: the priority that was asked for, not the present one. */
+/** The values that the form starts with. The priority is the requested one, not the current one. */
 const editable = (task: TaskRow) => ({ ...task, priority: task.basePriority ?? task.priority, after: afterIds(task) })
 
 /**
- * Changes a task that waits. It is sent with the revision that the form began with, so that nobody's work is undone
- * unseen.
+ * Changes a waiting task. The request has the revision that the form started with, so it cannot overwrite a newer change.
  *
- * @param task its live row, which may move on while the form is open
+ * @param task its live row, which may change while the form is open
  */
 export function EditDialog({ task, onClose }: { task: TaskRow; onClose: () => void }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const [base, setBase] = useState({ rev: task.rev, value: editable(task) })
   const [conflict, setConflict] = useState(false)
   const edit = request(CHANGES, async (changes) => {
@@ -33,7 +31,7 @@ export function EditDialog({ task, onClose }: { task: TaskRow; onClose: () => vo
       setConflict(true)
       return 'stay'
     }
-    toast({ kind: 'good', text: `Changed ${taskTitle(task)}` })
+    return `Changed ${taskTitle(task)}`
   })
   return (
     <RequestForm
@@ -86,7 +84,7 @@ interface ConflictProps {
   onRebase: () => void
 }
 
-/** Somebody else was faster: says what they changed, and lets choose. */
+/** Shows what somebody else has changed since the form was opened, and offers to keep or discard the edits. */
 function Conflict({ base, now, seen, onRebase }: ConflictProps) {
   const { form, fields } = useRequestForm()
   const { draft } = useReading()
@@ -107,12 +105,12 @@ function Conflict({ base, now, seen, onRebase }: ConflictProps) {
         {list(mine)}.
       </p>
       <div className="mt-2 flex flex-wrap gap-2">
-        <button type="button" className="button" disabled={!seen} onClick={() => rebase(true)}>
+        <Button disabled={!seen} onClick={() => rebase(true)}>
           Keep my edits
-        </button>
-        <button type="button" className="button" disabled={!seen} onClick={() => rebase(false)}>
+        </Button>
+        <Button disabled={!seen} onClick={() => rebase(false)}>
           Discard my edits
-        </button>
+        </Button>
       </div>
     </div>
   )

@@ -4,26 +4,27 @@ import { useMemo } from 'react'
 import { EVENT_LOOK, eventWhen, isOpen } from '../view/event-status.ts'
 import { formatTime } from '../view/format.ts'
 import { compactJson, visibleLine } from '../view/text.ts'
+import { ErrorText } from './error-text.tsx'
 import { Foreign } from './foreign.tsx'
 import { IconButton } from './icon-button.tsx'
 import { JsonView } from './json-view.tsx'
+import { LookMark } from './look-mark.tsx'
 import { TaskLink } from './task-link.tsx'
 
 export type EventCommand = 'cancel' | 'remove'
 
 interface Props {
   event: EventRow
-  /** It has left the list and only keeps its place while somebody points there. */
+  /** It has left the list, and keeps its place only while the user points there. */
   gone: boolean
   now: number
-  /** Absent for those who may not. */
+  /** Absent without the permission. */
   onCommand: ((command: EventCommand) => void) | undefined
 }
 
-/** An event with its tasks, and with what came of them once they have ended. */
+/** An event with its tasks, and their results once they have ended. */
 export function EventCard({ event, gone, now, onCommand }: Props) {
   const { name, status, props, scheduledFor, processedAt, priority } = event
-  const { icon: Icon, label, tone } = EVENT_LOOK[status]
   const brief = useMemo(() => compactJson(props), [props])
   const open = isOpen(status)
   return (
@@ -35,10 +36,7 @@ export function EventCard({ event, gone, now, onCommand }: Props) {
       className={`panel dims px-3 py-2.5 ${gone ? 'opacity-40' : ''}`}
     >
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-        <span className={`inline-flex w-24 items-center gap-1.5 font-medium ${tone}`}>
-          <Icon size={14} strokeWidth={2.2} aria-hidden className="shrink-0" />
-          {label}
-        </span>
+        <LookMark look={EVENT_LOOK[status]} className="w-24" />
         <Foreign text={name} max={128} className="font-semibold" />
         {priority !== undefined && <span className="text-xs text-dim">priority {priority}</span>}
         <time
@@ -75,7 +73,7 @@ export function EventCard({ event, gone, now, onCommand }: Props) {
 
 const SHOWN = 8
 
-/** Its tasks as ways to them, with their results where they are known. */
+/** Links to the tasks of an event, with their results where they are known. */
 function Outcomes({ event: { tasks, results = [] } }: { event: EventRow }) {
   const byTask = new Map(results.map((result) => [result.task, result]))
   if (tasks.length === 0) return <p className="mt-1 text-xs text-dim">No callback was registered for it.</p>
@@ -104,10 +102,7 @@ function Result({ result }: { result: NonNullable<EventRow['results']>[number] }
       {error !== undefined ? (
         <>
           {': '}
-          <span className="font-mono font-semibold text-bad">
-            <Foreign text={error.code} max={60} />
-          </span>{' '}
-          <Foreign text={error.message} max={200} className="text-dim" />
+          <ErrorText error={error} max={200} className="text-dim" />
         </>
       ) : brief !== undefined ? (
         <>

@@ -4,17 +4,14 @@ import { CirclePause, CirclePlay, DoorOpen, OctagonPause, TriangleAlert } from '
 import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
 import type { WorkerView } from '../live/row-source.ts'
-import { useUi } from '../shell/ui-context.ts'
-import { countTasks } from '../view/commands.ts'
+import { countOf } from '../view/counts.ts'
 import { visibleLine } from '../view/text.ts'
+import { Button } from './button.tsx'
 import { ConfirmDialog } from './confirm-dialog.tsx'
 import { Foreign } from './foreign.tsx'
 import { useAct } from './use-act.ts'
 
-/**
- * Whether a host takes more, why not, and the switch for it. It is always there and always as high, so that nothing
- * moves when the gate does.
- */
+/** Whether a host takes more tasks, why not, and the button for it. Its height is fixed, so nothing moves when it changes. */
 export function GateLine({ worker, state, running }: { worker: WorkerRow; state: WorkerView; running: number }) {
   const mayControl = useCan('control')
   const { icon: Icon, text, tone, gate } = gateText(worker, state)
@@ -31,12 +28,12 @@ export function GateLine({ worker, state, running }: { worker: WorkerRow; state:
   )
 }
 
-/** What its gate lets in, in words with the reason. */
+/** Which tasks the gate lets in, and why. */
 function gateText(worker: WorkerRow, state: WorkerView) {
   const { gate } = worker
   const why = gate?.reason === undefined ? '' : `: ${visibleLine(gate.reason, 160)}`
   if (state === 'draining') {
-    return { gate: 'draining', icon: CirclePause, tone: 'text-warn', text: 'Draining: finishes what it has' }
+    return { gate: 'draining', icon: CirclePause, tone: 'text-warn', text: 'Draining: finishes its tasks' }
   }
   if (worker.control?.action === 'drain' && state === 'running') {
     const by = visibleLine(worker.control.by, 40)
@@ -62,13 +59,12 @@ function gateText(worker: WorkerRow, state: WorkerView) {
 interface DrainProps {
   worker: WorkerRow
   state: 'running' | 'draining'
-  /** How many tasks it runs. */
+  /** The number of running tasks. */
   running: number
 }
 
 function DrainButton({ worker, state, running }: DrainProps) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const [asking, setAsking] = useState(false)
   const { busy, actAside } = useAct()
   const draining = state === 'draining'
@@ -76,15 +72,14 @@ function DrainButton({ worker, state, running }: DrainProps) {
 
   const ask = async (action: 'drain' | 'resume') => {
     await client.workers[action]({ worker: worker._id })
-    toast({ kind: 'good', text: action === 'drain' ? `${name} takes nothing new` : `${name} takes tasks again` })
+    return action === 'drain' ? `${name} takes no new tasks` : `${name} takes tasks again`
   }
 
-  const Icon = draining ? CirclePlay : CirclePause
   return (
     <>
-      <button
-        type="button"
-        className="button min-h-7 min-w-[84px] shrink-0 px-2 text-xs"
+      <Button
+        icon={draining ? CirclePlay : CirclePause}
+        className="min-h-7 min-w-[84px] shrink-0 px-2 text-xs"
         aria-label={`${draining ? 'Resume' : 'Drain'} ${name}`}
         disabled={busy}
         onClick={() => {
@@ -92,8 +87,8 @@ function DrainButton({ worker, state, running }: DrainProps) {
           else actAside(() => ask(draining ? 'resume' : 'drain'))
         }}
       >
-        <Icon size={13} aria-hidden /> {draining ? 'Resume' : 'Drain'}
-      </button>
+        {draining ? 'Resume' : 'Drain'}
+      </Button>
       {asking && (
         <ConfirmDialog
           title="Drain this host?"
@@ -103,8 +98,8 @@ function DrainButton({ worker, state, running }: DrainProps) {
           run={() => ask('drain')}
           onClose={() => setAsking(false)}
         >
-          <Foreign text={worker.name} max={60} className="font-medium" /> runs {countTasks(running)}. It finishes{' '}
-          {running === 1 ? 'it' : 'them'} and takes nothing new until somebody resumes it.
+          <Foreign text={worker.name} max={60} className="font-medium" /> runs {countOf(running, 'task')}. It finishes{' '}
+          {running === 1 ? 'it' : 'them'} and takes no new tasks until somebody resumes it.
         </ConfirmDialog>
       )}
     </>

@@ -28,10 +28,10 @@ export function KeyDialog({
   onChanged,
   onClose,
 }: {
-  /** The one to be changed, a new one, or the first of a fleet, which locks it. */
+  /** The key to edit, a new key, or the first key of a fleet, which locks it. */
   of: KeyRow | 'new' | 'first'
   onMade: (made: MadeKey) => void
-  onChanged: (name: string) => void
+  onChanged: () => void
   onClose: () => void
 }) {
   const client = useFleetClient()
@@ -48,10 +48,13 @@ export function KeyDialog({
     ? request(schemas[of], async (wanted) => {
         const { token } = await client.keys.create(wanted)
         onMade({ name: wanted.name, token })
+        onChanged()
+        return `Made the key ${wanted.name}`
       })
     : request(schemas.edit, async (changes) => {
         await client.keys.edit({ id: of.id, changes })
-        onChanged(changes.name ?? of.name)
+        onChanged()
+        return `Changed the key ${changes.name ?? of.name}`
       })
   return (
     <RequestForm
@@ -83,7 +86,7 @@ export function KeyDialog({
 }
 
 /**
- * What the gateway doesn't refuse, and nobody wants.
+ * The schema with rules against mistakes that the gateway accepts.
  *
  * @param now the server's time in milliseconds
  */

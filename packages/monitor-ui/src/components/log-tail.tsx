@@ -2,6 +2,7 @@ import type { LogLevel, StoredLogLine } from '@taskfleet/protocol'
 import { Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { formatClock } from '../view/format.ts'
 import { visibleText } from '../view/text.ts'
+import { LinkButton } from './button.tsx'
 
 const LEVELS: Record<LogLevel, { tone: string; rank: number }> = {
   debug: { tone: 'text-dim', rank: 0 },
@@ -12,28 +13,28 @@ const LEVELS: Record<LogLevel, { tone: string; rank: number }> = {
 
 interface Props {
   lines: readonly StoredLogLine[]
-  /** What is said while there are none. */
+  /** Shown when there are no lines. */
   empty: string
-  /** Only as high as its lines, where no more will come. */
+  /** Only as high as its lines, because no more will come. */
   compact: boolean
-  /** Older lines are stored, and can be had. */
+  /** Loads older lines, if there are any. */
   earlier: { load: () => void; busy: boolean } | undefined
-  /** Why stored lines could not be had. */
+  /** Why stored lines could not be loaded. */
   problem: string | undefined
 }
 
-/** The newest lines of a task's log. It follows the end until somebody scrolls up. */
+/** The newest lines of a task's log. It follows the end until the user scrolls up. */
 export function LogTail({ lines, empty, compact, earlier, problem }: Props) {
   const [least, setLeast] = useState<LogLevel>('debug')
   const [follow, setFollow] = useState(true)
   const box = useRef<HTMLDivElement>(null)
   const shown = lines.filter(({ level }) => LEVELS[level].rank >= LEVELS[least].rank)
-  // On purpose: each new line moves the end
+  // On purpose: a new line has moved the end
   useEffect(() => {
     const element = box.current
     if (follow && element !== null) element.scrollTop = element.scrollHeight
   }, [follow, shown.length, shown.at(-1)])
-  // Lines that come in above must not move those that are being read.
+  // Lines that are added above must not move the lines that the user reads.
   const first = shown[0]
   const top = useRef<{ first: StoredLogLine | undefined; height: number }>({ first: undefined, height: 0 })
   useLayoutEffect(() => {
@@ -83,9 +84,8 @@ export function LogTail({ lines, empty, compact, earlier, problem }: Props) {
       >
         {problem !== undefined && <p className="mb-1 font-sans text-bad">{visibleText(problem, 200)}</p>}
         {earlier !== undefined && (
-          <button
-            type="button"
-            className="mb-1 rounded font-sans font-medium text-run hover:underline disabled:opacity-55"
+          <LinkButton
+            className="mb-1 font-sans disabled:opacity-55"
             disabled={earlier.busy}
             onClick={() => {
               setFollow(false)
@@ -93,7 +93,7 @@ export function LogTail({ lines, empty, compact, earlier, problem }: Props) {
             }}
           >
             {earlier.busy ? 'Loading…' : 'Load earlier lines'}
-          </button>
+          </LinkButton>
         )}
         {shown.length === 0 && <p className="font-sans text-dim">{empty}</p>}
         {shown.map((line, index) => (

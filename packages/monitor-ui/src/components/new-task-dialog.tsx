@@ -4,9 +4,9 @@ import { useRef, useState } from 'react'
 import { z } from 'zod'
 import type { Place } from '../form/field-words.ts'
 import { RequestForm, request, useReading } from '../form/request-form.tsx'
-import { useUi } from '../shell/ui-context.ts'
 import { fileOfUrl, taskTitle } from '../view/task-title.ts'
 import { withId } from '../view/with-id.ts'
+import { Tabs } from './tabs.tsx'
 
 const isFileName = (file: string): boolean =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it refuses
@@ -49,13 +49,12 @@ type Mode = keyof typeof MODES
 
 export function NewTaskDialog({ onClose }: { onClose: () => void }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
   const [mode, setMode] = useState<Mode>('download')
   const { action, schema, known, hide, places } = MODES[mode]
   const enqueue = async (wanted: EnqueueRequest) => {
     const task = await client.tasks.enqueue(withId(wanted, sent.current))
-    toast({ kind: 'good', text: `Queued ${taskTitle(task)}`, task: task._id })
+    return { text: `Queued ${taskTitle(task)}`, task: task._id }
   }
   return (
     <RequestForm
@@ -76,25 +75,12 @@ export function NewTaskDialog({ onClose }: { onClose: () => void }) {
       hide={[...hide, '_id', 'retry.maxAttempts']}
       onClose={onClose}
     >
-      <div role="tablist" aria-label="Kind of task" className="mb-1 flex gap-1 rounded-lg bg-raised p-1 sm:col-span-6">
-        {(Object.keys(MODES) as Mode[]).map((one) => (
-          <button
-            key={one}
-            type="button"
-            role="tab"
-            aria-selected={mode === one}
-            className={`flex-1 rounded-md px-3 py-1.5 font-medium ${mode === one ? 'bg-panel shadow-sm' : 'text-dim hover:text-text'}`}
-            onClick={() => setMode(one)}
-          >
-            {MODES[one].label}
-          </button>
-        ))}
-      </div>
+      <Tabs label="Kind of task" tabs={MODES} selected={mode} onSelect={setMode} className="mb-1 sm:col-span-6" />
     </RequestForm>
   )
 }
 
-/** The name that the file gets if none is typed. */
+/** The name that the file gets when the field is empty. */
 function NameFromUrl() {
   const { draft } = useReading()
   const name = draft['input/file'] === '' ? fileOfUrl(String(draft['input/url'] ?? '').trim()) : undefined

@@ -2,6 +2,7 @@ import { mayPass } from '@taskfleet/client'
 import type { WireError } from '@taskfleet/protocol'
 import type { ReactNode } from 'react'
 import { visibleText } from '../view/text.ts'
+import { Button } from './button.tsx'
 
 export function EmptyNote({ title, children }: { title: string; children?: ReactNode }) {
   return (
@@ -12,12 +13,12 @@ export function EmptyNote({ title, children }: { title: string; children?: React
   )
 }
 
-interface FailedView {
+export interface FailedView {
   error: Pick<WireError, 'code' | 'message'> | undefined
   tryAgain: () => void
 }
 
-/** Why a part of the page can't be shown, once for all parts, and a way to ask for them again. */
+/** The first error of the views, with a button that loads all failed views again. */
 export function RowsProblem({ views }: { views: FailedView[] }) {
   const failed = views.filter(({ error }) => error !== undefined)
   const error = failed[0]?.error
@@ -26,16 +27,14 @@ export function RowsProblem({ views }: { views: FailedView[] }) {
     <div role="alert" className="flex flex-wrap items-center gap-x-3 gap-y-1 rounded-md bg-bad/12 px-3 py-2 text-bad">
       <p>
         {visibleText(error.message, 400)} <span className="font-mono text-xs">{visibleText(error.code, 60)}</span>
-        {mayPass(error) && <span className="text-dim"> It is tried again by itself.</span>}
+        {mayPass(error) && <span className="text-dim"> The page tries again by itself.</span>}
       </p>
-      <button type="button" className="button" onClick={() => failed.forEach((view) => view.tryAgain())}>
-        Try again
-      </button>
+      <Button onClick={() => failed.forEach((view) => view.tryAgain())}>Try again</Button>
     </div>
   )
 }
 
-/** Why the last try did not work, in a dialog. */
+/** The error of a dialog's last try. */
 export function Problem({ text, className = 'mt-3' }: { text: string | undefined; className?: string }) {
   if (text === undefined) return null
   return (

@@ -1,7 +1,6 @@
 import { OPERATIONS, type QueueRow } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
 import { partOf, RequestForm, request } from '../form/request-form.tsx'
-import { useUi } from '../shell/ui-context.ts'
 import { Foreign } from './foreign.tsx'
 
 const NO_LIMIT = { placeholder: 'no limit' }
@@ -12,15 +11,13 @@ export function QueueLimitsDialog({
   onClose,
 }: {
   queue: string
-  /** Its settings, where it has some. */
   settings: QueueRow | undefined
   onClose: () => void
 }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const limit = request(partOf(OPERATIONS.queues.limit, 'limits'), async (limits) => {
     await client.queues.limit({ name: queue, limits })
-    toast({ kind: 'good', text: `Changed the limits of ${queue}` })
+    return `Changed the limits of ${queue}`
   })
   return (
     <RequestForm
@@ -38,7 +35,7 @@ export function QueueLimitsDialog({
       onClose={onClose}
     >
       <p className="sm:col-span-6">
-        How many tasks of <Foreign text={queue} max={80} className="font-medium" /> there may be in the whole fleet.
+        The limits of <Foreign text={queue} max={80} className="font-medium" /> apply to the whole fleet.
       </p>
     </RequestForm>
   )

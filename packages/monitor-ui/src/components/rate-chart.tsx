@@ -26,10 +26,10 @@ export default function RateChart({ points, unit }: RateChartProps) {
       plot.current?.destroy()
       const style = getComputedStyle(element)
       const colour = (name: string) => probe(element, `var(${name})`)
-      const run = colour('--run')
+      const run = colour('--color-run')
       const axis = {
-        stroke: colour('--dim'),
-        grid: { stroke: colour('--line'), width: 1 },
+        stroke: colour('--color-dim'),
+        grid: { stroke: colour('--color-line'), width: 1 },
         ticks: { show: false },
         font: `11px ${style.fontFamily}`,
       }

@@ -3,22 +3,20 @@ import { OPERATIONS, type TaskRow } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
 import { useState } from 'react'
 import { RequestForm, request } from '../form/request-form.tsx'
-import { useUi } from '../shell/ui-context.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { Foreign } from './foreign.tsx'
 
-/** Makes a new task from an ended one, with its input as it was or as it is edited here. */
+/** Makes a new task from an ended one. The input can be edited. */
 export function ReplayDialog({ task, onClose }: { task: TaskRow; onClose: () => void }) {
   const client = useFleetClient()
   const navigate = useNavigate()
-  const toast = useUi((ui) => ui.toast)
   const [value] = useState({ input: task.input ?? null })
   const replay = request(OPERATIONS.tasks.replay.request, async (wanted) => {
     const { tasks, refused } = await client.tasks.replay(wanted)
     for (const { error } of refused) throw Object.assign(new Error(error.message), error)
     const [made] = tasks ?? []
-    toast({ kind: 'good', text: `Replayed ${taskTitle(task)}`, ...(made !== undefined && { task: made }) })
     if (made !== undefined) await navigate({ to: '/tasks/$id', params: { id: made } })
+    return { text: `Replayed ${taskTitle(task)}`, ...(made !== undefined && { task: made }) }
   })
   return (
     <RequestForm

@@ -16,6 +16,7 @@ import { visibleLine } from '../view/text.ts'
 import { Ago } from './ago.tsx'
 import { Foreign } from './foreign.tsx'
 import { IconButton } from './icon-button.tsx'
+import { LookMark } from './look-mark.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskLink } from './task-link.tsx'
 
@@ -23,10 +24,10 @@ export type ScheduleCommand = 'run' | 'pause' | 'resume' | 'edit' | 'remove'
 
 interface Props {
   schedule: ScheduleRow
-  /** The last task that it made, where it is still there. */
+  /** The last task that it made, if it still exists. */
   last: Pick<TaskRow, 'status' | 'control' | 'runAt'> | undefined
   now: number
-  /** Absent for those who may not. */
+  /** Absent without the permission. */
   onCommand: ((command: ScheduleCommand) => void) | undefined
 }
 
@@ -41,16 +42,15 @@ const stateOf = ({ paused, nextAt }: ScheduleRow): State =>
   paused ? 'paused' : nextAt === undefined ? 'over' : 'waiting'
 
 const MISSED: Record<ScheduleRow['missed'], string> = {
-  skip: 'missed slots are left out',
-  latest: 'the last missed slot is made up for',
-  all: 'missed slots are made up for',
+  skip: 'skips missed slots',
+  latest: 'runs the last missed slot',
+  all: 'runs all missed slots',
 }
 
-/** A schedule with when it runs next, what came of the last time, and what can be done with it. */
+/** A schedule with its next run, its last run and its commands. */
 export function ScheduleCard({ schedule, last, now, onCommand }: Props) {
   const { _id, task, version, options, cron, timeZone, missed, overlap } = schedule
   const state = stateOf(schedule)
-  const { icon: Icon, label, tone } = LOOK[state]
   return (
     <li
       data-testid="schedule"
@@ -60,10 +60,7 @@ export function ScheduleCard({ schedule, last, now, onCommand }: Props) {
     >
       <div className="min-w-0">
         <p className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
-          <span className={`inline-flex items-center gap-1.5 font-medium ${tone}`}>
-            <Icon size={14} strokeWidth={2.2} aria-hidden className="shrink-0" />
-            {label}
-          </span>
+          <LookMark look={LOOK[state]} />
           <Foreign text={_id} max={128} className="font-semibold" />
         </p>
         <p className="mt-0.5">
@@ -98,11 +95,11 @@ function Next({ schedule: { cron, nextAt, paused, timeZone }, now }: { schedule:
       <dt className="heading">Next run</dt>
       <dd>
         {nextAt === undefined || ms === undefined ? (
-          <span className="text-dim">{paused ? 'when it is resumed' : 'none any more'}</span>
+          <span className="text-dim">{paused ? 'when it is resumed' : 'none'}</span>
         ) : (
           <>
             <span data-testid="countdown" className="font-medium">
-              {ms > 0 ? `in ${formatDuration(ms)}` : `due for ${formatAge(-ms)}`}
+              {ms > 0 ? `in ${formatDuration(ms)}` : `due since ${formatAge(-ms)}`}
             </span>
             <time dateTime={nextAt} title={`${formatTime(nextAt)} here`} className="block text-xs text-dim">
               {inZone(nextAt, cron === undefined ? ownZone() : timeZone)}
@@ -115,13 +112,13 @@ function Next({ schedule: { cron, nextAt, paused, timeZone }, now }: { schedule:
 }
 
 const SKIPPED = {
-  MISSED: 'no worker was there',
-  OVERLAP: 'the one before had not ended',
+  MISSED: 'no worker was available',
+  OVERLAP: 'the last task was still running',
 } as const
 
 function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>) {
   const { lastSlot, lastTask, lastSkipped } = schedule
-  // One that was run by hand is of no slot.
+  // A task that was run by hand has no slot.
   const ranAt = last?.runAt ?? lastSlot
   return (
     <dl className="min-w-0">
@@ -132,7 +129,7 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
         ) : (
           <>
             <span className="flex flex-wrap items-center gap-x-2">
-              {last === undefined ? <span className="text-dim">No longer kept</span> : <StatusBadge task={last} />}
+              {last === undefined ? <span className="text-dim">removed</span> : <StatusBadge task={last} />}
               {ranAt !== undefined && <Ago at={ranAt} now={now} className="text-dim" />}
             </span>
             <span className="block">
@@ -141,8 +138,8 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
           </>
         )}
         {lastSkipped !== undefined && (
-          <span className="block text-xs text-warn" title={formatTime(lastSkipped.slot)}>
-            left out {formatAge(now - Date.parse(lastSkipped.slot))} ago: {SKIPPED[lastSkipped.reason]}
+          <span className="block text-xs text-warn">
+            skipped <Ago at={lastSkipped.slot} now={now} />: {SKIPPED[lastSkipped.reason]}
           </span>
         )}
       </dd>

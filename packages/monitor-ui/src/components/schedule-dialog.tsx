@@ -2,7 +2,6 @@ import { OPERATIONS, type ScheduleRow, type TimingRequest } from '@taskfleet/pro
 import { useFleetClient } from '@taskfleet/react'
 import { useMemo, useState } from 'react'
 import { partOf, RequestForm, request, useReading } from '../form/request-form.tsx'
-import { useUi } from '../shell/ui-context.ts'
 import { knownZones, ownZone } from '../view/schedule-words.ts'
 import { SchedulePreview } from './schedule-preview.tsx'
 
@@ -14,24 +13,23 @@ export function ScheduleDialog({
   tasks,
   onClose,
 }: {
-  /** The one to be changed, with its input; a new one without. */
+  /** The schedule to edit, with its input. Without it, the dialog makes a new one. */
   schedule?: ScheduleRow
-  /** Names of tasks that are known, to be offered. */
+  /** Suggested names of tasks. */
   tasks: readonly string[]
   onClose: () => void
 }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const zones = useMemo(knownZones, [])
   const [by, setBy] = useState<By>(schedule?.every === undefined ? 'cron' : 'every')
   const create = request(OPERATIONS.schedules.create.request, async (wanted) => {
     await client.schedules.create(wanted)
-    toast({ kind: 'good', text: `${wanted._id} is scheduled` })
+    return `${wanted._id} is scheduled`
   })
   const edit = ({ _id: name, edition }: ScheduleRow) =>
     request(partOf(OPERATIONS.schedules.edit, 'changes'), async (changes) => {
       await client.schedules.edit({ name, changes, edition })
-      toast({ kind: 'good', text: `${name} was changed` })
+      return `${name} was changed`
     })
   return (
     <RequestForm
@@ -82,7 +80,7 @@ function ByField({ by, onChange }: { by: By; onChange: (by: By) => void }) {
 
 const TIMING = ['cron', 'every', 'timeZone', 'startsAt', 'endsAt'] as const
 
-/** The next slots of what is typed, where nothing is wrong with it. */
+/** The next slots of the typed schedule, when it is valid. */
 function Preview({ before, by }: { before: ScheduleRow | undefined; by: By }) {
   const { value, errors } = useReading()
   const { cron, every, ...rest } = before ?? ({} as Partial<ScheduleRow>)

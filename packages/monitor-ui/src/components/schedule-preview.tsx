@@ -7,17 +7,17 @@ import { cronWords, inZone, ownZone } from '../view/schedule-words.ts'
 import { visibleText } from '../view/text.ts'
 
 const COUNT = 5
-/** Typing settles for this long before the gateway is asked. */
+/** Typing counts as settled after this long. */
 const SETTLE_MS = 250
 
-/** What the gateway said of a timing. */
+/** The slots of a timing, or why there are none. */
 interface Previewed {
   timing: TimingRequest
   slots: string[]
   problem?: string
 }
 
-/** The next slots of a timing while it is typed, by the clocks of its zone and the reader's. */
+/** The next slots of a timing while it is typed, in its own time zone and in the user's. */
 export function SchedulePreview({ timing }: { timing: TimingRequest | undefined }) {
   const client = useFleetClient()
   const current = JSON.stringify(timing)
@@ -33,7 +33,7 @@ export function SchedulePreview({ timing }: { timing: TimingRequest | undefined 
   }
   const { answer } = useAsked(ask, { key: settled ?? '' })
   if (timing === undefined || answer === undefined) return null
-  // What is shown is of one timing, be it that of a moment ago.
+  // The answer may be for the timing of a moment ago.
   const old = JSON.stringify(answer.timing) !== current
   return (
     <section
@@ -61,13 +61,13 @@ function Slots({ previewed: { timing, slots, problem } }: { previewed: Previewed
     <>
       {words !== undefined && <p className="mb-1 font-medium">{words}</p>}
       {slots.length === 0 ? (
-        <p className="text-dim">It would not run any more.</p>
+        <p className="text-dim">It has no further runs.</p>
       ) : (
         <table className="w-full text-xs">
           <thead>
             <tr className="text-left text-dim">
               <th className="pr-3 font-medium">{visibleText(timeZone, 60)}</th>
-              {timeZone !== own && <th className="font-medium">{own}, yours</th>}
+              {timeZone !== own && <th className="font-medium">{own} (yours)</th>}
             </tr>
           </thead>
           <tbody>
@@ -86,7 +86,7 @@ function Slots({ previewed: { timing, slots, problem } }: { previewed: Previewed
   )
 }
 
-/** A text once it has not changed for a moment. */
+/** The text, once it has not changed for a moment. */
 function useSettled(text: string | undefined): string | undefined {
   const [settled, setSettled] = useState(text)
   useEffect(() => {

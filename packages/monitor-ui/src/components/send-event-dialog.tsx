@@ -2,7 +2,7 @@ import { type CallbackRow, OPERATIONS } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
 import { useRef } from 'react'
 import { RequestForm, request, useReading } from '../form/request-form.tsx'
-import { useUi } from '../shell/ui-context.ts'
+import { countOf } from '../view/counts.ts'
 import { visibleLine } from '../view/text.ts'
 import { withId } from '../view/with-id.ts'
 
@@ -11,19 +11,17 @@ export function SendEventDialog({
   callbacks,
   onClose,
 }: {
-  /** Names that are known, to be offered. */
+  /** Suggestions. */
   names: readonly string[]
-  /** `undefined` while nobody knows them. */
+  /** `undefined` until they are loaded. */
   callbacks: readonly CallbackRow[] | undefined
   onClose: () => void
 }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const sent = useRef({ content: '', _id: '' })
   const post = request(OPERATIONS.events.post.request, async (wanted) => {
     const event = await client.events.post(withId(wanted, sent.current))
-    const tasks = event.tasks.length === 1 ? '1 task' : `${event.tasks.length} tasks`
-    toast({ kind: 'good', text: `Sent ${event.name}: ${tasks}` })
+    return `Sent ${event.name}: ${countOf(event.tasks.length, 'task')}`
   })
   return (
     <RequestForm
@@ -32,7 +30,7 @@ export function SendEventDialog({
       request={post}
       places={{
         name: { names, span: 6, after: callbacks !== undefined && <Calls callbacks={callbacks} /> },
-        props: { hint: 'Input of its tasks, over the defaults of their callback' },
+        props: { hint: 'The input of its tasks. It takes precedence over the defaults of the callback' },
         scheduledFor: { hint: 'Now if empty', span: 4 },
         priority: { placeholder: 'As its callbacks say', span: 2 },
       }}

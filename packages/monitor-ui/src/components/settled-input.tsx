@@ -1,48 +1,41 @@
 import { useEffect, useRef, useState } from 'react'
 
-/** Typing settles for this long before the address and the query follow. */
+/** Typing counts as settled after this long. */
 const SETTLE_MS = 250
 
-/** A field that tells what was typed once the typing has settled, and follows what others set. */
-export function SettledInput({
-  id,
-  label,
-  value,
-  onSettled,
-  placeholder,
-  className,
-}: {
+interface Props {
   id?: string
   label: string
   value: string
   onSettled: (value: string) => void
   placeholder: string
   className: string
-}) {
+}
+
+/** A field that reports its value once the typing has settled. It follows changes of `value` from outside. */
+export function SettledInput({ label, value, onSettled, ...input }: Props) {
   const [typed, setTyped] = useState(value)
-  const told = useRef(value)
+  const reported = useRef(value)
   const latest = useRef(onSettled)
   latest.current = onSettled
   useEffect(() => {
-    if (value === told.current) return
-    told.current = value
+    if (value === reported.current) return
+    reported.current = value
     setTyped(value)
   }, [value])
   useEffect(() => {
-    if (typed === told.current) return
+    if (typed === reported.current) return
     const timer = setTimeout(() => {
-      told.current = typed
+      reported.current = typed
       latest.current(typed)
     }, SETTLE_MS)
     return () => clearTimeout(timer)
   }, [typed])
   return (
     <input
-      id={id}
+      {...input}
       type="search"
       aria-label={label}
-      placeholder={placeholder}
-      className={className}
       value={typed}
       onChange={(event) => setTyped(event.target.value)}
     />

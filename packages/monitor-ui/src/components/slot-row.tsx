@@ -14,7 +14,7 @@ import { StatusBadge } from './status-badge.tsx'
 import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
 import { useLiveTask } from './use-live-task.ts'
 
-/** A running task in its slot: what, how fast, how far, and where that is known from. */
+/** A running task in its slot, with its progress, its rate and the source of both. */
 export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; worker: WorkerRow | undefined }) {
   const [ref, visible] = useOnScreen()
   const { points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, visible)
@@ -60,7 +60,7 @@ export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; 
   )
 })
 
-/** The end of a task, kept in its slot until another takes it or it is old news. */
+/** An ended task, shown in its slot until another task takes the slot or some time has passed. */
 export function EndedSlot({ task }: { task: TaskRow }) {
   const begun = task.startedAt ?? task.claimedAt
   const tone = STATUS_LOOK[task.status].tone

@@ -9,7 +9,7 @@ const LOOK: Record<RowSource['kind'], { dot: string; tone: string }> = {
   none: { dot: 'bg-edge', tone: 'text-dim' },
 }
 
-/** In few words where a row's figures come from. */
+/** The source of a row's figures in a few words. */
 function sourceText(source: RowSource): string {
   switch (source.kind) {
     case 'live':
@@ -26,10 +26,10 @@ function sourceText(source: RowSource): string {
 }
 
 const HINT: Record<RowSource['kind'], string> = {
-  live: "Figures come from the task's own socket",
-  checkpoint: 'Its socket is not open: figures come from the last checkpoint in the database',
+  live: "Figures come from the task's socket",
+  checkpoint: 'Its socket is not open. Figures come from the last checkpoint in the database',
   silent: 'Its host has missed three heartbeats',
-  reconnecting: 'The gateway is away: figures may be old',
+  reconnecting: 'The gateway is unreachable. Figures may be out of date',
   none: '',
 }
 

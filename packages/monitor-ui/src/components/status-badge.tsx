@@ -1,21 +1,15 @@
 import type { TaskRow } from '@taskfleet/protocol'
 import { STATUS_LOOK } from '../view/status.ts'
+import { LookMark } from './look-mark.tsx'
 
-/** A status by icon, colour and word, so that none of them carries it alone. */
-export function StatusBadge({
-  task,
-  iconOnly = false,
-}: {
+interface Props {
   task: Pick<TaskRow, 'status' | 'control'>
   iconOnly?: boolean
-}) {
-  const { icon: Icon, label, tone } = STATUS_LOOK[task.status]
-  const asked = task.status === 'running' ? task.control?.action : undefined
-  const text = asked === 'cancel' ? 'Cancelling' : asked === 'pause' ? 'Pausing' : label
-  return (
-    <span className={`inline-flex items-center gap-1.5 font-medium ${asked === undefined ? tone : 'text-warn'}`}>
-      <Icon size={14} strokeWidth={2.2} aria-hidden className="shrink-0" />
-      <span className={iconOnly ? 'sr-only' : undefined}>{text}</span>
-    </span>
-  )
+}
+
+export function StatusBadge({ task: { status, control }, iconOnly = false }: Props) {
+  const look = STATUS_LOOK[status]
+  const asked = status === 'running' ? control?.action : undefined
+  const label = asked === 'cancel' ? 'Cancelling' : 'Pausing'
+  return <LookMark look={asked === undefined ? look : { ...look, label, tone: 'text-warn' }} iconOnly={iconOnly} />
 }

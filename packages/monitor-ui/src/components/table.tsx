@@ -1,43 +1,55 @@
 import type { ReactNode } from 'react'
+import { ScrollRegion } from './scroll-region.tsx'
 
-interface Props {
-  label: string
-  /** Titles of the columns; those of numbers are set to the right. */
-  columns: readonly { title: string; number?: boolean }[]
-  children: ReactNode
+export interface Column<Row> {
+  title: string
+  /** Numbers are set to the right. */
+  number?: boolean
+  className?: string
+  cell: (row: Row) => ReactNode
 }
 
-export const CELL = 'border-b border-line py-2 pr-4 first:min-w-32 first:pl-3'
+interface Props<Row> {
+  label: string
+  columns: readonly Column<Row>[]
+  rows: readonly Row[]
+  keyOf: (row: Row) => string
+  /** Attributes of a row. */
+  attributes: (row: Row) => Record<`data-${string}`, unknown> & { className?: string }
+}
 
-/** A plain table in a panel, which scrolls sideways where it must. */
-export function Table({ label, columns, children }: Props) {
+/** A table in a panel. It scrolls sideways where it has to. */
+export function Table<Row>({ label, columns, rows, keyOf, attributes }: Props<Row>) {
   return (
-    <div
-      role="region"
-      aria-label={`${label}, table`}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
-      tabIndex={0}
-      className="panel dims overflow-x-auto"
-    >
+    <ScrollRegion label={`${label}, table`} className="panel dims overflow-x-auto">
       <table
         aria-label={label}
-        className="w-full min-w-[640px] border-collapse text-left [&_tr:last-child>td]:border-b-0"
+        className="w-full min-w-[640px] border-collapse text-left [&_tr:last-child>td]:border-b-0 [&_:is(th,td)]:border-b [&_:is(th,td)]:border-line [&_:is(th,td)]:py-2 [&_:is(th,td)]:pr-4 [&_:is(th,td):first-child]:pl-3"
       >
         <thead className="heading">
           <tr>
             {columns.map(({ title, number = false }) => (
-              <th
-                key={title}
-                scope="col"
-                className={`border-b border-line py-2 pr-4 font-semibold whitespace-nowrap first:pl-3 ${number ? 'text-right' : ''}`}
-              >
+              <th key={title} scope="col" className={`font-semibold whitespace-nowrap ${number ? 'text-right' : ''}`}>
                 {title}
               </th>
             ))}
           </tr>
         </thead>
-        <tbody>{children}</tbody>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={keyOf(row)} {...attributes(row)}>
+              {columns.map(({ title, number = false, className = '', cell }) => (
+                <td
+                  key={title}
+                  className={`first:min-w-32 ${number ? 'text-right whitespace-nowrap' : ''} ${className}`}
+                >
+                  {cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
       </table>
-    </div>
+    </ScrollRegion>
   )
 }

@@ -4,57 +4,57 @@ import { Ban, Pencil } from 'lucide-react'
 import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
 import { EditDialog, ReplayDialog } from '../shell/dialogs.tsx'
-import { useUi } from '../shell/ui-context.ts'
 import { answerToast, COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { taskTitle } from '../view/task-title.ts'
+import { Button } from './button.tsx'
 import { CancelDialog } from './cancel-dialog.tsx'
 import { useAct } from './use-act.ts'
 
 const AT_ONCE = ['pause', 'resume', 'retry'] as const satisfies CommandName[]
 
-/** What can be done to a task as it is now, by whoever looks at it. */
+/** The commands that are possible on a task now. */
 export function TaskActions({ task }: { task: TaskRow }) {
   const client = useFleetClient()
-  const toast = useUi((ui) => ui.toast)
   const mayControl = useCan('control')
   const [asking, setAsking] = useState<'cancel' | 'edit' | 'replay'>()
   const { busy, actAside } = useAct()
   const title = taskTitle(task)
+  const close = () => setAsking(undefined)
   const run = (command: (typeof AT_ONCE)[number]) =>
-    actAside(async () => {
-      toast(answerToast(command, title, task.status === 'running', await client.tasks[command]({ id: task._id })))
-    }, `${title}: `)
+    actAside(
+      async () => answerToast(command, title, task.status === 'running', await client.tasks[command]({ id: task._id })),
+      `${title}: `,
+    )
 
   if (!mayControl) return null
-  const Replay = COMMAND_WORDS.replay.icon
   return (
     <div role="group" aria-label="Actions" className="flex flex-wrap gap-2">
       {AT_ONCE.filter((command) => isPossible(command, task)).map((command) => {
-        const { icon: Icon, label } = COMMAND_WORDS[command]
+        const { icon, label } = COMMAND_WORDS[command]
         return (
-          <button key={command} type="button" className="button" disabled={busy} onClick={() => run(command)}>
-            <Icon size={14} aria-hidden /> {label}
-          </button>
+          <Button key={command} icon={icon} disabled={busy} onClick={() => run(command)}>
+            {label}
+          </Button>
         )
       })}
       {isPossible('replay', task) && (
-        <button type="button" className="button" onClick={() => setAsking('replay')}>
-          <Replay size={14} aria-hidden /> Replay…
-        </button>
+        <Button icon={COMMAND_WORDS.replay.icon} onClick={() => setAsking('replay')}>
+          Replay…
+        </Button>
       )}
       {isPossible('edit', task) && (
-        <button type="button" className="button" onClick={() => setAsking('edit')}>
-          <Pencil size={14} aria-hidden /> Edit…
-        </button>
+        <Button icon={Pencil} onClick={() => setAsking('edit')}>
+          Edit…
+        </Button>
       )}
       {isPossible('cancel', task) && (
-        <button type="button" className="button button-bad" onClick={() => setAsking('cancel')}>
-          <Ban size={14} aria-hidden /> Cancel
-        </button>
+        <Button icon={Ban} look="bad" onClick={() => setAsking('cancel')}>
+          Cancel
+        </Button>
       )}
-      {asking === 'cancel' && <CancelDialog task={task} onClose={() => setAsking(undefined)} />}
-      {asking === 'replay' && <ReplayDialog task={task} onClose={() => setAsking(undefined)} />}
-      {asking === 'edit' && <EditDialog task={task} onClose={() => setAsking(undefined)} />}
+      {asking === 'cancel' && <CancelDialog task={task} onClose={close} />}
+      {asking === 'replay' && <ReplayDialog task={task} onClose={close} />}
+      {asking === 'edit' && <EditDialog task={task} onClose={close} />}
     </div>
   )
 }

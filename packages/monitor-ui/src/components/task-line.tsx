@@ -76,7 +76,7 @@ export const TaskLine = memo(function TaskLine({
           >
             <input
               type="checkbox"
-              className="size-3.5 cursor-pointer accent-(--solid)"
+              className="size-3.5 cursor-pointer accent-solid"
               aria-label={`Select ${visibleLine(title, 60)}`}
               checked={selected}
               disabled={gone}

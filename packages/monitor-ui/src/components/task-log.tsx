@@ -6,17 +6,17 @@ import { joinLog, mergeNewest } from '../view/join-log.ts'
 import { LogTail } from './log-tail.tsx'
 
 const PAGE = 200
-/** A browser shows no more lines than this well. */
+/** Browsers get slow with more lines. */
 const MOST = 5_000
-/** What a worker has logged is stored so often; a task that has just ended may have lines on their way. */
+/** Workers store their log lines this often, so the last lines of an ended task may arrive late. */
 const SETTLE_MS = 2_500
 const AGAIN_MS = 5_000
 
 interface Props {
   task: TaskRow
-  /** What its socket has told since this page was opened. */
+  /** The lines from its socket since the page was opened. */
   live: readonly LogLine[]
-  /** Whether its socket is open: else the stored lines are asked for again and again while it runs. */
+  /** Whether its socket is open. If not, the stored lines are polled while it runs. */
   heard: boolean
 }
 
@@ -33,10 +33,10 @@ export function TaskLog({ task, live, heard }: Props) {
       problem={problem}
       empty={
         task.status === 'running'
-          ? 'No line yet.'
+          ? 'No lines yet.'
           : ended
             ? 'It has logged nothing.'
-            : 'Lines show up here once it runs.'
+            : 'Lines appear here once it runs.'
       }
     />
   )

@@ -2,6 +2,7 @@ import { Link } from '@tanstack/react-router'
 import { CircleCheck, CircleX, X } from 'lucide-react'
 import { useUi } from '../shell/ui-context.ts'
 import { visibleLine } from '../view/text.ts'
+import { IconButton } from './icon-button.tsx'
 
 export function Toasts() {
   const toasts = useUi((ui) => ui.toasts)
@@ -18,10 +19,10 @@ export function Toasts() {
           data-testid="toast"
           className="toast panel pointer-events-auto flex max-w-full items-center gap-2 py-2 pr-1.5 pl-3 shadow-lg sm:max-w-md"
         >
-          {kind === 'good' ? (
-            <CircleCheck size={16} className="shrink-0 text-done" aria-hidden />
-          ) : (
+          {kind === 'bad' ? (
             <CircleX size={16} className="shrink-0 text-bad" aria-hidden />
+          ) : (
+            <CircleCheck size={16} className="shrink-0 text-done" aria-hidden />
           )}
           <bdi className="min-w-0">{visibleLine(text, 160)}</bdi>
           {task !== undefined && (
@@ -34,14 +35,7 @@ export function Toasts() {
               Open
             </Link>
           )}
-          <button
-            type="button"
-            className="shrink-0 rounded p-1.5 text-dim hover:bg-raised hover:text-text"
-            aria-label="Dismiss"
-            onClick={() => dismiss(id)}
-          >
-            <X size={14} aria-hidden />
-          </button>
+          <IconButton icon={X} label="Dismiss" title="Dismiss" className="-my-1 shrink-0" onClick={() => dismiss(id)} />
         </div>
       ))}
     </div>

@@ -32,7 +32,7 @@ export function TrendBars({ trend, now }: { trend: ErrorRow['trend']; now: numbe
       className="shrink-0 text-bad"
     >
       <title>{words}</title>
-      <line x1="0" x2={HOURS * STEP} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} stroke="var(--line)" />
+      <line x1="0" x2={HOURS * STEP} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} stroke="var(--color-line)" />
       {counts.map((count, index) => {
         if (count === 0) return null
         const height = Math.max(2, (count / most) * (HEIGHT - 2))

@@ -1,19 +1,23 @@
 import { useState } from 'react'
 import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
+import type { ToastText } from '../shell/ui-store.ts'
 
-/** Something that somebody asked for: whether it is under way, and why it did not work. */
+/** What the user asked for. It resolves with the text of a toast. */
+export type Act = () => Promise<ToastText>
+
+/** Carries out what the user asked for, one at a time. */
 export function useAct() {
   const toast = useUi((ui) => ui.toast)
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<string>()
-  const act = async (run: () => Promise<void>, told: (message: string) => void): Promise<void> => {
+  const act = async (run: Act, onError: (message: string) => void): Promise<void> => {
     setBusy(true)
     setProblem(undefined)
     try {
-      await run()
+      toast(await run())
     } catch (thrown) {
-      told(wireError(thrown).message)
+      onError(wireError(thrown).message)
     } finally {
       setBusy(false)
     }
@@ -21,11 +25,10 @@ export function useAct() {
   return {
     busy,
     problem,
-    setProblem,
-    /** What it rejects with becomes `problem`, for who shows it beside what was asked. */
-    act: (run: () => Promise<void>): void => void act(run, setProblem),
-    /** What it rejects with is said at the side, after `about`. */
-    actAside: (run: () => Promise<void>, about = ''): void =>
-      void act(run, (message) => toast({ kind: 'bad', text: `${about}${message}` })),
+    /** Sets `problem` to the message of an error. */
+    act: (run: Act): void => void act(run, setProblem),
+    /** Shows an error as a toast, with `prefix` before its message. */
+    actAside: (run: Act, prefix = ''): void =>
+      void act(run, (message) => toast({ kind: 'bad', text: `${prefix}${message}` })),
   }
 }

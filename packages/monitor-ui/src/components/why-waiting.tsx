@@ -15,7 +15,6 @@ import {
   Rows3,
   ServerOff,
 } from 'lucide-react'
-import type { ReactNode } from 'react'
 import { useOnScreen } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { formatDuration, formatTime } from '../view/format.ts'
@@ -24,24 +23,24 @@ import { Foreign } from './foreign.tsx'
 
 const AGAIN_MS = 5_000
 
-/** What each reason is in a few words; the gateway's own sentence follows. */
+/** Each reason in a few words. The message of the gateway follows. */
 const LOOK: Record<ExplainReason['code'], { icon: LucideIcon; says: string; tone: string }> = {
   ENDED: { icon: Flag, says: 'It has ended', tone: 'text-dim' },
-  RUNNING: { icon: Play, says: 'It runs', tone: 'text-run' },
+  RUNNING: { icon: Play, says: 'It is running', tone: 'text-run' },
   PAUSED: { icon: CirclePause, says: 'It is paused', tone: 'text-warn' },
   BLOCKED: { icon: Link2, says: 'Another task comes first', tone: 'text-block' },
-  NOT_DUE: { icon: Clock, says: 'Its time has not come', tone: 'text-wait' },
+  NOT_DUE: { icon: Clock, says: 'It is scheduled for later', tone: 'text-wait' },
   QUEUE_PAUSED: { icon: CirclePause, says: 'Its queue is paused', tone: 'text-warn' },
-  RATE_LIMITED: { icon: Gauge, says: 'As many of its queue have started as may', tone: 'text-wait' },
-  QUEUE_FULL: { icon: Rows3, says: 'Its queue runs as many as it may', tone: 'text-wait' },
-  NOT_SERVED: { icon: ServerOff, says: 'Nobody can run it', tone: 'text-bad' },
-  QUEUE_NOT_SERVED: { icon: ServerOff, says: 'Nobody serves its queue', tone: 'text-bad' },
+  RATE_LIMITED: { icon: Gauge, says: 'Its queue has reached its rate limit', tone: 'text-wait' },
+  QUEUE_FULL: { icon: Rows3, says: 'Its queue has reached its concurrency limit', tone: 'text-wait' },
+  NOT_SERVED: { icon: ServerOff, says: 'No worker can run it', tone: 'text-bad' },
+  QUEUE_NOT_SERVED: { icon: ServerOff, says: 'No worker serves its queue', tone: 'text-bad' },
   NO_FREE_SLOT: { icon: Rows3, says: 'Every slot is taken', tone: 'text-wait' },
   GATE_CLOSED: { icon: OctagonPause, says: 'The hosts are overloaded', tone: 'text-warn' },
   CORRUPT: { icon: FileWarning, says: 'Its document is damaged', tone: 'text-bad' },
   ABOUT_TO_RUN: { icon: Play, says: 'It is about to run', tone: 'text-run' },
 }
-/** A newer gateway may know reasons that this page doesn't. */
+/** For reasons that only a newer gateway knows. */
 const UNKNOWN = { icon: CircleHelp, says: 'It waits', tone: 'text-wait' }
 
 /** Why a task doesn't run, asked again whenever its row changes, and every few seconds while it is seen. */
@@ -70,13 +69,11 @@ function Reasons({ task }: { task: TaskRow }) {
               ))}
             </ul>
             <p className={`mt-2 text-xs ${answer.willRun ? 'text-dim' : 'text-warn'}`}>
-              {answer.willRun
-                ? 'It will run by itself; nobody has to do anything.'
-                : 'As things are it will not run: somebody has to act.'}
+              {answer.willRun ? 'It will run without further action.' : 'It will not run until somebody acts.'}
             </p>
           </>
         )}
-        {answer === undefined && error === undefined && <p className="text-dim">Asking…</p>}
+        {answer === undefined && error === undefined && <p className="text-dim">Loading…</p>}
         {error !== undefined && (
           <p role="alert" className="mt-1 text-bad">
             {visibleText(error.message, 300)}
@@ -106,7 +103,7 @@ function Reason({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
             <Foreign text={reason.message} max={400} />
           )}
         </span>
-        <Ways reason={reason} task={task} />
+        <Links reason={reason} task={task} />
       </div>
     </li>
   )
@@ -114,50 +111,37 @@ function Reason({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
 
 const WORKERS_SHOWN = 6
 
-/** Where to look, or what to do about it. */
-function Ways({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
-  const ways: ReactNode[] = []
+/** Links to where the reason can be seen or changed. */
+function Links({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
+  const { code, workers = [] } = reason
   const link = 'rounded text-run hover:underline'
-  if (reason.task !== undefined) {
-    ways.push(
-      <Link key="task" to="/tasks/$id" params={{ id: reason.task }} className={link}>
-        Open the task it waits for
-      </Link>,
-    )
-  }
-  if (reason.code === 'QUEUE_PAUSED' || reason.code === 'QUEUE_NOT_SERVED') {
-    ways.push(
-      <Link key="queue" to="/queues" className={link}>
-        Queue <Foreign text={task.queue} max={40} />
-      </Link>,
-    )
-  }
-  if (reason.code === 'NOT_SERVED') {
-    ways.push(
-      <Link key="coverage" to="/coverage" className={link}>
-        Who serves what
-      </Link>,
-    )
-  }
-  if (reason.code === 'NO_FREE_SLOT') {
-    ways.push(
-      <Link
-        key="ahead"
-        to="/tasks"
-        search={{ status: ['pending'], queue: task.queue, sort: '-priority' }}
-        className={link}
-      >
-        The queue in its order
-      </Link>,
-    )
-  }
-  for (const name of reason.workers?.slice(0, WORKERS_SHOWN) ?? []) {
-    ways.push(
-      <Link key={`worker ${name}`} to="/tasks" search={{ status: ['running'], host: name }} className={link}>
-        <Foreign text={name} max={40} />
-      </Link>,
-    )
-  }
-  if (ways.length === 0) return null
-  return <div className="mt-0.5 flex flex-wrap gap-x-3 gap-y-0.5 text-xs font-medium">{ways}</div>
+  return (
+    <div className="mt-0.5 flex flex-wrap gap-x-3 gap-y-0.5 text-xs font-medium empty:hidden">
+      {reason.task !== undefined && (
+        <Link to="/tasks/$id" params={{ id: reason.task }} className={link}>
+          Open the task it waits for
+        </Link>
+      )}
+      {(code === 'QUEUE_PAUSED' || code === 'QUEUE_NOT_SERVED') && (
+        <Link to="/queues" className={link}>
+          Queue <Foreign text={task.queue} max={40} />
+        </Link>
+      )}
+      {code === 'NOT_SERVED' && (
+        <Link to="/coverage" className={link}>
+          Coverage
+        </Link>
+      )}
+      {code === 'NO_FREE_SLOT' && (
+        <Link to="/tasks" search={{ status: ['pending'], queue: task.queue, sort: '-priority' }} className={link}>
+          Waiting tasks of the queue
+        </Link>
+      )}
+      {workers.slice(0, WORKERS_SHOWN).map((name) => (
+        <Link key={name} to="/tasks" search={{ status: ['running'], host: name }} className={link}>
+          <Foreign text={name} max={40} />
+        </Link>
+      ))}
+    </div>
+  )
 }

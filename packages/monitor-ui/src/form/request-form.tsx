@@ -1,20 +1,23 @@
 import { createContext, type ReactNode, useContext, useMemo, useRef } from 'react'
 import { FormProvider, type UseFormReturn, useForm, useWatch } from 'react-hook-form'
 import type { z } from 'zod'
+import { Button } from '../components/button.tsx'
 import { Dialog } from '../components/dialog.tsx'
 import { Problem } from '../components/notes.tsx'
 import { wireError } from '../live/wire-error.ts'
+import { useUi } from '../shell/ui-context.ts'
+import type { ToastText } from '../shell/ui-store.ts'
 import type { Place } from './field-words.ts'
 import { type Draft, draftOf, type Field, fieldAt, fieldsIn, groupOf, type Reading, readDraft } from './fields.ts'
 import { FormField } from './form-field.tsx'
 
-/** What a form asks for, and who does it. */
+/** The schema of a form, and the call that sends it. */
 export interface Request {
   schema: z.ZodType
   send: Send<object>
 }
-/** Rejects with what the gateway has against it. The form stays open if it answers with `stay`. */
-type Send<Value> = (value: Value) => Promise<unknown>
+/** Resolves with the text of a toast, or with `stay` to keep the form open. The form shows an error. */
+type Send<Value> = (value: Value) => Promise<ToastText | 'stay'>
 
 export const request = <Value extends object>(schema: z.ZodType<Value>, send: Send<Value>): Request => ({
   schema,
@@ -31,21 +34,21 @@ export function partOf<Whole, Name extends keyof Whole & string>(
 
 interface Props {
   title: string
-  /** What it will do, on its button. */
+  /** The text of the button that sends it. */
   action: string
   request: Request
-  /** What it begins with. */
+  /** The values that it starts with. */
   value?: object
-  /** `value` is stored: only what is changed of it is sent, and nothing where nothing is. */
+  /** `value` is stored. Only its changes are sent, and nothing when there are none. */
   edits?: boolean
-  /** It is sent even if nothing is changed. */
+  /** Sends the form even without a change. */
   always?: boolean
-  /** Sent as they are, and not shown. */
+  /** Values that are sent and not shown. */
   known?: Readonly<Record<string, unknown>>
-  /** The fields in their order. Those that are neither here nor in `hide` are under "More settings". */
+  /** The fields in their order. Other fields are under "More settings", unless `hide` names them. */
   places: Readonly<Record<string, Place>>
   hide?: readonly string[]
-  /** Not to be sent now. */
+  /** The form cannot be sent now. */
   blocked?: boolean
   danger?: boolean
   keep?: string
@@ -63,35 +66,25 @@ interface Opened {
 }
 const Context = createContext<Opened | undefined>(undefined)
 
-/** The form that a part of it is in. */
+/** The form around this component. */
 export function useRequestForm(): Opened {
   const opened = useContext(Context)
   if (opened === undefined) throw new Error('This is not in a form')
   return opened
 }
 
-/** What the form means while it is typed. */
+/** The request that the typed values make. */
 export function useReading(): Reading & { draft: Draft } {
   const { form, read } = useRequestForm()
   const draft = useWatch({ control: form.control }) as Draft
   return { ...read(draft), draft }
 }
 
-/** A dialog with the fields of an operation's request, which are checked by its schema. A refusal is shown at the field that it names. */
+/** A dialog with the fields of an operation's request. Its schema checks them. An error is shown at the field that it names. */
 export function RequestForm(props: Props) {
-  const {
-    title,
-    action,
-    request,
-    value = {},
-    edits = false,
-    always = false,
-    known,
-    places,
-    hide,
-    blocked = false,
-  } = props
-  const { danger = false, keep = 'Close', onClose, children, note } = props
+  const { title, action, request, value = {}, edits = false, always = false, known, places, hide } = props
+  const { blocked = false, danger = false, keep = 'Close', onClose, children, note } = props
+  const toast = useUi((ui) => ui.toast)
   const element = useRef<HTMLFormElement>(null)
   const left = [...(hide ?? []), ...Object.keys(known ?? {})].join()
   const root = useMemo(() => groupOf(request.schema, left.split(',')), [request.schema, left])
@@ -126,7 +119,10 @@ export function RequestForm(props: Props) {
     async (value) => {
       if (edits && !always && Object.keys(value).every((name) => known !== undefined && name in known)) return onClose()
       try {
-        if ((await request.send(value)) !== 'stay') onClose()
+        const result = await request.send(value)
+        if (result === 'stay') return
+        toast(result)
+        onClose()
       } catch (thrown) {
         const { field: path, message } = wireError(thrown)
         const field = fieldAt(fields, path)
@@ -173,20 +169,14 @@ export function RequestForm(props: Props) {
             <Problem text={errors.root?.message} className="sm:col-span-6" />
             <div className="flex flex-wrap justify-end gap-2 pt-1 sm:col-span-6">
               {edits && isDirty && (
-                <button type="button" className="button mr-auto" onClick={() => form.reset()}>
+                <Button className="mr-auto" onClick={() => form.reset()}>
                   Undo changes
-                </button>
+                </Button>
               )}
-              <button type="button" className="button" onClick={onClose}>
-                {keep}
-              </button>
-              <button
-                type="submit"
-                className={`button ${danger ? 'button-bad' : 'button-solid'}`}
-                disabled={isSubmitting || blocked}
-              >
+              <Button onClick={onClose}>{keep}</Button>
+              <Button type="submit" look={danger ? 'bad' : 'solid'} disabled={isSubmitting || blocked}>
                 {action}
-              </button>
+              </Button>
             </div>
           </form>
         </Context>

@@ -3,17 +3,17 @@ import { type LiveQueryView, useFleetClient, useLiveQuery, useServerTime } from 
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { WORKERS } from './queries.ts'
 
-/** Whether the key in use may do it. What it says decides only what is offered: the gateway looks for itself. */
+/** Whether the current key has a scope. It decides only what the page offers; the gateway checks every request. */
 export function useCan(scope: 'write' | 'control' | 'admin'): boolean {
   const client = useFleetClient()
-  // It comes just after the connection, so it is looked at again with every tick.
+  // The scopes arrive just after the connection. Each tick looks at them again.
   return useServerTime(() => {
     const scopes = client.welcome?.scopes ?? []
     return scopes.includes(scope) || scopes.includes('admin')
   })
 }
 
-/** Whether the key in use is for some queues or names only, and so for nothing that is of none. */
+/** Whether the current key is limited to some queues or names. Then it may not use what belongs to none. */
 export function useLimited(): boolean {
   const client = useFleetClient()
   return useServerTime(() => client.welcome?.queues !== undefined || client.welcome?.names !== undefined)
@@ -21,22 +21,31 @@ export function useLimited(): boolean {
 
 const MINUTE_MS = 60_000
 
-/** The minute in which the server is, in milliseconds: for what must not change all the time. */
+/** The server's current minute in milliseconds, for values that must not change all the time. */
 export function useMinute(): number {
   return useServerTime((now) => Math.floor(now / MINUTE_MS) * MINUTE_MS)
 }
 
-/** A view that stays as it was while another one that means the same is on its way. */
+/** Keeps the last view while a new view with the same meaning is loading. */
 export function useKept<V extends Pick<LiveQueryView, 'loaded' | 'error'>>(meaning: string, view: V): V {
   const kept = useRef({ meaning, view })
   if (view.loaded || view.error !== undefined || kept.current.meaning !== meaning) kept.current = { meaning, view }
   return kept.current.view
 }
 
-/** The live workers by their `_id`, which is what `task.worker` holds. */
+/** The live workers by `_id`, which is the value of `task.worker`. */
 export function useWorkers(): ReadonlyMap<string, WorkerRow> {
   const { rows } = useLiveQuery(WORKERS)
   return useMemo(() => new Map(rows.map((worker) => [worker._id, worker])), [rows])
+}
+
+/** The names of the tasks that live workers run, for suggestions. */
+export function useTaskNames(): string[] {
+  const workers = useWorkers()
+  return useMemo(() => {
+    const tasks = [...workers.values()].flatMap((worker) => worker.tasks)
+    return [...new Set(tasks.map((task) => task.replace(/@\d+$/, '')))].sort()
+  }, [workers])
 }
 
 /** Whether an element is on the screen. */

@@ -1,5 +1,5 @@
 const KEY = 'taskfleet.key'
-/** Where earlier versions kept it, for every tab and for good. */
+/** Where earlier versions kept the key, for every tab and without an end. */
 const OLD_KEY = 'taskfleet.token'
 
 /** The parts of `window` that a key touches. */
@@ -11,9 +11,8 @@ export interface Page {
 }
 
 /**
- * The key of the address's `#token=…`, which is taken out of the address at once so that it is neither bookmarked nor
- * sent anywhere, or the one that this tab has kept. It is kept for as long as the tab: a session would not outlast the sleep of
- * a laptop, and a page that is loaded again after that has nothing else to make one from.
+ * The key of the address's `#token=…`, or the key that this tab has kept. It is removed from the address at once, so that it is
+ * neither bookmarked nor sent anywhere. The tab keeps the key and not a session, because a session ends while a laptop sleeps.
  */
 export function takeKey(page: Page): string | undefined {
   const old = tryOn(() => page.localStorage.getItem(OLD_KEY))
@@ -36,12 +35,12 @@ export function keepKey({ sessionStorage }: Pick<Page, 'sessionStorage'>, key: s
   tryOn(() => sessionStorage.setItem(KEY, key))
 }
 
-/** It opens nothing any more. */
+/** Called when the key is no longer valid. */
 export function forgetKey({ sessionStorage }: Pick<Page, 'sessionStorage'>): void {
   tryOn(() => sessionStorage.removeItem(KEY))
 }
 
-/** Where storage is refused, the key lives as long as the page. */
+/** Without storage, the key lives as long as the page. */
 function tryOn<T>(act: () => T): T | undefined {
   try {
     return act()

@@ -13,7 +13,7 @@ interface RestRequest {
 }
 
 /**
- * One request over REST, for what the page's socket can't carry.
+ * One request over REST, where the socket cannot be used.
  *
  * @throws {FleetError} with the gateway's `code`, or `UNREACHABLE`
  */
@@ -31,10 +31,10 @@ export async function restCall({ url, token, method, path, signal, fetch: send =
   return answer
 }
 
-/** Looked up with each request, as `window` has it. */
+/** Looked up for each request, because tests and pages may replace it. */
 const ask: typeof fetch = (...request) => fetch(...request)
 
-/** The error of a problem document (RFC 9457), or of whatever a proxy put in its place. */
+/** The error of a problem document (RFC 9457), or of another answer, such as a proxy's. */
 function problemOf({ status }: Response, answer: unknown): FleetError {
   const { code, title } = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>
   return new FleetError(

@@ -1,35 +1,35 @@
 import type { ConnectionState, WatchSource } from '@taskfleet/client'
 import type { TaskRow, WorkerRow, WorkerState } from '@taskfleet/protocol'
 
-/** Where what a row shows comes from, said honestly. */
+/** The source of the figures in a row. */
 export type RowSource =
-  /** Its own socket is open, straight or by the gateway's relay. */
+  /** The task's socket is open, directly or through the gateway. */
   | { kind: 'live'; via: 'direct' | 'relay' }
-  /** Only the document is known; this old is its progress. `undefined` before the first one. */
+  /** Only the document is known. `ageMs` is the age of its progress, `undefined` before the first report. */
   | { kind: 'checkpoint'; ageMs: number | undefined; reason?: string }
   /** The worker has missed three heartbeats; its lease will run out. */
   | { kind: 'silent'; ageMs: number }
-  /** The gateway can't be reached: everything may be out of date. */
+  /** The gateway is unreachable: everything may be out of date. */
   | { kind: 'reconnecting' }
-  /** Nothing runs. */
+  /** The task is not running. */
   | { kind: 'none' }
 
-/** How a worker seems from here: `silent` and `gone` are derived from its heartbeat, the rest it said itself. */
+/** The state of a worker as the page sees it. `silent` and `gone` are derived from its heartbeat, the others are reported. */
 export type WorkerView = Exclude<WorkerState, 'dead'> | 'silent' | 'gone'
 
-/** So many heartbeats missed, and a worker is silent. */
+/** A worker is silent after this many missed heartbeats. */
 const SILENT_BEATS = 3
-/** Silent for so long, and nobody expects it back. */
+/** A worker is gone after this long without a heartbeat. */
 const GONE_MS = 30_000
 
-/** Milliseconds since a worker's last sign of life. */
+/** Milliseconds since the last heartbeat of a worker. */
 export function heartbeatAge(worker: Pick<WorkerRow, 'heartbeatAt'>, now: number): number {
   return Math.max(0, now - Date.parse(worker.heartbeatAt))
 }
 
 export function workerView(worker: Pick<WorkerRow, 'state' | 'heartbeatAt' | 'heartbeatMs'>, now: number): WorkerView {
   if (worker.state === 'stopped') return 'stopped'
-  // Its session was ended: nothing that it does counts any more, however short its silence was.
+  // Its session was ended, so its writes no longer count.
   if (worker.state === 'dead') return 'gone'
   const age = heartbeatAge(worker, now)
   if (age <= SILENT_BEATS * worker.heartbeatMs) return worker.state
@@ -48,7 +48,7 @@ export interface SourceFacts {
   now: number
 }
 
-/** Which of the five it is. The gateway's absence outweighs all; a fresh report outweighs a missed heartbeat. */
+/** A lost connection to the gateway comes first. A recent report outweighs a missed heartbeat. */
 export function rowSource({ task, connection, worker, watch, progressAt, receivedAt, now }: SourceFacts): RowSource {
   if (task.status !== 'running') return { kind: 'none' }
   if (connection !== 'live') return { kind: 'reconnecting' }

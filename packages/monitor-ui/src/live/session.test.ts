@@ -50,12 +50,12 @@ describe('a session', () => {
 
   it('tells a key that was never good from one that is not any more, and forgets both', async () => {
     const never = opened(refused(401, 'UNAUTHENTICATED'))
-    expect((await refusal(never.session.fresh())).message).toContain('not good here')
+    expect((await refusal(never.session.fresh())).message).toContain('not valid for this fleet')
     const once = opened(made('ey.one'), refused(401, 'UNAUTHENTICATED'))
     await once.session.fresh()
     expect(await refusal(once.session.fresh())).toMatchObject({
       code: 'UNAUTHENTICATED',
-      message: 'The key of this page may not be used any more: it was revoked or has expired.',
+      message: 'The key of this page is no longer valid. It was revoked or has expired.',
     })
     expect([never.gone, once.gone]).toEqual([['gone'], ['gone']])
   })

@@ -6,23 +6,23 @@ interface SessionOptions {
   /** The gateway's address. */
   url: string
   key: string
-  /** The key may not be used, now or any more. */
+  /** Called when the key is not valid. */
   onRefused?: () => void
   fetch?: typeof fetch
 }
 
-/** Shorter than a gateway waits for a connection to say who it is. */
+/** Shorter than the time that a gateway gives a connection to authenticate. */
 const ANSWER_MS = 4_000
 
 /**
- * Makes short-lived sessions from a key, which goes nowhere else: sockets and requests show a session. Whether one is still good
- * is for the gateway to say and not for this computer's clock, which may be wrong or have slept.
+ * Makes short-lived sessions from a key. Sockets and requests use a session; the key is sent for nothing else. The gateway decides
+ * whether a session is still valid, because the clock of this computer may be wrong.
  */
 export class Session {
   readonly #options: SessionOptions
   #token: string | undefined
   #asking: Promise<string> | undefined
-  /** Whether the key was good once, so that it is not taken for a mistyped one. */
+  /** Whether the key was valid before, so that it is not a mistyped one. */
   #proven = false
 
   constructor(options: SessionOptions) {
@@ -30,9 +30,9 @@ export class Session {
   }
 
   /**
-   * A new one, for a connection.
+   * A new session, for a connection.
    *
-   * @throws {FleetError} `UNAUTHENTICATED`, `FORBIDDEN`, `RATE_LIMITED` for a key that opens nothing; else what passes by itself
+   * @throws {FleetError} `UNAUTHENTICATED`, `FORBIDDEN`, `RATE_LIMITED` for an invalid key; otherwise a temporary error
    */
   fresh(): Promise<string> {
     this.#asking ??= this.#ask().finally(() => {
@@ -41,7 +41,7 @@ export class Session {
     return this.#asking
   }
 
-  /** The last one, for a request, which asks for a fresh one should this have ended. @throws {FleetError} as `fresh` */
+  /** The last session, for a request. If it has ended, the request calls `fresh`. @throws {FleetError} as `fresh` */
   current(): Promise<string> {
     return this.#token === undefined ? this.fresh() : Promise.resolve(this.#token)
   }
@@ -62,17 +62,17 @@ export class Session {
         onRefused?.()
         throw new FleetError(code, this.#proven ? GONE : UNKNOWN)
       }
-      // Too many requests of a good key, which pass, and not too many keys that are wrong.
+      // Too many requests with a valid key are a temporary error. Too many invalid keys are not.
       if (code === 'RATE_LIMITED' && this.#proven) throw new FleetError('BUSY', message)
       throw thrown
     }
   }
 }
 
-const GONE = 'The key of this page may not be used any more: it was revoked or has expired.'
-const UNKNOWN = 'This key is not good here: it is not known, or it was revoked or has expired.'
+const GONE = 'The key of this page is no longer valid. It was revoked or has expired.'
+const UNKNOWN = 'This key is not valid for this fleet. It is unknown, was revoked, or has expired.'
 
-/** The session of a key: the same for all who use the same key one after the other. */
+/** Returns the session of a key. Consecutive calls with the same key share one. */
 export function createSessions(options: Omit<SessionOptions, 'key'>): (key: string) => Session {
   let last: { key: string; session: Session } | undefined
   return (key) => {

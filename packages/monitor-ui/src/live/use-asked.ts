@@ -4,27 +4,27 @@ import { useCallback, useEffect, useRef, useState } from 'react'
 import { wireError } from './wire-error.ts'
 
 export interface Asked<T> {
-  /** The last answer, kept while a newer one is on its way or was refused. */
+  /** The last answer. It is kept while a newer one is loading or has failed. */
   answer: T | undefined
-  /** When it came, in milliseconds of the server's clock. */
+  /** When the answer arrived, in milliseconds of the server's clock. */
   at: number | undefined
   error: WireError | undefined
-  /** Asks now. */
+  /** Loads again now. */
   tryAgain: () => void
 }
 
 interface Options {
-  /** Asked anew whenever it changes. */
+  /** Loads again whenever it changes. */
   key: string
-  /** And so often; never again by itself without. */
+  /** Loads again after this long. Without it, only a new key does. */
   everyMs?: number
-  /** Nobody looks: nothing is asked. */
+  /** False when nobody looks: nothing is loaded. */
   active?: boolean
 }
 
 const NOTHING = { answer: undefined, at: undefined, error: undefined }
 
-/** What no subscription tells: asked for while somebody looks and the gateway is there. */
+/** Polls data that has no subscription, while the page is visible and connected. */
 export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true }: Options): Asked<T> {
   const client = useFleetClient()
   const live = useConnection().state === 'live'
@@ -34,7 +34,7 @@ export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true
   const [view, setView] = useState<Omit<Asked<T>, 'tryAgain'>>(NOTHING)
   const tryAgain = useCallback(() => setTurn((before) => before + 1), [])
 
-  // On purpose: the key and the turn say that the answer may be another one
+  // On purpose: another key or turn may have another answer
   useEffect(() => {
     if (!active || !live) return
     let mine = true
@@ -45,7 +45,7 @@ export function useAsked<T>(ask: () => Promise<T>, { key, everyMs, active = true
         if (mine) setView({ answer, at: Date.now() + client.clockOffset, error: undefined })
       } catch (thrown) {
         const error = wireError(thrown)
-        // What the key may not know any more is not kept.
+        // Data that the key may no longer read is not kept.
         if (mine) setView((before) => (error.code === 'FORBIDDEN' ? { ...NOTHING, error } : { ...before, error }))
       }
       if (mine && everyMs !== undefined) timer = setTimeout(whenSeen, everyMs)

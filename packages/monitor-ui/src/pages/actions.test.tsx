@@ -230,7 +230,7 @@ describe('what a task’s page tells', () => {
     await renderMonitor(fleet, `/tasks/${task._id}`)
     await screen.findAllByTestId('attempt')
     const [, second, first] = screen.getAllByTestId('attempt')
-    expect(second?.textContent).toMatch(/lostits host came back and had run on$/)
+    expect(second?.textContent).toMatch(/lostits host came back: it had kept running$/)
     expect(first?.textContent).toMatch(/lost$/)
   })
 
@@ -256,9 +256,9 @@ describe('what a task’s page tells', () => {
   it('says who did what', async () => {
     const task = put(aTask.pending)
     await openTask(task)
-    await screen.findByText('Nobody has done anything to it.')
+    await screen.findByText('Nobody has changed this task.')
     await act(() => fleet.tasks.pause({ id: task._id, reason: 'the mirror moves' }))
-    expect((await screen.findByTestId('audit-entry')).textContent).toMatch(/^local paused it: the mirror moves/)
+    expect((await screen.findByTestId('audit-entry')).textContent).toMatch(/^local paused: the mirror moves/)
   })
 
   it('counts down to a deadline, and says when it is at risk or missed', async () => {
@@ -304,7 +304,7 @@ describe('many tasks at once', () => {
     await click('Cancel')
     const asked = within(await dialog())
     fireEvent.change(asked.getByLabelText('Reason (optional)'), { target: { value: 'not needed' } })
-    await asked.findByText('Left out, since they can’t be cancelled: 1 failed.')
+    await asked.findByText('These can’t be cancelled and are left out: 1 failed.')
     fireEvent.click(await asked.findByRole('button', { name: 'Cancel 1 task' }))
     await toast('1 task cancelled')
     expect(fleet.written.at(-1)).toMatchObject(['tasks.cancel', { reason: 'not needed' }])
@@ -339,7 +339,7 @@ describe('many tasks at once', () => {
     fireEvent.click(confirm)
     const result = await screen.findByTestId('bulk-result')
     expect(result.textContent).toContain('1 task retried, 2 refused.')
-    expect(result.textContent).toContain('2× It has completed ALREADY_COMPLETED')
+    expect(result.textContent).toContain('2× ALREADY_COMPLETED It has completed')
     expect(within(result).getAllByRole('link')).toHaveLength(2)
   })
 
@@ -500,7 +500,7 @@ describe('hosts', () => {
     await click('Drain fra-1')
     expect((await dialog()).textContent).toContain('runs 1 task.')
     await click('Drain the host')
-    await toast('fra-1 takes nothing new')
+    await toast('fra-1 takes no new tasks')
     await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('draining'))
     await click('Resume fra-1')
     await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('running'))
@@ -515,7 +515,7 @@ describe('queues', () => {
   }
   const figures = (name: string) =>
     Object.fromEntries(
-      [...line(name).querySelectorAll<HTMLElement>('td[data-status]')]
+      [...line(name).querySelectorAll<HTMLElement>('[data-status]')]
         .map((cell) => [cell.dataset.status, cell.textContent] as const)
         .filter(([, text]) => text !== '0'),
     )
@@ -645,7 +645,7 @@ describe('the audit log', () => {
       message: 'A key that is limited may not touch the whole audit log',
     })
     await renderMonitor(fleet, '/audit')
-    await screen.findByText('This key may not read the fleet’s audit log')
+    await screen.findByText('This key may not read the audit log of the fleet')
     screen.getByText('A key that is limited may not touch the whole audit log')
     expect(screen.queryByRole('button', { name: 'Refresh' })).toBeNull()
     expect(screen.queryByRole('alert')).toBeNull()
@@ -656,7 +656,7 @@ describe('a key that may only read', () => {
   it('is offered no new download, by button or by key', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
     await renderMonitor(fleet, '/tasks')
-    await screen.findByText('New ones show up here at once.')
+    await screen.findByText('New tasks appear here at once.')
     expect(screen.queryByRole('button', { name: 'New download' })).toBeNull()
     fireEvent.keyDown(document.body, { key: 'n' })
     expect(screen.queryByRole('dialog')).toBeNull()

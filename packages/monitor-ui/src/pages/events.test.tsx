@@ -21,7 +21,7 @@ const ago = (ms: number) => iso(Date.now() - ms)
 describe('the list of events', () => {
   it('says that there is none, and what to do', async () => {
     await open()
-    await screen.findByText('Nothing has happened yet')
+    await screen.findByText('There are no events yet')
     await screen.findByText('No callback is registered')
   })
 
@@ -81,7 +81,7 @@ describe('the list of events', () => {
     await waitFor(() => expect(names()).toEqual(['Divide']))
     expect(router.state.location.searchStr).toBe('?status=failed&name=divide')
     await click('Processing')
-    await screen.findByText('No event fits this filter')
+    await screen.findByText('No event matches this filter')
     await click('Processing')
     fireEvent.change(screen.getByLabelText('Name of the event'), { target: { value: '' } })
     await waitFor(() => expect(names()).toHaveLength(3))
@@ -105,7 +105,7 @@ describe('the list of events', () => {
     expect((await within(await dialog()).findByRole('alert')).textContent).toBe('This event is processing')
     press(await dialog(), 'Remove it')
     await toast('Removed Add from the log')
-    await screen.findByText('Nothing has happened yet')
+    await screen.findByText('There are no events yet')
   })
 
   it('says why where the key may not read events', async () => {
@@ -126,7 +126,7 @@ describe('the list of events', () => {
     const again = await screen.findByRole('button', { name: 'Try again' })
     fleet.subscribe = subscribe
     fireEvent.click(again)
-    await screen.findByText('Nothing has happened yet')
+    await screen.findByText('There are no events yet')
     expect(screen.queryByRole('alert')).toBeNull()
   })
 })

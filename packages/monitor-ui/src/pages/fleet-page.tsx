@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
-import { type ReactNode, useMemo, useState } from 'react'
+import { Fragment, type ReactNode, useMemo, useState } from 'react'
 import { ActivityPanel } from '../components/activity-panel.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { SetAsideLine } from '../components/set-aside-line.tsx'
@@ -14,13 +14,14 @@ import { workerView } from '../live/row-source.ts'
 import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
 import { formatCount, formatCountShort, phases } from '../view/counts.ts'
 import { formatBytes } from '../view/format.ts'
+import type { TaskSearch } from '../view/task-search.ts'
 
-/** Ended hosts stay in view this long. */
+/** Stopped hosts stay on the page this long. */
 const FAREWELL_MS = 10 * 60_000
 const SHOWN_WAITING = 14
 const SHOWN_ENDED = 14
 
-/** The hosts worth a card: all that live, and those that ended lately unless they were started again. */
+/** The hosts that get a card: all live ones, and those that stopped recently and were not started again. */
 export function boardWorkers(workers: readonly WorkerRow[], now: number): WorkerRow[] {
   const alive = (worker: WorkerRow) => {
     const state = workerView(worker, now)
@@ -68,6 +69,11 @@ export function FleetPage() {
   const due = next.filter(({ row }) => !isAhead(row, now) && row.status === 'pending')
   const later = next.filter(({ row }) => isAhead(row, now)).sort((a, b) => a.row.runAt.localeCompare(b.row.runAt))
   const held = next.filter(({ row }) => row.status === 'blocked' || row.status === 'paused')
+  const upNext = [
+    { label: 'Waiting tasks', rows: due.slice(0, SHOWN_WAITING) },
+    { label: 'Scheduled tasks', heading: 'Scheduled', rows: later.slice(0, 6) },
+    { label: 'Held tasks', heading: 'Held', rows: held.slice(0, 4) },
+  ]
   const hosts = cards.filter(({ role }) => role === 'worker')
   const live = hosts.filter((worker) => ['running', 'draining'].includes(workerView(worker, now)))
   const slots = live.reduce((sum, worker) => sum + worker.slots, 0)
@@ -140,61 +146,38 @@ export function FleetPage() {
             </section>
           )}
           {loaded && cards.length === 0 && (
-            <EmptyNote title="No host is here yet">
-              Start one with <code className="font-mono text-text">taskfleet worker --tasks FILE</code>; it shows up
-              here at once.
+            <EmptyNote title="There are no hosts yet">
+              Start one with <code className="font-mono text-text">taskfleet worker --tasks FILE</code>. It appears here
+              at once.
             </EmptyNote>
           )}
-          {!loaded && !refused && <EmptyNote title="Asking the gateway…" />}
+          {!loaded && !refused && <EmptyNote title="Loading…" />}
         </div>
         <aside className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 md:grid-cols-[repeat(2,minmax(0,1fr))] xl:grid-cols-[minmax(0,1fr)]">
           <SidePanel
             title="Next up"
             onPoint={setOnWaiting}
             count={total?.waiting}
-            link={
-              <Link
-                to="/tasks"
-                search={{ status: ['pending', 'paused', 'blocked'], sort: '-priority' }}
-                className="hover:underline"
-              >
-                All waiting
-              </Link>
-            }
+            all={{ label: 'All waiting', search: { status: ['pending', 'paused', 'blocked'], sort: '-priority' } }}
           >
-            {waiting.rows.length === 0 && <Nothing>{waiting.loaded ? 'Nothing waits.' : 'Loading…'}</Nothing>}
-            <ul aria-label="Waiting tasks">
-              {due.slice(0, SHOWN_WAITING).map(({ row, gone }) => (
-                <WaitingRow key={row._id} task={row} now={now} gone={gone} />
-              ))}
-            </ul>
-            {later.length > 0 && <SubHeading>Scheduled</SubHeading>}
-            <ul aria-label="Scheduled tasks">
-              {later.slice(0, 6).map(({ row, gone }) => (
-                <WaitingRow key={row._id} task={row} now={now} gone={gone} />
-              ))}
-            </ul>
-            {held.length > 0 && <SubHeading>Held</SubHeading>}
-            <ul aria-label="Held tasks">
-              {held.slice(0, 4).map(({ row, gone }) => (
-                <WaitingRow key={row._id} task={row} now={now} gone={gone} />
-              ))}
-            </ul>
+            {waiting.rows.length === 0 && <Nothing>{waiting.loaded ? 'No task waits.' : 'Loading…'}</Nothing>}
+            {upNext.map(({ label, heading, rows }) => (
+              <Fragment key={label}>
+                {heading !== undefined && rows.length > 0 && <SubHeading>{heading}</SubHeading>}
+                <ul aria-label={label}>
+                  {rows.map(({ row, gone }) => (
+                    <WaitingRow key={row._id} task={row} now={now} gone={gone} />
+                  ))}
+                </ul>
+              </Fragment>
+            ))}
           </SidePanel>
           <SidePanel
             title="Recently ended"
             onPoint={setOnEnded}
-            link={
-              <Link
-                to="/tasks"
-                search={{ status: ['completed', 'failed', 'cancelled'], sort: '-finishedAt' }}
-                className="hover:underline"
-              >
-                All ended
-              </Link>
-            }
+            all={{ label: 'All ended', search: { status: ['completed', 'failed', 'cancelled'], sort: '-finishedAt' } }}
           >
-            {ended.rows.length === 0 && <Nothing>{ended.loaded ? 'Nothing has ended yet.' : 'Loading…'}</Nothing>}
+            {ended.rows.length === 0 && <Nothing>{ended.loaded ? 'No task has ended yet.' : 'Loading…'}</Nothing>}
             <ul aria-label="Ended tasks">
               {past.slice(0, SHOWN_ENDED).map(({ row, gone }) => (
                 <EndedRow key={row._id} task={row} now={now} gone={gone} />
@@ -207,13 +190,13 @@ export function FleetPage() {
   )
 }
 
-/** A figure of the header, which takes no more than six characters. */
+/** A count in at most six characters. */
 function counted(count: number | undefined): ReactNode {
   if (count === undefined) return '…'
   return <span title={formatCount(count)}>{formatCountShort(count)}</span>
 }
 
-/** Whether a waiting task's time has not come yet. */
+/** Whether a waiting task is scheduled for later. */
 function isAhead(task: TaskRow, now: number): boolean {
   return task.status === 'pending' && Date.parse(task.runAt) > now
 }
@@ -223,10 +206,7 @@ const NONE: readonly TaskRow[] = []
 function groupByWorker(tasks: readonly TaskRow[]): ReadonlyMap<string, readonly TaskRow[]> {
   const groups = new Map<string, TaskRow[]>()
   for (const task of tasks) {
-    if (task.worker === undefined) continue
-    const group = groups.get(task.worker)
-    if (group === undefined) groups.set(task.worker, [task])
-    else group.push(task)
+    if (task.worker !== undefined) groups.set(task.worker, [...(groups.get(task.worker) ?? []), task])
   }
   return groups
 }
@@ -245,20 +225,17 @@ function Total({ label, value, of, tone = '' }: { label: string; value: ReactNod
   )
 }
 
-function SidePanel({
-  title,
-  count,
-  link,
-  onPoint,
-  children,
-}: {
+interface SidePanelProps {
   title: string
   count?: number | undefined
-  link: ReactNode
-  /** Somebody points at its rows, or no longer. */
+  /** The link to the whole list. */
+  all: { label: string; search: TaskSearch }
+  /** The user starts or stops pointing at the rows. */
   onPoint: (pointed: boolean) => void
   children: ReactNode
-}) {
+}
+
+function SidePanel({ title, count, all, onPoint, children }: SidePanelProps) {
   return (
     <section
       className="panel p-2"
@@ -271,7 +248,9 @@ function SidePanel({
           {title}
           {count !== undefined && count > 0 && <span className="ml-1.5 font-normal">{formatCount(count)}</span>}
         </h2>
-        <span className="text-xs text-run">{link}</span>
+        <Link to="/tasks" search={all.search} className="text-xs text-run hover:underline">
+          {all.label}
+        </Link>
       </div>
       {children}
     </section>

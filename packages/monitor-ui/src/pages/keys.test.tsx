@@ -54,7 +54,7 @@ describe('the list of keys', () => {
     fleet.welcome = { ...fleet.welcome, ...may }
     fleet.putKey(aKey())
     await open()
-    await screen.findByText('This key may not touch keys')
+    await screen.findByText('This key may not manage keys')
     await screen.findByText(new RegExp(why))
     expect(screen.queryByRole('link', { name: 'Keys' })).toBeNull()
     expect(screen.queryByTestId('key-row')).toBeNull()
@@ -139,7 +139,7 @@ describe('making a key', () => {
     // What the new key may is not known yet: the token must not be lost meanwhile.
     const { welcome } = fleet
     Object.assign(fleet, { welcome: undefined })
-    await screen.findByText('Asking the gateway…', {}, { timeout: 5_000 })
+    await screen.findByText('Loading…', {}, { timeout: 5_000 })
     expect(screen.getByTestId('made-key').textContent).toContain(token)
     Object.assign(fleet, { welcome })
     act(() => fleet.setState('live'))
@@ -180,7 +180,7 @@ describe('a key that is there', () => {
     await click('Revoke ci')
     const form = await dialog()
     expect(form.textContent).toContain('cut off within a second')
-    expect(form.textContent).not.toContain('This page was opened with it')
+    expect(form.textContent).not.toContain('This page uses this key')
     press(form, 'Revoke it')
     await waitFor(() => expect(row(key.id).dataset.state).toBe('revoked'))
     expect(fleet.sent('keys.revoke')).toEqual([{ id: key.id }])
@@ -202,7 +202,7 @@ describe('a right that was lost', () => {
     expect(alert.querySelector('p')?.textContent).toBe(`This key may not see this any more: ${refusal} FORBIDDEN`)
     within(alert).getByRole('button', { name: 'Try again' })
     await waitFor(() => expect(screen.queryByTestId('event')).toBeNull())
-    expect(screen.queryByText('Asking the gateway…')).toBeNull()
+    expect(screen.queryByText('Loading…')).toBeNull()
   })
 
   it('is seen to be back with the next connection', async () => {

@@ -112,7 +112,7 @@ describe('the fleet board', () => {
   it('draws the last five minutes and says how long tasks waited and ran', async () => {
     await renderMonitor(fleet)
     const activity = within(await screen.findByRole('region', { name: 'Last five minutes' }))
-    await activity.findByText('Nothing came in, nothing ended.')
+    await activity.findByText('No task was enqueued or has ended.')
     activity.getByText('None ended')
     const now = Date.now()
     const at = (ms: number) => iso(now - ms)
@@ -271,7 +271,7 @@ describe('a task’s page', () => {
     await renderMonitor(fleet, `/tasks/${task._id}`)
     await screen.findByRole('heading', { level: 1, name: 'big.iso' })
     await screen.findByText('slow \\u{202e}mirror')
-    await screen.findByText("Straight to the task's own socket.")
+    await screen.findByText("Directly to the task's socket.")
     expect(screen.getAllByTestId('attempt')).toHaveLength(1)
     expect(document.querySelector('a[href^="javascript"]')).toBeNull()
     expect(screen.getByTestId('task-page').dataset).toMatchObject({ status: 'running', source: 'live' })
@@ -314,7 +314,7 @@ describe('a task’s page', () => {
 
   it('says so where there is no such task', async () => {
     await renderMonitor(fleet, `/tasks/${'f'.repeat(24)}`)
-    await screen.findByText('There is no such task')
+    await screen.findByText('This task does not exist')
   })
 })
 

@@ -22,7 +22,7 @@ const card = () => screen.findByTestId('schedule')
 describe('the list of schedules', () => {
   it('says that there is none', async () => {
     await open()
-    await screen.findByText('Nothing is scheduled yet')
+    await screen.findByText('There are no schedules yet')
   })
 
   it('shows the cron in words, the next run as a countdown, and how the last one is, as they change', async () => {
@@ -44,7 +44,7 @@ describe('the list of schedules', () => {
     const { nextAt: _, ...over } = nightly
     act(() => void fleet.putSchedule({ ...over, rev: 2, lastSkipped: { slot: iso(Date.now()), reason: 'OVERLAP' } }))
     await waitFor(() => expect(row.dataset.state).toBe('over'))
-    expect(row.textContent).toContain('the one before had not ended')
+    expect(row.textContent).toContain('the last task was still running')
   })
 
   it('is narrowed by name, which the address keeps', async () => {
@@ -110,7 +110,7 @@ describe('what can be done with one', () => {
     await click('Remove nightly')
     press(await dialog(), 'Remove it')
     await toast('Removed nightly')
-    await screen.findByText('Nothing is scheduled yet')
+    await screen.findByText('There are no schedules yet')
   })
 })
 

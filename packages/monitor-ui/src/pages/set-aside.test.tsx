@@ -18,6 +18,6 @@ it('says how many documents do not fit, and leads to the tasks among them', asyn
   vi.spyOn(fleet.documents, 'list').mockResolvedValue(misfits)
   await renderMonitor(fleet, '/')
   const line = await screen.findByRole('region', { name: 'Documents set aside' })
-  expect(line.textContent).toMatch(/2 documents do not fit and are set aside: 1 in tasks, 1 in queues/)
+  expect(line.textContent).toMatch(/2 invalid documents are set aside: 1 in tasks, 1 in queues/)
   expect(within(line).getByRole('link').getAttribute('href')).toBe(`/tasks/${id}`)
 })

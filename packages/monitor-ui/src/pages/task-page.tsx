@@ -15,11 +15,13 @@ import { Fragment, lazy, type ReactNode, Suspense, useEffect } from 'react'
 import { AuditList } from '../components/audit-list.tsx'
 import { Copyable } from '../components/copy.tsx'
 import { Dependants, Predecessors, useDependants } from '../components/dependencies.tsx'
+import { ErrorText } from '../components/error-text.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { JsonView } from '../components/json-view.tsx'
 import { loadRateChart } from '../components/load-rate-chart.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { ProgressBar } from '../components/progress-bar.tsx'
+import { ScrollRegion } from '../components/scroll-region.tsx'
 import { SourceMark } from '../components/source-mark.tsx'
 import { Stack } from '../components/stack.tsx'
 import { StatusBadge } from '../components/status-badge.tsx'
@@ -33,8 +35,9 @@ import { waitText } from '../components/waiting-list.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'
 import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
+import { countOf } from '../view/counts.ts'
 import { type DeadlineState, deadlineState, deadlineText } from '../view/deadline.ts'
-import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
+import { formatAge, formatDuration, formatPercent, formatTime, formatWhen } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -57,8 +60,8 @@ function TaskById({ id }: { id: string }) {
     <div className="mx-auto w-full max-w-[1400px] p-4">
       <RowsProblem views={[{ error, tryAgain }]} />
       {error === undefined && (
-        <EmptyNote title={loaded ? 'There is no such task' : 'Asking the gateway…'}>
-          {loaded ? 'It may have been removed when its time was over. ' : ''}
+        <EmptyNote title={loaded ? 'This task does not exist' : 'Loading…'}>
+          {loaded ? 'It may have been removed by retention. ' : ''}
           <span className="font-mono">{visibleLine(id, 40)}</span>
         </EmptyNote>
       )}
@@ -68,7 +71,7 @@ function TaskById({ id }: { id: string }) {
 
 function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
   const worker = task.worker === undefined ? undefined : workers.get(task.worker)
-  // Watched whatever its status: a waiting task's socket opens as soon as somebody takes it up.
+  // Watched in every status: the socket of a waiting task opens when a worker claims it.
   const { watched, points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, true)
   const title = taskTitle(task)
   const ended = hasEnded(task.status)
@@ -117,7 +120,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
             </div>
             {task.control !== undefined && !ended && (
               <p className="mt-1 text-warn">
-                {task.control.action === 'cancel' ? 'Cancel' : 'Pause'} asked by{' '}
+                {task.control.action === 'cancel' ? 'Cancel' : 'Pause'} requested by{' '}
                 <Foreign text={task.control.by} max={60} /> {formatAge(now - Date.parse(task.control.at))} ago
                 {task.control.reason !== undefined && (
                   <>
@@ -180,7 +183,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               ) : (
                 <p className="flex h-[170px] items-center justify-center text-dim">
                   {progress !== undefined && progress.done === undefined
-                    ? 'It counts nothing that could have a rate.'
+                    ? 'This task reports no amount, so it has no rate.'
                     : 'Waiting for two reports…'}
                 </p>
               )}
@@ -267,10 +270,7 @@ function ErrorPanel({ task }: { task: TaskRow }) {
     <section className="panel min-w-0 border-bad/50 p-3" aria-label="Error">
       <h2 className="heading mb-1.5">{task.status === 'failed' ? 'Error' : 'Last error'}</h2>
       <p className="flex flex-wrap items-baseline gap-x-2">
-        <span className="font-mono text-xs font-semibold text-bad">
-          <Foreign text={error.code} max={60} />
-        </span>
-        <Foreign text={error.message} max={1_000} className="min-w-0" />
+        <ErrorText error={error} max={1_000} className="min-w-0" />
       </p>
       <p className="mt-1 text-xs text-dim">
         <Foreign text={error.name} max={60} /> · fingerprint{' '}
@@ -297,15 +297,9 @@ const OUTCOME_TONE: Record<AttemptOutcome, string> = {
 
 function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow>; now: number }) {
   const attempts = task.attempts ?? []
-  if (attempts.length === 0) return <p className="text-dim">It has not been taken up yet.</p>
+  if (attempts.length === 0) return <p className="text-dim">No worker has claimed it yet.</p>
   return (
-    <div
-      role="region"
-      aria-label="Table of attempts"
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
-      tabIndex={0}
-      className="-mx-3 overflow-x-auto px-3"
-    >
+    <ScrollRegion label="Table of attempts" className="-mx-3 overflow-x-auto px-3">
       <table className="w-full min-w-[460px] border-collapse text-left">
         <thead className="text-xs text-dim">
           <tr>
@@ -323,9 +317,9 @@ function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<
         </tbody>
       </table>
       {(task.attemptsDropped ?? 0) > 0 && (
-        <p className="mt-1 text-xs text-dim">{task.attemptsDropped} older ones were dropped.</p>
+        <p className="mt-1 text-xs text-dim">{countOf(task.attemptsDropped ?? 0, 'older attempt')} dropped.</p>
       )}
-    </div>
+    </ScrollRegion>
   )
 }
 
@@ -353,7 +347,9 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
         <td className={`${cell} whitespace-nowrap`}>{formatDuration(until - Date.parse(claimedAt))}</td>
         <td className={`${cell} font-medium ${outcome === undefined ? 'text-run' : OUTCOME_TONE[outcome]}`}>
           {outcome ?? 'running'}
-          {survived && <span className="block text-xs font-normal text-dim">its host came back and had run on</span>}
+          {survived && (
+            <span className="block text-xs font-normal text-dim">its host came back: it had kept running</span>
+          )}
         </td>
       </tr>
       {error !== undefined && (
@@ -361,10 +357,7 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
           <td className="border-b border-line" />
           <td colSpan={4} className="border-b border-line pr-3 pb-1.5">
             <p className="text-xs">
-              <span className="font-mono font-semibold text-bad">
-                <Foreign text={error.code} max={60} />
-              </span>{' '}
-              <Foreign text={error.message} max={400} className="text-dim" />
+              <ErrorText error={error} max={400} className="text-dim" />
             </p>
             <Stack stack={error.stack} />
           </td>
@@ -374,149 +367,108 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
   )
 }
 
-/** How the details reach this page, in a sentence. */
+/** How the live figures reach this page. */
 function reachText(watch: WatchSource, connection: ConnectionState): string {
-  if (connection !== 'live') return 'The gateway is away; it is tried again all the time.'
+  if (connection !== 'live') return 'The gateway is unreachable. The page keeps trying to reconnect.'
   switch (watch.state) {
     case 'connecting':
-      return "Connecting to the task's own socket…"
+      return "Connecting to the task's socket…"
     case 'live':
-      return watch.via === 'direct'
-        ? "Straight to the task's own socket."
-        : "By the gateway's relay to the task's own socket."
+      return watch.via === 'direct' ? "Directly to the task's socket." : "Through the gateway to the task's socket."
     case 'unreachable':
-      return `Its socket can't be reached (${visibleLine(watch.reason, 120)}): figures are the checkpoints in the database.`
+      return `Its socket is unreachable (${visibleLine(watch.reason, 120)}). Figures come from checkpoints in the database.`
     case 'waiting':
-      return 'No worker runs it now; its socket is opened when one does.'
+      return 'No worker runs it now. Its socket opens when a worker claims it.'
     case 'ended':
-      return 'It has ended; its socket is closed.'
+      return 'It has ended, and its socket is closed.'
   }
 }
 
-/** Limits of the task's own. */
-const LIMITS = [
-  ['timeout', 'Attempt limit'],
-  ['totalTimeout', 'Total limit'],
-  ['stall', 'Stall limit'],
-] as const
+interface DetailsProps {
+  task: TaskRow
+  watch: WatchSource
+  now: number
+}
 
-function Details({ task, watch, now }: { task: TaskRow; watch: WatchSource; now: number }) {
+function Details({ task, watch, now }: DetailsProps) {
   const { state } = useConnection()
   const dependants = useDependants(task._id)
-  const url = typeof task.input === 'object' && task.input !== null && 'url' in task.input ? task.input.url : undefined
-  const link = typeof url === 'string' ? safeLink(url) : undefined
+  const { input, publicUrl, lazy, priority, basePriority, parent, replayOf, schedule } = task
+  const url = typeof input === 'object' && input !== null && 'url' in input ? input.url : undefined
+  const text = (value: string) => <Foreign text={value} max={128} />
+  const copy = (value: string | undefined, label: string) => value && <Copyable text={value} label={label} />
+  const span = (ms: number | undefined) => ms !== undefined && durationText(ms)
+  const date = (at: string | undefined) => at && <Moment at={at} now={now} />
+  const details: [label: string, value: ReactNode][] = [
+    ['Connection', reachText(watch, state)],
+    ['Socket', copy(publicUrl, 'socket address')],
+    ['Address', typeof url === 'string' && <Address url={url} />],
+    ['Handler', text(`${task.name}@${task.version}`)],
+    ['Queue', text(task.queue)],
+    [
+      'Priority',
+      `${priority} (${priorityName(priority)})${basePriority === undefined || basePriority === priority ? '' : `, requested ${basePriority}`}`,
+    ],
+    ['Lazy', lazy && 'runs only while its host is not overloaded'],
+    ['Failures', failuresText(task)],
+    ['Attempt limit', span(task.timeout)],
+    ['Total limit', span(task.totalTimeout)],
+    ['Stall limit', span(task.stall)],
+    ['Created', date(task.createdAt)],
+    ['Active from', date(task.runAt)],
+    ['Deadline', date(task.deadline)],
+    ['Started', date(task.startedAt)],
+    ['Ended', date(task.finishedAt)],
+    ['Kept until', date(task.expireAt)],
+    ['After', task.after !== undefined && <Predecessors task={task} />],
+    ['Waited for by', dependants.length > 0 && <Dependants rows={dependants} />],
+    ['Parent', parent && <TaskLink id={parent} />],
+    ['Replay of', replayOf && <TaskLink id={replayOf} />],
+    [
+      'From schedule',
+      schedule && (
+        <Link to="/schedules" search={{ name: schedule }} className="text-run hover:underline">
+          {text(schedule)}
+        </Link>
+      ),
+    ],
+    ['Key', copy(task.key, 'key')],
+    ['Event', copy(task.event, 'event')],
+    ['Worker id', copy(task.worker, 'worker id')],
+  ]
   return (
     <dl className="grid grid-cols-[minmax(84px,auto)_minmax(0,1fr)] gap-x-3 gap-y-1.5">
-      <Detail label="Connection">{reachText(watch, state)}</Detail>
-      {task.publicUrl !== undefined && (
-        <Detail label="Socket">
-          <Copyable text={task.publicUrl} label="socket address" />
-        </Detail>
-      )}
-      {typeof url === 'string' && (
-        <Detail label="Address">
-          {link === undefined ? (
-            <Copyable text={url} label="address" max={300} />
-          ) : (
-            <a href={link} target="_blank" rel="noreferrer noopener" className="break-all text-run hover:underline">
-              <Foreign text={url} max={300} />
-            </a>
-          )}
-        </Detail>
-      )}
-      <Detail label="Handler">
-        <Foreign text={`${task.name}@${task.version}`} max={100} />
-      </Detail>
-      <Detail label="Queue">
-        <Foreign text={task.queue} max={80} />
-      </Detail>
-      <Detail label="Priority">
-        {task.priority} ({priorityName(task.priority)})
-        {task.basePriority !== undefined && task.basePriority !== task.priority && `, asked for ${task.basePriority}`}
-      </Detail>
-      {task.lazy && <Detail label="Lazy">only while its host is not overloaded</Detail>}
-      <Detail label="Failures">
-        {task.failures} of {task.maxAttempts} allowed
-        {task.retry?.counts === 'without-progress' && ', only those without progress count'}
-        {task.lost > 0 && `; ${task.lost} attempt${task.lost === 1 ? '' : 's'} lost with its host`}
-      </Detail>
-      {LIMITS.map(([field, label]) => {
-        const ms = task[field]
-        return ms === undefined ? null : (
-          <Detail key={field} label={label}>
-            {durationText(ms)}
-          </Detail>
-        )
-      })}
-      <Moment label="Created" at={task.createdAt} now={now} />
-      <Moment label="Active from" at={task.runAt} now={now} />
-      <Moment label="Deadline" at={task.deadline} now={now} />
-      <Moment label="Started" at={task.startedAt} now={now} />
-      <Moment label="Ended" at={task.finishedAt} now={now} />
-      <Moment label="Kept until" at={task.expireAt} now={now} />
-      {task.after !== undefined && (
-        <Detail label="After">
-          <Predecessors task={task} />
-        </Detail>
-      )}
-      {dependants.length > 0 && (
-        <Detail label="Waited for by">
-          <Dependants rows={dependants} />
-        </Detail>
-      )}
-      {(['parent', 'replayOf'] as const).map((field) => {
-        const value = task[field]
-        if (value === undefined) return null
-        return (
-          <Detail key={field} label={RELATIONS[field]}>
-            <TaskLink id={value} />
-          </Detail>
-        )
-      })}
-      {task.schedule !== undefined && (
-        <Detail label="From schedule">
-          <Link to="/schedules" search={{ name: task.schedule }} className="text-run hover:underline">
-            <Foreign text={task.schedule} max={128} />
-          </Link>
-        </Detail>
-      )}
-      {(['key', 'event', 'worker'] as const).map((field) => {
-        const value = task[field]
-        if (value === undefined) return null
-        return (
-          <Detail key={field} label={RELATIONS[field]}>
-            <Copyable text={value} label={RELATIONS[field].toLowerCase()} />
-          </Detail>
-        )
-      })}
+      {details
+        .filter(([, value]) => value !== undefined && value !== '' && value !== false)
+        .map(([label, value]) => (
+          <Fragment key={label}>
+            <dt className="text-dim">{label}</dt>
+            <dd className="min-w-0">{value}</dd>
+          </Fragment>
+        ))}
     </dl>
   )
 }
 
-const RELATIONS = {
-  key: 'Key',
-  parent: 'Parent',
-  replayOf: 'Replay of',
-  event: 'Event',
-  worker: 'Worker id',
-}
-
-function Detail({ label, children }: { label: string; children: ReactNode }) {
+function Address({ url }: { url: string }) {
+  const link = safeLink(url)
+  if (link === undefined) return <Copyable text={url} label="address" max={300} />
   return (
-    <>
-      <dt className="text-dim">{label}</dt>
-      <dd className="min-w-0">{children}</dd>
-    </>
+    <a href={link} target="_blank" rel="noreferrer noopener" className="break-all text-run hover:underline">
+      <Foreign text={url} max={300} />
+    </a>
   )
 }
 
-function Moment({ label, at, now }: { label: string; at: string | undefined; now: number }) {
-  if (at === undefined) return null
-  const age = now - Date.parse(at)
+function failuresText({ failures, maxAttempts, retry, lost }: TaskRow): string {
+  const counted = retry?.counts === 'without-progress' ? ', only those without progress count' : ''
+  return `${failures} of ${maxAttempts} allowed${counted}${lost > 0 ? `; ${countOf(lost, 'attempt')} lost with its host` : ''}`
+}
+
+function Moment({ at, now }: { at: string; now: number }) {
   return (
-    <Detail label={label}>
-      {formatTime(at)}{' '}
-      <span className="text-dim">({age >= 0 ? `${formatAge(age)} ago` : `in ${formatAge(-age)}`})</span>
-    </Detail>
+    <>
+      {formatTime(at)} <span className="text-dim">({formatWhen(at, now)})</span>
+    </>
   )
 }

@@ -6,7 +6,9 @@ import { AlarmClock, Search, X } from 'lucide-react'
 import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
 import { BulkBar } from '../components/bulk-bar.tsx'
 import type { BulkTarget } from '../components/bulk-dialog.tsx'
+import { LinkButton } from '../components/button.tsx'
 import { CancelDialog } from '../components/cancel-dialog.tsx'
+import { Chip } from '../components/chip.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
@@ -14,7 +16,8 @@ import { lineGrid, TaskLine } from '../components/task-line.tsx'
 import { useCan, useKept, useMinute, useWorkers } from '../live/hooks.ts'
 import { WORKERS } from '../live/queries.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
-import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
+import { type Counts, countOf, formatCount, formatCountShort } from '../view/counts.ts'
+import { changedSearch } from '../view/search.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { countsPlan } from '../view/status-counts.ts'
@@ -32,7 +35,7 @@ import {
 import { visibleLine } from '../view/text.ts'
 
 const route = getRouteApi('/tasks')
-const CHIP = 'inline-flex min-h-7 items-center gap-1.5 rounded-full border px-2.5 text-xs font-medium'
+const AT_RISK = { icon: AlarmClock, label: 'At risk / missed deadline', tone: 'text-warn' }
 
 export function TasksPage() {
   const search = route.useSearch()
@@ -41,11 +44,11 @@ export function TasksPage() {
   const hosts = useLiveQuery(WORKERS)
   const minute = useMinute()
   const query = useMemo(() => taskQuery(search, workers.values(), minute), [search, workers, minute])
-  // More rows of the same, or the same a minute later, are no other list.
+  // A larger limit and a later minute leave the list the same.
   const { limit: _, ...meaning } = writeTaskSearch(search)
   const queryId = JSON.stringify(meaning)
   const view = useKept(queryId, useLiveQuery(query))
-  const { rows, loaded, live, error } = view
+  const { rows, loaded, error } = view
   const plan = useMemo(() => countsPlan(search, workers.values()), [search, workers])
   const statistics = useStats(plan?.filter)
   const { stats } = statistics
@@ -67,7 +70,6 @@ export function TasksPage() {
           queryId={queryId}
           rows={rows}
           loaded={loaded}
-          live={live}
           filter={query.filter ?? {}}
           filtered={Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
           more={
@@ -90,17 +92,12 @@ function Filters({
 }: {
   search: TaskSearch
   onChange: (search: TaskSearch) => void
-  /** How many tasks each status has within the other filters, where that is known. */
+  /** The number of tasks by status within the other filters. `undefined` where it is unknown. */
   counts: Counts | undefined
   hosts: string[]
 }) {
   const { status = [] } = search
-  const set = (field: 'host' | 'sort' | 'in', value: string) => {
-    const { [field]: _, ...rest } = search
-    onChange(
-      value === '' || (field === 'sort' && value === DEFAULT_SORT) ? rest : ({ ...rest, [field]: value } as TaskSearch),
-    )
-  }
+  const change = (changes: Parameters<typeof changedSearch<TaskSearch>>[1]) => onChange(changedSearch(search, changes))
   return (
     <div className="panel flex flex-col gap-2 p-2" role="search" aria-label="Filter tasks">
       <div className="flex flex-wrap items-center gap-2">
@@ -112,16 +109,13 @@ function Filters({
             placeholder={search.in === 'url' ? 'Part of the address, or an id' : 'Part of the file name, or an id'}
             className="field w-full pr-[72px] pl-8"
             value={search.q ?? ''}
-            onSettled={(value) => {
-              const { q: _, ...rest } = search
-              onChange(value.trim() === '' ? rest : { ...rest, q: value })
-            }}
+            onSettled={(value) => change({ q: value.trim() === '' ? '' : value })}
           />
           <select
             aria-label="Search in"
             className="absolute right-1 rounded bg-transparent py-1 text-xs text-dim"
             value={search.in ?? ''}
-            onChange={(event) => set('in', event.target.value)}
+            onChange={(event) => change({ in: event.target.value as TaskSearch['in'] })}
           >
             <option value="">in file</option>
             <option value="url">in URL</option>
@@ -132,19 +126,16 @@ function Filters({
           placeholder="Task name"
           className="field min-w-[110px] flex-1 lg:max-w-[180px]"
           value={search.name ?? ''}
-          onSettled={(value) => {
-            const { name: _, ...rest } = search
-            onChange(value.trim() === '' ? rest : { ...rest, name: value.trim() })
-          }}
+          onSettled={(value) => change({ name: value.trim() })}
         />
         <select
           aria-label="Host"
           className="field min-w-[110px] flex-1 lg:max-w-[180px]"
           value={search.host ?? ''}
-          onChange={(event) => set('host', event.target.value)}
+          onChange={(event) => change({ host: event.target.value })}
         >
           <option value="">Any host</option>
-          {[...new Set([...hosts, ...(search.host === undefined ? [] : [search.host])])].map((host) => (
+          {[...new Set([...hosts, search.host ?? []].flat())].map((host) => (
             <option key={host} value={host}>
               {visibleLine(host, 60)}
             </option>
@@ -154,7 +145,7 @@ function Filters({
           aria-label="Sort"
           className="field min-w-[130px] flex-1 lg:max-w-[180px]"
           value={search.sort ?? DEFAULT_SORT}
-          onChange={(event) => set('sort', event.target.value)}
+          onChange={({ target: { value } }) => change({ sort: value === DEFAULT_SORT ? '' : (value as SortName) })}
         >
           {(Object.keys(SORTS) as SortName[]).map((name) => (
             <option key={name} value={name}>
@@ -169,64 +160,43 @@ function Filters({
         className="flex gap-1.5 max-sm:overflow-x-auto max-sm:pb-0.5 sm:flex-wrap [&>*]:shrink-0"
       >
         {STATUSES.map((one) => {
-          const { icon: Icon, label, tone } = STATUS_LOOK[one]
-          const on = status.includes(one)
           const count = counts === undefined ? undefined : (counts[one] ?? 0)
+          const look = STATUS_LOOK[one]
           return (
-            <button
+            <Chip
               key={one}
-              type="button"
-              aria-pressed={on}
-              aria-label={label}
-              title={count === undefined ? undefined : `${formatCount(count)} ${label.toLowerCase()}`}
-              className={`${CHIP} ${on ? `border-current bg-raised ${tone}` : 'border-line text-dim hover:bg-raised'}`}
+              look={look}
+              on={status.includes(one)}
+              aria-label={look.label}
+              title={count === undefined ? undefined : `${formatCount(count)} ${look.label.toLowerCase()}`}
               onClick={() => onChange(toggleStatus(search, one))}
             >
-              <Icon size={13} aria-hidden />
-              {label}
               {count !== undefined && (
                 <span data-testid="status-count" data-status={one} className={count === 0 ? 'opacity-60' : 'text-text'}>
                   {formatCountShort(count)}
                 </span>
               )}
-            </button>
+            </Chip>
           )
         })}
-        <button
-          type="button"
-          aria-pressed={search.deadline !== undefined}
-          title="What has missed its deadline, and what is so near to it that it was raised"
-          className={`${CHIP} ${search.deadline !== undefined ? 'border-current bg-raised text-warn' : 'border-line text-dim hover:bg-raised'}`}
-          onClick={() => {
-            const { deadline, ...rest } = search
-            onChange(deadline === undefined ? { ...rest, deadline: 'risk' } : rest)
-          }}
-        >
-          <AlarmClock size={13} aria-hidden />
-          At risk / missed deadline
-        </button>
+        <Chip
+          look={AT_RISK}
+          on={search.deadline !== undefined}
+          title="Tasks that have missed their deadline, or were raised because it is near"
+          onClick={() => change({ deadline: search.deadline === undefined ? 'risk' : undefined })}
+        />
         {search.queue !== undefined && (
-          <button
-            type="button"
+          <Chip
+            look={{ icon: X, label: `Queue ${visibleLine(search.queue, 40)}`, tone: 'text-run' }}
+            on
             aria-label={`Queue ${visibleLine(search.queue, 60)}: show every queue`}
-            className={`${CHIP} border-current bg-raised text-run`}
-            onClick={() => {
-              const { queue: _, ...rest } = search
-              onChange(rest)
-            }}
-          >
-            Queue {visibleLine(search.queue, 40)}
-            <X size={12} aria-hidden />
-          </button>
+            onClick={() => change({ queue: undefined })}
+          />
         )}
         {Object.keys(search).length > 0 && (
-          <button
-            type="button"
-            className="min-h-7 rounded-full px-2.5 text-xs font-medium text-run hover:underline"
-            onClick={() => onChange({})}
-          >
+          <LinkButton className="min-h-7 px-2.5 text-xs" onClick={() => onChange({})}>
             Clear
-          </button>
+          </LinkButton>
         )}
       </div>
     </div>
@@ -237,8 +207,7 @@ interface ListProps {
   queryId: string
   rows: readonly TaskRow[]
   loaded: boolean
-  live: boolean
-  /** Of the query, for what is done to all that match. */
+  /** The filter of the query, for commands on all tasks that match. */
   filter: Record<string, unknown>
   filtered: boolean
   more: (() => void) | undefined
@@ -258,7 +227,7 @@ function useRowHeight(): number {
   return wide ? 50 : 84
 }
 
-function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost }: ListProps) {
+function TaskList({ queryId, rows, loaded, filter, filtered, more, atMost }: ListProps) {
   const workers = useWorkers()
   const mayControl = useCan('control')
   const mayWrite = useCan('write')
@@ -270,6 +239,8 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
   const [cancelling, setCancelling] = useState<TaskRow | null>(null)
   const { rows: shown, entered, moved, apply } = useHeldRows(queryId, rows, pointed || focused)
   const count = useDeferredValue(rows.length)
+  // The list ends at its limit, so more tasks may match.
+  const isCut = more !== undefined || atMost
   const height = useRowHeight()
   const virtual = useVirtualizer({
     count: shown.length,
@@ -278,14 +249,14 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
     getItemKey: (index) => shown[index]?.row._id ?? index,
     overscan: 6,
   })
-  // On purpose: heights are asked anew when the layout changes
+  // On purpose: the layout has changed
   useEffect(() => virtual.measure(), [height])
-  // On purpose: another query begins at its top, with nothing selected
+  // On purpose: another query starts at its top, with nothing selected
   useEffect(() => {
     scroller.current?.scrollTo({ top: 0 })
     setSelection(NOTHING_CHOSEN)
   }, [queryId])
-  // What has left the list is no longer meant, though it may still be drawn.
+  // A row that has left the list may still be shown, but it cannot be selected.
   const here = shown.filter(({ gone }) => !gone).map(({ row }) => row)
   const chosen = selection.all ? here : here.filter(({ _id }) => selection.ids.has(_id))
   const drawn = useRef<string[]>([])
@@ -324,7 +295,7 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
               <span role="columnheader" tabIndex={-1} className="flex">
                 <input
                   type="checkbox"
-                  className="size-3.5 cursor-pointer accent-(--solid)"
+                  className="size-3.5 cursor-pointer accent-solid"
                   aria-label="Select all rows"
                   checked={here.length > 0 && chosen.length === here.length}
                   ref={(box) => {
@@ -348,7 +319,7 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
             </span>
           </div>
         </div>
-        {/* biome-ignore lint/a11y/noStaticElementInteractions: it only notices that somebody points at the rows */}
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: it only notices when the user points at the rows */}
         <div
           ref={scroller}
           className="min-h-0 flex-1 overflow-auto overscroll-contain"
@@ -359,18 +330,11 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
           onKeyDown={onKeyDown}
         >
           {loaded && shown.length === 0 ? (
-            <div className="px-6 py-16 text-center text-dim">
-              <p className="text-sm font-medium text-text">{filtered ? 'No task matches' : 'No task is here yet'}</p>
-              <p className="mt-1">
-                {filtered
-                  ? 'New ones that do show up here at once.'
-                  : mayWrite
-                    ? 'Press n to start a download.'
-                    : 'New ones show up here at once.'}
-              </p>
-            </div>
+            <EmptyNote title={filtered ? 'No task matches' : 'There are no tasks yet'}>
+              {mayWrite && !filtered ? 'Press n to start a download.' : 'New tasks appear here at once.'}
+            </EmptyNote>
           ) : !loaded ? (
-            <EmptyNote title={live ? 'Loading…' : 'Asking the gateway…'} />
+            <EmptyNote title="Loading…" />
           ) : (
             <div role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
               {virtual.getVirtualItems().map((item) => {
@@ -416,8 +380,7 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
           <BulkBar
             chosen={chosen}
             all={selection.all}
-            // Those that are drawn are all there is, unless the list ends at its limit.
-            more={more !== undefined || atMost}
+            more={isCut}
             filter={filter}
             onAll={() => setSelection({ all: true, ids: new Set(), anchor: undefined })}
             onNone={() => setSelection(NOTHING_CHOSEN)}
@@ -425,18 +388,13 @@ function TaskList({ queryId, rows, loaded, live, filter, filtered, more, atMost 
           />
         ) : (
           <>
-            <p role="status">
-              {loaded &&
-                (count === 1
-                  ? '1 task'
-                  : `${count.toLocaleString('en')}${more !== undefined || atMost ? '+' : ''} tasks`)}
-            </p>
+            <p role="status">{loaded && countOf(count, 'task', isCut)}</p>
             {more !== undefined && (
-              <button type="button" className="rounded px-1.5 py-1 font-medium text-run hover:underline" onClick={more}>
+              <LinkButton className="px-1.5 py-1" onClick={more}>
                 Load more
-              </button>
+              </LinkButton>
             )}
-            {atMost && <p>Only the first {MOST_ROWS.toLocaleString('en')} are shown: filter to see others.</p>}
+            {atMost && <p>Only the first {formatCount(MOST_ROWS)} are shown. Filter to see others.</p>}
           </>
         )}
       </div>

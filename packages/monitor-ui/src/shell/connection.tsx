@@ -12,10 +12,10 @@ const LOOK: Record<ConnectionState, { label: string; dot: string }> = {
   closed: { label: 'Closed', dot: 'bg-bad' },
 }
 
-/** Whether the page and its gateway talk to each other. */
+/** The state of the connection to the gateway. */
 export function ConnectionMark() {
   const { state } = useConnection()
-  // It comes just after the connection, so it is looked at again with every tick.
+  // The gateway's welcome arrives just after the connection. Each tick looks at it again.
   useServerTime()
   const { welcome } = useFleetClient()
   const { label, dot } = LOOK[state]
@@ -37,16 +37,16 @@ export function ConnectionMark() {
   )
 }
 
-/** Says it plainly while what is shown may be old. */
+/** Shown while the page may be out of date. */
 export function ConnectionBanner() {
   const { state, since, error } = useConnection()
   useServerTime()
   if (state === 'live' || (state === 'connecting' && Date.now() - since < 1_500)) return null
   const text: Record<Exclude<ConnectionState, 'live'>, string> = {
     connecting: 'Connecting to the gateway…',
-    reconnecting: `The gateway has been out of reach for ${formatAge(Date.now() - since)}. What you see may be out of date; it is tried again all the time.`,
+    reconnecting: `The gateway has been out of reach for ${formatAge(Date.now() - since)}. This page may be out of date. It keeps trying to reconnect.`,
     refused: 'The gateway refuses this page.',
-    closed: 'The connection is closed. Load the page again.',
+    closed: 'The connection is closed. Reload the page.',
   }
   return (
     <div

@@ -3,12 +3,12 @@ import { useState } from 'react'
 import { visibleText } from '../view/text.ts'
 
 interface Props {
-  /** What the gateway said against the key that was tried. */
+  /** Why the gateway has refused the last key. */
   message: string | undefined
   onKey: (key: string) => void
 }
 
-/** Asks for a key where the gateway wants one. */
+/** Asks for a key when the gateway needs one. */
 export function KeyForm({ message, onKey }: Props) {
   const [key, setKey] = useState('')
   return (
@@ -21,10 +21,10 @@ export function KeyForm({ message, onKey }: Props) {
         }}
       >
         <KeyRound size={22} className="mb-3 text-run" aria-hidden />
-        <h1 className="text-base font-semibold">This fleet asks for a key</h1>
+        <h1 className="text-base font-semibold">This fleet needs a key</h1>
         <p className="mt-1 mb-4 text-dim">
-          <code className="font-mono text-text">start</code> prints an address that holds one;{' '}
-          <code className="font-mono text-text">taskfleet keys create</code> makes others.
+          <code className="font-mono text-text">start</code> prints an address with a key.{' '}
+          <code className="font-mono text-text">taskfleet keys create</code> makes more keys.
         </p>
         {message !== undefined && (
           <p role="alert" className="mb-3 rounded-md bg-bad/12 px-3 py-2 text-bad">

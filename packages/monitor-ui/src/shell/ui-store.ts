@@ -4,23 +4,27 @@ type OpenDialog = 'new' | 'shortcuts' | null
 
 interface Toast {
   id: number
-  kind: 'good' | 'bad'
+  /** `good` by default. */
+  kind?: 'good' | 'bad'
   text: string
-  /** A task that the toast leads to. */
+  /** The toast links to this task. */
   task?: string
 }
+
+/** A toast, or the text of a good one. */
+export type ToastText = Omit<Toast, 'id'> | string
 
 export interface Ui {
   dialog: OpenDialog
   toasts: Toast[]
   open(dialog: OpenDialog): void
-  toast(toast: Omit<Toast, 'id'>): void
+  toast(toast: ToastText): void
   dismiss(id: number): void
 }
 
 const STAYS_MS = 8_000
 
-/** What belongs to the page alone: which dialog is open and which toasts are shown. */
+/** The state of the page itself: which dialog is open and which toasts are shown. */
 export function createUi() {
   let made = 0
   return createStore<Ui>()((set, get) => ({
@@ -30,7 +34,8 @@ export function createUi() {
     toast: (toast) => {
       made += 1
       const id = made
-      set({ toasts: [...get().toasts.slice(-2), { ...toast, id }] })
+      const shown = typeof toast === 'string' ? { text: toast } : toast
+      set({ toasts: [...get().toasts.slice(-2), { ...shown, id }] })
       setTimeout(() => get().dismiss(id), STAYS_MS)
     },
     dismiss: (id) => set({ toasts: get().toasts.filter((toast) => toast.id !== id) }),

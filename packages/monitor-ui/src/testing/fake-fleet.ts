@@ -139,8 +139,6 @@ export class FakeFleet implements FleetApi {
     return this.written.filter(([one]) => one === name).map(([, request]) => request as Record<string, unknown>)
   }
 
-  // ——— the connection
-
   onState(listener: (state: ConnectionState, error?: Error) => void): () => void {
     this.#listeners.add(listener)
     listener(this.state)
@@ -174,8 +172,6 @@ export class FakeFleet implements FleetApi {
     this.refuseNext = undefined
     if (error !== undefined) throw refusal(error)
   }
-
-  // ——— live views
 
   async subscribe<N extends CollectionName = 'tasks'>(
     query: QueryRequest & { collection?: N },
@@ -233,8 +229,6 @@ export class FakeFleet implements FleetApi {
     return { stats, close }
   }
 
-  // ——— tasks' own sockets
-
   async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
     await Promise.resolve()
     this.#refuse()
@@ -274,8 +268,6 @@ export class FakeFleet implements FleetApi {
     watch.source = source
     watch.listeners.onSource?.(source)
   }
-
-  // ——— what tests move
 
   put(task: TaskRow): TaskRow {
     const { rev = 0 } = this.rows.tasks.get(task._id) ?? {}
@@ -353,10 +345,9 @@ export class FakeFleet implements FleetApi {
   #obey(worker: WorkerRow | undefined): void {
     if (worker?.control === undefined || !this.obeyed) return
     const { action } = worker.control
-    if (action === 'drain' && worker.state === 'running')
-      this.putWorker({ ...worker, state: 'draining', rev: worker.rev + 1 })
-    if (action === 'resume' && worker.state === 'draining')
-      this.putWorker({ ...worker, state: 'running', rev: worker.rev + 1 })
+    const state = action === 'drain' ? 'draining' : 'running'
+    if (['running', 'draining'].includes(worker.state) && worker.state !== state)
+      this.putWorker({ ...worker, state, rev: worker.rev + 1 })
   }
 
   async #settle(id: string, outcome: Outcome): Promise<void> {

@@ -2,7 +2,7 @@ import type { CommandAnswer, CommandName, TaskRow, TaskStatus } from '@taskfleet
 import { Ban, ChevronsUp, CirclePause, CirclePlay, CopyPlus, type LucideIcon, RotateCcw } from 'lucide-react'
 import { visibleLine } from './text.ts'
 
-/** What can be done to a task: a command that also works on many, or an edit of this one. */
+/** A command, which also works on many tasks, or an edit of one task. */
 export type TaskAction = CommandName | 'edit'
 
 const POSSIBLE: Record<TaskStatus, readonly TaskAction[]> = {
@@ -15,10 +15,10 @@ const POSSIBLE: Record<TaskStatus, readonly TaskAction[]> = {
   cancelled: ['retry', 'replay'],
 }
 
-/** Whether the gateway would do it to a task as it is now. */
+/** Whether the gateway allows an action on a task now. */
 export function isPossible(action: TaskAction, task: Pick<TaskRow, 'status' | 'control'>): boolean {
   const asked = task.status === 'running' ? task.control?.action : undefined
-  // Somebody who asked for a pause may think again; after a cancel there is nothing left to hold.
+  // A requested pause can be taken back. After a requested cancel, a pause makes no sense.
   if (action === 'resume' && asked === 'pause') return true
   if (action === 'pause' && asked !== undefined) return false
   return POSSIBLE[task.status].includes(action)
@@ -37,14 +37,14 @@ interface CommandWords {
   reason: boolean
 }
 
-/** How people speak of each command. */
+/** The texts of each command. */
 export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
   cancel: {
     icon: Ban,
     label: 'Cancel',
     asks: 'Cancel',
     done: 'cancelled',
-    means: 'Running ones are stopped where they run; none of them starts again by itself.',
+    means: 'Running tasks are stopped. None of them starts again by itself.',
     reason: true,
   },
   pause: {
@@ -52,7 +52,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Pause',
     asks: 'Pause',
     done: 'paused',
-    means: 'Running ones keep their checkpoint and free their slot. All wait until somebody resumes them.',
+    means: 'Running tasks keep their checkpoint and free their slot. All tasks wait until somebody resumes them.',
     reason: true,
   },
   resume: {
@@ -60,7 +60,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Resume',
     asks: 'Resume',
     done: 'resumed',
-    means: 'They wait for a free slot again and go on from their checkpoint.',
+    means: 'The tasks wait for a free slot and continue from their checkpoint.',
     reason: false,
   },
   retry: {
@@ -68,7 +68,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Retry',
     asks: 'Retry',
     done: 'retried',
-    means: 'The same tasks wait again, with all their tries and their first priority.',
+    means: 'The same tasks wait again, with all their tries and their original priority.',
     reason: false,
   },
   replay: {
@@ -76,7 +76,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Replay',
     asks: 'Replay',
     done: 'replayed',
-    means: 'Each is made once more as a new task with the same input; the old ones stay as they are.',
+    means: 'Each task is enqueued again as a new task with the same input. The old tasks stay as they are.',
     reason: false,
   },
   reprioritise: {
@@ -84,17 +84,12 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Set priority',
     asks: 'Set the priority of',
     done: 'given another priority',
-    means: 'Higher ones run first; what runs already is not touched.',
+    means: 'Higher priorities run first. Running tasks are not affected.',
     reason: false,
   },
 }
 
-/** `1 task`, `2,000 tasks`. */
-export function countTasks(count: number): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? 'task' : 'tasks'}`
-}
-
-/** What came of a command on one task, as a toast says it. */
+/** The result of a command on one task, for a toast. */
 export function answerToast(
   command: CommandName,
   title: string,
@@ -127,7 +122,7 @@ export function groupRefusals(refused: CommandAnswer['refused']): Refusals[] {
   return [...groups.values()].sort((a, b) => b.ids.length - a.ids.length)
 }
 
-/** `2 completed, 1 running`: what those tasks are that a command can do nothing about. */
+/** The statuses of the tasks: `2 completed, 1 running`. */
 export function statusCounts(tasks: readonly Pick<TaskRow, 'status'>[]): string {
   const counts = new Map<string, number>()
   for (const { status } of tasks) counts.set(status, (counts.get(status) ?? 0) + 1)

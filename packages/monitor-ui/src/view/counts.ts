@@ -33,3 +33,8 @@ export function formatCountShort(count: number): string {
   if (count < 10_000) return formatCount(count)
   return count.toLocaleString('en', { notation: 'compact', maximumSignificantDigits: 3 }).replace('K', 'k')
 }
+
+/** `1 task`, `2,000 tasks`, and `100+ tasks` where there may be more. */
+export function countOf(count: number, noun: string, isCut = false): string {
+  return `${formatCount(count)}${isCut ? '+' : ''} ${count === 1 && !isCut ? noun : `${noun}s`}`
+}

@@ -45,7 +45,13 @@ export function formatAge(ms: number): string {
   return hours < 48 ? `${hours}\u00a0h` : `${Math.floor(hours / 24)}\u00a0d`
 }
 
-/** An amount of what a task counts. */
+/** `3 m ago`, `in 3 m`. */
+export function formatWhen(iso: string, now: number): string {
+  const age = now - Date.parse(iso)
+  return age > -1_000 ? `${formatAge(age)} ago` : `in ${formatAge(-age)}`
+}
+
+/** An amount in the unit of a task's progress. */
 export function formatAmount(amount: number, unit: string | undefined): string {
   if (unit === 'bytes') return formatBytes(amount)
   const number = amount.toLocaleString('en', { maximumFractionDigits: amount < 10 ? 1 : 0 })

@@ -23,12 +23,12 @@ export const STATUS_LOOK: Record<TaskStatus, Look> = {
 /** How each state of a worker looks. */
 export const WORKER_LOOK: Record<WorkerView, { label: string; tone: string; hint: string }> = {
   running: { label: 'Running', tone: 'text-done', hint: 'Takes tasks' },
-  draining: { label: 'Draining', tone: 'text-warn', hint: 'Finishes what it has and takes nothing new' },
+  draining: { label: 'Draining', tone: 'text-warn', hint: 'Finishes its tasks and takes no new ones' },
   silent: {
     label: 'Silent',
     tone: 'text-bad',
-    hint: 'Three heartbeats missed: its tasks run elsewhere once its lease ends',
+    hint: 'It has missed three heartbeats. Its tasks run elsewhere once its lease ends',
   },
-  gone: { label: 'Gone', tone: 'text-bad', hint: 'It was silent for too long: its tasks run elsewhere' },
-  stopped: { label: 'Stopped', tone: 'text-dim', hint: 'Ended in order' },
+  gone: { label: 'Gone', tone: 'text-bad', hint: 'It was silent for too long. Its tasks run elsewhere' },
+  stopped: { label: 'Stopped', tone: 'text-dim', hint: 'It was stopped' },
 }

@@ -7,6 +7,7 @@ import {
   type WorkerRow,
 } from '@taskfleet/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
+import { changedSearch } from './search.ts'
 
 /** Each way to sort, as it stands in the address. */
 export const SORTS = {
@@ -39,27 +40,26 @@ export interface TaskSearch {
   limit?: number
 }
 
-/** Reads an address's parameters; what makes no sense is left out. */
+/** Reads the parameters of an address. Invalid ones are left out. */
 export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
-  const search: TaskSearch = {}
   const statuses = text(raw.status)?.split(',') ?? []
   const status = STATUSES.filter((known) => statuses.includes(known))
-  if (status.length > 0) search.status = status
-  const name = text(raw.name)
-  if (name !== undefined) search.name = name
-  const host = text(raw.host)
-  if (host !== undefined) search.host = host
-  const queue = text(raw.queue)
-  if (queue !== undefined) search.queue = queue
-  const q = text(raw.q)
-  if (q !== undefined) search.q = q
-  if (raw.in === 'url') search.in = 'url'
-  if (raw.deadline === 'risk') search.deadline = 'risk'
   const sort = text(raw.sort)
-  if (sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT) search.sort = sort as SortName
   const limit = Number(text(raw.limit))
-  if (Number.isInteger(limit) && limit > FIRST_LIMIT) search.limit = Math.min(limit, MOST_ROWS)
-  return search
+  return changedSearch<TaskSearch>(
+    {},
+    {
+      status: status.length > 0 ? status : undefined,
+      name: text(raw.name),
+      host: text(raw.host),
+      queue: text(raw.queue),
+      q: text(raw.q),
+      in: raw.in === 'url' ? 'url' : undefined,
+      deadline: raw.deadline === 'risk' ? 'risk' : undefined,
+      sort: sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT ? (sort as SortName) : undefined,
+      limit: Number.isInteger(limit) && limit > FIRST_LIMIT ? Math.min(limit, MOST_ROWS) : undefined,
+    },
+  )
 }
 
 function text(value: unknown): string | undefined {
@@ -68,16 +68,21 @@ function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value.slice(0, 200) : undefined
 }
 
-/** The address's parameters as plain strings: `status=running,failed&name=download`. */
+/** The parameters of an address as plain strings: `status=running,failed&name=download`. */
 export function writeTaskSearch(search: TaskSearch): Record<string, string> {
-  const written: Record<string, string> = {}
-  if (search.status !== undefined && search.status.length > 0) written.status = search.status.join(',')
-  for (const field of ['name', 'host', 'queue', 'q', 'in', 'deadline', 'sort'] as const) {
-    const value = search[field]
-    if (value !== undefined && value !== '') written[field] = value
+  const { status = [], name, host, queue, q, in: place, deadline, sort, limit } = search
+  const written = {
+    status: status.join(','),
+    name,
+    host,
+    queue,
+    q,
+    in: place,
+    deadline,
+    sort,
+    limit: limit?.toString(),
   }
-  if (search.limit !== undefined) written.limit = String(search.limit)
-  return written
+  return changedSearch<Record<string, string>>({}, written)
 }
 
 const AN_ID = /^[0-9a-f]{24}$/i

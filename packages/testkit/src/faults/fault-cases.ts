@@ -62,7 +62,7 @@ export class FaultTrial {
   /** Its worker is killed at the point: the task ends elsewhere, once. */
   async kill(fault: FaultCase): Promise<void> {
     const { victim, task } = await this.#strike(fault, 'kill')
-    await victim.gone()
+    await victim.exited
     await this.#worker()
     await this.#checkEnd(task, fault)
   }
@@ -75,8 +75,8 @@ export class FaultTrial {
     await this.#leaseOver(victim, task)
     await rescuer.signal('SIGKILL')
     await victim.signal('SIGCONT')
-    if (fault.fenced) await victim.said('the result is discarded')
-    if (fault.shutsDown) await victim.gone()
+    if (fault.fenced) await victim.line('the result is discarded')
+    if (fault.shutsDown) await victim.exited
     // It is of use again, and done with all that it had begun before.
     else await this.#fleet.ended((await this.#post())._id)
     expect(await this.#fleet.fleet.store.find(task._id), 'a late write').toEqual(ended)
@@ -90,7 +90,7 @@ export class FaultTrial {
   async #strike(fault: FaultCase, action: 'kill' | 'stop'): Promise<{ victim: WorkerProcess; task: TaskDocument }> {
     const victim = await this.#worker(LEASE_MS, { TASKFLEET_FAULTS: `${fault.point}=${action}` })
     const task = await this.#post()
-    const struck = victim.said('"fault"')
+    const struck = victim.line('"fault"')
     if (fault.shutsDown) {
       await this.#fleet.until(task._id, ({ status }) => status === 'running')
       void victim.signal('SIGTERM')

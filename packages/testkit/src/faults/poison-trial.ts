@@ -49,7 +49,7 @@ class Supervised {
       // It may be gone before it has said that it is ready.
       this.#worker = await this.#start().catch(() => undefined)
       if (!this.#wanted) await this.#worker?.signal('SIGKILL')
-      await this.#worker?.gone()
+      await this.#worker?.exited
       if (!this.#wanted) return
       this.ends += 1
       countFault('worker ended by its task')

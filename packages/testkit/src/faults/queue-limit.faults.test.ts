@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { TaskDocument } from '@taskfleet/core'
 import { parseNewTask } from '@taskfleet/core/internal'
-import type { Db } from 'mongodb'
 import { expect, test } from 'vitest'
 import { countFault } from '../count-fault.ts'
 import { checkInvariants } from '../describe-task-store.ts'
@@ -60,7 +59,7 @@ test(`for ${SECONDS} s workers are killed: never more than ${LIMIT} of a queue r
   const folder = await mkdtemp(join(tmpdir(), 'taskfleet-limit-'))
   fleet.cleanup(() => rm(folder, { recursive: true, force: true }))
   const journal = join(folder, 'journal')
-  const record = await RunningRecord.open(database.db as unknown as Db)
+  const record = await RunningRecord.open(database.db)
   fleet.cleanup(() => record.close())
   await fleet.fleet.as().queues.limit({ name: QUEUE, limits: { concurrency: LIMIT } })
 

@@ -34,9 +34,9 @@ test.each(['kill', 'stop'] as const)(
       every: '1h',
       startsAt: slot,
     })
-    await victim.said('"fault"')
+    await victim.line('"fault"')
     countFault(action === 'kill' ? 'worker killed at a point' : 'worker stopped at a point')
-    if (action === 'kill') await victim.gone()
+    if (action === 'kill') await victim.exited
     const ofSchedule = fleet.fleet.tasks.find({ schedule: name })
     const [made, ...none] = await ofSchedule.clone().toArray()
     expect(none).toEqual([])

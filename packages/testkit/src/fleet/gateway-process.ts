@@ -1,59 +1,43 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { MAIN } from './command.ts'
+import { CommandProcess } from './command-process.ts'
 
 /** A gateway as users start it: the built command in a process of its own, always at the same address. */
 export class GatewayProcess {
   readonly url: string
   readonly #mongo: string
-  #child: ChildProcess
+  #process: CommandProcess
 
-  private constructor(url: string, mongo: string, child: ChildProcess) {
+  private constructor(url: string, mongo: string, process: CommandProcess) {
     this.url = url
     this.#mongo = mongo
-    this.#child = child
+    this.#process = process
   }
 
   static async start(mongo: string): Promise<GatewayProcess> {
-    const { child, url } = await spawned(mongo, '127.0.0.1:0')
-    return new GatewayProcess(url, mongo, child)
+    const { process, url } = await started(mongo, '127.0.0.1:0')
+    return new GatewayProcess(url, mongo, process)
   }
 
-  /** Of the process that serves now. */
+  /** The id of the current process. */
   get pid(): number {
-    return this.#child.pid!
+    return this.#process.pid
   }
 
-  /** Resolves when it is gone, without having had a chance to say anything. */
-  async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const gone = once(this.#child, 'exit')
-    this.#child.kill('SIGKILL')
-    await gone
+  /** Resolves when the process has gone. It cannot react to the signal. */
+  kill(): Promise<void> {
+    return this.#process.signal('SIGKILL')
   }
 
-  /** @throws Error where it ends before it listens, as without a database */
+  /** @throws {Error} when it ends before it listens, as without a database */
   async restart(): Promise<void> {
     await this.kill()
-    this.#child = (await spawned(this.#mongo, new URL(this.url).host)).child
+    this.#process = (await started(this.#mongo, new URL(this.url).host)).process
   }
 }
 
-async function spawned(mongo: string, listen: string): Promise<{ child: ChildProcess; url: string }> {
-  const child = spawn(process.execPath, [MAIN, 'gateway', '--listen', listen, '--log-level', 'silent'], {
-    env: { ...process.env, TASKFLEET_MONGO_URI: mongo },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  const ready = new Promise<string>((resolve) => {
-    createInterface({ input: child.stdout! }).on('line', (line) => {
-      const { event, url } = JSON.parse(line) as { event: string; url: string }
-      if (event === 'listening') resolve(url)
-    })
-  })
-  const ended = once(child, 'exit').then(([code]) => {
-    throw new Error(`the gateway ended with ${code} before it was ready`)
-  })
-  ended.catch(() => undefined)
-  return { child, url: await Promise.race([ready, ended]) }
+async function started(mongo: string, listen: string): Promise<{ process: CommandProcess; url: string }> {
+  const args = [MAIN, 'gateway', '--listen', listen, '--log-level', 'silent']
+  const process = new CommandProcess(args, { env: { TASKFLEET_MONGO_URI: mongo } })
+  const { url } = JSON.parse(await process.line('"listening"')) as { url: string }
+  return { process, url }
 }

@@ -8,6 +8,7 @@ import {
   type TaskRow,
 } from '@taskfleet/protocol'
 import { io, type Socket } from 'socket.io-client'
+import { Revisions } from '../live/revisions.ts'
 import { ask } from './test-sockets.ts'
 
 /** One that watches a query through lost connections, and notes what the protocol doesn't allow. */
@@ -18,31 +19,6 @@ export interface HistoryClient {
   /** Resolves with the first answer. */
   open(): Promise<void>
   close(): void
-}
-
-/** The revisions of the rows, which never go back within an epoch. */
-class Revisions {
-  readonly faults: string[] = []
-  readonly #reborn: ReadonlySet<string>
-  readonly #seen = new Map<string, number>()
-
-  /** @param reborn ids of documents that began again, with a lower `rev` */
-  constructor(reborn: ReadonlySet<string>) {
-    this.#reborn = reborn
-  }
-
-  newEpoch(rows: readonly TaskRow[]): void {
-    this.#seen.clear()
-    this.see(rows)
-  }
-
-  see(rows: readonly TaskRow[]): void {
-    for (const { _id, rev } of rows) {
-      const before = this.#seen.get(_id) ?? 0
-      if (rev < before && !this.#reborn.has(_id)) this.faults.push(`${_id} went from rev ${before} back to ${rev}`)
-      this.#seen.set(_id, rev)
-    }
-  }
 }
 
 /** As users watch. */
@@ -81,7 +57,6 @@ export class PlainClient implements HistoryClient {
   readonly request: QueryRequest
   readonly #socket: Socket
   readonly #revisions: Revisions
-  readonly #faults: string[] = []
   rows: readonly TaskRow[] = []
   #place: { subscription: string; epoch: string; seq: number } | undefined
   /** What came before the answer was taken; null while no answer is being waited for. */
@@ -101,7 +76,7 @@ export class PlainClient implements HistoryClient {
   }
 
   get faults(): readonly string[] {
-    return [...this.#faults, ...this.#revisions.faults]
+    return this.#revisions.faults
   }
 
   open(): Promise<void> {
@@ -147,18 +122,18 @@ export class PlainClient implements HistoryClient {
   #delta(delta: QueryDelta<TaskRow>): void {
     const place = this.#place
     if (place === undefined || delta.subscription !== place.subscription) {
-      this.#faults.push(`a delta of ${delta.subscription}, which was not asked for`)
+      this.#revisions.faults.push(`a delta of ${delta.subscription}, which was not asked for`)
       return
     }
-    if (delta.seq !== place.seq + 1) this.#faults.push(`a gap: ${place.seq} is followed by ${delta.seq}`)
+    if (delta.seq !== place.seq + 1) this.#revisions.faults.push(`a gap: ${place.seq} is followed by ${delta.seq}`)
     place.seq = delta.seq
     this.rows = applyDelta<TaskRow>(this.rows, delta)
     this.#revisions.see([...delta.added, ...delta.changed].map(({ row }) => row))
-    if (this.rows.length > this.request.limit!) this.#faults.push(`${this.rows.length} rows`)
+    if (this.rows.length > this.request.limit!) this.#revisions.faults.push(`${this.rows.length} rows`)
   }
 
   #reset({ subscription, epoch, seq, rows, reason }: QueryReset<TaskRow>): void {
-    if (reason === 'AUDIT') this.#faults.push('an audit had to mend the view')
+    if (reason === 'AUDIT') this.#revisions.faults.push('an audit had to mend the view')
     this.#place = { subscription, epoch, seq }
     this.rows = rows
     this.#revisions.newEpoch(rows)

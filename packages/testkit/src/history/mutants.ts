@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { taskModel, workerModel } from '@taskfleet/core'
 import type { Connection, mongo } from 'mongoose'
+import { mapDeep } from '../map-deep.ts'
 
 type Write = { filter: mongo.Document; update: mongo.Document[] }
 type Tasks = mongo.Collection<mongo.Document>
@@ -20,20 +21,11 @@ const HOUR_MS = 3_600_000
 
 const isReap = ({ update }: Write): boolean => JSON.stringify(update).includes('"outcome":"lost"')
 
-/** The same with some fields left out, however deep. */
-function without(value: unknown, isOut: (field: string, holder: object) => boolean): unknown {
-  if (Array.isArray(value)) return value.map((one) => without(one, isOut))
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-  const kept = Object.entries(value).filter(([field]) => !isOut(field, value))
-  return Object.fromEntries(kept.map(([field, inner]) => [field, without(inner, isOut)]))
-}
-
-function replaced(value: unknown, from: unknown, to: unknown): unknown {
-  if (value === from) return to
-  if (Array.isArray(value)) return value.map((one) => replaced(one, from, to))
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, replaced(inner, from, to)]))
-}
+/** The write without some fields. */
+const without = ({ filter, update }: Write, isOut: (field: string, holder: object) => boolean): Write => ({
+  filter,
+  update: mapDeep(update, undefined, (field, holder) => !isOut(field, holder)) as mongo.Document[],
+})
 
 /** What the checkers must find. Each is a slip that somebody could make in the store. */
 export const MUTANTS: readonly Mutant[] = [
@@ -46,10 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     says: 'a claim that does not count the attempt',
-    task: ({ filter, update }) => ({
-      filter,
-      update: without(update, (field, holder) => field === 'attempt' && 'lease' in holder) as mongo.Document[],
-    }),
+    task: (write) => without(write, (field, holder) => field === 'attempt' && 'lease' in holder),
   },
   {
     says: 'a reaper that reads, and then writes by id',
@@ -63,15 +52,13 @@ export const MUTANTS: readonly Mutant[] = [
     says: 'a reaper that reads its own clock',
     session: ({ filter, update }) => {
       if (!JSON.stringify(update).includes('"dead"')) return { filter, update }
-      return { filter, update: replaced(update, '$$NOW', new Date(Date.now() + HOUR_MS)) as mongo.Document[] }
+      const ahead = new Date(Date.now() + HOUR_MS)
+      return { filter, update: mapDeep(update, (part) => (part === '$$NOW' ? ahead : part)) as mongo.Document[] }
     },
   },
   {
     says: 'a write that does not raise the revision',
-    task: ({ filter, update }) => ({
-      filter,
-      update: without(update, (field, holder) => field === 'rev' && 'updatedAt' in holder) as mongo.Document[],
-    }),
+    task: (write) => without(write, (field, holder) => field === 'rev' && 'updatedAt' in holder),
   },
   {
     says: 'a reaper that takes all tasks of a session, whatever their state',

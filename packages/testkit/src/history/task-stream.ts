@@ -1,11 +1,14 @@
 import type { TaskDocument } from '@taskfleet/core'
 import type { mongo } from 'mongoose'
+import { mapDeep } from '../map-deep.ts'
 
 /** A task as one write left it; null when it was removed. */
 export interface Step {
   id: string
   task: TaskDocument | null
 }
+
+type OnStep = (id: string, before: TaskDocument | undefined, now: TaskDocument | null) => void
 
 /**
  * The database's own account: every write to a task in the order in which it was made, with what it made of the task. What an
@@ -14,22 +17,29 @@ export interface Step {
 export class TaskStream {
   readonly steps: Step[] = []
   readonly faults: string[] = []
+  readonly #onStep: OnStep
   readonly #stream: mongo.ChangeStream<TaskDocument>
   readonly #now = new Map<string, TaskDocument>()
   readonly #following: Promise<void>
   #closed = false
 
-  private constructor(stream: mongo.ChangeStream<TaskDocument>) {
+  private constructor(stream: mongo.ChangeStream<TaskDocument>, onStep: OnStep) {
     this.#stream = stream
+    this.#onStep = onStep
     this.#following = this.#follow()
   }
 
   /** Resolves when it hears of all that is written from then on. */
-  static async open(db: mongo.Db): Promise<TaskStream> {
+  static async open(db: mongo.Db, onStep: OnStep = () => undefined): Promise<TaskStream> {
     const stream = db.collection<TaskDocument>('tasks').watch([], { maxAwaitTimeMS: 200 })
     // `watch()` sends nothing by itself.
     if ((await stream.tryNext()) !== null) throw new Error('the stream is opened before anything is written')
-    return new TaskStream(stream)
+    return new TaskStream(stream, onStep)
+  }
+
+  /** The latest state of all tasks. */
+  get tasks(): ReadonlyMap<string, TaskDocument> {
+    return this.#now
   }
 
   /** Whether the latest state that it has heard of is this one. */
@@ -52,12 +62,14 @@ export class TaskStream {
   }
 
   #hear(event: mongo.ChangeStreamDocument<TaskDocument>): void {
-    if (!('documentKey' in event)) return
+    if (!('documentKey' in event)) return void this.faults.push(`unexpected: ${event.operationType}`)
     const id = String(event.documentKey._id)
-    const task = after(this.#now.get(id), event)
+    const before = this.#now.get(id)
+    const task = after(before, event)
     if (task === null) this.#now.delete(id)
     else this.#now.set(id, task)
     this.steps.push({ id, task })
+    this.#onStep(id, before, task)
   }
 }
 
@@ -65,18 +77,11 @@ function after(before: TaskDocument | undefined, event: mongo.ChangeStreamDocume
   if (event.operationType === 'insert' || event.operationType === 'replace') return event.fullDocument
   if (event.operationType !== 'update') return null
   const { updatedFields = {}, removedFields = [], truncatedArrays = [] } = event.updateDescription
-  const task: Record<string, unknown> = structuredCopy(before ?? {})
+  const task = mapDeep(before ?? {}) as Record<string, unknown>
   for (const { field, newSize } of truncatedArrays) (place(task, field).get() as unknown[]).length = newSize
   for (const [path, value] of Object.entries(updatedFields)) place(task, path).set(value)
   for (const path of removedFields) place(task, path).remove()
   return task as unknown as TaskDocument
-}
-
-/** Objects and lists are copied; dates and ids don't change. */
-function structuredCopy<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(structuredCopy) as T
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, structuredCopy(inner)])) as T
 }
 
 /** What a dotted path stands for. */

@@ -9,6 +9,7 @@ import {
 import { applyDelta, type OtherRow, type QueryRequest, type ResetReason, rowsChecksum } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { expect, vi } from 'vitest'
+import { Revisions } from './revisions.ts'
 
 export const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 20_000, interval: 5 })
@@ -22,14 +23,16 @@ export class Watcher implements LiveQueryListener<OtherRow> {
   seq = 0
   deltas: SequencedDelta<OtherRow>[] = []
   resets: ResetReason[] = []
-  faults: string[] = []
-  readonly #reborn: ReadonlySet<string>
-  readonly #revs = new Map<string, number>()
+  readonly #revisions: Revisions
 
   /** @param reborn ids of documents that began again, with a lower `rev` */
-  constructor(request: QueryRequest, reborn: ReadonlySet<string> = new Set()) {
+  constructor(request: QueryRequest, reborn?: ReadonlySet<string>) {
     this.request = request
-    this.#reborn = reborn
+    this.#revisions = new Revisions(reborn)
+  }
+
+  get faults(): string[] {
+    return this.#revisions.faults
   }
 
   async open(queries: LiveQueries): Promise<this> {
@@ -43,7 +46,7 @@ export class Watcher implements LiveQueryListener<OtherRow> {
     if (delta.seq !== this.seq + 1) this.faults.push(`seq ${delta.seq} after ${this.seq}`)
     this.seq = delta.seq
     this.deltas.push(delta)
-    for (const { row } of [...delta.added, ...delta.changed]) this.#see(row)
+    this.#revisions.see([...delta.added, ...delta.changed].map(({ row }) => row))
     const before = this.rows.length
     this.rows = applyDelta(this.rows, delta)
     for (const { row } of delta.changed) if (before === 0) this.faults.push(`${row._id} changed in an empty window`)
@@ -52,7 +55,6 @@ export class Watcher implements LiveQueryListener<OtherRow> {
 
   reset({ epoch, seq, rows, reason }: { epoch: string; seq: number; rows: OtherRow[]; reason: ResetReason }): void {
     this.resets.push(reason)
-    this.#revs.clear()
     this.#take(rows, epoch, seq)
   }
 
@@ -60,14 +62,7 @@ export class Watcher implements LiveQueryListener<OtherRow> {
     this.rows = rows
     this.epoch = epoch
     this.seq = seq
-    for (const row of rows) this.#see(row)
-  }
-
-  #see(row: OtherRow): void {
-    const before = this.#revs.get(row._id) ?? 0
-    if ((row.rev ?? 0) < before && !this.#reborn.has(row._id))
-      this.faults.push(`${row._id} went from rev ${before} back to ${row.rev}`)
-    this.#revs.set(row._id, row.rev ?? 0)
+    this.#revisions.newEpoch(rows)
   }
 
   /** What the database answers to the same query. */

@@ -3,6 +3,7 @@ import { MemoryDatabase } from '@taskfleet/core/memory'
 import fc from 'fast-check'
 import { Types } from 'mongoose'
 import { freesUniqueValues } from '../frees-unique-values.ts'
+import { mapDeep } from '../map-deep.ts'
 import { loseWorker, openTestSession } from '../test-session.ts'
 import { command, FIRST, type Seen, TOUR } from './commands.ts'
 import { Coverage } from './coverage.ts'
@@ -104,19 +105,18 @@ function tamperingWith(database: Pick<FleetDatabase, 'db'>): Tampering {
   return {
     moveBack: async (id, ms) => {
       const task = await tasks.findOne({ _id: id })
-      if (task !== null) await tasks.updateOne({ _id: id }, [{ $replaceWith: { $literal: movedBack(task, ms) } }])
+      if (task !== null)
+        await tasks.updateOne({ _id: id }, [
+          {
+            $replaceWith: {
+              $literal: mapDeep(task, (part) => (part instanceof Date ? new Date(part.getTime() - ms) : part)),
+            },
+          },
+        ])
     },
     loseWorker: (id) => loseWorker(database, id),
     corrupt: async (id) => {
       await tasks.updateOne({ _id: id }, { $set: { priority: 'high' } })
     },
   }
-}
-
-/** The same with every date in it further back, however deep. */
-function movedBack(value: unknown, ms: number): unknown {
-  if (value instanceof Date) return new Date(value.getTime() - ms)
-  if (Array.isArray(value)) return value.map((one) => movedBack(one, ms))
-  if (typeof value !== 'object' || value === null || value instanceof Types.ObjectId) return value
-  return Object.fromEntries(Object.entries(value).map(([field, inner]) => [field, movedBack(inner, ms)]))
 }

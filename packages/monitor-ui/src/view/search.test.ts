@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { parseErrorSearch } from './error-search.ts'
+import { parseErrorSearch } from './search.ts'
 
 it('keeps a state that there is, and leaves the usual one out of the address', () => {
   expect(parseErrorSearch({ state: 'ignored' })).toEqual({ state: 'ignored' })

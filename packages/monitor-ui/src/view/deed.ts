@@ -1,0 +1,30 @@
+const DEEDS: Readonly<Record<string, string>> = {
+  enqueue: 'enqueued',
+  cancel: 'cancelled',
+  pause: 'paused',
+  resume: 'resumed',
+  retry: 'retried',
+  replay: 'replayed',
+  reprioritise: 'changed the priority',
+  edit: 'edited',
+  prune: 'pruned',
+  retention: 'set the retention',
+  'worker drain': 'drained a host',
+  'worker resume': 'resumed a host',
+  'queue pause': 'paused a queue',
+  'queue resume': 'resumed a queue',
+  'queue limit': 'limited a queue',
+  'event remove': 'removed an event',
+  'callback create': 'registered a callback',
+  'callback edit': 'edited a callback',
+  'callback remove': 'removed a callback',
+  'key create': 'made a key',
+  'key edit': 'changed a key',
+  'key revoke': 'revoked a key',
+  'error open': 'reopened an error',
+  'error resolved': 'resolved an error',
+  'error ignored': 'ignored an error',
+}
+
+/** The words for an action of the audit log. A newer gateway may send unknown ones. */
+export const deedOf = (action: string): string => (Object.hasOwn(DEEDS, action) && DEEDS[action]) || action

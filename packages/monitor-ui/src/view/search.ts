@@ -1,0 +1,51 @@
+import type { ErrorState, EventStatus, QueryRequest } from '@taskfleet/protocol'
+import { EVENT_STATUSES } from './event-status.ts'
+
+/** The parameters of a page's address. Absent ones do not filter. */
+type RawSearch = Record<string, unknown>
+
+export interface ErrorSearch {
+  /** Open errors without it. */
+  state?: Exclude<ErrorState, 'open'>
+}
+
+export interface ScheduleSearch {
+  /** A part of the name. */
+  name?: string
+}
+
+export interface EventSearch extends ScheduleSearch {
+  status?: EventStatus
+}
+
+export function parseErrorSearch({ state }: RawSearch): ErrorSearch {
+  return state === 'resolved' || state === 'ignored' ? { state } : {}
+}
+
+export function parseScheduleSearch({ name }: RawSearch): ScheduleSearch {
+  return changedSearch({}, { name: typeof name === 'string' ? name.trim().slice(0, 128) : '' })
+}
+
+export function parseEventSearch(raw: RawSearch): EventSearch {
+  const status = EVENT_STATUSES.find((known) => known === raw.status)
+  return changedSearch<EventSearch>({}, { status, ...parseScheduleSearch(raw) })
+}
+
+/** The search with some parameters changed. Empty ones are left out. */
+export function changedSearch<Search extends object>(
+  search: Search,
+  changes: { [Name in keyof Search]?: Search[Name] | undefined | '' },
+): Search {
+  const entries = Object.entries({ ...search, ...changes }).filter(([, value]) => value !== undefined && value !== '')
+  return Object.fromEntries(entries) as Search
+}
+
+interface EventsRequest extends QueryRequest {
+  collection: 'events'
+}
+
+/** The newest events that match a search. */
+export function eventsQuery({ status, name }: EventSearch, limit: number): EventsRequest {
+  const filter = { ...(status !== undefined && { status }), ...(name !== undefined && { name: { $contains: name } }) }
+  return { collection: 'events', filter, sort: { createdAt: -1 }, limit }
+}
