@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import {
   type Change,
   type ChangeFeed,
@@ -7,7 +7,7 @@ import {
   LiveQueries,
   parseNewTask,
 } from '@taskfleet/core/internal'
-import { median, openBed } from './bed.ts'
+import { type Bed, median } from './bed.ts'
 
 const SIZES = [10, 1_000, 10_000]
 const ROUNDS = 7
@@ -20,16 +20,11 @@ const OPENED_AT_ONCE = 50
 type Doc = Record<string, unknown> & { _id: unknown; rev: number }
 
 /** What does a change cost with ever more different live queries open in one process? */
-export async function run(): Promise<void> {
-  const bed = await openBed()
-  try {
-    await measure('selective, none of them fits a change', (n) => selective(n), strangeTasks())
-    await measure('selective, 4 of them fit each change', (n) => selective(n), fewTasks())
-    await measure('selective, spread over as many values as there are queries', (n) => selective(n), manyTasks())
-    await measure('that no look-up can find', (n) => ({ priority: { $gt: 100 + n } }), fewTasks(), SIZES.slice(0, 2))
-  } finally {
-    await bed.close()
-  }
+export async function run(bed: Bed): Promise<void> {
+  await measure('selective, none of them fits a change', (n) => selective(n), strangeTasks())
+  await measure('selective, 4 of them fit each change', (n) => selective(n), fewTasks())
+  await measure('selective, spread over as many values as there are queries', (n) => selective(n), manyTasks())
+  await measure('that no look-up can find', (n) => ({ priority: { $gt: 100 + n } }), fewTasks(), SIZES.slice(0, 2))
 
   async function measure(
     what: string,
@@ -102,7 +97,7 @@ async function pass(feed: HandFeed, tasks: Doc[]): Promise<number> {
   }
   const { user, system } = process.cpuUsage(before)
   // Whatever is still held back goes out before the next round.
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  await sleep(60)
   return (user + system) / EVENTS
 }
 
