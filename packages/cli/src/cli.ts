@@ -1,5 +1,6 @@
+import { SIGNING_MODES } from '@taskfleet/core/internal'
 import { FleetError, VERSION } from '@taskfleet/protocol'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { noteSources } from './address.ts'
 import { callbackCommands } from './callbacks.ts'
 import { taskCommands } from './commands.ts'
@@ -137,6 +138,12 @@ function servingCommands({ command, act }: CommandKit): void {
     .option(
       '--secrets-dir <dir>',
       'files with the secrets that inputs name by {"secret":"name"}; TASKFLEET_SECRET_<NAME> comes first',
+    )
+    .addOption(
+      new Option('--signing <mode>', 'what to do with tasks that no trusted key has signed: run, warn and run, or fail')
+        .choices(SIGNING_MODES)
+        .default('off')
+        .env('TASKFLEET_SIGNING'),
     )
     .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)

@@ -1,3 +1,5 @@
+import type { SigningMode } from '@taskfleet/core'
+import { signingFromEnv } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { GatewayHost } from '@taskfleet/gateway/host'
 import { type Duration, FleetError, milliseconds, parseJson } from '@taskfleet/protocol'
@@ -27,6 +29,7 @@ export interface WorkerCommand extends SecretOptions {
   tasks: string
   queues: ServedQueues
   secretsDir?: string
+  signing: SigningMode
   concurrency: number | 'auto' | SlotRange
   prefetch: number
   gate?: string
@@ -66,6 +69,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     leaseMs: options.lease,
     secret,
     secrets: secretsOfTasks(options.secretsDir),
+    signing: signingFromEnv({ ...process.env, TASKFLEET_SIGNING: options.signing }),
     log,
     ...(thresholds === undefined ? {} : { thresholds }),
     ...(recurringErrors === undefined ? {} : { recurringErrors }),
