@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Bed } from './bed.ts'
 
-/** A process of its own that does what it is asked, one thing at a time. */
+/** A process of its own that carries out requests, one at a time. */
 export interface Child<Verbs> {
   ask<V extends keyof Verbs & string>(
     verb: V,
     ...given: Parameters<Asked<Verbs[V]>>
   ): Promise<Awaited<ReturnType<Asked<Verbs[V]>>>>
-  /** Stands still until `resume`, as if its processor were taken away. */
+  /** Stops the process until `resume`. */
   pause(): void
   resume(): void
 }
@@ -67,12 +67,11 @@ export function answerWith(verbs: object): void {
       (error: Error) => process.send!({ error: String(error.stack) } satisfies Answer),
     )
   })
-  // Nobody is left to ask.
   process.on('disconnect', () => process.exit())
   process.send!({})
 }
 
-/** What this process holds in memory after everything that can be freed was, in bytes. */
+/** The memory of this process after garbage collection, in bytes. */
 export async function memoryHeld(): Promise<{ heap: number; rss: number }> {
   for (let turn = 0; turn < 4; turn += 1) {
     globalThis.gc?.()

@@ -13,7 +13,7 @@ const ROUNDS = 3
 const EVENTS = 10_000
 const PER_WRITE = 1_000
 
-/** Each of them is told of the mark that is written last. */
+/** Each client gets the mark that is written last. */
 const KINDS = {
   'the same query': { queue: 'same', queries: [{ filter: { queue: 'same' }, limit: CLIENTS * 2 }], marks: 1 },
   'a query each': {
@@ -42,7 +42,7 @@ export async function run(bed: Bed): Promise<void> {
     const messages: number[] = []
     const cpu: number[] = []
     for (let round = 0; round < ROUNDS; round += 1) {
-      // Both stand still while it is written, so that each is measured at its own speed and not at the writer's.
+      // Both are paused during the writes, so that the speed of the writer does not limit them.
       const { seen: counted } = await bare.ask('progress')
       bare.pause()
       gateway.pause()
@@ -74,7 +74,7 @@ export async function run(bed: Bed): Promise<void> {
 
 const rate = (ms: number): number => EVENTS / (ms / 1_000)
 
-/** Raises the tasks' revisions as often as makes so many events; then come new tasks, which tell that all was carried. */
+/** Updates tasks until there are `EVENTS` change events, then stores new tasks as marks of the end. */
 async function write(fleet: Fleet, queue: string, marks: number): Promise<void> {
   const ids = (await fleet.tasks.find({ queue, name: 'fan-out' }).toArray()).map(({ _id }) => _id)
   for (let n = 0; n < EVENTS; n += PER_WRITE) {

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { type Bed, quantile } from './bed.ts'
 
 const ROUNDS = 100
-/** As between people's commands: a view that is busy answers in frames of 50 ms. */
+/** As between commands of people. A busy view sends deltas every 50 ms. */
 const PAUSE_MS = 200
 
 /** How long from enqueue to the handler, from a status write to a client, and from a cancel to the aborted signal? */

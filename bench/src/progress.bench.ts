@@ -28,7 +28,7 @@ export async function run(bed: Bed): Promise<void> {
   stream.on('change', (event) => {
     if (event.operationType !== 'update') return
     const fields = Object.keys(event.updateDescription.updatedFields ?? {})
-    // The end of an attempt says the last progress, too.
+    // The end of an attempt writes the last progress, too.
     const isProgress = fields.some((field) => field.startsWith('progress')) && !fields.includes('status')
     writes[isProgress ? 'progress' : 'other'] += 1
   })

@@ -13,7 +13,7 @@ const SIZES = [10, 1_000, 10_000]
 const ROUNDS = 7
 const EVENTS = 1_000
 const TASKS = 400
-/** Those that the tasks of this bench are of; the other queries ask for what no task has. */
+/** How many queries match tasks of this bench. */
 const FITTING = 8
 const OPENED_AT_ONCE = 50
 
@@ -36,7 +36,7 @@ export async function run(bed: Bed): Promise<void> {
     const opened = await Promise.all(sizes.map((size) => open(size, filter)))
     const costs: number[][] = sizes.map(() => [])
     const told: number[] = sizes.map(() => 0)
-    // The first round is for the compiler. Sizes take turns, so that what else this machine does harms all alike.
+    // The first round is for the compiler. Sizes take turns, so that other load on the machine affects all alike.
     for (let round = 0; round <= ROUNDS; round += 1) {
       for (const [at, one] of opened.entries()) {
         const before = one.deltas()
@@ -67,7 +67,7 @@ export async function run(bed: Bed): Promise<void> {
   }
 }
 
-/** A feed that tells what it is given, as the change stream would. */
+/** A feed that emits what it is given, as the change stream would. */
 class HandFeed {
   readonly #listeners = new Set<FeedListener>()
 
@@ -101,7 +101,7 @@ async function pass(feed: HandFeed, tasks: Doc[]): Promise<number> {
   return (user + system) / EVENTS
 }
 
-/** As people ask: by queue and status, customer, worker, id. */
+/** Queries by queue and status, customer, worker or id, in turns. */
 function selective(n: number): Record<string, unknown> {
   const value = Math.floor(n / 4)
   switch (n % 4) {
@@ -118,7 +118,7 @@ function selective(n: number): Record<string, unknown> {
 
 const idOf = (n: number): string => (0xabc000000000 + n).toString(16).padStart(24, '0')
 
-/** Of the first values only, so that as many queries fit each of them whatever else is asked. */
+/** Only with the first values, so that the number of matching queries is always the same. */
 const fewTasks = (): Doc[] => tasksOf((n) => n % (FITTING / 4))
 const strangeTasks = (): Doc[] => tasksOf((n) => 1_000_000 + n)
 const manyTasks = (): Doc[] => tasksOf((n) => (n * 2_500) / TASKS)
