@@ -1,11 +1,12 @@
 import type { FleetClient } from '@taskfleet/client'
 import { durationText, FleetError, VERSION } from '@taskfleet/protocol'
 import { tokenOf } from './address.ts'
-import { type Check, versionsText } from './doctor.ts'
+import type { Check } from './doctor.ts'
 import { documentsText } from './doctor-documents.ts'
 import { secretText } from './doctor-secret.ts'
 import { connectGateway, GatewayView, gatewayUrl } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
+import { versionsText } from './text.ts'
 
 const HEALTH_MS = 10_000
 /** From this difference on, dates given here mean another time there. */

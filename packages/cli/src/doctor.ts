@@ -16,7 +16,7 @@ import { ownSigner, secretText } from './doctor-secret.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog } from './options.ts'
 import type { SecretOptions } from './secret.ts'
-import { oneLine, printableJson } from './text.ts'
+import { oneLine, printableJson, versionsText } from './text.ts'
 
 interface Finding {
   check: string
@@ -67,12 +67,6 @@ function whichFleet(options: CommonOptions): Address | undefined {
     if (error instanceof FleetError && error.code === 'NO_ADDRESS') return undefined
     throw error
   }
-}
-
-/** @returns `, version 1.2.0 and 1.3.0`, or nothing where there are no workers */
-export function versionsText(workers: readonly { version: string }[]): string {
-  const versions = [...new Set(workers.map(({ version }) => version))]
-  return versions.length > 0 ? `, version ${versions.join(' and ')}` : ''
 }
 
 async function checkDatabase(options: DoctorCommand, check: Check): Promise<void> {
