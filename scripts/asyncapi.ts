@@ -13,6 +13,15 @@ import type { Schema } from './wire-types.ts'
 
 type Messages = Readonly<Record<string, SocketMessage>>
 
+/** What zod adds to a schema, besides its own. */
+type Generated = Schema & {
+  $defs?: Record<string, Schema>
+  $schema?: string
+  format?: string
+  examples?: unknown
+  id?: string
+}
+
 /** Types of the protocol under whose name a shape is documented here. */
 const TYPES: Readonly<Record<string, string>> = {
   Task: 'TaskRow',
@@ -29,7 +38,7 @@ const TYPES: Readonly<Record<string, string>> = {
   Stats: 'FleetStats',
 }
 
-/** Rows of live queries, and what a refused connection carries: no message names them. */
+/** Rows of live queries, and the error of a refused connection, which no message refers to. */
 const FURTHER = [shapes.worker, shapes.schedule, shapes.event, shapes.errorGroup, taskConnectError]
 
 /** The sockets as AsyncAPI 3, made from the messages of the protocol. */
@@ -153,14 +162,7 @@ function componentsOf(channels: readonly Channel[]): { messages: object; schemas
     Filters: { type: 'array', minItems: 1, items: ref('Filter') },
   }
   const take = (schema: z.ZodType, io: 'input' | 'output'): Schema => {
-    const {
-      $defs = {},
-      $schema: _,
-      ...whole
-    } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Schema & {
-      $defs?: Record<string, Schema>
-      $schema?: string
-    }
+    const { $defs = {}, $schema: _, ...whole } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Generated
     for (const [id, definition] of Object.entries($defs)) schemas[nameOf(id)] ??= tidied(definition, io)
     const id = z.globalRegistry.get(schema)?.id
     if (id === undefined) return tidied(whole, io)
@@ -199,24 +201,14 @@ const merged = (one: Schema, other: Schema): Schema => ({
 
 const PATTERNS: Readonly<Record<string, string>> = { 'date-time': '^\\d{4}-\\d{2}-\\d{2}(T.+)?$' }
 
-/** As the document has it: references to its own schemas, dates by their pattern, nothing said of what rows may have besides. */
+/** A schema for the document: references to its own schemas, patterns for dates, and no limit on further fields of rows. */
 function tidied(schema: Schema, io: 'input' | 'output'): Schema {
   const each = (fields: object): object =>
     Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, visit(field)]))
   const visit = (part: unknown): unknown => {
     if (Array.isArray(part)) return part.map(visit)
     if (typeof part !== 'object' || part === null) return part
-    const {
-      $ref,
-      format,
-      examples: _,
-      id: __,
-      ...rest
-    } = part as Schema & {
-      format?: string
-      examples?: unknown
-      id?: unknown
-    }
+    const { $ref, format, examples: _, id: __, ...rest } = part as Generated
     const own = Object.fromEntries(
       Object.entries(rest).map(([key, value]) => [key, key === 'properties' ? each(value as Schema) : visit(value)]),
     ) as Schema

@@ -1,6 +1,6 @@
 import type { Reporter, TestModule, TestSpecification, Vitest } from 'vitest/node'
 
-/** What the whole suite must have survived at least. */
+/** How many faults the whole suite must inject at least. */
 const LEAST = 60
 
 /** Ends a run with the number of faults that its tests have injected; a whole suite that injects too few has failed. */

@@ -50,7 +50,7 @@ export class WireTypes {
     return symbol && symbol.flags & ts.SymbolFlags.Type ? this.#checker.getDeclaredTypeOfSymbol(symbol) : undefined
   }
 
-  /** The messages of an interface such as `ClientToGateway`: what each one carries, and what it is answered with. */
+  /** The messages of an interface such as `ClientToGateway`, with their bodies and answers. */
   messages(name: string): Map<string, { body: ts.Type; answer: { done: ts.Type; refused: ts.Type } | undefined }> {
     const events = this.#checker.getPropertiesOfType(this.named(name)!)
     return new Map(
@@ -66,7 +66,7 @@ export class WireTypes {
     )
   }
 
-  /** Where a schema says something else than a type: names and presence of fields, kinds of values, lists of words. */
+  /** The differences between a schema and a type: names and presence of fields, kinds of values, lists of words. */
   differences(type: ts.Type, schema: Schema, at: string): string[] {
     const wanted = this.resolve(schema)
     const members = this.#members(type)
@@ -89,7 +89,7 @@ export class WireTypes {
     return ours.has('object') ? this.#fieldDifferences(members, wanted, at) : []
   }
 
-  /** A schema with what it refers to. */
+  /** A schema merged with the schemas that it refers to. */
   resolve(schema: Schema): Schema {
     const { $ref, allOf = [], ...own } = schema
     const parts = [...($ref === undefined ? [] : [this.#schemas[$ref.split('/').at(-1)!]!]), ...allOf]

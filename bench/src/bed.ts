@@ -1,9 +1,19 @@
 import { cpus, totalmem } from 'node:os'
-import { Fleet } from '@taskfleet/core'
+import { Fleet, type TaskDocument } from '@taskfleet/core'
+import { parseNewTask } from '@taskfleet/core/internal'
 import { startMongo } from '@taskfleet/dev-mongo'
+import type { EnqueueRequest } from '@taskfleet/protocol'
 
-/** A fleet on a database of its own; says what it runs on. */
-export async function openBed(): Promise<{ fleet: Fleet; uri: string; close: () => Promise<void> }> {
+/** A fleet on a database of its own, for one bench. */
+export interface Bed {
+  fleet: Fleet
+  uri: string
+  /** `end` is called when the bench has ended, or failed. The last one is called first. */
+  defer(end: () => unknown): void
+}
+
+/** Runs a bench, after it has printed what it runs on. */
+export async function onBed(run: (bed: Bed) => Promise<void>): Promise<void> {
   const mongo = await startMongo({ log: (line) => process.stdout.write(`${line}\n`) })
   const address = new URL(mongo.uri)
   address.pathname = `/bench_${Date.now()}`
@@ -11,19 +21,23 @@ export async function openBed(): Promise<{ fleet: Fleet; uri: string; close: () 
   process.stdout.write(
     `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, database ${mongo.source}\n`,
   )
-  return {
-    fleet,
-    uri: address.href,
-    close: async () => {
-      // A server that takes long to drop a million documents has given its figures already.
-      await fleet.database.db
-        .dropDatabase()
-        .catch((error: Error) => process.stdout.write(`not dropped: ${error.message}\n`))
-      await fleet.close()
-      await mongo.stop()
-    },
+  const ends: (() => unknown)[] = [() => mongo.stop(), () => fleet.close(), () => drop(fleet)]
+  try {
+    await run({ fleet, uri: address.href, defer: (end) => void ends.push(end) })
+  } finally {
+    for (const end of ends.reverse()) await end()
   }
 }
+
+/** A server may take too long to drop a million documents. The figures are printed already. */
+const drop = (fleet: Fleet): Promise<unknown> =>
+  fleet.database.db
+    .dropDatabase()
+    .catch((error: Error) => process.stdout.write(`the database was not dropped: ${error.message}\n`))
+
+/** Stores equal tasks. */
+export const storeTasks = (fleet: Fleet, count: number, task: EnqueueRequest): Promise<TaskDocument[]> =>
+  fleet.store.enqueue(Array.from({ length: count }, () => parseNewTask(task)))
 
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b)

@@ -1,17 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { Bed } from './bed.ts'
 
-/** A process of its own that does what it is asked, one thing at a time. */
+/** A process of its own that carries out requests, one at a time. */
 export interface Child<Verbs> {
   ask<V extends keyof Verbs & string>(
     verb: V,
     ...given: Parameters<Asked<Verbs[V]>>
   ): Promise<Awaited<ReturnType<Asked<Verbs[V]>>>>
-  /** Stands still until `resume`, as if its processor were taken away. */
+  /** Stops the process until `resume`. */
   pause(): void
   resume(): void
-  stop(): Promise<void>
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: stands for any verb's parameters
@@ -19,8 +19,8 @@ type Asked<F> = F extends (...given: any[]) => unknown ? F : never
 type Question = { verb: string; given: unknown[] }
 type Answer = { answer?: unknown; error?: string }
 
-/** @param file beside this one; it calls `answerWith` */
-export async function startChild<Verbs>(file: string): Promise<Child<Verbs>> {
+/** Stops with the bed. @param file beside this one; it calls `answerWith` */
+export async function startChild<Verbs>(bed: Bed, file: string): Promise<Child<Verbs>> {
   const path = fileURLToPath(new URL(file, import.meta.url))
   const child: ChildProcess = fork(path, [], {
     execArgv: ['--expose-gc', ...process.execArgv.filter((flag) => flag !== '--expose-gc')],
@@ -28,6 +28,12 @@ export async function startChild<Verbs>(file: string): Promise<Child<Verbs>> {
     env: { ...process.env, NODE_ENV: 'production' },
   })
   const ended = once(child, 'exit').then(() => ({ error: 'ended' }))
+  bed.defer(async () => {
+    child.kill('SIGCONT')
+    // It ends by itself, so that a profile is written where one was asked for.
+    if (child.connected) child.disconnect()
+    await ended
+  })
   const heard = async (): Promise<Answer> =>
     Promise.race([once(child, 'message').then(([answer]) => answer as Answer), ended])
   const { error } = await heard()
@@ -47,11 +53,6 @@ export async function startChild<Verbs>(file: string): Promise<Child<Verbs>> {
     },
     pause: () => void child.kill('SIGSTOP'),
     resume: () => void child.kill('SIGCONT'),
-    stop: async () => {
-      // Ends by itself, so that a profile is written where one was asked for.
-      if (child.connected) child.disconnect()
-      await ended
-    },
   }
 }
 
@@ -66,12 +67,11 @@ export function answerWith(verbs: object): void {
       (error: Error) => process.send!({ error: String(error.stack) } satisfies Answer),
     )
   })
-  // Nobody is left to ask.
   process.on('disconnect', () => process.exit())
   process.send!({})
 }
 
-/** What this process holds in memory after everything that can be freed was, in bytes. */
+/** The memory of this process after garbage collection, in bytes. */
 export async function memoryHeld(): Promise<{ heap: number; rss: number }> {
   for (let turn = 0; turn < 4; turn += 1) {
     globalThis.gc?.()

@@ -38,7 +38,7 @@ async function inGroups(count: number, open: (n: number) => Promise<unknown>): P
   }
 }
 
-/** Any number of clients in one process, and when each of them saw what. */
+/** Any number of clients in one process, and when each of them saw each change. */
 const verbs = {
   /** Clients of a gateway that only connect. */
   connect: (url: string, count: number): Promise<void> =>
@@ -47,7 +47,7 @@ const verbs = {
       clients.push(client)
       return new Promise<void>((resolve) => client.onState((state) => state === 'live' && resolve()))
     }),
-  /** Each of them subscribes; to the query of its turn. */
+  /** Each of them subscribes to one of the queries, in turns. */
   subscribe: (queries: QueryRequest[]): Promise<void> =>
     inGroups(clients.length, (n) => clients[n]!.subscribe(queries[n % queries.length]!, (_rows, delta) => take(delta))),
   connectBare: (url: string, count: number): Promise<void> =>

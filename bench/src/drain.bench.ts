@@ -1,8 +1,9 @@
 import type { SigningOptions } from '@taskfleet/core'
-import { parseNewTask } from '@taskfleet/core/internal'
+import type { QueueLimits } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
-import { median, openBed } from './bed.ts'
+import { type Bed, median, storeTasks } from './bed.ts'
 
 const SIZES = [500, 2_000, 5_000]
 const ROUNDS = 3
@@ -10,68 +11,69 @@ const AT_ONCE = 20
 const AHEAD = 180
 const GROUP = 200
 
-type Bed = Awaited<ReturnType<typeof openBed>>
-
 /**
  * How fast does one worker drain waiting no-op tasks, beside a bare driver that does the same number of writes by `_id`,
  * one at a time and in groups? In turns, since other work on the machine comes and goes.
  */
-export async function run(): Promise<void> {
-  const bed = await openBed()
-  try {
-    for (const size of SIZES) {
-      const rates = { single: [], grouped: [], ours: [], ahead: [] } as Record<string, number[]>
-      for (let round = 0; round < ROUNDS; round += 1) {
-        rates.single!.push(await bareDriver(bed, size))
-        rates.ours!.push(await drain(bed, size, 0))
-        rates.grouped!.push(await groupingDriver(bed, size))
-        rates.ahead!.push(await drain(bed, size, AHEAD))
-      }
-      const [single, grouped, ours, ahead] = [rates.single, rates.grouped, rates.ours, rates.ahead].map((all) =>
-        median(all!),
-      ) as [number, number, number, number]
-      const line = [
-        `${size} tasks, a second: ${ours.toFixed(0)} with ${AT_ONCE} at once, ${ahead.toFixed(0)} with ${AHEAD} claimed ahead`,
-        `bare driver ${single.toFixed(0)} one write at a time on ${AT_ONCE} loops, ${grouped.toFixed(0)} in groups of ${GROUP}`,
-        `${(ours / single).toFixed(2)} and ${(ahead / single).toFixed(2)} × one at a time, ${(ahead / grouped).toFixed(2)} × grouped`,
-      ]
-      process.stdout.write(`${line.join('; ')}\n`)
+export async function run(bed: Bed): Promise<void> {
+  for (const size of SIZES) {
+    const rates = { single: [], grouped: [], ours: [], ahead: [] } as Record<string, number[]>
+    for (let round = 0; round < ROUNDS; round += 1) {
+      rates.single!.push(await bareDriver(bed, size))
+      rates.ours!.push(await drain(bed, size))
+      rates.grouped!.push(await groupingDriver(bed, size))
+      rates.ahead!.push(await drain(bed, size, { prefetch: AHEAD }))
     }
-  } finally {
-    await bed.close()
+    const [single, grouped, ours, ahead] = [rates.single, rates.grouped, rates.ours, rates.ahead].map((all) =>
+      median(all!),
+    ) as [number, number, number, number]
+    const line = [
+      `${size} tasks, a second: ${ours.toFixed(0)} with ${AT_ONCE} at once, ${ahead.toFixed(0)} with ${AHEAD} claimed ahead`,
+      `bare driver ${single.toFixed(0)} one write at a time on ${AT_ONCE} loops, ${grouped.toFixed(0)} in groups of ${GROUP}`,
+      `${(ours / single).toFixed(2)} and ${(ahead / single).toFixed(2)} × one at a time, ${(ahead / grouped).toFixed(2)} × grouped`,
+    ]
+    process.stdout.write(`${line.join('; ')}\n`)
   }
 }
 
 const noop = defineTask({ name: 'noop', input: z.object({}), run: () => null })
 
-/** From the moment when the queue opens, the worker being there, to the last acknowledged end. */
+interface DrainOptions {
+  /** 1 by default. */
+  workers?: number
+  prefetch?: number
+  signing?: SigningOptions | undefined
+  /** How many may start within a time. */
+  rate?: QueueLimits['rate']
+}
+
+/** Tasks a second, from the moment when their queue opens to the last acknowledged end. The workers are there before. */
 export async function drain(
-  bed: Pick<Bed, 'fleet' | 'uri'>,
+  { fleet, uri }: Pick<Bed, 'fleet' | 'uri'>,
   size: number,
-  prefetch: number,
-  signing?: SigningOptions,
+  { workers = 1, prefetch = 0, signing, rate }: DrainOptions = {},
 ): Promise<number> {
   const queue = `drain-${size}-${prefetch}-${Date.now()}`
-  await bed.fleet.store.enqueue(Array.from({ length: size }, () => parseNewTask({ name: 'noop', queue })))
-  await bed.fleet.queues.setPaused(queue, true, 'bench')
-  const runner = new TaskRunner({
-    ...{ mongo: bed.uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE, prefetch },
-    ...(signing === undefined ? {} : { signing }),
-  })
+  const common = { mongo: uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE, prefetch }
+  if (rate !== undefined) await fleet.queues.setLimits(queue, { rate }, 'bench')
+  await storeTasks(fleet, size, { name: 'noop', queue })
+  await fleet.queues.setPaused(queue, true, 'bench')
+  const runners = Array.from({ length: workers }, () => new TaskRunner({ ...common, ...given({ signing }) }))
   let done = 0
   const drained = new Promise<void>((resolve) => {
-    runner.on('success', () => {
+    const onSuccess = (): void => {
       done += 1
       if (done === size) resolve()
-    })
+    }
+    for (const runner of runners) runner.on('success', onSuccess)
   })
-  await runner.start()
+  await Promise.all(runners.map((runner) => runner.start()))
   const startedAt = performance.now()
-  await bed.fleet.queues.setPaused(queue, false, 'bench')
+  await fleet.queues.setPaused(queue, false, 'bench')
   await drained
-  const rate = size / ((performance.now() - startedAt) / 1_000)
-  await runner.stop({ grace: 0 })
-  return rate
+  const seconds = (performance.now() - startedAt) / 1_000
+  await Promise.all(runners.map((runner) => runner.stop({ grace: 0 })))
+  return size / seconds
 }
 
 interface Bare {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fleet } from '@taskfleet/core'
 import { parseNewTask } from '@taskfleet/core/internal'
 import type { BareVerbs } from './bare-child.ts'
-import { median, openBed } from './bed.ts'
+import { type Bed, median } from './bed.ts'
 import { startChild } from './children.ts'
 import type { ClientVerbs } from './clients-child.ts'
 import { hostNow } from './clock.ts'
@@ -13,7 +13,7 @@ const ROUNDS = 3
 const EVENTS = 10_000
 const PER_WRITE = 1_000
 
-/** Each of them is told of the mark that is written last. */
+/** Each client gets the mark that is written last. */
 const KINDS = {
   'the same query': { queue: 'same', queries: [{ filter: { queue: 'same' }, limit: CLIENTS * 2 }], marks: 1 },
   'a query each': {
@@ -24,67 +24,57 @@ const KINDS = {
 }
 
 /** How many change events a second does one gateway carry to 100 clients, beside a bare change stream that only counts? */
-export async function run(): Promise<void> {
-  const bed = await openBed()
-  const bare = await startChild<BareVerbs>('./bare-child.ts')
-  const clients = await startChild<ClientVerbs>('./clients-child.ts')
-  const gateway = await startChild<GatewayVerbs>('./gateway-child.ts')
-  try {
-    await bare.ask('start', bed.uri, false)
-    const url = await gateway.ask('start', bed.uri)
-    const floor: number[] = []
-    for (const [kind, { queue, queries, marks }] of Object.entries(KINDS)) {
-      await bed.fleet.store.enqueue(
-        Array.from({ length: CLIENTS }, (_, n) =>
-          parseNewTask({ name: 'fan-out', queue, input: { customer: `c${n}` } }),
-        ),
+export async function run(bed: Bed): Promise<void> {
+  const bare = await startChild<BareVerbs>(bed, './bare-child.ts')
+  const clients = await startChild<ClientVerbs>(bed, './clients-child.ts')
+  const gateway = await startChild<GatewayVerbs>(bed, './gateway-child.ts')
+  await bare.ask('start', bed.uri, false)
+  const url = await gateway.ask('start', bed.uri)
+  const floor: number[] = []
+  for (const [kind, { queue, queries, marks }] of Object.entries(KINDS)) {
+    await bed.fleet.store.enqueue(
+      Array.from({ length: CLIENTS }, (_, n) => parseNewTask({ name: 'fan-out', queue, input: { customer: `c${n}` } })),
+    )
+    await clients.ask('disconnect')
+    await clients.ask('connect', url, CLIENTS)
+    await clients.ask('subscribe', queries)
+    const ours: number[] = []
+    const messages: number[] = []
+    const cpu: number[] = []
+    for (let round = 0; round < ROUNDS; round += 1) {
+      // Both are paused during the writes, so that the speed of the writer does not limit them.
+      const { seen: counted } = await bare.ask('progress')
+      bare.pause()
+      gateway.pause()
+      await write(bed.fleet, queue, marks)
+      const floorFrom = hostNow()
+      bare.resume()
+      const floorSeen = await until(
+        () => bare.ask('progress'),
+        ({ seen }) => seen >= counted + EVENTS + marks,
       )
-      await clients.ask('disconnect')
-      await clients.ask('connect', url, CLIENTS)
-      await clients.ask('subscribe', queries)
-      const ours: number[] = []
-      const messages: number[] = []
-      const cpu: number[] = []
-      for (let round = 0; round < ROUNDS; round += 1) {
-        // Both stand still while it is written, so that each is measured at its own speed and not at the writer's.
-        const { seen: counted } = await bare.ask('progress')
-        bare.pause()
-        gateway.pause()
-        await write(bed.fleet, queue, marks)
-        const floorFrom = hostNow()
-        bare.resume()
-        const floorSeen = await until(
-          () => bare.ask('progress'),
-          ({ seen }) => seen >= counted + EVENTS + marks,
-        )
-        floor.push(rate(floorSeen.lastSeenAt - floorFrom))
-        const before = await clients.ask('progress')
-        gateway.resume()
-        const from = hostNow()
-        const cpuBefore = await gateway.ask('cpuMs')
-        const after = await until(
-          () => clients.ask('progress'),
-          ({ added }) => added >= before.added + CLIENTS,
-        )
-        ours.push(rate(after.lastSeenAt - from))
-        messages.push((after.messages - before.messages) / CLIENTS)
-        cpu.push(((await gateway.ask('cpuMs')) - cpuBefore) / EVENTS)
-      }
-      process.stdout.write(
-        `${CLIENTS} clients, ${kind}: ${median(ours).toFixed(0)} changes a second in ${median(messages).toFixed(0)} messages to each client, ${(median(cpu) * 1_000).toFixed(0)} µs of the gateway's processor a change; a bare change stream ${median(floor).toFixed(0)}; ${(median(ours) / median(floor)).toFixed(2)} ×\n`,
+      floor.push(rate(floorSeen.lastSeenAt - floorFrom))
+      const before = await clients.ask('progress')
+      gateway.resume()
+      const from = hostNow()
+      const cpuBefore = await gateway.ask('cpuMs')
+      const after = await until(
+        () => clients.ask('progress'),
+        ({ added }) => added >= before.added + CLIENTS,
       )
+      ours.push(rate(after.lastSeenAt - from))
+      messages.push((after.messages - before.messages) / CLIENTS)
+      cpu.push(((await gateway.ask('cpuMs')) - cpuBefore) / EVENTS)
     }
-  } finally {
-    bare.resume()
-    gateway.resume()
-    await Promise.all([clients.stop(), gateway.stop(), bare.stop()])
-    await bed.close()
+    process.stdout.write(
+      `${CLIENTS} clients, ${kind}: ${median(ours).toFixed(0)} changes a second in ${median(messages).toFixed(0)} messages to each client, ${(median(cpu) * 1_000).toFixed(0)} µs of the gateway's processor a change; a bare change stream ${median(floor).toFixed(0)}; ${(median(ours) / median(floor)).toFixed(2)} ×\n`,
+    )
   }
 }
 
 const rate = (ms: number): number => EVENTS / (ms / 1_000)
 
-/** Raises the tasks' revisions as often as makes so many events; then come new tasks, which tell that all was carried. */
+/** Updates tasks until there are `EVENTS` change events, then stores new tasks as marks of the end. */
 async function write(fleet: Fleet, queue: string, marks: number): Promise<void> {
   const ids = (await fleet.tasks.find({ queue, name: 'fan-out' }).toArray()).map(({ _id }) => _id)
   for (let n = 0; n < EVENTS; n += PER_WRITE) {

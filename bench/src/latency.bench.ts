@@ -1,16 +1,16 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { FleetClient } from '@taskfleet/client'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
-import { openBed, quantile } from './bed.ts'
+import { type Bed, quantile } from './bed.ts'
 
 const ROUNDS = 100
-/** As between people's commands: a view that is busy answers in frames of 50 ms. */
+/** As between commands of people. A busy view sends deltas every 50 ms. */
 const PAUSE_MS = 200
 
 /** How long from enqueue to the handler, from a status write to a client, and from a cancel to the aborted signal? */
-export async function run(): Promise<void> {
-  const bed = await openBed()
+export async function run(bed: Bed): Promise<void> {
   let started: (at: number) => void = () => undefined
   let aborted: (at: number) => void = () => undefined
   const waits = defineTask({
@@ -26,16 +26,15 @@ export async function run(): Promise<void> {
       )
     },
   })
-  const runner = new TaskRunner({
-    mongo: bed.uri,
-    tasks: [waits],
-    concurrency: 4,
-    listen: { host: '127.0.0.1', port: 0 },
-  })
+  const listen = { host: '127.0.0.1', port: 0 }
+  const runner = new TaskRunner({ mongo: bed.uri, tasks: [waits], listen })
+  bed.defer(() => runner.stop({ grace: 0 }))
   await runner.start()
-  const other = new TaskRunner({ mongo: bed.uri, tasks: [], listen: { host: '127.0.0.1', port: 0 } })
+  const other = new TaskRunner({ mongo: bed.uri, tasks: [], listen })
+  bed.defer(() => other.stop({ grace: 0 }))
   await other.start()
   const client = new FleetClient({ url: other.url! })
+  bed.defer(() => client.close())
   const pickUp: number[] = []
   const delta: number[] = []
   const cancel: number[] = []
@@ -57,15 +56,11 @@ export async function run(): Promise<void> {
     await client.cancel({ id: task._id.toHexString() })
     cancel.push((await stopped) - askedAt)
     await idle
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    await sleep(PAUSE_MS)
   }
   const show = (values: readonly number[]): string =>
     `p50 ${quantile(values, 0.5).toFixed(1)} ms, p95 ${quantile(values, 0.95).toFixed(1)} ms`
   process.stdout.write(
     `enqueue → handler            ${show(pickUp)}\nhandler → row in a client    ${show(delta)} (by another host's gateway)\ncancel → aborted signal      ${show(cancel)} (asked of another host; goal p95 ≤ 250 ms)\n`,
   )
-  client.close()
-  await runner.stop({ grace: 0 })
-  await other.stop({ grace: 0 })
-  await bed.close()
 }

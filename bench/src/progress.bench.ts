@@ -1,7 +1,8 @@
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
-import { openBed } from './bed.ts'
+import type { Bed } from './bed.ts'
 import { startChild } from './children.ts'
 import type { ClientVerbs } from './clients-child.ts'
 
@@ -10,9 +11,8 @@ const SECONDS = 10
 const CALLS_A_SECOND = 100_000
 
 /** What does `progress()` cost when it is called 100,000 times a second, and how much of it reaches watchers and the database? */
-export async function run(): Promise<void> {
-  const bed = await openBed()
-  const clients = await startChild<ClientVerbs>('./clients-child.ts')
+export async function run(bed: Bed): Promise<void> {
+  const clients = await startChild<ClientVerbs>(bed, './clients-child.ts')
   let begin: () => void = () => undefined
   const ticks = defineTask({
     name: 'ticks',
@@ -28,44 +28,39 @@ export async function run(): Promise<void> {
   stream.on('change', (event) => {
     if (event.operationType !== 'update') return
     const fields = Object.keys(event.updateDescription.updatedFields ?? {})
-    // The end of an attempt says the last progress, too.
+    // The end of an attempt writes the last progress, too.
     const isProgress = fields.some((field) => field.startsWith('progress')) && !fields.includes('status')
     writes[isProgress ? 'progress' : 'other'] += 1
   })
-  try {
-    await runner.start()
-    let kept: object = {}
-    const floor = await callSteadily((update) => (kept = update), 2)
-    process.stdout.write(
-      `a function that only keeps the object: ${floor.micros.toFixed(3)} µs a call (${Object.keys(kept).length} fields)\n`,
+  bed.defer(() => runner.stop({ grace: 0 }))
+  bed.defer(() => stream.close())
+  await runner.start()
+  let kept: object = {}
+  const floor = await callSteadily((update) => (kept = update), 2)
+  process.stdout.write(
+    `a function that only keeps the object: ${floor.micros.toFixed(3)} µs a call (${Object.keys(kept).length} fields)\n`,
+  )
+  for (const count of WATCHERS) {
+    const ended = new Promise<Awaited<ReturnType<typeof callSteadily>>>((resolve) =>
+      runner.once('success', ({ output }) => resolve(output as never)),
     )
-    for (const count of WATCHERS) {
-      const ended = new Promise<Awaited<ReturnType<typeof callSteadily>>>((resolve) =>
-        runner.once('success', ({ output }) => resolve(output as never)),
-      )
-      const claimed = new Promise<void>((resolve) => runner.once('claimed', () => resolve()))
-      const task = await bed.fleet.enqueue(ticks, {})
-      await claimed
-      await clients.ask('disconnect')
-      await clients.ask('connect', runner.url!, count)
-      await clients.ask('watchTask', task._id.toHexString())
-      await sleep(200)
-      const written = { ...writes }
-      const before = await clients.ask('progress')
-      begin()
-      const { calls, seconds, micros } = await ended
-      await sleep(300)
-      const after = await clients.ask('progress')
-      const perWatcher = (after.messages - before.messages) / count / seconds
-      process.stdout.write(
-        `${count} watcher${count > 1 ? 's' : ''}: ${(calls / seconds).toFixed(0)} calls a second, ${micros.toFixed(3)} µs a call (goal ≤ 2); ${perWatcher.toFixed(1)} messages a second to each watcher (goal ≤ 10); ${((writes.progress - written.progress) / seconds).toFixed(2)} writes of progress a second (goal ≤ 1), ${((writes.other - written.other) / seconds).toFixed(2)} others (lease, end)\n`,
-      )
-    }
-  } finally {
-    await clients.stop()
-    await stream.close()
-    await runner.stop({ grace: 0 })
-    await bed.close()
+    const claimed = once(runner, 'claimed')
+    const task = await bed.fleet.enqueue(ticks, {})
+    await claimed
+    await clients.ask('disconnect')
+    await clients.ask('connect', runner.url!, count)
+    await clients.ask('watchTask', task._id.toHexString())
+    await sleep(200)
+    const written = { ...writes }
+    const before = await clients.ask('progress')
+    begin()
+    const { calls, seconds, micros } = await ended
+    await sleep(300)
+    const after = await clients.ask('progress')
+    const perWatcher = (after.messages - before.messages) / count / seconds
+    process.stdout.write(
+      `${count} watcher${count > 1 ? 's' : ''}: ${(calls / seconds).toFixed(0)} calls a second, ${micros.toFixed(3)} µs a call (goal ≤ 2); ${perWatcher.toFixed(1)} messages a second to each watcher (goal ≤ 10); ${((writes.progress - written.progress) / seconds).toFixed(2)} writes of progress a second (goal ≤ 1), ${((writes.other - written.other) / seconds).toFixed(2)} others (lease, end)\n`,
+    )
   }
 }
 

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { type Bed, onBed } from './bed.ts'
 
 // `pnpm bench` runs every question, `pnpm bench download-vs-curl` one. Each prints its figures with the floor beside them.
 const folder = dirname(fileURLToPath(import.meta.url))
@@ -16,7 +17,7 @@ if (unknown.length > 0) {
 for (const question of asked.length > 0 ? asked : questions) {
   process.stdout.write(`\n# ${question}\n`)
   const { run } = (await import(pathToFileURL(join(folder, `${question}.bench.ts`)).href)) as {
-    run: () => Promise<void>
+    run: (bed: Bed) => Promise<void>
   }
-  await run()
+  await onBed(run)
 }

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fleet, type TaskDocument } from '@taskfleet/core'
-import { parseNewTask } from '@taskfleet/core/internal'
 import type { BareVerbs } from './bare-child.ts'
-import { median, openBed, quantile } from './bed.ts'
+import { type Bed, median, quantile, storeTasks } from './bed.ts'
 import { type Child, startChild } from './children.ts'
 import type { ClientVerbs } from './clients-child.ts'
 import { hostNow } from './clock.ts'
@@ -23,76 +22,66 @@ const QUERY = { filter: { queue: 'watched' }, limit: TASKS }
 type Ids = readonly TaskDocument['_id'][]
 
 /** How long from an acknowledged status write to the delta in a client, beside a bare change stream and a bare broadcast? */
-export async function run(): Promise<void> {
-  const bed = await openBed()
+export async function run(bed: Bed): Promise<void> {
   const bareUri = bed.uri.replace('/bench_', '/bare_')
   const bareFleet = await Fleet.connect(bareUri)
-  const gateway = await startChild<GatewayVerbs>('./gateway-child.ts')
-  const bare = await startChild<BareVerbs>('./bare-child.ts')
-  const clients = await startChild<ClientVerbs>('./clients-child.ts')
-  try {
-    const url = await gateway.ask('start', bed.uri)
-    const bareUrl = await bare.ask('start', bareUri)
-    const ids = await storeTasks(bed.fleet)
-    const bareIds = await storeTasks(bareFleet)
-    for (const count of CLIENTS) {
-      await clients.ask('disconnect')
-      await clients.ask('connect', url, count)
-      await clients.ask('subscribe', [QUERY])
-      await clients.ask('connectBare', bareUrl, count)
-      const hops: number[] = []
-      const sentHops: number[] = []
-      const ours: number[] = []
-      const sentOurs: number[] = []
-      const theirs: number[] = []
-      const broadcast: number[] = []
-      for (let round = 0; round < ROUNDS; round += 1) {
-        const bareWrites = await write(bareFleet, bareIds, WRITES, PAUSE_MS)
-        const bareSeen = await settled(clients, bareWrites, count)
-        const heard = new Map([...(await bare.ask('taken'))].map(([key, at]) => [key, [at]]))
-        hops.push(...waits(bareWrites.acknowledged, heard, 1))
-        sentHops.push(...waits(bareWrites.sent, heard, 1))
-        theirs.push(...waits(bareWrites.acknowledged, bareSeen, count))
-        broadcast.push(...waits(new Map([...heard].map(([key, [at]]) => [key, at!])), bareSeen, count))
-        const writes = await write(bed.fleet, ids, WRITES, PAUSE_MS)
-        const seen = await settled(clients, writes, count)
-        ours.push(...waits(writes.acknowledged, seen, count))
-        sentOurs.push(...waits(writes.sent, seen, count))
-      }
-      const every = 1_000 / STEADY_A_SECOND
-      const bareSteady = await write(bareFleet, bareIds, STEADY_A_SECOND * STEADY_SECONDS, every)
-      const theirSteady = waits(bareSteady.acknowledged, await settled(clients, bareSteady, count), count)
-      await bare.ask('taken')
-      const steady = await write(bed.fleet, ids, STEADY_A_SECOND * STEADY_SECONDS, every)
-      const ourSteady = waits(steady.acknowledged, await settled(clients, steady, count), count)
-      const ratio = (one: number[], other: number[]): string => (median(one) / median(other)).toFixed(2)
-      process.stdout.write(
-        [
-          `${count} client${count > 1 ? 's' : ''}, from the acknowledgement of a write`,
-          `  bare change stream, to its process            ${show(hops)}`,
-          `  bare socket.io, from there to a client        ${show(broadcast)}`,
-          `  both together                                 ${show(theirs)}`,
-          `  taskfleet                                     ${show(ours)}; p50 ${ratio(ours, theirs)} × both together, ${ratio(ours, hops)} × the hop`,
-          `  both together, ${STEADY_A_SECOND} writes a second           ${show(theirSteady)}`,
-          `  taskfleet, ${STEADY_A_SECOND} writes a second               ${show(ourSteady)}`,
-          `  from the sending of the write: the hop p50 ${median(sentHops).toFixed(1)} ms, taskfleet p50 ${median(sentOurs).toFixed(1)} ms, ${ratio(sentOurs, sentHops)} ×`,
-          '',
-        ].join('\n'),
-      )
-    }
-  } finally {
-    await Promise.all([clients.stop(), gateway.stop(), bare.stop()])
+  bed.defer(async () => {
     await bareFleet.database.db.dropDatabase()
     await bareFleet.close()
-    await bed.close()
+  })
+  const gateway = await startChild<GatewayVerbs>(bed, './gateway-child.ts')
+  const bare = await startChild<BareVerbs>(bed, './bare-child.ts')
+  const clients = await startChild<ClientVerbs>(bed, './clients-child.ts')
+  const url = await gateway.ask('start', bed.uri)
+  const bareUrl = await bare.ask('start', bareUri)
+  const watched = { name: 'watched', queue: 'watched' }
+  const ids = (await storeTasks(bed.fleet, TASKS, watched)).map(({ _id }) => _id)
+  const bareIds = (await storeTasks(bareFleet, TASKS, watched)).map(({ _id }) => _id)
+  for (const count of CLIENTS) {
+    await clients.ask('disconnect')
+    await clients.ask('connect', url, count)
+    await clients.ask('subscribe', [QUERY])
+    await clients.ask('connectBare', bareUrl, count)
+    const hops: number[] = []
+    const sentHops: number[] = []
+    const ours: number[] = []
+    const sentOurs: number[] = []
+    const theirs: number[] = []
+    const broadcast: number[] = []
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const bareWrites = await write(bareFleet, bareIds, WRITES, PAUSE_MS)
+      const bareSeen = await settled(clients, bareWrites, count)
+      const heard = new Map([...(await bare.ask('taken'))].map(([key, at]) => [key, [at]]))
+      hops.push(...waits(bareWrites.acknowledged, heard, 1))
+      sentHops.push(...waits(bareWrites.sent, heard, 1))
+      theirs.push(...waits(bareWrites.acknowledged, bareSeen, count))
+      broadcast.push(...waits(new Map([...heard].map(([key, [at]]) => [key, at!])), bareSeen, count))
+      const writes = await write(bed.fleet, ids, WRITES, PAUSE_MS)
+      const seen = await settled(clients, writes, count)
+      ours.push(...waits(writes.acknowledged, seen, count))
+      sentOurs.push(...waits(writes.sent, seen, count))
+    }
+    const every = 1_000 / STEADY_A_SECOND
+    const bareSteady = await write(bareFleet, bareIds, STEADY_A_SECOND * STEADY_SECONDS, every)
+    const theirSteady = waits(bareSteady.acknowledged, await settled(clients, bareSteady, count), count)
+    await bare.ask('taken')
+    const steady = await write(bed.fleet, ids, STEADY_A_SECOND * STEADY_SECONDS, every)
+    const ourSteady = waits(steady.acknowledged, await settled(clients, steady, count), count)
+    const ratio = (one: number[], other: number[]): string => (median(one) / median(other)).toFixed(2)
+    process.stdout.write(
+      [
+        `${count} client${count > 1 ? 's' : ''}, from the acknowledgement of a write`,
+        `  bare change stream, to its process            ${show(hops)}`,
+        `  bare socket.io, from there to a client        ${show(broadcast)}`,
+        `  both together                                 ${show(theirs)}`,
+        `  taskfleet                                     ${show(ours)}; p50 ${ratio(ours, theirs)} × both together, ${ratio(ours, hops)} × the hop`,
+        `  both together, ${STEADY_A_SECOND} writes a second           ${show(theirSteady)}`,
+        `  taskfleet, ${STEADY_A_SECOND} writes a second               ${show(ourSteady)}`,
+        `  from the sending of the write: the hop p50 ${median(sentHops).toFixed(1)} ms, taskfleet p50 ${median(sentOurs).toFixed(1)} ms, ${ratio(sentOurs, sentHops)} ×`,
+        '',
+      ].join('\n'),
+    )
   }
-}
-
-async function storeTasks(fleet: Fleet): Promise<Ids> {
-  const tasks = await fleet.store.enqueue(
-    Array.from({ length: TASKS }, () => parseNewTask({ name: 'watched', queue: 'watched' })),
-  )
-  return tasks.map(({ _id }) => _id)
 }
 
 interface Written {

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import {
   type Change,
   type ChangeFeed,
@@ -7,29 +7,24 @@ import {
   LiveQueries,
   parseNewTask,
 } from '@taskfleet/core/internal'
-import { median, openBed } from './bed.ts'
+import { type Bed, median } from './bed.ts'
 
 const SIZES = [10, 1_000, 10_000]
 const ROUNDS = 7
 const EVENTS = 1_000
 const TASKS = 400
-/** Those that the tasks of this bench are of; the other queries ask for what no task has. */
+/** How many queries match tasks of this bench. */
 const FITTING = 8
 const OPENED_AT_ONCE = 50
 
 type Doc = Record<string, unknown> & { _id: unknown; rev: number }
 
 /** What does a change cost with ever more different live queries open in one process? */
-export async function run(): Promise<void> {
-  const bed = await openBed()
-  try {
-    await measure('selective, none of them fits a change', (n) => selective(n), strangeTasks())
-    await measure('selective, 4 of them fit each change', (n) => selective(n), fewTasks())
-    await measure('selective, spread over as many values as there are queries', (n) => selective(n), manyTasks())
-    await measure('that no look-up can find', (n) => ({ priority: { $gt: 100 + n } }), fewTasks(), SIZES.slice(0, 2))
-  } finally {
-    await bed.close()
-  }
+export async function run(bed: Bed): Promise<void> {
+  await measure('selective, none of them fits a change', (n) => selective(n), strangeTasks())
+  await measure('selective, 4 of them fit each change', (n) => selective(n), fewTasks())
+  await measure('selective, spread over as many values as there are queries', (n) => selective(n), manyTasks())
+  await measure('that no look-up can find', (n) => ({ priority: { $gt: 100 + n } }), fewTasks(), SIZES.slice(0, 2))
 
   async function measure(
     what: string,
@@ -41,7 +36,7 @@ export async function run(): Promise<void> {
     const opened = await Promise.all(sizes.map((size) => open(size, filter)))
     const costs: number[][] = sizes.map(() => [])
     const told: number[] = sizes.map(() => 0)
-    // The first round is for the compiler. Sizes take turns, so that what else this machine does harms all alike.
+    // The first round is for the compiler. Sizes take turns, so that other load on the machine affects all alike.
     for (let round = 0; round <= ROUNDS; round += 1) {
       for (const [at, one] of opened.entries()) {
         const before = one.deltas()
@@ -72,7 +67,7 @@ export async function run(): Promise<void> {
   }
 }
 
-/** A feed that tells what it is given, as the change stream would. */
+/** A feed that emits what it is given, as the change stream would. */
 class HandFeed {
   readonly #listeners = new Set<FeedListener>()
 
@@ -102,11 +97,11 @@ async function pass(feed: HandFeed, tasks: Doc[]): Promise<number> {
   }
   const { user, system } = process.cpuUsage(before)
   // Whatever is still held back goes out before the next round.
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  await sleep(60)
   return (user + system) / EVENTS
 }
 
-/** As people ask: by queue and status, customer, worker, id. */
+/** Queries by queue and status, customer, worker or id, in turns. */
 function selective(n: number): Record<string, unknown> {
   const value = Math.floor(n / 4)
   switch (n % 4) {
@@ -123,7 +118,7 @@ function selective(n: number): Record<string, unknown> {
 
 const idOf = (n: number): string => (0xabc000000000 + n).toString(16).padStart(24, '0')
 
-/** Of the first values only, so that as many queries fit each of them whatever else is asked. */
+/** Only with the first values, so that the number of matching queries is always the same. */
 const fewTasks = (): Doc[] => tasksOf((n) => n % (FITTING / 4))
 const strangeTasks = (): Doc[] => tasksOf((n) => 1_000_000 + n)
 const manyTasks = (): Doc[] => tasksOf((n) => (n * 2_500) / TASKS)

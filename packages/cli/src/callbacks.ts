@@ -6,7 +6,6 @@ import { printableJson } from './text.ts'
 const nested = ['defaults']
 const flags = { version: { flag: '--task-version <n>' } }
 
-/** The commands on what runs when an event of a name arrives. */
 export function callbackCommands(kit: CommandKit): void {
   operationCommand(kit, 'callbacks', 'list', {
     summary: 'list callbacks',
@@ -28,7 +27,7 @@ export function callbackCommands(kit: CommandKit): void {
   })
   operationCommand(kit, 'callbacks', 'edit', {
     ...{ nested, flags },
-    // A default that is not given stays as it is.
+    // Defaults that are not given stay as they are.
     async call({ callbacks }, { id, changes, rev }) {
       const before = await callbacks.show({ id })
       const defaults = { ...before.defaults, ...changes.defaults }

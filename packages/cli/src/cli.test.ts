@@ -77,7 +77,7 @@ describe('taskfleet', () => {
     const [cancelled, one] = await Promise.all([here('cancel', task._id), here('cancel', plain.out.trim(), '--json')])
     expect([cancelled.code, cancelled.out]).toEqual([0, '1 of 1 changed\n'])
     expect(JSON.parse(one.out)).toEqual({ matched: 1, changed: 1, refused: [] })
-    expect(await here('cancel', task._id)).toMatchObject({ code: 0, out: '0 of 1 changed, 1 already as wanted\n' })
+    expect(await here('cancel', task._id)).toMatchObject({ code: 0, out: '0 of 1 changed, 1 already in that state\n' })
     await fleet.database.db.collection('tasks').updateMany({ queue: 'cli' }, { $set: { status: 'completed' } })
     expect(await here('cancel', task._id)).toMatchObject({
       code: 7,

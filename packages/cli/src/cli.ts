@@ -1,5 +1,6 @@
+import { SIGNING_MODES } from '@taskfleet/core/internal'
 import { FleetError, VERSION } from '@taskfleet/protocol'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { noteSources } from './address.ts'
 import { callbackCommands } from './callbacks.ts'
 import { taskCommands } from './commands.ts'
@@ -37,7 +38,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const print: Print = (line) => {
     process.stdout.write(`${printableAnswer(line)}\n`)
   }
-  // A reader that has seen enough, such as `head`, closes the pipe.
+  // A reader such as `head` closes the pipe when it has read enough.
   if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
   const act: CommandKit['act'] =
     (run) =>
@@ -101,22 +102,29 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   return program
 }
 
-/** Only what serves needs a web server; the others start twice as fast without. */
+/** Only these commands need a web server. The others start twice as fast without it. */
 const loadServe = () => {
-  // Whoever reads along may go: a process that serves stays, and so does what runs in it.
+  // A process that serves goes on when the reader of its output has gone.
   process.stdout.off('error', onOutputError).on('error', () => undefined)
   return import('./serve.ts')
 }
 
-const STOP_WITH_PARENT =
-  'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it'
-
-const BASE_PATH = 'serve everything below this path, such as /fleet'
-const TRUST_PROXY =
-  'proxies whose X-Forwarded headers count: addresses, networks such as 10.0.0.0/8, or loopback, with commas between'
-
 function servingCommands({ command, act }: CommandKit): void {
-  secretOptions(command('worker', 'claim and run tasks until it is stopped'))
+  const serving = (name: string, description: string): Command =>
+    secretOptions(command(name, description))
+      .option('--public-url <url>', 'its address for others, when that is not where it listens')
+      .option('--base-path <path>', 'serve everything below this path, such as /fleet')
+      .option(
+        '--trust-proxy <addresses>',
+        'proxies whose X-Forwarded headers count: addresses, networks such as 10.0.0.0/8, or loopback, with commas between',
+        parseList,
+      )
+      .option('--name <name>', 'its name for people; the name of the host by default')
+      .option(
+        '--stop-with-parent',
+        'stop when standard input ends; with a pipe as its input, this process never outlives the one that started it',
+      )
+  serving('worker', 'claim and run tasks until it is stopped')
     .requiredOption('--tasks <file>', 'a .ts, .js or .mjs file that exports tasks')
     .option('--queues <names>', 'which queues to serve; a:2,b runs at most 2 of a at once here', parseServedQueues, {
       names: ['default'],
@@ -138,13 +146,15 @@ function servingCommands({ command, act }: CommandKit): void {
       '--secrets-dir <dir>',
       'files with the secrets that inputs name by {"secret":"name"}; TASKFLEET_SECRET_<NAME> comes first',
     )
-    .option('--gate <json>', 'from which load on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
+    .addOption(
+      new Option('--signing <mode>', 'what to do with tasks that no trusted key has signed: run, warn and run, or fail')
+        .choices(SIGNING_MODES)
+        .default('off')
+        .env('TASKFLEET_SIGNING'),
+    )
+    .option('--gate <json>', 'the load from which on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
-    .option('--public-url <url>', 'its address for others, when that is not where it listens')
-    .option('--base-path <path>', BASE_PATH)
-    .option('--trust-proxy <addresses>', TRUST_PROXY, parseList)
-    .option('--name <name>', 'its name for people; the name of the host by default')
-    .option('--lease <ms>', 'how long a claim is good without renewal', parseCount, 8_000)
+    .option('--lease <ms>', 'how long a claim is valid without renewal', parseCount, 8_000)
     .option(
       '--grace <duration>',
       'how long running tasks may go on after SIGTERM before they are given back',
@@ -153,21 +163,15 @@ function servingCommands({ command, act }: CommandKit): void {
     )
     .option(
       '--stop-timeout <duration>',
-      'how long all of stopping may take, after which the process is gone; 15s more than --grace by default',
+      'how long stopping may take in all; then the process ends. 15s more than --grace by default',
       parseDuration,
     )
     .option('--error-webhook <url>', 'where recurring errors are reported, signed with TASKFLEET_WEBHOOK_SECRET')
     .option('--error-threshold <n>', 'report an error from this many failures on; 3 by default', parseCount)
     .option('--error-period <duration>', 'report each error at most once in this time; 1h by default', parseDuration)
-    .option('--ipc', 'report what happens to the parent process, and let it run the tasks with notify: true')
-    .option('--stop-with-parent', STOP_WITH_PARENT)
+    .option('--ipc', 'send events to the parent process, and let it run the tasks with notify: true')
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
-  secretOptions(command('gateway', 'serve the monitor, live queries and commands without running tasks'))
+  serving('gateway', 'serve the monitor, live queries and commands without running tasks')
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
-    .option('--public-url <url>', 'its address for others, when that is not where it listens')
-    .option('--base-path <path>', BASE_PATH)
-    .option('--trust-proxy <addresses>', TRUST_PROXY, parseList)
-    .option('--name <name>', 'its name for people; the name of the host by default')
-    .option('--stop-with-parent', STOP_WITH_PARENT)
     .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
 }

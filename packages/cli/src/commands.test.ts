@@ -21,7 +21,7 @@ describe('commands that change tasks', () => {
       out: `${id(done)}  It has completed (ALREADY_ENDED)\n2 of 3 changed\n`,
     })
     expect((await find(first)).status).toBe('paused')
-    expect(await here('pause', id(first))).toMatchObject({ code: 0, out: '0 of 1 changed, 1 already as wanted\n' })
+    expect(await here('pause', id(first))).toMatchObject({ code: 0, out: '0 of 1 changed, 1 already in that state\n' })
     expect(await here('resume', id(first), absent)).toMatchObject({
       code: 6,
       out: `${absent}  not found\n1 of 2 changed\n`,

@@ -7,6 +7,7 @@ import {
   OPERATIONS,
   type Operation,
 } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { type Command, Option } from 'commander'
 import type { FleetView } from './fleet-view.ts'
 import type { CommandKit } from './kit.ts'
@@ -14,13 +15,12 @@ import { type Options, operationCommand } from './operation-commands.ts'
 import { listChoices, type RequestForm, type Values } from './request-options.ts'
 import { POSITION } from './tasks.ts'
 
-/** The commands that change tasks. */
 export function taskCommands(kit: CommandKit): void {
   for (const [verb, { selects }] of Object.entries(OPERATIONS.tasks as Record<string, Operation>)) {
     if (selects === true && verb !== 'replay' && verb !== 'reprioritise') selecting(kit, verb as Verb)
   }
   const replay = selecting(kit, 'replay', {
-    summary: 'make new tasks from ended ones: named, by a filter, or of a period',
+    summary: 'make new tasks from ended ones: by id, by a filter, or of a period',
     prepare: periodSelected,
   })
   replay
@@ -33,12 +33,9 @@ export function taskCommands(kit: CommandKit): void {
     prepare(request) {
       const { priority, position } = request as { priority?: unknown; position?: unknown }
       if (priority === undefined && position === undefined) {
-        throw new FleetError('BAD_REQUEST', 'There is nothing to change: give --priority, --front or --back')
+        throw new FleetError('BAD_REQUEST', 'Nothing to change: give --priority, --front or --back')
       }
-      parseChanges({
-        ...(priority === undefined ? {} : { priority }),
-        ...(position === undefined ? {} : { position }),
-      })
+      parseChanges(given({ priority, position }))
       return request
     },
   })
@@ -56,7 +53,7 @@ const endedOption = (): Option =>
   listChoices(new Option('--status <names>', 'only tasks that ended like this'), ENDED_STATUSES)
 
 type Verb = 'cancel' | 'pause' | 'resume' | 'retry' | 'replay' | 'reprioritise'
-/** Tasks by their ids or by a filter, and what else the operation takes. */
+/** Tasks by their ids or by a filter, and the other fields of the request. */
 type Selection = Values & { ids?: string[]; filter?: Record<string, unknown> }
 
 interface SelectingForm extends RequestForm {
@@ -64,7 +61,7 @@ interface SelectingForm extends RequestForm {
   prepare?: (request: Selection, options: Options) => Selection
 }
 
-/** A command on the tasks that are named or match. */
+/** A command on tasks that are given by id or match a filter. */
 function selecting(
   kit: CommandKit,
   verb: Verb,
@@ -78,7 +75,7 @@ function selecting(
       const request = prepare(given as Selection, options)
       const { ids = [], filter } = request
       if ((ids.length === 0) === (filter === undefined)) {
-        throw new FleetError('BAD_FILTER', 'Name the tasks, or give --filter: one of the two')
+        throw new FleetError('BAD_FILTER', 'Give either ids or --filter')
       }
       if (filter !== undefined) compileFilter(filter)
       return request as unknown as CommandRequest
@@ -87,10 +84,7 @@ function selecting(
   })
 }
 
-/**
- * Does something to the tasks that are named or match. One that isn't there is refused like one that can't be changed,
- * so that the others are not held up by it.
- */
+/** Changes the given or matching tasks. A missing task is refused like one that can't be changed, so that the others are changed. */
 async function changeTasks(
   { tasks }: FleetOperations,
   view: FleetView,
@@ -107,7 +101,7 @@ async function changeTasks(
   return { ...answer, refused: [...answer.refused, ...gone] }
 }
 
-/** How many ids a filter takes. */
+/** How many ids a filter may have. */
 const AT_A_TIME = 100
 
 async function existing(view: FleetView, ids: readonly string[]): Promise<string[]> {
@@ -120,16 +114,16 @@ async function existing(view: FleetView, ids: readonly string[]): Promise<string
   return ids.filter((id) => there.has(id))
 }
 
-/** The tasks of a period are selected by a filter, together with the one that is given. */
+/** Combines the filter for a period with the filter that was given. */
 function periodSelected(request: Selection, options: Options): Selection {
   const { ids = [], filter, input } = request
   const period = periodFilter(options as Period)
   const filters = [filter, period].filter((one) => one !== undefined)
   if (ids.length > 0 && filters.length > 0) {
-    throw new FleetError('BAD_FILTER', 'Name the tasks, or select them by --filter and the period: one of the two')
+    throw new FleetError('BAD_FILTER', 'Give either ids, or --filter and the period')
   }
   if (input !== undefined && ids.length !== 1) {
-    throw new FleetError('BAD_REQUEST', "'--input' is for one task: name that one")
+    throw new FleetError('BAD_REQUEST', "'--input' is for one task: give its id")
   }
   return period === undefined ? request : { ...request, filter: filters.length === 1 ? period : { $and: filters } }
 }
@@ -142,14 +136,14 @@ interface Period {
 }
 
 function periodFilter({ since, until, status, name }: Period): Record<string, unknown> | undefined {
-  const finishedAt = {
-    ...(since === undefined ? {} : { $gte: parseDate(since, '--since').toISOString() }),
-    ...(until === undefined ? {} : { $lt: parseDate(until, '--until').toISOString() }),
-  }
-  const filter = {
-    ...(Object.keys(finishedAt).length === 0 ? {} : { finishedAt }),
-    ...(status === undefined ? {} : { status: { $in: status } }),
-    ...(name === undefined ? {} : { name }),
-  }
+  const finishedAt = given({
+    $gte: since && parseDate(since, '--since').toISOString(),
+    $lt: until && parseDate(until, '--until').toISOString(),
+  })
+  const filter = given({
+    finishedAt: Object.keys(finishedAt).length > 0 ? finishedAt : undefined,
+    status: status && { $in: status },
+    name,
+  })
   return Object.keys(filter).length === 0 ? undefined : filter
 }

@@ -32,6 +32,7 @@ describe('shell completion', () => {
     expect(await complete('completion', '')).toEqual(['bash', 'zsh', 'fish'])
     expect(await complete('errors', '--state', '')).toEqual(['open', 'resolved', 'ignored'])
     expect(await complete('worker', '--tasks', '')).toEqual([])
+    expect(await complete('worker', '--signing', '')).toEqual(['off', 'warn', 'required'])
   })
 
   test('offers what is in the fleet, on its database and through a gateway', async () => {

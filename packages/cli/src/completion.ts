@@ -2,25 +2,25 @@ import { Fleet } from '@taskfleet/core'
 import { FleetDatabase } from '@taskfleet/core/internal'
 import type { FleetOperations } from '@taskfleet/protocol'
 import { Argument, type Command, type Option } from 'commander'
-import { addressOf, tokenOf } from './address.ts'
+import { addressOf, keyOption, tokenOf } from './address.ts'
 import { EXIT } from './exit.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommandKit, Print } from './kit.ts'
-import type { CommonOptions, ConnectionOption } from './options.ts'
+import type { CommonOptions } from './options.ts'
 import { oneLine } from './text.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 type Shell = (typeof SHELLS)[number]
 
-/** A person who has pressed a key waits for no database. */
+/** How long a person who has pressed a key waits for the fleet at most. */
 const PATIENCE_MS = 1_500
 const MOST = 50
 
-/** Names are others' and go straight into a person's command line, where `$(…)` would be run. */
+/** Names come from other people and go straight into a command line, where `$(…)` would be run. */
 const HARMLESS = /^[\p{L}\p{N}_.,:@%+=/-]+$/u
 
-/** A word that may come next, and what it means. */
+/** A word that may come next, with its description. */
 interface Candidate {
   word: string
   description?: string | undefined
@@ -29,7 +29,7 @@ interface Candidate {
 export function completionCommands(program: Command, { act, print }: Pick<CommandKit, 'act' | 'print'>): void {
   program
     .command('completion')
-    .description('print a script that completes commands, flags, and names in the fleet')
+    .description('print a script that completes commands, options, and names in the fleet')
     .exitOverride()
     .addArgument(new Argument('<shell>').choices(SHELLS))
     .addHelpText('after', INSTALL)
@@ -54,9 +54,9 @@ const INSTALL = `
   zsh:  eval "$(taskfleet completion zsh)" in ~/.zshrc, after compinit
   fish: taskfleet completion fish > ~/.config/fish/completions/taskfleet.fish`
 
-/** Each runs this very command, so that a script never knows less than what is installed. */
+/** Each script calls the installed command, so it never offers less than that. */
 const SCRIPTS: Record<Shell, string> = {
-  // The line is read anew: bash takes addresses apart at their colons.
+  // The line is split again, since bash splits addresses at their colons.
   bash: `_taskfleet() {
   local begun=\${COMP_LINE:0:COMP_POINT} found
   local -a words
@@ -89,7 +89,7 @@ complete -c taskfleet -n 'not __fish_use_subcommand' -l key-file -r -F
 complete -c taskfleet -n 'not __fish_use_subcommand' -l config -r -F`,
 }
 
-/** `taskfleet __complete -- WORD…`: what the last word may become. */
+/** `taskfleet __complete -- WORD…`: how the last word can be completed. */
 async function complete(program: Command, words: readonly string[], print: Print): Promise<number> {
   const { command, option, argument } = placeOf(program, words.slice(0, -1))
   const begun = words.at(-1) ?? ''
@@ -103,13 +103,13 @@ async function complete(program: Command, words: readonly string[], print: Print
 
 interface Place {
   command: Command
-  /** Whose value comes next. */
+  /** The option whose value comes next. */
   option: Option | undefined
-  /** Which argument comes next, where no option does. */
+  /** The argument that comes next, if no option's value does. */
   argument: Argument | undefined
 }
 
-/** Where a command line stands after some words. */
+/** The place in a command line after some words. */
 function placeOf(program: Command, words: readonly string[]): Place {
   let command = program
   let option: Option | undefined
@@ -130,7 +130,7 @@ function placeOf(program: Command, words: readonly string[]): Place {
   return { command, option, argument: known[given] ?? (last?.variadic === true ? last : undefined) }
 }
 
-/** A group takes the options of what it does without a command. */
+/** A group accepts the options of its default command. */
 function optionsOf(command: Command): readonly Option[] {
   const { _defaultCommandName: name } = command as Command & { _defaultCommandName?: string | null }
   const meant = command.commands.find((one) => one.name() === name)
@@ -155,13 +155,12 @@ async function candidatesFor(place: Place & { begun: string }, words: readonly s
   return [...commands, ...(await valuesOf(argument.name(), command, words))]
 }
 
-/** What an option or argument of a name may be. */
 async function valuesOf(name: string, command: Command, words: readonly string[]): Promise<Candidate[]> {
   const lookUp = LOOK_UPS[lookUpOf(name, command.parent?.name())]
   return lookUp === undefined ? [] : lookUpIn(command, words, lookUp).catch(() => [])
 }
 
-/** What an argument of this name is of: an id is that of a task unless it is in a group. */
+/** The look-up for an argument. An id belongs to a task, unless the command is in a group. */
 function lookUpOf(name: string, parent: string | undefined): string {
   if (name === 'name' && parent === 'queues') return 'queue'
   if (name !== 'id' && name !== 'ids') return name
@@ -185,47 +184,42 @@ const queueNames = async ({ view }: Connected): Promise<Candidate[]> => {
   return [...new Set([...Object.keys(counts), ...known.map(({ _id }) => _id)])].sort().map((word) => ({ word }))
 }
 
-/** How the names in the fleet are found, by the name of the option or argument. */
+const named = ({ _id, name, status }: { _id: string; name: string; status: string }): Candidate => ({
+  word: _id,
+  description: `${name} ${status}`,
+})
+
+/** Finds names in the fleet, by the name of the option or argument. */
 const LOOK_UPS: Record<string, (connected: Connected) => Promise<Candidate[]>> = {
   queue: queueNames,
   queues: queueNames,
-  worker: async ({ view }) => {
-    const filter = { role: 'worker', state: { $in: ['running', 'draining'] } }
-    const workers = await view.rows({ collection: 'workers', filter, limit: MOST })
-    return workers.map(({ name, host, state }) => ({ word: name, description: `${state} on ${host}` }))
+  worker: async ({ fleet }) =>
+    (await fleet.workers.list())
+      .filter(({ role, state }) => role === 'worker' && state !== 'stopped')
+      .map(({ name, host, state }) => ({ word: name, description: `${state} on ${host}` })),
+  schedule: async ({ fleet }) =>
+    (await fleet.schedules.list({ limit: MOST })).map(({ _id, task }) => ({ word: _id, description: task })),
+  task: async ({ fleet }) => {
+    const request = { sort: { createdAt: -1 }, limit: MOST, fields: ['name', 'status'] } as const
+    return (await fleet.tasks.list(request)).tasks.map(named)
   },
-  schedule: async ({ view }) => {
-    const schedules = await view.rows({ collection: 'schedules', sort: { _id: 1 }, limit: MOST })
-    return schedules.map(({ _id, task }) => ({ word: _id, description: task }))
-  },
-  task: async ({ view }) => {
-    const sort = { createdAt: -1 } as const
-    const tasks = await view.rows({ collection: 'tasks', sort, limit: MOST, fields: ['name', 'status'] })
-    return tasks.map(({ _id, name, status }) => ({ word: _id, description: `${name} ${status}` }))
-  },
-  'of events': async ({ view }) => {
-    const sort = { createdAt: -1 } as const
-    const events = await view.rows({ collection: 'events', sort, limit: MOST, fields: ['name', 'status'] })
-    return events.map(({ _id, name, status }) => ({ word: _id, description: `${name} ${status}` }))
-  },
-  'of callbacks': async ({ fleet }) => {
-    const callbacks = await fleet.callbacks.list({ limit: MOST })
-    return callbacks.map(({ _id, event, task }) => ({ word: _id, description: `${task} at ${event}` }))
-  },
-  'of keys': async ({ fleet }) => {
-    const keys = await fleet.keys.list()
-    return keys.map(({ id, name, state }) => ({ word: id, description: `${name} ${state}` }))
-  },
+  'of events': async ({ fleet }) => (await fleet.events.list({ limit: MOST })).map(named),
+  'of callbacks': async ({ fleet }) =>
+    (await fleet.callbacks.list({ limit: MOST })).map(({ _id, event, task }) => ({
+      word: _id,
+      description: `${task} at ${event}`,
+    })),
+  'of keys': async ({ fleet }) =>
+    (await fleet.keys.list()).map(({ id, name, state }) => ({ word: id, description: `${name} ${state}` })),
 }
 
-/** In the fleet that the words and the environment name; gives up soon. */
+/** Looks something up in the fleet that the words and the environment give. Gives up soon. */
 async function lookUpIn<T>(
   command: Command,
   words: readonly string[],
   lookUp: (connected: Connected) => Promise<T>,
-  env = process.env,
 ): Promise<T> {
-  const connecting = connect(optionsGiven(command, words, env))
+  const connecting = connect(optionsGiven(command, words, process.env))
   const late = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error('the fleet takes too long to answer')), PATIENCE_MS).unref()
   })
@@ -240,7 +234,7 @@ async function lookUpIn<T>(
   }
 }
 
-/** Without making indexes, as other commands do. */
+/** Unlike other commands, this creates no indexes. */
 async function connect(options: CommonOptions): Promise<Connected & { close: () => Promise<void> }> {
   const address = addressOf(options)
   if ('server' in address) {
@@ -253,27 +247,22 @@ async function connect(options: CommonOptions): Promise<Connected & { close: () 
   return { view: new DatabaseView(fleet), fleet: fleet.as(), close: () => database.close() }
 }
 
-/** The address as it stands in words that are no whole command yet. */
+/** The options for the address in a command line that is not complete yet. */
 function optionsGiven(command: Command, words: readonly string[], env: NodeJS.ProcessEnv): CommonOptions {
-  const given = (flag: string): string | undefined => {
-    const at = words.lastIndexOf(flag)
-    return at < 0 ? undefined : words[at + 1]
-  }
   const options: CommonOptions = { sources: {} }
-  const take = (name: ConnectionOption | 'db', flag: string, variable?: string): void => {
-    const fromEnv = variable === undefined ? undefined : env[variable]
-    const fromFile: unknown = command.getOptionValue(name)
-    const value =
-      given(flag) ?? (fromEnv === '' ? undefined : fromEnv) ?? (typeof fromFile === 'string' ? fromFile : undefined)
-    // The stdin of a shell that completes is the person's.
-    if (value === undefined || (name === 'key' && value === '-')) return
+  for (const name of ['mongo', 'db', 'server', 'key', 'keyFile'] as const) {
+    const option = optionsOf(command).find(
+      (one) => one.attributeName() === (name === 'key' ? keyOption(command) : name),
+    )
+    const at = words.lastIndexOf(option?.long ?? '')
+    const given = at < 0 ? undefined : words[at + 1]
+    const fromEnv = env[option?.envVar ?? ''] || undefined
+    const fromFile = command.getOptionValue(option?.attributeName() ?? '') as string | undefined
+    const value = given ?? fromEnv ?? fromFile
+    // During completion, stdin belongs to the shell.
+    if (value === undefined || (name === 'key' && value === '-')) continue
     options[name] = value
-    if (name !== 'db') options.sources![name] = given(flag) !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
+    if (name !== 'db') options.sources![name] = given !== undefined ? 'cli' : fromEnv ? 'env' : 'config'
   }
-  take('mongo', '--mongo', 'TASKFLEET_MONGO_URI')
-  take('db', '--db', 'TASKFLEET_DB')
-  take('server', '--server', 'TASKFLEET_SERVER')
-  take('key', '--key', 'TASKFLEET_KEY')
-  take('keyFile', '--key-file')
   return options
 }

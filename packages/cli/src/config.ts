@@ -3,22 +3,12 @@ import { dirname, resolve } from 'node:path'
 import { FleetError } from '@taskfleet/protocol'
 import { type Command, InvalidArgumentError, type Option } from 'commander'
 import { distance } from 'fastest-levenshtein'
-import { getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { type JSONVisitor, parse, printParseErrorCode, visit } from 'jsonc-parser'
 import { keyOption } from './address.ts'
 import { parseList } from './options.ts'
 
-/** What a file may set for every command, and which option that is. */
-const COMMON = {
-  mongo: 'mongo',
-  db: 'db',
-  server: 'server',
-  key: 'key',
-  keyFile: 'keyFile',
-  secret: 'secret',
-  secretFile: 'secretFile',
-  logLevel: 'logLevel',
-  json: 'json',
-}
+/** The options that a file may set for every command. */
+const COMMON = ['mongo', 'db', 'server', 'key', 'keyFile', 'secret', 'secretFile', 'logLevel', 'json']
 
 interface ConfigFile {
   path: string
@@ -27,7 +17,7 @@ interface ConfigFile {
   fault(place: readonly string[], message: string): FleetError
 }
 
-/** Which file is meant: known before the rest of the command line is read. */
+/** The path of the file, which is read before the rest of the command line. */
 export function configPath(argv: readonly string[], env = process.env): string | undefined {
   const end = argv.indexOf('--')
   const options = end < 0 ? argv : argv.slice(0, end)
@@ -38,7 +28,7 @@ export function configPath(argv: readonly string[], env = process.env): string |
 }
 
 /**
- * Takes a file's values as the defaults of all commands' options; flags and the environment win over them.
+ * Makes a file's values the defaults of the options of all commands. Flags and the environment win over them.
  *
  * @throws {FleetError} `BAD_CONFIG` with file and line
  */
@@ -46,9 +36,9 @@ export function applyConfig(program: Command, path: string): void {
   const file = readConfig(path)
   const leaves = leavesOf(program)
   const { commands = {}, ...common } = file.content
-  const known = [...Object.keys(COMMON), 'commands']
+  const known = [...COMMON, 'commands']
   for (const [name, value] of Object.entries(common)) {
-    if (!Object.hasOwn(COMMON, name)) throw file.fault([name], unknown('key', name, known))
+    if (!COMMON.includes(name)) throw file.fault([name], unknown('key', name, known))
     const wanted = name === 'json' ? 'boolean' : 'string'
     if (typeof value !== wanted) throw file.fault([name], `'${name}' is a ${wanted}, not ${typeName(value)}`)
   }
@@ -78,21 +68,13 @@ function applyTo(leaves: Map<string, Command>, name: string, values: unknown, fi
   for (const [key, value] of Object.entries(values)) {
     const place = ['commands', name, key]
     const option = options.find((one) => one.attributeName() === key && !one.negate)
-    if (option === undefined) {
-      throw file.fault(
-        place,
-        unknown(
-          `option of '${name}'`,
-          key,
-          options.map((one) => one.attributeName()),
-        ),
-      )
-    }
+    const names = options.map((one) => one.attributeName())
+    if (option === undefined) throw file.fault(place, unknown(`option of '${name}'`, key, names))
     take(command, option, value, (message) => file.fault(place, message))
   }
 }
 
-/** As the option's text would be read. */
+/** Reads a value as the text of the option would be read. */
 function take(command: Command, option: Option, value: unknown, fault: (message: string) => FleetError): void {
   const attribute = option.attributeName()
   const set = (read: unknown): unknown => command.setOptionValueWithSource(attribute, read, 'config')
@@ -128,7 +110,7 @@ function textOf({ flags, parseArg }: Option, value: unknown): string | undefined
   return typeof value === 'number' && parseArg !== undefined ? String(value) : undefined
 }
 
-/** @throws {FleetError} `BAD_CONFIG` when two options exclude each other, or when others can read the key */
+/** @throws {FleetError} `BAD_CONFIG` when two options exclude each other, or when other users can read the key */
 function refuseRivals(file: ConfigFile): void {
   for (const [one, other] of [
     ['mongo', 'server'],
@@ -136,7 +118,7 @@ function refuseRivals(file: ConfigFile): void {
     ['secret', 'secretFile'],
   ] as const) {
     if (file.content[one] !== undefined && file.content[other] !== undefined) {
-      throw file.fault([other], `'${one}' and '${other}' are both given: one of the two`)
+      throw file.fault([other], `'${one}' and '${other}' are both given: give one of them`)
     }
   }
   const held = ['key', 'secret'].find((name) => file.content[name] !== undefined)
@@ -144,7 +126,7 @@ function refuseRivals(file: ConfigFile): void {
   if ((statSync(file.path).mode & 0o007) !== 0) {
     throw file.fault(
       [held],
-      `every user of this computer can read the ${held}: chmod 600, and make a new one if others may have`,
+      `every user of this computer can read the ${held}: chmod 600 the file, and create a new ${held} if others may have read it`,
     )
   }
 }
@@ -158,66 +140,53 @@ function readConfig(path: string): ConfigFile {
     throw new FleetError('BAD_CONFIG', `The file ${path} cannot be read: ${(error as Error).message}`, { cause: error })
   }
   const at = (line: number, message: string): FleetError => new FleetError('BAD_CONFIG', `${path}:${line}: ${message}`)
-  const errors: ParseError[] = []
-  const tree = parseTree(text, errors, { disallowComments: true })
-  if (errors[0] !== undefined) {
-    const { error, offset } = errors[0]
-    throw at(
-      lineAt(text, offset),
-      `not JSON: ${printParseErrorCode(error).replace(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)}`,
-    )
+  const lines = linesOfKeys(text, at)
+  const content: unknown = parse(text)
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw at(1, 'this holds an object, such as {"server": "http://host:4100"}')
   }
-  if (tree?.type !== 'object') throw at(1, 'this holds an object, such as {"server": "http://host:4100"}')
-  const lines = linesOfKeys(tree, text, at)
   return {
     path,
-    content: getNodeValue(tree) as Record<string, unknown>,
+    content: content as Record<string, unknown>,
     fault: (place, message) => at(lines.get(JSON.stringify(place)) ?? 1, message),
   }
 }
 
-/** The line of every key. @throws what `at` makes when a key is given twice */
-function linesOfKeys(tree: Node, text: string, at: (line: number, message: string) => FleetError): Map<string, number> {
+/** The line of every key, by its path. @throws what `at` makes when this is not JSON, or when a key is given twice */
+function linesOfKeys(text: string, at: (line: number, message: string) => FleetError): Map<string, number> {
   const lines = new Map<string, number>()
-  const visit = (node: Node, place: readonly unknown[]): void => {
-    for (const [index, child] of (node.children ?? []).entries()) {
-      const [key, value] = child.type === 'property' ? child.children! : [undefined, child]
-      const inside = [...place, key?.value ?? index]
-      if (key !== undefined) {
-        const [line, before] = [lineAt(text, key.offset), lines.get(JSON.stringify(inside))]
-        if (before !== undefined) throw at(line, `'${key.value}' is given twice, first in line ${before}`)
-        lines.set(JSON.stringify(inside), line)
-      }
-      visit(value!, inside)
-    }
+  const onObjectProperty: JSONVisitor['onObjectProperty'] = (name, _, __, startLine, ___, path) => {
+    const place = JSON.stringify([...path(), name])
+    const before = lines.get(place)
+    if (before !== undefined) throw at(startLine + 1, `'${name}' is given twice, first in line ${before}`)
+    lines.set(place, startLine + 1)
   }
-  visit(tree, [])
+  const onError: JSONVisitor['onError'] = (error, _, __, startLine) => {
+    const what = printParseErrorCode(error).replace(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+    throw at(startLine + 1, `not JSON: ${what}`)
+  }
+  visit(text, { onObjectProperty, onError }, { disallowComments: true })
   return lines
 }
 
-const lineAt = (text: string, position: number): number => text.slice(0, position).split('\n').length
-
-/** The commands that do something, by their whole name. */
+/** The commands without subcommands, by their whole name. */
 function leavesOf(command: Command, name = ''): Map<string, Command> {
   const below = command.commands.flatMap((one) => [...leavesOf(one, `${name} ${one.name()}`.trim())])
   return new Map(below.length > 0 ? below : [[name, command]])
 }
 
-const typeName = (value: unknown): string =>
-  value === null
-    ? 'null'
-    : Array.isArray(value)
-      ? 'a list'
-      : typeof value === 'object'
-        ? 'an object'
-        : `a ${typeof value}`
+function typeName(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
 
 function unknown(what: string, name: string, names: readonly string[]): string {
   const near = nearest(name, names)
   return `there is no ${what} '${name}'${near === undefined ? `; there are ${names.join(', ')}` : `; did you mean '${near}'?`}`
 }
 
-/** The name that a mistyped one is most like, if any is. */
+/** The known name that is closest to a mistyped one, if any is close. */
 function nearest(name: string, names: readonly string[]): string | undefined {
   const changes = (one: string): number => distance(name.toLowerCase(), one.toLowerCase())
   const [near] = [...names].sort((one, other) => changes(one) - changes(other))

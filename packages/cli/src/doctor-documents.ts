@@ -6,14 +6,14 @@ import { oneLine } from './text.ts'
 
 const SHOWN = 10
 
-/** Indexes, and documents that don't fit: what is wrong with them, and with `repair` what could be done about it. */
+/** Checks indexes and documents, and with `repair` repairs what it can. */
 export async function checkDocuments(fleet: Fleet, check: Check, repair: boolean): Promise<void> {
   if (!repair) await check('indexes', () => indexesThere(fleet))
   else {
     await check('indexes', async () => indexesMade(await fleet.indexes.look()))
     await check('repair', async () => {
       const repaired = await fleet.repair()
-      if (repaired.length === 0) return 'there is nothing to repair'
+      if (repaired.length === 0) return 'nothing to repair'
       const lines = repaired.map(({ collection, id, problem, did }) => `${collection} ${id}: ${problem}: ${did}`)
       return `${repaired.length} documents: ${shown(lines)}`
     })
@@ -29,10 +29,8 @@ async function indexesThere({ database }: Fleet): Promise<string> {
   const missing = await missingIndexes(database.db)
   if (missing.length === 0) return `all ${INDEXES.length} are there`
   const names = missing.map(indexLabel).join(', ')
-  throw new FleetError(
-    'NEEDS_MIGRATION',
-    `missing or hidden: ${names}. Run \`taskfleet migrate\` or \`doctor --repair\``,
-  )
+  const remedy = 'Run `taskfleet migrate` or `taskfleet doctor --repair`'
+  throw new FleetError('NEEDS_MIGRATION', `missing or hidden: ${names}. ${remedy}`)
 }
 
 /** @throws {FleetError} `INDEX_MISSING` */
@@ -47,14 +45,14 @@ function indexesMade({ missing, stillMissing, duplicates }: IndexFindings): stri
   return missing.length === 0 ? `all ${INDEXES.length} are there` : `made ${names(missing)}, which were missing`
 }
 
-/** @throws {FleetError} `CORRUPT` where some are set aside */
+/** @throws {FleetError} `CORRUPT` when some are set aside */
 export function documentsText(setAside: readonly Pick<SetAsideRow, 'collection' | 'id' | 'how' | 'problem'>[]): string {
-  if (setAside.length === 0) return 'all fit'
+  if (setAside.length === 0) return 'all documents fit'
   const lines = setAside.map(({ collection, id, how, problem }) => `${collection} ${id} (${how}): ${problem}`)
-  throw new FleetError(
-    'CORRUPT',
-    `${setAside.length} set aside, since somebody changed them by hand: ${shown(lines)}. Remove or retry what has failed, correct the rest, or let 'taskfleet doctor --repair' do what is safe`,
-  )
+  const problem = `${setAside.length} set aside, since somebody changed them by hand: ${shown(lines)}`
+  const remedy =
+    "Remove or retry failed tasks, correct the rest, or run 'taskfleet doctor --repair' for what is safe to repair"
+  throw new FleetError('CORRUPT', `${problem}. ${remedy}`)
 }
 
 function shown(lines: readonly string[]): string {

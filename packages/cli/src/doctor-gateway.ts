@@ -6,17 +6,18 @@ import { documentsText } from './doctor-documents.ts'
 import { secretText } from './doctor-secret.ts'
 import { connectGateway, GatewayView, gatewayUrl } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
+import { versionsText } from './text.ts'
 
 const HEALTH_MS = 10_000
-/** From here on, dates that people give here mean something else there. */
+/** From this difference on, dates given here mean another time there. */
 const CLOCK_OFF_MS = 60_000
 
-/** What can be known of a fleet from outside: each step of the way that a command takes through a gateway. */
+/** Checks each step of the way that a command takes through a gateway. */
 export async function checkGateway(server: string, options: CommonOptions, check: Check): Promise<void> {
   const reached = await check('gateway', async () => {
     const { version } = await health(gatewayUrl(server), 'live')
     const both = version === VERSION ? `version ${version}, as this` : `version ${version}; this is ${VERSION}`
-    return `${gatewayUrl(server)} takes requests by this name, ${both}`
+    return `${gatewayUrl(server)} accepts requests under this host name, ${both}`
   })
   if (!reached) return
   await check('database', async () => {
@@ -26,9 +27,8 @@ export async function checkGateway(server: string, options: CommonOptions, check
   let token: string | undefined
   const known = await check('key', async () => {
     token = await tokenOf(options)
-    // Whoever lacks the scope has been let in nevertheless.
     await tryKey(gatewayUrl(server), token)
-    return token === undefined ? 'none is needed: the fleet has no key yet' : 'is good'
+    return token === undefined ? 'none is needed: the fleet has no key yet' : 'is valid'
   })
   if (!known) return
   let client: FleetClient | undefined
@@ -56,7 +56,7 @@ export async function checkGateway(server: string, options: CommonOptions, check
   }
 }
 
-/** Whoever is limited to some queues may not see it. */
+/** A key that is limited to some queues may not read it. */
 async function checkSetAside(client: FleetClient, check: Check): Promise<void> {
   const answer = await client.documents.list().catch((error: unknown) => error as Error)
   if (answer instanceof FleetError && (answer.code === 'FORBIDDEN' || answer.code === 'NOT_FOUND')) return
@@ -66,7 +66,7 @@ async function checkSetAside(client: FleetClient, check: Check): Promise<void> {
   })
 }
 
-/** @throws {FleetError} what the key is refused with */
+/** @throws {FleetError} the code with which the key is refused */
 async function tryKey(url: string, token: string | undefined): Promise<void> {
   const answer = await fetch(`${url}/api/v1/audit?limit=1`, {
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
@@ -74,7 +74,7 @@ async function tryKey(url: string, token: string | undefined): Promise<void> {
     signal: AbortSignal.timeout(HEALTH_MS),
   })
   const { code, title } = (await answer.json().catch(() => ({}))) as { code?: string; title?: string }
-  // A key without the scope is a good key.
+  // A key without the scope is valid all the same.
   if (!answer.ok && code !== 'FORBIDDEN') throw new FleetError(code ?? 'REFUSED', title ?? `HTTP ${answer.status}`)
 }
 
@@ -83,7 +83,7 @@ interface Health {
   code?: string
 }
 
-/** @throws {FleetError} `NO_SERVER`, `NO_DATABASE`, or what it refuses with, such as `BAD_HOST` */
+/** @throws {FleetError} `NO_SERVER`, `NO_DATABASE`, or the gateway's own code, such as `BAD_HOST` */
 async function health(url: string, which: 'live' | 'ready'): Promise<Health> {
   const answer = await fetch(`${url}/health/${which}`, {
     redirect: 'manual',
@@ -97,7 +97,7 @@ async function health(url: string, which: 'live' | 'ready'): Promise<Health> {
   if (health.code === 'NO_DATABASE') throw new FleetError(health.code, 'does not answer the gateway: see its log')
   if (health.code !== undefined)
     throw new FleetError(health.code, `refuses this request: ${health.title ?? health.code}`)
-  throw new FleetError('NO_SERVER', `What answers at ${url} is no gateway: HTTP ${answer.status}`)
+  throw new FleetError('NO_SERVER', `The server at ${url} is not a gateway: HTTP ${answer.status}`)
 }
 
 function clockText(offset: number): string {
@@ -109,6 +109,5 @@ function clockText(offset: number): string {
 async function workersText(view: GatewayView): Promise<string> {
   const filter = { role: 'worker', state: { $in: ['running', 'draining'] } }
   const workers = await view.rows({ collection: 'workers', filter, limit: 1_000 })
-  const versions = [...new Set(workers.map(({ version }) => version))]
-  return `${workers.length} registered${versions.length === 0 ? '' : `, version ${versions.join(' and ')}`}`
+  return `${workers.length} registered${versionsText(workers)}`
 }

@@ -8,7 +8,7 @@ type Signer = Pick<WorkerRow, 'name' | 'secretIds'>
 const NAMED = 3
 
 /**
- * This computer's secret among those that are in use, by its id; undefined where none is given here.
+ * The id of this computer's secret, to compare with those in use; undefined when none is given here.
  *
  * @throws {FleetError} as `secretOf`
  */
@@ -20,31 +20,30 @@ export async function ownSigner(options: SecretOptions, keys: KeyStore): Promise
 }
 
 /**
- * Whether all that sign and verify tokens have the same secret.
+ * Checks that all processes that sign and verify tokens have the same secret.
  *
- * @param signers live gateways and workers; those that tell no ids of secrets take no part
- * @throws {FleetError} `SECRET_MISMATCH`, naming who refuses whose tokens
+ * @param signers live gateways and workers; those that report no ids are left out
+ * @throws {FleetError} `SECRET_MISMATCH`, with the processes that refuse each other's tokens
  */
 export function secretText(signers: readonly Signer[], own?: Signer): string {
-  const telling = signers.filter(({ secretIds }) => secretIds !== undefined)
-  const named = telling.toSorted((one, other) => one.name.localeCompare(other.name))
+  const reporting = signers.filter(({ secretIds }) => secretIds !== undefined)
+  const named = reporting.toSorted((one, other) => one.name.localeCompare(other.name))
   const all = own === undefined ? named : [...named, own]
   const refused = all.flatMap((signer) =>
     all.filter((other) => !knows(other, signer)).map((other) => `${other.name} refuses what ${signer.name} signs`),
   )
   if (refused.length > 0) {
     const more = refused.length > NAMED ? ` and ${refused.length - NAMED} more` : ''
-    throw new FleetError(
-      'SECRET_MISMATCH',
-      `SECRET_MISMATCH: ${refused.slice(0, NAMED).join(', ')}${more}: give all gateways and workers of the fleet the same TASKFLEET_SECRET`,
-    )
+    const remedy = 'give all gateways and workers of the fleet the same TASKFLEET_SECRET'
+    const message = `SECRET_MISMATCH: ${refused.slice(0, NAMED).join(', ')}${more}: ${remedy}`
+    throw new FleetError('SECRET_MISMATCH', message)
   }
-  if (telling.length === 0) return 'no gateway and no worker that listens is running'
-  if (telling.some(({ secretIds }) => secretIds?.length === 0)) return `WEAK_SECRET: ${WEAK_SECRET}`
-  return `the same at ${telling.length === 1 ? 'the one process that signs' : `all ${telling.length} processes that sign`}`
+  if (reporting.length === 0) return 'no gateway and no listening worker is running'
+  if (reporting.some(({ secretIds }) => secretIds?.length === 0)) return `WEAK_SECRET: ${WEAK_SECRET}`
+  return `the same at ${reporting.length === 1 ? 'the one process that signs' : `all ${reporting.length} processes that sign`}`
 }
 
-/** Whether one verifies what another signs now. Without a secret both rest on what the database holds. */
+/** Whether one process accepts the tokens that another signs. Without a secret both use the one in the database. */
 function knows(other: Signer, signer: Signer): boolean {
   const [first] = signer.secretIds ?? []
   return first === undefined ? other.secretIds?.length === 0 : other.secretIds?.includes(first) === true

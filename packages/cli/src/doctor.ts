@@ -16,7 +16,7 @@ import { ownSigner, secretText } from './doctor-secret.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { type CommonOptions, makeLog } from './options.ts'
 import type { SecretOptions } from './secret.ts'
-import { oneLine, printableJson } from './text.ts'
+import { oneLine, printableJson, versionsText } from './text.ts'
 
 interface Finding {
   check: string
@@ -24,7 +24,7 @@ interface Finding {
   detail: string
 }
 
-/** Looks at one thing and notes what it finds. @returns whether it is as it should be */
+/** Carries out one check and keeps its finding. @returns whether the check passed */
 export type Check = (name: string, look: () => Promise<string>) => Promise<boolean>
 
 export interface DoctorCommand extends SecretOptions {
@@ -48,7 +48,7 @@ export async function doctor(options: DoctorCommand, print: (line: string) => vo
   }
   const address = whichFleet(options)
   if (address !== undefined && 'server' in address && options.repair === true) {
-    throw new FleetError('NEEDS_DATABASE', '--repair writes to the database itself: give --mongo instead of --server')
+    throw new FleetError('NEEDS_DATABASE', '--repair writes to the database: give --mongo instead of --server')
   }
   if (address !== undefined && 'server' in address) await checkGateway(address.server, options, check)
   else await checkDatabase(options, check)
@@ -59,7 +59,7 @@ export async function doctor(options: DoctorCommand, print: (line: string) => vo
   return code
 }
 
-/** Without any address it is the database's that is missing. @throws {FleetError} `BAD_REQUEST`, `BAD_CONFIG` */
+/** Without any address the check of the database reports what is missing. @throws {FleetError} `BAD_REQUEST`, `BAD_CONFIG` */
 function whichFleet(options: CommonOptions): Address | undefined {
   try {
     return addressOf(options)
@@ -103,13 +103,8 @@ async function checkDatabase(options: DoctorCommand, check: Check): Promise<void
       return secretText(live, await ownSigner(options, new KeyStore(open.db)))
     })
     await check('workers', async () => {
-      const now = open.clock.now().getTime()
-      const workers = await new WorkerRegister(open.connection, open.clock).list()
-      const live = workers.filter(
-        ({ state, heartbeatAt, heartbeatMs }) => state !== 'stopped' && now - heartbeatAt.getTime() < heartbeatMs * 3,
-      )
-      const versions = [...new Set(live.map(({ version }) => version))]
-      return `${live.length} live${versions.length > 0 ? `, version ${versions.join(' and ')}` : ''}; this is ${VERSION}`
+      const live = await new WorkerRegister(open.connection, open.clock).live()
+      return `${live.length} live${versionsText(live)}; this is ${VERSION}`
     })
   }
   await database?.close()

@@ -1,4 +1,5 @@
 import { type ErrorRow, type ErrorState, FleetError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { Option } from 'commander'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
@@ -15,7 +16,6 @@ const MARKS: Record<string, { state: ErrorState; summary: string }> = {
 }
 const MESSAGE_WIDTH = 80
 
-/** The commands on recurring errors, by fingerprint. */
 export function errorCommands(kit: CommandKit): void {
   operationCommand(kit, 'errors', 'list', {
     summary: 'list errors, the latest first',
@@ -40,7 +40,7 @@ export function errorCommands(kit: CommandKit): void {
       hide: state === 'ignored' ? ['state'] : ['state', 'until'],
       call({ errors }, request, { view, options }) {
         const until = typeof options.for === 'number' ? new Date(view.now() + options.for).toISOString() : undefined
-        return errors.mark({ ...request, state, ...(until === undefined ? {} : { until }) })
+        return errors.mark({ ...request, state, ...given({ until }) })
       },
       text: (row) =>
         `${printable(row._id)}  ${row.state}${row.ignoredUntil === undefined ? '' : ` until ${row.ignoredUntil}`}`,
@@ -62,9 +62,9 @@ export function errorCommands(kit: CommandKit): void {
       hide: ['id', 'ids', 'filter', 'input'],
       async call({ tasks }, { dryRun = false, reason }, { view, words: [fingerprint] }) {
         const { _id } = await find(view, String(fingerprint))
-        // One that was cancelled after it had failed is not wanted any more; one that completed in the end is done.
+        // Only tasks whose last attempt failed: those that were cancelled since, or completed in the end, stay as they are.
         const filter = { 'error.fingerprint': _id, status: 'failed' }
-        return tasks[verb]({ filter, dryRun, ...(reason === undefined ? {} : { reason }) })
+        return tasks[verb]({ filter, dryRun, ...given({ reason }) })
       },
     })
     command.argument('<fingerprint>')
@@ -73,7 +73,6 @@ export function errorCommands(kit: CommandKit): void {
 
 const shortened = (text: string): string => (text.length > MESSAGE_WIDTH ? `${text.slice(0, MESSAGE_WIDTH)}…` : text)
 
-/** `taskfleet errors show FINGERPRINT` */
 function show(fingerprint: string, options: CommonOptions, print: Print): Promise<number> {
   return withFleet(options, async (_, view) => {
     const { stack, ...row } = await find(view, fingerprint)

@@ -3,24 +3,24 @@ import { QUERY_LIMITS } from '@taskfleet/core/internal'
 import { type EventRow, FleetError } from '@taskfleet/protocol'
 import type { FleetView } from './fleet-view.ts'
 
-/** Where a log begins: with what ended then, without those that are in it already. */
+/** Where a log begins: with the events that ended at this date or later, without those already in the log. */
 export interface Beginning {
   processedAt: string
   ids: ReadonlySet<string>
 }
 
-/** Ends are stamped when their command starts and seen when it is done: one may show up after another that is younger. */
+/** An end is dated when its write starts and visible when that is done, so a later end may show up first. */
 const LATE_MS = 60_000
-/** What passes when a gateway that was restarted, or its database, is there again. */
+/** Errors that pass when a gateway or its database is available again. */
 const PASSING = ['NO_ANSWER', 'RATE_LIMITED', 'INTERNAL']
 const PASSING_TRIES = 60
 const PASSING_WAIT_MS = 1_000
 
 /**
- * Emits every event that ends, each end once and in their order, for as long as the view is open. A live query holds the
- * latest; where more have ended at once than it holds, the rest is read. Rejects when reading fails, and never resolves.
+ * Emits every event that ends, once for each end and in order, for as long as the view is open. A live query holds the latest events.
+ * If more have ended at once, the others are read. Rejects when reading fails, and never resolves.
  *
- * @param beginning from where on; without it only what ends from now on
+ * @param beginning without it, only events that end from now on
  * @param page how many ends the live query holds
  */
 export function followEvents(
@@ -41,7 +41,7 @@ export function followEvents(
   const isNew = ({ _id, processedAt }: EventRow): boolean =>
     beginning === undefined || processedAt !== from || !beginning.ids.has(_id)
 
-  /** From where the log is complete up to now, page by page. */
+  /** Reads page by page, from the date up to which the log is complete. */
   const readRest = async (): Promise<void> => {
     let place: Record<string, unknown> = { processedAt: { $gte: log.floor } }
     for (;;) {
@@ -66,7 +66,7 @@ export function followEvents(
   return new Promise((_, reject) => {
     let last: Promise<unknown> = Promise.resolve()
     const watching = view.watchRows(query, (rows) => {
-      // One after the other, so that their order holds while the rest is read.
+      // One after the other, to keep the order while events are read.
       last = last.then(() => look(rows))
       last.catch(reject)
     })
@@ -74,7 +74,7 @@ export function followEvents(
   })
 }
 
-/** A log that is followed for days outlives what it is read from. */
+/** Tries again after errors that pass, since a log may be followed for days. */
 async function patiently<T>(read: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
@@ -86,7 +86,7 @@ async function patiently<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Which ends have been emitted. An event whose task is retried ends again, and is emitted again. */
+/** The ends that were emitted. An event whose task is retried ends again, and is emitted again. */
 class EndLog {
   readonly #emit: (event: EventRow) => void
   readonly #known = new Map<string, string>()
@@ -97,7 +97,7 @@ class EndLog {
     this.#emit = emit
   }
 
-  /** Before this nothing is still to come: what shows up there is old, in the place of one that was removed. */
+  /** The log is complete up to this date. An earlier event that shows up takes the place of a removed one. */
   get floor(): string {
     return this.#floor
   }
@@ -106,7 +106,7 @@ class EndLog {
     return this.#known.has(keyOf(event)) || event.processedAt! < this.#floor
   }
 
-  /** @param oldest of a window that may not hold all */
+  /** @param oldest the oldest row of a full window, which may not hold all */
   skip(events: readonly EventRow[], oldest: EventRow | undefined): void {
     for (const event of events) this.#known.set(keyOf(event), event.processedAt!)
     if (oldest !== undefined) this.#raise(oldest.processedAt!)

@@ -1,6 +1,6 @@
 import { parseDate } from '@taskfleet/core/internal'
 import { type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
-import { shapes } from '@taskfleet/protocol/internal'
+import { given, shapes } from '@taskfleet/protocol/internal'
 import { type Command, Option } from 'commander'
 import { followEvents } from './events-follow.ts'
 import { EXIT } from './exit.ts'
@@ -13,7 +13,6 @@ import { oneLine, printable, printableJson } from './text.ts'
 const STATUSES = shapes.eventStatus.options
 const ENDED: readonly EventStatus[] = ['finished', 'failed', 'cancelled']
 
-/** The commands on events. */
 export function eventCommands(kit: CommandKit): void {
   const selecting = (command: Command, statuses: readonly EventStatus[]): Command =>
     command
@@ -34,10 +33,7 @@ export function eventCommands(kit: CommandKit): void {
     },
     run: (_, request, { view, options }) => (options.follow === true ? follow(request, view, options) : undefined),
     call(_, { name, limit }, { view, options: { status } }) {
-      const filter = {
-        ...(name === undefined ? {} : { name }),
-        ...(status === undefined ? {} : { status: { $in: status } }),
-      }
+      const filter = given({ name, status: status && { $in: status } })
       return view.rows({ collection: 'events', filter, sort: { createdAt: -1 }, limit: limit! })
     },
     columns: {
@@ -81,7 +77,7 @@ interface FollowOptions {
   status?: EventStatus[]
 }
 
-/** Mistakes are reported before anything is connected to. @throws {FleetError} `BAD_DATE`, `BAD_REQUEST` */
+/** Reports mistakes before anything is connected. @throws {FleetError} `BAD_DATE`, `BAD_REQUEST` */
 function checkFollow({ since, status = [] }: FollowOptions): void {
   const open = status.filter((one) => !ENDED.includes(one))
   if (open.length > 0) {
@@ -98,7 +94,7 @@ async function followUntilInterrupted(
   { since, status = [...ENDED] }: FollowOptions,
   emit: (event: EventRow) => void,
 ): Promise<number> {
-  const filter = { status: { $in: status }, ...(name === undefined ? {} : { name }) }
+  const filter = { status: { $in: status }, ...given({ name }) }
   const beginning =
     since === undefined
       ? undefined
@@ -128,12 +124,7 @@ function eventLine(event: EventRow): string {
 const resultText = ({ results = [] }: EventRow): string =>
   results
     .map(({ name, status, output, error }) => {
-      const what =
-        error !== undefined
-          ? `${error.code} ${oneLine(error.message)}`
-          : output === undefined
-            ? status
-            : printableJson(output)
-      return `${printable(name)}: ${what}`
+      const result = output === undefined ? status : printableJson(output)
+      return `${printable(name)}: ${error === undefined ? result : `${error.code} ${oneLine(error.message)}`}`
     })
     .join('; ')

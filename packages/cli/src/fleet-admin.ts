@@ -8,7 +8,6 @@ import { operationCommand } from './operation-commands.ts'
 import { parseCount, parseRate } from './options.ts'
 import { bytes, printable, printableJson } from './text.ts'
 
-/** The commands about workers and queues as a whole. */
 export function fleetCommands(kit: CommandKit): void {
   workerCommands(kit)
   queueCommands(kit)
@@ -26,7 +25,7 @@ function workerCommands(kit: CommandKit): void {
       NAME: (worker) => worker.name,
       ID: (worker) => worker._id.slice(0, 8),
       HOST: (worker) => worker.host,
-      // Silent for too long without a goodbye.
+      // It has died without reporting its end.
       STATE: ({ state, live }) => (state !== 'stopped' && !live ? 'gone' : state),
       SLOTS: ({ role, running, slots }) => (role === 'gateway' ? 'gateway' : `${running}/${slots}`),
       GATE: gateText,
@@ -35,7 +34,7 @@ function workerCommands(kit: CommandKit): void {
       SEEN: ({ heartbeatAt }, now) => `${durationText(Math.max(0, now - Date.parse(heartbeatAt)), { least: 's' })} ago`,
     },
   })
-  list.option('--all', 'also workers that stopped within a day')
+  list.option('--all', 'include workers that stopped within a day')
   const text = (worker: { _id: string; name: string; state: string }): string =>
     `${printable(worker.name)} (${worker._id.slice(0, 8)})  ${worker.state}`
   const flags = { worker: { description: 'its name, its id, or the beginning of its id' } }
@@ -54,7 +53,7 @@ function workerCommands(kit: CommandKit): void {
       return EXIT.done
     },
   })
-  drain.option('--wait', 'until nothing runs there')
+  drain.option('--wait', 'wait until nothing runs there')
   operationCommand(kit, 'workers', 'resume', {
     summary: 'let a drained worker claim tasks again',
     flags,
@@ -93,47 +92,47 @@ function loadText({ load }: WorkerRow): string {
 
 const LOOK_MS = 500
 
-/** A claim may still be on its way when the worker reports that it drains: quiet twice in a row is quiet. */
+/** A claim may still be under way when the worker reports that it drains, so two looks in a row must find nothing. */
 async function untilNothingRuns(view: FleetView, id: string, signal: AbortSignal): Promise<void> {
   for (let quiet = 0; quiet < 2 && !signal.aborted; ) {
     const [[worker], running] = await Promise.all([
       view.rows({ collection: 'workers', filter: { _id: id }, limit: 1 }),
       view.rows({ collection: 'tasks', filter: { status: 'running', worker: id }, limit: 1, fields: ['status'] }),
     ])
-    const heeds = worker === undefined || worker.state !== 'running' || !isLive(worker, view.now())
-    quiet = heeds && running.length === 0 ? quiet + 1 : 0
+    const drains = worker === undefined || worker.state !== 'running' || !isLive(worker, view.now())
+    quiet = drains && running.length === 0 ? quiet + 1 : 0
     if (quiet < 2) await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 
-/** The worker that a person means. @throws {FleetError} `NOT_FOUND`, `AMBIGUOUS` */
+/** The worker with this id, beginning of an id, or name. @throws {FleetError} `NOT_FOUND`, `AMBIGUOUS` */
 async function findWorker(view: FleetView, wanted: string): Promise<WorkerRow> {
   const known = await workerRows(view)
   const working = known.filter(({ role, state }) => role === 'worker' && state !== 'stopped')
   const exact = working.find(({ _id }) => _id === wanted)
   if (exact !== undefined) return exact
   const meant = working.filter(({ _id, name }) => name === wanted || (wanted !== '' && _id.startsWith(wanted)))
-  // One that died without a goodbye has its name still.
+  // A worker that has died may still have the same name.
   const alive = meant.filter((worker) => isLive(worker, view.now()))
   const [found, another] = alive.length > 0 ? alive : meant
   if (found === undefined) {
-    throw new FleetError('NOT_FOUND', `There is no worker '${wanted}', or it has stopped: see taskfleet workers`)
+    throw new FleetError('NOT_FOUND', `There is no running worker '${wanted}': see taskfleet workers`)
   }
   if (another !== undefined) {
     const ids = (alive.length > 0 ? alive : meant).map(({ _id }) => _id.slice(0, 8)).join(', ')
-    throw new FleetError('AMBIGUOUS', `'${wanted}' may be several workers; give its id, one of ${ids}`)
+    throw new FleetError('AMBIGUOUS', `'${wanted}' matches several workers: give one of the ids ${ids}`)
   }
   return found
 }
 
-/** What there is in one queue. */
+/** A queue with its settings and counts. */
 interface QueueState extends Partial<QueueRow> {
   _id: string
   paused: boolean
-  /** Ready to be claimed now or at its date. */
+  /** Can be claimed now or at their dates. */
   waiting: number
   running: number
-  /** Paused or blocked, each task by itself. */
+  /** Tasks that are paused or blocked. */
   held: number
 }
 

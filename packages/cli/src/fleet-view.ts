@@ -1,27 +1,18 @@
 import type { Fleet } from '@taskfleet/core'
-import {
-  ChangeFeed,
-  compileQuery,
-  LiveQueries,
-  OPEN_STATUSES,
-  parseId,
-  toFullRow,
-  toRow,
-} from '@taskfleet/core/internal'
+import { ChangeFeed, compileQuery, LiveQueries, OPEN_STATUSES, toRow } from '@taskfleet/core/internal'
 import {
   applyDelta,
   type CollectionName,
   type CollectionRows,
   type Delta,
   type QueryRequest,
-  type TaskRow,
   type TaskStatus,
 } from '@taskfleet/protocol'
 import { makeLog } from './options.ts'
 
 export type CollectionQuery<N extends CollectionName> = QueryRequest & { collection: N }
 
-/** Gets all rows and what has changed; null when all were read anew. */
+/** Called with all rows and what has changed; null when all were read anew. */
 export type RowsSeen<N extends CollectionName> = (
   rows: readonly CollectionRows[N][],
   delta: Delta<CollectionRows[N]> | null,
@@ -30,20 +21,17 @@ export type RowsSeen<N extends CollectionName> = (
 /** How many tasks of each queue are in each status. */
 export type QueueCounts = Record<string, Partial<Record<TaskStatus, number>>>
 
-/** What a command can see of a fleet, whether on its database or through a gateway. */
+/** What a command reads of a fleet, from its database or through a gateway. */
 export interface FleetView {
-  /** The rows that fit now. @throws {FleetError} as `compileQuery` */
+  /** The rows that match now. @throws {FleetError} as `compileQuery` */
   rows<N extends CollectionName>(query: CollectionQuery<N>): Promise<CollectionRows[N][]>
-  /** Calls back with the rows that fit now, and at every change until the command ends. */
+  /** Calls back with the rows that match now, and at every change until the command ends. */
   watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void>
-  /** Everything about one task. */
-  task(id: string): Promise<TaskRow | undefined>
   queueCounts(): Promise<QueueCounts>
   /** The fleet's time, in milliseconds. */
   now(): number
 }
 
-/** Straight on the database. */
 export class DatabaseView implements FleetView {
   readonly #fleet: Fleet
   #feed: ChangeFeed | undefined
@@ -75,11 +63,6 @@ export class DatabaseView implements FleetView {
     })
     rows = live.rows
     seen(rows, null)
-  }
-
-  async task(id: string): Promise<TaskRow | undefined> {
-    const task = await this.#fleet.store.find(parseId(id))
-    return task === null ? undefined : toFullRow<TaskRow>('tasks', task)
   }
 
   async queueCounts(): Promise<QueueCounts> {

@@ -1,17 +1,11 @@
 import { FleetClient } from '@taskfleet/client'
-import { type CollectionName, type CollectionRows, FleetError, type TaskRow } from '@taskfleet/protocol'
+import { type CollectionName, type CollectionRows, FleetError } from '@taskfleet/protocol'
 import type { CollectionQuery, FleetView, QueueCounts, RowsSeen } from './fleet-view.ts'
-
-/** Every field of a task: rows leave heavy ones out unless they are requested. */
-const TASK_FIELDS =
-  'name version input output status queue priority basePriority runAt order deadline raiseAt deadlineMissedAt lazy attempt failures lost maxAttempts retry timeout totalTimeout stall checkpointAttempt attempts attemptsDropped worker publicUrl control progress checkpoint error key parent after replayOf schedule event createdAt updatedAt claimedAt startedAt finishedAt expireAt'.split(
-    ' ',
-  )
 
 /**
  * Resolves when the gateway has accepted the connection and sent its time.
  *
- * @throws {FleetError} `BAD_ADDRESS`, `NO_SERVER`, or what it refuses with, such as `UNAUTHENTICATED`
+ * @throws {FleetError} `BAD_ADDRESS`, `NO_SERVER`, or the gateway's own code, such as `UNAUTHENTICATED`
  */
 export async function connectGateway(server: string, token: string | undefined): Promise<FleetClient> {
   const url = gatewayUrl(server)
@@ -32,31 +26,36 @@ export async function connectGateway(server: string, token: string | undefined):
   }
 }
 
-/** A gateway's address with its base path and nothing behind that. @throws {FleetError} `BAD_ADDRESS` */
+/** A gateway's address with its base path and nothing after it. @throws {FleetError} `BAD_ADDRESS` */
 export function gatewayUrl(server: string): string {
-  const wanted = 'a gateway has an address such as http://host:4100'
-  if (!URL.canParse(server)) throw new FleetError('BAD_ADDRESS', `'${server}' is no address: ${wanted}`)
+  const wanted = 'the address of a gateway is like http://host:4100'
+  if (!URL.canParse(server)) throw new FleetError('BAD_ADDRESS', `'${server}' is not an address: ${wanted}`)
   const { protocol, origin, pathname, search, hash, username, password } = new URL(server)
   if (hash !== '' || username !== '' || password !== '') {
-    throw new FleetError('BAD_ADDRESS', `The key is not part of the address: ${wanted}, its key is TASKFLEET_KEY`)
+    throw new FleetError(
+      'BAD_ADDRESS',
+      `The key is not part of the address: ${wanted}, and the key goes in TASKFLEET_KEY`,
+    )
   }
   if (!/^https?:$/.test(protocol) || search !== '') {
-    throw new FleetError('BAD_ADDRESS', `'${server}' is no gateway's address: ${wanted}`)
+    throw new FleetError('BAD_ADDRESS', `'${server}' is not the address of a gateway: ${wanted}`)
   }
   return `${origin}${pathname.replace(/\/+$/, '')}`
 }
 
 function unreachable(url: string, error: Error & { code?: string }): FleetError {
   if (error.code === 'UNREACHABLE') return new FleetError('NO_SERVER', error.message, { cause: error })
-  return new FleetError('REFUSED', `The gateway at ${url} does not take requests by that name: ${error.message}`)
+  return new FleetError(
+    'REFUSED',
+    `The gateway at ${url} does not accept requests under that host name: ${error.message}`,
+  )
 }
 
-/** Through a gateway's socket. */
 export class GatewayView implements FleetView {
   readonly #client: FleetClient
   readonly #onRefused: (error: FleetError) => void
 
-  /** @param onRefused called when the key has lost the right to what is watched */
+  /** @param onRefused called when the key loses the right to what is watched */
   constructor(client: FleetClient, onRefused: (error: FleetError) => void = () => undefined) {
     this.#client = client
     this.#onRefused = onRefused
@@ -71,11 +70,6 @@ export class GatewayView implements FleetView {
 
   async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void> {
     await this.#client.subscribe<N>(query, seen, this.#onRefused)
-  }
-
-  async task(id: string): Promise<TaskRow | undefined> {
-    const [task] = await this.rows({ collection: 'tasks', filter: { _id: id }, limit: 1, fields: TASK_FIELDS })
-    return task
   }
 
   async queueCounts(): Promise<QueueCounts> {

@@ -1,22 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asError } from '@taskfleet/core'
 import { FleetError, type TaskRow } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { TaskFactory, TaskRunner } from '@taskfleet/worker'
+import { z } from 'zod'
 
-/** The end of an IPC channel that a process started with one has. */
+/** The IPC channel to the parent process. */
 export type ParentProcess = Pick<NodeJS.Process, 'on' | 'off' | 'connected'> & Required<Pick<NodeJS.Process, 'send'>>
 
-/** What the parent reports of a task with `notify: true`, after it got `claimed`. */
+/** The parent's result for a task with `notify: true`, after `claimed`. */
 interface Answer {
   id: string
-  /** Which attempt is meant; whichever runs when it is absent. */
+  /** The attempt; the running one when absent. */
   attempt?: number
-  /** What it failed with; undefined when it was done. */
+  /** The error of a failure; undefined when the work was done. */
   error?: Error
   output?: unknown
 }
 
-/** How long an answer that comes before its attempt is ready for one is held. */
+/** How long to keep an answer that arrives before its attempt is ready. */
 const EARLY_MS = 2_000
 const LOOK_MS = 10
 const MESSAGE_LIMIT = 10_000
@@ -24,26 +26,24 @@ const MESSAGE_LIMIT = 10_000
 /** @throws {FleetError} `BAD_REQUEST` when there is no channel to a parent */
 export function parentProcess(own: NodeJS.Process = process): ParentProcess {
   if (own.send === undefined) {
-    throw new FleetError(
-      'BAD_REQUEST',
-      "--ipc is for a worker with a parent process: start it with Node's fork(), or spawn() with 'ipc' in stdio",
-    )
+    const remedy = "start it with Node's fork(), or spawn() with 'ipc' in stdio"
+    throw new FleetError('BAD_REQUEST', `--ipc is for a worker with a parent process: ${remedy}`)
   }
   return own as ParentProcess
 }
 
 /**
- * Reports to the parent process what a runner does, and takes its results for tasks with `notify: true`. A message that makes no
- * sense is answered; nothing that the parent sends ends this process.
+ * Sends a runner's events to the parent process, and takes its results for tasks with `notify: true`. An invalid message is answered with
+ * an error, and never ends this process.
  */
 export class ParentLink {
-  /** Resolves when the parent is gone or has closed the channel. */
+  /** Resolves when the parent has ended or closed the channel. */
   readonly gone: Promise<void>
   readonly #parent: ParentProcess
   readonly #runner: TaskRunner
-  /** Names of the tasks that the parent does. */
+  /** Names of the tasks that the parent carries out. */
   readonly #notified: ReadonlySet<string>
-  /** Ids of those that it works on. */
+  /** Ids of the tasks that the parent works on. */
   readonly #outside = new Set<string>()
   readonly #undo: (() => void)[] = []
 
@@ -63,15 +63,15 @@ export class ParentLink {
     const onMessage = (message: unknown): void => void this.#onMessage(message)
     parent.on('message', onMessage)
     this.#undo.push(() => parent.off('message', onMessage))
-    this.#tellEvents()
+    this.#sendEvents()
   }
 
-  /** Listens to the parent no more, so that this process may end. */
+  /** Stops listening to the parent, so that this process can end. */
   close(): void {
     for (const undo of this.#undo.splice(0)) undo()
   }
 
-  #tellEvents(): void {
+  #sendEvents(): void {
     const runner = this.#runner
     const ended = (task: TaskRow): void => void this.#outside.delete(task._id)
     runner.on('due', ({ id, name }) => this.#send({ event: 'due', task: { _id: id, name } }))
@@ -94,7 +94,7 @@ export class ParentLink {
     runner.on('idle', () => this.#send({ event: 'idle' }))
   }
 
-  /** A cancelled, paused or lost attempt is not to be worked on any longer. */
+  /** Tells the parent to stop work on a cancelled, paused or lost attempt. */
   #watchAbort(task: TaskRow): void {
     const signal = this.#runner.attempt(task._id)?.signal
     if (signal === undefined) return
@@ -108,7 +108,7 @@ export class ParentLink {
     else signal.addEventListener('abort', notify, { once: true })
   }
 
-  /** Nobody is left to answer for them: they go on elsewhere at once. */
+  /** Without the parent there will be no results, so its tasks are given back at once. */
   #giveBack(): void {
     for (const id of this.#outside) this.#runner.attempt(id)?.abort('SHUTDOWN', 'The parent process is gone')
   }
@@ -136,7 +136,7 @@ export class ParentLink {
         else this.#runner.fail(id, answer.error)
         return
       } catch (error) {
-        // It was reported when it was claimed; its input may still be on the way through its checks.
+        // `claimed` was sent before, and the input may still be checked.
         const waits = run !== undefined && this.#notified.has(run.claim.task.name) && this.#runner.attempt(id) === run
         if (!waits || performance.now() > until || !(error instanceof FleetError) || error.code !== 'NOT_RUNNING')
           throw error
@@ -146,38 +146,36 @@ export class ParentLink {
 
   #send(message: object): void {
     if (!this.#parent.connected) return
-    // What can't be delivered has no reader: `disconnect` follows.
+    // If a message can't be delivered, `disconnect` follows.
     this.#parent.send(message, undefined, undefined, () => undefined)
   }
 }
 
+const id = z.string().regex(/^[0-9a-f]{24}$/)
+const attempt = z.int().optional()
+const failure = z.object({ code: z.string(), message: z.string() }).partial()
+const answerShape = z.union([
+  z.object({ complete: id, fail: z.undefined().optional(), attempt, output: z.unknown().optional() }),
+  z.object({ fail: id, complete: z.undefined().optional(), attempt, error: z.union([failure, z.string()]).nullish() }),
+])
+
 /** @throws {FleetError} `BAD_MESSAGE` */
-function parseAnswer(message: unknown): Answer {
-  const { complete, fail, attempt, output, error } = (message ?? {}) as Record<string, unknown>
-  const bad = (why: string): FleetError =>
-    new FleetError('BAD_MESSAGE', `A message is { complete: ID, output? } or { fail: ID, error? }: ${why}`)
-  if (typeof message !== 'object' || message === null || Array.isArray(message)) throw bad('this is no object')
-  if ((complete === undefined) === (fail === undefined)) throw bad("exactly one of 'complete' and 'fail' is wanted")
-  const id = complete ?? fail
-  if (typeof id !== 'string' || !/^[0-9a-f]{24}$/.test(id)) throw bad('the id is 24 hexadecimal digits')
-  if (attempt !== undefined && !Number.isInteger(attempt)) throw bad("'attempt' is a number")
-  const which = attempt === undefined ? { id } : { id, attempt: attempt as number }
-  return complete === undefined ? { ...which, error: parseError(error, bad) } : { ...which, output }
-}
-
-function parseError(error: unknown, bad: (why: string) => FleetError): Error {
-  const code = 'FAILED_OUTSIDE'
-  if (error === undefined || error === null) return new FleetError(code, 'The parent process reported that it failed')
-  if (typeof error === 'string') return new FleetError(code, error.slice(0, MESSAGE_LIMIT))
-  const reported = error as { code?: unknown; message?: unknown }
-  const { code: ownCode = code, message = 'The parent process reported that it failed' } = reported
-  if (typeof error !== 'object' || typeof ownCode !== 'string' || typeof message !== 'string') {
-    throw bad("'error' is a text, or { code?, message? } of texts")
+function parseAnswer(received: unknown): Answer {
+  const { data } = answerShape.safeParse(received)
+  if (data === undefined) {
+    const shapes = '{ complete: ID, attempt?, output? } or { fail: ID, attempt?, error? }'
+    throw new FleetError('BAD_MESSAGE', `A message is ${shapes}; an error is a text or { code?, message? }`)
   }
-  return new FleetError(ownCode.slice(0, 100), message.slice(0, MESSAGE_LIMIT))
+  const which = given({ attempt: data.attempt })
+  if (data.fail === undefined) return { id: data.complete, ...which, output: data.output }
+  const error: z.infer<typeof failure> = typeof data.error === 'string' ? { message: data.error } : (data.error ?? {})
+  return { id: data.fail, ...which, error: outsideError(error.code, error.message) }
 }
 
-/** Which task a message is about, as far as that is known. */
+const outsideError = (code = 'FAILED_OUTSIDE', message = 'The parent process reported a failure'): FleetError =>
+  new FleetError(code.slice(0, 100), message.slice(0, MESSAGE_LIMIT))
+
+/** The id in a message, if it has one. */
 function idOf(message: unknown): { id?: string } {
   const { complete, fail } = (message ?? {}) as Record<string, unknown>
   const id = complete ?? fail

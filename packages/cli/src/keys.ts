@@ -8,7 +8,6 @@ import { parseList } from './options.ts'
 
 const flags = { expiresAt: { flag: '--expires <date>' }, scopes: { parse: parseScopes } }
 
-/** The commands on keys. */
 export function keyCommands(kit: CommandKit): void {
   operationCommand(kit, 'keys', 'list', {
     columns: {
@@ -29,13 +28,13 @@ export function keyCommands(kit: CommandKit): void {
   })
   operationCommand(kit, 'keys', 'edit', { flags, text: ({ id }) => `${id}  changed` })
   kit
-    .json('signing-key', 'create a key that signs tasks, and what workers trust; neither is stored')
+    .json('signing-key', 'create a key that signs tasks, and the key that workers trust; neither is stored')
     .addOption(
-      new Option('--algorithm <name>', 'ed25519 keeps what signs apart from what verifies')
+      new Option('--algorithm <name>', 'with ed25519, the key that verifies can not sign')
         .choices(['hmac', 'ed25519'])
         .default('ed25519'),
     )
-    .option('--id <name>', 'what signatures call it')
+    .option('--id <name>', 'its name in signatures')
     .action(
       kit.act(async (options: { algorithm: 'hmac' | 'ed25519'; id?: string; json?: boolean }) =>
         signingKey(options, kit),
@@ -43,7 +42,6 @@ export function keyCommands(kit: CommandKit): void {
     )
 }
 
-/** `taskfleet signing-key` */
 function signingKey(
   { algorithm, id, json }: { algorithm: 'hmac' | 'ed25519'; id?: string; json?: boolean },
   { print }: CommandKit,
@@ -61,7 +59,8 @@ function signingKey(
 function parseScopes(text: string): string[] {
   return parseList(text).map((scope) => {
     const known = SCOPES.find((one) => one === scope)
-    if (known === undefined) throw new FleetError('BAD_SCOPE', `'${scope}' is no scope: ${SCOPES.join(', ')} are`)
+    if (known === undefined)
+      throw new FleetError('BAD_SCOPE', `'${scope}' is not a scope; the scopes are ${SCOPES.join(', ')}`)
     return known
   })
 }

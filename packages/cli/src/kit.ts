@@ -2,19 +2,19 @@ import { type Command, Help, Option } from 'commander'
 
 export type Print = (line: string) => void
 
-/** The names that hold several commands, of which `list` is meant without a name. */
+/** Groups of commands. `list` is the default command of each group. */
 const GROUPS: Record<string, string> = {
   errors: 'recurring errors: failed attempts grouped by fingerprint',
   queues: 'what waits and runs in each queue; pause, resume and limit them',
   keys: 'create, list, change and revoke keys, with the scope admin; the first key locks the fleet',
-  events: 'what happened and will happen; post events, follow them as a log',
-  callbacks: 'which task runs when an event of a name arrives',
-  schedules: 'which task runs when, again and again',
+  events: 'past and future events; post events, follow them as a log',
+  callbacks: 'tasks that run when an event of a name arrives',
+  schedules: 'tasks that run again and again, by cron or period',
 }
 const LISTS = '\nWithout a command: list, with its options.'
 
 interface KitSettings {
-  /** What the gateway's key is called where `--key` means something else. */
+  /** The option for the gateway's key, when `--key` means something else. */
   keyFlag?: '--server-key'
 }
 
@@ -22,11 +22,11 @@ interface KitSettings {
 export interface CommandKit {
   /** Writes one line of the answer to stdout. */
   print: Print
-  /** Wraps what a command does, so that what it returns becomes the exit code. */
+  /** Wraps the action of a command, whose result becomes the exit code. */
   act: <Args extends unknown[]>(run: (...args: Args) => Promise<number>) => (...args: Args) => Promise<void>
-  /** A command with the options that all have. Before its last word stands that of its group. */
+  /** A command with the common options. `words` is its name, after its group's name if it has one. */
   command(words: string, description: string, settings?: KitSettings): Command
-  /** One that can answer in JSON. */
+  /** The same with `--json`. */
   json(words: string, description: string, settings?: KitSettings): Command
   find(words: string): Command | undefined
 }
@@ -35,7 +35,7 @@ const COMMON = 'Options of every command:'
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent']
 
 export function commandKit(program: Command, act: CommandKit['act'], print: Print): CommandKit {
-  // Before any command is made, which takes it over.
+  // Commands inherit it when they are created.
   program.configureHelp({
     groupItems: (all, shown, groupOf) => {
       const groups = new Help().groupItems(all, shown, groupOf)
@@ -59,12 +59,12 @@ export function commandKit(program: Command, act: CommandKit['act'], print: Prin
     const [first, second] = words.split(' ') as [string, string?]
     const common = [
       new Option('--mongo <uri>', 'the database').env('TASKFLEET_MONGO_URI'),
-      new Option('--db <name>', "the database's name; the address's own path otherwise, or taskfleet").env(
+      new Option('--db <name>', "the database's name; by default the path of the address, or taskfleet").env(
         'TASKFLEET_DB',
       ),
-      new Option('--server <url>', 'a gateway in its place').env('TASKFLEET_SERVER'),
+      new Option('--server <url>', 'a gateway, instead of the database').env('TASKFLEET_SERVER'),
       new Option(`${keyFlag} <key>`, "the gateway's key; - reads it from stdin").env('TASKFLEET_KEY'),
-      new Option('--key-file <file>', 'which holds the key and is readable by its owner only'),
+      new Option('--key-file <file>', 'a file with the key, which only its owner can read'),
       new Option('--config <file>', 'options in JSON').env('TASKFLEET_CONFIG'),
       new Option('--log-level <level>', 'what is logged to stderr').choices(LOG_LEVELS),
     ]

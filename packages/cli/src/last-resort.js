@@ -2,11 +2,11 @@
 import { workerData } from 'node:worker_threads'
 
 /**
- * The thread that ends a process whose time to stop is over. The main thread would do so itself, were it not blocked by a
- * handler; what it holds then is taken back by others when its lease is over.
+ * A thread that kills the process when its time to stop is over, in case a handler blocks the main thread. Other workers take back
+ * the tasks of the process when its lease is over.
  *
  * @type {{ ms: number }}
  */
 const { ms } = workerData
-// Node's timers fire at once when they are given more.
+// A longer timer would fire at once.
 setTimeout(() => process.kill(process.pid, 'SIGKILL'), Math.min(ms, 2 ** 31 - 1))

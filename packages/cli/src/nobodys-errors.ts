@@ -5,14 +5,14 @@ import { AttemptBoundary } from '@taskfleet/worker/internal'
 import type { Logger } from 'pino'
 
 /**
- * What threatens the worker's process itself: errors that come out of no attempt, and handlers that end the process.
+ * Handles errors that belong to no attempt, and handlers that call `process.exit`.
  *
- * After an error of unknown origin nobody knows what still works, so the process gives its tasks back and ends; whoever
- * supervises it starts it anew. Where one handler alone runs in the process, the error counts as that one's failure: given
- * back, a guilty one would do the same again for ever.
+ * After an error of unknown origin the process may be broken, so it gives its tasks back and ends, for its supervisor to restart it.
+ * If exactly one handler runs in the process, the error counts as its failure. Otherwise a guilty task would be given back and do
+ * the same again for ever.
  */
 export class NobodysErrors {
-  /** Resolves with the first of them. */
+  /** Resolves with the first such error. */
   readonly broken: Promise<Error>
   readonly #log: Logger
   readonly #undo: (() => void)[] = []
@@ -44,7 +44,7 @@ export class NobodysErrors {
     const running = this.#runner?.runningHere ?? []
     const tasks = running.map(({ id }) => id)
     if (this.#isBroken) {
-      this.#log.error({ err, tasks }, 'one more error that no task can be blamed for')
+      this.#log.error({ err, tasks }, 'another error that belongs to no task')
       return
     }
     this.#isBroken = true
@@ -52,15 +52,15 @@ export class NobodysErrors {
     this.#log.fatal(
       { err, tasks, ...(only === undefined ? {} : { blamed: only.id }) },
       only === undefined
-        ? 'an error came from outside of all tasks; this worker gives its tasks back and ends'
-        : 'an error came from outside of all tasks while one alone ran here: it fails by it, and this worker ends',
+        ? 'an error belongs to no task; this worker gives its tasks back and ends'
+        : 'an error belongs to no task; the only running task fails with it, and this worker ends',
     )
     only?.boundary.leaked(thrown)
     this.#break(err)
   }
 }
 
-/** A handler that calls `process.exit` would take its neighbours along: it fails instead. Returns the undo. */
+/** Makes a handler fail that calls `process.exit`, which would end other tasks too. Returns the undo. */
 function keepExit(): () => void {
   const { exit } = process
   process.exit = (code) => {

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { EXIT } from './exit.ts'
 import type { FleetView } from './fleet-view.ts'
-import type { CommandKit, Print } from './kit.ts'
+import type { CommandKit } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 import { type Columns, printFields, printTable, reportChanges } from './print-answer.ts'
 import { isOptional, type RequestForm, requestOptions, sentence, type Values } from './request-options.ts'
@@ -23,39 +23,39 @@ type RequestOf<A extends Aggregate, V extends keyof FleetOperations[A]> = Exclud
 type AnswerOf<A extends Aggregate, V extends keyof FleetOperations[A]> = Awaited<ReturnType<Method<A, V>>>
 type RowOf<Answer> = Answer extends readonly (infer Row)[] ? Row : never
 
-/** The options of a command, those of its own among them. */
+/** The common options of a command, and its own. */
 export type Options = CommonOptions & Values
 
 interface Context {
   view: FleetView
   options: Options
-  /** What stands behind the command. */
+  /** The arguments. */
   words: readonly unknown[]
 }
 
-/** How a command differs from what the table of operations makes it. */
+/** How a command differs from what the table of operations says. */
 export interface CommandForm<Request, Answer> extends RequestForm {
-  /** Its words, when they are not those of the table. */
+  /** Its name, when that is not in the table. */
   name?: string
   /** What it does, when that is not the operation's summary. */
   summary?: string
-  /** Completes and checks the request before anything is connected to. */
+  /** Completes and checks the request before anything is connected. */
   prepare?(request: Request, options: Options, words: readonly unknown[]): Request | Promise<Request>
-  /** What it does in place of the operation alone. */
+  /** Called in place of the operation. */
   call?(fleet: FleetOperations, request: Request, context: Context): Promise<Answer>
-  /** What it does and prints by itself, with its exit code; undefined goes on as usual. */
+  /** Does and prints everything by itself, and returns the exit code. Undefined goes on as usual. */
   run?(fleet: FleetOperations, request: Request, context: Context): Promise<number> | undefined
   /** How a list is printed. */
   columns?: Columns<RowOf<Answer>>
   /** How another answer is printed. */
   text?(answer: Answer, request: Request): string
-  /** What is written to stderr as well, unless JSON is wanted. */
+  /** Is written to stderr as well, unless JSON is requested. */
   warning?(answer: Answer): string | undefined
   /** 0 by default. */
   exitCode?(answer: Answer): number
 }
 
-/** A command for every operation of the table that has none yet. */
+/** Adds a command for every operation of the table that has none yet. */
 export function operationCommands(kit: CommandKit): void {
   for (const [aggregate, verbs] of Object.entries(OPERATIONS)) {
     for (const [verb, { cli }] of Object.entries(verbs as Record<string, Operation>)) {
@@ -75,7 +75,7 @@ export function operationCommand<
 
 function addCommand(kit: CommandKit, aggregate: string, verb: string, form: CommandForm<Values, unknown>): Command {
   const operation = (OPERATIONS as unknown as Record<string, Record<string, Operation>>)[aggregate]![verb]!
-  // There `--key` is the key of the task.
+  // Here `--key` is the key of the task.
   const hasTaskKey = operation.request === shapes.newTask
   const [name, summary] = [form.name ?? operation.cli!, form.summary ?? sentence(operation.summary)]
   const command = kit.json(name, summary, hasTaskKey ? { keyFlag: '--server-key' } : {})
@@ -104,7 +104,7 @@ function addCommand(kit: CommandKit, aggregate: string, verb: string, form: Comm
   return command.action(kit.act(run))
 }
 
-/** What names one thing stands behind the command. */
+/** The field that identifies one thing is an argument. */
 function argumentsOf(aggregate: string, { request, by }: Operation): Record<string, string> {
   const shape = (request as z.ZodObject).shape as Record<string, z.ZodType>
   const first =
@@ -132,17 +132,15 @@ function printAnswer(
     return
   }
   if (columns !== undefined) printTable(answer as never[], columns, view.now(), print)
-  else if (text !== undefined) printText(text(answer, request), print)
-  else printFields(answer as object, print)
+  else if (text !== undefined) {
+    const shown = text(answer, request)
+    if (shown !== '') print(shown)
+  } else printFields(answer as object, print)
   const warned = warning?.(answer)
   if (warned !== undefined) process.stderr.write(`taskfleet: ${warned}\n`)
 }
 
-function printText(text: string, print: Print): void {
-  if (text !== '') print(text)
-}
-
-/** Of an operation that answers nothing. */
+/** For an operation without an answer. */
 function printDone(
   { aggregate, verb, word }: { aggregate: string; verb: string; word: string },
   { json }: CommonOptions,
@@ -152,7 +150,7 @@ function printDone(
   print(json === true ? printableJson({ [idOf(aggregate)]: word, [done]: true }) : `${printable(word)}  ${done}`)
 }
 
-/** What the rows of an aggregate call their id. */
+/** The name of the id in the rows of an aggregate. */
 function idOf(aggregate: string): string {
   const { show } = OPERATIONS[aggregate as keyof typeof OPERATIONS] as { show?: Operation }
   return show?.answer instanceof z.ZodObject && 'id' in show.answer.shape ? 'id' : '_id'

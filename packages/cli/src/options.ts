@@ -7,26 +7,26 @@ import type { SlotRange } from '@taskfleet/worker/internal'
 import { InvalidArgumentError } from 'commander'
 import { type Logger, pino } from 'pino'
 
-/** Where a value came from, of which the first wins. */
+/** Where a value came from. The first one wins. */
 export type OptionSource = 'cli' | 'env' | 'config'
-export type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
-/** Options of which more than one may be said, so that it counts where each came from. */
+type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
+/** Options of which several may be given. Their sources decide which one counts. */
 export type RankedOption = ConnectionOption | 'secret' | 'secretFile'
 
 export interface CommonOptions {
   mongo?: string
-  /** The database's name, where the address has none. */
+  /** The name of the database, if the address has none. */
   db?: string
   server?: string
   key?: string
   keyFile?: string
-  /** Where those came from. */
+  /** Where these options came from. */
   sources?: Partial<Record<RankedOption, OptionSource | undefined>>
   json?: boolean
   logLevel?: string
 }
 
-/** Logs go to stderr, so that stdout holds the command's answer alone. */
+/** Logs go to stderr, so that stdout holds only the answer. */
 export function makeLog(level = 'info'): Logger {
   return pino(
     { level, redact: ['token', 'auth', '*.token', '*.auth', 'authorization', '*.authorization'] },
@@ -34,7 +34,7 @@ export function makeLog(level = 'info'): Logger {
   )
 }
 
-/** A duration as it was written. */
+/** A duration, unchanged. */
 export function parseDuration(text: string): Duration {
   try {
     milliseconds(text as Duration)
@@ -68,7 +68,7 @@ export function parseConcurrency(text: string): number | 'auto' | SlotRange {
   return most === undefined ? min : { min, max }
 }
 
-/** A count that may be none. */
+/** A count that may be 0. */
 export const parseAmount = (text: string): number => (text === '0' ? 0 : parseCount(text))
 
 export function parseCount(text: string): number {
@@ -89,7 +89,7 @@ export function parseRate(text: string): NonNullable<QueueLimits['rate']> {
 /** A number or one of the three names. */
 export function parsePriorityText(text: string): number | string {
   const priority = /^\d+$/.test(text) ? Number(text) : text
-  // Checked here, so that a mistake needs no database.
+  // Checked here, before a database is needed.
   parsePriority(priority)
   return priority
 }
@@ -113,7 +113,7 @@ export function parseServedQueues(text: string): ServedQueues {
   return { names, limits: Object.fromEntries(limits) }
 }
 
-/** One or several of these, with commas between. */
+/** One or several of these choices, with commas between them. */
 export const parseChoices =
   (choices: readonly string[]) =>
   (text: string): string[] => {
@@ -129,7 +129,7 @@ export function parseList(text: string): string[] {
 }
 
 /**
- * JSON as it stands, or `@FILE` that holds it, or `-` for stdin. No more is read than an input may have.
+ * JSON, or `@FILE` with JSON, or `-` for stdin. Reads no more than an input may have.
  *
  * @throws {FleetError} `BAD_JSON`, `BAD_INPUT`, `INPUT_TOO_LARGE`; `OUT_OF_RANGE`, `BAD_STRING` with the path in `field`
  */

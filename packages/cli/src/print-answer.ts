@@ -3,7 +3,7 @@ import { EXIT } from './exit.ts'
 import type { Print } from './kit.ts'
 import { fieldLines, printable, printableJson, table } from './text.ts'
 
-/** The columns of a list by their heads: a cell of a row, at the fleet's time. Undefined leaves it empty. */
+/** The columns of a list by their heads. Each returns the cell of a row, given the fleet's time; undefined leaves it empty. */
 export type Columns<Row> = Readonly<Record<string, (row: Row, now: number) => string | number | undefined>>
 
 /** Columns that line up. Characters that would control the terminal are made visible. */
@@ -14,7 +14,7 @@ export function printTable<Row>(rows: readonly Row[], columns: Columns<Row>, now
 
 const MOST_COLUMNS = 6
 
-/** A list as a table of its first fields, anything else with a field in each line. */
+/** Prints a list as a table of its first fields, and anything else with one field in each line. */
 export function printFields(answer: object, print: Print): void {
   if (!Array.isArray(answer)) {
     print(fieldLines(answer))
@@ -27,7 +27,7 @@ export function printFields(answer: object, print: Print): void {
   printTable(answer as never[], Object.fromEntries(columns), 0, print)
 }
 
-/** How many new tasks are named in text; `--json` names all. */
+/** How many new tasks are listed in text; `--json` lists all. */
 const NAMED = 20
 
 /** Prints how many tasks a command changed and which it refused; returns the exit code. */
@@ -52,5 +52,5 @@ export function reportChanges(
 
 function summary({ matched, changed, refused }: CommandAnswer, missing: number): string {
   const asBefore = matched - changed - (refused.length - missing)
-  return `${changed} of ${matched + missing} changed${asBefore > 0 ? `, ${asBefore} already as wanted` : ''}`
+  return `${changed} of ${matched + missing} changed${asBefore > 0 ? `, ${asBefore} already in that state` : ''}`
 }

@@ -1,19 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CoverageRow, FleetError, type FleetOperations, hasEnded, type StoredLogLine } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { EXIT } from './exit.ts'
-import type { FleetView } from './fleet-view.ts'
 import type { CommandKit } from './kit.ts'
 import { operationCommand } from './operation-commands.ts'
 import { printable, printableJson } from './text.ts'
-import { findTask } from './with-fleet.ts'
 
-/** The commands that report why, what and who, and change nothing. */
 export function reportCommands(kit: CommandKit): void {
   operationCommand(kit, 'tasks', 'explain', {
     text: ({ reasons }) => reasons.map(({ message }) => printable(message)).join('\n'),
   })
   operationCommand(kit, 'tasks', 'coverage', {
-    summary: 'which name@version waits and who serves it; ends with 1 when something due is served by nobody',
+    summary: 'which name@version waits and which workers serve it; exits with 1 when no worker serves a due task',
     columns: {
       TASK: ({ name, version }) => `${name}@${version}`,
       QUEUE: (row) => row.queue,
@@ -36,17 +34,13 @@ export function reportCommands(kit: CommandKit): void {
       if (request.limit! <= LOG_LIMIT) return request
       throw new FleetError('OUT_OF_RANGE', `'--limit' is at most ${LOG_LIMIT}`, { field: '--limit' })
     },
-    async call(fleet, request, { view }) {
-      await findTask(view, request.id)
-      return fleet.tasks.log(request)
-    },
-    run(fleet, request, { view, options: { follow, json } }) {
+    run({ tasks }, request, { options: { follow, json } }) {
       if (follow !== true) return undefined
-      return followLog(fleet, view, request, (line) => kit.print(json === true ? printableJson(line) : logLine(line)))
+      return followLog(tasks, request, (line) => kit.print(json === true ? printableJson(line) : logLine(line)))
     },
     text: (lines) => lines.map(logLine).join('\n'),
   })
-  log.option('--follow', 'go on with new lines until the task has ended')
+  log.option('--follow', 'print new lines until the task has ended')
   operationCommand(kit, 'audit', 'list', {
     summary: 'who did what, the newest first',
     arguments: { '[id]': 'id' },
@@ -63,7 +57,7 @@ export function reportCommands(kit: CommandKit): void {
   })
 }
 
-/** Something is due, or will be made, and nobody serves it. */
+/** Something is due or will be created, and no worker serves it. */
 const isAtRisk = ({ due, served, schedules, callbacks }: CoverageRow): boolean =>
   !served && (due > 0 || schedules.length > 0 || callbacks > 0)
 
@@ -76,44 +70,43 @@ interface LogRequest {
   limit?: number
 }
 
-/** Emits the stored lines and those that come, until the task has ended or the person interrupts. */
+/** Emits the stored lines and new ones, until the task has ended or the command is interrupted. */
 async function followLog(
-  fleet: FleetOperations,
-  view: FleetView,
+  tasks: FleetOperations['tasks'],
   { limit, ...wanted }: LogRequest,
   emit: (line: StoredLogLine) => void,
 ): Promise<number> {
   const interrupted = new AbortController()
   process.once('SIGINT', () => interrupted.abort())
-  let task = await findTask(view, wanted.id)
-  const first = await fleet.tasks.log({ ...wanted, limit: limit! })
+  let task = await tasks.show(wanted.id)
+  const first = await tasks.log({ ...wanted, limit: limit! })
   first.forEach(emit)
   let last = first.at(-1)
   for (let ended = false; !ended; ) {
-    // The last lines are stored after the end: an ended task is read once more.
+    // The last lines are stored after the task has ended, so they are read once more.
     ended = hasEnded(task.status)
     await sleep(FOLLOW_MS, undefined, { signal: interrupted.signal }).catch(() => undefined)
     if (interrupted.signal.aborted) return EXIT.interrupted
-    const news = await linesAfter(last, wanted, fleet)
+    const news = await linesAfter(last, wanted, tasks)
     news.forEach(emit)
     last = news.at(-1) ?? last
-    if (!ended) task = await findTask(view, wanted.id)
+    if (!ended) task = await tasks.show(wanted.id)
   }
   return EXIT.done
 }
 
-/** What was stored since a line, however much that is. */
+/** All lines that were stored after a line. */
 async function linesAfter(
   last: StoredLogLine | undefined,
   wanted: { id: string; attempt?: number },
-  { tasks }: FleetOperations,
+  tasks: FleetOperations['tasks'],
 ): Promise<StoredLogLine[]> {
   const isNew = ({ attempt, seq }: StoredLogLine): boolean =>
     last === undefined || attempt > last.attempt || (attempt === last.attempt && seq > last.seq)
   const news: StoredLogLine[] = []
   for (;;) {
     const before = news[0]
-    const page = await tasks.log({ ...wanted, limit: LOG_LIMIT, ...(before === undefined ? {} : { before }) })
+    const page = await tasks.log({ ...wanted, limit: LOG_LIMIT, ...given({ before }) })
     const fresh = page.filter(isNew)
     news.unshift(...fresh)
     if (fresh.length < page.length || page.length < LOG_LIMIT) return news

@@ -7,34 +7,34 @@ import { parseChoices, parseCount, parseDuration, parseList, parsePriorityText, 
 
 export type Values = Record<string, unknown>
 
-/** How a command differs from what the schema of its request makes it. */
+/** How a command differs from what the schema of its request says. */
 export interface RequestForm {
-  /** The fields behind the command's name, by their syntax: `{ '<name>': 'name', '[json]': 'input' }`. */
+  /** The fields that are arguments, by their syntax: `{ '<name>': 'name', '[json]': 'input' }`. */
   arguments?: Readonly<Record<string, string>>
-  /** Objects in the request whose fields are options as well; the body is one. */
+  /** Objects in the request whose fields are options. The body always is one. */
   nested?: readonly string[]
   /** Fields without an option. */
   hide?: readonly string[]
-  /** Options that are not what the schema makes them, by field. */
+  /** Options that differ from what the schema says, by field. */
   flags?: Readonly<Record<string, FlagForm>>
-  /** The values of options that are not given, by field. */
+  /** Default values of options, by field. */
   defaults?: Readonly<Values>
 }
 
 interface FlagForm {
-  /** What it is, where that differs from the description in the schema. */
+  /** Replaces the description in the schema. */
   description?: string
   /** With its value, such as `--older-than <duration>`. */
   flag?: string
   /** Returns the value as the request has it. */
   parse?: (text: string) => unknown
-  /** What stands for null; `none` by default, where the schema allows null. */
+  /** The word for null; `none` by default, if the schema allows null. */
   none?: string
-  /** One flag per value of the field in place of one flag with a value, and what each does. */
+  /** One flag for each value of the field, with its description, instead of one flag with a value. */
   values?: Readonly<Record<string, string>>
 }
 
-/** Reads what the command line gives into a request. */
+/** Makes a request from arguments and options. */
 type TakeRequest = (words: readonly unknown[], options: Values) => Promise<Values>
 
 interface Field {
@@ -82,7 +82,7 @@ export function requestOptions(command: Command, operation: Operation, form: Req
 /** @throws {FleetError} `BAD_REQUEST` */
 function requireChanges(request: Values, { body }: Operation, flags: readonly unknown[]): void {
   if (body === undefined || Object.keys(request[body] as Values).length > 0) return
-  throw new FleetError('BAD_REQUEST', `There is nothing to change: give at least one of ${flags.join(', ')}`)
+  throw new FleetError('BAD_REQUEST', `Nothing to change: give at least one of ${flags.join(', ')}`)
 }
 
 function fieldsOf({ request, body }: Operation, { nested = [], flags = {} }: RequestForm): Field[] {
@@ -170,7 +170,7 @@ function kindOf(schema: z.ZodType): Kind {
   return format === 'date-time' ? 'date' : held.format === 'regex' ? 'name' : 'text'
 }
 
-/** The word that stands for null; a list may hold it as a name. */
+/** The word for null. In a list it would be a name. */
 function noneOf({ schema, form: { none } }: Field): string | undefined {
   return none ?? (isNullable(schema) && !LISTS.has(kindOf(schema)) ? 'none' : undefined)
 }
@@ -189,7 +189,7 @@ function argumentOf(syntax: string, field: Field): Argument {
   return parse === undefined ? argument : argument.argParser(unless(noneOf(field), parse))
 }
 
-/** The option of a field, and one that takes away what it sets. */
+/** The option of a field, and one that removes its value. */
 function optionsOf(field: Field, isChange: boolean): Option[] {
   const { name, schema, form } = field
   const { values } = form
@@ -220,7 +220,7 @@ export function listChoices(option: Option, choices: readonly string[]): Option 
   return option.choices(choices).argParser(parseChoices(choices))
 }
 
-/** Null is only read later: commander takes it for an empty text. */
+/** Keeps the word for null, since commander would turn null into an empty text. */
 const unless =
   (none: string | undefined, parse: (text: string) => unknown) =>
   (text: string): unknown =>
@@ -228,7 +228,7 @@ const unless =
 
 const kebab = (name: string): string => name.replace(/^_/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
-/** The description for people at a terminal, where something else stands for `null`. */
+/** The description for the terminal, with the word for `null`. */
 function helpText({ schema, form: { description } }: Field, none: string): string {
   if (description !== undefined) return description
   const text = sentence(descriptionOf(schema)).replaceAll('`null`', none).replaceAll('`', '')
@@ -240,7 +240,7 @@ function descriptionOf(schema: z.ZodType): string {
   return schema.description ?? (held === undefined ? '' : descriptionOf(held))
 }
 
-/** A summary as help has it. */
+/** A summary with a small first letter, as in help. */
 export const sentence = (text: string): string => text.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())
 
 /** What an optional or nullable schema wraps. */
@@ -249,7 +249,7 @@ const wrappedIn = (schema: z.ZodType): z.ZodType | undefined =>
     ? (schema._zod.def.innerType as z.ZodType)
     : undefined
 
-/** What a schema holds when it is there. */
+/** The schema without its optional and nullable wrappers. */
 function inner(schema: z.ZodType): z.ZodType {
   const held = wrappedIn(schema)
   return held === undefined ? schema : inner(held)

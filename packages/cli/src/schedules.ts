@@ -7,7 +7,6 @@ import { printable } from './text.ts'
 const nested = ['options']
 const flags = { version: { flag: '--task-version <n>' } }
 
-/** The commands on which task runs when, again and again. */
 export function scheduleCommands(kit: CommandKit): void {
   const text = (schedule: ScheduleRow): string => `${printable(schedule._id)}  ${stateOf(schedule)}`
   operationCommand(kit, 'schedules', 'list', {
@@ -24,7 +23,7 @@ export function scheduleCommands(kit: CommandKit): void {
     },
   })
   const create = operationCommand(kit, 'schedules', 'create', {
-    summary: 'run a task by a cron, or with --every by a period; prints its next slot',
+    summary: 'run a task by cron, or by period with --every; prints the next slot',
     arguments: { '<schedule>': '_id' },
     ...{ nested, flags },
     hide: ['cron', 'task', 'input'],
@@ -40,23 +39,26 @@ export function scheduleCommands(kit: CommandKit): void {
   operationCommand(kit, 'schedules', 'pause', { text })
   operationCommand(kit, 'schedules', 'resume', { text })
   operationCommand(kit, 'schedules', 'run', {
-    summary: 'create its task now, outside the slots; prints its id',
+    summary: 'create its task now, besides the slots; prints the id',
     text: ({ _id }) => _id,
   })
   operationCommand(kit, 'schedules', 'preview', {
-    summary: 'the next slots of a cron, or of --every',
+    summary: 'the next slots of a cron, or of a period with --every',
     arguments: { '[cron]': 'cron' },
     defaults: { count: 5 },
     text: (slots, { timeZone = 'UTC' }) => slots.map((slot) => `${slot}  ${inZone(slot, timeZone)}`).join('\n'),
   })
 }
 
-/** What follows the schedule's name: a cron unless there is a period, a task, and its input. @throws {FleetError} `BAD_REQUEST` */
+/** The arguments after the schedule's name: a cron unless there is a period, a task, and its input. @throws {FleetError} `BAD_REQUEST` */
 async function readWords(words: readonly string[], every: unknown): Promise<{ task: string; input?: unknown }> {
   const [cron, task, json, more] = every === undefined ? words : [undefined, ...words]
   if (task === undefined || more !== undefined) {
     const wanted = every === undefined ? 'a cron (in quotes), a task' : 'a task'
-    throw new FleetError('BAD_REQUEST', `After the schedule's name come ${wanted} and its input, if it takes one`)
+    throw new FleetError(
+      'BAD_REQUEST',
+      `The arguments after the schedule's name are ${wanted} and optionally its input`,
+    )
   }
   return {
     task,

@@ -75,7 +75,7 @@ describe('the secret of a fleet', () => {
       [['--secret-file', await file('empty', '\n')], 3, /is empty.*BAD_SECRET_FILE/],
       [['--secret-file', await file('open', ONE, 0o644)], 3, /chmod 600.*new secret.*BAD_SECRET_FILE/],
       [['--secret-file', join(place, 'none')], 3, /does not exist.*taskfleet secret.*BAD_SECRET_FILE/],
-      [['--secret', ONE], 2, /visible to everybody.*BAD_REQUEST/],
+      [['--secret', ONE], 2, /Every user of this computer can read a secret.*BAD_REQUEST/],
       [['--config', await file('open.json', `{"secret":"${ONE}"}`, 0o644)], 3, /read the secret: chmod 600/],
       [['--config', await file('both.json', `{"secret":"${ONE}","secretFile":"x"}`)], 3, /both given/],
     ]

@@ -6,35 +6,33 @@ import { EXIT } from './exit.ts'
 import type { CommandKit } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 
-/** What a command that signs tokens, or looks at who does, takes beside the common options. */
+/** The options of commands that sign tokens or check who does. */
 export interface SecretOptions extends CommonOptions {
   secret?: string
   secretFile?: string
 }
 
-/** Adds where a command gets the fleet's secret from. */
+/** Adds the options for the fleet's secret. */
 export function secretOptions(command: Command): Command {
   return command
     .addOption(new Option('--secret <secret>').env('TASKFLEET_SECRET').hideHelp())
     .option(
       '--secret-file <file>',
-      'holds what signs sessions and tickets, the same for all gateways and workers; TASKFLEET_SECRET gives it as well',
+      'a file with the secret that signs sessions and tickets, the same for all gateways and workers; or set TASKFLEET_SECRET',
     )
 }
 
 /**
- * What signs the fleet's tokens, from where it is given nearest to whoever starts this; undefined where it is not.
+ * The fleet's secret from the source with the highest precedence; undefined when none is given.
  *
- * @returns one or several, the first of which signs
+ * @returns one or several with commas between them: the first one signs
  * @throws {FleetError} `BAD_SECRET`, `BAD_SECRET_FILE`, `BAD_REQUEST`
  */
 export function secretOf(options: SecretOptions): string | undefined {
   const [secret, file] = [rankOf(options, 'secret'), rankOf(options, 'secretFile')]
   if (options.sources?.secret === 'cli') {
-    throw new FleetError(
-      'BAD_REQUEST',
-      'A secret on the command line is visible to everybody who lists processes: give it by TASKFLEET_SECRET or --secret-file FILE',
-    )
+    const problem = 'Every user of this computer can read a secret on the command line in the list of processes'
+    throw new FleetError('BAD_REQUEST', `${problem}: give it by TASKFLEET_SECRET or --secret-file FILE`)
   }
   const text =
     file !== undefined && file < (secret ?? Number.POSITIVE_INFINITY)
@@ -42,10 +40,8 @@ export function secretOf(options: SecretOptions): string | undefined {
       : options.secret
   if (parseSecrets(text).length > 0) return text
   if (text === options.secret) return undefined
-  throw new FleetError(
-    'BAD_SECRET_FILE',
-    `The secret file ${options.secretFile} is empty: \`taskfleet secret\` makes one`,
-  )
+  const message = `The secret file ${options.secretFile} is empty: \`taskfleet secret\` prints a new secret`
+  throw new FleetError('BAD_SECRET_FILE', message)
 }
 
 export function secretCommand(program: Command, { act, print }: Pick<CommandKit, 'act' | 'print'>): void {

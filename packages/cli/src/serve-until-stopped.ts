@@ -5,33 +5,33 @@ import { StopSignals } from './stop-signals.ts'
 
 export interface Service {
   start(): Promise<void>
-  /** Called at any time, also during the start, and once more with less time. */
+  /** May be called at any time, also during the start, and again with less time. */
   stop(times: { grace: Duration; timeout: Duration }): Promise<void>
-  /** Resolves when there is nobody left to serve, which stops in order as well. */
+  /** Resolves when the parent has closed its channel: then the service stops in order. */
   gone?: Promise<unknown> | undefined
-  /** Resolves when the process that started this one has gone: it stops at once then. */
+  /** Resolves when the process that started this one has ended: then the service stops at once. */
   orphaned?: Promise<unknown> | undefined
-  /** Resolves when the process can't go on; it stops at once then, and ends with an error. */
+  /** Resolves when the process can't go on: then the service stops at once, with an error. */
   broken?: Promise<unknown> | undefined
 }
 
 export interface StopTimes {
   grace: Duration
-  /** How long all of it may take. */
+  /** How long stopping may take in all. */
   stopTimeout: Duration
 }
 
-/** A second signal wants haste: what can be given back in this time is. */
+/** How long stopping may take after a second signal. */
 const HASTE_MS = 1_500
-/** Nothing runs yet: what hangs is the way to the database. */
+/** How long stopping may take during the start, when nothing runs yet. */
 const WHILE_STARTING_MS = 3_000
 const BROKEN_MS = 5_000
-/** How long before the end of the budget the process begins to end by itself. */
+/** How long before the end of the budget the service must have stopped. */
 const ENDING_MS = 500
 
 /**
- * Starts, serves until it gets a signal, and stops within the budget: in order at the first signal, at once at the second.
- * Returns the exit code. The caller then ends the process, whatever still goes on in it.
+ * Starts a service, serves until a signal, and stops within the budget: in order at the first signal, at once at the second. Returns the
+ * exit code, with which the caller ends the process.
  */
 export async function serveUntilStopped(service: Service, times: StopTimes, onReady: () => void): Promise<number> {
   const signals = new StopSignals()
@@ -52,9 +52,8 @@ export async function serveUntilStopped(service: Service, times: StopTimes, onRe
     ])
     const timeout = milliseconds(times.stopTimeout)
     if (why === 'signal') return await stopped(service, { grace: times.grace, timeout }, signals, orphaned)
-    if (why === 'orphaned') return await stopped(service, { grace: 0, timeout: Math.min(BROKEN_MS, timeout) }, signals)
-    await stopped(service, { grace: 0, timeout: Math.min(BROKEN_MS, timeout) }, signals)
-    return EXIT.failed
+    const code = await stopped(service, { grace: 0, timeout: Math.min(BROKEN_MS, timeout) }, signals)
+    return why === 'broken' ? EXIT.failed : code
   } finally {
     signals.close()
   }
@@ -76,7 +75,7 @@ async function stopped(
   return EXIT.interrupted
 }
 
-/** Also where the event loop is blocked by then. */
+/** Kills the process after this time, even if its event loop is blocked. */
 function endAtTheLatest(ms: number): void {
   new Worker(new URL('./last-resort.js', import.meta.url), {
     workerData: { ms },

@@ -1,4 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
+import type { SigningMode } from '@taskfleet/core'
+import { signingFromEnv } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { GatewayHost } from '@taskfleet/gateway/host'
 import { type Duration, FleetError, milliseconds, parseJson } from '@taskfleet/protocol'
@@ -21,7 +23,7 @@ import { type SecretOptions, secretOf } from './secret.ts'
 import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
 import { secretsOfTasks } from './task-secrets.ts'
 
-/** Of a gateway, which runs nothing. */
+/** A gateway runs no tasks. */
 const STOP_TIMEOUT = '25s'
 /**
  * A gateway reads many rows and drops them soon. By V8's own rule its heap doubles before they are collected: 120 MB more for
@@ -29,18 +31,23 @@ const STOP_TIMEOUT = '25s'
  */
 const HEAP_GROWTH = '--heap-growing-percent=40'
 
-export interface WorkerCommand extends SecretOptions {
-  tasks: string
-  queues: ServedQueues
-  secretsDir?: string
-  concurrency: number | 'auto' | SlotRange
-  prefetch: number
-  gate?: string
-  listen?: ListenAddress
+interface ServeCommand extends SecretOptions {
   publicUrl?: string
   basePath?: string
   trustProxy?: string[]
   name?: string
+  stopWithParent?: boolean
+}
+
+export interface WorkerCommand extends ServeCommand {
+  tasks: string
+  queues: ServedQueues
+  secretsDir?: string
+  signing: SigningMode
+  concurrency: number | 'auto' | SlotRange
+  prefetch: number
+  gate?: string
+  listen?: ListenAddress
   lease: number
   grace: Duration
   stopTimeout?: Duration
@@ -48,15 +55,15 @@ export interface WorkerCommand extends SecretOptions {
   errorThreshold?: number
   errorPeriod?: Duration
   ipc?: boolean
-  stopWithParent?: boolean
 }
 
 /** `taskfleet worker`: runs until it gets a signal. */
 export async function serveWorker(options: WorkerCommand): Promise<number> {
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const parent = options.ipc === true ? parentProcess() : undefined
+  const { listen, publicUrl, basePath, trustProxy, name, gate } = options
   const recurringErrors = recurringErrorsOf(options)
-  const thresholds = options.gate === undefined ? undefined : thresholdsOf(options.gate)
+  const thresholds = gate === undefined ? undefined : thresholdsOf(gate)
   const { uri: mongo, name: db } = databaseOf(options)
   const secret = secretOf(options)
   const tasks = await loadTasks(options.tasks)
@@ -72,12 +79,9 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     leaseMs: options.lease,
     secret,
     secrets: secretsOfTasks(options.secretsDir),
+    signing: signingFromEnv({ ...process.env, TASKFLEET_SIGNING: options.signing }),
     log,
-    ...(thresholds === undefined ? {} : { thresholds }),
-    ...(recurringErrors === undefined ? {} : { recurringErrors }),
-    ...(options.listen === undefined ? {} : { listen: options.listen }),
-    ...given({ publicUrl: options.publicUrl, basePath: options.basePath, trustProxy: options.trustProxy }),
-    ...(options.name === undefined ? {} : { name: options.name }),
+    ...given({ thresholds, recurringErrors, listen, publicUrl, basePath, trustProxy, name }),
   })
   const errors = new NobodysErrors(log)
   errors.watch(runner)
@@ -99,7 +103,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   }
 }
 
-/** All stages together: by default as much more than the grace as handlers, writes and connections need to end. */
+/** By default all stages together get the grace, and what handlers, writes and connections need to end. */
 function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTimeout'>): StopTimes {
   return { grace, stopTimeout: stopTimeout ?? milliseconds(grace) + AFTER_GRACE_MS }
 }
@@ -107,7 +111,7 @@ function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTi
 /** @throws {FleetError} `BAD_JSON`, `CONFIG_RANGE` */
 function thresholdsOf(gate: string): LoadThresholds {
   const thresholds = parseJson(gate, '--gate') as LoadThresholds
-  // Reported before anything is connected to.
+  // Checked before anything is connected.
   fullThresholds(thresholds)
   return thresholds
 }
@@ -117,26 +121,20 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
   const { errorWebhook: url, errorThreshold: threshold, errorPeriod: period } = options
   if (url === undefined) {
     if (threshold === undefined && period === undefined) return undefined
-    throw new FleetError('BAD_REQUEST', '--error-threshold and --error-period are about --error-webhook: give that too')
+    throw new FleetError('BAD_REQUEST', '--error-threshold and --error-period need --error-webhook')
   }
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
     throw new FleetError('BAD_REQUEST', '--error-webhook is an address such as https://hooks.example/errors')
   }
   const secret = env.TASKFLEET_WEBHOOK_SECRET
   return {
-    webhook: { url, ...(secret === undefined || secret === '' ? {} : { secret }) },
-    ...(threshold === undefined ? {} : { threshold }),
-    ...(period === undefined ? {} : { period }),
+    webhook: { url, ...given({ secret: secret || undefined }) },
+    ...given({ threshold, period }),
   }
 }
 
-export interface GatewayCommand extends SecretOptions {
+export interface GatewayCommand extends ServeCommand {
   listen: ListenAddress
-  publicUrl?: string
-  basePath?: string
-  trustProxy?: string[]
-  name?: string
-  stopWithParent?: boolean
 }
 
 /** `taskfleet gateway`: serves until it gets a signal. */
@@ -159,7 +157,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
   )
 }
 
-/** One line for whoever started this process and waits until it is ready; from then on signals must be heeded. */
+/** One line for the program that started this process and waits until it is ready. From then on signals are handled. */
 function printListening(ready: { url: string | null; worker: string; name: string | null }): void {
   process.stdout.write(`${JSON.stringify({ event: 'listening', ...ready })}\n`)
 }

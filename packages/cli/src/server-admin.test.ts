@@ -27,7 +27,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     const said = ['--server', url, ...(token === undefined ? [] : ['--key', token])]
     const there = async (...args: string[]): Promise<Run> => {
       const { err, ...run } = await here(...args, ...said)
-      return { ...run, err: err.replace(/^taskfleet: the key is visible.*\n/, '') }
+      return { ...run, err: err.replace(/^taskfleet: every user of this computer can read the key.*\n/, '') }
     }
     const json = async <T>(...args: string[]): Promise<T> => JSON.parse((await there(...args, '--json')).out) as T
     return { there, json }

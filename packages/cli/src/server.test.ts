@@ -146,7 +146,7 @@ describe('commands through a gateway', () => {
       [['list', '--server', url, '--key-file', join(file, 'x')], 3, /BAD_KEY_FILE/],
     ]
     for (const command of ['gateway', 'migrate']) {
-      cases.push([[command, '--server', url], 2, /works on the database itself.*NEEDS_DATABASE/])
+      cases.push([[command, '--server', url], 2, /needs the database.*NEEDS_DATABASE/])
     }
     cases.push([['enqueue', 'x', '--key', 'tf_0123456789ab_secret'], 2, /--server-key/])
     for (const [args, code, message] of cases) {
@@ -158,9 +158,9 @@ describe('commands through a gateway', () => {
     }
     expect(await here('list', '--server', url, '--key-file', file)).toMatchObject({ code: 0, err: '' })
     const said = await here('list', '--server', url, '--key', await key('read'))
-    expect([said.code, said.err]).toEqual([0, expect.stringMatching(/visible.*TASKFLEET_KEY.*--key-file/)])
+    expect([said.code, said.err]).toEqual([0, expect.stringMatching(/every user.*TASKFLEET_KEY.*--key-file/)])
     const enqueued = await here('enqueue', 'x', '--server', url, '--server-key', await key('write', 'read'))
-    expect(enqueued).toMatchObject({ code: 0, err: expect.stringContaining('visible') })
+    expect(enqueued).toMatchObject({ code: 0, err: expect.stringContaining('every user') })
   })
 
   test('take the key from stdin and the environment, and end quietly when their reader has gone', async () => {
@@ -191,11 +191,11 @@ describe('commands through a gateway', () => {
       [await file('open', 'tf_key\n', 0o644), /every user.*chmod 600/],
       [await file('empty', '\n'), /is empty/],
       [await file('windows', 'tf_key\r\n'), /Windows.*sed/],
-      [await file('two', 'tf_key\ntf_other\n'), /more than a key/],
+      [await file('two', 'tf_key\ntf_other\n'), /more than one key/],
       [await file('large', 'x'.repeat(5_000)), /more than 4096 bytes/],
       [join(place, 'missing'), /does not exist/],
       [join(place, 'folder'), /is a directory/],
-      ['/dev/zero', /is no file/],
+      ['/dev/zero', /is not a file/],
     ]
     for (const [path, message] of bad) {
       expect(() => readKeyFile(path)).toThrow(message)

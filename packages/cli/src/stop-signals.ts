@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** The signals that stop a process, from its start on: the first stops it in order, the second in haste. */
+/** The signals that stop a process: the first in order, the second at once. */
 export class StopSignals {
   readonly #signals = new EventEmitter<{ first: []; second: [] }>()
   #count = 0

@@ -1,13 +1,13 @@
 import { compileQuery, parseNewTask } from '@taskfleet/core/internal'
 import { FleetError, STATUSES } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { Option } from 'commander'
 import type { CommandKit } from './kit.ts'
 import { operationCommand } from './operation-commands.ts'
 import { listChoices } from './request-options.ts'
 import { progressText } from './text.ts'
-import { findTask } from './with-fleet.ts'
 
-/** A choice of `position` as a flag of its own. */
+/** The choices of `position` as flags. */
 export const POSITION = {
   values: {
     front: 'ahead of all waiting tasks with the same priority',
@@ -15,7 +15,6 @@ export const POSITION = {
   },
 }
 
-/** The commands that store tasks and show them. */
 export function storedTaskCommands(kit: CommandKit): void {
   operationCommand(kit, 'tasks', 'enqueue', {
     summary: 'store a task; prints its id',
@@ -29,7 +28,7 @@ export function storedTaskCommands(kit: CommandKit): void {
     text: ({ _id }) => _id,
     warning: ({ served, name, version, queue }) =>
       served === false
-        ? `no live worker serves '${name}' version ${version} in the queue '${queue}' yet; the task waits for one`
+        ? `no live worker serves '${name}' version ${version} in the queue '${queue}' yet; the task waits`
         : undefined,
   })
   const list = operationCommand(kit, 'tasks', 'list', {
@@ -37,10 +36,7 @@ export function storedTaskCommands(kit: CommandKit): void {
     hide: ['sort', 'fields', 'cursor'],
     defaults: { limit: 50 },
     prepare({ filter, limit }, { status, name }) {
-      const named = {
-        ...(status === undefined ? {} : { status: { $in: status } }),
-        ...(name === undefined ? {} : { name }),
-      }
+      const named = given({ status: status && { $in: status }, name })
       const query = { filter: filter === undefined ? named : { ...named, $and: [filter] }, limit: limit! }
       compileQuery({ collection: 'tasks', ...query })
       return query
@@ -60,18 +56,15 @@ export function storedTaskCommands(kit: CommandKit): void {
   list
     .addOption(listChoices(new Option('--status <names>', 'only tasks with these statuses'), STATUSES))
     .option('--name <name>', 'only tasks of this name')
-  operationCommand(kit, 'tasks', 'show', {
-    summary: 'everything about one task',
-    call: (_, { id }, { view }) => findTask(view, id),
-  })
+  operationCommand(kit, 'tasks', 'show', { summary: 'everything about one task' })
 }
 
-/** A key of a gateway, which nobody means to store with a task. */
+/** A gateway's key, which must not be stored as a task's key by mistake. */
 const GATEWAY_KEY = /^tf_[0-9a-f]{12}_/
 
 /** @throws {FleetError} `BAD_REQUEST` */
 function refuseGatewayKey(key: string | undefined): void {
   if (key === undefined || !GATEWAY_KEY.test(key)) return
   const remedy = "give a gateway's key by --server-key, TASKFLEET_KEY or --key-file"
-  throw new FleetError('BAD_REQUEST', `'--key' is the task's, by which it is unique: ${remedy}`)
+  throw new FleetError('BAD_REQUEST', `'--key' is the unique key of the task: ${remedy}`)
 }

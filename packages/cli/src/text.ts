@@ -2,7 +2,7 @@ import type { TaskRow } from '@taskfleet/protocol'
 
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
-/** Text of others as it may be printed: control characters and such that turn the writing direction are made visible. */
+/** Makes control characters visible in a text, and those that change the writing direction. */
 export function printable(text: string): string {
   return text.replace(UNSEEN, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
 }
@@ -15,13 +15,12 @@ const escaped = (char: string): string =>
 export const printableJson = (value: unknown): string => JSON.stringify(value).replace(UNSEEN, escaped)
 
 /**
- * Whatever a command answers, before it is written: what no caller has made visible becomes so here. Line breaks and tabs stay, and
- * JSON stays the same JSON.
+ * Makes control characters visible in the whole answer of a command. Line breaks and tabs stay, and JSON keeps its value.
  */
 export const printableAnswer = (text: string): string =>
   text.replace(UNSEEN, (char) => (char === '\n' || char === '\t' ? char : escaped(char)))
 
-/** A message of whatever origin as one line. */
+/** A message as one printable line. */
 export function oneLine(text: string): string {
   return printable(text.replace(/\s*[\r\n]+\s*/g, ' ').trim())
 }
@@ -51,7 +50,7 @@ export function bar(ratio: number, width = 24): string {
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
 }
 
-/** How far a task is, in a few characters. */
+/** The progress of a task in a few characters. */
 export function progressText({ progress }: Pick<TaskRow, 'progress'>): string {
   if (progress === undefined) return ''
   const { ratio, done, total, unit, message } = progress
@@ -64,7 +63,7 @@ export function progressText({ progress }: Pick<TaskRow, 'progress'>): string {
   return parts.filter((part) => part !== undefined).join('  ')
 }
 
-/** A document with a field in each line. */
+/** A document with one field in each line. */
 export const fieldLines = (row: object): string =>
   Object.entries(row)
     .map(
@@ -72,3 +71,9 @@ export const fieldLines = (row: object): string =>
         `${printable(field).padEnd(16)} ${typeof value === 'string' ? printable(value) : printableJson(value)}`,
     )
     .join('\n')
+
+/** @returns `, version 1.2.0 and 1.3.0`, or nothing where there are no workers */
+export function versionsText(workers: readonly { version: string }[]): string {
+  const versions = [...new Set(workers.map(({ version }) => version))]
+  return versions.length > 0 ? `, version ${versions.join(' and ')}` : ''
+}

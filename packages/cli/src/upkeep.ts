@@ -14,10 +14,9 @@ const KEPT = Object.fromEntries(
   ]),
 )
 
-/** The commands that keep the database in order. */
 export function upkeepCommands(kit: CommandKit): void {
   operationCommand(kit, 'retention', 'set', {
-    summary: 'how long ended tasks are kept; with an option, from now on',
+    summary: 'show how long ended tasks are kept; with options, change it',
     flags: KEPT,
     call: ({ retention }, changes) => (Object.keys(changes).length > 0 ? retention.set(changes) : retention.show()),
     text: (policy: Retention) =>
@@ -26,22 +25,22 @@ export function upkeepCommands(kit: CommandKit): void {
         .join('\n'),
   })
   operationCommand(kit, 'retention', 'prune', {
-    summary: 'remove ended tasks and their log lines for good',
+    summary: 'remove ended tasks and their log lines for ever',
     flags: {
       statuses: { flag: '--status <names>' },
       olderThanMs: { flag: '--older-than <duration>', parse: parseMs },
     },
     async call({ retention }, request, { options: { yes } }) {
-      // A person may have typed it.
+      // Asks back when a person has typed it.
       if (process.stdin.isTTY === true && request.dryRun !== true && yes !== true) {
         const { matched } = await retention.prune({ ...request, dryRun: true })
-        throw new FleetError('BAD_REQUEST', `This would remove ${tasksText(matched)} for good: confirm with --yes`)
+        throw new FleetError('BAD_REQUEST', `This would remove ${tasksText(matched)} for ever: confirm with --yes`)
       }
       return retention.prune(request)
     },
     text: ({ matched, removed }, { dryRun }) =>
       dryRun === true ? `${tasksText(matched)} would be removed` : `${tasksText(removed)} removed`,
-  }).option('--yes', 'needed on a terminal: what is removed is gone')
+  }).option('--yes', 'needed on a terminal, since nothing can be restored')
   kit
     .json(
       'migrate',
@@ -52,7 +51,6 @@ export function upkeepCommands(kit: CommandKit): void {
 
 const tasksText = (count: number): string => `${count} ${count === 1 ? 'task' : 'tasks'}`
 
-/** `taskfleet migrate` */
 async function migrate(options: CommonOptions, print: Print): Promise<number> {
   const database = await FleetDatabase.connect(databaseOf(options))
   try {

@@ -4,12 +4,12 @@ import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 import { bar, printable, printableJson, progressText } from './text.ts'
-import { findTask, withFleet } from './with-fleet.ts'
+import { withFleet } from './with-fleet.ts'
 
 export function watchCommand({ json, act, print }: CommandKit): void {
   json('watch', 'follow tasks live until they have ended')
     .argument('[id]')
-    .option('--filter <json>', 'follow all that match')
+    .option('--filter <json>', 'follow all matching tasks')
     .action(
       act((id: string | undefined, options: WatchCommand) => watch(id, options, print, process.stdout.isTTY === true)),
     )
@@ -22,7 +22,7 @@ interface WatchCommand extends CommonOptions {
 /** `taskfleet watch ID|--filter JSON`: one line per change, or live bars on a terminal, until all have ended. */
 async function watch(id: string | undefined, options: WatchCommand, print: Print, terminal: boolean): Promise<number> {
   if ((id === undefined) === (options.filter === undefined))
-    throw new FleetError('BAD_FILTER', 'Name a task, or give --filter: one of the two')
+    throw new FleetError('BAD_FILTER', 'Give either an id or --filter')
   const wanted = id === undefined ? undefined : parseId(id).toHexString()
   const filter = wanted === undefined ? parseJson(options.filter!, '--filter') : { _id: wanted }
   if (filter === null) throw new FleetError('BAD_FILTER', "'--filter' is an object", { field: '--filter' })
@@ -32,10 +32,10 @@ async function watch(id: string | undefined, options: WatchCommand, print: Print
     sort: { _id: 1 },
     limit: 200,
   } as const
-  // Mistakes are reported before anything is connected to.
+  // Checked before anything is connected.
   compileQuery(query)
-  return withFleet(options, async (_, view) => {
-    if (wanted !== undefined) await findTask(view, wanted)
+  return withFleet(options, async ({ tasks }, view) => {
+    if (wanted !== undefined) await tasks.show(wanted)
     return new Promise<number>((resolve, reject) => {
       const show = makeShow(print, options.json === true, terminal)
       let rows = new Map<string, TaskRow>()
@@ -47,7 +47,7 @@ async function watch(id: string | undefined, options: WatchCommand, print: Print
           resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
         }
       }
-      /** Those that the filter no longer matches: what has ended counts, what goes on is no longer meant. */
+      /** Tasks that the filter no longer matches: one that has ended counts, the others are forgotten. */
       const left = async (ids: readonly string[]): Promise<void> => {
         for (const gone of ids) {
           const [task] = await view.rows({ collection: 'tasks', filter: { _id: gone }, limit: 1 })
@@ -83,9 +83,9 @@ function makeShow(
   if (!terminal) return (_all, changed) => changed.forEach((row) => print(line(row)))
   let drawn = 0
   return (all) => {
-    // Up to the first bar, then each line anew.
+    // Moves up to the first bar and writes each line again.
     const up = drawn > 0 ? `\u001b[${drawn}A` : ''
-    // Not printed, which would make the moves of the cursor visible.
+    // Written directly, since `print` would escape the moves of the cursor.
     process.stdout.write(`${up}${all.map((row) => `\u001b[2K${printable(line(row))}\n`).join('')}`)
     drawn = all.length
   }

@@ -1,13 +1,13 @@
 import { Fleet } from '@taskfleet/core'
-import { FleetError, type FleetOperations, type TaskRow } from '@taskfleet/protocol'
+import type { FleetOperations } from '@taskfleet/protocol'
 import { addressOf, databaseOf, tokenOf } from './address.ts'
 import { DatabaseView, type FleetView } from './fleet-view.ts'
 import { connectGateway, GatewayView } from './gateway-view.ts'
 import type { CommonOptions } from './options.ts'
 
 /**
- * Connects for one command and closes the connection however that ends. A command works on the database and through a gateway alike, and
- * does not know which.
+ * Connects for one command, and closes the connection whether it succeeds or fails. A command works the same on the database and through
+ * a gateway.
  */
 export async function withFleet<T>(
   options: CommonOptions,
@@ -45,11 +45,4 @@ async function onDatabase<T>(
     await view.close()
     await fleet.close()
   }
-}
-
-/** @throws {FleetError} `NOT_FOUND` */
-export async function findTask(view: FleetView, id: string): Promise<TaskRow> {
-  const task = await view.task(id)
-  if (task === undefined) throw new FleetError('NOT_FOUND', `There is no task ${id}`, { field: 'id' })
-  return task
 }

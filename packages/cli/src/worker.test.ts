@@ -5,6 +5,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { newSigningKey } from '@taskfleet/core'
 import { parseId, parseNewTask } from '@taskfleet/core/internal'
 import type { WorkerRow } from '@taskfleet/protocol'
 import { fixture } from '@taskfleet/testkit/fleet/command'
@@ -18,7 +19,7 @@ interface Told {
 }
 
 describe('taskfleet worker', () => {
-  const { fleet, start, ready, json } = useCli()
+  const { fleet, start, ended, ready, here, json } = useCli()
 
   /** A web server that hears of errors. */
   const hook = async (): Promise<{ url: string; told: Promise<Told> }> => {
@@ -71,6 +72,20 @@ describe('taskfleet worker', () => {
     await ready(start(['worker', '--tasks', join(folder, 'tasks.ts'), '--queues', queue, '--log-level', 'error']))
     const { _id } = await json<{ _id: string }>('enqueue', 'typed', '{}', '--queue', queue)
     expect(await fleet.ended(parseId(_id))).toMatchObject({ status: 'completed', output: 42 })
+  })
+
+  test('fails unsigned tasks with --signing required, whatever the environment says, and needs a trusted key for it', async () => {
+    const { trusted } = newSigningKey('ed25519')
+    const queue = ownQueue()
+    const args = ['worker', '--tasks', fixture('tasks.mjs'), '--queues', queue, '--log-level', 'error']
+    const signing = { TASKFLEET_SIGNING: 'off', TASKFLEET_TRUSTED_KEYS: trusted }
+    await ready(start([...args, '--signing', 'required'], signing))
+    const { _id } = await json<{ _id: string }>('enqueue', 'count', '{"to":1}', '--queue', queue)
+    expect(await fleet.ended(parseId(_id))).toMatchObject({ status: 'failed', error: { code: 'UNSIGNED_TASK' } })
+    const keyless = await ended(start([...args, '--signing', 'warn']))
+    expect([keyless.code, keyless.err]).toEqual([1, expect.stringContaining('(NO_TRUSTED_KEYS)')])
+    expect((await here(...args, '--signing', 'always')).err).toContain('Allowed choices are off, warn, required')
+    expect((await here('worker', '--help')).out).toMatch(/--signing <mode> [\s\S]*TASKFLEET_SIGNING/)
   })
 
   test('posts an error that comes often enough, signed with the secret of its environment', async () => {

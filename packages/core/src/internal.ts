@@ -1,6 +1,7 @@
 export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind, WEAK_SECRET } from './auth/fleet-secret.ts'
 export { requireScope, sameRights, secretHash } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
+export { SIGNING_MODES, signingFromEnv } from './auth/signing.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
 export { type ListRequest, readTasks } from './commands/list-tasks.ts'
 export { requirePredecessors } from './commands/predecessor-reach.ts'

@@ -4,12 +4,12 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import type { Search } from './types.ts'
 
-/** How long the download may take to begin, and how long it may then stand still. */
+/** How long the download may take to begin, and how long it may stall, in milliseconds. */
 const patience = { begin: 10_000, stall: 60_000 }
 
 /**
- * Runs in a process of its own, because a download that was begun can't be called off. Where the download's host has no
- * address it says so at once, instead of trying three times; behind a proxy only the proxy can know. Ends with its parent.
+ * Runs in a process of its own, because a download can't be cancelled. Fails at once when the download's host has no address, instead of
+ * after three tries; behind a proxy only the proxy can look that up. Ends with its parent.
  */
 const script = `
 process.stdin.on('end', () => process.exit(1)).resume()
@@ -31,7 +31,7 @@ main().then(() => MongoBinary.getPath()).then(
 /**
  * The path of mongodb-memory-server's `mongod`: from its cache at once, else downloaded.
  *
- * @throws Error with the reason, at the latest 10 s after the start where nothing arrives
+ * @throws Error with the reason, after 10 s if nothing arrives
  */
 export async function fetchMongod({ env, log }: Pick<Search, 'env' | 'log'>): Promise<string> {
   const library = createRequire(import.meta.url).resolve('mongodb-memory-server-core')

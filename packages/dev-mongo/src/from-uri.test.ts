@@ -6,7 +6,7 @@ import { freePort } from './free-port.ts'
 import { checkUri } from './from-uri.ts'
 import { type GuardedProcess, spawnGuarded } from './guarded-process.ts'
 import { maskSecrets } from './index.ts'
-import { installSecantus } from './install-secantus.ts'
+import { installSecantus } from './secantus.ts'
 import { startMongo } from './start-mongo.ts'
 
 let folder = ''

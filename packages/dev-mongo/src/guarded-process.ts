@@ -8,14 +8,14 @@ type GuardedCommand = {
   args: string[]
   cwd: string
   env: NodeJS.ProcessEnv
-  /** Removed by the guard when the process that asked for the server was killed. */
+  /** The guard removes it if this process is killed. */
   temporaryFolder?: string | undefined
   onLine: (line: string) => void
 }
 
 export type GuardedProcess = {
   readonly pid: number
-  /** Ends when the process has gone and its output was read. */
+  /** Resolves when the process has ended and its output was read. */
   readonly exited: Promise<void>
   /** Whether this process stays for as long as the server runs; `false` lets it end, and the server with it. */
   hold(held: boolean): void
@@ -24,8 +24,8 @@ export type GuardedProcess = {
 }
 
 /**
- * `$1` is a folder to remove or empty, the rest is the command. Standard input is a pipe held by the parent, who never
- * writes: its end, even by `kill -9`, ends `read`. Two shells of a megabyte each, where a Node process would take forty.
+ * `$1` is a folder to remove, or empty; the rest is the command. Standard input is a pipe to which the parent never writes: `read` ends
+ * when the parent does, even by `kill -9`. Two shells take a megabyte each; a Node process would take forty.
  */
 const guard = `
 temporary=$1; shift
@@ -66,7 +66,8 @@ export async function spawnGuarded(command: GuardedCommand): Promise<GuardedProc
   }
   const exited = once(child, 'close').then(() => child.stdin?.destroy() && undefined)
   exited.catch(() => {})
-  const pid = direct ? await directPid(child) : await reportedPid(child)
+  await once(child, 'spawn')
+  const pid = direct ? child.pid! : await reportedPid(child)
 
   const hold = (held: boolean) => {
     for (const handle of [child, ...(child.stdio as (Socket | null)[])]) held ? handle?.ref() : handle?.unref()
@@ -85,19 +86,13 @@ export async function spawnGuarded(command: GuardedCommand): Promise<GuardedProc
   }
 }
 
-async function directPid(child: ChildProcess): Promise<number> {
-  await once(child, 'spawn')
-  return child.pid!
-}
-
 async function reportedPid(child: ChildProcess): Promise<number> {
-  await once(child, 'spawn')
   let text = ''
   for await (const chunk of child.stdio[3] as Socket) text += String(chunk)
   return Number.parseInt(text, 10)
 }
 
-/** Whether a process of this machine is there; one that has ended but was not yet waited for counts as there. */
+/** Whether a process exists on this machine. A zombie counts too. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)

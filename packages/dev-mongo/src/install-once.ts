@@ -5,11 +5,11 @@ import { basename, dirname, join } from 'node:path'
 import { isAlive } from './guarded-process.ts'
 
 type Installation = {
-  /** Where the finished installation is; its name beside it with `.lock` and `.….partial` belongs to the installer. */
+  /** The folder of the finished installation. Its path with `.lock` and `.….partial` is used during the installation. */
   folder: string
-  /** Whether what is in `folder` works. */
+  /** Whether the installation in `folder` works. */
   usable(folder: string): Promise<boolean>
-  /** Fills an empty folder of another name, which is then renamed: what it writes must not depend on its own path. */
+  /** Fills a folder that is renamed afterwards, so the installation must not depend on its path. */
   install(folder: string): Promise<void>
   /** Called once when another process is already installing. */
   onWait?(): void
@@ -18,8 +18,8 @@ type Installation = {
 const staleAfter = 10 * 60_000
 
 /**
- * Installs something once, also when several processes ask at the same time or one is killed halfway. The rename makes
- * it safe: the folder is there as a whole or not at all. The lock only saves the second one the work.
+ * Installs something once, even if several processes try at the same time or one is killed halfway. The rename makes it safe: the folder
+ * is there as a whole or not at all. The lock only keeps a second process from doing the same work.
  */
 export async function installOnce(installation: Installation): Promise<void> {
   const { folder, usable, install } = installation
@@ -36,7 +36,7 @@ export async function installOnce(installation: Installation): Promise<void> {
       await rename(partial, folder)
     } catch (error) {
       await rm(partial, { recursive: true, force: true })
-      // Whoever took the lock for abandoned may have been quicker.
+      // Another process may have taken the lock for abandoned and finished first.
       if (!(await usable(folder))) throw error
     }
   } finally {
@@ -50,7 +50,7 @@ async function lock(file: string, onWait: (() => void) | undefined): Promise<() 
   try {
     for (let first = true; ; first = false) {
       try {
-        // A link comes into being with its content, so that nobody ever reads an empty lock.
+        // A link exists with its content from the start, so no process ever reads an empty lock.
         await link(mine, file)
         return () => rm(file, { force: true })
       } catch (error) {
@@ -76,7 +76,7 @@ async function isAbandoned(file: string): Promise<boolean> {
   }
 }
 
-/** Resolves when a file comes or goes in the folder, or after half a second, since a holder that is killed changes nothing. */
+/** Resolves when the folder changes, or after half a second in case the holder of the lock was killed. */
 function changeIn(folder: string): Promise<void> {
   return new Promise((resolve) => {
     const watcher = watch(folder, done)

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 const OURS = /^[\w-]{43}\n?$/
 
 /**
- * The secret of the fleets on a database, kept beside its data in a file that only its owner can read. Only whoever runs the
- * database may call it. A file that others could read, or that holds anything else, is replaced.
+ * The secret of the fleets on a database, kept beside its data in a file that only its owner can read. Only the process that runs the
+ * database may call this. A file that other users can read, or that holds anything else, is replaced.
  *
- * @param dataDir where the data is; without it the secret is new each time
+ * @param dataDir the folder of the data; without it the secret is new each time
  */
 export async function keptSecret(dataDir: string | undefined): Promise<{ secret: string; secretFile?: string }> {
   const secret = randomBytes(32).toString('base64url')

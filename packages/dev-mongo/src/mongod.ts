@@ -24,7 +24,7 @@ function mongod(source: 'mongod' | 'memory-server', file: string, { options }: S
     label: `MongoDB (${file})`,
     folder: 'mongod',
     file,
-    // It acknowledges only what is in the journal, as `syncOnCommit` asks, since a set's default is w: majority.
+    // `syncOnCommit` needs no flag: with the default of a set, w: majority, writes are in the journal when acknowledged.
     args: ({ port, folder }) => [
       ...['--bind_ip', '127.0.0.1', '--port', String(port), '--dbpath', folder],
       ...['--replSet', 'taskfleet', '--wiredTigerCacheSizeGB', '1', ...flags],

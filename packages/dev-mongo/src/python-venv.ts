@@ -11,13 +11,13 @@ const run = promisify(execFile)
 const pythons = ['python3', 'python3.13', 'python3.12', 'python3.11', 'python3.10', 'python']
 
 export interface PythonPackages {
-  /** What people call it, with its version. */
+  /** The name for people, with the version. */
   name: string
-  /** The name of its folder in the cache; another one for other versions. */
+  /** The name of its folder in the cache, with the version. */
   folder: string
-  /** As pip takes them, with their versions: `SecantusDB==0.7.0b3`. */
+  /** Requirements for pip, with versions: `SecantusDB==0.7.0b3`. */
   packages: readonly string[]
-  /** What can be imported once they are there. */
+  /** The modules that can be imported afterwards. */
   modules: readonly string[]
 }
 
@@ -55,7 +55,7 @@ function pythonOf(venv: string): string {
   return process.platform === 'win32' ? join(venv, 'Scripts', 'python.exe') : join(venv, 'bin', 'python')
 }
 
-/** False also where the Python that made the folder has gone or is now of another version. */
+/** Also false when the Python that made the folder was removed or has another version now. */
 async function canImport(python: string, modules: readonly string[], env: NodeJS.ProcessEnv): Promise<boolean> {
   const look =
     'import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 
-/** What `hello` says about the server's part in a replica set. */
+/** The answer of `hello` about the server's replica set. */
 export type Hello = {
   setName?: string
   /** `isdbgrid` for mongos. */
@@ -13,13 +13,11 @@ export type Hello = {
 }
 
 /** Asks one server, without looking for the rest of its set. Rejects after `timeout` ms. */
-export async function hello(uri: string, timeout = 10_000): Promise<Hello> {
-  return ask(uri, { directConnection: true, timeout }, { hello: 1 })
-}
+export const hello = (uri: string, timeout = 10_000): Promise<Hello> =>
+  ask(uri, { directConnection: true, timeout }, { hello: 1 })
 
 /**
- * Makes the server on a port of 127.0.0.1 the primary of its one-member replica set, where it isn't already, and
- * returns the connection string that works with it.
+ * Makes the server on a port of 127.0.0.1 the primary of a replica set of one member, unless it is already. Returns the connection string.
  *
  * @param setName the name for a set that has to be initiated
  */
@@ -46,7 +44,7 @@ async function initiateOrMove(uri: string, host: string, setName: string): Promi
   } catch (error) {
     if ((error as { codeName?: string }).codeName !== 'AlreadyInitialized') throw error
     if (await namesItself(uri)) return
-    // Its data was last served on another port, so it doesn't find itself among the members.
+    // Its data was last served on another port, so the set has no member with its address.
     const { config } = await ask<{ config: { version: number } }>(uri, options, { replSetGetConfig: 1 })
     const moved = { ...config, version: config.version + 1, members: [member] }
     await ask(uri, options, { replSetReconfig: moved, force: true })
@@ -62,7 +60,8 @@ async function namesItself(uri: string): Promise<boolean> {
   return false
 }
 
-async function ask<Answer>(
+/** Sends one command to the admin database. */
+export async function ask<Answer>(
   uri: string,
   { timeout, ...options }: { timeout: number; directConnection?: boolean },
   command: Record<string, unknown>,

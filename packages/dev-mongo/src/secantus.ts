@@ -1,7 +1,8 @@
 import { findOnPath } from './find-on-path.ts'
-import { installSecantus, secantusVersion } from './install-secantus.ts'
+import { installPythonPackages } from './python-venv.ts'
 import type { Engine, FindEngine, Search } from './types.ts'
 
+const version = '0.7.0b3'
 const warning = 'a stand-in for trying things out, not for production'
 
 /** SecantusDB's server in Rust, where the user has put it on PATH. */
@@ -15,7 +16,14 @@ export const findSecantusRust: FindEngine = async (search) => {
 export const findSecantusPython: FindEngine = async (search) => {
   const python = await installSecantus(search)
   // By module and not by the script in bin/, whose first line names the folder in which the package was installed.
-  return secantus('secantusdb', `SecantusDB ${secantusVersion} (${warning})`, [python, '-m', 'secantus'], search)
+  return secantus('secantusdb', `SecantusDB ${version} (${warning})`, [python, '-m', 'secantus'], search)
+}
+
+/** Installs SecantusDB into the user's cache and returns the Python that has it. @throws Error as `installPythonPackages` */
+export function installSecantus({ env, log }: Pick<Search, 'env' | 'log'>): Promise<string> {
+  const packages = { packages: [`SecantusDB==${version}`], modules: ['secantus'] }
+  const names = { name: `SecantusDB ${version}`, folder: `secantusdb-${version}` }
+  return installPythonPackages({ ...names, ...packages }, { env, log: (line) => log(`Database: ${line}`) })
 }
 
 function secantus(

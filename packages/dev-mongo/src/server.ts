@@ -19,19 +19,19 @@ const portTaken = /address (is )?already in use|EADDRINUSE|SocketException.*in u
 /**
  * Starts an engine on 127.0.0.1 and waits until it is the primary of its replica set.
  *
- * @throws FleetError `DATABASE_IN_USE` where another server holds the data folder, `DATABASE_START_FAILED` with the
- * server's last lines where it ends or stays silent
+ * @throws FleetError `DATABASE_IN_USE` when another server holds the data folder, `DATABASE_START_FAILED` with the
+ * server's last lines when it ends or stays silent
  */
 export async function startServer(engine: Engine, place: Place): Promise<OwnServer> {
   const root = place.dataDir ? resolve(place.dataDir) : await mkdtemp(join(tmpdir(), 'taskfleet-db-'))
   const folder = join(root, engine.folder)
-  const server = new OwnServer(engine, folder, place.env, place.dataDir ? undefined : root)
+  const server = new OwnServer({ engine, folder, env: place.env, temporary: place.dataDir ? undefined : root })
   try {
     await mkdir(folder, { recursive: true })
     const remembered = join(root, `${engine.folder}.port`)
     await server.startOn(place.port ?? (await lastPort(remembered)))
     if (place.dataDir) await writeFile(remembered, String(server.port))
-    // Nobody else has this folder now.
+    // The server holds this folder now, so no other process writes the secret.
     Object.assign(server, await keptSecret(place.dataDir ? root : undefined))
     return server
   } catch (error) {
@@ -40,10 +40,18 @@ export async function startServer(engine: Engine, place: Place): Promise<OwnServ
   }
 }
 
-/** The same port as last time, so that addresses stay valid over a restart; undefined where that one is taken. */
+/** The same port as last time, so that addresses stay valid over a restart; undefined when it is taken. */
 async function lastPort(file: string): Promise<number | undefined> {
   const port = Number.parseInt(await readFile(file, 'utf8').catch(() => ''), 10)
   return port > 0 && port < 65_536 && (await isFree(port)) ? port : undefined
+}
+
+interface ServerOptions {
+  engine: Engine
+  folder: string
+  env: NodeJS.ProcessEnv
+  /** Removed by `stop`. */
+  temporary: string | undefined
 }
 
 /** A server that this process started. */
@@ -54,27 +62,21 @@ export class OwnServer implements RunningMongo {
   port = 0
   secret = ''
   secretFile: string | undefined
-  readonly #engine: Engine
-  readonly #folder: string
-  readonly #env: NodeJS.ProcessEnv
-  readonly #temporary: string | undefined
+  readonly #options: ServerOptions
   #process: GuardedProcess | undefined
   #stopped: Promise<void> | undefined
 
-  constructor(engine: Engine, folder: string, env: NodeJS.ProcessEnv, temporary: string | undefined) {
-    this.source = engine.source
-    this.standIn = engine.standIn
-    this.#engine = engine
-    this.#folder = folder
-    this.#env = env
-    this.#temporary = temporary
+  constructor(options: ServerOptions) {
+    this.source = options.engine.source
+    this.standIn = options.engine.standIn
+    this.#options = options
   }
 
   get pid(): number | undefined {
     return this.#process?.pid
   }
 
-  /** On the port given, else on any free one. `tries` is for a port that its last owner is just leaving. */
+  /** On the given port, else on a free one. `tries` is for a port that its last owner still holds for a moment. */
   async startOn(asked?: number, tries = asked ? 1 : 5): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       const port = asked ?? (await freePort())
@@ -114,23 +116,24 @@ export class OwnServer implements RunningMongo {
   }
 
   async #end(): Promise<void> {
-    // Nobody will read temporary data again, so it need not be closed in order, which takes SecantusDB two seconds.
-    if (this.#temporary) await this.kill('SIGKILL')
+    // Temporary data is not read again. An orderly stop would take SecantusDB two seconds.
+    const { temporary } = this.#options
+    if (temporary) await this.kill('SIGKILL')
     await this.#process?.stop()
-    if (this.#temporary) await rm(this.#temporary, { recursive: true, force: true, maxRetries: 5 })
+    if (temporary) await rm(temporary, { recursive: true, force: true, maxRetries: 5 })
   }
 
   async #launch(port: number): Promise<void> {
-    const engine = this.#engine
+    const { engine, folder, env, temporary } = this.#options
     const lines: string[] = []
     const listening = new EventEmitter()
     const ready = once(listening, 'ready')
     this.#process = await spawnGuarded({
       file: engine.file,
-      args: engine.args({ port, folder: this.#folder }),
-      cwd: this.#folder,
-      env: this.#env,
-      temporaryFolder: this.#temporary,
+      args: engine.args({ port, folder }),
+      cwd: folder,
+      env,
+      temporaryFolder: temporary,
       onLine: (line) => {
         lines.push(line)
         if (lines.length > 40) lines.shift()
@@ -148,10 +151,11 @@ export class OwnServer implements RunningMongo {
   }
 
   #failure(outcome: 'ended' | 'silent', port: number, output: string): FleetError {
-    const label = this.#engine.label
+    const { engine, folder } = this.#options
+    const { label } = engine
     if (inUse.test(output)) {
       const remedy = 'Stop the other one, or start in another folder.'
-      return new FleetError('DATABASE_IN_USE', `Another database server already uses ${this.#folder}. ${remedy}`)
+      return new FleetError('DATABASE_IN_USE', `Another database server already uses ${folder}. ${remedy}`)
     }
     if (portTaken.test(output)) {
       return new FleetError('PORT_IN_USE', `Port ${port} of 127.0.0.1 is taken, so ${label} can't listen on it.`)

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { installSecantus } from './install-secantus.ts'
+import { installSecantus } from './secantus.ts'
 import { startMongo } from './start-mongo.ts'
 import type { RunningMongo, StartMongoOptions } from './types.ts'
 

@@ -16,7 +16,7 @@ const findEngine: Record<Exclude<SourceName, 'uri'>, FindEngine> = {
   secantusdb: findSecantusPython,
 }
 
-/** Their faults are the user's to settle: another source would hide them. */
+/** Errors that the user must resolve. Another source would hide them. */
 const final = new Set(['DATABASE_IN_USE', 'PORT_IN_USE'])
 
 /**
@@ -41,7 +41,7 @@ export async function startMongo(options: StartMongoOptions = {}): Promise<Runni
     }
   }
   const remedy = 'Set TASKFLEET_MONGO_URI to a MongoDB replica set, or put mongod on PATH.'
-  throw new FleetError('NO_DATABASE', `No database can be had. ${remedy} Tried:\n${failures.join('\n')}`)
+  throw new FleetError('NO_DATABASE', `No database is available. ${remedy} Tried:\n${failures.join('\n')}`)
 }
 
 async function startFrom(source: SourceName, search: Search, options: StartMongoOptions): Promise<RunningMongo> {
@@ -65,7 +65,7 @@ async function startFrom(source: SourceName, search: Search, options: StartMongo
   return running
 }
 
-/** Says so when tasks of an earlier run seem to have gone because another engine held them. */
+/** A line for each engine that holds tasks of earlier runs, which are not shown now. */
 function otherData(engine: Engine, dataDir: string | undefined): string[] {
   if (!dataDir) return []
   const others = ['mongod', 'secantusd-rs', 'secantusdb'].filter((folder) => folder !== engine.folder)

@@ -1,4 +1,4 @@
-/** Where a database can come from, in the order in which they are tried. */
+/** The sources of a database, in the order in which they are tried. */
 export const sourceNames = ['uri', 'mongod', 'secantusd-rs', 'memory-server', 'secantusdb'] as const
 export type SourceName = (typeof sourceNames)[number]
 
@@ -7,13 +7,13 @@ export type StartMongoOptions = {
   dataDir?: string | undefined
   /** The port on 127.0.0.1; without it the one used last time with this `dataDir`, else a free one. */
   port?: number | undefined
-  /** Told one line per step: what was taken and how to choose another, and what takes long. */
+  /** Called with a line for each step: which database was chosen, how to choose another, and what takes long. */
   log?: ((line: string) => void) | undefined
   /** Where `PATH`, `TASKFLEET_MONGO_URI`, `MONGOMS_*`, `XDG_CACHE_HOME` … are read; `process.env` unless given. */
   env?: NodeJS.ProcessEnv | undefined
   /** Write every commit to the disk before it is acknowledged (the stand-ins; a replica set of mongod does so by default). */
   syncOnCommit?: boolean | undefined
-  /** Allow `configureFailPoint` and the like. */
+  /** Allow test commands such as `configureFailPoint`. */
   enableTestCommands?: boolean | undefined
   /** Forget change-stream history beyond this many entries (the stand-ins only; mongod counts in megabytes). */
   oplogMaxEntries?: number | undefined
@@ -25,11 +25,10 @@ export type RunningMongo = {
   /** Ready for `MongoClient` and mongoose; holds a password when it came from `TASKFLEET_MONGO_URI`. */
   readonly uri: string
   readonly source: SourceName
-  /** Not MongoDB itself: good for trying things out, not for production. */
+  /** Not MongoDB itself: for trying things out, not for production. */
   readonly standIn: boolean
   /**
-   * Signs tokens of fleets on this database: the `TASKFLEET_SECRET` of their gateways and workers. Kept in `secretFile` where there is
-   * a `dataDir`. Absent for `uri`.
+   * The `TASKFLEET_SECRET` of fleets on this database. Kept in `secretFile` if there is a `dataDir`. Absent for `uri`.
    */
   readonly secret?: string | undefined
   readonly secretFile?: string | undefined
@@ -39,7 +38,7 @@ export type RunningMongo = {
   stop(): Promise<void>
   /** Sends `SIGKILL`, or the signal given, and waits until the server has gone (not for `SIGSTOP` and `SIGCONT`). Absent for `uri`. */
   kill?(signal?: NodeJS.Signals): Promise<void>
-  /** Starts the server again on the same port and data; ends it first where it still runs. Absent for `uri`. */
+  /** Starts the server again on the same port and data, after stopping it if it still runs. Absent for `uri`. */
   restart?(): Promise<void>
 }
 
@@ -47,13 +46,13 @@ export type RunningMongo = {
 export type Engine = {
   readonly source: SourceName
   readonly standIn: boolean
-  /** What it is, for the log: `SecantusDB 0.7.0b3 (a stand-in …)`. */
+  /** Its name in the log: `SecantusDB 0.7.0b3 (a stand-in …)`. */
   readonly label: string
   /** Its folder inside `dataDir`: engines can't read each other's files. */
   readonly folder: string
   readonly file: string
   args(place: { port: number; folder: string }): string[]
-  /** The line that says that it accepts connections. */
+  /** Matches the line of its output when it accepts connections. */
   readonly ready: RegExp
 }
 
@@ -64,5 +63,5 @@ export type Search = {
   options: Pick<StartMongoOptions, 'syncOnCommit' | 'enableTestCommands' | 'oplogMaxEntries'>
 }
 
-/** Finds an engine, or throws an error whose message says why it can't be had here. */
+/** Finds an engine, or throws an error with the reason why there is none here. */
 export type FindEngine = (search: Search) => Promise<Engine>

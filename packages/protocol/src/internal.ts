@@ -1,6 +1,7 @@
 export { durationWithin, type NumberRange, pageSize, wholeNumber } from './checked-number.ts'
 export { controlOf } from './control-of.ts'
 export { LONGEST_MS, shownValue } from './duration.ts'
+export { ERROR_CODES, EXIT, meaningOf } from './error-codes.ts'
 export { given } from './given.ts'
 export { runAfter } from './long-timer.ts'
 export * from './messages.ts'

@@ -16,21 +16,21 @@ export interface AttemptLimits {
 type OwnBudget = Pick<TaskDocument, 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
 type HandlersBudget = Pick<TaskFactory, 'timeoutMs' | 'totalTimeoutMs' | 'stallMs' | 'backoff' | 'decay' | 'counts'>
 
-/** What the task says of its own wins over what its handler says. */
+/** A task's own limits win over those of its handler. */
 export function limitsOf(task: OwnBudget, handler: HandlersBudget): AttemptLimits {
   const { backoff, decay, counts } = task.retry ?? {}
   return {
     timeoutMs: ownLimit(task.timeout) ?? handler.timeoutMs,
     totalTimeoutMs: ownLimit(task.totalTimeout) ?? handler.totalTimeoutMs,
     stallMs: ownLimit(task.stall) ?? handler.stallMs,
-    // A delay that the handler works out gives way to one that the task asks for.
+    // The task's back-off replaces a delay that the handler computes.
     backoff: backoff === undefined ? handler.backoff : backoffPolicy({ ...withoutDelay(handler.backoff), ...backoff }),
     decay: decay ?? handler.decay,
     counts: counts ?? handler.counts,
   }
 }
 
-/** Somebody may have written to the database by hand. */
+/** A document may have been written by hand. */
 function ownLimit(ms: unknown): number | undefined {
   const { least, most } = LIMIT_RANGE
   return typeof ms === 'number' && ms >= least && ms <= most ? ms : undefined

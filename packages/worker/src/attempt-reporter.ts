@@ -12,14 +12,14 @@ export interface AttemptReporterOptions {
   mayWrite: () => boolean
 }
 
-/** How often watchers are told of progress, in milliseconds. */
-const TELL_MS = 100
+/** How often watchers get progress, in milliseconds. */
+const PUBLISH_MS = 100
 /** How often progress and log lines are stored, in milliseconds. */
 const STORE_MS = 1_000
 /** Durations are for estimates: they are stored with each fifth write. */
 const DURATIONS_EVERY = 5
 
-/** Passes on what the attempts of a process report: to who watches them, and for all of them in one write to the database. */
+/** Passes on what the attempts of a process report: to their watchers, and to the database in one write for all of them. */
 export class AttemptReporter extends Service {
   readonly #options: AttemptReporterOptions
   readonly #fleet: Fleet
@@ -36,11 +36,11 @@ export class AttemptReporter extends Service {
 
   protected override async onStart(): Promise<void> {
     this.defer(() => this.#flushDurations())
-    const tell = async (): Promise<void> => {
-      for (const run of this.#options.running()) run.tell()
+    const publish = async (): Promise<void> => {
+      for (const run of this.#options.running()) run.publish()
     }
     const { log } = this.#options
-    await this.use(new WatchLoop({ look: tell, everyMs: TELL_MS, log, failed: 'watchers could not be told' }))
+    await this.use(new WatchLoop({ look: publish, everyMs: PUBLISH_MS, log, failed: 'watchers could not be notified' }))
     const store = { look: () => this.#store(), everyMs: STORE_MS, log }
     await this.use(new WatchLoop({ ...store, failed: 'what attempts report could not be stored' }))
   }
@@ -56,7 +56,7 @@ export class AttemptReporter extends Service {
     ])
   }
 
-  /** The last lines of an attempt, and how long it took if that says something about the next ones. */
+  /** Stores the last lines of an attempt, and notes how long it took if it has completed. */
   async ended(run: RunningTask, completed: boolean): Promise<void> {
     if (completed) {
       const { name } = run.claim.task

@@ -69,9 +69,9 @@ test('nothing is claimed before it is known what may be, at the start and when c
     begin: (claim) => free.push(claim),
     limited: {
       isLimited: () => limits,
-      claim: async function* (hints, { onTried }) {
+      claim: async function* (hints, { tried }) {
         limited.push(...hints.map(({ _id }) => _id.toHexString()))
-        for (const { _id } of hints) onTried(_id)
+        for (const { _id } of hints) tried.add(_id.toHexString())
       },
     },
     beforeAsking: () => {

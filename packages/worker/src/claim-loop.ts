@@ -16,30 +16,30 @@ export interface ClaimLoopOptions {
   store: TaskStore
   clock: Pick<ServerClock, 'now'>
   log: Logger
-  /** Who claims; for tasks that workers have died with, it says so. */
+  /** Who claims, and how often a task may have been lost. */
   claimant: (hint: Pick<Hint, 'lost'>) => Claimant
-  /** What this worker serves as things are: paused queues and closed gates leave out some. */
+  /** What this worker serves now, without paused queues and what the gate holds back. */
   served: () => Served
-  /** Whether such a task may be claimed as things are. */
+  /** Whether such a task may be claimed now. */
   serves: (hint: Hint) => boolean
   /** How many tasks may be claimed now; 0 or less for none. */
   free: () => number
   /** How many waiting tasks are known at most; 500 by default. */
   hints?: number
   begin: (claim: Claim) => void
-  /** Queues of which only so many may run at once or start within a time are claimed each by itself. */
+  /** Claims from queues that have a limit or a rate. */
   limited: Pick<LimitedClaims, 'isLimited' | 'claim'>
-  /** A task may be claimed from now on; where very many wait, it may be told of more than once. */
+  /** Called when a task becomes due; where very many wait, it may be called more than once for a task. */
   onDue: (hint: Hint) => void
-  /** Nothing is due; asked for after every round. */
+  /** Called after every round in which nothing was due. */
   onNothingDue: () => void
-  /** Until when every change has been reported, by the server's time. */
+  /** Up to when the feed has reported every change, by the server's time. */
   reportedUntil: () => Date
-  /** Called before the database is asked: reads what of its answer may be claimed, such as which queues are limited or paused. */
+  /** Called before each query: reads which queues are limited or paused. */
   beforeAsking: () => Promise<void>
-  /** After how many tasks the database is asked again. */
+  /** After how many tasks the database is queried again. */
   refillEvery: number
-  /** How often it is asked in any case, in milliseconds. */
+  /** How often the database is queried in any case, in milliseconds. */
   pollMs: number
 }
 
@@ -47,27 +47,27 @@ const HINTS = 500
 const SAFETY_POLL = 'safety poll'
 /** A claim of what has been due for less than this and came too early is tried again. */
 const JUST_DUE_MS = 250
-/** So many claims in a row that bring nothing mean that others were quicker, and that the hints are old. */
+/** After so many claims in a row without a task the hints count as old: other workers were quicker. */
 const MISSES = 2
 /** Hints younger than this are not old. */
 const FRESH_MS = 100
 /** A due task that has waited for this long beside a worker that was idle for as long should have been known. */
 const OVERLOOKED_MS = 1_000
 
-/** Fills free slots: knows the next tasks, claims them when they are due, and asks the database when it runs low. */
+/** Fills free slots: knows the next tasks, claims them when they are due, and queries the database when it runs low. */
 export class ClaimLoop extends Service {
   readonly #options: ClaimLoopOptions
   readonly #hints: number
   readonly #ready: ReadyList
   readonly #filling: WatchLoop
   readonly #asking: WatchLoop
-  /** Why the database is asked next; by default because it is time to. */
+  /** Why the database is queried next; the safety poll by default. */
   #reason: string | undefined
-  /** How often the present was lost, and the last time that it was known again what may be claimed. */
+  /** How often history was lost, and the loss after which it was last known again what may be claimed. */
   #losses = 0
   #knownSince = -1
   #claiming = 0
-  /** Newcomers that came and hints that were taken while the database was being asked; null while it isn't. */
+  /** Hints that came, and ids of those that were taken, during a query; null outside of one. */
   #newcomers: Hint[] | null = null
   #taken: Set<string> | null = null
   #sinceRefill = 0
@@ -75,7 +75,8 @@ export class ClaimLoop extends Service {
   #loadedAt = 0
   /** When it last had something to claim, by `performance.now()`. */
   #busyAt = performance.now()
-  #foundByPoll = 0
+  /** How many due tasks waited beside this idle worker until the safety poll found them. Anything but 0 is a fault. */
+  foundByPoll = 0
 
   constructor(options: ClaimLoopOptions) {
     super()
@@ -89,16 +90,11 @@ export class ClaimLoop extends Service {
       log,
       failed: 'claiming failed; trying again',
     })
-    this.#asking = new WatchLoop({
-      look: () => this.#ask(),
-      everyMs: pollMs,
-      retryMs: 1_000,
-      log,
-      failed: 'the database could not be asked; trying again',
-    })
+    const asking = { look: () => this.#ask(), everyMs: pollMs, retryMs: 1_000, log }
+    this.#asking = new WatchLoop({ ...asking, failed: 'the database could not be asked; trying again' })
   }
 
-  /** Once stopped it claims nothing. A claim that is under way then still comes, and is waited for. */
+  /** A stopped loop claims nothing. Stopping waits for a claim that is under way. */
   protected override async onStart(): Promise<void> {
     await this.use(this.#filling)
     await this.use(this.#asking)
@@ -115,17 +111,12 @@ export class ClaimLoop extends Service {
     return this.#knownSince === this.#losses
   }
 
-  /** How many due tasks waited beside this idle worker until the safety poll found them. Anything but 0 is a fault. */
-  get foundByPoll(): number {
-    return this.#foundByPoll
-  }
-
   /** How many tasks it knows to be due. */
   get due(): number {
     return this.#ready.size
   }
 
-  /** Changes may have been missed: nothing is claimed until it is known again what may be. */
+  /** Changes may have been missed: nothing is claimed until the database was queried. */
   async lost(): Promise<void> {
     this.#losses += 1
     await this.refill('history lost')
@@ -134,7 +125,7 @@ export class ClaimLoop extends Service {
   offer(hint: Hint): void {
     this.#newcomers?.push(hint)
     if (!this.#options.serves(hint)) {
-      this.remove(hint._id.toHexString())
+      this.remove(idOf(hint))
       return
     }
     if (this.#ready.offer(hint, this.#options.clock.now())) this.#options.onDue(hint)
@@ -146,12 +137,12 @@ export class ClaimLoop extends Service {
     if (this.#ready.low) this.wake()
   }
 
-  /** Asks the database, whatever is known: should everything else have failed, no task waits for longer than this. */
+  /** Queries the database whatever is known. If everything else has failed, no task waits for longer than this. */
   poll(): Promise<void> {
     return this.refill(SAFETY_POLL)
   }
 
-  /** An attempt has ended: a slot is free, and every so often the database is asked. */
+  /** An attempt has ended: a slot is free. Every so often the database is queried. */
   freed(): void {
     this.#sinceRefill += 1
     if (this.#sinceRefill >= this.#options.refillEvery) void this.refill('every so many')
@@ -187,7 +178,7 @@ export class ClaimLoop extends Service {
     return next === null ? undefined : Math.max(1, next.getTime() - clock.now().getTime())
   }
 
-  /** Nobody tells what other workers have taken: claims that miss do. */
+  /** Claims that miss are the only sign of what other workers have taken. */
   async #renewHints(missed: boolean): Promise<void> {
     this.#misses = missed ? this.#misses + 1 : 0
     if (this.#misses < MISSES || performance.now() - this.#loadedAt < FRESH_MS) return
@@ -195,7 +186,7 @@ export class ClaimLoop extends Service {
     await this.refill('others were quicker')
   }
 
-  /** One by one: while another runs, they are not served, and asked for again when it has come through. */
+  /** One by one: while one runs, the others are not served. They are queried again when it has ended well. */
   async #claimSuspect(hint: Hint): Promise<void> {
     const { limited, serves, begin } = this.#options
     if (!serves(hint)) return
@@ -205,32 +196,31 @@ export class ClaimLoop extends Service {
 
   async #claimLimited(hints: readonly Hint[]): Promise<void> {
     const { limited, begin, serves } = this.#options
-    const early = new Noted()
-    const tried = new Noted()
+    const early = new Set<string>()
+    const tried = new Set<string>()
     await this.#whileClaiming(async () => {
-      for await (const claim of limited.claim(hints, { onEarly: early.note, onTried: tried.note })) begin(claim)
+      for await (const claim of limited.claim(hints, { early, tried })) begin(claim)
     })
-    this.#offerAgain(early.of(hints))
-    // A queue without room asks for its tasks again once it has some. One with room has had it all along or got it meanwhile.
-    for (const hint of tried.notOf(hints)) if (serves(hint)) this.#putBack(hint)
+    this.#offerAgain(hints.filter((hint) => early.has(idOf(hint))))
+    // A full queue is queried again once it has room. One with room must keep its hints.
+    for (const hint of hints) if (!tried.has(idOf(hint)) && serves(hint)) this.#putBack(hint)
   }
 
   async #claim(hints: readonly Hint[]): Promise<Claim[]> {
-    const early = new Noted()
-    const claims = await this.#whileClaiming(async () => {
-      if (hints.length === 0) return []
-      const ids = hints.map(({ _id }) => _id)
-      const claimed = await this.#options.store.claim(ids, this.#options.claimant(hints[0]!), early.note)
-      return claimed
-    })
-    this.#offerAgain(early.of(hints))
+    if (hints.length === 0) return []
+    const { store, claimant } = this.#options
+    const early = new Set<string>()
+    const onEarly = (id: Hint['_id']): unknown => early.add(id.toHexString())
+    const ids = hints.map(({ _id }) => _id)
+    const claims = await this.#whileClaiming(() => store.claim(ids, claimant(hints[0]!), onEarly))
+    this.#offerAgain(hints.filter((hint) => early.has(idOf(hint))))
     return claims
   }
 
-  /** Due by our idea of the server's time may be a moment too early for the server itself. */
+  /** What is due by this worker's idea of the server's time may come a moment too early for the server. */
   #offerAgain(early: readonly Hint[]): void {
     const now = this.#options.clock.now().getTime()
-    // One that is not due for longer has got another date, of which the feed tells.
+    // One that should have been due for longer has got another date, which the feed reports.
     const justDue = early.filter(({ runAt }) => now - runAt.getTime() < JUST_DUE_MS)
     if (justDue.length === 0) return
     setTimeout(() => {
@@ -239,9 +229,9 @@ export class ClaimLoop extends Service {
     }, 50)
   }
 
-  /** A hint that was taken and not used. What has been heard of the task since then is newer. */
+  /** A hint that was taken and not used, unless something newer is known of the task. */
   #putBack(hint: Hint): void {
-    const id = hint._id.toHexString()
+    const id = idOf(hint)
     this.#taken?.delete(id)
     if (this.#ready.has(id)) return
     this.#newcomers?.push(hint)
@@ -253,7 +243,7 @@ export class ClaimLoop extends Service {
     try {
       return await act()
     } catch (error) {
-      // Nothing is known of these now: the database is asked again.
+      // Nothing is known of these tasks now.
       setTimeout(() => void this.refill('claim failed'), 500)
       throw error
     } finally {
@@ -267,18 +257,15 @@ export class ClaimLoop extends Service {
     const since = reportedUntil().getTime() - OVERLOOKED_MS
     const overlooked = news.filter((hint) => {
       const waitsSince = Math.max(hint.runAt.getTime(), hint.updatedAt.getTime())
-      return waitsSince < since && !this.#taken?.has(hint._id.toHexString()) && serves(hint)
+      return waitsSince < since && !this.#taken?.has(idOf(hint)) && serves(hint)
     })
     if (overlooked.length === 0) return
-    this.#foundByPoll += overlooked.length
-    const task = overlooked[0]!._id.toHexString()
-    log.warn(
-      { code: 'FOUND_BY_POLL', count: overlooked.length, task },
-      'the safety poll found due tasks that nothing had reported',
-    )
+    this.foundByPoll += overlooked.length
+    const found = { code: 'FOUND_BY_POLL', count: overlooked.length, task: idOf(overlooked[0]!) }
+    log.warn(found, 'the safety poll found due tasks that nothing had reported')
   }
 
-  /** Asks the database what there is. What is served may change meanwhile: then it is asked once more. */
+  /** Queries the database for waiting tasks. If what is served changes meanwhile, it is queried once more. */
   refill(reason: string): Promise<void> {
     this.#reason ??= reason
     return this.#asking.look()
@@ -292,23 +279,23 @@ export class ClaimLoop extends Service {
     this.#newcomers = []
     this.#taken = new Set()
     const losses = this.#losses
-    // A queue that the answer finds to have room has it since a moment ago, as far as anybody knows.
+    // Tasks of queues that got room only now were not overlooked.
     const openBefore = served().queues
     try {
       await beforeAsking()
       this.#knownSince = losses
-      // Whatever becomes due after that is asked for by a later poll, long before.
+      // A later poll queries what becomes due after that, long before.
       const answer = await store.waiting(served(), this.#hints, pollMs * 4)
       const news = answer.due.filter(({ _id }) => !this.#ready.has(_id.toHexString()))
       if (reason === SAFETY_POLL) this.#countOverlooked(news.filter(({ queue }) => openBefore.includes(queue)))
       this.#ready.load(answer, this.#hints)
       for (const id of this.#taken) this.#ready.remove(id)
-      // What was due when we came, and what nobody told of.
-      for (const hint of news) if (this.#ready.has(hint._id.toHexString())) onDue(hint)
+      // What was due at the start, and what the feed did not report.
+      for (const hint of news) if (this.#ready.has(idOf(hint))) onDue(hint)
       this.#loadedAt = performance.now()
-      // The answer may be older than what the feed told in the meantime.
+      // The answer may be older than what the feed has reported meanwhile.
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())
-      log.debug({ reason, due: answer.due.length, next: answer.next.length, now: clock.now() }, 'asked the database')
+      log.debug({ reason, due: answer.due.length, next: answer.next.length, now: clock.now() }, 'queried the database')
     } catch (error) {
       this.#reason ??= reason
       throw error
@@ -320,21 +307,7 @@ export class ClaimLoop extends Service {
   }
 }
 
-/** Which of the hints of a claim something was said of. */
-class Noted {
-  readonly #ids = new Set<string>()
-  readonly note = (id: Hint['_id']): void => {
-    this.#ids.add(id.toHexString())
-  }
-
-  of(hints: readonly Hint[]): Hint[] {
-    return hints.filter(({ _id }) => this.#ids.has(_id.toHexString()))
-  }
-
-  notOf(hints: readonly Hint[]): Hint[] {
-    return hints.filter(({ _id }) => !this.#ids.has(_id.toHexString()))
-  }
-}
+const idOf = ({ _id }: Pick<Hint, '_id'>): string => _id.toHexString()
 
 const isSuspect = ({ lost }: Hint): boolean => lost >= 1
 

@@ -1,12 +1,13 @@
 import type { Claimant, Hint, Served } from '@taskfleet/core/internal'
+import { given } from '@taskfleet/protocol/internal'
 import { ClaimLoop } from './claim-loop.ts'
 import { LimitedClaims } from './limited-claims.ts'
 import type { Worker } from './worker.ts'
 
-/** When tasks are asked for again whose starts were used too late: not at once, should a clock be the reason. */
+/** How long to wait before tasks whose starts were used too late are queried again, in case a clock is the reason. */
 const LATE_MS = 100
 
-/** The claim loop of a worker, with what it may claim as things are. Whenever that changes, it asks the database again. */
+/** The claim loop of a worker. It queries the database again whenever the rules for what may be claimed change. */
 export function claimLoopOf(worker: Worker): ClaimLoop {
   const { settings, fleet, feed, queues, running, emit } = worker
   const { store } = fleet
@@ -15,7 +16,7 @@ export function claimLoopOf(worker: Worker): ClaimLoop {
     worker: worker.session.id,
     queues: settings.queues,
     maxLost: lost,
-    ...(worker.publicUrl === undefined ? {} : { publicBase: worker.publicUrl }),
+    ...given({ publicBase: worker.gateway?.publicUrl }),
   })
   const onLate = (queue: string): void => {
     setTimeout(() => void worker.loop.refill(`starts of ${queue} were used too late`), LATE_MS).unref()
@@ -50,7 +51,7 @@ function served({ settings, queues, load, suspects }: Worker): Served {
     queues: queues.open,
     tasks: new Map(open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }])),
     lazy: load.gate.lazy,
-    ...(maxLost === undefined ? {} : { maxLost }),
+    ...given({ maxLost }),
   }
 }
 
@@ -61,7 +62,7 @@ function serves({ settings, queues, load, suspects }: Worker, { queue, name, ver
   return suspects.mayBegin(lost) && load.allows({ lazy, folder: factory.disk?.folder })
 }
 
-/** How many tasks may be claimed. What is claimed ahead comes in groups of at least half of it. */
+/** How many tasks may be claimed. Tasks are claimed ahead in groups of at least half of `prefetch`. */
 function free({ settings, load, running, mayClaim }: Worker): number {
   if (!mayClaim) return 0
   const { prefetch } = settings

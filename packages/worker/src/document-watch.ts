@@ -8,16 +8,16 @@ export interface DocumentWatchOptions {
   log: Logger
 }
 
-/** Indexes are looked for at least so often. */
+/** How often indexes are checked at least. */
 const INDEXES_EVERY_MS = 30_000
-/** Whether it is time to look at all documents is asked so often. */
+/** How often to check whether a survey of all documents is due. */
 const SURVEY_ASKED_MS = 60_000
-/** What does not fit is set aside this much later at most: not every worker does it at the same moment. */
+/** The longest delay before an invalid task is ended, so that not every worker does it at the same moment. */
 const SOON_MS = 500
 
 /**
- * Sees documents that don't fit, and indexes that are gone. What is written from now on is told of by the feed; what has been
- * there before is looked for now and then, by one worker for all.
+ * Finds documents that don't fit their shape, and missing indexes. The feed reports new documents. One worker of the fleet surveys the
+ * old ones now and then.
  */
 export class DocumentWatch extends Service {
   readonly #options: DocumentWatchOptions
@@ -61,7 +61,7 @@ export class DocumentWatch extends Service {
     this.#ending.lookIn(Math.random() * SOON_MS)
   }
 
-  /** Where a collection is gone, its indexes are gone with it. */
+  /** The indexes of a dropped collection are gone with it. */
   #onLost(reason: 'HISTORY_LOST' | 'COLLECTION_GONE'): void {
     if (reason !== 'COLLECTION_GONE') return
     this.#options.fleet.indexes.doubt()

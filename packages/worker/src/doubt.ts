@@ -14,10 +14,11 @@ export class Doubt {
     this.#since = performance.now()
   }
 
-  /** The attempt goes on for as long as its handler may, or is aborted at once. */
+  /** Aborts the attempt when it has gone on for as long as its handler allows. */
   apply(run: RunningTask, { inDoubtMs }: Pick<TaskFactory, 'inDoubtMs'>): void {
     if (this.#since === undefined || this.#timers.has(run)) return
-    const abort = (): void => run.abort('IN_DOUBT', 'The database does not answer, so its lease can not be proved')
+    const abort = (): void =>
+      run.abort('IN_DOUBT', 'The database does not answer, so this worker can not prove its lease')
     const left = inDoubtMs - (performance.now() - this.#since)
     if (left <= 0) abort()
     else this.#timers.set(run, setTimeout(abort, left).unref())
@@ -28,7 +29,7 @@ export class Doubt {
     this.#timers.delete(run)
   }
 
-  /** Proved again, or ended for good. Returns for how long it lasted, in milliseconds. */
+  /** The session was proved again, or has ended. Returns how long the doubt lasted, in milliseconds. */
   end(): number {
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#timers.clear()

@@ -16,6 +16,7 @@ import {
   FleetError,
   LONGEST_RETRY_AFTER_MS,
   LONGEST_SNOOZE_MS,
+  type LogLevel,
   RetryAfterError,
   SnoozeError,
   UnrecoverableError,
@@ -28,43 +29,40 @@ import type { HandlerContext } from './handler.ts'
 import { predecessorResults } from './predecessor-results.ts'
 import type { RunningTask } from './running-task.ts'
 import type { SessionView } from './session-keeper.ts'
+import { settle } from './settle.ts'
 import { StallWatch } from './stall-watch.ts'
 import type { StopBudget } from './stop-budget.ts'
 import type { TaskFactory } from './task-factory.ts'
 import { resolveSecrets, type SecretSource } from './task-secrets.ts'
 
-/** How long at most until an end is tried again that the database refuses, in milliseconds. */
-const REFUSED_PAUSE_MS = 30_000
-/** How often an end is tried that fails for a reason which nobody knows to pass. */
-const UNKNOWN_TRIES = 5
-/** How long an isolate may take to be gone. */
+/** How long to wait until an isolate is killed. */
 const KILL_MS = 2_000
 
 export interface ExecutionDeps {
   store: TaskStore
   clock: Pick<ServerClock, 'now'>
   sessions: SessionView
-  /** Told of an attempt whose checkpoint has moved. */
+  /** Called when an attempt has saved a new checkpoint. */
   onMoved?: (run: RunningTask) => void
-  /** Told of an attempt of which the database takes no end; it is tried again now and then. */
+  /** Called when the database refuses to record an attempt's end. It is tried again now and then. */
   onRefused?: (run: RunningTask) => void
-  /** Where the secrets come from that inputs name; without it `{ secret: 'name' }` is an object as any other. */
+  /** The secrets that inputs name; without it `{ secret: 'name' }` is a plain object. */
   secrets?: SecretSource | undefined
-  /** Carries out the handler: here, in a process of its own, or by the program around the runner. */
+  /** Runs the handler: in this process, in an isolate, or by the program around the runner. */
   handle: Handle
   /** Why a task may not be run here; undefined where it may. */
   refusal?: (task: Claim['task'], factory: TaskFactory) => FleetError | undefined
-  /** Resolves when the handler may begin; what it returns is called when it has ended. At once by default. */
+  /** Resolves when the handler may begin, at once by default. The returned function is called when the handler has ended. */
   enter?: () => Promise<(() => void) | undefined>
   log: Logger
-  /** How long a handler may go on after it was told to stop, in milliseconds; then its slot is freed without it. */
+  /** How long a handler may go on after its signal was aborted, in milliseconds. Then its slot is freed. */
   abortGraceMs: number
-  /** What a shutdown leaves of that. */
+  /** Shortens that during a shutdown. */
   shutdown?: Pick<StopBudget, 'abandon' | 'goneInMs'>
   random?: () => number
 }
 
-/** A handler under way. `kill` ends one for good that does not heed its signal. */
+/** A running handler. `kill` ends a handler that ignores its signal. */
 export interface Handling {
   result: Promise<unknown>
   kill?: () => Promise<void>
@@ -97,7 +95,6 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
     const asked = await inputOf(run, deps)
     const input = await run.boundary.within(() => factory.accept(task.version, asked))
     accepted = true
-    // What was asked for before the handler began needs no handler.
     run.signal.throwIfAborted()
     const output = await untilAbandoned(deps.handle(factory, contextOf(run, input, factory, deps), run), run, deps)
     if (run.boundary.failure !== undefined) throw run.boundary.failure
@@ -112,7 +109,7 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   }
 }
 
-/** The input with its secrets, which are hidden from now on in what the attempt says. @throws {FleetError} `SECRET_MISSING` */
+/** The input with its secrets, which are masked from now on in what the attempt reports. @throws {FleetError} `SECRET_MISSING` */
 async function inputOf(run: RunningTask, { secrets }: ExecutionDeps): Promise<unknown> {
   const { input } = run.claim.task
   if (secrets === undefined) return input
@@ -122,7 +119,7 @@ async function inputOf(run: RunningTask, { secrets }: ExecutionDeps): Promise<un
 }
 
 /**
- * One timer for the attempt, one for the whole task by the server's time since its first claim, and one for a standstill.
+ * Starts the timers of the attempt, of the whole task by the server's time since its first claim, and of stalls.
  *
  * @returns their undo
  */
@@ -152,7 +149,7 @@ function watchLimits(run: RunningTask, limits: AttemptLimits, { clock }: Executi
   }
 }
 
-/** The handler's result, or the abort's reason when the handler doesn't heed it within the grace period. */
+/** The handler's result, or the reason of the abort when the handler ignores it for the grace period. */
 function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDeps): Promise<unknown> {
   return new Promise<unknown>((resolve, reject) => {
     const { shutdown, abortGraceMs } = deps
@@ -164,7 +161,7 @@ function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDep
     }
     const abandon = (): void => {
       forget()
-      deps.log.warn({ task: run.id }, 'a handler does not heed its signal; its slot is freed')
+      deps.log.warn({ task: run.id }, 'a handler ignores its signal; its slot is freed')
       void killed(handling, run, deps).then((dead) => {
         run.goesOn = !dead
         reject(run.signal.reason)
@@ -181,7 +178,7 @@ function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDep
   })
 }
 
-/** Trying again can't make a wrong input right. A handler that throws one of these codes has an input of its own in mind. */
+/** Another try can't correct the input. Codes count only before the handler begins, since it may throw the same ones for other reasons. */
 const FOR_GOOD = new Set([
   ...['INPUT_INVALID', 'UPGRADE_FAILED', 'UPGRADE_MISSING'],
   ...['UNSIGNED_TASK', 'BAD_SIGNATURE', 'REPLAY_NOT_ALLOWED'],
@@ -189,13 +186,13 @@ const FOR_GOOD = new Set([
 
 const isForGood = (error: unknown): boolean => error instanceof FleetError && FOR_GOOD.has(error.code)
 
-/** Whether a handler's isolate has gone. It does so before anybody else can claim the task. */
+/** Whether the handler's isolate was killed. That happens before another worker can claim the task. */
 async function killed({ kill }: Handling, run: RunningTask, { log }: ExecutionDeps): Promise<boolean> {
   if (kill === undefined) return false
   const ended = kill().then(
     () => true,
     (error: unknown) => {
-      log.error({ err: asError(error), task: run.id }, 'it could not be ended')
+      log.error({ err: asError(error), task: run.id }, 'the isolate could not be killed')
       return false
     },
   )
@@ -212,7 +209,7 @@ function outcomeOf(thrown: unknown, run: RunningTask, limits: AttemptLimits, dep
         return Outcome.suspended()
       case 'SHUTDOWN':
       case 'IN_DOUBT':
-        // Nobody can end it in here: until this process is gone, its task must not run elsewhere.
+        // The handler can't be killed in this process, so its task must not run elsewhere before the process has ended.
         return run.goesOn && deps.shutdown !== undefined ? Outcome.released(deps.shutdown.goneInMs) : Outcome.released()
       case 'LEASE_LOST':
         return null
@@ -232,7 +229,7 @@ function outcomeOf(thrown: unknown, run: RunningTask, limits: AttemptLimits, dep
   return retry(thrown, run, limits, deps)
 }
 
-/** What was asked for costs the task nothing; undefined for a delay that nobody can wait for. */
+/** A snooze or a delay that the handler asks for costs no try. Undefined when the delay is out of range. */
 function putOff(thrown: SnoozeError | RetryAfterError, run: RunningTask): Outcome | undefined {
   const { delayMs } = thrown
   if (!Number.isFinite(delayMs) || delayMs < 0) return undefined
@@ -242,7 +239,7 @@ function putOff(thrown: SnoozeError | RetryAfterError, run: RunningTask): Outcom
   return delayMs > LONGEST_SNOOZE_MS ? undefined : Outcome.snoozed(delayMs)
 }
 
-/** A plain failure, so that a delay that is none can't let the task run for ever. */
+/** An invalid delay is a plain failure, so that the task can't run for ever. */
 function badDelay(thrown: SnoozeError | RetryAfterError): FleetError {
   const { name, code, message, delayMs } = thrown
   const takes = 'a duration such as 30s, 5m or 2h is wanted'
@@ -260,90 +257,16 @@ function retry(
   return Outcome.retry(toTaskError(thrown, run.readable), delay(), { decay, counts })
 
   function delay(): number {
-    // The store decides what the failure costs; this only guesses the same for the delay.
+    // The store decides whether the failure counts. For the delay, the same is assumed here.
     const before = counts === 'without-progress' && run.checkpointMoved ? 0 : run.claim.task.failures
     const failures = before + 1
     try {
       return backoffDelay(backoff, failures, random(), thrown)
     } catch (error) {
-      log.error({ err: asError(error), task: run.id }, "the handler's own back-off failed; the usual one is taken")
+      log.error({ err: asError(error), task: run.id }, "the handler's own back-off failed; the default is used")
       return backoffDelay(DEFAULT_BACKOFF, failures, random())
     }
   }
-}
-
-/**
- * Repeats the finishing write until the server has answered or the session has ended. While the database is away the result waits:
- * the lease in the filter sees to it that it never replaces another's. What the server refuses for good is replaced once by a plain
- * failure that says why, so that each attempt has an end.
- */
-async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): Promise<Executed> {
-  const { store, sessions, log } = deps
-  let outcome = wanted
-  let progress = run.lastProgress
-  let replaced = false
-  for (let pause = 100, tries = 1; ; pause = Math.min(1_000, pause * 2), tries += 1) {
-    try {
-      const settled = await store.settle(run.claim, outcome, progress)
-      return { outcome, settled }
-    } catch (error) {
-      const { verb } = outcome
-      if (isRefusal(error, tries)) {
-        const said = { err: asError(error), task: run.id, verb, code: 'END_REFUSED' }
-        if (replaced) {
-          log.error(
-            said,
-            'the database refuses even a plain failure; the slot is freed, and it is tried again now and then',
-          )
-          deps.onRefused?.(run)
-          void settleLater(run, [wanted, outcome], deps)
-          return { outcome, settled: { owned: false } }
-        }
-        log.error(said, 'the database refuses an end for good; a plain failure is recorded instead')
-        outcome = Outcome.failed(toTaskError(refusedEnd(error, verb), run.readable))
-        // It may be what was refused.
-        progress = undefined
-        replaced = true
-        tries = 0
-        continue
-      }
-      log.warn({ err: asError(error), task: run.id, verb }, 'an end could not be recorded yet')
-      if (sessions.isDead(run.session)) return { outcome, settled: { owned: false } }
-      await sleep(pause)
-    }
-  }
-}
-
-/**
- * What the handler wanted, else the plain failure that stands for it: somebody may change what the database refuses. Holds no slot,
- * and ends with the session: then the task is taken back like any other.
- */
-async function settleLater(run: RunningTask, ends: readonly Outcome[], deps: ExecutionDeps): Promise<void> {
-  const { store, sessions, log } = deps
-  for (let pause = 1_000; ; pause = Math.min(REFUSED_PAUSE_MS, pause * 2)) {
-    await sleep(pause, undefined, { ref: false })
-    for (const outcome of ends) {
-      if (sessions.isDead(run.session)) return
-      try {
-        await store.settle(run.claim, outcome)
-        return
-      } catch (error) {
-        log.debug({ err: asError(error), task: run.id }, 'the database still refuses the end of an attempt')
-      }
-    }
-  }
-}
-
-function isRefusal(error: unknown, tries: number): boolean {
-  const failure = judgeWriteFailure(error)
-  return failure === 'refused' || (failure === 'unknown' && tries >= UNKNOWN_TRIES)
-}
-
-function refusedEnd(error: unknown, verb: Outcome['verb']): FleetError {
-  const { message, code } = asError(error) as Error & { code?: unknown }
-  const number = typeof code === 'number' ? ` (code ${code})` : ''
-  const how = `The attempt ended with '${verb}', which the database refuses`
-  return new FleetError('END_REFUSED', `${how}${number}: ${message}`, { cause: error })
 }
 
 const storedBytes = (state: unknown): Buffer => Buffer.from(BSON.serialize({ state: state ?? null }))
@@ -356,7 +279,7 @@ function contextOf<Input>(
 ): HandlerContext<Input> {
   const { store, sessions } = deps
   const { _id } = run.claim.task
-  // An aborted handler may still save where it stands; it need not wait for the database.
+  // An aborted handler may still save a checkpoint, but does not wait for the database.
   const proven = async (): Promise<void> => {
     if (!sessions.trusted(run.session)) await unlessAborted(sessions.proven(run.session), run.signal)
   }
@@ -365,20 +288,16 @@ function contextOf<Input>(
     proven,
     confirm: () => onceProven(proven, async () => (await store.find(_id))?.lease?.id === run.leaseId),
   })
+  const logAt = (level: LogLevel) => (message: string) => run.log(level, message)
   let state = run.claim.task.checkpoint
-  // Handlers like to change the state that they saved and to save it again.
+  // Handlers change the object that they have saved and save it again, so the bytes are compared.
   let stored = storedBytes(state)
   return {
     input,
     task,
     signal: run.signal,
     progress: (update) => run.progress(keepProgress(update)),
-    log: {
-      debug: (message) => run.log('debug', message),
-      info: (message) => run.log('info', message),
-      warn: (message) => run.log('warn', message),
-      error: (message) => run.log('error', message),
-    },
+    log: { debug: logAt('debug'), info: logAt('info'), warn: logAt('warn'), error: logAt('error') },
     results: () => onceProven(proven, () => predecessorResults(run.claim.task, store)),
     socket: {
       emit: eventGate(
@@ -395,15 +314,16 @@ function contextOf<Input>(
         const kept = keepValue(next ?? null, 'checkpoint')
         const bytes = storedBytes(kept)
         if (run.holdsSecret(bytes)) {
-          throw new FleetError(
-            'SECRET_IN_CHECKPOINT',
-            'A checkpoint is stored, so it may not hold the value of a secret',
-          )
+          const message = 'A checkpoint is stored, so it must not hold the value of a secret'
+          throw new FleetError('SECRET_IN_CHECKPOINT', message)
         }
         const saving = onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept))
         if (!(await run.whileSaving(saving))) {
-          run.abort('LEASE_LOST', 'Another worker or nobody owns this task now')
-          throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this task is no longer ours')
+          run.abort('LEASE_LOST', 'This worker does not hold the task any more')
+          throw new AttemptAborted(
+            'LEASE_LOST',
+            'The checkpoint was not saved: this worker does not hold the task any more',
+          )
         }
         if (!bytes.equals(stored)) {
           run.movedCheckpoint()
@@ -416,7 +336,7 @@ function contextOf<Input>(
   }
 }
 
-/** What needs the database waits until it is there, and is tried again when it went away meanwhile: that is nobody's failure. */
+/** Waits until the session is proved, and tries again after an outage of the database, which is not the handler's failure. */
 async function onceProven<T>(proven: () => Promise<void>, act: () => Promise<T>): Promise<T> {
   for (let pause = 100; ; pause = Math.min(1_000, pause * 2)) {
     await proven()

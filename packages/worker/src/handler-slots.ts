@@ -1,6 +1,5 @@
 /**
- * Lets so many handlers run at once. A worker that claims ahead holds more tasks than that: the others wait here for their
- * turn, in the order in which they came.
+ * Limits how many handlers run at once. A worker that claims ahead holds more tasks: the others wait here for their turn, in order.
  */
 export class HandlerSlots {
   readonly #most: () => number
@@ -13,8 +12,8 @@ export class HandlerSlots {
   }
 
   /**
-   * Resolves when the handler may begin, or at once when its attempt has been aborted: then there is nothing to wait for.
-   * Returns what is to be called when it has ended.
+   * Resolves when the handler may begin, or at once when its attempt was aborted. The returned function is called when the handler has
+   * ended.
    */
   async enter(signal: AbortSignal): Promise<() => void> {
     if (this.#busy >= this.#most() && !signal.aborted) await this.#turn(signal)

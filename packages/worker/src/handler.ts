@@ -5,16 +5,16 @@ import type { IsolateOption } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import type { Task } from './task.ts'
 
-/** What a handler says about how far it is; every field is optional and the latest call wins. */
+/** The progress that a handler reports. Every field is optional, and the latest call wins. */
 export type ProgressUpdate = Omit<Partial<Progress>, 'at'>
 
-/** The handler's own state to go on from, kept across attempts and hosts. */
+/** The state from which a handler resumes, kept across attempts and hosts. */
 export interface Checkpoint<State = unknown> {
-  /** What the last attempt that saved one left; `undefined` on the first. */
+  /** The latest saved state; `undefined` before the first save. */
   readonly state: State | undefined
   /**
    * Stores the state under this attempt's lease and resolves when the database has it.
-   * @throws {FleetError} `LEASE_LOST` when the task is no longer ours; `BAD_CHECKPOINT` with the path of what can't be stored;
+   * @throws {FleetError} `LEASE_LOST` when this worker does not hold the task any more; `BAD_CHECKPOINT` with the path of what can't be stored;
    *   `CHECKPOINT_TOO_LARGE` above 256 KiB
    */
   save(state: State): Promise<void>
@@ -25,17 +25,17 @@ export type TaskLog = Record<LogLevel, (message: string) => void>
 /** The handler's end of the task's own socket. */
 export interface TaskChannel {
   /**
-   * Sends `event { name, data }` to everybody who watches this task. What can't be sent is left out, and the task's log says so.
-   * @throws {UnrecoverableError} `BAD_EVENT` where the name is none
+   * Sends `event { name, data }` to all watchers of this task. Data that can't be sent is left out, with a line in the task's log.
+   * @throws {UnrecoverableError} `BAD_EVENT` for an invalid name
    */
   emit(name: string, data?: unknown): void
   /** Answers `message { name, data }` from a watcher; what it returns is the answer. Returns its undo. */
   on(name: string, answer: (data: unknown) => unknown): () => void
 }
 
-/** How a task that the handler's own has waited for stands. */
+/** The state of a task for which this one has waited. */
 export interface PredecessorResult {
-  /** `removed`: it is not stored any more, and its output is lost. */
+  /** `removed`: it is not stored any more, nor is its output. */
   status: TaskStatus | 'removed'
   /** What it returned; only when it has completed. */
   output?: unknown
@@ -59,13 +59,13 @@ export interface HandlerContext<Input> {
   /** How the tasks of `after` have ended, by id, in the order of `after`. The database is read at each call. */
   results(): Promise<ReadonlyMap<string, PredecessorResult>>
   /**
-   * Aborted on cancel, pause, time limit, shutdown, a lost lease, and when an error came out of the handler that nobody caught;
-   * `reason` is an `AttemptAborted`.
+   * Aborted on cancel, pause, time limit, shutdown, a lost lease, and an error of the handler that nobody caught. `reason` is an
+   * `AttemptAborted`.
    */
   signal: AbortSignal
 }
 
-/** A method's type, so that a factory with any input fits where some factory is wanted. */
+/** The type of a method, so that a factory of any input is assignable to `TaskFactory`. */
 export type Handler<Input, Output> = { run(context: HandlerContext<Input>): Promise<Output> | Output }['run']
 
 export interface Backoff extends BackoffOptions {
@@ -87,30 +87,29 @@ interface Definition<Schema extends StandardSchemaV1> {
   /** How long the task may take in all, from its first claim on, waiting between attempts included. */
   totalTimeout?: Duration
   /**
-   * How long an attempt may report nothing new: no progress that differs from the last, no checkpoint that differs from the last.
-   * Log lines don't count. Then it fails with `STALLED`, like any failure.
+   * How long an attempt may go on without new progress or a new checkpoint. Log lines don't count. Then it fails with `STALLED`,
+   * which is a failure like any other.
    */
   stall?: Duration
   /**
-   * What happens while the database doesn't answer, so that nobody can tell whether this worker still holds the task. By default an
-   * attempt goes on for two minutes, then it is given back. `'abort'` is for work that must never overlap: it is aborted before
-   * another worker could take the task up.
+   * What happens while the database doesn't answer and the worker can't prove its lease. By default an attempt goes on for two minutes,
+   * then it is given back. `'abort'` is for work that must never overlap: it is aborted before another worker can claim the task.
    */
   inDoubt?: 'abort' | { for: Duration }
   /** Runs only while the machine is not overloaded. */
   lazy?: boolean
   /**
-   * False for what must not run a second time, such as a payment: replays are refused, and so is a task that has completed before. Failed
-   * attempts are tried again as usual.
+   * False for a task that must not run again once it has completed, such as a payment: replays are refused. Failed attempts are tried
+   * again as usual.
    */
   replay?: boolean
-  /** Where it needs space, and how much: it waits where there is less. */
+  /** The disk space that it needs. The task waits while there is less. */
   disk?: DiskNeed
-  /** Runs the handler in a thread or a process of its own: what blocks or crashes there harms nobody else. */
+  /** Runs the handler in a thread or process of its own, so that blocking or crashing harms no other task. */
   isolate?: IsolateOption
   /**
-   * The module that exports this task, for `isolate` to load: `import.meta.url`. What `--tasks FILE` loads has the file's
-   * without being told. Loading it must do no more than define tasks.
+   * The module that exports this task, for `isolate` to load: `import.meta.url`. `--tasks FILE` sets it. The module must do no more
+   * than define tasks.
    */
   module?: string
 }
@@ -118,6 +117,6 @@ interface Definition<Schema extends StandardSchemaV1> {
 export type TaskDefinition<Schema extends StandardSchemaV1, Output> = Definition<Schema> &
   (
     | { run: Handler<StandardSchemaV1.InferOutput<Schema>, Output>; notify?: false }
-    /** The program around the runner does the work, and says so by `runner.complete` or `runner.fail`. */
+    /** The program around the runner does the work, and calls `runner.complete` or `runner.fail`. */
     | { notify: true; run?: never }
   )

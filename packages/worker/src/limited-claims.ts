@@ -1,5 +1,6 @@
 import type { Claim, Claimant, Hint, ServerClock, StartGrant, TaskStore } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { QueueLimits } from './queue-limits.ts'
 import type { QueueRates } from './queue-rates.ts'
 
@@ -9,19 +10,19 @@ export interface LimitedClaimsOptions {
   rates: QueueRates
   claimant: (hint: Pick<Hint, 'lost'>) => Claimant
   clock: ServerClock
-  /** Starts were used too late, so that tasks wait of which nothing is known any more. */
+  /** Called when starts were used too late: tasks wait of which nothing is known any more. */
   onLate: (queue: string) => void
 }
 
-/** What becomes of hints that bring no claim. */
+/** Collects ids of hints, in hex. */
 export interface ClaimNotes {
-  /** Of a task that was still waiting and not due, or that came after its start could be used. */
-  onEarly: (id: Hint['_id']) => void
-  /** Of each task for which the server was asked. */
-  onTried: (id: Hint['_id']) => void
+  /** Tasks that were still waiting and not due, or for which the claim came after the start could be used. */
+  early: Set<string>
+  /** Tasks for which the server was asked. */
+  tried: Set<string>
 }
 
-/** Claims tasks of queues of which only so many may run at once or start within a time. */
+/** Claims from queues that limit how many of their tasks run at once or start within a time. */
 export class LimitedClaims {
   readonly #options: LimitedClaimsOptions
 
@@ -33,9 +34,7 @@ export class LimitedClaims {
     return this.#options.limits.isLimited(queue) || this.#options.rates.isLimited(queue)
   }
 
-  /**
-   * Claims what may start of these, which are all of one queue. Each claim must have begun before the next one is asked for.
-   */
+  /** Claims what may start of these hints, which are all of one queue. Each claim must have begun before the next one is requested. */
   async *claim(hints: readonly Hint[], notes: ClaimNotes): AsyncGenerator<Claim> {
     const { limits, rates } = this.#options
     const queue = hints[0]!.queue
@@ -49,19 +48,12 @@ export class LimitedClaims {
     const grant = await rates.ask(hints[0]!.queue, hints.length)
     const allowed = hints.slice(0, grant.count)
     if (allowed.length === 0) return
-    // Those of a claim whose answer never came may have started.
+    // If the answer to a claim never came, its tasks may have started.
     let unused = 0
-    let late = false
-    const lateNotes: ClaimNotes = {
-      ...notes,
-      onEarly: (id) => {
-        late = true
-        notes.onEarly(id)
-      },
-    }
+    const earlyBefore = notes.early.size
     const claims = limits.isLimited(grant.queue)
-      ? this.#oneByOne(allowed, lateNotes, grant)
-      : this.#together(allowed, lateNotes, grant)
+      ? this.#oneByOne(allowed, notes, grant)
+      : this.#together(allowed, notes, grant)
     let begun = 0
     let sure = true
     try {
@@ -71,40 +63,26 @@ export class LimitedClaims {
         yield claim
       }
       unused = sure ? grant.count - begun : 0
-      if (late) this.#options.onLate(grant.queue)
+      if (notes.early.size > earlyBefore) this.#options.onLate(grant.queue)
     } finally {
       rates.giveBack(grant, unused)
     }
   }
 
-  async *#together(
-    hints: readonly Hint[],
-    { onEarly, onTried }: ClaimNotes,
-    { notAfter }: StartGrant,
-  ): AsyncGenerator<Claim> {
-    const { store, claimant } = this.#options
-    const ids = hints.map(({ _id }) => _id)
-    const claims = await store.claim(ids, { ...claimant(hints[0]!), notAfter }, onEarly)
-    for (const id of ids) onTried(id)
-    yield* claims
+  async *#together(hints: readonly Hint[], notes: ClaimNotes, { notAfter }: StartGrant): AsyncGenerator<Claim> {
+    yield* await this.#claim(hints, notes, { notAfter })
   }
 
-  /** In a place of its queue each: which ones are taken is known only when one tries. */
-  async *#oneByOne(
-    hints: readonly Hint[],
-    { onEarly, onTried }: ClaimNotes,
-    grant?: StartGrant,
-  ): AsyncGenerator<Claim> {
-    const { store, limits, claimant } = this.#options
-    const until = grant === undefined ? {} : { notAfter: grant.notAfter }
+  /** Each in a slot of its queue. Only a claim tells whether a slot is free. */
+  async *#oneByOne(hints: readonly Hint[], notes: ClaimNotes, grant?: StartGrant): AsyncGenerator<Claim> {
+    const { limits } = this.#options
+    const until = given({ notAfter: grant?.notAfter })
     for (const hint of hints) {
       for (;;) {
         const place = limits.place(hint.queue)
         if (place === null) return
         try {
-          const claims = await store.claim([hint._id], { ...claimant(hint), ...place, ...until }, onEarly)
-          onTried(hint._id)
-          yield* claims
+          yield* await this.#claim([hint], notes, { ...place, ...until })
           break
         } catch (error) {
           if (!(error instanceof FleetError) || error.code !== 'SLOT_TAKEN' || place.slot === undefined) throw error
@@ -112,5 +90,13 @@ export class LimitedClaims {
         }
       }
     }
+  }
+
+  async #claim(hints: readonly Hint[], { early, tried }: ClaimNotes, more: Partial<Claimant>): Promise<Claim[]> {
+    const { store, claimant } = this.#options
+    const ids = hints.map(({ _id }) => _id)
+    const claims = await store.claim(ids, { ...claimant(hints[0]!), ...more }, (id) => early.add(id.toHexString()))
+    for (const id of ids) tried.add(id.toHexString())
+    return claims
   }
 }

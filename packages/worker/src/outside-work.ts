@@ -7,7 +7,7 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
-/** Attempts whose work is done by the program around the runner: each waits until that says how it went. */
+/** Attempts whose work the program around the runner does. Each waits until the program reports its result. */
 export class OutsideWork {
   readonly #waiting = new Map<string, Waiting>()
 
@@ -24,7 +24,7 @@ export class OutsideWork {
     try {
       return await mine
     } finally {
-      // Its next attempt may be here already.
+      // The next attempt of the task may wait already.
       if (this.#waiting.get(id)?.resolve === resolve) this.#waiting.delete(id)
     }
   }

@@ -3,7 +3,7 @@ import { predecessorsOf, type TaskStore } from '@taskfleet/core/internal'
 import { hasEnded } from '@taskfleet/protocol'
 import type { PredecessorResult } from './handler.ts'
 
-/** How the tasks that a task has waited for stand now, in the order of its `after`. */
+/** The results of the tasks for which a task has waited, in the order of its `after`. */
 export async function predecessorResults(
   task: Pick<TaskDocument, 'after'>,
   store: Pick<TaskStore, 'results'>,

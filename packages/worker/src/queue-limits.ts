@@ -1,30 +1,30 @@
 import type { TaskDocument } from '@taskfleet/core'
 import type { QueueDocument } from '@taskfleet/core/internal'
 
-/** A slot that was found taken without our knowing by whom is tried again after this. */
+/** After how long to try a slot again that an unknown task has taken, in milliseconds. */
 const UNKNOWN_MS = 2_000
 
 export interface QueueLimitsOptions {
   /** How many of a queue run at once on this worker. */
   here: Readonly<Record<string, number>>
-  /** Something of a queue that was full may start. */
+  /** Called when a task of a queue that was full may start. */
   onRoom: (queue: string) => void
 }
 
 /**
  * How many tasks of a queue may run at once: on this worker, and in the whole fleet. A fleet-wide limit has numbered slots; a
  * claim takes one by writing its name on the task, where an index allows each name once. So the limit is exact, and a slot
- * is free the moment its task leaves `running`, however its worker ends. What is known here of slots are hints.
+ * is free the moment its task leaves `running`, even if its worker has died. What this class knows of slots are hints.
  */
 export class QueueLimits {
   readonly #options: QueueLimitsOptions
   readonly #fleet = new Map<string, number>()
   /** Taken slots by name: whose they are, or until when they are not tried. */
   readonly #taken = new Map<string, string | number>()
-  /** Tasks that were seen while the database is being asked, with the slot that each has. */
+  /** Tasks that were seen during a query, with the slot of each. */
   #seenMeanwhile: Map<string, string | undefined> | undefined
   readonly #runningHere = new Map<string, number>()
-  /** Queues of which something waits for room. */
+  /** Queues whose tasks wait for room. */
   readonly #full = new Set<string>()
 
   constructor(options: QueueLimitsOptions) {
@@ -35,21 +35,21 @@ export class QueueLimits {
     return this.#fleet.has(queue) || this.#options.here[queue] !== undefined
   }
 
-  /** Whether it had no room when it was last asked for some, and none has become free since. */
+  /** Whether a task of this queue was denied a place, and no place has become free since. */
   isFull(queue: string): boolean {
     return this.#full.has(queue)
   }
 
-  /** What somebody said of a queue; null when nothing is said any more. */
-  setQueue(queue: string, said: Pick<QueueDocument, 'concurrency'> | null): void {
-    const limit = said?.concurrency
+  /** Takes the settings of a queue; null when there are none any more. */
+  setQueue(queue: string, settings: Pick<QueueDocument, 'concurrency'> | null): void {
+    const limit = settings?.concurrency
     if (this.#fleet.get(queue) === limit) return
     if (limit === undefined) this.#fleet.delete(queue)
     else this.#fleet.set(queue, limit)
     this.#roomIn(queue)
   }
 
-  /** A task as it is now: it may have taken a slot, left one, or gone from one to another while nobody looked. */
+  /** A task as it is now: it may have taken a slot, left one, or changed its slot. */
   seen(id: string, task: Pick<TaskDocument, 'status' | 'slot' | 'queue'> | null): void {
     const slot = task?.status === 'running' ? task.slot : undefined
     this.#seenMeanwhile?.set(id, slot)
@@ -61,7 +61,7 @@ export class QueueLimits {
     }
   }
 
-  /** Replaces what is known by what the database says. What is seen while it is being asked may be newer than its answer. */
+  /** Replaces the hints by the answer of a query. Tasks that were seen during the query may be newer. */
   async load(ask: () => Promise<readonly Pick<TaskDocument, '_id' | 'slot'>[]>): Promise<void> {
     const meanwhile = new Map<string, string | undefined>()
     this.#seenMeanwhile = meanwhile
@@ -73,12 +73,12 @@ export class QueueLimits {
       if (slot !== undefined && !meanwhile.has(_id.toHexString())) this.#taken.set(slot, _id.toHexString())
     }
     for (const [id, slot] of meanwhile) if (slot !== undefined) this.#taken.set(slot, id)
-    // Whoever replaces it asks the database next.
+    // The caller queries the database for tasks next.
     for (const queue of [...this.#full]) if (this.#hasRoom(queue)) this.#full.delete(queue)
   }
 
   /**
-   * Where a task of this queue may start: in a slot of the fleet's, or without one; null when the queue is full.
+   * Where a task of this queue may start: in a slot of the fleet, or without one. Null when the queue is full.
    */
   place(queue: string): { slot?: string } | null {
     const limit = this.#fleet.get(queue)
@@ -107,7 +107,7 @@ export class QueueLimits {
     return undefined
   }
 
-  /** A slot was taken when we came. */
+  /** A claim found this slot taken. */
   takenBySomebody(slot: string): void {
     if (typeof this.#taken.get(slot) !== 'string') this.#taken.set(slot, performance.now() + UNKNOWN_MS)
     setTimeout(() => this.#roomIn(queueOf(slot)), UNKNOWN_MS + 1).unref()
@@ -127,6 +127,6 @@ export class QueueLimits {
   }
 }
 
-/** No queue's name holds a line feed. */
+/** Names of queues hold no line feed. */
 const slotName = (queue: string, n: number): string => `${queue}\n${n}`
 const queueOf = (slot: string): string => slot.slice(0, slot.lastIndexOf('\n'))

@@ -5,9 +5,9 @@ import type { Logger } from 'pino'
 
 export interface QueueRatesOptions {
   rates: StartRates
-  /** Something of a queue whose rate was used up may start. */
+  /** Called when a task of a queue whose rate was used up may start. */
   onRoom: (queue: string) => void
-  /** After this a queue is tried in any case, in milliseconds: somebody may have given starts back. */
+  /** After how long a queue is tried in any case, in milliseconds: another worker may have given starts back. */
   longestWaitMs: number
   log: Logger
 }
@@ -19,15 +19,15 @@ interface Rated {
 }
 
 /**
- * How often tasks of a queue start in the whole fleet. The database knows how many starts are left, and the worker asks it
- * for as many as it could claim now; where it gets less, nothing of that queue is tried until the next start is free.
+ * How often tasks of a queue start in the whole fleet. The database counts the starts that are left. The worker asks for as many as it
+ * could claim now. If it gets fewer, it tries no task of that queue until the next start is free.
  */
 export class QueueRates {
   readonly #options: QueueRatesOptions
   readonly #rated = new Map<string, Rated>()
   /** Queues whose rate is used up, each with the one timer that tries again. */
   readonly #usedUp = new Map<string, NodeJS.Timeout>()
-  /** How often each queue's rate has changed, or starts of it were given back here. */
+  /** Counts, for each queue, changes of its rate and starts that were given back here. */
   readonly #editions = new Map<string, number>()
   readonly #givingBack = new UnderWay((error) =>
     this.#options.log.warn({ err: asError(error) }, 'starts could not be given back'),
@@ -45,18 +45,18 @@ export class QueueRates {
     return this.#usedUp.has(queue)
   }
 
-  /** What somebody said of a queue; null when nothing is said any more. */
-  setQueue(queue: string, said: Pick<QueueDocument, 'rate' | 'rev'> | null): void {
+  /** Takes the settings of a queue; null when there are none any more. */
+  setQueue(queue: string, settings: Pick<QueueDocument, 'rate' | 'rev'> | null): void {
     const before = this.#rated.get(queue)?.rate
-    const rate = said?.rate
-    if (said === null || rate === undefined) this.#rated.delete(queue)
-    else this.#rated.set(queue, { rate, rev: said.rev })
+    const rate = settings?.rate
+    if (settings === null || rate === undefined) this.#rated.delete(queue)
+    else this.#rated.set(queue, { rate, rev: settings.rev })
     if (before?.limit !== rate?.limit || before?.per !== rate?.per) this.#changed(queue)
   }
 
   /**
-   * Starts for as many tasks as there are left, at most `wanted`. Where there are fewer, the queue counts as used up, unless its
-   * rate has changed or starts of it were given back while the database was being asked.
+   * Asks for starts, at most `wanted`. If there are fewer, the queue counts as used up, unless its rate has changed or starts were given
+   * back meanwhile.
    */
   async ask(queue: string, wanted: number): Promise<StartGrant> {
     const { rates, longestWaitMs } = this.#options
@@ -74,7 +74,7 @@ export class QueueRates {
     return grant
   }
 
-  /** Starts that were not used; returns at once. Then there is room again, which nobody else has heard of. */
+  /** Gives back starts that were not used. Returns at once. */
   giveBack(grant: StartGrant, count: number): void {
     if (count === 0) return
     this.#givingBack.add(this.#options.rates.giveBack(grant, count).then(() => this.#changed(grant.queue)))

@@ -1,8 +1,8 @@
 import { type Hint, inClaimOrder } from '@taskfleet/core/internal'
 
 /**
- * The next tasks that a worker knows of: due ones in claim order, and later ones by date. They are hints: nothing is
- * locked, and losing one costs time and never a task, since the database is asked again when the list runs low.
+ * The next tasks that a worker knows: due ones in claim order, and later ones by date. They are hints. Nothing is locked, and a lost
+ * hint costs only time, since the database is queried again when the list runs low.
  *
  * Pure: the time is passed in.
  */
@@ -11,7 +11,7 @@ export class ReadyList {
   #due: Hint[] = []
   #later: Hint[] = []
   readonly #known = new Map<string, Hint>()
-  /** Whether the database may know of due tasks that are not here. */
+  /** Whether there may be due tasks in the database that are not in this list. */
   #dueCut = false
   #laterCut = false
 
@@ -32,7 +32,7 @@ export class ReadyList {
     return this.#known.has(id)
   }
 
-  /** What the database answered: at most `limit` of each kind. */
+  /** Replaces the list by the answer of a query, which has at most `limit` of each kind. */
   load(answer: { due: readonly Hint[]; next: readonly Hint[] }, limit: number): void {
     this.#due = []
     this.#later = []
@@ -44,7 +44,7 @@ export class ReadyList {
     this.#later = [...answer.next].sort(byDate)
   }
 
-  /** Slots a newcomer in, or moves one that has changed. Returns whether it is due. */
+  /** Inserts a hint, or moves one that has changed. Returns whether it is due. */
   offer(hint: Hint, now: Date): boolean {
     this.remove(idOf(hint))
     const due = hint.runAt <= now
@@ -52,7 +52,7 @@ export class ReadyList {
     const order = due ? inClaimOrder : byDate
     const cut = due ? this.#dueCut : this.#laterCut
     const place = placeOf(list, hint, order)
-    // Behind the last known one there may be others that come first: the database will tell.
+    // There may be unknown tasks between the last hint and this one.
     if (place === list.length && cut) return due
     list.splice(place, 0, hint)
     this.#known.set(idOf(hint), hint)
@@ -74,7 +74,7 @@ export class ReadyList {
     }
   }
 
-  /** Moves those whose date has come to the due ones, and returns them. */
+  /** Moves hints whose date has come to the due ones, and returns them. */
   promote(now: Date): Hint[] {
     const promoted: Hint[] = []
     while (this.#later[0] !== undefined && this.#later[0].runAt <= now) {
@@ -88,7 +88,7 @@ export class ReadyList {
     return promoted
   }
 
-  /** Takes the first ones out, to claim them; drops on the way those that may not be claimed as things are. */
+  /** Takes out the first hints to claim them. Drops those that `may` refuses on the way. */
   take(count: number, may: (hint: Hint) => boolean = () => true): Hint[] {
     const taken: Hint[] = []
     let seen = 0

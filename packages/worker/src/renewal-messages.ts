@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Document, MongoClientOptions } from 'mongodb'
 
-/** What passes between the process and its renewing thread. */
+/** What the renewing thread starts with. */
 export interface RenewalSetup {
   port: MessagePort
   uri: string
@@ -9,24 +9,24 @@ export interface RenewalSetup {
   clientOptions: MongoClientOptions
   /** How often the session is renewed, in milliseconds. */
   everyMs: number
-  /** Counts up as long as the main thread comes round. */
+  /** Counts up as long as the main thread's event loop runs. */
   beat: SharedArrayBuffer
   warnBlockedMs: number
   maxBlockedMs: number
 }
 
 export interface RenewalOrder {
-  /** The one write that keeps the session alive; null when there is none. */
+  /** The write that keeps the session alive; null without a session. */
   renew?: { session: string; filter: Document; update: Document[] } | null
   stop?: boolean
 }
 
 export interface RenewalReport {
   session: string
-  /** `monotonicMs()` when the renewal was sent: the session is good from then on. */
+  /** `monotonicMs()` when the renewal was sent. The lease counts from then. */
   sentAt: number
   receivedAt: number
-  /** What the renewal has read; null when the session has ended. */
+  /** The session after the renewal; null when it has ended. */
   beat: { heartbeatAt: Date; control?: { action: 'drain' | 'resume'; by: string; at: Date } } | null
   error?: string
 }

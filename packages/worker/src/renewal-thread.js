@@ -5,8 +5,8 @@ import { MongoClient } from 'mongodb'
 import { monotonicMs, renew } from './renew.js'
 
 /**
- * Renews the session of a process from a thread of its own, so that a handler that blocks the event loop loses nothing.
- * It gives up when the main thread has been blocked for so long that it can't be expected back.
+ * Renews the session of a process from a thread, so that a handler that blocks the event loop does not lose the lease. It gives up
+ * when the main thread has been blocked for too long.
  *
  * @import { RenewalOrder, RenewalSetup } from './renewal-messages.ts'
  * @type {RenewalSetup}
@@ -22,7 +22,7 @@ let lastBeat = Atomics.load(beat, 0)
 let lastBeatAt = monotonicMs()
 let told = false
 
-/** How long the main thread has not come round, in milliseconds. */
+/** How long the main thread has been blocked, in milliseconds. */
 function blockedMs() {
   const now = Atomics.load(beat, 0)
   if (now !== lastBeat) {
@@ -34,13 +34,13 @@ function blockedMs() {
 }
 
 /**
- * Straight to the file: the main thread, which usually writes, is the one that is blocked.
+ * Written straight to the file, since the main thread, which usually writes logs, is blocked.
  *
  * @param {number} ms
  */
 function warnBlocked(ms) {
   told = true
-  const msg = 'the event loop is blocked by a handler; the session is renewed all the same'
+  const msg = 'a handler blocks the event loop; the session is renewed all the same'
   const line = {
     level: 40,
     time: Date.now(),
@@ -73,7 +73,7 @@ const timer = setInterval(
     const startedAt = monotonicMs()
     underWay = renewed(order).then((done) => {
       underWay = undefined
-      // One that failed is tried again soon: the server may be back at any moment.
+      // After a failure the next try is soon: the server may answer again at any moment.
       nextAt = done ? startedAt + every : monotonicMs() + Math.min(RETRY_MS, every / 4)
     })
   },
@@ -82,7 +82,7 @@ const timer = setInterval(
 
 port.on('message', (/** @type {RenewalOrder} */ { renew, stop }) => {
   if (renew !== undefined) {
-    // The write that opened a session was the first proof of it.
+    // The write that opened the session counts as its first renewal.
     if (renew !== null && renew.session !== order?.session) nextAt = monotonicMs() + every
     order = renew
   }

@@ -12,31 +12,31 @@ export interface RenewalOptions {
   /** How often a session is renewed, in milliseconds. */
   everyMs: number
   log: Logger
-  /** From when on a blocked event loop is logged, and until when its session is renewed all the same, in milliseconds. */
+  /** After how long a blocked event loop is logged, and after how long its session is not renewed any more, in milliseconds. */
   warnBlockedMs: number
   maxBlockedMs: number
-  /** Called for every renewal, with what became of it. */
+  /** Called with the result of every renewal. */
   onReport: (report: RenewalReport) => void
 }
 
-/** Renews a session again and again, until it gets another order. */
+/** Renews a session periodically, until it gets another order. */
 export interface Renewal {
   start(): Promise<void>
   stop(): Promise<void>
   order(renew: NonNullable<RenewalOrder['renew']> | null): void
-  /** Reports what has arrived and was not reported yet, as after the event loop was blocked. */
+  /** Reports at once the results that have arrived, such as after the event loop was blocked. */
   reportArrived(): void
-  /** The process comes round: its event loop is not blocked. */
+  /** Called while the event loop is not blocked. */
   beat(): void
 }
 
-/** A database in memory is asked from here: nothing of it can be reached from another thread. */
+/** A database in memory can't be reached from another thread. */
 export const renewalOf = (options: RenewalOptions): Renewal =>
   options.database.memory === undefined ? new RenewalThread(options) : new RenewalHere(options)
 
 const STOP_MS = 1_000
 
-/** Renews from a thread of its own, so that a handler that blocks the event loop loses nothing. */
+/** Renews from a thread, so that a handler that blocks the event loop does not lose the lease. */
 class RenewalThread extends Service implements Renewal {
   readonly #options: RenewalOptions
   readonly #beat = new SharedArrayBuffer(4)
@@ -61,7 +61,7 @@ class RenewalThread extends Service implements Renewal {
     const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
       workerData: setup,
       transferList: [port2],
-      // It holds little; the defaults would let its young generation grow to many megabytes.
+      // By default its young generation would grow to many megabytes.
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
     })
     thread.on('error', (error) => log.error({ err: error }, 'the renewing thread failed; the session will run out'))
@@ -72,7 +72,7 @@ class RenewalThread extends Service implements Renewal {
     thread.unref()
   }
 
-  /** It ends by itself; one that hangs in a connection is terminated. */
+  /** The thread ends by itself. It is terminated if it hangs in a connection. */
   async #end(thread: Worker): Promise<void> {
     if (thread.threadId === -1) return
     thread.ref()
@@ -127,6 +127,6 @@ class RenewalHere extends Service implements Renewal {
   }
 
   beat(): void {
-    // Nobody watches the event loop from outside.
+    // Nothing watches the event loop from outside.
   }
 }

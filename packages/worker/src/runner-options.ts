@@ -15,54 +15,53 @@ import type { SecretSource } from './task-secrets.ts'
 export interface TaskRunnerOptions {
   /** The database's address, or one that is connected already and stays so. */
   mongo: string | FleetDatabase
-  /** The database's name, where the address does not say it. */
+  /** The name of the database, if the address has none. */
   db?: string | undefined
   tasks: readonly TaskFactory[]
   queues?: readonly string[]
   /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
   concurrency?: number | 'auto' | SlotRange
   /**
-   * How many tasks are claimed ahead of the slots, for handlers that take milliseconds: they are claimed and ended in groups, in
-   * a few writes for all. What is claimed ahead is held by this worker until its turn comes, and given back when it stops.
-   * 0 to 1,000; 0 by default, and right for whatever takes a second or more.
+   * How many tasks are claimed ahead of the slots, for handlers that take milliseconds: these tasks are claimed and ended in groups,
+   * with few writes. The worker holds them until their turn, and gives them back when it stops. 0 to 1,000; 0 by default, which is
+   * right for tasks that take a second or more.
    */
   prefetch?: number
   /** How many tasks of a queue run at once on this worker at most. */
   queueConcurrency?: Record<string, number>
-  /** From where on the load gate keeps tasks back. */
+  /** The thresholds of the load gate. */
   thresholds?: LoadThresholds
-  /** When and how the developer is told of errors that keep coming. */
+  /** When and how recurring errors are reported. */
   recurringErrors?: RecurringErrors
-  /** Where its gateway and task sockets listen; without it the worker serves no one. */
+  /** Where its gateway and task sockets listen. Without it the worker has none. */
   listen?: ListenAddress
-  /** How others reach it, when that differs from where it listens. */
+  /** Its address for others, if that differs from where it listens. */
   publicUrl?: string
   /**
-   * What signs sessions and tickets where it listens, the same at all gateways and workers of a fleet: 32 bytes or more. Several with
-   * commas, of which the first signs and all verify.
+   * The secret that signs sessions and tickets, the same for all gateways and workers of a fleet: 32 bytes or more. May be several with
+   * commas between them: the first signs, and all verify.
    */
   secret?: string | undefined
   /**
-   * What this worker knows of the secrets that inputs name by `{ secret: 'name' }`. Without it such a reference is an object as any
-   * other.
+   * The secrets that inputs name by `{ secret: 'name' }`. Without it such a reference is a plain object.
    */
   secrets?: SecretSource | undefined
-  /** Below which path its gateway lies, such as `/fleet`; a proxy in front may take it off or leave it. */
+  /** The path below which its gateway is served, such as `/fleet`. A proxy may strip it or keep it. */
   basePath?: string
   /** Proxies whose `X-Forwarded-…` headers count: addresses, networks such as `10.0.0.0/8`, `loopback`. */
   trustProxy?: readonly string[]
-  /** What people call it; the host's name by default. */
+  /** The name shown to people; the host's name by default. */
   name?: string
-  /** How long its tasks stay its own after its last sign of life, in milliseconds; 8,000 by default. */
+  /** How long it keeps its tasks after its last renewal, in milliseconds; 8,000 by default. */
   leaseMs?: number
-  /** How often it gives a sign of life, in milliseconds; a third of `leaseMs` by default, and at most. */
+  /** How often it renews its session, in milliseconds; a third of `leaseMs` by default, and at most. */
   heartbeatMs?: number
-  /** The longest time without a look into the database, in milliseconds. */
+  /** The longest time between two queries for waiting tasks, in milliseconds. */
   pollMs?: number
-  /** After how many tasks the database is asked again. */
+  /** After how many tasks the database is queried again. */
   refillEvery?: number
   abortGrace?: Duration
-  /** Which tasks it trusts, and the key with which it signs what it stores itself; as the environment says by default. */
+  /** The keys whose tasks it trusts, and the key with which it signs what it stores; from the environment by default. */
   signing?: SigningOptions
   log?: Logger
 }
@@ -70,11 +69,11 @@ export interface TaskRunnerOptions {
 export interface RunnerEvents {
   /** Nothing runs and nothing is due. */
   idle: [event: object]
-  /** A task is executable here, now or since before the start. Where very many wait, it may be emitted more than once. */
+  /** A task is due and can run here. Where very many wait, it may be emitted more than once for a task. */
   due: [event: { id: string; name: string }]
   claimed: [event: { task: TaskRow }]
   success: [event: { task: TaskRow; output: unknown }]
-  /** An attempt failed and none is left. */
+  /** The task has failed: no try is left. */
   fail: [event: { task: TaskRow; error: TaskError }]
   /** An attempt failed; the task will run again. */
   retry: [event: { task: TaskRow; error: TaskError; delayMs: number }]
@@ -104,7 +103,7 @@ export function settingsOf({
   for (const [queue, limit] of Object.entries(queueConcurrency)) setting(limit, `queueConcurrency.${queue}`, 1, 1_000)
   return {
     name,
-    /** The database's, where it was given as a text. */
+    /** The database's address, if it was given as a text. */
     address: typeof options.mongo === 'string' ? options.mongo : undefined,
     /** The handlers by the names of their tasks. */
     factories: byName(tasks) as ReadonlyMap<string, TaskFactory>,

@@ -22,51 +22,62 @@ const LOG_LINES = 200
 const STORED_LINES = 10_000
 const PENDING_LINES = 1_000
 const LOG_LINE_LIMIT = 4_000
-/** How much of a line is looked at for secrets: more than is kept, so that one at the cut is whole. */
+/** How much of a line is searched for secrets: more than is kept, so that a secret at the cut is found whole. */
 const LOOKED_AT = 2 * LOG_LINE_LIMIT
 
-/** One attempt in flight: what it last said, and who listens. Knows neither sockets nor the database. */
+/** One attempt in flight: what it last reported, and its watchers. Knows neither sockets nor the database. */
 export class RunningTask {
   readonly claim: Claim
+  readonly id: string
+  readonly leaseId: string
+  /** The session on which its lease rests. */
+  readonly session: string
   /** All code of the handler runs in it. */
   readonly boundary: AttemptBoundary
   readonly #errors: Logger | undefined
   readonly #controller = new AbortController()
+  readonly signal: AbortSignal = this.#controller.signal
+  /** Whether its turn has come. A worker may hold tasks for which it has no slot yet. */
+  began = false
+  /** When its handler began or, until then, when it was claimed, by `performance.now()`. */
+  beganAt = performance.now()
+  /** Whether it has saved a checkpoint other than the one that it started from. */
+  checkpointMoved = false
   readonly #watchers = new Set<AttemptWatcher>()
   readonly #answers = new Map<string, (data: unknown) => unknown>()
   readonly #log: LogLine[] = []
-  /** Whether its handler was left to itself, because it does not heed its signal. */
+  /** Whether its handler still runs, after its slot was freed because it ignores its signal. */
   goesOn = false
   #logSeq = 0
   #unstoredLog: LogLine[] = []
   #storedLines = 0
   #droppedLines = 0
-  #toldLogSeq = 0
+  #publishedLogSeq = 0
   #progress: ReportedProgress | undefined
   #progressAt = 0
-  #untold = false
+  #unpublished = false
   #unstored = false
   /** Whether this attempt has reported any. */
   #reported = false
   #end: TaskEnd | undefined
-  /** Its handler has ended, and that is being recorded. */
+  /** Its handler has ended, and its outcome is being recorded. */
   settling = false
   #stall: StallWatch | undefined
   #hidden: readonly string[] = []
-  #checkpointMoved = false
-  #beganAt = performance.now()
-  #began = false
 
-  /** @param errors is told of what goes wrong beside the attempt */
+  /** @param errors logs what goes wrong beside the attempt */
   constructor(claim: Claim, errors?: Logger) {
     this.claim = claim
+    this.id = claim.task._id.toHexString()
+    this.leaseId = claim.leaseId
+    this.session = claim.task.lease?.session ?? ''
     this.#errors = errors
     this.boundary = new AttemptBoundary({
       onLeak: (failure) => this.#abort(failure),
       onLate: (err) =>
         errors?.error(
           { err: toTaskError(err, this.readable), task: this.id, name: claim.task.name },
-          'a handler let an error go that changes nothing',
+          'an error of a handler that nobody caught; it came too late to change the outcome',
         ),
     })
     const { progress } = claim.task
@@ -77,12 +88,12 @@ export class RunningTask {
     }
   }
 
-  /** From now on these values are left out of what the attempt says. */
+  /** From now on these values are masked in whatever the attempt reports. */
   hide(values: readonly string[]): void {
     this.#hidden = formsOf(values)
   }
 
-  /** A text without secrets: those of its input, and whatever looks like one. */
+  /** Masks the secrets of the input in a text, and whatever looks like a secret. */
   readonly readable = (text: string): string =>
     maskSecrets(this.#hidden.reduce((shown, secret) => shown.replaceAll(secret, '***'), text))
 
@@ -90,36 +101,9 @@ export class RunningTask {
     return this.#hidden.some((secret) => bytes.includes(secret))
   }
 
-  get id(): string {
-    return this.claim.task._id.toHexString()
-  }
-
-  /** When its handler began or, until then, when it was taken up, by `performance.now()`. */
-  get beganAt(): number {
-    return this.#beganAt
-  }
-
-  /** Whether its turn has come. A worker may hold tasks for which it has no slot yet. */
-  get began(): boolean {
-    return this.#began
-  }
-
   begin(): void {
-    this.#began = true
-    this.#beganAt = performance.now()
-  }
-
-  get leaseId(): string {
-    return this.claim.leaseId
-  }
-
-  /** The session on which its lease rests. */
-  get session(): string {
-    return this.claim.task.lease?.session ?? ''
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
+    this.began = true
+    this.beganAt = performance.now()
   }
 
   /** The first reason counts. */
@@ -127,38 +111,33 @@ export class RunningTask {
     this.#abort(new AttemptAborted(code, message))
   }
 
-  /** What a listener of the signal throws is the attempt's own, whoever aborts it. */
+  /** An error of a listener of the signal counts as the attempt's own, whoever aborts it. */
   #abort(reason: AttemptAborted): void {
     if (!this.signal.aborted) this.boundary.within(() => this.#controller.abort(reason))
   }
 
-  /** Whether it has saved a checkpoint other than the one that it started from, as far as this process knows. */
-  get checkpointMoved(): boolean {
-    return this.#checkpointMoved
-  }
-
   movedCheckpoint(): void {
-    this.#checkpointMoved = true
+    this.checkpointMoved = true
     this.#stall?.noticed()
   }
 
-  /** What is new from now on is told to the watch. */
+  /** Notifies the watch of progress and checkpoints from now on. */
   followNews(stall: StallWatch): void {
     this.#stall = stall
   }
 
-  /** Waiting for the database does not count as a standstill. */
+  /** Waiting for the database does not count as a stall. */
   whileSaving<T>(saving: Promise<T>): Promise<T> {
     return this.#stall?.hold(saving) ?? saving
   }
 
-  /** Only remembers: `tell` and `takeProgress` pass it on at their own pace, so that any rate is cheap. */
+  /** Only keeps the update: `publish` and `takeProgress` pass it on at their own pace, so any rate of calls is cheap. */
   progress(update: ReportedProgress): void {
     this.#stall?.reported(update)
     this.#progress = update
     this.#reported = true
     this.#progressAt = Date.now()
-    this.#untold = true
+    this.#unpublished = true
     this.#unstored = true
   }
 
@@ -179,17 +158,17 @@ export class RunningTask {
     }
   }
 
-  /** The lines that the database doesn't have yet; at the end also how many it will never have. */
+  /** The lines that are not stored yet. The last time, a line says how many were dropped. */
   takeLog({ last = false }: { last?: boolean } = {}): LogLine[] {
     if (last && this.#droppedLines > 0) {
-      const message = `${this.#droppedLines} lines were not stored: they were too many`
+      const message = `${this.#droppedLines} lines were dropped: too many were logged`
       this.#unstoredLog.push({ seq: this.#logSeq + 1, at: new Date().toISOString(), level: 'warn', message })
       this.#droppedLines = 0
     }
     return this.#unstoredLog.splice(0)
   }
 
-  /** Lines that could not be stored are tried again with the next ones. */
+  /** Lines that could not be stored are stored with the next ones. */
   giveBackLog(lines: readonly LogLine[]): void {
     this.#unstoredLog.unshift(...lines)
   }
@@ -212,7 +191,7 @@ export class RunningTask {
   async message(name: string, data: unknown): Promise<unknown> {
     const answer = this.#answers.get(name)
     if (answer === undefined)
-      throw new FleetError('NO_SUCH_MESSAGE', `This task takes no message '${name}'`, { field: 'name' })
+      throw new FleetError('NO_SUCH_MESSAGE', `This task does not accept the message '${name}'`, { field: 'name' })
     const answered = await this.boundary.within(() => answer(data))
     return answered === undefined ? undefined : keepValue(answered, 'answer')
   }
@@ -227,21 +206,21 @@ export class RunningTask {
     return { task: toFullRow<TaskRow>('tasks', this.claim.task), progress: this.#wireProgress(), log: [...this.#log] }
   }
 
-  /** Passes on to the watchers what is new. Called a few times a second. */
-  tell(): void {
+  /** Notifies the watchers of what is new. Called a few times a second. */
+  publish(): void {
     if (this.#watchers.size === 0) {
-      this.#toldLogSeq = this.#logSeq
+      this.#publishedLogSeq = this.#logSeq
       return
     }
-    if (this.#untold) {
-      this.#untold = false
+    if (this.#unpublished) {
+      this.#unpublished = false
       const progress = this.#wireProgress()!
       this.#toWatchers((watcher) => watcher.progress(progress))
     }
     for (const line of this.#log) {
-      if (line.seq > this.#toldLogSeq) this.#toWatchers((watcher) => watcher.log(line))
+      if (line.seq > this.#publishedLogSeq) this.#toWatchers((watcher) => watcher.log(line))
     }
-    this.#toldLogSeq = this.#logSeq
+    this.#publishedLogSeq = this.#logSeq
   }
 
   /** The progress that the database doesn't have yet. */
@@ -251,31 +230,31 @@ export class RunningTask {
     return this.lastProgress
   }
 
-  /** Progress that could not be stored is tried again, unless newer takes its place. */
+  /** Progress that could not be stored is stored the next time, unless there is newer progress. */
   giveBackProgress(): void {
     this.#unstored = true
   }
 
-  /** What this attempt has reported last, to be stored with its end. */
+  /** The last progress of this attempt, which is stored with its end. */
   get lastProgress(): StoredProgress | undefined {
     return this.#reported ? { ...this.#shownProgress(), at: new Date(this.#progressAt) } : undefined
   }
 
   end(end: TaskEnd): void {
     if (this.#end !== undefined) return
-    this.tell()
+    this.publish()
     this.#end = end
     this.#toWatchers((watcher) => watcher.end(end))
     this.#watchers.clear()
   }
 
-  /** One that throws harms neither the attempt nor the others. */
-  #toWatchers(tell: (watcher: AttemptWatcher) => void): void {
+  /** A watcher that throws harms neither the attempt nor the other watchers. */
+  #toWatchers(notify: (watcher: AttemptWatcher) => void): void {
     for (const watcher of this.#watchers) {
       try {
-        tell(watcher)
+        notify(watcher)
       } catch (error) {
-        this.#errors?.warn({ err: asError(error), task: this.id }, 'a watcher could not be told')
+        this.#errors?.warn({ err: asError(error), task: this.id }, 'a watcher could not be notified')
       }
     }
   }
@@ -285,7 +264,7 @@ export class RunningTask {
     return { ...this.#shownProgress(), at: new Date(this.#progressAt).toISOString() }
   }
 
-  /** Masked when it is passed on and not at each report, of which there may be a million. */
+  /** Masks secrets only when progress is passed on: there may be a million reports. */
   #shownProgress(): ReportedProgress {
     const { message, unit, ...amounts } = this.#progress ?? {}
     return {

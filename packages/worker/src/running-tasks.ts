@@ -12,10 +12,10 @@ import type { Worker } from './worker.ts'
 
 type Control = NonNullable<TaskDocument['control']>
 
-/** The answer to a claim takes about so long. */
+/** About how long the answer to a claim takes. */
 const CLAIM_MS = 20
 
-/** The tasks that this worker holds: each begins with a claim, and hears what others want of it. */
+/** The tasks that this worker holds. Each begins with a claim, and obeys requests such as a cancel. */
 export class RunningTasks {
   readonly #worker: Worker
   readonly #log: Logger
@@ -55,7 +55,7 @@ export class RunningTasks {
         this.#log.error({ err: asError(error), task: run.id }, 'an attempt could not be carried out'),
       )
       .finally(() => {
-        // Its next attempt may be here already.
+        // The next attempt of the task may run already.
         if (this.#byId.get(run.id) === run) this.#byId.delete(run.id)
         queues.limits.ended(queue)
         doubt.ended(run)
@@ -65,12 +65,12 @@ export class RunningTasks {
     underWay.add(end)
   }
 
-  /** Runs an attempt to its end, and reports how it went to whoever wants to know. */
+  /** Runs an attempt to its end, and reports the outcome. */
   async #carryOut(run: RunningTask): Promise<void> {
     const { settings, fleet, sessions, session, suspects, handlerSlots, budget, emit } = this.#worker
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
     const factory = settings.factories.get(task.name)!
-    // The program that does the work gets the event when its input has been accepted, with the input as a handler would get it.
+    // With `notify`, the event follows when the input was accepted, and holds the input that a handler would get.
     if (!factory.notify) emit('claimed', { task })
     const executed = await executeTask(run, factory, {
       store: fleet.store,
@@ -93,7 +93,7 @@ export class RunningTasks {
     reportEnd(run, task, executed, this.#worker)
   }
 
-  /** What somebody asked of a running task, by its document. */
+  /** Carries out the request to cancel or pause that is in a running task's document. */
   obey(id: string, control: Pick<Control, 'action' | 'by'> & { reason?: string }): void {
     const run = this.#byId.get(id)
     if (run === undefined) {
@@ -105,7 +105,7 @@ export class RunningTasks {
     else run.abort('PAUSED', `Paused by ${control.by}${because}`)
   }
 
-  /** Gives up what somebody else has ended or removed. A change that is older than the claim says nothing of it. */
+  /** Gives up a task that another process has ended or removed. A change that is older than the claim does not count. */
   check(id: string, task: TaskDocument | null): void {
     const run = this.#byId.get(id)
     if (run === undefined || run.settling || task?.lease?.id === run.leaseId) return
@@ -127,7 +127,7 @@ export class RunningTasks {
     emit('idle', {})
   }
 
-  /** Gives back those whose handlers have not begun. */
+  /** Gives back the tasks whose handlers have not begun. */
   giveBackWaiting(): void {
     for (const run of this.all) if (!run.began) run.abort('SHUTDOWN', 'This worker shuts down')
   }
@@ -137,13 +137,13 @@ export class RunningTasks {
   }
 }
 
-/** Whatever the gateway has let through. */
+/** Checked by the worker as well, in case the document was written to the database directly. */
 function replayRefused({ replayOf, attempts }: TaskDocument, { name, replay }: TaskFactory): FleetError | undefined {
   if (replay || (replayOf === undefined && !attempts.some(({ outcome }) => outcome === 'completed'))) return undefined
   return new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${name}' are not run a second time`)
 }
 
-/** In this process, in one of its own, or by the program around the runner. */
+/** Runs a handler in this process, in an isolate, or by the program around the runner. */
 function handle(
   factory: TaskFactory,
   context: HandlerContext<unknown>,
@@ -169,14 +169,14 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
   const { fleet, settings, reporter, underWay } = worker
   underWay.add(reporter.ended(run, settled.owned && settled.status === 'completed'))
   if (!settled.owned || outcome === null) {
-    settings.log.warn({ task: run.id }, 'the result is discarded: the task is no longer ours')
+    settings.log.warn({ task: run.id }, 'the result is discarded: this worker does not hold the task any more')
     run.end({ status: 'pending' })
     return
   }
   const { status } = settled
   const output = outcome.verb === 'complete' ? { output: outcome.output } : {}
   const failure = 'error' in outcome ? { error: outcome.error } : {}
-  // Should it fail, the reaper's look makes up for it.
+  // If this fails, the reaper does it later.
   if (hasEnded(status)) underWay.add(fleet.store.unblock(run.claim.task._id))
   if (failure.error !== undefined) reportFailure(run, failure.error, worker)
   run.end({ status, ...output, ...failure })

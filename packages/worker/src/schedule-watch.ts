@@ -16,14 +16,14 @@ export interface ScheduleWatchOptions {
   log: Logger
 }
 
-/** The longest time between two looks: a safety net, should the feed have told too little. */
+/** The longest time between two looks, in case the feed missed a change. */
 const LOOK_EVERY_MS = 30_000
-/** How many schedules are seen to at a time. */
+/** How many schedules are handled at a time. */
 const AT_A_TIME = 10
 
 /**
- * Makes the tasks of schedules whose slots have come, whoever runs them. Every worker does it and none leads: see `Schedules`. The
- * feed tells when to look, and a look reads what the schedules say then: an edit or a pause that has been acknowledged counts.
+ * Makes the tasks of schedules whose slots have come. Every worker does it and none leads: see `Schedules`. The feed tells when to
+ * look, and each look reads the schedules anew, so that it respects every acknowledged edit or pause.
  */
 export class ScheduleWatch extends Service {
   readonly #options: ScheduleWatchOptions
@@ -54,7 +54,6 @@ export class ScheduleWatch extends Service {
     await this.use(this.#loop)
   }
 
-  /** Whatever else is in its document may have changed until then. */
   #expect(nextAt: Date | undefined): void {
     if (nextAt instanceof Date) this.#loop.lookIn(this.#until(nextAt))
   }
@@ -64,33 +63,33 @@ export class ScheduleWatch extends Service {
   }
 
   async #look(): Promise<number | undefined> {
-    const nextAt = await this.#seeToDue()
+    const nextAt = await this.#fireDue()
     return nextAt === null ? undefined : this.#until(nextAt)
   }
 
   /** @returns when the next slot of all comes, if it is known */
-  async #seeToDue(): Promise<Date | null> {
-    // What could not be moved on is somebody else's by now, or broken: never twice in one look.
+  async #fireDue(): Promise<Date | null> {
+    // Schedules that another worker has moved on, or that are broken. Each is tried only once in a look.
     const left: string[] = []
     for (;;) {
       const { due, nextAt } = await this.#options.schedules.due(left)
       if (due.length === 0 || !this.isRunning) return nextAt
-      // Workers that look at the same moment take different ones; all are read anew before the next few are seen to.
+      // Workers that look at the same moment begin with different schedules. All are read anew before the next group.
       const from = Math.floor(Math.random() * due.length)
       const group = [...due.slice(from), ...due.slice(0, from)].slice(0, AT_A_TIME)
-      const moved = await Promise.all(group.map((schedule) => this.#seeTo(schedule)))
+      const moved = await Promise.all(group.map((schedule) => this.#fire(schedule)))
       left.push(...group.filter((_, index) => !moved[index]).map(({ _id }) => _id))
     }
   }
 
-  /** One that can't be understood must not keep the others from running. @returns whether this moved it on */
-  async #seeTo(schedule: DueSchedule): Promise<boolean> {
+  /** A broken schedule must not keep the others from running. @returns whether this worker moved it on */
+  async #fire(schedule: DueSchedule): Promise<boolean> {
     const { schedules, log } = this.#options
     try {
       const firing = await schedules.fire(schedule)
       return await schedules.advance(firing)
     } catch (error) {
-      log.warn({ err: asError(error), schedule: schedule._id }, 'a schedule could not be seen to')
+      log.warn({ err: asError(error), schedule: schedule._id }, 'a schedule could not be carried out')
       return false
     }
   }

@@ -4,7 +4,7 @@ import { QueueLimits } from './queue-limits.ts'
 import { QueueRates } from './queue-rates.ts'
 import type { RunnerSettings } from './runner-options.ts'
 
-/** What is known of the queues that this worker serves: which are paused, and how many of their tasks may run and start. */
+/** The queues that this worker serves: which are paused, and how many of their tasks may run and start. */
 export class ServedQueues {
   readonly names: readonly string[]
   readonly limits: QueueLimits
@@ -15,7 +15,7 @@ export class ServedQueues {
   /** The latest revision of each that is known. */
   readonly #revs = new Map<string, number>()
 
-  /** @param onRoom called with the reason when something of a queue may start that could not before */
+  /** @param onRoom called with a reason when tasks of a queue may start that could not before */
   constructor(fleet: Fleet, settings: RunnerSettings, onRoom: (reason: string) => void) {
     this.#fleet = fleet
     this.names = settings.queues
@@ -32,31 +32,31 @@ export class ServedQueues {
     })
   }
 
-  /** Whether anything of the queue may be started now: what waits in one that is full is not in the way of others. */
+  /** Whether tasks of the queue may start now. A full queue is left out, so that its tasks are not in the way of others. */
   isOpen(queue: string): boolean {
     return !this.#paused.has(queue) && !this.limits.isFull(queue) && !this.rates.isUsedUp(queue)
   }
 
-  /** Those of which something may be started now. */
+  /** The queues whose tasks may start now. */
   get open(): string[] {
     return this.names.filter((queue) => this.isOpen(queue))
   }
 
-  /** A change of a queue; null when its document is gone. */
+  /** A queue has changed; null when its document was removed. */
   changed(queue: string, doc: QueueDocument | null): void {
     this.#set(queue, doc === null ? null : this.#fleet.queues.readable(doc))
   }
 
-  /** Changes may have been missed: whatever is read next counts. */
+  /** Changes may have been missed: the next answer counts in any case. */
   lost(): void {
     this.#revs.clear()
   }
 
-  /** Reads what the database says of them. */
+  /** Reads the settings and, if there are limits, the taken slots. */
   async load(): Promise<void> {
     const stored = new Map((await this.#fleet.queues.list()).map((queue) => [queue._id, queue]))
     for (const queue of this.names) {
-      // The feed may have reported a later revision while the database was being asked.
+      // The feed may have reported a later revision meanwhile.
       const { rev = 0 } = stored.get(queue) ?? {}
       if (rev >= (this.#revs.get(queue) ?? 0)) this.#set(queue, stored.get(queue) ?? null)
     }

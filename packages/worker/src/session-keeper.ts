@@ -23,31 +23,31 @@ export interface SessionKeeperOptions {
   log: Logger
   /** The worker as it is now. */
   report: () => WorkerReport
-  /** A renewal was acknowledged; what was asked of the worker came with it. */
+  /** Called after each renewal, with what was requested of the worker. */
   onRenewed: (beat: Beat) => void
-  /** Can't be proved any more, and may be proved again. */
+  /** Called when the session can't be proved any more. It may be proved again. */
   onDoubt: () => void
   onProven: () => void
-  /** Ended by somebody else: for good. Nothing of it is trusted any more; `open` makes the next one. */
+  /** Called when another process has ended the session. `open` makes the next one. */
   onDead: (session: string) => void
-  /** For how long a blocked event loop keeps its session, in milliseconds. */
+  /** How long the session is renewed while the event loop is blocked, in milliseconds. */
   maxBlockedMs?: number
 }
 
-/** How far before its end a session stops being trusted, as a part of it: clocks drift, and an abort takes time. */
+/** The part of a lease before its end in which it is not trusted: clocks drift, and an abort takes time. */
 const MARGIN = 1 / 10
 
 /**
- * How long a wait on the server may last, in milliseconds: a quarter of a lease, so that one that fails can be tried again in
- * time, but never so short that a busy server counts as dead.
+ * How long a call to the server may take, in milliseconds: a quarter of a lease, so that there is time for another try, but never so
+ * short that a busy server counts as dead.
  */
 export const timeoutFor = (leaseMs: number): number => Math.max(1_000, Math.min(5_000, leaseMs / 4))
 
-/** Whether an attempt may go on, and start what can't be taken back. */
+/** Tells an attempt whether its session still holds. */
 export interface SessionView {
   /** Whether the session can be proved by the monotonic clock. */
   trusted(session: string): boolean
-  /** Whether somebody ended it: what it held is others' now. */
+  /** Whether another process has ended it. Its tasks may be claimed by others. */
   isDead(session: string): boolean
   /**
    * Resolves when it is proved, at once while it is trusted.
@@ -59,9 +59,9 @@ export interface SessionView {
 type Waiting = { resolve: () => void; reject: (why: Error) => void }
 
 /**
- * Keeps the session of this process alive by a thread of its own. Whether it is *trusted* is decided here, by the monotonic clock
- * alone: from the moment when the last acknowledged renewal was *sent*, whatever promise hangs. Past that it is in doubt: the next
- * acknowledged renewal proves it again, or says that it has ended.
+ * Keeps the session of this process alive with a thread. Whether the session is *trusted* depends on the monotonic clock alone: it
+ * counts from the moment when the last acknowledged renewal was *sent*. After that it is in doubt, until a renewal proves it again or
+ * finds that it has ended.
  */
 export class SessionKeeper extends Service implements SessionView {
   readonly #options: SessionKeeperOptions
@@ -84,7 +84,7 @@ export class SessionKeeper extends Service implements SessionView {
     })
   }
 
-  /** The session that lives, as far as this process knows. */
+  /** The present session, as far as this process knows. */
   get session(): string | undefined {
     return this.#session
   }
@@ -98,7 +98,7 @@ export class SessionKeeper extends Service implements SessionView {
     })
   }
 
-  /** Opens a session under this id; everything that is claimed from now on rests on it. */
+  /** Opens a session with this id. Claims from now on belong to it. */
   async open(session: string): Promise<void> {
     const sentAt = monotonicMs()
     const beat = await this.#options.register.beat(session, this.#options.report())
@@ -110,14 +110,13 @@ export class SessionKeeper extends Service implements SessionView {
   }
 
   /**
-   * Writes the state of the worker at once, and what there is to report with it. Says nothing when there is no session, and
-   * renews no trust: that is the thread's.
+   * Writes the state of the worker at once. Does nothing without a session.
    */
   async beat(): Promise<void> {
     const session = this.#session
     if (session === undefined) return
     const last = this.#options.report().state === 'stopped'
-    // A renewal after the last word would find the session ended.
+    // A renewal after this write would find the session ended.
     if (last) this.#renewal.order(null)
     const sentAt = monotonicMs()
     const beat = await this.#options.register.beat(session, this.#options.report())
@@ -134,7 +133,7 @@ export class SessionKeeper extends Service implements SessionView {
     return this.trustedUntil(session) > monotonicMs()
   }
 
-  /** Until when it can be proved, by the monotonic clock that all processes of a host share; minus infinity when it has ended. */
+  /** Until when the session is trusted, by `monotonicMs()`; minus infinity when it has ended. */
   trustedUntil(session: string): number {
     this.#renewal.reportArrived()
     return session === this.#session ? this.#trustedUntil : Number.NEGATIVE_INFINITY
@@ -152,7 +151,7 @@ export class SessionKeeper extends Service implements SessionView {
     return this.proven(session)
   }
 
-  /** For how long this process's own renewals have been acknowledged without a gap of this length, in milliseconds. */
+  /** How long renewals have been acknowledged without a gap of this length, in milliseconds. */
   unbrokenFor(gapMs: number): number {
     this.#renewal.reportArrived()
     return this.#writes.lastFor(gapMs, monotonicMs())
@@ -165,7 +164,7 @@ export class SessionKeeper extends Service implements SessionView {
 
   #onReport(report: RenewalReport): void {
     if (report.error !== undefined) {
-      // Availability logs once that the database is away.
+      // An outage of the database is logged once, elsewhere.
       const quiet = this.#doubted || this.#options.database.availability.awayMs > 0
       this.#options.log[quiet ? 'debug' : 'warn']({ reason: report.error }, 'the session could not be renewed')
       return
@@ -183,7 +182,7 @@ export class SessionKeeper extends Service implements SessionView {
       performance.now() - (ago - report.sentAt),
       performance.now() - (ago - report.receivedAt),
     )
-    // The next renewal has the latest to report.
+    // The next renewal reports the present state.
     this.#renewBy(report.session)
     this.#options.onRenewed(control === undefined ? {} : { control })
   }

@@ -3,14 +3,13 @@ import { runAfter } from '@taskfleet/protocol/internal'
 import type { ProgressUpdate } from './handler.ts'
 
 /**
- * Notices that an attempt reports nothing new. `noticed` costs next to nothing: the timer looks at when it was called last and
- * goes on for the rest.
+ * Notices that an attempt reports nothing new. `noticed` is cheap: only the timer compares times, and is set again for the rest.
  */
 export class StallWatch {
   readonly #limitMs: number
   readonly #onStalled: () => void
   #newsAt = performance.now()
-  /** A copy: handlers like to change one object and report it again. */
+  /** A copy, since handlers change an object and report it again. */
   #latest: ProgressUpdate | undefined
   #held = 0
   #undo: () => void
@@ -26,14 +25,14 @@ export class StallWatch {
     this.#newsAt = performance.now()
   }
 
-  /** Progress was reported; the same once more is nothing new. */
+  /** Progress was reported. The same progress again is not new. */
   reported(update: ProgressUpdate): void {
     if (isDeepStrictEqual(update, this.#latest)) return
     this.#latest = { ...update }
     this.noticed()
   }
 
-  /** Waiting for the database is nobody's standstill: its time does not count. */
+  /** Time spent waiting for the database does not count. */
   async hold<T>(work: Promise<T>): Promise<T> {
     const heldAt = performance.now()
     this.#held += 1

@@ -1,18 +1,18 @@
 import { type Duration, milliseconds } from '@taskfleet/protocol'
 
 export interface StopOptions {
-  /** How long running tasks may go on before they are told to stop; 10 seconds by default. */
+  /** How long running tasks may go on before they are aborted; 10 seconds by default. */
   grace?: Duration
   /**
-   * How long stopping may take in all: the grace, the handlers' time to heed their signals, the last writes, and closing what
-   * is open. 15 seconds more than the grace by default.
+   * How long stopping may take in all: the grace, the time for handlers to end, the last writes, and closing connections. 15 seconds
+   * more than the grace by default.
    */
   timeout?: Duration
 }
 
 const GRACE = '10s'
 export const AFTER_GRACE_MS = 15_000
-/** Which parts of the whole running tasks may go on for at most, and after which nobody waits for handlers any more. */
+/** The parts of the timeout after which running tasks are aborted at the latest, and after which handlers are not waited for. */
 const GIVE_BACK_BY = 0.6
 const ABANDON_BY = 0.8
 /** Clocks tick differently, and a process takes its time to end. */
@@ -20,7 +20,7 @@ const MARGIN_MS = 500
 /** Node's timers fire at once when they are given more. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-/** The one budget of a shutdown, from which all its stages are paid. It only ever gets shorter. */
+/** The time budget that all stages of a shutdown share. It only ever gets shorter. */
 export class StopBudget {
   /** Resolves when it is used up. */
   readonly over: Promise<void>
@@ -31,7 +31,7 @@ export class StopBudget {
   #giveBackAt = Number.POSITIVE_INFINITY
   #until = Number.POSITIVE_INFINITY
 
-  /** @param giveBack is called when running tasks have gone on for long enough */
+  /** @param giveBack called when the grace is over */
   constructor(giveBack: () => void) {
     this.#giveBack = giveBack
     this.over = new Promise((resolve) => {
@@ -43,12 +43,12 @@ export class StopBudget {
     return this.#until !== Number.POSITIVE_INFINITY
   }
 
-  /** Aborted when handlers that do not heed their signals are no longer waited for. */
+  /** Aborted when handlers that ignore their signals are not waited for any more. */
   get abandon(): AbortSignal {
     return this.#abandon.signal
   }
 
-  /** After how long this process is surely gone, if it ends with the budget. */
+  /** After how long this process has certainly ended, if it ends with the budget. */
   get goneInMs(): number {
     return Math.max(0, this.#until - performance.now()) + MARGIN_MS
   }
@@ -66,7 +66,7 @@ export class StopBudget {
     this.#at(this.#until, this.#end)
   }
 
-  /** All is done: nothing is due any more. */
+  /** Stops the timers. */
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()

@@ -1,39 +1,38 @@
 import type { Claim } from '@taskfleet/core/internal'
 
-/** An attempt, of which no more need be known than how many workers have died with its task. */
+/** The part of an attempt that is used here. `lost` is how many workers have died with its task. */
 type Attempt = { readonly claim: { readonly task: Pick<Claim['task'], 'lost'> } }
 
 /** How long a task that was lost once must live before the next suspect may begin, in milliseconds. */
 const PROBATION_MS = 3_000
 
 /**
- * Tasks that workers have died with. One of them may be what kills its process, so a worker is careful with them: then it can't take
- * the others along until they are given up as well. A task that was lost once is trusted when it has lived for a few seconds, since
- * most often it was just there when its host failed. One that was lost more often has one chance left, and runs with no other
- * suspect beside it. None is a suspect any more whose checkpoint has moved.
+ * Running tasks that workers have died with. One of them may kill its process, so a worker does not run several of them together: the
+ * others would be lost with it. A task that was lost once is trusted after a few seconds, since most often its host just failed. A task
+ * that was lost more often has one chance left, and runs without another suspect. A task that saves a new checkpoint is trusted too.
  */
 export class Suspects {
   readonly #onRoom: () => void
   readonly #running = new Set<Attempt>()
-  /** The one that has not lived long enough yet. */
+  /** The suspect that is not trusted yet. */
   #tried: Attempt | undefined
   #probation: NodeJS.Timeout | undefined
-  /** Whether somebody was given a limit. */
+  /** Whether a caller was given a limit. */
   #wanted = false
 
-  /** @param onRoom told when the limit has changed, if anybody was given one */
+  /** @param onRoom called when a limit that was given has changed */
   constructor(onRoom: () => void) {
     this.#onRoom = onRoom
   }
 
-  /** The most workers that may have died with a task that begins now. Whoever is given a limit is told when it has changed. */
+  /** How many workers may have died with a task that begins now; undefined without a limit. `onRoom` is called when the limit changes. */
   maxLost(): number | undefined {
     if (this.#running.size === 0) return undefined
     this.#wanted = true
     return this.#tried === undefined ? 1 : 0
   }
 
-  /** Whether a task that so many workers have died with may begin. */
+  /** Whether a task that so many workers have died with may begin now. */
   mayBegin(lost: number): boolean {
     return lost === 0 || lost <= (this.maxLost() ?? lost)
   }
@@ -47,21 +46,21 @@ export class Suspects {
     if (lost === 1) this.#probation = setTimeout(() => this.#lived(run), PROBATION_MS).unref()
   }
 
-  /** It gets on, or it has ended without harm. */
+  /** The task has saved a new checkpoint, or has ended. */
   cleared(run: Attempt): void {
     if (!this.#running.delete(run)) return
     if (this.#tried === run) this.#lived(run)
-    else this.#tellRoom()
+    else this.#notifyRoom()
   }
 
   #lived(run: Attempt): void {
     if (this.#tried !== run) return
     this.#tried = undefined
     clearTimeout(this.#probation)
-    this.#tellRoom()
+    this.#notifyRoom()
   }
 
-  #tellRoom(): void {
+  #notifyRoom(): void {
     if (!this.#wanted) return
     this.#wanted = false
     this.#onRoom()

@@ -29,20 +29,20 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly decay: boolean
   /** Which failed attempts count. */
   readonly counts: FailureCounts
-  /** How long one attempt may take, in milliseconds; undefined for as long as it takes. */
+  /** How long one attempt may take, in milliseconds; undefined for no limit. */
   readonly timeoutMs: number | undefined
   /** How long the task may take from its first claim on, in milliseconds. */
   readonly totalTimeoutMs: number | undefined
-  /** How long an attempt goes on while its lease can't be proved, in milliseconds; 0 for not at all. */
+  /** How long an attempt goes on while its lease can't be proved, in milliseconds. */
   readonly inDoubtMs: number
   /** How long an attempt may report nothing new, in milliseconds. */
   readonly stallMs: number | undefined
   readonly disk: DiskNeed | undefined
   /** Where the handler runs, when not in the worker's own thread. */
   readonly isolate: Isolation | undefined
-  /** Whether a completed task may be run again, by a replay or otherwise. */
+  /** Whether a completed task may run again. */
   readonly replay: boolean
-  /** The address of the module that exports this task; whoever loads it may say so later. */
+  /** The address of the module that exports this task. The loader of the module may set it later. */
   module: string | undefined
   /** Whether the work is done by the program around the runner. */
   readonly notify: boolean
@@ -57,10 +57,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     wholeNumber(version, `${name}: version`, { least: 1, most: 1_000_000, code: 'BAD_DEFINITION' })
     if (typeof run !== 'function') throw new FleetError('BAD_DEFINITION', `${name}: 'run' is missing`)
     if (typeof input?.['~standard']?.validate !== 'function') {
-      throw new FleetError(
-        'BAD_DEFINITION',
-        `${name}: 'input' is not a Standard Schema (zod, valibot, arktype … make them)`,
-      )
+      throw new FleetError('BAD_DEFINITION', `${name}: 'input' is not a Standard Schema, such as one of zod or valibot`)
     }
     this.name = name
     this.version = version
@@ -77,12 +74,14 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.notify = definition.notify === true
     this.replay = definition.replay !== false
     const { delay, ...backoff } = retry.backoff ?? {}
-    const said = inDefinition(name, () => parseRetry({ ...retry, ...(retry.backoff === undefined ? {} : { backoff }) }))
-    this.decay = said.decay ?? true
-    this.counts = said.counts ?? 'every'
-    this.defaults = { lazy, maxAttempts: said.maxAttempts ?? 5 }
+    const parsed = inDefinition(name, () =>
+      parseRetry({ ...retry, ...(retry.backoff === undefined ? {} : { backoff }) }),
+    )
+    this.decay = parsed.decay ?? true
+    this.counts = parsed.counts ?? 'every'
+    this.defaults = { lazy, maxAttempts: parsed.maxAttempts ?? 5 }
     this.backoff = {
-      ...backoffPolicy(said.backoff),
+      ...backoffPolicy(parsed.backoff),
       ...(delay === undefined ? {} : { delay: (failures, error) => milliseconds(delay(failures, error)) }),
     }
   }
@@ -113,13 +112,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
       try {
         upgraded = step(upgraded as never)
       } catch (error) {
-        throw new FleetError(
-          'UPGRADE_FAILED',
-          `${this.name}: the step from version ${from} failed: ${asError(error).message}`,
-          {
-            cause: error,
-          },
-        )
+        const message = `${this.name}: the step from version ${from} failed: ${asError(error).message}`
+        throw new FleetError('UPGRADE_FAILED', message, { cause: error })
       }
     }
     return checkInput(this.input, upgraded)
@@ -138,7 +132,7 @@ function inDoubtMs(name: string, inDoubt: TaskDefinition<StandardSchemaV1, unkno
   return milliseconds(inDoubt.for)
 }
 
-/** Stands where a handler would: the program around the runner ends this attempt. */
+/** Takes the place of a handler that the program around the runner replaces. */
 function doneOutside(): never {
   throw new FleetError('BAD_DEFINITION', 'This task is done by the program around its runner')
 }
@@ -148,7 +142,7 @@ function limit(name: string, value: Duration | undefined, field: string): number
   return value === undefined ? undefined : inDefinition(name, () => durationWithin(value, field, LIMIT_RANGE))
 }
 
-/** A mistake in a definition is told with the task's name. @throws {FleetError} `BAD_DEFINITION` */
+/** Adds the task's name to an error in its definition. @throws {FleetError} `BAD_DEFINITION` */
 function inDefinition<T>(name: string, parse: () => T): T {
   try {
     return parse()

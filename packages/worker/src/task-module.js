@@ -3,7 +3,7 @@
 /** @type {Promise<void> | undefined} */
 let typescript
 
-/** From now on TypeScript is read as it is, in modules of both kinds: not every folder says which kind it holds. */
+/** Enables TypeScript for ESM and CommonJS, since not every folder has a package.json with its type. */
 export function readTypeScript() {
   typescript ??= Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')]).then(([esm, cjs]) => {
     esm.register()
@@ -13,7 +13,7 @@ export function readTypeScript() {
 }
 
 /**
- * What a module exports, by name or as default, one or a list. A CommonJS module has its exports once more as default.
+ * The exports of a module, by name or as default, single or in lists. A CommonJS module exports everything once more as default.
  *
  * @param {Record<string, unknown>} module
  * @returns {unknown[]}

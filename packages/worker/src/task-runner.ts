@@ -42,17 +42,17 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#settings.name
   }
 
-  /** Its session, by which others know it: another one once the last was ended, as after a long silence. */
+  /** The id of its session, which others see. It changes when the session was ended, such as after a long outage. */
   get id(): string {
     return this.#worker?.session.id ?? this.#boot
   }
 
   /** Where its gateway listens, once started. */
   get url(): string | undefined {
-    return this.#worker?.url
+    return this.#worker?.gateway?.url
   }
 
-  /** How many due tasks waited beside this worker, idle as it was, until the safety poll found them. Anything but 0 is a fault. */
+  /** How many due tasks waited until the safety poll found them, while this worker was idle. Anything but 0 is a fault. */
   get foundByPoll(): number {
     return this.#worker?.loop.foundByPoll ?? 0
   }
@@ -131,16 +131,16 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return toFullRow('tasks', await this.#started().fleet.enqueue(type, input, options))
   }
 
-  /** Takes nothing new and goes on with what runs. */
+  /** Claims no more tasks; running tasks go on. */
   async drain(): Promise<void> {
     await this.#started().drain()
   }
 
   /**
-   * Takes nothing new, lets what runs go on for `grace`, then gives it back, and is done after `timeout`, whatever hangs.
-   * May be called at any time, and again: shorter times count at once.
+   * Claims no more tasks, lets running tasks go on for `grace`, then gives them back. Resolves after `timeout` at the latest. May be
+   * called at any time, and again: shorter times count at once.
    *
-   * A handler that does not heed its signal goes on until the program ends: end it after this. Its task waits until then.
+   * A handler that ignores its signal goes on until the program ends, so end the program after this. Its task waits until then.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     if (this.#starting === undefined) return
@@ -149,11 +149,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const ended = await Promise.race([this.#stopping.then(() => true), this.#budget.over.then(() => false)])
     if (ended || this.#worker?.state === 'stopped') return
     const running = (this.#worker?.running.all ?? []).map(({ id }) => id)
-    this.#settings.log.error({ running }, 'stopping took longer than its budget: what is left to do is given up')
+    this.#settings.log.error({ running }, 'stopping took longer than its budget; the rest is given up')
   }
 
   async #stop(starting: Promise<void>): Promise<void> {
-    // Whoever started it gets the error of a start that failed.
+    // The caller of `start` gets its error.
     await starting.catch(() => undefined)
     const worker = this.#worker
     if (worker === undefined) return
@@ -170,7 +170,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#worker
   }
 
-  /** A listener that throws is logged: it harms no task and no other listener. */
+  /** Logs a listener that throws. It harms no task and no other listener. */
   override emit<Name>(
     event: keyof RunnerEvents | Name,
     ...args: Name extends keyof RunnerEvents ? RunnerEvents[Name] : never

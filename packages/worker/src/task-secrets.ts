@@ -1,13 +1,13 @@
 import { replaceSecrets } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 
-/** What a worker knows of a secret that an input names; undefined for nothing. */
+/** Returns the value of a secret; undefined when the worker does not have it. */
 export type SecretSource = (name: string) => string | undefined | Promise<string | undefined>
 
 /**
  * Puts the secrets in place of `{ secret: 'name' }`, anywhere in an input.
  *
- * @returns the input, and the values that are in it now
+ * @returns the input, and the values of its secrets
  * @throws {FleetError} `SECRET_MISSING`, naming the secret
  */
 export async function resolveSecrets(
@@ -33,10 +33,10 @@ export async function resolveSecrets(
   return { input: replaceSecrets(input, (name) => known.get(name)!), values: [...known.values()] }
 }
 
-/** Shorter ones would hide half of any text. */
+/** Shorter values would mask large parts of any text. */
 const SHORTEST_HIDDEN = 4
 
-/** The forms in which values may stand in a text, the longest first: as they are, in JSON and in an address. */
+/** The forms of values in a text, the longest first: plain, in JSON and in an address. */
 export function formsOf(values: readonly string[]): string[] {
   const forms = values
     .filter(({ length }) => length >= SHORTEST_HIDDEN)

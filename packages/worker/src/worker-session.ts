@@ -9,34 +9,30 @@ import type { Worker } from './worker.ts'
 const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 2_000
 
-/** What this worker does when its session can't be renewed, when it is renewed again, and when others have ended it. */
+/** What a worker does when its session can't be renewed, is renewed again, or was ended by others. */
 export class WorkerSession {
   readonly #worker: Worker
   readonly #log: Logger
-  #id: string
-  /** Leases of attempts of which the database takes no end. */
+  /** Changes when the session was ended. */
+  id: string
+  /** Leases of attempts whose end the database refuses to record. */
   readonly #refused = new Set<string>()
 
   constructor(worker: Worker) {
     this.#worker = worker
     this.#log = worker.settings.log
-    this.#id = worker.boot
+    this.id = worker.boot
   }
 
-  /** Another one once the last was ended. */
-  get id(): string {
-    return this.#id
-  }
-
-  /** The database takes no end of this attempt: it is not given back, and tried again now and then. */
+  /** The database refuses to record the end of this attempt. It is tried again now and then, and the task is not given back. */
   refused({ leaseId }: RunningTask): void {
     this.#refused.add(leaseId)
   }
 
-  /** The database does not answer. What runs goes on as far as it may; nothing new is claimed. */
+  /** The database does not answer. Attempts go on for as long as their handlers allow; nothing is claimed. */
   onDoubt(): void {
     const { running, doubt, settings } = this.#worker
-    this.#log.warn({ running: running.size }, 'the session can not be renewed; what runs is in doubt')
+    this.#log.warn({ running: running.size }, 'the session can not be renewed; running attempts are in doubt')
     doubt.begin()
     for (const run of running.all) doubt.apply(run, settings.factories.get(run.claim.task.name)!)
   }
@@ -49,7 +45,7 @@ export class WorkerSession {
     reaper.wake()
   }
 
-  /** Others took this process for dead: what it held is theirs. It lives, and goes on under another session. */
+  /** Other workers took this process for dead, and take back its tasks. It goes on with another session. */
   onDead(session: string): void {
     const { running, doubt, underWay, budget } = this.#worker
     doubt.end()
@@ -61,21 +57,21 @@ export class WorkerSession {
 
   async #beginAnew(ended: string, lost: readonly RunningTask[]): Promise<void> {
     const { sessions, fleet, loop } = this.#worker
-    this.#id = randomUUID()
-    await this.#untilAnswered(() => sessions.open(this.#id))
+    this.id = randomUUID()
+    await this.#untilAnswered(() => sessions.open(this.id))
     await this.#untilAnswered(() => fleet.workers.replaced(ended))
     await loop.lost()
     for (const run of lost) await this.#untilAnswered(() => this.#survived(run))
   }
 
-  /** A loss was counted of a task whose worker lives; or it is still to be counted, and the task can just be given back. */
+  /** Undoes the loss that was counted for a task although its worker lives. If none was counted yet, the task is given back. */
   async #survived({ claim }: RunningTask): Promise<void> {
     const { store } = this.#worker.fleet
     const { owned } = await store.settle(claim, Outcome.released())
     if (!owned) await store.takeBackLoss(claim.task._id, claim.leaseId)
   }
 
-  /** Until the database has answered, or this worker stops. */
+  /** Repeats a call until the database answers or this worker stops. */
   async #untilAnswered(act: () => Promise<unknown>): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; !this.#worker.budget.begun; pause = Math.min(LAST_PAUSE_MS, pause * 2)) {
       try {
@@ -89,20 +85,20 @@ export class WorkerSession {
   }
 
   /**
-   * Compares what this session holds with what runs here. A claim may have been applied though its answer and the look after it
-   * were lost: such a task is given back, since nobody else takes it while this session lives.
+   * Compares the tasks of this session with those that run here. A claim may have been applied although its answer was lost. Such a task
+   * is given back, since no other worker can claim it while this session lives.
    */
   async reconcile(): Promise<void> {
     const { fleet, loop, running } = this.#worker
     const { store } = fleet
     const quiet = !loop.claiming
-    const held = await store.held(this.#id)
+    const held = await store.held(this.id)
     for (const { _id, control } of held) if (control !== undefined) running.obey(_id.toHexString(), control)
     if (!quiet || loop.claiming) return
     for (const { leaseId, ...task } of held) {
       const id = task._id.toHexString()
       if (running.get(id)?.leaseId === leaseId || this.#refused.has(leaseId)) continue
-      this.#log.warn({ task: id }, 'a claim was applied whose answer was lost; the task is given back')
+      this.#log.warn({ task: id }, 'the answer to a claim was lost; the task is given back')
       await store.settle({ task, leaseId }, Outcome.released())
     }
   }

@@ -14,6 +14,7 @@ import {
 } from '@taskfleet/core/internal'
 import type { Attempts, Gateway } from '@taskfleet/gateway'
 import { VERSION } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { AttemptReporter } from './attempt-reporter.ts'
 import { processGuard } from './boundary/process-guard.js'
 import type { ClaimLoop } from './claim-loop.ts'
@@ -42,9 +43,9 @@ import { WorkerSession } from './worker-session.ts'
 export interface WorkerOptions {
   settings: RunnerSettings
   database: FleetDatabase
-  /** The process: new at every start, and the id of its first session. */
+  /** New at every start of the process; also the id of its first session. */
   boot: string
-  /** Whom the gateway asks for the attempts of this process. */
+  /** The attempts of this process, for the gateway. */
   attempts: Attempts
   outside: OutsideWork
   budget: StopBudget
@@ -72,16 +73,18 @@ export class Worker extends Service {
   readonly suspects: Suspects
   readonly doubt = new Doubt()
   readonly outside: OutsideWork
-  /** Only where more is claimed than runs. */
+  /** Only where tasks are claimed ahead. */
   readonly handlerSlots: HandlerSlots | undefined
   readonly budget: StopBudget
-  /** What a stop waits for: attempts, and what goes on after them. */
+  /** Attempts and the writes after them, for which `stop` waits. */
   readonly underWay: UnderWay
   readonly emit: Emit
   readonly #attempts: Attempts
-  #gateway: Gateway | undefined
-  #isolates: Isolates | undefined
-  /** Stopped when all it held has ended or been given back. */
+  /** Only where the worker listens. */
+  gateway: Gateway | undefined
+  /** Only where a handler asks for an isolate. */
+  isolates: Isolates | undefined
+  /** `stopped` when all its tasks have ended or were given back. */
   state: 'running' | 'draining' | 'stopped' = 'running'
 
   /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DURATION`, `BAD_SIZE` */
@@ -106,10 +109,10 @@ export class Worker extends Service {
       concurrency: settings.concurrency,
       folders: [...factories.values()].flatMap(({ disk }) => disk ?? []),
       running: () => this.running.size,
-      // What the gate lets through is part of what is asked for.
+      // The query for waiting tasks depends on the gate.
       onChange: () => refill('the load changed'),
       log,
-      ...(thresholds === undefined ? {} : { thresholds }),
+      ...given({ thresholds }),
     })
     this.handlerSlots = settings.prefetch > 0 ? new HandlerSlots(() => this.load.slots) : undefined
     this.sessions = new SessionKeeper({
@@ -141,21 +144,6 @@ export class Worker extends Service {
     this.loop = claimLoopOf(this)
   }
 
-  /** Where its gateway listens. */
-  get url(): string | undefined {
-    return this.#gateway?.url
-  }
-
-  /** How others reach its gateway. */
-  get publicUrl(): string | undefined {
-    return this.#gateway?.publicUrl
-  }
-
-  /** Only where a handler asks for one. */
-  get isolates(): Isolates | undefined {
-    return this.#isolates
-  }
-
   /** False while it drains, and while it has no session that it can prove. */
   get mayClaim(): boolean {
     return this.state === 'running' && !this.doubt.active && this.sessions.session !== undefined
@@ -176,7 +164,7 @@ export class Worker extends Service {
     await this.#openIsolates()
     this.defer(() => fleet.events.settled())
     this.defer(() => queues.rates.stop())
-    // Told to stop meanwhile: nothing is claimed.
+    // Stopped meanwhile: nothing is claimed.
     if (this.budget.begun) return
     this.defer(feed.subscribe(changesOf(this)))
     await this.use(reaper)
@@ -190,17 +178,17 @@ export class Worker extends Service {
     await this.loop.start()
   }
 
-  /** A worker that doesn't listen loads no server. */
+  /** The server is loaded only if the worker listens. */
   async #openGateway(): Promise<void> {
     const { fleet, feed, settings } = this
     const { listen, reached, secret, log } = settings
     if (listen === undefined) return
     const { Gateway } = await import('@taskfleet/gateway')
     const own = { database: fleet.database, feed, runner: this.#attempts, listen, secret, log }
-    this.#gateway = await this.use(new Gateway({ ...own, ...reached }))
+    this.gateway = await this.use(new Gateway({ ...own, ...reached }))
   }
 
-  /** Producers check inputs against the schemas of handlers. A failure keeps no task from running. */
+  /** Producers check inputs against the schemas of handlers. Tasks run even if publishing fails. */
   #publishing(): WatchLoop {
     const { factories, log } = this.settings
     return new WatchLoop({
@@ -214,16 +202,16 @@ export class Worker extends Service {
     })
   }
 
-  /** What threads and processes need takes a few megabytes: only where a handler asks for one. */
+  /** Isolates are loaded only if a handler asks for one: they take a few megabytes. */
   async #openIsolates(): Promise<void> {
     if (![...this.settings.factories.values()].some(({ isolate }) => isolate !== undefined)) return
     const { Isolates } = await import('./isolate/isolates.ts')
     const isolates = new Isolates({ log: this.settings.log, address: this.settings.address })
     this.defer(() => isolates.stop())
-    this.#isolates = isolates
+    this.isolates = isolates
   }
 
-  /** Takes nothing new, waits until all that it holds has ended or is given back, and reports that it is gone. */
+  /** Claims no more tasks, waits until all its tasks have ended or were given back, and reports its end. */
   async #giveAllBack(): Promise<void> {
     const { loop, running, reaper, sessions, underWay, settings } = this
     this.state = 'draining'
@@ -234,21 +222,25 @@ export class Worker extends Service {
     await claimed
     await underWay.settled()
     this.state = 'stopped'
-    await sessions.beat().catch((error: unknown) => settings.log.warn({ err: asError(error) }, 'could not say goodbye'))
+    await sessions
+      .beat()
+      .catch((error: unknown) =>
+        settings.log.warn({ err: asError(error) }, 'the end of this worker could not be reported'),
+      )
   }
 
-  /** Takes nothing new and goes on with what runs. */
+  /** Claims no more tasks; running tasks go on. */
   async drain(): Promise<void> {
     if (this.state === 'running') this.state = 'draining'
     await this.sessions.beat()
   }
 
-  /** Somebody wants this worker drained, or working again. */
+  /** Carries out a request to drain or resume this worker. */
   obey(control: WorkerDocument['control']): void {
     const { log } = this.settings
     const draining = control?.action === 'drain'
     if (control === undefined || draining === (this.state === 'draining') || this.budget.begun) return
-    log.info({ by: control.by }, draining ? 'asked to take nothing new' : 'asked to take tasks again')
+    log.info({ by: control.by }, draining ? 'drained: claims no more tasks' : 'resumed: claims tasks again')
     this.state = draining ? 'draining' : 'running'
     this.sessions.beat().catch((error: unknown) => log.warn({ err: asError(error) }, 'a heartbeat failed'))
     this.loop.wake()
@@ -284,8 +276,7 @@ export class Worker extends Service {
       heartbeatMs,
       version: VERSION,
       ...this.load.report(),
-      ...(this.publicUrl === undefined ? {} : { url: this.publicUrl }),
-      ...(this.#gateway === undefined ? {} : { secretIds: [...this.#gateway.secretIds] }),
+      ...given({ url: this.gateway?.publicUrl, secretIds: this.gateway && [...this.gateway.secretIds] }),
     }
   }
 }

@@ -13,7 +13,7 @@ import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 
-const SIGNING_MODES = ['off', 'warn', 'required'] as const
+export const SIGNING_MODES = ['off', 'warn', 'required'] as const
 /** What becomes of what nobody trusted has signed: nothing, a warning, or it isn't run. */
 export type SigningMode = (typeof SIGNING_MODES)[number]
 
@@ -72,6 +72,23 @@ const SIGNED: Record<Kind, readonly string[]> = {
   callback: ['_id', 'event', 'task', 'version', 'defaults'],
 }
 
+/**
+ * The options in `TASKFLEET_SIGNING`, `TASKFLEET_SIGNING_KEY`, and `TASKFLEET_TRUSTED_KEYS` with commas between the keys.
+ *
+ * @throws {FleetError} `BAD_VALUE`
+ */
+export function signingFromEnv(env: NodeJS.ProcessEnv): SigningOptions {
+  const { TASKFLEET_SIGNING: mode = 'off', TASKFLEET_SIGNING_KEY: key, TASKFLEET_TRUSTED_KEYS: trusted = '' } = env
+  if (!SIGNING_MODES.includes(mode as SigningMode)) {
+    throw new FleetError('BAD_VALUE', `TASKFLEET_SIGNING is one of ${SIGNING_MODES.join(', ')}`)
+  }
+  return {
+    mode: mode as SigningMode,
+    ...(key === undefined || key === '' ? {} : { key }),
+    trusted: trusted.split(',').filter((one) => one.trim() !== ''),
+  }
+}
+
 /** Signs what a process stores, and checks what it is to run. */
 export class Signing {
   readonly mode: SigningMode
@@ -94,22 +111,9 @@ export class Signing {
     }
   }
 
-  /**
-   * As the environment says: `TASKFLEET_SIGNING`, `TASKFLEET_SIGNING_KEY`, and `TASKFLEET_TRUSTED_KEYS` with commas between them.
-   *
-   * @throws {FleetError} `BAD_SIGNING_KEY`, `NO_TRUSTED_KEYS`, `BAD_VALUE`
-   */
+  /** @throws {FleetError} as `signingFromEnv` and the constructor */
   static fromEnv(env: NodeJS.ProcessEnv, log?: SigningOptions['log']): Signing {
-    const { TASKFLEET_SIGNING: mode = 'off', TASKFLEET_SIGNING_KEY: key, TASKFLEET_TRUSTED_KEYS: trusted = '' } = env
-    if (!SIGNING_MODES.includes(mode as SigningMode)) {
-      throw new FleetError('BAD_VALUE', `TASKFLEET_SIGNING is one of ${SIGNING_MODES.join(', ')}`)
-    }
-    return new Signing({
-      mode: mode as SigningMode,
-      ...(key === undefined || key === '' ? {} : { key }),
-      trusted: trusted.split(',').filter((one) => one.trim() !== ''),
-      log,
-    })
+    return new Signing({ ...signingFromEnv(env), log })
   }
 
   get signs(): boolean {

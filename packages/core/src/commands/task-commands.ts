@@ -234,7 +234,7 @@ export class TaskCommands extends Commands<
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
   async #task(id: string): Promise<TaskDocument> {
     const task = await this.parts.store.find(parseId(id))
-    if (task === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
+    if (task === null) throw new FleetError('NOT_FOUND', `There is no task ${id}`, { field: 'id' })
     requireReach(this.principal, task)
     return task
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { asError } from '@taskfleet/core'
 import { databaseError } from '@taskfleet/core/internal'
 import { BatchRefused, type EntryProblem, FleetError, UnknownOutcome } from '@taskfleet/protocol'
-import { given } from '@taskfleet/protocol/internal'
+import { given, meaningOf } from '@taskfleet/protocol/internal'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { SignInLimited } from '../sign-in-limit.ts'
@@ -31,42 +31,6 @@ export class RevConflict extends FleetError {
   }
 }
 
-/** The codes that are not answered with 400, or whose ending doesn't say it already. */
-const STATUS: Readonly<Record<string, number>> = {
-  UNAUTHENTICATED: 401,
-  FORBIDDEN: 403,
-  QUEUE_NOT_ALLOWED: 403,
-  NAME_NOT_ALLOWED: 403,
-  BAD_HOST: 403,
-  BAD_ORIGIN: 403,
-  NOT_FOUND: 404,
-  REQUEST_TIMEOUT: 408,
-  AWAITED: 409,
-  CORRUPT: 409,
-  KEYS_NOT_UNIQUE: 409,
-  NOT_ENDED: 409,
-  NOT_PAUSED: 409,
-  NOT_WAITING: 409,
-  NOT_RUNNING: 409,
-  INPUT_TOO_LARGE: 413,
-  TOO_BIG: 413,
-  TOO_MANY_TASKS: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  RATE_LIMITED: 429,
-  QUEUE_FULL: 429,
-  INTERNAL: 500,
-  DATABASE_FORBIDDEN: 500,
-  NO_DATABASE: 503,
-  UNKNOWN_OUTCOME: 503,
-  QUERY_TOO_SLOW: 503,
-}
-
-/** The HTTP status that an error's code is answered with. */
-export function statusOf(code: string): number {
-  if (Object.hasOwn(STATUS, code)) return STATUS[code]!
-  return /_EXISTS$|_CONFLICT$|^ALREADY_/.test(code) ? 409 : 400
-}
-
 /** Answers every error of a request; what nobody foresaw is logged with its cause and told by a number only. */
 export function answerErrors(
   log: Logger,
@@ -86,7 +50,7 @@ export function answerErrors(
 function toProblem(error: FleetError): Problem {
   return {
     type: 'about:blank',
-    status: statusOf(error.code),
+    status: meaningOf(error.code).status,
     title: error.message,
     code: error.code,
     ...given({ field: error.field }),

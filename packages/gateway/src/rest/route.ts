@@ -1,9 +1,8 @@
 import type { Principal } from '@taskfleet/core'
 import type { FleetOperations, Scope } from '@taskfleet/protocol'
-import { given } from '@taskfleet/protocol/internal'
+import { given, meaningOf } from '@taskfleet/protocol/internal'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { statusOf } from './problem.ts'
 import { problem } from './schemas/problem.ts'
 
 /** A request as a route gets it: authorised and checked. */
@@ -140,7 +139,7 @@ function failures(one: RestRoute): Record<number, object> {
   const byStatus = new Map<number, string[]>()
   const unknown = one.method === 'GET' ? [] : ['UNKNOWN_OUTCOME']
   for (const code of new Set([...COMMON, ...unknown, ...codes])) {
-    const status = statusOf(code)
+    const { status } = meaningOf(code)
     byStatus.set(status, [...(byStatus.get(status) ?? []), code])
   }
   return Object.fromEntries(

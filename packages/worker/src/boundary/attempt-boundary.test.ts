@@ -124,7 +124,10 @@ describe('errors that nobody catches', () => {
     expect((await fleet.ended(task._id)).status).toBe('completed')
     ends.emit('now')
     await eventually(() =>
-      logged.some((line) => line.task === task._id.toHexString() && /let an error go/.test(String(line.msg))),
+      logged.some(
+        (line) =>
+          line.task === task._id.toHexString() && /error of a handler that nobody caught/.test(String(line.msg)),
+      ),
     )
     await completes(runner, other)
     expect((await fleet.fleet.store.find(task._id))?.status).toBe('completed')

@@ -3,31 +3,27 @@ import { AttemptAborted } from '@taskfleet/protocol'
 import { type Culprit, processGuard } from './process-guard.js'
 
 export interface AttemptBoundaryOptions {
-  /** The first error that nobody caught came out while the attempt ran: it is the attempt's failure. */
+  /** Called with the first error that nobody caught while the attempt ran: the attempt's failure. */
   onLeak(failure: AttemptAborted): void
-  /** An error came out that changes nothing any more: after the attempt's end, or after the first. */
+  /** Called with an error that changes nothing any more: after the attempt's end, or after the first one. */
   onLate(error: Error): void
 }
 
 /**
- * Around all code of one attempt: what it throws where nobody catches it is the attempt's own failure, be it in a timer, in an
- * emitter, in a library's event or in a promise that nobody awaits. The process and its other attempts go on.
+ * Surrounds all code of one attempt. An error that nobody catches fails this attempt, whether it was thrown in a timer, an event or a
+ * promise that nobody awaits. The process and its other attempts go on.
  */
 export class AttemptBoundary implements Culprit {
   #options: AttemptBoundaryOptions
-  #failure: AttemptAborted | undefined
+  /** The first error that came out of it while the attempt ran. */
+  failure: AttemptAborted | undefined
   #ended = false
 
   constructor(options: AttemptBoundaryOptions) {
     this.#options = options
   }
 
-  /** What came out of it first, while the attempt ran. */
-  get failure(): AttemptAborted | undefined {
-    return this.#failure
-  }
-
-  /** Runs the handler. What it let go in its last turn still counts. */
+  /** Runs the handler. An error that nobody catches in its last turn of the event loop still counts. */
   async run<T>(act: () => T | Promise<T>): Promise<T> {
     const release = processGuard.hold()
     try {
@@ -44,7 +40,7 @@ export class AttemptBoundary implements Culprit {
     return processGuard.run(this, act)
   }
 
-  /** Whether the code that asks belongs to an attempt, and to which. */
+  /** The attempt to which the running code belongs, if any. */
   static get current(): AttemptBoundary | undefined {
     const culprit = processGuard.current
     return culprit instanceof AttemptBoundary ? culprit : undefined
@@ -52,17 +48,17 @@ export class AttemptBoundary implements Culprit {
 
   leaked(thrown: unknown): void {
     const error = readable(thrown)
-    // The first counts, and may come out again further up.
-    if (error === this.#failure) return
-    if (this.#ended || this.#failure !== undefined) {
+    // The first one counts. It may be thrown again further up.
+    if (error === this.failure) return
+    if (this.#ended || this.failure !== undefined) {
       this.#options.onLate(error)
       return
     }
-    this.#failure = failureOf(error)
-    this.#options.onLeak(this.#failure)
+    this.failure = failureOf(error)
+    this.#options.onLeak(this.failure)
   }
 
-  /** How the attempt ends is decided: what comes out from now on is only logged. */
+  /** The outcome is decided: errors from now on are only logged. */
   end(): void {
     this.#ended = true
   }
@@ -70,20 +66,20 @@ export class AttemptBoundary implements Culprit {
 
 function failureOf(error: Error): AttemptAborted {
   if (error instanceof AttemptAborted && error.code === 'UNHANDLED_IN_HANDLER') return error
-  const message = `The handler let an error go that nobody caught: ${error.name}: ${error.message}`
+  const message = `Nobody caught an error of the handler: ${error.name}: ${error.message}`
   const failure = new AttemptAborted('UNHANDLED_IN_HANDLER', message, { cause: error })
-  // Where it happened is there; here is nothing to see.
+  // The error's own stack says where it happened.
   if (typeof error.stack === 'string') failure.stack = error.stack
   return failure
 }
 
-/** Handlers throw anything; reading it must not throw once more. */
+/** Handlers may throw anything, and reading it must not throw again. */
 function readable(thrown: unknown): Error {
   try {
     const error = asError(thrown)
     if (typeof error.message === 'string' && typeof error.name === 'string') return error
   } catch {
-    // It is told of as far as it can be.
+    // A getter threw, for example of a proxy.
   }
   return new Error('a value that can not be read')
 }

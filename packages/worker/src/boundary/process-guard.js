@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 /**
- * Whose code runs: told of every error that came out of it and that nobody caught.
+ * The attempt whose code runs. `leaked` is called with every error of that code that nobody caught.
  *
  * @typedef {object} Culprit
  * @property {(thrown: unknown) => void} leaked
@@ -11,11 +11,11 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 const UNCAUGHT = new Set(['uncaughtException', 'unhandledRejection'])
 
 /**
- * Finds out whose an error is that nobody caught, by the async context that it came out of, and tells that one alone. All
- * others have their usual way: to the program's own listeners or, without any, to Node's end of the process.
+ * Finds the culprit of an uncaught error by the async context of the error, and notifies it alone. All other uncaught errors go the
+ * usual way: to the program's own listeners or, without any, to Node, which ends the process.
  *
- * It stands in front of `process.emit`, and is no listener: one would change what Node does with errors that are not ours, and
- * could not keep those that are ours from a program's own listeners, which often end the process.
+ * It wraps `process.emit` instead of adding a listener. A listener would change what Node does with other errors, and could not keep
+ * a culprit's error from the program's own listeners, which often end the process.
  */
 class ProcessGuard {
   /** @type {AsyncLocalStorage<Culprit | undefined>} */
@@ -28,7 +28,7 @@ class ProcessGuard {
   #wasOwn = false
 
   /**
-   * Runs something in a culprit's name, with all timers, promises, sockets and emitters that it makes.
+   * Runs a function in the context of a culprit, which includes all timers, promises, sockets and emitters that it creates.
    *
    * @template T
    * @param {Culprit | undefined} culprit
@@ -39,36 +39,36 @@ class ProcessGuard {
     return this.#context.run(culprit, act)
   }
 
-  /** In whose name the code runs that asks. */
+  /** The culprit of the running code. */
   get current() {
     return this.#context.getStore()
   }
 
   /**
-   * Watches until the answer is called; may be asked for by several at once.
+   * Watches until the returned function is called. Several holders may watch at the same time.
    *
    * @returns {() => void}
    */
   hold() {
     this.#holders += 1
-    if (this.#holders === 1) this.#stepInFront()
+    if (this.#holders === 1) this.#install()
     let held = true
     return () => {
       if (!held) return
       held = false
       this.#holders -= 1
-      if (this.#holders === 0) this.#stepBack()
+      if (this.#holders === 0) this.#uninstall()
     }
   }
 
-  #stepInFront() {
-    // Somebody who stands in front of us keeps us there; then we only begin to look again.
+  #install() {
+    // Still in place, since another wrapper was put around it meanwhile.
     if (this.#inFront !== undefined) return
     const guard = this
     const behind = process.emit
     /** @type {(this: NodeJS.Process, event: string, ...args: unknown[]) => boolean} */
     const inFront = function (event, ...args) {
-      if (guard.#holders > 0 && UNCAUGHT.has(event) && guard.#tell(args[0])) return true
+      if (guard.#holders > 0 && UNCAUGHT.has(event) && guard.#notify(args[0])) return true
       return Reflect.apply(behind, this, [event, ...args])
     }
     this.#wasOwn = Object.hasOwn(process, 'emit')
@@ -77,7 +77,7 @@ class ProcessGuard {
     process.emit = this.#inFront
   }
 
-  #stepBack() {
+  #uninstall() {
     if (process.emit !== this.#inFront || this.#behind === undefined) return
     if (this.#wasOwn) process.emit = this.#behind
     else Reflect.deleteProperty(process, 'emit')
@@ -87,12 +87,12 @@ class ProcessGuard {
 
   /**
    * @param {unknown} thrown
-   * @returns {boolean} whether it was somebody's
+   * @returns {boolean} whether the error has a culprit
    */
-  #tell(thrown) {
+  #notify(thrown) {
     const culprit = this.current
     if (culprit === undefined) return false
-    // Its own doings are not the culprit's.
+    // What the culprit does about the error is outside its context.
     this.run(undefined, () => culprit.leaked(thrown))
     return true
   }

@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events'
 
 /**
- * Tells every listener, as `emit` does; one that throws, or whose promise is rejected, is reported, and the others and the
- * caller go on.
+ * Calls every listener, as `emit` does. A listener that throws, or whose promise is rejected, is reported; the others are called all
+ * the same.
  *
  * @returns whether there was a listener
  */
@@ -12,7 +12,7 @@ export function tellListeners(
   args: readonly unknown[],
   onFailure: (error: unknown) => void,
 ): boolean {
-  // With their wrappers, so that those for one time are gone after it.
+  // With their wrappers, so that `once` listeners are removed.
   const listeners = emitter.rawListeners(event)
   for (const listener of listeners) {
     try {

@@ -1,21 +1,22 @@
 import { asError } from '@taskfleet/core'
 import { type ErrorReport, type Failure, toRow } from '@taskfleet/core/internal'
-import { type Duration, type ErrorRow, FleetError, milliseconds } from '@taskfleet/protocol'
+import { type Duration, type ErrorRow, milliseconds } from '@taskfleet/protocol'
+import { wholeNumber } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { sendWebhook, type Webhook } from './webhook.ts'
 
 export interface RecurringErrors {
-  /** From how many failed attempts on an error is a recurring one; 3 by default. */
+  /** How many failed attempts make an error a recurring one; 3 by default. */
   threshold?: number
-  /** The developer is told of an error at most once in this time, whichever worker had it; an hour by default. */
+  /** An error is reported at most once in this time, whichever worker had it; an hour by default. */
   period?: Duration
-  /** Told in the worker that had the error. */
+  /** Called in the worker that had the error. */
   onRecurringError?: (error: ErrorRow) => unknown
-  /** Where it is posted to, signed. */
+  /** Where the report is posted, signed. */
   webhook?: Webhook
 }
 
-/** Counts failures in the report on errors, and tells the developer once per error and period. */
+/** Counts failures by error, and reports each recurring error once in a period. */
 export class ErrorNotice {
   readonly #report: ErrorReport
   readonly #options: RecurringErrors
@@ -27,17 +28,13 @@ export class ErrorNotice {
   constructor(report: ErrorReport, options: RecurringErrors, log: Logger) {
     this.#report = report
     this.#options = options
-    this.#threshold = options.threshold ?? 3
+    const range = { least: 1, most: Number.MAX_SAFE_INTEGER, code: 'CONFIG_RANGE' }
+    this.#threshold = wholeNumber(options.threshold ?? 3, 'recurringErrors.threshold', range)
     this.#periodMs = milliseconds(options.period ?? '1h')
     this.#log = log
-    if (!(Number.isInteger(this.#threshold) && this.#threshold >= 1)) {
-      throw new FleetError('CONFIG_RANGE', "'recurringErrors.threshold' is a whole number from 1", {
-        field: 'recurringErrors.threshold',
-      })
-    }
   }
 
-  /** Never throws: what can't be counted or told must not harm the task. */
+  /** Never throws: a failure to count or report must not harm the task. */
   async record(failure: Failure): Promise<void> {
     try {
       const group = await this.#report.record(failure)

@@ -4,7 +4,7 @@ import { FleetError } from '@taskfleet/protocol'
 export interface Webhook {
   /** http or https. */
   url: string
-  /** Proves to the receiver who sent it; without one nothing is signed. */
+  /** Signs what is sent, so that the receiver knows the sender; without it nothing is signed. */
   secret?: string
 }
 
@@ -12,13 +12,13 @@ const TRIES = 5
 const TIMEOUT_MS = 10_000
 
 /**
- * Posts an event as JSON, signed as `taskfleet-signature: t=SECONDS,v1=HEX`, the HMAC-SHA-256 of `SECONDS.BODY`. Tried
+ * Posts an event as JSON, signed as `taskfleet-signature: t=SECONDS,v1=HEX`, the HMAC-SHA-256 of `SECONDS.BODY`. Tries
  * again with back-off when the receiver can't be reached, is overloaded or fails.
  *
  * @throws {FleetError} `WEBHOOK_FAILED`
  */
 export async function sendWebhook({ url, secret }: Webhook, event: object): Promise<void> {
-  // Only where there is a webhook is an HTTP client loaded: it takes a few megabytes.
+  // Loaded only where there is a webhook: it takes a few megabytes.
   const { Agent, interceptors, request } = await import('undici')
   const agent = new Agent({ headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS, connect: { timeout: TIMEOUT_MS } })
   const retrying = agent.compose(
@@ -37,7 +37,7 @@ export async function sendWebhook({ url, secret }: Webhook, event: object): Prom
   } catch (error) {
     const host = URL.canParse(url) ? new URL(url).host : url
     const why = error instanceof Error ? error.message : String(error)
-    throw new FleetError('WEBHOOK_FAILED', `The webhook at ${host} was not told: ${why}`, { cause: error })
+    throw new FleetError('WEBHOOK_FAILED', `The webhook at ${host} could not be called: ${why}`, { cause: error })
   } finally {
     await agent.close()
   }

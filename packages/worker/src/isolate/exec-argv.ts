@@ -2,16 +2,16 @@
 export const FROM_SOURCES = import.meta.url.endsWith('.ts')
 const CONDITION = '--conditions=taskfleet-source'
 
-/** Flags with their value in the next place. */
+/** Flags whose value is the next argument. */
 const WITH_VALUE = [
   ...['-C', '-r', '--conditions', '--require', '--import', '--loader', '--experimental-loader'],
   ...['--env-file', '--env-file-if-exists'],
 ]
-/** A debugger's port is taken; a script given on the command line is not the isolate's, nor are variables that it must not have. */
+/** The debugger's port is taken. A script on the command line, and files with variables, are not for the isolate. */
 const NOT_INHERITED =
   /^(--inspect|--debug|--max-old-space-size|--eval|--print|--input-type|--test|--watch|--env-file|-e$|-p$|-pe$)/
 const SCRIPT = /^(--eval|--print|-e|-p|-pe)$/
-/** What a thread may have of its own; most flags are for the process as a whole, and Node refuses them here. */
+/** The flags that Node accepts for a thread. Most flags are for the whole process. */
 const FOR_THREADS = /^(-C|-r|--conditions|--require|--import|--enable-source-maps|--no-warnings)(=|$)/
 
 /** The flags one by one, each with its value. */
@@ -26,7 +26,7 @@ function flags(execArgv: readonly string[]): string[][] {
   return found
 }
 
-/** With which flags a handler's process starts: those of this one, as far as they make sense twice. */
+/** The flags of a handler's process: those of this process, without those that make no sense twice. */
 export function processArguments(options: {
   memoryMb: number | undefined
   fromSources: boolean
@@ -43,8 +43,8 @@ export function processArguments(options: {
 }
 
 /**
- * With which flags a handler's thread starts. Without tsx as a loader: a thread that starts with it sometimes hangs at its
- * end, and the isolate registers it itself where it is needed.
+ * The flags of a handler's thread. tsx is left out: a thread that starts with it sometimes hangs at its end, and the isolate registers
+ * it itself where it is needed.
  */
 export function threadArguments(options: { fromSources: boolean; execArgv?: readonly string[] }): string[] {
   const { fromSources, execArgv = process.execArgv } = options

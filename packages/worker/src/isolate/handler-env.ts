@@ -1,8 +1,8 @@
-/** By these one finds the fleet's database, proves who one is, or signs in the fleet's name. */
+/** Variables with the address of the database, or with keys and secrets of the fleet. */
 const OURS = /^TASKFLEET_(MONGO_URI|KEY|KEY_FILE|CONFIG|WEBHOOK_SECRET|SIGNING_KEY|TRUSTED_KEYS|SECRETS?(_.*)?)$|MONGO/i
 
 /**
- * The variables that a handler in an isolate gets: those of its worker without what opens the fleet.
+ * The variables that a handler in an isolate gets: those of its worker, without those that give access to the fleet.
  *
  * @param address the database's, which may have been given by a variable of any name
  */

@@ -6,27 +6,30 @@ import type { IsolateKind } from './isolation.ts'
 import type { Answered, Begin, Crash, IsolatePool, Occupant, Order, Report, Seat, SeatRequest } from './messages.ts'
 import { describeError, pack, reviveError, unpack } from './wire.js'
 
-export interface IsolatedAttemptOptions {
+export interface IsolatedRunOptions {
+  /** Until when the lease is proved, by `monotonicMs()`; `task.owned` counts for a second without it. */
+  trustedUntil: () => number
+  /** Called with an error that nobody caught in a handler that goes on. */
+  onLeak: (error: unknown) => void
+  /** Takes secrets out of a text that is logged. */
+  readable: (text: string) => string
+}
+
+interface IsolatedAttemptOptions extends IsolatedRunOptions {
   pool: IsolatePool
   request: SeatRequest & { kind: IsolateKind; typescript: boolean }
   name: string
   context: HandlerContext<unknown>
-  /** Until when the lease is proved, by `monotonicMs()`. */
-  trustedUntil: () => number
-  /** Told of an error that nobody caught in the handler, which goes on. */
-  onLeak: (error: unknown) => void
-  /** Takes secrets out of a text that is logged. */
-  readable: (text: string) => string
   /** How long a handler may go on after its lease was lost, in milliseconds. */
   lostGraceMs: number
   log: Logger
 }
 
-/** How often the isolate is told until when its lease is proved. */
+/** How often the isolate is notified until when its lease is proved. */
 const TRUST_MS = 250
 const LAST_LINE = 300
 
-/** The worker's end of the channel to one handler in an isolate: everything that the handler says is done here. */
+/** The worker's end of the channel to one handler in an isolate. It carries out what the handler reports and requests. */
 export class IsolatedAttempt implements Occupant {
   /** What the handler returned or threw; `HANDLER_CRASHED` or `UNHANDLED_IN_HANDLER` when its isolate died. */
   readonly result: Promise<unknown>
@@ -58,11 +61,11 @@ export class IsolatedAttempt implements Occupant {
   }
 
   /** Ends the isolate at once, whatever the handler does; resolves when it has gone. Does nothing after the end. */
-  async kill(): Promise<void> {
+  readonly kill = async (): Promise<void> => {
     if (!this.#ended) await this.#seat?.kill()
   }
 
-  hear(report: Report): void {
+  onReport(report: Report): void {
     if (this.#ended) return
     const { context } = this.#options
     switch (report.kind) {
@@ -101,11 +104,11 @@ export class IsolatedAttempt implements Occupant {
     }
   }
 
-  gone(crash: Crash): void {
+  onCrash(crash: Crash): void {
     const { context, log, name, readable } = this.#options
     const { signal } = context
     this.#end(() => {
-      // Ended because it did not heed its signal: that it has gone is no news.
+      // It was killed because it did not heed its signal.
       if (signal.aborted && crash.uncaught === undefined) {
         this.#reject(signal.reason)
         return
@@ -133,17 +136,8 @@ export class IsolatedAttempt implements Occupant {
       this.#send({ kind: 'begin', begin })
     } catch (error) {
       void this.#seat?.kill()
-      this.#end(() =>
-        this.#reject(
-          new FleetError(
-            'NOT_CLONEABLE',
-            `${name}: this input can't enter an isolate: ${core.asError(error).message}`,
-            {
-              cause: error,
-            },
-          ),
-        ),
-      )
+      const message = `${name}: this input can't enter an isolate: ${core.asError(error).message}`
+      this.#end(() => this.#reject(new FleetError('NOT_CLONEABLE', message, { cause: error })))
       return
     }
     context.signal.addEventListener('abort', this.#onAbort, { once: true })
@@ -166,31 +160,25 @@ export class IsolatedAttempt implements Occupant {
     const { reason } = context.signal
     if (reason instanceof AttemptAborted && (reason.code === 'LEASE_LOST' || reason.code === 'IN_DOUBT')) {
       this.#send({ kind: 'trust', until: 0 })
-      // It may start no side effect any more, so its time is short, whatever others are given.
+      // It must not start side effects any more, so its grace period is short.
       this.#lostGrace = setTimeout(() => void this.kill(), lostGraceMs)
     }
     this.#send({ kind: 'abort', reason: describeError(reason) })
   }
 
   async #call(report: Extract<Report, { kind: 'call' }>): Promise<void> {
-    const { context } = this.#options
-    let answer: Answered
-    try {
-      if (report.what === 'proven') {
-        await context.task.proven()
-        answer = { value: pack(undefined) }
-      } else if (report.what === 'save') {
-        await context.checkpoint.save(unpack(report.state))
-        answer = { value: pack(undefined) }
-      } else if (report.what === 'results') {
-        // A list, since ids within a map would lose their class on the way.
-        answer = { value: pack([...(await context.results())]) }
-      } else {
-        answer = { value: pack(await context.task.confirmOwned()) }
-      }
-    } catch (error) {
-      answer = { error: describeError(error) }
+    const { task, checkpoint, results } = this.#options.context
+    const calls = {
+      proven: () => task.proven(),
+      confirm: () => task.confirmOwned(),
+      save: () => checkpoint.save(report.what === 'save' ? unpack(report.state) : undefined),
+      // A list, since ids within a map would lose their class on the way.
+      results: async () => [...(await results())],
     }
+    const answer = await calls[report.what]().then(
+      (value): Answered => ({ value: pack(value) }),
+      (error: unknown): Answered => ({ error: describeError(error) }),
+    )
     if (!this.#ended) this.#send({ kind: 'answered', call: report.call, answer })
   }
 
@@ -240,7 +228,7 @@ export class IsolatedAttempt implements Occupant {
       cause === undefined ? lastLine(lastWords) : `of an error that nobody caught: ${cause.name}: ${cause.message}`
     const message = `The handler's ${request.kind} ${how}${why === '' ? '' : `, ${why}`}`
     const error = new FleetError(cause === undefined ? 'HANDLER_CRASHED' : 'UNHANDLED_IN_HANDLER', message, { cause })
-    // Where it happened is there; here is nothing to see.
+    // The cause's stack says where it happened.
     if (cause?.stack !== undefined) error.stack = cause.stack
     return error
   }

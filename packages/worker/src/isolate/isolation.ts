@@ -41,7 +41,7 @@ export function moduleUrl(name: string, module: string | undefined): string | un
   throw new FleetError('BAD_DEFINITION', `${name}: 'module' is not absolute: write module: import.meta.url`)
 }
 
-/** What of a `TaskFactory` an isolate needs to know. */
+/** The part of a `TaskFactory` that an isolate needs. */
 export interface Isolated {
   name: string
   isolate: Isolation | undefined
@@ -49,17 +49,16 @@ export interface Isolated {
 }
 
 /**
- * How and from where to run a handler of its own process or thread; a runner asks at its start already.
+ * The isolation of a handler and the module to load. A runner calls it at its start.
  *
- * @throws {FleetError} `BAD_DEFINITION` when nobody knows which module an isolate would have to load
+ * @throws {FleetError} `BAD_DEFINITION` without a module
  */
 export function requireIsolation({ name, isolate, module }: Isolated): Isolation & { module: string } {
   if (isolate === undefined) throw new FleetError('BAD_DEFINITION', `${name}: 'isolate' is missing`)
   if (module === undefined) {
     throw new FleetError(
       'BAD_DEFINITION',
-      `${name}: a handler with 'isolate' is loaded anew by its module: add module: import.meta.url in the file that ` +
-        'exports the task, or start the worker with --tasks FILE',
+      `${name}: an isolate loads the module of its handler: add module: import.meta.url in the file that exports the task, or start the worker with --tasks FILE`,
     )
   }
   return { ...isolate, module }

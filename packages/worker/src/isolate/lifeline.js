@@ -11,12 +11,12 @@ import { workerData } from 'node:worker_threads'
  */
 const { memoryMb } = workerData
 
-/** The pipe of which the worker holds the other end; it closes however the worker dies. */
+/** A pipe whose other end the worker holds. It closes when the worker dies, in whatever way. */
 const LIFELINE_FD = 4
 /** What Node, the libraries and a full young generation take beside the heap. */
 const BESIDE_MB = 256
 
-/** With all that the handler has started. */
+/** Kills the process group, which includes what the handler has started. */
 const die = () => process.kill(process.platform === 'win32' ? process.pid : -process.pid, 'SIGKILL')
 
 new Socket({ fd: LIFELINE_FD, readable: true, writable: false }).on('error', die).on('close', die).resume()

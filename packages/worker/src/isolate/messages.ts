@@ -1,13 +1,14 @@
 import type { LogLevel } from '@taskfleet/protocol'
+import type { Logger } from 'pino'
 import type { ProgressUpdate } from '../handler.ts'
 
-/** A value on its way; what the structured clone would strip of its class travels beside it as BSON. */
+/** A value for the channel. Values whose class the structured clone would drop travel beside it as BSON. */
 export interface Packed {
   value: unknown
   bson: { path: (string | number)[]; bytes: Uint8Array }[]
 }
 
-/** A thrown value on its way. */
+/** A thrown value for the channel. */
 export type Described =
   | { thrown: unknown }
   | {
@@ -63,26 +64,26 @@ export type Report =
   | { kind: 'call'; call: number; what: 'save'; state: Packed }
   | { kind: 'answer'; ask: number; answer: Answered }
   | { kind: 'ended'; answer: Answered }
-  /** An error that nobody caught came out of the handler, which goes on. */
+  /** An error of the running handler that nobody caught. */
   | { kind: 'leaked'; error: Described }
-  /** One came out of a handler that has ended: another may sit in the isolate now. */
+  /** The same of a handler that has ended. The isolate may run another one now. */
   | { kind: 'late'; task: string; error: Described }
-  /** One that is no handler's: the isolate is about to die of it. */
+  /** The same of no handler: the isolate is about to die of it. */
   | { kind: 'uncaught'; error: Described }
 
 /** An isolate has died with an attempt in it. */
 export interface Crash {
-  /** What became of it, as the end of a sentence: `was ended by SIGKILL`. */
+  /** How it died, as the end of a sentence: `was ended by SIGKILL`. */
   how: string
   /** The last that it wrote to stderr. */
   lastWords?: string
   uncaught?: Described
 }
 
-/** Who sits in an isolate for the time of one attempt. */
+/** The attempt that an isolate runs. */
 export interface Occupant {
-  hear(report: Report): void
-  gone(crash: Crash): void
+  onReport(report: Report): void
+  onCrash(crash: Crash): void
 }
 
 /** One isolate for the time of one attempt. */
@@ -98,6 +99,15 @@ export interface Seat {
 export interface SeatRequest {
   module: string
   memoryMb: number | undefined
+}
+
+/** What every pool is made with. */
+export interface PoolOptions {
+  log: Logger
+  /** How long an isolate without a task is kept for the next one, in milliseconds. */
+  idleMs: number
+  /** The variables that an isolate starts with. */
+  env: () => NodeJS.ProcessEnv
 }
 
 /** Isolates of one kind. */

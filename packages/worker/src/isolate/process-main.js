@@ -6,7 +6,7 @@ import { describeError } from './wire.js'
 
 /** @import { Order, Report } from './messages.ts' */
 
-// From a thread, since a handler that blocks must not outlive its worker or its memory either.
+// In a thread, since it must end the process even when the handler blocks the event loop.
 new Worker(new URL('./lifeline.js', import.meta.url), {
   workerData: { memoryMb: Number(process.argv[2]) || undefined },
   execArgv: [],
@@ -20,7 +20,7 @@ const serve = serveAttempts(send, send)
 processGuard.hold()
 process.on('message', (order) => void serve(/** @type {Order} */ (order)))
 process.on('disconnect', () => process.exit(0))
-// A signal to the whole group is the worker's to answer: it lets what runs go on, or ends it.
+// The worker handles signals to the whole group: it decides whether handlers go on.
 process.on('SIGTERM', () => undefined)
 process.on('SIGINT', () => undefined)
 process.on('uncaughtExceptionMonitor', (error) => {

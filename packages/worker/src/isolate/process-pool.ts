@@ -2,35 +2,37 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { FROM_SOURCES, processArguments } from './exec-argv.ts'
-import type { Crash, Described, IsolatePool, Occupant, Order, Report, Seat, SeatRequest } from './messages.ts'
-
-export interface ProcessPoolOptions {
-  log: Logger
-  /** How long a process without a task is kept for the next one, in milliseconds. */
-  idleMs: number
-  /** The variables that a process starts with. */
-  env: () => NodeJS.ProcessEnv
-}
+import type {
+  Crash,
+  Described,
+  IsolatePool,
+  Occupant,
+  Order,
+  PoolOptions,
+  Report,
+  Seat,
+  SeatRequest,
+} from './messages.ts'
 
 const MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url))
 const LAST_WORDS = 4_000
-/** How long the pipes of a dead process may stay open in other hands before its end counts. */
+/** How long to wait for the pipes of a dead process, which its children may hold open. */
 const CLOSE_MS = 500
-/** How long a process may take to end when asked. */
+/** How long a process may take to end before it is killed. */
 const END_MS = 2_000
 
 /** Processes that run one task at a time each, kept for the next task of the same module. */
 export class ProcessPool implements IsolatePool {
-  readonly #options: ProcessPoolOptions
+  readonly #options: PoolOptions
   readonly #all = new Set<HandlerProcess>()
   readonly #idle = new Map<HandlerProcess, { fits: string; timer: NodeJS.Timeout }>()
 
-  /** They end by themselves when their worker has gone; where that can still be done, they are gone before it. */
+  /** Processes end by themselves after their worker. At an orderly exit they are ended before it. */
   readonly #onExit = (): void => {
     for (const child of this.#all) child.killNow()
   }
 
-  constructor(options: ProcessPoolOptions) {
+  constructor(options: PoolOptions) {
     this.#options = options
     process.on('exit', this.#onExit)
   }
@@ -44,7 +46,7 @@ export class ProcessPool implements IsolatePool {
       kill: () => child.kill(),
       free: () => {
         child.leave()
-        // One with an error behind it is no good place for the next.
+        // After an uncaught error a process is not used again.
         if (child.alive && child.leaked) void child.end()
         else if (child.alive) this.#keep(child, fits)
       },
@@ -93,12 +95,12 @@ export class ProcessPool implements IsolatePool {
 
 /** One process, from its start to its end. */
 class HandlerProcess {
-  /** Whether it was told to go. */
+  /** Whether this process was asked to end. */
   ending = false
-  /** Resolves when it has gone, and when nobody told it to, what it said last has been heard. */
+  /** Resolves when the process has ended and, if it died by itself, its last output was read. */
   readonly gone: Promise<void>
   readonly #child: ChildProcess
-  /** Whether an error came out of a handler in it that nobody caught. */
+  /** Whether an error of one of its handlers was not caught. */
   leaked = false
   readonly #log: Logger
   readonly #memoryMb: number | undefined
@@ -107,16 +109,16 @@ class HandlerProcess {
   #uncaught: Described | undefined
   #failure: Error | undefined
 
-  constructor(memoryMb: number | undefined, { log, env }: ProcessPoolOptions) {
+  constructor(memoryMb: number | undefined, { log, env }: PoolOptions) {
     this.#memoryMb = memoryMb
     this.#log = log
     this.#child = fork(MAIN, [String(memoryMb ?? '')], {
       serialization: 'advanced',
       env: env(),
       execArgv: processArguments({ memoryMb, fromSources: FROM_SOURCES }),
-      // The last one is the lifeline: it closes however this process dies.
+      // The last one is the lifeline. It closes when this process dies, in whatever way.
       stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],
-      // A group of its own: what the handler starts ends with it, and a Ctrl-C is for the worker alone to answer.
+      // A process group of its own: what the handler starts ends with it, and only the worker gets a Ctrl-C.
       detached: process.platform !== 'win32',
     })
     this.#child.on('message', (report: Report) => this.#hear(report))
@@ -138,7 +140,7 @@ class HandlerProcess {
 
   seat(occupant: Occupant): void {
     this.#occupant = occupant
-    // What was said before is no explanation for what comes.
+    // Earlier output does not explain a later crash.
     this.#lastWords = ''
   }
 
@@ -147,7 +149,7 @@ class HandlerProcess {
   }
 
   send(order: Order): void {
-    // One that has just died is told of by its end.
+    // If it has just died, `exit` follows.
     if (this.#child.connected) this.#child.send(order, () => undefined)
   }
 
@@ -168,10 +170,13 @@ class HandlerProcess {
   #hear(report: Report): void {
     if (report.kind === 'uncaught') this.#uncaught = report.error
     else if (report.kind === 'late') {
-      this.#log.error({ task: report.task, err: report.error }, 'a handler in a process let an error go after its end')
+      this.#log.error(
+        { task: report.task, err: report.error },
+        'an error of a handler in a process that nobody caught, after its end',
+      )
     } else {
       if (report.kind === 'leaked') this.leaked = true
-      this.#occupant?.hear(report)
+      this.#occupant?.onReport(report)
     }
   }
 
@@ -182,13 +187,13 @@ class HandlerProcess {
       child.once('exit', () => resolve())
       child.on('error', (error) => {
         this.#failure = error
-        // One that could not be started has no end either.
+        // A process that could not be started emits no `exit`.
         if (child.pid === undefined) resolve()
       })
     })
-    // What it has started goes with it.
+    // Ends what the handler has started.
     this.killNow()
-    // Of one that was told to go, nobody waits for more; nor is 'close' told of where we closed the channel.
+    // Its last output matters only if it died by itself. After `disconnect`, 'close' would not be emitted.
     if (child.pid !== undefined && !this.ending) {
       let timer: NodeJS.Timeout | undefined
       const late = new Promise<void>((resolve) => {
@@ -199,10 +204,10 @@ class HandlerProcess {
     }
     const occupant = this.#occupant
     this.#occupant = undefined
-    occupant?.gone(this.#crash())
+    occupant?.onCrash(this.#crash())
   }
 
-  /** With all that its handler has started. */
+  /** Kills the process group. */
   killNow(): void {
     const { pid } = this.#child
     if (pid === undefined) return
@@ -210,7 +215,7 @@ class HandlerProcess {
       if (process.platform === 'win32') this.#child.kill('SIGKILL')
       else process.kill(-pid, 'SIGKILL')
     } catch {
-      // It has gone already.
+      // It has ended already.
     }
   }
 

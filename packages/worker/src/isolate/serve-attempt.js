@@ -14,16 +14,16 @@ import { describeError, pack, reviveError, unpack } from './wire.js'
 
 /** @typedef {typeof import('./core.js')} Core */
 
-/** Progress and log lines leave at most so often: any rate of calls is cheap, and none floods the worker. */
+/** How often progress and log lines are sent at most, so that any rate of calls is cheap for the worker. */
 const FLUSH_MS = 50
-/** As many lines as the worker keeps of an attempt; what comes faster than that nobody could read. */
+/** How many log lines wait to be sent, as many as the worker keeps of an attempt. */
 const LOG_LINES = 200
 /** What the worker keeps of a line. */
 const LOG_LINE_LIMIT = 4_000
 
 const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_000
 
-/** What progress and log have to say, at a pace that the channel bears; at once when it was quiet before. */
+/** Sends progress and log lines at a limited rate; at once after a pause. */
 class Outbox {
   /** @param {(report: Report) => void} send */
   constructor(send) {
@@ -53,7 +53,7 @@ class Outbox {
     this.due()
   }
 
-  /** Looks at the clock itself: in a handler that blocks its event loop no timer fires. */
+  /** Compares clocks, since no timer fires while a handler blocks its event loop. */
   due() {
     const left = this.flushedAt + FLUSH_MS - performance.now()
     if (left <= 0) this.flush()
@@ -70,7 +70,7 @@ class Outbox {
   }
 }
 
-/** One attempt as the handler sees it; everything else is on the other side of the channel. */
+/** One attempt as the handler sees it. Everything else is in the worker, at the other end of the channel. */
 class Attempt {
   /**
    * @param {Begin} begin
@@ -80,7 +80,7 @@ class Attempt {
   constructor(begin, send, tellLate) {
     this.begin = begin
     this.tellLate = tellLate
-    /** A handler that goes on after its end speaks to nobody. */
+    /** What a handler sends after its end is dropped. */
     this.send = (/** @type {Report} */ report) => this.ended || send(report)
     this.outbox = new Outbox((report) => this.send(report))
     this.controller = new AbortController()
@@ -107,9 +107,9 @@ class Attempt {
       for (const reason of this.early) this.abort(reason, core)
       this.controller.signal.throwIfAborted()
       const output = await this.within(async () => factory.run(this.context(factory, core)))
-      // Here, since the channel keeps what the database can't, and changes what it can't carry itself.
+      // Checked here, since the channel carries values that the database can't store, and changes others.
       answer = { value: pack(output === undefined ? undefined : core.keepValue(output, 'output')) }
-      // What the handler let go in its last turn still counts.
+      // An error that nobody catches in the handler's last turn of the event loop still counts.
       await new Promise((resolve) => setImmediate(resolve))
     } catch (error) {
       answer = { error: describeError(error) }
@@ -124,7 +124,7 @@ class Attempt {
   }
 
   /**
-   * Calls something of the handler's: what it lets go is the attempt's own.
+   * Calls a function of the handler. An error that nobody catches in it belongs to the attempt.
    *
    * @template T
    * @param {() => T} act
@@ -182,7 +182,7 @@ class Attempt {
     let state = unpack(begin.checkpoint)
     return {
       input: /** @type {never} */ (unpack(begin.input)),
-      // By the factory, since a module may make its own kind of Task.
+      // By the factory, whose module may have its own class of Task.
       task: factory.make(claim, {
         trusted: () => monotonicMs() < this.trustedUntil,
         proven: async () => void (await this.call({ what: 'proven' })),
@@ -227,7 +227,7 @@ class Attempt {
   call(call) {
     return new Promise((resolve, reject) => {
       this.calls += 1
-      // First, so that what was said before a checkpoint is known before it.
+      // Flushed first, so that the worker gets the progress before the checkpoint.
       this.outbox.flush()
       this.send({ kind: 'call', call: this.calls, ...call })
       this.pending.set(this.calls, { resolve, reject })
@@ -290,7 +290,7 @@ class Attempt {
  */
 function notCloneable(what, error) {
   const reason = error instanceof Error ? error.message : String(error)
-  const message = `The ${what} can't leave the handler's isolate: ${reason}. Return plain values`
+  const message = `The ${what} can't be sent from the handler's isolate: ${reason}. Return plain values`
   return { kind: 'FleetError', name: 'FleetError', code: 'NOT_CLONEABLE', message }
 }
 
@@ -311,14 +311,14 @@ async function load(begin) {
   if (factory === undefined) {
     throw new core.UnrecoverableError(
       'BAD_DEFINITION',
-      `${begin.module} exports no task '${name}': a handler with 'isolate' is found by its name among the exports`,
+      `${begin.module} exports no task '${name}': an isolate finds its handler by name among the exports`,
     )
   }
   return { factory: /** @type {TaskFactory} */ (factory), core }
 }
 
 /**
- * By shape and not by class: the file may have its own copy of the library.
+ * Checks the shape instead of the class, since the file may have its own copy of the library.
  *
  * @param {unknown} value
  * @returns {value is TaskFactory}
@@ -332,7 +332,7 @@ function isFactory(value) {
  * The isolate's end of the channel: runs one attempt after the other. Returns what is to be done with each order.
  *
  * @param {(report: Report) => void} send
- * @param {(late: Extract<Report, { kind: 'late' }>) => void} tellLate is told of what comes after an attempt's end
+ * @param {(late: Extract<Report, { kind: 'late' }>) => void} tellLate called with errors after an attempt's end
  * @returns {(order: Order) => Promise<void>} resolves, for the order to begin, when the attempt has ended
  */
 export function serveAttempts(send, tellLate) {
@@ -343,7 +343,7 @@ export function serveAttempts(send, tellLate) {
       attempt = new Attempt(order.begin, send, tellLate)
       await attempt.run()
     } else if (attempt?.ended === false) {
-      // What comes after the end was meant for the attempt that has gone.
+      // After the end, orders for the attempt are dropped.
       attempt.obey(order)
     }
   }

@@ -12,7 +12,7 @@ export interface TestContextOptions {
   onLog?: (level: LogLevel, message: string) => void
 }
 
-/** A handler's context that remembers all it is told. */
+/** A handler's context that records everything. */
 export function testContext(options: TestContextOptions = {}) {
   const { input, save, owned = () => true, onLog } = options
   const controller = new AbortController()

@@ -19,7 +19,25 @@ const outside = new AsyncResource('outside')
 
 type Act = (context: HandlerContext<unknown>) => unknown
 
-/** For each name one behaviour, in whatever isolate a test wants. */
+const trap = (): never => {
+  throw new Error('no looking')
+}
+/** What `throws` throws, by its input. */
+const thrown = {
+  unrecoverable: () => new UnrecoverableError('NO_WAY', 'for good'),
+  retryAfter: () => new RetryAfterError('LATER', 'not yet', 1_234),
+  snooze: () => new SnoozeError('5s'),
+  field: () => new FleetError('INPUT_ODD', 'that one', { field: 'url', cause: new Error('underneath') }),
+  system: () => Object.assign(new RangeError('full'), { code: 'ENOSPC' }),
+  null: () => null,
+  frozen: () => Object.freeze(new Error('frozen')),
+  getter: () => Object.defineProperty(new UnrecoverableError('MINE', 'x'), 'message', { get: trap }),
+  proxy: () => new Proxy(new Error('inside'), { get: trap }),
+  stack: () => Object.assign(new Error('odd'), { stack: 42, code: { $gt: 1 } }),
+  huge: () => new Error('x'.repeat(10_000_000)),
+}
+
+/** Behaviours by name, for any isolate. */
 const acts = {
   echo: ({ input }) => input,
   identity: () => ({ pid: process.pid, threadId }),
@@ -97,7 +115,7 @@ const acts = {
     return new Promise(() => setInterval(() => undefined, 1_000))
   },
   exits: () => exit(7),
-  /** As what a module does by itself: in nobody's name. */
+  /** Outside of any attempt, as if the module did it by itself. */
   lateThrow: () => {
     outside.runInAsyncScope(() =>
       setTimeout(() => {
@@ -131,53 +149,14 @@ const acts = {
     }
   },
   throws: ({ input }) => {
-    switch (input) {
-      case 'unrecoverable':
-        throw new UnrecoverableError('NO_WAY', 'for good')
-      case 'retryAfter':
-        throw new RetryAfterError('LATER', 'not yet', 1_234)
-      case 'snooze':
-        throw new SnoozeError('5s')
-      case 'field':
-        throw new FleetError('INPUT_ODD', 'that one', { field: 'url', cause: new Error('underneath') })
-      case 'system':
-        throw Object.assign(new RangeError('full'), { code: 'ENOSPC' })
-      case 'null':
-        throw null
-      case 'frozen':
-        throw Object.freeze(new Error('frozen'))
-      case 'getter':
-        throw Object.defineProperty(new UnrecoverableError('MINE', 'x'), 'message', {
-          get: () => {
-            throw new Error('no looking')
-          },
-        })
-      case 'proxy':
-        throw new Proxy(new Error('inside'), {
-          get: () => {
-            throw new Error('trap')
-          },
-        })
-      case 'stack':
-        throw Object.assign(new Error('odd'), { stack: 42, code: { $gt: 1 } })
-      case 'huge':
-        throw new Error('x'.repeat(10_000_000))
-      default:
-        throw 'just a text'
-    }
+    throw (thrown[input as keyof typeof thrown] ?? (() => 'just a text'))()
   },
   odd: async ({ input, checkpoint, progress, socket }) => {
-    const value = { v: oddValues()[(input as { kind: string }).kind] }
-    switch ((input as { as: string }).as) {
-      case 'checkpoint':
-        return checkpoint.save(value)
-      case 'progress':
-        return progress(value as object)
-      case 'event':
-        return socket.emit('odd', value)
-      default:
-        return value
-    }
+    const { as, kind } = input as { as: string; kind: string }
+    const value = { v: oddValues()[kind] }
+    if (as === 'checkpoint') return checkpoint.save(value)
+    if (as === 'progress') return progress(value as object)
+    return as === 'event' ? socket.emit('odd', value) : value
   },
 } satisfies Record<string, Act>
 
@@ -188,5 +167,5 @@ const define = (name: ActName, isolate: IsolateOption) =>
 
 export const handler = (name: ActName, isolate: IsolateOption) => define(name, isolate)
 
-/** What the isolate finds; which kind it says there is of no interest any more. */
+/** The exports that an isolate finds. The kind does not matter there. */
 export default (Object.keys(acts) as ActName[]).map((name) => define(name, 'process'))

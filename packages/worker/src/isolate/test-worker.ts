@@ -2,7 +2,7 @@ import { Isolates } from './isolates.ts'
 import { testContext } from './test-context.ts'
 import { handler } from './test-handlers.ts'
 
-/** A worker to be killed: its handler blocks in a process of its own, and says in which. */
+/** A worker for a test to kill. Its handler blocks in a process of its own, and prints the pid. */
 const isolates = new Isolates()
 isolates
   .run(

@@ -1,31 +1,22 @@
 import { fileURLToPath } from 'node:url'
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { asError } from '@taskfleet/core'
-import type { Logger } from 'pino'
 import { Piscina } from 'piscina'
 import { FROM_SOURCES, threadArguments } from './exec-argv.ts'
-import type { Crash, IsolatePool, Occupant, Report, Seat, SeatRequest } from './messages.ts'
+import type { Crash, IsolatePool, Occupant, PoolOptions, Report, Seat, SeatRequest } from './messages.ts'
 import { describeError } from './wire.js'
 
-export interface ThreadPoolOptions {
-  log: Logger
-  /** How long a thread without a task is kept for the next one, in milliseconds. */
-  idleMs: number
-  /** The variables that a thread starts with. */
-  env: () => NodeJS.ProcessEnv
-}
-
 const MAIN = fileURLToPath(new URL('./thread-main.js', import.meta.url))
-/** The runner's slots are the limit; a task that has been claimed never waits for a thread. */
+/** The runner's slots are the limit: a claimed task never waits for a thread. */
 const MOST = 1_000
 
 /** Threads that run one task at a time each; one pool for each limit of memory. */
 export class ThreadPool implements IsolatePool {
-  readonly #options: ThreadPoolOptions
+  readonly #options: PoolOptions
   readonly #pools = new Map<number | undefined, Piscina>()
   readonly #seats = new Set<Seat>()
 
-  constructor(options: ThreadPoolOptions) {
+  constructor(options: PoolOptions) {
     this.#options = options
   }
 
@@ -34,11 +25,11 @@ export class ThreadPool implements IsolatePool {
     const killer = new AbortController()
     let ended: Report | undefined
     const hear = (report: Report): void => {
-      // Told when the thread is free again, so that the next task finds it.
+      // Passed on when the thread is free again, so that the next task can use it.
       if (report.kind === 'ended') ended = report
-      else occupant.hear(report)
+      else occupant.onReport(report)
     }
-    // What the thread has said before its end may still lie in the port.
+    // Messages that the thread sent before its end may still wait in the port.
     const hearAll = (): void => {
       for (let got = receiveMessageOnPort(port1); got !== undefined; got = receiveMessageOnPort(port1)) {
         hear(got.message as Report)
@@ -63,17 +54,17 @@ export class ThreadPool implements IsolatePool {
       .then(
         () => {
           hearAll()
-          if (ended !== undefined) occupant.hear(ended)
-          else occupant.gone({ how: 'ended without a word' })
+          if (ended !== undefined) occupant.onReport(ended)
+          else occupant.onCrash({ how: 'ended without a result' })
         },
         async (error: unknown) => {
           hearAll()
-          // Ours once more if no thread has taken it yet.
+          // No thread may have taken the port yet.
           port2.close()
-          // Told of the kill at once, we wait for the thread itself: it holds the other end until it has gone.
+          // A kill rejects at once. The thread holds the other end of the port until it has ended.
           if (killer.signal.aborted) await closed
           seat.free()
-          occupant.gone(crashOf(error, memoryMb))
+          occupant.onCrash(crashOf(error, memoryMb))
         },
       )
     return seat
@@ -94,7 +85,7 @@ export class ThreadPool implements IsolatePool {
       minThreads: 0,
       maxThreads: MOST,
       idleTimeout: this.#options.idleMs,
-      // Waiting must not stop the event loop: a handler may leave connections open for the next task.
+      // An idle thread must not block its event loop: a handler may leave connections open for the next task.
       atomics: 'disabled',
       env: this.#options.env() as Record<string, string>,
       execArgv: threadArguments({ fromSources: FROM_SOURCES }),

@@ -7,16 +7,16 @@ import { BSON } from 'mongodb'
 /** @typedef {typeof import('./core.js')} Core */
 /** @typedef {Exclude<Described, { thrown: unknown }>} DescribedError */
 
-/** By name, since the module in the isolate may have its own copy of the library. */
+/** Compared by name, since the module in the isolate may have its own copy of the library. */
 const KINDS = ['UnrecoverableError', 'RetryAfterError', 'SnoozeError', 'AttemptAborted', 'FleetError']
 const CAUSES = 3
 const LONGEST_NAME = 200
 
-/** What travels of a text; the worker cuts it further. */
+/** The longest text that is sent. The worker cuts it further. */
 const LONGEST_TEXT = 64 * 1024
 
 /**
- * What foreign code answers; undefined where it throws.
+ * The result of foreign code; undefined where it throws.
  *
  * @template T
  * @param {() => T} act
@@ -42,7 +42,7 @@ function kindOf(error) {
 }
 
 /**
- * Any value as a text; it may refuse to be looked at.
+ * Any value as a text. Reading the value may throw.
  *
  * @param {unknown} value
  * @returns {string}
@@ -53,7 +53,7 @@ function shown(value) {
 }
 
 /**
- * A thrown value as plain values that any channel carries. Whatever it is, this doesn't throw.
+ * A thrown value as plain values that any channel carries. Never throws.
  *
  * @param {unknown} thrown
  * @param {number} [causes]
@@ -105,7 +105,7 @@ function instantiate({ kind, message, code, delayMs }, core) {
 }
 
 /**
- * The value that was thrown on the other side: name, message, code and stack are kept, and the library's own classes.
+ * The value that was thrown at the other end. Name, message, code and stack are kept, and the library's own classes.
  *
  * @param {Described} described
  * @param {Core} core

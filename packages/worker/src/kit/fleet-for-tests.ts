@@ -15,18 +15,18 @@ export interface TestFleetOptions {
   worker?: Partial<TaskRunnerOptions>
 }
 
-/** What is moved when time passes: the dates that decide when something happens. */
+/** The dates that decide when something happens. `advance` moves them. */
 const DATES = ['runAt', 'order', 'deadline', 'raiseAt', 'startedAt'] as const
 const OPEN = { $in: ['pending', 'running', 'paused', 'blocked'] } as const
 
-/** A busy machine must not keep tests waiting. */
+/** Tests must not wait on a busy machine. */
 const NO_GATE = {
   cpu: { lazy: null, all: null },
   memoryLeft: { lazy: null, all: null },
   eventLoopDelayMs: { lazy: null, all: null },
 }
 
-/** A fleet for the tests of one's own handlers: in memory, or in a database of its own that `stop` drops. */
+/** A fleet for tests of your handlers: in memory, or in a new database that `stop` drops. */
 export class TestFleet {
   readonly fleet: Fleet
   readonly #options: TestFleetOptions
@@ -66,11 +66,10 @@ export class TestFleet {
   }
 
   /**
-   * Runs what is due, and what becomes due by that, with a worker of its own; resolves when nothing is left to run now.
+   * Starts a worker that runs all due tasks, those that become due meanwhile included. Resolves when no task is left to run now.
    *
-   * @param options.scheduled also runs what is not due yet: the clock is moved from date to date, so that retries and
-   *   scheduled tasks have ended too
-   * @returns the ended tasks of this run, in the order in which they ended
+   * @param options.scheduled moves time from date to date, so that retries and scheduled tasks run too
+   * @returns the tasks that have ended, in the order of their ends
    */
   async drain({ scheduled = false }: { scheduled?: boolean } = {}): Promise<TaskDocument[]> {
     const ended: string[] = []
@@ -88,7 +87,7 @@ export class TestFleet {
     try {
       for (;;) {
         await this.#until(async () => (await this.#due()) === 0)
-        // A task may have ended a moment before those that wait for it are let go.
+        // A task may have ended a moment before the tasks that wait for it are unblocked.
         await this.fleet.store.unblockAll()
         if ((await this.#due()) > 0) continue
         const next = scheduled ? await this.#nextDate() : null
@@ -102,7 +101,7 @@ export class TestFleet {
     return tasks.filter((task) => task !== null)
   }
 
-  /** Lets time pass for every task that has not ended: its dates come nearer, or lie further back. */
+  /** Lets time pass for every task that has not ended, by moving its dates back. */
   async advance(time: Duration): Promise<void> {
     const amount = -Math.round(milliseconds(time))
     const moved = (path: string): object => ({
@@ -118,7 +117,7 @@ export class TestFleet {
     await throttles.updateMany({}, [{ $set: { until: moved('until') } }])
   }
 
-  /** Resolves with a task when it has ended, or is as a test wants it. */
+  /** Resolves with a task when it has ended, or when `until` returns true. */
   async waitForTask(
     id: string | TaskDocument['_id'],
     until: (task: TaskDocument) => boolean = ({ status }) => hasEnded(status),
@@ -131,29 +130,20 @@ export class TestFleet {
     return found!
   }
 
-  /** Asks again whenever a task has changed. */
+  /** Checks again whenever a task has changed. */
   async #until(holds: () => Promise<boolean>): Promise<void> {
     let changed: (() => void) | undefined
     let missed = true
-    const unsubscribe = this.#feed.subscribe({
-      change: () => {
-        missed = true
-        changed?.()
-      },
-      lost: () => {
-        missed = true
-        changed?.()
-      },
-    })
+    const notice = (): void => {
+      missed = true
+      changed?.()
+    }
+    const unsubscribe = this.#feed.subscribe({ change: notice, lost: notice })
     try {
       for (;;) {
         missed = false
         if (await holds()) return
-        if (!missed) {
-          await new Promise<void>((resolve) => {
-            changed = resolve
-          })
-        }
+        if (!missed) await new Promise<void>((resolve) => (changed = resolve))
       }
     } finally {
       unsubscribe()
@@ -165,7 +155,7 @@ export class TestFleet {
     return [...new Set(['default', ...queues])]
   }
 
-  /** What waits and can be run by the handlers under test. */
+  /** The waiting tasks that the handlers under test can run. */
   get #mine() {
     const versions = this.#options.tasks.map(({ name, oldestVersion, version }) => ({
       name,

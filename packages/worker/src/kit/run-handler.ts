@@ -2,6 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { TaskDocument } from '@taskfleet/core'
 import { type Claim, parseNewTask, type Settled, type TaskError, type TaskStore } from '@taskfleet/core/internal'
 import { type AbortCode, AttemptAborted, type LogLine, type Progress } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { pino } from 'pino'
 import { executeTask } from '../execute-task.ts'
 import type { PredecessorResult } from '../handler.ts'
@@ -9,7 +10,7 @@ import { RunningTask } from '../running-task.ts'
 import type { TaskFactory } from '../task-factory.ts'
 
 export interface RunHandlerOptions {
-  /** What the last attempt left. */
+  /** The checkpoint of the last attempt. */
   checkpoint?: unknown
   /** The number of this attempt; 1 by default. */
   attempt?: number
@@ -18,25 +19,25 @@ export interface RunHandlerOptions {
   /** The version that the input is written for; the handler's own by default. */
   version?: number
   deadline?: Date
-  /** What `results()` gives: how the tasks that it has waited for ended, by their ids. */
+  /** The answer of `results()`: how the tasks for which it has waited have ended, by their ids. */
   results?: Readonly<Record<string, PredecessorResult>>
-  /** Called when the handler has begun, with what a watcher or an operator could do to it. */
+  /** Called when the handler has begun. It gets what a watcher or an operator can do with the attempt. */
   during?: (attempt: HandlerInFlight) => Promise<unknown> | unknown
-  /** Makes the back-off certain: 0 to 1, 1 by default. */
+  /** Replaces the random part of the back-off: 0 to 1, 1 by default. */
   random?: number
 }
 
-/** A handler under way. */
+/** A running handler. */
 export interface HandlerInFlight {
-  /** Cancels it, pauses it, takes its lease away … */
+  /** Cancels or pauses the attempt, or takes its lease away. */
   abort(code: AbortCode, message?: string): void
   /** Sends it a message as a watcher would, and returns its answer. */
   message(name: string, data?: unknown): Promise<unknown>
 }
 
-/** How an attempt ended, and what it said on the way. */
+/** How an attempt ended, and what it reported before. */
 export interface HandlerResult {
-  /** What the worker would have recorded; `null` when the lease was lost. */
+  /** The outcome that a worker would record; `null` when the lease was lost. */
   outcome: 'completed' | 'retry' | 'failed' | 'deferred' | 'snoozed' | 'released' | 'paused' | 'cancelled' | null
   output?: unknown
   error?: TaskError
@@ -46,7 +47,7 @@ export interface HandlerResult {
   progress: Progress | null
   log: LogLine[]
   events: { name: string; data?: unknown }[]
-  /** What the next attempt would go on from. */
+  /** The checkpoint from which the next attempt would resume. */
   checkpoint: unknown
 }
 
@@ -62,8 +63,7 @@ const OUTCOMES = {
 } as const
 
 /**
- * Runs a handler alone, without a database or a worker: input, upgrade, validation, time limits, errors and back-off are
- * those of the worker itself.
+ * Runs a handler without a database or a worker. Input, upgrade, validation, time limits, errors and back-off work as in a worker.
  *
  * @param input as a producer would give it, for `options.version`
  */
@@ -83,7 +83,7 @@ export async function runHandler<Schema extends StandardSchemaV1, Output>(
     end: () => undefined,
   })
   const inFlight: HandlerInFlight = {
-    abort: (code, message = `asked for by a test`) => run.abort(code, message),
+    abort: (code, message = 'requested by a test') => run.abort(code, message),
     message: (name, data) => run.message(name, data),
   }
   const executing = executeTask(run, factory as unknown as TaskFactory, {
@@ -103,7 +103,7 @@ export async function runHandler<Schema extends StandardSchemaV1, Output>(
       result: (async () => {
         const context = { ...worker, results: async () => new Map(Object.entries(options.results ?? {})) }
         const running = Promise.resolve(factory.run(context as never))
-        // Whatever the test does to it must not hide how it ends.
+        // A failure of `during` must not hide how the handler ends.
         const [ended] = await Promise.allSettled([running, Promise.resolve(inFlight).then(options.during)])
         if (ended.status === 'rejected') throw ended.reason
         return ended.value
@@ -151,8 +151,7 @@ class OneAttempt {
       worker: 'test',
       lease: { id: 'test', session: 'test' },
       rev: 1,
-      ...(checkpoint === undefined ? {} : { checkpoint }),
-      ...(deadline === undefined ? {} : { deadline }),
+      ...given({ checkpoint, deadline }),
     }
     return { task: this.#task, leaseId: 'test', sentAt: performance.now() }
   }

@@ -24,13 +24,13 @@ export interface AutoSlotsOptions extends SlotRange {
   cores?: number
 }
 
-/** What a reading says about the slots. */
+/** How much room a reading shows. */
 type Pressure = 'room' | 'enough' | 'high' | 'severe'
 
 const CEILING = 1_000
 /** Readings in a row before anything changes. */
 const PATIENCE = 2
-/** Readings after a cut in which no other follows: what was cut must end before the cut can show. */
+/** Readings after a cut before the next one: running tasks must end before a cut has an effect. */
 const SETTLE = 5
 /** Readings with unused slots before one of them is given up. */
 const UNUSED = 30
@@ -39,8 +39,8 @@ const UNUSED = 30
  * How many tasks run at once with `concurrency: 'auto'`. Additive increase, multiplicative decrease: one slot more while
  * all are busy and memory, event loop and processor have room for another task; one less when memory or the event loop
  * is beyond the gate's threshold for lazy tasks; half when beyond the one for all. A busy processor only stops the
- * growth: more slots would not help, fewer would not either. What runs is never ended; fewer slots mean that nothing
- * new starts until as many have ended.
+ * growth, since fewer slots would not help. Running tasks are never ended: with fewer slots, no task starts until
+ * enough have ended.
  *
  * After Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks"
  * (1989). From TCP: a cut counts from what is in flight and is given time to show (RFC 5681), and room that is not used
@@ -126,7 +126,7 @@ export class AutoSlots {
     return first !== null && over(reopensAt(measure, first, margin)) ? 'enough' : 'room'
   }
 
-  /** Whether the memory that a task has cost so far can be had without coming below the first threshold. */
+  /** Whether another task fits into memory without crossing the first threshold, by what a task has cost so far. */
   #fitsAnother(memory: AutoSlotsReading['memory']): boolean {
     if (memory === undefined || memory.left === 0) return memory === undefined
     const { lazy, all } = this.#thresholds.memoryLeft

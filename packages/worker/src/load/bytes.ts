@@ -16,21 +16,15 @@ const UNITS = {
 export type ByteSize = number | `${number}${'B' | 'KB' | 'MB' | 'GB' | 'TB' | 'KiB' | 'MiB' | 'GiB' | 'TiB'}`
 
 /**
- * A size in whole bytes. Units may be in any case and stand after a space; a text without a unit is refused, since
- * nobody can tell what was meant.
+ * A size in whole bytes. Units may be in any case and follow a space. A text without a unit is refused, since it is ambiguous.
  * @param field the option that it comes from, for the error
  * @throws {FleetError} `BAD_SIZE`
  */
 export function parseBytes(size: ByteSize | string, field?: string): number {
   const bytes = typeof size === 'number' ? size : Math.round(inBytes(String(size)))
   if (Number.isSafeInteger(bytes) && bytes >= 0) return bytes
-  throw new FleetError(
-    'BAD_SIZE',
-    `'${size}' is not a size: a whole number of bytes or a text such as 500MB or 2GiB is`,
-    {
-      field,
-    },
-  )
+  const message = `'${size}' is not a size: give a whole number of bytes, or a text such as 500MB or 2GiB`
+  throw new FleetError('BAD_SIZE', message, { field })
 }
 
 function inBytes(text: string): number {

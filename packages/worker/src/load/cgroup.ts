@@ -30,7 +30,7 @@ const ROOT = '/sys/fs/cgroup'
  * The limits that hold for this process: those of its own group and of every group around it, since each counts. In a
  * container the path in `/proc/self/cgroup` is either `/` or one of the host that can't be seen from within; walking
  * up to the root of the mount finds the container's own files in both cases. Groups without a limit are left out, so
- * that the usual reading opens few files or none.
+ * that a reading usually opens few files.
  *
  * After the kernel's `cgroup-v2.rst` and `cgroup-v1/memory.rst`, with the usual mount points.
  */
@@ -97,7 +97,7 @@ function parseSelfCgroup(text: string): Map<string, string> {
   return paths
 }
 
-/** The folder itself and every one around it, up to the root; none without a path. */
+/** The folder and its parents, up to the root; none without a path. */
 function upwards(root: string, path: string | undefined): string[] {
   if (path === undefined) return []
   // A path out of the process's own namespace begins with `/..`.
@@ -105,7 +105,7 @@ function upwards(root: string, path: string | undefined): string[] {
   return Array.from({ length: names.length + 1 }, (_, up) => [root, ...names.slice(0, names.length - up)].join('/'))
 }
 
-/** Version 1 says "no limit" by the largest number of whole pages. */
+/** Version 1 writes "no limit" as the largest number of whole pages. */
 const UNLIMITED = 2 ** 60
 
 function parseLimit(text: string | undefined): number {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 /** Free bytes of the file system that holds a folder, for this user; throws what `fs.statfs` throws. */
 export type FreeBytes = (folder: string) => Promise<number>
 
-/** How long a reading waits for a disk; a network file system that hangs must not stop the other measures. */
+/** How long a reading waits for a disk. A network file system that hangs must not stop the other measures. */
 const PATIENCE_MS = 500
 
 /** Free space of a few folders. */
@@ -11,7 +11,7 @@ export class FolderSpace {
   readonly #folders: readonly string[]
   readonly #freeBytes: FreeBytes
   readonly #known = new Map<string, number>()
-  /** At most one question per folder: one that hangs holds a thread of Node's pool. */
+  /** At most one call for each folder, since a call that hangs holds a thread of Node's pool. */
   readonly #asking = new Map<string, Promise<void>>()
 
   constructor(folders: Iterable<string>, freeBytes: FreeBytes) {
@@ -20,8 +20,7 @@ export class FolderSpace {
   }
 
   /**
-   * Free bytes by folder as it was named. A folder that doesn't answer in time keeps its last figure, one that can't
-   * be read has none.
+   * Free bytes by folder. A folder that doesn't answer in time keeps its last figure. One that can't be read has none.
    */
   async read(): Promise<ReadonlyMap<string, number>> {
     if (this.#folders.length === 0) return this.#known
@@ -47,7 +46,7 @@ export class FolderSpace {
   }
 }
 
-/** Of the folder, or of the nearest one around it that exists: a handler may make its folder itself. */
+/** Of the folder, or of its nearest existing parent: a handler may create its folder itself. */
 async function freeSpace(folder: string, freeBytes: FreeBytes): Promise<number | undefined> {
   try {
     return await freeBytes(folder)

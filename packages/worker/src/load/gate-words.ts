@@ -8,7 +8,7 @@ export interface Rule {
   blocks: GateReason['blocks']
   folder?: string
   threshold: number
-  /** Where the value must be beyond before it counts as left. */
+  /** The value at which the rule opens again. */
   reopens: number
   /** Whether it is crossed downwards. */
   low: boolean
@@ -18,7 +18,7 @@ export const isOver = ({ low, threshold }: Rule, value: number): boolean =>
   low ? value < threshold : value > threshold
 
 /**
- * Why tasks wait for a rule, with the figures: beyond the threshold what it is, within the margin what it waits for.
+ * Why tasks wait for a rule, with figures: beyond the threshold the limit, within the margin the value that opens the gate.
  * @param value the rule's figure in the reading, which is known
  */
 export function inWords(rule: Rule, value: number, reading: LoadReading): string {

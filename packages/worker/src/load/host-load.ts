@@ -21,20 +21,19 @@ export type HostReading = Pick<LoadReading, 'cpu' | 'memory' | 'disks'>
 
 /** Limits can be changed while a process runs, but rarely are. */
 const LIMITS_MS = 30_000
-/** What differs by less time says more about the clock's ticks than about the load. */
+/** Differences over less time show the clock's ticks more than the load. */
 const SHORTEST_MS = 100
 
 /**
- * CPU, memory and disk of this machine, as far as this process may use them. Where a control group limits the
- * process, the tightest counts, the machine itself included: a container with room to spare is of no use on a machine
- * that has none. Linux is read from `/sys/fs/cgroup` (versions 1 and 2) and `/proc`, other systems through `node:os`.
+ * CPU, memory and disk of this machine, as far as this process may use them. Of the process's control groups and the machine
+ * itself, the tightest limit counts: room in a container is of no use on a full machine. Linux is read from `/sys/fs/cgroup` (versions 1 and 2) and `/proc`, other systems through `node:os`.
  */
 export class HostLoad {
   readonly #source: HostSource
   readonly #space: FolderSpace
   #limits: CgroupLimits = { cpu: [], memory: [] }
   #limitsUntil = Number.NEGATIVE_INFINITY
-  /** What had been used of each source of CPU figures when it was read last, and the part that came of it. */
+  /** The last figures of each source of CPU time, and the busy part computed from them. */
   readonly #cpu = new Map<string, CpuTimes & { part: number | undefined }>()
 
   constructor(folders: Iterable<string> = [], source: HostSource = thisHost()) {
@@ -43,8 +42,8 @@ export class HostLoad {
   }
 
   /**
-   * One reading. CPU is the busy part since the last one, so that the first has none. Never throws: what can't be
-   * read is `undefined`.
+   * One reading. CPU is the busy part since the last reading, so the first has none. Never throws: what can't be read is
+   * `undefined`.
    */
   async read(): Promise<HostReading> {
     const linux = this.#source.platform === 'linux'
@@ -75,7 +74,7 @@ export class HostLoad {
     return known.length === 0 ? undefined : Math.max(...known)
   }
 
-  /** The busy part since the last reading of the same source; the last answer again when next to no time has gone by. */
+  /** The busy part since the last reading of the same source; the last result again when hardly any time has passed. */
   #since(source: string, { busy, total }: CpuTimes, least: number): number | undefined {
     const last = this.#cpu.get(source)
     if (last !== undefined && total - last.total >= 0 && total - last.total < least) return last.part
@@ -96,8 +95,7 @@ export class HostLoad {
   }
 
   #otherMemory(): MemoryLeft | undefined {
-    // macOS keeps next to nothing free on purpose, and Node can't tell what it would give back: no figure is better
-    // than one that stops a healthy machine.
+    // macOS keeps hardly any memory free on purpose, and Node can't tell how much could be freed. Without a figure the gate stays open.
     if (this.#source.platform === 'darwin') return undefined
     const { free, total } = this.#source.memory()
     return total > 0 ? { left: free / total, bytes: free } : undefined
@@ -127,7 +125,7 @@ export function thisHost(): HostSource {
   }
 }
 
-/** `readFile` takes 64 KiB for a file that says it is empty, as all of these do; one small buffer does for all. */
+/** `readFile` allocates 64 KiB for a file of size 0, as all of these are. One small buffer is enough for all. */
 function smallFileReader(): ReadText {
   const buffer = Buffer.allocUnsafeSlow(8_192)
   let last: Promise<unknown> = Promise.resolve()

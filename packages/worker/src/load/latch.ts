@@ -1,6 +1,6 @@
 /**
- * How a reading stands to a threshold: `over` it, `clear` of it by the margin, or `near` it, in between. `unknown`
- * counts as clear: what can't be measured must not hold back work for ever.
+ * A reading compared with a threshold: `over` it, `clear` of it by the margin, or `near` it, in between. `unknown` counts as clear,
+ * so that a missing measure does not hold back work for ever.
  */
 export type Standing = 'over' | 'near' | 'clear' | 'unknown'
 
@@ -21,7 +21,7 @@ export class Latch {
   readonly #options: LatchOptions
   #closed = false
   #seen = false
-  /** Readings in a row that speak against the present state. */
+  /** Readings in a row that contradict the present state. */
   #streak = 0
 
   constructor(options: LatchOptions) {

@@ -149,13 +149,13 @@ describe('free disk', () => {
     )
   })
 
-  test('why a task waits names only what concerns it', () => {
+  test('a task waits only for what concerns it', () => {
     const one = new LoadGate({}, [{ folder, minFree: '5GB' }])
     feed(one, times(5, { ...disk(1e9), cpu: 0.9 }))
-    expect(one.why({ lazy: false })).toBeUndefined()
-    expect(one.why({ lazy: false, folder })).toMatch(/^1 GB of disk left/)
-    expect(one.why({ lazy: true })).toMatch(/^CPU at 90 %/)
-    expect(one.why({ lazy: true, folder })).toMatch(/^CPU.*; 1 GB of disk left/)
+    expect(one.state.reason).toMatch(/^CPU at 90 %.*; 1 GB of disk left/)
+    expect(one.allows({ lazy: false })).toBe(true)
+    expect(one.allows({ lazy: false, folder })).toBe(false)
+    expect(one.allows({ lazy: true })).toBe(false)
   })
 })
 

@@ -18,7 +18,7 @@ export interface MemoryLeft {
   bytes: number
 }
 
-/** One look at the machine; what could not be read is left out. */
+/** One reading of the machine, without what could not be read. */
 export interface LoadReading {
   /** Busy part of the processors that are available, 0..1. */
   cpu?: number | undefined
@@ -29,7 +29,7 @@ export interface LoadReading {
   disks?: ReadonlyMap<string, number> | undefined
 }
 
-/** The disk that a handler wants before its tasks start. */
+/** The free disk space that a handler needs before its tasks start. */
 export interface DiskNeed {
   folder: string
   minFree: ByteSize
@@ -38,7 +38,7 @@ export interface DiskNeed {
 /** Why the gate is closed for some tasks. */
 export interface GateReason {
   measure: Measure | 'disk'
-  /** Which tasks wait; `folder`: those whose handler names it. */
+  /** Which tasks wait; `folder`: those whose handler needs that folder. */
   blocks: 'lazy' | 'all' | 'folder'
   folder?: string
   /** The reading, as the gate has smoothed it, in the measure's unit: a part, milliseconds, or bytes. */
@@ -58,16 +58,16 @@ export interface GateState {
   reasons: GateReason[]
 }
 
-/** What the gate must know of a task. */
+/** The properties of a task that the gate uses. */
 export interface GateTask {
   lazy: boolean
-  /** The folder that its handler names. */
+  /** The folder that its handler needs. */
   folder?: string | undefined
 }
 
 type HeldRule = Rule & { latch: Latch }
 
-/** The time constant by which the CPU is smoothed: one second's figure jumps, the others don't. */
+/** The time constant for smoothing the CPU, whose figures for one second jump. */
 const CPU_SMOOTHING_MS = 2_000
 /** A disk that was full must be clear of the limit by this part of it. */
 const DISK_MARGIN = 0.1
@@ -75,7 +75,7 @@ const DISK_MARGIN = 0.1
 /**
  * Decides from readings of the machine which tasks may start. Each measure has a threshold for lazy tasks and one
  * further off for all; a threshold is crossed and left by several readings in a row and a margin (`Latch`). Free disk
- * holds back only tasks whose handler names the folder. What runs is never touched.
+ * holds back only tasks whose handler needs the folder. Running tasks are never touched.
  *
  * Pure: the readings and the time are passed in.
  */
@@ -85,7 +85,7 @@ export class LoadGate {
   #state: GateState = { lazy: true, all: true, reasons: [] }
 
   /**
-   * @param disks a folder that is named twice must have the most that is asked for
+   * @param disks for a folder that is given twice, the larger need counts
    * @throws {FleetError} `CONFIG_RANGE` or `BAD_SIZE`, with the `field`
    */
   constructor(thresholds: LoadThresholds = {}, disks: readonly DiskNeed[] = []) {
@@ -107,7 +107,7 @@ export class LoadGate {
       if (rule.latch.closed && value !== undefined) held.push(reasonFor(rule, value, smooth))
       else if (rule.latch.closed) held.push(...this.#state.reasons.filter((reason) => sameRule(reason, rule)))
     }
-    // Whoever hears that all wait needn't hear that lazy ones do.
+    // When all tasks wait for a measure, the reason for lazy ones is left out.
     const reasons = held.filter(
       ({ measure, blocks }) =>
         blocks !== 'lazy' || !held.some((one) => one.measure === measure && one.blocks === 'all'),
@@ -121,12 +121,6 @@ export class LoadGate {
   /** Whether such a task may start now. */
   allows(task: GateTask): boolean {
     return !this.#state.reasons.some((reason) => concerns(reason, task))
-  }
-
-  /** Why such a task may not start, in words; `undefined` when it may. */
-  why(task: GateTask): string | undefined {
-    const reasons = this.#state.reasons.filter((reason) => concerns(reason, task))
-    return reasons.length === 0 ? undefined : inOneLine(reasons)
   }
 
   /** Exponential smoothing by elapsed time, so that a late reading counts for all the time that it stands for. */
@@ -159,9 +153,8 @@ function diskRules(full: FullThresholds, disks: readonly DiskNeed[]): HeldRule[]
   const most = new Map<string, number>()
   for (const { folder, minFree } of disks) {
     if (typeof folder !== 'string' || folder === '') {
-      throw new FleetError('CONFIG_RANGE', `'disk.folder' must be the path of a folder; it is '${folder}'`, {
-        field: 'disk.folder',
-      })
+      const message = `'disk.folder' must be the path of a folder; it is '${folder}'`
+      throw new FleetError('CONFIG_RANGE', message, { field: 'disk.folder' })
     }
     most.set(folder, Math.max(most.get(folder) ?? 0, parseBytes(minFree, 'disk.minFree')))
   }

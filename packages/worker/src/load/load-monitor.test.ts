@@ -36,7 +36,7 @@ test('a disk that is full is known when start has resolved', async () => {
   await monitor.start()
   expect(monitor.allows({ lazy: false, folder: '/srv' })).toBe(false)
   expect(monitor.allows({ lazy: true })).toBe(true)
-  expect(monitor.why({ lazy: false, folder: '/srv' })).toBe('1 GB of disk left in /srv, 5 GB are wanted')
+  expect(monitor.gate.reason).toBe('1 GB of disk left in /srv, 5 GB are wanted')
   expect(onChange).toHaveBeenCalledOnce()
 })
 

@@ -9,18 +9,18 @@ import { fullThresholds, type LoadThresholds } from './thresholds.ts'
 
 export interface LoadMonitorOptions {
   thresholds?: LoadThresholds
-  /** The folders that handlers name, and what must be free there. */
+  /** The disk space that handlers need. */
   folders?: readonly DiskNeed[]
   /** A fixed number of slots, `auto`, or `auto` within a range. */
   concurrency: number | 'auto' | SlotRange
   /** How many tasks run now; automatic slots grow only while all are busy. */
   running: () => number
-  /** Called after a sample that has changed for whom the gate is open, or the slots. */
+  /** Called after a sample that has changed the gate or the slots. */
   onChange?: (state: LoadState) => void
-  /** How often the machine is looked at, in milliseconds; 1000 by default and at least. */
+  /** How often samples are taken, in milliseconds; 1000 by default and at least. */
   everyMs?: number
   log?: Pick<Logger, 'warn'>
-  /** Where the figures come from: this machine, unless a test has its own. */
+  /** The source of the figures; this machine by default. */
   probe?: {
     host: { read(): Promise<HostReading> }
     meter: Pick<LoadMeter, 'read' | 'start' | 'stop'>
@@ -32,15 +32,15 @@ interface LoadState {
   slots: number
 }
 
-/** What a worker's heartbeat says about its load. */
+/** The part of a worker's heartbeat about its load. */
 export interface LoadReport {
   load: WorkerRow['load']
-  /** Whether any task may start, whether lazy ones may, and why not; a reason alone concerns a handler's folder. */
+  /** Whether any task may start, whether lazy ones may, and why not. With both true, a reason is about a handler's folder. */
   gate: { open: boolean; lazy: boolean; reason?: string }
   slots: number
 }
 
-/** Looks at the machine on an interval, and knows what may start there and how many tasks at once. */
+/** Takes samples of the machine, and decides which tasks may start and how many may run at once. */
 export class LoadMonitor extends Service {
   readonly #gate: LoadGate
   readonly #auto: AutoSlots | undefined
@@ -50,7 +50,7 @@ export class LoadMonitor extends Service {
   readonly #options: LoadMonitorOptions
   readonly #loop: WatchLoop
   #load: WorkerRow['load'] | undefined
-  /** The worst of the samples since the last report, which are several. */
+  /** The longest delay of all samples since the last report. */
   #worstDelayMs = 0
   #sampling: Promise<void> | undefined
 
@@ -63,7 +63,7 @@ export class LoadMonitor extends Service {
       look: () => this.sample(),
       everyMs: wholeNumber(everyMs, 'everyMs', { least: 1_000, most: 60_000, code: 'CONFIG_RANGE' }),
       log,
-      failed: 'a look at the load failed',
+      failed: 'a sample of the load failed',
     })
     this.#gate = new LoadGate(thresholds, folders)
     const range = concurrency === 'auto' ? {} : concurrency
@@ -77,14 +77,13 @@ export class LoadMonitor extends Service {
     this.#meter = probe?.meter ?? new LoadMeter()
   }
 
-  /** It has started after the first sample, so that nothing is started onto a disk or into memory that is full already. */
+  /** Starts with a sample, so that no task begins while disk or memory are full already. */
   protected override async onStart(): Promise<void> {
     await this.use(this.#meter)
     await this.use(this.#loop)
     await this.sample()
   }
 
-  /** For whom the gate is open. */
   get gate(): GateState {
     return this.#gate.state
   }
@@ -105,11 +104,6 @@ export class LoadMonitor extends Service {
     return this.#gate.allows(task)
   }
 
-  /** Why such a task may not start, in words; `undefined` when it may. */
-  why(task: GateTask): string | undefined {
-    return this.#gate.why(task)
-  }
-
   /** For a heartbeat: figures of the last sample, and the worst event-loop delay since the last report. */
   report(): LoadReport {
     const { load } = this
@@ -123,7 +117,7 @@ export class LoadMonitor extends Service {
     }
   }
 
-  /** Looks at the machine now; joins a look that is being taken. */
+  /** Takes a sample now, or joins one that is under way. */
   sample(): Promise<void> {
     this.#sampling ??= this.#sample().finally(() => {
       this.#sampling = undefined
@@ -147,7 +141,7 @@ export class LoadMonitor extends Service {
     if (this.#outline() !== before) this.#options.onChange?.({ gate: this.gate, slots: this.slots })
   }
 
-  /** What is worth telling when it changes: who waits for what, and the slots, but no figures. */
+  /** What `onChange` is about: which tasks wait for what, and the slots, without figures. */
   #outline(): string {
     const reasons = this.gate.reasons.map(({ measure, blocks, folder }) => [measure, blocks, folder])
     return JSON.stringify([this.slots, reasons])

@@ -1,6 +1,6 @@
 import type { MemoryLeft } from './load-gate.ts'
 
-/** How long the processors were busy, and how long there were, since some moment, in any one unit. */
+/** Busy and total time of the processors since some moment, in the same unit. */
 export interface CpuTimes {
   busy: number
   total: number
@@ -8,7 +8,7 @@ export interface CpuTimes {
 
 /**
  * The first line of `/proc/stat` (proc_stat(5)). Waiting for a disk is idle time; time stolen by a hypervisor is
- * busy, since nobody here could use it. Guest time is in `user` and `nice` already.
+ * busy, since this machine could not use it. Guest time is in `user` and `nice` already.
  * @returns ticks, `undefined` when the text is something else
  */
 export function parseProcStat(text: string): CpuTimes | undefined {
@@ -24,7 +24,7 @@ export function parseProcStat(text: string): CpuTimes | undefined {
 
 /**
  * `/proc/meminfo` (proc_meminfo(5)): `MemAvailable` is the kernel's own estimate of what can be had without swapping;
- * kernels before 3.14 have none, and what is free, buffered and cached stands in.
+ * kernels before 3.14 have none, so free, buffered and cached memory are added up.
  */
 export function parseMeminfo(text: string): MemoryLeft | undefined {
   const of = (name: string): number | undefined => {

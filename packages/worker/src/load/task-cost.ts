@@ -1,10 +1,9 @@
-/** How much a new figure counts against what was learned before. */
+/** The weight of a new figure against the average so far. */
 const WEIGHT = 0.2
 
 /**
- * A rough idea of what one running task costs in memory: how much larger the process is than when nothing ran, divided
- * by the tasks that run, smoothed. Tasks that hold memory elsewhere, such as in child processes, look cheaper than they
- * are.
+ * An estimate of the memory of one running task: how much larger the process is than when nothing ran, divided by the running tasks,
+ * smoothed. Memory in child processes is not counted.
  */
 export class TaskCost {
   #idle: number | undefined

@@ -1,4 +1,5 @@
 import { FleetError } from '@taskfleet/protocol'
+import { wholeNumber } from '@taskfleet/protocol/internal'
 
 /** What the gate looks at, besides the disk. */
 export type Measure = 'cpu' | 'memoryLeft' | 'eventLoopDelayMs'
@@ -7,7 +8,7 @@ export type Measure = 'cpu' | 'memoryLeft' | 'eventLoopDelayMs'
 interface Levels {
   /** Lazy tasks wait beyond it. */
   lazy?: number | null
-  /** All tasks wait beyond it; it can't be crossed before `lazy`. */
+  /** All tasks wait beyond it. It can't be crossed before `lazy`. */
   all?: number | null
   /** How far back behind a threshold the value must be before tasks start again. */
   margin?: number
@@ -32,7 +33,7 @@ export interface FullThresholds extends Record<Measure, { lazy: number | null; a
   openAfter: number
 }
 
-// One busy processor is no reason to stop everything: tasks that wait for a network would wait for nothing.
+// A busy processor does not stop all tasks: many only wait for a network.
 const DEFAULTS: FullThresholds = {
   cpu: { lazy: 0.8, all: null, margin: 0.1 },
   memoryLeft: { lazy: 0.15, all: 0.05, margin: 0.03 },
@@ -46,10 +47,10 @@ const MOST: Record<Measure, number> = { cpu: 1, memoryLeft: 1, eventLoopDelayMs:
 const MEASURES = Object.keys(MOST) as Measure[]
 const MOST_READINGS = 600
 
-/** Whether a threshold is crossed downwards: little memory is bad, little CPU is not. */
+/** Whether a threshold is crossed downwards, as for free memory. */
 export const badWhenLow = (measure: Measure): boolean => measure === 'memoryLeft'
 
-/** Where a value must be beyond before a crossed threshold counts as left. */
+/** The value at which the gate opens again after a threshold was crossed. */
 export const reopensAt = (measure: Measure, threshold: number, margin: number): number =>
   // Sums such as 0.8 - 0.1 must not show in what people read.
   Number((badWhenLow(measure) ? threshold + margin : threshold - margin).toFixed(6))
@@ -82,7 +83,7 @@ function levels(measure: Measure, given: Levels = {}): FullThresholds['cpu'] {
     const side = badWhenLow(measure) ? 'below' : 'above'
     throw outOfRange(`${field}.all`, `${all}`, `not crossed before 'lazy': lazy tasks wait ${side} ${lazy} already`)
   }
-  // How much way back there is from the threshold that has the least of it.
+  // The largest margin that still lets the gate open again.
   const room = Math.min(
     ...[lazy, all].filter((at) => at !== null).map((at) => (badWhenLow(measure) ? most - at : at)),
     most,
@@ -90,11 +91,8 @@ function levels(measure: Measure, given: Levels = {}): FullThresholds['cpu'] {
   const { margin } = given
   if (margin === undefined) return { lazy, all, margin: usual.margin < room ? usual.margin : room / 2 }
   if (!(typeof margin === 'number' && margin >= 0 && margin < room)) {
-    throw outOfRange(
-      `${field}.margin`,
-      `${margin}`,
-      `at least 0 and less than ${room}, or the gate would never open again`,
-    )
+    const range = `at least 0 and less than ${room}, or the gate would never open again`
+    throw outOfRange(`${field}.margin`, `${margin}`, range)
   }
   return { lazy, all, margin }
 }
@@ -105,18 +103,16 @@ function level(field: string, value: number | null | undefined, most: number): n
   throw outOfRange(field, `${value}`, `above 0 and below ${most}, or null for never`)
 }
 
-/** A default gives way to a `lazy` that somebody has put beyond it. */
+/** The default for `all` moves to `lazy`, if that was set beyond it. */
 function beyond(measure: Measure, usual: number | null, lazy: number | null): number | null {
   if (usual === null || lazy === null) return usual
   return badWhenLow(measure) ? Math.min(usual, lazy) : Math.max(usual, lazy)
 }
 
-function count(field: 'closeAfter' | 'openAfter', value: number = DEFAULTS[field]): number {
-  if (Number.isInteger(value) && value >= 1 && value <= MOST_READINGS) return value
-  throw outOfRange(`thresholds.${field}`, `${value}`, `a whole number of readings from 1 to ${MOST_READINGS}`)
-}
+const count = (field: 'closeAfter' | 'openAfter', value: number = DEFAULTS[field]): number =>
+  wholeNumber(value, `thresholds.${field}`, { least: 1, most: MOST_READINGS, code: 'CONFIG_RANGE' })
 
-/** A misspelt name would leave a default in force without a word. */
+/** Rejects misspelt names: the default would stay in force without notice. */
 function known(field: string, given: unknown, names: readonly string[]): void {
   if (typeof given !== 'object' || given === null)
     throw outOfRange(field, `${given}`, `an object of ${names.join(', ')}`)
