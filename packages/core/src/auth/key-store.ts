@@ -1,8 +1,9 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { FleetError, type KeyState, SCOPES, type Scope } from '@taskfleet/protocol'
+import { FleetError, type KeyRow, type KeyState, SCOPES, type Scope } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
+import type { Stored } from '../documents/stored.ts'
 import { parseDate } from '../task/new-task.ts'
 
 /** Who asks, and what they may. */
@@ -15,17 +16,10 @@ export interface Principal {
   names?: readonly string[]
 }
 
-interface KeyDocument {
+interface KeyDocument extends Omit<Stored<KeyRow, 'createdAt' | 'expiresAt' | 'revokedAt'>, 'id' | 'state'> {
   _id: string
-  name: string
   /** SHA-256 of the secret: 256 random bits need no slow hash. */
   hash: string
-  scopes: Scope[]
-  queues?: readonly string[]
-  names?: readonly string[]
-  createdAt: Date
-  expiresAt?: Date
-  revokedAt?: Date
 }
 
 /** A key without what would prove it. */

@@ -1,27 +1,14 @@
-import type { QueueLimits, QueueRate } from '@taskfleet/protocol'
+import type { QueueLimits, QueueRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import { mended } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
+import type { Stored } from '../documents/stored.ts'
 import { amount, NOW } from '../task/server-time.ts'
 import { parseQueueLimits } from './queue-limits.ts'
 
-/** A queue that somebody has said something about. */
-export interface QueueDocument {
-  /** The queue's name. */
-  _id: string
-  paused: boolean
-  /** How many of its tasks run at once in the whole fleet at most. */
-  concurrency?: number
-  /** How many of its tasks start in any span of a time in the whole fleet at most. */
-  rate?: QueueRate
-  /** How many of its tasks may wait; `DEFAULT_MAX_WAITING` when nothing is said. */
-  maxWaiting?: number
-  by?: string
-  reason?: string
-  updatedAt: Date
-  rev: number
-}
+/** The settings of a queue. A queue without settings has no document. */
+export interface QueueDocument extends Stored<QueueRow, 'updatedAt'> {}
 
 /** What is said of queues as a whole. Workers hear of it by the change feed and ask when they start. */
 export class QueueRegister {

@@ -1,4 +1,4 @@
-import { FAILURE_COUNTS, type FailureCounts, FleetError } from '@taskfleet/protocol'
+import { type BudgetRow, FAILURE_COUNTS, FleetError } from '@taskfleet/protocol'
 import { durationWithin, LONGEST_MS, type NumberRange, shownValue, wholeNumber } from '@taskfleet/protocol/internal'
 import { type BackoffPolicy, DEFAULT_BACKOFF } from './backoff.ts'
 
@@ -9,28 +9,11 @@ export const LIMIT_RANGE: NumberRange = { least: 1, most: LONGEST_MS }
 const DELAY_RANGE: NumberRange = { least: 0, most: 366 * 86_400_000 }
 const LARGEST_FACTOR = 1_000
 
-/** What a task or a handler says of its retries, checked; what it leaves out is decided elsewhere. */
-export interface StoredRetry {
-  /** In milliseconds. A fixed delay has the factor 1. */
-  backoff?: Partial<Pick<BackoffPolicy, 'base' | 'factor' | 'cap' | 'jitter'>>
-  /** Whether each failure costs a step of priority. */
-  decay?: boolean
-  counts?: FailureCounts
-}
+/** The retry options of a task or a handler, in milliseconds. A fixed delay has the factor 1. */
+export type StoredRetry = NonNullable<BudgetRow['retry']>
 
-/** A task's own limits in place of its handler's. Times are in milliseconds. */
-export interface StoredBudget {
-  /** What the task itself says of its retries; its handler decides the rest. */
-  retry?: StoredRetry
-  timeout?: number
-  totalTimeout?: number
-  stall?: number
-}
-
-/** What a task may be given in place of what its handler says. */
-export interface Budget extends StoredBudget {
-  maxAttempts?: number
-}
+/** A task's own limits, in place of its handler's. Times are in milliseconds. */
+export interface Budget extends BudgetRow {}
 
 /** As it was asked for; `null` takes one away. */
 export type BudgetChanges = {

@@ -199,15 +199,19 @@ export const task = object({
   priority: z.int().min(1).max(10).describe('The effective one'),
   basePriority: z.int().min(1).max(10).describe('The one that was asked for'),
   runAt: date,
+  /** Its place among tasks of the same priority. */
   order: date,
   deadline: date.exactOptional(),
   /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
   raiseAt: date.exactOptional(),
   /** Set when the deadline passed before it had ended. */
   deadlineMissedAt: date.exactOptional(),
+  /** Runs only while the machine is not overloaded. */
   lazy: z.boolean(),
   attempt: count.describe('Claims so far'),
+  /** Failed attempts that used up a try. */
   failures: count,
+  /** How many workers in a row died with it while its checkpoint stayed the same. */
   lost: count,
   maxAttempts: z.int().min(1).max(50),
   ...budgetRow,
@@ -216,6 +220,7 @@ export const task = object({
   attempts: z.array(attempt).exactOptional(),
   attemptsDropped: count.exactOptional(),
   worker: z.string().exactOptional(),
+  /** Its own socket while it runs. */
   publicUrl: z.string().exactOptional(),
   control: object({
     action: z.enum(['cancel', 'pause']),
@@ -227,6 +232,7 @@ export const task = object({
   /** Only where `fields` asks for it. */
   checkpoint: z.unknown().exactOptional(),
   error: taskError.exactOptional(),
+  /** Unique among tasks of its queue that have not ended. */
   key: z.string().exactOptional(),
   parent: hexId.exactOptional(),
   after: predecessors
@@ -242,6 +248,7 @@ export const task = object({
   claimedAt: date.exactOptional(),
   startedAt: date.exactOptional(),
   finishedAt: date.exactOptional(),
+  /** When retention removes it. */
   expireAt: date.exactOptional(),
 }).meta({
   id: 'Task',
