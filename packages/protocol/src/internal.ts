@@ -1,6 +1,6 @@
-export { durationWithin, type NumberRange, pageSize, wholeNumber } from './checked-number.ts'
-export { controlOf } from './control-of.ts'
+export { durationWithin, type NumberRange, wholeNumber } from './checked-number.ts'
 export { LONGEST_MS, shownValue } from './duration.ts'
+export { controlOf } from './fleet-control.ts'
 export { given } from './given.ts'
 export { runAfter } from './long-timer.ts'
 export * from './messages.ts'

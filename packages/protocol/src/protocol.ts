@@ -196,7 +196,7 @@ export interface QueryDelta<R extends Row = Row> extends Delta<R> {
   seq: number
 }
 
-export type ResetReason = 'HISTORY_LOST' | 'SLOW_CONSUMER' | 'RESUME_TOO_OLD' | 'COLLECTION_GONE' | 'AUDIT'
+export type ResetReason = z.output<typeof shapes.resetReason>
 
 export interface QueryReset<R extends Row = Row> {
   subscription: string
@@ -215,26 +215,13 @@ export interface Percentiles extends z.output<typeof shapes.percentiles> {}
 /** Counts, rates and latencies of the tasks that fit a filter. */
 export interface FleetStats extends z.output<typeof shapes.stats> {}
 
-export interface StatsAnswer {
-  subscription: string
-  seq: number
-  stats: FleetStats
-}
+export interface StatsAnswer extends z.output<typeof shapes.statsAnswer> {}
 
 /** The parts of the statistics that have changed, each as it is now. */
-export interface StatsDelta {
-  subscription: string
-  seq: number
-  changes: Partial<FleetStats>
-}
+export interface StatsDelta extends z.output<typeof shapes.statsDelta> {}
 
-/** What proves a window as of `seq`; see `rowsChecksum`. */
-export interface ChecksumAnswer {
-  epoch: string
-  seq: number
-  count: number
-  checksum: string
-}
+/** Proves the rows of a window as of `seq`; see `rowsChecksum`. */
+export interface ChecksumAnswer extends z.output<typeof shapes.checksumAnswer> {}
 
 /** An error as it travels: `code` is stable and meant for programs, `message` for people. */
 export interface WireError extends z.output<typeof shapes.wireError> {}
@@ -310,6 +297,14 @@ export interface Pruned extends z.output<typeof shapes.pruned> {}
 
 export interface StoredLogLine extends z.output<typeof shapes.logLine> {}
 
+/** Which log lines of a task to read. */
+export interface LogRequest {
+  id: string
+  attempt?: number
+  before?: { attempt: number; seq: number }
+  limit?: number
+}
+
 /** Which failed attempts count: every one, or only those that did not change the checkpoint. */
 export const FAILURE_COUNTS = ['every', 'without-progress'] as const
 export type FailureCounts = (typeof FAILURE_COUNTS)[number]
@@ -326,57 +321,43 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 export interface EnqueueRequest extends z.output<typeof shapes.newTask> {}
 
-export interface TicketAnswer {
-  publicUrl?: string
-  relayUrl: string
-  token: string
-  /** ISO 8601. */
-  expiresAt: string
-}
+export interface TicketAnswer extends z.output<typeof shapes.ticketAnswer> {}
 
-type Acked<T> = (answer: Ack<T>) => void
+/** A message of a client with its acknowledgement. */
+type Message<Request, Answer = object> = (request: Request, ack: (answer: Ack<Answer>) => void) => void
 
 /** What a client may send on the gateway's namespace. */
 export interface ClientToGateway {
-  subscribeQuery: (request: SubscribeQuery, ack: Acked<SubscribeAnswer>) => void
-  /** Takes the subscriptions of `subscribeStats` as well. */
-  unsubscribeQuery: (request: { subscription: string }, ack: Acked<object>) => void
-  subscribeStats: (request: { filter?: Record<string, unknown> }, ack: Acked<StatsAnswer>) => void
-  /** For a client that wants to prove what it holds. */
-  checksumQuery: (request: { subscription: string }, ack: Acked<ChecksumAnswer>) => void
-  enqueue: (request: EnqueueRequest, ack: Acked<{ task: StoredTask }>) => void
-  cancel: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
-  pause: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
-  resume: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  subscribeQuery: Message<SubscribeQuery, SubscribeAnswer>
+  /** Also ends subscriptions of `subscribeStats`. */
+  unsubscribeQuery: Message<{ subscription: string }>
+  subscribeStats: Message<{ filter?: Record<string, unknown> }, StatsAnswer>
+  /** For a client that wants to check its rows. */
+  checksumQuery: Message<{ subscription: string }, ChecksumAnswer>
+  enqueue: Message<EnqueueRequest, { task: StoredTask }>
+  cancel: Message<CommandRequest, CommandAnswer>
+  pause: Message<CommandRequest, CommandAnswer>
+  resume: Message<CommandRequest, CommandAnswer>
   /** Failed and cancelled tasks wait again, with all their tries. */
-  retry: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
-  /** New tasks from ended ones. */
-  replay: (request: ReplayRequest, ack: Acked<CommandAnswer>) => void
-  reprioritise: (request: ReprioritiseRequest, ack: Acked<CommandAnswer>) => void
-  edit: (request: EditRequest, ack: Acked<{ task: TaskRow }>) => void
-  explain: (request: { id: string }, ack: Acked<{ explanation: Explanation }>) => void
-  coverage: (request: object, ack: Acked<{ coverage: CoverageRow[] }>) => void
+  retry: Message<CommandRequest, CommandAnswer>
+  /** Makes new tasks from ended ones. */
+  replay: Message<ReplayRequest, CommandAnswer>
+  reprioritise: Message<ReprioritiseRequest, CommandAnswer>
+  edit: Message<EditRequest, { task: TaskRow }>
+  explain: Message<{ id: string }, { explanation: Explanation }>
+  coverage: Message<object, { coverage: CoverageRow[] }>
   /** The newest stored lines before `before`, the oldest of them first. */
-  taskLog: (
-    request: { id: string; attempt?: number; before?: { attempt: number; seq: number }; limit?: number },
-    ack: Acked<{ lines: StoredLogLine[] }>,
-  ) => void
-  /** The newest first; of one task with `id`. */
-  audit: (request: { id?: string; limit?: number }, ack: Acked<{ entries: AuditEntry[] }>) => void
-  markError: (
-    request: { fingerprint: string; state: ErrorState; until?: string },
-    ack: Acked<{ error: ErrorRow }>,
-  ) => void
-  controlWorker: (request: { worker: string; action: 'drain' | 'resume' }, ack: Acked<object>) => void
-  controlQueue: (
-    request: { queue: string; action: 'pause' | 'resume'; reason?: string },
-    ack: Acked<{ queue: QueueRow }>,
-  ) => void
-  taskTicket: (request: { id: string }, ack: Acked<TicketAnswer>) => void
-  /** A fresh session of the same key takes the place of the one that opened this connection, which goes on without a gap. */
-  renewSession: (request: { token: string }, ack: Acked<RenewalAnswer>) => void
-  /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent where there is nothing to answer. */
-  operation: (request: { name: string; request?: unknown }, ack: Acked<{ answer?: unknown }>) => void
+  taskLog: Message<LogRequest, { lines: StoredLogLine[] }>
+  /** The newest first. With `id`, the entries of one task. */
+  audit: Message<{ id?: string; limit?: number }, { entries: AuditEntry[] }>
+  markError: Message<{ fingerprint: string; state: ErrorState; until?: string }, { error: ErrorRow }>
+  controlWorker: Message<{ worker: string; action: 'drain' | 'resume' }>
+  controlQueue: Message<{ queue: string; action: 'pause' | 'resume'; reason?: string }, { queue: QueueRow }>
+  taskTicket: Message<{ id: string }, TicketAnswer>
+  /** Replaces the session that opened this connection by a fresh one of the same key. The connection stays open. */
+  renewSession: Message<{ token: string }, RenewalAnswer>
+  /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent if the operation has no answer. */
+  operation: Message<{ name: string; request?: unknown }, { answer?: unknown }>
 }
 
 export interface GatewayToClient {
@@ -387,51 +368,24 @@ export interface GatewayToClient {
   welcome: (welcome: Welcome) => void
 }
 
-/** How long a connection goes on now. Both by the server's clock, so that the difference holds by any other. */
-export interface RenewalAnswer {
-  expiresAt: string
-  serverTime: string
-}
+/** How long a connection stays open. Both times are by the server's clock, so their difference is right on any clock. */
+export interface RenewalAnswer extends z.output<typeof shapes.renewalAnswer> {}
 
-export interface Welcome {
-  version: string
-  /** The server's time, so that a client can show ages by the server's clock. */
-  serverTime: string
-  /** The worker whose gateway this is, or absent for a gateway alone. */
-  worker?: string
-  /** Where the fleet's live gateways can be reached, this one first: a client goes on with another when its own is gone. */
-  gateways?: string[]
-  scopes: string[]
-  /** Only tasks in these queues are for the key, when given. */
-  queues?: string[]
-  /** Only tasks of these names, when given. */
-  names?: string[]
-  /** When the session ends that opened this connection, and the connection with it; absent where a key opened it. */
-  expiresAt?: string
-}
+export interface Welcome extends z.output<typeof shapes.welcome> {}
 
 export type LogLevel = LogLine['level']
 
 export interface LogLine extends Omit<StoredLogLine, 'attempt'> {}
 
-export interface TaskSnapshot {
-  task: TaskRow
-  progress: Progress | null
-  log: LogLine[]
-}
+export interface TaskSnapshot extends z.output<typeof shapes.taskSnapshot> {}
 
-export interface TaskEnd {
-  /** `pending`, `paused` or `running` means that it goes on elsewhere or later. */
-  status: TaskStatus
-  output?: unknown
-  error?: TaskErrorView
-}
+export interface TaskEnd extends z.output<typeof shapes.taskEnd> {}
 
 /** What a client may send on a task's socket. */
 export interface ClientToTask {
-  cancel: (request: { reason?: string }, ack: Acked<object>) => void
-  pause: (request: { reason?: string }, ack: Acked<object>) => void
-  message: (request: { name: string; data?: unknown }, ack: Acked<{ data?: unknown }>) => void
+  cancel: Message<{ reason?: string }>
+  pause: Message<{ reason?: string }>
+  message: Message<{ name: string; data?: unknown }, { data?: unknown }>
 }
 
 export interface TaskToClient {
@@ -443,22 +397,7 @@ export interface TaskToClient {
 }
 
 /** `data` of the `connect_error` of a task's socket. */
-export interface TaskConnectError {
-  code:
-    | 'TASK_NOT_HERE'
-    | 'UNAUTHENTICATED'
-    | 'WRONG_AUDIENCE'
-    | 'STALE_ATTEMPT'
-    | 'TOKEN_EXPIRED'
-    | 'SECRET_MISMATCH'
-    | 'QUEUE_NOT_ALLOWED'
-    | 'NAME_NOT_ALLOWED'
-    | 'RATE_LIMITED'
-  status?: TaskStatus
-  publicUrl?: string
-  /** In seconds, where too many wrong tokens came from this address. */
-  retryAfter?: number
-}
+export interface TaskConnectError extends z.output<typeof shapes.taskConnectError> {}
 
 /**
  * The window after a delta: every row that the delta names is taken out, then the changed and added ones are put in by

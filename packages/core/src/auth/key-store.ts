@@ -4,7 +4,7 @@ import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import type { Stored } from '../documents/stored.ts'
-import { parseDate } from '../task/new-task.ts'
+import { parseDate } from '../task/parse-value.ts'
 
 /** Who asks, and what they may. */
 export interface Principal {

@@ -1,7 +1,7 @@
 import { FleetError, MISSED_POLICIES, OVERLAP_POLICIES } from '@taskfleet/protocol'
 import { durationWithin } from '@taskfleet/protocol/internal'
 import { fieldsOf, parseTaskOptions, TASK_OPTIONS } from '../events/parse-event.ts'
-import { parseBoolean, parseDate, parseName, parseOneOf } from '../task/new-task.ts'
+import { parseBoolean, parseDate, parseName, parseOneOf } from '../task/parse-value.ts'
 import type { ScheduleDocument, ScheduleOptions, ScheduleSettings, Timing } from './schedule-document.ts'
 import { readCron, slotsOf } from './slots.ts'
 
