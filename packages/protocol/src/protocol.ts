@@ -64,7 +64,7 @@ export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
   return after === undefined ? [] : Array.isArray(after) ? after : [after]
 }
 
-/** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. For good: a worker that comes back has a new one. */
+/** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. A worker that comes back has a new session. */
 export type WorkerState = WorkerRow['state']
 
 /** A worker process as clients see it. */
@@ -75,7 +75,7 @@ export type ErrorState = ErrorRow['state']
 /** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
 export interface ErrorRow extends z.output<typeof shapes.errorGroup> {}
 
-/** A queue that somebody has said something about; the others have no document. */
+/** The settings of a queue. A queue without settings has no document. */
 export interface QueueRow extends z.output<typeof shapes.queueSettings> {}
 
 /** A queue in the list of all, with or without settings. */
@@ -100,10 +100,10 @@ export interface EventRow extends z.output<typeof shapes.event> {}
 export interface EventRequest extends z.output<typeof shapes.newEvent> {}
 export type EventChanges = Pick<EventRequest, 'scheduledFor' | 'priority'>
 
-/** Says: when an event of this name arrives, run this task. */
+/** "When an event of this name arrives, run this task." */
 export interface CallbackRow extends z.output<typeof shapes.callback> {}
 
-/** What a schedule or a callback says of the budget of its tasks, in place of their handler. */
+/** The limits that a schedule or a callback gives its tasks, in place of their handler's. */
 export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
 /** The same as it is stored, durations in milliseconds. */
 export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'stall'> & { maxAttempts?: number }
@@ -111,16 +111,16 @@ export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'st
 /** A callback as it is asked for. */
 export interface CallbackRequest extends z.output<typeof shapes.newCallback> {}
 
-/** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
+/** Which slots are made up for that passed without a worker: none, the latest, or all (up to 100). */
 export const MISSED_POLICIES = ['skip', 'latest', 'all'] as const
 export type MissedPolicy = (typeof MISSED_POLICIES)[number]
-/** Whether a slot is left out while a task of its schedule has not ended. */
+/** Whether a slot is skipped while a task of its schedule has not ended. */
 export const OVERLAP_POLICIES = ['allow', 'skip'] as const
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
-/** Why a slot has no task: nobody was there in time, or a task of the schedule had not ended. */
+/** Why a slot has no task: no worker was there in time, or a task of the schedule had not ended. */
 export type SkipReason = NonNullable<ScheduleRow['lastSkipped']>['reason']
 
-/** Says: at these times, run this task. */
+/** "At these times, run this task." */
 export interface ScheduleRow extends z.output<typeof shapes.schedule> {}
 
 /** When a schedule runs: exactly one of `cron` and `every`. */
@@ -131,7 +131,7 @@ export interface ScheduleFields extends Omit<NewSchedule, 'task' | 'version' | '
 
 /** A schedule as it is asked for. */
 export interface NewSchedule extends z.output<typeof shapes.newSchedule> {}
-/** What is to change of one; `null` takes away what need not be. */
+/** Changes to a schedule. `null` removes an optional field. */
 export type ScheduleChanges = OrNull<Omit<NewSchedule, '_id' | 'options'>> & {
   /** An option that is not named stays. */
   options?: OrNull<NonNullable<NewSchedule['options']>>
@@ -206,7 +206,7 @@ export interface QueryReset<R extends Row = Row> {
   reason: ResetReason
 }
 
-/** What happened in ten seconds. */
+/** The events of an interval of ten seconds. */
 export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 
 /** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
@@ -247,7 +247,7 @@ export type CommandRequest = TaskSelection & {
   reason?: string
 }
 
-/** What may be changed of a task that waits. An absent field stays as it is; `null` takes one away. */
+/** Changes to a waiting task. Absent fields stay as they are; `null` removes a field. */
 export interface TaskChanges extends Omit<z.output<typeof shapes.changes>, 'rev' | 'reason'> {}
 export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
 /** `rev`: only if the task is still as it was seen. */
@@ -278,19 +278,19 @@ export type Scope = (typeof SCOPES)[number]
 
 export type KeyState = KeyRow['state']
 
-/** A key without what would prove it. */
+/** A key without its secret. */
 export interface KeyRow extends z.output<typeof shapes.key> {}
 
 /** A key as it is asked for; dates as ISO 8601. */
 export interface KeyRequest extends z.output<typeof shapes.newKey> {}
 
-/** What is to change of one; null takes a limit or the end away. */
+/** Changes to a key. `null` removes a limit or the expiry date. */
 export interface KeyEdit extends z.output<typeof shapes.keyChanges> {}
 
 /** How long ended tasks are kept, in milliseconds; null for ever. */
 export type Retention = z.output<typeof shapes.retention>
 
-/** Which ended tasks are to go. */
+/** Which ended tasks to remove. */
 export interface PruneRequest extends z.output<typeof shapes.pruneRequest> {}
 
 export interface Pruned extends z.output<typeof shapes.pruned> {}

@@ -84,7 +84,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     throw new FleetError('NOT_FOUND', 'There is no such event', { field: 'id' })
   }
 
-  /** Without the tasks that the key can't reach, and what came of them. */
+  /** Without the tasks that the key can't reach, and their results. */
   async #shown(event: EventDocument): Promise<EventRow> {
     const reachable = await this.#withinReach(event)
     const within = (task: { toHexString(): string }): boolean => reachable?.has(task.toHexString()) !== false

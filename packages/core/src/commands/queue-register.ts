@@ -10,7 +10,7 @@ import { parseQueueLimits } from './queue-limits.ts'
 /** The settings of a queue. A queue without settings has no document. */
 export interface QueueDocument extends Stored<QueueRow, 'updatedAt'> {}
 
-/** What is said of queues as a whole. Workers hear of it by the change feed and ask when they start. */
+/** The settings of queues. Workers read them when they start and get changes by the change feed. */
 export class QueueRegister {
   readonly #queues: mongo.Collection<QueueDocument>
   readonly #gate: DocumentGate
@@ -39,7 +39,7 @@ export class QueueRegister {
     return queues!
   }
 
-  /** What is null is taken away, what is not named stays. @throws {FleetError} as `parseQueueLimits` */
+  /** `null` removes a limit; absent ones stay. @throws {FleetError} as `parseQueueLimits` */
   async setLimits(queue: string, limits: QueueLimits, by: string): Promise<QueueDocument> {
     const parsed = parseQueueLimits(limits)
     const changed = await this.#queues.findOneAndUpdate(
@@ -60,7 +60,7 @@ export class QueueRegister {
     return changed!
   }
 
-  /** What fits of it: a limit that can't be understood counts as not said. */
+  /** The fields that fit: an unreadable limit counts as absent. */
   async find(queue: string): Promise<QueueDocument | null> {
     const found = await this.#queues.findOne({ _id: queue })
     return found === null ? null : this.readable(found)
@@ -71,7 +71,7 @@ export class QueueRegister {
     return found.map((queue) => this.readable(queue)).filter((queue) => queue !== null)
   }
 
-  /** A queue as it was read or told of, without what does not fit; null where not even its name does. */
+  /** A queue without the fields that don't fit; null if its name does not fit. */
   readable(queue: QueueDocument): QueueDocument | null {
     if (this.#gate.lets('queues', queue)) return queue
     return typeof queue._id === 'string' ? readableQueue(queue) : null

@@ -186,7 +186,7 @@ const parseEvery = (value: unknown): number =>
 const parseDeadlineAfter = (value: unknown): number =>
   durationWithin(value, 'options.deadlineAfter', { least: 1_000, most: LONGEST_MS })
 
-/** What is wrong of a task is told with its place in the schedule. */
+/** Errors about the task name the field of the schedule. */
 function placed<T>(parse: () => T): T {
   try {
     return parse()
