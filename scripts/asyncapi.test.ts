@@ -308,7 +308,7 @@ function examples({ queue, running, waiting, ended, worker, fingerprint }: Scene
     explain: ofTask,
     coverage: { good: [{}], bad: [{ name: 'x' }, null] },
     taskLog: {
-      good: [{ id: ended }, { id: ended, attempt: 1, before: { attempt: 1, seq: 5 }, limit: 10_000 }],
+      good: [{ id: ended }, { id: ended, attempt: 1, before: { attempt: 1, seq: 5 }, limit: 2_000 }],
       bad: [...ofTask.bad, { id: ended, attempt: 0 }, { id: ended, limit: 0 }, { id: ended, before: { seq: 1 } }],
     },
     audit: { good: [{}, { id: ended, limit: 1 }], bad: [{ id: 'x' }, { limit: 0 }, { limit: 10_001 }, { by: 'me' }] },

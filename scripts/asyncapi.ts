@@ -6,7 +6,6 @@ import {
   shapes,
   TASK_SENDS,
   TASK_TAKES,
-  taskConnectError,
 } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import type { Schema } from './wire-types.ts'
@@ -38,8 +37,8 @@ const TYPES: Readonly<Record<string, string>> = {
   Stats: 'FleetStats',
 }
 
-/** Rows of live queries, and the error of a refused connection, which no message refers to. */
-const FURTHER = [shapes.worker, shapes.schedule, shapes.event, shapes.errorGroup, taskConnectError]
+/** Rows of live queries, and what a refused connection carries: no message names them. */
+const FURTHER = [shapes.worker, shapes.schedule, shapes.event, shapes.errorGroup, shapes.taskConnectError]
 
 /** The sockets as AsyncAPI 3, made from the messages of the protocol. */
 export function asyncapi(version: string): object {

@@ -17,17 +17,16 @@ import type {
 
 export interface FleetClientOptions {
   /**
-   * The gateway's address, with its base path: `https://host/fleet`. Of several, the next one is tried when one does not answer,
-   * and then those that the last gateway has named. In a browser the page's own origin by default.
+   * The gateway's address with its base path: `https://host/fleet`. If there are several, the next one is tried when one does not answer,
+   * and then the other gateways of the fleet. In a browser the default is the page's own origin.
    */
   url?: string | readonly string[]
   /**
-   * A key, or a session's token. A function is asked anew before each connection, and for a fresh session before the one that
-   * opened a connection ends. What it rejects with `UNAUTHENTICATED`, `FORBIDDEN` or `RATE_LIMITED` is a refusal; after
-   * anything else it is asked again.
+   * A key, or a session's token. A function is called before each connection, and again before the session of the connection ends. If it
+   * rejects with `UNAUTHENTICATED`, `FORBIDDEN` or `RATE_LIMITED`, the client is refused; after any other error it is called again.
    */
   token?: string | (() => string | Promise<string>)
-  /** How task sockets are reached: straight, falling back to the relay (default), or always by the relay. */
+  /** How task sockets are reached: directly with the relay as a fallback (default), or always by the relay. */
   reach?: 'direct' | 'relay'
 }
 
@@ -38,14 +37,14 @@ export type RowsReason = 'snapshot' | 'delta' | 'resync' | ResetReason
 
 export type RowsListener<N extends CollectionName> = (
   rows: readonly CollectionRows[N][],
-  /** What changed, which is nothing after a lost connection that missed nothing; `null` when all rows were replaced. */
+  /** What changed. Empty after a reconnection that missed nothing; `null` when all rows were replaced. */
   delta: Delta<CollectionRows[N]> | null,
   reason: RowsReason,
 ) => void
 
 /**
- * Hears that what was subscribed is refused now, such as with `FORBIDDEN` after the key has lost a right. It is closed then and
- * holds nothing any more; once the key may again, it can be subscribed anew with the next connection.
+ * Called when a subscription is refused after it was open, for example with `FORBIDDEN` when the key has lost a right. The subscription is
+ * then closed and empty.
  */
 export type RefusedListener = (error: FleetError) => void
 
@@ -65,7 +64,7 @@ export interface LiveStatsHandle {
 /** Where the details of a watched task come from at the moment. */
 export type WatchSource =
   | { state: 'connecting'; publicUrl?: string }
-  /** Its own socket, straight or by the relay. */
+  /** Its own socket, directly or by the relay. */
   | { state: 'live'; via: 'direct' | 'relay'; publicUrl: string }
   /** Neither way works: only the checkpoint in the database is known. */
   | { state: 'unreachable'; publicUrl: string; reason: string }
@@ -85,7 +84,7 @@ export interface WatchListeners {
   onSource?: (source: WatchSource) => void
   /** The task has ended for good. */
   onEnd?: (end: TaskEnd) => void
-  /** It may not be watched any more, and the watch is closed. */
+  /** The key has lost the right to the task. The watch is closed. */
   onRefused?: RefusedListener
 }
 
@@ -96,7 +95,7 @@ export interface TaskWatch {
   close(): void
 }
 
-/** What pages use of a `FleetClient`, and what tests stand in for: live views, and every operation as a method. */
+/** The part of `FleetClient` that pages use, and that tests can replace: live views, and every operation as a method. */
 export interface FleetApi extends FleetOperations {
   readonly state: ConnectionState
   readonly welcome: Welcome | undefined
@@ -109,7 +108,7 @@ export interface FleetApi extends FleetOperations {
     listener: RowsListener<N>,
     onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>>
-  /** Counts, rates and latencies of the tasks that fit a filter; `listener` hears of the first and of every change. */
+  /** Counts, rates and latencies of the tasks that fit a filter; `listener` is called with the first ones and on every change. */
   subscribeStats(
     request: { filter?: Record<string, unknown> },
     listener: (stats: FleetStats) => void,

@@ -1,4 +1,4 @@
-/** Which of the fleet's gateways a client connects to. Those it was given are tried as often as all others together. */
+/** Which of the fleet's gateways a client connects to. The given addresses are tried as often as all others together. */
 export class Gateways {
   readonly #given: readonly string[]
   #others: readonly string[] = []
@@ -17,7 +17,7 @@ export class Gateways {
     return this.#current
   }
 
-  /** The current one answers, and says where the others are. None may lead from TLS to plain text. */
+  /** The current gateway has answered with the addresses of the others. After TLS, addresses without TLS are ignored. */
   learn(addresses: readonly string[]): void {
     this.#tried = 0
     const secure = this.#current.startsWith('https:')
@@ -26,7 +26,7 @@ export class Gateways {
     )
   }
 
-  /** The current one does not answer. @returns how many have been tried in a row; undefined where there is no other */
+  /** The current gateway does not answer. @returns how many have been tried in a row, or undefined if there is no other */
   next(): number | undefined {
     const round = this.#given.length + (this.#others.length > 0 ? 1 : 0)
     if (round === 1) return undefined

@@ -15,27 +15,27 @@ export class LiveFigures extends LiveSubscription<StatsAnswer, StatsDelta> imple
     this.#listener = listener
   }
 
-  /** As they were last told. */
+  /** The latest statistics. */
   get stats(): FleetStats {
     return this.#stats!
   }
 
   protected answered({ seq, stats }: StatsAnswer): void {
     this.#seq = seq
-    this.#tell(stats)
+    this.#publish(stats)
   }
 
   protected apply({ seq, changes }: StatsDelta): void {
-    // Each part comes whole, so that an older one can be passed over and a newer one needs none before it.
+    // Each part is sent whole, so older messages can be skipped.
     if (seq < this.#seq) return
     this.#seq = seq
-    this.#tell({ ...this.stats, ...changes })
+    this.#publish({ ...this.stats, ...changes })
   }
 
   protected interrupted(): void {}
   protected forget(): void {}
 
-  #tell(stats: FleetStats): void {
+  #publish(stats: FleetStats): void {
     this.#stats = stats
     this.#listener(stats)
   }

@@ -52,7 +52,7 @@ export class LiveRows<N extends CollectionName>
       return
     }
     for (const delta of deltas) this.#apply(delta)
-    // That nothing was missed is told too: the rows are known to be right again from here on.
+    // Nothing was missed. Listeners are notified, because the rows are known to be current again.
     if (deltas.length === 0) this.#listener(this.#rows, { added: [], changed: [], removed: [] }, 'delta')
   }
 

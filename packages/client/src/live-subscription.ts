@@ -4,11 +4,11 @@ import { retryDelay } from './retry-delay.ts'
 /** What a subscription needs of its client. */
 export interface Link {
   isLive(): boolean
-  /** Gives one share of a subscription back to the gateway. */
+  /** Ends one subscription at the gateway. */
   release(subscription: string): void
-  /** It is closed, and hears nothing any more. */
+  /** The subscription is closed and gets no more messages. */
   closed(): void
-  /** What was open once is refused for good, and closed. */
+  /** A subscription that was open is refused for good, and closed. */
   refused(error: unknown): void
 }
 
@@ -17,12 +17,12 @@ interface Named {
   subscription: string
 }
 
-/** The client's end of a subscription: asks again after a lost connection, and hears what comes in the order in which it was sent. */
+/** The client's end of a subscription: subscribes again after a lost connection, and gets messages in the order in which they were sent. */
 export abstract class LiveSubscription<Answer extends Named, Message extends Named> {
   readonly #link: Link
   #subscription: string | undefined
   #asking: Promise<void> | undefined
-  /** What came behind the answer but was heard before it: both may be read from the wire in one go. */
+  /** Messages that arrived before the promise of the answer resolved: both may be in one packet. */
   #early: Message[] = []
   /** In a row. */
   #failures = 0
@@ -36,9 +36,9 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
   protected abstract ask(): Promise<Answer>
   protected abstract answered(answer: Answer): void
   protected abstract apply(message: Message): void
-  /** What it holds may be behind. */
+  /** Its content may be out of date. */
   protected abstract interrupted(): void
-  /** What it holds is none of the key's any more. */
+  /** The key has lost the right to its content. */
   protected abstract forget(): void
 
   protected get isLive(): boolean {
@@ -59,14 +59,14 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
     else if (!this.#closed && message.subscription === this.#subscription) this.apply(message)
   }
 
-  /** The connection is new: what the gateway knew of us is gone. */
+  /** The connection is new: the gateway has no subscription of it. */
   reconnected(): void {
     if (this.#subscription === undefined) return
     this.interrupted()
     this.#openAgain()
   }
 
-  /** Something was missed, which was never promised to happen: asking again is right whatever the reason. */
+  /** A message was missed. Subscribing again is right whatever the reason. */
   protected askAnew(): void {
     this.interrupted()
     if (this.#subscription !== undefined) this.#link.release(this.#subscription)
@@ -76,7 +76,7 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
   async close(): Promise<void> {
     if (this.#closed) return
     this.#end()
-    // A question under way gives back what it gets.
+    // A request under way releases what it gets.
     if (this.#asking === undefined && this.#subscription !== undefined) this.#link.release(this.#subscription)
   }
 
@@ -91,10 +91,7 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
     this.answered(answer)
   }
 
-  /**
-   * What was right once stays asked for: while the connection holds again and again, else with the next one. Only what is refused
-   * for good ends that.
-   */
+  /** Retries until it is refused for good: on this connection after a delay, otherwise on the next one. */
   #openAgain(): void {
     this.open().catch((error: unknown) => {
       if (this.#closed || !this.#link.isLive()) return

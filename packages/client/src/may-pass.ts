@@ -11,5 +11,5 @@ const PASSING = new Set([
   'GONE',
 ])
 
-/** Whether a refusal may pass by itself; any other comes again as long as the same is asked with the same rights. */
+/** Whether a refusal may pass by itself. Any other is permanent for the same request with the same rights. */
 export const mayPass = (error: unknown): boolean => PASSING.has((error as { code?: string }).code ?? '')

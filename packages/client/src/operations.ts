@@ -1,11 +1,25 @@
 import type { FleetOperations } from '@taskfleet/protocol'
+import { keepValue } from '@taskfleet/protocol/internal'
 
 /** Sends one operation by its name and resolves with its answer. */
 type Send = (name: string, request: unknown) => Promise<unknown>
 
-/**
- * Every operation of an aggregate as a method. Only the types of the table are used here, so a page doesn't load it.
- */
+/** Named here, so that a page does not load the table of operations. */
+export const AGGREGATES = [
+  'tasks',
+  'events',
+  'callbacks',
+  'schedules',
+  'queues',
+  'workers',
+  'errors',
+  'keys',
+  'retention',
+  'audit',
+  'documents',
+] as const satisfies (keyof FleetOperations)[]
+
+/** Every operation of an aggregate as a method. */
 export function operationsOf<Aggregate extends keyof FleetOperations>(
   aggregate: Aggregate,
   send: Send,
@@ -22,4 +36,35 @@ export function operationsOf<Aggregate extends keyof FleetOperations>(
       return method
     },
   })
+}
+
+/** Operations that store something under the `_id` of the request. Sending one again stores nothing twice. */
+export const STORES = new Set(['tasks.enqueue', 'tasks.enqueueMany', 'events.post', 'callbacks.create'])
+
+/**
+ * The request as it is sent: with an `_id` if it stores something.
+ *
+ * @throws {FleetError} `BAD_INPUT` for an input that JSON would change
+ */
+export function preparedRequest(name: string, request: unknown): unknown {
+  if (typeof request !== 'object' || request === null) return request
+  const { tasks, changes } = request as { tasks?: unknown; changes?: unknown }
+  if (name === 'tasks.enqueueMany' && Array.isArray(tasks)) {
+    return { ...request, tasks: tasks.map((task: unknown) => preparedRequest('tasks.enqueue', task)) }
+  }
+  if (name === 'tasks.edit') return { ...request, changes: withCheckedInput(changes as { input?: unknown }) }
+  const checked = name.startsWith('tasks.') ? withCheckedInput(request) : request
+  return STORES.has(name) ? { _id: newId(), ...checked } : checked
+}
+
+function withCheckedInput<Request extends { input?: unknown }>(request: Request): Request {
+  return request?.input === undefined ? request : { ...request, input: keepValue(request.input, 'sentInput') }
+}
+
+/** 24 hexadecimal digits, like the ids of tasks: 4 bytes of time, then 8 random bytes. */
+function newId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(8))
+  const time = Math.floor(Date.now() / 1_000)
+  const digits = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return time.toString(16).padStart(8, '0') + digits
 }

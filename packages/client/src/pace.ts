@@ -1,4 +1,4 @@
-/** Lets a number of messages go at once and then so many a second, in the order in which they were asked for. */
+/** A token bucket for messages: a burst at once, then so many a second, in order. */
 export class Pace {
   readonly #perSecond: number
   readonly #burst: number
@@ -29,7 +29,7 @@ export class Pace {
     })
   }
 
-  /** Whoever counts has begun anew, such as with a new connection. */
+  /** The receiver counts from zero again, for example on a new connection. */
   restart(): void {
     this.#tokens = this.#burst
     this.#at = this.#now()

@@ -16,7 +16,7 @@ import { isWebAddress } from './gateways.ts'
 
 interface Link {
   reach: 'direct' | 'relay'
-  /** Which to try, in this order. */
+  /** The transports to try, in order. */
   transports(): string[]
   ticket(): Promise<TicketAnswer>
   cancel(reason?: string): Promise<void>
@@ -31,8 +31,8 @@ const RETRY_MS = 1_000
 const ANSWER_MS = 10_000
 
 /**
- * Follows one task through its attempts. The row in the database says where it runs; its socket there, straight or by
- * the relay, gives the details.
+ * Follows one task through its attempts. Its row names the worker that runs it. Details come from the task's socket there, directly or by
+ * the relay.
  */
 export class TaskFollower implements TaskWatch {
   readonly #listeners: WatchListeners
@@ -40,12 +40,12 @@ export class TaskFollower implements TaskWatch {
   readonly #onClose: (() => void)[] = []
   #source: WatchSource = { state: 'connecting' }
   #task: TaskRow | undefined
-  /** The claim that the open or opening socket is for. */
+  /** The attempt of the open or opening socket. */
   #attempt: number | undefined
   #socket: TaskConnection | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
   #lastLogSeq = 0
-  /** Whose lines `#lastLogSeq` counts: they start anew with each attempt, not with each connection. */
+  /** The attempt whose lines `#lastLogSeq` counts. They are numbered from 1 in each attempt. */
   #loggedAttempt: number | undefined
   #ended = false
   #closed = false
@@ -127,7 +127,7 @@ export class TaskFollower implements TaskWatch {
     })
   }
 
-  /** Straight first, then by the relay. */
+  /** Directly first, then by the relay. */
   async #reach(attempt: number): Promise<void> {
     const { publicUrl, relayUrl, token } = await this.#link.ticket()
     const ways: ['direct' | 'relay', string][] = [['relay', relayUrl]]
@@ -151,7 +151,7 @@ export class TaskFollower implements TaskWatch {
     const socket: TaskConnection = io(uri, {
       path,
       auth: { token },
-      // From a page, another host is reached by websockets only: its content policy lets nothing else through. The relay has both.
+      // The content policy of a page allows only websockets to other hosts. The relay takes both.
       transports: via === 'direct' && isPage ? ['websocket'] : this.#link.transports(),
       tryAllTransports: true,
       forceNew: true,
@@ -189,7 +189,7 @@ export class TaskFollower implements TaskWatch {
         socket.disconnect()
         reject(new FleetError(code, message))
       }
-      // Bounds the admission too: something else may listen there and never answer.
+      // Also bounds the admission: another program may listen there and never answer.
       const timer = setTimeout(() => fail('UNREACHABLE', 'no answer in time'), CONNECT_MS + RETRY_MS)
       let connected = false
       socket.once('connect', () => {
@@ -203,7 +203,7 @@ export class TaskFollower implements TaskWatch {
       })
       socket.once('disconnect', () => {
         if (!connected) fail('UNREACHABLE', 'the connection was lost')
-        // Where it goes on is for the live query to say; when it still runs here, the line was lost.
+        // The live query says where the task goes on. If it still runs here, the connection was lost.
         else if (mine() && over) this.#attemptOver()
         else if (mine() && this.#task?.status === 'running')
           this.#unreachable(new FleetError('UNREACHABLE', 'the connection was lost'))
@@ -218,7 +218,7 @@ export class TaskFollower implements TaskWatch {
     this.#tryLater()
   }
 
-  /** The attempt has told its end; the row that says what comes next is on its way. */
+  /** The attempt has reported its end. The row with the next status is on its way. */
   #attemptOver(): void {
     this.#setSource({ state: this.#ended ? 'ended' : 'waiting' })
     if (!this.#ended) this.#tryLater()
@@ -237,7 +237,7 @@ export class TaskFollower implements TaskWatch {
     this.#listeners.onLog?.(line)
   }
 
-  /** Told once, by the socket with the output or by the row without. */
+  /** Reported once: by the socket with the output, or by the row without it. */
   #end(end: TaskEnd): void {
     if (this.#ended) return
     this.#ended = true

@@ -44,15 +44,8 @@ export { toTaskError } from './task/fingerprint.ts'
 export { TRANSACTION_LIMIT, unfitForLargeBatch } from './task/large-batches.ts'
 export { ENDED_STATUSES, isFenced, OPEN_STATUSES, TRANSITIONS, type Verb } from './task/lifecycle.ts'
 export { MongoTaskStore } from './task/mongo-task-store.ts'
-export {
-  type Changes,
-  type NewTask,
-  parseChanges,
-  parseDate,
-  parseId,
-  parseNewTask,
-  parsePriority,
-} from './task/new-task.ts'
+export { type Changes, type NewTask, parseChanges, parseNewTask } from './task/new-task.ts'
+export { parseDate, parseId, parsePriority } from './task/parse-value.ts'
 export { DEFAULT_MAX_WAITING } from './task/queue-depth.ts'
 export type { EndedStatus } from './task/retention.ts'
 export { replaceSecrets } from './task/secret-references.ts'

@@ -32,7 +32,7 @@ export abstract class Service {
     return this.#stopped
   }
 
-  /** Whether it was started and not told to stop since. */
+  /** Whether it was started and not stopped since. */
   protected get isRunning(): boolean {
     return this.#running
   }

@@ -1,6 +1,6 @@
 import { parseChanges, parseNewTask } from '@taskfleet/core/internal'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { durationWithin, pageSize, wholeNumber } from './checked-number.ts'
+import { durationWithin, wholeNumber } from './checked-number.ts'
 import { LONGEST_MS, milliseconds } from './duration.ts'
 import { runAfter } from './long-timer.ts'
 import type { Duration } from './protocol.ts'
@@ -65,12 +65,6 @@ describe('a number that a caller gives', () => {
     ['36525d', LONGEST_MS],
   ] as [Duration, number][])('%s is a duration of %i whole milliseconds', (value, ms) => {
     expect(milliseconds(value)).toBe(ms)
-  })
-
-  test('a page is as large as it can be, however much is asked for, and never of no size', () => {
-    expect([1, 50, 1_000, 1e15].map((limit) => pageSize(limit, 100))).toEqual([1, 50, 100, 100])
-    for (const limit of [0, -1, 1.5, Number.NaN, '10', Number.POSITIVE_INFINITY])
-      expect(() => pageSize(limit, 100)).toThrow(code('OUT_OF_RANGE'))
   })
 })
 

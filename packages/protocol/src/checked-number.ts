@@ -44,11 +44,3 @@ export function durationWithin(
     field,
   })
 }
-
-/**
- * How many of a list are wanted: more than there can be at once is as many as there can be.
- * @throws {FleetError} `OUT_OF_RANGE`
- */
-export function pageSize(value: unknown, most: number, field = 'limit'): number {
-  return Math.min(most, wholeNumber(value, field, { least: 1, most: Number.MAX_SAFE_INTEGER }))
-}

@@ -19,7 +19,7 @@ export function milliseconds(duration: Duration): number {
   )
 }
 
-/** A duration in whole milliseconds, of any length and sign; NaN for what is none. Never throws. */
+/** A duration in whole milliseconds, of any length and sign; NaN for anything else. Never throws. */
 export function readDuration(value: unknown): number {
   if (typeof value === 'number') return Math.round(value)
   if (typeof value !== 'string') return Number.NaN
@@ -37,24 +37,24 @@ export function shownValue(value: unknown): string {
 /**
  * A duration for people, such as `2h 5m`.
  *
- * @param parts how many units are told at most
- * @param least the smallest unit that is told
+ * @param parts how many units to show at most
+ * @param least the smallest unit to show
  */
 export function durationText(
   ms: number,
   { parts = 2, least = 'ms' }: { parts?: number; least?: keyof typeof UNITS } = {},
 ): string {
   let rest = Math.floor(ms / UNITS[least]) * UNITS[least]
-  const told: string[] = []
+  const shown: string[] = []
   for (const [unit, size] of Object.entries(UNITS).reverse()) {
     const count = Math.floor(rest / size)
-    if (count > 0 && told.length < parts) told.push(`${count}${unit}`)
+    if (count > 0 && shown.length < parts) shown.push(`${count}${unit}`)
     rest -= count * size
   }
-  return told.length === 0 ? `0${least}` : told.join(' ')
+  return shown.length === 0 ? `0${least}` : shown.join(' ')
 }
 
-/** The same the other way round, in the largest unit that says it without a remainder: `90s`, `5m`. */
+/** A duration in the largest unit that leaves no remainder: `90s`, `5m`. */
 export function shortDuration(ms: number): string {
   const [unit, size] = Object.entries(UNITS).findLast(([, size]) => ms % size === 0) ?? ['ms', 1]
   return `${ms / size}${unit}`

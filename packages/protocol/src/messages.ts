@@ -22,9 +22,7 @@ export interface SocketMessage {
 
 const { tasks, errors, audit } = OPERATIONS
 const nothing = z.object({})
-const subscription = z.string().max(64)
-const seq = z.int()
-const epoch = z.string()
+const { subscription, seq, epoch } = shapes
 const row = z.looseObject({ _id: z.string() }).meta({
   id: 'Row',
   description: 'A row of the collection that was asked for, with the `fields` that were asked for.',
@@ -101,13 +99,13 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
     summary: 'Counts, rates and latencies of the tasks that match a filter, kept current by `statsDelta`.',
     scope: 'read',
     payload: z.strictObject({ filter: byCore(shapes.filter.optional()) }),
-    answer: z.object({ subscription, seq, stats: shapes.stats }),
+    answer: shapes.statsAnswer,
   },
   checksumQuery: {
     summary: 'Proves the rows of a subscription, as of `seq`. docs/protocol.md says how the checksum is made.',
     scope: 'read',
     payload: z.strictObject({ subscription }),
-    answer: z.object({ epoch, seq, count: z.int(), checksum: z.string() }).meta({ id: 'ChecksumAnswer' }),
+    answer: shapes.checksumAnswer,
   },
   enqueue: ofOperation(tasks.enqueue, 'task'),
   cancel: ofOperation(tasks.cancel),
@@ -142,9 +140,7 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
     summary: "A short-lived token for a running task's own socket.",
     scope: 'read',
     payload: taskId,
-    answer: z
-      .object({ publicUrl: z.string().optional(), relayUrl: z.string(), token: z.string(), expiresAt: shapes.date })
-      .meta({ id: 'TicketAnswer' }),
+    answer: shapes.ticketAnswer,
   },
   operation: {
     summary: 'Any operation by its name, such as `schedules.pause`. docs/protocol.md lists them with their scopes.',
@@ -158,35 +154,13 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
       'A fresh session of the same key replaces the one that opened this connection, which goes on without a gap.',
     scope: 'read',
     payload: z.strictObject({ token: z.string().max(2_000).describe('The session, from `POST /api/v1/sessions`.') }),
-    answer: z.object({ expiresAt: shapes.date, serverTime: shapes.date }).meta({
-      id: 'RenewalAnswer',
-      description: "How long the connection goes on. Both times are by the server's clock.",
-    }),
+    answer: shapes.renewalAnswer,
   },
 }
 
 /** What a gateway sends. */
 export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage>> = {
-  welcome: {
-    summary: 'Once after the connection.',
-    payload: z
-      .object({
-        version: z.string(),
-        serverTime: shapes.date.describe("So that a client can show ages by the server's clock."),
-        worker: z.string().optional().describe('The worker whose gateway this is; absent for a gateway alone.'),
-        gateways: z
-          .array(z.string())
-          .optional()
-          .describe("Where the fleet's live gateways can be reached, this one first."),
-        scopes: z.array(z.string()),
-        queues: z.array(z.string()).optional().describe('The key may reach tasks in these queues only, when given.'),
-        names: z.array(z.string()).optional().describe('The key may reach tasks of these names only, when given.'),
-        expiresAt: shapes.date
-          .optional()
-          .describe('When the session ends that opened this connection, and the connection with it; absent for a key.'),
-      })
-      .meta({ id: 'Welcome' }),
-  },
+  welcome: { summary: 'Once after the connection.', payload: shapes.welcome },
   queryDelta: { summary: "What changed in a subscription's rows.", payload: queryDelta },
   queryReset: {
     summary: "The rows anew: what was missed can't be sent as deltas.",
@@ -196,16 +170,11 @@ export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage
         epoch,
         seq,
         rows: z.array(row),
-        reason: z.enum(['HISTORY_LOST', 'SLOW_CONSUMER', 'RESUME_TOO_OLD', 'COLLECTION_GONE', 'AUDIT']),
+        reason: shapes.resetReason,
       })
       .meta({ id: 'QueryReset' }),
   },
-  statsDelta: {
-    summary: 'The parts of the statistics that changed, each as it is now.',
-    payload: z
-      .object({ subscription, seq, changes: z.object(shapes.stats.shape).partial() })
-      .meta({ id: 'StatsDelta' }),
-  },
+  statsDelta: { summary: 'The parts of the statistics that changed, each as it is now.', payload: shapes.statsDelta },
 }
 
 const why = z.strictObject({ reason: shapes.reason.optional() })
@@ -229,12 +198,7 @@ export const TASK_TAKES: Readonly<Record<keyof ClientToTask, SocketMessage>> = {
 
 /** What a task's socket sends. */
 export const TASK_SENDS: Readonly<Record<keyof TaskToClient, SocketMessage>> = {
-  snapshot: {
-    summary: 'Once after the connection, with the last 200 lines.',
-    payload: z
-      .object({ task: shapes.task, progress: shapes.progress.nullable(), log: z.array(shapes.liveLogLine) })
-      .meta({ id: 'TaskSnapshot' }),
-  },
+  snapshot: { summary: 'Once after the connection, with the last 200 lines.', payload: shapes.taskSnapshot },
   progress: { summary: 'The latest, at most 10 a second.', payload: shapes.progress },
   log: { summary: 'A line of the log.', payload: shapes.liveLogLine },
   event: {
@@ -245,37 +209,8 @@ export const TASK_SENDS: Readonly<Record<keyof TaskToClient, SocketMessage>> = {
     summary: 'How many log lines and events this client was not sent here, because it did not read fast enough.',
     payload: z.object({ lines: z.int(), events: z.int() }).meta({ id: 'DroppedMessages' }),
   },
-  end: {
-    summary: 'The end of the attempt; then the server closes the connection.',
-    payload: z
-      .object({
-        status: shapes.taskStatus.describe('`pending`, `paused` or `running`: it goes on elsewhere or later.'),
-        output: z.unknown().optional(),
-        error: shapes.taskError.optional(),
-      })
-      .meta({ id: 'TaskEnd' }),
-  },
+  end: { summary: 'The end of the attempt; then the server closes the connection.', payload: shapes.taskEnd },
 }
-
-/** `data` of the `connect_error` of a task's socket. */
-export const taskConnectError = z
-  .object({
-    code: z.enum([
-      'TASK_NOT_HERE',
-      'UNAUTHENTICATED',
-      'WRONG_AUDIENCE',
-      'STALE_ATTEMPT',
-      'TOKEN_EXPIRED',
-      'SECRET_MISMATCH',
-      'QUEUE_NOT_ALLOWED',
-      'NAME_NOT_ALLOWED',
-      'RATE_LIMITED',
-    ]),
-    status: shapes.taskStatus.optional(),
-    publicUrl: z.string().optional(),
-    retryAfter: z.number().optional().describe('In seconds, where too many wrong tokens came from this address.'),
-  })
-  .meta({ id: 'TaskConnectError' })
 
 /** How every request may be answered. */
 export const refusal = z

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import type { FleetControl } from './fleet-control.ts'
 import type {
   AuditEntry,
   CallbackRequest,
@@ -19,6 +18,7 @@ import type {
   KeyEdit,
   KeyRequest,
   KeyRow,
+  LogRequest,
   NewSchedule,
   Pruned,
   PruneRequest,
@@ -66,7 +66,7 @@ export interface Operation<Request = unknown, Answer = unknown> {
   readonly selects?: true
   /** Method and path below `/api/v1`, or null. */
   readonly rest: string | null
-  /** The command, or null. */
+  /** The command, or null. By default the verb for tasks, and the aggregate with the verb for all others: `schedules pause`. */
   readonly cli: string | null
   /** The name of a list in REST's answer. */
   readonly list?: string
@@ -128,6 +128,9 @@ const attempt = z.int().min(1)
 /** A strict object, as the type that it stands for. */
 const shape = <Request>(fields: z.ZodRawShape): z.ZodType<Request> =>
   z.strictObject(fields) as unknown as z.ZodType<Request>
+const BY_ID = { request: shape<{ id: string }>({ id }), by: 'id' }
+const BY_NAME = { request: shape<{ name: string }>({ name }), by: 'name' }
+const BY_NAME_WITH_REASON = { request: shape<{ name: string; reason?: string }>({ name, reason }), by: 'name' }
 /** All of it is checked by the core, which says which field is wrong. */
 const checkedByCore = <Request>(schema: z.ZodType): z.ZodType<Request> =>
   byCore(schema) as unknown as z.ZodType<Request>
@@ -142,7 +145,7 @@ const STORED = ['BAD_NAME', 'BAD_QUEUE', 'BAD_INPUT', 'INPUT_TOO_LARGE', 'OUT_OF
 const NEW_TASK = ['READ_ONLY_FIELD', 'BAD_ID', 'BAD_DATE', 'REQUEST_TIMEOUT', 'UNSUPPORTED_MEDIA_TYPE', ...STORED]
 const SELECTING = ['BAD_ID', 'OUT_OF_RANGE', 'INPUT_TOO_LARGE', 'REQUEST_TIMEOUT', ...VALUES, ...REACH]
 
-type Given = Omit<Operation, 'scope' | 'writes' | 'request' | 'answers'>
+type Given = Omit<Operation, 'scope' | 'writes' | 'request' | 'answers' | 'cli'> & { cli?: string | null }
 
 function read<Answer>() {
   return <Request, Rest extends Given & { scope?: Scope }>(
@@ -158,6 +161,16 @@ function write<Answer>(scope: Scope) {
 
 const { ids, filter, ...others } = shapes.selection
 const selection = { id: id.optional(), ids: byCore(ids), filter: byCore(filter), ...others }
+
+/** Gives each operation its default command. */
+function withCommands<Table extends Record<string, object>>(table: Table): Table {
+  const named = Object.entries(table).map(([aggregate, verbs]) => {
+    const prefix = aggregate === 'tasks' ? '' : `${aggregate} `
+    const operations = Object.entries(verbs).map(([verb, operation]) => [verb, { cli: prefix + verb, ...operation }])
+    return [aggregate, Object.fromEntries(operations)]
+  })
+  return Object.fromEntries(named) as Table
+}
 
 /** Which tasks are meant: exactly one of the three. The core checks it; this is for the documents. */
 const oneOf = [{ required: ['id'] }, { required: ['ids'] }, { required: ['filter'] }]
@@ -178,10 +191,9 @@ const onTasks = <Request = CommandRequest>(
     by: 'id',
     selects: true,
     rest: `POST /tasks/:id/${verb}`,
-    cli: verb,
   })
 
-export const OPERATIONS = {
+const table = {
   tasks: {
     enqueue: write<StoredTask>('write')({
       summary: 'Store a task',
@@ -189,7 +201,6 @@ export const OPERATIONS = {
       answer: shapes.storedTask,
       codes: [...NEW_TASK, 'INPUT_INVALID', 'QUEUE_FULL', 'NOT_FOUND', 'TASK_EXISTS', 'KEY_EXISTS', 'DEPENDENCY_CYCLE'],
       rest: 'POST /tasks',
-      cli: 'enqueue',
       makes: true,
     }),
     enqueueMany: write<StoredTask[]>('write')({
@@ -240,16 +251,13 @@ export const OPERATIONS = {
         'TOO_BIG',
       ],
       rest: 'GET /tasks',
-      cli: 'list',
     }),
     show: read<TaskRow>()({
       summary: 'One task with its input, output and attempts',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: shapes.task,
       codes: FOUND,
-      by: 'id',
       rest: 'GET /tasks/:id',
-      cli: 'show',
       etag: 'rev',
     }),
     cancel: onTasks('cancel', 'End tasks, or ask their workers to', ['ALREADY_ENDED']),
@@ -301,44 +309,38 @@ export const OPERATIONS = {
       answer: shapes.task,
       codes: [...NEW_TASK, 'INPUT_INVALID', 'NOT_FOUND', 'NOT_WAITING', 'REV_CONFLICT', 'DEPENDENCY_CYCLE'],
       rest: 'PATCH /tasks/:id',
-      cli: 'edit',
       body: 'changes',
       etag: 'rev',
     }),
     remove: write<void>('control')({
       summary: 'Remove an ended task with its log lines',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: null,
       codes: [...FOUND, 'NOT_ENDED', 'AWAITED'],
-      by: 'id',
       rest: 'DELETE /tasks/:id',
-      cli: 'remove',
     }),
     explain: read<Explanation>()({
       summary: 'Why a task does not run',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: shapes.explanation,
       codes: FOUND,
-      by: 'id',
       rest: 'GET /tasks/:id/explain',
-      cli: 'explain',
     }),
     log: read<StoredLogLine[]>()({
       summary: 'Its newest stored log lines before `before`, the oldest of them first',
-      request: shape<Parameters<FleetControl['taskLog']>[0]>({
+      request: shape<LogRequest>({
         id,
         attempt: attempt.optional().describe('Only lines of this attempt'),
         before: z
           .strictObject({ attempt, seq: z.int().min(1) })
           .optional()
           .describe('An attempt and a line of it, such as `2.100` in REST'),
-        limit: limit(10_000).describe('How many at most, up to 2,000'),
+        limit: limit(2_000),
       }),
       answer: z.array(shapes.logLine),
       codes: [...FOUND, 'BAD_VALUE', 'BAD_SORT', 'UNKNOWN_FIELD'],
       by: 'id',
       rest: 'GET /tasks/:id/log',
-      cli: 'log',
       list: 'lines',
     }),
     coverage: read<CoverageRow[]>()({
@@ -346,7 +348,6 @@ export const OPERATIONS = {
       request: shape<object>({}),
       answer: z.array(shapes.coverageRow),
       rest: 'GET /coverage',
-      cli: 'coverage',
       list: 'coverage',
     }),
   },
@@ -357,7 +358,6 @@ export const OPERATIONS = {
       answer: shapes.event,
       codes: [...STORED, 'BAD_ID', 'BAD_DATE', 'EVENT_EXISTS', 'QUEUE_FULL'],
       rest: 'POST /events',
-      cli: 'events post',
       makes: true,
     }),
     list: read<EventRow[]>()({
@@ -371,17 +371,14 @@ export const OPERATIONS = {
       answer: z.array(shapes.event),
       codes: ['BAD_ID', 'BAD_SORT', ...VALUES],
       rest: 'GET /events',
-      cli: 'events list',
       list: 'events',
     }),
     show: read<EventRow>()({
       summary: 'One event with its results',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: shapes.event,
       codes: ['BAD_ID', 'NOT_FOUND'],
-      by: 'id',
       rest: 'GET /events/:id',
-      cli: 'events show',
     }),
     edit: write<EventRow>('control')({
       summary: 'Change the date or priority of an event whose tasks all wait',
@@ -394,7 +391,6 @@ export const OPERATIONS = {
       answer: shapes.event,
       codes: [...FOUND, 'NOT_WAITING', 'BAD_DATE', 'OUT_OF_RANGE', 'UNKNOWN_FIELD'],
       rest: 'PATCH /events/:id',
-      cli: 'events edit',
       body: 'changes',
     }),
     cancel: write<CommandAnswer>('control')({
@@ -404,7 +400,6 @@ export const OPERATIONS = {
       codes: FOUND,
       by: 'id',
       rest: 'POST /events/:id/cancel',
-      cli: 'events cancel',
     }),
     retry: write<CommandAnswer>('control')({
       summary: 'Let the failed and cancelled tasks of an event run again',
@@ -413,16 +408,13 @@ export const OPERATIONS = {
       codes: FOUND,
       by: 'id',
       rest: 'POST /events/:id/retry',
-      cli: 'events retry',
     }),
     remove: write<void>('control')({
       summary: 'Remove an ended event from the log',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: null,
       codes: ['BAD_ID', 'NOT_FOUND', 'NOT_ENDED'],
-      by: 'id',
       rest: 'DELETE /events/:id',
-      cli: 'events remove',
     }),
   },
   callbacks: {
@@ -432,7 +424,6 @@ export const OPERATIONS = {
       answer: shapes.callback,
       codes: [...STORED, 'BAD_ID', 'CALLBACK_EXISTS'],
       rest: 'POST /callbacks',
-      cli: 'callbacks create',
       makes: true,
     }),
     list: read<CallbackRow[]>()({
@@ -444,17 +435,14 @@ export const OPERATIONS = {
       answer: z.array(shapes.callback),
       codes: ['BAD_SORT', ...VALUES],
       rest: 'GET /callbacks',
-      cli: 'callbacks list',
       list: 'callbacks',
     }),
     show: read<CallbackRow>()({
       summary: 'One callback',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: shapes.callback,
       codes: FOUND,
-      by: 'id',
       rest: 'GET /callbacks/:id',
-      cli: 'callbacks show',
     }),
     edit: write<CallbackRow>('control')({
       summary: 'Change a callback; queued tasks stay as they are',
@@ -466,7 +454,6 @@ export const OPERATIONS = {
       answer: shapes.callback,
       codes: [...STORED, 'BAD_ID', 'NOT_FOUND', 'REV_CONFLICT'],
       rest: 'PATCH /callbacks/:id',
-      cli: 'callbacks edit',
       body: 'changes',
     }),
     replace: write<CallbackRow>('control')({
@@ -484,12 +471,10 @@ export const OPERATIONS = {
     }),
     remove: write<void>('control')({
       summary: 'Remove a callback; queued tasks stay as they are',
-      request: shape<{ id: string }>({ id }),
+      ...BY_ID,
       answer: null,
       codes: FOUND,
-      by: 'id',
       rest: 'DELETE /callbacks/:id',
-      cli: 'callbacks remove',
     }),
   },
   schedules: {
@@ -499,7 +484,6 @@ export const OPERATIONS = {
       answer: shapes.schedule,
       codes: [...TIMING, ...STORED, 'SCHEDULE_EXISTS', 'INPUT_INVALID'],
       rest: 'POST /schedules',
-      cli: 'schedules create',
       makes: true,
     }),
     list: read<ScheduleRow[]>()({
@@ -508,17 +492,14 @@ export const OPERATIONS = {
       answer: z.array(shapes.schedule),
       codes: ['BAD_SORT', ...VALUES],
       rest: 'GET /schedules',
-      cli: 'schedules list',
       list: 'schedules',
     }),
     show: read<ScheduleRow>()({
       summary: 'One schedule',
-      request: shape<{ name: string }>({ name }),
+      ...BY_NAME,
       answer: shapes.schedule,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH],
-      by: 'name',
       rest: 'GET /schedules/:name',
-      cli: 'schedules show',
       etag: 'edition',
     }),
     edit: write<ScheduleRow>('control')({
@@ -532,7 +513,6 @@ export const OPERATIONS = {
       answer: shapes.schedule,
       codes: [...TIMING, ...STORED, 'NOT_FOUND', 'REV_CONFLICT', 'INPUT_INVALID'],
       rest: 'PATCH /schedules/:name',
-      cli: 'schedules edit',
       body: 'changes',
       etag: 'edition',
     }),
@@ -553,40 +533,32 @@ export const OPERATIONS = {
     }),
     pause: write<ScheduleRow>('control')({
       summary: 'Let its slots pass unused',
-      request: shape<{ name: string; reason?: string }>({ name, reason }),
+      ...BY_NAME_WITH_REASON,
       answer: shapes.schedule,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'REV_CONFLICT'],
-      by: 'name',
       rest: 'POST /schedules/:name/pause',
-      cli: 'schedules pause',
     }),
     resume: write<ScheduleRow>('control')({
       summary: 'Go on with the next slot from now on',
-      request: shape<{ name: string; reason?: string }>({ name, reason }),
+      ...BY_NAME_WITH_REASON,
       answer: shapes.schedule,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'REV_CONFLICT'],
-      by: 'name',
       rest: 'POST /schedules/:name/resume',
-      cli: 'schedules resume',
     }),
     run: write<TaskRow>('control')({
       summary: 'Make its task now, outside the slots',
-      request: shape<{ name: string; reason?: string }>({ name, reason }),
+      ...BY_NAME_WITH_REASON,
       answer: shapes.task,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'UNSIGNED_TASK', 'BAD_SIGNATURE'],
-      by: 'name',
       rest: 'POST /schedules/:name/run',
-      cli: 'schedules run',
       makes: true,
     }),
     remove: write<void>('control')({
       summary: 'Remove a schedule; queued tasks stay as they are',
-      request: shape<{ name: string }>({ name }),
+      ...BY_NAME,
       answer: null,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH],
-      by: 'name',
       rest: 'DELETE /schedules/:name',
-      cli: 'schedules remove',
     }),
     preview: read<string[]>()({
       summary: 'The next slots of a timing, whether or not a schedule has it',
@@ -601,7 +573,6 @@ export const OPERATIONS = {
       answer: z.array(shapes.date),
       codes: TIMING,
       rest: 'GET /schedules/preview',
-      cli: 'schedules preview',
       list: 'slots',
     }),
   },
@@ -612,7 +583,6 @@ export const OPERATIONS = {
       answer: z.array(shapes.queue),
       codes: ['QUERY_TOO_SLOW'],
       rest: 'GET /queues',
-      cli: 'queues list',
       list: 'queues',
     }),
     pause: write<QueueRow>('control')({
@@ -622,7 +592,6 @@ export const OPERATIONS = {
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
       by: 'name',
       rest: 'PATCH /queues/:name',
-      cli: 'queues pause',
     }),
     resume: write<QueueRow>('control')({
       summary: 'Claim from a queue again',
@@ -631,7 +600,6 @@ export const OPERATIONS = {
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
       by: 'name',
       rest: 'PATCH /queues/:name',
-      cli: 'queues resume',
     }),
     limit: write<QueueRow>('control')({
       summary: 'Limit how many tasks of a queue run at once, start within a time, or wait; null removes a limit',
@@ -642,7 +610,6 @@ export const OPERATIONS = {
       answer: shapes.queueSettings,
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED', 'BAD_DURATION', 'OUT_OF_RANGE', ...VALUES],
       rest: 'PATCH /queues/:name',
-      cli: 'queues limit',
     }),
     replace: write<QueueRow>('control')({
       summary: 'Give a queue exactly these settings; what is left out has its default again',
@@ -696,7 +663,6 @@ export const OPERATIONS = {
       answer: z.array(shapes.errorGroup),
       codes: ['BAD_VALUE', 'BAD_SORT', 'UNKNOWN_FIELD'],
       rest: 'GET /errors',
-      cli: 'errors list',
       list: 'errors',
     }),
     mark: write<ErrorRow>('control')({
@@ -722,7 +688,6 @@ export const OPERATIONS = {
       request: shape<object>({}),
       answer: z.array(shapes.key),
       rest: 'GET /keys',
-      cli: 'keys list',
       list: 'keys',
     }),
     show: read<KeyRow>()({
@@ -733,7 +698,6 @@ export const OPERATIONS = {
       codes: ['NOT_FOUND'],
       by: 'id',
       rest: 'GET /keys/:id',
-      cli: 'keys show',
     }),
     create: write<{ id: string; token: string }>('admin')({
       summary: 'Make a key; its token is shown this once. The first key locks the fleet',
@@ -741,7 +705,6 @@ export const OPERATIONS = {
       answer: shapes.madeKey,
       codes: ['BAD_DATE', ...VALUES],
       rest: 'POST /keys',
-      cli: 'keys create',
       makes: true,
     }),
     edit: write<KeyRow>('admin')({
@@ -750,7 +713,6 @@ export const OPERATIONS = {
       answer: shapes.key,
       codes: ['BAD_DATE', ...VALUES, 'NOT_FOUND', 'ALREADY_REVOKED'],
       rest: 'PATCH /keys/:id',
-      cli: 'keys edit',
       body: 'changes',
     }),
     revoke: write<void>('admin')({
@@ -760,7 +722,6 @@ export const OPERATIONS = {
       codes: ['NOT_FOUND'],
       by: 'id',
       rest: 'DELETE /keys/:id',
-      cli: 'keys revoke',
     }),
   },
   retention: {
@@ -795,7 +756,7 @@ export const OPERATIONS = {
       summary: 'Who did what, the latest first; to one task with `id`',
       request: shape<{ id?: string; limit?: number }>({
         id: id.optional().describe('Only what was done to this task'),
-        limit: limit(10_000).describe('How many at most, up to 1,000'),
+        limit: limit(1_000),
       }),
       answer: z.array(shapes.auditEntry),
       codes: ['BAD_SORT', 'BAD_CURSOR', 'UNKNOWN_FIELD'],
@@ -815,3 +776,5 @@ export const OPERATIONS = {
     }),
   },
 }
+
+export const OPERATIONS = withCommands(table)

@@ -64,7 +64,7 @@ export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
   return after === undefined ? [] : Array.isArray(after) ? after : [after]
 }
 
-/** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. For good: a worker that comes back has a new one. */
+/** `dead`: it was silent for too long, so its session was ended and its tasks run elsewhere. A worker that comes back has a new session. */
 export type WorkerState = WorkerRow['state']
 
 /** A worker process as clients see it. */
@@ -75,7 +75,7 @@ export type ErrorState = ErrorRow['state']
 /** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
 export interface ErrorRow extends z.output<typeof shapes.errorGroup> {}
 
-/** A queue that somebody has said something about; the others have no document. */
+/** The settings of a queue. A queue without settings has no document. */
 export interface QueueRow extends z.output<typeof shapes.queueSettings> {}
 
 /** A queue in the list of all, with or without settings. */
@@ -100,10 +100,10 @@ export interface EventRow extends z.output<typeof shapes.event> {}
 export interface EventRequest extends z.output<typeof shapes.newEvent> {}
 export type EventChanges = Pick<EventRequest, 'scheduledFor' | 'priority'>
 
-/** Says: when an event of this name arrives, run this task. */
+/** "When an event of this name arrives, run this task." */
 export interface CallbackRow extends z.output<typeof shapes.callback> {}
 
-/** What a schedule or a callback says of the budget of its tasks, in place of their handler. */
+/** The limits that a schedule or a callback gives its tasks, in place of their handler's. */
 export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
 /** The same as it is stored, durations in milliseconds. */
 export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'stall'> & { maxAttempts?: number }
@@ -111,16 +111,16 @@ export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'st
 /** A callback as it is asked for. */
 export interface CallbackRequest extends z.output<typeof shapes.newCallback> {}
 
-/** What becomes of slots that passed while no worker could see to them: none, the last one or each (100 at most) is run. */
+/** Which slots are made up for that passed without a worker: none, the latest, or all (up to 100). */
 export const MISSED_POLICIES = ['skip', 'latest', 'all'] as const
 export type MissedPolicy = (typeof MISSED_POLICIES)[number]
-/** Whether a slot is left out while a task of its schedule has not ended. */
+/** Whether a slot is skipped while a task of its schedule has not ended. */
 export const OVERLAP_POLICIES = ['allow', 'skip'] as const
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number]
-/** Why a slot has no task: nobody was there in time, or a task of the schedule had not ended. */
+/** Why a slot has no task: no worker was there in time, or a task of the schedule had not ended. */
 export type SkipReason = NonNullable<ScheduleRow['lastSkipped']>['reason']
 
-/** Says: at these times, run this task. */
+/** "At these times, run this task." */
 export interface ScheduleRow extends z.output<typeof shapes.schedule> {}
 
 /** When a schedule runs: exactly one of `cron` and `every`. */
@@ -131,7 +131,7 @@ export interface ScheduleFields extends Omit<NewSchedule, 'task' | 'version' | '
 
 /** A schedule as it is asked for. */
 export interface NewSchedule extends z.output<typeof shapes.newSchedule> {}
-/** What is to change of one; `null` takes away what need not be. */
+/** Changes to a schedule. `null` removes an optional field. */
 export type ScheduleChanges = OrNull<Omit<NewSchedule, '_id' | 'options'>> & {
   /** An option that is not named stays. */
   options?: OrNull<NonNullable<NewSchedule['options']>>
@@ -196,7 +196,7 @@ export interface QueryDelta<R extends Row = Row> extends Delta<R> {
   seq: number
 }
 
-export type ResetReason = 'HISTORY_LOST' | 'SLOW_CONSUMER' | 'RESUME_TOO_OLD' | 'COLLECTION_GONE' | 'AUDIT'
+export type ResetReason = z.output<typeof shapes.resetReason>
 
 export interface QueryReset<R extends Row = Row> {
   subscription: string
@@ -206,7 +206,7 @@ export interface QueryReset<R extends Row = Row> {
   reason: ResetReason
 }
 
-/** What happened in ten seconds. */
+/** The events of an interval of ten seconds. */
 export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 
 /** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
@@ -215,26 +215,13 @@ export interface Percentiles extends z.output<typeof shapes.percentiles> {}
 /** Counts, rates and latencies of the tasks that fit a filter. */
 export interface FleetStats extends z.output<typeof shapes.stats> {}
 
-export interface StatsAnswer {
-  subscription: string
-  seq: number
-  stats: FleetStats
-}
+export interface StatsAnswer extends z.output<typeof shapes.statsAnswer> {}
 
 /** The parts of the statistics that have changed, each as it is now. */
-export interface StatsDelta {
-  subscription: string
-  seq: number
-  changes: Partial<FleetStats>
-}
+export interface StatsDelta extends z.output<typeof shapes.statsDelta> {}
 
-/** What proves a window as of `seq`; see `rowsChecksum`. */
-export interface ChecksumAnswer {
-  epoch: string
-  seq: number
-  count: number
-  checksum: string
-}
+/** Proves the rows of a window as of `seq`; see `rowsChecksum`. */
+export interface ChecksumAnswer extends z.output<typeof shapes.checksumAnswer> {}
 
 /** An error as it travels: `code` is stable and meant for programs, `message` for people. */
 export interface WireError extends z.output<typeof shapes.wireError> {}
@@ -260,7 +247,7 @@ export type CommandRequest = TaskSelection & {
   reason?: string
 }
 
-/** What may be changed of a task that waits. An absent field stays as it is; `null` takes one away. */
+/** Changes to a waiting task. Absent fields stay as they are; `null` removes a field. */
 export interface TaskChanges extends Omit<z.output<typeof shapes.changes>, 'rev' | 'reason'> {}
 export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
 /** `rev`: only if the task is still as it was seen. */
@@ -291,24 +278,32 @@ export type Scope = (typeof SCOPES)[number]
 
 export type KeyState = KeyRow['state']
 
-/** A key without what would prove it. */
+/** A key without its secret. */
 export interface KeyRow extends z.output<typeof shapes.key> {}
 
 /** A key as it is asked for; dates as ISO 8601. */
 export interface KeyRequest extends z.output<typeof shapes.newKey> {}
 
-/** What is to change of one; null takes a limit or the end away. */
+/** Changes to a key. `null` removes a limit or the expiry date. */
 export interface KeyEdit extends z.output<typeof shapes.keyChanges> {}
 
 /** How long ended tasks are kept, in milliseconds; null for ever. */
 export type Retention = z.output<typeof shapes.retention>
 
-/** Which ended tasks are to go. */
+/** Which ended tasks to remove. */
 export interface PruneRequest extends z.output<typeof shapes.pruneRequest> {}
 
 export interface Pruned extends z.output<typeof shapes.pruned> {}
 
 export interface StoredLogLine extends z.output<typeof shapes.logLine> {}
+
+/** Which log lines of a task to read. */
+export interface LogRequest {
+  id: string
+  attempt?: number
+  before?: { attempt: number; seq: number }
+  limit?: number
+}
 
 /** Which failed attempts count: every one, or only those that did not change the checkpoint. */
 export const FAILURE_COUNTS = ['every', 'without-progress'] as const
@@ -326,57 +321,43 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 export interface EnqueueRequest extends z.output<typeof shapes.newTask> {}
 
-export interface TicketAnswer {
-  publicUrl?: string
-  relayUrl: string
-  token: string
-  /** ISO 8601. */
-  expiresAt: string
-}
+export interface TicketAnswer extends z.output<typeof shapes.ticketAnswer> {}
 
-type Acked<T> = (answer: Ack<T>) => void
+/** A message of a client with its acknowledgement. */
+type Message<Request, Answer = object> = (request: Request, ack: (answer: Ack<Answer>) => void) => void
 
 /** What a client may send on the gateway's namespace. */
 export interface ClientToGateway {
-  subscribeQuery: (request: SubscribeQuery, ack: Acked<SubscribeAnswer>) => void
-  /** Takes the subscriptions of `subscribeStats` as well. */
-  unsubscribeQuery: (request: { subscription: string }, ack: Acked<object>) => void
-  subscribeStats: (request: { filter?: Record<string, unknown> }, ack: Acked<StatsAnswer>) => void
-  /** For a client that wants to prove what it holds. */
-  checksumQuery: (request: { subscription: string }, ack: Acked<ChecksumAnswer>) => void
-  enqueue: (request: EnqueueRequest, ack: Acked<{ task: StoredTask }>) => void
-  cancel: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
-  pause: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
-  resume: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
+  subscribeQuery: Message<SubscribeQuery, SubscribeAnswer>
+  /** Also ends subscriptions of `subscribeStats`. */
+  unsubscribeQuery: Message<{ subscription: string }>
+  subscribeStats: Message<{ filter?: Record<string, unknown> }, StatsAnswer>
+  /** For a client that wants to check its rows. */
+  checksumQuery: Message<{ subscription: string }, ChecksumAnswer>
+  enqueue: Message<EnqueueRequest, { task: StoredTask }>
+  cancel: Message<CommandRequest, CommandAnswer>
+  pause: Message<CommandRequest, CommandAnswer>
+  resume: Message<CommandRequest, CommandAnswer>
   /** Failed and cancelled tasks wait again, with all their tries. */
-  retry: (request: CommandRequest, ack: Acked<CommandAnswer>) => void
-  /** New tasks from ended ones. */
-  replay: (request: ReplayRequest, ack: Acked<CommandAnswer>) => void
-  reprioritise: (request: ReprioritiseRequest, ack: Acked<CommandAnswer>) => void
-  edit: (request: EditRequest, ack: Acked<{ task: TaskRow }>) => void
-  explain: (request: { id: string }, ack: Acked<{ explanation: Explanation }>) => void
-  coverage: (request: object, ack: Acked<{ coverage: CoverageRow[] }>) => void
+  retry: Message<CommandRequest, CommandAnswer>
+  /** Makes new tasks from ended ones. */
+  replay: Message<ReplayRequest, CommandAnswer>
+  reprioritise: Message<ReprioritiseRequest, CommandAnswer>
+  edit: Message<EditRequest, { task: TaskRow }>
+  explain: Message<{ id: string }, { explanation: Explanation }>
+  coverage: Message<object, { coverage: CoverageRow[] }>
   /** The newest stored lines before `before`, the oldest of them first. */
-  taskLog: (
-    request: { id: string; attempt?: number; before?: { attempt: number; seq: number }; limit?: number },
-    ack: Acked<{ lines: StoredLogLine[] }>,
-  ) => void
-  /** The newest first; of one task with `id`. */
-  audit: (request: { id?: string; limit?: number }, ack: Acked<{ entries: AuditEntry[] }>) => void
-  markError: (
-    request: { fingerprint: string; state: ErrorState; until?: string },
-    ack: Acked<{ error: ErrorRow }>,
-  ) => void
-  controlWorker: (request: { worker: string; action: 'drain' | 'resume' }, ack: Acked<object>) => void
-  controlQueue: (
-    request: { queue: string; action: 'pause' | 'resume'; reason?: string },
-    ack: Acked<{ queue: QueueRow }>,
-  ) => void
-  taskTicket: (request: { id: string }, ack: Acked<TicketAnswer>) => void
-  /** A fresh session of the same key takes the place of the one that opened this connection, which goes on without a gap. */
-  renewSession: (request: { token: string }, ack: Acked<RenewalAnswer>) => void
-  /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent where there is nothing to answer. */
-  operation: (request: { name: string; request?: unknown }, ack: Acked<{ answer?: unknown }>) => void
+  taskLog: Message<LogRequest, { lines: StoredLogLine[] }>
+  /** The newest first. With `id`, the entries of one task. */
+  audit: Message<{ id?: string; limit?: number }, { entries: AuditEntry[] }>
+  markError: Message<{ fingerprint: string; state: ErrorState; until?: string }, { error: ErrorRow }>
+  controlWorker: Message<{ worker: string; action: 'drain' | 'resume' }>
+  controlQueue: Message<{ queue: string; action: 'pause' | 'resume'; reason?: string }, { queue: QueueRow }>
+  taskTicket: Message<{ id: string }, TicketAnswer>
+  /** Replaces the session that opened this connection by a fresh one of the same key. The connection stays open. */
+  renewSession: Message<{ token: string }, RenewalAnswer>
+  /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent if the operation has no answer. */
+  operation: Message<{ name: string; request?: unknown }, { answer?: unknown }>
 }
 
 export interface GatewayToClient {
@@ -387,38 +368,16 @@ export interface GatewayToClient {
   welcome: (welcome: Welcome) => void
 }
 
-/** How long a connection goes on now. Both by the server's clock, so that the difference holds by any other. */
-export interface RenewalAnswer {
-  expiresAt: string
-  serverTime: string
-}
+/** How long a connection stays open. Both times are by the server's clock, so their difference is right on any clock. */
+export interface RenewalAnswer extends z.output<typeof shapes.renewalAnswer> {}
 
-export interface Welcome {
-  version: string
-  /** The server's time, so that a client can show ages by the server's clock. */
-  serverTime: string
-  /** The worker whose gateway this is, or absent for a gateway alone. */
-  worker?: string
-  /** Where the fleet's live gateways can be reached, this one first: a client goes on with another when its own is gone. */
-  gateways?: string[]
-  scopes: string[]
-  /** Only tasks in these queues are for the key, when given. */
-  queues?: string[]
-  /** Only tasks of these names, when given. */
-  names?: string[]
-  /** When the session ends that opened this connection, and the connection with it; absent where a key opened it. */
-  expiresAt?: string
-}
+export interface Welcome extends z.output<typeof shapes.welcome> {}
 
 export type LogLevel = LogLine['level']
 
 export interface LogLine extends Omit<StoredLogLine, 'attempt'> {}
 
-export interface TaskSnapshot {
-  task: TaskRow
-  progress: Progress | null
-  log: LogLine[]
-}
+export interface TaskSnapshot extends z.output<typeof shapes.taskSnapshot> {}
 
 /** How many messages a watcher was not sent because it did not read fast enough. */
 export interface DroppedMessages {
@@ -426,18 +385,13 @@ export interface DroppedMessages {
   events: number
 }
 
-export interface TaskEnd {
-  /** `pending`, `paused` or `running` means that it goes on elsewhere or later. */
-  status: TaskStatus
-  output?: unknown
-  error?: TaskErrorView
-}
+export interface TaskEnd extends z.output<typeof shapes.taskEnd> {}
 
 /** What a client may send on a task's socket. */
 export interface ClientToTask {
-  cancel: (request: { reason?: string }, ack: Acked<object>) => void
-  pause: (request: { reason?: string }, ack: Acked<object>) => void
-  message: (request: { name: string; data?: unknown }, ack: Acked<{ data?: unknown }>) => void
+  cancel: Message<{ reason?: string }>
+  pause: Message<{ reason?: string }>
+  message: Message<{ name: string; data?: unknown }, { data?: unknown }>
 }
 
 export interface TaskToClient {
@@ -450,22 +404,7 @@ export interface TaskToClient {
 }
 
 /** `data` of the `connect_error` of a task's socket. */
-export interface TaskConnectError {
-  code:
-    | 'TASK_NOT_HERE'
-    | 'UNAUTHENTICATED'
-    | 'WRONG_AUDIENCE'
-    | 'STALE_ATTEMPT'
-    | 'TOKEN_EXPIRED'
-    | 'SECRET_MISMATCH'
-    | 'QUEUE_NOT_ALLOWED'
-    | 'NAME_NOT_ALLOWED'
-    | 'RATE_LIMITED'
-  status?: TaskStatus
-  publicUrl?: string
-  /** In seconds, where too many wrong tokens came from this address. */
-  retryAfter?: number
-}
+export interface TaskConnectError extends z.output<typeof shapes.taskConnectError> {}
 
 /**
  * The window after a delta: every row that the delta names is taken out, then the changed and added ones are put in by

@@ -1,11 +1,12 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { FleetError, type KeyState, SCOPES, type Scope } from '@taskfleet/protocol'
+import { FleetError, type KeyRow, type KeyState, SCOPES, type Scope } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
-import { parseDate } from '../task/new-task.ts'
+import type { Stored } from '../documents/stored.ts'
+import { parseDate } from '../task/parse-value.ts'
 
-/** Who asks, and what they may. */
+/** Who sends a request, and the rights of its key. */
 export interface Principal {
   id: string
   scopes: readonly Scope[]
@@ -15,23 +16,16 @@ export interface Principal {
   names?: readonly string[]
 }
 
-interface KeyDocument {
+interface KeyDocument extends Omit<Stored<KeyRow, 'createdAt' | 'expiresAt' | 'revokedAt'>, 'id' | 'state'> {
   _id: string
-  name: string
   /** SHA-256 of the secret: 256 random bits need no slow hash. */
   hash: string
-  scopes: Scope[]
-  queues?: readonly string[]
-  names?: readonly string[]
-  createdAt: Date
-  expiresAt?: Date
-  revokedAt?: Date
 }
 
-/** A key without what would prove it. */
+/** A key without the hash of its secret. */
 export type KnownKey = Omit<KeyDocument, 'hash'>
 
-/** What is to change of a key; null takes a limit or the end away. */
+/** Changes to a key. `null` removes a limit or the expiry date. */
 export interface KeyChanges {
   name?: string
   scopes?: readonly Scope[]
@@ -71,7 +65,7 @@ export class KeyStore {
     id: string
     token: string
   }> {
-    // A date that is none never comes: such a key would be good for ever.
+    // An invalid date never comes, so the key would never expire.
     if (key.expiresAt !== undefined) parseDate(key.expiresAt, 'expiresAt')
     const id = randomBytes(6).toString('hex')
     const secret = randomBytes(32).toString('base64url')
@@ -85,7 +79,7 @@ export class KeyStore {
     return { id, token: `tf_${id}_${secret}` }
   }
 
-  /** Whether the fleet is locked: with no key at all it serves this computer only. */
+  /** Whether the fleet is locked. Without any key it serves this computer only. */
   async anyKeys(): Promise<boolean> {
     return (await this.#keys.findOne({}, { projection: { _id: 1 } })) !== null
   }
@@ -129,7 +123,7 @@ export class KeyStore {
   /**
    * From now on the key may do this; connections that it opened under other rights are closed within a second.
    *
-   * @returns null when there is none that is not revoked
+   * @returns null if there is no such key, or if it is revoked
    */
   async edit(id: string, changes: KeyChanges): Promise<KnownKey | null> {
     const given = Object.entries(changes).filter(([, value]) => value !== undefined)
@@ -145,12 +139,12 @@ export class KeyStore {
     )
   }
 
-  /** Every key without what would prove it. */
+  /** Every key without the hash of its secret. */
   async list(): Promise<KnownKey[]> {
     return this.#gate.all('keys', await this.#keys.find().sort({ createdAt: 1 }).toArray()).map(withoutHash)
   }
 
-  /** From now on the key opens nothing, and what it has opened is closed within seconds. @returns false when there is none */
+  /** The key is invalid from now on. Its connections are closed within seconds. @returns false if there is no such key */
   async revoke(id: string): Promise<boolean> {
     const { matchedCount } = await this.#keys.updateOne({ _id: id }, { $set: { revokedAt: this.#now() } })
     return matchedCount === 1
@@ -188,7 +182,7 @@ export function sameRights(one: Principal, other: Principal): boolean {
   return same(one.scopes, other.scopes) && same(one.queues, other.queues) && same(one.names, other.names)
 }
 
-/** What is stored of a token; undefined for what is none. */
+/** The stored hash of a token, or undefined if it is not a token. */
 export function secretHash(token: unknown): string | undefined {
   const [, , secret] = (typeof token === 'string' && TOKEN.exec(token)) || []
   return secret === undefined ? undefined : sha256(secret)

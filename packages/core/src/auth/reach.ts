@@ -1,4 +1,5 @@
 import { type CollectionName, FleetError } from '@taskfleet/protocol'
+import { escapeRegex } from '../documents/plain.ts'
 import type { Principal } from './key-store.ts'
 
 type Doc = Record<string, unknown>
@@ -62,7 +63,7 @@ const HIDDEN_OF_WORKERS = ['host', 'pid', 'url', 'boot', 'secretIds', 'control',
 
 /** Workers that serve what the key may reach, without their address. */
 function workerBounds({ queues, names }: Principal): Bounds {
-  const served = names?.map((name) => new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}@`))
+  const served = names?.map((name) => new RegExp(`^${escapeRegex(name)}@`))
   return {
     filter: {
       role: { $eq: 'worker' },

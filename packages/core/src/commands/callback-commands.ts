@@ -1,14 +1,13 @@
 import type { CallbackRow } from '@taskfleet/protocol'
-import { given, pageSize } from '@taskfleet/protocol/internal'
+import { given } from '@taskfleet/protocol/internal'
 import { reaches } from '../auth/reach.ts'
 import { noSuchCallback } from '../events/callbacks.ts'
 import type { CallbackDocument } from '../events/event-document.ts'
 import { parseCallback } from '../events/parse-event.ts'
 import { toWire } from '../live/wire.ts'
-import { parseId } from '../task/new-task.ts'
+import { parseId } from '../task/parse-value.ts'
 import { Commands, unlessMissing } from './commands.ts'
 
-const MOST = 1_000
 const MAKE = 'make or change callbacks'
 
 /**
@@ -39,7 +38,7 @@ export class CallbackCommands extends Commands<'callbacks'> {
   }
 
   async list(query: { event?: string; limit?: number } = {}): Promise<CallbackRow[]> {
-    const all = await this.parts.callbacks.list({ ...query, limit: pageSize(query.limit ?? MOST, MOST) })
+    const all = await this.parts.callbacks.list(query)
     return all.filter((callback) => reaches(this.principal, target(callback))).map(callbackRow)
   }
 

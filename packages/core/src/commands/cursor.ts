@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { FleetError, type QuerySort } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { compileQuery } from '../live/query.ts'
-import { parseId } from '../task/new-task.ts'
+import { parseId } from '../task/parse-value.ts'
 
 type Row = Record<string, unknown>
 type Filter = Record<string, unknown>
@@ -56,10 +56,7 @@ function decoded(cursor: string): { q?: unknown; at?: unknown } | null {
 
 /** Equal for queries whose pages follow each other. */
 export function queryDigest(filter: unknown, sort: unknown): string {
-  const { key } = compileQuery({
-    ...given({ filter, sort }),
-    limit: 1,
-  })
+  const { key } = compileQuery({ ...given({ filter, sort }), limit: 1 })
   return createHash('sha256').update(key).digest('base64url').slice(0, 16)
 }
 

@@ -1,6 +1,6 @@
 import type { ErrorRow, ErrorState } from '@taskfleet/protocol'
 import { toRow } from '../live/wire.ts'
-import { parseDate } from '../task/new-task.ts'
+import { parseDate } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 
 /** Recurring errors: they are of many queues and names. */

@@ -1,13 +1,11 @@
 import { type CommandAnswer, type EventRow, type EventStatus, FleetError } from '@taskfleet/protocol'
-import { given, pageSize } from '@taskfleet/protocol/internal'
+import { given } from '@taskfleet/protocol/internal'
 import { visibleTo } from '../auth/reach.ts'
 import type { EventDocument } from '../events/event-document.ts'
 import { parseEventChanges } from '../events/parse-event.ts'
 import { toRow } from '../live/wire.ts'
-import { parseId } from '../task/new-task.ts'
+import { parseId } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
-
-const MOST = 1_000
 
 /**
  * Events, each with a task for every callback of its name. Their documents don't say which queue they are of, so a key that is limited
@@ -31,10 +29,9 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     query: { name?: string; status?: EventStatus; after?: unknown; limit?: number } = {},
   ): Promise<EventRow[]> {
     this.requireUnlimited('read or remove events')
-    const { after, limit = 100, ...rest } = query
+    const { after, ...rest } = query
     const found = await this.parts.events.list({
       ...rest,
-      limit: pageSize(limit, MOST),
       ...(after === undefined ? {} : { after: parseId(after, 'after') }),
     })
     return found.map((event) => toRow<EventRow>('events', event as never))
@@ -48,9 +45,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     const { scheduledFor, priority } = parseEventChanges(asked)
     const event = await this.#reachable(id)
     const control = this.parts.control(this.principal)
-    const changes = {
-      ...given({ runAt: scheduledFor, priority }),
-    }
+    const changes = given({ runAt: scheduledFor, priority })
     for (const task of event.tasks) await control.edit({ id: task.toHexString(), changes })
     return toRow<EventRow>(
       'events',
@@ -89,7 +84,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     throw new FleetError('NOT_FOUND', 'There is no such event', { field: 'id' })
   }
 
-  /** Without the tasks that the key can't reach, and what came of them. */
+  /** Without the tasks that the key can't reach, and their results. */
   async #shown(event: EventDocument): Promise<EventRow> {
     const reachable = await this.#withinReach(event)
     const within = (task: { toHexString(): string }): boolean => reachable?.has(task.toHexString()) !== false

@@ -2,7 +2,7 @@ import { FleetError, type KeyEdit, type KeyRequest, type KeyRow, SCOPES, type Sc
 import { given } from '@taskfleet/protocol/internal'
 import { type KeyChanges, KeyStore, type KnownKey } from '../auth/key-store.ts'
 import { toWire } from '../live/wire.ts'
-import { parseDate, parseQueue, parseTaskName } from '../task/new-task.ts'
+import { parseDate, parseQueue, parseTaskName } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 
 const NAME_LIMIT = 100

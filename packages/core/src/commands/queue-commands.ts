@@ -1,7 +1,7 @@
 import type { QueueLimits, QueueListRow, QueueRow, TaskStatus } from '@taskfleet/protocol'
 import { requireReach, visibleTo } from '../auth/reach.ts'
 import { toRow } from '../live/wire.ts'
-import { parseQueue } from '../task/new-task.ts'
+import { parseQueue } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 import { limitsText } from './queue-limits.ts'
 

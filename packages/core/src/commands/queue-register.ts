@@ -1,29 +1,16 @@
-import type { QueueLimits, QueueRate } from '@taskfleet/protocol'
+import type { QueueLimits, QueueRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import { mended } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
+import type { Stored } from '../documents/stored.ts'
 import { amount, NOW } from '../task/server-time.ts'
 import { parseQueueLimits } from './queue-limits.ts'
 
-/** A queue that somebody has said something about. */
-export interface QueueDocument {
-  /** The queue's name. */
-  _id: string
-  paused: boolean
-  /** How many of its tasks run at once in the whole fleet at most. */
-  concurrency?: number
-  /** How many of its tasks start in any span of a time in the whole fleet at most. */
-  rate?: QueueRate
-  /** How many of its tasks may wait; `DEFAULT_MAX_WAITING` when nothing is said. */
-  maxWaiting?: number
-  by?: string
-  reason?: string
-  updatedAt: Date
-  rev: number
-}
+/** The settings of a queue. A queue without settings has no document. */
+export interface QueueDocument extends Stored<QueueRow, 'updatedAt'> {}
 
-/** What is said of queues as a whole. Workers hear of it by the change feed and ask when they start. */
+/** The settings of queues. Workers read them when they start and get changes by the change feed. */
 export class QueueRegister {
   readonly #queues: mongo.Collection<QueueDocument>
   readonly #gate: DocumentGate
@@ -52,7 +39,7 @@ export class QueueRegister {
     return queues!
   }
 
-  /** What is null is taken away, what is not named stays. @throws {FleetError} as `parseQueueLimits` */
+  /** `null` removes a limit; absent ones stay. @throws {FleetError} as `parseQueueLimits` */
   async setLimits(queue: string, limits: QueueLimits, by: string): Promise<QueueDocument> {
     const parsed = parseQueueLimits(limits)
     const changed = await this.#queues.findOneAndUpdate(
@@ -73,7 +60,7 @@ export class QueueRegister {
     return changed!
   }
 
-  /** What fits of it: a limit that can't be understood counts as not said. */
+  /** The fields that fit: an unreadable limit counts as absent. */
   async find(queue: string): Promise<QueueDocument | null> {
     const found = await this.#queues.findOne({ _id: queue })
     return found === null ? null : this.readable(found)
@@ -84,7 +71,7 @@ export class QueueRegister {
     return found.map((queue) => this.readable(queue)).filter((queue) => queue !== null)
   }
 
-  /** A queue as it was read or told of, without what does not fit; null where not even its name does. */
+  /** A queue without the fields that don't fit; null if its name does not fit. */
   readable(queue: QueueDocument): QueueDocument | null {
     if (this.#gate.lets('queues', queue)) return queue
     return typeof queue._id === 'string' ? readableQueue(queue) : null

@@ -6,7 +6,7 @@ import {
   type TaskRow,
   type TimingRequest,
 } from '@taskfleet/protocol'
-import { given, pageSize } from '@taskfleet/protocol/internal'
+import { given } from '@taskfleet/protocol/internal'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
 import { toFullRow, toRow } from '../live/wire.ts'
 import {
@@ -21,9 +21,6 @@ import { noSuchSchedule } from '../schedules/schedules.ts'
 import { nextSlots } from '../schedules/slots.ts'
 import { checkRequest, type TaskType } from '../task/check-input.ts'
 import { Commands, unlessMissing } from './commands.ts'
-
-const MOST = 1_000
-const MOST_PREVIEWED = 100
 
 /** A schedule as somebody asks for it: of a task by its name, or by its definition, which says what its input is. */
 export type ScheduleRequest<Schema extends StandardSchemaV1 = StandardSchemaV1> =
@@ -122,9 +119,9 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
   }
 
   /** By name, without their inputs. */
-  async list({ limit = MOST }: { limit?: number } = {}): Promise<ScheduleRow[]> {
+  async list({ limit }: { limit?: number } = {}): Promise<ScheduleRow[]> {
     const within = visibleTo(this.principal, 'schedules')
-    const found = await this.parts.schedules.list(within, pageSize(limit, MOST))
+    const found = await this.parts.schedules.list(within, limit)
     return found.map((schedule) => toRow<ScheduleRow>('schedules', schedule as never))
   }
 
@@ -137,7 +134,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     const now = this.parts.database.clock.now()
     const parsed = parseTiming(timing, now)
     const anchored = parsed.every === undefined || parsed.startsAt !== undefined ? parsed : { ...parsed, startsAt: now }
-    return nextSlots(anchored, now, Math.min(MOST_PREVIEWED, count)).map((slot) => slot.toISOString())
+    return nextSlots(anchored, now, count).map((slot) => slot.toISOString())
   }
 
   async #find(name: unknown): Promise<ScheduleDocument> {

@@ -3,7 +3,7 @@ import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { requireReach, visibleTo } from '../auth/reach.ts'
 import { compileFilter } from '../live/query.ts'
-import { parseId } from '../task/new-task.ts'
+import { parseId } from '../task/parse-value.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
 /** How many tasks one command may name. */

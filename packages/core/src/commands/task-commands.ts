@@ -1,4 +1,3 @@
-import type { FleetControl } from '@taskfleet/protocol'
 import {
   type CommandAnswer,
   type CommandName,
@@ -9,6 +8,7 @@ import {
   type Explanation,
   FleetError,
   hasEnded,
+  type LogRequest,
   type ReplayRequest,
   type ReprioritiseRequest,
   type StoredLogLine,
@@ -16,13 +16,13 @@ import {
   type TaskRow,
   type TaskStatus,
 } from '@taskfleet/protocol'
-import { given, pageSize } from '@taskfleet/protocol/internal'
+import { given } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
 import { toFullRow } from '../live/wire.ts'
-import type { Budget } from '../task/budget.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
-import { type NewTask, parseChanges, parseId, parseNewTask } from '../task/new-task.ts'
+import { type NewTask, parseChanges, parseNewTask } from '../task/new-task.ts'
+import { parseId } from '../task/parse-value.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 import type { Within } from '../task/task-store.ts'
 import { Commands } from './commands.ts'
@@ -35,7 +35,6 @@ import { checkTasks, requireOwnKey, storedRow, storeTasks } from './store-tasks.
 
 /** How many tasks of a command are changed at a time. */
 const AT_A_TIME = 50
-const MOST_LINES = 2_000
 
 /** What a command does to one task: the task as it is then, or null when it can't be done. */
 type Change = (task: TaskDocument) => Promise<TaskDocument | null>
@@ -81,56 +80,38 @@ export class TaskCommands extends Commands<
   }
 
   cancel(request: CommandRequest): Promise<CommandAnswer> {
-    const { store } = this.parts
-    return this.#command(
-      'cancel',
-      request,
-      OPEN_STATUSES,
-      ({ _id }) => store.cancel(_id, this.by, request.reason, this.#within),
-      {
-        done: ({ status }) => status === 'cancelled',
-      },
-    )
+    const change: Change = ({ _id }) => this.parts.store.cancel(_id, this.by, request.reason, this.#within)
+    return this.#command('cancel', request, OPEN_STATUSES, change, ({ status }) => status === 'cancelled')
   }
 
   pause(request: CommandRequest): Promise<CommandAnswer> {
-    const { store } = this.parts
     const from = [...TRANSITIONS.pause.from, 'running' as const]
-    return this.#command('pause', request, from, ({ _id }) => store.pause(_id, this.by, request.reason, this.#within), {
-      done: ({ status }) => status === 'paused',
-    })
+    const change: Change = ({ _id }) => this.parts.store.pause(_id, this.by, request.reason, this.#within)
+    return this.#command('pause', request, from, change, ({ status }) => status === 'paused')
   }
 
   resume(request: CommandRequest): Promise<CommandAnswer> {
+    const change: Change = ({ _id }) => this.parts.store.resume(_id, this.#within)
+    // A task that was only asked to pause runs on as if it had not been asked.
+    const runs = ({ status, control }: TaskDocument): boolean => status === 'running' && control === undefined
     return this.#command(
       'resume',
       request,
       TRANSITIONS.resume.from,
-      ({ _id }) => this.parts.store.resume(_id, this.#within),
-      {
-        // One that was only asked to pause goes on as if nothing had been said.
-        done: ({ status, control }) => status === 'pending' || (status === 'running' && control === undefined),
-      },
+      change,
+      (task) => task.status === 'pending' || runs(task),
     )
   }
 
   retry(request: CommandRequest): Promise<CommandAnswer> {
-    return this.#command(
-      'retry',
-      request,
-      TRANSITIONS.rerun.from,
-      ({ _id }) => this.parts.store.rerun(_id, this.#within),
-      {
-        done: ({ status }) => status === 'pending' || status === 'running' || status === 'blocked',
-      },
-    )
+    const change: Change = ({ _id }) => this.parts.store.rerun(_id, this.#within)
+    const isOpen = ({ status }: TaskDocument): boolean => ['pending', 'running', 'blocked'].includes(status)
+    return this.#command('retry', request, TRANSITIONS.rerun.from, change, isOpen)
   }
 
   reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
     const { priority, position } = request
-    const changes = parseChanges({
-      ...given({ priority, position }),
-    })
+    const changes = parseChanges(given({ priority, position }))
     const change: Change = ({ _id }) => this.parts.store.edit(_id, changes, undefined, this.#within)
     return this.#command('reprioritise', request, WAITING_STATUSES, change)
   }
@@ -222,13 +203,9 @@ export class TaskCommands extends Commands<
     return coverage(tasks as never, live, targets, database.clock.now(), visibleTo(this.principal))
   }
 
-  async log(request: Parameters<FleetControl['taskLog']>[0]): Promise<StoredLogLine[]> {
+  async log(request: LogRequest): Promise<StoredLogLine[]> {
     const { _id } = await this.#task(request.id)
-    const { attempt, before, limit } = request
-    return this.parts.logs.read(_id, {
-      ...given({ attempt, before }),
-      ...(limit === undefined ? {} : { limit: pageSize(limit, MOST_LINES) }),
-    })
+    return this.parts.logs.read(_id, request)
   }
 
   /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
@@ -240,7 +217,7 @@ export class TaskCommands extends Commands<
   }
 
   /**
-   * Does something to every task that is meant, and says what came of it.
+   * Does something to every task that is meant, and returns the result.
    *
    * @param from the statuses in which it can be done
    * @param done whether a task already is as the command wants it, which is no fault
@@ -250,7 +227,7 @@ export class TaskCommands extends Commands<
     request: CommandRequest,
     from: readonly TaskStatus[],
     change: Change,
-    { done = () => false }: { done?: (task: TaskDocument) => boolean } = {},
+    done: (task: TaskDocument) => boolean = () => false,
   ): Promise<CommandAnswer> {
     const filtered = action === 'resume' ? RESUMABLE : { status: { $in: [...from] } }
     const selected = await selectTasks(this.parts.tasks, this.principal, request, filtered)
@@ -312,6 +289,7 @@ function refusalOf(action: CommandName, status: TaskStatus): { code: string; mes
 /** The same task once more, as it was asked for at first. */
 function replayOf(task: TaskDocument, input: unknown): NewTask {
   const asked = parseNewTask({ name: task.name, input: input === undefined ? {} : input })
+  const { key, retry, timeout, totalTimeout, stall } = task
   return {
     ...asked,
     _id: new mongo.ObjectId(),
@@ -321,15 +299,7 @@ function replayOf(task: TaskDocument, input: unknown): NewTask {
     priority: task.basePriority,
     lazy: task.lazy,
     maxAttempts: task.maxAttempts,
-    ...ownBudget(task),
     replayOf: task._id,
-    ...given({ key: task.key }),
-  }
-}
-
-/** What the task says of its own budget goes with it. */
-function ownBudget({ retry, timeout, totalTimeout, stall }: TaskDocument): Budget {
-  return {
-    ...given({ retry, timeout, totalTimeout, stall }),
+    ...given({ key, retry, timeout, totalTimeout, stall }),
   }
 }

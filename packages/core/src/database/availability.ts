@@ -5,8 +5,8 @@ import type { Logger } from 'pino'
 const BLINK_MS = 1_000
 
 /**
- * Whether a process has a database at the moment, as its connection's monitor sees it. An outage is told in two lines, however
- * much fails meanwhile: that the database is away, and that it is back and for how long it was away.
+ * Whether a process has a database at the moment, as its connection's monitor sees it. An outage is two log lines, however much fails
+ * meanwhile: one when the database is away, and one with the length of the outage when it is back.
  */
 export class Availability {
   readonly #client: mongo.MongoClient
@@ -14,8 +14,8 @@ export class Availability {
   readonly #onChange: (event: mongo.TopologyDescriptionChangedEvent) => void
   readonly #listeners = new Set<() => void>()
   #awaySince: number | undefined
-  #telling: NodeJS.Timeout | undefined
-  #told = false
+  #logging: NodeJS.Timeout | undefined
+  #logged = false
 
   constructor(client: mongo.MongoClient, log: Logger | undefined) {
     this.#client = client
@@ -37,7 +37,7 @@ export class Availability {
 
   stop(): void {
     this.#listeners.clear()
-    clearTimeout(this.#telling)
+    clearTimeout(this.#logging)
     this.#client.off('topologyDescriptionChanged', this.#onChange)
   }
 
@@ -51,22 +51,22 @@ export class Availability {
   #away(members: readonly mongo.ServerDescription[]): void {
     if (this.#awaySince !== undefined) return
     this.#awaySince = performance.now()
-    this.#telling = setTimeout(() => {
-      this.#told = true
+    this.#logging = setTimeout(() => {
+      this.#logged = true
       const reason = members.find(({ error }) => error !== null)?.error?.message ?? 'no member is primary'
       this.#log?.warn({ reason }, 'the database is away: what runs goes on, and nothing new begins')
     }, BLINK_MS)
-    this.#telling.unref()
+    this.#logging.unref()
   }
 
   #back(): void {
     if (this.#awaySince === undefined) return
-    clearTimeout(this.#telling)
+    clearTimeout(this.#logging)
     const { awayMs } = this
     this.#awaySince = undefined
     for (const listener of this.#listeners) listener()
-    if (!this.#told) return
-    this.#told = false
+    if (!this.#logged) return
+    this.#logged = false
     this.#log?.warn({ awayMs: Math.round(awayMs) }, `the database is back after ${(awayMs / 1_000).toFixed(1)} s`)
   }
 }

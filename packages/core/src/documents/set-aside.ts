@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { fromNow, NOW } from '../task/server-time.ts'
+import { fromNow, literals, NOW } from '../task/server-time.ts'
 import { asError } from '../thrown.ts'
 import { type Doc, fits, type Misfit, misfits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 
-/** What became of a document that does not fit: a task has ended as `failed`, anything else is passed over. */
+/** How a document that does not fit was handled: a task has ended as `failed`, any other document is skipped. */
 export type SetAsideHow = 'failed' | 'skipped'
 
-/** A document that does not fit, as people are told of it. */
+/** A document that does not fit, as it is shown to people. */
 export interface SetAsideDocument {
   collection: ShapedCollection
   /** The document's id as text. */
@@ -35,8 +35,8 @@ interface StoredSetAside {
 }
 
 const KEPT_MS = 90 * 86_400_000
-const MOST_TOLD = 1_000
-const TOLD_AGAIN_MS = 600_000
+const MOST_LISTED = 1_000
+const LOGGED_AGAIN_MS = 600_000
 const MOST_REMEMBERED = 10_000
 const PROBLEM_LIMIT = 500
 
@@ -48,8 +48,8 @@ export class SetAside {
   readonly #db: mongo.Db
   readonly #entries: mongo.Collection<StoredSetAside>
   readonly #log: Logger | undefined
-  /** What this process has told of lately, and when. */
-  readonly #told = new Map<string, number>()
+  /** What this process has logged lately, and when. */
+  readonly #logged = new Map<string, number>()
 
   constructor(db: mongo.Db, { log }: { log?: Logger | undefined } = {}) {
     this.#db = db
@@ -62,9 +62,9 @@ export class SetAside {
     const problem = because ?? problemOf(misfits(SHAPES[collection], doc))
     const key = keyOf(collection, doc._id)
     const now = performance.now()
-    if (now - (this.#told.get(`${key} ${how}`) ?? Number.NEGATIVE_INFINITY) < TOLD_AGAIN_MS) return
-    this.#told.set(`${key} ${how}`, now)
-    if (this.#told.size > MOST_REMEMBERED) this.#told.delete(this.#told.keys().next().value!)
+    if (now - (this.#logged.get(`${key} ${how}`) ?? Number.NEGATIVE_INFINITY) < LOGGED_AGAIN_MS) return
+    this.#logged.set(`${key} ${how}`, now)
+    if (this.#logged.size > MOST_REMEMBERED) this.#logged.delete(this.#logged.keys().next().value!)
     this.#log?.error(
       { collection, id: idText(doc._id), code: 'CORRUPT', problem },
       'a document does not fit and is set aside',
@@ -72,7 +72,7 @@ export class SetAside {
     const rev = because === undefined || how === 'failed' ? {} : { rev: doc.rev ?? null }
     this.#write(key, { collection, document: doc._id, how, problem: problem.slice(0, PROBLEM_LIMIT), ...rev }).catch(
       (error: unknown) => {
-        this.#told.delete(`${key} ${how}`)
+        this.#logged.delete(`${key} ${how}`)
         this.#log?.warn({ err: asError(error) }, 'a document that is set aside could not be noted')
       },
     )
@@ -85,7 +85,7 @@ export class SetAside {
         {
           $set: {
             rev: '$$REMOVE',
-            ...Object.fromEntries(Object.entries(set).map(([field, value]) => [field, { $literal: value }])),
+            ...literals(set),
             at: { $ifNull: ['$at', NOW] },
             expireAt: fromNow(KEPT_MS),
           },
@@ -97,7 +97,7 @@ export class SetAside {
 
   /** Those that still don't fit, the oldest first; at most a thousand. */
   async list(): Promise<SetAsideDocument[]> {
-    const entries = await this.#entries.find().sort({ at: 1 }).limit(MOST_TOLD).toArray()
+    const entries = await this.#entries.find().sort({ at: 1 }).limit(MOST_LISTED).toArray()
     const still = new Set<StoredSetAside>()
     for (const collection of Object.keys(SHAPES) as ShapedCollection[]) {
       const own = entries.filter((entry) => entry.collection === collection)
@@ -105,7 +105,7 @@ export class SetAside {
     }
     const over = entries.filter((entry) => !still.has(entry)).map(({ _id }) => _id)
     if (over.length > 0) await this.#entries.deleteMany({ _id: { $in: over } })
-    for (const key of over) for (const how of ['failed', 'skipped']) this.#told.delete(`${key} ${how}`)
+    for (const key of over) for (const how of ['failed', 'skipped']) this.#logged.delete(`${key} ${how}`)
     return entries
       .filter((entry) => still.has(entry))
       .map(({ collection, document, how, problem, at }) => ({ collection, id: idText(document), how, problem, at }))

@@ -1,5 +1,6 @@
 import { mongo, type SchemaDefinition } from 'mongoose'
 import type { Expression } from '../task/server-time.ts'
+import { isPlainObject } from './plain.ts'
 
 /** What a value is to be: tested here, and by the server where an update or a search needs to know. */
 export interface Kind {
@@ -166,18 +167,11 @@ export function object(fields: Readonly<Record<string, Field>>): Kind {
   const entries = Object.entries(fields)
   return {
     says: entries.length === 0 ? 'an object' : `an object with ${entries.map(([name]) => name).join(', ')}`,
-    is: (value) => isObject(value) && entries.every(([name, field]) => fieldIs(field, value[name])),
+    is: (value) => isPlainObject(value) && entries.every(([name, field]) => fieldIs(field, value[name])),
     fits: (path) => ({
       $and: [typeIs(path, 'object'), ...entries.map(([name, field]) => fieldFits(field, `${path}.${name}`))],
     }),
   }
-}
-
-/** One with fields of its own; dates, ids and the other types of BSON are none. */
-function isObject(value: unknown): value is Doc {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
 }
 
 const fieldIs = ({ kind, needed }: Field, value: unknown): boolean => (value === undefined ? !needed : kind.is(value))
@@ -219,7 +213,7 @@ function nameOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
   if (value instanceof Date) return 'a date'
   const type: unknown = (value as { _bsontype?: unknown })._bsontype
-  return typeof type === 'string' && !isObject(value) ? `of the type ${type}` : 'an object'
+  return typeof type === 'string' && !isPlainObject(value) ? `of the type ${type}` : 'an object'
 }
 
 /** `fits` as an aggregation expression over whole documents. */

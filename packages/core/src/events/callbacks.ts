@@ -4,7 +4,7 @@ import type { mongo } from 'mongoose'
 import { Signing } from '../auth/signing.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
-import { NOW } from '../task/server-time.ts'
+import { literals, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { CallbackDocument } from './event-document.ts'
 import { parseCallback } from './parse-event.ts'
@@ -13,7 +13,6 @@ import { parseCallback } from './parse-event.ts'
 export class Callbacks {
   readonly #callbacks: mongo.Collection<CallbackDocument>
   readonly #gate: DocumentGate
-
   readonly #signing: Signing
 
   constructor(db: mongo.Db, gate = new DocumentGate(db), signing = new Signing()) {
@@ -122,9 +121,6 @@ export class Callbacks {
     return (await this.#callbacks.deleteOne({ _id: id })).deletedCount === 1
   }
 }
-
-const literals = (fields: object): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(fields).map(([field, value]) => [field, { $literal: value }]))
 
 export const noSuchCallback = (): FleetError =>
   new FleetError('NOT_FOUND', 'There is no such callback', { field: 'id' })

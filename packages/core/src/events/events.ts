@@ -33,7 +33,7 @@ type Swept = Pick<EventDocument, '_id' | 'scheduledFor'>
 /** Who posts an event. */
 export interface Poster {
   by: string
-  /** Whether it may repeat what others have posted, and so learn what became of that. */
+  /** Whether it may repeat an event of others, and so see its results. */
   knowsOthers: boolean
 }
 
@@ -72,15 +72,9 @@ export class Events {
    */
   async post(request: unknown, poster: Poster = THE_FLEET): Promise<EventDocument> {
     const event = parseEvent(request)
-    const session = this.#deps.client.startSession()
-    try {
-      await confirmed(
-        () => session.withTransaction(() => this.#store(event, poster, session)),
-        [event._id.toHexString()],
-      )
-    } finally {
-      await session.endSession()
-    }
+    const storing = (): Promise<void> =>
+      this.#deps.client.withSession((session) => session.withTransaction(() => this.#store(event, poster, session)))
+    await confirmed(storing, [event._id.toHexString()])
     return this.find(event._id)
   }
 

@@ -1,7 +1,8 @@
 import { FleetError } from '@taskfleet/protocol'
 import { keepValue } from '@taskfleet/protocol/internal'
 import { mongo } from 'mongoose'
-import { type NewTask, parseDate, parseId, parseNewTask, parsePriority } from '../task/new-task.ts'
+import { type NewTask, parseNewTask } from '../task/new-task.ts'
+import { parseDate, parseId, parseName, parsePriority, parseTaskName } from '../task/parse-value.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { CallbackDefaults } from './event-document.ts'
 
@@ -21,8 +22,6 @@ export interface NewCallback {
   defaults: CallbackDefaults
 }
 
-const EVENT_NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
-
 /**
  * @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_ID`, `BAD_NAME`, `BAD_INPUT`, `INPUT_TOO_LARGE`, `BAD_DATE`,
  *   `OUT_OF_RANGE`
@@ -37,10 +36,19 @@ export function parseEvent(request: unknown): NewEvent {
   } = fieldsOf(request, ['_id', 'name', 'props', 'scheduledFor', 'priority'])
   return {
     _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
-    name: parseEventName(name, 'name'),
+    name: parseTaskName(name),
     props: parseProps(props, 'props'),
-    ...(scheduledFor === undefined ? {} : { scheduledFor: parseDate(scheduledFor, 'scheduledFor') }),
-    ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
+    ...parseOnset({ scheduledFor, priority }),
+  }
+}
+
+function parseOnset(asked: {
+  scheduledFor?: unknown
+  priority?: unknown
+}): Pick<NewEvent, 'scheduledFor' | 'priority'> {
+  return {
+    ...(asked.scheduledFor === undefined ? {} : { scheduledFor: parseDate(asked.scheduledFor, 'scheduledFor') }),
+    ...(asked.priority === undefined ? {} : { priority: parsePriority(asked.priority) }),
   }
 }
 
@@ -50,10 +58,7 @@ export function parseEventChanges(request: unknown): Pick<NewEvent, 'scheduledFo
   if (scheduledFor === undefined && priority === undefined) {
     throw new FleetError('BAD_REQUEST', "There is nothing to change: give 'scheduledFor' or 'priority'")
   }
-  return {
-    ...(scheduledFor === undefined ? {} : { scheduledFor: parseDate(scheduledFor, 'scheduledFor') }),
-    ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
-  }
+  return parseOnset({ scheduledFor, priority })
 }
 
 /**
@@ -71,7 +76,7 @@ export function parseCallback(request: unknown): NewCallback {
   const { made, given } = parseTaskOptions({ name: task, version }, options)
   return {
     _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
-    event: parseEventName(event, 'event'),
+    event: parseName(event, 'event', 'BAD_NAME'),
     task: made.name,
     version: made.version,
     defaults: { ...given, ...(input === undefined ? {} : { input: parseProps(input, 'defaults.input') }) },
@@ -111,14 +116,6 @@ export function parseTaskOptions(
   if ((options.retry as { maxAttempts?: unknown } | undefined)?.maxAttempts !== undefined) fields.add('maxAttempts')
   const given = [...fields].map((field) => [field, made[field]] as const).filter(([, value]) => value !== undefined)
   return { made, given: Object.fromEntries(given) }
-}
-
-/** @throws {FleetError} `BAD_NAME` */
-function parseEventName(value: unknown, field: string): string {
-  if (typeof value === 'string' && EVENT_NAME.test(value)) return value
-  throw new FleetError('BAD_NAME', `'${field}' is a letter, then letters, digits and _ . : - up to 128 in all`, {
-    field,
-  })
 }
 
 /** As an input of a task, and an object. */

@@ -4,7 +4,7 @@ import { mongo } from 'mongoose'
 import { fitsOnServer } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import { toWire } from '../live/wire.ts'
-import { fromNow, NOW } from '../task/server-time.ts'
+import { fromNow, literals, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 
 const KEPT_MS = 365 * 86_400_000
@@ -48,12 +48,10 @@ export class AuditLog {
       changed,
       ...(filter === undefined ? {} : { filter: JSON.stringify(toWire(filter)).slice(0, FILTER_LIMIT) }),
     }
-    const fields = Object.entries(entry).filter(([, value]) => value !== undefined)
-    const set = Object.fromEntries(fields.map(([field, value]) => [field, { $literal: value }]))
     // An insert can't take the server's time.
     await this.#entries.updateOne(
       { _id: new mongo.ObjectId() },
-      [{ $set: { ...set, at: NOW, expireAt: fromNow(KEPT_MS) } }],
+      [{ $set: { ...literals(entry), at: NOW, expireAt: fromNow(KEPT_MS) } }],
       { upsert: true },
     )
   }

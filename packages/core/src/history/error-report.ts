@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type ErrorRow, type ErrorState, FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
+import type { Stored } from '../documents/stored.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
 import { amount, type Expression, fromNow, hasCome, list, millis, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskError } from '../task/task-document.ts'
@@ -18,17 +19,12 @@ export interface Failure {
 /** Errors of one fingerprint, as the collection `errors` holds them. */
 export interface ErrorDocument
   extends Omit<
-    ErrorRow,
-    'trend' | 'samples' | 'firstSeenAt' | 'lastSeenAt' | 'marked' | 'ignoredUntil' | 'notifiedAt'
+    Stored<ErrorRow, 'firstSeenAt' | 'lastSeenAt' | 'ignoredUntil' | 'notifiedAt', 'samples'>,
+    'trend' | 'marked'
   > {
   trend: { hour: Date; count: number }[]
-  samples: ObjectId[]
-  firstSeenAt: Date
-  lastSeenAt: Date
   marked?: { by: string; at: Date }
-  ignoredUntil?: Date
-  notifiedAt?: Date
-  /** Whose turn it was to tell. */
+  /** Which process may notify the developer. */
   notice?: string
   expireAt: Date
 }

@@ -1,5 +1,6 @@
 import type { QuerySort } from '@taskfleet/protocol'
 import { mongo, Types } from 'mongoose'
+import { isPlainObject } from '../documents/plain.ts'
 
 /** Orders two documents as MongoDB's sort would. */
 export type Comparator = (a: Record<string, unknown>, b: Record<string, unknown>) => number
@@ -41,8 +42,7 @@ export function typeRank(value: unknown): number {
   if (value === NOTHING) return RANKS.nothing
   if (value instanceof mongo.MinKey) return RANKS.least
   if (value instanceof mongo.MaxKey) return RANKS.greatest
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null ? RANKS.object : RANKS.other
+  return isPlainObject(value) ? RANKS.object : RANKS.other
 }
 
 /** The order of two values; those of the rarest kinds, such as regular expressions, count as equal within their type. */

@@ -29,7 +29,7 @@ const WORK = [
         {
           'ns.coll': 'tasks',
           'updateDescription.updatedFields.status': { $in: [TRANSITIONS.claim.to, TRANSITIONS.complete.to] },
-          // Who waits for a place in a limited queue must hear that one was taken or has become free.
+          // Workers that wait for a place in a limited queue need to know when one is taken or free.
           'updateDescription.updatedFields.slot': { $exists: false },
           'updateDescription.removedFields': { $ne: 'slot' },
         },

@@ -65,7 +65,7 @@ interface Entry extends Shared<LiveQuery> {
 /** The views of one collection, and which of them a change may concern. */
 interface Shelf {
   index: ViewIndex<LiveQuery>
-  /** Which views know anything about a document: they must hear of it whatever it has become. */
+  /** Which views know a document. They get every change of it. */
   knowing: Map<string, Set<LiveQuery>>
   /** Views that are being read: whatever changes may concern them. */
   collecting: Set<LiveQuery>
@@ -76,7 +76,7 @@ const STATS_BYTES = 16 * 1024
 const AUDIT_MS = 45_000
 /** How many views are compared with the database in a second at most. */
 const AUDITS_A_SECOND = 5
-/** A difference that is still there after this is none that is on its way. */
+/** After this time, a difference is not one that a change on its way explains. */
 const AUDIT_AGAIN_MS = 1_000
 /** How many views read at a time when all have to: the database has others to serve. */
 const READS_AT_ONCE = 8
@@ -229,7 +229,7 @@ export class LiveQueries {
     return this.#mended
   }
 
-  /** Resolves when the view is exact; `listener` hears of everything after that. */
+  /** Resolves when the view is exact; `listener` is called for every change after that. */
   async watch<R extends Row = Row>(
     query: CompiledQuery,
     listener: LiveQueryListener<R>,

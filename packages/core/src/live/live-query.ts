@@ -208,7 +208,7 @@ export class LiveQuery<R extends Row = Row> {
     void this.#reads.stop()
     this.#cancelFlush?.()
     this.#listeners.clear()
-    // Nobody is to be told of documents on its behalf any more.
+    // It has no more interest in any document.
     this.#view.forget()
   }
 

@@ -27,16 +27,16 @@ type Counted = Pick<TaskDocument, '_id' | 'status' | 'queue' | 'name' | 'rev'>
 type Ended = Pick<TaskDocument, 'status' | 'runAt' | 'createdAt' | 'claimedAt' | 'finishedAt'>
 
 const MOST_KNOWN = 100_000
-/** How often watchers hear of changes at most, and how often rates are looked at. */
-const TELL_MS = 250
+/** How often watchers are notified at most, and how often rates are computed. */
+const NOTIFY_MS = 250
 const RATES_MS = 1_000
 /** After a change whose effect can't be known, the counts are asked for anew. */
 const READ_AGAIN_MS = 2_000
 /** What reading may cost at most, as a part of the time. */
 const READ_SHARE = 1 / 20
-const SLOT_MS = 10_000
-const SLOTS = 30
-const RATE_SLOTS = 6
+const INTERVAL_MS = 10_000
+const INTERVALS = 30
+const RATE_INTERVALS = 6
 const SAMPLES = 2_000
 const COUNTED = { status: 1, queue: 1, name: 1, rev: 1 } as const
 
@@ -51,16 +51,16 @@ export class LiveStats {
   readonly #listeners = new Set<Listener>()
   readonly #known = new Map<string, { group: string; rev: number }>()
   #counts = new Map<string, number>()
-  #slots: StatsSlot[] = []
+  #intervals: StatsSlot[] = []
   #samples: { at: number; wait: number; run: number }[] = []
   #kept: Change[] | null = null
   #reading: Promise<void> | undefined
   #restUntil = 0
   readonly #reads: WatchLoop
   /** Rates change without a change of any task. */
-  readonly #tells: WatchLoop
+  readonly #notifications: WatchLoop
   #seq = 0
-  #told: FleetStats | undefined
+  #published: FleetStats | undefined
   /** Too many tasks to know one by one. */
   #coarse = false
 
@@ -70,21 +70,26 @@ export class LiveStats {
     const { log } = options
     const failed = 'statistics could not be read; trying again'
     this.#reads = new WatchLoop({ look: () => this.#read(), retryMs: READ_AGAIN_MS, log, failed })
-    const tell = async (): Promise<void> => this.#tell()
-    this.#tells = new WatchLoop({ look: tell, everyMs: RATES_MS, log, failed: 'statistics could not be sent' })
+    const notify = async (): Promise<void> => this.#notify()
+    this.#notifications = new WatchLoop({
+      look: notify,
+      everyMs: RATES_MS,
+      log,
+      failed: 'statistics could not be sent',
+    })
   }
 
   /** Reads for the first time. Changes must be passed to `change` from before this is called. */
   async open(): Promise<void> {
-    await Promise.all([this.#reads.start(), this.#tells.start()])
+    await Promise.all([this.#reads.start(), this.#notifications.start()])
     await this.#loadRecent()
     await this.#read()
-    this.#told = this.#compute()
+    this.#published = this.#compute()
   }
 
   close(): void {
     void this.#reads.stop()
-    void this.#tells.stop()
+    void this.#notifications.stop()
     this.#listeners.clear()
   }
 
@@ -94,8 +99,8 @@ export class LiveStats {
 
   /** As of `seq`. */
   get stats(): FleetStats {
-    this.#told ??= this.#compute()
-    return this.#told
+    this.#published ??= this.#compute()
+    return this.#published
   }
 
   /** Returns its undo. */
@@ -131,14 +136,14 @@ export class LiveStats {
     if (before !== undefined) this.#forget(key, before.group)
     if (!matches) return
     this.#count(task)
-    if (before === undefined && task.createdAt instanceof Date) this.#slot(task.createdAt).enqueued += 1
+    if (before === undefined && task.createdAt instanceof Date) this.#interval(task.createdAt).enqueued += 1
     if (hasEnded(task.status)) this.#ended(task)
   }
 
   #forget(key: string, group: string): void {
     this.#known.delete(key)
     this.#counts.set(group, (this.#counts.get(group) ?? 1) - 1)
-    this.#tellSoon()
+    this.#notifySoon()
   }
 
   #count(task: Counted): void {
@@ -147,7 +152,7 @@ export class LiveStats {
     this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1)
     // Those that ended first are given up first; a change of theirs is asked for.
     if (this.#known.size > this.#most) this.#giveUpEnded()
-    this.#tellSoon()
+    this.#notifySoon()
   }
 
   #giveUpEnded(): void {
@@ -191,8 +196,8 @@ export class LiveStats {
       const kept = this.#kept
       this.#kept = null
       this.#restUntil = performance.now() + (performance.now() - startedAt) / READ_SHARE
-      this.#tellSoon()
-      // Whether an end was counted already can't be told: it was read while it happened.
+      this.#notifySoon()
+      // It is unknown whether an end was counted already: it happened during the read.
       if (kept.some(({ doc }) => doc === null || hasEnded(doc.status as TaskStatus))) this.#readSoon()
       for (const change of kept) this.#apply(change)
     }
@@ -219,7 +224,7 @@ export class LiveStats {
   /** What ended in the last minutes, so that rates are right just after a start. */
   async #loadRecent(): Promise<void> {
     const { tasks, clock, filter } = this.#options
-    const since = new Date(clock.now().getTime() - SLOTS * SLOT_MS)
+    const since = new Date(clock.now().getTime() - INTERVALS * INTERVAL_MS)
     const recent = await tasks
       .find({ $and: [filter, { finishedAt: { $gte: since } }] } as mongo.Filter<TaskDocument>, {
         projection: { status: 1, runAt: 1, createdAt: 1, claimedAt: 1, finishedAt: 1 },
@@ -229,7 +234,7 @@ export class LiveStats {
       .toArray()
     for (const task of recent.reverse()) {
       this.#ended(task)
-      if (task.createdAt instanceof Date && task.createdAt >= since) this.#slot(task.createdAt).enqueued += 1
+      if (task.createdAt instanceof Date && task.createdAt >= since) this.#interval(task.createdAt).enqueued += 1
     }
   }
 
@@ -237,8 +242,8 @@ export class LiveStats {
     const { status, finishedAt, claimedAt, runAt, createdAt } = task
     // A task that somebody has written by hand may lack anything.
     if (!(finishedAt instanceof Date) || !hasEnded(status)) return
-    const slot = this.#slot(finishedAt)
-    slot[status as 'completed' | 'failed' | 'cancelled'] += 1
+    const interval = this.#interval(finishedAt)
+    interval[status as 'completed' | 'failed' | 'cancelled'] += 1
     if (!(claimedAt instanceof Date && runAt instanceof Date && createdAt instanceof Date)) return
     const due = Math.max(runAt.getTime(), createdAt.getTime())
     const wait = Math.max(0, claimedAt.getTime() - due)
@@ -247,31 +252,31 @@ export class LiveStats {
     if (this.#samples.length > SAMPLES) this.#samples.shift()
   }
 
-  #slot(date: Date): StatsSlot {
-    const at = new Date(Math.floor(date.getTime() / SLOT_MS) * SLOT_MS).toISOString()
-    const there = this.#slots.findLast((slot) => slot.at === at)
+  #interval(date: Date): StatsSlot {
+    const at = new Date(Math.floor(date.getTime() / INTERVAL_MS) * INTERVAL_MS).toISOString()
+    const there = this.#intervals.findLast((interval) => interval.at === at)
     if (there !== undefined) return there
-    const slot = { at, enqueued: 0, completed: 0, failed: 0, cancelled: 0 }
-    this.#slots = [...this.#slots, slot].sort((a, b) => (a.at < b.at ? -1 : 1)).slice(-SLOTS)
-    return slot
+    const interval = { at, enqueued: 0, completed: 0, failed: 0, cancelled: 0 }
+    this.#intervals = [...this.#intervals, interval].sort((a, b) => (a.at < b.at ? -1 : 1)).slice(-INTERVALS)
+    return interval
   }
 
-  #tellSoon(): void {
-    this.#tells.lookIn(TELL_MS)
+  #notifySoon(): void {
+    this.#notifications.lookIn(NOTIFY_MS)
   }
 
   /** Only the parts that have changed. */
-  #tell(): void {
-    if (this.#kept !== null || this.#told === undefined) return
+  #notify(): void {
+    if (this.#kept !== null || this.#published === undefined) return
     const now = this.#compute()
-    const before = this.#told
+    const before = this.#published
     const changes = Object.fromEntries(
       Object.entries(now).filter(
         ([part, value]) => JSON.stringify(value) !== JSON.stringify(before[part as keyof FleetStats]),
       ),
     ) as Partial<FleetStats>
     if (Object.keys(changes).length === 0) return
-    this.#told = now
+    this.#published = now
     this.#seq += 1
     for (const listener of this.#listeners) {
       try {
@@ -299,15 +304,15 @@ export class LiveStats {
       }
     }
     const now = this.#options.clock.now().getTime()
-    const since = now - SLOTS * SLOT_MS
-    this.#slots = this.#slots.filter(({ at }) => Date.parse(at) >= since)
+    const since = now - INTERVALS * INTERVAL_MS
+    this.#intervals = this.#intervals.filter(({ at }) => Date.parse(at) >= since)
     this.#samples = this.#samples.filter(({ at }) => at >= since)
-    const rateSince = now - RATE_SLOTS * SLOT_MS
+    const rateSince = now - RATE_INTERVALS * INTERVAL_MS
     const rate = (part: 'enqueued' | 'completed' | 'failed' | 'cancelled'): number => {
-      const sum = this.#slots
+      const sum = this.#intervals
         .filter(({ at }) => Date.parse(at) > rateSince)
-        .reduce((total, slot) => total + slot[part], 0)
-      return Number((sum / ((RATE_SLOTS * SLOT_MS) / 1_000)).toFixed(2))
+        .reduce((total, interval) => total + interval[part], 0)
+      return Number((sum / ((RATE_INTERVALS * INTERVAL_MS) / 1_000)).toFixed(2))
     }
     return {
       byStatus,
@@ -319,7 +324,7 @@ export class LiveStats {
         failed: rate('failed'),
         cancelled: rate('cancelled'),
       },
-      slots: this.#slots.map((slot) => ({ ...slot })),
+      slots: this.#intervals.map((interval) => ({ ...interval })),
       waitMs: percentiles(this.#samples.map(({ wait }) => wait)),
       runMs: percentiles(this.#samples.map(({ run }) => run)),
     }

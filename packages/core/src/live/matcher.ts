@@ -1,4 +1,5 @@
 import sift from 'sift'
+import { isPlainObject } from '../documents/plain.ts'
 import { compareValues, isNaNumber, typeRank } from './compare.ts'
 
 // sift is CommonJS, and Node doesn't see its named exports.
@@ -22,7 +23,7 @@ function group(filter: Record<string, unknown>): Record<string, unknown> {
   const parts = Object.entries(filter).map(([key, value]) =>
     key.startsWith('$')
       ? { [key]: (value as Record<string, unknown>[]).map(group) }
-      : { $field: fieldMatcher(key.split('.'), isDocument(value) ? value : { $eq: value }) },
+      : { $field: fieldMatcher(key.split('.'), isPlainObject(value) ? value : { $eq: value }) },
   )
   return parts.length === 0 ? { $field: () => true } : { $and: parts }
 }
@@ -131,22 +132,15 @@ export function leaves(doc: unknown, path: readonly string[], at: 'arrays whole'
     const key = path[depth]!
     if (Array.isArray(value)) {
       value.forEach((element: unknown, index) => {
-        if (isDocument(element)) walk(element, depth)
+        if (isPlainObject(element)) walk(element, depth)
         // Compared as text: '01' is no index.
         if (String(index) !== key) return
         if (depth + 1 === path.length) found.push(element)
-        else if (isDocument(element) || Array.isArray(element)) walk(element, depth + 1)
+        else if (isPlainObject(element) || Array.isArray(element)) walk(element, depth + 1)
       })
-    } else if (isDocument(value) && Object.hasOwn(value, key)) walk(value[key], depth + 1)
+    } else if (isPlainObject(value) && Object.hasOwn(value, key)) walk(value[key], depth + 1)
     else found.push(undefined)
   }
   walk(doc, 0)
   return found
-}
-
-/** Whether it has fields to look into; ids, dates, binaries and the like have none. */
-function isDocument(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
 }

@@ -1,6 +1,7 @@
 import { COLLECTIONS, type CollectionName, FleetError, type QuerySort } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
 import type { Bounds } from '../auth/reach.ts'
+import { escapeRegex, isPlainObject } from '../documents/plain.ts'
 import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'
@@ -249,7 +250,7 @@ const text = (operand: unknown, place: Place, operator: string): string => {
   }
   // JavaScript and MongoDB's PCRE have no common way to write these in a pattern.
   if (/[\0\u2028\u2029]/.test(operand)) throw badFilter(`'${operator}' takes one line of plain text`, place.path)
-  return wellFormed(operand).replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+  return escapeRegex(wellFormed(operand))
 }
 
 const OPERATORS: Record<string, Compile> = {
@@ -392,10 +393,4 @@ function projection(
   }
   const sorting = Object.keys(sort).filter((key) => !fields.some((field) => field === key))
   return Object.fromEntries([...fields, ...sorting, '_id', 'rev'].map((field) => [field, 1]))
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
 }

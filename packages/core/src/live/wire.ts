@@ -1,5 +1,6 @@
 import type { CollectionName, Row } from '@taskfleet/protocol'
 import { mongo, Types } from 'mongoose'
+import { isPlainObject } from '../documents/plain.ts'
 import { FIELDS, SECRET_FIELDS } from './fields.ts'
 
 /** A stored value as it travels: ids as hex, dates as ISO 8601, numbers as numbers, or as text where JSON has none. */
@@ -96,7 +97,5 @@ function pick(doc: Record<string, unknown>, tree: Tree): Record<string, unknown>
 /** Documents within arrays are picked from one by one; what is no document has nothing below it. */
 function pickBelow(value: unknown, tree: Tree): unknown {
   if (Array.isArray(value)) return value.map((one) => pickBelow(one, tree)).filter((one) => one !== undefined)
-  if (typeof value !== 'object' || value === null) return undefined
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null ? pick(value as Record<string, unknown>, tree) : undefined
+  return isPlainObject(value) ? pick(value, tree) : undefined
 }

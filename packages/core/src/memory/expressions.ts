@@ -3,15 +3,9 @@ import { $first, $push, $sum } from 'mingo/operators/accumulator'
 import * as expressions from 'mingo/operators/expression'
 import type { Options } from 'mingo/types'
 import { mongo } from 'mongoose'
+import { isPlainObject } from '../documents/plain.ts'
 import { compareValues } from '../live/compare.ts'
 import type { Expression } from '../task/server-time.ts'
-
-/** An object with fields of its own; dates, ids and the like are values. */
-export function isPlain(value: unknown): value is mongo.Document {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
-}
 
 /** The name of a value's type, as `$type` says it. The driver stores whole numbers of 32 bits as `int` and others as `double`. */
 export function typeName(value: unknown): string {
@@ -25,7 +19,7 @@ export function typeName(value: unknown): string {
   if (value instanceof Date) return 'date'
   if (value instanceof mongo.ObjectId) return 'objectId'
   if (value instanceof mongo.Decimal128) return 'decimal'
-  return isPlain(value) ? 'object' : 'other'
+  return isPlainObject(value) ? 'object' : 'other'
 }
 
 const isNothing = (value: unknown): boolean => value === null || value === undefined
@@ -79,6 +73,6 @@ export const evaluate = (expression: Expression, doc: unknown): unknown =>
 export function atTime(expression: Expression, now: Date): Expression {
   if (expression === '$$NOW') return now
   if (Array.isArray(expression)) return expression.map((one) => atTime(one, now))
-  if (!isPlain(expression) || Object.hasOwn(expression, '$literal')) return expression
+  if (!isPlainObject(expression) || Object.hasOwn(expression, '$literal')) return expression
   return Object.fromEntries(Object.entries(expression).map(([name, value]) => [name, atTime(value, now)]))
 }

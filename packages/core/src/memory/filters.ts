@@ -1,5 +1,6 @@
+import { isPlainObject } from '../documents/plain.ts'
 import { createMatcher, leaves, type Matcher } from '../live/matcher.ts'
-import { atTime, evaluate, isPlain, typeName } from './expressions.ts'
+import { atTime, evaluate, typeName } from './expressions.ts'
 
 type Filter = Record<string, unknown>
 
@@ -28,16 +29,16 @@ function part(key: string, value: unknown, now: Date): Matcher {
 }
 
 function field(path: string, condition: unknown, now: Date): Matcher {
-  if (!isPlain(condition)) return createMatcher({ [path]: condition })
+  if (!isPlainObject(condition)) return createMatcher({ [path]: condition })
   const { $type: type, $not: not, $elemMatch: element, ...others } = condition
-  const isOfDocument = isPlain(element) && Object.keys(element).every((key) => !key.startsWith('$'))
+  const isOfDocument = isPlainObject(element) && Object.keys(element).every((key) => !key.startsWith('$'))
   const known = element === undefined || isOfDocument ? others : { ...others, $elemMatch: element }
   const rest = createMatcher(Object.keys(known).length > 0 ? { [path]: known } : {})
   const fitsElement = isOfDocument ? filterMatcher(element, now) : undefined
   const hasElement: Matcher = (doc) =>
     fitsElement === undefined ||
     leaves(doc, path.split('.'), 'arrays whole').some(
-      (value) => Array.isArray(value) && value.some((one) => isPlain(one) && fitsElement(one)),
+      (value) => Array.isArray(value) && value.some((one) => isPlainObject(one) && fitsElement(one)),
     )
   const types = type === undefined ? undefined : [type].flat()
   const isOfType: Matcher = (doc) =>

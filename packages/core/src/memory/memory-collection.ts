@@ -1,7 +1,7 @@
 import { mongo } from 'mongoose'
 import type { IndexSpec } from '../database/index-specs.ts'
+import { isPlainObject } from '../documents/plain.ts'
 import { compareBy, compareValues } from '../live/compare.ts'
-import { isPlain } from './expressions.ts'
 import { filterMatcher } from './filters.ts'
 import type { MemorySession } from './memory-session.ts'
 import { piped, projected } from './pipelines.ts'
@@ -161,7 +161,7 @@ export class MemoryCollection {
   /** The documents whose ids a filter names, or all. */
   #candidates(id: unknown): Iterable<Doc> {
     if (id === undefined || id instanceof RegExp) return this.#docs.values()
-    const named = isPlain(id) ? id.$in : [id]
+    const named = isPlainObject(id) ? id.$in : [id]
     if (!Array.isArray(named)) return this.#docs.values()
     const keys = new Set(named.map(keyOf))
     return [...keys].flatMap((key) => this.#docs.get(key) ?? [])
@@ -176,7 +176,7 @@ export class MemoryCollection {
       return { before, after, result: resultOf(1, isChanged ? 1 : 0) }
     }
     if (upsert !== true) return { before, after: undefined, result: resultOf(0, 0) }
-    const equal = Object.entries(filter).filter(([key, value]) => !key.startsWith('$') && !isPlain(value))
+    const equal = Object.entries(filter).filter(([key, value]) => !key.startsWith('$') && !isPlainObject(value))
     const after = updated({ _id: new mongo.ObjectId(), ...Object.fromEntries(equal) }, update, this.#now(), true)
     this.#insert(after, session)
     return { before, after, result: { ...resultOf(0, 0), upsertedCount: 1, upsertedId: after._id } }

@@ -4,8 +4,9 @@ import { type Iterator, Lazy } from 'mingo/lazy'
 import { $count, $group, $limit, $project, $replaceWith, $unset, $unwind } from 'mingo/operators/pipeline'
 import type { Options } from 'mingo/types'
 import type { mongo } from 'mongoose'
+import { isPlainObject } from '../documents/plain.ts'
 import { compareBy } from '../live/compare.ts'
-import { atTime, context, isPlain } from './expressions.ts'
+import { atTime, context } from './expressions.ts'
 import { filterMatcher } from './filters.ts'
 
 type Fields = Record<string, unknown>
@@ -39,18 +40,18 @@ function withFields(doc: Fields, fields: Fields, valueFor: (value: unknown) => u
   return Object.entries(fields).reduce((current, [path, value]) => {
     const parts = path.split('.')
     const isNested =
-      isPlain(value) && Object.keys(value).length > 0 && Object.keys(value).every((key) => !key.startsWith('$'))
+      isPlainObject(value) && Object.keys(value).length > 0 && Object.keys(value).every((key) => !key.startsWith('$'))
     if (!isNested) return withValue(current, parts, valueFor(value))
-    const there = parts.reduce<unknown>((inner, part) => (isPlain(inner) ? inner[part] : undefined), doc)
-    return withValue(current, parts, withFields(isPlain(there) ? there : {}, value, valueFor))
+    const there = parts.reduce<unknown>((inner, part) => (isPlainObject(inner) ? inner[part] : undefined), doc)
+    return withValue(current, parts, withFields(isPlainObject(there) ? there : {}, value, valueFor))
   }, doc)
 }
 
 /** A copy with a value at a path; `undefined` takes the field away. */
 function withValue(doc: Fields, [field, ...rest]: readonly string[], value: unknown): Fields {
   const inner = doc[field!]
-  if (rest.length > 0 && value === undefined && !isPlain(inner)) return doc
-  const next = rest.length === 0 ? value : withValue(isPlain(inner) ? inner : {}, rest, value)
+  if (rest.length > 0 && value === undefined && !isPlainObject(inner)) return doc
+  const next = rest.length === 0 ? value : withValue(isPlainObject(inner) ? inner : {}, rest, value)
   if (next !== undefined) return { ...doc, [field!]: next }
   const { [field!]: _, ...others } = doc
   return others

@@ -8,7 +8,7 @@ import { missedSlots, nextSlot } from './slots.ts'
 
 /** How many missed slots are made up for at most. */
 const MOST_MISSED = 100
-/** A slot that nobody has seen to for so long has been missed; before that somebody was only slow. */
+/** A slot without a task counts as missed after this time. Before that, a worker was only slow. */
 const MISSED_MS = 60_000
 
 /** What is to be done about the slots of a schedule that have come. */

@@ -1,7 +1,7 @@
 import { FleetError, MISSED_POLICIES, OVERLAP_POLICIES } from '@taskfleet/protocol'
 import { durationWithin } from '@taskfleet/protocol/internal'
 import { fieldsOf, parseTaskOptions, TASK_OPTIONS } from '../events/parse-event.ts'
-import { parseBoolean, parseDate, parseName, parseOneOf } from '../task/new-task.ts'
+import { parseBoolean, parseDate, parseName, parseOneOf } from '../task/parse-value.ts'
 import type { ScheduleDocument, ScheduleOptions, ScheduleSettings, Timing } from './schedule-document.ts'
 import { readCron, slotsOf } from './slots.ts'
 
@@ -186,7 +186,7 @@ const parseEvery = (value: unknown): number =>
 const parseDeadlineAfter = (value: unknown): number =>
   durationWithin(value, 'options.deadlineAfter', { least: 1_000, most: LONGEST_MS })
 
-/** What is wrong of a task is told with its place in the schedule. */
+/** Errors about the task name the field of the schedule. */
 function placed<T>(parse: () => T): T {
   try {
     return parse()

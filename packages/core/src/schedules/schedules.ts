@@ -6,7 +6,7 @@ import { Signing } from '../auth/signing.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import type { AuditLog } from '../history/audit-log.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
-import { NOW } from '../task/server-time.ts'
+import { literals, NOW } from '../task/server-time.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import type { TaskStore } from '../task/task-store.ts'
 import { asError } from '../thrown.ts'
@@ -150,7 +150,7 @@ export class Schedules {
   /**
    * Schedules whose next slot has come, in their order; also when the next one of all others comes.
    *
-   * @param except those that could not be seen to
+   * @param except those that failed before
    */
   async due(except: readonly string[] = []): Promise<{
     due: DueSchedule[]
@@ -245,12 +245,7 @@ export class Schedules {
       [
         {
           $set: {
-            ...Object.fromEntries(
-              Object.entries(changes).map(([field, value]) => [
-                field,
-                value === undefined ? '$$REMOVE' : { $literal: value },
-              ]),
-            ),
+            ...literals(changes),
             by: { $literal: by },
             updatedAt: NOW,
             edition: { $add: ['$edition', 1] },

@@ -1,6 +1,7 @@
-import { FAILURE_COUNTS, type FailureCounts, FleetError } from '@taskfleet/protocol'
+import { type BudgetRow, FAILURE_COUNTS, FleetError } from '@taskfleet/protocol'
 import { durationWithin, LONGEST_MS, type NumberRange, shownValue, wholeNumber } from '@taskfleet/protocol/internal'
 import { type BackoffPolicy, DEFAULT_BACKOFF } from './backoff.ts'
+import { parseBoolean, parseFields, parseOneOf } from './parse-value.ts'
 
 /** The most failed attempts that a task may be given. */
 const FAILED_ATTEMPTS: NumberRange = { least: 1, most: 50 }
@@ -8,29 +9,14 @@ const FAILED_ATTEMPTS: NumberRange = { least: 1, most: 50 }
 export const LIMIT_RANGE: NumberRange = { least: 1, most: LONGEST_MS }
 const DELAY_RANGE: NumberRange = { least: 0, most: 366 * 86_400_000 }
 const LARGEST_FACTOR = 1_000
+const RETRY_FIELDS = ['maxAttempts', 'backoff', 'decay', 'counts'] as const
+const BACKOFF_FIELDS = ['kind', 'base', 'factor', 'cap', 'jitter'] as const
 
-/** What a task or a handler says of its retries, checked; what it leaves out is decided elsewhere. */
-export interface StoredRetry {
-  /** In milliseconds. A fixed delay has the factor 1. */
-  backoff?: Partial<Pick<BackoffPolicy, 'base' | 'factor' | 'cap' | 'jitter'>>
-  /** Whether each failure costs a step of priority. */
-  decay?: boolean
-  counts?: FailureCounts
-}
+/** The retry options of a task or a handler, in milliseconds. A fixed delay has the factor 1. */
+export type StoredRetry = NonNullable<BudgetRow['retry']>
 
-/** A task's own limits in place of its handler's. Times are in milliseconds. */
-export interface StoredBudget {
-  /** What the task itself says of its retries; its handler decides the rest. */
-  retry?: StoredRetry
-  timeout?: number
-  totalTimeout?: number
-  stall?: number
-}
-
-/** What a task may be given in place of what its handler says. */
-export interface Budget extends StoredBudget {
-  maxAttempts?: number
-}
+/** A task's own limits, in place of its handler's. Times are in milliseconds. */
+export interface Budget extends BudgetRow {}
 
 /** As it was asked for; `null` takes one away. */
 export type BudgetChanges = {
@@ -77,37 +63,26 @@ export function parseBudgetChanges(asked: Record<string, unknown>): BudgetChange
  * @throws {FleetError} `OUT_OF_RANGE`, `BAD_VALUE`, `UNKNOWN_FIELD`
  */
 export function parseRetry(asked: unknown): StoredRetry & Pick<Budget, 'maxAttempts'> {
-  const { maxAttempts, backoff, decay, counts } = fieldsOf(asked, 'retry', [
-    'maxAttempts',
-    'backoff',
-    'decay',
-    'counts',
-  ])
+  const { maxAttempts, backoff, decay, counts } = parseFields(asked, 'retry', RETRY_FIELDS)
   return {
     ...(maxAttempts === undefined
       ? {}
       : { maxAttempts: wholeNumber(maxAttempts, 'retry.maxAttempts', FAILED_ATTEMPTS) }),
     ...(backoff === undefined ? {} : { backoff: parseBackoff(backoff) }),
-    ...(decay === undefined ? {} : { decay: flag(decay, 'retry.decay') }),
-    ...(counts === undefined ? {} : { counts: oneOf(counts, 'retry.counts', FAILURE_COUNTS) }),
+    ...(decay === undefined ? {} : { decay: parseBoolean(decay, 'retry.decay') }),
+    ...(counts === undefined ? {} : { counts: parseOneOf(counts, 'retry.counts', FAILURE_COUNTS) }),
   }
 }
 
 function parseBackoff(asked: unknown): NonNullable<StoredRetry['backoff']> {
-  const { kind, base, factor, cap, jitter } = fieldsOf(asked, 'retry.backoff', [
-    'kind',
-    'base',
-    'factor',
-    'cap',
-    'jitter',
-  ])
-  const fixed = kind !== undefined && oneOf(kind, 'retry.backoff.kind', ['fixed', 'exponential']) === 'fixed'
+  const { kind, base, factor, cap, jitter } = parseFields(asked, 'retry.backoff', BACKOFF_FIELDS)
+  const fixed = kind !== undefined && parseOneOf(kind, 'retry.backoff.kind', ['fixed', 'exponential']) === 'fixed'
   const given = factor === undefined ? undefined : parseFactor(factor)
   return {
     ...(base === undefined ? {} : { base: durationWithin(base, 'retry.backoff.base', DELAY_RANGE) }),
     ...(fixed ? { factor: 1 } : given === undefined ? {} : { factor: given }),
     ...(cap === undefined ? {} : { cap: durationWithin(cap, 'retry.backoff.cap', DELAY_RANGE) }),
-    ...(jitter === undefined ? {} : { jitter: flag(jitter, 'retry.backoff.jitter') }),
+    ...(jitter === undefined ? {} : { jitter: parseBoolean(jitter, 'retry.backoff.jitter') }),
   }
 }
 
@@ -120,29 +95,4 @@ function parseFactor(value: unknown): number {
 /** The whole policy: what is not said is as usual. */
 export function backoffPolicy(backoff: StoredRetry['backoff'] = {}): BackoffPolicy {
   return { ...DEFAULT_BACKOFF, ...backoff }
-}
-
-function fieldsOf<Field extends string>(
-  value: unknown,
-  path: string,
-  allowed: readonly Field[],
-): Partial<Record<Field, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FleetError('BAD_VALUE', `'${path}' is an object with ${allowed.join(', ')}`, { field: path })
-  }
-  const unknown = Object.keys(value).find((key) => !(allowed as readonly string[]).includes(key))
-  if (unknown === undefined) return value as Partial<Record<Field, unknown>>
-  const message = `'${path}' has no ${shownValue(unknown)}; it takes ${allowed.join(', ')}`
-  throw new FleetError('UNKNOWN_FIELD', message, { field: `${path}.${unknown}` })
-}
-
-function flag(value: unknown, field: string): boolean {
-  if (typeof value === 'boolean') return value
-  throw new FleetError('BAD_VALUE', `'${field}' is true or false`, { field })
-}
-
-function oneOf<T extends string>(value: unknown, field: string, allowed: readonly T[]): T {
-  const found = allowed.find((one) => one === value)
-  if (found !== undefined) return found
-  throw new FleetError('BAD_VALUE', `'${field}' is one of ${allowed.join(', ')}`, { field })
 }

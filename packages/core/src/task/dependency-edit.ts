@@ -47,15 +47,12 @@ export async function editDependencies(edit: DependencyEdit, deps: EditDeps): Pr
   await settings.updateOne(LOCK, { $setOnInsert: { edits: 0 } }, { upsert: true }).catch((error: unknown) => {
     if ((error as { code?: number }).code !== 11_000) throw error
   })
-  const session = client.startSession()
-  try {
-    return await session.withTransaction(async () => {
+  return client.withSession((session) =>
+    session.withTransaction(async () => {
       await settings.updateOne(LOCK, { $inc: { edits: 1 } }, { session })
       return write(edit, deps, session)
-    })
-  } finally {
-    await session.endSession()
-  }
+    }),
+  )
 }
 
 async function write(

@@ -1,19 +1,18 @@
-import {
-  type EnqueueRequest,
-  FleetError,
-  IF_FAILED,
-  type IfFailed,
-  PRIORITY_NAMES,
-  type Priority,
-  type TaskChanges,
-} from '@taskfleet/protocol'
-import { durationWithin, given, keepValue, wholeNumber } from '@taskfleet/protocol/internal'
+import { FleetError, IF_FAILED, type IfFailed } from '@taskfleet/protocol'
+import { durationWithin, given, keepValue, shapes, wholeNumber } from '@taskfleet/protocol/internal'
 import { Types } from 'mongoose'
 import { type Budget, type BudgetChanges, parseBudget, parseBudgetChanges } from './budget.ts'
+import {
+  parseBoolean,
+  parseDate,
+  parseId,
+  parseOneOf,
+  parsePriority,
+  parseQueue,
+  parseTaskName,
+} from './parse-value.ts'
 import type { ObjectId } from './task-document.ts'
 
-const NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
-const LATEST_DATE = Date.UTC(9999, 11, 31)
 const DEFAULT_MAX_ATTEMPTS = 5
 
 /** A request to enqueue, checked and with its defaults filled in. Absent dates are the server's to fill. */
@@ -57,30 +56,6 @@ export interface Changes extends BudgetChanges {
   ifFailed?: IfFailed
 }
 
-const FIELDS: Record<keyof EnqueueRequest, true> = {
-  _id: true,
-  name: true,
-  version: true,
-  input: true,
-  priority: true,
-  runAt: true,
-  deadline: true,
-  position: true,
-  lazy: true,
-  key: true,
-  keyPolicy: true,
-  debounce: true,
-  throttle: true,
-  queue: true,
-  after: true,
-  ifFailed: true,
-  maxAttempts: true,
-  retry: true,
-  timeout: true,
-  totalTimeout: true,
-  stall: true,
-}
-
 const READ_ONLY = new Set(
   'attempt attempts attemptsDropped basePriority checkpoint checkpointAttempt claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent predecessors progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
     ' ',
@@ -100,7 +75,7 @@ export function parseNewTask(request: unknown): NewTask {
   const asked = request as Record<string, unknown>
   for (const field of Object.keys(asked)) {
     if (READ_ONLY.has(field)) throw new FleetError('READ_ONLY_FIELD', `'${field}' is set by the fleet`, { field })
-    if (!Object.hasOwn(FIELDS, field))
+    if (!Object.hasOwn(shapes.newTask.shape, field))
       throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
   }
   const { runAt, deadline, key, debounce, throttle } = asked
@@ -136,23 +111,6 @@ export function parseNewTask(request: unknown): NewTask {
   }
 }
 
-const CHANGES: Record<keyof TaskChanges, true> = {
-  priority: true,
-  position: true,
-  runAt: true,
-  deadline: true,
-  queue: true,
-  input: true,
-  lazy: true,
-  maxAttempts: true,
-  after: true,
-  ifFailed: true,
-  retry: true,
-  timeout: true,
-  totalTimeout: true,
-  stall: true,
-}
-
 /**
  * Checks what a caller wants changed of a task that waits.
  *
@@ -164,8 +122,8 @@ export function parseChanges(request: unknown): Changes {
   }
   const asked = request as Record<string, unknown>
   for (const field of Object.keys(asked)) {
-    if (Object.hasOwn(CHANGES, field)) continue
-    if (READ_ONLY.has(field) || Object.hasOwn(FIELDS, field)) {
+    if (Object.hasOwn(shapes.changes.shape, field)) continue
+    if (READ_ONLY.has(field) || Object.hasOwn(shapes.newTask.shape, field)) {
       throw new FleetError('READ_ONLY_FIELD', `'${field}' can't be changed`, { field })
     }
     throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
@@ -215,51 +173,10 @@ function parseAfter(value: unknown): ObjectId[] {
   return [...new Map(ids.map((id) => [id.toHexString(), id])).values()]
 }
 
-/** @throws {FleetError} `BAD_QUEUE` */
-export function parseQueue(value: unknown): string {
-  return parseName(value, 'queue', 'BAD_QUEUE')
-}
-
-/** @throws {FleetError} `BAD_NAME` */
-export function parseTaskName(value: unknown): string {
-  return parseName(value, 'name', 'BAD_NAME')
-}
-
 const LONGEST_PERIOD_MS = 30 * 86_400_000
 
 const parsePeriod = (value: unknown, field: string): number =>
   durationWithin(value, field, { least: 1, most: LONGEST_PERIOD_MS })
-
-/** @throws {FleetError} `BAD_ID` */
-export function parseId(value: unknown, field = 'id'): ObjectId {
-  if (value instanceof Types.ObjectId) return value
-  if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new Types.ObjectId(value)
-  throw new FleetError('BAD_ID', `'${field}' is not an id: 24 hexadecimal digits are`, { field })
-}
-
-/** @throws {FleetError} `OUT_OF_RANGE` */
-export function parsePriority(value: Priority | unknown): number {
-  if (typeof value === 'string' && Object.hasOwn(PRIORITY_NAMES, value)) {
-    return PRIORITY_NAMES[value as keyof typeof PRIORITY_NAMES]
-  }
-  return wholeNumber(value, 'priority', { least: 1, most: 10 })
-}
-
-/** @throws {FleetError} `BAD_DATE` */
-export function parseDate(value: unknown, field: string): Date {
-  const date = typeof value === 'string' || value instanceof Date ? new Date(value) : undefined
-  const time = date?.getTime() ?? Number.NaN
-  if (date === undefined || !(time >= 0 && time <= LATEST_DATE)) {
-    throw new FleetError('BAD_DATE', `'${field}' is not a date: an ISO 8601 text is, up to the year 9999`, { field })
-  }
-  return date
-}
-
-/** @throws {FleetError} `code` */
-export function parseName(value: unknown, field: string, code: string): string {
-  if (typeof value === 'string' && NAME.test(value)) return value
-  throw new FleetError(code, `'${field}' is a letter, then letters, digits and _ . : - up to 128 in all`, { field })
-}
 
 function parseKey(value: unknown): string {
   // Half a surrogate pair has no UTF-8: all of them would be stored as the same key.
@@ -268,17 +185,4 @@ function parseKey(value: unknown): string {
   }
   if (typeof value === 'string' && value.length > 0 && value.length <= 256) return value
   throw new FleetError('BAD_VALUE', "'key' is a text of 1 to 256 characters", { field: 'key' })
-}
-
-/** @throws {FleetError} `BAD_VALUE` */
-export function parseBoolean(value: unknown, field: string): boolean {
-  if (typeof value === 'boolean') return value
-  throw new FleetError('BAD_VALUE', `'${field}' is true or false`, { field })
-}
-
-/** @throws {FleetError} `BAD_VALUE` */
-export function parseOneOf<T extends string>(value: unknown, field: string, allowed: readonly T[]): T {
-  const found = allowed.find((one) => one === value)
-  if (found !== undefined) return found
-  throw new FleetError('BAD_VALUE', `'${field}' is one of ${allowed.join(', ')}`, { field })
 }

@@ -1,3 +1,5 @@
+import { isPlainObject } from '../documents/plain.ts'
+
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 const DEEPEST = 100
 /** Long enough for most rules, and plainly no secret. */
@@ -24,8 +26,7 @@ export function replaceSecrets(
     )
     return items.some((item, index) => item !== input[index]) ? items : input
   }
-  const prototype: unknown = Object.getPrototypeOf(input)
-  if (prototype !== null && prototype !== Object.prototype) return input
+  if (!isPlainObject(input)) return input
   const name = secretName(input)
   if (name !== undefined) return replace(name, path)
   const fields = Object.entries(input).map(([key, value]) => [

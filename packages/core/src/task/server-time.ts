@@ -6,6 +6,12 @@ export type Expression = unknown
 
 export const NOW = '$$NOW'
 
+/** Values as literals: a bare text that starts with `$` would be read as the name of a field. `undefined` removes a field. */
+export const literals = (fields: object): Record<string, Expression> =>
+  Object.fromEntries(
+    Object.entries(fields).map(([field, value]) => [field, value === undefined ? '$$REMOVE' : { $literal: value }]),
+  )
+
 /**
  * A date in milliseconds; `otherwise` where there is none. Somebody may have stored anything there, and one document must
  * not make an update of many fail.
@@ -39,9 +45,7 @@ export function laterOf(a: Expression, b: Expression): Expression {
   return { $toDate: { $max: [millis(a), millis(b)] } }
 }
 
-/**
- * @param ms a constant, in milliseconds
- */
+/** @param ms a constant, in milliseconds */
 export function fromNow(ms: number): Expression {
   return { $dateAdd: { startDate: NOW, unit: 'millisecond', amount: Math.round(ms) } }
 }

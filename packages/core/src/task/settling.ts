@@ -99,7 +99,7 @@ export class Settling {
     return this.#readBack(settlements)
   }
 
-  /** What the server refuses of one attempt's end is told to that one; the others have been written. */
+  /** Only the attempts whose end the server refuses get its error. The others have been written. */
   async #settledBeside(settlements: readonly Settlement[], error: unknown): Promise<PromiseSettledResult<Settled>[]> {
     const refused = refusalsOf(error)
     if (refused.size === 0) throw error

@@ -3,7 +3,7 @@ import type { mongo } from 'mongoose'
 import { amount, list } from './server-time.ts'
 import { grantUpdate, nextStart, type RateRule, rateRule, type StartBucket } from './start-window.ts'
 
-/** The window of one queue. Not in the queue's own document: those who watch that would hear of every start. */
+/** The window of one queue. Not in the queue's own document, whose watchers would get every start. */
 interface StartsDocument {
   /** The queue's name. */
   _id: string

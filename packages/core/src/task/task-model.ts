@@ -43,7 +43,7 @@ taskSchema.index(
 taskSchema.index({ finishedAt: 1 }, { name: 'finished', sparse: true })
 taskSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
 
-/** The indexes that are told of here; those of other parts are in `database/indexes.ts`. */
+/** The indexes of this file. Those of other parts are in `database/indexes.ts`. */
 export const taskIndexes = (): IndexSpec[] => indexSpecs('tasks', taskSchema)
 
 /** The mongoose model of the collection `tasks` on this connection. */

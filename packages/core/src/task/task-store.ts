@@ -132,7 +132,7 @@ export interface TaskStore {
   /**
    * Takes up those of the tasks that are still waiting and due by the server's time, in the order of the ids.
    *
-   * @param onEarly told of each that still waits, since it is not due yet by the server's time
+   * @param onEarly called for each task that is not due yet by the server's time
    * @throws {FleetError} `SLOT_TAKEN` when the claimant's slot is another task's
    */
   claim(ids: readonly ObjectId[], claimant: Claimant, onEarly?: (id: ObjectId) => void): Promise<Claim[]>

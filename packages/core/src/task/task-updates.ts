@@ -1,10 +1,10 @@
 import { PRIORITY_NAMES, type Retention } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { Signature } from '../auth/signing.ts'
-import { BUDGET_FIELDS, type BudgetChanges, type StoredBudget } from './budget.ts'
+import { BUDGET_FIELDS, type Budget, type BudgetChanges } from './budget.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import type { Changes, NewTask } from './new-task.ts'
-import { type Expression, fromNow, hasCome, laterOf, millis, NOW } from './server-time.ts'
+import { type Expression, fromNow, hasCome, laterOf, literals, millis, NOW } from './server-time.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import type { Control } from './task-store.ts'
 import {
@@ -43,7 +43,7 @@ function tenthBefore(deadline: Expression): Expression {
 
 /** The task's own budgets, where they were given. */
 function budgetFields(asked: BudgetChanges): Record<string, Expression> {
-  return Object.fromEntries(givenBudgets(asked).map((field) => [field, literal(asked[field])]))
+  return literals(Object.fromEntries(givenBudgets(asked).map((field) => [field, asked[field]])))
 }
 
 const givenBudgets = (asked: BudgetChanges) =>
@@ -55,7 +55,7 @@ function askedFields(task: NewTask) {
   return {
     ...{ name, version, input, queue, priority, basePriority: priority, lazy, maxAttempts },
     ...{ attempt: 0, failures: 0, lost: 0, attempts: [], attemptsDropped: 0, rev: 1 },
-    ...(Object.fromEntries(givenBudgets(task).map((field) => [field, task[field]])) as StoredBudget),
+    ...(Object.fromEntries(givenBudgets(task).map((field) => [field, task[field]])) as Omit<Budget, 'maxAttempts'>),
     ...given({ after, ifFailed, event, schedule, replayOf }),
   }
 }
@@ -66,7 +66,7 @@ export function enqueue(task: NewTask, place: Place, signature?: Signature): Pip
   return [
     {
       $set: {
-        ...Object.fromEntries(Object.entries(askedFields(task)).map(([field, value]) => [field, literal(value)])),
+        ...literals(askedFields(task)),
         status: place.blocked ? 'blocked' : 'pending',
         runAt,
         order: task.position === 'front' && place.front !== undefined ? literal(place.front) : runAt,

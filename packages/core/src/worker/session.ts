@@ -1,5 +1,5 @@
 import type { mongo } from 'mongoose'
-import { amount, type Expression, fromNow, hasCome, millis, NOW } from '../task/server-time.ts'
+import { amount, type Expression, fromNow, hasCome, literals, millis, NOW } from '../task/server-time.ts'
 import type { WorkerDocument, WorkerReport } from './worker-model.ts'
 
 /**
@@ -41,9 +41,7 @@ export function beatUpdate({ state, ...report }: WorkerReport): mongo.Document[]
 
 function reported({ gate, url, ...always }: Omit<WorkerReport, 'state'>): Record<string, Expression> {
   return {
-    ...Object.fromEntries(Object.entries(always).map(([field, value]) => [field, { $literal: value }])),
-    url: url === undefined ? '$$REMOVE' : { $literal: url },
-    gate: gate === undefined ? '$$REMOVE' : { $literal: gate },
+    ...literals({ ...always, url, gate }),
     heartbeatAt: NOW,
     until: fromNow(always.leaseMs),
     expireAt: fromNow(FORGOTTEN_AFTER_MS),

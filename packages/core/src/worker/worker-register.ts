@@ -72,12 +72,12 @@ export class WorkerRegister {
     ])
   }
 
-  /** Whether what is told of a worker may be relied on. */
+  /** Whether the document of a worker fits. */
   isReadable(worker: WorkerDocument): boolean {
     return this.#gate.lets('workers', worker)
   }
 
-  /** Asks a worker to take nothing new, or to take tasks again; it hears of it by its change feed. Null when it is gone. */
+  /** Asks a worker to take nothing new, or to take tasks again; it gets the request by its change feed. Null if it is gone. */
   async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
     return this.#workers.findOneAndUpdate(
       sessionGuard(id),

@@ -60,7 +60,7 @@ export const callback = object({
   createdAt: date,
   updatedAt: date,
   rev: z.int(),
-}).meta({ id: 'Callback', title: 'Says: when an event of this name arrives, run this task' })
+}).meta({ id: 'Callback', title: 'When an event of this name arrives, run this task' })
 
 const callbackFields = {
   event: eventName.describe('The name of the events'),
@@ -86,6 +86,6 @@ export const callbackChanges = strictObject({ ...callbackFields, rev: z.int() })
   .exactPartial()
   .meta({
     id: 'CallbackChanges',
-    title: 'What is to change of a callback',
+    title: 'Changes to a callback',
     examples: [{ defaults: { priority: 'high' } }],
   })

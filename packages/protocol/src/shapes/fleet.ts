@@ -9,7 +9,7 @@ export const worker = object({
   name: z.string(),
   /** Absent for keys that are limited to queues or names, as `pid`, `url` and `boot` are. */
   host: z.string().exactOptional(),
-  /** The process, where `_id` is its session: a worker that was taken for dead goes on under a new one. */
+  /** The process. `_id` is its session: a worker that was taken for dead goes on under a new session. */
   boot: z.string().exactOptional(),
   /** When its session may be ended unless it is renewed. */
   until: date.exactOptional(),
@@ -37,14 +37,14 @@ export const worker = object({
     eventLoopDelayMs: z.number(),
     /** Busy part of the processors that the process may use, 0..1, by whoever; absent while unknown. */
     hostCpu: z.number().exactOptional(),
-    /** Part of the memory that the process may use that is left, 0..1; absent where it can't be told. */
+    /** Part of the memory that the process may use that is left, 0..1; absent where it is unknown. */
     memoryLeft: z.number().exactOptional(),
   }),
-  /** Whether this host takes more: all tasks (`open`), lazy ones (`lazy`), and why not; open while absent. */
+  /** Whether this host takes more tasks (`open`) and lazy tasks (`lazy`), and why not. Open if absent. */
   gate: object({ open: z.boolean(), lazy: z.boolean(), reason: z.string().exactOptional() }).exactOptional(),
-  /** What somebody asked of it last. */
+  /** The latest request to it. */
   control: object({ action: z.enum(['drain', 'resume']), by: z.string(), at: date }).exactOptional(),
-  /** How often it says that it lives, in milliseconds. Silent for three of these means gone. */
+  /** How often it renews its session, in milliseconds. After three missed renewals it is gone. */
   heartbeatMs: z.number(),
   version: z.string(),
   startedAt: date,
@@ -82,7 +82,7 @@ export const queueSettings = object({
   rate: object({ limit: z.int().min(1), per: z.int().min(1_000) })
     .exactOptional()
     .describe('At most `limit` starts in any span of `per` milliseconds in the whole fleet'),
-  maxWaiting: z.int().min(1).exactOptional().describe('How many of its tasks may wait; 1,000,000 when nothing is said'),
+  maxWaiting: z.int().min(1).exactOptional().describe('How many of its tasks may wait; 1,000,000 by default'),
   by: z.string().exactOptional(),
   reason: z.string().exactOptional(),
   updatedAt: date,
@@ -112,7 +112,7 @@ export const errorGroup = object({
   count,
   /** How many in each hour in which there were some, the latest 48. */
   trend: z.array(object({ hour: date, count })),
-  /** Names of the tasks that it befell. */
+  /** Names of the tasks that failed with it. */
   tasks: z.array(z.string()),
   /** `name@version`. */
   versions: z.array(z.string()),
@@ -127,7 +127,7 @@ export const errorGroup = object({
   marked: object({ by: z.string(), at: date }).exactOptional(),
   /** An ignored one stays so until then, or until it is marked otherwise. */
   ignoredUntil: date.exactOptional(),
-  /** When the developer was last told. */
+  /** When the developer was last notified. */
   notifiedAt: date.exactOptional(),
   rev: z.int(),
 }).meta({ id: 'ErrorGroup', title: 'Errors that are the same fault' })
@@ -160,7 +160,7 @@ export const percentiles = object({
 const rates = object({ enqueued: z.number(), completed: z.number(), failed: z.number(), cancelled: z.number() })
 
 export const statsSlot = object({
-  /** Its beginning. */
+  /** Start of the interval. */
   at: date,
   ...rates.shape,
 })
@@ -170,7 +170,7 @@ export const stats = object({
   byQueue: z.record(z.string(), counts),
   byName: z.record(z.string(), counts),
   rates: rates.describe('Per second, over the last minute'),
-  /** The last five minutes in slots of ten seconds; slots in which nothing happened are left out. */
+  /** The last five minutes in intervals of ten seconds. Intervals without events are left out. */
   slots: z.array(statsSlot),
   /** From when tasks were due until they were claimed, of those that ended lately. */
   waitMs: percentiles,
@@ -210,7 +210,7 @@ export const keyChanges = z
   .partial()
   .meta({
     id: 'KeyChanges',
-    title: 'What is to change of a key',
+    title: 'Changes to a key',
     examples: [{ scopes: ['read'], queues: null }],
     minProperties: 1,
   })
@@ -227,7 +227,7 @@ export const key = object({
   createdAt: date,
   expiresAt: date.exactOptional(),
   revokedAt: date.exactOptional(),
-}).meta({ id: 'Key', title: 'A key without what would prove it' })
+}).meta({ id: 'Key', title: 'A key without its secret' })
 
 export const madeKey = object({ id: z.string(), token: z.string().describe('Shown this once') }).meta({
   id: 'MadeKey',
@@ -255,7 +255,7 @@ export const retentionChanges = z
   })
   .meta({
     id: 'RetentionChanges',
-    title: 'What is to change of it',
+    title: 'Changes to the retention',
     examples: [{ completed: 604_800_000 }],
     minProperties: 1,
   })
@@ -276,7 +276,7 @@ export const pruneRequest = object({
   .strict()
   .meta({
     id: 'PruneRequest',
-    title: 'Which ended tasks are to go',
+    title: 'Which ended tasks to remove',
     examples: [{ statuses: ['failed'], dryRun: true }],
   })
 
@@ -285,4 +285,4 @@ export const pruned = object({
   matched: count,
   /** How many are gone; 0 for a dry run. */
   removed: count.describe('0 for a dry run'),
-}).meta({ id: 'Pruned', title: 'What went' })
+}).meta({ id: 'Pruned', title: 'Result of a prune' })

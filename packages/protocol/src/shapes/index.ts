@@ -1,6 +1,7 @@
 export * from './documents.ts'
 export * from './events.ts'
 export * from './fleet.ts'
+export * from './messages.ts'
 export * from './schedules.ts'
 export * from './tasks.ts'
 export * from './values.ts'

@@ -57,7 +57,7 @@ export const schedule = object({
   /** Plus one with every change that somebody makes, and not with its slots: for edits of what was seen. */
   edition: z.int().describe('Plus one with every change that somebody makes; its ETag'),
   rev: z.int().describe('Plus one with every write'),
-}).meta({ id: 'Schedule', title: 'Says: at these times, run this task' })
+}).meta({ id: 'Schedule', title: 'At these times, run this task' })
 
 const options = strictObject({
   ...taskOptions,
@@ -122,7 +122,7 @@ export const scheduleChanges = strictObject({
   .exactPartial()
   .meta({
     id: 'ScheduleChanges',
-    title: 'What is to change of a schedule; null takes away what need not be',
+    title: 'Changes to a schedule; null removes an optional field',
     examples: [{ cron: '0 4 * * *', options: { priority: 'high' } }],
     minProperties: 1,
   })

@@ -40,7 +40,7 @@ export const attempt = object({
   outcome: z
     .enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed', 'deferred'])
     .exactOptional(),
-  /** It was counted as lost, and then its worker came back and said that it had lived. */
+  /** It was counted as lost, and then its worker came back. */
   survived: z.literal(true).exactOptional(),
   error: taskError.exactOptional(),
 }).meta({ id: 'Attempt', title: 'One claim of a task' })
@@ -95,7 +95,7 @@ const storedRetry = object({
     .describe('Times in milliseconds'),
   decay: decay.exactOptional(),
   counts: counts.exactOptional(),
-}).meta({ id: 'TaskRetry', title: 'What a task says of its retries; its handler decides the rest' })
+}).meta({ id: 'TaskRetry', title: 'Retry options of a task; its handler decides the rest' })
 
 export const retry = object({
   /** The most failed attempts, 1-50; 5 by default. */
@@ -129,9 +129,9 @@ export const retry = object({
     examples: [{ maxAttempts: 8, counts: 'without-progress', backoff: { base: '5s', cap: '10m' } }],
   })
 
-/** What a task may have of its own in place of its handler's. */
+/** Limits of a task in place of its handler's. */
 export const budget = {
-  /** This task's own, in place of its handler's; its `maxAttempts` wins over the field of that name. */
+  /** In place of the handler's. Its `maxAttempts` wins over the field of that name. */
   retry: retry
     .exactOptional()
     .describe('When a failed attempt is repeated, such as `{"counts":"without-progress","backoff":{"base":"5s"}}`'),
@@ -199,15 +199,19 @@ export const task = object({
   priority: z.int().min(1).max(10).describe('The effective one'),
   basePriority: z.int().min(1).max(10).describe('The one that was asked for'),
   runAt: date,
+  /** Its place among tasks of the same priority. */
   order: date,
   deadline: date.exactOptional(),
   /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
   raiseAt: date.exactOptional(),
   /** Set when the deadline passed before it had ended. */
   deadlineMissedAt: date.exactOptional(),
+  /** Runs only while the machine is not overloaded. */
   lazy: z.boolean(),
   attempt: count.describe('Claims so far'),
+  /** Failed attempts that used up a try. */
   failures: count,
+  /** How many workers in a row died with it while its checkpoint stayed the same. */
   lost: count,
   maxAttempts: z.int().min(1).max(50),
   ...budgetRow,
@@ -216,6 +220,7 @@ export const task = object({
   attempts: z.array(attempt).exactOptional(),
   attemptsDropped: count.exactOptional(),
   worker: z.string().exactOptional(),
+  /** Its own socket while it runs. */
   publicUrl: z.string().exactOptional(),
   control: object({
     action: z.enum(['cancel', 'pause']),
@@ -227,6 +232,7 @@ export const task = object({
   /** Only where `fields` asks for it. */
   checkpoint: z.unknown().exactOptional(),
   error: taskError.exactOptional(),
+  /** Unique among tasks of its queue that have not ended. */
   key: z.string().exactOptional(),
   parent: hexId.exactOptional(),
   after: predecessors
@@ -242,6 +248,7 @@ export const task = object({
   claimedAt: date.exactOptional(),
   startedAt: date.exactOptional(),
   finishedAt: date.exactOptional(),
+  /** When retention removes it. */
   expireAt: date.exactOptional(),
 }).meta({
   id: 'Task',
@@ -333,7 +340,7 @@ export const changes = object({
   .strict()
   .meta({
     id: 'TaskChanges',
-    title: 'What is to change of a task that waits',
+    title: 'Changes to a waiting task',
     examples: [{ priority: 'high' }],
     minProperties: 1,
   })
@@ -346,7 +353,7 @@ export const commandAnswer = object({
   refused: z.array(object({ id: hexId, error: wireError })),
   /** The tasks that a replay made, in the order of those they repeat. */
   tasks: z.array(hexId).exactOptional().describe('What a replay made'),
-}).meta({ id: 'CommandAnswer', title: 'What came of a command', examples: [{ matched: 12, changed: 12, refused: [] }] })
+}).meta({ id: 'CommandAnswer', title: 'Result of a command', examples: [{ matched: 12, changed: 12, refused: [] }] })
 
 export const liveLogLine = object({
   /** Counts the attempt's lines from 1. */
@@ -393,9 +400,9 @@ export const explainReason = object({
 export const explanation = object({
   id: hexId,
   status: taskStatus,
-  /** Whether it will run by itself, sooner or later, as things are. */
+  /** Whether it will run without further action. */
   willRun: z.boolean(),
-  /** What stands in its way, the most telling first. */
+  /** Why it does not run, the most important reason first. */
   reasons: z.array(explainReason),
 }).meta({ id: 'Explanation', title: 'Why a task does not run' })
 
@@ -409,7 +416,7 @@ export const auditEntry = object({
   tasks: z.array(hexId),
   matched: count,
   changed: count,
-  /** What else it was about: a worker, a queue, a fingerprint. */
+  /** What was changed besides tasks: a worker, a queue, a fingerprint. */
   target: z.string().exactOptional(),
   filter: z.string().exactOptional(),
   reason: z.string().exactOptional(),
@@ -417,7 +424,7 @@ export const auditEntry = object({
   refused: z.string().exactOptional().describe('The code with which it was refused'),
 }).meta({ id: 'AuditEntry', title: 'Who did what' })
 
-/** What stands for many tasks. */
+/** How a request selects many tasks. */
 export const selection = {
   ids: z.array(hexId).max(10_000).optional().describe('Up to 10,000 ids'),
   filter: filter.optional().describe('All tasks that match and that the command can change'),

@@ -1,31 +1,31 @@
 import { checkEventName } from './event-name.ts'
 import { keepValue } from './keep-value.ts'
 
-/** Beyond this, a handler that makes up names is told of no more of them. */
-const MOST_TOLD = 20
+/** How many names of events are reported, for a handler that makes up names. */
+const MOST_REPORTED = 20
 
 /**
- * What a handler tells those who watch. Perhaps nobody does, and its work does not rest on it. So an event that can't be sent is left
- * out and told of once for its name, and the attempt goes on the same whether or not somebody watches.
+ * Events from a handler to its watchers. An event that can't be sent is left out and reported once for each name. The attempt goes on, so
+ * it runs the same with and without watchers.
  *
- * @param send what a watcher gets
- * @param tell says which event was left out, and why
- * @throws {UnrecoverableError} `BAD_EVENT` where the name is none
+ * @param send sends an event to the watchers
+ * @param report reports which event was left out, and why
+ * @throws {UnrecoverableError} `BAD_EVENT` for an invalid name
  */
 export function eventGate(
   send: (name: string, data: unknown) => void,
-  tell: (message: string) => void,
+  report: (message: string) => void,
 ): (name: string, data?: unknown) => void {
-  const told = new Set<string>()
+  const reported = new Set<string>()
   return (name, data) => {
     checkEventName(name)
     let kept: unknown
     try {
       kept = data === undefined ? undefined : keepValue(data, 'event')
     } catch (error) {
-      if (told.has(name) || told.size === MOST_TOLD) return
-      told.add(name)
-      tell(`the event '${name}' was not sent: ${(error as Error).message}`)
+      if (reported.has(name) || reported.size === MOST_REPORTED) return
+      reported.add(name)
+      report(`the event '${name}' was not sent: ${(error as Error).message}`)
       return
     }
     send(name, kept)
