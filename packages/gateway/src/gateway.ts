@@ -38,6 +38,7 @@ import { MonitorPages } from './monitor-pages.ts'
 import { authorityOf, isAt, isGatewayAddress, isLoopback, isWildcard, nameOf } from './names.ts'
 import { portInUse } from './port-in-use.ts'
 import { basePathOf, isBelow, Proxies, withoutBase } from './proxies.ts'
+import { ReadTurns } from './read-turns.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
 import { gatewayRules } from './rules.ts'
@@ -117,6 +118,7 @@ export class Gateway extends Service {
   readonly #http: FastifyInstance
   readonly #proxies: Proxies
   readonly #base: string
+  readonly #backlog: Backlog
   #subscriptions: Subscriptions | undefined
   #io: Server | undefined
   #url: string | undefined
@@ -130,6 +132,7 @@ export class Gateway extends Service {
     this.#proxies = new Proxies(options.trustProxy)
     this.#base = basePathOf(options.basePath)
     this.#log = withoutOutages(options.log.child({ part: 'gateway' }))
+    this.#backlog = new Backlog(this.#log, options.isBehind)
     this.#fleet = new Fleet(options.database, { log: this.#log })
     this.#queries = new LiveQueries(options.database, options.feed, {
       log: this.#log,
@@ -384,7 +387,6 @@ export class Gateway extends Service {
         refuseUpgrade(connection, error as FleetError)
       }
     })
-    const backlog = new Backlog(this.#log, this.#options.isBehind)
     const deps = {
       fleet: this.#fleet,
       access: this.#access,
@@ -392,13 +394,16 @@ export class Gateway extends Service {
       log: this.#log,
       attempts: this.#options.runner,
       holders: this.#holders,
-      backlog,
+      backlog: this.#backlog,
       ownUrl: () => this.#url,
     }
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
     const namespace = io.of('/') as unknown as Namespace
-    const subscriptions = new Subscriptions(this.#queries, namespace, { accounts: this.#accounts, backlog })
+    const subscriptions = new Subscriptions(this.#queries, namespace, {
+      accounts: this.#accounts,
+      backlog: this.#backlog,
+    })
     this.#subscriptions = subscriptions
     namespace.use((socket, next) => {
       const { auth, address } = (socket as GatewaySocket).handshake
@@ -447,6 +452,7 @@ export class Gateway extends Service {
     })
     this.#accounts.enter(socket as unknown as Socket, principal.id)
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
+    const turns = new ReadTurns(socket as unknown as Socket, this.#backlog)
     // A page that changes gives up its subscriptions and opens others in one go, and two messages for each moving bar.
     const ofOne = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
     const allowed = (): boolean => ofOne() && this.#accounts.allowed(socket as unknown as Socket)
@@ -454,8 +460,12 @@ export class Gateway extends Service {
     for (const [event, rule] of Object.entries(rules)) {
       socket.on(
         event as keyof ClientToGateway,
-        guard(rule, principal, this.#log, () =>
-          this.#fleet.refusals.record({ by: principal.id, action: event, refused: 'FORBIDDEN' }),
+        guard(
+          rule,
+          principal,
+          this.#log,
+          () => this.#fleet.refusals.record({ by: principal.id, action: event, refused: 'FORBIDDEN' }),
+          turns,
         ),
       )
     }

@@ -5,6 +5,7 @@ import { BatchRefused, FleetError, type Scope, UnknownOutcome, type WireError } 
 import { given } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { z } from 'zod'
+import type { Reads, ReadTurns } from './read-turns.ts'
 
 /** The rule of one message: what it looks like, what it needs, what it does. */
 export interface Rule<Request> {
@@ -12,6 +13,8 @@ export interface Rule<Request> {
   scope?: Scope
   schema: z.ZodType<Request>
   handle(request: Request): Promise<object> | object
+  /** What it reads; undefined where the answer is small. */
+  reads?(request: unknown): Reads | undefined
 }
 
 /** One place where every message is checked, authorised, carried out and answered. */
@@ -21,15 +24,19 @@ export function guard<Request>(
   log: Logger,
   /** Called when the scope is missing. */
   onRefused: () => Promise<void>,
+  turns?: ReadTurns,
 ): (...args: unknown[]) => void {
   return (...args) => {
     const ack = args.pop()
     // Without somebody to answer there is nothing to do, and calling it would end the process.
     if (typeof ack !== 'function') return
-    run(rule, principal, args, onRefused)
-      // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
-      .then((result) => ack({ ok: true, ...result }))
-      .catch((error: unknown) => ack({ ok: false, error: toWireError(error, rule.scope, log) }))
+    const answer = (): Promise<void> =>
+      run(rule, principal, args, onRefused)
+        // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
+        .then((result) => void ack({ ok: true, ...result }))
+        .catch((error: unknown) => void ack({ ok: false, error: toWireError(error, rule.scope, log) }))
+    const reads = rule.reads?.(args[0])
+    void (reads === undefined || turns === undefined ? answer() : turns.take(reads, answer))
   }
 }
 

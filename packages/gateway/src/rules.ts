@@ -8,9 +8,10 @@ import type {
   SubscribeQuery,
   TicketAnswer,
 } from '@taskfleet/protocol'
-import { FleetError } from '@taskfleet/protocol'
+import { FleetError, OPERATIONS, type Operation } from '@taskfleet/protocol'
 import { controlOf, GATEWAY_TAKES, given, outerShape } from '@taskfleet/protocol/internal'
 import type { Rule } from './guard.ts'
+import type { Reads } from './read-turns.ts'
 
 /** What a connection can have done for it. */
 export interface RuleDeps {
@@ -74,6 +75,7 @@ export function gatewayRules({
       {
         ...given({ scope }),
         schema,
+        reads: readsOf(event),
         handle: handle[event as keyof Handlers] as (request: unknown) => object,
       },
     ]),
@@ -83,6 +85,25 @@ export function gatewayRules({
 type Handlers = {
   [Event in keyof ClientToGateway]: (request: Parameters<ClientToGateway[Event]>[0]) => Promise<object> | object
 }
+
+/** Messages of their own that read. */
+const READS: Readonly<Record<string, Reads>> = { explain: 'one', coverage: 'many', taskLog: 'many', audit: 'many' }
+
+const OPERATION_READS = new Map<string, Reads>(
+  Object.entries(OPERATIONS).flatMap(([aggregate, verbs]) =>
+    Object.entries(verbs as Record<string, Operation>)
+      .filter(([, { scope }]) => scope === 'read')
+      .map(([verb, { list }]) => [`${aggregate}.${verb}`, list !== undefined || verb === 'list' ? 'many' : 'one']),
+  ),
+)
+
+const readsOf =
+  (event: string) =>
+  (request: unknown): Reads | undefined => {
+    if (event !== 'operation') return READS[event]
+    const { name } = (request ?? {}) as { name?: unknown }
+    return typeof name === 'string' ? OPERATION_READS.get(name) : undefined
+  }
 
 /** Made once: a connection has rules of its own, and a schema takes several KiB. */
 const SCHEMAS = Object.fromEntries(

@@ -124,3 +124,31 @@ test('a client that does not read does not keep a gateway from stopping', async 
   await running.worker.stop()
   expect(performance.now() - from).toBeLessThan(10_000)
 })
+
+test('a client that asks for lists and does not read is kept one answer, and gets all of them when it goes on', async () => {
+  const queue = ownQueue()
+  const pad = 'p'.repeat(20_000)
+  await fleet.fleet.as().tasks.enqueueMany({
+    tasks: Array.from({ length: 100 }, () => ({ name: 'large', queue, input: { pad } })),
+  })
+  let most = 0
+  const gateway = await startGateway(fleet, {
+    isBehind: (socket) => {
+      most = Math.max(most, waitingBytes(socket))
+      return waitingBytes(socket) > MIB / 2
+    },
+  })
+  const socket = await connect(fleet, gateway.url!)
+  const list = (): Promise<{ answer: { tasks: unknown[] } }> =>
+    asked(socket, 'operation', { name: 'tasks.list', request: { filter: { queue }, fields: ['input'], limit: 100 } })
+  expect((await list()).answer.tasks).toHaveLength(100)
+  const resume = stopReading(socket)
+  const answers = Promise.all(Array.from({ length: 20 }, list))
+  await eventually(() => most > MIB)
+  const other = await connect(fleet, gateway.url!)
+  for (let n = 0; n < 20; n += 1)
+    await asked(other, 'operation', { name: 'tasks.list', request: { filter: { queue } } })
+  expect(most).toBeLessThan(5 * MIB)
+  resume()
+  for (const { answer } of await answers) expect(answer.tasks).toHaveLength(100)
+})

@@ -1,0 +1,40 @@
+import pLimit from 'p-limit'
+import type { Socket } from 'socket.io'
+import type { Backlog } from './backlog.ts'
+
+/** How many answers of one thing a connection may wait for at once. */
+const SINGLE_AT_ONCE = 4
+
+/** What a request reads: one thing, or as many as it asks for. */
+export type Reads = 'one' | 'many'
+
+/**
+ * Answers what a connection reads no faster than it takes the answers: lists one after the other, and nothing while it is behind.
+ * So a client that asks and never reads costs the memory of a few answers, until it is cut.
+ */
+export class ReadTurns {
+  readonly #socket: Socket
+  readonly #backlog: Backlog
+  readonly #turns = { one: pLimit(SINGLE_AT_ONCE), many: pLimit(1) }
+
+  constructor(socket: Socket, backlog: Backlog) {
+    this.#socket = socket
+    this.#backlog = backlog
+  }
+
+  /** @param answer does what was asked and sends the answer; nothing is done for a connection that is gone */
+  async take(reads: Reads, answer: () => Promise<void>): Promise<void> {
+    await this.#turns[reads](async () => {
+      if (!(await this.#isReading())) return
+      await answer()
+      await this.#isReading()
+    })
+  }
+
+  async #isReading(): Promise<boolean> {
+    return this.#backlog.untilRead(this.#socket).then(
+      () => true,
+      () => false,
+    )
+  }
+}
