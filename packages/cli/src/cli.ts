@@ -137,10 +137,10 @@ function servingCommands({ command, act }: CommandKit): void {
       4,
     )
     .option(
-      '--prefetch <n>',
-      'how many tasks to claim ahead of the slots, for handlers that take milliseconds; up to 1000',
-      parseAmount,
-      0,
+      '--prefetch <n|auto>',
+      'how many tasks to claim ahead of the slots; auto claims 100 ms of measured work, and 0 none',
+      (text: string) => (text === 'auto' ? text : parseAmount(text)),
+      'auto',
     )
     .option(
       '--secrets-dir <dir>',

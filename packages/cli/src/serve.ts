@@ -45,7 +45,7 @@ export interface WorkerCommand extends ServeCommand {
   secretsDir?: string
   signing: SigningMode
   concurrency: number | 'auto' | SlotRange
-  prefetch: number
+  prefetch: number | 'auto'
   gate?: string
   listen?: ListenAddress
   lease: number

@@ -24,6 +24,10 @@ export interface ClaimLoopOptions {
   serves: (hint: Hint) => boolean
   /** How many tasks may be claimed now; 0 or less for none. */
   free: () => number
+  /** How many of them find a slot at once; by default all. */
+  slots?: () => number
+  /** Whether a task may be claimed that has to wait for a slot; by default any. */
+  mayWait?: (hint: Hint) => boolean
   /** How many waiting tasks are known at most; 500 by default. */
   hints?: number
   begin: (claim: Claim) => void
@@ -160,7 +164,7 @@ export class ClaimLoop extends Service {
     while (this.isRunning && this.#known) {
       for (const hint of this.#ready.promote(clock.now())) onDue(hint)
       const room = freeSlots()
-      const hints = room > 0 ? this.#ready.take(room, serves) : []
+      const hints = room > 0 ? this.#ready.take(room, serves, this.#mayTake(room)) : []
       for (const { _id } of hints) this.#taken?.add(_id.toHexString())
       if (this.#ready.low) void this.refill('low')
       if (hints.length === 0) break
@@ -176,6 +180,15 @@ export class ClaimLoop extends Service {
     if (this.isRunning && this.#known) onNothingDue()
     const next = this.#ready.nextDate
     return next === null ? undefined : Math.max(1, next.getTime() - clock.now().getTime())
+  }
+
+  /** Whether one more hint may be claimed: beyond the slots, no more than half of what is due, which leaves the rest to other workers. */
+  #mayTake(room: number): (hint: Hint, taken: number) => boolean {
+    const { slots, mayWait } = this.#options
+    if (slots === undefined || mayWait === undefined) return () => true
+    const open = Math.max(0, Math.min(room, slots()))
+    const most = open + Math.floor((this.#ready.size - open) / 2)
+    return (hint, taken) => taken < open || (taken < most && mayWait(hint))
   }
 
   /** Claims that miss are the only sign of what other workers have taken. */
@@ -252,8 +265,8 @@ export class ClaimLoop extends Service {
   }
 
   #countOverlooked(news: readonly Hint[]): void {
-    const { free, serves, reportedUntil, log } = this.#options
-    if (free() <= 0 || performance.now() - this.#busyAt < OVERLOOKED_MS) return
+    const { free, slots = free, serves, reportedUntil, log } = this.#options
+    if (slots() <= 0 || performance.now() - this.#busyAt < OVERLOOKED_MS) return
     const since = reportedUntil().getTime() - OVERLOOKED_MS
     const overlooked = news.filter((hint) => {
       const waitsSince = Math.max(hint.runAt.getTime(), hint.updatedAt.getTime())

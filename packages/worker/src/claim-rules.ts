@@ -4,6 +4,8 @@ import { ClaimLoop } from './claim-loop.ts'
 import { LimitedClaims } from './limited-claims.ts'
 import type { Worker } from './worker.ts'
 
+/** How many waiting tasks are known at most. */
+const HINTS = 800
 /** How long to wait before tasks whose starts were used too late are queried again, in case a clock is the reason. */
 const LATE_MS = 100
 
@@ -29,7 +31,9 @@ export function claimLoopOf(worker: Worker): ClaimLoop {
     served: () => served(worker),
     serves: (hint) => serves(worker, hint),
     free: () => free(worker),
-    hints: Math.max(500, 4 * settings.prefetch),
+    ...(settings.prefetch === 'auto'
+      ? { hints: HINTS, slots: () => worker.load.slots - running.size, mayWait: (hint) => mayWait(worker, hint) }
+      : { hints: Math.max(500, 4 * settings.prefetch) }),
     begin: (claim) => running.begin(claim),
     limited: new LimitedClaims({ store, claimant, clock, limits: queues.limits, rates: queues.rates, onLate }),
     onDue: ({ _id, name }) => emit('due', { id: _id.toHexString(), name }),
@@ -62,10 +66,20 @@ function serves({ settings, queues, load, suspects }: Worker, { queue, name, ver
   return suspects.mayBegin(lost) && load.allows({ lazy, folder: factory.disk?.folder })
 }
 
-/** How many tasks may be claimed. Tasks are claimed ahead in groups of at least half of `prefetch`. */
-function free({ settings, load, running, mayClaim }: Worker): number {
+/** How many tasks may be claimed ahead of the slots. */
+const mostAhead = ({ settings, ahead, load }: Worker): number =>
+  settings.prefetch === 'auto' ? ahead!.most(load.slots) : settings.prefetch
+
+/** How many tasks may be claimed. Tasks are claimed ahead in groups of at least half of what may be. */
+function free(worker: Worker): number {
+  const { load, running, mayClaim } = worker
   if (!mayClaim) return 0
-  const { prefetch } = settings
-  const room = load.slots + prefetch - running.size
-  return running.size < load.slots || room >= prefetch / 2 ? room : 0
+  const most = mostAhead(worker)
+  const room = load.slots + most - running.size
+  return running.size < load.slots || room >= most / 2 ? room : 0
+}
+
+/** Whether a task may be claimed that has to wait for a slot. A place in a limited queue is not held by one that waits. */
+function mayWait({ ahead, queues }: Worker, { name, queue, lost }: Hint): boolean {
+  return lost === 0 && ahead!.mayWait(name) && !queues.limits.isLimited(queue)
 }

@@ -88,12 +88,22 @@ export class ReadyList {
     return promoted
   }
 
-  /** Takes out the first hints to claim them. Drops those that `may` refuses on the way. */
-  take(count: number, may: (hint: Hint) => boolean = () => true): Hint[] {
+  /**
+   * Takes out the first hints to claim them. Drops those that `may` refuses on the way, and stops before the first that `goesOn`
+   * refuses.
+   */
+  take(
+    count: number,
+    may: (hint: Hint) => boolean = () => true,
+    goesOn: (hint: Hint, taken: number) => boolean = () => true,
+  ): Hint[] {
     const taken: Hint[] = []
     let seen = 0
     for (; seen < this.#due.length && taken.length < count; seen += 1) {
-      if (may(this.#due[seen]!)) taken.push(this.#due[seen]!)
+      const hint = this.#due[seen]!
+      if (!may(hint)) continue
+      if (!goesOn(hint, taken.length)) break
+      taken.push(hint)
     }
     for (const hint of this.#due.splice(0, seen)) this.#known.delete(idOf(hint))
     return taken

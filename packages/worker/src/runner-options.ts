@@ -22,11 +22,10 @@ export interface TaskRunnerOptions {
   /** How many tasks run at once at most; `auto` or a range follows memory and the event loop's delay. 4 by default. */
   concurrency?: number | 'auto' | SlotRange
   /**
-   * How many tasks are claimed ahead of the slots, for handlers that take milliseconds: these tasks are claimed and ended in groups,
-   * with few writes. The worker holds them until their turn, and gives them back when it stops. 0 to 1,000; 0 by default, which is
-   * right for tasks that take a second or more.
+   * How many tasks are claimed ahead of the slots. By default at most 100 ms of work, measured by handler, so that short tasks are
+   * claimed and ended in groups and long ones are left to workers with a free slot. A number, 0 to 1,000, is kept for all tasks.
    */
-  prefetch?: number
+  prefetch?: number | 'auto'
   /** How many tasks of a queue run at once on this worker at most. */
   queueConcurrency?: Record<string, number>
   /** The thresholds of the load gate. */
@@ -119,13 +118,16 @@ export function settingsOf({
     leaseMs,
     heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),
     signing: options.signing,
-    prefetch: setting(options.prefetch ?? 0, 'prefetch', 0, 1_000),
+    prefetch: prefetchOf(options.prefetch),
     pollMs: setting(options.pollMs ?? 30_000, 'pollMs', 10, 86_400_000),
     refillEvery: setting(options.refillEvery ?? 1_000, 'refillEvery', 1, 1_000_000),
     abortGraceMs: durationWithin(abortGrace, 'abortGrace', { least: 0, most: LONGEST_GRACE_MS, code: 'CONFIG_RANGE' }),
     log: withoutOutages(log.child({ worker: name })),
   }
 }
+
+const prefetchOf = (asked: TaskRunnerOptions['prefetch'] = 'auto'): number | 'auto' =>
+  asked === 'auto' ? asked : setting(asked, 'prefetch', 0, 1_000)
 
 function byName(tasks: readonly TaskFactory[]): Map<string, TaskFactory> {
   const factories = new Map<string, TaskFactory>()

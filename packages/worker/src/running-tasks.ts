@@ -12,6 +12,8 @@ import type { Worker } from './worker.ts'
 
 type Control = NonNullable<TaskDocument['control']>
 
+/** How long a task that was claimed ahead may wait for a slot. */
+const WAIT_MS = 1_000
 /** About how long the answer to a claim takes. */
 const CLAIM_MS = 20
 
@@ -67,7 +69,7 @@ export class RunningTasks {
 
   /** Runs an attempt to its end, and reports the outcome. */
   async #carryOut(run: RunningTask): Promise<void> {
-    const { settings, fleet, sessions, session, suspects, handlerSlots, budget, emit } = this.#worker
+    const { settings, fleet, sessions, session, suspects, budget, emit } = this.#worker
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
     const factory = settings.factories.get(task.name)!
     // With `notify`, the event follows when the input was accepted, and holds the input that a handler would get.
@@ -84,13 +86,28 @@ export class RunningTasks {
       secrets: settings.secrets,
       shutdown: budget,
       handle: (factory, context, run) => handle(factory, context, run, this.#worker),
-      enter: async () => {
-        const leave = await handlerSlots?.enter(run.signal)
-        run.begin()
-        return leave
-      },
+      enter: () => this.#enter(run),
     })
     reportEnd(run, task, executed, this.#worker)
+  }
+
+  /** Resolves when there is a slot. What waits for long here although it was claimed to run soon is left to other workers. */
+  async #enter(run: RunningTask): Promise<() => void> {
+    const { handlerSlots, ahead } = this.#worker
+    const tooLong = ahead && setTimeout(() => this.#giveBackStuck(), WAIT_MS)
+    const leave = await handlerSlots?.enter(run.signal)
+    clearTimeout(tooLong)
+    run.begin()
+    const begunAt = performance.now()
+    return () => {
+      ahead?.ended(run.claim.task.name, performance.now() - begunAt)
+      leave?.()
+    }
+  }
+
+  #giveBackStuck(): void {
+    this.#worker.ahead?.stuck()
+    for (const run of this.all) if (!run.began) run.abort('SHUTDOWN', 'The slots of this worker stay busy')
   }
 
   /** Carries out the request to cancel or pause that is in a running task's document. */

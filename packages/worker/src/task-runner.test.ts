@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TaskDocument } from '@taskfleet/core'
 import { parseId, parseNewTask } from '@taskfleet/core/internal'
 import { checkInvariants } from '@taskfleet/testkit/describe-task-store'
 import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
@@ -7,6 +8,7 @@ import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
+import type { TaskRunner } from './task-runner.ts'
 
 const fleet = useFleet()
 let queues = 0
@@ -99,7 +101,7 @@ describe('TaskRunner', () => {
   test('never runs more at once than it has slots', async () => {
     const queue = ownQueue()
     const tasks = await Promise.all(Array.from({ length: 9 }, () => fleet.post([{ do: 'sleep', ms: 30 }], { queue })))
-    const runner = await fleet.runner({ queue, concurrency: 3 })
+    const runner = await fleet.runner({ queue, concurrency: 3, prefetch: 0 })
     let [now, most] = [0, 0]
     runner.on('claimed', () => {
       now += 1
@@ -167,6 +169,57 @@ describe('TaskRunner', () => {
         failures: 0,
         attempts: [{ outcome: 'released' }],
       })
+    })
+  })
+
+  describe('claims ahead by itself', () => {
+    /** A task that takes as long as its input says, or until it is let go. */
+    const gates = new Map<string, Promise<void>>()
+    const timed = defineTask({
+      name: 'timed',
+      input: z.object({ ms: z.number().optional(), gate: z.string().optional() }),
+      run: ({ input }) => (input.gate === undefined ? sleep(input.ms ?? 0) : gates.get(input.gate)),
+    })
+    const enqueue = (queue: string, input: object, count: number): Promise<TaskDocument[]> =>
+      fleet.fleet.enqueueMany(
+        timed,
+        Array.from({ length: count }, () => ({ input, queue })),
+      )
+    const mostHeld = (runner: TaskRunner): (() => number) => {
+      let [now, most] = [0, 0]
+      runner.on('claimed', () => (most = Math.max(most, (now += 1))))
+      runner.on('success', () => (now -= 1))
+      return () => most
+    }
+
+    test('where handlers are short, and nothing where they are long', async () => {
+      const [short, long] = [ownQueue(), ownQueue()]
+      const quick = await fleet.runner({ queue: short, concurrency: 2, tasks: [timed] })
+      const slow = await fleet.runner({ queue: long, concurrency: 2, tasks: [timed] })
+      const most = { quick: mostHeld(quick), slow: mostHeld(slow) }
+      const all = [...(await enqueue(short, { ms: 2 }, 200)), ...(await enqueue(long, { ms: 120 }, 20))]
+      await Promise.all(all.map(({ _id }) => fleet.ended(_id)))
+      expect(most.quick()).toBeGreaterThan(4)
+      expect(most.slow()).toBeLessThanOrEqual(3)
+    })
+
+    test('and leaves to others what waits for long', async () => {
+      const queue = ownQueue()
+      const first = await fleet.runner({ queue, concurrency: 2, tasks: [timed] })
+      await Promise.all((await enqueue(queue, { ms: 1 }, 60)).map(({ _id }) => fleet.ended(_id)))
+      let open = (): void => undefined
+      gates.set(queue, new Promise((resolve) => (open = resolve)))
+      const stuck = await enqueue(queue, { gate: queue }, 2)
+      for (const task of stuck) await fleet.runsAt(first, task)
+      const waiting = await enqueue(queue, { ms: 1 }, 20)
+      await fleet.runner({ queue, concurrency: 2, tasks: [timed] })
+      const ended = await Promise.all(waiting.map(({ _id }) => fleet.ended(_id)))
+      for (const task of ended) {
+        expect(task).toMatchObject({ status: 'completed', failures: 0, lost: 0 })
+        checkInvariants(task)
+      }
+      open()
+      for (const { _id } of stuck) expect(await fleet.ended(_id)).toMatchObject({ status: 'completed', attempt: 1 })
     })
   })
 

@@ -17,6 +17,7 @@ import { VERSION } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { AttemptReporter } from './attempt-reporter.ts'
 import { processGuard } from './boundary/process-guard.js'
+import { ClaimAhead } from './claim-ahead.ts'
 import type { ClaimLoop } from './claim-loop.ts'
 import { claimLoopOf } from './claim-rules.ts'
 import { DeadlineWatch } from './deadline-watch.ts'
@@ -75,6 +76,8 @@ export class Worker extends Service {
   readonly outside: OutsideWork
   /** Only where tasks are claimed ahead. */
   readonly handlerSlots: HandlerSlots | undefined
+  /** Measures handlers, unless the number of tasks that are claimed ahead is given. */
+  readonly ahead: ClaimAhead | undefined
   readonly budget: StopBudget
   /** Attempts and the writes after them, for which `stop` waits. */
   readonly underWay: UnderWay
@@ -114,7 +117,8 @@ export class Worker extends Service {
       log,
       ...given({ thresholds }),
     })
-    this.handlerSlots = settings.prefetch > 0 ? new HandlerSlots(() => this.load.slots) : undefined
+    this.ahead = settings.prefetch === 'auto' ? new ClaimAhead() : undefined
+    this.handlerSlots = settings.prefetch === 0 ? undefined : new HandlerSlots(() => this.load.slots)
     this.sessions = new SessionKeeper({
       database,
       register,
