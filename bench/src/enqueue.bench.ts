@@ -39,7 +39,7 @@ export async function run({ fleet }: Bed): Promise<void> {
     return { ...fields, status: 'pending', createdAt: new Date(), attempts: [], rev: 1 }
   }
   const documents = (count: number): object[] => Array.from({ length: count }, document)
-  const entries = (count: number): { input: object; queue: string }[] =>
+  const entries = (count: number): { input: Record<string, never>; queue: string }[] =>
     Array.from({ length: count }, () => ({ input: {}, queue: 'bench' }))
   const ways = {
     'one by one': () => singles(() => fleet.enqueue(noop, {}, { queue: 'bench' })),

@@ -19,7 +19,7 @@ export async function run(bed: Bed): Promise<void> {
     return
   }
   const connection = await startRedis(bed)
-  const entries = (count: number): { input: object; queue: string }[] =>
+  const entries = (count: number): { input: Record<string, never>; queue: string }[] =>
     Array.from({ length: count }, () => ({ input: {}, queue: 'bench' }))
   const queue = new Queue('bench', { connection })
   bed.defer(() => queue.close())
