@@ -187,8 +187,13 @@ describe('TaskRunner', () => {
       )
     const mostHeld = (runner: TaskRunner): (() => number) => {
       let [now, most] = [0, 0]
-      runner.on('claimed', () => (most = Math.max(most, (now += 1))))
-      runner.on('success', () => (now -= 1))
+      runner.on('claimed', () => {
+        now += 1
+        most = Math.max(most, now)
+      })
+      runner.on('success', () => {
+        now -= 1
+      })
       return () => most
     }
 
