@@ -11,7 +11,7 @@ import {
   type TaskEnd,
   type TaskRow,
 } from '@taskfleet/protocol'
-import { cutText, keepValue, maskSecrets, type ReportedProgress } from '@taskfleet/protocol/internal'
+import { cutText, given, keepValue, maskSecrets, type ReportedProgress } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { AttemptBoundary } from './boundary/attempt-boundary.ts'
 import type { StallWatch } from './stall-watch.ts'
@@ -192,8 +192,18 @@ export class RunningTask {
     const answer = this.#answers.get(name)
     if (answer === undefined)
       throw new FleetError('NO_SUCH_MESSAGE', `This task does not accept the message '${name}'`, { field: 'name' })
-    const answered = await this.boundary.within(() => answer(data))
+    const answered = await this.boundary
+      .within(async () => answer(data))
+      .catch((error: unknown) => Promise.reject(this.#masked(error)))
     return answered === undefined ? undefined : keepValue(answered, 'answer')
+  }
+
+  /** What a handler threw, without secrets. */
+  #masked(thrown: unknown): Error {
+    const { message, name, stack } = toTaskError(thrown, this.readable)
+    const { code, field } = thrown instanceof FleetError ? thrown : {}
+    const error = code === undefined ? new Error(message) : new FleetError(code, message, given({ field }))
+    return Object.assign(error, { name, stack: stack ?? '' })
   }
 
   /** Returns its undo. */

@@ -1,3 +1,4 @@
+import { FleetError } from '@taskfleet/protocol'
 import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
 import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
@@ -40,6 +41,29 @@ describe('a reference to a secret', () => {
 describe('a worker with secrets', () => {
   const fleet = useFleet()
   const input = z.object({ token: z.string().min(5), more: z.string().optional() })
+
+  test('answers a message that fails without them', async () => {
+    const queue = ownQueue()
+    const asked = defineTask({
+      name: 'asked',
+      input,
+      run: ({ input: { token }, socket, signal }) => {
+        socket.on('plain', () => Promise.reject(new TypeError(`no access with ${token}`)))
+        socket.on('coded', () => {
+          throw new FleetError('NO_ACCESS', `no access with ${token}`, { field: 'token' })
+        })
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      },
+    })
+    const runner = await fleet.runner({ queue, tasks: [asked], secrets: known })
+    const task = await fleet.fleet.enqueue(asked, { token: REFERENCE }, { queue })
+    const run = await eventually(() => runner.attempt(task._id.toHexString()))
+    const failed = (name: string): Promise<unknown> => run.message(name, {}).catch((error: unknown) => error)
+    await eventually(async () => ((await failed('plain')) as FleetError).code !== 'NO_SUCH_MESSAGE')
+    expect(await failed('plain')).toMatchObject({ name: 'TypeError', message: 'no access with ***' })
+    expect(await failed('coded')).toMatchObject({ code: 'NO_ACCESS', field: 'token', message: 'no access with ***' })
+    expect(String(((await failed('plain')) as Error).stack)).not.toContain(VALUE)
+  })
 
   test('gives them to the handler alone: nothing that is stored, logged or shown holds one', async () => {
     const queue = ownQueue()
