@@ -9,19 +9,32 @@ test('a client whose end of the wire is stopped costs no more than the backlog t
   const gateway = await startGateway(fleet)
   const socket = await connect(fleet, gateway.url!)
   const other = await connect(fleet, gateway.url!)
-  const big = 'x'.repeat(200_000)
-  const make = (count: number) =>
-    Promise.all(Array.from({ length: count }, (_, n) => fleet.post([], { queue, label: `${n} ${big}` })))
+  const big = 'x'.repeat(150_000)
+  const tasks = await Promise.all(Array.from({ length: 20 }, () => fleet.post([], { queue })))
+  const edit = (round: number) => {
+    const four = tasks.slice((round % 5) * 4, (round % 5) * 4 + 4)
+    return Promise.all(
+      four.map(({ _id }) =>
+        fleet.fleet
+          .as()
+          .tasks.edit({ id: _id.toHexString(), changes: { input: { steps: [], label: `${round} ${big}` } } }),
+      ),
+    )
+  }
   const query = { filter: { queue }, sort: { _id: 1 }, fields: ['input', 'status'], limit: 200 }
   const [held, reading] = [await HeldRows.open(socket, query), await HeldRows.open(other, query)]
+  const seen = (rows: HeldRows, round: number): number =>
+    rows.rows.filter(({ input }) => (input as { label?: string }).label?.startsWith(`${round} `)).length
   const resume = stopReading(socket)
-  for (let round = 0; round < 20; round += 1) {
-    await make(4)
-    await eventually(() => reading.rows.length === (round + 1) * 4)
+  // More than the buffers between the two hold.
+  const rounds = 40
+  for (let round = 0; round < rounds; round += 1) {
+    await edit(round)
+    await eventually(() => seen(reading, round) === 4)
   }
   resume()
-  await eventually(() => held.resets > 0 && held.rows.length === 80)
-  await make(2)
-  await eventually(() => held.rows.length === 82)
-  expect(held.rows.map(({ _id }) => _id)).toEqual(reading.rows.map(({ _id }) => _id))
+  await eventually(() => held.resets > 0 && seen(held, rounds - 1) === 4)
+  await edit(rounds)
+  await eventually(() => seen(held, rounds) === 4)
+  expect(held.rows).toEqual(reading.rows)
 })
