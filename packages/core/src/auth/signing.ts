@@ -17,15 +17,20 @@ export const SIGNING_MODES = ['off', 'warn', 'required'] as const
 /** What becomes of what nobody trusted has signed: nothing, a warning, or it isn't run. */
 export type SigningMode = (typeof SIGNING_MODES)[number]
 
-/** Proves who has made a document, and that nobody has changed it since. */
-export interface Signature {
+/**
+ * Proves who has made a document, and that nobody has changed it since: `KEY:AT:NOT_BEFORE:SIGNATURE`. The dates are in milliseconds since
+ * 1970, of which the second may be missing; the signature is HMAC-SHA-256 or Ed25519 in base64url. It is one text, since each write of a
+ * document costs the more the more fields the document has.
+ */
+export type Signature = string
+
+interface Parts {
   /** The id of the key. */
   kid: string
   /** When it was signed, by the signer's clock. */
   at: Date
   /** A task may not begin before. */
-  notBefore?: Date
-  /** HMAC-SHA-256 or Ed25519, in base64url. */
+  notBefore: Date | undefined
   sig: string
 }
 
@@ -123,8 +128,10 @@ export class Signing {
   /** Undefined where this process has no key. */
   sign(kind: Kind, content: Content, notBefore?: Date): Signature | undefined {
     if (this.#key?.sign === undefined) return undefined
-    const signature = { kid: this.#key.id, at: new Date(), ...(notBefore === undefined ? {} : { notBefore }) }
-    return { ...signature, sig: this.#key.sign(bytesOf(kind, content, signature)).toString('base64url') }
+    const { id: kid } = this.#key
+    const at = new Date()
+    const sig = this.#key.sign(bytesOf(kind, content, { kid, at, notBefore })).toString('base64url')
+    return [kid, at.getTime(), notBefore?.getTime() ?? '', sig].join(':')
   }
 
   /** The same as the field of a document; nothing where this process has no key. */
@@ -158,11 +165,11 @@ export class Signing {
 
   /** Why a document is not to be trusted, whatever the mode. */
   problem(kind: Kind, content: Content & { signature?: unknown }): FleetError | undefined {
-    const { signature } = content
-    if (signature === undefined || signature === null) {
+    if (content.signature === undefined || content.signature === null) {
       return new FleetError('UNSIGNED_TASK', `Nobody has signed this ${kind}`)
     }
-    if (!isSignature(signature)) return badSignature(`The signature of this ${kind} can't be read`)
+    const signature = partsOf(content.signature)
+    if (signature === undefined) return badSignature(`The signature of this ${kind} can't be read`)
     const key = this.#trusted.get(signature.kid)
     if (key === undefined) return badSignature(`This ${kind} is signed with a key that is not trusted here`)
     if (!key.verify(bytesOf(kind, content, signature), Buffer.from(signature.sig, 'base64url'))) {
@@ -180,14 +187,19 @@ const badSignature = (message: string): FleetError => new FleetError('BAD_SIGNAT
 const badKey = (why: string): FleetError =>
   new FleetError('BAD_SIGNING_KEY', `This is no signing key, such as 'hmac:ID:SECRET': ${why}`)
 
-function isSignature(value: unknown): value is Signature {
-  const { kid, at, sig, notBefore } = value as Partial<Signature>
-  const dates = at instanceof Date && (notBefore === undefined || notBefore instanceof Date)
-  return typeof kid === 'string' && typeof sig === 'string' && dates
+/** Undefined for what is no signature. */
+function partsOf(value: unknown): Parts | undefined {
+  if (typeof value !== 'string') return undefined
+  const [, kid, at, notBefore, sig] = /^([\w.-]{1,64}):(\d{1,15}):(-?\d{1,15}|):([\w-]+)$/.exec(value) ?? []
+  if (kid === undefined || sig === undefined) return undefined
+  return { kid, at: new Date(Number(at)), notBefore: notBefore === '' ? undefined : new Date(Number(notBefore)), sig }
 }
 
+/** Before when a task may not begin, by its signature. */
+export const notBeforeOf = (signature: unknown): Date | undefined => partsOf(signature)?.notBefore
+
 /** BSON keeps the order of fields and the types of values, and a document comes back from the database as it went in. */
-function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Signature, 'sig'>): Buffer {
+function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Parts, 'sig'>): Buffer {
   const fields = Object.fromEntries(SIGNED[kind].map((name) => [name, content[name] ?? null]))
   return Buffer.from(mongo.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
 }

@@ -20,7 +20,7 @@ const progress = { ratio: 0.5, at: NOW }
 const known = { completed: [id], forgiven: [] }
 const place = { front: NOW, blocked: false, completed: [id], leadMs: 5 }
 const claimant = { worker: 'w', slot: 'q\n1', notAfter: NOW, publicBase: 'http://worker:1' }
-const signature = { kid: 'k', at: NOW, sig: 'x' }
+const signature = 'k:0::x'
 const control = (action: 'cancel' | 'pause') => ({ action, by: 'ann', reason: 'because' })
 /** A request that gives everything that can be given. */
 const full: NewTask = parseNewTask({

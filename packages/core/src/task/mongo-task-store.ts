@@ -2,7 +2,7 @@ import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
-import { Signing } from '../auth/signing.ts'
+import { notBeforeOf, Signing } from '../auth/signing.ts'
 import { majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { SetAside } from '../documents/set-aside.ts'
@@ -242,7 +242,7 @@ export class MongoTaskStore implements TaskStore {
       ...given({ queue, input }),
       ...(deadline === undefined ? {} : { deadline: deadline ?? undefined }),
     }
-    const notBefore = begins ? undefined : (runAt ?? before.signature?.notBefore)
+    const notBefore = begins ? undefined : (runAt ?? notBeforeOf(before.signature))
     const signature = signing.signAgain('task', { ...before }, now, notBefore)
     if (signature === undefined) return unchanged
     return { update: [...update, ...updates.sign(signature)], asSeen: { rev: before.rev } }
