@@ -3,7 +3,7 @@ import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useServerTime } from '@taskfleet/react'
 import { memo, useRef } from 'react'
 import { heartbeatAge, workerView } from '../live/row-source.ts'
-import { assignSlots } from '../view/assign-slots.ts'
+import { assignSlots, inSlots } from '../view/assign-slots.ts'
 import { formatAge, formatBytes } from '../view/format.ts'
 import { WORKER_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
@@ -23,11 +23,13 @@ interface Props {
 }
 
 /** One host: how it is, what it may take, and its slots with what moves in them. */
-export const WorkerCard = memo(function WorkerCard({ worker, tasks, ended }: Props) {
+export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended }: Props) {
   const now = useServerTime()
   const state = workerView(worker, now)
   const { label, tone, hint } = WORKER_LOOK[state]
   const silent = state === 'silent' || state === 'gone'
+  const tasks = inSlots(held, worker.slots)
+  const ahead = held.length - tasks.length
   const seats = useSeats(tasks, Math.min(worker.slots, DRAWN_SLOTS))
   const byId = new Map(tasks.map((task) => [task._id, task]))
   // One line instead of empty slots, until something has been seen in one: then every row keeps its place.
@@ -63,6 +65,9 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks, ended }: Pro
         {!idle && (
           <div className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-[11.5px] text-dim">
             {gateway ? <span>Gateway only</span> : <Slots used={tasks.length} slots={worker.slots} />}
+            {ahead > 0 && (
+              <span title="Short tasks that this worker has claimed and that wait here for a slot">{ahead} ahead</span>
+            )}
             <span className="ml-auto flex gap-3 whitespace-nowrap">
               <span title="Of one processor, by the process">CPU {Math.round(worker.load.cpu * 100)}&nbsp;%</span>
               <span title="Memory of the process">{formatBytes(worker.load.rss)}</span>

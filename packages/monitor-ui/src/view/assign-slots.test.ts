@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { assignSlots } from './assign-slots.ts'
+import { assignSlots, inSlots } from './assign-slots.ts'
 
 describe('assignSlots', () => {
   it('leaves everybody in place when a neighbour ends, and seats the next one there', () => {
@@ -15,4 +15,10 @@ describe('assignSlots', () => {
     expect(crowded).toEqual(['a', 'b', 'c'])
     expect(assignSlots(crowded, ['a'], 2)).toEqual(['a', null])
   })
+})
+
+it('shows tasks beyond the slots only while they report progress', () => {
+  const held = [{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4, progress: {} }]
+  expect(inSlots(held, 2).map(({ id }) => id)).toEqual([1, 2, 4])
+  expect(inSlots(held, 4)).toBe(held)
 })

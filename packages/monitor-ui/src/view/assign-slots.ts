@@ -20,3 +20,10 @@ export function assignSlots(
   while (placed.length > slots && placed.at(-1) === null) placed.pop()
   return placed
 }
+
+/**
+ * The tasks of a worker that have a slot, of those that it holds in the order of their claims. The others are claimed ahead, unless they
+ * report progress: then the worker has fewer slots than before.
+ */
+export const inSlots = <Task extends { progress?: unknown }>(held: readonly Task[], slots: number): readonly Task[] =>
+  held.length <= slots ? held : held.filter(({ progress }, index) => index < slots || progress !== undefined)
