@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 describe('schedules', () => {
   const { fleet, here, json } = useCli()
 
-  test('texts of documents, whoever stored them, move no cursor and turn no line', async () => {
+  test('control and direction characters in stored texts are escaped', async () => {
     const evil = 'evil\u001b]0;title\u0007\u001b[2J\r\u202etxt\u009b31m'
     await here('schedules', 'create', 'plain', '30 3 * * *', 'report')
     const { db } = fleet.database

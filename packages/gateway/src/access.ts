@@ -27,7 +27,7 @@ import { SignInLimit } from './sign-in-limit.ts'
 const LOCKED_CHECK_MS = 1_000
 /** How much of a name is repeated in a refusal. */
 const SHOWN = 100
-/** How many addresses a client is told of. */
+/** How many gateway addresses a client gets at most. */
 const GATEWAYS_NAMED = 20
 
 /** What a request says of where it goes and comes from. */

@@ -375,7 +375,7 @@ export class Gateway extends Service {
       },
     })
     this.#io = io as unknown as Server
-    // What counts wrong keys is told where the client is, and not the proxy.
+    // Wrong keys are counted by the address of the client, not of the proxy.
     io.engine.on('connection', (raw: { request: IncomingMessage; remoteAddress: string }) => {
       raw.remoteAddress = this.#proxies.addressOf(raw.request)
     })

@@ -46,7 +46,7 @@ export function isGatewayAddress(text: string): boolean {
   return bare && /^(\/[\w.~-]+)*\/?$/.test(url.pathname)
 }
 
-/** Whether a host stands for every address of this computer and so can't be told to others. */
+/** Whether a host means every address of this computer. Other hosts can't connect to such a name. */
 export const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
 
 /** Whether only this computer can reach a host. */

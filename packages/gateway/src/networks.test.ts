@@ -186,7 +186,7 @@ describe('trusted proxies', () => {
     })
   })
 
-  test('whoever comes from elsewhere by one needs a key', async () => {
+  test('a client from another computer needs a key behind one too', async () => {
     const { url } = await startGateway(fleet, { trustProxy: ['127.0.0.0/8'] })
     const tasks = async (from: string) => (await get(`${url}/api/v1/tasks`, { 'x-forwarded-for': from })).status
     expect(await tasks('203.0.113.7')).toBe(401)

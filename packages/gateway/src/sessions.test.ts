@@ -257,7 +257,7 @@ test('with a secret, what the database holds signs no session', async () => {
   }
 })
 
-test('a session outlives a change of the secret while both are known, and is told why it does not', async () => {
+test('a session stays valid while both secrets are known, and is refused with the reason after that', async () => {
   const { id } = await keyAndSession()
   const next = newSecret()
   const { token } = await signed([SECRET]).issue({ id })

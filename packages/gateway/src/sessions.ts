@@ -30,8 +30,8 @@ export class Sessions {
   }
 
   /**
-   * @throws {FleetError} `UNAUTHENTICATED`, the same for one that is forged, expired, for something else, or of a revoked key; only one
-   *   that a process with another secret signed is told so
+   * @throws {FleetError} `UNAUTHENTICATED` for a forged or expired session, another audience or a revoked key. Only if another secret
+   *   signed it, the message says so
    */
   async verify(token: string): Promise<Principal & { expiresAt: Date }> {
     const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')

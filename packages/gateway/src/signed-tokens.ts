@@ -46,7 +46,7 @@ export class SignedTokens {
   }
 
   /**
-   * One that claims to last longer than any that is made is refused, whoever signed it.
+   * A token with a longer lifetime than the fleet issues is rejected, even with a valid signature.
    *
    * @throws {FleetError} `UNAUTHENTICATED`, `TOKEN_EXPIRED`, `SECRET_MISMATCH`
    */

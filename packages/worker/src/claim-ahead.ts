@@ -16,7 +16,7 @@ interface Measured {
 
 /**
  * How many tasks a worker claims ahead of its slots: at most 100 ms of work, by what the handlers of their names have taken here lately.
- * So tasks of milliseconds are claimed and ended in groups, and long ones are left for whoever has a free slot.
+ * So short tasks are claimed and ended in groups, and long tasks are left to workers with a free slot.
  */
 export class ClaimAhead {
   readonly #byName = new Map<string, Measured>()

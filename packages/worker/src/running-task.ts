@@ -111,7 +111,7 @@ export class RunningTask {
     this.#abort(new AttemptAborted(code, message))
   }
 
-  /** An error of a listener of the signal counts as the attempt's own, whoever aborts it. */
+  /** An error in a listener of the signal is the attempt's own error. */
   #abort(reason: AttemptAborted): void {
     if (!this.signal.aborted) this.boundary.within(() => this.#controller.abort(reason))
   }

@@ -63,7 +63,7 @@ test('one that warns runs them, and says so', async () => {
   expect(logged).toContainEqual(expect.objectContaining({ code: 'BAD_SIGNATURE' }))
 })
 
-test('what must not run a second time is not replayed, and not run again by whoever writes to the database', async () => {
+test('a task that must not run twice is not replayed, also not by a write to the database', async () => {
   const { fleet, ended, memory, runner } = await fleetWith('off')
   const once = await fleet.enqueue(pay, { to: 'ann' })
   await ended(once._id)

@@ -18,6 +18,19 @@ const ownQueue = (): string => {
   return `queue-${queues}`
 }
 
+/** How many tasks the runner has held at once at most, from now on. */
+const mostHeld = (runner: TaskRunner): (() => number) => {
+  let [now, most] = [0, 0]
+  runner.on('claimed', () => {
+    now += 1
+    most = Math.max(most, now)
+  })
+  runner.on('success', () => {
+    now -= 1
+  })
+  return () => most
+}
+
 describe('TaskRunner', () => {
   test('runs what was posted before and after it started, and stores the output', async () => {
     const queue = ownQueue()
@@ -102,16 +115,9 @@ describe('TaskRunner', () => {
     const queue = ownQueue()
     const tasks = await Promise.all(Array.from({ length: 9 }, () => fleet.post([{ do: 'sleep', ms: 30 }], { queue })))
     const runner = await fleet.runner({ queue, concurrency: 3, prefetch: 0 })
-    let [now, most] = [0, 0]
-    runner.on('claimed', () => {
-      now += 1
-      most = Math.max(most, now)
-    })
-    runner.on('success', () => {
-      now -= 1
-    })
+    const most = mostHeld(runner)
     await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
-    expect(most).toBe(3)
+    expect(most()).toBe(3)
   })
 
   describe('that claims ahead', () => {
@@ -185,18 +191,6 @@ describe('TaskRunner', () => {
         timed,
         Array.from({ length: count }, () => ({ input, queue })),
       )
-    const mostHeld = (runner: TaskRunner): (() => number) => {
-      let [now, most] = [0, 0]
-      runner.on('claimed', () => {
-        now += 1
-        most = Math.max(most, now)
-      })
-      runner.on('success', () => {
-        now -= 1
-      })
-      return () => most
-    }
-
     test('where handlers are short, and nothing where they are long', async () => {
       const [short, long] = [ownQueue(), ownQueue()]
       const quick = await fleet.runner({ queue: short, concurrency: 2, tasks: [timed] })

@@ -45,9 +45,9 @@ interface DerivedSecret {
 export type TokenKind = 'session' | 'ticket'
 
 /**
- * The keys that sign a fleet's tokens. They are derived from its secrets and from what its database holds, so whoever can only read the
- * database can sign nothing, and two fleets with one secret have different keys. Without a secret, what the database holds
- * signs alone.
+ * The keys that sign a fleet's tokens. They are derived from its secrets and a value in its database. So read access to the
+ * database is not enough to sign, and two fleets with the same secret have different keys. Without a secret, the value in the
+ * database is the key.
  */
 export class SigningKeys {
   readonly #store: Pick<KeyStore, 'ticketSecret'>

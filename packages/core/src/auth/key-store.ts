@@ -156,7 +156,7 @@ export class KeyStore {
     return typeof stored?.value === 'string' ? Buffer.from(stored.value, 'base64url') : undefined
   }
 
-  /** What the keys that sign the fleet's tokens are derived from, made by whoever needs it first. It signs alone where there is no secret. */
+  /** The base of the keys that sign the fleet's tokens. The first process that needs it creates it. Without a secret it is the only base. */
   async ticketSecret(): Promise<Uint8Array> {
     const made = randomBytes(32).toString('base64url')
     const stored = await this.#secrets.findOneAndUpdate(
