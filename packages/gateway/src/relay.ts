@@ -11,7 +11,7 @@ import type { Backlog } from './backlog.ts'
 import { tokenBucket } from './guard.ts'
 import { connectError, MESSAGES_A_SECOND, refuseUnknown, requireTicket } from './task-socket.ts'
 import type { Tickets } from './tickets.ts'
-import { isFromTask, WatcherQueue } from './watcher-queue.ts'
+import { type Answer, isFromTask, WatcherQueue } from './watcher-queue.ts'
 
 const NAMESPACE = /^\/relay\/([0-9a-f]{24})$/
 const TO_TASK = ['cancel', 'pause', 'message'] as const
@@ -60,8 +60,9 @@ export function serveRelay(io: Server, deps: RelayDeps): void {
     upstream.onAny(pass)
     for (const event of TO_TASK) {
       socket.on(event, (...args: unknown[]) => {
-        const ack = args.pop()
-        if (typeof ack !== 'function') return
+        const asked = args.pop()
+        if (typeof asked !== 'function') return
+        const ack = queue.answering(asked as Answer)
         upstream.timeout(ANSWER_MS).emit(event, ...args, (error: Error | null, answer: unknown) => {
           const lost = { ok: false, error: { code: 'UNREACHABLE', message: 'The task did not answer' } }
           ack(error === null ? answer : lost)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { KeyStore, type TaskDocument } from '@taskfleet/core'
 import type { LogLine, TaskSnapshot, TicketAnswer } from '@taskfleet/protocol'
 import { scriptedInput } from '@taskfleet/testkit/fleet/scripted-task'
@@ -37,6 +38,15 @@ const told = defineTask({
     const ended = new Promise<unknown>((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason))
       socket.on('finish', (output) => resolve(output))
+      socket.on('finish first', async () => {
+        resolve(null)
+        await sleep(300)
+        return 'finished'
+      })
+      socket.on('finish, never answer', () => {
+        resolve(null)
+        return new Promise(() => undefined)
+      })
     })
     socket.on('say', (data) => {
       log.info(String(data))
@@ -168,6 +178,24 @@ describe('a task socket', () => {
       const now = await fleet.until(running.task._id, (task) => task.status === status)
       expect(now.attempts.at(-1)).toMatchObject({ outcome: status })
     }
+  })
+
+  test.each(ways)('answers a message though the task ends meanwhile: %s', async (_way, address) => {
+    const finish = async (name: string): Promise<{ answer: Promise<unknown>; closed: Promise<unknown> }> => {
+      const socket = open(await address(await started()))
+      fleet.cleanup(() => socket.disconnect())
+      const heard = listen(socket)
+      await eventually(() => heard.length > 0)
+      const closed = next(socket, 'disconnect')
+      return { answer: ask(socket, 'message', { name }), closed }
+    }
+    const first = await finish('finish first')
+    expect(await first.answer).toEqual({ ok: true, data: 'finished' })
+    await first.closed
+    // A handler that never answers does not keep the connection.
+    const never = await finish('finish, never answer')
+    never.answer.catch(() => undefined)
+    await never.closed
   })
 
   test('says where a task is that is not here, or how it ended', async () => {

@@ -17,7 +17,7 @@ import type { Backlog } from './backlog.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
 import type { KeyHolders } from './key-holders.ts'
 import type { Tickets } from './tickets.ts'
-import { WatcherQueue } from './watcher-queue.ts'
+import { type Answer, WatcherQueue } from './watcher-queue.ts'
 
 export interface TaskSocketDeps {
   fleet: Fleet
@@ -152,21 +152,31 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, deps: TaskSocketD
     message: ruled('message', async ({ name, data }) => ({ data: toWire(await run.message(name, data)) })),
   }
   socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
-  for (const [event, handle] of Object.entries(rules)) socket.on(event as keyof ClientToTask, handle)
+  const queue = new WatcherQueue(socket as unknown as Socket, deps.backlog)
+  for (const [event, handle] of Object.entries(rules)) {
+    socket.on(event as keyof ClientToTask, (...args: unknown[]) => {
+      const ack = args.pop()
+      if (typeof ack === 'function') handle(...args, queue.answering(ack as Answer))
+    })
+  }
   // The snapshot is as of when it is sent, and a connection that does not read gets none.
   deps.backlog.untilRead(socket as unknown as Socket).then(
-    () => tellAll(socket, run, deps),
+    () => tellAll(socket, run, queue, deps),
     () => undefined,
   )
 }
 
-function tellAll(socket: TaskClientSocket, run: RunningAttempt, { attempts, backlog, log }: TaskSocketDeps): void {
+function tellAll(
+  socket: TaskClientSocket,
+  run: RunningAttempt,
+  queue: WatcherQueue,
+  { attempts, log }: Pick<TaskSocketDeps, 'attempts' | 'log'>,
+): void {
   if (!socket.connected) return
   if (attempts?.attempt(taskId(socket.nsp.name)) !== run) {
-    socket.disconnect()
+    queue.finish()
     return
   }
-  const queue = new WatcherQueue(socket as unknown as Socket, backlog)
   const snapshot = run.snapshot()
   const lastLogSeq = snapshot.log.at(-1)?.seq ?? 0
   queue.send('snapshot', snapshot)

@@ -8,6 +8,10 @@ type FromTask = keyof TaskToClient
 
 /** How many bytes of messages are kept for a watcher that is behind, besides what it is being sent. */
 const WAITING_BYTES = 512 * 1024
+/** How long a connection waits for answers when its task has ended. A handler may never give one. */
+const LAST_ANSWERS_MS = 5_000
+
+export type Answer = (answer: unknown) => void
 
 interface Waiting {
   event: FromTask
@@ -29,6 +33,7 @@ export class WatcherQueue {
   #dropped: DroppedMessages = { lines: 0, events: 0 }
   #catchingUp = false
   #finished = false
+  readonly #unanswered = new Set<Answer>()
 
   constructor(socket: Socket, backlog: Backlog) {
     this.#socket = socket
@@ -47,10 +52,29 @@ export class WatcherQueue {
     this.#catchUp().catch(() => undefined)
   }
 
-  /** Ends the connection to the task when everything has been sent. */
+  /** The answer to a message, which is still sent when the task ends in the meantime. */
+  answering(answer: Answer): Answer {
+    this.#unanswered.add(answer)
+    return (given) => {
+      answer(given)
+      this.#unanswered.delete(answer)
+      this.#leaveIfDone()
+    }
+  }
+
+  /** Ends the connection to the task when everything has been sent and answered. */
   finish(): void {
+    if (this.#finished) return
     this.#finished = true
-    if (!this.#catchingUp) this.#socket.disconnect()
+    this.#leaveIfDone()
+    setTimeout(() => {
+      this.#unanswered.clear()
+      this.#leaveIfDone()
+    }, LAST_ANSWERS_MS).unref()
+  }
+
+  #leaveIfDone(): void {
+    if (this.#finished && !this.#catchingUp && this.#unanswered.size === 0) this.#socket.disconnect()
   }
 
   #keep(event: FromTask, body: unknown): void {
@@ -77,7 +101,7 @@ export class WatcherQueue {
       this.#sendNext()
     }
     this.#catchingUp = false
-    if (this.#finished) this.#socket.disconnect()
+    this.#leaveIfDone()
   }
 
   get #anyDropped(): boolean {

@@ -183,9 +183,10 @@ function handle(
 }
 
 function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Executed, worker: Worker): void {
-  const { fleet, settings, reporter, underWay } = worker
+  const { fleet, settings, reporter, session, underWay } = worker
   underWay.add(reporter.ended(run, settled.owned && settled.status === 'completed'))
   if (!settled.owned || outcome === null) {
+    underWay.add(session.survived(run))
     settings.log.warn({ task: run.id }, 'the result is discarded: this worker does not hold the task any more')
     run.end({ status: 'pending' })
     return

@@ -52,23 +52,25 @@ export class WorkerSession {
     const lost = running.all.filter((run) => run.session === session)
     this.#log.warn({ session, tasks: lost.length }, 'the session was ended by others; its attempts are abandoned')
     for (const run of lost) running.lose(run)
-    if (!budget.begun) underWay.add(this.#beginAnew(session, lost))
+    if (!budget.begun) underWay.add(this.#beginAnew(session))
   }
 
-  async #beginAnew(ended: string, lost: readonly RunningTask[]): Promise<void> {
+  async #beginAnew(ended: string): Promise<void> {
     const { sessions, fleet, loop } = this.#worker
     this.id = randomUUID()
     await this.#untilAnswered(() => sessions.open(this.id))
     await this.#untilAnswered(() => fleet.workers.replaced(ended))
     await loop.lost()
-    for (const run of lost) await this.#untilAnswered(() => this.#survived(run))
   }
 
-  /** Undoes the loss that was counted for a task although its worker lives. If none was counted yet, the task is given back. */
-  async #survived({ claim }: RunningTask): Promise<void> {
+  /** An attempt ended after its task was lost, and this worker lives: a loss that was counted is taken back, or else the task given back. */
+  async survived({ claim, leaseId }: RunningTask): Promise<void> {
+    if (this.#refused.has(leaseId)) return
     const { store } = this.#worker.fleet
-    const { owned } = await store.settle(claim, Outcome.released())
-    if (!owned) await store.takeBackLoss(claim.task._id, claim.leaseId)
+    await this.#untilAnswered(async () => {
+      const { owned } = await store.settle(claim, Outcome.released())
+      if (!owned) await store.takeBackLoss(claim.task._id, leaseId)
+    })
   }
 
   /** Repeats a call until the database answers or this worker stops. */
