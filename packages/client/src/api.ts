@@ -22,10 +22,11 @@ export interface FleetClientOptions {
    */
   url?: string | readonly string[]
   /**
-   * A key, or a session's token. A function is called before each connection, and again before the session of the connection ends. If it
-   * rejects with `UNAUTHENTICATED`, `FORBIDDEN` or `RATE_LIMITED`, the client is refused; after any other error it is called again.
+   * A key, or a session's token. A function is called with the gateway's address before each connection, and again before the session of
+   * the connection ends. If it rejects with `UNAUTHENTICATED`, `FORBIDDEN` or `RATE_LIMITED`, the client is refused; after any other error
+   * it is called again, with the address of another gateway if there is one.
    */
-  token?: string | (() => string | Promise<string>)
+  token?: string | ((gateway: string) => string | Promise<string>)
   /** How task sockets are reached: directly with the relay as a fallback (default), or always by the relay. */
   reach?: 'direct' | 'relay'
 }

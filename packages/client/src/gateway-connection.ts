@@ -194,8 +194,13 @@ export class GatewayConnection {
     this.#setState(this.#trying, unreachable(this.#gateways.current, error))
     // A proxy may accept websockets and never answer them.
     if (error.message === 'timeout') this.#socket.io.opts.transports?.reverse()
+    this.#goOn()
+  }
+
+  /** Connects to another gateway after a while. @returns whether there is one */
+  #goOn(): boolean {
     const tried = this.#gateways.next()
-    if (tried === undefined) return
+    if (tried === undefined) return false
     this.#socket.removeAllListeners()
     this.#socket.disconnect()
     const connect = (): void => {
@@ -204,6 +209,7 @@ export class GatewayConnection {
     clearTimeout(this.#retry)
     const delay = Math.min(tried * RECONNECT_MS, MOST_RECONNECT_MS) * (0.75 + Math.random() / 4)
     this.#retry = setTimeout(connect, delay)
+    return true
   }
 
   #tryLater(error: Error): void {
@@ -271,7 +277,7 @@ export class GatewayConnection {
     return (send) => {
       this.#begun += 1
       const mine = this.#begun
-      Promise.resolve()
+      Promise.resolve(this.#gateways.current)
         .then(token)
         .then(
           (fresh) => {
@@ -290,6 +296,7 @@ export class GatewayConnection {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown))
     this.#socket.disconnect()
     if (NO_TOKEN.has((error as { code?: string }).code ?? '')) this.#setState('refused', refusalOf(error))
+    else if (this.#goOn()) this.#setState(this.#trying, error)
     else this.#tryLater(error)
   }
 
@@ -306,7 +313,7 @@ export class GatewayConnection {
     const begun = this.#begun
     const isOver = () => this.#state !== 'live' || begun !== this.#begun
     try {
-      const token = await (this.#token as () => string | Promise<string>)()
+      const token = await (this.#token as (gateway: string) => string | Promise<string>)(this.#gateways.current)
       if (isOver()) return
       const answer = await this.request<RenewalAnswer>('renewSession', { token })
       if (!isOver()) this.#renewBefore(answer)

@@ -54,8 +54,10 @@ export class Access extends Service {
   readonly #register: WorkerRegister
   readonly #wrong = new SignInLimit()
   readonly #feed: Feed
-  /** Addresses of the fleet's workers and gateways by id: pages of theirs may connect to any of them. */
+  /** Addresses of the fleet's workers and gateways by id. */
   readonly #addresses = new Map<string, string>()
+  /** The same with those that have stopped: their pages may be open in browsers, and connect to any other gateway. */
+  readonly #origins = new Map<string, string>()
   /** Those of them that are not known to be gone. */
   readonly #live = new Set<string>()
   #locked = false
@@ -197,7 +199,7 @@ export class Access extends Service {
       )
     }
     if (origin === undefined || isOriginOf(origin, `${scheme ?? origin.split(':')[0]}://${host}`)) return
-    const known = [...own, ...this.#addresses.values()]
+    const known = [...own, ...this.#origins.values()]
     if (known.some((address) => isOriginOf(origin, address) || isLoopbackOriginOf(origin, address))) return
     throw new FleetError(
       'BAD_ORIGIN',
@@ -217,6 +219,7 @@ export class Access extends Service {
   async #readAddresses(): Promise<void> {
     const workers = await this.#register.list()
     this.#addresses.clear()
+    this.#origins.clear()
     this.#live.clear()
     for (const worker of workers) this.#note(worker._id, worker)
   }
@@ -225,8 +228,12 @@ export class Access extends Service {
   #note(id: string, { state, url }: { state?: unknown; url?: unknown }): void {
     this.#addresses.delete(id)
     this.#live.delete(id)
-    if (state === 'stopped' || typeof url !== 'string' || !isGatewayAddress(url)) return
-    this.#addresses.set(id, url.replace(/\/+$/, ''))
+    this.#origins.delete(id)
+    if (typeof url !== 'string' || !isGatewayAddress(url)) return
+    const address = url.replace(/\/+$/, '')
+    this.#origins.set(id, address)
+    if (state === 'stopped') return
+    this.#addresses.set(id, address)
     if (state === 'running' || state === 'draining') this.#live.add(id)
   }
 }

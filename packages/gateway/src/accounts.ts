@@ -1,24 +1,28 @@
 import { FleetError } from '@taskfleet/protocol'
 import type { Socket } from 'socket.io'
+import { waitingBytes } from './backlog.ts'
 import { tokenBucket } from './guard.ts'
 import { networkOf } from './sign-in-limit.ts'
 
 /** What all connections with one key, or from one address, may have together. */
 export interface AccountLimits {
+  /** To the gateway, to tasks and through the relay. */
   connections: number
-  /** Of live queries and statistics; those that are shared count once. */
+  /** Of live queries and statistics, of which those that are shared count once, and of what clients have not read yet. */
   bytes: number
   messagesASecond: number
 }
 
 const MIB = 1024 * 1024
 export const ACCOUNT_LIMITS: { key: AccountLimits; address: AccountLimits } = {
-  key: { connections: 2_000, bytes: 24 * MIB, messagesASecond: 1_000 },
+  key: { connections: 4_000, bytes: 24 * MIB, messagesASecond: 1_000 },
   // Behind a proxy many have the same.
-  address: { connections: 4_000, bytes: 48 * MIB, messagesASecond: 2_000 },
+  address: { connections: 8_000, bytes: 48 * MIB, messagesASecond: 2_000 },
 }
 /** A gateway that comes back is asked by all pages at once. */
 const BURST_S = 5
+/** How old the count of unread bytes may be. */
+const UNREAD_MS = 50
 
 interface HeldView {
   shares: number
@@ -29,16 +33,28 @@ interface HeldView {
 class Account {
   readonly name: string
   readonly allowed: () => boolean
-  connections = 0
+  readonly #sockets = new Set<Socket>()
   readonly #whose: string
   readonly #limits: AccountLimits
   readonly #views = new Map<string, HeldView>()
+  #unreadBytes = 0
+  #unreadAt = Number.NEGATIVE_INFINITY
 
   constructor(name: string, whose: string, limits: AccountLimits) {
     this.name = name
     this.#whose = whose
     this.#limits = limits
     this.allowed = tokenBucket(limits.messagesASecond, limits.messagesASecond * BURST_S)
+  }
+
+  enter(socket: Socket): void {
+    this.#sockets.add(socket)
+  }
+
+  /** @returns whether nobody is left */
+  leave(socket: Socket): boolean {
+    this.#sockets.delete(socket)
+    return this.#sockets.size === 0
   }
 
   take(id: string, bytes: () => number): void {
@@ -57,7 +73,7 @@ class Account {
   /** @throws {FleetError} `TOO_MANY_CONNECTIONS` */
   checkConnections(): void {
     const { connections } = this.#limits
-    if (this.connections < connections) return
+    if (this.#sockets.size < connections) return
     throw new FleetError('TOO_MANY_CONNECTIONS', `At most ${connections} connections ${this.#whose}`)
   }
 
@@ -66,9 +82,24 @@ class Account {
     const { bytes } = this.#limits
     let sum = 0
     for (const held of this.#views.values()) sum += held.bytes()
-    if (sum <= bytes) return
-    const most = `At most ${bytes / MIB} MiB of live queries ${this.#whose}`
-    throw new FleetError('TOO_MANY_BYTES', `${most}: give some up, ask for fewer fields, or set a smaller limit`)
+    if (sum + this.#unread() <= bytes) return
+    const most = `At most ${bytes / MIB} MiB of live queries and unread answers ${this.#whose}`
+    throw new FleetError(
+      'TOO_MANY_BYTES',
+      `${most}: read faster, unsubscribe from some, ask for fewer fields, or set a smaller limit`,
+    )
+  }
+
+  /** How many bytes its clients have not read yet, up to a moment ago: many may ask at once. */
+  #unread(): number {
+    const now = performance.now()
+    if (now - this.#unreadAt > UNREAD_MS) {
+      this.#unreadAt = now
+      // Namespaces of one client share its connection, and what waits for it.
+      const connections = new Map([...this.#sockets].map((socket) => [socket.conn, socket]))
+      this.#unreadBytes = [...connections.values()].reduce((sum, socket) => sum + waitingBytes(socket), 0)
+    }
+    return this.#unreadBytes
   }
 }
 
@@ -87,23 +118,25 @@ export class Accounts {
     for (const name of namesOf(key, address)) this.#accounts.get(name)?.checkConnections()
   }
 
-  /** Counts a connection until it leaves. */
+  /** Counts a connection until it ends. */
   enter(socket: Socket, key: string): void {
     const [ofKey, ofAddress] = namesOf(key, socket.handshake.address)
     const accounts = [
       this.#account(ofKey, 'with one key', this.#limits.key),
       this.#account(ofAddress, 'from one address', this.#limits.address),
     ]
-    for (const account of accounts) account.connections += 1
+    for (const account of accounts) account.enter(socket)
     this.#ofSocket.set(socket, accounts)
   }
 
   leave(socket: Socket): void {
-    for (const account of this.of(socket)) {
-      account.connections -= 1
-      if (account.connections === 0) this.#accounts.delete(account.name)
-    }
+    for (const account of this.of(socket)) if (account.leave(socket)) this.#accounts.delete(account.name)
     this.#ofSocket.delete(socket)
+  }
+
+  /** Whether what is held leaves room for one more answer. @throws {FleetError} `TOO_MANY_BYTES` */
+  checkBytes(socket: Socket): void {
+    for (const account of this.of(socket)) account.checkBytes()
   }
 
   of(socket: Socket): readonly Account[] {

@@ -395,6 +395,7 @@ export class Gateway extends Service {
       attempts: this.#options.runner,
       holders: this.#holders,
       backlog: this.#backlog,
+      accounts: this.#accounts,
       ownUrl: () => this.#url,
     }
     serveTaskSockets(this.#io, deps)
@@ -452,7 +453,7 @@ export class Gateway extends Service {
     })
     this.#accounts.enter(socket as unknown as Socket, principal.id)
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
-    const turns = new ReadTurns(socket as unknown as Socket, this.#backlog)
+    const turns = new ReadTurns(socket as unknown as Socket, { backlog: this.#backlog, accounts: this.#accounts })
     // A page that changes gives up its subscriptions and opens others in one go, and two messages for each moving bar.
     const ofOne = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
     const allowed = (): boolean => ofOne() && this.#accounts.allowed(socket as unknown as Socket)

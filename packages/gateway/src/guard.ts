@@ -30,12 +30,12 @@ export function guard<Request>(
     const ack = args.pop()
     // Without somebody to answer there is nothing to do, and calling it would end the process.
     if (typeof ack !== 'function') return
+    const reads = rule.reads?.(args[0])
     const answer = (): Promise<void> =>
-      run(rule, principal, args, onRefused)
+      run(rule, principal, args, onRefused, () => reads === undefined || turns?.check())
         // An answer that can't be put into a message, such as a handler's with a cycle, is a failure of its own.
         .then((result) => void ack({ ok: true, ...result }))
         .catch((error: unknown) => void ack({ ok: false, error: toWireError(error, rule.scope, log) }))
-    const reads = rule.reads?.(args[0])
     void (reads === undefined || turns === undefined ? answer() : turns.take(reads, answer))
   }
 }
@@ -45,6 +45,7 @@ async function run<Request>(
   principal: Principal,
   args: unknown[],
   onRefused: () => Promise<void>,
+  admit: () => void,
 ): Promise<object> {
   try {
     if (rule.scope !== undefined) requireScope(principal, rule.scope)
@@ -63,6 +64,7 @@ async function run<Request>(
       field ? { field } : {},
     )
   }
+  admit()
   return rule.handle(parsed.data)
 }
 

@@ -71,7 +71,7 @@ function setPageHeaders(reply: FastifyReply, path: string): void {
   void reply.header('vary', 'accept-encoding')
   void reply.header(
     'content-security-policy',
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self' ws: wss: http: https:; base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
   )
   void reply.header('x-content-type-options', 'nosniff')
   void reply.header('referrer-policy', 'no-referrer')

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { FleetClient } from '@taskfleet/client'
 import { KeyStore } from '@taskfleet/core'
 import { startPlainProxy } from '@taskfleet/testkit/fleet/plain-proxy'
+import { makeKey } from '@taskfleet/testkit/fleet/rest-calls'
 import {
   LOOPBACK,
   open,
@@ -282,6 +283,45 @@ describe('a client where the network is in the way', () => {
     const client = new FleetClient({ url: ['http://127.0.0.1:1', gateway.url!] })
     fleet.cleanup(() => client.close())
     expect(await client.welcomed()).toMatchObject({ gateways: [gateway.url] })
+  })
+})
+
+describe('the page of a locked fleet', () => {
+  const fleet = useFleet()
+
+  test('goes on with sessions that each gateway makes, and its origin stays good when its gateway is gone', async () => {
+    const key = await makeKey(fleet, { scopes: ['read'] })
+    const start = async (): Promise<GatewayHost> => {
+      const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent })
+      fleet.cleanup(() => host.stop())
+      await host.start()
+      return host
+    }
+    const two = await start()
+    const one = await start()
+    const made: string[] = []
+    const session = async (gateway: string): Promise<string> => {
+      made.push(gateway)
+      // What a browser adds to a request of a page of another origin.
+      const headers = { authorization: `Bearer ${key}`, origin: one.url! }
+      const answer = await fetch(`${gateway}/api/v1/sessions`, { method: 'POST', headers })
+      expect(answer.headers.get('access-control-allow-origin')).toBe(one.url)
+      return ((await answer.json()) as { token: string }).token
+    }
+    const client = new FleetClient({ url: one.url!, token: session })
+    fleet.cleanup(() => client.close())
+    await client.welcomed()
+    await one.stop()
+    await eventually(() => client.state === 'live' && made.at(-1) === two.url)
+    expect(await client.tasks.list({})).toMatchObject({ tasks: expect.any(Array) })
+    const preflight = (origin: string) =>
+      fetch(`${two.url}/api/v1/sessions`, {
+        method: 'OPTIONS',
+        headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
+      })
+    expect((await preflight(one.url!)).headers.get('access-control-allow-headers')).toContain('authorization')
+    const foreign = await preflight('https://elsewhere.example')
+    expect([foreign.status, foreign.headers.get('access-control-allow-origin')]).toEqual([403, null])
   })
 })
 

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit'
 import type { Socket } from 'socket.io'
+import type { Accounts } from './accounts.ts'
 import type { Backlog } from './backlog.ts'
 
 /** How many answers of one thing a connection may wait for at once. */
@@ -15,11 +16,18 @@ export type Reads = 'one' | 'many'
 export class ReadTurns {
   readonly #socket: Socket
   readonly #backlog: Backlog
+  readonly #accounts: Accounts
   readonly #turns = { one: pLimit(SINGLE_AT_ONCE), many: pLimit(1) }
 
-  constructor(socket: Socket, backlog: Backlog) {
+  constructor(socket: Socket, { backlog, accounts }: { backlog: Backlog; accounts: Accounts }) {
     this.#socket = socket
     this.#backlog = backlog
+    this.#accounts = accounts
+  }
+
+  /** @throws {FleetError} `TOO_MANY_BYTES` for a client whose key or address leaves too much unread */
+  check(): void {
+    this.#accounts.checkBytes(this.#socket)
   }
 
   /** @param answer does what was asked and sends the answer; nothing is done for a connection that is gone */

@@ -1,4 +1,4 @@
-import type { Fleet } from '@taskfleet/core'
+import { type Fleet, LOCAL } from '@taskfleet/core'
 import { parseId } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { serverOf } from '@taskfleet/protocol/internal'
@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import type { Server, Socket } from 'socket.io'
 import { io as connect } from 'socket.io-client'
 import type { Access } from './access.ts'
+import type { Accounts } from './accounts.ts'
 import type { Attempts } from './attempts.ts'
 import type { Backlog } from './backlog.ts'
 import { tokenBucket } from './guard.ts'
@@ -25,6 +26,7 @@ export interface RelayDeps {
   /** Tasks that run in this very process are reached where it listens, whatever its public address. */
   attempts: Attempts | undefined
   backlog: Backlog
+  accounts: Accounts
   ownUrl: () => string | undefined
   log: Logger
 }
@@ -47,8 +49,10 @@ export function serveRelay(io: Server, deps: RelayDeps): void {
     )
   })
   namespaces.on('connection', (socket) => {
-    const { upstream, early } = socket.data.upstream as Upstream
-    const allowed = tokenBucket(MESSAGES_A_SECOND)
+    const { upstream, early, holder } = socket.data.upstream as Upstream
+    deps.accounts.enter(socket, holder)
+    const ofOne = tokenBucket(MESSAGES_A_SECOND)
+    const allowed = (): boolean => ofOne() && deps.accounts.allowed(socket)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, TO_TASK, allowed, next))
     const queue = new WatcherQueue(socket, deps.backlog)
     const pass = (event: string, body: unknown): void => {
@@ -70,7 +74,10 @@ export function serveRelay(io: Server, deps: RelayDeps): void {
       })
     }
     upstream.on('disconnect', () => queue.finish())
-    socket.on('disconnect', () => upstream.disconnect())
+    socket.on('disconnect', () => {
+      upstream.disconnect()
+      deps.accounts.leave(socket)
+    })
     if (!upstream.connected) queue.finish()
   })
 }
@@ -82,6 +89,8 @@ async function admitted(socket: Socket, deps: RelayDeps): Promise<Upstream> {
 }
 
 interface Upstream {
+  /** The id of the key whose ticket was shown. */
+  holder: string
   upstream: ReturnType<typeof connect>
   /** What the task sent before its relay was ready to pass it on. */
   early: [string, unknown][]
@@ -91,16 +100,17 @@ interface Upstream {
 async function open(
   id: string,
   { auth, address }: { auth: { token?: unknown }; address: string },
-  { fleet, access, tickets, attempts, ownUrl }: RelayDeps,
+  { fleet, access, tickets, attempts, accounts, ownUrl }: RelayDeps,
 ): Promise<Upstream> {
   const { token } = auth
   const locked = await access.locked()
   if (locked) await requireTicket({ token, address }, id, { access, tickets })
   const task = await fleet.store.find(parseId(id))
   // The task's own socket checks again; this keeps strangers from making us open connections.
-  if (locked) {
-    await access.counted(token, address, () => tickets.verify(token, { id, attempt: task?.attempt ?? 0 }))
-  }
+  const { id: holder } = locked
+    ? await access.counted(token, address, () => tickets.verify(token, { id, attempt: task?.attempt ?? 0 }))
+    : LOCAL
+  accounts.check(holder, address)
   const publicUrl = attempts?.attempt(id) === undefined ? task?.publicUrl : `${ownUrl()}/tasks/${id}`
   // Only to addresses that a worker of the fleet has registered: the field alone could name any server.
   const known = publicUrl !== undefined && (publicUrl !== task?.publicUrl || access.knows(publicUrl, id))
@@ -134,5 +144,5 @@ async function open(
     upstream.disconnect()
     throw error
   }
-  return { upstream, early }
+  return { holder, upstream, early }
 }

@@ -96,7 +96,7 @@ export class Subscriptions {
             for (const socket of [...(this.#rooms.get(id)?.sockets ?? [])]) socket.disconnect(true)
           },
         },
-        { owner: principal.id, admit: () => this.#checkBytes(socket) },
+        { owner: principal.id, admit: () => this.#accounts.checkBytes(socket) },
       ),
       present: ({ live }: Watch) => ['queryReset', { ...placeOf(live), rows: live.rows, reason: 'SLOW_CONSUMER' }],
     }))
@@ -179,7 +179,7 @@ export class Subscriptions {
     const ofKey = this.#perKey.get(key) ?? 0
     if (sharesOf(held, kind) >= perSocket) throw new FleetError(code, `At most ${perSocket} ${what} for one connection`)
     if (ofKey >= perKey) throw new FleetError(code, `At most ${perKey} ${what} with one key`)
-    this.#checkBytes(socket)
+    this.#accounts.checkBytes(socket)
     this.#perKey.set(key, ofKey + 1)
     for (const account of this.#accounts.of(socket)) account.take(id, () => bytesOf(this.#rooms.get(id)))
     held.shares.set(id, (held.shares.get(id) ?? 0) + 1)
@@ -189,7 +189,7 @@ export class Subscriptions {
     try {
       const watch = await room.watch
       room.opened = watch
-      this.#checkBytes(socket)
+      this.#accounts.checkBytes(socket)
       await this.#turn(socket, held, bytesOf(room as unknown as AnyRoom))
       // It may have left, or given this up, while the view was being read.
       if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was given up')
@@ -226,11 +226,6 @@ export class Subscriptions {
       (watch) => watch.close(),
       () => undefined,
     )
-  }
-
-  /** @throws {FleetError} `TOO_MANY_BYTES` */
-  #checkBytes(socket: Socket): void {
-    for (const account of this.#accounts.of(socket)) account.checkBytes()
   }
 
   #emit(id: string, event: string, body: object): void {

@@ -12,6 +12,7 @@ import type { Logger } from 'pino'
 import type { Namespace, Server, Socket } from 'socket.io'
 import type { z } from 'zod'
 import type { Access } from './access.ts'
+import type { Accounts } from './accounts.ts'
 import type { Attempts, RunningAttempt } from './attempts.ts'
 import type { Backlog } from './backlog.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
@@ -27,6 +28,7 @@ export interface TaskSocketDeps {
   log: Logger
   holders: KeyHolders
   backlog: Backlog
+  accounts: Accounts
 }
 
 type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
@@ -54,6 +56,8 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
     if (run === undefined) socket.disconnect()
     else {
       deps.holders.add(socket as unknown as Socket, socket.data.holder)
+      deps.accounts.enter(socket as unknown as Socket, socket.data.holder.id)
+      socket.on('disconnect', () => deps.accounts.leave(socket as unknown as Socket))
       attend(socket as TaskClientSocket, run, deps)
     }
   })
@@ -61,7 +65,10 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
 }
 
 /** @throws {FleetError} with the code that the client gets */
-async function admit(socket: TaskClientSocket, { fleet, attempts, access, tickets }: TaskSocketDeps): Promise<void> {
+async function admit(
+  socket: TaskClientSocket,
+  { fleet, attempts, access, tickets, accounts }: TaskSocketDeps,
+): Promise<void> {
   const id = taskId(socket.nsp.name)
   const { address } = socket.handshake
   const token = socket.handshake.auth.token as unknown
@@ -78,6 +85,7 @@ async function admit(socket: TaskClientSocket, { fleet, attempts, access, ticket
   // The key may have lost permissions since the ticket was made.
   const present = await access.present(holder.id)
   requireReach(present, task)
+  accounts.check(present.id, address)
   socket.data.holder = present
 }
 
@@ -137,11 +145,12 @@ export function connectError(error: unknown, log: Logger): Error {
 type Asked<Event extends keyof ClientToTask> = Parameters<ClientToTask[Event]>[0]
 
 function attend(socket: TaskClientSocket, run: RunningAttempt, deps: TaskSocketDeps): void {
-  const { fleet, log } = deps
+  const { fleet, log, accounts } = deps
   const { holder } = socket.data
   const door = fleet.as(holder).tasks
   const id = run.claim.task._id.toHexString()
-  const allowed = tokenBucket(MESSAGES_A_SECOND)
+  const ofOne = tokenBucket(MESSAGES_A_SECOND)
+  const allowed = (): boolean => ofOne() && accounts.allowed(socket as unknown as Socket)
   const ruled = <Event extends keyof ClientToTask>(event: Event, handle: Rule<Asked<Event>>['handle']) =>
     guard({ scope: 'control', schema: TASK_TAKES[event].payload as z.ZodType<Asked<Event>>, handle }, holder, log, () =>
       fleet.refusals.record({ by: holder.id, action: `task ${event}`, refused: 'FORBIDDEN' }),

@@ -21,10 +21,10 @@ addEventListener('hashchange', () => {
 
 // The path under which the gateway serves this page, from its `<base>`.
 const url = new URL('.', document.baseURI).href.replace(/\/$/, '')
-const sessionOf = createSessions({ url, onRefused: () => forgetKey(window) })
+const sessionOf = createSessions({ onRefused: () => forgetKey(window) })
 
 const connect = (given: string | undefined) =>
-  new FleetClient({ url, ...(given !== undefined && { token: () => sessionOf(given).fresh() }) })
+  new FleetClient({ url, ...(given !== undefined && { token: (gateway: string) => sessionOf(given).fresh(gateway) }) })
 
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')

@@ -224,7 +224,8 @@ const table = {
     }),
     list: read<{ tasks: TaskRow[]; cursor?: string }>()({
       summary: 'List tasks',
-      notes: 'Page by page with `cursor`, which stays exact while tasks come and go.',
+      notes:
+        'Page by page with `cursor`, which stays exact while tasks come and go. A page ends at 512 KiB, so it may have fewer rows than `limit`.',
       request: shape<{
         filter?: Record<string, unknown>
         sort?: QuerySort
@@ -248,7 +249,6 @@ const table = {
         'BAD_ID',
         ...VALUES,
         'QUERY_TOO_SLOW',
-        'TOO_BIG',
       ],
       rest: 'GET /tasks',
     }),

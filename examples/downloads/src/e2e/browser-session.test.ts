@@ -115,6 +115,20 @@ describe('the monitor in a real browser, with and without a key', () => {
     await page.locator('[data-testid=key-row]').first().waitFor(WAIT)
   })
 
+  test('goes on with another gateway when its own is gone for good, with sessions made there', async () => {
+    const other = await startGateway(own.uri, '0')
+    // A gateway names the others to each client that connects.
+    await page.reload()
+    await live()
+    await stop(gateway.child)
+    gateway = other
+    const moved = `${new URL(other.url).host}/socket.io/`
+    await page.waitForEvent('websocket', { predicate: (socket) => socket.url().includes(moved), ...WAIT })
+    await live()
+    await page.locator(`[data-testid=key-row][data-key="${made.id}"][data-state=good]`).waitFor(WAIT)
+    for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"\}$/)
+  })
+
   test('ends when its key is revoked from elsewhere: with the form, a clear word, and nothing kept', async () => {
     await keys().revoke(made.id)
     const alert = page.getByRole('main').getByRole('alert')

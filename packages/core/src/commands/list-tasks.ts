@@ -2,7 +2,7 @@ import type { QuerySort, TaskRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { boundsOf } from '../auth/reach.ts'
-import { batchFor, readBounded } from '../live/bounded-read.ts'
+import { batchFor, readPage } from '../live/bounded-read.ts'
 import { type CompiledQuery, compileQuery } from '../live/query.ts'
 import { toRow } from '../live/wire.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -30,12 +30,11 @@ export interface TaskPage {
 
 type Tasks = mongo.Collection<TaskDocument>
 
-/** @throws {FleetError} `BAD_CURSOR`, `TOO_BIG`, and what `compileQuery` throws */
+/** A page ends before its limit where its rows are large. @throws {FleetError} `BAD_CURSOR`, and what `compileQuery` throws */
 export async function listTasks(tasks: Tasks, principal: Principal, request: ListRequest): Promise<TaskPage> {
   const { query, digest, filter } = compiled(principal, request)
-  const { docs: found, cut } = await readBounded(
+  const { docs: found, cut } = await readPage(
     find(tasks, query, filter, { maxTimeMS: MAX_QUERY_MS }).limit(query.limit + 1),
-    query.limit,
   )
   const page = found.slice(0, query.limit)
   const last = page.at(-1)

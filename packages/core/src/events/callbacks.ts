@@ -4,6 +4,7 @@ import type { mongo } from 'mongoose'
 import { Signing } from '../auth/signing.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
+import { readBounded } from '../live/bounded-read.ts'
 import { literals, NOW } from '../task/server-time.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { CallbackDocument } from './event-document.ts'
@@ -93,12 +94,11 @@ export class Callbacks {
   }
 
   async list({ event, limit = 1_000 }: { event?: string; limit?: number } = {}): Promise<CallbackDocument[]> {
-    const found = await this.#callbacks
+    const found = this.#callbacks
       .find(event === undefined ? {} : { event })
       .sort({ _id: 1 })
       .limit(limit)
-      .toArray()
-    return this.#gate.all('callbacks', found)
+    return this.#gate.all('callbacks', (await readBounded(found, limit)).docs)
   }
 
   /** Its types are right; what they hold may still be nothing that a callback can be made with. */

@@ -4,6 +4,7 @@ import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { confirmed } from '../database/unknown-outcome.ts'
 import { DocumentGate } from '../documents/gate.ts'
+import { readBounded } from '../live/bounded-read.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
 import { TRANSACTION_LIMIT } from '../task/large-batches.ts'
 import { parseNewTask } from '../task/new-task.ts'
@@ -152,15 +153,14 @@ export class Events {
     after?: ObjectId
     limit?: number
   } = {}): Promise<EventDocument[]> {
-    const found = await this.#events
+    const found = this.#events
       .find({
         ...given({ name, status }),
         ...(after === undefined ? {} : { _id: { $gt: after } }),
       })
       .sort({ _id: after === undefined ? -1 : 1 })
       .limit(limit)
-      .toArray()
-    return this.#gate.all('events', found)
+    return this.#gate.all('events', (await readBounded(found, limit)).docs)
   }
 
   /** Its tasks have another date or priority now. */

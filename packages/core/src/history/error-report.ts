@@ -3,6 +3,7 @@ import { type ErrorRow, type ErrorState, FleetError } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { DocumentGate } from '../documents/gate.ts'
 import type { Stored } from '../documents/stored.ts'
+import { readBounded } from '../live/bounded-read.ts'
 import { type AsyncBatch, asyncBatch } from '../task/async-batch.ts'
 import { amount, type Expression, fromNow, hasCome, list, millis, NOW } from '../task/server-time.ts'
 import type { ObjectId, TaskError } from '../task/task-document.ts'
@@ -103,12 +104,11 @@ export class ErrorReport {
 
   /** The latest first. */
   async list({ state, limit = 100 }: { state?: ErrorState; limit?: number } = {}): Promise<ErrorDocument[]> {
-    const found = await this.#errors
+    const found = this.#errors
       .find(state === undefined ? {} : { state })
       .sort({ lastSeenAt: -1 })
       .limit(limit)
-      .toArray()
-    return this.#gate.all('errors', found)
+    return this.#gate.all('errors', (await readBounded(found, limit)).docs)
   }
 
   /**

@@ -4,6 +4,8 @@ import { FIELDS } from './fields.ts'
 
 /** How many bytes a view or one answer holds at most. */
 export const MOST_BYTES = 8 * 1024 * 1024
+/** How many bytes a page has at most, besides its last row: it is what a gateway keeps for a client that reads slowly. */
+const PAGE_BYTES = 512 * 1024
 /** How many documents the server sends at a time: whole batches lie in memory before they can be counted. */
 const BATCH = { light: 250, heavy: 8 } as const
 
@@ -33,6 +35,18 @@ export async function readBounded<Doc>(
     bytes += sizeOf(doc)
     if (bytes > most && docs.length < wanted) throw tooBig(docs.length, wanted, most)
     if (bytes > most) return { docs, cut: true }
+    docs.push(doc)
+  }
+  return { docs, cut: false }
+}
+
+/** Reads a page of documents, of at least one. `cut` is whether there are more than fit. */
+export async function readPage<Doc>(found: AsyncIterable<Doc>): Promise<{ docs: Doc[]; cut: boolean }> {
+  const docs: Doc[] = []
+  let bytes = 0
+  for await (const doc of found) {
+    if (bytes > PAGE_BYTES) return { docs, cut: true }
+    bytes += sizeOf(doc)
     docs.push(doc)
   }
   return { docs, cut: false }

@@ -5,6 +5,7 @@ import type { mongo } from 'mongoose'
 import { Signing } from '../auth/signing.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import type { AuditLog } from '../history/audit-log.ts'
+import { readBounded } from '../live/bounded-read.ts'
 import { OPEN_STATUSES } from '../task/lifecycle.ts'
 import { literals, NOW } from '../task/server-time.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -134,12 +135,11 @@ export class Schedules {
 
   /** By name. @param within what the caller may see */
   async list(within: Record<string, unknown> = {}, limit = 1_000): Promise<ScheduleDocument[]> {
-    const found = await this.#schedules
+    const found = this.#schedules
       .find(within as mongo.Filter<ScheduleDocument>)
       .sort({ _id: 1 })
       .limit(limit)
-      .toArray()
-    return this.#gate.all('schedules', found)
+    return this.#gate.all('schedules', (await readBounded(found, limit)).docs)
   }
 
   /** What is queued already stays as it is. @returns whether there was one */

@@ -96,17 +96,37 @@ test('simple parameters and a filter narrow together, within what the key may se
   expect((await limited.call('GET', '/stats')).body).toMatchObject({ byQueue: { [other]: { cancelled: 1 } } })
 })
 
-test('a page with too many bytes is refused, with what to do; a shorter one is not', async () => {
+test('a list without pages is refused when it has too many bytes, with what to do', async () => {
+  const { call } = await startRest(fleet)
+  const input = { text: 'x'.repeat(250 * 1024) }
+  const names = Array.from({ length: 34 }, (_, n) => `${ownQueue()}-${n}`)
+  for (const name of names) {
+    const schedule = { _id: name, task: 'large', cron: '0 3 1 1 *', input }
+    expect(told(await call('POST', '/schedules', schedule))).toBe('201')
+  }
+  const refused = await call('GET', '/schedules')
+  expect(told(refused)).toBe('413 TOO_BIG')
+  expect(refused.body.title).toContain('a limit below 3')
+  expect(told(await call('GET', '/schedules?limit=30'))).toBe('200')
+  for (const name of names) expect((await call('DELETE', `/schedules/${name}`)).status).toBeLessThan(300)
+})
+
+test('a page of large rows ends early, and its cursor leads to the others', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
-  const input = { text: 'x'.repeat(250 * 1024) }
-  const twenty = Array.from({ length: 20 }, () => ({ name: 'large', queue, runAt: LATER, input }))
-  for (const list of [twenty, twenty]) expect((await call('POST', '/tasks', list)).status).toBe(201)
-  const refused = await call('GET', `/tasks?queue=${queue}&fields=input`)
-  expect(told(refused)).toBe('413 TOO_BIG')
-  expect(refused.body.title).toContain('a limit below 32')
-  expect(told(await call('GET', `/tasks?queue=${queue}`))).toBe('200')
-  const page = await call('GET', `/tasks?queue=${queue}&fields=input&limit=30`)
-  expect(idsOf(page.body.tasks)).toHaveLength(30)
-  expect(page.body.cursor).toBeDefined()
+  for (let n = 0; n < 10; n += 1) await fleet.post([], { queue, label: 'x'.repeat(100_000), runAt: LATER })
+  const sizes: number[] = []
+  const seen = new Set<string>()
+  for (let cursor: unknown = ''; cursor !== undefined; ) {
+    const page = await call(
+      'GET',
+      `/tasks?queue=${queue}&fields=input&limit=100${cursor && `&cursor=${String(cursor)}`}`,
+    )
+    expect(page.status).toBe(200)
+    sizes.push(idsOf(page.body.tasks).length)
+    for (const id of idsOf(page.body.tasks)) seen.add(id)
+    cursor = page.body.cursor
+  }
+  expect(sizes).toEqual([6, 4])
+  expect(seen.size).toBe(10)
 })

@@ -1,3 +1,4 @@
+import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import swaggerUi from '@fastify/swagger-ui'
 import type { Fleet } from '@taskfleet/core'
@@ -92,6 +93,14 @@ async function serve(v1: FastifyInstance, deps: RestDeps): Promise<void> {
   v1.setValidatorCompiler(validatorCompiler as never)
   v1.setSerializerCompiler(serializerCompiler)
   v1.setErrorHandler(answerErrors(log))
+  // The page of another gateway makes a session here when its own is gone. Origins outside of the fleet were refused before.
+  await v1.register(cors, {
+    origin: true,
+    methods: ['POST'],
+    allowedHeaders: ['authorization', 'accept'],
+    maxAge: 600,
+    hideOptionsRoute: true,
+  })
   v1.decorateRequest('bodyBytes', 0)
   v1.removeAllContentTypeParsers()
   v1.addContentTypeParser(

@@ -21,7 +21,7 @@ const refused = (status: number, code: string): Answer => ({ status, body: { cod
 function opened(...answers: Answer[]) {
   const { shown, send } = gateway(...answers)
   const gone: string[] = []
-  const session = new Session({ url: 'http://gw', key: 'tf_key', onRefused: () => gone.push('gone'), fetch: send })
+  const session = new Session({ key: 'tf_key', onRefused: () => gone.push('gone'), fetch: send })
   return { session, shown, gone }
 }
 const refusal = async (promise: Promise<unknown>) => wireError(await promise.catch((thrown: unknown) => thrown))
@@ -29,31 +29,34 @@ const refusal = async (promise: Promise<unknown>) => wireError(await promise.cat
 describe('a session', () => {
   it('is made with the key, which is shown to nothing else', async () => {
     const { session, shown } = opened(made('ey.one'))
-    expect(await session.fresh()).toBe('ey.one')
+    expect(await session.fresh('http://gw')).toBe('ey.one')
     expect(shown).toEqual(['POST http://gw/api/v1/sessions Bearer tf_key'])
   })
 
-  it('is a new one for each connection, and the last one for requests', async () => {
-    const { session, shown } = opened(made('ey.one'), made('ey.two'))
-    expect(await session.current()).toBe('ey.one')
-    expect(await session.current()).toBe('ey.one')
-    expect(await session.fresh()).toBe('ey.two')
-    expect(await session.current()).toBe('ey.two')
-    expect(shown).toHaveLength(2)
+  it('is a new one for each connection, made at its gateway', async () => {
+    const { session, shown } = opened(made('ey.one'), made('ey.two'), made('ey.three'))
+    expect(await session.fresh('http://gw')).toBe('ey.one')
+    expect(await Promise.all([session.fresh('http://gw'), session.fresh('http://other')])).toEqual([
+      'ey.two',
+      'ey.three',
+    ])
+    expect(shown.at(-1)).toBe('POST http://other/api/v1/sessions Bearer tf_key')
   })
 
   it('is asked for once by all who want one at the same time', async () => {
     const { session, shown } = opened(made('ey.one'))
-    expect(await Promise.all([session.fresh(), session.current(), session.fresh()])).toEqual(Array(3).fill('ey.one'))
+    expect(
+      await Promise.all([session.fresh('http://gw'), session.fresh('http://gw'), session.fresh('http://gw')]),
+    ).toEqual(Array(3).fill('ey.one'))
     expect(shown).toHaveLength(1)
   })
 
   it('tells a key that was never good from one that is not any more, and forgets both', async () => {
     const never = opened(refused(401, 'UNAUTHENTICATED'))
-    expect((await refusal(never.session.fresh())).message).toContain('not valid for this fleet')
+    expect((await refusal(never.session.fresh('http://gw'))).message).toContain('not valid for this fleet')
     const once = opened(made('ey.one'), refused(401, 'UNAUTHENTICATED'))
-    await once.session.fresh()
-    expect(await refusal(once.session.fresh())).toMatchObject({
+    await once.session.fresh('http://gw')
+    expect(await refusal(once.session.fresh('http://gw'))).toMatchObject({
       code: 'UNAUTHENTICATED',
       message: 'The key of this page is no longer valid. It was revoked or has expired.',
     })
@@ -68,21 +71,21 @@ describe('a session', () => {
       refused(429, 'RATE_LIMITED'),
       made('ey.two'),
     )
-    await session.fresh()
+    await session.fresh('http://gw')
     const codes = []
-    for (let time = 0; time < 3; time += 1) codes.push((await refusal(session.fresh())).code)
+    for (let time = 0; time < 3; time += 1) codes.push((await refusal(session.fresh('http://gw'))).code)
     expect(codes).toEqual(['UNREACHABLE', 'HTTP_503', 'BUSY'])
-    expect(await session.fresh()).toBe('ey.two')
+    expect(await session.fresh('http://gw')).toBe('ey.two')
     expect(gone).toEqual([])
   })
 
   it('says so where a key is tried after too many wrong ones, or may not see anything', async () => {
-    expect((await refusal(opened(refused(429, 'RATE_LIMITED')).session.fresh())).code).toBe('RATE_LIMITED')
-    expect((await refusal(opened(refused(403, 'FORBIDDEN')).session.fresh())).code).toBe('FORBIDDEN')
+    expect((await refusal(opened(refused(429, 'RATE_LIMITED')).session.fresh('http://gw'))).code).toBe('RATE_LIMITED')
+    expect((await refusal(opened(refused(403, 'FORBIDDEN')).session.fresh('http://gw'))).code).toBe('FORBIDDEN')
   })
 
   it('belongs to its key', () => {
-    const sessionOf = createSessions({ url: 'http://gw' })
+    const sessionOf = createSessions({})
     const one = sessionOf('tf_one')
     expect(sessionOf('tf_one')).toBe(one)
     expect(sessionOf('tf_other')).not.toBe(one)

@@ -3,8 +3,6 @@ import { restCall } from './rest-call.ts'
 import { wireError } from './wire-error.ts'
 
 interface SessionOptions {
-  /** The gateway's address. */
-  url: string
   key: string
   /** Called when the key is not valid. */
   onRefused?: () => void
@@ -20,8 +18,7 @@ const ANSWER_MS = 4_000
  */
 export class Session {
   readonly #options: SessionOptions
-  #token: string | undefined
-  #asking: Promise<string> | undefined
+  #asking: { gateway: string; token: Promise<string> } | undefined
   /** Whether the key was valid before, so that it is not a mistyped one. */
   #proven = false
 
@@ -30,35 +27,31 @@ export class Session {
   }
 
   /**
-   * A new session, for a connection.
+   * A new session, for a connection to a gateway.
    *
+   * @param gateway its address
    * @throws {FleetError} `UNAUTHENTICATED`, `FORBIDDEN`, `RATE_LIMITED` for an invalid key; otherwise a temporary error
    */
-  fresh(): Promise<string> {
-    this.#asking ??= this.#ask().finally(() => {
-      this.#asking = undefined
+  fresh(gateway: string): Promise<string> {
+    if (this.#asking?.gateway === gateway) return this.#asking.token
+    const asking = { gateway, token: this.#ask(gateway) }
+    this.#asking = asking
+    return asking.token.finally(() => {
+      if (this.#asking === asking) this.#asking = undefined
     })
-    return this.#asking
   }
 
-  /** The last session, for a request. If it has ended, the request calls `fresh`. @throws {FleetError} as `fresh` */
-  current(): Promise<string> {
-    return this.#token === undefined ? this.fresh() : Promise.resolve(this.#token)
-  }
-
-  async #ask(): Promise<string> {
-    const { key, url, fetch, onRefused } = this.#options
+  async #ask(url: string): Promise<string> {
+    const { key, fetch, onRefused } = this.#options
     try {
       const signal = AbortSignal.timeout(ANSWER_MS)
       const answer = await restCall({ url, token: key, method: 'POST', path: '/sessions', signal, fetch })
       const { token } = answer as { token: string }
       this.#proven = true
-      this.#token = token
       return token
     } catch (thrown) {
       const { code, message } = wireError(thrown)
       if (code === 'UNAUTHENTICATED') {
-        this.#token = undefined
         onRefused?.()
         throw new FleetError(code, this.#proven ? GONE : UNKNOWN)
       }
