@@ -3,21 +3,21 @@ import type { Socket } from 'socket.io'
 import type { Accounts } from './accounts.ts'
 import type { Backlog } from './backlog.ts'
 
-/** How many answers of one thing a connection may wait for at once. */
-const SINGLE_AT_ONCE = 4
+/** How many small answers a connection may wait for at once. */
+const SMALL_AT_ONCE = 4
 
-/** What a request reads: one thing, or as many as it asks for. */
-export type Reads = 'one' | 'many'
+/** How much a request reads. A page of tasks has half a megabyte, one task with its input, output and checkpoint three quarters. */
+export type Reads = 'small' | 'large'
 
 /**
- * Answers what a connection reads no faster than it takes the answers: lists one after the other, and nothing while it is behind.
- * So a client that asks and never reads costs the memory of a few answers, until it is cut.
+ * Answers what a connection reads no faster than it takes the answers: large ones one after the other, and nothing while it is behind.
+ * So a client that asks and never reads costs the memory of about one answer, until its connection is closed.
  */
 export class ReadTurns {
   readonly #socket: Socket
   readonly #backlog: Backlog
   readonly #accounts: Accounts
-  readonly #turns = { one: pLimit(SINGLE_AT_ONCE), many: pLimit(1) }
+  readonly #turns = { small: pLimit(SMALL_AT_ONCE), large: pLimit(1) }
 
   constructor(socket: Socket, { backlog, accounts }: { backlog: Backlog; accounts: Accounts }) {
     this.#socket = socket

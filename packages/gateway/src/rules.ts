@@ -87,13 +87,18 @@ type Handlers = {
 }
 
 /** Messages of their own that read. */
-const READS: Readonly<Record<string, Reads>> = { explain: 'one', coverage: 'many', taskLog: 'many', audit: 'many' }
+const READS: Readonly<Record<string, Reads>> = { explain: 'small', coverage: 'large', taskLog: 'large', audit: 'large' }
+/** Operations with other names have small answers, unless they are lists. */
+const LARGE_VERBS = new Set(['list', 'show', 'log'])
 
 const OPERATION_READS = new Map<string, Reads>(
   Object.entries(OPERATIONS).flatMap(([aggregate, verbs]) =>
     Object.entries(verbs as Record<string, Operation>)
       .filter(([, { scope }]) => scope === 'read')
-      .map(([verb, { list }]) => [`${aggregate}.${verb}`, list !== undefined || verb === 'list' ? 'many' : 'one']),
+      .map(([verb, { list }]) => [
+        `${aggregate}.${verb}`,
+        list !== undefined || LARGE_VERBS.has(verb) ? 'large' : 'small',
+      ]),
   ),
 )
 
