@@ -42,7 +42,8 @@ const ROOMS: Record<string, Room> = {
   },
   'packages/worker': {
     imports: /^@taskfleet\/((protocol|core|gateway)(\/internal)?|gateway\/host)$/,
-    without: /^(mongoose|fastify|@fastify\/.*|socket\.io|socket\.io-client|commander|react)$/,
+    // The client of a feeder's socket is loaded only where there is a feeder.
+    without: /^(mongoose|fastify|@fastify\/.*|socket\.io|commander|react)$/,
   },
   'packages/cli': {
     imports: /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host)$/,

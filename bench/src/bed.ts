@@ -8,6 +8,8 @@ import type { EnqueueRequest } from '@taskfleet/protocol'
 export interface Bed {
   fleet: Fleet
   uri: string
+  /** The process of the database; undefined for one that runs elsewhere. */
+  serverPid: number | undefined
   /** `end` is called when the bench has ended, or failed. The last one is called first. */
   defer(end: () => unknown): void
 }
@@ -23,7 +25,12 @@ export async function onBed(run: (bed: Bed) => Promise<void>): Promise<void> {
   )
   const ends: (() => unknown)[] = [() => mongo.stop(), () => fleet.close(), () => drop(fleet)]
   try {
-    await run({ fleet, uri: address.href, defer: (end) => void ends.push(end) })
+    await run({
+      fleet,
+      uri: address.href,
+      serverPid: 'pid' in mongo ? mongo.pid : undefined,
+      defer: (end) => void ends.push(end),
+    })
   } finally {
     for (const end of ends.reverse()) await end()
   }

@@ -1,3 +1,4 @@
+export { FeedTokens } from './auth/feed-tokens.ts'
 export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind, WEAK_SECRET } from './auth/fleet-secret.ts'
 export { requireScope, sameRights, secretHash } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
@@ -28,6 +29,17 @@ export { ChangeFeed } from './live/change-feed.ts'
 export type { Feed, FeedListener } from './live/feed.ts'
 export type { Change } from './live/feed-events.ts'
 export { feedOf } from './live/feed-of.ts'
+export {
+  concerns,
+  decodeChanges,
+  encodeChange,
+  FEED_BEAT_MS,
+  FEED_NAMESPACE,
+  type FeedBeat,
+  type FeederToWorker,
+  type FeedInterest,
+  type WorkerToFeeder,
+} from './live/feed-wire.ts'
 export { LiveQueries, type StatsWatch, type Watch } from './live/live-queries.ts'
 export { LiveQuery, type LiveQueryListener, type SequencedDelta } from './live/live-query.ts'
 export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from './live/query.ts'

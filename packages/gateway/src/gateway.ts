@@ -31,6 +31,7 @@ import { Access } from './access.ts'
 import { type ACCOUNT_LIMITS, Accounts } from './accounts.ts'
 import type { Attempts } from './attempts.ts'
 import { Backlog, terminate } from './backlog.ts'
+import { Feeder } from './feeder.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveMetrics } from './metrics/serve-metrics.ts'
@@ -120,6 +121,7 @@ export class Gateway extends Service {
   readonly #base: string
   readonly #backlog: Backlog
   #subscriptions: Subscriptions | undefined
+  #feeder: Feeder | undefined
   #io: Server | undefined
   #url: string | undefined
   #publicUrl: string | undefined
@@ -206,6 +208,7 @@ export class Gateway extends Service {
     if (listen === undefined) await this.#http.ready()
     else await this.#listen(listen)
     await this.use(this.#holders)
+    await this.use(this.#feeder!)
   }
 
   /** @throws {FleetError} `EADDRINUSE`, `EADDRNOTAVAIL` */
@@ -400,6 +403,14 @@ export class Gateway extends Service {
     }
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
+    this.#feeder = new Feeder(this.#io, {
+      fleet: this.#fleet,
+      feed: this.#options.feed,
+      keys: this.#access.signing,
+      clock: this.#options.database.clock,
+      backlog: this.#backlog,
+      log: this.#log,
+    })
     const namespace = io.of('/') as unknown as Namespace
     const subscriptions = new Subscriptions(this.#queries, namespace, {
       accounts: this.#accounts,

@@ -96,6 +96,7 @@ export const ERROR_CODES: Readonly<Record<string, CodeMeaning>> = {
 
   DATABASE_UNREACHABLE: UNREACHABLE,
   NO_ANSWER: UNREACHABLE,
+  NO_FEED: UNREACHABLE,
   NO_DATABASE: { status: 503, exit: EXIT.unreachable },
   NO_SERVER: UNREACHABLE,
   UNREACHABLE,

@@ -45,6 +45,11 @@ export interface TaskRunnerOptions {
    * The secrets that inputs name by `{ secret: 'name' }`. Without it such a reference is a plain object.
    */
   secrets?: SecretSource | undefined
+  /**
+   * Whether it reads changes from a change stream of its own. By default it gets them from a gateway or another worker of the fleet that
+   * listens, if there is one: each change stream makes each write of the server more expensive.
+   */
+  ownStream?: boolean
   /** The path below which its gateway is served, such as `/fleet`. A proxy may strip it or keep it. */
   basePath?: string
   /** Proxies whose `X-Forwarded-…` headers count: addresses, networks such as `10.0.0.0/8`, `loopback`. */
@@ -114,6 +119,7 @@ export function settingsOf({
     listen: options.listen,
     reached: given({ publicUrl: options.publicUrl, basePath: options.basePath, trustProxy: options.trustProxy }),
     secret: options.secret,
+    ownStream: options.ownStream ?? false,
     secrets: options.secrets,
     leaseMs,
     heartbeatMs: Math.min(third, setting(options.heartbeatMs ?? third, 'heartbeatMs', 50, 3_600_000)),

@@ -1,5 +1,6 @@
-import type { TaskDocument, WorkerDocument } from '@taskfleet/core'
+import { asError, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
 import type { Change, FeedListener, QueueDocument } from '@taskfleet/core/internal'
+import type { RunningTask } from './running-task.ts'
 import type { Worker } from './worker.ts'
 
 /** What a worker does about each change that the feed reports. */
@@ -8,8 +9,7 @@ export function changesOf(worker: Worker): FeedListener {
     change: ({ collection, id, doc }: Change) => {
       if (collection === 'tasks') onTask(worker, String(id), doc as TaskDocument | null)
       else if (collection === 'queues') worker.queues.changed(String(id), doc as QueueDocument | null)
-      else if (collection === 'workers' && id === worker.session.id)
-        worker.obey((doc as WorkerDocument | null)?.control)
+      else if (collection === 'workers' && id === worker.session.id) onSelf(worker, doc as WorkerDocument | null)
     },
     lost: () => {
       worker.queues.lost()
@@ -18,11 +18,17 @@ export function changesOf(worker: Worker): FeedListener {
   }
 }
 
-function onTask(
-  { fleet, queues, deadlines, loop, running, session }: Worker,
-  id: string,
-  task: TaskDocument | null,
-): void {
+/** A request that another process passes on is looked up before it is carried out. */
+function onSelf(worker: Worker, doc: WorkerDocument | null): void {
+  const { feed, sessions, settings } = worker
+  if (feed.isDirect) worker.obey(doc?.control)
+  else if ((doc?.control?.action === 'drain') !== (worker.state === 'draining')) {
+    sessions.beat().catch((error: unknown) => settings.log.warn({ err: asError(error) }, 'a heartbeat failed'))
+  }
+}
+
+function onTask(worker: Worker, id: string, task: TaskDocument | null): void {
+  const { fleet, queues, deadlines, loop, running } = worker
   // What does not fit is ended by the watch of documents, and nothing here relies on it.
   if (task !== null && !fleet.gate.isReadable('tasks', task)) {
     loop.remove(id)
@@ -32,7 +38,18 @@ function onTask(
   queues.limits.seen(id, task)
   if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
   else loop.remove(id)
+  const run = running.get(id)
+  if (worker.feed.isDirect || run === undefined) onAttempt(worker, id, task)
+  else if (task?.lease?.id !== run.leaseId || task.control !== undefined) worker.underWay.add(lookUp(worker, run))
+}
+
+function onAttempt({ running, session }: Worker, id: string, task: TaskDocument | null): void {
   running.check(id, task)
   if (task?.status === 'running' && task.worker === session.id && task.control !== undefined)
     running.obey(id, task.control)
+}
+
+/** What another process has passed on may be wrong, and must neither end nor stop an attempt. */
+async function lookUp(worker: Worker, { id, claim }: RunningTask): Promise<void> {
+  onAttempt(worker, id, await worker.fleet.store.find(claim.task._id))
 }

@@ -56,8 +56,9 @@ export class WorkerSession {
   }
 
   async #beginAnew(ended: string): Promise<void> {
-    const { sessions, fleet, loop } = this.#worker
+    const { sessions, fleet, feed, loop } = this.#worker
     this.id = randomUUID()
+    feed.refresh?.()
     await this.#untilAnswered(() => sessions.open(this.id))
     await this.#untilAnswered(() => fleet.workers.replaced(ended))
     await loop.lost()

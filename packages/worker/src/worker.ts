@@ -1,12 +1,15 @@
 import { hostname } from 'node:os'
-import { asError, Fleet, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
+import { asError, Fleet, KeyStore, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
 import {
   type Feed,
+  FeedTokens,
   type FleetDatabase,
   feedOf,
   PUBLISH_EVERY_MS,
+  parseSecrets,
   Service,
   SessionWatch,
+  SigningKeys,
   toFullRow,
   UnderWay,
   WatchLoop,
@@ -35,6 +38,7 @@ import { RunningTasks } from './running-tasks.ts'
 import { ScheduleWatch } from './schedule-watch.ts'
 import { ServedQueues } from './served-queues.ts'
 import { SessionKeeper } from './session-keeper.ts'
+import { SharedFeed } from './shared-feed.ts'
 import type { StopBudget } from './stop-budget.ts'
 import { Suspects } from './suspects.ts'
 import type { TaskFactory } from './task-factory.ts'
@@ -104,7 +108,7 @@ export class Worker extends Service {
     this.fleet = new Fleet(database, { log, signing: settings.signing })
     const { store, workers: register, events, batches, errors } = this.fleet
     this.underWay = new UnderWay((error) => log.warn({ err: asError(error) }, 'what follows an attempt failed'))
-    this.feed = feedOf(database, { log, scope: 'work' })
+    this.feed = this.#feed()
     this.suspects = new Suspects(() => refill('a suspect has come through'))
     this.notice = new ErrorNotice(errors, settings.recurringErrors, log)
     this.queues = new ServedQueues(this.fleet, settings, refill)
@@ -146,6 +150,25 @@ export class Worker extends Service {
     this.session = new WorkerSession(this)
     this.running = new RunningTasks(this)
     this.loop = claimLoopOf(this)
+  }
+
+  #feed(): Feed {
+    const { fleet, settings, boot } = this
+    const { database } = fleet
+    const { log, secret, listen, queues } = settings
+    const direct = (): Feed => feedOf(database, { log, scope: 'work' })
+    if (settings.ownStream || database.memory !== undefined) return direct()
+    const now = (): Date => database.clock.now()
+    const keys = new SigningKeys(new KeyStore(database.db, now), parseSecrets(secret))
+    return new SharedFeed({
+      register: fleet.workers,
+      tokens: new FeedTokens(keys, now),
+      interest: () => ({ queues, session: this.session.id }),
+      direct,
+      boot,
+      listens: listen !== undefined,
+      log,
+    })
   }
 
   /** False while it drains, and while it has no session that it can prove. */

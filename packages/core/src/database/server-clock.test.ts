@@ -29,3 +29,11 @@ test('another clock, as that of a new primary, is believed at once', () => {
   observe(clock, { at: 2_000, ahead: hour - 5_000, tookMs: 400 })
   expect(Math.abs(ahead(clock) - hour + 5_000)).toBeLessThan(2)
 })
+
+test('what has certainly come is earlier by as much as the clock may be wrong', () => {
+  const clock = new ServerClock()
+  observe(clock, { at: performance.now() - 400, ahead: hour, tookMs: 400, lateBy: 150 })
+  const certain = clock.past().getTime() - performance.now()
+  expect(certain).toBeLessThanOrEqual(hour)
+  expect(certain).toBeGreaterThan(hour - 100)
+})

@@ -33,4 +33,11 @@ export class ServerClock {
   now(): Date {
     return new Date(performance.now() + this.#offset)
   }
+
+  /** The latest moment that has certainly come at the server; the present one before it was asked for the first time. */
+  past(): Date {
+    const now = performance.now()
+    const error = this.#error + (now - this.#observedAt) * DRIFT
+    return new Date(now + this.#offset - (Number.isFinite(error) ? error : 0))
+  }
 }

@@ -59,6 +59,7 @@ const WIDENING_MS = 5_000
  * where the history is gone it starts anew and notifies its listeners to read again. `FEED_TRANSITIONS` says what follows what.
  */
 export class ChangeFeed extends Service implements Feed {
+  readonly isDirect = true
   readonly #database: FleetDatabase
   readonly #log: Logger | undefined
   readonly #canaryMs: number

@@ -3,7 +3,13 @@ import type { mongo } from 'mongoose'
 import { TRANSITIONS } from '../task/lifecycle.ts'
 
 /** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
-export type Change = { collection: CollectionName; id: unknown; doc: mongo.Document | null }
+export interface Change {
+  collection: CollectionName
+  id: unknown
+  doc: mongo.Document | null
+  /** Whether a task has taken or left a place in a limited queue. */
+  slot?: boolean
+}
 
 export type FeedScope = 'work' | 'all'
 
@@ -53,7 +59,8 @@ export function newsOf(event: mongo.ChangeStreamDocument): News {
       const doc = event.fullDocument ?? null
       // Without a document its delete follows.
       if (doc === null || isRenewal(event)) return undefined
-      return { change: { collection: event.ns.coll as CollectionName, id, doc } }
+      const change = { collection: event.ns.coll as CollectionName, id, doc }
+      return { change: movesSlot(event) ? { ...change, slot: true } : change }
     }
     case 'delete':
       if (event.ns.coll === CANARIES) return undefined
@@ -67,6 +74,12 @@ export function newsOf(event: mongo.ChangeStreamDocument): News {
     default:
       return undefined
   }
+}
+
+function movesSlot(event: mongo.ChangeStreamDocument): boolean {
+  if (event.operationType !== 'update') return false
+  const { updatedFields, removedFields } = event.updateDescription
+  return (updatedFields !== undefined && 'slot' in updatedFields) || (removedFields?.includes('slot') ?? false)
 }
 
 /** Renewed leases of earlier versions: the commonest write of theirs, and nobody watches them. */

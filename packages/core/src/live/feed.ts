@@ -13,6 +13,8 @@ export interface Feed {
   stop(): Promise<void>
   /** Returns its undo. */
   subscribe(listener: FeedListener): () => void
+  /** Whether its changes come from the database, and not from another process of the fleet. */
+  readonly isDirect: boolean
   /** Every change that was made before this moment of the server's time has been reported; the start of time before the first. */
   readonly reportedUntil: Date
   /** How long a write took to come back as a change, in milliseconds; it grows while one doesn't. */
@@ -23,4 +25,6 @@ export interface Feed {
    * @throws {FleetError} `NO_DATABASE`
    */
   everything(): Promise<() => void>
+  /** Called when this process needs to know of other changes than before; absent where all are reported. */
+  refresh?(): void
 }

@@ -69,6 +69,7 @@ export class MemoryDatabase {
   feed(): Feed {
     const { clock } = this
     return {
+      isDirect: true,
       start: async () => undefined,
       stop: async () => undefined,
       subscribe: ({ change }: FeedListener) =>

@@ -168,9 +168,10 @@ export class Enqueuing {
   /** Stores plain tasks; those that were stored before are answered as they are now. @throws {FleetError} `TASK_EXISTS` */
   async #insert(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     const { clock, signing } = this.#parts
-    const now = clock.now()
+    // What is due at once must be due for a worker whose claim comes right after this.
+    const stored = clock.past()
     const documents = tasks.map((task) =>
-      updates.newDocument(task, now, signing.sign('task', { ...task }, notBefore(task))),
+      updates.newDocument(task, stored, signing.sign('task', { ...task }, notBefore(task))),
     )
     const within = session === undefined ? {} : { session }
     const refused = await this.#tasks.insertMany(documents, { ordered: false, ...within }).then(

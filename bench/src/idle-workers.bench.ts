@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Bed } from './bed.ts'
+import { median } from './bed.ts'
+import { startChild } from './children.ts'
+import { noop } from './enqueue.bench.ts'
+import type { GatewayVerbs } from './gateway-child.ts'
+import type { IdleWorkersVerbs } from './idle-workers-child.ts'
+
+const COUNTS = [0, 5, 20, 50]
+const TASKS = 1_000
+const AT_ONCE = 20
+const ROUNDS = 3
+/** After a start, workers look at documents and indexes once. */
+const SETTLE_MS = 3_000
+/** Ticks of `/proc/<pid>/stat` are hundredths of a second. */
+const TICK_MS = 10
+
+/** What does one enqueue cost the server beside idle workers of another queue, with a gateway in the fleet, and with a stream for each worker? */
+export async function run(bed: Bed): Promise<void> {
+  const gateway = await startChild<GatewayVerbs>(bed, 'gateway-child.ts')
+  await gateway.ask('start', bed.uri)
+  let alone = Number.NaN
+  for (const count of COUNTS) {
+    for (const ownStream of count === 0 ? [false] : [false, true]) {
+      const workers = await startChild<IdleWorkersVerbs>(bed, 'idle-workers-child.ts')
+      await workers.ask('start', bed.uri, count, ownStream)
+      await sleep(SETTLE_MS)
+      const figures: { rate: number; cpuUs: number }[] = []
+      for (let round = 0; round < ROUNDS; round += 1) figures.push(await enqueue(bed))
+      await workers.ask('stop')
+      const cpuUs = median(figures.map((one) => one.cpuUs))
+      if (count === 0) alone = cpuUs
+      process.stdout.write(
+        `${count} idle workers${ownStream ? ', each with a stream of its own' : ''}: ${cpuUs.toFixed(0)} µs of the server for an enqueue, ${(cpuUs / alone).toFixed(2)} × that with none; ${median(figures.map(({ rate }) => rate)).toFixed(0)} a second; load average ${loadavg()[0]!.toFixed(1)}\n`,
+      )
+    }
+  }
+}
+
+async function enqueue({ fleet, serverPid }: Bed): Promise<{ rate: number; cpuUs: number }> {
+  const before = serverCpuMs(serverPid)
+  const startedAt = performance.now()
+  let left = TASKS
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (; left > 0; left -= 1) await fleet.enqueue(noop, {}, { queue: 'busy' })
+    }),
+  )
+  const seconds = (performance.now() - startedAt) / 1_000
+  return { rate: TASKS / seconds, cpuUs: ((serverCpuMs(serverPid) - before) * 1_000) / TASKS }
+}
+
+/** User and system time of a process of this machine. */
+function serverCpuMs(pid: number | undefined): number {
+  if (pid === undefined) return Number.NaN
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
