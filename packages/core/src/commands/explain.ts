@@ -28,7 +28,7 @@ export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Ex
   const about = { id: String(task._id), status: task.status }
   const wrong = misfits(SHAPES.tasks, { ...task })
   if (wrong.length > 0 && !hasEnded(task.status)) {
-    const message = `Its document is not what a task looks like: ${problemOf(wrong)}. See 'taskfleet doctor'`
+    const message = `The task's document is malformed: ${problemOf(wrong)}. See 'taskfleet doctor'`
     return {
       ...about,
       status: SHAPES.tasks.fields.status!.kind.is(task.status) ? task.status : 'failed',
