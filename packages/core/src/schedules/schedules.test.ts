@@ -162,10 +162,10 @@ describe('a schedule', () => {
 
   test('whose cron is wrong is told which of its fields, and what that takes', async () => {
     await expect(create({ cron: '0 25 * * *' })).rejects.toThrow(
-      "'25', the 2nd field of the cron, can't be its hour: that takes 0-23",
+      "'25', the 2nd field of the cron, is not a valid hour: allowed are 0-23",
     )
     await expect(create({ cron: '0 0 0 1 13 *' })).rejects.toThrow(
-      "'13', the 5th field of the cron, can't be its month",
+      "'13', the 5th field of the cron, is not a valid month",
     )
   })
 
