@@ -65,7 +65,7 @@ export class Callbacks {
       { returnDocument: 'after' },
     )
     if (after === null)
-      throw new FleetError('REV_CONFLICT', 'It was changed meanwhile; read it again', { field: 'rev' })
+      throw new FleetError('REV_CONFLICT', 'The callback was changed in the meantime; read it again', { field: 'rev' })
     return after
   }
 
