@@ -57,6 +57,6 @@ test('differences change a field, add one, and reach into objects', () => {
   ])
 })
 
-test.each(['lvel', 'by.nmae', 'bye.name'])('a difference from %s, which is not there, fails at start', (path) => {
+test.each(['lvel', 'by.nmae', 'bye.name'])('a difference of the missing field %s fails at start', (path) => {
   expect(() => storedFields(schema, { [path]: { needed: false } })).toThrow(`the schema has no field '${path}'`)
 })

@@ -37,13 +37,11 @@ export const duration = z
 export const filter = z
   .looseObject({})
   .meta({ id: 'Filter', description: 'Conditions by field; the operators and limits are in docs/protocol.md' })
-export const sort = z
-  .record(z.string(), z.union([z.literal(1), z.literal(-1)]))
-  .meta({
-    id: 'Sort',
-    description: 'Up to four fields, the most important one first. `_id` breaks ties.',
-    maxProperties: 4,
-  })
+export const sort = z.record(z.string(), z.union([z.literal(1), z.literal(-1)])).meta({
+  id: 'Sort',
+  description: 'Up to four fields, the most important one first. `_id` breaks ties.',
+  maxProperties: 4,
+})
 export const reason = z.string().max(500).describe('For the audit log')
 
 /** A list as read-only, so that code may pass read-only lists. */
