@@ -195,9 +195,9 @@ describe('events and callbacks', () => {
     for (let made = 0; made < 2; made += 1) expect((await here('enqueue', 'nobody', '--queue', queue)).code).toBe(0)
     expect(await here('enqueue', 'nobody', '--queue', queue)).toMatchObject({
       code: 7,
-      err: expect.stringMatching(/takes no more: 2 tasks may wait.*QUEUE_FULL/),
+      err: expect.stringMatching(/is full: 2 tasks may wait.*QUEUE_FULL/),
     })
-    expect((await here('queues', 'depth', queue, 'none')).out).toBe(`${queue}  as many may wait as usual\n`)
+    expect((await here('queues', 'depth', queue, 'none')).out).toBe(`${queue}  default limit of waiting tasks\n`)
     await fleet.fleet.control().cancel({ filter: { queue } })
     expect(parseServedQueues('a:2,b')).toEqual({ names: ['a', 'b'], limits: { a: 2 } })
     for (const text of ['a:', 'a:0', ':2', 'a:2:3']) expect(() => parseServedQueues(text)).toThrow(/a:2/)

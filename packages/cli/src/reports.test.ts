@@ -21,10 +21,10 @@ describe('commands that report', () => {
     expect(await here('explain', paused._id.toHexString())).toEqual({
       code: 0,
       err: '',
-      out: 'It is paused until somebody resumes it\n',
+      out: 'It is paused until it is resumed\n',
     })
     const { out } = await here('explain', later._id.toHexString())
-    expect(out).toContain('It becomes active at 2099-01-01T00:00:00.000Z\n')
+    expect(out).toContain('It is scheduled for 2099-01-01T00:00:00.000Z\n')
     expect(out).toContain('No live worker can run test@1\n')
     expect(await json('explain', paused._id.toHexString())).toMatchObject({
       willRun: false,

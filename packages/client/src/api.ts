@@ -17,8 +17,8 @@ import type {
 
 export interface FleetClientOptions {
   /**
-   * The gateway's address with its base path: `https://host/fleet`. If there are several, the next one is tried when one does not answer,
-   * and then the other gateways of the fleet. In a browser the default is the page's own origin.
+   * The gateway's address with its base path: `https://host/fleet`. If one of several does not respond, the next one is tried, and
+   * then the other gateways of the fleet. In a browser, the default is the page's own origin.
    */
   url?: string | readonly string[]
   /**
@@ -38,7 +38,7 @@ export type RowsReason = 'snapshot' | 'delta' | 'resync' | ResetReason
 
 export type RowsListener<N extends CollectionName> = (
   rows: readonly CollectionRows[N][],
-  /** What changed. Empty after a reconnection that missed nothing; `null` when all rows were replaced. */
+  /** The changes. Empty after a reconnection that missed nothing; `null` when all rows were replaced. */
   delta: Delta<CollectionRows[N]> | null,
   reason: RowsReason,
 ) => void
@@ -62,7 +62,7 @@ export interface LiveStatsHandle {
   close(): Promise<void>
 }
 
-/** Where the details of a watched task come from at the moment. */
+/** The current source of a watched task's details. */
 export type WatchSource =
   | { state: 'connecting'; publicUrl?: string }
   /** Its own socket, directly or by the relay. */
@@ -81,7 +81,7 @@ export interface WatchListeners {
   onEvent?: (event: { name: string; data?: unknown }) => void
   /** Log lines and events that were left out here, because this client did not read fast enough. */
   onDropped?: (dropped: DroppedMessages) => void
-  /** Where details come from, each time that changes. */
+  /** The source of the details, each time it changes. */
   onSource?: (source: WatchSource) => void
   /** The task has ended for good. */
   onEnd?: (end: TaskEnd) => void
@@ -102,14 +102,14 @@ export interface FleetApi extends FleetOperations {
   readonly welcome: Welcome | undefined
   /** Milliseconds to add to the local clock to get the server's. */
   readonly clockOffset: number
-  /** Called at once and on every change; returns its undo. */
+  /** Calls the listener at once and on every change. Returns a function that removes it. */
   onState(listener: (state: ConnectionState, error?: Error) => void): () => void
   subscribe<N extends CollectionName = 'tasks'>(
     query: QueryRequest & { collection?: N },
     listener: RowsListener<N>,
     onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>>
-  /** Counts, rates and latencies of the tasks that fit a filter; `listener` is called with the first ones and on every change. */
+  /** Counts, rates and latencies of the tasks that fit a filter. `listener` is called with the first values and on every change. */
   subscribeStats(
     request: { filter?: Record<string, unknown> },
     listener: (stats: FleetStats) => void,

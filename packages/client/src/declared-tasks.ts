@@ -2,18 +2,18 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type EnqueueOptions, FleetError, hasEnded, type StoredTask, type TaskContract } from '@taskfleet/protocol'
 import type { FleetClient } from './fleet-client.ts'
 
-/** What a client does with one declared task, typed by its input and output. */
+/** The calls for one declared task, typed by its input and output. */
 export interface DeclaredTaskCalls<Input extends StandardSchemaV1, Output extends StandardSchemaV1> {
   /**
    * Checks the input and stores a task.
    *
-   * @throws {FleetError} `INPUT_INVALID` with the path, and what the gateway refuses with
+   * @throws {FleetError} `INPUT_INVALID` with the path, and the gateway's errors
    */
   enqueue(input: StandardSchemaV1.InferInput<Input>, options?: EnqueueOptions & { _id?: string }): Promise<StoredTask>
   /**
    * Waits until a task has ended, and resolves with its output.
    *
-   * @throws {FleetError} the code that it failed with; `CANCELLED`, `NOT_FOUND`; what the gateway refuses with
+   * @throws {FleetError} the code that the task failed with; `CANCELLED`, `NOT_FOUND`; the gateway's errors
    */
   result(id: string): Promise<StandardSchemaV1.InferOutput<Output>>
 }

@@ -31,27 +31,27 @@ import { TaskFollower } from './task-follower.ts'
 
 /** Removing very many tasks takes minutes. */
 const PRUNE_MS = 280_000
-/** What following a task needs of its row: all light fields, and the output. */
+/** The fields that are needed to watch a task: all light fields, and the output. */
 const WATCHED_FIELDS =
   'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
     ' ',
   )
 
-/** Each subscription has a name of its own, so each message finds its subscription. */
+/** Any subscription. Messages are matched to subscriptions by name. */
 type AnySubscription = Pick<LiveSubscription<never, never>, 'open' | 'close' | 'reconnected'> & {
   receive(message: { subscription: string }): void
 }
 
 /**
- * Every operation as a method: `client.tasks.cancel(id)`. Inputs that JSON would change are refused before they are sent. Some operations
- * also have an older name: `client.cancel(…)` is `client.tasks.cancel(…)`.
+ * Every operation as a method: `client.tasks.cancel(id)`. Inputs that JSON would change are rejected before they are sent. Some
+ * operations also have an older name: `client.cancel(…)` is `client.tasks.cancel(…)`.
  */
 export interface FleetClient extends Omit<FleetOperations, 'audit'>, FleetControl {
   /** The audit log, or the entries of one task with `id`. `audit.list` does the same. */
   readonly audit: FleetOperations['audit']['list'] & FleetOperations['audit']
 }
 
-/** The fleet as a browser or a program sees it: over a websocket, or long polling where those are blocked, without MongoDB. */
+/** A client of a fleet for browsers and programs, without MongoDB. It uses a websocket, or long polling where those are blocked. */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor assigns them all
 export class FleetClient implements FleetApi {
   readonly #connection: GatewayConnection
@@ -152,7 +152,7 @@ export class FleetClient implements FleetApi {
     return subscription
   }
 
-  /** Follows one task: on its own socket while it runs, on its next host when it moves, until it has ended. */
+  /** Watches one task until it has ended: on its own socket while it runs, and on its next host when it moves. */
   async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
     const follower = new TaskFollower(listeners, {
       reach: this.#reach,

@@ -30,7 +30,7 @@ const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
 ])
 const PACED_A_SECOND = 25
 const PACED_AT_ONCE = 120
-/** The delay after a refusal that may pass, such as a database that was away for a moment. */
+/** The delay after a refusal that may pass, for example because the database was away for a moment. */
 const REFUSED_RETRY_MS = 1_000
 /** A session is renewed after this part of its remaining time. */
 const RENEWED_AT = 0.75
@@ -41,7 +41,7 @@ const NO_TOKEN = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'])
 export type StateListener = (state: ConnectionState, error?: Error) => void
 type GatewaySocket = Socket<GatewayToClient, ClientToGateway>
 
-/** What the owner of a connection is notified of. */
+/** The notifications to the owner of a connection. */
 interface Listener {
   /** The connection is new: the gateway has no subscriptions of it. */
   connected(): void
@@ -92,12 +92,12 @@ export class GatewayConnection {
     return this.#clockOffset
   }
 
-  /** The transports to try, in order: none that this connection has found to be blocked. */
+  /** The transports to try, in order, without those that are blocked on this connection. */
   get transports(): string[] {
     return this.#socket.io.engine?.transport.name === 'polling' ? ['polling'] : ['websocket', 'polling']
   }
 
-  /** Calls the listener at once and on every change. Returns its undo. */
+  /** Calls the listener at once and on every change. Returns a function that removes it. */
   onState(listener: StateListener): () => void {
     this.#stateListeners.add(listener)
     listener(this.#state, this.#error)
@@ -226,7 +226,7 @@ export class GatewayConnection {
   }
 
   #reason(): Error {
-    return this.#error ?? unreachable(this.#gateways.current, new Error('it accepts connections but does not answer'))
+    return this.#error ?? unreachable(this.#gateways.current, new Error('it accepts connections but does not respond'))
   }
 
   /** @throws {FleetError} why there is no connection, within 10 s: `UNREACHABLE`, `BAD_HOST`, `BAD_ORIGIN` */
@@ -269,7 +269,7 @@ export class GatewayConnection {
     return this.#state === 'connecting' ? 'connecting' : 'reconnecting'
   }
 
-  /** What socket.io sends with each connection. */
+  /** The credentials that socket.io sends with each connection. */
   #auth(): object | ((send: (auth: object) => void) => void) {
     const token = this.#token
     if (token === undefined) return {}
@@ -344,7 +344,7 @@ export class GatewayConnection {
   }
 }
 
-/** As a `FleetError`, which has a code. */
+/** Turns an error into a `FleetError`, which has a code. */
 export function refusalOf(error: unknown): FleetError {
   if (error instanceof FleetError) return error
   const { code = 'REFUSED', message = String(error) } = error as { code?: string; message?: string }

@@ -1,4 +1,4 @@
-/** Which of the fleet's gateways a client connects to. The given addresses are tried as often as all others together. */
+/** Chooses the gateway that a client connects to. The given addresses are tried as often as all others together. */
 export class Gateways {
   readonly #given: readonly string[]
   #others: readonly string[] = []
@@ -26,7 +26,7 @@ export class Gateways {
     )
   }
 
-  /** The current gateway does not answer. @returns how many have been tried in a row, or undefined if there is no other */
+  /** The current gateway does not respond. @returns how many have been tried in a row, or undefined if there is no other */
   next(): number | undefined {
     const round = this.#given.length + (this.#others.length > 0 ? 1 : 0)
     if (round === 1) return undefined
@@ -39,7 +39,7 @@ export class Gateways {
   }
 }
 
-/** Only http and https, without a name and password: an address that was received must not lead a browser anywhere else. */
+/** Allows only http and https, without user and password: a received address must not lead a browser anywhere else. */
 export function isWebAddress(address: string): boolean {
   if (!URL.canParse(address)) return false
   const { protocol, username, password } = new URL(address)

@@ -2,7 +2,7 @@ import type { FleetStats, StatsAnswer, StatsDelta } from '@taskfleet/protocol'
 import type { LiveStatsHandle } from './api.ts'
 import { type Link, LiveSubscription } from './live-subscription.ts'
 
-/** The client's end of statistics: replaces the parts that change. */
+/** The client's side of statistics: replaces the parts that change. */
 export class LiveFigures extends LiveSubscription<StatsAnswer, StatsDelta> implements LiveStatsHandle {
   protected readonly ask: () => Promise<StatsAnswer>
   readonly #listener: (stats: FleetStats) => void

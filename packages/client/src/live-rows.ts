@@ -12,7 +12,7 @@ import { type Link, LiveSubscription } from './live-subscription.ts'
 
 type Resume = Pick<SubscribeQuery, 'resume'>
 
-/** The client's end of a live query: applies deltas in order, and resumes where it was after a lost connection. */
+/** The client's side of a live query: applies deltas in order, and resumes after a lost connection. */
 export class LiveRows<N extends CollectionName>
   extends LiveSubscription<SubscribeAnswer, QueryDelta | QueryReset>
   implements LiveQuery<N>

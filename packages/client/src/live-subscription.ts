@@ -1,7 +1,7 @@
 import { mayPass } from './may-pass.ts'
 import { retryDelay } from './retry-delay.ts'
 
-/** What a subscription needs of its client. */
+/** The parts of a client that a subscription needs. */
 export interface Link {
   isLive(): boolean
   /** Ends one subscription at the gateway. */
@@ -12,19 +12,19 @@ export interface Link {
   refused(error: unknown): void
 }
 
-/** What names a subscription at the gateway. */
+/** The name of a subscription at the gateway. */
 interface Named {
   subscription: string
 }
 
-/** The client's end of a subscription: subscribes again after a lost connection, and gets messages in the order in which they were sent. */
+/** The client's side of a subscription. It subscribes again after a lost connection, and gets messages in the order of sending. */
 export abstract class LiveSubscription<Answer extends Named, Message extends Named> {
   readonly #link: Link
   #subscription: string | undefined
   #asking: Promise<void> | undefined
-  /** Messages that arrived before the promise of the answer resolved: both may be in one packet. */
+  /** Messages that arrived before the promise of the answer resolved, since both may be in one packet. */
   #early: Message[] = []
-  /** In a row. */
+  /** Failures in a row. */
   #failures = 0
   #closed = false
   #retry: ReturnType<typeof setTimeout> | undefined
@@ -36,9 +36,9 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
   protected abstract ask(): Promise<Answer>
   protected abstract answered(answer: Answer): void
   protected abstract apply(message: Message): void
-  /** Its content may be out of date. */
+  /** Called when the content may be out of date. */
   protected abstract interrupted(): void
-  /** The key has lost the right to its content. */
+  /** Drops the content, because the key has lost the right to it. */
   protected abstract forget(): void
 
   protected get isLive(): boolean {
@@ -66,7 +66,7 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
     this.#openAgain()
   }
 
-  /** A message was missed. Subscribing again is right whatever the reason. */
+  /** Subscribes again after a missed message, for any reason. */
   protected askAnew(): void {
     this.interrupted()
     if (this.#subscription !== undefined) this.#link.release(this.#subscription)

@@ -4,7 +4,7 @@ import { keepValue } from '@taskfleet/protocol/internal'
 /** Sends one operation by its name and resolves with its answer. */
 type Send = (name: string, request: unknown) => Promise<unknown>
 
-/** Named here, so that a page does not load the table of operations. */
+/** Listed here, so that a page does not load the table of operations. */
 export const AGGREGATES = [
   'tasks',
   'events',
@@ -27,7 +27,7 @@ export function operationsOf<Aggregate extends keyof FleetOperations>(
   const methods = new Map<string, (request?: unknown) => Promise<unknown>>()
   return new Proxy({} as FleetOperations[Aggregate], {
     get(_, verb) {
-      // `await` on the object itself looks for `then`, which is no operation.
+      // `await` on the object itself reads `then`, which is not an operation.
       if (typeof verb !== 'string' || verb === 'then') return undefined
       const known = methods.get(verb)
       if (known !== undefined) return known

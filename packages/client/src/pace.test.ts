@@ -20,7 +20,7 @@ test('a burst goes at once, and the rest in order at the rate', async () => {
   expect(gone).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
 })
 
-test('nobody overtakes those who wait, and a new connection lets a burst go', async () => {
+test('no message overtakes a waiting one, and a new connection allows a burst', async () => {
   const pace = new Pace(1, 1, Date.now)
   const gone: string[] = []
   expect(pace.turn()).toBeUndefined()
@@ -32,7 +32,7 @@ test('nobody overtakes those who wait, and a new connection lets a burst go', as
   expect(gone).toEqual(['first', 'second'])
 })
 
-test('what fails is tried again later and later, up to half a minute', () => {
+test('delays between retries grow, up to 30 seconds', () => {
   const delays = [1, 2, 3, 6, 50].map((failures) => retryDelay(failures, () => 1))
   expect(delays).toEqual([1_000, 2_000, 4_000, 30_000, 30_000])
   expect(retryDelay(1, () => 0)).toBe(750)

@@ -1,4 +1,4 @@
-/** A token bucket for messages: a burst at once, then so many a second, in order. */
+/** A token bucket for messages: a burst at once, then a fixed number a second, in order. */
 export class Pace {
   readonly #perSecond: number
   readonly #burst: number
@@ -16,7 +16,7 @@ export class Pace {
     this.#at = now()
   }
 
-  /** Resolves when it is this message's turn; undefined when that is now. */
+  /** Resolves when it is this message's turn; undefined if it may be sent now. */
   turn(): Promise<void> | undefined {
     this.#refill()
     if (this.#waiting.length === 0 && this.#tokens >= 1) {

@@ -31,8 +31,8 @@ const RETRY_MS = 1_000
 const ANSWER_MS = 10_000
 
 /**
- * Follows one task through its attempts. Its row names the worker that runs it. Details come from the task's socket there, directly or by
- * the relay.
+ * Follows one task through its attempts. The task's row names the worker that runs it. Details come from the task's socket at that
+ * worker, directly or through the relay.
  */
 export class TaskFollower implements TaskWatch {
   readonly #listeners: WatchListeners
@@ -64,7 +64,7 @@ export class TaskFollower implements TaskWatch {
     else this.#onClose.push(act)
   }
 
-  /** The task as the live query has it now; undefined when there is none. */
+  /** Takes the task's current row from the live query; undefined when there is none. */
   update(task: TaskRow | undefined): void {
     if (this.#closed) return
     this.#task = task
@@ -95,7 +95,7 @@ export class TaskFollower implements TaskWatch {
     await this.#link.cancel(reason)
   }
 
-  /** @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, and what the handler refuses with */
+  /** @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, and the handler's errors */
   async message(name: string, data?: unknown): Promise<unknown> {
     if (this.#socket?.connected !== true) throw new FleetError('NOT_CONNECTED', "The task's socket is not open")
     const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
@@ -127,7 +127,7 @@ export class TaskFollower implements TaskWatch {
     })
   }
 
-  /** Directly first, then by the relay. */
+  /** Tries the direct address first, then the relay. */
   async #reach(attempt: number): Promise<void> {
     const { publicUrl, relayUrl, token } = await this.#link.ticket()
     const ways: ['direct' | 'relay', string][] = [['relay', relayUrl]]
@@ -189,7 +189,7 @@ export class TaskFollower implements TaskWatch {
         socket.disconnect()
         reject(new FleetError(code, message))
       }
-      // Also bounds the admission: another program may listen there and never answer.
+      // Also limits the wait for admission: another program may listen there and never respond.
       const timer = setTimeout(() => fail('UNREACHABLE', 'no answer in time'), CONNECT_MS + RETRY_MS)
       let connected = false
       socket.once('connect', () => {
@@ -203,7 +203,7 @@ export class TaskFollower implements TaskWatch {
       })
       socket.once('disconnect', () => {
         if (!connected) fail('UNREACHABLE', 'the connection was lost')
-        // The live query says where the task goes on. If it still runs here, the connection was lost.
+        // The live query shows where the task goes on. If it still runs here, the connection was lost.
         else if (mine() && over) this.#attemptOver()
         else if (mine() && this.#task?.status === 'running')
           this.#unreachable(new FleetError('UNREACHABLE', 'the connection was lost'))
@@ -237,7 +237,7 @@ export class TaskFollower implements TaskWatch {
     this.#listeners.onLog?.(line)
   }
 
-  /** Reported once: by the socket with the output, or by the row without it. */
+  /** Reports the end once: from the socket with the output, or from the row without it. */
   #end(end: TaskEnd): void {
     if (this.#ended) return
     this.#ended = true

@@ -1,12 +1,12 @@
 import { FleetError } from '@taskfleet/protocol'
 
-/** An error of engine.io: `description` is a status of HTTP or what the transport itself reports. */
+/** An error of engine.io: `description` is an HTTP status or the transport's own error. */
 interface TransportError extends Error {
   description?: unknown
   context?: { responseText?: unknown; statusText?: unknown }
 }
 
-/** Why a client has no connection: `BAD_HOST`, `BAD_ORIGIN` or whatever the gateway refuses with, else `UNREACHABLE`. */
+/** Why a client has no connection: `BAD_HOST`, `BAD_ORIGIN` or another refusal by the gateway; otherwise `UNREACHABLE`. */
 export function unreachable(address: string, error: TransportError): FleetError {
   const { code, message } = refusalIn(error.context?.responseText)
   if (code !== undefined) return new FleetError(code, message ?? code, { cause: error })
@@ -18,7 +18,7 @@ const UNKNOWN_SESSION = 1
 
 function whyOf({ message, description, context }: TransportError): string {
   if (answerIn(context?.responseText).code === UNKNOWN_SESSION) {
-    return 'requests reach several gateways in turns; pass websockets on, or make the load balancer sticky'
+    return 'requests reach different gateways in turn; let websockets through, or use sticky sessions in the load balancer'
   }
   if (message === 'timeout') return 'neither a websocket nor long polling was answered in time'
   if (typeof description === 'number' && description > 0) return `HTTP ${description}`
@@ -30,13 +30,13 @@ function messageOf(reason: unknown): string | undefined {
   return typeof message === 'string' && message !== '' ? message : undefined
 }
 
-/** A gateway writes its own code and text into the message of engine.io. */
+/** The refusal in an engine.io response: a gateway writes its own code and text into the message. */
 function refusalIn(body: unknown): { code?: string; message?: string } {
   const [, code, text] = /^([A-Z_]+): ([\s\S]*)$/.exec(String(answerIn(body).message)) ?? []
   return code === undefined ? {} : { code, message: text! }
 }
 
-/** What engine.io answers where it refuses a request. */
+/** The body of engine.io's response to a rejected request. */
 function answerIn(body: unknown): { code?: unknown; message?: unknown } {
   try {
     return (JSON.parse(String(body)) ?? {}) as { code?: unknown; message?: unknown }

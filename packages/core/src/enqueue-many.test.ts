@@ -32,7 +32,7 @@ describe('a program stores many tasks', () => {
     expect(await fleet.tasks.countDocuments({ queue: 'heap', status: 'pending' })).toBe(1_200)
   })
 
-  test('all or none: every entry that is wrong is named', async () => {
+  test('all or none: every invalid entry is reported', async () => {
     const wrong = fleet.enqueueMany(resize, [
       { input: { file: 'a' }, queue: 'none' },
       { input: { file: 5 as never }, queue: 'none' },
@@ -75,7 +75,7 @@ describe('a program stores many tasks', () => {
     expect(await orders.countDocuments()).toBe(1)
   })
 
-  test('what is there already is the same task', async () => {
+  test('a task that already exists is the same task', async () => {
     const [task] = await fleet.store.enqueue([newTask({ queue: 'again' })])
     const entry = { _id: '6'.repeat(24), input: { file: 'a' }, queue: 'again' }
     await fleet.enqueueMany(resize, [entry])

@@ -8,13 +8,13 @@ const db = useDatabase()
 const invoice = { name: 'invoice', version: 1, input: z.object({ order: z.string() }) }
 let connection: Connection
 beforeAll(async () => {
-  // As a program would, without a thought of majorities.
+  // As a program might, without majority options.
   connection = await mongoose.createConnection(db.uri, { writeConcern: { w: 1 } }).asPromise()
 })
 afterAll(() => connection.close())
 
-describe('a fleet on the connection that a program has', () => {
-  test('stores a task in the same transaction as its data: both are there, or neither', async () => {
+describe('a fleet on the connection of a program', () => {
+  test('stores a task in the same transaction as its data: both are stored, or neither', async () => {
     const Order = connection.model('Order', new mongoose.Schema({ name: String }))
     await Order.createCollection()
     const fleet = await Fleet.from(connection)
@@ -33,11 +33,11 @@ describe('a fleet on the connection that a program has', () => {
       { input: { order: 'kept' }, status: 'pending' },
     ])
     await fleet.close()
-    // What it was given stays open.
+    // The given connection stays open.
     expect(await Order.countDocuments()).toBe(1)
   })
 
-  test('takes a client and the name of a database, and does all that another does', async () => {
+  test('works with a client and the name of a database', async () => {
     const client = await mongo.MongoClient.connect(db.uri)
     const name = new URL(db.uri).pathname.slice(1)
     const fleet = await Fleet.from(client, { database: name })
@@ -49,7 +49,7 @@ describe('a fleet on the connection that a program has', () => {
     await client.close()
   })
 
-  test('writes with a majority whatever its client does otherwise', async () => {
+  test('writes with a majority, even if its client does not', async () => {
     const client = await mongo.MongoClient.connect(db.uri, { writeConcern: { w: 1 }, monitorCommands: true })
     const concerns = new Set<unknown>()
     client.on('commandStarted', ({ commandName, command }) => {
@@ -63,7 +63,7 @@ describe('a fleet on the connection that a program has', () => {
     await client.close()
   })
 
-  test('refuses what it can not stand on', async () => {
+  test('rejects unsuitable clients', async () => {
     await expect(Fleet.from({} as never)).rejects.toMatchObject({ code: 'FOREIGN_DRIVER' })
     const client = await mongo.MongoClient.connect(db.uri, { retryWrites: false })
     await expect(Fleet.from(client)).rejects.toMatchObject({ code: 'NEEDS_MAJORITY', field: 'retryWrites' })

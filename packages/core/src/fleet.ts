@@ -70,7 +70,7 @@ export class Fleet {
   readonly logs: TaskLogs
   readonly errors: ErrorReport
   readonly audit: AuditLog
-  /** Who was refused what, on record. */
+  /** The audit of refused requests. */
   readonly refusals: Refusals
   readonly retention: RetentionPolicy
   readonly durations: Durations
@@ -79,13 +79,13 @@ export class Fleet {
   readonly schedules: Schedules
   readonly gate: DocumentGate
   readonly indexes: IndexWatch
-  /** What live workers serve, and which inputs their handlers take. */
+  /** The tasks that live workers serve, and the input schemas of their handlers. */
   readonly handlers: PublishedHandlers
-  /** Signs what this process stores, and says what it may run. */
+  /** Signs the documents that this process stores, and checks the ones that it runs. */
   readonly signing: Signing
   readonly #results: TaskResults
 
-  /** @param options.signing as the environment says by default @throws {FleetError} as `Signing` */
+  /** @param options.signing by default, from the environment @throws {FleetError} as `Signing` */
   constructor(
     database: FleetDatabase,
     { log, signing: asked }: { log?: Logger | undefined; signing?: SigningOptions | undefined } = {},
@@ -139,8 +139,8 @@ export class Fleet {
   }
 
   /**
-   * Every operation of the table, for a key; for the process itself by default. Permissions are checked before anything is written,
-   * and each change and each refusal is in the audit log.
+   * Every operation of the table, for a key; by default, for the process itself. Permissions are checked before anything is
+   * written. Each change and each refusal is in the audit log.
    *
    * @example `await fleet.as(principal).schedules.pause('nightly')`
    */
@@ -148,7 +148,7 @@ export class Fleet {
     return operationsFor(this, principal)
   }
 
-  /** The operations on tasks and a few others by their older names; for the process itself when nobody is named. */
+  /** The operations on tasks and a few others by their older names; by default, for the process itself. */
   control(principal: Principal = LOCAL): FleetControl {
     return controlOf(this.as(principal))
   }
@@ -168,22 +168,22 @@ export class Fleet {
     return upkeepCalls(this.as(principal))
   }
 
-  /** Schedules of tasks by their definition, whose schema checks the input; `as(principal).schedules` takes names. */
+  /** Schedules with tasks given by definition, whose schema checks the input; `as(principal).schedules` takes names. */
   schedulesFor(principal: Principal = LOCAL): ScheduleCalls {
     return scheduleCalls(this.as(principal))
   }
 
-  /** Looks for documents that don't fit, unless somebody has done so lately. @returns whether it did */
+  /** Checks for malformed documents, unless a process has done so recently. @returns whether it did */
   surveyIfDue(): Promise<boolean> {
     return surveyIfDue(this.#surveyed)
   }
 
-  /** Looks for documents that don't fit and sets them aside. */
+  /** Finds malformed documents and sets them aside. */
   survey(): Promise<void> {
     return survey(this.#surveyed)
   }
 
-  /** Does about documents that don't fit what is safe, and says what it did. */
+  /** Repairs malformed documents where that is safe, and returns what it did. */
   repair(): Promise<Repaired[]> {
     return repairDocuments(this.#surveyed)
   }
@@ -193,7 +193,7 @@ export class Fleet {
   }
 
   /**
-   * Whose user may only read the database can look, and nothing else.
+   * If the database's user may only read, only reading operations work.
    *
    * @throws {FleetError} what `FleetDatabase.connect` throws; `NEEDS_MIGRATION`, `NEWER_SCHEMA`
    */
@@ -212,8 +212,8 @@ export class Fleet {
   }
 
   /**
-   * On a connection that the program has already, so that a task can be stored in the same transaction as the program's own data. The
-   * program closes it.
+   * A fleet on an existing connection of the program, so that a task can be stored in the same transaction as the program's own
+   * data. The program closes the connection.
    *
    * @param source a connected `MongoClient`, or `mongoose.connection`
    * @throws {FleetError} as `connect`; `FOREIGN_DRIVER`
@@ -234,11 +234,11 @@ export class Fleet {
   }
 
   /**
-   * Stores a task. The input is checked here and once more by the worker that runs it. Where the outcome is unknown, repeat it with
-   * the `_id` that the error names: that stores the task once.
+   * Stores a task. The input is checked here and again by the worker that runs it. If the outcome is unknown, repeat the call with
+   * the `_id` in the error: the task is stored only once.
    *
-   * @param options `_id` is 24 hexadecimal digits; the fleet makes one by default. `session` is a transaction of this fleet's own client,
-   *   see `from`: the task is stored when it commits
+   * @param options `_id` is 24 hexadecimal digits; by default, the fleet makes one. `session` is a transaction of this fleet's own
+   *   client, see `from`: the task is stored when it commits
    * @throws {FleetError} `INPUT_INVALID` with the path, `UNKNOWN_OUTCOME` with `ids`, and what `parseNewTask` throws
    */
   async enqueue<Schema extends StandardSchemaV1>(
@@ -256,9 +256,9 @@ export class Fleet {
   /**
    * Stores up to 10,000 tasks, all or none.
    *
-   * @param entries each an input with the options of its task
-   * @param session a transaction of this fleet's own client, of up to 500 tasks: they are stored when it commits
-   * @throws {FleetError} `BatchRefused` with an entry for each that is wrong; `TOO_MANY_TASKS`, `UNKNOWN_OUTCOME` with `ids`
+   * @param entries the inputs, each with the options of its task
+   * @param session a transaction of this fleet's own client, with up to 500 tasks: they are stored when it commits
+   * @throws {FleetError} `BatchRefused` with a problem for each invalid entry; `TOO_MANY_TASKS`, `UNKNOWN_OUTCOME` with `ids`
    */
   async enqueueMany<Schema extends StandardSchemaV1>(
     type: TaskType<Schema>,
@@ -284,11 +284,11 @@ export class Fleet {
   }
 
   /**
-   * Waits until a task has ended, by one change stream for all that are waited for.
+   * Waits until a task has ended. All waits share one change stream.
    *
-   * @param timeout how long; for ever by default
-   * @returns how it ended: `{ status, output?, error? }`, ids and dates as texts
-   * @throws {FleetError} `NOT_FOUND`, `BAD_ID`; `RESULT_TIMEOUT`, after which the task goes on; `CLOSED` when this fleet is closed
+   * @param timeout how long to wait; without a limit by default
+   * @returns the result: `{ status, output?, error? }`, ids and dates as texts
+   * @throws {FleetError} `NOT_FOUND`, `BAD_ID`; `RESULT_TIMEOUT`, after which the task continues; `CLOSED` when this fleet is closed
    */
   async result(id: string | TaskDocument['_id'], { timeout }: { timeout?: Duration } = {}): Promise<TaskEnd> {
     return this.#results.of(parseId(id), timeout === undefined ? undefined : milliseconds(timeout))

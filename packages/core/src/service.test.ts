@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Service } from './service.ts'
 
-/** Notes what it does; its start waits until it is let go on, or fails. */
+/** Records its actions. Its start waits until the test lets it continue or fail. */
 class Noting extends Service {
   readonly notes: string[] = []
   letGo!: () => void
@@ -25,7 +25,7 @@ class Noting extends Service {
 const ALL = ['first', 'second', 'second ends', 'first ends']
 
 describe('a service', () => {
-  test('starts once, however often it is asked to, and ends its parts in reverse order', async () => {
+  test('starts once, no matter how often it is called, and ends its parts in reverse order', async () => {
     const service = new Noting()
     await Promise.all([service.start(), service.start()])
     await service.start()
@@ -54,7 +54,7 @@ describe('a service', () => {
     expect(service.notes).toEqual(ALL)
   })
 
-  test('whose start fails ends what had begun, and may start again', async () => {
+  test('whose start fails ends its started parts, and may start again', async () => {
     const service = new Noting()
     service.failure = new Error('no')
     const [one, two] = [service.start(), service.start()]

@@ -1,6 +1,6 @@
 /**
- * Something that starts and stops. `onStart` begins its parts, and says with `defer` or `use` how each of them ends. `stop` ends them,
- * the last one first, and so does a start that fails: nothing is left running, whenever `stop` is called.
+ * Something that starts and stops. `onStart` starts its parts and registers with `defer` or `use` how each of them ends. `stop`
+ * ends them, the last one first. A failed start does the same. So nothing is left running, whenever `stop` is called.
  */
 export abstract class Service {
   readonly #ends: (() => unknown)[] = []
@@ -10,7 +10,7 @@ export abstract class Service {
 
   protected abstract onStart(): Promise<void> | void
 
-  /** Starts once: calls that follow share the first one's result. After a failure or a stop it may start again. */
+  /** Starts once: later calls share the first call's result. After a failure or a stop, it may start again. */
   start(): Promise<void> {
     if (this.#stopped !== undefined) return this.#stopped.catch(() => undefined).then(() => this.start())
     if (this.#started === undefined) {
@@ -21,9 +21,9 @@ export abstract class Service {
   }
 
   /**
-   * Resolves when nothing of it runs any more. May be called at any time, and again.
+   * Resolves when nothing of it runs any more. May be called at any time and repeatedly.
    *
-   * @throws what the first part that didn't end failed with; the others have ended
+   * @throws the error of the first part that failed to end; the others have ended
    */
   stop(): Promise<void> {
     if (this.#started === undefined) return Promise.resolve()
@@ -32,7 +32,7 @@ export abstract class Service {
     return this.#stopped
   }
 
-  /** Whether it was started and not stopped since. */
+  /** Whether it was started and has not been stopped since. */
   protected get isRunning(): boolean {
     return this.#running
   }

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { toTaskError } from './task/fingerprint.ts'
 import { asError } from './thrown.ts'
 
-describe('whatever is thrown', () => {
+describe('any thrown value', () => {
   test.each(Object.keys(oddErrors()))('%s is an error that can be read, logged and stored', (kind) => {
     const thrown = oddErrors()[kind]
     const error = asError(thrown)
@@ -29,7 +29,7 @@ describe('whatever is thrown', () => {
     expect(asError(error)).toBe(error)
   })
 
-  test('one of ours keeps its class and what it says, however odd the rest is', () => {
+  test('an own error keeps its class and message, even if the rest is malformed', () => {
     const later = Object.defineProperty(new RetryAfterError('BUSY', 'later', 1_234), 'stack', { value: 42 })
     expect(asError(later)).toBeInstanceOf(RetryAfterError)
     expect(asError(later)).toMatchObject({ code: 'BUSY', message: 'later', delayMs: 1_234 })

@@ -1,16 +1,16 @@
 import { inspect, types } from 'node:util'
 import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
 
-/** No error that says something has more, and whoever logs or stores one must not be flooded. */
+/** The most characters of an error's text. No useful error is longer, and logs and tasks must not be flooded. */
 const LONGEST_TEXT = 64 * 1024
 const LONGEST_NAME = 200
 const CAUSES = 5
-/** The classes that decide how an attempt ends, the nearest first. */
+/** The error classes that decide how an attempt ends, the most specific first. */
 const KINDS = [UnrecoverableError, RetryAfterError, SnoozeError, AttemptAborted, FleetError]
 
 /**
- * A value thrown by foreign code, as an `Error` that anybody can read, log and store: `name`, `message` and `stack` are
- * texts of a sane length, and nothing in it throws. A sound error is returned as it is.
+ * Turns a value thrown by foreign code into an `Error` that is safe to read, log and store: `name`, `message` and `stack` are
+ * texts of limited length, and no getter throws. A sound error is returned as it is.
  */
 export function asError(thrown: unknown): Error {
   if (!isError(thrown)) return new Error(shown(thrown))
@@ -18,7 +18,7 @@ export function asError(thrown: unknown): Error {
 }
 
 function isError(thrown: unknown): thrown is Error {
-  // Asked first, since a proxy of an error may throw at each look.
+  // Checked first, because a proxy of an error may throw at each access.
   if (types.isProxy(thrown)) return false
   return types.isNativeError(thrown) || attempt(() => thrown instanceof Error) === true
 }
@@ -26,14 +26,14 @@ function isError(thrown: unknown): thrown is Error {
 function isSound(error: Error, causes: number): boolean {
   return (
     attempt(() => {
-      // A logger marks what it has seen.
+      // A logger adds a mark to the errors that it has logged.
       if (!Object.isExtensible(error)) return false
       const { name, message, stack } = error
       if (typeof name !== 'string' || name === '' || name.length > LONGEST_NAME) return false
       if (typeof message !== 'string' || message.length > LONGEST_TEXT) return false
       if (stack !== undefined && (typeof stack !== 'string' || stack.length > LONGEST_TEXT)) return false
       const own = Object.entries(Object.getOwnPropertyDescriptors(error))
-      // A logger reads whatever can be listed, and what hangs below.
+      // A logger reads all enumerable properties and their contents.
       if (own.some(([key, { enumerable, get }]) => key !== 'stack' && get !== undefined && (enumerable || isRead(key))))
         return false
       const { cause, errors } = error as { cause?: unknown; errors?: unknown }
@@ -44,7 +44,7 @@ function isSound(error: Error, causes: number): boolean {
 
 const isRead = (key: string): boolean => key === 'cause' || key === 'code' || key === 'errors'
 
-/** Deep chains and circles are the logger's to cut. */
+/** Whether a cause is sound. The logger itself cuts deep chains and circles. */
 function isSoundCause(cause: unknown, causes: number): boolean {
   if (typeof cause !== 'object' || cause === null) return typeof cause !== 'function'
   return isError(cause) && (causes === 0 || isSound(cause, causes - 1))
@@ -77,18 +77,18 @@ function define(target: object, key: string, value: unknown, enumerable: boolean
   Object.defineProperty(target, key, { value, enumerable, writable: true, configurable: true })
 }
 
-/** What a handler writes to its log, as a text. */
+/** Turns a value that a handler logs into a text. */
 export function asText(value: unknown): string {
   return typeof value === 'string' ? value : (attempt(() => String(value)) ?? shown(value))
 }
 
-/** A message that is no text, as one. */
+/** A message as a text, even if it is not one. */
 function textOf(message: unknown): string {
   if (typeof message === 'string') return message.slice(0, LONGEST_TEXT)
   return message === undefined ? '' : shown(message)
 }
 
-/** Any value as a text, at most so long; a value may refuse to be looked at. */
+/** Any value as a text of limited length. Reading the value may throw. */
 function shown(value: unknown): string {
   const text = typeof value === 'string' ? value : (looked(value, true) ?? looked(value, false))
   return typeof text === 'string' ? text.slice(0, LONGEST_TEXT) : `a thrown ${typeof value} that can't be shown`
@@ -101,7 +101,7 @@ function read(object: object, key: string): unknown {
   return attempt(() => (object as Record<string, unknown>)[key])
 }
 
-/** What foreign code answers; undefined where it throws. */
+/** The result of foreign code; undefined if it throws. */
 function attempt<T>(act: () => T): T | undefined {
   try {
     return act()

@@ -1,4 +1,4 @@
-/** Work that goes on by itself, and that somebody waits for in the end. */
+/** Work that runs in the background and is awaited at the end. */
 export class UnderWay {
   readonly #all = new Set<Promise<void>>()
   readonly #onError: (error: unknown) => void
@@ -18,7 +18,7 @@ export class UnderWay {
     this.#all.add(done)
   }
 
-  /** Resolves when nothing is under way, also nothing that was added meanwhile. */
+  /** Resolves when no work is left, including work that was added in the meantime. */
   async settled(): Promise<void> {
     while (this.#all.size > 0) await Promise.all(this.#all)
   }

@@ -3,7 +3,7 @@ import { WatchLoop, type WatchLoopOptions } from './watch-loop.ts'
 
 const DAY_MS = 86_400_000
 const loops: WatchLoop[] = []
-/** Ends the looks that are under way. */
+/** Ends the running looks. */
 let ends: ((nextMs?: number) => void)[] = []
 beforeEach(() => {
   vi.useFakeTimers()
@@ -15,7 +15,7 @@ afterEach(async () => {
   vi.useRealTimers()
 })
 
-/** A look that ends when it is told to, with the answer that it is given. */
+/** A look that ends on request, with the given result. */
 function slowLook() {
   ends = []
   const look = vi.fn(() => new Promise<number | undefined>((resolve) => ends.push(resolve)))
@@ -37,7 +37,7 @@ async function started(options: Partial<WatchLoopOptions>) {
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 
 describe('a watch loop', () => {
-  test('looks as often as it is told to, from the end of one look to the next', async () => {
+  test('looks at its interval, from the end of one look to the next', async () => {
     const { look, end } = slowLook()
     await started({ look, everyMs: 1_000 })
     await pass(999)
@@ -52,7 +52,7 @@ describe('a watch loop', () => {
     expect(look).toHaveBeenCalledTimes(2)
   })
 
-  test('looks first when that is said', async () => {
+  test('looks first at the given time', async () => {
     const { look } = await started({ everyMs: 1_000, firstMs: 0 })
     await pass(0)
     expect(look).toHaveBeenCalledTimes(1)
@@ -66,7 +66,7 @@ describe('a watch loop', () => {
     expect(look).toHaveBeenCalledTimes(1)
   })
 
-  test('looks only when it is asked, if it has no time of its own', async () => {
+  test('looks only on request, if it has no interval', async () => {
     const { loop, look } = await started({})
     await pass(DAY_MS)
     expect(look).toHaveBeenCalledTimes(0)
@@ -93,7 +93,7 @@ describe('a watch loop', () => {
     expect(next).toHaveLength(0)
   })
 
-  test('never looks twice at a time; when asked during a look, looks once more', async () => {
+  test('never runs two looks at once; on request during a look, it looks again', async () => {
     const { look, end } = slowLook()
     const { loop } = await started({ look })
     const first = loop.look()
@@ -158,7 +158,7 @@ describe('a watch loop', () => {
     expect(failures).toBe(-1)
   })
 
-  test('when it stops, waits for the look that is under way, and lets go who waits for another', async () => {
+  test('on stop, waits for the running look, and releases callers that wait for another', async () => {
     const { look, end } = slowLook()
     const { loop } = await started({ look, everyMs: 1_000 })
     loop.lookIn(0)

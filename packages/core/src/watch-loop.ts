@@ -4,29 +4,29 @@ import { Service } from './service.ts'
 import { asError } from './thrown.ts'
 
 export interface WatchLoopOptions {
-  /** Looks once. May return in how many milliseconds to look again, if that is sooner than `everyMs`. */
+  /** Looks once. May return the milliseconds until the next look, if that is sooner than `everyMs`. */
   look: () => Promise<number | undefined> | Promise<void>
-  /** The longest time from the end of a look to the next one, in milliseconds. Without it the loop looks only when it is asked to. */
+  /** The longest time from the end of a look to the next one, in milliseconds. Without it, the loop looks only on request. */
   everyMs?: number
-  /** Whether each `everyMs` is up to a tenth shorter or longer, so that processes that started together don't look together. */
+  /** Varies each `everyMs` by up to a tenth, so that processes that started together don't look at the same time. */
   spread?: boolean
   /** When to look for the first time, in milliseconds after the start; `everyMs` by default. */
   firstMs?: number
   /** When to look again after a look that failed, in milliseconds; `everyMs` by default. */
   retryMs?: number
   log?: Pick<Logger, 'warn'> | undefined
-  /** What is logged when a look fails. */
+  /** The log message for a look that failed. */
   failed: string
 }
 
-/** Looks again and again: on a timer, when it is asked to, and at the time that the last look gave. Never two looks at a time. */
+/** Looks repeatedly: on a timer, on request, and at the time that the last look returned. Never runs two looks at once. */
 export class WatchLoop extends Service {
   readonly #options: WatchLoopOptions
   /** When the next look is due, by `performance.now()`. */
   #dueAt = Number.POSITIVE_INFINITY
   #disarm = (): void => undefined
   #looking: Promise<void> | undefined
-  /** Who waits for the next look. */
+  /** The callers that wait for the next look. */
   #waiting: (() => void)[] = []
 
   constructor(options: WatchLoopOptions) {
@@ -44,7 +44,7 @@ export class WatchLoop extends Service {
     this.lookIn(this.#options.firstMs ?? this.#everyMs())
   }
 
-  /** Looks in so many milliseconds at the latest; 0 is at the end of this turn of the event loop. During a look, once more after it. */
+  /** Looks within `ms` milliseconds; 0 means at the end of this turn of the event loop. During a look, it looks again after it. */
   lookIn(ms: number): void {
     const dueAt = performance.now() + ms
     if (!this.isRunning || dueAt >= this.#dueAt) return

@@ -124,7 +124,7 @@ export class Access extends Service {
     return this.counted(token, address, () =>
       this.#lookUps(async () => {
         if (this.#wrong.isSpent(address) && !(await this.#isKnown(token))) {
-          throw new FleetError('UNAUTHENTICATED', 'This key is not known here')
+          throw new FleetError('UNAUTHENTICATED', 'This key is not valid for this fleet')
         }
         return this.authenticate(token, address)
       }),

@@ -34,7 +34,7 @@ export class Sessions {
    *   signed it, the message says so
    */
   async verify(token: string): Promise<Principal & { expiresAt: Date }> {
-    const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')
+    const refused = new FleetError('UNAUTHENTICATED', 'This key is not valid for this fleet')
     const { subject, audience, expiresAt } = await this.#tokens.verify(token).catch(asRefusal)
     if (audience !== AUDIENCE) throw refused
     const principal = (await this.#keys.principals([subject])).get(subject)
@@ -46,7 +46,7 @@ export class Sessions {
 /** A client that is refused so makes another session, which is good here. */
 function asRefusal(error: unknown): never {
   if (!(error instanceof FleetError)) throw error
-  const why = error.code === 'SECRET_MISMATCH' ? error.message : 'This key is not known here'
+  const why = error.code === 'SECRET_MISMATCH' ? error.message : 'This key is not valid for this fleet'
   throw new FleetError('UNAUTHENTICATED', why, { cause: error })
 }
 

@@ -5,7 +5,7 @@ import { LONGEST_MS, milliseconds } from './duration.ts'
 import { runAfter } from './long-timer.ts'
 import type { Duration } from './protocol.ts'
 
-/** What programs send in place of a number or a duration. */
+/** Values that programs send instead of a number or a duration. */
 const NONSENSE: [string, unknown][] = [
   ['NaN', Number.NaN],
   ['Infinity', Number.POSITIVE_INFINITY],
@@ -43,7 +43,7 @@ const NONSENSE: [string, unknown][] = [
 
 const code = (code: string, field?: string) => expect.objectContaining(field === undefined ? { code } : { code, field })
 
-describe('a number that a caller gives', () => {
+describe('a number from a caller', () => {
   test.each(NONSENSE)('%s is no duration, and the error has a code', (_name, value) => {
     expect(() => milliseconds(value as Duration)).toThrow(code('BAD_DURATION'))
     expect(() => durationWithin(value, 'stall', { least: 1 })).toThrow(code('OUT_OF_RANGE', 'stall'))
@@ -71,9 +71,9 @@ describe('a number that a caller gives', () => {
 describe('a task', () => {
   const limits = ['timeout', 'totalTimeout', 'stall'] as const
 
-  test.each(NONSENSE)('is refused with %s as a limit, a back-off or a count', (_name, value) => {
+  test.each(NONSENSE)('is rejected with %s as a limit, a back-off or a count', (_name, value) => {
     for (const field of limits) {
-      // Null takes a limit away.
+      // Null removes a limit.
       if (value !== null) expect(() => parseChanges({ [field]: value })).toThrow(code('OUT_OF_RANGE', field))
       expect(() => parseNewTask({ name: 'test', [field]: value })).toThrow(
         code(value === null ? 'BAD_VALUE' : 'OUT_OF_RANGE', field),
@@ -108,7 +108,7 @@ describe('a task', () => {
     }
   })
 
-  test('keeps what it says of its own in milliseconds, and nothing that it does not say', () => {
+  test('keeps its own limits in milliseconds, and adds none', () => {
     const asked = {
       retry: { maxAttempts: 8, counts: 'without-progress', backoff: { kind: 'fixed', base: '5s', cap: '1h' } },
       ...{ timeout: '40d', totalTimeout: '1000d', stall: '2m' },
@@ -123,7 +123,7 @@ describe('a task', () => {
     for (const field of ['retry', ...limits]) expect(plain).not.toHaveProperty(field)
   })
 
-  test('refuses what no retry has, with its path', () => {
+  test('rejects unknown retry fields, with their path', () => {
     expect(() => parseNewTask({ name: 'test', retry: { attempts: 3 } })).toThrow(
       code('UNKNOWN_FIELD', 'retry.attempts'),
     )
@@ -143,7 +143,7 @@ describe('a timer for a long time', () => {
     vi.useRealTimers()
   })
 
-  test('fires once, when all of it has passed, though no timer waits for more than 2^31 ms', () => {
+  test('fires once after the whole time, although no timer waits for more than 2^31 ms', () => {
     const fired = vi.fn()
     runAfter(60 * 86_400_000, fired)
     vi.advanceTimersByTime(59 * 86_400_000)
@@ -153,7 +153,7 @@ describe('a timer for a long time', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('can be called off in each of its parts', () => {
+  test('can be cancelled in each of its parts', () => {
     const fired = vi.fn()
     const undo = runAfter(2 ** 32, fired)
     vi.advanceTimersByTime(2 ** 31 + 5)

@@ -1,7 +1,7 @@
 import { LONGEST_MS, readDuration, shortDuration, shownValue } from './duration.ts'
 import { FleetError } from './fleet-error.ts'
 
-/** What a number may be, both ends included, and the code of the error when it is not. */
+/** The allowed range of a number, both ends included, and the error code for other values. */
 export interface NumberRange {
   least: number
   most: number
@@ -10,9 +10,9 @@ export interface NumberRange {
 }
 
 /**
- * A whole number within a range, from a caller who may send anything.
+ * Checks a whole number from a caller.
  *
- * @param field the path that the error names
+ * @param field the path for the error
  * @throws {FleetError} the range's code
  */
 export function wholeNumber(
@@ -21,15 +21,15 @@ export function wholeNumber(
   { least, most, code = 'OUT_OF_RANGE' }: NumberRange,
 ): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-  throw new FleetError(code, `'${field}' is a whole number from ${least} to ${most}, not ${shownValue(value)}`, {
+  throw new FleetError(code, `'${field}' must be a whole number from ${least} to ${most}, not ${shownValue(value)}`, {
     field,
   })
 }
 
 /**
- * A duration in whole milliseconds within a range, a hundred years at most.
+ * Checks a duration and returns whole milliseconds; a hundred years at most.
  *
- * @param field the path that the error names
+ * @param field the path for the error
  * @throws {FleetError} the range's code
  */
 export function durationWithin(
@@ -40,7 +40,11 @@ export function durationWithin(
   const ms = readDuration(value)
   if (ms >= least && ms <= most) return ms
   const range = `from ${shortDuration(least)} to ${shortDuration(most)}`
-  throw new FleetError(code, `'${field}' is a duration ${range}, such as 90s, 5m or 2h, not ${shownValue(value)}`, {
-    field,
-  })
+  throw new FleetError(
+    code,
+    `'${field}' must be a duration ${range}, such as 90s, 5m or 2h, not ${shownValue(value)}`,
+    {
+      field,
+    },
+  )
 }

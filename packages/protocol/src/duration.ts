@@ -3,7 +3,7 @@ import type { Duration } from './protocol.ts'
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
-/** A hundred years: the longest duration that any option takes. Added to any date of today it still is a date. */
+/** A hundred years: the longest duration of any option. Added to a current date, it still gives a valid date. */
 export const LONGEST_MS = 36_525 * UNITS.d
 
 /**
@@ -15,11 +15,11 @@ export function milliseconds(duration: Duration): number {
   if (ms >= 0 && ms <= LONGEST_MS) return ms
   throw new FleetError(
     'BAD_DURATION',
-    `${shownValue(duration)} is not a duration: milliseconds or a text such as 90s, 5m, 2h are, up to ${LONGEST_MS / UNITS.d}d`,
+    `${shownValue(duration)} is not a duration. Use milliseconds or a text such as 90s, 5m, 2h, up to ${LONGEST_MS / UNITS.d}d`,
   )
 }
 
-/** A duration in whole milliseconds, of any length and sign; NaN for anything else. Never throws. */
+/** A duration in whole milliseconds, of any length and sign; NaN if the value is not a duration. Never throws. */
 export function readDuration(value: unknown): number {
   if (typeof value === 'number') return Math.round(value)
   if (typeof value !== 'string') return Number.NaN
@@ -27,7 +27,7 @@ export function readDuration(value: unknown): number {
   return amount === undefined ? Number.NaN : Math.round(Number(amount) * UNITS[unit as keyof typeof UNITS])
 }
 
-/** Any value for a message: short, and without a call of its own code. */
+/** Any value as a short text for a message, without calling the value's own code. */
 export function shownValue(value: unknown): string {
   if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`
   if (value === null || typeof value === 'number' || typeof value === 'boolean') return `'${value}'`
@@ -37,7 +37,7 @@ export function shownValue(value: unknown): string {
 /**
  * A duration for people, such as `2h 5m`.
  *
- * @param parts how many units to show at most
+ * @param parts the most units to show
  * @param least the smallest unit to show
  */
 export function durationText(

@@ -17,7 +17,7 @@ test('statuses are those of failures, and exit codes are those of the command', 
   }
 })
 
-test('a conflict is 409, a missing right 401 or 403, and neither is a mistake in the use', () => {
+test('a conflict is 409, a missing permission 401 or 403, and neither has the exit code of wrong usage', () => {
   const statuses = (which: RegExp) => new Set(known.flatMap(([code, { status }]) => (which.test(code) ? status : [])))
   expect(statuses(/_EXISTS$|_CONFLICT$|^ALREADY_/)).toEqual(new Set([409]))
   expect(statuses(/^FORBIDDEN$|^(QUEUE|NAME)_NOT_ALLOWED$/)).toEqual(new Set([403]))

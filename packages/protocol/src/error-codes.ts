@@ -13,9 +13,9 @@ export const EXIT = {
 } as const
 
 interface CodeMeaning {
-  /** The HTTP status of a REST answer with this code. */
+  /** The HTTP status of a REST response with this code. */
   status: number
-  /** The exit code of a command that ends with it. */
+  /** The exit code of a command that fails with this code. */
   exit: number
 }
 
@@ -28,7 +28,7 @@ const CONFLICT: CodeMeaning = { status: 409, exit: EXIT.conflict }
 /** A conflict without an exit code of its own, such as a task that is not in the state that the request needs. */
 const STATE: CodeMeaning = { status: 409, exit: EXIT.failed }
 
-/** The codes of errors and what each means to REST clients and to scripts. */
+/** All error codes, with their HTTP status for REST clients and their exit code for scripts. */
 export const ERROR_CODES: Readonly<Record<string, CodeMeaning>> = {
   AMBIGUOUS: USAGE,
   BAD_ADDRESS: USAGE,
@@ -136,5 +136,5 @@ export const ERROR_CODES: Readonly<Record<string, CodeMeaning>> = {
   UNSUPPORTED_MEDIA_TYPE: { status: 415, exit: EXIT.failed },
 }
 
-/** What a code means. A code that is not in the table, such as a handler's own, is 400 and a plain failure. */
+/** The status and exit code of an error code. A code that is not in the table, such as a handler's own, is 400 and a plain failure. */
 export const meaningOf = (code: string): CodeMeaning => (Object.hasOwn(ERROR_CODES, code) ? ERROR_CODES[code]! : OTHER)

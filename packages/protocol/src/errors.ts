@@ -5,14 +5,14 @@ import type { Duration } from './protocol.ts'
 export type { EntryProblem } from './fleet-error.ts'
 export { BatchRefused, FleetError, receivedError, UnknownOutcome, UnrecoverableError }
 
-/** The longest that `RetryAfterError` waits: a day. A longer delay is cut to this. */
+/** The longest delay of `RetryAfterError`: a day. A longer delay is cut to this. */
 export const LONGEST_RETRY_AFTER_MS = 86_400_000
-/** The longest that `SnoozeError` waits: a year. A longer delay fails the attempt with `BAD_DELAY`. */
+/** The longest delay of `SnoozeError`: a year. A longer delay fails the attempt with `BAD_DELAY`. */
 export const LONGEST_SNOOZE_MS = 366 * 86_400_000
 
 /**
- * Thrown by a handler: not now, for a reason that is nobody's fault, such as a server that answers with `Retry-After`. The
- * task waits for `delay`, a day at most, and the attempt costs nothing: no failure and no priority.
+ * Thrown by a handler that can't run now for an external reason, such as a server that responds with `Retry-After`. The task
+ * waits for `delay`, at most a day. The attempt costs nothing: it doesn't count as a failure or lower the priority.
  */
 export class RetryAfterError extends FleetError {
   /** In milliseconds; NaN for a delay that is no duration, which fails the attempt with `BAD_DELAY`. */
@@ -24,12 +24,12 @@ export class RetryAfterError extends FleetError {
   }
 }
 
-/** Thrown by a handler: not now; the task waits again for `delay`, and the attempt counts as no failure. */
+/** Thrown by a handler that should run later: the task waits for `delay`, and the attempt doesn't count as a failure. */
 export class SnoozeError extends FleetError {
-  /** In milliseconds; NaN for a delay that is no duration, which fails the attempt with `BAD_DELAY`. */
+  /** In milliseconds; NaN for an invalid duration, which fails the attempt with `BAD_DELAY`. */
   readonly delayMs: number
 
-  constructor(delay: Duration, message = 'The handler asked for later') {
+  constructor(delay: Duration, message = 'The handler asked to run later') {
     super('SNOOZED', message)
     this.delayMs = readDuration(delay)
   }

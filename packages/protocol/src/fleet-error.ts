@@ -1,10 +1,10 @@
 import type { z } from 'zod'
 import type { entryProblem } from './shapes/values.ts'
 
-/** An error with a stable `code` for programs; its message names the thing and the remedy. Browser-safe. */
+/** An error with a stable `code` for programs. Its message says what is wrong and how to fix it. Browser-safe. */
 export class FleetError extends Error {
   readonly code: string
-  /** The path of the input that is wrong, where one is. */
+  /** The path of the invalid input, if there is one. */
   readonly field: string | undefined
 
   constructor(code: string, message: string, options: { field?: string | undefined; cause?: unknown } = {}) {
@@ -15,15 +15,15 @@ export class FleetError extends Error {
   }
 }
 
-/** Thrown by a handler: trying again can't help, so the task fails at once. */
+/** Thrown by a handler: a retry can't help, so the task fails at once. */
 export class UnrecoverableError extends FleetError {}
 
 /**
- * The database did not confirm a write: it may have been applied or not, or may still be. Whoever asked can repeat the request;
- * with the ids given, what was applied already is not applied twice.
+ * The database did not confirm a write: it was applied or not, or may still be applied. The caller can repeat the request. With
+ * the given ids, nothing is applied twice.
  */
 export class UnknownOutcome extends FleetError {
-  /** The `_id`s to repeat the request under, where it creates something. */
+  /** The `_id`s to use when the request is repeated, if it creates something. */
   readonly ids: readonly string[]
 
   constructor(ids: readonly string[] = [], options: { message?: string; cause?: unknown } = {}) {
@@ -33,18 +33,18 @@ export class UnknownOutcome extends FleetError {
   }
 }
 
-/** What is wrong with one entry of a list. */
+/** A problem of one entry of a list. */
 export interface EntryProblem extends z.output<typeof entryProblem> {}
 
-/** A list of which nothing was stored: every entry that is wrong is named. */
+/** A list was rejected and nothing was stored. It has a problem for every invalid entry. */
 export class BatchRefused extends FleetError {
-  /** Not `errors`, which loggers take for nested errors. */
+  /** Not called `errors`, because loggers treat that as nested errors. */
   readonly entries: readonly EntryProblem[]
 
   constructor(errors: readonly EntryProblem[]) {
     const [first] = errors
-    const count = errors.length === 1 ? 'One entry' : `${errors.length} entries`
-    super(first!.code, `${count} can't be stored, so that none was; the first: ${first!.title}`, {
+    const count = errors.length === 1 ? 'one entry' : `${errors.length} entries`
+    super(first!.code, `Nothing was stored, because ${count} can't be stored. The first problem: ${first!.title}`, {
       field: `${first!.index}${first!.field === undefined ? '' : `.${first!.field}`}`,
     })
     this.entries = errors
@@ -72,8 +72,8 @@ export function receivedError({
 const SHOWN_IDS = 3
 
 function outcomeText(ids: readonly string[]): string {
-  const what = 'The database did not confirm the write: it may have been applied or not.'
-  if (ids.length === 0) return `${what} Look, then repeat the request if it was not.`
+  const what = 'The database did not confirm the write. It may or may not have been applied.'
+  if (ids.length === 0) return `${what} Check, and repeat the request if it was not.`
   const shown = `${ids.slice(0, SHOWN_IDS).join(', ')}${ids.length > SHOWN_IDS ? ', …' : ''}`
-  return `${what} Repeat the request with the same _id, which is harmless: ${shown}`
+  return `${what} It is safe to repeat the request with the same _id: ${shown}`
 }

@@ -1,10 +1,10 @@
-/** The longest that a single timer takes: it fires at once for anything longer. */
+/** The longest time of a single timer. For a longer time, it would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /**
- * Calls `act` once after `ms`, however long that is: what one timer can't wait for is waited for by several in a row.
+ * Calls `act` once after `ms`, for any length of time: a long time is split into several timers.
  *
- * @returns its undo
+ * @returns a function that cancels it
  */
 export function runAfter(ms: number, act: () => void): () => void {
   const dueAt = performance.now() + ms

@@ -14,7 +14,7 @@ import * as shapes from './shapes/index.ts'
 /** One message of a socket. A message with an answer is acknowledged with `{ ok: true, … }` or `{ ok: false, error }`. */
 export interface SocketMessage {
   readonly summary: string
-  /** The scope that a key needs; absent where the operation says it, and for what a server sends. */
+  /** The scope that a key needs; absent if the operation defines it, and for messages from a server. */
   readonly scope?: Scope
   readonly payload: z.ZodType
   readonly answer?: z.ZodType
@@ -25,10 +25,10 @@ const nothing = z.object({})
 const { subscription, seq, epoch } = shapes
 const row = z.looseObject({ _id: z.string() }).meta({
   id: 'Row',
-  description: 'A row of the collection that was asked for, with the `fields` that were asked for.',
+  description: 'A row of the requested collection, with the requested `fields`.',
 })
 const placed = z
-  .object({ row, index: z.int().min(0).describe('Its place in the new window.') })
+  .object({ row, index: z.int().min(0).describe('Its index in the new window.') })
   .meta({ id: 'PlacedRow' })
 
 const queryDelta = z
@@ -36,12 +36,12 @@ const queryDelta = z
     subscription,
     seq,
     added: z.array(placed).describe('Rows that entered.'),
-    changed: z.array(placed).describe('Rows whose content or place changed.'),
-    removed: z.array(z.string()).describe('Ids that left, those pushed out beyond `limit` included.'),
+    changed: z.array(placed).describe('Rows whose content or index changed.'),
+    removed: z.array(z.string()).describe('Ids of rows that left, including rows that no longer fit in `limit`.'),
   })
   .meta({ id: 'QueryDelta' })
 
-/** An operation under the name that its message had before the table; `inside` is where the answer has its result. */
+/** An operation with the message name from before the table; `inside` is the field of the answer with the result. */
 const ofOperation = ({ summary, scope, request, answer }: Operation, inside?: string): SocketMessage => ({
   summary,
   scope,
@@ -51,10 +51,10 @@ const ofOperation = ({ summary, scope, request, answer }: Operation, inside?: st
 
 const taskId = z.strictObject({ id: byCore(shapes.hexId) })
 
-/** What a client may send to a gateway. */
+/** The messages that a client may send to a gateway. */
 export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage>> = {
   subscribeQuery: {
-    summary: 'Follows a query. Answered with `rows`, or with `resume` by the `deltas` that were missed.',
+    summary: 'Subscribes to a query. The answer has `rows`, or with `resume` the missed `deltas`.',
     scope: 'read',
     payload: z
       .strictObject({
@@ -67,12 +67,12 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
             .array(z.string())
             .max(64)
             .optional()
-            .describe("Dotted paths, such as `input.file`; everything that isn't heavy without them."),
+            .describe("Dotted paths, such as `input.file`; by default, all fields that aren't heavy."),
         ),
         resume: z
           .strictObject({ epoch: z.string().max(64), seq: z.int().min(0) })
           .optional()
-          .describe('Where a lost connection left off.'),
+          .describe('The position of the lost connection.'),
       })
       .meta({ id: 'SubscribeQuery' }),
     answer: z
@@ -83,14 +83,14 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
         rows: z
           .array(row)
           .optional()
-          .describe("The present, when the subscription is new or what was missed can't be replayed."),
-        deltas: z.array(queryDelta).optional().describe('What was missed, when `resume` could be honoured.'),
+          .describe("All current rows, if the subscription is new or the missed deltas can't be replayed."),
+        deltas: z.array(queryDelta).optional().describe('The missed deltas, if `resume` was possible.'),
       })
       .meta({ id: 'SubscribeAnswer' }),
   },
   unsubscribeQuery: {
     summary:
-      'Gives up a subscription of `subscribeQuery` or `subscribeStats`. To give up one that is not held is no error.',
+      'Ends a subscription of `subscribeQuery` or `subscribeStats`. Ending an unknown subscription is not an error.',
     scope: 'read',
     payload: z.strictObject({ subscription }),
     answer: nothing,
@@ -102,7 +102,7 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
     answer: shapes.statsAnswer,
   },
   checksumQuery: {
-    summary: 'Proves the rows of a subscription, as of `seq`. docs/protocol.md says how the checksum is made.',
+    summary: 'The checksum of the rows of a subscription, as of `seq`. docs/protocol.md defines it.',
     scope: 'read',
     payload: z.strictObject({ subscription }),
     answer: shapes.checksumAnswer,
@@ -121,13 +121,13 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
   audit: ofOperation(audit.list, 'entries'),
   markError: ofOperation(errors.mark, 'error'),
   controlWorker: {
-    summary: 'Drains a worker, or lets it take tasks again.',
+    summary: 'Drains a worker, or resumes it.',
     scope: 'control',
     payload: z.strictObject({ worker: z.string().min(1).max(64), action: z.enum(['drain', 'resume']) }),
     answer: nothing,
   },
   controlQueue: {
-    summary: 'Pauses a queue, or lets its tasks be claimed again.',
+    summary: 'Pauses a queue, or resumes it.',
     scope: 'control',
     payload: z.strictObject({
       queue: byCore(shapes.queueName),
@@ -150,20 +150,19 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
     answer: z.object({ answer: z.unknown().optional() }),
   },
   renewSession: {
-    summary:
-      'A fresh session of the same key replaces the one that opened this connection, which goes on without a gap.',
+    summary: 'A new session of the same key replaces the one that opened this connection. The connection stays open.',
     scope: 'read',
     payload: z.strictObject({ token: z.string().max(2_000).describe('The session, from `POST /api/v1/sessions`.') }),
     answer: shapes.renewalAnswer,
   },
 }
 
-/** What a gateway sends. */
+/** The messages that a gateway sends. */
 export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage>> = {
-  welcome: { summary: 'Once after the connection.', payload: shapes.welcome },
-  queryDelta: { summary: "What changed in a subscription's rows.", payload: queryDelta },
+  welcome: { summary: 'Sent once after the connection.', payload: shapes.welcome },
+  queryDelta: { summary: "A change of a subscription's rows.", payload: queryDelta },
   queryReset: {
-    summary: "The rows anew: what was missed can't be sent as deltas.",
+    summary: "All rows again, because missed changes can't be sent as deltas.",
     payload: z
       .object({
         subscription,
@@ -174,48 +173,51 @@ export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage
       })
       .meta({ id: 'QueryReset' }),
   },
-  statsDelta: { summary: 'The parts of the statistics that changed, each as it is now.', payload: shapes.statsDelta },
+  statsDelta: {
+    summary: 'The changed parts of the statistics, each with its current value.',
+    payload: shapes.statsDelta,
+  },
 }
 
 const why = z.strictObject({ reason: shapes.reason.optional() })
 
-/** What a client may send on a task's socket, straight or by the relay. */
+/** The messages that a client may send on a task's socket, directly or through the relay. */
 export const TASK_TAKES: Readonly<Record<keyof ClientToTask, SocketMessage>> = {
-  cancel: { summary: 'Asks the task to end.', scope: 'control', payload: why, answer: nothing },
+  cancel: { summary: 'Requests the task to end.', scope: 'control', payload: why, answer: nothing },
   pause: {
-    summary: 'Asks the task to give up its slot. It keeps its checkpoint.',
+    summary: 'Requests the task to pause and free its slot. It keeps its checkpoint.',
     scope: 'control',
     payload: why,
     answer: nothing,
   },
   message: {
-    summary: 'Asks the handler, which answers with `data`.',
+    summary: 'Sends a message to the handler, which answers with `data`.',
     scope: 'control',
     payload: z.strictObject({ name: z.string().min(1).max(128), data: z.unknown().optional() }),
     answer: z.object({ data: z.unknown().optional() }),
   },
 }
 
-/** What a task's socket sends. */
+/** The messages that a task's socket sends. */
 export const TASK_SENDS: Readonly<Record<keyof TaskToClient, SocketMessage>> = {
-  snapshot: { summary: 'Once after the connection, with the last 200 lines.', payload: shapes.taskSnapshot },
-  progress: { summary: 'The latest, at most 10 a second.', payload: shapes.progress },
+  snapshot: { summary: 'Sent once after the connection, with the last 200 lines.', payload: shapes.taskSnapshot },
+  progress: { summary: 'The latest progress, at most 10 times a second.', payload: shapes.progress },
   log: { summary: 'A line of the log.', payload: shapes.liveLogLine },
   event: {
-    summary: 'An event of the handler, for those who watch.',
+    summary: 'An event from the handler to its watchers.',
     payload: z.object({ name: z.string(), data: z.unknown().optional() }),
   },
   dropped: {
-    summary: 'How many log lines and events this client was not sent here, because it did not read fast enough.',
+    summary: 'How many log lines and events were left out here, because this client did not read fast enough.',
     payload: z.object({ lines: z.int(), events: z.int() }).meta({ id: 'DroppedMessages' }),
   },
-  end: { summary: 'The end of the attempt; then the server closes the connection.', payload: shapes.taskEnd },
+  end: { summary: 'The end of the attempt. Then the server closes the connection.', payload: shapes.taskEnd },
 }
 
-/** How every request may be answered. */
+/** The error answer that every request may get. */
 export const refusal = z
   .object({
     ok: z.literal(false),
     error: shapes.wireError,
   })
-  .meta({ id: 'Refusal', description: 'Any request may be answered so. The codes are in docs/protocol.md.' })
+  .meta({ id: 'Refusal', description: 'Any request may get this answer. The codes are in docs/protocol.md.' })

@@ -43,44 +43,44 @@ import { byCore } from './shapes/by-core.ts'
 import * as shapes from './shapes/index.ts'
 
 /**
- * One operation of a fleet. The table says once what every door needs to know: the dispatcher, the socket, the REST API with its OpenAPI
- * document, the clients and the command line are made from it.
+ * One operation of a fleet. The table is the single source for all interfaces: the dispatcher, the socket, the REST API with its
+ * OpenAPI document, the clients and the command line are made from it.
  */
 export interface Operation<Request = unknown, Answer = unknown> {
   /** The scope that a key needs. */
   readonly scope: Scope
   readonly summary: string
-  /** More about it, for the documents. */
+  /** More details for the documents. */
   readonly notes?: string
   /** A field that is marked with `byCore` is documented here and checked by the core. */
   readonly request: z.ZodType<Request>
-  /** Null when there is nothing to answer. */
+  /** Null if there is no answer. */
   readonly answer: z.ZodType | null
-  /** Error codes of its own; every operation has the common ones. */
+  /** The operation's own error codes. Every operation also has the common ones. */
   readonly codes?: readonly string[]
-  /** The field for which a text alone may stand: `cancel(id)` is `cancel({ id })`. */
+  /** The field that may be passed alone as a text: `cancel(id)` is `cancel({ id })`. */
   readonly by?: string
-  /** It changes something. Each change and each refusal is in the audit log. */
+  /** Whether it changes something. Each change and each refusal is in the audit log. */
   readonly writes: boolean
-  /** It is about the tasks of a selection. REST and the command line have it for one task and for many. */
+  /** It applies to a selection of tasks. REST and the command line have it for one task and for many. */
   readonly selects?: true
   /** Method and path below `/api/v1`, or null. */
   readonly rest: string | null
   /** The command, or null. By default the verb for tasks, and the aggregate with the verb for all others: `schedules pause`. */
   readonly cli: string | null
-  /** The name of a list in REST's answer. */
+  /** The name of the list in the REST response. */
   readonly list?: string
-  /** The field whose content is REST's body; further fields stand beside it. */
+  /** The field whose content is the REST body. The other fields are beside it. */
   readonly body?: string
-  /** The field of the answer that is its ETag, and of the request that `If-Match` sets. */
+  /** The field of the answer that is the ETag, and the field of the request that `If-Match` sets. */
   readonly etag?: string
-  /** It makes something: REST answers with 201. */
+  /** It creates something, so REST responds with 201. */
   readonly makes?: true
-  /** For the compiler only. */
+  /** Only for the type checker. */
   readonly answers?: Answer
 }
 
-/** What an operation is asked with: texts for its `by` as well. */
+/** The request type of an operation, including a text for its `by` field. */
 type Asked<One> =
   One extends Operation<infer Request, unknown>
     ? One extends { by: string }
@@ -91,7 +91,7 @@ type Asked<One> =
     : never
 type Answered<One> = One extends { answers?: infer Answer } ? Exclude<Answer, undefined> : never
 
-/** Every operation as a method of its aggregate: what `fleet.as(principal)` and `FleetClient` have. */
+/** Every operation as a method of its aggregate, as in `fleet.as(principal)` and `FleetClient`. */
 export type FleetOperations = {
   readonly [Aggregate in keyof typeof OPERATIONS]: {
     [Verb in keyof (typeof OPERATIONS)[Aggregate]]: (
@@ -100,7 +100,7 @@ export type FleetOperations = {
   }
 }
 
-/** The same as the core carries it out: its request is there and has been checked. */
+/** As `FleetOperations`, for the core: the request is always given and has been checked. */
 export type OperationHandlers = {
   readonly [Aggregate in keyof typeof OPERATIONS]: {
     [Verb in keyof (typeof OPERATIONS)[Aggregate]]: (
@@ -122,19 +122,19 @@ const limit = (most: number): z.ZodType =>
     .min(1)
     .max(most)
     .optional()
-    .describe(`How many at most, up to ${most.toLocaleString('en')}`)
-const cursor = byCore(z.string().max(4_096).optional().describe("The last answer's, for what follows"))
+    .describe(`The most to return, up to ${most.toLocaleString('en')}`)
+const cursor = byCore(z.string().max(4_096).optional().describe("The previous answer's `cursor`, for the next page"))
 const attempt = z.int().min(1)
-/** A strict object, as the type that it stands for. */
+/** A strict object, typed as the request. */
 const shape = <Request>(fields: z.ZodRawShape): z.ZodType<Request> =>
   z.strictObject(fields) as unknown as z.ZodType<Request>
 const BY_ID = { request: shape<{ id: string }>({ id }), by: 'id' }
 const BY_NAME = { request: shape<{ name: string }>({ name }), by: 'name' }
 const BY_NAME_WITH_REASON = { request: shape<{ name: string; reason?: string }>({ name, reason }), by: 'name' }
-/** All of it is checked by the core, which says which field is wrong. */
+/** A request that the core checks completely, so that its errors name the field. */
 const checkedByCore = <Request>(schema: z.ZodType): z.ZodType<Request> =>
   byCore(schema) as unknown as z.ZodType<Request>
-/** A schema that checks the request by itself, as the type that it stands for. */
+/** A schema that checks the request itself, typed as the request. */
 const as = <Request>(schema: z.ZodType): z.ZodType<Request> => schema as unknown as z.ZodType<Request>
 
 const VALUES = ['BAD_VALUE', 'UNKNOWN_FIELD', 'BAD_JSON', 'BAD_STRING']
@@ -172,7 +172,7 @@ function withCommands<Table extends Record<string, object>>(table: Table): Table
   return Object.fromEntries(named) as Table
 }
 
-/** Which tasks are meant: exactly one of the three. The core checks it; this is for the documents. */
+/** A selection needs exactly one of the three. The core checks it; this is for the documents. */
 const oneOf = [{ required: ['id'] }, { required: ['ids'] }, { required: ['filter'] }]
 const commandRequest = z.strictObject(selection).meta({ id: 'CommandRequest', oneOf })
 
@@ -225,7 +225,7 @@ const table = {
     list: read<{ tasks: TaskRow[]; cursor?: string }>()({
       summary: 'List tasks',
       notes:
-        'Page by page with `cursor`, which stays exact while tasks come and go. A page ends at 512 KiB, so it may have fewer rows than `limit`.',
+        'Use `cursor` for the next page. Pages stay exact while tasks are added and removed. A page ends at 512 KiB, so it may have fewer rows than `limit`.',
       request: shape<{
         filter?: Record<string, unknown>
         sort?: QuerySort
@@ -235,7 +235,7 @@ const table = {
       }>({
         filter: byCore(shapes.filter.optional()),
         sort: byCore(shapes.sort.optional()),
-        limit: byCore(z.int().optional().describe('How many at most, up to 1,000')),
+        limit: byCore(z.int().optional().describe('The most to return, up to 1,000')),
         fields: byCore(z.array(z.string()).optional()),
         cursor,
       }),
@@ -260,13 +260,13 @@ const table = {
       rest: 'GET /tasks/:id',
       etag: 'rev',
     }),
-    cancel: onTasks('cancel', 'End tasks, or ask their workers to', ['ALREADY_ENDED']),
-    pause: onTasks('pause', 'Hold tasks back; a running one gives up its slot and keeps its checkpoint', [
+    cancel: onTasks('cancel', 'Cancel tasks; for running ones, request it from their workers', ['ALREADY_ENDED']),
+    pause: onTasks('pause', 'Pause tasks; a running one frees its slot and keeps its checkpoint', [
       'ALREADY_ENDED',
       'NOT_WAITING',
     ]),
-    resume: onTasks('resume', 'Let paused tasks go on', ['ALREADY_ENDED', 'NOT_PAUSED']),
-    retry: onTasks('retry', 'Let failed and cancelled tasks wait again, with all their tries', [
+    resume: onTasks('resume', 'Resume paused tasks', ['ALREADY_ENDED', 'NOT_PAUSED']),
+    retry: onTasks('retry', 'Run failed and cancelled tasks again, with all their tries', [
       'ALREADY_COMPLETED',
       'NOT_ENDED',
       'KEY_EXISTS',
@@ -278,13 +278,13 @@ const table = {
       z
         .strictObject({
           ...selection,
-          input: byCore(z.unknown().optional().describe('Another input, for one task')),
+          input: byCore(z.unknown().optional().describe('A new input, for a single task')),
         })
         .meta({ id: 'ReplayRequest', oneOf, dependentRequired: { input: ['id'] } }),
     ),
     reprioritise: onTasks<ReprioritiseRequest>(
       'reprioritise',
-      'Give waiting tasks another priority or place',
+      'Change the priority or position of waiting tasks',
       ['ALREADY_ENDED', 'NOT_WAITING'],
       z
         .strictObject({
@@ -320,21 +320,21 @@ const table = {
       rest: 'DELETE /tasks/:id',
     }),
     explain: read<Explanation>()({
-      summary: 'Why a task does not run',
+      summary: 'Explain why a task does not run',
       ...BY_ID,
       answer: shapes.explanation,
       codes: FOUND,
       rest: 'GET /tasks/:id/explain',
     }),
     log: read<StoredLogLine[]>()({
-      summary: 'Its newest stored log lines before `before`, the oldest of them first',
+      summary: 'The newest stored log lines before `before`, the oldest of them first',
       request: shape<LogRequest>({
         id,
         attempt: attempt.optional().describe('Only lines of this attempt'),
         before: z
           .strictObject({ attempt, seq: z.int().min(1) })
           .optional()
-          .describe('An attempt and a line of it, such as `2.100` in REST'),
+          .describe('An attempt and a line number, such as `2.100` in REST'),
         limit: limit(2_000),
       }),
       answer: z.array(shapes.logLine),
@@ -344,7 +344,7 @@ const table = {
       list: 'lines',
     }),
     coverage: read<CoverageRow[]>()({
-      summary: 'Which names and versions wait, and who serves them',
+      summary: 'The names and versions that wait, and the workers that serve them',
       request: shape<object>({}),
       answer: z.array(shapes.coverageRow),
       rest: 'GET /coverage',
@@ -361,11 +361,11 @@ const table = {
       makes: true,
     }),
     list: read<EventRow[]>()({
-      summary: 'Events, the newest first; those after one, the oldest first',
+      summary: 'Events, the newest first; with `after`, the oldest first',
       request: shape<{ name?: string; status?: EventStatus; after?: string; limit?: number }>({
         name: z.string().optional().describe('Only events of this name'),
         status: shapes.eventStatus.optional().describe('Only events with this status'),
-        after: byCore(shapes.hexId.optional().describe('Only those behind this one: for following the log')),
+        after: byCore(shapes.hexId.optional().describe('Only events after this one, to follow the log')),
         limit: limit(1_000),
       }),
       answer: z.array(shapes.event),
@@ -402,7 +402,7 @@ const table = {
       rest: 'POST /events/:id/cancel',
     }),
     retry: write<CommandAnswer>('control')({
-      summary: 'Let the failed and cancelled tasks of an event run again',
+      summary: 'Run the failed and cancelled tasks of an event again',
       request: shape<{ id: string; reason?: string }>({ id, reason }),
       answer: shapes.commandAnswer,
       codes: FOUND,
@@ -427,7 +427,7 @@ const table = {
       makes: true,
     }),
     list: read<CallbackRow[]>()({
-      summary: 'Which task runs when which event arrives',
+      summary: 'Callbacks: which task runs when which event arrives',
       request: shape<{ event?: string; limit?: number }>({
         event: z.string().optional().describe('Only callbacks of this event'),
         limit: limit(1_000),
@@ -449,7 +449,7 @@ const table = {
       request: shape<{ id: string; changes: Partial<Omit<CallbackRequest, '_id'>>; rev?: number }>({
         id,
         changes: byCore(shapes.callbackChanges),
-        rev: byCore(z.int().optional().describe('Only if it is still at this revision')),
+        rev: byCore(z.int().optional().describe('Only if it still has this revision')),
       }),
       answer: shapes.callback,
       codes: [...STORED, 'BAD_ID', 'NOT_FOUND', 'REV_CONFLICT'],
@@ -457,7 +457,7 @@ const table = {
       body: 'changes',
     }),
     replace: write<CallbackRow>('control')({
-      summary: 'Make a callback exactly as given, whether or not it is there',
+      summary: 'Make or replace a callback exactly as given',
       request: shape<{ id: string; callback: Omit<CallbackRequest, '_id'>; rev?: number }>({
         id,
         callback: byCore(shapes.newCallback.omit({ _id: true })),
@@ -479,7 +479,7 @@ const table = {
   },
   schedules: {
     create: write<ScheduleRow>('control')({
-      summary: 'Make a schedule; repeating it with the same settings is harmless',
+      summary: 'Make a schedule; safe to repeat with the same settings',
       request: checkedByCore<NewSchedule>(shapes.newSchedule),
       answer: shapes.schedule,
       codes: [...TIMING, ...STORED, 'SCHEDULE_EXISTS', 'INPUT_INVALID'],
@@ -504,11 +504,11 @@ const table = {
     }),
     edit: write<ScheduleRow>('control')({
       summary: 'Change a schedule; queued tasks stay as they are',
-      notes: 'Of `options` only what is named changes. The next slot moves only with the timing.',
+      notes: 'Of `options`, only the given ones change. The next slot moves only if the timing changes.',
       request: shape<{ name: string; changes: ScheduleChanges; edition?: number }>({
         name,
         changes: byCore(shapes.scheduleChanges),
-        edition: z.int().optional().describe('Only if it is still at this edition'),
+        edition: z.int().optional().describe('Only if it still has this edition'),
       }),
       answer: shapes.schedule,
       codes: [...TIMING, ...STORED, 'NOT_FOUND', 'REV_CONFLICT', 'INPUT_INVALID'],
@@ -517,8 +517,8 @@ const table = {
       etag: 'edition',
     }),
     replace: write<ScheduleRow>('control')({
-      summary: 'Make a schedule exactly as given, whether or not it is there',
-      notes: 'What is left out has its default again. The next slot moves only with the timing.',
+      summary: 'Make or replace a schedule exactly as given',
+      notes: 'Omitted settings get their defaults. The next slot moves only if the timing changes.',
       request: shape<{ name: string; schedule: Omit<NewSchedule, '_id'>; edition?: number }>({
         name,
         schedule: byCore(shapes.newSchedule.omit({ _id: true })),
@@ -532,21 +532,21 @@ const table = {
       etag: 'edition',
     }),
     pause: write<ScheduleRow>('control')({
-      summary: 'Let its slots pass unused',
+      summary: 'Pause a schedule: its slots make no tasks',
       ...BY_NAME_WITH_REASON,
       answer: shapes.schedule,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'REV_CONFLICT'],
       rest: 'POST /schedules/:name/pause',
     }),
     resume: write<ScheduleRow>('control')({
-      summary: 'Go on with the next slot from now on',
+      summary: 'Resume a schedule with the next slot from now',
       ...BY_NAME_WITH_REASON,
       answer: shapes.schedule,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'REV_CONFLICT'],
       rest: 'POST /schedules/:name/resume',
     }),
     run: write<TaskRow>('control')({
-      summary: 'Make its task now, outside the slots',
+      summary: "Make a schedule's task now; its slots stay the same",
       ...BY_NAME_WITH_REASON,
       answer: shapes.task,
       codes: ['BAD_NAME', 'NOT_FOUND', ...REACH, 'UNSIGNED_TASK', 'BAD_SIGNATURE'],
@@ -561,7 +561,7 @@ const table = {
       rest: 'DELETE /schedules/:name',
     }),
     preview: read<string[]>()({
-      summary: 'The next slots of a timing, whether or not a schedule has it',
+      summary: 'The next slots of a timing, with or without a schedule',
       request: shape<TimingRequest & { count?: number }>({
         cron: byCore(shapes.timing.cron),
         every: byCore(shapes.timing.every),
@@ -586,7 +586,7 @@ const table = {
       list: 'queues',
     }),
     pause: write<QueueRow>('control')({
-      summary: 'Claim nothing of a queue; what runs goes on',
+      summary: 'Pause a queue: its tasks are not claimed; running ones go on',
       request: shape<{ name: string; reason?: string }>({ name: byCore(shapes.queueName), reason }),
       answer: shapes.queueSettings,
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
@@ -594,7 +594,7 @@ const table = {
       rest: 'PATCH /queues/:name',
     }),
     resume: write<QueueRow>('control')({
-      summary: 'Claim from a queue again',
+      summary: 'Resume a queue: its tasks are claimed again',
       request: shape<{ name: string; reason?: string }>({ name: byCore(shapes.queueName), reason }),
       answer: shapes.queueSettings,
       codes: ['BAD_QUEUE', 'QUEUE_NOT_ALLOWED'],
@@ -612,7 +612,7 @@ const table = {
       rest: 'PATCH /queues/:name',
     }),
     replace: write<QueueRow>('control')({
-      summary: 'Give a queue exactly these settings; what is left out has its default again',
+      summary: 'Replace the settings of a queue; omitted settings get their defaults',
       request: shape<{ name: string; settings: QueueLimits & { paused?: boolean }; reason?: string }>({
         name: byCore(shapes.queueName),
         settings: shapes.queueLimits.extend({ paused: z.boolean().optional() }),
@@ -635,7 +635,7 @@ const table = {
       list: 'workers',
     }),
     drain: write<WorkerRow>('control')({
-      summary: 'Take nothing new; what runs goes on',
+      summary: 'Drain a worker: it claims nothing new; running tasks go on',
       request: shape<{ worker: string }>({ worker }),
       answer: shapes.worker,
       codes: ['NOT_FOUND'],
@@ -644,7 +644,7 @@ const table = {
       cli: 'drain',
     }),
     resume: write<WorkerRow>('control')({
-      summary: 'Take tasks again',
+      summary: 'Resume a worker: it claims tasks again',
       request: shape<{ worker: string }>({ worker }),
       answer: shapes.worker,
       codes: ['NOT_FOUND'],
@@ -673,7 +673,7 @@ const table = {
         until: shapes.date
           .max(40)
           .optional()
-          .describe('Ignore it until then; afterwards it is open again when it comes back'),
+          .describe('Ignore it until this date; after that, it opens again when it comes back'),
       }),
       answer: shapes.errorGroup,
       codes: ['NOT_FOUND', 'BAD_DATE', ...VALUES],
@@ -684,7 +684,7 @@ const table = {
   keys: {
     list: read<KeyRow[]>()({
       scope: 'admin',
-      summary: 'Every key, without its secret',
+      summary: 'All keys, without their secrets',
       request: shape<object>({}),
       answer: z.array(shapes.key),
       rest: 'GET /keys',
@@ -700,7 +700,7 @@ const table = {
       rest: 'GET /keys/:id',
     }),
     create: write<{ id: string; token: string }>('admin')({
-      summary: 'Make a key; its token is shown this once. The first key locks the fleet',
+      summary: 'Make a key; its token is shown only once. The first key locks the fleet',
       request: as<KeyRequest>(shapes.newKey),
       answer: shapes.madeKey,
       codes: ['BAD_DATE', ...VALUES],
@@ -708,7 +708,7 @@ const table = {
       makes: true,
     }),
     edit: write<KeyRow>('admin')({
-      summary: 'Change a key; connections it opened under other rights are closed within a second',
+      summary: 'Change a key; connections that it opened with other rights are closed within a second',
       request: shape<{ id: string; changes: KeyEdit }>({ id: key, changes: shapes.keyChanges }),
       answer: shapes.key,
       codes: ['BAD_DATE', ...VALUES, 'NOT_FOUND', 'ALREADY_REVOKED'],
@@ -716,7 +716,7 @@ const table = {
       body: 'changes',
     }),
     revoke: write<void>('admin')({
-      summary: 'Revoke a key; connections it opened are closed within a second',
+      summary: 'Revoke a key; connections that it opened are closed within a second',
       request: shape<{ id: string }>({ id: key }),
       answer: null,
       codes: ['NOT_FOUND'],
@@ -726,7 +726,7 @@ const table = {
   },
   retention: {
     show: read<Retention>()({
-      summary: 'How long ended tasks are kept, in milliseconds; null for ever',
+      summary: 'How long ended tasks are kept, in milliseconds; null to keep them forever',
       request: shape<object>({}),
       answer: shapes.retention,
       rest: 'GET /retention',
@@ -741,9 +741,9 @@ const table = {
       cli: 'retention',
     }),
     prune: write<Pruned>('admin')({
-      summary: 'Remove ended tasks and their log lines for good',
+      summary: 'Permanently remove ended tasks and their log lines',
       notes:
-        'Answers when it is done, which may take minutes. It goes on when nobody waits for it, and may be repeated.',
+        'It answers when it is done, which may take minutes. It continues if the client disconnects, and may be repeated.',
       request: as<PruneRequest>(shapes.pruneRequest),
       answer: shapes.pruned,
       codes: VALUES,
@@ -753,9 +753,9 @@ const table = {
   },
   audit: {
     list: read<AuditEntry[]>()({
-      summary: 'Who did what, the latest first; to one task with `id`',
+      summary: 'The audit log, the latest first; with `id`, the entries of one task',
       request: shape<{ id?: string; limit?: number }>({
-        id: id.optional().describe('Only what was done to this task'),
+        id: id.optional().describe('Only entries of this task'),
         limit: limit(1_000),
       }),
       answer: z.array(shapes.auditEntry),
@@ -767,7 +767,7 @@ const table = {
   },
   documents: {
     list: read<SetAsideRow[]>()({
-      summary: 'Documents that do not fit and are set aside, the oldest first; at most 1,000',
+      summary: 'Malformed documents that are set aside, the oldest first; at most 1,000',
       request: shape<object>({}),
       answer: z.array(shapes.setAsideDocument),
       rest: 'GET /set-aside',

@@ -15,7 +15,7 @@ const row = (_id: string, n = 0): { _id: string; n: number } => ({ _id, n })
 describe('applyDelta', () => {
   const rows = [row('a'), row('b'), row('c'), row('d')]
 
-  test('takes out what the delta names, then puts in by ascending index', () => {
+  test('removes the rows in the delta, then inserts by ascending index', () => {
     const next = applyDelta(rows, {
       added: [
         { row: row('y'), index: 3 },
@@ -27,14 +27,14 @@ describe('applyDelta', () => {
     expect(next).toEqual([row('x'), row('b'), row('a', 1), row('y')])
   })
 
-  test('leaves its argument alone, and rows that are not named keep their identity', () => {
+  test('does not change its argument, and rows that are not in the delta keep their identity', () => {
     const before = [...rows]
     const next = applyDelta(rows, { added: [], changed: [{ row: row('b', 1), index: 1 }], removed: ['zz'] })
     expect(rows).toEqual(before)
     expect(next.map((one, index) => one === rows[index])).toEqual([true, false, true, true])
   })
 
-  test('a row that is there already is replaced and not doubled', () => {
+  test('a row that already exists is replaced and not duplicated', () => {
     expect(applyDelta(rows, { added: [{ row: row('d', 1), index: 0 }], changed: [], removed: [] })).toEqual([
       row('d', 1),
       row('a'),
@@ -88,7 +88,7 @@ describe('taskLabels', () => {
     expect(labels).toEqual(hasEnded(status) ? [] : ['overdue'])
   })
 
-  test('a task that was tried waits to be retried, however long', () => {
+  test('a task that was tried waits for its retry, for any time', () => {
     expect(taskLabels({ status: 'pending', runAt: after, attempt: 1 }, now)).toEqual(['retrying'])
     expect(taskLabels({ status: 'pending', runAt: before, attempt: 2, deadline: before }, now)).toEqual([
       'retrying',
@@ -96,7 +96,7 @@ describe('taskLabels', () => {
     ])
   })
 
-  test('a task that is due carries none, and the very moment counts as reached', () => {
+  test('a due task has no label, and the exact moment counts as reached', () => {
     expect(taskLabels({ status: 'pending', runAt: before, attempt: 0, deadline: after }, now)).toEqual([])
     const atNow = new Date(now).toISOString()
     expect(taskLabels({ status: 'pending', runAt: atNow, attempt: 0, deadline: atNow }, now)).toEqual(['overdue'])

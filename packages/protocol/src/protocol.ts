@@ -1,8 +1,8 @@
 /**
- * What travels between a gateway, a task's socket and their clients: plain types and pure functions without Node or
- * MongoDB, so that a browser can load this entry. The prose to it is `docs/protocol.md`.
+ * The messages between a gateway, a task's socket and their clients: plain types and pure functions without Node or MongoDB, so
+ * that a browser can load this entry. `docs/protocol.md` describes them.
  *
- * A shape that has a schema in `shapes/` is inferred from it. It is an interface rather than an alias, because aliases lose their name:
+ * A type with a schema in `shapes/` is inferred from it. It is an interface and not an alias, because aliases lose their name:
  * editors and built declarations would show all of its fields instead, without their comments.
  */
 
@@ -30,20 +30,20 @@ export function hasEnded(status: TaskStatus): boolean {
   return ENDED[status]
 }
 
-/** Names accepted wherever a priority is, with the numbers they stand for. */
+/** The names of priorities with their numbers. A name may be used for every priority. */
 export const PRIORITY_NAMES = { low: 2, medium: 5, high: 8 } as const
 export type PriorityName = keyof typeof PRIORITY_NAMES
 /** 1 to 10, higher first, or one of the three names. */
 export type Priority = number | PriorityName
 
-/** How far a task is. All fields but `at` come from the handler. */
+/** The progress of a task. All fields except `at` come from the handler. */
 export interface Progress extends z.output<typeof shapes.progress> {}
 
 export interface TaskErrorView extends z.output<typeof shapes.taskError> {}
 
-/** What a task does when one that it waits for has failed, was cancelled or is removed. */
+/** What a task does when a task that it waits for fails, is cancelled or is removed. */
 export const IF_FAILED = ['fail', 'cancel', 'run', 'wait'] as const
-/** `fail` and `cancel` end it, `run` runs it once all have ended, `wait` waits until they are retried and complete. */
+/** `fail` and `cancel` end it. `run` runs it once all have ended. `wait` waits until they are retried and complete. */
 export type IfFailed = (typeof IF_FAILED)[number]
 
 /** How an attempt ended. */
@@ -53,13 +53,13 @@ export interface AttemptView extends z.output<typeof shapes.attempt> {}
 
 export interface ControlView extends NonNullable<TaskRow['control']> {}
 
-/** A task as clients see it: ids are hex, dates ISO 8601, and nothing that proves a claim. */
+/** A task as clients see it: ids are hex, dates are ISO 8601, and the proof of a claim is left out. */
 export interface TaskRow extends z.output<typeof shapes.task> {}
 
 /** A task as it was stored. `served: false` is a warning: no live worker has a handler for it in its queue. */
 export interface StoredTask extends z.output<typeof shapes.storedTask> {}
 
-/** The ids of the tasks that one waits for, in their order. */
+/** The ids of the tasks that a task waits for, in their order. */
 export function afterIds({ after }: Pick<TaskRow, 'after'>): string[] {
   return after === undefined ? [] : Array.isArray(after) ? after : [after]
 }
@@ -72,7 +72,7 @@ export interface WorkerRow extends z.output<typeof shapes.worker> {}
 
 export type ErrorState = ErrorRow['state']
 
-/** Errors that are the same fault, by fingerprint: what keeps going wrong, where, and since when. */
+/** Errors with the same fingerprint, which are the same fault: what fails, where, and since when. */
 export interface ErrorRow extends z.output<typeof shapes.errorGroup> {}
 
 /** The settings of a queue. A queue without settings has no document. */
@@ -84,7 +84,7 @@ export interface QueueListRow extends z.output<typeof shapes.queue> {}
 /** At most `limit` starts in any span of `per` milliseconds. */
 export interface QueueRate extends NonNullable<QueueRow['rate']> {}
 
-/** What limits a queue; null takes a limit away. */
+/** The limits of a queue; null removes a limit. */
 export interface QueueLimits {
   concurrency?: number | null
   rate?: { limit: number; per: Duration } | null
@@ -103,15 +103,15 @@ export type EventChanges = Pick<EventRequest, 'scheduledFor' | 'priority'>
 /** "When an event of this name arrives, run this task." */
 export interface CallbackRow extends z.output<typeof shapes.callback> {}
 
-/** The limits that a schedule or a callback gives its tasks, in place of their handler's. */
+/** The limits that a schedule or a callback gives its tasks. They replace the handler's. */
 export type BudgetOptions = Pick<EnqueueOptions, 'maxAttempts' | 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
-/** The same as it is stored, durations in milliseconds. */
+/** The limits in their stored form, with durations in milliseconds. */
 export type BudgetRow = Pick<TaskRow, 'retry' | 'timeout' | 'totalTimeout' | 'stall'> & { maxAttempts?: number }
 
-/** A callback as it is asked for. */
+/** A request to make a callback. */
 export interface CallbackRequest extends z.output<typeof shapes.newCallback> {}
 
-/** Which slots are made up for that passed without a worker: none, the latest, or all (up to 100). */
+/** Which missed slots get a task afterwards: none, the latest, or all (up to 100). A slot is missed if no worker was there. */
 export const MISSED_POLICIES = ['skip', 'latest', 'all'] as const
 export type MissedPolicy = (typeof MISSED_POLICIES)[number]
 /** Whether a slot is skipped while a task of its schedule has not ended. */
@@ -126,14 +126,14 @@ export interface ScheduleRow extends z.output<typeof shapes.schedule> {}
 /** When a schedule runs: exactly one of `cron` and `every`. */
 export interface TimingRequest extends Pick<NewSchedule, 'cron' | 'every' | 'timeZone' | 'startsAt' | 'endsAt'> {}
 
-/** All of a schedule but its task. */
+/** All fields of a schedule except its task. */
 export interface ScheduleFields extends Omit<NewSchedule, 'task' | 'version' | 'input'> {}
 
-/** A schedule as it is asked for. */
+/** A request to make a schedule. */
 export interface NewSchedule extends z.output<typeof shapes.newSchedule> {}
 /** Changes to a schedule. `null` removes an optional field. */
 export type ScheduleChanges = OrNull<Omit<NewSchedule, '_id' | 'options'>> & {
-  /** An option that is not named stays. */
+  /** Only the given options change. */
   options?: OrNull<NonNullable<NewSchedule['options']>>
 }
 type OrNull<Fields> = { [Field in keyof Fields]?: Fields[Field] | null }
@@ -154,7 +154,7 @@ export interface CollectionRows {
   errors: ErrorRow
 }
 export type CollectionName = keyof CollectionRows
-/** A document that does not fit and is set aside. */
+/** A malformed document that is set aside. */
 export interface SetAsideRow extends z.output<typeof shapes.setAsideDocument> {}
 
 export const COLLECTIONS = [
@@ -169,11 +169,11 @@ export const COLLECTIONS = [
 export type Row = { _id: string }
 
 export interface Delta<R extends Row = Row> {
-  /** Rows that entered, with their place in the new window. */
+  /** Rows that entered, with their index in the new window. */
   added: { row: R; index: number }[]
-  /** Rows whose content or place changed, with their place in the new window. */
+  /** Rows whose content or index changed, with their index in the new window. */
   changed: { row: R; index: number }[]
-  /** Ids that left, those pushed out beyond `limit` included. */
+  /** Ids of rows that left, including rows that no longer fit in `limit`. */
   removed: string[]
 }
 
@@ -209,7 +209,7 @@ export interface QueryReset<R extends Row = Row> {
 /** The events of an interval of ten seconds. */
 export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 
-/** In milliseconds, over the last five minutes; without samples there is a count of 0 alone. */
+/** In milliseconds, over the last five minutes. Without samples, there is only a count of 0. */
 export interface Percentiles extends z.output<typeof shapes.percentiles> {}
 
 /** Counts, rates and latencies of the tasks that fit a filter. */
@@ -217,13 +217,13 @@ export interface FleetStats extends z.output<typeof shapes.stats> {}
 
 export interface StatsAnswer extends z.output<typeof shapes.statsAnswer> {}
 
-/** The parts of the statistics that have changed, each as it is now. */
+/** The changed parts of the statistics, each with its current value. */
 export interface StatsDelta extends z.output<typeof shapes.statsDelta> {}
 
-/** Proves the rows of a window as of `seq`; see `rowsChecksum`. */
+/** The checksum of the rows of a window as of `seq`; see `rowsChecksum`. */
 export interface ChecksumAnswer extends z.output<typeof shapes.checksumAnswer> {}
 
-/** An error as it travels: `code` is stable and meant for programs, `message` for people. */
+/** An error in a message: `code` is stable and for programs, `message` is for people. */
 export interface WireError extends z.output<typeof shapes.wireError> {}
 
 export type Ack<T = object> = ({ ok: true } & T) | { ok: false; error: WireError }
@@ -232,47 +232,47 @@ export interface SubscribeAnswer<R extends Row = Row> {
   subscription: string
   epoch: string
   seq: number
-  /** The present, when the subscription is new or what was missed can't be replayed. */
+  /** All current rows, if the subscription is new or the missed deltas can't be replayed. */
   rows?: R[]
-  /** What was missed, when `resume` could be honoured. */
+  /** The missed deltas, if `resume` was possible. */
   deltas?: QueryDelta<R>[]
 }
 
-/** Which tasks a command means: exactly one of the three. */
+/** Selects the tasks of a command: exactly one of the three. */
 export type TaskSelection = { id: string } | { ids: string[] } | { filter: Record<string, unknown> }
 export type CommandRequest = TaskSelection & {
-  /** Only count what would be changed. */
+  /** Only count the tasks that would be changed. */
   dryRun?: boolean
-  /** For the record, and for the handler that is stopped. */
+  /** For the audit log, and for the handler that is stopped. */
   reason?: string
 }
 
 /** Changes to a waiting task. Absent fields stay as they are; `null` removes a field. */
 export interface TaskChanges extends Omit<z.output<typeof shapes.changes>, 'rev' | 'reason'> {}
 export type ReprioritiseRequest = CommandRequest & Pick<TaskChanges, 'priority' | 'position'>
-/** `rev`: only if the task is still as it was seen. */
+/** `rev`: only if the task still has this revision. */
 export type EditRequest = { id: string; rev?: number; changes: TaskChanges; reason?: string }
-/** `input` replaces the input of the one task that `id` names. */
+/** `input` replaces the input; only for a single `id`. */
 export type ReplayRequest = CommandRequest & { input?: unknown }
 
-/** The commands that change tasks, by their names on the wire. */
+/** The names of the commands that change tasks, as in messages. */
 export const COMMANDS = ['cancel', 'pause', 'resume', 'retry', 'replay', 'reprioritise'] as const
 export type CommandName = (typeof COMMANDS)[number]
 
 export interface CommandAnswer extends z.output<typeof shapes.commandAnswer> {}
 
-/** One reason why a task does not run, or what it does instead. */
+/** One reason why a task does not run, or its current state. */
 export interface ExplainReason extends z.output<typeof shapes.explainReason> {}
 
 export interface Explanation extends z.output<typeof shapes.explanation> {}
 
-/** Tasks of one `name@version` in a queue that wait or will be made, and who serves them. */
+/** Tasks of one `name@version` in a queue that wait or will be made, and the workers that serve them. */
 export interface CoverageRow extends z.output<typeof shapes.coverageRow> {}
 
 /** Who did what to which tasks. */
 export interface AuditEntry extends z.output<typeof shapes.auditEntry> {}
 
-/** What a key may do: `read` subscribes and lists, `write` stores, `control` changes what is there, `admin` may do all. */
+/** What a key may do: `read` subscribes and lists, `write` stores, `control` changes existing things, `admin` may do everything. */
 export const SCOPES = ['read', 'write', 'control', 'worker', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
@@ -281,13 +281,13 @@ export type KeyState = KeyRow['state']
 /** A key without its secret. */
 export interface KeyRow extends z.output<typeof shapes.key> {}
 
-/** A key as it is asked for; dates as ISO 8601. */
+/** A request to make a key; dates are ISO 8601. */
 export interface KeyRequest extends z.output<typeof shapes.newKey> {}
 
 /** Changes to a key. `null` removes a limit or the expiry date. */
 export interface KeyEdit extends z.output<typeof shapes.keyChanges> {}
 
-/** How long ended tasks are kept, in milliseconds; null for ever. */
+/** How long ended tasks are kept, in milliseconds; null to keep them forever. */
 export type Retention = z.output<typeof shapes.retention>
 
 /** Which ended tasks to remove. */
@@ -305,7 +305,7 @@ export interface LogRequest {
   limit?: number
 }
 
-/** Which failed attempts count: every one, or only those that did not change the checkpoint. */
+/** Which failed attempts count: all, or only attempts that did not change the checkpoint. */
 export const FAILURE_COUNTS = ['every', 'without-progress'] as const
 export type FailureCounts = (typeof FAILURE_COUNTS)[number]
 
@@ -323,7 +323,7 @@ export interface EnqueueRequest extends z.output<typeof shapes.newTask> {}
 
 export interface TicketAnswer extends z.output<typeof shapes.ticketAnswer> {}
 
-/** A message of a client with its acknowledgement. */
+/** A client's message with its acknowledgement. */
 type Message<Request, Answer = object> = (request: Request, ack: (answer: Ack<Answer>) => void) => void
 
 /** What a client may send on the gateway's namespace. */
@@ -332,7 +332,7 @@ export interface ClientToGateway {
   /** Also ends subscriptions of `subscribeStats`. */
   unsubscribeQuery: Message<{ subscription: string }>
   subscribeStats: Message<{ filter?: Record<string, unknown> }, StatsAnswer>
-  /** For a client that wants to check its rows. */
+  /** Lets a client check its rows. */
   checksumQuery: Message<{ subscription: string }, ChecksumAnswer>
   enqueue: Message<EnqueueRequest, { task: StoredTask }>
   cancel: Message<CommandRequest, CommandAnswer>
@@ -379,7 +379,7 @@ export interface LogLine extends Omit<StoredLogLine, 'attempt'> {}
 
 export interface TaskSnapshot extends z.output<typeof shapes.taskSnapshot> {}
 
-/** How many messages a watcher was not sent because it did not read fast enough. */
+/** How many messages were not sent to a watcher because it did not read fast enough. */
 export interface DroppedMessages {
   lines: number
   events: number
@@ -407,8 +407,8 @@ export interface TaskToClient {
 export interface TaskConnectError extends z.output<typeof shapes.taskConnectError> {}
 
 /**
- * The window after a delta: every row that the delta names is taken out, then the changed and added ones are put in by
- * ascending index. Returns a new array; rows that the delta doesn't name keep their identity.
+ * The window after a delta: first all rows in the delta are removed, then its changed and added rows are inserted by ascending
+ * index. Returns a new array. Rows that are not in the delta keep their identity.
  */
 export function applyDelta<R extends Row>(rows: readonly R[], delta: Delta<R>): R[] {
   const named = new Set(delta.removed)
@@ -421,8 +421,8 @@ export function applyDelta<R extends Row>(rows: readonly R[], delta: Delta<R>): 
 }
 
 /**
- * Proves what a client holds: FNV-1a, 64 bits, over `_id:rev` of each row in order, each followed by a line feed, as UTF-8; 16
- * hexadecimal digits. Rows without a `rev` count as 0. See http://www.isthe.com/chongo/tech/comp/fnv/.
+ * A checksum of a client's rows: 64-bit FNV-1a over `_id:rev` of each row in order, each followed by a line feed, as UTF-8. The
+ * result has 16 hexadecimal digits. A missing `rev` counts as 0. See http://www.isthe.com/chongo/tech/comp/fnv/.
  */
 export function rowsChecksum(rows: readonly { _id: string; rev?: number }[]): string {
   let hash = 0xcbf29ce484222325n
@@ -432,7 +432,7 @@ export function rowsChecksum(rows: readonly { _id: string; rev?: number }[]): st
   return hash.toString(16).padStart(16, '0')
 }
 
-/** The labels that people see beside the status; derived, never stored. */
+/** The labels that people see beside the status. They are derived and never stored. */
 export type TaskLabel = 'scheduled' | 'retrying' | 'overdue'
 
 /**

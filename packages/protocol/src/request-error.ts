@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import { FleetError } from './fleet-error.ts'
 
-/** Fields that have a code of their own: whatever is wrong with them is wrong with the name. */
+/** Fields with their own error code for every problem. */
 const CODES: Readonly<Record<string, string>> = {
   id: 'BAD_ID',
   cursor: 'BAD_CURSOR',
@@ -10,7 +10,7 @@ const CODES: Readonly<Record<string, string>> = {
   filter: 'BAD_FILTER',
 }
 
-/** What a schema found wrong with a request: `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_VALUE` or the code of the field, with its path. */
+/** The error for a schema's issue with a request: `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_VALUE` or the field's own code, with its path. */
 export function requestError({ issues: [issue] }: z.ZodError): FleetError {
   if (issue === undefined) return new FleetError('BAD_REQUEST', 'The request has the wrong shape')
   const path = issue.path.join('.')
@@ -19,8 +19,9 @@ export function requestError({ issues: [issue] }: z.ZodError): FleetError {
     // `id[$gt]=` is an attempt at `id`.
     const meant = /^(\w+)\[/.exec(key)?.[1] ?? ''
     const field = path === '' ? key : `${path}.${key}`
-    if (Object.hasOwn(CODES, meant)) return new FleetError(CODES[meant]!, `'${meant}' is a single value`, { field })
-    return new FleetError('UNKNOWN_FIELD', `There is no '${key}' here`, { field })
+    if (Object.hasOwn(CODES, meant))
+      return new FleetError(CODES[meant]!, `'${meant}' must be a single value`, { field })
+    return new FleetError('UNKNOWN_FIELD', `The request has no field '${key}'`, { field })
   }
   const where = path === '' ? 'The request' : `'${path}'`
   return new FleetError(codeOf(issue, path), `${where}: ${issue.message}`, path === '' ? {} : { field: path })

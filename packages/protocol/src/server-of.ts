@@ -1,14 +1,14 @@
-/** What socket.io needs of an address: the namespace comes behind the origin, and the server is found by a path. */
+/** The parts of an address as socket.io needs them: it puts the namespace after the origin, and finds the server by a path. */
 export interface ServerPlace {
   uri: string
   path: string
 }
 
 /**
- * Where socket.io finds a gateway, or a task's socket at one. What comes before `/tasks/<id>` or `/relay/<id>` is the path below
- * which that gateway lies: `https://host/fleet/tasks/<id>`.
+ * Where socket.io finds a gateway, or a task's socket at it. The part before `/tasks/<id>` or `/relay/<id>` is the base path of
+ * that gateway: `https://host/fleet/tasks/<id>`.
  *
- * @throws {TypeError} for what is no address
+ * @throws {TypeError} for an invalid address
  */
 export function serverOf(address: string): ServerPlace {
   const { origin, pathname } = new URL(address)

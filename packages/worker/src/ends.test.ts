@@ -77,7 +77,7 @@ describe('what can not be stored is known after one run and is not run again', (
     expect(ended).toMatchObject({ status: 'completed', attempt: 1 })
     const lines = await fleet.fleet.control().taskLog({ id: ended._id.toHexString() })
     expect(lines.map(({ level, message }) => [level, message])).toEqual([
-      ['warn', "the event 'at' was not sent: 'data.v' can't be stored: an invalid Date is no date"],
+      ['warn', "the event 'at' was not sent: 'data.v' can't be stored: the Date is invalid"],
     ])
   })
 

@@ -6,7 +6,7 @@ const ONE = 'one '.repeat(8).trim().replaceAll(' ', '-').padEnd(32, '1')
 const TWO = 'two-two-two-two-two-two-two-two-2'
 
 describe('a secret', () => {
-  test('that is new is long enough, and another each time', () => {
+  test('that is new is long enough and different each time', () => {
     const made = newSecret()
     expect(parseSecrets(made)).toEqual([made])
     expect(newSecret()).not.toBe(made)
@@ -19,7 +19,7 @@ describe('a secret', () => {
     expect(parseSecrets(' \n')).toEqual([])
   })
 
-  test('that is short is refused, and the error does not quote it', () => {
+  test('that is too short is rejected, and the error does not quote it', () => {
     const refusal = (text: string): unknown => {
       try {
         return parseSecrets(text)
@@ -43,7 +43,7 @@ describe('the keys of a fleet', () => {
     expect(new Set([key, ...others]).size).toBe(4)
   })
 
-  test('sign with the first secret and verify with all, so that one can take the place of another', async () => {
+  test('sign with the first secret and verify with all, so that a secret can be replaced', async () => {
     const before = new SigningKeys(storing('here'), [ONE, TWO])
     const after = new SigningKeys(storing('here'), [TWO, ONE])
     const { id, key } = await before.signing('ticket')
@@ -54,7 +54,7 @@ describe('the keys of a fleet', () => {
     await expect(done.verifying('ticket', id)).rejects.toMatchObject({ code: 'SECRET_MISMATCH' })
   })
 
-  test('without a secret are what the database holds, as in earlier versions', async () => {
+  test('without a secret come from the database, as in earlier versions', async () => {
     const weak = new SigningKeys(storing('here'))
     const stored = await storing('here').ticketSecret()
     const { id } = await weak.signing('session')
@@ -63,14 +63,14 @@ describe('the keys of a fleet', () => {
     expect([weak.weak, await weak.ids()]).toEqual([true, []])
   })
 
-  test('with a secret accept nothing that the database signs alone', async () => {
+  test("with a secret reject tokens that only the database's secret signed", async () => {
     const { id } = await new SigningKeys(storing('here')).signing('session')
     const strong = new SigningKeys(storing('here'), [ONE])
     await expect(strong.verifying('session', id)).rejects.toMatchObject({ code: 'SECRET_MISMATCH' })
     await expect(strong.verifying('session', undefined)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
   })
 
-  test('are asked for again after the database was away', async () => {
+  test('are read again after the database was away', async () => {
     let away = true
     const keys = new SigningKeys({
       ticketSecret: async () => {

@@ -3,21 +3,21 @@ import { FleetError } from '@taskfleet/protocol'
 import type { KeyStore } from './key-store.ts'
 
 const LEAST_BYTES = 32
-/** What a fleet without a secret is warned of. */
+/** The warning for a fleet without a secret. */
 export const WEAK_SECRET =
   'anyone with read access to the database can forge sessions: run `taskfleet secret` and set TASKFLEET_SECRET for all gateways and workers'
 
-/** The id of the secret that is stored in the database, which signs while the fleet has no other. */
+/** The id of the secret that is stored in the database. It signs while the fleet has no other secret. */
 const STORED = 'database'
 
 /** A new secret of 256 random bits, as a text without spaces and commas. */
 export const newSecret = (): string => randomBytes(32).toString('base64url')
 
 /**
- * Reads the secrets of a fleet. The first signs, and all verify, so that one can take another's place while both are in use.
+ * Reads the secrets of a fleet. The first one signs, and all verify, so that a secret can be replaced while both are in use.
  *
- * @param text one or several, separated by commas or line ends; undefined or empty for none
- * @throws {FleetError} `BAD_SECRET` for one with fewer than 32 bytes
+ * @param text one or several secrets, separated by commas or line ends; undefined or empty for none
+ * @throws {FleetError} `BAD_SECRET` for a secret with fewer than 32 bytes
  */
 export function parseSecrets(text: string | undefined): string[] {
   const secrets = (text ?? '')
@@ -30,7 +30,7 @@ export function parseSecrets(text: string | undefined): string[] {
     const which = secrets.length === 1 ? 'The secret' : `Secret ${index + 1} of ${secrets.length}`
     throw new FleetError(
       'BAD_SECRET',
-      `${which} has ${length} bytes, and at least ${LEAST_BYTES} are needed: make one with \`taskfleet secret\``,
+      `${which} has ${length} bytes, but needs at least ${LEAST_BYTES}. Make one with \`taskfleet secret\``,
     )
   }
   return secrets
@@ -38,7 +38,7 @@ export function parseSecrets(text: string | undefined): string[] {
 
 interface DerivedSecret {
   id: string
-  /** A key for each kind of token, so that one kind never passes for the other. */
+  /** A key for each kind of token, so that one kind can't be used as another. */
   keys: Record<TokenKind, Uint8Array>
 }
 
@@ -64,7 +64,7 @@ export class SigningKeys {
     return this.#secrets.length === 0
   }
 
-  /** The ids of the secrets, of which the first signs; none while only the database's signs. They reveal nothing about them. */
+  /** The ids of the secrets, the signing one first; empty if only the database's secret signs. They reveal nothing about them. */
   async ids(): Promise<string[]> {
     return this.weak ? [] : (await this.#all()).map(({ id }) => id)
   }
@@ -75,8 +75,8 @@ export class SigningKeys {
   }
 
   /**
-   * @param id of the secret that signed; absent in tokens of earlier versions, which knew the database's only
-   * @throws {FleetError} `SECRET_MISMATCH`; `UNAUTHENTICATED` for a token without an id where there is a secret
+   * @param id the id of the secret that signed; absent in tokens of earlier versions, which used the database's secret
+   * @throws {FleetError} `SECRET_MISMATCH`; `UNAUTHENTICATED` for a token without an id if the fleet has a secret
    */
   async verifying(kind: TokenKind, id: string | undefined): Promise<Uint8Array> {
     if (id === undefined && !this.weak) throw new FleetError('UNAUTHENTICATED', 'This token names no secret')
@@ -84,7 +84,7 @@ export class SigningKeys {
     if (found !== undefined) return found.keys[kind]
     throw new FleetError(
       'SECRET_MISMATCH',
-      'This was signed with a secret that this process does not have: give all gateways and workers of the fleet the same TASKFLEET_SECRET',
+      'This was signed with a secret that this process does not have. Set the same TASKFLEET_SECRET for all gateways and workers',
     )
   }
 
@@ -110,7 +110,7 @@ export class SigningKeys {
   }
 }
 
-/** The name of a secret within a fleet, by which processes can compare theirs. */
+/** The id of a secret within a fleet. Processes compare their secrets by it. */
 export const secretId = (secret: string, stored: Uint8Array): string =>
   Buffer.from(derive(secret, stored, 'id', 8)).toString('hex')
 

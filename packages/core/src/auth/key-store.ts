@@ -86,24 +86,24 @@ export class KeyStore {
 
   /** @throws {FleetError} `UNAUTHENTICATED`, the same for an unknown, wrong, revoked or expired key */
   async verify(token: unknown): Promise<Principal> {
-    const refused = new FleetError('UNAUTHENTICATED', 'This key is not known here')
+    const refused = new FleetError('UNAUTHENTICATED', 'This key is not valid for this fleet')
     const [, id, secret] = (typeof token === 'string' && TOKEN.exec(token)) || []
     if (id === undefined || secret === undefined) throw refused
     const key = this.#gate.one('keys', await this.#keys.findOne({ _id: id }))
-    // Compared even when there is no such key, so that the time says nothing.
+    // Compared even if there is no such key, so that the time reveals nothing.
     const same = timingSafeEqual(Buffer.from(sha256(secret)), Buffer.from(key?.hash ?? sha256('')))
     if (key === null || !same || this.stateOf(key) !== 'good') throw refused
     return principalOf(key)
   }
 
-  /** Of every key that may be used, what `secretHash` makes of its token. */
+  /** The `secretHash` of every valid key. */
   async goodHashes(): Promise<Set<string>> {
     const shown = { hash: 1, revokedAt: 1, expiresAt: 1 } as const
     const keys = await this.#keys.find({ revokedAt: { $exists: false } }, { projection: shown }).toArray()
     return new Set(keys.filter((key) => this.stateOf(key) === 'good').map(({ hash }) => hash))
   }
 
-  /** What those of these keys that may still be used may do now. */
+  /** The current rights of these keys, without the ones that are no longer valid. */
   async principals(ids: readonly string[]): Promise<Map<string, Principal>> {
     const good = { _id: { $in: [...ids] }, revokedAt: { $exists: false } }
     const keys = this.#gate.all('keys', await this.#keys.find(good).toArray())
@@ -121,7 +121,7 @@ export class KeyStore {
   }
 
   /**
-   * From now on the key may do this; connections that it opened under other rights are closed within a second.
+   * Changes a key's rights from now on. Connections that it opened with other rights are closed within a second.
    *
    * @returns null if there is no such key, or if it is revoked
    */
@@ -150,7 +150,7 @@ export class KeyStore {
     return matchedCount === 1
   }
 
-  /** What is stored of it, without making it; undefined while nobody has needed it. */
+  /** The stored secret; undefined if no process has created it yet. */
   async storedTicketSecret(): Promise<Uint8Array | undefined> {
     const stored = await this.#secrets.findOne({ _id: 'tickets' })
     return typeof stored?.value === 'string' ? Buffer.from(stored.value, 'base64url') : undefined
@@ -161,7 +161,7 @@ export class KeyStore {
     const made = randomBytes(32).toString('base64url')
     const stored = await this.#secrets.findOneAndUpdate(
       { _id: 'tickets' },
-      // What is no secret would sign nothing.
+      // A malformed secret is replaced, because it couldn't sign.
       [{ $set: { value: { $cond: [{ $eq: [{ $type: '$value' }, 'string'] }, '$value', { $literal: made }] } } }],
       { upsert: true, returnDocument: 'after' },
     )
@@ -175,7 +175,7 @@ function principalOf({ _id, scopes, queues, names }: KnownKey): Principal {
   return { id: _id, scopes, ...given({ queues, names }) }
 }
 
-/** Whether two keys may do the same. */
+/** Whether two keys have the same rights. */
 export function sameRights(one: Principal, other: Principal): boolean {
   const same = (a: readonly string[] | undefined, b: readonly string[] | undefined): boolean =>
     a === undefined || b === undefined ? a === b : a.length === b.length && a.every((part) => b.includes(part))
@@ -190,11 +190,11 @@ export function secretHash(token: unknown): string | undefined {
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
-/** @throws {FleetError} `FORBIDDEN`, naming the scope that is missing */
+/** @throws {FleetError} `FORBIDDEN`, with the missing scope */
 export function requireScope(principal: Principal, scope: Scope): void {
   if (principal.scopes.includes(scope) || principal.scopes.includes('admin')) return
   throw new FleetError('FORBIDDEN', `This needs a key with the scope '${scope}'`, { field: scope })
 }
 
-/** Everybody on this computer, while the fleet has no key. */
+/** Every user of this computer, while the fleet has no key. */
 export const LOCAL: Principal = { id: 'local', scopes: [...SCOPES] }

@@ -4,23 +4,23 @@ import type { Principal } from './key-store.ts'
 
 type Doc = Record<string, unknown>
 
-/** What somebody may see of a collection. */
+/** The part of a collection that a principal may see. */
 export interface Bounds {
   /** In the compiled long form. */
   readonly filter: Readonly<Doc>
-  /** What a row shows of a document; all of it without. */
+  /** Picks the part of a document that a row may show; by default, all of it. */
   readonly show?: (doc: Doc) => Doc
-  /** Fields that nothing may be learnt of: neither by a filter nor by the order of rows. */
+  /** Fields that must not be revealed, neither by a filter nor by the order of rows. */
   readonly hidden?: readonly string[]
 }
 
-/** Where documents say which queue they are of, and which task. */
+/** The fields with a document's queue and task name, by collection. */
 const REACH_FIELDS = {
   tasks: { queue: 'queue', name: 'name' },
   schedules: { queue: 'options.queue', name: 'task' },
 } as const
 
-/** The filter that bounds what a key may see, in the compiled long form; undefined for everything. */
+/** The filter for what a key may see, in the compiled long form; undefined if it may see everything. */
 export function visibleTo(
   principal: Principal,
   collection: keyof typeof REACH_FIELDS = 'tasks',
@@ -35,9 +35,9 @@ export function visibleTo(
 }
 
 /**
- * What a key may see of a collection; undefined for everything.
+ * The part of a collection that a key may see; undefined if it may see everything.
  *
- * @throws {FleetError} `FORBIDDEN` for a limited key where documents don't say which queue they are of
+ * @throws {FleetError} `FORBIDDEN` for a limited key if the documents have no queue
  */
 export function boundsOf(principal: Principal, collection: CollectionName): Bounds | undefined {
   if (isUnlimited(principal)) return undefined
@@ -46,7 +46,7 @@ export function boundsOf(principal: Principal, collection: CollectionName): Boun
     case 'schedules':
       return { filter: visibleTo(principal, collection)! }
     case 'queues':
-      // What is set for a queue is for all its names.
+      // A queue's settings apply to all names, so keys that are limited to names don't see them.
       return { filter: { _id: { $in: principal.names === undefined ? [...principal.queues!] : [] } } }
     case 'workers':
       return workerBounds(principal)
@@ -58,10 +58,10 @@ export function boundsOf(principal: Principal, collection: CollectionName): Boun
   }
 }
 
-/** Where a worker runs, and whom it serves besides. */
+/** Fields that reveal where a worker runs and what else it serves. */
 const HIDDEN_OF_WORKERS = ['host', 'pid', 'url', 'boot', 'secretIds', 'control', 'queues', 'tasks']
 
-/** Workers that serve what the key may reach, without their address. */
+/** The workers that serve the key's queues and names, without their addresses. */
 function workerBounds({ queues, names }: Principal): Bounds {
   const served = names?.map((name) => new RegExp(`^${escapeRegex(name)}@`))
   return {
@@ -84,7 +84,7 @@ const texts = (value: unknown): string[] =>
 
 const isUnlimited = ({ queues, names }: Principal): boolean => queues === undefined && names === undefined
 
-/** Whether somebody may see and touch a task. */
+/** Whether a principal may see and change a task. */
 export function reaches({ queues, names }: Principal, task: { queue: string; name: string }): boolean {
   return queues?.includes(task.queue) !== false && names?.includes(task.name) !== false
 }
@@ -92,14 +92,14 @@ export function reaches({ queues, names }: Principal, task: { queue: string; nam
 /** @throws {FleetError} `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
 export function requireReach(principal: Principal, task: { queue: string; name: string }): void {
   if (principal.queues !== undefined && !principal.queues.includes(task.queue)) {
-    throw new FleetError('QUEUE_NOT_ALLOWED', `This key may not touch the queue '${task.queue}'`, { field: 'queue' })
+    throw new FleetError('QUEUE_NOT_ALLOWED', `This key may not use the queue '${task.queue}'`, { field: 'queue' })
   }
   if (principal.names !== undefined && !principal.names.includes(task.name)) {
-    throw new FleetError('NAME_NOT_ALLOWED', `This key may not touch tasks named '${task.name}'`, { field: 'name' })
+    throw new FleetError('NAME_NOT_ALLOWED', `This key may not use tasks named '${task.name}'`, { field: 'name' })
   }
 }
 
-/** What is not of one queue or name is not for keys that are limited to some. @throws {FleetError} `FORBIDDEN` */
+/** Rejects limited keys, for operations that belong to no single queue or name. @throws {FleetError} `FORBIDDEN` */
 export function requireUnlimited(principal: Principal, deed: string): void {
   if (isUnlimited(principal)) return
   throw new FleetError('FORBIDDEN', `A key that is limited to queues or names may not ${deed}`)

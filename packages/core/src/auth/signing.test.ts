@@ -13,7 +13,7 @@ const codeOf = (make: () => unknown): unknown => {
   }
 }
 
-/** A fleet in memory whose process signs, with what a worker says of its documents. */
+/** A fleet in memory whose process signs, with a worker's checks of its documents. */
 function signedFleet(algorithm: 'hmac' | 'ed25519' = 'hmac', over: SigningOptions = {}) {
   const memory = new MemoryDatabase()
   const { key, trusted } = newSigningKey(algorithm, 'producer')
@@ -27,7 +27,7 @@ function signedFleet(algorithm: 'hmac' | 'ed25519' = 'hmac', over: SigningOption
 }
 
 describe.each(['hmac', 'ed25519'] as const)('tasks signed with %s', (algorithm) => {
-  test('are good however they came to be, and after every change that the fleet makes', async () => {
+  test('are valid however they were made, and after every change by the fleet', async () => {
     const { fleet, admin, problem, memory } = signedFleet(algorithm)
     const input = { to: 'ann', amount: 1.5, nested: { list: [1, 'two', null], at: new Date(0) } }
     const plain = await admin.tasks.enqueue({ name: 'pay', input })
@@ -58,7 +58,7 @@ describe.each(['hmac', 'ed25519'] as const)('tasks signed with %s', (algorithm) 
     expect(await Promise.all(all.map(problem))).toEqual(all.map(() => undefined))
     expect(event.tasks).toHaveLength(1)
     expect(await memory.db.collection('setAside').countDocuments({})).toBe(0)
-    // What proves a task is nobody's to read.
+    // The signature must not be visible.
     expect(
       JSON.stringify([
         await admin.tasks.show({ id: plain._id }),
@@ -68,7 +68,7 @@ describe.each(['hmac', 'ed25519'] as const)('tasks signed with %s', (algorithm) 
     ).not.toContain('signature')
   })
 
-  test('are not good once anything of them was changed in the database', async () => {
+  test('are invalid after any change in the database', async () => {
     const { admin, memory, problem, idOf } = signedFleet(algorithm)
     const fields = {
       ...{ name: 'other', version: 2, queue: 'other', input: { to: 'mallory' }, deadline: new Date() },
@@ -93,13 +93,13 @@ describe.each(['hmac', 'ed25519'] as const)('tasks signed with %s', (algorithm) 
       }
       await memory.db.collection('tasks').updateOne({ _id: id }, { $set: { [field]: change(signature) } })
       expect([field, await problem(_id)]).toEqual([field, 'BAD_SIGNATURE'])
-      // An edit of what is wrong does not make it right.
+      // An edit of an invalid task does not make it valid.
       await admin.tasks.edit({ id: _id, changes: { deadline: FAR, runAt: FAR, input: 1 } }).catch(() => undefined)
       expect([field, await problem(_id)]).toEqual([field, 'BAD_SIGNATURE'])
       await memory.db.collection('tasks').updateOne({ _id: id }, { $unset: { signature: '' } })
       expect(await problem(_id)).toBe('UNSIGNED_TASK')
     }
-    // As good as it is, it can't be run twice under another id.
+    // A valid signature can't be used for a task with another id.
     const { _id } = await admin.tasks.enqueue({ name: 'pay' })
     const copy = await memory.db.collection('tasks').findOne({ _id: await idOf(_id) })
     await memory.db.collection('tasks').insertOne({ ...copy, _id: 'a copy' as never })
@@ -109,7 +109,7 @@ describe.each(['hmac', 'ed25519'] as const)('tasks signed with %s', (algorithm) 
   })
 })
 
-test('schedules and callbacks that nobody trusted has made are set aside, and make no task', async () => {
+test('schedules and callbacks without a trusted signature are set aside and make no task', async () => {
   const { admin, memory, fleet } = signedFleet()
   await admin.schedules.create({ _id: 'good', task: 'pay', every: '1h' })
   const callback = await admin.callbacks.create({ event: 'Paid', task: 'pay' })
@@ -126,7 +126,7 @@ test('schedules and callbacks that nobody trusted has made are set aside, and ma
   ])
 })
 
-test('of keys and modes a mistake is refused', () => {
+test('invalid keys and modes are rejected', () => {
   const { key, trusted } = newSigningKey('ed25519', 'a')
   expect(codeOf(() => new Signing({ mode: 'required' }))).toBe('NO_TRUSTED_KEYS')
   expect(codeOf(() => new Signing({ key: trusted }))).toBe('BAD_SIGNING_KEY')

@@ -14,13 +14,13 @@ import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 
 export const SIGNING_MODES = ['off', 'warn', 'required'] as const
-/** What becomes of what nobody trusted has signed: nothing, a warning, or it isn't run. */
+/** How documents without a trusted signature are handled: accepted, accepted with a warning, or not run. */
 export type SigningMode = (typeof SIGNING_MODES)[number]
 
 /**
- * Proves who has made a document, and that nobody has changed it since: `KEY:AT:NOT_BEFORE:SIGNATURE`. The dates are in milliseconds since
- * 1970, of which the second may be missing; the signature is HMAC-SHA-256 or Ed25519 in base64url. It is one text, since each write of a
- * document costs the more the more fields the document has.
+ * Proves who made a document and that it has not been changed since: `KEY:AT:NOT_BEFORE:SIGNATURE`. The dates are in milliseconds
+ * since 1970; `NOT_BEFORE` may be empty. The signature is HMAC-SHA-256 or Ed25519 in base64url. It is a single text, because
+ * writes get slower with each field of a document.
  */
 export type Signature = string
 
@@ -29,7 +29,7 @@ interface Parts {
   kid: string
   /** When it was signed, by the signer's clock. */
   at: Date
-  /** A task may not begin before. */
+  /** A task may not begin before this date. */
   notBefore: Date | undefined
   sig: string
 }
@@ -39,7 +39,7 @@ export interface SigningOptions {
   mode?: SigningMode
   /** Signs what this process stores: `hmac:ID:SECRET` or `ed25519:ID:PRIVATE`. */
   key?: string
-  /** Whose signatures are good: `hmac:ID:SECRET` or `ed25519-public:ID:PUBLIC`, besides the own key. */
+  /** The keys whose signatures are valid, besides the own key: `hmac:ID:SECRET` or `ed25519-public:ID:PUBLIC`. */
   trusted?: readonly string[]
   log?: Pick<Logger, 'warn'> | undefined
 }
@@ -55,8 +55,8 @@ interface Key {
 
 const LEAST_SECRET_BYTES = 32
 /**
- * The fields that a signature covers, by kind, without those that change while a task or schedule is carried out. Written out here: another
- * list makes every signature invalid that is stored.
+ * The fields that a signature covers, by kind, without the fields that change while a task or schedule runs. The list must not
+ * change: that would make all stored signatures invalid.
  */
 const SIGNED: Record<Kind, readonly string[]> = {
   task: ['_id', 'name', 'version', 'queue', 'input', 'deadline', 'replayOf', 'schedule', 'event'],
@@ -78,14 +78,14 @@ const SIGNED: Record<Kind, readonly string[]> = {
 }
 
 /**
- * The options in `TASKFLEET_SIGNING`, `TASKFLEET_SIGNING_KEY`, and `TASKFLEET_TRUSTED_KEYS` with commas between the keys.
+ * The options in `TASKFLEET_SIGNING`, `TASKFLEET_SIGNING_KEY`, and `TASKFLEET_TRUSTED_KEYS` (separated by commas).
  *
  * @throws {FleetError} `BAD_VALUE`
  */
 export function signingFromEnv(env: NodeJS.ProcessEnv): SigningOptions {
   const { TASKFLEET_SIGNING: mode = 'off', TASKFLEET_SIGNING_KEY: key, TASKFLEET_TRUSTED_KEYS: trusted = '' } = env
   if (!SIGNING_MODES.includes(mode as SigningMode)) {
-    throw new FleetError('BAD_VALUE', `TASKFLEET_SIGNING is one of ${SIGNING_MODES.join(', ')}`)
+    throw new FleetError('BAD_VALUE', `TASKFLEET_SIGNING must be one of ${SIGNING_MODES.join(', ')}`)
   }
   return {
     mode: mode as SigningMode,
@@ -94,7 +94,7 @@ export function signingFromEnv(env: NodeJS.ProcessEnv): SigningOptions {
   }
 }
 
-/** Signs what a process stores, and checks what it is to run. */
+/** Signs the documents that a process stores, and checks the ones that it runs. */
 export class Signing {
   readonly mode: SigningMode
   readonly #key: Key | undefined
@@ -107,12 +107,12 @@ export class Signing {
     this.#log = log
     this.#key = key === undefined ? undefined : parseKey(key)
     if (this.#key !== undefined && this.#key.sign === undefined) {
-      throw badKey('a public key signs nothing')
+      throw badKey('a public key can not sign')
     }
     const keys = [...trusted.map(parseKey), ...(this.#key === undefined ? [] : [this.#key])]
     this.#trusted = new Map(keys.map((one) => [one.id, one]))
     if (mode !== 'off' && this.#trusted.size === 0) {
-      throw new FleetError('NO_TRUSTED_KEYS', `Signing is '${mode}', and no key is trusted: nothing would run`)
+      throw new FleetError('NO_TRUSTED_KEYS', `Signing is '${mode}', but no key is trusted, so no task could run`)
     }
   }
 
@@ -125,7 +125,7 @@ export class Signing {
     return this.#key !== undefined
   }
 
-  /** Undefined where this process has no key. */
+  /** Undefined if this process has no key. */
   sign(kind: Kind, content: Content, notBefore?: Date): Signature | undefined {
     if (this.#key?.sign === undefined) return undefined
     const { id: kid } = this.#key
@@ -134,13 +134,13 @@ export class Signing {
     return [kid, at.getTime(), notBefore?.getTime() ?? '', sig].join(':')
   }
 
-  /** The same as the field of a document; nothing where this process has no key. */
+  /** The signature as a document's field; empty if this process has no key. */
   field(kind: Kind, content: Content, notBefore?: Date): { signature?: Signature } {
     const signature = this.sign(kind, content, notBefore)
     return signature === undefined ? {} : { signature }
   }
 
-  /** Why a document is not to be used; while the mode is `warn`, that is only logged. */
+  /** Why a document must not be used. In the mode `warn`, the reason is only logged. */
   refusal(kind: Kind, content: Content & { signature?: unknown }): FleetError | undefined {
     if (this.mode === 'off') return undefined
     const problem = this.problem(kind, content)
@@ -150,9 +150,10 @@ export class Signing {
   }
 
   /**
-   * A changed document's new signature. What was not good before stays as it is: an edit must not make it so.
+   * A changed document's new signature. A document with an invalid signature is not signed again, because an edit must not
+   * make it valid.
    *
-   * @returns undefined where there is nothing to sign again
+   * @returns undefined if there is nothing to sign again
    */
   signAgain(
     kind: Kind,
@@ -163,10 +164,10 @@ export class Signing {
     return this.problem(kind, before) === undefined ? this.sign(kind, now, notBefore) : undefined
   }
 
-  /** Why a document is not to be trusted, whatever the mode. */
+  /** Why a document is not trusted, in any mode. */
   problem(kind: Kind, content: Content & { signature?: unknown }): FleetError | undefined {
     if (content.signature === undefined || content.signature === null) {
-      return new FleetError('UNSIGNED_TASK', `Nobody has signed this ${kind}`)
+      return new FleetError('UNSIGNED_TASK', `This ${kind} is not signed`)
     }
     const signature = partsOf(content.signature)
     if (signature === undefined) return badSignature(`The signature of this ${kind} can't be read`)
@@ -185,9 +186,9 @@ export class Signing {
 
 const badSignature = (message: string): FleetError => new FleetError('BAD_SIGNATURE', message)
 const badKey = (why: string): FleetError =>
-  new FleetError('BAD_SIGNING_KEY', `This is no signing key, such as 'hmac:ID:SECRET': ${why}`)
+  new FleetError('BAD_SIGNING_KEY', `This is not a signing key such as 'hmac:ID:SECRET': ${why}`)
 
-/** Undefined for what is no signature. */
+/** Undefined if the value is not a signature. */
 function partsOf(value: unknown): Parts | undefined {
   if (typeof value !== 'string') return undefined
   const [, kid, at, notBefore, sig] = /^([\w.-]{1,64}):(\d{1,15}):(-?\d{1,15}|):([\w-]+)$/.exec(value) ?? []
@@ -195,10 +196,10 @@ function partsOf(value: unknown): Parts | undefined {
   return { kid, at: new Date(Number(at)), notBefore: notBefore === '' ? undefined : new Date(Number(notBefore)), sig }
 }
 
-/** Before when a task may not begin, by its signature. */
+/** The earliest start of a task by its signature. */
 export const notBeforeOf = (signature: unknown): Date | undefined => partsOf(signature)?.notBefore
 
-/** BSON keeps the order of fields and the types of values, and a document comes back from the database as it went in. */
+/** The signed bytes, as BSON: it keeps the order of fields and the types of values, so they are the same after a read. */
 function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Parts, 'sig'>): Buffer {
   const fields = Object.fromEntries(SIGNED[kind].map((name) => [name, content[name] ?? null]))
   return Buffer.from(mongo.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
@@ -208,7 +209,7 @@ function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Part
 function parseKey(text: string): Key {
   const [, type, id, value] = /^(hmac|ed25519|ed25519-public):([\w.-]{1,64}):([A-Za-z0-9_-]+)$/.exec(text.trim()) ?? []
   if (type === undefined || id === undefined || value === undefined) {
-    throw badKey('it has the form hmac:ID:SECRET, ed25519:ID:PRIVATE or ed25519-public:ID:PUBLIC, in base64url')
+    throw badKey('it must have the form hmac:ID:SECRET, ed25519:ID:PRIVATE or ed25519-public:ID:PUBLIC, in base64url')
   }
   const bytes = Buffer.from(value, 'base64url')
   if (type === 'hmac') return hmacKey(id, bytes)
@@ -222,7 +223,7 @@ function parseKey(text: string): Key {
 }
 
 function hmacKey(id: string, secret: Buffer): Key {
-  if (secret.length < LEAST_SECRET_BYTES) throw badKey(`a secret has at least ${LEAST_SECRET_BYTES} bytes`)
+  if (secret.length < LEAST_SECRET_BYTES) throw badKey(`a secret must have at least ${LEAST_SECRET_BYTES} bytes`)
   const mac = (bytes: Buffer): Buffer => createHmac('sha256', secret).update(bytes).digest()
   return {
     id,
@@ -235,7 +236,7 @@ function hmacKey(id: string, secret: Buffer): Key {
 }
 
 function edwardsKey(id: string, key: KeyObject): Key {
-  if (key.asymmetricKeyType !== 'ed25519') throw badKey('it is of another kind than Ed25519')
+  if (key.asymmetricKeyType !== 'ed25519') throw badKey('it is not an Ed25519 key')
   const known = key.type === 'private' ? createPublicKey(key) : key
   return {
     id,
@@ -245,9 +246,9 @@ function edwardsKey(id: string, key: KeyObject): Key {
 }
 
 /**
- * A new key: what signs with it, and what trusts it. Of `hmac` both are the same secret.
+ * A new key: the part that signs, and the part that verifies. For `hmac`, both are the same secret.
  *
- * @param id which key it is: signatures name it
+ * @param id the id of the key, which signatures include
  */
 export function newSigningKey(
   algorithm: 'hmac' | 'ed25519',

@@ -4,12 +4,12 @@ import { requireReach } from '../auth/reach.ts'
 import { parseId } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 
-/** Who did what. */
+/** The audit log. */
 export class AuditCommands extends Commands<'store'> {
   /** The latest first. @throws {FleetError} `FORBIDDEN` without an id; `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, … */
   async list({ id, limit }: { id?: string; limit?: number }): Promise<AuditEntry[]> {
     if (id === undefined) {
-      this.requireUnlimited('touch the whole audit log')
+      this.requireUnlimited('read the whole audit log')
       return this.parts.audit.list(given({ limit }))
     }
     const task = await this.parts.store.find(parseId(id))

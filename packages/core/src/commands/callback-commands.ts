@@ -11,8 +11,8 @@ import { Commands, unlessMissing } from './commands.ts'
 const MAKE = 'make or change callbacks'
 
 /**
- * Callbacks: which task runs when which event arrives. Its input is what the event holds, so a key that may not read events makes and
- * changes none.
+ * Callbacks: which task runs when which event arrives. The task's input is the event's content, so a key that may not read events
+ * may not make or change callbacks.
  */
 export class CallbackCommands extends Commands<'callbacks'> {
   /** @throws {FleetError} as `Callbacks.create` */
@@ -42,7 +42,7 @@ export class CallbackCommands extends Commands<'callbacks'> {
     return all.filter((callback) => reaches(this.principal, target(callback))).map(callbackRow)
   }
 
-  /** What is left out has its default again. @throws {FleetError} as `create` and `edit` */
+  /** Replaces the whole callback: omitted fields get their defaults. @throws {FleetError} as `create` and `edit` */
   async replace({ id, callback, rev }: { id: unknown; callback: unknown; rev?: number }): Promise<CallbackRow> {
     this.requireUnlimited(MAKE)
     const _id = parseId(id)
@@ -52,7 +52,7 @@ export class CallbackCommands extends Commands<'callbacks'> {
     return this.edit({ id, changes: wanted, ...given({ rev }) })
   }
 
-  /** What is queued already stays as it is. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
+  /** Tasks that are already queued stay. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
   async remove({ id }: { id: unknown }): Promise<void> {
     const { _id } = await this.#callback(id)
     await this.parts.callbacks.remove(_id)

@@ -4,7 +4,7 @@ import { requireUnlimited } from '../auth/reach.ts'
 import type { Fleet } from '../fleet.ts'
 import type { Deed } from '../history/audit-log.ts'
 
-/** What the operations of every aggregate share: for whom they are carried out, and the audit log. */
+/** The base class of every aggregate's operations: it has the principal and the audit log. */
 export abstract class Commands<Part extends keyof Fleet> {
   protected readonly parts: Pick<Fleet, Part | 'audit'>
   protected readonly principal: Principal
@@ -22,13 +22,13 @@ export abstract class Commands<Part extends keyof Fleet> {
     await this.parts.audit.record({ by: this.by, action, ...deed })
   }
 
-  /** What belongs to no single queue or name is not for keys that are limited to some. @throws {FleetError} `FORBIDDEN` */
+  /** Rejects limited keys, for operations that belong to no single queue or name. @throws {FleetError} `FORBIDDEN` */
   protected requireUnlimited(deed: string): void {
     requireUnlimited(this.principal, deed)
   }
 }
 
-/** For `catch`: null for what is not there. */
+/** For `catch`: returns null for `NOT_FOUND`, and throws all other errors. */
 export function unlessMissing(error: unknown): null {
   if (error instanceof FleetError && error.code === 'NOT_FOUND') return null
   throw error

@@ -6,7 +6,7 @@ import type { ScheduleDocument } from '../schedules/schedule-document.ts'
 import { millis } from '../task/server-time.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 
-/** What waits or runs in one queue of one name and version. */
+/** The waiting and running tasks of one queue, name and version. */
 interface Group {
   _id: { queue: string; name: string; version: number }
   waiting: number
@@ -23,10 +23,10 @@ interface Targets {
 const countOf = (when: object): object => ({ $sum: { $cond: [when, 1, 0] } })
 
 /**
- * Which `name@version` waits or runs in which queue, or will because a schedule or a callback makes it, and which live workers serve it;
- * those that nobody serves come first.
+ * Which `name@version` waits or runs in which queue, or will be made by a schedule or a callback, and which live workers serve it.
+ * The ones without a worker come first.
  *
- * @param visible what somebody may see
+ * @param visible a filter for what the caller may see
  */
 export async function coverage(
   tasks: mongo.Collection,

@@ -6,12 +6,12 @@ import { parseId } from '../task/parse-value.ts'
 
 type Row = Record<string, unknown>
 type Filter = Record<string, unknown>
-/** A sort value as it travels: text, numbers, booleans and null as they are, others by their type. */
+/** A sort value within a cursor: texts, numbers, booleans and null as they are, others with their type. */
 type Told = string | number | boolean | null | { id: string } | { date: string }
 
 /**
- * Where a page ends: the sort's values of its last row, and which query they are of. Writes between two pages move
- * nothing, because the next page is a range and not a number of rows to pass over.
+ * The end of a page: the sort values of its last row, and a digest of the query. Writes between two pages shift no rows,
+ * because the next page is a range and not a number of rows to skip.
  */
 export function writeCursor(query: string, sort: QuerySort, last: Row): string {
   const values = Object.keys(sort).map((field) => toTold(last[field], field))
@@ -19,29 +19,30 @@ export function writeCursor(query: string, sort: QuerySort, last: Row): string {
 }
 
 /**
- * What comes after a cursor, as a filter.
+ * A filter for the rows after a cursor.
  *
- * @throws {FleetError} `BAD_CURSOR`, also for the cursor of another query
+ * @throws {FleetError} `BAD_CURSOR`, also for a cursor from a different query
  */
 export function readCursor(query: string, sort: QuerySort, cursor: string): Filter {
   return afterValues(sort, cursorValues(query, sort, cursor))
 }
 
 /**
- * The sort's values of the row that a page ended with.
+ * The sort values of the last row of a page.
  *
- * @throws {FleetError} `BAD_CURSOR`, also for the cursor of another query
+ * @throws {FleetError} `BAD_CURSOR`, also for a cursor from a different query
  */
 export function cursorValues(query: string, sort: QuerySort, cursor: string): Value[] {
   const bad = (message: string): FleetError => new FleetError('BAD_CURSOR', message, { field: 'cursor' })
   const told = decoded(cursor)
   if (typeof told !== 'object' || told === null || !Array.isArray(told.at)) {
-    throw bad("This is no cursor: take it from the answer's 'cursor' as it is")
+    throw bad("This is not a cursor. Use the 'cursor' of the previous page unchanged")
   }
-  if (told.q !== query) throw bad('This cursor is of another query: filter and sort stay the same from page to page')
+  if (told.q !== query)
+    throw bad('This cursor is from a different query. Keep the filter and sort the same for all pages')
   const values = told.at.map(fromTold)
   if (values.length !== Object.keys(sort).length || values.includes(undefined)) {
-    throw bad("This is no cursor: take it from the answer's 'cursor' as it is")
+    throw bad("This is not a cursor. Use the 'cursor' of the previous page unchanged")
   }
   return values as Value[]
 }
@@ -54,7 +55,7 @@ function decoded(cursor: string): { q?: unknown; at?: unknown } | null {
   }
 }
 
-/** Equal for queries whose pages follow each other. */
+/** Equal for queries that may share a cursor. */
 export function queryDigest(filter: unknown, sort: unknown): string {
   const { key } = compileQuery({ ...given({ filter, sort }), limit: 1 })
   return createHash('sha256').update(key).digest('base64url').slice(0, 16)
@@ -68,13 +69,9 @@ function toTold(value: unknown, field: string): Told {
   if (typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value)))
     return value
   if (typeof value === 'object' && 'toHexString' in value) return { id: String(value) }
-  throw new FleetError(
-    'BAD_SORT',
-    `A task on this page has no usable '${field}' to go on from: sort by another field`,
-    {
-      field: `sort.${field}`,
-    },
-  )
+  throw new FleetError('BAD_SORT', `A task on this page has no usable '${field}' for a cursor. Sort by another field`, {
+    field: `sort.${field}`,
+  })
 }
 
 function fromTold(told: unknown): Value | undefined {
@@ -87,7 +84,7 @@ function fromTold(told: unknown): Value | undefined {
   return Number.isNaN(time.getTime()) ? undefined : time
 }
 
-/** MongoDB's order between types; comparisons look at values of one type only. */
+/** MongoDB's order between types. Comparison operators match values of one type only. */
 const TYPES = [
   ['double', 'int', 'long', 'decimal'],
   ['string'],
@@ -120,7 +117,7 @@ function afterValues(sort: QuerySort, values: readonly Value[]): Filter {
   return ways.length === 0 ? { _id: { $in: [] } } : { $or: ways }
 }
 
-/** Null where nothing can come after it. A missing value is as good as null, and comes first. */
+/** Null if nothing can come after the value. A missing value counts as null and comes first. */
 function afterValue(field: string, direction: 1 | -1, value: Value): Filter | null {
   if (value === null) return direction === 1 ? { [field]: { $ne: null } } : null
   const rank = rankOf(value)

@@ -33,19 +33,19 @@ const codeOf = (asked: Promise<unknown>): Promise<string> =>
 const refusalsOf = async (by: string) =>
   (await fleet.audit.list({ limit: 1_000 })).filter((entry) => entry.by === by && entry.refused !== undefined)
 
-describe('every operation asks for its scope before anything else', () => {
+describe('every operation requires its scope before anything else', () => {
   test.each(operations)('%s', async (name, { scope }) => {
     const others = SCOPES.filter((one) => one !== scope && one !== 'admin')
     const id = `without-${name}`
-    // Not even the shape of the request is looked at.
+    // Not even the shape of the request is checked.
     expect(await codeOf(call({ id, scopes: others }, name, 5))).toBe('FORBIDDEN')
     expect(await refusalsOf(id)).toMatchObject([{ action: name, refused: 'FORBIDDEN', matched: 1, changed: 0 }])
     if (scope !== 'admin') expect(await codeOf(call({ id: 'with', scopes: [scope] }, name, 5))).not.toBe('FORBIDDEN')
   })
 })
 
-describe('the door', () => {
-  test('takes a text for the id that an operation is about', async () => {
+describe('the dispatcher', () => {
+  test('accepts a text instead of an object with the id', async () => {
     const [task] = await fleet.store.enqueue([newTask({ queue: 'door' })])
     const id = task!._id.toHexString()
     const { tasks, audit } = fleet.as(LOCAL)
@@ -56,7 +56,7 @@ describe('the door', () => {
     expect(await codeOf(tasks.show(id))).toBe('NOT_FOUND')
   })
 
-  test('names the field of a request that is not what it looks like', async () => {
+  test('reports unknown and invalid fields of a request', async () => {
     const wrong = fleet.as(LOCAL).tasks.cancel({ id: 'f'.repeat(24), dryRum: true } as never)
     await expect(wrong).rejects.toMatchObject({ code: 'UNKNOWN_FIELD', message: expect.stringContaining('dryRum') })
     await expect(fleet.as(LOCAL).queues.limit({ name: 'door', limits: { concurrency: 1.5 } })).rejects.toMatchObject({
@@ -65,7 +65,7 @@ describe('the door', () => {
     })
   })
 
-  test('lets no key reach beyond its queues, changes nothing then, and puts it on record', async () => {
+  test('rejects a key beyond its queues, changes nothing, and records the refusal', async () => {
     const [task] = await fleet.store.enqueue([newTask({ queue: 'theirs' })])
     const id = task!._id.toHexString()
     const limited: Principal = { id: 'limited', scopes: ['read', 'write', 'control'] as Scope[], queues: ['mine'] }
@@ -92,7 +92,7 @@ describe('the door', () => {
     expect(await refusalsOf('nobody')).toHaveLength(1)
   })
 
-  test('stores a list as a whole or not at all, and names each entry that is wrong', async () => {
+  test('stores a list as a whole or not at all, and reports each invalid entry', async () => {
     const { tasks } = fleet.as(LOCAL)
     const list = (...inputs: object[]) =>
       tasks.enqueueMany({ tasks: inputs.map((input) => ({ name: 'test', queue: 'list', ...input })) })

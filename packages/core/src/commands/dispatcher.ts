@@ -5,14 +5,14 @@ import { databaseError } from '../database/unknown-outcome.ts'
 import type { Fleet } from '../fleet.ts'
 import { handlersFor } from './handlers.ts'
 
-/** Codes that say that somebody may not, as opposed to can not. */
+/** Error codes of missing permissions. */
 const REFUSED = new Set(['FORBIDDEN', 'QUEUE_NOT_ALLOWED', 'NAME_NOT_ALLOWED'])
 
 type Handler = (request: unknown) => Promise<unknown>
 
 /**
- * The one door to a fleet: every operation of the table, for somebody. Scope and shape are checked before anything is read or
- * written; what a key may reach is checked by each command before its first write. Deeds are put on record by the commands, refusals
+ * The only entry to a fleet's operations, for one principal. It checks scope and shape before anything is read or written. Each
+ * command checks the key's reach before its first write. Commands write their changes to the audit log; refusals are written
  * here.
  */
 export function operationsFor(fleet: Fleet, principal: Principal): FleetOperations {

@@ -3,7 +3,7 @@ import { toRow } from '../live/wire.ts'
 import { parseDate } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 
-/** Recurring errors: they are of many queues and names. */
+/** Recurring errors. They belong to many queues and names, so they are not for limited keys. */
 export class ErrorCommands extends Commands<'errors'> {
   /** The latest first. @throws {FleetError} `FORBIDDEN` */
   async list(request: { state?: ErrorState; limit?: number }): Promise<ErrorRow[]> {
@@ -13,7 +13,7 @@ export class ErrorCommands extends Commands<'errors'> {
 
   /** @throws {FleetError} `NOT_FOUND`, `BAD_DATE`, `FORBIDDEN` */
   async mark(request: { fingerprint: string; state: ErrorState; until?: string }): Promise<ErrorRow> {
-    this.requireUnlimited('touch errors')
+    this.requireUnlimited('change errors')
     const { fingerprint, state, until } = request
     const date = until === undefined ? undefined : parseDate(until, 'until')
     const marked = await this.parts.errors.mark(fingerprint, state, this.by, date)

@@ -8,8 +8,8 @@ import { parseId } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 
 /**
- * Events, each with a task for every callback of its name. Their documents don't say which queue they are of, so a key that is limited
- * may post them, and change those whose tasks it can all reach; it may not read any.
+ * Events, each with a task for every callback of its name. Their documents have no queue. So a limited key may post events, and
+ * change those with all tasks in its reach, but it may not read any.
  */
 export class EventCommands extends Commands<'events' | 'store' | 'control' | 'tasks'> {
   /** Stores an event and a task for each of its callbacks. @throws {FleetError} as `Events.post` */
@@ -24,7 +24,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     return toRow<EventRow>('events', (await this.parts.events.find(parseId(id))) as never)
   }
 
-  /** The newest first, or with `after` those behind it with the oldest first. @throws {FleetError} `FORBIDDEN` */
+  /** The newest first; with `after`, the events after it, the oldest first. @throws {FleetError} `FORBIDDEN` */
   async list(
     query: { name?: string; status?: EventStatus; after?: unknown; limit?: number } = {},
   ): Promise<EventRow[]> {
@@ -38,7 +38,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
   }
 
   /**
-   * Changes the date or priority of an event that has not begun, and of its tasks.
+   * Changes the date or priority of an event that hasn't begun, and of its tasks.
    * @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_DATE`, `OUT_OF_RANGE`; `NOT_WAITING`
    */
   async edit({ id, changes: asked }: { id: unknown; changes: unknown }): Promise<EventRow> {
@@ -76,7 +76,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     await this.record('event remove', { target: String(id), changed: 1 })
   }
 
-  /** A limited key learns no more of others than of those that don't exist. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
+  /** Out of its reach, a limited key gets the same error as for missing events. @throws {FleetError} `BAD_ID`, `NOT_FOUND` */
   async #reachable(id: unknown): Promise<EventDocument> {
     const event = await this.parts.events.find(parseId(id))
     const reachable = await this.#withinReach(event)
@@ -84,7 +84,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     throw new FleetError('NOT_FOUND', 'There is no such event', { field: 'id' })
   }
 
-  /** Without the tasks that the key can't reach, and their results. */
+  /** The row without the tasks that the key can't reach, and without their results. */
   async #shown(event: EventDocument): Promise<EventRow> {
     const reachable = await this.#withinReach(event)
     const within = (task: { toHexString(): string }): boolean => reachable?.has(task.toHexString()) !== false
@@ -97,7 +97,7 @@ export class EventCommands extends Commands<'events' | 'store' | 'control' | 'ta
     return toRow<EventRow>('events', shown as never)
   }
 
-  /** Which of its tasks a limited key can reach; null for a key that is not limited. */
+  /** The event's tasks that a limited key can reach; null for a key that is not limited. */
   async #withinReach({ tasks }: EventDocument): Promise<Set<string> | null> {
     const visible = visibleTo(this.principal)
     if (visible === undefined) return null

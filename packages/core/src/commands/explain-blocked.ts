@@ -13,9 +13,9 @@ import type { TaskDocument } from '../task/task-document.ts'
 type Named = Predecessor & Pick<TaskDocument, 'name' | 'queue'>
 
 /**
- * Why a blocked task waits: one reason for each task that it still waits for, in the order of `after`.
+ * Explains why a blocked task waits: one reason for each task that it still waits for, in the order of `after`.
  *
- * @param mayShow whether whoever asks may see a predecessor; of others there is only the id, which the task itself has
+ * @param mayShow whether the caller may see a predecessor; of others, only the id is shown, which the task itself has
  */
 export async function explainBlocked(
   task: TaskDocument,
@@ -29,7 +29,7 @@ export async function explainBlocked(
   const waits = standpoints(task, byId).filter(({ standing }) => standing !== 'completed')
   const ifFailed = ifFailedOf(task)
   const reasons = waits.map((one) => reasonFor(one, byId.get(String(one.id)), ifFailed, mayShow))
-  const message = 'Every task that it waited for has ended: it is about to go on'
+  const message = 'All tasks that it waited for have ended; it becomes pending now'
   return {
     willRun: ifFailed === 'run' || !waits.some(isOver),
     reasons: reasons.length > 0 ? reasons : [{ code: 'BLOCKED', message }],
@@ -52,7 +52,7 @@ function reasonFor(
 }
 
 function stateOf(one: Standpoint, there: Named | undefined): string {
-  if (there === undefined) return "is gone: edit 'after', or cancel this"
+  if (there === undefined) return "was removed: edit 'after' or cancel this task"
   const state = hasEnded(there.status) ? `has ${there.status}` : `is ${there.status}`
-  return isOver(one) ? `${state}: retry that one, edit 'after', or cancel this` : state
+  return isOver(one) ? `${state}: retry it, edit 'after', or cancel this task` : state
 }

@@ -17,18 +17,18 @@ export interface ExplainDeps {
   queues: QueueRegister
   rates: StartRates
   now: Date
-  /** Whether whoever asks may see a task. */
+  /** Whether the caller may see a task. */
   mayShow: (task: { queue: string; name: string }) => boolean
 }
 
 const COUNTED = 1_000
 
-/** Why a task does not run, from what the database knows of it, its queue and the workers. */
+/** Explains why a task doesn't run, from the state of the task, its queue and the workers in the database. */
 export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Explanation> {
   const about = { id: String(task._id), status: task.status }
   const wrong = misfits(SHAPES.tasks, { ...task })
   if (wrong.length > 0 && !hasEnded(task.status)) {
-    const message = `Its document is not what a task looks like: ${problemOf(wrong)}. See 'taskfleet doctor'`
+    const message = `The task's document is malformed: ${problemOf(wrong)}. See 'taskfleet doctor'`
     return {
       ...about,
       status: SHAPES.tasks.fields.status!.kind.is(task.status) ? task.status : 'failed',
@@ -48,14 +48,14 @@ export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Ex
   if (queue?.concurrency !== undefined) {
     const running = await deps.tasks.countDocuments({ status: 'running', queue: task.queue })
     if (running >= queue.concurrency) {
-      const message = `${running} tasks of the queue '${task.queue}' run, and no more than ${queue.concurrency} may in the whole fleet`
+      const message = `The queue '${task.queue}' is at its limit: ${running} of at most ${queue.concurrency} tasks run in the whole fleet`
       reasons.push({ code: 'QUEUE_FULL', message })
     }
   }
   const due = task.runAt <= deps.now
   if (!due) {
     const at = task.runAt.toISOString()
-    reasons.push({ code: 'NOT_DUE', at, message: `It becomes active at ${at}` })
+    reasons.push({ code: 'NOT_DUE', at, message: `It is scheduled for ${at}` })
   }
   const rate = due ? await rateReason(queue, deps) : null
   if (rate !== null) reasons.push(rate)
@@ -77,7 +77,7 @@ async function rateReason(queue: QueueDocument | null, { rates, now }: ExplainDe
   return { code: 'RATE_LIMITED', at, message: `${what}; the next start is at ${at}` }
 }
 
-/** What there is to say of a task that isn't waiting for a worker. */
+/** Explains a task that isn't waiting for a worker. */
 async function notWaiting(
   task: TaskDocument,
   { workers }: ExplainDeps,
@@ -93,16 +93,16 @@ async function notWaiting(
   }
   if (task.status === 'running') {
     const worker = task.worker === undefined ? null : await workers.find(task.worker)
-    const asked = task.control === undefined ? '' : `; ${task.control.by} has asked it to ${task.control.action}`
+    const asked = task.control === undefined ? '' : `; ${task.control.by} requested to ${task.control.action} it`
     return { willRun: true, reason: { code: 'RUNNING', message: `It runs on ${worker?.name ?? task.worker}${asked}` } }
   }
   if (task.status === 'paused') {
-    return { willRun: false, reason: { code: 'PAUSED', message: 'It is paused until somebody resumes it' } }
+    return { willRun: false, reason: { code: 'PAUSED', message: 'It is paused until it is resumed' } }
   }
   return null
 }
 
-/** What stands between a waiting task and a worker. */
+/** Explains why no worker has claimed a waiting task. */
 async function workersReason(task: TaskDocument, due: boolean, deps: ExplainDeps): Promise<ExplainReason | null> {
   const live = (await deps.workers.live()).filter(({ role }) => role === 'worker')
   const able = live.filter((worker) => serves(worker, task.name, task.version))
@@ -143,7 +143,7 @@ async function workersReason(task: TaskDocument, due: boolean, deps: ExplainDeps
   }
 }
 
-/** How many waiting tasks of its queue are claimed before it, counted up to a bound. */
+/** How many waiting tasks of its queue are claimed before it, counted up to a limit. */
 async function countAhead(task: TaskDocument, { tasks, now }: ExplainDeps): Promise<number> {
   const ahead = {
     status: 'pending',

@@ -13,7 +13,7 @@ import { ScheduleCommands } from './schedule-commands.ts'
 import { TaskCommands } from './task-commands.ts'
 import { WorkerCommands } from './worker-commands.ts'
 
-/** What each operation does: a class for each aggregate with a method for each verb. The compiler sees that none is missing. */
+/** The implementation of each operation: a class for each aggregate, a method for each verb. The compiler checks that none is missing. */
 export const handlersFor = (fleet: Fleet, principal: Principal): OperationHandlers => ({
   tasks: new TaskCommands(fleet, principal),
   events: new EventCommands(fleet, principal),

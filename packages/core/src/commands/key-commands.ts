@@ -8,17 +8,17 @@ import { Commands } from './commands.ts'
 const NAME_LIMIT = 100
 const LIST_LIMIT = 100
 
-/** Keys for somebody: whoever is limited to some queues or names could else make a key that is not. */
+/** Keys. They are not for limited keys, which could otherwise make a key without limits. */
 export class KeyCommands extends Commands<'database' | 'gate'> {
   /** @throws {FleetError} `FORBIDDEN` */
   async list(): Promise<KeyRow[]> {
-    this.requireUnlimited('touch keys')
+    this.requireUnlimited('manage keys')
     return (await this.#keys().list()).map((key) => this.#row(key))
   }
 
   /** @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
   async show({ id }: { id: string }): Promise<KeyRow> {
-    this.requireUnlimited('touch keys')
+    this.requireUnlimited('manage keys')
     const key = await this.#keys().find(id)
     if (key === null) throw notFound()
     return this.#row(key)
@@ -29,7 +29,7 @@ export class KeyCommands extends Commands<'database' | 'gate'> {
    * @throws {FleetError} `BAD_VALUE`, `BAD_SCOPE`, `BAD_QUEUE`, `BAD_NAME`, `BAD_DATE`, `FORBIDDEN`
    */
   async create(request: KeyRequest): Promise<{ id: string; token: string }> {
-    this.requireUnlimited('touch keys')
+    this.requireUnlimited('manage keys')
     const { name = '', scopes = [], queues, names, expiresAt } = parseKey(request)
     const made = await this.#keys().create({
       name,
@@ -48,26 +48,26 @@ export class KeyCommands extends Commands<'database' | 'gate'> {
    * @throws {FleetError} as `create`; `BAD_REQUEST` when there is nothing to change; `NOT_FOUND`, `ALREADY_REVOKED`
    */
   async edit({ id, changes: asked }: { id: string; changes: KeyEdit }): Promise<KeyRow> {
-    this.requireUnlimited('touch keys')
+    this.requireUnlimited('manage keys')
     const changes = parseKey(asked)
     if (Object.keys(changes).length === 0) {
       throw new FleetError(
         'BAD_REQUEST',
-        "There is nothing to change: give 'name', 'scopes', 'queues', 'names' or 'expiresAt'",
+        "There is nothing to change. Give 'name', 'scopes', 'queues', 'names' or 'expiresAt'",
       )
     }
     const changed = await this.#keys().edit(id, changes)
     if (changed === null) {
       if ((await this.#keys().find(id)) === null) throw notFound()
-      throw new FleetError('ALREADY_REVOKED', 'This key is revoked: it opens nothing, whatever it may', { field: 'id' })
+      throw new FleetError('ALREADY_REVOKED', 'This key is revoked and can no longer be changed', { field: 'id' })
     }
     await this.record('key edit', { target: id, changed: 1, reason: Object.keys(changes).join(', ') })
     return this.#row(changed)
   }
 
-  /** What it opened is closed within a second. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
+  /** Connections of the key are closed within a second. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
   async revoke({ id }: { id: string }): Promise<void> {
-    this.requireUnlimited('touch keys')
+    this.requireUnlimited('manage keys')
     if (!(await this.#keys().revoke(id))) throw notFound()
     await this.record('key revoke', { target: id, changed: 1 })
   }
@@ -98,21 +98,23 @@ function parseKey({ name, scopes, queues, names, expiresAt }: KeyEdit): KeyChang
 
 function parseKeyName(name: string): string {
   if (name.length > 0 && name.length <= NAME_LIMIT) return name
-  throw new FleetError('BAD_VALUE', `'name' is a text of 1 to ${NAME_LIMIT} characters`, { field: 'name' })
+  throw new FleetError('BAD_VALUE', `'name' must be a string of 1 to ${NAME_LIMIT} characters`, { field: 'name' })
 }
 
 function parseScopes(scopes: readonly string[]): Scope[] {
   if (scopes.length === 0)
-    throw new FleetError('BAD_SCOPE', `A key has scopes, of ${SCOPES.join(', ')}`, { field: 'scopes' })
+    throw new FleetError('BAD_SCOPE', `A key needs at least one scope: ${SCOPES.join(', ')}`, { field: 'scopes' })
   const known = scopes.map((scope) => {
     const found = SCOPES.find((one) => one === scope)
     if (found !== undefined) return found
-    throw new FleetError('BAD_SCOPE', `'${scope}' is no scope: ${SCOPES.join(', ')} are`, { field: 'scopes' })
+    throw new FleetError('BAD_SCOPE', `'${scope}' is not a scope; allowed are ${SCOPES.join(', ')}`, {
+      field: 'scopes',
+    })
   })
   return [...new Set(known)]
 }
 
-/** An empty list would be a key for nothing at all, which nobody means. */
+/** An empty list is rejected: such a key could do nothing, which is surely a mistake. */
 function parseList(list: readonly string[], field: string, parse: (value: unknown) => string): string[] {
   if (list.length === 0 || list.length > LIST_LIMIT) {
     throw new FleetError('BAD_VALUE', `'${field}' names 1 to ${LIST_LIMIT}`, { field })

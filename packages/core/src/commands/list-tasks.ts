@@ -18,7 +18,7 @@ export interface ListRequest {
   /** 100 by default. */
   limit?: number
   fields?: readonly string[]
-  /** The page before's. */
+  /** The cursor of the previous page. */
   cursor?: string
 }
 
@@ -46,7 +46,7 @@ export async function listTasks(tasks: Tasks, principal: Principal, request: Lis
   }
 }
 
-/** All that match, holding no more than a batch at a time. @throws {FleetError} as `listTasks`, before the first row */
+/** All tasks that match, with one batch at a time in memory. @throws {FleetError} as `listTasks`, before the first row */
 export function readTasks(tasks: Tasks, principal: Principal, request: ListRequest): AsyncIterable<TaskRow> {
   const { query, filter } = compiled(principal, request)
   const found = find(tasks, query, filter, { maxTimeMS: MAX_STREAM_MS })

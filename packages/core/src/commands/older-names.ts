@@ -14,7 +14,7 @@ import { given } from '@taskfleet/protocol/internal'
 import type { ScheduleRequest } from './schedule-commands.ts'
 
 /*
- * The operations under the names and with the arguments from before the table of operations, so that older programs keep working.
+ * The operations under their older names and arguments, from before the table of operations, so that older programs keep working.
  */
 
 export type EventCalls = ReturnType<typeof eventCalls>
@@ -35,7 +35,7 @@ export const eventCalls = ({ events, callbacks }: FleetOperations) => ({
 
 export type ScheduleCalls = ReturnType<typeof scheduleCalls>
 export const scheduleCalls = ({ schedules }: FleetOperations) => ({
-  /** `task` is a name, or a task's definition, whose schema then checks the input. */
+  /** `task` is a name or a task's definition. The definition's schema checks the input. */
   create: <Schema extends StandardSchemaV1>(request: ScheduleRequest<Schema>): Promise<ScheduleRow> =>
     schedules.create(request as NewSchedule),
   list: schedules.list,

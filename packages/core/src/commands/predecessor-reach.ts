@@ -6,8 +6,8 @@ import { notFound } from '../task/dependency-edit.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
 /**
- * A key that is limited to queues or names may let tasks wait for those that it can see. Of others it learns no more than
- * of those that don't exist.
+ * A key that is limited to queues or names may let tasks wait only for tasks that it can see. For all others, it gets the same
+ * error as for tasks that don't exist.
  *
  * @throws {FleetError} `NOT_FOUND`
  */

@@ -17,7 +17,7 @@ describe('prune', () => {
     return { fleet, make: taskFactory(fleet.store), finished }
   }
 
-  test('removes what has ended, with its log lines, and nothing else', async () => {
+  test('removes ended tasks with their log lines, and nothing else', async () => {
     const { fleet, make } = opened()
     const made = await Promise.all(STATUSES.map((status) => make[status]({ name: 'all' })))
     const line = { seq: 1, at: new Date().toISOString(), level: 'info' as const, message: 'said' }
@@ -31,7 +31,7 @@ describe('prune', () => {
     expect(await fleet.audit.list({ limit: 1 })).toMatchObject([{ by: 'local', action: 'prune', changed: 3 }])
   })
 
-  test('takes the age from the policy, status by status, unless it is told another', async () => {
+  test('takes the age from the policy, status by status, unless the request has one', async () => {
     const { fleet, make, finished } = opened()
     await fleet.retention.set({ completed: DAY_MS, failed: null, cancelled: 3 * DAY_MS })
     for (const status of ['completed', 'failed', 'cancelled'] as const) {
@@ -46,7 +46,7 @@ describe('prune', () => {
     expect(left.map(({ status }) => status)).toEqual(['cancelled'])
   })
 
-  test('leaves what a blocked task waits for', async () => {
+  test('keeps tasks that a blocked task waits for', async () => {
     const { fleet, make } = opened()
     const failed = await make.failed({ name: 'first' })
     await make.pending({ name: 'then', after: failed._id, ifFailed: 'wait' })

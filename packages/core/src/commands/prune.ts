@@ -11,14 +11,14 @@ import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
 type Parts = Pick<Fleet, 'tasks' | 'logs' | 'retention' | 'audit' | 'database'>
 
-/** Asked for by whom, for the record; by the process itself by default. */
+/** A request, with who made it for the audit log; by default, the process itself. */
 type Asked = PruneRequest & { by?: string }
 
 const AT_A_TIME = 500
 
 /**
- * Removes ended tasks and their log lines for good, in batches. What a blocked task waits for stays: only a retry of it
- * lets that one go on. May be broken off and repeated at any point.
+ * Permanently removes ended tasks and their log lines, in batches. Tasks that a blocked task waits for stay, because only their
+ * retry lets it go on. May be interrupted and repeated at any point.
  *
  * @throws {FleetError} `OUT_OF_RANGE`
  */
@@ -49,7 +49,7 @@ export async function prune(fleet: Parts, request: Asked = {}): Promise<Pruned> 
   return pruned
 }
 
-/** Null when retention keeps all of them for ever. */
+/** The filter of the tasks to remove; null when retention keeps all of them forever. */
 async function meant(fleet: Parts, request: PruneRequest): Promise<mongo.Filter<TaskDocument> | null> {
   const { statuses = ENDED_STATUSES as readonly EndedStatus[], olderThanMs, name } = request
   const retention = await fleet.retention.get()
@@ -69,7 +69,7 @@ async function notAwaited({ tasks }: Parts, ids: readonly ObjectId[]): Promise<O
   return ids.filter((id) => !stay.has(String(id)))
 }
 
-/** The task first: what somebody has just asked to run again stays, and so do its lines. */
+/** Removes the task before its log lines, so that a task that was just retried keeps both. */
 async function removeTasks({ tasks, logs }: Parts, ids: readonly ObjectId[]): Promise<number> {
   const gone = { _id: { $in: [...ids] }, status: { $in: [...ENDED_STATUSES] } } as mongo.Filter<TaskDocument>
   await againAfterElection(() => tasks.deleteMany(gone))

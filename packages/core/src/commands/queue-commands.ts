@@ -14,13 +14,13 @@ interface Named {
 
 type Counts = Partial<Record<TaskStatus, number>>
 
-/** Queues: what is in them, and what limits them. */
+/** Queues: their tasks and their limits. */
 export class QueueCommands extends Commands<'queues' | 'tasks'> {
-  /** Those with tasks or settings. @throws {FleetError} `QUERY_TOO_SLOW` */
+  /** All queues with tasks or settings. @throws {FleetError} `QUERY_TOO_SLOW` */
   async list(): Promise<QueueListRow[]> {
     const { queues, names } = this.principal
     const [settings, groups] = await Promise.all([
-      // What is set for a queue is for all its names.
+      // A queue's settings apply to all names, so keys that are limited to names don't see them.
       names === undefined ? this.parts.queues.list() : [],
       this.parts.tasks
         .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>(
@@ -48,7 +48,7 @@ export class QueueCommands extends Commands<'queues' | 'tasks'> {
   }
 
   /**
-   * How many tasks of a queue may run at once, start within a time, and wait; what is null is taken away.
+   * Sets how many tasks of a queue may run at once, start within a time, and wait. `null` removes a limit.
    * @throws {FleetError} `BAD_QUEUE`, `OUT_OF_RANGE`, `BAD_DURATION`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN`
    */
   async limit({ name, limits }: { name: string; limits: QueueLimits }): Promise<QueueRow> {
@@ -58,7 +58,7 @@ export class QueueCommands extends Commands<'queues' | 'tasks'> {
     return toRow<QueueRow>('queues', changed as never)
   }
 
-  /** What is left out has its default again. @throws {FleetError} as `limit` */
+  /** Replaces all limits: omitted ones get their defaults. @throws {FleetError} as `limit` */
   async replace({
     name,
     settings,
@@ -79,7 +79,7 @@ export class QueueCommands extends Commands<'queues' | 'tasks'> {
   /** @throws {FleetError} `BAD_QUEUE`, `QUEUE_NOT_ALLOWED`, `FORBIDDEN` for a key that is limited to names */
   #queue(name: string): string {
     const queue = parseQueue(name)
-    if (this.principal.names !== undefined) this.requireUnlimited('touch queues')
+    if (this.principal.names !== undefined) this.requireUnlimited('change queues')
     requireReach(this.principal, { queue, name: '' })
     return queue
   }

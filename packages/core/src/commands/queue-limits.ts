@@ -5,14 +5,14 @@ const LARGEST = { concurrency: 10_000, maxWaiting: 100_000_000, 'rate.limit': 10
 const SHORTEST_MS = 1_000
 const LONGEST_MS = 86_400_000
 
-/** Limits of a queue as they are stored: those that were named, null where one is taken away. */
+/** The given limits of a queue in their stored form; null removes a limit. */
 export interface ParsedLimits {
   concurrency?: number | null
   rate?: QueueRate | null
   maxWaiting?: number | null
 }
 
-/** What may be said of a queue's limits, checked. @throws {FleetError} `OUT_OF_RANGE`, `BAD_DURATION` */
+/** Checks limits of a queue. @throws {FleetError} `OUT_OF_RANGE`, `BAD_DURATION` */
 export function parseQueueLimits({ concurrency, rate, maxWaiting }: QueueLimits): ParsedLimits {
   return {
     ...(concurrency === undefined ? {} : { concurrency: parseCount(concurrency, 'concurrency') }),
@@ -29,13 +29,17 @@ function parseRate({ limit, per }: NonNullable<QueueLimits['rate']>): QueueRate 
 const parseCount = (value: number | null, field: keyof typeof LARGEST): number | null =>
   value === null ? null : wholeNumber(value, field, { least: 1, most: LARGEST[field] })
 
-/** What was said, for the record and for people. */
+/** The given limits as a text, for the audit log and for people. */
 export function limitsText(limits: QueueLimits): string {
   const { concurrency, rate, maxWaiting } = parseQueueLimits(limits)
   const said = [
     concurrency === undefined ? [] : concurrency === null ? 'no limit' : `at most ${concurrency} at once`,
     rate === undefined ? [] : rate === null ? 'no rate' : `at most ${rateText(rate)}`,
-    maxWaiting === undefined ? [] : maxWaiting === null ? 'as many may wait as usual' : `at most ${maxWaiting} waiting`,
+    maxWaiting === undefined
+      ? []
+      : maxWaiting === null
+        ? 'default limit of waiting tasks'
+        : `at most ${maxWaiting} waiting`,
   ]
   return said.flat().join(', ')
 }

@@ -10,7 +10,7 @@ import { parseQueueLimits } from './queue-limits.ts'
 /** The settings of a queue. A queue without settings has no document. */
 export interface QueueDocument extends Stored<QueueRow, 'updatedAt'> {}
 
-/** The settings of queues. Workers read them when they start and get changes by the change feed. */
+/** The settings of queues. Workers read them when they start, and get changes from the change feed. */
 export class QueueRegister {
   readonly #queues: mongo.Collection<QueueDocument>
   readonly #gate: DocumentGate
@@ -60,7 +60,7 @@ export class QueueRegister {
     return changed!
   }
 
-  /** The fields that fit: an unreadable limit counts as absent. */
+  /** The well-formed fields of a queue's settings: a malformed limit counts as absent. */
   async find(queue: string): Promise<QueueDocument | null> {
     const found = await this.#queues.findOne({ _id: queue })
     return found === null ? null : this.readable(found)
@@ -71,7 +71,7 @@ export class QueueRegister {
     return found.map((queue) => this.readable(queue)).filter((queue) => queue !== null)
   }
 
-  /** A queue without the fields that don't fit; null if its name does not fit. */
+  /** A queue's settings without malformed fields; null if its name is malformed. */
   readable(queue: QueueDocument): QueueDocument | null {
     if (this.#gate.lets('queues', queue)) return queue
     return typeof queue._id === 'string' ? readableQueue(queue) : null

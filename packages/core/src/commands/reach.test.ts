@@ -11,7 +11,7 @@ type Requests<Answer> = {
   [Aggregate in keyof typeof OPERATIONS]?: { [Verb in keyof (typeof OPERATIONS)[Aggregate]]?: Answer }
 }
 
-/** In every text of what belongs to others: nothing of it may reach who may not see it. */
+/** A mark in every text out of reach: it must never appear in a limited key's results. */
 const MARK = 'FOREIGN'
 const FAR = '2099-01-01T00:00:00.000Z'
 const QUEUES = { own: 'own', foreign: `${MARK}-queue` }
@@ -24,7 +24,7 @@ const LIMITED: Record<string, Principal> = {
   'to both': { id: 'limited', scopes: ALL_SCOPES, queues: [QUEUES.own], names: [NAMES.own] },
 }
 
-/** What there is on each side: a document of every kind. */
+/** The things on each side: a document of every kind. */
 interface Belongings {
   waiting: string
   paused: string
@@ -41,7 +41,7 @@ interface World {
   foreign: Belongings
 }
 
-/** A fleet in which everything is there twice: once within reach of the limited keys, and once not. */
+/** A fleet with everything twice: once within reach of the limited keys, and once out of reach. */
 async function world(): Promise<World> {
   const memory = new MemoryDatabase()
   const fleet = memory.fleet()
@@ -93,7 +93,7 @@ async function furnish(fleet: Fleet, side: Side): Promise<Belongings> {
   }
 }
 
-/** What the field that names one thing is, by aggregate. */
+/** The name of the field that identifies one thing, by aggregate. */
 const THINGS: { [Aggregate in keyof typeof OPERATIONS]?: (its: Belongings, side: Side) => string } = {
   tasks: ({ waiting }) => waiting,
   events: ({ event }) => event,
@@ -104,7 +104,7 @@ const THINGS: { [Aggregate in keyof typeof OPERATIONS]?: (its: Belongings, side:
   keys: () => 'nobody',
 }
 
-/** Requests about what there is on a side, for operations that need more than the name of one thing. */
+/** Requests about the things on a side, for operations that need more than one name. */
 const REQUESTS: Requests<(its: Belongings, side: Side) => unknown> = {
   tasks: {
     enqueue: (_, side) => ({ name: NAMES[side], queue: QUEUES[side] }),
@@ -153,16 +153,16 @@ const REQUESTS: Requests<(its: Belongings, side: Side) => unknown> = {
   audit: { list: ({ waiting }) => ({ id: waiting }) },
 }
 
-/** Operations on what belongs to the whole fleet: no key that is limited may do them. */
+/** Operations on the whole fleet, which no limited key may do. */
 const OF_THE_FLEET = new Set([
   ...['events.list', 'events.show', 'events.remove', 'callbacks.create', 'callbacks.edit', 'callbacks.replace'],
   ...['workers.drain', 'workers.resume', 'errors.list', 'errors.mark', 'documents.list'],
   ...['keys.list', 'keys.show', 'keys.create', 'keys.edit', 'keys.revoke'],
   ...['retention.show', 'retention.set', 'retention.prune'],
 ])
-/** Settings of a queue are for all its names. */
+/** Settings of a queue apply to all its names. */
 const OF_A_QUEUE = new Set(['queues.pause', 'queues.resume', 'queues.limit', 'queues.replace'])
-/** Answers with what there is, or with what is asked for: nothing of others can be named. */
+/** Operations that return everything or what the request has; they can't name things out of reach. */
 const ABOUT_NOBODY = new Set([
   ...['tasks.list', 'tasks.coverage', 'callbacks.list', 'schedules.list', 'schedules.preview'],
   ...['queues.list', 'workers.list'],
@@ -177,7 +177,7 @@ type Named = (typeof OPERATION_NAMES)[number]
 
 type Make = (its: Belongings, side: Side) => unknown
 
-/** A request with the name of one thing, or with nothing. */
+/** A request with the name of one thing, or an empty one. */
 function named(aggregate: string, by: string | undefined, its: Belongings, side: Side): object {
   return by === undefined ? {} : { [by]: (THINGS as Record<string, Make>)[aggregate]!(its, side) }
 }
@@ -198,7 +198,7 @@ const outcomeOf = (asked: Promise<unknown>): Promise<{ code?: string; message?: 
     ({ code, message }: { code: string; message: string }) => ({ code, message }),
   )
 
-/** All that is stored, without the record of who asked. */
+/** All stored data, without the audit log. */
 async function stored({ fleet }: World): Promise<string> {
   const names = ['tasks', 'events', 'callbacks', 'schedules', 'queues', 'workers', 'errors', 'keys', 'settings']
   const all = await Promise.all(
@@ -231,7 +231,7 @@ describe.each(Object.entries(LIMITED))('operation × reach, of a key that is lim
   const ofTheFleet = ({ operation }: Named): boolean =>
     OF_THE_FLEET.has(operation) || (principal.names !== undefined && OF_A_QUEUE.has(operation))
 
-  test.each(OPERATION_NAMES)('$operation on what it may reach', async (named) => {
+  test.each(OPERATION_NAMES)('$operation within its reach', async (named) => {
     const here = await world()
     const before = await stored(here)
     const { code, message, answer } = await outcomeOf(call(here, named, principal, 'own'))
@@ -252,12 +252,12 @@ describe.each(Object.entries(LIMITED))('operation × reach, of a key that is lim
       const before = await stored(here)
       const { code, answer } = await outcomeOf(call(here, named, principal, 'foreign'))
       if (named.operation === 'events.post') {
-        // Who made the callback may make its task; who posts learns nothing of it.
+        // The maker of the callback may make its task; the poster sees nothing of it.
         expect(answer).toMatchObject({ tasks: [] })
         return
       }
       expect(code).toBeOneOf([...REFUSED, 'NOT_FOUND', undefined])
-      // A list of ids answers with what was refused of them.
+      // A list of ids returns the ids that were refused.
       if (code === undefined) expect(JSON.stringify(answer) ?? '').not.toContain(MARK)
       expect(await stored(here)).toBe(before)
       if (REFUSED.includes(code!)) expect(await refusals(here)).toMatchObject([{ by: 'limited', refused: code }])
@@ -265,7 +265,7 @@ describe.each(Object.entries(LIMITED))('operation × reach, of a key that is lim
   )
 })
 
-describe('keys, throttles and debounces are of a queue', () => {
+describe('keys, throttles and debounces belong to a queue', () => {
   const limited = LIMITED['to a queue']!
   const elsewhere = { name: NAMES.own, key: `${MARK}-key`, queue: QUEUES.own }
 
@@ -284,7 +284,7 @@ describe('keys, throttles and debounces are of a queue', () => {
     expect(await here.fleet.store.find(new Types.ObjectId(here.foreign.waiting))).toEqual(before)
   })
 
-  test('a throttle of one queue swallows nothing of another', async () => {
+  test('a throttle of one queue does not affect another', async () => {
     const { fleet } = await world()
     const throttled = { name: 'report', key: 'daily', throttle: '1h' } as const
     const first = await fleet.as(limited).tasks.enqueue({ ...throttled, queue: QUEUES.own })
@@ -293,7 +293,7 @@ describe('keys, throttles and debounces are of a queue', () => {
     expect(await fleet.as().tasks.enqueue({ ...throttled, queue: QUEUES.foreign })).toMatchObject({ _id: other._id })
   })
 
-  test('a task can not be moved to a queue that has its key', async () => {
+  test('a task can not be moved to a queue where its key is taken', async () => {
     const { fleet } = await world()
     const first = await fleet.as().tasks.enqueue({ name: 'a', key: 'k', queue: 'one', runAt: FAR })
     const other = await fleet.as().tasks.enqueue({ name: 'a', key: 'k', queue: 'two', runAt: FAR })
@@ -302,7 +302,7 @@ describe('keys, throttles and debounces are of a queue', () => {
     expect(first.queue).toBe('one')
   })
 
-  test('of a name that it may not reach, a key gets no task of its queue', async () => {
+  test('a key gets no task with a name out of its reach, even in its own queue', async () => {
     const { fleet, own } = await world()
     const named = { id: 'named', scopes: ALL_SCOPES, names: ['other'] }
     const asked = fleet
@@ -313,7 +313,7 @@ describe('keys, throttles and debounces are of a queue', () => {
   })
 })
 
-test('of workers a limited key sees what they do for it, and not where they are', async () => {
+test('a limited key sees what workers do for it, and not where they are', async () => {
   const { fleet } = await world()
   const list = async (over: Partial<Principal>) => fleet.as({ ...LIMITED['to both']!, ...over }).workers.list()
   expect(await list({})).toMatchObject([{ name: 'worker-own', queues: [QUEUES.own], tasks: ['mine@1'] }])
@@ -322,7 +322,7 @@ test('of workers a limited key sees what they do for it, and not where they are'
   expect(await list({ queues: ['nobody’s'] })).toEqual([])
 })
 
-test('a command on a task that left the queue meanwhile changes nothing', async () => {
+test('a command on a task that left the queue in the meantime changes nothing', async () => {
   const { fleet } = await world()
   const within = { queue: { $in: [QUEUES.own] } }
   const make = taskFactory(fleet.store)
@@ -343,7 +343,7 @@ test('a command on a task that left the queue meanwhile changes nothing', async 
   expect(newTask({ queue: QUEUES.own }).queue).toBe(QUEUES.own)
 })
 
-test('an event that another has posted is not repeated by a limited key, and shows nothing', async () => {
+test('a limited key can not repeat an event of another key, and sees nothing of it', async () => {
   const { fleet } = await world()
   const limited = fleet.as(LIMITED['to a queue']!)
   const request = { _id: 'e'.repeat(24), name: 'Nobody', props: { hidden: 1 } }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 const fleet = useFleet()
 const operations = () => fleet.fleet.as()
 
-test('a schedule is made exactly as given, whether or not it is there', async () => {
+test('a schedule is made or replaced exactly as given', async () => {
   const { schedules } = operations()
   const name = ownQueue()
   const first = await schedules.replace({
@@ -25,7 +25,7 @@ test('a schedule is made exactly as given, whether or not it is there', async ()
   await expect(limited.schedules.replace(theirs)).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
-test('a callback is made exactly as given, whether or not it is there', async () => {
+test('a callback is made or replaced exactly as given', async () => {
   const { callbacks } = operations()
   const id = '6b0c0c1b1e4d60611a154379'
   const made = await callbacks.replace({
@@ -40,7 +40,7 @@ test('a callback is made exactly as given, whether or not it is there', async ()
   expect((await callbacks.list({ event: 'Put' })).map(({ task }) => task)).toEqual(['b'])
 })
 
-test('a queue gets exactly the settings that are given', async () => {
+test('a queue gets exactly the given settings', async () => {
   const { queues } = operations()
   const name = ownQueue()
   await queues.limit({ name, limits: { concurrency: 3, maxWaiting: 10 } })

@@ -2,7 +2,7 @@ import { durationText, type Pruned, type PruneRequest, type Retention } from '@t
 import { Commands } from './commands.ts'
 import { prune } from './prune.ts'
 
-/** How long ended tasks are kept. It is of no single queue or name. */
+/** How long ended tasks are kept. This belongs to no single queue or name. */
 export class RetentionCommands extends Commands<'retention' | 'tasks' | 'logs' | 'database'> {
   /** @throws {FleetError} `FORBIDDEN` */
   async show(): Promise<Retention> {
@@ -10,7 +10,7 @@ export class RetentionCommands extends Commands<'retention' | 'tasks' | 'logs' |
     return this.parts.retention.get()
   }
 
-  /** For tasks that end from now on. @throws {FleetError} `OUT_OF_RANGE`, `FORBIDDEN` */
+  /** Applies to tasks that end from now on. @throws {FleetError} `OUT_OF_RANGE`, `FORBIDDEN` */
   async set(changes: Partial<Retention>): Promise<Retention> {
     this.requireUnlimited('change the retention')
     const policy = await this.parts.retention.set(changes)
@@ -19,9 +19,9 @@ export class RetentionCommands extends Commands<'retention' | 'tasks' | 'logs' |
     return policy
   }
 
-  /** Removes ended tasks and their log lines for good. @throws {FleetError} `FORBIDDEN` */
+  /** Permanently removes ended tasks and their log lines. @throws {FleetError} `FORBIDDEN` */
   async prune(request: PruneRequest = {}): Promise<Pruned> {
-    this.requireUnlimited('remove what has ended')
+    this.requireUnlimited('remove ended tasks')
     return prune(this.parts, { ...request, by: this.by })
   }
 }

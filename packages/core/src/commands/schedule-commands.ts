@@ -22,18 +22,18 @@ import { nextSlots } from '../schedules/slots.ts'
 import { checkRequest, type TaskType } from '../task/check-input.ts'
 import { Commands, unlessMissing } from './commands.ts'
 
-/** A schedule as somebody asks for it: of a task by its name, or by its definition, which says what its input is. */
+/** A request to make a schedule. Its task is given by name, or by a definition that has the type of the input. */
 export type ScheduleRequest<Schema extends StandardSchemaV1 = StandardSchemaV1> =
   | (ScheduleFields & { task: string; version?: number; input?: unknown })
   | (ScheduleFields & { task: TaskType<Schema>; input: StandardSchemaV1.InferInput<Schema> })
 
-/** Schedules, within what the key may reach. Every change is in the audit log. */
+/** Schedules, within the key's reach. Every change is in the audit log. */
 export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'database'> {
   /**
-   * Repeating it with the same settings is harmless.
+   * Repeating it with the same settings does no harm.
    *
-   * @throws {FleetError} `SCHEDULE_EXISTS`; `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_NAME`, `BAD_VALUE` and others of what is
-   *   asked; `INPUT_INVALID`; `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED`
+   * @throws {FleetError} `SCHEDULE_EXISTS`; `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_NAME`, `BAD_VALUE` and other codes for
+   *   invalid settings; `INPUT_INVALID`; `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED`
    */
   async create<Schema extends StandardSchemaV1>(request: ScheduleRequest<Schema>): Promise<ScheduleRow> {
     const asked = await named(request)
@@ -46,17 +46,21 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
   }
 
   /**
-   * Changes what is named; `null` takes away what need not be. What is queued already stays as it is.
+   * Changes the given settings. `null` removes an optional setting. Tasks that are already queued stay.
    *
-   * @param edition only if nobody has changed it since
+   * @param edition if given, the edit fails if the schedule has been changed since this edition
    * @throws {FleetError} as `create`; `NOT_FOUND`, `REV_CONFLICT`
    */
   async edit({ name, changes, edition }: { name: unknown; changes: object; edition?: number }): Promise<ScheduleRow> {
     const before = await this.#find(name)
     if (edition !== undefined && edition !== before.edition) {
-      throw new FleetError('REV_CONFLICT', `It was changed meanwhile and is at edition ${before.edition}`, {
-        field: 'edition',
-      })
+      throw new FleetError(
+        'REV_CONFLICT',
+        `The schedule was changed in the meantime and is at edition ${before.edition}`,
+        {
+          field: 'edition',
+        },
+      )
     }
     const parsed = parseScheduleChanges(before, changes as Record<string, unknown>, this.parts.database.clock.now())
     this.#requireReach(parsed)
@@ -66,7 +70,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     return fullRow(edited)
   }
 
-  /** What is left out has its default again. @throws {FleetError} as `create` and `edit` */
+  /** Replaces all settings: omitted ones get their defaults. @throws {FleetError} as `create` and `edit` */
   async replace({
     name,
     schedule,
@@ -84,21 +88,21 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     return this.edit({ name, changes: settingsToReplace(schedule), ...given({ edition }) })
   }
 
-  /** Its slots pass unused until it is resumed. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
+  /** Its slots make no tasks until it is resumed. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
   async pause({ name, reason }: { name: unknown; reason?: string }): Promise<ScheduleRow> {
     const paused = await this.parts.schedules.pause(await this.#find(name), this.principal.id)
     await this.record('schedule pause', { target: paused._id, matched: 1, reason })
     return fullRow(paused)
   }
 
-  /** The next slot is the next one from now on. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
+  /** Goes on with the next slot from now. @throws {FleetError} `NOT_FOUND`, `REV_CONFLICT` */
   async resume({ name, reason }: { name: unknown; reason?: string }): Promise<ScheduleRow> {
     const resumed = await this.parts.schedules.resume(await this.#find(name), this.principal.id)
     await this.record('schedule resume', { target: resumed._id, matched: 1, reason })
     return fullRow(resumed)
   }
 
-  /** Makes a task now, paused or not; the next slot stays. @throws {FleetError} `NOT_FOUND` */
+  /** Makes a task now, even if the schedule is paused. The next slot stays the same. @throws {FleetError} `NOT_FOUND` */
   async run({ name, reason }: { name: unknown; reason?: string }): Promise<TaskRow> {
     const schedule = await this.#find(name)
     const task = await this.parts.schedules.run(schedule)
@@ -106,7 +110,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     return toFullRow<TaskRow>('tasks', task)
   }
 
-  /** What is queued already stays as it is. @throws {FleetError} `NOT_FOUND` */
+  /** Tasks that are already queued stay. @throws {FleetError} `NOT_FOUND` */
   async remove({ name }: { name: unknown }): Promise<void> {
     const schedule = await this.#find(name)
     if (await this.parts.schedules.remove(schedule))
@@ -118,7 +122,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     return fullRow(await this.#find(name))
   }
 
-  /** By name, without their inputs. */
+  /** Sorted by name, without inputs. */
   async list({ limit }: { limit?: number } = {}): Promise<ScheduleRow[]> {
     const within = visibleTo(this.principal, 'schedules')
     const found = await this.parts.schedules.list(within, limit)
@@ -141,7 +145,7 @@ export class ScheduleCommands extends Commands<'schedules' | 'handlers' | 'datab
     const schedule = await this.parts.schedules.find(parseScheduleName(name))
     const { task, options } = schedule
     if (reaches(this.principal, { name: task, queue: options.queue })) return schedule
-    // Names can be guessed: of others' schedules a key learns no more than of those that don't exist.
+    // Names can be guessed, so a key gets the same error for schedules out of its reach as for missing ones.
     throw noSuchSchedule(schedule._id)
   }
 

@@ -6,14 +6,14 @@ import { compileFilter } from '../live/query.ts'
 import { parseId } from '../task/parse-value.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 
-/** How many tasks one command may name. */
+/** The most tasks that one command may select. */
 const SELECTION_LIMIT = 10_000
 const MAX_QUERY_MS = 2_000
 
 /**
- * The tasks that a command means, within what the key may touch, in the order of their ids.
+ * The tasks that a command selects, within the key's reach, in the order of their ids.
  *
- * @param whenFiltered narrows a filter to the tasks that the command can do something about
+ * @param whenFiltered narrows a filter to the tasks that the command can change
  * @throws {FleetError} `NOT_FOUND` for a single id, `TOO_MANY` for a filter, `BAD_REQUEST`, `QUEUE_NOT_ALLOWED`,
  *   `NAME_NOT_ALLOWED`, and what `compileFilter` and `parseId` throw
  */
@@ -25,7 +25,7 @@ export async function selectTasks(
 ): Promise<TaskDocument[]> {
   const { id, ids, filter } = selection as { id?: unknown; ids?: unknown; filter?: unknown }
   if ([id, ids, filter].filter((one) => one !== undefined).length !== 1) {
-    throw new FleetError('BAD_REQUEST', "Exactly one of 'id', 'ids' and 'filter' says which tasks are meant")
+    throw new FleetError('BAD_REQUEST', "Give exactly one of 'id', 'ids' and 'filter' to select tasks")
   }
   if (filter !== undefined) {
     const matching = { $and: [visibleTo(principal) ?? {}, compileFilter(filter), whenFiltered] }
@@ -49,7 +49,7 @@ export async function selectTasks(
 function wantedIds(id: unknown, ids: unknown): ObjectId[] {
   if (ids === undefined) return [parseId(id)]
   if (!Array.isArray(ids) || ids.length > SELECTION_LIMIT) {
-    throw new FleetError('BAD_REQUEST', `'ids' is a list of at most ${SELECTION_LIMIT}`, { field: 'ids' })
+    throw new FleetError('BAD_REQUEST', `'ids' must be a list of at most ${SELECTION_LIMIT} ids`, { field: 'ids' })
   }
   return ids.map((one, index) => parseId(one, `ids.${index}`))
 }

@@ -16,21 +16,21 @@ import { requirePredecessors } from './predecessor-reach.ts'
 
 type Parts = Pick<Fleet, 'tasks' | 'store' | 'batches' | 'handlers' | 'database'>
 
-/** How many tasks one request may store. */
+/** The most tasks that one request may store. */
 const BATCH_LIMIT = 10_000
 
-/** What was stored: `fresh` when any of it was not there before. */
+/** The stored tasks; `fresh` if at least one of them is new. */
 export interface Created {
   tasks: StoredTask[]
   fresh: boolean
 }
 
-/** What was asked for, checked, with its ids fixed. */
+/** A checked request, with fixed ids. */
 export type Checked = { one: NewTask } | { batch: NewTask[] }
 
 /**
- * @param body a task, or a list of some
- * @throws {FleetError} what `parseNewTask` throws, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED`; of a list with an entry for each
+ * @param body a task or a list of tasks
+ * @throws {FleetError} as `parseNewTask`; `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED`; for a list, with a problem for each invalid entry
  */
 export function checkTasks(principal: Principal, body: unknown): Checked {
   const check = (request: unknown): NewTask => {
@@ -43,13 +43,13 @@ export function checkTasks(principal: Principal, body: unknown): Checked {
 }
 
 /**
- * @param check of one entry
- * @throws {FleetError} `BAD_REQUEST`, `TOO_MANY_TASKS`; `BatchRefused` with an entry for each that is wrong
+ * @param check checks one entry
+ * @throws {FleetError} `BAD_REQUEST`, `TOO_MANY_TASKS`; `BatchRefused` with a problem for each invalid entry
  */
 function checkList(body: readonly unknown[], check: (request: unknown) => NewTask): NewTask[] {
-  if (body.length === 0) throw new FleetError('BAD_REQUEST', 'A batch holds at least one task')
+  if (body.length === 0) throw new FleetError('BAD_REQUEST', 'A batch must have at least one task')
   if (body.length > BATCH_LIMIT) {
-    throw new FleetError('TOO_MANY_TASKS', `A batch holds at most ${BATCH_LIMIT} tasks; this one has ${body.length}`)
+    throw new FleetError('TOO_MANY_TASKS', `A batch may have at most ${BATCH_LIMIT} tasks; this one has ${body.length}`)
   }
   const errors: EntryProblem[] = []
   const batch: NewTask[] = []
@@ -69,7 +69,7 @@ function checkList(body: readonly unknown[], check: (request: unknown) => NewTas
   return batch
 }
 
-/** What depends on the tasks that are there can't be all or nothing. */
+/** Options whose effect depends on existing tasks can't be part of an all-or-none batch. */
 function refuseInBatch({ keyPolicy, debounceMs, throttleMs }: NewTask): void {
   const field =
     keyPolicy !== 'reject'
@@ -80,10 +80,10 @@ function refuseInBatch({ keyPolicy, debounceMs, throttleMs }: NewTask): void {
           ? 'throttle'
           : undefined
   if (field !== undefined)
-    throw new FleetError('BAD_VALUE', `'${field}' is for tasks that are stored one by one`, { field })
+    throw new FleetError('BAD_VALUE', `'${field}' is not allowed in a batch; store this task alone`, { field })
 }
 
-/** What a list that is too long for one transaction can't promise. */
+/** The entries that can't be in a list that is too long for one transaction. */
 function unfit(batch: readonly NewTask[]): EntryProblem[] {
   const all = new Set(batch.map(({ _id }) => _id.toHexString()))
   const earlier = new Set<string>()
@@ -91,24 +91,24 @@ function unfit(batch: readonly NewTask[]): EntryProblem[] {
     const field = unfitForLargeBatch(task, earlier, all)
     earlier.add(task._id.toHexString())
     if (field === undefined) return []
-    const rule = field === 'key' ? 'has no keys' : 'has a task after the one that it waits for'
+    const rule = field === 'key' ? "can't have keys" : 'must have a task after the tasks that it waits for'
     return [{ index, code: 'BAD_VALUE', title: `A list of more than ${TRANSACTION_LIMIT} tasks ${rule}`, field }]
   })
 }
 
-/** Entries of one batch that are in each other's way. */
+/** Entries of one batch with the same id or key. */
 function twins(batch: readonly NewTask[]): EntryProblem[] {
   const seen = new Set<string>()
   return batch.flatMap(({ _id, queue, key }, index) => {
     const found: EntryProblem[] = []
     const id = `id ${_id.toHexString()}`
     if (seen.has(id))
-      found.push({ index, code: 'TASK_EXISTS', title: 'Another of this batch has its id', field: '_id' })
+      found.push({ index, code: 'TASK_EXISTS', title: 'Another task of this batch has the same id', field: '_id' })
     seen.add(id)
     if (key === undefined) return found
     const own = `key ${keyInQueue({ queue, key })}`
     if (seen.has(own))
-      found.push({ index, code: 'KEY_EXISTS', title: 'Another of this batch has its key', field: 'key' })
+      found.push({ index, code: 'KEY_EXISTS', title: 'Another task of this batch has the same key', field: 'key' })
     seen.add(own)
     return found
   })
@@ -121,19 +121,19 @@ export const entryProblem = (index: number, error: FleetError): EntryProblem => 
   ...given({ field: error.field }),
 })
 
-/** Stores what was checked; a repetition of what is there makes nothing new. */
+/** Stores checked tasks. Repeating a request stores nothing new. */
 export async function storeTasks(fleet: Parts, principal: Principal, checked: Checked): Promise<Created> {
   const { tasks, fresh } = await storeDocuments(fleet, principal, checked)
   return { tasks: await Promise.all(tasks.map((task) => storedRow(fleet, task))), fresh }
 }
 
-/** What is answered: with a warning when nobody serves the task. */
+/** The row to return, with a warning if no live worker serves the task. */
 export async function storedRow({ handlers }: Parts, task: TaskDocument): Promise<StoredTask> {
   const row = toFullRow<StoredTask>('tasks', task)
   return (await handlers.isServed(task)) ? row : { ...row, served: false }
 }
 
-/** The same, with the documents as they are stored. */
+/** As `storeTasks`, but returns the stored documents. */
 export async function storeDocuments(
   fleet: Parts,
   principal: Principal,
@@ -153,16 +153,17 @@ export async function storeDocuments(
 }
 
 /**
- * With `keyPolicy: 'return'` the answer is the task that has the key. One of another name may be out of reach.
+ * With `keyPolicy: 'return'`, the existing task with the key is returned. If it has another name, the key may not be allowed to
+ * see it.
  *
  * @throws {FleetError} `KEY_EXISTS`
  */
 export function requireOwnKey(principal: Principal, { key }: NewTask, answer: TaskDocument): void {
   if (reaches(principal, answer)) return
-  throw new FleetError('KEY_EXISTS', `A task with the key '${key}' has not ended yet in this queue`, { field: 'key' })
+  throw new FleetError('KEY_EXISTS', `This queue already has an open task with the key '${key}'`, { field: 'key' })
 }
 
-/** @throws {FleetError} `INPUT_INVALID`; of a list with an entry for each */
+/** @throws {FleetError} `INPUT_INVALID`; for a list, with a problem for each invalid entry */
 async function checkInputs({ handlers }: Parts, checked: Checked): Promise<void> {
   if ('one' in checked) {
     await handlers.check(checked.one)
@@ -179,8 +180,8 @@ async function checkInputs({ handlers }: Parts, checked: Checked): Promise<void>
 }
 
 /**
- * A list of plain tasks of which none is there yet, all or none. Undefined where that does not hold, or where the transaction did
- * not go through at once: then it has to be looked at what is there.
+ * Stores a list of new plain tasks, all or none. Returns undefined if a task is not plain or not new, or if the transaction
+ * failed: then the caller must look at the stored tasks.
  */
 async function storeNew(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDocument[] | undefined> {
   if (batch.length < 2 || batch.length > TRANSACTION_LIMIT || !batch.every(isPlain)) return undefined
@@ -210,7 +211,7 @@ async function storeBatch(fleet: Parts, batch: readonly NewTask[]): Promise<Task
   }
 
   async function store(session: mongo.ClientSession): Promise<TaskDocument[]> {
-    // Looked at again whenever it is tried again: what comes in between breaks the transaction off.
+    // Read again in each try, because a write in between aborts the transaction.
     const there = new Map((await stored(fleet, batch)).map((task) => [task._id.toHexString(), task]))
     const errors = [...(await takenKeys(fleet, batch, there)), ...(await changed(fleet, batch, there))]
     if (errors.length > 0) throw new BatchRefused(errors)
@@ -234,7 +235,7 @@ async function storeLargeBatch(fleet: Parts, batch: readonly NewTask[]): Promise
 const stored = (fleet: Parts, tasks: readonly NewTask[]): Promise<TaskDocument[]> =>
   fleet.tasks.find({ _id: { $in: tasks.map(({ _id }) => _id) } }).toArray()
 
-/** Entries whose id is another task's: the store says which are the same. */
+/** Entries whose id belongs to a different task. The store decides which tasks are the same. */
 async function changed(
   fleet: Parts,
   batch: readonly NewTask[],
@@ -269,12 +270,12 @@ async function takenKeys(
     .map(({ key, index }) => ({
       index,
       code: 'KEY_EXISTS',
-      title: `A task with the key '${key}' has not ended yet in this queue`,
+      title: `This queue already has an open task with the key '${key}'`,
       field: 'key',
     }))
 }
 
-/** The same with the ids that were fixed when it was asked for first. */
+/** The same request with the ids of its first try. */
 export function withIds(checked: Checked, ids: readonly string[]): Checked {
   const fixed = (task: NewTask, index: number): NewTask => ({ ...task, _id: parseId(ids[index]) })
   return 'one' in checked ? { one: fixed(checked.one, 0) } : { batch: checked.batch.map(fixed) }

@@ -33,13 +33,13 @@ import { requirePredecessors } from './predecessor-reach.ts'
 import { selectTasks } from './selection.ts'
 import { checkTasks, requireOwnKey, storedRow, storeTasks } from './store-tasks.ts'
 
-/** How many tasks of a command are changed at a time. */
+/** How many tasks a command changes at the same time. */
 const AT_A_TIME = 50
 
-/** What a command does to one task: the task as it is then, or null when it can't be done. */
+/** A command's change of one task. Returns the changed task, or null if the change isn't possible. */
 type Change = (task: TaskDocument) => Promise<TaskDocument | null>
 
-/** Tasks, within what the key may reach. Every change is in the audit log. */
+/** Tasks, within the key's reach. Every change is in the audit log. */
 export class TaskCommands extends Commands<
   | 'tasks'
   | 'store'
@@ -63,14 +63,15 @@ export class TaskCommands extends Commands<
     return storedRow(this.parts, stored!)
   }
 
-  /** What this key may reach, as a part of each write: a task may move to another queue after it was read. */
+  /** The key's reach as a part of each write's filter, because a task may move to another queue after it was read. */
   get #within(): Within {
     return visibleTo(this.principal)
   }
 
-  /** All or none. @throws {FleetError} `BatchRefused` with an entry for each that is wrong; `TOO_MANY_TASKS` */
+  /** All or none. @throws {FleetError} `BatchRefused` with a problem for each invalid entry; `TOO_MANY_TASKS` */
   async enqueueMany({ tasks }: { tasks: unknown }): Promise<StoredTask[]> {
-    if (!Array.isArray(tasks)) throw new FleetError('BAD_REQUEST', "'tasks' is a list of tasks", { field: 'tasks' })
+    if (!Array.isArray(tasks))
+      throw new FleetError('BAD_REQUEST', "'tasks' must be a list of tasks", { field: 'tasks' })
     return (await storeTasks(this.parts, this.principal, checkTasks(this.principal, tasks))).tasks
   }
 
@@ -92,7 +93,7 @@ export class TaskCommands extends Commands<
 
   resume(request: CommandRequest): Promise<CommandAnswer> {
     const change: Change = ({ _id }) => this.parts.store.resume(_id, this.#within)
-    // A task that was only asked to pause runs on as if it had not been asked.
+    // If a pause of a running task was only requested, resuming withdraws it, and the task runs on.
     const runs = ({ status, control }: TaskDocument): boolean => status === 'running' && control === undefined
     return this.#command(
       'resume',
@@ -118,12 +119,12 @@ export class TaskCommands extends Commands<
 
   async replay(request: ReplayRequest): Promise<CommandAnswer> {
     if (request.input !== undefined && !('id' in request)) {
-      throw new FleetError('BAD_REQUEST', "Another 'input' is for the one task that 'id' names", { field: 'input' })
+      throw new FleetError('BAD_REQUEST', "A new 'input' is allowed only with a single 'id'", { field: 'input' })
     }
     const made: string[] = []
     const answer = await this.#command('replay', request, ENDED_STATUSES, async (task) => {
       if (!(await this.parts.handlers.mayReplay(task))) {
-        throw new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${task.name}' are not run a second time`)
+        throw new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${task.name}' may not be replayed`)
       }
       const again = replayOf(task, request.input)
       if (request.input !== undefined) await this.parts.handlers.check(again)
@@ -137,7 +138,7 @@ export class TaskCommands extends Commands<
   async edit({ id, rev, changes, reason }: EditRequest): Promise<TaskRow> {
     const task = await this.#task(id)
     if (rev !== undefined && !(Number.isInteger(rev) && rev >= 1)) {
-      throw new FleetError('OUT_OF_RANGE', "'rev' is a whole number from 1", { field: 'rev' })
+      throw new FleetError('OUT_OF_RANGE', "'rev' must be a whole number from 1", { field: 'rev' })
     }
     const parsed = parseChanges(changes)
     requireReach(this.principal, { name: task.name, queue: parsed.queue ?? task.queue })
@@ -153,9 +154,11 @@ export class TaskCommands extends Commands<
     }
     const now = await this.#task(id)
     if (now.status === 'running' || hasEnded(now.status)) {
-      throw new FleetError('NOT_WAITING', `Only a task that waits can be changed; this one ${stateOf(now.status)}`)
+      throw new FleetError('NOT_WAITING', `Only a waiting task can be changed; this one ${stateOf(now.status)}`)
     }
-    throw new FleetError('REV_CONFLICT', `It was changed meanwhile and is at revision ${now.rev}`, { field: 'rev' })
+    throw new FleetError('REV_CONFLICT', `The task was changed in the meantime and is at revision ${now.rev}`, {
+      field: 'rev',
+    })
   }
 
   /** With its input, output and attempts. @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
@@ -167,16 +170,17 @@ export class TaskCommands extends Commands<
   async remove({ id }: { id: string }): Promise<void> {
     const { _id, status } = await this.#task(id)
     if (!hasEnded(status))
-      throw new FleetError('NOT_ENDED', `Only an ended task can be removed; this one is ${status}: cancel it first`)
+      throw new FleetError('NOT_ENDED', `Only an ended task can be removed; this one is ${status}. Cancel it first`)
     const { tasks, store, logs } = this.parts
     const waiting = await tasks.findOne({ after: _id, status: 'blocked' }, { projection: { _id: 1 } })
     if (waiting !== null) {
       throw new FleetError(
         'AWAITED',
-        `The task ${waiting._id.toHexString()} waits for this one: cancel it, or edit its 'after' first`,
+        `The task ${waiting._id.toHexString()} waits for this one. Cancel it or edit its 'after' first`,
       )
     }
-    if (!(await store.remove(_id, this.#within))) throw new FleetError('NOT_ENDED', 'It runs again or is gone')
+    if (!(await store.remove(_id, this.#within)))
+      throw new FleetError('NOT_ENDED', 'The task was retried or removed in the meantime')
     await logs.remove([_id])
     await this.record('remove', { tasks: [_id] })
   }
@@ -188,7 +192,7 @@ export class TaskCommands extends Commands<
     return explain(await this.#task(id), { tasks, workers, queues, rates, now, mayShow })
   }
 
-  /** By queue, name and version; also what schedules and callbacks will make. */
+  /** By queue, name and version; includes the tasks that schedules and callbacks will make. */
   async coverage(): Promise<CoverageRow[]> {
     const { tasks, workers, schedules, callbacks, database } = this.parts
     const [live, planned, listening] = await Promise.all([
@@ -217,10 +221,10 @@ export class TaskCommands extends Commands<
   }
 
   /**
-   * Does something to every task that is meant, and returns the result.
+   * Changes every selected task and returns the result.
    *
-   * @param from the statuses in which it can be done
-   * @param done whether a task already is as the command wants it, which is no fault
+   * @param from the statuses in which the change is possible
+   * @param done whether a task already has the wanted state, which is not an error
    */
   async #command(
     action: CommandName,
@@ -250,7 +254,7 @@ export class TaskCommands extends Commands<
     return answer
   }
 
-  /** Null when it was changed, `done` when there was nothing to change. */
+  /** Returns null when the task was changed, and `done` when there was nothing to change. */
   async #changeOne(
     action: CommandName,
     task: TaskDocument,
@@ -268,7 +272,7 @@ export class TaskCommands extends Commands<
       throw error
     }
     const now = await this.parts.store.find(task._id)
-    if (now === null) return { code: 'NOT_FOUND', message: 'It is gone' }
+    if (now === null) return { code: 'NOT_FOUND', message: 'The task no longer exists' }
     if (done(now)) return 'done'
     return refusalOf(action, now.status)
   }
@@ -286,7 +290,7 @@ function refusalOf(action: CommandName, status: TaskStatus): { code: string; mes
   return { code: 'NOT_WAITING', message }
 }
 
-/** The same task once more, as it was asked for at first. */
+/** A new task like the given one, as it was first requested. */
 function replayOf(task: TaskDocument, input: unknown): NewTask {
   const asked = parseNewTask({ name: task.name, input: input === undefined ? {} : input })
   const { key, retry, timeout, totalTimeout, stall } = task

@@ -6,7 +6,7 @@ import { Commands } from './commands.ts'
 
 /** Workers and gateways. */
 export class WorkerCommands extends Commands<'workers'> {
-  /** A limited key gets the workers that serve what it may reach, without their address. */
+  /** A limited key gets only the workers that serve its queues and names, without their addresses. */
   async list(): Promise<WorkerRow[]> {
     const bounds = boundsOf(this.principal, 'workers')
     const matches = createMatcher(bounds?.filter ?? {})
@@ -14,7 +14,7 @@ export class WorkerCommands extends Commands<'workers'> {
     return found.filter(matches).map((worker) => toRow<WorkerRow>('workers', bounds?.show?.(worker) ?? worker))
   }
 
-  /** It takes nothing new; what runs goes on. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
+  /** The worker claims nothing new; its running tasks go on. @throws {FleetError} `NOT_FOUND`, `FORBIDDEN` */
   drain({ worker }: { worker: string }): Promise<WorkerRow> {
     return this.#ask(worker, 'drain')
   }
@@ -25,11 +25,11 @@ export class WorkerCommands extends Commands<'workers'> {
   }
 
   async #ask(worker: string, action: 'drain' | 'resume'): Promise<WorkerRow> {
-    this.requireUnlimited('touch workers')
+    this.requireUnlimited('control workers')
     const asked = await this.parts.workers.ask(worker, action, this.by)
     const found = asked === null ? null : await this.parts.workers.find(worker)
     if (found === null) {
-      throw new FleetError('NOT_FOUND', 'There is no such worker, or it has stopped', { field: 'worker' })
+      throw new FleetError('NOT_FOUND', 'The worker does not exist or has stopped', { field: 'worker' })
     }
     await this.record(`worker ${action}`, { target: worker, changed: 1 })
     return toRow<WorkerRow>('workers', found as never)

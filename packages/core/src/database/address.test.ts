@@ -28,13 +28,13 @@ test.each([
   expect(nameOf(uri)).toBe(name)
 })
 
-test('what is asked for wins over the environment, and that over the address', () => {
+test('the requested name takes precedence over the environment, and that over the address', () => {
   expect(nameOf('mongodb://h/path', 'asked', { TASKFLEET_DB: 'env' })).toBe('asked')
   expect(nameOf('mongodb://h/path', undefined, { TASKFLEET_DB: 'env' })).toBe('env')
   expect(nameOf('mongodb://h/path', '', { TASKFLEET_DB: '' })).toBe('path')
 })
 
-test('where a user signs in at admin, the fleet has its own database all the same', () => {
+test("a user that signs in at admin does not change the fleet's database", () => {
   expect(nameOf('mongodb://ann:secret@h/admin')).toBe('taskfleet')
   expect(nameOf('mongodb://ann:secret@h/admin?authSource=admin')).toBe('taskfleet')
   expect(nameOf('mongodb+srv://ann:secret@cluster.example.net/admin', 'fleet')).toBe('fleet')
@@ -66,7 +66,7 @@ test.each([
   })
 })
 
-test('a name that is asked for is checked like one in the address', () => {
+test('a requested name is checked like one in the address', () => {
   expect(refused(() => nameOf('mongodb://h', 'admin')).code).toBe('BAD_DATABASE_NAME')
   expect(refused(() => nameOf('mongodb://h', undefined, { TASKFLEET_DB: 'a b' })).code).toBe('BAD_DATABASE_NAME')
 })

@@ -25,7 +25,7 @@ function recorder(): { log: Logger; lines: Line[] } {
   return { log, lines }
 }
 
-test('an outage is two lines: the database is away, and it is back after how long', async () => {
+test('an outage is two log lines: the database is away, and it is back after some time', async () => {
   const { log, lines } = recorder()
   const fleet = await Fleet.connect(server.uri, { log })
   await server.kill!('SIGSTOP')
@@ -42,7 +42,7 @@ test('an outage is two lines: the database is away, and it is back after how lon
   await fleet.close()
 })
 
-test('what is enqueued while the database is away is stored when it is back', async () => {
+test('a task that is enqueued while the database is away is stored when it is back', async () => {
   const fleet = await Fleet.connect(server.uri)
   await server.kill!('SIGKILL')
   const task = newTask()
@@ -58,7 +58,7 @@ test('what is enqueued while the database is away is stored when it is back', as
   await fleet.close()
 })
 
-test('where nobody answers, nobody is waited for', async () => {
+test('if no server responds, connecting fails within the timeout', async () => {
   const beganAt = performance.now()
   await expect(Fleet.connect('mongodb://127.0.0.1:1/x')).rejects.toMatchObject({
     code: 'NO_DATABASE',
@@ -67,7 +67,7 @@ test('where nobody answers, nobody is waited for', async () => {
   expect(performance.now() - beganAt).toBeLessThan(20_000)
 })
 
-test('what fails only because the database is away is no line of its own', () => {
+test('errors that happen only because the database is away are logged at debug', () => {
   const { log, lines } = recorder()
   const quiet = withoutOutages(log)
   quiet.warn({ err: Object.assign(new Error('not primary'), { code: 10_107 }) }, 'a duty failed')

@@ -1,12 +1,12 @@
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 
-/** A primary that is missed for less is not worth a line. */
+/** If the primary is missing for less than this, nothing is logged. */
 const BLINK_MS = 1_000
 
 /**
- * Whether a process has a database at the moment, as its connection's monitor sees it. An outage is two log lines, however much fails
- * meanwhile: one when the database is away, and one with the length of the outage when it is back.
+ * Whether the database is available now, as the connection's monitor sees it. An outage is always two log lines, no matter how
+ * much fails: one when the database is away, and one with the length of the outage when it is back.
  */
 export class Availability {
   readonly #client: mongo.MongoClient
@@ -24,12 +24,12 @@ export class Availability {
     client.on('topologyDescriptionChanged', this.#onChange)
   }
 
-  /** For how long no primary has been seen, in milliseconds; 0 while there is one. */
+  /** For how long there has been no primary, in milliseconds; 0 while there is one. */
   get awayMs(): number {
     return this.#awaySince === undefined ? 0 : performance.now() - this.#awaySince
   }
 
-  /** Calls the listener each time that a primary is seen again. Returns its undo. */
+  /** Calls the listener each time a primary is back. Returns a function that unsubscribes. */
   onBack(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -42,7 +42,7 @@ export class Availability {
   }
 
   #sees(members: readonly mongo.ServerDescription[]): void {
-    // One member that is asked directly is taken as it is.
+    // A direct connection to a single member is accepted as it is.
     const there = members.some(({ type }) => type === 'RSPrimary' || (members.length === 1 && type === 'RSSecondary'))
     if (there) this.#back()
     else this.#away(members)
@@ -54,7 +54,7 @@ export class Availability {
     this.#logging = setTimeout(() => {
       this.#logged = true
       const reason = members.find(({ error }) => error !== null)?.error?.message ?? 'no member is primary'
-      this.#log?.warn({ reason }, 'the database is away: what runs goes on, and nothing new begins')
+      this.#log?.warn({ reason }, 'the database is away: running tasks go on, and no new ones start')
     }, BLINK_MS)
     this.#logging.unref()
   }

@@ -6,7 +6,7 @@ import { CausalReads } from './causal-reads.ts'
 
 const held = useDatabase()
 
-test('a read asks for what was seen last, whichever server answers', async () => {
+test('a read includes the latest observed change, on any server', async () => {
   const client = new mongo.MongoClient(held.uri, { monitorCommands: true })
   const asked: (mongo.Timestamp | undefined)[] = []
   client.on('commandStarted', ({ commandName, command }) => {
@@ -26,7 +26,7 @@ test('a read asks for what was seen last, whichever server answers', async () =>
   await client.close()
 })
 
-test('what is seen later counts, what was seen earlier does not go back', async () => {
+test('a later time counts, and an earlier one does not replace it', async () => {
   const causal = new CausalReads(held.database.connection.getClient())
   const [early, late] = [new mongo.Timestamp({ t: 1, i: 1 }), new mongo.Timestamp({ t: 1, i: 2 })]
   causal.saw(late)
@@ -35,7 +35,7 @@ test('what is seen later counts, what was seen earlier does not go back', async 
   expect(seen!.equals(late)).toBe(true)
 })
 
-test('a change is known to later reads before its listeners hear of it', async () => {
+test("a change's time is known before its listeners are notified", async () => {
   const feed = new ChangeFeed(held.database)
   await feed.start()
   const known = new Promise<mongo.Timestamp | undefined>((resolve) => {

@@ -3,9 +3,9 @@ import type { mongo } from 'mongoose'
 type ClusterTime = NonNullable<mongo.ClientSession['clusterTime']>
 
 /**
- * Reads that know at least what the change stream has shown. After a failover the new primary may take a moment to apply what
- * the old one has told: without this, a view would show the past and take it for news. Each read has a session of its own, since
- * a session is for one command at a time; what they have seen is shared.
+ * Reads that include at least all changes that the change stream has reported. After a failover, the new primary may need a
+ * moment to apply changes that the old one has reported. Without this, a view could take an old state for a new one. Each read
+ * has its own session, because a session allows one command at a time. All sessions share the observed times.
  */
 export class CausalReads {
   readonly #client: mongo.MongoClient
@@ -17,8 +17,8 @@ export class CausalReads {
   }
 
   /**
-   * @param operationTime when something happened that was seen
-   * @param clusterTime the time of the set, signed, which a member believes that has not come so far
+   * @param operationTime the time of an observed change
+   * @param clusterTime the set's signed time, so that a member that is behind accepts the operation time
    */
   saw(operationTime: mongo.Timestamp | undefined, clusterTime?: ClusterTime): void {
     if (operationTime !== undefined && (this.#operationTime?.lessThan(operationTime) ?? true)) {
@@ -29,7 +29,7 @@ export class CausalReads {
     }
   }
 
-  /** Carries out a read with a session that it must pass on to its command. */
+  /** Runs a read with a session, which the read must pass to its command. */
   async read<T>(act: (session: mongo.ClientSession) => Promise<T>): Promise<T> {
     const session = this.#client.startSession({ causalConsistency: true })
     try {

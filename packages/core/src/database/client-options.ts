@@ -1,6 +1,6 @@
 import type { mongo } from 'mongoose'
 
-/** What a fleet promises rests on these; an address that says otherwise is refused. */
+/** A fleet's guarantees need these options. An address with other values is rejected. */
 export const MAJORITY = {
   w: 'majority',
   readConcernLevel: 'majority',
@@ -8,10 +8,10 @@ export const MAJORITY = {
   retryWrites: true,
 } as const
 
-/** How long a command waits for a primary. An election takes 10 to 12 s; the driver's own default rides it out. */
+/** How long a command waits for a primary: the driver's default. An election takes 10 to 12 s. */
 const SELECTION_MS = 30_000
 
-/** Options of a client for change streams and index builds, which may wait for as long as it takes. */
+/** Options of a client for change streams and index builds, which may wait without a limit. */
 export function streamClientOptions(timeoutMs: number): mongo.MongoClientOptions {
   return {
     ...MAJORITY,
@@ -23,8 +23,8 @@ export function streamClientOptions(timeoutMs: number): mongo.MongoClientOptions
 }
 
 /**
- * Options of a client for data. A server that is connected and hangs is noticed within `timeoutMs`; a primary is waited for as
- * long as an election takes, so whoever must know sooner keeps a clock of its own.
+ * Options of a client for data. A connected server that hangs is noticed within `timeoutMs`. A wait for a primary lasts as long
+ * as an election takes, so a caller that must know sooner needs its own timer.
  */
 export function dataClientOptions(timeoutMs: number): mongo.MongoClientOptions {
   return { ...streamClientOptions(timeoutMs), socketTimeoutMS: timeoutMs }

@@ -1,6 +1,6 @@
 import type { mongo } from 'mongoose'
 
-/** The different values of a field, of each of its elements where it is a list. `distinct` itself is outside of the Stable API. */
+/** The distinct values of a field; for a list, of its elements. The command `distinct` is not in the Stable API. */
 export async function distinctValues<T extends object>(
   collection: mongo.Collection<T>,
   field: string,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { mongo } from 'mongoose'
 
 /**
- * Connects. While any member answers there is an election to wait for; where none answers within `timeoutMs`, nobody is there.
+ * Connects. While any member responds, it waits for an election. If no member responds within `timeoutMs`, it fails.
  */
 export async function firstContact(client: mongo.MongoClient, timeoutMs: number): Promise<void> {
   let seen: mongo.TopologyDescription | undefined
@@ -21,7 +21,7 @@ export async function firstContact(client: mongo.MongoClient, timeoutMs: number)
       return
     }
     connecting.catch(() => undefined)
-    throw new Error(members.find(({ error }) => error !== null)?.error?.message ?? `no answer within ${timeoutMs} ms`)
+    throw new Error(members.find(({ error }) => error !== null)?.error?.message ?? `no response within ${timeoutMs} ms`)
   } finally {
     patience.abort()
     late.catch(() => undefined)

@@ -18,34 +18,34 @@ import { forbidden } from './unknown-outcome.ts'
 
 export interface DatabaseOptions {
   uri: string
-  /** The database's name; `TASKFLEET_DB`, the one in the address, or `taskfleet` by default. */
+  /** The database's name; by default `TASKFLEET_DB`, the name in the address, or `taskfleet`. */
   name?: string | undefined
-  /** Bounds every wait for a server that is connected, in milliseconds; a primary is waited for as long as an election takes. */
+  /** Limits every wait for a connected server, in milliseconds. A wait for a primary lasts as long as an election takes. */
   timeoutMs?: number
-  /** The version of MongoDB's Stable API to keep to, such as `{ version: '1', strict: true }`. */
+  /** The version of MongoDB's Stable API to use, such as `{ version: '1', strict: true }`. */
   serverApi?: mongo.ServerApi
   log?: Logger
 }
 
 /**
- * The connections of one process: one for data, whose waits are bounded, and one for change streams, which wait for
- * ever by design.
+ * The connections of one process: one for data, with limited waits, and one for change streams, which wait without a limit by
+ * design.
  */
 export class FleetDatabase {
   readonly connection: Connection
   readonly streams: mongo.MongoClient
   readonly clock: ServerClock
   readonly uri: string
-  /** Whether the database is there at the moment, and the two lines that tell of an outage. */
+  /** Whether the database is available now; it also logs the two lines of an outage. */
   readonly availability: Availability
-  /** Set where there is no server: everything is in this process. */
+  /** Set if there is no server and all data is in this process. */
   readonly memory: { feed(): Feed } | undefined = undefined
-  /** Reads that know at least what this process's change stream has shown. */
+  /** Reads that include at least all changes that this process's change stream has reported. */
   readonly causal: CausalReads
   readonly #log: Logger | undefined
-  /** Whether its connections are its own, to be closed with it. */
+  /** Whether the connections are its own, so that it must close them. */
   readonly #own: boolean
-  /** Why nothing can be written, where the database's user may only read. */
+  /** The error for writes if the database's user may only read. */
   #mayOnlyRead: FleetError | undefined
 
   private constructor(parts: {
@@ -67,7 +67,7 @@ export class FleetDatabase {
   }
 
   /**
-   * Connects, and refuses what a fleet can't stand on.
+   * Connects, and rejects databases that can't give a fleet's guarantees.
    *
    * @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `UNSUPPORTED_SERVER`, `BAD_DATABASE_NAME`,
    * `DATABASE_FORBIDDEN`, `CLOCK_PROBE_FAILED`
@@ -93,9 +93,10 @@ export class FleetDatabase {
   }
 
   /**
-   * On a client that somebody else has connected, and closes: its sessions can be a fleet's as well.
+   * Uses a client that the caller has connected and will close, so that a fleet can take part in its transactions.
    *
-   * @param name the database's; of a connection its own by default, of a client `TASKFLEET_DB`, the one in its address, or `taskfleet`
+   * @param name the database's name; by default, the connection's own, or for a client `TASKFLEET_DB`, the name in its address, or
+   *   `taskfleet`
    * @throws {FleetError} as `connect`; `FOREIGN_DRIVER` for a client of another copy of the driver than mongoose's
    */
   static async on(
@@ -106,12 +107,12 @@ export class FleetDatabase {
     if (!(client instanceof mongo.MongoClient)) {
       throw new FleetError(
         'FOREIGN_DRIVER',
-        'This is no MongoClient of the driver that mongoose brings: take mongoose.mongo.MongoClient',
+        "This is not a MongoClient of mongoose's own driver. Use mongoose.mongo.MongoClient",
       )
     }
     const hosts = client.options.hosts.map(String).join(',')
     if (client.options.retryWrites === false)
-      throw needsMajority('retryWrites', 'The client says retryWrites=false; a fleet needs it')
+      throw needsMajority('retryWrites', 'The client has retryWrites=false, but a fleet needs retryWrites=true')
     const own = 'getClient' in source ? source.name : client.options.dbName
     const uri = `mongodb://${hosts}/${own === 'test' && !('getClient' in source) ? '' : own}`
     const connection = mongoose.createConnection()
@@ -149,9 +150,9 @@ export class FleetDatabase {
   }
 
   /**
-   * Sees to it that the database is as this program needs it: one that is empty or small is set up.
+   * Ensures that the database has the schema of this program. An empty or small database is set up.
    *
-   * @param writes whether the process has to write; a user who may only read is refused then
+   * @param writes whether the process must write; then a user who may only read is rejected
    * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `INDEX_CONFLICT`, `DATABASE_FORBIDDEN`
    */
   async requireSchema({ writes = true }: { writes?: boolean } = {}): Promise<void> {
@@ -162,13 +163,13 @@ export class FleetDatabase {
     const blocked = await requireSchema(this.db, this.streamsDb)
     if (blocked.length === 0) return
     const code = 'INDEX_MISSING'
-    this.#log?.error({ code, blocked: blockedText(blocked) }, 'documents keep indexes from being made')
+    this.#log?.error({ code, blocked: blockedText(blocked) }, 'indexes could not be built because of documents')
   }
 
   /**
-   * Makes what indexes are missing, as `migrate` does.
+   * Builds missing indexes, as `migrate` does.
    *
-   * @returns those that documents keep from being built
+   * @returns the indexes that can't be built because of documents
    * @throws {FleetError} `INDEX_CONFLICT`
    */
   ensureIndexes(): Promise<BlockedIndex[]> {
@@ -180,7 +181,7 @@ export class FleetDatabase {
     return migrate(this.db, this.streamsDb, othersLive)
   }
 
-  /** The indexes that a fleet can't do without. */
+  /** The indexes that a fleet needs. */
   expectedIndexes(): readonly { collection: string; name: string }[] {
     return INDEXES.map(({ collection, name }) => ({ collection, name }))
   }
@@ -197,10 +198,11 @@ export class FleetDatabase {
     await this.readClock()
     await this.#probeWriteClock()
     const skew = Math.abs(this.clock.now().getTime() - Date.now())
-    if (skew > 60_000) this.#log?.warn({ skewMs: skew }, "this host's clock is far from the database's; theirs counts")
+    if (skew > 60_000)
+      this.#log?.warn({ skewMs: skew }, "this host's clock differs much from the database's, which is used")
   }
 
-  /** Claims, leases and back-off rest on the server's time inside an update: see that it is there and moves. */
+  /** Claims, leases and back-off need the server's time within updates, so this checks that it exists and advances. */
   async #probeWriteClock(): Promise<void> {
     const probes = this.db.collection<{ _id: string; now?: Date }>('canaries')
     const at = await probes
@@ -215,13 +217,13 @@ export class FleetDatabase {
     if (!(off < 60_000)) {
       throw new FleetError(
         'CLOCK_PROBE_FAILED',
-        `$$NOW of ${maskUri(this.uri)} is not the server's time: it said ${at?.now}`,
+        `$$NOW of ${maskUri(this.uri)} is not the server's time: it is ${at?.now}`,
       )
     }
   }
 }
 
-/** What kept a connection from being made, in the fleet's words. */
+/** The fleet's error for a failed connection. */
 function refusedConnection(error: unknown, uri: string): FleetError {
   if (error instanceof FleetError) return error
   const { code, codeName, message = String(error) } = error as { code?: unknown; codeName?: string; message?: string }
@@ -233,10 +235,14 @@ function refusedConnection(error: unknown, uri: string): FleetError {
     })
   }
   if (codeName === 'DatabaseDifferCase') {
-    return new FleetError('BAD_DATABASE_NAME', `A database of that name with other capitals is there: ${message}`, {
-      field: 'db',
-      cause: error,
-    })
+    return new FleetError(
+      'BAD_DATABASE_NAME',
+      `A database whose name differs only in upper and lower case already exists: ${message}`,
+      {
+        field: 'db',
+        cause: error,
+      },
+    )
   }
-  return new FleetError('NO_DATABASE', `No MongoDB answers at ${maskUri(uri)}: ${message}`, { cause: error })
+  return new FleetError('NO_DATABASE', `No MongoDB responds at ${maskUri(uri)}: ${message}`, { cause: error })
 }

@@ -4,23 +4,23 @@ import { asError } from '../thrown.ts'
 import type { IndexSpec } from './index-specs.ts'
 import { byCollection, INDEXES, indexLabel } from './indexes.ts'
 
-/** An index that documents keep from being built: two of one key, for example. */
+/** An index that can't be built because of documents, for example two with the same key. */
 export interface BlockedIndex {
   collection: string
   name: string
-  /** What the server says of them. */
+  /** The server's error about the documents. */
   reason: string
 }
 
-/** Another index has the name or the key. */
+/** Errors: another index has the same name or key. */
 const IN_THE_WAY = new Set<unknown>(['IndexOptionsConflict', 'IndexKeySpecsConflict'])
-/** Documents that the index can't hold: DuplicateKey, CannotIndexParallelArrays. */
+/** Errors: documents don't fit the index. DuplicateKey, CannotIndexParallelArrays. */
 const BY_DOCUMENTS = new Set<unknown>([11_000, 171])
 
 /**
- * Makes what collections and indexes are missing. One that can't be made keeps no other from being made.
+ * Makes missing collections and indexes. An index that can't be built doesn't block the others.
  *
- * @returns those that documents keep from being built
+ * @returns the indexes that can't be built because of documents
  * @throws {FleetError} `INDEX_CONFLICT`
  */
 export async function makeIndexes(db: mongo.Db): Promise<BlockedIndex[]> {
@@ -41,7 +41,7 @@ async function makeIndexesOf(db: mongo.Db, collection: string, specs: readonly I
     return []
   } catch (error) {
     if (!isOfOneIndex(error)) throw error
-    // The server makes all indexes of a command or none.
+    // The server builds all indexes of a command or none.
     return makeOneByOne(db, specs)
   }
 }
@@ -61,7 +61,7 @@ async function makeOneByOne(db: mongo.Db, specs: readonly IndexSpec[]): Promise<
   }
   if (conflicts.length === 0) return blocked
   const { message } = conflicts[0]!
-  throw new FleetError('INDEX_CONFLICT', `Drop the index of ${specs[0]!.collection} that is in the way: ${message}`, {
+  throw new FleetError('INDEX_CONFLICT', `Drop the conflicting index of ${specs[0]!.collection}: ${message}`, {
     cause: conflicts[0],
   })
 }
@@ -71,6 +71,6 @@ const isOfOneIndex = (error: unknown): boolean => {
   return BY_DOCUMENTS.has(code) || IN_THE_WAY.has(codeName)
 }
 
-/** The indexes with what is in their way, in one line each. */
+/** The blocked indexes with their reasons, one line each. */
 export const blockedText = (blocked: readonly BlockedIndex[]): string[] =>
   blocked.map((one) => `${indexLabel(one)}: ${one.reason}`)

@@ -12,7 +12,7 @@ export interface IndexSpec {
   expireAfterSeconds?: number
 }
 
-/** A mongoose schema's indexes, without what mongoose adds to them. */
+/** A mongoose schema's indexes, without the options that mongoose adds. */
 export function indexSpecs(collection: string, schema: Schema): IndexSpec[] {
   return schema.indexes().map(([key, options]) => {
     const { name, unique, sparse, partialFilterExpression, expireAfterSeconds } = options

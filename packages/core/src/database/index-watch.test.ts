@@ -13,12 +13,12 @@ const fleet = async (): Promise<Fleet> => {
 const names = async ({ tasks }: Fleet): Promise<string[]> => (await tasks.indexes()).map(({ name }) => String(name))
 
 describe('F38: indexes under a running fleet', () => {
-  test('that are all there are left alone', async () => {
+  test('that all exist are left alone', async () => {
     const { indexes } = await fleet()
     expect(await indexes.look()).toEqual({ missing: [], stillMissing: [], duplicates: [] })
   })
 
-  test('one that was dropped is made again', async () => {
+  test('a dropped index is built again', async () => {
     const here = await fleet()
     await here.tasks.dropIndex('open_key_in_queue')
     const { missing, stillMissing } = await here.indexes.look()
@@ -26,7 +26,7 @@ describe('F38: indexes under a running fleet', () => {
     expect(await names(here)).toContain('open_key_in_queue')
   })
 
-  test('after the collection was dropped there are never two open tasks of one key', async () => {
+  test('after the collection was dropped, there are never two open tasks with one key', async () => {
     const here = await fleet()
     const before = (await names(here)).sort()
     await here.tasks.drop()
@@ -36,7 +36,7 @@ describe('F38: indexes under a running fleet', () => {
     expect((await names(here)).sort()).toEqual(before)
   })
 
-  test('one that open tasks of the same key keep from being made refuses keys, and names the tasks', async () => {
+  test('an index that is blocked by duplicate keys rejects new keys and names the tasks', async () => {
     const here = await fleet()
     await here.tasks.dropIndex('open_key_in_queue')
     const [one, two] = await here.store.enqueue([newTask(), newTask()])
@@ -47,7 +47,7 @@ describe('F38: indexes under a running fleet', () => {
       message: expect.stringContaining(`'twice' (${one!._id.toHexString()}, ${two!._id.toHexString()})`),
     })
     await expect(here.store.enqueue([newTask({ key: 'other' })])).rejects.toEqual(refused)
-    // What has no key is stored, and a process that starts now does start.
+    // Tasks without a key are stored, and a new process can start.
     await here.store.enqueue([newTask()])
     await fleet()
     await here.store.cancel(two!._id, 'test')

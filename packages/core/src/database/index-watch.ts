@@ -5,7 +5,7 @@ import { OPEN_STATUSES } from '../task/lifecycle.ts'
 import { asError } from '../thrown.ts'
 import { type BlockedIndex, blockedText } from './index-builds.ts'
 
-/** An index that a fleet can't do without. */
+/** An index that a fleet needs. */
 export interface ExpectedIndex {
   collection: string
   name: string
@@ -13,39 +13,39 @@ export interface ExpectedIndex {
 
 export interface IndexWatchOptions {
   db: mongo.Db
-  /** What must be there. */
+  /** The required indexes. */
   expected: () => readonly ExpectedIndex[]
-  /** Makes what is missing. */
+  /** Builds missing indexes. */
   make: () => Promise<readonly BlockedIndex[]>
   log?: Logger | undefined
 }
 
-/** Two open tasks of one key, or more. */
+/** Several open tasks with the same key. */
 interface DuplicateKey {
   key: string
   tasks: string[]
 }
 
-/** What a look has found. */
+/** The result of a check. */
 export interface IndexFindings {
-  /** What was missing when it began. */
+  /** The indexes that were missing at first. */
   missing: ExpectedIndex[]
-  /** What could not be made again; empty where all is as it must be. */
+  /** The indexes that could not be built again; empty if all is well. */
   stillMissing: ExpectedIndex[]
-  /** Why not, where keys are in the way. */
+  /** The reason, if keys are duplicates. */
   duplicates: DuplicateKey[]
 }
 
-/** The index that keeps two open tasks of one key apart. */
+/** The index that prevents two open tasks with the same key. */
 const OPEN_KEY: ExpectedIndex = { collection: 'tasks', name: 'open_key_in_queue' }
-/** How old a look may be for what is stored under a key. */
+/** How old a check may be when a task with a key is stored. */
 const TRUSTED_MS = 1_000
 const MOST_NAMED = 10
 const NO_COLLECTION = 26
 
 /**
- * Sees that indexes are gone, says so and makes them again: somebody may have dropped one, or a whole collection, under a
- * running fleet. While the index of keys can't be made, nothing is stored under a key.
+ * Detects missing indexes, logs them and builds them again: an index or a whole collection may be dropped while the fleet runs.
+ * While the index of keys can't be built, no task with a key is stored.
  */
 export class IndexWatch {
   readonly #options: IndexWatchOptions
@@ -57,7 +57,7 @@ export class IndexWatch {
     this.#options = options
   }
 
-  /** Looks, and makes what is missing. Those who ask at the same time share a look. */
+  /** Checks the indexes and builds missing ones. Calls at the same time share a check. */
   look(): Promise<IndexFindings> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined
@@ -65,13 +65,13 @@ export class IndexWatch {
     return this.#looking
   }
 
-  /** Something may be gone: what was seen counts no longer. */
+  /** An index may be gone, so earlier results are no longer valid. */
   doubt(): void {
     this.#lookedAt = Number.NEGATIVE_INFINITY
   }
 
   /**
-   * Called before something is stored under a key.
+   * Called before a task with a key is stored.
    * @throws {FleetError} `KEYS_NOT_UNIQUE`
    */
   async requireUniqueKeys(): Promise<void> {
@@ -81,9 +81,9 @@ export class IndexWatch {
     const named = duplicates.map(({ key, tasks }) => `'${key}' (${tasks.join(', ')})`).join('; ')
     const remedy =
       duplicates.length === 0
-        ? "The index 'open_key_in_queue' is missing and could not be made again: the log says why"
-        : `Several open tasks have the same key: ${named}. Cancel all but one of each; the index is made again within a minute`
-    throw new FleetError('KEYS_NOT_UNIQUE', `Nothing can be stored under a key at the moment. ${remedy}`, {
+        ? "The index 'open_key_in_queue' is missing and could not be built again; the log has the reason"
+        : `Several open tasks have the same key: ${named}. Cancel all but one of each; the index is built again within a minute`
+    throw new FleetError('KEYS_NOT_UNIQUE', `Tasks with a key can't be stored at the moment. ${remedy}`, {
       field: 'key',
     })
   }
@@ -104,11 +104,11 @@ export class IndexWatch {
       const names = (indexes: readonly ExpectedIndex[]): string[] =>
         indexes.map((one) => `${one.collection}.${one.name}`)
       if (stillMissing.length === 0) {
-        log?.warn({ code: 'INDEX_MISSING', indexes: names(missing) }, 'indexes were gone and are made again')
+        log?.warn({ code: 'INDEX_MISSING', indexes: names(missing) }, 'indexes were missing and have been built again')
       } else {
         log?.error(
           { code: 'INDEX_MISSING', indexes: names(stillMissing), duplicates, ...made },
-          'indexes are gone and could not be made again',
+          'indexes are missing and could not be built again',
         )
       }
     }
@@ -117,7 +117,7 @@ export class IndexWatch {
     return this.#last
   }
 
-  /** What is not there at the moment. */
+  /** The indexes that are missing now. */
   async missing(): Promise<ExpectedIndex[]> {
     const expected = this.#options.expected()
     const collections = [...new Set(expected.map(({ collection }) => collection))]
@@ -138,13 +138,13 @@ async function namesOf(db: mongo.Db, collection: string): Promise<Set<string>> {
     const indexes = await db.collection(collection).listIndexes().toArray()
     return new Set(indexes.map(({ name }) => String(name)))
   } catch (error) {
-    // A collection that is not there has none.
+    // A missing collection has no indexes.
     if ((error as { code?: unknown }).code === NO_COLLECTION) return new Set()
     throw error
   }
 }
 
-/** The keys that several open tasks have; the first few of them. */
+/** The first few keys that several open tasks have. */
 async function duplicateKeys(db: mongo.Db): Promise<DuplicateKey[]> {
   const groups = await db
     .collection('tasks')

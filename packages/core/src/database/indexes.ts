@@ -3,7 +3,7 @@ import { taskIndexes } from '../task/task-model.ts'
 import { workerIndexes } from '../worker/worker-model.ts'
 import type { IndexSpec } from './index-specs.ts'
 
-/** Documents that know themselves when they may go. */
+/** The index of documents that have their own expiry date. */
 const retention = (collection: string): IndexSpec => ({
   collection,
   name: 'retention',
@@ -11,7 +11,7 @@ const retention = (collection: string): IndexSpec => ({
   expireAfterSeconds: 0,
 })
 
-/** Every index of a fleet's database. What is changed here needs a new `SCHEMA_VERSION`. */
+/** Every index of a fleet's database. A change here needs a new `SCHEMA_VERSION`. */
 export const INDEXES: readonly IndexSpec[] = [
   ...taskIndexes(),
   { collection: 'tasks', name: 'event', key: { event: 1 }, sparse: true },
@@ -39,7 +39,7 @@ export const INDEXES: readonly IndexSpec[] = [
   { collection: 'canaries', name: 'retention', key: { at: 1 }, expireAfterSeconds: 3_600 },
 ]
 
-/** Indexes of earlier versions, which nothing asks for any more. */
+/** Indexes of earlier versions that are no longer used. */
 export const OBSOLETE_INDEXES: readonly Pick<IndexSpec, 'collection' | 'name'>[] = [
   { collection: 'events', name: 'by_status' },
   // Keys were unique in the whole fleet before schema 2.
@@ -55,7 +55,7 @@ interface PresentIndex {
   hidden?: boolean
 }
 
-/** The indexes of a collection; none where there is no such collection. */
+/** The indexes of a collection; empty if the collection doesn't exist. */
 export async function indexesOf(db: mongo.Db, collection: string): Promise<PresentIndex[]> {
   try {
     return (await db.collection(collection).indexes()) as PresentIndex[]
@@ -65,7 +65,7 @@ export async function indexesOf(db: mongo.Db, collection: string): Promise<Prese
   }
 }
 
-/** Those of the indexes that are not there, or that are hidden from the planner. */
+/** The indexes that don't exist or are hidden from the query planner. */
 export async function missingIndexes(
   db: mongo.Db,
   wanted: readonly IndexSpec[] = INDEXES,
@@ -87,7 +87,7 @@ export function byCollection(specs: readonly IndexSpec[]): Map<string, IndexSpec
   return groups
 }
 
-/** Servers answer directions as one number type or another; their order counts. */
+/** Compares the fields and their order. Servers return directions as different number types. */
 const sameKey = (one: Record<string, unknown>, other: Record<string, unknown>): boolean =>
   JSON.stringify(Object.entries(one).map(([field, way]) => [field, Number(way)])) ===
   JSON.stringify(Object.entries(other).map(([field, way]) => [field, Number(way)]))

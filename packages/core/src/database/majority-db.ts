@@ -7,6 +7,6 @@ const MAJORITY_OPTIONS: mongo.DbOptions = {
   retryWrites: true,
 }
 
-/** A fleet's database. What a fleet promises rests on majorities, whatever else the client is used for. */
+/** A fleet's database with majority options, which a fleet's guarantees need, even if the client has others. */
 export const majorityDb = (connection: Connection): mongo.Db =>
   connection.getClient().db(connection.name, MAJORITY_OPTIONS)

@@ -1,4 +1,4 @@
-/** An address that may be shown: without the password. */
+/** An address without the password, so that it may be shown. */
 export function maskUri(uri: string): string {
   return uri.replace(/(\/\/[^:/@]+):[^@]*@/, '$1:***@')
 }

@@ -28,7 +28,7 @@ test('an error is logged as the logger does it, without the secrets that its tex
   }
 })
 
-test('whatever stands in place of an error is logged as it is', () => {
+test('a value that is not an error is logged as it is', () => {
   const lines: Record<string, unknown>[] = []
   const log = withoutOutages(pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) }))
   for (const err of ['token=hunter2', null, 7]) log.error({ err })

@@ -2,12 +2,12 @@ import { maskSecrets } from '@taskfleet/protocol/internal'
 import type { LogFn, Logger } from 'pino'
 import { isOutage } from './unknown-outcome.ts'
 
-/** `pino.symbols.serializersSym`, without loading pino: a producer has no use for it. */
+/** `pino.symbols.serializersSym`, without loading pino, which a producer doesn't need. */
 const SERIALIZERS = Symbol.for('pino.serializers')
 
 /**
- * A logger that tells at `debug` what fails only because the database is away: `Availability` tells the outage itself, and one
- * line from each duty that missed it would hide that. Errors are logged without the secrets that their texts quote.
+ * A logger that lowers errors to `debug` if they happen only because the database is away. `Availability` logs the outage itself,
+ * and a line from each part that fails would hide that. Secrets in the texts of errors are masked.
  */
 export function withoutOutages(log: Logger): Logger {
   const quiet = log.child({}, { serializers: { err: maskedError(log) } })
@@ -23,7 +23,7 @@ export function withoutOutages(log: Logger): Logger {
   return quiet
 }
 
-/** What the logger makes of an error, with its texts masked. */
+/** The logger's serializer for errors, with masked texts. */
 function maskedError(log: Logger): (error: unknown) => unknown {
   const own = (log as { [SERIALIZERS]?: Record<string, (value: unknown) => unknown> })[SERIALIZERS]
   return (error) => {

@@ -38,14 +38,14 @@ const codeOf = (acting: Promise<unknown>): Promise<unknown> =>
     (error: { code?: unknown }) => error.code,
   )
 
-test('an empty database is set up by whoever comes first, however many come at once', async () => {
+test('an empty database is set up by the first process, even if many start at once', async () => {
   const database = await freshDatabase()
   await Promise.all([database.requireSchema(), database.requireSchema(), database.requireSchema()])
   expect(await schemaVersion(database.db)).toBe(SCHEMA_VERSION)
   expect(await missingIndexes(database.db)).toEqual([])
 })
 
-test('a start builds nothing in a database that is set up', async () => {
+test('a start builds nothing in a database that is already set up', async () => {
   const database = await freshDatabase()
   await database.requireSchema()
   await storeTask(database)
@@ -54,7 +54,7 @@ test('a start builds nothing in a database that is set up', async () => {
   expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['events.by_name'])
 })
 
-test('a database of the time before versions is taken over if it has every index', async () => {
+test('a database from before versions is accepted if it has every index', async () => {
   const database = await freshDatabase()
   await database.ensureIndexes()
   await storeTask(database)
@@ -63,7 +63,7 @@ test('a database of the time before versions is taken over if it has every index
   expect(await schemaVersion(database.db)).toBe(SCHEMA_VERSION)
 })
 
-test('one that lacks an index and holds little is set up by the start, as after an import', async () => {
+test('a small database that lacks an index is set up at the start, as after an import', async () => {
   const database = await freshDatabase()
   await database.db.collection('tasks').insertMany([{ name: 'imported' }, { name: 'imported' }])
   await database.requireSchema()
@@ -71,7 +71,7 @@ test('one that lacks an index and holds little is set up by the start, as after 
   expect(await missingIndexes(database.db)).toEqual([])
 })
 
-test('one that lacks an index of a large collection is refused, and `migrate` builds it', async () => {
+test('a database that lacks an index of a large collection is rejected, and `migrate` builds it', async () => {
   const database = await freshDatabase()
   await database.ensureIndexes()
   const audit = database.db.collection('audit')
@@ -85,7 +85,7 @@ test('one that lacks an index of a large collection is refused, and `migrate` bu
   await requireSchema(database.db, database.streamsDb, 2)
 })
 
-test('how much a collection holds does not matter where its indexes are there', async () => {
+test('the size of a collection does not matter if its indexes exist', async () => {
   const database = await freshDatabase()
   await database.ensureIndexes()
   await database.db.collection('audit').insertMany([{}, {}, {}])
@@ -94,7 +94,7 @@ test('how much a collection holds does not matter where its indexes are there', 
   expect(await missingIndexes(database.db)).toEqual([])
 })
 
-test('documents that keep one index from being built keep neither the start nor the others', async () => {
+test('documents that block one index block neither the start nor the other indexes', async () => {
   const database = await freshDatabase()
   const open = { key: 'twice', status: 'pending' }
   await database.db.collection('tasks').insertMany([open, { ...open }])
@@ -111,7 +111,7 @@ test('documents that keep one index from being built keep neither the start nor 
   })
 })
 
-test('an index that is in the way is named, and keeps no other from being made', async () => {
+test('a conflicting index is named and does not block the others', async () => {
   const database = await freshDatabase()
   await database.db.collection('events').createIndex({ name: 1 }, { name: 'by_name' })
   await expect(database.requireSchema()).rejects.toMatchObject({
@@ -121,7 +121,7 @@ test('an index that is in the way is named, and keeps no other from being made',
   expect((await missingIndexes(database.db)).map(indexLabel)).toEqual(['events.by_name'])
 })
 
-test('an older schema is refused, and a newer one that is still good for this program is taken', async () => {
+test('an older schema is rejected, and a newer compatible one is accepted', async () => {
   const database = await freshDatabase()
   await database.requireSchema()
   const set = (version: number, oldest: number) =>
@@ -148,7 +148,7 @@ test('an obsolete index stays while processes of another version live, and is dr
   expect(await database.migrate({ othersLive: false })).toMatchObject({ made: [], hidden: [], dropped: [] })
 })
 
-test('from schema 1 on keys and throttles become of their queue, and older programs are refused when their index is gone', async () => {
+test('after schema 1, keys and throttles belong to their queue, and older programs are rejected once their index is gone', async () => {
   const database = await freshDatabase()
   await database.requireSchema()
   const { db } = database
@@ -173,6 +173,6 @@ test('the indexes change together with the version of the schema', () => {
     .update(JSON.stringify([...INDEXES].sort((a, b) => (indexLabel(a) < indexLabel(b) ? -1 : 1))))
     .digest('hex')
     .slice(0, 12)
-  // Whoever changes an index raises SCHEMA_VERSION, and notes here what that version has.
+  // A change of an index needs a new SCHEMA_VERSION and an update of this list.
   expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 2: '92ea121475a1' })
 })

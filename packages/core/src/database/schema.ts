@@ -4,26 +4,26 @@ import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
 import type { IndexSpec } from './index-specs.ts'
 import { indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'
 
-/** Which collections and indexes this program expects. */
+/** The version of the collections and indexes that this program expects. */
 export const SCHEMA_VERSION = 2
-/** The oldest program that still works beside this one while a fleet is updated. */
+/** The oldest program that can run beside this one during an update of the fleet. */
 const OLDEST_BESIDE = 1
-/** The oldest program that works once the obsolete indexes are gone: an older one would make keys unique in the whole fleet again. */
+/** The oldest program that may run after the obsolete indexes are dropped: an older one would build the index of keys again. */
 const OLDEST_PROGRAM = 2
-/** Indexes on more documents than this may take long to build: `migrate` does it, and no start. */
+/** Indexes on more documents than this may take long to build, so only `migrate` builds them. */
 const MOST_BUILT_AT_START = 50_000
 
 interface SchemaDocument {
   _id: 'schema'
   version: number
-  /** Programs of an older version than this must not use the database. */
+  /** Programs with an older version than this must not use the database. */
   oldest: number
   at: Date
 }
 
 const schemas = (db: mongo.Db): mongo.Collection<SchemaDocument> => db.collection('settings')
 
-/** The version of a database's schema; undefined where none is stored. */
+/** The version of a database's schema; undefined if none is stored. */
 export async function schemaVersion(db: mongo.Db): Promise<number | undefined> {
   return (await stored(db))?.version
 }
@@ -31,12 +31,12 @@ export async function schemaVersion(db: mongo.Db): Promise<number | undefined> {
 const stored = (db: mongo.Db): Promise<SchemaDocument | null> => schemas(db).findOne({ _id: 'schema' })
 
 /**
- * Compares the database's schema with what this program expects. Where no version is stored, nobody has set the database up, or it
- * is of the time before versions: what it lacks is made, unless that could take long.
+ * Compares the database's schema with the one that this program expects. If no version is stored, the database is not set up or
+ * is from before versions. Then missing parts are made, unless that could take long.
  *
- * @param builds a database whose client waits as long as an index takes
- * @param mostBuilt collections with more documents get their indexes from `migrate` only
- * @returns the indexes that documents keep from being built: no document keeps a process from starting
+ * @param builds a database whose client waits as long as an index build takes
+ * @param mostBuilt collections with more documents get their indexes only from `migrate`
+ * @returns the indexes that can't be built because of documents; they don't keep a process from starting
  * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `INDEX_CONFLICT`
  */
 export async function requireSchema(
@@ -48,10 +48,10 @@ export async function requireSchema(
   const missing = await missingIndexes(db)
   const large = await largeOf(db, missing, mostBuilt)
   if (large.length > 0) {
-    // Somebody may have set it up since, and have stored all this.
+    // Another process may have set it up since, and stored all these documents.
     if (await isSetUp(db)) return []
     throw needsMigration(
-      `it has no ${missing.map(indexLabel).join(', ')}, and much is stored in ${large.join(' and ')}`,
+      `it lacks ${missing.map(indexLabel).join(', ')}, and ${large.join(' and ')} have many documents`,
     )
   }
   const blocked = await makeMissing(builds, missing)
@@ -59,17 +59,17 @@ export async function requireSchema(
   return blocked
 }
 
-/** @throws {FleetError} where it was set up by a version that does not go with this one */
+/** @throws {FleetError} if it was set up by an incompatible version */
 async function isSetUp(db: mongo.Db): Promise<boolean> {
   const schema = await stored(db)
   if (schema !== null) refuseOther(schema)
   return schema !== null
 }
 
-/** The collections that lack an index and hold so much that building it could take long. */
+/** The collections that lack an index and have so many documents that building it could take long. */
 async function largeOf(db: mongo.Db, missing: readonly IndexSpec[], most: number): Promise<string[]> {
   const collections = [...new Set(missing.map(({ collection }) => collection))]
-  // The server knows it without counting; after a crash it may be off by a little, which does not matter here.
+  // The server knows this count without counting. After a crash it may be slightly wrong, which doesn't matter here.
   const sizes = await Promise.all(collections.map((name) => db.collection(name).estimatedDocumentCount()))
   return collections.filter((_, index) => sizes[index]! > most)
 }
@@ -82,12 +82,12 @@ async function makeMissing(builds: mongo.Db, missing: readonly IndexSpec[]): Pro
 
 function refuseOther({ version, oldest }: SchemaDocument): void {
   if (version < SCHEMA_VERSION) {
-    throw needsMigration(`its schema has version ${version}, and this program needs ${SCHEMA_VERSION}`)
+    throw needsMigration(`its schema has version ${version}, but this program needs ${SCHEMA_VERSION}`)
   }
   if (oldest <= SCHEMA_VERSION) return
   throw new FleetError(
     'NEWER_SCHEMA',
-    `The database has schema ${version}, which this program does not know: it knows ${SCHEMA_VERSION}. Use a newer version`,
+    `The database has schema version ${version}, but this program supports only ${SCHEMA_VERSION}. Use a newer version`,
   )
 }
 
@@ -102,20 +102,20 @@ async function writeVersion(db: mongo.Db, oldest: number): Promise<void> {
   await schemas(db).updateOne({ _id: 'schema' }, [{ $set: { ...version, at: '$$NOW' } }], { upsert: true })
 }
 
-/** What `migrate` did, by `collection.index`. */
+/** The changes that `migrate` made, by `collection.index`. */
 export interface Migrated {
   version: number
   made: string[]
-  /** What documents keep from being built, and why. The fleet goes on without, and makes it when they are gone. */
+  /** Indexes that can't be built because of documents, and why. The fleet works without them and builds them later. */
   blocked: string[]
-  /** Hidden from the planner, and still there for processes of another version. */
+  /** Hidden from the query planner, but kept for processes of another version. */
   hidden: string[]
   dropped: string[]
 }
 
 /**
- * Brings a database to this program's schema. What is new is built first; what is obsolete is hidden, and dropped only when no
- * process of another version needs it any more. So old and new workers run side by side. May be broken off and repeated.
+ * Brings a database to this program's schema. New indexes are built first. Obsolete ones are hidden, and dropped only when no
+ * process of another version needs them. So old and new workers can run side by side. May be interrupted and repeated.
  *
  * @param othersLive whether processes of another version are alive
  * @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA`
@@ -142,7 +142,7 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   }
 }
 
-/** Throttles of schema 1 are of a name and a key, those of schema 2 of a queue as well. Repeating it is harmless. */
+/** Throttles of schema 1 have a name and a key; throttles of schema 2 also have a queue. Repeating this does no harm. */
 async function moveThrottles(db: mongo.Db): Promise<void> {
   const throttles = db.collection<{ _id: string; task: mongo.ObjectId; until: Date }>('throttles')
   for await (const { _id, task, until } of throttles.find({ until: { $gt: new Date() } })) {
@@ -159,7 +159,7 @@ async function presentObsolete(db: mongo.Db): Promise<typeof OBSOLETE_INDEXES> {
   return OBSOLETE_INDEXES.filter((_, index) => present[index])
 }
 
-/** One that somebody has hidden is there; building it would change nothing. */
+/** A hidden index exists, so building it would change nothing; it must be unhidden. */
 async function unhide(db: mongo.Db, spec: IndexSpec): Promise<void> {
   const there = (await indexesOf(db, spec.collection)).find(({ name }) => name === spec.name)
   if (there?.hidden === true) await setHidden(db, spec, false)
@@ -171,7 +171,7 @@ async function setHidden(
   hidden: boolean,
 ): Promise<void> {
   await db.command({ collMod: collection, index: { name, hidden } }).catch((error: unknown) => {
-    // A stand-in has no planner to hide it from.
+    // Some MongoDB-compatible servers don't support hidden indexes.
     const { codeName } = error as { codeName?: string }
     if (codeName !== 'InvalidOptions' && codeName !== 'CommandNotFound' && codeName !== 'NotImplemented') throw error
   })

@@ -7,14 +7,14 @@ const observe = (clock: ServerClock, { at, ahead, tookMs, lateBy = 0 }: Record<s
 const ahead = (clock: ServerClock): number => clock.now().getTime() - performance.now()
 const hour = 3_600_000
 
-test('a quick answer is not undone by a slow one', () => {
+test('a fast measurement is not replaced by a slow one', () => {
   const clock = new ServerClock()
   observe(clock, { at: 1_000, ahead: hour, tookMs: 2 })
   observe(clock, { at: 2_000, ahead: hour, tookMs: 400, lateBy: 150 })
   expect(Math.abs(ahead(clock) - hour)).toBeLessThan(2)
 })
 
-test('a slow answer is better than none, and than one that is long ago', () => {
+test('a slow measurement is better than none and than an old one', () => {
   const clock = new ServerClock()
   observe(clock, { at: 1_000, ahead: hour, tookMs: 400, lateBy: 150 })
   expect(Math.abs(ahead(clock) - hour - 150)).toBeLessThan(2)
@@ -23,7 +23,7 @@ test('a slow answer is better than none, and than one that is long ago', () => {
   expect(Math.abs(ahead(clock) - hour - 30)).toBeLessThan(2)
 })
 
-test('another clock, as that of a new primary, is believed at once', () => {
+test("a different clock, such as a new primary's, is accepted at once", () => {
   const clock = new ServerClock()
   observe(clock, { at: 1_000, ahead: hour, tookMs: 2 })
   observe(clock, { at: 2_000, ahead: hour - 5_000, tookMs: 400 })

@@ -1,26 +1,26 @@
-/** How far two clocks may run apart: 200 parts in a million. */
+/** How fast two clocks may drift apart: 200 parts in a million. */
 const DRIFT = 0.000_2
 
 /**
- * The database's time, kept as an offset to this process's monotonic clock, so that a change of the host's clock moves
- * nothing. It pre-selects, and it dates new tasks; what decides about a task is always `$$NOW` inside the write.
+ * The database's time, kept as an offset to this process's monotonic clock, so that a change of the host's clock has no effect.
+ * It is used to pre-select tasks and to date new ones. Decisions about a task always use `$$NOW` within the write.
  *
- * An answer that came quickly is more precise than one that took its time: an earlier measurement is kept while it is still the
- * better one and the new one doesn't contradict it, as NTP's clock filter does (RFC 5905, section 10).
+ * A fast response gives a more precise measurement than a slow one. So an earlier measurement is kept while it is more precise
+ * and the new one doesn't contradict it, as in NTP's clock filter (RFC 5905, section 10).
  */
 export class ServerClock {
   #offset = Date.now() - performance.now()
-  /** How wrong the offset may be, in milliseconds. */
+  /** The maximum error of the offset, in milliseconds. */
   #error = Number.POSITIVE_INFINITY
   #observedAt = performance.now()
 
   /**
-   * @param serverTime what the server said
-   * @param sentAt `performance.now()` when it was asked
-   * @param receivedAt `performance.now()` when the answer came
+   * @param serverTime the time in the server's response
+   * @param sentAt `performance.now()` when the request was sent
+   * @param receivedAt `performance.now()` when the response arrived
    */
   observe(serverTime: Date, sentAt: number, receivedAt: number): void {
-    // The server's time is cut to whole milliseconds.
+    // The server's time is rounded down to whole milliseconds.
     const offset = serverTime.getTime() + 0.5 - (sentAt + receivedAt) / 2
     const error = (receivedAt - sentAt) / 2 + 1
     const known = this.#error + (receivedAt - this.#observedAt) * DRIFT

@@ -2,7 +2,7 @@ import { FleetError } from '@taskfleet/protocol'
 import { isDirect, needsMajority } from './address.ts'
 import { maskUri } from './mask-uri.ts'
 
-/** What a server says of itself and its set: https://www.mongodb.com/docs/manual/reference/command/hello/ */
+/** A server's description of itself and its set: https://www.mongodb.com/docs/manual/reference/command/hello/ */
 export interface Hello {
   setName?: string
   /** `isdbgrid` for the router of a sharded cluster. */
@@ -14,27 +14,27 @@ export interface Hello {
   maxWireVersion?: number
 }
 
-/** Of MongoDB 7.0. `buildInfo` would say the version as text, and the strict Stable API refuses it. */
+/** The wire version of MongoDB 7.0. `buildInfo` has the version as text, but the strict Stable API doesn't allow it. */
 const OLDEST_WIRE_VERSION = 21
 
 /**
- * Refuses a server on which a fleet's promises don't hold.
+ * Rejects a server that can't give a fleet's guarantees.
  *
  * @throws {FleetError} `UNSUPPORTED_SERVER`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`
  */
 export function refuseServer(uri: string, hello: Hello): void {
   const where = maskUri(uri)
   if (hello.msg === 'isdbgrid') {
-    const why = "its routers' clocks decide what $$NOW is, and leases rest on the one clock of a primary"
+    const why = "$$NOW comes from its routers' clocks, but leases need the single clock of a primary"
     throw new FleetError(
       'UNSUPPORTED_SERVER',
-      `${where} is a sharded cluster: ${why}. Give the address of a replica set`,
+      `${where} is a sharded cluster: ${why}. Use the address of a replica set`,
     )
   }
   if (hello.setName === undefined) {
     throw new FleetError(
       'NEEDS_REPLICA_SET',
-      `${where} is a standalone mongod, which has no change streams: start it with --replSet rs0 and run rs.initiate() once`,
+      `${where} is a standalone mongod, which has no change streams. Start it with --replSet rs0 and run rs.initiate() once`,
     )
   }
   if ((hello.maxWireVersion ?? 0) < OLDEST_WIRE_VERSION) {
@@ -42,17 +42,17 @@ export function refuseServer(uri: string, hello: Hello): void {
   }
   const members = (hello.hosts?.length ?? 0) + (hello.passives?.length ?? 0) + (hello.arbiters?.length ?? 0)
   if (isDirect(uri) && members > 1) {
-    const why = `one of ${members} members, and a fleet must follow the primary`
+    const why = `one of ${members} members, but a fleet must follow the primary`
     throw needsMajority(
       'directConnection',
-      `The database's address says directConnection=true, which holds to ${why}: leave it out`,
+      `The database's address has directConnection=true, which connects only to ${why}. Remove it`,
     )
   }
 }
 
-/** What an arbiter means for a fleet; undefined for a set without one. */
+/** A warning about arbiters; undefined for a set without one. */
 export function arbiterWarning({ hosts = [], passives = [], arbiters = [] }: Hello): string | undefined {
   if (arbiters.length === 0) return undefined
   const data = hosts.length + passives.length
-  return `${data} members with data and ${arbiters.length} arbiter${arbiters.length === 1 ? '' : 's'}: an arbiter stores nothing, so one member less may leave no majority to confirm writes. Replace it by a member with data`
+  return `${data} members with data and ${arbiters.length} arbiter${arbiters.length === 1 ? '' : 's'}: an arbiter stores nothing, so if one data member fails, there may be no majority to confirm writes. Replace it with a member with data`
 }

@@ -51,7 +51,7 @@ const made = (): ReturnType<typeof taskFactory> => taskFactory(fleet.store)
 const id = (): string => new mongo.ObjectId().toHexString()
 const name = (): string => `n${id()}`
 
-/** Each verb of a client, ready to be carried out. */
+/** Each verb of a client, ready to run. */
 const VERBS: Record<string, () => Promise<() => Promise<unknown>>> = {
   enqueue: async () => () => fleet.control().enqueue({ name: 'x', runAt: LATER.toISOString() }),
   cancel: async () => {
@@ -143,7 +143,7 @@ describe.each(Object.keys(VERBS))('%s', (verb) => {
   })
 })
 
-test('what was enqueued with an unknown outcome can be enqueued again under the id that the error names', async () => {
+test('a task with an unknown outcome can be enqueued again with the id in the error', async () => {
   const task = newTask()
   await fail({ failCommands: ['insert'], writeConcernError: { code: 64, errmsg: 'timed out' } })
   const thrown = await fleet.store.enqueue([task]).catch((error: unknown) => error)
@@ -157,7 +157,7 @@ test('what was enqueued with an unknown outcome can be enqueued again under the 
   expect(await fleet.tasks.countDocuments({ _id: task._id })).toBe(1)
 })
 
-test('a task whose answers are lost is stored once, however often it is asked for', async () => {
+test('a task whose responses are lost is stored once, no matter how often it is requested', async () => {
   const task = newTask()
   relay.lose(['insert'], 2)
   expect(await codeOf(relayed.store.enqueue([task]))).toBe('UNKNOWN_OUTCOME')
@@ -166,7 +166,7 @@ test('a task whose answers are lost is stored once, however often it is asked fo
   expect(await fleet.tasks.countDocuments({ _id: task._id })).toBe(1)
 })
 
-test('an answer that is lost once is made up for by the driver', async () => {
+test('the driver recovers from a single lost response', async () => {
   const task = newTask()
   relay.lose(['insert'])
   expect(await relayed.store.enqueue([task])).toMatchObject([{ _id: task._id, status: 'pending' }])
@@ -180,7 +180,7 @@ test('an event that is not confirmed at first is stored once, with its tasks', a
   expect(await fleet.tasks.countDocuments({ event: new mongo.ObjectId(posted._id) })).toBe(1)
 })
 
-test('a claim of several tasks that an election interrupts is taken as far as it went', async () => {
+test('a claim that an election interrupts returns the tasks that it has claimed', async () => {
   const tasks = await Promise.all([made().pending(), made().pending(), made().pending()])
   relay.lose(['update'])
   const claims = await relayed.store.claim(
@@ -191,7 +191,7 @@ test('a claim of several tasks that an election interrupts is taken as far as it
   expect(claims.every(({ adopted }) => adopted)).toBe(true)
 })
 
-test('attempts that end together while an election goes on end once, with what they ended with', async () => {
+test('attempts that end together during an election end once, each with its own result', async () => {
   const tasks = await Promise.all([made().pending(), made().pending()])
   const claims = await fleet.store.claim(
     tasks.map(({ _id }) => _id),
@@ -205,9 +205,9 @@ test('attempts that end together while an election goes on end once, with what t
   ])
 })
 
-test('what is pruned is told as removed, although the answer was lost', async () => {
+test('pruned tasks are reported as removed, even if the response was lost', async () => {
   const ended = await made().completed()
-  // The relayed one's idea of the time may be a moment behind.
+  // The relayed process's estimate of the time may be slightly behind.
   await fleet.tasks.updateOne({ _id: ended._id }, { $set: { finishedAt: new Date(0) } })
   relay.lose(['delete'])
   const { removed } = await relayed.upkeepFor().prune({ olderThanMs: 0 })
@@ -215,13 +215,13 @@ test('what is pruned is told as removed, although the answer was lost', async ()
   expect(await fleet.store.find(ended._id)).toBeNull()
 })
 
-test('a question that the database can not answer is no unknown outcome', async () => {
+test('a failed read is not an unknown outcome', async () => {
   const task = await made().pending()
   await fail({ failCommands: ['find', 'aggregate'], closeConnection: true })
   expect(await codeOf(fleet.control().explain(task._id.toHexString()))).toBe('NO_DATABASE')
 })
 
-test('a right that is missing is named', async () => {
+test('a missing permission is named', async () => {
   const refusal = Object.assign(
     new Error('not authorized on taskfleet to execute command { findAndModify: "tasks", query: {} }'),
     { code: 13 },
@@ -234,7 +234,7 @@ test('a right that is missing is named', async () => {
   expect(await codeOf(fleet.store.enqueue([newTask()]))).toBe('DATABASE_FORBIDDEN')
 })
 
-test('a bulk write without errors of single writes is no proof that the rest was stored', async () => {
+test('a bulk write without errors of single writes does not prove that the rest was stored', async () => {
   const unique = fleet.database.db.collection<{ _id: number }>('unique')
   await unique.insertOne({ _id: 1 })
   const twice = () => unique.bulkWrite([{ insertOne: { document: { _id: 1 } } }]).catch((error: unknown) => error)

@@ -1,27 +1,27 @@
 import { FleetError, UnknownOutcome } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 
-/** Errors of the driver that mean: no server, or no primary, answers at the moment. */
+/** Errors of the driver that mean that no server or no primary responds now. */
 const AWAY =
   /^(Mongo(ServerSelection|Network|NetworkTimeout|NotConnected|PoolCleared|PoolClosed|TopologyClosed)|PoolClearedOnNetwork)Error$/
 /**
- * Codes of a server that is going away or is no primary any more:
+ * Codes of a server that is shutting down or is no longer primary:
  * https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md
  */
 const AWAY_CODES = new Set([6, 7, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436])
-/** A write that was perhaps applied, and that too few members have confirmed. */
+/** Codes of a write that was perhaps applied, but not confirmed by enough members. */
 const UNCONFIRMED_CODES = new Set([50, 64, 79, 100])
 const DUPLICATE_KEY = 11_000
 const NOT_AUTHORISED = 13
 const MAX_TIME_EXPIRED = 50
 
-/** Whether an error says that the database is away, as it is during an election. */
+/** Whether an error means that the database is away, for example during an election. */
 export function isOutage(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false
   const { name, code } = error as { name?: unknown; code?: unknown }
   if (error instanceof FleetError) return code === 'NO_DATABASE' || code === 'UNKNOWN_OUTCOME'
   if (typeof name === 'string' && AWAY.test(name)) return true
-  // A bulk write wraps whatever went wrong.
+  // A bulk write wraps the original error.
   if (error instanceof mongo.MongoBulkWriteError && error.errorResponse instanceof Error) {
     return isOutage(error.errorResponse)
   }
@@ -39,38 +39,38 @@ function isUnconfirmed(error: unknown): boolean {
   return typeof error.code === 'number' && UNCONFIRMED_CODES.has(error.code)
 }
 
-/** Whether each write that a bulk write refused found its unique value taken, and all others are confirmed. */
+/** Whether all failed writes of a bulk write are duplicates, and all others are confirmed. */
 export function isDuplicatesOnly(error: unknown): error is mongo.MongoBulkWriteError {
   if (!(error instanceof mongo.MongoBulkWriteError) || isUnconfirmed(error)) return false
   const refused = writeErrorsOf(error)
   return refused.length > 0 && refused.every(({ code }) => code === DUPLICATE_KEY)
 }
 
-/** The single writes that a bulk write refused. */
+/** The errors of a bulk write's single writes. */
 export const writeErrorsOf = (error: mongo.MongoBulkWriteError): mongo.WriteError[] => [error.writeErrors].flat()
 
-/** What a database's error means to whoever asked. */
+/** The context of a database's error. */
 interface Meaning {
-  /** Whether anything was to be written. */
+  /** Whether the request was a read or a write. */
   asked: 'read' | 'write'
-  /** Under which ids the request can be repeated without doing anything twice. */
+  /** The ids with which the request can be repeated without doing anything twice. */
   ids?: readonly string[]
 }
 
-/** A database's error in the fleet's words; undefined for all others. */
+/** The fleet's error for a database's error; undefined for other errors. */
 export function databaseError(error: unknown, { asked, ids = [] }: Meaning): FleetError | undefined {
   if (error instanceof FleetError) return undefined
   const { code, message } = error as { code?: unknown; message?: string }
   if (code === NOT_AUTHORISED) return forbidden(message ?? '', error)
   if (asked === 'write' && isUnconfirmed(error)) return new UnknownOutcome(ids, { cause: error })
   if (code === MAX_TIME_EXPIRED) {
-    return new FleetError('QUERY_TOO_SLOW', 'The query took too long: narrow its filter', { cause: error })
+    return new FleetError('QUERY_TOO_SLOW', 'The query took too long. Narrow its filter', { cause: error })
   }
   if (!isOutage(error)) return undefined
-  return new FleetError('NO_DATABASE', 'The database does not answer at the moment', { cause: error })
+  return new FleetError('NO_DATABASE', 'The database does not respond at the moment', { cause: error })
 }
 
-/** Carries out a write, and says so where its outcome is unknown. @throws {FleetError} `UNKNOWN_OUTCOME`, `DATABASE_FORBIDDEN` */
+/** Runs a write, and reports if its outcome is unknown. @throws {FleetError} `UNKNOWN_OUTCOME`, `DATABASE_FORBIDDEN` */
 export async function confirmed<T>(write: () => Promise<T>, ids: readonly string[] = []): Promise<T> {
   try {
     return await write()
@@ -80,8 +80,8 @@ export async function confirmed<T>(write: () => Promise<T>, ids: readonly string
 }
 
 /**
- * Repeats a write of many documents after an election, which the driver never does: it repeats writes of single documents
- * only. For writes that are harmless to repeat.
+ * Repeats a write of many documents after an election. The driver repeats only writes of single documents. Use it only for
+ * writes that may be repeated without harm.
  */
 export async function againAfterElection<T>(write: () => Promise<T>): Promise<T> {
   try {
@@ -92,11 +92,11 @@ export async function againAfterElection<T>(write: () => Promise<T>): Promise<T>
   }
 }
 
-/** Names the right that is missing, as far as the server says which. */
+/** The error for a missing permission. It names the permission if the server does. */
 export function forbidden(message: string, cause: unknown): FleetError {
   const [, database, command, collection] =
     /not authorized on (\S+) to execute command \{ (\w+): "?([^",}\s]*)/i.exec(message) ?? []
   const what = command === undefined ? '' : `, which \`${command}\` on \`${database}.${collection}\` needs`
-  const right = `Grant the role readWrite on the fleet's database${what}; read is enough to look.`
-  return new FleetError('DATABASE_FORBIDDEN', `The database refuses its user a right. ${right}`, { cause })
+  const right = `Grant the role readWrite on the fleet's database${what}; the role read is enough for reading.`
+  return new FleetError('DATABASE_FORBIDDEN', `The database's user lacks a permission. ${right}`, { cause })
 }

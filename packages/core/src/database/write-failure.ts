@@ -1,11 +1,11 @@
 import { mongo } from 'mongoose'
 
 /**
- * What a failed write means for the next try: `refused` for good, `passing` like an outage or an election, or `unknown`.
+ * What a failed write means for the next try: `refused` permanently, `passing` as in an outage or an election, or `unknown`.
  */
 export type WriteFailure = 'refused' | 'passing' | 'unknown'
 
-/** The document's own fault: whoever sends it, and whenever, the server answers the same. */
+/** Errors of the document itself: the server always rejects it. */
 const REFUSED = new Set([
   2, // BadValue
   9, // FailedToParse
@@ -23,7 +23,7 @@ const REFUSED = new Set([
   17420, // so would an inserted one
 ])
 
-/** The server's own state: the retryable codes of the driver specification, and what an operator can put right meanwhile. */
+/** Errors of the server's state: the retryable codes of the driver specification, and problems that an operator can fix. */
 const PASSING = new Set([
   6, // HostUnreachable
   7, // HostNotFound
@@ -56,12 +56,12 @@ const PASSING = new Set([
 
 const RETRYABLE_LABELS = ['RetryableWriteError', 'TransientTransactionError']
 
-/** Judges what a write failed with, by the server's code and labels; what can't even be encoded is refused. */
+/** Classifies a write's error by the server's code and labels. A document that can't be encoded is `refused`. */
 export function judgeWriteFailure(error: unknown): WriteFailure {
   if (!(error instanceof mongo.MongoError)) return 'refused'
   if (RETRYABLE_LABELS.some((label) => error.hasErrorLabel(label))) return 'passing'
   if (error instanceof mongo.MongoInvalidArgumentError) return 'refused'
-  // No answer, or one about where the write stands and not what it says.
+  // There was no response, or it is about the write's confirmation and not about its content.
   if (!(error instanceof mongo.MongoServerError) || error instanceof mongo.MongoWriteConcernError) return 'passing'
   const code = Number(error.code)
   return REFUSED.has(code) ? 'refused' : PASSING.has(code) ? 'passing' : 'unknown'

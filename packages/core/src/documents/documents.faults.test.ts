@@ -9,7 +9,7 @@ import { Fleet } from '../fleet.ts'
 const held = useDatabase()
 const TIMES = 250
 
-test('F35: 250 of each malformed task keep no good one from being offered, claimed or reaped', async () => {
+test('F35: 250 of each malformed task do not keep others from being offered, claimed or reaped', async () => {
   const fleet = new Fleet(held.database)
   const [template] = await fleet.store.enqueue([newTask({ queue: 'many' })])
   await fleet.tasks.deleteMany({})
@@ -37,7 +37,7 @@ test('F35: 250 of each malformed task keep no good one from being offered, claim
   }
 })
 
-test('F35: 250 of each malformed document of the other collections are passed over', async () => {
+test('F35: 250 of each malformed document of the other collections are skipped', async () => {
   const fleet = new Fleet(held.database)
   await passedOver(fleet, held.database.db, TIMES)
 })

@@ -25,7 +25,7 @@ async function good(here: Fleet, count = 1): Promise<TaskDocument[]> {
 }
 const served = { queues: ['documents'], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) }
 
-/** Every malformed task beside good ones. */
+/** Stores every malformed task beside well-formed ones. */
 async function beside(here: Fleet): Promise<Map<string, Doc>> {
   const [template] = await good(here)
   const docs = malformedTasks(template!)
@@ -35,7 +35,7 @@ async function beside(here: Fleet): Promise<Map<string, Doc>> {
 }
 
 describe('F35: malformed tasks', () => {
-  test('keep nobody from being claimed, alone or in a group, and end as failed with CORRUPT', async () => {
+  test('do not keep others from being claimed, alone or in a group, and end as failed with CORRUPT', async () => {
     const here = fleet()
     const docs = await beside(here)
     const tasks = await good(here, 3)
@@ -44,12 +44,12 @@ describe('F35: malformed tasks', () => {
     expect(claims.map(({ task }) => String(task._id))).toEqual(
       expect.arrayContaining(tasks.map(({ _id }) => String(_id))),
     )
-    // A claim writes the status and the lease itself, whatever was there before.
+    // A claim writes the status and the lease itself, over any previous values.
     for (const { task } of claims) expect(fits(SHAPES.tasks, { ...task })).toBe(true)
     expect(await here.tasks.countDocuments({ status: 'failed', 'error.code': 'CORRUPT' })).toBeGreaterThan(20)
   })
 
-  test('keep nobody from being offered, reaped, raised, let go or reported', async () => {
+  test('do not keep others from being offered, reaped, raised, unblocked or reported', async () => {
     const here = fleet()
     await beside(here)
     const [offered, leased] = await good(here, 2)
@@ -66,7 +66,7 @@ describe('F35: malformed tasks', () => {
     expect(await here.control().coverage()).toContainEqual(expect.objectContaining({ name: 'test', version: 1 }))
   })
 
-  test('that nothing else meets are found by a survey, and told of until they are gone', async () => {
+  test('that nothing else finds are found by a survey, and reported until they are gone', async () => {
     const here = fleet()
     const docs = await beside(here)
     await here.survey()
@@ -74,7 +74,7 @@ describe('F35: malformed tasks', () => {
     const told = await here.gate.setAside.list()
     const ended = told.filter(({ how }) => how === 'failed').length
     expect(await here.tasks.countDocuments({ status: 'failed', 'error.code': 'CORRUPT' })).toBe(ended)
-    // Only what has no status that there is can't be ended.
+    // Only tasks without a valid status can't be ended.
     expect(told.length - ended).toBe(6)
     const repaired = await here.repair()
     expect(repaired.every(({ did }) => did.startsWith('moved to'))).toBe(true)
@@ -83,7 +83,7 @@ describe('F35: malformed tasks', () => {
     expect(await here.gate.setAside.list()).toEqual([])
   })
 
-  test('can be explained, cancelled and retried as any other', async () => {
+  test('can be explained, cancelled and retried like any other', async () => {
     const here = fleet()
     for (const [kind, doc] of await beside(here)) {
       if (typeof doc._id !== 'object' || !('toHexString' in (doc._id as object))) continue
@@ -98,7 +98,7 @@ describe('F35: malformed tasks', () => {
 })
 
 describe('F35: malformed documents of every other collection', () => {
-  test('are passed over and told of, and every report answers', async () => {
+  test('are skipped and reported, and every report works', async () => {
     const here = fleet()
     const counts = await passedOver(here, held.database.db, 1)
     expect(await here.gate.setAside.count()).toEqual(counts)

@@ -5,8 +5,8 @@ import { type Doc, fits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 
 /**
- * What comes out of the database passes here before any code relies on it. What does not fit is noted and left out: no
- * loop, report or start depends on any single document.
+ * Checks documents from the database before other code relies on them. Malformed documents are recorded and left out, so no
+ * single document can break a loop, a report or a start.
  */
 export class DocumentGate {
   readonly setAside: SetAside
@@ -15,34 +15,34 @@ export class DocumentGate {
     this.setAside = setAside
   }
 
-  /** Whether a document may be relied on. */
+  /** Whether a document is well-formed. */
   isReadable(collection: ShapedCollection, doc: object): boolean {
     return fits(SHAPES[collection], doc as Doc)
   }
 
-  /** Whether a document may be relied on; notes it where not. */
+  /** As `isReadable`, and records the document if it is not. */
   lets(collection: ShapedCollection, doc: object): boolean {
     if (fits(SHAPES[collection], doc as Doc)) return true
     this.setAside.note(collection, doc as Doc)
     return false
   }
 
-  /** Those that may be relied on. */
+  /** The documents that are readable. */
   all<T extends object>(collection: ShapedCollection, docs: readonly T[]): T[] {
     return docs.filter((doc) => this.lets(collection, doc))
   }
 
-  /** The document, or null where there is none that may be relied on. */
+  /** The document, or null if it is missing or not readable. */
   one<T extends object>(collection: ShapedCollection, doc: T | null): T | null {
     return doc !== null && this.lets(collection, doc) ? doc : null
   }
 
-  /** The document that somebody asked for by its id. @throws {FleetError} `CORRUPT` */
+  /** The document that was requested by its id. @throws {FleetError} `CORRUPT` */
   required<T extends object>(collection: ShapedCollection, doc: T): T {
     if (this.lets(collection, doc)) return doc
     throw new FleetError(
       'CORRUPT',
-      "Its document does not fit and is set aside: 'taskfleet doctor' says what is wrong with it",
+      "The document is malformed and set aside: 'taskfleet doctor' shows what is wrong with it",
       { field: 'id' },
     )
   }

@@ -1,4 +1,4 @@
-/** Whether a value is an object with fields of its own. Dates, ids and other types of BSON are not. */
+/** Whether a value is a plain object. Dates, ids and other types of BSON are not. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -5,11 +5,11 @@ import { type Doc, fitsOnServer, misfits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 import { misfitsOf, type SurveyDeps } from './survey.ts'
 
-/** What was done about one document, in words. */
+/** A repaired document and what was done, in words. */
 export interface Repaired {
   collection: ShapedCollection
   id: string
-  /** What was wrong with it. */
+  /** What was wrong with the document. */
   problem: string
   did: string
 }
@@ -17,9 +17,9 @@ export interface Repaired {
 const MOST = 1_000
 
 /**
- * Does about documents that don't fit what can be done without losing anything: a task ends as failed, a queue goes on without
- * the limits that can't be understood, anything else is moved whole to the collection `removedDocuments`. Keys stay: a fleet
- * whose last key is gone would be open.
+ * Repairs malformed documents without losing data. A task ends as failed. A queue loses its malformed limits. Any other
+ * document is moved whole to the collection `removedDocuments`. Keys stay, because a fleet without any key would be open to
+ * everyone.
  */
 export async function repairDocuments(deps: SurveyDeps): Promise<Repaired[]> {
   const repaired: Repaired[] = []
@@ -39,7 +39,7 @@ async function repairOne(
   doc: Doc,
   problem: string,
 ): Promise<string> {
-  if (collection === 'keys') return 'left as it is: it opens nothing; remove it by hand'
+  if (collection === 'keys') return 'left unchanged: it gives no access; remove it by hand'
   if (collection === 'tasks' && (await store.endMisfits([doc._id])) > 0) return 'ended as failed with CORRUPT'
   if (collection === 'queues' && typeof doc._id === 'string') return withoutMisfits(db, doc)
   return moved(db, collection, doc, problem)
@@ -50,10 +50,10 @@ async function withoutMisfits(db: mongo.Db, doc: Doc): Promise<string> {
   await db.collection<Doc>('queues').updateOne({ _id: doc._id } as mongo.Filter<Doc>, {
     $unset: Object.fromEntries(wrong.map((field) => [field, ''])),
   })
-  return `took ${wrong.map((field) => `'${field}'`).join(', ')} away: set it again if it is wanted`
+  return `removed ${wrong.map((field) => `'${field}'`).join(', ')}: set it again if needed`
 }
 
-/** Stored elsewhere first, and then removed if it still doesn't fit: whoever dies in between leaves two copies, never none. */
+/** First stores a copy elsewhere, then removes the document if it is still malformed. A crash in between leaves two copies. */
 async function moved(db: mongo.Db, collection: ShapedCollection, doc: Doc, problem: string): Promise<string> {
   const _id = new mongo.ObjectId()
   try {
@@ -61,7 +61,7 @@ async function moved(db: mongo.Db, collection: ShapedCollection, doc: Doc, probl
     await db.collection('removedDocuments').updateOne({ _id }, [{ $set: { at: NOW } }])
   } catch (error) {
     if (!(error instanceof mongo.MongoError)) throw error
-    return `left as it is: it can't be moved: ${error.message}`
+    return `left unchanged: it can't be moved: ${error.message}`
   }
   const { deletedCount } = await db.collection<Doc>(collection).deleteOne({
     _id: { $eq: doc._id },
@@ -69,5 +69,5 @@ async function moved(db: mongo.Db, collection: ShapedCollection, doc: Doc, probl
   } as mongo.Filter<Doc>)
   if (deletedCount === 1) return `moved to the collection 'removedDocuments' as ${_id.toHexString()}`
   await db.collection('removedDocuments').deleteOne({ _id })
-  return 'left as it is: somebody has changed it meanwhile'
+  return 'left unchanged: it was changed in the meantime'
 }

@@ -6,10 +6,10 @@ import { asError } from '../thrown.ts'
 import { type Doc, fits, type Misfit, misfits } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 
-/** How a document that does not fit was handled: a task has ended as `failed`, any other document is skipped. */
+/** How a malformed document was handled: a task has ended as `failed`, any other document is skipped. */
 export type SetAsideHow = 'failed' | 'skipped'
 
-/** A document that does not fit, as it is shown to people. */
+/** A malformed document as it is shown to people. */
 export interface SetAsideDocument {
   collection: ShapedCollection
   /** The document's id as text. */
@@ -24,11 +24,11 @@ export interface SetAsideDocument {
 interface StoredSetAside {
   _id: string
   collection: ShapedCollection
-  /** As it is stored, whatever type that has. */
+  /** As it is stored, of any type. */
   document: unknown
   how: SetAsideHow
   problem: string
-  /** Where its types are right: the revision at which what it holds could not be used. */
+  /** For a document with the right types: the revision whose content could not be used. */
   rev?: unknown
   at: Date
   expireAt: Date
@@ -41,14 +41,14 @@ const MOST_REMEMBERED = 10_000
 const PROBLEM_LIMIT = 500
 
 /**
- * Which documents don't fit, for the whole fleet: one small entry for each, written by whoever comes across it. Entries
- * of documents that are gone or fit by now are removed when somebody asks.
+ * The malformed documents of the whole fleet. Each has one small entry, written by the process that finds it. When the list is
+ * read, entries of documents that are gone or well-formed by now are removed.
  */
 export class SetAside {
   readonly #db: mongo.Db
   readonly #entries: mongo.Collection<StoredSetAside>
   readonly #log: Logger | undefined
-  /** What this process has logged lately, and when. */
+  /** What this process has logged recently, and when. */
   readonly #logged = new Map<string, number>()
 
   constructor(db: mongo.Db, { log }: { log?: Logger | undefined } = {}) {
@@ -57,7 +57,7 @@ export class SetAside {
     this.#log = log
   }
 
-  /** Notes a document that does not fit; returns at once and never fails. */
+  /** Records a malformed document. Returns at once and never fails. */
   note(collection: ShapedCollection, doc: Doc, how: SetAsideHow = 'skipped', because?: string): void {
     const problem = because ?? problemOf(misfits(SHAPES[collection], doc))
     const key = keyOf(collection, doc._id)
@@ -65,15 +65,12 @@ export class SetAside {
     if (now - (this.#logged.get(`${key} ${how}`) ?? Number.NEGATIVE_INFINITY) < LOGGED_AGAIN_MS) return
     this.#logged.set(`${key} ${how}`, now)
     if (this.#logged.size > MOST_REMEMBERED) this.#logged.delete(this.#logged.keys().next().value!)
-    this.#log?.error(
-      { collection, id: idText(doc._id), code: 'CORRUPT', problem },
-      'a document does not fit and is set aside',
-    )
+    this.#log?.error({ collection, id: idText(doc._id), code: 'CORRUPT', problem }, 'a malformed document is set aside')
     const rev = because === undefined || how === 'failed' ? {} : { rev: doc.rev ?? null }
     this.#write(key, { collection, document: doc._id, how, problem: problem.slice(0, PROBLEM_LIMIT), ...rev }).catch(
       (error: unknown) => {
         this.#logged.delete(`${key} ${how}`)
-        this.#log?.warn({ err: asError(error) }, 'a document that is set aside could not be noted')
+        this.#log?.warn({ err: asError(error) }, 'a malformed document could not be recorded as set aside')
       },
     )
   }
@@ -95,7 +92,7 @@ export class SetAside {
     )
   }
 
-  /** Those that still don't fit, the oldest first; at most a thousand. */
+  /** The documents that are still malformed, the oldest first; at most a thousand. */
   async list(): Promise<SetAsideDocument[]> {
     const entries = await this.#entries.find().sort({ at: 1 }).limit(MOST_LISTED).toArray()
     const still = new Set<StoredSetAside>()
@@ -111,7 +108,7 @@ export class SetAside {
       .map(({ collection, document, how, problem, at }) => ({ collection, id: idText(document), how, problem, at }))
   }
 
-  /** How many there are in each collection; those without any are left out. */
+  /** How many there are in each collection. Collections without any are left out. */
   async count(): Promise<Partial<Record<ShapedCollection, number>>> {
     const counts: Partial<Record<ShapedCollection, number>> = {}
     for (const { collection } of await this.list()) counts[collection] = (counts[collection] ?? 0) + 1
@@ -140,7 +137,7 @@ export class SetAside {
 
 /** What is wrong with a document, in one sentence. */
 export function problemOf(wrong: readonly Misfit[]): string {
-  return wrong.map(({ problem }) => problem).join('; ') || 'it can not be used'
+  return wrong.map(({ problem }) => problem).join('; ') || "it can't be used"
 }
 
 /** A document's id as people read it. */
@@ -149,7 +146,7 @@ export function idText(id: unknown): string {
   return id instanceof mongo.ObjectId ? id.toHexString() : mongo.BSON.EJSON.stringify(id)
 }
 
-/** An id may be anything, of any length. */
+/** An id may have any type and any length. */
 function keyOf(collection: string, id: unknown): string {
   return `${collection}:${createHash('sha256').update(mongo.BSON.serialize({ id })).digest('hex').slice(0, 24)}`
 }

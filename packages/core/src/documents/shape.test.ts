@@ -8,7 +8,7 @@ import { SHAPES, type ShapedCollection } from './shapes.ts'
 
 const held = useDatabase()
 
-/** What the server says of documents, in their order. */
+/** The server's verdict on documents, in their order. */
 async function askServer(shape: (typeof SHAPES)[ShapedCollection], docs: readonly Doc[]): Promise<boolean[]> {
   const probe = held.database.db.collection<Doc>('shapeProbe')
   await probe.deleteMany({})
@@ -23,13 +23,13 @@ const aTask = async (): Promise<Doc> => {
 }
 
 describe('a shape', () => {
-  test('lets a task through as the store makes it, here and on the server', async () => {
+  test('accepts a task as the store makes it, here and on the server', async () => {
     const task = await aTask()
     expect(misfits(SHAPES.tasks, task)).toEqual([])
     expect(await askServer(SHAPES.tasks, [task])).toEqual([true])
   })
 
-  test('refuses every malformed task, names the field, and agrees with the server', async () => {
+  test('rejects every malformed task, names the field, and agrees with the server', async () => {
     const docs = malformedTasks((await aTask()) as never)
     for (const [kind, doc] of docs) {
       expect(fits(SHAPES.tasks, doc), kind).toBe(false)
@@ -39,7 +39,7 @@ describe('a shape', () => {
     expect([...docs.keys()].filter((_, index) => said[index])).toEqual([])
   })
 
-  test('has something in place of whatever does not fit, here and on the server', async () => {
+  test('replaces malformed values, here and on the server', async () => {
     const docs = [...malformedTasks((await aTask()) as never, 1).values()]
     const probe = held.database.db.collection<Doc>('mendProbe')
     await probe.insertMany(docs as never)

@@ -2,42 +2,42 @@ import { mongo, type SchemaDefinition } from 'mongoose'
 import type { Expression } from '../task/server-time.ts'
 import { isPlainObject } from './plain.ts'
 
-/** What a value is to be: tested here, and by the server where an update or a search needs to know. */
+/** The kind of a value. It can be tested here, and by the server within updates and searches. */
 export interface Kind {
   /** In words, for people: `a date`. */
   readonly says: string
   is(value: unknown): boolean
-  /** The mongoose type; mixed where there is none. */
+  /** The mongoose type; `Mixed` if absent. */
   readonly type?: 'String' | 'Number' | 'Date' | 'Boolean' | 'ObjectId'
-  /** The same as an aggregation expression. It never fails, whatever the value is. */
+  /** The same test as an aggregation expression. It never fails, for any value. */
   fits(path: string): Expression
 }
 
 export interface Field {
   readonly kind: Kind
   readonly needed: boolean
-  /** What stands in its place where the document is shown or ended; without it the field is left out. */
+  /** Replaces a malformed value when the document is shown or ended. If absent, the field is left out. */
   readonly instead?: unknown
 }
 
-/** What holds for a document as a whole. */
+/** A rule for a document as a whole. */
 export interface Rule {
-  /** The field that is named where it doesn't hold. */
+  /** The field that is reported if the rule is broken. */
   readonly field: string
   readonly says: string
   holds(doc: Doc): boolean
   readonly fits: Expression
 }
 
-/** What documents of one collection look like. Fields that it doesn't name may be anything. */
+/** The shape of the documents of one collection. Fields that it doesn't name may have any value. */
 export interface Shape {
   readonly fields: Readonly<Record<string, Field>>
   readonly rules?: readonly Rule[]
-  /** Nobody is told what its values are. */
+  /** Its values are never shown. */
   readonly secret?: boolean
 }
 
-/** A field that does not fit. */
+/** A malformed field. */
 export interface Misfit {
   field: string
   /** What is wrong, in words. */
@@ -75,7 +75,7 @@ export const id: Kind = {
   fits: (path) => typeIs(path, 'objectId'),
 }
 
-/** Any number but those that JavaScript can't hold as one. */
+/** Any number that JavaScript can hold. */
 export const number: Kind = {
   says: 'a number',
   type: 'Number',
@@ -88,7 +88,7 @@ export const number: Kind = {
   }),
 }
 
-// Years of four digits: what every server and driver can read, and what a fleet takes at its doors.
+// Years have four digits: every server and driver can read those, and requests may have no others.
 const EARLIEST = new Date('0001-01-01T00:00:00Z')
 const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
@@ -101,7 +101,7 @@ export const date: Kind = {
 
 const LARGEST = Number.MAX_SAFE_INTEGER
 
-/** Comparisons never fail on the server: every type has its place in the order. */
+/** Comparisons never fail on the server, because all types are ordered. */
 const within = (path: string, least: unknown, most: unknown): Expression => ({
   $and: [{ $gte: [path, { $literal: least }] }, { $lte: [path, { $literal: most }] }],
 })
@@ -112,7 +112,7 @@ export function whole(least: number, most: number): Kind {
     type: 'Number',
     is: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
     fits: (path) => ({
-      // `$mod` fails on what is no number, and only the branch that is taken is looked at.
+      // `$mod` fails for a value that is not a number. `$cond` evaluates only the branch that it takes.
       $cond: [
         { $and: [typeIs(path, 'int', 'long', 'double'), within(path, least, most)] },
         { $eq: [{ $mod: [path, 1] }, 0] },
@@ -143,7 +143,7 @@ export function matching(pattern: RegExp, says: string): Kind {
 
 export function listOf(kind: Kind): Kind {
   return {
-    says: `a list, each of it ${kind.says}`,
+    says: `a list in which each entry is ${kind.says}`,
     is: (value) => Array.isArray(value) && value.every((one) => kind.is(one)),
     fits: (path) => ({
       $cond: [
@@ -178,12 +178,12 @@ const fieldIs = ({ kind, needed }: Field, value: unknown): boolean => (value ===
 
 function fieldFits({ kind, needed }: Field, path: string): Expression {
   if (needed) return kind.fits(path)
-  // Below a variable, what is missing counts as null.
+  // In a variable, a missing value is null.
   const absent = path.startsWith('$$') ? typeIs(path, 'missing', 'null') : typeIs(path, 'missing')
   return { $or: [absent, kind.fits(path)] }
 }
 
-/** Whether a document is what its shape says. Called for every document that is read: nothing is made on the way. */
+/** Whether a document has its shape. It is called for every document that is read, so it allocates nothing. */
 export function fits(shape: Shape, doc: Doc): boolean {
   for (const name in shape.fields) {
     const { kind, needed } = shape.fields[name]!
@@ -193,7 +193,7 @@ export function fits(shape: Shape, doc: Doc): boolean {
   return shape.rules?.every((rule) => rule.holds(doc)) ?? true
 }
 
-/** What of a document does not fit, and why. */
+/** The malformed fields of a document, with the reasons. */
 export function misfits({ fields, rules = [], secret = false }: Shape, doc: Doc): Misfit[] {
   const wrong = Object.entries(fields)
     .filter(([name, field]) => !fieldIs(field, doc[name]))
@@ -222,7 +222,7 @@ export function fitsOnServer({ fields, rules = [] }: Shape): Expression {
   return { $and: [...each, ...rules.map((rule) => rule.fits)] }
 }
 
-/** A document with something in the place of whatever does not fit, so that whoever reads it can rely on the types. */
+/** A document with its malformed values replaced, so that readers can rely on the types. */
 export function mended({ fields }: Shape, doc: Doc): Doc {
   const whole: Doc = { ...doc }
   for (const [name, field] of Object.entries(fields)) {
@@ -233,7 +233,7 @@ export function mended({ fields }: Shape, doc: Doc): Doc {
   return whole
 }
 
-/** The same as stages' fields of an update. */
+/** As `mended`, as the fields of a `$set` stage. */
 export function mendedOnServer({ fields }: Shape): Record<string, Expression> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, field]) => {

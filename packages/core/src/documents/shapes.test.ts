@@ -7,7 +7,7 @@ const at = new Date(0)
 const _id = new Types.ObjectId()
 const LARGE = 2 ** 40
 
-/** The least that each document has had since its first version, with values beyond the limits of today's requests. */
+/** The minimum that each document has had since its first version, with values beyond today's limits of requests. */
 const LEAST: Record<ShapedCollection, Doc> = {
   tasks: {
     ...{ _id, name: '', version: 0, status: 'pending', queue: '', priority: 1, basePriority: 10, runAt: at, order: at },
@@ -58,7 +58,7 @@ const WITH: Partial<Record<ShapedCollection, Doc>> = {
 describe.each(Object.entries(LEAST))('%s', (name, least) => {
   const shape = SHAPES[name as ShapedCollection]
 
-  // A new field that clients always see must not be required of documents that are stored already.
+  // A new field that clients always see must not be required in documents that are already stored.
   test('as earlier versions stored them are readable', () => {
     expect(misfits(shape, least)).toEqual([])
     expect(misfits(shape, { ...least, ...WITH[name as ShapedCollection] })).toEqual([])

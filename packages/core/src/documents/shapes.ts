@@ -24,16 +24,16 @@ const EPOCH = new Date(0)
 const level = whole(1, 10)
 const atLeastOne = whole(1, MOST)
 
-/** Clients always get it, but a document may lack it. */
+/** Clients always get this field, but a stored document may lack it. */
 const mayBeAbsent = { needed: false }
-/** Code that reads it can handle any value. */
+/** The code that reads this field can handle any value. */
 const unchecked = optional(anything)
 
-/** A task's own limits. They are read with care where they are used. */
+/** A task's own limits. The code that uses them checks them. */
 const budget = (before: string): Record<string, Field> =>
   Object.fromEntries(['retry', 'timeout', 'totalTimeout', 'stall'].map((name) => [`${before}${name}`, unchecked]))
 
-/** As leases were before they belonged to sessions, and as they are since. */
+/** A lease of earlier versions with a date, or of a session. */
 const lease = either(
   object({ id: needed(text), worker: needed(text), expiresAt: needed(date) }),
   object({ id: needed(text), session: needed(text) }),
@@ -41,7 +41,7 @@ const lease = either(
 
 const hasLease: Rule = {
   field: 'lease',
-  says: "'lease' is missing, and the task runs",
+  says: "'lease' is missing from a running task",
   holds: ({ status, lease }) => status !== 'running' || lease !== undefined,
   fits: { $or: [{ $ne: ['$status', 'running'] }, { $ne: [{ $type: '$lease' }, 'missing'] }] },
 }
@@ -86,7 +86,7 @@ const TASK: Shape = {
   rules: [hasLease],
 }
 
-/** What a worker keeps of a waiting task. */
+/** The fields of a waiting task that a worker keeps. */
 export const HINT: Shape = {
   fields: Object.fromEntries(
     ['_id', 'name', 'version', 'queue', 'priority', 'order', 'runAt', 'lazy'].map((name) => [name, TASK.fields[name]!]),
@@ -197,7 +197,7 @@ const LOG_BATCH: Shape = {
 
 const THROTTLE: Shape = { fields: { _id: needed(text), task: needed(id), until: needed(date) } }
 
-/** One shape for each collection whose documents code relies on. */
+/** The shapes of all collections whose documents must be well-formed. */
 export const SHAPES = {
   tasks: TASK,
   queues: QUEUE,

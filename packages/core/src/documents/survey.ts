@@ -6,11 +6,11 @@ import type { SetAside } from './set-aside.ts'
 import { type Doc, fits, fitsOnServer } from './shape.ts'
 import { SHAPES, type ShapedCollection } from './shapes.ts'
 
-/** All documents are looked at so often, by one process for the whole fleet. */
+/** How often all documents are checked, by one process for the whole fleet. */
 const EVERY_MS = 1_800_000
-/** How long a look at one collection may take. */
+/** How long the check of one collection may take. */
 const MAX_MS = 60_000
-/** How many documents of a collection are set aside in one look. */
+/** How many documents of a collection are set aside in one check. */
 const MOST = 1_000
 
 export interface SurveyDeps {
@@ -19,7 +19,7 @@ export interface SurveyDeps {
   setAside: SetAside
 }
 
-/** Looks at all documents unless somebody has done so lately. @returns whether it did */
+/** Checks all documents, unless a process has done so recently. @returns whether it did */
 export async function surveyIfDue(deps: SurveyDeps): Promise<boolean> {
   const turns = deps.db.collection<{ _id: string; at?: Date }>('settings')
   const due = { $lte: [{ $add: [millis('$at', 0), EVERY_MS] }, { $toLong: NOW }] }
@@ -33,7 +33,7 @@ export async function surveyIfDue(deps: SurveyDeps): Promise<boolean> {
   return true
 }
 
-/** Looks at all documents and sets those aside that don't fit. */
+/** Checks all documents and sets the malformed ones aside. */
 export async function survey({ db, store, setAside }: SurveyDeps): Promise<void> {
   for (const collection of Object.keys(SHAPES) as ShapedCollection[]) {
     const found = await misfitsOf(db, collection, MOST)
@@ -43,8 +43,8 @@ export async function survey({ db, store, setAside }: SurveyDeps): Promise<void>
 }
 
 /**
- * The documents of a collection that don't fit, found by the server: nothing else is sent. Tasks that have ended are in
- * nobody's way and not looked at.
+ * The malformed documents of a collection. The server finds them, so that no others are sent. Ended tasks are not checked,
+ * since they do no harm.
  */
 export async function misfitsOf(db: mongo.Db, collection: ShapedCollection, most: number): Promise<Doc[]> {
   const shape = SHAPES[collection]

@@ -29,9 +29,9 @@ test('stored fields have the types of the schema, and not its limits', () => {
     level: 'a whole number from 0 to 4503599627370496',
     ratio: 'a number',
     state: 'a text',
-    flags: 'a list, each of it true or false',
+    flags: 'a list in which each entry is true or false',
     by: 'an object with name, note',
-    after: 'optional, an id, or a list, each of it an id',
+    after: 'optional, an id, or a list in which each entry is an id',
     labels: 'an object',
     input: 'optional, anything',
   })
@@ -57,6 +57,6 @@ test('differences change a field, add one, and reach into objects', () => {
   ])
 })
 
-test.each(['lvel', 'by.nmae', 'bye.name'])('a difference from %s, which is not there, fails at start', (path) => {
+test.each(['lvel', 'by.nmae', 'bye.name'])('a difference of the missing field %s fails at start', (path) => {
   expect(() => storedFields(schema, { [path]: { needed: false } })).toThrow(`the schema has no field '${path}'`)
 })

@@ -17,7 +17,7 @@ import {
 /** How a single value of the protocol is stored. */
 export type ScalarType = 'id' | 'text' | 'date' | 'number' | 'boolean'
 
-/** The type of a single value, or undefined for anything else. Enums are texts. */
+/** The type of a single value, or undefined for all other schemas. Enums are texts. */
 export function scalarType(schema: z.ZodType): ScalarType | undefined {
   if (schema instanceof z.ZodNumber) return 'number'
   if (schema instanceof z.ZodBoolean) return 'boolean'
@@ -31,22 +31,22 @@ export function withoutOptional(schema: z.ZodType): z.ZodType {
   return schema instanceof z.core.$ZodOptional ? withoutOptional(schema._zod.def.innerType as z.ZodType) : schema
 }
 
-/** No counter of a fleet comes near it, and what is added to it stays exact. */
+/** No counter of a fleet comes near this number, and additions to it stay exact. */
 export const MOST = 2 ** 52
 export const count = whole(0, MOST)
 
 const SCALARS: Record<ScalarType, Kind> = { id, text, date, number, boolean: flag }
 
-/** How stored fields differ from those that clients see, by path: `options.priority`. A field that clients don't see needs a kind. */
+/** How stored fields differ from those that clients see, by path: `options.priority`. A stored-only field needs a kind. */
 export type Differences = Readonly<Record<string, Partial<Field>>>
 
 /**
- * The fields of stored documents, from the protocol's schema of what clients see.
+ * The fields of stored documents, made from the protocol's schema of what clients see.
  *
- * Only types are checked. The limits and values of a schema hold for what comes in: a document that was stored under other limits, or
- * by a later version, must stay readable.
+ * Only types are checked. The limits and values of a schema apply to requests only: a document that was stored under other
+ * limits, or by a later version, must stay readable.
  *
- * @throws {TypeError} for a difference from a field that the schema does not have
+ * @throws {TypeError} for a difference of a field that the schema does not have
  */
 export function storedFields(schema: z.ZodObject, differences: Differences = {}): Readonly<Record<string, Field>> {
   const unused = new Set(Object.keys(differences))

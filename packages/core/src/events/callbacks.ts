@@ -10,7 +10,7 @@ import type { ObjectId } from '../task/task-document.ts'
 import type { CallbackDocument } from './event-document.ts'
 import { parseCallback } from './parse-event.ts'
 
-/** What is to run when an event arrives. Changing or removing one leaves what is queued already as it is. */
+/** The callbacks: which task runs when an event arrives. Changing or removing one doesn't affect tasks that are already queued. */
 export class Callbacks {
   readonly #callbacks: mongo.Collection<CallbackDocument>
   readonly #gate: DocumentGate
@@ -22,7 +22,7 @@ export class Callbacks {
     this.#callbacks = db.collection('callbacks')
   }
 
-  /** Repeating it with the same id and content is harmless. @throws {FleetError} as `parseCallback`; `CALLBACK_EXISTS` */
+  /** Repeating it with the same id and content does no harm. @throws {FleetError} as `parseCallback`; `CALLBACK_EXISTS` */
   async create(request: unknown): Promise<CallbackDocument> {
     const { _id, ...callback } = parseCallback(request)
     const signature = this.#signing.field('callback', { _id, ...callback })
@@ -44,9 +44,13 @@ export class Callbacks {
       )
     const stored = await confirmed(storing, [_id.toHexString()])
     if (stored === null || stored.event !== callback.event || stored.task !== callback.task) {
-      throw new FleetError('CALLBACK_EXISTS', `The callback ${_id.toHexString()} exists with other content`, {
-        field: '_id',
-      })
+      throw new FleetError(
+        'CALLBACK_EXISTS',
+        `The callback ${_id.toHexString()} already exists with different content`,
+        {
+          field: '_id',
+        },
+      )
     }
     return stored
   }
@@ -66,7 +70,7 @@ export class Callbacks {
       { returnDocument: 'after' },
     )
     if (after === null)
-      throw new FleetError('REV_CONFLICT', 'It was changed meanwhile; read it again', { field: 'rev' })
+      throw new FleetError('REV_CONFLICT', 'The callback was changed in the meantime; read it again', { field: 'rev' })
     return after
   }
 
@@ -84,7 +88,7 @@ export class Callbacks {
     return this.#gate.required('callbacks', callback)
   }
 
-  /** Those that can be carried out: one that can't must not keep an event from the others. */
+  /** The usable callbacks of an event. An invalid callback must not keep the event from the others. */
   async of(event: string, session?: mongo.ClientSession): Promise<CallbackDocument[]> {
     const found = await this.#callbacks
       .find({ event }, session === undefined ? {} : { session })
@@ -101,7 +105,7 @@ export class Callbacks {
     return this.#gate.all('callbacks', (await readBounded(found, limit)).docs)
   }
 
-  /** Its types are right; what they hold may still be nothing that a callback can be made with. */
+  /** Whether the content is valid: a document with the right types may still have invalid values. */
   #canRun(callback: CallbackDocument): boolean {
     const { _id, event, task, version, defaults } = callback
     const refused = this.#signing.refusal('callback', { ...callback })
@@ -116,7 +120,7 @@ export class Callbacks {
     }
   }
 
-  /** @returns whether there was one */
+  /** @returns whether it existed */
   async remove(id: ObjectId): Promise<boolean> {
     return (await this.#callbacks.deleteOne({ _id: id })).deletedCount === 1
   }

@@ -7,7 +7,7 @@ export interface CallbackDocument extends Stored<CallbackRow, 'createdAt' | 'upd
   signature?: Signature
 }
 
-/** What the task of a callback has unless the event says otherwise. The event's props win over `input`. */
+/** The defaults for a callback's task. The event's values take precedence; its props take precedence over `input`. */
 export type CallbackDefaults = CallbackRow['defaults']
 
 /** How one task of an event ended. */
@@ -17,7 +17,7 @@ type EventDates = 'scheduledFor' | 'createdAt' | 'startedAt' | 'processedAt' | '
 
 /** Something that happened or will happen, with a task for each callback of its name. */
 export interface EventDocument extends Omit<Stored<EventRow, EventDates, '_id' | 'tasks'>, 'results'> {
-  /** How its tasks ended, in their order. Set when all have ended. */
+  /** The results of its tasks, in their order. Set when all have ended. */
   results?: EventResult[]
   expireAt?: Date
 }

@@ -13,7 +13,7 @@ const fleet = (): Fleet => {
 }
 const events = () => fleet().eventsFor()
 let names = 0
-/** Each test has events of its own. */
+/** Each test has its own events. */
 const ownEvent = (): string => {
   names += 1
   return `event-${names}`
@@ -63,7 +63,7 @@ describe('callbacks', () => {
 })
 
 describe('an event', () => {
-  test('makes one task for each callback of its name, with its props over their defaults', async () => {
+  test('makes one task for each callback of its name; its props take precedence', async () => {
     const name = ownEvent()
     await events().createCallback({ event: name, task: 'add', defaults: { input: { a: 1, b: 2 }, queue: 'math' } })
     await events().createCallback({ event: name, task: 'log', version: 3, defaults: { priority: 2 } })
@@ -140,11 +140,11 @@ describe('an event', () => {
     await expect(events().show(event._id)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
-  test('that nobody listens for is finished as it comes', async () => {
+  test('without callbacks is finished at once', async () => {
     expect(await events().post({ name: ownEvent() })).toMatchObject({ status: 'finished', tasks: [], results: [] })
   })
 
-  test('removing or changing a callback leaves what is queued as it is', async () => {
+  test('removing or changing a callback does not affect queued tasks', async () => {
     const name = ownEvent()
     const callback = await events().createCallback({ event: name, task: 'one', defaults: { queue: 'before' } })
     const event = await events().post({ name, scheduledFor: new Date(Date.now() + 60_000) })
@@ -175,12 +175,12 @@ describe('an event', () => {
     const posted = await limited.post({ name })
     const [event] = await events().list({ name })
     expect(event).toMatchObject({ _id: posted._id, by: 'k', tasks: [expect.any(String), expect.any(String)] })
-    // Of those that it can't reach it learns nothing.
+    // The key sees nothing of the tasks out of its reach.
     const tasks = await Promise.all(event!.tasks.map((id) => fleet().as().tasks.show(id)))
     expect(posted.tasks).toEqual(tasks.filter(({ queue }) => queue === 'mine').map(({ _id }) => _id))
   })
 
-  test('whose process died before it could follow is followed by the next look', async () => {
+  test('whose process died before an update is updated by the next sweep', async () => {
     const name = ownEvent()
     await events().createCallback({ event: name, task: 'one' })
     const event = await events().post({ name })
@@ -193,7 +193,7 @@ describe('an event', () => {
     expect((await events().show(event._id)).status).toBe('finished')
   })
 
-  test('is reached by the sweep, however many before it never go on', async () => {
+  test('is reached by the sweep, even if many events before it never change', async () => {
     const stuck = Array.from({ length: 201 }, (_, n) => ({
       _id: new Types.ObjectId(),
       name: 'stuck',

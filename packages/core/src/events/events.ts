@@ -22,7 +22,7 @@ export interface EventsDeps {
   db: mongo.Db
   store: TaskStore
   callbacks: Callbacks
-  /** One of its own by default. */
+  /** By default, it makes its own. */
   gate?: DocumentGate
   log?: Logger | undefined
   /** The server's time. */
@@ -31,10 +31,10 @@ export interface EventsDeps {
 
 type Swept = Pick<EventDocument, '_id' | 'scheduledFor'>
 
-/** Who posts an event. */
+/** The principal that posts an event. */
 export interface Poster {
   by: string
-  /** Whether it may repeat an event of others, and so see its results. */
+  /** Whether it may repeat an event of another principal, and so see its results. */
   knowsOthers: boolean
 }
 
@@ -46,7 +46,7 @@ const SWEEP_PAGE = 200
 const TRIES = 10
 const OPEN: EventStatus[] = ['scheduled', 'processing']
 
-/** Things that happen, each with a task for every callback of its name. Their status follows those tasks. */
+/** Events, each with a task for every callback of its name. An event's status follows its tasks. */
 export class Events {
   readonly #deps: EventsDeps
   readonly #events: mongo.Collection<EventDocument>
@@ -54,7 +54,7 @@ export class Events {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #following: AsyncBatch<ObjectId, void>
   readonly #underWay = new UnderWay(() => undefined)
-  /** Where the sweep goes on, by status. */
+  /** Where the next sweep continues, by status. */
   readonly #swept = new Map<EventStatus, Swept>()
 
   constructor(deps: EventsDeps) {
@@ -66,8 +66,8 @@ export class Events {
   }
 
   /**
-   * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id is harmless. Whoever
-   * posts needs no right to make those tasks: the one who made the callback had it.
+   * Stores an event and one task for each callback of its name, all or none. Repeating it with the same id does no harm. The
+   * poster needs no permission for those tasks, because the maker of the callback had it.
    *
    * @throws {FleetError} as `parseEvent`; `EVENT_EXISTS`
    */
@@ -85,7 +85,7 @@ export class Events {
     const { callbacks, store } = this.#deps
     const tasks = (await callbacks.of(event.name, session)).map((callback) => taskOf(event, callback))
     if (tasks.length > TRANSACTION_LIMIT) {
-      const message = `The event has ${tasks.length} callbacks, and ${TRANSACTION_LIMIT} can be called at once: remove some`
+      const message = `The event has ${tasks.length} callbacks, but at most ${TRANSACTION_LIMIT} are possible. Remove some`
       throw new FleetError('TOO_MANY', message, { field: 'name' })
     }
     await this.#insert(
@@ -99,12 +99,12 @@ export class Events {
   #refuseUnlessSame(asked: NewEvent, there: EventDocument, { by, knowsOthers }: Poster): void {
     const own = knowsOthers || there.by === by
     if (own && there.name === asked.name && JSON.stringify(there.props) === JSON.stringify(asked.props)) return
-    throw new FleetError('EVENT_EXISTS', `The event ${asked._id.toHexString()} exists with other content`, {
+    throw new FleetError('EVENT_EXISTS', `The event ${asked._id.toHexString()} already exists with different content`, {
       field: '_id',
     })
   }
 
-  /** With nobody to call it is finished as it comes. */
+  /** An event without callbacks is finished at once. */
   async #insert(
     event: NewEvent & Pick<EventDocument, 'by'>,
     tasks: ObjectId[],
@@ -141,7 +141,7 @@ export class Events {
     return this.#gate.required('events', event)
   }
 
-  /** The newest first, or those after `after` with the oldest first. */
+  /** The newest first; with `after`, the events after it, the oldest first. */
   async list({
     name,
     status,
@@ -163,7 +163,7 @@ export class Events {
     return this.#gate.all('events', (await readBounded(found, limit)).docs)
   }
 
-  /** Its tasks have another date or priority now. */
+  /** Stores the new date or priority of an event whose tasks were changed. */
   async reschedule(
     id: ObjectId,
     { scheduledFor, priority }: { scheduledFor?: Date | undefined; priority?: number | undefined },
@@ -186,20 +186,20 @@ export class Events {
     const { deletedCount } = await this.#events.deleteOne({ _id: id, status: { $nin: OPEN } })
     if (deletedCount === 1) return
     const { status } = await this.find(id)
-    throw new FleetError('NOT_ENDED', `This event is ${status}: cancel its tasks first`)
+    throw new FleetError('NOT_ENDED', `This event is ${status}. Cancel its tasks first`)
   }
 
-  /** A task of this event has changed; returns at once. Several changes in a moment cost one look. */
+  /** Notes that a task of this event has changed. Returns at once. Several changes close together cost one read. */
   changed(id: ObjectId): void {
     this.#underWay.add(this.#following(id))
   }
 
-  /** Resolves when what was changed has been followed. */
+  /** Resolves when the status of all changed events is updated. */
   settled(): Promise<void> {
     return this.#underWay.settled()
   }
 
-  /** Follows events whose tasks have gone on without their knowing, because a process died in between. */
+  /** Updates events whose tasks have changed without an update of the event, because a process died in between. */
   async sweep(): Promise<number> {
     const overdue = await this.#sweepPage('scheduled', { scheduledFor: { $lte: this.#deps.now() } })
     const processing = await this.#sweepPage('processing', {})
@@ -208,7 +208,7 @@ export class Events {
     return open.length
   }
 
-  /** The next page after the one that was looked at last, so that events that never go on keep no others from being seen. */
+  /** The next page after the last one, so that events that never change don't hide the others. */
   async #sweepPage(status: EventStatus, due: mongo.Filter<EventDocument>): Promise<ObjectId[]> {
     const last = this.#swept.get(status)
     const further =
@@ -235,15 +235,18 @@ export class Events {
   async #followAll(ids: readonly ObjectId[]): Promise<undefined[]> {
     const distinct = new Map(ids.map((id) => [id.toHexString(), id]))
     for (const id of distinct.values()) {
-      // One that can't be followed must not keep the others from being.
+      // An event that can't be updated must not block the others.
       await this.#follow(id).catch((error: unknown) => {
-        this.#deps.log?.warn({ err: asError(error), event: id.toHexString() }, 'an event could not be followed')
+        this.#deps.log?.warn(
+          { err: asError(error), event: id.toHexString() },
+          'the status of an event could not be updated',
+        )
       })
     }
     return ids.map(() => undefined)
   }
 
-  /** The event is read before its tasks, and written only if it is still as it was read: an older look can't win. */
+  /** Reads the event before its tasks, and writes it only if it is unchanged, so that an older read can't overwrite a newer one. */
   async #follow(id: ObjectId): Promise<void> {
     for (let tries = 0; tries < TRIES; tries += 1) {
       const found = await this.#events.findOne({ _id: id }, { projection: { props: 0, results: 0 } })
@@ -285,7 +288,7 @@ function statusOf(tasks: readonly Followed[]): EventStatus {
   return tasks.some(({ status }) => status === 'cancelled') ? 'cancelled' : 'finished'
 }
 
-/** An output that is too large for a log stays with its task. */
+/** Leaves out an output that is too large for the event; it is still in the task. */
 function resultOf({ _id, name, status, output, error }: Followed): EventResult {
   const small = output !== undefined && Buffer.byteLength(JSON.stringify(output) ?? '') <= OUTPUT_LIMIT
   return {

@@ -56,7 +56,7 @@ function parseOnset(asked: {
 export function parseEventChanges(request: unknown): Pick<NewEvent, 'scheduledFor' | 'priority'> {
   const { scheduledFor, priority } = fieldsOf(request, ['scheduledFor', 'priority'])
   if (scheduledFor === undefined && priority === undefined) {
-    throw new FleetError('BAD_REQUEST', "There is nothing to change: give 'scheduledFor' or 'priority'")
+    throw new FleetError('BAD_REQUEST', "There is nothing to change. Give 'scheduledFor' or 'priority'")
   }
   return parseOnset({ scheduledFor, priority })
 }
@@ -83,7 +83,7 @@ export function parseCallback(request: unknown): NewCallback {
   }
 }
 
-/** What somebody may say in advance of tasks that are to be made. */
+/** The options of future tasks that a schedule or a callback may set. */
 export const TASK_OPTIONS = [
   'queue',
   'priority',
@@ -95,11 +95,11 @@ export const TASK_OPTIONS = [
   'stall',
 ] as const
 type TaskOption = (typeof TASK_OPTIONS)[number]
-/** What null leaves to the handler. */
+/** The options for which null means the handler's value. */
 const OWN_BUDGET: ReadonlySet<string> = new Set(['retry', 'timeout', 'totalTimeout', 'stall'])
 
 /**
- * The options that were given, checked. The task that they would make tells whether all of it can be.
+ * Checks the given options, by making a task with them.
  *
  * @throws {FleetError} as `parseNewTask`
  */
@@ -112,17 +112,17 @@ export function parseTaskOptions(
   )
   const made = parseNewTask({ ...task, ...Object.fromEntries(asked) })
   const fields = new Set(asked.map(([field]) => field as TaskOption))
-  // A task keeps the most attempts in a field of its own.
+  // A task stores the maximum of attempts in a separate field.
   if ((options.retry as { maxAttempts?: unknown } | undefined)?.maxAttempts !== undefined) fields.add('maxAttempts')
   const given = [...fields].map((field) => [field, made[field]] as const).filter(([, value]) => value !== undefined)
   return { made, given: Object.fromEntries(given) }
 }
 
-/** As an input of a task, and an object. */
+/** Checked like a task's input, and must be an object. */
 function parseProps(value: unknown, field: string): Record<string, unknown> {
   const props = keepValue(value, 'input', field)
   if (props !== null && Object.getPrototypeOf(props) === Object.prototype) return props as Record<string, unknown>
-  throw new FleetError('BAD_INPUT', `'${field}' is an object`, { field })
+  throw new FleetError('BAD_INPUT', `'${field}' must be an object`, { field })
 }
 
 /** @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD` */
@@ -131,13 +131,13 @@ export function fieldsOf<Field extends string>(
   allowed: readonly Field[],
 ): Partial<Record<Field, unknown>> {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
-    throw new FleetError('BAD_REQUEST', `This takes an object with ${allowed.join(', ')}`)
+    throw new FleetError('BAD_REQUEST', `The request must be an object with ${allowed.join(', ')}`)
   }
   for (const field of Object.keys(request)) {
     if ((allowed as readonly string[]).includes(field)) continue
     throw new FleetError(
       'UNKNOWN_FIELD',
-      `There is no field '${field.slice(0, 80)}'; there are ${allowed.join(', ')}`,
+      `There is no field '${field.slice(0, 80)}'; allowed are ${allowed.join(', ')}`,
       { field },
     )
   }

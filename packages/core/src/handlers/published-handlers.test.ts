@@ -8,7 +8,7 @@ const held = useDatabase()
 const input = z.strictObject({ url: z.string(), parts: z.array(z.object({ from: z.int() })).default([]) })
 let count = 0
 
-/** A fleet whose only worker serves the name; each test has a name of its own. */
+/** A fleet whose only worker serves the name; each test has its own name. */
 async function serving(types: { name: string; version: number; input: z.ZodType }[]): Promise<Fleet> {
   const fleet = new Fleet(held.database)
   const report: WorkerReport = {
@@ -42,7 +42,7 @@ const code = (promise: Promise<unknown>): Promise<unknown> =>
   )
 
 describe('inputs are checked against what live workers publish', () => {
-  test('by every producer, with the path of what is wrong', async () => {
+  test('by every producer, with the path of the first error', async () => {
     const name = ownName()
     const fleet = await serving([{ name, version: 1, input }])
     const operations = fleet.as()
@@ -55,7 +55,7 @@ describe('inputs are checked against what live workers publish', () => {
       'INPUT_INVALID',
       'input.parts.1.from',
     ])
-    // Of a secret only a worker knows the value; that it is a text is known here.
+    // Only a worker knows the value of a secret, but here it is known to be a text.
     expect(await enqueue({ url: { secret: 'address' }, parts: [{ from: 1 }] })).toBe('stored')
     expect(await enqueue({ url: { secret: 'address' }, parts: [{ from: 'a' }] })).toEqual([
       'INPUT_INVALID',
@@ -87,7 +87,7 @@ describe('inputs are checked against what live workers publish', () => {
     ])
   })
 
-  test('a name that nobody serves is stored with a warning', async () => {
+  test('a task without a worker is stored with a warning', async () => {
     const name = ownName()
     const fleet = await serving([{ name, version: 1, input }])
     const served = await fleet.as().tasks.enqueue({ name, input: { url: 'x' } })
@@ -97,7 +97,7 @@ describe('inputs are checked against what live workers publish', () => {
     expect(await fleet.as().tasks.enqueue(elsewhere)).toMatchObject({ served: false })
   })
 
-  test('a schema that can not be published, or was changed by hand, checks nothing', async () => {
+  test('an unpublished or malformed schema checks nothing', async () => {
     const [transformed, broken] = [ownName(), ownName()]
     const fleet = await serving([
       { name: transformed, version: 1, input: z.string().transform(Number).pipe(z.number()) },

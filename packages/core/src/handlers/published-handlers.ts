@@ -7,20 +7,20 @@ import { fromNow, NOW } from '../task/server-time.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import type { WorkerRegister } from '../worker/worker-register.ts'
 
-/** A handler as producers know it. */
+/** A handler as it is published for producers. */
 export interface HandlerDocument {
   /** `name@version` */
   _id: string
-  /** JSON Schema 2020-12 of its input, as text: its keys begin with `$`. Absent where there is none. */
+  /** JSON Schema 2020-12 of its input, as text, because its keys begin with `$`. Absent if there is none. */
   schema?: string
-  /** There, and false, for tasks that must not run a second time. */
+  /** False for tasks that must not run a second time; otherwise absent. */
   replay?: false
   updatedAt: Date
-  /** A worker that lives publishes it again before then. */
+  /** A live worker publishes it again before this date. */
   expireAt: Date
 }
 
-/** What a producer asks for, as far as a handler is concerned. */
+/** The part of a producer's request that concerns handlers. */
 export interface Asked {
   name: string
   version: number
@@ -31,11 +31,11 @@ export interface Asked {
 /** How often a worker publishes its handlers, in milliseconds. */
 export const PUBLISH_EVERY_MS = 3_600_000
 const KEPT_MS = 3 * PUBLISH_EVERY_MS
-/** A larger schema is not published: the worker checks the input all the same. */
+/** A larger schema is not published. The worker still checks the input. */
 const MOST_BYTES = 65_536
-/** Producers look at the workers and their schemas at most so often. */
+/** Producers read the workers and their schemas at most this often. */
 const LOOK_MS = 5_000
-/** A name that nobody served a moment ago may be served now. */
+/** For an unserved name, producers read again after this time, since a worker may have started. */
 const LOOK_AGAIN_MS = 500
 
 const AJV = { strict: false, validateFormats: false, logger: false } as const
@@ -44,20 +44,20 @@ interface Known {
   at: number
   workers: readonly WorkerDocument[]
   checks: ReadonlyMap<string, Check>
-  /** What must not run a second time. */
+  /** The tasks that must not run a second time. */
   once: ReadonlySet<string>
 }
 
 interface Check {
   schema: string
   validate: ValidateFunction
-  /** The same, which goes on after the first fault; made when it is needed. */
+  /** As `first`, but reports all errors; compiled when needed. */
   all?: ValidateFunction
 }
 
 /**
- * What live workers serve and which inputs their handlers take. Workers publish the JSON Schema of each handler whose schema library can
- * make one (`~standard.jsonSchema`); producers check inputs against it before anything is stored.
+ * The tasks that live workers serve, and the input schemas of their handlers. Workers publish the JSON Schema of each handler whose
+ * schema library can make one (`~standard.jsonSchema`). Producers check inputs against it before they store a task.
  */
 export class PublishedHandlers {
   readonly #handlers: mongo.Collection<HandlerDocument>
@@ -72,7 +72,7 @@ export class PublishedHandlers {
     this.#workers = workers
   }
 
-  /** Publishes the handlers of a worker, and forgets those that no worker has published for long. */
+  /** Publishes the handlers of a worker, and drops those that no worker has published for long. */
   async publish(
     types: readonly { name: string; version: number; input: StandardSchemaV1; replay?: boolean }[],
   ): Promise<void> {
@@ -92,16 +92,16 @@ export class PublishedHandlers {
     await this.#handlers.deleteMany({ $expr: { $lt: ['$expireAt', NOW] } })
   }
 
-  /** The JSON Schemas that are published, by `name@version`. */
+  /** The published JSON Schemas by `name@version`. */
   async schemas(): Promise<Map<string, object>> {
     const { checks } = await this.#look(LOOK_MS)
     return new Map([...checks].map(([type, { schema }]) => [type, JSON.parse(schema) as object]))
   }
 
   /**
-   * Checks inputs against what live workers have published for their name and version; others are not checked.
+   * Checks an input against the schema that a live worker has published for its name and version, if there is one.
    *
-   * @throws {FleetError} `INPUT_INVALID` with the path of the first fault
+   * @throws {FleetError} `INPUT_INVALID` with the path of the first error
    */
   async check(asked: Asked): Promise<void> {
     const known = await this.#look(LOOK_MS)
@@ -109,7 +109,7 @@ export class PublishedHandlers {
     const check = known.checks.get(type)
     const faults = check === undefined ? [] : this.#faults(check, asked.input)
     if (faults.length === 0) return
-    // Whoever published it may be gone, and another version may stand in its place by now.
+    // The worker that published it may be gone, and another version may have replaced it.
     if (!known.workers.some((worker) => serves(worker, asked.name, asked.version))) return
     throw invalid(faults)
   }
@@ -149,7 +149,7 @@ export class PublishedHandlers {
     return this.#known
   }
 
-  /** What is wrong with an input, even with its secrets in it. A secret is a text, whatever more the schema wants of it. */
+  /** The errors of an input that don't depend on its secrets. A secret is a text; its other properties aren't known here. */
   #faults(check: Check, asked: unknown): ErrorObject[] {
     if (check.validate(asked)) return []
     const { input, at } = withStandIns(asked)
@@ -160,7 +160,7 @@ export class PublishedHandlers {
     return faults.filter(({ instancePath, keyword }) => keyword === 'type' || !at(pathOf(instancePath).join('/')))
   }
 
-  /** Undefined for what is no schema: somebody has changed it by hand. */
+  /** Undefined for an invalid schema, which was changed by hand. */
   #compiled(schema: unknown): Check | undefined {
     try {
       if (typeof schema !== 'string') return undefined
@@ -172,11 +172,11 @@ export class PublishedHandlers {
   }
 }
 
-/** Whether a worker takes tasks of this name and version. */
+/** Whether a worker has a handler for this name and version. */
 export const serves = (worker: WorkerDocument, name: string, version: number): boolean =>
   worker.state === 'running' && worker.tasks.includes(`${name}@${version}`)
 
-/** Undefined where the schema's library makes none, or can't for this schema. */
+/** Undefined if the schema's library can't make a JSON Schema of it. */
 function jsonSchemaOf(input: StandardSchemaV1): string | undefined {
   const { jsonSchema } = input['~standard'] as Partial<StandardJSONSchemaV1.Props>
   try {

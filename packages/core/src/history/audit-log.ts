@@ -11,7 +11,7 @@ const KEPT_MS = 365 * 86_400_000
 const TASKS_NAMED = 100
 const FILTER_LIMIT = 2_000
 
-/** Something that somebody did, without its time, which is the server's. */
+/** An action to record. The server sets its time. */
 export interface Deed {
   /** The key's id, or `local`. */
   by: string
@@ -22,17 +22,17 @@ export interface Deed {
   target?: string
   filter?: unknown
   reason?: string | undefined
-  /** The code with which it was refused. */
+  /** The error code if the action was refused. */
   refused?: string
 }
 
-/** An entry's place in the log: there may be several of one moment. */
+/** An entry's position in the log: a date and an id, because several entries may have the same date. */
 export interface AuditPlace {
   at: Date
   _id: ObjectId
 }
 
-/** Who did what: one entry per command, kept for a year. */
+/** Records who did what: one entry per command, kept for a year. */
 export class AuditLog {
   readonly #entries: mongo.Collection
 
@@ -48,7 +48,7 @@ export class AuditLog {
       changed,
       ...(filter === undefined ? {} : { filter: JSON.stringify(toWire(filter)).slice(0, FILTER_LIMIT) }),
     }
-    // An insert can't take the server's time.
+    // An upsert, because an insert can't use the server's time.
     await this.#entries.updateOne(
       { _id: new mongo.ObjectId() },
       [{ $set: { ...literals(entry), at: NOW, expireAt: fromNow(KEPT_MS) } }],
@@ -56,7 +56,7 @@ export class AuditLog {
     )
   }
 
-  /** The newest first; those after a place when that is given. */
+  /** The newest first; if a position is given, the entries after it. */
   async list({
     task,
     after,
@@ -67,7 +67,7 @@ export class AuditLog {
     limit?: number
   } = {}): Promise<AuditEntry[]> {
     const filter = {
-      // A place in the log is a date and an id, and a page that is not full is the last.
+      // The filter keeps malformed entries from shortening a page: a page that is not full is the last one.
       $expr: fitsOnServer(SHAPES.audit),
       ...given({ tasks: task }),
       ...(after === undefined ? {} : { $or: [{ at: { $lt: after.at } }, { at: after.at, _id: { $lt: after._id } }] }),

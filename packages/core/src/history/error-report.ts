@@ -25,7 +25,7 @@ export interface ErrorDocument
   > {
   trend: { hour: Date; count: number }[]
   marked?: { by: string; at: Date }
-  /** Which process may notify the developer. */
+  /** The process that may notify the developer. */
   notice?: string
   expireAt: Date
 }
@@ -37,8 +37,8 @@ const KEPT_MS = 90 * 86_400_000
 const HOUR_MS = 3_600_000
 
 /**
- * What keeps going wrong: failed attempts grouped by fingerprint, counted by whoever had them. A resolved or ignored
- * group is open again when its error comes back, an ignored one not before its time.
+ * Recurring errors: failed attempts grouped by fingerprint. Each process counts its own failures. A resolved or ignored group
+ * opens again when its error comes back; an ignored one not before its date.
  */
 export class ErrorReport {
   readonly #errors: mongo.Collection<ErrorDocument>
@@ -51,7 +51,7 @@ export class ErrorReport {
     this.#recording = asyncBatch((failures) => this.#recordAll(failures), { waitMs: 100, most: 500 })
   }
 
-  /** Counts a failure; returns the group as it is then. Failures that come close together share a write. */
+  /** Counts a failure and returns its updated group. Failures close together share a write. */
   record(failure: Failure): Promise<ErrorDocument | null> {
     return this.#recording(failure)
   }
@@ -74,10 +74,10 @@ export class ErrorReport {
   }
 
   /**
-   * Takes the right to tell the developer of a group: at most one process gets it in `periodMs`.
+   * Acquires the right to notify the developer about a group: at most one process gets it in `periodMs`.
    *
-   * @param threshold from how many failures on an error is a recurring one
-   * @returns the group, or null when it was told of already, is not open or has not recurred
+   * @param threshold how many failures make an error a recurring one
+   * @returns the group, or null when it was already notified, is not open or has not recurred
    */
   async takeNotice(fingerprint: string, threshold: number, periodMs: number): Promise<ErrorDocument | null> {
     const due = { $or: [{ $not: [{ $ifNull: ['$notifiedAt', false] }] }, longAgo('$notifiedAt', periodMs)] }
@@ -112,7 +112,7 @@ export class ErrorReport {
   }
 
   /**
-   * @param until for `ignored`: it is open again when its error comes back after that
+   * @param until for `ignored`: the group opens again when its error comes back after this date
    * @throws {FleetError} `NOT_FOUND`
    */
   async mark(fingerprint: string, state: ErrorState, by: string, until?: Date): Promise<ErrorDocument> {
@@ -136,7 +136,7 @@ export class ErrorReport {
   }
 }
 
-/** Whether a date lies longer back than `ms`. */
+/** Whether a date is more than `ms` in the past. */
 function longAgo(path: string, ms: number): Expression {
   return { $lte: [{ $add: [millis(path, 0), ms] }, { $toLong: NOW }] }
 }
@@ -221,7 +221,7 @@ function counted(group: readonly Failure[]): mongo.Document[] {
         reopened: { $add: [amount('$reopened'), { $cond: ['$back', 1, 0] }] },
         state: { $cond: ['$back', 'open', '$state'] },
         ignoredUntil: { $cond: ['$back', '$$REMOVE', '$ignoredUntil'] },
-        // What comes back is worth telling again at once.
+        // When an error comes back, the developer is notified again at once.
         notifiedAt: { $cond: ['$back', '$$REMOVE', '$notifiedAt'] },
         expireAt: fromNow(KEPT_MS),
         rev: { $add: [amount('$rev'), 1] },

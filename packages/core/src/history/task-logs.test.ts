@@ -6,7 +6,7 @@ import { TaskLogs } from './task-logs.ts'
 const held = useDatabase()
 const line = (seq: number) => ({ seq, level: 'info' as const, message: `line ${seq}`, at: new Date(0).toISOString() })
 
-test('lines that are stored twice at once, after an answer was lost, are there once', async () => {
+test('lines that are stored twice after a lost response exist once', async () => {
   const logs = new TaskLogs(held.database.db)
   const task = new mongo.ObjectId()
   const news = [{ task, attempt: 1, lease: 'l', lines: [line(1), line(2)] }]

@@ -8,7 +8,7 @@ import type { ObjectId } from '../task/task-document.ts'
 
 /** Lines of one attempt that were written together. */
 interface LogBatch {
-  /** `TASK:LEASE:FROM`, so that two who store the same lines at once store them once. */
+  /** `TASK:LEASE:FROM`, so that two processes that store the same lines store them once. */
   _id: string
   task: ObjectId
   attempt: number
@@ -19,7 +19,7 @@ interface LogBatch {
   lines: LogLine[]
 }
 
-/** What an attempt has logged since it was last asked. */
+/** The new log lines of an attempt. */
 export interface NewLines {
   task: ObjectId
   attempt: number
@@ -30,10 +30,10 @@ export interface NewLines {
 const KEPT_MS = 90 * 86_400_000
 const LOG_PAGE = 500
 
-/** A document that is too large fails the write of all others, and a thousand long lines are more than one can hold. */
+/** The most characters of a document: a thousand long lines don't fit in one, and an oversized one would fail the whole write. */
 const BATCH_CHARACTERS = 1024 * 1024
 
-/** Cut in the same places however often it is tried, since a batch is known by its first line. */
+/** Splits lines at the same places in each retry, because a batch is identified by its first line. */
 function inBatches({ lines, ...attempt }: NewLines): NewLines[] {
   const batches: LogLine[][] = []
   let room = 0
@@ -58,7 +58,7 @@ export class TaskLogs {
     this.#batches = db.collection('taskLogs')
   }
 
-  /** Repeating it after an unknown outcome is harmless: a batch is known by its first line. */
+  /** Repeating it after an unknown outcome does no harm, because a batch is identified by its first line. */
   async append(news: readonly NewLines[]): Promise<void> {
     const batches = news.flatMap(inBatches)
     if (batches.length === 0) return
@@ -84,7 +84,7 @@ export class TaskLogs {
     await this.#batches.bulkWrite(operations as never, { ordered: false })
   }
 
-  /** The newest lines before a place, the oldest of them first; at most `limit`. */
+  /** The newest lines before a position, the oldest of them first; at most `limit`. */
   async read(
     task: ObjectId,
     {
@@ -110,7 +110,7 @@ export class TaskLogs {
     return found.slice(0, limit).reverse()
   }
 
-  /** Forgets the lines of tasks that are gone. */
+  /** Removes the lines of removed tasks. */
   async remove(tasks: readonly ObjectId[]): Promise<void> {
     await againAfterElection(() => this.#batches.deleteMany({ task: { $in: [...tasks] } }))
   }

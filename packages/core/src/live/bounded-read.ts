@@ -2,11 +2,11 @@ import { type CollectionName, FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import { FIELDS } from './fields.ts'
 
-/** How many bytes a view or one answer holds at most. */
+/** The most bytes that a view or one response may have. */
 export const MOST_BYTES = 8 * 1024 * 1024
-/** How many bytes a page has at most, besides its last row: it is what a gateway keeps for a client that reads slowly. */
+/** The most bytes that a page may have, besides its last row. A gateway keeps a page for a client that reads slowly. */
 const PAGE_BYTES = 512 * 1024
-/** How many documents the server sends at a time: whole batches lie in memory before they can be counted. */
+/** How many documents the server sends at a time. A whole batch is in memory before its bytes can be counted. */
 const BATCH = { light: 250, heavy: 8 } as const
 
 /** Whether rows with these fields may have hundreds of kilobytes each. */
@@ -18,10 +18,10 @@ export const batchFor = (collection: CollectionName, fields: readonly string[] |
   isHeavy(collection, fields) ? BATCH.heavy : BATCH.light
 
 /**
- * Reads documents until they have too many bytes; the rest stays on the server.
+ * Reads documents until they have too many bytes. The rest stays on the server.
  *
- * @param wanted how many of them must fit
- * @returns those that fit, and whether there are more
+ * @param wanted how many documents must fit
+ * @returns the documents that fit, and whether there are more
  * @throws {FleetError} `TOO_BIG`
  */
 export async function readBounded<Doc>(
@@ -56,12 +56,12 @@ function tooBig(fitting: number, wanted: number, most: number): FleetError {
   const room = `${most / (1024 * 1024)} MiB`
   return new FleetError(
     'TOO_BIG',
-    `The first ${fitting} of up to ${wanted} rows fill the ${room} that an answer may have: ask for fewer fields, or set a limit below ${Math.max(fitting, 1)}`,
+    `The first ${fitting} of up to ${wanted} rows fill the ${room} that a response may have. Request fewer fields, or set a limit below ${Math.max(fitting, 1)}`,
     { field: 'limit' },
   )
 }
 
-/** About how many bytes a value takes, in memory as on the wire. BSON's own count takes ten times as long. */
+/** About how many bytes a value takes, in memory and on the wire. BSON's exact count takes ten times as long. */
 export function sizeOf(value: unknown): number {
   if (typeof value === 'string') return value.length + 8
   if (typeof value !== 'object' || value === null || value instanceof Date) return 8

@@ -6,13 +6,13 @@ import { asError } from '../thrown.ts'
 import { UnderWay } from '../under-way.ts'
 import { CANARIES } from './feed-events.ts'
 
-/** A write that must come back through the change stream: a stream can fall silent without an error. */
+/** A test write that must come back through the change stream, because a stream can fall silent without an error. */
 export class Canary {
   readonly #database: FleetDatabase
   readonly #log: Logger | undefined
   readonly #id = `feed:${randomUUID()}`
   readonly #writes = new UnderWay(() => undefined)
-  /** Since when one has been on its way, by `performance.now()`. */
+  /** When the current write was sent, by `performance.now()`; undefined while none is on its way. */
   #sentAt: number | undefined
   #lagMs = 0
 
@@ -21,7 +21,7 @@ export class Canary {
     this.#log = log
   }
 
-  /** How long the last one took to come back, in milliseconds; it grows while one doesn't. */
+  /** How long the last write took to come back, in milliseconds. It grows while a write is on its way. */
   get lagMs(): number {
     return this.#sentAt === undefined ? this.#lagMs : Math.max(this.#lagMs, performance.now() - this.#sentAt)
   }
@@ -42,7 +42,7 @@ export class Canary {
     this.#sentAt = undefined
   }
 
-  /** One that is still on its way would come back to life after it was deleted. */
+  /** Waits for the current write first: a late write would create the document again after its removal. */
   async remove(): Promise<void> {
     await this.#writes.settled()
     await this.#collection.deleteOne({ _id: this.#id }).catch(() => undefined)

@@ -44,13 +44,13 @@ afterEach(async () => {
   await Promise.all(feeds.splice(0).map((one) => one.stop()))
 })
 
-/** What was heard of one document, as `+rev` for a state and `-` for its end. */
+/** The reports about one document: `+rev` for a state and `-` for its removal. */
 const story = (id: Types.ObjectId): string[] =>
   heard.changes
     .filter((change) => id.equals(change.id as Types.ObjectId))
     .map(({ doc }) => (doc === null ? '-' : `+${doc.rev}`))
 
-/** Everything written before is heard when this is. */
+/** When this write is reported, all earlier writes are too. */
 async function settled(): Promise<void> {
   const last = new Types.ObjectId()
   await tasks().insertOne({ _id: last, rev: 0 })
@@ -58,7 +58,7 @@ async function settled(): Promise<void> {
 }
 
 describe('the change feed', () => {
-  test('is open when it has started: what is written from then on is heard, in order', async () => {
+  test('is open when it has started: every later write is reported, in order', async () => {
     await startFeed()
     const ids = Array.from({ length: 20 }, () => new Types.ObjectId())
     for (const id of ids) {
@@ -67,7 +67,7 @@ describe('the change feed', () => {
       await tasks().deleteOne({ _id: id })
     }
     await settled()
-    // A document may be told newer than its change, and not at all once it is gone; its end is always told.
+    // A reported document may be newer than its change, and missing once it is gone. Its removal is always reported.
     for (const id of ids) {
       const revs = story(id).slice(0, -1)
       expect(story(id).at(-1)).toBe('-')
@@ -87,7 +87,7 @@ describe('the change feed', () => {
     expect(heard.changes.map(({ collection }) => collection)).toEqual(['workers', 'tasks'])
   })
 
-  test('says nothing of renewed leases and of its own canaries', async () => {
+  test('does not report renewed leases and its own canaries', async () => {
     await startFeed(held.database, { canaryMs: 20 })
     const id = new Types.ObjectId()
     await tasks().insertOne({ _id: id, rev: 1, lease: { id: 'l', expiresAt: new Date(0) } })
@@ -100,7 +100,7 @@ describe('the change feed', () => {
     expect(new Set(heard.changes.map(({ collection }) => collection))).toEqual(new Set(['tasks']))
   })
 
-  test('one listener’s fault does not keep the others from hearing, and an undo ends it', async () => {
+  test('a failing listener does not affect the others, and can unsubscribe', async () => {
     await startFeed()
     feed.subscribe({
       change: () => {
@@ -128,7 +128,7 @@ describe('the change feed', () => {
     await tasks().insertOne({ rev: 1 })
     await feed.start()
     await settled()
-    // What was written last before it opened may come too, but nothing of the time when it was closed.
+    // The last write before it opened may be reported too, but no writes from while it was closed.
     expect(heard.changes.length).toBeLessThanOrEqual(3)
     await new ChangeFeed(held.database).stop()
   })
@@ -143,7 +143,7 @@ describe('the change feed', () => {
     expect(await watching).toEqual([])
   })
 
-  test('takes its canary with it', async () => {
+  test('removes its canary when it stops', async () => {
     await startFeed()
     const canaries = held.database.db.collection('canaries')
     expect(await canaries.countDocuments({ at: { $exists: true } })).toBe(1)
@@ -153,7 +153,7 @@ describe('the change feed', () => {
 })
 
 describe('a feed that loses what it reads from', () => {
-  test('tells that a collection is gone, and goes on when it is back', async () => {
+  test('reports that a collection is gone, and goes on when it is back', async () => {
     await startFeed()
     await tasks().insertOne({ rev: 1 })
     await tasks().drop()
@@ -161,7 +161,7 @@ describe('a feed that loses what it reads from', () => {
     await settled()
   })
 
-  test('tells that a collection was renamed, and that one took its name', async () => {
+  test('reports that a collection was renamed, and that another took its name', async () => {
     await startFeed()
     await tasks().insertOne({ rev: 1 })
     await tasks().rename('tasks_away')
@@ -171,7 +171,7 @@ describe('a feed that loses what it reads from', () => {
     await settled()
   })
 
-  test('says nothing when only its canaries are dropped', async () => {
+  test('reports nothing when only its canaries are dropped', async () => {
     await startFeed()
     await held.database.db.collection('canaries').drop()
     await settled()
@@ -184,7 +184,7 @@ describe('a feed that loses what it reads from', () => {
     await held.database.db.dropDatabase()
     await until(() => expect(heard.losses).toContain('HISTORY_LOST'))
     expect(heard.losses).toContain('COLLECTION_GONE')
-    // Starting at the time of the drop, the new stream may be ended by it once more: told again, then heard.
+    // The new stream starts at the time of the drop, so the drop may end it again: another loss, then reports.
     await until(async () => {
       const { insertedId } = await tasks().insertOne({ rev: 1 })
       await vi.waitFor(() => expect(story(insertedId)).toEqual(['+1']), { timeout: 500, interval: 5 })
@@ -193,7 +193,7 @@ describe('a feed that loses what it reads from', () => {
 })
 
 describe('a feed whose place in the history is refused', () => {
-  /** Fails the stream's next step with this error, as a server does; the driver gives no other way to it. */
+  /** Fails the stream's next step with this error, as a server would. The driver has no other way to do it. */
   async function refuse(error: Error): Promise<void> {
     const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(error)
     await startFeed()
@@ -203,13 +203,13 @@ describe('a feed whose place in the history is refused', () => {
   const serverError = (code: number, errorLabels: string[] = []): Error =>
     new mongo.MongoServerError({ message: 'refused', code, errorLabels })
 
-  test.each([286, 280, 260, 40647, 9])('starts anew and says so: code %i', async (code) => {
+  test.each([286, 280, 260, 40647, 9])('starts at the present and reports it: code %i', async (code) => {
     await refuse(serverError(code))
     await until(() => expect(heard.losses).toEqual(['HISTORY_LOST']))
     await settled()
   })
 
-  test('starts anew and says so: by the label alone', async () => {
+  test('starts at the present and reports it: by the label alone', async () => {
     await refuse(serverError(1, ['NonResumableChangeStreamError']))
     await until(() => expect(heard.losses).toEqual(['HISTORY_LOST']))
     await settled()
@@ -221,7 +221,7 @@ describe('a feed whose place in the history is refused', () => {
     expect(heard.losses).toEqual([])
   })
 
-  test('starts anew where the server refuses to resume, again and again', async () => {
+  test('starts at the present if the server refuses to resume repeatedly', async () => {
     const tryNext = vi.spyOn(mongo.ChangeStream.prototype, 'tryNext')
     const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(serverError(1))
     await startFeed()
@@ -232,7 +232,7 @@ describe('a feed whose place in the history is refused', () => {
     await settled()
   })
 
-  test('starts anew where the server does not know its token', async () => {
+  test('starts at the present if the server does not know its token', async () => {
     const { watch } = mongo.Db.prototype
     const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(serverError(1))
     const tokens = vi.spyOn(mongo.Db.prototype, 'watch').mockImplementation(function (
@@ -251,7 +251,7 @@ describe('a feed whose place in the history is refused', () => {
   })
 })
 
-/** A way to the database that can be cut, and that can fall silent. */
+/** A connection to the database that can be cut or silenced. */
 class Relay {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -287,7 +287,7 @@ class Relay {
     for (const socket of this.#sockets) socket.resetAndDestroy()
   }
 
-  /** What is open now says nothing any more; later connections do. */
+  /** Silences all open connections, but not later ones. */
   silence(): void {
     for (const socket of this.#sockets) this.#silent.add(socket)
   }
@@ -332,7 +332,7 @@ describe('a feed whose connection breaks', () => {
     expect(heard.losses).toEqual([])
   })
 
-  test('misses nothing where it breaks before the first change', async () => {
+  test('misses nothing if it breaks before the first change', async () => {
     await startFeed(database)
     relay.cut()
     const { insertedId } = await tasks().insertOne({ rev: 1 })
@@ -340,7 +340,7 @@ describe('a feed whose connection breaks', () => {
     expect(heard.losses).toEqual([])
   })
 
-  test('misses nothing where the server is away for longer than one try', async () => {
+  test('misses nothing if the server is away for longer than one try', async () => {
     let failures = 0
     const log = pino(
       { level: 'warn' },
@@ -368,8 +368,8 @@ describe('a feed whose connection breaks', () => {
   })
 })
 
-describe('a feed for those who run tasks', () => {
-  /** A task in the lifecycle of which every verb can be seen. */
+describe('a feed for workers', () => {
+  /** A task whose lifecycle has every verb. */
   async function claimed(over: Partial<Claimant> = {}): Promise<Claim> {
     const [task] = await store().enqueue([newTask()])
     const [claim] = await store().claim([task!._id], { ...testClaimant, ...over })
@@ -377,7 +377,7 @@ describe('a feed for those who run tasks', () => {
   }
   const store = (): MongoTaskStore => new MongoTaskStore(held.database.connection, held.database.clock)
 
-  test('tells what waits, what goes back to waiting and what is asked for, and not what is taken up or completed', async () => {
+  test('reports waiting tasks and requests to tasks, but not claims and completions', async () => {
     await startFeed(held.database, { scope: 'work' })
     const [done, again, asked] = [await claimed(), await claimed(), await claimed()]
     await store().settle(done, Outcome.completed(null))
@@ -385,14 +385,14 @@ describe('a feed for those who run tasks', () => {
     await store().cancel(asked.task._id, 'ann')
     await settled()
     const revs = (claim: Claim): unknown[] => story(claim.task._id)
-    // Looked up when it is told, so that the state may be a later one than the change's.
+    // The document is read at the time of the report, so its state may be later than the change.
     expect(revs(done)).toHaveLength(1)
     expect(revs(again)).toHaveLength(2)
     expect(revs(asked)).toHaveLength(2)
     expect(heard.losses).toEqual([])
   })
 
-  test('tells of places in limited queues that are taken and become free', async () => {
+  test('reports places in limited queues that are taken or freed', async () => {
     await startFeed(held.database, { scope: 'work' })
     const claim = await claimed({ slot: `limited\n${new Types.ObjectId().toHexString()}` })
     await store().settle(claim, Outcome.completed(null))
@@ -400,7 +400,7 @@ describe('a feed for those who run tasks', () => {
     expect(story(claim.task._id)).toHaveLength(3)
   })
 
-  test('tells everything from when somebody asks for it until some time after the last one has gone', async () => {
+  test('reports everything on request, until some time after the last user has gone', async () => {
     await startFeed(held.database, { scope: 'work', lingerMs: 50 })
     const [first, second] = await Promise.all([feed.everything(), feed.everything()])
     expect(heard.losses).toEqual(['HISTORY_LOST'])
@@ -414,7 +414,7 @@ describe('a feed for those who run tasks', () => {
     expect(heard.losses).toEqual(['HISTORY_LOST'])
   })
 
-  test('goes back to what workers need when nobody wants more', async () => {
+  test('goes back to the scope of workers when no user wants everything', async () => {
     await startFeed(held.database, { scope: 'work', lingerMs: 1 })
     const release = await feed.everything()
     release()
@@ -424,7 +424,7 @@ describe('a feed for those who run tasks', () => {
     expect(story(unwatched.task._id)).toHaveLength(1)
   })
 
-  test('a stream that breaks while more is wanted comes back with all of it', async () => {
+  test('a stream that breaks while everything is wanted reports everything again', async () => {
     await startFeed(held.database, { scope: 'work' })
     const wanting = feed.everything()
     await held.database.streams.close(true)

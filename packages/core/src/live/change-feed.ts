@@ -37,26 +37,27 @@ import type { Transition } from './transitions.ts'
 export interface ChangeFeedOptions {
   log?: Logger
   /**
-   * `work`: tasks that are taken up or completed are not reported, unless somebody asks for `everything`. That is half of
-   * all changes of a busy fleet, and those who run tasks have no use for them. `all` by default.
+   * `work`: claims and completions of tasks are not reported, unless `everything` is requested. They are half of all changes
+   * in a busy fleet, and workers don't need them. `all` by default.
    */
   scope?: FeedScope
-  /** For how long everything is reported after the last one who asked for it has gone, in milliseconds. */
+  /** For how long everything is reported after its last user has released it, in milliseconds. */
   lingerMs?: number
-  /** How often a write is sent to come back through the stream, in milliseconds. */
+  /** How often a test write is sent through the stream, in milliseconds. */
   canaryMs?: number
-  /** A stream that stays silent for so long is opened anew, in milliseconds. */
+  /** A stream that is silent for this long is opened again, in milliseconds. */
   stalledMs?: number
 }
 
 /** How long a stream may be silent once the database is back, in milliseconds. */
 const PROBE_MS = 2_000
-/** How long those who ask for everything wait for it, in milliseconds. */
+/** How long `everything` waits for the wider stream, in milliseconds. */
 const WIDENING_MS = 5_000
 
 /**
- * The one change stream of a process, shared by all who want to know. It opens itself again with its token and a back-off;
- * where the history is gone it starts anew and notifies its listeners to read again. `FEED_TRANSITIONS` says what follows what.
+ * The one change stream of a process, shared by all listeners. After an error it opens again with its resume token and a
+ * back-off. If the history is gone, it starts at the present and notifies its listeners to read again. `FEED_TRANSITIONS`
+ * defines its states.
  */
 export class ChangeFeed extends Service implements Feed {
   readonly isDirect = true
@@ -69,19 +70,19 @@ export class ChangeFeed extends Service implements Feed {
   readonly #listeners = new Set<FeedListener>()
   readonly #canary: Canary
   #stream: FeedStream | undefined
-  /** What the stream reports that was open last. */
+  /** The scope of the latest open stream. */
   #openScope: FeedScope | undefined
   #place: Place | undefined
   #failures = NO_FAILURES
   #lastEventAt = 0
   #reportedUntil = 0
-  /** What is to be reported. */
+  /** The wanted scope. */
   #scope: FeedScope
-  /** How many want everything. */
+  /** How many users want everything. */
   #wanting = 0
   readonly #onOpened = new Set<() => void>()
-  /** Gives up the stream that is being waited for. */
-  #giveUp: ((why: Error) => void) | undefined
+  /** Aborts the wait for the stream's next event. */
+  #abortWait: ((why: Error) => void) | undefined
   #narrowing: NodeJS.Timeout | undefined
   #probing: NodeJS.Timeout | undefined
 
@@ -97,7 +98,7 @@ export class ChangeFeed extends Service implements Feed {
     this.#canary = new Canary(database, options.log)
   }
 
-  /** When it has started, the stream is really open: what is written from then on is reported. */
+  /** When this resolves, the stream is really open, and every later write is reported. */
   protected override async onStart(): Promise<void> {
     this.#place = await presentPlace(this.#database, this.#stalledMs)
     this.defer(() => soon(this.#canary.remove()))
@@ -115,25 +116,25 @@ export class ChangeFeed extends Service implements Feed {
     await this.use(new WatchLoop({ ...canaries, failed: 'canary not written' }))
   }
 
-  /** Returns its undo. */
+  /** Returns a function that unsubscribes. */
   subscribe(listener: FeedListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Every change that was made before this moment of the server's time has been reported; the start of time before the first. */
+  /** All changes before this moment of the server's time have been reported. It is 1970 before the first change. */
   get reportedUntil(): Date {
     return new Date(this.#reportedUntil)
   }
 
-  /** How long a write took to come back through the stream, in milliseconds; it grows while one doesn't. */
+  /** How long a write took to come back through the stream, in milliseconds. It grows while a write is on its way. */
   get lagMs(): number {
     return this.#canary.lagMs
   }
 
   /**
-   * Resolves when every change is reported, and goes on being reported until the function that it returns is called. Where that
-   * needs another stream, listeners are notified to read again.
+   * Resolves when all changes are reported. That lasts until the returned function is called. If it needs another stream,
+   * listeners are notified to read again.
    *
    * @throws {FleetError} `NO_DATABASE`
    */
@@ -160,7 +161,7 @@ export class ChangeFeed extends Service implements Feed {
 
   #setScope(scope: FeedScope): void {
     this.#scope = scope
-    if (this.#openScope !== scope) this.#giveUp?.(new OtherScope('another scope is wanted'))
+    if (this.#openScope !== scope) this.#abortWait?.(new OtherScope('another scope is wanted'))
   }
 
   async #opened(scope: FeedScope): Promise<void> {
@@ -174,7 +175,7 @@ export class ChangeFeed extends Service implements Feed {
       }
       const late = setTimeout(() => {
         this.#onOpened.delete(done)
-        reject(new FleetError('NO_DATABASE', 'The database does not answer'))
+        reject(new FleetError('NO_DATABASE', 'The database does not respond'))
       }, WIDENING_MS)
       this.#onOpened.add(done)
     })
@@ -218,7 +219,7 @@ export class ChangeFeed extends Service implements Feed {
     if (action === 'close' && this.#stream !== undefined) await closed(this.#stream)
   }
 
-  /** `watch()` sends nothing by itself; the first `tryNext()` does, from a point in time that was before it. */
+  /** `watch()` itself sends nothing. The first `tryNext()` opens the stream, so its start time is fixed before. */
   async #open(): Promise<void> {
     const scope = this.#scope
     const opening = watchFrom(this.#place!, scope, this.#database)
@@ -239,7 +240,7 @@ export class ChangeFeed extends Service implements Feed {
     this.#stream = undefined
   }
 
-  /** @throws what ends the stream */
+  /** @throws the error that ends the stream */
   async #read(signal: AbortSignal): Promise<FeedEvent> {
     for (;;) {
       this.#requireScope()
@@ -256,19 +257,19 @@ export class ChangeFeed extends Service implements Feed {
     if (this.#openScope !== this.#scope) throw new OtherScope('another scope is wanted')
   }
 
-  /** The next event, or undefined when stopping. A stream that stalled may never report anything, not even that it failed. */
+  /** The next event, or undefined when stopping. A stalled stream may never report anything, not even an error. */
   async #next(signal: AbortSignal): Promise<mongo.ChangeStreamDocument | undefined> {
     let interrupt: (() => void) | undefined
     const interrupted = new Promise<undefined>((resolve, reject) => {
       interrupt = () => resolve(undefined)
       signal.addEventListener('abort', interrupt, { once: true })
-      this.#giveUp = reject
+      this.#abortWait = reject
     })
     if (signal.aborted) return undefined
     try {
       return (await Promise.race([this.#stream!.stream.next(), interrupted])) as mongo.ChangeStreamDocument | undefined
     } finally {
-      this.#giveUp = undefined
+      this.#abortWait = undefined
       if (interrupt !== undefined) signal.removeEventListener('abort', interrupt)
     }
   }
@@ -278,10 +279,10 @@ export class ChangeFeed extends Service implements Feed {
     this.#place = placeOf(this.#stream!) ?? this.#place
     this.#lastEventAt = performance.now()
     if (event === null) return
-    // Before anybody reads because of it.
+    // Must run before a listener reads because of this event.
     if ('clusterTime' in event) this.#database.causal.saw(event.clusterTime, session.clusterTime)
     this.#report(event)
-    // A cluster time counts whole seconds; events of the same one may follow.
+    // A cluster time has whole seconds. More events of the same second may follow.
     const seconds = event.clusterTime?.getHighBitsUnsigned() ?? 0
     this.#reportedUntil = Math.max(this.#reportedUntil, seconds * 1_000)
   }
@@ -291,18 +292,18 @@ export class ChangeFeed extends Service implements Feed {
     if (news === undefined) return
     if (news === 'COLLECTION_GONE') this.#tellLost(news)
     else if ('canary' in news) this.#canary.cameBack(news.canary)
-    else this.#tell((listener) => listener.change(news.change))
+    else this.#notify((listener) => listener.change(news.change))
   }
 
   #tellLost(reason: 'HISTORY_LOST' | 'COLLECTION_GONE'): void {
-    this.#tell((listener) => listener.lost(reason))
+    this.#notify((listener) => listener.lost(reason))
   }
 
-  /** One listener's fault must not keep the others from hearing. */
-  #tell(tell: (listener: FeedListener) => void): void {
+  /** A failing listener must not affect the others. */
+  #notify(notify: (listener: FeedListener) => void): void {
     for (const listener of this.#listeners) {
       try {
-        tell(listener)
+        notify(listener)
       } catch (error) {
         this.#log?.error({ err: asError(error) }, 'a listener of the change feed failed')
       }
@@ -311,21 +312,23 @@ export class ChangeFeed extends Service implements Feed {
 
   async #checkSilence(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
-    if (silentMs > this.#stalledMs) this.#giveUp?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
-    // Not awaited: a write that hangs must not put off the next check.
+    if (silentMs > this.#stalledMs)
+      this.#abortWait?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
+    // Not awaited: a write that hangs must not delay the next check.
     void this.#canary.send()
   }
 
   /**
-   * The database is back. A stream may still wait on a connection that broke without a word: then it is opened anew, at its place,
-   * and not only when it has been silent for long.
+   * The database is back. The stream may still wait on a connection that broke silently. Then it is opened again at its place,
+   * without waiting for the longer stall timeout.
    */
   #probe(): void {
     const askedAt = performance.now()
     void this.#canary.send()
     clearTimeout(this.#probing)
     this.#probing = setTimeout(() => {
-      if (this.#lastEventAt < askedAt) this.#giveUp?.(new Stalled('the stream is silent though the database is back'))
+      if (this.#lastEventAt < askedAt)
+        this.#abortWait?.(new Stalled('the stream is silent though the database is back'))
     }, PROBE_MS)
   }
 }

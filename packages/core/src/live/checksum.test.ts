@@ -37,7 +37,7 @@ describe('the checksum of rows', () => {
     expect(rowsChecksum(rows)).toBe(expected)
   })
 
-  test('of a live query is that of what a client holds at the same seq, all along the way', async () => {
+  test("of a live query equals the checksum of the client's rows at each seq", async () => {
     const feed = new ChangeFeed(held.database)
     await feed.start()
     const queries = new LiveQueries(held.database, feed, { coalesceMs: 0 })
@@ -50,7 +50,7 @@ describe('the checksum of rows', () => {
         proofs.push([watcher.watch.live.checksum, watcher.checksum])
         seen.add(watcher.checksum.checksum)
       }
-      // Heard after the watcher has applied the same delta.
+      // Called after the watcher has applied the same delta.
       watcher.watch.live.subscribe({ delta: look, reset: look })
       look()
       const ids = Array.from({ length: 6 }, () => new Types.ObjectId())

@@ -15,7 +15,7 @@ const least = fc.constantFrom<unknown>(
   mongo.Decimal128.fromString('0.5'),
   mongo.Long.fromString('9007199254740993'),
   new mongo.Timestamp({ t: 1, i: 1 }),
-  // Of one length: within documents one stand-in forgets that the shorter comes first.
+  // All of one length: within documents, the stand-in server doesn't order the shorter one first.
   new mongo.Binary(Buffer.from('b')),
   new mongo.Binary(Buffer.from('a')),
   new mongo.MinKey(),
@@ -35,7 +35,7 @@ const doc = fc.record({
   priority: fc.oneof(fc.constantFrom(-1, 0, 1, 1.5, 5, 2 ** 40), missing),
   runAt: fc.oneof(fc.constantFrom(...dates), missing),
   lazy: fc.oneof(fc.boolean(), missing),
-  // A document that another program wrote may hold anything.
+  // A document from another program may have any values.
   key: fc.oneof({ weight: 2, arbitrary: fc.constantFrom<unknown>('k', 1, true, dates[0]) }, anything, missing),
   worker: fc.oneof(anything, missing),
 })
@@ -48,7 +48,7 @@ const sort = fc
   })
   .map((keys) => Object.fromEntries(keys))
 
-describe('the order of the window is the server’s', () => {
+describe('the window has the server’s order', () => {
   test('by several keys, with ties, missing values and texts beyond the BMP', async () => {
     const collection = held.database.db.collection('ordered')
     const [docs] = fc.sample(fc.array(doc, { minLength: 80, maxLength: 80 }), 1)
@@ -96,7 +96,7 @@ describe('compareValues', () => {
     expect(compareValues(new mongo.Binary(Buffer.from('b')), new mongo.Binary(Buffer.from('aa')))).toBeLessThan(0)
   })
 
-  test('takes NaN for the least number, and numbers of every width for numbers', () => {
+  test('orders NaN before all numbers, and compares numbers of every width', () => {
     expect(compareValues(Number.NaN, -1e300)).toBeLessThan(0)
     expect(compareValues(5, Number.NaN)).toBeGreaterThan(0)
     expect(compareValues(Number.NaN, Number.NaN)).toBe(0)
@@ -134,7 +134,7 @@ describe('compareValues', () => {
     expect(compareValues(decimal('NaN'), Number.NaN)).toBe(0)
   })
 
-  test('a later key counts only where the earlier ones tie', () => {
+  test('a later key counts only if the earlier ones are equal', () => {
     const compare = compareBy({ a: 1, b: -1 })
     expect(compare({ a: 1, b: 1 }, { a: 2, b: 2 })).toBeLessThan(0)
     expect(compare({ a: 1, b: 1 }, { a: 1, b: 2 })).toBeGreaterThan(0)

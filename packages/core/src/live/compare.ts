@@ -23,10 +23,10 @@ const RANKS = {
   greatest: 13,
 } as const
 
-/** What an empty array is sorted by. */
+/** Stands for an empty array in sorting. */
 const NOTHING = Symbol('nothing')
 
-/** Where a value's type stands in that order; a missing value counts as null. */
+/** The rank of a value's type in that order. A missing value counts as null. */
 export function typeRank(value: unknown): number {
   if (value === undefined || value === null) return RANKS.null
   if (typeof value === 'number' || typeof value === 'bigint') return RANKS.number
@@ -36,7 +36,7 @@ export function typeRank(value: unknown): number {
   if (value instanceof Date) return RANKS.date
   if (Array.isArray(value)) return RANKS.array
   if (value instanceof mongo.Binary) return RANKS.binary
-  // Before Long, which it extends.
+  // Checked before Long, which it extends.
   if (value instanceof mongo.Timestamp) return RANKS.timestamp
   if (value instanceof mongo.Long || value instanceof mongo.Decimal128) return RANKS.number
   if (value === NOTHING) return RANKS.nothing
@@ -45,7 +45,7 @@ export function typeRank(value: unknown): number {
   return isPlainObject(value) ? RANKS.object : RANKS.other
 }
 
-/** The order of two values; those of the rarest kinds, such as regular expressions, count as equal within their type. */
+/** The order of two values. Two values of a rare type, such as regular expressions, count as equal. */
 export function compareValues(a: unknown, b: unknown): number {
   const rank = typeRank(a)
   const ranks = rank - typeRank(b)
@@ -73,23 +73,23 @@ export function compareValues(a: unknown, b: unknown): number {
   }
 }
 
-/** An int64 that JavaScript's numbers can't hold arrives as a `Long`, and compares exactly as a bigint. */
+/** An int64 that JavaScript's numbers can't hold is a `Long`, and is compared exactly as a bigint. */
 const numberOf = (value: unknown): number | bigint =>
   value instanceof mongo.Long ? value.toBigInt() : typeof value === 'bigint' ? value : Number(value)
 
 const isDecimal = (value: unknown): boolean => value instanceof mongo.Decimal128
 
-/** Whether it is the number that no range holds, of whichever kind. */
+/** Whether a value is NaN, of any numeric type. */
 export const isNaNumber = (value: unknown): boolean =>
   Number.isNaN(value) || (isDecimal(value) && String(value) === 'NaN')
 
-/** A Decimal128 holds more digits and larger exponents than a double, so that equal doubles decide nothing. */
+/** A Decimal128 has more digits and larger exponents than a double, so values that are equal as doubles may still differ. */
 function compareDecimals(a: unknown, b: unknown): number {
   const rough = compareNumbers(Number(numberOf(a)), Number(numberOf(b)))
   if (rough !== 0) return rough
   const [left, right] = [exactly(a), exactly(b)]
   if (left === undefined || right === undefined) {
-    // Both are NaN, or infinite as doubles and of one sign; the one that really is lies further out.
+    // Both are NaN, or both are infinite as doubles with the same sign. A truly infinite value is further out.
     const sign = Math.sign(Number(numberOf(a))) || 0
     return sign * (Number(left === undefined) - Number(right === undefined))
   }
@@ -98,7 +98,7 @@ function compareDecimals(a: unknown, b: unknown): number {
   return x! < y! ? -1 : x! > y! ? 1 : 0
 }
 
-/** A finite number as `digits × 10^exponent`. A hundred digits of a double are more than a Decimal128 has. */
+/** A finite number as `digits × 10^exponent`. A hundred digits are more than a Decimal128 has. */
 function exactly(value: unknown): { digits: bigint; exponent: number } | undefined {
   const text = typeof value === 'number' ? value.toPrecision(100) : String(value)
   const parts = /^(-?\d+)\.?(\d*)(?:e([+-]?\d+))?$/i.exec(text)
@@ -114,7 +114,7 @@ function compareNumbers(a: number | bigint, b: number | bigint): number {
   return Number(Number.isNaN(b)) - Number(Number.isNaN(a))
 }
 
-/** MongoDB compares UTF-8 bytes, which is the order of code points and not that of UTF-16 units. */
+/** MongoDB compares UTF-8 bytes. That is the order of code points, not of UTF-16 units. */
 function compareText(a: string, b: string): number {
   if (a === b) return 0
   const plain = !/[\ud800-\udfff]/.test(a + b)
@@ -122,7 +122,7 @@ function compareText(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
-/** Field by field: the value's type, then the field's name, then the value; what runs out first comes first. */
+/** Compares field by field: the value's type, then the field's name, then the value. The shorter one comes first. */
 function compareEntries(a: [string, unknown][], b: [string, unknown][]): number {
   for (const [index, [name, value]] of a.entries()) {
     const other = b[index]
@@ -136,7 +136,7 @@ function compareEntries(a: [string, unknown][], b: [string, unknown][]): number 
 const compareBinaries = (a: mongo.Binary, b: mongo.Binary): number =>
   a.length() - b.length() || a.sub_type - b.sub_type || Buffer.compare(a.value(), b.value())
 
-/** What a value is sorted by: an array by the element that comes first in that direction. */
+/** The value to sort by. For an array, that is the element that comes first in this direction. */
 function sortedBy(value: unknown, direction: 1 | -1): unknown {
   if (!Array.isArray(value)) return value
   if (value.length === 0) return NOTHING

@@ -2,7 +2,7 @@ import { COLLECTIONS, type CollectionName } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { TRANSITIONS } from '../task/lifecycle.ts'
 
-/** A document as it is now, or that it is gone. `doc` may be newer than the event: order by `rev`. */
+/** The current document, or null if it is gone. `doc` may be newer than the event, so order by `rev`. */
 export interface Change {
   collection: CollectionName
   id: unknown
@@ -35,7 +35,7 @@ const WORK = [
         {
           'ns.coll': 'tasks',
           'updateDescription.updatedFields.status': { $in: [TRANSITIONS.claim.to, TRANSITIONS.complete.to] },
-          // Workers that wait for a place in a limited queue need to know when one is taken or free.
+          // Workers that wait for a place in a limited queue must know when a place is taken or free.
           'updateDescription.updatedFields.slot': { $exists: false },
           'updateDescription.removedFields': { $ne: 'slot' },
         },
@@ -57,7 +57,7 @@ export function newsOf(event: mongo.ChangeStreamDocument): News {
       const { _id: id } = event.documentKey
       if (event.ns.coll === CANARIES) return { canary: String(id) }
       const doc = event.fullDocument ?? null
-      // Without a document its delete follows.
+      // If the document is missing, its delete event follows.
       if (doc === null || isRenewal(event)) return undefined
       const change = { collection: event.ns.coll as CollectionName, id, doc }
       return { change: movesSlot(event) ? { ...change, slot: true } : change }
@@ -82,7 +82,7 @@ function movesSlot(event: mongo.ChangeStreamDocument): boolean {
   return (updatedFields !== undefined && 'slot' in updatedFields) || (removedFields?.includes('slot') ?? false)
 }
 
-/** Renewed leases of earlier versions: the commonest write of theirs, and nobody watches them. */
+/** Whether this is a lease renewal of an earlier version: the most common write there, which no listener needs. */
 function isRenewal(event: mongo.ChangeStreamDocument): boolean {
   if (event.operationType !== 'update') return false
   const { updatedFields, removedFields } = event.updateDescription

@@ -41,13 +41,13 @@ describe('the states of the feed', () => {
     expect(cells).toHaveLength(CELLS.length)
   })
 
-  test('listeners are notified of a loss exactly when the feed goes on from the present', () => {
+  test('listeners are notified of a loss exactly when the feed starts at the present', () => {
     for (const [state, event, to, action] of CELLS) {
       expect(action === 'announceLoss', `${state} ${event}`).toBe(state === 'restarting' && to === 'open')
     }
   })
 
-  test('what a lost place leads to is left only by opening anew, or by a stop', () => {
+  test('after a lost place, only opening at the present or a stop leads on', () => {
     const left = CELLS.filter(([state, , to]) => state === 'restarting' && to !== 'restarting')
     expect(left.map(([, event]) => event)).toEqual(['opened', 'stopped'])
   })

@@ -2,13 +2,13 @@ import { mongo } from 'mongoose'
 import type { Transitions } from './transitions.ts'
 
 /**
- * `open`: events are read from the stream. `resuming`: it is opened again at the place that it had reached. `restarting`: that place is
- * lost, and it is opened at the present.
+ * `open`: events are read from the stream. `resuming`: the stream is opened again at the place that it had reached.
+ * `restarting`: that place is lost, and the stream is opened at the present.
  */
 export type FeedState = 'open' | 'resuming' | 'restarting' | 'stopped'
-/** `placeLost`: what was missed can't be read any more. `rescoped`: more or less is wanted than the stream reports. */
+/** `placeLost`: missed events can't be read any more. `rescoped`: a wider or narrower scope is wanted. */
 export type FeedEvent = 'opened' | 'failed' | 'placeLost' | 'rescoped' | 'stopped'
-/** `announceLoss`: listeners are notified that they must read again. `pause`: the stream is closed, and the next try waits. */
+/** `announceLoss`: listeners are notified to read again. `pause`: the stream is closed, and the next try waits. */
 export type FeedAction = 'none' | 'announce' | 'announceLoss' | 'discard' | 'pause' | 'close'
 
 export const FEED_TRANSITIONS: Transitions<FeedState, 'stopped', FeedEvent, FeedAction> = {
@@ -16,7 +16,7 @@ export const FEED_TRANSITIONS: Transitions<FeedState, 'stopped', FeedEvent, Feed
     opened: { to: 'open', action: 'none' },
     failed: { to: 'resuming', action: 'pause' },
     placeLost: { to: 'restarting', action: 'pause' },
-    // Another pipeline takes no token of this one.
+    // A stream with another pipeline can't use this stream's token.
     rescoped: { to: 'restarting', action: 'discard' },
     stopped: { to: 'stopped', action: 'close' },
   },
@@ -40,9 +40,9 @@ export const FEED_TRANSITIONS: Transitions<FeedState, 'stopped', FeedEvent, Feed
 export interface FeedFailures {
   /** Since the last event. */
   all: number
-  /** A server that answers refused to open the stream at its place. */
+  /** How often a reachable server refused to open the stream at its place. */
   refusals: number
-  /** The stream was silent, also after it was opened again. */
+  /** How often the stream was silent, also after it was opened again. */
   stalls: number
 }
 
@@ -55,25 +55,25 @@ const STALLS_BEFORE_RESTART = 2
 const FIRST_PAUSE_MS = 100
 const LAST_PAUSE_MS = 5_000
 
-/** Another scope is wanted than that of the open stream. */
+/** The wanted scope is not the scope of the open stream. */
 export class OtherScope extends Error {}
 
-/** The stream reports nothing any more, not even that it failed. Its token may be as good as ever. */
+/** The stream reports nothing any more, not even an error. Its token may still be valid. */
 export class Stalled extends Error {}
 
-/** The stream has ended, and what follows it can't be read. */
+/** The stream has ended, and the events after its place can't be read. */
 export class HistoryLost extends Error {}
 
-/** Which event an error is, and the count of failures with it. */
+/** Maps an error to an event, and counts it. */
 export function judgeFailure(
   error: unknown,
   state: FeedState,
   before: FeedFailures,
 ): { event: FeedEvent; failures: FeedFailures } {
   if (error instanceof OtherScope) return { event: 'rescoped', failures: before }
-  // A server that answers and refuses the token won't take it later either; one that is away may.
+  // A reachable server that refuses the token won't accept it later. A server that is away may.
   const refused = state !== 'open' && error instanceof mongo.MongoServerError
-  // A server that was away for long goes on where it was; one that stays silent after that has lost the place.
+  // After a long absence, a server goes on at the place. If the stream stays silent after that, the place is lost.
   const failures = {
     all: before.all + 1,
     refusals: before.refusals + (refused ? 1 : 0),

@@ -3,15 +3,15 @@ import type { mongo } from 'mongoose'
 import type { FleetDatabase } from '../database/fleet-database.ts'
 import { type FeedScope, PIPELINES } from './feed-events.ts'
 
-/** A server that does not answer must not keep a process from ending. */
+/** A server that doesn't respond must not keep the process from ending. */
 const LAST_CLOSE_MS = 1_000
 
-/** Where a stream starts: after an event that was seen, or at a time before the first one. */
+/** Where a stream starts: after a known event, or at a time before the first event. */
 export type Place = { resumeAfter: unknown } | { startAtOperationTime: mongo.Timestamp }
 
 /** An open change stream. */
 export interface FeedStream {
-  /** Of its own, so that it knows the set's time with which others can read what this stream has shown. */
+  /** The stream's own session. Its cluster time lets later reads include everything that this stream has reported. */
   readonly session: mongo.ClientSession
   readonly stream: mongo.ChangeStream
 }
@@ -34,23 +34,23 @@ export function placeOf({ stream }: FeedStream): Place | undefined {
   return token === undefined || token === null ? undefined : { resumeAfter: token }
 }
 
-/** @throws when the server doesn't answer within so many milliseconds */
+/** @throws when the server doesn't respond within this many milliseconds */
 export async function presentPlace(database: FleetDatabase, withinMs: number): Promise<Place> {
   const session = database.streams.startSession()
   try {
     await answered(database.streamsDb.admin().command({ ping: 1 }, { session }), withinMs)
-    if (session.operationTime === undefined) throw new Error('the server tells no operation time')
+    if (session.operationTime === undefined) throw new Error('the server sent no operation time')
     return { startAtOperationTime: session.operationTime }
   } finally {
     await session.endSession()
   }
 }
 
-/** The client for streams waits for ever by design; the opening of one must not. */
+/** The client for streams waits without a limit by design. Opening a stream must not. */
 export async function answered<T>(asked: Promise<T>, withinMs: number): Promise<T> {
   const giveUp = new AbortController()
   const late = sleep(withinMs, undefined, { signal: giveUp.signal }).then(() => {
-    throw new Error(`the server did not answer within ${withinMs} ms`)
+    throw new Error(`the server did not respond within ${withinMs} ms`)
   })
   try {
     return await Promise.race([asked, late])
@@ -60,13 +60,13 @@ export async function answered<T>(asked: Promise<T>, withinMs: number): Promise<
   }
 }
 
-/** Not awaited: the server at its other end may be the one that doesn't answer. */
+/** Closes a stream without waiting, because its server may not respond. */
 export function discard({ stream }: FeedStream): void {
   stream.close().catch(() => undefined)
 }
 
 export const closed = ({ stream }: FeedStream): Promise<void> => soon(stream.close())
 
-/** Resolves when `work` is done or has failed, but doesn't wait for long. */
+/** Resolves when `work` has settled, or after a short time. */
 export const soon = (work: Promise<unknown>): Promise<void> =>
   Promise.race([work.then(() => undefined).catch(() => undefined), sleep(LAST_CLOSE_MS, undefined, { ref: false })])

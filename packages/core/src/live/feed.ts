@@ -2,25 +2,25 @@ import type { Change } from './feed-events.ts'
 
 export interface FeedListener {
   change(change: Change): void
-  /** Changes may have been missed: read again what you keep. */
+  /** Changes may have been missed, so the listener must read its data again. */
   lost(reason: 'HISTORY_LOST' | 'COLLECTION_GONE'): void
 }
 
-/** Reports the changes of a fleet's documents: a change stream of the database, or a database in memory by itself. */
+/** Reports the changes of a fleet's documents, from the database's change stream or from a database in memory. */
 export interface Feed {
-  /** When it has started, whatever is written from then on is reported. */
+  /** Every write after the start has finished is reported. */
   start(): Promise<void>
   stop(): Promise<void>
-  /** Returns its undo. */
+  /** Returns a function that unsubscribes. */
   subscribe(listener: FeedListener): () => void
   /** Whether its changes come from the database, and not from another process of the fleet. */
   readonly isDirect: boolean
-  /** Every change that was made before this moment of the server's time has been reported; the start of time before the first. */
+  /** All changes before this moment of the server's time have been reported. It is 1970 before the first change. */
   readonly reportedUntil: Date
-  /** How long a write took to come back as a change, in milliseconds; it grows while one doesn't. */
+  /** How long a write took to come back as a change, in milliseconds. It grows while a write is on its way. */
   readonly lagMs: number
   /**
-   * Resolves when every change is reported, and goes on being reported until the function that it returns is called.
+   * Resolves when all changes are reported. That lasts until the returned function is called.
    *
    * @throws {FleetError} `NO_DATABASE`
    */

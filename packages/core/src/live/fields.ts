@@ -3,21 +3,21 @@ import { shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 import { type ScalarType, scalarType, withoutOptional } from '../documents/wire-schema.ts'
 
-/** How a field's values are stored, which decides how a client's text is read. */
+/** How a field's values are stored. This decides how a client's text is parsed. */
 export type FieldType = ScalarType | 'any'
 
 export interface CollectionFields {
-  /** Fields that may be queried and sorted by, dotted ones included. */
+  /** Fields that may be used in filters and sorts, including dotted paths. */
   readonly known: Readonly<Record<string, FieldType>>
-  /** Fields whose content is the user's own: any path below them may be queried. */
+  /** Fields with the user's own content: any path below them may be queried. */
   readonly open: readonly string[]
   /** Known fields that hold lists, which have no order. */
   readonly lists: readonly string[]
-  /** What a row holds when `fields` doesn't say otherwise. */
+  /** Fields that are left out of a row unless `fields` requests them. */
   readonly rowWithout: readonly string[]
 }
 
-/** What is left out of the fields that the shape of a row names. */
+/** Exceptions for the fields of a row's shape. */
 interface Exceptions {
   open?: readonly string[]
   /** May not be queried. */
@@ -25,7 +25,7 @@ interface Exceptions {
   rowWithout?: readonly string[]
 }
 
-/** From the shape of a row: texts, numbers, dates and lists of them, with dotted paths into objects. */
+/** Derives the fields from the shape of a row: texts, numbers, dates and lists of them, with dotted paths into objects. */
 function fieldsOf(row: z.ZodObject, { open = [], hidden = [], rowWithout = [] }: Exceptions = {}): CollectionFields {
   const known: Record<string, FieldType> = {}
   const lists: string[] = []
@@ -65,7 +65,7 @@ export const FIELDS: Record<CollectionName, CollectionFields> = {
   errors: fieldsOf(shapes.errorGroup, { hidden: ['stack', 'trend'] }),
 }
 
-/** Never leaves the server side, whatever is asked for. */
+/** Fields that are never sent to clients, even if requested. */
 export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
   tasks: ['lease', 'slot', 'signature', 'predecessors'],
   workers: ['expireAt'],
@@ -78,7 +78,7 @@ export const SECRET_FIELDS: Record<CollectionName, readonly string[]> = {
 const PATH = /^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/
 const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype'])
 
-/** The type of a path that may be queried, or undefined. */
+/** The type of a path; undefined if it may not be queried. */
 export function fieldType(collection: CollectionName, path: string): FieldType | undefined {
   const { known, open } = FIELDS[collection]
   if (Object.hasOwn(known, path)) return known[path]

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { Frames } from './frames.ts'
 
 describe('frames', () => {
-  test('let a few messages out at once, then one in each frame', () => {
+  test('allow a few messages at once, then one in each frame', () => {
     const frames = new Frames(50, 3)
     const waits: number[] = []
     let now = 1_000
@@ -16,7 +16,7 @@ describe('frames', () => {
     expect(waits).toEqual([0, 0, 0, 50, 50, 50])
   })
 
-  test('let messages out at once again after a pause, as many as there were frames in it', () => {
+  test('after a pause, allow as many messages at once as it had frames', () => {
     const frames = new Frames(50, 3)
     for (let n = 0; n < 3; n += 1) frames.take(1_000)
     expect(frames.wait(1_000)).toBe(50)
@@ -36,7 +36,7 @@ describe('frames', () => {
     }
   })
 
-  test('never let out more than one in each frame and the few, whenever it is asked', () => {
+  test('never allow more than one in each frame and the initial few', () => {
     const gaps = fc.array(fc.double({ min: 0, max: 200, noNaN: true }), { minLength: 1, maxLength: 100 })
     fc.assert(
       fc.property(gaps, (asked) => {

@@ -1,13 +1,13 @@
 /**
- * How often a view may speak: at once while it is idle, a few times in a row, then once in a frame.
+ * Limits how often a view may emit: a few times at once after a pause, then once in each frame.
  *
- * A token bucket that fills by one in each frame. Pure: the time, in milliseconds, is passed in and never goes back.
+ * It is a token bucket that gains one token in each frame. It is pure: the time is passed in, in milliseconds, and never goes back.
  */
 export class Frames {
   readonly #frameMs: number
   readonly #burst: number
   #left: number
-  /** As of when `#left` is true. */
+  /** The time for which `#left` is valid. */
   #at = 0
 
   constructor(frameMs: number, burst: number) {
@@ -22,7 +22,7 @@ export class Frames {
     return this.#left >= 1 ? 0 : (1 - this.#left) * this.#frameMs
   }
 
-  /** A message goes out now. One that did not wait makes the next wait longer. */
+  /** Counts a message that is sent now. If it did not wait, the next one waits longer. */
   take(now: number): void {
     this.#fill(now)
     this.#left = Math.max(0, this.#left - 1)

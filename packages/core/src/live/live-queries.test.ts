@@ -33,7 +33,7 @@ async function withQueries<T>(
   }
 }
 
-/** Tells on what the feed tells, but for what it is asked to swallow. */
+/** Passes on the feed's changes, except those that it is told to drop. */
 function leaky(swallows: (change: Change) => boolean): ChangeFeed {
   const subscribe = (listener: FeedListener): (() => void) =>
     feed.subscribe({
@@ -60,14 +60,14 @@ describe('many live queries at once', () => {
         }
       }
       await join(25)
-      // Each kind on its own first: what it breaks would be mended by others.
+      // First each kind alone, because other kinds could hide what it breaks.
       for (const [turn, kind] of history.kinds.entries()) {
         await history.step('insert')
         await history.step(kind)
         const some = watchers.filter((_, n) => n % 5 === turn % 5)
         for (const watcher of some) await watcher.isExact(held.database.db)
       }
-      // Then all together, while more come.
+      // Then all together, with more writes at the same time.
       const write = async (): Promise<void> => {
         for (let n = 0; n < 12; n += 1) await history.step()
       }
@@ -79,7 +79,7 @@ describe('many live queries at once', () => {
       expect(queries.mended).toBe(0)
     }))
 
-  test('what a transaction writes is seen when it is committed, and not where it is given up', () =>
+  test('writes of a transaction are seen when it commits, and not when it aborts', () =>
     withQueries({ coalesceMs: 0 }, async (queries) => {
       const filter = { queue: queue() }
       const watcher = await new Watcher({ filter, sort: { _id: 1 } }).open(queries)
@@ -96,7 +96,7 @@ describe('many live queries at once', () => {
       expect(watcher.rows.map(({ name }) => name)).toEqual(Array(5).fill('commit'))
     }))
 
-  test('an id that was deleted and taken again is the new document, in whatever state it was', () =>
+  test('an id that was deleted and used again is the new document, in every state', () =>
     withQueries({ coalesceMs: 0 }, async (queries) => {
       const filter = { queue: queue() }
       const docs = Array.from({ length: 6 }, (_, n) => ({
@@ -115,7 +115,7 @@ describe('many live queries at once', () => {
           ),
         ),
       )
-      // One in the window, one behind it, one that didn't fit; once at once, once after it was seen to be gone.
+      // One in the window, one behind it, one that doesn't fit; once immediately, once after its removal was seen.
       for (const [round, at] of [0, 2, 4, 1, 3, 5].entries()) {
         const { _id, ...content } = docs[at]!
         await tasks().deleteOne({ _id })
@@ -166,7 +166,7 @@ describe('the audit', () => {
   const put = (_id: Types.ObjectId, name: string, rev: number): Promise<unknown> =>
     tasks().updateOne({ _id }, { $set: { queue: where, name, rev } }, { upsert: true })
 
-  test.each(missing)('mends a view whose feed did not tell of %s', async (what, swallows, write) => {
+  test.each(missing)('repairs a view whose feed did not report %s', async (what, swallows, write) => {
     where = queue()
     await withQueries(
       { coalesceMs: 0, auditMs: 100 },
@@ -183,7 +183,7 @@ describe('the audit', () => {
         expect(watcher.epoch).not.toBe(before)
         expect(queries.mended).toBe(1)
         expect(other.resets).toEqual([])
-        // What comes afterwards is told as ever.
+        // Later changes are reported as usual.
         await put(new Types.ObjectId(), 'later', 1)
         await watcher.isExact(held.database.db)
         expect(watcher.resets).toEqual(['AUDIT'])
@@ -193,19 +193,19 @@ describe('the audit', () => {
     )
   })
 
-  test('mends a view of a document whose rev another program took back', () =>
+  test('repairs a view of a document whose rev another program lowered', () =>
     withQueries({ coalesceMs: 0, auditMs: 100 }, async (queries) => {
       const filter = { queue: queue() }
       const { insertedId } = await tasks().insertOne({ ...filter, rev: 5, name: 'first' })
       const watcher = await new Watcher({ filter }).open(queries)
-      // Told by the feed, but taken for a state from before the read.
+      // Reported by the feed, but treated as a state from before the read.
       await tasks().replaceOne({ _id: insertedId }, { ...filter, name: 'second' })
       await until(() => expect(watcher.resets).toEqual(['AUDIT']))
       await watcher.isExact(held.database.db)
       expect(watcher.rows).toMatchObject([{ name: 'second' }])
     }))
 
-  test('takes nothing for a fault that was closed while it looked', () =>
+  test('does not report a view that was closed during the comparison', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       await tasks().insertOne({ ...filter, rev: 1 })
@@ -215,7 +215,7 @@ describe('the audit', () => {
       expect(await audit).toBe(true)
     }))
 
-  test('takes nothing for a fault that is only on its way', () =>
+  test('does not report a difference that is only on its way', () =>
     withQueries({ coalesceMs: 5, auditMs: 20 }, async (queries) => {
       const random = randomOf(7)
       const where = queue()

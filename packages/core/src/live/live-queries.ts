@@ -13,33 +13,33 @@ import { createMatcher } from './matcher.ts'
 import { type CompiledQuery, canonical } from './query.ts'
 import { ViewIndex } from './view-index.ts'
 
-/** One watcher's share of a live query. */
+/** One watcher of a live query. */
 export interface Watch<R extends Row = Row> {
   live: LiveQuery<R>
-  /** Gives the share back; a while after the last one the view is closed. May be called twice. */
+  /** Ends this watch. The view is closed some time after its last watch. May be called twice. */
   close(): void
 }
 
-/** How long a view stays open after its last watcher left: a client that lost its connection can go on where it was. */
+/** How long a view stays open after its last watcher has left, so that a client that reconnects can resume. */
 const LINGER_MS = 30_000
 
-/** One watcher's share of statistics. */
+/** One watcher of statistics. */
 export interface StatsWatch {
   live: LiveStats
   close(): void
 }
 
-/** How much may be open without watchers. What was left first is closed first. */
+/** How much may stay open without watchers. The views that were left first are closed first. */
 const LINGERING = {
   all: { views: 400, bytes: 16 * 1024 * 1024 },
   ofOne: { views: 100, bytes: 4 * 1024 * 1024 },
 } as const
 
-/** On whose behalf something is opened. */
+/** The caller for whom a view is opened. */
 export interface Opener {
-  /** What lingers counts against whoever opened it. */
+  /** A view without watchers counts against the limit of the owner who opened it. */
   owner?: string
-  /** Called just before the database is read; throws when the view may not be opened after all. */
+  /** Called just before the database is read. Throws if the view may not be opened. */
   admit?: () => void
 }
 
@@ -49,7 +49,7 @@ interface Lingering {
   drop: () => void
 }
 
-/** What those who ask the same share. */
+/** A view or statistics that all watchers of the same query share. */
 interface Shared<Live> {
   live: Live
   ready: Promise<void>
@@ -62,28 +62,28 @@ interface Entry extends Shared<LiveQuery> {
   auditedAt: number
 }
 
-/** The views of one collection, and which of them a change may concern. */
+/** The views of one collection, with indexes for the views that a change may concern. */
 interface Shelf {
   index: ViewIndex<LiveQuery>
-  /** Which views know a document. They get every change of it. */
+  /** The views that track a document, by its id. They get every change of it. */
   knowing: Map<string, Set<LiveQuery>>
-  /** Views that are being read: whatever changes may concern them. */
+  /** Views that are being read. Every change may concern them. */
   collecting: Set<LiveQuery>
 }
 
-/** About what statistics take. */
+/** The approximate memory of statistics. */
 const STATS_BYTES = 16 * 1024
 const AUDIT_MS = 45_000
-/** How many views are compared with the database in a second at most. */
+/** The most views that are compared with the database in a second. */
 const AUDITS_A_SECOND = 5
-/** After this time, a difference is not one that a change on its way explains. */
+/** A difference that lasts longer than this isn't explained by a change on its way. */
 const AUDIT_AGAIN_MS = 1_000
-/** How many views read at a time when all have to: the database has others to serve. */
+/** How many views read at the same time when all must read again, so that the database isn't overloaded. */
 const READS_AT_ONCE = 8
-/** The same for rows that may have hundreds of kilobytes each. */
+/** As `READS_AT_ONCE`, for rows that may have hundreds of kilobytes each. */
 const HEAVY_READS_AT_ONCE = 1
 
-/** The open views of a process: those who ask the same share one, and a change visits those only that it may concern. */
+/** The open views of a process. Watchers of the same query share one view. A change goes only to views that it may concern. */
 export class LiveQueries {
   readonly #database: FleetDatabase
   readonly #options: LiveQueryOptions
@@ -94,7 +94,7 @@ export class LiveQueries {
   readonly #shelves = new Map<CollectionName, Shelf>()
   readonly #feed: Feed
   readonly #unsubscribe: () => void
-  /** What is held of the feed while something is open: only then must it tell everything. */
+  /** Held while something is open: only then must the feed report all changes. */
   #everything: Promise<() => void> | undefined
   #opening = 0
   readonly #audits: WatchLoop
@@ -127,7 +127,7 @@ export class LiveQueries {
     void this.#audits.start()
   }
 
-  /** Statistics over the tasks that fit a filter; those who ask the same share them. */
+  /** Statistics of the tasks that fit a filter. Watchers of the same filter share them. */
   async watchStats(
     filter: Record<string, unknown>,
     listener: Parameters<LiveStats['subscribe']>[0],
@@ -143,7 +143,7 @@ export class LiveQueries {
     })
   }
 
-  /** A share of what is open already, or is opened for the first who asks. What nobody shares any more lingers for a while. */
+  /** Joins an open entry, or opens it for the first watcher. After the last watcher has left, it stays open for a while. */
   async #share<Live, Open extends Shared<Live>>(kind: {
     find: () => Open | undefined
     open: () => Open
@@ -151,7 +151,7 @@ export class LiveQueries {
     bytes: (live: Live) => number
     subscribe: (live: Live) => () => void
   }): Promise<{ live: Live; close(): void }> {
-    const shared = kind.find() ?? (await this.#hearingAll(() => kind.find() ?? kind.open()))
+    const shared = kind.find() ?? (await this.#withEverything(() => kind.find() ?? kind.open()))
     shared.watches += 1
     clearTimeout(shared.lingering)
     this.#lingering.delete(shared)
@@ -201,7 +201,7 @@ export class LiveQueries {
     })
     const entry = { live, ready: Promise.resolve(), watches: 0, owner, lingering: undefined }
     this.#stats.set(key, entry)
-    // Registered before it reads: what changes from now on is kept for it.
+    // Registered before it reads, so that it gets every change from now on.
     entry.ready = live.open()
     return entry
   }
@@ -224,12 +224,12 @@ export class LiveQueries {
     return this.#audited
   }
 
-  /** How many views had to be mended by an audit; goal 0. */
+  /** How many views an audit had to repair; should be 0. */
   get mended(): number {
     return this.#mended
   }
 
-  /** Resolves when the view is exact; `listener` is called for every change after that. */
+  /** Resolves when the view is exact. After that, `listener` is called for every change. */
   async watch<R extends Row = Row>(
     query: CompiledQuery,
     listener: LiveQueryListener<R>,
@@ -245,8 +245,8 @@ export class LiveQueries {
     return { live: live as unknown as LiveQuery<R>, close }
   }
 
-  /** Opens something, from when on the feed tells everything until nothing is open any more. */
-  async #hearingAll<T>(open: () => T): Promise<T> {
+  /** Opens something. From then on, the feed reports all changes until nothing is open any more. */
+  async #withEverything<T>(open: () => T): Promise<T> {
     this.#opening += 1
     this.#everything ??= this.#feed.everything()
     const everything = this.#everything
@@ -288,7 +288,7 @@ export class LiveQueries {
     const open = async (): Promise<void> => {
       if (this.#open.get(query.key) !== entry) throw new FleetError('GONE', 'This live query was closed')
       admit?.()
-      // Registered before it reads: what changes from now on is kept for it.
+      // Registered before it reads, so that it gets every change from now on.
       shelf.index.add(live, query.filter)
       entry.auditedAt = performance.now()
       return live.open()
@@ -325,7 +325,7 @@ export class LiveQueries {
     return found
   }
 
-  /** A document that one view can't take must not be missed by the others. */
+  /** If one view fails on a change, the other views must still get it. */
   #pass(live: LiveQuery, change: Change): void {
     try {
       live.change(change)
@@ -338,11 +338,11 @@ export class LiveQueries {
   #reset(live: LiveQuery, reason: ResetReason): void {
     live.beginReset()
     this.#readsOf(live.query)(() => live.reset(reason)).catch((error: unknown) =>
-      this.#log?.error({ err: asError(error) }, 'a live query did not reset'),
+      this.#log?.error({ err: asError(error) }, 'a live query could not be reset'),
     )
   }
 
-  /** Compares those with the database whose turn it is. Notifications are hints; this proves that none was missed. */
+  /** Compares the views whose turn it is with the database. This proves that no change was missed. */
   async #audit(): Promise<void> {
     const dueSince = performance.now() - (this.#options.auditMs ?? AUDIT_MS)
     const due = [...this.#open.values()].filter(({ auditedAt }) => auditedAt <= dueSince)
@@ -357,7 +357,7 @@ export class LiveQueries {
     }
   }
 
-  /** What is on its way makes a difference that passes; under changes without end nothing can be said. */
+  /** A change on its way causes a temporary difference. Under constant changes, the comparison proves nothing. */
   async #differsForGood(live: LiveQuery): Promise<boolean> {
     if (await live.audit()) return false
     const { seq, epoch } = live

@@ -36,7 +36,7 @@ async function withQueries<T>(options: LiveQueryOptions, run: (queries: LiveQuer
 }
 
 describe('watchers of the same query', () => {
-  test('share one view, and the last one out closes it after a while', () =>
+  test('share one view, which closes some time after the last one has left', () =>
     withQueries({ lingerMs: 50 }, async (queries) => {
       const filter = { queue: queue() }
       const [one, other] = await Promise.all([1, 2].map(() => new Watcher({ filter }).open(queries)))
@@ -47,7 +47,7 @@ describe('watchers of the same query', () => {
       expect(other!.watch.live.idle).toBe(false)
       other!.watch.close()
       expect(queries.size).toBe(1)
-      // One that comes back in time finds the view where it was.
+      // A watcher that comes back in time gets the same view.
       const back = await new Watcher({ filter }).open(queries)
       expect(back.watch.live).toBe(one!.watch.live)
       back.watch.close()
@@ -56,7 +56,7 @@ describe('watchers of the same query', () => {
       expect(late.watch.live).not.toBe(one!.watch.live)
     }))
 
-  test('linger up to a number and a size for whoever opened them; the oldest go first', () =>
+  test('linger up to a number and a size for each owner; the oldest go first', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       const leave = async (limit: number, owner: string): Promise<void> => {
@@ -84,7 +84,7 @@ describe('watchers of the same query', () => {
       expect(queries.size).toBe(2)
     }))
 
-  test('one’s fault does not keep the others from hearing', () =>
+  test('a failing watcher does not affect the others', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       const bad: LiveQueryListener = {
@@ -116,7 +116,7 @@ describe('watchers of the same query', () => {
       await until(() => expect(queries.size).toBe(0))
     }))
 
-  test('hear the error where the first read fails, and nothing is left open', () =>
+  test('get the error if the first read fails, and nothing is left open', () =>
     withQueries({}, async (queries) => {
       const query = compileQuery({ filter: { queue: queue() } })
       const broken = { ...query, filter: { $noSuchOperator: 1 } }
@@ -128,7 +128,7 @@ describe('watchers of the same query', () => {
 })
 
 describe('the window of a live query', () => {
-  test('is filled up again after removals, from behind and from the database', () =>
+  test('is filled up again after removals, from its reserve and from the database', () =>
     withQueries({ coalesceMs: 0 }, async (queries) => {
       const filter = { queue: queue() }
       const docs = Array.from({ length: 30 }, (_, priority) => stored({ ...filter, priority }))
@@ -139,7 +139,7 @@ describe('the window of a live query', () => {
       }
       await watcher.isExact(held.database.db)
       expect(watcher.rows.map(({ priority }) => priority)).toEqual([28, 29])
-      // No delta showed half a window.
+      // No delta showed an incomplete window.
       let size = 3
       for (const delta of watcher.deltas.slice(0, -1)) {
         size += delta.added.length - delta.removed.length
@@ -213,7 +213,7 @@ describe('a watcher that comes back', () => {
       expect(live.replay({ epoch, seq: live.seq })).toEqual([])
     }))
 
-  test('gets a fresh start where it is too old, ahead, of another epoch, or no number', () =>
+  test('gets all rows if its position is too old, ahead, of another epoch, or not a number', () =>
     withQueries({ coalesceMs: 0, ring: 2 }, async (queries) => {
       const filter = { queue: queue() }
       const watcher = await new Watcher({ filter }).open(queries)
@@ -234,7 +234,7 @@ describe('a watcher that comes back', () => {
 })
 
 describe('a live query that may have missed changes', () => {
-  test('starts a new epoch from what the database says', () =>
+  test('starts a new epoch from the state of the database', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       const doc = stored({ ...filter, rev: 5 })
@@ -251,7 +251,7 @@ describe('a live query that may have missed changes', () => {
       expect(watcher.seq).toBe(1)
     }))
 
-  test('takes an id that began again with a lower rev while nobody looked', () =>
+  test('accepts an id that began again with a lower rev in the meantime', () =>
     withQueries({}, async (queries) => {
       const collection = held.database.db.collection<Stored>('events')
       const doc = stored({ name: 'first', rev: 9 })
@@ -265,7 +265,7 @@ describe('a live query that may have missed changes', () => {
       await collection.drop()
     }))
 
-  test('resets that come together end exact', () =>
+  test('is exact after several resets at the same time', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       await tasks().insertOne(stored(filter))
@@ -289,7 +289,7 @@ describe('under concurrent writes', () => {
         for (let n = 0; writing; n += 1) await tasks().insertOne(stored({ ...filter, priority: n }))
       })()
       const watchers: Watcher[] = []
-      // Each limit is a view of its own, opened in the midst of the writes.
+      // Each limit has its own view, opened during the writes.
       for (let limit = 1; limit <= 12; limit += 1) {
         watchers.push(await new Watcher({ filter, sort: { priority: -1 }, limit: limit * 5 }).open(queries))
       }
@@ -298,7 +298,7 @@ describe('under concurrent writes', () => {
       for (const watcher of watchers) await watcher.isExact(held.database.db)
     }))
 
-  test('every window ends equal to its query, whatever the history', () =>
+  test('every window ends equal to its query, after any history', () =>
     withQueries({ coalesceMs: 5 }, async (queries) => {
       const shape = fc.record({
         limit: fc.constantFrom(1, 2, 3, 5, 20, 100),
@@ -352,7 +352,7 @@ describe('a view that would hold too many bytes', () => {
   const heavy = (filter: { queue: string }, count: number): Stored[] =>
     Array.from({ length: count }, () => stored({ ...filter, input: kilobytes(900) }))
 
-  test('is refused before all of it has been read, with what to do', () =>
+  test('is rejected before all rows are read, with a remedy', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       await tasks().insertMany(heavy(filter, 12))
@@ -363,7 +363,7 @@ describe('a view that would hold too many bytes', () => {
       expect(light.rows).toHaveLength(12)
     }))
 
-  test('is open where its window fits, and reads on when rows leave it', () =>
+  test('is open if its window fits, and reads more when rows leave it', () =>
     withQueries({}, async (queries) => {
       const filter = { queue: queue() }
       await tasks().insertMany(heavy(filter, 12))
@@ -386,7 +386,7 @@ describe('a view that would hold too many bytes', () => {
       expect(queries.size).toBe(0)
     }))
 
-  test('keeps few past deltas where each is large', () =>
+  test('keeps few past deltas if each is large', () =>
     withQueries({ coalesceMs: 0 }, async (queries) => {
       const filter = { queue: queue() }
       const watcher = await new Watcher({ filter, fields: ['input'] }).open(queries)
@@ -400,14 +400,14 @@ describe('a view that would hold too many bytes', () => {
     }))
 })
 
-describe('an answer of the database that can not be taken', () => {
+describe('a result of the database that can not be used', () => {
   const poison = new Proxy({} as Stored, {
     get: () => {
       throw new Error('poison')
     },
   })
 
-  /** A live query whose reads give these answers, one after the other; the last one again and again. */
+  /** A live query whose reads return these results in turn, and then always the last one. */
   function answering(...answers: Stored[][]): LiveQuery {
     const next = (): Stored[] => (answers.length > 1 ? answers.shift()! : answers[0]!)
     const collection = { find: () => ({ sort: () => ({ limit: next }) }) }
@@ -420,7 +420,7 @@ describe('an answer of the database that can not be taken', () => {
     live.close()
   })
 
-  test('is asked for again later', async () => {
+  test('is queried again later', async () => {
     const live = answering([], [poison], [stored({})])
     await live.open()
     const resets: number[] = []

@@ -20,12 +20,12 @@ export type SequencedDelta<R extends Row = Row> = Delta<R> & { seq: number }
 export interface LiveQueryListener<R extends Row = Row> {
   delta(delta: SequencedDelta<R>): void
   reset(reset: { epoch: string; seq: number; rows: R[]; reason: ResetReason }): void
-  /** It holds more than a view may and is closed: whoever asks again is refused with `TOO_BIG`. */
+  /** The view became too big and is closed. A new request for it fails with `TOO_BIG`. */
   outgrown?(): void
 }
 
 export interface LiveQueryOptions {
-  /** Once busy, at most one delta in this time; an idle view answers at once. In milliseconds. */
+  /** A busy view emits at most one delta in this time; an idle view emits at once. In milliseconds. */
   coalesceMs?: number
   /** How many past deltas are kept for `resume`. */
   ring?: number
@@ -33,22 +33,22 @@ export interface LiveQueryOptions {
   lingerMs?: number
   /** About how often each view is compared with the database, in milliseconds. */
   auditMs?: number
-  /** With it a read knows at least what the feed has shown. */
+  /** If given, a read includes at least all changes that the feed has reported. */
   causal?: Pick<CausalReads, 'read'>
   log?: Logger | undefined
 }
 
-/** Told to whoever passes changes on, so that a view is not asked about what can't concern it. */
+/** Notifications to the caller that passes changes on, so that it can skip changes that don't concern the view. */
 export interface Interest {
-  /** The view begins or ceases to know anything about a document. */
+  /** The view starts or stops tracking a document. */
   onKnown?: (id: string, known: boolean) => void
-  /** While it is being read, every change may concern it. */
+  /** The view starts or stops reading. During a read, every change may concern it. */
   onCollecting?: (collecting: boolean) => void
-  /** It has become too big. */
+  /** The view has become too big. */
   onOutgrown?: () => void
 }
 
-/** How many deltas a view that was idle sends at once before frames begin: an insertion, its claim and its start. */
+/** How many deltas an idle view emits at once before frames begin: for a task's insertion, claim and start. */
 const BURST = 3
 /** How many bytes of past deltas are kept for `resume`. */
 const RING_BYTES = 1024 * 1024
@@ -56,8 +56,8 @@ const MAX_QUERY_MS = 2_000
 const READ_AGAIN_AFTER_MS = 500
 
 /**
- * One query's view over the feed, shared by all who ask the same. It is opened in the order that leaves no gap: changes
- * are kept back, the database is read, then the kept changes are applied.
+ * One query's view over the feed, shared by all subscribers of the same query. It opens without a gap: changes are kept, then
+ * the database is read, then the kept changes are applied.
  */
 export class LiveQuery<R extends Row = Row> {
   readonly query: CompiledQuery
@@ -66,7 +66,7 @@ export class LiveQuery<R extends Row = Row> {
   readonly #interest: Interest
   readonly #listeners = new Set<LiveQueryListener<R>>()
   readonly #ring: SequencedDelta<R>[] = []
-  /** How many bytes each delta of the ring has. */
+  /** The size of each delta in the ring, in bytes. */
   readonly #ringBytes: number[] = []
   readonly #ringSize: number
   readonly #log: Logger | undefined
@@ -75,13 +75,13 @@ export class LiveQuery<R extends Row = Row> {
   #seq = 0
   #state: QueryState = 'opening'
   readonly #reads: WatchLoop
-  /** Changes that came while the database was being read. */
+  /** Changes that arrived while the database was being read. */
   #kept: Change[] = []
-  /** How many resets there have been. */
+  /** The number of resets so far. */
   #resets = 0
-  /** Why the latest read failed. */
+  /** The error of the latest read. */
   #failure: unknown
-  /** Ends the wait for the next flush; undefined while none is awaited. */
+  /** Cancels the scheduled flush; undefined while there is none. */
   #cancelFlush: (() => void) | undefined
   readonly #frames: Frames
 
@@ -136,35 +136,35 @@ export class LiveQuery<R extends Row = Row> {
     return this.#listeners.size === 0
   }
 
-  /** What proves the window as of `seq` without its content. */
+  /** Identifies the window as of `seq` without its content. */
   get checksum(): { epoch: string; seq: number; count: number; checksum: string } {
     const rows = this.rows as (R & { rev?: number })[]
     return { epoch: this.#epoch, seq: this.#seq, count: rows.length, checksum: rowsChecksum(rows) }
   }
 
   /**
-   * Whether the window is what the database says. While something changes the answer may be no without a fault: ask again.
+   * Whether the window equals the database. During changes it may return false without a fault; then call it again.
    */
   async audit(): Promise<boolean> {
     const { docs } = await this.#find({ rev: 1 }, this.query.limit)
     const stored = docs.map(({ _id, rev }) => `${String(_id)}:${typeof rev === 'number' ? rev : 0}`)
     const held = this.#view.revisions.map(({ id, rev }) => `${id}:${rev}`)
-    // One that was closed meanwhile holds nothing, and nobody looks at it.
+    // A view that was closed in the meantime is empty and has no watchers.
     return this.#state !== 'live' || JSON.stringify(stored) === JSON.stringify(held)
   }
 
-  /** Reads for the first time. Changes must be passed to `change` from before this is called. */
+  /** Reads for the first time. The caller must already pass changes to `change`. */
   async open(): Promise<void> {
     this.#interest.onCollecting?.(true)
     await this.#reads.start()
     await this.#reads.look()
     if (this.#failure !== undefined) throw this.#failure
-    // What came meanwhile may have used up what stands behind the window.
+    // Changes during the read may have used up the rows in reserve.
     await this.#untilRead()
     this.#view.flush()
   }
 
-  /** Returns its undo. */
+  /** Returns a function that unsubscribes. */
   subscribe(listener: LiveQueryListener<R>): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -183,13 +183,13 @@ export class LiveQuery<R extends Row = Row> {
     if (action === 'apply') this.#apply(change)
   }
 
-  /** What is known counts no longer: until the reset has read, every change is kept. */
+  /** The window is no longer valid. Until the reset has read the database, every change is kept. */
   beginReset(): void {
     this.#resets += 1
     this.#on('reset')
   }
 
-  /** Starts a new epoch from what the database says now. */
+  /** Starts a new epoch from the current state of the database. */
   async reset(reason: ResetReason): Promise<void> {
     this.beginReset()
     await this.#reads.look()
@@ -200,7 +200,7 @@ export class LiveQuery<R extends Row = Row> {
     this.#seq = 0
     this.#ring.length = 0
     this.#ringBytes.length = 0
-    this.#tell((listener) => listener.reset({ epoch: this.#epoch, seq: 0, rows: this.rows, reason }))
+    this.#notify((listener) => listener.reset({ epoch: this.#epoch, seq: 0, rows: this.rows, reason }))
   }
 
   close(): void {
@@ -208,11 +208,11 @@ export class LiveQuery<R extends Row = Row> {
     void this.#reads.stop()
     this.#cancelFlush?.()
     this.#listeners.clear()
-    // It has no more interest in any document.
+    // The view stops tracking all documents.
     this.#view.forget()
   }
 
-  /** Moves on by the table, and returns what is to be done. */
+  /** Makes the transition of the table and returns its action. */
   #on(event: QueryEvent): QueryAction {
     if (this.#state === 'closed') return 'none'
     const { to, action } = QUERY_TRANSITIONS[this.#state][event]
@@ -225,7 +225,7 @@ export class LiveQuery<R extends Row = Row> {
   #apply(change: Change): void {
     if (this.#state === 'closed') return
     const applied = this.#view.apply(change.id, change.doc)
-    // One query however many changes ask for it. A window at its edge stays as it is until the answer is there.
+    // Many changes cause only one query. Until it has answered, the window stays the same.
     if (applied === 'requery' && this.#on('short') === 'ask') this.#reads.lookIn(0)
     if (applied !== 'unchanged') this.#scheduleFlush()
     if (this.#view.bytes > MOST_BYTES) this.#outgrow()
@@ -233,7 +233,7 @@ export class LiveQuery<R extends Row = Row> {
 
   #outgrow(): void {
     this.#log?.warn({ code: 'TOO_BIG', query: this.query.key }, 'a live query has become too big and is closed')
-    this.#tell((listener) => listener.outgrown?.())
+    this.#notify((listener) => listener.outgrown?.())
     this.#interest.onOutgrown?.()
     this.close()
   }
@@ -242,10 +242,10 @@ export class LiveQuery<R extends Row = Row> {
     while (keepsChanges(this.#state)) await this.#reads.look()
   }
 
-  /** Until it succeeds, changes are kept: the window is not known. */
+  /** Until a read succeeds, the window is not known and changes are kept. */
   async #read(): Promise<void> {
     if (!keepsChanges(this.#state)) return
-    // Those that came before are in what the database says now.
+    // The result of the read includes all earlier changes.
     this.#kept = []
     const resets = this.#resets
     try {
@@ -270,7 +270,7 @@ export class LiveQuery<R extends Row = Row> {
     if (action === 'replace') this.#view.forget()
     this.#view.read(docs, cut)
     const kept = this.#kept.splice(0)
-    // An exact window, which a busy collection may not leave for long.
+    // The window is exact now. In a busy collection, that may not last long, so it is emitted at once.
     if (action === 'show' && kept.length > 0 && this.#frames.wait(performance.now()) === 0) this.#flush()
     for (const change of kept) this.#apply(change)
     this.#scheduleFlush()
@@ -293,7 +293,7 @@ export class LiveQuery<R extends Row = Row> {
     if (this.#cancelFlush !== undefined) return
     const flush = (): void => {
       this.#cancelFlush = undefined
-      // Half a window must not be shown: the read that is under way flushes when it is done.
+      // An incomplete window must not be shown. The running read flushes when it is done.
       if (this.#on('frame') === 'flush') this.#flush()
     }
     const wait = this.#frames.wait(performance.now())
@@ -301,7 +301,7 @@ export class LiveQuery<R extends Row = Row> {
       const timer = setTimeout(flush, wait)
       this.#cancelFlush = () => clearTimeout(timer)
     } else {
-      // Not before the rest of what came in the same batch, and without the millisecond that a timer takes.
+      // `setImmediate` runs after the rest of the batch, and without the delay of a timer.
       const turn = setImmediate(flush)
       this.#cancelFlush = () => clearImmediate(turn)
     }
@@ -320,14 +320,14 @@ export class LiveQuery<R extends Row = Row> {
       this.#ring.shift()
       this.#ringBytes.shift()
     }
-    this.#tell((listener) => listener.delta(sequenced))
+    this.#notify((listener) => listener.delta(sequenced))
   }
 
-  /** One listener's fault must neither keep the others from hearing nor end the process. */
-  #tell(tell: (listener: LiveQueryListener<R>) => void): void {
+  /** A failing listener must not affect the other listeners or the process. */
+  #notify(notify: (listener: LiveQueryListener<R>) => void): void {
     for (const listener of this.#listeners) {
       try {
-        tell(listener)
+        notify(listener)
       } catch (error) {
         this.#log?.error({ err: asError(error) }, 'a listener of a live query failed')
       }

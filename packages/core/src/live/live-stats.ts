@@ -13,12 +13,12 @@ import type { Matcher } from './matcher.ts'
 export interface LiveStatsOptions {
   tasks: mongo.Collection<TaskDocument>
   clock: ServerClock
-  /** With it a read knows at least what the feed has shown. */
+  /** If given, a read includes at least all changes that the feed has reported. */
   causal?: Pick<CausalReads, 'read'>
   filter: Record<string, unknown>
   matches: Matcher
   log?: Logger | undefined
-  /** How many tasks are known one by one at most; above it, counts are asked for anew instead of kept. */
+  /** The most tasks that are tracked one by one. If there are more, the counts are queried again instead of kept. */
   most?: number
 }
 
@@ -27,12 +27,12 @@ type Counted = Pick<TaskDocument, '_id' | 'status' | 'queue' | 'name' | 'rev'>
 type Ended = Pick<TaskDocument, 'status' | 'runAt' | 'createdAt' | 'claimedAt' | 'finishedAt'>
 
 const MOST_KNOWN = 100_000
-/** How often watchers are notified at most, and how often rates are computed. */
+/** The shortest time between two notifications of watchers, and the interval at which rates are computed. */
 const NOTIFY_MS = 250
 const RATES_MS = 1_000
-/** After a change whose effect can't be known, the counts are asked for anew. */
+/** The counts are queried this long after a change whose effect isn't known. */
 const READ_AGAIN_MS = 2_000
-/** What reading may cost at most, as a part of the time. */
+/** The most that reading may take, as a share of the time. */
 const READ_SHARE = 1 / 20
 const INTERVAL_MS = 10_000
 const INTERVALS = 30
@@ -41,9 +41,9 @@ const SAMPLES = 2_000
 const COUNTED = { status: 1, queue: 1, name: 1, rev: 1 } as const
 
 /**
- * Counts, rates and latencies of the tasks that fit a filter, kept from the change feed. Tasks that have not ended are
- * known one by one, so that each change is a step from one count to another; where a step can't be known, such as the
- * removal of a task that ended long ago, the counts are asked for anew a moment later. At rest they are exact.
+ * Counts, rates and latencies of the tasks that fit a filter, kept current by the change feed. Open tasks are tracked one by
+ * one, so each change moves a task from one count to another. If a move isn't known, for example at the removal of a task that
+ * ended long ago, the counts are queried again a moment later. Without changes they are exact.
  */
 export class LiveStats {
   readonly #options: LiveStatsOptions
@@ -57,11 +57,11 @@ export class LiveStats {
   #reading: Promise<void> | undefined
   #restUntil = 0
   readonly #reads: WatchLoop
-  /** Rates change without a change of any task. */
+  /** Notifies regularly, since rates change even if no task does. */
   readonly #notifications: WatchLoop
   #seq = 0
   #published: FleetStats | undefined
-  /** Too many tasks to know one by one. */
+  /** Whether there are too many tasks to track them one by one. */
   #coarse = false
 
   constructor(options: LiveStatsOptions) {
@@ -79,7 +79,7 @@ export class LiveStats {
     })
   }
 
-  /** Reads for the first time. Changes must be passed to `change` from before this is called. */
+  /** Reads for the first time. The caller must already pass changes to `change`. */
   async open(): Promise<void> {
     await Promise.all([this.#reads.start(), this.#notifications.start()])
     await this.#loadRecent()
@@ -103,13 +103,13 @@ export class LiveStats {
     return this.#published
   }
 
-  /** Returns its undo. */
+  /** Returns a function that unsubscribes. */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Nothing that is known counts any more. */
+  /** All counts are invalid, because changes were missed. */
   lost(): void {
     this.#readSoon(0)
   }
@@ -123,7 +123,7 @@ export class LiveStats {
     const key = String(id)
     const before = this.#known.get(key)
     if (doc === null) {
-      // Which task it was is not said: one that ended long ago, or none of ours.
+      // The task isn't known: it ended long ago, or it doesn't fit the filter.
       if (before === undefined) this.#readSoon()
       else this.#forget(key, before.group)
       return
@@ -150,12 +150,12 @@ export class LiveStats {
     const group = groupOf(task)
     if (!this.#coarse) this.#known.set(String(task._id), { group, rev: task.rev })
     this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1)
-    // Those that ended first are given up first; a change of theirs is asked for.
-    if (this.#known.size > this.#most) this.#giveUpEnded()
+    // The tasks that ended first are dropped first. If one of them changes, the counts are queried again.
+    if (this.#known.size > this.#most) this.#dropEnded()
     this.#notifySoon()
   }
 
-  #giveUpEnded(): void {
+  #dropEnded(): void {
     for (const [id, { group }] of this.#known) {
       if (!hasEnded(group.split('\n')[0] as TaskStatus)) continue
       this.#known.delete(id)
@@ -197,7 +197,7 @@ export class LiveStats {
       this.#kept = null
       this.#restUntil = performance.now() + (performance.now() - startedAt) / READ_SHARE
       this.#notifySoon()
-      // It is unknown whether an end was counted already: it happened during the read.
+      // The task ended during the read, so it isn't known whether the read counted it.
       if (kept.some(({ doc }) => doc === null || hasEnded(doc.status as TaskStatus))) this.#readSoon()
       for (const change of kept) this.#apply(change)
     }
@@ -215,13 +215,13 @@ export class LiveStats {
     return new Map(groups.map(({ _id, count }) => [groupOf(_id), count]))
   }
 
-  /** @param read carried out with a session where there is one to know the past by */
+  /** @param read runs in a causally consistent session if there is one */
   #causally<T>(read: (within: { session?: mongo.ClientSession }) => Promise<T>): Promise<T> {
     const { causal } = this.#options
     return causal === undefined ? read({}) : causal.read((session) => read({ session }))
   }
 
-  /** What ended in the last minutes, so that rates are right just after a start. */
+  /** Reads the tasks that ended in the last minutes, so that rates are right just after a start. */
   async #loadRecent(): Promise<void> {
     const { tasks, clock, filter } = this.#options
     const since = new Date(clock.now().getTime() - INTERVALS * INTERVAL_MS)
@@ -240,7 +240,7 @@ export class LiveStats {
 
   #ended(task: Ended): void {
     const { status, finishedAt, claimedAt, runAt, createdAt } = task
-    // A task that somebody has written by hand may lack anything.
+    // A task that was edited by hand may lack any field.
     if (!(finishedAt instanceof Date) || !hasEnded(status)) return
     const interval = this.#interval(finishedAt)
     interval[status as 'completed' | 'failed' | 'cancelled'] += 1
@@ -265,7 +265,7 @@ export class LiveStats {
     this.#notifications.lookIn(NOTIFY_MS)
   }
 
-  /** Only the parts that have changed. */
+  /** Sends only the parts that have changed. */
   #notify(): void {
     if (this.#kept !== null || this.#published === undefined) return
     const now = this.#compute()
@@ -294,7 +294,7 @@ export class LiveStats {
     for (const [group, count] of this.#counts) {
       if (count <= 0) continue
       const [status, queue, name] = group.split('\n') as [TaskStatus, string, string]
-      // What has no status that there is is set aside, and nobody's task.
+      // A task without a valid status is set aside and not counted.
       if (!Object.hasOwn(byStatus, status)) continue
       byStatus[status] = (byStatus[status] ?? 0) + count
       for (const [counts, key] of [[byQueue, queue] as const, [byName, name] as const]) {
@@ -331,11 +331,11 @@ export class LiveStats {
   }
 }
 
-/** No status, queue or name holds a line feed. */
+/** Statuses, queues and names contain no line feed, so it can separate them. */
 const groupOf = ({ status, queue, name }: Pick<Counted, 'status' | 'queue' | 'name'>): string =>
   `${status}\n${queue}\n${name}`
 
-/** By the nearest rank. */
+/** Uses the nearest-rank method. */
 function percentiles(values: number[]): FleetStats['waitMs'] {
   if (values.length === 0) return { count: 0 }
   const sorted = values.sort((a, b) => a - b)

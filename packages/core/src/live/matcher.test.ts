@@ -82,7 +82,7 @@ describe('the matcher follows mongod', () => {
     expect(fits(asked, input)).toBe(expected)
   })
 
-  test('hostile keys of a document are keys like others', () => {
+  test('hostile keys of a document are ordinary keys', () => {
     const input = JSON.parse('{"__proto__": {"x": 1}, "hasOwnProperty": 1, "toJSON": 2, "_bsontype": "ObjectId"}')
     expect(fits({ 'input.hasOwnProperty': 1 }, input)).toBe(true)
     expect(fits({ 'input.toJSON': 2 }, input)).toBe(true)
@@ -92,7 +92,7 @@ describe('the matcher follows mongod', () => {
     expect(({} as { x?: number }).x).toBeUndefined()
   })
 
-  test('an operator that it does not know is refused when it is made', () => {
+  test('an unknown operator is rejected when the matcher is made', () => {
     expect(() => createMatcher({ a: { $where: '1' } })).toThrow(TypeError)
   })
 })

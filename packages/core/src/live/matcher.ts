@@ -2,17 +2,17 @@ import sift from 'sift'
 import { isPlainObject } from '../documents/plain.ts'
 import { compareValues, isNaNumber, typeRank } from './compare.ts'
 
-// sift is CommonJS, and Node doesn't see its named exports.
+// sift is CommonJS, and Node doesn't detect its named exports.
 const { $and, $nor, $or, createEqualsOperation, createQueryTester } = sift as unknown as typeof import('sift')
 
-/** Whether a document, as the feed brings it, fits a compiled filter. */
+/** Tests whether a document from the feed fits a compiled filter. */
 export type Matcher = (doc: Record<string, unknown>) => boolean
 
 type Test = (value: unknown) => boolean
 
 /**
- * Makes the matcher of a compiled filter. sift composes the groups, with an explicit list of operators; the condition
- * on a field is our own, since sift walks arrays and compares types differently from MongoDB.
+ * Makes the matcher of a compiled filter. sift combines the groups, with an explicit list of operators. Conditions on fields
+ * are our own, because sift walks arrays and compares types differently from MongoDB.
  */
 export function createMatcher(filter: Record<string, unknown>): Matcher {
   const operations = { $and, $or, $nor, $field: createEqualsOperation }
@@ -59,13 +59,13 @@ function onField(path: readonly string[], operator: string, operand: unknown): M
   }
 }
 
-/** Negations are of the whole condition: no value at the path may fit. */
+/** A negation applies to the whole condition: no value at the path may fit. */
 function onPositive(path: readonly string[], operator: '$ne' | '$nin' | '$not', operand: unknown): Matcher {
   if (operator === '$not') return fieldMatcher(path, operand as Record<string, unknown>)
   return onField(path, operator === '$ne' ? '$eq' : '$in', operand)
 }
 
-/** A condition on one value as it stands: within `$elemMatch`, MongoDB doesn't look into arrays again. */
+/** A condition on the value itself: within `$elemMatch`, MongoDB doesn't search arrays again. */
 function elementTest(operator: string, operand: unknown): Test {
   switch (operator) {
     case '$eq':
@@ -110,16 +110,16 @@ function elementTest(operator: string, operand: unknown): Test {
 const elementTests = (condition: Record<string, unknown>): Test[] =>
   Object.entries(condition).map(([operator, operand]) => elementTest(operator, operand))
 
-/** Ranges hold only within a type, and no range holds for NaN. */
+/** Ranges match only values of the same type, and never NaN. */
 const comparable = (value: unknown, operand: unknown): boolean =>
   typeRank(value) === typeRank(operand) && !isNaNumber(value)
 
 const sameValue = (value: unknown, operand: unknown): boolean => compareValues(value, operand) === 0
 
 /**
- * The values that a condition on a path looks at, by MongoDB's rules (`BSONElementIterator` in its
- * `db/matcher/path.cpp`): arrays on the way are searched one level deep, and also by index; an array at the end stands
- * for its elements and itself, but not where the path ends with its index. `undefined` is a document without the field.
+ * The values that a condition on a path tests, by MongoDB's rules (`BSONElementIterator` in its `db/matcher/path.cpp`).
+ * Arrays within the path are searched one level deep, and also by index. An array at the end stands for its elements and
+ * itself, except if the path ends with an index. `undefined` stands for a document without the field.
  */
 export function leaves(doc: unknown, path: readonly string[], at: 'arrays whole' | 'elements' = 'elements'): unknown[] {
   const found: unknown[] = []
@@ -133,7 +133,7 @@ export function leaves(doc: unknown, path: readonly string[], at: 'arrays whole'
     if (Array.isArray(value)) {
       value.forEach((element: unknown, index) => {
         if (isPlainObject(element)) walk(element, depth)
-        // Compared as text: '01' is no index.
+        // Compared as text, since '01' is not an index.
         if (String(index) !== key) return
         if (depth + 1 === path.length) found.push(element)
         else if (isPlainObject(element) || Array.isArray(element)) walk(element, depth + 1)

@@ -52,7 +52,7 @@ describe('the states of a live query', () => {
     }
   })
 
-  test('nothing is shown that is not known to be right', () => {
+  test('nothing is shown that may be wrong', () => {
     for (const [state, , to, action] of CELLS) {
       if (action === 'flush') expect(state).toBe('live')
       if (action === 'show' || action === 'take' || action === 'replace') expect(to).toBe('live')

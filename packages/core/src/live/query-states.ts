@@ -1,13 +1,13 @@
 import type { Transitions } from './transitions.ts'
 
 /**
- * `live`: the window is as the database says, and each change is applied to it. In `opening`, `reading` and `resetting` the database is
- * being read, and changes are kept until it has answered: for the first time, once more, or after what was known counts no longer.
+ * `live`: the window equals the database, and each change is applied to it. In `opening`, `reading` and `resetting`, the
+ * database is being read (for the first time, again, or after the window became invalid), and changes are kept.
  */
 export type QueryState = 'opening' | 'live' | 'reading' | 'resetting' | 'closed'
 /**
- * `short`: too few rows are known behind the window. `read`: the database has answered; `readAnew`: it was asked after the latest
- * reset. `frame`: watchers may get a delta.
+ * `short`: too few rows are in reserve behind the window. `read`: the database has answered; `readAnew`: and was queried after the
+ * latest reset. `frame`: watchers may get a delta.
  */
 export type QueryEvent = 'change' | 'short' | 'reset' | 'read' | 'readAnew' | 'failed' | 'frame' | 'close'
 export type QueryAction =
@@ -15,15 +15,15 @@ export type QueryAction =
   /** Applies the change to the window, or keeps it for later. */
   | 'apply'
   | 'keep'
-  /** Asks the database. */
+  /** Queries the database. */
   | 'ask'
-  /** Takes the answer, then the changes that were kept. `show` sends the answer first, should it be used up again soon. */
+  /** Takes the result, then the kept changes. `show` emits the result first, because the reserve may soon be used up again. */
   | 'take'
   | 'show'
-  /** Forgets what was known, then takes the answer. */
+  /** Drops the window, then takes the result. */
   | 'replace'
   | 'askAgain'
-  /** The query does not open. */
+  /** The query fails to open. */
   | 'giveUp'
   | 'flush'
   | 'end'
@@ -45,7 +45,7 @@ export const QUERY_TRANSITIONS: Transitions<QueryState, 'closed', QueryEvent, Qu
     reset: { to: 'resetting', action: 'none' },
     read: { to: 'live', action: 'none' },
     readAnew: { to: 'live', action: 'none' },
-    // The answer could not be taken.
+    // The result could not be used.
     failed: { to: 'reading', action: 'askAgain' },
     frame: { to: 'live', action: 'flush' },
     close: { to: 'closed', action: 'end' },

@@ -27,7 +27,7 @@ function nested(operator: string, depth: number, wrap: (inner: unknown) => unkno
   return filter
 }
 
-describe('a filter is refused with a code and the place', () => {
+describe('a filter is rejected with a code and the path', () => {
   const table: [string, unknown, string, string][] = [
     ['code at the top', { $where: CODE }, 'BAD_FILTER', 'filter.$where'],
     ['code as a function', { $where: () => true }, 'BAD_FILTER', 'filter.$where'],
@@ -152,13 +152,13 @@ describe('a filter is refused with a code and the place', () => {
     expect(slow.map(([name]) => name)).toEqual([])
   })
 
-  test('also where it selects the tasks of a command', () => {
+  test('also if it selects the tasks of a command', () => {
     expect(() => compileFilter(nested('$and', 20_000, (inner) => [inner]))).toThrow(FleetError)
     expect(() => compileFilter({ $where: CODE })).toThrow(FleetError)
   })
 })
 
-describe('the rest of a query is refused with a code and the place', () => {
+describe('the rest of a query is rejected with a code and the path', () => {
   const nineKeys = Object.fromEntries(
     ['_id', 'name', 'status', 'queue', 'priority', 'runAt', 'order', 'rev', 'attempt'].map((key) => [key, 1]),
   )
@@ -194,7 +194,7 @@ describe('the rest of a query is refused with a code and the place', () => {
 })
 
 describe('what is accepted', () => {
-  test('defaults: all tasks, newest first, a hundred, without what is heavy or secret', () => {
+  test('defaults: all tasks, newest first, a hundred, without heavy or secret fields', () => {
     expect(compileQuery({})).toMatchObject({
       collection: 'tasks',
       filter: {},
@@ -205,7 +205,7 @@ describe('what is accepted', () => {
     })
   })
 
-  test('texts of ids and dates are read by the type of the field, wherever they stand', () => {
+  test('texts are parsed as ids and dates by the type of the field, at any depth', () => {
     const id = new Types.ObjectId(HEX)
     expect(compileFilter({ _id: HEX, parent: { $in: [HEX.toUpperCase(), null] } })).toEqual({
       _id: { $eq: id },
@@ -216,7 +216,7 @@ describe('what is accepted', () => {
       compileFilter({ $or: [{ runAt: { $not: { $gte: '2026-01-31T13:00:00+01:00' } } }, { createdAt: date }] }),
     ).toEqual({ $or: [{ runAt: { $not: { $gte: date } } }, { createdAt: { $eq: date } }] })
     expect(compileFilter({ deadline: { $lt: '2026-01-31' } })).toEqual({ deadline: { $lt: new Date('2026-01-31') } })
-    // Below `input` there is no type: a text stays one.
+    // Fields below `input` have no type, so a text stays a text.
     expect(compileFilter({ 'input.id': HEX })).toEqual({ 'input.id': { $eq: HEX } })
   })
 
@@ -245,20 +245,20 @@ describe('what is accepted', () => {
     expect(compileQuery({ sort: { _id: -1 } }).sort).toEqual({ _id: -1 })
   })
 
-  test('fields are read with what orders them, and the upper one of two that overlap counts', () => {
+  test('fields are read together with the sort fields, and a path replaces the paths below it', () => {
     const query = compileQuery({ fields: ['input.a.b', 'input.a', 'name', 'name'], sort: { priority: 1 } })
     expect(query.fields).toEqual(['input.a', 'name'])
     expect(query.projection).toEqual({ 'input.a': 1, name: 1, priority: 1, _id: 1, rev: 1 })
   })
 
-  test('as many as the limits say', () => {
+  test('exactly as much as the limits allow', () => {
     expect(compileQuery({ limit: QUERY_LIMITS.rows }).limit).toBe(1_000)
     expect(compileFilter({ rev: { $in: Array.from({ length: 200 }, (_, index) => index) } })).toBeDefined()
     const filter = { $and: [{ $or: [{ 'input.a': { $not: { $elemMatch: { $gt: 1 } } } }] }] }
     expect(compileFilter(filter)).toEqual(filter)
   })
 
-  test('what a key may see bounds every filter', () => {
+  test("a key's reach limits every filter", () => {
     const { filter, matches } = compileQuery(
       { filter: { $or: [{ queue: 'b' }, { rev: 1 }] } },
       { filter: { queue: { $in: ['a'] } } },
@@ -312,7 +312,7 @@ describe('the key of a query', () => {
     expect(key(one)).not.toBe(key(other))
   })
 
-  test('differs by what may be seen', () => {
+  test('differs by the reach of the caller', () => {
     expect(key({}, { queue: { $in: ['a'] } })).not.toBe(key({}))
     expect(key({}, { queue: { $in: ['a'] } })).not.toBe(key({}, { queue: { $in: ['b'] } }))
   })

@@ -6,7 +6,7 @@ import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'
 
-/** Bounds on what one subscription may ask. */
+/** Limits of one query. */
 export const QUERY_LIMITS = {
   rows: 1_000,
   filterBytes: 4_096,
@@ -27,35 +27,37 @@ export interface CompiledQuery {
   sort: QuerySort
   compare: Comparator
   limit: number
-  /** For MongoDB; inclusion only where the client asked for fields. */
+  /** For MongoDB; an inclusion only if the client requested fields. */
   projection: Record<string, 0 | 1>
-  /** What a row holds, or undefined for everything that isn't heavy or secret. */
+  /** The fields of a row; undefined for all fields that aren't heavy or secret. */
   fields: readonly string[] | undefined
-  /** What of a document may be shown; all of it where undefined. */
+  /** The part of a document that may be shown; all of it if undefined. */
   show: Bounds['show']
   /** Equal for queries that mean the same view. */
   key: string
 }
 
 /**
- * Compiles what a client may ask. A filter is never passed on: every operator, path and value in the result was
- * recognised on the way.
+ * Compiles a client's query. A filter is never passed on unchecked: every operator, path and value in the result was
+ * recognised first.
  *
- * @param bounds what the client may see
+ * @param bounds limits what the client may see
  * @throws {FleetError} `BAD_REQUEST`, `BAD_FILTER`, `FILTER_TOO_BIG`, `UNKNOWN_FIELD`, `BAD_VALUE`, `BAD_SORT` (also for
  *   `limit`), `BAD_FIELDS`
  */
 export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
-    throw new FleetError('BAD_REQUEST', 'A query is an object')
+    throw new FleetError('BAD_REQUEST', 'A query must be an object')
   }
   const asked = request as Record<string, unknown>
   const collection = asked.collection ?? 'tasks'
   if (!isCollection(collection)) {
-    throw new FleetError('BAD_REQUEST', `'collection' is one of ${COLLECTIONS.join(', ')}`, { field: 'collection' })
+    throw new FleetError('BAD_REQUEST', `'collection' must be one of ${COLLECTIONS.join(', ')}`, {
+      field: 'collection',
+    })
   }
   if (asked.skip !== undefined) {
-    throw new FleetError('BAD_SORT', "A view can't skip rows: bound it by a filter on the field it is sorted by", {
+    throw new FleetError('BAD_SORT', "A live query can't skip rows. Use a filter on the field it is sorted by", {
       field: 'skip',
     })
   }
@@ -75,7 +77,7 @@ export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
     fields,
     show: bounds?.show,
     projection: projection(collection, fields, sort),
-    // Who may see less shares no view with those who may see more.
+    // Keys with different permissions never share a view.
     key: JSON.stringify([
       collection,
       canonical(filter),
@@ -91,7 +93,8 @@ export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
 function refuseHidden(filter: unknown, sort: QuerySort, hidden: readonly string[]): void {
   const asked = [...pathsOf(filter), ...Object.keys(sort)]
   const one = asked.find((path) => hidden.includes(path.split('.')[0]!))
-  if (one !== undefined) throw new FleetError('UNKNOWN_FIELD', `This key may not ask for '${one}'`, { field: one })
+  if (one !== undefined)
+    throw new FleetError('UNKNOWN_FIELD', `This key may not use the field '${one}'`, { field: one })
 }
 
 function pathsOf(filter: unknown): string[] {
@@ -100,7 +103,7 @@ function pathsOf(filter: unknown): string[] {
   return Object.entries(filter).flatMap(([key, value]) => (GROUPS.has(key) ? pathsOf(value) : [key]))
 }
 
-/** What `JSON.stringify` would lose or tell apart for nothing: types have a tag, and the order of keys means nothing. */
+/** Prepares a value for `JSON.stringify` as a key: types that it would lose get a tag, and the order of keys doesn't matter. */
 export function canonical(value: unknown): unknown {
   if (value instanceof RegExp) return { regex: String(value) }
   if (value instanceof Types.ObjectId) return { id: value.toHexString() }
@@ -113,11 +116,11 @@ export function canonical(value: unknown): unknown {
 
 const isCollection = (name: unknown): name is CollectionName => COLLECTIONS.includes(name as CollectionName)
 
-/** Compiles a filter alone, as commands on "all that match" take it. */
+/** Compiles a filter alone, for commands on all tasks that match it. */
 export function compileFilter(filter: unknown, collection: CollectionName = 'tasks'): Record<string, unknown> {
-  if (!isPlainObject(filter)) throw new FleetError('BAD_FILTER', "'filter' is an object", { field: 'filter' })
+  if (!isPlainObject(filter)) throw new FleetError('BAD_FILTER', "'filter' must be an object", { field: 'filter' })
   const budget = { nodes: QUERY_LIMITS.nodes }
-  // Counted before it is measured as text: an absurdly deep one must not even be walked by JSON.stringify.
+  // The nodes are counted first, so that `JSON.stringify` never walks a filter of extreme depth.
   const compiled = compileGroup(filter, { collection, path: 'filter', depth: 0, budget })
   if (Buffer.byteLength(JSON.stringify(filter)) > QUERY_LIMITS.filterBytes) throw tooBig('filter')
   return compiled
@@ -125,7 +128,7 @@ export function compileFilter(filter: unknown, collection: CollectionName = 'tas
 
 interface Place {
   collection: CollectionName
-  /** Where in the client's filter, for the error's `field`. */
+  /** The path in the client's filter, for the error's `field`. */
   path: string
   depth: number
   budget: { nodes: number }
@@ -134,7 +137,7 @@ interface Place {
 const tooBig = (path: string): FleetError =>
   new FleetError(
     'FILTER_TOO_BIG',
-    `A filter has at most ${QUERY_LIMITS.filterBytes} bytes, ${QUERY_LIMITS.nodes} conditions and ${QUERY_LIMITS.depth} levels`,
+    `A filter may have at most ${QUERY_LIMITS.filterBytes} bytes, ${QUERY_LIMITS.nodes} conditions and ${QUERY_LIMITS.depth} levels`,
     { field: path },
   )
 
@@ -154,7 +157,7 @@ function compileGroup(filter: Record<string, unknown>, place: Place): Record<str
     spend(inner)
     if (GROUPS.has(key)) {
       if (!Array.isArray(value) || value.length === 0) throw badFilter(`'${key}' takes a list of filters`, inner.path)
-      // Empty filters are free of conditions, but not of charge.
+      // Empty filters have no conditions, but still cost time.
       if (value.length > inner.budget.nodes) throw tooBig(inner.path)
       compiled[key] = value.map((one, index) => {
         const path = `${inner.path}.${index}`
@@ -162,7 +165,7 @@ function compileGroup(filter: Record<string, unknown>, place: Place): Record<str
         return compileGroup(one, { ...inner, path })
       })
     } else if (key.startsWith('$')) {
-      throw badFilter(`'${key}' is not an operator that may be used here`, inner.path)
+      throw badFilter(`The operator '${key}' is not allowed here`, inner.path)
     } else {
       const type = fieldType(place.collection, key)
       if (type === undefined) {
@@ -175,11 +178,11 @@ function compileGroup(filter: Record<string, unknown>, place: Place): Record<str
   return compiled
 }
 
-/** A field's condition, always in the long form `{ $eq: … }`. */
+/** Compiles a field's condition, always to the long form `{ $eq: … }`. */
 function compileField(value: unknown, type: FieldType, place: Place): Record<string, unknown> {
   if (!isPlainObject(value)) return { $eq: castValue(value, type, place) }
   const entries = Object.entries(value)
-  if (entries.length === 0) throw badFilter('An empty condition means nothing', place.path)
+  if (entries.length === 0) throw badFilter('A condition must not be empty', place.path)
   const compiled: Record<string, unknown> = {}
   for (const [operator, operand] of entries) {
     const inner = { ...place, path: `${place.path}.${operator}`, depth: place.depth + 1 }
@@ -194,18 +197,21 @@ function compileField(value: unknown, type: FieldType, place: Place): Record<str
         },
       )
     }
-    if (compile === undefined) throw badFilter(`'${operator}' is not an operator that may be used here`, inner.path)
+    if (compile === undefined) throw badFilter(`The operator '${operator}' is not allowed here`, inner.path)
     const condition = compile(operand, type, inner, operator)
-    // MongoDB has one place for a pattern in a condition: the second would take the first one's.
+    // MongoDB allows one pattern in a condition: the second would replace the first.
     if ('$regex' in condition && '$regex' in compiled) {
-      throw badFilter("'$contains' and '$prefix' of one field go into two filters of an '$and'", inner.path)
+      throw badFilter(
+        "To use '$contains' and '$prefix' on one field, put them into two filters of an '$and'",
+        inner.path,
+      )
     }
     Object.assign(compiled, condition)
   }
   return compiled
 }
 
-/** Ways to write a value down with its type. Types are known here from the field, and the plain text is read by it. */
+/** Extended JSON, which writes a value with its type. It isn't allowed, since the field decides the type here. */
 const EXTENDED_JSON = new Set([
   '$oid',
   '$date',
@@ -248,7 +254,7 @@ const text = (operand: unknown, place: Place, operator: string): string => {
   if (typeof operand !== 'string' || operand.length === 0 || operand.length > 256) {
     throw badFilter(`'${operator}' takes a text of 1 to 256 characters`, place.path)
   }
-  // JavaScript and MongoDB's PCRE have no common way to write these in a pattern.
+  // JavaScript and MongoDB's PCRE have no common syntax for these characters in a pattern.
   if (/[\0\u2028\u2029]/.test(operand)) throw badFilter(`'${operator}' takes one line of plain text`, place.path)
   return escapeRegex(wellFormed(operand))
 }
@@ -288,21 +294,21 @@ const OPERATORS: Record<string, Compile> = {
     }
     return { $elemMatch: compileField(operand, type, place) }
   },
-  // By code points and with Unicode's folding of case, as MongoDB does it.
+  // By code points and with Unicode case folding, as in MongoDB.
   $contains: (operand, _type, place) => ({ $regex: new RegExp(text(operand, place, '$contains'), 'iu') }),
   $prefix: (operand, _type, place) => ({ $regex: new RegExp(`^${text(operand, place, '$prefix')}`, 'u') }),
 }
 
-/** A time of day without its zone would mean another moment on each host. */
+/** Requires a time zone, because a time without one would mean a different moment on each host. */
 const ISO_DATE = /^[+-]?\d{4,6}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2}))?$/
 
-/** As it is stored: half a surrogate pair has no UTF-8. */
+/** The text as it is stored: half a surrogate pair can't be encoded as UTF-8. */
 const wellFormed = (value: string): string => Buffer.from(value).toString()
 
 const toDate = (value: unknown): Date | undefined =>
   typeof value === 'string' || value instanceof Date ? new Date(value) : undefined
 
-/** A value of the field's type; texts of ids and dates are read as such. */
+/** Converts a value to the field's type. Texts are parsed as ids or dates if the field has those. */
 function castValue(value: unknown, type: FieldType, place: Place): unknown {
   if (value === null) return null
   const bad = (wanted: string): FleetError =>
@@ -337,20 +343,20 @@ function castValue(value: unknown, type: FieldType, place: Place): unknown {
 
 function compileSort(sort: unknown, collection: CollectionName): QuerySort {
   const bad = (message: string, field = 'sort'): FleetError => new FleetError('BAD_SORT', message, { field })
-  if (!isPlainObject(sort)) throw bad("'sort' is an object such as { priority: -1 }")
+  if (!isPlainObject(sort)) throw bad("'sort' must be an object such as { priority: -1 }")
   const entries = Object.entries(sort)
-  if (entries.length > QUERY_LIMITS.sortKeys) throw bad(`At most ${QUERY_LIMITS.sortKeys} keys`)
+  if (entries.length > QUERY_LIMITS.sortKeys) throw bad(`A sort may have at most ${QUERY_LIMITS.sortKeys} keys`)
   const { known, lists } = FIELDS[collection]
   const sortable = Object.keys(known).filter((field) => !field.includes('.') && !lists.includes(field))
   const compiled: QuerySort = {}
   for (const [field, direction] of entries) {
     if (!sortable.includes(field)) {
-      throw bad(`Sorts are on the document's own fields: ${sortable.join(', ')}`, `sort.${field.slice(0, 80)}`)
+      throw bad(`Sorting is possible by ${sortable.join(', ')}`, `sort.${field.slice(0, 80)}`)
     }
-    if (direction !== 1 && direction !== -1) throw bad('A direction is 1 or -1', `sort.${field}`)
+    if (direction !== 1 && direction !== -1) throw bad('A direction must be 1 or -1', `sort.${field}`)
     compiled[field] = direction
   }
-  // Breaks ties, so that every window is exact.
+  // Breaks ties, so that the order is always defined.
   if (!Object.hasOwn(compiled, '_id')) compiled._id = 1
   return compiled
 }
@@ -358,13 +364,13 @@ function compileSort(sort: unknown, collection: CollectionName): QuerySort {
 function compileLimit(limit: unknown): number {
   if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= QUERY_LIMITS.rows)
     return limit as number
-  throw new FleetError('BAD_SORT', `'limit' is a whole number from 1 to ${QUERY_LIMITS.rows}`, { field: 'limit' })
+  throw new FleetError('BAD_SORT', `'limit' must be a whole number from 1 to ${QUERY_LIMITS.rows}`, { field: 'limit' })
 }
 
 function compileFields(fields: unknown, collection: CollectionName): readonly string[] | undefined {
   if (fields === undefined) return undefined
   const bad = (field: string): FleetError =>
-    new FleetError('BAD_FIELDS', `'fields' is a list of the document's fields, such as ["status", "input.file"]`, {
+    new FleetError('BAD_FIELDS', `'fields' must be a list of the document's fields, such as ["status", "input.file"]`, {
       field,
     })
   if (!Array.isArray(fields) || fields.length > 64) throw bad('fields')
@@ -377,7 +383,7 @@ function compileFields(fields: unknown, collection: CollectionName): readonly st
     const secret = SECRET_FIELDS[collection].includes(field.split('.')[0]!)
     if (secret || !(tops.has(field) || fieldType(collection, field) !== undefined)) throw bad(path)
   }
-  // A path below one that is asked for too would clash in MongoDB and adds nothing.
+  // A path below another requested path adds nothing and would be an error in MongoDB.
   const unique = [...new Set(fields as string[])].sort()
   return unique.filter((field) => !unique.some((other) => field.startsWith(`${other}.`)))
 }

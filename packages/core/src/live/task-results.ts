@@ -28,8 +28,8 @@ export class TaskResults {
   }
 
   /**
-   * @param timeoutMs how long it waits; for ever by default
-   * @throws {FleetError} `NOT_FOUND` when there is no such task or it is removed, `RESULT_TIMEOUT`, `CLOSED`
+   * @param timeoutMs how long to wait; without a limit by default
+   * @throws {FleetError} `NOT_FOUND` when the task doesn't exist or is removed, `RESULT_TIMEOUT`, `CLOSED`
    */
   async of(_id: TaskDocument['_id'], timeoutMs?: number): Promise<TaskEnd> {
     const id = _id.toHexString()
@@ -40,7 +40,7 @@ export class TaskResults {
       leave = this.#join(id, waiting)
       if (timeoutMs !== undefined) undo = runAfter(timeoutMs, () => fail(timedOut(id, timeoutMs)))
     })
-    // It may settle before it is awaited below.
+    // The promise may reject before it is awaited below.
     ended.catch(() => undefined)
     try {
       this.#feed ??= this.#watch()
@@ -116,4 +116,4 @@ export class TaskResults {
 }
 
 const timedOut = (id: string, ms: number): FleetError =>
-  new FleetError('RESULT_TIMEOUT', `The task ${id} has not ended within ${ms} ms; it goes on`)
+  new FleetError('RESULT_TIMEOUT', `The task ${id} has not ended within ${ms} ms; it continues`)

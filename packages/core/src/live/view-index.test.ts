@@ -8,7 +8,7 @@ import { ViewIndex } from './view-index.ts'
 type Doc = Record<string, unknown>
 
 const compiled = askedFilter.map((filter) => compileQuery({ filter }))
-/** Conditions that can be looked up, which generated ones seldom are on their own. */
+/** Conditions that can be indexed, which generated ones rarely are. */
 const selective = fc
   .tuple(fc.constantFrom('input.a', 'input.a.b', 'input.a.0', 'worker', 'name'), fc.constantFrom('a', 'b', '', '1'))
   .chain(([path, value]) =>
@@ -21,7 +21,7 @@ const selective = fc
   .map((filter) => compileQuery({ filter }))
 const queries = fc.array(fc.oneof(compiled, selective), { minLength: 1, maxLength: 40 })
 
-/** What an index that holds these views collects for a document. */
+/** The views that an index of these views collects for a document. */
 function collected<V>(index: ViewIndex<V>, doc: Doc): Set<V> {
   const found = new Set<V>()
   index.collect(doc, found)
@@ -35,7 +35,7 @@ const indexOf = (filters: Record<string, Doc>): ViewIndex<string> => {
 }
 
 describe('the index of views', () => {
-  test('collects every view that a document fits, whatever the filters and the document', () => {
+  test('collects every view that a document fits, for any filters and documents', () => {
     let fitted = 0
     let passedOver = 0
     fc.assert(
@@ -54,12 +54,12 @@ describe('the index of views', () => {
       }),
       { numRuns: 300 },
     )
-    // Collecting all or nothing would be no index.
+    // An index that collects all or nothing would be useless.
     expect(fitted).toBeGreaterThan(1_000)
     expect(passedOver).toBeGreaterThan(1_000)
   })
 
-  test('forgets what is removed, in whatever order, and keeps the others', () => {
+  test('drops removed views, in any order, and keeps the others', () => {
     fc.assert(
       fc.property(queries, fc.array(storedTask, { minLength: 1, maxLength: 5 }), fc.nat(), (views, docs, cut) => {
         const index = new ViewIndex<number>()
@@ -74,7 +74,7 @@ describe('the index of views', () => {
         })
         index.remove(kept, views[kept]!.filter)
         for (const doc of docs) expect(collected(index, doc)).toEqual(new Set())
-        // Added again it is found again, as if nothing had been.
+        // A view that is added again is found again.
         views.forEach(({ filter }, view) => index.add(view, filter))
         expect(docs.map((doc) => collected(index, doc))).toEqual(before)
       }),
@@ -88,7 +88,7 @@ describe('the index of views', () => {
       view: {},
       filter: compileQuery({ filter: { [`input.field-${n}`]: `customer-${n}` } }).filter,
     }))
-    /** How often the index looks into a document. */
+    /** How often the index reads a document. */
     const looks = (): number => {
       let count = 0
       const getOwnPropertyDescriptor = (): undefined => {
@@ -124,13 +124,13 @@ describe('the index of views', () => {
     for (const value of kinds) {
       const doc = { input: { a: [{ b: value }] } }
       const filter = { 'input.a.b': kinds[0] }
-      // 1e300 as a double is not ten to the three-hundredth; it may be visited all the same.
+      // The double 1e300 is not exactly ten to the three-hundredth, but may be collected.
       if (kinds[0] !== 1e300) expect(compileQuery({ filter }).matches(doc)).toBe(true)
       expect(collected(indexOf({ view: filter }), doc)).toEqual(new Set(['view']))
     }
   })
 
-  test('a document visits the views of its own value and no others', () => {
+  test('a document collects only the views of its own value', () => {
     const filters = Object.fromEntries(
       Array.from({ length: 1_000 }, (_, n) => [`view-${n}`, { 'input.customer': `c${n}` }]),
     )
@@ -141,7 +141,7 @@ describe('the index of views', () => {
     expect(collected(index, { input: { customer: { c7: 1 } } })).toEqual(new Set())
   })
 
-  test('the condition that narrows most is the one that is looked up', () => {
+  test('the condition that narrows the most is indexed', () => {
     const index = indexOf({
       byStatus: { status: 'running' },
       byCustomer: { status: 'running', 'input.customer': 'c1' },

@@ -4,14 +4,14 @@ import { leaves } from './matcher.ts'
 type Filter = Record<string, unknown>
 type Doc = Record<string, unknown>
 
-/** Fields whose values are few, so that an index over them narrows little; the later, the less. */
+/** Fields with few different values, so that an index on them narrows little. The last ones narrow least. */
 const WEAK = ['version', 'queue', 'name', 'priority', 'lazy', 'role', 'state', 'paused', 'status']
-/** Fields of which few documents share a value. */
+/** Fields whose values are shared by few documents. */
 const STRONG = ['_id', 'key', 'parent', 'after', 'replayOf', 'event', 'schedule', 'worker']
 
 /**
- * Finds the views that a document may concern without asking each of them: by one condition of each filter that asks for
- * equality, as `worker: …` or `'input.customer': …`. Views without such a condition are asked about every document.
+ * Finds the views that a document may concern, without checking each view. It indexes one equality condition of each filter,
+ * such as `worker: …` or `'input.customer': …`. Views without such a condition are returned for every document.
  */
 export class ViewIndex<V> {
   /** By path, then by value. */
@@ -58,10 +58,10 @@ export class ViewIndex<V> {
   }
 }
 
-/** A number of a kind that may equal another in ways that a text does not show. */
+/** A number of a type whose equality can't be decided by its text. */
 const INCOMPARABLE = Symbol('incomparable')
 
-/** Equal for values that compare as equal; null for what no indexed condition asks for. */
+/** The same key for equal values; null for values that no indexed condition has. */
 function valueKey(value: unknown): string | typeof INCOMPARABLE | null {
   if (typeof value === 'string') return `t${value}`
   if (typeof value === 'number') return Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`
@@ -78,7 +78,7 @@ interface Condition {
   values: string[]
 }
 
-/** The condition that narrows most of those that a document must fit. */
+/** The required condition that narrows the most. */
 function bestCondition(filter: Filter): Condition | undefined {
   return conditions(filter).sort((a, b) => weakness(a) - weakness(b))[0]
 }
@@ -90,7 +90,7 @@ function conditions(filter: Filter): Condition[] {
     const { $eq, $in } = condition as { $eq?: unknown; $in?: unknown[] }
     const asked = $eq !== undefined ? [$eq] : $in
     const values = asked?.map(valueKey)
-    // A null fits documents without the field, too.
+    // A null also fits documents without the field.
     return values?.every((value) => typeof value === 'string') ? [{ path, values: [...new Set(values)] }] : []
   })
 }

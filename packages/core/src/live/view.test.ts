@@ -11,7 +11,7 @@ const sort = { n: 1, _id: 1 } as const
 const compare = compareBy(sort)
 const doc = (_id: string, n: number, rev = 1, on = true): Doc => ({ _id, n, rev, on })
 
-/** A view of the documents that are on, by their number. */
+/** A view of the documents with `on`, sorted by their number. */
 function viewOf(limit: number, read: Doc[] = []): View<NumberRow> {
   const view = new View<NumberRow>({
     matches: ({ on }) => on === true,
@@ -33,7 +33,7 @@ const d = doc('d', 40)
 const e = doc('e', 50)
 
 describe('a view keeps its window by the rules', () => {
-  test('a document that fits enters at its place', () => {
+  test('a document that fits enters at its index', () => {
     const view = viewOf(3, [a, c])
     expect(view.apply('b', b)).toBe('changed')
     expect(view.flush()).toEqual({ added: [{ row: { _id: 'b', rev: 1, n: 20 }, index: 1 }], changed: [], removed: [] })
@@ -46,7 +46,7 @@ describe('a view keeps its window by the rules', () => {
     expect(view.flush()).toBeNull()
   })
 
-  test('one that changes stays or moves, and is told with its place', () => {
+  test('one that changes stays or moves, and is reported with its index', () => {
     const view = viewOf(3, [a, b])
     view.apply('a', doc('a', 30, 2))
     expect(view.flush()).toEqual({ added: [], changed: [{ row: { _id: 'a', rev: 2, n: 30 }, index: 1 }], removed: [] })
@@ -60,20 +60,20 @@ describe('a view keeps its window by the rules', () => {
     expect(view.flush()).toEqual({ added: [], changed: [], removed: ['a', 'b'] })
   })
 
-  test('an older state is dropped', () => {
+  test('an older revision is ignored', () => {
     const view = viewOf(3, [doc('a', 10, 5)])
     expect(view.apply('a', doc('a', 99, 4))).toBe('unchanged')
     expect(view.apply('a', doc('a', 99, 4, false))).toBe('unchanged')
     expect(view.flush()).toBeNull()
   })
 
-  test('the same rev with other content is taken', () => {
+  test('the same rev with different content is accepted', () => {
     const view = viewOf(3, [a])
     expect(view.apply('a', doc('a', 11, 1))).toBe('changed')
     expect(view.flush()?.changed).toEqual([{ row: { _id: 'a', rev: 1, n: 11 }, index: 0 }])
   })
 
-  test('the same state again is no news, and the row keeps its identity', () => {
+  test('the same state again causes no delta, and the row keeps its identity', () => {
     const view = viewOf(3, [a])
     const [row] = view.rows
     view.apply('a', { ...a })
@@ -83,13 +83,13 @@ describe('a view keeps its window by the rules', () => {
     expect(view.rows[0]).toBe(row)
   })
 
-  test('what is pushed beyond the limit is named as removed', () => {
+  test('a row that is pushed beyond the limit is reported as removed', () => {
     const view = viewOf(2, [b, c])
     view.apply('a', a)
     expect(view.flush()).toMatchObject({ added: [{ index: 0 }], removed: ['c'] })
   })
 
-  test('rows that leave are replaced from behind without asking the database', () => {
+  test('rows that leave are replaced from the reserve without a query', () => {
     const view = viewOf(2, [a, b, c, d, e])
     expect(view.apply('a', null)).toBe('changed')
     expect(view.apply('b', null)).toBe('changed')
@@ -97,16 +97,16 @@ describe('a view keeps its window by the rules', () => {
     expect(ids(view)).toEqual(['c', 'd'])
   })
 
-  test('the database is asked again exactly when the window may be short', () => {
-    // Five documents for a limit of two: there may be more behind.
+  test('the database is queried again exactly when the window may be short', () => {
+    // Five documents for a limit of two: there may be more.
     const view = viewOf(2, [a, b, c, d, e])
     expect(['a', 'b', 'c'].map((id) => view.apply(id, null))).toEqual(['changed', 'changed', 'requery'])
-    // Four are all there are.
+    // Four documents are the whole result.
     const whole = viewOf(2, [a, b, c, d])
     expect(['a', 'b', 'c', 'd'].map((id) => whole.apply(id, null))).toEqual(Array(4).fill('changed'))
   })
 
-  test('one that sorts behind all that is known is taken only where all is known', () => {
+  test('a document after the last known row is accepted only if the whole result is known', () => {
     const part = viewOf(1, [a, b, c])
     part.apply('z', doc('z', 99))
     expect(part.apply('a', null)).toBe('changed')
@@ -118,16 +118,16 @@ describe('a view keeps its window by the rules', () => {
     expect(ids(whole)).toEqual(['z'])
   })
 
-  test('what a read saw to be newer is not brought back by a change that is late', () => {
+  test('a late change does not bring back an older state than a read has returned', () => {
     const view = viewOf(3, [doc('a', 10, 5)])
     view.read([])
     expect(view.apply('a', doc('a', 10, 4))).toBe('unchanged')
     expect(view.apply('a', null)).toBe('unchanged')
-    // Another document of the same id, after the first was deleted.
+    // Another document with the same id, after the first was deleted.
     expect(view.apply('a', doc('a', 10, 1))).toBe('changed')
   })
 
-  test('after it has forgotten, an id may begin again with a lower rev', () => {
+  test('after `forget`, an id may begin again with a lower rev', () => {
     const view = viewOf(3, [doc('a', 10, 5)])
     view.forget()
     view.read([doc('a', 10, 1)])
@@ -158,7 +158,7 @@ describe('a view agrees with a model', () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('read' as const, 'flush' as const) }) },
   )
 
-  test('each delta leads from the window before to the one after, whatever happens', () => {
+  test('each delta leads from the previous window to the next, for any changes', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5 }), fc.array(step, { maxLength: 80 }), (limit, steps) => {
         const stored = new Map<string, Doc>()

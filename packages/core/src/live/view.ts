@@ -6,15 +6,15 @@ import type { Matcher } from './matcher.ts'
 
 type Doc = Record<string, unknown>
 
-/** What a view needs of a query. */
+/** The parts of a query that a view needs. */
 export interface ViewQuery<R extends Row> {
   matches: Matcher
   compare: Comparator
   limit: number
   toRow: (doc: Doc) => R
-  /** Only what `compare` looks at, so that a view doesn't hold whole documents. */
+  /** Picks the fields that `compare` reads, so that a view doesn't hold whole documents. */
   toSortKey: (doc: Doc) => Doc
-  /** Told when the view begins or ceases to know anything about a document. */
+  /** Called when the view starts or stops tracking a document. */
   onKnown?: (id: string, known: boolean) => void
 }
 
@@ -26,26 +26,26 @@ interface Entry<R extends Row> {
   bytes: number
 }
 
-/** What a change did: nothing, something, or that the window can't be known without asking the database again. */
+/** The effect of a change: none, some, or that the database must be queried again to know the window. */
 export type Applied = 'unchanged' | 'changed' | 'requery'
 
-/** What a row takes beside its content. */
+/** The memory of a row beside its content. */
 const ROW_BYTES = 512
 
-/** How many rows a query reads at most: the window, what stands ready behind it, and one to know whether there is more. */
+/** The most rows that a query reads: the window, as many rows in reserve, and one to know whether there are more. */
 export const readAhead = (limit: number): number => limit * 2 + 1
 
 /**
- * The window over a query's result, kept by changes alone. It holds a prefix of the result in order, up to twice the
- * limit, and whether that is all of it: a row that leaves the window is replaced from behind without a query.
+ * The window over a query's result, kept current by changes alone. It holds the first rows of the result in order, up to
+ * twice the limit, and whether that is the whole result. So a row that leaves the window is replaced without a query.
  *
- * Pure: no clock, no database. `apply` moves the present on; `flush` says what changed since the last flush.
+ * It is pure: no clock, no database. `apply` applies a change; `flush` returns what changed since the last flush.
  */
 export class View<R extends Row> {
   readonly #query: ViewQuery<R>
   #entries: Entry<R>[] = []
   readonly #byId = new Map<string, Entry<R>>()
-  /** The `rev` of rows that left lately, the latest last. */
+  /** The `rev` of rows that left recently, the latest last. */
   readonly #left = new Map<string, number>()
   /** Whether `#entries` is the whole result and not only its beginning. */
   #complete = false
@@ -56,12 +56,12 @@ export class View<R extends Row> {
     this.#query = query
   }
 
-  /** About how much it holds. */
+  /** About how many bytes it holds. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** How much of that is in one row. */
+  /** How many of them belong to one row. */
   bytesOf(id: string): number {
     return this.#byId.get(id)?.bytes ?? 0
   }
@@ -72,10 +72,10 @@ export class View<R extends Row> {
   }
 
   /**
-   * Replaces what is known by what the database answered to a query for `readAhead(limit)` rows, in order. Changes that
-   * came while it was asked are applied afterwards.
+   * Replaces all rows by the database's result of a query for `readAhead(limit)` rows, in order. Changes that arrived during
+   * the query are applied afterwards.
    *
-   * @param cut whether there are more rows that did not fit into a view
+   * @param cut whether there are more rows that didn't fit into a view
    */
   read(docs: readonly Doc[], cut = false): void {
     const known = new Map(this.#byId)
@@ -92,7 +92,7 @@ export class View<R extends Row> {
     for (const entry of known.values()) if (!this.#byId.has(entry.id)) this.#remember(entry.id, entry.rev)
   }
 
-  /** Nothing is known any more, not even how old it was: another document may have taken an id. */
+  /** Drops all rows and their revisions, because another document may now have one of the ids. */
   forget(): void {
     const known = [...this.#byId.keys(), ...this.#left.keys()]
     this.#entries = []
@@ -103,12 +103,12 @@ export class View<R extends Row> {
     for (const id of known) this.#query.onKnown?.(id, false)
   }
 
-  /** What a change of anything but these, that doesn't fit the query, can't concern. */
+  /** Whether the view tracks this document. A change of any other document matters only if it fits the query. */
   knows(id: string): boolean {
     return this.#byId.has(id) || this.#left.has(id)
   }
 
-  /** The window as it is now, flushed or not, with the revision of each row. */
+  /** The current window, flushed or not, with the revision of each row. */
   get revisions(): { id: string; rev: number }[] {
     return this.#entries.slice(0, this.#query.limit).map(({ id, rev }) => ({ id, rev }))
   }
@@ -124,14 +124,14 @@ export class View<R extends Row> {
     if (!this.knows(id)) this.#query.onKnown?.(id, false)
   }
 
-  /** A document as it is now, or null when it is gone. */
+  /** Applies the current state of a document; null when it is gone. */
   apply(id: unknown, doc: Doc | null): Applied {
     const key = idText(id)
     const before = this.#byId.get(key)
     if (doc === null) {
       if (this.#left.delete(key)) this.#unknown(key)
     }
-    // The database was asked after this change was sent, and said something newer.
+    // The database was read after this change and returned a newer revision.
     else if (revOf(doc) < (before?.rev ?? this.#left.get(key) ?? 0)) return 'unchanged'
     const matches = doc !== null && this.#query.matches(doc)
     if (before === undefined && !matches) return 'unchanged'
@@ -146,7 +146,7 @@ export class View<R extends Row> {
     return this.#complete || this.#entries.length >= this.#query.limit ? 'changed' : 'requery'
   }
 
-  /** What subscribers must do to get from the last flush to the present; null when nothing. */
+  /** The delta from the last flush to the present; null when nothing changed. */
   flush(): Delta<R> | null {
     const window = this.#entries.slice(0, this.#query.limit)
     const before = new Map(this.#published.map((entry) => [entry.id, entry]))
@@ -165,7 +165,7 @@ export class View<R extends Row> {
   #insert(id: string, doc: Doc, before: Entry<R> | undefined): void {
     const sortKey = this.#query.toSortKey(doc)
     const place = firstAfter(this.#entries, (other) => this.#query.compare(sortKey, other.sortKey) < 0)
-    // Behind the last known row there may be others that come before this one.
+    // Unread rows after the last known one may come before this row.
     if (place === this.#entries.length && !this.#complete) {
       this.#remember(id, revOf(doc))
       return
@@ -186,7 +186,7 @@ export class View<R extends Row> {
     this.#complete = false
   }
 
-  /** How new a row was that left: what is older must not bring it back. */
+  /** Stores the revision of a row that left, so that an older change can't bring it back. */
   #remember(id: string, rev: number): void {
     this.#left.delete(id)
     this.#left.set(id, rev)
@@ -197,13 +197,13 @@ export class View<R extends Row> {
     this.#unknown(oldest)
   }
 
-  /** The same entry where nothing changed that a subscriber could see, so that `flush` finds nothing. */
+  /** Returns the same entry if no visible field changed, so that `flush` finds no difference. */
   #entry(id: string, doc: Doc, sortKey: Doc, before: Entry<R> | undefined): Entry<R> {
     const row = this.#query.toRow(doc)
     const rev = revOf(doc)
-    // Every row shows its `rev`, so that most need not be compared as text.
+    // Every row has a `rev`. If it differs, the rows need not be compared as text.
     const same = before !== undefined && before.rev === rev && JSON.stringify(before.row) === JSON.stringify(row)
-    // Fields that are not shown may still decide the order.
+    // Fields that are not shown may still affect the order.
     if (same && this.#query.compare(before.sortKey, sortKey) === 0) return before
     return { id, rev, sortKey, row, bytes: sizeOf(row) + ROW_BYTES }
   }

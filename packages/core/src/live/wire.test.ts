@@ -18,7 +18,7 @@ describe('a value on the wire', () => {
     expect(toWire(value)).toEqual(expected)
   })
 
-  test('keys of a document are keys like others', () => {
+  test('hostile keys of a document are ordinary keys', () => {
     const hostile = JSON.parse('{"__proto__": {"x": 1}, "toJSON": 2, "_bsontype": "ObjectId", "constructor": {}}')
     const sent = toWire(hostile)
     expect(JSON.stringify(sent)).toBe(JSON.stringify(hostile))
@@ -37,11 +37,11 @@ describe('a row', () => {
     signature: 'secret',
   }
 
-  test('leaves out what is heavy, and what proves a claim', () => {
+  test('leaves out heavy fields and the proof of a claim', () => {
     expect(toRow('tasks', doc)).toEqual({ _id: id.toHexString(), name: 'n', rev: 3 })
   })
 
-  test('holds what was asked for, its id and its rev', () => {
+  test('has the requested fields, its id and its rev', () => {
     expect(toRow('tasks', doc, ['input.files.name', 'input.a.b', 'attempts', 'none'])).toEqual({
       _id: id.toHexString(),
       rev: 3,
@@ -50,7 +50,7 @@ describe('a row', () => {
     })
   })
 
-  test('never shows a secret, even when asked or when the whole document is', () => {
+  test('never shows a secret, even if it or the whole document is requested', () => {
     expect(JSON.stringify(toRow('tasks', doc, ['lease', 'lease.id', 'signature', 'attempts']))).not.toContain('secret')
     expect(toFullRow('tasks', doc)).toEqual({
       _id: id.toHexString(),

@@ -3,7 +3,7 @@ import { mongo, Types } from 'mongoose'
 import { isPlainObject } from '../documents/plain.ts'
 import { FIELDS, SECRET_FIELDS } from './fields.ts'
 
-/** A stored value as it travels: ids as hex, dates as ISO 8601, numbers as numbers, or as text where JSON has none. */
+/** Converts a stored value for JSON: ids to hex, dates to ISO 8601, and numbers that JSON can't hold to text. */
 export function toWire(value: unknown): unknown {
   if (value === null || typeof value !== 'object') {
     return typeof value === 'bigint'
@@ -17,14 +17,14 @@ export function toWire(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toWire)
   if (value instanceof mongo.Binary) return value.toString('base64')
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
-  // Other BSON types have their own classes; a stored document with a field called `_bsontype` is none.
+  // Other BSON types have their own classes. A stored document with a field called `_bsontype` is not one of them.
   if ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) return String(value)
   const shown: Record<string, unknown> = {}
   for (const [key, inner] of Object.entries(value)) if (inner !== undefined) put(shown, key, toWire(inner))
   return shown
 }
 
-/** A stored key may be `__proto__`, which an assignment would take for something else. */
+/** Sets a key safely: a stored key may be `__proto__`, and an assignment would set the prototype. */
 function put(target: Record<string, unknown>, key: string, value: unknown): void {
   if (key === '__proto__') {
     Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
@@ -34,7 +34,7 @@ function put(target: Record<string, unknown>, key: string, value: unknown): void
 /**
  * A document as a client may see it.
  *
- * @param fields dotted paths that were asked for; without them everything that isn't heavy
+ * @param fields the requested dotted paths; by default, all fields that aren't heavy
  */
 export function toRow<R extends Row = Row>(
   collection: CollectionName,
@@ -45,7 +45,7 @@ export function toRow<R extends Row = Row>(
   return shownRow(collection, doc._id, shown)
 }
 
-/** The whole task or other document, without what proves a claim. */
+/** The whole document, without the fields that prove a claim. */
 export function toFullRow<R extends Row = Row>(collection: CollectionName, doc: object): R {
   const whole = doc as Record<string, unknown>
   return shownRow(collection, whole._id, whole)
@@ -62,13 +62,13 @@ const withoutLease = (attempt: unknown): unknown =>
   typeof attempt === 'object' && attempt !== null ? omit(attempt as Record<string, unknown>, ['lease']) : attempt
 
 function omit(doc: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {
-  // Every change passes here for every view that it fits: plain loops are several times as quick as a chain.
+  // This runs for every change in every view that it fits. Plain loops are several times faster than a chain.
   const rest: Record<string, unknown> = {}
   for (const key of Object.keys(doc)) if (!keys.includes(key)) put(rest, key, doc[key])
   return rest
 }
 
-/** What is asked for, by its parts; a leaf is `true`. */
+/** The requested paths as a tree of their parts; a leaf is `true`. */
 type Tree = Map<string, Tree | true>
 
 function toTree(paths: readonly string[]): Tree {
@@ -81,7 +81,7 @@ function toTree(paths: readonly string[]): Tree {
   return new Map([...byHead].map(([head, rests]) => [head, rests.includes('') ? true : toTree(rests)]))
 }
 
-/** As MongoDB's projection picks, so that a row is the same whether it was read or came from the feed. */
+/** Picks fields as MongoDB's projection does, so that a row is the same from a read and from the feed. */
 function pick(doc: Record<string, unknown>, tree: Tree): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(doc).flatMap(([key, value]) => {
@@ -94,7 +94,7 @@ function pick(doc: Record<string, unknown>, tree: Tree): Record<string, unknown>
   )
 }
 
-/** Documents within arrays are picked from one by one; what is no document has nothing below it. */
+/** In an array, picks from each document. A value that is not a document has nothing below it. */
 function pickBelow(value: unknown, tree: Tree): unknown {
   if (Array.isArray(value)) return value.map((one) => pickBelow(one, tree)).filter((one) => one !== undefined)
   return isPlainObject(value) ? pick(value, tree) : undefined

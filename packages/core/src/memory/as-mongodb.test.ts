@@ -7,9 +7,9 @@ const held = useDatabase()
 const id = new Types.ObjectId('66f1c0ffee0123456789abcd')
 const at = new Date('2027-03-01T12:00:00Z')
 
-// Only cases in which the database that tests fall back to answers as MongoDB does.
+// Only cases in which the tests' stand-in database behaves like MongoDB.
 
-/** One of each type under `a`, some twice, and lists and objects with odd parts. */
+/** One value of each type in `a`, some twice, and lists and objects with unusual parts. */
 const VALUES: unknown[] = [
   ...[null, 0, 1, -1.5, 2 ** 40, '', 'a', 'b', '$a', true, false, at, new Date(0), id, new Types.ObjectId()],
   ...[[], [1], [1, 'a'], ['a'], [[1]], [null], {}, { b: 1 }, { b: null }, { b: { c: [1, 2] } }, { b: id }],
@@ -122,7 +122,7 @@ test.each([...PIPELINES.entries()])('pipeline %i answers what the server answers
   expect(memory).toEqual(server)
 })
 
-test('an object without operators sets each of its fields, beside those that are there', async () => {
+test('an object without operators sets each of its fields and keeps the others', async () => {
   const things = new MemoryDatabase().db.collection<{ _id: number }>('things')
   await things.insertOne({ _id: 1, a: { b: 1, c: { d: 2 } } } as never)
   await things.updateOne({ _id: 1 }, [{ $set: { a: { c: { e: '$a.b' } } } }])

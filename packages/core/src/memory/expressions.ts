@@ -7,7 +7,7 @@ import { isPlainObject } from '../documents/plain.ts'
 import { compareValues } from '../live/compare.ts'
 import type { Expression } from '../task/server-time.ts'
 
-/** The name of a value's type, as `$type` says it. The driver stores whole numbers of 32 bits as `int` and others as `double`. */
+/** The name of a value's type, as `$type` returns it. The driver stores whole numbers of 32 bits as `int`, others as `double`. */
 export function typeName(value: unknown): string {
   if (value === undefined) return 'missing'
   if (value === null) return 'null'
@@ -24,7 +24,7 @@ export function typeName(value: unknown): string {
 
 const isNothing = (value: unknown): boolean => value === null || value === undefined
 
-/** Null and a missing value are two values in expressions, and the missing one is the lesser. */
+/** In expressions, a missing value differs from null and comes before it. */
 function compared(a: unknown, b: unknown): number {
   if (a === undefined || b === undefined) return Number(b === undefined) - Number(a === undefined)
   return compareValues(a, b)
@@ -36,7 +36,7 @@ const operator =
   (doc: unknown, operands: unknown, options: Options): unknown =>
     compute(...[operands].flat(1).map((operand) => evalExpr(doc, operand, options)))
 
-/** Of the documents of a group, or of operands; a list by itself is of its elements. */
+/** `$min` or `$max`, over the documents of a group or over operands; a single list stands for its elements. */
 const extreme =
   (way: 1 | -1) =>
   (doc: unknown, operands: unknown, options: Options): unknown => {
@@ -45,7 +45,7 @@ const extreme =
     return present.reduce((best, value) => (compareValues(value, best) * way > 0 ? value : best), present[0]) ?? null
   }
 
-/** mingo has JavaScript's types and an order of its own; here they are MongoDB's. */
+/** mingo uses JavaScript's types and its own order. These operators use MongoDB's. */
 export const context = Context.init({
   expression: {
     ...expressions,
@@ -69,7 +69,7 @@ export const context = Context.init({
 export const evaluate = (expression: Expression, doc: unknown): unknown =>
   evalExpr(doc, expression, { context } as Options)
 
-/** With a date in the place of `$$NOW`: it is the same for all documents of a write. */
+/** Replaces `$$NOW` by a date, so that it is the same for all documents of a write. */
 export function atTime(expression: Expression, now: Date): Expression {
   if (expression === '$$NOW') return now
   if (Array.isArray(expression)) return expression.map((one) => atTime(one, now))

@@ -4,7 +4,7 @@ import { atTime, evaluate, typeName } from './expressions.ts'
 
 type Filter = Record<string, unknown>
 
-/** Whether documents fit a filter. The matcher of live queries decides, with the operators added that only the fleet itself uses. */
+/** Tests documents against a filter. It uses the matcher of live queries and adds the operators that only the fleet itself uses. */
 export function filterMatcher(filter: Filter, now: Date): Matcher {
   const tests = Object.entries(filter).map(([key, value]) => part(key, value, now))
   return (doc) => tests.every((test) => test(doc))

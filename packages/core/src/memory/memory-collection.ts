@@ -22,13 +22,13 @@ interface UpdateOptions extends FindOptions {
 }
 type Change = (id: unknown, doc: Doc | null) => void
 
-/** As large as a document may be. */
+/** The maximum size of a document. */
 const LARGEST = 16 * 1024 * 1024
 const keyOf = (id: unknown): string => (typeof id === 'string' ? id : mongo.BSON.EJSON.stringify({ id }))
-/** As it comes back from a server: a copy that shares no object with the store, with the values that BSON makes of them. */
+/** A copy as a server would return it: it shares no object with the store, and its values have gone through BSON. */
 const copied = (doc: Doc): Doc => mongo.BSON.deserialize(mongo.BSON.serialize(doc))
 
-/** A collection in memory, with the methods of the driver's that a fleet uses. Each is carried out at once. */
+/** A collection in memory, with the driver's methods that a fleet uses. Each one runs at once. */
 export class MemoryCollection {
   readonly collectionName: string
   readonly #docs = new Map<string, Doc>()
@@ -108,7 +108,7 @@ export class MemoryCollection {
     return { deletedCount: this.#delete(this.#matching(filter), session) }
   }
 
-  /** Unordered: an operation that fails keeps no other from being carried out. @throws {mongo.MongoBulkWriteError} */
+  /** Unordered: an operation that fails doesn't stop the others. @throws {mongo.MongoBulkWriteError} */
   async bulkWrite(operations: readonly Doc[], { session }: { session?: MemorySession } = {}): Promise<Doc> {
     const totals = { matchedCount: 0, modifiedCount: 0, upsertedCount: 0, insertedCount: 0, deletedCount: 0 }
     const writeErrors: { index: number; code: unknown; errmsg: string }[] = []
@@ -158,7 +158,7 @@ export class MemoryCollection {
     return [...this.#candidates(filter._id)].filter(filterMatcher(filter, this.#now()))
   }
 
-  /** The documents whose ids a filter names, or all. */
+  /** The documents with the ids of a filter, or all. */
   #candidates(id: unknown): Iterable<Doc> {
     if (id === undefined || id instanceof RegExp) return this.#docs.values()
     const named = isPlainObject(id) ? id.$in : [id]
@@ -245,7 +245,7 @@ const resultOf = (matchedCount: number, modifiedCount: number): mongo.UpdateResu
 const duplicate = (index: string): mongo.MongoServerError =>
   new mongo.MongoServerError({ message: `E11000 duplicate key error: ${index}`, code: 11_000 })
 
-/** Finds documents when they are asked for. */
+/** Finds documents when they are read. */
 export class MemoryCursor implements AsyncIterable<Doc> {
   readonly #find: (options: FindOptions) => Doc[]
   #options: FindOptions

@@ -5,7 +5,7 @@ import { MemoryDatabase } from './memory-database.ts'
 
 type Asked = [name: string, request: object]
 
-/** Calls of all kinds of operations, in an order in which each has something to do. */
+/** Calls of all kinds of operations, in an order in which each one has an effect. */
 const CALLS: Asked[] = [
   ['tasks.enqueue', { _id: 'a'.repeat(24), name: 'one', key: 'k' }],
   [
@@ -102,7 +102,7 @@ test('operations work in memory, by the rules of a fleet', async () => {
   const answers = new Map<string, unknown>()
   for (const call of CALLS) {
     answers.set(call[0], await ask(call))
-    // An event follows its tasks a moment later.
+    // An event is updated a moment after its tasks.
     await fleet.events.settled()
   }
   const { id } = answers.get('keys.create') as { id: string }
@@ -119,7 +119,7 @@ test('operations work in memory, by the rules of a fleet', async () => {
   await expect(ask(['tasks.show', { id: 'b'.repeat(24) }])).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
-test('live queries and statistics follow what is written', async () => {
+test('live queries and statistics follow all writes', async () => {
   const { memory, ask } = await opened()
   const live = memory.liveQueries({ lingerMs: 0 })
   const changed: (() => void)[] = []

@@ -11,7 +11,7 @@ import type { LiveQueryOptions } from '../live/live-query.ts'
 import { MemoryCollection } from './memory-collection.ts'
 import { MemorySession, type Turns } from './memory-session.ts'
 
-/** A document as it is now, or that it is gone. */
+/** The current document, or null if it is gone. */
 export interface MemoryChange {
   collection: string
   id: unknown
@@ -23,15 +23,15 @@ const isWatched = (name: string): name is CollectionName => (COLLECTIONS as read
 const unique = INDEXES.filter((index) => index.unique === true)
 
 /**
- * What a fleet needs of MongoDB, in this process's memory: for tests without a database. It evaluates the fleet's own filters, updates and
- * aggregations, so no rule is written twice. Nothing is durable, and only this process sees it. Transactions run one after the other and
- * are all or nothing, but operations outside of them see their writes at once.
+ * The parts of MongoDB that a fleet needs, in this process's memory, for tests without a database. It evaluates the fleet's own
+ * filters, updates and aggregations, so no rule is written twice. Nothing is durable, and only this process sees it. Transactions
+ * run one after the other and are all or nothing, but operations outside of a transaction see its writes at once.
  */
 export class MemoryDatabase {
   readonly clock = new ServerClock()
   readonly #collections = new Map<string, MemoryCollection>()
   readonly #listeners = new Set<(change: MemoryChange) => void>()
-  /** Has the interface of the driver's. */
+  /** Has the interface of the driver's `Db`. */
   readonly db: mongo.Db
   readonly connection: Connection
 
@@ -55,12 +55,12 @@ export class MemoryDatabase {
     this.connection = { name: 'memory', getClient: () => client } as unknown as Connection
   }
 
-  /** A fleet on it: every operation, by the rules of a real one. */
+  /** A fleet on this database, with every operation and all rules. */
   fleet(options: { signing?: SigningOptions } = {}): Fleet {
     return new Fleet(this.database, options)
   }
 
-  /** Live queries and statistics on it. */
+  /** Live queries and statistics on this database. */
   liveQueries(options: LiveQueryOptions = {}): LiveQueries {
     return new LiveQueries(this.database, this.feed(), options)
   }
@@ -84,7 +84,7 @@ export class MemoryDatabase {
     }
   }
 
-  /** What a fleet, its live queries and a worker use of it. */
+  /** The parts that a fleet, its live queries and a worker use. */
   get database(): FleetDatabase {
     const { connection, clock, db } = this
     const parts = {
@@ -94,7 +94,7 @@ export class MemoryDatabase {
       availability: { awayMs: 0 },
       requireSchema: async () => undefined,
       causal: { read: <T>(act: () => Promise<T>): Promise<T> => act() },
-      // They are those that it has from the start.
+      // None: the collections have their indexes from the start.
       expectedIndexes: () => [],
       ensureIndexes: async () => [],
       close: async () => undefined,
@@ -102,7 +102,7 @@ export class MemoryDatabase {
     return parts as unknown as FleetDatabase
   }
 
-  /** Calls the listener with every change when it is committed. Returns its undo. */
+  /** Calls the listener with every committed change. Returns a function that unsubscribes. */
   onChange(listener: (change: MemoryChange) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -21,7 +21,7 @@ export class MemorySession extends EventEmitter {
     return this.#open !== undefined
   }
 
-  /** @param undo puts back what was there */
+  /** @param undo restores the previous document */
   wrote(tell: () => void, undo: () => void): void {
     this.#open?.push({ tell, undo })
   }

@@ -20,7 +20,7 @@ const stages = (now: Date) => ({
     docs.map((doc) => withFields(doc as Fields, fields, (value) => evalExpr(doc, value, options))),
 })
 
-/** The documents that come out of a pipeline's stages. What goes in may be changed. */
+/** The result of a pipeline. May change the given documents. */
 export function piped(
   docs: readonly mongo.Document[],
   pipeline: readonly mongo.Document[],
@@ -31,11 +31,11 @@ export function piped(
   return new Aggregator(timed as mongo.Document[], { context: own }).run(docs as mongo.Document[]) as mongo.Document[]
 }
 
-/** What a projection leaves of a document, which may be changed. */
+/** A document after a projection. May change the given document. */
 export const projected = (doc: mongo.Document, projection: mongo.Document = {}): mongo.Document =>
   Object.keys(projection).length === 0 ? doc : piped([doc], [{ $project: projection }], new Date())[0]!
 
-/** A stage sees nothing of what it makes itself. An object without operators sets each of its fields, beside those that are there. */
+/** A stage doesn't see its own results. An object without operators sets each of its fields and keeps the existing ones. */
 function withFields(doc: Fields, fields: Fields, valueFor: (value: unknown) => unknown): Fields {
   return Object.entries(fields).reduce((current, [path, value]) => {
     const parts = path.split('.')
@@ -47,7 +47,7 @@ function withFields(doc: Fields, fields: Fields, valueFor: (value: unknown) => u
   }, doc)
 }
 
-/** A copy with a value at a path; `undefined` takes the field away. */
+/** A copy with a value at a path; `undefined` removes the field. */
 function withValue(doc: Fields, [field, ...rest]: readonly string[], value: unknown): Fields {
   const inner = doc[field!]
   if (rest.length > 0 && value === undefined && !isPlainObject(inner)) return doc

@@ -2,7 +2,7 @@ import { update as change } from 'mingo/updater'
 import type { mongo } from 'mongoose'
 import { piped } from './pipelines.ts'
 
-/** A document after an update, by its operators or by the stages of a pipeline. The one that is given may be changed. */
+/** A document after an update with operators or a pipeline. May change the given document. */
 export function updated(
   doc: mongo.Document,
   update: mongo.Document | mongo.Document[],

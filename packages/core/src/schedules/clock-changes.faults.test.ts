@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 
 const world = allClockChanges(Intl.supportedValuesOf('timeZone'), Date.UTC(2026, 0, 1), Date.UTC(2029, 0, 1))
 
-describe('the slots are those that are counted by the minute, around every change of every clock from 2026 to 2028', () => {
+describe('the slots equal those of a count minute by minute, around every clock change from 2026 to 2028', () => {
   test('of which there are some, for crons of every form', () => {
     expect(world.size).toBeGreaterThan(20)
     expect(CRONS.length).toBeGreaterThanOrEqual(40)

@@ -6,22 +6,22 @@ import type { ObjectId } from '../task/task-document.ts'
 import type { DueSchedule, ScheduleDocument } from './schedule-document.ts'
 import { missedSlots, nextSlot } from './slots.ts'
 
-/** How many missed slots are made up for at most. */
+/** The most missed slots that get a task afterwards. */
 const MOST_MISSED = 100
-/** A slot without a task counts as missed after this time. Before that, a worker was only slow. */
+/** A slot without a task counts as missed after this time. Before that, it is only late. */
 const MISSED_MS = 60_000
 
-/** What is to be done about the slots of a schedule that have come. */
+/** What to do about the slots of a schedule that are due. */
 export interface Firing {
-  /** As it was seen. */
+  /** The schedule as it was read. */
   schedule: DueSchedule
-  /** The slots for which there is to be a task, the earliest first. */
+  /** The slots that get a task, the earliest first. */
   run: Date[]
-  /** The last slot that is left out. */
+  /** The last slot that is skipped. */
   skipped: { slot: Date; reason: SkipReason } | null
-  /** The first and the last of those that are too many to be made up for. */
+  /** The first and the last of the missed slots beyond the limit. */
   dropped: { from: Date; to: Date } | null
-  /** The slot after all of these. */
+  /** The next slot after all of these. */
   nextAt: Date | null
 }
 
@@ -43,8 +43,8 @@ export function planFiring(schedule: DueSchedule, now: Date): Firing {
 }
 
 /**
- * The id of a slot's task, the same for whoever makes it: the slot in seconds, as in every ObjectId, and a hash of the schedule,
- * of its creation (another schedule of this name has other tasks) and of the slot.
+ * The id of a slot's task, equal in every process. As in every ObjectId, it begins with a time in seconds, here the slot. The
+ * rest is a hash of the schedule, its creation date (a later schedule with the same name gets other ids) and the slot.
  */
 export function taskIdOf({ _id, createdAt }: ScheduleDocument, slot: Date): ObjectId {
   const id = createHash('sha256').update(`${_id}\n${createdAt.getTime()}\n${slot.getTime()}`).digest()

@@ -38,7 +38,7 @@ const ZONE = /^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/
 const LONGEST_MS = 366 * 86_400_000
 
 /**
- * @param now the server's time: whether a cron ever comes is asked from then on
+ * @param now the server's time; a cron without a slot after it is rejected
  * @throws {FleetError} `BAD_REQUEST`, `UNKNOWN_FIELD`, `BAD_NAME`, `BAD_CRON`, `BAD_EVERY`, `BAD_TIME_ZONE`, `BAD_DATE`,
  *   `BAD_VALUE`, `BAD_INPUT`, `INPUT_TOO_LARGE`, `BAD_QUEUE`, `OUT_OF_RANGE`
  */
@@ -48,15 +48,15 @@ export function parseSchedule(request: unknown, now: Date): NewSchedule {
 }
 
 /**
- * A schedule's settings with changes: `null` takes away what need not be, of `options` only what is named changes, and `cron`
- * and `every` replace each other.
+ * A schedule's settings with changes applied. `null` removes an optional setting. Of `options`, only the given fields change.
+ * `cron` and `every` replace each other.
  *
  * @throws {FleetError} as `parseSchedule`
  */
 export function parseScheduleChanges(before: ScheduleDocument, changes: unknown, now: Date): ScheduleSettings {
   const asked = fieldsOf(changes, SETTINGS)
   if (Object.keys(asked).length === 0) {
-    throw new FleetError('BAD_REQUEST', `There is nothing to change: give one of ${SETTINGS.join(', ')}`)
+    throw new FleetError('BAD_REQUEST', `There is nothing to change. Give at least one of ${SETTINGS.join(', ')}`)
   }
   const kept = Object.fromEntries(SETTINGS.map((field) => [field, before[field]]))
   if (isGiven(asked.cron)) kept.every = undefined
@@ -66,7 +66,7 @@ export function parseScheduleChanges(before: ScheduleDocument, changes: unknown,
   return parseSettings(withoutNulls({ ...kept, ...asked, options: withoutNulls(options) }), now)
 }
 
-/** The changes that leave nothing of what was there. */
+/** The changes that replace all settings: what is not given is removed or gets its default. */
 export function settingsToReplace(asked: object): Record<string, unknown> {
   const none = (names: readonly string[]): object => Object.fromEntries(names.map((name) => [name, null]))
   const { options = {} } = asked as { options?: object }
@@ -75,7 +75,7 @@ export function settingsToReplace(asked: object): Record<string, unknown> {
 
 /** @throws {FleetError} `BAD_NAME` */
 export function parseScheduleName(value: unknown, field = 'name'): string {
-  // Its address over REST is that of the preview.
+  // Over REST, the path `/schedules/preview` is used for previews.
   if (value === 'preview') throw new FleetError('BAD_NAME', "A schedule can't be called 'preview'", { field })
   return parseName(value, field, 'BAD_NAME')
 }
@@ -89,7 +89,7 @@ function parseSettings(asked: Partial<Record<(typeof SETTINGS)[number], unknown>
     overlap: parseOneOf(overlap, 'overlap', OVERLAP_POLICIES),
   }
   if (policies.missed === 'all' && policies.overlap === 'skip') {
-    const why = "'missed: all' makes tasks for all missed slots at once, which 'overlap: skip' does not allow"
+    const why = "'missed: all' makes tasks for all missed slots at once. It can't be combined with 'overlap: skip'"
     throw new FleetError('BAD_VALUE', why, { field: 'missed' })
   }
   return {
@@ -115,7 +115,7 @@ export function parseTiming(
   now: Date,
 ): Timing {
   if ((cron === undefined) === (every === undefined)) {
-    throw new FleetError('BAD_REQUEST', "Exactly one of 'cron' and 'every' says when it runs", { field: 'cron' })
+    throw new FleetError('BAD_REQUEST', "A schedule needs exactly one of 'cron' and 'every'", { field: 'cron' })
   }
   const zone = parseTimeZone(timeZone)
   const timing: Timing = {
@@ -125,7 +125,7 @@ export function parseTiming(
     ...(endsAt === undefined ? {} : { endsAt: parseDate(endsAt, 'endsAt') }),
   }
   if (timing.startsAt !== undefined && timing.endsAt !== undefined && timing.endsAt < timing.startsAt) {
-    throw new FleetError('BAD_VALUE', "'endsAt' lies before 'startsAt'", { field: 'endsAt' })
+    throw new FleetError('BAD_VALUE', "'endsAt' is before 'startsAt'", { field: 'endsAt' })
   }
   return timing
 }
@@ -140,14 +140,15 @@ function parseCron(value: unknown, timeZone: string, now: Date): string {
   const cron = parts.join(' ')
   const named = CRON_FIELDS.slice(6 - parts.length)
   parts.forEach((part, index) => {
-    // Each by itself, so that the one that is wrong can be named.
+    // Each field is tried alone, so that the error can name the invalid one.
     const alone = named.map((_, at) => (at === index ? part : '*')).join(' ')
     if (readable(alone, timeZone)) return
     const [name, takes] = named[index]!
-    throw badCron(`'${part}', the ${ORDINALS[index]} field of the cron, can't be its ${name}: that takes ${takes}`)
+    throw badCron(`'${part}', the ${ORDINALS[index]} field of the cron, is not a valid ${name}: allowed are ${takes}`)
   })
-  if (!readable(cron, timeZone)) throw badCron(`'${cron}' can't be read as a cron`)
-  if (slotsOf({ cron, timeZone })(now) === null) throw badCron(`'${cron}' never comes: there is no such date`)
+  if (!readable(cron, timeZone)) throw badCron(`'${cron}' is not a valid cron`)
+  if (slotsOf({ cron, timeZone })(now) === null)
+    throw badCron(`The cron '${cron}' never matches: there is no such date`)
   return cron
 }
 
@@ -165,7 +166,7 @@ const badCron = (message: string): FleetError => new FleetError('BAD_CRON', mess
 /** @throws {FleetError} `BAD_TIME_ZONE` */
 function parseTimeZone(value: unknown): string {
   if (typeof value === 'string' && ZONE.test(value) && isKnownZone(value)) return value
-  throw new FleetError('BAD_TIME_ZONE', "'timeZone' is a name of the IANA database, such as Europe/Berlin or UTC", {
+  throw new FleetError('BAD_TIME_ZONE', "'timeZone' must be an IANA time zone, such as Europe/Berlin or UTC", {
     field: 'timeZone',
   })
 }
@@ -186,7 +187,7 @@ const parseEvery = (value: unknown): number =>
 const parseDeadlineAfter = (value: unknown): number =>
   durationWithin(value, 'options.deadlineAfter', { least: 1_000, most: LONGEST_MS })
 
-/** Errors about the task name the field of the schedule. */
+/** Makes errors about the task name the schedule's field. */
 function placed<T>(parse: () => T): T {
   try {
     return parse()

@@ -4,13 +4,13 @@ import type { Stored } from '../documents/stored.ts'
 
 type Row = Stored<ScheduleRow, 'startsAt' | 'endsAt' | 'nextAt' | 'lastSlot' | 'createdAt' | 'updatedAt', 'lastTask'>
 
-/** When a schedule's slots are: by `cron` in a time zone, or by a period. Exactly one of the two is given. */
+/** Defines the slots of a schedule, by a `cron` in a time zone or by a period. Exactly one of the two is given. */
 export type Timing = Pick<Row, 'cron' | 'every' | 'timeZone' | 'startsAt' | 'endsAt'>
 
-/** What its tasks are made with. */
+/** The options of the schedule's tasks. */
 export type ScheduleOptions = ScheduleRow['options']
 
-/** What people choose for a schedule. The fleet sets the other fields. */
+/** The settings of a schedule that people choose. The fleet sets the other fields. */
 export interface ScheduleSettings
   extends Timing,
     Pick<Row, 'task' | 'version' | 'options' | 'missed' | 'overlap' | 'paused'> {
@@ -24,5 +24,5 @@ export interface ScheduleDocument extends ScheduleSettings, Omit<Row, keyof Sche
   lastSkipped?: { slot: Date; reason: SkipReason }
 }
 
-/** One whose next slot has come. */
+/** A schedule whose next slot is due. */
 export type DueSchedule = ScheduleDocument & { nextAt: Date }

@@ -23,12 +23,12 @@ beforeEach(() => {
 
 const start = new Date('2027-01-01T00:00:30Z')
 const at = (text: string): Date => new Date(`2027-01-01T${text}Z`)
-/** Schedules as somebody sees them whose time is told here. */
+/** Schedules with a given time. */
 const seenAt = (now: Date): Schedules =>
   new Schedules({ db: held.database.db, store: fleet().store, audit: fleet().audit, now: () => now })
 const tasks = () => fleet().tasks.find({ schedule: name }).sort({ runAt: 1 }).toArray()
 const slots = async (): Promise<string[]> => (await tasks()).map(({ runAt }) => runAt.toISOString().slice(11, 19))
-/** What a worker does that looks at a time; whoever is due. */
+/** Does what a worker does with all due schedules at a given time. */
 const look = async (now: Date): Promise<boolean[]> => {
   const schedules = seenAt(now)
   const { due } = await schedules.due()
@@ -41,7 +41,7 @@ const create = (over: object = {}): Promise<ScheduleDocument> =>
 const now = (): Promise<ScheduleDocument> => fleet().schedules.find(name)
 
 describe('a schedule', () => {
-  test('is made, shown, listed, changed and removed, on record', async () => {
+  test('is made, shown, listed, changed and removed, with audit entries', async () => {
     const created = await commands().create({
       _id: name,
       task: 'report',
@@ -83,7 +83,7 @@ describe('a schedule', () => {
     expect(said.map(({ action }) => action).reverse()).toEqual(['schedule create', 'schedule edit', 'schedule remove'])
   })
 
-  test('made twice with the same settings is one; with others it is refused', async () => {
+  test('made twice with the same settings is one; with different ones it is rejected', async () => {
     const every = { _id: name, task: 'tick', every: '15m' } as const
     const first = await commands().create(every)
     expect(await commands().create(every)).toEqual(first)
@@ -118,7 +118,7 @@ describe('a schedule', () => {
     } as const
     const created = await commands().create({ _id: name, task: double, input: { n: 1 }, every: '1h' })
     expect(created).toMatchObject({ task: 'double', version: 3, options: { maxAttempts: 2 } })
-    // @ts-expect-error what it takes is known
+    // @ts-expect-error the type of the input is known
     const wrong = commands().create({ _id: `${name}b`, task: double, input: { n: 'one' }, every: '1h' })
     await expect(wrong).rejects.toMatchObject({ code: 'INPUT_INVALID', field: 'input.n' })
   })
@@ -160,12 +160,12 @@ describe('a schedule', () => {
     await expect(now()).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
-  test('whose cron is wrong is told which of its fields, and what that takes', async () => {
+  test('with an invalid cron gets an error with the field and its allowed values', async () => {
     await expect(create({ cron: '0 25 * * *' })).rejects.toThrow(
-      "'25', the 2nd field of the cron, can't be its hour: that takes 0-23",
+      "'25', the 2nd field of the cron, is not a valid hour: allowed are 0-23",
     )
     await expect(create({ cron: '0 0 0 1 13 *' })).rejects.toThrow(
-      "'13', the 5th field of the cron, can't be its month",
+      "'13', the 5th field of the cron, is not a valid month",
     )
   })
 
@@ -175,8 +175,8 @@ describe('a schedule', () => {
   })
 })
 
-describe('a slot that comes', () => {
-  test('makes one task with what the schedule says, and moves the schedule on', async () => {
+describe('a due slot', () => {
+  test("makes one task with the schedule's settings, and moves the schedule on", async () => {
     const options = { queue: 'q', priority: 9, lazy: true, maxAttempts: 2, deadlineAfter: '10m' }
     await create({ version: 4, input: { a: { b: 1 } }, options })
     expect(await look(at('00:00:59.999'))).toEqual([])
@@ -205,14 +205,14 @@ describe('a slot that comes', () => {
     expect(task!._id.getTimestamp()).toEqual(at('00:01:00'))
   })
 
-  test('has one task however many look at once', async () => {
+  test('has one task, even if many processes see it at once', async () => {
     await create()
     const looks = await Promise.all(Array.from({ length: 8 }, () => look(at('00:01:00.010'))))
     expect(looks.flat().filter(Boolean)).toHaveLength(1)
     expect(await slots()).toEqual(['00:01:00'])
   })
 
-  test('has one task when whoever made it died before the schedule had moved on', async () => {
+  test('has one task, even if a process dies before the schedule has moved on', async () => {
     await create()
     const dying = seenAt(at('00:01:00'))
     await dying.fire((await dying.due()).due.find(({ _id }) => _id === name)!)
@@ -221,7 +221,7 @@ describe('a slot that comes', () => {
     expect((await now()).lastTask).toEqual((await tasks())[0]!._id)
   })
 
-  test('is not made again by one who was asleep since before it had moved on', async () => {
+  test('is not run again by a process that was suspended before the schedule moved on', async () => {
     await create()
     const asleep = seenAt(at('00:01:00'))
     const seen = (await asleep.due()).due.find(({ _id }) => _id === name)!
@@ -230,7 +230,7 @@ describe('a slot that comes', () => {
     expect(await slots()).toEqual(['00:01:00', '00:02:00', '00:03:00'])
   })
 
-  test('in a schedule made anew under its name has a task of its own', async () => {
+  test('of a new schedule with the same name has its own task', async () => {
     const first = await create()
     await look(at('00:01:00'))
     await fleet().schedules.remove(first)
@@ -240,7 +240,7 @@ describe('a slot that comes', () => {
     expect((await tasks()).map((task) => task.name).sort()).toEqual(['tick', 'tock'])
   })
 
-  test('that was made as the schedule was before an edit is not made once more after it', async () => {
+  test('that has a task from before an edit gets no second one after it', async () => {
     await create()
     const early = seenAt(at('00:01:00'))
     const firing = await early.fire((await early.due()).due.find(({ _id }) => _id === name)!)
@@ -263,7 +263,7 @@ describe('after a time without workers', () => {
     })
   })
 
-  test('skip makes none for what is over, and the next one in time', async () => {
+  test('skip makes no task for missed slots, and the next one in time', async () => {
     await create({ missed: 'skip', cron: '*/10 * * * *' })
     await look(at('03:05:00'))
     expect(await slots()).toEqual([])
@@ -272,7 +272,7 @@ describe('after a time without workers', () => {
       lastSkipped: { slot: at('03:00:00'), reason: 'MISSED' },
     })
     expect(await now()).not.toHaveProperty('lastSlot')
-    // Somebody was only slow.
+    // The worker was only slow.
     await look(at('03:10:20'))
     expect(await slots()).toEqual(['03:10:00'])
   })
@@ -294,7 +294,7 @@ describe('after a time without workers', () => {
     expect(said[0]!.reason).toContain('from 2027-01-01T00:01:00.000Z to 2027-01-01T00:20:00.000Z')
   })
 
-  test('whatever comes after endsAt is nothing', async () => {
+  test('no slot after endsAt gets a task', async () => {
     await create({ endsAt: at('00:02:30'), missed: 'all' })
     await look(at('05:00:00'))
     expect(await slots()).toEqual(['00:01:00', '00:02:00'])
@@ -306,13 +306,13 @@ describe('after a time without workers', () => {
 describe('overlap', () => {
   const end = async (): Promise<void> => {
     const [task] = await fleet().tasks.find({ schedule: name, status: 'pending' }).toArray()
-    // It is of 2027, which the server has not reached.
+    // The slot is in 2027, which the server has not reached.
     await fleet().store.edit(task!._id, { runAt: new Date(0) })
     const [claim] = await fleet().store.claim([task!._id], testClaimant)
     await fleet().store.settle(claim!, Outcome.completed(1))
   }
 
-  test('skip leaves slots out while the last task has not ended', async () => {
+  test('skip omits slots while the last task has not ended', async () => {
     await create({ overlap: 'skip' })
     await look(at('00:01:00'))
     await look(at('00:02:00'))
@@ -327,7 +327,7 @@ describe('overlap', () => {
     expect((await tasks()).filter(({ status }) => status === 'pending')).toMatchObject([{ runAt: at('00:03:00') }])
   })
 
-  test('skip does not take the task that another worker has just made for the slot for an earlier one', async () => {
+  test('skip does not mistake the task that another worker has just made for the slot for an earlier one', async () => {
     await create({ overlap: 'skip' })
     const dying = seenAt(at('00:01:00'))
     await dying.fire((await dying.due()).due.find(({ _id }) => _id === name)!)
@@ -335,7 +335,7 @@ describe('overlap', () => {
     expect(await now()).toMatchObject({ lastSlot: at('00:01:00'), lastTask: (await tasks())[0]!._id })
   })
 
-  test('allow does not mind', async () => {
+  test('allow makes tasks anyway', async () => {
     await create()
     for (const text of ['00:01:00', '00:02:00']) await look(at(text))
     expect(await slots()).toEqual(['00:01:00', '00:02:00'])
@@ -354,7 +354,7 @@ describe('pausing', () => {
     expect(await slots()).toEqual(['00:31:00'])
   })
 
-  test('twice is as once, and a pause that comes while a slot is seen to wins', async () => {
+  test('twice has the effect of once, and a pause during a slot takes precedence', async () => {
     const created = await create()
     const early = seenAt(at('00:01:00'))
     const seen = (await early.due()).due.find(({ _id }) => _id === name)!
@@ -374,7 +374,7 @@ describe('pausing', () => {
   })
 })
 
-test('run makes a task now, paused or not, and leaves the slots alone', async () => {
+test('run makes a task now, even if paused, and does not change the slots', async () => {
   await commands().create({ _id: name, task: 'tick', cron: '0 0 1 1 *', paused: true, options: { queue: 'q' } })
   const before = await now()
   const task = await commands().run(name, 'to see')
@@ -396,7 +396,7 @@ describe('a key that is limited', () => {
     [{ queue: 'theirs' }, 'tick', 'QUEUE_NOT_ALLOWED'],
     [{ queue: 'mine' }, 'tock', 'NAME_NOT_ALLOWED'],
     [{}, 'tick', 'QUEUE_NOT_ALLOWED'],
-  ])('touches and sees nothing with %j of %s', async (options, task, code) => {
+  ])('changes and sees nothing with %j of %s', async (options, task, code) => {
     const request = { _id: name, task, every: '1h', options } as const
     await expect(mine().create(request)).rejects.toMatchObject({ code })
     await commands().create(request)
@@ -412,7 +412,7 @@ describe('a key that is limited', () => {
     expect(await mine().list()).not.toContainEqual(expect.objectContaining({ _id: name }))
   })
 
-  test('can not move a schedule to where it may not reach', async () => {
+  test('can not move a schedule out of its reach', async () => {
     await mine().create({ _id: name, task: 'tick', every: '1h', options: { queue: 'mine' } })
     expect(await mine().list()).toContainEqual(expect.objectContaining({ _id: name }))
     const moved = mine().edit(name, { options: { queue: 'theirs' } })

@@ -20,9 +20,9 @@ export interface SchedulesDeps {
   db: mongo.Db
   store: TaskStore
   audit: AuditLog
-  /** One of its own by default. */
+  /** By default, it makes its own. */
   gate?: DocumentGate
-  /** Signs schedules; nothing by default. */
+  /** Signs schedules. By default, they are not signed. */
   signing?: Signing
   /** The server's time. */
   now: () => Date
@@ -30,15 +30,15 @@ export interface SchedulesDeps {
 
 const DUE_PAGE = 100
 const TIMING: readonly (keyof Timing)[] = ['cron', 'every', 'timeZone', 'startsAt', 'endsAt']
-/** What an edit takes away where the new settings don't have it. */
+/** The fields that an edit removes if the new settings don't have them. */
 const ABSENT = { cron: undefined, every: undefined, startsAt: undefined, endsAt: undefined }
-/** `undefined` takes a field away. */
+/** `undefined` removes a field. */
 type Changes = { [Field in keyof ScheduleDocument]?: ScheduleDocument[Field] | undefined }
 
 /**
- * Schedules, and what becomes of their slots. Nobody leads: whoever sees a slot come makes its task, under an id that is the same
- * for all, and then moves the schedule on by one guarded write. So a slot has one task however many see it, and whoever dies
- * in between.
+ * Schedules and the tasks of their slots. There is no leader. Every process that sees a due slot stores its task, under an id
+ * that is the same in all processes, and then moves the schedule on by one guarded write. So each slot gets exactly one task,
+ * no matter how many processes see it and which of them die in between.
  */
 export class Schedules {
   readonly #deps: SchedulesDeps
@@ -55,7 +55,7 @@ export class Schedules {
     this.#tasks = deps.db.collection('tasks')
   }
 
-  /** Repeating it with the same settings is harmless. @throws {FleetError} as `parseSchedule`; `SCHEDULE_EXISTS` */
+  /** Repeating it with the same settings does no harm. @throws {FleetError} as `parseSchedule`; `SCHEDULE_EXISTS` */
   async create(request: unknown, by: string): Promise<ScheduleDocument> {
     const now = this.#deps.now()
     const { _id, ...settings } = parseSchedule(request, now)
@@ -87,7 +87,9 @@ export class Schedules {
     const anchor = settings.startsAt ?? there?.startsAt
     const wanted = settings.every === undefined || anchor === undefined ? settings : { ...settings, startsAt: anchor }
     if (there !== null && this.#gate.lets('schedules', there) && sameSettings(there, wanted)) return there
-    throw new FleetError('SCHEDULE_EXISTS', `There is a schedule '${_id}' with other settings`, { field: '_id' })
+    throw new FleetError('SCHEDULE_EXISTS', `The schedule '${_id}' already exists with different settings`, {
+      field: '_id',
+    })
   }
 
   /** Moves the next slot only if its timing changes. @throws {FleetError} as `parseScheduleChanges`; `REV_CONFLICT` */
@@ -103,19 +105,19 @@ export class Schedules {
     return this.#change(before, { ...edited, nextAt: nextAt ?? undefined }, by)
   }
 
-  /** Its slots pass unused from now on. @throws {FleetError} `REV_CONFLICT` */
+  /** From now on, its slots make no tasks. @throws {FleetError} `REV_CONFLICT` */
   async pause(before: ScheduleDocument, by: string): Promise<ScheduleDocument> {
     return before.paused ? before : this.#change(before, { paused: true, nextAt: undefined }, by)
   }
 
-  /** Its slots count again from now on. @throws {FleetError} `REV_CONFLICT` */
+  /** From now on, its slots make tasks again. @throws {FleetError} `REV_CONFLICT` */
   async resume(before: ScheduleDocument, by: string): Promise<ScheduleDocument> {
     if (!before.paused) return before
     const nextAt = nextSlot(before, this.#deps.now()) ?? undefined
     return this.#change(before, { paused: false, nextAt }, by)
   }
 
-  /** A task outside the slots, which stay as they are. @throws {FleetError} `UNSIGNED_TASK`, `BAD_SIGNATURE` */
+  /** Makes a task now. The slots stay the same. @throws {FleetError} `UNSIGNED_TASK`, `BAD_SIGNATURE` */
   async run(schedule: ScheduleDocument): Promise<TaskDocument> {
     const refused = this.#signing.refusal('schedule', { ...schedule })
     if (refused !== undefined) throw refused
@@ -133,7 +135,7 @@ export class Schedules {
     return this.#gate.required('schedules', schedule)
   }
 
-  /** By name. @param within what the caller may see */
+  /** Sorted by name. @param within a filter for what the caller may see */
   async list(within: Record<string, unknown> = {}, limit = 1_000): Promise<ScheduleDocument[]> {
     const found = this.#schedules
       .find(within as mongo.Filter<ScheduleDocument>)
@@ -142,15 +144,15 @@ export class Schedules {
     return this.#gate.all('schedules', (await readBounded(found, limit)).docs)
   }
 
-  /** What is queued already stays as it is. @returns whether there was one */
+  /** Tasks that are already queued stay. @returns whether the schedule existed */
   async remove({ _id, createdAt }: ScheduleDocument): Promise<boolean> {
     return (await this.#schedules.deleteOne({ _id, createdAt })).deletedCount === 1
   }
 
   /**
-   * Schedules whose next slot has come, in their order; also when the next one of all others comes.
+   * The schedules whose next slot is due, in order, and the time of the next slot of all others.
    *
-   * @param except those that failed before
+   * @param except the schedules that failed before
    */
   async due(except: readonly string[] = []): Promise<{
     due: DueSchedule[]
@@ -167,7 +169,7 @@ export class Schedules {
         .toArray()
       found = page.filter((schedule) => this.#canRun(schedule))
       left.push(...page.filter((schedule) => !found.includes(schedule)).map(({ _id }) => _id))
-      // A page of those that can't be understood says nothing about the others.
+      // If all schedules of a page are malformed, the next page is read.
     } while (found.length === 0 && page.length === DUE_PAGE)
     const now = this.#deps.now()
     const isDue = ({ nextAt }: ScheduleDocument): boolean => nextAt !== undefined && nextAt <= now
@@ -177,7 +179,7 @@ export class Schedules {
     }
   }
 
-  /** Its types are right, and its times can be read here. */
+  /** Whether the document is well-formed and this process can read its cron and time zone. */
   #canRun(schedule: ScheduleDocument): boolean {
     if (!this.#gate.lets('schedules', schedule)) return false
     const refused = this.#signing.refusal('schedule', { ...schedule })
@@ -191,19 +193,19 @@ export class Schedules {
     }
   }
 
-  /** The first of two steps: makes the tasks of the slots that have come. Repeating it changes nothing. */
+  /** The first of two steps: makes the tasks of the due slots. Repeating it does no harm. */
   async fire(schedule: DueSchedule): Promise<Firing> {
     const planned = planFiring(schedule, this.#deps.now())
     const firing = (await this.#overlaps(planned)) ? leftOut(planned) : planned
     const tasks = firing.run.map((slot) => taskOfSlot(schedule, slot))
     await this.#deps.store.enqueue(tasks).catch((error: unknown) => {
-      // Somebody made it as the schedule was before it was changed: the slot has its task.
+      // Another process made the slot's task from the schedule's earlier settings, so the slot has its task.
       if (!(error instanceof FleetError) || error.code !== 'TASK_EXISTS') throw error
     })
     return firing
   }
 
-  /** The second step: moves the schedule on, unless somebody has done so or changed it. @returns whether this did */
+  /** The second step: moves the schedule on, unless another process has moved or changed it. @returns whether this call did */
   async advance({ schedule, run, skipped, dropped, nextAt }: Firing): Promise<boolean> {
     const { _id, createdAt, edition } = schedule
     const last = run.at(-1)
@@ -220,13 +222,13 @@ export class Schedules {
     ])
     if (modifiedCount === 0) return false
     if (dropped !== null) {
-      const reason = `The slots from ${dropped.from.toISOString()} to ${dropped.to.toISOString()} were missed; only the ${run.length} after them are made up for`
+      const reason = `The slots from ${dropped.from.toISOString()} to ${dropped.to.toISOString()} were missed; only the ${run.length} after them get a task`
       await this.#deps.audit.record({ by: 'schedule', action: 'schedule drop', target: _id, matched: 1, reason })
     }
     return true
   }
 
-  /** Whether a task of the schedule stands in the way; one that another worker has just made for the same slot does not. */
+  /** Whether an open task of the schedule blocks this slot. A task that another worker has just made for the same slot does not. */
   async #overlaps({ schedule, run }: Firing): Promise<boolean> {
     if (schedule.overlap === 'allow' || run.length === 0) return false
     const own = run.map((slot) => taskIdOf(schedule, slot))
@@ -256,23 +258,25 @@ export class Schedules {
       { returnDocument: 'after' },
     )
     if (changed !== null) return changed
-    throw new FleetError('REV_CONFLICT', 'It was changed meanwhile; read it again', { field: 'edition' })
+    throw new FleetError('REV_CONFLICT', 'The schedule was changed in the meantime; read it again', {
+      field: 'edition',
+    })
   }
 
-  /** @throws {FleetError} `BAD_VALUE` when it would be over before it begins */
+  /** @throws {FleetError} `BAD_VALUE` when no slot is left before `endsAt` */
   #firstSlot(settings: Timing, now: Date): Date {
     const slot = nextSlot(settings, now)
     if (slot !== null) return slot
-    throw new FleetError('BAD_VALUE', "No slot comes any more up to 'endsAt'", { field: 'endsAt' })
+    throw new FleetError('BAD_VALUE', "There is no slot left up to 'endsAt'", { field: 'endsAt' })
   }
 }
 
-/** A slot that is left out because a task of the schedule has not ended. */
+/** Skips the slots because a task of the schedule has not ended. */
 function leftOut(firing: Firing): Firing {
   return { ...firing, run: [], skipped: { slot: firing.run.at(-1)!, reason: 'OVERLAP' } }
 }
 
-/** A period without a beginning is counted from now on. */
+/** Without `startsAt`, a period is counted from now on. */
 function withAnchor<S extends Timing>(settings: S, now: Date): S {
   return settings.every === undefined || settings.startsAt !== undefined ? settings : { ...settings, startsAt: now }
 }

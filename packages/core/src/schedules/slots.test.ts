@@ -92,13 +92,13 @@ describe('the slots of a cron', () => {
     expect(shown(nextSlots(cron(text, zone), at(after), expected.length))).toEqual(expected)
   })
 
-  test('a sixth field in front is for seconds', () => {
+  test('the first of six fields is the seconds', () => {
     expect(nextSlots(cron('*/20 * * * * *'), at('2027-01-01T00:00:05.500Z'), 3).map((slot) => slot.getTime())).toEqual(
       [20, 40, 60].map((seconds) => Date.UTC(2027, 0, 1, 0, 0, seconds)),
     )
   })
 
-  test('none lies before startsAt or after endsAt, both of which may be slots', () => {
+  test('are from startsAt to endsAt, both included', () => {
     const timing = { ...cron('0 * * * *'), startsAt: at('2027-01-01T03:00Z'), endsAt: at('2027-01-01T05:00Z') }
     const all = ['2027-01-01T03:00Z', '2027-01-01T04:00Z', '2027-01-01T05:00Z']
     expect(shown(nextSlots(timing, at('2026-01-01T00:00Z'), 9))).toEqual(all)
@@ -106,7 +106,7 @@ describe('the slots of a cron', () => {
   })
 })
 
-test('a period is counted from its beginning, whenever it is asked', () => {
+test('a period is counted from its beginning', () => {
   const timing: Timing = { every: 90_000, timeZone: 'UTC', startsAt: at('2027-01-01T00:00Z') }
   expect(nextSlot(timing, at('2026-06-01T00:00Z'))).toEqual(timing.startsAt)
   expect(nextSlot(timing, timing.startsAt!)).toEqual(at('2027-01-01T00:01:30Z'))
@@ -118,19 +118,19 @@ describe('missed slots', () => {
   const minutely = cron('* * * * *')
   const first = at('2027-01-01T00:00Z')
 
-  test('are all that have come, the first one included', () => {
+  test('are all due slots, including the first', () => {
     expect(missedSlots(minutely, first, first, 10)).toEqual({ slots: [first], before: null })
     const { slots, before } = missedSlots(minutely, first, at('2027-01-01T00:02:59.999Z'), 10)
     expect([shown(slots), before]).toEqual([['2027-01-01T00:00Z', '2027-01-01T00:01Z', '2027-01-01T00:02Z'], null])
   })
 
-  test('are the latest of them where there are more, with the last one that is left out', () => {
+  test('are the latest ones if there are too many, with the last omitted one', () => {
     const { slots, before } = missedSlots(minutely, first, at('2027-06-01T00:00Z'), 2)
     expect(shown(slots)).toEqual(['2027-05-31T23:59Z', '2027-06-01T00:00Z'])
     expect(before).toEqual(at('2027-05-31T23:58Z'))
   })
 
-  test('hold what another host has stored as a slot, even if this one knows better', () => {
+  test('include a slot that another host has stored, even if this host would not have it', () => {
     const odd = at('2027-01-01T00:00:30Z')
     expect(missedSlots(minutely, odd, at('2027-01-01T00:00:40Z'), 5)).toEqual({ slots: [odd], before: null })
   })
@@ -176,7 +176,7 @@ const periods: fc.Arbitrary<Timing> = fc
     fc.date({ min: at('2020-01-01'), max: at('2030-01-01'), noInvalidDate: true }),
   )
   .map(([every, startsAt]) => ({ every, startsAt, timeZone: 'UTC' }))
-/** Near changes of the clock more often than not. */
+/** Moments, mostly near clock changes. */
 const moments = fc.oneof(
   fc.date({ min: at('2024-01-01'), max: at('2032-01-01'), noInvalidDate: true }),
   fc
@@ -194,8 +194,8 @@ const moments = fc.oneof(
     .map(([text, off]) => new Date(at(text).getTime() + off)),
 )
 
-describe('whatever the timing', () => {
-  test('the next slot is later, and slots grow', () => {
+describe('for any timing', () => {
+  test('the next slot is later, and slots increase', () => {
     fc.assert(
       fc.property(fc.oneof(crons, periods), moments, (timing, after) => {
         const slots = nextSlots(timing, after, 12)
@@ -224,7 +224,7 @@ describe('whatever the timing', () => {
     )
   })
 
-  test('the missed slots are what counting from the first one on finds', () => {
+  test('the missed slots equal those of a count from the first one', () => {
     fc.assert(
       fc.property(
         fc.oneof(crons, periods),

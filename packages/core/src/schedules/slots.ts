@@ -1,18 +1,18 @@
 import { Cron } from 'croner'
 import type { Timing } from './schedule-document.ts'
 
-/** Croner's slots lie on whole seconds, and two are never closer. */
+/** Croner's slots are on whole seconds, so two slots are never closer than this. */
 const SECOND_MS = 1_000
 const DAY_MS = 86_400_000
 
 /**
- * The first slot after a moment, or null when none comes any more. A time of day that a clock change leaves out runs when the
- * clock goes on after the gap; one that comes twice runs the first time. Where the seconds, minutes or hours hold a
- * wildcard, range or step, it runs as real time passes instead.
+ * Returns the first slot after a moment, or null when there is none. If a clock change skips a time of day, its slot runs at
+ * the end of the gap. If a time comes twice, the slot runs the first time. But a cron with a wildcard, range or step in its
+ * seconds, minutes or hours runs as real time passes.
  */
 export type NextSlot = (after: Date) => Date | null
 
-/** Reads the timing once, for many questions. @throws what croner throws for a text that is no cron */
+/** Parses the timing once for many calls. @throws croner's error for an invalid cron */
 export function slotsOf({ cron, every, timeZone, startsAt, endsAt }: Timing): NextSlot {
   const from = startsAt?.getTime() ?? Number.NEGATIVE_INFINITY
   const until = endsAt?.getTime() ?? Number.POSITIVE_INFINITY
@@ -36,8 +36,8 @@ export function nextSlots(timing: Timing, after: Date, count: number): Date[] {
 }
 
 /**
- * The latest slots from `first`, which is one, up to `now`: at most `limit`, the earliest of them first. `before` is the
- * last one that is left out, where there are more.
+ * The latest slots from the slot `first` up to `now`: at most `limit`, the earliest of them first. If there are more, `before`
+ * is the last slot that is left out.
  */
 export function missedSlots(
   timing: Timing,
@@ -56,8 +56,8 @@ export function missedSlots(
 }
 
 /**
- * The last slot before a moment and not before `first`, which is one. Found by asking for the next slot of other moments, so that
- * both directions agree whatever the time zone does, and a year without workers costs little more than a minute.
+ * The last slot before a moment, from the slot `first` on. It is found by computing the next slots of other moments, so that
+ * both directions agree in every time zone. Its cost hardly depends on how long no worker ran.
  */
 function latestSlot(next: NextSlot, first: Date, before: Date): Date | null {
   const [floor, end] = [first.getTime(), before.getTime()]
@@ -66,7 +66,7 @@ function latestSlot(next: NextSlot, first: Date, before: Date): Date | null {
   let back = SECOND_MS
   while (end - back > floor && slotAfter(end - back) >= end) back *= 2
   let [found, empty] = [Math.max(floor - 1, end - back), end - 1]
-  // Another host may know other time zones: what it has stored as a slot is one.
+  // Another host may have other time zone data. A slot that it has stored counts as a slot.
   if (slotAfter(found) >= end) return first
   while (empty - found > 1 && slotAfter(slotAfter(found)) < end) {
     const middle = Math.floor((found + empty) / 2)
@@ -86,7 +86,7 @@ function cronSlots(cron: string, timeZone: string): (after: number) => number | 
   }
 }
 
-/** Croner forgets a time that is left out when the gap ends on the next day, as in Nuuk: it runs at the gap's end, too. */
+/** Croner loses a skipped time if the gap ends on the next day, as in Nuuk. This adds the slot at the gap's end. */
 function slotsLeftOut(onTheWall: Cron, timeZone: string): (after: number) => number | null {
   const offset = offsetOf(timeZone)
   return (after) => {
@@ -105,7 +105,7 @@ function slotsLeftOut(onTheWall: Cron, timeZone: string): (after: number) => num
   }
 }
 
-/** A zone's difference to UTC at a moment, in milliseconds. */
+/** A time zone's offset from UTC at a moment, in milliseconds. */
 function offsetOf(timeZone: string): (moment: number) => number {
   const format = new Intl.DateTimeFormat('en', { timeZone, timeZoneName: 'longOffset' })
   return (moment) => {
@@ -120,13 +120,13 @@ const isTimeOfDay = (cron: string): boolean =>
     .slice(0, -3)
     .some((field) => /[*/-]/.test(field))
 
-/** @throws what croner throws for a text that is no cron, and for a time zone that it doesn't know when it is asked */
+/** @throws croner's error for an invalid cron; an unknown time zone fails only when slots are computed */
 export function readCron(cron: string, timeZone: string): Cron {
   const options = { timezone: timeZone, mode: '5-or-6-parts', fixedTimeRule: 'no-wildcard', paused: true } as const
   return new Cron(withStepsForRanges(cron), options)
 }
 
-/** Croner takes a range for a list of times of day, but one with a step for what runs as real time passes. */
+/** Croner treats a range as a list of times of day, but a range with a step as running in real time. This adds the step. */
 function withStepsForRanges(cron: string): string {
   const fields = cron.split(' ')
   const times = fields.length - 3

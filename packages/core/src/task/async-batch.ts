@@ -1,10 +1,10 @@
-/** Puts calls that come close together into one. Returns the function to call. */
+/** A function whose calls are joined into batches. */
 export type AsyncBatch<In, Out> = (item: In) => Promise<Out>
 
 /**
- * Collects the items of calls made within `waitMs` and hands at most `most` of them to `run` at once; each call gets
- * the result at its own place. Calls of one turn of the event loop go out together at its end, and wait only while another
- * batch is under way; with `patient` they always wait, for what is in no hurry.
+ * Collects the items of calls made within `waitMs` and passes up to `most` of them to one `run`. Each call gets its own
+ * result. Calls made in one turn of the event loop form a batch at the end of that turn. They wait longer only while
+ * another batch runs. With `patient`, for work that isn't urgent, calls always wait.
  */
 export function asyncBatch<In, Out>(
   run: (items: readonly In[]) => Promise<Out[]>,

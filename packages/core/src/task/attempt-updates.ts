@@ -30,9 +30,9 @@ const MAX_ATTEMPTS = amount('$maxAttempts', 1)
 const PRIORITY = amount('$priority', PRIORITY_NAMES.medium)
 /** Whether the running attempt has saved a checkpoint other than the one that it started from. */
 const CHECKPOINT_MOVED: Expression = { $eq: ['$checkpointAttempt', '$attempt'] }
-/** What belongs to one attempt only. */
+/** The fields that belong to one attempt only. */
 const ATTEMPT_FIELDS = ['lease', 'slot', 'worker', 'publicUrl', 'control']
-/** Near its deadline a task never falls below high, and past it never below the highest. */
+/** A task near its deadline keeps at least `high`. A task past its deadline keeps the highest priority. */
 const LEAST_PRIORITY: Expression = {
   $cond: [
     { $ifNull: ['$deadlineMissedAt', false] },
@@ -44,8 +44,8 @@ const LEAST_PRIORITY: Expression = {
 const laterBy = (delayMs: number): Record<string, Expression> => ({ runAt: fromNow(delayMs), order: fromNow(delayMs) })
 
 /**
- * Ends a task that can't be understood, and says why, instead of trying it again for ever. What does not fit is replaced,
- * so that whoever reads the task from now on can rely on it.
+ * Ends a malformed task with an error that gives the reason, instead of retrying it forever. Malformed fields are
+ * replaced, so that later readers can rely on the task's shape.
  */
 export function quarantine(retention: Retention, problem: string): Pipeline {
   const { _id, rev, updatedAt, status, lease, ...fields } = mendedOnServer(SHAPES.tasks)
@@ -54,9 +54,7 @@ export function quarantine(retention: Retention, problem: string): Pipeline {
       $set: {
         ...fields,
         status: TRANSITIONS.quarantine.to,
-        error: literal(
-          fleetError('CORRUPT', `Its document is not what a task looks like; somebody changed it by hand: ${problem}`),
-        ),
+        error: literal(fleetError('CORRUPT', `The task's document is malformed; it was changed by hand: ${problem}`)),
         rev: { $add: [rev, 1] },
         updatedAt: NOW,
       },
@@ -69,7 +67,7 @@ export function quarantine(retention: Retention, problem: string): Pipeline {
 /** The attempts with the open one closed. */
 function closedAttempts({ outcome, error }: { outcome: Expression; error?: Expression }): Expression {
   const closed = { endedAt: laterOf(STAMP, '$$entry.claimedAt'), outcome, ...given({ error }) }
-  // What is no object has no `n`, and so nothing is merged with it.
+  // An entry that is not an object has no `n`, so it is left as it is.
   const isOpen = {
     $and: [{ $eq: ['$$entry.n', '$attempt'] }, { $eq: [{ $ifNull: ['$$entry.outcome', null] }, null] }],
   }
@@ -83,8 +81,8 @@ function closedAttempts({ outcome, error }: { outcome: Expression; error?: Expre
 }
 
 /**
- * What a claim computes with must be of its type: somebody may have written to the database by hand. Everything else is
- * looked at when the task has come back.
+ * The fields that a claim computes with must have the right types, since documents can be edited by hand. All other
+ * fields are checked when the claimed task is read.
  */
 const WELL_FORMED: Expression = {
   $and: [
@@ -95,7 +93,7 @@ const WELL_FORMED: Expression = {
   ],
 }
 
-/** Only what is due by the server's own clock changes; the rest is matched and left as it was. */
+/** Claims only tasks that are due by the server's clock. The write matches other tasks too, but leaves them unchanged. */
 export function claim(leaseId: string, claimant: Claimant): Pipeline {
   const n = { $add: ['$attempt', 1] }
   const entry = { n, worker: literal(claimant.worker), lease: literal(leaseId), claimedAt: STAMP }
@@ -122,14 +120,14 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
         $cond: [
           WELL_FORMED,
           {
-            // An `$and` may look at all of its parts, and one that fails would fail the claim of all the others.
+            // `$and` may evaluate all of its parts. An error in one would fail the claim of all tasks, so it is nested.
             $cond: [{ $and: [hasCome('$runAt'), ...inTime] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
           },
           '$$ROOT',
         ],
       },
     },
-    // A merge can't take a field away.
+    // `$mergeObjects` can't remove a field.
     { $set: { key: { $cond: [{ $and: [mine, { $eq: ['$keyUntil', 'claimed'] }] }, '$$REMOVE', '$key'] } } },
   ]
 }
@@ -139,8 +137,8 @@ export function report(progress: StoredProgress | undefined): Pipeline {
 }
 
 /**
- * Whether the checkpoint has moved in this attempt is decided here, by what is stored: it holds after the worker's death. A task
- * that gets on is no suspect any more: `lost` begins anew.
+ * Compares with the stored checkpoint to see whether this attempt has changed it, so the answer survives the worker's death.
+ * A task that makes progress is no longer a suspect: `lost` is reset.
  */
 export function checkpoint(state: unknown): Pipeline {
   const moved = { $ne: [{ $ifNull: ['$before', null] }, '$checkpoint'] }
@@ -156,7 +154,7 @@ export function checkpoint(state: unknown): Pipeline {
   ]
 }
 
-/** Closes the running attempt. `outcome` and `status` are expressions, since a cancel that was asked for wins. */
+/** Closes the running attempt. `outcome` and `status` are expressions, because a requested cancel takes precedence. */
 function leaveRunning(end: {
   status: Expression
   outcome: Expression
@@ -179,7 +177,7 @@ function leaveRunning(end: {
   ]
 }
 
-/** What was asked for wins over going back to waiting. */
+/** A requested cancel or pause takes precedence over going back to `pending`. */
 function unlessAsked(status: Expression): Expression {
   return {
     $switch: {
@@ -194,7 +192,7 @@ function unlessAsked(status: Expression): Expression {
 
 const unlessCancelled = (status: Expression): Expression => ({ $cond: [CANCEL_ASKED, TRANSITIONS.stop.to, status] })
 
-/** @param progress what the attempt reported last, which the regular reports may not have stored yet */
+/** @param progress the attempt's latest progress, which the regular reports may not have stored yet */
 export function settle(outcome: Outcome, retention: Retention, progress?: StoredProgress): Pipeline {
   const end = endOf(outcome, retention)
   return progress === undefined ? end : [{ $set: { progress: literal(progress) } }, ...end]
@@ -218,7 +216,7 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
         }),
         set: {
           failures,
-          // What its deadline gave it stays.
+          // A priority that was raised for the deadline stays.
           priority: {
             $cond: [spared, { $max: [PRIORITY, '$basePriority'] }, outcome.decay ? lowered : '$priority'],
           },
@@ -255,14 +253,14 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
           : { set: { runAt: fromNow(outcome.delayMs), order: fromNow(outcome.delayMs) } }),
       })
     case 'suspend':
-      // Somebody may have let it go on before it had stopped.
+      // The task may have been resumed before the attempt had stopped.
       return leaveRunning({ ...asUsual, status: unlessCancelled({ $cond: [PAUSE_ASKED, to, TRANSITIONS.resume.to] }) })
     case 'stop':
       return leaveRunning({ ...asUsual, status: to })
   }
 }
 
-/** Completes each of the tasks with the output at its place, and the progress where there is one. */
+/** Completes each task with the output at the same index, and with the progress there if there is one. */
 export function completeAll(
   ids: readonly ObjectId[],
   outputs: readonly unknown[],
@@ -287,10 +285,10 @@ const fleetError = (code: string, message: string): TaskError => ({
 })
 
 /**
- * Takes a task back whose worker is gone. A loss is no failure: it costs no try. But a task whose workers die again and again waits
- * for longer each time, and is given up after the third.
+ * Takes back a task whose worker is gone. A loss is not a failure and costs no try. A task whose workers die repeatedly waits
+ * longer after each loss, and fails after the third.
  *
- * @param evidence what is known of the worker's end
+ * @param evidence what is known about the worker's end
  * @param dated a lease of an earlier version, which must have expired by the server's clock
  */
 export function reap(retention: Retention, evidence: string, { dated = false }: { dated?: boolean } = {}): Pipeline {
@@ -316,14 +314,14 @@ export function reap(retention: Retention, evidence: string, { dated = false }: 
     status: unlessCancelled({ $cond: [poison, TRANSITIONS.expire.to, unlessAsked(TRANSITIONS.reclaim.to)] }),
     set: {
       lost: { $min: [{ $add: [LOST, 1] }, LOST_LIMIT] },
-      // The first loss is most often its worker's own: it runs elsewhere at once.
+      // The first loss is usually the worker's fault, so the task may run elsewhere at once.
       runAt: { $cond: [{ $gte: [LOST, 1] }, again, '$runAt'] },
     },
   })
   return dated ? onlyIf(hasCome('$lease.expiresAt'), taken) : taken
 }
 
-/** The attempt under this lease was counted as lost, and its worker lives. */
+/** Undoes a loss: the attempt with this lease was counted as lost, but its worker is alive. */
 export function takeBackLoss(leaseId: string): Pipeline {
   const lived = { $mergeObjects: ['$$entry', { survived: true }] }
   const attempts = {

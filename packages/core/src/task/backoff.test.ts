@@ -17,7 +17,7 @@ test('jitter spreads it over its upper half', () => {
   ])
 })
 
-test('errors that are the same fault have the same fingerprint, whatever ids, numbers and names they mention', () => {
+test('errors that are the same fault have the same fingerprint, with any ids, numbers and names', () => {
   const of = (message: string): string => fingerprint({ name: 'Error', code: 'X', message })
   expect(of("no user 'ann' with id 65f0c0ffee65f0c0ffee65f0")).toBe(
     of("no user 'bob' with id 75f0c0ffee65f0c0ffee65f0"),
@@ -26,7 +26,7 @@ test('errors that are the same fault have the same fingerprint, whatever ids, nu
   expect(of('disk full')).not.toBe(of('no such file'))
 })
 
-test('whatever is thrown becomes an error with a code', () => {
+test('any thrown value becomes an error with a code', () => {
   expect(toTaskError(new FleetError('STALLED', 'no byte'))).toMatchObject({ code: 'STALLED', name: 'FleetError' })
   expect(toTaskError(Object.assign(new Error('full'), { code: 'ENOSPC' }))).toMatchObject({ code: 'ENOSPC' })
   expect(toTaskError('just a text')).toMatchObject({ code: 'HANDLER_FAILED', message: 'just a text' })

@@ -12,11 +12,11 @@ export const DEFAULT_BACKOFF: BackoffPolicy = { base: 1_000, factor: 2, cap: 300
 
 /**
  * Exponential back-off with "equal jitter" (half fixed, half random), as described in "Exponential Backoff And Jitter"
- * of the AWS Architecture Blog: it spreads retries without ever retrying at once.
+ * of the AWS Architecture Blog. It spreads retries, and never retries immediately.
  *
  * @param failures how many attempts have failed, from 1
  * @param random a number from 0 to 1
- * @param error what the attempt failed with, for a delay of the handler's own
+ * @param error the attempt's error, for the handler's own `delay`
  */
 export function backoffDelay(policy: BackoffPolicy, failures: number, random: number, error?: unknown): number {
   const own = policy.delay?.(failures, error)

@@ -5,7 +5,7 @@ import { parseBoolean, parseFields, parseOneOf } from './parse-value.ts'
 
 /** The most failed attempts that a task may be given. */
 const FAILED_ATTEMPTS: NumberRange = { least: 1, most: 50 }
-/** How long an attempt or a task may take, and may report nothing new. */
+/** The range of the time limits: of an attempt, of a task, and of the time without progress. */
 export const LIMIT_RANGE: NumberRange = { least: 1, most: LONGEST_MS }
 const DELAY_RANGE: NumberRange = { least: 0, most: 366 * 86_400_000 }
 const LARGEST_FACTOR = 1_000
@@ -18,7 +18,7 @@ export type StoredRetry = NonNullable<BudgetRow['retry']>
 /** A task's own limits, in place of its handler's. Times are in milliseconds. */
 export interface Budget extends BudgetRow {}
 
-/** As it was asked for; `null` takes one away. */
+/** As the caller requested it; `null` removes a limit. */
 export type BudgetChanges = {
   [Field in keyof Budget]?: Budget[Field] | (Field extends 'maxAttempts' ? never : null)
 }
@@ -31,7 +31,7 @@ export function parseBudget(asked: Record<string, unknown>): Budget {
   const budget = parseBudgetChanges({ ...asked, maxAttempts: asked.maxAttempts ?? undefined })
   const empty = BUDGET_FIELDS.find((field) => budget[field] === null)
   if (empty !== undefined) {
-    throw new FleetError('BAD_VALUE', `'${empty}' can't be null: leave it out, and the handler decides`, {
+    throw new FleetError('BAD_VALUE', `'${empty}' can't be null. Leave it out to use the handler's value`, {
       field: empty,
     })
   }
@@ -47,7 +47,7 @@ export function parseBudgetChanges(asked: Record<string, unknown>): BudgetChange
   else if (retry !== undefined) {
     const { maxAttempts: most, ...rest } = parseRetry(retry)
     if (most !== undefined) changes.maxAttempts = most
-    // One that only says how often leaves nothing to be kept of it.
+    // A `retry` with only the number of attempts is stored in `maxAttempts` alone.
     if (Object.keys(rest).length > 0 || most === undefined) changes.retry = rest
   }
   for (const limit of LIMITS) {
@@ -59,7 +59,7 @@ export function parseBudgetChanges(asked: Record<string, unknown>): BudgetChange
 }
 
 /**
- * @param asked as a caller, who may be any program, has it; a function in `backoff.delay` is the handler's and looked after there
+ * @param asked unchecked, since the caller may be any program; a function in `backoff.delay` is checked with the handler
  * @throws {FleetError} `OUT_OF_RANGE`, `BAD_VALUE`, `UNKNOWN_FIELD`
  */
 export function parseRetry(asked: unknown): StoredRetry & Pick<Budget, 'maxAttempts'> {
@@ -88,11 +88,11 @@ function parseBackoff(asked: unknown): NonNullable<StoredRetry['backoff']> {
 
 function parseFactor(value: unknown): number {
   if (typeof value === 'number' && value >= 1 && value <= LARGEST_FACTOR) return value
-  const message = `'retry.backoff.factor' is a number from 1 to ${LARGEST_FACTOR}, not ${shownValue(value)}`
+  const message = `'retry.backoff.factor' must be a number from 1 to ${LARGEST_FACTOR}, not ${shownValue(value)}`
   throw new FleetError('OUT_OF_RANGE', message, { field: 'retry.backoff.factor' })
 }
 
-/** The whole policy: what is not said is as usual. */
+/** The whole policy, with defaults for missing fields. */
 export function backoffPolicy(backoff: StoredRetry['backoff'] = {}): BackoffPolicy {
   return { ...DEFAULT_BACKOFF, ...backoff }
 }

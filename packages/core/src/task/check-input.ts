@@ -2,19 +2,19 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type EnqueueOptions, FleetError } from '@taskfleet/protocol'
 import { withStandIns } from './secret-references.ts'
 
-/** What ties a task's name to the type of its input; every `TaskFactory` is one. */
+/** Connects a task's name to the type of its input. Every `TaskFactory` is one. */
 export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
   readonly name: string
   readonly version: number
   readonly input: Schema
-  /** Defaults that the definition gives to every task of its kind. */
+  /** The definition's defaults for all tasks of this name. */
   readonly defaults?: Pick<EnqueueOptions, 'lazy' | 'maxAttempts'>
 }
 
 /**
- * Checks an input against a schema and returns what the schema makes of it.
+ * Checks an input against a schema and returns the schema's output.
  *
- * @throws {FleetError} `INPUT_INVALID`; `field` is the path of the first fault
+ * @throws {FleetError} `INPUT_INVALID`; `field` is the path of the first issue
  */
 export const checkInput = <Schema extends StandardSchemaV1>(
   schema: Schema,
@@ -22,7 +22,7 @@ export const checkInput = <Schema extends StandardSchemaV1>(
 ): Promise<StandardSchemaV1.InferOutput<Schema>> => checkValue(schema, input, 'input')
 
 /**
- * Checks an input as far as a producer can: of a secret that it refers to only a worker knows the value.
+ * Checks an input as far as a producer can: only a worker knows the values of the secrets that the input refers to.
  *
  * @throws {FleetError} `INPUT_INVALID`
  */
@@ -36,7 +36,7 @@ export async function checkRequest<Schema extends StandardSchemaV1>(schema: Sche
   }
 }
 
-/** The same for what a handler returns. @throws {FleetError} `OUTPUT_INVALID` */
+/** Checks what a handler returns. @throws {FleetError} `OUTPUT_INVALID` */
 export const checkOutput = <Schema extends StandardSchemaV1>(
   schema: Schema,
   output: unknown,
@@ -55,7 +55,7 @@ async function checkValue<Schema extends StandardSchemaV1>(
     path: path.map((part) => String(typeof part === 'object' ? part.key : part)),
   }))
   const first = faults.find(({ path }) => !passes(path.join('/')))
-  // What the schema would make of it only a worker can know.
+  // All issues are about secrets. Only a worker can compute the schema's output.
   if (first === undefined && faults.length > 0) return value as StandardSchemaV1.InferOutput<Schema>
   const path = first?.path.join('.') ?? ''
   const field = path === '' ? what : `${what}.${path}`

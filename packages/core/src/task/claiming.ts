@@ -9,7 +9,7 @@ import type { ObjectId, TaskDocument } from './task-document.ts'
 import type { Claim, Claimant } from './task-store.ts'
 import { lostAtMost } from './waiting-tasks.ts'
 
-/** Takes up tasks for a worker, each by one guarded write. */
+/** Claims tasks for a worker, each by one guarded write. */
 export class Claiming {
   readonly #parts: StoreParts
   readonly #tasks: StoreParts['tasks']
@@ -31,7 +31,7 @@ export class Claiming {
     return good
   }
 
-  /** Where the server can't write one of them it is found, so that it doesn't keep the others from being claimed. */
+  /** Claims the tasks one by one: a task that the server can't write is found this way and doesn't block the others. */
   async #claimEach(ids: readonly ObjectId[], claimant: Claimant, onEarly: (id: ObjectId) => void): Promise<Claim[]> {
     const [only] = ids
     if (only !== undefined && ids.length === 1) {
@@ -76,20 +76,20 @@ export class Claiming {
       if (modifiedCount === 0) return []
     } catch (error) {
       if ((error as { code?: number }).code === 11_000) {
-        throw new FleetError('SLOT_TAKEN', 'Another task has this place in its queue')
+        throw new FleetError('SLOT_TAKEN', 'Another task already holds this place in the queue')
       }
-      // The server may have claimed before the connection broke: those are ours as long as the lease is trusted.
+      // The server may have written the claims before the connection broke. They are ours as long as the lease is valid.
       const adopted = await this.#heldBy(ids, leaseId).catch(() => null)
       if (adopted === null || adopted.length === 0) throw error
       return adopted.map((task) => ({ ...asClaim(task), adopted: true }))
     }
     const claimed = attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>
     const byId = new Map((await this.#tasks.find(claimed).toArray()).map((task) => [task._id.toHexString(), task]))
-    // In the order in which they were wanted.
+    // In the order of the request.
     return ids.flatMap((id) => byId.get(id.toHexString()) ?? []).map(asClaim)
   }
 
-  /** What a claim has matched and left as it was: it is not due yet, or nobody can run it, whoever wrote it. */
+  /** Handles tasks that a claim matched and left unchanged: they are not due yet, or they are malformed. */
   async #leftWaiting(tasks: readonly TaskDocument[], onEarly: (id: ObjectId) => void): Promise<void> {
     const waiting = tasks.filter(({ status }) => status === 'pending')
     for (const task of waiting) if (isFit(task)) onEarly(task._id)

@@ -18,7 +18,7 @@ import type { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
-/** A blocked task as it was read: its decision is written only while `rev` is still the same. */
+/** A blocked task as it was read. The decision about it is written only if `rev` is still the same. */
 type Blocked = Dependant & Pick<TaskDocument, 'rev' | 'event'>
 type Decided = { task: Blocked; now: Standpoint[]; decision: Decision }
 type Write = { task: Blocked; update: mongo.Document[]; verb: 'unblock' | 'abandon' | 'skip' }
@@ -27,14 +27,14 @@ type Write = { task: Blocked; update: mongo.Document[]; verb: 'unblock' | 'aband
 const PAGE = 200
 /** How many ids one query asks for. */
 const IDS_AT_A_TIME = 2_000
-/** How often a task is looked at again that somebody changed while its decision was on the way. */
+/** How often a task is checked again when another writer changed it before its decision was written. */
 const TRIES = 5
 const BLOCKED_FIELDS = { after: 1, ifFailed: 1, predecessors: 1, attempt: 1, rev: 1, event: 1 } as const
 
 /**
- * Moves the tasks that wait for others. Two rules keep any of them from waiting for ever: whoever ends a task looks for
- * those that wait for it *after* the end is stored, and whoever makes a task wait looks at its predecessors *after* that
- * is stored. Whichever of the two comes second sees the first.
+ * Moves the tasks that wait for others. Two rules keep every task from waiting forever. A process that ends a task looks for
+ * its successors *after* the end is stored. A process that makes a task wait looks at its predecessors *after* that is
+ * stored. The later of the two always sees the earlier write.
  */
 export class Dependants {
   readonly #tasks: Tasks
@@ -48,9 +48,9 @@ export class Dependants {
     this.#onMoved = onMoved
   }
 
-  /** Moves what waits for tasks that have ended or are removed, and what waits for those that end by it. */
+  /** Moves the successors of ended or removed tasks. If a successor ends because of that, its successors move too. */
   async follow(ended: readonly ObjectId[]): Promise<number> {
-    // Most fleets have no successors at all most of the time, and asking for any is much cheaper than for each.
+    // Most fleets usually have no blocked tasks, and one query for any is much cheaper than a query for each task.
     const any = await this.#tasks.findOne({ status: 'blocked' }, { projection: { _id: 1 } })
     if (any === null) return 0
     let moved = 0
@@ -69,13 +69,13 @@ export class Dependants {
     return moved
   }
 
-  /** The same for those of the tasks that have ended. */
+  /** As `follow`, for those of the tasks that have ended. */
   async followEnded(tasks: readonly (Pick<TaskDocument, '_id' | 'status'> | null)[]): Promise<void> {
     const ended = tasks.flatMap((task) => (task !== null && hasEnded(task.status) ? [task._id] : []))
     if (ended.length > 0) await this.follow(ended)
   }
 
-  /** Looks at blocked tasks again: one of their predecessors may have ended before they were stored as blocked. */
+  /** Checks blocked tasks again: a predecessor may have ended before they were stored as blocked. */
   async reconsider(ids: readonly ObjectId[]): Promise<number> {
     let moved = 0
     for (let at = 0; at < ids.length; at += PAGE) {
@@ -85,7 +85,7 @@ export class Dependants {
     return moved
   }
 
-  /** Looks at every blocked task: a process may have died between the end of a task and the move of its successors. */
+  /** Checks every blocked task: a process may have died after it ended a task and before it moved the successors. */
   async sweep(): Promise<number> {
     let moved = 0
     for await (const page of this.#pages({ status: 'blocked' })) moved += await this.#decideAndFollow(page)
@@ -150,7 +150,7 @@ export class Dependants {
     })
   }
 
-  /** Each write is guarded by the revision that was read: whoever changed the task meanwhile may have changed what it waits for. */
+  /** Guards each write by the revision that was read: a change in between may have changed what the task waits for. */
   async #write(writes: readonly Write[]): Promise<{ changed: Write[]; missed: ObjectId[] }> {
     if (writes.length === 0) return { changed: [], missed: [] }
     const operations = writes.map(({ task, verb, update }) => ({
@@ -163,7 +163,7 @@ export class Dependants {
       .toArray()
     const status = new Map<string, TaskStatus>(now.map((task) => [String(task._id), task.status]))
     const missed = writes.filter(({ task }) => status.get(String(task._id)) === 'blocked')
-    // Those that others moved are followed as well: it does no harm twice.
+    // Tasks that another process moved are followed as well. Following a task twice does no harm.
     const changed = writes.filter(({ task }) => {
       const there = status.get(String(task._id))
       return there !== undefined && there !== 'blocked'
@@ -171,7 +171,7 @@ export class Dependants {
     return { changed, missed: missed.map(({ task }) => task._id) }
   }
 
-  /** Remembers which predecessors have completed: retention may remove them before the last one has. */
+  /** Stores which predecessors have completed: retention may remove them before the last one completes. */
   async #note(staying: readonly Pick<Decided, 'task' | 'now'>[]): Promise<void> {
     const operations = staying.flatMap(({ task, now }) => {
       const { completed } = known(now)

@@ -2,22 +2,22 @@ import { FleetError, hasEnded, IF_FAILED, type IfFailed } from '@taskfleet/proto
 import type { NewTask } from './new-task.ts'
 import type { ObjectId, TaskDocument, TaskError } from './task-document.ts'
 
-/** What a task is waiting for, as its document has it. */
+/** The fields of a task's document that say what it waits for. */
 export type Dependant = Pick<TaskDocument, '_id' | 'after' | 'ifFailed' | 'predecessors' | 'attempt'>
-/** What is read of the tasks that others wait for. */
+/** The fields of a predecessor that are read. */
 export type Predecessor = Pick<TaskDocument, '_id' | 'status' | 'rev'>
 
-/** How a predecessor stands. `removed`: there is no such task any more, and nobody saw it complete. */
+/** The state of a predecessor. `removed`: the task no longer exists, and it is not known to have completed. */
 type Standing = 'open' | 'completed' | 'failed' | 'cancelled' | 'removed'
 
 export interface Standpoint {
   id: ObjectId
   standing: Standing
-  /** The revision in which it stands so; 0 when it is removed. */
+  /** The revision that has this state; 0 for a removed task. */
   rev: number
 }
 
-/** What a blocked task does now; null to stay blocked. */
+/** The transition that a blocked task makes now; null if it stays blocked. */
 export type Decision = { verb: 'unblock' } | { verb: 'abandon' | 'skip'; because: Standpoint } | null
 
 /** The ids in `after`, in order. One id is stored bare, several as a list. */
@@ -26,22 +26,22 @@ export function predecessorsOf({ after }: Pick<Dependant, 'after'>): ObjectId[] 
   return Array.isArray(after) ? after : [after]
 }
 
-/** As it is stored: bare when there is one, so that whoever knows single ids only reads it as ever. */
+/** `after` as it is stored: a single id is stored bare, so that earlier versions, which know single ids only, can read it. */
 export const afterOf = (ids: readonly ObjectId[]): ObjectId | ObjectId[] => (ids.length === 1 ? ids[0]! : [...ids])
 
-/** What is not one of the four, since somebody wrote it by hand, counts as the default. */
+/** A value that is none of the four, for example one that was written by hand, counts as the default. */
 export const ifFailedOf = ({ ifFailed }: Pick<Dependant, 'ifFailed'>): IfFailed =>
   IF_FAILED.find((one) => one === ifFailed) ?? 'fail'
 
 /**
- * How each predecessor of a task stands.
+ * Returns the state of each predecessor of a task.
  *
  * @param found the predecessors that are stored, by their ids as text
  */
 export function standpoints(task: Dependant, found: ReadonlyMap<string, Predecessor>): Standpoint[] {
-  // Retention may have removed one since it completed.
+  // Retention may have removed a completed predecessor.
   const completed = new Set(task.predecessors?.completed.map(String))
-  // Stored before this was kept: what has run was let go by all of them.
+  // An earlier version stored this task, without `predecessors`. If it has run, all its predecessors had completed.
   const old = task.predecessors === undefined && task.attempt > 0
   return predecessorsOf(task).map((id) => {
     const there = found.get(String(id))
@@ -52,10 +52,10 @@ export function standpoints(task: Dependant, found: ReadonlyMap<string, Predeces
   })
 }
 
-/** Whether it has ended, or is removed, without having completed. */
+/** Whether a predecessor ended without completing, or was removed. */
 export const isOver = ({ standing }: Standpoint): boolean => standing !== 'open' && standing !== 'completed'
 
-/** What a blocked task does, given how its predecessors stand. */
+/** Decides about a blocked task by the states of its predecessors. */
 export function decide(task: Dependant, now: readonly Standpoint[]): Decision {
   const ifFailed = ifFailedOf(task)
   if (ifFailed === 'run') return now.some(({ standing }) => standing === 'open') ? null : { verb: 'unblock' }
@@ -66,13 +66,16 @@ export function decide(task: Dependant, now: readonly Standpoint[]): Decision {
   return isMet(task, now) ? { verb: 'unblock' } : null
 }
 
-/** Whether nothing keeps the task from running. */
+/** Whether no predecessor keeps the task from running. */
 export function isMet(task: Dependant, now: readonly Standpoint[]): boolean {
   const run = ifFailedOf(task) === 'run'
   return now.every((one) => one.standing === 'completed' || (run && isOver(one)))
 }
 
-/** Whoever retries a task after its predecessor failed means it to wait for that one's retry; a later failure counts. */
+/**
+ * Whether a predecessor's failure is ignored. A task that is retried after its predecessor failed waits for the predecessor's
+ * retry. If that retry fails too, the failure counts.
+ */
 export function isForgiven(task: Dependant, { id, rev }: Standpoint): boolean {
   const forgiven = task.predecessors?.forgiven.find((one) => String(one.id) === String(id))
   return forgiven !== undefined && rev <= forgiven.rev
@@ -80,7 +83,7 @@ export function isForgiven(task: Dependant, { id, rev }: Standpoint): boolean {
 
 export type Known = NonNullable<TaskDocument['predecessors']>
 
-/** What is stored of predecessors beside `after`: who has completed, and whose end no longer counts. */
+/** The value of `predecessors`: which of them have completed, and which failures are ignored. */
 export function known(now: readonly Standpoint[], forgiven: readonly Standpoint[] = []): Known {
   return {
     completed: now.filter(({ standing }) => standing === 'completed').map(({ id }) => id),
@@ -93,7 +96,7 @@ const BECAME: Record<Standing, string> = {
   completed: 'has completed',
   failed: 'failed',
   cancelled: 'was cancelled',
-  removed: 'is removed',
+  removed: 'was removed',
 }
 
 /** The error of a task that ends because of a predecessor. */
@@ -101,7 +104,7 @@ export function predecessorFailed({ id, standing }: Standpoint): TaskError {
   return {
     code: 'PREDECESSOR_FAILED',
     name: 'FleetError',
-    message: `The task ${String(id)}, which this one waits for, ${BECAME[standing]}`,
+    message: `The task ${String(id)}, which this task waits for, ${BECAME[standing]}`,
     fingerprint: 'predecessor_failed',
   }
 }
@@ -109,18 +112,18 @@ export function predecessorFailed({ id, standing }: Standpoint): TaskError {
 export const cycleError = (id: ObjectId): FleetError =>
   new FleetError(
     'DEPENDENCY_CYCLE',
-    `The task ${String(id)} would wait for itself: leave out of 'after' what waits for it, directly or through others`,
+    `The task ${String(id)} would wait for itself. Remove from 'after' the tasks that wait for it, directly or through others`,
     { field: 'after' },
   )
 
-/** @throws {FleetError} `DEPENDENCY_CYCLE` when new tasks wait for each other in a circle, or one for itself */
+/** @throws {FleetError} `DEPENDENCY_CYCLE` when new tasks wait for each other in a cycle, or one for itself */
 export function refuseCycles(tasks: readonly Pick<NewTask, '_id' | 'after'>[]): void {
   const waits = new Map(
     tasks
       .filter(({ after }) => after !== undefined)
       .map((task) => [String(task._id), predecessorsOf(task).map(String)]),
   )
-  // Those that wait for none of the others are taken away until nothing changes; what is left waits in a circle.
+  // Tasks that wait for no other are removed until nothing changes. The remaining tasks form a cycle.
   const waiters = new Map<string, string[]>()
   const open = new Map<string, number>()
   for (const [id, ids] of waits) {

@@ -11,7 +11,7 @@ import type { Within } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
-/** How many tasks are looked at before an edit is refused as too entangled to be checked. */
+/** If more connected tasks than this would have to be checked, an edit is rejected. */
 const MOST_LOOKED_AT = 10_000
 
 /** An edit of what a waiting task waits for. */
@@ -27,7 +27,7 @@ export interface DependencyEdit {
 interface EditDeps {
   client: mongo.MongoClient
   tasks: Tasks
-  /** Where the edit that others have to wait for is noted. */
+  /** Holds the document that makes edits of `after` run one after another. */
   settings: mongo.Collection<{ _id: string; edits: number }>
   dependants: Dependants
 }
@@ -35,15 +35,15 @@ interface EditDeps {
 const LOCK = { _id: 'dependencies' }
 
 /**
- * Changes what a task waits for. Two edits at a time could close a circle that neither of them sees, so edits of `after`
- * take turns in the whole fleet: each writes one and the same document within its transaction.
+ * Changes what a task waits for. Two edits at the same time could close a cycle that neither of them sees. So edits of
+ * `after` run one after another in the whole fleet: each writes the same document within its transaction.
  *
- * @returns null when the task doesn't wait, or has another revision than `rev`
+ * @returns null when the task isn't waiting, or its revision isn't `rev`
  * @throws {FleetError} `NOT_FOUND`, `DEPENDENCY_CYCLE`, `BAD_VALUE`
  */
 export async function editDependencies(edit: DependencyEdit, deps: EditDeps): Promise<TaskDocument | null> {
   const { client, settings } = deps
-  // Made outside: two that make it at the same time would refuse each other's transaction.
+  // Created outside the transaction: two transactions that create it at the same time would conflict.
   await settings.updateOne(LOCK, { $setOnInsert: { edits: 0 } }, { upsert: true }).catch((error: unknown) => {
     if ((error as { code?: number }).code !== 11_000) throw error
   })
@@ -65,7 +65,7 @@ async function write(
   if (task === null || (rev !== undefined && rev !== task.rev)) return null
   const after = changes.after ?? predecessorsOf(task)
   if (after.length === 0 && changes.ifFailed !== undefined) {
-    throw new FleetError('BAD_VALUE', "'ifFailed' needs 'after': it says what a failure of those tasks does", {
+    throw new FleetError('BAD_VALUE', "'ifFailed' needs 'after': it sets what happens when one of those tasks fails", {
       field: 'ifFailed',
     })
   }
@@ -86,7 +86,7 @@ async function write(
   })
 }
 
-/** A paused task stays paused; resumed, it looks at what it waits for. */
+/** A paused task stays paused. Its predecessors are checked when it is resumed. */
 function statusOf(before: TaskStatus, met: boolean): TaskStatus {
   if (before === 'paused') return before
   return met ? TRANSITIONS.unblock.to : TRANSITIONS.block.to
@@ -111,10 +111,10 @@ export const notFound = (id: ObjectId): FleetError =>
   new FleetError('NOT_FOUND', `There is no task ${String(id)} to wait for`, { field: 'after' })
 
 /**
- * Looks from both ends at once, for those it is to wait for and what they wait for, and for those that wait for it: usually
- * one of the two is soon over. A completed task waits for nothing; one that has failed may be retried, and waits again.
+ * Searches from both ends at once: through the predecessors and through the successors of the task. Usually one of the two
+ * searches ends soon. Completed tasks are skipped, since they wait for nothing. Failed tasks may be retried and wait again.
  *
- * @throws {FleetError} `DEPENDENCY_CYCLE`; `OUT_OF_RANGE` when too many tasks hang together
+ * @throws {FleetError} `DEPENDENCY_CYCLE`; `OUT_OF_RANGE` when too many tasks are connected
  */
 export async function refuseCycle(
   id: ObjectId,
@@ -143,14 +143,14 @@ export async function refuseCycle(
     )
     if (down.some((one) => before.has(String(one)))) throw cycleError(id)
     if (before.size + behind.size > MOST_LOOKED_AT) {
-      throw new FleetError('OUT_OF_RANGE', `More than ${MOST_LOOKED_AT} tasks hang together by 'after'`, {
+      throw new FleetError('OUT_OF_RANGE', `More than ${MOST_LOOKED_AT} tasks are connected by 'after'`, {
         field: 'after',
       })
     }
   }
 }
 
-/** Those that were not seen yet; from now on they were. */
+/** Returns the ids that are not in `seen`, and adds them to it. */
 function fresh(ids: readonly ObjectId[], seen: Set<string>): ObjectId[] {
   return ids.filter((id) => {
     if (seen.has(String(id))) return false

@@ -5,29 +5,29 @@ import { TRANSITIONS } from './lifecycle.ts'
 import type { ObjectId, TaskError } from './task-document.ts'
 import { ended, literal, type Pipeline, TOUCH } from './update-parts.ts'
 
-/** What it waited for is over. */
+/** The task waits no longer: its predecessors have ended. */
 export function unblock(known: Known): Pipeline {
   return [{ $set: { status: TRANSITIONS.unblock.to, predecessors: literal(known), ...TOUCH } }]
 }
 
-/** It ends without having run, since one that it waited for failed, was cancelled or is removed. */
+/** The task ends without having run, because a predecessor failed, was cancelled or was removed. */
 export function giveUp(verb: 'abandon' | 'skip', error: TaskError, retention: Retention): Pipeline {
   return [{ $set: { status: TRANSITIONS[verb].to, error: literal(error), ...TOUCH } }, { $set: ended(retention) }]
 }
 
-/** It goes on waiting, and remembers who has completed. Nobody sees that, so `rev` stays. */
+/** The task goes on waiting, and stores which predecessors have completed. Clients don't see that, so `rev` stays the same. */
 export function noteCompleted(ids: readonly ObjectId[]): Pipeline {
   const before = { $ifNull: ['$predecessors.completed', []] }
   const forgiven = { $ifNull: ['$predecessors.forgiven', []] }
   return [{ $set: { predecessors: { completed: { $setUnion: [before, literal(ids)] }, forgiven } } }]
 }
 
-/** It waits for others before it may run. */
+/** The task must wait for other tasks before it may run. */
 export function block(verb: 'block' | 'rewait', known: Known): Pipeline {
   return [{ $set: { status: TRANSITIONS[verb].to, predecessors: literal(known) } }]
 }
 
-/** It waits for other tasks than before, or for none. */
+/** Changes which tasks it waits for; none if `after` is empty. */
 export function waitFor(wanted: {
   after: readonly ObjectId[]
   ifFailed: IfFailed | undefined

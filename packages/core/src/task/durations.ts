@@ -2,7 +2,7 @@ import type { mongo } from 'mongoose'
 import { list } from './server-time.ts'
 
 const KEPT = 50
-/** Below this many, past durations say too little. */
+/** Fewer durations than this are not enough for an estimate. */
 const ENOUGH = 5
 const CACHED_MS = 10_000
 
@@ -13,7 +13,7 @@ interface DurationsDocument {
   recent: number[]
 }
 
-/** How long each kind of task has taken lately: how far ahead of its deadline one must start. */
+/** The recent durations of tasks by name. They tell how long before its deadline a task must start. */
 export class Durations {
   readonly #collection: mongo.Collection<DurationsDocument>
   readonly #cache = new Map<string, { at: number; leadMs: number | undefined }>()
@@ -22,7 +22,7 @@ export class Durations {
     this.#collection = db.collection('durations')
   }
 
-  /** Adds what attempts took, several names in one write. */
+  /** Adds durations of attempts, for several names in one write. */
   async add(taken: ReadonlyMap<string, readonly number[]>): Promise<void> {
     if (taken.size === 0) return
     await this.#collection.bulkWrite(
@@ -39,7 +39,7 @@ export class Durations {
     )
   }
 
-  /** What 95 of 100 attempts of this name took at most, in milliseconds; undefined while too few are known. */
+  /** The 95th percentile of the durations of this name, in milliseconds; undefined while there are too few. */
   async lead(name: string): Promise<number | undefined> {
     const cached = this.#cache.get(name)
     if (cached !== undefined && performance.now() - cached.at < CACHED_MS) return cached.leadMs
@@ -50,7 +50,7 @@ export class Durations {
   }
 }
 
-/** By the nearest rank. */
+/** Uses the nearest-rank method. */
 function percentile95(values: readonly number[]): number | undefined {
   if (values.length < ENOUGH) return undefined
   const sorted = [...values].sort((a, b) => a - b)

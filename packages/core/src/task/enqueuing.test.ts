@@ -12,10 +12,10 @@ let fleet: Fleet
 beforeAll(() => {
   fleet = new Fleet(held.database)
 })
-/** The driver carries it out as a `bulkWrite` of its own. */
+/** The driver runs `insertMany` as a `bulkWrite`. */
 const ONE_INSERT = ['insertMany', 'bulkWrite']
 
-/** What something asks of the collection of tasks. */
+/** The methods of the tasks collection that an action calls. */
 async function askedBy(act: () => Promise<unknown>): Promise<string[]> {
   const asked: string[] = []
   const spies = (['insertMany', 'bulkWrite', 'updateOne', 'findOneAndUpdate', 'find', 'findOne'] as const).map(
@@ -76,14 +76,14 @@ describe('a plain task', () => {
     )
   })
 
-  test('asked for with others in one turn shares their write', async () => {
+  test('requested with others in one turn shares their write', async () => {
     const tasks = Array.from({ length: 50 }, () => newTask())
     const asked = await askedBy(() => Promise.all(tasks.map((task) => fleet.store.enqueue([task]))))
     expect(asked).toEqual(ONE_INSERT)
     expect(await fleet.tasks.countDocuments({ _id: { $in: tasks.map(({ _id }) => _id) } })).toBe(50)
   })
 
-  test('that is refused refuses none of those that share its write', async () => {
+  test('that is rejected does not affect the tasks that share its write', async () => {
     const taken = newTask({ input: { first: true } })
     await fleet.store.enqueue([taken])
     const [before, after] = [newTask(), newTask()]
@@ -100,7 +100,7 @@ describe('a plain task', () => {
     expect(await fleet.tasks.countDocuments({ _id: { $in: [before, after].map(({ _id }) => _id) } })).toBe(2)
   })
 
-  test('of a full queue refuses none of another queue', async () => {
+  test('of a full queue does not affect tasks of another queue', async () => {
     await fleet.as().queues.limit({ name: 'full', limits: { maxWaiting: 1 } })
     await fleet.store.enqueue([newTask({ queue: 'full' })])
     const [full, other] = await Promise.allSettled(
@@ -110,7 +110,7 @@ describe('a plain task', () => {
     expect(other!.status).toBe('fulfilled')
   })
 
-  test('repeated after it has been claimed is answered as it is now', async () => {
+  test('repeated after its claim is returned as it is now', async () => {
     const task = newTask()
     await fleet.store.enqueue([task])
     await fleet.tasks.updateOne({ _id: task._id }, { $set: { status: 'completed', rev: 5 } })

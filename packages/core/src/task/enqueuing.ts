@@ -13,14 +13,14 @@ import type { StoreParts } from './store-parts.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import * as updates from './task-updates.ts'
 
-/** How many tasks that are asked for one by one are stored by one write at most, and how long they wait for one another. */
+/** At most this many single requests share one write, and each waits at most `JOIN_MS` for others. */
 const MOST_JOINED = 200
 const JOIN_MS = 5
 
-/** How often a request whose key was just freed or taken is tried again. */
+/** How often a request is tried again when its key was freed or taken at the same moment. */
 const KEY_TRIES = 3
 
-/** Stores new tasks: where there is room, under their keys, and blocked where they wait for others. */
+/** Stores new tasks. It enforces queue limits and keys, and stores tasks with predecessors as blocked. */
 export class Enqueuing {
   readonly #parts: StoreParts
   readonly #tasks: StoreParts['tasks']
@@ -50,7 +50,7 @@ export class Enqueuing {
 
   async enqueue(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     if (tasks.length === 0) return []
-    // What a transaction meets is for whoever holds it to judge: some of it is tried again.
+    // Errors within a transaction go to its owner, which may have to run the whole transaction again.
     if (session !== undefined) return this.#admitted(tasks, session)
     return confirmed(
       async () =>
@@ -65,7 +65,7 @@ export class Enqueuing {
     return stored.task
   }
 
-  /** Tasks that are asked for one by one, stored together. Each stands for itself: what refuses one refuses no other. */
+  /** Stores tasks of separate requests together. An error of one doesn't affect the others. */
   async #together(tasks: readonly NewTask[]): Promise<Stored[]> {
     try {
       return (await this.#admitted(tasks)).map((task) => ({ task }))
@@ -87,7 +87,7 @@ export class Enqueuing {
       await this.#parts.requireUniqueKeys()
     }
     const stored = await this.#depth.admit(tasks, session ?? {}, (asked) => this.#adding(asked))
-    // What a transaction stores is there when it ends.
+    // Other readers see the tasks only when the transaction has ended.
     session?.once('ended', stored)
     try {
       return await this.#enqueue(tasks, session)
@@ -103,7 +103,7 @@ export class Enqueuing {
     return admitted.map((one) => ('keyPolicy' in one ? stored.get(one)! : one))
   }
 
-  /** Those that would come on top of what is there: no repetition, and none that finds its key taken. */
+  /** Returns the tasks that would add to the queue: those that aren't stored yet and whose key is free. */
   async #adding(tasks: readonly NewTask[]): Promise<NewTask[]> {
     const ids = tasks.map(({ _id }) => _id)
     const keyed = tasks.filter(({ key, throttleMs }) => key !== undefined && throttleMs === undefined)
@@ -165,7 +165,7 @@ export class Enqueuing {
     return tasks.map((task, index) => others.get(index) ?? byId.get(task._id.toHexString())!)
   }
 
-  /** Stores plain tasks; those that were stored before are answered as they are now. @throws {FleetError} `TASK_EXISTS` */
+  /** Stores plain tasks. For a task that is already stored, returns it as it is now. @throws {FleetError} `TASK_EXISTS` */
   async #insert(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     const { clock, signing } = this.#parts
     // What is due at once must be due for a worker whose claim comes right after this.
@@ -187,7 +187,7 @@ export class Enqueuing {
     const byId = new Map(there.map((task) => [task._id.toHexString(), task]))
     for (const { index } of refused) {
       const before = byId.get(tasks[index]!._id.toHexString())
-      // It was there a moment ago, and has been removed since.
+      // It existed a moment ago and has been removed since.
       if (before === undefined) return this.#insert(tasks, session)
       refuseUnlessSame(tasks[index]!, before)
       documents[index] = before
@@ -196,7 +196,7 @@ export class Enqueuing {
   }
 
   /**
-   * What becomes of a request whose key is taken.
+   * Handles a request whose key is taken.
    * @throws {FleetError} `KEY_EXISTS`
    */
   async #underKey(task: NewTask, place: updates.Place, tries: number): Promise<TaskDocument> {
@@ -209,14 +209,14 @@ export class Enqueuing {
     }
     const there = await this.#tasks.findOne(open)
     if (there !== null && task.keyPolicy === 'return') return there
-    // It may have ended, or begun and given its key up, since the key was found taken.
+    // The other task may have ended since, or it was claimed and released its key.
     if (there === null && tries > 1) return (await this.#store([task], tries - 1))[0]!
-    throw new FleetError('KEY_EXISTS', `A task with the key '${task.key}' has not ended yet in this queue`, {
+    throw new FleetError('KEY_EXISTS', `This queue already has an open task with the key '${task.key}'`, {
       field: 'key',
     })
   }
 
-  /** Where tasks are signed, the one that waits is read first: its signature names it. */
+  /** If tasks are signed, the waiting task is read first, because the signature covers its id. */
   async #replace(
     waiting: mongo.Filter<TaskDocument>,
     task: NewTask,
@@ -241,11 +241,11 @@ export class Enqueuing {
     return null
   }
 
-  /** The task itself, or the one that its key's time already has. */
+  /** The task itself, or the task that already counts for its key in this throttle period. */
   async #throttled(task: NewTask): Promise<NewTask | TaskDocument> {
     if (task.throttleMs === undefined) return task
     const key = { _id: throttleKey(task) }
-    // First there is one, then those who come at the same moment take turns.
+    // The document must exist first, so that requests at the same moment update it one after another.
     const none = { $setOnInsert: { until: new Date(0), task: task._id } }
     await this.#throttles.updateOne(key, none, { upsert: true }).catch((error: unknown) => {
       if ((error as { code?: number }).code !== 11_000) throw error
@@ -254,7 +254,7 @@ export class Enqueuing {
       returnDocument: 'after',
     })
     if (now === null || now.task.equals(task._id)) return task
-    // Whoever was first may have died before it stored its task: then this is the one.
+    // The first request may have died before it stored its task. Then this task is stored under the first one's id.
     return (await this.#tasks.findOne({ _id: now.task })) ?? { ...task, _id: now.task }
   }
 
@@ -277,7 +277,7 @@ export class Enqueuing {
     )
   }
 
-  /** The place before the first waiting task of the same queue and priority. */
+  /** The value of `order` just before the first waiting task of the same queue and priority. */
   async front({ queue, priority }: { queue: string; priority: number }): Promise<Date> {
     const [first] = await this.#tasks
       .find({ status: 'pending', queue, priority }, { projection: { order: 1 } })
@@ -290,8 +290,8 @@ export class Enqueuing {
   }
 
   /**
-   * How the tasks with predecessors start: blocked or not, and who of those has completed.
-   * @throws {FleetError} `DEPENDENCY_CYCLE`; `NOT_FOUND` for a predecessor that is neither stored nor among them
+   * Returns whether each task with predecessors starts blocked, and which of its predecessors have completed.
+   * @throws {FleetError} `DEPENDENCY_CYCLE`; `NOT_FOUND` for a predecessor that is neither stored nor in `tasks`
    */
   async #waitingFor(tasks: readonly NewTask[]): Promise<Map<string, { blocked: boolean; completed: ObjectId[] }>> {
     const waiting = tasks.filter((task) => task.after !== undefined)
@@ -299,7 +299,7 @@ export class Enqueuing {
     const dependants = waiting.map((task) => ({ ...task, attempt: 0 }))
     const themselves = { _id: waiting[0]!._id, after: waiting.map(({ _id }) => _id), attempt: 0 }
     const found = await this.#parts.dependants.predecessors([...dependants, themselves])
-    // A request that is repeated is not refused for what has changed since.
+    // A repeated request must not be rejected for changes since the first one.
     const fresh = waiting.filter(({ _id }) => !found.has(_id.toHexString()))
     refuseCycles(fresh)
     const together = new Set(tasks.map(({ _id }) => _id.toHexString()))
@@ -314,7 +314,7 @@ export class Enqueuing {
     )
   }
 
-  /** An id that was removed and comes again may be waited for already. @throws {FleetError} `DEPENDENCY_CYCLE` */
+  /** Other tasks may already wait for a removed id that is used again. @throws {FleetError} `DEPENDENCY_CYCLE` */
   async #refuseClosing(waiting: readonly NewTask[]): Promise<void> {
     if (waiting.length === 0) return
     const ids = waiting.map(({ _id }) => _id)
@@ -325,7 +325,7 @@ export class Enqueuing {
     }
   }
 
-  /** Those that moved on since a predecessor ended before they were stored; in a transaction, they do when it has ended. */
+  /** Returns tasks that moved because a predecessor ended before they were stored. In a transaction, they move after its end. */
   async #reconsidered(stored: readonly TaskDocument[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
     const blocked = stored.filter(({ status }) => status === 'blocked').map(({ _id }) => _id)
     if (blocked.length === 0) return []
@@ -334,7 +334,10 @@ export class Enqueuing {
         this.#parts.dependants
           .reconsider(blocked)
           .catch((error: unknown) =>
-            this.#parts.log?.warn({ err: error }, 'new blocked tasks are looked at a minute later'),
+            this.#parts.log?.warn(
+              { err: error },
+              'new blocked tasks could not be checked; the next sweep does it within a minute',
+            ),
           )
       })
       return []
@@ -344,14 +347,14 @@ export class Enqueuing {
   }
 }
 
-/** What came of one of several tasks that are stored together. */
+/** The result for one of several tasks that are stored together. */
 type Stored = { task: TaskDocument } | { error: unknown }
 
-/** When it was asked for to begin. */
+/** The requested start time. */
 const notBefore = ({ runAt, debounceMs }: NewTask): Date | undefined => (debounceMs === undefined ? runAt : undefined)
 
 interface ThrottleDocument {
-  /** The task's queue, its name and its key. */
+  /** Made of the task's queue, name and key. */
   _id: string
   task: ObjectId
   until: Date
@@ -360,10 +363,10 @@ interface ThrottleDocument {
 const throttleKey = ({ queue, name, key }: Pick<NewTask, 'queue' | 'name' | 'key'>): string =>
   `${queue}\n${name}\n${key}`
 
-/** A key is good within its queue. */
+/** Keys are unique within a queue, so the queue is part of it. */
 export const keyInQueue = ({ queue, key }: Pick<TaskDocument, 'queue' | 'key'>): string => `${queue}\n${key}`
 
-/** The open tasks that have the keys of these. */
+/** The filter of the open tasks with the same keys as these. */
 export function openUnderKeys(tasks: readonly Pick<NewTask, 'queue' | 'key'>[]): mongo.Filter<TaskDocument> {
   const either = [...byQueue(tasks)].map(([queue, keys]) => ({ queue, key: { $in: keys } }))
   return { $or: either, status: { $in: [...OPEN_STATUSES] } } as mongo.Filter<TaskDocument>
@@ -391,7 +394,7 @@ function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
     (there.key === asked.key || asked.throttleMs !== undefined || asked.debounceMs !== undefined) &&
     sameBson(there.input, asked.input)
   if (!same) {
-    throw new FleetError('TASK_EXISTS', `The task ${asked._id.toHexString()} exists with other content`, {
+    throw new FleetError('TASK_EXISTS', `The task ${asked._id.toHexString()} already exists with different content`, {
       field: '_id',
     })
   }

@@ -8,7 +8,7 @@ const STACK_LIMIT = 8_000
 const CODE_LIMIT = 128
 const NAME_LIMIT = 200
 
-/** The message without what differs from case to case: ids, numbers, quoted values, paths and addresses. */
+/** The message without the parts that vary: ids, numbers, quoted values, paths and addresses. */
 function normalise(message: string): string {
   return message
     .replace(/\b[0-9a-f]{8}-[0-9a-f-]{27}\b/gi, '<uuid>')
@@ -18,7 +18,7 @@ function normalise(message: string): string {
     .replace(/\d+/g, '<n>')
 }
 
-/** The top frames without line numbers and folders, so that a new release doesn't make a new fault. */
+/** The top frames without line numbers and folders, so that the fingerprint stays the same after a new release. */
 function frames(stack: string | undefined): string {
   return (stack ?? '')
     .split('\n')
@@ -28,7 +28,7 @@ function frames(stack: string | undefined): string {
     .join('|')
 }
 
-/** Equal for errors that are the same fault: by name, code, normalised message and top frames. */
+/** Equal for errors that are the same fault. It is made from name, code, normalised message and top frames. */
 export function fingerprint(error: {
   name: string
   code: string
@@ -42,13 +42,13 @@ export function fingerprint(error: {
 }
 
 /**
- * Whatever was thrown, as it is kept on the task: texts, cut to a length that a page can show, without the secrets that they
- * quote. A `code` counts if it is a text.
+ * Turns any thrown value into the error that is stored on the task. Texts are cut to a length that a page can show, and
+ * secrets in them are masked. A `code` is kept if it is a string.
  *
  * @param mask takes secrets out of a text
  */
 export function toTaskError(thrown: unknown, mask: (text: string) => string = maskSecrets): TaskError {
-  /** Masked before it is cut: half an address shows its password to no rule. */
+  /** Masks before it cuts: no masking rule would recognise the password in half an address. */
   const readable = (text: string, limit: number): string => cutText(mask(text), limit)
   const error = asError(thrown)
   const { code } = error as { code?: unknown }

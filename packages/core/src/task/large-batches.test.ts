@@ -16,7 +16,7 @@ test('a long list is stored whole, and nothing of it is left behind', async () =
   expect(await batches().countDocuments()).toBe(0)
 })
 
-test('a list whose process died after it was decided is stored by the next sweep, once', async () => {
+test('a committed list whose process died is stored once by the next sweep', async () => {
   const fleet = new Fleet(held.database)
   const tasks = some(3)
   const [first] = tasks
@@ -34,7 +34,7 @@ test('one that is being stored is left to its process', async () => {
   await batches().deleteMany({})
 })
 
-test('of a list that waits for a task that is not there, nothing is stored', async () => {
+test('nothing of a list that waits for a missing task is stored', async () => {
   const fleet = new Fleet(held.database)
   const tasks = [newTask(), newTask({ after: new mongo.ObjectId() })]
   await expect(fleet.batches.store(tasks)).rejects.toMatchObject({ code: 'NOT_FOUND', field: 'after' })

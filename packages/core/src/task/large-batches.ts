@@ -5,9 +5,9 @@ import { confirmed } from '../database/unknown-outcome.ts'
 import type { NewTask } from './new-task.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 
-/** How many documents one transaction writes at most, so that it ends well before a connection's time is up. */
+/** The most documents that one transaction writes, so that it ends well before the connection times out. */
 export const TRANSACTION_LIMIT = 500
-/** A list that is not stored within this time has lost its process. */
+/** If a list is not stored within this time, its process is taken for dead. */
 const ABANDONED_MS = 60_000
 const SWEEP_PAGE = 10
 
@@ -20,9 +20,9 @@ interface BatchDocument {
 
 export interface LargeBatchesDeps {
   db: mongo.Db
-  /** Lets a whole list in, or refuses it. Returns what is to be called when it is stored. */
+  /** Admits or rejects a whole list. Returns a function to call when the list is stored. */
   admit(tasks: readonly NewTask[]): Promise<() => void>
-  /** Stores tasks that were let in; repeating it is harmless. */
+  /** Stores admitted tasks. Repeating it does no harm. */
   enqueue(tasks: readonly NewTask[]): Promise<TaskDocument[]>
   /** The server's time. */
   now(): Date
@@ -30,8 +30,8 @@ export interface LargeBatchesDeps {
 }
 
 /**
- * Lists that are too long for one transaction, stored all or none. The whole list is written as one document: with that it is
- * decided. Then its tasks are stored in portions, by this process, or by the next sweep of any other if this one dies.
+ * Stores lists that are too long for one transaction, all or none. First the whole list is written as one document, which
+ * commits it. Then its tasks are stored in portions. If this process dies, the next sweep of another one stores the rest.
  */
 export class LargeBatches {
   readonly #batches: mongo.Collection<BatchDocument>
@@ -45,7 +45,7 @@ export class LargeBatches {
   }
 
   /**
-   * @returns the tasks as they are stored, in their order
+   * @returns the stored tasks, in the order of the list
    * @throws {FleetError} `NOT_FOUND`, `QUEUE_FULL`, `TOO_MANY_TASKS`, `UNKNOWN_OUTCOME`
    */
   async store(tasks: readonly NewTask[]): Promise<TaskDocument[]> {
@@ -63,7 +63,7 @@ export class LargeBatches {
     }
   }
 
-  /** Stores what processes that died have left. @returns how many lists that were */
+  /** Stores the lists that dead processes have left. @returns how many */
   async sweep(): Promise<number> {
     const before = new Date(this.#deps.now().getTime() - ABANDONED_MS)
     const left = await this.#batches
@@ -75,7 +75,7 @@ export class LargeBatches {
     return left.length
   }
 
-  /** @throws {FleetError} `TOO_MANY_TASKS` when the list fits in no document */
+  /** @throws {FleetError} `TOO_MANY_TASKS` when the list doesn't fit into one document */
   async #decide(batch: BatchDocument): Promise<void> {
     try {
       await this.#batches.insertOne(batch, { ignoreUndefined: true })
@@ -83,7 +83,7 @@ export class LargeBatches {
       const { code, name } = error as { code?: unknown; name?: string }
       if (code !== 10_334 && name !== 'BSONError' && name !== 'RangeError' && name !== 'MongoInvalidArgumentError')
         throw error
-      throw new FleetError('TOO_MANY_TASKS', 'This list is too large to be stored as a whole: send it in parts', {
+      throw new FleetError('TOO_MANY_TASKS', 'This list is too large to be stored as one. Send it in parts', {
         cause: error,
       })
     }
@@ -98,7 +98,7 @@ export class LargeBatches {
     return stored
   }
 
-  /** One that can't be stored any more, such as under an id that was taken meanwhile, keeps no other from being stored. */
+  /** A task that can't be stored, for example because its id has been used since, doesn't keep the others from being stored. */
   async #portion(tasks: readonly NewTask[]): Promise<TaskDocument[]> {
     try {
       return await this.#deps.enqueue(tasks)
@@ -130,7 +130,7 @@ export class LargeBatches {
   }
 }
 
-/** What keeps a task from being part of such a list: `field` says what of it. Undefined where nothing does. */
+/** The field that keeps a task out of such a list; undefined if there is none. */
 export function unfitForLargeBatch(
   task: NewTask,
   earlier: ReadonlySet<string>,

@@ -22,7 +22,7 @@ const place = { front: NOW, blocked: false, completed: [id], leadMs: 5 }
 const claimant = { worker: 'w', slot: 'q\n1', notAfter: NOW, publicBase: 'http://worker:1' }
 const signature = 'k:0::x'
 const control = (action: 'cancel' | 'pause') => ({ action, by: 'ann', reason: 'because' })
-/** A request that gives everything that can be given. */
+/** A request with every field. */
 const full: NewTask = parseNewTask({
   name: 'test',
   input: {},
@@ -101,14 +101,14 @@ const OTHERS: Record<keyof typeof OTHER_WRITES, Pipeline[]> = {
   noteCompleted: [dependencyUpdates.noteCompleted([id])],
 }
 
-/** What a stage sets or takes away. */
+/** The fields that a stage sets or removes. */
 function fieldsOf(stage: mongo.Document): string[] {
   if ('$unset' in stage) return [stage.$unset].flat() as string[]
   if ('$replaceWith' in stage) return Object.keys(merged(stage.$replaceWith) ?? {})
   return Object.keys(stage.$set as object)
 }
 
-/** The object that `{ $mergeObjects: ['$$ROOT', … ] }` adds to the task, wherever that stands. */
+/** The object that `{ $mergeObjects: ['$$ROOT', … ] }` adds to the task, at any depth. */
 function merged(expression: unknown): object | undefined {
   if (typeof expression !== 'object' || expression === null) return undefined
   const { $mergeObjects } = expression as { $mergeObjects?: unknown[] }
@@ -120,14 +120,14 @@ function merged(expression: unknown): object | undefined {
   return undefined
 }
 
-/** The fields that a pipeline leaves changed: what only its own stages need is gone at its end. */
+/** The fields that a pipeline changes, without its temporary ones. */
 function writes(pipeline: Pipeline): string[] {
   const last = pipeline.at(-1)!
   const own = '$unset' in last ? fieldsOf(last).filter((field) => ['before', 'applies'].includes(field)) : []
   return [...new Set(pipeline.flatMap(fieldsOf))].filter((field) => !own.includes(field))
 }
 
-/** The statuses that an expression may result in; `$status` is the one before. */
+/** The possible results of a status expression; `$status` is the previous status. */
 function results(expression: unknown): string[] {
   if (typeof expression === 'string') return [expression]
   const { $cond, $switch } = expression as {
@@ -159,7 +159,7 @@ describe('the writes of a verb', () => {
   test.each(Object.keys(PIPELINES) as Verb[])('%s leads where the table says', (verb) => {
     const { to, or = [] }: Transition = TRANSITIONS[verb]
     for (const pipeline of PIPELINES[verb]) {
-      // A running task stays so after a request, and one whose lease has a date until that has passed.
+      // A running task stays running after a request, and a dated lease stays valid until its date.
       const stays = ['cancel', 'pause', 'resume', 'reclaim', 'expire'].includes(verb) ? ['$status'] : []
       const reached = leadsTo(pipeline)
       expect(reached).toContain(to)
@@ -179,7 +179,7 @@ describe('the writes of a verb', () => {
     expect(idle).toEqual([])
   })
 
-  test('the writes of an attempt give up who holds it', () => {
+  test('the writes that end an attempt remove its holder', () => {
     for (const [verb, { closes }] of Object.entries(TRANSITIONS as Record<string, Transition>)) {
       if (closes === undefined) continue
       for (const pipeline of PIPELINES[verb as Verb])
@@ -188,7 +188,7 @@ describe('the writes of a verb', () => {
   })
 })
 
-describe('a write that is no transition', () => {
+describe('a write that is not a transition', () => {
   test.each(Object.keys(OTHERS) as (keyof typeof OTHER_WRITES)[])(
     '%s changes its own fields, never the status',
     (name) => {
@@ -200,7 +200,7 @@ describe('a write that is no transition', () => {
     },
   )
 
-  test('every update that there is stands in one of the lists', () => {
+  test('every update is in one of the lists', () => {
     const others = ['enqueue', 'isPlain', 'newDocument', 'throttle']
     const builders = [...Object.keys(updates), ...Object.keys(dependencyUpdates)].filter(
       (name) => !others.includes(name),

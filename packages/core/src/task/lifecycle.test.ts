@@ -31,8 +31,8 @@ describe('the table of transitions', () => {
   test.each(verbs)('%s closes an attempt if and only if it leaves running', (verb) => {
     const { from, closes, by } = of(verb)
     expect(closes !== undefined).toBe(from.includes('running'))
-    // What runs belongs to the holder of its lease, and to the reaper once that has expired.
-    // Only what can't be understood is ended by the fleet, wherever it stands.
+    // A running task belongs to the holder of its lease, and to the reaper once the lease has expired.
+    // Only malformed tasks are ended by the fleet, in any status.
     if (verb === 'quarantine') return
     expect(['owner', 'reaper'].includes(by)).toBe(from.includes('running'))
     if (from.includes('running')) expect(from).toEqual(['running'])
@@ -51,7 +51,7 @@ describe('the table of transitions', () => {
     expect(verbs.filter((verb) => of(verb).to === 'running')).toEqual(['claim'])
   })
 
-  test('an ended status is left only when somebody retries it, and a completed one never', () => {
+  test('an ended status is left only by a retry, and `completed` never', () => {
     const retried: Verb[] = ['rerun', 'rewait']
     const left: Partial<Record<TaskStatus, Verb[]>> = { completed: [], failed: retried, cancelled: retried }
     expect(Object.fromEntries(ENDED_STATUSES.map((status) => [status, verbsFrom(status)]))).toEqual(left)
@@ -86,7 +86,7 @@ describe('the guard of a write', () => {
     expect(Object.keys(guard(verb, 'id'))).toEqual(['_id', 'status'])
   })
 
-  test('what belongs to an attempt is fenced too', () => {
+  test('other writes of an attempt are fenced too', () => {
     expect(attemptGuard('id', 'lease')).toEqual({ _id: 'id', status: 'running', 'lease.id': 'lease' })
   })
 })

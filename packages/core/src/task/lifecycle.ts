@@ -1,25 +1,25 @@
 import { type AttemptOutcome, hasEnded, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import type { TaskDocument } from './task-document.ts'
 
-/** Who may make a transition: anybody with the right to, the holder of the task's lease, or the reaper. */
+/** Who makes a transition: any client with permission, the worker that claims, the lease's owner, the reaper, or the fleet. */
 type Actor = 'client' | 'worker' | 'owner' | 'reaper' | 'fleet'
 type Field = keyof TaskDocument
 
 export interface Transition {
   readonly from: readonly TaskStatus[]
   readonly to: TaskStatus
-  /** Where its write may lead instead: what was asked for meanwhile wins, and so does the last try that failed. */
+  /** Other statuses that the write may lead to, after a requested cancel or pause, or when the last try has failed. */
   readonly or?: readonly TaskStatus[]
   readonly by: Actor
   /** How the running attempt is closed; only transitions out of `running` close one. */
   readonly closes?: AttemptOutcome
-  /** What it means, for `docs/lifecycle.md`. */
+  /** When it happens, for `docs/lifecycle.md`. */
   readonly says: string
 }
 
-/** The state machine. Nothing else says from where to where, and no other write touches `status`. */
+/** The state machine: the only place that defines transitions. No other write changes `status`. */
 export const TRANSITIONS = {
-  claim: { from: ['pending'], to: 'running', by: 'worker', says: 'a worker with a free slot takes it up' },
+  claim: { from: ['pending'], to: 'running', by: 'worker', says: 'a worker with a free slot claims it' },
   complete: { from: ['running'], to: 'completed', by: 'owner', closes: 'completed', says: 'the handler returned' },
   retry: {
     from: ['running'],
@@ -27,7 +27,7 @@ export const TRANSITIONS = {
     or: ['failed', 'paused', 'cancelled'],
     by: 'owner',
     closes: 'failed',
-    says: 'it failed, tries are left',
+    says: 'the attempt failed, tries are left',
   },
   fail: {
     from: ['running'],
@@ -35,7 +35,7 @@ export const TRANSITIONS = {
     or: ['cancelled'],
     by: 'owner',
     closes: 'failed',
-    says: 'it failed, no try is left',
+    says: 'the attempt failed, no try is left',
   },
   defer: {
     from: ['running'],
@@ -43,7 +43,7 @@ export const TRANSITIONS = {
     or: ['paused', 'cancelled'],
     by: 'owner',
     closes: 'deferred',
-    says: 'it failed and asked to be tried later',
+    says: 'the attempt failed and asked for a later retry',
   },
   snooze: {
     from: ['running'],
@@ -51,7 +51,7 @@ export const TRANSITIONS = {
     or: ['paused', 'cancelled'],
     by: 'owner',
     closes: 'snoozed',
-    says: 'the handler asked for later',
+    says: 'the handler asked to run later',
   },
   release: {
     from: ['running'],
@@ -67,9 +67,9 @@ export const TRANSITIONS = {
     or: ['pending', 'cancelled'],
     by: 'owner',
     closes: 'paused',
-    says: 'a pause was asked for',
+    says: 'a pause was requested',
   },
-  stop: { from: ['running'], to: 'cancelled', by: 'owner', closes: 'cancelled', says: 'a cancel was asked for' },
+  stop: { from: ['running'], to: 'cancelled', by: 'owner', closes: 'cancelled', says: 'a cancel was requested' },
   reclaim: {
     from: ['running'],
     to: 'pending',
@@ -84,19 +84,19 @@ export const TRANSITIONS = {
     or: ['pending', 'paused', 'cancelled'],
     by: 'reaper',
     closes: 'lost',
-    says: 'its workers died with it once too often',
+    says: 'its workers died too many times in a row',
   },
   quarantine: {
     from: ['pending', 'running', 'paused', 'blocked'],
     to: 'failed',
     by: 'fleet',
     closes: 'failed',
-    says: 'its document can not be understood',
+    says: 'its document is malformed',
   },
-  pause: { from: ['pending'], to: 'paused', by: 'client', says: 'somebody holds it back' },
-  resume: { from: ['paused'], to: 'pending', by: 'client', says: 'somebody lets it go on' },
-  cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'somebody called it off' },
-  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'what it waited for is over' },
+  pause: { from: ['pending'], to: 'paused', by: 'client', says: 'a client pauses it' },
+  resume: { from: ['paused'], to: 'pending', by: 'client', says: 'a client resumes it' },
+  cancel: { from: ['pending', 'paused', 'blocked'], to: 'cancelled', by: 'client', says: 'a client cancels it' },
+  unblock: { from: ['blocked'], to: 'pending', by: 'fleet', says: 'the tasks that it waited for have ended' },
   abandon: { from: ['blocked'], to: 'failed', by: 'fleet', says: 'a task that it waited for failed' },
   skip: {
     from: ['blocked'],
@@ -104,27 +104,27 @@ export const TRANSITIONS = {
     by: 'fleet',
     says: "a task that it waited for failed: `ifFailed: 'cancel'`",
   },
-  block: { from: ['pending', 'paused'], to: 'blocked', by: 'client', says: 'somebody made it wait for other tasks' },
-  rerun: { from: ['failed', 'cancelled'], to: 'pending', by: 'client', says: 'somebody wants it tried again' },
+  block: { from: ['pending', 'paused'], to: 'blocked', by: 'client', says: 'a client makes it wait for other tasks' },
+  rerun: { from: ['failed', 'cancelled'], to: 'pending', by: 'client', says: 'a client retries it' },
   rewait: {
     from: ['failed', 'cancelled'],
     to: 'blocked',
     by: 'client',
-    says: 'somebody wants it tried again, and a task that it waits for has not completed',
+    says: 'a client retries it, and a task that it waits for has not completed',
   },
 } as const satisfies Record<string, Transition>
 
 export type Verb = keyof typeof TRANSITIONS
 
-/** What a task waits for. */
+/** The fields that say what a task waits for. */
 const AWAITED = ['predecessors', 'after', 'ifFailed'] as const
-/** What an ended task has, or has no more. */
+/** The fields that are set or removed when a task ends. */
 const END = ['finishedAt', 'expireAt', 'raiseAt'] as const
-/** Who runs a task, and where. */
+/** The fields that say which worker runs a task. */
 const HOLDER = ['lease', 'slot', 'worker', 'publicUrl'] as const
-/** What changes whenever an attempt ends. */
+/** The fields that change whenever an attempt ends. */
 const LEAVING = [...HOLDER, 'attempts', 'control', ...END] as const
-/** The same by its owner, with what it reported last. */
+/** As `LEAVING`, with the owner's latest progress. */
 const SETTLING = [...LEAVING, 'progress'] as const
 const LATER = ['runAt', 'order'] as const
 const ANEW = ['failures', 'lost', 'priority', 'startedAt', 'control', ...LATER, ...END] as const
@@ -170,14 +170,14 @@ export const OTHER_WRITES = {
 const BY_VERB: Record<Verb, Transition> = TRANSITIONS
 
 /**
- * Verbs whose guard carries the lease: everything that leaves `running`, but what ends a task that can't be understood. The
- * lease may be what is wrong with that one; its guard is the document as it was read.
+ * Verbs whose guard includes the lease: all that leave `running`, except `quarantine`. There the lease itself may be malformed,
+ * so its guard is the document as it was read.
  */
 export function isFenced(verb: Verb): boolean {
   return verb !== 'quarantine' && BY_VERB[verb].from.includes('running')
 }
 
-/** The filter of a transition's write: the task, in a status it may leave, and for a running one the proof of the claim. */
+/** The filter of a transition's write: the task's id, the allowed statuses, and the lease if the task is running. */
 export function guard<Id>(verb: Verb, id: Id, leaseId?: string): Record<string, unknown> {
   const { from } = BY_VERB[verb]
   const filter: Record<string, unknown> = { _id: id, status: from.length === 1 ? from[0] : { $in: [...from] } }
@@ -186,12 +186,12 @@ export function guard<Id>(verb: Verb, id: Id, leaseId?: string): Record<string, 
   return { ...filter, 'lease.id': leaseId }
 }
 
-/** The filter of a write that belongs to an attempt without ending it: progress and checkpoints. */
+/** The filter of a write by a running attempt that doesn't end it: progress and checkpoints. */
 export function attemptGuard<Id>(id: Id, leaseId: string): Record<string, unknown> {
   return { _id: id, status: 'running', 'lease.id': leaseId }
 }
 
-/** The statuses in which a task's `key` keeps others with the same key out. */
+/** The statuses in which a task holds its `key`: no other task in the queue can have it. */
 export const OPEN_STATUSES: readonly TaskStatus[] = STATUSES.filter((status) => !hasEnded(status))
 export const ENDED_STATUSES: readonly TaskStatus[] = STATUSES.filter(hasEnded)
 /** The statuses in which a task's content may still be changed. */
@@ -202,7 +202,7 @@ export function verbsFrom(status: TaskStatus): Verb[] {
   return (Object.keys(TRANSITIONS) as Verb[]).filter((verb) => BY_VERB[verb].from.includes(status))
 }
 
-/** The chart of `docs/lifecycle.md`, drawn from the table in Mermaid's notation. */
+/** The Mermaid chart of `docs/lifecycle.md`, generated from the table. */
 export function lifecycleChart(): string {
   const arrows = (Object.keys(TRANSITIONS) as Verb[]).flatMap((verb) =>
     BY_VERB[verb].from.map((from) => `    ${from} --> ${BY_VERB[verb].to}: ${verb}`),

@@ -2,11 +2,11 @@ import { MemoryDatabase } from '../memory/memory-database.ts'
 import { MongoTaskStore } from './mongo-task-store.ts'
 
 /**
- * `TaskStore` in memory: the same guards and update pipelines as `MongoTaskStore`, carried out by this process. For tests that need no
- * server.
+ * `TaskStore` in memory, for tests without a server. It runs the same guards and update pipelines as `MongoTaskStore` in this
+ * process.
  */
 export class MemoryTaskStore extends MongoTaskStore {
-  /** Where the tasks are, and the sessions of those who claim them. */
+  /** Holds the tasks and the sessions of the workers. */
   readonly database: MemoryDatabase
 
   constructor(database = new MemoryDatabase()) {

@@ -51,7 +51,7 @@ describe('leases of earlier versions, whose workers may still run', () => {
     return { store, claim }
   }
 
-  it('are good until their date, and fence as ever', async () => {
+  it('are valid until their date, and still fence writes', async () => {
     const { store, claim } = await dated(new Date(Date.now() + 60_000))
     expect((await store.reap()).map(({ _id }) => String(_id))).not.toContain(String(claim.task._id))
     expect(await store.settle({ ...claim, leaseId: 'other' }, Outcome.completed(1))).toEqual({ owned: false })

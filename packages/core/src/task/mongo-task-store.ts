@@ -43,10 +43,10 @@ import * as updates from './task-updates.ts'
 import { waitingTasks } from './waiting-tasks.ts'
 
 const HORIZON_MS = 120_000
-/** Progress is checked where it is reported; this much keeps one that was not from filling a write. */
+/** Progress is checked where it is reported. This limit keeps unchecked progress from filling a write. */
 const LARGEST_REPORT = 1024 * 1024
 
-/** `TaskStore` on MongoDB: each verb is a filter from the lifecycle table and a pipeline from `task-updates.ts` or `attempt-updates.ts`. */
+/** `TaskStore` on MongoDB. Each verb is a filter from the lifecycle table and a pipeline from `task-updates.ts` or `attempt-updates.ts`. */
 export class MongoTaskStore implements TaskStore {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #client: mongo.MongoClient
@@ -66,13 +66,13 @@ export class MongoTaskStore implements TaskStore {
       retention?: RetentionPolicy
       durations?: Durations
       log?: Logger | undefined
-      /** Signs tasks; nothing by default. */
+      /** Signs tasks. By default, they are not signed. */
       signing?: Signing
-      /** Where tasks that don't fit are noted. */
+      /** Records malformed tasks. */
       setAside?: SetAside
-      /** Called before something is stored under a key; throws where keys can't be kept unique. */
+      /** Called before a task with a key is stored. Throws if keys can't be kept unique. */
       requireUniqueKeys?: () => Promise<void>
-      /** Called when a task of an event has changed its status by this store. */
+      /** Called when this store has changed the status of an event's task. */
       onEventTask?: (event: ObjectId) => void
     } = {},
   ) {
@@ -137,12 +137,12 @@ export class MongoTaskStore implements TaskStore {
     await this.#tasks.bulkWrite(operations as never, { ordered: false }).catch((error: unknown) => {
       const refused = error instanceof mongo.MongoBulkWriteError ? [error.writeErrors].flat() : []
       if (refused.length === 0) throw error
-      // The others of the write have been stored.
+      // The other reports of this write are stored.
       for (const { index, code, errmsg } of refused) this.#refusedReport(sound[index]!, errmsg ?? `code ${code}`)
     })
   }
 
-  /** The driver would fail the whole write for one that it can't encode. */
+  /** Checks each report alone, because one report that the driver can't encode would fail the whole write. */
   #canBeWritten(report: Report): boolean {
     try {
       const bytes = mongo.BSON.calculateObjectSize({ progress: report.progress })
@@ -220,9 +220,10 @@ export class MongoTaskStore implements TaskStore {
   }
 
   /**
-   * The update of a signed task with its new signature, and the revision that was signed: whatever comes in between is not.
+   * Adds a new signature to the update of a signed task. Also returns the signed revision, so that the write fails if another
+   * write came in between.
    *
-   * @param begins whether it may begin at once, whatever it was asked for with
+   * @param begins whether the task may begin at once, no matter when it was scheduled
    */
   async #signedAgain(
     id: ObjectId,
@@ -249,8 +250,8 @@ export class MongoTaskStore implements TaskStore {
   }
 
   /**
-   * Lets a task run again, or wait again for predecessors that have not completed. Both are decided by the revision that
-   * was read, and looked at again where somebody came in between.
+   * Makes a task pending, or blocked if a predecessor has not completed. The decision is made for the revision that was read,
+   * and made again if another write came in between.
    */
   async #orBlocked(
     verb: 'resume' | 'rerun',
@@ -269,7 +270,7 @@ export class MongoTaskStore implements TaskStore {
         const freed = await free({ rev })
         if (freed !== null) return freed
       } else {
-        // Whoever retries it knows what has failed, and waits for that one's retry.
+        // A retry ignores the predecessors' current failures and waits for their retries.
         const forgiven = verb === 'rerun' ? now.filter(isOver) : []
         const lets = verb === 'resume' ? updates.resume() : updates.rerun()
         const update = [...lets, ...dependencyUpdates.block(blocking, known(now, forgiven))]
@@ -299,7 +300,7 @@ export class MongoTaskStore implements TaskStore {
         ? this.#editDependencies({ id, changes, rev: asSeen.rev, update, within })
         : this.#update(id, WAITING_STATUSES, update, { ...within, ...asSeen })
       ).catch(refuseTakenKey)
-      // Somebody came in between the look and the write.
+      // Another write came between the read and this write.
       const again = edited === null && rev === undefined && asSeen.rev !== undefined
       if (!again || (await this.find(id))?.rev === asSeen.rev) return edited
     }
@@ -351,7 +352,7 @@ export class MongoTaskStore implements TaskStore {
     const until = new Date(now.getTime() + horizonMs)
     const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit })
     if (misfits.length === 0) return { due, next }
-    // They may have taken the place of others in the answer.
+    // The malformed tasks may have displaced others in this result, so it is read again.
     return (await this.#quarantine.end(misfits)) > 0 ? this.waiting(served, limit, horizonMs) : { due, next }
   }
 
@@ -382,7 +383,7 @@ export class MongoTaskStore implements TaskStore {
 
   async remove(id: ObjectId, within?: Within): Promise<boolean> {
     const ended = { _id: id, status: { $in: [...ENDED_STATUSES] }, ...within } as mongo.Filter<TaskDocument>
-    // First what it had to say to those that wait for it, should its end not have been followed yet.
+    // First its successors are moved, if that has not happened yet.
     await this.#dependants.followEnded([await this.#tasks.findOne(ended, { projection: { status: 1 } })])
     const { deletedCount } = await this.#tasks.deleteOne(ended)
     if (deletedCount === 1) await this.#dependants.follow([id])
@@ -390,8 +391,8 @@ export class MongoTaskStore implements TaskStore {
   }
 }
 
-/** For `catch` of a write that may find the key of its task taken. @throws {FleetError} `KEY_EXISTS` */
+/** Handles the error of a write whose task's key may be taken. @throws {FleetError} `KEY_EXISTS` */
 function refuseTakenKey(error: unknown): never {
   if ((error as { code?: number }).code !== 11_000) throw error
-  throw new FleetError('KEY_EXISTS', 'Another open task of its queue has its key', { field: 'key' })
+  throw new FleetError('KEY_EXISTS', 'Another open task in the queue has the same key', { field: 'key' })
 }

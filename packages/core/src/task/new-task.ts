@@ -15,7 +15,7 @@ import type { ObjectId } from './task-document.ts'
 
 const DEFAULT_MAX_ATTEMPTS = 5
 
-/** A request to enqueue, checked and with its defaults filled in. Absent dates are the server's to fill. */
+/** A request to enqueue, checked and with defaults. The server fills in absent dates. */
 export interface NewTask extends Budget {
   _id: ObjectId
   name: string
@@ -32,17 +32,17 @@ export interface NewTask extends Budget {
   keyPolicy: 'reject' | 'return' | 'replace'
   debounceMs?: number
   throttleMs?: number
-  /** One id bare, or a list of several, as it is stored. */
+  /** A single id bare, or several as a list, as it is stored. */
   after?: ObjectId | ObjectId[]
   ifFailed?: IfFailed
   replayOf?: ObjectId
-  /** The event that it is for. */
+  /** The event that the task handles. */
   event?: ObjectId
-  /** The name of the schedule that makes it. */
+  /** The name of the schedule that makes the task. */
   schedule?: string
 }
 
-/** What is to change of a task that waits, checked. */
+/** The checked changes of a waiting task. */
 export interface Changes extends BudgetChanges {
   priority?: number
   position?: 'front' | 'back'
@@ -51,7 +51,7 @@ export interface Changes extends BudgetChanges {
   queue?: string
   input?: unknown
   lazy?: boolean
-  /** Empty to wait for none. */
+  /** Empty to wait for no task. */
   after?: ObjectId[]
   ifFailed?: IfFailed
 }
@@ -63,14 +63,14 @@ const READ_ONLY = new Set(
 )
 
 /**
- * Checks what a caller asked to enqueue.
+ * Checks a request to enqueue a task.
  *
  * @throws {FleetError} `BAD_REQUEST`, `READ_ONLY_FIELD`, `UNKNOWN_FIELD`, `BAD_NAME`, `BAD_ID`, `BAD_INPUT`,
- *   `INPUT_TOO_LARGE`, `OUT_OF_RANGE`, `BAD_DATE`, `BAD_VALUE`; `field` names the place
+ *   `INPUT_TOO_LARGE`, `OUT_OF_RANGE`, `BAD_DATE`, `BAD_VALUE`; `field` is the path
  */
 export function parseNewTask(request: unknown): NewTask {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
-    throw new FleetError('BAD_REQUEST', 'A task is an object with at least a name')
+    throw new FleetError('BAD_REQUEST', 'A task must be an object with at least a name')
   }
   const asked = request as Record<string, unknown>
   for (const field of Object.keys(asked)) {
@@ -81,14 +81,16 @@ export function parseNewTask(request: unknown): NewTask {
   const { runAt, deadline, key, debounce, throttle } = asked
   const { after, ifFailed } = parseDependencies(asked)
   if (debounce !== undefined && throttle !== undefined) {
-    throw new FleetError('BAD_VALUE', 'A task is debounced or throttled, not both', { field: 'throttle' })
+    throw new FleetError('BAD_VALUE', "'debounce' and 'throttle' can't be combined", { field: 'throttle' })
   }
   for (const [field, value] of Object.entries({ debounce, throttle })) {
     if (value !== undefined && key === undefined)
       throw new FleetError('BAD_VALUE', `'${field}' needs a 'key'`, { field: 'key' })
   }
   if (debounce !== undefined && runAt !== undefined) {
-    throw new FleetError('BAD_VALUE', "'debounce' says when it runs, so 'runAt' can't", { field: 'runAt' })
+    throw new FleetError('BAD_VALUE', "'runAt' can't be combined with 'debounce', which sets when the task runs", {
+      field: 'runAt',
+    })
   }
   return {
     _id: asked._id === undefined ? new Types.ObjectId() : parseId(asked._id, '_id'),
@@ -112,13 +114,13 @@ export function parseNewTask(request: unknown): NewTask {
 }
 
 /**
- * Checks what a caller wants changed of a task that waits.
+ * Checks a request to change a waiting task.
  *
  * @throws {FleetError} as `parseNewTask`; `BAD_REQUEST` when there is nothing to change
  */
 export function parseChanges(request: unknown): Changes {
   if (typeof request !== 'object' || request === null || Array.isArray(request) || Object.keys(request).length === 0) {
-    throw new FleetError('BAD_REQUEST', 'Changes are an object with at least one field', { field: 'changes' })
+    throw new FleetError('BAD_REQUEST', 'Changes must be an object with at least one field', { field: 'changes' })
   }
   const asked = request as Record<string, unknown>
   for (const field of Object.keys(asked)) {
@@ -143,31 +145,31 @@ export function parseChanges(request: unknown): Changes {
   }
 }
 
-/** How many tasks one may wait for. */
+/** The most tasks that one task may wait for. */
 const MOST_PREDECESSORS = 100
 
-/** What a new task waits for: absent where it waits for none. @throws {FleetError} as `parseAfter`, `BAD_VALUE` */
+/** What a new task waits for. Fields are absent if it waits for none. @throws {FleetError} as `parseAfter`, `BAD_VALUE` */
 function parseDependencies(asked: Record<string, unknown>): Pick<NewTask, 'after' | 'ifFailed'> {
   const ids = asked.after === undefined ? [] : parseAfter(asked.after)
   const ifFailed = asked.ifFailed === undefined ? undefined : parseOneOf(asked.ifFailed, 'ifFailed', IF_FAILED)
   if (ids.length === 0) {
     if (ifFailed === undefined) return {}
-    throw new FleetError('BAD_VALUE', "'ifFailed' needs 'after': it says what a failure of those tasks does", {
+    throw new FleetError('BAD_VALUE', "'ifFailed' needs 'after': it sets what happens when one of those tasks fails", {
       field: 'ifFailed',
     })
   }
   if (asked.debounce !== undefined || asked.keyPolicy === 'replace') {
     const field = asked.debounce === undefined ? 'keyPolicy' : 'debounce'
-    throw new FleetError('BAD_VALUE', "A task with 'after' can't take the place of one that waits", { field })
+    throw new FleetError('BAD_VALUE', "A task with 'after' can't replace a waiting task", { field })
   }
   return { after: ids.length === 1 ? ids[0]! : ids, ...given({ ifFailed }) }
 }
 
-/** An id or a list of some, each named once. @throws {FleetError} `BAD_ID`, `OUT_OF_RANGE` */
+/** Parses an id or a list of ids, and removes duplicates. @throws {FleetError} `BAD_ID`, `OUT_OF_RANGE` */
 function parseAfter(value: unknown): ObjectId[] {
   if (!Array.isArray(value)) return [parseId(value, 'after')]
   if (value.length > MOST_PREDECESSORS) {
-    throw new FleetError('OUT_OF_RANGE', `'after' names at most ${MOST_PREDECESSORS} tasks`, { field: 'after' })
+    throw new FleetError('OUT_OF_RANGE', `'after' must have at most ${MOST_PREDECESSORS} ids`, { field: 'after' })
   }
   const ids = value.map((one, index) => parseId(one, `after.${index}`))
   return [...new Map(ids.map((id) => [id.toHexString(), id])).values()]
@@ -179,10 +181,10 @@ const parsePeriod = (value: unknown, field: string): number =>
   durationWithin(value, field, { least: 1, most: LONGEST_PERIOD_MS })
 
 function parseKey(value: unknown): string {
-  // Half a surrogate pair has no UTF-8: all of them would be stored as the same key.
+  // Half a surrogate pair can't be encoded as UTF-8. Different halves would be stored as the same key.
   if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
-    throw new FleetError('BAD_STRING', "'key' holds half a surrogate pair, which can't be stored", { field: 'key' })
+    throw new FleetError('BAD_STRING', "'key' contains half a surrogate pair, which can't be stored", { field: 'key' })
   }
   if (typeof value === 'string' && value.length > 0 && value.length <= 256) return value
-  throw new FleetError('BAD_VALUE', "'key' is a text of 1 to 256 characters", { field: 'key' })
+  throw new FleetError('BAD_VALUE', "'key' must be a string of 1 to 256 characters", { field: 'key' })
 }

@@ -9,7 +9,7 @@ const LATEST_DATE = Date.UTC(9999, 11, 31)
 export function parseId(value: unknown, field = 'id'): ObjectId {
   if (value instanceof Types.ObjectId) return value
   if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new Types.ObjectId(value)
-  throw new FleetError('BAD_ID', `'${field}' is not an id: 24 hexadecimal digits are`, { field })
+  throw new FleetError('BAD_ID', `'${field}' must be an id of 24 hexadecimal digits`, { field })
 }
 
 /** @throws {FleetError} `BAD_QUEUE` */
@@ -25,7 +25,11 @@ export function parseTaskName(value: unknown): string {
 /** @throws {FleetError} `code` */
 export function parseName(value: unknown, field: string, code: string): string {
   if (typeof value === 'string' && TASK_NAME.test(value)) return value
-  throw new FleetError(code, `'${field}' is a letter, then letters, digits and _ . : - up to 128 in all`, { field })
+  throw new FleetError(
+    code,
+    `'${field}' must start with a letter, then letters, digits and _ . : - up to 128 characters`,
+    { field },
+  )
 }
 
 /** @throws {FleetError} `OUT_OF_RANGE` */
@@ -41,7 +45,7 @@ export function parseDate(value: unknown, field: string): Date {
   const date = typeof value === 'string' || value instanceof Date ? new Date(value) : undefined
   const time = date?.getTime() ?? Number.NaN
   if (date === undefined || !(time >= 0 && time <= LATEST_DATE)) {
-    throw new FleetError('BAD_DATE', `'${field}' is not a date: an ISO 8601 text is, up to the year 9999`, { field })
+    throw new FleetError('BAD_DATE', `'${field}' must be an ISO 8601 date up to the year 9999`, { field })
   }
   return date
 }
@@ -49,14 +53,14 @@ export function parseDate(value: unknown, field: string): Date {
 /** @throws {FleetError} `BAD_VALUE` */
 export function parseBoolean(value: unknown, field: string): boolean {
   if (typeof value === 'boolean') return value
-  throw new FleetError('BAD_VALUE', `'${field}' is true or false`, { field })
+  throw new FleetError('BAD_VALUE', `'${field}' must be true or false`, { field })
 }
 
 /** @throws {FleetError} `BAD_VALUE` */
 export function parseOneOf<T extends string>(value: unknown, field: string, allowed: readonly T[]): T {
   const found = allowed.find((one) => one === value)
   if (found !== undefined) return found
-  throw new FleetError('BAD_VALUE', `'${field}' is one of ${allowed.join(', ')}`, { field })
+  throw new FleetError('BAD_VALUE', `'${field}' must be one of ${allowed.join(', ')}`, { field })
 }
 
 /** @throws {FleetError} `BAD_VALUE`, `UNKNOWN_FIELD` */
@@ -66,10 +70,10 @@ export function parseFields<Field extends string>(
   allowed: readonly Field[],
 ): Partial<Record<Field, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FleetError('BAD_VALUE', `'${path}' is an object with ${allowed.join(', ')}`, { field: path })
+    throw new FleetError('BAD_VALUE', `'${path}' must be an object with ${allowed.join(', ')}`, { field: path })
   }
   const unknown = Object.keys(value).find((key) => !(allowed as readonly string[]).includes(key))
   if (unknown === undefined) return value as Partial<Record<Field, unknown>>
-  const message = `'${path}' has no ${shownValue(unknown)}; it takes ${allowed.join(', ')}`
+  const message = `'${path}' has no field ${shownValue(unknown)}; allowed are ${allowed.join(', ')}`
   throw new FleetError('UNKNOWN_FIELD', message, { field: `${path}.${unknown}` })
 }

@@ -10,7 +10,7 @@ import { guard } from './lifecycle.ts'
 import type { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 
-/** Ends tasks that can't be understood, each by one guarded write, and notes them. */
+/** Ends malformed tasks, each by one guarded write, and records them. */
 export class Quarantine {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #retention: RetentionPolicy
@@ -30,10 +30,10 @@ export class Quarantine {
   }
 
   /**
-   * Looks at the tasks once more and ends those that don't fit. Never fails: what can't be written is noted and passed over.
+   * Reads the tasks again and ends those that are malformed. Never fails: a task that can't be written is logged and skipped.
    *
-   * @param ids of any type: an id may be what is wrong
-   * @param because what the server has said of a task that fits and can't be written
+   * @param ids of any type, since an id itself may be malformed
+   * @param because the server's error, for a well-formed task that can't be written
    * @returns how many were ended
    */
   async end(ids: readonly unknown[], because?: string): Promise<number> {
@@ -44,19 +44,19 @@ export class Quarantine {
       const ended = await Promise.all(found.map((task) => this.#endOne(task as unknown as Doc, because)))
       count = ended.filter((one) => one).length
     } catch (error) {
-      this.#log?.warn({ err: asError(error) }, 'tasks that do not fit could not be set aside')
+      this.#log?.warn({ err: asError(error) }, 'malformed tasks could not be ended')
     }
     if (count > 0) await this.#dependants.follow(ids.filter(isId))
     return count
   }
 
-  /** Those that fit; the others are set aside. */
+  /** Returns the well-formed tasks, and sets the others aside. */
   async onlyFit(tasks: readonly TaskDocument[]): Promise<TaskDocument[]> {
     await this.end(tasks.filter((task) => !isFit(task)).map(({ _id }) => _id))
     return tasks.filter(isFit)
   }
 
-  /** A write of one task among many: null where the server can't write that one, which is set aside. */
+  /** Writes one task of many. Returns null if the server can't write this task, which is then set aside. */
   async whileWriting<T>(id: ObjectId, write: () => Promise<T>): Promise<T | null> {
     try {
       return await write()
@@ -76,22 +76,22 @@ export class Quarantine {
       .updateOne(asRead(task) as mongo.Filter<TaskDocument>, update)
       .catch((error: unknown) => {
         if (!(error instanceof mongo.MongoServerError)) throw error
-        this.#log?.warn({ err: asError(error) }, 'a task that does not fit could not be ended')
+        this.#log?.warn({ err: asError(error) }, 'a malformed task could not be ended')
         return { modifiedCount: 0 }
       })
     const ended = modifiedCount === 1
-    // One that has ended is in nobody's way; one whose status is none can't be ended by any verb.
+    // A task that has already ended needs no record. A task without a valid status can't be ended by any verb.
     if (ended) this.#setAside.note('tasks', task, 'failed', problem)
     else if (wrong.some(({ field }) => field === 'status')) this.#setAside.note('tasks', task, 'skipped', problem)
     return ended
   }
 }
 
-/** Whether a task is what tasks look like. */
+/** Whether a task is well-formed. */
 export const isFit = (task: TaskDocument): boolean => fits(SHAPES.tasks, task as unknown as Doc)
 const isId = (value: unknown): value is ObjectId => value instanceof mongo.ObjectId
 
-/** The guard of a document that may have no revision and no lease that could be named: whatever it had stands in the filter. */
+/** The guard of a document that may lack a revision or a lease: its values as they were read are in the filter. */
 function asRead(task: Doc): Record<string, unknown> {
   const { rev, updatedAt, lease } = task
   const leaseId = (lease as { id?: unknown } | null | undefined)?.id
@@ -106,13 +106,13 @@ function asRead(task: Doc): Record<string, unknown> {
   }
 }
 
-/** Whether the server refuses a write for what is in the document, so that trying it again can't help. */
+/** Whether the server rejected a write because of the document's content, so that a retry can't help. */
 export function isAboutDocument(error: unknown): boolean {
   if (!(error instanceof mongo.MongoServerError)) return false
   const { code } = error
-  // Expressions have codes of their own for what they can't compute, all of them above 16,000.
+  // Errors of expressions have their own codes, all of them above 16,000.
   return typeof code === 'number' && (ABOUT_VALUES.has(code) || code >= 16_000)
 }
 
-/** BadValue, TypeMismatch, Overflow, ConversionFailure, BSONObjectTooLarge and its kin. */
+/** BadValue, TypeMismatch, Overflow, ConversionFailure, BSONObjectTooLarge and similar. */
 const ABOUT_VALUES = new Set([2, 14, 15, 22, 241, 10_334])

@@ -12,8 +12,8 @@ const tasksOf = (queue: string, count: number, over: Partial<NewTask> = {}): New
 const stored = (fleet: Fleet, queue: string): Promise<number> => fleet.tasks.countDocuments({ queue })
 const FULL = { code: 'QUEUE_FULL', field: 'queue' }
 
-describe('a queue in which only so many may wait', () => {
-  test('takes no more when they do, whoever has stored them, and again when some have gone', async () => {
+describe('a queue with a limit of waiting tasks', () => {
+  test('rejects tasks when full, and accepts them again when some have left', async () => {
     const [fleet, other] = [open(), open()]
     await fleet.queues.setLimits('few', { maxWaiting: 3 }, 'test')
     await other.store.enqueue(tasksOf('few', 2))
@@ -23,12 +23,12 @@ describe('a queue in which only so many may wait', () => {
     expect(await stored(fleet, 'few')).toBe(3)
     await fleet.store.enqueue(tasksOf('elsewhere', 5))
     await fleet.store.cancel(third!._id, 'test')
-    // Known within a second.
+    // The process notices it within a second.
     await expect.poll(() => fleet.store.enqueue(tasksOf('few', 1)), { timeout: 5_000 }).toHaveLength(1)
     await expect(fleet.store.enqueue(tasksOf('few', 1))).rejects.toMatchObject(FULL)
   })
 
-  test('counts what is paused or blocked as waiting, and not what runs or has ended', async () => {
+  test('counts paused and blocked tasks as waiting, but not running or ended ones', async () => {
     const fleet = open()
     await fleet.queues.setLimits('held', { maxWaiting: 3 }, 'test')
     const [first, second, third] = await fleet.store.enqueue(tasksOf('held', 3))
@@ -40,7 +40,7 @@ describe('a queue in which only so many may wait', () => {
     await expect(open().store.enqueue(tasksOf('held', 1))).rejects.toMatchObject(FULL)
   })
 
-  test('is exact for one process, however many ask at the same time', async () => {
+  test('is exact for one process, with any number of requests at the same time', async () => {
     const fleet = open()
     await fleet.queues.setLimits('crowd', { maxWaiting: 10 }, 'test')
     const asked = await Promise.allSettled(Array.from({ length: 40 }, () => fleet.store.enqueue(tasksOf('crowd', 1))))
@@ -48,7 +48,7 @@ describe('a queue in which only so many may wait', () => {
     expect(await stored(fleet, 'crowd')).toBe(10)
   })
 
-  test('judges tasks that come together as a whole', async () => {
+  test('admits tasks of one request all or none', async () => {
     const fleet = open()
     await fleet.queues.setLimits('batch', { maxWaiting: 5 }, 'test')
     await expect(fleet.store.enqueue([...tasksOf('batch', 6), ...tasksOf('other', 1)])).rejects.toMatchObject(FULL)
@@ -57,7 +57,7 @@ describe('a queue in which only so many may wait', () => {
     expect([await stored(fleet, 'batch'), await stored(fleet, 'other')]).toEqual([5, 1])
   })
 
-  test('takes repetitions and requests that its tasks answer, and leaves a throttle alone when it refuses', async () => {
+  test('accepts repeated and keyed requests for existing tasks, and does not change a throttle when it rejects', async () => {
     const fleet = open()
     await fleet.queues.setLimits('again', { maxWaiting: 2 }, 'test')
     const keyed = { ...newTask({ queue: 'again' }), key: 'k1', keyPolicy: 'return' as const }
@@ -86,7 +86,7 @@ describe('a queue in which only so many may wait', () => {
     expect(await stored(fleet, 'sums')).toBe(1)
     const id = first.tasks[0]!
     await fleet.control().cancel({ id })
-    // Another process knows of nothing yet.
+    // Another process has no counts yet.
     const elsewhere = open()
     await elsewhere.store.enqueue(tasksOf('sums', 1))
     const answer = await elsewhere.control().replay({ id })
@@ -100,7 +100,7 @@ describe('a queue in which only so many may wait', () => {
     })
   })
 
-  test('a limit that is taken away is the usual one again, and others stay', async () => {
+  test('removing a limit restores the default, and other settings stay', async () => {
     const fleet = open()
     await fleet.queues.setLimits('both', { maxWaiting: 1, concurrency: 2 }, 'test')
     const changed = await fleet.queues.setLimits('both', { maxWaiting: null }, 'test')

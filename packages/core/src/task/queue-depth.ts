@@ -6,33 +6,33 @@ import { WAITING_STATUSES } from './lifecycle.ts'
 import type { NewTask } from './new-task.ts'
 import type { TaskDocument } from './task-document.ts'
 
-/** How many tasks may wait in a queue of which nothing else is said. */
+/** How many tasks may wait in a queue without a limit of its own. */
 export const DEFAULT_MAX_WAITING = 1_000_000
-/** What was counted is good for so long. */
+/** How long a count stays valid. */
 const COUNTED_FOR_MS = 1_000
-/** What counting may cost at most, as a part of the time. */
+/** The most that counting may take, as a share of the time. */
 const COUNT_SHARE = 1 / 20
 const MAX_COUNT_MS = 2_000
-/** Above this, the queues that were counted longest ago are forgotten. */
+/** If there are more, the queues that were counted longest ago are dropped. */
 const MOST_QUEUES = 1_000
 
-/** What is known of a queue. */
+/** What this process knows about a queue. */
 interface Known {
   most: number
-  /** How many waited when they were counted, up to one more than `most`. */
+  /** How many tasks waited at the last count, up to one more than `most`. */
   waiting: number
-  /** What this process has let in since, or was about to store while they were counted. */
+  /** How many this process has admitted since the count, or was storing during it. */
   added: number
-  /** `performance.now()` from when on they are counted anew. */
+  /** The count is valid until `performance.now()` has this value. */
   until: number
 }
 
 type Fresh = (tasks: readonly NewTask[]) => Promise<readonly NewTask[]>
 
 /**
- * How many tasks may wait in a queue: a limit against floods. Waiting tasks are counted up to the limit, along an index, at
- * most once a second by each process that stores some; what this process has stored since is added. So it is exact for one
- * process, and several at once may go beyond it by what the others store within a second.
+ * Limits how many tasks may wait in a queue, against floods. Each process that stores tasks counts the waiting ones, along an
+ * index, at most once a second and up to the limit. It adds what it has stored since. So the limit is exact for one process.
+ * Several processes may exceed it by what the others store within a second.
  */
 export class QueueDepth {
   readonly #tasks: mongo.Collection<TaskDocument>
@@ -40,7 +40,7 @@ export class QueueDepth {
   readonly #log: Logger | undefined
   readonly #known = new Map<string, Known>()
   readonly #counting = new Map<string, Promise<void>>()
-  /** What is let in and not yet stored, by request and queue. */
+  /** How many tasks are admitted and not yet stored, by request and queue. */
   readonly #entering = new Map<object, ReadonlyMap<string, number>>()
 
   constructor(db: mongo.Db, { log }: { log?: Logger | undefined } = {}) {
@@ -50,10 +50,10 @@ export class QueueDepth {
   }
 
   /**
-   * Lets tasks in, all or none. Returns what is to be called when they are stored, or won't be.
+   * Admits tasks, all or none. Returns a function to call when they are stored, or when that has failed.
    *
-   * @param request stands for the request: one that is tried again, such as a transaction, counts once
-   * @param fresh those of the tasks that would come on top of what is there; asked only where a queue is full
+   * @param request identifies the request: if it is tried again, as in a transaction, it counts once
+   * @param fresh returns the tasks that would add to the queue; called only if a queue is full
    * @throws {FleetError} `QUEUE_FULL`
    */
   async admit(tasks: readonly NewTask[], request: object, fresh: Fresh): Promise<() => void> {
@@ -61,11 +61,11 @@ export class QueueDepth {
     let full = await this.#enter(request, perQueue(tasks))
     if (full !== null) full = await this.#enter(request, perQueue(await fresh(tasks)))
     if (full === null) return () => this.#leave(request)
-    const message = `The queue '${full.queue}' takes no more: ${full.most} tasks may wait in it. Try again later, or raise its limit`
+    const message = `The queue '${full.queue}' is full: ${full.most} tasks may wait in it. Try again later, or raise its limit`
     throw new FleetError('QUEUE_FULL', message, { field: 'queue' })
   }
 
-  /** Lets in as many of each queue, or none where one has no room for them; that one is returned. */
+  /** Admits these numbers of tasks, or none if a queue has no room. Then returns that queue. */
   async #enter(
     request: object,
     entering: ReadonlyMap<string, number>,
@@ -74,15 +74,15 @@ export class QueueDepth {
       const known = this.#known.get(queue)
       if (known !== undefined && known.until > performance.now()) continue
       const counting = this.#count(queue)
-      // Nobody waits for it who comes to a queue that was far from full.
+      // A request doesn't wait for the count if its queue was far from full.
       if (known === undefined || !hasRoom(known, count + known.most / 2)) await counting
     }
-    // What was let in here may have been claimed since.
+    // Tasks that were admitted here may have been claimed since, so count again.
     for (const [queue, count] of entering) {
       const known = this.#known.get(queue)
       if (known !== undefined && known.added > 0 && !hasRoom(known, count)) await this.#count(queue)
     }
-    // No waiting from here on: nobody comes in between.
+    // No `await` from here on, so no other request comes in between.
     for (const [queue, count] of entering) {
       const known = this.#known.get(queue)
       if (known !== undefined && !hasRoom(known, count)) return { queue, most: known.most }
@@ -99,7 +99,7 @@ export class QueueDepth {
     this.#entering.delete(request)
   }
 
-  /** Those who ask at the same time share one count. */
+  /** Requests at the same time share one count. */
   async #count(queue: string): Promise<void> {
     const counting = this.#counting.get(queue) ?? this.#countNow(queue).finally(() => this.#counting.delete(queue))
     this.#counting.set(queue, counting)
@@ -125,7 +125,7 @@ export class QueueDepth {
     if (this.#known.size > MOST_QUEUES) this.#known.delete(this.#known.keys().next().value!)
   }
 
-  /** Where it can't be counted nothing is refused: what protects the fleet must not stop it. */
+  /** If the count fails, everything is admitted: a protection of the fleet must not stop the fleet. */
   async #ask(queue: string, before: Known | undefined): Promise<Pick<Known, 'most' | 'waiting'>> {
     try {
       const said = await this.#queues.findOne({ _id: queue }, { projection: { maxWaiting: 1 } })
@@ -139,7 +139,10 @@ export class QueueDepth {
       }
       return { most, waiting }
     } catch (error) {
-      this.#log?.warn({ err: asError(error), queue }, 'what waits in a queue could not be counted; nothing is refused')
+      this.#log?.warn(
+        { err: asError(error), queue },
+        'the waiting tasks of a queue could not be counted; its limit is not applied',
+      )
       return { most: before?.most ?? DEFAULT_MAX_WAITING, waiting: 0 }
     }
   }

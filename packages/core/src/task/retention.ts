@@ -8,7 +8,7 @@ const DAY_MS = 86_400_000
 const DEFAULT_RETENTION: Retention = { completed: 30 * DAY_MS, failed: 90 * DAY_MS, cancelled: 30 * DAY_MS }
 const READ_EVERY_MS = 30_000
 
-/** The fleet's one policy, kept in the database so that whoever ends a task applies the same. */
+/** The fleet's retention policy. It is stored in the database, so that every process applies the same. */
 export class RetentionPolicy {
   readonly #settings: mongo.Collection<{ _id: string } & Partial<Retention>>
   #current: Retention = DEFAULT_RETENTION
@@ -18,12 +18,12 @@ export class RetentionPolicy {
     this.#settings = db.collection('settings')
   }
 
-  /** As it was when it was last read, at most half a minute ago. */
+  /** The policy as it was read at most 30 seconds ago. */
   async get(): Promise<Retention> {
     if (performance.now() - this.#readAt > READ_EVERY_MS) {
       this.#readAt = performance.now()
       const stored = await this.#settings.findOne({ _id: 'retention' })
-      // A part that can't be understood is as it is by default.
+      // A malformed part is replaced by its default.
       const good = Object.entries(stored ?? {}).filter(([field, ms]) => isPolicy(field, ms))
       this.#current = { ...DEFAULT_RETENTION, ...Object.fromEntries(good) }
     }
@@ -31,14 +31,14 @@ export class RetentionPolicy {
   }
 
   /**
-   * Applies to tasks that end from now on; other processes know of it within half a minute.
+   * Applies to tasks that end from now on. Other processes apply it within 30 seconds.
    * @throws {FleetError} `OUT_OF_RANGE`
    */
   async set(changes: Partial<Retention>): Promise<Retention> {
     for (const [field, ms] of Object.entries(changes)) {
       if (!Object.hasOwn(DEFAULT_RETENTION, field)) {
         const known = Object.keys(DEFAULT_RETENTION).join(', ')
-        throw new FleetError('OUT_OF_RANGE', `Nothing is kept as '${field}': ${known} tasks are`, { field })
+        throw new FleetError('OUT_OF_RANGE', `Retention has no field '${field}'; allowed are ${known}`, { field })
       }
       if (ms !== null) durationWithin(ms, field, { least: 1_000 })
     }

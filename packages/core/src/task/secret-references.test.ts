@@ -14,7 +14,7 @@ test('a reference is found anywhere in an input, and all else stays as it is', (
   expect(shout({ secret: 'whole' })).toBe('whole at ')
 })
 
-test('what only looks like a reference is none', () => {
+test('a value that only looks like a reference is not one', () => {
   const input = [
     { secret: 'a', more: 1 },
     { secret: 5 },
@@ -31,7 +31,7 @@ test('what only looks like a reference is none', () => {
   expect(withStandIns(input).input).toBe(input)
 })
 
-test('what goes round in a circle or is very deep ends nobody', () => {
+test('a circular or very deep value does no harm', () => {
   const circle: Record<string, unknown> = { token: { secret: 'a' } }
   circle.one = circle
   circle.other = circle
@@ -41,7 +41,7 @@ test('what goes round in a circle or is very deep ends nobody', () => {
   expect(shout(deep)).toBe(deep)
 })
 
-test('a producer checks all of an input but what only a worker knows', async () => {
+test('a producer checks an input except its secrets', async () => {
   const schema = z.object({ token: z.string().startsWith('tok_'), n: z.number() })
   const codeOf = (input: unknown): Promise<unknown> =>
     checkRequest(schema, input).then(

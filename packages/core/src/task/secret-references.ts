@@ -2,23 +2,23 @@ import { isPlainObject } from '../documents/plain.ts'
 
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 const DEEPEST = 100
-/** Long enough for most rules, and plainly no secret. */
+/** Long enough for most schemas, and clearly not a secret. */
 const STAND_IN = 'a-secret-that-only-workers-know'
 
-/** The name in `{ secret: 'name' }`; undefined for whatever is no reference to a secret. */
+/** The name in `{ secret: 'name' }`; undefined if the value is not a reference to a secret. */
 function secretName(value: object): string | undefined {
   const { secret } = value as { secret?: unknown }
   return typeof secret === 'string' && Object.keys(value).length === 1 && NAME.test(secret) ? secret : undefined
 }
 
-/** The input with something else in place of each reference to a secret; the same object where there is none. */
+/** Returns the input with each reference to a secret replaced; the same object if there is none. */
 export function replaceSecrets(
   input: unknown,
   replace: (name: string, path: readonly string[]) => string,
   path: readonly string[] = [],
   within: readonly object[] = [],
 ): unknown {
-  // What goes round in a circle, or deeper than anything that is stored, is refused elsewhere.
+  // Circular values, and values nested deeper than a stored input may be, are rejected elsewhere.
   if (typeof input !== 'object' || input === null || path.length > DEEPEST || within.includes(input)) return input
   if (Array.isArray(input)) {
     const items = input.map((item, index) =>
@@ -39,7 +39,7 @@ export function replaceSecrets(
     : input
 }
 
-/** An input as it may look when its secrets are there. `at` says for a path, its parts joined by `/`, whether a secret will stand there. */
+/** The input with stand-ins for its secrets. `at` tells whether a secret is at a path, whose parts are joined by `/`. */
 export function withStandIns(input: unknown): { input: unknown; at: (path: string) => boolean } {
   const paths = new Set<string>()
   const filled = replaceSecrets(input, (_, path) => {

@@ -10,12 +10,12 @@ import type { EndedAttempt, Outcome, Settled } from './task-store.ts'
 
 type Settlement = { claim: EndedAttempt; outcome: Outcome; progress: StoredProgress | undefined; bytes: number }
 
-/** An end of at most so many bytes may share a write with others. */
+/** Only the end of an attempt up to this many bytes may share a write with others. */
 const SMALL_END = 4_096
-/** Far below what a document may have, which must hold the rest of the task as well. */
+/** Far below the size limit of a document, which must hold the rest of the task as well. */
 const LARGEST_END = 8 * 1024 * 1024
 
-/** Ends attempts. Those that end close together share round trips; each task's write stays guarded by its own lease. */
+/** Ends attempts. Attempts that end close together share round trips. Each task's write is still guarded by its own lease. */
 export class Settling {
   readonly #tasks: mongo.Collection<TaskDocument>
   readonly #retention: RetentionPolicy
@@ -27,7 +27,7 @@ export class Settling {
     this.#batch = asyncBatch((settlements) => this.#settleAll(settlements), { waitMs: 4, most: 200 })
   }
 
-  /** @throws {FleetError} `END_REFUSED` for an end that can't be written down: one of a group must not fail the others */
+  /** @throws {FleetError} `END_REFUSED` for an end that can't be stored; checked first, so that it doesn't fail its batch */
   async settle(claim: EndedAttempt, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
     const settled = await this.#batch({ claim, outcome, progress, bytes: sizeOf(outcome, progress) })
     if (settled.status === 'rejected') throw settled.reason
@@ -53,7 +53,7 @@ export class Settling {
     return settlements.map((one) => results.get(one)!)
   }
 
-  /** Attempts of one claim that have completed: one write, which a server does several times as fast as one for each. */
+  /** Completes attempts of one claim in one write, which is several times as fast as one write for each. */
   async #completeAlike(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const { leaseId } = settlements[0]!.claim
     const ids = settlements.map(({ claim }) => claim.task._id)
@@ -67,7 +67,7 @@ export class Settling {
       )
       if (matchedCount === ids.length) return ids.map(() => COMPLETED)
     } catch (error) {
-      // One that can't be written must not keep the others from being.
+      // One task that can't be written must not block the others.
       if (!(error instanceof mongo.MongoServerError)) throw error
       return this.#settleEach(settlements)
     }
@@ -99,7 +99,7 @@ export class Settling {
     return this.#readBack(settlements)
   }
 
-  /** Only the attempts whose end the server refuses get its error. The others have been written. */
+  /** Only the attempts whose end the server rejects get its error. The others are stored. */
   async #settledBeside(settlements: readonly Settlement[], error: unknown): Promise<PromiseSettledResult<Settled>[]> {
     const refused = refusalsOf(error)
     if (refused.size === 0) throw error
@@ -109,7 +109,7 @@ export class Settling {
     return settlements.map((one, index) => found.get(one) ?? { status: 'rejected', reason: refused.get(index) })
   }
 
-  /** What became of attempts: closed under its own lease means that the write was applied, whoever heard of it. */
+  /** Reads how attempts ended. If an attempt is closed under its own lease, its write was applied, even if the answer was lost. */
   async #readBack(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const ids = settlements.map(({ claim }) => claim.task._id)
     const found = await this.#tasks.find({ _id: { $in: ids } }, { projection: { status: 1, attempts: 1 } }).toArray()
@@ -120,7 +120,7 @@ export class Settling {
       const attempt = attempts.find(({ lease }) => lease === claim.leaseId)
       const closedByMe = attempt?.endedAt !== undefined && attempt.outcome === TRANSITIONS[outcome.verb].closes
       if (now === undefined || !closedByMe) return fulfilled({ owned: false })
-      // Another attempt may have begun since: then this one left the task waiting.
+      // If another attempt has begun since, this one had left the task waiting.
       return fulfilled({ owned: true, status: attempt === attempts.at(-1) ? now.status : 'pending' })
     })
   }
@@ -129,7 +129,7 @@ export class Settling {
 const fulfilled = (value: Settled): PromiseFulfilledResult<Settled> => ({ status: 'fulfilled', value })
 const COMPLETED = fulfilled({ owned: true, status: TRANSITIONS.complete.to })
 
-/** By their place in the bulk; none where the whole of it failed. */
+/** The errors by their index in the bulk write; empty if the whole write failed. */
 function refusalsOf(error: unknown): Map<number, Error> {
   if (!(error instanceof mongo.MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined)
     return new Map()
@@ -146,22 +146,27 @@ function refusalsOf(error: unknown): Map<number, Error> {
  */
 function sizeOf(outcome: Outcome, progress: StoredProgress | undefined): number {
   if ('delayMs' in outcome && !Number.isFinite(outcome.delayMs)) {
-    throw new FleetError('END_REFUSED', `The delay until the next attempt is ${outcome.delayMs}, which is no time`)
+    throw new FleetError(
+      'END_REFUSED',
+      `The delay until the next attempt is ${outcome.delayMs}, which is not a valid time`,
+    )
   }
   let bytes: number
   try {
     bytes = mongo.BSON.calculateObjectSize({ outcome, progress })
   } catch (error) {
-    throw new FleetError('END_REFUSED', `This end can't be encoded: ${asError(error).message}`, { cause: error })
+    throw new FleetError('END_REFUSED', `The result of this attempt can't be encoded: ${asError(error).message}`, {
+      cause: error,
+    })
   }
   if (bytes > LARGEST_END)
-    throw new FleetError('END_REFUSED', `This end takes ${bytes} bytes, more than a task can hold`)
+    throw new FleetError('END_REFUSED', `The result of this attempt takes ${bytes} bytes, more than a task can hold`)
   return bytes
 }
 
 /**
- * Those that one write can end: completed, of one claim, hence of one lease, without large outputs. Never across leases, or a
- * task that was claimed anew could be ended in the name of its last attempt.
+ * Groups the attempts that one write can end: completed, of one claim and so of one lease, without large outputs. A group never
+ * spans leases, because then a write for an old attempt could end a task that was claimed again.
  */
 function grouped(settlements: readonly Settlement[]): { alike: Settlement[][]; single: Settlement[] } {
   const byLease = new Map<string, Settlement[]>()

@@ -5,7 +5,7 @@ import { StartRates } from './start-rates.ts'
 const db = useDatabase()
 const said = { rate: { limit: 10, per: 60_000 }, rev: 1 }
 
-test('many who ask at the same time, the first ones of all, share what there is', async () => {
+test('many first requests at the same time share the available starts', async () => {
   const rates = new StartRates(db.database.db)
   const grants = await Promise.all(Array.from({ length: 12 }, () => rates.ask('crowd', said, 3)))
   expect(grants.reduce((sum, { count }) => sum + count, 0)).toBe(10)
@@ -16,7 +16,7 @@ test('many who ask at the same time, the first ones of all, share what there is'
   expect(next!.getTime()).toBeGreaterThan(db.database.clock.now().getTime() + 50_000)
 })
 
-test('what was not used is there for others', async () => {
+test('unused starts are available to others', async () => {
   const rates = new StartRates(db.database.db)
   const grant = await rates.ask('back', said, 10)
   expect((await rates.ask('back', said, 1)).count).toBe(0)

@@ -3,17 +3,17 @@ import type { mongo } from 'mongoose'
 import { amount, list } from './server-time.ts'
 import { grantUpdate, nextStart, type RateRule, rateRule, type StartBucket } from './start-window.ts'
 
-/** The window of one queue. Not in the queue's own document, whose watchers would get every start. */
+/** The window of one queue. It is not in the queue's document, because watchers of that would get every start. */
 interface StartsDocument {
   /** The queue's name. */
   _id: string
   rule: RateRule & { rev: number }
   buckets: StartBucket[]
-  /** What the last one who asked was granted, when, and in which bucket. */
+  /** The last grant: how many starts, when, and in which bucket. */
   at: number
   granted: number
   end: number
-  /** When somebody was granted any, in milliseconds. */
+  /** The time of the last grant that wasn't empty, in milliseconds. */
   grantedAt?: number
 }
 
@@ -21,23 +21,23 @@ interface StartsDocument {
 export interface StartGrant {
   queue: string
   count: number
-  /** The server's time after which a claim that uses one does nothing. */
+  /** The server's time after which a claim can't use these starts any more. */
   notAfter: Date
   /** In how many milliseconds the window has room again; 0 while it has. */
   nextInMs: number
-  /** In how many milliseconds it is sure that the last grant's unused starts are back; infinity when they are already. */
+  /** In how many milliseconds the last grant's unused starts are surely returned; infinity if they already are. */
   returnsInMs: number
-  /** The bucket that counts them. */
+  /** The bucket that counts these starts. */
   end: number
 }
 
-/** How long after its last use a grant's unused starts may take to be back, in milliseconds. */
+/** How long after its expiry a grant's unused starts are returned at the latest, in milliseconds. */
 const RETURN_MS = 250
 
 /**
- * How often tasks of a queue start in the whole fleet. Whoever wants to claim asks for starts first, in one guarded write
- * that counts them in a sliding window by the server's time; claims, not grants, are never more than the limit in any span
- * of the rate's time. What a process that died was granted is a start that never was, and ages out.
+ * Limits how often tasks of a queue start in the whole fleet. A worker requests starts before it claims. One guarded write
+ * grants them and counts them in a sliding window by the server's time. In any period of the rate, there are never more
+ * claims than the limit. Starts that were granted to a process that died stay unused and leave the window.
  */
 export class StartRates {
   readonly #starts: mongo.Collection<StartsDocument>
@@ -66,7 +66,7 @@ export class StartRates {
     }
   }
 
-  /** First there is one, then those who come at the same moment take turns. */
+  /** Creates the document first, so that requests at the same moment update it one after another. */
   async #make(queue: string): Promise<void> {
     await this.#starts
       .updateOne({ _id: queue }, { $setOnInsert: { buckets: [] } }, { upsert: true })
@@ -75,7 +75,7 @@ export class StartRates {
       })
   }
 
-  /** Starts of a grant that nobody has used and nobody will. */
+  /** Returns starts of a grant that will not be used. */
   async giveBack({ queue, end }: Pick<StartGrant, 'queue' | 'end'>, count: number): Promise<void> {
     const less = {
       $max: [0, { $subtract: [amount('$$bucket.n'), { $cond: [{ $eq: ['$$bucket.end', end] }, count, 0] }] }],
@@ -84,7 +84,7 @@ export class StartRates {
     await this.#starts.updateOne({ _id: queue, 'buckets.end': end }, [{ $set: { buckets: update } }])
   }
 
-  /** When a task of the queue may start next; null when it may now. */
+  /** When the next task of the queue may start; null if it may start now. */
   async nextStart(queue: string, rate: QueueRate, now: Date): Promise<Date | null> {
     const starts = await this.#starts.findOne({ _id: queue })
     if (starts === null || !Array.isArray(starts.buckets)) return null

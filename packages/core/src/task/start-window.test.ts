@@ -7,14 +7,14 @@ const db = useDatabase()
 const T0 = 1_800_000_000_000
 
 const rates = fc.record({ limit: fc.integer({ min: 1, max: 20 }), per: fc.integer({ min: 1_000, max: 100_000 }) })
-/** Who asks for how many, after which part of the rate's time. */
+/** Requests: how many starts, and after which part of the rate's period. */
 const requests = fc.array(
   fc.record({ after: fc.double({ min: 0, max: 0.6, noNaN: true }), asked: fc.integer({ min: 1, max: 12 }) }),
   { minLength: 1, maxLength: 60 },
 )
 
 describe('the window of a rate', () => {
-  test('grants what a list of all grants has room for, and the starts are never too many in any span of its time', () => {
+  test('grants as much as an exact list of grants allows, and never too many starts in any span of its period', () => {
     fc.assert(
       fc.property(rates, requests, fc.func(fc.double({ min: 0, max: 1, noNaN: true })), (rate, asks, late) => {
         const rule = rateRule(rate)
@@ -30,7 +30,7 @@ describe('the window of a rate', () => {
           for (let n = 0; n < answer.granted; n += 1) granted.push(now)
         }
         expect(buckets.length).toBeLessThanOrEqual(115)
-        // Each start lies somewhere within what its grant allows.
+        // Each start is at any time that its grant allows.
         const starts = granted.map((at, index) => at + Math.floor(late(index) * rule.usable)).sort((a, b) => a - b)
         for (const from of starts)
           expect(starts.filter((at) => at >= from && at < from + rate.per).length).toBeLessThanOrEqual(rate.limit)
@@ -39,7 +39,7 @@ describe('the window of a rate', () => {
     )
   })
 
-  test('says when the next start is free: then, and not a moment before', () => {
+  test('returns the exact time of the next free start', () => {
     fc.assert(
       fc.property(rates, requests, (rate, asks) => {
         const rule = rateRule(rate)
@@ -57,7 +57,7 @@ describe('the window of a rate', () => {
     )
   })
 
-  test('holds the limit when the clock goes back, and forgets what a wrong one has put far ahead', () => {
+  test('keeps the limit when the clock goes back, and ignores buckets far ahead from a wrong clock', () => {
     const rule = rateRule({ limit: 5, per: 1_000 })
     let { buckets } = grantStarts([], rule, 3, T0)
     const back = grantStarts(buckets, rule, 4, T0 - 500)
@@ -103,7 +103,7 @@ describe('the window of a rate', () => {
     )
   })
 
-  test('goes by the rule that was set last, whoever asks', async () => {
+  test('uses the latest rule, even for a process with an older one', async () => {
     const windows = db.database.db.collection<{ _id: string; rule?: unknown; granted?: number }>('rules')
     await windows.insertOne({ _id: 'q' })
     const ask = async (limit: number, rev: number) =>

@@ -1,24 +1,24 @@
 import type { QueueRate } from '@taskfleet/protocol'
 import { amount, type Expression, list, NOW } from './server-time.ts'
 
-/** Starts that were granted in one piece of time. */
+/** Starts that were granted in one part of the window. */
 export interface StartBucket {
-  /** When that piece ends, in milliseconds. */
+  /** When that part ends, in milliseconds. */
   end: number
-  /** How many. */
+  /** How many starts were granted. */
   n: number
 }
 
-/** A rate as the window needs it; all times in milliseconds. */
+/** A rate in the form that the window uses. All times are in milliseconds. */
 export interface RateRule {
   limit: number
-  /** How long a bucket is: a hundredth of the rate's time. */
+  /** The length of a bucket: a hundredth of the rate's period. */
   width: number
   /** For how long a grant may be used, by the server's time. */
   usable: number
   /**
-   * For how long a grant counts. A start lies at most `usable` behind its grant, so that in any `per` there are only starts
-   * of grants from `per + usable`: the window is longer by that much.
+   * For how long a grant counts. A start is at most `usable` after its grant. So the starts in any `per` come from the grants
+   * in `per + usable`, and the window is longer by `usable`.
    */
   span: number
 }
@@ -26,13 +26,13 @@ export interface RateRule {
 const BUCKETS = 100
 const LONGEST_USE_MS = 1_000
 
-/** The window of a rate: a sliding one (as in Cloudflare's and Kong's limiters) whose buckets count to their very end. */
+/** A rate's sliding window, as in the limiters of Cloudflare and Kong. A bucket counts in full until its end. */
 export function rateRule({ limit, per }: QueueRate): RateRule {
   const usable = Math.min(LONGEST_USE_MS, Math.floor(per / 10))
   return { limit, width: Math.ceil(per / BUCKETS), usable, span: per + usable }
 }
 
-/** Grants as many starts as the window has room for. Where the clock has gone back, the latest bucket takes them. */
+/** Grants as many starts as the window has room for. If the clock went back, they go into the latest bucket. */
 export function grantStarts(
   buckets: readonly StartBucket[],
   { limit, width, span }: RateRule,
@@ -49,7 +49,7 @@ export function grantStarts(
   return { granted, end, buckets: [...rest, { end, n: there + granted }] }
 }
 
-/** When the window has room for one more start; `now` when it has. */
+/** When the window has room for one more start; `now` if it has room. */
 export function nextStart(buckets: readonly StartBucket[], rule: RateRule, now: number): number {
   const counted = buckets.filter(({ end }) => counts(end, rule, now)).sort((a, b) => a.end - b.end)
   let sum = counted.reduce((total, { n }) => total + n, 0)
@@ -62,16 +62,16 @@ export function nextStart(buckets: readonly StartBucket[], rule: RateRule, now: 
   return at
 }
 
-/** What lies further ahead than a clock that has gone back explains was put there by one that was wrong. */
+/** Ignores buckets too far ahead: a clock that went back doesn't explain them, so a wrong clock wrote them. */
 const counts = (end: number, { width, span }: Pick<RateRule, 'width' | 'span'>, now: number): boolean =>
   end > now - span && end <= now + span + width
 
 /**
- * `grantStarts` as an update: afterwards the document has `granted`, `end` and `at`, when that was. The rule that
- * somebody set last counts, whoever asks.
+ * `grantStarts` as an update. Afterwards the document has `granted`, `end` and the time `at`. The latest rule of the queue
+ * applies, even if the requesting process still has an older one.
  *
- * @param rev the revision of the queue that the rule is of
- * @param now in milliseconds; the server's own time unless a test knows better
+ * @param rev the revision of the queue that has this rule
+ * @param now in milliseconds; the server's time, except in tests
  */
 export function grantUpdate(
   rule: RateRule,
@@ -98,7 +98,7 @@ export function grantUpdate(
     {
       $set: {
         at: now,
-        // One that can't be understood gives way, whoever set it.
+        // A malformed stored rule is replaced.
         rule: {
           $cond: [{ $and: [{ $lt: [rev, amount('$rule.rev')] }, isRule] }, '$rule', { $literal: { ...rule, rev } }],
         },

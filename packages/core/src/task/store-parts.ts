@@ -18,10 +18,10 @@ export interface StoreParts {
   readonly dependants: Dependants
   readonly quarantine: Quarantine
   readonly log: Logger | undefined
-  /** Signs tasks, where this process has a key. */
+  /** Signs tasks if this process has a key. */
   readonly signing: Signing
-  /** Throws where keys can't be kept unique. */
+  /** Throws if keys can't be kept unique. */
   requireUniqueKeys(): Promise<void>
-  /** A task has changed: its event follows it. */
+  /** Reports that a task has changed, so that its event is updated. */
   tell(task: Pick<TaskDocument, 'event'> | null): void
 }

@@ -9,11 +9,11 @@ import { raise } from './task-updates.ts'
 
 /** How many tasks are read at a time. */
 const PAGE = 200
-/** How many tasks that could not be written are passed over in one look. */
+/** How many tasks that could not be written are skipped in one sweep. */
 const MOST_LEFT = 2_000
 const RAISE_AHEAD_MS = 10_000
 
-/** What every worker looks for on behalf of all: running tasks whose worker is gone, and deadlines that near. */
+/** Each worker's sweeps for the whole fleet: running tasks whose worker is gone, and approaching deadlines. */
 export class Sweeps {
   readonly #parts: StoreParts
   readonly #tasks: StoreParts['tasks']
@@ -31,8 +31,8 @@ export class Sweeps {
   }
 
   /**
-   * Running tasks are read before the sessions on which they rest: a session is stored before its first claim, and once it has
-   * ended it stays so. A claim that was on its way when its session ended turns up here as well.
+   * Reads the running tasks before their sessions. A session is stored before its first claim, and an ended session never
+   * starts again. This also finds a claim that was in progress when its session ended.
    */
   async #reapAbandoned(): Promise<TaskDocument[]> {
     const groups = await this.#tasks
@@ -59,7 +59,7 @@ export class Sweeps {
     return this.#reapEach(held, (together) => ({ evidence: lossEvidence(worker, together) }))
   }
 
-  /** What workers of earlier versions hold: they renew each lease by itself. */
+  /** Reaps tasks of workers of earlier versions, which renew each lease separately. */
   #reapDated(): Promise<TaskDocument[]> {
     const expired = {
       'lease.expiresAt': { $lte: this.#parts.clock.now() },
@@ -68,7 +68,7 @@ export class Sweeps {
     return this.#reapEach(expired, () => ({ evidence: 'The worker did not renew its lease', dated: true }))
   }
 
-  /** Page by page. What could not be reaped isn't tried again in this look, and must not hide the others. */
+  /** Reaps page by page. A task that can't be reaped isn't tried again in this sweep and doesn't hide the others. */
   async #reapEach(
     filter: mongo.Filter<TaskDocument>,
     why: (together: number) => { evidence: string; dated?: boolean },
@@ -91,7 +91,7 @@ export class Sweeps {
     }
   }
 
-  /** One that can't be reaped must not keep the others from being. */
+  /** A task that can't be reaped must not block the others. */
   async #reapOne(seen: TaskDocument, update: mongo.Document[]): Promise<TaskDocument | null> {
     const task = await this.#parts.quarantine.whileWriting(seen._id, () =>
       this.#tasks.findOneAndUpdate(guard('reclaim', seen._id, seen.lease!.id), update, { returnDocument: 'after' }),
@@ -99,7 +99,7 @@ export class Sweeps {
     return task !== null && task.lease === undefined ? task : null
   }
 
-  /** Running tasks under no lease that could be proved: somebody has written to the database by hand. */
+  /** Ends running tasks without a valid lease: they were edited by hand. */
   async #endWithoutLease(): Promise<void> {
     const odd = { status: 'running', 'lease.session': { $not: { $type: 'string' } } } as mongo.Filter<TaskDocument>
     await this.#parts.quarantine.onlyFit(
@@ -129,7 +129,7 @@ export class Sweeps {
       const taken = await Promise.all(due.map(({ _id, raiseAt }) => this.#raiseOne(_id, raiseAt!)))
       raised.push(...taken.filter((task) => task !== null))
       left.push(...due.filter((_, index) => taken[index] === null).map(({ _id }) => _id))
-      // What was raised to high comes round once more when its deadline has come as well.
+      // A task that was raised to `high` is found again if its deadline has passed as well.
       const news = taken.some((task) => task !== null)
       if ((!news && (seen.length < PAGE || due.length < good.length)) || left.length > MOST_LEFT) {
         return { raised, nextRaise: good.find(({ raiseAt }) => raiseAt! > now)?.raiseAt ?? null }
@@ -147,10 +147,10 @@ export class Sweeps {
   }
 }
 
-/** What nothing is decided by. */
+/** Large fields that no decision needs. */
 const HEAVY_FIELDS = { input: 0, output: 0, checkpoint: 0 } as const
 
-/** What is known of how a task lost its worker, for people. */
+/** Describes for people how a task lost its worker. */
 function lossEvidence(worker: WorkerDocument | undefined, together: number): string {
   const others = together === 1 ? 'nothing else ran there' : `${together - 1} other tasks ran there`
   if (worker === undefined) return `The session of its worker is gone; ${others}`

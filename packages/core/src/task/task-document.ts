@@ -8,13 +8,13 @@ export type ObjectId = mongo.ObjectId
 /** The last error of an attempt. */
 export interface TaskError extends TaskErrorView {}
 
-/** One claim of a task, written by the claim itself. */
+/** One attempt of a task, written by its claim. */
 export interface Attempt extends Stored<AttemptView, 'claimedAt' | 'endedAt'> {
   /** The claim's lease id. */
   lease: string
 }
 
-/** Proof of one claim. Never leaves the server side. */
+/** Proof of one claim. It is never sent to clients. */
 export interface Lease {
   /** New for every claim. */
   id: string
@@ -22,7 +22,7 @@ export interface Lease {
   session: string
 }
 
-/** A lease as workers of earlier versions write it; read until the last of them is gone. */
+/** A lease in the format of earlier versions, which is read until no such worker is left. */
 export interface DatedLease {
   id: string
   worker: string
@@ -59,14 +59,14 @@ export interface TaskDocument
   /** How many older entries of `attempts` were dropped. */
   attemptsDropped: number
   lease?: Lease
-  /** Its place in a queue with a limit. Unique, and given up with the lease. */
+  /** The task's place in a queue with a limit. Unique, and released with the lease. */
   slot?: string
   control?: Control
   progress?: StoredProgress
   error?: TaskError
-  /** A debounced task gives up its key when it is claimed, so later requests make a new task. */
+  /** A debounced task releases its key when it is claimed, so later requests make a new task. */
   keyUntil?: 'claimed'
-  /** What the documents of its predecessors don't say. Never leaves the server side. */
+  /** State about the predecessors that their documents don't have. It is never sent to clients. */
   predecessors?: {
     /** Those that completed. Retention may remove them. */
     completed: ObjectId[]

@@ -13,21 +13,21 @@ const taskSchema = new Schema(mongooseFields(SHAPES.tasks), {
   strict: true,
 })
 
-/** Claim order within a queue: what workers look for, in one walk along the index. */
+/** Claim order within a queue: workers find their next tasks in one walk along this index. */
 taskSchema.index({ status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, { name: 'claim_order' })
 /** The next tasks that are not due yet. */
 taskSchema.index({ status: 1, queue: 1, runAt: 1 }, { name: 'next_due' })
-/** Every fenced write and renewal. */
+/** For every fenced write. */
 taskSchema.index({ 'lease.id': 1 }, { name: 'lease', sparse: true })
-/** Whose session each running task rests on: what the reaper looks at. */
+/** For the reaper: the session of each running task. */
 taskSchema.index({ 'lease.session': 1, _id: 1 }, { name: 'running', partialFilterExpression: { status: 'running' } })
-/** Leases of earlier versions. */
+/** For leases of earlier versions. */
 taskSchema.index({ 'lease.expiresAt': 1 }, { name: 'lease_expiry', sparse: true })
 /** Exact limits: no two tasks hold the same place in a queue. */
 taskSchema.index({ slot: 1 }, { name: 'slot', unique: true, partialFilterExpression: { slot: { $exists: true } } })
 /** The deadlines that come next. */
 taskSchema.index({ raiseAt: 1 }, { name: 'raise', sparse: true })
-/** Coverage: what waits by name and version. */
+/** For coverage: waiting tasks by name and version. */
 taskSchema.index({ status: 1, name: 1, version: 1 }, { name: 'coverage' })
 taskSchema.index({ after: 1 }, { name: 'after', sparse: true })
 /** No two open tasks of a queue have the same key. */
@@ -39,7 +39,7 @@ taskSchema.index(
     partialFilterExpression: { key: { $exists: true }, status: { $in: [...OPEN_STATUSES] } },
   },
 )
-/** What ended lately: statistics after a start, and replays of a period. */
+/** For recently ended tasks: statistics after a start, and replays of a period. */
 taskSchema.index({ finishedAt: 1 }, { name: 'finished', sparse: true })
 taskSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
 

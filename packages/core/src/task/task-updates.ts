@@ -19,12 +19,12 @@ import {
   URGENT,
 } from './update-parts.ts'
 
-/** Where a new or changed task stands: what the store had to ask the database for. */
+/** The position and state of a new or changed task, which the store reads from the database first. */
 export interface Place {
-  /** Ahead of all that wait, for `position: 'front'`. */
+  /** Before all waiting tasks, for `position: 'front'`. */
   front: Date | undefined
   blocked: boolean
-  /** Those of `after` that have completed; absent for a task that waits for none. */
+  /** The tasks in `after` that have completed; absent for a task without `after`. */
   completed?: readonly ObjectId[]
   /** How long before its deadline a task is raised, in milliseconds; a tenth of the time left while unknown. */
   leadMs: number | undefined
@@ -41,7 +41,7 @@ function tenthBefore(deadline: Expression): Expression {
   return { $toDate: { $toLong: { $subtract: [deadline, { $divide: [left, 10] }] } } }
 }
 
-/** The task's own budgets, where they were given. */
+/** The task's own limits, if given. */
 function budgetFields(asked: BudgetChanges): Record<string, Expression> {
   return literals(Object.fromEntries(givenBudgets(asked).map((field) => [field, asked[field]])))
 }
@@ -49,7 +49,7 @@ function budgetFields(asked: BudgetChanges): Record<string, Expression> {
 const givenBudgets = (asked: BudgetChanges) =>
   BUDGET_FIELDS.filter((field) => asked[field] !== undefined && asked[field] !== null)
 
-/** What a new task is, apart from time and place. */
+/** The fields of a new task, except its times and its position. */
 function askedFields(task: NewTask) {
   const { name, version, input, queue, priority, lazy, maxAttempts, after, ifFailed, event, schedule, replayOf } = task
   return {
@@ -75,7 +75,7 @@ export function enqueue(task: NewTask, place: Place, signature?: Signature): Pip
         ...(task.deadline === undefined
           ? {}
           : { deadline: literal(task.deadline), raiseAt: raiseAt(task.deadline, place.leadMs) }),
-        // A throttled one may run beside the one of the time before.
+        // A throttled task doesn't hold its key, so it may run beside the task of the previous period.
         ...(task.key === undefined || task.throttleMs !== undefined ? {} : { key: literal(task.key) }),
         ...(task.debounceMs === undefined ? {} : { keyUntil: 'claimed' }),
         ...(place.completed === undefined
@@ -87,18 +87,18 @@ export function enqueue(task: NewTask, place: Place, signature?: Signature): Pip
   ]
 }
 
-/** Whether the server has nothing to compute for a new task, and nothing to compare it with: it is inserted as it is. */
+/** Whether a new task can be inserted as it is: the server doesn't have to compute or compare anything. */
 export const isPlain = ({ key, after, position, deadline }: NewTask): boolean =>
   key === undefined && after === undefined && position === 'back' && deadline === undefined
 
-/** The document of a plain task that is stored at that time. */
+/** The document of a plain task. */
 export function newDocument(task: NewTask, now: Date, signature?: Signature): TaskDocument {
   const runAt = task.runAt ?? now
   const dates = { runAt, order: runAt, createdAt: now, updatedAt: now }
   return { _id: task._id, ...askedFields(task), status: 'pending', ...dates, ...given({ signature }) }
 }
 
-/** The time of a throttled key begins with whoever comes first after the last one's end. */
+/** A throttle period begins with the first request after the end of the previous period. */
 export function throttle(task: ObjectId, ms: number): Pipeline {
   const over = {
     $or: [{ $lte: [millis('$until', 0), { $toLong: NOW }] }, { $ne: [{ $type: '$task' }, 'objectId'] }],
@@ -116,10 +116,10 @@ export function throttle(task: ObjectId, ms: number): Pipeline {
 const signed = (signature: Signature | undefined): { signature?: Expression } =>
   signature === undefined ? {} : { signature: literal(signature) }
 
-/** What has changed is signed again. */
+/** Stores a new signature after a change. */
 export const sign = (signature: Signature): Pipeline => [{ $set: signed(signature) }]
 
-/** A newer request with the same key takes the place of one that waits. */
+/** A newer request with the same key replaces the waiting task. */
 export function replace(task: NewTask, place: Place, signature?: Signature): Pipeline {
   const asked = (enqueue(task, place)[0] as { $set: Record<string, Expression> }).$set
   const { runAt, order, input, version, priority, basePriority, lazy, deadline, raiseAt } = asked
@@ -172,7 +172,7 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
   ]
 }
 
-/** A waiting task is ended or held back at once; a running one gets the request for its worker. */
+/** Ends or pauses a waiting task at once. For a running task, stores the request for its worker. */
 export function asked(control: Control, retention: Retention): Pipeline {
   const transition = control.action === 'cancel' ? TRANSITIONS.cancel : TRANSITIONS.pause
   const running = { $eq: ['$status', 'running'] }
@@ -182,7 +182,7 @@ export function asked(control: Control, retention: Retention): Pipeline {
     at: NOW,
     ...(control.reason === undefined ? {} : { reason: literal(control.reason) }),
   }
-  // The first request stays as it is, but a pause gives way to a cancel.
+  // The first request stays, but a cancel replaces a pause.
   const kept = { $or: [CANCEL_ASKED, { $eq: ['$control.action', control.action] }] }
   return [
     {
@@ -196,7 +196,7 @@ export function asked(control: Control, retention: Retention): Pipeline {
   ]
 }
 
-/** Lets a paused task go on, or takes back a pause that its worker has not carried out yet. */
+/** Resumes a paused task, or withdraws a pause that its worker has not carried out yet. */
 export function resume(): Pipeline {
   return [
     {
@@ -209,7 +209,7 @@ export function resume(): Pipeline {
   ]
 }
 
-/** Raises what nears its deadline to high, and what has reached it to the highest. */
+/** Raises tasks near their deadline to high, and tasks past their deadline to the highest priority. */
 export function raise(): Pipeline {
   const missed = hasCome('$deadline')
   return onlyIf(hasCome('$raiseAt'), [
@@ -224,7 +224,7 @@ export function raise(): Pipeline {
   ])
 }
 
-/** All tries again, as it was asked for at first; the attempts' numbers go on. */
+/** Restores all tries and the original priority. The numbers of the attempts go on. */
 export function rerun(): Pipeline {
   return [
     {

@@ -5,8 +5,8 @@ import type { EndedStatus } from './retention.ts'
 import { amount, type Expression, STAMP } from './server-time.ts'
 
 /**
- * What the update pipelines of the store have in common. All times are the server's, and every value that a caller made is wrapped in
- * `$literal`: a bare text that starts with `$` would be read as the name of a field.
+ * What the store's update pipelines have in common. All times are the server's. Every value from a caller is wrapped in
+ * `$literal`, because a string that starts with `$` would be read as a field's name.
  */
 export type Pipeline = mongo.Document[]
 
@@ -21,7 +21,7 @@ export function isSet(path: string): Expression {
   return { $ne: [{ $ifNull: [path, null] }, null] }
 }
 
-/** What an ended task has and no other. Runs after the stage that wrote `status` and `updatedAt`. */
+/** The fields that only ended tasks have. Must run after the stage that writes `status` and `updatedAt`. */
 export function ended(retention: Retention): Record<string, Expression> {
   const isEnded = { $in: ['$status', [...ENDED_STATUSES]] }
   const kept = (Object.entries(retention) as [EndedStatus, number | null][]).flatMap(([status, ms]) =>
@@ -41,7 +41,7 @@ export function ended(retention: Retention): Record<string, Expression> {
   }
 }
 
-/** A pipeline that changes nothing unless the condition holds, decided by the server within the write. */
+/** A pipeline that changes nothing unless the condition holds. The server checks it within the write. */
 export function onlyIf(condition: Expression, pipeline: Pipeline): Pipeline {
   const conditional = pipeline.map((stage) => {
     if ('$unset' in stage) {

@@ -18,15 +18,15 @@ const HINT_FIELDS = {
   updatedAt: 1,
 } as const
 const HIGHEST_FIRST = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
-/** The server's own time may be a moment ahead of ours. */
+/** The server's clock may be slightly ahead of ours. */
 const AHEAD_MS = 5_000
 
 /**
- * What waits for a worker: due tasks in claim order, and those that become due before `until`; at most `limit` of each.
+ * The tasks that wait for a worker: due tasks in claim order, and those that become due before `until`, at most `limit` of each.
  *
- * Every query is one bounded walk along one index, with equality on all but its last field: it costs the same however many
- * tasks wait for other dates, and no planner can be led astray. Which handlers are served is looked at afterwards; only
- * where others' tasks have filled a page is it asked for in the query.
+ * Every query is one bounded walk along one index, with equality on all but its last field. Its cost doesn't depend on how
+ * many tasks wait for other dates, and the query planner can't choose a wrong index. Served handlers are filtered afterwards.
+ * Only if a page has tasks that the worker doesn't serve, the query is repeated with that filter.
  */
 export async function waitingTasks(
   tasks: Tasks,
@@ -51,7 +51,7 @@ export async function waitingTasks(
     const soon = await page({ status: 'pending', queue, runAt: { $lte: until } }, { runAt: 1 }, limit + 1)
     const mine = soon.filter(isServed)
     if (soon.length <= limit) return { due: mine.filter(isDue), next: mine.filter((hint) => !isDue(hint)) }
-    // More than fits: the first in claim order, and the first by date.
+    // There are more than `limit`: read the first in claim order, and the first by date.
     const [due, next] = await Promise.all([
       firstDue(queue),
       servedPage({ status: 'pending', queue, runAt: { $gt: now, $lte: until } }, { runAt: 1 }, limit),
@@ -109,12 +109,12 @@ function askedFor(served: Served): mongo.Filter<TaskDocument> {
   }
 }
 
-/** A task that no worker has died with may lack the field, or be one of an old version. */
+/** `$not`, because tasks that no worker has died with, or of an old version, may lack the field. */
 export function lostAtMost(max: number | undefined): mongo.Filter<TaskDocument> {
   return max === undefined ? {} : { lost: { $not: { $gt: max } } }
 }
 
-/** High before low, then by place in the queue, then by id. */
+/** By priority from high to low, then by `order`, then by id. */
 export function inClaimOrder(a: Hint, b: Hint): number {
   return (
     b.priority - a.priority ||

@@ -14,7 +14,7 @@ async function delayMeter(): Promise<EventLoopDelay> {
   return delay
 }
 
-/** Lets timers that are due run. */
+/** Lets due timers run. */
 const turn = (): Promise<unknown> => once(AbortSignal.timeout(1), 'abort')
 
 test('a block shows as long as it was, once', async () => {
@@ -34,7 +34,7 @@ test('a block right after a reading shows at the next one, every time', async ()
   }
 })
 
-test('a block that still lasts shows as far as it has come', async () => {
+test('a block that still lasts counts up to now', async () => {
   const delay = await delayMeter()
   block(200)
   expect(delay.take()).toBeGreaterThan(150)

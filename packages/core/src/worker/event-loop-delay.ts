@@ -3,9 +3,9 @@ import { Service } from '../service.ts'
 const TICK_MS = 20
 
 /**
- * How late timers are, by a timer of its own. Node's `monitorEventLoopDelay` would do, but its `reset()` also forgets
- * when it last ticked: what blocks the loop right after a reading is not seen, and a loop that is blocked all the time
- * looks fine at every other reading.
+ * Measures how late timers are, with its own timer. Node's `monitorEventLoopDelay` is not used, because its `reset()` also
+ * drops the time of the last tick. It would miss a block right after a reading, and a loop that is always blocked would look
+ * fine at every other reading.
  */
 export class EventLoopDelay extends Service {
   #ticked = performance.now()
@@ -17,7 +17,7 @@ export class EventLoopDelay extends Service {
     this.defer(() => clearInterval(timer))
   }
 
-  /** The longest delay since it was last asked, in milliseconds, one that still lasts included; 0 when it doesn't run. */
+  /** The longest delay since the last reading, in milliseconds, including one that still lasts; 0 when not running. */
   take(): number {
     if (this.isRunning) this.#note(performance.now())
     const worst = this.#worst

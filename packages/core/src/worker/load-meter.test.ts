@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { LoadMeter } from './load-meter.ts'
 
-test('what the process costs is told in cores, bytes and milliseconds', async () => {
+test('the load of the process is measured in cores, bytes and milliseconds', async () => {
   const meter = new LoadMeter()
   await meter.start()
   onTestFinished(() => meter.stop())

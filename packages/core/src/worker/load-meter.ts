@@ -3,7 +3,7 @@ import type { WorkerRow } from '@taskfleet/protocol'
 import { Service } from '../service.ts'
 import { EventLoopDelay } from './event-loop-delay.ts'
 
-/** What this process costs its host, since it was last asked. */
+/** The load of this process on its host since the last reading. */
 export class LoadMeter extends Service {
   readonly #delay = new EventLoopDelay()
   #cpu = process.cpuUsage()

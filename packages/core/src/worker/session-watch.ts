@@ -10,25 +10,25 @@ import type { WorkerRegister } from './worker-register.ts'
 
 const LOOK_MS = 250
 const LONGEST_MS = 3_600_001
-/** How long a worker may be silent whose document doesn't say so readably, in milliseconds. */
+/** How long a worker may be silent if its document has no valid `leaseMs`, in milliseconds. */
 const UNREADABLE_MS = 30_000
 
 export interface SessionWatchOptions {
   register: Pick<WorkerRegister, 'list' | 'end'>
   feed: Pick<Feed, 'subscribe'>
   log: Logger
-  /** For how long this process's own writes have been acknowledged without a gap of so many milliseconds. */
+  /** For how long this process's own writes have been acknowledged without a gap of `gapMs`. */
   unbrokenFor: (gapMs: number) => number
-  /** Makes a write of this process's own, to learn whether the database answers. */
+  /** Makes a write of this process, to check whether the database responds. */
   prove: () => Promise<unknown>
-  /** A session has ended, by whoever: what its worker held can be taken back. */
+  /** A session has ended, here or in another process, so its tasks can be taken back. */
   onEnded?: (session: string) => void
 }
 
 /**
- * Ends the sessions of workers that have fallen silent. Renewals come by the change feed; nothing is asked. Whether one may be ended
- * is decided by the database's clock in one guarded write. And only a process whose own writes have succeeded without a break for as
- * long as that session's lease may try: an outage of the database silences everybody and is nobody's death.
+ * Ends the sessions of workers that have fallen silent. It sees their renewals in the change feed, without queries. One guarded
+ * write decides by the database's clock whether a session may be ended. A process may try only if its own writes have succeeded
+ * without a break for as long as that session's lease, because an outage of the database silences all workers without killing any.
  */
 export class SessionWatch extends Service {
   readonly #options: SessionWatchOptions
@@ -46,7 +46,7 @@ export class SessionWatch extends Service {
     this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void this.#load() }))
     await this.#load()
     const look = async (): Promise<void> => this.#look()
-    await this.use(new WatchLoop({ look, everyMs: LOOK_MS, log, failed: 'silent workers could not be looked for' }))
+    await this.use(new WatchLoop({ look, everyMs: LOOK_MS, log, failed: 'silent workers could not be checked' }))
   }
 
   async #load(): Promise<void> {
@@ -86,7 +86,7 @@ export class SessionWatch extends Service {
         this.#prove()
         continue
       }
-      // Asked again should the database's clock not agree yet.
+      // Tried again, in case the session is not over yet by the database's clock.
       overdue.at = now + Math.min(1_000, Math.max(100, leaseMs / 16))
       this.#options.register.end(session).then(
         (ended) => {
@@ -108,7 +108,7 @@ export class SessionWatch extends Service {
     this.#proving = true
     this.#options
       .prove()
-      .catch((error: unknown) => this.#options.log.debug({ err: asError(error) }, 'the database does not answer'))
+      .catch((error: unknown) => this.#options.log.debug({ err: asError(error) }, 'the database does not respond'))
       .finally(() => {
         this.#proving = false
       })

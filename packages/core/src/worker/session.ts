@@ -3,8 +3,8 @@ import { amount, type Expression, fromNow, hasCome, literals, millis, NOW } from
 import type { WorkerDocument, WorkerReport } from './worker-model.ts'
 
 /**
- * A session is one worker process's claim to be alive: one document, renewed by one write for whatever runs. The leases of all
- * its tasks are good for as long as it lives.
+ * A session shows that one worker process is alive. It is one document, renewed by one write no matter how many tasks run. The
+ * leases of all its tasks are valid as long as the session.
  */
 export const ALIVE = ['running', 'draining'] as const satisfies readonly WorkerDocument['state'][]
 
@@ -15,17 +15,17 @@ const BEATS_MISSED = 3
 export const isAlive = ({ state }: Pick<WorkerDocument, 'state'>): boolean =>
   (ALIVE as readonly string[]).includes(state)
 
-/** The filter of every write of the session's own: once it was ended, nothing brings it back. */
+/** The filter of every write by the session itself: an ended session can't be opened again. */
 export function sessionGuard(id: string): mongo.Filter<WorkerDocument> {
   return { _id: id, state: { $in: [...ALIVE] } }
 }
 
-/** What a renewal writes. Whether the worker drains is decided elsewhere: a report that was on its way must not undo it. */
+/** The update of a renewal. It doesn't write the state, because a delayed report must not undo a request to drain. */
 export function renewalUpdate({ state: _, ...report }: WorkerReport): mongo.Document[] {
   return [{ $set: reported(report) }]
 }
 
-/** The same with the state, for the first write, changes of state and the last one. */
+/** As `renewalUpdate`, with the state: for the first write, changes of the state, and the last write. */
 export function beatUpdate({ state, ...report }: WorkerReport): mongo.Document[] {
   return [
     {
@@ -49,7 +49,7 @@ function reported({ gate, url, ...always }: Omit<WorkerReport, 'state'>): Record
   }
 }
 
-/** Ends a session that has not been renewed in time by the server's clock; any other stays as it is. */
+/** Ends a session that has not been renewed in time by the server's clock. Any other session stays unchanged. */
 export function endUpdate(): mongo.Document[] {
   const asBefore = { $add: [millis('$heartbeatAt', 0), { $multiply: [amount('$heartbeatMs'), BEATS_MISSED] }] }
   const over = {

@@ -11,7 +11,7 @@ test('a gap that is longer than wanted breaks it, a shorter one does not', () =>
   expect(writes.lastFor(4, 50)).toBe(0)
 })
 
-test('it agrees with a look at all writes, whatever their times', () => {
+test('it agrees with a check of all writes, for any times', () => {
   const cases = fc.record({
     steps: fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 1, maxLength: 60 }),
     gap: fc.integer({ min: 0, max: 60 }),

@@ -1,12 +1,12 @@
-/** How many breaks are remembered at most. */
+/** The most gaps that are kept. */
 const KEPT = 1_000
 
 /**
- * For how long this process's own writes have been acknowledged without a break. Whoever was away from the database itself can't
- * know who else was, and ends nobody's session.
+ * For how long this process's own writes have been acknowledged without a break. A process that lost the database itself can't
+ * know whether others did too, so it must not end their sessions.
  *
- * Keeps, for each length of a gap, only the last gap that was as long: a stack of gaps that become shorter. Pure: times are
- * milliseconds on a monotonic clock, passed in.
+ * It keeps only the last gap of each length: a stack of gaps that become shorter. It is pure: times are passed in, in
+ * milliseconds on a monotonic clock.
  */
 export class UnbrokenWrites {
   #last: number | undefined
@@ -22,7 +22,7 @@ export class UnbrokenWrites {
   }
 
   /**
-   * @param gapMs what counts as a break
+   * @param gapMs a gap of this length counts as a break
    * @returns milliseconds; 0 when the last acknowledged write is longer ago than that
    */
   lastFor(gapMs: number, now: number): number {

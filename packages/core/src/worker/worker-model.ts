@@ -6,8 +6,8 @@ import { SHAPES } from '../documents/shapes.ts'
 import type { Stored } from '../documents/stored.ts'
 
 /**
- * A worker process as the collection `workers` holds it: its session. Whoever reads of it sees what the worker does; whether its
- * leases are good is decided by `state` and `until`.
+ * A worker process in the collection `workers`: its session. Most fields describe what the worker does. Only `state` and `until`
+ * decide whether its leases are valid.
  */
 export interface WorkerDocument
   extends Omit<Stored<WorkerRow, 'until' | 'startedAt' | 'heartbeatAt' | 'stoppedAt'>, 'host' | 'pid' | 'control'> {
@@ -15,7 +15,7 @@ export interface WorkerDocument
   pid: number
   /** The latest request. The worker obeys it. */
   control?: { action: 'drain' | 'resume'; by: string; at: Date }
-  /** When the database may remove it. */
+  /** When the database may remove the document. */
   expireAt: Date
 }
 
@@ -34,7 +34,7 @@ export function workerModel(connection: Connection): Model<WorkerDocument> {
   return (connection.models.Worker ?? connection.model('Worker', workerSchema)) as unknown as Model<WorkerDocument>
 }
 
-/** What a worker reports about itself. `leaseMs` is for how long that keeps its session alive. */
+/** A worker's report about itself. It keeps the session alive for `leaseMs`. */
 export type WorkerReport = Omit<
   WorkerDocument,
   '_id' | 'control' | 'startedAt' | 'heartbeatAt' | 'stoppedAt' | 'expireAt' | 'rev' | 'until' | 'boot' | 'leaseMs'

@@ -6,10 +6,10 @@ import { amount, NOW } from '../task/server-time.ts'
 import { ALIVE, beatUpdate, endUpdate, isAlive, sessionGuard, silenceMs } from './session.ts'
 import type { WorkerDocument, WorkerReport } from './worker-model.ts'
 
-/** What a worker reads with each renewal: what was asked of it. */
+/** The result of a renewal: the latest request to the worker. */
 export type Beat = Pick<WorkerDocument, 'control'>
 
-/** Where workers report that they live, and where the sessions of those that don't are ended. */
+/** The register of workers: live ones renew their sessions here, and the sessions of dead ones are ended here. */
 export class WorkerRegister {
   readonly #workers: mongo.Collection<WorkerDocument>
   readonly #clock: ServerClock
@@ -22,10 +22,10 @@ export class WorkerRegister {
   }
 
   /**
-   * Opens a session or renews it, with what there is to report about its worker. The answer also sets this process's idea of
-   * the server's time.
+   * Opens or renews a session, with a report about its worker. The response also updates this process's estimate of the server's
+   * time.
    *
-   * @returns null when the session has ended: nothing brings it back
+   * @returns null when the session has ended; it can't be opened again
    */
   async beat(id: string, report: WorkerReport): Promise<Beat | null> {
     const sentAt = performance.now()
@@ -39,7 +39,7 @@ export class WorkerRegister {
       this.#clock.observe(written.heartbeatAt, sentAt, performance.now())
       return written
     } catch (error) {
-      // The session is there, and not alive: the guard made this an insert.
+      // The session exists but is not alive: the guard didn't match, so the upsert tried to insert it.
       if ((error as { code?: number }).code === 11_000) return null
       throw error
     }
@@ -49,7 +49,7 @@ export class WorkerRegister {
     return this.#gate.all('workers', await this.#workers.find().sort({ name: 1, startedAt: -1 }).toArray())
   }
 
-  /** Those that have said lately that they live. */
+  /** The workers whose sessions were renewed in time. */
   async live(): Promise<WorkerDocument[]> {
     const now = this.#clock.now().getTime()
     const workers = await this.#workers
@@ -59,25 +59,25 @@ export class WorkerRegister {
     return this.#gate.all('workers', workers).filter((worker) => now - worker.heartbeatAt.getTime() < silenceMs(worker))
   }
 
-  /** Ends a session that was not renewed in time, if that is so by the server's clock. Null when it wasn't, or had ended. */
+  /** Ends a session that was not renewed in time by the server's clock. Null when it was renewed or had already ended. */
   async end(id: string): Promise<WorkerDocument | null> {
     const ended = await this.#workers.findOneAndUpdate(sessionGuard(id), endUpdate(), { returnDocument: 'after' })
     return ended !== null && !isAlive(ended) ? ended : null
   }
 
-  /** The session of a process that goes on under another one: nobody needs to be worried by it any more. */
+  /** Marks a session whose process goes on under a new session, so that it is no longer reported as lost. */
   async replaced(id: string): Promise<void> {
     await this.#workers.updateOne({ _id: id, state: 'dead' }, [
       { $set: { state: 'stopped', stoppedAt: NOW, rev: { $add: [amount('$rev'), 1] } } },
     ])
   }
 
-  /** Whether the document of a worker fits. */
+  /** Whether the document of a worker is well-formed. */
   isReadable(worker: WorkerDocument): boolean {
     return this.#gate.lets('workers', worker)
   }
 
-  /** Asks a worker to take nothing new, or to take tasks again; it gets the request by its change feed. Null if it is gone. */
+  /** Requests a worker to drain or to resume. It gets the request from its change feed. Null if it is gone. */
   async ask(id: string, action: 'drain' | 'resume', by: string): Promise<WorkerDocument | null> {
     return this.#workers.findOneAndUpdate(
       sessionGuard(id),

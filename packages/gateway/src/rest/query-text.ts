@@ -31,7 +31,7 @@ export const listQuery = z.strictObject({
     .max(1_024)
     .optional()
     .meta({ description: 'With commas: what the rows hold', examples: ['name,status,input.file'] }),
-  cursor: z.string().max(4_096).optional().meta({ description: "The last answer's, for what follows" }),
+  cursor: z.string().max(4_096).optional().meta({ description: "The previous answer's `cursor`, for the next page" }),
 })
 type ListQuery = z.infer<typeof listQuery>
 

@@ -228,7 +228,9 @@ describe('callbacks', () => {
     expect((within(form).getByLabelText('Queue') as HTMLInputElement).value).toBe('arithmetic')
     fill(form, 'Queue', '')
     press(form, 'Save')
-    expect((await within(form).findByRole('alert')).textContent).toBe('It was changed meanwhile; read it again')
+    expect((await within(form).findByRole('alert')).textContent).toBe(
+      'The callback was changed in the meantime; read it again',
+    )
     fleet.putCallback({ ...callback, rev: 1 })
     press(form, 'Save')
     await toast('Add now calls addition')

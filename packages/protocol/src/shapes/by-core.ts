@@ -3,8 +3,8 @@ import { z } from 'zod'
 const BY_CORE = new WeakSet<object>()
 
 /**
- * A schema that only documents: the core checks the value, since it knows every rule and the code that belongs to it. A second check
- * here would answer with another code. Other uses of the schema stay as they are, unless it has an `id`, of which there can be one.
+ * Marks a schema as documentation only: the core checks the value, because it knows every rule and its error code. A second check
+ * here would give another code. Other uses of the schema don't change, unless it has an `id`, which must be unique.
  */
 export function byCore<Schema extends z.ZodType>(schema: Schema): Schema {
   const own = z.globalRegistry.get(schema)?.id === undefined ? (schema.clone() as Schema) : schema
@@ -12,7 +12,7 @@ export function byCore<Schema extends z.ZodType>(schema: Schema): Schema {
   return own
 }
 
-/** What is left to check of a request before the core sees it: the names of its fields, and those that only their schema checks. */
+/** The schema for a request before the core checks it: the names of its fields, and the fields that only their schema checks. */
 export function outerShape(request: z.ZodType): z.ZodType {
   if (isByCore(request)) return z.unknown()
   if (!(request instanceof z.ZodObject)) return request
@@ -27,7 +27,7 @@ export function outerShape(request: z.ZodType): z.ZodType {
 
 function outerField(schema: z.ZodType): z.ZodType {
   if (isByCore(schema)) return z.unknown().optional()
-  // Callers may give `undefined` for a field that they leave out, which the type of an exactly optional one forbids.
+  // Callers may pass `undefined` for an omitted field, although the type of an exactly optional field forbids it.
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodExactOptional)
     return outerField(schema.unwrap() as z.ZodType).optional()
   if (schema instanceof z.ZodNullable) return outerField(schema.unwrap() as z.ZodType).nullable()

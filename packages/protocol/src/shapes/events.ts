@@ -25,7 +25,7 @@ export const event = object({
       }),
     )
     .exactOptional()
-    .describe('How its tasks ended; there when all have'),
+    .describe('The results of its tasks; set when all have ended'),
   by: z.string().exactOptional().describe('The key that posted it'),
   createdAt: date,
   startedAt: date.exactOptional(),
@@ -35,14 +35,14 @@ export const event = object({
 }).meta({ id: 'Event', title: 'Something that happened or will happen, with a task for each callback of its name' })
 
 export const newEvent = strictObject({
-  _id: hexId.exactOptional().describe('Makes a repeated request harmless'),
+  _id: hexId.exactOptional().describe('Makes a request safe to repeat'),
   name: eventName,
-  props: anyObject.exactOptional().describe('What its tasks get as input, over the defaults of their callback'),
-  scheduledFor: givenDate.exactOptional().describe('When its tasks become active; at once by default'),
+  props: anyObject.exactOptional().describe("The input of its tasks; takes precedence over the callback's input"),
+  scheduledFor: givenDate.exactOptional().describe('When its tasks are due; at once by default'),
   priority: priority
     .exactOptional()
     .describe('The priority of its tasks: 1 to 10, higher first, or `low`, `medium`, `high`'),
-}).meta({ id: 'NewEvent', title: 'An event to be posted', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
+}).meta({ id: 'NewEvent', title: 'A new event', examples: [{ name: 'Add', props: { a: 1, b: 2 } }] })
 
 export const callback = object({
   _id: hexId,
@@ -65,20 +65,16 @@ export const callback = object({
 const callbackFields = {
   event: eventName.describe('The name of the events'),
   task: name.describe('The name of the task'),
-  version: z
-    .int()
-    .min(1)
-    .exactOptional()
-    .describe('The version of the task that the input is written for; 1 by default'),
+  version: z.int().min(1).exactOptional().describe('The version of the task that the input is for; 1 by default'),
   defaults: strictObject({
-    input: anyObject.exactOptional().describe('The input of its tasks; the props of the event win over it'),
+    input: anyObject.exactOptional().describe("The input of its tasks; the event's props take precedence over it"),
     ...taskOptions,
   }).exactOptional(),
 }
 
 export const newCallback = strictObject({ _id: hexId.exactOptional(), ...callbackFields }).meta({
   id: 'NewCallback',
-  title: 'A callback to be made',
+  title: 'A new callback',
   examples: [{ event: 'Add', task: 'addition' }],
 })
 

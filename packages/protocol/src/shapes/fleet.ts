@@ -5,26 +5,26 @@ import { count, date, fixed, hexId, name, object, queueName } from './values.ts'
 
 export const worker = object({
   _id: z.string(),
-  /** What people call it; `_id` is new at every start. */
+  /** The worker's name for people; `_id` is new at every start. */
   name: z.string(),
   /** Absent for keys that are limited to queues or names, as `pid`, `url` and `boot` are. */
   host: z.string().exactOptional(),
-  /** The process. `_id` is its session: a worker that was taken for dead goes on under a new session. */
+  /** Identifies the process. `_id` is its session: a worker that was taken for dead goes on with a new session. */
   boot: z.string().exactOptional(),
-  /** When its session may be ended unless it is renewed. */
+  /** When its session may be ended if it is not renewed. */
   until: date.exactOptional(),
   leaseMs: z.number().exactOptional(),
   pid: z.int().exactOptional(),
-  /** A worker runs tasks; a gateway alone only serves those who watch. */
+  /** A worker runs tasks; a gateway alone only serves clients. */
   role: z.enum(['worker', 'gateway']),
   /** Where its gateway and task sockets listen, if they do. */
   url: z.string().exactOptional(),
-  /** Which secrets it signs (the first) and verifies tokens with, by ids that reveal nothing; empty where only the database's signs. */
+  /** Ids of its secrets, the signing one first; empty if only the database's secret signs. The ids reveal nothing about them. */
   secretIds: z.array(z.string()).exactOptional(),
   state: z.enum(['running', 'draining', 'stopped', 'dead']),
   queues: z.array(z.string()),
   tasks: z.array(z.string()).describe('`name@version` of everything it can run'),
-  /** How many tasks it runs at once at most. */
+  /** The most tasks that it runs at once. */
   slots: count,
   running: count,
   load: object({
@@ -35,14 +35,14 @@ export const worker = object({
     /** Free memory of the host, in bytes. */
     memoryFree: z.number(),
     eventLoopDelayMs: z.number(),
-    /** Busy part of the processors that the process may use, 0..1, by whoever; absent while unknown. */
+    /** Share of the processors that the process may use that is busy, by any process, 0..1; absent while unknown. */
     hostCpu: z.number().exactOptional(),
-    /** Part of the memory that the process may use that is left, 0..1; absent where it is unknown. */
+    /** Share of the memory that the process may use that is left, 0..1; absent if unknown. */
     memoryLeft: z.number().exactOptional(),
   }),
-  /** Whether this host takes more tasks (`open`) and lazy tasks (`lazy`), and why not. Open if absent. */
+  /** Whether this host takes more tasks (`open`) and lazy tasks (`lazy`), and if not, why. Open if absent. */
   gate: object({ open: z.boolean(), lazy: z.boolean(), reason: z.string().exactOptional() }).exactOptional(),
-  /** The latest request to it. */
+  /** The latest request to the worker. */
   control: object({ action: z.enum(['drain', 'resume']), by: z.string(), at: date }).exactOptional(),
   /** How often it renews its session, in milliseconds. After three missed renewals it is gone. */
   heartbeatMs: z.number(),
@@ -57,14 +57,14 @@ const eachStatus = Object.fromEntries(STATUSES.map((status) => [status, count]))
 const allCounts = object(eachStatus).meta({ id: 'AllCounts', title: 'Tasks by status' })
 const counts = object(eachStatus)
   .exactPartial()
-  .meta({ id: 'Counts', title: 'Tasks by status; those of which there are none may be left out' })
+  .meta({ id: 'Counts', title: 'Tasks by status; statuses without tasks may be left out' })
 
 export const newRate = z
   .strictObject({
     limit: z.int().min(1).max(100_000),
     per: z.union([z.number(), z.string().max(20)]).describe('1s to 1d: a text such as `1m`, or milliseconds'),
   })
-  .meta({ id: 'NewRate', title: 'At most so many starts in any span of a time', examples: [{ limit: 100, per: '1m' }] })
+  .meta({ id: 'NewRate', title: 'A limit of starts in any span of a time', examples: [{ limit: 100, per: '1m' }] })
 
 export const queueLimits = z
   .strictObject({
@@ -74,11 +74,11 @@ export const queueLimits = z
   })
   .partial()
 
-/** Without its counts. */
+/** The settings of a queue, without its counts. */
 export const queueSettings = object({
   _id: queueName.describe('The name'),
   paused: z.boolean(),
-  concurrency: z.int().min(1).exactOptional().describe('How many of its tasks run at once in the whole fleet at most'),
+  concurrency: z.int().min(1).exactOptional().describe('How many of its tasks may run at once in the whole fleet'),
   rate: object({ limit: z.int().min(1), per: z.int().min(1_000) })
     .exactOptional()
     .describe('At most `limit` starts in any span of `per` milliseconds in the whole fleet'),
@@ -104,15 +104,15 @@ export const errorGroup = object({
   _id: z.string().describe('The fingerprint'),
   code: z.string(),
   name: z.string(),
-  /** The latest one's. */
+  /** The message of the latest error. */
   message: z.string(),
   stack: z.string().exactOptional(),
   state: errorState,
   /** Failed attempts so far. */
   count,
-  /** How many in each hour in which there were some, the latest 48. */
+  /** Failures by hour, for the latest 48 hours with failures. */
   trend: z.array(object({ hour: date, count })),
-  /** Names of the tasks that failed with it. */
+  /** Names of the tasks that failed with this error. */
   tasks: z.array(z.string()),
   /** `name@version`. */
   versions: z.array(z.string()),
@@ -125,7 +125,7 @@ export const errorGroup = object({
   reopened: count,
   /** Who resolved or ignored it, and when. */
   marked: object({ by: z.string(), at: date }).exactOptional(),
-  /** An ignored one stays so until then, or until it is marked otherwise. */
+  /** An ignored error stays ignored until this date, or until it is marked differently. */
   ignoredUntil: date.exactOptional(),
   /** When the developer was last notified. */
   notifiedAt: date.exactOptional(),
@@ -137,18 +137,18 @@ export const coverageRow = object({
   name,
   version: z.int(),
   waiting: count,
-  /** Of those that wait: due by now. */
+  /** How many of the waiting tasks are due. */
   due: count,
   running: count,
   oldest: date.exactOptional(),
-  /** Names of the live workers that can run it and serve its queue. */
+  /** Names of the live workers that can run the task and serve its queue. */
   workers: z.array(z.string()),
   served: z.boolean(),
-  schedules: z.array(z.string()).describe('Schedules that make it, without those that are paused'),
+  schedules: z.array(z.string()).describe('Schedules that make it, without paused ones'),
   callbacks: count.describe('How many callbacks make it'),
 }).meta({
   id: 'Coverage',
-  title: 'Tasks of a name and version in a queue that wait or will be made, and who serves them',
+  title: 'Tasks of a name and version in a queue that wait or will be made, and the workers that serve them',
 })
 
 export const percentiles = object({
@@ -172,15 +172,15 @@ export const stats = object({
   rates: rates.describe('Per second, over the last minute'),
   /** The last five minutes in intervals of ten seconds. Intervals without events are left out. */
   slots: z.array(statsSlot),
-  /** From when tasks were due until they were claimed, of those that ended lately. */
+  /** The time from due to claimed, of tasks that ended recently. */
   waitMs: percentiles,
-  /** From the last claim to the end. */
+  /** The time from the last claim to the end. */
   runMs: percentiles,
 }).meta({ id: 'Stats', title: 'Counts, rates and latencies' })
 
 const scopes = z.array(z.enum(SCOPES)).min(1)
 const keyName = z.string().min(1).max(100)
-/** Callers may hold them as plain texts. */
+/** Callers may have scopes as plain strings. */
 const givenScopes = fixed(scopes) as z.ZodType<readonly string[]>
 const someQueues = fixed(z.array(queueName).min(1).max(100))
 const someNames = fixed(z.array(name).min(1).max(100))
@@ -191,11 +191,11 @@ export const newKey = z
     scopes: givenScopes.describe('What the key may do'),
     queues: someQueues.optional().describe('Only tasks in these queues; all by default'),
     names: someNames.optional().describe('Only tasks of these names; all by default'),
-    expiresAt: date.optional().describe('The key is not valid from then on; never by default'),
+    expiresAt: date.optional().describe('When the key expires; never by default'),
   })
   .meta({
     id: 'NewKey',
-    title: 'A key to be made',
+    title: 'A new key',
     examples: [{ name: 'ci', scopes: ['read', 'write'], queues: ['builds'] }],
   })
 
@@ -205,7 +205,7 @@ export const keyChanges = z
     scopes: givenScopes.describe('What the key may do'),
     queues: someQueues.nullable().describe('Only tasks in these queues; `null` for all'),
     names: someNames.nullable().describe('Only tasks of these names; `null` for all'),
-    expiresAt: date.nullable().describe('The key is not valid from then on; `null` for never'),
+    expiresAt: date.nullable().describe('When the key expires; `null` for never'),
   })
   .partial()
   .meta({
@@ -229,7 +229,7 @@ export const key = object({
   revokedAt: date.exactOptional(),
 }).meta({ id: 'Key', title: 'A key without its secret' })
 
-export const madeKey = object({ id: z.string(), token: z.string().describe('Shown this once') }).meta({
+export const madeKey = object({ id: z.string(), token: z.string().describe('Shown only once') }).meta({
   id: 'MadeKey',
   title: 'A new key',
   examples: [{ id: '0123456789ab', token: 'tf_0123456789ab_…' }],
@@ -244,14 +244,14 @@ const endings = {
 
 export const retention = object(endings).meta({
   id: 'Retention',
-  title: 'How long ended tasks are kept, in milliseconds; null for ever',
+  title: 'How long ended tasks are kept, in milliseconds; null to keep them forever',
 })
 
 export const retentionChanges = z
   .strictObject(endings)
   .partial()
   .refine((changes) => Object.keys(changes).length > 0, {
-    message: "There is nothing to change: give 'completed', 'failed' or 'cancelled'",
+    message: "There is nothing to change. Give 'completed', 'failed' or 'cancelled'",
   })
   .meta({
     id: 'RetentionChanges',
@@ -263,13 +263,13 @@ export const retentionChanges = z
 export const pruneRequest = object({
   statuses: fixed(z.array(z.enum(['completed', 'failed', 'cancelled'])).min(1))
     .exactOptional()
-    .describe('Only tasks that ended like this; all by default'),
-  /** Only those that ended at least so long ago, in milliseconds; by default as long as the fleet's retention says. */
+    .describe('Only tasks with this status; all by default'),
+  /** Only tasks that ended at least this long ago, in milliseconds; by default, the fleet's retention decides. */
   olderThanMs: z
     .number()
     .min(0)
     .exactOptional()
-    .describe('Only tasks that ended at least this long ago; retention decides by default'),
+    .describe('Only tasks that ended at least this long ago; by default, retention decides'),
   name: name.exactOptional().describe('Only tasks of this name'),
   dryRun: z.boolean().exactOptional().describe('Only count the tasks'),
 })
@@ -281,8 +281,8 @@ export const pruneRequest = object({
   })
 
 export const pruned = object({
-  /** How many tasks are meant. */
+  /** How many tasks match. */
   matched: count,
-  /** How many are gone; 0 for a dry run. */
+  /** How many tasks were removed; 0 for a dry run. */
   removed: count.describe('0 for a dry run'),
 }).meta({ id: 'Pruned', title: 'Result of a prune' })

@@ -24,24 +24,24 @@ export const ticketAnswer = object({
 
 export const renewalAnswer = object({ expiresAt: date, serverTime: date }).meta({
   id: 'RenewalAnswer',
-  description: "How long the connection goes on. Both times are by the server's clock.",
+  description: "How long the connection stays open. Both times are by the server's clock.",
 })
 
 export const welcome = object({
   version: z.string(),
   serverTime: date.describe("So that a client can show ages by the server's clock."),
   worker: z.string().exactOptional().describe('The worker whose gateway this is; absent for a gateway alone.'),
-  /** A client connects to another one when its own is gone. */
+  /** A client connects to another gateway when its own is gone. */
   gateways: z
     .array(z.string())
     .exactOptional()
     .describe("Where the fleet's live gateways can be reached, this one first."),
   scopes: z.array(z.string()),
-  queues: z.array(z.string()).exactOptional().describe('The key may reach tasks in these queues only, when given.'),
-  names: z.array(z.string()).exactOptional().describe('The key may reach tasks of these names only, when given.'),
+  queues: z.array(z.string()).exactOptional().describe('If given, the key may reach only tasks in these queues.'),
+  names: z.array(z.string()).exactOptional().describe('If given, the key may reach only tasks of these names.'),
   expiresAt: date
     .exactOptional()
-    .describe('When the session ends that opened this connection, and the connection with it; absent for a key.'),
+    .describe('When the session that opened this connection ends, and the connection with it; absent for a key.'),
 }).meta({ id: 'Welcome' })
 
 export const resetReason = z.enum(['HISTORY_LOST', 'SLOW_CONSUMER', 'RESUME_TOO_OLD', 'COLLECTION_GONE', 'AUDIT'])
@@ -71,5 +71,5 @@ export const taskConnectError = object({
   ]),
   status: taskStatus.exactOptional(),
   publicUrl: z.string().exactOptional(),
-  retryAfter: z.number().exactOptional().describe('In seconds, where too many wrong tokens came from this address.'),
+  retryAfter: z.number().exactOptional().describe('In seconds, if too many wrong tokens came from this address.'),
 }).meta({ id: 'TaskConnectError' })

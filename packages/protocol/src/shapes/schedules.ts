@@ -11,7 +11,9 @@ export const cron = z.string().meta({
 export const timeZone = z.string().meta({ description: 'IANA', examples: ['Europe/Berlin'] })
 const missed = z
   .enum(MISSED_POLICIES)
-  .describe('Slots that passed without a worker: run none of them, the latest, or all (up to 100); `latest` by default')
+  .describe(
+    'What to run for slots that were missed because no worker was there: none, the latest, or all (up to 100); `latest` by default',
+  )
 const overlap = z
   .enum(OVERLAP_POLICIES)
   .describe('Whether a slot is skipped while a task of the schedule has not ended; `allow` by default')
@@ -23,9 +25,9 @@ export const schedule = object({
   _id: scheduleName,
   /** The task's name. */
   task: name,
-  /** The version that its input is written for. */
+  /** The version of the task that the input is for. */
   version: version,
-  /** Only where `fields` asks for it. */
+  /** Only if `fields` requests it. */
   input: z.unknown().exactOptional(),
   options: object({
     queue: queueName,
@@ -35,28 +37,28 @@ export const schedule = object({
     ...budgetRow,
     deadlineAfter: z.int().exactOptional().describe('The deadline of each task, in milliseconds after its slot'),
   }),
-  /** Five fields, or six with seconds first; or there is `every`. */
+  /** Five fields, or six with seconds first. Absent if there is `every`. */
   cron: cron.exactOptional(),
   every: z.int().exactOptional().describe('A period in milliseconds, counted from startsAt'),
-  /** IANA; what `cron` is read in. */
+  /** The IANA time zone of `cron`. */
   timeZone,
   startsAt: date.exactOptional(),
   endsAt: date.exactOptional(),
   missed,
   overlap,
   paused: z.boolean(),
-  nextAt: date.exactOptional().describe('The slot that comes next; absent while it is paused and when it is over'),
+  nextAt: date.exactOptional().describe('The next slot; absent while the schedule is paused and after its end'),
   lastSlot: date.exactOptional().describe('The last slot for which a task was made'),
-  lastTask: hexId.exactOptional().describe('The last task that was made, for a slot or by hand'),
+  lastTask: hexId.exactOptional().describe('The last task that was made, for a slot or on request'),
   lastSkipped: object({ slot: date, reason: z.enum(['MISSED', 'OVERLAP']) })
     .exactOptional()
-    .describe('The last slot for which none was made'),
+    .describe('The last slot for which no task was made'),
   by: z.string(),
   createdAt: date,
   updatedAt: date,
-  /** Plus one with every change that somebody makes, and not with its slots: for edits of what was seen. */
-  edition: z.int().describe('Plus one with every change that somebody makes; its ETag'),
-  rev: z.int().describe('Plus one with every write'),
+  /** Increases by one with every change of the settings, but not with slots. An edit can require it. */
+  edition: z.int().describe('Increases by one with every change of the settings; the ETag'),
+  rev: z.int().describe('Increases by one with every write'),
 }).meta({ id: 'Schedule', title: 'At these times, run this task' })
 
 const options = strictObject({
@@ -70,11 +72,11 @@ const orNull = Object.entries(options.shape).map(([option, schema]) => {
 })
 const optionChanges = strictObject(Object.fromEntries(orNull) as Record<keyof typeof options.shape, z.ZodType>)
   .exactPartial()
-  .describe('An option that is not named stays; null takes it away')
+  .describe('Only the given options change; null removes an option')
 
-const every = 'In place of `cron`: a period of 1 s at least, counted from `startsAt`'
-const startsAt = 'No slot comes before it; a period is counted from it, or from now on'
-const endsAt = 'No slot comes after it'
+const every = 'Instead of `cron`: a period of at least 1 s, counted from `startsAt`'
+const startsAt = 'There are no slots before this date. A period is counted from it; from now by default'
+const endsAt = 'There are no slots after this date'
 
 /** When a schedule runs. */
 export const timing = {
@@ -82,14 +84,14 @@ export const timing = {
   every: duration.exactOptional().describe(every),
   /** IANA; `UTC` by default. */
   timeZone: timeZone.exactOptional().describe('The IANA time zone of `cron`, such as `Europe/Berlin`; UTC by default'),
-  /** Where it is left out, a period is counted from now on. */
+  /** By default, a period is counted from now on. */
   startsAt: givenDate.exactOptional().describe(startsAt),
   endsAt: givenDate.exactOptional().describe(endsAt),
 }
 
 const fields = {
   task: name.describe('The name of the task'),
-  version: version.exactOptional().describe('The version of the task that the input is written for; 1 by default'),
+  version: version.exactOptional().describe('The version of the task that the input is for; 1 by default'),
   input: z.unknown().exactOptional().describe('The input of its tasks'),
   options: options.exactOptional(),
   ...timing,
@@ -97,7 +99,7 @@ const fields = {
   missed: missed.exactOptional(),
   /** `allow` by default. */
   overlap: overlap.exactOptional(),
-  paused: z.boolean().exactOptional().describe('Its slots pass unused until it is resumed'),
+  paused: z.boolean().exactOptional().describe('Its slots make no tasks until it is resumed'),
 }
 
 export const newSchedule = strictObject({
@@ -106,7 +108,7 @@ export const newSchedule = strictObject({
   ...fields,
 }).meta({
   id: 'NewSchedule',
-  title: 'A schedule to be made',
+  title: 'A new schedule',
   examples: [{ _id: 'nightly', task: 'report', cron: '30 3 * * *', timeZone: 'Europe/Berlin' }],
 })
 
@@ -117,7 +119,7 @@ export const scheduleChanges = strictObject({
   every: duration.nullable().describe(every),
   startsAt: givenDate.nullable().describe(startsAt),
   endsAt: givenDate.nullable().describe(endsAt),
-  edition: z.int().describe('Only if nobody has changed it since; as If-Match'),
+  edition: z.int().describe('Only if the schedule still has this edition; like If-Match'),
 })
   .exactPartial()
   .meta({

@@ -36,11 +36,11 @@ export const attempt = object({
   worker: z.string(),
   claimedAt: date,
   endedAt: date.exactOptional(),
-  /** `deferred`: it failed and asked to be tried again later; that costs nothing. */
+  /** `deferred`: it failed and asked for a later retry, which costs no try. */
   outcome: z
     .enum(['completed', 'failed', 'lost', 'released', 'paused', 'cancelled', 'snoozed', 'deferred'])
     .exactOptional(),
-  /** It was counted as lost, and then its worker came back. */
+  /** The attempt was counted as lost, and then its worker came back. */
   survived: z.literal(true).exactOptional(),
   error: taskError.exactOptional(),
 }).meta({ id: 'Attempt', title: 'One claim of a task' })
@@ -55,7 +55,7 @@ export const progress = object({
   message: z.string().exactOptional(),
   /** When the worker reported it (ISO 8601). */
   at: date,
-}).meta({ id: 'Progress', title: 'How far a task is: all fields but `at` come from its handler' })
+}).meta({ id: 'Progress', title: 'Progress of a task: all fields except `at` come from its handler' })
 
 const EXAMPLE = {
   _id: '66f1c0ffee0123456789abcd',
@@ -81,11 +81,11 @@ const EXAMPLE = {
 }
 
 const maxAttempts = z.int().min(1).max(50)
-const limit = z.int().min(1).describe('In milliseconds; the task has it in place of its handler')
+const limit = z.int().min(1).describe("In milliseconds; replaces the handler's limit")
 const counts = z
   .enum(FAILURE_COUNTS)
   .describe('`without-progress`: a failed attempt that changed the checkpoint sets `failures` back to 0')
-const decay = z.boolean().describe('Whether each failure costs a step of priority')
+const decay = z.boolean().describe('Whether each failure lowers the priority by one')
 const factor = z.number().min(1).max(1_000)
 
 const storedRetry = object({
@@ -99,11 +99,11 @@ const storedRetry = object({
 
 export const retry = object({
   /** The most failed attempts, 1-50; 5 by default. */
-  maxAttempts: z.int().min(1).max(50).exactOptional().describe('Wins over the field of that name'),
+  maxAttempts: z.int().min(1).max(50).exactOptional().describe("Takes precedence over the task's own `maxAttempts`"),
   backoff: object({
     /** `exponential` by default: each failure multiplies the delay by `factor`. */
     kind: z.enum(['fixed', 'exponential']).exactOptional(),
-    /** The first delay, or with `fixed` each; a second by default. */
+    /** The first delay, or with `fixed` every delay; one second by default. */
     base: duration.exactOptional(),
     /** 1 to 1,000; 2 by default. */
     factor: factor.exactOptional(),
@@ -114,7 +114,7 @@ export const retry = object({
   })
     .strict()
     .exactOptional(),
-  /** Whether each failure costs the task a step of priority, so that others come first; on by default. */
+  /** Whether each failure lowers the task's priority by one, so that others come first; on by default. */
   decay: decay.exactOptional(),
   /**
    * `every` by default. With `without-progress`, a failed attempt that saved a checkpoint other than the one it started from
@@ -129,43 +129,45 @@ export const retry = object({
     examples: [{ maxAttempts: 8, counts: 'without-progress', backoff: { base: '5s', cap: '10m' } }],
   })
 
-/** Limits of a task in place of its handler's. */
+/** Limits of a task that replace its handler's. */
 export const budget = {
-  /** In place of the handler's. Its `maxAttempts` wins over the field of that name. */
+  /** Replaces the handler's options. Its `maxAttempts` takes precedence over the task's own `maxAttempts`. */
   retry: retry
     .exactOptional()
     .describe('When a failed attempt is repeated, such as `{"counts":"without-progress","backoff":{"base":"5s"}}`'),
-  timeout: duration.exactOptional().describe('How long one attempt may take; the handler decides by default'),
+  timeout: duration.exactOptional().describe('How long one attempt may take; by default, the handler decides'),
   totalTimeout: duration
     .exactOptional()
-    .describe('How long the task may take from its first claim on, waiting between attempts included'),
-  /** An attempt that reports no new progress and saves no new checkpoint for so long fails with `STALLED`. */
-  stall: duration.exactOptional().describe('How long an attempt may report no new progress and save no new checkpoint'),
+    .describe('How long the task may take from its first claim, including waits between attempts'),
+  /** An attempt that reports no new progress and saves no new checkpoint for this long fails with `STALLED`. */
+  stall: duration
+    .exactOptional()
+    .describe('How long an attempt may go without new progress and without a new checkpoint'),
 }
 
-/** The same where `null` leaves it to the handler. */
+/** As `budget`, where `null` means the handler's value. */
 export const budgetChanges = {
   retry: retry
     .nullable()
     .exactOptional()
-    .describe('When a failed attempt is repeated; `null` leaves it to the handler'),
+    .describe("When a failed attempt is repeated; `null` for the handler's options"),
   timeout: duration
     .nullable()
     .exactOptional()
-    .describe('How long one attempt may take; `null` leaves it to the handler'),
+    .describe("How long one attempt may take; `null` for the handler's limit"),
   totalTimeout: duration
     .nullable()
     .exactOptional()
-    .describe('How long a task may take from its first claim on; `null` leaves it to the handler'),
+    .describe("How long a task may take from its first claim; `null` for the handler's limit"),
   stall: duration
     .nullable()
     .exactOptional()
     .describe(
-      'How long an attempt may report no new progress and save no new checkpoint; `null` leaves it to the handler',
+      "How long an attempt may go without new progress and without a new checkpoint; `null` for the handler's limit",
     ),
 }
 
-/** The options of tasks that are to be made later. */
+/** The options of tasks that a schedule or a callback makes later. */
 export const taskOptions = {
   queue: queueName.exactOptional().describe('The queue of its tasks; `default` by default'),
   priority: priority
@@ -176,11 +178,11 @@ export const taskOptions = {
   ...budgetChanges,
 }
 
-/** The same as it is stored, durations in milliseconds. */
+/** As `budget` in its stored form, with durations in milliseconds. */
 export const budgetRow = {
-  /** What the task itself says of its retries, durations in milliseconds; its handler decides the rest. */
+  /** The task's own retry options, with durations in milliseconds. The handler decides the rest. */
   retry: storedRetry.exactOptional(),
-  /** The task's own limits in milliseconds, in place of its handler's. */
+  /** The task's own limits in milliseconds, which replace the handler's. */
   timeout: limit.exactOptional(),
   totalTimeout: limit.exactOptional(),
   stall: limit.exactOptional(),
@@ -190,37 +192,37 @@ export const task = object({
   _id: hexId,
   name,
   version: z.int().min(1),
-  /** Only where `fields` asks for it. */
+  /** Only if `fields` requests it. */
   input: z.unknown().exactOptional(),
-  /** Only where `fields` asks for it. */
+  /** Only if `fields` requests it. */
   output: z.unknown().exactOptional(),
   status: taskStatus,
   queue: queueName,
-  priority: z.int().min(1).max(10).describe('The effective one'),
-  basePriority: z.int().min(1).max(10).describe('The one that was asked for'),
+  priority: z.int().min(1).max(10).describe('The effective priority'),
+  basePriority: z.int().min(1).max(10).describe('The requested priority'),
   runAt: date,
-  /** Its place among tasks of the same priority. */
+  /** Its position among tasks of the same priority. */
   order: date,
   deadline: date.exactOptional(),
-  /** When the nearness of its deadline, or the deadline itself, raises its priority next. */
+  /** When its priority is raised next, because the deadline is near or reached. */
   raiseAt: date.exactOptional(),
-  /** Set when the deadline passed before it had ended. */
+  /** Set when the deadline passed before the task ended. */
   deadlineMissedAt: date.exactOptional(),
   /** Runs only while the machine is not overloaded. */
   lazy: z.boolean(),
   attempt: count.describe('Claims so far'),
   /** Failed attempts that used up a try. */
   failures: count,
-  /** How many workers in a row died with it while its checkpoint stayed the same. */
+  /** How many workers in a row died with the task while its checkpoint stayed the same. */
   lost: count,
   maxAttempts: z.int().min(1).max(50),
   ...budgetRow,
   checkpointAttempt: count.exactOptional().describe('The latest attempt that changed the checkpoint'),
-  /** Only where `fields` asks for it. */
+  /** Only if `fields` requests it. */
   attempts: z.array(attempt).exactOptional(),
   attemptsDropped: count.exactOptional(),
   worker: z.string().exactOptional(),
-  /** Its own socket while it runs. */
+  /** The task's own socket while it runs. */
   publicUrl: z.string().exactOptional(),
   control: object({
     action: z.enum(['cancel', 'pause']),
@@ -229,20 +231,18 @@ export const task = object({
     at: date,
   }).exactOptional(),
   progress: progress.exactOptional(),
-  /** Only where `fields` asks for it. */
+  /** Only if `fields` requests it. */
   checkpoint: z.unknown().exactOptional(),
   error: taskError.exactOptional(),
-  /** Unique among tasks of its queue that have not ended. */
+  /** Unique among the open tasks of its queue. */
   key: z.string().exactOptional(),
   parent: hexId.exactOptional(),
-  after: predecessors
-    .exactOptional()
-    .describe('What it waits for: an id when it is one task, a list when there are several'),
+  after: predecessors.exactOptional().describe('The tasks that it waits for: an id for one task, a list for several'),
   ifFailed: ifFailed.exactOptional(),
   replayOf: hexId.exactOptional(),
   schedule: name.exactOptional().describe('The schedule that made it'),
   event: hexId.exactOptional(),
-  rev: z.int().min(1).describe('Plus one with every write'),
+  rev: z.int().min(1).describe('Increases by one with every write'),
   createdAt: date,
   updatedAt: date,
   claimedAt: date.exactOptional(),
@@ -257,34 +257,32 @@ export const task = object({
   examples: [EXAMPLE],
 })
 
-/** What storing a task answers with. */
+/** The response to storing a task. */
 export const storedTask = object({
   ...task.shape,
   served: z.literal(false).exactOptional().describe('No live worker has a handler for it in its queue yet'),
 }).meta({ id: 'StoredTask', title: 'A task as it was stored', examples: [EXAMPLE] })
 
-/** What a list holds: `fields` may leave out all but the id. */
+/** A row of a list. `fields` may leave out all fields except the id. */
 export const taskRow = task.exactPartial().extend({ _id: hexId }).meta({
   id: 'TaskRow',
   title: 'Task in a list',
-  description: 'Without input, output, attempts and checkpoint, or just what `fields` asks for',
+  description: 'Without input, output, attempts and checkpoint; with `fields`, only the requested fields',
 })
 
 const DEADLINE = 'Its priority rises when the deadline is near, and again when it is reached'
-export const position = z
-  .enum(['front', 'back'])
-  .describe('Ahead of all waiting tasks with the same priority, or behind them')
+export const position = z.enum(['front', 'back']).describe('Before or after all waiting tasks with the same priority')
 export const newTask = object({
   _id: hexId
     .exactOptional()
-    .describe('Makes a repeated request harmless: the same id with the same content is one task'),
+    .describe('Makes a request safe to repeat: the same id with the same content is stored once'),
   name,
   version: z
     .int()
     .min(1)
     .max(1_000_000)
     .exactOptional()
-    .describe('The version of the task that the input is written for; 1 by default'),
+    .describe('The version of the task that the input is for; 1 by default'),
   input: z.unknown().exactOptional().describe('Its input, up to 256 KiB; `{}` by default'),
   priority: priority.exactOptional(),
   /** ISO 8601 on the wire. */
@@ -292,18 +290,20 @@ export const newTask = object({
   deadline: givenDate.exactOptional().describe(DEADLINE),
   position: position.exactOptional(),
   lazy: z.boolean().exactOptional().describe('Runs only while the machine is not overloaded'),
-  key: z.string().min(1).max(256).exactOptional().describe('Unique among tasks that have not ended'),
-  /** When a task with this key has not ended: refuse (the default), return that one, or put this in its place while it waits. */
+  key: z.string().min(1).max(256).exactOptional().describe('Unique among the open tasks of the queue'),
+  /** If an open task has this key: reject the request (the default), return that task, or replace it while it waits. */
   keyPolicy: z
     .enum(['reject', 'return', 'replace'])
     .exactOptional()
-    .describe('When the key is taken: refuse the request, return that task, or replace it while it waits'),
-  /** Each further request with this key within the time moves the start and replaces what waits; needs `key`. */
+    .describe('If an open task has the key: reject the request, return that task, or replace it while it waits'),
+  /** Each further request with this key within the time moves the start and replaces the waiting task; needs `key`. */
   debounce: duration.exactOptional().describe('Starts this long after the last request with the same `key`'),
-  /** At most one task with this key in the time; further requests get that one; needs `key`. */
+  /** At most one task with this key within the time; further requests get that task; needs `key`. */
   throttle: duration.exactOptional().describe('At most one task with the same `key` in this time'),
   queue: queueName.exactOptional().describe('The queue that it waits in; `default` by default'),
-  after: givenPredecessors.exactOptional().describe('Runs when that task has completed, or all of up to 100'),
+  after: givenPredecessors
+    .exactOptional()
+    .describe('Runs when this task has completed, or all tasks in a list of up to 100'),
   ifFailed: ifFailed.exactOptional(),
   maxAttempts: maxAttempts.exactOptional().describe('The most failed attempts, 1 to 50; 5 by default'),
   ...budget,
@@ -311,7 +311,7 @@ export const newTask = object({
   .strict()
   .meta({
     id: 'NewTask',
-    title: 'A task to be stored',
+    title: 'A new task',
     examples: [
       { name: 'download', input: { url: 'https://files.example/large.iso', file: 'large.iso' }, priority: 'high' },
     ],
@@ -327,14 +327,14 @@ export const changes = object({
   runAt: givenDate.exactOptional().describe('When it may start'),
   deadline: givenDate.nullable().exactOptional().describe(`${DEADLINE}; \`null\` removes it`),
   queue: queueName.exactOptional().describe('The queue that it waits in'),
-  input: z.unknown().exactOptional().describe('In place of its input'),
+  input: z.unknown().exactOptional().describe('Replaces the input'),
   lazy: z.boolean().exactOptional().describe('Runs only while the machine is not overloaded'),
   maxAttempts: maxAttempts.exactOptional().describe('The most failed attempts, 1 to 50'),
   ...budgetChanges,
   after: givenPredecessors
     .nullable()
     .exactOptional()
-    .describe('The tasks that it waits for in place of others; `null` or `[]` for none'),
+    .describe('Replaces the tasks that it waits for; `null` or `[]` for none'),
   ifFailed: ifFailed.exactOptional(),
 })
   .strict()
@@ -346,13 +346,13 @@ export const changes = object({
   })
 
 export const commandAnswer = object({
-  matched: count.describe('Tasks that the selection names and the command can do something about'),
-  /** How many it changed, or asked their worker to change; 0 for a dry run. */
+  matched: count.describe('Selected tasks that the command can change'),
+  /** How many tasks it changed, or requested their worker to change; 0 for a dry run. */
   changed: count.describe('0 for a dry run'),
-  /** Those that could not be changed, and why. */
+  /** The tasks that could not be changed, and why. */
   refused: z.array(object({ id: hexId, error: wireError })),
-  /** The tasks that a replay made, in the order of those they repeat. */
-  tasks: z.array(hexId).exactOptional().describe('What a replay made'),
+  /** The tasks that a replay made, in the order of the original tasks. */
+  tasks: z.array(hexId).exactOptional().describe('The tasks that a replay made'),
 }).meta({ id: 'CommandAnswer', title: 'Result of a command', examples: [{ matched: 12, changed: 12, refused: [] }] })
 
 export const liveLogLine = object({
@@ -387,11 +387,11 @@ export const explainReason = object({
   ]),
   /** For people. */
   message: z.string(),
-  /** The task it waits for. */
+  /** The task that it waits for. */
   task: hexId.exactOptional(),
-  /** The date it waits for. */
+  /** The date that it waits for. */
   at: date.exactOptional(),
-  /** The workers it concerns. */
+  /** The workers that the reason is about. */
   workers: z.array(z.string()).exactOptional(),
   /** How many tasks come before it. */
   ahead: count.exactOptional(),
@@ -402,7 +402,7 @@ export const explanation = object({
   status: taskStatus,
   /** Whether it will run without further action. */
   willRun: z.boolean(),
-  /** Why it does not run, the most important reason first. */
+  /** Why the task does not run, the most important reason first. */
   reasons: z.array(explainReason),
 }).meta({ id: 'Explanation', title: 'Why a task does not run' })
 
@@ -416,12 +416,12 @@ export const auditEntry = object({
   tasks: z.array(hexId),
   matched: count,
   changed: count,
-  /** What was changed besides tasks: a worker, a queue, a fingerprint. */
+  /** The changed thing if it is not a task: a worker, a queue, a fingerprint. */
   target: z.string().exactOptional(),
   filter: z.string().exactOptional(),
   reason: z.string().exactOptional(),
-  /** The code with which it was refused; `matched` counts such refusals since the entry before. */
-  refused: z.string().exactOptional().describe('The code with which it was refused'),
+  /** The error code if the request was refused; `matched` counts such refusals since the previous entry. */
+  refused: z.string().exactOptional().describe('The error code if the request was refused'),
 }).meta({ id: 'AuditEntry', title: 'Who did what' })
 
 /** How a request selects many tasks. */

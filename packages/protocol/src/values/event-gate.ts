@@ -1,7 +1,7 @@
 import { checkEventName } from './event-name.ts'
 import { keepValue } from './keep-value.ts'
 
-/** How many names of events are reported, for a handler that makes up names. */
+/** The most names of events that are reported, in case a handler generates names. */
 const MOST_REPORTED = 20
 
 /**

@@ -30,7 +30,7 @@ describe('JSON from outside', () => {
     expect(parseJson(text)).toEqual(JSON.parse(text))
   })
 
-  test('other values are never touched', () => {
+  test('other values are never changed', () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
         // As `JSON.stringify` writes them, whole numbers have no exponent below 1e21.
@@ -42,7 +42,7 @@ describe('JSON from outside', () => {
     )
   })
 
-  test('a value as deep as it is long is looked through', () => {
+  test('a very deep value is checked completely', () => {
     const deep = JSON.parse(`${'['.repeat(5_000)}1${']'.repeat(5_000)}`)
     expect(() => checkJson(deep)).not.toThrow()
   })

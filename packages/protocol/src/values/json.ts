@@ -2,18 +2,18 @@ import { FleetError } from '../fleet-error.ts'
 import { cutText, isWellFormed } from './text.ts'
 
 const LONGEST_PATH = 500
-/** Where a number may be that no double holds as it is written. */
+/** Matches places that may have a number that a double can't hold exactly. */
 const SUSPECT_NUMBER = /\d{16}|[eE]\+?\d{3}/
-/** Neither can be in UTF-8 itself, only be written as an escape. */
+/** NUL and half surrogate pairs, which appear in JSON only as escapes. */
 const SUSPECT_TEXT = /\\u(?:0000|d[89a-f])/i
-/** A number that `checkJson` refuses, whatever is made of the text in between. */
+/** A number that `checkJson` always rejects after the text was parsed. */
 const NO_NUMBER = '1e999'
 
 /**
- * Reads JSON from outside and refuses what `JSON.parse` would change in silence: whole numbers beyond 2^53, which are
- * rounded, and numbers like `1e400`, which become infinite. Half surrogate pairs and NUL are refused too.
+ * Parses JSON from outside and rejects values that `JSON.parse` would silently change: whole numbers beyond 2^53, which are
+ * rounded, and numbers like `1e400`, which become infinite. Half surrogate pairs and NUL are rejected too.
  *
- * @param what how an error names the text
+ * @param what the name of the text in errors
  * @throws {FleetError} `BAD_JSON`; `OUT_OF_RANGE`, `BAD_STRING` with the path in `field`
  */
 export function parseJson(text: string, what = 'This'): unknown {
@@ -29,8 +29,8 @@ export function parseJson(text: string, what = 'This'): unknown {
 }
 
 /**
- * The same JSON with each whole number that a double would round put out of range, where `checkJson` finds it: once parsed,
- * nobody can tell what was written.
+ * Replaces each whole number that a double would round by one out of range, so that `checkJson` finds it. After parsing, the
+ * rounding can't be detected.
  */
 export function markRounded(json: string): string {
   if (!SUSPECT_NUMBER.test(json)) return json
@@ -67,7 +67,7 @@ function endOfNumber(json: string, start: number): number {
 
 const isDigit = (char: string): boolean => char >= '0' && char <= '9'
 
-/** With a dot or an exponent a number is meant as it is stored: the nearest double. */
+/** A number with a dot or an exponent may be rounded: it means the nearest double. */
 const isRounded = (number: string): boolean => /^-?\d{16,}$/.test(number) && !Number.isSafeInteger(Number(number))
 
 interface Place {
@@ -77,7 +77,7 @@ interface Place {
 }
 
 /**
- * Refuses what no reader can be sure of in a value that came as JSON. Without recursion: it may be nested as deep as it is long.
+ * Rejects values from JSON that readers may interpret differently. Works without recursion, because the nesting may be very deep.
  *
  * @throws {FleetError} `OUT_OF_RANGE`, `BAD_STRING`; `field` is the path
  */
@@ -100,14 +100,14 @@ export function checkJson(value: unknown): void {
 function checkNumber(number: number, place: Place): void {
   if (Number.isFinite(number)) return
   const field = pathOf(place)
-  const message = `'${field}' is a number that JSON readers round or can't hold: beyond 2^53 write it as a text`
+  const message = `'${field}' is a number that JSON readers round or can't hold. Write numbers beyond 2^53 as a text`
   throw new FleetError('OUT_OF_RANGE', message, { field })
 }
 
 function checkText(text: string, place: Place): void {
   if (!text.includes('\0') && isWellFormed(text)) return
   const field = pathOf(place)
-  const message = `'${field}': a text holds a NUL or half a surrogate pair, which no reader can be sure of`
+  const message = `'${field}': a text must not contain NUL or half a surrogate pair`
   throw new FleetError('BAD_STRING', message, { field })
 }
 

@@ -2,21 +2,21 @@ import { UnrecoverableError } from '../fleet-error.ts'
 import type { Progress } from '../protocol.ts'
 import { keepValue } from './keep-value.ts'
 
-/** What a handler reports, before the worker notes when. */
+/** Progress as a handler reports it, before the worker adds the time. */
 export type ReportedProgress = Omit<Partial<Progress>, 'at'>
 
 const TYPES = { ratio: 'number', done: 'number', total: 'number', unit: 'string', message: 'string' } as const
 
 /**
- * Progress as a handler reports it, checked. `ratio` is held between 0 and 1, and derived from `done` and `total` where only
- * those are given.
+ * Checks the progress that a handler reports. `ratio` is limited to 0..1, and derived from `done` and `total` if only those
+ * are given.
  *
  * @throws {UnrecoverableError} `BAD_PROGRESS`, `PROGRESS_TOO_LARGE`; `field` is the path
  */
 export function keepProgress(reported: unknown): ReportedProgress {
   const kept = keepValue(reported, 'progress')
   if (kept === null || Object.getPrototypeOf(kept) !== Object.prototype) {
-    throw new UnrecoverableError('BAD_PROGRESS', "'progress' is an object such as { done: 1, total: 10 }", {
+    throw new UnrecoverableError('BAD_PROGRESS', "'progress' must be an object such as { done: 1, total: 10 }", {
       field: 'progress',
     })
   }
@@ -26,7 +26,7 @@ export function keepProgress(reported: unknown): ReportedProgress {
 
 function checkField(progress: Record<string, unknown>, field: string, type: 'number' | 'string'): void {
   if (progress[field] === undefined || typeof progress[field] === type) return
-  const message = `'progress.${field}' is a ${type === 'string' ? 'text' : 'number'}`
+  const message = `'progress.${field}' must be a ${type === 'string' ? 'string' : 'number'}`
   throw new UnrecoverableError('BAD_PROGRESS', message, { field: `progress.${field}` })
 }
 

@@ -24,7 +24,7 @@ const nested = (depth: number): unknown => {
   for (let level = 0; level < depth; level += 1) value = { a: value }
   return value
 }
-/** A hundred levels with two ways to each next one: 2^100 leaves. */
+/** A hundred levels with two paths to each next one: 2^100 leaves. */
 const bomb = (): unknown => {
   let value: unknown = 1
   for (let level = 0; level < 99; level += 1) value = [value, value]
@@ -105,12 +105,12 @@ test.each(['event', 'answer', 'progress', 'sentInput'] as const)(
   'NaN and Infinity as %s are refused, since JSON has no form for them',
   (place) => {
     for (const v of [Number.NaN, Number.NEGATIVE_INFINITY]) {
-      expect(() => keepValue({ v }, place)).toThrow(/is no number that JSON can carry/)
+      expect(() => keepValue({ v }, place)).toThrow(/JSON has no number/)
     }
   },
 )
 
-test('an output keeps whole numbers of 64 bits and bytes in the form that BSON has for them', () => {
+test("an output keeps whole numbers of 64 bits and bytes in BSON's types", () => {
   const bytes = Buffer.from('abc')
   const kept = keepValue({ few: -5n, wide: [2n ** 53n, -(2n ** 63n)], bytes }, 'output')
   bytes[0] = 0
@@ -118,12 +118,12 @@ test('an output keeps whole numbers of 64 bits and bytes in the form that BSON h
   expect(() => keepValue(2n ** 63n, 'output')).toThrow(/beyond 64 bits/)
 })
 
-test('what a handler made fails its task without another try', () => {
+test('an invalid value from a handler fails its task without a retry', () => {
   expect(() => keepValue(() => 1, 'output')).toThrow(UnrecoverableError)
   expect(() => keepValue(() => 1, 'input')).not.toThrow(UnrecoverableError)
 })
 
-test('what is kept comes back from the database as it was', async () => {
+test('a kept value comes back from the database unchanged', async () => {
   const value = {
     text: 'häß \u{1f600} \0 $secret',
     numbers: [0, -0, 1.5, -7, 2 ** 31, 2 ** 60, 5e-324, Number.MAX_VALUE, Number.NaN, Number.NEGATIVE_INFINITY],
@@ -178,7 +178,7 @@ test('the size is that of BSON, to the byte', () => {
   )
 })
 
-test('whatever is thrown at it is kept as it is or refused with a code', () => {
+test('any value is kept unchanged or rejected with a code', () => {
   fc.assert(
     fc.property(
       fc.anything({
@@ -212,7 +212,7 @@ test('whatever is thrown at it is kept as it is or refused with a code', () => {
 })
 
 describe('progress', () => {
-  test('has its ratio derived and held between 0 and 1', () => {
+  test('has its ratio derived and limited to 0..1', () => {
     expect(keepProgress({ done: 1, total: 4, unit: 'files' })).toEqual({
       done: 1,
       total: 4,

@@ -2,28 +2,28 @@ import { FleetError, UnrecoverableError } from '../fleet-error.ts'
 import { PLACES, VALUE_DEPTH, type ValuePlace } from './places.ts'
 import { cutText, isWellFormed, utf8Length } from './text.ts'
 
-/** Keys that a reader's language or the database's driver takes for something else. */
+/** Keys with a special meaning in JavaScript or in the database's driver. */
 const UNSAFE_KEYS = new Set(['__proto__', '_bsontype'])
 const LONGEST_PATH = 500
-/** What BSON adds to a container, and to each entry beside its key. */
+/** The bytes that BSON adds to a container, and to each entry beside its key. */
 const CONTAINER_BYTES = 5
 const ENTRY_BYTES = 2
 /** The document that holds the value: `{ value: … }`. */
 const FRAME_BYTES = CONTAINER_BYTES + ENTRY_BYTES + 5
 
 /**
- * The one gate for values: input, output, checkpoint, progress, emitted events and answers. Returns a copy that the database
- * and JSON hold without a change, so that what was checked is what is stored, whatever becomes of the original.
+ * Checks all values of tasks: input, output, checkpoint, progress, emitted events and answers. Returns a copy that the database
+ * and JSON can hold unchanged. So exactly the checked value is stored, even if the original changes later.
  *
  * Kept: texts, numbers (finite ones only, where they travel as JSON), booleans, null, dates, plain objects and lists, and BSON's own types that come back as they
  * are (ObjectId, Binary, UUID, Decimal128, Timestamp, MinKey, MaxKey, and Long beyond 2^53). A field that is `undefined` is
  * left out. In an output, a BigInt of 64 bits is kept as a whole number, and a Buffer as a Binary.
  *
- * @param value made by foreign code: reading it may throw
- * @param to where it goes
- * @param name how its path begins, where that differs from the usual
- * @throws {FleetError} the place's own codes, such as `BAD_INPUT` and `INPUT_TOO_LARGE`; `field` is the path. What a handler
- *   has made is refused with an `UnrecoverableError`
+ * @param value made by foreign code, so reading it may throw
+ * @param to the place that the value goes to
+ * @param name the start of its path, if that differs from the place's name
+ * @throws {FleetError} the place's own codes, such as `BAD_INPUT` and `INPUT_TOO_LARGE`; `field` is the path. For a handler's
+ *   value, it is an `UnrecoverableError`
  */
 export function keepValue(value: unknown, to: keyof typeof PLACES, name: string = PLACES[to].name): unknown {
   return new Keeper(PLACES[to], name).keep(value)
@@ -32,7 +32,7 @@ export function keepValue(value: unknown, to: keyof typeof PLACES, name: string 
 class Keeper {
   readonly #place: ValuePlace
   readonly #path: (string | number)[]
-  /** The containers around the one that is looked at. */
+  /** The containers around the current one. */
   readonly #around = new Set<object>()
   #left: number
 
@@ -54,25 +54,25 @@ class Keeper {
       case 'object':
         return value === null ? null : this.#object(value)
       case 'undefined':
-        throw this.#refusal('undefined has no place in a list: use null')
+        throw this.#refusal('a list must not contain undefined: use null')
       case 'bigint':
         return this.#bigint(value)
       default:
-        throw this.#refusal(`a ${typeof value} is no data`)
+        throw this.#refusal(`a ${typeof value} is not data`)
     }
   }
 
   #text(text: string): string {
-    // A text has at least as many bytes as units, and counting those of a very long one takes time.
+    // A text has at least as many bytes as UTF-16 units. Counting the bytes of a very long text takes time.
     if (text.length > this.#left) throw this.#tooLarge()
-    if (!isWellFormed(text)) throw this.#refusal('a text holds half a surrogate pair, which UTF-8 has no form for')
+    if (!isWellFormed(text)) throw this.#refusal("a text contains half a surrogate pair, which UTF-8 can't encode")
     this.#spend(CONTAINER_BYTES + utf8Length(text))
     return text
   }
 
   #number(number: number): number {
     if (this.#place.json === true && !Number.isFinite(number))
-      throw this.#refusal(`${number} is no number that JSON can carry: use null`)
+      throw this.#refusal(`JSON has no number ${number}: use null`)
     const isInt32 = (number | 0) === number && !Object.is(number, -0)
     this.#spend(isInt32 ? 4 : 8)
     return number
@@ -81,8 +81,7 @@ class Keeper {
   #bigint(wide: bigint): number | bigint {
     if (this.#place.result !== true)
       throw this.#refusal('a BigInt would come back as another number: write it as a text')
-    if (BigInt.asIntN(64, wide) !== wide)
-      throw this.#refusal('a BigInt beyond 64 bits has no form in BSON: write it as a text')
+    if (BigInt.asIntN(64, wide) !== wide) throw this.#refusal('BSON has no BigInt beyond 64 bits: write it as a text')
     this.#spend(8)
     return BigInt(Number(wide)) === wide && Number.isSafeInteger(Number(wide)) ? Number(wide) : wide
   }
@@ -114,7 +113,7 @@ class Keeper {
 
   #date(date: Date): Date {
     const time = date.getTime()
-    if (Number.isNaN(time)) throw this.#refusal('an invalid Date is no date')
+    if (Number.isNaN(time)) throw this.#refusal('the Date is invalid')
     this.#spend(8)
     return new Date(time)
   }
@@ -159,7 +158,7 @@ class Keeper {
     return kept
   }
 
-  /** Getters and proxies are foreign code. */
+  /** Catches errors of getters and proxies, which are foreign code. */
   #read<T>(act: () => T): T {
     try {
       return act()
@@ -181,7 +180,7 @@ class Keeper {
   #tooLarge(): FleetError {
     const { limit, tooLarge } = this.#place
     const field = String(this.#path[0])
-    return this.#error(tooLarge, `'${field}' takes more than the ${limit} bytes that are allowed`, field)
+    return this.#error(tooLarge, `'${field}' takes more than the allowed ${limit} bytes`, field)
   }
 
   #error(code: string, message: string, field: string): FleetError {
@@ -191,7 +190,7 @@ class Keeper {
   }
 }
 
-/** Why a part can't be kept, in words of ours. */
+/** An own error, whose message may be shown. */
 class NotKept extends Error {}
 
 type Kind = 'list' | 'plain' | 'date' | 'bson' | { instanceOf: string }
@@ -201,7 +200,7 @@ function kindOf(object: object): Kind {
   const prototype: unknown = Object.getPrototypeOf(object)
   if (prototype === null || prototype === Object.prototype || isForeignRoot(prototype as object)) return 'plain'
   if (isDate(object)) return 'date'
-  // One with a field of that name is none.
+  // An object with its own field of that name is not a BSON type.
   if ('_bsontype' in object && !Object.hasOwn(object, '_bsontype')) return 'bson'
   const made = object.constructor
   const name = typeof made === 'function' ? made.name : ''
@@ -215,7 +214,7 @@ const isBytes = (object: object): object is Uint8Array =>
 const isForeignRoot = (prototype: object): boolean =>
   Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
 
-/** A Date and not of a class of its own, which would come back as a Date. */
+/** Whether it is a plain Date. An instance of a subclass would come back as a Date. */
 function isDate(object: object): object is Date {
   const root: unknown = Object.getPrototypeOf(Object.getPrototypeOf(object))
   if (root !== Object.prototype && (root === null || !isForeignRoot(root as object))) return false
@@ -223,7 +222,7 @@ function isDate(object: object): object is Date {
 }
 
 function remedyFor(name: string): string {
-  if (name === 'Promise') return 'a Promise is no value yet: await it'
+  if (name === 'Promise') return 'a Promise is not a value: await it'
   if (/Array$|^(Shared)?ArrayBuffer$|^Buffer$|^DataView$|^Blob$/.test(name)) {
     return `a ${name} would come back as something else: use a Binary of BSON or a text in base64`
   }
@@ -248,7 +247,7 @@ function checkSymbols(object: object): void {
   if (named) throw new NotKept('a symbol as a key would be lost')
 }
 
-/** How many bytes a value of BSON's own types takes; only those that are read back as they were. */
+/** How many bytes a value of a BSON type takes. Throws for types that are read back as something else. */
 function bsonBytes(value: { _bsontype: unknown }): number {
   switch (value._bsontype) {
     case 'ObjectId':

@@ -1,16 +1,16 @@
-/** A name under which nobody keeps anything but a secret, as a whole or as a part of a longer one. */
+/** Matches names that are used only for secrets, also as a part of a longer name. */
 const SECRET_NAME =
   /token|secret|passw|passphrase|api[-_]?key|access[-_]?key|private[-_]?key|credential|signature|authori[sz]ation|cookie|(?:^|[-_.])(?:auth|pwd|sig|sid|session|jwt|otp)$/i
 
-/** Headers whose value is a secret as a whole, and other names that are written like them. */
+/** Headers whose whole value is a secret, and other names in the same notation. */
 const HEADER =
   /\b((?:x-[\w-]{0,60}(?:key|token|secret|auth|signature)|api-key|aws_session_token)\s*:\s*)[^\s,;&"'<>]+/gi
 
 /**
- * A text that somebody will read, without the secrets that it quotes: users and passwords of addresses, `token=…` and the
- * like in queries and forms, `"password": "…"`, the headers that prove who asks, JSON Web Tokens and keys of a fleet.
+ * Masks the secrets in a text that people will read: users and passwords in addresses, `token=…` and similar parameters in
+ * queries and forms, `"password": "…"`, authentication headers, JSON Web Tokens and keys of a fleet.
  *
- * The time that it takes is proportional to the length: no pattern begins twice in what another try has passed, or it looks no further than a
+ * Its time is proportional to the length: no pattern starts again in text that a failed match has passed, or it reads only a
  * fixed number of characters.
  */
 export function maskSecrets(text: string): string {

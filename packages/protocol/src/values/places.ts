@@ -1,26 +1,26 @@
-/** Where a value is on its way to: how its paths begin, what a refusal is called, and how much fits. */
+/** The place that a value goes to: the start of its paths, its error codes, and its limit. */
 export interface ValuePlace {
   /** The first part of a path: `output` in `output.rows.3`. */
   name: string
-  /** The code when it can't be kept as it is. */
+  /** The code for a value that can't be kept unchanged. */
   refused: string
-  /** The code when it is too large. */
+  /** The code for a value that is too large. */
   tooLarge: string
   /** In bytes of BSON. */
   limit: number
-  /** Made by the handler, which would make the same again: the task fails without another try. */
+  /** Whether the handler made the value. It would make the same again, so the task fails without a retry. */
   final: boolean
-  /** Travels as JSON and is stored nowhere: a number that JSON has no form for would arrive as `null`. */
+  /** Sent as JSON and not stored: a number that JSON doesn't have would arrive as `null`. */
   json?: boolean
-  /** Read by people and other programs, and by no handler that counts on its own types: what BSON has a form for is kept in it. */
+  /** Read only by people and other programs, not by a handler that needs its own types. So values are kept in BSON's types. */
   result?: boolean
 }
 
-/** What an input, an output, a checkpoint, an emitted event or an answer may take, in bytes. */
+/** The limit of an input, an output, a checkpoint, an emitted event or an answer, in bytes. */
 export const VALUE_LIMIT = 256 * 1024
-/** Progress is stored each second and sent to everybody who watches. */
+/** Progress is stored each second and sent to all watchers, so its limit is lower. */
 const PROGRESS_LIMIT = 16 * 1024
-/** How many lists and objects may lie in one another. */
+/** How deep lists and objects may be nested. */
 export const VALUE_DEPTH = 100
 
 const place = (
@@ -46,8 +46,8 @@ export const PLACES = {
   output: place('output', 'OUTPUT', VALUE_LIMIT, true, { result: true }),
   checkpoint: place('checkpoint', 'CHECKPOINT', VALUE_LIMIT, true),
   progress: place('progress', 'PROGRESS', PROGRESS_LIMIT, true, { json: true }),
-  /** It is left out; the attempt goes on. */
+  /** A rejected event is left out; the attempt goes on. */
   event: place('data', 'EVENT', VALUE_LIMIT, true, { json: true }),
-  /** The asker gets the error; the attempt goes on. */
+  /** The sender of the message gets the error; the attempt goes on. */
   answer: place('answer', 'ANSWER', VALUE_LIMIT, false, { json: true }),
 } as const satisfies Record<string, ValuePlace>

@@ -23,7 +23,11 @@ export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
           .regex(/^([1-9]\d{0,2}|1000)$/, '1 to 1,000')
           .optional()
           .meta({ description: '1 to 1,000; 100 by default' }),
-        cursor: z.string().max(4_096).optional().meta({ description: "The last answer's, for what follows" }),
+        cursor: z
+          .string()
+          .max(4_096)
+          .optional()
+          .meta({ description: "The previous answer's `cursor`, for the next page" }),
       }),
       answers: {
         200: z.object({

@@ -28,7 +28,7 @@ export const problem = z
       {
         type: 'about:blank',
         status: 400,
-        title: "'priority' is a whole number from 1 to 10",
+        title: "'priority' must be a whole number from 1 to 10",
         code: 'OUT_OF_RANGE',
         field: 'priority',
       },
