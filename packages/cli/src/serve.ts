@@ -26,7 +26,7 @@ import { secretsOfTasks } from './task-secrets.ts'
 /** A gateway runs no tasks. */
 const STOP_TIMEOUT = '25s'
 /**
- * A gateway reads many rows and drops them soon. By V8's own rule its heap doubles before they are collected: 120 MB more for
+ * A gateway reads many rows and drops them soon. By default V8 lets the heap double before they are collected: 120 MB more for
  * 20 queries that are refused as too big. With this it is 40 MB.
  */
 const HEAP_GROWTH = '--heap-growing-percent=40'
@@ -103,7 +103,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   }
 }
 
-/** By default all stages together get the grace, and what handlers, writes and connections need to end. */
+/** By default the total is the grace plus the time for handlers, writes and connections to end. */
 function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTimeout'>): StopTimes {
   return { grace, stopTimeout: stopTimeout ?? milliseconds(grace) + AFTER_GRACE_MS }
 }
@@ -124,7 +124,7 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
     throw new FleetError('BAD_REQUEST', '--error-threshold and --error-period need --error-webhook')
   }
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new FleetError('BAD_REQUEST', '--error-webhook is an address such as https://hooks.example/errors')
+    throw new FleetError('BAD_REQUEST', '--error-webhook must be an address such as https://hooks.example/errors')
   }
   const secret = env.TASKFLEET_WEBHOOK_SECRET
   return {

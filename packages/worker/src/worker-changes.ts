@@ -2,7 +2,7 @@ import type { TaskDocument, WorkerDocument } from '@taskfleet/core'
 import type { Change, FeedListener, QueueDocument } from '@taskfleet/core/internal'
 import type { Worker } from './worker.ts'
 
-/** What a worker does about each change that the feed reports. */
+/** Passes each change of the feed to the part of the worker that it concerns. */
 export function changesOf(worker: Worker): FeedListener {
   return {
     change: ({ collection, id, doc }: Change) => {
@@ -23,7 +23,7 @@ function onTask(
   id: string,
   task: TaskDocument | null,
 ): void {
-  // What does not fit is ended by the watch of documents, and nothing here relies on it.
+  // The document watch ends invalid tasks, so they are skipped here.
   if (task !== null && !fleet.gate.isReadable('tasks', task)) {
     loop.remove(id)
     return

@@ -46,7 +46,7 @@ test.each([
   expect(seen).toEqual(wanted.map(({ _id }) => _id.toHexString()))
 })
 
-test('what is stored and removed between two pages moves nothing', async () => {
+test('tasks stored and removed between two pages move no others', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   const tasks = []
@@ -60,7 +60,7 @@ test('what is stored and removed between two pages moves nothing', async () => {
   expect(idsOf(second.body.tasks)).toEqual(newestFirst.slice(4, 8))
 })
 
-test('as lines of JSON all that match are streamed', async () => {
+test('as lines of JSON all matching tasks are streamed', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   const asked = Array.from({ length: 1_050 }, (_, n) => ({ name: 'many', queue, input: { n } }))
@@ -96,7 +96,7 @@ test('simple parameters and a filter narrow together, within what the key may se
   expect((await limited.call('GET', '/stats')).body).toMatchObject({ byQueue: { [other]: { cancelled: 1 } } })
 })
 
-test('a page with too many bytes is refused, with what to do; a shorter one is not', async () => {
+test('a page with too many bytes is refused with the remedy; a shorter one is not', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   const input = { text: 'x'.repeat(250 * 1024) }

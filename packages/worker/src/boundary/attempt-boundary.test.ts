@@ -59,7 +59,7 @@ const neighbour = defineTask({
   run: ({ socket }) => new Promise((resolve) => socket.on('end', () => resolve('whole'))),
 })
 
-describe('errors that nobody catches', () => {
+describe('uncaught errors', () => {
   const fleet = useFleet()
 
   const logged: Record<string, unknown>[] = []
@@ -76,7 +76,7 @@ describe('errors that nobody catches', () => {
   }
 
   test.for(Object.keys(LEAKS).filter((kind) => !kind.includes('signal')))(
-    'are the failure of the attempt that they come out of, and of no other: %s',
+    'are a failure of their own attempt and of no other: %s',
     async (kind) => {
       const runner = await start()
       const other = await fleet.fleet.enqueue(neighbour, {})
@@ -97,7 +97,7 @@ describe('errors that nobody catches', () => {
     expect((await fleet.ended(task._id)).error).toMatchObject({ code: 'UNHANDLED_IN_HANDLER' })
   })
 
-  test('that a listener of the signal throws do not change what the abort was for', async () => {
+  test('of a listener of the signal do not change the reason of the abort', async () => {
     const runner = await start()
     const task = await fleet.fleet.enqueue(leaky, { kind: 'a listener of its signal' })
     await fleet.runsAt(runner, task)
@@ -125,23 +125,22 @@ describe('errors that nobody catches', () => {
     ends.emit('now')
     await eventually(() =>
       logged.some(
-        (line) =>
-          line.task === task._id.toHexString() && /error of a handler that nobody caught/.test(String(line.msg)),
+        (line) => line.task === task._id.toHexString() && /uncaught error of a handler/.test(String(line.msg)),
       ),
     )
     await completes(runner, other)
     expect((await fleet.fleet.store.find(task._id))?.status).toBe('completed')
   })
 
-  test('are kept from the listeners of the program, which hears of its own', async () => {
+  test('do not reach the listeners of the program, which get its own errors', async () => {
     const heard: unknown[] = []
-    const hear = (error: unknown): void => void heard.push(error)
+    const receive = (error: unknown): void => void heard.push(error)
     const [rejections, exceptions] = (['unhandledRejection', 'uncaughtException'] as const).map((event) => {
       const before = process.listeners(event as 'uncaughtException')
       process.removeAllListeners(event)
-      process.on(event, hear)
+      process.on(event, receive)
       return () => {
-        process.off(event, hear)
+        process.off(event, receive)
         for (const listener of before) process.on(event as 'uncaughtException', listener)
       }
     })

@@ -69,7 +69,7 @@ describe.skipIf(MONGOD === undefined)(mongodTitle('commands that fail'), { timeo
       await life()
     })
 
-    test.each(CONFIRMATION_CODES)('an unconfirmed write, code %i: never told as done', async (code) => {
+    test.each(CONFIRMATION_CODES)('an unconfirmed write, code %i: never reported as done', async (code) => {
       const writeConcernError = { code, errmsg: 'not confirmed' }
       undo = await failCommand(
         fleet.database.db,
