@@ -74,7 +74,7 @@ describe('each route needs its scope', () => {
 test('a route without a scope can not be registered', async () => {
   const app = fastify()
   authenticate(app, new Access(fleet.database, { subscribe: () => () => undefined } as never))
-  expect(() => app.get('/open', () => 'everything')).toThrow('GET /open says no scope')
+  expect(() => app.get('/open', () => 'everything')).toThrow('GET /open has no scope')
   await app.close()
 })
 

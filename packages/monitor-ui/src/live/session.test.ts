@@ -42,13 +42,13 @@ describe('a session', () => {
     expect(shown).toHaveLength(2)
   })
 
-  it('is asked for once by all who want one at the same time', async () => {
+  it('is requested once for simultaneous callers', async () => {
     const { session, shown } = opened(made('ey.one'))
     expect(await Promise.all([session.fresh(), session.current(), session.fresh()])).toEqual(Array(3).fill('ey.one'))
     expect(shown).toHaveLength(1)
   })
 
-  it('tells a key that was never good from one that is not any more, and forgets both', async () => {
+  it('distinguishes a key that was never valid from one that no longer is, and drops both', async () => {
     const never = opened(refused(401, 'UNAUTHENTICATED'))
     expect((await refusal(never.session.fresh())).message).toContain('not valid for this fleet')
     const once = opened(made('ey.one'), refused(401, 'UNAUTHENTICATED'))
@@ -60,7 +60,7 @@ describe('a session', () => {
     expect([never.gone, once.gone]).toEqual([['gone'], ['gone']])
   })
 
-  it('outlasts a gateway that is away or busy: what passes by itself is no refusal', async () => {
+  it('survives a gateway that is away or busy: temporary errors are no refusal', async () => {
     const { session, gone } = opened(
       made('ey.one'),
       new TypeError('fetch failed'),
@@ -76,7 +76,7 @@ describe('a session', () => {
     expect(gone).toEqual([])
   })
 
-  it('says so where a key is tried after too many wrong ones, or may not see anything', async () => {
+  it('reports too many wrong keys, and a key without the scope read', async () => {
     expect((await refusal(opened(refused(429, 'RATE_LIMITED')).session.fresh())).code).toBe('RATE_LIMITED')
     expect((await refusal(opened(refused(403, 'FORBIDDEN')).session.fresh())).code).toBe('FORBIDDEN')
   })
