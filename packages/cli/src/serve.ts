@@ -16,12 +16,12 @@ import {
 import { databaseOf } from './address.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
-import { NobodysErrors } from './nobodys-errors.ts'
 import { makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
 import { type SecretOptions, secretOf } from './secret.ts'
 import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
 import { secretsOfTasks } from './task-secrets.ts'
+import { UnownedErrors } from './unowned-errors.ts'
 
 /** A gateway runs no tasks. */
 const STOP_TIMEOUT = '25s'
@@ -83,7 +83,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     log,
     ...given({ thresholds, recurringErrors, listen, publicUrl, basePath, trustProxy, name }),
   })
-  const errors = new NobodysErrors(log)
+  const errors = new UnownedErrors(log)
   errors.watch(runner)
   const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
   const service = {

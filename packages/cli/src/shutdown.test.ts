@@ -69,7 +69,7 @@ describe('a worker that gets a signal', () => {
   })
 
   test('ends in order while it starts', async () => {
-    // One that was killed in another test is nobody's to end.
+    // One that was killed in another test must not be ended here.
     const before = new Set((await fleet.fleet.workers.list()).map(({ _id }) => _id))
     for (const delayMs of [300, 900]) {
       const worker = start()

@@ -224,7 +224,7 @@ describe('FleetClient', () => {
     ['http://user:secret@127.0.0.1:PORT/tasks/ID'],
     ['//127.0.0.1:PORT/tasks/ID'],
     ['file:///etc/passwd'],
-  ])('never goes to %s, whatever a gateway says', async (publicUrl) => {
+  ])('never connects to %s, whatever the gateway sends', async (publicUrl) => {
     const id = 'a'.repeat(24)
     let hits = 0
     const trap = createServer((_request, response) => response.end()).on('connection', () => (hits += 1))

@@ -10,7 +10,7 @@ afterEach(async () => {
   for (const act of undo.splice(0)) await act()
 })
 
-/** Listens in a process of its own, with something in its command line that nobody may read. */
+/** Listens in a separate process, with a secret in its command line. */
 async function listenElsewhere(): Promise<{ pid: number; port: number }> {
   const program = `const server = require('node:net').createServer().listen(0, '127.0.0.1', () => console.log(server.address().port))
     process.stdin.on('end', () => process.exit()).resume()`

@@ -42,7 +42,7 @@ test('handshakes count like requests: to the gateway, a task and the relay', asy
   expect((await connect(fleet, url!, good)).connected).toBe(true)
 })
 
-/** Counts what the database is asked about one of these collections. */
+/** Counts the queries of one of these collections. */
 function readsOf(...names: string[]): () => number {
   const spy = vi.spyOn(Collection.prototype, 'find')
   fleet.cleanup(() => spy.mockRestore())

@@ -344,7 +344,7 @@ describe('the options of a provider', () => {
     )
     const open = () => client.watches.filter((watch) => watch.open).map(({ id }) => id)
     expect(open()).toEqual(['a', 'b'])
-    // One that gives up waiting takes nobody's place.
+    // One that stops waiting takes no place.
     rerender({ seen: ['a', 'b', 'd'] })
     await settle()
     rerender({ seen: ['b', 'd'] })

@@ -100,7 +100,7 @@ test('nothing is claimed before the first query, at the start and when changes m
   await started
   await eventually(() => limited.includes(first._id.toHexString()))
 
-  // It may have been limited while nobody heard of it.
+  // It may have been limited without an event in the feed.
   limits = false
   const before = asked
   const caughtUp = loop.lost()

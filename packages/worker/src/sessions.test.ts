@@ -22,7 +22,7 @@ async function relay(): Promise<{ uri: string; relay: ReplyRelay }> {
 /** What handlers have seen, by what they call it. */
 type Note = { what: string; at: number; owned: boolean }
 
-/** A task that notes what becomes of it, saves checkpoints and asks for proof before its last step. */
+/** A task that records its steps, saves checkpoints and waits for proof before its last step. */
 const watched = (over: { name?: string; inDoubt?: 'abort' | { for: number }; ms?: number } = {}) => {
   const notes: Note[] = []
   const note = (what: string, owned: boolean): number => notes.push({ what, at: Date.now(), owned })

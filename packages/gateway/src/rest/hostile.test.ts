@@ -11,7 +11,7 @@ const make = () => taskFactory(fleet.fleet.store)
 const missing = 'f'.repeat(24)
 let open: RestCaller | undefined
 
-/** After whatever was sent, the next request is served. */
+/** After any request, the next one is served. */
 const start = async (...options: Parameters<typeof startRest> extends [unknown, ...infer Rest] ? Rest : never) => {
   open = await startRest(fleet, ...options)
   return open

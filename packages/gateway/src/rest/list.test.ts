@@ -26,7 +26,7 @@ test.each([
       ...(index % 4 === 0 ? { key: `${queue}${index}` } : {}),
     })
   }
-  // Whoever writes to the database writes what they like.
+  // Any document may be written directly to the database.
   await fleet.fleet.tasks.updateOne({ queue, priority: 2 }, { $set: { deadline: 'soon' as never } })
   const seen: string[] = []
   let cursor: unknown

@@ -4,7 +4,7 @@ import { wireError } from './wire-error.ts'
 
 type Answer = { status: number; body?: object } | Error
 
-/** A gateway that answers as it is told, and what it was shown. */
+/** A gateway whose answers the test sets, and the keys that it received. */
 function gateway(...answers: Answer[]) {
   const shown: string[] = []
   const send = (async (url: string, { method, headers }: RequestInit = {}) => {

@@ -15,7 +15,7 @@ beforeEach(() => {
 withoutComplaints()
 
 const open = (path = '/schedules') => renderMonitor(fleet, path)
-/** What the gateway is asked for once typing has settled. */
+/** The requests to the gateway once typing has settled. */
 const SLOW = { timeout: 10_000 }
 const card = () => screen.findByTestId('schedule')
 

@@ -13,7 +13,7 @@ import type { HandlerContext } from '../handler.ts'
 import { TaskRunner } from '../task-runner.ts'
 
 const LEAKS: Record<string, (context: HandlerContext<unknown>) => unknown> = {
-  'a promise that nobody awaits': () => void Promise.reject(new Error('leaked')),
+  'a promise without await': () => void Promise.reject(new Error('leaked')),
   'one that is rejected later': () => void sleep(5).then(() => Promise.reject(new Error('leaked'))),
   'a promise rejected with no error': () => void Promise.reject({ message: 'leaked' }),
   'a timer': () => setTimeout(() => throwIt(), 5),
@@ -52,7 +52,7 @@ const leaky = defineTask({
   },
 })
 
-/** Ends when it is told to. */
+/** Ends when its test ends it. */
 const neighbour = defineTask({
   name: 'neighbour',
   input: z.object({}),
@@ -93,7 +93,7 @@ describe('uncaught errors', () => {
 
   test('count as well when the handler returns in the same turn', async () => {
     await start()
-    const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise that nobody awaits', stays: false })
+    const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise without await', stays: false })
     expect((await fleet.ended(task._id)).error).toMatchObject({ code: 'UNHANDLED_IN_HANDLER' })
   })
 
@@ -146,7 +146,7 @@ describe('uncaught errors', () => {
     })
     try {
       await start()
-      const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise that nobody awaits' })
+      const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise without await' })
       const timer = await fleet.fleet.enqueue(leaky, { kind: 'a timer' })
       for (const { _id } of [task, timer]) expect((await fleet.ended(_id)).status).toBe('failed')
       expect(heard).toEqual([])

@@ -180,7 +180,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
   })
 
   test('gets the abort and its reason', async () => {
-    const { result, seen } = start(kind, 'heeds')
+    const { result, seen } = start(kind, 'stopsOnAbort')
     await seen.line(/waiting/)
     seen.abort(new AttemptAborted('CANCELLED', 'Cancelled by Ann'))
     expect(await thrownBy(result)).toMatchObject({ code: 'CANCELLED', message: 'Cancelled by Ann' })

@@ -11,7 +11,7 @@ import type { Logger } from 'pino'
  * If exactly one handler runs in the process, the error counts as its failure. Otherwise a task that
  * causes such errors would be released and cause them again for ever.
  */
-export class NobodysErrors {
+export class UnownedErrors {
   /** Resolves with the first such error. */
   readonly broken: Promise<Error>
   readonly #log: Logger
