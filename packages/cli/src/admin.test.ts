@@ -9,7 +9,7 @@ describe('commands about workers and queues', () => {
   const { fleet, here, json, start, ended } = useCli()
   const make = () => taskFactory(fleet.fleet.store)
 
-  test('workers shows what each runs, how loaded it is and what it serves', async () => {
+  test('workers shows what each runs, its load and what it serves', async () => {
     const runner = await fleet.runner({ queue: 'shown', name: 'north\u001b[2J', concurrency: 3 })
     const { out } = await here('workers')
     expect(out.split('\n')[0]).toMatch(/^NAME +ID +HOST +STATE +SLOTS +GATE +LOAD +SERVES +SEEN$/)
@@ -29,7 +29,7 @@ describe('commands about workers and queues', () => {
     expect(await json('workers', '--all')).toMatchObject([{ _id: runner.id, state: 'stopped' }])
   })
 
-  test('drain lets a worker take nothing new, by name or id, and waits until nothing runs there', async () => {
+  test('drain stops a worker from claiming, by name or id, and waits until nothing runs there', async () => {
     const runner = await fleet.runner({ queue: 'drained', name: 'south' })
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue: 'drained' })
     await fleet.runsAt(runner, task)
@@ -55,7 +55,7 @@ describe('commands about workers and queues', () => {
     expect(actions).toContainEqual(['worker drain', runner.id])
   })
 
-  test('drain says when nobody or more than one is meant', async () => {
+  test('drain fails if no worker or several match', async () => {
     await Promise.all([fleet.runner({ queue: 'a', name: 'twin' }), fleet.runner({ queue: 'b', name: 'twin' })])
     expect(await here('drain', 'twin')).toMatchObject({ code: 2, err: expect.stringMatching(/several.*AMBIGUOUS/) })
     expect(await here('drain', 'nobody')).toMatchObject({ code: 6, err: expect.stringContaining('NOT_FOUND') })
@@ -94,7 +94,7 @@ describe('commands about workers and queues', () => {
     await here('retention', '--completed', '30d', '--failed', '90d')
   })
 
-  test('prune removes what was asked for, and asks back on a terminal', async () => {
+  test('prune removes the matching tasks, and asks for confirmation on a terminal', async () => {
     const name = 'prunable'
     const made = await Promise.all([make().completed({ name }), make().failed({ name }), make().pending({ name })])
     const named = ['prune', '--name', name, '--older-than', '0s']
@@ -116,9 +116,9 @@ describe('commands about workers and queues', () => {
     expect((await here('prune', '--status', 'pending')).code).toBe(2)
   })
 
-  test('migrate makes the indexes that are missing, and says which', async () => {
+  test('migrate builds the missing indexes, and lists them', async () => {
     await here('migrate')
-    expect((await here('migrate')).out).toMatch(/^every index is there: \d+\n$/)
+    expect((await here('migrate')).out).toMatch(/^all \d+ indexes exist\n$/)
     await fleet.database.db.collection('tasks').dropIndex('coverage')
     expect(await here('migrate')).toEqual({ code: 0, err: '', out: 'made  tasks.coverage\n' })
     const { made, indexes } = await json<{ made: string[]; indexes: string[] }>('migrate')
@@ -128,7 +128,7 @@ describe('commands about workers and queues', () => {
     )
   })
 
-  test('every command has help that says what each of its options does', async () => {
+  test('every command has help with a description of each option', async () => {
     const commands = (help: string): string[] =>
       [...help.matchAll(/^ {2}([a-z]+) (?=.*[a-z])/gm)].map(([, name]) => name!).filter((name) => name !== 'help')
     const all = commands((await here('--help')).out.split('Commands:')[1]!)

@@ -21,7 +21,7 @@ const ODD = ['0', '-5s', 'soon', '1e400', 'NaN', 'Infinity', '9999999999d', '5 s
 describe("a task's own budget", () => {
   const { fleet, here, json } = useCli()
 
-  test('is given, changed and taken away on the command line', async () => {
+  test('is set, changed and removed on the command line', async () => {
     const id = (
       await here(
         ...['enqueue', 'budgeted', '--retry', JSON.stringify(asked.retry), '--timeout', String(asked.timeout)],
@@ -43,7 +43,7 @@ describe("a task's own budget", () => {
     }
   })
 
-  test('is given, changed and refused over REST and the socket', async () => {
+  test('is set, changed and rejected over REST and the socket', async () => {
     const token = await makeKey(fleet, { scopes: ['read', 'write', 'control'] })
     const gateway = await startGateway(fleet)
     const { call } = callerOf(gateway, token)

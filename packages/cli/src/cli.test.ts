@@ -85,7 +85,7 @@ describe('taskfleet', () => {
     })
   })
 
-  test('says wrong use in one line, with what comes near, and ends with 2', async () => {
+  test('reports wrong usage in one line, with the closest name, and ends with 2', async () => {
     await errorsOf([
       [['lisst'], 2, /unknown command 'lisst'[\s\S]*list/],
       [['list', '--limt', '3'], 2, /unknown option '--limt'[\s\S]*--limit/],
@@ -113,7 +113,7 @@ describe('taskfleet', () => {
     ])
   })
 
-  test('tells by its exit code what was not found, not reached or not set up', async () => {
+  test('has exit codes for not found, not reached and not configured', async () => {
     const taken = createServer()
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
     const { port } = taken.address() as { port: number }
@@ -154,7 +154,7 @@ describe('taskfleet', () => {
     expect([unset.code, unset.err]).toEqual([3, expect.stringContaining('NO_ADDRESS')])
   })
 
-  test('a worker runs tasks until it is told to stop, and a watcher sees them to their end', async () => {
+  test('a worker runs tasks until a signal, and a watcher follows them to their end', async () => {
     const worker = start([
       'worker',
       '--tasks',
@@ -221,7 +221,7 @@ describe('taskfleet', () => {
     expect(released).toMatchObject({ status: 'pending', attempts: [{ outcome: 'released' }] })
   })
 
-  test('a gateway serves until it is told to stop, and a worker reads TypeScript', async () => {
+  test('a gateway serves until a signal, and a worker reads TypeScript', async () => {
     const gateway = start(['gateway', '--listen', '127.0.0.1:0', '--log-level', 'error'])
     const worker = start(['worker', '--tasks', fixture('typed-tasks.ts'), '--queues', 'typed', '--log-level', 'error'])
     const exits = [once(gateway, 'exit'), once(worker, 'exit')]
@@ -241,7 +241,7 @@ describe('taskfleet', () => {
     ])
   })
 
-  test('prints what others have stored without letting it steer the terminal', async () => {
+  test('prints stored texts without letting them control the terminal', async () => {
     const name = 'evil\u001b]0;title\u0007\n\u202efile\u009b31m'
     await fleet.post([], { queue: 'evil' })
     await fleet.database.db.collection('tasks').updateMany({ queue: 'evil' }, { $set: { name } })
@@ -254,14 +254,14 @@ describe('taskfleet', () => {
     expect(JSON.parse(json.out)).toMatchObject([{ name }])
   })
 
-  test('ends quietly when its reader has seen enough', async () => {
+  test('ends quietly when its reader closes the pipe', async () => {
     const child = start(['list'])
     child.stdout!.destroy()
     const [code] = (await once(child, 'exit')) as [number]
     expect(code).toBe(0)
   })
 
-  test('makes a key, lists it without its secret, and revokes it', async () => {
+  test('creates a key, lists it without its secret, and revokes it', async () => {
     const made = await run('keys', 'create', '--name', 'ops', '--scopes', 'read,write')
     expect(made).toMatchObject({ code: 0, out: expect.stringMatching(/^tf_[0-9a-f]{12}_[\w-]{43}\n$/) })
     const id = made.out.split('_')[1]!
@@ -276,7 +276,7 @@ describe('taskfleet', () => {
     await fleet.database.db.collection('keys').deleteMany({})
   })
 
-  test('doctor finds a good database good, and says what is wrong with none', async () => {
+  test('doctor accepts a good database, and reports a missing one', async () => {
     const [good, json, none] = await Promise.all([
       run('doctor'),
       run('doctor', '--json'),
@@ -313,7 +313,7 @@ describe('taskfleet', () => {
 })
 
 describe("the command's words", () => {
-  test('addresses, counts and durations are read or refused', () => {
+  test('addresses, counts and durations are read or rejected', () => {
     expect(parseListen('127.0.0.2:0')).toEqual({ host: '127.0.0.2', port: 0 })
     expect(parseListen('[::1]:4100')).toEqual({ host: '::1', port: 4100 })
     expect(parseListen(':4100')).toEqual({ host: '127.0.0.1', port: 4100 })
@@ -335,7 +335,7 @@ describe("the command's words", () => {
     expect(durationText(999, { least: 's' })).toBe('0s')
   })
 
-  test('text of others is one visible line', () => {
+  test('text from others is one visible line', () => {
     expect(printable('a\u001b[2J\u202eb\u2028')).toBe('a\\u{1b}[2J\\u{202e}b\\u{2028}')
     expect(oneLine('first\n  second\r\n')).toBe('first second')
     const value = { a: '\u009b\u{e0001}\u007f\n' }

@@ -38,7 +38,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const print: Print = (line) => {
     process.stdout.write(`${printableAnswer(line)}\n`)
   }
-  // A reader such as `head` closes the pipe when it has read enough.
+  // A reader such as `head` closes the pipe after it has read enough.
   if (!process.stdout.listeners('error').includes(onOutputError)) process.stdout.on('error', onOutputError)
   const act: CommandKit['act'] =
     (run) =>
@@ -95,7 +95,7 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
       'check connection, replica set, clock, indexes, documents, change stream, secret and versions; with --server, what the gateway sees',
     ),
   )
-    .option('--repair', 'repair documents that do not fit where that is safe, and print what was done')
+    .option('--repair', 'repair invalid documents where that is safe, and print what was done')
     .action(act((options: DoctorCommand) => doctor(options, print)))
   secretCommand(program, kit)
   completionCommands(program, kit)
@@ -104,7 +104,7 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
 
 /** Only these commands need a web server. The others start twice as fast without it. */
 const loadServe = () => {
-  // A process that serves goes on when the reader of its output has gone.
+  // A serving process goes on after the reader of its output has ended.
   process.stdout.off('error', onOutputError).on('error', () => undefined)
   return import('./serve.ts')
 }
@@ -112,11 +112,11 @@ const loadServe = () => {
 function servingCommands({ command, act }: CommandKit): void {
   const serving = (name: string, description: string): Command =>
     secretOptions(command(name, description))
-      .option('--public-url <url>', 'its address for others, when that is not where it listens')
+      .option('--public-url <url>', 'its public address, if it differs from --listen')
       .option('--base-path <path>', 'serve everything below this path, such as /fleet')
       .option(
         '--trust-proxy <addresses>',
-        'proxies whose X-Forwarded headers count: addresses, networks such as 10.0.0.0/8, or loopback, with commas between',
+        'proxies whose X-Forwarded headers count: addresses, networks such as 10.0.0.0/8, or loopback, separated by commas',
         parseList,
       )
       .option('--name <name>', 'its name for people; the name of the host by default')
@@ -147,23 +147,23 @@ function servingCommands({ command, act }: CommandKit): void {
       'files with the secrets that inputs name by {"secret":"name"}; TASKFLEET_SECRET_<NAME> comes first',
     )
     .addOption(
-      new Option('--signing <mode>', 'what to do with tasks that no trusted key has signed: run, warn and run, or fail')
+      new Option('--signing <mode>', 'what to do with tasks without a trusted signature: run, warn and run, or fail')
         .choices(SIGNING_MODES)
         .default('off')
         .env('TASKFLEET_SIGNING'),
     )
-    .option('--gate <json>', 'the load from which on tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
+    .option('--gate <json>', 'the load above which tasks wait, such as {"memoryLeft":{"lazy":0.2,"all":0.05}}')
     .option('--listen <host:port>', 'serve its gateway and task sockets here; port 0 picks a free one', parseListen)
     .option('--lease <ms>', 'how long a claim is valid without renewal', parseCount, 8_000)
     .option(
       '--grace <duration>',
-      'how long running tasks may go on after SIGTERM before they are given back',
+      'how long running tasks may go on after SIGTERM before they are released',
       parseDuration,
       '10s',
     )
     .option(
       '--stop-timeout <duration>',
-      'how long stopping may take in all; then the process ends. 15s more than --grace by default',
+      'how long stopping may take in total; then the process ends. 15s more than --grace by default',
       parseDuration,
     )
     .option('--error-webhook <url>', 'where recurring errors are reported, signed with TASKFLEET_WEBHOOK_SECRET')

@@ -12,7 +12,7 @@ describe('commands that change tasks', () => {
   const find = async (task: TaskDocument): Promise<TaskDocument> => (await fleet.fleet.store.find(task._id))!
   const id = (task: TaskDocument): string => task._id.toHexString()
 
-  test('pause, resume, cancel and retry say how many were changed, and which were not', async () => {
+  test('pause, resume, cancel and retry print how many were changed, and which were not', async () => {
     const [first, second, done] = await Promise.all([make().pending(), make().pending(), make().completed()])
     const paused = await here('pause', id(first), id(second), id(done), '--reason', 'lunch')
     expect(paused).toEqual({
@@ -40,7 +40,7 @@ describe('commands that change tasks', () => {
     expect(record.at(-1)).toMatchObject({ reason: 'lunch', changed: 2, matched: 3 })
   })
 
-  test('enqueues and edits what waits for others', async () => {
+  test('enqueues and edits tasks that wait for others', async () => {
     const [first, second] = await Promise.all([make().pending(), make().pending()])
     const stored = await here('enqueue', 'next', '--after', `${id(first)},${id(second)}`, '--if-failed', 'run')
     const next = stored.out.trim()
@@ -55,7 +55,7 @@ describe('commands that change tasks', () => {
     })
   })
 
-  test('takes all that match, after a dry run that changes nothing', async () => {
+  test('changes all matching tasks, after a dry run that changes nothing', async () => {
     const tasks = await Promise.all(Array.from({ length: 3 }, () => make().pending({ queue: 'many' })))
     const filter = ['--filter', '{"queue":"many"}']
     expect(await here('cancel', ...filter, '--dry-run')).toMatchObject({
@@ -68,7 +68,7 @@ describe('commands that change tasks', () => {
     expect(await here('cancel', ...filter)).toMatchObject({ code: 0, out: '0 of 0 changed\n' })
   })
 
-  test('replays what it names, with another input, and says the new ids', async () => {
+  test('replays tasks by id, with another input, and prints the new ids', async () => {
     const done = await make().completed({ input: { a: 1 } })
     const again = await here('replay', id(done))
     expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/^[0-9a-f]{24} {2}new\n1 of 1 changed\n$/) })
@@ -123,7 +123,7 @@ describe('commands that change tasks', () => {
     })
   })
 
-  test('edits a task that waits, and only as it was seen', async () => {
+  test('edits a waiting task, only at its known revision', async () => {
     const task = await make().pending({ deadline: new Date('2098-01-01') })
     const changed = await here(
       ...['edit', id(task), '--run-at', '2099-01-01', '--no-deadline', '--queue', 'later', '--lazy'],
@@ -147,7 +147,7 @@ describe('commands that change tasks', () => {
     expect(await here('edit', absent, '--queue', 'x')).toMatchObject({ code: 6 })
   })
 
-  test('enqueue does as it is told with a key that is taken, and debounces and throttles', async () => {
+  test('enqueue follows --key-policy, and debounces and throttles', async () => {
     const first = await json<TaskRow>('enqueue', 'x', '{"n":1}', '--key', 'k', '--max-attempts', '2')
     expect(first.maxAttempts).toBe(2)
     expect((await here('enqueue', 'x', '--key', 'k')).code).toBe(7)
@@ -160,7 +160,7 @@ describe('commands that change tasks', () => {
     expect((await json<TaskRow>('enqueue', 'x', '--key', 'once', '--throttle', '1h'))._id).toBe(once._id)
   })
 
-  test('says wrong use before anything is changed', async () => {
+  test('reports wrong usage before anything is changed', async () => {
     const cases: [string[], RegExp][] = [
       [['pause'], /BAD_FILTER/],
       [['pause', absent, '--filter', '{}'], /BAD_FILTER/],

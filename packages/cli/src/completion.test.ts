@@ -35,7 +35,7 @@ describe('shell completion', () => {
     expect(await complete('worker', '--signing', '')).toEqual(['off', 'warn', 'required'])
   })
 
-  test('offers what is in the fleet, on its database and through a gateway', async () => {
+  test('offers names in the fleet, from its database and through a gateway', async () => {
     const make = taskFactory(fleet.fleet.store)
     const task = await make.pending({ queue: 'mail' })
     await fleet.fleet.queues.setPaused('a$(id)', true, 'test')
@@ -126,7 +126,7 @@ describe('shell completion', () => {
     if (!isInstalled('zsh')) skip('zsh is not installed here')
     const { folder, env } = await installed()
     await writeFile(join(folder, 'some-tasks.ts'), '')
-    // Completion is a matter of the line editor: a second zsh has a terminal, and is read until it has said what was wanted.
+    // Completion belongs to the line editor: a second zsh has a terminal, and is read until it has printed the expected text.
     const script = `zmodload zsh/zpty
       zpty inner zsh -f -i
       expect() { local said; while zpty -r inner said "*$1*"; do print -r -- "found $1"; return; done }

@@ -13,11 +13,11 @@ import { oneLine } from './text.ts'
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 type Shell = (typeof SHELLS)[number]
 
-/** How long a person who has pressed a key waits for the fleet at most. */
+/** The longest time that a person who has pressed a key waits for the fleet. */
 const PATIENCE_MS = 1_500
 const MOST = 50
 
-/** Names come from other people and go straight into a command line, where `$(…)` would be run. */
+/** Names come from other people and go into a command line, where `$(…)` would be executed. */
 const HARMLESS = /^[\p{L}\p{N}_.,:@%+=/-]+$/u
 
 /** A word that may come next, with its description. */
@@ -54,7 +54,7 @@ const INSTALL = `
   zsh:  eval "$(taskfleet completion zsh)" in ~/.zshrc, after compinit
   fish: taskfleet completion fish > ~/.config/fish/completions/taskfleet.fish`
 
-/** Each script calls the installed command, so it never offers less than that. */
+/** Each script calls the installed command, so it offers everything that command has. */
 const SCRIPTS: Record<Shell, string> = {
   // The line is split again, since bash splits addresses at their colons.
   bash: `_taskfleet() {
@@ -213,7 +213,7 @@ const LOOK_UPS: Record<string, (connected: Connected) => Promise<Candidate[]>> =
     (await fleet.keys.list()).map(({ id, name, state }) => ({ word: id, description: `${name} ${state}` })),
 }
 
-/** Looks something up in the fleet that the words and the environment give. Gives up soon. */
+/** Looks something up in the fleet that the words and the environment name. Fails soon if the fleet does not answer. */
 async function lookUpIn<T>(
   command: Command,
   words: readonly string[],

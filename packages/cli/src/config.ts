@@ -28,7 +28,7 @@ export function configPath(argv: readonly string[], env = process.env): string |
 }
 
 /**
- * Makes a file's values the defaults of the options of all commands. Flags and the environment win over them.
+ * Makes a file's values the defaults of the options of all commands. Flags and the environment override them.
  *
  * @throws {FleetError} `BAD_CONFIG` with file and line
  */

@@ -40,18 +40,18 @@ function indexesMade({ missing, stillMissing, duplicates }: IndexFindings): stri
   if (stillMissing.length > 0) {
     const keys = duplicates.map(({ key, tasks }) => `'${key}' of ${tasks.join(' and ')}`).join(', ')
     const why = keys === '' ? 'see the log' : `open tasks have the same key: ${keys}; cancel all but one of each`
-    throw new FleetError('INDEX_MISSING', `${names(stillMissing)} can't be made: ${why}`)
+    throw new FleetError('INDEX_MISSING', `${names(stillMissing)} can't be built: ${why}`)
   }
-  return missing.length === 0 ? `all ${INDEXES.length} are there` : `made ${names(missing)}, which were missing`
+  return missing.length === 0 ? `all ${INDEXES.length} are there` : `built ${names(missing)}, which were missing`
 }
 
-/** @throws {FleetError} `CORRUPT` when some are set aside */
+/** @throws {FleetError} `CORRUPT` when some are invalid */
 export function documentsText(setAside: readonly Pick<SetAsideRow, 'collection' | 'id' | 'how' | 'problem'>[]): string {
-  if (setAside.length === 0) return 'all documents fit'
+  if (setAside.length === 0) return 'all documents are valid'
   const lines = setAside.map(({ collection, id, how, problem }) => `${collection} ${id} (${how}): ${problem}`)
-  const problem = `${setAside.length} set aside, since somebody changed them by hand: ${shown(lines)}`
+  const problem = `${setAside.length} invalid, probably changed by hand: ${shown(lines)}`
   const remedy =
-    "Remove or retry failed tasks, correct the rest, or run 'taskfleet doctor --repair' for what is safe to repair"
+    "Remove or retry failed tasks, correct the rest, or run 'taskfleet doctor --repair', which repairs what is safe to repair"
   throw new FleetError('CORRUPT', `${problem}. ${remedy}`)
 }
 

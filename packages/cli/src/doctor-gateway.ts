@@ -9,20 +9,23 @@ import type { CommonOptions } from './options.ts'
 import { versionsText } from './text.ts'
 
 const HEALTH_MS = 10_000
-/** From this difference on, dates given here mean another time there. */
+/** From this difference on, a date given here would be another time for the fleet. */
 const CLOCK_OFF_MS = 60_000
 
-/** Checks each step of the way that a command takes through a gateway. */
+/** Checks each step of a command through a gateway. */
 export async function checkGateway(server: string, options: CommonOptions, check: Check): Promise<void> {
   const reached = await check('gateway', async () => {
     const { version } = await health(gatewayUrl(server), 'live')
-    const both = version === VERSION ? `version ${version}, as this` : `version ${version}; this is ${VERSION}`
+    const both =
+      version === VERSION
+        ? `version ${version}, the same as this command`
+        : `version ${version}; this command has ${VERSION}`
     return `${gatewayUrl(server)} accepts requests under this host name, ${both}`
   })
   if (!reached) return
   await check('database', async () => {
     await health(gatewayUrl(server), 'ready')
-    return 'answers the gateway'
+    return 'reachable from the gateway'
   })
   let token: string | undefined
   const known = await check('key', async () => {
@@ -74,7 +77,7 @@ async function tryKey(url: string, token: string | undefined): Promise<void> {
     signal: AbortSignal.timeout(HEALTH_MS),
   })
   const { code, title } = (await answer.json().catch(() => ({}))) as { code?: string; title?: string }
-  // A key without the scope is valid all the same.
+  // A key without the scope is still valid.
   if (!answer.ok && code !== 'FORBIDDEN') throw new FleetError(code ?? 'REFUSED', title ?? `HTTP ${answer.status}`)
 }
 
@@ -94,7 +97,7 @@ async function health(url: string, which: 'live' | 'ready'): Promise<Health> {
   })
   const health = (await answer.json().catch(() => ({}))) as Health & { status?: unknown; title?: string }
   if (answer.ok && health.status === which) return health
-  if (health.code === 'NO_DATABASE') throw new FleetError(health.code, 'does not answer the gateway: see its log')
+  if (health.code === 'NO_DATABASE') throw new FleetError(health.code, 'the gateway can not reach it: see its log')
   if (health.code !== undefined)
     throw new FleetError(health.code, `refuses this request: ${health.title ?? health.code}`)
   throw new FleetError('NO_SERVER', `The server at ${url} is not a gateway: HTTP ${answer.status}`)
@@ -103,7 +106,7 @@ async function health(url: string, which: 'live' | 'ready'): Promise<Health> {
 function clockText(offset: number): string {
   const difference = `the fleet is ${durationText(Math.abs(offset))} ${offset >= 0 ? 'ahead of' : 'behind'} this computer`
   if (Math.abs(offset) < CLOCK_OFF_MS) return difference
-  return `${difference}: set this clock, or give dates as the fleet sees them`
+  return `${difference}: correct this clock, or give dates by the fleet's time`
 }
 
 async function workersText(view: GatewayView): Promise<string> {

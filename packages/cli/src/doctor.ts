@@ -24,7 +24,7 @@ interface Finding {
   detail: string
 }
 
-/** Carries out one check and keeps its finding. @returns whether the check passed */
+/** Runs one check and keeps its result. @returns whether it passed */
 export type Check = (name: string, look: () => Promise<string>) => Promise<boolean>
 
 export interface DoctorCommand extends SecretOptions {

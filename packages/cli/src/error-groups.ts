@@ -10,9 +10,9 @@ import { fieldLines, oneLine, printable, printableJson } from './text.ts'
 import { withFleet } from './with-fleet.ts'
 
 const MARKS: Record<string, { state: ErrorState; summary: string }> = {
-  resolve: { state: 'resolved', summary: 'mark an error as resolved; it is open again when it comes back' },
+  resolve: { state: 'resolved', summary: 'mark an error as resolved; it opens again when it comes back' },
   ignore: { state: 'ignored', summary: 'ignore an error, for ever or for a time' },
-  reopen: { state: 'open', summary: 'open an error again' },
+  reopen: { state: 'open', summary: 'reopen an error' },
 }
 const MESSAGE_WIDTH = 80
 
@@ -30,7 +30,7 @@ export function errorCommands(kit: CommandKit): void {
     },
   })
   kit
-    .json('errors show', 'everything about one error')
+    .json('errors show', 'show one error with all its fields')
     .argument('<fingerprint>')
     .action(kit.act((fingerprint: string, options: CommonOptions) => show(fingerprint, options, kit.print)))
   for (const [verb, { state, summary }] of Object.entries(MARKS)) {
@@ -52,8 +52,8 @@ export function errorCommands(kit: CommandKit): void {
     }
   }
   for (const [verb, summary] of [
-    ['retry', 'let every task that failed for good with this error run again'],
-    ['replay', 'make a new task from every one that failed for good with this error'],
+    ['retry', 'let every task that failed with this error run again'],
+    ['replay', 'make a new task from every task that failed with this error'],
   ] as const) {
     const command = operationCommand(kit, 'tasks', verb, {
       name: `errors ${verb}`,

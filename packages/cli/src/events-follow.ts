@@ -3,13 +3,13 @@ import { QUERY_LIMITS } from '@taskfleet/core/internal'
 import { type EventRow, FleetError } from '@taskfleet/protocol'
 import type { FleetView } from './fleet-view.ts'
 
-/** Where a log begins: with the events that ended at this date or later, without those already in the log. */
+/** The beginning of a log: events that ended at this date or later, without those already in the log. */
 export interface Beginning {
   processedAt: string
   ids: ReadonlySet<string>
 }
 
-/** An end is dated when its write starts and visible when that is done, so a later end may show up first. */
+/** An end has the date at which its write starts, and is visible when the write is done. So a later end may show up first. */
 const LATE_MS = 60_000
 /** Errors that pass when a gateway or its database is available again. */
 const PASSING = ['NO_ANSWER', 'RATE_LIMITED', 'INTERNAL']

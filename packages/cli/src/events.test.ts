@@ -79,7 +79,7 @@ describe('events and callbacks', () => {
     expect(await here('events', 'follow', '--since', absent)).toMatchObject({ code: 6 })
   })
 
-  test('following prints each event as it ends, with what came of it, until Ctrl-C', async () => {
+  test('following prints each event as it ends, with its results, until Ctrl-C', async () => {
     const queue = ownQueue()
     await here('callbacks', 'create', 'Counting', 'count', '--queue', queue, '--max-attempts', '1')
     await here('events', 'post', 'Before')
@@ -116,14 +116,14 @@ describe('events and callbacks', () => {
     expect(JSON.parse(String(first))).toMatchObject({ _id: bad._id, status: 'failed' })
   })
 
-  test('following ends quietly when its reader has gone', async () => {
+  test('following ends quietly when its reader has ended', async () => {
     await here('events', 'post', 'Gone')
     const child = start(['events', 'follow', '--since', '2020-01-01', '--name', 'Gone'])
     child.stdout!.destroy()
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
-  test('following misses and repeats nothing when more end at once than its window holds', async () => {
+  test('following misses and repeats nothing when more events end at once than its window has', async () => {
     const view = new DatabaseView(fleet.fleet)
     fleet.cleanup(() => view.close())
     const events = fleet.database.db.collection('events')
@@ -167,7 +167,7 @@ describe('events and callbacks', () => {
     await eventually(() => told.filter((number) => number === 61).length === 2)
   })
 
-  test('a queue is limited across the fleet, on record, and on one worker', async () => {
+  test('a queue is limited across the fleet, with an audit entry, and on one worker', async () => {
     const queue = ownQueue()
     expect(await here('queues', 'limit', queue, '3')).toMatchObject({ code: 0, out: `${queue}  at most 3 at once\n` })
     expect((await fleet.fleet.queues.find(queue))?.concurrency).toBe(3)

@@ -65,7 +65,7 @@ export function eventCommands(kit: CommandKit): void {
   operationCommand(kit, 'events', 'cancel', {
     async call({ events }, request) {
       const answer = await events.cancel(request)
-      // Tasks that had ended before are as they should be.
+      // Tasks that had already ended need no change.
       return { ...answer, refused: answer.refused.filter(({ error }) => error.code !== 'ALREADY_ENDED') }
     },
   })

@@ -15,7 +15,7 @@ export function fleetCommands(kit: CommandKit): void {
 
 function workerCommands(kit: CommandKit): void {
   const list = operationCommand(kit, 'workers', 'list', {
-    summary: 'every worker and gateway: what it runs, how loaded it is, what it serves',
+    summary: 'list workers and gateways: what they run, their load, what they serve',
     async call(_, __, { view, options: { all } }) {
       const now = view.now()
       const rows = (await workerRows(view)).filter(({ state }) => all === true || state !== 'stopped')
@@ -69,7 +69,7 @@ function workerCommands(kit: CommandKit): void {
 const workerRows = (view: FleetView): Promise<WorkerRow[]> =>
   view.rows({ collection: 'workers', sort: { name: 1 }, limit: QUERY_LIMITS.rows })
 
-/** How many heartbeats a worker may miss before it counts as gone. */
+/** How many heartbeats a worker may miss before it counts as dead. */
 const BEATS_MISSED = 3
 
 const isLive = ({ state, heartbeatAt, heartbeatMs }: WorkerRow, now: number): boolean =>
@@ -92,7 +92,7 @@ function loadText({ load }: WorkerRow): string {
 
 const LOOK_MS = 500
 
-/** A claim may still be under way when the worker reports that it drains, so two looks in a row must find nothing. */
+/** A claim may still be under way when the worker reports that it drains, so two checks in a row must find nothing. */
 async function untilNothingRuns(view: FleetView, id: string, signal: AbortSignal): Promise<void> {
   for (let quiet = 0; quiet < 2 && !signal.aborted; ) {
     const [[worker], running] = await Promise.all([
@@ -164,7 +164,7 @@ function queueCommands(kit: CommandKit): void {
       hide: ['concurrency', 'rate', 'maxWaiting'],
       flags: {
         concurrency: { parse: parseCount, none: 'none', description: 'none for no limit' },
-        rate: { parse: parseRate, none: 'none', description: 'starts in any span of the time; none for no limit' },
+        rate: { parse: parseRate, none: 'none', description: 'starts in any period of that length; none for no limit' },
         maxWaiting: { parse: parseCount, none: 'none', description: `none for the default, ${DEFAULT_MAX_WAITING}` },
       },
       text: (_, { name, limits }) => `${printable(name)}  ${limitsText(limits)}`,

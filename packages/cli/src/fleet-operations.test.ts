@@ -36,7 +36,7 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetOperations>]>([
 ])('the operations of a fleet %s', (_where, connect) => {
   const open = () => connect(fleet.fleet)
 
-  test('callbacks are made once for each id, listed, changed at the revision that was seen, and removed', async () => {
+  test('callbacks are created once for each id, listed, changed at a known revision, and removed', async () => {
     const { callbacks } = await open()
     const event = ownQueue()
     const unstorable = { event, task: 'add', defaults: { input: { $a: 1 } } }
@@ -61,7 +61,7 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetOperations>]>([
     expect(await codeOf(callbacks.create({ event: '1x', task: 'add' }))).toBe('BAD_NAME')
   })
 
-  test('schedules are made once, changed at the edition that was seen, paused, run by hand and removed', async () => {
+  test('schedules are created once, changed at a known edition, paused, run by hand and removed', async () => {
     const { schedules } = await open()
     const name = ownQueue()
     const request = { _id: name, task: 'report', input: { of: 'day' }, cron: '0 3 * * *', timeZone: 'Europe/Berlin' }
@@ -112,7 +112,7 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetOperations>]>([
     expect(await events.cancel(unheard._id)).toEqual({ matched: 0, changed: 0, refused: [] })
   })
 
-  test('keys are made, shown, changed and revoked, and each change is on record', async () => {
+  test('keys are created, shown, changed and revoked, and each change is audited', async () => {
     const { keys } = await open()
     const { id, token } = await keys.create({ name: 'ci', scopes: ['read', 'write'], queues: ['builds'] })
     const made = { id, name: 'ci', state: 'good', scopes: ['read', 'write'], queues: ['builds'] }
@@ -159,7 +159,7 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetOperations>]>([
     for (const code of await Promise.all(wrong.map(codeOf))) expect(code).toMatch(/^BAD_/)
   })
 
-  test('a queue is limited and retention set, within what may be', async () => {
+  test('a queue is limited and retention set, within their ranges', async () => {
     const { queues, retention } = await open()
     const queue = ownQueue()
     const limits = { concurrency: 3, rate: { limit: 10, per: '1m' as const }, maxWaiting: 100 }
@@ -183,7 +183,7 @@ describe.each<[string, (fleet: Fleet) => Promise<FleetOperations>]>([
     await retention.set(before)
   })
 
-  test('what has ended is removed when it is asked for', async () => {
+  test('ended tasks are removed on request', async () => {
     const { retention } = await open()
     const make = taskFactory(fleet.fleet.store)
     const name = `prunable-${ownQueue()}`

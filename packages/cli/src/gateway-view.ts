@@ -55,7 +55,7 @@ export class GatewayView implements FleetView {
   readonly #client: FleetClient
   readonly #onRefused: (error: FleetError) => void
 
-  /** @param onRefused called when the key loses the right to what is watched */
+  /** @param onRefused called when the key loses its permission for the query */
   constructor(client: FleetClient, onRefused: (error: FleetError) => void = () => undefined) {
     this.#client = client
     this.#onRefused = onRefused

@@ -54,7 +54,7 @@ describe('taskfleet worker --ipc', () => {
   }
   const exit = async (worker: ChildProcess): Promise<unknown> => (await once(worker, 'exit'))[0]
 
-  test('tells its parent what happens, and takes its word for what the parent does', async () => {
+  test('sends events to its parent, and takes the results of the parent', async () => {
     const { worker, next } = await child('told')
     await next('idle')
     const done = await post('told')
@@ -73,7 +73,7 @@ describe('taskfleet worker --ipc', () => {
     expect(stored).toMatchObject({ status: 'completed', output: { by: 'parent' } })
   })
 
-  test('a failure that its parent tells is tried again, then final', async () => {
+  test('a failure that its parent reports is retried, then final', async () => {
     const { worker, next } = await child('failing')
     const id = await post('failing', 'outside', { n: 1 }, 2)
     await next('claimed')
@@ -89,7 +89,7 @@ describe('taskfleet worker --ipc', () => {
     })
   })
 
-  test('a message that makes no sense is answered and harms nothing', async () => {
+  test('an invalid message gets an error and does no harm', async () => {
     const { worker, next } = await child('odd')
     const id = await post('odd')
     await next('claimed')
@@ -117,7 +117,7 @@ describe('taskfleet worker --ipc', () => {
     expect((await next('error')).error).toMatchObject({ code: 'NOT_RUNNING' })
   })
 
-  test('a parent hears when its work is no longer wanted', async () => {
+  test('a parent gets the abort of its work', async () => {
     const { next } = await child('stopped')
     const id = await post('stopped')
     await next('claimed')
@@ -130,7 +130,7 @@ describe('taskfleet worker --ipc', () => {
     expect(status).toBe('cancelled')
   })
 
-  test('stops in order when its parent is gone, and gives back what the parent had', async () => {
+  test('stops in order when its parent has ended, and releases the parent’s tasks', async () => {
     const { worker, next } = await child('orphaned', '--grace', '1h')
     const id = await post('orphaned')
     await next('claimed')
@@ -141,13 +141,13 @@ describe('taskfleet worker --ipc', () => {
     expect(task?._id.toHexString()).toBe(id)
   })
 
-  test('ends by a signal while its parent is still there', async () => {
+  test('ends by a signal while its parent still runs', async () => {
     const { worker } = await child('signalled')
     worker.kill('SIGTERM')
     expect(await exit(worker)).toBe(0)
   })
 
-  test('says what to do when it has no parent to tell', async () => {
+  test('without a parent reports the remedy', async () => {
     const { code, out, err } = await ended(start(['worker', '--tasks', fixture('notify-tasks.mjs'), '--ipc']))
     expect([code, out]).toEqual([2, ''])
     expect(err).toMatch(/fork\(\).*\(BAD_REQUEST\)\n$/)

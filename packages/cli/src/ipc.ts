@@ -94,7 +94,7 @@ export class ParentLink {
     runner.on('idle', () => this.#send({ event: 'idle' }))
   }
 
-  /** Tells the parent to stop work on a cancelled, paused or lost attempt. */
+  /** Sends the parent the abort of a cancelled, paused or lost attempt. */
   #watchAbort(task: TaskRow): void {
     const signal = this.#runner.attempt(task._id)?.signal
     if (signal === undefined) return
@@ -108,7 +108,7 @@ export class ParentLink {
     else signal.addEventListener('abort', notify, { once: true })
   }
 
-  /** Without the parent there will be no results, so its tasks are given back at once. */
+  /** Without the parent there will be no results, so its tasks are released at once. */
   #giveBack(): void {
     for (const id of this.#outside) this.#runner.attempt(id)?.abort('SHUTDOWN', 'The parent process is gone')
   }
@@ -128,7 +128,7 @@ export class ParentLink {
     const run = this.#runner.attempt(id)
     const running = run?.claim.task.attempt
     if (attempt !== undefined && running !== undefined && running !== attempt) {
-      throw new FleetError('STALE_ATTEMPT', `The task ${id} is at attempt ${running}, not ${attempt}`)
+      throw new FleetError('STALE_ATTEMPT', `The task ${id} is in attempt ${running}, not ${attempt}`)
     }
     for (const until = performance.now() + EARLY_MS; ; await sleep(LOOK_MS)) {
       try {
@@ -164,7 +164,7 @@ function parseAnswer(received: unknown): Answer {
   const { data } = answerShape.safeParse(received)
   if (data === undefined) {
     const shapes = '{ complete: ID, attempt?, output? } or { fail: ID, attempt?, error? }'
-    throw new FleetError('BAD_MESSAGE', `A message is ${shapes}; an error is a text or { code?, message? }`)
+    throw new FleetError('BAD_MESSAGE', `A message must be ${shapes}; an error is a text or { code?, message? }`)
   }
   const which = given({ attempt: data.attempt })
   if (data.fail === undefined) return { id: data.complete, ...which, output: data.output }

@@ -20,7 +20,7 @@ export function keyCommands(kit: CommandKit): void {
     },
   })
   operationCommand(kit, 'keys', 'create', {
-    summary: 'create a key; prints its token, which is shown this once',
+    summary: 'create a key; prints its token, which is shown only once',
     arguments: {},
     flags,
     defaults: { scopes: ['read'] },

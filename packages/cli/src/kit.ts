@@ -5,11 +5,11 @@ export type Print = (line: string) => void
 /** Groups of commands. `list` is the default command of each group. */
 const GROUPS: Record<string, string> = {
   errors: 'recurring errors: failed attempts grouped by fingerprint',
-  queues: 'what waits and runs in each queue; pause, resume and limit them',
+  queues: 'list queues with their waiting and running tasks; pause, resume and limit them',
   keys: 'create, list, change and revoke keys, with the scope admin; the first key locks the fleet',
   events: 'past and future events; post events, follow them as a log',
-  callbacks: 'tasks that run when an event of a name arrives',
-  schedules: 'tasks that run again and again, by cron or period',
+  callbacks: 'rules that run a task when an event of a name arrives',
+  schedules: 'tasks that run repeatedly, by cron or period',
 }
 const LISTS = '\nWithout a command: list, with its options.'
 
@@ -18,7 +18,7 @@ interface KitSettings {
   keyFlag?: '--server-key'
 }
 
-/** What every command is made with. */
+/** The parts of which every command is made. */
 export interface CommandKit {
   /** Writes one line of the answer to stdout. */
   print: Print

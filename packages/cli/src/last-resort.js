@@ -3,7 +3,7 @@ import { workerData } from 'node:worker_threads'
 
 /**
  * A thread that kills the process when its time to stop is over, in case a handler blocks the main thread. Other workers take back
- * the tasks of the process when its lease is over.
+ * its tasks when its lease has expired.
  *
  * @type {{ ms: number }}
  */

@@ -33,17 +33,17 @@ interface Context {
   words: readonly unknown[]
 }
 
-/** How a command differs from what the table of operations says. */
+/** How a command differs from the table of operations. */
 export interface CommandForm<Request, Answer> extends RequestForm {
-  /** Its name, when that is not in the table. */
+  /** Its name, if it differs from the table. */
   name?: string
-  /** What it does, when that is not the operation's summary. */
+  /** Its description, if it differs from the operation's summary. */
   summary?: string
   /** Completes and checks the request before anything is connected. */
   prepare?(request: Request, options: Options, words: readonly unknown[]): Request | Promise<Request>
   /** Called in place of the operation. */
   call?(fleet: FleetOperations, request: Request, context: Context): Promise<Answer>
-  /** Does and prints everything by itself, and returns the exit code. Undefined goes on as usual. */
+  /** Does and prints everything itself, and returns the exit code. Undefined continues as usual. */
   run?(fleet: FleetOperations, request: Request, context: Context): Promise<number> | undefined
   /** How a list is printed. */
   columns?: Columns<RowOf<Answer>>
@@ -75,7 +75,7 @@ export function operationCommand<
 
 function addCommand(kit: CommandKit, aggregate: string, verb: string, form: CommandForm<Values, unknown>): Command {
   const operation = (OPERATIONS as unknown as Record<string, Record<string, Operation>>)[aggregate]![verb]!
-  // Here `--key` is the key of the task.
+  // `--key` is the task's key here.
   const hasTaskKey = operation.request === shapes.newTask
   const [name, summary] = [form.name ?? operation.cli!, form.summary ?? sentence(operation.summary)]
   const command = kit.json(name, summary, hasTaskKey ? { keyFlag: '--server-key' } : {})
@@ -104,7 +104,7 @@ function addCommand(kit: CommandKit, aggregate: string, verb: string, form: Comm
   return command.action(kit.act(run))
 }
 
-/** The field that identifies one thing is an argument. */
+/** The field that identifies the document is an argument. */
 function argumentsOf(aggregate: string, { request, by }: Operation): Record<string, string> {
   const shape = (request as z.ZodObject).shape as Record<string, z.ZodType>
   const first =

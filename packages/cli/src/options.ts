@@ -10,7 +10,7 @@ import { type Logger, pino } from 'pino'
 /** Where a value came from. The first one wins. */
 export type OptionSource = 'cli' | 'env' | 'config'
 type ConnectionOption = 'mongo' | 'server' | 'key' | 'keyFile'
-/** Options of which several may be given. Their sources decide which one counts. */
+/** Options that several sources may set. The source decides which one counts. */
 export type RankedOption = ConnectionOption | 'secret' | 'secretFile'
 
 export interface CommonOptions {
@@ -129,7 +129,7 @@ export function parseList(text: string): string[] {
 }
 
 /**
- * JSON, or `@FILE` with JSON, or `-` for stdin. Reads no more than an input may have.
+ * JSON, or `@FILE` with JSON, or `-` for stdin. Reads no more than the limit of an input.
  *
  * @throws {FleetError} `BAD_JSON`, `BAD_INPUT`, `INPUT_TOO_LARGE`; `OUT_OF_RANGE`, `BAD_STRING` with the path in `field`
  */

@@ -28,7 +28,7 @@ test.each([
   expect(await exited).toEqual([0, null])
 })
 
-test('a signal stops it as ever, though its standard input stays open', async () => {
+test('a signal stops it as usual, although its standard input stays open', async () => {
   await served('gateway', '--listen', '127.0.0.1:0', '--stop-with-parent')
   const exited = once(child, 'exit')
   child.kill('SIGTERM')

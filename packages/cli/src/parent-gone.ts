@@ -5,7 +5,7 @@ import { EXIT } from './exit.ts'
 const LAST_MS = 5_000
 
 /**
- * Resolves when standard input ends, which it does when the process at its other end has ended in whatever way. A few seconds later
+ * Resolves when standard input ends, which it does however the process at its other end has ended. A few seconds later
  * the process exits, even if it has not stopped.
  */
 export function parentGone(stdin: NodeJS.ReadStream & Partial<Pick<Socket, 'unref'>> = process.stdin): Promise<void> {
@@ -15,7 +15,7 @@ export function parentGone(stdin: NodeJS.ReadStream & Partial<Pick<Socket, 'unre
       resolve()
     }
     stdin.once('end', gone).once('error', gone).resume()
-    // It must not keep a process that has stopped.
+    // It must not keep a stopped process alive.
     stdin.unref?.()
   })
 }

@@ -15,7 +15,7 @@ describe('commands that report', () => {
     ...{ seq, at, level: 'info', message, attempt: 1, lease: 'l' },
   })
 
-  test('explain says in words why a task does not run', async () => {
+  test('explain describes why a task does not run', async () => {
     const paused = await make().paused()
     const later = await make().pending({ runAt: new Date('2099-01-01') })
     expect(await here('explain', paused._id.toHexString())).toEqual({
@@ -33,7 +33,7 @@ describe('commands that report', () => {
     expect((await here('explain', absent)).code).toBe(6)
   })
 
-  test('coverage ends with 1 as long as something due is served by nobody', async () => {
+  test('coverage ends with 1 as long as no worker serves a due task', async () => {
     await fleet.fleet.tasks.deleteMany({})
     expect(await here('coverage')).toMatchObject({
       code: 0,
@@ -62,7 +62,7 @@ describe('commands that report', () => {
     for (const { _id } of [dated, covered]) await fleet.fleet.store.cancel(_id, 'test')
   })
 
-  test('log prints the stored lines, by attempt, and no more than was asked for', async () => {
+  test('log prints the stored lines, by attempt, up to the limit', async () => {
     const task = await make().completed()
     const evil = 'a\u001b[31mred\u202e'
     await fleet.fleet.logs.append([
@@ -110,7 +110,7 @@ describe('commands that report', () => {
     expect((await exit).code).toBe(130)
   })
 
-  test('audit says who did what, of one task or of all', async () => {
+  test('audit shows who did what, to one task or to all', async () => {
     const task = await make().pending({ queue: 'audited' })
     const id = task._id.toHexString()
     await here('pause', id, '--reason', 'a\u001b[2J')
@@ -124,7 +124,7 @@ describe('commands that report', () => {
     expect((await here('audit', absent)).code).toBe(6)
   })
 
-  test('errors are listed, shown, resolved, ignored for a time and taken up again', async () => {
+  test('errors are listed, shown, resolved, ignored for a time and reopened', async () => {
     const fault = (fingerprint: string, message: string): TaskError => ({
       ...{ code: 'DISK_FULL', name: 'Error', message, fingerprint, stack: 'Error: full\n  at here\u001b[2J' },
     })
@@ -163,7 +163,7 @@ describe('commands that report', () => {
     expect((await here('errors', 'shwo')).code).toBe(2)
   })
 
-  test('everything that ended with an error is retried or replayed at once', async () => {
+  test('all tasks that failed with an error are retried or replayed at once', async () => {
     await fleet.runner({ queue: 'broken' })
     const steps = [{ do: 'fail', times: 1, code: 'BROKEN', fatal: true } as const]
     const tasks = await Promise.all([fleet.post(steps, { queue: 'broken' }), fleet.post(steps, { queue: 'broken' })])

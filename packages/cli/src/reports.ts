@@ -11,7 +11,8 @@ export function reportCommands(kit: CommandKit): void {
     text: ({ reasons }) => reasons.map(({ message }) => printable(message)).join('\n'),
   })
   operationCommand(kit, 'tasks', 'coverage', {
-    summary: 'which name@version waits and which workers serve it; exits with 1 when no worker serves a due task',
+    summary:
+      'list each name@version that waits with the workers that serve it; exits with 1 when no worker serves a due task',
     columns: {
       TASK: ({ name, version }) => `${name}@${version}`,
       QUEUE: (row) => row.queue,

@@ -66,7 +66,7 @@ test('fields of the request, of its body and of objects in it are options of one
   })
 })
 
-test('what may be null is taken away by none, dates and lists by a flag', async () => {
+test('a nullable field is removed by none, dates and lists by a flag', async () => {
   expect(await requestOf(edit, form, id, '--timeout', 'none', '--no-until', '--no-names', '--no-lazy')).toEqual({
     id,
     changes: { timeout: null, until: null, names: null, lazy: false },
@@ -74,7 +74,7 @@ test('what may be null is taken away by none, dates and lists by a flag', async 
   expect(await requestOf(edit, form, id, '--until', 'none')).toEqual({ id, changes: { until: null } })
 })
 
-test('a value that does not fit, a choice that is not one and a change of nothing are refused', async () => {
+test('an invalid value, an unknown choice and an empty change are rejected', async () => {
   const refused = (...argv: string[]) => expect(requestOf(edit, form, ...argv)).rejects
   await refused('nonsense', '--lazy').toMatchObject({ code: 'BAD_ID' })
   await refused(id, '--until', 'soon').toMatchObject({ code: 'BAD_DATE', message: expect.stringContaining('--until') })

@@ -7,7 +7,7 @@ import { parseChoices, parseCount, parseDuration, parseList, parsePriorityText, 
 
 export type Values = Record<string, unknown>
 
-/** How a command differs from what the schema of its request says. */
+/** How a command differs from the schema of its request. */
 export interface RequestForm {
   /** The fields that are arguments, by their syntax: `{ '<name>': 'name', '[json]': 'input' }`. */
   arguments?: Readonly<Record<string, string>>
@@ -15,7 +15,7 @@ export interface RequestForm {
   nested?: readonly string[]
   /** Fields without an option. */
   hide?: readonly string[]
-  /** Options that differ from what the schema says, by field. */
+  /** Options that differ from the schema, by field. */
   flags?: Readonly<Record<string, FlagForm>>
   /** Default values of options, by field. */
   defaults?: Readonly<Values>
@@ -26,7 +26,7 @@ interface FlagForm {
   description?: string
   /** With its value, such as `--older-than <duration>`. */
   flag?: string
-  /** Returns the value as the request has it. */
+  /** Returns the value for the request. */
   parse?: (text: string) => unknown
   /** The word for null; `none` by default, if the schema allows null. */
   none?: string
@@ -39,7 +39,7 @@ type TakeRequest = (words: readonly unknown[], options: Values) => Promise<Value
 
 interface Field {
   name: string
-  /** Where it is in the request. */
+  /** Its path in the request. */
   path: readonly string[]
   schema: z.ZodType
   form: FlagForm
@@ -243,7 +243,7 @@ function descriptionOf(schema: z.ZodType): string {
 /** A summary with a small first letter, as in help. */
 export const sentence = (text: string): string => text.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase())
 
-/** What an optional or nullable schema wraps. */
+/** The schema inside an optional or nullable one. */
 const wrappedIn = (schema: z.ZodType): z.ZodType | undefined =>
   schema instanceof z.core.$ZodOptional || schema instanceof z.core.$ZodNullable
     ? (schema._zod.def.innerType as z.ZodType)

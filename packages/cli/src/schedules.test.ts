@@ -98,7 +98,7 @@ describe('schedules', () => {
     expect(await here('schedules', 'resume', 'often')).toMatchObject({ out: 'often  2090-01-01T00:00:00.000Z\n' })
   })
 
-  test('a preview shows the next slots, by the zone too', async () => {
+  test('a preview shows the next times, also in a time zone', async () => {
     const timing = ['30 2 * * *', '--time-zone', 'Europe/Berlin', '--starts-at', '2097-03-30', '--count', '2']
     expect(await json('schedules', 'preview', ...timing)).toEqual([
       '2097-03-30T01:30:00.000Z',

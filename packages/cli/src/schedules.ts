@@ -23,7 +23,7 @@ export function scheduleCommands(kit: CommandKit): void {
     },
   })
   const create = operationCommand(kit, 'schedules', 'create', {
-    summary: 'run a task by cron, or by period with --every; prints the next slot',
+    summary: 'run a task by cron, or by period with --every; prints the next scheduled time',
     arguments: { '<schedule>': '_id' },
     ...{ nested, flags },
     hide: ['cron', 'task', 'input'],
@@ -39,11 +39,11 @@ export function scheduleCommands(kit: CommandKit): void {
   operationCommand(kit, 'schedules', 'pause', { text })
   operationCommand(kit, 'schedules', 'resume', { text })
   operationCommand(kit, 'schedules', 'run', {
-    summary: 'create its task now, besides the slots; prints the id',
+    summary: 'create its task now, besides its scheduled times; prints the id',
     text: ({ _id }) => _id,
   })
   operationCommand(kit, 'schedules', 'preview', {
-    summary: 'the next slots of a cron, or of a period with --every',
+    summary: 'print the next times of a cron, or of a period with --every',
     arguments: { '[cron]': 'cron' },
     defaults: { count: 5 },
     text: (slots, { timeZone = 'UTC' }) => slots.map((slot) => `${slot}  ${inZone(slot, timeZone)}`).join('\n'),
@@ -57,7 +57,7 @@ async function readWords(words: readonly string[], every: unknown): Promise<{ ta
     const wanted = every === undefined ? 'a cron (in quotes), a task' : 'a task'
     throw new FleetError(
       'BAD_REQUEST',
-      `The arguments after the schedule's name are ${wanted} and optionally its input`,
+      `The arguments after the schedule's name must be ${wanted} and optionally its input`,
     )
   }
   return {
@@ -72,7 +72,7 @@ function stateOf({ paused, nextAt }: ScheduleRow): string {
   return nextAt ?? 'over'
 }
 
-/** A date as the clocks of a zone show it. */
+/** A date in the local time of a zone. */
 const inZone = (date: string, timeZone: string): string =>
   new Intl.DateTimeFormat('en-GB', {
     timeZone,

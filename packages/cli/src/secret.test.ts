@@ -35,7 +35,7 @@ describe('the secret of a fleet', () => {
     return { code, err, ...(JSON.parse(out) as Finding[]).find(({ check }) => check === 'secret') }
   }
 
-  test('is made by a command', async () => {
+  test('is created by a command', async () => {
     const { code, out } = await here('secret')
     expect([code, parseSecrets(out)]).toEqual([0, [out.trim()]])
   })
@@ -68,7 +68,7 @@ describe('the secret of a fleet', () => {
     await Promise.all(children.map(ended))
   })
 
-  test('that is wrong keeps a process from starting, with a code', async () => {
+  test('that is invalid keeps a process from starting, with a code', async () => {
     const gateway = ['gateway', '--listen', '127.0.0.1:0']
     const refused: [string[], number, RegExp][] = [
       [['--secret-file', await file('short', 'hunter2')], 3, /7 bytes.*BAD_SECRET\)/],
@@ -86,7 +86,7 @@ describe('the secret of a fleet', () => {
     }
   })
 
-  test('that differs is why a ticket is refused, and doctor names who refuses whom', async () => {
+  test('that differs makes tickets fail, and doctor names the processes that differ', async () => {
     const runner = (name: string, secret?: string) =>
       fleet.runner({ queue: name, name, listen: LOOPBACK, secret, heartbeatMs: 100 })
     const [one, two] = [await runner('one', ONE), await runner('two', TWO)]

@@ -6,7 +6,7 @@ import { EXIT } from './exit.ts'
 import type { CommandKit } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 
-/** The options of commands that sign tokens or check who does. */
+/** The options of commands that sign tokens or check the signers. */
 export interface SecretOptions extends CommonOptions {
   secret?: string
   secretFile?: string

@@ -9,7 +9,7 @@ export interface Service {
   stop(times: { grace: Duration; timeout: Duration }): Promise<void>
   /** Resolves when the parent has closed its channel: then the service stops in order. */
   gone?: Promise<unknown> | undefined
-  /** Resolves when the process that started this one has ended: then the service stops at once. */
+  /** Resolves when the parent process has ended: then the service stops at once. */
   orphaned?: Promise<unknown> | undefined
   /** Resolves when the process can't go on: then the service stops at once, with an error. */
   broken?: Promise<unknown> | undefined
@@ -17,7 +17,7 @@ export interface Service {
 
 export interface StopTimes {
   grace: Duration
-  /** How long stopping may take in all. */
+  /** How long stopping may take in total. */
   stopTimeout: Duration
 }
 

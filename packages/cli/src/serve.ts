@@ -16,17 +16,17 @@ import {
 import { databaseOf } from './address.ts'
 import { ParentLink, parentProcess } from './ipc.ts'
 import { loadTasks } from './load-tasks.ts'
-import { NobodysErrors } from './nobodys-errors.ts'
 import { makeLog, type ServedQueues } from './options.ts'
 import { parentGone } from './parent-gone.ts'
 import { type SecretOptions, secretOf } from './secret.ts'
 import { type StopTimes, serveUntilStopped } from './serve-until-stopped.ts'
 import { secretsOfTasks } from './task-secrets.ts'
+import { UnownedErrors } from './unowned-errors.ts'
 
 /** A gateway runs no tasks. */
 const STOP_TIMEOUT = '25s'
 /**
- * A gateway reads many rows and drops them soon. By V8's own rule its heap doubles before they are collected: 120 MB more for
+ * A gateway reads many rows and drops them soon. By default V8 lets the heap double before they are collected: 120 MB more for
  * 20 queries that are refused as too big. With this it is 40 MB.
  */
 const HEAP_GROWTH = '--heap-growing-percent=40'
@@ -83,7 +83,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     log,
     ...given({ thresholds, recurringErrors, listen, publicUrl, basePath, trustProxy, name }),
   })
-  const errors = new NobodysErrors(log)
+  const errors = new UnownedErrors(log)
   errors.watch(runner)
   const link = parent === undefined ? undefined : new ParentLink(parent, runner, tasks)
   const service = {
@@ -103,7 +103,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
   }
 }
 
-/** By default all stages together get the grace, and what handlers, writes and connections need to end. */
+/** By default the total is the grace plus the time for handlers, writes and connections to end. */
 function stopTimes({ grace, stopTimeout }: Pick<WorkerCommand, 'grace' | 'stopTimeout'>): StopTimes {
   return { grace, stopTimeout: stopTimeout ?? milliseconds(grace) + AFTER_GRACE_MS }
 }
@@ -124,7 +124,7 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
     throw new FleetError('BAD_REQUEST', '--error-threshold and --error-period need --error-webhook')
   }
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new FleetError('BAD_REQUEST', '--error-webhook is an address such as https://hooks.example/errors')
+    throw new FleetError('BAD_REQUEST', '--error-webhook must be an address such as https://hooks.example/errors')
   }
   const secret = env.TASKFLEET_WEBHOOK_SECRET
   return {

@@ -131,7 +131,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     }
   })
 
-  test('a gateway whose certificate is of another name is not talked to', async ({ skip }) => {
+  test('a gateway with a certificate for another name is refused', async ({ skip }) => {
     const folder = await mkdtemp(join(tmpdir(), 'taskfleet-tls-'))
     fleet.cleanup(() => rm(folder, { recursive: true }))
     const [keyPath, certPath] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
@@ -168,7 +168,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     }
   })
 
-  test('the first key may be made through a gateway on loopback, which is locked from then on', async () => {
+  test('the first key may be created through a gateway on loopback, which is locked from then on', async () => {
     const url = (await startGateway(fleet)).url!
     const { there } = await through(url)
     const made = await there('keys', 'create', '--name', 'first', '--scopes', 'admin')
@@ -184,7 +184,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     return { lines: () => text.split('\n').slice(0, -1) }
   }
 
-  test('following tells each end once, whether the gateway was there or not', async () => {
+  test('following prints each end once, even if the gateway was away', async () => {
     const queue = ownQueue()
     const gateway = await GatewayProcess.start(fleet.uri)
     fleet.cleanup(() => gateway.kill())
@@ -233,7 +233,7 @@ describe('events, callbacks, keys and upkeep through a gateway', () => {
     expect(await run).toMatchObject({ code: 4, err: expect.stringMatching(message) })
   })
 
-  test('doctor tells of each step of the way to the fleet, and where it ends', async () => {
+  test('doctor reports each step to the fleet, up to the one that fails', async () => {
     const url = (await startGateway(fleet)).url!
     const checks = async (...args: string[]) => {
       const { code, out } = await here('doctor', '--json', ...args)

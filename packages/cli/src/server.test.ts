@@ -105,7 +105,7 @@ describe('commands through a gateway', () => {
     expect(await there('errors', 'show', 'nonsense')).toMatchObject({ code: 6 })
   })
 
-  test('watch and log follow a task that runs, until Ctrl-C', async () => {
+  test('watch and log follow a running task, until Ctrl-C', async () => {
     const url = (await startGateway(fleet)).url!
     const runner = await fleet.runner({ queue: 'watched' })
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue: 'watched' })
@@ -128,7 +128,7 @@ describe('commands through a gateway', () => {
     expect(await run).toMatchObject({ code: 4, err: expect.stringMatching(/^taskfleet: .*UNAUTHENTICATED/) })
   })
 
-  test('are refused, not reached or not possible, each with its exit code and one line', async () => {
+  test('fail with their exit code and one line', async () => {
     const file = await keyFile('read')
     const url = (await startGateway(fleet)).url!
     const silent = createServer()
@@ -163,7 +163,7 @@ describe('commands through a gateway', () => {
     expect(enqueued).toMatchObject({ code: 0, err: expect.stringContaining('every user') })
   })
 
-  test('take the key from stdin and the environment, and end quietly when their reader has gone', async () => {
+  test('take the key from stdin and the environment, and end quietly when their reader has ended', async () => {
     const token = await key('read')
     const url = (await startGateway(fleet)).url!
     const piped = start(['list', '--server', url, '--key', '-'], {}, ['pipe', 'pipe', 'pipe'])
@@ -254,7 +254,7 @@ describe('commands through a gateway', () => {
     expect(await here('list', '--config', join(place, 'none.json'))).toMatchObject({ code: 3 })
   })
 
-  test('input from a file or stdin is read no further than it may be long', async () => {
+  test('input from a file or stdin is read only up to its limit', async () => {
     const place = await folder()
     await writeFile(join(place, 'input.json'), '{"to":7}')
     const { out } = await here('enqueue', 'count', `@${join(place, 'input.json')}`, '--json')

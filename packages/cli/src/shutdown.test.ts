@@ -12,8 +12,8 @@ beforeEach(() => fleet.fleet.tasks.deleteMany({}))
 /** What a loaded machine takes beyond the budget to tell of an end. */
 const SLACK_MS = 1_000
 
-describe('a worker that is told to end', () => {
-  test('is gone within its budget, and before a handler that does not heed its signal can run elsewhere', async () => {
+describe('a worker that gets a signal', () => {
+  test('ends within its budget, and before a handler that ignores its signal can run elsewhere', async () => {
     const worker = start('--grace', '100ms', '--stop-timeout', '8s')
     await worker.ready()
     const [deaf, good] = [await post('deaf'), await post('good')]
@@ -33,7 +33,7 @@ describe('a worker that is told to end', () => {
     expect((await find(good)).runAt.getTime()).toBeLessThan(at)
   })
 
-  test('ends at once when it is told twice, and gives back what it can', async () => {
+  test('ends at once at the second signal, and releases what it can', async () => {
     const worker = start('--grace', '1m')
     await worker.ready()
     const [deaf, good] = [await post('deaf'), await post('good')]
@@ -48,7 +48,7 @@ describe('a worker that is told to end', () => {
     for (const id of [deaf, good]) expect(await find(id)).toMatchObject({ status: 'pending', lost: 0 })
   })
 
-  test('is gone within its budget when a handler blocks its event loop by then', async () => {
+  test('ends within its budget although a handler blocks its event loop by then', async () => {
     const worker = start('--grace', '100ms', '--stop-timeout', '2s')
     await worker.ready()
     await running(await post('blocking'))
@@ -69,7 +69,7 @@ describe('a worker that is told to end', () => {
   })
 
   test('ends in order while it starts', async () => {
-    // One that was killed in another test is nobody's to end.
+    // One that was killed in another test must not be ended here.
     const before = new Set((await fleet.fleet.workers.list()).map(({ _id }) => _id))
     for (const delayMs of [300, 900]) {
       const worker = start()
@@ -102,7 +102,7 @@ describe('a worker whose handlers misbehave', () => {
     expect(worker.alive).toBe(true)
   })
 
-  test('gives its tasks back and ends with an error when nobody can be blamed for one', async () => {
+  test('releases its tasks and ends with an error when an error belongs to no attempt', async () => {
     const worker = start()
     await worker.ready()
     const good = await post('good')
@@ -115,7 +115,7 @@ describe('a worker whose handlers misbehave', () => {
     for (const id of [good, hidden]) expect(await find(id)).toMatchObject({ status: 'pending', lost: 0, failures: 0 })
   })
 
-  test('blames the only handler that ran, so that it does not do the same for ever', async () => {
+  test('blames the only running handler, so that the error does not repeat for ever', async () => {
     const worker = start()
     await worker.ready()
     const hidden = await post('hidden')

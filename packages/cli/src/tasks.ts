@@ -10,8 +10,8 @@ import { progressText } from './text.ts'
 /** The choices of `position` as flags. */
 export const POSITION = {
   values: {
-    front: 'ahead of all waiting tasks with the same priority',
-    back: 'behind all waiting tasks with the same priority',
+    front: 'before all waiting tasks with the same priority',
+    back: 'after all waiting tasks with the same priority',
   },
 }
 
@@ -56,10 +56,10 @@ export function storedTaskCommands(kit: CommandKit): void {
   list
     .addOption(listChoices(new Option('--status <names>', 'only tasks with these statuses'), STATUSES))
     .option('--name <name>', 'only tasks of this name')
-  operationCommand(kit, 'tasks', 'show', { summary: 'everything about one task' })
+  operationCommand(kit, 'tasks', 'show', { summary: 'show one task with all its fields' })
 }
 
-/** A gateway's key, which must not be stored as a task's key by mistake. */
+/** Rejects a gateway's key, which must not be stored as a task's key by mistake. */
 const GATEWAY_KEY = /^tf_[0-9a-f]{12}_/
 
 /** @throws {FleetError} `BAD_REQUEST` */

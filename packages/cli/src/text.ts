@@ -72,7 +72,7 @@ export const fieldLines = (row: object): string =>
     )
     .join('\n')
 
-/** @returns `, version 1.2.0 and 1.3.0`, or nothing where there are no workers */
+/** @returns `, version 1.2.0 and 1.3.0`, or '' without workers */
 export function versionsText(workers: readonly { version: string }[]): string {
   const versions = [...new Set(workers.map(({ version }) => version))]
   return versions.length > 0 ? `, version ${versions.join(' and ')}` : ''

@@ -25,26 +25,26 @@ export function upkeepCommands(kit: CommandKit): void {
         .join('\n'),
   })
   operationCommand(kit, 'retention', 'prune', {
-    summary: 'remove ended tasks and their log lines for ever',
+    summary: 'remove ended tasks and their log lines permanently',
     flags: {
       statuses: { flag: '--status <names>' },
       olderThanMs: { flag: '--older-than <duration>', parse: parseMs },
     },
     async call({ retention }, request, { options: { yes } }) {
-      // Asks back when a person has typed it.
+      // Asks for confirmation on a terminal.
       if (process.stdin.isTTY === true && request.dryRun !== true && yes !== true) {
         const { matched } = await retention.prune({ ...request, dryRun: true })
-        throw new FleetError('BAD_REQUEST', `This would remove ${tasksText(matched)} for ever: confirm with --yes`)
+        throw new FleetError('BAD_REQUEST', `This would permanently remove ${tasksText(matched)}: confirm with --yes`)
       }
       return retention.prune(request)
     },
     text: ({ matched, removed }, { dryRun }) =>
       dryRun === true ? `${tasksText(matched)} would be removed` : `${tasksText(removed)} removed`,
-  }).option('--yes', 'needed on a terminal, since nothing can be restored')
+  }).option('--yes', 'required on a terminal, since removed tasks can not be restored')
   kit
     .json(
       'migrate',
-      'bring the database to this version: create new indexes, then drop obsolete ones; harmless to repeat',
+      'upgrade the database to this version: create new indexes, then drop obsolete ones; safe to repeat',
     )
     .action(kit.act((options: CommonOptions) => migrate(options, kit.print)))
 }
@@ -68,12 +68,12 @@ async function migrate(options: CommonOptions, print: Print): Promise<number> {
 function migratedText({ made, blocked, hidden, dropped }: Migrated, others: number): string[] {
   const done = [
     ...made.map((name) => `made  ${name}`),
-    ...blocked.map((why) => `not made  ${oneLine(why)}`),
+    ...blocked.map((why) => `not built  ${oneLine(why)}`),
     ...hidden.map((name) => `hidden  ${name}`),
     ...dropped.map((name) => `dropped  ${name}`),
   ]
-  if (done.length === 0) return [`every index is there: ${INDEXES.length}`]
+  if (done.length === 0) return [`all ${INDEXES.length} indexes exist`]
   if (hidden.length === 0) return done
-  const again = 'run this again when they have stopped, to drop what is hidden'
+  const again = 'run this again when they have stopped, to drop the hidden indexes'
   return [...done, `${others} ${others === 1 ? 'process' : 'processes'} of another version still run: ${again}`]
 }

@@ -47,7 +47,7 @@ async function watch(id: string | undefined, options: WatchCommand, print: Print
           resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
         }
       }
-      /** Tasks that the filter no longer matches: one that has ended counts, the others are forgotten. */
+      /** Tasks that the filter no longer matches: one that has ended counts, the others are dropped. */
       const left = async (ids: readonly string[]): Promise<void> => {
         for (const gone of ids) {
           const [task] = await view.rows({ collection: 'tasks', filter: { _id: gone }, limit: 1 })

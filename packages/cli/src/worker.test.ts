@@ -38,7 +38,7 @@ describe('taskfleet worker', () => {
     return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}/errors`, told }
   }
 
-  test('follows its load within a range of slots, and takes nothing beyond its own thresholds', async () => {
+  test('follows its load within a range of slots, and claims nothing beyond its thresholds', async () => {
     const gate = JSON.stringify({ memoryLeft: { lazy: 0.9999, all: 0.9998, margin: 0 }, closeAfter: 1 })
     const worker = start([
       ...['worker', '--tasks', fixture('tasks.mjs'), '--queues', 'gated', '--name', 'gated', '--log-level', 'error'],
@@ -74,7 +74,7 @@ describe('taskfleet worker', () => {
     expect(await fleet.ended(parseId(_id))).toMatchObject({ status: 'completed', output: 42 })
   })
 
-  test('fails unsigned tasks with --signing required, whatever the environment says, and needs a trusted key for it', async () => {
+  test('fails unsigned tasks with --signing required, with any environment, and needs a trusted key for it', async () => {
     const { trusted } = newSigningKey('ed25519')
     const queue = ownQueue()
     const args = ['worker', '--tasks', fixture('tasks.mjs'), '--queues', queue, '--log-level', 'error']
@@ -88,7 +88,7 @@ describe('taskfleet worker', () => {
     expect((await here('worker', '--help')).out).toMatch(/--signing <mode> [\s\S]*TASKFLEET_SIGNING/)
   })
 
-  test('posts an error that comes often enough, signed with the secret of its environment', async () => {
+  test('posts a recurring error, signed with the secret of its environment', async () => {
     const { url, told } = await hook()
     // As stored by a producer of an earlier version, which checks nothing.
     await fleet.fleet.store.enqueue([parseNewTask({ name: 'count', input: { to: 'many' }, queue: 'faulty' })])

@@ -25,30 +25,30 @@ import { isSession, Sessions } from './sessions.ts'
 import { SignInLimit } from './sign-in-limit.ts'
 
 const LOCKED_CHECK_MS = 1_000
-/** How much of a name is repeated in a refusal. */
+/** How many characters of a name an error repeats. */
 const SHOWN = 100
 /** How many gateway addresses a client gets at most. */
 const GATEWAYS_NAMED = 20
 
-/** What a request says of where it goes and comes from. */
+/** The names and addresses of a request. */
 interface AskedFor {
   host: string | undefined
   origin: string | undefined
-  /** How the client reached us, where that is known. */
+  /** The scheme of the client's request, if it is known. */
   scheme: string | undefined
 }
-/** How old the list of keys may be that those are looked up in who have shown too many wrong ones. */
+/** The greatest age of the list of keys that replaces look-ups for addresses with too many wrong keys. */
 const KNOWN_KEYS_MS = 1_000
-/** How many keys are looked up at a time, so that many wrong ones are noticed before all of them have been. */
+/** How many keys are looked up at a time, so that many wrong ones are noticed before all have been looked up. */
 const LOOK_UPS_AT_ONCE = 10
-/** How often one connection may show something wrong before it is closed. */
+/** How many wrong tokens a connection may send before it is closed. */
 const REFUSALS_OF_ONE = 20
 const WRONG_TOKEN = new Set(['UNAUTHENTICATED', 'WRONG_AUDIENCE', 'RATE_LIMITED'])
 
-/** Who may talk to this gateway, and from which pages. */
+/** Decides which clients and pages may use this gateway. */
 export class Access extends Service {
   readonly keys: KeyStore
-  /** What signs sessions and tickets. */
+  /** The secret that signs sessions and tickets. */
   readonly signing: SigningKeys
   readonly sessions: Sessions
   readonly #register: WorkerRegister
@@ -56,9 +56,9 @@ export class Access extends Service {
   readonly #feed: Feed
   /** Addresses of the fleet's workers and gateways by id. */
   readonly #addresses = new Map<string, string>()
-  /** The same with those that have stopped: their pages may be open in browsers, and connect to any other gateway. */
+  /** The same with those that have stopped: their pages may still be open in browsers, and may connect to any other gateway. */
   readonly #origins = new Map<string, string>()
-  /** Those of them that are not known to be gone. */
+  /** The addresses of live ones. */
   readonly #live = new Set<string>()
   #locked = false
   #lockedCheckedAt = Number.NEGATIVE_INFINITY
@@ -88,7 +88,7 @@ export class Access extends Service {
     await this.#readAddresses()
   }
 
-  /** Whether there is any key. A fleet once locked stays so for this process. */
+  /** Whether there is any key. Once locked, the fleet stays locked for this process. */
   async locked(): Promise<boolean> {
     if (!this.#locked && performance.now() - this.#lockedCheckedAt > LOCKED_CHECK_MS) {
       this.#locked = await this.keys.anyKeys()
@@ -104,18 +104,18 @@ export class Access extends Service {
     return this.anonymous(address)
   }
 
-  /** Somebody without a key: only this computer, and only while the fleet has none. @throws {FleetError} `UNAUTHENTICATED` */
+  /** A client without a key: only from this computer, and only while the fleet has no key. @throws {FleetError} `UNAUTHENTICATED` */
   async anonymous(address: string): Promise<Principal> {
-    if (await this.locked()) throw new FleetError('UNAUTHENTICATED', 'This fleet is locked: a key is needed')
+    if (await this.locked()) throw new FleetError('UNAUTHENTICATED', 'This fleet is locked: a key is required')
     if (isLoopback(address)) return LOCAL
     throw new FleetError(
       'UNAUTHENTICATED',
-      `Without a key only this computer may use the fleet, and this comes from ${address}: make a key with 'taskfleet keys create'`,
+      `Without a key only this computer may use the fleet, and this request comes from ${address}: create a key with 'taskfleet keys create'`,
     )
   }
 
   /**
-   * The same for somebody at an address. After many wrong keys from there, the database is not asked for each further one.
+   * The same, with the client's address. After many wrong keys from there, further ones cause no query of the database.
    *
    * @throws {FleetError} `UNAUTHENTICATED`, `RATE_LIMITED`
    */
@@ -131,7 +131,7 @@ export class Access extends Service {
     )
   }
 
-  /** Whether a token is that of a key which could be used a second ago. */
+  /** Whether a token belongs to a key that was valid at most a second ago. */
   async #isKnown(token: unknown): Promise<boolean> {
     const hash = secretHash(token)
     if (hash === undefined) return false
@@ -143,7 +143,7 @@ export class Access extends Service {
     return (await this.#knownKeys.hashes).has(hash)
   }
 
-  /** Closes a connection that goes on showing what is wrong. */
+  /** Closes a connection after too many wrong tokens. */
   refused(connection: { close(discard: boolean): void }, error: unknown): void {
     if (!WRONG_TOKEN.has((error as { code?: string }).code ?? '')) return
     const refusals = (this.#refusals.get(connection) ?? 0) + 1
@@ -151,7 +151,7 @@ export class Access extends Service {
     if (refusals >= REFUSALS_OF_ONE) connection.close(true)
   }
 
-  /** Counts what is refused where a token was shown. @throws {FleetError} `RATE_LIMITED`, and what `verify` throws */
+  /** Counts refused tokens. @throws {FleetError} `RATE_LIMITED`, and the errors of `verify` */
   async counted<T>(token: unknown, address: string, verify: () => Promise<T>): Promise<T> {
     try {
       return await verify()
@@ -162,31 +162,30 @@ export class Access extends Service {
     }
   }
 
-  /** What a key may do now, for what rests on it. @throws {FleetError} `UNAUTHENTICATED` */
+  /** The current permissions of a key, for its sessions and tickets. @throws {FleetError} `UNAUTHENTICATED` */
   async present(id: string): Promise<Principal> {
     if (id === LOCAL.id && !(await this.locked())) return LOCAL
     const principal = (await this.keys.principals([id])).get(id)
-    if (principal === undefined)
-      throw new FleetError('UNAUTHENTICATED', 'The key of this ticket may not be used any more')
+    if (principal === undefined) throw new FleetError('UNAUTHENTICATED', 'The key of this ticket is no longer valid')
     return principal
   }
 
-  /** Whether an address is that of a task's socket at a worker which has registered. */
+  /** Whether an address is that of a task's socket at a registered worker. */
   knows(address: string, taskId: string): boolean {
     return [...this.#addresses.values()].some((known) => address === `${known}/tasks/${taskId}`)
   }
 
-  /** Where the fleet's live gateways can be reached, this one first. */
+  /** The addresses of the fleet's live gateways, this one first. */
   gateways(own: string): string[] {
     const live = [...this.#live].map((id) => this.#addresses.get(id)!)
-    // An address of this computer leads those who come from elsewhere to their own.
+    // For a client elsewhere, a loopback address would be its own computer.
     const others = live.filter((address) => isLoopbackAddress(own) || !isLoopbackAddress(address))
     return [...new Set([own, ...others])].slice(0, GATEWAYS_NAMED)
   }
 
   /**
-   * Whether a request names a host that is ours and comes from a page of ours: neither a foreign page nor one that has
-   * its own name point to this address gets through.
+   * Checks that a request names one of our hosts and comes from one of our pages. A foreign page is refused, even if its own name
+   * points to this address (DNS rebinding).
    *
    * @param own the addresses of this gateway
    * @throws {FleetError} `BAD_HOST`, `BAD_ORIGIN`
@@ -195,7 +194,7 @@ export class Access extends Service {
     if (host === undefined || !this.#isOurHost(host, own)) {
       throw new FleetError(
         'BAD_HOST',
-        `The request names the host '${cutText(host ?? '', SHOWN)}', and this gateway goes by ${own.join(' and ')}: if it is to be reached by that name, start it with --public-url`,
+        `The request names the host '${cutText(host ?? '', SHOWN)}', but this gateway has the name ${own.join(' and ')}. To use the other name, start it with --public-url`,
       )
     }
     if (origin === undefined || isOriginOf(origin, `${scheme ?? origin.split(':')[0]}://${host}`)) return
@@ -203,11 +202,11 @@ export class Access extends Service {
     if (known.some((address) => isOriginOf(origin, address) || isLoopbackOriginOf(origin, address))) return
     throw new FleetError(
       'BAD_ORIGIN',
-      `Pages from '${cutText(origin, SHOWN)}' may not connect to this gateway, whose own come from ${own.join(' and ')}: if that is its address for browsers, start it with --public-url`,
+      `Pages from '${cutText(origin, SHOWN)}' may not connect to this gateway, only pages from ${own.join(' and ')}. If browsers use the other address, start it with --public-url`,
     )
   }
 
-  /** An address can't be pointed elsewhere by a name server; of names, only those that the fleet goes by are ours. */
+  /** A name server can't redirect an address, so any address is accepted. Of names, only those of the fleet are. */
   #isOurHost(host: string, own: readonly string[]): boolean {
     const authority = authorityOf(host)
     if (authority === undefined) return false
@@ -224,7 +223,7 @@ export class Access extends Service {
     for (const worker of workers) this.#note(worker._id, worker)
   }
 
-  /** Whoever can write to the database could store anything there; only plain web addresses count. */
+  /** Anyone with write access to the database could store any text there, so only plain web addresses count. */
   #note(id: string, { state, url }: { state?: unknown; url?: unknown }): void {
     this.#addresses.delete(id)
     this.#live.delete(id)

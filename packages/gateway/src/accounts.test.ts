@@ -23,7 +23,7 @@ const fleet = useFleet()
 const limitedTo = (key: Partial<AccountLimits>) =>
   startGateway(fleet, { accountLimits: { ...ACCOUNT_LIMITS, key: { ...ACCOUNT_LIMITS.key, ...key } } })
 
-test('connections are counted by key, and one that ends makes room', async () => {
+test('connections are counted by key, and one that ends frees its place', async () => {
   const [one, other] = [await makeKey(fleet, { scopes: ['read'] }), await makeKey(fleet, { scopes: ['read'] })]
   const { url } = await limitedTo({ connections: 2 })
   const [first] = [await connect(fleet, url!, one), await connect(fleet, url!, one)]
@@ -39,7 +39,7 @@ test('connections are counted by key, and one that ends makes room', async () =>
   })
 })
 
-test('bytes of live queries are counted by key; what is shared counts once, and what is given up makes room', async () => {
+test('bytes of live queries are counted by key; shared ones count once, and ended ones are freed', async () => {
   const queue = ownQueue()
   for (let n = 0; n < 10; n += 1) await fleet.post([], { queue, label: 'x'.repeat(100_000) })
   const [one, other] = [await makeKey(fleet, { scopes: ['read'] }), await makeKey(fleet, { scopes: ['read'] })]

@@ -1,12 +1,12 @@
 import type { LogLine, Progress, TaskDocument, TaskEnd, TaskRow } from '@taskfleet/core'
 
-/** Who knows the attempts that run in this process; the worker in whose process the gateway is. */
+/** The running attempts of this process. Implemented by the worker of the gateway's process. */
 export interface Attempts {
   readonly id: string
   attempt(id: string): RunningAttempt | undefined
 }
 
-/** One attempt while it runs, as far as its socket needs it. */
+/** The part of a running attempt that its socket needs. */
 export interface RunningAttempt {
   readonly claim: { readonly task: TaskDocument }
   snapshot(): { task: TaskRow; progress: Progress | null; log: LogLine[] }
@@ -16,7 +16,7 @@ export interface RunningAttempt {
   message(name: string, data: unknown): Promise<unknown>
 }
 
-/** Notified about one attempt. */
+/** Gets the reports of one attempt. */
 export interface AttemptWatcher {
   progress(progress: Progress): void
   log(line: LogLine): void

@@ -2,13 +2,13 @@ import { FleetError } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import type { Socket } from 'socket.io'
 
-/** How much may wait here for a client before it counts as one that does not read. */
+/** How many bytes may wait for a client before it counts as not reading. */
 const BYTES = 512 * 1024
-/** What a packet takes besides its content. */
+/** The bytes of a packet besides its content. */
 const PACKET_BYTES = 1024
-/** How often a client that is behind is looked at, besides when something goes out to it. */
+/** How often a client that is behind is checked, besides each time data is sent to it. */
 const LOOK_AGAIN_MS = 250
-/** A client that has not caught up after this does not read any more. */
+/** A client that has not caught up after this time is disconnected. */
 const GIVE_UP_MS = 30_000
 
 interface Connection {
@@ -16,7 +16,7 @@ interface Connection {
   transport: { socket?: { bufferedAmount?: number; terminate?(): void } } | undefined
 }
 
-/** What a client has not read yet: what is in the websocket's own buffer, and what waits for that. */
+/** A client's unread bytes: those in the websocket's own buffer, and those that wait for it. */
 export function waitingBytes(socket: Socket): number {
   const { writeBuffer, transport } = socket.conn as unknown as Connection
   const waiting = writeBuffer.reduce((sum, { data }) => sum + PACKET_BYTES + lengthOf(data), 0)
@@ -26,18 +26,18 @@ export function waitingBytes(socket: Socket): number {
 const lengthOf = (data: unknown): number =>
   typeof data === 'string' ? data.length : data instanceof Uint8Array ? data.byteLength : 0
 
-/** Finds clients that do not read what they are sent, and closes their connections in the end. */
+/** Finds clients that do not read, and finally closes their connections. */
 export class Backlog {
   readonly #log: Logger
   readonly isBehind: (socket: Socket) => boolean
 
-  /** @param isBehind whether a client does not read; a test may know better */
+  /** @param isBehind whether a client does not read; tests replace it */
   constructor(log: Logger, isBehind = (socket: Socket): boolean => waitingBytes(socket) > BYTES) {
     this.#log = log
     this.isBehind = isBehind
   }
 
-  /** Resolves when a client has read enough to be sent more. @throws {FleetError} `GONE` */
+  /** Resolves when a client has read enough to get more. @throws {FleetError} `GONE` */
   async untilRead(socket: Socket): Promise<void> {
     const until = performance.now() + GIVE_UP_MS
     while (socket.conn.readyState === 'open' && this.isBehind(socket)) {
@@ -49,7 +49,7 @@ export class Backlog {
 
   #cut(socket: Socket): void {
     const { address } = socket.handshake
-    this.#log.warn({ code: 'SLOW_CONSUMER', address }, 'a connection is cut: its client does not read')
+    this.#log.warn({ code: 'SLOW_CONSUMER', address }, 'a connection is closed: its client does not read')
     terminate(socket.conn)
   }
 }
@@ -61,7 +61,7 @@ export function terminate(connection: { close(discard: boolean): void }): void {
   transport?.socket?.terminate?.()
 }
 
-/** Resolves when something has gone out to a client, or after a while. */
+/** Resolves when data was sent to a client, or after a while. */
 function drained({ conn }: Socket): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

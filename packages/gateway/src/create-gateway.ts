@@ -16,22 +16,22 @@ export interface CreateGatewayOptions extends Pick<GatewayOptions, 'publicUrl' |
 /** A gateway within a server of your own. */
 export interface MountedGateway {
   /**
-   * Answers a request, for `http.createServer` and Express: `app.use(gateway.handler)`. What is not below `basePath` goes to `next`.
-   * The body must not have been read before.
+   * Answers a request, for `http.createServer` and Express: `app.use(gateway.handler)`. Requests outside `basePath` go to `next`.
+   * Nothing may have read the body before.
    */
   handler(request: IncomingMessage, response: ServerResponse, next?: () => void): void
-  /** Takes the websockets below `basePath` of a server, and leaves all others to it. Returns its undo. */
+  /** Takes the websockets of a server below `basePath`, and leaves all others to the server. Returns its undo. */
   attach(server: Pick<Server, 'on' | 'off' | 'listenerCount'>): () => void
-  /** All of it for Fastify: `app.register(gateway.plugin)`. It closes with the server. */
+  /** Both for Fastify: `app.register(gateway.plugin)`. It closes with the server. */
   plugin: FastifyPluginAsync
-  /** Rejects where the gateway can't start; requests that come earlier wait for it. */
+  /** Resolves when the gateway has started, and rejects if it can't. Earlier requests wait for it. */
   ready: Promise<void>
-  /** Ends its connections. The fleet and the server stay. */
+  /** Ends its connections. The fleet and the server stay open. */
   close(): Promise<void>
 }
 
 /**
- * Serves a fleet's monitor, REST API and sockets below a path of your own server. Give its address for browsers as `publicUrl`: else
+ * Serves a fleet's monitor, REST API and sockets below a path of your own server. Set `publicUrl` to its address for browsers: else
  * only requests to addresses and to `localhost` are answered. Without a key only this computer may use it.
  *
  * @throws {FleetError} `BAD_BASE_PATH`, `BAD_TRUST_PROXY`

@@ -11,7 +11,7 @@ import { defineTask } from '@taskfleet/worker'
 import { Server } from 'socket.io'
 import { describe, expect, test } from 'vitest'
 
-/** Counts on from its checkpoint and ends when it is told to. */
+/** Continues to count from its checkpoint and ends when the test ends it. */
 const counting = defineTask({
   name: 'counting',
   input: scriptedInput,
@@ -36,7 +36,7 @@ describe('FleetClient', () => {
     return docs.map((doc) => toRow<TaskRow>('tasks', doc))
   }
 
-  test('keeps rows right through commands, closed subscriptions and other queries', async () => {
+  test('keeps correct rows through commands, closed subscriptions and other queries', async () => {
     const queue = ownQueue()
     const gateway = await startGateway(fleet, { lingerMs: 0 })
     const client = fleet.client(gateway.url!)
@@ -71,7 +71,7 @@ describe('FleetClient', () => {
     await expect(client.enqueue({ name: 'x' })).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
-  test('goes on where it was after a lost connection, again and again', async () => {
+  test('continues where it was after a lost connection, repeatedly', async () => {
     const queue = ownQueue()
     const gateway = await startGateway(fleet)
     const proxy = await startProxy(fleet, gateway.url!)
@@ -95,7 +95,7 @@ describe('FleetClient', () => {
     expect(new Set(reasons)).toEqual(new Set(['snapshot', 'delta']))
   })
 
-  test('asks anew when the gateway that knew it is gone', async () => {
+  test('subscribes again when its gateway is gone', async () => {
     const queue = ownQueue()
     const first = await startGateway(fleet)
     const port = Number(new URL(first.url!).port)
@@ -113,7 +113,7 @@ describe('FleetClient', () => {
     expect(live.rows).toEqual(await atRest(queue))
   })
 
-  test('never ends wrong, however answers and deltas come in', async () => {
+  test('ends with the right rows in any order of answers and deltas', async () => {
     const queue = ownQueue()
     const gateway = await startGateway(fleet, { lingerMs: 0 })
     const client = fleet.client(gateway.url!)
@@ -129,7 +129,7 @@ describe('FleetClient', () => {
     await eventually(() => lives.every(({ rows }) => isDeepStrictEqual(rows, wanted)))
   })
 
-  test('follows a task from one worker to the next and hears its end once', async () => {
+  test('follows a task from one worker to the next and gets its end once', async () => {
     const queue = ownQueue()
     const a = await fleet.runner({ queue, listen: LOOPBACK, tasks: [counting], name: 'a' })
     const gateway = await startGateway(fleet)
@@ -194,7 +194,7 @@ describe('FleetClient', () => {
     expect((await fleet.ended(task._id)).status).toBe('cancelled')
   })
 
-  test('takes up a lost line to the same attempt without telling the log twice', async () => {
+  test('reconnects to the same attempt without repeating the log', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, listen: LOOPBACK, tasks: [counting] })
     const proxy = await startProxy(fleet, runner.url!)
@@ -224,7 +224,7 @@ describe('FleetClient', () => {
     ['http://user:secret@127.0.0.1:PORT/tasks/ID'],
     ['//127.0.0.1:PORT/tasks/ID'],
     ['file:///etc/passwd'],
-  ])('never goes to %s, whatever a gateway says', async (publicUrl) => {
+  ])('never connects to %s, whatever the gateway sends', async (publicUrl) => {
     const id = 'a'.repeat(24)
     let hits = 0
     const trap = createServer((_request, response) => response.end()).on('connection', () => (hits += 1))
@@ -263,7 +263,7 @@ describe('FleetClient', () => {
 describe('FleetClient of a locked fleet', () => {
   const fleet = useFleet()
 
-  test('is refused without a good key and says why at once', async () => {
+  test('is refused without a valid key and reports the reason at once', async () => {
     const keys = new KeyStore(fleet.database.db)
     const { id, token } = await keys.create({ name: 'all', scopes: ['admin'] })
     const gateway = await startGateway(fleet, { keyCheckMs: 50 })

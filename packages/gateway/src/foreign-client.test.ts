@@ -40,7 +40,7 @@ describe('a client in Python, written from docs/protocol.md', () => {
     })
   }
 
-  test('holds what the database holds, and can prove it', async ({ skip }) => {
+  test('has the rows of the database, and can verify it', async ({ skip }) => {
     if ('missing' in found) skip(found.missing)
     const queue = ownQueue()
     const gateway = await startGateway(fleet)
@@ -90,7 +90,7 @@ describe('a client in Python, written from docs/protocol.md', () => {
     expect(client.now?.rows).toHaveLength(5)
   })
 
-  test('is told what is wrong with a query', async ({ skip }) => {
+  test('gets the error of an invalid query', async ({ skip }) => {
     if ('missing' in found) skip(found.missing)
     const gateway = await startGateway(fleet)
     const client = start(gateway.url!, { filter: { $where: '1' } })

@@ -21,18 +21,18 @@ import type { Gateway, GatewayOptions, ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy'> {
   mongo: string
-  /** The database's name, where the address does not say it. */
+  /** The database's name, if the address has none. */
   db?: string | undefined
   listen: ListenAddress
   name?: string
-  /** What signs sessions and tickets; see `GatewayOptions`. */
+  /** The secret that signs sessions and tickets; see `GatewayOptions`. */
   secret?: string | undefined
   heartbeatMs?: number
   log: Logger
 }
 
 const HEARTBEAT_MS = 2_500
-/** For how many heartbeats it may be silent before it is taken for gone. */
+/** After how many missed heartbeats it counts as dead. */
 const BEATS_MISSED = 3
 
 /** A gateway without a worker: a process of its own, registered so that the fleet's task sockets accept its pages. */
@@ -51,7 +51,7 @@ export class GatewayHost extends Service {
     this.#options = options
   }
 
-  /** Its session: another one once the last was ended, as after a long silence. */
+  /** Its session. It opens another one if others have ended the last one, as after a long silence. */
   get id(): string {
     return this.#session
   }
@@ -78,7 +78,7 @@ export class GatewayHost extends Service {
     await this.use(new SessionWatch({ register, feed, log, unbrokenFor, prove: beat }))
     this.defer(() => register.beat(this.#session, this.#report('stopped')).catch(() => undefined))
     const failed = 'a heartbeat failed'
-    // Not awaited: one that hangs must not put off the next.
+    // Not awaited: one that hangs must not delay the next.
     const look = async (): Promise<void> =>
       void beat().catch((error: unknown) => log.warn({ err: asError(error) }, failed))
     await this.use(new WatchLoop({ look, everyMs: heartbeatMs, log, failed }))
@@ -90,7 +90,7 @@ export class GatewayHost extends Service {
       this.#writes.acknowledged(performance.now())
       return
     }
-    // It was silent for too long and is taken for gone; it is not.
+    // It was silent for too long and counts as dead, but it lives.
     const ended = this.#session
     this.#session = randomUUID()
     await this.#beat(register)

@@ -35,7 +35,7 @@ describe('Gateway', () => {
     return docs.map((doc) => toRow<TaskRow>('tasks', doc))
   }
 
-  test('a subscriber has what the database has, all along the way, from whichever gateway', async () => {
+  test('a subscriber has the rows of the database at any time, from any gateway', async () => {
     const queue = ownQueue()
     const own = await fleet.runner({ queue, listen: LOOPBACK })
     const other = await startGateway(fleet)
@@ -63,7 +63,7 @@ describe('Gateway', () => {
     expect([near.resets, far.resets]).toEqual([0, 0])
   })
 
-  test('those who ask the same share a view, and one who leaves takes nothing from the others', async () => {
+  test('identical queries share a view, and a client that disconnects does not affect the others', async () => {
     const queue = ownQueue()
     const gateway = await startGateway(fleet, { lingerMs: 0 })
     const [first, second] = [await connect(fleet, gateway.url!), await connect(fleet, gateway.url!)]
@@ -99,7 +99,7 @@ describe('Gateway', () => {
     await eventually(() => row()?.state === 'stopped')
   })
 
-  test('who comes back after a lost connection gets what was missed and no reset', async () => {
+  test('a client that reconnects gets the missed changes and no reset', async () => {
     const queue = ownQueue()
     const gateway = await startGateway(fleet)
     const query = { filter: { queue }, sort: { priority: -1 }, limit: 10 }
@@ -127,7 +127,7 @@ describe('Gateway', () => {
     expect(await asked<SubscribeAnswer>(second, 'subscribeQuery', unknown)).toHaveProperty('rows')
   })
 
-  test('takes tasks, cancels them one by one or by filter, and says what it could not', async () => {
+  test('takes tasks, cancels them one by one or by filter, and reports the refused ones', async () => {
     const queue = ownQueue()
     const socket = await connect(fleet, (await startGateway(fleet)).url!)
     const { task } = await asked<{ task: TaskRow }>(socket, 'enqueue', {
@@ -180,7 +180,7 @@ describe('Gateway', () => {
     expect(codeOf(await ask(socket, 'taskTicket', { id: 'nonsense' }))).toBe('BAD_ID')
   })
 
-  describe('is asked what it must refuse', () => {
+  describe('gets invalid requests', () => {
     const deep = (levels: number): object => (levels === 0 ? { status: 'running' } : { $and: [deep(levels - 1)] })
     const filters: [string, unknown, string][] = [
       ['code', { $where: 'globalThis.hacked = true' }, 'BAD_FILTER'],
@@ -241,7 +241,7 @@ describe('Gateway', () => {
       expect(codeOf(await ask(socket, 'subscribeQuery', {}))).toBe('ok')
     })
 
-    test('survives messages that are none', async () => {
+    test('survives invalid messages', async () => {
       const gateway = await startGateway(fleet)
       const socket = await connect(fleet, gateway.url!)
       socket.emit('subscribeQuery', {})
@@ -277,7 +277,7 @@ describe('Gateway', () => {
       expect(codeOf(await ask(await connect(fleet, gateway.url!), 'subscribeQuery', {}))).toBe('ok')
     })
 
-    test('allows twenty subscriptions a connection, and another one when one is given up', async () => {
+    test('allows twenty subscriptions a connection, and another one when one is ended', async () => {
       const gateway = await startGateway(fleet)
       const socket = await connect(fleet, gateway.url!)
       const subscribe = (limit: number) => ask<SubscribeAnswer>(socket, 'subscribeQuery', { limit })
@@ -288,7 +288,7 @@ describe('Gateway', () => {
       expect(codeOf(await subscribe(21))).toBe('ok')
     })
 
-    test('watched tasks are counted apart from subscriptions, up to two hundred a connection', async () => {
+    test('watched tasks are counted separately from subscriptions, up to two hundred a connection', async () => {
       const gateway = await startGateway(fleet)
       const socket = await connect(fleet, gateway.url!)
       const ids = Array.from({ length: 201 }, (_, index) => index.toString(16).padStart(24, '0'))
@@ -312,7 +312,7 @@ describe('Gateway', () => {
       expect(await watch(ids[200]!)).toBe('ok')
     })
 
-    test('holds back who asks too much too fast, and listens again a moment later', async () => {
+    test('refuses a client that sends too many messages, and accepts it again a moment later', async () => {
       const gateway = await startGateway(fleet)
       const socket = await connect(fleet, gateway.url!)
       const flood = await Promise.all(
@@ -325,7 +325,7 @@ describe('Gateway', () => {
     })
   })
 
-  test('who subscribes and leaves at once, many times over, leaves nothing behind', async () => {
+  test('a client that subscribes and disconnects at once, many times, leaves nothing behind', async () => {
     const gateway = await startGateway(fleet, { lingerMs: 0 })
     for (let round = 0; round < 10; round += 1) {
       const sockets = Array.from({ length: 20 }, () => open(gateway.url!))
@@ -341,7 +341,7 @@ describe('Gateway', () => {
     await eventually(() => gateway.load.connections === 0 && gateway.load.rooms === 0 && gateway.load.views === 0)
   })
 
-  test('remembers no namespace that somebody made up', async () => {
+  test('keeps no namespace that a client made up', async () => {
     const gateway = await startGateway(fleet)
     const socket = await connect(fleet, gateway.url!)
     const before = gateway.load.namespaces
@@ -357,7 +357,7 @@ describe('Gateway', () => {
     expect(codeOf(await ask(socket, 'subscribeQuery', {}))).toBe('ok')
   })
 
-  test('turns away foreign pages and foreign names before the upgrade', async () => {
+  test('refuses foreign pages and foreign names before the upgrade', async () => {
     const gateway = await startGateway(fleet)
     const { host, port } = new URL(gateway.url!)
     const refused = async (headers: Record<string, string>): Promise<[number, string]> => {
@@ -379,14 +379,14 @@ describe('Gateway', () => {
     const plain = { Host: 'evil.example', Connection: 'close', Upgrade: '' }
     const page = await upgrade(gateway.url!, plain, '/api/openapi.json')
     expect([page.status, page.body]).toEqual([403, expect.stringMatching(/BAD_HOST/)])
-    expect(page.body).toMatch(/'evil\.example'.*goes by http:\/\/127\.0\.0\.1:\d+.*--public-url/)
+    expect(page.body).toMatch(/'evil\.example'.*has the name http:\/\/127\.0\.0\.1:\d+.*--public-url/)
     expect((await upgrade(gateway.url!, plain, '/health/live')).status).toBe(200)
     for (const query of ['EIO=4&transport=constructor', 'EIO=4&transport=websocket&sid=__proto__']) {
       expect((await upgrade(gateway.url!, { Host: host }, `/socket.io/?${query}`)).status).toBe(400)
     }
   })
 
-  test('does not start where it must not or can not listen', async () => {
+  test('does not start on an address where it must not or can not listen', async () => {
     const start = (listen: { host: string; port: number }, publicUrl?: string) =>
       startGateway(fleet, { listen, ...(publicUrl === undefined ? {} : { publicUrl }) }).then(
         () => 'started',
@@ -418,7 +418,7 @@ describe('Gateway of a locked fleet', () => {
   const fleet = useFleet()
   const keys = () => new KeyStore(fleet.database.db)
 
-  test('lets in who shows a key, and for what the key says', async () => {
+  test('accepts a client with a key, with the permissions of the key', async () => {
     const gateway = await startGateway(fleet, { keyCheckMs: 50 })
     const early = await connect(fleet, gateway.url!)
     const cut = next(early, 'disconnect')
@@ -449,7 +449,7 @@ describe('Gateway of a locked fleet', () => {
     expect((await refusal(open(gateway.url!, expired.token)))?.message).toBe('UNAUTHENTICATED')
   })
 
-  test('shows a key that is limited to a queue nothing of the others, in rows and in deltas', async () => {
+  test('shows a key that is limited to a queue no other queue, in rows and in deltas', async () => {
     const gateway = await startGateway(fleet)
     const limited = await keys().create({ name: 'limited', scopes: ['read', 'write', 'control'], queues: ['mine'] })
     const socket = await connect(fleet, gateway.url!, limited.token)
@@ -471,7 +471,7 @@ describe('Gateway of a locked fleet', () => {
     expect(await asked(socket, 'cancel', { filter: { queue: 'theirs' } })).toMatchObject({ matched: 0 })
     expect(codeOf(await ask(socket, 'taskTicket', { id: theirs._id.toHexString() }))).toBe('QUEUE_NOT_ALLOWED')
     expect(codeOf(await ask(socket, 'subscribeQuery', { collection: 'events' }))).toBe('FORBIDDEN')
-    // Queues are seen as tasks are: what is said of another one is told neither now nor later.
+    // Queues are limited like tasks: changes of another queue are not sent, now or later.
     for (const queue of ['theirs', 'mine']) await fleet.fleet.queues.setPaused(queue, true, 'ann', 'a secret')
     const queues = await HeldRows.open(socket, { collection: 'queues' })
     expect(queues.rows.map(({ _id }) => _id)).toEqual(['mine'])

@@ -7,17 +7,17 @@ import type { Logger } from 'pino'
 import type { z } from 'zod'
 import type { Reads, ReadTurns } from './read-turns.ts'
 
-/** The rule of one message: what it looks like, what it needs, what it does. */
+/** The rule of one message: its schema, its scope, its handler. */
 export interface Rule<Request> {
-  /** Absent where the handler checks the scope. */
+  /** Absent if the handler checks the scope. */
   scope?: Scope
   schema: z.ZodType<Request>
   handle(request: Request): Promise<object> | object
-  /** What it reads; undefined where the answer is small. */
+  /** What it reads; undefined if the answer is small. */
   reads?(request: unknown): Reads | undefined
 }
 
-/** One place where every message is checked, authorised, carried out and answered. */
+/** The one place where every message is checked, authorised, executed and answered. */
 export function guard<Request>(
   rule: Rule<Request>,
   principal: Principal,
@@ -28,7 +28,7 @@ export function guard<Request>(
 ): (...args: unknown[]) => void {
   return (...args) => {
     const ack = args.pop()
-    // Without somebody to answer there is nothing to do, and calling it would end the process.
+    // Without an acknowledgement there is no way to answer, and calling it would end the process.
     if (typeof ack !== 'function') return
     const reads = rule.reads?.(args[0])
     const answer = (): Promise<void> =>
@@ -60,7 +60,7 @@ async function run<Request>(
     const field = issue?.path.join('.')
     throw new FleetError(
       'BAD_REQUEST',
-      issue?.message ?? 'This is not what the message looks like',
+      issue?.message ?? 'The message does not match its schema',
       field ? { field } : {},
     )
   }
@@ -68,7 +68,7 @@ async function run<Request>(
   return rule.handle(parsed.data)
 }
 
-/** An error of ours as it is; any other is logged with its cause and told by a number only. */
+/** A `FleetError` is sent as it is. Any other error is logged with its cause, and the client gets only a number. */
 function toWireError(thrown: unknown, scope: Scope | undefined, log: Logger): WireError {
   const error = databaseError(thrown, { asked: scope === 'read' ? 'read' : 'write' }) ?? asError(thrown)
   if (error instanceof FleetError) {
@@ -82,7 +82,7 @@ function toWireError(thrown: unknown, scope: Scope | undefined, log: Logger): Wi
   }
   const request = randomUUID().slice(0, 8)
   log.error({ err: error, request }, 'a request failed unexpectedly')
-  return { code: 'INTERNAL', message: `Something went wrong here; the log knows it as ${request}` }
+  return { code: 'INTERNAL', message: `An unexpected error; it is in the log under ${request}` }
 }
 
 /** Lets `rate` messages a second pass, with bursts of up to `burst`. */

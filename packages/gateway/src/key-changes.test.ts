@@ -21,7 +21,7 @@ const keys = () => new KeyStore(fleet.database.db)
 const sessions = () => new Sessions(keys(), () => new Date())
 const made = (scopes: Scope[], over: { queues?: string[] } = {}) => keys().create({ name: 'test', scopes, ...over })
 
-test('a key that may less closes what it opened with more, and is let in again for what it may now', async () => {
+test('a key that loses permissions closes its connections, and reconnects with the current ones', async () => {
   const { url } = await startGateway(fleet)
   const { id, token } = await made(['read', 'write'])
   const socket = await connect(fleet, url!, token)
@@ -33,7 +33,7 @@ test('a key that may less closes what it opened with more, and is let in again f
   expect(codeOf(await ask(again, 'enqueue', { name: 'x', queue: 'a' }))).toBe('FORBIDDEN')
 })
 
-test('a client whose key may more or less goes on by itself, with the rows that it may see now', async () => {
+test('a client whose key changes reconnects by itself, with the rows that it may see now', async () => {
   const { url } = await startGateway(fleet)
   const [mine, other] = [ownQueue(), ownQueue()]
   await fleet.post([], { queue: mine })
@@ -53,14 +53,14 @@ test('a client whose key may more or less goes on by itself, with the rows that 
   expect((await client.enqueue({ name: 'x', queue: mine })).status).toBe('pending')
 })
 
-test('a session keeps nothing that its key has lost, where it is open and where it comes again', async () => {
+test('a session loses the permissions that its key has lost, on open and on new connections', async () => {
   const { url } = await startGateway(fleet)
   const { id } = await made(['read', 'write', 'control'])
   const { token } = await sessions().issue({ id })
   const socket = await connect(fleet, url!, token)
   const gone = next(socket, 'disconnect')
   await keys().edit(id, { scopes: ['read'], queues: ['mine'] })
-  // At once for whoever comes, within a second for whoever is there.
+  // At once for new connections, within a second for open ones.
   expect(await sessions().verify(token)).toMatchObject({ scopes: ['read'], queues: ['mine'] })
   const rest = await fetch(`${url}/api/v1/tasks`, {
     method: 'POST',

@@ -5,7 +5,7 @@ import { expect, test, vi } from 'vitest'
 import type { Access } from './access.ts'
 import { KeyHolders } from './key-holders.ts'
 
-test('a connection that makes the first key has its token before it is cut for it', async () => {
+test('a connection that creates the first key gets its token before it is closed', async () => {
   let looks = 0
   const principals = async (): Promise<Map<string, unknown>> => {
     looks += 1

@@ -34,7 +34,7 @@ describe("the monitor's files", () => {
     script = /src="\.(\/assets\/[^"]+\.js)"/.exec(body.toString())![1]!
   })
 
-  test('a script is sent packed as the browser takes it, brotli first, and is the same in every form', async () => {
+  test('a script is sent compressed as the browser accepts it, brotli first, and is the same in every form', async () => {
     const plain = await get(script)
     const brotli = await get(script, { 'accept-encoding': 'gzip, deflate, br' })
     const gzip = await get(script, { 'accept-encoding': 'gzip' })
@@ -50,7 +50,7 @@ describe("the monitor's files", () => {
     expect(brotli.body.length).toBeLessThan(plain.body.length / 3)
   })
 
-  test('what has its digest in its name is kept for good, and the page itself is asked for anew', async () => {
+  test('a file with its digest in its name is cached for good, and the page itself is requested again', async () => {
     const packed = { 'accept-encoding': 'br' }
     expect((await get(script, packed)).headers['cache-control']).toBe('public, max-age=31536000, immutable')
     expect((await get(script)).headers['cache-control']).toBe('public, max-age=31536000, immutable')

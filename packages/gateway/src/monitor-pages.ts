@@ -9,11 +9,11 @@ interface Page {
   etag: string
 }
 
-/** How many base paths a page is kept for; there is one, unless a trusted proxy names others. */
+/** For how many base paths the page is kept; there is one, unless a trusted proxy names others. */
 const KEPT = 20
 const BASE = '<base href="/" />'
 
-/** The built monitor: its page, which says below which path it lies, and the files beside it. */
+/** The built monitor: its page, which contains its base path, and its files. */
 export class MonitorPages {
   readonly #root: string
   readonly #html: string
@@ -24,7 +24,7 @@ export class MonitorPages {
     this.#html = readFileSync(join(root, 'index.html'), 'utf8')
   }
 
-  /** @param basePath below which path the client that sent a request sees the monitor */
+  /** @param basePath returns the monitor's base path as the client of a request sees it */
   async serve(http: FastifyInstance, basePath: (request: FastifyRequest) => string): Promise<void> {
     const send = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
       const { html, etag } = this.#page(basePath(request))
@@ -38,7 +38,7 @@ export class MonitorPages {
     await http.register(fastifyStatic, {
       root: this.#root,
       index: false,
-      // The build leaves each file packed beside it.
+      // The build writes a compressed copy beside each file.
       preCompressed: true,
       cacheControl: false,
       setHeaders: (reply, path) => setPageHeaders(reply, relative(this.#root, path)),
@@ -50,7 +50,7 @@ export class MonitorPages {
       return reply
         .code(404)
         .type('application/problem+json')
-        .send({ type: 'about:blank', status: 404, title: 'There is nothing here', code: 'NOT_FOUND' })
+        .send({ type: 'about:blank', status: 404, title: 'Not found', code: 'NOT_FOUND' })
     })
   }
 
@@ -65,7 +65,7 @@ export class MonitorPages {
 }
 
 function setPageHeaders(reply: FastifyReply, path: string): void {
-  // Names of assets change with their content; all else is asked for anew, and answered with 304 while it is the same.
+  // The names of assets change with their content. Everything else is requested again, and answered with 304 if unchanged.
   const isAsset = path.startsWith(`assets${sep}`)
   void reply.header('cache-control', isAsset ? 'public, max-age=31536000, immutable' : 'no-cache')
   void reply.header('vary', 'accept-encoding')

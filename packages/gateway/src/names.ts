@@ -8,7 +8,7 @@ export interface Authority {
 
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 }
 
-/** @returns undefined for what is no `host` or `host:port` */
+/** @returns undefined if the text is no `host` or `host:port` */
 export function authorityOf(text: string): Authority | undefined {
   const [, host, port] = /^(\[[^\]]+\]|[^:/?#@\\\s]+)(?::(\d{0,5}))?$/.exec(text) ?? []
   if (host === undefined || !URL.canParse(`http://${host}`)) return undefined
@@ -38,7 +38,7 @@ export function isLoopbackOriginOf(origin: string, address: string): boolean {
 export const isLoopbackAddress = (address: string): boolean =>
   URL.canParse(address) && isLoopback(nameOf(new URL(address)))
 
-/** Whether a text is where a gateway may be reached: http or https, a host, perhaps a port and a path, and nothing else. */
+/** Whether a text is a gateway's address: http or https, a host, optionally a port and a path, and nothing else. */
 export function isGatewayAddress(text: string): boolean {
   const url = webAddress(text)
   if (url === undefined) return false

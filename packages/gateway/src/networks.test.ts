@@ -70,7 +70,7 @@ describe('names of a gateway', () => {
     expect(text).toContain('--public-url')
   })
 
-  test('health answers to any name within a second, also while the database does not', async () => {
+  test('health accepts any name and answers within a second, also while the database does not', async () => {
     const { url } = await startGateway(fleet)
     for (const path of ['live', 'ready']) {
       expect((await get(`${url}/health/${path}`, { host: 'whatever.example' })).status).toBe(200)
@@ -134,7 +134,7 @@ describe('a base path', () => {
     })
   })
 
-  test('holds on every address of localhost', async () => {
+  test('applies to every address of localhost', async () => {
     const gateway = await startGateway(fleet, { listen: { host: 'localhost', port: 0 }, basePath: '/fleet' })
     const { port } = new URL(gateway.url!)
     const addresses = await lookup('localhost', { all: true })
@@ -149,7 +149,7 @@ describe('a base path', () => {
     }
   })
 
-  test('is refused where it makes no sense, and may be part of the public address', async () => {
+  test('is refused if it is invalid, and may be part of the public address', async () => {
     for (const basePath of ['fleet', '/fl eet', '/../x', '/a?b', '//']) {
       expect(() => createGateway({ fleet: fleet.fleet, basePath })).toThrow(
         expect.objectContaining({ code: 'BAD_BASE_PATH' }),
@@ -167,7 +167,7 @@ describe('trusted proxies', () => {
   const fleet = useFleet()
   const forwarded = { 'x-forwarded-host': 'fleet.example', 'x-forwarded-proto': 'https' }
 
-  test('only their word counts for name and scheme', async () => {
+  test('only their headers count for name and scheme', async () => {
     const publicUrl = 'https://other.example'
     const plain = await startGateway(fleet, { publicUrl })
     const trusting = await startGateway(fleet, { publicUrl: 'https://fleet.example', trustProxy: ['loopback'] })
@@ -187,7 +187,7 @@ describe('trusted proxies', () => {
     })
   })
 
-  test('a client from another computer needs a key behind one too', async () => {
+  test('a client from another computer also needs a key behind a proxy', async () => {
     const { url } = await startGateway(fleet, { trustProxy: ['127.0.0.0/8'] })
     const tasks = async (from: string) => (await get(`${url}/api/v1/tasks`, { 'x-forwarded-for': from })).status
     expect(await tasks('203.0.113.7')).toBe(401)
@@ -214,7 +214,7 @@ describe('trusted proxies', () => {
   })
 })
 
-describe('a client where the network is in the way', () => {
+describe('a client with a broken network', () => {
   const fleet = useFleet()
 
   test.each([
@@ -231,7 +231,7 @@ describe('a client where the network is in the way', () => {
     await eventually(() => live.rows.length === 1)
   })
 
-  test('says within 10 s why nothing works', async () => {
+  test('reports the reason within 10 s', async () => {
     const mute = createTcpServer(() => undefined)
     await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
     fleet.cleanup(() => mute.close())
@@ -253,7 +253,7 @@ describe('a client where the network is in the way', () => {
     expect(reasons).toEqual([unreachable, unreachable, unreachable, ['BAD_HOST', 'BAD_HOST']])
   })
 
-  test('goes on with another gateway when its own is gone, and its views stay right', async () => {
+  test('continues with another gateway when its own is gone, and its views stay correct', async () => {
     const queue = ownQueue()
     const start = async (): Promise<GatewayHost> => {
       const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent })
@@ -278,7 +278,7 @@ describe('a client where the network is in the way', () => {
     await eventually(() => live.rows.at(-1)?._id === third._id)
   })
 
-  test('takes a list of gateways, of which the first is away', async () => {
+  test('takes a list of gateways whose first is down', async () => {
     const gateway = await startGateway(fleet)
     const client = new FleetClient({ url: ['http://127.0.0.1:1', gateway.url!] })
     fleet.cleanup(() => client.close())

@@ -100,7 +100,7 @@ describe('FleetClient has every operation', () => {
     ])
   })
 
-  test('a refusal is audited at every door', async () => {
+  test('a refusal is audited on every path', async () => {
     const { id, token } = await new KeyStore(fleet.database.db).create({ name: 'reader', scopes: ['read'] })
     const { url } = await startGateway(fleet)
     const answer = await fetch(`${url}/api/v1/queues/theirs`, {

@@ -10,7 +10,7 @@ afterEach(async () => {
   for (const act of undo.splice(0)) await act()
 })
 
-/** Listens in a process of its own, with something in its command line that nobody may read. */
+/** Listens in a separate process, with a secret in its command line. */
 async function listenElsewhere(): Promise<{ pid: number; port: number }> {
   const program = `const server = require('node:net').createServer().listen(0, '127.0.0.1', () => console.log(server.address().port))
     process.stdin.on('end', () => process.exit()).resume()`
@@ -26,7 +26,7 @@ async function listenElsewhere(): Promise<{ pid: number; port: number }> {
 }
 
 test.runIf(process.platform === 'linux')(
-  'the process that holds a port is found, with nothing secret of its command',
+  'the process that holds a port is found, without secrets of its command',
   async () => {
     const { pid, port } = await listenElsewhere()
     expect(await portHolder(port)).toEqual({ pid, command: 'node' })
@@ -38,7 +38,7 @@ test.runIf(process.platform === 'linux')(
   },
 )
 
-test('where nobody listens there is no holder, and the error claims none', async () => {
+test('without a listener there is no holder, and the error names none', async () => {
   const server = createServer().listen(0, '::1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 /** A process that listens on a port. */
 export interface PortHolder {
   pid: number
-  /** Its program and, for a script, the script's file; nothing else of its command line, which may hold secrets. */
+  /** Its program and, for a script, the script's file. The rest of the command line may contain secrets. */
   command: string
 }
 
@@ -15,8 +15,8 @@ const LSOF_MS = 2_000
 const LISTENING = '0A'
 
 /**
- * The process that listens on a TCP port of this computer, where the system tells: it keeps the processes of other users to
- * itself, and Windows has no such question.
+ * The process that listens on a TCP port of this computer, if the system shows it. It hides the processes of other users, and Windows
+ * has no such query.
  */
 export async function portHolder(port: number): Promise<PortHolder | undefined> {
   const find = process.platform === 'linux' ? fromProc : process.platform === 'win32' ? undefined : fromLsof

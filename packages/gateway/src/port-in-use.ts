@@ -3,7 +3,7 @@ import type { ListenAddress } from './gateway.ts'
 import { portHolder } from './port-holder.ts'
 
 /**
- * Why an address can't be listened on: another process has it. Says which one, where the system tells.
+ * The error for an address that another process listens on. It names the process, if the system shows it.
  *
  * @param remedy how to choose another port, such as `--port 4200`
  * @returns an error with the code `EADDRINUSE`

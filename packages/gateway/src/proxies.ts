@@ -4,15 +4,15 @@ import { FleetError } from '@taskfleet/protocol'
 
 /** A request as its client sent it to the proxy in front, if one is trusted. */
 export interface ClientView {
-  /** The name that the client asked for. */
+  /** The host that the client requested. */
   host: string | undefined
-  /** Known only by a trusted proxy: one that is not named may well speak TLS. */
+  /** Known only with a trusted proxy: one that is not trusted may use TLS too. */
   scheme: 'http' | 'https' | undefined
-  /** What such a proxy says it took from the path. */
+  /** The prefix that such a proxy removed from the path. */
   prefix: string | undefined
 }
 
-/** The proxies whose word counts for who a client is and what it asked for. */
+/** The proxies whose headers count for the client's address and the requested address. */
 export class Proxies {
   /** @param hop how many proxies lie between the address and this gateway */
   readonly trust: (address: string, hop: number) => boolean
@@ -26,7 +26,7 @@ export class Proxies {
       this.trust = proxyAddr.compile([...addresses])
     } catch (error) {
       const wanted = 'addresses, networks such as 10.0.0.0/8, and loopback, linklocal or uniquelocal'
-      throw new FleetError('BAD_TRUST_PROXY', `Trusted proxies are ${wanted}: ${(error as Error).message}`, {
+      throw new FleetError('BAD_TRUST_PROXY', `Trusted proxies must be ${wanted}: ${(error as Error).message}`, {
         cause: error,
       })
     }
@@ -52,7 +52,7 @@ export class Proxies {
 }
 
 /**
- * A base path as all else here has it: `/fleet`, or nothing for the root.
+ * A base path in its normal form: `/fleet`, or '' for the root.
  *
  * @throws {FleetError} `BAD_BASE_PATH`
  */
@@ -76,7 +76,7 @@ export function withoutBase(url: string, base: string): string {
 const isBasePath = (text: string): boolean => /^(\/[\w.~-]+)*\/?$/.test(text) && !/\/\.\.?(\/|$)/.test(text)
 const withoutSlash = (path: string): string => path.replace(/\/$/, '')
 
-/** Of several proxies, the one that is nearest. */
+/** With several proxies, the nearest one. */
 function lastOf(header: string | string[] | undefined): string | undefined {
   const last = [header].flat().at(-1)?.split(',').at(-1)?.trim()
   return last === '' ? undefined : last

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const held = useDatabase()
 
-test('clients that come and go have what the database has, also through a gateway that is killed', async () => {
+test('clients that connect and disconnect have the rows of the database, also when a gateway is killed', async () => {
   const seed = Date.now() % 2 ** 31
   const { wrong, left, faults } = await runRandomHistory({
     mongo: held.uri,

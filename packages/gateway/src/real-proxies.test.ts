@@ -51,7 +51,7 @@ describe.skipIf(!hasNginx)('behind nginx', () => {
     await serves(await startNginx(fleet, { http, scheme: 'http' }))
   })
 
-  test('a bare proxy_pass that takes the path off', async () => {
+  test('a bare proxy_pass that removes the path', async () => {
     const gateway = await startGateway(fleet, { basePath: '/fleet' })
     const target = new URL(gateway.url!).origin
     const http = `server { listen 127.0.0.1:PORT; location /fleet/ { proxy_pass ${target}/; } }`
@@ -79,7 +79,7 @@ server { listen 127.0.0.1:PORT; location / { proxy_pass http://fleet; proxy_set_
     await serves(await twoGateways(inUpstream, inLocation))
   })
 
-  test('two gateways in turns without websockets: the client says what is missing', async () => {
+  test('two gateways in turns without websockets: the client reports what is missing', async () => {
     const client = fleet.client(await twoGateways('', ''))
     await expect(client.welcomed()).rejects.toMatchObject({
       code: 'UNREACHABLE',

@@ -13,7 +13,7 @@ import { controlOf, GATEWAY_TAKES, given, outerShape } from '@taskfleet/protocol
 import type { Rule } from './guard.ts'
 import type { Reads } from './read-turns.ts'
 
-/** What a connection can have done for it. */
+/** The parts that the handlers of a connection use. */
 export interface RuleDeps {
   /** Every operation, as the key of the connection. */
   fleet: FleetOperations
@@ -25,7 +25,7 @@ export interface RuleDeps {
   renew(token: string): Promise<RenewalAnswer>
 }
 
-/** Every message that the gateway takes, with what it needs: a message without a rule is refused. */
+/** Every message of the gateway with its rule. A message without a rule is refused. */
 export function gatewayRules({
   fleet,
   subscribe,
@@ -86,7 +86,7 @@ type Handlers = {
   [Event in keyof ClientToGateway]: (request: Parameters<ClientToGateway[Event]>[0]) => Promise<object> | object
 }
 
-/** Messages of their own that read. */
+/** Messages besides the operations that read. */
 const READS: Readonly<Record<string, Reads>> = { explain: 'small', coverage: 'large', taskLog: 'large', audit: 'large' }
 /** Operations with other names have small answers, unless they are lists. */
 const LARGE_VERBS = new Set(['list', 'show', 'log'])

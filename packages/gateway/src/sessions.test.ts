@@ -26,7 +26,7 @@ async function keyAndSession(over: { queues?: string[] } = {}) {
   return { id, key: token, session: await sessions().issue({ id }) }
 }
 
-test('a session may what its key may, at any gateway', async () => {
+test('a session has the permissions of its key, at any gateway', async () => {
   const { session } = await keyAndSession({ queues: ['mine'] })
   const gateway = await startGateway(fleet)
   const socket = await connect(fleet, gateway.url!, session.token)
@@ -35,7 +35,7 @@ test('a session may what its key may, at any gateway', async () => {
   expect(codeOf(await ask(socket, 'audit', {}))).toBe('FORBIDDEN')
 })
 
-test('a client asks for a fresh one before each connection', async () => {
+test('a client gets a new one before each connection', async () => {
   const { session } = await keyAndSession()
   const gateway = await startGateway(fleet)
   let asked = 0
@@ -74,7 +74,7 @@ test('a client renews it before it ends, and its connection goes on without a ga
   expect(asked).toBe(2)
 })
 
-test('it is renewed only by one of the same key, and only where one opened the connection', async () => {
+test('it is renewed only by one of the same key, and only if a session opened the connection', async () => {
   const { id, key, session } = await keyAndSession()
   const other = await keyAndSession()
   const gateway = await startGateway(fleet)
@@ -87,7 +87,7 @@ test('it is renewed only by one of the same key, and only where one opened the c
   expect(await renew(key, session.token)).toBe('BAD_REQUEST')
 })
 
-test('a renewed one ends with its key all the same', async () => {
+test('a renewed one still ends with its key', async () => {
   const { id, session } = await keyAndSession()
   const gateway = await startGateway(fleet)
   const socket = await connect(fleet, gateway.url!, session.token)
@@ -98,7 +98,7 @@ test('a renewed one ends with its key all the same', async () => {
   await gone
 })
 
-test('a key makes sessions, and a session makes none', async () => {
+test('only a key can create a session', async () => {
   const { key } = await keyAndSession()
   const gateway = await startGateway(fleet)
   const make = async (token: string) => {
@@ -111,7 +111,7 @@ test('a key makes sessions, and a session makes none', async () => {
   expect(await make(made.body.token)).toMatchObject({ status: 403, body: { code: 'FORBIDDEN' } })
 })
 
-test('a client that can have no token for now tries again, and does not go without one', async () => {
+test('a client that can not get a token tries again, and does not connect without one', async () => {
   const { session } = await keyAndSession()
   const gateway = await startGateway(fleet)
   const told: string[] = []
@@ -137,7 +137,7 @@ test('a client that is refused a token for good is refused', async () => {
   expect(client.state).toBe('refused')
 })
 
-test('who watches what the key may not see any more hears of it, and holds nothing', async () => {
+test('a subscription that the key may no longer see is refused, and has no rows', async () => {
   const { id, token } = await keys().create({ name: 'narrowed', scopes: ['read', 'write'] })
   const gateway = await startGateway(fleet)
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
@@ -164,7 +164,7 @@ test('who watches what the key may not see any more hears of it, and holds nothi
   expect(told).toEqual(['events FORBIDDEN'])
 })
 
-test('figures and a watched task are refused in the same way', async () => {
+test('statistics and a watched task are refused in the same way', async () => {
   const { id, token } = await keys().create({ name: 'blinded', scopes: ['read', 'write'] })
   const gateway = await startGateway(fleet)
   const client = fleet.client(gateway.url!, { token })
@@ -195,7 +195,7 @@ test('revoking the key ends its sessions within a second, and no more can be use
   expect((await refusal(again))?.message).toBe('UNAUTHENTICATED')
 })
 
-test('an expired one is refused, and cut where it was open', async () => {
+test('an expired one is refused, and its connections are closed', async () => {
   const { id } = await keyAndSession()
   const old = await sessions(() => new Date(Date.now() - 700_000)).issue({ id })
   await expect(sessions().verify(old.token)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
@@ -245,7 +245,7 @@ test('one that is not signed, or by another secret, is refused', async () => {
 const SECRET = newSecret()
 const signed = (secrets: string[]) => new Sessions(keys(), () => new Date(), new SigningKeys(keys(), secrets))
 
-test('with a secret, what the database holds signs no session', async () => {
+test('with a secret, the database alone can sign no session', async () => {
   const { id } = await keyAndSession()
   const strong = signed([SECRET])
   const claims = { iss: 'taskfleet', aud: 'gateway', sub: id, exp: Math.floor(Date.now() / 1_000) + 300 }
@@ -280,7 +280,7 @@ test("gateways with one secret take each other's sessions, and say which secrets
   expect(JSON.stringify([one.secretIds, token])).not.toContain(SECRET)
 })
 
-test('a gateway without a secret says so once, and one with a short secret does not start', async () => {
+test('a gateway without a secret logs it once, and one with a short secret does not start', async () => {
   const lines: { code?: string; level: number }[] = []
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) })
   await startGateway(fleet, { log })

@@ -12,8 +12,8 @@ export interface Session {
 }
 
 /**
- * Short-lived tokens for browsers, so that a page need not hold a key: they may what their key may, for ten minutes, at any
- * gateway of the fleet, and nothing at a task's socket. What that is they don't say themselves: a key may have lost it since.
+ * Short-lived tokens for browsers, so that a page need not hold a key. A session has its key's permissions for ten minutes, at any
+ * gateway of the fleet, and none at a task's socket. It does not contain them, since the key may have lost some.
  */
 export class Sessions {
   readonly #keys: KeyStore
@@ -43,7 +43,7 @@ export class Sessions {
   }
 }
 
-/** A client that is refused so makes another session, which is good here. */
+/** After this error a client creates another session, which is valid here. */
 function asRefusal(error: unknown): never {
   if (!(error instanceof FleetError)) throw error
   const why = error.code === 'SECRET_MISMATCH' ? error.message : 'This key is not valid for this fleet'

@@ -8,7 +8,7 @@ import { networkOf, SignInLimit, type SignInLimited } from './sign-in-limit.ts'
 const fleet = useFleet()
 const wrong = (index: number): string => `tf_${String(index).padStart(12, '0')}_${'x'.repeat(43)}`
 
-test('who tries many wrong keys is held up, whatever address a header names; a good key from there is not', async () => {
+test('many wrong keys are refused, with any address in a header; a valid key from there is not', async () => {
   const { as, call } = await startRest(fleet)
   const answers = []
   for (let index = 0; index < 60; index += 1) {
@@ -27,7 +27,7 @@ test('who tries many wrong keys is held up, whatever address a header names; a g
   expect(told(await as(undefined).call('GET', '/tasks'))).toBe('401 UNAUTHENTICATED')
 })
 
-test('handshakes count with requests: on the way to the gateway, a task and the relay', async () => {
+test('handshakes count like requests: to the gateway, a task and the relay', async () => {
   const { as, gateway } = await startRest(fleet)
   const { url } = gateway
   const good = await makeKey(fleet, { scopes: ['read'] })
@@ -42,14 +42,14 @@ test('handshakes count with requests: on the way to the gateway, a task and the 
   expect((await connect(fleet, url!, good)).connected).toBe(true)
 })
 
-/** Counts what the database is asked about one of these collections. */
+/** Counts the queries of one of these collections. */
 function readsOf(...names: string[]): () => number {
   const spy = vi.spyOn(Collection.prototype, 'find')
   fleet.cleanup(() => spy.mockRestore())
   return () => spy.mock.contexts.filter((one) => names.includes((one as Collection).collectionName)).length
 }
 
-test('hundreds of wrong keys at once cost the database a few dozen reads, and a key that was just made is good', async () => {
+test('hundreds of wrong keys at once cost the database a few dozen reads, and a new key is valid', async () => {
   const { as } = await startRest(fleet)
   const reads = readsOf('keys')
   const answers = await Promise.all(Array.from({ length: 300 }, (_, index) => as(wrong(index)).call('GET', '/tasks')))
@@ -94,7 +94,7 @@ test('twenty wrong keys may come in a row from an address, then one in five seco
   expect(many(2)).toEqual([1, 1])
   now = 5_000
   expect(many(2)).toEqual([0, 5])
-  // As many as it likes has whoever has one of IPv6.
+  // A client with one IPv6 address has any number of them.
   const spread = Array.from({ length: 21 }, (_, index) => fails(`2001:db8:0:1::${index.toString(16)}`))
   expect(spread.at(-1)).toBe(5)
   expect(fails('2001:db8:0:2::1')).toBe(0)

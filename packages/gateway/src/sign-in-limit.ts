@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { FleetError } from '@taskfleet/protocol'
 
-/** How many wrong keys an address may show in a row, and how soon it may show one more. */
+/** How many wrong keys an address may send in a row, and how soon it may send one more. */
 const BURST = 20
 const ONE_MORE_MS = 5_000
 /** Beyond this many addresses, the one that has been quiet for longest is forgotten. */
@@ -10,19 +10,19 @@ const ADDRESSES = 10_000
 /** Too many wrong keys from one address. */
 export class SignInLimited extends FleetError {
   readonly retryAfterS: number
-  /** What a socket's handshake is told. */
+  /** The data of the error in a socket's handshake. */
   readonly data: { code: string; retryAfter: number }
 
   constructor(retryAfterS: number) {
-    super('RATE_LIMITED', 'Too many wrong keys came from this address: wait as long as retry-after says')
+    super('RATE_LIMITED', 'Too many wrong keys came from this address: wait for the time in retry-after')
     this.retryAfterS = retryAfterS
     this.data = { code: this.code, retryAfter: retryAfterS }
   }
 }
 
 /**
- * Counts wrong keys by the address of the client: that of the connection, unless a trusted proxy names another. Only who shows a
- * wrong one is held up: behind one proxy there may be many who show good ones.
+ * Counts wrong keys by the address of the client: that of the connection, unless a trusted proxy names another. Only wrong
+ * keys are refused: behind one proxy there may be many clients with valid ones.
  */
 export class SignInLimit {
   readonly #left = new Map<string, { tries: number; at: number }>()
@@ -38,7 +38,7 @@ export class SignInLimit {
     return before !== undefined && this.#triesOf(before) < 1
   }
 
-  /** A wrong key has come. @throws {SignInLimited} when that was one too many */
+  /** Counts a wrong key. @throws {SignInLimited} when it was one too many */
   failed(address: string): void {
     const from = networkOf(address)
     const at = this.#now()
@@ -56,7 +56,7 @@ export class SignInLimit {
   }
 }
 
-/** Whoever has one address of IPv6 has 2^64 of them. */
+/** A client with one IPv6 address has 2^64 of them. */
 export function networkOf(address: string): string {
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? []
   if (mapped !== undefined) return mapped

@@ -4,19 +4,19 @@ import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 
 const ALGORITHM = 'HS256'
 const ISSUER = 'taskfleet'
-/** By how much the clocks of processes may differ. */
+/** How much the clocks of processes may differ. */
 const TOLERANCE_S = 60
 
 export interface SignedTokensOptions {
   keys: SigningKeys
   kind: TokenKind
-  /** How long one is good, in seconds. */
+  /** How long a token is valid, in seconds. */
   lifetimeS: number
   /** The server's time: clocks of gateways and workers may be hours apart. */
   now: () => Date
 }
 
-/** A token whose signature, issuer and time are as they must be. */
+/** A token with a valid signature, issuer and time. */
 export interface VerifiedToken {
   subject: string
   audience: JWTPayload['aud']
@@ -62,8 +62,8 @@ export class SignedTokens {
       requiredClaims: ['sub', 'aud', 'exp'],
     }).catch((error: unknown) => {
       if (error instanceof errors.JWTExpired)
-        throw new FleetError('TOKEN_EXPIRED', 'This token has expired; ask for another')
-      // What the database answers to the look-up of the key is no judgement on the token.
+        throw new FleetError('TOKEN_EXPIRED', 'This token has expired; request another one')
+      // An error of the database during the look-up of the key does not make the token invalid.
       throw error instanceof errors.JOSEError ? invalid : error
     })
     const { sub, aud, exp } = payload

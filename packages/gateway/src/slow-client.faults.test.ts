@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 
 const fleet = useFleet()
 
-test('a client whose end of the wire is stopped costs no more than the backlog that it is allowed', async () => {
+test('a client that stops reading costs no more than its allowed backlog', async () => {
   const queue = ownQueue()
   const gateway = await startGateway(fleet)
   const socket = await connect(fleet, gateway.url!)

@@ -79,7 +79,7 @@ async function noisyTask() {
 }
 
 test.each(['straight', 'relayed'] as const)(
-  'a watcher that stops reading costs a megabyte, gets the newest when it goes on, and is told what it missed: %s',
+  'a watcher that stops reading costs a megabyte, then gets the newest data and the number of missed lines: %s',
   async (way) => {
     const running = await noisyTask()
     const reading = await watch(running[way])
@@ -125,7 +125,7 @@ test('a client that does not read does not keep a gateway from stopping', async 
   expect(performance.now() - from).toBeLessThan(10_000)
 })
 
-test('a client that asks for lists and does not read is kept one answer, and gets all of them when it goes on', async () => {
+test('a client that requests lists and does not read has one answer waiting, and gets all of them when it reads', async () => {
   const queue = ownQueue()
   const pad = 'p'.repeat(20_000)
   await fleet.fleet.as().tasks.enqueueMany({

@@ -60,7 +60,7 @@ describe('statistics', () => {
     await eventually(() => gateway.load.rooms === 0)
   })
 
-  test('are shared by those who ask the same, and bounded by what a key may see', async () => {
+  test('are shared by identical queries, and limited to what a key may see', async () => {
     const [mine, other] = [ownQueue(), ownQueue()]
     await fleet.post([], { queue: mine })
     await fleet.post([], { queue: other })
@@ -98,7 +98,7 @@ describe('statistics', () => {
   })
 })
 
-test('a checksum proves what a client holds', async () => {
+test('a checksum verifies the rows of a client', async () => {
   const queue = ownQueue()
   await Promise.all(Array.from({ length: 5 }, () => fleet.post([], { queue })))
   const gateway = await startGateway(fleet)
@@ -119,7 +119,7 @@ test('a checksum proves what a client holds', async () => {
   expect(codeOf(await ask(socket, 'checksumQuery', { subscription: 'q_other' }))).toBe('NOT_FOUND')
 })
 
-test('a client that does not read is not sent more, and gets the present when it reads again', async () => {
+test('a client that does not read gets no more, and the current rows when it reads again', async () => {
   const queue = ownQueue()
   const behind = new Set<string>()
   const gateway = await startGateway(fleet, { isBehind: ({ id }) => behind.has(id) })
@@ -142,7 +142,7 @@ test('a client that does not read is not sent more, and gets the present when it
   expect(held.rows.map(({ _id }) => _id)).toEqual(reading.rows.map(({ _id }) => _id))
 })
 
-test('a worker that dies is seen dead within its lease, and alive again when it comes back', async () => {
+test('a worker that dies is shown as dead within its lease, and as alive when it comes back', async () => {
   const gateway = await startGateway(fleet)
   const watching = await fleet.runner({ queue: ownQueue() })
   const client = fleet.client(gateway.url!)

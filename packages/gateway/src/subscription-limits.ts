@@ -9,8 +9,8 @@ interface Limit {
 }
 
 /**
- * How much may be held at once. A page opens few subscriptions, which may have a thousand rows each; it watches as many tasks
- * as it shows moving bars, with one row each.
+ * The limits of subscriptions. A page opens few subscriptions, which may have a thousand rows each. It watches as many tasks
+ * as it shows progress bars, with one row each.
  */
 export const LIMITS: Record<Kind, Limit> = {
   subscription: { perSocket: 20, perKey: 2_000, code: 'TOO_MANY_SUBSCRIPTIONS', what: 'subscriptions' },

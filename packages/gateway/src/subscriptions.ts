@@ -24,39 +24,39 @@ import type { Accounts } from './accounts.ts'
 import type { Backlog } from './backlog.ts'
 import { type Kind, LIMITS } from './subscription-limits.ts'
 
-/** Snapshots with more bytes go to few clients at a time, so that those who do not read hold few of them. */
+/** Larger snapshots go to few clients at a time, so that clients that do not read hold few of them. */
 const LARGE_BYTES = 512 * 1024
 const LARGE_AT_ONCE = 4
 
-/** Those who watch the same. */
+/** The clients of one view. */
 interface Room<W> {
   id: string
   sockets: Set<Socket>
   watch: Promise<W>
-  /** What it watches, once that is exact. */
+  /** The view, once it is exact. */
   opened?: W
-  /** What brings a socket that missed something up to the present. */
+  /** Sends the current state to a socket that missed changes. */
   present: (watch: W) => [event: string, body: object]
 }
 
 type AnyRoom = Room<Watch> | Room<StatsWatch>
 
-/** What one connection holds. */
+/** The subscriptions of one connection. */
 interface Held {
   principal: string
-  /** How often it has asked for each room. */
+  /** How often it has subscribed to each room. */
   shares: Map<string, number>
-  /** Rooms that it gets nothing from until it has their present. */
+  /** Rooms that send it nothing until it has their current state. */
   missed: Set<string>
-  /** Whether its rooms are on their way, or will be when it reads again. */
+  /** Whether the current state of its rooms is being sent, or will be when it reads again. */
   catchingUp: boolean
   /** Answers with snapshots, one after the other. */
   answers: LimitFunction
 }
 
 /**
- * Who watches which live query: those who ask the same share a room, and each delta is written once for all of them. Who
- * does not read gets no further deltas, and the present when it reads again.
+ * The subscriptions of all connections. Identical queries share a room, and each delta is serialised once for all its clients. A client
+ * that does not read gets no further deltas, and the current rows when it reads again.
  */
 export class Subscriptions {
   readonly #queries: LiveQueries
@@ -91,7 +91,7 @@ export class Subscriptions {
         {
           delta: (delta) => this.#emit(id, 'queryDelta', delta),
           reset: (reset) => this.#emit(id, 'queryReset', reset),
-          // When they come back, they are refused with the reason.
+          // When they subscribe again, they are refused with the reason.
           outgrown: () => {
             for (const socket of [...(this.#rooms.get(id)?.sockets ?? [])]) socket.disconnect(true)
           },
@@ -123,16 +123,16 @@ export class Subscriptions {
     return { subscription: id, seq: live.seq, stats: live.stats }
   }
 
-  /** @throws {FleetError} `NOT_FOUND` for what this connection doesn't hold */
+  /** @throws {FleetError} `NOT_FOUND` for an unknown subscription of this connection */
   async checksum(socket: Socket, id: string): Promise<ChecksumAnswer> {
     const room = this.#heldBy(socket)?.shares.has(id) ? this.#rooms.get(id) : undefined
     if (room === undefined || id.startsWith('s_')) {
-      throw new FleetError('NOT_FOUND', 'This connection holds no such live query', { field: 'subscription' })
+      throw new FleetError('NOT_FOUND', 'This connection has no such live query', { field: 'subscription' })
     }
     return (await (room as Room<Watch>).watch).live.checksum
   }
 
-  /** Giving up what one doesn't have is no fault. */
+  /** Unsubscribing from an unknown subscription is no error. */
   unsubscribe(socket: Socket, id: string): void {
     this.#release(socket, id)
   }
@@ -158,7 +158,7 @@ export class Subscriptions {
     return this.#held.get(socket)
   }
 
-  /** Takes a share of a room and resolves when what it watches is exact. */
+  /** Joins a room and resolves when its view is exact. */
   async #share<W extends Watch | StatsWatch>(
     socket: Socket,
     principal: Principal,
@@ -191,9 +191,9 @@ export class Subscriptions {
       room.opened = watch
       this.#accounts.checkBytes(socket)
       await this.#turn(socket, held, bytesOf(room as unknown as AnyRoom))
-      // It may have left, or given this up, while the view was being read.
-      if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was given up')
-      // From here to the answer nothing may wait: the room's next delta is the one after this snapshot.
+      // The client may have disconnected or unsubscribed while the view was being read.
+      if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was cancelled')
+      // No await from here to the answer: the room's next delta is the one after this snapshot.
       void socket.join(id)
       return watch
     } catch (error) {
@@ -235,7 +235,7 @@ export class Subscriptions {
     }
   }
 
-  /** From now on nothing is kept for it: its rows are replaced when it reads again. */
+  /** From now on no deltas are kept for it: its rows are replaced when it reads again. */
   #holdBack(socket: Socket): void {
     const held = this.#held.get(socket)
     if (held === undefined) return
@@ -245,7 +245,7 @@ export class Subscriptions {
     }
     if (held.catchingUp) return
     held.catchingUp = true
-    // A client that left needs nothing any more.
+    // A disconnected client needs nothing more.
     this.#catchUp(socket, held).catch(() => undefined)
   }
 
@@ -260,14 +260,14 @@ export class Subscriptions {
       await this.#turn(socket, held, bytesOf(room as AnyRoom))
       if (!held.missed.has(id) || !socket.connected) continue
       held.missed.delete(id)
-      // Its present first, then what comes after it.
+      // First the current rows, then the deltas after them.
       const [event, body] = room.present(watch)
       socket.emit(event, { subscription: id, ...body })
       void socket.join(id)
     }
   }
 
-  /** Resolves when a client has read enough to be sent a snapshot, which must then be sent at once. @throws {FleetError} `GONE` */
+  /** Resolves when a client has read enough to get a snapshot, which must then be sent at once. @throws {FleetError} `GONE` */
   #turn(socket: Socket, held: Held, bytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const turn = async (): Promise<void> => {

@@ -198,7 +198,7 @@ describe('a task socket', () => {
     await never.closed
   })
 
-  test('says where a task is that is not here, or how it ended', async () => {
+  test('returns where a task is that is not here, or how it ended', async () => {
     const running = await started()
     const elsewhere = await startGateway(fleet)
     const there = await refusal(open(`${elsewhere.url}/tasks/${running.id}`))
@@ -218,7 +218,7 @@ describe('a task socket', () => {
     expect(never?.data).toEqual({ code: 'TASK_NOT_HERE' })
   })
 
-  test('a relay connects to no address that no worker has given as its own', async () => {
+  test('a relay connects only to registered addresses of workers', async () => {
     const running = await started()
     const trap = await startGateway(fleet)
     const relay = await startGateway(fleet)
@@ -238,7 +238,7 @@ describe('a task socket', () => {
     expect(trap.load.connections).toBe(0)
   })
 
-  test('a relay hangs up at the worker when its client has left, even before it was let in', async () => {
+  test('a relay disconnects from the worker when its client has left, even before it was accepted', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, tasks: [told] })
     const task = await fleet.fleet.enqueue(told, { steps: [] }, { queue })
@@ -307,7 +307,7 @@ describe('a task socket of a locked fleet', () => {
       ['expired', await forge(2, '-61s'), 'TOKEN_EXPIRED'],
       ['for a year', await forge(2, '1y'), 'UNAUTHENTICATED'],
       ['of a process with a secret', await forge(2, '5m', secret, 'another'), 'SECRET_MISMATCH'],
-      ['signed by somebody else', await forge(2, '5m', Buffer.alloc(32, 7)), 'UNAUTHENTICATED'],
+      ['signed with another secret', await forge(2, '5m', Buffer.alloc(32, 7)), 'UNAUTHENTICATED'],
       ['signed by nobody', none, 'UNAUTHENTICATED'],
     ]
     for (const address of [publicUrl, relayUrl]) {

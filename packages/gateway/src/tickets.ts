@@ -27,7 +27,7 @@ export class Tickets {
     if (typeof token !== 'string' || token === '')
       throw new FleetError('UNAUTHENTICATED', "A task's socket takes a ticket")
     if (token.startsWith('tf_')) {
-      throw new FleetError('WRONG_AUDIENCE', "A key is for the gateway; ask it for this task's ticket")
+      throw new FleetError('WRONG_AUDIENCE', "A key is for the gateway; request this task's ticket there")
     }
     const { subject, audience } = await this.#tokens.verify(token)
     if (audience !== audienceOf(task)) {

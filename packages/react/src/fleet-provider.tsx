@@ -13,7 +13,7 @@ import { Places } from './places.ts'
 import { SharedViews, type SharedViewsOptions, type Start } from './shared-views.ts'
 import { type ConnectionView, connectionOf, type Source, serverTimeOf } from './source.ts'
 
-/** What the hooks below one provider share. */
+/** The shared state of the hooks below one provider. */
 export interface Shared {
   readonly client: FleetApi
   readonly views: SharedViews

@@ -6,7 +6,7 @@ const ids = (view: { rows: readonly { row: { _id: string }; gone: boolean }[] })
   view.rows.map(({ row, gone }) => (gone ? `(${row._id})` : row._id)).join(' ')
 
 describe('HeldRows', () => {
-  it('follows the live rows while nobody points at them', () => {
+  it('follows the live rows while the user does not point at them', () => {
     const held = new HeldRows()
     held.view('q', rows('a', 'b'), false)
     expect(ids(held.view('q', rows('c', 'a'), false))).toBe('c a')
@@ -34,7 +34,7 @@ describe('HeldRows', () => {
     expect(view.rows.map(({ row }) => row.at)).toEqual([8, 7])
   })
 
-  it('leaves removed rows in place, marked as gone, with what they last were', () => {
+  it('leaves removed rows in place, marked as gone, with their last content', () => {
     const held = new HeldRows<{ _id: string; at: number }>()
     held.view('q', rows('a', 'b'), false)
     held.view(

@@ -1,4 +1,4 @@
-/** A row as it is drawn: `gone` ones have left the live list and only wait for the next chance to disappear. */
+/** A drawn row. A `gone` row has left the live list and is removed at the next update. */
 interface HeldRow<R> {
   row: R
   gone: boolean
@@ -6,15 +6,15 @@ interface HeldRow<R> {
 
 export interface HeldView<R> {
   rows: readonly HeldRow<R>[]
-  /** How many rows have entered and wait. */
+  /** How many new rows wait. */
   entered: number
   /** Whether rows have left or changed places since the list was held. */
   moved: boolean
 }
 
 /**
- * Keeps rows in their places while somebody points at them: what is drawn follows the live rows in content but not in
- * order, until it is let go or applied.
+ * Keeps rows in their places while the user points at them. The drawn rows follow the content of the live rows but not their
+ * order, until they are released or applied.
  */
 export class HeldRows<R extends { _id: string }> {
   #key: string | undefined
@@ -23,7 +23,7 @@ export class HeldRows<R extends { _id: string }> {
 
   /**
    * @param key names the query; rows of another query are never held back
-   * @param held whether somebody points at the list
+   * @param held whether the user points at the list
    */
   view(key: string, live: readonly R[], held: boolean): HeldView<R> {
     if (key !== this.#key) {
@@ -31,7 +31,7 @@ export class HeldRows<R extends { _id: string }> {
       this.#frozen = undefined
       this.#last = []
     }
-    // An empty list has nothing that could jump.
+    // In an empty list no row can move.
     if (!held || this.#last.length === 0) {
       this.#frozen = undefined
       this.#last = live
@@ -44,7 +44,7 @@ export class HeldRows<R extends { _id: string }> {
       const now = byId.get(row._id)
       return now === undefined ? { row, gone: true } : { row: now, gone: false }
     })
-    // Kept with its latest content, so that a row that leaves later fades as it was last seen.
+    // Kept with its latest content, so that a row that leaves later fades with that content.
     this.#frozen = rows.map(({ row }) => row)
     const staying = live.filter((row) => shown.has(row._id))
     const kept = rows.filter(({ gone }) => !gone)

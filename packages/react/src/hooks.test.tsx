@@ -87,7 +87,7 @@ describe('useLiveQuery', () => {
     expect(client.open).toBe(0)
   })
 
-  test('keeps the objects of rows that say the same, whatever brought them', async () => {
+  test('keeps the objects of unchanged rows, after a delta or a snapshot', async () => {
     const { result } = await show(() => useLiveQuery({}))
     const gateway = rowsOf()
     gateway.replace([a, b])
@@ -153,7 +153,7 @@ describe('useLiveQuery', () => {
     expect(client.subscriptions).toHaveLength(2)
   })
 
-  test('is not live while the connection is down, nor before what was missed is known', async () => {
+  test('is not live while the connection is down, nor before the missed changes have arrived', async () => {
     const { result } = await show(() => useLiveQuery({}))
     const gateway = rowsOf()
     gateway.replace([a])
@@ -165,7 +165,7 @@ describe('useLiveQuery', () => {
     expect(result.current).toMatchObject({ rows: [a], live: true, reason: 'delta' })
   })
 
-  test('says what a query is refused with, and does not repeat it', async () => {
+  test('shows the error of a refused query, and does not repeat it', async () => {
     client.refusal = refusedWith('BAD_FILTER')
     const { result } = await show(() => useLiveQuery({ filter: { $where: '1' } }))
     expect(result.current).toMatchObject({ rows: [], live: false, error: { code: 'BAD_FILTER' } })
@@ -173,7 +173,7 @@ describe('useLiveQuery', () => {
     expect(client.subscriptions).toHaveLength(0)
   })
 
-  test('tries again what may pass', async () => {
+  test('retries temporary errors', async () => {
     client.refusal = refusedWith('INTERNAL')
     const { result } = await show(() => useLiveQuery({}))
     expect(result.current.error).toMatchObject({ code: 'INTERNAL' })
@@ -182,7 +182,7 @@ describe('useLiveQuery', () => {
     expect(result.current).toMatchObject({ rows: [a], live: true, error: undefined })
   })
 
-  test('waits longer after each failure, and tries at once when it is asked to', async () => {
+  test('waits longer after each failure, and tries at once on request', async () => {
     const subscribe = vi.spyOn(client, 'subscribe').mockRejectedValue(refusedWith('TOO_MANY_SUBSCRIPTIONS'))
     const { result } = await show(() => useLiveQuery({}))
     await settle(8_000)
@@ -215,7 +215,7 @@ describe('useLiveQuery', () => {
 })
 
 describe('useTask', () => {
-  test('joins the row with what its own socket tells', async () => {
+  test('joins the row with the state of its own socket', async () => {
     const { result } = await show(() => useTask('a'))
     const { listeners } = client.watches[0]!
     expect(client.watches).toHaveLength(1)
@@ -236,7 +236,7 @@ describe('useTask', () => {
     expect(result.current.progress).toBe(stored)
   })
 
-  test('knows the end, and that it is none once the task waits again', async () => {
+  test('has the end, and removes it once the task waits again', async () => {
     const { result } = await show(() => useTask('a'))
     const { listeners } = client.watches[0]!
     act(() => {
@@ -254,7 +254,7 @@ describe('useTask', () => {
     expect(result.current.end).toEqual({ status: 'completed', output: 43 })
   })
 
-  test('cancels with a reason, and says when it could not', async () => {
+  test('cancels with a reason, and throws if it could not', async () => {
     const { result } = await show(() => useTask('a'))
     await act(() => result.current.cancel('enough'))
     expect(client.cancelled).toEqual([{ id: 'a', reason: 'enough' }])
@@ -273,7 +273,7 @@ describe('useTask', () => {
     expect([result.current.log.length, result.current.log[0]?.seq]).toEqual([1_000, 11])
   })
 
-  test('says why a task can not be watched', async () => {
+  test('shows why a task can not be watched', async () => {
     client.refusal = refusedWith('BAD_ID')
     const { result } = await show(() => useTask('nonsense'))
     expect(result.current.error).toMatchObject({ code: 'BAD_ID' })
@@ -306,7 +306,7 @@ describe('useStats', () => {
   })
 })
 
-describe('what a provider sets', () => {
+describe('the options of a provider', () => {
   test('a view stays open for a moment after the last who showed it, for the next page that asks the same', async () => {
     settings = { lingerMs: 1_000 }
     const { rerender } = await show(({ status }) => useLiveQuery({ filter: { status } }), { status: 'running' })
@@ -344,7 +344,7 @@ describe('what a provider sets', () => {
     )
     const open = () => client.watches.filter((watch) => watch.open).map(({ id }) => id)
     expect(open()).toEqual(['a', 'b'])
-    // One that gives up waiting takes nobody's place.
+    // One that stops waiting takes no place.
     rerender({ seen: ['a', 'b', 'd'] })
     await settle()
     rerender({ seen: ['b', 'd'] })

@@ -2,27 +2,27 @@ import { type FleetApi, mayPass, retryDelay } from '@taskfleet/client'
 import { FleetError } from '@taskfleet/protocol'
 
 interface Ways<Handle> {
-  /** @param lost to be called when it was open and is refused since, which has closed it */
+  /** @param lost called when it was open and has been refused since, which closes it */
   open(lost: (error: Error) => void): Promise<Handle>
   close(handle: Handle): void
   opened?(handle: Handle): void
-  /** Why it isn't open; it is tried again where that can help. */
+  /** Why it isn't open; temporary errors are retried. */
   failed(error: FleetError): void
-  /** The connection is gone for now: what is shown may be behind. */
+  /** The connection is down: the shown state may be out of date. */
   interrupted?(): void
 }
 
-/** What is kept open. */
+/** An open resource. */
 export interface KeptOpen {
-  /** Also while it is being opened. */
+  /** True also while it is being opened. */
   close(): void
-  /** Tries at once where it is not open. */
+  /** Tries at once if it is not open. */
   tryAgain(): void
 }
 
 /**
- * Opens something on a fleet and keeps at it until it is open: what passes by itself is tried again, later and later, and
- * everything with the next connection.
+ * Opens something on a fleet, and retries until it is open: temporary errors at growing intervals, and every error with
+ * the next connection.
  */
 export function keepOpen<Handle>(client: FleetApi, ways: Ways<Handle>): KeptOpen {
   let handle: Handle | undefined
@@ -82,4 +82,4 @@ export function asFleetError(thrown: unknown): FleetError {
 }
 
 const rightLost = (error: FleetError): FleetError =>
-  new FleetError(error.code, `This key may not see this any more: ${error.message}`, { cause: error })
+  new FleetError(error.code, `This key is no longer allowed to see this: ${error.message}`, { cause: error })

@@ -1,4 +1,4 @@
-/** So many at the same time, the others in the order in which they came. */
+/** A limited number at the same time, the others in order of arrival. */
 export class Places {
   #free: number
   readonly #waiting = new Set<() => void>()
@@ -7,7 +7,7 @@ export class Places {
     this.#free = most
   }
 
-  /** @returns `ready` when it is this one's turn; `leave` gives the place, or the wait for it, up */
+  /** @returns `ready` resolves when it is this one's turn; `leave` frees the place, or ends the wait for it */
   take(): { ready: Promise<void>; leave: () => void } {
     if (this.#free > 0) {
       this.#free -= 1

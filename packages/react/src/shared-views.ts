@@ -1,12 +1,12 @@
 import type { KeptOpen } from './keep-open.ts'
 
-/** Starts what keeps a view current: tells it each time it changes, and returns how to stop. */
+/** Starts to keep a view current: calls back at each change, and returns the function that stops it. */
 export type Start<View> = (tell: (change: (view: View) => View) => void) => KeptOpen
 
 export interface SharedViewsOptions {
-  /** How long a view stays open after the last component that shows it has gone, in milliseconds. */
+  /** How long a view stays open after its last component was unmounted, in milliseconds. */
   lingerMs?: number
-  /** Changes within so many milliseconds are told at once, in one rendering; each by itself by default. */
+  /** Changes within this many milliseconds are rendered together; by default each by itself. */
   frameMs?: number
 }
 
@@ -18,13 +18,13 @@ interface Entry {
 }
 
 /**
- * Views that several components look at, each kept current once: the first one in starts it, the last one out stops it.
+ * Views that components share, each kept current once: the first component starts it, the last one stops it.
  */
 export class SharedViews {
   readonly #entries = new Map<string, Entry>()
   readonly #lingerMs: number
   readonly #frameMs: number
-  /** What has changed and is not told yet. */
+  /** Changes that are not rendered yet. */
   readonly #changed = new Set<Entry>()
 
   constructor({ lingerMs = 0, frameMs = 0 }: SharedViewsOptions = {}) {
@@ -32,12 +32,12 @@ export class SharedViews {
     this.#frameMs = frameMs
   }
 
-  /** The view as it is now; undefined while nobody looks at it. The same object as long as nothing has changed. */
+  /** The current view; undefined without components. The same object as long as nothing has changed. */
   get<View>(key: string): View | undefined {
     return this.#entries.get(key)?.view as View | undefined
   }
 
-  /** Asks at once for what could not be had. */
+  /** Retries failed views at once. */
   tryAgain(key: string): void {
     this.#entries.get(key)?.kept?.tryAgain()
   }
@@ -46,13 +46,13 @@ export class SharedViews {
   subscribe<View>(key: string, first: View, start: Start<View>, listener: () => void): () => void {
     const entry = this.#entries.get(key) ?? this.#open(key, first, start)
     clearTimeout(entry.closing)
-    // Of its own, so that the same function may listen twice.
+    // A new object, so that the same function may subscribe twice.
     const own = (): void => listener()
     entry.listeners.add(own)
     return () => {
       entry.listeners.delete(own)
       if (entry.listeners.size > 0) return
-      // A moment later: StrictMode leaves and comes back at once, and so does a page that changes.
+      // A moment later, because StrictMode unmounts and mounts again at once, and so does a change of pages.
       clearTimeout(entry.closing)
       entry.closing = setTimeout(() => {
         if (entry.listeners.size > 0) return

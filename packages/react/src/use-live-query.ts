@@ -5,9 +5,9 @@ import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
 interface Rows<N extends CollectionName> extends ViewState {
-  /** In the query's order. A row that hasn't changed is the same object as before. */
+  /** In the query's order. An unchanged row is the same object as before. */
   readonly rows: readonly CollectionRows[N][]
-  /** Why the rows changed last: `snapshot`, `delta`, `resync`, or a reset's reason. */
+  /** The reason of the last change: `snapshot`, `delta`, `resync`, or a reset's reason. */
   readonly reason: RowsReason | undefined
 }
 
@@ -16,14 +16,14 @@ export type LiveQueryView<N extends CollectionName = 'tasks'> = Rows<N> & TryAga
 const NOTHING = { rows: [], loaded: false, live: false, error: undefined, reason: undefined }
 
 /**
- * The live rows of a query while the component is mounted. The query may be written in place: it is asked anew when its
- * content changes, and components that ask the same share one subscription.
+ * The live rows of a query while the component is mounted. The query may be an inline object: a new subscription starts only when
+ * its content changes, and components with the same query share one.
  */
 export function useLiveQuery<N extends CollectionName = 'tasks'>(
   query: QueryRequest & { collection?: N },
 ): LiveQueryView<N> {
   const { collection = 'tasks', filter, sort, limit, fields } = query
-  // As it travels, and in the order that was written: both a sort and an embedded document mean another thing in another one.
+  // Serialised in the written order of its fields, which matters for a sort and for an embedded document.
   const key = `rows ${JSON.stringify([collection, filter, sort, limit, fields])}`
   return useSharedView<Rows<N>>(key, NOTHING, ({ client }) => follow(client, query))
 }
@@ -48,15 +48,15 @@ function follow<N extends CollectionName>(client: FleetApi, query: QueryRequest 
         ),
       close: (live) => void live.close(),
       failed: (error) => tell(() => ({ ...NOTHING, error })),
-      // The rows are right again only when the gateway has said what was missed, which the listener is told.
+      // The rows are current only after the gateway has sent the missed changes, which calls the listener.
       interrupted: () => tell((view) => (view.live ? { ...view, live: false } : view)),
     })
   }
 }
 
 /**
- * Gives the new rows, with the old objects for those that say the same: what was memoised by row stays so. Each new object is
- * compared once: after a lost connection all of them are, and every later delta brings all of them again.
+ * Returns the new rows, with the old objects for unchanged ones, so that components memoised by row stay. Each new object is
+ * compared once: after a lost connection all of them are, and every later delta contains all of them again.
  */
 function rowKeeper<R extends { _id: string }>(): (before: readonly R[], now: readonly R[]) => readonly R[] {
   const kept = new WeakMap<R, R>()

@@ -13,7 +13,7 @@ export type StatsView = Figures & TryAgain
 
 const NOTHING: Figures = { stats: undefined, loaded: false, live: false, error: undefined }
 
-/** The fleet's figures, or those of the tasks that match a filter, kept current while the component is mounted. */
+/** The statistics of the fleet, or of the tasks that match a filter, kept current while the component is mounted. */
 export function useStats(filter: Record<string, unknown> = {}): StatsView {
   return useSharedView(`stats ${JSON.stringify(filter)}`, NOTHING, ({ client }) => follow(client, filter))
 }

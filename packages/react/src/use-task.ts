@@ -8,24 +8,24 @@ import type { Start } from './shared-views.ts'
 const LINES_KEPT = 1_000
 
 interface Watched {
-  /** As the database has it; undefined before the first answer, and where there is no such task. */
+  /** The stored task; undefined before the first answer, and if there is no such task. */
   readonly task: TaskRow | undefined
-  /** The latest, from the task's own socket at up to 10 Hz, else as it was stored last. */
+  /** The latest progress, from the task's own socket at up to 10 Hz, else as last stored. */
   readonly progress: Progress | undefined
-  /** The lines since it is looked at, and the 200 before; at most the last thousand. */
+  /** The lines since it is watched, and the 200 before; at most the last thousand. */
   readonly log: readonly LogLine[]
-  /** Where the details come from at the moment. */
+  /** The current source of the details. */
   readonly source: WatchSource
-  /** How it ended; undefined while it can still go on. */
+  /** Its end; undefined while it can still go on. */
   readonly end: TaskEnd | undefined
-  /** Why the task can't be watched, such as `BAD_ID` as its `code`, or `FORBIDDEN` since the key may not see it any more. */
+  /** Why the task can't be watched, such as `BAD_ID` as its `code`, or `FORBIDDEN` after the key has lost its permission. */
   readonly error: FleetError | undefined
 }
 
 export interface TaskView extends Watched, TryAgain {
-  /** @throws {FleetError} what the gateway refuses with, such as `ALREADY_ENDED` */
+  /** @throws {FleetError} the gateway's error, such as `ALREADY_ENDED` */
   cancel(reason?: string): Promise<void>
-  /** Asks the handler. @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, `NO_SUCH_MESSAGE` */
+  /** Sends a message to the handler and resolves with its answer. @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, `NO_SUCH_MESSAGE` */
   message(name: string, data?: unknown): Promise<unknown>
 }
 
@@ -46,7 +46,7 @@ const NOTHING: Held = {
 /**
  * Follows one task while the component is mounted: on its own socket while it runs, to its next host when it moves.
  *
- * @param watch false for one that nobody sees at the moment, such as a row that is scrolled away
+ * @param watch false for a task that is not visible now, such as a row outside the screen
  */
 export function useTask(id: string, { watch: isWatched = true }: { watch?: boolean } = {}): TaskView {
   const { watch, ...watched } = useSharedView<Held>(isWatched ? `task ${id}` : undefined, NOTHING, (shared) =>
@@ -102,7 +102,7 @@ function follow({ client, places }: Shared, id: string): Start<Held> {
 function withTask(held: Held, task: TaskRow): Held {
   const { progress: seen } = held
   const stored = task.progress
-  // The next attempt starts with what was stored; within one, its socket is ahead of the database.
+  // The next attempt starts with the stored progress; within an attempt, its socket is ahead of the database.
   const newer = stored !== undefined && (seen === undefined || stored.at > seen.at)
   const progress = newer || task.attempt !== held.task?.attempt ? stored : seen
   return { ...held, task, progress, end: endWith(held, task) }
@@ -110,7 +110,7 @@ function withTask(held: Held, task: TaskRow): Held {
 
 function endWith({ task: before, end }: Held, task: TaskRow): TaskEnd | undefined {
   if (hasEnded(task.status)) return end ?? endOf(task)
-  // The socket tells the end before the row has it; only a row that had ended and has not any more takes it back.
+  // The socket has the end before the row. Only a row that changes from ended to not ended removes it.
   return before !== undefined && hasEnded(before.status) ? undefined : end
 }
 

@@ -8,7 +8,7 @@ declare module 'vitest' {
 }
 
 /**
- * Notes that the running test injects a fault. `test:faults` prints how many there were, and fails where they are too few.
+ * Records that the running test injects a fault. `test:faults` prints their number, and fails if there are too few.
  *
  * @param kind what breaks: `worker killed`, `reply lost`
  */

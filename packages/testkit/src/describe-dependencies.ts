@@ -5,7 +5,7 @@ import { Types } from 'mongoose'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 
-/** Ends all that a blocked task waits for, and lets it know. Does nothing to others. */
+/** Ends all predecessors of a blocked task, and unblocks it. Does nothing to other tasks. */
 export async function endPredecessor(store: TaskStore, task: TaskDocument, outcome: Outcome): Promise<void> {
   for (const id of predecessorsOf(task)) {
     const [claim] = await store.claim([id], testClaimant)
@@ -14,7 +14,7 @@ export async function endPredecessor(store: TaskStore, task: TaskDocument, outco
   }
 }
 
-/** The part of the conformance suite of `TaskStore` that is about tasks that wait for others. */
+/** The part of the conformance suite of `TaskStore` about tasks that wait for others. */
 export function describeDependencies(open: () => TaskStore): void {
   describe('tasks that wait for others', () => {
     let store: TaskStore
@@ -40,7 +40,7 @@ export function describeDependencies(open: () => TaskStore): void {
       return (await store.claim([task._id], testClaimant))[0]!
     }
 
-    test('one goes when the task that it waits for completes', async () => {
+    test('one is unblocked when its predecessor completes', async () => {
       const first = await make.claimed()
       const next = await after([first])
       expect(next.status).toBe('blocked')
@@ -49,7 +49,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect((await after([first])).status).toBe('pending')
     })
 
-    test('one that waits for several goes when the last of them completes', async () => {
+    test('one with several predecessors is unblocked when the last of them completes', async () => {
       const all = [await make.claimed(), await make.claimed(), await make.claimed()]
       const next = await after(all)
       expect(next.after).toEqual(all.map(({ task }) => task._id))
@@ -60,7 +60,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect(await status(next)).toBe('pending')
     })
 
-    test('it still counts as completed what was removed since', async () => {
+    test('a completed predecessor that was removed still counts as completed', async () => {
       const [first, second] = [await make.claimed(), await make.claimed()]
       const next = await after([first, second])
       await end(first)
@@ -103,7 +103,7 @@ export function describeDependencies(open: () => TaskStore): void {
       })
     })
 
-    test('a failure counts at once, whatever else is open', async () => {
+    test('a failure counts at once, even if other predecessors are open', async () => {
       const [first, open] = [await make.claimed(), await make.claimed()]
       const next = await after([open, first])
       await fail(first)
@@ -119,7 +119,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect(await status(next)).toBe('pending')
     })
 
-    test(`with ifFailed 'wait' it goes when the failed one is retried and completes`, async () => {
+    test(`with ifFailed 'wait' it is unblocked when the failed one is retried and completes`, async () => {
       const first = await make.claimed()
       const next = await after([first], { ifFailed: 'wait' })
       await fail(first)
@@ -127,7 +127,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect(await status(next)).toBe('pending')
     })
 
-    test('a failure goes down a whole chain, each as it was told to', async () => {
+    test('a failure spreads along a chain, each by its own ifFailed', async () => {
       const first = await make.claimed()
       const second = await after([first])
       const third = await after([second], { ifFailed: 'cancel' })
@@ -138,7 +138,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect(all).toEqual(['failed', 'cancelled', 'failed', 'pending'])
     })
 
-    test('one that comes after the failure ends as it would have before', async () => {
+    test('one that is enqueued after the failure ends in the same way', async () => {
       const first = await make.claimed()
       await fail(first)
       expect(await after([first])).toMatchObject({ status: 'failed', error: { code: 'PREDECESSOR_FAILED' } })
@@ -146,7 +146,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect(await after([first], { ifFailed: 'run' })).toMatchObject({ status: 'pending' })
     })
 
-    test('one whose worker is lost for good takes those that wait for it along', async () => {
+    test('one that fails with POISON ends the tasks that wait for it', async () => {
       const first = await make.claimed({ maxAttempts: 1 })
       const next = await after([first])
       await store.settle(first, Outcome.retry(testError, 0))
@@ -154,7 +154,7 @@ export function describeDependencies(open: () => TaskStore): void {
       expect(await status(next)).toBe('failed')
     })
 
-    test('none is left behind by a task that ends while others come to wait for it', async () => {
+    test('none stays blocked by a task that ends while others are enqueued to wait for it', async () => {
       for (let round = 0; round < 10; round += 1) {
         const first = await make.claimed()
         const [next] = await Promise.all([after([first]), end(first)])
@@ -162,7 +162,7 @@ export function describeDependencies(open: () => TaskStore): void {
       }
     })
 
-    test('none is left behind when all that it waits for end at once', async () => {
+    test('none stays blocked when all its predecessors end at once', async () => {
       const all = await Promise.all(Array.from({ length: 12 }, () => make.claimed()))
       const next = await after(all)
       await Promise.all(all.map((one) => end(one)))
@@ -199,7 +199,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(row.map((task) => task.status)).toEqual(['blocked', 'blocked', 'pending'])
       })
 
-      test('an edit can not close a circle, however long, nor through one that has ended and may be retried', async () => {
+      test('an edit can not close a cycle of any length, nor through an ended task that may be retried', async () => {
         const first = await make.pending()
         const second = await after([first], { ifFailed: 'wait' })
         const third = await after([await make.pending(), second])
@@ -209,7 +209,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(await now(first)).toEqual(first)
       })
 
-      test('two edits at the same time can not close one', async () => {
+      test('two simultaneous edits can not close a cycle', async () => {
         for (let round = 0; round < 5; round += 1) {
           const [a, b] = [await make.pending(), await make.pending()]
           const edits = await Promise.allSettled([
@@ -221,7 +221,7 @@ export function describeDependencies(open: () => TaskStore): void {
         }
       })
 
-      test('an id that was removed can not come again as what waits for its own successor', async () => {
+      test('a removed id can not be used again for a task that waits for its own successor', async () => {
         const first = await make.failed()
         const next = await after([first], { ifFailed: 'wait' })
         await store.remove(first._id)
@@ -229,7 +229,7 @@ export function describeDependencies(open: () => TaskStore): void {
         await expect(store.enqueue([reborn])).rejects.toMatchObject(refused)
       })
 
-      test('nothing waits for what does not exist', async () => {
+      test('a task can not wait for a missing task', async () => {
         const missing = new Types.ObjectId()
         const there = await make.pending()
         const code = { code: 'NOT_FOUND', field: 'after' }
@@ -273,7 +273,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(await store.rerun(next._id)).toMatchObject({ status: 'pending' })
       })
 
-      test('one that has run does not miss what retention removed', async () => {
+      test('one that has run does not need predecessors that retention removed', async () => {
         const first = await make.claimed()
         const next = await after([first])
         await end(first)
@@ -285,7 +285,7 @@ export function describeDependencies(open: () => TaskStore): void {
     })
 
     describe('edited', () => {
-      test('it waits for none, and then for others', async () => {
+      test('with null it waits for none, then for others', async () => {
         const [first, other] = [await make.claimed(), await make.claimed()]
         const next = await after([first])
         const free = await store.edit(next._id, { after: [] })
@@ -298,7 +298,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(await status(next)).toBe('pending')
       })
 
-      test('what has completed does not hold it back, and what has failed ends it', async () => {
+      test('a completed predecessor does not block it, and a failed one ends it', async () => {
         const next = await after([await make.pending()])
         const done = await make.completed()
         expect(await store.edit(next._id, { after: [done._id] })).toMatchObject({ status: 'pending', after: done._id })
@@ -306,7 +306,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(await store.edit(next._id, { after: [done._id, failed._id] })).toMatchObject({ status: 'failed' })
       })
 
-      test('what a failure does can be changed, also when it has happened', async () => {
+      test('ifFailed can be changed, also after the failure', async () => {
         const first = await make.claimed()
         const next = await after([first], { ifFailed: 'wait' })
         await fail(first)
@@ -324,7 +324,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(await status(paused)).toBe('pending')
       })
 
-      test('it is edited as it was seen, and only while it waits', async () => {
+      test('it is edited at its known revision, and only while it waits', async () => {
         const first = await make.claimed()
         const next = await after([first])
         expect(await store.edit(next._id, { after: [] }, next.rev - 1)).toBeNull()
@@ -332,7 +332,7 @@ export function describeDependencies(open: () => TaskStore): void {
         expect(await now(next)).toEqual(next)
       })
 
-      test('none is left behind by a predecessor that ends while the edit is on its way', async () => {
+      test('none stays blocked by a predecessor that ends during the edit', async () => {
         for (let round = 0; round < 10; round += 1) {
           const first = await make.claimed()
           const next = await make.pending()

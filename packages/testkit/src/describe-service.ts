@@ -3,14 +3,14 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 export interface ServiceHarness {
   service: Pick<Service, 'start' | 'stop'>
-  /** How much of it runs, such as timers, subscriptions and connections. */
+  /** How many parts of it run, such as timers, subscriptions and connections. */
   running(): number | Promise<number>
-  /** Makes the next start fail; without it no start of this service can. */
+  /** Makes the next start fail. Absent if no start of this service can fail. */
   breakStart?(): void
   close?(): Promise<unknown>
 }
 
-/** What holds for everything that starts and stops, whatever it does meanwhile. */
+/** The conformance suite of everything that starts and stops. */
 export function describeService(name: string, open: () => ServiceHarness | Promise<ServiceHarness>): void {
   describe(`${name} is a service`, () => {
     let harness: ServiceHarness

@@ -6,23 +6,23 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { describeDependencies, endPredecessor } from './describe-dependencies.ts'
 import { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 
-/** What the suite needs beyond the port: to make a worker die, and a task as it is stored. */
+/** What the suite needs besides the port: to make a worker die, and to read a stored task. */
 export interface TaskStoreHarness {
   store: TaskStore
-  /** Ends the session on which a running task rests, and no other task's. */
+  /** Ends the session of a running task, and no other task's. */
   loseWorker(id: Types.ObjectId): Promise<void>
-  /** False on a server that keeps a unique value taken after an update gave it up, as one stand-in does. */
+  /** False on a server that keeps a unique value taken after an update has removed it, as one stand-in does. */
   freesUniqueValues(): Promise<boolean>
-  /** Makes a task's document what no verb would make of it. */
+  /** Changes a task's document in a way that no verb would. */
   corrupt(id: Types.ObjectId): Promise<void>
   /** Lets time pass for a task: all its dates lie `ms` further back. */
   moveClock(id: Types.ObjectId, ms: number): Promise<void>
 }
 
-/** How often workers may die with a task. */
+/** How many losses a task may have. */
 const LOSSES = 3
 
-/** The conformance suite of `TaskStore`: everything that implements the port runs it. */
+/** The conformance suite of `TaskStore`. Every implementation of the port runs it. */
 export function describeTaskStore(name: string, open: () => Promise<TaskStoreHarness>): void {
   describe(`${name} is a TaskStore`, () => {
     let store: TaskStore
@@ -36,7 +36,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
 
     const now = async (task: { _id: Types.ObjectId }): Promise<TaskDocument> => (await store.find(task._id))!
 
-    /** How each verb is asked for on a task in whatever status. */
+    /** How each verb is called on a task in any status. */
     const attempts: Record<Verb, (task: TaskDocument, leaseId: string) => Promise<unknown>> = {
       claim: (task) => store.claim([task._id], testClaimant),
       complete: (task, leaseId) => store.settle({ task, leaseId }, Outcome.completed(1)),
@@ -74,7 +74,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       abandon: (task) => endPredecessor(store, task, Outcome.failed(testError)),
       skip: (task) => endPredecessor(store, task, Outcome.failed(testError)),
       block: async (task) => {
-        // Of a blocked one it would change what it waits for.
+        // On a blocked task it would change the predecessors.
         if (task.status === 'blocked') return
         await store.edit(task._id, { after: [(await make.pending())._id] })
         if (task.status === 'paused') await store.resume(task._id)
@@ -84,16 +84,16 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         if (task.after !== undefined) await store.rerun(task._id)
       },
     }
-    /** What a verb needs of a task beyond its status. */
+    /** What a verb needs besides the status. */
     const prepared: Partial<Record<Verb, Parameters<typeof newTask>[0]>> = {
       skip: { ifFailed: 'cancel' },
     }
-    /** Ended ones that still wait for another task. */
+    /** Ended tasks that still wait for another one. */
     const waiting: Partial<Record<TaskStatus, () => Promise<TaskDocument>>> = {
       failed: async () => (await make.pending({ after: (await make.cancelled())._id }))!,
       cancelled: async () => (await store.cancel((await make.blocked())._id, 'test'))!,
     }
-    /** Asking a running task to pause or to cancel stores the request and leaves the status to its worker. */
+    /** A pause or cancel of a running task stores the request and leaves the status to its worker. */
     const asksRunning: readonly Verb[] = ['pause', 'cancel']
 
     describe.each(Object.keys(TRANSITIONS) as Verb[])('%s', (verb) => {
@@ -114,20 +114,20 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       '%s with another lease changes nothing and says so',
       async (verb) => {
         const before = await make.running()
-        const settled = await attempts[verb](before, 'somebody-else')
+        const settled = await attempts[verb](before, 'another-worker')
         expect(settled).toEqual({ owned: false })
         expect(await now(before)).toEqual(before)
       },
     )
 
-    test('what an attempt reported last is stored with its end', async () => {
+    test('the last report of an attempt is stored with its end', async () => {
       const claim = await make.claimed()
       const progress = { done: 3, total: 4, ratio: 0.75, at: new Date(5) }
       await store.settle(claim, Outcome.retry(testError, 0), progress)
       expect(await now(claim.task)).toMatchObject({ status: 'pending', progress })
     })
 
-    test('a report that can not be written takes no other with it', async () => {
+    test('a report that can not be written does not affect the others', async () => {
       const [one, circular, huge, other] = [
         await make.claimed(),
         await make.claimed(),
@@ -152,7 +152,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(stored.map(({ progress }) => progress?.done)).toEqual([1, undefined, undefined, 2])
     })
 
-    test('an end that can not be written down is refused, and the attempt is still there to be ended', async () => {
+    test('an end that can not be stored is refused, and the attempt can still be ended', async () => {
       const claim = await make.claimed()
       const circle: Record<string, unknown> = {}
       circle.me = circle
@@ -183,7 +183,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       await expect(store.enqueue([{ ...task, input: { a: 2 } }])).rejects.toMatchObject({ code: 'TASK_EXISTS' })
     })
 
-    test('a key keeps others out until its task has ended', async (context) => {
+    test('a key is unique until its task has ended', async (context) => {
       context.skip(!(await harness.freesUniqueValues()), 'this server never frees a unique value that was updated away')
       const key = `key-${new Types.ObjectId().toHexString()}`
       const claim = await make.claimed({ key })
@@ -219,14 +219,14 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       })
     })
 
-    test('a task is claimed once, however many ask at the same time', async () => {
+    test('a task is claimed once, by any number of simultaneous claims', async () => {
       const tasks = await Promise.all(Array.from({ length: 20 }, () => make.pending()))
       const ids = tasks.map(({ _id }) => _id)
       const claims = (await Promise.all([1, 2, 3].map(() => store.claim(ids, testClaimant)))).flat()
       expect(claims.map(({ task }) => task._id.toHexString()).sort()).toEqual(ids.map(String).sort())
     })
 
-    test('what is not due by the server is not claimed, alone or in a group', async () => {
+    test('a task that is not due by the server’s time is not claimed, alone or in a group', async () => {
       const later = new Date(Date.now() + 3_600_000)
       const [one, two] = await Promise.all([make.pending({ runAt: later }), make.pending({ runAt: later })])
       const gone = await make.running()
@@ -236,7 +236,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.claim([gone._id], testClaimant, onEarly)).toEqual([])
       expect(early).toEqual([one._id.toHexString()])
       expect(await store.claim([two._id, gone._id, one._id], testClaimant, onEarly)).toEqual([])
-      // Somebody else's is not one that came too early.
+      // Another worker's task does not count as too early.
       expect(early.slice(1).sort()).toEqual([one, two].map(({ _id }) => _id.toHexString()).sort())
       expect(await now(one)).toEqual(one)
     })
@@ -250,7 +250,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.claim(ids, inTime)).toHaveLength(2)
     })
 
-    test('progress and checkpoints of somebody else are passed over', async () => {
+    test('progress and checkpoints of another attempt are ignored', async () => {
       const { task, leaseId } = await make.claimed()
       const progress = { ratio: 0.5, at: new Date() }
       await store.report([{ id: task._id, leaseId: 'other', progress: { ratio: 1, at: new Date() } }])
@@ -270,7 +270,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
     })
 
-    test('an end that is sent once more is known as the one it was, though the next attempt has begun', async () => {
+    test('a repeated end is recognised, even if the next attempt has begun', async () => {
       const claim = await make.claimed()
       await store.settle(claim, Outcome.retry(testError, 0))
       await store.claim([claim.task._id], testClaimant)
@@ -279,7 +279,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await now(claim.task)).toMatchObject({ status: 'running', attempt: 2, failures: 1 })
     })
 
-    test('a task that is given back with a delay waits as long by the server, at no cost', async () => {
+    test('a task released with a delay waits that long by the server, at no cost', async () => {
       const claim = await make.claimed({ priority: 8 })
       expect(await store.settle(claim, Outcome.released(60_000))).toEqual({ owned: true, status: 'pending' })
       const after = await now(claim.task)
@@ -287,7 +287,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
     })
 
-    test('a failure that asks to be tried later costs nothing, and its error is kept', async () => {
+    test('a failure that requests a later retry costs nothing, and its error is kept', async () => {
       const claim = await make.claimed({ priority: 8, maxAttempts: 1 })
       expect(await store.settle(claim, Outcome.deferred(testError, 60_000))).toEqual({ owned: true, status: 'pending' })
       const after = await now(claim.task)
@@ -296,7 +296,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(after.runAt.getTime() - after.updatedAt.getTime()).toBeGreaterThan(59_000)
     })
 
-    test('a failure after a checkpoint that moved costs nothing where only those without progress count', async () => {
+    test("a failure after a changed checkpoint costs nothing with counts: 'without-progress'", async () => {
       const task = await make.pending({ priority: 8, maxAttempts: 2 })
       const attempt = async (states: unknown[], counts: 'every' | 'without-progress'): Promise<TaskDocument> => {
         const [claim] = await store.claim([task._id], testClaimant)
@@ -305,7 +305,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         return now(task)
       }
       expect(await attempt([], 'without-progress')).toMatchObject({ failures: 1, priority: 7 })
-      // The same state once more is no progress, and another is, whatever follows.
+      // The same state again is no progress; another one is, whatever follows.
       const moved = await attempt([{ at: 1 }, { at: 2 }, { at: 2 }], 'without-progress')
       expect(moved).toMatchObject({ status: 'pending', failures: 0, priority: 8, checkpointAttempt: 2 })
       expect(moved.attempts.at(-1)).toMatchObject({ outcome: 'failed', error: testError })
@@ -326,7 +326,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect((await now(task)).failures).toBe(before + 1)
     })
 
-    test('what a task says of its own budget is stored, edited, taken away, and replaced with the request', async () => {
+    test('a task’s own limits are stored, edited, removed, and replaced with the request', async () => {
       const asked = {
         retry: { backoff: { base: 5_000, factor: 1 }, counts: 'without-progress' as const },
         ...{ timeout: 1_000, totalTimeout: 2 ** 40, stall: 60_000 },
@@ -341,13 +341,13 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       for (const field of ['retry', 'totalTimeout', 'stall']) expect(replaced).not.toHaveProperty(field)
     })
 
-    test('a failure is the last one when no try is left', async () => {
+    test('a failure is final when no attempt is left', async () => {
       const claim = await make.claimed({ maxAttempts: 1 })
       expect(await store.settle(claim, Outcome.retry(testError, 0))).toEqual({ owned: true, status: 'failed' })
       expect((await now(claim.task)).finishedAt).toBeInstanceOf(Date)
     })
 
-    test('a cancel that was asked for wins over retry, release and reclaim, a result over the cancel', async () => {
+    test('a requested cancel wins over retry, release and reclaim; a result wins over the cancel', async () => {
       const ends: [(claim: Claim) => Promise<unknown>, TaskStatus][] = [
         [(claim) => store.settle(claim, Outcome.retry(testError, 0)), 'cancelled'],
         [(claim) => store.settle(claim, Outcome.failed(testError)), 'cancelled'],
@@ -371,14 +371,14 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       }
     })
 
-    test('a pause gives way to a cancel and not the other way round', async () => {
+    test('a cancel replaces a pause and not the other way round', async () => {
       const { task } = await make.claimed()
       await store.pause(task._id, 'ann')
       expect((await store.cancel(task._id, 'bob'))!.control).toMatchObject({ action: 'cancel', by: 'bob' })
       expect((await store.pause(task._id, 'ann'))!.control).toMatchObject({ action: 'cancel', by: 'bob' })
     })
 
-    test('a task whose worker is gone is taken back once; one whose worker lives never', async () => {
+    test('a task of a dead worker is taken back once, one of a live worker never', async () => {
       const [dead, live] = await Promise.all([make.claimed(), make.claimed()])
       await harness.loseWorker(dead.task._id)
       const sweeps = await Promise.all([store.reap(), store.reap(), store.reap()])
@@ -395,7 +395,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
 
     /** Claimed by a worker that dies with it. */
     const lose = async (task: TaskDocument): Promise<Claim> => {
-      // What was lost before waits for a moment.
+      // A task that was lost before waits for a moment.
       await harness.moveClock(task._id, 60_000)
       const [claim] = await store.claim([task._id], testClaimant)
       await harness.loseWorker(task._id)
@@ -403,7 +403,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       return claim!
     }
 
-    test('the third loss in a row is the end: poison', async () => {
+    test('the third loss in a row fails the task: poison', async () => {
       const task = await make.pending({ maxAttempts: 1 })
       for (let round = 1; round <= 3; round += 1) await lose(task)
       const after = await now(task)
@@ -412,7 +412,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(after.attempts.map(({ outcome }) => outcome)).toEqual(['lost', 'lost', 'lost'])
     })
 
-    test('a task that gets on between losses is not given up, and one that completes has lost nothing', async () => {
+    test('a task with progress between losses does not fail, and a completed one has no losses', async () => {
       const task = await make.pending()
       for (let round = 1; round <= 4; round += 1) {
         await harness.moveClock(task._id, 60_000)
@@ -431,7 +431,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await now(task)).toMatchObject({ status: 'completed', lost: 0 })
     })
 
-    test('a task that workers have died with is claimed by those only that look for such', async () => {
+    test('a suspect is claimed only by a claim that accepts suspects', async () => {
       const task = await make.pending()
       await lose(task)
       expect(await store.claim([task._id], { ...testClaimant, maxLost: 0 })).toEqual([])
@@ -441,7 +441,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.claim([task._id], testClaimant)).toHaveLength(1)
     })
 
-    test('a loss is taken back once when its worker comes back and lives', async () => {
+    test('a loss is taken back once when its worker comes back', async () => {
       const task = await make.pending()
       const claim = await lose(task)
       expect(await store.takeBackLoss(task._id, 'nobodys')).toBe(false)
@@ -459,7 +459,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.settle(claim, Outcome.completed(1))).toEqual({ owned: true, status: 'completed' })
     })
 
-    test('many attempts that end at the same time end each in its own way', async () => {
+    test('many attempts that end at the same time keep their own ends', async () => {
       const claims = await Promise.all(Array.from({ length: 9 }, () => make.claimed()))
       const outcomes = claims.map((_, index) =>
         index % 3 === 0 ? Outcome.completed(index) : index % 3 === 1 ? Outcome.retry(testError, 0) : Outcome.released(),
@@ -497,14 +497,14 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         for (const task of after) checkInvariants(task)
       })
 
-      test('one that somebody else owns by now is told so and left alone, and the others end', async () => {
+      test('one that another worker owns by now gets that answer and is not changed, and the others end', async () => {
         const [first, reaped, last] = (await claimedTogether(3)) as [Claim, Claim, Claim]
         await harness.loseWorker(reaped.task._id)
         await store.reap()
         const [anew] = await store.claim([reaped.task._id], testClaimant)
         const settled = await Promise.all([
           ...[first, reaped, last].map((claim) => store.settle(claim, Outcome.completed('mine'))),
-          store.settle({ task: anew!.task, leaseId: 'somebody-else' }, Outcome.completed('theirs')),
+          store.settle({ task: anew!.task, leaseId: 'another-worker' }, Outcome.completed('theirs')),
         ])
         expect(settled.map(({ owned }) => owned)).toEqual([true, false, true, false])
         expect(await now(reaped.task)).toEqual(await now(anew!.task))
@@ -512,7 +512,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         for (const { task } of [first, last]) expect(await now(task)).toMatchObject({ output: 'mine' })
       })
 
-      test('stale and new claims of the same tasks are not taken for each other', async () => {
+      test('stale and new claims of the same tasks are not confused', async () => {
         const stale = await claimedTogether(2)
         for (const { task } of stale) await harness.loseWorker(task._id)
         await store.reap()
@@ -529,7 +529,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       })
     })
 
-    test('waiting tasks come in claim order, and those of others do not', async () => {
+    test('waiting tasks come in claim order, without those of other queues', async () => {
       const queue = `q-${new Types.ObjectId().toHexString()}`
       const low = await make.pending({ queue, priority: 2 })
       const first = await make.pending({ queue, priority: 5 })
@@ -551,7 +551,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
 
     describeDependencies(() => store)
 
-    test('what a session holds can be read, with what was asked of it', async () => {
+    test('the tasks of a session can be read, with the requests to them', async () => {
       const worker = new Types.ObjectId().toHexString()
       const task = await make.pending()
       expect(await store.held(worker)).toEqual([])
@@ -567,7 +567,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
 
       test('a task is raised to high some time before its deadline and to 10 when it has passed', async () => {
         const task = await make.pending({ priority: 2, deadline: soon(1_000_000) })
-        // Unknown how long such tasks take: a tenth of the time left.
+        // Without known durations it is a tenth of the time left.
         expect(Math.round((+task.deadline! - +task.raiseAt!) / 10_000)).toBe(10)
         await harness.moveClock(task._id, 950_000)
         const { raised } = await store.raiseDue()
@@ -584,14 +584,14 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         expect((await store.raiseDue()).raised.some(({ _id }) => _id.equals(task._id))).toBe(false)
       })
 
-      test('many workers look at once: each step is told of once', async () => {
+      test('many workers check at once: each step is reported once', async () => {
         const task = await make.pending({ deadline: soon(-1_000) })
         const looks = await Promise.all([store.raiseDue(), store.raiseDue(), store.raiseDue()])
         const told = looks.flatMap(({ raised }) => raised).filter(({ _id }) => _id.equals(task._id))
         expect(told.filter(({ deadlineMissedAt }) => deadlineMissedAt !== undefined)).toHaveLength(1)
       })
 
-      test('the next look is worth while when the next deadline is near', async () => {
+      test('the next check is due when the next deadline is near', async () => {
         const task = await make.pending({ deadline: soon(2_000) })
         const { nextRaise } = await store.raiseDue()
         expect(nextRaise).not.toBeNull()
@@ -607,7 +607,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       })
     })
 
-    test('a failed attempt costs a step of priority, unless it was to cost none; a rerun restores it', async () => {
+    test('a failed attempt lowers the priority, unless `decay` is off; a rerun restores it', async () => {
       const [decaying, steady] = await Promise.all([make.claimed({ priority: 6 }), make.claimed({ priority: 6 })])
       await store.settle(decaying, Outcome.retry(testError, 0))
       await store.settle(steady, Outcome.retry(testError, 0, { decay: false }))
@@ -617,7 +617,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.rerun(decaying.task._id)).toMatchObject({ priority: 6, failures: 0, status: 'pending' })
     })
 
-    test('a waiting task can be changed, with its revision only as it was seen', async () => {
+    test('a waiting task can be changed, with `rev` only at that revision', async () => {
       const task = await make.pending({ priority: 5, input: { a: 1 } })
       const runAt = new Date(Date.now() + 60_000)
       const changed = await store.edit(
@@ -651,7 +651,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await order()).toEqual([String(first._id), String(second._id)])
     })
 
-    test('a pause that was only asked for can be taken back', async () => {
+    test('a requested pause can be taken back', async () => {
       const claim = await make.claimed()
       await store.pause(claim.task._id, 'ann')
       expect((await store.resume(claim.task._id))?.control).toBeUndefined()
@@ -660,7 +660,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await store.resume((await make.running())._id)).toBeNull()
     })
 
-    test('an ended task says when it will be forgotten, and a rerun takes that back', async () => {
+    test('an ended task has its date of removal, and a rerun clears it', async () => {
       const failed = await make.failed()
       expect(failed.expireAt! > failed.finishedAt!).toBe(true)
       const cancelled = await make.cancelled()
@@ -668,7 +668,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect((await store.rerun(failed._id))?.expireAt).toBeUndefined()
     })
 
-    test('a task moved to another queue is not taken for the old one', async () => {
+    test('a task moved to another queue is not claimed for the old one', async () => {
       const task = await make.pending({ queue: 'here' })
       await store.edit(task._id, { queue: 'there' })
       expect(await store.claim([task._id], { ...testClaimant, queues: ['here'] })).toEqual([])
@@ -687,7 +687,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(due.map(({ _id }) => String(_id))).toEqual([String(two!._id)])
     })
 
-    test('what can not be understood is set aside, alone or among others', async () => {
+    test('an invalid task is set aside, alone or among others', async () => {
       const [corrupt, good] = await Promise.all([make.pending(), make.pending()])
       await harness.corrupt(corrupt._id)
       const claims = await store.claim([corrupt._id, good._id], testClaimant)
@@ -703,14 +703,14 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
     describe('keys', () => {
       const ownKey = (): string => `key-${new Types.ObjectId().toHexString()}`
 
-      test("'return' answers with the one that is there", async () => {
+      test("'return' returns the existing one", async () => {
         const key = ownKey()
         const first = await make.pending({ key })
         const [again] = await store.enqueue([newTask({ key, keyPolicy: 'return', input: { other: true } })])
         expect(again).toEqual(first)
       })
 
-      test("'replace' puts the new content in the place of one that waits, and leaves one that runs alone", async () => {
+      test("'replace' replaces a waiting task, and does not change a running one", async () => {
         const key = ownKey()
         const first = await make.pending({ key, input: { a: 1 } })
         const [again] = await store.enqueue([newTask({ key, keyPolicy: 'replace', input: { a: 2 }, priority: 9 })])
@@ -721,13 +721,13 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         })
       })
 
-      test('of two with one key in one call, one is stored', async () => {
+      test('of two tasks with one key in one call, one is stored', async () => {
         const key = ownKey()
         const two = await store.enqueue([newTask({ key, keyPolicy: 'return' }), newTask({ key, keyPolicy: 'return' })])
         expect(two[0]!._id).toEqual(two[1]!._id)
       })
 
-      test('a debounced request moves the start and brings the latest input', async () => {
+      test('a debounced request moves the start and keeps the latest input', async () => {
         const key = ownKey()
         const [first] = await store.enqueue([newTask({ key, debounceMs: 60_000, input: { n: 1 } })])
         expect(+first!.runAt - +first!.createdAt).toBe(60_000)
@@ -736,7 +736,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         expect(+second!.runAt > +first!.runAt).toBe(true)
       })
 
-      test('a debounced task that runs leaves the next one its place', async (context) => {
+      test('a running debounced task frees its key for the next one', async (context) => {
         context.skip(
           !(await harness.freesUniqueValues()),
           'this server never frees a unique value that was updated away',
@@ -750,7 +750,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
         expect(second!._id).not.toEqual(first!._id)
       })
 
-      test('a throttled key takes one request in its time, whoever comes first', async () => {
+      test('a throttled key accepts one request in its time, the first one', async () => {
         const key = ownKey()
         const asked = await Promise.all([1, 2, 3].map(() => store.enqueue([newTask({ key, throttleMs: 60_000 })])))
         expect(new Set(asked.map(([task]) => String(task!._id))).size).toBe(1)
@@ -759,10 +759,10 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       })
     })
 
-    // Due beyond doubt: our idea of the server's time may be a moment behind.
+    // Certainly due: our estimate of the server's time may be a moment behind.
     const past = new Date(Date.now() - 60_000)
 
-    test('a page full of what cannot be run hides nothing, and neither does one of lazy tasks', async () => {
+    test('a page full of tasks that cannot run hides no others, and neither does one of lazy tasks', async () => {
       const queue = `q-${new Types.ObjectId().toHexString()}`
       await Promise.all(
         Array.from({ length: 12 }, () => make.pending({ queue, runAt: past, name: 'other', priority: 9 })),
@@ -777,7 +777,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(all.due.every(({ lazy }) => lazy)).toBe(true)
     })
 
-    test('of more than fit, the first in claim order and the first by date are told', async () => {
+    test('of too many tasks, the first in claim order and the first by date are returned', async () => {
       const queue = `q-${new Types.ObjectId().toHexString()}`
       const priorities = [1, 5, 9, 5, 1, 9, 5, 1]
       const made = await Promise.all(priorities.map((priority) => make.pending({ queue, runAt: past, priority })))
@@ -801,10 +801,10 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
   })
 }
 
-/** What holds of every task at every moment (I1, I2, I8, I9). */
+/** The invariants of every task at every moment (I1, I2, I8, I9). */
 export function checkInvariants(task: TaskDocument): void {
   expect(task.lease !== undefined, 'a lease if and only if it runs').toBe(task.status === 'running')
-  // A list that could not be understood is gone.
+  // An invalid list was removed.
   if (task.error?.code !== 'CORRUPT' || task.attempts.length > 0) {
     expect(
       task.attempts.map(({ n }) => n),

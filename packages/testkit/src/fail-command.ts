@@ -3,11 +3,11 @@ import type { mongo } from 'mongoose'
 /** How commands fail: https://github.com/mongodb/mongo/wiki/The-%22failCommand%22-fail-point */
 export interface CommandFailure {
   failCommands: readonly string[]
-  /** Refused before it is carried out. */
+  /** Refused before it is executed. */
   errorCode?: number
-  /** Carried out, and not confirmed. */
+  /** Executed, but not confirmed. */
   writeConcernError?: { code: number; errmsg: string }
-  /** The connection breaks before it is carried out. */
+  /** The connection breaks before it is executed. */
   closeConnection?: boolean
   errorLabels?: readonly string[]
   /** Only commands of clients of this name. */

@@ -1,6 +1,6 @@
 import type { ChangeFeed, FeedListener } from '@taskfleet/core/internal'
 
-/** A change feed that reports what a test says, and knows how many listen. */
+/** A change feed that a test controls, with its number of subscribers. */
 export class FakeFeed implements Pick<ChangeFeed, 'subscribe'> {
   readonly listeners = new Set<FeedListener>()
 

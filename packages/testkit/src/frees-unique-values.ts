@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { mongo } from 'mongoose'
 
-/** False on a server that keeps a unique value taken after an update gave it up, as one stand-in does. */
+/** False on a server that keeps a unique value taken after an update has removed it, as one stand-in does. */
 export async function freesUniqueValues(db: mongo.Db): Promise<boolean> {
   const probe = db.collection<{ _id: number; value?: string }>(`uniqueProbe${randomUUID()}`)
   await probe.createIndex({ value: 1 }, { unique: true, sparse: true })

@@ -3,14 +3,14 @@ import type { TestProject } from 'vitest/node'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** One for each process that runs test files. */
+    /** One server for each process that runs test files. */
     mongoUris: readonly string[]
   }
 }
 
 /**
  * Real databases for the whole run; every test file takes a fresh name in one. Files that run at the same time have a server each,
- * since a slow one that serves both makes both wait; a database of the user's own serves all.
+ * since a slow shared one would delay both. A database of the user's own serves all.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const first = await startMongo({ log: (line) => process.stdout.write(`${line}\n`) })

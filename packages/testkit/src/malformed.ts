@@ -5,7 +5,7 @@ import { mongo } from 'mongoose'
 const PAST = new Date(Date.now() - 60_000)
 const { Decimal128, Long, ObjectId } = mongo.BSON
 
-/** What somebody may have made of a task by hand: a field that is missing, and fields with what they can't be. */
+/** Changes of a task by hand that make it invalid: a missing field, and fields with invalid values. */
 const OF_PENDING: Readonly<Record<string, Doc>> = {
   'a status that there is not': { status: 'weird' },
   'null as status': { status: null },
@@ -77,7 +77,7 @@ const OF_RUNNING: Readonly<Record<string, Doc>> = {
 }
 
 /**
- * Each way in which a task can be malformed, as a document that is due or whose lease has expired.
+ * One invalid task for each of these changes, as a document that is due or whose lease has expired.
  *
  * @param good a well-formed task that waits; its name, queue and so on are kept
  * @param nth makes the ids of several of the same kind differ
@@ -89,7 +89,7 @@ export function malformedTasks(good: TaskDocument, nth = 0): Map<string, Doc> {
   for (const [kind, odd] of Object.entries(OF_PENDING)) {
     made.set(`waits with ${kind}`, odded({ ...pending, _id: new ObjectId() }, odd, nth))
   }
-  // Keys and slots are unique.
+  // Keys and places are unique.
   made.set('waits with a number as key', { ...pending, _id: new ObjectId(), key: Math.random() })
   made.set('waits with a number as slot', { ...pending, _id: new ObjectId(), slot: Math.random() })
   for (const [kind, odd] of Object.entries(OF_RUNNING)) {
@@ -101,7 +101,7 @@ export function malformedTasks(good: TaskDocument, nth = 0): Map<string, Doc> {
   return made
 }
 
-/** Without what is to be missing; an id that is no ObjectId gets the number of its kind. */
+/** Without the missing fields; an id that is no ObjectId gets the number of its kind. */
 function odded(doc: Doc, odd: Doc, nth: number): Doc {
   const changed = Object.entries({ ...doc, ...odd }).filter(([, value]) => value !== undefined)
   const { _id, ...rest } = Object.fromEntries(changed)

@@ -1,4 +1,4 @@
-/** Whatever a handler may throw, by what is odd about it. Made anew by each call, since some change when they are looked at. */
+/** Odd values that a handler may throw, by name. Each call makes new ones, since some change when they are read. */
 export function oddErrors(): Record<string, unknown> {
   const getter = (field: string, listed = false): Error =>
     Object.defineProperty(new Error('base'), field, {

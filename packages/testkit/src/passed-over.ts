@@ -5,8 +5,8 @@ import { expect } from 'vitest'
 import { malformedDocuments } from './malformed.ts'
 
 /**
- * Stores malformed documents in every collection but that of tasks, each kind so many times, beside good ones; then everything
- * that reads them must answer with the good ones. @returns how many there are in each collection
+ * Stores invalid documents in every collection except tasks, each kind several times, beside valid ones. Then everything
+ * that reads them must return the valid ones. @returns how many invalid ones there are in each collection
  */
 export async function passedOver(fleet: Fleet, db: mongo.Db, times: number): Promise<Record<string, number>> {
   const made = new Map<string, Doc[]>()

@@ -10,11 +10,11 @@ import { mongo } from 'mongoose'
 
 /** The path of a real `mongod`; tests that need one are skipped without it. */
 export const MONGOD = process.env.TASKFLEET_TEST_MONGOD || undefined
-/** Why tests are skipped, as their titles say it. */
+/** Why tests are skipped, for their titles. */
 const WITHOUT = 'skipped: TASKFLEET_TEST_MONGOD names no mongod'
 const PATIENCE_MS = 60_000
 
-/** What a suite is called that needs a real replica set: with its tag, and with the reason where it is skipped. */
+/** The title of a suite that needs a real replica set: with its tag, and with the reason if it is skipped. */
 export const mongodTitle = (title: string): string => `@mongod ${title}${MONGOD === undefined ? ` (${WITHOUT})` : ''}`
 
 interface ReplicaSetOptions {
@@ -28,9 +28,9 @@ interface ReplicaSetOptions {
 /** One member's process. */
 export interface Member {
   readonly port: number
-  /** Sends a signal, and waits until the process has gone. */
+  /** Sends a signal, and waits until the process has ended. */
   kill(signal?: NodeJS.Signals): Promise<void>
-  /** Starts it again with what it had stored. */
+  /** Starts it again with its stored data. */
   start(): Promise<void>
 }
 
@@ -184,7 +184,7 @@ const otherPrimary = (client: mongo.MongoClient, before: number): Promise<void> 
     return Number.isInteger(port) && port !== before
   })
 
-/** Asks again until it is so; an error is a no. */
+/** Repeats the check until it is true; an error counts as false. */
 async function until(isSo: () => Promise<unknown>): Promise<void> {
   const end = performance.now() + PATIENCE_MS
   for (;;) {

@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
-/** What clients ask, or what they are answered. */
+/** Requests of clients, or their answers. */
 type Way = 'asked' | 'answered'
 
 /**
- * Stands between clients and a server of MongoDB. It loses replies: the server carries a command out, and the connection breaks
- * before the client hears of it. It cuts its clients off, as an election does. And it stalls, as a broken network does: what is sent
- * one way, or either way, arrives once it is healed.
+ * A relay between clients and a MongoDB server. It loses replies: the server executes a command, and the connection breaks
+ * before the client gets the answer. It disconnects its clients, like an election. And it stalls, like a broken network: data sent
+ * one way, or both ways, arrives once it is healed.
  */
 export class ReplyRelay {
   readonly #target: { host: string; port: number }
@@ -31,7 +31,7 @@ export class ReplyRelay {
     await once(this.#server, 'listening')
     const address = new URL(uri)
     address.host = `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-    // The members of the set would be asked past the relay.
+    // The driver would connect to the members of the set without the relay.
     address.searchParams.set('directConnection', 'true')
     return address.href
   }
@@ -41,13 +41,13 @@ export class ReplyRelay {
     this.#losing = { commands: names.map((name) => Buffer.from(`${name}\0`)), left: times }
   }
 
-  /** From now on no client reaches the server: connections break, and no new one comes about. */
+  /** From now on no client reaches the server: connections break, and new ones fail. */
   cut(): void {
     this.#cut = true
     for (const socket of this.#open) socket.destroy()
   }
 
-  /** From now on nothing passes this way, and nothing breaks: connections come about and stay open. */
+  /** From now on no data passes this way, but nothing breaks: connections open and stay open. */
   stall(...ways: Way[]): void {
     for (const way of ways) {
       this.#stalled.add(way)
@@ -61,7 +61,7 @@ export class ReplyRelay {
     this.#stalled.clear()
   }
 
-  /** How many replies are still to be lost. */
+  /** How many replies will still be lost. */
   get left(): number {
     return this.#losing?.left ?? 0
   }
@@ -111,6 +111,6 @@ export class ReplyRelay {
   }
 }
 
-/** The name of a command is the first key of its document, which stands within the first bytes of its message. */
+/** The name of a command is the first key of its document, which is within the first bytes of its message. */
 const HEAD_BYTES = 64
 const startsWith = (message: Buffer, name: Buffer): boolean => message.subarray(0, HEAD_BYTES).includes(name)

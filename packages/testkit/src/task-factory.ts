@@ -15,7 +15,7 @@ export const testClaimant: Claimant = { worker: 'worker-1', publicBase: 'http://
 /** A new task of the test handler. */
 export const newTask = (over: Partial<NewTask> = {}): NewTask => ({ ...parseNewTask({ name: 'test' }), ...over })
 
-/** A fault as the store keeps it. */
+/** A stored error. */
 export const testError = { code: 'TEST', name: 'Error', message: 'it broke', fingerprint: 'f' }
 
 /** Tasks brought to a status by the store's own verbs, one maker for each status. */

@@ -3,7 +3,7 @@ import { type FleetDatabase, WorkerRegister, type WorkerReport } from '@taskflee
 import type { Types } from 'mongoose'
 import { testClaimant } from './task-factory.ts'
 
-/** A worker's report as a test needs one. */
+/** A worker's report for a test. */
 export const testReport = (over: Partial<WorkerReport> = {}): WorkerReport => ({
   boot: 'boot-1',
   leaseMs: 3_600_000,
@@ -22,7 +22,7 @@ export const testReport = (over: Partial<WorkerReport> = {}): WorkerReport => ({
   ...over,
 })
 
-/** A session that lives, for those who claim without a worker: what is claimed under no session is taken back. */
+/** A live session for claims without a worker: a task claimed without a session is taken back. */
 export async function openTestSession(
   database: Pick<FleetDatabase, 'connection' | 'clock'>,
   session = testClaimant.worker,
@@ -30,7 +30,7 @@ export async function openTestSession(
   await new WorkerRegister(database.connection, database.clock).beat(session, testReport())
 }
 
-/** Makes the session on which a running task rests one that has ended, and no other task's. */
+/** Ends the session of a running task, and no other task's. */
 export async function loseWorker({ db }: Pick<FleetDatabase, 'db'>, id: Types.ObjectId): Promise<void> {
   const tasks = db.collection('tasks')
   await tasks.updateOne({ _id: id, status: 'running' }, { $set: { 'lease.session': `ended-${randomUUID()}` } })

@@ -3,7 +3,7 @@ import { type BackoffPolicy, backoffPolicy, LIMIT_RANGE } from '@taskfleet/core/
 import type { FailureCounts } from '@taskfleet/protocol'
 import type { TaskFactory } from './task-factory.ts'
 
-/** How long an attempt may take, and what its failure costs. Times in milliseconds; undefined for no limit. */
+/** The time limits and the retry rules of an attempt. Times in milliseconds; undefined for no limit. */
 export interface AttemptLimits {
   timeoutMs: number | undefined
   totalTimeoutMs: number | undefined
@@ -16,7 +16,7 @@ export interface AttemptLimits {
 type OwnBudget = Pick<TaskDocument, 'retry' | 'timeout' | 'totalTimeout' | 'stall'>
 type HandlersBudget = Pick<TaskFactory, 'timeoutMs' | 'totalTimeoutMs' | 'stallMs' | 'backoff' | 'decay' | 'counts'>
 
-/** A task's own limits win over those of its handler. */
+/** A task's own limits override those of its handler. */
 export function limitsOf(task: OwnBudget, handler: HandlersBudget): AttemptLimits {
   const { backoff, decay, counts } = task.retry ?? {}
   return {

@@ -19,7 +19,7 @@ const STORE_MS = 1_000
 /** Durations are for estimates: they are stored with each fifth write. */
 const DURATIONS_EVERY = 5
 
-/** Passes on what the attempts of a process report: to their watchers, and to the database in one write for all of them. */
+/** Passes the reports of all attempts in a process to their watchers, and to the database in one write. */
 export class AttemptReporter extends Service {
   readonly #options: AttemptReporterOptions
   readonly #fleet: Fleet
@@ -42,7 +42,7 @@ export class AttemptReporter extends Service {
     const { log } = this.#options
     await this.use(new WatchLoop({ look: publish, everyMs: PUBLISH_MS, log, failed: 'watchers could not be notified' }))
     const store = { look: () => this.#store(), everyMs: STORE_MS, log }
-    await this.use(new WatchLoop({ ...store, failed: 'what attempts report could not be stored' }))
+    await this.use(new WatchLoop({ ...store, failed: 'the reports of attempts could not be stored' }))
   }
 
   async #store(): Promise<void> {
@@ -56,7 +56,7 @@ export class AttemptReporter extends Service {
     ])
   }
 
-  /** Stores the last lines of an attempt, and notes how long it took if it has completed. */
+  /** Stores the last lines of an attempt and, if it has completed, its duration. */
   async ended(run: RunningTask, completed: boolean): Promise<void> {
     if (completed) {
       const { name } = run.claim.task

@@ -28,8 +28,8 @@ const outcomes = ({ attempts }: TaskDocument) => attempts.map(({ outcome }) => o
 const untilAborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
 
-describe('a delay that a handler asks for', () => {
-  test('costs no attempt and no priority, however often, and the history says so', async () => {
+describe('a delay that a handler requests', () => {
+  test('costs no attempt and no priority, however often, and the history shows it', async () => {
     const ended = await runs(
       {
         retry: { maxAttempts: 1 },
@@ -45,7 +45,7 @@ describe('a delay that a handler asks for', () => {
     expect(ended.attempts[0]!.error).toMatchObject({ code: 'BUSY', message: 'come back later' })
   })
 
-  test('ends with the time that the whole task may take', async () => {
+  test('ends with the time limit of the whole task', async () => {
     const ended = await runs({
       totalTimeout: 400,
       run: () => {
@@ -55,7 +55,7 @@ describe('a delay that a handler asks for', () => {
     expect(ended).toMatchObject({ status: 'failed', failures: 1, error: { code: 'TASK_TIMED_OUT' } })
   })
 
-  test('is told to those who listen, and cut to a day', async () => {
+  test('is emitted as an event, and limited to a day', async () => {
     const queue = ownQueue()
     const task = defineTask({
       name: 'later',
@@ -72,7 +72,7 @@ describe('a delay that a handler asks for', () => {
     expect(waiting.runAt.getTime() - waiting.updatedAt.getTime()).toBeGreaterThan(86_300_000)
   })
 
-  test('that nobody can wait for fails the attempt with a code, as any failure', async () => {
+  test('that is invalid fails the attempt with a code, like any failure', async () => {
     const queue = ownQueue()
     const odd: Record<string, unknown> = {
       ...{ NaN: Number.NaN, Infinity: Number.POSITIVE_INFINITY, negative: -5_000, text: 'soon', nothing: undefined },
@@ -105,7 +105,7 @@ describe('a delay that a handler asks for', () => {
     }
   })
 
-  test('of a back-off of its own that is no duration gives way to the usual one', async () => {
+  test('of its own back-off that is no duration is replaced by the default one', async () => {
     const delays = [Number.NaN, Number.POSITIVE_INFINITY, -1, 1e300, 'soon', null, undefined, {}, Promise.resolve(5)]
     const queue = ownQueue()
     const task = defineTask({
@@ -141,12 +141,12 @@ describe('a handler whose failures without progress count', () => {
       },
     }) satisfies Omit<Definition, 'name' | 'input'>
 
-  test('goes on for as many attempts as move its checkpoint, and keeps its priority', async () => {
+  test('is retried as long as its checkpoint changes, and keeps its priority', async () => {
     const ended = await runs(stepping(9, { maxAttempts: 2, counts: 'without-progress' }), { priority: 6 })
     expect(ended).toMatchObject({ status: 'completed', output: 9, failures: 0, priority: 6, attempt: 10 })
   })
 
-  test('ends after so many attempts in a row without progress', async () => {
+  test('fails after maxAttempts attempts in a row without progress', async () => {
     const ended = await runs({
       retry: { maxAttempts: 3, counts: 'without-progress', backoff: QUICK },
       run: async ({ task, checkpoint }) => {
@@ -159,13 +159,13 @@ describe('a handler whose failures without progress count', () => {
     expect(ended).toMatchObject({ status: 'failed', failures: 3, attempt: 6, checkpointAttempt: 3 })
   })
 
-  test('and one whose every failure counts ends, whatever its checkpoint', async () => {
+  test('with `every`, fails although its checkpoint changes', async () => {
     expect(await runs(stepping(9, { maxAttempts: 2 }))).toMatchObject({ status: 'failed', failures: 2 })
   })
 })
 
-describe('a standstill', () => {
-  test('fails an attempt that reports nothing new, with a code and as any failure', async () => {
+describe('a stall', () => {
+  test('fails an attempt that reports nothing new, with a code and like any failure', async () => {
     const ended = await runs({
       stall: 150,
       retry: { maxAttempts: 2, backoff: QUICK },
@@ -182,7 +182,7 @@ describe('a standstill', () => {
     expect(outcomes(ended)).toEqual(['failed', 'failed'])
   })
 
-  test('is none while progress or the checkpoint changes', async () => {
+  test('does not happen while progress or the checkpoint changes', async () => {
     const ended = await runs({
       stall: 600,
       retry: { maxAttempts: 1 },
@@ -219,7 +219,7 @@ describe("a task's own budget", () => {
     expect(await runs(failing, { totalTimeout: 50 })).toMatchObject({ failures: 1, error: { code: 'TASK_TIMED_OUT' } })
   })
 
-  test('is honoured above the longest timer', async () => {
+  test('works beyond the longest timer', async () => {
     const month = { timeout: '60d', totalTimeout: 2 ** 31, stall: 2 ** 33 } as const
     const ended = await runs(
       {
@@ -233,7 +233,7 @@ describe("a task's own budget", () => {
     expect(ended).toMatchObject({ status: 'completed', output: 'fine', timeout: 60 * 86_400_000, stall: 2 ** 33 })
   })
 
-  test('that somebody has broken by hand gives way to the handler’s', async () => {
+  test('that was changed to an invalid one by hand is replaced by the handler’s', async () => {
     const queue = ownQueue()
     const task = defineTask({ name: 'broken', input, retry: { maxAttempts: 1 }, run: () => 'fine' })
     const { _id } = await fleet.fleet.enqueue(task, {}, { queue, runAt: new Date(Date.now() + 500) })
@@ -244,7 +244,7 @@ describe("a task's own budget", () => {
   })
 })
 
-describe('a definition or a setting that is no sane number is refused', () => {
+describe('a definition or setting with an invalid number is rejected', () => {
   const odd = [Number.NaN, Number.POSITIVE_INFINITY, -1, 0, 1e18, 'soon', '0s', null]
 
   test.each(odd)('a limit of %s', (value) => {
@@ -284,7 +284,7 @@ describe('a definition or a setting that is no sane number is refused', () => {
     },
   )
 
-  test('a grace that is none stops nothing, and one of a month is waited for', async () => {
+  test('an invalid grace stops nothing, and one of a month works', async () => {
     const queue = ownQueue()
     const task = defineTask({
       name: 'short',

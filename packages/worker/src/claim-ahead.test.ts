@@ -29,7 +29,7 @@ test('only names whose handlers are short may wait', () => {
   expect(['short', 'long', 'unknown'].map((name) => ahead.mayWait(name))).toEqual([true, false, false])
 })
 
-test('a name whose handlers get longer is not claimed ahead any more', () => {
+test('a name whose handlers get longer is no longer claimed ahead', () => {
   const ahead = measured(...often('a', 5), ['a', 2_000])
   expect(ahead.mayWait('a')).toBe(false)
 })

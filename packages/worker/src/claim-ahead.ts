@@ -1,11 +1,11 @@
-/** How much work, in milliseconds of measured handler time a slot, is claimed ahead. */
+/** How much work is claimed ahead, in milliseconds of measured handler time per slot. */
 const AHEAD_MS = 100
 const MOST_AHEAD = 200
-/** So many handlers of a name must have ended before its time is known. */
+/** How many handlers of a name must have ended before its time is known. */
 const SAMPLES = 5
-/** How much the latest handler counts. */
+/** The weight of the latest handler. */
 const SHARE_OF_LATEST = 0.2
-/** What a handler takes at least, in milliseconds, for the arithmetic. */
+/** The least time of a handler, in milliseconds, to avoid a division by zero. */
 const LEAST_MS = 0.1
 const MOST_NAMES = 500
 
@@ -15,7 +15,7 @@ interface Measured {
 }
 
 /**
- * How many tasks a worker claims ahead of its slots: at most 100 ms of work, by what the handlers of their names have taken here lately.
+ * How many tasks a worker claims ahead of its slots: at most 100 ms of work, by the recent times of their handlers here.
  * So short tasks are claimed and ended in groups, and long tasks are left to workers with a free slot.
  */
 export class ClaimAhead {

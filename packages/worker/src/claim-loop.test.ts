@@ -32,7 +32,7 @@ const options = (queue: string): ClaimLoopOptions => ({
   pollMs: 30_000,
 })
 
-test('a due task that nothing has reported to an idle worker is found by the poll, and counted', async () => {
+test('the poll finds and counts a due task that the feed has not reported to an idle worker', async () => {
   const queue = ownQueue()
   const claims: Claim[] = []
   const loop = new ClaimLoop({ ...options(queue), begin: (claim) => claims.push(claim) })
@@ -55,13 +55,13 @@ test('a due task that nothing has reported to an idle worker is found by the pol
   expect(loop.foundByPoll).toBe(1)
 })
 
-test('nothing is claimed before it is known what may be, at the start and when changes may have been missed', async () => {
+test('nothing is claimed before the first query, at the start and when changes may have been missed', async () => {
   const queue = ownQueue()
   const { store } = fleet.fleet
   const free: Claim[] = []
   const limited: string[] = []
   let limits = false
-  /** Says that the queue is limited, as the database does to whoever asks. */
+  /** Limits the queue, as a query of the database would report it. */
   let tell: () => void = () => undefined
   let asked = 0
   const loop = new ClaimLoop({
@@ -100,7 +100,7 @@ test('nothing is claimed before it is known what may be, at the start and when c
   await started
   await eventually(() => limited.includes(first._id.toHexString()))
 
-  // It may have been limited while nobody heard of it.
+  // It may have been limited without an event in the feed.
   limits = false
   const before = asked
   const caughtUp = loop.lost()

@@ -16,9 +16,9 @@ export interface ClaimLoopOptions {
   store: TaskStore
   clock: Pick<ServerClock, 'now'>
   log: Logger
-  /** Who claims, and how often a task may have been lost. */
+  /** The worker that claims, and how often a task may have been lost. */
   claimant: (hint: Pick<Hint, 'lost'>) => Claimant
-  /** What this worker serves now, without paused queues and what the gate holds back. */
+  /** What this worker serves now, without paused queues and tasks that the gate holds back. */
   served: () => Served
   /** Whether such a task may be claimed now. */
   serves: (hint: Hint) => boolean
@@ -49,13 +49,13 @@ export interface ClaimLoopOptions {
 
 const HINTS = 500
 const SAFETY_POLL = 'safety poll'
-/** A claim of what has been due for less than this and came too early is tried again. */
+/** A claim that came too early is repeated if the task has been due for less than this. */
 const JUST_DUE_MS = 250
-/** After so many claims in a row without a task the hints count as old: other workers were quicker. */
+/** After this many claims in a row without a task the hints count as old: other workers were quicker. */
 const MISSES = 2
 /** Hints younger than this are not old. */
 const FRESH_MS = 100
-/** A due task that has waited for this long beside a worker that was idle for as long should have been known. */
+/** A worker that was idle for this long should know every task that has been due for as long. */
 const OVERLOOKED_MS = 1_000
 
 /** Fills free slots: knows the next tasks, claims them when they are due, and queries the database when it runs low. */
@@ -67,11 +67,11 @@ export class ClaimLoop extends Service {
   readonly #asking: WatchLoop
   /** Why the database is queried next; the safety poll by default. */
   #reason: string | undefined
-  /** How often history was lost, and the loss after which it was last known again what may be claimed. */
+  /** How often history was lost, and the latest loss that a query has made up for. */
   #losses = 0
   #knownSince = -1
   #claiming = 0
-  /** Hints that came, and ids of those that were taken, during a query; null outside of one. */
+  /** During a query: hints that came, and ids of hints that were taken. Null otherwise. */
   #newcomers: Hint[] | null = null
   #taken: Set<string> | null = null
   #sinceRefill = 0
@@ -79,7 +79,7 @@ export class ClaimLoop extends Service {
   #loadedAt = 0
   /** When it last had something to claim, by `performance.now()`. */
   #busyAt = performance.now()
-  /** How many due tasks waited beside this idle worker until the safety poll found them. Anything but 0 is a fault. */
+  /** How many due tasks waited beside this idle worker until the safety poll found them. More than 0 is a bug. */
   foundByPoll = 0
 
   constructor(options: ClaimLoopOptions) {
@@ -95,7 +95,7 @@ export class ClaimLoop extends Service {
       failed: 'claiming failed; trying again',
     })
     const asking = { look: () => this.#ask(), everyMs: pollMs, retryMs: 1_000, log }
-    this.#asking = new WatchLoop({ ...asking, failed: 'the database could not be asked; trying again' })
+    this.#asking = new WatchLoop({ ...asking, failed: 'the database could not be queried; trying again' })
   }
 
   /** A stopped loop claims nothing. Stopping waits for a claim that is under way. */
@@ -141,7 +141,7 @@ export class ClaimLoop extends Service {
     if (this.#ready.low) this.wake()
   }
 
-  /** Queries the database whatever is known. If everything else has failed, no task waits for longer than this. */
+  /** Queries the database in any case. So no task waits for longer than this, even if everything else has failed. */
   poll(): Promise<void> {
     return this.refill(SAFETY_POLL)
   }
@@ -149,7 +149,7 @@ export class ClaimLoop extends Service {
   /** An attempt has ended: a slot is free. Every so often the database is queried. */
   freed(): void {
     this.#sinceRefill += 1
-    if (this.#sinceRefill >= this.#options.refillEvery) void this.refill('every so many')
+    if (this.#sinceRefill >= this.#options.refillEvery) void this.refill('many attempts ended')
     this.wake()
   }
 
@@ -182,7 +182,7 @@ export class ClaimLoop extends Service {
     return next === null ? undefined : Math.max(1, next.getTime() - clock.now().getTime())
   }
 
-  /** Whether one more hint may be claimed: beyond the slots, no more than half of what is due, which leaves the rest to other workers. */
+  /** Whether one more hint may be claimed: beyond the slots, at most half of the due tasks. The rest is left to other workers. */
   #mayTake(room: number): (hint: Hint, taken: number) => boolean {
     const { slots, mayWait } = this.#options
     if (slots === undefined || mayWait === undefined) return () => true
@@ -199,7 +199,7 @@ export class ClaimLoop extends Service {
     await this.refill('others were quicker')
   }
 
-  /** One by one: while one runs, the others are not served. They are queried again when it has ended well. */
+  /** One by one: while one runs, the others are not served. They are queried again when it has completed. */
   async #claimSuspect(hint: Hint): Promise<void> {
     const { limited, serves, begin } = this.#options
     if (!serves(hint)) return
@@ -230,10 +230,10 @@ export class ClaimLoop extends Service {
     return claims
   }
 
-  /** What is due by this worker's idea of the server's time may come a moment too early for the server. */
+  /** A task may be due by this worker's estimate of the server's time a moment before it is due for the server. */
   #offerAgain(early: readonly Hint[]): void {
     const now = this.#options.clock.now().getTime()
-    // One that should have been due for longer has got another date, which the feed reports.
+    // A task that should have been due for longer has got another date, which the feed reports.
     const justDue = early.filter(({ runAt }) => now - runAt.getTime() < JUST_DUE_MS)
     if (justDue.length === 0) return
     setTimeout(() => {
@@ -303,10 +303,10 @@ export class ClaimLoop extends Service {
       if (reason === SAFETY_POLL) this.#countOverlooked(news.filter(({ queue }) => openBefore.includes(queue)))
       this.#ready.load(answer, this.#hints)
       for (const id of this.#taken) this.#ready.remove(id)
-      // What was due at the start, and what the feed did not report.
+      // Tasks that were due at the start and that the feed did not report.
       for (const hint of news) if (this.#ready.has(idOf(hint))) onDue(hint)
       this.#loadedAt = performance.now()
-      // The answer may be older than what the feed has reported meanwhile.
+      // The feed may have reported newer changes meanwhile.
       for (const hint of this.#newcomers) if (serves(hint)) this.#ready.offer(hint, clock.now())
       log.debug({ reason, due: answer.due.length, next: answer.next.length, now: clock.now() }, 'queried the database')
     } catch (error) {

@@ -70,7 +70,7 @@ function serves({ settings, queues, load, suspects }: Worker, { queue, name, ver
 const mostAhead = ({ settings, ahead, load }: Worker): number =>
   settings.prefetch === 'auto' ? ahead!.most(load.slots) : settings.prefetch
 
-/** How many tasks may be claimed. Tasks are claimed ahead in groups of at least half of what may be. */
+/** How many tasks may be claimed. Tasks are claimed ahead in groups of at least half of the allowed number. */
 function free(worker: Worker): number {
   const { load, running, mayClaim } = worker
   if (!mayClaim) return 0
@@ -79,7 +79,7 @@ function free(worker: Worker): number {
   return running.size < load.slots || room >= most / 2 ? room : 0
 }
 
-/** Whether a task may be claimed that has to wait for a slot. A place in a limited queue is not held by one that waits. */
+/** Whether a task may be claimed that has to wait for a slot. A task that waits must not hold a place in a limited queue. */
 function mayWait({ ahead, queues }: Worker, { name, queue, lost }: Hint): boolean {
   return lost === 0 && ahead!.mayWait(name) && !queues.limits.isLimited(queue)
 }

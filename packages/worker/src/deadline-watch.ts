@@ -9,12 +9,12 @@ export interface DeadlineWatchOptions {
   onMissed: (task: TaskDocument) => void
 }
 
-/** The longest time between two looks; the store looks a little further ahead. */
+/** The longest time between two checks; the store reads a little further ahead. */
 const LOOK_EVERY_MS = 8_000
 
 /**
- * Raises tasks whose deadline nears or has come, whoever serves them. Every worker does it and none leads: each step is
- * one guarded write, and the worker that wrote it emits the event.
+ * Raises tasks whose deadline is near or has passed, even those that no worker serves. Every worker does it, without a leader:
+ * each step is one guarded write, and the worker that wrote it emits the event.
  */
 export class DeadlineWatch extends WatchLoop {
   readonly #clock: Pick<ServerClock, 'now'>
@@ -26,16 +26,16 @@ export class DeadlineWatch extends WatchLoop {
       return nextRaise === null ? undefined : untilRaise(nextRaise, clock)
     }
     const firstMs = Math.random() * LOOK_EVERY_MS
-    super({ look, everyMs: LOOK_EVERY_MS, spread: true, firstMs, log, failed: 'deadlines could not be looked at' })
+    super({ look, everyMs: LOOK_EVERY_MS, spread: true, firstMs, log, failed: 'deadlines could not be checked' })
     this.#clock = clock
   }
 
-  /** A task that was just stored or changed is to be raised then. */
+  /** Called with the time at which a stored or changed task must be raised. */
   expect(raiseAt: Date): void {
     this.lookIn(untilRaise(raiseAt, this.#clock))
   }
 }
 
-/** In milliseconds. Not every worker asks in the same one. */
+/** In milliseconds. Random, so that workers don't query at the same moment. */
 const untilRaise = (date: Date, clock: Pick<ServerClock, 'now'>): number =>
   Math.max(20, date.getTime() - clock.now().getTime()) + Math.random() * 50

@@ -14,7 +14,7 @@ const sum = contract({
 })
 
 describe('a task that is declared without its handler', () => {
-  test('is stored by who knows the contract alone, and run by a worker with the handler', async () => {
+  test('is stored by a program with the contract alone, and run by a worker with the handler', async () => {
     const handler = defineTask(sum, {
       async run({ input }) {
         expectTypeOf(input).toEqualTypeOf<{ parts: number[] }>()
@@ -32,7 +32,7 @@ describe('a task that is declared without its handler', () => {
     })
   })
 
-  test('fails with OUTPUT_INVALID where the handler returns something else', async () => {
+  test('fails with OUTPUT_INVALID if the handler returns something else', async () => {
     const queue = ownQueue()
     const wrong = defineTask(sum, { retry: { maxAttempts: 1 }, run: () => ({ sum: 0.5 }) })
     await fleet.runner({ queue, tasks: [wrong] })
@@ -40,7 +40,7 @@ describe('a task that is declared without its handler', () => {
     expect(await fleet.ended(_id)).toMatchObject({ status: 'failed', error: { code: 'OUTPUT_INVALID' } })
   })
 
-  test('takes anything where no schema is given, and `handle` is the same as `defineTask`', async () => {
+  test('without a schema takes any input, and `handle` is the same as `defineTask`', async () => {
     const queue = ownQueue()
     const echo = declareTask({ name: 'echo' })
     await fleet.runner({ queue, tasks: [echo.handle({ lazy: false, run: ({ input }) => input })] })
@@ -58,7 +58,7 @@ describe('a task that is declared without its handler', () => {
   })
 })
 
-test('a worker publishes the schemas of its handlers, and producers that know only the name are told what is wrong', async () => {
+test('a worker publishes the schemas of its handlers, and producers with only the name get the errors', async () => {
   const { queue, name } = { queue: ownQueue(), name: 'published-by-worker' }
   const published = defineTask({ name, input: z.object({ n: z.int() }), run: ({ input: { n } }) => n * 2 })
   await fleet.runner({ queue, tasks: [published] })

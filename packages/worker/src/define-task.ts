@@ -4,7 +4,7 @@ import { declareTask as declareContract, type TaskContract, type TaskDeclaration
 import type { HandlerContext, TaskDefinition } from './handler.ts'
 import { TaskFactory } from './task-factory.ts'
 
-/** What a handler adds to a contract: how it runs, its retries and its limits. */
+/** The handler's part of a task: how it runs, its retries and its limits. */
 export type HandlerDefinition<Input extends StandardSchemaV1, Output> = Omit<
   TaskDefinition<Input, Output>,
   'name' | 'version' | 'input' | 'run' | 'notify'

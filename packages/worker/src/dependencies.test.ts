@@ -15,7 +15,7 @@ const gather = defineTask({
     [...(await results())].map(([id, { status, output, error }]) => ({ id, status, output, code: error?.code })),
 })
 
-test('a handler finds what the tasks before it returned, in the order in which they were named', async () => {
+test('a handler reads the outputs of its predecessors, in the order in which they were named', async () => {
   const queue = ownQueue()
   const first = await fleet.post([{ do: 'return', value: { n: 1 } }], { queue })
   const second = await fleet.post([{ do: 'fail', fatal: true, code: 'BROKEN' }], { queue })
@@ -29,7 +29,7 @@ test('a handler finds what the tasks before it returned, in the order in which t
   ])
 })
 
-test('a task that fails, or is cancelled while it runs, takes those that wait for it along at once', async () => {
+test('a task that fails, or is cancelled while it runs, ends the tasks that wait for it at once', async () => {
   const queue = ownQueue()
   const failing = await fleet.post([{ do: 'fail', fatal: true }], { queue })
   const stopped = await fleet.post([{ do: 'waitForAbort' }], { queue })

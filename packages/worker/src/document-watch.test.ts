@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest'
 const fleet = useFleet()
 const collection = (name: string) => fleet.database.db.collection<{ _id: unknown }>(name)
 
-describe('F35: a worker beside malformed documents', () => {
-  test('runs good tasks, ends what does not fit, and starts', async () => {
+describe('F35: a worker with invalid documents', () => {
+  test('starts, runs valid tasks, and ends invalid ones', async () => {
     const first = await fleet.runner({ leaseMs: 1_000 })
     const template = await fleet.post([], { runAt: '2030-01-01T00:00:00Z' })
     const tasks = malformedTasks(template)
@@ -38,7 +38,7 @@ describe('F35: a worker beside malformed documents', () => {
 })
 
 describe('F38: a worker whose collection is dropped', () => {
-  test('makes its indexes again at once', async () => {
+  test('builds its indexes again at once', async () => {
     await fleet.runner()
     await fleet.fleet.tasks.drop()
     await eventually(async () => {

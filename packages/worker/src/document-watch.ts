@@ -16,15 +16,15 @@ const SURVEY_ASKED_MS = 60_000
 const SOON_MS = 500
 
 /**
- * Finds documents that don't fit their shape, and missing indexes. The feed reports new documents. One worker of the fleet surveys the
- * old ones now and then.
+ * Finds invalid documents and missing indexes. The feed reports new documents. One worker of the fleet checks the
+ * old ones from time to time.
  */
 export class DocumentWatch extends Service {
   readonly #options: DocumentWatchOptions
   readonly #indexes: WatchLoop
   readonly #survey: WatchLoop
   readonly #ending: WatchLoop
-  /** Tasks that don't fit and are to be ended. */
+  /** Invalid tasks that must be ended. */
   #misfits: unknown[] = []
 
   constructor(options: DocumentWatchOptions) {
@@ -36,7 +36,7 @@ export class DocumentWatch extends Service {
         look: async () => void (await look()),
         spread: true,
         log,
-        failed: 'documents and indexes could not be looked at',
+        failed: 'documents and indexes could not be checked',
         ...when,
       })
     this.#indexes = loop(() => fleet.indexes.look(), { everyMs: INDEXES_EVERY_MS })

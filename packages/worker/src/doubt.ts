@@ -1,7 +1,7 @@
 import type { RunningTask } from './running-task.ts'
 import type { TaskFactory } from './task-factory.ts'
 
-/** What happens to attempts while the session on which they rest can't be proved. */
+/** Attempts while their session can't be proved. */
 export class Doubt {
   readonly #timers = new Map<RunningTask, NodeJS.Timeout>()
   #since: number | undefined
@@ -29,7 +29,7 @@ export class Doubt {
     this.#timers.delete(run)
   }
 
-  /** The session was proved again, or has ended. Returns how long the doubt lasted, in milliseconds. */
+  /** Called when the session was proved again, or has ended. Returns how long the doubt lasted, in milliseconds. */
   end(): number {
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#timers.clear()

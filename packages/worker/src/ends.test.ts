@@ -35,7 +35,7 @@ async function runOne(acts: Parameters<typeof tasks>[0], kind: string): Promise<
 const validate = (validator: object): Promise<unknown> =>
   fleet.database.db.command({ collMod: 'tasks', validator, validationLevel: 'strict' })
 
-describe('what can not be stored is known after one run and is not run again', () => {
+describe('a value that can not be stored fails the task after one attempt', () => {
   test('outputs and checkpoints', async () => {
     const queue = ownQueue()
     const { odd } = tasks({})
@@ -64,12 +64,12 @@ describe('what can not be stored is known after one run and is not run again', (
     await runner.stop()
   })
 
-  test('progress, where the handler lets the refusal pass', async () => {
+  test('progress, if the handler does not catch the error', async () => {
     const ended = await runOne({ progress: ({ progress }) => progress({ done: Number.NaN }) }, 'progress')
     expect(ended).toMatchObject({ status: 'failed', attempt: 1, error: { code: 'BAD_PROGRESS' } })
   })
 
-  test('an event is left out, which the log says once, and its task completes', async () => {
+  test('an event is dropped, the log reports it once, and its task completes', async () => {
     const emitting = ({ socket }: Pick<HandlerContext<unknown>, 'socket'>): void => {
       for (const v of Object.values(oddValues())) socket.emit('at', { v })
     }
@@ -95,7 +95,7 @@ describe('what can not be stored is known after one run and is not run again', (
     expect([String(wide), bytes]).toEqual([String(2n ** 60n), new Binary(Buffer.from('abc'))])
   })
 
-  test('an input is refused at the door, with its path', async () => {
+  test('an input is rejected before it is stored, with its path', async () => {
     const anything = defineTask({ name: 'anything', input: z.object({ v: z.any() }), run: () => null })
     for (const [kind, v] of Object.entries(oddValues())) {
       const asking = fleet.fleet.enqueue(anything, { v }, { queue: ownQueue() })
@@ -106,7 +106,7 @@ describe('what can not be stored is known after one run and is not run again', (
     }
   })
 
-  test('what can be stored comes back as it was, in the next attempt too', async () => {
+  test('a storable value comes back unchanged, in the next attempt too', async () => {
     const queue = ownQueue()
     const seen: unknown[] = []
     const echo = defineTask({
@@ -149,7 +149,7 @@ describe('an end that the server refuses', () => {
     }
   })
 
-  test('takes no other end of the same write with it', async () => {
+  test('does not affect the other ends of the same write', async () => {
     await validate({ $or: [{ status: { $ne: 'completed' } }, { 'input.kind': { $ne: 'bad' } }] })
     const queue = ownQueue()
     const { odd } = tasks({ bad: () => 'bad', good: () => 'good' })
@@ -162,7 +162,7 @@ describe('an end that the server refuses', () => {
     expect(ended.map(({ attempt }) => attempt)).toEqual(kinds.map(() => 1))
   })
 
-  test('frees its slot even where no end at all can be stored, and the task is taken up when one can', async () => {
+  test('frees its slot even if no end at all can be stored, and the task goes on when one can', async () => {
     await validate({ $or: [{ status: { $in: ['pending', 'running'] } }, { name: { $ne: 'odd' } }] })
     const queue = ownQueue()
     const { odd, good } = tasks({ completes: () => 'fine' })
@@ -220,7 +220,7 @@ describe('progress', () => {
     )
   })
 
-  test('nonsense that one handler reports takes nobody else’s away', async () => {
+  test('invalid progress of one handler does not affect the others', async () => {
     const queue = ownQueue()
     const nonsense = [Number.NaN, 5n, 'x'.repeat(17 * 2 ** 20), Symbol('s'), () => 1]
     let reported = 0

@@ -44,13 +44,13 @@ export interface ExecutionDeps {
   sessions: SessionView
   /** Called when an attempt has saved a new checkpoint. */
   onMoved?: (run: RunningTask) => void
-  /** Called when the database refuses to record an attempt's end. It is tried again now and then. */
+  /** Called when the database refuses to record an attempt's end. The write is repeated from time to time. */
   onRefused?: (run: RunningTask) => void
   /** The secrets that inputs name; without it `{ secret: 'name' }` is a plain object. */
   secrets?: SecretSource | undefined
   /** Runs the handler: in this process, in an isolate, or by the program around the runner. */
   handle: Handle
-  /** Why a task may not be run here; undefined where it may. */
+  /** Why a task may not run here; undefined if it may. */
   refusal?: (task: Claim['task'], factory: TaskFactory) => FleetError | undefined
   /** Resolves when the handler may begin, at once by default. The returned function is called when the handler has ended. */
   enter?: () => Promise<(() => void) | undefined>
@@ -83,7 +83,7 @@ export async function executeTask(run: RunningTask, factory: TaskFactory, deps: 
   return settle(run, outcome, deps)
 }
 
-/** Null when the lease was lost: then there is nothing of ours to record. */
+/** Null when the lease was lost: then this worker has nothing to record. */
 async function runHandler(run: RunningTask, factory: TaskFactory, deps: ExecutionDeps): Promise<Outcome | null> {
   const { task } = run.claim
   const limits = limitsOf(task, factory)
@@ -109,7 +109,7 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   }
 }
 
-/** The input with its secrets, which are masked from now on in what the attempt reports. @throws {FleetError} `SECRET_MISSING` */
+/** The input with its secrets, which are masked from now on in the attempt's reports. @throws {FleetError} `SECRET_MISSING` */
 async function inputOf(run: RunningTask, { secrets }: ExecutionDeps): Promise<unknown> {
   const { input } = run.claim.task
   if (secrets === undefined) return input
@@ -178,7 +178,7 @@ function untilAbandoned(handling: Handling, run: RunningTask, deps: ExecutionDep
   })
 }
 
-/** Another try can't correct the input. Codes count only before the handler begins, since it may throw the same ones for other reasons. */
+/** A retry can't correct the input. The code counts only before the handler begins, which may throw the same one for another reason. */
 const FOR_GOOD = new Set([
   ...['INPUT_INVALID', 'UPGRADE_FAILED', 'UPGRADE_MISSING'],
   ...['UNSIGNED_TASK', 'BAD_SIGNATURE', 'REPLAY_NOT_ALLOWED'],
@@ -229,7 +229,7 @@ function outcomeOf(thrown: unknown, run: RunningTask, limits: AttemptLimits, dep
   return retry(thrown, run, limits, deps)
 }
 
-/** A snooze or a delay that the handler asks for costs no try. Undefined when the delay is out of range. */
+/** A snooze or a delay that the handler requests is no failure. Undefined when the delay is out of range. */
 function putOff(thrown: SnoozeError | RetryAfterError, run: RunningTask): Outcome | undefined {
   const { delayMs } = thrown
   if (!Number.isFinite(delayMs) || delayMs < 0) return undefined
@@ -242,7 +242,7 @@ function putOff(thrown: SnoozeError | RetryAfterError, run: RunningTask): Outcom
 /** An invalid delay is a plain failure, so that the task can't run for ever. */
 function badDelay(thrown: SnoozeError | RetryAfterError): FleetError {
   const { name, code, message, delayMs } = thrown
-  const takes = 'a duration such as 30s, 5m or 2h is wanted'
+  const takes = 'use a duration such as 30s, 5m or 2h'
   return new FleetError('BAD_DELAY', `The delay of a ${name} is ${delayMs} ms; ${takes} (${code}: ${message})`, {
     cause: thrown,
   })
@@ -314,16 +314,13 @@ function contextOf<Input>(
         const kept = keepValue(next ?? null, 'checkpoint')
         const bytes = storedBytes(kept)
         if (run.holdsSecret(bytes)) {
-          const message = 'A checkpoint is stored, so it must not hold the value of a secret'
+          const message = 'A checkpoint is stored, so it must not contain the value of a secret'
           throw new FleetError('SECRET_IN_CHECKPOINT', message)
         }
         const saving = onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept))
         if (!(await run.whileSaving(saving))) {
-          run.abort('LEASE_LOST', 'This worker does not hold the task any more')
-          throw new AttemptAborted(
-            'LEASE_LOST',
-            'The checkpoint was not saved: this worker does not hold the task any more',
-          )
+          run.abort('LEASE_LOST', 'This worker no longer holds the task')
+          throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this worker no longer holds the task')
         }
         if (!bytes.equals(stored)) {
           run.movedCheckpoint()

@@ -3,7 +3,7 @@ import { HandlerSlots } from './handler-slots.ts'
 
 const never = new AbortController().signal
 
-/** A handler that runs until it is told to end. */
+/** A handler that runs until the test ends it. */
 async function begin(slots: HandlerSlots, order: string[], name: string, signal = never): Promise<() => void> {
   const leave = await slots.enter(signal)
   order.push(name)
@@ -12,7 +12,7 @@ async function begin(slots: HandlerSlots, order: string[], name: string, signal 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe('HandlerSlots', () => {
-  test('lets so many in at once, and the others in the order in which they came', async () => {
+  test('starts the allowed number at once, and the others in the order in which they came', async () => {
     const slots = new HandlerSlots(() => 2)
     const order: string[] = []
     const handlers = ['a', 'b', 'c', 'd'].map((name) => begin(slots, order, name))
@@ -49,7 +49,7 @@ describe('HandlerSlots', () => {
     expect(await slots.enter(AbortSignal.abort())).toBeTypeOf('function')
   })
 
-  test('those who wait go on when there is more room, as soon as one leaves', async () => {
+  test('waiting handlers begin when there are more slots, as soon as one ends', async () => {
     let most = 1
     const slots = new HandlerSlots(() => most)
     const order: string[] = []

@@ -14,7 +14,7 @@ export interface Checkpoint<State = unknown> {
   readonly state: State | undefined
   /**
    * Stores the state under this attempt's lease and resolves when the database has it.
-   * @throws {FleetError} `LEASE_LOST` when this worker does not hold the task any more; `BAD_CHECKPOINT` with the path of what can't be stored;
+   * @throws {FleetError} `LEASE_LOST` when this worker no longer holds the task; `BAD_CHECKPOINT` with the path of what can't be stored;
    *   `CHECKPOINT_TOO_LARGE` above 256 KiB
    */
   save(state: State): Promise<void>
@@ -25,7 +25,7 @@ export type TaskLog = Record<LogLevel, (message: string) => void>
 /** The handler's end of the task's own socket. */
 export interface TaskChannel {
   /**
-   * Sends `event { name, data }` to all watchers of this task. Data that can't be sent is left out, with a line in the task's log.
+   * Sends `event { name, data }` to all watchers of this task. Data that can't be sent is dropped, with a line in the task's log.
    * @throws {UnrecoverableError} `BAD_EVENT` for an invalid name
    */
   emit(name: string, data?: unknown): void
@@ -33,22 +33,22 @@ export interface TaskChannel {
   on(name: string, answer: (data: unknown) => unknown): () => void
 }
 
-/** The state of a task for which this one has waited. */
+/** The result of a task for which this one has waited. */
 export interface PredecessorResult {
-  /** `removed`: it is not stored any more, nor is its output. */
+  /** `removed`: the task and its output are no longer stored. */
   status: TaskStatus | 'removed'
-  /** What it returned; only when it has completed. */
+  /** Its return value; only if it has completed. */
   output?: unknown
-  /** Its last error; only when it has failed or was cancelled. */
+  /** Its last error; only if it has failed or was cancelled. */
   error?: TaskError
 }
 
-/** What a handler is given. */
+/** The argument of a handler. */
 export interface HandlerContext<Input> {
   input: Input
   task: Task
   /**
-   * Costs next to nothing: at most 10 a second reach a watcher and one a second the database, the last one with the end.
+   * Cheap: at most 10 updates a second reach a watcher and one a second the database, the last one with the attempt's end.
    * @throws {UnrecoverableError} `BAD_PROGRESS` with the path, for example of a number that is `NaN`; `PROGRESS_TOO_LARGE` above
    *   16 KiB
    */
@@ -59,7 +59,7 @@ export interface HandlerContext<Input> {
   /** How the tasks of `after` have ended, by id, in the order of `after`. The database is read at each call. */
   results(): Promise<ReadonlyMap<string, PredecessorResult>>
   /**
-   * Aborted on cancel, pause, time limit, shutdown, a lost lease, and an error of the handler that nobody caught. `reason` is an
+   * Aborted on cancel, pause, time limit, shutdown, a lost lease, and an uncaught error of the handler. `reason` is an
    * `AttemptAborted`.
    */
   signal: AbortSignal
@@ -80,11 +80,11 @@ interface Definition<Schema extends StandardSchemaV1> {
   input: Schema
   /** Steps that bring an older message up by one version each: `{ 1: v1 => v2 }`. */
   upgrade?: Record<number, (old: never) => unknown>
-  /** A task's own `retry` wins over this one, field by field. */
+  /** Each field of a task's own `retry` overrides this one. */
   retry?: Omit<RetryOptions, 'backoff'> & { backoff?: Backoff }
   /** How long one attempt may take. */
   timeout?: Duration
-  /** How long the task may take in all, from its first claim on, waiting between attempts included. */
+  /** How long the task may take in all, from its first claim on, including the waits between attempts. */
   totalTimeout?: Duration
   /**
    * How long an attempt may go on without new progress or a new checkpoint. Log lines don't count. Then it fails with `STALLED`,
@@ -93,7 +93,7 @@ interface Definition<Schema extends StandardSchemaV1> {
   stall?: Duration
   /**
    * What happens while the database doesn't answer and the worker can't prove its lease. By default an attempt goes on for two minutes,
-   * then it is given back. `'abort'` is for work that must never overlap: it is aborted before another worker can claim the task.
+   * then it is released. `'abort'` is for work that must never overlap: it is aborted before another worker can claim the task.
    */
   inDoubt?: 'abort' | { for: Duration }
   /** Runs only while the machine is not overloaded. */

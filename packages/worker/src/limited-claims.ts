@@ -10,7 +10,7 @@ export interface LimitedClaimsOptions {
   rates: QueueRates
   claimant: (hint: Pick<Hint, 'lost'>) => Claimant
   clock: ServerClock
-  /** Called when starts were used too late: tasks wait of which nothing is known any more. */
+  /** Called when starts were used too late: the hints of waiting tasks were dropped. */
   onLate: (queue: string) => void
 }
 
@@ -18,7 +18,7 @@ export interface LimitedClaimsOptions {
 export interface ClaimNotes {
   /** Tasks that were still waiting and not due, or for which the claim came after the start could be used. */
   early: Set<string>
-  /** Tasks for which the server was asked. */
+  /** Tasks that the worker tried to claim. */
   tried: Set<string>
 }
 
@@ -34,7 +34,7 @@ export class LimitedClaims {
     return this.#options.limits.isLimited(queue) || this.#options.rates.isLimited(queue)
   }
 
-  /** Claims what may start of these hints, which are all of one queue. Each claim must have begun before the next one is requested. */
+  /** Claims the hints that may start, all of one queue. Each claim must begin before the next one is requested. */
   async *claim(hints: readonly Hint[], notes: ClaimNotes): AsyncGenerator<Claim> {
     const { limits, rates } = this.#options
     const queue = hints[0]!.queue
@@ -73,7 +73,7 @@ export class LimitedClaims {
     yield* await this.#claim(hints, notes, { notAfter })
   }
 
-  /** Each in a slot of its queue. Only a claim tells whether a slot is free. */
+  /** Claims each in a place of its queue. Only the claim shows whether a place is free. */
   async *#oneByOne(hints: readonly Hint[], notes: ClaimNotes, grant?: StartGrant): AsyncGenerator<Claim> {
     const { limits } = this.#options
     const until = given({ notAfter: grant?.notAfter })
@@ -86,7 +86,7 @@ export class LimitedClaims {
           break
         } catch (error) {
           if (!(error instanceof FleetError) || error.code !== 'SLOT_TAKEN' || place.slot === undefined) throw error
-          limits.takenBySomebody(place.slot)
+          limits.takenByOther(place.slot)
         }
       }
     }

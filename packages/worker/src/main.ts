@@ -3,6 +3,6 @@
 const command: string = 'taskfleet/main'
 await import(command).catch((error: NodeJS.ErrnoException) => {
   if (error.code !== 'ERR_MODULE_NOT_FOUND' || !error.message.includes('taskfleet')) throw error
-  process.stderr.write('The command is in a package of its own: npm install taskfleet\n')
+  process.stderr.write('The command is in its own package: npm install taskfleet\n')
   process.exitCode = 2
 })

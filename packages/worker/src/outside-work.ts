@@ -7,11 +7,11 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
-/** Attempts whose work the program around the runner does. Each waits until the program reports its result. */
+/** Attempts that the program around the runner carries out. Each waits until the program reports its result. */
 export class OutsideWork {
   readonly #waiting = new Map<string, Waiting>()
 
-  /** Resolves with the output, or rejects with what it failed with or why it was aborted. */
+  /** Resolves with the output, or rejects with the error or the reason of the abort. */
   async wait(run: RunningTask): Promise<unknown> {
     const { id, signal } = run
     const mine = new Promise<unknown>((resolve, reject) => {
@@ -24,7 +24,7 @@ export class OutsideWork {
     try {
       return await mine
     } finally {
-      // The next attempt of the task may wait already.
+      // The next attempt of the task may already wait.
       if (this.#waiting.get(id)?.resolve === resolve) this.#waiting.delete(id)
     }
   }
@@ -42,7 +42,7 @@ export class OutsideWork {
   #take(id: string): Waiting {
     const waiting = this.#waiting.get(id)
     if (waiting === undefined) {
-      throw new FleetError('NOT_RUNNING', `The task ${id} does not wait for an answer here`, { field: 'id' })
+      throw new FleetError('NOT_RUNNING', `The task ${id} does not wait for a result here`, { field: 'id' })
     }
     this.#waiting.delete(id)
     return waiting

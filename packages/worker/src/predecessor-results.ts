@@ -3,7 +3,7 @@ import { predecessorsOf, type TaskStore } from '@taskfleet/core/internal'
 import { hasEnded } from '@taskfleet/protocol'
 import type { PredecessorResult } from './handler.ts'
 
-/** The results of the tasks for which a task has waited, in the order of its `after`. */
+/** The results of a task's predecessors, in the order of its `after`. */
 export async function predecessorResults(
   task: Pick<TaskDocument, 'after'>,
   store: Pick<TaskStore, 'results'>,
@@ -18,6 +18,6 @@ function resultOf(task: Awaited<ReturnType<TaskStore['results']>>[number] | unde
   if (task === undefined) return { status: 'removed' }
   const { status, output, error } = task
   if (!hasEnded(status)) return { status }
-  // An error of an earlier attempt is no result.
+  // An error of an earlier attempt is not the result.
   return status === 'completed' ? { status, output } : { status, ...(error === undefined ? {} : { error }) }
 }

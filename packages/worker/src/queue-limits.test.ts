@@ -14,8 +14,8 @@ import { TaskRunner } from './task-runner.ts'
 
 const fleet = useFleet()
 
-describe('what is known of limits', () => {
-  test('slots are handed out until all are taken, and room is told of when one is free', () => {
+describe('the hints about limits', () => {
+  test('places are given until all are taken, and `onRoom` is called when one is free', () => {
     const room: string[] = []
     const limits = new QueueLimits({ here: {}, onRoom: (queue) => room.push(queue) })
     expect(limits.isLimited('q')).toBe(false)
@@ -37,7 +37,7 @@ describe('what is known of limits', () => {
     expect(limits.place('q')).toEqual({})
   })
 
-  test('a task that went from one slot to another while nobody looked has freed the first', () => {
+  test('a task that changed its place unseen has freed the first', () => {
     const room: string[] = []
     const limits = new QueueLimits({ here: {}, onRoom: (queue) => room.push(queue) })
     limits.setQueue('q', { concurrency: 2 })
@@ -50,7 +50,7 @@ describe('what is known of limits', () => {
     expect(limits.place('q')).toEqual({ slot: 'q\n0' })
   })
 
-  test('a slot that is left while the database is being asked stays free, whatever the answer says', async () => {
+  test('a place that is left during a query stays free, even if the answer has it as taken', async () => {
     const limits = new QueueLimits({ here: {}, onRoom: () => undefined })
     limits.setQueue('q', { concurrency: 1 })
     const { _id: id } = parseNewTask({ name: 'any', input: {} })
@@ -73,7 +73,7 @@ describe('what is known of limits', () => {
   })
 })
 
-test('a worker runs no more of a queue at once than it was told, and other queues meanwhile', async () => {
+test('a worker runs at most its limit of a queue at once, and other queues meanwhile', async () => {
   const [narrow, wide] = [ownQueue(), ownQueue()]
   let now = 0
   let most = 0
@@ -102,7 +102,7 @@ test('a worker runs no more of a queue at once than it was told, and other queue
   expect(most).toBe(2)
 })
 
-test('what waits in a full queue is not in the way of other queues, however much it is', async () => {
+test('any number of tasks in a full queue does not block other queues', async () => {
   const [narrow, wide] = [ownQueue(), ownQueue()]
   const urgent = await fleet.fleet.store.enqueue(
     Array.from({ length: 600 }, () =>
@@ -129,10 +129,7 @@ test('what waits in a full queue is not in the way of other queues, however much
 })
 
 test('a limit of the whole fleet is exact over several workers, also when one is killed, and full again soon after', async (context) => {
-  context.skip(
-    !(await freesUniqueValues(fleet.database.db)),
-    'this server never frees a unique value that was updated away',
-  )
+  context.skip(!(await freesUniqueValues(fleet.database.db)), 'this server never frees a unique value after an update')
   const queue = ownQueue()
   await fleet.fleet.queues.setLimits(queue, { concurrency: 3 }, 'test')
   const running = () => fleet.fleet.tasks.countDocuments({ queue, status: 'running' })
@@ -163,7 +160,7 @@ test('a limit of the whole fleet is exact over several workers, also when one is
   await Promise.all(waiting.map(({ _id }) => fleet.ended(_id)))
   expect(most).toBe(3)
   expect((await fleet.fleet.store.slots()).length).toBe(0)
-  // More at once when somebody says so, without a restart.
+  // A raised limit applies without a restart.
   await fleet.fleet.queues.setLimits(queue, { concurrency: null }, 'test')
   const more = await Promise.all(Array.from({ length: 6 }, () => fleet.post([{ do: 'waitForAbort' }], { queue })))
   await eventually(async () => (await running()) === 6)

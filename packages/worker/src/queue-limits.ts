@@ -1,7 +1,7 @@
 import type { TaskDocument } from '@taskfleet/core'
 import type { QueueDocument } from '@taskfleet/core/internal'
 
-/** After how long to try a slot again that an unknown task has taken, in milliseconds. */
+/** After how long to try a place again that an unknown task has taken, in milliseconds. */
 const UNKNOWN_MS = 2_000
 
 export interface QueueLimitsOptions {
@@ -12,16 +12,16 @@ export interface QueueLimitsOptions {
 }
 
 /**
- * How many tasks of a queue may run at once: on this worker, and in the whole fleet. A fleet-wide limit has numbered slots; a
- * claim takes one by writing its name on the task, where an index allows each name once. So the limit is exact, and a slot
- * is free the moment its task leaves `running`, even if its worker has died. What this class knows of slots are hints.
+ * How many tasks of a queue may run at once: on this worker, and in the whole fleet. A fleet-wide limit has numbered
+ * places. A claim takes one by writing its name on the task, and a unique index allows each name once. So the limit is exact, and a
+ * place is free the moment its task leaves `running`, even if its worker has died. This class holds only hints about places.
  */
 export class QueueLimits {
   readonly #options: QueueLimitsOptions
   readonly #fleet = new Map<string, number>()
-  /** Taken slots by name: whose they are, or until when they are not tried. */
+  /** Taken places by name: the id of the task, or the time until which the place is not tried. */
   readonly #taken = new Map<string, string | number>()
-  /** Tasks that were seen during a query, with the slot of each. */
+  /** Tasks that were seen during a query, with the place of each. */
   #seenMeanwhile: Map<string, string | undefined> | undefined
   readonly #runningHere = new Map<string, number>()
   /** Queues whose tasks wait for room. */
@@ -40,7 +40,7 @@ export class QueueLimits {
     return this.#full.has(queue)
   }
 
-  /** Takes the settings of a queue; null when there are none any more. */
+  /** Applies the settings of a queue; null when it has none. */
   setQueue(queue: string, settings: Pick<QueueDocument, 'concurrency'> | null): void {
     const limit = settings?.concurrency
     if (this.#fleet.get(queue) === limit) return
@@ -49,7 +49,7 @@ export class QueueLimits {
     this.#roomIn(queue)
   }
 
-  /** A task as it is now: it may have taken a slot, left one, or changed its slot. */
+  /** Called with the latest state of a task: it may have taken, left or changed a place. */
   seen(id: string, task: Pick<TaskDocument, 'status' | 'slot' | 'queue'> | null): void {
     const slot = task?.status === 'running' ? task.slot : undefined
     this.#seenMeanwhile?.set(id, slot)
@@ -78,7 +78,7 @@ export class QueueLimits {
   }
 
   /**
-   * Where a task of this queue may start: in a slot of the fleet, or without one. Null when the queue is full.
+   * Where a task of this queue may start: in a place of the fleet, or without one. Null when the queue is full.
    */
   place(queue: string): { slot?: string } | null {
     const limit = this.#fleet.get(queue)
@@ -86,29 +86,29 @@ export class QueueLimits {
       this.#full.add(queue)
       return null
     }
-    return limit === undefined ? {} : { slot: this.#freeSlot(queue, limit)! }
+    return limit === undefined ? {} : { slot: this.#freePlace(queue, limit)! }
   }
 
   #hasRoom(queue: string): boolean {
     const here = this.#options.here[queue]
     if (here !== undefined && (this.#runningHere.get(queue) ?? 0) >= here) return false
     const limit = this.#fleet.get(queue)
-    return limit === undefined || this.#freeSlot(queue, limit) !== undefined
+    return limit === undefined || this.#freePlace(queue, limit) !== undefined
   }
 
-  #freeSlot(queue: string, limit: number): string | undefined {
+  #freePlace(queue: string, limit: number): string | undefined {
     const now = performance.now()
     const from = Math.floor(Math.random() * limit)
     for (let step = 0; step < limit; step += 1) {
-      const slot = slotName(queue, (from + step) % limit)
+      const slot = placeName(queue, (from + step) % limit)
       const holder = this.#taken.get(slot)
       if (holder === undefined || (typeof holder === 'number' && holder <= now)) return slot
     }
     return undefined
   }
 
-  /** A claim found this slot taken. */
-  takenBySomebody(slot: string): void {
+  /** Called when a claim found this place taken. */
+  takenByOther(slot: string): void {
     if (typeof this.#taken.get(slot) !== 'string') this.#taken.set(slot, performance.now() + UNKNOWN_MS)
     setTimeout(() => this.#roomIn(queueOf(slot)), UNKNOWN_MS + 1).unref()
   }
@@ -127,6 +127,6 @@ export class QueueLimits {
   }
 }
 
-/** Names of queues hold no line feed. */
-const slotName = (queue: string, n: number): string => `${queue}\n${n}`
+/** Names of queues contain no line feed. */
+const placeName = (queue: string, n: number): string => `${queue}\n${n}`
 const queueOf = (slot: string): string => slot.slice(0, slot.lastIndexOf('\n'))

@@ -24,7 +24,7 @@ async function starts(queue: string): Promise<number[]> {
 const mostWithin = (times: readonly number[], span: number): number =>
   Math.max(0, ...times.map((from) => times.filter((at) => at >= from && at < from + span).length))
 
-test('no more start in any span of the time than the rate says, over several workers, one of them killed', async () => {
+test('no more tasks start in any period than the rate, over several workers, one of them killed', async () => {
   const queue = ownQueue()
   await limit(queue, { limit: 10, per: '2s' })
   await Promise.all([1, 2].map(() => fleet.runner({ queue, concurrency: 8, leaseMs: 1_500 })))
@@ -53,7 +53,7 @@ test('every attempt counts, whether it is the first one or not', async () => {
   expect(mostWithin(times, 1_000)).toBe(2)
 })
 
-test('tasks of another queue of the same worker are not held up, and it is said why those of this one are', async () => {
+test('tasks of another queue of the same worker are not delayed, and `explain` names the reason for this one', async () => {
   const [slow, free] = [ownQueue(), ownQueue()]
   await limit(slow, { limit: 1, per: '1h' })
   const waiting = await Promise.all(Array.from({ length: 20 }, () => fleet.post([], { queue: slow, priority: 'high' })))
@@ -78,7 +78,7 @@ test('tasks of another queue of the same worker are not held up, and it is said 
   expect(explained.reasons.map(({ code }) => code)).toEqual(['NOT_DUE'])
 })
 
-test('a rate that is taken away frees what waits at once, and a changed one counts what has started', async () => {
+test('removing a rate frees the waiting tasks at once, and a changed one counts earlier starts', async () => {
   const queue = ownQueue()
   await limit(queue, { limit: 3, per: '1h' })
   await fleet.runner({ queue, concurrency: 4 })
@@ -109,7 +109,7 @@ test('a rate goes together with a limit of how many run at once on a worker', as
   expect(mostWithin(times, 1_000)).toBeLessThanOrEqual(4)
 })
 
-test('what two workers were granted for the same tasks is given back', async () => {
+test('the unused starts of two workers that wanted the same tasks are returned', async () => {
   const queue = ownQueue()
   await limit(queue, { limit: 12, per: '1h' })
   await Promise.all([1, 2, 3].map(() => fleet.runner({ queue, concurrency: 4, pollMs: 500 })))

@@ -7,7 +7,7 @@ export interface QueueRatesOptions {
   rates: StartRates
   /** Called when a task of a queue whose rate was used up may start. */
   onRoom: (queue: string) => void
-  /** After how long a queue is tried in any case, in milliseconds: another worker may have given starts back. */
+  /** After how long a queue is tried in any case, in milliseconds: another worker may have returned starts. */
   longestWaitMs: number
   log: Logger
 }
@@ -19,18 +19,18 @@ interface Rated {
 }
 
 /**
- * How often tasks of a queue start in the whole fleet. The database counts the starts that are left. The worker asks for as many as it
- * could claim now. If it gets fewer, it tries no task of that queue until the next start is free.
+ * Limits how often tasks of a queue start in the whole fleet. The database counts the remaining starts. The worker requests as many
+ * as it could claim now. If it gets fewer, it tries no task of that queue until the next start is free.
  */
 export class QueueRates {
   readonly #options: QueueRatesOptions
   readonly #rated = new Map<string, Rated>()
   /** Queues whose rate is used up, each with the one timer that tries again. */
   readonly #usedUp = new Map<string, NodeJS.Timeout>()
-  /** Counts, for each queue, changes of its rate and starts that were given back here. */
+  /** Counts, for each queue, changes of its rate and returns of starts. */
   readonly #editions = new Map<string, number>()
   readonly #givingBack = new UnderWay((error) =>
-    this.#options.log.warn({ err: asError(error) }, 'starts could not be given back'),
+    this.#options.log.warn({ err: asError(error) }, 'unused starts could not be returned'),
   )
 
   constructor(options: QueueRatesOptions) {
@@ -45,7 +45,7 @@ export class QueueRates {
     return this.#usedUp.has(queue)
   }
 
-  /** Takes the settings of a queue; null when there are none any more. */
+  /** Applies the settings of a queue; null when it has none. */
   setQueue(queue: string, settings: Pick<QueueDocument, 'rate' | 'rev'> | null): void {
     const before = this.#rated.get(queue)?.rate
     const rate = settings?.rate
@@ -55,8 +55,8 @@ export class QueueRates {
   }
 
   /**
-   * Asks for starts, at most `wanted`. If there are fewer, the queue counts as used up, unless its rate has changed or starts were given
-   * back meanwhile.
+   * Requests at most `wanted` starts. If it gets fewer, the queue counts as used up, unless its rate has changed or starts were
+   * returned meanwhile.
    */
   async ask(queue: string, wanted: number): Promise<StartGrant> {
     const { rates, longestWaitMs } = this.#options
@@ -74,7 +74,7 @@ export class QueueRates {
     return grant
   }
 
-  /** Gives back starts that were not used. Returns at once. */
+  /** Returns unused starts to the database, without waiting for it. */
   giveBack(grant: StartGrant, count: number): void {
     if (count === 0) return
     this.#givingBack.add(this.#options.rates.giveBack(grant, count).then(() => this.#changed(grant.queue)))

@@ -22,7 +22,7 @@ const hint = (id: number, over: Partial<Hint> = {}): Hint => {
 const ids = (hints: readonly Hint[]): number[] => hints.map(({ _id }) => Number.parseInt(_id.toHexString(), 16))
 
 describe('ReadyList', () => {
-  test('hands out high before low, then by place in the queue, then by id', () => {
+  test('returns high before low, then by position in the queue, then by id', () => {
     const list = new ReadyList(10)
     const order = at(-5)
     list.offer(hint(4, { order }), NOW)
@@ -45,14 +45,14 @@ describe('ReadyList', () => {
     expect(ids(list.take(10))).toEqual([2])
   })
 
-  test('a newcomer that comes before the known next one is run before it', () => {
+  test('a new task that comes before the known next one runs before it', () => {
     const list = new ReadyList(10)
     list.offer(hint(1, { runAt: at(60) }), NOW)
     list.offer(hint(2, { runAt: at(20) }), NOW)
     expect(list.nextDate).toEqual(at(20))
   })
 
-  test('a task that has changed stands once, at its new place', () => {
+  test('a changed task is in the list once, at its new position', () => {
     const list = new ReadyList(10)
     list.offer(hint(1), NOW)
     list.offer(hint(2), NOW)
@@ -64,7 +64,7 @@ describe('ReadyList', () => {
     expect(ids(list.take(10))).toEqual([3])
   })
 
-  test('what was taken elsewhere is forgotten', () => {
+  test('a task claimed elsewhere is removed', () => {
     const list = new ReadyList(10)
     list.offer(hint(1), NOW)
     list.remove(hint(1)._id.toHexString())
@@ -72,7 +72,7 @@ describe('ReadyList', () => {
     expect(list.take(10)).toEqual([])
   })
 
-  test('never grows beyond its capacity, and then asks the database again before it runs dry', () => {
+  test('never grows beyond its capacity, and then needs a query before it is empty', () => {
     const list = new ReadyList(8)
     for (let id = 1; id <= 100; id += 1) list.offer(hint(id, { order: at(-200 + id), runAt: at(-200 + id) }), NOW)
     expect(list.size).toBe(8)
@@ -81,7 +81,7 @@ describe('ReadyList', () => {
     expect(list.low).toBe(true)
   })
 
-  test('behind a cut list nothing is added: others may come first', () => {
+  test('nothing is added behind the end of a full list: unknown tasks may come first', () => {
     const list = new ReadyList(10)
     list.load({ due: [hint(1), hint(2)], next: [] }, 2)
     list.offer(hint(9), NOW)
@@ -89,14 +89,14 @@ describe('ReadyList', () => {
     expect(list.low).toBe(true)
   })
 
-  test('an answer that holds everything is no reason to ask again', () => {
+  test('a complete answer needs no further query', () => {
     const list = new ReadyList(10)
     list.load({ due: [hint(1)], next: [hint(2, { runAt: at(5) })] }, 10)
     list.take(1)
     expect(list.low).toBe(false)
   })
 
-  test('when all known dates have come, the database knows the next ones', () => {
+  test('when all known dates have come, the next ones are in the database', () => {
     const list = new ReadyList(10)
     list.load({ due: [], next: [hint(1, { runAt: at(5) })] }, 1)
     list.promote(at(6))

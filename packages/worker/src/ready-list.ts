@@ -83,14 +83,14 @@ export class ReadyList {
       this.offer(hint, now)
       promoted.push(hint)
     }
-    // The next dates after those are in the database only.
+    // Later dates are in the database only.
     if (this.#later.length === 0 && this.#laterCut && promoted.length > 0) this.#dueCut = true
     return promoted
   }
 
   /**
-   * Takes out the first hints to claim them. Drops those that `may` refuses on the way, and stops before the first that `goesOn`
-   * refuses.
+   * Removes the first hints and returns them to be claimed. Drops hints that `may` rejects, and stops before the first that
+   * `goesOn` rejects.
    */
   take(
     count: number,

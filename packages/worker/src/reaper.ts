@@ -5,23 +5,23 @@ import type { Logger } from 'pino'
 export interface ReaperOptions {
   store: Pick<TaskStore, 'reap' | 'unblockAll'>
   log: Logger
-  /** The longest time between two looks, in milliseconds. */
+  /** The longest time between two checks, in milliseconds. */
   intervalMs: number
-  /** False while this process can't prove its own session: then the reaper doesn't look. */
+  /** False while this process can't prove its own session: then the reaper does nothing. */
   awake: () => boolean
   onReaped: (task: TaskDocument) => void
-  /** Finishes now and then what a process that died has left. */
+  /** From time to time completes the unfinished work of dead processes. */
   houseKeeping: () => Promise<unknown>
 }
 
-/** One look in so many also looks for blocked tasks whose predecessors have ended: a safety net. */
+/** Every so many checks, it also looks for blocked tasks whose predecessors have ended: a safety net. */
 const UNBLOCK_EVERY = 20
-/** Spreads the looks of several workers. */
+/** Spreads the checks of several workers. */
 const SPREAD_MS = 100
 
 /**
- * Takes back the tasks of ended sessions. Every worker has a reaper and none leads: each reap is one guarded write. The reaper looks
- * when a session ends, and now and then for what turns up late, such as a claim that was on its way.
+ * Takes back the tasks of ended sessions. Every worker has a reaper, without a leader: each reap is one guarded write. It checks
+ * when a session ends, and from time to time for tasks that appear late, such as by a claim under way.
  */
 export class Reaper extends WatchLoop {
   constructor({ store, log, intervalMs, awake, onReaped, houseKeeping }: ReaperOptions) {
@@ -35,10 +35,17 @@ export class Reaper extends WatchLoop {
       await houseKeeping()
     }
     const firstMs = Math.random() * intervalMs
-    super({ look, everyMs: intervalMs, spread: true, firstMs, log, failed: 'the reaper could not look' })
+    super({
+      look,
+      everyMs: intervalMs,
+      spread: true,
+      firstMs,
+      log,
+      failed: 'the reaper could not check ended sessions',
+    })
   }
 
-  /** A session has ended. */
+  /** Called when a session has ended. */
   wake(): void {
     this.lookIn(Math.random() * SPREAD_MS)
   }

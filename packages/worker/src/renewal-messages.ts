@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Document, MongoClientOptions } from 'mongodb'
 
-/** What the renewing thread starts with. */
+/** The data with which the renewing thread starts. */
 export interface RenewalSetup {
   port: MessagePort
   uri: string

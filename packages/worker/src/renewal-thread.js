@@ -5,7 +5,7 @@ import { MongoClient } from 'mongodb'
 import { monotonicMs, renew } from './renew.js'
 
 /**
- * Renews the session of a process from a thread, so that a handler that blocks the event loop does not lose the lease. It gives up
+ * Renews the session of a process from a thread, so that a handler that blocks the event loop does not lose the lease. It stops
  * when the main thread has been blocked for too long.
  *
  * @import { RenewalOrder, RenewalSetup } from './renewal-messages.ts'
@@ -40,7 +40,7 @@ function blockedMs() {
  */
 function warnBlocked(ms) {
   told = true
-  const msg = 'a handler blocks the event loop; the session is renewed all the same'
+  const msg = 'a handler blocks the event loop; the session is still renewed'
   const line = {
     level: 40,
     time: Date.now(),
@@ -73,7 +73,7 @@ const timer = setInterval(
     const startedAt = monotonicMs()
     underWay = renewed(order).then((done) => {
       underWay = undefined
-      // After a failure the next try is soon: the server may answer again at any moment.
+      // After a failure it tries again soon: the server may answer again at any moment.
       nextAt = done ? startedAt + every : monotonicMs() + Math.min(RETRY_MS, every / 4)
     })
   },

@@ -24,7 +24,7 @@ export interface Renewal {
   start(): Promise<void>
   stop(): Promise<void>
   order(renew: NonNullable<RenewalOrder['renew']> | null): void
-  /** Reports at once the results that have arrived, such as after the event loop was blocked. */
+  /** Reports the results that have arrived, for example while the event loop was blocked. */
   reportArrived(): void
   /** Called while the event loop is not blocked. */
   beat(): void
@@ -127,6 +127,6 @@ class RenewalHere extends Service implements Renewal {
   }
 
   beat(): void {
-    // Nothing watches the event loop from outside.
+    // No other thread watches the event loop.
   }
 }

@@ -13,7 +13,7 @@ import type { TaskFactory } from './task-factory.ts'
 import type { SecretSource } from './task-secrets.ts'
 
 export interface TaskRunnerOptions {
-  /** The database's address, or one that is connected already and stays so. */
+  /** The database's address, or a connected database, which stays connected. */
   mongo: string | FleetDatabase
   /** The name of the database, if the address has none. */
   db?: string | undefined
@@ -23,10 +23,10 @@ export interface TaskRunnerOptions {
   concurrency?: number | 'auto' | SlotRange
   /**
    * How many tasks are claimed ahead of the slots. By default at most 100 ms of work, measured by handler, so that short tasks are
-   * claimed and ended in groups and long ones are left to workers with a free slot. A number, 0 to 1,000, is kept for all tasks.
+   * claimed and ended in groups and long ones are left to workers with a free slot. A number, 0 to 1,000, applies to all tasks.
    */
   prefetch?: number | 'auto'
-  /** How many tasks of a queue run at once on this worker at most. */
+  /** The most tasks of a queue that run at once on this worker. */
   queueConcurrency?: Record<string, number>
   /** The thresholds of the load gate. */
   thresholds?: LoadThresholds
@@ -34,7 +34,7 @@ export interface TaskRunnerOptions {
   recurringErrors?: RecurringErrors
   /** Where its gateway and task sockets listen. Without it the worker has none. */
   listen?: ListenAddress
-  /** Its address for others, if that differs from where it listens. */
+  /** Its public address, if it differs from the address on which it listens. */
   publicUrl?: string
   /**
    * The secret that signs sessions and tickets, the same for all gateways and workers of a fleet: 32 bytes or more. May be several with
@@ -56,7 +56,7 @@ export interface TaskRunnerOptions {
   trustProxy?: readonly string[]
   /** The name shown to people; the host's name by default. */
   name?: string
-  /** How long it keeps its tasks after its last renewal, in milliseconds; 8,000 by default. */
+  /** How long its lease is valid after a renewal, in milliseconds; 8,000 by default. */
   leaseMs?: number
   /** How often it renews its session, in milliseconds; a third of `leaseMs` by default, and at most. */
   heartbeatMs?: number
@@ -77,7 +77,7 @@ export interface RunnerEvents {
   due: [event: { id: string; name: string }]
   claimed: [event: { task: TaskRow }]
   success: [event: { task: TaskRow; output: unknown }]
-  /** The task has failed: no try is left. */
+  /** The task has failed: no attempt is left. */
   fail: [event: { task: TaskRow; error: TaskError }]
   /** An attempt failed; the task will run again. */
   retry: [event: { task: TaskRow; error: TaskError; delayMs: number }]

@@ -18,21 +18,21 @@ import type { StallWatch } from './stall-watch.ts'
 import { formsOf } from './task-secrets.ts'
 
 const LOG_LINES = 200
-/** How many lines of an attempt are stored at most, and how many wait for that at a time. */
+/** The most lines of an attempt that are stored, and that wait to be stored. */
 const STORED_LINES = 10_000
 const PENDING_LINES = 1_000
 const LOG_LINE_LIMIT = 4_000
 /** How much of a line is searched for secrets: more than is kept, so that a secret at the cut is found whole. */
 const LOOKED_AT = 2 * LOG_LINE_LIMIT
 
-/** One attempt in flight: what it last reported, and its watchers. Knows neither sockets nor the database. */
+/** One running attempt: its latest reports and its watchers. Independent of sockets and the database. */
 export class RunningTask {
   readonly claim: Claim
   readonly id: string
   readonly leaseId: string
   /** The session on which its lease rests. */
   readonly session: string
-  /** All code of the handler runs in it. */
+  /** The boundary within which all code of the handler runs. */
   readonly boundary: AttemptBoundary
   readonly #errors: Logger | undefined
   readonly #controller = new AbortController()
@@ -57,7 +57,7 @@ export class RunningTask {
   #progressAt = 0
   #unpublished = false
   #unstored = false
-  /** Whether this attempt has reported any. */
+  /** Whether this attempt has reported progress. */
   #reported = false
   #end: TaskEnd | undefined
   /** Its handler has ended, and its outcome is being recorded. */
@@ -65,7 +65,7 @@ export class RunningTask {
   #stall: StallWatch | undefined
   #hidden: readonly string[] = []
 
-  /** @param errors logs what goes wrong beside the attempt */
+  /** @param errors logs errors outside the attempt */
   constructor(claim: Claim, errors?: Logger) {
     this.claim = claim
     this.id = claim.task._id.toHexString()
@@ -77,7 +77,7 @@ export class RunningTask {
       onLate: (err) =>
         errors?.error(
           { err: toTaskError(err, this.readable), task: this.id, name: claim.task.name },
-          'an error of a handler that nobody caught; it came too late to change the outcome',
+          'an uncaught error of a handler; it came too late to change the outcome',
         ),
     })
     const { progress } = claim.task
@@ -88,12 +88,12 @@ export class RunningTask {
     }
   }
 
-  /** From now on these values are masked in whatever the attempt reports. */
+  /** From now on these values are masked in all reports of the attempt. */
   hide(values: readonly string[]): void {
     this.#hidden = formsOf(values)
   }
 
-  /** Masks the secrets of the input in a text, and whatever looks like a secret. */
+  /** Masks the secrets of the input in a text, and everything that looks like a secret. */
   readonly readable = (text: string): string =>
     maskSecrets(this.#hidden.reduce((shown, secret) => shown.replaceAll(secret, '***'), text))
 
@@ -131,7 +131,7 @@ export class RunningTask {
     return this.#stall?.hold(saving) ?? saving
   }
 
-  /** Only keeps the update: `publish` and `takeProgress` pass it on at their own pace, so any rate of calls is cheap. */
+  /** Only keeps the update. `publish` and `takeProgress` pass it on at their own rate, so frequent calls are cheap. */
   progress(update: ReportedProgress): void {
     this.#stall?.reported(update)
     this.#progress = update
@@ -216,7 +216,7 @@ export class RunningTask {
     return { task: toFullRow<TaskRow>('tasks', this.claim.task), progress: this.#wireProgress(), log: [...this.#log] }
   }
 
-  /** Notifies the watchers of what is new. Called a few times a second. */
+  /** Sends new progress to the watchers. Called a few times a second. */
   publish(): void {
     if (this.#watchers.size === 0) {
       this.#publishedLogSeq = this.#logSeq
@@ -258,7 +258,7 @@ export class RunningTask {
     this.#watchers.clear()
   }
 
-  /** A watcher that throws harms neither the attempt nor the other watchers. */
+  /** A watcher that throws affects neither the attempt nor the other watchers. */
   #toWatchers(notify: (watcher: AttemptWatcher) => void): void {
     for (const watcher of this.#watchers) {
       try {

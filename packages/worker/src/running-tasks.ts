@@ -17,7 +17,7 @@ const WAIT_MS = 1_000
 /** About how long the answer to a claim takes. */
 const CLAIM_MS = 20
 
-/** The tasks that this worker holds. Each begins with a claim, and obeys requests such as a cancel. */
+/** The tasks that this worker holds. Each begins with a claim, and follows requests such as a cancel. */
 export class RunningTasks {
   readonly #worker: Worker
   readonly #log: Logger
@@ -54,7 +54,7 @@ export class RunningTasks {
     doubt.apply(run, settings.factories.get(name)!)
     const end = this.#carryOut(run)
       .catch((error: unknown) =>
-        this.#log.error({ err: asError(error), task: run.id }, 'an attempt could not be carried out'),
+        this.#log.error({ err: asError(error), task: run.id }, 'an attempt failed unexpectedly'),
       )
       .finally(() => {
         // The next attempt of the task may run already.
@@ -72,7 +72,7 @@ export class RunningTasks {
     const { settings, fleet, sessions, session, suspects, budget, emit } = this.#worker
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
     const factory = settings.factories.get(task.name)!
-    // With `notify`, the event follows when the input was accepted, and holds the input that a handler would get.
+    // With `notify`, the event follows after the check of the input, and has the input that a handler would get.
     if (!factory.notify) emit('claimed', { task })
     const executed = await executeTask(run, factory, {
       store: fleet.store,
@@ -91,7 +91,7 @@ export class RunningTasks {
     reportEnd(run, task, executed, this.#worker)
   }
 
-  /** Resolves when there is a slot. What waits for long here although it was claimed to run soon is left to other workers. */
+  /** Resolves when a slot is free. A task that was claimed ahead and waits for long is left to other workers. */
   async #enter(run: RunningTask): Promise<() => void> {
     const { handlerSlots, ahead } = this.#worker
     const tooLong = ahead && setTimeout(() => this.#giveBackStuck(), WAIT_MS)
@@ -110,7 +110,7 @@ export class RunningTasks {
     for (const run of this.all) if (!run.began) run.abort('SHUTDOWN', 'The slots of this worker stay busy')
   }
 
-  /** Carries out the request to cancel or pause that is in a running task's document. */
+  /** Carries out the request to cancel or pause in a running task's document. */
   obey(id: string, control: Pick<Control, 'action' | 'by'> & { reason?: string }): void {
     const run = this.#byId.get(id)
     if (run === undefined) {
@@ -122,7 +122,7 @@ export class RunningTasks {
     else run.abort('PAUSED', `Paused by ${control.by}${because}`)
   }
 
-  /** Gives up a task that another process has ended or removed. A change that is older than the claim does not count. */
+  /** Abandons a task that another process has ended or removed. A change before the claim does not count. */
   check(id: string, task: TaskDocument | null): void {
     const run = this.#byId.get(id)
     if (run === undefined || run.settling || task?.lease?.id === run.leaseId) return
@@ -132,7 +132,7 @@ export class RunningTasks {
   }
 
   lose(run: RunningTask): void {
-    run.abort('LEASE_LOST', 'This worker does not hold the task any more; it may run elsewhere by now')
+    run.abort('LEASE_LOST', 'This worker no longer holds the task; another worker may run it now')
     this.#worker.emit('lost', { id: run.id, worker: run.session })
   }
 
@@ -144,7 +144,7 @@ export class RunningTasks {
     emit('idle', {})
   }
 
-  /** Gives back the tasks whose handlers have not begun. */
+  /** Releases the tasks whose handlers have not begun. */
   giveBackWaiting(): void {
     for (const run of this.all) if (!run.began) run.abort('SHUTDOWN', 'This worker shuts down')
   }
@@ -187,7 +187,7 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
   underWay.add(reporter.ended(run, settled.owned && settled.status === 'completed'))
   if (!settled.owned || outcome === null) {
     underWay.add(session.survived(run))
-    settings.log.warn({ task: run.id }, 'the result is discarded: this worker does not hold the task any more')
+    settings.log.warn({ task: run.id }, 'the result is discarded: this worker no longer holds the task')
     run.end({ status: 'pending' })
     return
   }

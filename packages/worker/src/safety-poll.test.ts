@@ -10,7 +10,7 @@ const pollMs = 4_000
 
 const found = (runners: readonly TaskRunner[]): number[] => runners.map(({ foundByPoll }) => foundByPoll)
 
-test('no task waits for the safety poll, whatever limits and rates its queue has', async () => {
+test('no task waits for the safety poll, with any limits and rates of its queue', async () => {
   const { queues } = fleet.fleet
   const [rated, both, narrow, fleetWide] = [ownQueue(), ownQueue(), ownQueue(), ownQueue()]
   await queues.setLimits(rated, { rate: { limit: 12, per: '1s' } }, 'test')

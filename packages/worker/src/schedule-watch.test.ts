@@ -25,7 +25,7 @@ const ended = (count: number): Promise<TaskDocument[]> =>
 const stored = (): Promise<ScheduleDocument> => fleet.fleet.schedules.find(name)
 
 describe('workers with a schedule', () => {
-  test('run each slot once, at its time, however many they are', async () => {
+  test('run each scheduled time once, with any number of workers', async () => {
     await Promise.all(['a', 'b', 'c'].map((one) => fleet.runner({ queue: name, name: one })))
     // It is stored before its first slot, on a busy machine too.
     const startsAt = inMs(4_000)
@@ -47,7 +47,7 @@ describe('workers with a schedule', () => {
     ])
   })
 
-  test('make up for what passed while there was none, as soon as one is there', async () => {
+  test('make up for times that passed without a worker, as soon as one starts', async () => {
     const first = await fleet.runner({ queue: name })
     await create({ every: '1s' })
     await ended(1)
@@ -65,7 +65,7 @@ describe('workers with a schedule', () => {
     await commands().pause(name)
   })
 
-  test('hear of a new cron, and wait for nothing that it no longer says', async () => {
+  test('follow a new cron, and drop the old times', async () => {
     await fleet.runner({ queue: name })
     await create({ cron: '0 0 1 1 *' })
     await commands().edit(name, { cron: '* * * * * *' })
@@ -78,7 +78,7 @@ describe('workers with a schedule', () => {
     expect((await tasks()).length - made.length).toBeLessThanOrEqual(1)
   })
 
-  test('let the slots of a paused one pass, and go on when it is resumed', async () => {
+  test('skip the times of a paused one, and go on when it is resumed', async () => {
     await fleet.runner({ queue: name })
     await create({ every: '1s' })
     await ended(1)
@@ -94,7 +94,7 @@ describe('workers with a schedule', () => {
     expect(next!.runAt.toISOString()).toBe(resumed.nextAt)
   })
 
-  test('leave a slot out while the task of the one before it runs, if they are told to', async () => {
+  test("skip a time while the last task runs, with overlap 'skip'", async () => {
     const runner = await fleet.runner({ queue: name })
     const input = { steps: [{ do: 'waitForAbort' }] }
     await create({ every: '1s', overlap: 'skip', input })
@@ -111,7 +111,7 @@ describe('workers with a schedule', () => {
     await commands().remove(name)
   })
 
-  test('are not kept from the others by one that nobody can read', async () => {
+  test('run the others beside an invalid one', async () => {
     await fleet.runner({ queue: name })
     const broken = `${name}-broken`
     await commands().create({
@@ -148,7 +148,7 @@ describe('workers with a schedule', () => {
     expect(await tasks()).toHaveLength(1)
   })
 
-  test('see to many at the same moment, each once', async () => {
+  test('run many at the same moment, each once', async () => {
     await Promise.all(['a', 'b'].map((one) => fleet.runner({ queue: name, name: one, concurrency: 20 })))
     // Later than a slow server needs to store them all.
     const startsAt = inMs(12_000)
@@ -166,7 +166,7 @@ describe('workers with a schedule', () => {
     expect(made.map(({ schedule }) => schedule).sort()).toEqual(all.sort())
   })
 
-  test('make its task at once when somebody says so', async () => {
+  test('create its task at once on `run`', async () => {
     await fleet.runner({ queue: name })
     const created = await create({ cron: '0 0 1 1 *', paused: true })
     const { _id } = await commands().run(name)

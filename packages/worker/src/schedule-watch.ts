@@ -16,14 +16,14 @@ export interface ScheduleWatchOptions {
   log: Logger
 }
 
-/** The longest time between two looks, in case the feed missed a change. */
+/** The longest time between two checks, in case the feed missed a change. */
 const LOOK_EVERY_MS = 30_000
 /** How many schedules are handled at a time. */
 const AT_A_TIME = 10
 
 /**
- * Makes the tasks of schedules whose slots have come. Every worker does it and none leads: see `Schedules`. The feed tells when to
- * look, and each look reads the schedules anew, so that it respects every acknowledged edit or pause.
+ * Creates the tasks of schedules whose time has come. Every worker does it, without a leader: see `Schedules`. The feed triggers a
+ * check, and each check reads the schedules again, so that it respects every acknowledged edit or pause.
  */
 export class ScheduleWatch extends Service {
   readonly #options: ScheduleWatchOptions
@@ -38,7 +38,7 @@ export class ScheduleWatch extends Service {
       spread: true,
       firstMs: jittered(0),
       log: options.log,
-      failed: 'schedules could not be looked at',
+      failed: 'schedules could not be checked',
     })
   }
 
@@ -58,8 +58,8 @@ export class ScheduleWatch extends Service {
     if (nextAt instanceof Date) this.#loop.lookIn(this.#until(nextAt))
   }
 
-  #until(slot: Date): number {
-    return jittered(slot.getTime() - this.#options.clock.now().getTime())
+  #until(scheduledTime: Date): number {
+    return jittered(scheduledTime.getTime() - this.#options.clock.now().getTime())
   }
 
   async #look(): Promise<number | undefined> {
@@ -67,14 +67,14 @@ export class ScheduleWatch extends Service {
     return nextAt === null ? undefined : this.#until(nextAt)
   }
 
-  /** @returns when the next slot of all comes, if it is known */
+  /** @returns the next scheduled time of all schedules, if it is known */
   async #fireDue(): Promise<Date | null> {
-    // Schedules that another worker has moved on, or that are broken. Each is tried only once in a look.
+    // Schedules that another worker has moved on, or that fail. Each is tried only once in a check.
     const left: string[] = []
     for (;;) {
       const { due, nextAt } = await this.#options.schedules.due(left)
       if (due.length === 0 || !this.isRunning) return nextAt
-      // Workers that look at the same moment begin with different schedules. All are read anew before the next group.
+      // Workers that check at the same moment begin with different schedules. All are read again before the next group.
       const from = Math.floor(Math.random() * due.length)
       const group = [...due.slice(from), ...due.slice(0, from)].slice(0, AT_A_TIME)
       const moved = await Promise.all(group.map((schedule) => this.#fire(schedule)))
@@ -82,7 +82,7 @@ export class ScheduleWatch extends Service {
     }
   }
 
-  /** A broken schedule must not keep the others from running. @returns whether this worker moved it on */
+  /** A schedule that fails must not keep the others from running. @returns whether this worker moved it on */
   async #fire(schedule: DueSchedule): Promise<boolean> {
     const { schedules, log } = this.#options
     try {
@@ -95,5 +95,5 @@ export class ScheduleWatch extends Service {
   }
 }
 
-/** Not every worker looks in the same millisecond. */
+/** Random, so that workers don't check at the same moment. */
 const jittered = (ms: number): number => Math.max(5, ms) + Math.random() * 40

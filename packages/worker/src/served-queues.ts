@@ -32,7 +32,7 @@ export class ServedQueues {
     })
   }
 
-  /** Whether tasks of the queue may start now. A full queue is left out, so that its tasks are not in the way of others. */
+  /** Whether tasks of the queue may start now. A full queue is left out, so that its tasks don't block others. */
   isOpen(queue: string): boolean {
     return !this.#paused.has(queue) && !this.limits.isFull(queue) && !this.rates.isUsedUp(queue)
   }
@@ -52,7 +52,7 @@ export class ServedQueues {
     this.#revs.clear()
   }
 
-  /** Reads the settings and, if there are limits, the taken slots. */
+  /** Reads the settings and, if there are limits, the taken places. */
   async load(): Promise<void> {
     const stored = new Map((await this.#fleet.queues.list()).map((queue) => [queue._id, queue]))
     for (const queue of this.names) {

@@ -35,7 +35,7 @@ afterEach(() => {
   process.off('worker', count)
 })
 
-describe('with timers that are counted', () => {
+describe('with counted timers', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
   })

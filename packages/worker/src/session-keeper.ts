@@ -23,9 +23,9 @@ export interface SessionKeeperOptions {
   log: Logger
   /** The worker as it is now. */
   report: () => WorkerReport
-  /** Called after each renewal, with what was requested of the worker. */
+  /** Called after each renewal, with the request to the worker, such as to drain. */
   onRenewed: (beat: Beat) => void
-  /** Called when the session can't be proved any more. It may be proved again. */
+  /** Called when the session can no longer be proved. It may be proved again. */
   onDoubt: () => void
   onProven: () => void
   /** Called when another process has ended the session. `open` makes the next one. */
@@ -43,7 +43,7 @@ const MARGIN = 1 / 10
  */
 export const timeoutFor = (leaseMs: number): number => Math.max(1_000, Math.min(5_000, leaseMs / 4))
 
-/** Tells an attempt whether its session still holds. */
+/** Shows an attempt whether its session is still valid. */
 export interface SessionView {
   /** Whether the session can be proved by the monotonic clock. */
   trusted(session: string): boolean
@@ -84,7 +84,7 @@ export class SessionKeeper extends Service implements SessionView {
     })
   }
 
-  /** The present session, as far as this process knows. */
+  /** The current session, as far as this process knows. */
   get session(): string | undefined {
     return this.#session
   }
@@ -94,7 +94,7 @@ export class SessionKeeper extends Service implements SessionView {
     const timer = setInterval(() => this.#check(), Math.min(250, this.#options.leaseMs / 12))
     this.defer(() => {
       clearInterval(timer)
-      this.#giveUpWaiting('The worker has stopped')
+      this.#rejectWaiting('The worker has stopped')
     })
   }
 
@@ -182,7 +182,7 @@ export class SessionKeeper extends Service implements SessionView {
       performance.now() - (ago - report.sentAt),
       performance.now() - (ago - report.receivedAt),
     )
-    // The next renewal reports the present state.
+    // The next renewal reports the current state.
     this.#renewBy(report.session)
     this.#options.onRenewed(control === undefined ? {} : { control })
   }
@@ -211,11 +211,11 @@ export class SessionKeeper extends Service implements SessionView {
     this.#trustedUntil = Number.NEGATIVE_INFINITY
     this.#doubted = false
     this.#renewal.order(null)
-    this.#giveUpWaiting('Its session was ended')
+    this.#rejectWaiting('Its session was ended')
     this.#options.onDead(session)
   }
 
-  #giveUpWaiting(why: string): void {
+  #rejectWaiting(why: string): void {
     for (const { reject } of this.#waiting) reject(lost(why))
     this.#waiting.clear()
   }

@@ -22,7 +22,7 @@ async function relay(): Promise<{ uri: string; relay: ReplyRelay }> {
 /** What handlers have seen, by what they call it. */
 type Note = { what: string; at: number; owned: boolean }
 
-/** A task that notes what becomes of it, saves checkpoints and asks for proof before its last step. */
+/** A task that records its steps, saves checkpoints and waits for proof before its last step. */
 const watched = (over: { name?: string; inDoubt?: 'abort' | { for: number }; ms?: number } = {}) => {
   const notes: Note[] = []
   const note = (what: string, owned: boolean): number => notes.push({ what, at: Date.now(), owned })
@@ -50,7 +50,7 @@ const running = (task: TaskDocument): Promise<TaskDocument> =>
   fleet.until(task._id, ({ status, attempt }) => status === 'running' && attempt === 1)
 
 describe('F31: an outage of the database', () => {
-  test('that is longer than a lease costs a running task nothing, and is nobody’s death', async () => {
+  test('that is longer than a lease costs a running task nothing, and ends no session', async () => {
     const queue = ownQueue()
     const way = await relay()
     const { task, seen } = watched()
@@ -76,7 +76,7 @@ describe('F31: an outage of the database', () => {
     expect(await fleet.ended(next._id)).toMatchObject({ status: 'completed', attempt: 1 })
   })
 
-  test('makes what ends meanwhile wait with its result, and a checkpoint wait with its state', async () => {
+  test('delays the results of handlers that end meanwhile, and checkpoints', async () => {
     const queue = ownQueue()
     const way = await relay()
     const { task, seen } = watched({ ms: 300 })
@@ -94,7 +94,7 @@ describe('F31: an outage of the database', () => {
     expect(seen('proven')).toMatchObject({ owned: true })
   })
 
-  test('that is longer than a handler may be in doubt gives its task back, at no cost', async () => {
+  test('that is longer than a handler may be in doubt releases its task, at no cost', async () => {
     const queue = ownQueue()
     const way = await relay()
     const { task, notes } = watched({ inDoubt: { for: 500 }, ms: 20_000 })
@@ -148,7 +148,7 @@ describe('F32: a worker that is cut off alone', () => {
     expect(await fleet.fleet.store.find(posted._id)).toMatchObject({ status: 'completed', attempt: 2 })
   })
 
-  test('has ended what must not overlap before anybody else takes it up', async () => {
+  test('aborts a task that must not overlap before another worker claims it', async () => {
     const { posted, first, way } = await cutOff({ inDoubt: 'abort' })
     const again = await fleet.until(posted._id, ({ attempt }) => attempt === 2)
     const abandoned = first.seen('IN_DOUBT')
@@ -156,7 +156,7 @@ describe('F32: a worker that is cut off alone', () => {
     way.heal()
   })
 
-  test('takes back the loss that was counted when it returns and lives', async () => {
+  test('takes back the counted loss when it returns', async () => {
     const queue = ownQueue()
     const way = await relay()
     const first = watched({ ms: 20_000 })
@@ -174,7 +174,7 @@ describe('F32: a worker that is cut off alone', () => {
     expect(back.attempts[0]).toMatchObject({ worker: session, outcome: 'lost' })
   })
 
-  test('takes back the loss also when it hears of its tasks before it hears of its session', async () => {
+  test('takes back the loss also when it learns of its tasks before its session', async () => {
     const queue = ownQueue()
     const first = watched({ ms: 20_000 })
     const cut = await fleet.runner({ queue, tasks: [first.task], leaseMs: 30_000 })
@@ -213,7 +213,7 @@ test('a claim that was applied though its answer was lost is not held for ever',
   expect(ended.attempts[0]).toMatchObject({ outcome: 'released' })
 })
 
-test('tasks that workers have died with run one at a time, until they have lived for a while', async () => {
+test('tasks that workers have died with run one at a time, until they have run for a while', async () => {
   const queue = ownQueue()
   const now = new Set<string>()
   let most = 0

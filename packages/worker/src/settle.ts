@@ -13,7 +13,7 @@ const UNKNOWN_TRIES = 5
 /**
  * Repeats the write that records the outcome until the server has answered or the session has ended. The lease in its filter makes sure
  * that a late result never replaces another one. An outcome that the server refuses is replaced once by a plain failure with the
- * reason, so that each attempt has an end.
+ * reason, so that each attempt ends.
  */
 export async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionDeps): Promise<Executed> {
   const { store, sessions, log } = deps
@@ -31,7 +31,7 @@ export async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionD
         if (replaced) {
           log.error(
             said,
-            'the database refuses even a plain failure; the slot is freed, and the write is tried again now and then',
+            'the database refuses even a plain failure; the slot is freed, and the write is repeated from time to time',
           )
           deps.onRefused?.(run)
           void settleLater(run, [wanted, outcome], deps)
@@ -39,7 +39,7 @@ export async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionD
         }
         log.error(said, 'the database refuses to record an end; a plain failure is recorded instead')
         outcome = Outcome.failed(toTaskError(refusedEnd(error, verb), run.readable))
-        // The progress may be what was refused.
+        // The database may have refused the progress.
         progress = undefined
         replaced = true
         tries = 0

@@ -34,7 +34,7 @@ async function fleetWith(mode: SigningMode) {
       onTestFinished(memory.onChange(() => void look()))
       void look()
     })
-  /** As somebody who may write to the database would. */
+  /** A change by a person with write access to the database. */
   const forged = async (over: object = {}) => {
     const made = await fleet.enqueue(pay, { to: 'ann' }, { runAt: new Date('2099-01-01') })
     const _id = new ObjectId()
@@ -45,7 +45,7 @@ async function fleetWith(mode: SigningMode) {
   return { memory, fleet, runner, ended, forged, logged }
 }
 
-test('a worker that requires signatures runs what is signed, and fails the rest for good', async () => {
+test('a worker that requires signatures runs signed tasks, and fails the others without a retry', async () => {
   const { fleet, ended, forged } = await fleetWith('required')
   const good = await fleet.enqueue(pay, { to: 'ann' })
   expect(await ended(good._id)).toMatchObject({ status: 'completed', output: 'ann' })
@@ -57,13 +57,13 @@ test('a worker that requires signatures runs what is signed, and fails the rest 
   })
 })
 
-test('one that warns runs them, and says so', async () => {
+test('one that warns runs them and logs it', async () => {
   const { ended, forged, logged } = await fleetWith('warn')
   expect(await ended(await forged())).toMatchObject({ status: 'completed' })
   expect(logged).toContainEqual(expect.objectContaining({ code: 'BAD_SIGNATURE' }))
 })
 
-test('a task that must not run twice is not replayed, also not by a write to the database', async () => {
+test('a task that must not run twice is not replayed, not even by a write to the database', async () => {
   const { fleet, ended, memory, runner } = await fleetWith('off')
   const once = await fleet.enqueue(pay, { to: 'ann' })
   await ended(once._id)

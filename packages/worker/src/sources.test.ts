@@ -108,7 +108,7 @@ test('node actions over time', async () => {
   // On a slow machine the date of the later one may have come meanwhile.
   const waited = runs.filter((label) => label !== 'later')
   expect(waited).toEqual(['overdue', 'high', 'front', 'medium', 'low', 'an old message'])
-  // Its date is when it becomes active; the parent process is told.
+  // It becomes active at its date; the parent process gets an event.
   await fleet.ended(later._id)
   expect(due).toContain(later._id.toHexString())
   // A newcomer that is due before the known next one is run before it.
@@ -118,7 +118,7 @@ test('node actions over time', async () => {
   expect(runs.slice(-2)).toEqual(['first', 'second'])
   // The deadline has come: bumped to the top.
   expect(await fleet.until(atRisk._id, ({ priority }) => priority === 10)).toMatchObject({ basePriority: 2 })
-  // Retries; what keeps failing loses priority; the developer is told of recurring errors.
+  // Retries; a task that keeps failing loses priority; recurring errors are reported to the developer.
   const flaky = await fleet.ended((await put('flaky'))._id)
   expect(flaky).toMatchObject({ status: 'completed', failures: 2, priority: 3 })
   const failing = await put('failing')

@@ -3,7 +3,7 @@ import { runAfter } from '@taskfleet/protocol/internal'
 import type { ProgressUpdate } from './handler.ts'
 
 /**
- * Notices that an attempt reports nothing new. `noticed` is cheap: only the timer compares times, and is set again for the rest.
+ * Ends an attempt that reports nothing new. `noticed` is cheap: only the timer compares times, and is set again for the rest.
  */
 export class StallWatch {
   readonly #limitMs: number
@@ -20,12 +20,12 @@ export class StallWatch {
     this.#undo = runAfter(limitMs, () => this.#look())
   }
 
-  /** Something new was reported. */
+  /** Called when something new was reported. */
   noticed(): void {
     this.#newsAt = performance.now()
   }
 
-  /** Progress was reported. The same progress again is not new. */
+  /** Called with reported progress. The same progress again is not new. */
   reported(update: ProgressUpdate): void {
     if (isDeepStrictEqual(update, this.#latest)) return
     this.#latest = { ...update }

@@ -33,7 +33,7 @@ describe('the budget of a shutdown', () => {
     expect(seen).toEqual(expected)
   })
 
-  test('only gets shorter', async () => {
+  test('never grows', async () => {
     const { made, seen } = stages((giveBack) => new StopBudget(giveBack))
     made.limit({ grace: '10s' })
     await vi.advanceTimersByTimeAsync(1_000)
@@ -52,7 +52,7 @@ describe('the budget of a shutdown', () => {
     made.close()
   })
 
-  test('tells for how long a task must wait that can not be ended', () => {
+  test('computes how long a task must wait whose handler can not be ended', () => {
     const { made } = stages((giveBack) => new StopBudget(giveBack))
     made.limit({ timeout: 4_000 })
     expect(made.goneInMs).toBe(4_500)

@@ -20,7 +20,7 @@ const MARGIN_MS = 500
 /** Node's timers fire at once when they are given more. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-/** The time budget that all stages of a shutdown share. It only ever gets shorter. */
+/** The time budget that all stages of a shutdown share. It never grows. */
 export class StopBudget {
   /** Resolves when it is used up. */
   readonly over: Promise<void>
@@ -43,7 +43,7 @@ export class StopBudget {
     return this.#until !== Number.POSITIVE_INFINITY
   }
 
-  /** Aborted when handlers that ignore their signals are not waited for any more. */
+  /** Aborted when the shutdown no longer waits for handlers that ignore their signals. */
   get abandon(): AbortSignal {
     return this.#abandon.signal
   }

@@ -9,7 +9,7 @@ const attempt = (lost: number) => ({ claim: { task: { lost } } })
 /** Which of the tasks that none, one or two workers have died with may begin. */
 const mayBegin = (suspects: Suspects): number[] => [0, 1, 2].filter((lost) => suspects.mayBegin(lost))
 
-test('one that was lost once is tried alone first, and then no more than its like beside it', () => {
+test('one that was lost once runs alone at first, and then only beside others that were lost once', () => {
   const onRoom = vi.fn()
   const suspects = new Suspects(onRoom)
   expect(mayBegin(suspects)).toEqual([0, 1, 2])
@@ -27,7 +27,7 @@ test('one that was lost once is tried alone first, and then no more than its lik
   expect(mayBegin(suspects)).toEqual([0, 1, 2])
 })
 
-test('one with its last chance has no other suspect beside it, however long it takes', () => {
+test('one with its last attempt has no other suspect beside it, however long it takes', () => {
   const onRoom = vi.fn()
   const suspects = new Suspects(onRoom)
   const last = attempt(2)
@@ -40,7 +40,7 @@ test('one with its last chance has no other suspect beside it, however long it t
   expect(mayBegin(suspects)).toEqual([0, 1, 2])
 })
 
-test('tasks that nobody has died with are nothing to it', () => {
+test('tasks without a loss are not suspects', () => {
   const onRoom = vi.fn()
   const suspects = new Suspects(onRoom)
   const good = attempt(0)

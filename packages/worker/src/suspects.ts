@@ -1,15 +1,15 @@
 import type { Claim } from '@taskfleet/core/internal'
 
-/** The part of an attempt that is used here. `lost` is how many workers have died with its task. */
+/** The used part of an attempt. `lost` is how many workers have died with its task. */
 type Attempt = { readonly claim: { readonly task: Pick<Claim['task'], 'lost'> } }
 
-/** How long a task that was lost once must live before the next suspect may begin, in milliseconds. */
+/** How long a task that was lost once must run before the next suspect may begin, in milliseconds. */
 const PROBATION_MS = 3_000
 
 /**
  * Running tasks that workers have died with. One of them may kill its process, so a worker does not run several of them together: the
- * others would be lost with it. A task that was lost once is trusted after a few seconds, since most often its host just failed. A task
- * that was lost more often has one chance left, and runs without another suspect. A task that saves a new checkpoint is trusted too.
+ * others would be lost with it. A task that was lost once is trusted after a few seconds, since usually just its host failed. A task
+ * that was lost more often has one attempt left, and runs without another suspect. A task that saves a new checkpoint is trusted too.
  */
 export class Suspects {
   readonly #onRoom: () => void
@@ -32,7 +32,7 @@ export class Suspects {
     return this.#tried === undefined ? 1 : 0
   }
 
-  /** Whether a task that so many workers have died with may begin now. */
+  /** Whether a task with this number of losses may begin now. */
   mayBegin(lost: number): boolean {
     return lost === 0 || lost <= (this.maxLost() ?? lost)
   }
@@ -46,7 +46,7 @@ export class Suspects {
     if (lost === 1) this.#probation = setTimeout(() => this.#lived(run), PROBATION_MS).unref()
   }
 
-  /** The task has saved a new checkpoint, or has ended. */
+  /** Called when the task has saved a new checkpoint, or has ended. */
   cleared(run: Attempt): void {
     if (!this.#running.delete(run)) return
     if (this.#tried === run) this.#lived(run)

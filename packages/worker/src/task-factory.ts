@@ -15,7 +15,7 @@ import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import { type LeaseView, Task } from './task.ts'
 
-/** Makes a `Task` for each claimed document, and knows how to run it. */
+/** Makes a `Task` for each claimed document, and holds the rules to run it. */
 export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Output = unknown>
   implements TaskType<Schema>
 {
@@ -25,7 +25,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly run: Handler<StandardSchemaV1.InferOutput<Schema>, Output>
   readonly defaults: { lazy: boolean; maxAttempts: number }
   readonly backoff: BackoffPolicy
-  /** Whether a failed attempt costs the task a step of priority. */
+  /** Whether a failed attempt lowers the task's priority. */
   readonly decay: boolean
   /** Which failed attempts count. */
   readonly counts: FailureCounts
@@ -44,7 +44,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly replay: boolean
   /** The address of the module that exports this task. The loader of the module may set it later. */
   module: string | undefined
-  /** Whether the work is done by the program around the runner. */
+  /** Whether the program around the runner does the work. */
   readonly notify: boolean
   readonly #upgrade: Record<number, (old: never) => unknown>
 
@@ -132,9 +132,9 @@ function inDoubtMs(name: string, inDoubt: TaskDefinition<StandardSchemaV1, unkno
   return milliseconds(inDoubt.for)
 }
 
-/** Takes the place of a handler that the program around the runner replaces. */
+/** The handler of a task that the program around the runner carries out. */
 function doneOutside(): never {
-  throw new FleetError('BAD_DEFINITION', 'This task is done by the program around its runner')
+  throw new FleetError('BAD_DEFINITION', 'This task is carried out by the program around its runner')
 }
 
 /** @throws {FleetError} `BAD_DEFINITION` */

@@ -25,7 +25,7 @@ const find = async (task: { _id: TaskDocument['_id'] }): Promise<TaskDocument> =
   (await fleet.fleet.store.find(task._id))!
 
 describe('deadlines', () => {
-  test('near it a waiting task is raised, and when it has passed it is told of once, also where nobody serves the task', async () => {
+  test('near it a waiting task is raised; when it has passed, the event is emitted once, even if no worker serves the task', async () => {
     const queue = ownQueue()
     const [one, other] = [await fleet.runner({ queue }), await fleet.runner({ queue })]
     const told: string[] = []
@@ -41,7 +41,7 @@ describe('deadlines', () => {
     expect(told).toEqual([task._id.toHexString()])
   })
 
-  test('the lead before it is what such tasks have taken lately', async () => {
+  test('near means the recent duration of such tasks', async () => {
     await fleet.fleet.durations.add(new Map([['slow', [60_000, 60_000, 60_000, 60_000, 90_000]]]))
     const slow = defineTask({ name: 'slow', input: anything, run: () => null })
     const task = await fleet.fleet.enqueue(slow, {}, { queue: ownQueue(), deadline: soon(600_000) })
@@ -142,7 +142,7 @@ describe('failing', () => {
 })
 
 describe('the report on errors', () => {
-  test('failures of one fault are one group, told of once in a period, and open again when they come back', async () => {
+  test('failures of one error are one group, reported once in a period, and open again when they come back', async () => {
     const queue = ownQueue()
     const told: ErrorRow[] = []
     const posted: { body: string; signature: string }[] = []
@@ -315,7 +315,7 @@ describe('control', () => {
     expect(refused).toMatchObject({ changed: 0, refused: [{ error: { code: 'NOT_ENDED' } }] })
   })
 
-  test('a command for all that match counts first, changes them, and says what it could not', async () => {
+  test('a command with a filter counts first, changes the tasks, and reports the refused ones', async () => {
     const queue = ownQueue()
     const waiting = await Promise.all(Array.from({ length: 12 }, () => fleet.post([], { queue })))
     const filter = { queue }
@@ -336,7 +336,7 @@ describe('control', () => {
     expect(actions).toEqual(['retry', 'cancel', 'resume', 'reprioritise', 'pause'])
   })
 
-  test('an edit knows the revision that it was made for', async () => {
+  test('an edit names the revision that it was made for', async () => {
     const task = await fleet.post([], { queue: ownQueue() })
     const id = task._id.toHexString()
     const edited = await control().edit({ id, rev: task.rev, changes: { priority: 9 } })
@@ -351,7 +351,7 @@ describe('control', () => {
     await expect(control().edit({ id, changes: { priority: 1 } })).rejects.toMatchObject({ code: 'NOT_WAITING' })
   })
 
-  test('nothing of a paused queue is claimed, by a worker that was there or came later, until it is resumed', async () => {
+  test('no task of a paused queue is claimed, by an old or a new worker, until it is resumed', async () => {
     const queue = ownQueue()
     await fleet.runner({ queue })
     await control().controlQueue({ queue, action: 'pause', reason: 'maintenance' })
@@ -367,7 +367,7 @@ describe('control', () => {
     expect(await fleet.ended(task._id)).toMatchObject({ status: 'completed' })
   })
 
-  test('a worker that is drained from afar goes on with what it runs and takes nothing new until it is to', async () => {
+  test('a worker that is drained from elsewhere finishes its tasks and claims no new ones until it is resumed', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue })
     const running = await fleet.post([{ do: 'waitForAbort' }], { queue })
@@ -383,7 +383,7 @@ describe('control', () => {
 })
 
 describe('the load gate', () => {
-  test('lazy tasks wait while it is closed, others run, and the reason can be seen', async () => {
+  test('lazy tasks wait while it is closed, others run, and the reason is shown', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, thresholds: CLOSED, heartbeatMs: 100 })
     const lazy = await fleet.post([], { queue, lazy: true, priority: 10 })
@@ -427,7 +427,7 @@ describe('work that is done outside', () => {
     retry: { maxAttempts: 1 },
   })
 
-  test('the program around the runner is told, and completes or fails it with the same lease and fence', async () => {
+  test('the program around the runner gets the event, and completes or fails it with the same lease and fence', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, tasks: [outside], concurrency: 2 })
     const claimed: string[] = []
@@ -506,7 +506,7 @@ describe('log lines', () => {
     expect(ended.progress?.message).toBe('GET https://***@host/file?X-Amz-Signature=***')
   })
 
-  test('are bounded, and say how many are missing', async () => {
+  test('are limited, and the last one counts the dropped ones', async () => {
     const queue = ownQueue()
     const flood = defineTask({
       name: 'flood',
@@ -526,7 +526,7 @@ describe('log lines', () => {
 })
 
 describe('versions', () => {
-  test('coverage shows what waits with nobody to run it, and it waits without failing', async () => {
+  test('coverage shows tasks that no worker can run, and they wait without failing', async () => {
     const queue = ownQueue()
     const name = 'covered'
     const runner = await fleet.runner({ queue, tasks: [scriptedTask({ name, version: 2 })] })
@@ -575,7 +575,7 @@ describe('explain', () => {
   const codes = async (task: TaskDocument): Promise<string[]> =>
     (await control().explain(task._id.toHexString())).reasons.map(({ code }) => code)
 
-  test('says of each task what stands in its way', async () => {
+  test('names the reasons why each task waits', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, concurrency: 1, heartbeatMs: 100 })
     const busy = await fleet.post([{ do: 'waitForAbort' }], { queue })
@@ -605,7 +605,7 @@ describe('explain', () => {
   })
 })
 
-test('a request for the same key is refused, answered with the one there, or put in its place', async () => {
+test('a second task with the same key is rejected, returns the first one, or replaces it', async () => {
   const queue = ownQueue()
   const key = `key-${queue}`
   const first = await fleet.post([], { queue, key, runAt: soon(60_000) })
@@ -617,7 +617,7 @@ test('a request for the same key is refused, answered with the one there, or put
   })
 })
 
-test('ended tasks are forgotten when the policy says so', async () => {
+test('retention removes ended tasks', async () => {
   const queue = ownQueue()
   await fleet.fleet.retention.set({ completed: 60_000, failed: null })
   const runner = await fleet.runner({ queue })

@@ -32,7 +32,7 @@ const mostHeld = (runner: TaskRunner): (() => number) => {
 }
 
 describe('TaskRunner', () => {
-  test('runs what was posted before and after it started, and stores the output', async () => {
+  test('runs tasks that were enqueued before and after its start, and stores the output', async () => {
     const queue = ownQueue()
     const before = await fleet.post([{ do: 'return', value: { answer: 42 } }], { queue })
     const runner = await fleet.runner({ queue })
@@ -45,7 +45,7 @@ describe('TaskRunner', () => {
     expect(second.output).toEqual([1, 2])
   })
 
-  test('tells its listeners of each step', async () => {
+  test('emits an event for each step', async () => {
     const queue = ownQueue()
     // Long enough that the feed can't tell of the next try before the end of this one is acknowledged.
     const runner = await fleet.runner({ queue, tasks: [scriptedTask({ base: 1_000 })] })
@@ -64,7 +64,7 @@ describe('TaskRunner', () => {
     expect(heard.filter((event) => event !== 'idle')).toEqual(['due', 'claimed', 'retry', 'due', 'claimed', 'success'])
   })
 
-  test('tries again with back-off until it succeeds or no try is left', async () => {
+  test('retries with back-off until it succeeds or no attempt is left', async () => {
     const queue = ownQueue()
     await fleet.runner({ queue })
     const flaky = await fleet.post(
@@ -161,7 +161,7 @@ describe('TaskRunner', () => {
       checkInvariants(ended)
     })
 
-    test('stopping gives back at once what has not begun, at no cost, and lets the rest end', async () => {
+    test('stopping releases at once what has not begun, at no cost, and lets the rest end', async () => {
       const queue = ownQueue()
       const runner = await fleet.runner({ queue, concurrency: 1, prefetch: 4 })
       const busy = await fleet.post([{ do: 'sleep', ms: 300 }], { queue })
@@ -202,7 +202,7 @@ describe('TaskRunner', () => {
       expect(most.slow()).toBeLessThanOrEqual(3)
     })
 
-    test('and leaves to others what waits for long', async () => {
+    test('and leaves tasks that wait for long to other workers', async () => {
       const queue = ownQueue()
       const first = await fleet.runner({ queue, concurrency: 2, tasks: [timed] })
       await Promise.all((await enqueue(queue, { ms: 1 }, 60)).map(({ _id }) => fleet.ended(_id)))
@@ -222,7 +222,7 @@ describe('TaskRunner', () => {
     })
   })
 
-  test('leaves alone what it can not run: another name, another queue, a newer version', async () => {
+  test('does not claim what it can not run: another name, another queue, a newer version', async () => {
     const queue = ownQueue()
     await fleet.runner({ queue })
     const strangers = await Promise.all([
@@ -236,14 +236,14 @@ describe('TaskRunner', () => {
       expect(await fleet.fleet.store.find(_id)).toMatchObject({ status: 'pending', attempt: 0 })
   })
 
-  test('an older message is brought up to the handler that is there now', async () => {
+  test('an older input is upgraded to the version of the handler', async () => {
     const queue = ownQueue()
     const old = await fleet.post([{ do: 'return', value: 'upgraded' }], { queue })
     await fleet.runner({ queue, tasks: [scriptedTask({ version: 2 })] })
     expect(await fleet.ended(old._id)).toMatchObject({ status: 'completed', output: 'upgraded', version: 1 })
   })
 
-  test('an input that does not fit fails at once with the path', async () => {
+  test('an invalid input fails at once with the path', async () => {
     const queue = ownQueue()
     const [bad] = await fleet.fleet.store.enqueue([
       parseNewTask({ name: 'scripted', queue, input: { steps: [{ do: 'dance' }] } }),
@@ -261,7 +261,7 @@ describe('TaskRunner', () => {
     expect(await fleet.ended(task._id)).toMatchObject({ status: 'failed', error: { code: 'OUTPUT_TOO_LARGE' } })
   })
 
-  test('an attempt that takes too long is aborted and tried again', async () => {
+  test('an attempt that takes too long is aborted and retried', async () => {
     const queue = ownQueue()
     await fleet.runner({ queue, tasks: [scriptedTask({ timeout: 50 })] })
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue, maxAttempts: 2 })
@@ -269,7 +269,7 @@ describe('TaskRunner', () => {
     expect(ended.attempts.map(({ error }) => error?.code)).toEqual(['TIMED_OUT', 'TIMED_OUT'])
   })
 
-  test('a cancel from anywhere aborts the handler on whatever host', async () => {
+  test('a cancel from anywhere aborts the handler on any host', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue })
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
@@ -280,7 +280,7 @@ describe('TaskRunner', () => {
     checkInvariants(ended)
   })
 
-  test('a handler that does not heed a cancel loses its slot after the grace period', async () => {
+  test('a handler that ignores a cancel loses its slot after the grace period', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, concurrency: 1, abortGrace: 50 })
     const deaf = await fleet.post([{ do: 'ignoreAbort' }], { queue })
@@ -307,7 +307,7 @@ describe('TaskRunner', () => {
     await fleet.ended(task._id)
   })
 
-  test('stop gives its tasks back, and they count as no failure', async () => {
+  test('stop releases its tasks without a failure', async () => {
     const queue = ownQueue()
     const first = await fleet.runner({ queue })
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
@@ -349,7 +349,7 @@ describe('TaskRunner', () => {
     await reaper.stop({ grace: 0 })
   })
 
-  test('what was taken away is given up: the late result matches nothing', async () => {
+  test('a lost task is abandoned: its late result matches nothing', async () => {
     const queue = ownQueue()
     const runner = await fleet.runner({ queue, leaseMs: 1_500 })
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue })

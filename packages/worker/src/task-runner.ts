@@ -52,7 +52,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#worker?.gateway?.url
   }
 
-  /** How many due tasks waited until the safety poll found them, while this worker was idle. Anything but 0 is a fault. */
+  /** How many due tasks waited until the safety poll found them, while this worker was idle. More than 0 is a bug. */
   get foundByPoll(): number {
     return this.#worker?.loop.foundByPoll ?? 0
   }
@@ -71,7 +71,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
 
   /** @throws {FleetError} `NO_DATABASE`, `EADDRINUSE`, `INSECURE_BIND`, `BAD_PUBLIC_URL` and others of set-up */
   async start(): Promise<void> {
-    if (this.#starting !== undefined) throw new FleetError('ALREADY_STARTED', 'A runner is started once')
+    if (this.#starting !== undefined) throw new FleetError('ALREADY_STARTED', 'A runner can be started only once')
     this.#starting = this.#start()
     await this.#starting
   }
@@ -115,7 +115,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   /**
-   * The work of a task with `notify: true` failed; it is tried again as after any failure.
+   * Reports the failure of a task with `notify: true`. It is retried like after any failure.
    * @throws {FleetError} `NOT_RUNNING` when no such task waits for it here
    */
   fail(id: string, error: unknown): void {
@@ -137,7 +137,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   }
 
   /**
-   * Claims no more tasks, lets running tasks go on for `grace`, then gives them back. Resolves after `timeout` at the latest. May be
+   * Claims no more tasks, lets running tasks go on for `grace`, then releases them. Resolves after `timeout` at the latest. May be
    * called at any time, and again: shorter times count at once.
    *
    * A handler that ignores its signal goes on until the program ends, so end the program after this. Its task waits until then.
@@ -149,7 +149,10 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     const ended = await Promise.race([this.#stopping.then(() => true), this.#budget.over.then(() => false)])
     if (ended || this.#worker?.state === 'stopped') return
     const running = (this.#worker?.running.all ?? []).map(({ id }) => id)
-    this.#settings.log.error({ running }, 'stopping took longer than its budget; the rest is given up')
+    this.#settings.log.error(
+      { running },
+      'stopping took longer than its budget; the remaining parts are not waited for',
+    )
   }
 
   async #stop(starting: Promise<void>): Promise<void> {
@@ -170,7 +173,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#worker
   }
 
-  /** Logs a listener that throws. It harms no task and no other listener. */
+  /** Logs a listener that throws. Tasks and other listeners are not affected. */
   override emit<Name>(
     event: keyof RunnerEvents | Name,
     ...args: Name extends keyof RunnerEvents ? RunnerEvents[Name] : never

@@ -14,7 +14,7 @@ const known = (name: string): string | undefined => ({ api: VALUE, pin: '12', em
 const REFERENCE = { secret: 'api' } as unknown as string
 
 describe('a reference to a secret', () => {
-  test('is replaced by what the worker knows', async () => {
+  test('is replaced by its value', async () => {
     expect(await resolveSecrets({ a: { secret: 'api' }, b: [{ secret: 'api' }] }, known)).toEqual({
       input: { a: VALUE, b: [VALUE] },
       values: [VALUE],
@@ -23,7 +23,7 @@ describe('a reference to a secret', () => {
     expect(await resolveSecrets(plain, known)).toEqual({ input: plain, values: [] })
   })
 
-  test('that the worker does not know has a code and its name', async () => {
+  test('without a value on the worker is an error with a code and its name', async () => {
     for (const name of ['other', 'empty']) {
       await expect(resolveSecrets([{ secret: name }], known)).rejects.toMatchObject({
         code: 'SECRET_MISSING',
@@ -33,7 +33,7 @@ describe('a reference to a secret', () => {
     }
   })
 
-  test('is hidden in each form in which it may be quoted, unless it is as short as a word', () => {
+  test('is masked in each form, unless it is very short', () => {
     expect(formsOf([VALUE, '12'])).toEqual(['hun%22ter%20two%2F2', 'hun\\"ter two/2', VALUE])
   })
 })
@@ -42,7 +42,7 @@ describe('a worker with secrets', () => {
   const fleet = useFleet()
   const input = z.object({ token: z.string().min(5), more: z.string().optional() })
 
-  test('answers a message that fails without them', async () => {
+  test('masks them in the error of a message', async () => {
     const queue = ownQueue()
     const asked = defineTask({
       name: 'asked',
@@ -65,7 +65,7 @@ describe('a worker with secrets', () => {
     expect(String(((await failed('plain')) as Error).stack)).not.toContain(VALUE)
   })
 
-  test('gives them to the handler alone: nothing that is stored, logged or shown holds one', async () => {
+  test('gives them to the handler alone: nothing that is stored, logged or shown contains one', async () => {
     const queue = ownQueue()
     const lines: string[] = []
     const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) })
@@ -103,7 +103,7 @@ describe('a worker with secrets', () => {
     expect(all).not.toMatch(/ter(\s|%20)two/)
   })
 
-  test('without the one that is named fails the attempt and tries again', async () => {
+  test('without the named one fails the attempt and retries', async () => {
     const queue = ownQueue()
     const secrets = new Map<string, string>()
     const task = defineTask({
@@ -138,7 +138,7 @@ describe('a worker with secrets', () => {
     expect(await fleet.ended(_id)).toMatchObject({ output: { pin: '12' }, input: { pin: { secret: 'pin' } } })
   })
 
-  test('is not asked where no secrets are set: an object is an object', async () => {
+  test('without secrets leaves the object as it is', async () => {
     const queue = ownQueue()
     await fleet.runner({ queue })
     const steps = [{ do: 'return' as const, value: { secret: 'api' } }]

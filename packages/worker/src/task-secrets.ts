@@ -5,7 +5,7 @@ import { FleetError } from '@taskfleet/protocol'
 export type SecretSource = (name: string) => string | undefined | Promise<string | undefined>
 
 /**
- * Puts the secrets in place of `{ secret: 'name' }`, anywhere in an input.
+ * Replaces each `{ secret: 'name' }` in an input by its value.
  *
  * @returns the input, and the values of its secrets
  * @throws {FleetError} `SECRET_MISSING`, naming the secret

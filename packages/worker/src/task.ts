@@ -1,6 +1,6 @@
 import type { Claim } from '@taskfleet/core/internal'
 
-/** The lease of a task, as its runner knows it. */
+/** The lease of a task in its runner. */
 export interface LeaseView {
   /** Whether the lease can still be proved by the monotonic clock. */
   trusted(): boolean
@@ -44,7 +44,7 @@ export class Task {
   }
 
   /**
-   * Waits until this attempt is known to own its task: usually not at all, in an outage until the database answers again. Call it before
+   * Resolves when this attempt is known to own its task: usually at once, in an outage when the database answers again. Call it before
    * a side effect that must not happen twice.
    *
    * @throws {AttemptAborted} `LEASE_LOST` when the attempt has lost the task, and the reason of `signal` when that is aborted

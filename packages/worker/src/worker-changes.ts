@@ -3,7 +3,7 @@ import type { Change, FeedListener, QueueDocument } from '@taskfleet/core/intern
 import type { RunningTask } from './running-task.ts'
 import type { Worker } from './worker.ts'
 
-/** What a worker does about each change that the feed reports. */
+/** Passes each change of the feed to the part of the worker that it concerns. */
 export function changesOf(worker: Worker): FeedListener {
   return {
     change: ({ collection, id, doc }: Change) => {
@@ -29,7 +29,7 @@ function onSelf(worker: Worker, doc: WorkerDocument | null): void {
 
 function onTask(worker: Worker, id: string, task: TaskDocument | null): void {
   const { fleet, queues, deadlines, loop, running } = worker
-  // What does not fit is ended by the watch of documents, and nothing here relies on it.
+  // The document watch ends invalid tasks, so they are skipped here.
   if (task !== null && !fleet.gate.isReadable('tasks', task)) {
     loop.remove(id)
     return

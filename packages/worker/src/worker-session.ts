@@ -24,7 +24,7 @@ export class WorkerSession {
     this.id = worker.boot
   }
 
-  /** The database refuses to record the end of this attempt. It is tried again now and then, and the task is not given back. */
+  /** The database refuses to record the end of this attempt. The write is repeated from time to time, and the task is not released. */
   refused({ leaseId }: RunningTask): void {
     this.#refused.add(leaseId)
   }
@@ -45,7 +45,7 @@ export class WorkerSession {
     reaper.wake()
   }
 
-  /** Other workers took this process for dead, and take back its tasks. It goes on with another session. */
+  /** Other workers considered this process dead, and take back its tasks. It goes on with another session. */
   onDead(session: string): void {
     const { running, doubt, underWay, budget } = this.#worker
     doubt.end()
@@ -64,7 +64,7 @@ export class WorkerSession {
     await loop.lost()
   }
 
-  /** An attempt ended after its task was lost, and this worker lives: a loss that was counted is taken back, or else the task given back. */
+  /** An attempt ended after its task was lost, but this worker lives: takes back the counted loss, or else releases the task. */
   async survived({ claim, leaseId }: RunningTask): Promise<void> {
     if (this.#refused.has(leaseId)) return
     const { store } = this.#worker.fleet
@@ -89,7 +89,7 @@ export class WorkerSession {
 
   /**
    * Compares the tasks of this session with those that run here. A claim may have been applied although its answer was lost. Such a task
-   * is given back, since no other worker can claim it while this session lives.
+   * is released, since no other worker can claim it while this session lives.
    */
   async reconcile(): Promise<void> {
     const { fleet, loop, running } = this.#worker
@@ -101,7 +101,7 @@ export class WorkerSession {
     for (const { leaseId, ...task } of held) {
       const id = task._id.toHexString()
       if (running.get(id)?.leaseId === leaseId || this.#refused.has(leaseId)) continue
-      this.#log.warn({ task: id }, 'the answer to a claim was lost; the task is given back')
+      this.#log.warn({ task: id }, 'the answer to a claim was lost; the task is released')
       await store.settle({ task, leaseId }, Outcome.released())
     }
   }

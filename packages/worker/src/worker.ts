@@ -78,7 +78,7 @@ export class Worker extends Service {
   readonly suspects: Suspects
   readonly doubt = new Doubt()
   readonly outside: OutsideWork
-  /** Only where tasks are claimed ahead. */
+  /** Only if tasks are claimed ahead. */
   readonly handlerSlots: HandlerSlots | undefined
   /** Measures handlers, unless the number of tasks that are claimed ahead is given. */
   readonly ahead: ClaimAhead | undefined
@@ -87,11 +87,11 @@ export class Worker extends Service {
   readonly underWay: UnderWay
   readonly emit: Emit
   readonly #attempts: Attempts
-  /** Only where the worker listens. */
+  /** Only if the worker listens. */
   gateway: Gateway | undefined
-  /** Only where a handler asks for an isolate. */
+  /** Only if a handler needs an isolate. */
   isolates: Isolates | undefined
-  /** `stopped` when all its tasks have ended or were given back. */
+  /** `stopped` when all its tasks have ended or were released. */
   state: 'running' | 'draining' | 'stopped' = 'running'
 
   /** @throws {FleetError} `CONFIG_RANGE`, `BAD_DURATION`, `BAD_SIZE` */
@@ -107,7 +107,7 @@ export class Worker extends Service {
     this.#attempts = attempts
     this.fleet = new Fleet(database, { log, signing: settings.signing })
     const { store, workers: register, events, batches, errors } = this.fleet
-    this.underWay = new UnderWay((error) => log.warn({ err: asError(error) }, 'what follows an attempt failed'))
+    this.underWay = new UnderWay((error) => log.warn({ err: asError(error) }, 'the work after an attempt failed'))
     this.feed = this.#feed()
     this.suspects = new Suspects(() => refill('a suspect has come through'))
     this.notice = new ErrorNotice(errors, settings.recurringErrors, log)
@@ -171,7 +171,7 @@ export class Worker extends Service {
     })
   }
 
-  /** False while it drains, and while it has no session that it can prove. */
+  /** False while it drains, and while it can't prove its session. */
   get mayClaim(): boolean {
     return this.state === 'running' && !this.doubt.active && this.sessions.session !== undefined
   }
@@ -238,7 +238,7 @@ export class Worker extends Service {
     this.isolates = isolates
   }
 
-  /** Claims no more tasks, waits until all its tasks have ended or were given back, and reports its end. */
+  /** Claims no more tasks, waits until all its tasks have ended or were released, and reports its end. */
   async #giveAllBack(): Promise<void> {
     const { loop, running, reaper, sessions, underWay, settings } = this
     this.state = 'draining'
@@ -277,7 +277,7 @@ export class Worker extends Service {
     const { error, _id, name, version, status } = task
     const id = _id.toHexString()
     const worker = task.attempts.at(-1)?.worker
-    this.settings.log.info({ task: id, from: worker, status }, 'took back a task whose worker is gone')
+    this.settings.log.info({ task: id, from: worker, status }, 'took back a task of a dead worker')
     this.emit('lost', { id, worker })
     if (error === undefined) return
     const record = async (): Promise<void> => {

@@ -1,7 +1,7 @@
-/** What all names share that came after there were too many. */
+/** The label of all names beyond the limit. */
 const OTHER = 'other'
 
-/** Values of a label: the first so many that come keep their name for good, so that no series changes its meaning. */
+/** Values of a label. The first names up to the limit keep their series for good, so that no series changes its meaning. */
 export class BoundedLabels {
   readonly #most: number
   readonly #names = new Set<string>()

@@ -13,14 +13,14 @@ export interface FleetMetricsDeps {
   load: () => GatewayLoad
 }
 
-/** How many queues, task names and workers have series of their own; the rest shares those of `other`. */
+/** How many queues, task names and workers have series of their own. The others share those of `other`. */
 const MOST_NAMES = 100
 const SECONDS = [0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400]
 const WORKER_STATES = ['running', 'draining', 'dead'] as const
 
 /**
- * The figures of a fleet for Prometheus: counts of tasks from the statistics that are kept from the change feed, so that
- * no scrape reads them; workers from their own small collection. What is counted up is counted from the first scrape on.
+ * The metrics of a fleet for Prometheus. Counts of tasks come from statistics that follow the change feed, so a scrape does not query
+ * them. Workers come from their own small collection. Counters start at the first scrape.
  */
 export class FleetMetrics {
   readonly #deps: FleetMetricsDeps
@@ -39,32 +39,30 @@ export class FleetMetrics {
   readonly #wait = this.#histogram('taskfleet_task_wait_seconds', 'From when a task was due to its claim', 'queue')
   readonly #run = this.#histogram('taskfleet_task_run_seconds', 'From the last claim of a task to its end', 'name')
   readonly #workers = this.#gauge('taskfleet_workers', 'Worker processes by state', ['state'])
-  readonly #slots = this.#gauge('taskfleet_worker_slots', 'Tasks that a worker runs at once at most', ['worker'])
+  readonly #slots = this.#gauge('taskfleet_worker_slots', 'How many tasks a worker can run at once', ['worker'])
   readonly #running = this.#gauge('taskfleet_worker_running', 'Tasks that a worker runs', ['worker'])
-  readonly #cpu = this.#gauge('taskfleet_worker_cpu_cores', 'Processors that a worker keeps busy', ['worker'])
+  readonly #cpu = this.#gauge('taskfleet_worker_cpu_cores', 'Processor cores that a worker uses', ['worker'])
   readonly #rss = this.#gauge('taskfleet_worker_resident_memory_bytes', 'Memory of a worker', ['worker'])
   readonly #delay = this.#gauge('taskfleet_worker_event_loop_delay_seconds', "Delay of a worker's event loop", [
     'worker',
   ])
-  readonly #gate = this.#gauge('taskfleet_worker_gate_open', 'Whether a worker takes tasks: 1, or 0 while not', [
+  readonly #gate = this.#gauge('taskfleet_worker_gate_open', 'Whether the load gate lets tasks through: 1 or 0', [
     'worker',
   ])
   readonly #connections = this.#gauge('taskfleet_gateway_connections', 'Clients that are connected')
   readonly #subscriptions = this.#gauge('taskfleet_gateway_subscriptions', 'Subscriptions of those clients')
   readonly #views = this.#gauge('taskfleet_gateway_views', 'Live queries and statistics that are kept in memory')
   readonly #namespaces = this.#gauge('taskfleet_gateway_namespaces', 'Namespaces of the socket server')
-  readonly #lag = this.#gauge('taskfleet_feed_lag_seconds', 'How long a write took to come back by the change feed')
+  readonly #lag = this.#gauge('taskfleet_feed_lag_seconds', 'Time until a test write arrived in the change feed')
   readonly #audits = this.#counter('taskfleet_view_audits_total', 'Comparisons of a live query with the database')
-  readonly #mismatches = this.#counter('taskfleet_view_mismatches_total', 'Live queries that had to be mended')
+  readonly #mismatches = this.#counter('taskfleet_view_mismatches_total', 'Live queries that had to be corrected')
 
-  readonly #setAside = this.#gauge('taskfleet_documents_set_aside', 'Documents that do not fit, by collection', [
-    'collection',
-  ])
+  readonly #setAside = this.#gauge('taskfleet_documents_set_aside', 'Invalid documents by collection', ['collection'])
 
   constructor(deps: FleetMetricsDeps) {
     this.#deps = deps
     collectDefaultMetrics({ register: this.#registry })
-    this.#gauge('taskfleet_build_info', 'The version that runs, as a label', ['version']).set({ version: VERSION }, 1)
+    this.#gauge('taskfleet_build_info', 'The running version, as a label', ['version']).set({ version: VERSION }, 1)
   }
 
   /** Begins to count. */
@@ -149,7 +147,7 @@ export class FleetMetrics {
 
   #onClaimed({ queue, status, claimedAt, runAt, createdAt }: TaskDocument, count: number): void {
     this.#claimed.inc({ queue: this.#queues.label(queue) }, count)
-    // One that waits again already has another date.
+    // A task that waits again has another date.
     if (status !== 'running' || !(claimedAt instanceof Date)) return
     const due = Math.max(runAt.getTime(), createdAt.getTime())
     this.#wait.observe({ queue: this.#queues.label(queue) }, Math.max(0, claimedAt.getTime() - due) / 1_000)
@@ -177,7 +175,7 @@ export class FleetMetrics {
   }
 }
 
-/** What is counted elsewhere. */
+/** Counters kept elsewhere. */
 function raiseTo(counter: Counter, total: number): void {
   counter.reset()
   counter.inc(total)

@@ -68,7 +68,7 @@ describe('/metrics', () => {
     await eventually(async () => (await figures(rest, token))('taskfleet_workers', { state: 'running' }) === 0)
   })
 
-  test('knows the clients of this gateway and what they watch', async () => {
+  test('counts the clients of this gateway and their subscriptions', async () => {
     const token = await makeKey(fleet, { scopes: ['read'] })
     const rest = await startRest(fleet)
     const socket = openSocket(rest.gateway.url!, token)
@@ -81,7 +81,7 @@ describe('/metrics', () => {
     expect(value('taskfleet_view_mismatches_total')).toBe(0)
   })
 
-  test('is for keys that may read everything, by the names that the gateway goes by', async () => {
+  test('needs an unlimited key, and a name of the gateway', async () => {
     const { gateway } = await startRest(fleet)
     const url = gateway.url!
     const refusal = async (token?: string) => {
@@ -149,7 +149,7 @@ describe('what is counted', () => {
     expect(steps.slice(3)).toEqual(['enqueued', 'claimed 2', 'failed'])
   })
 
-  test('what happened before does not count, and neither does a change of what has ended', () => {
+  test('earlier steps do not count, and neither does a change of an ended task', () => {
     const { steps, change } = heard()
     change('a', doc({ rev: 4, createdAt: at(-9), status: 'running', ...claimedAt(-5, 4) }))
     change('a', doc({ rev: 5, createdAt: at(-9), status: 'failed', finishedAt: at(6), ...claimedAt(-5, 4) }))
@@ -158,7 +158,7 @@ describe('what is counted', () => {
     expect(steps).toEqual(['claimed 1', 'failed'])
   })
 
-  test('those that changed longest ago are forgotten first, and whatever somebody wrote by hand does no harm', () => {
+  test('those that changed longest ago are forgotten first, and invalid documents do no harm', () => {
     const { steps, change } = heard(2)
     for (const id of ['a', 'b', 'a', 'c']) change(id, doc({}))
     change('a', doc({ rev: 2 }))
@@ -166,7 +166,7 @@ describe('what is counted', () => {
     expect(steps).toEqual(['enqueued', 'enqueued', 'enqueued'])
   })
 
-  test('names beyond a bound share one series, whatever comes later', () => {
+  test('names beyond the limit share one series for good', () => {
     const labels = new BoundedLabels(2)
     expect(['a', 'b', 'c', 'a', 'd', 'b'].map((name) => labels.label(name))).toEqual([
       'a',

@@ -11,7 +11,7 @@ interface MetricsRoute {
   stop(): Promise<void>
 }
 
-/** Serves `/metrics`. What is needed for it is made for the first who asks: most gateways are never scraped. */
+/** Serves `/metrics`. It creates the metrics at the first request, since most gateways are never scraped. */
 export async function serveMetrics(
   http: FastifyInstance,
   { access, log, ...deps }: FleetMetricsDeps & { access: Access; log: Logger },
@@ -35,7 +35,10 @@ export async function serveMetrics(
       const principal = await principalOf(request, access)
       requireScope(principal, 'read')
       if (principal.queues !== undefined || principal.names !== undefined) {
-        throw new FleetError('FORBIDDEN', 'A key that is limited to queues or names may not read the figures of all')
+        throw new FleetError(
+          'FORBIDDEN',
+          'A key that is limited to queues or names may not read the metrics of the fleet',
+        )
       }
       opening ??= open()
       const { text, contentType } = await (await opening).read()

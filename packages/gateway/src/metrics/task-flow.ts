@@ -4,7 +4,7 @@ import { hasEnded } from '@taskfleet/protocol'
 
 export interface FlowListener {
   enqueued(task: TaskDocument): void
-  /** @param count how many claims it has had since it was last heard of */
+  /** @param count how many claims it has had since its last change */
   claimed(task: TaskDocument, count: number): void
   ended(task: TaskDocument): void
 }
@@ -12,8 +12,8 @@ export interface FlowListener {
 const MOST_KNOWN = 50_000
 
 /**
- * What tasks do, from the change feed: each step is told once, though a change may show a later state than its own, and
- * several may show the same. Only tasks that changed lately are remembered; of others their dates tell what is new.
+ * The steps of tasks, from the change feed. Each step is reported once, although a change may show a later state than its own, and
+ * several may show the same. Only recently changed tasks are remembered; for others, their dates show what is new.
  */
 export class TaskFlow {
   readonly #since: number
@@ -21,7 +21,7 @@ export class TaskFlow {
   readonly #known = new Map<string, { rev: number; attempt: number; ended: boolean }>()
   readonly #most: number
 
-  /** @param since the server's time from which on steps are told */
+  /** @param since the server's time from which on steps are reported */
   constructor(since: Date, listener: FlowListener, most = MOST_KNOWN) {
     this.#since = since.getTime()
     this.#listener = listener
@@ -46,7 +46,7 @@ export class TaskFlow {
 
   #tell(task: TaskDocument, before: { attempt: number; ended: boolean } | undefined): void {
     if (before === undefined && this.#isNew(task.createdAt)) this.#listener.enqueued(task)
-    // A task that somebody has written by hand may lack anything.
+    // A task written by hand may lack any field.
     const entries = Array.isArray(task.attempts) ? task.attempts : []
     const claims =
       before === undefined

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 const fleet = useFleet()
 
-test('pages of the audit log are together what one look shows, also where several deeds are of one moment', async () => {
+test('pages of the audit log together are the whole log, also with several entries of one moment', async () => {
   const { call } = await startRest(fleet)
   for (let index = 0; index < 23; index += 1) {
     await fleet.fleet.audit.record({ by: 'test', action: 'deed', target: String(index), changed: 1 })
@@ -33,7 +33,7 @@ test('pages of the audit log are together what one look shows, also where severa
   expect(seen).toEqual(whole.entries)
 })
 
-test('a key that is limited reads none of it, and what is asked badly is told', async () => {
+test('a limited key can not read it, and invalid requests get an error', async () => {
   const { call, as } = await startRest(fleet)
   const limited = as(await makeKey(fleet, { scopes: ['read'], queues: ['mine'] }))
   expect(told(await limited.call('GET', '/audit'))).toBe('403 FORBIDDEN')

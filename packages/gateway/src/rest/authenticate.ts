@@ -6,26 +6,26 @@ import type { Access } from '../access.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; there from the first hook on. */
+    /** The principal of the request, set by the first hook. */
     principal: Principal
   }
 }
 
 /**
- * Lets nobody through without a key that has the route's scope.
+ * Refuses each request whose key lacks the route's scope.
  *
  * @throws {Error} for a route without one, when it is registered
  */
 export function authenticate(app: FastifyInstance, access: Access): void {
   app.addHook('onRoute', ({ method, url, config }) => {
-    if (config?.scope === undefined) throw new Error(`The route ${String(method)} ${url} says no scope in its config`)
+    if (config?.scope === undefined) throw new Error(`The route ${String(method)} ${url} has no scope in its config`)
   })
   app.addHook('onRequest', async (request) => {
     request.principal = await principalOf(request, access)
   })
 }
 
-/** After the rate limit: also who is not allowed may not ask without end. */
+/** After the rate limit, which refused requests count for too. */
 export async function authorise({ principal, method, routeOptions }: FastifyRequest, fleet: Fleet): Promise<void> {
   try {
     requireScope(principal, routeOptions.config.scope!)
@@ -36,7 +36,7 @@ export async function authorise({ principal, method, routeOptions }: FastifyRequ
   }
 }
 
-/** @throws {FleetError} `UNAUTHENTICATED`, the same whatever is wrong; `RATE_LIMITED` after many wrong ones */
+/** @throws {FleetError} `UNAUTHENTICATED`, the same for every problem; `RATE_LIMITED` after many wrong keys */
 export async function principalOf(
   { headers: { authorization }, ip }: FastifyRequest,
   access: Access,
@@ -47,7 +47,7 @@ export async function principalOf(
     return await access.signIn(token ?? 'none', ip)
   } catch (error) {
     if (!(error instanceof FleetError) || error.code !== 'UNAUTHENTICATED') throw error
-    throw new FleetError('UNAUTHENTICATED', 'This needs a key that is good here: Authorization: Bearer tf_…', {
+    throw new FleetError('UNAUTHENTICATED', 'A valid key is required: Authorization: Bearer tf_…', {
       cause: error,
     })
   }

@@ -1,13 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import { FleetError, parseJson } from '@taskfleet/protocol'
 
-/** What a body may be, in bytes: of one thing, and of many. */
+/** The largest bodies, in bytes: of one document, and of a list. */
 export const BODY_LIMITS = { one: 256 * 1024, many: 8 * 1024 * 1024 } as const
 
-/** How long a body may say nothing, and how long it may take in all, in milliseconds. */
+/** How long a body may pause, and how long it may take in all, in milliseconds. */
 export const BODY_TIMES = { silent: 10_000, whole: 120_000 } as const
 
-/** How a body was sent, which what it means doesn't say. */
+/** How a body was sent, which its value does not show. */
 export interface Body {
   value: unknown
   bytes: number
@@ -28,7 +28,7 @@ export async function readJson(
 }
 
 export const tooLarge = (limit: number): FleetError =>
-  new FleetError('INPUT_TOO_LARGE', `The body takes more than the ${limit} bytes that are allowed here`)
+  new FleetError('INPUT_TOO_LARGE', `The body is larger than the allowed ${limit} bytes`)
 
 function readBytes(
   stream: NodeJS.ReadableStream,
@@ -61,7 +61,7 @@ function readBytes(
     }
     const finish = (): void => stop(() => resolve(Buffer.concat(chunks)))
     const fail = (error: Error): void =>
-      stop(() => reject(new FleetError('BAD_REQUEST', 'The body broke off', { cause: error })))
+      stop(() => reject(new FleetError('BAD_REQUEST', 'The body was not sent to its end', { cause: error })))
     const broken = (): void => fail(new Error('closed'))
     const late = (): void => refuse(new FleetError('REQUEST_TIMEOUT', 'The body did not come in time'))
     const silence = setTimeout(late, times.silent)

@@ -10,7 +10,7 @@ const make = () => taskFactory(fleet.fleet.store)
 const hex = (task: { _id: { toHexString(): string } }): string => task._id.toHexString()
 
 describe('tasks that wait for others', () => {
-  test('one id is answered as one id, several as a list, and both may be queried', async () => {
+  test('one id is returned as one id, several as a list, and filters match both', async () => {
     const { call } = await startRest(fleet)
     const [first, second] = [await make().running(), await make().running()]
     const one = await call('POST', '/tasks', { name: 'next', after: hex(first) })
@@ -39,7 +39,7 @@ describe('tasks that wait for others', () => {
     })
   })
 
-  test('edits of what it waits for are made, and circles refused', async () => {
+  test('edits of `after` work, and cycles are rejected', async () => {
     const { call } = await startRest(fleet)
     const first = await make().pending()
     const { body } = await call('POST', '/tasks', { name: 'next', after: hex(first) })
@@ -57,7 +57,7 @@ describe('tasks that wait for others', () => {
     expect(told(await call('PATCH', path, { ifFailed: 'explode' }))).toBe('400 BAD_VALUE')
   })
 
-  test('a list whose members wait for each other is stored in any order, but not in a circle', async () => {
+  test('a list whose members wait for each other is stored in any order, but not with a cycle', async () => {
     const { call } = await startRest(fleet)
     const [a, b] = ['1'.repeat(24), '2'.repeat(24)]
     const circle = [
@@ -80,7 +80,7 @@ describe('tasks that wait for others', () => {
     })
   })
 
-  test('a key learns nothing of tasks that it may not see', async () => {
+  test('a key gets no information about tasks that it may not see', async () => {
     const { as } = await startRest(fleet)
     const [mine, theirs] = [ownQueue(), ownQueue()]
     const [own, foreign] = [await make().running({ queue: mine }), await make().running({ queue: theirs })]

@@ -121,7 +121,7 @@ describe('events and callbacks over REST', () => {
     expect((await call('PATCH', `/queues/${queue}`, { rate: null })).body.rate).toBeUndefined()
   })
 
-  test('a session opens what its key does', async () => {
+  test('a session has the permissions of its key', async () => {
     const { call, as } = await startRest(fleet, { scopes: ['read'] })
     const made = await call('POST', '/sessions')
     expect(made.status).toBe(201)

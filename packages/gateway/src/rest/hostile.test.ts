@@ -11,7 +11,7 @@ const make = () => taskFactory(fleet.fleet.store)
 const missing = 'f'.repeat(24)
 let open: RestCaller | undefined
 
-/** After whatever was sent, the next request is served. */
+/** After any request, the next one is served. */
 const start = async (...options: Parameters<typeof startRest> extends [unknown, ...infer Rest] ? Rest : never) => {
   open = await startRest(fleet, ...options)
   return open
@@ -24,7 +24,7 @@ afterEach(async () => {
   expect(alive.status).toBe(200)
 })
 
-describe('who asks', () => {
+describe('keys', () => {
   test('1: no key, another scheme, an unknown, wrong, revoked or expired key, one in the address: the same answer', async () => {
     const { call, as } = await start()
     const wrong = (await makeKey(fleet, { scopes: ['read'] })).slice(0, -2)
@@ -52,7 +52,7 @@ describe('who asks', () => {
     expect(answers[0]!.headers.get('www-authenticate')).toBe('Bearer')
   })
 
-  test('2, 3: a scope that is missing is named, a queue and a name that are not allowed are refused', async () => {
+  test('2, 3: a missing scope is named, a queue and a name that are not allowed are refused', async () => {
     const { as } = await start()
     const read = as(await makeKey(fleet, { scopes: ['read'] }))
     expect(await read.call('POST', '/tasks', { name: 'x' })).toMatchObject({
@@ -79,7 +79,7 @@ describe('who asks', () => {
     expect(await ask(`Host: ${host}\r\nOrigin: http://evil.example`)).toMatch(/^HTTP\/1.1 403 [\s\S]*BAD_ORIGIN/)
   })
 
-  test('18, 20: too many requests of one key are refused until the time is over, whoever it says it is', async () => {
+  test('18, 20: too many requests of one key are refused until the time is over, with any address in a header', async () => {
     const { call, as } = await start({ rateLimit: { requests: 5, within: 60_000 } })
     const other = await makeKey(fleet, { scopes: ['read'] })
     const answers = []
@@ -121,7 +121,7 @@ describe('bodies', () => {
     clearInterval(timer)
   })
 
-  test('4: whoever announces a body and says nothing is told so after ten seconds', async () => {
+  test('4: a client that announces a body and sends nothing gets an error after ten seconds', async () => {
     const { gateway } = await start()
     const { host } = new URL(gateway.url!)
     const token = await makeKey(fleet, { scopes: ['write'] })
@@ -171,7 +171,7 @@ describe('bodies', () => {
     expect(await call('POST', '/tasks', body)).toMatchObject({ status: 400, body: { code, field } })
   })
 
-  test('98: numbers that are meant as the nearest double are stored', async () => {
+  test('98: numbers that a double represents closely are stored', async () => {
     const { call } = await start()
     const answer = await call(
       'POST',
@@ -193,7 +193,7 @@ describe('bodies', () => {
     )
   })
 
-  test('6: keys that mean something to JavaScript are harmless', async () => {
+  test('6: keys with a meaning in JavaScript are harmless', async () => {
     const { call } = await start()
     const queue = ownQueue()
     const stored = await call(
@@ -214,7 +214,7 @@ describe('bodies', () => {
     expect(({} as { x?: unknown }).x).toBeUndefined()
   })
 
-  test('7: keys that no reader could address, and absurd shapes, with their path', async () => {
+  test('7: invalid keys and absurd values, with their path', async () => {
     const { call } = await start()
     for (const key of ['$gt', 'a.b', '']) {
       const answer = await call('POST', '/tasks', { name: 'x', input: { deep: { [key]: 1 } } })
@@ -235,7 +235,7 @@ describe('bodies', () => {
   })
 })
 
-test('17: a queue in which as many wait as may takes no more: 429, when to try again, and nothing stored', async () => {
+test('17: a full queue takes no more tasks: 429, when to try again, and nothing stored', async () => {
   const { call } = await start()
   const queue = ownQueue()
   expect((await call('PATCH', `/queues/${queue}`, { maxWaiting: 2 })).body).toMatchObject({ maxWaiting: 2 })
@@ -269,7 +269,7 @@ describe('values', () => {
     expect(told(await call(method, path))).toBe('400 BAD_ID')
   })
 
-  test('9: an address that is none', async () => {
+  test('9: an invalid id in the address', async () => {
     const { call } = await start()
     expect(told(await call('GET', '/tasks/%ff'))).toBe('400 BAD_REQUEST')
     expect(told(await call('POST', '/tasks/cancel', { ids: [{ $ne: null }] }))).toBe('400 BAD_ID')
@@ -300,7 +300,7 @@ describe('values', () => {
     expect(told(await call('PATCH', `/tasks/${task._id.toHexString()}`, `{"${field}":${value}}`))).toBe(expected)
   })
 
-  test('21: a name that nobody serves is accepted, waits, and shows in the coverage', async () => {
+  test('21: a name that no worker serves is accepted, waits, and is in the coverage', async () => {
     const { call } = await start()
     expect((await call('POST', '/tasks', { name: 'unheard-of' })).status).toBe(201)
     expect((await call('GET', '/coverage')).body.coverage).toContainEqual(
@@ -366,7 +366,7 @@ describe('values', () => {
   })
 })
 
-test('62-64: a task that somebody else has written is shown and listed, whatever it looks like', async () => {
+test('62-64: a task written by another program is shown and listed, valid or not', async () => {
   const { call } = await start()
   const queue = ownQueue()
   const task = await make().failed({ queue })

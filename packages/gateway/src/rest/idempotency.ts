@@ -4,38 +4,38 @@ import { gunzip, gzip } from 'node:zlib'
 import { FleetError } from '@taskfleet/protocol'
 import type { Binary, Collection, Db } from 'mongodb'
 
-/** For how long a key stands for its first request. */
+/** How long a key is remembered. */
 const KEPT_MS = 24 * 3_600_000
 
 interface Request {
-  /** Who asks, what for, and the key. */
+  /** The principal, the request and the key. */
   _id: string
   hash: string
-  /** What the request made, or will have made: repeating it with these is harmless. */
+  /** The ids that the request creates: repeating it with these is safe. */
   ids: string[]
   status?: number
   answer?: Binary
   expireAt: Date
 }
 
-/** An answer that was given already. */
+/** An answer that was already given. */
 export interface GivenAnswer {
   status: number
   /** JSON. */
   body: string
 }
 
-/** A request that has to be carried out: with the ids that it had the first time, should it have broken off. */
+/** A request to carry out. If its first try was interrupted, it has the same ids. */
 export interface OpenRequest {
   ids: readonly string[]
-  /** Keeps the answer; returns the one that counts, should another have been quicker. */
+  /** Keeps the answer; returns the one that counts, if another was quicker. */
   keep(answer: GivenAnswer): Promise<GivenAnswer>
 }
 
 const zipped = promisify(gzip)
 const unzipped = promisify(gunzip)
 
-/** Requests that carry an `Idempotency-Key`: each is answered once, and the same whenever it is repeated within a day. */
+/** Requests with an `Idempotency-Key`: each is executed once, and gets the same answer when it is repeated within a day. */
 export class IdempotencyKeys {
   readonly #requests: Collection<Request>
   #indexed: Promise<unknown> | undefined
@@ -45,8 +45,8 @@ export class IdempotencyKeys {
   }
 
   /**
-   * @param scope who asks, and for what
-   * @param ids what the request is going to make, if it is the first
+   * @param scope the principal and the request
+   * @param ids the ids that the request creates, if it is the first
    * @throws {FleetError} `BAD_VALUE`, `IDEMPOTENCY_CONFLICT`
    */
   async begin(scope: string, key: string, body: unknown, ids: readonly string[]): Promise<GivenAnswer | OpenRequest> {
@@ -67,13 +67,13 @@ export class IdempotencyKeys {
     return { ids: reserved, keep: (given) => this.#keep(_id, given) }
   }
 
-  /** The request of that key: this one, unless there is one that is not a day old. */
+  /** The request of that key: this one, unless there is one from the last day. */
   async #take(_id: string, hash: string, ids: readonly string[]): Promise<Request> {
     this.#indexed ??= this.#requests.createIndex({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
     await this.#indexed
     const over = { $lte: [{ $ifNull: [{ $toLong: '$expireAt' }, 0] }, { $toLong: '$$NOW' }] }
     const first = (field: string, value: unknown): object => ({ $cond: [over, value, `$${field}`] })
-    // First there is one, then those who come at the same moment take turns.
+    // One request of simultaneous ones is stored first; the others then find it.
     await this.#requests
       .updateOne({ _id }, { $setOnInsert: { expireAt: new Date(0) } as never }, { upsert: true })
       .catch((error: unknown) => {
@@ -94,7 +94,7 @@ export class IdempotencyKeys {
       ],
       { returnDocument: 'after' },
     )
-    // Its time was over for a moment, and the database has just swept.
+    // It has just expired, and the database has removed it.
     return taken ?? this.#take(_id, hash, ids)
   }
 

@@ -5,6 +5,6 @@ export function seenRev(tag: string | undefined): number | undefined {
   if (tag === undefined || tag.trim() === '*') return undefined
   const [, rev] = /^(?:W\/)?"(\d{1,15})"$/.exec(tag.trim()) ?? []
   if (rev === undefined)
-    throw new FleetError('BAD_VALUE', 'If-Match is the ETag that was seen, such as "3"', { field: 'if-match' })
+    throw new FleetError('BAD_VALUE', 'If-Match must be an ETag from an answer, such as "3"', { field: 'if-match' })
   return Number(rev)
 }

@@ -26,7 +26,7 @@ test.each([
       ...(index % 4 === 0 ? { key: `${queue}${index}` } : {}),
     })
   }
-  // Whoever writes to the database writes what they like.
+  // Any document may be written directly to the database.
   await fleet.fleet.tasks.updateOne({ queue, priority: 2 }, { $set: { deadline: 'soon' as never } })
   const seen: string[] = []
   let cursor: unknown
@@ -46,7 +46,7 @@ test.each([
   expect(seen).toEqual(wanted.map(({ _id }) => _id.toHexString()))
 })
 
-test('what is stored and removed between two pages moves nothing', async () => {
+test('tasks stored and removed between two pages move no others', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   const tasks = []
@@ -60,7 +60,7 @@ test('what is stored and removed between two pages moves nothing', async () => {
   expect(idsOf(second.body.tasks)).toEqual(newestFirst.slice(4, 8))
 })
 
-test('as lines of JSON all that match are streamed', async () => {
+test('as lines of JSON all matching tasks are streamed', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   const asked = Array.from({ length: 1_050 }, (_, n) => ({ name: 'many', queue, input: { n } }))

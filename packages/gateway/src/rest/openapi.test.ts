@@ -28,7 +28,7 @@ interface OpenApi {
 const read = async (url: string | undefined): Promise<OpenApi> =>
   (await (await fetch(`${url}/api/openapi.json`)).json()) as OpenApi
 
-test('the document is valid OpenAPI 3.1, and says of every operation what it does and needs', async () => {
+test('the document is valid OpenAPI 3.1, and has the summary and scope of every operation', async () => {
   const { gateway } = await startRest(fleet)
   const document = await read(gateway.url)
   expect(await new Validator().validate(document as never)).toEqual({ valid: true })
@@ -57,7 +57,7 @@ test('the page to try it loads nothing from elsewhere', async () => {
   }
 })
 
-describe('answers are what the document says', () => {
+describe('answers match the document', () => {
   let document: OpenApi
   const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })
   const compiled = new Map<string, ReturnType<typeof ajv.compile>>()
@@ -78,7 +78,7 @@ describe('answers are what the document says', () => {
     document = await read(gateway.url)
   })
 
-  test('of every route, well and badly asked', async () => {
+  test('of every route, for valid and invalid requests', async () => {
     const { call } = await startRest(fleet)
     const make = taskFactory(fleet.fleet.store)
     const queue = ownQueue()
@@ -235,7 +235,7 @@ export async function roundTrip(baseUrl: string, token: string, queue: string) {
 }
 `
 
-test('a client made from the document by others goes the whole round, and is checked by the compiler', async () => {
+test('a client generated from the document by another tool works, and compiles', async () => {
   const { gateway } = await startRest(fleet)
   const token = await makeKey(fleet, {
     scopes: ['read', 'write', 'control'],

@@ -5,7 +5,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import { OPTIONAL_BODY } from './route.ts'
 
 const DESCRIPTION = `Errors are \`application/problem+json\` with a stable \`code\`. A key goes into \`Authorization: Bearer tf_…\` and
-nowhere else; while the fleet has none, this computer may do everything. Every answer says how much of the rate limit is left.`
+nowhere else; while the fleet has none, this computer may do everything. Every answer has the rest of the rate limit.`
 
 /** Collects the routes that are registered after it, for the document that describes them. */
 export async function describeRoutes(app: FastifyInstance, server = '/'): Promise<void> {
@@ -29,16 +29,16 @@ export async function describeRoutes(app: FastifyInstance, server = '/'): Promis
 
 const TAGS = [
   { name: 'tasks', description: 'Store, list, show, change and remove; commands on one task and on many' },
-  { name: 'events', description: 'What happened and will happen' },
+  { name: 'events', description: 'Past and scheduled events' },
   { name: 'callbacks', description: 'Which task runs when which event arrives' },
-  { name: 'schedules', description: 'Which task runs when, again and again' },
+  { name: 'schedules', description: 'Which task runs when, repeatedly' },
   { name: 'queues', description: 'Named lanes' },
-  { name: 'workers', description: 'Who runs tasks' },
-  { name: 'errors', description: 'What keeps going wrong' },
+  { name: 'workers', description: 'The processes that run tasks' },
+  { name: 'errors', description: 'Recurring errors' },
   { name: 'keys', description: 'Who may do what' },
   { name: 'retention', description: 'How long ended tasks are kept' },
   { name: 'audit', description: 'Who did what' },
-  { name: 'documents', description: 'What was changed by hand and does not fit' },
+  { name: 'documents', description: 'Invalid documents, changed by hand' },
 ]
 
 interface Operation {
@@ -59,7 +59,7 @@ function tidied(document: Document): Document {
   return withUsedSchemas(document)
 }
 
-/** Each schema comes once for what is sent and once for what is answered; those that nothing refers to are left out. */
+/** Each schema occurs once for requests and once for answers. Unused ones are removed. */
 function withUsedSchemas(document: Document): Document {
   const { schemas } = document.components
   const used = new Set<string>()

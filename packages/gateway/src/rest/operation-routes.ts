@@ -10,7 +10,7 @@ type Fields = Record<string, z.ZodType>
 type Values = Record<string, unknown>
 type Method = (request: Values) => Promise<unknown>
 
-/** Operations whose routes are written by hand in `routes/`, because REST has more ways to ask for them. */
+/** Operations whose routes are written by hand in `routes/`, because REST has more variants of them. */
 const BY_HAND = new Set([
   'tasks.enqueue',
   'tasks.enqueueMany',
@@ -34,8 +34,8 @@ export const operationRoutes = (): RestRoute[] =>
   )
 
 /**
- * Fields of the request come from the path, then from the query for GET and from the body for all others. A field that is named by
- * `body` is the body itself, with the others beside its fields.
+ * Fields of the request come from the path, then from the query for GET and from the body for all others. The field named by
+ * `body` is the body itself; the other fields are beside its fields.
  */
 function operationRoute(aggregate: string, verb: string, operation: Operation): RestRoute {
   const { answer, list, makes, etag } = operation
@@ -83,7 +83,7 @@ function partsOf(operation: Operation): Parts {
             'if-match': z
               .string()
               .optional()
-              .meta({ description: `The ${etag} that was seen`, examples: ['"3"'] }),
+              .meta({ description: `The ${etag} from an earlier answer`, examples: ['"3"'] }),
           }),
         }
   const { body: schema } = bodyOf(operation, own)
@@ -103,7 +103,7 @@ function partsOf(operation: Operation): Parts {
 /** @throws {FleetError} `BAD_REQUEST` */
 function requireObject(body: unknown): asserts body is Values {
   if (typeof body === 'object' && !Array.isArray(body)) return
-  throw new FleetError('BAD_REQUEST', 'The body is an object')
+  throw new FleetError('BAD_REQUEST', 'The body must be an object')
 }
 
 function nested(body: Values, inside: string, own: Fields): Values {
@@ -122,7 +122,7 @@ function seen(asked: Values, etag: string, ifMatch: string | undefined): Values 
   return { ...asked, [etag]: named }
 }
 
-/** A conflict says at which revision the other is now. */
+/** Adds the current revision to a conflict. */
 async function withRev(error: unknown, call: RestCall, aggregate: string, etag: string | undefined): Promise<unknown> {
   if (etag === undefined || !(error instanceof FleetError)) return error
   if (error.code !== 'REV_CONFLICT') return error
@@ -157,7 +157,7 @@ function fromQuery(query: Values, own: Fields): Values {
   )
 }
 
-/** A number where one is wanted, and `{ attempt, seq }` as `2.100`. What does not fit stays as it is, and is refused. */
+/** Converts texts to numbers, and `2.100` to `{ attempt, seq }`. Other texts stay as they are, and are rejected later. */
 function fromText(schema: z.ZodType, text: string): unknown {
   const inner = schema instanceof z.core.$ZodOptional ? (schema._zod.def.innerType as z.ZodType) : schema
   if (inner instanceof z.ZodNumber) return /^\d{1,9}$/.test(text) ? Number(text) : text
@@ -195,21 +195,21 @@ function onOne(aggregate: string, verb: string, operation: Operation): RestRoute
   })
 }
 
-/** The same on all tasks that `ids` or `filter` means. */
+/** The same for all tasks in `ids` or matching `filter`. */
 function onMany(aggregate: string, verb: string, operation: Operation): RestRoute {
   const { id: _, ...own } = (operation.request as z.ZodObject).shape as Fields
   const one = common(aggregate, operation)
   return route<Values, Values>({
     ...one,
     url: one.url.replace('/:id', ''),
-    summary: `${operation.summary}: all that \`ids\` or \`filter\` means`,
+    summary: `${operation.summary}, for all in \`ids\` or matching \`filter\``,
     codes: [...(operation.codes ?? []), 'BAD_FILTER', 'FILTER_TOO_BIG', 'TOO_MANY', 'QUERY_TOO_SLOW'],
     body: z.strictObject(own) as z.ZodType<Values>,
     bodyLimit: 2 * BODY_LIMITS.one,
     answers: { 200: operation.answer },
     handle: async (call) => {
       if (call.body !== undefined && 'id' in call.body) {
-        throw new FleetError('UNKNOWN_FIELD', "There is no 'id' here: the path names one", { field: 'id' })
+        throw new FleetError('UNKNOWN_FIELD', "The body must not have 'id': the path names it", { field: 'id' })
       }
       return run(call, aggregate, verb, call.body)
     },
@@ -234,7 +234,7 @@ function common(aggregate: string, operation: Operation) {
   }
 }
 
-/** What is wrong inside the body is named by its path in the body. */
+/** An error inside the body has its path in the body. */
 async function run({ fleet }: RestCall, aggregate: string, verb: string, request: Values): Promise<unknown> {
   const methods = fleet[aggregate as keyof typeof fleet] as unknown as Record<string, Method>
   const { body } = (OPERATIONS[aggregate as keyof typeof OPERATIONS] as Record<string, Operation>)[verb]!

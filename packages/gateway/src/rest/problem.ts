@@ -7,7 +7,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import { SignInLimited } from '../sign-in-limit.ts'
 
-/** An error as it is answered: RFC 9457 with a stable `code` for programs. */
+/** An error in an answer: RFC 9457 with a stable `code` for programs. */
 interface Problem {
   type: 'about:blank'
   status: number
@@ -15,13 +15,13 @@ interface Problem {
   code: string
   field?: string
   errors?: EntryProblem[]
-  /** The revision that a task is at, for `REV_CONFLICT`. */
+  /** The current revision of the task, for `REV_CONFLICT`. */
   rev?: number
-  /** The ids to repeat the request under, for `UNKNOWN_OUTCOME`. */
+  /** The ids to repeat the request with, for `UNKNOWN_OUTCOME`. */
   ids?: string[]
 }
 
-/** An edit of what has changed meanwhile. */
+/** An edit of a document that has changed since. */
 export class RevConflict extends FleetError {
   readonly rev: number
 
@@ -31,7 +31,7 @@ export class RevConflict extends FleetError {
   }
 }
 
-/** Answers every error of a request; what nobody foresaw is logged with its cause and told by a number only. */
+/** Answers every error of a request. An unexpected error is logged with its cause, and the client gets only a number. */
 export function answerErrors(
   log: Logger,
 ): (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply) => void {
@@ -41,7 +41,7 @@ export function answerErrors(
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer')
     if (problem.status === 503 || problem.code === 'QUEUE_FULL') void reply.header('retry-after', '1')
     if (known instanceof SignInLimited) void reply.header('retry-after', String(known.retryAfterS))
-    // What is left of the body would be taken for the next request.
+    // The rest of the body would be read as the next request.
     if (problem.status === 408 || problem.status === 413) void reply.header('connection', 'close')
     void reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(problem)
   }
@@ -60,13 +60,13 @@ function toProblem(error: FleetError): Problem {
   }
 }
 
-/** What the framework and the driver throw, in our words; undefined for what nobody foresaw. */
+/** Errors of the framework and the driver as a `FleetError`; undefined for unexpected ones. */
 function toFleetError(error: FastifyError | Error, request: FastifyRequest): FleetError | undefined {
   if (error instanceof FleetError) return error
   const { code, statusCode } = error as { code?: string | number; statusCode?: number }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new FleetError('INPUT_TOO_LARGE', 'The body is too large')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
-    return new FleetError('UNSUPPORTED_MEDIA_TYPE', 'A body is JSON: say so with content-type: application/json')
+    return new FleetError('UNSUPPORTED_MEDIA_TYPE', 'A body must be JSON, with content-type: application/json')
   }
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new FleetError('BAD_REQUEST', error.message)
@@ -77,6 +77,6 @@ function toFleetError(error: FastifyError | Error, request: FastifyRequest): Fle
 function unforeseen(error: Error, { method, routeOptions }: FastifyRequest, log: Logger): Problem {
   const request = randomUUID().slice(0, 8)
   log.error({ err: asError(error), request, method, route: routeOptions.url }, 'a request failed unexpectedly')
-  const title = `Something went wrong here; the log knows it as ${request}`
+  const title = `An unexpected error; it is in the log under ${request}`
   return { type: 'about:blank', status: 500, title, code: 'INTERNAL' }
 }

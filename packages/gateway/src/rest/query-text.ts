@@ -3,17 +3,17 @@ import { FleetError, parseJson, type QuerySort } from '@taskfleet/protocol'
 import { given, shapes } from '@taskfleet/protocol/internal'
 import { z } from 'zod'
 
-/** How `GET /tasks` takes a query: as the texts of an address. */
+/** The parameters of `GET /tasks`, as texts of an address. */
 export const listQuery = z.strictObject({
   filter: z
     .string()
     .max(8_192)
     .optional()
-    .meta({ description: 'JSON, as live queries take it', examples: ['{"input.file":{"$prefix":"large"}}'] }),
+    .meta({ description: 'JSON, as in live queries', examples: ['{"input.file":{"$prefix":"large"}}'] }),
   status: z
     .string()
     .optional()
-    .meta({ description: 'One status, or several with commas', examples: ['failed,cancelled'] }),
+    .meta({ description: 'One status, or several separated by commas', examples: ['failed,cancelled'] }),
   name: z.string().optional(),
   queue: z.string().optional(),
   id: shapes.hexId.optional(),
@@ -22,7 +22,7 @@ export const listQuery = z.strictObject({
     .max(1_024)
     .optional()
     .meta({
-      description: 'Fields with commas, `-` for downwards, or JSON; `-_id` by default',
+      description: 'Fields separated by commas, `-` for descending, or JSON; `-_id` by default',
       examples: ['-priority,createdAt'],
     }),
   limit: z.string().optional().meta({ description: '1 to 1,000; 100 by default' }),
@@ -30,12 +30,12 @@ export const listQuery = z.strictObject({
     .string()
     .max(1_024)
     .optional()
-    .meta({ description: 'With commas: what the rows hold', examples: ['name,status,input.file'] }),
-  cursor: z.string().max(4_096).optional().meta({ description: "The previous answer's `cursor`, for the next page" }),
+    .meta({ description: 'The fields of the rows, separated by commas', examples: ['name,status,input.file'] }),
+  cursor: z.string().max(4_096).optional().meta({ description: 'The `cursor` of the last answer, for the next page' }),
 })
 type ListQuery = z.infer<typeof listQuery>
 
-/** What the parameters say together. @throws {FleetError} `BAD_FILTER`, `BAD_SORT` */
+/** The query of all parameters. @throws {FleetError} `BAD_FILTER`, `BAD_SORT` */
 export function listRequest({ sort, limit, fields, cursor, ...filter }: ListQuery): ListRequest {
   return {
     filter: askedFilter(filter),
@@ -71,6 +71,6 @@ export function parsedJson(text: string, field: string, code: string): unknown {
     if (error instanceof FleetError && error.field !== undefined) {
       throw new FleetError(error.code, error.message, { field: `${field}.${error.field}` })
     }
-    throw new FleetError(code, `'${field}' is JSON, such as {"status":"failed"}`, { field, cause: error })
+    throw new FleetError(code, `'${field}' must be JSON, such as {"status":"failed"}`, { field, cause: error })
   }
 }

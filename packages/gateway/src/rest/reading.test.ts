@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 const fleet = useFleet()
 
-test('who does not read their answer does not keep a gateway from stopping', async () => {
+test('a client that does not read its answer does not keep a gateway from stopping', async () => {
   const { gateway } = await startRest(fleet)
   const token = await makeKey(fleet, { scopes: ['read'] })
   const { hostname, port, host } = new URL(gateway.url!)

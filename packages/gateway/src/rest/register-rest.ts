@@ -35,15 +35,15 @@ export interface RestDeps {
   log: Logger
   /** 200 a second by default. */
   rateLimit?: RateLimit | undefined
-  /** Below which path all of this lies for clients; the root by default. */
+  /** The base path of all of this for clients; the root by default. */
   basePath?: string
-  /** How long a body may say nothing and take in all, in milliseconds. */
+  /** How long a body may pause, and take in all, in milliseconds. */
   bodyTimes?: { silent: number; whole: number }
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** How long its body was. */
+    /** The length of its body. */
     bodyBytes: number
   }
 }
@@ -61,7 +61,7 @@ export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
   ]
 }
 
-/** What the server itself needs to know: addresses that make no sense are answered as everything else is. */
+/** The options of the server itself: invalid addresses get the same kind of answer as other errors. */
 export const restServerOptions = (log: Logger): Pick<FastifyServerOptions, 'frameworkErrors' | 'routerOptions'> => ({
   frameworkErrors: answerErrors(log) as never,
   routerOptions: { maxParamLength: 16_384 },
@@ -83,7 +83,7 @@ export async function registerRest(http: FastifyInstance, deps: RestDeps): Promi
   })
 }
 
-/** Swagger's page sets styles of its own; scripts are its files alone. */
+/** Swagger's page sets inline styles; its scripts are only its files. */
 const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -124,7 +124,7 @@ async function serve(v1: FastifyInstance, deps: RestDeps): Promise<void> {
     errorResponseBuilder: (_request, { max }) =>
       new FleetError(
         'RATE_LIMITED',
-        `A key may send ${max} requests in ${within} ms: wait as long as retry-after says`,
+        `A key may send ${max} requests in ${within} ms: wait for the time in retry-after`,
       ),
   })
   v1.addHook('preParsing', async (request) => authorise(request, fleet))

@@ -5,12 +5,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { problem } from './schemas/problem.ts'
 
-/** A request as a route gets it: authorised and checked. */
+/** A route's request, authorised and checked. */
 export interface RestCall<Query = unknown, Body = unknown> {
   principal: Principal
   /** Every operation, as the key of the request. */
   fleet: FleetOperations
-  /** The same for what an operation answers with: a key that may change something sees what it has changed. */
+  /** The same for reading an operation's answer: a key that may change a document sees the changed document. */
   shown: FleetOperations
   params: Readonly<Record<string, string>>
   query: Query
@@ -19,13 +19,13 @@ export interface RestCall<Query = unknown, Body = unknown> {
   reply: FastifyReply
 }
 
-/** One route: what it needs, what it looks like, what it does. The document is made from these. */
+/** One route: its scope, its schemas, its handler. The OpenAPI document is made from these. */
 export interface RestRoute<Query = unknown, Body = unknown> {
   method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
   /** Below `/api/v1`. */
   url: string
   scope: Scope
-  /** The part of the document that it belongs to. */
+  /** Its part of the document. */
   tag: string
   summary: string
   description?: string
@@ -33,13 +33,13 @@ export interface RestRoute<Query = unknown, Body = unknown> {
   query?: z.ZodType<Query>
   body?: z.ZodType<Body>
   headers?: z.ZodType
-  /** In bytes; what one thing may take by default. */
+  /** In bytes; by default the limit of one document. */
   bodyLimit?: number
   /** Its schemas only document: an operation checks its request itself. */
   checkedByCore?: true
-  /** What it answers by status, the usual one first; null for nothing. */
+  /** Its answers by status, the usual one first; null for no body. */
   answers: Readonly<Record<number, z.ZodType | null>>
-  /** The codes of errors that are its own. */
+  /** Its own error codes. */
   codes?: readonly string[]
   handle(call: RestCall<Query, Body>): Promise<unknown>
 }
@@ -49,12 +49,12 @@ export const route = <Query, Body>(one: RestRoute<Query, Body>): RestRoute => on
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a key needs for this route. */
+    /** The scope that a key needs for this route. */
     scope?: Scope
   }
 }
 
-/** Marks an operation that needs no body, which the document's maker can't tell; it is taken out again. */
+/** Marks an operation without a body for the generator of the document. The mark is removed again. */
 export const OPTIONAL_BODY = 'x-optional-body'
 
 const COMMON = ['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED', 'INTERNAL', 'NO_DATABASE']
@@ -103,7 +103,7 @@ export function mount(
         }
         void reply.code(Number(usual))
         const answer = await one.handle(call)
-        // What it has sent itself is not to be sent again.
+        // The handler has already sent the answer.
         if (reply.sent) return reply
         return answer === undefined ? reply.send() : answer
       },

@@ -58,7 +58,7 @@ describe('schedules over REST', () => {
     expect([told(refused), refused.body.field]).toEqual([answer, field])
   })
 
-  test('a preview is for everybody who may read, and bounded', async () => {
+  test('a preview needs the scope read, and is limited', async () => {
     const { call } = await startRest(fleet, { scopes: ['read'] })
     const query = 'cron=30+2+*+*+*&timeZone=Europe/Berlin&startsAt=2027-03-27T00:00:00Z&count=2'
     expect((await call('GET', `/schedules/preview?${query}`)).body).toEqual({
@@ -68,7 +68,7 @@ describe('schedules over REST', () => {
     expect(told(await call('GET', '/schedules/preview?every=1s&count=1000'))).toMatch(/^400/)
   })
 
-  test('a key that is limited touches and sees its own, over REST and live', async () => {
+  test('a limited key changes and sees only its own, over REST and live', async () => {
     const [mine, theirs] = [ownQueue(), ownQueue()]
     const boss = await open()
     await boss.call('POST', '/schedules', { _id: 'theirs', task: 'x', options: { queue: theirs }, cron: YEARLY })

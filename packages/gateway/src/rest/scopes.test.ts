@@ -32,7 +32,7 @@ describe('each route needs its scope', () => {
     }
   })
 
-  test('a key that may not read is answered with what it has changed', async () => {
+  test('a key without the scope read gets the documents that it has changed', async () => {
     const { call } = await startRest(fleet, { scopes: ['control'] })
     const [task] = await fleet.fleet.store.enqueue([parseNewTask({ name: 'x', queue: ownQueue() })])
     const at = `/tasks/${task!._id.toHexString()}`
@@ -44,7 +44,7 @@ describe('each route needs its scope', () => {
     expect(told(await call('GET', at))).toBe('403 FORBIDDEN')
   })
 
-  test('without a key none answers once the fleet has one', async () => {
+  test('without a key no route answers once the fleet has one', async () => {
     const { as } = await startRest(fleet)
     const { call } = as(undefined)
     const bodies = new Set<string>()
@@ -71,10 +71,10 @@ describe('each route needs its scope', () => {
   })
 })
 
-test('a route without a scope is refused when it is registered', async () => {
+test('a route without a scope can not be registered', async () => {
   const app = fastify()
   authenticate(app, new Access(fleet.database, { subscribe: () => () => undefined } as never))
-  expect(() => app.get('/open', () => 'everything')).toThrow('GET /open says no scope')
+  expect(() => app.get('/open', () => 'everything')).toThrow('GET /open has no scope')
   await app.close()
 })
 
@@ -88,7 +88,7 @@ test('while the fleet has no key, this computer may do everything', async () => 
   expect(told(await call('GET', '/keys'))).toBe('401 UNAUTHENTICATED')
 })
 
-test('keys are listed without what proves them, and open nothing once revoked', async () => {
+test('keys are listed without their secrets, and have no access once revoked', async () => {
   const { call, as } = await startRest(fleet)
   const { body: made } = await call('POST', '/keys', {
     name: 'ci',
@@ -116,7 +116,7 @@ test('keys are listed without what proves them, and open nothing once revoked', 
   }
 })
 
-test('a limited admin makes no key that is not', async () => {
+test('a limited admin can not create an unlimited key', async () => {
   const { as } = await startRest(fleet)
   const { call } = as(await makeKey(fleet, { scopes: ['admin'], queues: ['mine'] }))
   expect(told(await call('POST', '/keys', { name: 'wider', scopes: ['admin'] }))).toBe('403 FORBIDDEN')

@@ -10,7 +10,7 @@ const at = (task: { _id: { toHexString(): string } }, rest = ''): string => `/ta
 const counted = (queue: string) => fleet.fleet.tasks.countDocuments({ queue })
 
 describe('storing', () => {
-  test('one task is answered as it is stored, a list in its order', async () => {
+  test('one task is returned as it is stored, a list in its order', async () => {
     const { call } = await startRest(fleet)
     const queue = ownQueue()
     const one = await call('POST', '/tasks', { name: 'download', input: { url: 'x' }, priority: 'high', queue })
@@ -23,7 +23,7 @@ describe('storing', () => {
     expect(await counted(queue)).toBe(3)
   })
 
-  test('the same id is the same task, also in a list, and no other content', async () => {
+  test('the same id is the same task, also in a list, and rejects other content', async () => {
     const { call } = await startRest(fleet)
     const queue = ownQueue()
     const request = { _id: 'a'.repeat(24), name: 'once', input: { a: 1 }, queue }
@@ -35,7 +35,7 @@ describe('storing', () => {
     expect(await counted(queue)).toBe(2)
   })
 
-  test('of a list with anything wrong nothing is stored, and every bad entry is named', async () => {
+  test('of a list with an invalid entry nothing is stored, and every invalid entry is named', async () => {
     const { call, as } = await startRest(fleet)
     const queue = ownQueue()
     const bad = await call('POST', '/tasks', [
@@ -80,7 +80,7 @@ describe('storing', () => {
     expect(await counted(queue)).toBe(0)
   })
 
-  test('lists that come at once with the same key are stored whole or not at all', async () => {
+  test('simultaneous lists with the same key are stored whole or not at all', async () => {
     const { call } = await startRest(fleet)
     const queue = ownQueue()
     const list = () => [
@@ -96,7 +96,7 @@ describe('storing', () => {
 describe('Idempotency-Key', () => {
   const withKey = (key: string) => ({ 'idempotency-key': key })
 
-  test('the same request has the same answer, whatever has become of its task', async () => {
+  test('the same request gets the same answer, even if its task has changed', async () => {
     const { call } = await startRest(fleet)
     const queue = ownQueue()
     const request = { name: 'once', queue, input: { n: 1 } }
@@ -112,7 +112,7 @@ describe('Idempotency-Key', () => {
     expect(told(await call('POST', '/tasks', request, withKey('with space')))).toBe('400 BAD_VALUE')
   })
 
-  test('requests that come at once make one task and have one answer', async () => {
+  test('simultaneous requests create one task and get one answer', async () => {
     const { call } = await startRest(fleet)
     const queue = ownQueue()
     const answers = await Promise.all(
@@ -132,7 +132,7 @@ describe('Idempotency-Key', () => {
     expect(await counted(queue)).toBe(2)
   })
 
-  test('a key is its holder’s own, and after a day another request', async () => {
+  test('a key belongs to its API key, and is a new request after a day', async () => {
     const { call, as } = await startRest(fleet)
     const queue = ownQueue()
     const other = as(await makeKey(fleet, { scopes: ['write'] }))
@@ -143,7 +143,7 @@ describe('Idempotency-Key', () => {
     expect(await counted(queue)).toBe(3)
   })
 
-  test('a request that broke off is carried out with the ids of its first try', async () => {
+  test('an interrupted request is carried out with the ids of its first try', async () => {
     const { call } = await startRest(fleet)
     const queue = ownQueue()
     const first = await call('POST', '/tasks', { name: 'x', queue }, withKey(queue))
@@ -155,7 +155,7 @@ describe('Idempotency-Key', () => {
 })
 
 describe('one task', () => {
-  test('is shown with its revision and changed only as it was seen', async () => {
+  test('is shown with its revision and changed only at that revision', async () => {
     const { call } = await startRest(fleet)
     const task = await make().pending()
     const shown = await call('GET', at(task))
@@ -176,7 +176,7 @@ describe('one task', () => {
     expect(told(await call('PATCH', at(await make().completed()), { priority: 1 }))).toBe('409 NOT_WAITING')
   })
 
-  test('is removed once it has ended and nobody waits for it', async () => {
+  test('is removed if it has ended and no task waits for it', async () => {
     const { call } = await startRest(fleet)
     expect(told(await call('DELETE', at(await make().running())))).toBe('409 NOT_ENDED')
     const failed = await make().failed()
@@ -207,7 +207,7 @@ describe('one task', () => {
     expect(entries.map(({ action }) => action)).toEqual(['retry', 'replay', 'cancel'])
   })
 
-  test('tells its attempts, its log and why it does not run', async () => {
+  test('shows its attempts, its log and why it does not run', async () => {
     const { call } = await startRest(fleet)
     const task = await make().failed()
     expect((await call('GET', at(task, '/attempts'))).body).toMatchObject({
@@ -233,7 +233,7 @@ describe('one task', () => {
   })
 })
 
-test('many are counted first and then cancelled by a filter', async () => {
+test('many tasks are counted first and then cancelled by a filter', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   for (let index = 0; index < 3; index += 1) await make().pending({ queue })
@@ -254,7 +254,7 @@ test('many are counted first and then cancelled by a filter', async () => {
   expect(told(await call('POST', '/tasks/cancel', {}))).toBe('400 BAD_REQUEST')
 })
 
-test('queues are paused with a reason, errors marked, workers drained, coverage told', async () => {
+test('queues are paused with a reason, errors marked, workers drained, coverage shown', async () => {
   const { call } = await startRest(fleet)
   const queue = ownQueue()
   const runner = await fleet.runner({ queue })

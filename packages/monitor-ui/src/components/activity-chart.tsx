@@ -6,7 +6,7 @@ import { formatClock } from '../view/format.ts'
 const STEP = 10
 const GAP = 1.5
 const HEIGHT = 64
-/** Room above the highest bar. */
+/** Space above the highest bar. */
 const TOP = 3
 /** How tasks end, from the bottom of a bar to its top. */
 const ENDS = [
@@ -15,7 +15,7 @@ const ENDS = [
   ['failed', 'var(--color-bad)'],
 ] as const
 
-/** What ended in each slot as bars, what was enqueued as a line of steps over them. It is stretched to its place. */
+/** Bars for the tasks that ended in each interval, and a stepped line for the enqueued ones. It fills its container. */
 export const ActivityChart = memo(function ActivityChart({
   slots,
   label,
@@ -60,7 +60,7 @@ export const ActivityChart = memo(function ActivityChart({
         {slots.map((slot, index) => {
           let top = HEIGHT
           return (
-            // The last slot is not over yet.
+            // The last interval is not over yet.
             <g key={slot.at} opacity={index === slots.length - 1 ? 0.6 : 0.9}>
               {ENDS.map(([end, fill]) => {
                 const height = high(slot[end])

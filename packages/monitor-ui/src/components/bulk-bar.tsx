@@ -20,17 +20,17 @@ interface Props {
 /** The commands for the selected rows. It is below the list, so no row moves when it appears. */
 export function BulkBar({ chosen, all, more, filter, onAll, onNone, onCommand }: Props) {
   const target: BulkTarget = all
-    ? { kind: 'filter', filter, what: 'that match the filter' }
+    ? { kind: 'filter', filter, what: 'matching the filter' }
     : { kind: 'rows', tasks: chosen }
   const number = formatCount(chosen.length)
   return (
     <>
       <p role="status" className="font-medium text-text">
-        {all ? `All ${number}${more ? '+' : ''} that match are selected` : `${number} selected`}
+        {all ? `All ${number}${more ? '+' : ''} matching tasks are selected` : `${number} selected`}
       </p>
       {!all && (
         <LinkButton className="p-1" onClick={onAll}>
-          {more ? 'Select all that match the filter' : 'Select all that match'}
+          {more ? 'Select all tasks matching the filter' : 'Select all matching tasks'}
         </LinkButton>
       )}
       <LinkButton className="p-1" onClick={onNone}>

@@ -22,7 +22,7 @@ import { TaskLink } from './task-link.tsx'
 /** The tasks of a bulk command. */
 export type BulkTarget =
   | { kind: 'rows'; tasks: readonly TaskRow[] }
-  /** `what` describes them: "that match the filter". */
+  /** `what` describes them: "matching the filter". */
   | { kind: 'filter'; filter: Record<string, unknown>; what: string }
 
 /** The values that a command's form starts with. The dry run uses them too. */
@@ -88,7 +88,7 @@ export function BulkDialog({
   const what = target.kind === 'rows' ? 'that are selected' : target.what
   return (
     <RequestForm
-      title={`${words.asks} ${target.kind === 'rows' ? 'the selected tasks' : 'all of them'}?`}
+      title={`${words.asks} ${target.kind === 'rows' ? 'the selected tasks' : 'all matching tasks'}?`}
       action={matched === 0 ? words.label : `${words.asks} ${countOf(matched, 'task')}`}
       request={run}
       value={DRAFTS[command] ?? {}}

@@ -7,12 +7,12 @@ import { IconButton } from './icon-button.tsx'
 
 interface Props {
   callbacks: readonly CallbackRow[]
-  /** Absent for those who may not. */
+  /** Absent without the permission. */
   onEdit: ((callback: CallbackRow) => void) | undefined
   onRemove: ((callback: CallbackRow) => void) | undefined
 }
 
-/** What runs when which event arrives, in the order of the events' names. */
+/** The callbacks, in the order of the events' names. */
 export function CallbackList({ callbacks, onEdit, onRemove }: Props) {
   const sorted = useMemo(
     () => callbacks.toSorted((a, b) => a.event.localeCompare(b.event) || a.task.localeCompare(b.task)),

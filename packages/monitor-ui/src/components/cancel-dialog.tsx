@@ -11,7 +11,7 @@ export function CancelDialog({ task, onClose }: { task: TaskRow; onClose: () => 
   const cancel = async (reason: { reason?: string }) => {
     const { refused } = await client.tasks.cancel({ id: task._id, ...reason })
     for (const { error } of refused) throw new Error(error.message)
-    return `Asked to cancel ${title}`
+    return `Requested to cancel ${title}`
   }
   return (
     <ConfirmDialog title="Cancel this task?" confirm="Stop it" asksReason run={cancel} onClose={onClose}>

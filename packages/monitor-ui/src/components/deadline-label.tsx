@@ -1,7 +1,7 @@
 import type { TaskRow } from '@taskfleet/protocol'
 import { deadlineState, deadlineText } from '../view/deadline.ts'
 
-/** Only what somebody should know of a deadline: that it is near, or that it was missed. */
+/** Shown only if a deadline is near or was missed. */
 export function DeadlineLabel({ task, now }: { task: TaskRow; now: number }) {
   const state = deadlineState(task, now)
   if (state !== 'missed' && state !== 'at-risk') return null

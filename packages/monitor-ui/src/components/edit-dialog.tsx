@@ -84,7 +84,7 @@ interface ConflictProps {
   onRebase: () => void
 }
 
-/** Shows what somebody else has changed since the form was opened, and offers to keep or discard the edits. */
+/** Shows what others have changed since the form was opened, and offers to keep or discard the edits. */
 function Conflict({ base, now, seen, onRebase }: ConflictProps) {
   const { form, fields } = useRequestForm()
   const { draft } = useReading()

@@ -37,7 +37,7 @@ function gateText(worker: WorkerRow, state: WorkerView) {
   }
   if (worker.control?.action === 'drain' && state === 'running') {
     const by = visibleLine(worker.control.by, 40)
-    return { gate: 'asked', icon: CirclePause, tone: 'text-warn', text: `Asked to drain by ${by}` }
+    return { gate: 'asked', icon: CirclePause, tone: 'text-warn', text: `Drain requested by ${by}` }
   }
   if (gate !== undefined && !gate.open) {
     return {
@@ -53,7 +53,7 @@ function gateText(worker: WorkerRow, state: WorkerView) {
   if (why !== '') {
     return { gate: 'some', icon: TriangleAlert, tone: 'text-warn', text: `Closed for some tasks${why}` }
   }
-  return { gate: 'open', icon: DoorOpen, tone: 'text-dim', text: 'Takes every task' }
+  return { gate: 'open', icon: DoorOpen, tone: 'text-dim', text: 'Accepts every task' }
 }
 
 interface DrainProps {
@@ -72,7 +72,7 @@ function DrainButton({ worker, state, running }: DrainProps) {
 
   const ask = async (action: 'drain' | 'resume') => {
     await client.workers[action]({ worker: worker._id })
-    return action === 'drain' ? `${name} takes no new tasks` : `${name} takes tasks again`
+    return action === 'drain' ? `${name} accepts no new tasks` : `${name} accepts tasks again`
   }
 
   return (
@@ -99,7 +99,7 @@ function DrainButton({ worker, state, running }: DrainProps) {
           onClose={() => setAsking(false)}
         >
           <Foreign text={worker.name} max={60} className="font-medium" /> runs {countOf(running, 'task')}. It finishes{' '}
-          {running === 1 ? 'it' : 'them'} and takes no new tasks until somebody resumes it.
+          {running === 1 ? 'it' : 'them'} and accepts no new tasks until it is resumed.
         </ConfirmDialog>
       )}
     </>

@@ -2,16 +2,16 @@ import type { LucideIcon } from 'lucide-react'
 
 interface Props {
   icon: LucideIcon
-  /** What it does to what, for those who don't see the icon. */
+  /** Its action and object, for screen readers. */
   label: string
   title: string
-  /** It takes something away. */
+  /** It removes something. */
   danger?: boolean
   className?: string
   onClick: () => void
 }
 
-/** A button in a row, without words. */
+/** A button in a row, with an icon only. */
 export function IconButton({ icon: Icon, label, title, danger = false, className = '', onClick }: Props) {
   return (
     <button

@@ -9,7 +9,7 @@ export interface MadeKey {
   token: string
 }
 
-/** What each scope lets a key do. A new one does not compile until it has an entry. */
+/** What each scope allows. A new scope does not compile until it has an entry. */
 const SCOPES: Record<Scope, string> = {
   read: 'see tasks, hosts and events',
   write: 'enqueue tasks and send events',

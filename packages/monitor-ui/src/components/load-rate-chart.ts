@@ -2,8 +2,8 @@ import type { ComponentType } from 'react'
 import type { RateChartProps } from './rate-chart.tsx'
 
 /**
- * Loads the chart when it is first needed. uPlot hands `navigator.language` to `Intl` as it loads, and some systems name a
- * language that `Intl` refuses (`en-US@posix`): the page goes on in English then. Without a chart the figures stay.
+ * Loads the chart when it is first needed. uPlot passes `navigator.language` to `Intl` when it loads, and some systems have a
+ * language that `Intl` refuses (`en-US@posix`). Then the page continues in English. Without a chart the figures stay.
  */
 export async function loadRateChart(): Promise<{ default: ComponentType<RateChartProps> }> {
   try {

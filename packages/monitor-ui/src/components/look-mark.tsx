@@ -7,7 +7,7 @@ interface Props {
   className?: string
 }
 
-/** A state by icon, colour and word, so that none of them carries it alone. */
+/** A state by icon, colour and word, so that it does not depend on one of them. */
 export function LookMark({ look: { icon: Icon, label, tone }, iconOnly = false, className = '' }: Props) {
   return (
     <span className={`inline-flex items-center gap-1.5 font-medium ${tone} ${className}`}>

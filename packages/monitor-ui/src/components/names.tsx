@@ -3,7 +3,7 @@ import { Foreign } from './foreign.tsx'
 
 interface Props {
   names: readonly string[]
-  /** How many are shown at most. */
+  /** The most that are shown. */
   most: number
   children?: (name: string) => ReactNode
 }

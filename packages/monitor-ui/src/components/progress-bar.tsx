@@ -1,5 +1,5 @@
 interface Props {
-  /** 0 to 1; `undefined` while nobody knows how much there is. */
+  /** 0 to 1; `undefined` while the total is unknown. */
   ratio: number | undefined
   label: string
   tall?: boolean

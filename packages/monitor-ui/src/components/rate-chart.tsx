@@ -12,7 +12,7 @@ export interface RateChartProps {
   unit: string | undefined
 }
 
-/** The rate over time. Drawn on a canvas, so colours are taken from the page whenever its theme changes. */
+/** The rate over time. It is drawn on a canvas, so it reads the colours again when the theme changes. */
 export default function RateChart({ points, unit }: RateChartProps) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
@@ -77,7 +77,7 @@ export default function RateChart({ points, unit }: RateChartProps) {
     }
   }, [unit])
 
-  // On purpose: points are added in place; their last one tells the news
+  // On purpose: points are added in place; a changed last point means new data
   useEffect(() => plot.current?.setData(columns(points)), [points, points.length, points.at(-1)?.at])
 
   return (
@@ -95,7 +95,7 @@ function columns(points: readonly Sample[]): uPlot.AlignedData {
   return [points.map(({ at }) => at / 1_000), points.map(({ rate }) => rate)]
 }
 
-/** A CSS colour as the canvas takes it: `light-dark()` and variables resolved. */
+/** A CSS colour for the canvas: `light-dark()` and variables resolved. */
 function probe(near: HTMLElement, colour: string): string {
   const span = document.createElement('span')
   span.style.color = colour

@@ -1,7 +1,7 @@
 import { ArrowUp } from 'lucide-react'
 
 interface Props {
-  /** How many rows have come in and wait. */
+  /** How many new rows wait. */
   entered: number
   /** Whether rows have left or changed places. */
   moved: boolean
@@ -9,7 +9,7 @@ interface Props {
   onApply: () => void
 }
 
-/** Says that a list which keeps still under the mouse is behind, and brings it up to date. */
+/** Shows that a list held under the mouse is out of date, and updates it. */
 export function RowsPill({ entered, moved, className, onApply }: Props) {
   if (entered === 0 && !moved) return null
   return (

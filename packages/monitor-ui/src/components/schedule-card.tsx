@@ -42,9 +42,9 @@ const stateOf = ({ paused, nextAt }: ScheduleRow): State =>
   paused ? 'paused' : nextAt === undefined ? 'over' : 'waiting'
 
 const MISSED: Record<ScheduleRow['missed'], string> = {
-  skip: 'skips missed slots',
-  latest: 'runs the last missed slot',
-  all: 'runs all missed slots',
+  skip: 'skips missed times',
+  latest: 'runs the last missed time',
+  all: 'runs all missed times',
 }
 
 /** A schedule with its next run, its last run and its commands. */
@@ -118,7 +118,7 @@ const SKIPPED = {
 
 function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>) {
   const { lastSlot, lastTask, lastSkipped } = schedule
-  // A task that was run by hand has no slot.
+  // A task that was run by hand has no scheduled time.
   const ranAt = last?.runAt ?? lastSlot
   return (
     <dl className="min-w-0">

@@ -80,7 +80,7 @@ function ByField({ by, onChange }: { by: By; onChange: (by: By) => void }) {
 
 const TIMING = ['cron', 'every', 'timeZone', 'startsAt', 'endsAt'] as const
 
-/** The next slots of the typed schedule, when it is valid. */
+/** The next times of the typed schedule, if it is valid. */
 function Preview({ before, by }: { before: ScheduleRow | undefined; by: By }) {
   const { value, errors } = useReading()
   const { cron, every, ...rest } = before ?? ({} as Partial<ScheduleRow>)

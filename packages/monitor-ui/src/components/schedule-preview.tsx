@@ -10,14 +10,14 @@ const COUNT = 5
 /** Typing counts as settled after this long. */
 const SETTLE_MS = 250
 
-/** The slots of a timing, or why there are none. */
+/** The times of a timing, or why there are none. */
 interface Previewed {
   timing: TimingRequest
   slots: string[]
   problem?: string
 }
 
-/** The next slots of a timing while it is typed, in its own time zone and in the user's. */
+/** The next times of a timing while it is typed, in its own time zone and in the user's. */
 export function SchedulePreview({ timing }: { timing: TimingRequest | undefined }) {
   const client = useFleetClient()
   const current = JSON.stringify(timing)
@@ -33,7 +33,7 @@ export function SchedulePreview({ timing }: { timing: TimingRequest | undefined 
   }
   const { answer } = useAsked(ask, { key: settled ?? '' })
   if (timing === undefined || answer === undefined) return null
-  // The answer may be for the timing of a moment ago.
+  // The answer may be for an earlier timing.
   const old = JSON.stringify(answer.timing) !== current
   return (
     <section

@@ -32,7 +32,7 @@ export function SendEventDialog({
         name: { names, span: 6, after: callbacks !== undefined && <Calls callbacks={callbacks} /> },
         props: { hint: 'The input of its tasks. It takes precedence over the defaults of the callback' },
         scheduledFor: { hint: 'Now if empty', span: 4 },
-        priority: { placeholder: 'As its callbacks say', span: 2 },
+        priority: { placeholder: 'As in its callbacks', span: 2 },
       }}
       hide={['_id']}
       onClose={onClose}

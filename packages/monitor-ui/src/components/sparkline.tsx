@@ -14,7 +14,7 @@ export function sparkPath(points: readonly Sample[], now: number): string {
   const shown = points.filter(({ at }) => now - at <= SPAN_MS)
   if (shown.length < 2) return ''
   const top = Math.max(...shown.map(({ rate }) => rate)) || 1
-  // A young task fills the width too: half a minute at least is spread over it.
+  // A new task fills the width too: at least half a minute is spread over it.
   const span = Math.max(15_000, now - (shown[0]?.at ?? now))
   return shown
     .map(({ at, rate }, index) => {
@@ -25,7 +25,7 @@ export function sparkPath(points: readonly Sample[], now: number): string {
     .join('')
 }
 
-/** The rate's last minute. Decoration: the rate itself stands beside it. */
+/** The rate in the last minute. Decoration: the rate itself is beside it. */
 export const Sparkline = memo(function Sparkline({ points, now }: { points: readonly Sample[]; now: number }) {
   const line = sparkPath(points, now)
   return (

@@ -18,7 +18,7 @@ interface Props<Row> {
   attributes: (row: Row) => Record<`data-${string}`, unknown> & { className?: string }
 }
 
-/** A table in a panel. It scrolls sideways where it has to. */
+/** A table in a panel. It scrolls sideways if needed. */
 export function Table<Row>({ label, columns, rows, keyOf, attributes }: Props<Row>) {
   return (
     <ScrollRegion label={`${label}, table`} className="panel dims overflow-x-auto">

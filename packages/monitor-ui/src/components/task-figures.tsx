@@ -1,7 +1,7 @@
 import type { Progress, TaskRow } from '@taskfleet/protocol'
 import { formatAmount, formatBytes, formatDuration } from '../view/format.ts'
 
-/** How much of how much, in what the task counts. */
+/** The done part and the total, in the task's unit. */
 export function progressText(progress: Progress | undefined): string {
   if (progress === undefined) return ''
   const { done, total, unit } = progress
@@ -9,11 +9,11 @@ export function progressText(progress: Progress | undefined): string {
   return total === undefined ? formatAmount(done, unit) : `${formatAmount(done, unit)} / ${formatAmount(total, unit)}`
 }
 
-/** What a task that ended got done: all of it where it completed, whatever its last report was. */
+/** The done part of an ended task: all of it if it completed, even if its last report shows less. */
 export function endedText(task: Pick<TaskRow, 'status' | 'progress' | 'output'>): string {
   const { progress } = task
   if (task.status !== 'completed') return progressText(progress)
-  // A quick download ends before its first checkpoint; what it returned says how much it was.
+  // A quick download ends before its first checkpoint; its output has the size.
   const { output } = task
   if (typeof output === 'object' && output !== null && 'bytes' in output && typeof output.bytes === 'number') {
     return formatAmount(output.bytes, 'bytes')
@@ -30,7 +30,7 @@ export function Amount({ progress, className }: { progress: Progress | undefined
   )
 }
 
-/** A rate in what the task counts; nothing for tasks that count nothing. */
+/** A rate in the task's unit; empty for tasks without one. */
 export function rateText(rate: number | undefined, progress: Progress | undefined): string {
   if (rate === undefined || progress?.done === undefined) return ''
   if (progress.unit === 'bytes') return `${formatBytes(rate)}/s`

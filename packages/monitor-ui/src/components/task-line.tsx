@@ -31,13 +31,13 @@ interface Props {
   /** Its place in the list, from 1, for assistive technology. */
   place: number
   onCancel: (task: TaskRow) => void
-  /** Whether it is selected; `undefined` where nothing can be done with a selection. */
+  /** Whether it is selected; `undefined` if rows can't be selected. */
   selected: boolean | undefined
-  /** Its box was clicked; with `range` everything from the last one on is meant. */
+  /** Called when its box was clicked; with `range`, for all rows from the last one. */
   onSelect: (id: string, range: boolean) => void
 }
 
-/** A task as a line of the list; two lines where the screen is narrow. */
+/** A task as a line of the list; two lines on a narrow screen. */
 export const TaskLine = memo(function TaskLine({
   task,
   worker,
@@ -71,7 +71,7 @@ export const TaskLine = memo(function TaskLine({
         <div role="cell" className="relative z-10 -m-2 self-stretch max-lg:order-0">
           <label
             className="flex h-full w-9 cursor-pointer items-center justify-center"
-            // With Shift a browser would select the text between as well.
+            // With Shift a browser would also select the text between.
             onMouseDown={(event) => event.shiftKey && event.preventDefault()}
           >
             <input
@@ -80,7 +80,7 @@ export const TaskLine = memo(function TaskLine({
               aria-label={`Select ${visibleLine(title, 60)}`}
               checked={selected}
               disabled={gone}
-              // The click knows the Shift key, a change doesn't.
+              // A click event has the Shift key, a change event doesn't.
               onClick={(event) => onSelect(task._id, event.shiftKey)}
               onChange={() => {}}
             />
@@ -163,13 +163,13 @@ export const TaskLine = memo(function TaskLine({
   )
 })
 
-/** The claim that runs or ran last, of the failures that are allowed. */
+/** The current or last attempt, and how many failures are allowed. */
 export function attemptsText(task: Pick<TaskRow, 'attempt' | 'maxAttempts'>): string {
   return task.attempt === 0 ? '–' : `${task.attempt} / ${task.maxAttempts}`
 }
 
 function Labels({ task, now }: { task: TaskRow; now: number }) {
-  // Overdue is said by the deadline's own label.
+  // The deadline's own label shows that it is overdue.
   const labels = taskLabels(task, now).filter((label) => label !== 'overdue')
   if (labels.length === 0) return null
   return <span className="mr-1.5 text-dim">{labels.join(', ')}</span>

@@ -4,7 +4,7 @@ import { hourly } from './trend-bars.tsx'
 
 const HOUR = 3_600_000
 
-it('puts each hour in its place, the current one last, and leaves out what is older', () => {
+it('puts each hour in its place, the current one last, and leaves out older ones', () => {
   const trend = [
     { hour: iso(EPOCH - 60 * HOUR), count: 9 },
     { hour: iso(EPOCH - 47 * HOUR), count: 1 },

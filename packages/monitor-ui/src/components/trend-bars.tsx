@@ -16,7 +16,7 @@ export function hourly(trend: ErrorRow['trend'], now: number): number[] {
   return counts
 }
 
-/** How an error's failures are spread over the last two days. */
+/** An error's failures by hour over the last two days. */
 export function TrendBars({ trend, now }: { trend: ErrorRow['trend']; now: number }) {
   const counts = hourly(trend, now)
   const most = Math.max(1, ...counts)

@@ -3,10 +3,10 @@ import { wireError } from '../live/wire-error.ts'
 import { useUi } from '../shell/ui-context.ts'
 import type { ToastText } from '../shell/ui-store.ts'
 
-/** What the user asked for. It resolves with the text of a toast. */
+/** An action of the user. It resolves with the text of a toast. */
 export type Act = () => Promise<ToastText>
 
-/** Carries out what the user asked for, one at a time. */
+/** Carries out the user's actions, one at a time. */
 export function useAct() {
   const toast = useUi((ui) => ui.toast)
   const [busy, setBusy] = useState(false)

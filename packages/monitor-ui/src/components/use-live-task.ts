@@ -5,27 +5,27 @@ import { useTracks } from '../live/progress-tracks.ts'
 import { type RowSource, rowSource } from '../live/row-source.ts'
 
 export interface LiveTask {
-  /** What its own socket tells. */
+  /** The state from its own socket. */
   watched: TaskView
   progress: Progress | undefined
   ratio: number | undefined
-  /** In the progress's unit a second; `undefined` where it is unknown or not moving for sure. */
+  /** In the progress's unit a second; `undefined` if unknown or uncertain. */
   rate: number | undefined
   secondsLeft: number | undefined
-  /** How it has got on, for sparklines and charts. */
+  /** Its progress over time, for sparklines and charts. */
   points: readonly Sample[]
   source: RowSource
   now: number
 }
 
-/** All that moves about a task. Its own socket is open while `watch` says so. */
+/** The live state of a task. Its own socket is open while `watch` is true. */
 export function useLiveTask(task: TaskRow, worker: WorkerRow | undefined, watch: boolean): LiveTask {
   const connection = useConnection()
   const now = useServerTime()
   const tracks = useTracks()
   const running = task.status === 'running'
   const watched = useTask(task._id, { watch })
-  // The socket of the attempt before may still be the one that is known.
+  // The known socket may still belong to the attempt before.
   const isOfAttempt = running && watched.task?.attempt === task.attempt
   const track = tracks.of(task, now, isOfAttempt ? watched.progress : undefined)
   const progress = running ? (track.latest ?? task.progress) : task.progress
@@ -38,12 +38,12 @@ export function useLiveTask(task: TaskRow, worker: WorkerRow | undefined, watch:
     receivedAt: track.latest && track.receivedAt,
     now,
   })
-  // A silent host's old rate would be a promise that nobody keeps.
+  // A silent host's old rate says nothing about now.
   const moving = source.kind === 'live' || source.kind === 'checkpoint'
   return {
     watched,
     progress,
-    // Its last report may have come before the end, which completes it all the same.
+    // Its last report may be older than the end, which still completes it.
     ratio: task.status === 'completed' && ratioOf(progress) !== undefined ? 1 : ratioOf(progress),
     rate: moving ? track.rate(now) : undefined,
     secondsLeft: moving ? track.secondsLeft(now) : undefined,

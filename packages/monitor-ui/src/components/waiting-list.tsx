@@ -11,7 +11,7 @@ import { StatusBadge } from './status-badge.tsx'
 const rowLink =
   'min-w-0 flex-1 truncate after:absolute after:inset-0 after:rounded-md focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-run'
 
-/** Why or until when a task waits, in a word or two. */
+/** Why or until when a task waits, in a few words. */
 export function waitText(task: TaskRow, now: number): string {
   const ahead = Date.parse(task.runAt) - now
   if (task.status === 'blocked') return 'after another task'
@@ -24,7 +24,7 @@ export function waitText(task: TaskRow, now: number): string {
 interface RowProps {
   task: TaskRow
   now: number
-  /** It has left the list and only keeps its place while somebody points there. */
+  /** It has left the list and only keeps its place under the mouse. */
   gone: boolean
 }
 

@@ -28,7 +28,7 @@ const LOOK: Record<ExplainReason['code'], { icon: LucideIcon; says: string; tone
   ENDED: { icon: Flag, says: 'It has ended', tone: 'text-dim' },
   RUNNING: { icon: Play, says: 'It is running', tone: 'text-run' },
   PAUSED: { icon: CirclePause, says: 'It is paused', tone: 'text-warn' },
-  BLOCKED: { icon: Link2, says: 'Another task comes first', tone: 'text-block' },
+  BLOCKED: { icon: Link2, says: 'It waits for another task', tone: 'text-block' },
   NOT_DUE: { icon: Clock, says: 'It is scheduled for later', tone: 'text-wait' },
   QUEUE_PAUSED: { icon: CirclePause, says: 'Its queue is paused', tone: 'text-warn' },
   RATE_LIMITED: { icon: Gauge, says: 'Its queue has reached its rate limit', tone: 'text-wait' },
@@ -43,7 +43,7 @@ const LOOK: Record<ExplainReason['code'], { icon: LucideIcon; says: string; tone
 /** For reasons that only a newer gateway knows. */
 const UNKNOWN = { icon: CircleHelp, says: 'It waits', tone: 'text-wait' }
 
-/** Why a task doesn't run, asked again whenever its row changes, and every few seconds while it is seen. */
+/** Why a task doesn't run. Loaded again when its row changes, and every few seconds while it is visible. */
 export function WhyWaiting({ task }: { task: TaskRow }) {
   if (task.status === 'running' || hasEnded(task.status)) return null
   return <Reasons task={task} />
@@ -69,7 +69,7 @@ function Reasons({ task }: { task: TaskRow }) {
               ))}
             </ul>
             <p className={`mt-2 text-xs ${answer.willRun ? 'text-dim' : 'text-warn'}`}>
-              {answer.willRun ? 'It will run without further action.' : 'It will not run until somebody acts.'}
+              {answer.willRun ? 'It will run without further action.' : 'It will not run without an action.'}
             </p>
           </>
         )}
@@ -111,7 +111,7 @@ function Reason({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
 
 const WORKERS_SHOWN = 6
 
-/** Links to where the reason can be seen or changed. */
+/** Links to the place where the reason is shown or can be changed. */
 function Links({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
   const { code, workers = [] } = reason
   const link = 'rounded text-run hover:underline'

@@ -11,18 +11,18 @@ import { Foreign } from './foreign.tsx'
 import { GateLine } from './gate-line.tsx'
 import { EndedSlot, SlotRow } from './slot-row.tsx'
 
-/** Workers with more slots than this show no empty ones: they would fill the screen with nothing. */
+/** Workers with more slots than this show no empty ones, which would fill the screen. */
 const DRAWN_SLOTS = 6
 
 interface Props {
   worker: WorkerRow
   /** Its running tasks, in the order in which they were claimed. */
   tasks: readonly TaskRow[]
-  /** Tasks that have ended lately, by id. */
+  /** Recently ended tasks, by id. */
   ended: ReadonlyMap<string, TaskRow>
 }
 
-/** One host: how it is, what it may take, and its slots with what moves in them. */
+/** One host: its state, its gate, and its slots with their tasks. */
 export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended }: Props) {
   const now = useServerTime()
   const state = workerView(worker, now)
@@ -32,7 +32,7 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended 
   const ahead = held.length - tasks.length
   const seats = useSeats(tasks, Math.min(worker.slots, DRAWN_SLOTS))
   const byId = new Map(tasks.map((task) => [task._id, task]))
-  // One line instead of empty slots, until something has been seen in one: then every row keeps its place.
+  // One line instead of empty slots, until one has had a task: then every row keeps its place.
   const quiet = seats.every(({ id, past }) => id === null && past === undefined)
   const idle = state === 'stopped' || state === 'gone'
   const gateway = worker.role === 'gateway'
@@ -66,13 +66,15 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended 
           <div className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-[11.5px] text-dim">
             {gateway ? <span>Gateway only</span> : <Slots used={tasks.length} slots={worker.slots} />}
             {ahead > 0 && (
-              <span title="Short tasks that this worker has claimed and that wait here for a slot">{ahead} ahead</span>
+              <span title="Short tasks that this worker has claimed and that wait for a slot">{ahead} ahead</span>
             )}
             <span className="ml-auto flex gap-3 whitespace-nowrap">
-              <span title="Of one processor, by the process">CPU {Math.round(worker.load.cpu * 100)}&nbsp;%</span>
+              <span title="The process's share of one processor core">
+                CPU {Math.round(worker.load.cpu * 100)}&nbsp;%
+              </span>
               <span title="Memory of the process">{formatBytes(worker.load.rss)}</span>
               <span
-                title="How late its event loop is"
+                title="Delay of its event loop"
                 className={worker.load.eventLoopDelayMs > 100 ? 'text-warn' : undefined}
               >
                 loop{' '}
@@ -116,7 +118,7 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended 
   )
 })
 
-/** How long the end of a task is shown in the slot that it left. */
+/** How long an ended task is shown in its slot. */
 const NEWS_MS = 120_000
 
 function recent(task: TaskRow | undefined, now: number): TaskRow | undefined {
@@ -143,11 +145,11 @@ function Slots({ used, slots }: { used: number; slots: number }) {
 interface Seat {
   seat: number
   id: string | null
-  /** Who sat here last. */
+  /** The last task of this slot. */
   past: string | undefined
 }
 
-/** Who sits in which slot. Nobody moves when a neighbour leaves. */
+/** Assigns tasks to slots. No task moves when another one ends. */
 function useSeats(tasks: readonly TaskRow[], slots: number): Seat[] {
   const memory = useRef<{ ids: (string | null)[]; last: (string | undefined)[] }>({ ids: [], last: [] })
   const before = memory.current

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react'
 import { priorityName } from '../view/priority.ts'
 
-/** How a form draws a field, where its schema doesn't say it. */
+/** How a form draws a field, beyond its schema. */
 export interface Place {
   label?: string
   /** In place of the schema's description. */
@@ -9,9 +9,9 @@ export interface Place {
   placeholder?: string
   /** Columns of six. */
   span?: 2 | 3 | 4 | 6
-  /** What people call what can be chosen. */
+  /** Labels of the choices. */
   words?: Readonly<Record<string, string>>
-  /** Names that are known, to be offered. */
+  /** Known names, as suggestions. */
   names?: readonly string[]
   rows?: number
   mono?: boolean
@@ -21,7 +21,7 @@ export interface Place {
 
 const LEVELS = [10, 8, 5, 2]
 
-/** Fields that mean the same in every form, by their last name. */
+/** Fields with the same meaning in every form, by their last name. */
 const WORDS: Record<string, Place> = {
   _id: { label: 'Name' },
   task: { label: 'Run this task', span: 4 },
@@ -30,13 +30,13 @@ const WORDS: Record<string, Place> = {
   props: { label: 'Props (JSON)' },
   priority: {
     hint: '',
-    placeholder: 'As usual',
+    placeholder: 'Default',
     words: Object.fromEntries(LEVELS.map((level) => [level, `${level} · ${priorityName(level)}`])),
   },
-  position: { placeholder: 'As it is', words: { front: 'To the front', back: 'To the back' } },
+  position: { placeholder: 'Unchanged', words: { front: 'To the front', back: 'To the back' } },
   queue: { placeholder: 'default' },
   lazy: { hint: 'Runs only while the host is not overloaded' },
-  maxAttempts: { label: 'Attempts', placeholder: 'as usual' },
+  maxAttempts: { label: 'Attempts', placeholder: 'default' },
   after: { label: 'Runs after', hint: 'Ids of up to 100 tasks', span: 6, mono: true },
   ifFailed: {
     label: 'If one of them fails',
@@ -49,7 +49,7 @@ const WORDS: Record<string, Place> = {
       wait: 'This one waits for its retry',
     },
   },
-  deadlineAfter: { label: 'Deadline', hint: 'After the slot, such as 2h', placeholder: 'none' },
+  deadlineAfter: { label: 'Deadline', hint: 'After the scheduled time, such as 2h', placeholder: 'none' },
   timeout: { label: 'Time limit of an attempt' },
   totalTimeout: { label: 'Time limit of the task' },
   stall: { label: 'Stalled after' },
@@ -58,14 +58,14 @@ const WORDS: Record<string, Place> = {
   factor: { label: 'Delay grows by' },
   cap: { label: 'Longest delay', hint: 'Such as 10m' },
   jitter: { label: 'Spread the delays', hint: '' },
-  decay: { label: 'Step back after failures', hint: 'Each failure costs a step of priority' },
+  decay: { label: 'Lower priority after failures', hint: 'Each failure lowers the priority by one' },
   counts: {
     label: 'Failures that count',
     hint: '',
-    words: { every: 'Every one', 'without-progress': 'Only those without progress' },
+    words: { every: 'All', 'without-progress': 'Only those without progress' },
   },
   missed: {
-    label: 'Missed slots',
+    label: 'Missed times',
     hint: '',
     placeholder: 'Run the last one',
     words: { latest: 'Run the last one', skip: 'Skip them', all: 'Run each, up to 100' },
@@ -74,7 +74,7 @@ const WORDS: Record<string, Place> = {
     label: 'While the last task runs',
     hint: '',
     placeholder: 'Run anyway',
-    words: { allow: 'Run anyway', skip: 'Skip the slot' },
+    words: { allow: 'Run anyway', skip: 'Skip the time' },
   },
   names: { label: 'Tasks named' },
 }

@@ -27,7 +27,7 @@ describe('the fields of a request', () => {
   const fields = fieldsIn(groupOf(TASK, ['_id']))
   const field = (path: string) => fields.find((one) => one.path === path)
 
-  it('are of the kind that the schema says', () => {
+  it('have the kind of their schema', () => {
     const kinds = ['name', 'version', 'input', 'lazy', 'position', 'runAt', 'timeout', 'after']
     expect(kinds.map((path) => field(path)?.kind)).toEqual([
       'text',
@@ -49,7 +49,7 @@ describe('the fields of a request', () => {
     expect(field('_id')).toBeUndefined()
   })
 
-  it('offer the levels of a number that has names, and whatever the handler decides', () => {
+  it('offer the levels of a number with names, and the handler’s default', () => {
     expect(field('priority')).toMatchObject({
       kind: 'choice',
       options: ['10', '9', '8', '7', '6', '5', '4', '3', '2', '1'],
@@ -76,7 +76,7 @@ describe('the fields of a request', () => {
 })
 
 describe('a new request', () => {
-  it('holds what was typed, in its own types, and nothing that was left empty', () => {
+  it('has the typed values in their types, without empty fields', () => {
     const typed = {
       name: ' report ',
       version: '3',
@@ -105,7 +105,7 @@ describe('a new request', () => {
     expect(filled(TASK, { name: 'report', lazy: false }).value).toEqual({ name: 'report' })
   })
 
-  it('says what is wrong at each field', () => {
+  it('shows the error at each field', () => {
     const wrong = {
       version: '0',
       input: '{',
@@ -139,7 +139,7 @@ describe('an edit', () => {
     after: [ONE],
   }
 
-  it('holds only what was changed', () => {
+  it('has only the changes', () => {
     expect(edited(CHANGES, task, {}).value).toEqual({})
     const typed = { priority: '8', position: 'front', runAt: '2026-02-03T04:05:06', queue: ' bulk ' }
     expect(edited(CHANGES, task, typed).value).toEqual({
@@ -151,12 +151,12 @@ describe('an edit', () => {
     expect(edited(CHANGES, task, { input: 'null' })).toEqual({ value: { input: null }, errors: {} })
   })
 
-  it('takes away what was emptied, where that can be', () => {
+  it('removes the cleared values, if they are nullable', () => {
     expect(edited(CHANGES, task, { deadline: '', after: ' ' }).value).toEqual({ deadline: null, after: null })
     expect(edited(CHANGES, task, { queue: '' }).errors).toEqual({ queue: 'Required' })
   })
 
-  it('sends an object whole, with what was not touched as it is stored', () => {
+  it('sends an object whole, with its unchanged stored values', () => {
     const stored = { retry: { backoff: { base: 5_000, cap: 60_000 }, decay: false } }
     expect(edited(CHANGES, stored, { 'retry/backoff/base': '7s' }).value).toEqual({
       retry: { backoff: { base: '7s', cap: 60_000 }, decay: false },
@@ -167,7 +167,7 @@ describe('an edit', () => {
     expect(edited(CALLBACK, { defaults: { queue: 'slow' } }, { 'defaults/queue': '' }).value).toEqual({ defaults: {} })
   })
 
-  it('sends of a schedule’s options only what was changed', () => {
+  it('sends only the changed options of a schedule', () => {
     const schedule = { every: 5_400_000, options: { queue: 'slow', priority: 8, lazy: true } }
     expect(
       edited(SCHEDULE, schedule, { 'options/priority': '', 'options/lazy': false, 'options/timeout': '5m' }),
@@ -177,7 +177,7 @@ describe('an edit', () => {
     })
   })
 
-  it('knows what differs between two states', () => {
+  it('finds the differences between two states', () => {
     const fields = fieldsIn(groupOf(CHANGES))
     const [before, now] = [draftOf(fields, task), draftOf(fields, { ...task, priority: 9 })]
     expect(changedFields(fields, now, before).map(({ path }) => path)).toEqual(['priority'])

@@ -12,18 +12,18 @@ interface Part {
   nullable: boolean
 }
 
-/** One value of a request that can be typed, ticked or chosen. */
+/** One value of a request that the user can enter. */
 export interface Field extends Part {
-  /** The path as the form's inputs have it. A dot would make nested objects of what is typed. */
+  /** The path as the name of the form's input. A dot would create nested objects. */
   name: string
   kind: Kind
-  /** The schema's own words about it. */
+  /** The schema's description. */
   description: string | undefined
-  /** An edit may empty it. */
+  /** An edit may clear it. */
   clears: boolean
-  /** What can be chosen, as text. */
+  /** The choices, as text. */
   options: readonly string[]
-  /** What a number may be, in words. */
+  /** The range of a number, in words. */
   range?: string
 }
 
@@ -32,10 +32,10 @@ export interface Group extends Part {
   members: readonly (Field | Group)[]
 }
 
-/** What a form holds, all as it was typed, by the names of its fields. */
+/** The typed texts of a form, by the names of its fields. */
 export type Draft = Record<string, string | boolean | string[] | undefined>
 
-/** The fields of an object's schema, without those that a form leaves out. */
+/** The fields of an object's schema, without those that the form omits. */
 export function groupOf(schema: z.ZodType, leftOut: readonly string[] = [], path = ''): Group {
   const { inner, ...part } = unwrapped(schema)
   if (!(inner instanceof z.ZodObject)) throw new Error(`'${path}' is no object`)
@@ -45,7 +45,7 @@ export function groupOf(schema: z.ZodType, leftOut: readonly string[] = [], path
     .map(({ member, at }) =>
       unwrapped(member).inner instanceof z.ZodObject ? groupOf(member, leftOut, at) : fieldOf(member, at),
     )
-  // An object is sent whole, so its fields may be left out.
+  // An object is sent whole, so its fields are optional.
   const isWhole = path !== '' && !takesChanges(members)
   return {
     path,
@@ -64,7 +64,7 @@ export const fieldsIn = (part: Field | Group): Field[] => (isGroup(part) ? part.
 function fieldOf(schema: z.ZodType, path: string): Field {
   const { inner, ...part } = unwrapped(schema)
   const drawn = drawnAs(inner)
-  // Where a task leaves out a flag of its retries, its handler decides.
+  // If a task omits a flag of its retries, its handler decides.
   const isOpen = drawn.kind === 'flag' && path.includes('retry.')
   const kind = isOpen ? { kind: 'choice' as const, options: ['true', 'false'] } : drawn
   return { path, name: path.replaceAll('.', '/'), options: [], clears: part.nullable, ...part, ...kind }
@@ -130,7 +130,7 @@ function typed({ kind }: Field, value: unknown): Draft[string] {
   return Array.isArray(value) ? value.join(', ') : String(value)
 }
 
-/** Undefined for what was left empty. @throws {Error} whose message says what is wrong */
+/** Undefined for an empty field. @throws {Error} with a message about the invalid text */
 function parsed({ kind, options }: Field, draft: Draft[string]): unknown {
   if (draft === undefined || typeof draft === 'boolean') return draft || undefined
   if (typeof draft !== 'string') return draft.length === 0 ? undefined : draft
@@ -147,7 +147,7 @@ function parsed({ kind, options }: Field, draft: Draft[string]): unknown {
       return date.toISOString()
     }
     case 'number':
-      // What is no number stays text, which the schema refuses.
+      // A text that is no number stays text, which the schema rejects.
       return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
     case 'choice':
       return options.every(isLiteral) ? JSON.parse(text) : text
@@ -174,22 +174,22 @@ interface Reader {
   draft: Draft
   /** Fields that are not typed. */
   known?: Readonly<Record<string, unknown>> | undefined
-  /** What is edited: the stored value, and the draft that was made of it. */
+  /** The edited value as it is stored, and the draft made from it. */
   before?: { value: object; draft: Draft } | undefined
 }
 
 export interface Reading {
-  /** What the draft means. */
+  /** The request that the draft makes. */
   value: Record<string, unknown>
-  /** What is wrong, by the names of the fields. */
+  /** The errors, by the names of the fields. */
   errors: Record<string, string>
-  /** What is wrong with no field alone. */
+  /** The errors of no single field. */
   problem?: string
 }
 
 /**
- * What a draft means, checked by the schema. Of what is edited only the changes are read, and null is for what was emptied. An object is
- * sent whole if one of its fields has changed, unless null may stand for each of its fields: then it is a list of changes itself.
+ * The request that a draft makes, checked by the schema. Of an edit only the changes are read; a cleared field is null. An object is
+ * sent whole if one of its fields has changed, unless each of its fields may be null: then it is a list of changes itself.
  */
 export function readDraft({ schema, root, draft, known, before }: Reader): Reading {
   const errors: Record<string, string> = {}
@@ -198,7 +198,7 @@ export function readDraft({ schema, root, draft, known, before }: Reader): Readi
 
   const read = (part: Field | Group): unknown => {
     if (isGroup(part)) return readGroup(part)
-    // As it is stored: a field shows no parts of a second.
+    // The stored value: a field does not show milliseconds.
     if (!isChanged(part) && before !== undefined) return valueAt(before.value, part.path)
     try {
       return parsed(part, draft[part.name])
@@ -231,7 +231,7 @@ export function readDraft({ schema, root, draft, known, before }: Reader): Readi
   return reading
 }
 
-/** What takes away what is edited. */
+/** The value that clears an edited field. */
 function emptied(part: Field | Group): unknown {
   if (part.nullable) return null
   if (isGroup(part)) return {}
@@ -255,7 +255,7 @@ function messageOf({ kind, range }: Field, issue: z.core.$ZodIssue, value: unkno
 }
 
 /**
- * The field that a path of a refusal means: `defaults.input.a` is in `defaults.input`. The core checks the task of a callback or a schedule
+ * The field of an error's path: `defaults.input.a` is in `defaults.input`. The core checks the task of a callback or a schedule
  * as one of its own, so `queue` may be `options.queue`, and `name` its `task`.
  */
 export function fieldAt(fields: readonly Field[], path = ''): Field | undefined {

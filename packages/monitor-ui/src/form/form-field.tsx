@@ -10,13 +10,13 @@ const WIDE = ['json', 'choices', 'flag']
 interface Props {
   field: Field
   place: Place | undefined
-  /** Whether it may be left empty. */
+  /** Whether it may be empty. */
   clearable: boolean
   /** It has the focus when the dialog opens. */
   first: boolean
 }
 
-/** A labelled field of a request's form, with its hint and what is wrong with it. */
+/** A labelled field of a request's form, with its hint and its error. */
 export function FormField({ field, place, clearable, first }: Props) {
   const { register, formState } = useFormContext<Draft>()
   const id = useId()
@@ -87,7 +87,7 @@ export function FormField({ field, place, clearable, first }: Props) {
               defaultValue={String(formState.defaultValues?.[name] ?? '')}
               className="field w-full"
             >
-              {clearable && <option value="">{placeholder ?? 'As usual'}</option>}
+              {clearable && <option value="">{placeholder ?? 'Default'}</option>}
               {field.options.map((option) => (
                 <option key={option} value={option}>
                   {{ true: 'Yes', false: 'No', ...shown.words }[option] ?? option}
@@ -119,7 +119,7 @@ function hintOf({ kind, description }: Field, { hint = description }: Place): Re
   return said.length === 0 ? undefined : said.join('. ')
 }
 
-/** There are hundreds of time zones: not drawn anew with every key. */
+/** There are hundreds of time zones, so they are not rendered again with every key. */
 const Names = memo(({ id, names }: { id: string; names: readonly string[] }) => (
   <datalist id={id}>
     {names.map((name) => (

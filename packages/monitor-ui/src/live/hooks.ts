@@ -13,7 +13,7 @@ export function useCan(scope: 'write' | 'control' | 'admin'): boolean {
   })
 }
 
-/** Whether the current key is limited to some queues or names. Then it may not use what belongs to none. */
+/** Whether the current key is limited to some queues or names. Then it may not use things that belong to none. */
 export function useLimited(): boolean {
   const client = useFleetClient()
   return useServerTime(() => client.welcome?.queues !== undefined || client.welcome?.names !== undefined)

@@ -43,13 +43,13 @@ describe('takeKey', () => {
     expect(takeKey(page('#token=tf_new', { 'taskfleet.key': 'tf_old' }))).toBe('tf_new')
   })
 
-  it('takes over what an earlier version kept for every tab, and leaves nothing there', () => {
+  it('moves the key that an earlier version kept for every tab, and leaves nothing there', () => {
     const here = page('', {}, { 'taskfleet.token': 'tf_old' })
     expect(takeKey(here)).toBe('tf_old')
     expect(here.localStorage.store.size).toBe(0)
   })
 
-  it('is asked for again once it was forgotten', () => {
+  it('is requested again after it was dropped', () => {
     const here = page('')
     keepKey(here, 'tf_abc')
     forgetKey(here)

@@ -24,7 +24,7 @@ describe('ProgressTrack', () => {
     expect(track.secondsLeft(now)).toBeCloseTo(7)
   })
 
-  it('knows no rate after a single report', () => {
+  it('has no rate after a single report', () => {
     const track = new ProgressTrack()
     const now = feed(track, [[0, 500]])
     expect(track.rate(now)).toBeUndefined()
@@ -66,7 +66,7 @@ describe('ProgressTrack', () => {
     expect(track.latest?.done).toBe(100)
   })
 
-  it('ignores reports that are older than what it has', () => {
+  it('ignores older reports', () => {
     const track = new ProgressTrack()
     feed(track, [
       [0, 0],
@@ -94,7 +94,7 @@ describe('ProgressTrack', () => {
     expect((b?.at ?? 0) - (a?.at ?? 0)).toBeGreaterThanOrEqual(400)
   })
 
-  it('clamps what a handler says to a ratio between 0 and 1', () => {
+  it('clamps a handler’s ratio to 0 to 1', () => {
     expect(ratioOf({ done: 30, total: 20, at: '' })).toBe(1)
     expect(ratioOf({ ratio: -3, at: '' })).toBe(0)
     expect(ratioOf({ ratio: Number.NaN, at: '' })).toBeUndefined()

@@ -10,18 +10,18 @@ export interface Sample {
   rate: number
 }
 
-/** How fast the estimate forgets: after this long an old rate weighs 37 %. */
+/** The time constant of the estimate: after this long an old rate weighs 37 %. */
 const FORGET_MS = 3_000
-/** Samples nearer than this are one point of the history. */
+/** Samples closer than this are one point of the history. */
 const POINT_MS = 500
 /** Ten minutes of points. */
 const POINTS = 1_200
-/** Two reports further apart than this say nothing about the rate in between. */
+/** Two reports further apart than this give no rate. */
 const GAP_MS = 30_000
 /** Without a report for this long the estimate starts to fade: a stalled download must not show its old rate. */
 const SILENCE_MS = 2_500
 
-/** `ratio`, or what `done` of `total` makes it, within 0 and 1. */
+/** `ratio`, or `done` divided by `total`, within 0 and 1. */
 export function ratioOf(progress: Progress | undefined): number | undefined {
   if (progress === undefined) return undefined
   const { ratio, done, total } = progress
@@ -33,7 +33,7 @@ export function ratioOf(progress: Progress | undefined): number | undefined {
 /**
  * A task's progress over time: the newest report, its rate as an exponentially weighted mean over time, and a ring of
  * points. Reports are ordered by the worker's `at`; a new attempt has another clock and may begin again from zero, so
- * `rebase()` keeps the rate and forgets what the next report would be compared with.
+ * `rebase()` keeps the rate and drops the report to which the next one would be compared.
  */
 export class ProgressTrack {
   #latest: Progress | undefined
@@ -72,20 +72,20 @@ export class ProgressTrack {
     return true
   }
 
-  /** Another attempt: its reports are not compared with those before; the rate stays until it is known better. */
+  /** Called for another attempt: its reports are not compared with earlier ones; the rate stays until there is a new one. */
   rebase(): void {
     this.#latest = undefined
     this.#base = undefined
   }
 
-  /** In the unit of `done` a second (of the whole, where only a ratio is known); `undefined` while unknown. */
+  /** In the unit of `done` a second (of the whole, if only a ratio is known); `undefined` while unknown. */
   rate(now: number): number | undefined {
     if (this.#rate === undefined) return undefined
     const silence = now - this.#receivedAt - SILENCE_MS
     return silence <= 0 ? this.#rate : this.#rate * Math.exp(-silence / FORGET_MS)
   }
 
-  /** Seconds until the end at the present rate. */
+  /** Seconds until the end at the current rate. */
   secondsLeft(now: number): number | undefined {
     const rate = this.rate(now)
     const progress = this.#latest

@@ -10,14 +10,14 @@ interface Followed {
   attempt: number
 }
 
-/** How each task has got on, as far as this page has seen it. */
+/** The progress of each task over time, as far as this page has seen it. */
 export class ProgressTracks {
   readonly #followed = new Map<string, Followed>()
 
   /**
-   * The track of a task with what is known of it now. Only what is newer counts, so that it may be asked while rendering.
+   * The track of a task, updated with its latest state. Older states are ignored, so it may be called while rendering.
    *
-   * @param progress what its own socket has told of this attempt; its row has the checkpoint
+   * @param progress this attempt's progress from its own socket; its row has the checkpoint
    * @param now the server's time in milliseconds
    */
   of(task: Pick<TaskRow, '_id' | 'attempt' | 'progress'>, now: number, progress?: Progress): ProgressTrack {

@@ -9,7 +9,7 @@ interface ErrorsRequest extends QueryRequest {
   collection: 'errors'
 }
 
-/** What a row of a list needs; the heavy fields stay where they are. */
+/** The fields of a row in a list, without the large ones. */
 export const LIST_FIELDS: string[] = [
   'name',
   'version',
@@ -65,7 +65,7 @@ const PAGE_FIELDS: string[] = [
 
 export const WORKERS = { collection: 'workers', sort: { name: 1 }, limit: 200 } as const satisfies QueryRequest
 
-/** The board's lists end here; its counts are of the statistics. */
+/** The limit of the board's lists; its counts come from the statistics. */
 export const BOARD_LIMIT = 200
 
 export const RUNNING: TasksRequest = {
@@ -89,7 +89,7 @@ export const ENDED: TasksRequest = {
   fields: LIST_FIELDS,
 }
 
-/** Error groups of one state; the count of open ones in the navigation is of the same query. */
+/** Error groups of one state; the navigation's count of open ones uses the same query. */
 export function errorsOf(state: ErrorState): ErrorsRequest {
   return { collection: 'errors', filter: { state }, sort: { lastSeenAt: -1 }, limit: ERROR_LIMIT }
 }
@@ -111,7 +111,7 @@ export function dependantsOf(id: string): TasksRequest {
   }
 }
 
-/** How the tasks of these ids are. */
+/** The tasks of these ids. */
 export function statusesOf(ids: readonly string[]): TasksRequest {
   return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control', 'runAt'] }
 }

@@ -15,14 +15,14 @@ const facts: SourceFacts = {
 const silentWorker = aWorker({ heartbeatMs: 2_000, heartbeatAt: iso(now - 9_000) })
 
 describe('rowSource', () => {
-  it('says live while its own socket is open, and how it is reached', () => {
+  it('shows live while its own socket is open, and how it is reached', () => {
     expect(rowSource(facts)).toEqual({ kind: 'live', via: 'direct' })
     expect(rowSource({ ...facts, watch: { state: 'live', via: 'relay', publicUrl: '' } })).toMatchObject({
       via: 'relay',
     })
   })
 
-  it('says how old the checkpoint is where the socket cannot be reached', () => {
+  it('shows the age of the checkpoint if the socket cannot be reached', () => {
     const watch = { state: 'unreachable', publicUrl: '', reason: 'ECONNREFUSED' } as const
     expect(rowSource({ ...facts, watch, progressAt: now - 4_000 })).toEqual({
       kind: 'checkpoint',
@@ -38,27 +38,27 @@ describe('rowSource', () => {
     })
   })
 
-  it('says silent once three heartbeats are missed', () => {
+  it('shows silent after three missed heartbeats', () => {
     expect(rowSource({ ...facts, worker: silentWorker, watch: undefined })).toEqual({ kind: 'silent', ageMs: 9_000 })
     expect(rowSource({ ...facts, worker: silentWorker, receivedAt: now - 7_000 })).toMatchObject({ kind: 'silent' })
   })
 
-  it('believes a fresh report more than a missed heartbeat', () => {
+  it('prefers a recent report to a missed heartbeat', () => {
     expect(rowSource({ ...facts, worker: silentWorker })).toMatchObject({ kind: 'live' })
   })
 
-  it('says reconnecting while the gateway is away, whatever else is known', () => {
+  it('shows reconnecting while the gateway is away, in any state', () => {
     expect(rowSource({ ...facts, connection: 'reconnecting' })).toEqual({ kind: 'reconnecting' })
     expect(rowSource({ ...facts, connection: 'connecting', worker: silentWorker })).toEqual({ kind: 'reconnecting' })
   })
 
-  it('says nothing of tasks that do not run', () => {
+  it('shows nothing for tasks that do not run', () => {
     expect(rowSource({ ...facts, task: aTask.completed(), connection: 'reconnecting' })).toEqual({ kind: 'none' })
   })
 })
 
 describe('workerView', () => {
-  it('derives silent and gone from the heartbeat and believes a worker that said it stopped', () => {
+  it('derives silent and gone from the heartbeat, and uses the reported state of a stopped worker', () => {
     const at = (age: number) => workerView(aWorker({ heartbeatMs: 2_000, heartbeatAt: iso(now - age) }), now)
     expect(at(5_900)).toBe('running')
     expect(at(6_100)).toBe('silent')

@@ -4,7 +4,7 @@ import { wireError } from './wire-error.ts'
 
 type Answer = { status: number; body?: object } | Error
 
-/** A gateway that answers as it is told, and what it was shown. */
+/** A gateway whose answers the test sets, and the keys that it received. */
 function gateway(...answers: Answer[]) {
   const shown: string[] = []
   const send = (async (url: string, { method, headers }: RequestInit = {}) => {
@@ -43,7 +43,7 @@ describe('a session', () => {
     expect(shown.at(-1)).toBe('POST http://other/api/v1/sessions Bearer tf_key')
   })
 
-  it('is asked for once by all who want one at the same time', async () => {
+  it('is requested once for simultaneous callers', async () => {
     const { session, shown } = opened(made('ey.one'))
     expect(
       await Promise.all([session.fresh('http://gw'), session.fresh('http://gw'), session.fresh('http://gw')]),
@@ -51,7 +51,7 @@ describe('a session', () => {
     expect(shown).toHaveLength(1)
   })
 
-  it('tells a key that was never good from one that is not any more, and forgets both', async () => {
+  it('distinguishes a key that was never valid from one that no longer is, and drops both', async () => {
     const never = opened(refused(401, 'UNAUTHENTICATED'))
     expect((await refusal(never.session.fresh('http://gw'))).message).toContain('not valid for this fleet')
     const once = opened(made('ey.one'), refused(401, 'UNAUTHENTICATED'))
@@ -63,7 +63,7 @@ describe('a session', () => {
     expect([never.gone, once.gone]).toEqual([['gone'], ['gone']])
   })
 
-  it('outlasts a gateway that is away or busy: what passes by itself is no refusal', async () => {
+  it('survives a gateway that is away or busy: temporary errors are no refusal', async () => {
     const { session, gone } = opened(
       made('ey.one'),
       new TypeError('fetch failed'),
@@ -79,7 +79,7 @@ describe('a session', () => {
     expect(gone).toEqual([])
   })
 
-  it('says so where a key is tried after too many wrong ones, or may not see anything', async () => {
+  it('reports too many wrong keys, and a key without the scope read', async () => {
     expect((await refusal(opened(refused(429, 'RATE_LIMITED')).session.fresh('http://gw'))).code).toBe('RATE_LIMITED')
     expect((await refusal(opened(refused(403, 'FORBIDDEN')).session.fresh('http://gw'))).code).toBe('FORBIDDEN')
   })

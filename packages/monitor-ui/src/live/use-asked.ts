@@ -18,7 +18,7 @@ interface Options {
   key: string
   /** Loads again after this long. Without it, only a new key does. */
   everyMs?: number
-  /** False when nobody looks: nothing is loaded. */
+  /** False while it is not visible: nothing is loaded. */
   active?: boolean
 }
 

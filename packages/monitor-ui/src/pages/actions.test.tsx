@@ -30,7 +30,7 @@ const openTask = async (task: TaskRow) => {
   return opened
 }
 
-describe('what can be done to a task', () => {
+describe('the commands on a task', () => {
   it('is offered by its status', async () => {
     const task = put(aTask.pending)
     await openTask(task)
@@ -43,7 +43,7 @@ describe('what can be done to a task', () => {
     await waitFor(() => expect(actions()).toEqual(['Replay…']))
   })
 
-  it('is offered only to a key that may control', async () => {
+  it('are offered only to a key with control', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read', 'write'] }
     const task = put(aTask.running, { input: { file: 'big.iso' } })
     const { router } = await openTask(task)
@@ -62,7 +62,7 @@ describe('what can be done to a task', () => {
     fleet.obeyed = false
     await openTask(task)
     await click('Pause')
-    await toast('Asked to pause big.iso')
+    await toast('Requested to pause big.iso')
     await click('Resume')
     await toast('Resumed big.iso')
     expect(status()).toBe('running')
@@ -73,7 +73,7 @@ describe('what can be done to a task', () => {
     await waitFor(() => expect(status()).toBe('pending'))
   })
 
-  it('retries a failed one, and says why where that is refused', async () => {
+  it('retries a failed one, and shows the reason of a refusal', async () => {
     const task = put(aTask.failed, { input: { file: 'big.iso' } })
     await openTask(task)
     fleet.refuseNext = { code: 'KEY_EXISTS', message: 'Another task with its key has come in its place' }
@@ -101,7 +101,7 @@ describe('what can be done to a task', () => {
     expect(screen.getByRole('link', { name: task._id }).getAttribute('href')).toBe(`/tasks/${task._id}`)
   })
 
-  it('replays as it was without sending the input', async () => {
+  it('replays with the same input without sending it', async () => {
     const task = put(aTask.failed)
     await openTask(task)
     await click('Replay…')
@@ -109,7 +109,7 @@ describe('what can be done to a task', () => {
     await waitFor(() => expect(fleet.written).toEqual([['tasks.replay', { id: task._id }]]))
   })
 
-  it('edits only what was changed, at the revision that was seen', async () => {
+  it('edits only the changes, at the known revision', async () => {
     const task = put(aTask.pending, { rev: 7, deadline: from(MINUTE) })
     await openTask(task)
     await click('Edit…')
@@ -130,7 +130,7 @@ describe('what can be done to a task', () => {
     expect(fleet.rows.tasks.get(task._id)).not.toHaveProperty('deadline')
   })
 
-  it('says what has changed meanwhile, and keeps both sides’ edits', async () => {
+  it('shows what has changed meanwhile, and keeps both edits', async () => {
     const task = put(aTask.pending)
     await openTask(task)
     await click('Edit…')
@@ -147,13 +147,13 @@ describe('what can be done to a task', () => {
   })
 })
 
-describe('what a task’s page tells', () => {
-  it('says why it waits, with ways to what is in its way, and asks again when its row changes', async () => {
+describe('a task’s page', () => {
+  it('shows why it waits, with links to the reasons, and loads again when its row changes', async () => {
     const before = put(aTask.running)
     const task = put(aTask.blocked, { after: before._id })
     await openTask(task)
     const why = within(await screen.findByTestId('why'))
-    await why.findByText('Another task comes first')
+    await why.findByText('It waits for another task')
     expect(why.getByRole('link', { name: 'Open the task it waits for' }).getAttribute('href')).toBe(
       `/tasks/${before._id}`,
     )
@@ -186,7 +186,7 @@ describe('what a task’s page tells', () => {
     expect(await why.findAllByRole('link', { name: 'Open the task it waits for' })).toHaveLength(3)
   })
 
-  it('shows stored lines of every attempt, earlier ones when asked, and the live tail once', async () => {
+  it('shows stored lines of every attempt, earlier ones on request, and the live tail once', async () => {
     const task = put(aTask.running, { attempt: 2 })
     const line = (attempt: number, seq: number) => ({
       attempt,
@@ -209,14 +209,14 @@ describe('what a task’s page tells', () => {
     await screen.findByText('live two')
   })
 
-  it('shows what an ended task has logged', async () => {
+  it('shows the log of an ended task', async () => {
     const task = put(aTask.failed)
     fleet.log(task._id, 'error', 'the disk is full')
     await openTask(task)
     await screen.findByText('the disk is full')
   })
 
-  it('says of a lost attempt whether its host came back', async () => {
+  it('shows whether the host of a lost attempt came back', async () => {
     const at = iso(Date.now() - 60_000)
     const lost = { worker: 'w1', claimedAt: at, endedAt: at, outcome: 'lost' } as const
     const task = put(aTask.running, {
@@ -253,7 +253,7 @@ describe('what a task’s page tells', () => {
     expect(failure.getByLabelText('Stack').textContent).toContain('at here')
   })
 
-  it('says who did what', async () => {
+  it('shows who did what', async () => {
     const task = put(aTask.pending)
     await openTask(task)
     await screen.findByText('Nobody has changed this task.')
@@ -261,7 +261,7 @@ describe('what a task’s page tells', () => {
     expect((await screen.findByTestId('audit-entry')).textContent).toMatch(/^local paused: the mirror moves/)
   })
 
-  it('counts down to a deadline, and says when it is at risk or missed', async () => {
+  it('counts down to a deadline, and shows when it is at risk or missed', async () => {
     const task = put(aTask.pending, { deadline: from(10 * MINUTE), raiseAt: from(9 * MINUTE) })
     await openTask(task)
     const deadline = () => screen.getByTestId('deadline')
@@ -278,7 +278,7 @@ describe('many tasks at once', () => {
   const box = (name: string) => screen.findByRole('checkbox', { name: `Select ${name}` })
   const three = () => [1, 2, 3].map((n) => put(aTask.failed, { input: { file: `f${n}` }, createdAt: from(-n * 1_000) }))
 
-  it('selects a range with Shift, counts, does it and says so', async () => {
+  it('selects a range with Shift, counts, runs the command and reports it', async () => {
     const tasks = three()
     await renderMonitor(fleet, '/tasks')
     fireEvent.click(await box('f1'))
@@ -295,7 +295,7 @@ describe('many tasks at once', () => {
     expect(screen.queryByText('3 selected')).toBeNull()
   })
 
-  it('leaves out what the command can’t be done to, and says so', async () => {
+  it('leaves out tasks that the command can’t change, and reports it', async () => {
     put(aTask.failed, { input: { file: 'broken' } })
     put(aTask.running, { input: { file: 'moving' } })
     await renderMonitor(fleet, '/tasks')
@@ -310,13 +310,13 @@ describe('many tasks at once', () => {
     expect(fleet.written.at(-1)).toMatchObject(['tasks.cancel', { reason: 'not needed' }])
   })
 
-  it('does it to all that match the filter, which the gateway counts', async () => {
+  it('changes all tasks matching the filter, which the gateway counts', async () => {
     three()
     put(aTask.pending)
     await renderMonitor(fleet, '/tasks?status=failed')
     fireEvent.click(await box('f2'))
-    await click('Select all that match')
-    screen.getByText('All 3 that match are selected')
+    await click('Select all matching tasks')
+    screen.getByText('All 3 matching tasks are selected')
     await click('Replay')
     fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Replay 3 tasks' }))
     await toast('3 tasks replayed')
@@ -326,7 +326,7 @@ describe('many tasks at once', () => {
     ])
   })
 
-  it('lists what was refused, by reason', async () => {
+  it('lists the refused tasks, by reason', async () => {
     const tasks = three()
     await renderMonitor(fleet, '/tasks')
     await box('f1')
@@ -343,7 +343,7 @@ describe('many tasks at once', () => {
     expect(within(result).getAllByRole('link')).toHaveLength(2)
   })
 
-  it('sets the priority of what waits', async () => {
+  it('sets the priority of waiting tasks', async () => {
     const task = put(aTask.pending, { input: { file: 'slow' } })
     await renderMonitor(fleet, '/tasks')
     fireEvent.click(await box('slow'))
@@ -416,7 +416,7 @@ describe('recurring errors', () => {
     expect(fleet.rows.errors.get('c0ffee')?.state).toBe('open')
   })
 
-  it('keep their places while somebody points at them', async () => {
+  it('keep their places while the user points at them', async () => {
     fleet.putError(anError({ _id: 'a', lastSeenAt: from(-1_000) }, Date.now()))
     fleet.putError(anError({ _id: 'b', lastSeenAt: from(-2_000) }, Date.now()))
     await renderMonitor(fleet, '/errors')
@@ -451,7 +451,7 @@ describe('recurring errors', () => {
 })
 
 describe('coverage', () => {
-  it('shows what nobody serves, and asks again when told to', async () => {
+  it('shows what no worker serves, and loads again on request', async () => {
     put(aTask.running)
     put(aTask.pending, { name: 'transcode', version: 3 })
     await renderMonitor(fleet, '/coverage')
@@ -464,10 +464,10 @@ describe('coverage', () => {
     within(rows[1] as HTMLElement).getByRole('link', { name: 'fra-1' })
     act(() => void fleet.putWorker(aWorker({ name: 'fra-1', tasks: ['download@2', 'transcode@3'] }, Date.now())))
     await click('Refresh')
-    await screen.findByText('Everything that waits has a live host.')
+    await screen.findByText('Every waiting version has a live host.')
   })
 
-  it('says why it can’t be told', async () => {
+  it('shows why it can’t be loaded', async () => {
     const { router } = await renderMonitor(fleet)
     await screen.findByTestId('worker-card')
     fleet.refused.set('tasks.coverage', { code: 'FORBIDDEN', message: "This needs a key with the scope 'read'" })
@@ -477,7 +477,7 @@ describe('coverage', () => {
 })
 
 describe('hosts', () => {
-  it('say what their load gate lets in, and why', async () => {
+  it('show what their load gate lets in, and why', async () => {
     const gate = { open: true, lazy: false, reason: 'CPU at 93 %' }
     fleet.putWorker(aWorker({ name: 'fra-1', gate }, Date.now()))
     await renderMonitor(fleet)
@@ -500,7 +500,7 @@ describe('hosts', () => {
     await click('Drain fra-1')
     expect((await dialog()).textContent).toContain('runs 1 task.')
     await click('Drain the host')
-    await toast('fra-1 takes no new tasks')
+    await toast('fra-1 accepts no new tasks')
     await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('draining'))
     await click('Resume fra-1')
     await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('running'))
@@ -520,7 +520,7 @@ describe('queues', () => {
         .filter(([, text]) => text !== '0'),
     )
 
-  it('are listed with what is in them and who serves them', async () => {
+  it('are listed with their tasks and their workers', async () => {
     put(aTask.running)
     put(aTask.pending)
     put(aTask.pending, { runAt: from(MINUTE) })
@@ -553,7 +553,7 @@ describe('queues', () => {
     await waitFor(() => expect(line('default').dataset.paused).toBe('false'))
   })
 
-  it('have limits that can be set, and taken away, with what is wrong told at its field', async () => {
+  it('have limits that can be set and removed, with errors at their field', async () => {
     await renderMonitor(fleet, '/queues')
     const fill = async (label: string, value: string) =>
       fireEvent.change(within(await dialog()).getByLabelText(label), { target: { value } })
@@ -588,7 +588,7 @@ describe('queues', () => {
     expect(fleet.written.at(-1)).toEqual(['queues.limit', { name: 'default', limits: { concurrency: null } }])
   })
 
-  it('count everything that is in them, and lead to it', async () => {
+  it('count all their tasks, and link to them', async () => {
     for (let n = 0; n < 1_204; n++) fleet.put(aTask.pending())
     put(aTask.failed)
     const { router } = await renderMonitor(fleet, '/queues')
@@ -599,7 +599,7 @@ describe('queues', () => {
 })
 
 describe('the audit log', () => {
-  it('tells who did what to what, the newest first, and more when asked', async () => {
+  it('shows who did what, the newest first, and more on request', async () => {
     const task = put(aTask.pending)
     await fleet.tasks.pause({ id: task._id, reason: '<b>why</b>' })
     await fleet.queues.pause({ name: 'bulk' })
@@ -639,7 +639,7 @@ describe('the audit log', () => {
     expect(tasks).toHaveLength(12)
   })
 
-  it('says so to a key that may not read it', async () => {
+  it('explains to a key that it may not read it', async () => {
     fleet.refused.set('audit.list', {
       code: 'FORBIDDEN',
       message: 'A key that is limited may not touch the whole audit log',

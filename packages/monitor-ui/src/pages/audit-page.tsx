@@ -21,7 +21,7 @@ const PAGE = 100
 /** The most that a gateway returns. */
 const MOST = 1_000
 
-/** Who did what in the whole fleet, the newest first. */
+/** The audit log of the whole fleet, the newest first. */
 export function AuditPage() {
   const client = useFleetClient()
   const now = useServerTime()
@@ -45,8 +45,8 @@ export function AuditPage() {
       className: 'align-top min-w-32',
       cell: ({ action }) => <Foreign text={deedOf(action)} max={60} />,
     },
-    { title: 'To what', className: 'align-top min-w-44', cell: (entry) => <Subject entry={entry} /> },
-    { title: 'Why and how', className: 'align-top min-w-40', cell: (entry) => <Reason entry={entry} /> },
+    { title: 'Target', className: 'align-top min-w-44', cell: (entry) => <Subject entry={entry} /> },
+    { title: 'Reason and details', className: 'align-top min-w-40', cell: (entry) => <Reason entry={entry} /> },
   ]
   return (
     <Page
@@ -83,7 +83,7 @@ export function AuditPage() {
 }
 
 const NONE = {
-  title: 'Nobody has done anything yet',
+  title: 'There are no entries yet',
   hint: 'Commands from the monitor, the API and the command line are listed here.',
 }
 
@@ -115,7 +115,7 @@ function Reason({ entry: { refused, reason, filter } }: { entry: AuditEntry }) {
 
 const LINKS = 10
 
-/** What it was done to: links to the tasks, or the name of something else. */
+/** The object of the action: links to the tasks, or another name. */
 function Subject({ entry: { action, tasks, matched, changed, target, refused } }: { entry: AuditEntry }) {
   if (refused !== undefined)
     return <span className="text-dim">{matched === 1 ? 'once' : `${formatCount(matched)} times`}</span>

@@ -17,7 +17,7 @@ const AGAIN_MS = 4_000
 const NONE = { title: 'No task waits or runs', hint: 'Each version of a task that waits or runs is listed here.' }
 const NO_HOST = { icon: ServerOff, label: 'No live host', tone: 'text-bad' }
 
-/** Which `name@version` waits, and which hosts can run it. A deploy must leave nothing behind. */
+/** Which `name@version` waits, and which hosts can run it, for example after a deploy. */
 export function CoveragePage() {
   const client = useFleetClient()
   const now = useServerTime()
@@ -56,7 +56,7 @@ export function CoveragePage() {
     },
     { title: 'Served by', cell: (row) => <ServedBy row={row} /> },
     {
-      title: 'Made by',
+      title: 'Created by',
       cell: ({ schedules, callbacks }) => (
         <Names names={[...schedules, ...(callbacks > 0 ? [countOf(callbacks, 'callback')] : [])]} most={100} />
       ),
@@ -93,7 +93,7 @@ export function CoveragePage() {
 }
 
 function summary(unserved: number): string {
-  if (unserved === 0) return 'Everything that waits has a live host.'
+  if (unserved === 0) return 'Every waiting version has a live host.'
   if (unserved === 1) return '1 version waits and no live host can run it.'
   return `${unserved} versions wait and no live host can run them.`
 }

@@ -28,12 +28,12 @@ const TABS: Record<ErrorState, Empty & { label: string }> = {
   resolved: {
     label: 'Resolved',
     title: 'No error is resolved',
-    hint: 'A resolved error is open again when it comes back.',
+    hint: 'A resolved error opens again when it comes back.',
   },
   ignored: {
     label: 'Ignored',
     title: 'No error is ignored',
-    hint: 'When its time is over, an ignored error is open again when it comes back.',
+    hint: 'After its time, an ignored error opens again when it comes back.',
   },
 }
 
@@ -97,7 +97,7 @@ interface GroupProps {
   onBulk: (command: CommandName & ('retry' | 'replay')) => void
 }
 
-/** Errors that are the same fault: what, how often, where and since when. */
+/** A group of the same error: its message, count, hosts and dates. */
 function ErrorGroup({ error, gone, now, onBulk }: GroupProps) {
   const mayControl = useCan('control')
   const ago = (at: string) => `${formatAge(now - Date.parse(at))} ago`
@@ -175,10 +175,10 @@ function Marked({ error, now }: { error: ErrorRow; now: number }) {
       {state} by <Foreign text={marked.by} max={40} /> {formatAge(now - Date.parse(marked.at))} ago
       {state === 'ignored' &&
         (until === undefined
-          ? ', until somebody reopens it'
+          ? ', until it is reopened'
           : until > now
             ? `, for ${formatAge(until - now)} more`
-            : '; its time is over, so it is open when it comes back')}
+            : '; its time is over, so it opens again when it comes back')}
     </span>
   )
 }

@@ -29,7 +29,7 @@ type Opened =
   | { dialog: 'edit' | 'unregister'; callback: CallbackRow }
   | { dialog: EventCommand; event: EventRow }
 
-/** The events, as they change, and the callbacks that each of them calls. */
+/** The live events, and their callbacks. */
 export function EventsPage() {
   const client = useFleetClient()
   const search = route.useSearch()
@@ -70,7 +70,7 @@ interface EventsProps {
   search: EventSearch
   view: LiveQueryView<'events'>
   limit: number
-  /** How many callbacks there are, where that is known. */
+  /** The number of callbacks, if known. */
   known: number | undefined
   onMore: () => void
   onOpen: (opened: Opened) => void
@@ -136,7 +136,7 @@ function EventSection({ search, view, limit, known, onMore, onOpen }: EventsProp
 const NO_MATCH = { title: 'No event matches this filter' }
 const NO_EVENT = {
   title: 'There are no events yet',
-  hint: 'Register a callback for an event, then send the event: each of its callbacks makes a task.',
+  hint: 'Register a callback for an event, then send the event: each of its callbacks creates a task.',
 }
 const NO_CALLBACK = {
   title: 'No callback is registered',
@@ -241,7 +241,7 @@ function OpenedDialog({ opened, names, tasks, callbacks, onClose }: OpenedProps)
       const cancel = async () => {
         const { refused } = await client.events.cancel({ id: _id })
         for (const { error } of refused) throw new Error(error.message)
-        return `Asked to cancel ${name}`
+        return `Requested to cancel ${name}`
       }
       return (
         <ConfirmDialog title="Cancel this event?" confirm="Cancel its tasks" run={cancel} onClose={onClose}>

@@ -19,7 +19,7 @@ const names = () => screen.queryAllByTestId('event').map((row) => row.querySelec
 const ago = (ms: number) => iso(Date.now() - ms)
 
 describe('the list of events', () => {
-  it('says that there is none, and what to do', async () => {
+  it('shows that there is none, and the next step', async () => {
     await open()
     await screen.findByText('There are no events yet')
     await screen.findByText('No callback is registered')
@@ -88,7 +88,7 @@ describe('the list of events', () => {
     expect(router.state.location.searchStr).toBe('')
   })
 
-  it('cancels what is open and removes what has ended, each after a question', async () => {
+  it('cancels open events and removes ended ones, each after a confirmation', async () => {
     const callback = fleet.putCallback(aCallback())
     const event = await fleet.events.post({ name: 'Add', scheduledFor: iso(Date.now() + 60_000) })
     await open()
@@ -97,7 +97,7 @@ describe('the list of events', () => {
     expect(fleet.rows.events.get(event._id)?.status).toBe('scheduled')
     await click('Cancel Add')
     press(await dialog(), 'Cancel its tasks')
-    await toast('Asked to cancel Add')
+    await toast('Requested to cancel Add')
     expect(fleet.rows.tasks.get(event.tasks[0] ?? '')).toMatchObject({ name: callback.task, status: 'cancelled' })
     await click('Remove Add')
     fleet.refuseNext = { code: 'NOT_ENDED', message: 'This event is processing' }
@@ -108,7 +108,7 @@ describe('the list of events', () => {
     await screen.findByText('There are no events yet')
   })
 
-  it('says why where the key may not read events', async () => {
+  it('shows the reason if the key may not read events', async () => {
     fleet.subscribe = async () => {
       throw Object.assign(new Error('This key is limited'), { code: 'FORBIDDEN' })
     }
@@ -117,7 +117,7 @@ describe('the list of events', () => {
     expect(alert?.querySelector('p')?.textContent).toBe('This key is limited FORBIDDEN')
   })
 
-  it('comes when it is asked for again with success', async () => {
+  it('is shown after a successful retry', async () => {
     const subscribe = fleet.subscribe
     fleet.subscribe = async () => {
       throw Object.assign(new Error('This key is limited'), { code: 'FORBIDDEN' })
@@ -132,7 +132,7 @@ describe('the list of events', () => {
 })
 
 describe('sending an event', () => {
-  it('offers known names, says what it will call, and sends what was typed', async () => {
+  it('offers known names, shows the callbacks, and sends the typed values', async () => {
     fleet.putCallback(aCallback({ event: 'Add', task: 'addition' }))
     fleet.putEvent(anEvent.finished({ name: 'Seen' }, Date.now()))
     await open()
@@ -257,7 +257,7 @@ describe('callbacks', () => {
     await screen.findByText('No callback is registered')
   })
 
-  it('are asked for again every ten seconds', async () => {
+  it('are loaded again every ten seconds', async () => {
     vi.useFakeTimers({ shouldAdvanceTime: true })
     await open()
     await screen.findByText('No callback is registered')
@@ -267,8 +267,8 @@ describe('callbacks', () => {
   })
 })
 
-describe('what a key may do', () => {
-  it('is all that is offered', async () => {
+describe('the permissions of a key', () => {
+  it('decide which commands are offered', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
     fleet.putCallback(aCallback())
     fleet.putEvent(anEvent.scheduled({}, Date.now()))

@@ -22,7 +22,7 @@ describe('boardWorkers', () => {
     ).toEqual(['two', 'ten', 'gateway', 'stopped'])
   })
 
-  it('drops what was started again under the same name, and what ended long ago', () => {
+  it('drops hosts that were started again under the same name, and those that ended long ago', () => {
     expect(
       names(
         { _id: 'now', name: 'a' },

@@ -102,7 +102,7 @@ function Keys({ token, onMade }: { token: ReactNode; onMade: (made: MadeKey) => 
     {
       title: 'Action',
       number: true,
-      // Within reach even where the table has to be scrolled.
+      // Visible even if the table has to be scrolled.
       className: 'sticky right-0 bg-panel',
       cell: (key) =>
         key.state !== 'revoked' && (

@@ -20,7 +20,7 @@ const tick = (form: HTMLElement, scope: RegExp) => fireEvent.click(within(form).
 const row = (id: string) => screen.getAllByTestId('key-row').find(({ dataset }) => dataset.key === id) as HTMLElement
 
 describe('the list of keys', () => {
-  it('shows what each may, those that open something first', async () => {
+  it('shows the scopes of each, valid ones first', async () => {
     const now = Date.now()
     const revoked = fleet.putKey(aKey({ name: 'gone', state: 'revoked', revokedAt: iso(now - 60_000) }, now))
     const old = fleet.putKey(aKey({ name: 'old', state: 'expired', expiresAt: iso(now - DAY) }, now))
@@ -70,7 +70,7 @@ describe('the list of keys', () => {
 })
 
 describe('making a key', () => {
-  it('shows its token once, until it is said to be stored', async () => {
+  it('shows its token once, until the user confirms that it is stored', async () => {
     fleet.putKey(aKey({ name: 'first' }, Date.now()))
     await open()
     await click('Make a key')
@@ -97,7 +97,7 @@ describe('making a key', () => {
     expect(document.body.textContent).not.toContain('tf_')
   })
 
-  it('says what is wrong at its field, ours and the gateway’s', async () => {
+  it('shows errors at their field, the page’s and the gateway’s', async () => {
     fleet.putKey(aKey())
     await open()
     await click('Make a key')
@@ -117,7 +117,7 @@ describe('making a key', () => {
     expect(screen.queryByTestId('made-key')).toBeNull()
   })
 
-  it('locks a fleet that has none, says so, and goes on with the new key', async () => {
+  it('locks a fleet without keys, explains it, and continues with the new key', async () => {
     const { connected, kept } = await open()
     await screen.findByText('There is no key yet')
     await click('Make a key')
@@ -148,8 +148,8 @@ describe('making a key', () => {
   })
 })
 
-describe('a key that is there', () => {
-  it('is changed in what was changed, and null takes a limit away', async () => {
+describe('an existing key', () => {
+  it('gets only the changes, and null removes a limit', async () => {
     const key = fleet.putKey(aKey({ queues: ['builds'], expiresAt: iso(Date.now() + 30 * DAY) }, Date.now()))
     await open()
     await click('Edit ci')
@@ -174,7 +174,7 @@ describe('a key that is there', () => {
     expect(fleet.written).toEqual([])
   })
 
-  it('is revoked after a question that says what is cut', async () => {
+  it('is revoked after a confirmation that explains the effect', async () => {
     const key = fleet.putKey(aKey({}, Date.now()))
     await open()
     await click('Revoke ci')
@@ -195,11 +195,13 @@ describe('a right that was lost', () => {
     await screen.findByTestId('event')
   }
 
-  it('takes the rows away and says so, instead of showing old ones', async () => {
+  it('removes the rows and shows the error, instead of old rows', async () => {
     await opened()
     act(() => fleet.loseRight('events', refusal))
     const alert = await screen.findByRole('alert')
-    expect(alert.querySelector('p')?.textContent).toBe(`This key may not see this any more: ${refusal} FORBIDDEN`)
+    expect(alert.querySelector('p')?.textContent).toBe(
+      `This key is no longer allowed to see this: ${refusal} FORBIDDEN`,
+    )
     within(alert).getByRole('button', { name: 'Try again' })
     await waitFor(() => expect(screen.queryByTestId('event')).toBeNull())
     expect(screen.queryByText('Loading…')).toBeNull()

@@ -35,7 +35,7 @@ describe('the fleet board', () => {
     expect(within(card).getByTestId('task-bytes').textContent).toBe('42.5\u00a0MB / 100\u00a0MB')
   })
 
-  it('says how old a checkpoint is where the socket cannot be reached', async () => {
+  it('shows the age of a checkpoint if the socket cannot be reached', async () => {
     const task = fleet.put(running({ progress: { done: 1, total: 2, at: iso(Date.now() - 4_000) } }))
     fleet.unreachable.add(task._id)
     await renderMonitor(fleet)
@@ -43,7 +43,7 @@ describe('the fleet board', () => {
     expect(row(task._id).dataset.source).toBe('checkpoint')
   })
 
-  it('calls a host silent after three missed heartbeats, by the server’s clock', async () => {
+  it('shows a host as silent after three missed heartbeats, by the server’s clock', async () => {
     const hour = 3_600_000
     fleet.clockOffset = hour
     const task = fleet.put(running())
@@ -57,7 +57,7 @@ describe('the fleet board', () => {
     expect(row(task._id).textContent).toMatch(/host silent [89]\u00a0s/)
   })
 
-  it('says so on the page and on each row while the gateway is away', async () => {
+  it('shows on the page and on each row that the gateway is away', async () => {
     const task = fleet.put(running())
     await renderMonitor(fleet)
     await waitFor(() => expect(row(task._id).dataset.source).toBe('live'))
@@ -93,7 +93,7 @@ describe('the fleet board', () => {
     return totals?.firstElementChild?.textContent
   }
 
-  it('counts the whole fleet, beyond what its lists hold, and follows every change', async () => {
+  it('counts the whole fleet, beyond the limits of its lists, and follows every change', async () => {
     for (let n = 0; n < 250; n++) fleet.put(aTask.pending({}, Date.now()))
     for (let n = 0; n < 130; n++) fleet.put(aTask.failed({}, Date.now()))
     const task = fleet.put(running())
@@ -109,7 +109,7 @@ describe('the fleet board', () => {
     expect(fleet.figures.size).toBe(1)
   })
 
-  it('draws the last five minutes and says how long tasks waited and ran', async () => {
+  it('draws the last five minutes and shows how long tasks waited and ran', async () => {
     await renderMonitor(fleet)
     const activity = within(await screen.findByRole('region', { name: 'Last five minutes' }))
     await activity.findByText('No task was enqueued or has ended.')
@@ -148,7 +148,7 @@ describe('the fleet board', () => {
 describe('the task list', () => {
   const at = (secondsAgo: number) => iso(Date.now() - secondsAgo * 1_000)
 
-  it('holds new rows back while somebody points at it, and shows them when asked', async () => {
+  it('holds new rows back while the user points at it, and shows them on request', async () => {
     const old = fleet.put(aTask.pending({ createdAt: at(100) }))
     const older = fleet.put(aTask.pending({ createdAt: at(200) }))
     await renderMonitor(fleet, '/tasks')
@@ -170,7 +170,7 @@ describe('the task list', () => {
     expect(screen.queryByTestId('new-rows')).toBeNull()
   })
 
-  it('applies what it held as soon as the pointer leaves', async () => {
+  it('applies held rows as soon as the pointer leaves', async () => {
     const old = fleet.put(aTask.pending({ createdAt: at(100) }))
     await renderMonitor(fleet, '/tasks')
     await waitFor(() => row(old._id))
@@ -202,7 +202,7 @@ describe('the task list', () => {
       screen.getAllByTestId('status-count').map(({ dataset, textContent }) => [dataset.status, textContent] as const),
     )
 
-  it('counts each status within the other filters, where that is cheap', async () => {
+  it('counts each status within the other filters, if that is cheap', async () => {
     fleet.put(aTask.failed({}, Date.now()))
     fleet.put(aTask.failed({ queue: 'bulk' }, Date.now()))
     fleet.put(running({ queue: 'bulk', name: 'report' }))
@@ -218,7 +218,7 @@ describe('the task list', () => {
     await waitFor(() => expect(screen.queryAllByTestId('status-count')).toEqual([]))
   })
 
-  it('finds what is at risk of missing its deadline or has missed it', async () => {
+  it('finds tasks that are at risk of missing their deadline or have missed it', async () => {
     const from = (ms: number) => iso(Date.now() + ms)
     const hour = 3_600_000
     const raised = fleet.put(
@@ -260,7 +260,7 @@ describe('the task list', () => {
     fireEvent.click(within(dialog).getByRole('button', { name: 'Stop it' }))
     await waitFor(() => expect(row(task._id).dataset.status).toBe('cancelled'))
     expect(fleet.sent('tasks.cancel')).toEqual([{ id: task._id, reason: 'wrong file' }])
-    await screen.findByText('Asked to cancel big.iso')
+    await screen.findByText('Requested to cancel big.iso')
   })
 })
 
@@ -277,7 +277,7 @@ describe('a task’s page', () => {
     expect(screen.getByTestId('task-page').dataset).toMatchObject({ status: 'running', source: 'live' })
   })
 
-  it('cancels after asking, and shows a refusal where it was asked', async () => {
+  it('cancels after a confirmation, and shows an error in the dialog', async () => {
     const task = fleet.put(running())
     await renderMonitor(fleet, `/tasks/${task._id}`)
     fireEvent.click(await screen.findByRole('button', { name: 'Cancel' }))
@@ -312,7 +312,7 @@ describe('a task’s page', () => {
     expect(within(error).getByLabelText('Stack').textContent).toContain('at x')
   })
 
-  it('says so where there is no such task', async () => {
+  it('reports a missing task', async () => {
     await renderMonitor(fleet, `/tasks/${'f'.repeat(24)}`)
     await screen.findByText('This task does not exist')
   })

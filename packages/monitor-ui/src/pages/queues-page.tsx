@@ -106,7 +106,7 @@ function State({ settings, now }: { settings: QueueRow | undefined; now: number 
         <>
           <LookMark look={PAUSED} />
           <span className="block text-xs text-dim">
-            by <Foreign text={settings.by ?? 'somebody'} max={40} /> <Ago at={settings.updatedAt} now={now} />
+            by <Foreign text={settings.by ?? 'unknown'} max={40} /> <Ago at={settings.updatedAt} now={now} />
             {settings.reason !== undefined && (
               <>
                 : <Foreign text={settings.reason} max={160} />
@@ -210,8 +210,8 @@ function PauseDialog({ queue, onClose }: { queue: string; onClose: () => void })
       run={pause}
       onClose={onClose}
     >
-      No task of <Foreign text={queue} max={80} className="font-medium" /> is started until somebody resumes the queue.
-      Running tasks go on.
+      No task of <Foreign text={queue} max={80} className="font-medium" /> starts until the queue is resumed. Running
+      tasks go on.
     </ConfirmDialog>
   )
 }

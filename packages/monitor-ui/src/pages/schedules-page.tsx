@@ -105,7 +105,7 @@ const DONE = { run: 'runs now', pause: 'is paused', resume: 'is resumed' } as co
 const NO_MATCH = { title: 'No schedule has this name' }
 const NO_SCHEDULE = {
   title: 'There are no schedules yet',
-  hint: 'A schedule makes a task at the times of a cron in its time zone, or once in a period.',
+  hint: 'A schedule creates a task at the times of a cron in its time zone, or once per period.',
 }
 
 function OpenedDialog({ opened, onClose }: { opened: Opened | undefined; onClose: () => void }) {

@@ -15,12 +15,12 @@ beforeEach(() => {
 withoutComplaints()
 
 const open = (path = '/schedules') => renderMonitor(fleet, path)
-/** What the gateway is asked for once typing has settled. */
+/** The requests to the gateway once typing has settled. */
 const SLOW = { timeout: 10_000 }
 const card = () => screen.findByTestId('schedule')
 
 describe('the list of schedules', () => {
-  it('says that there is none', async () => {
+  it('shows that there is none', async () => {
     await open()
     await screen.findByText('There are no schedules yet')
   })
@@ -66,7 +66,7 @@ describe('the list of schedules', () => {
     expect(row.querySelector('b, img')).toBeNull()
   })
 
-  it('offers nothing to those who may only read', async () => {
+  it('offers no commands to a key that may only read', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
     fleet.putSchedule(aSchedule({}, Date.now()))
     await open()
@@ -82,7 +82,7 @@ describe('the list of schedules', () => {
   })
 })
 
-describe('what can be done with one', () => {
+describe('its commands', () => {
   it('runs it now, pauses and resumes it', async () => {
     fleet.putSchedule(aSchedule({}, Date.now()))
     await open()
@@ -131,7 +131,7 @@ describe('the form', () => {
     await waitFor(() => expect(within(form).getAllByTestId('slot')).toHaveLength(5), SLOW)
     expect(within(form).getAllByTestId('slot')[0]?.textContent).toMatch(/07:00/)
     fill(form, 'Priority', '8')
-    fill(form, 'Missed slots', 'skip')
+    fill(form, 'Missed times', 'skip')
     press(form, 'Schedule')
     await toast('weekly is scheduled')
     expect(fleet.sent('schedules.create')).toMatchObject([
@@ -148,7 +148,7 @@ describe('the form', () => {
     expect((await card()).dataset.schedule).toBe('weekly')
   })
 
-  it('shows what is wrong at its field, here and by the gateway', async () => {
+  it('shows errors at their field, the page’s and the gateway’s', async () => {
     await open()
     await click('New schedule')
     const form = await dialog()
@@ -167,7 +167,7 @@ describe('the form', () => {
     expect((await within(form).findByText('No queue')).dataset.fieldError).toBe('options.queue')
   })
 
-  it('changes one as it was seen, and leaves its anchor alone', async () => {
+  it('changes one at its edition, and keeps its anchor', async () => {
     const { cron: _, ...row } = aSchedule({ every: 5_400_000, startsAt: '2027-01-01T00:00:30.123Z', edition: 4 })
     fleet.putSchedule(row)
     await open()

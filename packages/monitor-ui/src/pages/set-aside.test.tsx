@@ -7,7 +7,7 @@ import { cleanup, renderMonitor } from '../testing/render-monitor.tsx'
 
 afterEach(cleanup)
 
-it('says how many documents do not fit, and leads to the tasks among them', async () => {
+it('shows the number of invalid documents, with links to the tasks among them', async () => {
   const fleet = new FakeFleet()
   const id = '65f000000000000000000001'
   const at = '2026-11-28T20:00:00.000Z'

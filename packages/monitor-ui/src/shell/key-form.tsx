@@ -3,7 +3,7 @@ import { useState } from 'react'
 import { visibleText } from '../view/text.ts'
 
 interface Props {
-  /** Why the gateway has refused the last key. */
+  /** The gateway's error for the last key. */
   message: string | undefined
   onKey: (key: string) => void
 }

@@ -1,7 +1,7 @@
-/** What only a key that may write can do. */
+/** The action that needs the scope write. */
 export const NEW = 'New download'
 
-/** The shortcuts besides those of the pages, as the dialog lists them. */
+/** The shortcuts besides those of the pages, in the order of the dialog. */
 export const SHORTCUTS: [keys: string[], does: string][] = [
   [['j', '↓'], 'Next row'],
   [['k', '↑'], 'Previous row'],
@@ -21,7 +21,7 @@ const SEQUENCE_MS = 1_000
 /**
  * Listens to the whole page. Keys typed into a field or an open dialog are left alone.
  *
- * @param actions by key; `g t` is a sequence. Undefined for what the user may not do
+ * @param actions by key; `g t` is a sequence. Undefined for actions without permission
  * @returns its undo
  */
 export function listenToShortcuts(

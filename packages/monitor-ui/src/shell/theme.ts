@@ -12,7 +12,7 @@ function shownTheme(): Theme {
   return theme === 'dark' || theme === 'light' ? theme : systemTheme()
 }
 
-/** Shows the other theme. Choosing what the system has anyway means to follow the system again. */
+/** Shows the other theme. Choosing the system's theme means following the system again. */
 export function toggleTheme(): void {
   const theme: Theme = shownTheme() === 'dark' ? 'light' : 'dark'
   const chosen = theme === systemTheme() ? undefined : theme

@@ -99,7 +99,7 @@ export class FakeFleet implements FleetApi {
   readonly refused = new Map<string, WireError>()
   /** Tasks whose socket can't be reached. */
   readonly unreachable = new Set<string>()
-  /** Whether workers do what is asked of the tasks that they run. */
+  /** Whether workers carry out requests to their running tasks. */
   obeyed = true
   readonly subscriptions = new Set<Subscription>()
   readonly figures = new Set<{ resend: () => void }>()

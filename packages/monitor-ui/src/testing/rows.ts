@@ -16,7 +16,7 @@ export const EPOCH = Date.parse('2026-01-05T12:00:00.000Z')
 
 let made = 0
 
-/** A fresh id of the database's form. */
+/** A new id in the database's format. */
 function nextId(): string {
   made += 1
   return made.toString(16).padStart(24, '0')

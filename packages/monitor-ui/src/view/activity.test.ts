@@ -13,19 +13,19 @@ describe('the last five minutes', () => {
     expect(slots[0]?.at).toBe(iso(EPOCH - 290_000))
   })
 
-  it('forget what is older, and move on while nothing happens', () => {
+  it('drop older intervals, and move on while nothing happens', () => {
     const long = [slot(EPOCH - 300_000, 9), slot(EPOCH, 1)]
     expect(sumSlots(lastSlots(long, EPOCH))).toEqual({ enqueued: 2, completed: 1, failed: 0, cancelled: 0 })
     expect(sumSlots(lastSlots(long, EPOCH + 300_000)).completed).toBe(0)
     expect(lastSlots([], EPOCH)).toHaveLength(30)
   })
 
-  it('begin no earlier than the server says, whose clock may be a little ahead', () => {
+  it('begin no earlier than the server’s time, whose clock may be a little ahead', () => {
     expect(lastSlots([slot(EPOCH, 3)], EPOCH - 400).at(-1)?.completed).toBe(3)
   })
 })
 
-it('tells rates by the second where that says something, by the minute elsewhere', () => {
+it('shows rates per second, and slow ones per minute', () => {
   expect([0, 0.05, 0.2, 1, 2.44, 12.6, 1_250].map(formatTaskRate)).toEqual([
     '0/min',
     '3/min',
@@ -37,7 +37,7 @@ it('tells rates by the second where that says something, by the minute elsewhere
   ])
 })
 
-it('sums statuses up to what waits, runs and has ended', () => {
+it('sums statuses to waiting, running and ended', () => {
   expect(phases({ pending: 1, paused: 2, blocked: 4, running: 8, completed: 16, failed: 32, cancelled: 64 })).toEqual({
     waiting: 7,
     running: 8,

@@ -21,7 +21,7 @@ describe('isPossible', () => {
     })
   })
 
-  it('lets a pause that was only asked for be taken back', () => {
+  it('lets a requested pause be taken back', () => {
     const asked = (action: 'pause' | 'cancel') => aTask.running({ control: { action, by: 'x', at: iso(0) } })
     expect([isPossible('resume', asked('pause')), isPossible('pause', asked('pause'))]).toEqual([true, false])
     expect([isPossible('resume', asked('cancel')), isPossible('pause', asked('cancel'))]).toEqual([false, false])
@@ -31,8 +31,8 @@ describe('isPossible', () => {
 describe('answers', () => {
   const refused = { id: 'a', error: { code: 'ALREADY_ENDED', message: 'It has failed' } }
 
-  it('are told by what came of them', () => {
-    expect(answerToast('pause', 'x', true, { matched: 1, changed: 1, refused: [] }).text).toBe('Asked to pause x')
+  it('are described by their results', () => {
+    expect(answerToast('pause', 'x', true, { matched: 1, changed: 1, refused: [] }).text).toBe('Requested to pause x')
     expect(answerToast('pause', 'x', false, { matched: 1, changed: 1, refused: [] }).text).toBe('Paused x')
     expect(answerToast('pause', 'x', false, { matched: 1, changed: 0, refused: [] }).text).toBe('x was paused already')
     expect(answerToast('pause', 'x', false, { matched: 1, changed: 0, refused: [refused] })).toEqual({

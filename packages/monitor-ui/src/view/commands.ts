@@ -31,9 +31,9 @@ interface CommandWords {
   asks: string
   /** After "can be", "was" and the like. */
   done: string
-  /** What it means, for the dialog that asks. */
+  /** The effect, for the confirmation dialog. */
   means: string
-  /** Whether a reason is worth asking for. */
+  /** Whether the dialog asks for a reason. */
   reason: boolean
 }
 
@@ -52,7 +52,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Pause',
     asks: 'Pause',
     done: 'paused',
-    means: 'Running tasks keep their checkpoint and free their slot. All tasks wait until somebody resumes them.',
+    means: 'Running tasks keep their checkpoint and free their slot. All tasks wait until they are resumed.',
     reason: true,
   },
   resume: {
@@ -68,7 +68,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     label: 'Retry',
     asks: 'Retry',
     done: 'retried',
-    means: 'The same tasks wait again, with all their tries and their original priority.',
+    means: 'The same tasks wait again, with all their attempts and their original priority.',
     reason: false,
   },
   replay: {
@@ -83,7 +83,7 @@ export const COMMAND_WORDS: Record<CommandName, CommandWords> = {
     icon: ChevronsUp,
     label: 'Set priority',
     asks: 'Set the priority of',
-    done: 'given another priority',
+    done: 'reprioritised',
     means: 'Higher priorities run first. Running tasks are not affected.',
     reason: false,
   },
@@ -100,7 +100,7 @@ export function answerToast(
   if (refused !== undefined) return { kind: 'bad', text: `${title}: ${refused.error.message}` }
   const { done } = COMMAND_WORDS[command]
   if (answer.changed === 0) return { kind: 'good', text: `${title} was ${done} already` }
-  const text = running && command === 'pause' ? `Asked to pause ${title}` : `${capital(done)} ${title}`
+  const text = running && command === 'pause' ? `Requested to pause ${title}` : `${capital(done)} ${title}`
   return { kind: 'good', text }
 }
 
@@ -110,7 +110,7 @@ interface Refusals {
   ids: string[]
 }
 
-/** Refusals with the same reason together, the commonest first. */
+/** Refusals grouped by reason, the most frequent first. */
 export function groupRefusals(refused: CommandAnswer['refused']): Refusals[] {
   const groups = new Map<string, Refusals>()
   for (const { id, error } of refused) {

@@ -1,6 +1,6 @@
 import { STATUSES, type TaskStatus } from '@taskfleet/protocol'
 
-/** Where a task stands, in three words. */
+/** The state of a task, in three groups. */
 type Phase = 'waiting' | 'running' | 'ended'
 
 const PHASE: Record<TaskStatus, Phase> = {
@@ -13,7 +13,7 @@ const PHASE: Record<TaskStatus, Phase> = {
   cancelled: 'ended',
 }
 
-/** Tasks by status; what is absent is none. */
+/** Tasks by status; an absent status is 0. */
 export type Counts = Readonly<Partial<Record<TaskStatus, number>>>
 
 /** How many wait, run and have ended. */
@@ -28,7 +28,7 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en')
 }
 
-/** `12,345`, `12.3k`, `4.57M`: for places that have no room for all digits. */
+/** `12,345`, `12.3k`, `4.57M`: for narrow places. */
 export function formatCountShort(count: number): string {
   if (count < 10_000) return formatCount(count)
   return count.toLocaleString('en', { notation: 'compact', maximumSignificantDigits: 3 }).replace('K', 'k')

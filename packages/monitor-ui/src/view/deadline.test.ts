@@ -26,7 +26,7 @@ describe('deadlineState', () => {
     expect(deadlineState(aTask.completed({ deadline: at(-2), finishedAt: at(-1) }), EPOCH)).toBe('missed')
   })
 
-  it('is said in words', () => {
+  it('is described in words', () => {
     expect(plain(deadlineText(aTask.pending({ deadline: at(10) }), EPOCH))).toBe('in 10 m 00 s')
     expect(plain(deadlineText(aTask.pending({ deadline: at(-2) }), EPOCH))).toBe('missed by 2 m 00 s')
     const met = aTask.completed({ deadline: at(-1), finishedAt: at(-2) })

@@ -1,7 +1,7 @@
 import { hasEnded, type TaskRow } from '@taskfleet/protocol'
 import { formatDuration } from './format.ts'
 
-/** How a task stands to its deadline. */
+/** The state of a task's deadline. */
 export type DeadlineState = 'ahead' | 'at-risk' | 'missed' | 'met'
 
 type Dated = Pick<TaskRow, 'status' | 'priority'> &
@@ -19,7 +19,7 @@ export function deadlineState(task: Dated, now: number): DeadlineState | undefin
   const until = hasEnded(status) && finishedAt !== undefined ? Date.parse(finishedAt) : now
   if (until > at) return 'missed'
   if (hasEnded(status)) return 'met'
-  // Raised once already, its next raise is the deadline itself.
+  // It was already raised, so its next raise is at the deadline itself.
   const raised = task.basePriority !== undefined && task.priority > task.basePriority
   const near = raiseAt !== undefined && (Date.parse(raiseAt) <= now || Date.parse(raiseAt) === at)
   return raised || near ? 'at-risk' : 'ahead'

@@ -3,7 +3,7 @@ import { Ban, CalendarClock, CircleCheck, CircleX, Play } from 'lucide-react'
 import { formatAge, formatDuration, formatLatency } from './format.ts'
 import type { Look } from './status.ts'
 
-/** How each status looks. A new one does not compile until it has an entry. */
+/** The look of each status. A new one does not compile until it has an entry. */
 export const EVENT_LOOK: Record<EventStatus, Look> = {
   scheduled: { icon: CalendarClock, label: 'Scheduled', tone: 'text-wait' },
   processing: { icon: Play, label: 'Processing', tone: 'text-run' },
@@ -20,7 +20,7 @@ export function isOpen(status: EventStatus): boolean {
 }
 
 /**
- * Where an event is in its time: how long until its date, since when it is under way, how long ago it ended.
+ * The timing of an event: the time until its date, since its start, or since its end.
  * @param now the server's time in milliseconds
  */
 export function eventWhen(event: EventRow, now: number): string {

@@ -62,13 +62,13 @@ export function formatPercent(ratio: number): string {
   return `${(ratio * 100).toFixed(ratio > 0.9995 || ratio === 0 ? 0 : 1)}\u00a0%`
 }
 
-/** A share in whole percents, but never none of something nor all of less. */
+/** A share in whole percents; 0 % and 100 % only if exact. */
 export function formatShare(ratio: number): string {
   if (ratio > 0 && ratio < 0.01) return '<1\u00a0%'
   return `${ratio < 1 ? Math.min(99, Math.round(ratio * 100)) : 100}\u00a0%`
 }
 
-/** Date and time of day in the reader's own zone and custom. */
+/** Date and time of day in the reader's own zone and format. */
 export function formatTime(iso: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return '–'
@@ -81,7 +81,7 @@ export function formatClock(iso: string): string {
   return Number.isNaN(date.getTime()) ? '–' : date.toLocaleTimeString('en-GB')
 }
 
-/** As `<input type="datetime-local">` has it: the reader's own time, to the second, without a zone. */
+/** For `<input type="datetime-local">`: the reader's own time, to the second, without a zone. */
 export function localTime(iso: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return ''

@@ -7,7 +7,7 @@ const places = (lines: readonly { attempt: number; seq: number }[]) =>
   lines.map(({ attempt, seq }) => `${attempt}.${seq}`)
 
 describe('joinLog', () => {
-  it('adds what only the socket has told, once', () => {
+  it('adds lines that only the socket has sent, once', () => {
     const joined = joinLog([stored(1, 1), stored(1, 2)], [live(2), live(3)], 1)
     expect(places(joined)).toEqual(['1.1', '1.2', '1.3'])
   })

@@ -3,8 +3,8 @@ import type { LogLine, StoredLogLine } from '@taskfleet/protocol'
 const keyOf = ({ seq, at }: LogLine): string => `${seq} ${at}`
 
 /**
- * Stored lines, then those that only the task's socket has told so far. Live lines don't say their attempt: the last one
- * belongs to the current, and where numbers begin again, an earlier one ends.
+ * Stored lines, then those that only the task's socket has sent so far. Live lines don't have their attempt: the last one
+ * belongs to the current attempt, and where numbers begin again, an earlier attempt ends.
  *
  * @param attempt the task's current attempt
  */
@@ -26,7 +26,7 @@ export function joinLog(
 }
 
 /**
- * What is known after the newest stored lines were asked for again.
+ * The known lines after the newest stored lines were loaded again.
  * @returns the lines in order, and whether older ones may be missing before them
  */
 export function mergeNewest(
@@ -36,7 +36,7 @@ export function mergeNewest(
   const [first] = newest
   if (first === undefined || known.length === 0) return { lines: newest, gap: false }
   const place = known.findIndex((line) => line.attempt === first.attempt && line.seq === first.seq)
-  // So many new ones came that they no longer touch: the older ones are asked for again if somebody wants them.
+  // There are so many new lines that a gap remains: the older ones are loaded again on request.
   if (place === -1) return { lines: newest, gap: true }
   return { lines: [...known.slice(0, place), ...newest], gap: false }
 }

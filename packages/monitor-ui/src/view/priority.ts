@@ -1,4 +1,4 @@
-/** The name people know a priority by. */
+/** The name of a priority. */
 export function priorityName(priority: number): string {
   if (priority >= 10) return 'top'
   if (priority >= 8) return 'high'

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { aWorker, EPOCH, iso } from '../testing/rows.ts'
 import { queueLines } from './queue-lines.ts'
 
-it('lists every queue that is named anywhere, with what is in it and its part of what waits', () => {
+it('lists every named queue, with its tasks and its share of the waiting ones', () => {
   const settings = { _id: 'q10', paused: true, updatedAt: iso(EPOCH), rev: 1 }
   const lines = queueLines({
     queues: [settings],
@@ -25,6 +25,6 @@ it('lists every queue that is named anywhere, with what is in it and its part of
   ])
 })
 
-it('says of no queue that it has a part of nothing', () => {
+it('shows no share if no task waits', () => {
   expect(queueLines({ queues: [], workers: [], byQueue: { q: { failed: 3 } } })).toMatchObject([{ share: 0 }])
 })

@@ -8,14 +8,14 @@ import {
 } from '@taskfleet/protocol'
 import { formatCount, phases } from './counts.ts'
 
-/** A queue as the page lists it. */
+/** A line of the page. */
 export interface QueueLine {
   name: string
   settings: QueueRow | undefined
   counts: Record<TaskStatus, number>
-  /** Tasks that wait, for whatever reason. */
+  /** Waiting tasks, for any reason. */
   waiting: number
-  /** Its part of all that waits in the fleet, 0..1. */
+  /** Its share of the fleet's waiting tasks, 0..1. */
   share: number
   /** Names of the workers that serve it. */
   workers: string[]
@@ -52,7 +52,7 @@ export function queueLines(known: {
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
 }
 
-/** What limits a queue, for people; empty when nothing does. */
+/** The limits of a queue as text; empty without limits. */
 export function limitsLine({ concurrency, rate, maxWaiting }: QueueRow): string {
   return [
     concurrency === undefined ? [] : `at most ${formatCount(concurrency)} at once`,

@@ -12,9 +12,9 @@ describe('when a schedule runs, in words', () => {
     [{ cron: 'by hand' }, 'by hand'],
   ])('%j', (timing, words) => expect(timingWords(timing)).toBe(words))
 
-  it('has none for what is no cron', () => expect(cronWords('61 * * * *')).toBeUndefined())
+  it('has no words for an invalid cron', () => expect(cronWords('61 * * * *')).toBeUndefined())
 
-  it('is told by the clocks of a zone, and as it is where that is not known', () => {
+  it('is shown in the local time of a zone, and as ISO 8601 for an unknown zone', () => {
     expect(inZone('2027-03-28T01:00:00Z', 'Europe/Berlin')).toMatch(/03:00/)
     expect(inZone('2027-03-28T01:00:00Z', 'Nowhere/There')).toBe('2027-03-28T01:00:00Z')
     expect(inZone('soon', 'UTC')).toBe('–')

@@ -1,7 +1,7 @@
 import type { ScheduleRow } from '@taskfleet/protocol'
 import cronstrue from 'cronstrue'
 
-/** A cron in words, such as `At 03:30, Monday through Friday`; undefined for what has none. */
+/** A cron in words, such as `At 03:30, Monday through Friday`; undefined if it can't be described. */
 export function cronWords(cron: string): string | undefined {
   try {
     return cronstrue.toString(cron, { use24HourTimeFormat: true, throwExceptionOnParseError: true })
@@ -16,7 +16,7 @@ export function timingWords({ cron, every }: Pick<ScheduleRow, 'cron' | 'every'>
   return cronWords(cron ?? '') ?? cron ?? ''
 }
 
-/** A moment as the clocks of a zone show it; as ISO 8601 where this browser doesn't know the zone. */
+/** A moment in the local time of a zone; as ISO 8601 if this browser doesn't know the zone. */
 export function inZone(iso: string, timeZone: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return '–'
@@ -40,7 +40,7 @@ export function inZone(iso: string, timeZone: string): string {
 /** The reader's own zone. */
 export const ownZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
 
-/** The zones that this browser knows. */
+/** The time zones of this browser. */
 export const knownZones = (): string[] => [
   'UTC',
   ...Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC'),

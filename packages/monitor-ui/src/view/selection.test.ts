@@ -11,7 +11,7 @@ describe('choose', () => {
     expect(ids(choose(on, order, 'b', false))).toBe('')
   })
 
-  it('gives a range what its beginning has, in either direction', () => {
+  it('gives a range the state of its start, in either direction', () => {
     const from = choose(choose(NOTHING_CHOSEN, order, 'a', false), order, 'd', false)
     const range = choose(from, order, 'b', true)
     expect(ids(range)).toBe('abcd')
@@ -32,7 +32,7 @@ describe('choose', () => {
 })
 
 describe('chooseAll', () => {
-  it('chooses every row that is drawn, then none', () => {
+  it('selects every drawn row, then none', () => {
     const all = chooseAll(NOTHING_CHOSEN, order)
     expect(ids(all)).toBe('abcde')
     expect(chooseAll(all, order)).toEqual(NOTHING_CHOSEN)

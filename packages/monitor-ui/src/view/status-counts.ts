@@ -3,15 +3,15 @@ import type { Counts } from './counts.ts'
 import { type TaskSearch, taskQuery } from './task-search.ts'
 
 interface CountsPlan {
-  /** Whose statistics are asked for. */
+  /** The filter of the statistics. */
   filter: Record<string, unknown>
   pick: (stats: FleetStats) => Counts
 }
 
 /**
- * Where the counts beside the statuses come from, within the other filters of a search. A name or a queue alone is in the
- * fleet's own statistics, which are there anyway; more of them are counted by the gateway. `undefined` where that would
- * be a search through everything: counts are not worth it.
+ * The source of the counts beside the statuses, within the other filters of a search. A name or a queue alone is in the
+ * fleet's own statistics, which are loaded anyway; for several, the gateway counts. `undefined` if it would have to
+ * read all tasks, which is too expensive.
  */
 export function countsPlan(
   search: TaskSearch,

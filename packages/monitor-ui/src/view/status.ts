@@ -9,7 +9,7 @@ export interface Look {
   tone: string
 }
 
-/** How each status looks. A new one does not compile until it has an entry. */
+/** The look of each status. A new one does not compile until it has an entry. */
 export const STATUS_LOOK: Record<TaskStatus, Look> = {
   pending: { icon: CircleDashed, label: 'Pending', tone: 'text-wait' },
   running: { icon: Play, label: 'Running', tone: 'text-run' },
@@ -20,10 +20,10 @@ export const STATUS_LOOK: Record<TaskStatus, Look> = {
   cancelled: { icon: Ban, label: 'Cancelled', tone: 'text-dim' },
 }
 
-/** How each state of a worker looks. */
+/** The look of each state of a worker. */
 export const WORKER_LOOK: Record<WorkerView, { label: string; tone: string; hint: string }> = {
-  running: { label: 'Running', tone: 'text-done', hint: 'Takes tasks' },
-  draining: { label: 'Draining', tone: 'text-warn', hint: 'Finishes its tasks and takes no new ones' },
+  running: { label: 'Running', tone: 'text-done', hint: 'Accepts tasks' },
+  draining: { label: 'Draining', tone: 'text-warn', hint: 'Finishes its tasks and accepts no new ones' },
   silent: {
     label: 'Silent',
     tone: 'text-bad',

@@ -33,7 +33,7 @@ describe('filters and the address', () => {
     })
   })
 
-  it('leave out what makes no sense', () => {
+  it('leave out invalid values', () => {
     expect(parseTaskSearch({ status: 'running,bogus', sort: 'evil', limit: '99999999', in: 'x', q: '' })).toEqual({
       status: ['running'],
       limit: 1_000,
@@ -59,12 +59,12 @@ describe('filters and the address', () => {
     })
   })
 
-  it('mean every start of a host by its name, and nothing by a name that nobody has', () => {
+  it('match every start of a host by its name, and nothing by an unknown name', () => {
     expect(taskQuery({ host: 'fra-1' }, workers, EPOCH).filter).toEqual({ worker: { $in: ['w1', 'w2'] } })
     expect(taskQuery({ host: 'nobody' }, workers, EPOCH).filter).toEqual({ worker: { $in: ['nobody'] } })
   })
 
-  it('find what has missed its deadline or is about to', () => {
+  it('find tasks that have missed their deadline or will soon', () => {
     expect(taskQuery({ deadline: 'risk', queue: 'bulk' }, workers, EPOCH).filter).toEqual({
       queue: 'bulk',
       $or: [
@@ -110,7 +110,7 @@ describe('counts beside the statuses', () => {
     expect(countsPlan({ queue: 'bulk' }, workers)?.filter).toEqual({})
   })
 
-  it('are asked for within more than one, and not at all where everything would be searched', () => {
+  it('are counted for several filters, and not at all if all tasks would be read', () => {
     expect(countsPlan({ queue: 'bulk', host: 'ams-1', status: ['failed'] }, workers)?.filter).toEqual({
       queue: 'bulk',
       worker: { $in: ['w3'] },

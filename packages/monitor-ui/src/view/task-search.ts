@@ -9,7 +9,7 @@ import {
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 import { changedSearch } from './search.ts'
 
-/** Each way to sort, as it stands in the address. */
+/** The sort orders, by their name in the address. */
 export const SORTS = {
   '-createdAt': { label: 'Newest first', sort: { createdAt: -1 } },
   createdAt: { label: 'Oldest first', sort: { createdAt: 1 } },
@@ -24,17 +24,17 @@ export const DEFAULT_SORT: SortName = '-createdAt'
 export const FIRST_LIMIT = 200
 export const MOST_ROWS = 1_000
 
-/** The task list's filters, as its address says them. What is absent does not filter. */
+/** The task list's filters in its address. Absent ones do not filter. */
 export interface TaskSearch {
   status?: TaskStatus[]
   name?: string
-  /** A worker's name. Only what runs has one. */
+  /** A worker's name. Only running tasks have one. */
   host?: string
   queue?: string
   /** A part of the file's name, or with `in: 'url'` of the address; a whole id finds that task. */
   q?: string
   in?: 'url'
-  /** `risk`: only what is about to miss its deadline, or has. */
+  /** `risk`: only tasks that may miss their deadline soon, or have missed it. */
   deadline?: 'risk'
   sort?: SortName
   limit?: number
@@ -88,12 +88,12 @@ export function writeTaskSearch(search: TaskSearch): Record<string, string> {
 const AN_ID = /^[0-9a-f]{24}$/i
 
 const OPEN = STATUSES.filter((status) => !hasEnded(status))
-/** So near to its deadline a task is at risk, whatever its priority says. */
+/** Closer than this to its deadline a task is at risk, with any priority. */
 const NEAR_MS = 120_000
 
 /**
- * What has missed its deadline, what was raised to high because it is near, and what is due in a moment: the raise may be
- * shorter ahead than that, and shows nothing on what was high from the start.
+ * Tasks that have missed their deadline, that were raised to high because it is near, or whose deadline is in a moment: the raise
+ * may come later than that, and does not show on tasks that were high from the start.
  */
 function atRisk(now: number): Record<string, unknown> {
   const { high } = PRIORITY_NAMES
@@ -127,7 +127,7 @@ export function taskQuery(
   if (search.queue !== undefined) filter.queue = search.queue
   if (search.host !== undefined) {
     const ids = [...workers].filter(({ name }) => name === search.host).map(({ _id }) => _id)
-    // A name that nobody has must match nothing; an empty list of ids is not allowed everywhere.
+    // A name without workers must match nothing; an empty list of ids is not allowed everywhere.
     filter.worker = { $in: ids.length > 0 ? ids : [search.host] }
   }
   const q = search.q?.trim()

@@ -8,7 +8,7 @@ function inputText(task: Pick<TaskRow, 'input'>, field: 'file' | 'url' | 'sha256
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** The last part of an address's path, decoded where that works. */
+/** The last part of an address's path, decoded if possible. */
 export function fileOfUrl(url: string): string | undefined {
   const path = url.replace(/[?#].*$/s, '').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '')
   const last = path.split('/').findLast((part) => part !== '')
@@ -20,7 +20,7 @@ export function fileOfUrl(url: string): string | undefined {
   }
 }
 
-/** What people call it: the file of a download, else the name of its handler. Foreign text: draw it with `<Foreign>`. */
+/** The title of a task: the file of a download, else the name of its handler. Foreign text: draw it with `<Foreign>`. */
 export function taskTitle(task: Pick<TaskRow, 'input' | 'name'>): string {
   const file = inputText(task, 'file')
   if (file !== undefined) return file

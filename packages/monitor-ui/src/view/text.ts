@@ -1,5 +1,5 @@
 /**
- * Characters that would not be seen, or would change how their neighbours are seen: controls, bidirectional marks and
+ * Characters that are invisible, or change the display of their neighbours: controls, bidirectional marks and
  * overrides, zero-width and tag characters, line separators, and halves of surrogate pairs. ZWJ and ZWNJ stay: emoji and
  * several scripts need them.
  */
@@ -16,7 +16,7 @@ function escaped(character: string): string {
   return code <= 0xff ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`
 }
 
-/** A line of foreign text: what would be invisible is spelled out, and it ends after `max` characters. */
+/** A line of foreign text: invisible characters are escaped, and it ends after `max` characters. */
 export function visibleLine(text: string, max = 200): string {
   const { kept, cut } = cutText(text, max)
   return kept.replace(HIDDEN, escaped) + (cut > 0 ? '…' : '')
@@ -48,7 +48,7 @@ export function prettyJson(value: unknown): string {
   }
 }
 
-/** JSON to be edited: what would be invisible is written as its escape, which means the same. */
+/** JSON to be edited: invisible characters are written as their escapes, which mean the same. */
 export function editableJson(value: unknown): string {
   return prettyJson(value).replace(HIDDEN, (character) => {
     if (character === '\n') return character

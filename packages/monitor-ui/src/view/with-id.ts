@@ -1,10 +1,10 @@
-/** What was sent last. */
+/** The last request. */
 interface SentId {
   content: string
   _id: string
 }
 
-/** A request with an id: the same content keeps its own, so that sending it again after a lost answer makes no second one. */
+/** A request with an id: the same content keeps its own, so that repeating it after a lost answer creates no second document. */
 export function withId<R extends object>(request: R, sent: SentId): R & { _id: string } {
   const content = JSON.stringify(request)
   if (content !== sent.content) {
@@ -14,7 +14,7 @@ export function withId<R extends object>(request: R, sent: SentId): R & { _id: s
   return { ...request, _id: sent._id }
 }
 
-/** A fresh id of the database's form: time, then chance. */
+/** A new id in the database's format: time, then random bytes. */
 function freshId(): string {
   const random = crypto.getRandomValues(new Uint8Array(8))
   const seconds = Math.floor(Date.now() / 1_000)

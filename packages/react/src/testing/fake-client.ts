@@ -33,25 +33,25 @@ interface Figures {
   open: boolean
 }
 
-/** What the hooks use of a client, to be moved by hand. It remembers everything that was ever opened. */
+/** The part of a client that the hooks use, controlled by the test. It remembers everything that was ever opened. */
 export class FakeClient {
   readonly subscriptions: Subscription[] = []
   readonly watches: Watch[] = []
   readonly figures: Figures[] = []
   readonly messages: unknown[] = []
   readonly cancelled: CommandRequest[] = []
-  /** What the next question is refused with. */
+  /** The error of the next request. */
   refusal: FleetError | undefined
   clockOffset = 0
   readonly #listeners = new Set<(state: ConnectionState, error?: Error) => void>()
   #state: ConnectionState = 'live'
 
-  /** As the hooks take it: the rest of a client is not theirs to use. */
+  /** The client for the hooks, which use only this part. */
   get api(): FleetApi {
     return this as unknown as FleetApi
   }
 
-  /** How much is open now, those who listen for the connection's state included. */
+  /** How much is open now, including listeners for the connection's state. */
   get open(): number {
     const opened = [...this.subscriptions, ...this.watches, ...this.figures]
     return opened.filter(({ open }) => open).length + this.#listeners.size
@@ -121,9 +121,9 @@ function closing(one: { open: boolean }): void {
   one.open = false
 }
 
-export const refusedWith = (code: string): FleetError => new FleetError(code, 'as the test wants it')
+export const refusedWith = (code: string): FleetError => new FleetError(code, 'requested by the test')
 
-/** A task's row with what a test is about. */
+/** A task's row with the values of a test. */
 export function aRow(over: Partial<TaskRow> & { _id: string }): TaskRow {
   const at = '2027-01-01T00:00:00.000Z'
   return {
@@ -147,7 +147,7 @@ export function aRow(over: Partial<TaskRow> & { _id: string }): TaskRow {
   }
 }
 
-/** Figures with so many tasks running, and nothing else. */
+/** Statistics with this number of running tasks, and nothing else. */
 export function someStats(running: number): FleetStats {
   const none = { count: 0 }
   return {

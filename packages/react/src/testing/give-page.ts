@@ -1,8 +1,8 @@
 import { Window } from 'happy-dom'
 
 /**
- * A page to render into for tests that need Node as it is, with threads and files: vitest's own environment for it takes
- * those for a browser's. To be imported before React's renderer.
+ * A page to render into, for tests that need plain Node with threads and files, which vitest's own browser environment
+ * replaces. Import it before React's renderer.
  */
 const window = new Window()
 const { document, navigator } = window

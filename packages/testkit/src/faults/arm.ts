@@ -2,7 +2,7 @@ import { MongoTaskStore, Schedules } from '@taskfleet/core/internal'
 import { faultPoint } from './fault-point.ts'
 
 /**
- * Loaded before the command (`node --import`): puts fault points around the writes at which most is at stake. What is shipped
+ * Loaded before the command (`node --import`): puts fault points around the most critical writes. Published code
  * has none.
  */
 const { claim, settle } = MongoTaskStore.prototype

@@ -9,7 +9,7 @@ const MOST_WAIT_MS = 500
 const ROUNDS = Number(process.env.TASKFLEET_ROUNDS ?? 5)
 const fleet = useFleet()
 
-/** Watches a gateway's memory and how long others wait for it, from now on. */
+/** Measures a gateway's memory and its answer times, from now on. */
 class Watched {
   readonly #gateway: GatewayProcess
   readonly #waits: number[] = []
@@ -23,7 +23,7 @@ class Watched {
 
   async start(): Promise<this> {
     this.#base = await residentMb(this.#gateway.pid)
-    // A look that fails shows as one that took for ever.
+    // A failed request counts as one that took for ever.
     this.#timer = setInterval(() => this.#look().catch(() => this.#waits.push(Number.POSITIVE_INFINITY)), 50)
     fleet.cleanup(() => clearInterval(this.#timer))
     return this

@@ -19,7 +19,7 @@ const SKEWS = { ahead: '+1h', behind: '-1h' } as const
 type Skew = keyof typeof SKEWS
 const BOTH = Object.keys(SKEWS) as Skew[]
 
-/** The library that fakes the clock, as its own command knows it. */
+/** The path of the library that fakes the clock, from its own command. */
 const library = await promisify(execFile)('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD']).then(
   ({ stdout }) => stdout.trim(),
   () => undefined,
@@ -158,7 +158,7 @@ describe.skipIf(library === undefined)(
       async (skew) => {
         await start(skew, `deadline-${skew}`)
         const deadline = new Date(serverNow() + 4_000)
-        // Nobody serves it: it is raised all the same.
+        // No worker serves it, but it is still raised.
         const task = await post({ queue: 'nobodys', priority: 2, deadline })
         const near = await fleet.until(task._id, ({ priority }) => priority > 2)
         expect(near.priority).toBe(8)

@@ -11,17 +11,17 @@ import { WorkerProcess } from './worker-process.ts'
 
 const TASKS = fileURLToPath(new URL('./effects.tasks.mjs', import.meta.url))
 const LEASE_MS = 1_000
-/** Who makes up for it needs no haste, and must not be the one that loses its lease on a busy machine. */
+/** The replacement need not be quick, and must not lose its lease on a busy machine. */
 const RESCUER_LEASE_MS = 2_000
 
-/** A point at which a worker is struck, and how its task's attempts may look when all is over. */
+/** A point at which a worker fails, and the possible attempts of its task at the end. */
 export interface FaultCase {
   point: string
-  /** More than one where nobody can know whether the write that was under way counts. */
+  /** Several, if it can't be known whether the write under way counts. */
   outcomes: AttemptOutcome[][]
-  /** Whether a worker that was only stopped there finds out that its attempt is somebody else's by now. */
+  /** Whether a worker that was only stopped there finds that another worker has its task. */
   fenced: boolean
-  /** The worker is told to stop while the handler runs. */
+  /** The worker gets a signal while the handler runs. */
   shutsDown?: true
 }
 
@@ -46,7 +46,7 @@ interface Note {
   what: 'begin' | 'effect'
 }
 
-/** One task, one worker that is struck at a point, and one that makes up for it. */
+/** One task, one worker that fails at a point, and one that replaces it. */
 export class FaultTrial {
   readonly #fleet: ReturnType<typeof useFleet>
   readonly #journal: string
@@ -67,7 +67,7 @@ export class FaultTrial {
     await this.#checkEnd(task, fault)
   }
 
-  /** Its worker is stopped there for longer than its lease: when it comes back, whatever it writes counts no more. */
+  /** Its worker is stopped there for longer than its lease: when it comes back, its writes no longer count. */
   async stop(fault: FaultCase): Promise<void> {
     const { victim, task } = await this.#strike(fault, 'stop')
     const rescuer = await this.#worker()
@@ -77,7 +77,7 @@ export class FaultTrial {
     await victim.signal('SIGCONT')
     if (fault.fenced) await victim.line('the result is discarded')
     if (fault.shutsDown) await victim.exited
-    // It is of use again, and done with all that it had begun before.
+    // It works again, and has finished everything that it had begun before.
     else await this.#fleet.ended((await this.#post())._id)
     expect(await this.#fleet.fleet.store.find(task._id), 'a late write').toEqual(ended)
     await this.#checkEnd(task, fault)
@@ -115,7 +115,7 @@ export class FaultTrial {
     return task!
   }
 
-  /** Where nobody had to take the task over, its lease may not be over yet by the clock. */
+  /** If no worker had to take the task over, its lease may not have expired yet. */
   async #leaseOver(victim: WorkerProcess, task: TaskDocument): Promise<void> {
     const { attempts } = (await this.#fleet.fleet.store.find(task._id))!
     const own = attempts.find(({ worker }) => worker === victim.id)

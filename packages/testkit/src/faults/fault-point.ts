@@ -1,14 +1,14 @@
 import { writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 
-/** Where a process can be made to die or to stop in its tracks: what goes on, and how far it has come. */
+/** The points where a process can be made to die or stop: the step, and how far it is. */
 export type FaultMoment = 'before' | 'sent' | 'acked' | 'start' | 'middle'
 type Action = 'kill' | 'stop'
 
 const SIGNALS: Record<Action, NodeJS.Signals> = { kill: 'SIGKILL', stop: 'SIGSTOP' }
 const STDOUT = 1
 
-/** `claim.acked=kill,complete.sent=stop`: what happens where, each once. */
+/** `claim.acked=kill,complete.sent=stop`: the faults by point, each once. */
 function parse(text: string): Map<string, Action> {
   const faults = text.split(',').map((one) => one.split('=') as [string, Action])
   for (const [point, action] of faults) {

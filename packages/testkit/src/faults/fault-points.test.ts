@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from 'vite
 import { useFleet } from '../fleet/use-fleet.ts'
 import { FaultTrial, faultCase } from './fault-cases.ts'
 
-// The points at which most is at stake; `fault-points.faults.test.ts` has all of them, many times over.
+// The most critical points; `fault-points.faults.test.ts` runs all of them many times.
 const KILLED = ['claim.acked', 'complete.sent']
 const STOPPED = ['handler.middle']
 

@@ -65,10 +65,10 @@ describe('workers that are killed', () => {
       const task = (await fleet.fleet.store.find(_id))!
       checkInvariants(task)
       const outcomes = task.attempts.map(({ outcome }) => outcome)
-      // A worker that a busy machine holds up for longer than its lease lives, and gives back what it still holds.
+      // A worker that a busy machine delays for longer than its lease lives, and releases its tasks.
       expect(outcomes.slice(0, -1).every((outcome) => outcome === 'lost' || outcome === 'released')).toBe(true)
       expect(outcomes.at(-1)).toBe('completed')
-      // From outside: whoever began is on record, and only the attempt that completed came to its end unfenced.
+      // From outside: every started attempt is recorded, and only the completed one reached its end unfenced.
       const began = notes.filter(({ id, what }) => id === _id.toHexString() && what === 'begin')
       expect(began.every(({ lease }) => task.attempts.some((attempt) => attempt.lease === lease))).toBe(true)
       const last = task.attempts.at(-1)!

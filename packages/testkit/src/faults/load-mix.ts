@@ -14,7 +14,7 @@ interface LoadMixOptions {
 /** `parked` ones wait for a date that does not come, so that each of their revisions is known; `long` ones run until cancelled. */
 type Kind = 'quick' | 'long' | 'parked'
 
-/** A task by what was acknowledged of it. */
+/** The acknowledged state of a task. */
 interface Entry {
   id: string
   kind: Kind
@@ -22,11 +22,11 @@ interface Entry {
   input: { n: number; ms: number; journal: string }
   priority: number
   runAt?: string
-  /** What it is once all is at rest; null while its `POST` is not acknowledged. */
+  /** Its final status; null while its `POST` is not acknowledged. */
   fate: 'waits' | 'cancelled' | 'completed' | 'removed' | null
   /** Undefined once workers write it too. */
   rev: number | undefined
-  /** It was seen to have ended, and nobody will run it again. */
+  /** It has ended, and will not run again. */
   ended: boolean
   /** A request that changes it is under way. */
   busy: boolean
@@ -53,7 +53,7 @@ const QUICK_MS = 20
 const MOST_LONG = 4
 const PAGE = 50
 const EVENT = 'Tick'
-/** How often each deed is done, of a hundred requests. */
+/** The share of each action, of a hundred requests. */
 const SHARES: Record<string, number> = {
   'post quick': 16,
   'post long': 2,
@@ -71,8 +71,8 @@ const SHARES: Record<string, number> = {
 const DEEDS = Object.entries(SHARES).flatMap(([deed, share]) => Array.from({ length: share }, () => deed))
 
 /**
- * What many users ask of a gateway by REST, one request at a time, and a book of what was acknowledged. Every answer is
- * compared with the book; what differs is noted in `wrong`.
+ * The REST requests of many users, one at a time, and a record of what was acknowledged. Every answer is
+ * compared with the record; differences are in `wrong`.
  */
 export class LoadMix {
   readonly #options: LoadMixOptions
@@ -115,7 +115,7 @@ export class LoadMix {
     await this.#call(201, 'POST', '/callbacks', callback)
   }
 
-  /** One request, by chance; where there is nothing to be done of its kind, a quick task is posted. */
+  /** One random request; if its kind is impossible now, a quick task is posted. */
   async step(since: number): Promise<void> {
     const deed = DEEDS[this.#below(DEEDS.length)]!
     try {
@@ -127,7 +127,7 @@ export class LoadMix {
     }
   }
 
-  /** Ends what would run for ever. */
+  /** Ends tasks that would run for ever. */
   async wind(): Promise<void> {
     for (const entry of this.#entries(({ kind, fate }) => kind === 'long' && fate === 'waits')) {
       await this.#call(200, 'POST', `/tasks/${entry.id}/cancel`, {})
@@ -135,7 +135,7 @@ export class LoadMix {
     }
   }
 
-  /** Compares all that can be read with all that was acknowledged, when everything is at rest. */
+  /** Compares everything readable with everything acknowledged, at rest. */
   async readBack(): Promise<void> {
     const stored = new Map<string, TaskRow>()
     for (const queue of ['quick', 'parked']) {
@@ -183,7 +183,7 @@ export class LoadMix {
     for (const id of missing) this.wrong.push(`event ${id} is lost`)
   }
 
-  // ── deeds: each is one request; false where there is nothing that it could be done to ──
+  // ── actions: each is one request; false if there is no task for it ──
 
   async #post(kind: Kind, since: number): Promise<boolean> {
     this.#n += 1
@@ -341,13 +341,13 @@ export class LoadMix {
     )
   }
 
-  // ── the book ──
+  // ── the record ──
 
   #entries(wanted: (entry: Entry) => boolean): Entry[] {
     return [...this.#book.values()].filter(wanted)
   }
 
-  /** Does something to one that nobody else is at; false where there is none. */
+  /** Acts on a task that no other request changes; false if there is none. */
   async #with(wanted: (entry: Entry) => boolean, act: (entry: Entry) => Promise<void>): Promise<boolean> {
     const entries = this.#entries((entry) => !entry.busy && wanted(entry))
     const entry = entries[this.#below(entries.length)]
@@ -361,7 +361,7 @@ export class LoadMix {
     return true
   }
 
-  /** What a change was answered with. */
+  /** The answer to a change. */
   #accept(entry: Entry, body: Answer['body'], rev: number): void {
     entry.rev = rev
     if (body.rev !== rev) this.#note(entry, `was answered with revision ${body.rev} and not ${rev}`)
@@ -427,7 +427,7 @@ export class LoadMix {
 
 const isParked = ({ kind, fate }: Entry): boolean => kind === 'parked' && fate === 'waits'
 
-/** Only what was cancelled before it ran may be told to run again, so any other end is the last. */
+/** Only a task cancelled before it ran may be retried, so any other end is final. */
 const endedForGood = ({ kind }: Entry, { status }: TaskRow): boolean =>
   status === 'completed' || (kind !== 'parked' && hasEnded(status))
 

@@ -25,7 +25,7 @@ const LISTS: QueryRequest[] = [
   { filter: { queue: 'quick' }, sort: { _id: -1 }, limit: 10 },
 ]
 
-/** How the database is away: it stands still, or its process is gone. */
+/** The kinds of outage: the database is stopped, or its process is killed. */
 const OUTAGES = [
   { ms: LEASE_MS, how: 'stands still' },
   { ms: 5 * LEASE_MS, how: 'stands still' },
@@ -49,7 +49,7 @@ test('F12 and F31: running tasks, producers and live clients come through outage
   let over = false
   const journal = join(folder, 'journal')
   const post = (queue: string, ms: number) => parseNewTask({ name: 'steady', queue, input: { ms, journal } })
-  /** Goes on as producers do, whatever becomes of the database. */
+  /** Stores tasks like a producer, even while the database is away. */
   const produce = async (): Promise<void> => {
     while (!over) {
       await fleet.store.enqueue([post('quick', 50)]).then(
@@ -114,7 +114,7 @@ test('F12 and F31: running tasks, producers and live clients come through outage
   }
 })
 
-/** Whatever is asked while the database comes back may fail. */
+/** Any request may fail while the database comes back. */
 async function untilFound<T>(look: () => Promise<T | false>): Promise<T> {
   for (;;) {
     const found = await look().catch(() => false as const)
@@ -123,7 +123,7 @@ async function untilFound<T>(look: () => Promise<T | false>): Promise<T> {
   }
 }
 
-/** When the first task was claimed since then, by the clock that all of this host share. */
+/** When the first task was claimed since then, by the host's clock. */
 const firstClaim = (fleet: Fleet, since: number): Promise<number> =>
   untilFound(async () => {
     const [first] = await fleet.tasks
@@ -134,7 +134,7 @@ const firstClaim = (fleet: Fleet, since: number): Promise<number> =>
     return first === undefined ? false : first.claimedAt!.getTime()
   })
 
-/** When every client has had what the database has, while producers go on. */
+/** When every client has had the rows of the database, while producers go on. */
 async function exactAt(
   fleet: Fleet,
   clients: readonly { request: QueryRequest; rows: readonly TaskRow[] }[],

@@ -36,7 +36,7 @@ async function relayTo(url: string): Promise<{ relay: ReplyRelay; url: string }>
   return { relay, url: address }
 }
 
-/** No attempt is claimed while the one before it is held by a session that has not been ended. */
+/** Checks that no attempt is claimed while the session of the one before is live. */
 function checkEnded(task: TaskDocument): void {
   expect(task, JSON.stringify(task.attempts)).toMatchObject({ status: 'completed', failures: 0 })
   expect(task.lost).toBeLessThanOrEqual(1)
@@ -103,7 +103,7 @@ describe.each(Object.entries(CUTS))('F15: cut off, %s', (_how, cut) => {
     return clients
   }
 
-  /** Writes before, while and after it is cut off; then everybody must have what is stored. */
+  /** Writes before, during and after the partition; then every client must have the stored rows. */
   async function exactSoon(relay: ReplyRelay, clients: readonly HistoryClient[]): Promise<void> {
     const queue = ownQueue()
     const write = () =>

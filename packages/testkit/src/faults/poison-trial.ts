@@ -9,7 +9,7 @@ import type { useFleet } from '../fleet/use-fleet.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 const TASKS = fileURLToPath(new URL('./culprit.tasks.mjs', import.meta.url))
-/** Long enough that a busy machine silences nobody: whoever dies here dies by the task. */
+/** Long enough that no worker loses its lease on a busy machine: here workers die only by the task. */
 const LEASE_MS = 6_000
 const GOOD = 7
 
@@ -25,7 +25,7 @@ export interface PoisonTrial {
   culpritMs: number
 }
 
-/** A worker that is started again whenever its process has gone, as a supervisor does. */
+/** A worker that is restarted whenever its process ends, as by a supervisor. */
 class Supervised {
   readonly #start: () => Promise<WorkerProcess>
   readonly #running: Promise<void>
@@ -46,7 +46,7 @@ class Supervised {
 
   async #run(): Promise<void> {
     while (this.#wanted) {
-      // It may be gone before it has said that it is ready.
+      // It may end before it reports that it is ready.
       this.#worker = await this.#start().catch(() => undefined)
       if (!this.#wanted) await this.#worker?.signal('SIGKILL')
       await this.#worker?.exited
@@ -57,7 +57,7 @@ class Supervised {
   }
 }
 
-/** One task that ends its process, beside good ones: those complete, and only that one is given up. */
+/** One task that ends its process, beside good ones: those complete, and only that one fails. */
 export async function poisonTrial(
   fleet: ReturnType<typeof useFleet>,
   { end, workers, goodMs, culpritMs }: PoisonTrial,
@@ -91,7 +91,7 @@ export async function poisonTrial(
 
 function checkPoison(task: TaskDocument): void {
   expect(task).toMatchObject({ status: 'failed', lost: 3, failures: 0, error: { code: 'POISON' } })
-  // It says of which process it knows, how that ended, and what else ran there.
+  // The error names the process, how it ended, and the other tasks there.
   expect(task.error?.message).toMatch(
     /died 3 times in a row.*The worker .+ \(.+, process \d+\) did not renew its session by .*; .* ran there/,
   )

@@ -20,7 +20,7 @@ const WORKERS = 4
 const LIMIT = 5
 const QUEUE = 'narrow'
 const FULL_WITHIN_MS = 10_000
-/** Without end, the test would say nothing of what went wrong. */
+/** A limit, so that a failing test reports its error. */
 const GIVE_UP_MS = 60_000
 const fleet = useFleet()
 
@@ -63,7 +63,7 @@ test(`for ${SECONDS} s workers are killed: never more than ${LIMIT} of a queue r
   fleet.cleanup(() => record.close())
   await fleet.fleet.as().queues.limit({ name: QUEUE, limits: { concurrency: LIMIT } })
 
-  // More than can be done, so that something always waits.
+  // More than can run, so that tasks always wait.
   const wanted = Array.from({ length: SECONDS * LIMIT + 100 }, () =>
     parseNewTask({ name: 'steady', queue: QUEUE, input: { ms: 700 + Math.floor(random() * 600), journal } }),
   )
@@ -83,7 +83,7 @@ test(`for ${SECONDS} s workers are killed: never more than ${LIMIT} of a queue r
     killedAt.set(worker.id, Date.now())
   }
 
-  /** Milliseconds until as many as may run do run, at workers that live. */
+  /** Milliseconds until the limit of tasks runs, at live workers. */
   const untilFull = async (): Promise<number> => {
     const from = performance.now()
     const took = (): number => performance.now() - from

@@ -24,7 +24,7 @@ interface Viewer {
 }
 
 /**
- * Cuts the connections of all clients at once, again and again, while the tasks that they view change.
+ * Cuts the connections of all clients at once, repeatedly, while their tasks change.
  *
  * @returns bytes of the heap before and after, and how many views differ from the database at rest
  */
@@ -86,7 +86,7 @@ export async function reconnectStorm(
   }
 
   await atRest()
-  // What every first time leaves behind is no leak.
+  // Data from the first round is no leak.
   await storm()
   const before = await heapUsed()
   for (let n = 0; n < storms; n += 1) await storm()

@@ -7,7 +7,7 @@ import { oddValues } from '../fleet/odd-values.ts'
 import { ownQueue } from '../fleet/test-sockets.ts'
 import { eventually, useFleet } from '../fleet/use-fleet.ts'
 
-/** F36: whatever an attempt ends with, and whatever the server thinks of it, it ends after one run and its slot is free. */
+/** F36: with any result, and any answer of the server, an attempt ends after one run and its slot is free. */
 const fleet = useFleet()
 const kind = z.object({ kind: z.string() })
 type Act = (context: HandlerContext<{ kind: string }>) => unknown
@@ -49,7 +49,7 @@ async function start(act: Act) {
 describe.each(Object.entries(ENDS))('an attempt that %s', (_name, { act, status, ask }) => {
   afterEach(() => validate({}))
 
-  // A cancel that was asked for wins over any other end, the plain failure too.
+  // A requested cancel wins over any other end, also over the plain failure.
   test.skipIf(status === 'cancelled')('where the server takes no such end fails once, with its reason', async () => {
     await allowOnly(['running', 'failed'], true)
     const { id, runner, slotIsFree } = await start(act)

@@ -49,7 +49,7 @@ test('50 events outlive a gateway and all workers: each runs once, overdue ones 
   await Promise.all([gateway.kill(), ...workers.map((worker) => worker.signal('SIGKILL'))])
   countFault('gateway killed')
   countFault('worker killed', workers.length)
-  // The date of one half comes while nobody is there.
+  // One half becomes due while no worker runs.
   const [overdue, future] = [posted.slice(0, EVENTS / 2), posted.slice(EVENTS / 2)]
   const overdueAt = Date.now() + 500
   for (const { _id } of overdue) await fleet.fleet.eventsFor().edit(_id, { scheduledFor: new Date(overdueAt) })
@@ -63,7 +63,7 @@ test('50 events outlive a gateway and all workers: each runs once, overdue ones 
       return events.length === count && events
     })
   await finished(overdue.length)
-  // That of the other half comes when all are back.
+  // The other half becomes due when all are back.
   const futureAt = Date.now() + 1_500
   const scheduledFor = new Date(futureAt).toISOString()
   await Promise.all(future.map(({ _id }) => call('PATCH', `/events/${_id}`, { scheduledFor })))
@@ -80,7 +80,7 @@ test('50 events outlive a gateway and all workers: each runs once, overdue ones 
       const begun = notes.filter(({ id, what }) => id === tasks[0] && what === 'begin')
       expect(begun).toHaveLength(1)
       expect(begun[0]!.at).toBeGreaterThanOrEqual(dueAt - 100)
-      // Long before workers look again by themselves.
+      // Long before workers check again by themselves.
       if (events === overdue) expect(begun[0]!.at - restartedAt).toBeLessThan(POLL_MS)
       expect(ended.find((event) => event._id === _id)?.processedAt).toBeDefined()
     }

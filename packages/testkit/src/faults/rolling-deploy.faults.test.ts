@@ -46,7 +46,7 @@ describe('a rolling deploy', () => {
     const queue = 'rolling'
     const [before, after] = await Promise.all([start(1, queue), start(2, queue)])
     const [old, fresh, future] = [await post(queue, 1, 40), await post(queue, 2, 20), await post(queue, 3, 3)]
-    // Both have had some of the old ones when the old worker is told to go.
+    // Both workers have run some of the old ones when the old worker gets its signal.
     await eventually(async () => workersOf(await now(old)).size === 2)
     await before.signal('SIGTERM')
 

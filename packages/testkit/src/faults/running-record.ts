@@ -2,14 +2,14 @@ import type { TaskDocument } from '@taskfleet/core'
 import type { mongo } from 'mongoose'
 import { TaskStream } from '../history/task-stream.ts'
 
-/** What runs at each moment by the database's own account, and what must never be true of it. */
+/** The running tasks at each moment by the change stream, and the checks that must always hold. */
 export class RunningRecord {
   readonly #faults: string[] = []
   #stream!: TaskStream
   /** The most that ran at once. */
   most = 0
 
-  /** Resolves when it hears of everything that is written from then on. */
+  /** Resolves when it gets every write from then on. */
   static async open(db: mongo.Db): Promise<RunningRecord> {
     const record = new RunningRecord()
     record.#stream = await TaskStream.open(db, (id, before, now) => record.#check(id, before, now))

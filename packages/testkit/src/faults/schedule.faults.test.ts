@@ -40,7 +40,7 @@ test.each(['kill', 'stop'] as const)(
     const ofSchedule = fleet.fleet.tasks.find({ schedule: name })
     const [made, ...none] = await ofSchedule.clone().toArray()
     expect(none).toEqual([])
-    // Struck in between: the task is there, and the schedule has not moved on.
+    // Killed in between: the task exists, and the schedule has not moved on.
     expect(await fleet.fleet.schedules.find(name)).toMatchObject({ nextAt: slot, rev: 1 })
     const rescuer = await WorkerProcess.start({ mongo: fleet.uri, tasks: TASKS, args })
     fleet.cleanup(() => rescuer.signal('SIGKILL'))
@@ -50,7 +50,7 @@ test.each(['kill', 'stop'] as const)(
     })
     expect(moved).toMatchObject({ lastSlot: slot, lastTask: made!._id, rev: 2 })
     await fleet.ended(made!._id)
-    // Whoever was asleep is of use again, and does nothing twice.
+    // The stopped worker works again, and does nothing twice.
     await victim.signal('SIGCONT')
     if (action === 'stop') await rescuer.signal('SIGKILL')
     const again = await fleet.fleet.schedulesFor().run(name)

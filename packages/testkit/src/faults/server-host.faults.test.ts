@@ -55,7 +55,7 @@ async function ended(fleet: Fleet, id: TaskDocument['_id']): Promise<TaskDocumen
   }
 }
 
-/** The library that fakes the clock, as its own command knows it. */
+/** The path of the library that fakes the clock, from its own command. */
 const library = await run('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD']).then(
   ({ stdout }) => stdout.trim(),
   () => undefined,
@@ -119,7 +119,7 @@ describe('F23: the disk of the database', () => {
     const until = Date.now() + 60_000
     while (codes.size === 0 && Date.now() < until) await produce(1, randomBytes(150_000).toString('base64'))
     await Promise.race([produce(5), sleep(20_000)])
-    // A server that can't write may end itself; whoever runs it starts it again when there is room.
+    // A server that can't write may end itself; its supervisor restarts it when there is space.
     await rm(ballast)
     await mongo.restart?.().catch((error: Error) => {
       if (!mongo.standIn) throw error

@@ -7,11 +7,11 @@ const fleet = useFleet()
 const { start, post, running, find } = stubbornWorkers(fleet)
 beforeEach(() => fleet.fleet.tasks.deleteMany({}))
 
-/** What a loaded machine takes beyond the budget to tell of an end. */
+/** The time beyond the budget that a loaded machine may need to report an end. */
 const SLACK_MS = 1_000
 
 // The short form is in `cli/shutdown.test.ts`.
-describe('F37: a worker that is told to end', () => {
+describe('F37: a worker that gets a signal', () => {
   test.each(['2s', '4s', '8s'])(
     'is gone within %s, whatever its handlers do, and no task of it can run before',
     async (budget) => {
@@ -44,7 +44,7 @@ describe('F37: a worker that is told to end', () => {
   })
 
   test('ends in order at any moment of its start', async () => {
-    // One that was killed in another test is nobody's to end.
+    // One that was killed in another test must not be ended here.
     const before = new Set((await fleet.fleet.workers.list()).map(({ _id }) => _id))
     for (let delayMs = 50; delayMs <= 1_650; delayMs += 200) {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) {

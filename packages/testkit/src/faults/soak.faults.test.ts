@@ -16,7 +16,7 @@ const COUNT = Number(process.env.TASKFLEET_SOAK ?? 2_000)
 const LEASE_MS = 1_500
 const WORKERS = 4
 
-/** Numbers from 0 to 1 that a seed decides, so that a failure can be run again (mulberry32, by Tommy Ettinger). */
+/** Numbers from 0 to 1 that the seed determines, so that a failure can be repeated (mulberry32, by Tommy Ettinger). */
 function randomOf(seed: number): () => number {
   let state = seed
   return () => {

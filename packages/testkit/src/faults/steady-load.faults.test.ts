@@ -21,7 +21,7 @@ const PER_SECOND = 20
 const SAMPLE_MS = 5_000
 type ListRequest = QueryRequest & { collection?: 'tasks' | 'events' }
 type ListRow = TaskRow | EventRow
-/** Less than the time between two audits, which would mend what they are not there for. */
+/** Less than the time between two audits, which would correct the errors that the test looks for. */
 const REST_MS = 30_000
 /** Caches, pools and compiled code are there by then. */
 const WARM = { from: 60, to: 120 }
@@ -79,7 +79,7 @@ class OpenList {
   }
 }
 
-/** What a process holds, as the system counts it, every few seconds. */
+/** The memory of a process by the system, every few seconds. */
 class MemoryRecord {
   readonly #pid: number
   readonly #startedAt = performance.now()

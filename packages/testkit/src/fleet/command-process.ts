@@ -7,7 +7,7 @@ type Exit = [code: number | null, signal: NodeJS.Signals | null]
 
 const LINES_KEPT = 1_000
 
-/** A Node process and the latest lines that it has printed, on whichever output. */
+/** A Node process and the latest lines of its stdout and stderr. */
 export class CommandProcess {
   readonly lines: string[] = []
   readonly exited: Promise<Exit>
@@ -48,7 +48,7 @@ export class CommandProcess {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Resolves with the first line that fits, printed before or after. @throws {Error} when it ends without one */
+  /** Resolves with the first matching line, printed before or after the call. @throws {Error} when it ends without one */
   line(wanted: string | RegExp): Promise<string> {
     return new Promise((resolve, reject) => {
       const look = (): void => {

@@ -5,7 +5,7 @@ import { installPythonPackages } from '@taskfleet/dev-mongo'
 import type { TaskRow, WireError } from '@taskfleet/protocol'
 import { eventually } from './use-fleet.ts'
 
-/** What the script prints: see its own words. */
+/** The output of the script: see its documentation. */
 export interface Said {
   why: string
   epoch: string
@@ -23,7 +23,7 @@ const socketio = {
   modules: ['socketio', 'websocket'],
 }
 
-/** The Python that has socket.io, or why there is none here. */
+/** A Python with socket.io, or why there is none. */
 export async function foreignPython(): Promise<{ python: string } | { missing: string }> {
   try {
     return { python: await installPythonPackages(socketio, { env: process.env, log: console.info }) }
@@ -34,7 +34,7 @@ export async function foreignPython(): Promise<{ python: string } | { missing: s
 
 /** A client in Python that follows one query. */
 export class ForeignClient {
-  /** Everything that it has said. */
+  /** Everything that it has printed. */
   readonly said: Said[] = []
   readonly #process: ChildProcess
   #complaints = ''
@@ -46,12 +46,12 @@ export class ForeignClient {
     this.#process.stderr!.on('data', (text) => (this.#complaints += String(text)))
   }
 
-  /** What it holds: the last it has said about its rows. */
+  /** Its latest rows. */
   get now(): Said | undefined {
     return this.said.findLast(({ rows }) => rows !== undefined)
   }
 
-  /** Resolves with the first thing said from `after` on that is as wanted. @throws what Python complains about */
+  /** Resolves with the first matching output from `after` on. @throws with Python's error */
   heard(wanted: (said: Said) => boolean, after = 0): Promise<Said> {
     return eventually(() => {
       if (this.#complaints !== '') throw new Error(this.#complaints)
@@ -59,7 +59,7 @@ export class ForeignClient {
     })
   }
 
-  /** Has it compare its checksum with the gateway's. */
+  /** Lets it compare its checksum with the gateway's. */
   async compare(): Promise<Said> {
     const after = this.said.length
     this.#process.stdin!.write('checksum\n')

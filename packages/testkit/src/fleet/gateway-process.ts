@@ -23,7 +23,7 @@ export class GatewayProcess {
     return this.#process.pid
   }
 
-  /** Resolves when the process has gone. It cannot react to the signal. */
+  /** Resolves when the process has ended. It cannot react to the signal. */
   kill(): Promise<void> {
     return this.#process.signal('SIGKILL')
   }

@@ -11,7 +11,7 @@ import { io, type Socket } from 'socket.io-client'
 import { Revisions } from '../live/revisions.ts'
 import { ask } from './test-sockets.ts'
 
-/** One that watches a query through lost connections, and notes what the protocol doesn't allow. */
+/** A client that watches a query through lost connections, and records violations of the protocol. */
 export interface HistoryClient {
   readonly request: QueryRequest
   readonly rows: readonly TaskRow[]
@@ -21,7 +21,7 @@ export interface HistoryClient {
   close(): void
 }
 
-/** As users watch. */
+/** With `FleetClient`, like users. */
 export class LibraryClient implements HistoryClient {
   readonly request: QueryRequest
   readonly #client: FleetClient
@@ -52,14 +52,14 @@ export class LibraryClient implements HistoryClient {
   }
 }
 
-/** By docs/protocol.md alone, on a plain socket. */
+/** On a plain socket, following docs/protocol.md alone. */
 export class PlainClient implements HistoryClient {
   readonly request: QueryRequest
   readonly #socket: Socket
   readonly #revisions: Revisions
   rows: readonly TaskRow[] = []
   #place: { subscription: string; epoch: string; seq: number } | undefined
-  /** What came before the answer was taken; null while no answer is being waited for. */
+  /** Messages that came before the answer was processed; null while no answer is awaited. */
   #early: (() => void)[] | null = null
   #opened: () => void = () => undefined
 
@@ -99,10 +99,10 @@ export class PlainClient implements HistoryClient {
       ...this.request,
       ...resume,
     }).catch(() => undefined)
-    // A later connection asks for itself.
+    // A later connection subscribes itself.
     if (connection === undefined || this.#socket.id !== connection) return
     if (answer?.ok !== true) {
-      // The database may be away for a moment; a new connection asks again.
+      // The database may be away for a moment; a new connection subscribes again.
       this.#socket.disconnect().connect()
       return
     }

@@ -9,14 +9,14 @@ const ANSWER_MS = 30_000
 const MESSAGES = { gateway: GATEWAY_TAKES, task: TASK_TAKES } as const
 
 export interface Fault {
-  /** The message or request that was answered wrongly. */
+  /** The message or request with the wrong answer. */
   of: string
   sent: unknown
   why: string
 }
 
 /**
- * Sends messages that are right, nearly right and nonsense, and reports each that is not answered, or answered with `INTERNAL`.
+ * Sends valid, nearly valid and invalid messages, and reports each without an answer or with the answer `INTERNAL`.
  *
  * @param protocol of a gateway's socket or of a task's
  */
@@ -62,8 +62,8 @@ const ROUTES = Object.values(OPERATIONS).flatMap((verbs) =>
 )
 
 /**
- * The same over REST: each that is answered with a status that is not documented for its route, or with 500 and above; each whose
- * body is not valid by the document and is accepted, or is valid and is refused for its shape.
+ * The same over REST. It reports each answer with a status that is not documented for its route, or of 500 and above; each invalid
+ * body that is accepted; and each valid body that is refused for its shape.
  */
 export async function sendRequests(url: string, token: string, count: number, pick: Pick): Promise<Fault[]> {
   const document = (await (await fetch(`${url}/api/openapi.json`)).json()) as Documented
@@ -102,10 +102,10 @@ export async function sendRequests(url: string, token: string, count: number, pi
   return faults
 }
 
-/** Codes of what the document says itself; others are about values that no schema knows. */
+/** Codes of errors that the document's schemas cover. Others are about values. */
 const isOfShape = (code: string | undefined): boolean =>
   code !== undefined && ['BAD_REQUEST', 'UNKNOWN_FIELD', 'BAD_VALUE', 'READ_ONLY_FIELD'].includes(code)
 
-/** A lone surrogate can't be part of an address. */
+/** Half a surrogate pair can't be part of an address. */
 const text = (value: unknown): string =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).replace(/[\ud800-\udfff]/g, '').slice(0, 2_000)

@@ -4,7 +4,7 @@ import { randomOf } from '../live/write-history.ts'
 /** A number from 0 up to `below`. */
 export type Pick = (below: number) => number
 
-/** A sequence that is the same for the same seed. */
+/** A random sequence that the seed determines. */
 export function seeded(seed: number): Pick {
   const random = randomOf(seed)
   return (below) => Math.floor(random() * below)
@@ -40,7 +40,7 @@ const ODD: readonly unknown[] = [
   Array.from({ length: 300 }, (_, index) => index),
 ]
 
-/** What a well-meaning client could send by a schema: mostly right, often not for long. */
+/** A value that mostly matches a schema. */
 export function plausible(schema: z.ZodType, pick: Pick): unknown {
   if (schema instanceof z.core.$ZodOptional) {
     return pick(3) === 0 ? undefined : plausible(schema._zod.def.innerType as z.ZodType, pick)
@@ -63,7 +63,7 @@ export function plausible(schema: z.ZodType, pick: Pick): unknown {
   return one(pick, [{}, { a: 1 }, { status: 'pending' }, [1], 'text', 1])
 }
 
-/** The same with something put in the place of one of its parts, or added to one. */
+/** The same with one of its parts replaced, or something added to one. */
 export function disturbed(value: unknown, pick: Pick): unknown {
   if (pick(3) === 0 || typeof value !== 'object' || value === null) return one(pick, ODD)
   if (Array.isArray(value)) {

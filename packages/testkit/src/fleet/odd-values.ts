@@ -6,7 +6,7 @@ const nested = (depth: number): unknown => {
   return value
 }
 
-/** Values that the database or JSON would hold as others or not at all, by what is odd about them. */
+/** Values that the database or JSON would change or can't store, by the name of the problem. */
 export function oddValues(): Record<string, unknown> {
   const circle: Record<string, unknown> = {}
   circle.me = circle

@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 
 interface PlainProxyOptions {
-  /** The gateway's address as the proxy sees it, once there is a request. */
+  /** The gateway's address for the proxy, read at each request. */
   target: string | (() => string)
-  /** The part of the path that is not passed on: `location /fleet/ { proxy_pass http://gateway/; }`. */
+  /** The part of the path that the proxy removes: `location /fleet/ { proxy_pass http://gateway/; }`. */
   strip?: string
   /** Headers for the gateway; the `Host` is the target's by default. */
   headers?: Record<string, string>
@@ -12,7 +12,7 @@ interface PlainProxyOptions {
   swallowUpgrades?: boolean
 }
 
-/** Behaves as nginx does by default: HTTP/1.0 to the gateway, a connection for each request, no upgrades, its own `Host`. */
+/** Behaves like nginx by default: HTTP/1.0 to the gateway, a connection for each request, no upgrades, its own `Host`. */
 export async function startPlainProxy(
   test: { cleanup(act: () => Promise<unknown> | unknown): void },
   { target, strip = '', headers = {}, swallowUpgrades = false }: PlainProxyOptions,

@@ -1,4 +1,4 @@
-/** One line of what a scrape answers. */
+/** One line of a scrape. */
 export interface Sample {
   name: string
   labels: Record<string, string>
@@ -13,7 +13,7 @@ const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/y
  * Reads Prometheus' text format as strictly as it is specified: a type before any sample of a name, no series twice, whole
  * histograms. For tests.
  *
- * @throws {Error} with the line that is wrong
+ * @throws {Error} with the invalid line
  */
 export function parsePrometheus(text: string): { samples: Sample[]; types: Map<string, string> } {
   if (!text.endsWith('\n')) throw new Error('the last line has no end')
@@ -34,7 +34,7 @@ export function parsePrometheus(text: string): { samples: Sample[]; types: Map<s
     const [, name, labelText = '', valueText] = SAMPLE.exec(line) ?? []
     if (name === undefined) throw new Error(`no sample: ${line}`)
     const value = valueText === '+Inf' ? Number.POSITIVE_INFINITY : Number(valueText)
-    // As Go reads numbers, which is what the format says.
+    // Numbers are as in Go, as the format specifies.
     if (Number.isNaN(value) && !/^nan$/i.test(valueText!)) throw new Error(`no value: ${line}`)
     const family = types.has(name) ? name : name.replace(/_(bucket|sum|count)$/, '')
     if (!types.has(family)) throw new Error(`a sample without a type: ${line}`)

@@ -22,7 +22,7 @@ export interface RandomHistoryOptions {
   /** Gateways in processes of their own, which are killed. */
   far: number
   writers: number
-  /** Ends the database without warning and starts it again. */
+  /** Kills the database and starts it again. */
   restartDatabase?: () => Promise<void>
 }
 
@@ -30,18 +30,18 @@ export interface RandomHistoryResult {
   writes: number
   came: number
   faults: Record<string, number>
-  /** What was wrong at rest or on the way; goal: nothing. */
+  /** Errors at rest or on the way; should be empty. */
   wrong: string[]
-  /** What the near gateways still held after all had left. */
+  /** What the local gateways still held after all clients had left. */
   left: { connections: number; rooms: number; views: number }
-  /** In bytes, before the clients came and after they had left. */
+  /** In bytes, before the clients connected and after they had left. */
   heap: { before: number; after: number }
 }
 
-/** Less than the time between two audits, which would mend what they are not there for. */
+/** Less than the time between two audits, which would correct the errors that the test looks for. */
 const REST_MS = 30_000
 
-/** A gateway of this process that may be stopped, and comes back at the same address. */
+/** A gateway of this process that may be stopped and restarted at the same address. */
 class NearGateway {
   readonly #database: FleetDatabase
   #listen = LOOPBACK
@@ -81,7 +81,7 @@ class NearGateway {
   }
 }
 
-/** Clients come and go while writers write and what serves them fails; at rest everyone must have what the database has. */
+/** Clients connect and disconnect while writers write and gateways fail; at rest every client must have the rows of the database. */
 export async function runRandomHistory(options: RandomHistoryOptions): Promise<RandomHistoryResult> {
   const random = randomOf(options.seed)
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!
@@ -117,7 +117,7 @@ export async function runRandomHistory(options: RandomHistoryOptions): Promise<R
       })
       return client
     }
-    /** One client after the other, whatever becomes of their gateways; the last one stays. */
+    /** One client after the other, even if their gateways fail; the last one stays. */
     const visit = async (until: number): Promise<void> => {
       for (;;) {
         const client = await persist(come)
@@ -171,7 +171,7 @@ export async function runRandomHistory(options: RandomHistoryOptions): Promise<R
       await eventually(() => near.every(({ gateway: { load } }) => load.connections + load.rooms + load.views === 0))
     }
 
-    // What is loaded and made once is no leak.
+    // Data that is loaded once is no leak.
     await live(options.seconds * 0.2, false)
     await gone()
     const before = await heapUsed()
@@ -198,7 +198,7 @@ export async function runRandomHistory(options: RandomHistoryOptions): Promise<R
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0)
 
-/** Again and again: the database that it needs may be away. */
+/** Retries, because its database may be away. */
 async function persist<T>(act: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -209,7 +209,7 @@ async function persist<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Whether it came true within the time that everything has to come to rest. */
+/** Whether it became true within the time for coming to rest. */
 async function eventually(look: () => boolean | Promise<boolean>): Promise<boolean> {
   for (const until = performance.now() + REST_MS; performance.now() < until; await sleep(20)) {
     if (await look()) return true
@@ -230,7 +230,7 @@ async function rowsOf(database: FleetDatabase, request: QueryRequest): Promise<T
   return docs.map((doc) => toRow<TaskRow>('tasks', doc, fields))
 }
 
-/** After what nobody refers to is gone: the least of a few, since timers and sockets let go late. */
+/** After garbage collection: the least of a few readings, since timers and sockets are freed late. */
 export async function heapUsed(): Promise<number> {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void

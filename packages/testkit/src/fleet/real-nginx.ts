@@ -17,7 +17,7 @@ export const hasNginx = ['nginx -v', 'openssl version'].every((line) => {
 })
 
 interface RealNginxOptions {
-  /** What stands within `http { … }`; `PORT` is the port to listen on, `CERTIFICATE` the two lines of a certificate of `localhost`. */
+  /** The content of `http { … }`; `PORT` is the port to listen on, `CERTIFICATE` the two lines of a certificate of `localhost`. */
   http: string
   scheme: 'http' | 'https'
   port?: number

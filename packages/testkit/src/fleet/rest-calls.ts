@@ -10,7 +10,7 @@ export interface RestAnswer {
   status: number
   headers: Headers
   text: string
-  /** Whatever fields a test looks at. */
+  /** Any fields that a test reads. */
   body: Record<string, unknown>
 }
 
@@ -22,12 +22,12 @@ export interface RestCaller {
   as(token: string | undefined): RestCaller
 }
 
-/** A gateway with plenty of room in its rate limit, and a key with these scopes that is sent with every request. */
+/** A gateway with a high rate limit, and a key with these scopes that is sent with every request. */
 export async function startRest(
   test: TestFleet,
   { scopes = ['read', 'write', 'control', 'admin'], ...over }: Partial<GatewayOptions> & { scopes?: Scope[] } = {},
 ): Promise<RestCaller> {
-  // First the key: a gateway looks only now and then whether there is one.
+  // First the key: a gateway checks only from time to time whether there is one.
   const token = await makeKey(test, { scopes })
   return callerOf(await startGateway(test, { rateLimit: { requests: 100_000, within: 1_000 }, ...over }), token)
 }
@@ -67,10 +67,10 @@ export function callerOf(gateway: Gateway, token?: string): RestCaller {
   }
 }
 
-/** What a test says of an answer: its status and its code. */
+/** An answer in short: its status and its code. */
 export const told = ({ status, body }: RestAnswer): string => `${status} ${String(body.code ?? '')}`.trim()
 
-/** What the server says to bytes that no client would send; the connection stays open until the server ends it or is done. */
+/** The server's answer to raw bytes. The connection stays open until the server ends it or has answered. */
 export function sendRaw(url: string, text: string, more?: (write: (text: string) => void) => void): Promise<string> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {

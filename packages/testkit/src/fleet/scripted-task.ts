@@ -10,7 +10,7 @@ const step = z.discriminatedUnion('do', [
   z.object({ do: z.literal('checkpoint'), state: z.unknown() }),
   /** Ends when the signal is aborted, by throwing its reason. */
   z.object({ do: z.literal('waitForAbort') }),
-  /** Goes on for ever, whatever the signal says. */
+  /** Goes on for ever and ignores the signal. */
   z.object({ do: z.literal('ignoreAbort') }),
   z.object({ do: z.literal('sleep'), ms: z.number() }),
   /** Keeps the event loop busy. */
@@ -31,7 +31,7 @@ export type Step = z.input<typeof step>
 
 export const scriptedInput = z.object({ steps: z.array(step), label: z.string().optional() })
 
-/** One handler for all tests: its input says what it does. */
+/** One handler for all tests; its input scripts it. */
 export function scriptedTask(
   over: { timeout?: number; base?: number; name?: string; version?: number } = {},
 ): TaskFactory<typeof scriptedInput> {

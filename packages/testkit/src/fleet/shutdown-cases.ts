@@ -9,7 +9,7 @@ const TASKS = fixture('stubborn.mjs')
 interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
-  /** When it was gone, and how long that took since it was asked to end. */
+  /** When it ended, and how long that took after the signal. */
   at: number
   tookMs: number
   said: string
@@ -32,7 +32,7 @@ class StubbornWorker extends CommandProcess {
   }
 }
 
-/** Workers of stubborn handlers, and what became of their tasks. */
+/** Workers of stubborn handlers, and the ends of their tasks. */
 export function stubbornWorkers(fleet: ReturnType<typeof useFleet>) {
   return {
     start: (...args: string[]): StubbornWorker => {

@@ -12,7 +12,7 @@ export interface Run {
   err: string
 }
 
-/** The command on the test file's own database: as a process of its own, or here. */
+/** The command on the test file's own database: as a separate process, or in this one. */
 export function useCli() {
   const fleet = useFleet()
   beforeAll(() => {
@@ -41,7 +41,7 @@ export function useCli() {
     return { code, out, err }
   }
 
-  /** The first line of stdout, which says that it is ready. */
+  /** The first line of stdout, which reports that it is ready. */
   const ready = async (child: ChildProcess): Promise<{ event: string; url: string | null; worker: string }> => {
     let text = ''
     for await (const chunk of child.stdout!.iterator({ destroyOnReturn: false })) {
@@ -51,7 +51,7 @@ export function useCli() {
     return JSON.parse(text.split('\n')[0]!)
   }
 
-  /** In this process: starting one for each of many mistakes would take most of the tests' time. */
+  /** In this process, since starting a process for each of many mistakes would take most of the time. */
   const runHere = async (args: string[]): Promise<Run> => {
     const written = { out: '', err: '' }
     const to = (where: 'out' | 'err') => (text: unknown) => {
@@ -88,7 +88,7 @@ export function useCli() {
     runHere,
     here,
     run: (...args: string[]): Promise<Run> => ended(start(args)),
-    /** What a command that must succeed says in JSON. */
+    /** The JSON of a command that must succeed. */
     json: async <T>(...args: string[]): Promise<T> => {
       const { code, out, err } = await here(...args, '--json')
       if (code !== 0) throw new Error(`taskfleet ${args.join(' ')} ended with ${code}: ${err}${out}`)

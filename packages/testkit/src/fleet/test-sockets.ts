@@ -15,7 +15,7 @@ import { pino } from 'pino'
 import { io, type Socket } from 'socket.io-client'
 import type { useFleet } from './use-fleet.ts'
 
-/** Each test has a queue to itself, so that no runner takes another test's tasks. */
+/** Each test has its own queue, so that no runner claims another test's tasks. */
 export const ownQueue = (): string => `queue-${randomUUID().slice(0, 8)}`
 
 export const LOOPBACK = { host: '127.0.0.1', port: 0 }
@@ -23,10 +23,10 @@ export const silent = pino({ level: 'silent' })
 
 type TestFleet = ReturnType<typeof useFleet>
 export type ConnectError = Error & { data?: { code?: string; status?: string; publicUrl?: string } }
-/** An answer with whatever fields a test looks at. */
+/** An answer with any fields that a test reads. */
 export type AnyAck<T = Record<string, unknown>> = Ack<T>
 
-/** A plain socket.io client, so that what travels is tested and not what our own client makes of it. */
+/** A plain socket.io client, to test the messages themselves instead of our own client. */
 export function open(url: string, token?: string, options: object = {}): Socket {
   return io(url, {
     transports: ['websocket'],
@@ -37,19 +37,19 @@ export function open(url: string, token?: string, options: object = {}): Socket 
   })
 }
 
-/** Resolves with the event's next body. Call it before what causes the event. */
+/** Resolves with the event's next body. Call it before the action that causes the event. */
 export function next<T = unknown>(socket: Socket, event: string): Promise<T> {
   return new Promise((resolve) => socket.once(event, (body: T) => resolve(body)))
 }
 
-/** Stops reading, as a browser does whose computer sleeps. Returns what goes on with it. */
+/** Stops reading, like a browser whose computer sleeps. Returns the function that continues. */
 export function stopReading(socket: Socket): () => void {
   const { ws } = (socket.io.engine as unknown as { transport: { ws: { pause(): void; resume(): void } } }).transport
   ws.pause()
   return () => ws.resume()
 }
 
-/** Resolves with what the server refuses with, or undefined when it doesn't. */
+/** Resolves with the server's error, or undefined if it accepts. */
 export function refusal(socket: Socket): Promise<ConnectError | undefined> {
   return new Promise((resolve) => {
     socket.once('connect', () => resolve(undefined))
@@ -141,7 +141,7 @@ export async function startGateway(test: TestFleet, over: Partial<GatewayOptions
   return gateway
 }
 
-/** What the server answers to an upgrade: 101, or the status and body that it refuses with. */
+/** The server's answer to an upgrade: 101, or the status and body of its error. */
 export function upgrade(
   url: string,
   headers: Record<string, string>,
@@ -170,7 +170,7 @@ export function upgrade(
   })
 }
 
-/** A TCP relay in front of a server, whose connections a test may cut. */
+/** A TCP relay in front of a server, whose connections a test can cut. */
 export async function startProxy(
   test: TestFleet,
   target: string,

@@ -54,12 +54,12 @@ export function useFleet() {
       const { label, ...rest } = options
       return this.fleet.enqueue(scriptedTask(), { steps, ...(label === undefined ? {} : { label }) }, rest)
     },
-    /** Resolves when the task looks as wanted; asks the database, since tests of events must not rest on events. */
+    /** Resolves when the task matches. It reads the database, since tests of events must not depend on events. */
     until(id: TaskDocument['_id'], wanted: (task: TaskDocument) => boolean): Promise<TaskDocument> {
       watch ??= new TaskWatch(this.fleet.tasks)
       return watch.until(id, wanted)
     },
-    /** Resolves when the task's attempt is in flight at this worker. */
+    /** Resolves when the task's attempt runs at this worker. */
     async runsAt(runner: TaskRunner, task: TaskDocument): Promise<void> {
       await eventually(() => runner.attempt(task._id.toHexString()))
     },
@@ -69,7 +69,7 @@ export function useFleet() {
   }
 }
 
-/** What a test waits for, asked of the database together: a hundred that ask alone would starve a slow server. */
+/** The tasks that tests wait for, read in one query: a hundred single queries would overload a slow server. */
 class TaskWatch {
   readonly #tasks: Fleet['tasks']
   readonly #waiting = new Set<Waiting>()
@@ -86,7 +86,7 @@ class TaskWatch {
     })
   }
 
-  /** A test that has ended waits no more. */
+  /** A test that has ended no longer waits. */
   stop(): void {
     this.#waiting.clear()
   }

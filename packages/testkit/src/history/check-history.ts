@@ -4,12 +4,12 @@ import { TRANSITIONS } from '@taskfleet/core/internal'
 import { type AttemptOutcome, hasEnded } from '@taskfleet/protocol'
 import type { Step } from './task-stream.ts'
 
-/** What those who worked say that they did, and what the database says. */
+/** The history as its participants report it, and as the database has it. */
 export interface History {
   steps: readonly Step[]
   /** Ids of the tasks whose enqueue was acknowledged. */
   acked: readonly string[]
-  /** Which ends of attempts workers were told had counted. */
+  /** The ends of attempts that workers know to have counted. */
   ends: readonly { id: string; lease: string; outcome: AttemptOutcome }[]
   /** Sessions that were ended, and how long before by the harness's clock they had been renewed. */
   ended: readonly { session: string; silentMs: number; leaseMs: number }[]
@@ -21,7 +21,7 @@ export interface History {
  * Compares a history with the lifecycle. Every write of a task is one step on one document, so it is enough to replay the steps in
  * their order: no search for an order is needed.
  *
- * @returns what is wrong; nothing for a history as it must be
+ * @returns the errors; empty for a correct history
  */
 export function checkHistory(history: History): string[] {
   return [
@@ -66,7 +66,7 @@ const isAllowed = (before: TaskDocument, now: TaskDocument): boolean =>
     ({ from, to }) => (from as readonly string[]).includes(before.status) && to === now.status,
   )
 
-/** Whoever leaves `running` closes the attempt that ran; it is lost only with its session. */
+/** Leaving `running` closes the attempt; it is lost only with its session. */
 function checkClosed(at: string, before: TaskDocument, now: TaskDocument, gone: ReadonlySet<string>): string[] {
   const closed = now.attempts.find(({ lease }) => lease === before.lease?.id)
   if (closed?.outcome === undefined) return [`${at}: its attempt is left open`]
@@ -76,7 +76,7 @@ function checkClosed(at: string, before: TaskDocument, now: TaskDocument, gone: 
   return []
 }
 
-/** What a worker was told to have counted did close its own attempt; and one at most was told that it completed the task. */
+/** An acknowledged end closed the worker's own attempt, and at most one worker completed the task. */
 function checkTold({ ends, tasks }: History): string[] {
   const byId = new Map(tasks.map((task) => [String(task._id), task]))
   const completed = new Set<string>()

@@ -8,7 +8,7 @@ const fleet = useDatabase()
 
 const firstSeed = Number(process.env.TASKFLEET_SEED ?? Date.now() % 2 ** 31)
 
-/** What the checkers find in up to so many runs. */
+/** The errors that the checkers find within this many runs. */
 async function found(options: Omit<WorkloadOptions, 'seed'>): Promise<string[]> {
   for (let run = 0; run < RUNS; run += 1) {
     const wrong = await runWorkload(fleet.database, { ...options, seed: firstSeed + run })

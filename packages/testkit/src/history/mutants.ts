@@ -9,9 +9,9 @@ type Tasks = mongo.Collection<mongo.Document>
 /** How a mutated store differs from the real one. */
 export interface Mutant {
   says: string
-  /** What becomes of a write to a task. */
+  /** Changes a write to a task. */
   task?: (write: Write, tasks: Tasks) => Promise<Write> | Write
-  /** What becomes of a write to a session. */
+  /** Changes a write to a session. */
   session?: (write: Write) => Write
 }
 
@@ -27,7 +27,7 @@ const without = ({ filter, update }: Write, isOut: (field: string, holder: objec
   update: mapDeep(update, undefined, (field, holder) => !isOut(field, holder)) as mongo.Document[],
 })
 
-/** What the checkers must find. Each is a slip that somebody could make in the store. */
+/** The bugs that the checkers must find. Each is a mistake that could be made in the store. */
 export const MUTANTS: readonly Mutant[] = [
   {
     says: 'the guard without the lease',

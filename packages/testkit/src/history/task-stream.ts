@@ -11,8 +11,8 @@ export interface Step {
 type OnStep = (id: string, before: TaskDocument | undefined, now: TaskDocument | null) => void
 
 /**
- * The database's own account: every write to a task in the order in which it was made, with what it made of the task. What an
- * event says was changed is applied to what was there, since a look-up would show a later state.
+ * The database's own record: every write to a task in order, with the resulting task. The changes of an
+ * event are applied to the state before, since a look-up would return a later state.
  */
 export class TaskStream {
   readonly steps: Step[] = []
@@ -29,7 +29,7 @@ export class TaskStream {
     this.#following = this.#follow()
   }
 
-  /** Resolves when it hears of all that is written from then on. */
+  /** Resolves when it gets every write from then on. */
   static async open(db: mongo.Db, onStep: OnStep = () => undefined): Promise<TaskStream> {
     const stream = db.collection<TaskDocument>('tasks').watch([], { maxAwaitTimeMS: 200 })
     // `watch()` sends nothing by itself.
@@ -42,7 +42,7 @@ export class TaskStream {
     return this.#now
   }
 
-  /** Whether the latest state that it has heard of is this one. */
+  /** Whether its latest state is this one. */
   knows({ _id, rev }: Pick<TaskDocument, '_id' | 'rev'>): boolean {
     return (this.#now.get(String(_id))?.rev ?? 0) >= rev
   }
@@ -55,13 +55,13 @@ export class TaskStream {
 
   async #follow(): Promise<void> {
     try {
-      for await (const event of this.#stream) this.#hear(event)
+      for await (const event of this.#stream) this.#receive(event)
     } catch (error) {
       if (!this.#closed) this.faults.push(`the stream ended: ${String(error)}`)
     }
   }
 
-  #hear(event: mongo.ChangeStreamDocument<TaskDocument>): void {
+  #receive(event: mongo.ChangeStreamDocument<TaskDocument>): void {
     if (!('documentKey' in event)) return void this.faults.push(`unexpected: ${event.operationType}`)
     const id = String(event.documentKey._id)
     const before = this.#now.get(id)
@@ -84,7 +84,7 @@ function after(before: TaskDocument | undefined, event: mongo.ChangeStreamDocume
   return task as unknown as TaskDocument
 }
 
-/** What a dotted path stands for. */
+/** The value at a dotted path. */
 function place(task: Record<string, unknown>, path: string) {
   const names = path.split('.')
   const last = names.pop()!

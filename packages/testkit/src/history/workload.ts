@@ -31,19 +31,19 @@ export interface WorkloadOptions {
 
 const LEASE_MS = 400
 const ACTORS = 3
-/** When views are opened: while much goes on, and at what may be the last write of a task. */
+/** When views are opened: during many writes, and at a write that may be a task's last one. */
 const OPENED_AT_MS = [50, 300, 600, 900, 1_200]
 const CLAIMED_AT_ONCE = 3
-/** What has not ended by then never will. */
+/** A task that has not ended by then never will. */
 const LONGEST_MS = 20_000
 const SETTLING_MS = 3_000
-/** For how long a view that reads first does not listen yet. */
+/** The gap of a view that reads before it listens. */
 const LATE_MS = 100
 const SERVED = { queues: ['default'], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) }
 
 /**
  * A short random life of a fleet: workers claim, end attempts, fall silent and come back; a reaper takes tasks back; clients cancel
- * and hold back. Its whole history is checked.
+ * and pause. Its whole history is checked.
  *
  * @returns what is wrong
  */
@@ -82,7 +82,7 @@ async function settles(isSo: () => boolean): Promise<boolean> {
 
 const row = ({ _id, status, rev }: TaskDocument): string => `${_id} ${status} ${rev}`
 
-/** All tasks as somebody who watches has them: a snapshot, and what the feed tells. */
+/** All tasks in a view: a snapshot, and the changes of the feed. */
 class Mirror {
   readonly #database: FleetDatabase
   readonly #afterMs: number
@@ -128,7 +128,7 @@ class Mirror {
   }
 }
 
-/** Whoever acts on the tasks, and what they are told. */
+/** The participants that act on the tasks, and the answers they get. */
 class Life {
   readonly told: Pick<History, 'acked' | 'ends' | 'ended'> & {
     acked: string[]
@@ -178,7 +178,7 @@ class Life {
     return sleep(this.#random() * mostMs)
   }
 
-  /** A worker: under one session after the other, since now and then it is away for longer than its lease. */
+  /** A worker, under one session after the other, since it is sometimes away for longer than its lease. */
   async #work(): Promise<void> {
     let session = await this.#open()
     while (!this.#over) {
@@ -186,7 +186,7 @@ class Life {
       if (claims.length === 0) {
         await this.#pause(30)
       } else if (this.#random() < 0.15) {
-        // It is taken for dead at about the moment at which it writes its ends.
+        // It counts as dead at about the moment at which it writes its ends.
         await sleep(LEASE_MS + this.#random() * 400)
         await Promise.all(claims.map((claim) => this.#end(claim)))
         session = await this.#open()
@@ -238,7 +238,7 @@ class Life {
     return draw < 0.9 ? Outcome.released() : Outcome.snoozed(10)
   }
 
-  /** Looks at all sessions all the time: only the database's clock keeps it from ending those that live. */
+  /** Checks all sessions all the time: only the database's clock keeps it from ending live ones. */
   async #reap(): Promise<void> {
     while (!this.#over) {
       for (const [session, renewedAt] of this.#renewed) {

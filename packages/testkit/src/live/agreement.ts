@@ -6,16 +6,16 @@ import { askedFilter, differsFromMongod, isComparedExactly, serverKind, storedTa
 export interface Agreement {
   /** How many filters were compared on how many documents. */
   pairs: number
-  /** How many of them fitted. */
+  /** How many of the pairs matched. */
   fitted: number
 }
 
 /**
- * Compares the matcher with the server: each generated filter on all generated documents at once, so that a pair costs
- * little even where a command takes long.
+ * Compares the matcher with the server: each generated filter on all generated documents at once, so that a pair is cheap
+ * even if a command takes long.
  *
  * @param batches each has documents of its own
- * @throws Error with the least filter on which they part, and the documents in question
+ * @throws Error with the smallest filter on which they differ, and its documents
  */
 export async function checkAgreement(
   db: mongo.Db,
@@ -30,7 +30,7 @@ export async function checkAgreement(
     const batchSeed = seed + batch
     const tasks = fc.sample(stored, { numRuns: documents, seed: batchSeed })
     await collection.insertMany(tasks.map((task, _id) => ({ ...task, _id })))
-    // As the feed would bring them: read back.
+    // Read back, like documents of the feed.
     const held = await collection.find().toArray()
     await fc.assert(
       fc.asyncProperty(asked, async (filter) => {

@@ -15,11 +15,11 @@ const moment = fc.constantFrom(...DATES).map((at) => new Date(at))
 /** Decimal128s that no double equals. */
 const INEXACT = ['0.1', '9007199254740993', '9E+6000', '1E-6000'] as const
 
-/** Values as a client writes them in a filter on what is the user's own. */
+/** Values that a client writes in a filter on the user's own fields. */
 const operand = fc.oneof(text, number, fc.boolean(), fc.constant(null), moment)
 const comparable = fc.oneof(text, number, moment)
 
-/** Stored values: what filters may ask for, the same numbers in other kinds, and kinds that no filter can name. */
+/** Stored values: those of filters, the same numbers in other types, and types that no filter can name. */
 const scalar = fc.oneof(
   { weight: 8, arbitrary: operand },
   { weight: 1, arbitrary: fc.constantFrom(...IDS).map((id) => new Types.ObjectId(id)) },
@@ -52,7 +52,7 @@ const scalar = fc.oneof(
   },
 )
 
-/** Any value that a document may hold: scalars of every kind, arrays within arrays, documents within both. */
+/** Any value of a document: scalars of every type, nested arrays, documents in both. */
 const storedValue: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 3, depthSize: 'small' },
@@ -122,7 +122,7 @@ const known = fc.oneof(
 )
 const leaf: fc.Arbitrary<Doc> = fc.oneof({ weight: 3, arbitrary: own }, { weight: 2, arbitrary: known })
 
-/** What a client may ask, by every operator of the allow-list, in groups within groups. */
+/** A filter of a client, with every operator of the allow-list, in nested groups. */
 export const askedFilter: fc.Arbitrary<Doc> = fc.letrec<{ filter: Doc; group: Doc }>((tie) => ({
   group: fc
     .tuple(
@@ -151,7 +151,7 @@ export const askedFilter: fc.Arbitrary<Doc> = fc.letrec<{ filter: Doc; group: Do
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined })
 const document = maybe(fc.dictionary(fc.constantFrom('a', 'b'), storedValue, { maxKeys: 2 }))
 
-/** A task as this or any other program may have stored it. */
+/** A stored task, by this or another program. */
 export const storedTask: fc.Arbitrary<Doc> = fc
   .record({
     name: maybe(fc.oneof(text, fc.constant(null))),
@@ -176,7 +176,7 @@ export const storedTask: fc.Arbitrary<Doc> = fc
   })
   .map((doc) => Object.fromEntries(Object.entries(doc).filter(([, value]) => value !== undefined)))
 
-/** The servers that tests may meet, by how they answer `buildInfo`. */
+/** The servers that tests may use, by their answer to `buildInfo`. */
 export type ServerKind = 'mongod' | 'secantusd-rs' | 'secantusdb'
 
 export async function serverKind(db: mongo.Db): Promise<ServerKind> {
@@ -204,7 +204,7 @@ const GAPS: Record<ServerKind, readonly Gap[]> = {
   secantusdb: [nullByIndex, indexWithZeros, allOfNull],
 }
 
-/** Whether the server is known to answer otherwise than mongod. */
+/** Whether the server is known to differ from mongod. */
 export function differsFromMongod(kind: ServerKind, asked: Doc): boolean {
   return Object.entries(asked).some(([key, value]) =>
     key.startsWith('$')

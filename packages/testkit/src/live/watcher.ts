@@ -14,7 +14,7 @@ import { Revisions } from './revisions.ts'
 export const until = (check: () => void | Promise<void>): Promise<void> =>
   vi.waitFor(check, { timeout: 20_000, interval: 5 })
 
-/** A client: it keeps its rows by deltas alone, and checks the rules of the protocol on the way. */
+/** A client that keeps its rows by deltas alone, and checks the rules of the protocol on the way. */
 export class Watcher implements LiveQueryListener<OtherRow> {
   readonly request: QueryRequest
   watch!: Watch<OtherRow>
@@ -65,7 +65,7 @@ export class Watcher implements LiveQueryListener<OtherRow> {
     this.#revisions.newEpoch(rows)
   }
 
-  /** What the database answers to the same query. */
+  /** The database's answer to the same query. */
   async truth(db: mongo.Db): Promise<OtherRow[]> {
     const { filter, sort, limit, collection, fields } = compileQuery(this.request)
     const docs = await db.collection(collection).find(filter).sort(sort).limit(limit).toArray()
@@ -79,7 +79,7 @@ export class Watcher implements LiveQueryListener<OtherRow> {
     expect(this.watch.live.checksum).toEqual(this.checksum)
   }
 
-  /** What this client would prove its rows with. */
+  /** The checksum of this client's rows. */
   get checksum(): { epoch: string; seq: number; count: number; checksum: string } {
     const rows = this.rows as { _id: string; rev?: number }[]
     return { epoch: this.epoch, seq: this.seq, count: rows.length, checksum: rowsChecksum(rows) }

@@ -3,7 +3,7 @@ import { mongo, Types } from 'mongoose'
 
 type Doc = mongo.BSON.Document & { _id: Types.ObjectId }
 
-/** Numbers from 0 to 1 that a seed decides, so that a failure can be run again (mulberry32, by Tommy Ettinger). */
+/** Numbers from 0 to 1 that the seed determines, so that a failure can be repeated (mulberry32, by Tommy Ettinger). */
 export function randomOf(seed: number): () => number {
   let state = seed
   return () => {
@@ -17,9 +17,9 @@ export function randomOf(seed: number): () => number {
 const PARENTS = ['65f000000000000000000001', '65f000000000000000000002'] as const
 const LONG_AGO = new Date(0)
 
-/** Every way in which a program may change the tasks of a queue, also past our own rules, chosen at random. */
+/** Random changes of a queue's tasks, of every kind that a program can make, also against our own rules. */
 export class WriteHistory {
-  /** Ids that were deleted and taken again: their `rev` begins anew. */
+  /** Ids that were deleted and used again: their `rev` starts again. */
   readonly reborn = new Set<string>()
   readonly #client: mongo.MongoClient
   readonly #tasks: mongo.Collection<Doc>
@@ -29,7 +29,7 @@ export class WriteHistory {
   readonly #ids: Types.ObjectId[] = []
   readonly #gone: Types.ObjectId[] = []
   #replaced = 0
-  /** The stand-ins stand still where a write meets a transaction that is open, so that a transaction is alone. */
+  /** The stand-ins block when a write meets an open transaction, so a transaction runs alone. */
   #lastAlone: Promise<unknown> = Promise.resolve()
   readonly #writing = new Set<Promise<unknown>>()
 
@@ -42,11 +42,11 @@ export class WriteHistory {
     this.#most = most
   }
 
-  /** What `step` may do, by its name. */
+  /** The actions of `step`, by name. */
   readonly #steps: Record<string, () => Promise<unknown>> = {
     insert: () => this.#tasks.insertMany([this.#task(), this.#task()]),
     update: () => this.#tasks.updateOne(this.#one(), { $set: this.#content(), $inc: { rev: 1 } }),
-    // Programs that don't know our rules: `rev` stays as it is.
+    // Programs that don't know our rules leave `rev` unchanged.
     'update without rev': () => this.#tasks.updateOne(this.#one(), { $set: this.#content() }),
     'update of a nested path': () =>
       this.#tasks.updateOne(this.#one(), {
@@ -66,12 +66,12 @@ export class WriteHistory {
       ),
     replace: () => {
       const { _id } = this.#one()
-      // Higher than any before: what goes back is taken for late.
+      // Higher than any before, since a lower one counts as late.
       this.#replaced += 1_000
       return this.#tasks.replaceOne({ _id }, { ...this.#content(), queue: this.#queue, rev: this.#replaced })
     },
     delete: () => this.#delete([this.#one()._id]),
-    // As a retention index would, some of them at a time.
+    // Like a retention index, several at a time.
     expire: async () => {
       const due = { queue: this.#queue, expireAt: LONG_AGO }
       await this.#tasks.updateMany({ _id: { $in: [this.#one()._id, this.#one()._id] } }, { $set: due })
@@ -105,12 +105,12 @@ export class WriteHistory {
     'transaction that is given up': () => this.#inTransaction((session) => session.abortTransaction()),
   }
 
-  /** The names of all that `step` may do. */
+  /** The names of all actions of `step`. */
   get kinds(): string[] {
     return Object.keys(this.#steps)
   }
 
-  /** Writes something; says what. A write that fails, as where the database is away, is no fault of the history. */
+  /** Makes a random write and returns its name. A write that fails, for example while the database is away, is no error of the history. */
   async step(kind = this.#kind()): Promise<string> {
     const alone = kind.startsWith('transaction')
     const before = alone ? Promise.all([this.#lastAlone, ...this.#writing]) : this.#lastAlone
@@ -169,7 +169,7 @@ export class WriteHistory {
     return ['pending', 'running', 'failed', 'completed'][this.#pick(4)]!
   }
 
-  /** Values of few kinds, so that there are ties, and conditions that begin and cease to hold. */
+  /** Few different values, so that there are ties, and conditions that become true and false. */
   #content(): Record<string, unknown> {
     const among = <T>(values: readonly T[]): T => values[this.#pick(values.length)]!
     const sometimes = (fields: Record<string, unknown>): Record<string, unknown> => (this.#random() < 0.7 ? fields : {})
@@ -231,10 +231,10 @@ const SORTS: readonly QuerySort[] = [
 ]
 const LIMITS = [1, 2, 3, 5, 20, 100]
 
-/** Queries over that history: conditions that can be looked up and others, windows at their edge and wide open. */
+/** Queries over that history: with and without equality conditions, with full and with large windows. */
 export function someQueries(queue: string, count: number, random: () => number): QueryRequest[] {
   return Array.from({ length: count }, (_, n) => ({
-    // Each filter comes by before one comes again.
+    // Each filter is used before one is repeated.
     filter: { queue, ...FILTERS[n % FILTERS.length] },
     sort: SORTS[Math.floor(random() * SORTS.length)]!,
     limit: LIMITS[Math.floor(random() * LIMITS.length)]!,

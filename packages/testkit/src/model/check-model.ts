@@ -15,17 +15,17 @@ export interface ModelCheck {
   runs: number
   /** The most commands of a run. */
   length: number
-  /** How many runs go on at a time; the reaper of one must not meet the tasks of another. */
+  /** How many runs there are at a time; the reaper of one must not see the tasks of another. */
   lanes: number
   seed: number
-  /** Also every verb in a row, for runs that are too few to come by all. */
+  /** Also runs every verb once, for too few random runs to reach all. */
   tour?: boolean
 }
 
 /**
  * Runs random commands against the store and a model of the lifecycle, and compares after each.
  *
- * @throws {Error} the shortest run that goes wrong, with a seed that finds it again
+ * @throws {Error} with the shortest failing run, and the seed to repeat it
  */
 export async function checkModel({
   runs,
@@ -40,7 +40,7 @@ export async function checkModel({
   const checks = shares.map((share, lane) =>
     checkLane({ ...server, runs: share, length, seed: seed + lane, tour: tour && lane === 0 }, coverage),
   )
-  // Each lane tidies up after itself, also when another has found something.
+  // Each lane cleans up after itself, also when another one has failed.
   const failed = (await Promise.allSettled(checks)).find(({ status }) => status === 'rejected')
   if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
   return coverage

@@ -8,16 +8,16 @@ import type { End } from './model-task.ts'
 import type { Operation, World } from './operations.ts'
 import * as operations from './operations.ts'
 
-/** What was seen of each task at the last look. */
+/** The state of each task at the last comparison. */
 export interface Seen {
   documents: Map<string, TaskDocument>
   coverage: Coverage
 }
 
-/** How an operation reaches the store: once, two at the same time, or once more because its answer was lost. */
+/** How an operation is sent to the store: once, twice at the same time, or again because its answer was lost. */
 type Delivery = 'once' | 'twice at once' | 'again'
 
-/** Does an operation, then compares every task of the run with the model. */
+/** Executes an operation, then compares every task of the run with the model. */
 class Command implements fc.AsyncCommand<World, Seen> {
   readonly #operation: Operation
   readonly #delivery: Delivery
@@ -54,7 +54,7 @@ class Command implements fc.AsyncCommand<World, Seen> {
   }
 }
 
-/** Compares all tasks, so that a write that strays to another task is seen too. */
+/** Compares all tasks, to find also a write to the wrong task. */
 async function look(world: World, seen: Seen, steps: number): Promise<void> {
   const documents = await Promise.all(world.tasks.map(({ id }) => world.store.find(id)))
   world.tasks.forEach((task, index) => {
@@ -188,7 +188,7 @@ const delivery = fc.oneof(
 const once = (list: readonly Operation[]): readonly (() => Command)[] =>
   list.map((one) => () => new Command(one, 'once'))
 
-/** What every run begins with, so that it gets somewhere: one that may run, one that follows it, and one that is wanted soon. */
+/** The start of every run: a task that may run, one that waits for it, and one with a deadline. */
 export const FIRST = once([
   operations.enqueue({ priority: 5, maxAttempts: 3, delay: 0 }, undefined, 'back'),
   operations.enqueue({ priority: 9, maxAttempts: 1, delay: 0 }, { at: [0] }, 'back'),
@@ -203,7 +203,7 @@ const claims = (one: number): Operation => operations.claim(one)
 
 const plain = { priority: 5, maxAttempts: 3, delay: 0 }
 
-/** After `FIRST`, every verb at least once: a few random runs may miss one. */
+/** After `FIRST`, every verb at least once, since a few random runs may miss one. */
 export const TOUR = once([
   ...[claims(first), ends(first, 'release'), claims(first), ends(first, 'snooze'), claims(first), ends(first, 'retry')],
   ...[claims(first), ends(first, 'defer')],
@@ -214,14 +214,14 @@ export const TOUR = once([
   ...[operations.pause(third), operations.resume(third), operations.advance(third, 20), operations.raiseDue()],
   ...[claims(third), operations.lose(third), operations.comeBack(third, 'own')],
   ...[1, 2, 3].flatMap(() => [claims(third), operations.lose(third), operations.advance(third, 1)]),
-  // The third has failed for good: what waits for it fails, and waits again when it is retried.
+  // The third has failed: the task that waits for it fails, and waits again when it is retried.
   ...[operations.enqueue(plain, { at: [third] }, 'back'), operations.rerun(fourth), operations.rerun(third)],
   ...[operations.edit(fourth, { after: [] }, 'any'), operations.edit(fourth, { after: [third] }, 'any')],
   ...[operations.enqueue(plain, { at: [fourth], ifFailed: 'cancel' }, 'back'), operations.cancel(fourth)],
   operations.edit(third, { after: [fifth] }, 'any'),
 ])
 
-/** What may be done in a run, in any order. */
+/** The operations of a run, in any order. */
 export const command: fc.Arbitrary<fc.AsyncCommand<World, Seen>> = fc
   .tuple(operation, delivery)
   .map(([one, how]) => new Command(one, how))

@@ -10,7 +10,7 @@ import { MINUTE } from './operations.ts'
 const ROUGHLY_MS = 0.75 * MINUTE
 const ARROWS = new Set(Object.values(TRANSITIONS).flatMap(({ from, to }) => from.map((status) => `${status} → ${to}`)))
 
-/** That a task is as the model has it, and as it was where nothing was written. */
+/** Checks that a task matches the model, and is unchanged if nothing was written. */
 export function compare(task: ModelTask, before: TaskDocument | null, now: TaskDocument | null, steps: number): void {
   if (task.gone) {
     expect(now, 'it was removed').toBeNull()
@@ -75,7 +75,7 @@ function checkDate(field: string, date: Date | undefined, minute: number | undef
   expect(Math.abs(date.getTime() - wanted), `${field} is ${date.toISOString()}`).toBeLessThan(ROUGHLY_MS)
 }
 
-/** Between two looks a task went along the table's arrows, and nothing of its past changed. */
+/** Checks that between two comparisons a task followed the table's transitions, and its past did not change. */
 function checkStep(before: TaskDocument, now: TaskDocument, steps: number): void {
   const arrow = (from: TaskStatus, to: TaskStatus): boolean => from === to || ARROWS.has(`${from} → ${to}`)
   if (steps === 1) expect(arrow(before.status, now.status), `${before.status} → ${now.status}`).toBe(true)

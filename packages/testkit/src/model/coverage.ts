@@ -1,7 +1,7 @@
 import { TRANSITIONS, type Verb } from '@taskfleet/core/internal'
 import { STATUSES, type TaskStatus } from '@taskfleet/protocol'
 
-/** What the runs of a model-based test have come by. */
+/** The statuses and verbs that the runs of a model-based test have reached. */
 export class Coverage {
   readonly #statuses = new Map<TaskStatus, number>()
   readonly #verbs = new Map<Verb, number>()

@@ -9,14 +9,14 @@ import {
   type TaskStatus,
 } from '@taskfleet/protocol'
 
-/** How often a worker may die with a task before it is given up. */
+/** How many losses a task may have before it fails. */
 const LOSSES = 3
 /** Less than a minute and more than nothing. */
 const A_MOMENT = 0.01
 const HIGH = 8
 const HIGHEST = 10
 
-/** What the test asks for when it stores a task; times are minutes from now, negative for past ones. */
+/** The test's request to store a task; times are minutes from now, negative for past ones. */
 export interface Wish {
   priority: number
   maxAttempts: number
@@ -25,14 +25,14 @@ export interface Wish {
 }
 
 /**
- * What must be true of one task by the lifecycle table and the contract, kept without a look at the store's code. Times
- * are whole minutes on the task's own clock, so that the seconds a test takes decide nothing.
+ * The expected state of one task by the lifecycle table and the contract, independent of the store's code. Times
+ * are whole minutes on the task's own clock, so that the seconds of a test do not matter.
  */
 export interface ModelTask {
   readonly id: ObjectId
-  /** As it was asked for, to ask again. */
+  /** Its request, to send it again. */
   readonly asked: NewTask
-  /** Not there any more, or not yet. */
+  /** Removed, or not yet stored. */
   gone: boolean
   status: TaskStatus
   attempt: number
@@ -42,15 +42,15 @@ export interface ModelTask {
   priority: number
   basePriority: number
   outcomes: (AttemptOutcome | undefined)[]
-  /** The lease of each attempt, as the claim's answer had it. */
+  /** The lease of each attempt, from the claim's answer. */
   leases: string[]
   now: number
   runAt: number
-  /** The session on which its claim rests has ended. */
+  /** The session of its claim has ended. */
   workerGone?: boolean
   deadline?: number
   raiseAt?: number
-  /** Raised to high because its deadline neared. */
+  /** Raised to high because its deadline was near. */
   near: boolean
   /** Its deadline passed before it had ended. */
   missed: boolean
@@ -63,24 +63,24 @@ export interface ModelTask {
   checkpointAttempt?: number
   progress?: number
   key?: string
-  /** A debounced one gives its key up when it is claimed. */
+  /** A debounced one frees its key when it is claimed. */
   keyUntilClaimed: boolean
   after: ModelTask[]
   ifFailed: IfFailed
-  /** Those of `after` that are known to have completed, even if they are removed since. */
+  /** Those of `after` that have completed, even if they were removed since. */
   completed: Set<ModelTask>
-  /** Those whose end no longer counts, up to this revision of theirs. */
+  /** Predecessors whose end no longer counts, up to this revision. */
   forgiven: Map<ModelTask, number>
   corrupt: boolean
   errorCode?: string
   /** Leases whose workers came back. */
   readonly survived: Set<string>
   rev: number
-  /** Something was written to its document since it was last looked at. */
+  /** Its document was written since the last comparison. */
   written: boolean
 }
 
-/** Notes what a transition did, for the report of coverage. */
+/** Records a transition, for the report of coverage. */
 export type Note = (verb: Verb, from: TaskStatus, to: TaskStatus) => void
 
 export function newModelTask(asked: NewTask, wish: Wish, after: readonly ModelTask[] = []): ModelTask {
@@ -136,7 +136,7 @@ function setDeadline(task: ModelTask, minutes: number | undefined): void {
 export const isWaiting = ({ gone, status }: ModelTask): boolean => !gone && !hasEnded(status) && status !== 'running'
 export const isOpen = ({ gone, status }: ModelTask): boolean => !gone && !hasEnded(status)
 export const isRunning = ({ gone, status }: ModelTask): boolean => !gone && status === 'running'
-/** Due now or in a moment: a test can't look so quickly that the two differ. */
+/** Due now or in a moment: a test is too slow to distinguish them. */
 export const isDueSoon = (task: ModelTask): boolean => isDue({ ...task, now: task.now + A_MOMENT })
 
 export const isDue = ({ gone, status, runAt, now }: ModelTask): boolean => !gone && status === 'pending' && runAt <= now
@@ -146,7 +146,7 @@ function touch(task: ModelTask): void {
   task.written = true
 }
 
-/** Makes a move of the table. `to` differs from the table's only where something that was asked for wins. */
+/** Makes a transition of the table. `to` differs from the table's only if a request wins. */
 function move(task: ModelTask, verb: Verb, note: Note, to: TaskStatus = TRANSITIONS[verb].to): void {
   const { from } = TRANSITIONS[verb]
   const before = task.status
@@ -171,7 +171,7 @@ export function claim(task: ModelTask, maxLost: number | undefined, note: Note):
   if (task.corrupt) {
     move(task, 'quarantine', note)
     task.errorCode = 'CORRUPT'
-    // What could not be understood has the usual in its place.
+    // Invalid values were replaced by defaults.
     task.priority = PRIORITY_NAMES.medium
     task.corrupt = false
     return false
@@ -195,7 +195,7 @@ export function report(task: ModelTask, lease: string, progress: number | undefi
 
 export function saveCheckpoint(task: ModelTask, lease: string, state: unknown): boolean {
   if (!owns(task, lease)) return false
-  // What gets on is no suspect any more.
+  // A task with progress is no longer a suspect.
   if (!isDeepStrictEqual(task.checkpoint ?? null, state)) {
     task.checkpointAttempt = task.attempt
     task.lost = 0
@@ -216,7 +216,7 @@ export interface End {
 /** Near its deadline a task never falls below high, past it never below the highest. */
 const leastPriority = ({ missed, near }: ModelTask): number => (missed ? HIGHEST : near ? HIGH : 1)
 
-/** The answer to whoever ends an attempt. */
+/** The answer to the end of an attempt. */
 export function settle(task: ModelTask, lease: string, end: End, output: unknown, note: Note): string {
   const { verb, delay } = end
   if (!owns(task, lease)) return readBack(task, lease, verb)
@@ -240,7 +240,7 @@ export function settle(task: ModelTask, lease: string, end: End, output: unknown
         break
       }
       move(task, verb, note, unlessAsked(task.failures >= task.maxAttempts ? 'failed' : 'pending'))
-      // A failure never raises it: what is near by the clock may not have been raised yet.
+      // A failure never raises it: a task near its deadline by the clock may not have been raised yet.
       if (end.decay) task.priority = Math.max(Math.min(leastPriority(task), task.priority), task.priority - 1)
       task.runAt = task.now + delay
       break
@@ -261,7 +261,7 @@ export function settle(task: ModelTask, lease: string, end: End, output: unknown
       move(task, verb, note, unlessAsked('pending'))
       break
     case 'suspend':
-      // Who asked for the pause may have taken it back.
+      // The request for the pause may have been taken back.
       move(task, verb, note, unlessAsked('pending'))
       break
     case 'stop':

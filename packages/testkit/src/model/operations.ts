@@ -10,7 +10,7 @@ export const MINUTE = 60_000
 const MOST_TASKS = 5
 const SOON_MS = 10_000
 /** Nobody's lease. */
-const FOREIGN = 'somebody-else'
+const FOREIGN = 'another-worker'
 
 /** What the test does to documents behind the store's back. */
 export interface Tampering {
@@ -37,21 +37,21 @@ export interface World {
   readonly note: Note
 }
 
-/** One thing that somebody does. */
+/** One operation of a run. */
 export interface Operation {
   readonly name: string
   /** Not an operation of the store: only done once at a time. */
   readonly single?: true
-  /** False where there is nothing to do it to, or where a known fault of the store would be met again. */
+  /** False if there is no task for it, or if it would repeat a known error of the store. */
   can(world: World): boolean
-  /** Decides what exactly is sent, which may be more than once. */
+  /** Decides the exact request, which may be sent more than once. */
   begin(world: World): Sending | Promise<Sending>
 }
 
 interface Sending {
-  /** Asks the store, and says how it answered. */
+  /** Calls the store and returns its answer. */
   call(): Promise<string>
-  /** Moves the model, and says how the store should have answered. */
+  /** Applies it to the model, and returns the expected answer of the store. */
   expect(): string
 }
 
@@ -80,7 +80,7 @@ function request(world: World, wish: Wish, over: Partial<NewTask>): NewTask {
 const some = ({ tasks }: World): boolean => tasks.length > 0
 const document = ({ id }: ModelTask): TaskDocument => ({ _id: id }) as TaskDocument
 
-/** Two times of three one to whom it may be done, where there is one, so that runs get somewhere; else any. */
+/** In two of three cases a task for which it is allowed, if there is one, so that runs advance; else any. */
 function pick({ tasks }: World, at: number, fits: (task: ModelTask) => boolean = () => true): ModelTask {
   const fitting = at % 3 === 0 ? [] : tasks.filter(fits)
   const choice = fitting.length > 0 ? fitting : tasks
@@ -92,7 +92,7 @@ function picked(world: World, at: readonly number[]): ModelTask[] {
   return [...new Set(at.map((one) => pick(world, one, model.isOpen)))]
 }
 
-/** Its last claim's lease, an earlier one's, or nobody's. */
+/** The lease of its last claim, of an earlier one, or an unknown lease. */
 export type Whose = 'own' | 'old' | 'foreign'
 function leaseOf(task: ModelTask, whose: Whose): string {
   if (whose === 'foreign') return FOREIGN
@@ -101,7 +101,7 @@ function leaseOf(task: ModelTask, whose: Whose): string {
 
 const stored = (tasks: readonly TaskDocument[]): string => `stored ${tasks[0]!._id.toHexString()}`
 
-/** What a new task waits for. */
+/** The predecessors of a new task. */
 export interface Follows {
   /** Which of the tasks. */
   at: readonly number[]
@@ -124,7 +124,7 @@ export function enqueue(wish: Wish, follows: Follows | undefined, position: 'fro
       return {
         call: () => store.enqueue([asked]).then(stored, codeOf),
         expect: () => {
-          // What is gone never completes: nothing may wait for it.
+          // A removed task never completes, so no task may wait for it.
           const there = tasks.find(({ id }) => id === asked._id)
           if (there === undefined && after.some(({ gone }) => gone)) return 'NOT_FOUND'
           const task = there ?? model.newModelTask(asked, wish, after)
@@ -145,7 +145,7 @@ export function enqueueAgain(at: number, other: boolean): Operation {
     can: (world) => some(world) && there(pick(world, at, there)),
     begin: (world) => {
       const task = pick(world, at, there)
-      // It may have been edited since: the request is compared with what is there.
+      // It may have been edited since: the request is compared with the stored task.
       const { input, basePriority: priority, queue } = task
       const asked = { ...task.asked, priority, queue, input: other ? { other: true } : input }
       return {
@@ -227,7 +227,7 @@ export function claim(at: number | 'all', maxLost?: number): Operation {
   }
 }
 
-/** A worker that was taken for dead comes back and says that it lived with the task. */
+/** A worker that counted as dead comes back and takes its loss back. */
 export function comeBack(at: number, whose: Whose): Operation {
   return {
     name: `come back with the ${whose} lease of ${at}`,
@@ -298,7 +298,7 @@ function outcome({ verb, delay, decay, counts }: End, output: unknown): Outcome 
   }
 }
 
-/** Ends an attempt in some way, or as its owner was asked to. */
+/** Ends an attempt in some way, or as requested of its owner. */
 export function settle(at: number, whose: Whose, wanted: End | 'as asked', output: unknown): Operation {
   return {
     name: `${wanted === 'as asked' ? 'obey' : wanted.verb} ${at} by its ${whose} lease`,
@@ -396,7 +396,7 @@ export const remove = (at: number): Operation =>
     (task) => !model.isOpen(task),
     (store, { id }) => store.remove(id).then(answered),
     (task, { tasks, note }) => {
-      // What its end had to say comes first.
+      // The result of its end comes first.
       if (!task.gone) model.follow([task], tasks, note)
       const done = model.remove(task)
       if (done) model.follow([task], tasks, note)
@@ -463,7 +463,7 @@ export function advance(at: number, minutes: number): Operation {
   }
 }
 
-/** A worker dies: the leases of its tasks run out, and somebody takes them back. */
+/** A worker dies: the leases of its tasks run out, and a reaper takes them back. */
 export function lose(at: number): Operation {
   return {
     name: `lose the worker of ${at}`,
@@ -487,7 +487,7 @@ export function lose(at: number): Operation {
   }
 }
 
-/** What is done to all tasks at once. */
+/** Operations on all tasks at once. */
 function onAll(name: string, call: (store: TaskStore) => Promise<unknown>, expect: (world: World) => void): Operation {
   return {
     name,
@@ -523,7 +523,7 @@ export const unblock = (): Operation =>
     ({ tasks, note }) => model.reconsiderAll(tasks, tasks, note),
   )
 
-/** Somebody writes to the database by hand, and a worker meets the task. */
+/** A task is changed by hand in the database, and a worker reads it. */
 export function corrupt(at: number): Operation {
   return {
     name: `corrupt ${at} and claim it`,
@@ -545,7 +545,7 @@ export function corrupt(at: number): Operation {
   }
 }
 
-/** What a worker sees that looks for work: all that is due, the urgent first. */
+/** The tasks that a worker finds: all due ones, the urgent first. */
 export function look(): Operation {
   const urgentFirst = (tasks: readonly { priority: number }[]): string =>
     JSON.stringify(tasks.map(({ priority }) => priority).sort((a, b) => b - a))
@@ -557,7 +557,7 @@ export function look(): Operation {
         const served = { queues: [queue, `${queue}-2`], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) }
         const { due, next } = await store.waiting(served, 50)
         if (due.some(({ priority }, index) => priority > (due[index - 1]?.priority ?? 10))) return 'out of order'
-        // What was stored a moment ago may seem to be of the next millisecond; what was lost twice waits for a second.
+        // A task stored a moment ago may seem to be of the next millisecond; one that was lost twice waits for a second.
         const soon = next.filter(({ runAt }) => runAt.getTime() < Date.now() + SOON_MS)
         return `${urgentFirst([...due, ...soon])} ${[...due, ...soon].map(({ _id }) => _id.toHexString()).sort()}`
       },

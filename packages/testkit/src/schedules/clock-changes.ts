@@ -4,7 +4,7 @@ interface Span {
   offset: number
 }
 
-/** What a zone's clocks do within a time: the differences to UTC, each from the moment when it begins to hold. */
+/** A zone's differences to UTC within a period, each from the moment when it begins. */
 export class ClockChanges {
   readonly #spans: readonly Span[]
 
@@ -12,7 +12,7 @@ export class ClockChanges {
     this.#spans = spans
   }
 
-  /** Read from `Intl` alone: looked at once a day, and each change narrowed down to its second. */
+  /** Read from `Intl` alone: once for each day, and each change narrowed down to its second. */
   static of(timeZone: string, since: number, until: number): ClockChanges {
     const offset = offsetReader(timeZone)
     const spans: Span[] = [{ from: since, offset: offset(since) }]
@@ -33,18 +33,18 @@ export class ClockChanges {
     return this.#spans.map(({ from, offset }) => `${from} ${offset}`).join()
   }
 
-  /** What a clock on the wall shows, as if it were UTC. */
+  /** The local time of a moment, as if it were UTC. */
   wall(moment: number): number {
     return moment + this.#spans.findLast(({ from }) => from <= moment)!.offset
   }
 
-  /** The moments at which a clock on the wall shows that: one, two, or none while it is left out. */
+  /** The moments with this local time: one, two, or none if it is skipped. */
   momentsOf(wall: number): number[] {
     const all = this.#spans.map(({ offset }) => wall - offset).filter((moment) => moment >= this.#spans[0]!.from)
     return [...new Set(all)].filter((moment) => this.wall(moment) === wall).sort((a, b) => a - b)
   }
 
-  /** The moment at which the clock jumps over what it leaves out. */
+  /** The moment at which the clock skips a local time. */
   jumpOver(wall: number): number {
     return this.#spans.slice(1).find(({ from, offset }) => this.wall(from - 1) + 1 <= wall && wall < from + offset)!
       .from
@@ -74,7 +74,7 @@ function offsetReader(timeZone: string): (moment: number) => number {
   }
 }
 
-/** Each way that clocks of the world are changed within a time, with a zone that does it. */
+/** Each kind of clock change in the world within a period, with a zone that has it. */
 export function allClockChanges(zones: readonly string[], since: number, until: number): Map<string, ClockChanges> {
   const known = new Set<string>()
   const distinct = new Map<string, ClockChanges>()

@@ -4,12 +4,12 @@ import type { ClockChanges } from './clock-changes.ts'
 import { countedSlots } from './counted-slots.ts'
 
 const HOUR_MS = 3_600_000
-/** Where there are many slots, those of fewer hours tell as much. */
+/** With many scheduled times, fewer hours are enough. */
 const MANY = 60
-/** How many are asked for backwards, which takes a search for each. */
+/** How many are computed backwards, which takes a search for each. */
 const BACKWARDS = 4
 
-/** That the schedules' own slots around a change of the clock are those that are counted, in both directions. */
+/** Checks that the schedules' own times around a change of the clock equal the counted ones, in both directions. */
 export function compareSlots(cron: string, timeZone: string, clock: ClockChanges, change: number): void {
   const where = `${cron} in ${timeZone} around ${new Date(change).toISOString()}`
   let [since, until] = [change - 27 * HOUR_MS, change + 27 * HOUR_MS]

@@ -14,8 +14,8 @@ const NAMES: Record<string, number> = Object.fromEntries(
 )
 
 /**
- * The slots of a cron by the rule of `docs/tasks.md`, found by walking from minute to minute: slow, plain, and without a look at
- * how the schedules themselves find them.
+ * The times of a cron by the rule of `docs/tasks.md`, found by checking minute after minute: slow, simple, and independent of
+ * the schedules' own code.
  */
 export function countedSlots(cron: string, clock: ClockChanges, since: number, until: number): number[] {
   const fields = cron.split(' ')
@@ -36,12 +36,12 @@ export function countedSlots(cron: string, clock: ClockChanges, since: number, u
   const slots = new Set<number>()
   const passes = [second, minute, hour].some((field) => /[*/-]/.test(field))
   if (passes) {
-    // As real time passes: what the clock on the wall shows at a moment decides.
+    // In real time: the local time of a moment decides.
     for (let at = since; at <= until; at += MINUTE_MS) {
       if (isSlot(clock.wall(at))) for (const second of seconds) slots.add(at + second * 1_000)
     }
   } else {
-    // A time of day: each that is on the clock's face comes once, be it left out or shown twice.
+    // A time of day: each runs once, even if it is skipped or repeated.
     for (let wall = clock.wall(since) - DAY_MS / 2; wall <= clock.wall(until) + DAY_MS / 2; wall += MINUTE_MS) {
       if (!isSlot(wall)) continue
       for (const second of seconds) {

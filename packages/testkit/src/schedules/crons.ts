@@ -1,4 +1,4 @@
-/** Crons of every form: how their times of day, days, months and weekdays are said. */
+/** Crons of every form of times of day, days, months and weekdays. */
 export const CRONS: readonly string[] = [
   // Times of day.
   '0 0 * * *',

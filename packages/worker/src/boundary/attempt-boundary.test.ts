@@ -13,7 +13,7 @@ import type { HandlerContext } from '../handler.ts'
 import { TaskRunner } from '../task-runner.ts'
 
 const LEAKS: Record<string, (context: HandlerContext<unknown>) => unknown> = {
-  'a promise that nobody awaits': () => void Promise.reject(new Error('leaked')),
+  'a promise without await': () => void Promise.reject(new Error('leaked')),
   'one that is rejected later': () => void sleep(5).then(() => Promise.reject(new Error('leaked'))),
   'a promise rejected with no error': () => void Promise.reject({ message: 'leaked' }),
   'a timer': () => setTimeout(() => throwIt(), 5),
@@ -52,14 +52,14 @@ const leaky = defineTask({
   },
 })
 
-/** Ends when it is told to. */
+/** Ends when its test ends it. */
 const neighbour = defineTask({
   name: 'neighbour',
   input: z.object({}),
   run: ({ socket }) => new Promise((resolve) => socket.on('end', () => resolve('whole'))),
 })
 
-describe('errors that nobody catches', () => {
+describe('uncaught errors', () => {
   const fleet = useFleet()
 
   const logged: Record<string, unknown>[] = []
@@ -76,7 +76,7 @@ describe('errors that nobody catches', () => {
   }
 
   test.for(Object.keys(LEAKS).filter((kind) => !kind.includes('signal')))(
-    'are the failure of the attempt that they come out of, and of no other: %s',
+    'are a failure of their own attempt and of no other: %s',
     async (kind) => {
       const runner = await start()
       const other = await fleet.fleet.enqueue(neighbour, {})
@@ -93,11 +93,11 @@ describe('errors that nobody catches', () => {
 
   test('count as well when the handler returns in the same turn', async () => {
     await start()
-    const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise that nobody awaits', stays: false })
+    const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise without await', stays: false })
     expect((await fleet.ended(task._id)).error).toMatchObject({ code: 'UNHANDLED_IN_HANDLER' })
   })
 
-  test('that a listener of the signal throws do not change what the abort was for', async () => {
+  test('of a listener of the signal do not change the reason of the abort', async () => {
     const runner = await start()
     const task = await fleet.fleet.enqueue(leaky, { kind: 'a listener of its signal' })
     await fleet.runsAt(runner, task)
@@ -125,29 +125,28 @@ describe('errors that nobody catches', () => {
     ends.emit('now')
     await eventually(() =>
       logged.some(
-        (line) =>
-          line.task === task._id.toHexString() && /error of a handler that nobody caught/.test(String(line.msg)),
+        (line) => line.task === task._id.toHexString() && /uncaught error of a handler/.test(String(line.msg)),
       ),
     )
     await completes(runner, other)
     expect((await fleet.fleet.store.find(task._id))?.status).toBe('completed')
   })
 
-  test('are kept from the listeners of the program, which hears of its own', async () => {
+  test('do not reach the listeners of the program, which get its own errors', async () => {
     const heard: unknown[] = []
-    const hear = (error: unknown): void => void heard.push(error)
+    const receive = (error: unknown): void => void heard.push(error)
     const [rejections, exceptions] = (['unhandledRejection', 'uncaughtException'] as const).map((event) => {
       const before = process.listeners(event as 'uncaughtException')
       process.removeAllListeners(event)
-      process.on(event, hear)
+      process.on(event, receive)
       return () => {
-        process.off(event, hear)
+        process.off(event, receive)
         for (const listener of before) process.on(event as 'uncaughtException', listener)
       }
     })
     try {
       await start()
-      const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise that nobody awaits' })
+      const task = await fleet.fleet.enqueue(leaky, { kind: 'a promise without await' })
       const timer = await fleet.fleet.enqueue(leaky, { kind: 'a timer' })
       for (const { _id } of [task, timer]) expect((await fleet.ended(_id)).status).toBe('failed')
       expect(heard).toEqual([])

@@ -3,19 +3,19 @@ import { AttemptAborted } from '@taskfleet/protocol'
 import { type Culprit, processGuard } from './process-guard.js'
 
 export interface AttemptBoundaryOptions {
-  /** Called with the first error that nobody caught while the attempt ran: the attempt's failure. */
+  /** Called with the first uncaught error of the running attempt: its failure. */
   onLeak(failure: AttemptAborted): void
-  /** Called with an error that changes nothing any more: after the attempt's end, or after the first one. */
+  /** Called with an uncaught error after the first one, or after the attempt's end. */
   onLate(error: Error): void
 }
 
 /**
- * Surrounds all code of one attempt. An error that nobody catches fails this attempt, whether it was thrown in a timer, an event or a
- * promise that nobody awaits. The process and its other attempts go on.
+ * Surrounds all code of one attempt. An uncaught error fails this attempt, whether it was thrown in a timer, an event or a
+ * promise that is not awaited. The process and its other attempts go on.
  */
 export class AttemptBoundary implements Culprit {
   #options: AttemptBoundaryOptions
-  /** The first error that came out of it while the attempt ran. */
+  /** The first uncaught error of the running attempt. */
   failure: AttemptAborted | undefined
   #ended = false
 
@@ -23,7 +23,7 @@ export class AttemptBoundary implements Culprit {
     this.#options = options
   }
 
-  /** Runs the handler. An error that nobody catches in its last turn of the event loop still counts. */
+  /** Runs the handler. An uncaught error in its last turn of the event loop still counts. */
   async run<T>(act: () => T | Promise<T>): Promise<T> {
     const release = processGuard.hold()
     try {
@@ -35,7 +35,7 @@ export class AttemptBoundary implements Culprit {
     }
   }
 
-  /** Calls something else that belongs to the attempt, such as a listener of its signal. */
+  /** Calls other code of the attempt, such as a listener of its signal. */
   within<T>(act: () => T): T {
     return processGuard.run(this, act)
   }
@@ -66,7 +66,7 @@ export class AttemptBoundary implements Culprit {
 
 function failureOf(error: Error): AttemptAborted {
   if (error instanceof AttemptAborted && error.code === 'UNHANDLED_IN_HANDLER') return error
-  const message = `Nobody caught an error of the handler: ${error.name}: ${error.message}`
+  const message = `Uncaught error of the handler: ${error.name}: ${error.message}`
   const failure = new AttemptAborted('UNHANDLED_IN_HANDLER', message, { cause: error })
   // The error's own stack says where it happened.
   if (typeof error.stack === 'string') failure.stack = error.stack

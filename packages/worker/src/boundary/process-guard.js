@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 /**
- * The attempt whose code runs. `leaked` is called with every error of that code that nobody caught.
+ * The attempt whose code runs. `leaked` is called with every uncaught error of that code.
  *
  * @typedef {object} Culprit
  * @property {(thrown: unknown) => void} leaked
@@ -92,7 +92,7 @@ class ProcessGuard {
   #notify(thrown) {
     const culprit = this.current
     if (culprit === undefined) return false
-    // What the culprit does about the error is outside its context.
+    // The culprit handles the error outside its own context.
     this.run(undefined, () => culprit.leaked(thrown))
     return true
   }

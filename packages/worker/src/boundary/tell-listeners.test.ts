@@ -10,7 +10,7 @@ describe('a listener of the runner', () => {
   const fleet = useFleet()
 
   test.each(['throws', 'rejects'])(
-    'for any event that %s harms no task, and the other listeners are told of each',
+    'for any event that %s affects no task, and the other listeners still get each event',
     async (how) => {
       const logged: string[] = []
       const log = pino({ level: 'error' }, { write: (line: string) => void logged.push(line) })
@@ -36,7 +36,7 @@ describe('a listener of the runner', () => {
     },
   )
 
-  test('for one time hears once', () => {
+  test('added with `once` is called once', () => {
     const runner = new TaskRunner({ mongo: fleet.uri, tasks: [] })
     let heard = 0
     runner.once('idle', () => {

@@ -4,7 +4,7 @@ import { FleetError } from '@taskfleet/protocol'
 export interface Webhook {
   /** http or https. */
   url: string
-  /** Signs what is sent, so that the receiver knows the sender; without it nothing is signed. */
+  /** Signs the requests, so that the receiver knows the sender. Without it they are not signed. */
   secret?: string
 }
 

@@ -9,7 +9,7 @@ import { describeError, pack, reviveError, unpack } from './wire.js'
 export interface IsolatedRunOptions {
   /** Until when the lease is proved, by `monotonicMs()`; `task.owned` counts for a second without it. */
   trustedUntil: () => number
-  /** Called with an error that nobody caught in a handler that goes on. */
+  /** Called with an uncaught error of a handler that goes on. */
   onLeak: (error: unknown) => void
   /** Takes secrets out of a text that is logged. */
   readable: (text: string) => string
@@ -25,13 +25,13 @@ interface IsolatedAttemptOptions extends IsolatedRunOptions {
   log: Logger
 }
 
-/** How often the isolate is notified until when its lease is proved. */
+/** How often the isolate gets the time until which its lease is proved. */
 const TRUST_MS = 250
 const LAST_LINE = 300
 
-/** The worker's end of the channel to one handler in an isolate. It carries out what the handler reports and requests. */
+/** The worker's end of the channel to one handler in an isolate. It handles the handler's reports and requests. */
 export class IsolatedAttempt implements Occupant {
-  /** What the handler returned or threw; `HANDLER_CRASHED` or `UNHANDLED_IN_HANDLER` when its isolate died. */
+  /** Resolves or rejects like the handler; rejects with `HANDLER_CRASHED` or `UNHANDLED_IN_HANDLER` when its isolate died. */
   readonly result: Promise<unknown>
   readonly #options: IsolatedAttemptOptions
   readonly #asks = new Map<number, { resolve(value: unknown): void; reject(reason: unknown): void }>()
@@ -60,7 +60,7 @@ export class IsolatedAttempt implements Occupant {
     this.#begin()
   }
 
-  /** Ends the isolate at once, whatever the handler does; resolves when it has gone. Does nothing after the end. */
+  /** Ends the isolate at once, even if the handler is busy; resolves when it has ended. Does nothing after the end. */
   readonly kill = async (): Promise<void> => {
     if (!this.#ended) await this.#seat?.kill()
   }
@@ -108,7 +108,7 @@ export class IsolatedAttempt implements Occupant {
     const { context, log, name, readable } = this.#options
     const { signal } = context
     this.#end(() => {
-      // It was killed because it did not heed its signal.
+      // It was killed because it ignored its signal.
       if (signal.aborted && crash.uncaught === undefined) {
         this.#reject(signal.reason)
         return
@@ -224,8 +224,7 @@ export class IsolatedAttempt implements Occupant {
   #crashed({ how, lastWords, uncaught }: Crash): FleetError {
     const { request } = this.#options
     const cause = uncaught === undefined ? undefined : core.asError(reviveError(uncaught, core))
-    const why =
-      cause === undefined ? lastLine(lastWords) : `of an error that nobody caught: ${cause.name}: ${cause.message}`
+    const why = cause === undefined ? lastLine(lastWords) : `of an uncaught error: ${cause.name}: ${cause.message}`
     const message = `The handler's ${request.kind} ${how}${why === '' ? '' : `, ${why}`}`
     const error = new FleetError(cause === undefined ? 'HANDLER_CRASHED' : 'UNHANDLED_IN_HANDLER', message, { cause })
     // The cause's stack says where it happened.

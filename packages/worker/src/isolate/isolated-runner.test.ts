@@ -28,7 +28,7 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
     expect(lines.map(({ message }) => message)).toEqual(['begins', 'goes on'])
   })
 
-  test('finds the outputs of the tasks that it has waited for', async () => {
+  test('reads the outputs of its predecessors', async () => {
     const { runner, queue } = await start('echo', 'gathers')
     const post = (input: unknown) => fleet.fleet.enqueue(handler('echo', kind), input, { queue })
     const [first, second] = [await post(1), await post({ two: 2 })]
@@ -38,7 +38,7 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
     await runner.stop()
   })
 
-  test('a crash is a failed attempt with HANDLER_CRASHED, and the neighbours go on', async () => {
+  test('a crash is a failed attempt with HANDLER_CRASHED, and the other tasks go on', async () => {
     const { queue, post } = await start('exits')
     const neighbour = await fleet.post(
       [
@@ -56,7 +56,7 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
     expect(await fleet.ended(neighbour._id)).toMatchObject({ output: 'unharmed', attempt: 1 })
   })
 
-  test('a promise that nobody awaits is the failure of its attempt alone, also when the handler returns at once', async () => {
+  test('a rejected promise without await fails its attempt alone, also when the handler returns at once', async () => {
     const { post } = await start('leaks', 'leaksAndReturns')
     for (const name of ['leaks', 'leaksAndReturns'] as const) {
       const { status, error } = await fleet.ended((await post(name))._id)
@@ -67,14 +67,14 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
     }
   })
 
-  test('an error that comes after the end of its attempt does not harm the next in the same place', async () => {
+  test('an error after the end of its attempt does not affect the next one in the same isolate', async () => {
     const { post } = await start('leaksAfterwards', 'takesItsTime')
     const first = await fleet.ended((await post('leaksAfterwards'))._id)
     const next = await fleet.ended((await post('takesItsTime'))._id)
     expect(next).toMatchObject({ status: 'completed', attempt: 1, output: first.output })
   })
 
-  test('one that blocks for ever harms neither the heartbeat nor its neighbours, and can be cancelled', async () => {
+  test('one that blocks for ever affects neither the heartbeat nor other tasks, and can be cancelled', async () => {
     const { queue, runner, post } = await start('blocks')
     const blocking = await post('blocks')
     await fleet.runsAt(runner, blocking)
@@ -88,7 +88,7 @@ describe.each(['process', 'thread'] as const)('a worker whose handler runs in a 
   })
 })
 
-test('a task that is to run in a process of its own says where its module is', async () => {
+test('a task with a process of its own needs the path of its module', async () => {
   const odd = Object.assign(handler('echo', 'process'), { module: undefined })
   await expect(fleet.runner({ tasks: [odd] })).rejects.toMatchObject({ code: 'BAD_DEFINITION' })
 })

@@ -52,7 +52,7 @@ const thrownBy = (result: Promise<unknown>): Promise<unknown> =>
   )
 
 describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (kind) => {
-  test('inherits nothing that opens the fleet, and all other variables', async () => {
+  test('inherits all variables except those that give access to the fleet', async () => {
     const secrets = {
       TASKFLEET_MONGO_URI: 'hidden',
       TASKFLEET_KEY: 'hidden',
@@ -89,7 +89,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(output.many[0]!.id).toBeInstanceOf(ObjectId)
   })
 
-  test('runs elsewhere, and the next task of the module finds the isolate again', async () => {
+  test('runs in an isolate, and the next task of the module reuses it', async () => {
     const isolates = useIsolates()
     const first = (await start(kind, 'identity', {}, isolates).result) as { pid: number; threadId: number }
     expect(first.pid === process.pid).toBe(kind === 'thread')
@@ -97,7 +97,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     for (let n = 0; n < 5; n += 1) expect(await start(kind, 'identity', {}, isolates).result).toEqual(first)
   })
 
-  test('tells of its progress, its log and its events', async () => {
+  test('reports its progress, its log and its events', async () => {
     const { result, seen } = start(kind, 'talk')
     expect(await result).toBeUndefined()
     expect(seen.progress.at(-1)).toEqual({ done: 2, total: 2, ratio: 1 })
@@ -108,7 +108,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(seen.events).toEqual([{ name: 'hello', data: { from: 'inside' } }])
   })
 
-  test('floods nobody with progress and log lines', async () => {
+  test('limits the rate of progress and log lines', async () => {
     const calls = 200_000
     const { result, seen } = start(kind, 'chatter', { input: calls })
     const from = performance.now()
@@ -120,7 +120,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(seen.lines.at(-1)?.message).toBe(`line ${calls}`)
   })
 
-  test('knows its checkpoint and saves the next', async () => {
+  test('reads its checkpoint and saves the next', async () => {
     const saved: unknown[] = []
     const save = async (state: unknown): Promise<void> => void saved.push(state)
     const { result } = start(kind, 'resume', { checkpoint: { at: new Date(1), n: 1 }, save })
@@ -128,7 +128,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(saved).toEqual([{ at: new Date(5_000), n: 2 }])
   })
 
-  test('finds the outputs of the tasks that it has waited for, with their types', async () => {
+  test('reads the outputs of its predecessors, with their types', async () => {
     const [id, at] = [new ObjectId(), new Date(5)]
     const results = [
       ['b', { status: 'completed', output: { id, at } }],
@@ -138,7 +138,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await result).toEqual({ ids: ['b', 'a'], outputs: [{ id, at }, null], map: true })
   })
 
-  test('hears that its checkpoint was refused because the task is no longer its own', async () => {
+  test('gets an error when its checkpoint is refused because it lost the task', async () => {
     const save = (): Promise<void> => Promise.reject(new AttemptAborted('LEASE_LOST', 'no longer ours'))
     expect(await start(kind, 'fenced', { save }).result).toBe('LEASE_LOST')
   })
@@ -171,7 +171,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     })
   })
 
-  test('learns that its lease can no longer be proved', async () => {
+  test('sees that its lease can no longer be proved', async () => {
     let owned = true
     const { result, seen } = start(kind, 'untilDisowned', { owned: () => owned })
     await seen.line(/owned: true/)
@@ -179,8 +179,8 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await result).toBe('disowned')
   })
 
-  test('is told to stop, and why', async () => {
-    const { result, seen } = start(kind, 'heeds')
+  test('gets the abort and its reason', async () => {
+    const { result, seen } = start(kind, 'stopsOnAbort')
     await seen.line(/waiting/)
     seen.abort(new AttemptAborted('CANCELLED', 'Cancelled by Ann'))
     expect(await thrownBy(result)).toMatchObject({ code: 'CANCELLED', message: 'Cancelled by Ann' })
@@ -194,7 +194,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(seen.lines).toEqual([])
   })
 
-  test('blocks nobody else, and is killed when it does not heed its signal', async () => {
+  test('blocks no other task, and is killed when it ignores its signal', async () => {
     const { result, kill, seen, isolates } = start(kind, 'blocks')
     await seen.line(/^pid/)
     expect(await start(kind, 'echo', { input: 'neighbour' }, isolates).result).toBe('neighbour')
@@ -212,7 +212,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(seen.lines).toEqual([])
   })
 
-  test('is killed soon after its lease was lost, whatever it does', async () => {
+  test('is killed soon after its lease was lost, even if it is busy', async () => {
     const { result, seen } = start(kind, 'blocks', {}, useIsolates({ lostGraceMs: 50 }))
     await seen.line(/^pid/)
     seen.abort(new AttemptAborted('LEASE_LOST', 'gone'))
@@ -230,14 +230,14 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await neighbour.result).toBe('asked to')
   })
 
-  test('that dies of an error nobody caught says which', async () => {
+  test('that dies of an uncaught error names it', async () => {
     const error = (await thrownBy(start(kind, 'lateThrow').result)) as Error
     expect(error).toMatchObject({ code: 'UNHANDLED_IN_HANDLER', cause: { name: 'TypeError' } })
     expect(error.message).toContain('TypeError: nobody catches this')
     expect(error.stack).toContain('test-handlers')
   })
 
-  test('that takes more memory than it may fails its attempt and says so', async () => {
+  test('that exceeds its memory limit fails its attempt with the reason', async () => {
     const error = (await thrownBy(start({ kind, memoryMb: 64 }, 'hungry').result)) as Error
     expect(error).toMatchObject({ code: 'HANDLER_CRASHED' })
     expect(error.message).toContain('ran out of memory (memoryMb is 64)')
@@ -263,7 +263,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await thrown('text')).toBe('just a text')
   })
 
-  test('whatever it throws is an error of its own, and the isolate is as good as before', async () => {
+  test('any value it throws is its own error, and the isolate can be used again', async () => {
     const isolates = useIsolates()
     const stored = async (input: string) =>
       toTaskError(await thrownBy(start(kind, 'throws', { input }, isolates).result))
@@ -276,7 +276,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     expect(await start(kind, 'echo', { input: 1 }, isolates).result).toBe(1)
   })
 
-  test('is told at once what can not be stored, with its path', async () => {
+  test('gets an error at once for a value that can not be stored, with its path', async () => {
     const isolates = useIsolates()
     for (const as of ['output', 'checkpoint', 'progress']) {
       for (const odd of ['a Set', 'an invalid Date', '5,000 levels', 'a getter that throws']) {
@@ -288,7 +288,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     }
   })
 
-  test('leaves out an event that can not be sent, and goes on', async () => {
+  test('drops an event that can not be sent, and goes on', async () => {
     const isolates = useIsolates()
     for (const odd of ['a Set', 'a function', '5,000 levels', 'a getter that throws']) {
       const { result, seen } = start(kind, 'odd', { input: { as: 'event', kind: odd } }, isolates)
@@ -298,7 +298,7 @@ describe.each(['process', 'thread'] as const)('a handler in a %s of its own', (k
     }
   })
 
-  test('says so when its input or output cannot pass, and the isolate is as good as before', async () => {
+  test('reports an input or output that can not be sent, and the isolate can be used again', async () => {
     const isolates = useIsolates()
     const output = start(kind, 'odd', { input: { kind: 'a function' } }, isolates)
     expect(await thrownBy(output.result)).toMatchObject({ code: 'BAD_OUTPUT', field: 'output.v' })
@@ -337,7 +337,7 @@ describe('a process', () => {
     expect(error.message).toContain('was ended by SIGKILL')
   })
 
-  test('takes no more memory beside the heap than it may, either', async () => {
+  test('is limited in its memory beside the heap too', async () => {
     const error = (await thrownBy(start({ kind: 'process', memoryMb: 32 }, 'hungryBeside').result)) as Error
     expect(error).toMatchObject({ code: 'HANDLER_CRASHED' })
     expect(error.message).toContain('ran out of memory (memoryMb is 32)')
@@ -380,10 +380,10 @@ describe('a process', () => {
   })
 })
 
-describe('what an isolate is started with', () => {
+describe('the flags of an isolate', () => {
   const execArgv = ['--inspect=9229', '--import', 'tsx', '-e', 'code', '--enable-source-maps', '--max-old-space-size=9']
 
-  test('is what the worker was started with, as far as it makes sense twice', () => {
+  test('are the flags of the worker that apply to an isolate too', () => {
     expect(processArguments({ memoryMb: 64, fromSources: true, execArgv })).toEqual([
       '--import',
       'tsx',

@@ -21,10 +21,10 @@ export interface IsolatesOptions {
   address?: string | undefined
 }
 
-/** How long one look at `task.owned` counts, where the end of the lease is not known. */
+/** How long one reading of `task.owned` counts if the end of the lease is not known. */
 const OWNED_MS = 1_000
 
-/** Runs handlers in threads or processes of their own, so that one that blocks or crashes harms nobody else. */
+/** Runs handlers in threads or processes of their own, so that one that blocks or crashes affects no other. */
 export class Isolates {
   readonly #log: Logger
   readonly #lostGraceMs: number
@@ -47,8 +47,8 @@ export class Isolates {
    * Runs `factory.run(context)` in an isolate. Input and output pass as structured clones, BSON's own types too. An error keeps its
    * name, message, code and stack, and its class if that is one of the library's.
    *
-   * `result` rejects with `HANDLER_CRASHED` when the isolate dies, with `UNHANDLED_IN_HANDLER` when it dies of an error that nobody
-   * caught, with `NOT_CLONEABLE` when input or output can't pass, and with the signal's reason when it was killed after an abort.
+   * `result` rejects with `HANDLER_CRASHED` when the isolate dies, with `UNHANDLED_IN_HANDLER` when it dies of an uncaught
+   * error, with `NOT_CLONEABLE` when input or output can't pass, and with the signal's reason when it was killed after an abort.
    *
    * @throws {FleetError} `BAD_DEFINITION`, `ISOLATES_STOPPED`
    */

@@ -14,7 +14,7 @@ export interface Isolation {
 /** As users write it. */
 export type IsolateOption = IsolateKind | { kind: IsolateKind; memoryMb?: number }
 
-/** Below this, not even an empty isolate starts. */
+/** The least memory with which an empty isolate starts. */
 const LEAST_MEMORY_MB = 32
 
 /** @throws {FleetError} `BAD_DEFINITION` */

@@ -4,16 +4,16 @@ import { Socket } from 'node:net'
 import { workerData } from 'node:worker_threads'
 
 /**
- * The thread in a handler's process that ends it when its worker has gone, or when it takes far more memory than it may:
- * V8 limits the heap alone, not what lies beside it.
+ * The thread in a handler's process that ends it when its worker has ended, or when it uses far more memory than allowed:
+ * V8 limits the heap alone, not the memory beside it.
  *
  * @type {{ memoryMb: number | undefined }}
  */
 const { memoryMb } = workerData
 
-/** A pipe whose other end the worker holds. It closes when the worker dies, in whatever way. */
+/** A pipe whose other end the worker holds. It closes however the worker dies. */
 const LIFELINE_FD = 4
-/** What Node, the libraries and a full young generation take beside the heap. */
+/** The memory of Node, the libraries and a full young generation beside the heap. */
 const BESIDE_MB = 256
 
 /** Kills the process group, which includes what the handler has started. */

@@ -64,11 +64,11 @@ export type Report =
   | { kind: 'call'; call: number; what: 'save'; state: Packed }
   | { kind: 'answer'; ask: number; answer: Answered }
   | { kind: 'ended'; answer: Answered }
-  /** An error of the running handler that nobody caught. */
+  /** An uncaught error of the running handler. */
   | { kind: 'leaked'; error: Described }
-  /** The same of a handler that has ended. The isolate may run another one now. */
+  /** An uncaught error of a handler that has ended. The isolate may run another one now. */
   | { kind: 'late'; task: string; error: Described }
-  /** The same of no handler: the isolate is about to die of it. */
+  /** An uncaught error of no handler: the isolate is about to die of it. */
   | { kind: 'uncaught'; error: Described }
 
 /** An isolate has died with an attempt in it. */
@@ -90,7 +90,7 @@ export interface Occupant {
 export interface Seat {
   /** @throws {DOMException} `DataCloneError` */
   send(order: Order): void
-  /** Ends the isolate at once, whatever it does; resolves when it has gone. */
+  /** Ends the isolate at once, even if it is busy; resolves when it has ended. */
   kill(): Promise<void>
   /** The attempt has ended; the isolate may take another. */
   free(): void
@@ -101,7 +101,7 @@ export interface SeatRequest {
   memoryMb: number | undefined
 }
 
-/** What every pool is made with. */
+/** The options of every pool. */
 export interface PoolOptions {
   log: Logger
   /** How long an isolate without a task is kept for the next one, in milliseconds. */

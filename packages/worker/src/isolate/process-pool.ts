@@ -116,12 +116,12 @@ class HandlerProcess {
       serialization: 'advanced',
       env: env(),
       execArgv: processArguments({ memoryMb, fromSources: FROM_SOURCES }),
-      // The last one is the lifeline. It closes when this process dies, in whatever way.
+      // The last one is the lifeline. It closes however this process dies.
       stdio: ['ignore', 'inherit', 'pipe', 'ipc', 'pipe'],
-      // A process group of its own: what the handler starts ends with it, and only the worker gets a Ctrl-C.
+      // A process group of its own: the handler's children end with it, and only the worker gets a Ctrl-C.
       detached: process.platform !== 'win32',
     })
-    this.#child.on('message', (report: Report) => this.#hear(report))
+    this.#child.on('message', (report: Report) => this.#receive(report))
     this.#child.stderr?.on('data', (chunk: Buffer) => {
       process.stderr.write(chunk)
       this.#lastWords = (this.#lastWords + chunk.toString()).slice(-LAST_WORDS)
@@ -167,12 +167,12 @@ class HandlerProcess {
     await this.gone
   }
 
-  #hear(report: Report): void {
+  #receive(report: Report): void {
     if (report.kind === 'uncaught') this.#uncaught = report.error
     else if (report.kind === 'late') {
       this.#log.error(
         { task: report.task, err: report.error },
-        'an error of a handler in a process that nobody caught, after its end',
+        'an uncaught error of a handler in a process, after its end',
       )
     } else {
       if (report.kind === 'leaked') this.leaked = true
@@ -191,7 +191,7 @@ class HandlerProcess {
         if (child.pid === undefined) resolve()
       })
     })
-    // Ends what the handler has started.
+    // Ends the handler's children.
     this.killNow()
     // Its last output matters only if it died by itself. After `disconnect`, 'close' would not be emitted.
     if (child.pid !== undefined && !this.ending) {

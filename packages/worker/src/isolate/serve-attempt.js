@@ -75,11 +75,11 @@ class Attempt {
   /**
    * @param {Begin} begin
    * @param {(report: Report) => void} send
-   * @param {(late: Extract<Report, { kind: 'late' }>) => void} tellLate
+   * @param {(late: Extract<Report, { kind: 'late' }>) => void} reportLate
    */
-  constructor(begin, send, tellLate) {
+  constructor(begin, send, reportLate) {
     this.begin = begin
-    this.tellLate = tellLate
+    this.reportLate = reportLate
     /** What a handler sends after its end is dropped. */
     this.send = (/** @type {Report} */ report) => this.ended || send(report)
     this.outbox = new Outbox((report) => this.send(report))
@@ -109,7 +109,7 @@ class Attempt {
       const output = await this.within(async () => factory.run(this.context(factory, core)))
       // Checked here, since the channel carries values that the database can't store, and changes others.
       answer = { value: pack(output === undefined ? undefined : core.keepValue(output, 'output')) }
-      // An error that nobody catches in the handler's last turn of the event loop still counts.
+      // An uncaught error in the handler's last turn of the event loop still counts.
       await new Promise((resolve) => setImmediate(resolve))
     } catch (error) {
       answer = { error: describeError(error) }
@@ -124,7 +124,7 @@ class Attempt {
   }
 
   /**
-   * Calls a function of the handler. An error that nobody catches in it belongs to the attempt.
+   * Calls a function of the handler. An uncaught error in it belongs to the attempt.
    *
    * @template T
    * @param {() => T} act
@@ -137,7 +137,7 @@ class Attempt {
   /** @param {unknown} thrown */
   leaked(thrown) {
     const error = describeError(thrown)
-    if (this.ended) this.tellLate({ kind: 'late', task: this.begin.task.id, error })
+    if (this.ended) this.reportLate({ kind: 'late', task: this.begin.task.id, error })
     else this.send({ kind: 'leaked', error })
   }
 
@@ -329,18 +329,18 @@ function isFactory(value) {
 }
 
 /**
- * The isolate's end of the channel: runs one attempt after the other. Returns what is to be done with each order.
+ * The isolate's end of the channel: runs one attempt after the other. Returns the function that executes each order.
  *
  * @param {(report: Report) => void} send
- * @param {(late: Extract<Report, { kind: 'late' }>) => void} tellLate called with errors after an attempt's end
+ * @param {(late: Extract<Report, { kind: 'late' }>) => void} reportLate called with errors after an attempt's end
  * @returns {(order: Order) => Promise<void>} resolves, for the order to begin, when the attempt has ended
  */
-export function serveAttempts(send, tellLate) {
+export function serveAttempts(send, reportLate) {
   /** @type {Attempt | undefined} */
   let attempt
   return async (order) => {
     if (order.kind === 'begin') {
-      attempt = new Attempt(order.begin, send, tellLate)
+      attempt = new Attempt(order.begin, send, reportLate)
       await attempt.run()
     } else if (attempt?.ended === false) {
       // After the end, orders for the attempt are dropped.

@@ -100,7 +100,7 @@ const acts = {
     while (task.owned) await sleep(10)
     return 'disowned'
   },
-  heeds: async ({ log, signal }) => {
+  stopsOnAbort: async ({ log, signal }) => {
     log.info('waiting')
     await once(signal, 'abort')
     const { reason } = signal
@@ -127,7 +127,7 @@ const acts = {
   leaks: async ({ signal }) => {
     void Promise.reject(new TypeError('nobody awaits this'))
     await once(signal, 'abort')
-    return 'heeded'
+    return 'stopped'
   },
   leaksAndReturns: () => void Promise.reject(new TypeError('nobody awaits this')),
   leaksAfterwards: () => {

@@ -13,7 +13,7 @@ processGuard.hold()
  * @param {Extract<Report, { kind: 'late' }>} late
  */
 function logLate({ task, error }) {
-  const msg = 'an error of a handler in a thread that nobody caught, after its end'
+  const msg = 'an uncaught error of a handler in a thread, after its end'
   writeSync(2, `${JSON.stringify({ level: 50, time: Date.now(), pid: process.pid, task, err: error, msg })}\n`)
 }
 

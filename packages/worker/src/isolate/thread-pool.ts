@@ -24,7 +24,7 @@ export class ThreadPool implements IsolatePool {
     const { port1, port2 } = new MessageChannel()
     const killer = new AbortController()
     let ended: Report | undefined
-    const hear = (report: Report): void => {
+    const receive = (report: Report): void => {
       // Passed on when the thread is free again, so that the next task can use it.
       if (report.kind === 'ended') ended = report
       else occupant.onReport(report)
@@ -32,10 +32,10 @@ export class ThreadPool implements IsolatePool {
     // Messages that the thread sent before its end may still wait in the port.
     const hearAll = (): void => {
       for (let got = receiveMessageOnPort(port1); got !== undefined; got = receiveMessageOnPort(port1)) {
-        hear(got.message as Report)
+        receive(got.message as Report)
       }
     }
-    port1.on('message', hear)
+    port1.on('message', receive)
     const closed = new Promise<void>((resolve) => port1.once('close', () => resolve()))
     const seat: Seat = {
       send: (order) => port1.postMessage(order),

@@ -29,7 +29,7 @@ const greet = defineTask({
 })
 
 describe('a handler alone', () => {
-  test('its output, progress, log, events and checkpoint are told', async () => {
+  test('its output, progress, log, events and checkpoint are reported', async () => {
     const result = await runHandler(greet, { name: 'ann' }, { checkpoint: 'earlier' })
     expect(result).toMatchObject({
       outcome: 'completed',
@@ -52,7 +52,7 @@ describe('a handler alone', () => {
     expect(await runHandler(sum, {})).toMatchObject({ output: 0 })
   })
 
-  test('an older input is upgraded, a wrong one refused', async () => {
+  test('an older input is upgraded, an invalid one rejected', async () => {
     expect(await runHandler(greet, { who: 'bob' }, { version: 1 })).toMatchObject({ output: 'hello bob' })
     expect(await runHandler(greet, { name: 7 })).toMatchObject({ outcome: 'failed', error: { code: 'INPUT_INVALID' } })
   })
@@ -67,7 +67,7 @@ describe('a handler alone', () => {
     })
   })
 
-  test('it can be cancelled, paused, asked and robbed of its lease on the way', async () => {
+  test('it can be cancelled, paused, sent a message and lose its lease while it runs', async () => {
     const during = (code: 'CANCELLED' | 'PAUSED' | 'LEASE_LOST') => ({
       during: ({ abort }: { abort(code: string): void }) => abort(code),
     })
@@ -111,7 +111,7 @@ describe.each(['memory', 'a database'])('a fleet for tests in %s', (where) => {
     expect(ended).toMatchObject([{ _id: twice._id, status: 'completed', attempt: 3, failures: 2 }])
   })
 
-  test('dependants, events, throttled tasks and results are as in a real fleet, and nothing is warned of', async () => {
+  test('dependants, events, throttled tasks and results are as in a real fleet, without warnings', async () => {
     const warnings: unknown[] = []
     const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(JSON.parse(line)) })
     const real = await TestFleet.start({
@@ -140,7 +140,7 @@ describe.each(['memory', 'a database'])('a fleet for tests in %s', (where) => {
     }
   })
 
-  test('a running task is cancelled by whoever may', async () => {
+  test('a running task is cancelled by a key with permission', async () => {
     const patient = await fleet.enqueue(greet, { name: 'patient' })
     const draining = fleet.drain()
     const { tasks } = fleet.fleet.as()

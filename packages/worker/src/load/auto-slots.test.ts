@@ -41,7 +41,7 @@ describe('growing', () => {
     expect(feed(auto(), 20, reading)).toBe(4)
   })
 
-  test('not when another task like those that run would take the memory left', () => {
+  test('not when another task like the running ones would use up the memory', () => {
     const slots = auto()
     slots.update({ ...calm, rss: 1e8 }, 0)
     // 16 GB in all, 2.4 of them to be kept: 1.1 GB remain, and a task has turned out to cost 1.5.
@@ -51,7 +51,7 @@ describe('growing', () => {
     expect(feed(slots, 2, { ...tight, memory: { left: 0.5, bytes: 8 * GB } })).toBe(5)
   })
 
-  test('also where memory can not be told', () => {
+  test('also if memory can not be read', () => {
     expect(feed(auto(), 2, { eventLoopDelayMs: 1 })).toBe(5)
   })
 })
@@ -94,7 +94,7 @@ describe('shrinking', () => {
   })
 })
 
-test('what was grown and is not used for long goes back to where it started', () => {
+test('unused slots go back to the initial number after a while', () => {
   const slots = auto()
   expect(feed(slots, 20, calm)).toBe(14)
   expect(feed(slots, 60, calm, 3)).toBe(12)

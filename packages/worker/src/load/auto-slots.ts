@@ -24,7 +24,7 @@ export interface AutoSlotsOptions extends SlotRange {
   cores?: number
 }
 
-/** How much room a reading shows. */
+/** How much free capacity a reading shows. */
 type Pressure = 'room' | 'enough' | 'high' | 'severe'
 
 const CEILING = 1_000
@@ -32,19 +32,19 @@ const CEILING = 1_000
 const PATIENCE = 2
 /** Readings after a cut before the next one: running tasks must end before a cut has an effect. */
 const SETTLE = 5
-/** Readings with unused slots before one of them is given up. */
+/** Readings with unused slots before one of them is removed. */
 const UNUSED = 30
 
 /**
  * How many tasks run at once with `concurrency: 'auto'`. Additive increase, multiplicative decrease: one slot more while
  * all are busy and memory, event loop and processor have room for another task; one less when memory or the event loop
- * is beyond the gate's threshold for lazy tasks; half when beyond the one for all. A busy processor only stops the
+ * is beyond the gate's threshold for lazy tasks; half when beyond the one for all tasks. A busy processor only stops the
  * growth, since fewer slots would not help. Running tasks are never ended: with fewer slots, no task starts until
  * enough have ended.
  *
  * After Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks"
- * (1989). From TCP: a cut counts from what is in flight and is given time to show (RFC 5681), and room that is not used
- * is given up again, since what was safe once says little later (RFC 7661).
+ * (1989). From TCP: a cut counts from what is in flight and is given time to show (RFC 5681), and unused slots
+ * are removed again, since they may no longer be safe later (RFC 7661).
  *
  * Pure: the readings are passed in, one per interval.
  */
@@ -73,7 +73,7 @@ export class AutoSlots {
     return this.#slots
   }
 
-  /** What one task seems to cost in memory, in bytes: a rough estimate; 0 until one has run. */
+  /** The memory of one task, in bytes: a rough estimate; 0 until one has run. */
   get taskBytes(): number {
     return this.#cost.bytes
   }
@@ -126,7 +126,7 @@ export class AutoSlots {
     return first !== null && over(reopensAt(measure, first, margin)) ? 'enough' : 'room'
   }
 
-  /** Whether another task fits into memory without crossing the first threshold, by what a task has cost so far. */
+  /** Whether another task fits into memory without crossing the first threshold, by the estimated memory of a task. */
   #fitsAnother(memory: AutoSlotsReading['memory']): boolean {
     if (memory === undefined || memory.left === 0) return memory === undefined
     const { lazy, all } = this.#thresholds.memoryLeft

@@ -33,13 +33,13 @@ test.each([
   expect(() => parseBytes(size)).toThrow(expect.objectContaining({ code: 'BAD_SIZE' }))
 })
 
-test('what is no text at all is refused as well', () => {
+test('a value that is no text is rejected too', () => {
   for (const size of [null, undefined, {}, true, 5n]) {
     expect(() => parseBytes(size as never)).toThrow(expect.objectContaining({ code: 'BAD_SIZE' }))
   }
 })
 
-test('a refusal names the value, the remedy and the field', () => {
+test('the error names the value, the remedy and the field', () => {
   expect(() => parseBytes('5 apples', 'disk.minFree')).toThrow(
     expect.objectContaining({ field: 'disk.minFree', message: expect.stringMatching(/'5 apples'.*500MB/) }),
   )

@@ -1,18 +1,18 @@
 import type { MemoryLeft } from './load-gate.ts'
 
-/** Reads a small text file; `undefined` when there is none or it may not be read. */
+/** Reads a small text file; `undefined` if it is missing or can't be read. */
 export type ReadText = (path: string) => Promise<string | undefined>
 
-/** A group that may use only so many processors. */
+/** A group with a limit of processors. */
 export interface CpuQuota {
-  /** Holds the CPU time that the group has used. */
+  /** The file with the group's used CPU time. */
   usageFile: string
   version: 1 | 2
   /** How many processors' worth of time it may use. */
   cores: number
 }
 
-/** A group that may use only so much memory. */
+/** A group with a limit of memory. */
 export interface MemoryLimit {
   folder: string
   version: 1 | 2
@@ -27,7 +27,7 @@ export interface CgroupLimits {
 const ROOT = '/sys/fs/cgroup'
 
 /**
- * The limits that hold for this process: those of its own group and of every group around it, since each counts. In a
+ * The limits of this process: those of its own group and of every group around it, since each counts. In a
  * container the path in `/proc/self/cgroup` is either `/` or one of the host that can't be seen from within; walking
  * up to the root of the mount finds the container's own files in both cases. Groups without a limit are left out, so
  * that a reading usually opens few files.
@@ -70,8 +70,8 @@ export async function cpuSeconds({ usageFile, version }: CpuQuota, read: ReadTex
 }
 
 /**
- * What a group has left below its limit. File pages that nobody has used lately are given back on demand and count as
- * left: the "working set" of Kubernetes and of `docker stats`.
+ * A group's free memory below its limit. File pages without recent use are freed on demand and count as
+ * free: the "working set" of Kubernetes and of `docker stats`.
  */
 export async function memoryLeftIn(
   { folder, version, bytes }: MemoryLimit,

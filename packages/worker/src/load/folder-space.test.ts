@@ -22,14 +22,14 @@ test('a relative folder ends at the current one', async () => {
   expect(await space.read()).toEqual(new Map([['out/files', 5]]))
 })
 
-test('a folder that may not be read has no figure, and nothing at all ends well', async () => {
+test('a folder that may not be read has no figure, and an empty list works', async () => {
   const space = new FolderSpace(['/secret', '/gone'], async (folder) => {
     throw failure(folder === '/secret' ? 'EACCES' : 'ENOENT')
   })
   expect(await space.read()).toEqual(new Map())
 })
 
-test('one that hangs is asked once, keeps its last figure and does not hold up the others', async () => {
+test('one that hangs is read once, keeps its last figure and does not delay the others', async () => {
   let asked = 0
   let reads = 0
   const space = new FolderSpace(['/nfs', '/local'], (folder) => {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 /** Free bytes of the file system that holds a folder, for this user; throws what `fs.statfs` throws. */
 export type FreeBytes = (folder: string) => Promise<number>
 
-/** How long a reading waits for a disk. A network file system that hangs must not stop the other measures. */
+/** How long a reading waits for a disk. A hanging network file system must not stop the other measures. */
 const PATIENCE_MS = 500
 
 /** Free space of a few folders. */

@@ -25,7 +25,7 @@ export function inWords(rule: Rule, value: number, reading: LoadReading): string
   const over = isOver(rule, value)
   if (rule.measure === 'disk') {
     const wanted = over
-      ? `${formatBytes(rule.threshold)} are wanted`
+      ? `${formatBytes(rule.threshold)} are required`
       : `tasks wait until there are ${formatBytes(rule.reopens)}`
     return `${formatBytes(value)} of disk left in ${rule.folder}, ${wanted}`
   }

@@ -52,7 +52,7 @@ describe('on Linux', () => {
     expect((await load.read()).cpu).toBeCloseTo(0.9)
   })
 
-  test('a busy machine counts for a container that is not', async () => {
+  test('a busy machine counts for a container that is idle', async () => {
     const { files, clock, source } = machine()
     const load = new HostLoad([], source)
     files['/proc/self/cgroup'] = '0::/\n'
@@ -77,7 +77,7 @@ describe('on Linux', () => {
     expect((await load.read()).cpu).toBe(0.5)
   })
 
-  test('memory left is that of whichever is tightest, the machine or a group around the process', async () => {
+  test('free memory is that of the tightest limit, of the machine or a group around the process', async () => {
     const { files, clock, source } = machine()
     const load = new HostLoad([], source)
     files['/proc/meminfo'] = 'MemTotal: 1000 kB\nMemAvailable: 500 kB\n'
@@ -91,7 +91,7 @@ describe('on Linux', () => {
     expect((await load.read()).memory).toEqual({ left: 0.1, bytes: 100 * 1_024 })
   })
 
-  test('limits are looked for now and then, a reading opens few files', async () => {
+  test('limits are read from time to time, a reading opens few files', async () => {
     const { files, clock, asked, source } = machine()
     const load = new HostLoad([], source)
     files['/proc/self/cgroup'] = '0::/a/b/c\n'
@@ -102,14 +102,14 @@ describe('on Linux', () => {
     expect(asked).toEqual(['/proc/stat', '/proc/meminfo'])
   })
 
-  test('without any of the files nothing is known, and nothing breaks', async () => {
+  test('without any of the files there are no figures and no errors', async () => {
     const { source } = machine()
     expect(await new HostLoad([], source).read()).toEqual({ cpu: undefined, memory: undefined, disks: new Map() })
   })
 })
 
 describe('elsewhere', () => {
-  test('Node is asked', async () => {
+  test('the figures come from Node', async () => {
     const times = { busy: 0, total: 1_000 }
     const { source } = machine({
       platform: 'win32',
@@ -132,7 +132,7 @@ describe('this machine', () => {
   const made: string[] = []
   afterAll(() => Promise.all(made.map((folder) => rm(folder, { recursive: true }))))
 
-  test('gives figures that make sense, also for a folder that does not exist yet', async () => {
+  test('gives plausible figures, also for a folder that does not exist yet', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'load-'))
     made.push(folder)
     const later = join(folder, 'not', 'yet')

@@ -5,12 +5,12 @@ import { FolderSpace, type FreeBytes } from './folder-space.ts'
 import type { LoadReading, MemoryLeft } from './load-gate.ts'
 import { type CpuTimes, parseMeminfo, parseProcStat } from './proc.ts'
 
-/** Where the figures come from; tests bring their own. */
+/** The sources of the figures; tests have their own. */
 export interface HostSource {
   platform: NodeJS.Platform
   readText: ReadText
   freeBytes: FreeBytes
-  /** What Node knows without files. */
+  /** The figures that Node has without files. */
   cpuTimes(): CpuTimes
   memory(): { free: number; total: number }
   /** Milliseconds of a clock that doesn't jump. */
@@ -25,8 +25,9 @@ const LIMITS_MS = 30_000
 const SHORTEST_MS = 100
 
 /**
- * CPU, memory and disk of this machine, as far as this process may use them. Of the process's control groups and the machine
- * itself, the tightest limit counts: room in a container is of no use on a full machine. Linux is read from `/sys/fs/cgroup` (versions 1 and 2) and `/proc`, other systems through `node:os`.
+ * The CPU, memory and disk that this process can use. The tightest limit of its control groups and of the machine counts: free memory
+ * in a container does not help on a full machine. Linux is read from `/sys/fs/cgroup` (versions 1 and 2) and `/proc`, other systems
+ * through `node:os`.
  */
 export class HostLoad {
   readonly #source: HostSource
@@ -95,7 +96,7 @@ export class HostLoad {
   }
 
   #otherMemory(): MemoryLeft | undefined {
-    // macOS keeps hardly any memory free on purpose, and Node can't tell how much could be freed. Without a figure the gate stays open.
+    // macOS keeps little memory free on purpose, and Node doesn't report how much could be freed. Without a figure the gate stays open.
     if (this.#source.platform === 'darwin') return undefined
     const { free, total } = this.#source.memory()
     return total > 0 ? { left: free / total, bytes: free } : undefined

@@ -20,13 +20,13 @@ test('it opens after clear readings in a row; the margin holds it closed', () =>
   expect(closedAfter(['over', 'over', 'clear', 'clear', 'clear'])).toBe(false)
 })
 
-test('a level is believed at its first reading, later ones must be confirmed', () => {
+test('the first reading of a level counts at once, later ones must be confirmed', () => {
   expect(closedAfter(['over'], { eager: true })).toBe(true)
   expect(closedAfter(['unknown', 'over'], { eager: true })).toBe(true)
   expect(closedAfter(['clear', 'over'], { eager: true })).toBe(false)
   expect(closedAfter(['over', 'clear', 'clear', 'clear', 'over'], { eager: true })).toBe(false)
 })
 
-test('what can no longer be measured holds nothing back', () => {
+test('a measure that can no longer be read holds nothing back', () => {
   expect(closedAfter(['over', 'over', 'unknown', 'unknown', 'unknown'])).toBe(false)
 })

@@ -9,13 +9,13 @@ export interface LatchOptions {
   closeAfter: number
   /** How many clear readings in a row open it. */
   openAfter: number
-  /** Whether the first reading is believed at once: right for a level such as free disk, wrong for a rate. */
+  /** Whether the first reading counts at once: right for a level such as free disk, wrong for a rate. */
   eager: boolean
 }
 
 /**
- * Hysteresis after the Schmitt trigger, with a debounce: two thresholds, and several readings in a row before it
- * turns, so that a value that swings within the margin, or jumps out of it for a moment, changes nothing.
+ * Hysteresis as in a Schmitt trigger, with a debounce: two thresholds, and several readings in a row before it
+ * changes. So a value that moves within the margin, or leaves it for a moment, has no effect.
  */
 export class Latch {
   readonly #options: LatchOptions

@@ -63,7 +63,7 @@ test('memory that runs out holds back lazy tasks, then all of them', () => {
   expect(gate.state.reasons).toHaveLength(1)
 })
 
-test('memory that is short from the start is believed at once, a delay is not', () => {
+test('short memory at the start counts at once, a delay does not', () => {
   expect(gateAfter([{ memory: { left: 0.01, bytes: 1e8 } }]).state.all).toBe(false)
   expect(gateAfter([{ eventLoopDelayMs: 3_000 }]).state).toMatchObject({ lazy: true, all: true })
 })
@@ -85,7 +85,7 @@ test('a closed gate within its margin says what it waits for', () => {
   })
 })
 
-test('several reasons are told together', () => {
+test('several reasons are joined', () => {
   expect(gateAfter(times(5, { ...calm, cpu: 0.9, eventLoopDelayMs: 300 })).state.reason).toBe(
     'CPU at 90 % (lazy tasks wait above 80 %); event loop 300 ms late (lazy tasks wait above 200 ms)',
   )
@@ -95,7 +95,7 @@ test('what can no longer be read opens the gate', () => {
   expect(gateAfter([...times(3, { memory: { left: 0.01, bytes: 1 } }), ...times(3, {})]).state.all).toBe(true)
 })
 
-test('a wrong threshold is refused', () => {
+test('an invalid threshold is rejected', () => {
   expect(() => new LoadGate({ cpu: { lazy: 80 } })).toThrow(expect.objectContaining({ code: 'CONFIG_RANGE' }))
 })
 
@@ -113,7 +113,7 @@ describe('free disk', () => {
     expect(full.state).toMatchObject({
       lazy: true,
       all: true,
-      reason: '3.1 GB of disk left in /srv/downloads, 5 GB are wanted',
+      reason: '3.1 GB of disk left in /srv/downloads, 5 GB are required',
       reasons: [{ measure: 'disk', blocks: 'folder', folder, value: 3.1e9, threshold: 5e9 }],
     })
     expect(full.allows({ lazy: false, folder })).toBe(false)
@@ -128,7 +128,7 @@ describe('free disk', () => {
     expect(gate(3e9, 6e9, 6e9, 6e9).state).toEqual({ lazy: true, all: true, reasons: [] })
   })
 
-  test('a folder that two handlers name must have what the greedier one wants', () => {
+  test('a folder that two handlers name must have the larger space', () => {
     const one = new LoadGate({}, [
       { folder, minFree: '9GB' },
       { folder, minFree: 1e9 },
@@ -137,19 +137,19 @@ describe('free disk', () => {
     expect(one.allows({ lazy: false, folder })).toBe(false)
   })
 
-  test('a size that is none is refused', () => {
+  test('an invalid size is rejected', () => {
     expect(() => new LoadGate({}, [{ folder, minFree: '5' as never }])).toThrow(
       expect.objectContaining({ code: 'BAD_SIZE' }),
     )
   })
 
-  test('a folder without a name is refused', () => {
+  test('a folder without a name is rejected', () => {
     expect(() => new LoadGate({}, [{ folder: '', minFree: 1 }])).toThrow(
       expect.objectContaining({ code: 'CONFIG_RANGE', field: 'disk.folder' }),
     )
   })
 
-  test('a task waits only for what concerns it', () => {
+  test('a task waits only for its own measures', () => {
     const one = new LoadGate({}, [{ folder, minFree: '5GB' }])
     feed(one, times(5, { ...disk(1e9), cpu: 0.9 }))
     expect(one.state.reason).toMatch(/^CPU at 90 %.*; 1 GB of disk left/)
@@ -204,7 +204,7 @@ describe.each<[string, (value: number) => LoadReading, { from: number; to: numbe
     }
   })
 
-  test('whatever the values, it turns at most once in as many readings as a turn needs', () => {
+  test('for any values, it changes at most once in as many readings as a change needs', () => {
     for (const seed of seeds) {
       const random = numbers(seed)
       const values = Array.from({ length: 300 }, () => best + random() * (worst - best))
@@ -212,7 +212,7 @@ describe.each<[string, (value: number) => LoadReading, { from: number; to: numbe
     }
   })
 
-  test('a lasting overload closes it and lasting calm opens it, wherever it has been', () => {
+  test('a lasting overload closes it and lasting calm opens it, from any state', () => {
     for (const seed of seeds) {
       const gate = new LoadGate()
       turns(gate, within(seed))

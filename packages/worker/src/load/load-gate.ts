@@ -11,19 +11,19 @@ import {
   reopensAt,
 } from './thresholds.ts'
 
-/** What is left of the memory that this process may use. */
+/** The free part of the memory that this process may use. */
 export interface MemoryLeft {
   /** As a part of all of it, 0..1. */
   left: number
   bytes: number
 }
 
-/** One reading of the machine, without what could not be read. */
+/** One reading of the machine. A figure that could not be read is absent. */
 export interface LoadReading {
   /** Busy part of the processors that are available, 0..1. */
   cpu?: number | undefined
   memory?: MemoryLeft | undefined
-  /** How late timers were at worst since the last reading, in milliseconds. */
+  /** The longest delay of a timer since the last reading, in milliseconds. */
   eventLoopDelayMs?: number | undefined
   /** Free bytes by folder. */
   disks?: ReadonlyMap<string, number> | undefined
@@ -67,15 +67,15 @@ export interface GateTask {
 
 type HeldRule = Rule & { latch: Latch }
 
-/** The time constant for smoothing the CPU, whose figures for one second jump. */
+/** The time constant for smoothing the CPU, whose figures vary from second to second. */
 const CPU_SMOOTHING_MS = 2_000
 /** A disk that was full must be clear of the limit by this part of it. */
 const DISK_MARGIN = 0.1
 
 /**
- * Decides from readings of the machine which tasks may start. Each measure has a threshold for lazy tasks and one
- * further off for all; a threshold is crossed and left by several readings in a row and a margin (`Latch`). Free disk
- * holds back only tasks whose handler needs the folder. Running tasks are never touched.
+ * Decides from readings of the machine which tasks may start. Each measure has a threshold for lazy tasks and a more extreme
+ * one for all. Crossing one takes several readings in a row, and going back also a margin (`Latch`). Low disk space
+ * holds back only tasks whose handler needs the folder. Running tasks go on.
  *
  * Pure: the readings and the time are passed in.
  */
@@ -107,7 +107,7 @@ export class LoadGate {
       if (rule.latch.closed && value !== undefined) held.push(reasonFor(rule, value, smooth))
       else if (rule.latch.closed) held.push(...this.#state.reasons.filter((reason) => sameRule(reason, rule)))
     }
-    // When all tasks wait for a measure, the reason for lazy ones is left out.
+    // If all tasks wait for a measure, the reason for lazy ones is omitted.
     const reasons = held.filter(
       ({ measure, blocks }) =>
         blocks !== 'lazy' || !held.some((one) => one.measure === measure && one.blocks === 'all'),
@@ -123,7 +123,7 @@ export class LoadGate {
     return !this.#state.reasons.some((reason) => concerns(reason, task))
   }
 
-  /** Exponential smoothing by elapsed time, so that a late reading counts for all the time that it stands for. */
+  /** Exponential smoothing by elapsed time, so that a late reading counts for the whole time since the last one. */
   #smoothCpu(cpu: number | undefined, now: number): number | undefined {
     if (cpu === undefined) {
       this.#cpu = undefined
@@ -142,7 +142,7 @@ function measureRules(full: FullThresholds): HeldRule[] {
       const threshold = full[measure][blocks]
       if (threshold === null) return []
       const reopens = reopensAt(measure, threshold, full[measure].margin)
-      // Start-up itself delays the event loop; memory that is short when a worker starts is just short.
+      // The start itself delays the event loop, so its first reading does not count. Memory that is short at the start is really short.
       const latch = new Latch({ ...full, eager: measure === 'memoryLeft' })
       return [{ measure, blocks, threshold, reopens, low: badWhenLow(measure), latch }]
     }),

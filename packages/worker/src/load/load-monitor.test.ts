@@ -36,11 +36,11 @@ test('a disk that is full is known when start has resolved', async () => {
   await monitor.start()
   expect(monitor.allows({ lazy: false, folder: '/srv' })).toBe(false)
   expect(monitor.allows({ lazy: true })).toBe(true)
-  expect(monitor.gate.reason).toBe('1 GB of disk left in /srv, 5 GB are wanted')
+  expect(monitor.gate.reason).toBe('1 GB of disk left in /srv, 5 GB are required')
   expect(onChange).toHaveBeenCalledOnce()
 })
 
-test('a change of the gate is told once, with the reason; figures that move are not', async () => {
+test('a change of the gate is reported once, with the reason; changed figures are not', async () => {
   const { machine, onChange, sample } = monitored()
   await sample(3)
   expect(onChange).not.toHaveBeenCalled()
@@ -99,7 +99,7 @@ test('a number of slots stays what it is', async () => {
   expect(monitor.slots).toBe(3)
 })
 
-test('automatic slots grow while all are busy, shrink when the event loop is late, and tell of it', async () => {
+test('automatic slots grow while all are busy, shrink when the event loop is late, and report it', async () => {
   const { monitor, machine, onChange, sample } = monitored({ concurrency: { min: 2, max: 200 } })
   const start = monitor.slots
   machine.running = 200
@@ -127,7 +127,7 @@ test.each<[string, Partial<LoadMonitorOptions>]>([
   expect(() => monitored(options)).toThrow(expect.objectContaining({ code: 'CONFIG_RANGE', field }))
 })
 
-test('samples that are asked for at once are one', async () => {
+test('samples requested at the same time are one', async () => {
   const read = vi.fn(async () => calm)
   const { monitor, meter } = monitored()
   const one = new LoadMonitor({ concurrency: 1, running: () => 0, probe: { host: { read }, meter } })

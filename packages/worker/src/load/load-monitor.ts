@@ -77,7 +77,7 @@ export class LoadMonitor extends Service {
     this.#meter = probe?.meter ?? new LoadMeter()
   }
 
-  /** Starts with a sample, so that no task begins while disk or memory are full already. */
+  /** Starts with a sample, so that no task begins if disk or memory are already full. */
   protected override async onStart(): Promise<void> {
     await this.use(this.#meter)
     await this.use(this.#loop)
@@ -141,7 +141,7 @@ export class LoadMonitor extends Service {
     if (this.#outline() !== before) this.#options.onChange?.({ gate: this.gate, slots: this.slots })
   }
 
-  /** What `onChange` is about: which tasks wait for what, and the slots, without figures. */
+  /** The state that `onChange` reports: the reasons why tasks wait, without figures, and the slots. */
   #outline(): string {
     const reasons = this.gate.reasons.map(({ measure, blocks, folder }) => [measure, blocks, folder])
     return JSON.stringify([this.slots, reasons])

@@ -17,11 +17,11 @@ test.each(['', 'cpu', 'cpu  1 2', 'cpu0 1 2 3 4', 'cpu  a b c d'])('%j is no sta
 const meminfo =
   'MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    4000000 kB\nBuffers:           20000 kB\n'
 
-test('memory left is what the kernel calls available', () => {
+test('free memory is what the kernel calls available', () => {
   expect(parseMeminfo(meminfo)).toEqual({ left: 0.25, bytes: 4_000_000 * 1_024 })
 })
 
-test('an old kernel without it is asked for free, buffered and cached memory', () => {
+test('on an old kernel, free, buffered and cached memory are added up', () => {
   const old = 'MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 50 kB\nCached: 150 kB\nSwapCached: 7 kB\n'
   expect(parseMeminfo(old)).toEqual({ left: 0.3, bytes: 300 * 1_024 })
 })

@@ -19,7 +19,7 @@ test('later figures count, but not all at once', () => {
   expect(cost.bytes).toBeCloseTo(120, 0)
 })
 
-test('nothing is learned before the idle process has been seen, and a process that shrank costs nothing', () => {
+test('there is no estimate before a reading of the idle process, and a process that shrank costs nothing', () => {
   const cost = new TaskCost()
   cost.learn(500, 2)
   cost.learn(undefined, 0)

@@ -9,7 +9,7 @@ export class TaskCost {
   #idle: number | undefined
   #bytes: number | undefined
 
-  /** Bytes per task; 0 until something has been seen to run. */
+  /** Bytes per task; 0 until a task has run. */
   get bytes(): number {
     return this.#bytes ?? 0
   }

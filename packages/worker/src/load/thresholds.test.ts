@@ -25,7 +25,7 @@ test('each can be set, or switched off by null', () => {
   })
 })
 
-test('a default gives way to what is set', () => {
+test('a default moves to fit a set threshold', () => {
   expect(fullThresholds({ eventLoopDelayMs: { lazy: 5_000 } }).eventLoopDelayMs).toMatchObject({ all: 5_000 })
   expect(fullThresholds({ memoryLeft: { lazy: 0.01 } }).memoryLeft).toMatchObject({ all: 0.01 })
   expect(fullThresholds({ eventLoopDelayMs: { lazy: 50 } }).eventLoopDelayMs).toMatchObject({ margin: 25 })

@@ -1,16 +1,16 @@
 import { FleetError } from '@taskfleet/protocol'
 import { wholeNumber } from '@taskfleet/protocol/internal'
 
-/** What the gate looks at, besides the disk. */
+/** The measures of the gate, besides the disk. */
 export type Measure = 'cpu' | 'memoryLeft' | 'eventLoopDelayMs'
 
 /** Two thresholds for one measure, in its unit; `null` means that it never holds back such tasks. */
 interface Levels {
   /** Lazy tasks wait beyond it. */
   lazy?: number | null
-  /** All tasks wait beyond it. It can't be crossed before `lazy`. */
+  /** All tasks wait beyond it. It must be more extreme than `lazy`. */
   all?: number | null
-  /** How far back behind a threshold the value must be before tasks start again. */
+  /** How far back from a threshold the value must be before tasks start again. */
   margin?: number
 }
 
@@ -52,7 +52,7 @@ export const badWhenLow = (measure: Measure): boolean => measure === 'memoryLeft
 
 /** The value at which the gate opens again after a threshold was crossed. */
 export const reopensAt = (measure: Measure, threshold: number, margin: number): number =>
-  // Sums such as 0.8 - 0.1 must not show in what people read.
+  // Rounds results such as 0.8 - 0.1, which people read.
   Number((badWhenLow(measure) ? threshold + margin : threshold - margin).toFixed(6))
 
 /**
@@ -112,7 +112,7 @@ function beyond(measure: Measure, usual: number | null, lazy: number | null): nu
 const count = (field: 'closeAfter' | 'openAfter', value: number = DEFAULTS[field]): number =>
   wholeNumber(value, `thresholds.${field}`, { least: 1, most: MOST_READINGS, code: 'CONFIG_RANGE' })
 
-/** Rejects misspelt names: the default would stay in force without notice. */
+/** Rejects misspelt names: otherwise the default would apply without a notice. */
 function known(field: string, given: unknown, names: readonly string[]): void {
   if (typeof given !== 'object' || given === null)
     throw outOfRange(field, `${given}`, `an object of ${names.join(', ')}`)

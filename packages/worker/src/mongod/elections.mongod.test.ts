@@ -47,7 +47,7 @@ describe.skipIf(MONGOD === undefined)(mongodTitle('a fleet through elections'), 
     await set?.stop()
   })
 
-  /** Stores tasks while something happens; what is told as unknown is asked for again under the ids told. */
+  /** Stores tasks while something happens; requests with an unknown outcome are repeated with their ids. */
   async function enqueueDuring(happening: () => Promise<unknown>): Promise<number> {
     let over = false
     const happened = happening().finally(() => {

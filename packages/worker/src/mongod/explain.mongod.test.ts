@@ -10,7 +10,7 @@ const AT_ONCE = 10_000
 const MOST_EXAMINED = 5_000
 const CLAIMANT = { worker: 'w', leaseMs: 60_000 }
 
-/** What is asked often, by workers, gateways and pages. */
+/** Frequent queries of workers, gateways and pages. */
 const HOT: Record<string, (fleet: Fleet) => Promise<unknown>> = {
   'what waits, in claim order': (fleet) =>
     fleet.store.waiting({ queues: ['default'], handlers: [{ name: 'test', versions: [1] }] } as never, 100),

@@ -44,7 +44,7 @@ describe.skipIf(MONGOD === undefined)(mongodTitle('commands that fail'), { timeo
   async function life(): Promise<void> {
     const task = newTask()
     await insisted(() => fleet.store.enqueue([task]))
-    // A claim whose answer was lost holds the task until somebody takes it back: as long as it waits, it is claimed again.
+    // A claim whose answer was lost holds the task until a reaper takes it back: as long as it waits, it is claimed again.
     const claims = await insisted(async () => {
       const claimed = await fleet.store.claim([task._id], CLAIMANT)
       if (claimed.length === 0) {
@@ -69,7 +69,7 @@ describe.skipIf(MONGOD === undefined)(mongodTitle('commands that fail'), { timeo
       await life()
     })
 
-    test.each(CONFIRMATION_CODES)('an unconfirmed write, code %i: never told as done', async (code) => {
+    test.each(CONFIRMATION_CODES)('an unconfirmed write, code %i: never reported as done', async (code) => {
       const writeConcernError = { code, errmsg: 'not confirmed' }
       undo = await failCommand(
         fleet.database.db,

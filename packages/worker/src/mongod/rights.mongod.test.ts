@@ -39,7 +39,7 @@ describe.skipIf(MONGOD === undefined)(
       await runner.stop()
     })
 
-    test('a user who may only read can look, and is told which right a write needs', async () => {
+    test('a user with `read` can list, and the error of a write names the missing right', async () => {
       const fleet = await Fleet.connect(set.uriFor(READER, 'admin'))
       expect(await fleet.control().coverage()).toBeInstanceOf(Array)
       await expect(fleet.control().enqueue({ name: 'x' })).rejects.toMatchObject({
@@ -55,7 +55,7 @@ describe.skipIf(MONGOD === undefined)(
       await expect(runner.start()).rejects.toMatchObject({ code: 'DATABASE_FORBIDDEN' })
     })
 
-    test('a wrong password is told as such', async () => {
+    test('a wrong password is reported as such', async () => {
       const wrong = { ...WRITER, password: 'wrong' }
       await expect(Fleet.connect(set.uriFor(wrong, 'admin'))).rejects.toMatchObject({ code: 'DATABASE_FORBIDDEN' })
     })

@@ -47,7 +47,7 @@ describe.skipIf(MONGOD === undefined)(mongodTitle('an index change in a rolling 
     await runsOne()
   })
 
-  test('an index that is built while tasks are stored takes part in all of them', async () => {
+  test('an index that is built while tasks are stored includes all of them', async () => {
     const audit = fleet.database.db.collection('audit')
     await audit.dropIndex('by_task')
     const [migrated] = await Promise.all([

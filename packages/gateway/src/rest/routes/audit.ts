@@ -8,7 +8,7 @@ import { type RestRoute, route } from '../route.ts'
 const SORT = { at: -1, _id: -1 } as const
 const QUERY = 'audit'
 
-/** Who did what, in the whole fleet; to one task is at `/tasks/:id/audit`. */
+/** The audit log of the whole fleet; that of one task is at `/tasks/:id/audit`. */
 export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
   return [
     route({
@@ -27,12 +27,12 @@ export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
           .string()
           .max(4_096)
           .optional()
-          .meta({ description: "The previous answer's `cursor`, for the next page" }),
+          .meta({ description: 'The `cursor` of the last answer, for the next page' }),
       }),
       answers: {
         200: z.object({
           entries: z.array(shapes.auditEntry),
-          cursor: z.string().optional().describe('For what follows; absent at the end'),
+          cursor: z.string().optional().describe('For the next page; absent at the end'),
         }),
       },
       codes: ['BAD_SORT', 'BAD_CURSOR', 'UNKNOWN_FIELD'],
@@ -40,7 +40,7 @@ export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
         requireUnlimited(principal, 'touch the whole audit log')
         const most = Number(limit)
         const after = cursor === undefined ? {} : { after: placeOf(cursor) }
-        // One more than is told says whether anything follows.
+        // One more entry than requested shows whether there is a next page.
         const found = await fleet.audit.list({ ...after, limit: most + 1 })
         const entries = found.slice(0, most)
         const last = entries.at(-1)
@@ -55,7 +55,7 @@ export function auditRoutes({ fleet }: { fleet: Fleet }): RestRoute[] {
 /** @throws {FleetError} `BAD_CURSOR` */
 function placeOf(cursor: string): AuditPlace {
   const [at, id] = cursorValues(QUERY, SORT, cursor)
-  // Whoever sends one could have written it.
+  // The client may have changed it.
   if (at instanceof Date && id !== null && typeof id === 'object' && !(id instanceof Date)) return { at, _id: id }
   throw new FleetError('BAD_CURSOR', "This is no cursor: take it from the answer's 'cursor' as it is", {
     field: 'cursor',

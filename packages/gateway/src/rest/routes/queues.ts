@@ -13,11 +13,11 @@ const changes = z
   .strictObject({ ...settings, reason: shapes.reason })
   .partial()
   .refine((asked) => Object.entries(asked).some(([field, value]) => field !== 'reason' && value !== undefined), {
-    message: "There is nothing to change: give 'paused', 'concurrency', 'rate' or 'maxWaiting'",
+    message: "There is nothing to change: set 'paused', 'concurrency', 'rate' or 'maxWaiting'",
   })
   .meta({
     id: 'QueueChanges',
-    title: 'What is to change of a queue',
+    title: 'The changes of a queue',
     examples: [{ concurrency: 5 }, { paused: true }],
     anyOf: Object.keys(settings).map((field) => ({ required: [field] })),
   })

@@ -18,8 +18,7 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): RestRoute[]
           .object({ token: z.string(), expiresAt: shapes.date })
           .meta({ id: 'Session', title: 'A short-lived token' }),
       },
-      description:
-        'For keys: a session makes no other, so that one that gets lost is worth no more than its ten minutes.',
+      description: 'Only a key can create a session, so a stolen session is valid for ten minutes at most.',
       handle: async ({ principal }) => {
         requireKey(principal)
         const { token, expiresAt } = await sessions.issue(principal)
@@ -32,5 +31,5 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): RestRoute[]
 /** @throws {FleetError} `FORBIDDEN` */
 function requireKey(principal: Principal & { expiresAt?: Date }): void {
   if (principal.expiresAt === undefined) return
-  throw new FleetError('FORBIDDEN', 'A session is made with a key, and not with another session')
+  throw new FleetError('FORBIDDEN', 'Only a key can create a session, not another session')
 }

@@ -18,7 +18,7 @@ export const statsRoute = ({ queries }: { queries: LiveQueries }): RestRoute =>
     handle: async ({ principal, query }) => {
       const own = compileFilter(query.filter === undefined ? {} : parsedJson(query.filter, 'filter', 'BAD_FILTER'))
       const bounds = visibleTo(principal)
-      // Kept for a while, so that those who ask again and again read no tasks.
+      // Kept for a while, so that repeated requests read no tasks.
       const watch = await queries.watchStats(bounds === undefined ? own : { $and: [bounds, own] }, () => undefined)
       try {
         return watch.live.stats

@@ -14,7 +14,7 @@ const { list, enqueueMany, show } = OPERATIONS.tasks
 const taskOrTasks = z.union([shapes.storedTask, z.object({ tasks: z.array(shapes.storedTask) })])
 const ofOne = { method: 'GET', scope: 'read', tag: 'tasks', params: z.object({ id: shapes.hexId }) } as const
 
-/** What REST does beyond the operations: streams of tasks, idempotency keys, a task's attempts and audit entries. */
+/** The routes beyond the operations: streams of tasks, idempotency keys, a task's attempts and audit entries. */
 export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: IdempotencyKeys }): RestRoute[] {
   return [
     route({
@@ -23,7 +23,7 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       scope: 'read',
       tag: 'tasks',
       summary: list.summary,
-      description: `${list.notes} With \`Accept: ${NDJSON}\` all that match, a line each.`,
+      description: `${list.notes} With \`Accept: ${NDJSON}\` all matching tasks, one per line.`,
       query: listQuery,
       answers: { 200: list.answer },
       codes: list.codes,
@@ -41,7 +41,7 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       tag: 'tasks',
       summary: 'Store a task, or a list of them',
       description:
-        'A list of up to 10,000 is stored as a whole or not at all. The same `_id` with the same content is the same task (200). With an `Idempotency-Key` the same request has the same answer for a day.',
+        'A list of up to 10,000 tasks is stored as a whole or not at all. The same `_id` with the same content is the same task (200). With an `Idempotency-Key` the same request gets the same answer for a day.',
       headers: z.object({ 'idempotency-key': z.string().max(255).optional() }),
       body: z.union([shapes.newTask, z.array(shapes.newTask).min(1).max(10_000)]),
       checkedByCore: true,
@@ -80,7 +80,7 @@ export function taskRoutes({ fleet, idempotency }: { fleet: Fleet; idempotency: 
       answers: {
         200: z.object({
           attempts: z.array(shapes.attempt),
-          dropped: z.int().min(0).describe('How many older ones are gone'),
+          dropped: z.int().min(0).describe('How many older ones were removed'),
         }),
       },
       codes: show.codes,

@@ -14,15 +14,15 @@ export const problem = z
     status: z.int(),
     title: z.string().describe('For people'),
     code: z.string().describe('For programs; stable'),
-    field: z.string().optional().describe('The path of what is wrong'),
-    errors: z.array(entryProblem).optional().describe('Of a batch: what is wrong with which entry'),
-    rev: z.int().optional().describe('With REV_CONFLICT: the revision that the task is at'),
+    field: z.string().optional().describe('The path of the invalid field'),
+    errors: z.array(entryProblem).optional().describe('For a batch: the problem of each invalid entry'),
+    rev: z.int().optional().describe('With REV_CONFLICT: the current revision of the task'),
     ids: z.array(z.string()).optional().describe('With UNKNOWN_OUTCOME: repeat the request with these ids'),
   })
   .meta({
     id: 'Problem',
     title: 'Problem',
-    description: 'What went wrong, as RFC 9457 has it',
+    description: 'An error, as in RFC 9457',
     examples: [
       { type: 'about:blank', status: 404, title: 'There is no such task', code: 'NOT_FOUND', field: 'id' },
       {

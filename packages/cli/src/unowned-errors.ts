@@ -7,11 +7,11 @@ import type { Logger } from 'pino'
 /**
  * Handles errors that belong to no attempt, and handlers that call `process.exit`.
  *
- * After an error of unknown origin the process may be broken, so it gives its tasks back and ends, for its supervisor to restart it.
- * If exactly one handler runs in the process, the error counts as its failure. Otherwise a guilty task would be given back and do
- * the same again for ever.
+ * After an error of unknown origin the process may be broken, so it releases its tasks and ends, for its supervisor to restart it.
+ * If exactly one handler runs in the process, the error counts as its failure. Otherwise a task that
+ * causes such errors would be released and cause them again for ever.
  */
-export class NobodysErrors {
+export class UnownedErrors {
   /** Resolves with the first such error. */
   readonly broken: Promise<Error>
   readonly #log: Logger
@@ -52,7 +52,7 @@ export class NobodysErrors {
     this.#log.fatal(
       { err, tasks, ...(only === undefined ? {} : { blamed: only.id }) },
       only === undefined
-        ? 'an error belongs to no task; this worker gives its tasks back and ends'
+        ? 'an error belongs to no task; this worker releases its tasks and ends'
         : 'an error belongs to no task; the only running task fails with it, and this worker ends',
     )
     only?.boundary.leaked(thrown)
