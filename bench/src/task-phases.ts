@@ -1,0 +1,71 @@
+import { once } from 'node:events'
+import type { TaskDocument } from '@taskfleet/core'
+import { INDEXES } from '@taskfleet/core/internal'
+import { defineTask, TaskRunner } from '@taskfleet/worker'
+import { BSON } from 'mongodb'
+import { z } from 'zod'
+import type { Bed } from './bed.ts'
+
+interface Entry {
+  index: string
+  values: unknown[]
+}
+
+/** The entries that the indexes of `tasks` have for a document, by their partial filters. */
+function entriesOf(task: TaskDocument): Entry[] {
+  const at = (path: string): unknown =>
+    path.split('.').reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], task)
+  const fits = ([path, condition]: [string, unknown]): boolean => {
+    const { $exists: exists, $in: among } = Object(condition) as { $exists?: boolean; $in?: unknown[] }
+    return exists === true ? at(path) !== undefined : (among ?? [condition]).includes(at(path))
+  }
+  const holding = INDEXES.filter(
+    ({ collection, sparse, partialFilterExpression = {}, key }) =>
+      collection === 'tasks' &&
+      Object.entries(partialFilterExpression).every(fits) &&
+      (sparse !== true || Object.keys(key).some((path) => at(path) !== undefined)),
+  )
+  return [{ name: '_id', key: { _id: 1 } }, ...holding].map(({ name, key }) => ({
+    index: name,
+    // An index that is neither sparse nor partial has an entry for a field that is not there, too.
+    values: Object.keys(key).map((path) => at(path) ?? null),
+  }))
+}
+
+const sameEntry = (one: Entry) => (other: Entry) => JSON.stringify(one) === JSON.stringify(other)
+const without = (entries: readonly Entry[], others: readonly Entry[]): Entry[] =>
+  entries.filter((entry) => !others.some(sameEntry(entry)))
+/** Each value with a byte for its type, before the server compresses what keys have in common. */
+const keyBytes = (entries: readonly Entry[]): number =>
+  entries
+    .flatMap(({ values }) => values)
+    .reduce<number>((sum, value) => sum + BSON.calculateObjectSize({ value }) - 11, 0)
+
+/** How large a task is in each phase, and which index entries each write adds and removes, in lines. */
+export async function taskPhases({ fleet, uri }: Bed, input: Record<string, unknown>): Promise<string[]> {
+  const phases: [string, TaskDocument][] = []
+  const queue = 'phases'
+  const task = defineTask({
+    name: 'noop',
+    input: z.looseObject({}),
+    run: async () => {
+      phases.push(['running', (await fleet.tasks.findOne({ queue }))!])
+      return null
+    },
+  })
+  phases.push(['pending', await fleet.enqueue(task, input, { queue })])
+  const runner = new TaskRunner({ mongo: uri, tasks: [task], queues: [queue] })
+  const ended = once(runner, 'success')
+  await runner.start()
+  await ended
+  await runner.stop({ grace: 0 })
+  phases.push(['completed', (await fleet.tasks.findOne({ queue }))!])
+  const entries = phases.map(([, document]) => entriesOf(document))
+  const lines = phases.map(([phase, document], n) => {
+    const [now, before] = [entries[n]!, entries[n - 1] ?? []]
+    const written = `+${without(now, before).length} -${without(before, now).length} index entries`
+    const held = `${now.length} with ${keyBytes(now)} bytes (${now.map(({ index }) => index).join(', ')})`
+    return `${phase}: ${BSON.calculateObjectSize(document)} bytes; ${written}; now ${held}`
+  })
+  return [...lines, `removed by retention: -${entries.at(-1)!.length} index entries`]
+}
