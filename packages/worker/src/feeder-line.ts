@@ -1,3 +1,4 @@
+import { asError } from '@taskfleet/core'
 import {
   type Change,
   decodeChanges,
@@ -87,7 +88,12 @@ export class FeederLine {
   #opened(): Promise<void> {
     const socket = this.#socket
     socket.on('changes', (bytes) => {
-      if (!this.#ended) this.#options.onChanges(decodeChanges(new Uint8Array(bytes)))
+      if (this.#ended) return
+      try {
+        this.#options.onChanges(decodeChanges(bytes))
+      } catch (error) {
+        this.#end(`it sends what can't be read: ${asError(error).message}`)
+      }
     })
     socket.on('lost', (reason) => {
       if (!this.#ended) this.#options.onLost(reason)

@@ -184,7 +184,11 @@ test('a feeder admits no one without a token, and takes no nonsense', async () =
 
 describe('a feeder that lies', () => {
   /** Says whatever a test lets it, in the place of the fleet's only gateway. */
-  async function startLiar(): Promise<{ say: (change: Change) => void; subscribed: () => boolean }> {
+  async function startLiar(): Promise<{
+    say: (change: Change) => void
+    send: (bytes: unknown) => void
+    subscribed: () => boolean
+  }> {
     const http = createServer()
     const server = new Server(http, { transports: ['websocket'] })
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
@@ -213,6 +217,7 @@ describe('a feeder that lies', () => {
     } as never)
     return {
       say: (change) => void feed.emit('changes', Buffer.from(encodeChange(change))),
+      send: (bytes) => void feed.emit('changes', bytes),
       subscribed: () => feed.sockets.size > 0,
     }
   }
@@ -245,5 +250,16 @@ describe('a feeder that lies', () => {
     await fleet.until(next._id, ({ status }) => status === 'running')
     await fleet.fleet.as().tasks.cancel({ id: next._id.toHexString() })
     expect(await fleet.ended(next._id)).toMatchObject({ status: 'cancelled', attempt: 1 })
+  })
+  test('is left when what it sends cannot be read', async () => {
+    const queue = ownQueue()
+    for (const nonsense of [Buffer.from('nonsense'), Buffer.alloc(4), 'a text', 7, null]) {
+      const { send, subscribed } = await startLiar()
+      const { feed } = await startFeed([queue])
+      expect(subscribed()).toBe(true)
+      send(nonsense)
+      await eventually(() => feed.isDirect)
+      await fleet.database.db.collection('workers').deleteMany({})
+    }
   })
 })

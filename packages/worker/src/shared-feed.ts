@@ -73,8 +73,8 @@ export class SharedFeed extends Service implements Feed {
   }
 
   protected override async onStart(): Promise<void> {
-    this.defer(() => this.#direct?.stop())
-    this.defer(() => this.#line?.close())
+    this.defer(() => this.#closeDirect())
+    this.defer(() => this.#closeLine())
     await this.#choose()
     await this.use(this.#choosing)
   }
@@ -203,8 +203,7 @@ export class SharedFeed extends Service implements Feed {
     })
     await direct.start()
     this.#direct = direct
-    this.#line?.close()
-    this.#line = undefined
+    this.#closeLine()
     this.#tell((listener) => listener.lost('HISTORY_LOST'))
     return direct
   }
@@ -213,6 +212,11 @@ export class SharedFeed extends Service implements Feed {
     const direct = this.#direct
     this.#direct = undefined
     await direct?.stop()
+  }
+
+  #closeLine(): void {
+    this.#line?.close()
+    this.#line = undefined
   }
 
   #report(changes: readonly Change[]): void {

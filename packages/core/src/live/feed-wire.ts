@@ -62,12 +62,18 @@ function light(doc: mongo.Document | null): mongo.Document | null {
   return copy
 }
 
+/** The smallest BSON document: its length, and a zero. */
+const LEAST_BYTES = 5
+
 /** Changes that `encodeChange` has made, one after the other. @throws {Error} for anything else */
-export function decodeChanges(bytes: Uint8Array): Change[] {
+export function decodeChanges(received: unknown): Change[] {
+  const bytes = received instanceof ArrayBuffer ? new Uint8Array(received) : received
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('changes are bytes')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const changes: Change[] = []
   for (let at = 0; at < bytes.byteLength; ) {
     const length = view.getInt32(at, true)
+    if (length < LEAST_BYTES) throw new RangeError('a change has a length')
     changes.push(mongo.BSON.deserialize(bytes.subarray(at, at + length)) as Change)
     at += length
   }
