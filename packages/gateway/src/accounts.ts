@@ -4,11 +4,11 @@ import { waitingBytes } from './backlog.ts'
 import { tokenBucket } from './guard.ts'
 import { networkOf } from './sign-in-limit.ts'
 
-/** What all connections with one key, or from one address, may have together. */
+/** The limits for all connections with one key, or from one address. */
 export interface AccountLimits {
-  /** To the gateway, to tasks and through the relay. */
+  /** Connections to the gateway, to tasks and through the relay. */
   connections: number
-  /** Of live queries and statistics, of which those that are shared count once, and of what clients have not read yet. */
+  /** Bytes of live queries and of unread data. Shared queries count once. */
   bytes: number
   messagesASecond: number
 }
@@ -16,12 +16,12 @@ export interface AccountLimits {
 const MIB = 1024 * 1024
 export const ACCOUNT_LIMITS: { key: AccountLimits; address: AccountLimits } = {
   key: { connections: 4_000, bytes: 24 * MIB, messagesASecond: 1_000 },
-  // Behind a proxy many have the same.
+  // Many clients behind a proxy have the same address.
   address: { connections: 8_000, bytes: 48 * MIB, messagesASecond: 2_000 },
 }
-/** A gateway that comes back is asked by all pages at once. */
+/** After a restart of a gateway, all pages send their requests at once. */
 const BURST_S = 5
-/** How old the count of unread bytes may be. */
+/** How old the count of unread bytes may be, in milliseconds. */
 const UNREAD_MS = 50
 
 interface HeldView {
@@ -29,7 +29,7 @@ interface HeldView {
   bytes: () => number
 }
 
-/** What is held with one key or from one address. */
+/** What the connections with one key, or from one address, hold. */
 class Account {
   readonly name: string
   readonly allowed: () => boolean
@@ -51,7 +51,7 @@ class Account {
     this.#sockets.add(socket)
   }
 
-  /** @returns whether nobody is left */
+  /** @returns whether no connection is left */
   leave(socket: Socket): boolean {
     this.#sockets.delete(socket)
     return this.#sockets.size === 0
@@ -90,7 +90,7 @@ class Account {
     )
   }
 
-  /** How many bytes its clients have not read yet, up to a moment ago: many may ask at once. */
+  /** How many bytes its clients have not read. Counted at intervals, since many requests may come at once. */
   #unread(): number {
     const now = performance.now()
     if (now - this.#unreadAt > UNREAD_MS) {
@@ -113,7 +113,7 @@ export class Accounts {
     this.#limits = limits
   }
 
-  /** Whether one more may come. @throws {FleetError} `TOO_MANY_CONNECTIONS` */
+  /** Checks whether one more connection is allowed. @throws {FleetError} `TOO_MANY_CONNECTIONS` */
   check(key: string, address: string): void {
     for (const name of namesOf(key, address)) this.#accounts.get(name)?.checkConnections()
   }
@@ -134,7 +134,7 @@ export class Accounts {
     this.#ofSocket.delete(socket)
   }
 
-  /** Whether what is held leaves room for one more answer. @throws {FleetError} `TOO_MANY_BYTES` */
+  /** Checks whether one more answer is allowed. @throws {FleetError} `TOO_MANY_BYTES` */
   checkBytes(socket: Socket): void {
     for (const account of this.of(socket)) account.checkBytes()
   }

@@ -48,7 +48,7 @@ export class Feeder extends Service {
   readonly #io: Server
   readonly #deps: FeederDeps
   readonly #subscribers = new Set<Subscriber>()
-  /** Those that have missed changes because they did not read. */
+  /** Workers that missed changes because they did not read. */
   readonly #behind = new Set<Subscriber>()
   #batch: Change[] = []
 
@@ -80,7 +80,7 @@ export class Feeder extends Service {
     )
     const look = async (): Promise<void> => this.#beat()
     await this.use(
-      new WatchLoop({ look, everyMs: FEED_BEAT_MS, log, failed: 'workers could not be sent how far the feed is' }),
+      new WatchLoop({ look, everyMs: FEED_BEAT_MS, log, failed: 'the state of the feed could not be sent to workers' }),
     )
   }
 
@@ -89,7 +89,7 @@ export class Feeder extends Service {
     const { token, interest } = socket.handshake.auth as { token?: unknown; interest?: unknown }
     await tokens.verify(token)
     const parsed = interestShape.safeParse(interest)
-    if (!parsed.success) throw new FleetError('BAD_REQUEST', 'A worker says which queues and session it has')
+    if (!parsed.success) throw new FleetError('BAD_REQUEST', 'A worker must send its queues and its session')
     if (!this.#deps.feed.isDirect) throw new FleetError('NO_FEED', 'This process has no change stream of its own')
     socket.data.interest = parsed.data
   }
@@ -119,7 +119,7 @@ export class Feeder extends Service {
     this.#batch.push(change)
   }
 
-  /** Each change is encoded once, whoever gets it. */
+  /** Sends the collected changes. Each is encoded once for all workers. */
   #flush(): void {
     const batch = this.#batch
       .splice(0)
@@ -143,7 +143,7 @@ export class Feeder extends Service {
     return behind || this.#behind.has(socket)
   }
 
-  /** Workers take a feeder that is silent, or whose own feed is late, for gone. */
+  /** Workers leave a feeder that is silent, or whose own feed is late. */
   #beat(): void {
     if (!this.#deps.feed.isDirect) {
       for (const socket of this.#subscribers) socket.disconnect()

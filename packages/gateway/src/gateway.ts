@@ -57,27 +57,27 @@ export interface ListenAddress {
 export interface GatewayOptions {
   database: FleetDatabase
   feed: Feed
-  /** The worker whose tasks have their sockets here; a gateway alone has none. */
+  /** The worker of this process, whose tasks have their sockets here. */
   runner?: Attempts
-  /** Where it listens; one without answers what is given to `handle` and `upgrade`. */
+  /** Where it listens. Without it, the gateway answers requests that are passed to `handle` and `upgrade`. */
   listen?: ListenAddress
-  /** How others reach it, when that differs from where it listens. */
+  /** Its address for others, if that is not where it listens. */
   publicUrl?: string
-  /** What signs sessions and tickets, the same at all gateways and workers of a fleet; several with commas, of which the first signs. */
+  /** Signs sessions and tickets: the same for all gateways and workers of a fleet. With several, separated by commas, the first signs. */
   secret?: string | undefined
-  /** Below which path everything lies, such as `/fleet`; a proxy in front may take it off or leave it. */
+  /** The path below which it is served, such as `/fleet`. A proxy may strip it or keep it. */
   basePath?: string
-  /** Whose `X-Forwarded-…` headers count: addresses, networks, `loopback`. */
+  /** Proxies whose `X-Forwarded-…` headers count: addresses, networks, `loopback`. */
   trustProxy?: readonly string[]
-  /** How long a live query stays open without watchers, in milliseconds: those who come back in time lose nothing. */
+  /** How long a live query stays open without subscribers, in milliseconds. Clients that reconnect in time miss nothing. */
   lingerMs?: number
-  /** Whether a client does not read what it is sent; by the size of its backlog unless a test knows better. */
+  /** Whether a client does not read. By default the size of its backlog decides. For tests. */
   isBehind?: (socket: Socket) => boolean
-  /** How often the keys of open connections are looked at, in milliseconds. */
+  /** How often the keys of open connections are checked, in milliseconds. */
   keyCheckMs?: number
-  /** How much each key may ask of the REST API. */
+  /** The REST API's limit for each key. */
   rateLimit?: RateLimit
-  /** What each key and each address may have of the socket server. */
+  /** The socket server's limits for each key and each address. */
   accountLimits?: typeof ACCOUNT_LIMITS
   log: Logger
 }
@@ -86,11 +86,11 @@ export interface GatewayOptions {
 export interface GatewayLoad {
   connections: number
   namespaces: number
-  /** Live queries with watchers. */
+  /** Live queries with subscribers. */
   rooms: number
-  /** What all connections have subscribed to. */
+  /** The subscriptions of all connections. */
   subscriptions: number
-  /** Live queries in memory, those that wait for somebody to come back included. */
+  /** Live queries in memory, including those that are kept for clients that reconnect. */
   views: number
 }
 
@@ -103,7 +103,7 @@ type GatewaySocket = Socket<
 
 /** How long a check of health may take. */
 const HEALTH_MS = 900
-/** How long answers that are on their way may take when a gateway stops. */
+/** How long a gateway that stops waits until its last answers are sent. */
 const LAST_ANSWERS_MS = 1_000
 
 /** Serves browsers and programs: live queries, commands, task sockets and the monitor. Any gateway answers for the fleet. */
@@ -168,7 +168,7 @@ export class Gateway extends Service {
     return this.#publicUrl
   }
 
-  /** The ids of its secrets, once started, by which others can tell whether theirs are the same. */
+  /** The ids of its secrets, once started. Processes compare them to find out whether they have the same secrets. */
   get secretIds(): readonly string[] {
     return this.#secretIds
   }
@@ -229,17 +229,17 @@ export class Gateway extends Service {
     this.#publicUrl ??= this.#url
   }
 
-  /** Answers a request of another server. */
+  /** Answers a request that another server received. */
   handle(request: IncomingMessage, response: ServerResponse): void {
     this.#http.server.emit('request', request, response)
   }
 
-  /** Answers an upgrade of another server. */
+  /** Answers an upgrade that another server received. */
   upgrade(request: IncomingMessage, connection: Duplex, head: Buffer): void {
     this.#http.server.emit('upgrade', request, connection, head)
   }
 
-  /** For socket.io, which looks at requests before the router does. What a proxy has taken off already is not missed. */
+  /** For socket.io, which gets requests before the router does. A proxy may have stripped the path already. */
   #takeOffBasePath(): void {
     if (this.#base === '') return
     const takeOff = (request: IncomingMessage): void => {
@@ -250,7 +250,7 @@ export class Gateway extends Service {
   }
 
   async #closeHttp(): Promise<void> {
-    // Who does not read their answer to the end must not keep us.
+    // A client that does not read its answer must not delay the stop.
     const { clients = {} } = (this.#io?.engine ?? {}) as { clients?: Record<string, Socket['conn']> }
     const connections = Object.values(clients)
     const cut = setTimeout(() => {
@@ -264,7 +264,7 @@ export class Gateway extends Service {
 
   async #serve(): Promise<void> {
     this.#http.addHook('onRequest', async (request, reply) => {
-      // `localhost` has a second server for its other address, which socket.io knows nothing of.
+      // For `localhost`, fastify has a second server for the other address family, and socket.io is not attached to that.
       if (isBelow(request.raw.url, '/socket.io')) {
         reply.hijack()
         this.#io?.engine.handleRequest(request.raw as never, reply.raw)
@@ -333,8 +333,8 @@ export class Gateway extends Service {
   }
 
   /**
-   * Whoever checks our health goes by whatever name they know. Where `--public-url` says the names, only those that no name
-   * server elsewhere can hand out are as good: addresses, and names of one word.
+   * Health checks may use any name. With `--public-url`, only addresses and names of one word count, because no name server elsewhere
+   * can assign those.
    */
   #isProbe({ url, headers }: IncomingMessage): boolean {
     if (!/^\/health\/(live|ready)(\?|$)/.test(url ?? '')) return false
@@ -342,7 +342,7 @@ export class Gateway extends Service {
     return /^[^.]+$/.test(authorityOf(headers.host ?? '')?.name ?? '')
   }
 
-  /** The addresses that it goes by itself. */
+  /** Its own addresses. */
   get #own(): string[] {
     const own = [this.#publicUrl, this.#url].filter((address) => address !== undefined)
     return own.length > 0 ? [...new Set(own)] : ['http://localhost']
@@ -355,9 +355,9 @@ export class Gateway extends Service {
 
   #openSockets(): void {
     const io = new Server<ClientToGateway, GatewayToClient>(this.#http.server, {
-      // Long polling is for those who come through a proxy that knows no websockets.
+      // Long polling is for clients behind a proxy without websockets.
       transports: ['polling', 'websocket'],
-      // Pages of the fleet's other gateways may come here when their own is gone; `allowRequest` keeps others out.
+      // Pages of the fleet's other gateways may connect here when their own is gone. `allowRequest` rejects all others.
       cors: { origin: true },
       serveClient: false,
       parser: strictParser,
@@ -465,7 +465,7 @@ export class Gateway extends Service {
     this.#accounts.enter(socket as unknown as Socket, principal.id)
     this.#holders.add(socket as unknown as Socket, principal, principal.expiresAt)
     const turns = new ReadTurns(socket as unknown as Socket, { backlog: this.#backlog, accounts: this.#accounts })
-    // A page that changes gives up its subscriptions and opens others in one go, and two messages for each moving bar.
+    // A page change unsubscribes and subscribes many queries at once, and sends two messages for each progress bar.
     const ofOne = tokenBucket(MESSAGES_A_SECOND, MESSAGES_A_SECOND * 5)
     const allowed = (): boolean => ofOne() && this.#accounts.allowed(socket as unknown as Socket)
     socket.use(([event, ...args], next) => refuseUnknown(event, args, Object.keys(rules), allowed, next))
@@ -499,8 +499,8 @@ export class Gateway extends Service {
   }
 
   /**
-   * Lets a connection go on past the end of the session that opened it. It stays what it was let in with: what its key may is
-   * looked at all the time.
+   * Extends a connection beyond the end of the session that opened it. Its permissions stay as they were: the permissions of its key are
+   * checked all the time.
    *
    * @throws {FleetError} `BAD_REQUEST` where no session opened it; `UNAUTHENTICATED`, also for a session of another key
    */
@@ -517,7 +517,7 @@ export class Gateway extends Service {
     return { expiresAt: expiresAt.toISOString(), serverTime: this.#options.database.clock.now().toISOString() }
   }
 
-  /** How the client that sent a request reaches us. */
+  /** This gateway's address as the client of a request knows it. */
   #baseFor(request: IncomingMessage): string {
     const { host = '', scheme, prefix = this.#base } = this.#proxies.viewOf(request)
     const authority = authorityOf(host)
@@ -536,7 +536,7 @@ export class Gateway extends Service {
       { id: task._id.toHexString(), attempt: task.attempt },
       principal,
     )
-    // An address that no worker has registered is not passed on: whoever can write to the database could lead browsers there.
+    // Only addresses that a worker has registered are passed on. Otherwise a writer of the database could send browsers anywhere.
     const known =
       task.publicUrl !== undefined && this.#access.knows(task.publicUrl, task._id.toHexString())
         ? { publicUrl: task.publicUrl }

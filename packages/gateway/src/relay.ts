@@ -23,7 +23,7 @@ export interface RelayDeps {
   fleet: Fleet
   access: Access
   tickets: Tickets
-  /** Tasks that run in this very process are reached where it listens, whatever its public address. */
+  /** Tasks of this process are reached where it listens, and not at its public address. */
   attempts: Attempts | undefined
   backlog: Backlog
   accounts: Accounts
@@ -31,13 +31,13 @@ export interface RelayDeps {
   log: Logger
 }
 
-/** Carries a task's socket through this gateway, for browsers that can't reach the worker. The ticket travels along. */
+/** Relays a task's socket, with its ticket, for browsers that can't reach the worker. */
 export function serveRelay(io: Server, deps: RelayDeps): void {
   const namespaces = io.of((name, _auth, next) => next(null, NAMESPACE.test(name)))
   namespaces.use((socket, next) => {
     admitted(socket, deps).then(
       (opened) => {
-        // Who has left in the meantime never gets a connection, and nobody else would hang up for him.
+        // For a client that has left, there is no connection event, so the upstream connection is closed here.
         if (socket.conn.readyState !== 'open') opened.upstream.disconnect()
         socket.data.upstream = opened
         next()
@@ -89,14 +89,14 @@ async function admitted(socket: Socket, deps: RelayDeps): Promise<Upstream> {
 }
 
 interface Upstream {
-  /** The id of the key whose ticket was shown. */
+  /** The id of the ticket's key. */
   holder: string
   upstream: ReturnType<typeof connect>
-  /** What the task sent before its relay was ready to pass it on. */
+  /** Messages of the task from before the relay was ready. */
   early: [string, unknown][]
 }
 
-/** @throws {FleetError} what the task's own socket refuses with, or `UNREACHABLE` */
+/** @throws {FleetError} the refusal of the task's own socket, or `UNREACHABLE` */
 async function open(
   id: string,
   { auth, address }: { auth: { token?: unknown }; address: string },
@@ -106,13 +106,13 @@ async function open(
   const locked = await access.locked()
   if (locked) await requireTicket({ token, address }, id, { access, tickets })
   const task = await fleet.store.find(parseId(id))
-  // The task's own socket checks again; this keeps strangers from making us open connections.
+  // The task's own socket checks again. This check keeps clients without a ticket from opening upstream connections.
   const { id: holder } = locked
     ? await access.counted(token, address, () => tickets.verify(token, { id, attempt: task?.attempt ?? 0 }))
     : LOCAL
   accounts.check(holder, address)
   const publicUrl = attempts?.attempt(id) === undefined ? task?.publicUrl : `${ownUrl()}/tasks/${id}`
-  // Only to addresses that a worker of the fleet has registered: the field alone could name any server.
+  // Only to addresses that a worker of the fleet has registered, since the task's field could name any server.
   const known = publicUrl !== undefined && (publicUrl !== task?.publicUrl || access.knows(publicUrl, id))
   if (!known) {
     throw Object.assign(new FleetError('TASK_NOT_HERE', 'This task does not run on a worker that can be reached'), {

@@ -34,7 +34,7 @@ export interface TaskSocketDeps {
 type TaskClientSocket = Socket<ClientToTask, TaskToClient, Record<string, never>, { holder: Principal }>
 
 const NAMESPACE = /^\/tasks\/([0-9a-f]{24})$/
-/** The refusal names this limit. */
+/** The most messages a second of one connection. The error names this limit. */
 export const MESSAGES_A_SECOND = 30
 const CLAIM_WAIT_MS = 1_000
 
@@ -64,7 +64,7 @@ export function serveTaskSockets(io: Server, deps: TaskSocketDeps): Namespace {
   return namespaces as unknown as Namespace
 }
 
-/** @throws {FleetError} with the code that the client gets */
+/** @throws {FleetError} with the code for the client */
 async function admit(
   socket: TaskClientSocket,
   { fleet, attempts, access, tickets, accounts }: TaskSocketDeps,
@@ -73,7 +73,7 @@ async function admit(
   const { address } = socket.handshake
   const token = socket.handshake.auth.token as unknown
   const locked = await access.locked()
-  // Only holders of a ticket learn where the task runs now.
+  // Only clients with a ticket for this task may learn where it runs.
   if (locked) await requireTicket({ token, address }, id, { access, tickets })
   const run = attempts === undefined ? undefined : await attemptSoon(id, attempts, fleet)
   if (run === undefined) throw await notHere(id, fleet)
@@ -90,7 +90,7 @@ async function admit(
 }
 
 /**
- * Whether somebody has a ticket for this task, whichever attempt it is for. Strangers must not cause reads of the database.
+ * Requires a ticket for any attempt of this task. Clients without one must not cause reads of the database.
  *
  * @throws {FleetError} `UNAUTHENTICATED`, `WRONG_AUDIENCE`, `TOKEN_EXPIRED`, `RATE_LIMITED`
  */
@@ -106,7 +106,7 @@ export async function requireTicket(
   }
 }
 
-/** The address is in the database a moment before the claim's answer is here. */
+/** The address is in the database a moment before the worker has the answer to its claim. */
 async function attemptSoon(id: string, attempts: Attempts, fleet: Fleet): Promise<RunningAttempt | undefined> {
   const there = attempts.attempt(id)
   if (there !== undefined) return there
@@ -131,7 +131,7 @@ async function notHere(id: string, fleet: Fleet): Promise<FleetError & { data?: 
   return error
 }
 
-/** An error as socket.io passes it on: only `message` and `data` travel. */
+/** An error for socket.io, which sends only `message` and `data`. */
 export function connectError(error: unknown, log: Logger): Error {
   const known = error instanceof FleetError
   if (!known) log.error({ err: error }, 'a connection could not be admitted')
@@ -168,7 +168,7 @@ function attend(socket: TaskClientSocket, run: RunningAttempt, deps: TaskSocketD
       if (typeof ack === 'function') handle(...args, queue.answering(ack as Answer))
     })
   }
-  // The snapshot is as of when it is sent, and a connection that does not read gets none.
+  // The snapshot is taken when it is sent. A connection that does not read gets none.
   deps.backlog.untilRead(socket as unknown as Socket).then(
     () => tellAll(socket, run, queue, deps),
     () => undefined,
@@ -192,7 +192,7 @@ function tellAll(
   const unwatch = run.watch({
     progress: (progress) => queue.send('progress', progress),
     log: (line) => {
-      // Lines are sent a few times a second, so other watchers may still have to get the snapshot's newest.
+      // Lines are sent a few times a second, so the snapshot may already hold lines that other watchers get now.
       if (line.seq > lastLogSeq) queue.send('log', line)
     },
     event: (event) => sendWire(log, event, (body) => queue.send('event', body)),
@@ -204,16 +204,16 @@ function tellAll(
   socket.on('disconnect', unwatch)
 }
 
-/** Sends ids, dates and bytes as elsewhere on the wire. A value that can't be sent must not fail the attempt. */
+/** Sends ids, dates and bytes as all other messages do. A value that can't be sent must not fail the attempt. */
 function sendWire(log: Logger, body: object, send: (body: unknown) => void): void {
   try {
     send(toWire(body))
   } catch (error) {
-    log.warn({ err: asError(error) }, 'what a task sent to its watchers can not be put into a message')
+    log.warn({ err: asError(error) }, 'a message of a task to its watchers could not be encoded')
   }
 }
 
-/** @throws {FleetError} with the reason why the task could not be changed */
+/** @throws {FleetError} if the task could not be changed */
 function done({ refused: [refused] }: CommandAnswer): object {
   if (refused !== undefined) throw new FleetError(refused.error.code, refused.error.message)
   return {}

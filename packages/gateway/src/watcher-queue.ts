@@ -6,9 +6,9 @@ import type { Backlog } from './backlog.ts'
 
 type FromTask = keyof TaskToClient
 
-/** How many bytes of messages are kept for a watcher that is behind, besides what it is being sent. */
+/** How many bytes of messages are kept for a watcher that is behind, besides those that are being sent. */
 const WAITING_BYTES = 512 * 1024
-/** How long a connection waits for answers when its task has ended. A handler may never give one. */
+/** How long a connection waits for answers after the end of its task. A handler may never answer. */
 const LAST_ANSWERS_MS = 5_000
 
 export type Answer = (answer: unknown) => void
@@ -48,11 +48,11 @@ export class WatcherQueue {
     this.#keep(event, body)
     if (this.#catchingUp) return
     this.#catchingUp = true
-    // A client that left needs nothing any more.
+    // Fails when the client has left.
     this.#catchUp().catch(() => undefined)
   }
 
-  /** The answer to a message, which is still sent when the task ends in the meantime. */
+  /** Keeps the connection open until a message is answered, even if the task ends before. */
   answering(answer: Answer): Answer {
     this.#unanswered.add(answer)
     return (given) => {

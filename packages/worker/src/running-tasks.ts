@@ -157,7 +157,7 @@ export class RunningTasks {
 /** Checked by the worker as well, in case the document was written to the database directly. */
 function replayRefused({ replayOf, attempts }: TaskDocument, { name, replay }: TaskFactory): FleetError | undefined {
   if (replay || (replayOf === undefined && !attempts.some(({ outcome }) => outcome === 'completed'))) return undefined
-  return new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${name}' are not run a second time`)
+  return new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${name}' can't be replayed`)
 }
 
 /** Runs a handler in this process, in an isolate, or by the program around the runner. */

@@ -53,7 +53,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     const { name, version = 1, input, upgrade = {}, retry = {}, lazy = false } = definition
     const run = definition.notify === true ? doneOutside : definition.run
     if (typeof name !== 'string' || !TASK_NAME.test(name))
-      throw new FleetError('BAD_NAME', `'${name}' can't name a task`)
+      throw new FleetError('BAD_NAME', `'${name}' is not a valid task name`)
     wholeNumber(version, `${name}: version`, { least: 1, most: 1_000_000, code: 'BAD_DEFINITION' })
     if (typeof run !== 'function') throw new FleetError('BAD_DEFINITION', `${name}: 'run' is missing`)
     if (typeof input?.['~standard']?.validate !== 'function') {

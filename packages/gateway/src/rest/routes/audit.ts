@@ -57,7 +57,7 @@ function placeOf(cursor: string): AuditPlace {
   const [at, id] = cursorValues(QUERY, SORT, cursor)
   // The client may have changed it.
   if (at instanceof Date && id !== null && typeof id === 'object' && !(id instanceof Date)) return { at, _id: id }
-  throw new FleetError('BAD_CURSOR', "This is no cursor: take it from the answer's 'cursor' as it is", {
+  throw new FleetError('BAD_CURSOR', "This is not a cursor. Use the 'cursor' of the previous page unchanged", {
     field: 'cursor',
   })
 }
