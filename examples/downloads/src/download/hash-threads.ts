@@ -1,9 +1,14 @@
+import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { FleetError } from '@taskfleet/protocol'
 
-/** Bytes in a block. */
-export const BLOCK = 2 ** 20
+/** Bytes in a block: few enough to be still in a core's cache when the disk and the hash read what the network has brought. */
+export const BLOCK = 2 ** 17
+/** From here on each download waits with its next block until it has given back all before. */
+const MANY_TAKEN = 32
+/** The network and the disk keep two cores busy: there a thread made downloads slower. */
+const CORES_WITHOUT_THREADS = 2
 
 /** Without bytes, it ends the hash. */
 export interface HashOrder {
@@ -17,9 +22,9 @@ export interface HashReply {
   sha256: string
 }
 
-/** A SHA-256 that a thread computes. Its promises reject with `HASH_THREAD_LOST` when the thread dies. */
-export interface ThreadHash {
-  /** Resolves when the bytes are hashed; they must not change before. Bytes in a block are not copied. */
+/** A SHA-256 on its way. Its promises reject with `HASH_THREAD_LOST` when the thread that computes it dies. */
+export interface RunningHash {
+  /** Resolves when the bytes are hashed; they must not change before. A thread gets bytes of a block without a copy. */
   update(bytes: Uint8Array): Promise<unknown>
   /** Lower-case hex. Ends the hash. */
   digest(): Promise<string>
@@ -28,15 +33,15 @@ export interface ThreadHash {
 }
 
 export interface HashThreadsOptions {
-  /** One core is left to the event loop, which is as busy with a fast download as a thread. */
+  /** Without any thread, the event loop hashes. */
   most?: number
   /** Threads end, and blocks are freed, when none was used for this long. */
   idleMs?: number
 }
 
 /**
- * A few threads that hash what downloads receive, and the blocks of shared memory that they receive it in. A thread starts
- * with its first hash. The hashes of a thread that dies fail, and the next one gets a new thread.
+ * Hashes what downloads receive, in threads where there are cores for them, and has the blocks of shared memory that they
+ * receive it in. A thread starts with its first hash. The hashes of a thread that dies fail, and the next one gets a new thread.
  */
 export class HashThreads {
   readonly #most: number
@@ -46,7 +51,10 @@ export class HashThreads {
   #taken = 0
   #idle: NodeJS.Timeout | undefined
 
-  constructor({ most = Math.max(1, availableParallelism() - 1), idleMs = 10_000 }: HashThreadsOptions = {}) {
+  constructor({
+    most = Math.max(0, availableParallelism() - CORES_WITHOUT_THREADS),
+    idleMs = 10_000,
+  }: HashThreadsOptions = {}) {
     this.#most = most
     this.#idleMs = idleMs
   }
@@ -54,6 +62,11 @@ export class HashThreads {
   /** Blocks that are in use. */
   get taken(): number {
     return this.#taken
+  }
+
+  /** Whether so many blocks are in use that each download should have as few as it can. */
+  get scarce(): boolean {
+    return this.#taken > MANY_TAKEN
   }
 
   get workers(): Worker[] {
@@ -65,17 +78,17 @@ export class HashThreads {
     return this.#spare.pop() ?? Buffer.from(new SharedArrayBuffer(BLOCK))
   }
 
-  /** Blocks are kept for the next download. A thread may refer to one that is dropped for as long as it lives. */
+  /** Blocks are kept for the next download: a thread may refer to one that is dropped for as long as it lives. */
   giveBack(block: Buffer): void {
     this.#taken -= 1
     this.#spare.push(block)
     this.#endWhenIdle()
   }
 
-  open(): ThreadHash {
-    let hash: ThreadHash | undefined
+  open(): RunningHash {
+    let hash: RunningHash | undefined
     const opened = () => {
-      hash ??= this.#leastBusy().open()
+      hash ??= this.#most > 0 ? this.#leastBusy().open() : hashHere()
       return hash
     }
     return {
@@ -104,6 +117,15 @@ export class HashThreads {
       for (const { worker } of this.#threads) void worker.terminate()
       this.#threads.clear()
     }, this.#idleMs).unref()
+  }
+}
+
+function hashHere(): RunningHash {
+  const hash = createHash('sha256')
+  return {
+    update: async (bytes) => hash.update(bytes),
+    digest: async () => hash.digest('hex'),
+    close: () => {},
   }
 }
 
@@ -138,7 +160,7 @@ class HashThread {
     return this.#hashes.size
   }
 
-  open(): ThreadHash {
+  open(): RunningHash {
     const id = ++this.#lastId
     const waiting: Waiting[] = []
     this.#hashes.set(id, waiting)
@@ -172,5 +194,5 @@ class HashThread {
   }
 }
 
-/** The threads of this process, shared by all its downloads. */
+/** Shared by all downloads of this process. */
 export const hashThreads = new HashThreads()

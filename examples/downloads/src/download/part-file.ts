@@ -3,7 +3,6 @@ import { type FileHandle, open, readdir, rename, statfs } from 'node:fs/promises
 import { join } from 'node:path'
 import { removeIfThere, statOf } from './destination.ts'
 import { codeOf, diskFailure, leaseLost } from './failures.ts'
-import { hashThreads } from './hash-threads.ts'
 import { PartWriter, type PartWriterOptions } from './part-writer.ts'
 
 const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
@@ -112,7 +111,7 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
 /** Reads what is there now; what a late write adds meanwhile is left out. */
 async function readBack(
   handle: FileHandle,
-  { check, threads = hashThreads }: Checks,
+  { check, threads }: Checks,
   take: (chunk: Buffer) => Promise<void>,
 ): Promise<void> {
   const block = threads.takeBlock()

@@ -3,10 +3,10 @@ import type { FileHandle } from 'node:fs/promises'
 import { asError } from '@taskfleet/core'
 import type { Task } from '@taskfleet/worker'
 import { diskFailure } from './failures.ts'
-import { BLOCK, type HashThreads, hashThreads, type ThreadHash } from './hash-threads.ts'
+import { BLOCK, type HashThreads, type RunningHash } from './hash-threads.ts'
 
-/** Blocks in the hands of the disk and the hashing thread before the network is asked to pause. */
-const MOST_OUT = 2
+/** Blocks that the disk or the hash still reads before the network is asked to pause. */
+const MOST_OUT = 8
 
 export interface PartWriterOptions {
   path: string
@@ -14,7 +14,7 @@ export interface PartWriterOptions {
   task: Pick<Task, 'owned' | 'proven'>
   /** Starts a write-back whenever this many bytes are new. */
   flushBytes: number
-  threads?: HashThreads
+  threads: HashThreads
   /** For tests of failing disks. */
   write?: typeof writeFile
 }
@@ -23,29 +23,29 @@ export interface PartWriterOptions {
 interface Piece {
   block: Buffer
   bytes: Buffer
-  /** Who still reads it: the disk, the hashing thread, or both. */
+  /** Who still reads it: the disk, the hash, or both. */
   readers: number
 }
 
 /**
- * Appends to a part file and hashes on the way. Bytes are gathered in blocks of 1 MiB; a thread hashes a block while the disk
+ * Appends to a part file and hashes on the way. Bytes are gathered in blocks; a block is hashed while the disk
  * takes it. One write is out at a time and in order, so that the file's length always tells how much of it is good.
  */
 export class PartWriter {
   /** Bytes taken in, those that still wait for the disk included. */
   bytes = 0
   onDrain: () => void = () => {}
-  /** Called once, when the disk, the lease or the hashing thread fails; `write` throws the same from then on. */
+  /** Called once, when the disk, the lease or the hash fails; `write` throws the same from then on. */
   onFailure: (failure: Error) => void = () => {}
 
   readonly #handle: FileHandle
   readonly #options: PartWriterOptions
   readonly #threads: HashThreads
-  #hash: ThreadHash
+  #hash: RunningHash
   #block: Buffer | undefined
   #filled = 0
   readonly #toWrite: Piece[] = []
-  /** Pieces that the disk or the thread still reads. */
+  /** Pieces that the disk or the hash still reads. */
   #out = 0
   #position = 0
   #written = 0
@@ -58,7 +58,7 @@ export class PartWriter {
   constructor(handle: FileHandle, options: PartWriterOptions) {
     this.#handle = handle
     this.#options = options
-    this.#threads = options.threads ?? hashThreads
+    this.#threads = options.threads
     this.#hash = this.#threads.open()
   }
 
@@ -79,7 +79,7 @@ export class PartWriter {
     this.#filled += count
     this.bytes += count
     if (this.#filled === BLOCK) this.#turnOver()
-    return this.#out < MOST_OUT
+    return this.#flowing
   }
 
   /** Copies what was not received in `space`. @returns false when the caller should pause until `onDrain` */
@@ -145,6 +145,10 @@ export class PartWriter {
     this.#failure ??= new Error('the part file is closed')
   }
 
+  get #flowing(): boolean {
+    return this.#out < (this.#threads.scarce ? 1 : MOST_OUT)
+  }
+
   get #busy(): boolean {
     return this.#writing || this.#syncing || this.#out > 0
   }
@@ -171,7 +175,7 @@ export class PartWriter {
     if (piece.readers > 0) return
     this.#threads.giveBack(piece.block)
     this.#out--
-    if (this.#out < MOST_OUT && !this.#failure) this.onDrain()
+    if (this.#flowing && !this.#failure) this.onDrain()
     this.#settled()
   }
 

@@ -7,7 +7,7 @@ import { codeOf } from './failures.ts'
 import type { Reply } from './http-exchange.ts'
 import type { Source } from './http-source.ts'
 import type { PartFile, PartOwner } from './part-file.ts'
-import { readBufferRelief } from './read-buffers.ts'
+import { relieveReadBuffers } from './read-buffers.ts'
 import { type DownloadRequest, tooLarge } from './request.ts'
 import { planResume, type ResumePlan } from './resume-plan.ts'
 
@@ -34,7 +34,6 @@ export class Transfer {
   #total: number | undefined
   #savedAt = 0
   #saving = false
-  readonly #relieve = readBufferRelief()
   readonly #options: TransferOptions
 
   constructor(options: TransferOptions) {
@@ -146,6 +145,7 @@ export class Transfer {
     const take = (count: number, into: () => boolean): boolean => {
       this.#checkTotal(writer.bytes + count)
       const flowing = into()
+      relieveReadBuffers(count)
       this.fetched += count
       this.#fetchedSinceRestart += count
       this.#report()
@@ -155,7 +155,6 @@ export class Transfer {
     const sink: Sink = {
       onDrain: () => {},
       write: (chunk) => {
-        this.#relieve(chunk.length)
         return take(chunk.length, () => writer.write(chunk))
       },
       direct: {
