@@ -1,5 +1,5 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
-import { BlockList, isIP, isIPv6, type LookupFunction, type Socket } from 'node:net'
+import { BlockList, isIP, isIPv6, type LookupFunction, type OnReadOpts, type Socket } from 'node:net'
 import { UnrecoverableError } from '@taskfleet/protocol'
 import { buildConnector } from 'undici'
 
@@ -51,10 +51,11 @@ function lastFourBytes(address: string): string {
 
 /**
  * A connector for undici that checks the address that is really dialled: the URL's own, every one that its name resolves to,
- * and, once connected, the peer's. A second resolution by someone else can't slip in between.
+ * and, once connected, the peer's. A second resolution by someone else can't slip in between. What it receives goes to `onread`.
  */
 export function guardedConnector(
   options: GuardOptions & { connectTimeoutMs: number; ca?: string | undefined },
+  onread: OnReadOpts,
 ): buildConnector.connector {
   const refuse = (address: string, port: number, host: string) => {
     const why = whyBlocked(address, port, options)
@@ -68,8 +69,9 @@ export function guardedConnector(
     const socketOptions = {
       timeout: options.connectTimeoutMs,
       lookup: guardedLookup(options.lookup ?? dnsLookup, (address) => refuse(address, port, host)),
-      // Passed on to the socket, though the connector's types don't list it.
+      // Passed on to the socket, though the connector's types don't list them.
       highWaterMark: 2 ** 18,
+      onread,
       ...(options.ca !== undefined && { ca: options.ca }),
     }
     buildConnector(socketOptions)(target, (...[error, socket]: [Error, null] | [null, Socket]) => {

@@ -2,7 +2,10 @@ import type { HeldSocket } from './held-socket.ts'
 
 /** Where a body goes: `false` asks for a pause, which `onDrain` ends. */
 export interface Sink {
+  /** Takes in a chunk, which is good for this call only. */
   write(chunk: Buffer): boolean
+  /** For a body that can be received without a copy: `filled` takes in what was received in `space`. */
+  direct?: { space(): Uint8Array; filled(count: number): boolean }
   onDrain: () => void
 }
 
@@ -41,11 +44,18 @@ export class BodyFlow {
     if (flows) this.#flow()
   }
 
-  /** @throws what the sink throws */
-  take(chunk: Buffer): void {
+  /** @returns false when the socket is held. @throws what the sink throws */
+  take(chunk: Buffer): boolean {
     this.#stall?.refresh()
-    if (this.#sink === undefined) this.#early.push(chunk)
-    else if (!this.#sink.write(chunk)) this.#pause()
+    if (this.#sink !== undefined) return this.#goesOn(this.#sink.write(chunk))
+    this.#early.push(chunk)
+    return true
+  }
+
+  /** Takes in what was received in the sink's own space. @returns false when the socket is held. @throws what the sink throws */
+  filled(count: number): boolean {
+    this.#stall?.refresh()
+    return this.#goesOn(this.#sink?.direct?.filled(count) ?? false)
   }
 
   end(): void {
@@ -61,9 +71,11 @@ export class BodyFlow {
   }
 
   /** A server that is kept waiting does not stall. */
-  #pause(): void {
+  #goesOn(flowing: boolean): boolean {
+    if (flowing) return true
     clearTimeout(this.#stall)
     this.#stall = undefined
     this.#socket?.hold()
+    return false
   }
 }

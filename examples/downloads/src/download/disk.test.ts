@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { codeOf } from './failures.ts'
 import { fakeTask } from './fake-context.ts'
+import { BLOCK, hashThreads } from './hash-threads.ts'
 import { PartWriter } from './part-writer.ts'
 import { type TestBed, testBed } from './test-bed.ts'
 
@@ -78,6 +79,7 @@ describe('the part writer', () => {
         path,
         task: { owned: true, proven: async () => {} },
         flushBytes: 2 ** 20,
+        threads: hashThreads,
         write: failing as typeof write,
       })
       writer.onFailure = (failure) => failures.push(failure)
@@ -90,7 +92,7 @@ describe('the part writer', () => {
       expect(failures.map(codeOf)).toEqual([code])
       expect(() => writer.write(chunk)).toThrow()
       await writer.idle()
-      expect((await handle.stat()).size).toBe(2 * 2 ** 20)
+      expect((await handle.stat()).size).toBe(2 * BLOCK)
       expect(calls).toBe(3)
       await handle.close()
       await rm(path)

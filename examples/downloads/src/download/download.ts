@@ -15,6 +15,7 @@ import { checkDestination, checkRoot, publish, statOf } from './destination.ts'
 import { lockDestination } from './destination-lock.ts'
 import { codeOf, leaseLost, shown } from './failures.ts'
 import { nameFromServer } from './file-name.ts'
+import { type HashThreads, hashThreads } from './hash-threads.ts'
 import { httpSource } from './http-source.ts'
 import { type PartFile, type PartOwner, removeLeftovers, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, readRequest, readState } from './request.ts'
@@ -40,15 +41,15 @@ export function downloadDefinition(options: DownloadOptions) {
  * Downloads a URL to a file under `options.root`: resumed with `Range` after a crash or on another host, hashed on the way,
  * and under its name only when it is complete. Each way to fail has a code of its own.
  */
-export function createDownload(options: DownloadOptions) {
+export function createDownload(options: DownloadOptions, threads: HashThreads = hashThreads) {
   const settings: Settings = { ...DEFAULTS, ...options }
   return {
     input: downloadInput,
-    run: (context: Context): Promise<DownloadOutput> => download(context, settings),
+    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads),
   }
 }
 
-async function download(context: Context, settings: Settings): Promise<DownloadOutput> {
+async function download(context: Context, settings: Settings, threads: HashThreads): Promise<DownloadOutput> {
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
   const { task, signal } = context
@@ -80,7 +81,7 @@ async function download(context: Context, settings: Settings): Promise<DownloadO
 
       context.log.info(`downloading ${shown(request.url)} to ${name}`)
       const flushBytes = settings.flushBytes
-      const part = await takeOverPart(owner, previous?.part, { check, task, flushBytes })
+      const part = await takeOverPart(owner, previous?.part, { check, task, flushBytes, threads })
       const transfer = new Transfer({
         ...{ owner, part, source, request, context },
         ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },

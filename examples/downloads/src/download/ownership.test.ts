@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { fakeTask } from './fake-context.ts'
+import { BLOCK } from './hash-threads.ts'
 import { type TestBed, testBed } from './test-bed.ts'
 
 const SIZE = 6_000_000
+/** Of the first half, what fills whole blocks. */
+const WRITTEN = 3_000_000 - (3_000_000 % BLOCK)
 const file = 'owned.bin'
 const url = (query = '') => `${bed.server.url}/${file}?${query}`
 const sha256 = async (name = file) =>
@@ -73,7 +76,7 @@ describe('two attempts of one task', () => {
     await expect(zombie.ended).rejects.toMatchObject({ code: 'LEASE_LOST' })
     expect((await bed.files()).includes(file)).toBe(false)
     goOn()
-    expect(await second.ended).toMatchObject({ bytes: SIZE, resumedFrom: 2 * 2 ** 20 })
+    expect(await second.ended).toMatchObject({ bytes: SIZE, resumedFrom: WRITTEN })
     expect(await sha256()).toBe(await bed.server.sha256(file))
     expect(await bed.files()).toEqual([file])
   })
@@ -96,12 +99,12 @@ describe('two attempts of one task', () => {
   test('an attempt waits with its next write while the lease is in doubt, and goes on when it is proved', async () => {
     const { attempt } = await heldAttempt(fakeTask(), false, { minBytesPerSecond: 1_000, stallMs: 100 })
     const [part = ''] = (await bed.files()).filter((name) => name.endsWith('.part'))
-    await expect.poll(async () => (await bed.read(part)).length).toBe(2 * 2 ** 20)
+    await expect.poll(async () => (await bed.read(part)).length).toBe(WRITTEN)
     attempt.lease.inDoubt = true
     bed.server.release(file)
     await expect.poll(() => attempt.progress.at(-1)!.done).toBeGreaterThan(3_000_000)
     await sleep(300)
-    expect((await bed.read(part)).length).toBe(2 * 2 ** 20)
+    expect((await bed.read(part)).length).toBe(WRITTEN)
     attempt.lease.inDoubt = false
     expect(await attempt.ended).toMatchObject({ bytes: SIZE, fetchedBytes: SIZE, resumedFrom: 0 })
     expect(await sha256()).toBe(await bed.server.sha256(file))
@@ -110,11 +113,11 @@ describe('two attempts of one task', () => {
   test('an attempt stops before its next write once the lease is lost', async () => {
     const { attempt } = await heldAttempt()
     const [part = ''] = (await bed.files()).filter((name) => name.endsWith('.part'))
-    await expect.poll(async () => (await bed.read(part)).length).toBe(2 * 2 ** 20)
+    await expect.poll(async () => (await bed.read(part)).length).toBe(WRITTEN)
     attempt.lease.owned = false
     bed.server.release(file)
     await expect(attempt.ended).rejects.toMatchObject({ code: 'LEASE_LOST' })
-    expect((await bed.read(part)).length).toBe(2 * 2 ** 20)
+    expect((await bed.read(part)).length).toBe(WRITTEN)
     expect(await bed.files()).toEqual([part])
   })
 

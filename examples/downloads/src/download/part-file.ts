@@ -70,7 +70,7 @@ async function adopt(owner: PartOwner, lease: string, checks: Checks): Promise<P
   if (!handle) return undefined
   const part = partFile(owner, handle, checks)
   try {
-    await readBack(handle, checks, async (chunk) => part.writer.absorb(chunk))
+    await readBack(handle, checks, (chunk) => part.writer.absorb(chunk))
     if (await moved(idle, part.path)) return part
     throw leaseLost(idle)
   } catch (error) {
@@ -109,15 +109,23 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
 }
 
 /** Reads what is there now; what a late write adds meanwhile is left out. */
-async function readBack(handle: FileHandle, { check }: Checks, take: (chunk: Buffer) => Promise<void>): Promise<void> {
-  const block = Buffer.allocUnsafeSlow(2 ** 20)
-  const { size } = await handle.stat()
-  for (let at = 0; at < size; ) {
-    await check()
-    const { bytesRead } = await handle.read(block, 0, Math.min(block.length, size - at), at)
-    if (bytesRead === 0) return
-    await take(block.subarray(0, bytesRead))
-    at += bytesRead
+async function readBack(
+  handle: FileHandle,
+  { check, threads }: Checks,
+  take: (chunk: Buffer) => Promise<void>,
+): Promise<void> {
+  const block = threads.takeBlock()
+  try {
+    const { size } = await handle.stat()
+    for (let at = 0; at < size; ) {
+      await check()
+      const { bytesRead } = await handle.read(block, 0, Math.min(block.length, size - at), at)
+      if (bytesRead === 0) return
+      await take(block.subarray(0, bytesRead))
+      at += bytesRead
+    }
+  } finally {
+    threads.giveBack(block)
   }
 }
 
@@ -147,7 +155,7 @@ function partFile(owner: PartOwner, handle: FileHandle, checks: Checks): PartFil
   const path = partPath(owner, owner.leaseId, '')
   const writer = new PartWriter(handle, { ...checks, path })
   const close = async () => {
-    await writer.idle()
+    await writer.close()
     if (handle.fd >= 0) await handle.close()
   }
   return {

@@ -1,13 +1,12 @@
-import { createHash, type Hash } from 'node:crypto'
 import { fdatasync, write as writeFile } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { asError } from '@taskfleet/core'
 import type { Task } from '@taskfleet/worker'
 import { diskFailure } from './failures.ts'
+import { BLOCK, type HashThreads, type RunningHash } from './hash-threads.ts'
 
-const BLOCK = 2 ** 20
-/** Blocks waiting for the disk before the network is asked to pause. */
-const MOST_WAITING = 2
+/** Blocks that the disk or the hash still reads before the network is asked to pause. */
+const MOST_OUT = 8
 
 export interface PartWriterOptions {
   path: string
@@ -15,28 +14,39 @@ export interface PartWriterOptions {
   task: Pick<Task, 'owned' | 'proven'>
   /** Starts a write-back whenever this many bytes are new. */
   flushBytes: number
+  threads: HashThreads
   /** For tests of failing disks. */
   write?: typeof writeFile
 }
 
+/** A block that is full, or the last one. */
+interface Piece {
+  block: Buffer
+  bytes: Buffer
+  /** Who still reads it: the disk, the hash, or both. */
+  readers: number
+}
+
 /**
- * Appends to a part file and hashes on the way. Chunks are gathered into blocks of 1 MiB; a block is hashed while the disk
+ * Appends to a part file and hashes on the way. Bytes are gathered in blocks; a block is hashed while the disk
  * takes it. One write is out at a time and in order, so that the file's length always tells how much of it is good.
  */
 export class PartWriter {
   /** Bytes taken in, those that still wait for the disk included. */
   bytes = 0
   onDrain: () => void = () => {}
-  /** Called once, when the disk or the lease refuses; `write` throws the same from then on. */
+  /** Called once, when the disk, the lease or the hash fails; `write` throws the same from then on. */
   onFailure: (failure: Error) => void = () => {}
 
   readonly #handle: FileHandle
   readonly #options: PartWriterOptions
-  #hash: Hash = createHash('sha256')
-  #block: Buffer = Buffer.allocUnsafeSlow(BLOCK)
+  readonly #threads: HashThreads
+  #hash: RunningHash
+  #block: Buffer | undefined
   #filled = 0
-  readonly #spare: Buffer[] = []
-  readonly #waiting: Buffer[] = []
+  readonly #toWrite: Piece[] = []
+  /** Pieces that the disk or the hash still reads. */
+  #out = 0
   #position = 0
   #written = 0
   #syncedTo = 0
@@ -48,6 +58,8 @@ export class PartWriter {
   constructor(handle: FileHandle, options: PartWriterOptions) {
     this.#handle = handle
     this.#options = options
+    this.#threads = options.threads
+    this.#hash = this.#threads.open()
   }
 
   /** Bytes that the operating system has. */
@@ -55,22 +67,35 @@ export class PartWriter {
     return this.#written
   }
 
+  /** Where the next bytes may be received without a copy; `filled` takes them in. */
+  space(): Buffer {
+    this.#block ??= this.#threads.takeBlock()
+    return this.#block.subarray(this.#filled)
+  }
+
   /** @returns false when the caller should pause until `onDrain` */
-  write(chunk: Buffer): boolean {
+  filled(count: number): boolean {
     if (this.#failure) throw this.#failure
+    this.#filled += count
+    this.bytes += count
+    if (this.#filled === BLOCK) this.#turnOver()
+    return this.#flowing
+  }
+
+  /** Copies what was not received in `space`. @returns false when the caller should pause until `onDrain` */
+  write(chunk: Buffer): boolean {
+    let flowing = true
     for (let at = 0; at < chunk.length; ) {
-      const copied = chunk.copy(this.#block, this.#filled, at)
-      this.#filled += copied
-      at += copied
-      if (this.#filled === BLOCK) this.#turnOver()
+      const count = chunk.copy(this.space(), 0, at)
+      flowing = this.filled(count)
+      at += count
     }
-    this.bytes += chunk.length
-    return this.#waiting.length < MOST_WAITING
+    return flowing
   }
 
   /** Takes in bytes that the file already has at its end. */
-  absorb(chunk: Buffer): void {
-    this.#hash.update(chunk)
+  async absorb(chunk: Buffer): Promise<void> {
+    await this.#hash.update(chunk)
     this.bytes += chunk.length
     this.#position += chunk.length
     this.#written = this.#syncedTo = this.#position
@@ -81,20 +106,21 @@ export class PartWriter {
     await this.settle()
     await this.#options.task.proven()
     await this.#handle.truncate(0)
-    this.#hash = createHash('sha256')
+    this.#hash.close()
+    this.#hash = this.#threads.open()
     this.bytes = this.#position = this.#written = this.#syncedTo = this.#filled = 0
   }
 
-  /** Writes what is left and waits for the disk; throws what it has refused. */
+  /** Writes what is left and waits for the disk and the hash; throws what has failed. */
   async settle(): Promise<void> {
     if (!this.#failure) this.#turnOver()
     await this.idle()
     if (this.#failure) throw this.#failure
   }
 
-  /** Resolves when nothing touches the file any more, failed or not. */
+  /** Resolves when nothing touches the file or a block any more, failed or not. */
   async idle(): Promise<void> {
-    if (!this.#writing && !this.#syncing) return
+    if (!this.#busy) return
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve
     })
@@ -103,27 +129,61 @@ export class PartWriter {
   /** The SHA-256 of all bytes taken in, in hex; they are on the disk for good when it resolves. Call it once. */
   async finish(): Promise<string> {
     await this.settle()
-    await this.#handle.sync().catch((error: unknown) => {
+    const synced = this.#handle.sync().catch((error: unknown) => {
       throw diskFailure(error, this.#options.path)
     })
-    return this.#hash.digest('hex')
+    const [sha256] = await Promise.all([this.#hash.digest(), synced])
+    return sha256
+  }
+
+  /** Gives up the block and the hash. Nothing can be written afterwards. */
+  async close(): Promise<void> {
+    await this.idle()
+    this.#hash.close()
+    if (this.#block) this.#threads.giveBack(this.#block)
+    this.#block = undefined
+    this.#failure ??= new Error('the part file is closed')
+  }
+
+  get #flowing(): boolean {
+    return this.#out < (this.#threads.scarce ? 1 : MOST_OUT)
+  }
+
+  get #busy(): boolean {
+    return this.#writing || this.#syncing || this.#out > 0
   }
 
   #turnOver(): void {
-    if (this.#filled === 0) return
-    const block = this.#block.subarray(0, this.#filled)
-    this.#block = this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK)
+    if (this.#block === undefined || this.#filled === 0) return
+    const piece: Piece = { block: this.#block, bytes: this.#block.subarray(0, this.#filled), readers: 2 }
+    this.#block = undefined
     this.#filled = 0
-    this.#waiting.push(block)
+    this.#out++
+    this.#toWrite.push(piece)
     if (!this.#writing) this.#writeNext()
-    this.#hash.update(block)
+    this.#hash.update(piece.bytes).then(
+      () => this.#done(piece),
+      (error: unknown) => {
+        this.#done(piece)
+        this.#fail(asError(error))
+      },
+    )
+  }
+
+  #done(piece: Piece): void {
+    piece.readers--
+    if (piece.readers > 0) return
+    this.#threads.giveBack(piece.block)
+    this.#out--
+    if (this.#flowing && !this.#failure) this.onDrain()
+    this.#settled()
   }
 
   #writeNext(): void {
-    if (this.#failure) this.#waiting.length = 0
-    const block = this.#waiting[0]
-    if (!block) this.#settled()
-    else if (this.#options.task.owned) this.#writeAll(block, 0)
+    if (this.#failure) for (const piece of this.#toWrite.splice(0)) this.#done(piece)
+    const piece = this.#toWrite[0]
+    if (!piece) this.#settled()
+    else if (this.#options.task.owned) this.#writeAll(piece, 0)
     else this.#writeOnceProven()
   }
 
@@ -142,22 +202,21 @@ export class PartWriter {
     )
   }
 
-  #writeAll(block: Buffer, from: number): void {
+  #writeAll(piece: Piece, from: number): void {
     const write = this.#options.write ?? writeFile
+    const { bytes } = piece
     this.#writing = true
-    write(this.#handle.fd, block, from, block.length - from, this.#position, (error, count) => {
+    write(this.#handle.fd, bytes, from, bytes.length - from, this.#position, (error, count) => {
       this.#writing = false
       if (error) return this.#fail(diskFailure(error, this.#options.path))
       this.#position += count
       this.#written = this.#position
       // A disk that fills up takes the first part of a write; the rest then gets its error.
-      if (from + count < block.length) return this.#writeAll(block, from + count)
-      this.#waiting.shift()
-      // A block that was written half full is the last one.
-      if (block.length === BLOCK) this.#spare.push(block)
+      if (from + count < bytes.length) return this.#writeAll(piece, from + count)
+      this.#toWrite.shift()
       this.#syncIfDue()
       this.#writeNext()
-      if (this.#waiting.length < MOST_WAITING) this.onDrain()
+      this.#done(piece)
     })
   }
 
@@ -168,21 +227,21 @@ export class PartWriter {
     fdatasync(this.#handle.fd, (error) => {
       this.#syncing = false
       if (error) this.#fail(diskFailure(error, this.#options.path))
-      else if (!this.#writing) this.#settled()
+      else this.#settled()
     })
   }
 
   #fail(failure: Error): void {
-    this.#waiting.length = 0
     if (!this.#failure) {
       this.#failure = failure
       this.onFailure(failure)
     }
-    this.#settled()
+    // A write that is out reports by itself.
+    if (!this.#writing) this.#writeNext()
   }
 
   #settled(): void {
-    if (this.#writing || this.#syncing) return
+    if (this.#busy) return
     this.#onIdle?.()
     this.#onIdle = undefined
   }

@@ -6,6 +6,7 @@ import type { DownloadInput, DownloadOptions, DownloadOutput } from './contract.
 import { createDownload } from './download.ts'
 import { codeOf } from './failures.ts'
 import { type FakeAttempt, type FakeTask, fakeAttempt } from './fake-context.ts'
+import type { HashThreads } from './hash-threads.ts'
 
 /** A file server and a folder for one test file. */
 export interface TestBed {
@@ -25,12 +26,12 @@ export interface TestBed {
   close(): Promise<void>
 }
 
-export async function testBed(options: FileServerOptions = {}): Promise<TestBed> {
+export async function testBed(options: FileServerOptions = {}, threads?: HashThreads): Promise<TestBed> {
   const server = await startFileServer(options)
   const root = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-downloads-')))
   const start: TestBed['start'] = (input, changed = {}, task) => {
     const attempt = fakeAttempt(input, task)
-    const ended = createDownload({ root, allowPrivate: true, stallMs: 5000, ...changed }).run(attempt.context)
+    const ended = createDownload({ root, allowPrivate: true, stallMs: 5000, ...changed }, threads).run(attempt.context)
     ended.catch(() => undefined)
     return { ...attempt, ended }
   }

@@ -1,12 +1,13 @@
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext } from '@taskfleet/worker'
+import type { Sink } from './body-flow.ts'
 import type { DownloadInput, DownloadState } from './contract.ts'
 import { checkSpace } from './destination.ts'
 import { codeOf } from './failures.ts'
 import type { Reply } from './http-exchange.ts'
 import type { Source } from './http-source.ts'
 import type { PartFile, PartOwner } from './part-file.ts'
-import { readBufferRelief } from './read-buffers.ts'
+import { relieveReadBuffers } from './read-buffers.ts'
 import { type DownloadRequest, tooLarge } from './request.ts'
 import { planResume, type ResumePlan } from './resume-plan.ts'
 
@@ -33,7 +34,6 @@ export class Transfer {
   #total: number | undefined
   #savedAt = 0
   #saving = false
-  readonly #relieve = readBufferRelief()
   readonly #options: TransferOptions
 
   constructor(options: TransferOptions) {
@@ -142,17 +142,24 @@ export class Transfer {
     const { writer } = this.#options.part
     const watch = this.#watchRate(reply)
     writer.onFailure = (failure) => reply.stop(failure)
-    const sink = {
+    const take = (count: number, into: () => boolean): boolean => {
+      this.#checkTotal(writer.bytes + count)
+      const flowing = into()
+      relieveReadBuffers(count)
+      this.fetched += count
+      this.#fetchedSinceRestart += count
+      this.#report()
+      if (performance.now() - this.#savedAt > SAVE_EVERY_MS) this.#saveInPassing(reply)
+      return flowing
+    }
+    const sink: Sink = {
       onDrain: () => {},
-      write: (chunk: Buffer) => {
-        this.#checkTotal(writer.bytes + chunk.length)
-        const flowing = writer.write(chunk)
-        this.#relieve(chunk.length)
-        this.fetched += chunk.length
-        this.#fetchedSinceRestart += chunk.length
-        this.#report()
-        if (performance.now() - this.#savedAt > SAVE_EVERY_MS) this.#saveInPassing(reply)
-        return flowing
+      write: (chunk) => {
+        return take(chunk.length, () => writer.write(chunk))
+      },
+      direct: {
+        space: () => writer.space(),
+        filled: (count) => take(count, () => writer.filled(count)),
       },
     }
     writer.onDrain = () => sink.onDrain()
