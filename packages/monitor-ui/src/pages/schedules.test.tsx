@@ -123,7 +123,7 @@ describe('the form', () => {
     fill(form, 'Run this task', 'report')
     fill(form, 'Time zone', 'Asia/Kathmandu')
     fill(form, 'Cron', '0 25 * * *')
-    await within(form).findByText(/^'25', .* can't be its hour/, {}, SLOW)
+    await within(form).findByText(/^'25', .* is not a valid hour/, {}, SLOW)
     expect(within(form).queryAllByTestId('slot')).toEqual([])
     fill(form, 'Cron', '0 7 * * 1')
     expect(within(form).queryByText('At 07:00, only on Monday')).toBeNull()
