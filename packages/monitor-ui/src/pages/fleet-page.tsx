@@ -101,7 +101,7 @@ export function FleetPage() {
           of={hosts.length > live.length ? `of ${hosts.length}` : ''}
           tone={live.length < hosts.length ? 'text-warn' : ''}
         />
-        <Total label="Running" value={counted(total?.running)} of={slots > 0 ? `of ${formatCount(slots)} slots` : ''} />
+        <Total label="Running" value={counted(total?.running)} of={slots > 0 ? slotsText(total?.running, slots) : ''} />
         <Total
           label="Waiting"
           value={counted(total?.waiting)}
@@ -209,6 +209,12 @@ function groupByWorker(tasks: readonly TaskRow[]): ReadonlyMap<string, readonly 
     if (task.worker !== undefined) groups.set(task.worker, [...(groups.get(task.worker) ?? []), task])
   }
   return groups
+}
+
+/** Short tasks that are claimed ahead count as running before they have a slot. */
+function slotsText(running = 0, slots: number): string {
+  const ahead = running > slots ? `, ${formatCount(running - slots)} ahead` : ''
+  return `${ahead === '' ? 'of' : 'on'} ${formatCount(slots)} slots${ahead}`
 }
 
 function Total({ label, value, of, tone = '' }: { label: string; value: ReactNode; of: string; tone?: string }) {
