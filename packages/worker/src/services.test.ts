@@ -49,7 +49,15 @@ describe('with counted timers', () => {
     const onReaped = (): void => undefined
     const houseKeeping = async (): Promise<void> => undefined
     return {
-      service: new Reaper({ store, log, intervalMs: 3_000, awake: () => true, onReaped, houseKeeping }),
+      service: new Reaper({
+        store,
+        log,
+        intervalMs: 3_000,
+        processes: () => 1,
+        awake: () => true,
+        onReaped,
+        houseKeeping,
+      }),
       running,
     }
   })

@@ -87,6 +87,7 @@ export class Worker extends Service {
   readonly underWay: UnderWay
   readonly emit: Emit
   readonly #attempts: Attempts
+  #watch: SessionWatch | undefined
   /** Only if the worker listens. */
   gateway: Gateway | undefined
   /** Only if a handler needs an isolate. */
@@ -139,6 +140,7 @@ export class Worker extends Service {
       store,
       log,
       intervalMs: Math.min(3_000, leaseMs / 2),
+      processes: () => this.#watch?.live ?? 1,
       awake: () => this.sessions.trusted(this.session.id),
       onReaped: (task) => this.#onReaped(task),
       houseKeeping: async () => (await events.sweep()) + (await batches.sweep()),
@@ -187,7 +189,7 @@ export class Worker extends Service {
     await this.use(new DocumentWatch({ fleet, feed, log }))
     const unbrokenFor = (gapMs: number): number => sessions.unbrokenFor(gapMs)
     const watched = { register: fleet.workers, feed, log, unbrokenFor, prove: () => sessions.beat() }
-    await this.use(new SessionWatch({ ...watched, onEnded: () => reaper.wake() }))
+    this.#watch = await this.use(new SessionWatch({ ...watched, onEnded: () => reaper.wake() }))
     await this.#openIsolates()
     this.defer(() => fleet.events.settled())
     this.defer(() => queues.rates.stop())

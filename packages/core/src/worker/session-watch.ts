@@ -41,6 +41,11 @@ export class SessionWatch extends Service {
     this.#options = options
   }
 
+  /** How many processes of the fleet are alive. */
+  get live(): number {
+    return this.#overdue.size
+  }
+
   protected override async onStart(): Promise<void> {
     const { feed, log } = this.#options
     this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: () => void this.#load() }))
