@@ -58,7 +58,7 @@ const WORDS: Record<string, Place> = {
   factor: { label: 'Delay grows by' },
   cap: { label: 'Longest delay', hint: 'Such as 10m' },
   jitter: { label: 'Spread the delays', hint: '' },
-  decay: { label: 'Lower priority after failures', hint: 'Each failure lowers the priority by one' },
+  decay: { label: 'Demote after failures', hint: 'Each failure lowers the priority by one' },
   counts: {
     label: 'Failures that count',
     hint: '',
