@@ -129,7 +129,7 @@ export class Feeder extends Service {
       if (this.#isBehind(socket)) continue
       const wanted = batch.filter(({ change, fits }) => !fits || concerns(change, socket.data.interest))
       if (wanted.length === 0) continue
-      socket.emit('changes', Buffer.concat(wanted.map((one) => (one.bytes ??= encodeChange(one.change)))))
+      socket.emit('changes', Buffer.concat(wanted.map((one) => (one.bytes ??= encodeChange(one.change, one.fits)))))
     }
   }
 

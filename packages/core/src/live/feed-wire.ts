@@ -50,13 +50,20 @@ export function concerns({ collection, doc, slot }: Change, { queues, session }:
 /** What workers read of a task from its claim on. */
 const CONTENT = ['input', 'output', 'checkpoint'] as const
 
-/** One change as BSON, without the content of a task: nobody decides by it, and it may have hundreds of kilobytes. */
-export function encodeChange({ collection, id, doc, slot }: Change): Uint8Array {
-  return mongo.BSON.serialize({ collection, id, doc: collection === 'tasks' ? light(doc) : doc, slot: slot === true })
+/**
+ * One change as BSON, without the content of a task: no worker decides by it, and it may have hundreds of kilobytes. Of an invalid
+ * task, which may have megabytes anywhere, a worker needs the id alone.
+ *
+ * @param fits whether the document is valid
+ */
+export function encodeChange({ collection, id, doc, slot }: Change, fits = true): Uint8Array {
+  const sent = collection === 'tasks' ? light(doc, fits) : doc
+  return mongo.BSON.serialize({ collection, id, doc: sent, slot: slot === true })
 }
 
-function light(doc: mongo.Document | null): mongo.Document | null {
+function light(doc: mongo.Document | null, fits: boolean): mongo.Document | null {
   if (doc === null) return null
+  if (!fits) return { _id: doc._id }
   const copy: mongo.Document = { ...doc, attempts: [] }
   for (const field of CONTENT) if (field in copy) copy[field] = null
   return copy
