@@ -89,7 +89,16 @@ describe('a shared feed', () => {
     const running = await fleet.post([], { queue: other, runAt: LATER })
     const { tasks } = fleet.fleet
     const control = { action: 'cancel', by: 'me', at: new Date() } as const
-    await tasks.updateOne({ _id: running._id }, { $set: { status: 'running', worker: 'mine', control } })
+    const lease = { id: 'lease', session: 'mine' }
+    const held = {
+      status: 'running',
+      worker: 'mine',
+      lease,
+      attempt: 1,
+      startedAt: new Date(),
+      claimedAt: new Date(),
+    } as const
+    await tasks.updateOne({ _id: running._id }, { $set: { ...held, control } })
     await tasks.updateOne({ _id: waiting._id }, { $set: { slot: `${queue}:1` } })
     await fleet.fleet.queues.setPaused(queue, true, 'test')
     await tasks.deleteOne({ _id: running._id })
