@@ -143,7 +143,7 @@ async function watched(bed: Bed): Promise<void> {
   })
   await shown("the task 'reports' runs")
   line(
-    `  to whoever follows the task: ${progress.messages} messages of ${(progress.bytes / progress.messages).toFixed(0)} bytes`,
+    `  to a client that follows the task: ${progress.messages} messages of ${(progress.bytes / progress.messages).toFixed(0)} bytes`,
   )
   await runner.stop({ grace: 0 })
 }

@@ -42,6 +42,7 @@ export {
 } from './live/feed-wire.ts'
 export { LiveQueries, type StatsWatch, type Watch } from './live/live-queries.ts'
 export { LiveQuery, type LiveQueryListener, type SequencedDelta } from './live/live-query.ts'
+export { notifyEach } from './live/notify-each.ts'
 export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from './live/query.ts'
 export { toFullRow, toRow, toWire } from './live/wire.ts'
 export type { DueSchedule } from './schedules/schedule-document.ts'

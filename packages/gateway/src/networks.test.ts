@@ -255,14 +255,7 @@ describe('a client with a broken network', () => {
 
   test('continues with another gateway when its own is gone, and its views stay correct', async () => {
     const queue = ownQueue()
-    const start = async (): Promise<GatewayHost> => {
-      const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent })
-      fleet.cleanup(() => host.stop())
-      await host.start()
-      return host
-    }
-    const two = await start()
-    const one = await start()
+    const [two, one] = [await startHost(fleet), await startHost(fleet)]
     const proxy = await startProxy(fleet, one.url!)
     const client = fleet.client(proxy.url)
     expect((await client.welcomed()).gateways).toEqual(expect.arrayContaining([one.url, two.url]))
@@ -286,19 +279,20 @@ describe('a client with a broken network', () => {
   })
 })
 
+/** A gateway that registers itself, as a process of its own does. */
+async function startHost(fleet: ReturnType<typeof useFleet>): Promise<GatewayHost> {
+  const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent })
+  fleet.cleanup(() => host.stop())
+  await host.start()
+  return host
+}
+
 describe('the page of a locked fleet', () => {
   const fleet = useFleet()
 
   test('goes on with sessions that each gateway makes, and its origin stays good when its gateway is gone', async () => {
     const key = await makeKey(fleet, { scopes: ['read'] })
-    const start = async (): Promise<GatewayHost> => {
-      const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent })
-      fleet.cleanup(() => host.stop())
-      await host.start()
-      return host
-    }
-    const two = await start()
-    const one = await start()
+    const [two, one] = [await startHost(fleet), await startHost(fleet)]
     const made: string[] = []
     const session = async (gateway: string): Promise<string> => {
       made.push(gateway)

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { KeyStore, type TaskDocument } from '@taskfleet/core'
 import type { LogLine, TaskSnapshot, TicketAnswer } from '@taskfleet/protocol'
 import { scriptedInput } from '@taskfleet/testkit/fleet/scripted-task'
@@ -30,6 +29,9 @@ function listen(socket: Socket): [string, unknown][] {
 const bodies = <T>(heard: [string, unknown][], event: string): T[] =>
   heard.filter(([name]) => name === event).map(([, body]) => body as T)
 
+/** Answers the message `finish first`. */
+let answerLate: (answer: string) => void
+
 /** A handler that does what its socket tells it. */
 const told = defineTask({
   name: 'told',
@@ -38,10 +40,11 @@ const told = defineTask({
     const ended = new Promise<unknown>((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason))
       socket.on('finish', (output) => resolve(output))
-      socket.on('finish first', async () => {
+      socket.on('finish first', () => {
         resolve(null)
-        await sleep(300)
-        return 'finished'
+        return new Promise((answer) => {
+          answerLate = answer
+        })
       })
       socket.on('finish, never answer', () => {
         resolve(null)
@@ -181,15 +184,17 @@ describe('a task socket', () => {
   })
 
   test.each(ways)('answers a message though the task ends meanwhile: %s', async (_way, address) => {
-    const finish = async (name: string): Promise<{ answer: Promise<unknown>; closed: Promise<unknown> }> => {
+    const finish = async (name: string) => {
       const socket = open(await address(await started()))
       fleet.cleanup(() => socket.disconnect())
       const heard = listen(socket)
       await eventually(() => heard.length > 0)
       const closed = next(socket, 'disconnect')
-      return { answer: ask(socket, 'message', { name }), closed }
+      return { heard, answer: ask(socket, 'message', { name }), closed }
     }
     const first = await finish('finish first')
+    await eventually(() => bodies(first.heard, 'end').length > 0)
+    answerLate('finished')
     expect(await first.answer).toEqual({ ok: true, data: 'finished' })
     await first.closed
     // A handler that never answers does not keep the connection.

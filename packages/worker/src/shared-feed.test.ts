@@ -132,7 +132,7 @@ describe('a shared feed', () => {
     await eventually(() => of(_id).length > 0)
   })
 
-  test('has a stream of its own while somebody wants everything', async () => {
+  test('has a stream of its own while a listener wants everything', async () => {
     await startHost()
     const { feed, of } = await startFeed([ownQueue()])
     expect(feed.isDirect).toBe(false)

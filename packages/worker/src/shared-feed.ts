@@ -5,6 +5,7 @@ import {
   type FeedInterest,
   type FeedListener,
   type FeedTokens,
+  notifyEach,
   Service,
   WatchLoop,
   type WorkerRegister,
@@ -39,7 +40,7 @@ const LINGER_MS = 60_000
 /**
  * The feed of a worker, through another process where there is one: the server's cost of each write grows with the number of change
  * streams, and so a fleet has few. The feeders are two: gateways first, then the workers that listen and have lived longest. Each
- * process finds them in the same register, so nobody elects them. Without a feeder that answers, the worker has its own stream.
+ * process finds them in the same register, without an election. Without a feeder that answers, the worker has its own stream.
  *
  * What comes from a feeder may be late or wrong. It only ever leads to a guarded write or to another look at the database.
  */
@@ -161,14 +162,14 @@ export class SharedFeed extends Service implements Feed {
           token: await tokens.issue(),
           interest: interest(),
           onChanges: (changes) => this.#report(changes),
-          onLost: (reason) => this.#tell((listener) => listener.lost(reason)),
+          onLost: (reason) => this.#notify((listener) => listener.lost(reason)),
           onEnd: (why) => this.#onEnd(url, why),
         })
         this.#line = line
         this.refresh()
         await this.#closeDirect()
         log.debug({ feeder: url }, 'changes come from a feeder')
-        this.#tell((listener) => listener.lost('HISTORY_LOST'))
+        this.#notify((listener) => listener.lost('HISTORY_LOST'))
         return true
       } catch (error) {
         this.#failed.set(url, performance.now())
@@ -199,12 +200,12 @@ export class SharedFeed extends Service implements Feed {
     const direct = this.#options.direct()
     direct.subscribe({
       change: (change) => this.#report([change]),
-      lost: (reason) => this.#tell((listener) => listener.lost(reason)),
+      lost: (reason) => this.#notify((listener) => listener.lost(reason)),
     })
     await direct.start()
     this.#direct = direct
     this.#closeLine()
-    this.#tell((listener) => listener.lost('HISTORY_LOST'))
+    this.#notify((listener) => listener.lost('HISTORY_LOST'))
     return direct
   }
 
@@ -220,18 +221,11 @@ export class SharedFeed extends Service implements Feed {
   }
 
   #report(changes: readonly Change[]): void {
-    for (const change of changes) this.#tell((listener) => listener.change(change))
+    for (const change of changes) this.#notify((listener) => listener.change(change))
   }
 
-  /** The failure of one listener does not affect the others. */
-  #tell(tell: (listener: FeedListener) => void): void {
-    for (const listener of this.#listeners) {
-      try {
-        tell(listener)
-      } catch (error) {
-        this.#options.log.error({ err: asError(error) }, 'a listener of the feed failed')
-      }
-    }
+  #notify(notify: (listener: FeedListener) => void): void {
+    notifyEach(this.#listeners, notify, { log: this.#options.log, failed: 'a listener of the feed failed' })
   }
 }
 

@@ -32,6 +32,7 @@ import {
   soon,
   watchFrom,
 } from './feed-stream.ts'
+import { notifyEach } from './notify-each.ts'
 import type { Transition } from './transitions.ts'
 
 export interface ChangeFeedOptions {
@@ -299,15 +300,8 @@ export class ChangeFeed extends Service implements Feed {
     this.#notify((listener) => listener.lost(reason))
   }
 
-  /** A failing listener must not affect the others. */
   #notify(notify: (listener: FeedListener) => void): void {
-    for (const listener of this.#listeners) {
-      try {
-        notify(listener)
-      } catch (error) {
-        this.#log?.error({ err: asError(error) }, 'a listener of the change feed failed')
-      }
-    }
+    notifyEach(this.#listeners, notify, { log: this.#log, failed: 'a listener of the change feed failed' })
   }
 
   async #checkSilence(): Promise<void> {

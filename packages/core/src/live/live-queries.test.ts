@@ -33,7 +33,7 @@ async function withQueries<T>(
   }
 }
 
-/** Passes on the feed's changes, except those that it is told to drop. */
+/** A feed that passes on all changes except those that a test drops. */
 function leaky(swallows: (change: Change) => boolean): ChangeFeed {
   const subscribe = (listener: FeedListener): (() => void) =>
     feed.subscribe({

@@ -10,6 +10,7 @@ import { WatchLoop } from '../watch-loop.ts'
 import { batchFor, MOST_BYTES, readBounded } from './bounded-read.ts'
 import type { Change } from './feed-events.ts'
 import { Frames } from './frames.ts'
+import { notifyEach } from './notify-each.ts'
 import type { CompiledQuery } from './query.ts'
 import { keepsChanges, QUERY_TRANSITIONS, type QueryAction, type QueryEvent, type QueryState } from './query-states.ts'
 import { readAhead, View } from './view.ts'
@@ -323,15 +324,8 @@ export class LiveQuery<R extends Row = Row> {
     this.#notify((listener) => listener.delta(sequenced))
   }
 
-  /** A failing listener must not affect the other listeners or the process. */
   #notify(notify: (listener: LiveQueryListener<R>) => void): void {
-    for (const listener of this.#listeners) {
-      try {
-        notify(listener)
-      } catch (error) {
-        this.#log?.error({ err: asError(error) }, 'a listener of a live query failed')
-      }
-    }
+    notifyEach(this.#listeners, notify, { log: this.#log, failed: 'a listener of a live query failed' })
   }
 }
 

@@ -5,10 +5,10 @@ import type { CausalReads } from '../database/causal-reads.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
 import type { TaskDocument } from '../task/task-document.ts'
-import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
 import type { Change } from './feed-events.ts'
 import type { Matcher } from './matcher.ts'
+import { notifyEach } from './notify-each.ts'
 
 export interface LiveStatsOptions {
   tasks: mongo.Collection<TaskDocument>
@@ -278,13 +278,10 @@ export class LiveStats {
     if (Object.keys(changes).length === 0) return
     this.#published = now
     this.#seq += 1
-    for (const listener of this.#listeners) {
-      try {
-        listener(changes, this.#seq)
-      } catch (error) {
-        this.#options.log?.error({ err: asError(error) }, 'a listener of statistics failed')
-      }
-    }
+    notifyEach(this.#listeners, (listener) => listener(changes, this.#seq), {
+      log: this.#options.log,
+      failed: 'a listener of statistics failed',
+    })
   }
 
   #compute(): FleetStats {
