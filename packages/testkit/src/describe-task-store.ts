@@ -529,6 +529,24 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       })
     })
 
+    test('attempts of several claims end together, and an attempt that lost its task does not end the next one', async () => {
+      const { _id } = (await make.claimed()).task
+      await harness.loseWorker(_id)
+      await store.reap()
+      const others = await Promise.all(Array.from({ length: 3 }, () => make.claimed()))
+      // The stale attempt has the number of the others' attempts, and the new one shares its lease with one of them.
+      const together = await store.enqueue([newTask()])
+      const anew = await store.claim([_id, together[0]!._id], testClaimant)
+      expect(anew.map(({ task }) => task.attempt)).toEqual([2, 1])
+      const stale = { task: { _id, attempt: 1 }, leaseId: 'stale' }
+      const settled = await Promise.all(
+        [stale, anew[1]!, ...others].map((claim, index) => store.settle(claim, Outcome.completed(index))),
+      )
+      expect(settled.map(({ owned }) => owned)).toEqual([false, true, true, true, true])
+      expect(await now({ _id })).toMatchObject({ status: 'running', attempt: 2, lease: { id: anew[0]!.leaseId } })
+      for (const [index, { task }] of others.entries()) expect((await now(task)).output).toBe(index + 2)
+    })
+
     test('waiting tasks come in claim order, without those of other queues', async () => {
       const queue = `q-${new Types.ObjectId().toHexString()}`
       const low = await make.pending({ queue, priority: 2 })

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { FleetError } from '@taskfleet/protocol'
-import type { mongo } from 'mongoose'
 import * as updates from './attempt-updates.ts'
-import { attemptGuard, guard } from './lifecycle.ts'
+import { guard } from './lifecycle.ts'
 import { isAboutDocument, isFit, type Quarantine } from './quarantine.ts'
 import type { StoreParts } from './store-parts.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
@@ -67,26 +66,29 @@ export class Claiming {
         return []
       }
       const { status } = guard('claim', null)
-      const { matchedCount, modifiedCount } = await this.#tasks.updateMany(
-        { _id: { $in: [...ids] }, status: status as 'pending', ...served },
-        update,
-      )
-      if (matchedCount > modifiedCount)
-        await this.#leftWaiting(await this.#tasks.find({ _id: { $in: [...ids] } }).toArray(), onEarly)
-      if (modifiedCount === 0) return []
+      const waiting = { _id: { $in: [...ids] }, status: status as 'pending', ...served }
+      const { matchedCount, modifiedCount } = await this.#tasks.updateMany(waiting, update)
+      if (matchedCount === 0) return []
+      const tasks = await this.#read(ids)
+      if (matchedCount > modifiedCount) await this.#leftWaiting(tasks, onEarly)
+      return tasks.filter(isHeldBy(leaseId)).map(asClaim)
     } catch (error) {
       if ((error as { code?: number }).code === 11_000) {
         throw new FleetError('SLOT_TAKEN', 'Another task already holds this place in the queue')
       }
       // The server may have written the claims before the connection broke. They are ours as long as the lease is valid.
-      const adopted = await this.#heldBy(ids, leaseId).catch(() => null)
-      if (adopted === null || adopted.length === 0) throw error
+      const tasks = await this.#read(ids).catch(() => [])
+      const adopted = tasks.filter(isHeldBy(leaseId))
+      if (adopted.length === 0) throw error
       return adopted.map((task) => ({ ...asClaim(task), adopted: true }))
     }
-    const claimed = attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>
-    const byId = new Map((await this.#tasks.find(claimed).toArray()).map((task) => [task._id.toHexString(), task]))
-    // In the order of the request.
-    return ids.flatMap((id) => byId.get(id.toHexString()) ?? []).map(asClaim)
+  }
+
+  /** In the order of the ids. Asked by `_id` alone: with a condition on the lease, the planner might choose an index of it. */
+  async #read(ids: readonly ObjectId[]): Promise<TaskDocument[]> {
+    const found = await this.#tasks.find({ _id: { $in: [...ids] } }).toArray()
+    const byId = new Map(found.map((task) => [task._id.toHexString(), task]))
+    return ids.flatMap((id) => byId.get(id.toHexString()) ?? [])
   }
 
   /** Handles tasks that a claim matched and left unchanged: they are not due yet, or they are malformed. */
@@ -95,8 +97,9 @@ export class Claiming {
     for (const task of waiting) if (isFit(task)) onEarly(task._id)
     await this.#quarantine.end(waiting.filter((task) => !isFit(task)).map(({ _id }) => _id))
   }
-
-  #heldBy(ids: readonly ObjectId[], leaseId: string): Promise<TaskDocument[]> {
-    return this.#tasks.find(attemptGuard({ $in: [...ids] }, leaseId) as mongo.Filter<TaskDocument>).toArray()
-  }
 }
+
+const isHeldBy =
+  (leaseId: string) =>
+  ({ status, lease }: TaskDocument): boolean =>
+    status === 'running' && lease?.id === leaseId

@@ -178,7 +178,7 @@ export function isFenced(verb: Verb): boolean {
 }
 
 /** The filter of a transition's write: the task's id, the allowed statuses, and the lease if the task is running. */
-export function guard<Id>(verb: Verb, id: Id, leaseId?: string): Record<string, unknown> {
+export function guard<Id>(verb: Verb, id: Id, leaseId?: string | { $in: string[] }): Record<string, unknown> {
   const { from } = BY_VERB[verb]
   const filter: Record<string, unknown> = { _id: id, status: from.length === 1 ? from[0] : { $in: [...from] } }
   if (!isFenced(verb)) return filter

@@ -101,7 +101,8 @@ export type Settled = { owned: true; status: TaskStatus } | { owned: false }
 
 /** The attempt that an end is for. */
 export interface EndedAttempt {
-  task: Pick<TaskDocument, '_id' | 'event'>
+  /** Without the attempt's number, its end can't share a write with others. */
+  task: Pick<TaskDocument, '_id' | 'event'> & Partial<Pick<TaskDocument, 'attempt'>>
   leaseId: string
 }
 
