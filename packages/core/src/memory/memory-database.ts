@@ -113,7 +113,8 @@ export class MemoryDatabase {
     if (there !== undefined) return there
     const collection = new MemoryCollection(name, {
       unique: unique.filter((index) => index.collection === name),
-      now: () => this.clock.now(),
+      // Of the two clocks that date what a program asks for, the later one: otherwise what is due now might not be due yet.
+      now: () => new Date(Math.max(Date.now(), this.clock.now().getTime())),
       onChange: (id, doc) => {
         for (const listener of [...this.#listeners]) listener({ collection: name, id, doc })
       },
