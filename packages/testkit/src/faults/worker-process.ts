@@ -9,6 +9,8 @@ export interface WorkerProcessOptions {
   /** The file that exports its tasks. */
   tasks: string
   args?: readonly string[]
+  /** Modules that are loaded before the command. */
+  imports?: readonly string[]
   env?: NodeJS.ProcessEnv
 }
 
@@ -17,9 +19,16 @@ export class WorkerProcess extends CommandProcess {
   id = ''
 
   /** Resolves when it is ready. */
-  static async start({ mongo, tasks, args = [], env = {} }: WorkerProcessOptions): Promise<WorkerProcess> {
-    const arm = env.TASKFLEET_FAULTS === undefined ? [] : ['--import', ARM]
-    const command = [...arm, MAIN, 'worker', '--tasks', tasks, '--log-level', 'warn', '--gate', OPEN_GATE, ...args]
+  static async start({
+    mongo,
+    tasks,
+    args = [],
+    imports = [],
+    env = {},
+  }: WorkerProcessOptions): Promise<WorkerProcess> {
+    const first = env.TASKFLEET_FAULTS === undefined ? imports : [ARM, ...imports]
+    const loaded = first.flatMap((module) => ['--import', module])
+    const command = [...loaded, MAIN, 'worker', '--tasks', tasks, '--log-level', 'warn', '--gate', OPEN_GATE, ...args]
     const worker = new WorkerProcess(command, { env: { ...env, TASKFLEET_MONGO_URI: mongo } })
     worker.id = (JSON.parse(await worker.line('"listening"')) as { worker: string }).worker
     return worker
