@@ -1,5 +1,12 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type EnqueueOptions, FleetError, hasEnded, type StoredTask, type TaskContract } from '@taskfleet/protocol'
+import {
+  type EnqueueOptions,
+  FleetError,
+  hasEnded,
+  namingOf,
+  type StoredTask,
+  type TaskContract,
+} from '@taskfleet/protocol'
 import type { FleetClient } from './fleet-client.ts'
 
 /** The calls for one declared task, typed by its input and output. */
@@ -43,7 +50,10 @@ export function declaredTasks<Tasks extends Readonly<Record<string, TaskContract
       {
         enqueue: async (input: unknown, options: EnqueueOptions & { _id?: string } = {}) => {
           await check(task, input)
-          return client.tasks.enqueue({ ...options, name: task.name, version: task.version, input })
+          return client.tasks.enqueue({
+            ...{ ...options, ...namingOf(task, input, options) },
+            ...{ name: task.name, version: task.version, input },
+          })
         },
         result: (id: string) => resultOf(client, id),
       },

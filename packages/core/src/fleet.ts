@@ -44,7 +44,7 @@ import { TaskLogs } from './history/task-logs.ts'
 import { feedOf } from './live/feed-of.ts'
 import { TaskResults } from './live/task-results.ts'
 import { Schedules } from './schedules/schedules.ts'
-import { checkRequest, type TaskType } from './task/check-input.ts'
+import { checkRequest, naming, type TaskType } from './task/check-input.ts'
 import { Durations } from './task/durations.ts'
 import type { LargeBatches } from './task/large-batches.ts'
 import { MongoTaskStore } from './task/mongo-task-store.ts'
@@ -247,7 +247,10 @@ export class Fleet {
     { session, ...options }: EnqueueOptions & { _id?: string; session?: mongo.ClientSession } = {},
   ): Promise<TaskDocument> {
     await checkRequest(type.input, input)
-    const task = parseNewTask({ ...type.defaults, ...options, name: type.name, version: type.version, input })
+    const task = parseNewTask({
+      ...{ ...type.defaults, ...options, ...naming(type, input, options) },
+      ...{ name: type.name, version: type.version, input },
+    })
     await this.handlers.check(task)
     const [stored] = await this.store.enqueue([task], session)
     return stored!
@@ -276,7 +279,7 @@ export class Fleet {
     const { name, version, defaults } = type
     const checked = checkTasks(
       LOCAL,
-      entries.map((entry) => ({ ...defaults, ...entry, name, version })),
+      entries.map((entry) => ({ ...defaults, ...entry, ...naming(type, entry.input, entry), name, version })),
     )
     const batch = 'one' in checked ? [checked.one] : checked.batch
     if (session !== undefined) return this.store.enqueue(batch, session)

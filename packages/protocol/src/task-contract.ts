@@ -1,5 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { FleetError } from './fleet-error.ts'
+import { given } from './given.ts'
+import { LONGEST_TITLE, labelName, MOST_LABELS } from './shapes/tasks.ts'
+import { cutText } from './values/text.ts'
 
 /** The name, input and output of a task: all that a producer or a page needs to know about it. */
 export interface TaskContract<
@@ -12,7 +15,15 @@ export interface TaskContract<
   readonly input: Input
   /** If given, it checks what the handler returns. */
   readonly output?: Output
+  readonly title?: TitleOf<StandardSchemaV1.InferInput<Input>>
+  readonly labels?: LabelsOf<StandardSchemaV1.InferInput<Input>>
 }
+
+// As methods, so that a contract of one input fits where any contract is taken.
+/** What people call a task with this input: up to 200 characters. */
+export type TitleOf<Input> = { title(input: Input): string }['title']
+/** Labels of a task with this input: up to 16 short texts, by which people search. */
+export type LabelsOf<Input> = { labels(input: Input): Readonly<Record<string, string>> }['labels']
 
 /** The options of a contract. */
 export interface TaskDeclaration<Input extends StandardSchemaV1, Output extends StandardSchemaV1> {
@@ -22,6 +33,10 @@ export interface TaskDeclaration<Input extends StandardSchemaV1, Output extends 
   /** Any Standard Schema, such as zod's. By default, every value that can be stored is allowed. */
   input?: Input
   output?: Output
+  /** The title of a task whose request gives none. It gets the input as it was requested. */
+  title?: TitleOf<StandardSchemaV1.InferInput<NoInfer<Input>>>
+  /** The labels of a task; those in its request win. It gets the input as it was requested. */
+  labels?: LabelsOf<StandardSchemaV1.InferInput<NoInfer<Input>>>
 }
 
 export const TASK_NAME = /^[A-Za-z][A-Za-z0-9_.:-]{0,127}$/
@@ -48,9 +63,18 @@ export function declareTask<
     throw new FleetError('BAD_DEFINITION', `${name}: 'version' must be a whole number from 1`, { field: 'version' })
   }
   requireSchema(name, 'input', input)
-  if (output === undefined) return { name, version, input }
-  requireSchema(name, 'output', output)
-  return { name, version, input, output }
+  if (output !== undefined) requireSchema(name, 'output', output)
+  const { title, labels } = declaration
+  requireNaming(name, { title, labels })
+  return { name, version, input, ...given({ output, title, labels }) }
+}
+
+/** @throws {FleetError} `BAD_DEFINITION` */
+export function requireNaming(name: string, naming: { title: unknown; labels: unknown }): void {
+  for (const [field, value] of Object.entries(naming)) {
+    if (value === undefined || typeof value === 'function') continue
+    throw new FleetError('BAD_DEFINITION', `${name}: '${field}' must be a function of the input`, { field })
+  }
 }
 
 /** @throws {FleetError} `BAD_DEFINITION` */
@@ -63,4 +87,53 @@ function requireSchema(name: string, field: 'input' | 'output', schema: Standard
       field,
     },
   )
+}
+
+/** A task's title and labels. */
+export interface TaskNaming {
+  title?: string
+  labels?: Readonly<Record<string, string>>
+}
+
+/**
+ * The title and labels of a task, from its contract and from what its request gives. It never throws: a task is stored without
+ * a title rather than not at all, so what a function can't give, or gives in an invalid form, is left out.
+ */
+export function namingOf(
+  { title, labels }: Pick<TaskContract, 'title' | 'labels'>,
+  input: unknown,
+  asked: TaskNaming = {},
+): TaskNaming {
+  const named = asked.title ?? cut(attempted(() => title?.(input as never)))
+  const computed = attempted(() => labels?.(input as never))
+  const all = typeof computed === 'object' && computed !== null ? Object.entries(computed) : []
+  const good = all.flatMap(([name, value]) => {
+    const text = cut(value)
+    return labelName.safeParse(name).success && text !== undefined ? [[name, text] as const] : []
+  })
+  const labelled = Object.fromEntries([...Object.entries(asked.labels ?? {}), ...good].slice(0, MOST_LABELS))
+  return given({
+    title: named,
+    labels: Object.keys(labelled).length === 0 ? undefined : { ...labelled, ...asked.labels },
+  })
+}
+
+function attempted(act: () => unknown): unknown {
+  try {
+    return act()
+  } catch {
+    return undefined
+  }
+}
+
+/** A single value as a text that a title or label may be. */
+function cut(value: unknown): string | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined
+  const text = cutText(
+    String(value)
+      .replace(/[\p{Cc}\p{Surrogate}]+/gu, ' ')
+      .trim(),
+    LONGEST_TITLE,
+  )
+  return text === '' ? undefined : text
 }

@@ -127,6 +127,38 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       expect(await now(claim.task)).toMatchObject({ status: 'pending', progress })
     })
 
+    test('a title and labels are stored with the task, changed and removed', async () => {
+      const given = { title: 'Invoice 17', labels: { customer: 'cus_1003' } }
+      const task = await make.pending(given)
+      expect(task).toMatchObject(given)
+      expect(await store.edit(task._id, { title: 'Invoice 18', labels: null })).toMatchObject({ title: 'Invoice 18' })
+      expect(await now(task)).not.toHaveProperty('labels')
+    })
+
+    test('an attempt names its task only if the task has no name yet, by a report or with its end, alone or in a group', async () => {
+      const named = await make.claimed({ title: 'By its request' })
+      const [reported, alone, one, other] = [
+        await make.claimed(),
+        await make.claimed(),
+        await make.claimed({ labels: { own: 'yes' } }),
+        await make.claimed(),
+      ]
+      const naming = { title: 'By its handler', labels: { host: 'example' } }
+      await store.report([named, reported].map(({ task, leaseId }) => ({ id: task._id, leaseId, naming })))
+      expect(await now(named.task)).toMatchObject({ title: 'By its request', labels: naming.labels })
+      expect(await now(reported.task)).toMatchObject(naming)
+      await store.settle({ ...alone, naming }, Outcome.retry(testError, 0))
+      expect(await now(alone.task)).toMatchObject({ ...naming, status: 'pending' })
+      await Promise.all([
+        store.settle({ ...one, naming }, Outcome.completed(1)),
+        store.settle(other, Outcome.completed(2)),
+      ])
+      expect(await now(one.task)).toMatchObject({ title: naming.title, labels: { own: 'yes' }, status: 'completed' })
+      expect(await now(other.task)).not.toHaveProperty('title')
+      await store.report([{ id: named.task._id, leaseId: 'stale', naming: { title: 'Stale' } }])
+      expect((await now(named.task)).title).toBe('By its request')
+    })
+
     test('a report that can not be written does not affect the others', async () => {
       const [one, circular, huge, other] = [
         await make.claimed(),

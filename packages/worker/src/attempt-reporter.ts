@@ -73,16 +73,16 @@ export class AttemptReporter extends Service {
 
   async #storeProgress(runs: readonly RunningTask[]): Promise<void> {
     const taken = runs.flatMap((run) => {
-      const progress = run.takeProgress()
-      return progress === undefined ? [] : [{ run, progress }]
+      const report = run.takeReport()
+      return report === undefined ? [] : [{ run, report }]
     })
     try {
       await this.#fleet.store.report(
-        taken.map(({ run, progress }) => ({ id: run.claim.task._id, leaseId: run.leaseId, progress })),
+        taken.map(({ run, report }) => ({ id: run.claim.task._id, leaseId: run.leaseId, ...report })),
       )
     } catch (error) {
       this.#log.warn({ err: asError(error) }, 'progress could not be stored yet')
-      for (const { run } of taken) run.giveBackProgress()
+      for (const { run, report } of taken) run.giveBackReport(report)
     }
   }
 

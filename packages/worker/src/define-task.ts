@@ -1,13 +1,14 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { checkOutput } from '@taskfleet/core/internal'
 import { declareTask as declareContract, type TaskContract, type TaskDeclaration } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { HandlerContext, TaskDefinition } from './handler.ts'
 import { TaskFactory } from './task-factory.ts'
 
 /** The handler's part of a task: how it runs, its retries and its limits. */
 export type HandlerDefinition<Input extends StandardSchemaV1, Output> = Omit<
   TaskDefinition<Input, Output>,
-  'name' | 'version' | 'input' | 'run' | 'notify'
+  'name' | 'version' | 'input' | 'title' | 'labels' | 'run' | 'notify'
 > & {
   run(context: HandlerContext<StandardSchemaV1.InferOutput<Input>>): Promise<Output> | Output
 }
@@ -39,10 +40,10 @@ export function defineTask(
   handler?: HandlerDefinition<StandardSchemaV1, unknown>,
 ): TaskFactory {
   if (handler === undefined) return new TaskFactory(task as TaskDefinition<StandardSchemaV1, unknown>)
-  const { name, version, input, output } = task as TaskContract
+  const { name, version, input, output, title, labels } = task as TaskContract
   const run: typeof handler.run =
     output === undefined ? handler.run : async (context) => checkOutput(output, await handler.run(context))
-  return new TaskFactory({ ...handler, run, name, version, input })
+  return new TaskFactory({ ...handler, run, name, version, input, ...given({ title, labels }) })
 }
 
 /** As `declareTask` of `@taskfleet/protocol`, with `handle` in place of `defineTask`. */

@@ -1,6 +1,15 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { TaskError } from '@taskfleet/core/internal'
-import type { BackoffOptions, Duration, LogLevel, Progress, RetryOptions, TaskStatus } from '@taskfleet/protocol'
+import type {
+  BackoffOptions,
+  Duration,
+  LabelsOf,
+  LogLevel,
+  Progress,
+  RetryOptions,
+  TaskStatus,
+  TitleOf,
+} from '@taskfleet/protocol'
 import type { IsolateOption } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import type { Task } from './task.ts'
@@ -78,6 +87,13 @@ interface Definition<Schema extends StandardSchemaV1> {
   /** The version of the input that this handler takes; 1 by default. */
   version?: number
   input: Schema
+  /**
+   * The title of a task with this input, up to 200 characters; by default it has none. It gets the input as it was requested, with
+   * `{ secret: 'name' }` in place of secrets. A worker that runs a task without a title stores it.
+   */
+  title?: TitleOf<StandardSchemaV1.InferInput<Schema>>
+  /** Labels of a task with this input: up to 16 short texts by which people search. Those in its request win. */
+  labels?: LabelsOf<StandardSchemaV1.InferInput<Schema>>
   /** Steps that bring an older message up by one version each: `{ 1: v1 => v2 }`. */
   upgrade?: Record<number, (old: never) => unknown>
   /** Each field of a task's own `retry` overrides this one. */

@@ -1,5 +1,13 @@
 import { asError } from '@taskfleet/core'
-import { asText, type Claim, type StoredProgress, toFullRow, toTaskError } from '@taskfleet/core/internal'
+import {
+  asText,
+  type Claim,
+  type Naming,
+  type Report,
+  type StoredProgress,
+  toFullRow,
+  toTaskError,
+} from '@taskfleet/core/internal'
 import type { AttemptWatcher } from '@taskfleet/gateway'
 import {
   type AbortCode,
@@ -59,6 +67,9 @@ export class RunningTask {
   #unstored = false
   /** Whether this attempt has reported progress. */
   #reported = false
+  /** A title and labels from its handler, for a task that has none. */
+  naming: Naming | undefined
+  #named = false
   #end: TaskEnd | undefined
   /** Its handler has ended, and its outcome is being recorded. */
   settling = false
@@ -131,7 +142,7 @@ export class RunningTask {
     return this.#stall?.hold(saving) ?? saving
   }
 
-  /** Only keeps the update. `publish` and `takeProgress` pass it on at their own rate, so frequent calls are cheap. */
+  /** Only keeps the update. `publish` and `takeReport` pass it on at their own rate, so frequent calls are cheap. */
   progress(update: ReportedProgress): void {
     this.#stall?.reported(update)
     this.#progress = update
@@ -234,15 +245,20 @@ export class RunningTask {
   }
 
   /** The progress that the database doesn't have yet. */
-  takeProgress(): StoredProgress | undefined {
-    if (!this.#unstored) return undefined
+  /** What is to be stored: new progress, and once the names from its handler. */
+  takeReport(): Omit<Report, 'id' | 'leaseId'> | undefined {
+    const naming = this.#named ? undefined : this.naming
+    const progress = this.#unstored ? this.lastProgress : undefined
+    if (naming === undefined && progress === undefined) return undefined
     this.#unstored = false
-    return this.lastProgress
+    this.#named = true
+    return given({ naming, progress })
   }
 
-  /** Progress that could not be stored is stored the next time, unless there is newer progress. */
-  giveBackProgress(): void {
-    this.#unstored = true
+  /** A report that could not be stored is stored the next time, with the progress of then. */
+  giveBackReport({ naming, progress }: Omit<Report, 'id' | 'leaseId'>): void {
+    this.#unstored ||= progress !== undefined
+    this.#named &&= naming === undefined
   }
 
   /** The last progress of this attempt, which is stored with its end. */

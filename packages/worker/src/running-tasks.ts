@@ -46,6 +46,7 @@ export class RunningTasks {
     const { settings, queues, suspects, doubt, loop, underWay } = this.#worker
     const { queue, name } = claim.task
     const run = new RunningTask(claim, this.#log)
+    run.naming = settings.factories.get(name)!.naming(claim)
     this.#idle = false
     this.#byId.set(run.id, run)
     queues.limits.began(queue)

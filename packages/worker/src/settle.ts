@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { asError } from '@taskfleet/core'
 import { judgeWriteFailure, Outcome, toTaskError } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import type { Executed, ExecutionDeps } from './execute-task.ts'
 import type { RunningTask } from './running-task.ts'
 
@@ -22,7 +23,7 @@ export async function settle(run: RunningTask, wanted: Outcome, deps: ExecutionD
   let replaced = false
   for (let pause = 100, tries = 1; ; pause = Math.min(1_000, pause * 2), tries += 1) {
     try {
-      const settled = await store.settle(run.claim, outcome, progress)
+      const settled = await store.settle({ ...run.claim, ...given({ naming: run.naming }) }, outcome, progress)
       return { outcome, settled }
     } catch (error) {
       const { verb } = outcome

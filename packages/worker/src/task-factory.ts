@@ -6,10 +6,19 @@ import {
   type Claim,
   checkInput,
   LIMIT_RANGE,
+  type Naming,
   parseRetry,
 } from '@taskfleet/core/internal'
-import { type Duration, type FailureCounts, FleetError, milliseconds } from '@taskfleet/protocol'
-import { durationWithin, TASK_NAME, wholeNumber } from '@taskfleet/protocol/internal'
+import {
+  type Duration,
+  type FailureCounts,
+  FleetError,
+  type LabelsOf,
+  milliseconds,
+  namingOf,
+  type TitleOf,
+} from '@taskfleet/protocol'
+import { durationWithin, given, requireNaming, TASK_NAME, wholeNumber } from '@taskfleet/protocol/internal'
 import type { Handler, TaskDefinition } from './handler.ts'
 import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
@@ -46,6 +55,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   module: string | undefined
   /** Whether the program around the runner does the work. */
   readonly notify: boolean
+  readonly title: TitleOf<StandardSchemaV1.InferInput<Schema>> | undefined
+  readonly labels: LabelsOf<StandardSchemaV1.InferInput<Schema>> | undefined
   readonly #upgrade: Record<number, (old: never) => unknown>
 
   /** @throws {FleetError} `BAD_NAME`, `BAD_DEFINITION` */
@@ -63,6 +74,9 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.version = version
     this.input = input
     this.run = run
+    requireNaming(name, { title: definition.title, labels: definition.labels })
+    this.title = definition.title
+    this.labels = definition.labels
     this.#upgrade = upgrade
     this.timeoutMs = limit(name, definition.timeout, 'timeout')
     this.totalTimeoutMs = limit(name, definition.totalTimeout, 'totalTimeout')
@@ -91,6 +105,18 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     let oldest = this.version
     while (this.#upgrade[oldest - 1] !== undefined) oldest -= 1
     return oldest
+  }
+
+  /** The title and labels that a claimed task lacks; undefined if there are none. */
+  naming({ task }: Claim): Naming | undefined {
+    if (task.version !== this.version || (this.title ?? this.labels) === undefined) return undefined
+    if (task.title !== undefined && task.labels !== undefined) return undefined
+    const { title, labels } = namingOf({ ...given({ title: this.title, labels: this.labels }) }, task.input)
+    const naming = {
+      ...(task.title === undefined ? given({ title }) : {}),
+      ...(task.labels === undefined ? given({ labels }) : {}),
+    }
+    return Object.keys(naming).length === 0 ? undefined : naming
   }
 
   make(claim: Claim, lease: LeaseView): Task {

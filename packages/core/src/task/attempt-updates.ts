@@ -6,7 +6,7 @@ import { SHAPES } from '../documents/shapes.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import { amount, type Expression, fromNow, hasCome, isBefore, laterOf, list, NOW, STAMP } from './server-time.ts'
 import type { ObjectId, StoredProgress, TaskError } from './task-document.ts'
-import type { Claimant, Outcome } from './task-store.ts'
+import type { Claimant, Naming, Outcome } from './task-store.ts'
 import {
   CANCEL_ASKED,
   ended,
@@ -132,9 +132,22 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
   ]
 }
 
-export function report(progress: StoredProgress | undefined): Pipeline {
-  return [{ $set: { ...TOUCH, ...(progress === undefined ? {} : { progress: literal(progress) }) } }]
+export function report({ progress, naming }: Reported): Pipeline {
+  return [{ $set: { ...TOUCH, ...reported({ progress, naming }) } }]
 }
+
+/** What an attempt reports of its task: the latest progress, and a title and labels for a task that has none. */
+export interface Reported {
+  progress?: StoredProgress | undefined
+  naming?: Naming | undefined
+}
+
+const reported = ({ progress, naming = {} }: Reported): Record<string, Expression> => ({
+  ...(progress === undefined ? {} : { progress: literal(progress) }),
+  ...Object.fromEntries(
+    Object.entries(naming).map(([field, value]) => [field, { $ifNull: [`$${field}`, literal(value)] }]),
+  ),
+})
 
 /**
  * Compares with the stored checkpoint to see whether this attempt has changed it, so the answer survives the worker's death.
@@ -192,10 +205,11 @@ function unlessAsked(status: Expression): Expression {
 
 const unlessCancelled = (status: Expression): Expression => ({ $cond: [CANCEL_ASKED, TRANSITIONS.stop.to, status] })
 
-/** @param progress the attempt's latest progress, which the regular reports may not have stored yet */
-export function settle(outcome: Outcome, retention: Retention, progress?: StoredProgress): Pipeline {
+/** @param last what the regular reports may not have stored yet */
+export function settle(outcome: Outcome, retention: Retention, last: Reported = {}): Pipeline {
   const end = endOf(outcome, retention)
-  return progress === undefined ? end : [{ $set: { progress: literal(progress) } }, ...end]
+  const set = reported(last)
+  return Object.keys(set).length === 0 ? end : [{ $set: set }, ...end]
 }
 
 function endOf(outcome: Outcome, retention: Retention): Pipeline {
@@ -260,22 +274,29 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
   }
 }
 
-/** Completes each task with the output at the same index, and with the progress there if there is one. */
+/** Completes each task with the output at the same index, and with what was last reported there. */
 export function completeAll(
   ids: readonly ObjectId[],
   outputs: readonly unknown[],
   retention: Retention,
-  progress: readonly (StoredProgress | undefined)[] = [],
+  last: readonly Reported[] = [],
 ): Pipeline {
   const { to, closes } = TRANSITIONS.complete
   const place = { $indexOfArray: [literal(ids), '$_id'] }
   const own = (values: readonly unknown[]): Expression => ({ $arrayElemAt: [literal(values), place] })
   const output = outputs.every((one) => one === outputs[0]) ? literal(outputs[0]) : own(outputs)
-  const reported = progress.some((one) => one !== undefined)
-    ? { progress: { $ifNull: [own(progress.map((one) => one ?? null)), '$progress'] } }
-    : {}
-  return leaveRunning({ outcome: closes, retention, status: to, set: { output, lost: 0, ...reported } })
+  const progress = last.map((one) => one.progress)
+  const set: Record<string, Expression> = {}
+  if (progress.some(isGiven)) set.progress = { $ifNull: [own(progress.map(orNull)), '$progress', '$$REMOVE'] }
+  for (const field of ['title', 'labels'] as const) {
+    const values = last.map(({ naming }) => naming?.[field])
+    if (values.some(isGiven)) set[field] = { $ifNull: [`$${field}`, own(values.map(orNull)), '$$REMOVE'] }
+  }
+  return leaveRunning({ outcome: closes, retention, status: to, set: { output, lost: 0, ...set } })
 }
+
+const isGiven = (value: unknown): boolean => value !== undefined
+const orNull = (value: unknown): unknown => value ?? null
 
 const fleetError = (code: string, message: string): TaskError => ({
   code,

@@ -1,5 +1,13 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type EnqueueOptions, FleetError } from '@taskfleet/protocol'
+import {
+  type EnqueueOptions,
+  FleetError,
+  type LabelsOf,
+  namingOf,
+  type TaskNaming,
+  type TitleOf,
+} from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import { withStandIns } from './secret-references.ts'
 
 /** Connects a task's name to the type of its input. Every `TaskFactory` is one. */
@@ -7,6 +15,8 @@ export interface TaskType<Schema extends StandardSchemaV1 = StandardSchemaV1> {
   readonly name: string
   readonly version: number
   readonly input: Schema
+  readonly title?: TitleOf<StandardSchemaV1.InferInput<Schema>> | undefined
+  readonly labels?: LabelsOf<StandardSchemaV1.InferInput<Schema>> | undefined
   /** The definition's defaults for all tasks of this name. */
   readonly defaults?: Pick<EnqueueOptions, 'lazy' | 'maxAttempts'>
 }
@@ -35,6 +45,10 @@ export async function checkRequest<Schema extends StandardSchemaV1>(schema: Sche
     await checkValue(schema, filled, 'input', at)
   }
 }
+
+/** The title and labels of a task that is enqueued. */
+export const naming = ({ title, labels }: TaskType, input: unknown, asked: TaskNaming): TaskNaming =>
+  namingOf(given({ title, labels }), input, given({ title: asked.title, labels: asked.labels }))
 
 /** Checks what a handler returns. @throws {FleetError} `OUTPUT_INVALID` */
 export const checkOutput = <Schema extends StandardSchemaV1>(

@@ -46,9 +46,13 @@ const changes = parseChanges({
   timeout: 1_000,
   totalTimeout: null,
   stall: null,
+  title: 'Nightly import',
+  labels: null,
 })
-const settled = (outcome: Outcome): Pipeline => updates.settle(outcome, retention, progress)
+const settled = (outcome: Outcome): Pipeline => updates.settle(outcome, retention, { progress, naming })
 const reaped = [updates.reap(retention, 'gone'), updates.reap(retention, 'gone', { dated: true })]
+
+const naming = { title: 'Nightly import', labels: { tenant: 'acme' } }
 
 /** The update pipelines of each verb. */
 const PIPELINES: Record<Verb, Pipeline[]> = {
@@ -56,7 +60,7 @@ const PIPELINES: Record<Verb, Pipeline[]> = {
   complete: [
     settled(Outcome.completed(1)),
     updates.completeAll([id], [1], retention),
-    updates.completeAll([id, id], [1, 2], retention, [progress, undefined]),
+    updates.completeAll([id, id], [1, 2], retention, [{ progress, naming }, {}]),
   ],
   retry: [
     settled(Outcome.retry(error, 1)),
@@ -89,7 +93,7 @@ const PIPELINES: Record<Verb, Pipeline[]> = {
 }
 
 const OTHERS: Record<keyof typeof OTHER_WRITES, Pipeline[]> = {
-  report: [updates.report(progress), updates.report(undefined)],
+  report: [updates.report({ progress, naming }), updates.report({})],
   checkpoint: [updates.checkpoint({ at: 1 })],
   takeBackLoss: [updates.takeBackLoss('lease')],
   raise: [updates.raise()],

@@ -124,12 +124,23 @@ const END = ['finishedAt', 'expireAt', 'raiseAt'] as const
 const HOLDER = ['lease', 'slot', 'worker', 'publicUrl'] as const
 /** The fields that change whenever an attempt ends. */
 const LEAVING = [...HOLDER, 'attempts', 'control', ...END] as const
-/** As `LEAVING`, with the owner's latest progress. */
-const SETTLING = [...LEAVING, 'progress'] as const
+/** What people call a task. A handler gives a title and labels to a task that has none. */
+const NAMING = ['title', 'labels'] as const
+/** As `LEAVING`, with the owner's latest progress, and the handler's names. */
+const SETTLING = [...LEAVING, 'progress', ...NAMING] as const
 const LATER = ['runAt', 'order'] as const
 const ANEW = ['failures', 'lost', 'priority', 'startedAt', 'control', ...LATER, ...END] as const
 const BUDGET = ['retry', 'timeout', 'totalTimeout', 'stall', 'maxAttempts'] as const
-const WISHES = ['input', 'priority', 'basePriority', 'lazy', 'deadline', 'raiseAt', 'deadlineMissedAt'] as const
+const WISHES = [
+  ...NAMING,
+  'input',
+  'priority',
+  'basePriority',
+  'lazy',
+  'deadline',
+  'raiseAt',
+  'deadlineMissedAt',
+] as const
 
 /** The fields that the write of a verb may change, beside `status`, `rev` and `updatedAt`. */
 export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
@@ -158,7 +169,7 @@ export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
 
 /** Writes that leave a task in its status, and the fields that they may change beside `rev` and `updatedAt`. */
 export const OTHER_WRITES = {
-  report: ['progress'],
+  report: ['progress', ...NAMING],
   checkpoint: ['checkpoint', 'checkpointAttempt', 'lost'],
   takeBackLoss: ['attempts', 'lost'],
   raise: ['priority', 'deadlineMissedAt', 'raiseAt'],

@@ -131,8 +131,8 @@ export class MongoTaskStore implements TaskStore {
   async report(reports: readonly Report[]): Promise<void> {
     const sound = reports.filter((report) => this.#canBeWritten(report))
     if (sound.length === 0) return
-    const operations = sound.map(({ id, leaseId, progress }) => ({
-      updateOne: { filter: attemptGuard(id, leaseId), update: attemptUpdates.report(progress) },
+    const operations = sound.map((report) => ({
+      updateOne: { filter: attemptGuard(report.id, report.leaseId), update: attemptUpdates.report(report) },
     }))
     await this.#tasks.bulkWrite(operations as never, { ordered: false }).catch((error: unknown) => {
       const refused = error instanceof mongo.MongoBulkWriteError ? [error.writeErrors].flat() : []

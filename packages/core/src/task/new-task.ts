@@ -15,12 +15,17 @@ import type { ObjectId } from './task-document.ts'
 
 const DEFAULT_MAX_ATTEMPTS = 5
 
+/** Short texts by which people search, by their names. */
+export type Labels = Readonly<Record<string, string>>
+
 /** A request to enqueue, checked and with defaults. The server fills in absent dates. */
 export interface NewTask extends Budget {
   _id: ObjectId
   name: string
   version: number
   input: unknown
+  title?: string
+  labels?: Labels
   queue: string
   priority: number
   runAt?: Date
@@ -50,6 +55,8 @@ export interface Changes extends BudgetChanges {
   deadline?: Date | null
   queue?: string
   input?: unknown
+  title?: string | null
+  labels?: Labels | null
   lazy?: boolean
   /** Empty to wait for no task. */
   after?: ObjectId[]
@@ -97,6 +104,7 @@ export function parseNewTask(request: unknown): NewTask {
     name: parseTaskName(asked.name),
     version: wholeNumber(asked.version ?? 1, 'version', { least: 1, most: 1_000_000 }),
     input: keepValue(asked.input ?? {}, 'input'),
+    ...given({ title: parseTitle(asked.title), labels: parseLabels(asked.labels) }),
     queue: parseQueue(asked.queue ?? 'default'),
     priority: parsePriority(asked.priority ?? 'medium'),
     position: parseOneOf(asked.position ?? 'back', 'position', ['front', 'back']),
@@ -130,7 +138,7 @@ export function parseChanges(request: unknown): Changes {
     }
     throw new FleetError('UNKNOWN_FIELD', `A task has no field '${field}'`, { field })
   }
-  const { priority, position, runAt, deadline, queue, input, lazy, after, ifFailed } = asked
+  const { priority, position, runAt, deadline, queue, input, title, labels, lazy, after, ifFailed } = asked
   return {
     ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
     ...(position === undefined ? {} : { position: parseOneOf(position, 'position', ['front', 'back']) }),
@@ -138,11 +146,29 @@ export function parseChanges(request: unknown): Changes {
     ...(deadline === undefined ? {} : { deadline: deadline === null ? null : parseDate(deadline, 'deadline') }),
     ...(queue === undefined ? {} : { queue: parseQueue(queue) }),
     ...(input === undefined ? {} : { input: keepValue(input, 'input') }),
+    ...given({
+      title: title === null ? null : parseTitle(title),
+      labels: labels === null ? null : parseLabels(labels),
+    }),
     ...(lazy === undefined ? {} : { lazy: parseBoolean(lazy, 'lazy') }),
     ...parseBudgetChanges(asked),
     ...(after === undefined ? {} : { after: after === null ? [] : parseAfter(after) }),
     ...(ifFailed === undefined ? {} : { ifFailed: parseOneOf(ifFailed, 'ifFailed', IF_FAILED) }),
   }
+}
+
+/** @throws {FleetError} `BAD_VALUE` */
+const parseTitle = (value: unknown): string | undefined => parseNaming('title', value)
+/** @throws {FleetError} `BAD_VALUE`; `field` is the label's path */
+const parseLabels = (value: unknown): Labels | undefined => parseNaming('labels', value)
+
+function parseNaming<Field extends 'title' | 'labels'>(field: Field, value: unknown): NewTask[Field] | undefined {
+  if (value === undefined) return undefined
+  const { data, error } = shapes.newTask.shape[field].safeParse(value)
+  if (error === undefined) return data as NewTask[Field]
+  const { path, message } = error.issues[0]!
+  const place = [field, ...path.map(String)].join('.')
+  throw new FleetError('BAD_VALUE', `'${place}': ${message}`, { field: place })
 }
 
 /** The most tasks that one task may wait for. */

@@ -8,7 +8,7 @@ import type { RetentionPolicy } from './retention.ts'
 import type { StoredProgress, TaskDocument } from './task-document.ts'
 import type { EndedAttempt, Outcome, Settled } from './task-store.ts'
 
-type Settlement = { claim: EndedAttempt; outcome: Outcome; progress: StoredProgress | undefined; bytes: number }
+type Settlement = { claim: EndedAttempt; outcome: Outcome; last: updates.Reported; bytes: number }
 
 /** Only the end of an attempt up to this many bytes may share a write with others. */
 const SMALL_END = 4_096
@@ -29,7 +29,12 @@ export class Settling {
 
   /** @throws {FleetError} `END_REFUSED` for an end that can't be stored; checked first, so that it doesn't fail its batch */
   async settle(claim: EndedAttempt, outcome: Outcome, progress?: StoredProgress): Promise<Settled> {
-    const settled = await this.#batch({ claim, outcome, progress, bytes: sizeOf(outcome, progress) })
+    const settled = await this.#batch({
+      claim,
+      outcome,
+      last: { progress, naming: claim.naming },
+      bytes: sizeOf(outcome, progress),
+    })
     if (settled.status === 'rejected') throw settled.reason
     return settled.value
   }
@@ -62,8 +67,8 @@ export class Settling {
     const leases = [...new Set(settlements.map(({ claim }) => claim.leaseId))]
     const ids = settlements.map(({ claim }) => claim.task._id)
     const outputs = settlements.map(({ outcome }) => (outcome.verb === 'complete' ? outcome.output : null))
-    const reported = settlements.map(({ progress }) => progress)
-    const update = updates.completeAll(ids, outputs, await this.#retention.get(), reported)
+    const last = settlements.map((one) => one.last)
+    const update = updates.completeAll(ids, outputs, await this.#retention.get(), last)
     try {
       const { matchedCount } = await this.#tasks.updateMany(
         { ...guard('complete', { $in: ids }, { $in: leases }), attempt } as mongo.Filter<TaskDocument>,
@@ -80,9 +85,9 @@ export class Settling {
 
   async #settleEach(settlements: readonly Settlement[]): Promise<PromiseSettledResult<Settled>[]> {
     const retention = await this.#retention.get()
-    const writes = settlements.map(({ claim, outcome, progress }) => ({
+    const writes = settlements.map(({ claim, outcome, last }) => ({
       filter: guard(outcome.verb, claim.task._id, claim.leaseId),
-      update: updates.settle(outcome, retention, progress),
+      update: updates.settle(outcome, retention, last),
     }))
     const only = writes.length === 1 ? writes[0] : undefined
     if (only !== undefined) {

@@ -94,6 +94,13 @@ export interface Report {
   id: ObjectId
   leaseId: string
   progress?: StoredProgress
+  naming?: Naming
+}
+
+/** A title and labels for a task that has none. */
+export interface Naming {
+  title?: string
+  labels?: Readonly<Record<string, string>>
 }
 
 /** The result of ending an attempt: the task's new status, or that the attempt no longer owns the task. */
@@ -104,6 +111,8 @@ export interface EndedAttempt {
   /** Without the attempt's number, its end can't share a write with others. */
   task: Pick<TaskDocument, '_id' | 'event'> & Partial<Pick<TaskDocument, 'attempt'>>
   leaseId: string
+  /** Stored with the end. */
+  naming?: Naming
 }
 
 /** A running task as its worker reads it. */

@@ -46,17 +46,23 @@ function budgetFields(asked: BudgetChanges): Record<string, Expression> {
   return literals(Object.fromEntries(givenBudgets(asked).map((field) => [field, asked[field]])))
 }
 
+const NAMING_FIELDS = ['title', 'labels'] as const
+
+const naming = ({ title, labels }: Pick<Changes, 'title' | 'labels'>): Record<string, Expression> =>
+  literals(given({ title: title ?? undefined, labels: labels ?? undefined }))
+
 const givenBudgets = (asked: BudgetChanges) =>
   BUDGET_FIELDS.filter((field) => asked[field] !== undefined && asked[field] !== null)
 
 /** The fields of a new task, except its times and its position. */
 function askedFields(task: NewTask) {
-  const { name, version, input, queue, priority, lazy, maxAttempts, after, ifFailed, event, schedule, replayOf } = task
+  const { name, version, input, queue, priority, lazy, maxAttempts } = task
+  const { title, labels, after, ifFailed, event, schedule, replayOf } = task
   return {
     ...{ name, version, input, queue, priority, basePriority: priority, lazy, maxAttempts },
     ...{ attempt: 0, failures: 0, lost: 0, attempts: [], attemptsDropped: 0, rev: 1 },
     ...(Object.fromEntries(givenBudgets(task).map((field) => [field, task[field]])) as Omit<Budget, 'maxAttempts'>),
-    ...given({ after, ifFailed, event, schedule, replayOf }),
+    ...given({ title, labels, after, ifFailed, event, schedule, replayOf }),
   }
 }
 
@@ -123,13 +129,14 @@ export const sign = (signature: Signature): Pipeline => [{ $set: signed(signatur
 export function replace(task: NewTask, place: Place, signature?: Signature): Pipeline {
   const asked = (enqueue(task, place)[0] as { $set: Record<string, Expression> }).$set
   const { runAt, order, input, version, priority, basePriority, lazy, deadline, raiseAt } = asked
-  const notSaid = BUDGET_FIELDS.filter((field) => task[field] === undefined)
+  const notSaid = [...BUDGET_FIELDS, ...NAMING_FIELDS].filter((field) => task[field] === undefined)
   return [
     {
       $set: {
         ...{ runAt, order, input, version, priority, basePriority, lazy },
         maxAttempts: { $max: [task.maxAttempts, '$failures'] },
         ...budgetFields(task),
+        ...naming(task),
         ...(deadline === undefined ? {} : { deadline, raiseAt }),
         ...signed(signature),
         ...TOUCH,
@@ -143,7 +150,7 @@ export function replace(task: NewTask, place: Place, signature?: Signature): Pip
 export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): Pipeline {
   const { priority, runAt, deadline, queue, lazy, maxAttempts } = changes
   const order = changes.position === 'front' && place.front !== undefined ? place.front : runAt
-  const takenAway = BUDGET_FIELDS.filter((field) => changes[field] === null)
+  const takenAway = [...BUDGET_FIELDS, ...NAMING_FIELDS].filter((field) => changes[field] === null)
   return [
     {
       $set: {
@@ -159,6 +166,7 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
         ...given({ lazy }),
         ...(maxAttempts === undefined ? {} : { maxAttempts: { $max: [maxAttempts, '$failures'] } }),
         ...budgetFields(changes),
+        ...naming(changes),
         ...(deadline === undefined || deadline === null
           ? {}
           : { deadline: literal(deadline), raiseAt: raiseAt(deadline, place.leadMs) }),

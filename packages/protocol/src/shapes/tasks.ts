@@ -188,9 +188,23 @@ export const budgetRow = {
   stall: limit.exactOptional(),
 }
 
+export const LONGEST_TITLE = 200
+export const MOST_LABELS = 16
+/** Half a surrogate pair can't be stored, and other control characters can't be shown. */
+const SHOWN = /^[^\p{Cc}\p{Surrogate}]*$/u
+const shownText = (most: number) => z.string().min(1).max(most).regex(SHOWN, 'must have no control characters')
+export const title = shownText(LONGEST_TITLE).describe('What people call the task')
+export const labelName = z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,39}$/)
+export const labels = z
+  .record(labelName, shownText(LONGEST_TITLE))
+  .refine((all) => Object.keys(all).length <= MOST_LABELS, `must have at most ${MOST_LABELS} labels`)
+  .describe('Short texts by which people search, such as `{ "customer": "cus_1003" }`: up to 16')
+
 export const task = object({
   _id: hexId,
   name,
+  title: title.exactOptional(),
+  labels: labels.exactOptional(),
   version: z.int().min(1),
   /** Only if `fields` requests it. */
   input: z.unknown().exactOptional(),
@@ -284,6 +298,8 @@ export const newTask = object({
     .exactOptional()
     .describe('The version of the task that the input is for; 1 by default'),
   input: z.unknown().exactOptional().describe('Its input, up to 256 KiB; `{}` by default'),
+  title: title.exactOptional(),
+  labels: labels.exactOptional(),
   priority: priority.exactOptional(),
   /** ISO 8601 on the wire. */
   runAt: givenDate.exactOptional().describe('When it may start; now by default'),
@@ -326,6 +342,8 @@ export const changes = object({
   position: position.exactOptional(),
   runAt: givenDate.exactOptional().describe('When it may start'),
   deadline: givenDate.nullable().exactOptional().describe(`${DEADLINE}; \`null\` removes it`),
+  title: title.nullable().exactOptional().describe('What people call the task; `null` removes it'),
+  labels: labels.nullable().exactOptional().describe('All its labels; `null` removes them'),
   queue: queueName.exactOptional().describe('The queue that it waits in'),
   input: z.unknown().exactOptional().describe('Replaces the input'),
   lazy: z.boolean().exactOptional().describe('Runs only while the machine is not overloaded'),
