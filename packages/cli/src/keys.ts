@@ -1,4 +1,5 @@
-import { newSigningKey, SCOPES, SIGNING_ALGORITHMS, type SigningAlgorithm } from '@taskfleet/core'
+import { newSigningKey, SCOPES, type SigningAlgorithm } from '@taskfleet/core'
+import { SIGNING_ALGORITHMS } from '@taskfleet/core/internal'
 import { FleetError, type KeyRow } from '@taskfleet/protocol'
 import { Option } from 'commander'
 import { EXIT } from './exit.ts'

@@ -2,7 +2,6 @@ export * from '@taskfleet/protocol'
 export { KeyStore, LOCAL, type Principal } from './auth/key-store.ts'
 export {
   newSigningKey,
-  SIGNING_ALGORITHMS,
   type Signature,
   type SigningAlgorithm,
   type SigningMode,

@@ -328,9 +328,8 @@ function edwardsKey(id: string, key: KeyObject, signsTrees = false): Key {
   }
 }
 
-/** How documents are signed. `ed25519-batch` is Ed25519 with one signature for up to 16 tasks that are stored together. */
 export const SIGNING_ALGORITHMS = ['ed25519-batch', 'ed25519', 'hmac'] as const
-/** One of `SIGNING_ALGORITHMS`. */
+/** `hmac`, `ed25519`, or `ed25519-batch`, which is Ed25519 with one signature for up to 16 tasks that are stored together. */
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number]
 
 /**
