@@ -1,5 +1,6 @@
 import { FleetError } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
+import type { Signature } from '../auth/signing.ts'
 import { distinctValues } from '../database/distinct.ts'
 import { confirmed, isDuplicatesOnly, isOutage, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { asyncBatch } from './async-batch.ts'
@@ -136,10 +137,11 @@ export class Enqueuing {
     if (tasks.length === 0) return []
     if (tasks.every(updates.isPlain)) return this.#insert(tasks, session)
     const places = await this.#places(tasks)
+    const signatures = this.#signatures(tasks)
     const operations = tasks.map((task, index) => ({
       updateOne: {
         filter: { _id: task._id, rev: { $exists: false } },
-        update: updates.enqueue(task, places[index]!, this.#parts.signing.sign('task', { ...task }, notBefore(task))),
+        update: updates.enqueue(task, places[index]!, signatures[index]),
         upsert: true,
       },
     }))
@@ -165,14 +167,17 @@ export class Enqueuing {
     return tasks.map((task, index) => others.get(index) ?? byId.get(task._id.toHexString())!)
   }
 
+  #signatures(tasks: readonly NewTask[]): (Signature | undefined)[] {
+    const documents = tasks.map((task) => ({ content: { ...task }, notBefore: notBefore(task) }))
+    return this.#parts.signing.signAll('task', documents)
+  }
+
   /** Stores plain tasks. For a task that is already stored, returns it as it is now. @throws {FleetError} `TASK_EXISTS` */
   async #insert(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
-    const { clock, signing } = this.#parts
     // What is due at once must be due for a worker whose claim comes right after this.
-    const stored = clock.past()
-    const documents = tasks.map((task) =>
-      updates.newDocument(task, stored, signing.sign('task', { ...task }, notBefore(task))),
-    )
+    const stored = this.#parts.clock.past()
+    const signatures = this.#signatures(tasks)
+    const documents = tasks.map((task, index) => updates.newDocument(task, stored, signatures[index]))
     const within = session === undefined ? {} : { session }
     const refused = await this.#tasks.insertMany(documents, { ordered: false, ...within }).then(
       () => [],
