@@ -70,7 +70,7 @@ export class Ranges<V> {
     for (const { parts, trees, views } of this.#byPath.values()) {
       const [value, ...others] = leaves(doc, parts)
       // One element of an array may fit one end of a range, and another element the other end.
-      const some = others.length > 0 ? views.values() : treeAt(trees, value)
+      const some: Iterable<Set<V>> = others.length > 0 ? views.values() : treeAt(trees, value)
       for (const fitting of some) for (const view of fitting) found.add(view)
     }
   }
