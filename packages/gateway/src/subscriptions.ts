@@ -322,10 +322,10 @@ export class Subscriptions {
 
   /** @throws {FleetError} `GONE` */
   async #catchUp(socket: Socket, held: Held, id: string, parts: SnapshotParts): Promise<void> {
-    // After the answer that was just given.
-    await nextTurn()
     while (held.missed.get(id) === parts) {
-      // In turns with the other answers and parts for this client. Other clients wait for none of them.
+      // After the answer that was just given, and after what other clients have requested since the last part.
+      await nextTurn()
+      // In turns with the other answers and parts for this client.
       await held.answers(() => this.#sendNext(socket, held, id, parts))
     }
   }
