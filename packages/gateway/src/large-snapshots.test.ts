@@ -56,7 +56,7 @@ async function observedGateway() {
     return seen.parts >= seen.partsAtMost || bytes > MIB / 2
   }
   /** Resolves when all clients have missed changes, so that they get their rows again. */
-  const heldBack = (): Promise<void> =>
+  const heldBack = (): Promise<unknown> =>
     eventually(() => [...known].every(({ rooms }) => ![...rooms].some((id) => id.startsWith('q_'))))
   return { seen, heldBack, gateway: await startGateway(fleet, { isBehind }) }
 }

@@ -5,13 +5,15 @@ import { bytesOfRows, SnapshotParts } from './snapshot-parts.ts'
 
 const KIB = 1024
 
+const row = (fields: { _id: string; [field: string]: unknown }): Row => fields
+
 /** A client that assembles parts as docs/protocol.md says. */
 class Client {
   #rows = new Map<string, Row>()
 
   take({ part, rows, ids }: ReturnType<SnapshotParts['next']>): Row[] | undefined {
     if (part === 0) this.#rows.clear()
-    for (const row of rows) this.#rows.set(row._id, row)
+    for (const one of rows) this.#rows.set(one._id, one)
     return ids?.map((id) => this.#rows.get(id)!)
   }
 }
@@ -31,11 +33,8 @@ test('the last part completes the window of that moment, whatever changed betwee
       fc.array(fc.array(change, { maxLength: 4 }), { maxLength: 30 }),
       (sizes, rounds) => {
         let version = 0
-        const rowOf = (id: string, kib: number): Row => ({
-          _id: id,
-          version: version++,
-          pad: 'é'.repeat(kib * (KIB / 2)),
-        })
+        const rowOf = (id: string, kib: number): Row =>
+          row({ _id: id, version: version++, pad: 'é'.repeat(kib * (KIB / 2)) })
         const window = sizes.map((kib, id) => rowOf(`r${id}`, kib))
         const sender = new SnapshotParts()
         const client = new Client()
@@ -65,7 +64,7 @@ test('the last part completes the window of that moment, whatever changed betwee
 })
 
 test('rows that did not change are sent once', () => {
-  const rows = Array.from({ length: 50 }, (_, n): Row => ({ _id: `r${n}`, pad: 'x'.repeat(60 * KIB) }))
+  const rows = Array.from({ length: 50 }, (_, n) => row({ _id: `r${n}`, pad: 'x'.repeat(60 * KIB) }))
   const sender = new SnapshotParts()
   const sent: string[] = []
   for (let last = false; !last; ) {
@@ -78,6 +77,6 @@ test('rows that did not change are sent once', () => {
 })
 
 test('the size of rows is that of their UTF-8', () => {
-  const row: Row = { _id: 'a', text: 'é😀\u0001"' }
-  expect(bytesOfRows([row, row], Number.POSITIVE_INFINITY)).toBe(2 * Buffer.byteLength(JSON.stringify(row)))
+  const one = row({ _id: 'a', text: 'é😀\u0001"' })
+  expect(bytesOfRows([one, one], Number.POSITIVE_INFINITY)).toBe(2 * Buffer.byteLength(JSON.stringify(one)))
 })
