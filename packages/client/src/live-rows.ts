@@ -87,6 +87,7 @@ export class LiveRows<N extends CollectionName>
 
   protected interrupted(): void {
     this.#current = false
+    this.#awaited = false
     this.#arrived = undefined
   }
 

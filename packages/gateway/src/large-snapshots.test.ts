@@ -209,6 +209,8 @@ test('a client that does not take parts gets up to a megabyte of rows, and TOO_B
   const refused = await ask(socket, 'subscribeQuery', large.query)
   expect(codeOf(refused)).toBe('TOO_BIG')
   expect(JSON.stringify(refused)).toMatch(/Update the client.*fields.*limit/)
+  // Refused subscriptions do not count.
+  for (let n = 0; n < 20; n += 1) expect(codeOf(await ask(socket, 'subscribeQuery', large.query))).toBe('TOO_BIG')
   await HeldRows.open(socket, { ...large.query, limit: 7 })
   // It follows a view that grows by deltas. When it misses some, it is disconnected, and refused.
   await fleet.fleet.as().tasks.enqueue({ name: 'large', queue: small.queue, input: { pad: PAD } })

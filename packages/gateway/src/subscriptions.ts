@@ -203,7 +203,7 @@ export class Subscriptions {
    * Takes a share of a room. Resolves when its view is exact and the client has read enough to get an answer, which must then be
    * sent at once: the next delta is the one after it.
    *
-   * @param bytes the size of the answer
+   * @param bytes the size of the answer; throws if it can't be given
    */
   async #share<W extends Watch | StatsWatch>(
     socket: Socket,
@@ -240,6 +240,8 @@ export class Subscriptions {
       await this.#turn(socket, held, () => bytes(watch))
       // The client may have disconnected or unsubscribed while the view was being read.
       if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was cancelled')
+      // The answer of this moment may have become too large.
+      bytes(watch)
       return watch
     } catch (error) {
       this.#release(socket, id)
