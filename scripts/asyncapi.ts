@@ -97,7 +97,7 @@ export function asyncapi(version: string): object {
         token: {
           type: 'userPassword',
           description:
-            'A key in the handshake: `auth: { token }`. A fleet without keys takes connections from its own computer without it.',
+            'A key in the handshake: `auth: { token }`, with `parts: true` for large snapshots in parts. A fleet without keys takes connections from its own computer without it.',
         },
         ticket: {
           type: 'userPassword',

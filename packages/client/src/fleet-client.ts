@@ -115,7 +115,9 @@ export class FleetClient implements FleetApi {
       this.#connection.request('subscribeQuery', { ...query, ...resume })
     const link = this.#link(() => rows, onRefused)
     const rows: LiveRows<N> = new LiveRows<N>(ask, listener, link)
-    return this.#opened(rows)
+    await this.#opened(rows)
+    await rows.first
+    return rows
   }
 
   async subscribeStats(

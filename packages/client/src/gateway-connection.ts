@@ -35,6 +35,8 @@ const REFUSED_RETRY_MS = 1_000
 /** A session is renewed after this part of its remaining time. */
 const RENEWED_AT = 0.75
 const RENEW_RETRY_MS = 5_000
+/** What this client understands. Older gateways ignore it. */
+const ABLE = { parts: true } as const
 /** Errors of the `token` function after which it is not called again. */
 const NO_TOKEN = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'])
 
@@ -183,7 +185,7 @@ export class GatewayConnection {
       this.#gateways.learn(gateways)
       if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
     })
-    for (const event of ['queryDelta', 'queryReset', 'statsDelta'] as const) {
+    for (const event of ['queryDelta', 'queryReset', 'queryPart', 'statsDelta'] as const) {
       socket.on(event, (message: { subscription: string }) => this.#listener.received(message))
     }
     return socket
@@ -269,11 +271,11 @@ export class GatewayConnection {
     return this.#state === 'connecting' ? 'connecting' : 'reconnecting'
   }
 
-  /** The credentials that socket.io sends with each connection. */
+  /** The credentials and abilities that socket.io sends with each connection. */
   #auth(): object | ((send: (auth: object) => void) => void) {
     const token = this.#token
-    if (token === undefined) return {}
-    if (typeof token === 'string') return { token }
+    if (token === undefined) return ABLE
+    if (typeof token === 'string') return { token, ...ABLE }
     return (send) => {
       this.#begun += 1
       const mine = this.#begun
@@ -281,7 +283,7 @@ export class GatewayConnection {
         .then(token)
         .then(
           (fresh) => {
-            if (mine === this.#begun) send({ token: fresh })
+            if (mine === this.#begun) send({ token: fresh, ...ABLE })
           },
           (error: unknown) => {
             if (mine === this.#begun) this.#hasNoToken(error)

@@ -415,6 +415,7 @@ export class Gateway extends Service {
     const subscriptions = new Subscriptions(this.#queries, namespace, {
       accounts: this.#accounts,
       backlog: this.#backlog,
+      log: this.#log,
     })
     this.#subscriptions = subscriptions
     namespace.use((socket, next) => {

@@ -85,6 +85,10 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
           .optional()
           .describe("All current rows, if the subscription is new or the missed deltas can't be replayed."),
         deltas: z.array(queryDelta).optional().describe('The missed deltas, if `resume` was possible.'),
+        parts: z
+          .literal(true)
+          .optional()
+          .describe('The rows follow in `queryPart`. Only for connections with `auth: { parts: true }`.'),
       })
       .meta({ id: 'SubscribeAnswer' }),
   },
@@ -172,6 +176,28 @@ export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage
         reason: shapes.resetReason,
       })
       .meta({ id: 'QueryReset' }),
+  },
+  queryPart: {
+    summary:
+      'A part of the rows, for clients that connect with `auth: { parts: true }`. docs/protocol.md says how to assemble them.',
+    payload: z
+      .object({
+        subscription,
+        part: z.int().min(0).describe('Counts the parts. Part 0 begins anew.'),
+        rows: z.array(row).describe('In any order. A later row replaces an earlier one with its `_id`.'),
+        end: z
+          .object({
+            epoch,
+            seq,
+            ids: z.array(z.string()).describe('All rows of the window in order; other rows have left it.'),
+            reason: shapes.resetReason
+              .optional()
+              .describe('Why the rows are sent again; absent after `subscribeQuery`.'),
+          })
+          .optional()
+          .describe('Only in the last part.'),
+      })
+      .meta({ id: 'QueryPart' }),
   },
   statsDelta: {
     summary: 'The changed parts of the statistics, each with its current value.',

@@ -206,6 +206,17 @@ export interface QueryReset<R extends Row = Row> {
   reason: ResetReason
 }
 
+/** A part of the rows of a subscription, for a client that takes parts. */
+export interface QueryPart<R extends Row = Row> {
+  subscription: string
+  /** Counts the parts. Part 0 begins anew. */
+  part: number
+  /** In any order. A later row replaces an earlier one with its `_id`. */
+  rows: R[]
+  /** Only in the last part: the place of the rows, and the ids of all rows of the window in order. */
+  end?: { epoch: string; seq: number; ids: string[]; reason?: ResetReason }
+}
+
 /** The events of an interval of ten seconds. */
 export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 
@@ -236,6 +247,8 @@ export interface SubscribeAnswer<R extends Row = Row> {
   rows?: R[]
   /** The missed deltas, if `resume` was possible. */
   deltas?: QueryDelta<R>[]
+  /** The rows follow in `queryPart`. */
+  parts?: true
 }
 
 /** Selects the tasks of a command: exactly one of the three. */
@@ -363,6 +376,8 @@ export interface ClientToGateway {
 export interface GatewayToClient {
   queryDelta: (delta: QueryDelta) => void
   queryReset: (reset: QueryReset) => void
+  /** Only to connections with `auth: { parts: true }`. */
+  queryPart: (part: QueryPart) => void
   statsDelta: (delta: StatsDelta) => void
   /** Sent once after the connection: what the gateway is and what it can do. */
   welcome: (welcome: Welcome) => void
