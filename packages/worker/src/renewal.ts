@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { dataClientOptions, type FleetDatabase, Service, WatchLoop } from '@taskfleet/core/internal'
+import { type FleetDatabase, renewalClientOptions, Service, WatchLoop } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 import { renew } from './renew.js'
 import type { RenewalOrder, RenewalReport, RenewalSetup } from './renewal-messages.ts'
@@ -47,20 +47,22 @@ class RenewalThread extends Service implements Renewal {
     this.#options = options
   }
 
-  protected override async onStart(): Promise<void> {
+  protected override onStart(): void {
     const { database, timeoutMs, everyMs, warnBlockedMs, maxBlockedMs, log, onReport } = this.#options
     const { port1, port2 } = new MessageChannel()
     const setup: RenewalSetup = {
       port: port2,
       uri: database.uri,
-      database: database.connection.name,
-      clientOptions: dataClientOptions(timeoutMs),
+      database: database.name,
+      clientOptions: renewalClientOptions(timeoutMs),
       beat: this.#beat,
       ...{ everyMs, warnBlockedMs, maxBlockedMs },
     }
     const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
       workerData: setup,
       transferList: [port2],
+      // The thread runs plain files, so it needs none of the program's loaders, and can't start with some options.
+      execArgv: [],
       // By default its young generation would grow to many megabytes.
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
     })
@@ -68,7 +70,7 @@ class RenewalThread extends Service implements Renewal {
     port1.on('message', onReport)
     this.#port = port1
     this.defer(() => this.#end(thread))
-    await once(thread, 'online')
+    // It starts while the worker goes on: orders wait in the channel.
     thread.unref()
   }
 

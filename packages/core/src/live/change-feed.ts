@@ -44,7 +44,7 @@ export interface ChangeFeedOptions {
   scope?: FeedScope
   /** For how long everything is reported after its last user has released it, in milliseconds. */
   lingerMs?: number
-  /** How often a test write is sent through the stream, in milliseconds. */
+  /** How often to check that changes come in time. If none does, a test write is sent through the stream. In milliseconds. */
   canaryMs?: number
   /** A stream that is silent for this long is opened again, in milliseconds. */
   stalledMs?: number
@@ -54,6 +54,10 @@ export interface ChangeFeedOptions {
 const PROBE_MS = 2_000
 /** How long `everything` waits for the wider stream, in milliseconds. */
 const WIDENING_MS = 5_000
+/** A stream whose events are later than this is measured by test writes. */
+const LATE_MS = 3_000
+/** How old the latest test write may be while other events come in time. */
+const CANARY_AT_LEAST_MS = 30_000
 
 /**
  * The one change stream of a process, shared by all listeners. After an error it opens again with its resume token and a
@@ -77,6 +81,8 @@ export class ChangeFeed extends Service implements Feed {
   #failures = NO_FAILURES
   #lastEventAt = 0
   #reportedUntil = 0
+  /** How long after its write the latest event came, in milliseconds. */
+  #latestTook = 0
   /** The wanted scope. */
   #scope: FeedScope
   /** How many users want everything. */
@@ -286,6 +292,7 @@ export class ChangeFeed extends Service implements Feed {
     // A cluster time has whole seconds. More events of the same second may follow.
     const seconds = event.clusterTime?.getHighBitsUnsigned() ?? 0
     this.#reportedUntil = Math.max(this.#reportedUntil, seconds * 1_000)
+    this.#latestTook = this.#database.clock.now().getTime() - seconds * 1_000
   }
 
   #report(event: mongo.ChangeStreamDocument): void {
@@ -304,10 +311,17 @@ export class ChangeFeed extends Service implements Feed {
     notifyEach(this.#listeners, notify, { log: this.#log, failed: 'a listener of the change feed failed' })
   }
 
+  /** Whether the latest event was reported soon after its write. Cluster times have whole seconds. */
+  get #isInTime(): boolean {
+    return this.#latestTook < LATE_MS
+  }
+
   async #checkSilence(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
     if (silentMs > this.#stalledMs)
       this.#abortWait?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
+    // The renewals of sessions show that the stream is alive as well as a test write does.
+    if (silentMs < this.#canaryMs && this.#canary.ageMs < CANARY_AT_LEAST_MS && this.#isInTime) return
     // Not awaited: a write that hangs must not delay the next check.
     void this.#canary.send()
   }
