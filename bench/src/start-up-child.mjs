@@ -28,7 +28,10 @@ if (kind === 'worker') {
   const client = await new MongoClient(uri).connect()
   reached('started')
   const waiting = { queue: 'start-up', status: 'pending' }
-  await client.db().collection('tasks').findOneAndUpdate(waiting, { $set: { status: 'cancelled' } })
+  await client
+    .db()
+    .collection('tasks')
+    .findOneAndUpdate(waiting, { $set: { status: 'cancelled' } })
   reached('handler')
 }
 setInterval(() => undefined, 60_000)

@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { CommandTap } from '@taskfleet/testkit/command-tap'
 import { type Bed, median, storeTasks } from './bed.ts'
-import { CommandTap } from './command-tap.ts'
 
 const ROUNDS = 7
 const PHASES = ['process', 'modules', 'started', 'handler'] as const
@@ -33,7 +33,10 @@ async function once(bed: Bed, kind: 'driver' | 'worker', uri: string): Promise<R
   await storeTasks(bed.fleet, 1, { name: 'start-up', queue: 'start-up', input: {} })
   const { NODE_OPTIONS: _, ...env } = process.env
   const forkedAt = Date.now()
-  const child = fork(fileURLToPath(new URL('./start-up-child.mjs', import.meta.url)), [kind, uri], { env, execArgv: [] })
+  const child = fork(fileURLToPath(new URL('./start-up-child.mjs', import.meta.url)), [kind, uri], {
+    env,
+    execArgv: [],
+  })
   try {
     return await phasesOf(child, forkedAt)
   } finally {

@@ -14,6 +14,8 @@ const INDEXES_EVERY_MS = 300_000
 const INDEXES_SOON_MS = 30_000
 /** How often to check whether a survey of all documents is due. */
 const SURVEY_ASKED_MS = 300_000
+/** It reads all documents, so it does not compete with the start. */
+const SURVEY_FIRST_MS = 10_000
 /** The longest delay before an invalid task is ended, so that not every worker does it at the same moment. */
 const SOON_MS = 500
 
@@ -49,7 +51,10 @@ export class DocumentWatch extends Service {
       firstMs: INDEXES_SOON_MS * (0.9 + Math.random() * 0.2),
       retryMs: INDEXES_SOON_MS,
     })
-    this.#survey = loop(async () => void (await fleet.surveyIfDue()), { everyMs: SURVEY_ASKED_MS, firstMs: 0 })
+    this.#survey = loop(async () => void (await fleet.surveyIfDue()), {
+      everyMs: SURVEY_ASKED_MS,
+      firstMs: SURVEY_FIRST_MS * Math.random(),
+    })
     this.#ending = loop(async () => void (await fleet.store.endMisfits(this.#misfits.splice(0))), {})
   }
 

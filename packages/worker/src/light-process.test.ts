@@ -26,10 +26,18 @@ async function loadedBy(options: string): Promise<string[]> {
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as string[]
 }
 
+/** What only some processes need: models of mongoose, and the validator of published schemas. */
+const ON_DEMAND = /\/node_modules\/(mongoose|kareem|mquery|ajv|piscina|undici|tsx)\//
 const SERVERS = /\/node_modules\/(fastify|socket\.io|engine\.io)\//
 
 test('a worker that does not listen loads no server', async () => {
   expect((await loadedBy('')).filter((path) => SERVERS.test(path))).toEqual([])
   // The same question finds them where there is one.
   expect((await loadedBy("listen: { host: '127.0.0.1', port: 0 }")).some((path) => SERVERS.test(path))).toBe(true)
+}, 180_000)
+
+test('a worker loads neither mongoose nor what its options do not need', async () => {
+  const loaded = await loadedBy('')
+  expect(loaded.filter((path) => ON_DEMAND.test(path))).toEqual([])
+  expect(loaded.some((path) => /\/node_modules\/mongodb\//.test(path))).toBe(true)
 }, 180_000)

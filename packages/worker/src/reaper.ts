@@ -16,8 +16,8 @@ export interface ReaperOptions {
   houseKeeping: () => Promise<unknown>
 }
 
-/** How often a small fleet also looks for blocked tasks whose predecessors have ended: a safety net. */
-const HOUSE_KEEPING_MS = 60_000
+/** After so many times `intervalMs`, it also looks for blocked tasks whose predecessors have ended: a safety net. */
+const HOUSE_KEEPING_EVERY = 20
 /** Up to so many processes check as often as they would alone. With more of them, all together make as many checks as these. */
 const FEW = 4
 const LONGEST_MS = 30_000
@@ -52,7 +52,7 @@ export class Reaper extends WatchLoop {
         alert()
         onReaped(task)
       }
-      if (performance.now() - housekeptAt < HOUSE_KEEPING_MS * share()) return nextMs()
+      if (performance.now() - housekeptAt < HOUSE_KEEPING_EVERY * intervalMs * share()) return nextMs()
       housekeptAt = performance.now()
       await store.unblockAll()
       await houseKeeping()

@@ -47,7 +47,7 @@ class RenewalThread extends Service implements Renewal {
     this.#options = options
   }
 
-  protected override onStart(): void {
+  protected override async onStart(): Promise<void> {
     const { database, timeoutMs, everyMs, warnBlockedMs, maxBlockedMs, log, onReport } = this.#options
     const { port1, port2 } = new MessageChannel()
     const setup: RenewalSetup = {
@@ -70,7 +70,7 @@ class RenewalThread extends Service implements Renewal {
     port1.on('message', onReport)
     this.#port = port1
     this.defer(() => this.#end(thread))
-    // It starts while the worker goes on: orders wait in the channel.
+    await once(thread, 'online')
     thread.unref()
   }
 

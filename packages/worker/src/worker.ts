@@ -182,9 +182,7 @@ export class Worker extends Service {
     const { fleet, feed, sessions, reaper, queues, settings } = this
     const { log } = settings
     this.defer(processGuard.hold())
-    // Its thread starts meanwhile.
-    await this.use(sessions)
-    await fleet.database.requireSchema()
+    await Promise.all([this.use(sessions), fleet.database.requireSchema()])
     await this.use(feed)
     await this.#openGateway()
     await this.use(new DocumentWatch({ fleet, feed, log }))

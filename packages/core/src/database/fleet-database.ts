@@ -81,8 +81,7 @@ export class FleetDatabase {
     refuseWeakOptions(uri)
     const name = databaseName(uri, options.name)
     const client = clientOf(uri, { ...dataClientOptions(timeoutMs, uri), ...api })
-    const patient = (): mongo.MongoClient =>
-      new driver.MongoClient(uri, { ...patientClientOptions(timeoutMs), ...api })
+    const patient = (): mongo.MongoClient => new driver.MongoClient(uri, { ...patientClientOptions(timeoutMs), ...api })
     let database: FleetDatabase | undefined
     try {
       await firstContact(client, timeoutMs)

@@ -37,7 +37,8 @@ const INDEXES: readonly Omit<IndexSpec, 'collection'>[] = [
 ]
 
 /** The indexes of this file. Those of other parts are in `database/indexes.ts`. */
-export const taskIndexes = (): IndexSpec[] => INDEXES.map(({ name, key, ...rest }) => ({ collection: 'tasks', name, key, ...rest }))
+export const taskIndexes = (): IndexSpec[] =>
+  INDEXES.map(({ name, key, ...rest }) => ({ collection: 'tasks', name, key, ...rest }))
 
 /** The mongoose model of the collection `tasks` on this connection. */
 export function taskModel(connection: Connection): Model<TaskDocument> {
