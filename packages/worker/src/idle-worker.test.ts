@@ -12,7 +12,7 @@ const SETTLE_MS = 5_000
 const WATCHED_MS = 15_000
 
 /** Starts a worker without tasks. */
-async function started(options: Partial<TaskRunnerOptions> & { mongo: string }): Promise<TaskRunner> {
+async function started(options: Omit<Partial<TaskRunnerOptions>, 'mongo'> & { mongo: string }): Promise<TaskRunner> {
   const idle = defineTask({ name: 'idle', input: z.object({}), run: () => null })
   const runner = new TaskRunner({ tasks: [idle], queues: ['idle'], ...options })
   fleet.cleanup(() => runner.stop({ grace: 0 }))
@@ -21,7 +21,7 @@ async function started(options: Partial<TaskRunnerOptions> & { mongo: string }):
 }
 
 /** What an idle worker sends within `WATCHED_MS`. */
-async function sentBy(options: Partial<TaskRunnerOptions>): Promise<Tapped> {
+async function sentBy(options: Pick<TaskRunnerOptions, 'ownStream'>): Promise<Tapped> {
   const { tap, uri } = await CommandTap.start({ uri: fleet.uri, defer: (end) => fleet.cleanup(end) })
   await started({ mongo: uri, ...options })
   await sleep(SETTLE_MS)
