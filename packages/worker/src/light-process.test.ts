@@ -36,6 +36,25 @@ test('a worker that does not listen loads no server', async () => {
   expect((await loadedBy("listen: { host: '127.0.0.1', port: 0 }")).some((path) => SERVERS.test(path))).toBe(true)
 }, 180_000)
 
+test('the thread that renews the session starts in a program from `--eval`', async () => {
+  const program = `
+    import { defineTask, TaskRunner } from '@taskfleet/worker'
+    import { z } from 'zod'
+    const task = defineTask({ name: 'renewed', input: z.object({}), run: () => 1 })
+    const log = { child: () => log, bindings: () => ({}) }
+    for (const level of ['trace', 'debug', 'info']) log[level] = () => undefined
+    for (const level of ['warn', 'error', 'fatal']) log[level] = (about, text) => console.log(level, text)
+    const runner = new TaskRunner({ mongo: process.env.MONGO, tasks: [task], queues: ['renewed'], log })
+    await runner.start()
+    await runner.stop({ grace: 0 })
+    process.exit()`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    env: { ...process.env, NODE_OPTIONS: '', MONGO: fleet.uri },
+  })
+  expect(stdout).not.toContain('the renewing thread failed')
+}, 180_000)
+
 test('a worker loads neither mongoose nor what its options do not need', async () => {
   const loaded = await loadedBy('')
   expect(loaded.filter((path) => ON_DEMAND.test(path))).toEqual([])

@@ -35,6 +35,8 @@ export const renewalOf = (options: RenewalOptions): Renewal =>
   options.database.memory === undefined ? new RenewalThread(options) : new RenewalHere(options)
 
 const STOP_MS = 1_000
+/** A thread starts from a file, which Node refuses with the `--input-type` of a program from `--eval` or the standard input. */
+const OPTIONS_OF_THREADS = process.execArgv.some((option) => option.startsWith('--input-type')) ? { execArgv: [] } : {}
 
 /** Renews from a thread, so that a handler that blocks the event loop does not lose the lease. */
 class RenewalThread extends Service implements Renewal {
@@ -61,8 +63,7 @@ class RenewalThread extends Service implements Renewal {
     const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
       workerData: setup,
       transferList: [port2],
-      // The thread runs plain files, so it needs none of the program's loaders, and can't start with some options.
-      execArgv: [],
+      ...OPTIONS_OF_THREADS,
       // By default its young generation would grow to many megabytes.
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
     })
