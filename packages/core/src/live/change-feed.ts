@@ -90,6 +90,7 @@ export class ChangeFeed extends Service implements Feed {
   readonly #onOpened = new Set<() => void>()
   /** Aborts the wait for the stream's next event. */
   #abortWait: ((why: Error) => void) | undefined
+  #endPause: (() => void) | undefined
   #narrowing: NodeJS.Timeout | undefined
   #probing: NodeJS.Timeout | undefined
 
@@ -222,8 +223,17 @@ export class ChangeFeed extends Service implements Feed {
     if (action === 'announceLoss') this.#tellLost('HISTORY_LOST')
     if (action === 'announce' || action === 'announceLoss') for (const opened of this.#onOpened) opened()
     if (action === 'discard' || action === 'pause') this.#discard()
-    if (action === 'pause') await sleep(pauseAfter(this.#failures), undefined, { signal }).catch(() => undefined)
+    if (action === 'pause') await this.#pause(signal)
     if (action === 'close' && this.#stream !== undefined) await closed(this.#stream)
+  }
+
+  /** Ends early when the database is back. */
+  async #pause(signal: AbortSignal): Promise<void> {
+    const pause = new AbortController()
+    this.#endPause = () => pause.abort()
+    const either = AbortSignal.any([signal, pause.signal])
+    await sleep(pauseAfter(this.#failures), undefined, { signal: either }).catch(() => undefined)
+    this.#endPause = undefined
   }
 
   /** `watch()` itself sends nothing. The first `tryNext()` opens the stream, so its start time is fixed before. */
@@ -332,6 +342,7 @@ export class ChangeFeed extends Service implements Feed {
    */
   #probe(): void {
     const askedAt = performance.now()
+    this.#endPause?.()
     void this.#canary.send()
     clearTimeout(this.#probing)
     this.#probing = setTimeout(() => {
