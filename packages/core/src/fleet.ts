@@ -92,7 +92,7 @@ export class Fleet {
   ) {
     const signing = asked === undefined ? Signing.fromEnv(process.env, log) : new Signing({ log, ...asked })
     this.signing = signing
-    const { connection, clock, db } = database
+    const { clock, db } = database
     this.database = database
     this.gate = new DocumentGate(db, new SetAside(db, { log }))
     const { gate } = this
@@ -106,7 +106,7 @@ export class Fleet {
     })
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
-    const store = new MongoTaskStore(connection, clock, {
+    const store = new MongoTaskStore(database, clock, {
       retention: this.retention,
       durations: this.durations,
       signing,
@@ -119,7 +119,7 @@ export class Fleet {
     this.batches = store.batches
     this.callbacks = new Callbacks(db, gate, signing)
     this.events = new Events({
-      client: connection.getClient(),
+      client: database.getClient(),
       db,
       store: this.store,
       callbacks: this.callbacks,
@@ -127,7 +127,7 @@ export class Fleet {
       log,
       now: () => clock.now(),
     })
-    this.workers = new WorkerRegister(connection, clock, gate)
+    this.workers = new WorkerRegister(database, clock, gate)
     this.handlers = new PublishedHandlers(db, this.workers)
     this.queues = new QueueRegister(db, gate)
     this.rates = new StartRates(db)

@@ -72,7 +72,7 @@ export class Access extends Service {
     this.keys = new KeyStore(database.db, () => database.clock.now())
     this.signing = new SigningKeys(this.keys, parseSecrets(secret))
     this.sessions = new Sessions(this.keys, () => database.clock.now(), this.signing)
-    this.#register = new WorkerRegister(database.connection, database.clock)
+    this.#register = new WorkerRegister(database, database.clock)
     this.#feed = feed
   }
 

@@ -10,8 +10,8 @@ import {
   verify,
 } from 'node:crypto'
 import { FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { driver } from '../database/driver.ts'
 import { leafOf, MOST_LEAVES, rootOf, type TreePath, treeOf } from './signature-tree.ts'
 
 export const SIGNING_MODES = ['off', 'warn', 'required'] as const
@@ -278,7 +278,7 @@ export const notBeforeOf = (signature: unknown): Date | undefined => partsOf(sig
 /** The signed bytes, as BSON: it keeps the order of fields and the types of values, so they are the same after a read. */
 function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Parts, 'sig'>): Buffer {
   const fields = Object.fromEntries(SIGNED[kind].map((name) => [name, content[name] ?? null]))
-  return Buffer.from(mongo.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
+  return Buffer.from(driver.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
 }
 
 /** @throws {FleetError} `BAD_SIGNING_KEY` */

@@ -17,8 +17,8 @@ import {
   type TaskStatus,
 } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
-import { mongo } from 'mongoose'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
+import { driver } from '../database/driver.ts'
 import { toFullRow } from '../live/wire.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
 import { type NewTask, parseChanges, parseNewTask } from '../task/new-task.ts'
@@ -296,7 +296,7 @@ function replayOf(task: TaskDocument, input: unknown): NewTask {
   const { key, retry, timeout, totalTimeout, stall } = task
   return {
     ...asked,
-    _id: new mongo.ObjectId(),
+    _id: new driver.ObjectId(),
     version: task.version,
     input: input === undefined ? task.input : asked.input,
     queue: task.queue,

@@ -34,14 +34,14 @@ const stored = (db: mongo.Db): Promise<SchemaDocument | null> => schemas(db).fin
  * Compares the database's schema with the one that this program expects. If no version is stored, the database is not set up or
  * is from before versions. Then missing parts are made, unless that could take long.
  *
- * @param builds a database whose client waits as long as an index build takes
+ * @param patiently runs commands on a database whose client waits as long as an index build takes
  * @param mostBuilt collections with more documents get their indexes only from `migrate`
  * @returns the indexes that can't be built because of documents; they don't keep a process from starting
  * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `INDEX_CONFLICT`
  */
 export async function requireSchema(
   db: mongo.Db,
-  builds: mongo.Db,
+  patiently: <T>(act: (builds: mongo.Db) => Promise<T>) => Promise<T>,
   mostBuilt = MOST_BUILT_AT_START,
 ): Promise<BlockedIndex[]> {
   if (await isSetUp(db)) return []
@@ -54,7 +54,7 @@ export async function requireSchema(
       `it lacks ${missing.map(indexLabel).join(', ')}, and ${large.join(' and ')} have many documents`,
     )
   }
-  const blocked = await makeMissing(builds, missing)
+  const blocked = missing.length === 0 ? [] : await patiently((builds) => makeMissing(builds, missing))
   await writeVersion(db, OLDEST_PROGRAM)
   return blocked
 }

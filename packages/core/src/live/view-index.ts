@@ -1,4 +1,4 @@
-import { mongo, Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { leaves } from './matcher.ts'
 import { type Range, Ranges, rangeOf } from './ranges.ts'
 
@@ -105,10 +105,10 @@ function valueKey(value: unknown): string | typeof INCOMPARABLE | null {
   if (typeof value === 'number') return Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`
   if (typeof value === 'bigint') return `n${value}`
   if (typeof value === 'boolean') return `b${value}`
-  if (value instanceof Types.ObjectId) return `i${value.toHexString()}`
+  if (value instanceof driver.ObjectId) return `i${value.toHexString()}`
   if (value instanceof Date) return `d${value.getTime()}`
-  if (value instanceof mongo.Long) return `n${value.toString()}`
-  return value instanceof mongo.Decimal128 ? INCOMPARABLE : null
+  if (value instanceof driver.Long) return `n${value.toString()}`
+  return value instanceof driver.Decimal128 ? INCOMPARABLE : null
 }
 
 interface Condition {

@@ -1,7 +1,8 @@
 import { FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Signature } from '../auth/signing.ts'
 import { distinctValues } from '../database/distinct.ts'
+import { driver } from '../database/driver.ts'
 import { confirmed, isDuplicatesOnly, isOutage, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { asyncBatch } from './async-batch.ts'
 import { isMet, known, predecessorsOf, refuseCycles, standpoints } from './dependencies.ts'
@@ -406,4 +407,4 @@ function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
 }
 
 const sameBson = (a: unknown, b: unknown): boolean =>
-  Buffer.from(mongo.BSON.serialize({ value: a })).equals(Buffer.from(mongo.BSON.serialize({ value: b })))
+  Buffer.from(driver.BSON.serialize({ value: a })).equals(Buffer.from(driver.BSON.serialize({ value: b })))

@@ -1,9 +1,10 @@
 import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
-import { type Connection, mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { notBeforeOf, Signing } from '../auth/signing.ts'
-import { majorityDb } from '../database/majority-db.ts'
+import { driver } from '../database/driver.ts'
+import { type DatabaseSource, majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { SetAside } from '../documents/set-aside.ts'
 import { SHAPES } from '../documents/shapes.ts'
@@ -60,7 +61,7 @@ export class MongoTaskStore implements TaskStore {
   readonly #unblocking: AsyncBatch<ObjectId, number>
 
   constructor(
-    connection: Connection,
+    source: DatabaseSource,
     clock: ServerClock,
     given: {
       retention?: RetentionPolicy
@@ -76,9 +77,9 @@ export class MongoTaskStore implements TaskStore {
       onEventTask?: (event: ObjectId) => void
     } = {},
   ) {
-    const db = majorityDb(connection)
+    const db = majorityDb(source)
     const { log, retention = new RetentionPolicy(db), setAside = new SetAside(db, { log }) } = given
-    this.#client = connection.getClient()
+    this.#client = source.getClient()
     this.#tasks = db.collection('tasks')
     const tasks = this.#tasks
     const tell: StoreParts['tell'] = (task) => {
@@ -135,7 +136,7 @@ export class MongoTaskStore implements TaskStore {
       updateOne: { filter: attemptGuard(id, leaseId), update: attemptUpdates.report(progress) },
     }))
     await this.#tasks.bulkWrite(operations as never, { ordered: false }).catch((error: unknown) => {
-      const refused = error instanceof mongo.MongoBulkWriteError ? [error.writeErrors].flat() : []
+      const refused = error instanceof driver.MongoBulkWriteError ? [error.writeErrors].flat() : []
       if (refused.length === 0) throw error
       // The other reports of this write are stored.
       for (const { index, code, errmsg } of refused) this.#refusedReport(sound[index]!, errmsg ?? `code ${code}`)
@@ -145,7 +146,7 @@ export class MongoTaskStore implements TaskStore {
   /** Checks each report alone, because one report that the driver can't encode would fail the whole write. */
   #canBeWritten(report: Report): boolean {
     try {
-      const bytes = mongo.BSON.calculateObjectSize({ progress: report.progress })
+      const bytes = driver.BSON.calculateObjectSize({ progress: report.progress })
       if (bytes <= LARGEST_REPORT) return true
       this.#refusedReport(report, `it takes ${bytes} bytes`)
     } catch (error) {
@@ -358,7 +359,7 @@ export class MongoTaskStore implements TaskStore {
 
   async slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]> {
     const taken = await this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
-    return taken.filter(({ _id, slot }) => _id instanceof mongo.ObjectId && typeof slot === 'string')
+    return taken.filter(({ _id, slot }) => _id instanceof driver.ObjectId && typeof slot === 'string')
   }
 
   async held(session: string): Promise<Held[]> {
@@ -366,9 +367,9 @@ export class MongoTaskStore implements TaskStore {
       .find({ status: 'running', 'lease.session': session }, { projection: { lease: 1, control: 1, event: 1 } })
       .toArray()
     return running.flatMap(({ _id, lease, control, event }) => {
-      if (!(_id instanceof mongo.ObjectId) || typeof lease?.id !== 'string') return []
+      if (!(_id instanceof driver.ObjectId) || typeof lease?.id !== 'string') return []
       const asked = control !== undefined && SHAPES.tasks.fields.control!.kind.is(control) ? { control } : {}
-      return [{ _id, leaseId: lease.id, ...(event instanceof mongo.ObjectId ? { event } : {}), ...asked }]
+      return [{ _id, leaseId: lease.id, ...(event instanceof driver.ObjectId ? { event } : {}), ...asked }]
     })
   }
 
