@@ -1,5 +1,5 @@
 import { IntervalTree } from '@flatten-js/interval-tree'
-import { mongo, Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { isNaNumber, typeRank } from './compare.ts'
 import { leaves } from './matcher.ts'
 
@@ -130,11 +130,11 @@ function position(value: unknown): number | undefined {
   if (isNaNumber(value)) return undefined
   if (typeof value === 'number') return value
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.getTime()
-  if (typeof value === 'bigint' || value instanceof mongo.Decimal128) return Number(value.toString())
+  if (typeof value === 'bigint' || value instanceof driver.Decimal128) return Number(value.toString())
   // A timestamp is also a `Long`.
-  if (value instanceof mongo.Timestamp) return undefined
-  if (value instanceof mongo.Long) return Number(value.toBigInt())
-  if (value instanceof Types.ObjectId) return Number.parseInt(value.toHexString().slice(0, ID_DIGITS), 16)
+  if (value instanceof driver.Timestamp) return undefined
+  if (value instanceof driver.Long) return Number(value.toBigInt())
+  if (value instanceof driver.ObjectId) return Number.parseInt(value.toHexString().slice(0, ID_DIGITS), 16)
   if (typeof value !== 'string') return undefined
   // The order of texts is that of their UTF-8 bytes. One more unit, so that half a surrogate pair is never among those bytes.
   const bytes = Buffer.alloc(TEXT_BYTES)
