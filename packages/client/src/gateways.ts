@@ -45,3 +45,9 @@ export function isWebAddress(address: string): boolean {
   const { protocol, username, password } = new URL(address)
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
 }
+
+/** Whether this client may connect there: a page that was loaded over TLS may not open connections without it. */
+export function isReachable(address: string): boolean {
+  const { location } = globalThis as { location?: { protocol?: string } }
+  return isWebAddress(address) && !(location?.protocol === 'https:' && address.startsWith('http:'))
+}
