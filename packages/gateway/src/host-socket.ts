@@ -1,7 +1,7 @@
 import type { Fleet, Principal } from '@taskfleet/core'
 import { requireScope } from '@taskfleet/core/internal'
-import { type ClientToHost, FleetError, type WatchedTask } from '@taskfleet/protocol'
-import { HOST_TAKES } from '@taskfleet/protocol/internal'
+import { type ClientToHost, FleetError, type Scope, type WatchedTask } from '@taskfleet/protocol'
+import { HOST_TAKES, outerShape } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Server, Socket } from 'socket.io'
 import type { z } from 'zod'
@@ -90,6 +90,11 @@ async function admit(socket: Socket, deps: HostSocketDeps): Promise<Admitted> {
   return { holder: present, line: await HostLine.open(`${url}/hosts/${worker}`, token) }
 }
 
+/** Made once, for all connections. */
+const SCHEMAS = Object.fromEntries(
+  Object.entries(HOST_TAKES).map(([event, { scope, payload }]) => [event, { scope, schema: outerShape(payload) }]),
+) as Record<keyof ClientToHost, { scope: Scope; schema: z.ZodType }>
+
 type Asked<Event extends keyof ClientToHost> = Parameters<ClientToHost[Event]>[0]
 
 function attend(socket: Socket, { holder, line }: Admitted, deps: HostSocketDeps): void {
@@ -99,8 +104,8 @@ function attend(socket: Socket, { holder, line }: Admitted, deps: HostSocketDeps
   line?.attach(socket, deps)
   const host: WatchedHost = line ?? new HostTasks(socket, holder, { ...deps, attempts: attempts! })
   const ruled = <Event extends keyof ClientToHost>(event: Event, handle: Rule<Asked<Event>>['handle']) => {
-    const { scope, payload } = HOST_TAKES[event]
-    const rule = { scope: scope!, schema: payload as z.ZodType<Asked<Event>>, handle }
+    const { scope, schema } = SCHEMAS[event]
+    const rule = { scope, schema: schema as z.ZodType<Asked<Event>>, handle }
     return guard(rule, holder, log, () =>
       fleet.refusals.record({ by: holder.id, action: `host ${event}`, refused: 'FORBIDDEN' }),
     )
