@@ -20,7 +20,10 @@ const quiet = defineTask({
   input: z.object({}),
   async run({ progress, signal }) {
     let done = 0
-    const timer = setInterval(() => progress({ done: (done += 1), total: 100_000 }), 200)
+    const timer = setInterval(() => {
+      done += 1
+      progress({ done, total: 100_000 })
+    }, 200)
     await new Promise((resolve) => signal.addEventListener('abort', resolve))
     clearInterval(timer)
   },
