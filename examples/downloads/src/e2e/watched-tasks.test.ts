@@ -81,8 +81,8 @@ describe('a page with 3 × 50 moving tasks', { timeout: 400_000 }, () => {
     await fleet.enqueue(quiet, {}, { queue: 'quiet' })
     const args = chromium.args.filter((arg) => arg !== '--single-process')
     browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
-    // High enough for all rows: what nobody sees is not watched.
-    page = await browser.newPage({ viewport: { width: 1440, height: 4_400 } })
+    // Large enough for all rows: what nobody sees is not watched.
+    page = await browser.newPage({ viewport: { width: 1920, height: 3_600 } })
     await sockets.follow(page)
   }, 240_000)
 
