@@ -40,7 +40,7 @@ export class Gateways {
 }
 
 /** Allows only http and https, without user and password: a received address must not lead a browser anywhere else. */
-export function isWebAddress(address: string): boolean {
+function isWebAddress(address: string): boolean {
   if (!URL.canParse(address)) return false
   const { protocol, username, password } = new URL(address)
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''

@@ -28,7 +28,7 @@ export interface HostSocketDeps {
 }
 
 /** What serves the messages of one connection: the tasks of this process, or a line to another host. */
-export interface WatchedHost {
+interface WatchedHost {
   watch(ids: readonly string[], wants: Wants): Promise<WatchedTask[]>
   unwatch(ids: readonly string[]): Promise<void> | void
   message(id: string, name: string, data: unknown): Promise<unknown>

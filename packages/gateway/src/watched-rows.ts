@@ -3,7 +3,7 @@ import type { Socket } from 'socket.io'
 import type { Accounts } from './accounts.ts'
 
 /** How many tasks one connection to a host watches at most. */
-export const WATCHED_AT_MOST = 1_000
+const WATCHED_AT_MOST = 1_000
 
 /** The ids of the tasks that one connection watches at a host, counted for its key and its address. */
 export class WatchedRows {
