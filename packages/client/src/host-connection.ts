@@ -203,7 +203,8 @@ export class HostConnection {
 
   #answered({ id, error }: WatchedTask): void {
     if (error !== undefined) {
-      this.#refuse(id, receivedError(error))
+      // `GONE` answers a request that another one has replaced.
+      if (error.code !== 'GONE') this.#refuse(id, receivedError(error))
       return
     }
     for (const { listener } of this.#of(id)) listener.live(this.#via)

@@ -1,6 +1,7 @@
 import { FleetError, hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/protocol'
 import type { FollowedTask, WatchListeners, WatchSource } from './api.ts'
 import type { AttemptLine, AttemptListener, RunningAttempt, Wants } from './attempt-line.ts'
+import { retryDelay } from './retry-delay.ts'
 
 interface Link {
   follow(task: RunningAttempt, listener: AttemptListener, wants: Wants): AttemptLine
@@ -10,7 +11,8 @@ interface Link {
   closed(): void
 }
 
-const RETRY_MS = 1_000
+/** The longest time until a task that was refused is tried again. */
+const MOST_RETRY_MS = 10_000
 
 /**
  * Follows one task through its attempts. The task's row names the worker that runs it. Details come from that worker, directly or through
@@ -26,6 +28,8 @@ export class TaskFollower implements FollowedTask {
   #followed: { attempt: number; worker: string | undefined } | undefined
   #line: AttemptLine | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
+  /** How often in a row the host had nothing to report about the attempt. */
+  #refusals = 0
   #lastLogSeq = 0
   /** The attempt whose lines `#lastLogSeq` counts. They are numbered from 1 in each attempt. */
   #loggedAttempt: number | undefined
@@ -95,20 +99,27 @@ export class TaskFollower implements FollowedTask {
     this.#link.closed()
   }
 
-  #follow(task: TaskRow): void {
+  #follow(task: TaskRow, { again = false } = {}): void {
     const { _id: id, attempt, worker, publicUrl } = task
     this.#hangUp()
     this.#followed = { attempt, worker }
-    this.#progressAt = undefined
+    if (!again) {
+      this.#progressAt = undefined
+      this.#refusals = 0
+    }
     if (publicUrl === undefined && (worker === undefined || !this.#link.isOwnWorker(worker))) {
       this.#setSource({ state: 'stored' })
       return
     }
-    this.#setSource({ state: 'connecting', ...(publicUrl === undefined ? {} : { publicUrl }) })
+    if (!again) this.#setSource({ state: 'connecting', ...(publicUrl === undefined ? {} : { publicUrl }) })
     let over = false
     const mine = (): boolean => !this.#closed && !over
     const listener: AttemptListener = {
-      live: (via) => mine() && this.#setSource({ state: 'live', via, publicUrl: publicUrl ?? '' }),
+      live: (via) => {
+        if (!mine()) return
+        this.#refusals = 0
+        this.#setSource({ state: 'live', via, publicUrl: publicUrl ?? '' })
+      },
       progress: (progress) => mine() && this.#showProgress(progress),
       log: (line, of) => mine() && this.#logLine(line, of),
       event: (event) => mine() && this.#listeners.onEvent?.(event),
@@ -159,10 +170,14 @@ export class TaskFollower implements FollowedTask {
   }
 
   #tryLater(): void {
+    this.#refusals += 1
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => {
-      if (!this.#closed && this.#task?.status === 'running') this.#follow(this.#task)
-    }, RETRY_MS)
+    this.#retry = setTimeout(
+      () => {
+        if (!this.#closed && this.#task?.status === 'running') this.#follow(this.#task, { again: true })
+      },
+      Math.min(MOST_RETRY_MS, retryDelay(this.#refusals)),
+    )
   }
 
   #logLine(line: LogLine, attempt: number): void {

@@ -20,6 +20,9 @@ const ANSWER_MS = 15_000
 
 type Upstream = ClientSocket<HostToClient, ClientToHost>
 
+/** What the relay was refused with by a host. */
+export class HostRefusal extends FleetError {}
+
 /** The relay's connection to a host, with the ticket of its client: one for all tasks that the client watches there. */
 export class HostLine {
   readonly #upstream: Upstream
@@ -30,7 +33,7 @@ export class HostLine {
     this.#upstream = upstream
   }
 
-  /** @throws {FleetError} the refusal of the host's own socket, `NO_HOST_SOCKET` if it has none, or `UNREACHABLE` */
+  /** @throws {HostRefusal} the refusal of the host's own socket, `NO_HOST_SOCKET` if it has none, or `UNREACHABLE` */
   static async open(address: string, token: unknown): Promise<HostLine> {
     const { uri, path } = serverOf(address)
     const upstream: Upstream = connect(uri, {
@@ -44,9 +47,9 @@ export class HostLine {
     let late: NodeJS.Timeout | undefined
     try {
       await new Promise<void>((resolve, reject) => {
-        late = setTimeout(() => reject(new FleetError('UNREACHABLE', 'The worker does not answer')), CONNECT_MS)
+        late = setTimeout(() => reject(new HostRefusal('UNREACHABLE', 'The worker does not answer')), CONNECT_MS)
         upstream.once('connect', resolve)
-        upstream.once('disconnect', () => reject(new FleetError('UNREACHABLE', 'The worker hung up')))
+        upstream.once('disconnect', () => reject(new HostRefusal('UNREACHABLE', 'The worker hung up')))
         upstream.once('connect_error', (error: Error & { data?: { code?: string } }) => reject(refusalOf(error)))
       })
     } catch (error) {
@@ -139,9 +142,9 @@ export class HostLine {
 }
 
 /** A host of an earlier version has no such namespace. */
-function refusalOf(error: Error & { data?: { code?: string } }): FleetError {
+function refusalOf(error: Error & { data?: { code?: string } }): HostRefusal {
   if (error.message === 'Invalid namespace') {
-    return new FleetError('NO_HOST_SOCKET', 'This worker has only sockets for single tasks')
+    return new HostRefusal('NO_HOST_SOCKET', 'This worker has only sockets for single tasks')
   }
-  return new FleetError(error.data?.code ?? 'UNREACHABLE', error.message)
+  return new HostRefusal(error.data?.code ?? 'UNREACHABLE', error.message)
 }

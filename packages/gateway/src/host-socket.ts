@@ -10,7 +10,7 @@ import type { Accounts } from './accounts.ts'
 import type { Attempts } from './attempts.ts'
 import type { Backlog } from './backlog.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
-import { HostLine } from './host-line.ts'
+import { HostLine, HostRefusal } from './host-line.ts'
 import { HostTasks, type Wants } from './host-tasks.ts'
 import type { KeyHolders } from './key-holders.ts'
 import { connectError, MESSAGES_A_SECOND, refuseUnknown } from './task-socket.ts'
@@ -55,7 +55,8 @@ export function serveHostSockets(io: Server, deps: HostSocketDeps): void {
       },
       (error: unknown) => {
         next(connectError(error, deps.log))
-        deps.access.refused(socket.conn, error)
+        // The connection may be that of a whole page, and another host's refusal is no wrong token of its client.
+        if (!(error instanceof HostRefusal)) deps.access.refused(socket.conn, error)
       },
     )
   })

@@ -174,7 +174,11 @@ export class HostTasks {
     const run = this.#parts.attempts.attempt(id) as RunningAttempt
     const { task } = run.claim
     requireReach(present, task)
-    if (this.#closed || this.#asked.get(id) !== mark) throw new FleetError('GONE', 'This watch was cancelled')
+    if (this.#closed || this.#asked.get(id) !== mark) {
+      // A later request for the same task counts.
+      if (!this.#closed && (this.#asked.has(id) || this.#watched.has(id))) return { id, attempt: task.attempt }
+      throw new FleetError('GONE', 'This watch was cancelled')
+    }
     this.#rows.take(id)
     this.#watched.get(id)?.()
     this.#watched.set(id, this.#follow(id, run, wants))
