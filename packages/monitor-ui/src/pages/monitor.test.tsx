@@ -112,8 +112,9 @@ describe('the fleet board', () => {
       expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['1', '250', '130', '130']),
     )
     act(() => fleet.end(task._id, { status: 'completed' }))
-    await waitFor(() =>
-      expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['0', '250', '130', '131']),
+    await waitFor(
+      () => expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['0', '250', '130', '131']),
+      { timeout: 30_000 },
     )
     expect(figure('Task rate')).toBe('2.2/s')
     expect(fleet.figures.size).toBe(1)
