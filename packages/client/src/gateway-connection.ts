@@ -27,6 +27,7 @@ const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
   'subscribeStats',
   'unsubscribeQuery',
   'taskTicket',
+  'hostTicket',
 ])
 const PACED_A_SECOND = 25
 const PACED_AT_ONCE = 120
@@ -71,6 +72,8 @@ export class GatewayConnection {
   #retry: ReturnType<typeof setTimeout> | undefined
   /** Counts connection attempts. A token that arrives after the next one has begun is ignored. */
   #begun = 0
+  /** Namespaces of hosts on this connection, with the tokens that open them. */
+  readonly #namespaces = new Map<string, { socket: Socket; token: string }>()
   /** Cancels the next renewal. */
   #renewal: (() => void) | undefined
 
@@ -97,6 +100,24 @@ export class GatewayConnection {
   /** The transports to try, in order, without those that are blocked on this connection. */
   get transports(): string[] {
     return this.#socket.io.engine?.transport.name === 'polling' ? ['polling'] : ['websocket', 'polling']
+  }
+
+  /**
+   * A further namespace on this connection, which costs no socket of its own. Its owner disconnects it; the connection to another
+   * gateway does not open it again.
+   */
+  namespace(name: string, token: string): Socket {
+    const auth = (send: (auth: object) => void) => send({ token: this.#namespaces.get(name)?.token ?? token })
+    const known = this.#namespaces.get(name)
+    if (known !== undefined) known.token = token
+    const socket = this.#socket.io.socket(name, { auth })
+    this.#namespaces.set(name, { socket, token })
+    return socket
+  }
+
+  #leaveNamespaces(): void {
+    for (const { socket } of this.#namespaces.values()) socket.disconnect()
+    this.#namespaces.clear()
   }
 
   /** Calls the listener at once and on every change. Returns a function that removes it. */
@@ -139,6 +160,7 @@ export class GatewayConnection {
     clearTimeout(this.#retry)
     clearTimeout(this.#silence)
     this.#renewal?.()
+    this.#leaveNamespaces()
     this.#socket.disconnect()
   }
 
@@ -203,6 +225,8 @@ export class GatewayConnection {
   #goOn(): boolean {
     const tried = this.#gateways.next()
     if (tried === undefined) return false
+    // Any that is left would keep the connection, which would then be tried again and again.
+    this.#leaveNamespaces()
     this.#socket.removeAllListeners()
     this.#socket.disconnect()
     const connect = (): void => {

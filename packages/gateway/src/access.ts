@@ -175,6 +175,11 @@ export class Access extends Service {
     return [...this.#addresses.values()].some((known) => address === `${known}/tasks/${taskId}`)
   }
 
+  /** The registered address of a worker; undefined if it does not listen, or has stopped. */
+  addressOf(worker: string): string | undefined {
+    return this.#addresses.get(worker)
+  }
+
   /** The addresses of the fleet's live gateways, this one first. */
   gateways(own: string): string[] {
     const live = [...this.#live].map((id) => this.#addresses.get(id)!)

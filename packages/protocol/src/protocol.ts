@@ -336,6 +336,11 @@ export interface EnqueueRequest extends z.output<typeof shapes.newTask> {}
 
 export interface TicketAnswer extends z.output<typeof shapes.ticketAnswer> {}
 
+export interface HostTicketAnswer extends z.output<typeof shapes.hostTicketAnswer> {}
+
+/** Whether one task is watched at a host now, or why not. */
+export interface WatchedTask extends z.output<typeof shapes.watchedTask> {}
+
 /** A client's message with its acknowledgement. */
 type Message<Request, Answer = object> = (request: Request, ack: (answer: Ack<Answer>) => void) => void
 
@@ -367,6 +372,8 @@ export interface ClientToGateway {
   controlWorker: Message<{ worker: string; action: 'drain' | 'resume' }>
   controlQueue: Message<{ queue: string; action: 'pause' | 'resume'; reason?: string }, { queue: QueueRow }>
   taskTicket: Message<{ id: string }, TicketAnswer>
+  /** For the socket of the host that runs this task. It lets a client watch all tasks there that its key may read. */
+  hostTicket: Message<{ id: string }, HostTicketAnswer>
   /** Replaces the session that opened this connection by a fresh one of the same key. The connection stays open. */
   renewSession: Message<{ token: string }, RenewalAnswer>
   /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent if the operation has no answer. */
@@ -417,6 +424,31 @@ export interface TaskToClient {
   dropped: (dropped: DroppedMessages) => void
   end: (end: TaskEnd) => void
 }
+
+/** What a client may send on a host's socket. */
+export interface ClientToHost {
+  /** Each task is checked by itself: one that can't be watched has its `error` in the answer, and the others are watched. */
+  watchTasks: Message<{ ids: string[]; logs?: boolean; events?: boolean }, { tasks: WatchedTask[] }>
+  unwatchTasks: Message<{ ids: string[] }>
+  messageTask: Message<{ id: string; name: string; data?: unknown }, { data?: unknown }>
+}
+
+/** Each message names its task. */
+export interface HostToClient {
+  /** The latest progress of each task that has reported since the last message. */
+  tasksProgress: (news: TasksProgress) => void
+  taskLines: (news: TaskLines) => void
+  taskEvent: (news: TaskEvent) => void
+  taskDropped: (dropped: TaskDropped) => void
+  /** The attempt has ended, and the task is no longer watched here. */
+  taskEnd: (end: WatchedEnd) => void
+}
+
+export interface TasksProgress extends z.output<typeof shapes.tasksProgress> {}
+export interface TaskLines extends z.output<typeof shapes.taskLines> {}
+export interface TaskEvent extends z.output<typeof shapes.taskEvent> {}
+export interface TaskDropped extends z.output<typeof shapes.taskDropped> {}
+export interface WatchedEnd extends z.output<typeof shapes.watchedEnd> {}
 
 /** `data` of the `connect_error` of a task's socket. */
 export interface TaskConnectError extends z.output<typeof shapes.taskConnectError> {}
