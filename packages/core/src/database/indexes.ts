@@ -44,6 +44,11 @@ export const OBSOLETE_INDEXES: readonly Pick<IndexSpec, 'collection' | 'name'>[]
   { collection: 'events', name: 'by_status' },
   // Keys were unique in the whole fleet before schema 2.
   { collection: 'tasks', name: 'open_key' },
+  // Before schema 3, each task had an entry in most indexes for its whole life.
+  ...['claim_order', 'next_due', 'coverage', 'lease', 'running', 'finished', 'retention'].map((name) => ({
+    collection: 'tasks',
+    name,
+  })),
 ]
 
 export const indexLabel = ({ collection, name }: Pick<IndexSpec, 'collection' | 'name'>): string =>

@@ -176,17 +176,10 @@ export class LiveStats {
   }
 
   async #readNow(): Promise<void> {
-    const { tasks, filter } = this.#options
     const startedAt = performance.now()
     this.#kept = []
     try {
-      const unended = { $and: [filter, { status: { $in: [...OPEN_STATUSES] } }] } as mongo.Filter<TaskDocument>
-      const open = await this.#causally((within) =>
-        tasks
-          .find(unended, { projection: COUNTED, ...within })
-          .limit(this.#most + 1)
-          .toArray(),
-      )
+      const open = await this.#readOpen()
       this.#coarse = open.length > this.#most
       const counts = await this.#aggregate(this.#coarse ? {} : { status: { $in: [...ENDED_STATUSES] } })
       this.#known.clear()
@@ -201,6 +194,25 @@ export class LiveStats {
       if (kept.some(({ doc }) => doc === null || hasEnded(doc.status as TaskStatus))) this.#readSoon()
       for (const change of kept) this.#apply(change)
     }
+  }
+
+  /** Up to one more than are tracked. Each status has an index of its own. */
+  async #readOpen(): Promise<Counted[]> {
+    const { tasks, filter } = this.#options
+    const open: Counted[] = []
+    for (const status of OPEN_STATUSES) {
+      const unended = { $and: [{ status }, filter] } as mongo.Filter<TaskDocument>
+      const limit = this.#most + 1 - open.length
+      if (limit <= 0) break
+      const found = await this.#causally((within) =>
+        tasks
+          .find(unended, { projection: COUNTED, ...within })
+          .limit(limit)
+          .toArray(),
+      )
+      open.push(...found)
+    }
+    return open
   }
 
   async #aggregate(which: object): Promise<Map<string, number>> {
