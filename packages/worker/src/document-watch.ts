@@ -10,7 +10,7 @@ export interface DocumentWatchOptions {
 
 /** How often indexes are checked at least. */
 const INDEXES_EVERY_MS = 30_000
-/** How often to check whether a survey of all documents is due. */
+/** How often to check whether a survey of all documents, or an audit of the counts, is due. */
 const SURVEY_ASKED_MS = 60_000
 /** The longest delay before an invalid task is ended, so that not every worker does it at the same moment. */
 const SOON_MS = 500
@@ -23,6 +23,7 @@ export class DocumentWatch extends Service {
   readonly #options: DocumentWatchOptions
   readonly #indexes: WatchLoop
   readonly #survey: WatchLoop
+  readonly #counts: WatchLoop
   readonly #ending: WatchLoop
   /** Invalid tasks that must be ended. */
   #misfits: unknown[] = []
@@ -41,13 +42,14 @@ export class DocumentWatch extends Service {
       })
     this.#indexes = loop(() => fleet.indexes.look(), { everyMs: INDEXES_EVERY_MS })
     this.#survey = loop(() => fleet.surveyIfDue(), { everyMs: SURVEY_ASKED_MS, firstMs: 0 })
+    this.#counts = loop(() => fleet.counts.auditIfDue(), { everyMs: SURVEY_ASKED_MS })
     this.#ending = loop(() => fleet.store.endMisfits(this.#misfits.splice(0)), {})
   }
 
   protected override async onStart(): Promise<void> {
     const { feed } = this.#options
     this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: (reason) => this.#onLost(reason) }))
-    for (const loop of [this.#indexes, this.#survey, this.#ending]) await this.use(loop)
+    for (const loop of [this.#indexes, this.#survey, this.#counts, this.#ending]) await this.use(loop)
   }
 
   #onChange({ collection, doc }: Change): void {

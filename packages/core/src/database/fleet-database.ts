@@ -1,6 +1,8 @@
 import { FleetError } from '@taskfleet/protocol'
 import mongoose, { type Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { KeptCounts } from '../history/kept-counts.ts'
+import { RollUps } from '../history/roll-ups.ts'
 import type { Feed } from '../live/feed.ts'
 import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
@@ -177,8 +179,13 @@ export class FleetDatabase {
   }
 
   /** Brings the database to this program's schema. @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA` */
-  migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
-    return migrate(this.db, this.streamsDb, othersLive)
+  async migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
+    const migrated = await migrate(this.db, this.streamsDb, othersLive)
+    // So that a large history has counts before the first audit of a worker.
+    const { streamsDb: db, clock } = this
+    const rollUps = new RollUps(db, { clock, log: this.#log })
+    await new KeptCounts({ db, tasks: db.collection('tasks'), clock, rollUps, log: this.#log }).audit()
+    return migrated
   }
 
   /** The indexes that a fleet needs. */

@@ -26,6 +26,8 @@ export const INDEXES: readonly IndexSpec[] = [
   retention('taskLogs'),
   { collection: 'errors', name: 'latest', key: { state: 1, lastSeenAt: -1 } },
   retention('errors'),
+  { collection: 'stats', name: 'by_time', key: { unit: 1, at: 1 } },
+  retention('stats'),
   { collection: 'audit', name: 'newest', key: { at: -1 } },
   { collection: 'audit', name: 'by_task', key: { tasks: 1, at: -1 } },
   retention('audit'),

@@ -3,7 +3,9 @@ import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { CausalReads } from '../database/causal-reads.ts'
 import type { ServerClock } from '../database/server-clock.ts'
-import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
+import { dependsOnKept, type KeptCounts } from '../history/kept-counts.ts'
+import { OPEN_STATUSES } from '../task/lifecycle.ts'
+import { countOpen } from '../task/open-counts.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { WatchLoop } from '../watch-loop.ts'
 import type { Change } from './feed-events.ts'
@@ -15,6 +17,7 @@ export interface LiveStatsOptions {
   clock: ServerClock
   /** If given, a read includes at least all changes that the feed has reported. */
   causal?: Pick<CausalReads, 'read'>
+  counts: Pick<KeptCounts, 'ended'>
   filter: Record<string, unknown>
   matches: Matcher
   log?: Logger | undefined
@@ -61,6 +64,8 @@ export class LiveStats {
   readonly #notifications: WatchLoop
   #seq = 0
   #published: FleetStats | undefined
+  /** When the history was counted last; undefined if the counts of ended tasks are exact. */
+  #auditedAt: Date | undefined
   /** Whether there are too many tasks to track them one by one. */
   #coarse = false
 
@@ -181,7 +186,8 @@ export class LiveStats {
     try {
       const open = await this.#readOpen()
       this.#coarse = open.length > this.#most
-      const counts = await this.#aggregate(this.#coarse ? {} : { status: { $in: [...ENDED_STATUSES] } })
+      const { counts, auditedAt } = await this.#readCounts()
+      this.#auditedAt = auditedAt
       this.#known.clear()
       this.#counts = counts
       if (!this.#coarse) for (const task of open) this.#count(task)
@@ -215,16 +221,18 @@ export class LiveStats {
     return open
   }
 
-  async #aggregate(which: object): Promise<Map<string, number>> {
-    const { tasks, filter } = this.#options
-    const counting = [
-      { $match: { $and: [filter, which] } },
-      { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } },
-    ]
-    const groups = await this.#causally((within) =>
-      tasks.aggregate<{ _id: Pick<Counted, 'status' | 'queue' | 'name'>; count: number }>(counting, within).toArray(),
-    )
-    return new Map(groups.map(({ _id, count }) => [groupOf(_id), count]))
+  /** Of the ended tasks, and of the open ones if there are too many to track. */
+  async #readCounts(): Promise<{ counts: Map<string, number>; auditedAt: Date | undefined }> {
+    const { tasks, filter, matches, counts } = this.#options
+    const sees = dependsOnKept(filter) ? matches : undefined
+    return this.#causally(async (within) => {
+      const open = this.#coarse ? await countOpen(tasks, filter, within) : []
+      const ended = await counts.ended({ filter, sees: sees as never }, within)
+      return {
+        counts: new Map([...open, ...ended.counts].map((group) => [groupOf(group), group.count])),
+        auditedAt: ended.auditedAt,
+      }
+    })
   }
 
   /** @param read runs in a causally consistent session if there is one */
@@ -334,6 +342,7 @@ export class LiveStats {
         cancelled: rate('cancelled'),
       },
       slots: this.#intervals.map((interval) => ({ ...interval })),
+      ...(this.#auditedAt === undefined ? {} : { auditedAt: this.#auditedAt.toISOString() }),
       waitMs: percentiles(this.#samples.map(({ wait }) => wait)),
       runMs: percentiles(this.#samples.map(({ run }) => run)),
     }

@@ -46,12 +46,18 @@ const HOT: Record<string, (fleet: Fleet) => Promise<unknown>> = {
       .toArray(),
   'log lines of a task': (fleet) => fleet.logs.read(newTask()._id, {}),
   'the audit log': (fleet) => fleet.audit.list(),
+  'what ended, by minute': (fleet) => fleet.as().tasks.history({}),
   'errors by their last time': (fleet) => fleet.errors.list({ state: 'open' }),
 }
 
 /** What walks a whole phase of the tasks: along the keys of one index, without a document. */
 const COUNTS: Record<string, (fleet: Fleet) => Promise<unknown>> = {
   'the open tasks by queue and name': (fleet) => countOpen(fleet.tasks),
+  'the history by status, queue and name': async ({ tasks }) => {
+    const ended = { $match: { finishedAt: { $lt: new Date() } } }
+    const group = { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } }
+    await tasks.aggregate([ended, group]).toArray()
+  },
   'the claim order of a queue': async ({ tasks }) => {
     const keys = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1, lost: 1, updatedAt: 1 }
     const first = { status: 'pending', queue: 'default', priority: 5, order: { $lte: new Date() } } as const
