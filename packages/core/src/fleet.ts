@@ -306,7 +306,7 @@ export class Fleet {
   async close(): Promise<void> {
     await this.#results.close()
     await this.events.settled()
-    await this.rollUps.flush()
+    await this.rollUps.close()
     await this.database.close()
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptOutcome, TaskStatus } from '@taskfleet/protocol'
 import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
@@ -88,6 +89,8 @@ export const UNIT_MS: Record<RollUpUnit, number> = { minute: MINUTE_MS, hour: 60
 export const KEPT_MS: Record<RollUpUnit, number> = { minute: 48 * UNIT_MS.hour, hour: 90 * 24 * UNIT_MS.hour }
 /** How long ends are collected before they are written, in milliseconds: the most that a killed process loses. */
 export const FLUSH_MS = 10_000
+/** How long a process that ends waits for its last write. */
+const CLOSE_MS = 2_000
 /** Ends that can't be written for long are dropped above this many rows. */
 const MOST_ROWS = 20_000
 
@@ -131,6 +134,11 @@ export class RollUps {
   flush(): Promise<void> {
     this.#flushing = this.#flushing.then(() => this.#flush())
     return this.#flushing
+  }
+
+  /** As `flush`, but does not wait for a database that is away. */
+  async close(): Promise<void> {
+    await Promise.race([this.flush(), sleep(CLOSE_MS, undefined, { ref: false })])
   }
 
   #flushSoon(): void {
