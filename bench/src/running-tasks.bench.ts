@@ -1,9 +1,9 @@
 import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { CommandTap } from '@taskfleet/testkit/command-tap'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
 import { type Bed, storeTasks } from './bed.ts'
-import { CommandTap } from '@taskfleet/testkit/command-tap'
 import { EventCount } from './event-count.ts'
 
 const COUNTS = [0, 1, 10, 100, 500]

@@ -39,7 +39,9 @@ import { Events } from './events/events.ts'
 import { PublishedHandlers } from './handlers/published-handlers.ts'
 import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
+import { KeptCounts } from './history/kept-counts.ts'
 import { Refusals } from './history/refusals.ts'
+import { RollUps } from './history/roll-ups.ts'
 import { TaskLogs } from './history/task-logs.ts'
 import { feedOf } from './live/feed-of.ts'
 import { TaskResults } from './live/task-results.ts'
@@ -74,6 +76,10 @@ export class Fleet {
   readonly refusals: Refusals
   readonly retention: RetentionPolicy
   readonly durations: Durations
+  /** What happened, by minute and hour. */
+  readonly rollUps: RollUps
+  /** How many tasks there are, without reading the history. */
+  readonly counts: KeptCounts
   readonly callbacks: Callbacks
   readonly events: Events
   readonly schedules: Schedules
@@ -106,6 +112,8 @@ export class Fleet {
     })
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
+    this.rollUps = new RollUps(db, { clock, log })
+    this.counts = new KeptCounts({ db, tasks: this.tasks, clock, rollUps: this.rollUps, log })
     const store = new MongoTaskStore(database, clock, {
       retention: this.retention,
       durations: this.durations,
@@ -114,6 +122,7 @@ export class Fleet {
       setAside: gate.setAside,
       requireUniqueKeys: () => this.indexes.requireUniqueKeys(),
       onEventTask: (event) => this.events.changed(event),
+      onEnd: (end) => this.rollUps.note(end),
     })
     this.store = store
     this.batches = store.batches
@@ -297,6 +306,7 @@ export class Fleet {
   async close(): Promise<void> {
     await this.#results.close()
     await this.events.settled()
+    await this.rollUps.close()
     await this.database.close()
   }
 }

@@ -223,6 +223,18 @@ export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 /** In milliseconds, over the last five minutes. Without samples, there is only a count of 0. */
 export interface Percentiles extends z.output<typeof shapes.percentiles> {}
 
+/** What ended in a minute or an hour: attempts of one queue, name, host and outcome, and the status of their tasks after it. */
+export interface HistoryRow extends z.output<typeof shapes.historyRow> {}
+
+/** Dates are ISO 8601 texts. */
+export interface HistoryRequest {
+  unit?: 'minute' | 'hour'
+  since?: string
+  until?: string
+  queue?: string
+  name?: string
+}
+
 /** Counts, rates and latencies of the tasks that fit a filter. */
 export interface FleetStats extends z.output<typeof shapes.stats> {}
 

@@ -12,7 +12,7 @@ export interface DocumentWatchOptions {
 const INDEXES_EVERY_MS = 300_000
 /** The first check after the start, and the next one while an index is missing. */
 const INDEXES_SOON_MS = 30_000
-/** How often to check whether a survey of all documents is due. */
+/** How often to check whether a survey of all documents, or an audit of the counts, is due. */
 const SURVEY_ASKED_MS = 300_000
 /** It reads all documents, so it does not compete with the start. */
 const SURVEY_FIRST_MS = 10_000
@@ -27,6 +27,7 @@ export class DocumentWatch extends Service {
   readonly #options: DocumentWatchOptions
   readonly #indexes: WatchLoop
   readonly #survey: WatchLoop
+  readonly #counts: WatchLoop
   readonly #ending: WatchLoop
   /** Invalid tasks that must be ended. */
   #misfits: unknown[] = []
@@ -55,13 +56,14 @@ export class DocumentWatch extends Service {
       everyMs: SURVEY_ASKED_MS,
       firstMs: SURVEY_FIRST_MS * Math.random(),
     })
+    this.#counts = loop(async () => void (await fleet.counts.auditIfDue()), { everyMs: SURVEY_ASKED_MS })
     this.#ending = loop(async () => void (await fleet.store.endMisfits(this.#misfits.splice(0))), {})
   }
 
   protected override async onStart(): Promise<void> {
     const { feed } = this.#options
     this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: (reason) => this.#onLost(reason) }))
-    for (const loop of [this.#indexes, this.#survey, this.#ending]) await this.use(loop)
+    for (const loop of [this.#indexes, this.#survey, this.#counts, this.#ending]) await this.use(loop)
   }
 
   async #checkIndexes(): Promise<number | undefined> {

@@ -7,6 +7,8 @@ import {
   type EnqueueRequest,
   type Explanation,
   FleetError,
+  type HistoryRequest,
+  type HistoryRow,
   hasEnded,
   type LogRequest,
   type ReplayRequest,
@@ -28,6 +30,7 @@ import type { Within } from '../task/task-store.ts'
 import { Commands } from './commands.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
+import { history } from './history.ts'
 import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 import { selectTasks } from './selection.ts'
@@ -52,6 +55,7 @@ export class TaskCommands extends Commands<
   | 'callbacks'
   | 'handlers'
   | 'database'
+  | 'rollUps'
 > {
   async enqueue(request: EnqueueRequest): Promise<StoredTask> {
     const task = parseNewTask(request)
@@ -205,6 +209,11 @@ export class TaskCommands extends Commands<
     )
     const targets = { schedules: planned, callbacks: mine }
     return coverage(tasks as never, live, targets, database.clock.now(), visibleTo(this.principal))
+  }
+
+  /** @throws {FleetError} `BAD_DATE`, `BAD_VALUE`, `OUT_OF_RANGE`, `TOO_BIG`, `QUERY_TOO_SLOW` */
+  history(request: HistoryRequest = {}): Promise<HistoryRow[]> {
+    return history(this.parts.rollUps, this.principal, request, this.parts.database.clock.now())
   }
 
   async log(request: LogRequest): Promise<StoredLogLine[]> {

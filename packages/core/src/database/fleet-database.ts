@@ -1,6 +1,8 @@
 import { FleetError } from '@taskfleet/protocol'
 import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { KeptCounts } from '../history/kept-counts.ts'
+import { RollUps } from '../history/roll-ups.ts'
 import type { Feed } from '../live/feed.ts'
 import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
@@ -204,8 +206,15 @@ export class FleetDatabase {
   }
 
   /** Brings the database to this program's schema. @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA` */
-  migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
-    return this.patiently((builds) => migrate(this.db, builds, othersLive))
+  async migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
+    return this.patiently(async (builds) => {
+      const migrated = await migrate(this.db, builds, othersLive)
+      // So that a large history has counts before the first audit of a worker.
+      const parts = { clock: this.clock, log: this.#log }
+      const rollUps = new RollUps(builds, parts)
+      await new KeptCounts({ ...parts, db: builds, tasks: builds.collection('tasks'), rollUps }).audit()
+      return migrated
+    })
   }
 
   /** The indexes that a fleet needs. */

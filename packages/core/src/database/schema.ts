@@ -5,11 +5,11 @@ import type { IndexSpec } from './index-specs.ts'
 import { indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'
 
 /** The version of the collections and indexes that this program expects. */
-export const SCHEMA_VERSION = 2
+export const SCHEMA_VERSION = 3
 /** The oldest program that can run beside this one during an update of the fleet. */
 const OLDEST_BESIDE = 1
-/** The oldest program that may run after the obsolete indexes are dropped: an older one would build the index of keys again. */
-const OLDEST_PROGRAM = 2
+/** The oldest program that may run after the obsolete indexes are dropped: an older one would build them again. */
+const OLDEST_PROGRAM = 3
 /** Indexes on more documents than this may take long to build, so only `migrate` builds them. */
 const MOST_BUILT_AT_START = 50_000
 
@@ -142,7 +142,7 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   }
 }
 
-/** Throttles of schema 1 have a name and a key; throttles of schema 2 also have a queue. Repeating this does no harm. */
+/** Throttles of schema 1 have a name and a key; later ones also have a queue. Repeating this does no harm. */
 async function moveThrottles(db: mongo.Db): Promise<void> {
   const throttles = db.collection<{ _id: string; task: mongo.ObjectId; until: Date }>('throttles')
   for await (const { _id, task, until } of throttles.find({ until: { $gt: new Date() } })) {

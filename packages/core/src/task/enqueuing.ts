@@ -209,7 +209,9 @@ export class Enqueuing {
     const open = openUnderKeys([task])
     const replaces = task.keyPolicy === 'replace' || task.debounceMs !== undefined
     if (replaces) {
-      const waiting = { ...open, name: task.name, status: { $in: [...WAITING_STATUSES] } } as mongo.Filter<TaskDocument>
+      // Beside the statuses of `open`, not in their place: they are the filter of the index of open keys.
+      const waits = { $and: [{ status: { $in: [...WAITING_STATUSES] } }] }
+      const waiting = { ...open, name: task.name, ...waits } as mongo.Filter<TaskDocument>
       const replaced = await this.#replace(waiting, task, place)
       if (replaced !== null) return replaced
     }

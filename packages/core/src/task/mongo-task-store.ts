@@ -8,6 +8,7 @@ import { type DatabaseSource, majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { SetAside } from '../documents/set-aside.ts'
 import { SHAPES } from '../documents/shapes.ts'
+import { type End, endWithout } from '../history/roll-ups.ts'
 import { asError } from '../thrown.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import * as attemptUpdates from './attempt-updates.ts'
@@ -73,6 +74,8 @@ export class MongoTaskStore implements TaskStore {
       setAside?: SetAside
       /** Called before a task with a key is stored. Throws if keys can't be kept unique. */
       requireUniqueKeys?: () => Promise<void>
+      /** Called for each end that this store makes beside those of a worker's own attempts. */
+      onEnd?: (end: End) => void
       /** Called when this store has changed the status of an event's task. */
       onEventTask?: (event: ObjectId) => void
     } = {},
@@ -85,7 +88,8 @@ export class MongoTaskStore implements TaskStore {
     const tell: StoreParts['tell'] = (task) => {
       if (task?.event !== undefined) given.onEventTask?.(task.event)
     }
-    const dependants = new Dependants(tasks, retention, tell)
+    const onEnd = given.onEnd ?? (() => undefined)
+    const dependants = new Dependants(tasks, retention, tell, onEnd)
     this.#dependants = dependants
     this.#quarantine = new Quarantine(tasks, { retention, dependants, setAside, log })
     this.#parts = {
@@ -100,6 +104,7 @@ export class MongoTaskStore implements TaskStore {
       signing: given.signing ?? new Signing(),
       requireUniqueKeys: given.requireUniqueKeys ?? (async () => undefined),
       tell,
+      onEnd,
     }
     this.#enqueuing = new Enqueuing(this.#parts)
     this.#claiming = new Claiming(this.#parts)
@@ -192,6 +197,7 @@ export class MongoTaskStore implements TaskStore {
     const request = { action: 'cancel', by, ...given({ reason }) } as const
     const update = updates.asked(request, await this.#parts.retention.get())
     const cancelled = await this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update, within)
+    if (cancelled?.status === 'cancelled') this.#parts.onEnd(endWithout(cancelled))
     await this.#dependants.followEnded([cancelled])
     return cancelled
   }

@@ -2,7 +2,7 @@ import type { mongo } from 'mongoose'
 import { isAlive } from '../worker/session.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import { reap } from './attempt-updates.ts'
-import { guard, OPEN_STATUSES } from './lifecycle.ts'
+import { guard, OPEN_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { StoreParts } from './store-parts.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import { raise } from './task-updates.ts'
@@ -29,7 +29,12 @@ export class Sweeps {
       ...(await this.#reapAbandoned(running)),
       ...(running.some(({ dated }) => dated !== null) ? await this.#reapDated() : []),
     ]
-    for (const task of reaped) this.#parts.tell(task)
+    for (const task of reaped) {
+      this.#parts.tell(task)
+      // How long it ran isn't known, so it has no durations.
+      const { queue, name, status } = task
+      this.#parts.onEnd({ queue, name, host: '', outcome: TRANSITIONS.reclaim.closes, status })
+    }
     await this.#parts.dependants.followEnded(reaped)
     return reaped
   }

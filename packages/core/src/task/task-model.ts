@@ -1,3 +1,4 @@
+import type { TaskStatus } from '@taskfleet/protocol'
 import type { Connection, Model } from 'mongoose'
 import { loadMongoose } from '../database/driver.ts'
 import type { IndexSpec } from '../database/index-specs.ts'
@@ -6,23 +7,39 @@ import { SHAPES } from '../documents/shapes.ts'
 import { OPEN_STATUSES } from './lifecycle.ts'
 import type { TaskDocument } from './task-document.ts'
 
+/**
+ * Each index holds the tasks of one phase, so that a task's life writes few entries (`index-entries.test.ts` counts them). A server
+ * uses a partial index only for a query that implies its filter by the same equality: so queries name one status, not several.
+ * The status is the first key too, for queries that name nothing else.
+ */
+const only = (status: TaskStatus) => ({ partialFilterExpression: { status } })
+
 const INDEXES: readonly Omit<IndexSpec, 'collection'>[] = [
-  /** Claim order within a queue: workers find their next tasks in one walk along this index. */
-  { key: { status: 1, queue: 1, priority: -1, order: 1, _id: 1 }, name: 'claim_order' },
-  /** The next tasks that are not due yet. */
-  { key: { status: 1, queue: 1, runAt: 1 }, name: 'next_due' },
-  /** For every fenced write. */
-  { key: { 'lease.id': 1 }, name: 'lease', sparse: true },
-  /** For the reaper: the session of each running task. */
-  { key: { 'lease.session': 1, _id: 1 }, name: 'running', partialFilterExpression: { status: 'running' } },
+  /** Claim order within a queue, with all that a worker must know: it reads its next tasks from the keys alone. */
+  {
+    key: {
+      ...{ status: 1, queue: 1, priority: -1, order: 1, _id: 1 },
+      ...{ runAt: 1, name: 1, version: 1, lazy: 1, lost: 1, updatedAt: 1 },
+    },
+    name: 'waiting',
+    ...only('pending'),
+  },
+  /** The next dates of a queue, and the counts of waiting tasks by queue, name and version. */
+  { key: { status: 1, queue: 1, runAt: 1, name: 1, version: 1 }, name: 'due', ...only('pending') },
+  /** The sessions that run tasks, the tasks of a session, and the counts of running tasks. */
+  {
+    key: { status: 1, 'lease.session': 1, queue: 1, name: 1, version: 1 },
+    name: 'running_tasks',
+    ...only('running'),
+  },
+  { key: { status: 1, queue: 1, name: 1 }, name: 'paused', ...only('paused') },
+  { key: { status: 1, queue: 1, name: 1 }, name: 'blocked', ...only('blocked') },
   /** For leases of earlier versions. */
   { key: { 'lease.expiresAt': 1 }, name: 'lease_expiry', sparse: true },
   /** Exact limits: no two tasks hold the same place in a queue. */
   { key: { slot: 1 }, name: 'slot', unique: true, partialFilterExpression: { slot: { $exists: true } } },
   /** The deadlines that come next. */
   { key: { raiseAt: 1 }, name: 'raise', sparse: true },
-  /** For coverage: waiting tasks by name and version. */
-  { key: { status: 1, name: 1, version: 1 }, name: 'coverage' },
   { key: { after: 1 }, name: 'after', sparse: true },
   /** No two open tasks of a queue have the same key. */
   {
@@ -31,9 +48,18 @@ const INDEXES: readonly Omit<IndexSpec, 'collection'>[] = [
     unique: true,
     partialFilterExpression: { key: { $exists: true }, status: { $in: [...OPEN_STATUSES] } },
   },
-  /** For recently ended tasks: statistics after a start, and replays of a period. */
-  { key: { finishedAt: 1 }, name: 'finished', sparse: true },
-  { key: { expireAt: 1 }, name: 'retention', expireAfterSeconds: 0 },
+  /** The history, newest first, and its counts. Queries on it name `finishedAt`. */
+  {
+    key: { finishedAt: -1, _id: -1, status: 1, name: 1, queue: 1 },
+    name: 'ended',
+    partialFilterExpression: { finishedAt: { $exists: true } },
+  },
+  {
+    key: { expireAt: 1 },
+    name: 'expiry',
+    expireAfterSeconds: 0,
+    partialFilterExpression: { expireAt: { $exists: true } },
+  },
 ]
 
 /** The indexes of this file. Those of other parts are in `database/indexes.ts`. */

@@ -6,6 +6,7 @@ import type { Hint, Served } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
+/** All of them are keys of the index `waiting`, so the first tasks in claim order are read without their documents. */
 const HINT_FIELDS = {
   name: 1,
   version: 1,
@@ -78,7 +79,8 @@ export async function waitingTasks(
   }
 
   async function page(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
-    return (await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()) as Hint[]
+    const found = await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()
+    return found.map(withoutNulls) as unknown as Hint[]
   }
 
   function isServed(hint: Hint): boolean {
@@ -95,6 +97,14 @@ export async function waitingTasks(
   function isDue({ runAt }: Hint): boolean {
     return runAt <= now
   }
+}
+
+/** In the keys of an index, a field that is not there is null. */
+function withoutNulls(task: object): object {
+  const entries = Object.entries(task)
+  return entries.some(([, value]) => value === null)
+    ? Object.fromEntries(entries.filter(([, value]) => value !== null))
+    : task
 }
 
 function askedFor(served: Served): mongo.Filter<TaskDocument> {
