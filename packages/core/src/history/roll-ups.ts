@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptOutcome, TaskStatus } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { driver } from '../database/driver.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { asError } from '../thrown.ts'
 import { BUCKET_LIMITS_MS, bucketOf } from './buckets.ts'
@@ -171,7 +172,7 @@ export class RollUps {
     try {
       await this.#rows.bulkWrite([...writes], { ordered: false })
     } catch (error) {
-      const refused = error instanceof mongo.MongoBulkWriteError ? [error.writeErrors].flat() : []
+      const refused = error instanceof driver.MongoBulkWriteError ? [error.writeErrors].flat() : []
       if (refused.length === 0) throw error
       const twice = refused.filter(({ code }) => again && code === 11_000).map(({ index }) => writes[index]!)
       if (twice.length < refused.length)
