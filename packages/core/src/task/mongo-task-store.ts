@@ -354,13 +354,18 @@ export class MongoTaskStore implements TaskStore {
     return this.#dependants.sweep()
   }
 
-  async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
+  async waiting(
+    served: Served,
+    limit: number,
+    horizonMs = HORIZON_MS,
+    many = false,
+  ): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#parts.clock.now()
     const until = new Date(now.getTime() + horizonMs)
-    const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit })
+    const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit, many })
     if (misfits.length === 0) return { due, next }
     // The malformed tasks may have displaced others in this result, so it is read again.
-    return (await this.#quarantine.end(misfits)) > 0 ? this.waiting(served, limit, horizonMs) : { due, next }
+    return (await this.#quarantine.end(misfits)) > 0 ? this.waiting(served, limit, horizonMs, many) : { due, next }
   }
 
   async slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]> {
