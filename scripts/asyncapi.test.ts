@@ -115,7 +115,7 @@ describe('docs/asyncapi.yaml', () => {
 
 test('docs/protocol.md names every message', () => {
   const prose = readFileSync(new URL('../docs/protocol.md', import.meta.url), 'utf8')
-  const events = ['gateway', 'task'].flatMap((channel) => [
+  const events = ['gateway', 'task', 'host'].flatMap((channel) => [
     ...described(channel, 'receive').keys(),
     ...described(channel, 'send').keys(),
   ])
@@ -135,6 +135,10 @@ describe('the document and the types of the protocol say the same', () => {
     ['task', 'send', 'TaskToClient'],
     ['relay', 'receive', 'ClientToTask'],
     ['relay', 'send', 'TaskToClient'],
+    ['host', 'receive', 'ClientToHost'],
+    ['host', 'send', 'HostToClient'],
+    ['hostRelay', 'receive', 'ClientToHost'],
+    ['hostRelay', 'send', 'HostToClient'],
   ] as const)('what a %s may %s', (channel, action, type) => {
     const ours = types.messages(type)
     const theirs = described(channel, action)
@@ -345,6 +349,7 @@ function examples({ queue, running, waiting, ended, worker, fingerprint }: Scene
       ],
     },
     taskTicket: { good: [{ id: running }], bad: ofTask.bad },
+    hostTicket: { good: [{ id: running }], bad: ofTask.bad },
     operation: {
       good: [
         { name: 'tasks.coverage' },

@@ -1,6 +1,8 @@
 import {
   GATEWAY_SENDS,
   GATEWAY_TAKES,
+  HOST_SENDS,
+  HOST_TAKES,
   refusal,
   type SocketMessage,
   shapes,
@@ -45,8 +47,11 @@ export function asyncapi(version: string): object {
   const gateway = channel('gateway', '', GATEWAY_TAKES, GATEWAY_SENDS)
   const task = channel('task', 'task-', TASK_TAKES, TASK_SENDS)
   const relay = channel('relay', 'relay-', TASK_TAKES, TASK_SENDS)
-  const components = componentsOf([gateway, task])
+  const host = channel('host', 'host-', HOST_TAKES, HOST_SENDS)
+  const hostRelay = channel('hostRelay', 'host-relay-', HOST_TAKES, HOST_SENDS)
+  const components = componentsOf([gateway, task, host])
   const parameters = { task: { description: 'The id of the task.' } }
+  const ofHost = { worker: { description: "The id of the worker: the task's `worker`." } }
   const servers = (name: string) => [{ $ref: `#/servers/${name}` }]
   return {
     asyncapi: '3.0.0',
@@ -90,18 +95,40 @@ export function asyncapi(version: string): object {
         parameters,
         messages: relay.messages,
       },
+      host: {
+        address: '/hosts/{worker}',
+        description:
+          "The socket of a host, for many of its running tasks at once: the `url` of `hostTicket`. Each message names its task. A host of an earlier version refuses the connection with the message 'Invalid namespace'.",
+        servers: servers('worker'),
+        parameters: ofHost,
+        messages: host.messages,
+      },
+      hostRelay: {
+        address: '/relay/hosts/{worker}',
+        description:
+          "The same through a gateway, for those who can't reach the worker: the `relayUrl` of `hostTicket`. It may be a namespace of the connection to the gateway.",
+        servers: servers('gateway'),
+        parameters: ofHost,
+        messages: hostRelay.messages,
+      },
     },
-    operations: { ...gateway.operations, ...task.operations, ...relay.operations },
+    operations: {
+      ...gateway.operations,
+      ...task.operations,
+      ...relay.operations,
+      ...host.operations,
+      ...hostRelay.operations,
+    },
     components: {
       securitySchemes: {
         token: {
           type: 'userPassword',
           description:
-            'A key in the handshake: `auth: { token }`. A fleet without keys takes connections from its own computer without it.',
+            'A key in the handshake: `auth: { token }`, with `parts: true` for large snapshots in parts. A fleet without keys takes connections from its own computer without it.',
         },
         ticket: {
           type: 'userPassword',
-          description: 'The `token` of `taskTicket` in the handshake: `auth: { token }`.',
+          description: 'The `token` of `taskTicket` or `hostTicket` in the handshake: `auth: { token }`.',
         },
       },
       ...components,
@@ -153,7 +180,7 @@ function channel(name: string, before: string, takes: Messages, sends: Messages)
 const messageRef = (name: string): object => ({ $ref: `#/components/messages/${name}` })
 /** Both kinds of sockets take a `cancel`. */
 const componentName = (channel: string, event: string): string =>
-  channel === 'gateway' ? event : `task${event.charAt(0).toUpperCase()}${event.slice(1)}`
+  channel !== 'task' && channel !== 'relay' ? event : `task${event.charAt(0).toUpperCase()}${event.slice(1)}`
 
 function componentsOf(channels: readonly Channel[]): { messages: object; schemas: Record<string, Schema> } {
   const schemas: Record<string, Schema> = {

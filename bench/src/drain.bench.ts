@@ -1,37 +1,54 @@
+import { loadavg } from 'node:os'
 import type { SigningOptions } from '@taskfleet/core'
 import type { QueueLimits } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
 import { type Bed, median, storeTasks } from './bed.ts'
+import { storeEnded } from './ended-tasks.ts'
 
 const SIZES = [500, 2_000, 5_000]
 const ROUNDS = 3
 const AT_ONCE = 20
 const GROUP = 200
+/** How many ended tasks a fleet may have kept. */
+const ENDED = 100_000
+const ENDED_QUEUE = 'ended'
 
 /**
  * How fast does one worker drain waiting no-op tasks, beside a bare driver that does the same number of writes by `_id`,
- * one at a time and in groups? In turns, since other work on the machine comes and goes.
+ * one at a time and in groups? With nothing else stored, and with 100,000 ended tasks. In turns, since other work on the machine comes and goes.
  */
 export async function run(bed: Bed): Promise<void> {
+  for (const ended of [0, ENDED]) await drains(bed, ended)
+}
+
+/** @param ended how many ended documents there are besides, for the bare driver too */
+async function drains(bed: Bed, ended: number): Promise<void> {
+  await bed.fleet.database.db.collection('bare').deleteMany({})
+  for (let first = -ended; first < 0; first += SIZES[2]!) {
+    const documents = Array.from({ length: SIZES[2]! }, (_, n) => ({ _id: first + n, status: 'completed' }))
+    await bed.fleet.database.db.collection<Bare>('bare').insertMany(documents)
+  }
   for (const size of SIZES) {
     const rates = { single: [], grouped: [], ours: [], ahead: [] } as Record<string, number[]>
     for (let round = 0; round < ROUNDS; round += 1) {
       rates.single!.push(await bareDriver(bed, size))
+      await fillWithEnded(bed, ended)
       rates.ours!.push(await drain(bed, size, { prefetch: 0 }))
       rates.grouped!.push(await groupingDriver(bed, size))
+      await fillWithEnded(bed, ended)
       rates.ahead!.push(await drain(bed, size))
     }
     const [single, grouped, ours, ahead] = [rates.single, rates.grouped, rates.ours, rates.ahead].map((all) =>
       median(all!),
     ) as [number, number, number, number]
     const line = [
-      `${size} tasks, a second: ${ahead.toFixed(0)}, ${ours.toFixed(0)} with none claimed ahead`,
+      `${size} tasks${ended === 0 ? '' : ` beside ${ended} ended ones`}, a second: ${ahead.toFixed(0)}, ${ours.toFixed(0)} with none claimed ahead`,
       `bare driver ${single.toFixed(0)} one write at a time on ${AT_ONCE} loops, ${grouped.toFixed(0)} in groups of ${GROUP}`,
       `${(ahead / single).toFixed(2)} and ${(ours / single).toFixed(2)} × one at a time, ${(ahead / grouped).toFixed(2)} × grouped`,
     ]
-    process.stdout.write(`${line.join('; ')}\n`)
+    process.stdout.write(`${line.join('; ')}; load average ${loadavg()[0]!.toFixed(1)}\n`)
   }
 }
 
@@ -76,6 +93,20 @@ export async function drain(
   return size / seconds
 }
 
+/** Lets the fleet have this many ended tasks, copies of one that ended here, and nothing else. */
+export async function fillWithEnded(bed: Bed, ended: number): Promise<void> {
+  const { tasks } = bed.fleet
+  const queue = ENDED_QUEUE
+  const there = await tasks.countDocuments({ queue })
+  await tasks.deleteMany(there === ended ? { queue: { $ne: queue } } : {})
+  if (there === ended) return
+  await drain(bed, 1)
+  const [one] = await tasks.find({ status: 'completed' }).limit(1).toArray()
+  if (one === undefined) throw new Error('no task has ended')
+  await tasks.deleteMany({})
+  await storeEnded(tasks as never, { ...one, queue }, ended)
+}
+
 interface Bare {
   _id: number
   status: string
@@ -83,7 +114,7 @@ interface Bare {
 
 async function fill(bed: Bed, size: number) {
   const collection = bed.fleet.database.db.collection<Bare>('bare')
-  await collection.deleteMany({})
+  await collection.deleteMany({ _id: { $gte: 0 } })
   await collection.insertMany(Array.from({ length: size }, (_, _id) => ({ _id, status: 'pending' })))
   return collection
 }

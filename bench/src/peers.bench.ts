@@ -1,93 +1,84 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { freePort } from '@taskfleet/dev-mongo'
-import { Queue, Worker } from 'bullmq'
+import { loadavg } from 'node:os'
 import { type Bed, median } from './bed.ts'
-import { drain } from './drain.bench.ts'
+import { drain, fillWithEnded } from './drain.bench.ts'
 import { lists, noop, singles } from './enqueue.bench.ts'
+import type { Peer } from './peer.ts'
+import { startAgenda } from './peer-agenda.ts'
+import { startBullMq } from './peer-bullmq.ts'
 
 const ROUNDS = 5
-const AT_ONCE = 20
+/** The first is there for those that take too long for the others. */
+const SIZES = [50, 2_000, 5_000]
+const ENDED = 100_000
+/** A peer whose round would take longer is left out. */
+const MOST_SECONDS = 200
 
-/** How do drains and enqueuing compare with BullMQ on Redis, on this machine, in turns? Needs `redis-server` on the PATH. */
+/**
+ * How do drains and enqueuing compare with BullMQ on Redis, and with Agenda on the same server as ours? On this machine, in turns.
+ * BullMQ needs `redis-server` on the PATH.
+ */
 export async function run(bed: Bed): Promise<void> {
-  if (spawnSync('redis-server', ['--version']).status !== 0) {
-    process.stdout.write('left out: there is no redis-server on the PATH\n')
-    return
+  const bull = await startBullMq(bed)
+  if (bull === undefined) process.stdout.write('BullMQ is left out: there is no redis-server on the PATH\n')
+  const others = [...(bull === undefined ? [] : [bull]), await startAgenda(bed)]
+  const peers = [ours(bed), ...others]
+  const figure = { enqueue: (peer: Peer) => peer.enqueue, lists: (peer: Peer) => peer.enqueueLists }
+  await compare(peers, 'enqueue, 20 in flight', figure.enqueue)
+  await compare(peers, 'enqueue in lists of 500', figure.lists)
+  for (const ended of [0, ENDED]) {
+    const last = new Map<Peer, number>()
+    for (const size of SIZES) {
+      const tooSlow = others.filter((peer) => size / last.get(peer)! > MOST_SECONDS)
+      for (const peer of tooSlow) {
+        const minutes = (size / last.get(peer)! / 60).toFixed(0)
+        process.stdout.write(
+          `${peer.name} is left out of the next row: at its last rate a round takes ${minutes} minutes\n`,
+        )
+      }
+      // What was drained before would count as ended.
+      const drained = (peer: Peer) => async (): Promise<number> => {
+        await peer.fill(ended)
+        const rate = await peer.drain(size)
+        last.set(peer, rate)
+        return rate
+      }
+      const what = `drain of ${size}, ${ended === 0 ? 'nothing else' : `${ended} ended tasks`} stored`
+      const measured = peers.filter((peer) => !tooSlow.includes(peer))
+      await compare(measured, what, drained)
+    }
   }
-  const connection = await startRedis(bed)
+}
+
+function ours(bed: Bed): Peer {
   const entries = (count: number): { input: Record<string, never>; queue: string }[] =>
     Array.from({ length: count }, () => ({ input: {}, queue: 'bench' }))
-  const queue = new Queue('bench', { connection })
-  bed.defer(() => queue.close())
-  const rows: Record<string, [ours: () => Promise<number>, bullmq: () => Promise<number>]> = {
-    'drain of 2,000': [() => drain(bed, 2_000), () => drainBull(connection, 2_000)],
-    'drain of 5,000': [() => drain(bed, 5_000), () => drainBull(connection, 5_000)],
-    'enqueue, 20 in flight': [
-      () => singles(() => bed.fleet.enqueue(noop, {}, { queue: 'bench' })),
-      () => singles(() => queue.add('noop', {})),
-    ],
-    'enqueue in lists of 500': [
-      () => lists((count) => bed.fleet.enqueueMany(noop, entries(count))),
-      () => lists((count) => queue.addBulk(Array.from({ length: count }, () => ({ name: 'noop', data: {} })))),
-    ],
-  }
-  for (const [what, [ours, bull]] of Object.entries(rows)) {
-    const rates: [number[], number[]] = [[], []]
-    for (let round = 0; round < ROUNDS; round += 1) {
-      rates[0].push(await ours())
-      rates[1].push(await bull())
-    }
-    const [mine, theirs] = rates.map(median) as [number, number]
-    const line = `${what}: ${mine.toFixed(0)} a second, BullMQ ${theirs.toFixed(0)}, ratio ${(mine / theirs).toFixed(2)}`
-    process.stdout.write(`${line} (load ${loadavg()[0]!.toFixed(1)})\n`)
+  return {
+    name: 'taskfleet',
+    drain: (size) => drain(bed, size),
+    fill: (ended) => fillWithEnded(bed, ended),
+    enqueue: () => singles(() => bed.fleet.enqueue(noop, {}, { queue: 'bench' })),
+    enqueueLists: () => lists((count) => bed.fleet.enqueueMany(noop, entries(count))),
   }
 }
 
-type Connection = { host: string; port: number; maxRetriesPerRequest: null }
-
-async function startRedis(bed: Bed): Promise<Connection> {
-  const folder = await mkdtemp(join(tmpdir(), 'taskfleet-redis-'))
-  const port = await freePort()
-  const redis = spawn('redis-server', ['--port', String(port), '--dir', folder, '--appendonly', 'yes'], {
-    stdio: 'pipe',
+/** Prints the medians of all that have this figure, and the ratios of ours to them. */
+async function compare(
+  peers: readonly Peer[],
+  what: string,
+  figureOf: (peer: Peer) => (() => Promise<number>) | undefined,
+): Promise<void> {
+  const measured = peers.flatMap((peer) => {
+    const figure = figureOf(peer)
+    return figure === undefined ? [] : [{ name: peer.name, figure, rates: [] as number[] }]
   })
-  bed.defer(async () => {
-    redis.kill()
-    await once(redis, 'exit')
-    await rm(folder, { recursive: true, force: true })
-  })
-  let said = ''
-  for await (const part of redis.stdout) {
-    said += String(part)
-    if (said.includes('Ready to accept connections')) break
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const { figure, rates } of measured) rates.push(await figure())
   }
-  redis.stdout.resume()
-  return { host: '127.0.0.1', port, maxRetriesPerRequest: null }
-}
-
-async function drainBull(connection: Connection, size: number): Promise<number> {
-  const name = `drain-${size}-${Date.now()}`
-  const queue = new Queue(name, { connection })
-  await queue.addBulk(Array.from({ length: size }, () => ({ name: 'noop', data: {} })))
-  await queue.pause()
-  const worker = new Worker(name, async () => null, { connection, concurrency: AT_ONCE })
-  await worker.waitUntilReady()
-  let done = 0
-  const drained = new Promise<void>((resolve) => {
-    worker.on('completed', () => {
-      done += 1
-      if (done === size) resolve()
-    })
-  })
-  const startedAt = performance.now()
-  await queue.resume()
-  await drained
-  const seconds = (performance.now() - startedAt) / 1_000
-  await worker.close()
-  await queue.close()
-  return size / seconds
+  const [mine, ...others] = measured.map(({ name, rates }) => ({ name, rate: median(rates) }))
+  const compared = others.map(
+    ({ name, rate }) => `${name} ${rate.toFixed(rate < 10 ? 1 : 0)}, ratio ${(mine!.rate / rate).toFixed(2)}`,
+  )
+  process.stdout.write(
+    `${what}: ${[`${mine!.rate.toFixed(0)} a second`, ...compared].join('; ')} (load average ${loadavg()[0]!.toFixed(1)})\n`,
+  )
 }

@@ -1,4 +1,4 @@
-import { Fleet, newSigningKey, type SigningOptions } from '@taskfleet/core'
+import { Fleet, newSigningKey, type SigningAlgorithm, type SigningOptions } from '@taskfleet/core'
 import { type Bed, median } from './bed.ts'
 import { drain } from './drain.bench.ts'
 
@@ -7,14 +7,19 @@ const ROUNDS = 9
 
 /** What do signatures cost a drain of no-op tasks? In turns with one that neither signs nor verifies. */
 export async function run(bed: Bed): Promise<void> {
-  const signed = async (algorithm: 'hmac' | 'ed25519'): Promise<{ fleet: Fleet; signing: SigningOptions }> => {
+  const signed = async (algorithm: SigningAlgorithm): Promise<{ fleet: Fleet; signing: SigningOptions }> => {
     const { key, trusted } = newSigningKey(algorithm)
     const signing = { mode: 'required', key, trusted: [trusted] } as const
     const fleet = await Fleet.connect(bed.uri, { signing })
     bed.defer(() => fleet.close())
     return { fleet, signing }
   }
-  const ways = { none: undefined, hmac: await signed('hmac'), ed25519: await signed('ed25519') }
+  const ways = {
+    none: undefined,
+    hmac: await signed('hmac'),
+    ed25519: await signed('ed25519'),
+    'ed25519-batch': await signed('ed25519-batch'),
+  }
   const rates = new Map<string, number[]>(Object.keys(ways).map((name) => [name, []]))
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const [name, way] of Object.entries(ways)) {

@@ -24,7 +24,18 @@ export async function run(bed: Bed): Promise<void> {
   await measure('selective, none of them fits a change', (n) => selective(n), strangeTasks())
   await measure('selective, 4 of them fit each change', (n) => selective(n), fewTasks())
   await measure('selective, spread over as many values as there are queries', (n) => selective(n), manyTasks())
-  await measure('that no look-up can find', (n) => ({ priority: { $gt: 100 + n } }), fewTasks(), SIZES.slice(0, 2))
+  await measure(
+    "with a range of each query's own, which no change fits",
+    (n) => ({ priority: { $gt: 100 + n } }),
+    fewTasks(),
+  )
+  await measure("with a day of each query's own, one of which fits each change", (n) => dayOf(n), datedTasks())
+  await measure(
+    'that no look-up can find',
+    (n) => ({ priority: { $ne: 5 }, rev: { $ne: -n } }),
+    fewTasks(),
+    SIZES.slice(0, 2),
+  )
 
   async function measure(
     what: string,
@@ -76,6 +87,10 @@ class HandFeed {
     return () => this.#listeners.delete(listener)
   }
 
+  everything(): Promise<() => void> {
+    return Promise.resolve(() => undefined)
+  }
+
   tell(change: Change): void {
     for (const listener of this.#listeners) listener.change(change)
   }
@@ -116,10 +131,17 @@ function selective(n: number): Record<string, unknown> {
   }
 }
 
+const day = (n: number): Date => new Date(Date.UTC(2026, 0, 1 + n))
+const dayOf = (n: number): Record<string, unknown> => ({
+  createdAt: { $gte: day(n).toISOString(), $lt: day(n + 1).toISOString() },
+})
+
 const idOf = (n: number): string => (0xabc000000000 + n).toString(16).padStart(24, '0')
 
 /** Only with the first values, so that the number of matching queries is always the same. */
 const fewTasks = (): Doc[] => tasksOf((n) => n % (FITTING / 4))
+/** Each from one of the first days. */
+const datedTasks = (): Doc[] => tasksOf((n) => n % FITTING).map((task, n) => ({ ...task, createdAt: day(n % FITTING) }))
 const strangeTasks = (): Doc[] => tasksOf((n) => 1_000_000 + n)
 const manyTasks = (): Doc[] => tasksOf((n) => (n * 2_500) / TASKS)
 

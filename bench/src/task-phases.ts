@@ -1,42 +1,16 @@
 import { once } from 'node:events'
 import type { TaskDocument } from '@taskfleet/core'
-import { INDEXES } from '@taskfleet/core/internal'
+import { type IndexEntry, indexEntries } from '@taskfleet/core/internal'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { BSON } from 'mongodb'
 import { z } from 'zod'
 import type { Bed } from './bed.ts'
 
-interface Entry {
-  index: string
-  values: unknown[]
-}
-
-/** The entries that the indexes of `tasks` have for a document, by their partial filters. */
-function entriesOf(task: TaskDocument): Entry[] {
-  const at = (path: string): unknown =>
-    path.split('.').reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], task)
-  const fits = ([path, condition]: [string, unknown]): boolean => {
-    const { $exists: exists, $in: among } = Object(condition) as { $exists?: boolean; $in?: unknown[] }
-    return exists === true ? at(path) !== undefined : (among ?? [condition]).includes(at(path))
-  }
-  const holding = INDEXES.filter(
-    ({ collection, sparse, partialFilterExpression = {}, key }) =>
-      collection === 'tasks' &&
-      Object.entries(partialFilterExpression).every(fits) &&
-      (sparse !== true || Object.keys(key).some((path) => at(path) !== undefined)),
-  )
-  return [{ name: '_id', key: { _id: 1 } }, ...holding].map(({ name, key }) => ({
-    index: name,
-    // An index that is neither sparse nor partial has an entry for a field that is not there, too.
-    values: Object.keys(key).map((path) => at(path) ?? null),
-  }))
-}
-
-const sameEntry = (one: Entry) => (other: Entry) => JSON.stringify(one) === JSON.stringify(other)
-const without = (entries: readonly Entry[], others: readonly Entry[]): Entry[] =>
+const sameEntry = (one: IndexEntry) => (other: IndexEntry) => JSON.stringify(one) === JSON.stringify(other)
+const without = (entries: readonly IndexEntry[], others: readonly IndexEntry[]): IndexEntry[] =>
   entries.filter((entry) => !others.some(sameEntry(entry)))
 /** Each value with a byte for its type, before the server compresses what keys have in common. */
-const keyBytes = (entries: readonly Entry[]): number =>
+const keyBytes = (entries: readonly IndexEntry[]): number =>
   entries
     .flatMap(({ values }) => values)
     .reduce<number>((sum, value) => sum + BSON.calculateObjectSize({ value }) - 11, 0)
@@ -60,7 +34,7 @@ export async function taskPhases({ fleet, uri }: Bed, input: Record<string, unkn
   await ended
   await runner.stop({ grace: 0 })
   phases.push(['completed', (await fleet.tasks.findOne({ queue }))!])
-  const entries = phases.map(([, document]) => entriesOf(document))
+  const entries = phases.map(([, document]) => indexEntries(document))
   const lines = phases.map(([phase, document], n) => {
     const [now, before] = [entries[n]!, entries[n - 1] ?? []]
     const written = `+${without(now, before).length} -${without(before, now).length} index entries`

@@ -119,12 +119,12 @@ describe('commands about workers and queues', () => {
   test('migrate builds the missing indexes, and lists them', async () => {
     await here('migrate')
     expect((await here('migrate')).out).toMatch(/^all \d+ indexes exist\n$/)
-    await fleet.database.db.collection('tasks').dropIndex('coverage')
-    expect(await here('migrate')).toEqual({ code: 0, err: '', out: 'made  tasks.coverage\n' })
+    await fleet.database.db.collection('tasks').dropIndex('paused')
+    expect(await here('migrate')).toEqual({ code: 0, err: '', out: 'made  tasks.paused\n' })
     const { made, indexes } = await json<{ made: string[]; indexes: string[] }>('migrate')
     expect(made).toEqual([])
     expect(indexes).toEqual(
-      expect.arrayContaining(['tasks.claim_order', 'audit.newest', 'taskLogs.lines', 'errors.latest']),
+      expect.arrayContaining(['tasks.waiting', 'audit.newest', 'taskLogs.lines', 'errors.latest']),
     )
   })
 

@@ -74,7 +74,7 @@ async function checkDatabase(options: DoctorCommand, check: Check): Promise<void
   const connected = await check('connection', async () => {
     database = await FleetDatabase.connect(databaseOf(options))
     const { version } = (await database.db.admin().command({ buildInfo: 1 })) as { version?: string }
-    return `MongoDB ${version ?? 'of unknown version'}, database '${database.connection.name}'`
+    return `MongoDB ${version ?? 'of unknown version'}, database '${database.name}'`
   })
   if (connected && database !== undefined) {
     const open = database

@@ -1,5 +1,5 @@
 import type { Fleet } from '@taskfleet/core'
-import { ChangeFeed, compileQuery, LiveQueries, OPEN_STATUSES, toRow } from '@taskfleet/core/internal'
+import { ChangeFeed, compileQuery, countOpen, LiveQueries, toRow } from '@taskfleet/core/internal'
 import {
   applyDelta,
   type CollectionName,
@@ -66,15 +66,11 @@ export class DatabaseView implements FleetView {
   }
 
   async queueCounts(): Promise<QueueCounts> {
-    const counted = await this.#fleet.tasks
-      .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>([
-        { $match: { status: { $in: [...OPEN_STATUSES] } } },
-        { $group: { _id: { queue: '$queue', status: '$status' }, count: { $sum: 1 } } },
-      ])
-      .toArray()
-    const counts = new Map<string, QueueCounts[string]>()
-    for (const { _id, count } of counted) counts.set(_id.queue, { ...counts.get(_id.queue), [_id.status]: count })
-    return Object.fromEntries(counts)
+    const counts: QueueCounts = {}
+    for (const { queue, status, count } of await countOpen(this.#fleet.tasks)) {
+      counts[queue] = { ...counts[queue], [status]: (counts[queue]?.[status] ?? 0) + count }
+    }
+    return counts
   }
 
   now(): number {

@@ -1,4 +1,5 @@
-import { newSigningKey, SCOPES } from '@taskfleet/core'
+import { newSigningKey, SCOPES, type SigningAlgorithm } from '@taskfleet/core'
+import { SIGNING_ALGORITHMS } from '@taskfleet/core/internal'
 import { FleetError, type KeyRow } from '@taskfleet/protocol'
 import { Option } from 'commander'
 import { EXIT } from './exit.ts'
@@ -30,20 +31,23 @@ export function keyCommands(kit: CommandKit): void {
   kit
     .json('signing-key', 'create a key that signs tasks, and the key that workers trust; neither is stored')
     .addOption(
-      new Option('--algorithm <name>', 'with ed25519, the key that verifies can not sign')
-        .choices(['hmac', 'ed25519'])
-        .default('ed25519'),
+      new Option(
+        '--algorithm <name>',
+        'with Ed25519, the key that verifies can not sign; ed25519-batch costs workers least, and needs workers of this version',
+      )
+        .choices(SIGNING_ALGORITHMS)
+        .default('ed25519-batch'),
     )
     .option('--id <name>', 'its name in signatures')
     .action(
-      kit.act(async (options: { algorithm: 'hmac' | 'ed25519'; id?: string; json?: boolean }) =>
+      kit.act(async (options: { algorithm: SigningAlgorithm; id?: string; json?: boolean }) =>
         signingKey(options, kit),
       ),
     )
 }
 
 function signingKey(
-  { algorithm, id, json }: { algorithm: 'hmac' | 'ed25519'; id?: string; json?: boolean },
+  { algorithm, id, json }: { algorithm: SigningAlgorithm; id?: string; json?: boolean },
   { print }: CommandKit,
 ): number {
   const made = newSigningKey(algorithm, id)

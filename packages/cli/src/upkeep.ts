@@ -54,7 +54,7 @@ const tasksText = (count: number): string => `${count} ${count === 1 ? 'task' : 
 async function migrate(options: CommonOptions, print: Print): Promise<number> {
   const database = await FleetDatabase.connect(databaseOf(options))
   try {
-    const live = await new WorkerRegister(database.connection, database.clock).live()
+    const live = await new WorkerRegister(database, database.clock).live()
     const others = live.filter(({ version }) => version !== VERSION)
     const migrated = await database.migrate({ othersLive: others.length > 0 })
     if (options.json === true) print(printableJson({ ...migrated, indexes: INDEXES.map(indexLabel).sort() }))

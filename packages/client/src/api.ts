@@ -65,9 +65,11 @@ export interface LiveStatsHandle {
 /** The current source of a watched task's details. */
 export type WatchSource =
   | { state: 'connecting'; publicUrl?: string }
-  /** Its own socket, directly or by the relay. */
+  /** The host that runs it, directly or by the relay. */
   | { state: 'live'; via: 'direct' | 'relay'; publicUrl: string }
-  /** Neither way works: only the checkpoint in the database is known. */
+  /** Its worker does not listen: the stored progress, about a second old, is all there is. */
+  | { state: 'stored' }
+  /** Neither way works for now: only the stored progress is known. */
   | { state: 'unreachable'; publicUrl: string; reason: string }
   /** No worker runs it now. */
   | { state: 'waiting' }
@@ -75,7 +77,9 @@ export type WatchSource =
 
 export interface WatchListeners {
   onTask?: (task: TaskRow) => void
+  /** Live from its host. While that is not possible, as stored (`source`). */
   onProgress?: (progress: Progress) => void
+  /** Lines are requested only with this listener. */
   onLog?: (line: LogLine) => void
   /** The task's own events, sent by its handler. */
   onEvent?: (event: { name: string; data?: unknown }) => void
@@ -87,6 +91,46 @@ export interface WatchListeners {
   onEnd?: (end: TaskEnd) => void
   /** The key has lost the right to the task. The watch is closed. */
   onRefused?: RefusedListener
+}
+
+/** The listeners for many tasks: each is called with the id of the task that it is about. */
+export interface TasksListeners {
+  onTask?: (task: TaskRow) => void
+  /** Live from the host. While that is not possible, as stored (`onSource`). */
+  onProgress?: (id: string, progress: Progress) => void
+  /** Lines are requested only with this listener. */
+  onLog?: (id: string, line: LogLine) => void
+  onEvent?: (id: string, event: { name: string; data?: unknown }) => void
+  onDropped?: (id: string, dropped: DroppedMessages) => void
+  /** The source of a task's details, each time it changes. */
+  onSource?: (id: string, source: WatchSource) => void
+  /** A task has ended for good. */
+  onEnd?: (id: string, end: TaskEnd) => void
+  /** The key has lost the right to the tasks. The watch is closed. */
+  onRefused?: RefusedListener
+}
+
+/** Many watched tasks: the given ones, or those that match a query now. */
+export interface TasksWatch {
+  /** The current source of each task's details. Tasks that no longer match a query are left out. */
+  readonly sources: ReadonlyMap<string, WatchSource>
+  /** Sends a message to the handler of a task. @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, and the handler's errors */
+  message(id: string, name: string, data?: unknown): Promise<unknown>
+  close(): void
+}
+
+/** A query of tasks. */
+export interface TasksQuery extends QueryRequest {
+  collection?: 'tasks'
+}
+
+/** A task whose stored row the caller has, for example from a live query. */
+export interface FollowedTask extends TaskWatch {
+  /**
+   * To be called with the first row and each later one; undefined if there is no such task any more. Its `status`, `attempt`, `worker`,
+   * `publicUrl` and `progress` are used.
+   */
+  update(task: TaskRow | undefined): void
 }
 
 export interface TaskWatch {
@@ -116,5 +160,7 @@ export interface FleetApi extends FleetOperations {
     onRefused?: RefusedListener,
   ): Promise<LiveStatsHandle>
   watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch>
+  watchTasks(tasks: readonly string[] | TasksQuery, listeners: TasksListeners): Promise<TasksWatch>
+  followTask(id: string, listeners: WatchListeners): FollowedTask
   close(): void
 }

@@ -4,6 +4,7 @@ import type {
   FleetError,
   FleetOperations,
   FleetStats,
+  HostTicketAnswer,
   QueryRequest,
   StatsAnswer,
   SubscribeAnswer,
@@ -15,28 +16,28 @@ import type {
   ConnectionState,
   FleetApi,
   FleetClientOptions,
+  FollowedTask,
   LiveQuery,
   LiveStatsHandle,
   RefusedListener,
   RowsListener,
+  TasksListeners,
+  TasksQuery,
+  TasksWatch,
   TaskWatch,
   WatchListeners,
 } from './api.ts'
 import { GatewayConnection, refusalOf, type StateListener } from './gateway-connection.ts'
+import { HostPool } from './host-pool.ts'
 import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
 import type { Link, LiveSubscription } from './live-subscription.ts'
 import { AGGREGATES, operationsOf, preparedRequest, STORES } from './operations.ts'
 import { TaskFollower } from './task-follower.ts'
+import { WATCHED_FIELDS, WatchedTasks } from './watched-tasks.ts'
 
 /** Removing very many tasks takes minutes. */
 const PRUNE_MS = 280_000
-/** The fields that are needed to watch a task: all light fields, and the output. */
-const WATCHED_FIELDS =
-  'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
-    ' ',
-  )
-
 /** Any subscription. Messages are matched to subscriptions by name. */
 type AnySubscription = Pick<LiveSubscription<never, never>, 'open' | 'close' | 'reconnected'> & {
   receive(message: { subscription: string }): void
@@ -55,12 +56,11 @@ export interface FleetClient extends Omit<FleetOperations, 'audit'>, FleetContro
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor assigns them all
 export class FleetClient implements FleetApi {
   readonly #connection: GatewayConnection
-  readonly #reach: 'direct' | 'relay'
+  readonly #hosts: HostPool
   readonly #subscriptions = new Set<AnySubscription>()
   readonly #followers = new Set<TaskFollower>()
 
   constructor(options: FleetClientOptions = {}) {
-    this.#reach = options.reach ?? 'direct'
     const send = (name: string, request: unknown): Promise<unknown> => this.#operation(name, request)
     for (const aggregate of AGGREGATES) Object.assign(this, { [aggregate]: operationsOf(aggregate, send) })
     const { list } = operationsOf('audit', send)
@@ -72,6 +72,14 @@ export class FleetClient implements FleetApi {
       received: (message) => {
         for (const subscription of this.#subscriptions) subscription.receive(message)
       },
+    })
+    this.#hosts = new HostPool({
+      reach: options.reach ?? 'direct',
+      transports: () => this.#connection.transports,
+      taskTicket: (id) => this.#connection.request<TicketAnswer>('taskTicket', { id }),
+      hostTicket: (id) => this.#connection.request<HostTicketAnswer>('hostTicket', { id }),
+      ownWorker: () => this.welcome?.worker,
+      namespace: (name, token) => this.#connection.namespace(name, token),
     })
   }
 
@@ -115,7 +123,9 @@ export class FleetClient implements FleetApi {
       this.#connection.request('subscribeQuery', { ...query, ...resume })
     const link = this.#link(() => rows, onRefused)
     const rows: LiveRows<N> = new LiveRows<N>(ask, listener, link)
-    return this.#opened(rows)
+    await this.#opened(rows)
+    await rows.first
+    return rows
   }
 
   async subscribeStats(
@@ -152,18 +162,14 @@ export class FleetClient implements FleetApi {
     return subscription
   }
 
-  /** Watches one task until it has ended: on its own socket while it runs, and on its next host when it moves. */
+  /**
+   * Watches one task until it has ended: at the host that runs it, and at its next host when it moves. All watched tasks of a host share one
+   * connection.
+   *
+   * @throws {FleetError} the gateway's refusal, such as `BAD_ID`
+   */
   async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
-    const follower = new TaskFollower(listeners, {
-      reach: this.#reach,
-      transports: () => this.#connection.transports,
-      ticket: () => this.#connection.request<TicketAnswer>('taskTicket', { id }),
-      cancel: async (reason) => {
-        await this.tasks.cancel({ id, ...(reason === undefined ? {} : { reason }) })
-      },
-      closed: () => this.#followers.delete(follower),
-    })
-    this.#followers.add(follower)
+    const follower = this.#follower(id, listeners)
     const query = { filter: { _id: id }, limit: 1, fields: WATCHED_FIELDS }
     const refused = (error: FleetError) => {
       follower.close()
@@ -174,6 +180,41 @@ export class FleetClient implements FleetApi {
       throw error
     })
     follower.onClose(() => void live.close())
+    return follower
+  }
+
+  /**
+   * Watches many tasks over one connection to each of their hosts. Ids are watched until `close`, through all their attempts. With a
+   * query, the tasks that match it are watched, and those that no longer match are left.
+   *
+   * A hundred ids, or a query, count as one subscription of the connection. A host lets one connection watch 1,000 tasks.
+   *
+   * @throws {FleetError} the gateway's refusal, such as `BAD_ID`, `BAD_FILTER` or `TOO_MANY_SUBSCRIPTIONS`
+   */
+  async watchTasks(tasks: readonly string[] | TasksQuery, listeners: TasksListeners): Promise<TasksWatch> {
+    const watched = new WatchedTasks(listeners, {
+      follow: (id, own) => this.#follower(id, own),
+      subscribe: (query, listener, refused) => this.subscribe(query, listener, refused),
+    })
+    await watched.open(tasks)
+    return watched
+  }
+
+  /** Watches a task whose row the caller keeps current by `update`, so that it needs no query of its own. */
+  followTask(id: string, listeners: WatchListeners): FollowedTask {
+    return this.#follower(id, listeners)
+  }
+
+  #follower(id: string, listeners: WatchListeners): TaskFollower {
+    const follower: TaskFollower = new TaskFollower(listeners, {
+      follow: (attempt, listener, wants) => this.#hosts.follow(attempt, listener, wants),
+      isOwnWorker: (worker) => worker === this.welcome?.worker,
+      cancel: async (reason) => {
+        await this.tasks.cancel({ id, ...(reason === undefined ? {} : { reason }) })
+      },
+      closed: () => this.#followers.delete(follower),
+    })
+    this.#followers.add(follower)
     return follower
   }
 
@@ -191,6 +232,7 @@ export class FleetClient implements FleetApi {
 
   close(): void {
     for (const follower of this.#followers) follower.close()
+    this.#hosts.close()
     this.#connection.close()
     for (const subscription of this.#subscriptions) void subscription.close()
     this.#subscriptions.clear()

@@ -27,6 +27,7 @@ const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
   'subscribeStats',
   'unsubscribeQuery',
   'taskTicket',
+  'hostTicket',
 ])
 const PACED_A_SECOND = 25
 const PACED_AT_ONCE = 120
@@ -35,6 +36,8 @@ const REFUSED_RETRY_MS = 1_000
 /** A session is renewed after this part of its remaining time. */
 const RENEWED_AT = 0.75
 const RENEW_RETRY_MS = 5_000
+/** What this client understands. Older gateways ignore it. */
+const ABLE = { parts: true } as const
 /** Errors of the `token` function after which it is not called again. */
 const NO_TOKEN = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'])
 
@@ -69,6 +72,8 @@ export class GatewayConnection {
   #retry: ReturnType<typeof setTimeout> | undefined
   /** Counts connection attempts. A token that arrives after the next one has begun is ignored. */
   #begun = 0
+  /** Namespaces of hosts on this connection, with the tokens that open them. */
+  readonly #namespaces = new Map<string, { socket: Socket; token: string }>()
   /** Cancels the next renewal. */
   #renewal: (() => void) | undefined
 
@@ -95,6 +100,24 @@ export class GatewayConnection {
   /** The transports to try, in order, without those that are blocked on this connection. */
   get transports(): string[] {
     return this.#socket.io.engine?.transport.name === 'polling' ? ['polling'] : ['websocket', 'polling']
+  }
+
+  /**
+   * A further namespace on this connection, which costs no socket of its own. Its owner disconnects it; the connection to another
+   * gateway does not open it again.
+   */
+  namespace(name: string, token: string): Socket {
+    const auth = (send: (auth: object) => void) => send({ token: this.#namespaces.get(name)?.token ?? token })
+    const known = this.#namespaces.get(name)
+    if (known !== undefined) known.token = token
+    const socket = this.#socket.io.socket(name, { auth })
+    this.#namespaces.set(name, { socket, token })
+    return socket
+  }
+
+  #leaveNamespaces(): void {
+    for (const { socket } of this.#namespaces.values()) socket.disconnect()
+    this.#namespaces.clear()
   }
 
   /** Calls the listener at once and on every change. Returns a function that removes it. */
@@ -137,6 +160,7 @@ export class GatewayConnection {
     clearTimeout(this.#retry)
     clearTimeout(this.#silence)
     this.#renewal?.()
+    this.#leaveNamespaces()
     this.#socket.disconnect()
   }
 
@@ -183,7 +207,7 @@ export class GatewayConnection {
       this.#gateways.learn(gateways)
       if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
     })
-    for (const event of ['queryDelta', 'queryReset', 'statsDelta'] as const) {
+    for (const event of ['queryDelta', 'queryReset', 'queryPart', 'statsDelta'] as const) {
       socket.on(event, (message: { subscription: string }) => this.#listener.received(message))
     }
     return socket
@@ -201,6 +225,8 @@ export class GatewayConnection {
   #goOn(): boolean {
     const tried = this.#gateways.next()
     if (tried === undefined) return false
+    // Any that is left would keep the connection, which would then be tried again and again.
+    this.#leaveNamespaces()
     this.#socket.removeAllListeners()
     this.#socket.disconnect()
     const connect = (): void => {
@@ -269,11 +295,11 @@ export class GatewayConnection {
     return this.#state === 'connecting' ? 'connecting' : 'reconnecting'
   }
 
-  /** The credentials that socket.io sends with each connection. */
+  /** The credentials and abilities that socket.io sends with each connection. */
   #auth(): object | ((send: (auth: object) => void) => void) {
     const token = this.#token
-    if (token === undefined) return {}
-    if (typeof token === 'string') return { token }
+    if (token === undefined) return ABLE
+    if (typeof token === 'string') return { token, ...ABLE }
     return (send) => {
       this.#begun += 1
       const mine = this.#begun
@@ -281,7 +307,7 @@ export class GatewayConnection {
         .then(token)
         .then(
           (fresh) => {
-            if (mine === this.#begun) send({ token: fresh })
+            if (mine === this.#begun) send({ token: fresh, ...ABLE })
           },
           (error: unknown) => {
             if (mine === this.#begun) this.#hasNoToken(error)

@@ -40,8 +40,14 @@ export class Gateways {
 }
 
 /** Allows only http and https, without user and password: a received address must not lead a browser anywhere else. */
-export function isWebAddress(address: string): boolean {
+function isWebAddress(address: string): boolean {
   if (!URL.canParse(address)) return false
   const { protocol, username, password } = new URL(address)
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
+}
+
+/** Whether this client may connect there: a page that was loaded over TLS may not open connections without it. */
+export function isReachable(address: string): boolean {
+  const { location } = globalThis as { location?: { protocol?: string } }
+  return isWebAddress(address) && !(location?.protocol === 'https:' && address.startsWith('http:'))
 }

@@ -38,6 +38,8 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
   protected abstract apply(message: Message): void
   /** Called when the content may be out of date. */
   protected abstract interrupted(): void
+  /** Called once, when the subscription is closed. @param error the refusal; undefined if it was closed by its owner */
+  protected ended(_error: unknown): void {}
   /** Drops the content, because the key has lost the right to it. */
   protected abstract forget(): void
 
@@ -100,15 +102,16 @@ export abstract class LiveSubscription<Answer extends Named, Message extends Nam
         this.#retry = setTimeout(() => this.#openAgain(), retryDelay(this.#failures))
         return
       }
-      this.#end()
+      this.#end(error)
       this.forget()
       this.#link.refused(error)
     })
   }
 
-  #end(): void {
+  #end(error?: unknown): void {
     this.#closed = true
     clearTimeout(this.#retry)
     this.#link.closed()
+    this.ended(error)
   }
 }

@@ -1,52 +1,40 @@
-import {
-  type Ack,
-  type ClientToTask,
-  FleetError,
-  hasEnded,
-  type TaskConnectError,
-  type TaskEnd,
-  type TaskRow,
-  type TaskToClient,
-  type TicketAnswer,
-} from '@taskfleet/protocol'
-import { serverOf } from '@taskfleet/protocol/internal'
-import { io, type Socket } from 'socket.io-client'
-import type { TaskWatch, WatchListeners, WatchSource } from './api.ts'
-import { isWebAddress } from './gateways.ts'
+import { FleetError, hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/protocol'
+import type { FollowedTask, WatchListeners, WatchSource } from './api.ts'
+import type { AttemptLine, AttemptListener, RunningAttempt, Wants } from './attempt-line.ts'
+import { retryDelay } from './retry-delay.ts'
 
 interface Link {
-  reach: 'direct' | 'relay'
-  /** The transports to try, in order. */
-  transports(): string[]
-  ticket(): Promise<TicketAnswer>
+  follow(task: RunningAttempt, listener: AttemptListener, wants: Wants): AttemptLine
+  /** Whether the client's gateway is at this worker. */
+  isOwnWorker(worker: string): boolean
   cancel(reason?: string): Promise<void>
   closed(): void
 }
 
-type TaskConnection = Socket<TaskToClient, ClientToTask>
-
-const CONNECT_MS = 3_000
-const isPage = 'document' in globalThis
-const RETRY_MS = 1_000
-const ANSWER_MS = 10_000
+/** The longest time until a task that was refused is tried again. */
+const MOST_RETRY_MS = 10_000
 
 /**
- * Follows one task through its attempts. The task's row names the worker that runs it. Details come from the task's socket at that
- * worker, directly or through the relay.
+ * Follows one task through its attempts. The task's row names the worker that runs it. Details come from that worker, directly or through
+ * the relay. If it does not listen, they are those of the row.
  */
-export class TaskFollower implements TaskWatch {
+export class TaskFollower implements FollowedTask {
   readonly #listeners: WatchListeners
   readonly #link: Link
   readonly #onClose: (() => void)[] = []
   #source: WatchSource = { state: 'connecting' }
   #task: TaskRow | undefined
-  /** The attempt of the open or opening socket. */
-  #attempt: number | undefined
-  #socket: TaskConnection | undefined
+  /** The attempt and the worker that are followed, or about to be. */
+  #followed: { attempt: number; worker: string | undefined } | undefined
+  #line: AttemptLine | undefined
   #retry: ReturnType<typeof setTimeout> | undefined
+  /** How often in a row the host had nothing to report about the attempt. */
+  #refusals = 0
   #lastLogSeq = 0
   /** The attempt whose lines `#lastLogSeq` counts. They are numbered from 1 in each attempt. */
   #loggedAttempt: number | undefined
+  /** When the latest progress was reported, by the clock of its host. */
+  #progressAt: string | undefined
   #ended = false
   #closed = false
 
@@ -64,7 +52,6 @@ export class TaskFollower implements TaskWatch {
     else this.#onClose.push(act)
   }
 
-  /** Takes the task's current row from the live query; undefined when there is none. */
   update(task: TaskRow | undefined): void {
     if (this.#closed) return
     this.#task = task
@@ -75,11 +62,14 @@ export class TaskFollower implements TaskWatch {
     }
     this.#listeners.onTask?.(task)
     if (task.status === 'running') {
-      if (task.attempt !== this.#attempt) this.#connect(task)
+      if (task.attempt !== this.#followed?.attempt || task.worker !== this.#followed.worker) this.#follow(task)
+      this.#showStored()
       return
     }
     this.#hangUp()
     if (!hasEnded(task.status)) {
+      // It may run again, after a retry for example.
+      this.#ended = false
       this.#setSource({ state: 'waiting' })
       return
     }
@@ -97,15 +87,8 @@ export class TaskFollower implements TaskWatch {
 
   /** @throws {FleetError} `NOT_CONNECTED`, `NO_ANSWER`, and the handler's errors */
   async message(name: string, data?: unknown): Promise<unknown> {
-    if (this.#socket?.connected !== true) throw new FleetError('NOT_CONNECTED', "The task's socket is not open")
-    const emit = this.#socket.timeout(ANSWER_MS) as unknown as {
-      emitWithAck(event: string, request: unknown): Promise<Ack<{ data?: unknown }>>
-    }
-    const answer = await emit.emitWithAck('message', { name, data }).catch((error: unknown) => {
-      throw new FleetError('NO_ANSWER', 'The task did not answer in time', { cause: error })
-    })
-    if (!answer.ok) throw new FleetError(answer.error.code, answer.error.message, { field: answer.error.field })
-    return answer.data
+    if (this.#line === undefined) throw new FleetError('NOT_CONNECTED', 'The host of the task is not connected')
+    return this.#line.message(name, data)
   }
 
   close(): void {
@@ -116,128 +99,96 @@ export class TaskFollower implements TaskWatch {
     this.#link.closed()
   }
 
-  #connect(task: TaskRow): void {
+  #follow(task: TaskRow, { again = false } = {}): void {
+    const { _id: id, attempt, worker, publicUrl } = task
     this.#hangUp()
-    this.#attempt = task.attempt
-    if (this.#loggedAttempt !== task.attempt) this.#lastLogSeq = 0
-    this.#loggedAttempt = task.attempt
-    this.#setSource({ state: 'connecting', ...(task.publicUrl === undefined ? {} : { publicUrl: task.publicUrl }) })
-    void this.#reach(task.attempt).catch((error: unknown) => {
-      if (this.#attempt === task.attempt) this.#unreachable(error)
-    })
-  }
-
-  /** Tries the direct address first, then the relay. */
-  async #reach(attempt: number): Promise<void> {
-    const { publicUrl, relayUrl, token } = await this.#link.ticket()
-    const ways: ['direct' | 'relay', string][] = [['relay', relayUrl]]
-    if (this.#link.reach === 'direct' && publicUrl !== undefined && isWebAddress(publicUrl))
-      ways.unshift(['direct', publicUrl])
-    let failed: unknown
-    for (const [via, address] of ways) {
-      if (this.#closed || this.#attempt !== attempt) return
-      try {
-        await this.#open(via, address, token, publicUrl ?? relayUrl)
-        return
-      } catch (error) {
-        failed = error
-      }
+    this.#followed = { attempt, worker }
+    if (!again) {
+      this.#progressAt = undefined
+      this.#refusals = 0
     }
-    throw failed
-  }
-
-  #open(via: 'direct' | 'relay', address: string, token: string, publicUrl: string): Promise<void> {
-    const { uri, path } = serverOf(address)
-    const socket: TaskConnection = io(uri, {
-      path,
-      auth: { token },
-      // The content policy of a page allows only websockets to other hosts. The relay takes both.
-      transports: via === 'direct' && isPage ? ['websocket'] : this.#link.transports(),
-      tryAllTransports: true,
-      forceNew: true,
-      reconnection: false,
-      timeout: CONNECT_MS,
-    })
-    this.#socket = socket
+    if (publicUrl === undefined && (worker === undefined || !this.#link.isOwnWorker(worker))) {
+      this.#setSource({ state: 'stored' })
+      return
+    }
+    if (!again) this.#setSource({ state: 'connecting', ...(publicUrl === undefined ? {} : { publicUrl }) })
     let over = false
-    const mine = (): boolean => !this.#closed && this.#socket === socket
-    socket.on('snapshot', ({ progress, log }) => {
-      if (!mine()) return
-      if (progress !== null) this.#listeners.onProgress?.(progress)
-      for (const line of log) this.#logLine(line)
-    })
-    socket.on('progress', (progress) => {
-      if (mine()) this.#listeners.onProgress?.(progress)
-    })
-    socket.on('log', (line) => {
-      if (mine()) this.#logLine(line)
-    })
-    socket.on('event', (event) => {
-      if (mine()) this.#listeners.onEvent?.(event)
-    })
-    socket.on('dropped', (dropped) => {
-      if (mine()) this.#listeners.onDropped?.(dropped)
-    })
-    socket.on('end', (end) => {
-      if (!mine()) return
+    const mine = (): boolean => !this.#closed && !over
+    const listener: AttemptListener = {
+      live: (via) => {
+        if (!mine()) return
+        this.#refusals = 0
+        this.#setSource({ state: 'live', via, publicUrl: publicUrl ?? '' })
+      },
+      progress: (progress) => mine() && this.#showProgress(progress),
+      log: (line, of) => mine() && this.#logLine(line, of),
+      event: (event) => mine() && this.#listeners.onEvent?.(event),
+      dropped: (dropped) => mine() && this.#listeners.onDropped?.(dropped),
+      end: (end, partial) => {
+        if (!mine()) return
+        // The row with the next status is on its way. Without it, the row also has the output that was left out.
+        if (hasEnded(end.status) && !partial) this.#end(end)
+        this.#setSource({ state: this.#ended ? 'ended' : 'waiting' })
+        if (!this.#ended) this.#tryLater()
+      },
+      unreachable: (error) => mine() && this.#unreachable(error),
+      refused: (error) => {
+        if (!mine()) return
+        this.#unreachable(error)
+        this.#tryLater()
+      },
+    }
+    const wants = { logs: this.#listeners.onLog !== undefined, events: this.#listeners.onEvent !== undefined }
+    const line = this.#link.follow({ id, attempt, worker, publicUrl }, listener, wants)
+    this.#line = line
+    this.#leave = () => {
       over = true
-      if (hasEnded(end.status)) this.#end(end)
-    })
-    return new Promise((resolve, reject) => {
-      const fail = (code: string, message: string): void => {
-        clearTimeout(timer)
-        socket.disconnect()
-        reject(new FleetError(code, message))
-      }
-      // Also limits the wait for admission: another program may listen there and never respond.
-      const timer = setTimeout(() => fail('UNREACHABLE', 'no answer in time'), CONNECT_MS + RETRY_MS)
-      let connected = false
-      socket.once('connect', () => {
-        connected = true
-        clearTimeout(timer)
-        if (mine()) this.#setSource({ state: 'live', via, publicUrl })
-        resolve()
-      })
-      socket.once('connect_error', (error: Error & { data?: TaskConnectError }) => {
-        fail(error.data?.code ?? 'UNREACHABLE', error.message)
-      })
-      socket.once('disconnect', () => {
-        if (!connected) fail('UNREACHABLE', 'the connection was lost')
-        // The live query shows where the task goes on. If it still runs here, the connection was lost.
-        else if (mine() && over) this.#attemptOver()
-        else if (mine() && this.#task?.status === 'running')
-          this.#unreachable(new FleetError('UNREACHABLE', 'the connection was lost'))
-      })
-    })
+      line.close()
+    }
   }
 
-  #unreachable(error: unknown): void {
-    if (this.#closed || this.#task?.status !== 'running') return
-    const reason = error instanceof Error ? error.message : String(error)
-    this.#setSource({ state: 'unreachable', publicUrl: this.#task.publicUrl ?? '', reason })
-    this.#tryLater()
+  #leave: () => void = () => undefined
+
+  #unreachable(error: FleetError): void {
+    if (this.#task?.status !== 'running') return
+    this.#setSource({ state: 'unreachable', publicUrl: this.#task.publicUrl ?? '', reason: error.message })
+    this.#showStored()
   }
 
-  /** The attempt has reported its end. The row with the next status is on its way. */
-  #attemptOver(): void {
-    this.#setSource({ state: this.#ended ? 'ended' : 'waiting' })
-    if (!this.#ended) this.#tryLater()
+  /** While nothing comes from the host, the stored progress is the latest. */
+  #showStored(): void {
+    const { state } = this.#source
+    const stored = this.#task?.progress
+    if ((state === 'stored' || state === 'unreachable') && stored !== undefined) this.#showProgress(stored)
+  }
+
+  #showProgress(progress: Progress): void {
+    if (this.#progressAt !== undefined && progress.at < this.#progressAt) return
+    const isKnown = progress.at === this.#progressAt && this.#source.state !== 'live'
+    this.#progressAt = progress.at
+    if (!isKnown) this.#listeners.onProgress?.(progress)
   }
 
   #tryLater(): void {
+    this.#refusals += 1
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => {
-      if (!this.#closed && this.#task?.status === 'running') this.#connect(this.#task)
-    }, RETRY_MS)
+    this.#retry = setTimeout(
+      () => {
+        if (!this.#closed && this.#task?.status === 'running') this.#follow(this.#task, { again: true })
+      },
+      Math.min(MOST_RETRY_MS, retryDelay(this.#refusals)),
+    )
   }
 
-  #logLine(line: { seq: number; at: string; level: 'debug' | 'info' | 'warn' | 'error'; message: string }): void {
+  #logLine(line: LogLine, attempt: number): void {
+    if (this.#loggedAttempt !== attempt) this.#lastLogSeq = 0
+    this.#loggedAttempt = attempt
     if (line.seq <= this.#lastLogSeq) return
     this.#lastLogSeq = line.seq
     this.#listeners.onLog?.(line)
   }
 
-  /** Reports the end once: from the socket with the output, or from the row without it. */
+  /** Reports the end once: from the host with the output, or from the row. */
   #end(end: TaskEnd): void {
     if (this.#ended) return
     this.#ended = true
@@ -246,10 +197,10 @@ export class TaskFollower implements TaskWatch {
 
   #hangUp(): void {
     clearTimeout(this.#retry)
-    this.#attempt = undefined
-    const socket = this.#socket
-    this.#socket = undefined
-    socket?.disconnect()
+    this.#followed = undefined
+    this.#line = undefined
+    this.#leave()
+    this.#leave = () => undefined
   }
 
   #setSource(source: WatchSource): void {

@@ -39,7 +39,9 @@ import { Events } from './events/events.ts'
 import { PublishedHandlers } from './handlers/published-handlers.ts'
 import { AuditLog } from './history/audit-log.ts'
 import { ErrorReport } from './history/error-report.ts'
+import { KeptCounts } from './history/kept-counts.ts'
 import { Refusals } from './history/refusals.ts'
+import { RollUps } from './history/roll-ups.ts'
 import { TaskLogs } from './history/task-logs.ts'
 import { feedOf } from './live/feed-of.ts'
 import { TaskResults } from './live/task-results.ts'
@@ -74,6 +76,10 @@ export class Fleet {
   readonly refusals: Refusals
   readonly retention: RetentionPolicy
   readonly durations: Durations
+  /** What happened, by minute and hour. */
+  readonly rollUps: RollUps
+  /** How many tasks there are, without reading the history. */
+  readonly counts: KeptCounts
   readonly callbacks: Callbacks
   readonly events: Events
   readonly schedules: Schedules
@@ -92,7 +98,7 @@ export class Fleet {
   ) {
     const signing = asked === undefined ? Signing.fromEnv(process.env, log) : new Signing({ log, ...asked })
     this.signing = signing
-    const { connection, clock, db } = database
+    const { clock, db } = database
     this.database = database
     this.gate = new DocumentGate(db, new SetAside(db, { log }))
     const { gate } = this
@@ -106,7 +112,9 @@ export class Fleet {
     })
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
-    const store = new MongoTaskStore(connection, clock, {
+    this.rollUps = new RollUps(db, { clock, log })
+    this.counts = new KeptCounts({ db, tasks: this.tasks, clock, rollUps: this.rollUps, log })
+    const store = new MongoTaskStore(database, clock, {
       retention: this.retention,
       durations: this.durations,
       signing,
@@ -114,12 +122,13 @@ export class Fleet {
       setAside: gate.setAside,
       requireUniqueKeys: () => this.indexes.requireUniqueKeys(),
       onEventTask: (event) => this.events.changed(event),
+      onEnd: (end) => this.rollUps.note(end),
     })
     this.store = store
     this.batches = store.batches
     this.callbacks = new Callbacks(db, gate, signing)
     this.events = new Events({
-      client: connection.getClient(),
+      client: database.getClient(),
       db,
       store: this.store,
       callbacks: this.callbacks,
@@ -127,7 +136,7 @@ export class Fleet {
       log,
       now: () => clock.now(),
     })
-    this.workers = new WorkerRegister(connection, clock, gate)
+    this.workers = new WorkerRegister(database, clock, gate)
     this.handlers = new PublishedHandlers(db, this.workers)
     this.queues = new QueueRegister(db, gate)
     this.rates = new StartRates(db)
@@ -300,6 +309,7 @@ export class Fleet {
   async close(): Promise<void> {
     await this.#results.close()
     await this.events.settled()
+    await this.rollUps.close()
     await this.database.close()
   }
 }

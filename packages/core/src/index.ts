@@ -1,6 +1,12 @@
 export * from '@taskfleet/protocol'
 export { KeyStore, LOCAL, type Principal } from './auth/key-store.ts'
-export { newSigningKey, type Signature, type SigningMode, type SigningOptions } from './auth/signing.ts'
+export {
+  newSigningKey,
+  type Signature,
+  type SigningAlgorithm,
+  type SigningMode,
+  type SigningOptions,
+} from './auth/signing.ts'
 export type * from './events/event-document.ts'
 export { Fleet } from './fleet.ts'
 export type * from './schedules/schedule-document.ts'

@@ -72,7 +72,7 @@ export class Access extends Service {
     this.keys = new KeyStore(database.db, () => database.clock.now())
     this.signing = new SigningKeys(this.keys, parseSecrets(secret))
     this.sessions = new Sessions(this.keys, () => database.clock.now(), this.signing)
-    this.#register = new WorkerRegister(database.connection, database.clock)
+    this.#register = new WorkerRegister(database, database.clock)
     this.#feed = feed
   }
 
@@ -173,6 +173,11 @@ export class Access extends Service {
   /** Whether an address is that of a task's socket at a registered worker. */
   knows(address: string, taskId: string): boolean {
     return [...this.#addresses.values()].some((known) => address === `${known}/tasks/${taskId}`)
+  }
+
+  /** The registered address of a worker; undefined if it does not listen, or has stopped. */
+  addressOf(worker: string): string | undefined {
+    return this.#addresses.get(worker)
   }
 
   /** The addresses of the fleet's live gateways, this one first. */

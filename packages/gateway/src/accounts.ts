@@ -11,13 +11,15 @@ export interface AccountLimits {
   /** Bytes of live queries and of unread data. Shared queries count once. */
   bytes: number
   messagesASecond: number
+  /** Tasks that are watched at hosts and through the relay. */
+  watchedTasks: number
 }
 
 const MIB = 1024 * 1024
 export const ACCOUNT_LIMITS: { key: AccountLimits; address: AccountLimits } = {
-  key: { connections: 4_000, bytes: 24 * MIB, messagesASecond: 1_000 },
+  key: { connections: 4_000, bytes: 24 * MIB, messagesASecond: 1_000, watchedTasks: 10_000 },
   // Many clients behind a proxy have the same address.
-  address: { connections: 8_000, bytes: 48 * MIB, messagesASecond: 2_000 },
+  address: { connections: 8_000, bytes: 48 * MIB, messagesASecond: 2_000, watchedTasks: 20_000 },
 }
 /** After a restart of a gateway, all pages send their requests at once. */
 const BURST_S = 5
@@ -37,6 +39,7 @@ class Account {
   readonly #whose: string
   readonly #limits: AccountLimits
   readonly #views = new Map<string, HeldView>()
+  #watched = 0
   #unreadBytes = 0
   #unreadAt = Number.NEGATIVE_INFINITY
 
@@ -90,6 +93,17 @@ class Account {
     )
   }
 
+  /** @throws {FleetError} `TOO_MANY_WATCHES` */
+  checkWatched(): void {
+    const { watchedTasks } = this.#limits
+    if (this.#watched < watchedTasks) return
+    throw new FleetError('TOO_MANY_WATCHES', `At most ${watchedTasks} watched tasks ${this.#whose}`)
+  }
+
+  countWatched(change: 1 | -1): void {
+    this.#watched += change
+  }
+
   /** How many bytes its clients have not read. Counted at intervals, since many requests may come at once. */
   #unread(): number {
     const now = performance.now()
@@ -137,6 +151,16 @@ export class Accounts {
   /** Checks whether one more answer is allowed. @throws {FleetError} `TOO_MANY_BYTES` */
   checkBytes(socket: Socket): void {
     for (const account of this.of(socket)) account.checkBytes()
+  }
+
+  /** Counts one more watched task of a connection. @throws {FleetError} `TOO_MANY_WATCHES` */
+  takeWatched(socket: Socket): void {
+    for (const account of this.of(socket)) account.checkWatched()
+    for (const account of this.of(socket)) account.countWatched(1)
+  }
+
+  giveWatched(socket: Socket): void {
+    for (const account of this.of(socket)) account.countWatched(-1)
   }
 
   of(socket: Socket): readonly Account[] {

@@ -4,6 +4,8 @@ import type { Socket } from 'socket.io'
 
 /** How many bytes may wait for a client before it counts as not reading. */
 const BYTES = 512 * 1024
+/** The most bytes that may wait for a client, with the message that is sent to it now. */
+export const MOST_UNREAD_BYTES = 1024 * 1024
 /** The bytes of a packet besides its content. */
 const PACKET_BYTES = 1024
 /** How often a client that is behind is checked, besides each time data is sent to it. */
@@ -37,10 +39,21 @@ export class Backlog {
     this.isBehind = isBehind
   }
 
-  /** Resolves when a client has read enough to get more. @throws {FleetError} `GONE` */
-  async untilRead(socket: Socket): Promise<void> {
+  /** Whether a message of so many bytes leaves a client at most `most` unread bytes. */
+  fits(socket: Socket, bytes: number, most = MOST_UNREAD_BYTES): boolean {
+    return waitingBytes(socket) + bytes <= most
+  }
+
+  /**
+   * Resolves when a client has read enough to get more.
+   *
+   * @param bytes the size of the next message, in bytes. One that is larger than `most` waits until nothing else is unread.
+   * @throws {FleetError} `GONE`
+   */
+  async untilRead(socket: Socket, bytes: () => number = () => 0, most = MOST_UNREAD_BYTES): Promise<void> {
     const until = performance.now() + GIVE_UP_MS
-    while (socket.conn.readyState === 'open' && this.isBehind(socket)) {
+    const isFull = (): boolean => waitingBytes(socket) > 0 && !this.fits(socket, bytes(), most)
+    while (socket.conn.readyState === 'open' && (this.isBehind(socket) || isFull())) {
       if (performance.now() > until) this.#cut(socket)
       else await drained(socket)
     }

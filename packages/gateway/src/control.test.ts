@@ -19,6 +19,7 @@ const MESSAGES: Record<keyof ClientToGateway, { scope: Scope; request: object }>
   taskLog: { scope: 'read', request: { id: missing } },
   audit: { scope: 'read', request: {} },
   taskTicket: { scope: 'read', request: { id: missing } },
+  hostTicket: { scope: 'read', request: { id: missing } },
   renewSession: { scope: 'read', request: { token: 'ey' } },
   enqueue: { scope: 'write', request: { name: 'scripted', input: { steps: [] }, queue: 'nowhere' } },
   cancel: { scope: 'control', request: { id: missing } },

@@ -178,7 +178,11 @@ describe('FleetClient', () => {
     const task = await fleet.fleet.enqueue(counting, { steps: [] }, { queue })
     const id = task._id.toHexString()
     await eventually(() => runner.attempt(id))
-    const [near, far] = [fleet.client(runner.url!), fleet.client(gateway.url!)]
+    const [near, far] = [fleet.client(runner.url!, { reach: 'relay' }), fleet.client(gateway.url!)]
+    // At the host's own gateway, its tasks come over the connection that is open already.
+    const own = await fleet.client(runner.url!).watchTask(id, {})
+    await eventually(() => own.source.state === 'live')
+    expect(own.source).toEqual({ state: 'live', via: 'direct', publicUrl: `${closed.url}/tasks/${id}` })
     const log: string[] = []
     const relayed = await near.watchTask(id, { onLog: ({ message }) => log.push(message) })
     await eventually(() => relayed.source.state === 'live')

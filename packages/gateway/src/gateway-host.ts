@@ -71,7 +71,7 @@ export class GatewayHost extends Service {
     const feed = await this.use(new ChangeFeed(database, { log }))
     const gateway = new Gateway({ database, feed, listen, log, secret, ...given({ publicUrl, basePath, trustProxy }) })
     this.#gateway = await this.use(gateway)
-    const register = new WorkerRegister(database.connection, database.clock)
+    const register = new WorkerRegister(database, database.clock)
     const beat = (): Promise<void> => this.#beat(register)
     await beat()
     const unbrokenFor = (gapMs: number): number => this.#writes.lastFor(gapMs, performance.now())

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { asError, Fleet, type Principal } from '@taskfleet/core'
+import { asError, Fleet, type Principal, type TaskDocument } from '@taskfleet/core'
 import {
   type Feed,
   type FleetDatabase,
@@ -19,6 +19,7 @@ import {
   type ClientToGateway,
   FleetError,
   type GatewayToClient,
+  type HostTicketAnswer,
   type RenewalAnswer,
   type TicketAnswer,
   VERSION,
@@ -33,6 +34,7 @@ import type { Attempts } from './attempts.ts'
 import { Backlog, terminate } from './backlog.ts'
 import { Feeder } from './feeder.ts'
 import { guard, tokenBucket } from './guard.ts'
+import { serveHostSockets } from './host-socket.ts'
 import { KeyHolders } from './key-holders.ts'
 import { serveMetrics } from './metrics/serve-metrics.ts'
 import { MonitorPages } from './monitor-pages.ts'
@@ -403,6 +405,7 @@ export class Gateway extends Service {
     }
     serveTaskSockets(this.#io, deps)
     serveRelay(this.#io, deps)
+    serveHostSockets(this.#io, deps)
     this.#feeder = new Feeder(this.#io, {
       fleet: this.#fleet,
       feed: this.#options.feed,
@@ -415,6 +418,7 @@ export class Gateway extends Service {
     const subscriptions = new Subscriptions(this.#queries, namespace, {
       accounts: this.#accounts,
       backlog: this.#backlog,
+      log: this.#log,
     })
     this.#subscriptions = subscriptions
     namespace.use((socket, next) => {
@@ -460,6 +464,7 @@ export class Gateway extends Service {
       subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),
       checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
       ticket: (id) => this.#ticket(id, principal, socket.request),
+      hostTicket: (id) => this.#hostTicket(id, principal, socket.request),
       renew: (token) => this.#renew(socket, token),
     })
     this.#accounts.enter(socket as unknown as Socket, principal.id)
@@ -525,13 +530,33 @@ export class Gateway extends Service {
     return `${scheme ?? 'http'}://${host}${prefix}`
   }
 
-  /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `NOT_RUNNING` */
-  async #ticket(id: unknown, principal: Principal, request: IncomingMessage): Promise<TicketAnswer> {
+  /** @throws {FleetError} `BAD_ID`, `NOT_FOUND`, `NOT_RUNNING`, `QUEUE_NOT_ALLOWED`, `NAME_NOT_ALLOWED` */
+  async #runningTask(id: unknown, principal: Principal): Promise<TaskDocument> {
     const task = await this.#fleet.store.find(parseId(id))
     if (task === null) throw new FleetError('NOT_FOUND', 'There is no such task', { field: 'id' })
     requireReach(principal, task)
-    if (task.status !== 'running')
-      throw new FleetError('NOT_RUNNING', `This task is ${task.status}; only a running one has a socket`)
+    if (task.status === 'running') return task
+    throw new FleetError('NOT_RUNNING', `This task is ${task.status}; only a running one has a socket`)
+  }
+
+  /** Where a host is, is told only by one of its tasks that the key may read. @throws {FleetError} as `#runningTask` */
+  async #hostTicket(id: unknown, principal: Principal, request: IncomingMessage): Promise<HostTicketAnswer> {
+    const { worker } = await this.#runningTask(id, principal)
+    if (worker === undefined) throw new FleetError('NOT_RUNNING', 'This task has no worker')
+    const { token, expiresAt } = await this.#tickets.issueForHost(worker, principal)
+    const address = this.#access.addressOf(worker)
+    return {
+      worker,
+      ...(address === undefined ? {} : { url: `${address}/hosts/${worker}` }),
+      relayUrl: `${this.#baseFor(request)}/relay/hosts/${worker}`,
+      token,
+      expiresAt: expiresAt.toISOString(),
+    }
+  }
+
+  /** @throws {FleetError} as `#runningTask` */
+  async #ticket(id: unknown, principal: Principal, request: IncomingMessage): Promise<TicketAnswer> {
+    const task = await this.#runningTask(id, principal)
     const { token, expiresAt } = await this.#tickets.issue(
       { id: task._id.toHexString(), attempt: task.attempt },
       principal,

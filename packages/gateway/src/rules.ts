@@ -2,6 +2,7 @@ import type {
   ChecksumAnswer,
   ClientToGateway,
   FleetOperations,
+  HostTicketAnswer,
   RenewalAnswer,
   StatsAnswer,
   SubscribeAnswer,
@@ -22,6 +23,7 @@ export interface RuleDeps {
   subscribeStats(filter: unknown): Promise<StatsAnswer>
   checksum(subscription: string): Promise<ChecksumAnswer>
   ticket(id: unknown): Promise<TicketAnswer>
+  hostTicket(id: unknown): Promise<HostTicketAnswer>
   renew(token: string): Promise<RenewalAnswer>
 }
 
@@ -33,6 +35,7 @@ export function gatewayRules({
   subscribeStats,
   checksum,
   ticket,
+  hostTicket,
   renew,
 }: RuleDeps): Record<keyof ClientToGateway, Rule<unknown>> {
   const control = controlOf(fleet)
@@ -63,6 +66,7 @@ export function gatewayRules({
     },
     controlQueue: async (request) => ({ queue: await control.controlQueue(request) }),
     taskTicket: ({ id }) => ticket(id),
+    hostTicket: ({ id }) => hostTicket(id),
     operation: async ({ name, request }) => {
       const answer = await operationOf(fleet, name)(request)
       return answer === undefined ? {} : { answer }

@@ -7,8 +7,9 @@ const fleet = useFleet()
 test('a client that stops reading costs no more than its allowed backlog', async () => {
   const queue = ownQueue()
   const gateway = await startGateway(fleet)
-  const socket = await connect(fleet, gateway.url!)
-  const other = await connect(fleet, gateway.url!)
+  const parts = { parts: true }
+  const socket = await connect(fleet, gateway.url!, undefined, parts)
+  const other = await connect(fleet, gateway.url!, undefined, parts)
   const big = 'x'.repeat(150_000)
   const tasks = await Promise.all(Array.from({ length: 20 }, () => fleet.post([], { queue })))
   const edit = (round: number) => {

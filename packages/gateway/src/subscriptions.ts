@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Principal } from '@taskfleet/core'
+import { asError, type Principal } from '@taskfleet/core'
 import {
   boundsOf,
   compileFilter,
@@ -15,18 +15,27 @@ import {
   type ChecksumAnswer,
   type CollectionName,
   FleetError,
+  type QueryReset,
+  type ResetReason,
   type StatsAnswer,
   type SubscribeAnswer,
+  type SubscribeQuery,
 } from '@taskfleet/protocol'
+import { given } from '@taskfleet/protocol/internal'
 import pLimit, { type LimitFunction } from 'p-limit'
+import type { Logger } from 'pino'
 import type { Namespace, Socket } from 'socket.io'
 import type { Accounts } from './accounts.ts'
-import type { Backlog } from './backlog.ts'
+import { type Backlog, MOST_UNREAD_BYTES } from './backlog.ts'
+import { bytesOfDeltas, bytesOfRows, SnapshotParts } from './snapshot-parts.ts'
 import { type Kind, LIMITS } from './subscription-limits.ts'
 
-/** Larger snapshots go to few clients at a time, so that clients that do not read hold few of them. */
-const LARGE_BYTES = 512 * 1024
-const LARGE_AT_ONCE = 4
+/** The most bytes of rows in one message, for clients that take parts. Others get up to `MOST_UNREAD_BYTES`, and no more. */
+const WHOLE_BYTES = 512 * 1024
+/** While parts are sent, so many bytes may be unread, so that a client that has read them is not behind at once. */
+const PARTS_UNREAD_BYTES = 512 * 1024
+/** Deltas with fewer bytes in memory are sent without a look at their size: encoded, a byte takes six at most, in `\u0001`. */
+const SMALL_DELTA_BYTES = 40 * 1024
 
 /** The clients of one view. */
 interface Room<W> {
@@ -35,8 +44,6 @@ interface Room<W> {
   watch: Promise<W>
   /** The view, once it is exact. */
   opened?: W
-  /** Sends the current state to a socket that missed changes. */
-  present: (watch: W) => [event: string, body: object]
 }
 
 type AnyRoom = Room<Watch> | Room<StatsWatch>
@@ -46,17 +53,22 @@ interface Held {
   principal: string
   /** How often it has subscribed to each room. */
   shares: Map<string, number>
-  /** Rooms that send it nothing until it has their current state. */
-  missed: Set<string>
-  /** Whether the current state of its rooms is being sent, or will be when it reads again. */
-  catchingUp: boolean
-  /** Answers with snapshots, one after the other. */
+  /** Rooms that send it nothing until it has their current state, which is on its way or will be when it reads again. */
+  missed: Map<string, SnapshotParts>
+  takesParts: boolean
+  /** Answers with snapshots, and parts, one after the other. */
   answers: LimitFunction
+}
+
+/** The content of an answer, and its size in bytes. */
+interface Content {
+  body: Pick<SubscribeAnswer, 'rows' | 'deltas' | 'parts'>
+  bytes: number
 }
 
 /**
  * The subscriptions of all connections. Identical queries share a room, and each delta is serialised once for all its clients. A client
- * that does not read gets no further deltas, and the current rows when it reads again.
+ * that does not read gets no further deltas, and the current rows when it reads again. Many rows are sent in parts (`SnapshotParts`).
  */
 export class Subscriptions {
   readonly #queries: LiveQueries
@@ -65,10 +77,15 @@ export class Subscriptions {
   readonly #rooms = new Map<string, AnyRoom>()
   readonly #held = new Map<Socket, Held>()
   readonly #perKey = new Map<string, number>()
-  readonly #large = pLimit(LARGE_AT_ONCE)
   readonly #accounts: Accounts
+  readonly #log: Logger
 
-  constructor(queries: LiveQueries, namespace: Namespace, parts: { accounts: Accounts; backlog: Backlog }) {
+  constructor(
+    queries: LiveQueries,
+    namespace: Namespace,
+    parts: { accounts: Accounts; backlog: Backlog; log: Logger },
+  ) {
+    this.#log = parts.log
     this.#backlog = parts.backlog
     this.#accounts = parts.accounts
     this.#queries = queries
@@ -85,26 +102,51 @@ export class Subscriptions {
     const { collection = 'tasks' } = query as { collection?: CollectionName }
     const compiled = compileQuery(query, boundsOf(principal, collection))
     const id = `${isOneTask(query) ? 't' : 'q'}_${digest(compiled.key)}`
-    const watch = await this.#share(socket, principal, id, () => ({
-      watch: this.#queries.watch(
+    const open = (): Promise<Watch> =>
+      this.#queries.watch(
         compiled,
         {
-          delta: (delta) => this.#emit(id, 'queryDelta', delta),
-          reset: (reset) => this.#emit(id, 'queryReset', reset),
+          delta: (delta, bytes) => {
+            const size = bytes <= SMALL_DELTA_BYTES ? bytes : bytesOfDeltas([delta], MOST_UNREAD_BYTES)
+            this.#emit(id, 'queryDelta', delta, size)
+          },
+          reset: (reset) => this.#reset(id, reset),
           // When they subscribe again, they are refused with the reason.
           outgrown: () => {
             for (const socket of [...(this.#rooms.get(id)?.sockets ?? [])]) socket.disconnect(true)
           },
         },
         { owner: principal.id, admit: () => this.#accounts.checkBytes(socket) },
-      ),
-      present: ({ live }: Watch) => ['queryReset', { ...placeOf(live), rows: live.rows, reason: 'SLOW_CONSUMER' }],
-    }))
-    const { live } = watch as Watch
+      )
+    const content = (live: LiveQuery): Content => this.#contentFor(socket, id, live, resume)
+    const { live } = await this.#share(socket, principal, id, open, ({ live }) => content(live).bytes)
+    const { body } = content(live)
+    if (body.parts) this.#holdBack(socket, id, this.#held.get(socket)?.missed.get(id)?.reason)
+    else this.#join(socket, id)
+    return { subscription: id, ...placeOf(live), ...body }
+  }
+
+  /** @throws {FleetError} `TOO_BIG` for a client that does not take parts */
+  #contentFor(socket: Socket, id: string, live: LiveQuery, resume: SubscribeQuery['resume']): Content {
+    const held = this.#held.get(socket)
+    const takesParts = held?.takesParts === true
+    // Another subscription of this client is getting the rows in parts. Now both get them, from the first part on.
+    if (takesParts && held?.missed.has(id)) return { body: { parts: true }, bytes: 0 }
     const deltas = resume === undefined ? null : live.replay(resume)
-    const common = { subscription: id, ...placeOf(live) }
-    if (deltas !== null) return { ...common, deltas: deltas.map((delta) => ({ subscription: id, ...delta })) }
-    return { ...common, rows: live.rows }
+    if (deltas !== null) {
+      const bytes = bytesOfDeltas(deltas, WHOLE_BYTES)
+      const body = { deltas: deltas.map((delta) => ({ subscription: id, ...delta })) }
+      if (bytes <= WHOLE_BYTES) return { body, bytes }
+    }
+    const { rows } = live
+    const bytes = bytesOfRows(rows, MOST_UNREAD_BYTES)
+    if (bytes <= (takesParts ? WHOLE_BYTES : MOST_UNREAD_BYTES)) return { body: { rows }, bytes }
+    if (takesParts) return { body: { parts: true }, bytes: 0 }
+    throw new FleetError(
+      'TOO_BIG',
+      "The rows have more than 1 MiB, and this client doesn't take them in parts. Update the client, request fewer fields, or set a smaller limit",
+      { field: 'limit' },
+    )
   }
 
   /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS` and what `compileFilter` throws */
@@ -113,13 +155,12 @@ export class Subscriptions {
     const bounds = visibleTo(principal)
     const bounded = bounds === undefined ? own : { $and: [bounds, own] }
     const id = `s_${digest(JSON.stringify([bounds ?? null, filter]))}`
-    const watch = await this.#share(socket, principal, id, () => ({
-      watch: this.#queries.watchStats(bounded, (changes, seq) => this.#emit(id, 'statsDelta', { seq, changes }), {
+    const open = (): Promise<StatsWatch> =>
+      this.#queries.watchStats(bounded, (changes, seq) => this.#emit(id, 'statsDelta', { seq, changes }), {
         owner: principal.id,
-      }),
-      present: ({ live }: StatsWatch) => ['statsDelta', { seq: live.seq, changes: live.stats }],
-    }))
-    const { live } = watch as StatsWatch
+      })
+    const { live } = await this.#share(socket, principal, id, open, () => 0)
+    this.#join(socket, id)
     return { subscription: id, seq: live.seq, stats: live.stats }
   }
 
@@ -158,18 +199,24 @@ export class Subscriptions {
     return this.#held.get(socket)
   }
 
-  /** Joins a room and resolves when its view is exact. */
+  /**
+   * Takes a share of a room. Resolves when its view is exact and the client has read enough to get an answer, which must then be
+   * sent at once: the next delta is the one after it.
+   *
+   * @param bytes the size of the answer; throws if it can't be given
+   */
   async #share<W extends Watch | StatsWatch>(
     socket: Socket,
     principal: Principal,
     id: string,
-    open: () => Pick<Room<W>, 'watch' | 'present'>,
+    open: () => Promise<W>,
+    bytes: (watch: W) => number,
   ): Promise<W> {
     const held = this.#held.get(socket) ?? {
       principal: principal.id,
       shares: new Map<string, number>(),
-      missed: new Set<string>(),
-      catchingUp: false,
+      missed: new Map<string, SnapshotParts>(),
+      takesParts: socket.handshake.auth.parts === true,
       answers: pLimit(1),
     }
     this.#held.set(socket, held)
@@ -183,18 +230,18 @@ export class Subscriptions {
     this.#perKey.set(key, ofKey + 1)
     for (const account of this.#accounts.of(socket)) account.take(id, () => bytesOf(this.#rooms.get(id)))
     held.shares.set(id, (held.shares.get(id) ?? 0) + 1)
-    const room = (this.#rooms.get(id) as Room<W> | undefined) ?? { id, sockets: new Set<Socket>(), ...open() }
+    const room = (this.#rooms.get(id) as Room<W> | undefined) ?? { id, sockets: new Set<Socket>(), watch: open() }
     this.#rooms.set(id, room as unknown as AnyRoom)
     room.sockets.add(socket)
     try {
       const watch = await room.watch
       room.opened = watch
       this.#accounts.checkBytes(socket)
-      await this.#turn(socket, held, bytesOf(room as unknown as AnyRoom))
+      await this.#turn(socket, held, () => bytes(watch))
       // The client may have disconnected or unsubscribed while the view was being read.
       if (!socket.connected || !held.shares.has(id)) throw new FleetError('GONE', 'This subscription was cancelled')
-      // No await from here to the answer: the room's next delta is the one after this snapshot.
-      void socket.join(id)
+      // The answer of this moment may have become too large.
+      bytes(watch)
       return watch
     } catch (error) {
       this.#release(socket, id)
@@ -228,56 +275,130 @@ export class Subscriptions {
     )
   }
 
-  #emit(id: string, event: string, body: object): void {
-    this.#namespace.to(id).emit(event, { subscription: id, ...body })
-    for (const socket of this.#rooms.get(id)?.sockets ?? []) {
-      if (!this.#held.get(socket)?.missed.has(id) && this.#backlog.isBehind(socket)) this.#holdBack(socket)
-    }
+  /** A client that is getting the current state of a room joins it after that. */
+  #join(socket: Socket, id: string): void {
+    if (!this.#held.get(socket)?.missed.has(id)) void socket.join(id)
   }
 
-  /** From now on no deltas are kept for it: its rows are replaced when it reads again. */
-  #holdBack(socket: Socket): void {
+  /** @param bytes about the size of the message, or the exact one if it is large */
+  #emit(id: string, event: string, body: object, bytes = 0): void {
+    for (const socket of this.#joined(id)) {
+      if (this.#backlog.isBehind(socket)) {
+        const shares = [...(this.#held.get(socket)?.shares.keys() ?? [])]
+        for (const one of shares) if (socket.rooms.has(one)) this.#holdBack(socket, one, 'SLOW_CONSUMER')
+      } else if (bytes > SMALL_DELTA_BYTES && !this.#backlog.fits(socket, bytes)) {
+        this.#holdBack(socket, id, 'SLOW_CONSUMER')
+      }
+    }
+    this.#namespace.to(id).emit(event, { subscription: id, ...body })
+  }
+
+  #reset(id: string, reset: Omit<QueryReset, 'subscription'>): void {
+    const bytes = bytesOfRows(reset.rows, WHOLE_BYTES)
+    if (bytes <= WHOLE_BYTES) this.#emit(id, 'queryReset', reset, bytes)
+    else for (const socket of this.#joined(id)) this.#holdBack(socket, id, reset.reason)
+  }
+
+  /** The clients that get the deltas of a room. */
+  #joined(id: string): Socket[] {
+    return [...(this.#rooms.get(id)?.sockets ?? [])].filter((socket) => socket.rooms.has(id))
+  }
+
+  /** From now on no deltas are kept for a client: it gets the current state of the room when it reads. */
+  #holdBack(socket: Socket, id: string, reason: ResetReason | undefined): void {
     const held = this.#held.get(socket)
     if (held === undefined) return
-    for (const id of held.shares.keys()) {
-      held.missed.add(id)
-      void socket.leave(id)
-    }
-    if (held.catchingUp) return
-    held.catchingUp = true
-    // A disconnected client needs nothing more.
-    this.#catchUp(socket, held).catch(() => undefined)
+    const parts = new SnapshotParts(reason)
+    held.missed.set(id, parts)
+    void socket.leave(id)
+    this.#catchUp(socket, held, id, parts).catch((error: unknown) => {
+      // A disconnected client needs nothing more.
+      if ((error as { code?: unknown }).code === 'GONE') return
+      this.#log.error(
+        { err: asError(error), id },
+        'a client could not get the rows of a live query; it is disconnected',
+      )
+      socket.disconnect(true)
+    })
   }
 
   /** @throws {FleetError} `GONE` */
-  async #catchUp(socket: Socket, held: Held): Promise<void> {
-    await this.#backlog.untilRead(socket)
-    held.catchingUp = false
-    for (const id of [...held.missed]) {
-      const room = this.#rooms.get(id) as Room<Watch | StatsWatch> | undefined
-      const watch = await room?.watch.catch(() => undefined)
-      if (room === undefined || watch === undefined) continue
-      await this.#turn(socket, held, bytesOf(room as AnyRoom))
-      if (!held.missed.has(id) || !socket.connected) continue
-      held.missed.delete(id)
-      // First the current rows, then the deltas after them.
-      const [event, body] = room.present(watch)
-      socket.emit(event, { subscription: id, ...body })
-      void socket.join(id)
+  async #catchUp(socket: Socket, held: Held, id: string, parts: SnapshotParts): Promise<void> {
+    while (held.missed.get(id) === parts) {
+      // After the answer that was just given, and after what other clients have requested since the last part.
+      await nextTurn()
+      // In turns with the other answers and parts for this client.
+      await held.answers(() => this.#sendNext(socket, held, id, parts))
     }
   }
 
-  /** Resolves when a client has read enough to get a snapshot, which must then be sent at once. @throws {FleetError} `GONE` */
-  #turn(socket: Socket, held: Held, bytes: number): Promise<void> {
+  async #sendNext(socket: Socket, held: Held, id: string, parts: SnapshotParts): Promise<void> {
+    const { opened } = this.#rooms.get(id) ?? {}
+    if (opened === undefined || held.missed.get(id) !== parts) return
+    const next = (): Message => messageOf(opened, held.takesParts, parts)
+    await this.#backlog.untilRead(socket, () => next().bytes, held.takesParts ? PARTS_UNREAD_BYTES : MOST_UNREAD_BYTES)
+    // The client may have unsubscribed in the meantime.
+    if (held.missed.get(id) !== parts) return
+    const { event, body, bytes, isLast, sent } = next()
+    if (!held.takesParts && bytes > MOST_UNREAD_BYTES) {
+      // When it subscribes again, it is refused with the reason.
+      socket.disconnect(true)
+      return
+    }
+    sent?.()
+    socket.emit(event, { subscription: id, ...body })
+    if (!isLast) return
+    // The next delta is the one after these rows.
+    held.missed.delete(id)
+    void socket.join(id)
+  }
+
+  /** Resolves when a client has read enough to get an answer, which must then be sent at once. @throws {FleetError} `GONE` */
+  #turn(socket: Socket, held: Held, bytes: () => number): Promise<void> {
     return new Promise((resolve, reject) => {
       const turn = async (): Promise<void> => {
-        await this.#backlog.untilRead(socket)
+        await this.#backlog.untilRead(socket, bytes)
         resolve()
         await nextTurn()
-        if (bytes > LARGE_BYTES) await this.#backlog.untilRead(socket)
       }
-      held.answers(() => (bytes > LARGE_BYTES ? this.#large(turn) : turn())).catch(reject)
+      held.answers(turn).catch(reject)
     })
+  }
+}
+
+/** What a client that missed changes gets next. */
+interface Message {
+  event: string
+  body: object
+  bytes: number
+  isLast: boolean
+  /** Called when it is sent. */
+  sent?: () => void
+}
+
+function messageOf({ live }: Watch | StatsWatch, takesParts: boolean, parts: SnapshotParts): Message {
+  if (!('rows' in live)) {
+    return { event: 'statsDelta', body: { seq: live.seq, changes: live.stats }, bytes: 0, isLast: true }
+  }
+  const { rows } = live
+  const place = placeOf(live)
+  const { reason } = parts
+  if (!takesParts) {
+    const bytes = bytesOfRows(rows, MOST_UNREAD_BYTES)
+    return { event: 'queryReset', body: { ...place, rows, reason }, bytes, isLast: true }
+  }
+  const next = parts.next(rows)
+  const { part, ids, bytes } = next
+  if (part === 0 && ids !== undefined && reason !== undefined) {
+    return { event: 'queryReset', body: { ...place, rows, reason }, bytes, isLast: true }
+  }
+  const end = ids === undefined ? {} : { end: { ...place, ids, ...given({ reason }) } }
+  return {
+    event: 'queryPart',
+    body: { part, rows: next.rows, ...end },
+    bytes,
+    isLast: ids !== undefined,
+    sent: () => parts.sent(next, rows),
   }
 }
 

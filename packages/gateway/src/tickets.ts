@@ -5,7 +5,7 @@ import { SignedTokens } from './signed-tokens.ts'
 
 const LIFETIME_S = 300
 
-/** Short-lived tokens for one attempt of one task, so that a task's socket never sees a key. */
+/** Short-lived tokens for one attempt of one task, or for one host, so that their sockets never see a key. */
 export class Tickets {
   readonly #tokens: SignedTokens
 
@@ -17,6 +17,26 @@ export class Tickets {
   issue(task: { id: string; attempt: number }, principal: Principal): Promise<{ token: string; expiresAt: Date }> {
     // Earlier versions read the scopes from the ticket.
     return this.#tokens.issue(principal.id, audienceOf(task), { scopes: [...principal.scopes] })
+  }
+
+  /** A token for the socket of one worker. Which tasks its key may watch there is decided for each task. */
+  issueForHost(worker: string, principal: Principal): Promise<{ token: string; expiresAt: Date }> {
+    return this.#tokens.issue(principal.id, hostAudience(worker))
+  }
+
+  /**
+   * @returns the id of the key for which it was made
+   * @throws {FleetError} `UNAUTHENTICATED`, `WRONG_AUDIENCE`, `TOKEN_EXPIRED`, `SECRET_MISMATCH`
+   */
+  async verifyForHost(token: unknown, worker: string): Promise<{ id: string }> {
+    if (typeof token !== 'string' || token === '')
+      throw new FleetError('UNAUTHENTICATED', "A host's socket takes a ticket")
+    if (token.startsWith('tf_')) {
+      throw new FleetError('WRONG_AUDIENCE', "A key is for the gateway; request this host's ticket there")
+    }
+    const { subject, audience } = await this.#tokens.verify(token)
+    if (audience === hostAudience(worker)) return { id: subject }
+    throw new FleetError('WRONG_AUDIENCE', 'This ticket is not for this host')
   }
 
   /**
@@ -42,3 +62,5 @@ export class Tickets {
 }
 
 const audienceOf = ({ id, attempt }: { id: string; attempt: number }): string => `task:${id}:${attempt}`
+
+const hostAudience = (worker: string): string => `host:${worker}`

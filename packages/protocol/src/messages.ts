@@ -2,9 +2,11 @@ import { z } from 'zod'
 import { OPERATIONS, type Operation } from './operations.ts'
 import {
   type ClientToGateway,
+  type ClientToHost,
   type ClientToTask,
   COLLECTIONS,
   type GatewayToClient,
+  type HostToClient,
   type Scope,
   type TaskToClient,
 } from './protocol.ts'
@@ -85,6 +87,10 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
           .optional()
           .describe("All current rows, if the subscription is new or the missed deltas can't be replayed."),
         deltas: z.array(queryDelta).optional().describe('The missed deltas, if `resume` was possible.'),
+        parts: z
+          .literal(true)
+          .optional()
+          .describe('The rows follow in `queryPart`. Only for connections with `auth: { parts: true }`.'),
       })
       .meta({ id: 'SubscribeAnswer' }),
   },
@@ -142,6 +148,12 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
     payload: taskId,
     answer: shapes.ticketAnswer,
   },
+  hostTicket: {
+    summary: 'A short-lived token for the socket of the host that runs a task, where many tasks are watched at once.',
+    scope: 'read',
+    payload: taskId,
+    answer: shapes.hostTicketAnswer,
+  },
   operation: {
     summary: 'Any operation by its name, such as `schedules.pause`. docs/protocol.md lists them with their scopes.',
     payload: z
@@ -172,6 +184,28 @@ export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage
         reason: shapes.resetReason,
       })
       .meta({ id: 'QueryReset' }),
+  },
+  queryPart: {
+    summary:
+      'A part of the rows, for clients that connect with `auth: { parts: true }`. docs/protocol.md says how to assemble them.',
+    payload: z
+      .object({
+        subscription,
+        part: z.int().min(0).describe('Counts the parts. Part 0 begins anew.'),
+        rows: z.array(row).describe('In any order. A later row replaces an earlier one with its `_id`.'),
+        end: z
+          .object({
+            epoch,
+            seq,
+            ids: z.array(z.string()).describe('All rows of the window in order; other rows have left it.'),
+            reason: shapes.resetReason
+              .optional()
+              .describe('Why the rows are sent again; absent after `subscribeQuery`.'),
+          })
+          .optional()
+          .describe('Only in the last part.'),
+      })
+      .meta({ id: 'QueryPart' }),
   },
   statsDelta: {
     summary: 'The changed parts of the statistics, each with its current value.',
@@ -212,6 +246,62 @@ export const TASK_SENDS: Readonly<Record<keyof TaskToClient, SocketMessage>> = {
     payload: z.object({ lines: z.int(), events: z.int() }).meta({ id: 'DroppedMessages' }),
   },
   end: { summary: 'The end of the attempt. Then the server closes the connection.', payload: shapes.taskEnd },
+}
+
+/** How many tasks one `watchTasks` or `unwatchTasks` names at most. */
+export const WATCHED_AT_ONCE = 500
+const someIds = z.array(z.string().max(64)).min(1).max(WATCHED_AT_ONCE)
+
+/** The messages that a client may send on a host's socket, directly or through the relay. */
+export const HOST_TAKES: Readonly<Record<keyof ClientToHost, SocketMessage>> = {
+  watchTasks: {
+    summary:
+      'Watches tasks that run at this host. Each has its own answer; watching a task again changes what is sent.',
+    scope: 'read',
+    payload: z.strictObject({
+      ids: someIds,
+      logs: z
+        .boolean()
+        .optional()
+        .describe('Also log lines, the last 200 at first. Without it, only progress and ends.'),
+      events: z.boolean().optional().describe("Also the handlers' events."),
+    }),
+    answer: z.object({ tasks: z.array(shapes.watchedTask) }),
+  },
+  unwatchTasks: {
+    summary: 'Ends the watching of tasks. An unknown one is not an error.',
+    scope: 'read',
+    payload: z.strictObject({ ids: someIds }),
+    answer: nothing,
+  },
+  messageTask: {
+    summary: 'Sends a message to the handler of a task, which answers with `data`.',
+    scope: 'control',
+    payload: z.strictObject({
+      id: byCore(shapes.hexId),
+      name: z.string().min(1).max(128),
+      data: z.unknown().optional(),
+    }),
+    answer: z.object({ data: z.unknown().optional() }),
+  },
+}
+
+/** The messages that a host's socket sends. Each names its task. */
+export const HOST_SENDS: Readonly<Record<keyof HostToClient, SocketMessage>> = {
+  tasksProgress: {
+    summary: 'The latest progress of each task that has reported since the last message, at most 20 messages a second.',
+    payload: shapes.tasksProgress,
+  },
+  taskLines: { summary: "Lines of a task's log.", payload: shapes.taskLines },
+  taskEvent: { summary: 'An event from the handler of a task.', payload: shapes.taskEvent },
+  taskDropped: {
+    summary: 'How many log lines and events of a task were left out, because this client did not read fast enough.',
+    payload: shapes.taskDropped,
+  },
+  taskEnd: {
+    summary: 'The end of an attempt. The task is no longer watched here, and the connection stays open.',
+    payload: shapes.watchedEnd,
+  },
 }
 
 /** The error answer that every request may get. */

@@ -15,6 +15,8 @@ import type {
   EventRow,
   EventStatus,
   Explanation,
+  HistoryRequest,
+  HistoryRow,
   KeyEdit,
   KeyRequest,
   KeyRow,
@@ -349,6 +351,22 @@ const table = {
       answer: z.array(shapes.coverageRow),
       rest: 'GET /coverage',
       list: 'coverage',
+    }),
+    history: read<HistoryRow[]>()({
+      summary: 'What ended, by minute for two days and by hour for 90 days',
+      request: shape<HistoryRequest>({
+        unit: byCore(z.enum(['minute', 'hour']))
+          .optional()
+          .describe("'minute' or 'hour'; minutes by default"),
+        since: byCore(shapes.date).optional().describe('60 minutes or hours before the end by default'),
+        until: byCore(shapes.date).optional().describe('Now by default'),
+        queue: shapes.queueName.optional().describe('Only this queue'),
+        name: shapes.name.optional().describe('Only tasks of this name'),
+      }),
+      answer: z.array(shapes.historyRow),
+      codes: ['BAD_DATE', 'BAD_VALUE', 'OUT_OF_RANGE', 'TOO_BIG', 'QUERY_TOO_SLOW'],
+      rest: 'GET /history',
+      list: 'history',
     }),
   },
   events: {

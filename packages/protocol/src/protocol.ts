@@ -206,11 +206,34 @@ export interface QueryReset<R extends Row = Row> {
   reason: ResetReason
 }
 
+/** A part of the rows of a subscription, for a client that takes parts. */
+export interface QueryPart<R extends Row = Row> {
+  subscription: string
+  /** Counts the parts. Part 0 begins anew. */
+  part: number
+  /** In any order. A later row replaces an earlier one with its `_id`. */
+  rows: R[]
+  /** Only in the last part: the place of the rows, and the ids of all rows of the window in order. */
+  end?: { epoch: string; seq: number; ids: string[]; reason?: ResetReason }
+}
+
 /** The events of an interval of ten seconds. */
 export interface StatsSlot extends z.output<typeof shapes.statsSlot> {}
 
 /** In milliseconds, over the last five minutes. Without samples, there is only a count of 0. */
 export interface Percentiles extends z.output<typeof shapes.percentiles> {}
+
+/** What ended in a minute or an hour: attempts of one queue, name, host and outcome, and the status of their tasks after it. */
+export interface HistoryRow extends z.output<typeof shapes.historyRow> {}
+
+/** Dates are ISO 8601 texts. */
+export interface HistoryRequest {
+  unit?: 'minute' | 'hour'
+  since?: string
+  until?: string
+  queue?: string
+  name?: string
+}
 
 /** Counts, rates and latencies of the tasks that fit a filter. */
 export interface FleetStats extends z.output<typeof shapes.stats> {}
@@ -236,6 +259,8 @@ export interface SubscribeAnswer<R extends Row = Row> {
   rows?: R[]
   /** The missed deltas, if `resume` was possible. */
   deltas?: QueryDelta<R>[]
+  /** The rows follow in `queryPart`. */
+  parts?: true
 }
 
 /** Selects the tasks of a command: exactly one of the three. */
@@ -323,6 +348,11 @@ export interface EnqueueRequest extends z.output<typeof shapes.newTask> {}
 
 export interface TicketAnswer extends z.output<typeof shapes.ticketAnswer> {}
 
+export interface HostTicketAnswer extends z.output<typeof shapes.hostTicketAnswer> {}
+
+/** Whether one task is watched at a host now, or why not. */
+export interface WatchedTask extends z.output<typeof shapes.watchedTask> {}
+
 /** A client's message with its acknowledgement. */
 type Message<Request, Answer = object> = (request: Request, ack: (answer: Ack<Answer>) => void) => void
 
@@ -354,6 +384,8 @@ export interface ClientToGateway {
   controlWorker: Message<{ worker: string; action: 'drain' | 'resume' }>
   controlQueue: Message<{ queue: string; action: 'pause' | 'resume'; reason?: string }, { queue: QueueRow }>
   taskTicket: Message<{ id: string }, TicketAnswer>
+  /** For the socket of the host that runs this task. It lets a client watch all tasks there that its key may read. */
+  hostTicket: Message<{ id: string }, HostTicketAnswer>
   /** Replaces the session that opened this connection by a fresh one of the same key. The connection stays open. */
   renewSession: Message<{ token: string }, RenewalAnswer>
   /** Any operation of the table by its name, such as `schedules.pause`. `answer` is absent if the operation has no answer. */
@@ -363,6 +395,8 @@ export interface ClientToGateway {
 export interface GatewayToClient {
   queryDelta: (delta: QueryDelta) => void
   queryReset: (reset: QueryReset) => void
+  /** Only to connections with `auth: { parts: true }`. */
+  queryPart: (part: QueryPart) => void
   statsDelta: (delta: StatsDelta) => void
   /** Sent once after the connection: what the gateway is and what it can do. */
   welcome: (welcome: Welcome) => void
@@ -402,6 +436,31 @@ export interface TaskToClient {
   dropped: (dropped: DroppedMessages) => void
   end: (end: TaskEnd) => void
 }
+
+/** What a client may send on a host's socket. */
+export interface ClientToHost {
+  /** Each task is checked by itself: one that can't be watched has its `error` in the answer, and the others are watched. */
+  watchTasks: Message<{ ids: string[]; logs?: boolean; events?: boolean }, { tasks: WatchedTask[] }>
+  unwatchTasks: Message<{ ids: string[] }>
+  messageTask: Message<{ id: string; name: string; data?: unknown }, { data?: unknown }>
+}
+
+/** Each message names its task. */
+export interface HostToClient {
+  /** The latest progress of each task that has reported since the last message. */
+  tasksProgress: (news: TasksProgress) => void
+  taskLines: (news: TaskLines) => void
+  taskEvent: (news: TaskEvent) => void
+  taskDropped: (dropped: TaskDropped) => void
+  /** The attempt has ended, and the task is no longer watched here. */
+  taskEnd: (end: WatchedEnd) => void
+}
+
+export interface TasksProgress extends z.output<typeof shapes.tasksProgress> {}
+export interface TaskLines extends z.output<typeof shapes.taskLines> {}
+export interface TaskEvent extends z.output<typeof shapes.taskEvent> {}
+export interface TaskDropped extends z.output<typeof shapes.taskDropped> {}
+export interface WatchedEnd extends z.output<typeof shapes.watchedEnd> {}
 
 /** `data` of the `connect_error` of a task's socket. */
 export interface TaskConnectError extends z.output<typeof shapes.taskConnectError> {}

@@ -5,13 +5,16 @@ export interface ServerPlace {
 }
 
 /**
- * Where socket.io finds a gateway, or a task's socket at it. The part before `/tasks/<id>` or `/relay/<id>` is the base path of
- * that gateway: `https://host/fleet/tasks/<id>`.
+ * Where socket.io finds a gateway, or the socket of a task or a host at it. The part before `/tasks/<id>`, `/hosts/<worker>` or
+ * `/relay/…` is the base path of that gateway: `https://host/fleet/tasks/<id>`.
  *
  * @throws {TypeError} for an invalid address
  */
 export function serverOf(address: string): ServerPlace {
   const { origin, pathname } = new URL(address)
-  const [, base = '', namespace = ''] = /^(.*?)(\/(?:tasks|relay)\/[0-9a-f]{24})?\/*$/.exec(pathname) ?? []
+  const [, base = '', namespace = ''] =
+    /^(.*?)(\/(?:tasks|relay)\/[0-9a-f]{24}|(?:\/relay)?\/hosts\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?\/*$/.exec(
+      pathname,
+    ) ?? []
   return { uri: `${origin}${namespace}`, path: `${base.replace(/\/+$/, '')}/socket.io` }
 }

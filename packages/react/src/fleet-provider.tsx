@@ -9,6 +9,7 @@ import {
   useMemo,
   useSyncExternalStore,
 } from 'react'
+import { FollowedRows } from './followed-rows.ts'
 import { Places } from './places.ts'
 import { SharedViews, type SharedViewsOptions, type Start } from './shared-views.ts'
 import { type ConnectionView, connectionOf, type Source, serverTimeOf } from './source.ts'
@@ -19,8 +20,9 @@ export interface Shared {
   readonly views: SharedViews
   readonly connection: Source<ConnectionView>
   readonly time: Source<number>
-  /** For the sockets of watched tasks. */
+  /** For tasks that are watched with a query of their own. */
   readonly places: Places
+  readonly followed: FollowedRows
 }
 
 const FleetContext = createContext<Shared | null>(null)
@@ -28,7 +30,7 @@ const FleetContext = createContext<Shared | null>(null)
 interface Props extends SharedViewsOptions {
   /** A `FleetClient`, made outside of the components or kept in a state. */
   client: FleetApi
-  /** How many tasks are watched at the same time, 120 by default. Others wait until one is released. */
+  /** How many tasks are watched by id at the same time, 120 by default. Others wait until one is released. Tasks with a `row` don't count. */
   watchedAtMost?: number
   children?: ReactNode
 }
@@ -48,6 +50,7 @@ export function FleetProvider({
       connection: connectionOf(client),
       time: serverTimeOf(client),
       places: new Places(watchedAtMost),
+      followed: new FollowedRows(),
     }),
     [client, lingerMs, frameMs, watchedAtMost],
   )

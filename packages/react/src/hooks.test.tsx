@@ -281,6 +281,38 @@ describe('useTask', () => {
   })
 })
 
+describe('useTask with the row of a page', () => {
+  const at = (seconds: number) => ({ ratio: 0.1, at: `2027-01-01T00:00:0${seconds}.000Z` })
+
+  test('follows the rows of the page and needs no query, however many tasks there are', async () => {
+    settings = { watchedAtMost: 1 }
+    const rows = ['a', 'b', 'c'].map((_id) => aRow({ _id, rev: 3, progress: at(1) }))
+    const { result, rerender, unmount } = await show(({ seen }) => seen.map((row) => useTask(row._id, { row })), {
+      seen: rows,
+    })
+    expect(client.watches.map(({ id, rows: given }) => [id, given])).toEqual(rows.map((row) => [row._id, [row]]))
+    expect(client.subscriptions).toEqual([])
+    act(() => {
+      client.watches[1]!.listeners.onSource!({ state: 'live', via: 'relay', publicUrl: 'http://one.example' })
+      client.watches[1]!.listeners.onProgress!(at(5))
+    })
+    expect(result.current.map(({ progress }) => progress)).toEqual([at(1), at(5), at(1)])
+    expect(result.current[1]).toMatchObject({ source: { via: 'relay' }, task: rows[1], log: [] })
+    // Lines and events are for those who show them.
+    expect(client.watches[0]!.listeners).not.toHaveProperty('onLog')
+    // A later row is passed on; an older one, of another view, is not.
+    const [a, b, c] = rows as [TaskRow, TaskRow, TaskRow]
+    const later = { ...a, rev: 4, attempt: 2 }
+    rerender({ seen: [later, { ...b, rev: 2 }, c] })
+    await settle()
+    expect(client.watches.map(({ rows: given }) => given.length)).toEqual([2, 1, 1])
+    expect(client.watches[0]!.rows.at(-1)).toBe(later)
+    unmount()
+    await settle()
+    expect(client.open).toBe(0)
+  })
+})
+
 describe('useStats', () => {
   test('gives the figures of a filter, shared, and asks anew with another one', async () => {
     const { result, rerender } = await show(({ queue }) => [useStats({ queue }), useStats({ queue })], { queue: 'a' })

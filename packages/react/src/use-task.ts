@@ -1,7 +1,7 @@
 import type { TaskWatch, WatchSource } from '@taskfleet/client'
 import { FleetError, hasEnded, type LogLine, type Progress, type TaskEnd, type TaskRow } from '@taskfleet/protocol'
-import { useCallback } from 'react'
-import { type Shared, type TryAgain, useFleetClient, useSharedView } from './fleet-provider.tsx'
+import { useCallback, useEffect } from 'react'
+import { type Shared, type TryAgain, useShared, useSharedView } from './fleet-provider.tsx'
 import { keepOpen } from './keep-open.ts'
 import type { Start } from './shared-views.ts'
 
@@ -10,9 +10,9 @@ const LINES_KEPT = 1_000
 interface Watched {
   /** The stored task; undefined before the first answer, and if there is no such task. */
   readonly task: TaskRow | undefined
-  /** The latest progress, from the task's own socket at up to 10 Hz, else as last stored. */
+  /** The latest progress: from its host at up to 10 Hz, else as last stored. `source` says which. */
   readonly progress: Progress | undefined
-  /** The lines since it is watched, and the 200 before; at most the last thousand. */
+  /** The lines since it is watched, and the 200 before; at most the last thousand. With `row`, there are none. */
   readonly log: readonly LogLine[]
   /** The current source of the details. */
   readonly source: WatchSource
@@ -43,16 +43,30 @@ const NOTHING: Held = {
   watch: undefined,
 }
 
+interface TaskOptions {
+  /** False for a task that is not visible now, such as a row outside the screen. */
+  watch?: boolean
+  /**
+   * The current row of the task, for a page that has it from a live query. Then the task needs no query of its own, and any number of
+   * tasks can be watched. The row must have `status`, `attempt`, `worker`, `publicUrl`, `progress` and `rev`.
+   */
+  row?: TaskRow | undefined
+}
+
 /**
- * Follows one task while the component is mounted: on its own socket while it runs, to its next host when it moves.
- *
- * @param watch false for a task that is not visible now, such as a row outside the screen
+ * Follows one task while the component is mounted: at the host that runs it, and at its next host when it moves. All tasks of a host share
+ * one connection.
  */
-export function useTask(id: string, { watch: isWatched = true }: { watch?: boolean } = {}): TaskView {
-  const { watch, ...watched } = useSharedView<Held>(isWatched ? `task ${id}` : undefined, NOTHING, (shared) =>
-    follow(shared, id),
+export function useTask(id: string, { watch: isWatched = true, row }: TaskOptions = {}): TaskView {
+  const shared = useShared()
+  const key = `${row === undefined ? 'task' : 'row'} ${id}`
+  const { watch, ...watched } = useSharedView<Held>(isWatched ? key : undefined, NOTHING, (fleet) =>
+    row === undefined ? follow(fleet, id) : followRow(fleet, id),
   )
-  const client = useFleetClient()
+  useEffect(() => {
+    if (isWatched && row !== undefined) shared.followed.update(row)
+  }, [shared, isWatched, row])
+  const { client } = shared
   const cancel = useCallback(
     async (reason?: string) => {
       const { refused } = await client.tasks.cancel({ id, ...(reason === undefined ? {} : { reason }) })
@@ -95,6 +109,27 @@ function follow({ client, places }: Shared, id: string): Start<Held> {
         kept.close()
         place.leave()
       },
+    }
+  }
+}
+
+/** The rows come from the components that show the task. */
+function followRow({ client, followed }: Shared, id: string): Start<Held> {
+  return (tell) => {
+    const watch = client.followTask(id, {
+      onTask: (task) => tell((held) => withTask(held, task)),
+      onProgress: (progress) => tell((held) => ({ ...held, progress })),
+      onSource: (source) => tell((held) => ({ ...held, source })),
+      onEnd: (end) => tell((held) => ({ ...held, end })),
+    })
+    tell((held) => ({ ...held, watch, source: watch.source }))
+    followed.add(id, watch)
+    return {
+      close: () => {
+        followed.remove(id, watch)
+        watch.close()
+      },
+      tryAgain: () => undefined,
     }
   }
 }

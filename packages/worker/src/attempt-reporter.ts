@@ -36,6 +36,7 @@ export class AttemptReporter extends Service {
 
   protected override async onStart(): Promise<void> {
     this.defer(() => this.#flushDurations())
+    this.defer(() => this.#fleet.rollUps.close())
     const publish = async (): Promise<void> => {
       for (const run of this.#options.running()) run.publish()
     }

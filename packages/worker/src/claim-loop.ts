@@ -41,7 +41,7 @@ export interface ClaimLoopOptions {
   reportedUntil: () => Date
   /** Called before each query: reads which queues are limited or paused. */
   beforeAsking: () => Promise<void>
-  /** After how many tasks the database is queried again. */
+  /** After how many tasks the database is queried again; a longer list of waiting tasks is used up first. */
   refillEvery: number
   /** How often the database is queried in any case, in milliseconds. */
   pollMs: number
@@ -49,6 +49,9 @@ export interface ClaimLoopOptions {
 
 const HINTS = 500
 const SAFETY_POLL = 'safety poll'
+const LOW = 'low'
+/** A list that runs low may become this many times as long. */
+const MOST_WINDOWS = 8
 /** A claim that came too early is repeated if the task has been due for less than this. */
 const JUST_DUE_MS = 250
 /** After this many claims in a row without a task the hints count as old: other workers were quicker. */
@@ -62,6 +65,8 @@ const OVERLOOKED_MS = 1_000
 export class ClaimLoop extends Service {
   readonly #options: ClaimLoopOptions
   readonly #hints: number
+  /** How many tasks the next query asks for: more while this worker gets all that it claims. */
+  #window: number
   readonly #ready: ReadyList
   readonly #filling: WatchLoop
   readonly #asking: WatchLoop
@@ -87,6 +92,7 @@ export class ClaimLoop extends Service {
     const { log, pollMs } = options
     this.#options = options
     this.#hints = options.hints ?? HINTS
+    this.#window = this.#hints
     this.#ready = new ReadyList(this.#hints)
     this.#filling = new WatchLoop({
       look: () => this.#fill(),
@@ -149,7 +155,7 @@ export class ClaimLoop extends Service {
   /** An attempt has ended: a slot is free. Every so often the database is queried. */
   freed(): void {
     this.#sinceRefill += 1
-    if (this.#sinceRefill >= this.#options.refillEvery) void this.refill('many attempts ended')
+    if (this.#sinceRefill >= Math.max(this.#options.refillEvery, this.#window)) void this.refill('many attempts ended')
     this.wake()
   }
 
@@ -166,7 +172,7 @@ export class ClaimLoop extends Service {
       const room = freeSlots()
       const hints = room > 0 ? this.#ready.take(room, serves, this.#mayTake(room)) : []
       for (const { _id } of hints) this.#taken?.add(_id.toHexString())
-      if (this.#ready.low) void this.refill('low')
+      if (this.#ready.low) void this.refill(LOW)
       if (hints.length === 0) break
       this.#busyAt = performance.now()
       const [suspects, innocent] = [hints.filter(isSuspect), hints.filter((hint) => !isSuspect(hint))]
@@ -196,6 +202,7 @@ export class ClaimLoop extends Service {
     this.#misses = missed ? this.#misses + 1 : 0
     if (this.#misses < MISSES || performance.now() - this.#loadedAt < FRESH_MS) return
     this.#misses = 0
+    this.#window = this.#hints
     await this.refill('others were quicker')
   }
 
@@ -297,11 +304,15 @@ export class ClaimLoop extends Service {
     try {
       await beforeAsking()
       this.#knownSince = losses
+      const many = this.#ready.full
+      if (!many) this.#window = this.#hints
+      else if (reason === LOW) this.#window = Math.min(this.#window * 2, this.#hints * MOST_WINDOWS)
+      const limit = this.#window
       // A later poll queries what becomes due after that, long before.
-      const answer = await store.waiting(served(), this.#hints, pollMs * 4)
+      const answer = await store.waiting(served(), limit, pollMs * 4, many)
       const news = answer.due.filter(({ _id }) => !this.#ready.has(_id.toHexString()))
       if (reason === SAFETY_POLL) this.#countOverlooked(news.filter(({ queue }) => openBefore.includes(queue)))
-      this.#ready.load(answer, this.#hints)
+      this.#ready.load(answer, limit)
       for (const id of this.#taken) this.#ready.remove(id)
       // Tasks that were due at the start and that the feed did not report.
       for (const hint of news) if (this.#ready.has(idOf(hint))) onDue(hint)

@@ -10,7 +10,9 @@ export interface DeadlineWatchOptions {
 }
 
 /** The longest time between two checks; the store reads a little further ahead. */
-const LOOK_EVERY_MS = 8_000
+const LOOK_EVERY_MS = 30_000
+/** Soon after the start, and after changes that were missed. */
+const SOON_MS = 2_000
 
 /**
  * Raises tasks whose deadline is near or has passed, even those that no worker serves. Every worker does it, without a leader:
@@ -25,7 +27,7 @@ export class DeadlineWatch extends WatchLoop {
       for (const task of raised) if (task.deadlineMissedAt !== undefined) onMissed(task)
       return nextRaise === null ? undefined : untilRaise(nextRaise, clock)
     }
-    const firstMs = Math.random() * LOOK_EVERY_MS
+    const firstMs = Math.random() * SOON_MS
     super({ look, everyMs: LOOK_EVERY_MS, spread: true, firstMs, log, failed: 'deadlines could not be checked' })
     this.#clock = clock
   }
@@ -33,6 +35,11 @@ export class DeadlineWatch extends WatchLoop {
   /** Called with the time at which a stored or changed task must be raised. */
   expect(raiseAt: Date): void {
     this.lookIn(untilRaise(raiseAt, this.#clock))
+  }
+
+  /** Called when changes may have been missed. */
+  lost(): void {
+    this.lookIn(Math.random() * SOON_MS)
   }
 }
 

@@ -8,10 +8,14 @@ export interface DocumentWatchOptions {
   log: Logger
 }
 
-/** How often indexes are checked at least. */
-const INDEXES_EVERY_MS = 30_000
-/** How often to check whether a survey of all documents is due. */
-const SURVEY_ASKED_MS = 60_000
+/** How often indexes are checked while none is missing. */
+const INDEXES_EVERY_MS = 300_000
+/** The first check after the start, and the next one while an index is missing. */
+const INDEXES_SOON_MS = 30_000
+/** How often to check whether a survey of all documents, or an audit of the counts, is due. */
+const SURVEY_ASKED_MS = 300_000
+/** It reads all documents, so it does not compete with the start. */
+const SURVEY_FIRST_MS = 10_000
 /** The longest delay before an invalid task is ended, so that not every worker does it at the same moment. */
 const SOON_MS = 500
 
@@ -23,6 +27,7 @@ export class DocumentWatch extends Service {
   readonly #options: DocumentWatchOptions
   readonly #indexes: WatchLoop
   readonly #survey: WatchLoop
+  readonly #counts: WatchLoop
   readonly #ending: WatchLoop
   /** Invalid tasks that must be ended. */
   #misfits: unknown[] = []
@@ -31,23 +36,39 @@ export class DocumentWatch extends Service {
     super()
     this.#options = options
     const { fleet, log } = options
-    const loop = (look: () => Promise<unknown>, when: Pick<WatchLoopOptions, 'everyMs' | 'firstMs'>): WatchLoop =>
+    const loop = (
+      look: () => Promise<number | undefined>,
+      when: Pick<WatchLoopOptions, 'everyMs' | 'firstMs' | 'retryMs'>,
+    ): WatchLoop =>
       new WatchLoop({
-        look: async () => void (await look()),
+        look,
         spread: true,
         log,
         failed: 'documents and indexes could not be checked',
         ...when,
       })
-    this.#indexes = loop(() => fleet.indexes.look(), { everyMs: INDEXES_EVERY_MS })
-    this.#survey = loop(() => fleet.surveyIfDue(), { everyMs: SURVEY_ASKED_MS, firstMs: 0 })
-    this.#ending = loop(() => fleet.store.endMisfits(this.#misfits.splice(0)), {})
+    this.#indexes = loop(() => this.#checkIndexes(), {
+      everyMs: INDEXES_EVERY_MS,
+      firstMs: INDEXES_SOON_MS * (0.9 + Math.random() * 0.2),
+      retryMs: INDEXES_SOON_MS,
+    })
+    this.#survey = loop(async () => void (await fleet.surveyIfDue()), {
+      everyMs: SURVEY_ASKED_MS,
+      firstMs: SURVEY_FIRST_MS * Math.random(),
+    })
+    this.#counts = loop(async () => void (await fleet.counts.auditIfDue()), { everyMs: SURVEY_ASKED_MS })
+    this.#ending = loop(async () => void (await fleet.store.endMisfits(this.#misfits.splice(0))), {})
   }
 
   protected override async onStart(): Promise<void> {
     const { feed } = this.#options
     this.defer(feed.subscribe({ change: (change) => this.#onChange(change), lost: (reason) => this.#onLost(reason) }))
-    for (const loop of [this.#indexes, this.#survey, this.#ending]) await this.use(loop)
+    for (const loop of [this.#indexes, this.#survey, this.#counts, this.#ending]) await this.use(loop)
+  }
+
+  async #checkIndexes(): Promise<number | undefined> {
+    const { missing } = await this.#options.fleet.indexes.look()
+    return missing.length > 0 ? INDEXES_SOON_MS : undefined
   }
 
   #onChange({ collection, doc }: Change): void {

@@ -7,7 +7,7 @@ import { type Hint, inClaimOrder } from '@taskfleet/core/internal'
  * Pure: the time is passed in.
  */
 export class ReadyList {
-  readonly #capacity: number
+  #capacity: number
   #due: Hint[] = []
   #later: Hint[] = []
   readonly #known = new Map<string, Hint>()
@@ -32,8 +32,14 @@ export class ReadyList {
     return this.#known.has(id)
   }
 
-  /** Replaces the list by the answer of a query, which has at most `limit` of each kind. */
+  /** Whether more tasks may be due than this list has. */
+  get full(): boolean {
+    return this.#dueCut
+  }
+
+  /** Replaces the list by the answer of a query, which has at most `limit` of each kind. From now on it has room for as many. */
   load(answer: { due: readonly Hint[]; next: readonly Hint[] }, limit: number): void {
+    this.#capacity = limit
     this.#due = []
     this.#later = []
     this.#known.clear()

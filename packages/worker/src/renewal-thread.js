@@ -14,7 +14,7 @@ import { monotonicMs, renew } from './renew.js'
 const setup = workerData
 const { port } = setup
 const beat = new Int32Array(setup.beat)
-const client = new MongoClient(setup.uri, { ...setup.clientOptions, minPoolSize: 0, maxPoolSize: 1 })
+const client = new MongoClient(setup.uri, setup.clientOptions)
 const workers = client.db(setup.database).collection('workers')
 const RETRY_MS = 500
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { dataClientOptions, type FleetDatabase, Service, WatchLoop } from '@taskfleet/core/internal'
+import { type FleetDatabase, renewalClientOptions, Service, WatchLoop } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 import { renew } from './renew.js'
 import type { RenewalOrder, RenewalReport, RenewalSetup } from './renewal-messages.ts'
@@ -35,6 +35,8 @@ export const renewalOf = (options: RenewalOptions): Renewal =>
   options.database.memory === undefined ? new RenewalThread(options) : new RenewalHere(options)
 
 const STOP_MS = 1_000
+/** A thread starts from a file, which Node refuses with the `--input-type` of a program from `--eval` or the standard input. */
+const OPTIONS_OF_THREADS = process.execArgv.some((option) => option.startsWith('--input-type')) ? { execArgv: [] } : {}
 
 /** Renews from a thread, so that a handler that blocks the event loop does not lose the lease. */
 class RenewalThread extends Service implements Renewal {
@@ -53,14 +55,15 @@ class RenewalThread extends Service implements Renewal {
     const setup: RenewalSetup = {
       port: port2,
       uri: database.uri,
-      database: database.connection.name,
-      clientOptions: dataClientOptions(timeoutMs),
+      database: database.name,
+      clientOptions: renewalClientOptions(timeoutMs),
       beat: this.#beat,
       ...{ everyMs, warnBlockedMs, maxBlockedMs },
     }
     const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
       workerData: setup,
       transferList: [port2],
+      ...OPTIONS_OF_THREADS,
       // By default its young generation would grow to many megabytes.
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 },
     })

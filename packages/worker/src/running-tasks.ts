@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
-import { asError, type TaskDocument } from '@taskfleet/core'
-import { type Claim, type TaskError, toFullRow } from '@taskfleet/core/internal'
+import { asError, type Fleet, type TaskDocument } from '@taskfleet/core'
+import { type Claim, type End, endOfAttempt, type TaskError, TRANSITIONS, toFullRow } from '@taskfleet/core/internal'
 import { FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import { type Executed, executeTask, type Handling } from './execute-task.ts'
@@ -193,6 +193,7 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
     return
   }
   const { status } = settled
+  noteEnd(run, { outcome: TRANSITIONS[outcome.verb].closes, status }, fleet)
   const output = outcome.verb === 'complete' ? { output: outcome.output } : {}
   const failure = 'error' in outcome ? { error: outcome.error } : {}
   // If this fails, the reaper does it later.
@@ -200,6 +201,10 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
   if (failure.error !== undefined) reportFailure(run, failure.error, worker)
   run.end({ status, ...output, ...failure })
   emitEnd({ ...task, status }, outcome, worker.emit)
+}
+
+function noteEnd({ claim }: RunningTask, end: Pick<End, 'outcome' | 'status'>, { rollUps, database }: Fleet): void {
+  rollUps.note(endOfAttempt(claim.task, { host: hostname(), ...end }, database.clock.now()))
 }
 
 function emitEnd(task: TaskRow, outcome: NonNullable<Executed['outcome']>, emit: Emit): void {

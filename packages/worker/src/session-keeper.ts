@@ -164,9 +164,7 @@ export class SessionKeeper extends Service implements SessionView {
 
   #onReport(report: RenewalReport): void {
     if (report.error !== undefined) {
-      // An outage of the database is logged once, elsewhere.
-      const quiet = this.#doubted || this.#options.database.availability.awayMs > 0
-      this.#options.log[quiet ? 'debug' : 'warn']({ reason: report.error }, 'the session could not be renewed')
+      void this.#onFailure(report.error)
       return
     }
     if (report.session !== this.#session) return
@@ -185,6 +183,13 @@ export class SessionKeeper extends Service implements SessionView {
     // The next renewal reports the current state.
     this.#renewBy(report.session)
     this.#options.onRenewed(control === undefined ? {} : { control })
+  }
+
+  /** An outage of the database is logged once, elsewhere. */
+  async #onFailure(reason: string): Promise<void> {
+    const { database, log } = this.#options
+    const quiet = this.#doubted || !(await database.availability.answers())
+    log[quiet ? 'debug' : 'warn']({ reason }, 'the session could not be renewed')
   }
 
   #acknowledged(sentAt: number, receivedAt = monotonicMs()): void {

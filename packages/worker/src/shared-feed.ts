@@ -30,8 +30,10 @@ export interface SharedFeedOptions {
 
 /** How many processes of a fleet have a change stream for all others. */
 const FEEDERS = 2
-/** How often the feeders are looked up again. */
-const LOOK_MS = 10_000
+/** How often the feeders are looked up again. A line that ends and, in a process with a stream, a new listener are noticed at once. */
+const LOOK_MS = 30_000
+/** How soon after a sign of a listener it is looked up, as a part of `lookMs`. */
+const NEWS = 1 / 3
 /** After how long a feeder that failed is tried again. */
 const FAILED_MS = 60_000
 /** How long a direct feed is kept after the last listener that wanted everything. */
@@ -199,7 +201,10 @@ export class SharedFeed extends Service implements Feed {
   async #startDirect(): Promise<Feed> {
     const direct = this.#options.direct()
     direct.subscribe({
-      change: (change) => this.#report([change]),
+      change: (change) => {
+        this.#noteListener(change)
+        this.#report([change])
+      },
       lost: (reason) => this.#notify((listener) => listener.lost(reason)),
     })
     await direct.start()
@@ -207,6 +212,13 @@ export class SharedFeed extends Service implements Feed {
     this.#closeLine()
     this.#notify((listener) => listener.lost('HISTORY_LOST'))
     return direct
+  }
+
+  /** A process that listens may become the feeder of this one. */
+  #noteListener({ collection, doc }: Change): void {
+    const { boot, lookMs = LOOK_MS } = this.#options
+    if (collection !== 'workers' || doc?.url === undefined || doc.boot === boot) return
+    this.#choosing.lookIn(lookMs * NEWS)
   }
 
   async #closeDirect(): Promise<void> {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { type Duration, milliseconds } from '@taskfleet/protocol'
 
 export interface StopOptions {
@@ -25,7 +26,7 @@ export class StopBudget {
   /** Resolves when it is used up. */
   readonly over: Promise<void>
   readonly #giveBack: () => void
-  readonly #abandon = new AbortController()
+  readonly #abandon = newController()
   readonly #timers = new Set<NodeJS.Timeout>()
   #end!: () => void
   #giveBackAt = Number.POSITIVE_INFINITY
@@ -75,4 +76,11 @@ export class StopBudget {
   #at(time: number, act: () => void): void {
     this.#timers.add(setTimeout(act, Math.min(LONGEST_TIMER_MS, Math.max(0, time - performance.now()))))
   }
+}
+
+/** Every attempt that is aborted listens to it; Node warns of more than ten. */
+function newController(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
 }

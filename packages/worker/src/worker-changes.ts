@@ -13,6 +13,7 @@ export function changesOf(worker: Worker): FeedListener {
     },
     lost: () => {
       worker.queues.lost()
+      worker.deadlines.lost()
       void worker.loop.lost()
     },
   }

@@ -182,14 +182,10 @@ export class Worker extends Service {
     const { fleet, feed, sessions, reaper, queues, settings } = this
     const { log } = settings
     this.defer(processGuard.hold())
-    await fleet.database.requireSchema()
+    await Promise.all([this.use(sessions), fleet.database.requireSchema()])
     await this.use(feed)
-    await this.use(sessions)
     await this.#openGateway()
     await this.use(new DocumentWatch({ fleet, feed, log }))
-    const unbrokenFor = (gapMs: number): number => sessions.unbrokenFor(gapMs)
-    const watched = { register: fleet.workers, feed, log, unbrokenFor, prove: () => sessions.beat() }
-    this.#watch = await this.use(new SessionWatch({ ...watched, onEnded: () => reaper.wake() }))
     await this.#openIsolates()
     this.defer(() => fleet.events.settled())
     this.defer(() => queues.rates.stop())
@@ -201,8 +197,12 @@ export class Worker extends Service {
     await this.use(new ScheduleWatch({ schedules: fleet.schedules, clock: fleet.database.clock, feed, log }))
     await this.use(this.load)
     await this.use(this.reporter)
+    const unbrokenFor = (gapMs: number): number => sessions.unbrokenFor(gapMs)
+    const watched = { register: fleet.workers, feed, log, unbrokenFor, prove: () => sessions.beat() }
+    this.#watch = new SessionWatch({ ...watched, onEnded: () => reaper.wake() })
+    const watching = this.use(this.#watch)
     this.defer(() => this.#giveAllBack())
-    await sessions.open(this.session.id)
+    await Promise.all([watching, sessions.open(this.session.id)])
     await this.use(this.#publishing())
     await this.loop.start()
   }

@@ -82,7 +82,8 @@ function workerBounds({ queues, names }: Principal): Bounds {
 const texts = (value: unknown): string[] =>
   Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : []
 
-const isUnlimited = ({ queues, names }: Principal): boolean => queues === undefined && names === undefined
+/** Whether a key may see everything. */
+export const isUnlimited = ({ queues, names }: Principal): boolean => queues === undefined && names === undefined
 
 /** Whether a principal may see and change a task. */
 export function reaches({ queues, names }: Principal, task: { queue: string; name: string }): boolean {

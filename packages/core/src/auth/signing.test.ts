@@ -2,7 +2,7 @@ import { taskFactory } from '@taskfleet/testkit/task-factory'
 import type { mongo } from 'mongoose'
 import { describe, expect, test } from 'vitest'
 import { MemoryDatabase } from '../memory/memory-database.ts'
-import { newSigningKey, Signing, type SigningOptions } from './signing.ts'
+import { newSigningKey, SIGNING_ALGORITHMS, Signing, type SigningAlgorithm, type SigningOptions } from './signing.ts'
 
 const FAR = '2099-01-01T00:00:00.000Z'
 const codeOf = (make: () => unknown): unknown => {
@@ -14,7 +14,7 @@ const codeOf = (make: () => unknown): unknown => {
 }
 
 /** A fleet in memory whose process signs, with a worker's checks of its documents. */
-function signedFleet(algorithm: 'hmac' | 'ed25519' = 'hmac', over: SigningOptions = {}) {
+function signedFleet(algorithm: SigningAlgorithm = 'hmac', over: SigningOptions = {}) {
   const memory = new MemoryDatabase()
   const { key, trusted } = newSigningKey(algorithm, 'producer')
   const worker = new Signing({ mode: 'required', trusted: [trusted] })
@@ -26,7 +26,7 @@ function signedFleet(algorithm: 'hmac' | 'ed25519' = 'hmac', over: SigningOption
   return { memory, fleet, worker, problem, idOf, stored, admin: fleet.as() }
 }
 
-describe.each(['hmac', 'ed25519'] as const)('tasks signed with %s', (algorithm) => {
+describe.each(SIGNING_ALGORITHMS)('tasks signed with %s', (algorithm) => {
   test('are valid however they were made, and after every change by the fleet', async () => {
     const { fleet, admin, problem, memory } = signedFleet(algorithm)
     const input = { to: 'ann', amount: 1.5, nested: { list: [1, 'two', null], at: new Date(0) } }
@@ -130,7 +130,7 @@ test('invalid keys and modes are rejected', () => {
   const { key, trusted } = newSigningKey('ed25519', 'a')
   expect(codeOf(() => new Signing({ mode: 'required' }))).toBe('NO_TRUSTED_KEYS')
   expect(codeOf(() => new Signing({ key: trusted }))).toBe('BAD_SIGNING_KEY')
-  for (const wrong of ['', 'hmac:a', 'hmac:a:c2hvcnQ', 'ed25519:a:AAAA', `rsa:a:${key}`]) {
+  for (const wrong of ['', 'hmac:a', 'hmac:a:c2hvcnQ', 'ed25519:a:AAAA', 'ed25519-batch:a:AAAA', `rsa:a:${key}`]) {
     expect([wrong, codeOf(() => new Signing({ trusted: [wrong] }))]).toEqual([wrong, 'BAD_SIGNING_KEY'])
   }
   expect(codeOf(() => Signing.fromEnv({ TASKFLEET_SIGNING: 'always' }))).toBe('BAD_VALUE')

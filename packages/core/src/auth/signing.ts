@@ -10,8 +10,9 @@ import {
   verify,
 } from 'node:crypto'
 import { FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { driver } from '../database/driver.ts'
+import { leafOf, MOST_LEAVES, rootOf, type TreePath, treeOf } from './signature-tree.ts'
 
 export const SIGNING_MODES = ['off', 'warn', 'required'] as const
 /** How documents without a trusted signature are handled: accepted, accepted with a warning, or not run. */
@@ -21,6 +22,9 @@ export type SigningMode = (typeof SIGNING_MODES)[number]
  * Proves who made a document and that it has not been changed since: `KEY:AT:NOT_BEFORE:SIGNATURE`. The dates are in milliseconds
  * since 1970; `NOT_BEFORE` may be empty. The signature is HMAC-SHA-256 or Ed25519 in base64url. It is a single text, because
  * writes get slower with each field of a document.
+ *
+ * Documents that were signed together with an `ed25519-batch` key share the signature over the root of a hash tree
+ * (`signature-tree.ts`), followed by `:SIDES:HASHES`, the document's path to that root: `TreePath` as a number and in base64url.
  */
 export type Signature = string
 
@@ -31,13 +35,19 @@ interface Parts {
   at: Date
   /** A task may not begin before this date. */
   notBefore: Date | undefined
+  /** In base64url. */
   sig: string
+  /** Undefined if the document was signed alone. */
+  path?: TreePath
 }
 
 export interface SigningOptions {
   /** `off` by default; `warn` and `required` need trusted keys. */
   mode?: SigningMode
-  /** Signs what this process stores: `hmac:ID:SECRET` or `ed25519:ID:PRIVATE`. */
+  /**
+   * Signs what this process stores: `hmac:ID:SECRET`, `ed25519:ID:PRIVATE` or `ed25519-batch:ID:PRIVATE`. With `ed25519-batch`, up to 16
+   * tasks that are stored together share one signature, which a worker verifies once. Workers before this version don't accept it.
+   */
   key?: string
   /** The keys whose signatures are valid, besides the own key: `hmac:ID:SECRET` or `ed25519-public:ID:PUBLIC`. */
   trusted?: readonly string[]
@@ -51,7 +61,19 @@ interface Key {
   id: string
   sign?(bytes: Buffer): Buffer
   verify(bytes: Buffer, signature: Buffer): boolean
+  /** Whether documents that are signed together share a signature. */
+  signsTrees: boolean
+  /** Whether a shared signature is accepted. HMAC needs none, because it costs no more than a path. */
+  verifiesTrees: boolean
 }
+
+/**
+ * What is signed for a tree, followed by its root. A document signed alone is BSON and begins with its length, which is never that
+ * of these four letters, so neither can be presented as the other.
+ */
+const TREE_PREFIX = Buffer.from('taskfleet signature tree 1\0')
+/** How many verified roots are remembered. */
+const MOST_ROOTS = 256
 
 const LEAST_SECRET_BYTES = 32
 /**
@@ -100,6 +122,8 @@ export class Signing {
   readonly #key: Key | undefined
   readonly #trusted: ReadonlyMap<string, Key>
   readonly #log: SigningOptions['log']
+  /** Key, signature and root of the trees whose signature is valid, the least recently used first. Only valid ones get here. */
+  readonly #roots = new Set<string>()
 
   /** @throws {FleetError} `BAD_SIGNING_KEY`; `NO_TRUSTED_KEYS` */
   constructor({ mode = 'off', key, trusted = [], log }: SigningOptions = {}) {
@@ -127,11 +151,33 @@ export class Signing {
 
   /** Undefined if this process has no key. */
   sign(kind: Kind, content: Content, notBefore?: Date): Signature | undefined {
-    if (this.#key?.sign === undefined) return undefined
-    const { id: kid } = this.#key
+    return this.signAll(kind, [{ content, notBefore }])[0]
+  }
+
+  /** The signatures of documents that are stored together, in their order. Undefined if this process has no key. */
+  signAll(
+    kind: Kind,
+    documents: readonly { content: Content; notBefore: Date | undefined }[],
+  ): (Signature | undefined)[] {
+    const key = this.#key
+    if (key?.sign === undefined) return documents.map(() => undefined)
+    const { id: kid, signsTrees } = key
     const at = new Date()
-    const sig = this.#key.sign(bytesOf(kind, content, { kid, at, notBefore })).toString('base64url')
-    return [kid, at.getTime(), notBefore?.getTime() ?? '', sig].join(':')
+    const all = documents.map(({ content, notBefore }) => ({
+      head: [kid, at.getTime(), notBefore?.getTime() ?? ''].join(':'),
+      bytes: bytesOf(kind, content, { kid, at, notBefore }),
+    }))
+    const sign = (bytes: Buffer): string => key.sign!(bytes).toString('base64url')
+    const trees = signsTrees ? groupsOf(all, MOST_LEAVES) : all.map((one) => [one])
+    return trees.flatMap((tree) => {
+      if (tree.length === 1) return tree.map(({ head, bytes }) => `${head}:${sign(bytes)}`)
+      const { root, paths } = treeOf(tree.map(({ bytes }) => leafOf(bytes)))
+      const sig = sign(Buffer.concat([TREE_PREFIX, root]))
+      return tree.map(({ head }, index) => {
+        const { sides, hashes } = paths[index]!
+        return `${head}:${sig}:${sides}:${hashes.toString('base64url')}`
+      })
+    })
   }
 
   /** The signature as a document's field; empty if this process has no key. */
@@ -173,7 +219,7 @@ export class Signing {
     if (signature === undefined) return badSignature(`The signature of this ${kind} can't be read`)
     const key = this.#trusted.get(signature.kid)
     if (key === undefined) return badSignature(`This ${kind} is signed with a key that is not trusted here`)
-    if (!key.verify(bytesOf(kind, content, signature), Buffer.from(signature.sig, 'base64url'))) {
+    if (!this.#verifies(key, bytesOf(kind, content, signature), signature)) {
       return badSignature(`This ${kind} was changed after it was signed`)
     }
     const { runAt } = content
@@ -182,6 +228,23 @@ export class Signing {
     }
     return undefined
   }
+
+  #verifies(key: Key, bytes: Buffer, { sig, path }: Parts): boolean {
+    const signature = Buffer.from(sig, 'base64url')
+    if (path === undefined) return key.verify(bytes, signature)
+    const root = key.verifiesTrees ? rootOf(leafOf(bytes), path) : undefined
+    if (root === undefined) return false
+    const known = `${key.id}:${sig}:${root.toString('base64url')}`
+    const valid = this.#roots.delete(known) || key.verify(Buffer.concat([TREE_PREFIX, root]), signature)
+    if (!valid) return false
+    this.#roots.add(known)
+    if (this.#roots.size > MOST_ROOTS) this.#roots.delete(this.#roots.values().next().value!)
+    return true
+  }
+}
+
+function groupsOf<T>(all: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
 }
 
 const badSignature = (message: string): FleetError => new FleetError('BAD_SIGNATURE', message)
@@ -191,10 +254,23 @@ const badKey = (why: string): FleetError =>
 /** Undefined if the value is not a signature. */
 function partsOf(value: unknown): Parts | undefined {
   if (typeof value !== 'string') return undefined
-  const [, kid, at, notBefore, sig] = /^([\w.-]{1,64}):(\d{1,15}):(-?\d{1,15}|):([\w-]+)$/.exec(value) ?? []
-  if (kid === undefined || sig === undefined) return undefined
-  return { kid, at: new Date(Number(at)), notBefore: notBefore === '' ? undefined : new Date(Number(notBefore)), sig }
+  const [, kid, at, notBefore, sig, sides, hashes] = SIGNATURE.exec(value) ?? []
+  if (kid === undefined || sig === undefined || !isBase64Url(sig)) return undefined
+  if (hashes !== undefined && !isBase64Url(hashes)) return undefined
+  return {
+    kid,
+    at: new Date(Number(at)),
+    notBefore: notBefore === '' ? undefined : new Date(Number(notBefore)),
+    sig,
+    ...(hashes === undefined ? {} : { path: { sides: Number(sides), hashes: Buffer.from(hashes, 'base64url') } }),
+  }
 }
+
+/** A signature has at most 64 bytes and a path at most 128, which are 86 and 171 letters. */
+const SIGNATURE = /^([\w.-]{1,64}):(\d{1,15}):(-?\d{1,15}|):([\w-]{1,86})(?::(\d|1[0-5]):([\w-]{1,171}))?$/
+
+/** Whether this is how the bytes are written: the last letter has bits that a decoder ignores, and nobody may change them. */
+const isBase64Url = (text: string): boolean => Buffer.from(text, 'base64url').toString('base64url') === text
 
 /** The earliest start of a task by its signature. */
 export const notBeforeOf = (signature: unknown): Date | undefined => partsOf(signature)?.notBefore
@@ -202,21 +278,24 @@ export const notBeforeOf = (signature: unknown): Date | undefined => partsOf(sig
 /** The signed bytes, as BSON: it keeps the order of fields and the types of values, so they are the same after a read. */
 function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Parts, 'sig'>): Buffer {
   const fields = Object.fromEntries(SIGNED[kind].map((name) => [name, content[name] ?? null]))
-  return Buffer.from(mongo.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
+  return Buffer.from(driver.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
 }
 
 /** @throws {FleetError} `BAD_SIGNING_KEY` */
 function parseKey(text: string): Key {
-  const [, type, id, value] = /^(hmac|ed25519|ed25519-public):([\w.-]{1,64}):([A-Za-z0-9_-]+)$/.exec(text.trim()) ?? []
+  const [, type, id, value] =
+    /^(hmac|ed25519|ed25519-batch|ed25519-public):([\w.-]{1,64}):([A-Za-z0-9_-]+)$/.exec(text.trim()) ?? []
   if (type === undefined || id === undefined || value === undefined) {
-    throw badKey('it must have the form hmac:ID:SECRET, ed25519:ID:PRIVATE or ed25519-public:ID:PUBLIC, in base64url')
+    throw badKey(
+      'it must have the form hmac:ID:SECRET, ed25519:ID:PRIVATE, ed25519-batch:ID:PRIVATE or ed25519-public:ID:PUBLIC, in base64url',
+    )
   }
   const bytes = Buffer.from(value, 'base64url')
   if (type === 'hmac') return hmacKey(id, bytes)
   try {
-    return type === 'ed25519'
-      ? edwardsKey(id, createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' }))
-      : edwardsKey(id, createPublicKey({ key: bytes, format: 'der', type: 'spki' }))
+    return type === 'ed25519-public'
+      ? edwardsKey(id, createPublicKey({ key: bytes, format: 'der', type: 'spki' }))
+      : edwardsKey(id, createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' }), type === 'ed25519-batch')
   } catch (error) {
     throw badKey((error as Error).message)
   }
@@ -227,6 +306,8 @@ function hmacKey(id: string, secret: Buffer): Key {
   const mac = (bytes: Buffer): Buffer => createHmac('sha256', secret).update(bytes).digest()
   return {
     id,
+    signsTrees: false,
+    verifiesTrees: false,
     sign: mac,
     verify: (bytes, signature) => {
       const own = mac(bytes)
@@ -235,23 +316,30 @@ function hmacKey(id: string, secret: Buffer): Key {
   }
 }
 
-function edwardsKey(id: string, key: KeyObject): Key {
+function edwardsKey(id: string, key: KeyObject, signsTrees = false): Key {
   if (key.asymmetricKeyType !== 'ed25519') throw badKey('it is not an Ed25519 key')
   const known = key.type === 'private' ? createPublicKey(key) : key
   return {
     id,
+    signsTrees,
+    verifiesTrees: true,
     ...(key.type === 'private' ? { sign: (bytes: Buffer) => sign(null, bytes, key) } : {}),
     verify: (bytes, signature) => verify(null, bytes, known, signature),
   }
 }
 
+export const SIGNING_ALGORITHMS = ['ed25519-batch', 'ed25519', 'hmac'] as const
+/** `hmac`, `ed25519`, or `ed25519-batch`, which is Ed25519 with one signature for up to 16 tasks that are stored together. */
+export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number]
+
 /**
  * A new key: the part that signs, and the part that verifies. For `hmac`, both are the same secret.
  *
+ * @param algorithm workers before this version do not accept `ed25519-batch`; they need the same public key either way
  * @param id the id of the key, which signatures include
  */
 export function newSigningKey(
-  algorithm: 'hmac' | 'ed25519',
+  algorithm: SigningAlgorithm,
   id: string = randomBytes(4).toString('hex'),
 ): { key: string; trusted: string } {
   if (algorithm === 'hmac') {
@@ -260,7 +348,7 @@ export function newSigningKey(
   }
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
   return {
-    key: `ed25519:${id}:${privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64url')}`,
+    key: `${algorithm}:${id}:${privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64url')}`,
     trusted: `ed25519-public:${id}:${publicKey.export({ format: 'der', type: 'spki' }).toString('base64url')}`,
   }
 }

@@ -9,9 +9,8 @@ import type { WorkerDocument } from '../worker/worker-model.ts'
 /** The waiting and running tasks of one queue, name and version. */
 interface Group {
   _id: { queue: string; name: string; version: number }
-  waiting: number
+  count: number
   due: number
-  running: number
   oldest?: Date
 }
 
@@ -20,7 +19,12 @@ interface Targets {
   callbacks: readonly CallbackDocument[]
 }
 
-const countOf = (when: object): object => ({ $sum: { $cond: [when, 1, 0] } })
+/** Dates that are malformed are not counted. */
+function mindOldest(row: CoverageRow, found: unknown): void {
+  if (!(found instanceof Date)) return
+  const oldest = found.toISOString()
+  if (row.oldest === undefined || oldest < row.oldest) row.oldest = oldest
+}
 
 /**
  * Which `name@version` waits or runs in which queue, or will be made by a schedule or a callback, and which live workers serve it.
@@ -35,24 +39,25 @@ export async function coverage(
   now: Date,
   visible: Record<string, unknown> = {},
 ): Promise<CoverageRow[]> {
-  const isPending = { $eq: ['$status', 'pending'] }
   const isDue = { $lte: [millis('$runAt', Number.MAX_SAFE_INTEGER), now.getTime()] }
   const isText = (path: string): object => ({ $eq: [{ $type: path }, 'string'] })
   const readable = { $and: [isText('$queue'), isText('$name'), { $isNumber: '$version' }] }
-  const groups = await tasks
-    .aggregate<Group>([
-      { $match: { $and: [{ status: { $in: ['pending', 'running'] } }, { $expr: readable }, visible] } },
-      {
-        $group: {
-          _id: { queue: '$queue', name: '$name', version: '$version' },
-          waiting: countOf(isPending),
-          due: countOf({ $and: [isPending, isDue] }),
-          running: countOf({ $eq: ['$status', 'running'] }),
-          oldest: { $min: { $toDate: millis('$runAt') } },
+  const groupsOf = (status: 'pending' | 'running'): Promise<Group[]> =>
+    tasks
+      .aggregate<Group>([
+        { $match: { $and: [{ status }, { $expr: readable }, visible] } },
+        {
+          $group: {
+            _id: { queue: '$queue', name: '$name', version: '$version' },
+            count: { $sum: 1 },
+            due: { $sum: { $cond: [isDue, 1, 0] } },
+            oldest: { $min: { $toDate: millis('$runAt') } },
+          },
         },
-      },
-    ])
-    .toArray()
+      ])
+      .toArray()
+  // Each status has an index of its own.
+  const [pending, running] = await Promise.all([groupsOf('pending'), groupsOf('running')])
   const rows = new Map<string, CoverageRow>()
   const rowOf = (queue: string, name: string, version: number): CoverageRow => {
     const key = JSON.stringify([queue, name, version])
@@ -74,15 +79,13 @@ export async function coverage(
     rows.set(key, row)
     return row
   }
-  for (const {
-    _id: { queue, name, version },
-    oldest,
-    waiting,
-    due,
-    running,
-  } of groups) {
-    const oldestAt = oldest instanceof Date ? { oldest: oldest.toISOString() } : {}
-    Object.assign(rowOf(queue, name, version), { waiting, due, running, ...oldestAt })
+  for (const { _id, count, due, oldest } of pending) {
+    const row = Object.assign(rowOf(_id.queue, _id.name, _id.version), { waiting: count, due })
+    mindOldest(row, oldest)
+  }
+  for (const { _id, count, oldest } of running) {
+    const row = Object.assign(rowOf(_id.queue, _id.name, _id.version), { running: count })
+    mindOldest(row, oldest)
   }
   for (const { _id, task, version, options, paused } of schedules) {
     if (!paused) rowOf(options.queue, task, version).schedules.push(_id)

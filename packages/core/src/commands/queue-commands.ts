@@ -1,6 +1,7 @@
 import type { QueueLimits, QueueListRow, QueueRow, TaskStatus } from '@taskfleet/protocol'
 import { requireReach, visibleTo } from '../auth/reach.ts'
 import { toRow } from '../live/wire.ts'
+import { countOpen } from '../task/open-counts.ts'
 import { parseQueue } from '../task/parse-value.ts'
 import { Commands } from './commands.ts'
 import { limitsText } from './queue-limits.ts'
@@ -15,25 +16,25 @@ interface Named {
 type Counts = Partial<Record<TaskStatus, number>>
 
 /** Queues: their tasks and their limits. */
-export class QueueCommands extends Commands<'queues' | 'tasks'> {
+export class QueueCommands extends Commands<'queues' | 'tasks' | 'counts'> {
   /** All queues with tasks or settings. @throws {FleetError} `QUERY_TOO_SLOW` */
   async list(): Promise<QueueListRow[]> {
     const { queues, names } = this.principal
-    const [settings, groups] = await Promise.all([
+    const filter = visibleTo(this.principal) ?? {}
+    const within = { maxTimeMS: MAX_QUERY_MS }
+    const sees = ({ queue, name }: { queue: string; name: string }): boolean =>
+      queues?.includes(queue) !== false && names?.includes(name) !== false
+    const [settings, open, { counts: ended }] = await Promise.all([
       // A queue's settings apply to all names, so keys that are limited to names don't see them.
       names === undefined ? this.parts.queues.list() : [],
-      this.parts.tasks
-        .aggregate<{ _id: { queue: string; status: TaskStatus }; count: number }>(
-          [
-            { $match: visibleTo(this.principal) ?? {} },
-            { $group: { _id: { queue: '$queue', status: '$status' }, count: { $sum: 1 } } },
-          ],
-          { maxTimeMS: MAX_QUERY_MS },
-        )
-        .toArray(),
+      countOpen(this.parts.tasks, filter, within),
+      this.parts.counts.ended({ filter, sees }, within),
     ])
     const counts = new Map<string, Counts>()
-    for (const { _id, count } of groups) counts.set(_id.queue, { ...counts.get(_id.queue), [_id.status]: count })
+    for (const { queue, status, count } of [...open, ...ended]) {
+      const ofQueue = counts.get(queue) ?? {}
+      counts.set(queue, { ...ofQueue, [status]: (ofQueue[status] ?? 0) + count })
+    }
     const rows = new Map(settings.map((one) => [one._id, toRow<QueueRow>('queues', one as never)]))
     const visible = [...new Set([...counts.keys(), ...rows.keys()])].filter((name) => queues?.includes(name) !== false)
     return visible.sort().map((_id) => ({ paused: false, ...rows.get(_id), _id, counts: counts.get(_id) ?? {} }))

@@ -185,7 +185,7 @@ async function checkInputs({ handlers }: Parts, checked: Checked): Promise<void>
  */
 async function storeNew(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDocument[] | undefined> {
   if (batch.length < 2 || batch.length > TRANSACTION_LIMIT || !batch.every(isPlain)) return undefined
-  const session = fleet.database.connection.getClient().startSession()
+  const session = fleet.database.getClient().startSession()
   try {
     session.startTransaction()
     const made = await fleet.store.enqueue(batch, session)
@@ -202,7 +202,7 @@ async function storeNew(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDo
 /** All or none. @throws {BatchRefused} */
 async function storeBatch(fleet: Parts, batch: readonly NewTask[]): Promise<TaskDocument[]> {
   if (batch.length > TRANSACTION_LIMIT) return storeLargeBatch(fleet, batch)
-  const session = fleet.database.connection.getClient().startSession()
+  const session = fleet.database.getClient().startSession()
   const ids = batch.map(({ _id }) => _id.toHexString())
   try {
     return await confirmed(() => session.withTransaction(() => store(session)), ids)

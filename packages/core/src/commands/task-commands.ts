@@ -7,6 +7,8 @@ import {
   type EnqueueRequest,
   type Explanation,
   FleetError,
+  type HistoryRequest,
+  type HistoryRow,
   hasEnded,
   type LogRequest,
   type ReplayRequest,
@@ -17,8 +19,8 @@ import {
   type TaskStatus,
 } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
-import { mongo } from 'mongoose'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
+import { driver } from '../database/driver.ts'
 import { toFullRow } from '../live/wire.ts'
 import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
 import { type NewTask, parseChanges, parseNewTask } from '../task/new-task.ts'
@@ -28,6 +30,7 @@ import type { Within } from '../task/task-store.ts'
 import { Commands } from './commands.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
+import { history } from './history.ts'
 import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 import { selectTasks } from './selection.ts'
@@ -52,6 +55,7 @@ export class TaskCommands extends Commands<
   | 'callbacks'
   | 'handlers'
   | 'database'
+  | 'rollUps'
 > {
   async enqueue(request: EnqueueRequest): Promise<StoredTask> {
     const task = parseNewTask(request)
@@ -207,6 +211,11 @@ export class TaskCommands extends Commands<
     return coverage(tasks as never, live, targets, database.clock.now(), visibleTo(this.principal))
   }
 
+  /** @throws {FleetError} `BAD_DATE`, `BAD_VALUE`, `OUT_OF_RANGE`, `TOO_BIG`, `QUERY_TOO_SLOW` */
+  history(request: HistoryRequest = {}): Promise<HistoryRow[]> {
+    return history(this.parts.rollUps, this.principal, request, this.parts.database.clock.now())
+  }
+
   async log(request: LogRequest): Promise<StoredLogLine[]> {
     const { _id } = await this.#task(request.id)
     return this.parts.logs.read(_id, request)
@@ -296,7 +305,7 @@ function replayOf(task: TaskDocument, input: unknown): NewTask {
   const { key, retry, timeout, totalTimeout, stall } = task
   return {
     ...asked,
-    _id: new mongo.ObjectId(),
+    _id: new driver.ObjectId(),
     version: task.version,
     input: input === undefined ? task.input : asked.input,
     queue: task.queue,

@@ -1,11 +1,14 @@
 import { FleetError } from '@taskfleet/protocol'
-import mongoose, { type Connection, mongo } from 'mongoose'
+import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { KeptCounts } from '../history/kept-counts.ts'
+import { RollUps } from '../history/roll-ups.ts'
 import type { Feed } from '../live/feed.ts'
 import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
-import { dataClientOptions, streamClientOptions } from './client-options.ts'
+import { dataClientOptions, patientClientOptions } from './client-options.ts'
+import { driver, loadMongoose } from './driver.ts'
 import { firstContact } from './first-contact.ts'
 import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
 import { INDEXES } from './indexes.ts'
@@ -28,12 +31,12 @@ export interface DatabaseOptions {
 }
 
 /**
- * The connections of one process: one for data, with limited waits, and one for change streams, which wait without a limit by
- * design.
+ * The clients of one process: one for data, whose waits are limited, and, only if the process opens a change stream, another for that,
+ * which waits without a limit by design.
  */
 export class FleetDatabase {
-  readonly connection: Connection
-  readonly streams: mongo.MongoClient
+  /** The database's name. */
+  readonly name: string
   readonly clock: ServerClock
   readonly uri: string
   /** Whether the database is available now; it also logs the two lines of an outage. */
@@ -42,28 +45,30 @@ export class FleetDatabase {
   readonly memory: { feed(): Feed } | undefined = undefined
   /** Reads that include at least all changes that this process's change stream has reported. */
   readonly causal: CausalReads
+  readonly #client: mongo.MongoClient
   readonly #log: Logger | undefined
-  /** Whether the connections are its own, so that it must close them. */
-  readonly #own: boolean
+  /** Makes a client that waits without a limit. Undefined on a client of the caller's, which is used for everything. */
+  readonly #patient: (() => mongo.MongoClient) | undefined
+  #streams: mongo.MongoClient | undefined
+  #connection: Connection | undefined
   /** The error for writes if the database's user may only read. */
   #mayOnlyRead: FleetError | undefined
 
   private constructor(parts: {
-    connection: Connection
-    streams: mongo.MongoClient
+    client: mongo.MongoClient
+    name: string
     uri: string
     log: Logger | undefined
-    own: boolean
+    patient?: () => mongo.MongoClient
   }) {
-    this.connection = parts.connection
-    this.streams = parts.streams
+    this.#client = parts.client
+    this.name = parts.name
     this.uri = parts.uri
     this.clock = new ServerClock()
     this.#log = parts.log
-    this.#own = parts.own
-    const client = parts.connection.getClient()
-    this.availability = new Availability(client, parts.log)
-    this.causal = new CausalReads(client)
+    this.#patient = parts.patient
+    this.availability = new Availability(parts.client, parts.log)
+    this.causal = new CausalReads(parts.client)
   }
 
   /**
@@ -76,18 +81,18 @@ export class FleetDatabase {
     const { uri, timeoutMs = 5_000, log } = options
     const api = options.serverApi === undefined ? {} : { serverApi: options.serverApi }
     refuseWeakOptions(uri)
-    const dbName = databaseName(uri, options.name)
-    const connection = mongoose.createConnection()
-    const streams = new mongo.MongoClient(uri, { ...streamClientOptions(timeoutMs), ...api })
-    connection.on('error', (error: unknown) => log?.warn({ err: error }, 'database connection'))
+    const name = databaseName(uri, options.name)
+    const client = clientOf(uri, { ...dataClientOptions(timeoutMs, uri), ...api })
+    const patient = (): mongo.MongoClient => new driver.MongoClient(uri, { ...patientClientOptions(timeoutMs), ...api })
+    let database: FleetDatabase | undefined
     try {
-      await firstContact(streams, timeoutMs)
-      await connection.openUri(uri, { ...dataClientOptions(timeoutMs), ...api, dbName, autoIndex: false })
-      const database = new FleetDatabase({ connection, streams, uri, log, own: true })
+      await firstContact(client, timeoutMs)
+      database = new FleetDatabase({ client, name, uri, log, patient })
       await database.#probe()
       return database
     } catch (error) {
-      await Promise.allSettled([connection.close(), streams.close()])
+      database?.availability.stop()
+      await client.close().catch(() => undefined)
       throw refusedConnection(error, uri)
     }
   }
@@ -104,7 +109,7 @@ export class FleetDatabase {
     { name, log }: { name?: string | undefined; log?: Logger | undefined } = {},
   ): Promise<FleetDatabase> {
     const client = 'getClient' in source ? source.getClient() : source
-    if (!(client instanceof mongo.MongoClient)) {
+    if (!(client instanceof driver.MongoClient)) {
       throw new FleetError(
         'FOREIGN_DRIVER',
         "This is not a MongoClient of mongoose's own driver. Use mongoose.mongo.MongoClient",
@@ -115,15 +120,8 @@ export class FleetDatabase {
       throw needsMajority('retryWrites', 'The client has retryWrites=false, but a fleet needs retryWrites=true')
     const own = 'getClient' in source ? source.name : client.options.dbName
     const uri = `mongodb://${hosts}/${own === 'test' && !('getClient' in source) ? '' : own}`
-    const connection = mongoose.createConnection()
-    connection.setClient(await client.connect())
-    const database = new FleetDatabase({
-      connection: connection.useDb(databaseName(uri, name)),
-      streams: client,
-      uri,
-      log,
-      own: false,
-    })
+    await client.connect()
+    const database = new FleetDatabase({ client, name: databaseName(uri, name), uri, log })
     try {
       await database.#probe()
       return database
@@ -133,20 +131,51 @@ export class FleetDatabase {
     }
   }
 
-  /** The database with its connection for streams. */
-  get streamsDb(): mongo.Db {
-    return this.streams.db(this.connection.name)
+  getClient(): mongo.MongoClient {
+    return this.#client
+  }
+
+  /** A mongoose connection on this client, for models. The first call loads mongoose. */
+  get connection(): Connection {
+    this.#connection ??= loadMongoose().createConnection().setClient(this.#client).useDb(this.name)
+    return this.#connection
   }
 
   get db(): mongo.Db {
-    return majorityDb(this.connection)
+    return majorityDb(this)
+  }
+
+  /** The client for change streams. It connects when it is first used. */
+  get streams(): mongo.MongoClient {
+    this.#streams ??= this.#patient?.() ?? this.#client
+    return this.#streams
+  }
+
+  /** The database with its connection for streams. */
+  get streamsDb(): mongo.Db {
+    return this.streams.db(this.name)
+  }
+
+  /** Runs commands that may take longer than others, such as index builds. */
+  async patiently<T>(act: (db: mongo.Db) => Promise<T>): Promise<T> {
+    const client = this.#patient?.()
+    try {
+      return await act((client ?? this.#client).db(this.name))
+    } finally {
+      await client?.close()
+    }
   }
 
   /** Reads the server's time. */
   async readClock(): Promise<void> {
+    await this.#hello()
+  }
+
+  async #hello(): Promise<Hello> {
     const sentAt = performance.now()
     const hello = await this.db.admin().command({ hello: 1 })
     this.clock.observe(hello.localTime as Date, sentAt, performance.now())
+    return hello as Hello
   }
 
   /**
@@ -160,7 +189,7 @@ export class FleetDatabase {
       if (writes) throw this.#mayOnlyRead
       if ((await schemaVersion(this.db)) === undefined) return
     }
-    const blocked = await requireSchema(this.db, this.streamsDb)
+    const blocked = await requireSchema(this.db, (build) => this.patiently(build))
     if (blocked.length === 0) return
     const code = 'INDEX_MISSING'
     this.#log?.error({ code, blocked: blockedText(blocked) }, 'indexes could not be built because of documents')
@@ -173,12 +202,19 @@ export class FleetDatabase {
    * @throws {FleetError} `INDEX_CONFLICT`
    */
   ensureIndexes(): Promise<BlockedIndex[]> {
-    return makeIndexes(this.streamsDb)
+    return this.patiently(makeIndexes)
   }
 
   /** Brings the database to this program's schema. @throws {FleetError} `INDEX_CONFLICT`, `NEWER_SCHEMA` */
-  migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
-    return migrate(this.db, this.streamsDb, othersLive)
+  async migrate({ othersLive }: { othersLive: boolean }): Promise<Migrated> {
+    return this.patiently(async (builds) => {
+      const migrated = await migrate(this.db, builds, othersLive)
+      // So that a large history has counts before the first audit of a worker.
+      const parts = { clock: this.clock, log: this.#log }
+      const rollUps = new RollUps(builds, parts)
+      await new KeptCounts({ ...parts, db: builds, tasks: builds.collection('tasks'), rollUps }).audit()
+      return migrated
+    })
   }
 
   /** The indexes that a fleet needs. */
@@ -188,14 +224,11 @@ export class FleetDatabase {
 
   async close(): Promise<void> {
     this.availability.stop()
-    if (this.#own) await Promise.all([this.connection.close(), this.streams.close()])
+    if (this.#patient !== undefined) await Promise.all([this.#client.close(), this.#streams?.close()])
   }
 
   async #probe(): Promise<void> {
-    const admin = this.db.admin()
-    const hello = (await admin.command({ hello: 1 })) as Hello
-    refuseServer(this.uri, hello)
-    await this.readClock()
+    refuseServer(this.uri, await this.#hello())
     await this.#probeWriteClock()
     const skew = Math.abs(this.clock.now().getTime() - Date.now())
     if (skew > 60_000)
@@ -220,6 +253,15 @@ export class FleetDatabase {
         `$$NOW of ${maskUri(this.uri)} is not the server's time: it is ${at?.now}`,
       )
     }
+  }
+}
+
+/** @throws {FleetError} `NO_DATABASE` for an address that the driver can't read */
+function clientOf(uri: string, options: mongo.MongoClientOptions): mongo.MongoClient {
+  try {
+    return new driver.MongoClient(uri, options)
+  } catch (error) {
+    throw refusedConnection(error, uri)
   }
 }
 

@@ -121,11 +121,9 @@ export class IndexWatch {
   async missing(): Promise<ExpectedIndex[]> {
     const expected = this.#options.expected()
     const collections = [...new Set(expected.map(({ collection }) => collection))]
-    const there = new Map(
-      await Promise.all(
-        collections.map(async (collection) => [collection, await namesOf(this.#options.db, collection)] as const),
-      ),
-    )
+    const there = new Map<string, Set<string>>()
+    // One after the other: together they would open a connection each, which stays open.
+    for (const collection of collections) there.set(collection, await namesOf(this.#options.db, collection))
     return expected.filter(({ collection, name }) => there.get(collection)?.has(name) !== true)
   }
 }

@@ -26,6 +26,8 @@ export const INDEXES: readonly IndexSpec[] = [
   retention('taskLogs'),
   { collection: 'errors', name: 'latest', key: { state: 1, lastSeenAt: -1 } },
   retention('errors'),
+  { collection: 'stats', name: 'by_time', key: { unit: 1, at: 1 } },
+  retention('stats'),
   { collection: 'audit', name: 'newest', key: { at: -1 } },
   { collection: 'audit', name: 'by_task', key: { tasks: 1, at: -1 } },
   retention('audit'),
@@ -44,6 +46,11 @@ export const OBSOLETE_INDEXES: readonly Pick<IndexSpec, 'collection' | 'name'>[]
   { collection: 'events', name: 'by_status' },
   // Keys were unique in the whole fleet before schema 2.
   { collection: 'tasks', name: 'open_key' },
+  // Before schema 3, each task had an entry in most indexes for its whole life.
+  ...['claim_order', 'next_due', 'coverage', 'lease', 'running', 'finished', 'retention'].map((name) => ({
+    collection: 'tasks',
+    name,
+  })),
 ]
 
 export const indexLabel = ({ collection, name }: Pick<IndexSpec, 'collection' | 'name'>): string =>

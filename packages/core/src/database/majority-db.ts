@@ -1,12 +1,15 @@
-import { type Connection, mongo } from 'mongoose'
+import type { Connection, mongo } from 'mongoose'
+import { driver } from './driver.ts'
+
+/** What has a database: a mongoose connection, or a fleet's. */
+export type DatabaseSource = Pick<Connection, 'name' | 'getClient'>
 
 const MAJORITY_OPTIONS: mongo.DbOptions = {
   writeConcern: { w: 'majority' },
-  readConcern: new mongo.ReadConcern('majority'),
+  readConcern: new driver.ReadConcern('majority'),
   readPreference: 'primary',
   retryWrites: true,
 }
 
 /** A fleet's database with majority options, which a fleet's guarantees need, even if the client has others. */
-export const majorityDb = (connection: Connection): mongo.Db =>
-  connection.getClient().db(connection.name, MAJORITY_OPTIONS)
+export const majorityDb = (source: DatabaseSource): mongo.Db => source.getClient().db(source.name, MAJORITY_OPTIONS)

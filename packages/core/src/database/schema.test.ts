@@ -77,12 +77,12 @@ test('a database that lacks an index of a large collection is rejected, and `mig
   const audit = database.db.collection('audit')
   await audit.dropIndex('by_task')
   await audit.insertMany([{}, {}, {}])
-  await expect(requireSchema(database.db, database.streamsDb, 2)).rejects.toMatchObject({
+  await expect(requireSchema(database.db, (act) => database.patiently(act), 2)).rejects.toMatchObject({
     code: 'NEEDS_MIGRATION',
     message: expect.stringMatching(/audit\.by_task.*taskfleet migrate/),
   })
   expect(await database.migrate({ othersLive: false })).toMatchObject({ made: ['audit.by_task'], blocked: [] })
-  await requireSchema(database.db, database.streamsDb, 2)
+  await requireSchema(database.db, (act) => database.patiently(act), 2)
 })
 
 test('the size of a collection does not matter if its indexes exist', async () => {
@@ -90,7 +90,7 @@ test('the size of a collection does not matter if its indexes exist', async () =
   await database.ensureIndexes()
   await database.db.collection('audit').insertMany([{}, {}, {}])
   await database.db.collection('events').dropIndex('by_name')
-  await requireSchema(database.db, database.streamsDb, 2)
+  await requireSchema(database.db, (act) => database.patiently(act), 2)
   expect(await missingIndexes(database.db)).toEqual([])
 })
 
@@ -160,13 +160,62 @@ test('after schema 1, keys and throttles belong to their queue, and older progra
   const until = new Date(Date.now() + 3_600_000)
   await throttles.insertOne({ _id: 'daily\nsales', task, until })
   const beside = await database.migrate({ othersLive: true })
-  expect(beside).toMatchObject({ version: 2, made: ['tasks.open_key_in_queue'], hidden: ['tasks.open_key'] })
-  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({ version: 2, oldest: 1 })
+  expect(beside).toMatchObject({
+    version: SCHEMA_VERSION,
+    made: ['tasks.open_key_in_queue'],
+    hidden: ['tasks.open_key'],
+  })
+  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({ version: SCHEMA_VERSION, oldest: 1 })
   expect(await throttles.findOne({ _id: 'reports\ndaily\nsales' })).toMatchObject({ task, until })
   expect(await database.migrate({ othersLive: false })).toMatchObject({ dropped: ['tasks.open_key'] })
-  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({ version: 2, oldest: 2 })
+  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({
+    version: SCHEMA_VERSION,
+    oldest: SCHEMA_VERSION,
+  })
   expect(await throttles.countDocuments({})).toBe(2)
 })
+
+test('after schema 2, old and new indexes of tasks stand side by side until no older program is left', async () => {
+  const database = await freshDatabase()
+  await database.requireSchema()
+  const { db } = database
+  const tasks = db.collection('tasks')
+  // The database as schema 2 has left it.
+  const newer = INDEXES.filter(({ collection }) => collection === 'tasks').map(({ name }) => name)
+  const ofBoth = ['lease_expiry', 'slot', 'raise', 'after', 'open_key_in_queue', 'event', 'schedule']
+  const made = newer.filter((name) => !ofBoth.includes(name))
+  for (const name of made) await tasks.dropIndex(name)
+  await tasks.createIndexes(SCHEMA_2)
+  await settings(database).updateOne({ _id: 'schema' }, { $set: { version: 2, oldest: 2 } })
+  await storeTask(database)
+  expect(await codeOf(database.requireSchema())).toBe('NEEDS_MIGRATION')
+  const names = async (): Promise<unknown[]> => (await tasks.indexes()).map(({ name }) => name).sort()
+  const old = SCHEMA_2.map(({ name }) => name)
+  const beside = await database.migrate({ othersLive: true })
+  expect(beside.made.sort()).toEqual(made.map((name) => `tasks.${name}`).sort())
+  expect(beside.hidden.sort()).toEqual(old.map((name) => `tasks.${name}`).sort())
+  expect(await names()).toEqual(['_id_', ...newer, ...old].sort())
+  expect(await codeOf(database.requireSchema())).toBe('done')
+  // A program of schema 2 is still accepted.
+  expect(await settings(database).findOne({ _id: 'schema' })).toMatchObject({ version: 3, oldest: 1 })
+  await storeTask(database)
+  expect((await database.migrate({ othersLive: false })).dropped.sort()).toEqual(
+    old.map((name) => `tasks.${name}`).sort(),
+  )
+  expect(await names()).toEqual(['_id_', ...newer].sort())
+  expect(await missingIndexes(db)).toEqual([])
+})
+
+/** The indexes of `tasks` that only schema 2 had. */
+const SCHEMA_2: { name: string; key: Record<string, 1 | -1>; sparse?: boolean; [option: string]: unknown }[] = [
+  { name: 'claim_order', key: { status: 1, queue: 1, priority: -1, order: 1, _id: 1 } },
+  { name: 'next_due', key: { status: 1, queue: 1, runAt: 1 } },
+  { name: 'lease', key: { 'lease.id': 1 }, sparse: true },
+  { name: 'running', key: { 'lease.session': 1, _id: 1 }, partialFilterExpression: { status: 'running' } },
+  { name: 'coverage', key: { status: 1, name: 1, version: 1 } },
+  { name: 'finished', key: { finishedAt: 1 }, sparse: true },
+  { name: 'retention', key: { expireAt: 1 }, expireAfterSeconds: 0 },
+]
 
 test('the indexes change together with the version of the schema', () => {
   const fingerprint = createHash('sha256')
@@ -174,5 +223,5 @@ test('the indexes change together with the version of the schema', () => {
     .digest('hex')
     .slice(0, 12)
   // A change of an index needs a new SCHEMA_VERSION and an update of this list.
-  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 2: '92ea121475a1' })
+  expect({ [SCHEMA_VERSION]: fingerprint }).toEqual({ 3: 'fc7df883b31c' })
 })

@@ -5,11 +5,11 @@ import type { IndexSpec } from './index-specs.ts'
 import { indexesOf, indexLabel, missingIndexes, OBSOLETE_INDEXES } from './indexes.ts'
 
 /** The version of the collections and indexes that this program expects. */
-export const SCHEMA_VERSION = 2
+export const SCHEMA_VERSION = 3
 /** The oldest program that can run beside this one during an update of the fleet. */
 const OLDEST_BESIDE = 1
-/** The oldest program that may run after the obsolete indexes are dropped: an older one would build the index of keys again. */
-const OLDEST_PROGRAM = 2
+/** The oldest program that may run after the obsolete indexes are dropped: an older one would build them again. */
+const OLDEST_PROGRAM = 3
 /** Indexes on more documents than this may take long to build, so only `migrate` builds them. */
 const MOST_BUILT_AT_START = 50_000
 
@@ -34,14 +34,14 @@ const stored = (db: mongo.Db): Promise<SchemaDocument | null> => schemas(db).fin
  * Compares the database's schema with the one that this program expects. If no version is stored, the database is not set up or
  * is from before versions. Then missing parts are made, unless that could take long.
  *
- * @param builds a database whose client waits as long as an index build takes
+ * @param patiently runs commands on a database whose client waits as long as an index build takes
  * @param mostBuilt collections with more documents get their indexes only from `migrate`
  * @returns the indexes that can't be built because of documents; they don't keep a process from starting
  * @throws {FleetError} `NEEDS_MIGRATION`, `NEWER_SCHEMA`, `INDEX_CONFLICT`
  */
 export async function requireSchema(
   db: mongo.Db,
-  builds: mongo.Db,
+  patiently: <T>(act: (builds: mongo.Db) => Promise<T>) => Promise<T>,
   mostBuilt = MOST_BUILT_AT_START,
 ): Promise<BlockedIndex[]> {
   if (await isSetUp(db)) return []
@@ -54,7 +54,7 @@ export async function requireSchema(
       `it lacks ${missing.map(indexLabel).join(', ')}, and ${large.join(' and ')} have many documents`,
     )
   }
-  const blocked = await makeMissing(builds, missing)
+  const blocked = missing.length === 0 ? [] : await patiently((builds) => makeMissing(builds, missing))
   await writeVersion(db, OLDEST_PROGRAM)
   return blocked
 }
@@ -142,7 +142,7 @@ export async function migrate(db: mongo.Db, builds: mongo.Db, othersLive: boolea
   }
 }
 
-/** Throttles of schema 1 have a name and a key; throttles of schema 2 also have a queue. Repeating this does no harm. */
+/** Throttles of schema 1 have a name and a key; later ones also have a queue. Repeating this does no harm. */
 async function moveThrottles(db: mongo.Db): Promise<void> {
   const throttles = db.collection<{ _id: string; task: mongo.ObjectId; until: Date }>('throttles')
   for await (const { _id, task, until } of throttles.find({ until: { $gt: new Date() } })) {

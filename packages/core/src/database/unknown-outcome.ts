@@ -1,5 +1,6 @@
 import { FleetError, UnknownOutcome } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from './driver.ts'
 
 /** Errors of the driver that mean that no server or no primary responds now. */
 const AWAY =
@@ -22,7 +23,7 @@ export function isOutage(error: unknown): boolean {
   if (error instanceof FleetError) return code === 'NO_DATABASE' || code === 'UNKNOWN_OUTCOME'
   if (typeof name === 'string' && AWAY.test(name)) return true
   // A bulk write wraps the original error.
-  if (error instanceof mongo.MongoBulkWriteError && error.errorResponse instanceof Error) {
+  if (error instanceof driver.MongoBulkWriteError && error.errorResponse instanceof Error) {
     return isOutage(error.errorResponse)
   }
   return typeof code === 'number' && AWAY_CODES.has(code)
@@ -30,9 +31,9 @@ export function isOutage(error: unknown): boolean {
 
 /** Whether a write may have been applied, though no majority has confirmed it. */
 function isUnconfirmed(error: unknown): boolean {
-  if (isOutage(error) || error instanceof mongo.MongoWriteConcernError) return true
-  if (!(error instanceof mongo.MongoError)) return false
-  if (error instanceof mongo.MongoBulkWriteError && error.result?.getWriteConcernError() !== undefined) return true
+  if (isOutage(error) || error instanceof driver.MongoWriteConcernError) return true
+  if (!(error instanceof driver.MongoError)) return false
+  if (error instanceof driver.MongoBulkWriteError && error.result?.getWriteConcernError() !== undefined) return true
   if (error.hasErrorLabel('UnknownTransactionCommitResult') || error.hasErrorLabel('TransientTransactionError')) {
     return true
   }
@@ -41,7 +42,7 @@ function isUnconfirmed(error: unknown): boolean {
 
 /** Whether all failed writes of a bulk write are duplicates, and all others are confirmed. */
 export function isDuplicatesOnly(error: unknown): error is mongo.MongoBulkWriteError {
-  if (!(error instanceof mongo.MongoBulkWriteError) || isUnconfirmed(error)) return false
+  if (!(error instanceof driver.MongoBulkWriteError) || isUnconfirmed(error)) return false
   const refused = writeErrorsOf(error)
   return refused.length > 0 && refused.every(({ code }) => code === DUPLICATE_KEY)
 }

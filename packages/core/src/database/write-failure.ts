@@ -1,4 +1,4 @@
-import { mongo } from 'mongoose'
+import { driver } from './driver.ts'
 
 /**
  * What a failed write means for the next try: `refused` permanently, `passing` as in an outage or an election, or `unknown`.
@@ -58,11 +58,11 @@ const RETRYABLE_LABELS = ['RetryableWriteError', 'TransientTransactionError']
 
 /** Classifies a write's error by the server's code and labels. A document that can't be encoded is `refused`. */
 export function judgeWriteFailure(error: unknown): WriteFailure {
-  if (!(error instanceof mongo.MongoError)) return 'refused'
+  if (!(error instanceof driver.MongoError)) return 'refused'
   if (RETRYABLE_LABELS.some((label) => error.hasErrorLabel(label))) return 'passing'
-  if (error instanceof mongo.MongoInvalidArgumentError) return 'refused'
+  if (error instanceof driver.MongoInvalidArgumentError) return 'refused'
   // There was no response, or it is about the write's confirmation and not about its content.
-  if (!(error instanceof mongo.MongoServerError) || error instanceof mongo.MongoWriteConcernError) return 'passing'
+  if (!(error instanceof driver.MongoServerError) || error instanceof driver.MongoWriteConcernError) return 'passing'
   const code = Number(error.code)
   return REFUSED.has(code) ? 'refused' : PASSING.has(code) ? 'passing' : 'unknown'
 }

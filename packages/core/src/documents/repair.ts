@@ -1,4 +1,5 @@
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { NOW } from '../task/server-time.ts'
 import { idText, problemOf } from './set-aside.ts'
 import { type Doc, fitsOnServer, misfits } from './shape.ts'
@@ -55,12 +56,12 @@ async function withoutMisfits(db: mongo.Db, doc: Doc): Promise<string> {
 
 /** First stores a copy elsewhere, then removes the document if it is still malformed. A crash in between leaves two copies. */
 async function moved(db: mongo.Db, collection: ShapedCollection, doc: Doc, problem: string): Promise<string> {
-  const _id = new mongo.ObjectId()
+  const _id = new driver.ObjectId()
   try {
     await db.collection('removedDocuments').insertOne({ _id, collection, problem, document: doc })
     await db.collection('removedDocuments').updateOne({ _id }, [{ $set: { at: NOW } }])
   } catch (error) {
-    if (!(error instanceof mongo.MongoError)) throw error
+    if (!(error instanceof driver.MongoError)) throw error
     return `left unchanged: it can't be moved: ${error.message}`
   }
   const { deletedCount } = await db.collection<Doc>(collection).deleteOne({

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { driver } from '../database/driver.ts'
 import { fromNow, literals, NOW } from '../task/server-time.ts'
 import { asError } from '../thrown.ts'
 import { type Doc, fits, type Misfit, misfits } from './shape.ts'
@@ -143,10 +144,10 @@ export function problemOf(wrong: readonly Misfit[]): string {
 /** A document's id as people read it. */
 export function idText(id: unknown): string {
   if (typeof id === 'string') return id
-  return id instanceof mongo.ObjectId ? id.toHexString() : mongo.BSON.EJSON.stringify(id)
+  return id instanceof driver.ObjectId ? id.toHexString() : driver.BSON.EJSON.stringify(id)
 }
 
 /** An id may have any type and any length. */
 function keyOf(collection: string, id: unknown): string {
-  return `${collection}:${createHash('sha256').update(mongo.BSON.serialize({ id })).digest('hex').slice(0, 24)}`
+  return `${collection}:${createHash('sha256').update(driver.BSON.serialize({ id })).digest('hex').slice(0, 24)}`
 }

@@ -1,4 +1,5 @@
-import { mongo, type SchemaDefinition } from 'mongoose'
+import type { SchemaDefinition } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import type { Expression } from '../task/server-time.ts'
 import { isPlainObject } from './plain.ts'
 
@@ -71,7 +72,7 @@ export const flag: Kind = {
 export const id: Kind = {
   says: 'an id',
   type: 'ObjectId',
-  is: (value) => value instanceof mongo.ObjectId,
+  is: (value) => value instanceof driver.ObjectId,
   fits: (path) => typeIs(path, 'objectId'),
 }
 

@@ -1,6 +1,6 @@
 import { FleetError } from '@taskfleet/protocol'
 import { keepValue } from '@taskfleet/protocol/internal'
-import { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { type NewTask, parseNewTask } from '../task/new-task.ts'
 import { parseDate, parseId, parseName, parsePriority, parseTaskName } from '../task/parse-value.ts'
 import type { ObjectId } from '../task/task-document.ts'
@@ -35,7 +35,7 @@ export function parseEvent(request: unknown): NewEvent {
     priority,
   } = fieldsOf(request, ['_id', 'name', 'props', 'scheduledFor', 'priority'])
   return {
-    _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
+    _id: _id === undefined ? new driver.ObjectId() : parseId(_id, '_id'),
     name: parseTaskName(name),
     props: parseProps(props, 'props'),
     ...parseOnset({ scheduledFor, priority }),
@@ -75,7 +75,7 @@ export function parseCallback(request: unknown): NewCallback {
   const { input, ...options } = fieldsOf(defaults, ['input', ...TASK_OPTIONS])
   const { made, given } = parseTaskOptions({ name: task, version }, options)
   return {
-    _id: _id === undefined ? new mongo.ObjectId() : parseId(_id, '_id'),
+    _id: _id === undefined ? new driver.ObjectId() : parseId(_id, '_id'),
     event: parseName(event, 'event', 'BAD_NAME'),
     task: made.name,
     version: made.version,

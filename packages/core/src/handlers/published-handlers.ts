@@ -1,6 +1,7 @@
+import { createRequire } from 'node:module'
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { FleetError } from '@taskfleet/protocol'
-import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import type { Ajv2020, ErrorObject, ValidateFunction } from 'ajv/dist/2020.js'
 import type { mongo } from 'mongoose'
 import { withStandIns } from '../task/secret-references.ts'
 import { fromNow, NOW } from '../task/server-time.ts'
@@ -38,6 +39,9 @@ const LOOK_MS = 5_000
 /** For an unserved name, producers read again after this time, since a worker may have started. */
 const LOOK_AGAIN_MS = 500
 
+/** Only a producer that has a published schema needs the validator, which loads 80 files. */
+const require = createRequire(import.meta.url)
+
 const AJV = { strict: false, validateFormats: false, logger: false } as const
 
 interface Known {
@@ -62,8 +66,7 @@ interface Check {
 export class PublishedHandlers {
   readonly #handlers: mongo.Collection<HandlerDocument>
   readonly #workers: WorkerRegister
-  readonly #ajv = new Ajv2020(AJV)
-  readonly #ajvForAll = new Ajv2020({ ...AJV, allErrors: true })
+  #ajv: { first: Ajv2020; all: Ajv2020 } | undefined
   #known: Known | undefined
   #looking: Promise<Known> | undefined
 
@@ -154,10 +157,17 @@ export class PublishedHandlers {
     if (check.validate(asked)) return []
     const { input, at } = withStandIns(asked)
     if (input === asked) return check.validate.errors ?? []
-    check.all ??= this.#ajvForAll.compile(JSON.parse(check.schema) as object)
+    check.all ??= this.#validators.all.compile(JSON.parse(check.schema) as object)
     if (check.all(input)) return []
     const faults = check.all.errors ?? []
     return faults.filter(({ instancePath, keyword }) => keyword === 'type' || !at(pathOf(instancePath).join('/')))
+  }
+
+  get #validators(): { first: Ajv2020; all: Ajv2020 } {
+    if (this.#ajv !== undefined) return this.#ajv
+    const { Ajv2020: Validators } = require('ajv/dist/2020.js') as { Ajv2020: typeof Ajv2020 }
+    this.#ajv = { first: new Validators(AJV), all: new Validators({ ...AJV, allErrors: true }) }
+    return this.#ajv
   }
 
   /** Undefined for an invalid schema, which was changed by hand. */
@@ -165,7 +175,7 @@ export class PublishedHandlers {
     try {
       if (typeof schema !== 'string') return undefined
       const parsed: unknown = JSON.parse(schema)
-      return { schema, validate: this.#ajv.compile(parsed as object) }
+      return { schema, validate: this.#validators.first.compile(parsed as object) }
     } catch {
       return undefined
     }

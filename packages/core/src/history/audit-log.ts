@@ -1,6 +1,7 @@
 import type { AuditEntry } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { fitsOnServer } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import { toWire } from '../live/wire.ts'
@@ -50,7 +51,7 @@ export class AuditLog {
     }
     // An upsert, because an insert can't use the server's time.
     await this.#entries.updateOne(
-      { _id: new mongo.ObjectId() },
+      { _id: new driver.ObjectId() },
       [{ $set: { ...literals(entry), at: NOW, expireAt: fromNow(KEPT_MS) } }],
       { upsert: true },
     )

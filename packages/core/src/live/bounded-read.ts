@@ -1,5 +1,5 @@
 import { type CollectionName, FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { FIELDS } from './fields.ts'
 
 /** The most bytes that a view or one response may have. */
@@ -66,7 +66,7 @@ export function sizeOf(value: unknown): number {
   if (typeof value === 'string') return value.length + 8
   if (typeof value !== 'object' || value === null || value instanceof Date) return 8
   if (Array.isArray(value)) return value.reduce<number>((sum, one) => sum + sizeOf(one), 8)
-  if (value instanceof mongo.Binary) return value.length()
+  if (value instanceof driver.Binary) return value.length()
   if (value instanceof Uint8Array) return value.byteLength
   if ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) return 16
   let sum = 8

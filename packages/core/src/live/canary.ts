@@ -15,6 +15,7 @@ export class Canary {
   /** When the current write was sent, by `performance.now()`; undefined while none is on its way. */
   #sentAt: number | undefined
   #lagMs = 0
+  #lastSentAt = Number.NEGATIVE_INFINITY
 
   constructor(database: FleetDatabase, log: Logger | undefined) {
     this.#database = database
@@ -26,7 +27,13 @@ export class Canary {
     return this.#sentAt === undefined ? this.#lagMs : Math.max(this.#lagMs, performance.now() - this.#sentAt)
   }
 
+  /** How long ago the latest write was sent, in milliseconds. */
+  get ageMs(): number {
+    return performance.now() - this.#lastSentAt
+  }
+
   send(): Promise<void> {
+    this.#lastSentAt = performance.now()
     this.#sentAt ??= performance.now()
     const writing = this.#collection.updateOne({ _id: this.#id }, [{ $set: { at: '$$NOW' } }], { upsert: true }).then(
       () => undefined,

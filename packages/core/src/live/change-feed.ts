@@ -44,7 +44,7 @@ export interface ChangeFeedOptions {
   scope?: FeedScope
   /** For how long everything is reported after its last user has released it, in milliseconds. */
   lingerMs?: number
-  /** How often a test write is sent through the stream, in milliseconds. */
+  /** How often to check that changes come in time. If none does, a test write is sent through the stream. In milliseconds. */
   canaryMs?: number
   /** A stream that is silent for this long is opened again, in milliseconds. */
   stalledMs?: number
@@ -54,6 +54,10 @@ export interface ChangeFeedOptions {
 const PROBE_MS = 2_000
 /** How long `everything` waits for the wider stream, in milliseconds. */
 const WIDENING_MS = 5_000
+/** A stream whose events are later than this is measured by test writes. */
+const LATE_MS = 3_000
+/** How old the latest test write may be while other events come in time. */
+const CANARY_AT_LEAST_MS = 30_000
 
 /**
  * The one change stream of a process, shared by all listeners. After an error it opens again with its resume token and a
@@ -77,6 +81,8 @@ export class ChangeFeed extends Service implements Feed {
   #failures = NO_FAILURES
   #lastEventAt = 0
   #reportedUntil = 0
+  /** How long after its write the latest event came, in milliseconds. */
+  #latestTook = 0
   /** The wanted scope. */
   #scope: FeedScope
   /** How many users want everything. */
@@ -84,6 +90,7 @@ export class ChangeFeed extends Service implements Feed {
   readonly #onOpened = new Set<() => void>()
   /** Aborts the wait for the stream's next event. */
   #abortWait: ((why: Error) => void) | undefined
+  #endPause: (() => void) | undefined
   #narrowing: NodeJS.Timeout | undefined
   #probing: NodeJS.Timeout | undefined
 
@@ -216,8 +223,17 @@ export class ChangeFeed extends Service implements Feed {
     if (action === 'announceLoss') this.#tellLost('HISTORY_LOST')
     if (action === 'announce' || action === 'announceLoss') for (const opened of this.#onOpened) opened()
     if (action === 'discard' || action === 'pause') this.#discard()
-    if (action === 'pause') await sleep(pauseAfter(this.#failures), undefined, { signal }).catch(() => undefined)
+    if (action === 'pause') await this.#pause(signal)
     if (action === 'close' && this.#stream !== undefined) await closed(this.#stream)
+  }
+
+  /** Ends early when the database is back. */
+  async #pause(signal: AbortSignal): Promise<void> {
+    const pause = new AbortController()
+    this.#endPause = () => pause.abort()
+    const either = AbortSignal.any([signal, pause.signal])
+    await sleep(pauseAfter(this.#failures), undefined, { signal: either }).catch(() => undefined)
+    this.#endPause = undefined
   }
 
   /** `watch()` itself sends nothing. The first `tryNext()` opens the stream, so its start time is fixed before. */
@@ -286,6 +302,7 @@ export class ChangeFeed extends Service implements Feed {
     // A cluster time has whole seconds. More events of the same second may follow.
     const seconds = event.clusterTime?.getHighBitsUnsigned() ?? 0
     this.#reportedUntil = Math.max(this.#reportedUntil, seconds * 1_000)
+    this.#latestTook = this.#database.clock.now().getTime() - seconds * 1_000
   }
 
   #report(event: mongo.ChangeStreamDocument): void {
@@ -304,10 +321,17 @@ export class ChangeFeed extends Service implements Feed {
     notifyEach(this.#listeners, notify, { log: this.#log, failed: 'a listener of the change feed failed' })
   }
 
+  /** Whether the latest event was reported soon after its write. Cluster times have whole seconds. */
+  get #isInTime(): boolean {
+    return this.#latestTook < LATE_MS
+  }
+
   async #checkSilence(): Promise<void> {
     const silentMs = performance.now() - this.#lastEventAt
     if (silentMs > this.#stalledMs)
       this.#abortWait?.(new Stalled(`the stream was silent for ${Math.round(silentMs)} ms`))
+    // The renewals of sessions show that the stream is alive as well as a test write does.
+    if (silentMs < this.#canaryMs && this.#canary.ageMs < CANARY_AT_LEAST_MS && this.#isInTime) return
     // Not awaited: a write that hangs must not delay the next check.
     void this.#canary.send()
   }
@@ -318,6 +342,7 @@ export class ChangeFeed extends Service implements Feed {
    */
   #probe(): void {
     const askedAt = performance.now()
+    this.#endPause?.()
     void this.#canary.send()
     clearTimeout(this.#probing)
     this.#probing = setTimeout(() => {

@@ -1,5 +1,6 @@
 import type { QuerySort } from '@taskfleet/protocol'
-import { mongo, Types } from 'mongoose'
+import type { mongo, Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { isPlainObject } from '../documents/plain.ts'
 
 /** Orders two documents as MongoDB's sort would. */
@@ -32,16 +33,16 @@ export function typeRank(value: unknown): number {
   if (typeof value === 'number' || typeof value === 'bigint') return RANKS.number
   if (typeof value === 'string') return RANKS.text
   if (typeof value === 'boolean') return RANKS.boolean
-  if (value instanceof Types.ObjectId) return RANKS.id
+  if (value instanceof driver.ObjectId) return RANKS.id
   if (value instanceof Date) return RANKS.date
   if (Array.isArray(value)) return RANKS.array
-  if (value instanceof mongo.Binary) return RANKS.binary
+  if (value instanceof driver.Binary) return RANKS.binary
   // Checked before Long, which it extends.
-  if (value instanceof mongo.Timestamp) return RANKS.timestamp
-  if (value instanceof mongo.Long || value instanceof mongo.Decimal128) return RANKS.number
+  if (value instanceof driver.Timestamp) return RANKS.timestamp
+  if (value instanceof driver.Long || value instanceof driver.Decimal128) return RANKS.number
   if (value === NOTHING) return RANKS.nothing
-  if (value instanceof mongo.MinKey) return RANKS.least
-  if (value instanceof mongo.MaxKey) return RANKS.greatest
+  if (value instanceof driver.MinKey) return RANKS.least
+  if (value instanceof driver.MaxKey) return RANKS.greatest
   return isPlainObject(value) ? RANKS.object : RANKS.other
 }
 
@@ -75,9 +76,9 @@ export function compareValues(a: unknown, b: unknown): number {
 
 /** An int64 that JavaScript's numbers can't hold is a `Long`, and is compared exactly as a bigint. */
 const numberOf = (value: unknown): number | bigint =>
-  value instanceof mongo.Long ? value.toBigInt() : typeof value === 'bigint' ? value : Number(value)
+  value instanceof driver.Long ? value.toBigInt() : typeof value === 'bigint' ? value : Number(value)
 
-const isDecimal = (value: unknown): boolean => value instanceof mongo.Decimal128
+const isDecimal = (value: unknown): boolean => value instanceof driver.Decimal128
 
 /** Whether a value is NaN, of any numeric type. */
 export const isNaNumber = (value: unknown): boolean =>

@@ -1,4 +1,4 @@
-import { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import type { Transitions } from './transitions.ts'
 
 /**
@@ -72,7 +72,7 @@ export function judgeFailure(
 ): { event: FeedEvent; failures: FeedFailures } {
   if (error instanceof OtherScope) return { event: 'rescoped', failures: before }
   // A reachable server that refuses the token won't accept it later. A server that is away may.
-  const refused = state !== 'open' && error instanceof mongo.MongoServerError
+  const refused = state !== 'open' && error instanceof driver.MongoServerError
   // After a long absence, a server goes on at the place. If the stream stays silent after that, the place is lost.
   const failures = {
     all: before.all + 1,

@@ -5,6 +5,8 @@ import { type FeedScope, PIPELINES } from './feed-events.ts'
 
 /** A server that doesn't respond must not keep the process from ending. */
 const LAST_CLOSE_MS = 1_000
+/** How long the server waits for a change before it answers that there is none. */
+const MAX_AWAIT_MS = 10_000
 
 /** Where a stream starts: after a known event, or at a time before the first event. */
 export type Place = { resumeAfter: unknown } | { startAtOperationTime: mongo.Timestamp }
@@ -20,7 +22,7 @@ export function watchFrom(place: Place, scope: FeedScope, database: FleetDatabas
   const session = database.streams.startSession()
   const stream = database.streamsDb.watch(PIPELINES[scope], {
     fullDocument: 'updateLookup',
-    maxAwaitTimeMS: 1_000,
+    maxAwaitTimeMS: MAX_AWAIT_MS,
     session,
     ...place,
   } as mongo.ChangeStreamOptions)

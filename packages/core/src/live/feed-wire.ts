@@ -1,4 +1,5 @@
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import type { Change } from './feed-events.ts'
 
 /** The path below a gateway's address at which processes of the fleet subscribe to its feed. */
@@ -58,7 +59,7 @@ const CONTENT = ['input', 'output', 'checkpoint'] as const
  */
 export function encodeChange({ collection, id, doc, slot }: Change, fits = true): Uint8Array {
   const sent = collection === 'tasks' ? light(doc, fits) : doc
-  return mongo.BSON.serialize({ collection, id, doc: sent, slot: slot === true })
+  return driver.BSON.serialize({ collection, id, doc: sent, slot: slot === true })
 }
 
 function light(doc: mongo.Document | null, fits: boolean): mongo.Document | null {
@@ -81,7 +82,7 @@ export function decodeChanges(received: unknown): Change[] {
   for (let at = 0; at < bytes.byteLength; ) {
     const length = view.getInt32(at, true)
     if (length < LEAST_BYTES) throw new RangeError('a change has a length')
-    changes.push(mongo.BSON.deserialize(bytes.subarray(at, at + length)) as Change)
+    changes.push(driver.BSON.deserialize(bytes.subarray(at, at + length)) as Change)
     at += length
   }
   return changes

@@ -2,6 +2,9 @@ import { type CollectionName, FleetError, type ResetReason, type Row } from '@ta
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { Logger } from 'pino'
 import type { FleetDatabase } from '../database/fleet-database.ts'
+import { KeptCounts } from '../history/kept-counts.ts'
+import { RollUps } from '../history/roll-ups.ts'
+import type { TaskDocument } from '../task/task-document.ts'
 import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
 import { isHeavy } from './bounded-read.ts'
@@ -191,10 +194,12 @@ export class LiveQueries {
   }
 
   #openStats(key: string, filter: Record<string, unknown>, { owner }: Opener): Shared<LiveStats> {
+    const { db, causal, clock } = this.#database
+    const tasks = db.collection<TaskDocument>('tasks')
+    const rollUps = new RollUps(db, { clock, log: this.#log })
     const live = new LiveStats({
-      tasks: this.#database.db.collection('tasks'),
-      causal: this.#database.causal,
-      clock: this.#database.clock,
+      ...{ tasks, causal, clock },
+      counts: new KeptCounts({ db, tasks, clock, rollUps, log: this.#log }),
       filter,
       matches: createMatcher(filter),
       log: this.#log,

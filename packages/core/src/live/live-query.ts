@@ -19,7 +19,8 @@ import { toRow } from './wire.ts'
 export type SequencedDelta<R extends Row = Row> = Delta<R> & { seq: number }
 
 export interface LiveQueryListener<R extends Row = Row> {
-  delta(delta: SequencedDelta<R>): void
+  /** @param bytes about how many bytes its rows have */
+  delta(delta: SequencedDelta<R>, bytes: number): void
   reset(reset: { epoch: string; seq: number; rows: R[]; reason: ResetReason }): void
   /** The view became too big and is closed. A new request for it fails with `TOO_BIG`. */
   outgrown?(): void
@@ -316,12 +317,13 @@ export class LiveQuery<R extends Row = Row> {
     const sequenced = { ...delta, seq: this.#seq }
     this.#ring.push(sequenced)
     const shown = [...delta.added, ...delta.changed]
-    this.#ringBytes.push(shown.reduce((sum, { row }) => sum + this.#view.bytesOf(row._id), 0))
+    const bytes = shown.reduce((sum, { row }) => sum + this.#view.bytesOf(row._id), 0)
+    this.#ringBytes.push(bytes)
     while (this.#ring.length > this.#ringSize || this.#heldInRing > RING_BYTES) {
       this.#ring.shift()
       this.#ringBytes.shift()
     }
-    this.#notify((listener) => listener.delta(sequenced))
+    this.#notify((listener) => listener.delta(sequenced, bytes))
   }
 
   #notify(notify: (listener: LiveQueryListener<R>) => void): void {

@@ -3,7 +3,9 @@ import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { CausalReads } from '../database/causal-reads.ts'
 import type { ServerClock } from '../database/server-clock.ts'
-import { ENDED_STATUSES, OPEN_STATUSES } from '../task/lifecycle.ts'
+import { dependsOnKept, type KeptCounts } from '../history/kept-counts.ts'
+import { OPEN_STATUSES } from '../task/lifecycle.ts'
+import { countOpen } from '../task/open-counts.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { WatchLoop } from '../watch-loop.ts'
 import type { Change } from './feed-events.ts'
@@ -15,6 +17,7 @@ export interface LiveStatsOptions {
   clock: ServerClock
   /** If given, a read includes at least all changes that the feed has reported. */
   causal?: Pick<CausalReads, 'read'>
+  counts: Pick<KeptCounts, 'ended'>
   filter: Record<string, unknown>
   matches: Matcher
   log?: Logger | undefined
@@ -61,6 +64,8 @@ export class LiveStats {
   readonly #notifications: WatchLoop
   #seq = 0
   #published: FleetStats | undefined
+  /** When the history was counted last; undefined if the counts of ended tasks are exact. */
+  #auditedAt: Date | undefined
   /** Whether there are too many tasks to track them one by one. */
   #coarse = false
 
@@ -176,19 +181,13 @@ export class LiveStats {
   }
 
   async #readNow(): Promise<void> {
-    const { tasks, filter } = this.#options
     const startedAt = performance.now()
     this.#kept = []
     try {
-      const unended = { $and: [filter, { status: { $in: [...OPEN_STATUSES] } }] } as mongo.Filter<TaskDocument>
-      const open = await this.#causally((within) =>
-        tasks
-          .find(unended, { projection: COUNTED, ...within })
-          .limit(this.#most + 1)
-          .toArray(),
-      )
+      const open = await this.#readOpen()
       this.#coarse = open.length > this.#most
-      const counts = await this.#aggregate(this.#coarse ? {} : { status: { $in: [...ENDED_STATUSES] } })
+      const { counts, auditedAt } = await this.#readCounts()
+      this.#auditedAt = auditedAt
       this.#known.clear()
       this.#counts = counts
       if (!this.#coarse) for (const task of open) this.#count(task)
@@ -203,16 +202,37 @@ export class LiveStats {
     }
   }
 
-  async #aggregate(which: object): Promise<Map<string, number>> {
+  /** Up to one more than are tracked. Each status has an index of its own. */
+  async #readOpen(): Promise<Counted[]> {
     const { tasks, filter } = this.#options
-    const counting = [
-      { $match: { $and: [filter, which] } },
-      { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } },
-    ]
-    const groups = await this.#causally((within) =>
-      tasks.aggregate<{ _id: Pick<Counted, 'status' | 'queue' | 'name'>; count: number }>(counting, within).toArray(),
-    )
-    return new Map(groups.map(({ _id, count }) => [groupOf(_id), count]))
+    const open: Counted[] = []
+    for (const status of OPEN_STATUSES) {
+      const unended = { $and: [{ status }, filter] } as mongo.Filter<TaskDocument>
+      const limit = this.#most + 1 - open.length
+      if (limit <= 0) break
+      const found = await this.#causally((within) =>
+        tasks
+          .find(unended, { projection: COUNTED, ...within })
+          .limit(limit)
+          .toArray(),
+      )
+      open.push(...found)
+    }
+    return open
+  }
+
+  /** Of the ended tasks, and of the open ones if there are too many to track. */
+  async #readCounts(): Promise<{ counts: Map<string, number>; auditedAt: Date | undefined }> {
+    const { tasks, filter, matches, counts } = this.#options
+    const sees = dependsOnKept(filter) ? matches : undefined
+    return this.#causally(async (within) => {
+      const open = this.#coarse ? await countOpen(tasks, filter, within) : []
+      const ended = await counts.ended({ filter, sees: sees as never }, within)
+      return {
+        counts: new Map([...open, ...ended.counts].map((group) => [groupOf(group), group.count])),
+        auditedAt: ended.auditedAt,
+      }
+    })
   }
 
   /** @param read runs in a causally consistent session if there is one */
@@ -322,6 +342,7 @@ export class LiveStats {
         cancelled: rate('cancelled'),
       },
       slots: this.#intervals.map((interval) => ({ ...interval })),
+      ...(this.#auditedAt === undefined ? {} : { auditedAt: this.#auditedAt.toISOString() }),
       waitMs: percentiles(this.#samples.map(({ wait }) => wait)),
       runMs: percentiles(this.#samples.map(({ run }) => run)),
     }

@@ -1,6 +1,6 @@
 import { COLLECTIONS, type CollectionName, FleetError, type QuerySort } from '@taskfleet/protocol'
-import { Types } from 'mongoose'
 import type { Bounds } from '../auth/reach.ts'
+import { driver } from '../database/driver.ts'
 import { escapeRegex, isPlainObject } from '../documents/plain.ts'
 import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
@@ -106,7 +106,7 @@ function pathsOf(filter: unknown): string[] {
 /** Prepares a value for `JSON.stringify` as a key: types that it would lose get a tag, and the order of keys doesn't matter. */
 export function canonical(value: unknown): unknown {
   if (value instanceof RegExp) return { regex: String(value) }
-  if (value instanceof Types.ObjectId) return { id: value.toHexString() }
+  if (value instanceof driver.ObjectId) return { id: value.toHexString() }
   if (value instanceof Date) return { date: value.getTime() }
   if (Array.isArray(value)) return value.map(canonical)
   if (!isPlainObject(value)) return value
@@ -316,7 +316,7 @@ function castValue(value: unknown, type: FieldType, place: Place): unknown {
   if (typeof value === 'object' && !(value instanceof Date)) throw bad('a single value')
   switch (type) {
     case 'id':
-      if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new Types.ObjectId(value)
+      if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new driver.ObjectId(value)
       throw bad('an id: 24 hexadecimal digits')
     case 'date': {
       const date = typeof value === 'string' && !ISO_DATE.test(value) ? undefined : toDate(value)

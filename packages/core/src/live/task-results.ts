@@ -1,6 +1,7 @@
 import { FleetError, hasEnded, type TaskEnd } from '@taskfleet/protocol'
 import { given, runAfter } from '@taskfleet/protocol/internal'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { asError } from '../thrown.ts'
 import type { Feed } from './feed.ts'
@@ -81,7 +82,7 @@ export class TaskResults {
       change: ({ collection, id, doc }) => {
         if (collection === 'tasks') this.#saw(String(id), doc as TaskDocument | null)
       },
-      lost: () => void this.#look([...this.#waiting.keys()].map((id) => new mongo.ObjectId(id))),
+      lost: () => void this.#look([...this.#waiting.keys()].map((id) => new driver.ObjectId(id))),
     })
     return feed
   }

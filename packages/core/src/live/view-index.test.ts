@@ -19,7 +19,33 @@ const selective = fc
     ),
   )
   .map((filter) => compileQuery({ filter }))
-const queries = fc.array(fc.oneof(compiled, selective), { minLength: 1, maxLength: 40 })
+const bound = fc.constantFrom<unknown>(
+  -1,
+  0,
+  1,
+  1.5,
+  2,
+  2 ** 53,
+  1e300,
+  '',
+  'a',
+  'ab',
+  'É',
+  '\uffee',
+  '😀',
+  new Date(0),
+)
+const ends = fc
+  .record({ $gt: bound, $gte: bound, $lt: bound, $lte: bound }, { requiredKeys: [] })
+  .filter((condition) => Object.keys(condition).length > 0)
+/** Ranges with any ends, alone and beside other conditions. */
+const ranged = fc
+  .tuple(fc.constantFrom('input.a', 'input.b', 'input.a.b', 'progress.a'), ends, askedFilter)
+  .chain(([path, range, also]) =>
+    fc.constantFrom<Doc>({ [path]: range }, { $and: [{ [path]: range }, also] }, { name: 'a', [path]: range }),
+  )
+  .map((filter) => compileQuery({ filter }))
+const queries = fc.array(fc.oneof(compiled, selective, ranged), { minLength: 1, maxLength: 40 })
 
 /** The views that an index of these views collects for a document. */
 function collected<V>(index: ViewIndex<V>, doc: Doc): Set<V> {
@@ -139,6 +165,37 @@ describe('the index of views', () => {
     expect(collected(index, { input: { customer: ['c7', 'c8'] } })).toEqual(new Set(['view-7', 'view-8']))
     expect(collected(index, { input: {} })).toEqual(new Set())
     expect(collected(index, { input: { customer: { c7: 1 } } })).toEqual(new Set())
+  })
+
+  test('a document collects only the views whose range contains its value', () => {
+    const day = (n: number): Date => new Date(Date.UTC(2026, 0, 1 + n))
+    const days = Array.from({ length: 1_000 }, (_, n) => n)
+    const index = indexOf(
+      Object.fromEntries(
+        days.flatMap((n): [string, Doc][] => [
+          [`day-${n}`, { createdAt: { $gte: day(n), $lt: day(n + 1) } }],
+          [`queue-${n}`, { queue: 'video', createdAt: { $gte: day(n), $lt: day(n + 1) } }],
+          [`above-${n}`, { 'progress.done': { $gt: n } }],
+        ]),
+      ),
+    )
+    const noon = new Date(day(7).getTime() + 12 * 3_600_000)
+    expect(collected(index, { createdAt: noon })).toEqual(new Set(['day-7']))
+    expect(collected(index, { createdAt: noon, queue: 'video' })).toEqual(new Set(['day-7', 'queue-7']))
+    expect(collected(index, { createdAt: noon, queue: 'image' })).toEqual(new Set(['day-7']))
+    expect(collected(index, { createdAt: 'Tuesday' })).toEqual(new Set())
+    // The end belongs to the range of the index, since numbers may have been rounded.
+    expect(collected(index, { progress: { done: 2 } })).toEqual(new Set(['above-0', 'above-1', 'above-2']))
+    expect(collected(index, { progress: { done: Number.NaN } })).toEqual(new Set())
+    expect(collected(index, { progress: {} })).toEqual(new Set())
+    expect(collected(index, {})).toEqual(new Set())
+  })
+
+  test('an array collects the views of its path, since two of its elements may fit the two ends of a range', () => {
+    const filter = { 'input.sizes': { $gt: 5, $lt: 3 } }
+    const doc = { input: { sizes: [1, 9] } }
+    expect(compileQuery({ filter }).matches(doc)).toBe(true)
+    expect(collected(indexOf({ view: filter }), doc)).toEqual(new Set(['view']))
   })
 
   test('the condition that narrows the most is indexed', () => {

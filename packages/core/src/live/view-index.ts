@@ -1,5 +1,6 @@
-import { mongo, Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { leaves } from './matcher.ts'
+import { type Range, Ranges, rangeOf } from './ranges.ts'
 
 type Filter = Record<string, unknown>
 type Doc = Record<string, unknown>
@@ -9,50 +10,87 @@ const WEAK = ['version', 'queue', 'name', 'priority', 'lazy', 'role', 'state', '
 /** Fields whose values are shared by few documents. */
 const STRONG = ['_id', 'key', 'parent', 'after', 'replayOf', 'event', 'schedule', 'worker']
 
+/** Views with the same condition of equality, or without one. */
+class Bucket<V> {
+  readonly #anyValue = new Set<V>()
+  readonly #ranges = new Ranges<V>()
+
+  get isEmpty(): boolean {
+    return this.#anyValue.size === 0 && this.#ranges.isEmpty
+  }
+
+  add(view: V, range: Range | undefined): void {
+    if (range === undefined) this.#anyValue.add(view)
+    else this.#ranges.add(view, range)
+  }
+
+  remove(view: V, range: Range | undefined): void {
+    if (range === undefined) this.#anyValue.delete(view)
+    else this.#ranges.remove(view, range)
+  }
+
+  collect(doc: Doc, found: Set<V>): void {
+    for (const view of this.#anyValue) found.add(view)
+    this.#ranges.collect(doc, found)
+  }
+
+  all(found: Set<V>): void {
+    for (const view of this.#anyValue) found.add(view)
+    this.#ranges.all(found)
+  }
+}
+
 /**
  * Finds the views that a document may concern, without checking each view. It indexes one equality condition of each filter,
- * such as `worker: …` or `'input.customer': …`. Views without such a condition are returned for every document.
+ * such as `worker: …` or `'input.customer': …`, and one range, such as `createdAt: { $gte: …, $lt: … }`. Views with neither
+ * are returned for every document.
  */
 export class ViewIndex<V> {
   /** By path, then by value. */
-  readonly #byPath = new Map<string, Map<string, Set<V>>>()
-  readonly #unindexed = new Set<V>()
+  readonly #byPath = new Map<string, Map<string, Bucket<V>>>()
+  readonly #others = new Bucket<V>()
 
   add(view: V, filter: Filter): void {
     const best = bestCondition(filter)
+    const range = rangeOf(filter)
     if (best === undefined) {
-      this.#unindexed.add(view)
+      this.#others.add(view, range)
       return
     }
-    const values = this.#byPath.get(best.path) ?? new Map<string, Set<V>>()
+    const values = this.#byPath.get(best.path) ?? new Map<string, Bucket<V>>()
     this.#byPath.set(best.path, values)
     for (const value of best.values) {
-      const views = values.get(value) ?? new Set()
-      values.set(value, views.add(view))
+      const bucket = values.get(value) ?? new Bucket()
+      values.set(value, bucket)
+      bucket.add(view, range)
     }
   }
 
   remove(view: V, filter: Filter): void {
-    this.#unindexed.delete(view)
     const best = bestCondition(filter)
-    const values = best === undefined ? undefined : this.#byPath.get(best.path)
-    if (best === undefined || values === undefined) return
+    const range = rangeOf(filter)
+    if (best === undefined) {
+      this.#others.remove(view, range)
+      return
+    }
+    const values = this.#byPath.get(best.path)
+    if (values === undefined) return
     for (const value of best.values) {
-      const views = values.get(value)
-      views?.delete(view)
-      if (views?.size === 0) values.delete(value)
+      const bucket = values.get(value)
+      bucket?.remove(view, range)
+      if (bucket?.isEmpty === true) values.delete(value)
     }
     if (values.size === 0) this.#byPath.delete(best.path)
   }
 
   /** Adds to `found` every view whose filter the document may fit. */
   collect(doc: Doc, found: Set<V>): void {
-    for (const view of this.#unindexed) found.add(view)
+    this.#others.collect(doc, found)
     for (const [path, values] of this.#byPath) {
       for (const leaf of leaves(doc, path.split('.'))) {
         const value = valueKey(leaf)
-        if (value === INCOMPARABLE) for (const views of values.values()) for (const view of views) found.add(view)
-        else if (value !== null) for (const view of values.get(value) ?? []) found.add(view)
+        if (value === INCOMPARABLE) for (const bucket of values.values()) bucket.all(found)
+        else if (value !== null) values.get(value)?.collect(doc, found)
       }
     }
   }
@@ -67,10 +105,10 @@ function valueKey(value: unknown): string | typeof INCOMPARABLE | null {
   if (typeof value === 'number') return Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`
   if (typeof value === 'bigint') return `n${value}`
   if (typeof value === 'boolean') return `b${value}`
-  if (value instanceof Types.ObjectId) return `i${value.toHexString()}`
+  if (value instanceof driver.ObjectId) return `i${value.toHexString()}`
   if (value instanceof Date) return `d${value.getTime()}`
-  if (value instanceof mongo.Long) return `n${value.toString()}`
-  return value instanceof mongo.Decimal128 ? INCOMPARABLE : null
+  if (value instanceof driver.Long) return `n${value.toString()}`
+  return value instanceof driver.Decimal128 ? INCOMPARABLE : null
 }
 
 interface Condition {

@@ -1,5 +1,5 @@
 import type { Delta, Row } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { MOST_BYTES, sizeOf } from './bounded-read.ts'
 import type { Comparator } from './compare.ts'
 import type { Matcher } from './matcher.ts'
@@ -222,4 +222,4 @@ function firstAfter<T>(sorted: readonly T[], isAfter: (item: T) => boolean): num
 
 const revOf = (doc: Doc): number => (typeof doc.rev === 'number' ? doc.rev : 0)
 const idOf = (doc: Doc): string => idText(doc._id)
-const idText = (id: unknown): string => (id instanceof mongo.ObjectId ? id.toHexString() : String(id))
+const idText = (id: unknown): string => (id instanceof driver.ObjectId ? id.toHexString() : String(id))

@@ -1,5 +1,5 @@
 import type { CollectionName, Row } from '@taskfleet/protocol'
-import { mongo, Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { isPlainObject } from '../documents/plain.ts'
 import { FIELDS, SECRET_FIELDS } from './fields.ts'
 
@@ -12,10 +12,10 @@ export function toWire(value: unknown): unknown {
         ? String(value)
         : value
   }
-  if (value instanceof Types.ObjectId) return value.toHexString()
+  if (value instanceof driver.ObjectId) return value.toHexString()
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   if (Array.isArray(value)) return value.map(toWire)
-  if (value instanceof mongo.Binary) return value.toString('base64')
+  if (value instanceof driver.Binary) return value.toString('base64')
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
   // Other BSON types have their own classes. A stored document with a field called `_bsontype` is not one of them.
   if ('_bsontype' in value && !Object.hasOwn(value, '_bsontype')) return String(value)

@@ -1,4 +1,5 @@
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import type { IndexSpec } from '../database/index-specs.ts'
 import { isPlainObject } from '../documents/plain.ts'
 import { compareBy, compareValues } from '../live/compare.ts'
@@ -24,9 +25,9 @@ type Change = (id: unknown, doc: Doc | null) => void
 
 /** The maximum size of a document. */
 const LARGEST = 16 * 1024 * 1024
-const keyOf = (id: unknown): string => (typeof id === 'string' ? id : mongo.BSON.EJSON.stringify({ id }))
+const keyOf = (id: unknown): string => (typeof id === 'string' ? id : driver.BSON.EJSON.stringify({ id }))
 /** A copy as a server would return it: it shares no object with the store, and its values have gone through BSON. */
-const copied = (doc: Doc): Doc => mongo.BSON.deserialize(mongo.BSON.serialize(doc))
+const copied = (doc: Doc): Doc => driver.BSON.deserialize(driver.BSON.serialize(doc))
 
 /** A collection in memory, with the driver's methods that a fleet uses. Each one runs at once. */
 export class MemoryCollection {
@@ -71,7 +72,7 @@ export class MemoryCollection {
   }
 
   async insertOne(doc: Doc, { session }: { session?: MemorySession } = {}): Promise<{ insertedId: unknown }> {
-    const whole = { _id: doc._id ?? new mongo.ObjectId(), ...doc }
+    const whole = { _id: doc._id ?? new driver.ObjectId(), ...doc }
     this.#insert(whole, session)
     return { insertedId: whole._id }
   }
@@ -121,14 +122,14 @@ export class MemoryCollection {
           if (count in totals) totals[count as keyof typeof totals] += value as number
         }
       } catch (error) {
-        if (!(error instanceof mongo.MongoServerError)) throw error
+        if (!(error instanceof driver.MongoServerError)) throw error
         writeErrors.push({ index, code: error.code, errmsg: error.message })
       }
     }
     const result = { ...totals, getWriteConcernError: () => undefined }
     const [first] = writeErrors
     if (first === undefined) return result
-    throw new mongo.MongoBulkWriteError(
+    throw new driver.MongoBulkWriteError(
       { message: first.errmsg, code: first.code as number, writeErrors: writeErrors as never },
       result as never,
     )
@@ -177,7 +178,7 @@ export class MemoryCollection {
     }
     if (upsert !== true) return { before, after: undefined, result: resultOf(0, 0) }
     const equal = Object.entries(filter).filter(([key, value]) => !key.startsWith('$') && !isPlainObject(value))
-    const after = updated({ _id: new mongo.ObjectId(), ...Object.fromEntries(equal) }, update, this.#now(), true)
+    const after = updated({ _id: new driver.ObjectId(), ...Object.fromEntries(equal) }, update, this.#now(), true)
     this.#insert(after, session)
     return { before, after, result: { ...resultOf(0, 0), upsertedCount: 1, upsertedId: after._id } }
   }
@@ -195,8 +196,8 @@ export class MemoryCollection {
   }
 
   #put(doc: Doc, before: Doc | undefined, session: MemorySession | undefined): void {
-    const size = mongo.BSON.calculateObjectSize(doc)
-    if (size > LARGEST) throw new mongo.MongoServerError({ message: `a document of ${size} bytes`, code: 10_334 })
+    const size = driver.BSON.calculateObjectSize(doc)
+    if (size > LARGEST) throw new driver.MongoServerError({ message: `a document of ${size} bytes`, code: 10_334 })
     for (const index of this.#unique) this.#requireUnique(index, doc)
     const stored = copied(doc)
     this.#docs.set(keyOf(doc._id), stored)
@@ -243,7 +244,7 @@ const resultOf = (matchedCount: number, modifiedCount: number): mongo.UpdateResu
 })
 
 const duplicate = (index: string): mongo.MongoServerError =>
-  new mongo.MongoServerError({ message: `E11000 duplicate key error: ${index}`, code: 11_000 })
+  new driver.MongoServerError({ message: `E11000 duplicate key error: ${index}`, code: 11_000 })
 
 /** Finds documents when they are read. */
 export class MemoryCursor implements AsyncIterable<Doc> {

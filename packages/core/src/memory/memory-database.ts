@@ -88,10 +88,10 @@ export class MemoryDatabase {
   get database(): FleetDatabase {
     const { connection, clock, db } = this
     const parts = {
-      ...{ connection, clock, db },
+      ...{ connection, clock, db, name: connection.name, getClient: () => connection.getClient() },
       memory: this,
       uri: 'memory:',
-      availability: { awayMs: 0 },
+      availability: { awayMs: 0, answers: async () => true },
       requireSchema: async () => undefined,
       causal: { read: <T>(act: () => Promise<T>): Promise<T> => act() },
       // None: the collections have their indexes from the start.

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SkipReason } from '@taskfleet/protocol'
-import { Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { type NewTask, parseNewTask } from '../task/new-task.ts'
 import type { ObjectId } from '../task/task-document.ts'
 import type { DueSchedule, ScheduleDocument } from './schedule-document.ts'
@@ -49,7 +49,7 @@ export function planFiring(schedule: DueSchedule, now: Date): Firing {
 export function taskIdOf({ _id, createdAt }: ScheduleDocument, slot: Date): ObjectId {
   const id = createHash('sha256').update(`${_id}\n${createdAt.getTime()}\n${slot.getTime()}`).digest()
   id.writeUInt32BE(Math.floor(slot.getTime() / 1_000) % 2 ** 32, 0)
-  return new Types.ObjectId(id.subarray(0, 12))
+  return new driver.ObjectId(id.subarray(0, 12))
 }
 
 export function taskOfSlot(schedule: ScheduleDocument, slot: Date): NewTask {

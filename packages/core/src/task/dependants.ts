@@ -1,6 +1,7 @@
 import { hasEnded, type TaskStatus } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { mongo } from 'mongoose'
+import { type End, endWithout } from '../history/roll-ups.ts'
 import {
   type Decision,
   type Dependant,
@@ -13,13 +14,13 @@ import {
   standpoints,
 } from './dependencies.ts'
 import * as dependencyUpdates from './dependency-updates.ts'
-import { guard } from './lifecycle.ts'
+import { guard, TRANSITIONS } from './lifecycle.ts'
 import type { RetentionPolicy } from './retention.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 /** A blocked task as it was read. The decision about it is written only if `rev` is still the same. */
-type Blocked = Dependant & Pick<TaskDocument, 'rev' | 'event'>
+type Blocked = Dependant & Pick<TaskDocument, 'rev' | 'event' | 'queue' | 'name'>
 type Decided = { task: Blocked; now: Standpoint[]; decision: Decision }
 type Write = { task: Blocked; update: mongo.Document[]; verb: 'unblock' | 'abandon' | 'skip' }
 
@@ -29,7 +30,16 @@ const PAGE = 200
 const IDS_AT_A_TIME = 2_000
 /** How often a task is checked again when another writer changed it before its decision was written. */
 const TRIES = 5
-const BLOCKED_FIELDS = { after: 1, ifFailed: 1, predecessors: 1, attempt: 1, rev: 1, event: 1 } as const
+const BLOCKED_FIELDS = {
+  after: 1,
+  ifFailed: 1,
+  predecessors: 1,
+  attempt: 1,
+  rev: 1,
+  event: 1,
+  queue: 1,
+  name: 1,
+} as const
 
 /**
  * Moves the tasks that wait for others. Two rules keep every task from waiting forever. A process that ends a task looks for
@@ -40,9 +50,16 @@ export class Dependants {
   readonly #tasks: Tasks
   readonly #retention: RetentionPolicy
   readonly #onMoved: (task: Pick<TaskDocument, 'event'>) => void
+  readonly #onEnd: (end: End) => void
 
   /** @param onMoved called for each task whose status was changed here */
-  constructor(tasks: Tasks, retention: RetentionPolicy, onMoved: (task: Pick<TaskDocument, 'event'>) => void) {
+  constructor(
+    tasks: Tasks,
+    retention: RetentionPolicy,
+    onMoved: (task: Pick<TaskDocument, 'event'>) => void,
+    onEnd: (end: End) => void = () => undefined,
+  ) {
+    this.#onEnd = onEnd
     this.#tasks = tasks
     this.#retention = retention
     this.#onMoved = onMoved
@@ -157,7 +174,11 @@ export class Dependants {
       updateOne: { filter: { ...guard(verb, task._id), rev: task.rev }, update },
     }))
     const { matchedCount } = await this.#tasks.bulkWrite(operations as never, { ordered: false })
-    if (matchedCount === writes.length) return { changed: [...writes], missed: [] }
+    if (matchedCount === writes.length) {
+      for (const { task, verb } of writes)
+        if (verb !== 'unblock') this.#onEnd(endWithout({ ...task, status: TRANSITIONS[verb].to }))
+      return { changed: [...writes], missed: [] }
+    }
     const now = await this.#tasks
       .find({ _id: { $in: writes.map(({ task }) => task._id) } }, { projection: { status: 1 } })
       .toArray()

@@ -1,6 +1,8 @@
 import { FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import type { Signature } from '../auth/signing.ts'
 import { distinctValues } from '../database/distinct.ts'
+import { driver } from '../database/driver.ts'
 import { confirmed, isDuplicatesOnly, isOutage, writeErrorsOf } from '../database/unknown-outcome.ts'
 import { asyncBatch } from './async-batch.ts'
 import { isMet, known, predecessorsOf, refuseCycles, standpoints } from './dependencies.ts'
@@ -136,10 +138,11 @@ export class Enqueuing {
     if (tasks.length === 0) return []
     if (tasks.every(updates.isPlain)) return this.#insert(tasks, session)
     const places = await this.#places(tasks)
+    const signatures = this.#signatures(tasks)
     const operations = tasks.map((task, index) => ({
       updateOne: {
         filter: { _id: task._id, rev: { $exists: false } },
-        update: updates.enqueue(task, places[index]!, this.#parts.signing.sign('task', { ...task }, notBefore(task))),
+        update: updates.enqueue(task, places[index]!, signatures[index]),
         upsert: true,
       },
     }))
@@ -165,14 +168,17 @@ export class Enqueuing {
     return tasks.map((task, index) => others.get(index) ?? byId.get(task._id.toHexString())!)
   }
 
+  #signatures(tasks: readonly NewTask[]): (Signature | undefined)[] {
+    const documents = tasks.map((task) => ({ content: { ...task }, notBefore: notBefore(task) }))
+    return this.#parts.signing.signAll('task', documents)
+  }
+
   /** Stores plain tasks. For a task that is already stored, returns it as it is now. @throws {FleetError} `TASK_EXISTS` */
   async #insert(tasks: readonly NewTask[], session?: mongo.ClientSession): Promise<TaskDocument[]> {
-    const { clock, signing } = this.#parts
     // What is due at once must be due for a worker whose claim comes right after this.
-    const stored = clock.past()
-    const documents = tasks.map((task) =>
-      updates.newDocument(task, stored, signing.sign('task', { ...task }, notBefore(task))),
-    )
+    const stored = this.#parts.clock.past()
+    const signatures = this.#signatures(tasks)
+    const documents = tasks.map((task, index) => updates.newDocument(task, stored, signatures[index]))
     const within = session === undefined ? {} : { session }
     const refused = await this.#tasks.insertMany(documents, { ordered: false, ...within }).then(
       () => [],
@@ -203,7 +209,9 @@ export class Enqueuing {
     const open = openUnderKeys([task])
     const replaces = task.keyPolicy === 'replace' || task.debounceMs !== undefined
     if (replaces) {
-      const waiting = { ...open, name: task.name, status: { $in: [...WAITING_STATUSES] } } as mongo.Filter<TaskDocument>
+      // Beside the statuses of `open`, not in their place: they are the filter of the index of open keys.
+      const waits = { $and: [{ status: { $in: [...WAITING_STATUSES] } }] }
+      const waiting = { ...open, name: task.name, ...waits } as mongo.Filter<TaskDocument>
       const replaced = await this.#replace(waiting, task, place)
       if (replaced !== null) return replaced
     }
@@ -401,4 +409,4 @@ function refuseUnlessSame(asked: NewTask, there: TaskDocument): void {
 }
 
 const sameBson = (a: unknown, b: unknown): boolean =>
-  Buffer.from(mongo.BSON.serialize({ value: a })).equals(Buffer.from(mongo.BSON.serialize({ value: b })))
+  Buffer.from(driver.BSON.serialize({ value: a })).equals(Buffer.from(driver.BSON.serialize({ value: b })))

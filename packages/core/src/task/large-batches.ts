@@ -1,6 +1,7 @@
 import { FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { driver } from '../database/driver.ts'
 import { confirmed } from '../database/unknown-outcome.ts'
 import type { NewTask } from './new-task.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
@@ -49,7 +50,7 @@ export class LargeBatches {
    * @throws {FleetError} `NOT_FOUND`, `QUEUE_FULL`, `TOO_MANY_TASKS`, `UNKNOWN_OUTCOME`
    */
   async store(tasks: readonly NewTask[]): Promise<TaskDocument[]> {
-    const batch = { _id: new mongo.ObjectId(), at: this.#deps.now(), tasks: [...tasks] }
+    const batch = { _id: new driver.ObjectId(), at: this.#deps.now(), tasks: [...tasks] }
     const ids = tasks.map(({ _id }) => _id.toHexString())
     await this.#requirePredecessors(tasks)
     const stored = await this.#deps.admit(tasks)

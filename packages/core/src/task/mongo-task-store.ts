@@ -1,12 +1,14 @@
 import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
-import { type Connection, mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { notBeforeOf, Signing } from '../auth/signing.ts'
-import { majorityDb } from '../database/majority-db.ts'
+import { driver } from '../database/driver.ts'
+import { type DatabaseSource, majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { SetAside } from '../documents/set-aside.ts'
 import { SHAPES } from '../documents/shapes.ts'
+import { type End, endWithout } from '../history/roll-ups.ts'
 import { asError } from '../thrown.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import * as attemptUpdates from './attempt-updates.ts'
@@ -60,7 +62,7 @@ export class MongoTaskStore implements TaskStore {
   readonly #unblocking: AsyncBatch<ObjectId, number>
 
   constructor(
-    connection: Connection,
+    source: DatabaseSource,
     clock: ServerClock,
     given: {
       retention?: RetentionPolicy
@@ -72,19 +74,22 @@ export class MongoTaskStore implements TaskStore {
       setAside?: SetAside
       /** Called before a task with a key is stored. Throws if keys can't be kept unique. */
       requireUniqueKeys?: () => Promise<void>
+      /** Called for each end that this store makes beside those of a worker's own attempts. */
+      onEnd?: (end: End) => void
       /** Called when this store has changed the status of an event's task. */
       onEventTask?: (event: ObjectId) => void
     } = {},
   ) {
-    const db = majorityDb(connection)
+    const db = majorityDb(source)
     const { log, retention = new RetentionPolicy(db), setAside = new SetAside(db, { log }) } = given
-    this.#client = connection.getClient()
+    this.#client = source.getClient()
     this.#tasks = db.collection('tasks')
     const tasks = this.#tasks
     const tell: StoreParts['tell'] = (task) => {
       if (task?.event !== undefined) given.onEventTask?.(task.event)
     }
-    const dependants = new Dependants(tasks, retention, tell)
+    const onEnd = given.onEnd ?? (() => undefined)
+    const dependants = new Dependants(tasks, retention, tell, onEnd)
     this.#dependants = dependants
     this.#quarantine = new Quarantine(tasks, { retention, dependants, setAside, log })
     this.#parts = {
@@ -99,6 +104,7 @@ export class MongoTaskStore implements TaskStore {
       signing: given.signing ?? new Signing(),
       requireUniqueKeys: given.requireUniqueKeys ?? (async () => undefined),
       tell,
+      onEnd,
     }
     this.#enqueuing = new Enqueuing(this.#parts)
     this.#claiming = new Claiming(this.#parts)
@@ -135,7 +141,7 @@ export class MongoTaskStore implements TaskStore {
       updateOne: { filter: attemptGuard(report.id, report.leaseId), update: attemptUpdates.report(report) },
     }))
     await this.#tasks.bulkWrite(operations as never, { ordered: false }).catch((error: unknown) => {
-      const refused = error instanceof mongo.MongoBulkWriteError ? [error.writeErrors].flat() : []
+      const refused = error instanceof driver.MongoBulkWriteError ? [error.writeErrors].flat() : []
       if (refused.length === 0) throw error
       // The other reports of this write are stored.
       for (const { index, code, errmsg } of refused) this.#refusedReport(sound[index]!, errmsg ?? `code ${code}`)
@@ -145,7 +151,7 @@ export class MongoTaskStore implements TaskStore {
   /** Checks each report alone, because one report that the driver can't encode would fail the whole write. */
   #canBeWritten(report: Report): boolean {
     try {
-      const bytes = mongo.BSON.calculateObjectSize({ progress: report.progress })
+      const bytes = driver.BSON.calculateObjectSize({ progress: report.progress })
       if (bytes <= LARGEST_REPORT) return true
       this.#refusedReport(report, `it takes ${bytes} bytes`)
     } catch (error) {
@@ -191,6 +197,7 @@ export class MongoTaskStore implements TaskStore {
     const request = { action: 'cancel', by, ...given({ reason }) } as const
     const update = updates.asked(request, await this.#parts.retention.get())
     const cancelled = await this.#update(id, [...TRANSITIONS.cancel.from, 'running'], update, within)
+    if (cancelled?.status === 'cancelled') this.#parts.onEnd(endWithout(cancelled))
     await this.#dependants.followEnded([cancelled])
     return cancelled
   }
@@ -347,18 +354,23 @@ export class MongoTaskStore implements TaskStore {
     return this.#dependants.sweep()
   }
 
-  async waiting(served: Served, limit: number, horizonMs = HORIZON_MS): Promise<{ due: Hint[]; next: Hint[] }> {
+  async waiting(
+    served: Served,
+    limit: number,
+    horizonMs = HORIZON_MS,
+    many = false,
+  ): Promise<{ due: Hint[]; next: Hint[] }> {
     const now = this.#parts.clock.now()
     const until = new Date(now.getTime() + horizonMs)
-    const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit })
+    const { due, next, misfits } = await waitingTasks(this.#tasks, served, { now, until, limit, many })
     if (misfits.length === 0) return { due, next }
     // The malformed tasks may have displaced others in this result, so it is read again.
-    return (await this.#quarantine.end(misfits)) > 0 ? this.waiting(served, limit, horizonMs) : { due, next }
+    return (await this.#quarantine.end(misfits)) > 0 ? this.waiting(served, limit, horizonMs, many) : { due, next }
   }
 
   async slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]> {
     const taken = await this.#tasks.find({ slot: { $exists: true } }, { projection: { slot: 1 } }).toArray()
-    return taken.filter(({ _id, slot }) => _id instanceof mongo.ObjectId && typeof slot === 'string')
+    return taken.filter(({ _id, slot }) => _id instanceof driver.ObjectId && typeof slot === 'string')
   }
 
   async held(session: string): Promise<Held[]> {
@@ -366,9 +378,9 @@ export class MongoTaskStore implements TaskStore {
       .find({ status: 'running', 'lease.session': session }, { projection: { lease: 1, control: 1, event: 1 } })
       .toArray()
     return running.flatMap(({ _id, lease, control, event }) => {
-      if (!(_id instanceof mongo.ObjectId) || typeof lease?.id !== 'string') return []
+      if (!(_id instanceof driver.ObjectId) || typeof lease?.id !== 'string') return []
       const asked = control !== undefined && SHAPES.tasks.fields.control!.kind.is(control) ? { control } : {}
-      return [{ _id, leaseId: lease.id, ...(event instanceof mongo.ObjectId ? { event } : {}), ...asked }]
+      return [{ _id, leaseId: lease.id, ...(event instanceof driver.ObjectId ? { event } : {}), ...asked }]
     })
   }
 

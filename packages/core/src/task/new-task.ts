@@ -1,6 +1,6 @@
 import { FleetError, IF_FAILED, type IfFailed } from '@taskfleet/protocol'
 import { durationWithin, given, keepValue, shapes, wholeNumber } from '@taskfleet/protocol/internal'
-import { Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { type Budget, type BudgetChanges, parseBudget, parseBudgetChanges } from './budget.ts'
 import {
   parseBoolean,
@@ -100,7 +100,7 @@ export function parseNewTask(request: unknown): NewTask {
     })
   }
   return {
-    _id: asked._id === undefined ? new Types.ObjectId() : parseId(asked._id, '_id'),
+    _id: asked._id === undefined ? new driver.ObjectId() : parseId(asked._id, '_id'),
     name: parseTaskName(asked.name),
     version: wholeNumber(asked.version ?? 1, 'version', { least: 1, most: 1_000_000 }),
     input: keepValue(asked.input ?? {}, 'input'),

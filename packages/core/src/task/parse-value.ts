@@ -1,14 +1,14 @@
 import { FleetError, PRIORITY_NAMES, type Priority } from '@taskfleet/protocol'
 import { shownValue, TASK_NAME, wholeNumber } from '@taskfleet/protocol/internal'
-import { Types } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import type { ObjectId } from './task-document.ts'
 
 const LATEST_DATE = Date.UTC(9999, 11, 31)
 
 /** @throws {FleetError} `BAD_ID` */
 export function parseId(value: unknown, field = 'id'): ObjectId {
-  if (value instanceof Types.ObjectId) return value
-  if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new Types.ObjectId(value)
+  if (value instanceof driver.ObjectId) return value
+  if (typeof value === 'string' && /^[0-9a-f]{24}$/i.test(value)) return new driver.ObjectId(value)
   throw new FleetError('BAD_ID', `'${field}' must be an id of 24 hexadecimal digits`, { field })
 }
 

@@ -1,5 +1,6 @@
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
+import { driver } from '../database/driver.ts'
 import { problemOf, type SetAside } from '../documents/set-aside.ts'
 import { type Doc, fits, misfits } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
@@ -75,7 +76,7 @@ export class Quarantine {
     const { modifiedCount } = await this.#tasks
       .updateOne(asRead(task) as mongo.Filter<TaskDocument>, update)
       .catch((error: unknown) => {
-        if (!(error instanceof mongo.MongoServerError)) throw error
+        if (!(error instanceof driver.MongoServerError)) throw error
         this.#log?.warn({ err: asError(error) }, 'a malformed task could not be ended')
         return { modifiedCount: 0 }
       })
@@ -89,7 +90,7 @@ export class Quarantine {
 
 /** Whether a task is well-formed. */
 export const isFit = (task: TaskDocument): boolean => fits(SHAPES.tasks, task as unknown as Doc)
-const isId = (value: unknown): value is ObjectId => value instanceof mongo.ObjectId
+const isId = (value: unknown): value is ObjectId => value instanceof driver.ObjectId
 
 /** The guard of a document that may lack a revision or a lease: its values as they were read are in the filter. */
 function asRead(task: Doc): Record<string, unknown> {
@@ -108,7 +109,7 @@ function asRead(task: Doc): Record<string, unknown> {
 
 /** Whether the server rejected a write because of the document's content, so that a retry can't help. */
 export function isAboutDocument(error: unknown): boolean {
-  if (!(error instanceof mongo.MongoServerError)) return false
+  if (!(error instanceof driver.MongoServerError)) return false
   const { code } = error
   // Errors of expressions have their own codes, all of them above 16,000.
   return typeof code === 'number' && (ABOUT_VALUES.has(code) || code >= 16_000)

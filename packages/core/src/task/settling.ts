@@ -1,5 +1,6 @@
 import { FleetError } from '@taskfleet/protocol'
-import { mongo } from 'mongoose'
+import type { mongo } from 'mongoose'
+import { driver } from '../database/driver.ts'
 import { asError } from '../thrown.ts'
 import { type AsyncBatch, asyncBatch } from './async-batch.ts'
 import * as updates from './attempt-updates.ts'
@@ -77,7 +78,7 @@ export class Settling {
       if (matchedCount === ids.length) return ids.map(() => COMPLETED)
     } catch (error) {
       // One task that can't be written must not block the others.
-      if (!(error instanceof mongo.MongoServerError)) throw error
+      if (!(error instanceof driver.MongoServerError)) throw error
       return this.#settleEach(settlements)
     }
     return this.#readBack(settlements)
@@ -140,11 +141,11 @@ const COMPLETED = fulfilled({ owned: true, status: TRANSITIONS.complete.to })
 
 /** The errors by their index in the bulk write; empty if the whole write failed. */
 function refusalsOf(error: unknown): Map<number, Error> {
-  if (!(error instanceof mongo.MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined)
+  if (!(error instanceof driver.MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined)
     return new Map()
   return new Map(
     [error.writeErrors].flat().map(({ index, code, errmsg }) => {
-      return [index, new mongo.MongoServerError({ message: errmsg ?? `code ${code}`, code })]
+      return [index, new driver.MongoServerError({ message: errmsg ?? `code ${code}`, code })]
     }),
   )
 }
@@ -162,7 +163,7 @@ function sizeOf(outcome: Outcome, progress: StoredProgress | undefined): number 
   }
   let bytes: number
   try {
-    bytes = mongo.BSON.calculateObjectSize({ outcome, progress })
+    bytes = driver.BSON.calculateObjectSize({ outcome, progress })
   } catch (error) {
     throw new FleetError('END_REFUSED', `The result of this attempt can't be encoded: ${asError(error).message}`, {
       cause: error,

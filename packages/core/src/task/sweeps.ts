@@ -2,7 +2,7 @@ import type { mongo } from 'mongoose'
 import { isAlive } from '../worker/session.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 import { reap } from './attempt-updates.ts'
-import { guard, OPEN_STATUSES } from './lifecycle.ts'
+import { guard, OPEN_STATUSES, TRANSITIONS } from './lifecycle.ts'
 import type { StoreParts } from './store-parts.ts'
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import { raise } from './task-updates.ts'
@@ -11,7 +11,7 @@ import { raise } from './task-updates.ts'
 const PAGE = 200
 /** How many tasks that could not be written are skipped in one sweep. */
 const MOST_LEFT = 2_000
-const RAISE_AHEAD_MS = 10_000
+const RAISE_AHEAD_MS = 35_000
 
 /** Each worker's sweeps for the whole fleet: running tasks whose worker is gone, and approaching deadlines. */
 export class Sweeps {
@@ -24,20 +24,36 @@ export class Sweeps {
   }
 
   async reap(): Promise<TaskDocument[]> {
-    const reaped = [...(await this.#reapAbandoned()), ...(await this.#reapDated())]
-    for (const task of reaped) this.#parts.tell(task)
+    const running = await this.#running()
+    const reaped = [
+      ...(await this.#reapAbandoned(running)),
+      ...(running.some(({ dated }) => dated !== null) ? await this.#reapDated() : []),
+    ]
+    for (const task of reaped) {
+      this.#parts.tell(task)
+      // How long it ran isn't known, so it has no durations.
+      const { queue, name, status } = task
+      this.#parts.onEnd({ queue, name, host: '', outcome: TRANSITIONS.reclaim.closes, status })
+    }
     await this.#parts.dependants.followEnded(reaped)
     return reaped
+  }
+
+  /** The sessions of the running tasks, and whether one of them has a lease of an earlier version with a date of its own. */
+  #running(): Promise<{ _id: unknown; dated: unknown }[]> {
+    return this.#tasks
+      .aggregate<{ _id: unknown; dated: unknown }>([
+        { $match: { status: 'running' } },
+        { $group: { _id: '$lease.session', dated: { $max: '$lease.expiresAt' } } },
+      ])
+      .toArray()
   }
 
   /**
    * Reads the running tasks before their sessions. A session is stored before its first claim, and an ended session never
    * starts again. This also finds a claim that was in progress when its session ended.
    */
-  async #reapAbandoned(): Promise<TaskDocument[]> {
-    const groups = await this.#tasks
-      .aggregate<{ _id: unknown }>([{ $match: { status: 'running' } }, { $group: { _id: '$lease.session' } }])
-      .toArray()
+  async #reapAbandoned(groups: readonly { _id: unknown }[]): Promise<TaskDocument[]> {
     const sessions = groups.map(({ _id }) => _id).filter((session) => typeof session === 'string')
     if (sessions.length < groups.length) await this.#endWithoutLease()
     if (sessions.length === 0) return []

@@ -201,7 +201,7 @@ export interface TaskStore {
    * Due tasks in claim order, and those that become due within `horizonMs`, two minutes by default. Tasks for later dates are
    * not read, no matter how many there are.
    */
-  waiting(served: Served, limit: number, horizonMs?: number): Promise<{ due: Hint[]; next: Hint[] }>
+  waiting(served: Served, limit: number, horizonMs?: number, many?: boolean): Promise<{ due: Hint[]; next: Hint[] }>
   /** The places of limited queues that are taken. */
   slots(): Promise<Pick<TaskDocument, '_id' | 'slot'>[]>
   /** The running tasks of this session, with the requests to them. */

@@ -6,6 +6,7 @@ import type { Hint, Served } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
+/** All of them are keys of the index `waiting`, so the first tasks in claim order are read without their documents. */
 const HINT_FIELDS = {
   name: 1,
   version: 1,
@@ -17,21 +18,21 @@ const HINT_FIELDS = {
   lost: 1,
   updatedAt: 1,
 } as const
-const HIGHEST_FIRST = [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
 /** The server's clock may be slightly ahead of ours. */
 const AHEAD_MS = 5_000
 
 /**
  * The tasks that wait for a worker: due tasks in claim order, and those that become due before `until`, at most `limit` of each.
  *
- * Every query is one bounded walk along one index, with equality on all but its last field. Its cost doesn't depend on how
- * many tasks wait for other dates, and the query planner can't choose a wrong index. Served handlers are filtered afterwards.
- * Only if a page has tasks that the worker doesn't serve, the query is repeated with that filter.
+ * Every query is one walk along one index, which has its sort and ends at `limit`. Served handlers are filtered afterwards. Only if
+ * a page has tasks that the worker doesn't serve, the query is repeated with that filter.
+ *
+ * @param many whether more than `limit` are likely to be due: then the walk by date is left out, which would read as many again
  */
 export async function waitingTasks(
   tasks: Tasks,
   served: Served,
-  { now, until, limit }: { now: Date; until: Date; limit: number },
+  { now, until, limit, many = false }: { now: Date; until: Date; limit: number; many?: boolean },
 ): Promise<{ due: Hint[]; next: Hint[]; misfits: unknown[] }> {
   const misfits = new Set<unknown>()
   const lanes = await Promise.all(served.queues.map((queue) => lane(queue)))
@@ -48,26 +49,18 @@ export async function waitingTasks(
   }
 
   async function lane(queue: string): Promise<{ due: Hint[]; next: Hint[] }> {
-    const soon = await page({ status: 'pending', queue, runAt: { $lte: until } }, { runAt: 1 }, limit + 1)
-    const mine = soon.filter(isServed)
-    if (soon.length <= limit) return { due: mine.filter(isDue), next: mine.filter((hint) => !isDue(hint)) }
+    if (!many) {
+      const soon = await page({ status: 'pending', queue, runAt: { $lte: until } }, { runAt: 1 }, limit + 1)
+      const mine = soon.filter(isServed)
+      if (soon.length <= limit) return { due: mine.filter(isDue), next: mine.filter((hint) => !isDue(hint)) }
+    }
     // There are more than `limit`: read the first in claim order, and the first by date.
+    const order = { $lte: new Date(now.getTime() + AHEAD_MS) }
     const [due, next] = await Promise.all([
-      firstDue(queue),
+      servedPage({ status: 'pending', queue, order }, { priority: -1, order: 1, _id: 1 }, limit),
       servedPage({ status: 'pending', queue, runAt: { $gt: now, $lte: until } }, { runAt: 1 }, limit),
     ])
-    return { due, next }
-  }
-
-  async function firstDue(queue: string): Promise<Hint[]> {
-    const found: Hint[] = []
-    const order = { $lte: new Date(now.getTime() + AHEAD_MS) }
-    for (const priority of HIGHEST_FIRST) {
-      const filter = { status: 'pending', queue, priority, order } as const
-      found.push(...(await servedPage(filter, { order: 1 }, limit - found.length)).filter(isDue))
-      if (found.length >= limit) break
-    }
-    return found
+    return { due: due.filter(isDue), next }
   }
 
   async function servedPage(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
@@ -78,7 +71,8 @@ export async function waitingTasks(
   }
 
   async function page(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
-    return (await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()) as Hint[]
+    const found = await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()
+    return found.map(withoutNulls) as unknown as Hint[]
   }
 
   function isServed(hint: Hint): boolean {
@@ -95,6 +89,14 @@ export async function waitingTasks(
   function isDue({ runAt }: Hint): boolean {
     return runAt <= now
   }
+}
+
+/** In the keys of an index, a field that is not there is null. */
+function withoutNulls(task: object): object {
+  const entries = Object.entries(task)
+  return entries.some(([, value]) => value === null)
+    ? Object.fromEntries(entries.filter(([, value]) => value !== null))
+    : task
 }
 
 function askedFor(served: Served): mongo.Filter<TaskDocument> {

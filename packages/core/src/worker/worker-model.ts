@@ -1,6 +1,7 @@
 import type { WorkerRow } from '@taskfleet/protocol'
-import { type Connection, type Model, Schema } from 'mongoose'
-import { type IndexSpec, indexSpecs } from '../database/index-specs.ts'
+import type { Connection, Model } from 'mongoose'
+import { loadMongoose } from '../database/driver.ts'
+import type { IndexSpec } from '../database/index-specs.ts'
 import { mongooseFields } from '../documents/shape.ts'
 import { SHAPES } from '../documents/shapes.ts'
 import type { Stored } from '../documents/stored.ts'
@@ -19,19 +20,26 @@ export interface WorkerDocument
   expireAt: Date
 }
 
-const workerSchema = new Schema(mongooseFields(SHAPES.workers), {
+const RETENTION: IndexSpec = {
   collection: 'workers',
-  versionKey: false,
-  autoIndex: false,
-})
+  name: 'retention',
+  key: { expireAt: 1 },
+  expireAfterSeconds: 0,
+}
 
-workerSchema.index({ expireAt: 1 }, { name: 'retention', expireAfterSeconds: 0 })
-
-export const workerIndexes = (): IndexSpec[] => indexSpecs('workers', workerSchema)
+export const workerIndexes = (): IndexSpec[] => [RETENTION]
 
 /** The mongoose model of the collection `workers` on this connection. */
 export function workerModel(connection: Connection): Model<WorkerDocument> {
-  return (connection.models.Worker ?? connection.model('Worker', workerSchema)) as unknown as Model<WorkerDocument>
+  return (connection.models.Worker ?? connection.model('Worker', workerSchema())) as unknown as Model<WorkerDocument>
+}
+
+function workerSchema() {
+  const { Schema } = loadMongoose()
+  const options = { collection: 'workers', versionKey: false, autoIndex: false } as const
+  const schema = new Schema(mongooseFields(SHAPES.workers), options)
+  schema.index(RETENTION.key, { name: RETENTION.name, expireAfterSeconds: 0 })
+  return schema
 }
 
 /** A worker's report about itself. It keeps the session alive for `leaseMs`. */

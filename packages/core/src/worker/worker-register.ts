@@ -1,5 +1,5 @@
-import type { Connection, mongo } from 'mongoose'
-import { majorityDb } from '../database/majority-db.ts'
+import type { mongo } from 'mongoose'
+import { type DatabaseSource, majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import { amount, NOW } from '../task/server-time.ts'
@@ -15,9 +15,9 @@ export class WorkerRegister {
   readonly #clock: ServerClock
   readonly #gate: DocumentGate
 
-  constructor(connection: Connection, clock: ServerClock, gate = new DocumentGate(majorityDb(connection))) {
+  constructor(source: DatabaseSource, clock: ServerClock, gate = new DocumentGate(majorityDb(source))) {
     this.#gate = gate
-    this.#workers = majorityDb(connection).collection('workers')
+    this.#workers = majorityDb(source).collection('workers')
     this.#clock = clock
   }
 

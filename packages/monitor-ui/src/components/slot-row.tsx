@@ -17,7 +17,7 @@ import { useLiveTask } from './use-live-task.ts'
 /** A running task in its slot, with its progress, its rate and the source of both. */
 export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; worker: WorkerRow | undefined }) {
   const [ref, visible] = useOnScreen()
-  const { points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, visible)
+  const { points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, { watch: visible })
   const title = taskTitle(task)
   return (
     <div

@@ -3,6 +3,7 @@ import { formatAge } from '../view/format.ts'
 
 const LOOK: Record<RowSource['kind'], { dot: string; tone: string }> = {
   live: { dot: 'bg-done', tone: 'text-dim' },
+  stored: { dot: 'bg-edge', tone: 'text-dim' },
   checkpoint: { dot: 'bg-warn', tone: 'text-warn' },
   silent: { dot: 'bg-bad', tone: 'text-bad' },
   reconnecting: { dot: 'bg-warn pulse', tone: 'text-warn' },
@@ -14,6 +15,8 @@ function sourceText(source: RowSource): string {
   switch (source.kind) {
     case 'live':
       return source.via === 'relay' ? 'live by relay' : 'live'
+    case 'stored':
+      return source.ageMs === undefined ? 'stored, no report yet' : `stored ${formatAge(source.ageMs)} ago`
     case 'checkpoint':
       return source.ageMs === undefined ? 'no report yet' : `checkpoint ${formatAge(source.ageMs)} old`
     case 'silent':
@@ -26,8 +29,9 @@ function sourceText(source: RowSource): string {
 }
 
 const HINT: Record<RowSource['kind'], string> = {
-  live: "Figures come from the task's socket",
-  checkpoint: 'Its socket is not open. Figures come from the last checkpoint in the database',
+  live: 'Figures come from its host',
+  stored: 'Its worker does not listen. Figures come from the database, where they are stored about once a second',
+  checkpoint: 'Its host is not connected. Figures come from the last checkpoint in the database',
   silent: 'Its host has missed three heartbeats',
   reconnecting: 'The gateway is unreachable. Figures may be out of date',
   none: '',

@@ -48,7 +48,7 @@ export const TaskLine = memo(function TaskLine({
   selected,
   onSelect,
 }: Props) {
-  const live = useLiveTask(task, worker, visible && !gone && task.status === 'running')
+  const live = useLiveTask(task, worker, { watch: visible && !gone && task.status === 'running' })
   const { now } = live
   const title = taskTitle(task)
   const running = task.status === 'running'

@@ -5,7 +5,7 @@ import { useTracks } from '../live/progress-tracks.ts'
 import { type RowSource, rowSource } from '../live/row-source.ts'
 
 export interface LiveTask {
-  /** The state from its own socket. */
+  /** The state from its host. */
   watched: TaskView
   progress: Progress | undefined
   ratio: number | undefined
@@ -18,14 +18,22 @@ export interface LiveTask {
   now: number
 }
 
-/** The live state of a task. Its own socket is open while `watch` is true. */
-export function useLiveTask(task: TaskRow, worker: WorkerRow | undefined, watch: boolean): LiveTask {
+/**
+ * The live state of a task, from its host while `watch` is true.
+ *
+ * @param detailed also its log, for the page of one task
+ */
+export function useLiveTask(
+  task: TaskRow,
+  worker: WorkerRow | undefined,
+  { watch, detailed = false }: { watch: boolean; detailed?: boolean },
+): LiveTask {
   const connection = useConnection()
   const now = useServerTime()
   const tracks = useTracks()
   const running = task.status === 'running'
-  const watched = useTask(task._id, { watch })
-  // The known socket may still belong to the attempt before.
+  const watched = useTask(task._id, { watch, row: detailed ? undefined : task })
+  // The known progress may still be that of the attempt before.
   const isOfAttempt = running && watched.task?.attempt === task.attempt
   const track = tracks.of(task, now, isOfAttempt ? watched.progress : undefined)
   const progress = running ? (track.latest ?? task.progress) : task.progress
@@ -39,7 +47,7 @@ export function useLiveTask(task: TaskRow, worker: WorkerRow | undefined, watch:
     now,
   })
   // A silent host's old rate says nothing about now.
-  const moving = source.kind === 'live' || source.kind === 'checkpoint'
+  const moving = source.kind === 'live' || source.kind === 'stored' || source.kind === 'checkpoint'
   return {
     watched,
     progress,

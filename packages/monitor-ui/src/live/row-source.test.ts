@@ -31,6 +31,12 @@ describe('rowSource', () => {
     })
   })
 
+  it('shows the stored progress of a worker that does not listen, which is no fault', () => {
+    const watch = { state: 'stored' } as const
+    expect(rowSource({ ...facts, watch, progressAt: now - 1_000 })).toEqual({ kind: 'stored', ageMs: 1_000 })
+    expect(rowSource({ ...facts, watch, progressAt: undefined })).toEqual({ kind: 'stored', ageMs: undefined })
+  })
+
   it('shows a checkpoint without a watch, and one that never came', () => {
     expect(rowSource({ ...facts, watch: undefined, progressAt: undefined })).toEqual({
       kind: 'checkpoint',

@@ -3,9 +3,11 @@ import type { TaskRow, WorkerRow, WorkerState } from '@taskfleet/protocol'
 
 /** The source of the figures in a row. */
 export type RowSource =
-  /** The task's socket is open, directly or through the gateway. */
+  /** Its host reports, directly or through the gateway. */
   | { kind: 'live'; via: 'direct' | 'relay' }
-  /** Only the document is known. `ageMs` is the age of its progress, `undefined` before the first report. */
+  /** Its worker does not listen, so the stored progress is all there is. `ageMs` is its age, `undefined` before the first report. */
+  | { kind: 'stored'; ageMs: number | undefined }
+  /** The host can't be reached now, so only the document is known. `ageMs` is the age of its progress, `undefined` before the first report. */
   | { kind: 'checkpoint'; ageMs: number | undefined; reason?: string }
   /** The worker has missed three heartbeats; its lease will run out. */
   | { kind: 'silent'; ageMs: number }
@@ -63,6 +65,7 @@ export function rowSource({ task, connection, worker, watch, progressAt, receive
   }
   if (socket !== undefined) return { kind: 'live', via: socket.via }
   const ageMs = progressAt === undefined ? undefined : Math.max(0, now - progressAt)
+  if (watch?.state === 'stored') return { kind: 'stored', ageMs }
   return watch?.state === 'unreachable'
     ? { kind: 'checkpoint', ageMs, reason: watch.reason }
     : { kind: 'checkpoint', ageMs }

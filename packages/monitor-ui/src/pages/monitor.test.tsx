@@ -43,6 +43,16 @@ describe('the fleet board', () => {
     expect(row(task._id).dataset.source).toBe('checkpoint')
   })
 
+  it('says that a task is shown as it is stored if its worker does not listen', async () => {
+    const task = fleet.put(running({ progress: { done: 1, total: 2, at: iso(Date.now() - 4_000) } }))
+    fleet.deaf.add(task._id)
+    const { router } = await renderMonitor(fleet)
+    await screen.findByText(/^stored [456]\ss ago$/)
+    expect(row(task._id).dataset.source).toBe('stored')
+    await act(() => router.navigate({ to: '/tasks/$id', params: { id: task._id } }))
+    await screen.findByText(/^Its worker does not listen\. Figures come from the database/)
+  })
+
   it('shows a host as silent after three missed heartbeats, by the server’s clock', async () => {
     const hour = 3_600_000
     fleet.clockOffset = hour
@@ -102,8 +112,9 @@ describe('the fleet board', () => {
       expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['1', '250', '130', '130']),
     )
     act(() => fleet.end(task._id, { status: 'completed' }))
-    await waitFor(() =>
-      expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['0', '250', '130', '131']),
+    await waitFor(
+      () => expect(['Running', 'Waiting', 'Failed', 'Ended'].map(figure)).toEqual(['0', '250', '130', '131']),
+      { timeout: 30_000 },
     )
     expect(figure('Task rate')).toBe('2.2/s')
     expect(fleet.figures.size).toBe(1)
@@ -133,15 +144,17 @@ describe('the fleet board', () => {
     activity.getByText('2 ended')
   })
 
-  it('opens a socket only for running tasks and shares it between pages', async () => {
+  it('watches only running tasks, and with the log only the one that has its own page', async () => {
     const task = fleet.put(running())
     fleet.put(aTask.pending({}, Date.now()))
     fleet.put(aTask.completed({}, Date.now()))
     const { router } = await renderMonitor(fleet)
-    await waitFor(() => expect([...fleet.watches].map(({ id }) => id)).toEqual([task._id]))
+    const watched = () => [...fleet.watches].map(({ id, listeners }) => [id, listeners.onLog !== undefined])
+    await waitFor(() => expect(watched()).toEqual([[task._id, false]]))
+    expect(fleet.watchesOpened).toBe(1)
     await act(() => router.navigate({ to: '/tasks/$id', params: { id: task._id } }))
     await screen.findByRole('button', { name: 'Cancel' })
-    expect(fleet.watchesOpened).toBe(1)
+    await waitFor(() => expect(watched()).toContainEqual([task._id, true]))
   })
 })
 
@@ -271,7 +284,7 @@ describe('a task’s page', () => {
     await renderMonitor(fleet, `/tasks/${task._id}`)
     await screen.findByRole('heading', { level: 1, name: 'big.iso' })
     await screen.findByText('slow \\u{202e}mirror')
-    await screen.findByText("Directly to the task's socket.")
+    await screen.findByText('Directly to its host.')
     expect(screen.getAllByTestId('attempt')).toHaveLength(1)
     expect(document.querySelector('a[href^="javascript"]')).toBeNull()
     expect(screen.getByTestId('task-page').dataset).toMatchObject({ status: 'running', source: 'live' })

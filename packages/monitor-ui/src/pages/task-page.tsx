@@ -72,7 +72,10 @@ function TaskById({ id }: { id: string }) {
 function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow> }) {
   const worker = task.worker === undefined ? undefined : workers.get(task.worker)
   // Watched in every status: the socket of a waiting task opens when a worker claims it.
-  const { watched, points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, true)
+  const { watched, points, progress, ratio, rate, secondsLeft, source, now } = useLiveTask(task, worker, {
+    watch: true,
+    detailed: true,
+  })
   const title = taskTitle(task)
   const ended = hasEnded(task.status)
   const running = task.status === 'running'
@@ -372,15 +375,17 @@ function reachText(watch: WatchSource, connection: ConnectionState): string {
   if (connection !== 'live') return 'The gateway is unreachable. The page keeps trying to reconnect.'
   switch (watch.state) {
     case 'connecting':
-      return "Connecting to the task's socket…"
+      return 'Connecting to its host…'
     case 'live':
-      return watch.via === 'direct' ? "Directly to the task's socket." : "Through the gateway to the task's socket."
+      return watch.via === 'direct' ? 'Directly to its host.' : 'Through the gateway to its host.'
+    case 'stored':
+      return 'Its worker does not listen. Figures come from the database, where they are stored about once a second.'
     case 'unreachable':
-      return `Its socket is unreachable (${visibleLine(watch.reason, 120)}). Figures come from checkpoints in the database.`
+      return `Its host is unreachable (${visibleLine(watch.reason, 120)}). Figures come from the database, where they are stored about once a second.`
     case 'waiting':
-      return 'No worker runs it now. Its socket opens when a worker claims it.'
+      return 'No worker runs it now. Figures are live again when a worker claims it.'
     case 'ended':
-      return 'It has ended, and its socket is closed.'
+      return 'It has ended.'
   }
 }
 

@@ -1,10 +1,14 @@
 import type {
   ConnectionState,
   FleetApi,
+  FollowedTask,
   LiveQuery,
   LiveStatsHandle,
   RefusedListener,
   RowsListener,
+  TasksListeners,
+  TasksQuery,
+  TasksWatch,
   TaskWatch,
   WatchListeners,
   WatchSource,
@@ -99,6 +103,8 @@ export class FakeFleet implements FleetApi {
   readonly refused = new Map<string, WireError>()
   /** Tasks whose socket can't be reached. */
   readonly unreachable = new Set<string>()
+  /** Tasks whose worker does not listen. */
+  readonly deaf = new Set<string>()
   /** Whether workers carry out requests to their running tasks. */
   obeyed = true
   readonly subscriptions = new Set<Subscription>()
@@ -255,15 +261,43 @@ export class FakeFleet implements FleetApi {
     }
   }
 
+  followTask(id: string, listeners: WatchListeners): FollowedTask {
+    const watch: TaskSocket = { id, listeners, source: { state: 'connecting' } }
+    this.watches.add(watch)
+    this.watchesOpened += 1
+    return {
+      get source() {
+        return watch.source
+      },
+      update: (task) => {
+        if (task === undefined) return
+        listeners.onTask?.(task)
+        this.#tellSource(watch, task)
+      },
+      cancel: async (reason) => void (await this.tasks.cancel({ id, ...(reason !== undefined && { reason }) })),
+      message: async () => undefined,
+      close: () => {
+        this.watches.delete(watch)
+      },
+    }
+  }
+
+  /** No page uses it. */
+  async watchTasks(_tasks: readonly string[] | TasksQuery, _listeners: TasksListeners): Promise<TasksWatch> {
+    throw new FleetError('NOT_FOUND', 'This fleet watches single tasks only')
+  }
+
   #tellSource(watch: TaskSocket, task: TaskRow): void {
     const publicUrl = task.publicUrl ?? ''
     const source: WatchSource = hasEnded(task.status)
       ? { state: 'ended' }
       : task.status !== 'running'
         ? { state: 'waiting' }
-        : this.unreachable.has(task._id)
-          ? { state: 'unreachable', publicUrl, reason: 'connect ECONNREFUSED' }
-          : { state: 'live', via: 'direct', publicUrl }
+        : this.deaf.has(task._id)
+          ? { state: 'stored' }
+          : this.unreachable.has(task._id)
+            ? { state: 'unreachable', publicUrl, reason: 'connect ECONNREFUSED' }
+            : { state: 'live', via: 'direct', publicUrl }
     if (JSON.stringify(source) === JSON.stringify(watch.source)) return
     watch.source = source
     watch.listeners.onSource?.(source)

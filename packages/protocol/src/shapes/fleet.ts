@@ -159,6 +159,21 @@ export const percentiles = object({
 })
 const rates = object({ enqueued: z.number(), completed: z.number(), failed: z.number(), cancelled: z.number() })
 
+export const historyRow = object({
+  at: date.describe('The start of the minute or hour'),
+  queue: queueName,
+  name,
+  host: z
+    .string()
+    .exactOptional()
+    .describe("The worker's host; absent without an attempt, and for keys that are limited"),
+  outcome: z.string().describe("How the attempts ended; 'none' for tasks that ended without one"),
+  status: z.string().describe('The status of the tasks after it'),
+  count,
+  waitMs: percentiles.describe('From due to claimed, estimated'),
+  runMs: percentiles.describe('From claimed to the end, estimated'),
+}).meta({ id: 'History', title: 'What ended in a minute or an hour' })
+
 export const statsSlot = object({
   /** Start of the interval. */
   at: date,
@@ -170,6 +185,9 @@ export const stats = object({
   byQueue: z.record(z.string(), counts),
   byName: z.record(z.string(), counts),
   rates: rates.describe('Per second, over the last minute'),
+  auditedAt: date
+    .exactOptional()
+    .describe('Since when removed and retried tasks may still be counted as ended. Absent if all counts are exact'),
   /** The last five minutes in intervals of ten seconds. Intervals without events are left out. */
   slots: z.array(statsSlot),
   /** The time from due to claimed, of tasks that ended recently. */

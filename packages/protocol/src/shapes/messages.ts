@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { stats } from './fleet.ts'
 import { liveLogLine, progress, task, taskError, taskStatus } from './tasks.ts'
-import { date, object } from './values.ts'
+import { date, object, wireError } from './values.ts'
 
 export const subscription = z.string().max(64)
 export const seq = z.int()
@@ -21,6 +21,14 @@ export const ticketAnswer = object({
   token: z.string(),
   expiresAt: date,
 }).meta({ id: 'TicketAnswer' })
+
+export const hostTicketAnswer = object({
+  worker: z.string().describe('The worker that runs the task.'),
+  url: z.string().exactOptional().describe("The host's socket; absent if the worker doesn't listen."),
+  relayUrl: z.string(),
+  token: z.string(),
+  expiresAt: date,
+}).meta({ id: 'HostTicketAnswer' })
 
 export const renewalAnswer = object({ expiresAt: date, serverTime: date }).meta({
   id: 'RenewalAnswer',
@@ -73,3 +81,29 @@ export const taskConnectError = object({
   publicUrl: z.string().exactOptional(),
   retryAfter: z.number().exactOptional().describe('In seconds, if too many wrong tokens came from this address.'),
 }).meta({ id: 'TaskConnectError' })
+
+const ofTask = { id: z.string(), attempt: z.int().describe('The attempt that runs at this host.') }
+
+/** Whether one task is watched now, or why not. */
+export const watchedTask = object({
+  id: z.string(),
+  attempt: z.int().exactOptional().describe('The attempt that is watched; absent with `error`.'),
+  error: wireError.exactOptional(),
+  status: taskStatus.exactOptional().describe('With `TASK_NOT_HERE`: its stored status.'),
+  publicUrl: z.string().exactOptional().describe('With `TASK_NOT_HERE`: where it runs now.'),
+}).meta({ id: 'WatchedTask' })
+
+export const tasksProgress = object({ tasks: z.array(object({ ...ofTask, progress })) }).meta({ id: 'TasksProgress' })
+export const taskLines = object({ ...ofTask, lines: z.array(liveLogLine) }).meta({ id: 'TaskLines' })
+export const taskEvent = object({ ...ofTask, name: z.string(), data: z.unknown().exactOptional() }).meta({
+  id: 'TaskEvent',
+})
+export const taskDropped = object({ id: z.string(), lines: z.int(), events: z.int() }).meta({ id: 'TaskDropped' })
+export const watchedEnd = object({
+  ...ofTask,
+  ...taskEnd.shape,
+  partial: z
+    .literal(true)
+    .exactOptional()
+    .describe('The output was left out, because this client did not read fast enough. The stored task has it.'),
+}).meta({ id: 'WatchedEnd' })

@@ -1,6 +1,7 @@
 import type {
   ConnectionState,
   FleetApi,
+  FollowedTask,
   RefusedListener,
   RowsListener,
   TaskWatch,
@@ -25,6 +26,8 @@ interface Watch extends TaskWatch {
   id: string
   listeners: WatchListeners
   open: boolean
+  /** The rows that a followed task was given. */
+  rows: (TaskRow | undefined)[]
 }
 interface Figures {
   request: { filter?: Record<string, unknown> }
@@ -85,7 +88,27 @@ export class FakeClient {
       id,
       listeners,
       open: true,
+      rows: [],
       source: { state: 'waiting' },
+      cancel: async () => undefined,
+      message: async (name, data) => ({ name, data }),
+      close: () => closing(watch),
+    }
+    this.watches.push(watch)
+    return watch
+  }
+
+  followTask(id: string, listeners: WatchListeners): FollowedTask {
+    const watch: Watch & FollowedTask = {
+      id,
+      listeners,
+      open: true,
+      rows: [],
+      source: { state: 'connecting' },
+      update: (task) => {
+        watch.rows.push(task)
+        if (task !== undefined) listeners.onTask?.(task)
+      },
       cancel: async () => undefined,
       message: async (name, data) => ({ name, data }),
       close: () => closing(watch),

@@ -7,6 +7,7 @@ import {
   type Ack,
   applyDelta,
   type QueryDelta,
+  type QueryPart,
   type QueryReset,
   type SubscribeAnswer,
   type TaskRow,
@@ -57,8 +58,9 @@ export function refusal(socket: Socket): Promise<ConnectError | undefined> {
   })
 }
 
-export async function connect(test: TestFleet, url: string, token?: string): Promise<Socket> {
-  const socket = open(url, token)
+/** @param auth what the handshake says besides the token, such as `{ parts: true }` */
+export async function connect(test: TestFleet, url: string, token?: string, auth: object = {}): Promise<Socket> {
+  const socket = open(url, undefined, { auth: { ...auth, ...(token === undefined ? {} : { token }) } })
   test.cleanup(() => socket.disconnect())
   const refused = await refusal(socket)
   if (refused !== undefined) throw refused
@@ -90,22 +92,29 @@ export class HeldRows {
   rows: readonly TaskRow[]
   deltas = 0
   resets = 0
+  /** The parts that have arrived, up to the last one. */
+  #parts: QueryPart<TaskRow>[] = []
+  /** Whether it has rows. */
+  loaded: boolean
 
   private constructor(answer: SubscribeAnswer<TaskRow>) {
     this.subscription = answer.subscription
     this.epoch = answer.epoch
     this.seq = answer.seq
     this.rows = answer.rows ?? []
+    this.loaded = answer.parts !== true
   }
 
   static async open(socket: Socket, query: object): Promise<HeldRows> {
-    const early: ['delta' | 'reset', unknown][] = []
+    const early: ['delta' | 'reset' | 'part', unknown][] = []
     let held: HeldRows | undefined
+    socket.on('queryPart', (part: QueryPart<TaskRow>) => (held ? held.part(part) : early.push(['part', part])))
     socket.on('queryDelta', (delta: QueryDelta<TaskRow>) => (held ? held.delta(delta) : early.push(['delta', delta])))
     socket.on('queryReset', (reset: QueryReset<TaskRow>) => (held ? held.reset(reset) : early.push(['reset', reset])))
     held = new HeldRows(await asked<SubscribeAnswer<TaskRow>>(socket, 'subscribeQuery', query))
     for (const [kind, body] of early) {
       if (kind === 'delta') held.delta(body as QueryDelta<TaskRow>)
+      else if (kind === 'part') held.part(body as QueryPart<TaskRow>)
       else held.reset(body as QueryReset<TaskRow>)
     }
     return held
@@ -113,10 +122,24 @@ export class HeldRows {
 
   delta(delta: QueryDelta<TaskRow>): void {
     if (delta.subscription !== this.subscription) return
+    if (!this.loaded) throw new Error('a delta came before the last part')
     if (delta.seq !== this.seq + 1) throw new Error(`a gap: ${this.seq} is followed by ${delta.seq}`)
     this.seq = delta.seq
     this.deltas += 1
     this.rows = applyDelta<TaskRow>(this.rows, delta)
+  }
+
+  part(part: QueryPart<TaskRow>): void {
+    if (part.subscription !== this.subscription) return
+    if (part.part === 0) this.#parts = []
+    if (part.part !== this.#parts.length) throw new Error(`part ${part.part} follows ${this.#parts.length} parts`)
+    this.loaded = false
+    this.#parts.push(part)
+    if (part.end === undefined) return
+    const byId = new Map(this.#parts.flatMap(({ rows }) => rows.map((row) => [row._id, row])))
+    const rows = part.end.ids.map((id) => byId.get(id)!)
+    this.loaded = true
+    this.reset({ subscription: part.subscription, reason: 'SLOW_CONSUMER', ...part.end, rows })
   }
 
   reset(reset: QueryReset<TaskRow>): void {

@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import type { Bed } from './bed.ts'
 
 const HEADER_BYTES = 16
 /** https://github.com/mongodb/specifications/blob/master/source/message/OP_MSG.md */
@@ -27,10 +26,19 @@ export class CommandTap {
   #tapped = nothing()
   #connections = 0
 
-  /** @returns the tap, and the address that goes through it */
-  static async start(bed: Bed): Promise<{ tap: CommandTap; uri: string }> {
+  /**
+   * @param defer its argument is called at the end
+   * @returns the tap, and the address that goes through it
+   */
+  static async start({
+    uri: address,
+    defer,
+  }: {
+    uri: string
+    defer: (end: () => unknown) => void
+  }): Promise<{ tap: CommandTap; uri: string }> {
     const tap = new CommandTap()
-    const target = new URL(bed.uri)
+    const target = new URL(address)
     const open = new Set<Socket>()
     const server = createServer((client) => {
       const upstream = connect(Number(target.port || 27_017), target.hostname)
@@ -59,11 +67,11 @@ export class CommandTap {
     })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    bed.defer(() => {
+    defer(() => {
       server.close()
       for (const socket of open) socket.destroy()
     })
-    const uri = new URL(bed.uri)
+    const uri = new URL(address)
     uri.host = `127.0.0.1:${(server.address() as AddressInfo).port}`
     // Otherwise the driver would go on with the address that the server says of itself. A fleet accepts it for a set of one member.
     uri.searchParams.set('directConnection', 'true')

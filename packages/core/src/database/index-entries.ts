@@ -1,0 +1,29 @@
+import type { TaskDocument } from '../task/task-document.ts'
+import { INDEXES } from './indexes.ts'
+
+/** An index's entry for a document. */
+export interface IndexEntry {
+  index: string
+  values: unknown[]
+}
+
+/** The entries of a task in the indexes of `tasks`, as a server decides it from their partial filters. For measurements and tests. */
+export function indexEntries(task: Partial<TaskDocument>): IndexEntry[] {
+  const at = (path: string): unknown =>
+    path.split('.').reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], task)
+  const fits = ([path, condition]: [string, unknown]): boolean => {
+    const { $exists: exists, $in: among } = Object(condition) as { $exists?: boolean; $in?: unknown[] }
+    return exists === true ? at(path) !== undefined : (among ?? [condition]).includes(at(path))
+  }
+  const holding = INDEXES.filter(
+    ({ collection, sparse, partialFilterExpression = {}, key }) =>
+      collection === 'tasks' &&
+      Object.entries(partialFilterExpression).every(fits) &&
+      (sparse !== true || Object.keys(key).some((path) => at(path) !== undefined)),
+  )
+  return [{ name: '_id', key: { _id: 1 } }, ...holding].map(({ name, key }) => ({
+    index: name,
+    // An index that is neither sparse nor partial has an entry for a field that is not there, too.
+    values: Object.keys(key).map((path) => at(path) ?? null),
+  }))
+}
