@@ -47,6 +47,7 @@ export function storedTaskCommands(kit: CommandKit): void {
       ID: (task) => task._id,
       STATUS: (task) => task.status,
       NAME: (task) => task.name,
+      TITLE: (task) => task.title,
       QUEUE: (task) => task.queue,
       PRIORITY: (task) => task.priority,
       ATTEMPT: (task) => task.attempt,

@@ -45,6 +45,8 @@ export function createDownload(options: DownloadOptions, threads: HashThreads = 
   const settings: Settings = { ...DEFAULTS, ...options }
   return {
     input: downloadInput,
+    title: ({ url, file }: DownloadInput): string => file ?? nameFromServer(undefined, new URL(url)),
+    labels: ({ url }: DownloadInput) => ({ origin: new URL(url).host }),
     run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads),
   }
 }

@@ -54,7 +54,7 @@ const CONTENT = ['input', 'output', 'checkpoint']
 
 export const FIELDS: Record<CollectionName, CollectionFields> = {
   tasks: fieldsOf(shapes.task, {
-    open: [...CONTENT, 'progress'],
+    open: [...CONTENT, 'progress', 'labels'],
     hidden: ['attempts', 'retry.backoff', 'error.stack'],
     rowWithout: [...CONTENT, 'attempts'],
   }),

@@ -41,6 +41,8 @@ const INDEXES: readonly Omit<IndexSpec, 'collection'>[] = [
   /** The deadlines that come next. */
   { key: { raiseAt: 1 }, name: 'raise', sparse: true },
   { key: { after: 1 }, name: 'after', sparse: true },
+  /** Only tasks with labels have entries. */
+  { key: { 'labels.$**': 1 }, name: 'labels' },
   /** No two open tasks of a queue have the same key. */
   {
     key: { queue: 1, key: 1 },

@@ -12,6 +12,8 @@ interface ErrorsRequest extends QueryRequest {
 /** The fields of a row in a list, without the large ones. */
 export const LIST_FIELDS: string[] = [
   'name',
+  'title',
+  'labels',
   'version',
   'status',
   'queue',

@@ -121,6 +121,15 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               <SourceMark source={source} />
               <Copyable text={task._id} label="id" />
             </div>
+            {task.labels !== undefined && (
+              <ul className="mt-1 flex flex-wrap gap-1.5" aria-label="Labels">
+                {Object.entries(task.labels).map(([name, text]) => (
+                  <li key={name} className="rounded border border-line px-1.5 text-xs text-dim">
+                    <Foreign text={`${name}: ${text}`} max={80} />
+                  </li>
+                ))}
+              </ul>
+            )}
             {task.control !== undefined && !ended && (
               <p className="mt-1 text-warn">
                 {task.control.action === 'cancel' ? 'Cancel' : 'Pause'} requested by{' '}

@@ -43,7 +43,10 @@ describe('filters and the address', () => {
 
   it('become a query of simple operators', () => {
     expect(taskQuery({ status: ['running'], q: 'iso' }, workers, EPOCH)).toMatchObject({
-      filter: { status: 'running', 'input.file': { $contains: 'iso' } },
+      filter: {
+        status: 'running',
+        $and: [{ $or: [{ title: { $contains: 'iso' } }, { 'input.file': { $contains: 'iso' } }] }],
+      },
       sort: { createdAt: -1 },
       limit: 200,
     })

@@ -133,7 +133,8 @@ export function taskQuery(
   const q = search.q?.trim()
   if (q !== undefined && q !== '') {
     if (AN_ID.test(q)) filter._id = q.toLowerCase()
-    else filter[search.in === 'url' ? 'input.url' : 'input.file'] = { $contains: q }
+    else if (search.in === 'url') filter['input.url'] = { $contains: q }
+    else filter.$and = [{ $or: [{ title: { $contains: q } }, { 'input.file': { $contains: q } }] }]
   }
   if (search.deadline !== undefined) Object.assign(filter, atRisk(now))
   return {

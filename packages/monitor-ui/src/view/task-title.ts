@@ -20,8 +20,9 @@ export function fileOfUrl(url: string): string | undefined {
   }
 }
 
-/** The title of a task: the file of a download, else the name of its handler. Foreign text: draw it with `<Foreign>`. */
-export function taskTitle(task: Pick<TaskRow, 'input' | 'name'>): string {
+/** The title of a task; without one the file of a download, else the name of its handler. Foreign text: draw it with `<Foreign>`. */
+export function taskTitle(task: Pick<TaskRow, 'title' | 'input' | 'name'>): string {
+  if (task.title !== undefined) return task.title
   const file = inputText(task, 'file')
   if (file !== undefined) return file
   const url = inputText(task, 'url')
