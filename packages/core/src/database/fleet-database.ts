@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { KeptCounts } from '../history/kept-counts.ts'
 import { RollUps } from '../history/roll-ups.ts'
 import type { Feed } from '../live/feed.ts'
+import { asError } from '../thrown.ts'
 import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
@@ -74,7 +75,7 @@ export class FleetDatabase {
   /**
    * Connects, and rejects databases that can't give a fleet's guarantees.
    *
-   * @throws {FleetError} `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `UNSUPPORTED_SERVER`, `BAD_DATABASE_NAME`,
+   * @throws {FleetError} `BAD_DATABASE_ADDRESS`, `NO_DATABASE`, `NEEDS_REPLICA_SET`, `NEEDS_MAJORITY`, `UNSUPPORTED_SERVER`, `BAD_DATABASE_NAME`,
    * `DATABASE_FORBIDDEN`, `CLOCK_PROBE_FAILED`
    */
   static async connect(options: DatabaseOptions): Promise<FleetDatabase> {
@@ -256,12 +257,15 @@ export class FleetDatabase {
   }
 }
 
-/** @throws {FleetError} `NO_DATABASE` for an address that the driver can't read */
+/** @throws {FleetError} `BAD_DATABASE_ADDRESS` for an address that the driver can't read */
 function clientOf(uri: string, options: mongo.MongoClientOptions): mongo.MongoClient {
   try {
     return new driver.MongoClient(uri, options)
   } catch (error) {
-    throw refusedConnection(error, uri)
+    const { message } = asError(error)
+    throw new FleetError('BAD_DATABASE_ADDRESS', `'${maskUri(uri)}' is not an address of MongoDB: ${message}`, {
+      cause: error,
+    })
   }
 }
 
