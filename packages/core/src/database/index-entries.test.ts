@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
 import type { NewTask } from '../task/new-task.ts'
 import type { TaskDocument } from '../task/task-document.ts'
-import { type IndexEntry, indexEntries } from './index-entries.ts'
+import { type IndexEntry, indexEntries, isWildcard } from './index-entries.ts'
 import { INDEXES } from './indexes.ts'
 
 const held = useDatabase()
@@ -64,8 +64,16 @@ test('a task with a key pays for the index of keys only while it is open', async
 
 test('no index of tasks holds an entry for each task', () => {
   const whole = INDEXES.filter(
-    ({ collection, sparse, partialFilterExpression }) =>
-      collection === 'tasks' && sparse !== true && partialFilterExpression === undefined,
+    ({ collection, key, sparse, partialFilterExpression }) =>
+      collection === 'tasks' && sparse !== true && partialFilterExpression === undefined && !isWildcard(key),
   )
   expect(whole).toEqual([])
+})
+
+test('a task has an entry for each label while it is stored, and one without labels has none', async () => {
+  const phases = await phasesOf(new Fleet(held.database), { labels: { customer: 'cus_1003', kind: 'pdf' } })
+  const labels = phases.map((task) => indexEntries(task).filter(({ index }) => index === 'labels'))
+  expect(labels).toEqual(
+    phases.map(() => ['customer', 'kind'].map((name) => ({ index: 'labels', values: [name, expect.any(String)] }))),
+  )
 })

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import chromium from '@sparticuz/chromium'
 import { Fleet } from '@taskfleet/core'
+import { countFault } from '@taskfleet/testkit/count-fault'
 import { WorkerProcess } from '@taskfleet/testkit/faults/worker-process'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
@@ -146,6 +147,7 @@ describe('a page with 3 × 50 moving tasks', { timeout: 400_000 }, () => {
 
   test('one host is killed: the others stay live, and its tasks are live again at the next one', async () => {
     await hosts[2]!.signal('SIGKILL')
+    countFault('host killed')
     await page.waitForFunction(
       () => {
         const lost = [...document.querySelectorAll('[data-worker="host-c"] [data-testid=task-row]')]
