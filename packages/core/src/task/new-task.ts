@@ -16,7 +16,7 @@ import type { ObjectId } from './task-document.ts'
 const DEFAULT_MAX_ATTEMPTS = 5
 
 /** Short texts by which people search, by their names. */
-export type Labels = Readonly<Record<string, string>>
+type Labels = Readonly<Record<string, string>>
 
 /** A request to enqueue, checked and with defaults. The server fills in absent dates. */
 export interface NewTask extends Budget {
