@@ -42,8 +42,8 @@ export class DatabaseView implements FleetView {
   }
 
   async rows<N extends CollectionName>(query: CollectionQuery<N>): Promise<CollectionRows[N][]> {
-    const { collection, filter, projection, sort, limit, fields } = compileQuery(query)
-    const found = this.#fleet.database.db.collection(collection).find(filter, { projection })
+    const { collection, dbFilter, projection, sort, limit, fields } = compileQuery(query)
+    const found = this.#fleet.database.db.collection(collection).find(dbFilter, { projection })
     const docs = await found.sort(sort).limit(limit).toArray()
     return docs.map((doc) => toRow<CollectionRows[N]>(collection, doc, fields))
   }

@@ -3,6 +3,7 @@ import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { boundsOf } from '../auth/reach.ts'
 import { batchFor, readPage } from '../live/bounded-read.ts'
+import { byPhase } from '../live/by-phase.ts'
 import { type CompiledQuery, compileQuery } from '../live/query.ts'
 import { toRow } from '../live/wire.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -77,6 +78,6 @@ function compiled(
 ): { query: CompiledQuery; digest: string; filter: object } {
   const query = compileQuery({ filter, ...asked }, boundsOf(principal, 'tasks'))
   const digest = queryDigest(filter, asked.sort)
-  if (cursor === undefined) return { query, digest, filter: query.filter }
-  return { query, digest, filter: { $and: [query.filter, readCursor(digest, query.sort, cursor)] } }
+  if (cursor === undefined) return { query, digest, filter: query.dbFilter }
+  return { query, digest, filter: byPhase({ $and: [query.filter, readCursor(digest, query.sort, cursor)] }) }
 }

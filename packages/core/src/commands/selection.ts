@@ -2,6 +2,7 @@ import { FleetError, type TaskSelection } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { requireReach, visibleTo } from '../auth/reach.ts'
+import { byPhase } from '../live/by-phase.ts'
 import { compileFilter } from '../live/query.ts'
 import { parseId } from '../task/parse-value.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
@@ -28,7 +29,7 @@ export async function selectTasks(
     throw new FleetError('BAD_REQUEST', "Give exactly one of 'id', 'ids' and 'filter' to select tasks")
   }
   if (filter !== undefined) {
-    const matching = { $and: [visibleTo(principal) ?? {}, compileFilter(filter), whenFiltered] }
+    const matching = byPhase({ $and: [visibleTo(principal) ?? {}, compileFilter(filter), whenFiltered] })
     const found = await tasks
       .find(matching as mongo.Filter<TaskDocument>, { maxTimeMS: MAX_QUERY_MS })
       .sort({ _id: 1 })

@@ -279,11 +279,11 @@ export class LiveQuery<R extends Row = Row> {
   }
 
   #find(projection: mongo.Document, limit: number): Promise<{ docs: mongo.Document[]; cut: boolean }> {
-    const { filter, sort, collection, fields } = this.query
+    const { dbFilter, sort, collection, fields } = this.query
     const batchSize = batchFor(collection, fields)
     const find = (session?: mongo.ClientSession): Promise<{ docs: mongo.Document[]; cut: boolean }> => {
       const found = this.#collection
-        .find(filter, { projection, maxTimeMS: MAX_QUERY_MS, batchSize, ...given({ session }) })
+        .find(dbFilter, { projection, maxTimeMS: MAX_QUERY_MS, batchSize, ...given({ session }) })
         .sort(sort)
         .limit(limit)
       return readBounded(found, this.query.limit)

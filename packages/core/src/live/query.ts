@@ -2,6 +2,7 @@ import { COLLECTIONS, type CollectionName, FleetError, type QuerySort } from '@t
 import type { Bounds } from '../auth/reach.ts'
 import { driver } from '../database/driver.ts'
 import { escapeRegex, isPlainObject } from '../documents/plain.ts'
+import { byPhase } from './by-phase.ts'
 import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'
@@ -20,8 +21,10 @@ const DEFAULT_LIMIT = 100
 /** A checked query: the same tree for MongoDB and for the matcher, which must agree. */
 export interface CompiledQuery {
   collection: CollectionName
-  /** For MongoDB. */
+  /** What the query means, in MongoDB's operators. */
   filter: Record<string, unknown>
+  /** As `filter`, written so that a server can use its indexes. */
+  dbFilter: Record<string, unknown>
   /** For documents as they come from the feed. */
   matches: Matcher
   sort: QuerySort
@@ -70,6 +73,7 @@ export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
   return {
     collection,
     filter,
+    dbFilter: collection === 'tasks' ? byPhase(filter) : filter,
     matches: createMatcher(filter),
     sort,
     compare: compareBy(sort),

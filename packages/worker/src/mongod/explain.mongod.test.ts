@@ -38,6 +38,8 @@ const HOT: Record<string, (fleet: Fleet) => Promise<unknown>> = {
   'schedules that are due': (fleet) => fleet.schedules.due(),
   'events that are overdue': (fleet) => fleet.events.sweep(),
   'the newest tasks': (fleet) => fleet.tasks.find({}).sort({ _id: -1 }).limit(100).toArray(),
+  'a list of several statuses': (fleet) =>
+    fleet.as().tasks.list({ filter: { status: { $in: ['running', 'paused', 'blocked'] } }, sort: { _id: 1 } }),
   'what ended last': (fleet) =>
     fleet.tasks
       .find({ finishedAt: { $gte: new Date(0) } })
