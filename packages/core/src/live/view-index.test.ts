@@ -81,7 +81,7 @@ describe('the index of views', () => {
       { numRuns: 300 },
     )
     // An index that collects all or nothing would be useless.
-    expect(fitted).toBeGreaterThan(1_000)
+    expect(fitted).toBeGreaterThan(200)
     expect(passedOver).toBeGreaterThan(1_000)
   })
 
