@@ -96,7 +96,7 @@ describe('the monitor in a real browser, with and without a key', () => {
     await page.getByRole('link', { name: 'Keys' }).click(WAIT)
     await page.locator(`[data-testid=key-row][data-key="${made.id}"][data-state=good]`).waitFor(WAIT)
     expect(handshakes.length).toBeGreaterThan(0)
-    for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"\}$/)
+    for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"(,"parts":true)?\}$/)
     expect(shown.filter((one) => one.includes('tf_')).map((one) => one.split(' ')[0])).toEqual(
       shown.filter((one) => one.startsWith('/api/v1/sessions ')).map(() => '/api/v1/sessions'),
     )
@@ -126,7 +126,7 @@ describe('the monitor in a real browser, with and without a key', () => {
     await page.waitForEvent('websocket', { predicate: (socket) => socket.url().includes(moved), ...WAIT })
     await live()
     await page.locator(`[data-testid=key-row][data-key="${made.id}"][data-state=good]`).waitFor(WAIT)
-    for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"\}$/)
+    for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"(,"parts":true)?\}$/)
   })
 
   test('ends when its key is revoked from elsewhere: with the form, a clear word, and nothing kept', async () => {
