@@ -119,7 +119,7 @@ describe('watchers of the same query', () => {
   test('get the error if the first read fails, and nothing is left open', () =>
     withQueries({}, async (queries) => {
       const query = compileQuery({ filter: { queue: queue() } })
-      const broken = { ...query, filter: { $noSuchOperator: 1 } }
+      const broken = { ...query, dbFilter: { $noSuchOperator: 1 } }
       await expect(queries.watch(broken, new Watcher({}))).rejects.toThrow()
       expect(queries.size).toBe(0)
       await queries.watch(query, new Watcher({}))
