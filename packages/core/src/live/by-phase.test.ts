@@ -6,22 +6,23 @@ import { Fleet } from '../fleet.ts'
 import { byPhase } from './by-phase.ts'
 
 const held = useDatabase()
-const ended = { finishedAt: { $exists: true } }
 
-test.each<[string, object, object]>([
-  ['no status', { queue: 'q' }, { queue: 'q' }],
-  ['an open status', { status: 'pending' }, { status: 'pending' }],
-  ['an ended status', { status: 'failed' }, { $and: [ended, { status: 'failed' }] }],
-  ['no known status', { status: { $in: [] } }, { status: { $in: [] } }],
-  ['a status that it excludes', { status: { $ne: 'pending' } }, { status: { $ne: 'pending' } }],
-])('a filter of %s', (_, filter, sent) => {
-  expect(byPhase(filter as Record<string, unknown>)).toEqual(sent)
+test.each<Record<string, unknown>>([
+  { queue: 'q' },
+  { status: 'pending' },
+  { status: 'failed' },
+  { status: { $in: [] } },
+  { status: { $in: ['paused'] } },
+  { status: { $in: ['pending', 'failed'] } },
+  { status: { $ne: 'pending' } },
+])('%o is sent as it is', (filter) => {
+  expect(byPhase(filter)).toBe(filter)
 })
 
-test('a filter of several statuses has a branch for each open status, and one for those that have ended', () => {
-  const filter = { $and: [{ queue: 'q' }, { status: { $in: ['pending', 'failed', 'paused', 'completed'] } }] }
+test('a filter of several open statuses has a branch for each', () => {
+  const filter = { $and: [{ queue: 'q' }, { status: { $in: ['pending', 'paused', 'unknown'] } }] }
   expect(byPhase(filter)).toEqual({
-    $or: [{ status: 'pending' }, { status: 'paused' }, ended].map((phase) => ({ $and: [phase, filter] })),
+    $or: [{ status: 'pending' }, { status: 'paused' }].map((phase) => ({ $and: [phase, filter] })),
   })
 })
 

@@ -2,22 +2,15 @@ import { hasEnded, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 
 type Filter = Record<string, unknown>
 
-const HAS_ENDED: Filter = { finishedAt: { $exists: true } }
-
 /**
- * A filter of tasks as it is sent to the database. Each index of tasks holds one phase, and a server uses it only for a query that names
- * the status of open tasks by equality, or `finishedAt` of ended ones. So a filter of several statuses becomes an `$or` with a branch for
- * each phase, which a server plans one by one. A filter that requires no status stays as it is.
+ * A filter of tasks as it is sent to the database. The indexes of open tasks hold one phase each, and a server uses one only for a query
+ * that names its status by equality. So a filter of several open statuses becomes an `$or` with a branch for each, which a server plans
+ * one by one. A filter that ended tasks may fit stays as it is: nothing but their status says for sure that they have ended.
  */
 export function byPhase(filter: Filter): Filter {
   const statuses = statusesOf(filter)
-  if (statuses === undefined) return filter
-  const open = statuses.filter((status) => !hasEnded(status)).map((status): Filter => ({ status }))
-  const phases = statuses.some(hasEnded) ? [...open, HAS_ENDED] : open
-  if (phases.length === 0) return filter
-  const [only] = phases
-  if (phases.length > 1) return { $or: phases.map((phase) => ({ $and: [phase, filter] })) }
-  return only!.status !== undefined && only!.status === filter.status ? filter : { $and: [only, filter] }
+  if (statuses === undefined || statuses.length < 2 || statuses.some(hasEnded)) return filter
+  return { $or: statuses.map((status) => ({ $and: [{ status }, filter] })) }
 }
 
 /** The statuses of which a task must have one; undefined if the filter names none. */
