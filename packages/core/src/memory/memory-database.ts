@@ -28,7 +28,7 @@ const unique = INDEXES.filter((index) => index.unique === true)
  * run one after the other and are all or nothing, but operations outside of a transaction see its writes at once.
  */
 export class MemoryDatabase {
-  readonly clock = new ServerClock()
+  readonly clock = new MemoryClock()
   readonly #collections = new Map<string, MemoryCollection>()
   readonly #listeners = new Set<(change: MemoryChange) => void>()
   /** Has the interface of the driver's `Db`. */
@@ -113,13 +113,23 @@ export class MemoryDatabase {
     if (there !== undefined) return there
     const collection = new MemoryCollection(name, {
       unique: unique.filter((index) => index.collection === name),
-      // Of the two clocks that date what a program asks for, the later one: otherwise what is due now might not be due yet.
-      now: () => new Date(Math.max(Date.now(), this.clock.now().getTime())),
+      now: () => this.clock.now(),
       onChange: (id, doc) => {
         for (const listener of [...this.#listeners]) listener({ collection: name, id, doc })
       },
     })
     this.#collections.set(name, collection)
     return collection
+  }
+}
+
+/** Never behind the clock with which a program dates what it asks for: otherwise what is due now might not be due yet. */
+class MemoryClock extends ServerClock {
+  override now(): Date {
+    return new Date(Math.max(Date.now(), super.now().getTime()))
+  }
+
+  override past(): Date {
+    return this.now()
   }
 }
