@@ -7,7 +7,7 @@ const DAY_MS = 86_400_000
  * Stores copies of an ended document until the collection has `count` more, with ids and dates of the last day: an index must not find
  * them all at one place.
  *
- * @param ended a document as it was stored by whoever is measured
+ * @param ended an ended task, as the measured queue stored it
  */
 export async function storeEnded(collection: Collection, ended: Document, count: number): Promise<void> {
   for (let stored = 0; stored < count; stored += PAGE) {

@@ -539,7 +539,7 @@ export class Gateway extends Service {
     throw new FleetError('NOT_RUNNING', `This task is ${task.status}; only a running one has a socket`)
   }
 
-  /** Where a host is, is told only by one of its tasks that the key may read. @throws {FleetError} as `#runningTask` */
+  /** A token for a host, and its address: only for a task of it that the key may read. @throws {FleetError} as `#runningTask` */
   async #hostTicket(id: unknown, principal: Principal, request: IncomingMessage): Promise<HostTicketAnswer> {
     const { worker } = await this.#runningTask(id, principal)
     if (worker === undefined) throw new FleetError('NOT_RUNNING', 'This task has no worker')

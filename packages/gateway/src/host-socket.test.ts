@@ -26,7 +26,7 @@ const MIB = 1024 * 1024
 const ROUNDS = 10
 const MISSING = 'f'.repeat(24)
 
-/** A handler that does what it is told. */
+/** Its test says when it reports, logs and ends. */
 const told = defineTask({
   name: 'told',
   input: z.object({ n: z.number() }),

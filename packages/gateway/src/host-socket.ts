@@ -1,31 +1,16 @@
-import type { Fleet, Principal } from '@taskfleet/core'
+import type { Principal } from '@taskfleet/core'
 import { requireScope } from '@taskfleet/core/internal'
 import { type ClientToHost, FleetError, type Scope, type WatchedTask } from '@taskfleet/protocol'
 import { HOST_TAKES, outerShape } from '@taskfleet/protocol/internal'
-import type { Logger } from 'pino'
 import type { Server, Socket } from 'socket.io'
 import type { z } from 'zod'
-import type { Access } from './access.ts'
-import type { Accounts } from './accounts.ts'
-import type { Attempts } from './attempts.ts'
-import type { Backlog } from './backlog.ts'
 import { guard, type Rule, tokenBucket } from './guard.ts'
 import { HostLine, HostRefusal } from './host-line.ts'
 import { HostTasks, type Wants } from './host-tasks.ts'
-import type { KeyHolders } from './key-holders.ts'
-import { connectError, MESSAGES_A_SECOND, refuseUnknown } from './task-socket.ts'
-import type { Tickets } from './tickets.ts'
+import { connectError, MESSAGES_A_SECOND, refuseUnknown, type TaskSocketDeps } from './task-socket.ts'
 
-export interface HostSocketDeps {
-  fleet: Fleet
-  attempts: Attempts | undefined
-  access: Access
-  tickets: Tickets
-  log: Logger
-  holders: KeyHolders
-  backlog: Backlog
-  accounts: Accounts
-}
+/** A host's socket stands on the same parts as that of a task. */
+export type HostSocketDeps = TaskSocketDeps
 
 /** What serves the messages of one connection: the tasks of this process, or a line to another host. */
 interface WatchedHost {

@@ -11,7 +11,7 @@ import { Server } from 'socket.io'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 
-/** Moves ten times a second until it is told to finish, and goes on where it was. */
+/** Reports progress ten times a second until a message ends it. A next attempt goes on from the checkpoint. */
 const moving = defineTask({
   name: 'moving',
   input: z.object({ n: z.number() }),

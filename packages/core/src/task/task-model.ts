@@ -12,7 +12,7 @@ import type { TaskDocument } from './task-document.ts'
  * uses a partial index only for a query that implies its filter by the same equality: so queries name one status, not several.
  * The status is the first key too, for queries that name nothing else.
  */
-const only = (status: TaskStatus) => ({ partialFilterExpression: { status } })
+const inPhase = (status: TaskStatus) => ({ partialFilterExpression: { status } })
 
 const INDEXES: readonly Omit<IndexSpec, 'collection'>[] = [
   /** Claim order within a queue, with all that a worker must know: it reads its next tasks from the keys alone. */
@@ -22,18 +22,18 @@ const INDEXES: readonly Omit<IndexSpec, 'collection'>[] = [
       ...{ runAt: 1, name: 1, version: 1, lazy: 1, lost: 1, updatedAt: 1 },
     },
     name: 'waiting',
-    ...only('pending'),
+    ...inPhase('pending'),
   },
   /** The next dates of a queue, and the counts of waiting tasks by queue, name and version. */
-  { key: { status: 1, queue: 1, runAt: 1, name: 1, version: 1 }, name: 'due', ...only('pending') },
+  { key: { status: 1, queue: 1, runAt: 1, name: 1, version: 1 }, name: 'due', ...inPhase('pending') },
   /** The sessions that run tasks, the tasks of a session, and the counts of running tasks. */
   {
     key: { status: 1, 'lease.session': 1, queue: 1, name: 1, version: 1 },
     name: 'running_tasks',
-    ...only('running'),
+    ...inPhase('running'),
   },
-  { key: { status: 1, queue: 1, name: 1 }, name: 'paused', ...only('paused') },
-  { key: { status: 1, queue: 1, name: 1 }, name: 'blocked', ...only('blocked') },
+  { key: { status: 1, queue: 1, name: 1 }, name: 'paused', ...inPhase('paused') },
+  { key: { status: 1, queue: 1, name: 1 }, name: 'blocked', ...inPhase('blocked') },
   /** For leases of earlier versions. */
   { key: { 'lease.expiresAt': 1 }, name: 'lease_expiry', sparse: true },
   /** Exact limits: no two tasks hold the same place in a queue. */
