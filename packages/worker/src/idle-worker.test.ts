@@ -20,8 +20,10 @@ async function started(options: Omit<Partial<TaskRunnerOptions>, 'mongo'> & { mo
   return runner
 }
 
-/** What an idle worker sends within `WATCHED_MS`. */
+/** What an idle worker sends within `WATCHED_MS`, if the survey and the audit of the day are done. */
 async function sentBy(options: Pick<TaskRunnerOptions, 'ownStream'>): Promise<Tapped> {
+  await fleet.fleet.surveyIfDue()
+  await fleet.fleet.counts.auditIfDue()
   const { tap, uri } = await CommandTap.start({ uri: fleet.uri, defer: (end) => fleet.cleanup(end) })
   await started({ mongo: uri, ...options })
   await sleep(SETTLE_MS)

@@ -145,17 +145,15 @@ test('a limit of the whole fleet is exact over several workers, also when one is
     args: ['--queues', queue, '--lease', '1500', '--concurrency', '5'],
   })
   fleet.cleanup(() => killed.signal('SIGKILL'))
+  const first = await Promise.all([1, 2, 3].map(() => fleet.post([{ do: 'sleep', ms: 600_000 }], { queue })))
+  await eventually(async () => (await running()) === 3)
   const waiting = await Promise.all(
     Array.from({ length: 12 }, () => fleet.post([{ do: 'sleep', ms: 1_000 }], { queue })),
   )
-  await eventually(async () => (await running()) === 3)
-  // Between the end of one task and the claim of the next the queue is not full.
-  await eventually(async () => {
-    const waits = await fleet.fleet.tasks.findOne({ queue, status: 'pending' })
-    if (waits === null) throw new Error('all ran before the queue was seen to be full')
-    const { reasons } = await fleet.fleet.control().explain(waits._id.toHexString())
-    return reasons.some(({ code }) => code === 'QUEUE_FULL')
-  })
+  const { reasons } = await fleet.fleet.control().explain(waiting[0]!._id.toHexString())
+  expect(reasons.map(({ code }) => code)).toContain('QUEUE_FULL')
+  await fleet.fleet.control().cancel({ ids: first.map(({ _id }) => _id.toHexString()) })
+  await eventually(async () => (await fleet.fleet.tasks.countDocuments({ queue, status: 'completed' })) > 0)
   await killed.signal('SIGKILL')
   await Promise.all(waiting.map(({ _id }) => fleet.ended(_id)))
   expect(most).toBe(3)

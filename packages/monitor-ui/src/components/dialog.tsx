@@ -1,12 +1,13 @@
 import { X } from 'lucide-react'
-import { type ReactNode, useEffect, useId, useRef } from 'react'
+import { type ReactNode, useId, useLayoutEffect, useRef } from 'react'
 import { IconButton } from './icon-button.tsx'
 
 /** A modal `<dialog>`. The browser keeps the focus inside it. Escape and a click outside close it. */
 export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const ref = useRef<HTMLDialogElement>(null)
   const titleId = useId()
-  useEffect(() => {
+  // Before the browser paints, so nobody sees or meets a closed dialog.
+  useLayoutEffect(() => {
     const dialog = ref.current
     if (dialog === null || dialog.open) return
     dialog.showModal()
