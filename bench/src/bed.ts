@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { Fleet, type TaskDocument } from '@taskfleet/core'
 import { parseNewTask } from '@taskfleet/core/internal'
@@ -52,3 +53,13 @@ export function quantile(values: readonly number[], part: number): number {
 }
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5)
+
+/** Ticks of `/proc/<pid>/stat` are hundredths of a second. */
+const TICK_MS = 10
+
+/** User and system time of a process of this machine. */
+export function serverCpuMs(pid: number | undefined): number {
+  if (pid === undefined) return Number.NaN
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}

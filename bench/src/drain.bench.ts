@@ -4,7 +4,7 @@ import type { QueueLimits } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import { z } from 'zod'
-import { type Bed, median, storeTasks } from './bed.ts'
+import { type Bed, median, serverCpuMs, storeTasks } from './bed.ts'
 import { storeEnded } from './ended-tasks.ts'
 
 const SIZES = [500, 2_000, 5_000]
@@ -64,12 +64,22 @@ interface DrainOptions {
   rate?: QueueLimits['rate']
 }
 
-/** Tasks a second, from the moment when their queue opens to the last acknowledged end. The workers are there before. */
-export async function drain(
-  { fleet, uri }: Pick<Bed, 'fleet' | 'uri'>,
+/** Tasks a second of `measuredDrain`. */
+export const drain = async (
+  bed: Pick<Bed, 'fleet' | 'uri'>,
+  size: number,
+  options: DrainOptions = {},
+): Promise<number> => (await measuredDrain({ serverPid: undefined, ...bed }, size, options)).rate
+
+/**
+ * Tasks a second, and the microseconds of CPU time that the workers and the server take for each, from the moment when their queue opens
+ * to the last acknowledged end. The workers are there before.
+ */
+export async function measuredDrain(
+  { fleet, uri, serverPid }: Pick<Bed, 'fleet' | 'uri' | 'serverPid'>,
   size: number,
   { workers = 1, prefetch = 'auto', signing, rate }: DrainOptions = {},
-): Promise<number> {
+): Promise<{ rate: number; cpuUs: number }> {
   const queue = `drain-${size}-${prefetch}-${Date.now()}`
   const common = { mongo: uri, tasks: [noop], queues: [queue], concurrency: AT_ONCE, prefetch }
   if (rate !== undefined) await fleet.queues.setLimits(queue, { rate }, 'bench')
@@ -86,11 +96,19 @@ export async function drain(
   })
   await Promise.all(runners.map((runner) => runner.start()))
   const startedAt = performance.now()
+  const cpuBefore = cpuMs(serverPid)
   await fleet.queues.setPaused(queue, false, 'bench')
   await drained
   const seconds = (performance.now() - startedAt) / 1_000
+  const cpuUs = ((cpuMs(serverPid) - cpuBefore) * 1_000) / size
   await Promise.all(runners.map((runner) => runner.stop({ grace: 0 })))
-  return size / seconds
+  return { rate: size / seconds, cpuUs }
+}
+
+/** The time that this process and the server have taken. */
+function cpuMs(serverPid: number | undefined): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000 + serverCpuMs(serverPid)
 }
 
 /** Lets the fleet have this many ended tasks, copies of one that ended here, and nothing else. */

@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Bed } from './bed.ts'
-import { median } from './bed.ts'
+import { type Bed, median, serverCpuMs } from './bed.ts'
 import { startChild } from './children.ts'
 import { noop } from './enqueue.bench.ts'
 import type { GatewayVerbs } from './gateway-child.ts'
@@ -15,8 +13,6 @@ const ROUNDS = 3
 /** After a start, workers look at documents and indexes once. */
 const SETTLE_MS = 10_000
 const IDLE_MS = 5_000
-/** Ticks of `/proc/<pid>/stat` are hundredths of a second. */
-const TICK_MS = 10
 
 /** What does one enqueue cost the server beside idle workers of another queue, with a gateway in the fleet, and with a stream for each worker? */
 export async function run(bed: Bed): Promise<void> {
@@ -61,11 +57,4 @@ async function enqueue({ fleet, serverPid }: Bed, idleMs: number): Promise<{ rat
   const seconds = (performance.now() - startedAt) / 1_000
   const cpuMs = serverCpuMs(serverPid) - before - idleMs * seconds
   return { rate: TASKS / seconds, cpuUs: (cpuMs * 1_000) / TASKS }
-}
-
-/** User and system time of a process of this machine. */
-function serverCpuMs(pid: number | undefined): number {
-  if (pid === undefined) return Number.NaN
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
 }

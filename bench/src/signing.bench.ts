@@ -1,9 +1,9 @@
 import { Fleet, newSigningKey, type SigningAlgorithm, type SigningOptions } from '@taskfleet/core'
 import { type Bed, median } from './bed.ts'
-import { drain } from './drain.bench.ts'
+import { fillWithEnded, measuredDrain } from './drain.bench.ts'
 
 const SIZE = 2_000
-const ROUNDS = 9
+const ROUNDS = 16
 
 /** What do signatures cost a drain of no-op tasks? In turns with one that neither signs nor verifies. */
 export async function run(bed: Bed): Promise<void> {
@@ -20,18 +20,35 @@ export async function run(bed: Bed): Promise<void> {
     ed25519: await signed('ed25519'),
     'ed25519-batch': await signed('ed25519-batch'),
   }
-  const rates = new Map<string, number[]>(Object.keys(ways).map((name) => [name, []]))
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [name, way] of Object.entries(ways)) {
+  const all = Object.entries(ways)
+  const found = new Map<string, { rate: number; cpuUs: number }[]>(all.map(([name]) => [name, []]))
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    // In a random order, since a drain may pay for what the one before has left.
+    for (const [name, way] of shuffled(all)) {
       const { fleet, signing } = { ...bed, signing: undefined, ...way }
-      rates.get(name)!.push(await drain({ uri: bed.uri, fleet }, SIZE, { signing }))
+      await fillWithEnded(bed, 0)
+      const drained = await measuredDrain({ ...bed, fleet }, SIZE, { signing })
+      // In the first round the code is not compiled yet.
+      if (round > 0) found.get(name)!.push(drained)
     }
   }
-  const none = rates.get('none')!
-  for (const [name, each] of rates) {
+  const none = found.get('none')!
+  for (const [name, each] of found) {
     // What else runs on the machine changes from round to round, and is the same within one.
-    const ratio = median(each.map((rate, round) => rate / none[round]!))
-    const cost = name === 'none' ? '' : `, ${(100 * (1 - ratio)).toFixed(1)} % less`
-    process.stdout.write(`${SIZE} tasks, ${name}: ${median(each).toFixed(0)} a second${cost}\n`)
+    const slower = 1 - median(each.map(({ rate }, round) => rate / none[round]!.rate))
+    const dearer = median(each.map(({ cpuUs }, round) => cpuUs / none[round]!.cpuUs)) - 1
+    const cost = name === 'none' ? '' : `: ${percent(slower)} less a second, ${percent(dearer)} more CPU time`
+    const [rate, cpuUs] = [median(each.map((one) => one.rate)), median(each.map((one) => one.cpuUs))]
+    process.stdout.write(
+      `${SIZE} tasks, ${name}: ${rate.toFixed(0)} a second, ${cpuUs.toFixed(0)} µs of CPU time each${cost}\n`,
+    )
   }
 }
+
+const shuffled = <T>(all: readonly T[]): T[] =>
+  all
+    .map((one) => [Math.random(), one] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, one]) => one)
+
+const percent = (part: number): string => `${(100 * part).toFixed(1)} %`

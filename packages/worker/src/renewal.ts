@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { type FleetDatabase, renewalClientOptions, Service, WatchLoop } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
+import { RENEWAL_THREAD } from './files.ts'
 import { renew } from './renew.js'
 import type { RenewalOrder, RenewalReport, RenewalSetup } from './renewal-messages.ts'
 
@@ -60,7 +61,7 @@ class RenewalThread extends Service implements Renewal {
       beat: this.#beat,
       ...{ everyMs, warnBlockedMs, maxBlockedMs },
     }
-    const thread = new Worker(new URL('./renewal-thread.js', import.meta.url), {
+    const thread = new Worker(RENEWAL_THREAD, {
       workerData: setup,
       transferList: [port2],
       ...OPTIONS_OF_THREADS,

@@ -6,7 +6,7 @@ import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
-import { handler } from './isolate/test-handlers.ts'
+import { handler } from './isolate/test-handlers.mjs'
 import { formsOf, resolveSecrets } from './task-secrets.ts'
 
 const VALUE = 'hun"ter two/2'

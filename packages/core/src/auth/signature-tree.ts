@@ -5,8 +5,8 @@ import { hash } from 'node:crypto'
  * the root. The tree is that of RFC 6962, section 2.1; batches of signatures are made as in draft-ietf-ntp-roughtime.
  */
 
-/** A tree has at most this many leaves, so a path has at most four hashes. */
-export const MOST_LEAVES = 16
+/** A tree has at most this many leaves, so a path has at most six hashes. */
+export const MOST_LEAVES = 64
 const MOST_LEVELS = Math.log2(MOST_LEAVES)
 const HASH_BYTES = 32
 
@@ -18,7 +18,7 @@ const NODE = Buffer.of(1)
 export interface TreePath {
   /** One bit for each hash of the path, the lowest for the first: 1 if the hash is the left one of the pair. */
   sides: number
-  /** The other hash of each pair, from the leaf to the root, one after the other; at most four of 32 bytes. */
+  /** The other hash of each pair, from the leaf to the root, one after the other; at most six of 32 bytes. */
   hashes: Buffer
 }
 
@@ -49,16 +49,84 @@ const longer = ({ sides, hashes }: TreePath, side: 0 | 1, sibling: Buffer): Tree
   hashes: Buffer.concat([hashes, sibling]),
 })
 
-/** The root of the tree that has this leaf at the end of this path; undefined if it is not a path. */
-export function rootOf(leaf: Buffer, { sides, hashes }: TreePath): Buffer | undefined {
-  const levels = hashes.length / HASH_BYTES
-  if (!Number.isInteger(levels) || levels < 1 || levels > MOST_LEVELS || sides >= 2 ** levels) return undefined
-  let root = leaf
-  for (let level = 0; level < levels; level += 1) {
-    const sibling = hashes.subarray(level * HASH_BYTES, (level + 1) * HASH_BYTES)
-    root = ((sides >> level) & 1) === 1 ? sha256(NODE, sibling, root) : sha256(NODE, root, sibling)
+/** How many trees are remembered, 4 KiB each. */
+const MOST_TREES = 64
+
+/**
+ * Checks the paths of leaves. The nodes of a valid path and their siblings are remembered, so that the next leaf of the same tree needs a
+ * hash or two and no signature.
+ */
+export class TreeVerifier {
+  /** By signature: those whose root is signed, the last used last. */
+  readonly #trees = new Map<string, KnownTree>()
+
+  /**
+   * Whether this path leads from the leaf to a root that is signed.
+   *
+   * @param signature the key and the signature, as a text
+   * @param isSigned checks the signature of a root; called only while the tree is unknown
+   */
+  verify(leaf: Buffer, path: TreePath, signature: string, isSigned: (root: Buffer) => boolean): boolean {
+    const levels = path.hashes.length / HASH_BYTES
+    if (!Number.isInteger(levels) || levels < 1 || levels > MOST_LEVELS || path.sides >= 2 ** levels) return false
+    const known = this.#trees.get(signature)
+    const tree = known ?? new KnownTree(isSigned)
+    if (!tree.verify(leaf, path, levels)) return false
+    if (known !== undefined) this.#trees.delete(signature)
+    this.#trees.set(signature, tree)
+    if (this.#trees.size > MOST_TREES) this.#trees.delete(this.#trees.keys().next().value!)
+    return true
   }
-  return root
+}
+
+/** The nodes of a tree that are known to lead to its signed root, numbered as in a heap: the root is 1, below node n are 2n and 2n + 1. */
+class KnownTree {
+  /** One block, because a slice of a small buffer would keep the memory of its neighbours. */
+  readonly #hashes = Buffer.allocUnsafeSlow(2 * MOST_LEAVES * HASH_BYTES)
+  readonly #known = new Set<number>()
+  readonly #isSigned: (root: Buffer) => boolean
+
+  constructor(isSigned: (root: Buffer) => boolean) {
+    this.#isSigned = isSigned
+  }
+
+  verify(leaf: Buffer, { sides, hashes }: TreePath, levels: number): boolean {
+    const found: [number, Buffer][] = []
+    let node = leaf
+    let number = (1 << levels) | sides
+    for (let at = 0; ; at += HASH_BYTES) {
+      if (this.#known.has(number)) {
+        if (!this.#node(number).equals(node) || !this.#isPath(number, hashes.subarray(at))) return false
+        break
+      }
+      found.push([number, node])
+      if (number === 1) {
+        if (!this.#isSigned(node)) return false
+        break
+      }
+      const sibling = hashes.subarray(at, at + HASH_BYTES)
+      found.push([number ^ 1, sibling])
+      node = (number & 1) === 1 ? sha256(NODE, sibling, node) : sha256(NODE, node, sibling)
+      number >>= 1
+    }
+    for (const [place, hash] of found) {
+      hash.copy(this.#hashes, place * HASH_BYTES)
+      this.#known.add(place)
+    }
+    return true
+  }
+
+  #node(number: number): Buffer {
+    return this.#hashes.subarray(number * HASH_BYTES, (number + 1) * HASH_BYTES)
+  }
+
+  /** Whether these are the siblings from a known node to the root. They are known too. */
+  #isPath(from: number, hashes: Buffer): boolean {
+    for (let at = 0, number = from; number > 1; at += HASH_BYTES, number >>= 1) {
+      if (!this.#node(number ^ 1).equals(hashes.subarray(at, at + HASH_BYTES))) return false
+    }
+    return true
+  }
 }
 
 const sha256 = (...parts: Buffer[]): Buffer => hash('sha256', Buffer.concat(parts), 'buffer')

@@ -2,6 +2,7 @@ import {
   createHmac,
   createPrivateKey,
   createPublicKey,
+  createSecretKey,
   generateKeyPairSync,
   type KeyObject,
   randomBytes,
@@ -12,7 +13,7 @@ import {
 import { FleetError } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import { driver } from '../database/driver.ts'
-import { leafOf, MOST_LEAVES, rootOf, type TreePath, treeOf } from './signature-tree.ts'
+import { leafOf, MOST_LEAVES, type TreePath, TreeVerifier, treeOf } from './signature-tree.ts'
 
 export const SIGNING_MODES = ['off', 'warn', 'required'] as const
 /** How documents without a trusted signature are handled: accepted, accepted with a warning, or not run. */
@@ -45,7 +46,7 @@ export interface SigningOptions {
   /** `off` by default; `warn` and `required` need trusted keys. */
   mode?: SigningMode
   /**
-   * Signs what this process stores: `hmac:ID:SECRET`, `ed25519:ID:PRIVATE` or `ed25519-batch:ID:PRIVATE`. With `ed25519-batch`, up to 16
+   * Signs what this process stores: `hmac:ID:SECRET`, `ed25519:ID:PRIVATE` or `ed25519-batch:ID:PRIVATE`. With `ed25519-batch`, up to 64
    * tasks that are stored together share one signature, which a worker verifies once. Workers before this version don't accept it.
    */
   key?: string
@@ -55,7 +56,8 @@ export interface SigningOptions {
 }
 
 type Kind = 'task' | 'schedule' | 'callback'
-type Content = Readonly<Record<string, unknown>>
+/** A task, a schedule or a callback. */
+type Content = { readonly [name in '_id' | 'runAt' | 'signature' | SignedField]?: unknown }
 
 interface Key {
   id: string
@@ -72,15 +74,13 @@ interface Key {
  * of these four letters, so neither can be presented as the other.
  */
 const TREE_PREFIX = Buffer.from('taskfleet signature tree 1\0')
-/** How many verified roots are remembered. */
-const MOST_ROOTS = 256
 
 const LEAST_SECRET_BYTES = 32
 /**
  * The fields that a signature covers, by kind, without the fields that change while a task or schedule runs. The list must not
  * change: that would make all stored signatures invalid.
  */
-const SIGNED: Record<Kind, readonly string[]> = {
+const SIGNED = {
   task: ['_id', 'name', 'version', 'queue', 'input', 'deadline', 'replayOf', 'schedule', 'event'],
   schedule: [
     '_id',
@@ -97,7 +97,8 @@ const SIGNED: Record<Kind, readonly string[]> = {
     'overlap',
   ],
   callback: ['_id', 'event', 'task', 'version', 'defaults'],
-}
+} as const satisfies Record<Kind, readonly string[]>
+type SignedField = (typeof SIGNED)[Kind][number]
 
 /**
  * The options in `TASKFLEET_SIGNING`, `TASKFLEET_SIGNING_KEY`, and `TASKFLEET_TRUSTED_KEYS` (separated by commas).
@@ -122,8 +123,7 @@ export class Signing {
   readonly #key: Key | undefined
   readonly #trusted: ReadonlyMap<string, Key>
   readonly #log: SigningOptions['log']
-  /** Key, signature and root of the trees whose signature is valid, the least recently used first. Only valid ones get here. */
-  readonly #roots = new Set<string>()
+  readonly #trees = new TreeVerifier()
 
   /** @throws {FleetError} `BAD_SIGNING_KEY`; `NO_TRUSTED_KEYS` */
   constructor({ mode = 'off', key, trusted = [], log }: SigningOptions = {}) {
@@ -187,7 +187,7 @@ export class Signing {
   }
 
   /** Why a document must not be used. In the mode `warn`, the reason is only logged. */
-  refusal(kind: Kind, content: Content & { signature?: unknown }): FleetError | undefined {
+  refusal(kind: Kind, content: Content): FleetError | undefined {
     if (this.mode === 'off') return undefined
     const problem = this.problem(kind, content)
     if (problem === undefined || this.mode === 'required') return problem
@@ -201,17 +201,12 @@ export class Signing {
    *
    * @returns undefined if there is nothing to sign again
    */
-  signAgain(
-    kind: Kind,
-    before: Content & { signature?: unknown },
-    now: Content,
-    notBefore?: Date,
-  ): Signature | undefined {
+  signAgain(kind: Kind, before: Content, now: Content, notBefore?: Date): Signature | undefined {
     return this.problem(kind, before) === undefined ? this.sign(kind, now, notBefore) : undefined
   }
 
   /** Why a document is not trusted, in any mode. */
-  problem(kind: Kind, content: Content & { signature?: unknown }): FleetError | undefined {
+  problem(kind: Kind, content: Content): FleetError | undefined {
     if (content.signature === undefined || content.signature === null) {
       return new FleetError('UNSIGNED_TASK', `This ${kind} is not signed`)
     }
@@ -232,14 +227,10 @@ export class Signing {
   #verifies(key: Key, bytes: Buffer, { sig, path }: Parts): boolean {
     const signature = Buffer.from(sig, 'base64url')
     if (path === undefined) return key.verify(bytes, signature)
-    const root = key.verifiesTrees ? rootOf(leafOf(bytes), path) : undefined
-    if (root === undefined) return false
-    const known = `${key.id}:${sig}:${root.toString('base64url')}`
-    const valid = this.#roots.delete(known) || key.verify(Buffer.concat([TREE_PREFIX, root]), signature)
-    if (!valid) return false
-    this.#roots.add(known)
-    if (this.#roots.size > MOST_ROOTS) this.#roots.delete(this.#roots.values().next().value!)
-    return true
+    if (!key.verifiesTrees) return false
+    return this.#trees.verify(leafOf(bytes), path, `${key.id}:${sig}`, (root) =>
+      key.verify(Buffer.concat([TREE_PREFIX, root]), signature),
+    )
   }
 }
 
@@ -266,8 +257,8 @@ function partsOf(value: unknown): Parts | undefined {
   }
 }
 
-/** A signature has at most 64 bytes and a path at most 128, which are 86 and 171 letters. */
-const SIGNATURE = /^([\w.-]{1,64}):(\d{1,15}):(-?\d{1,15}|):([\w-]{1,86})(?::(\d|1[0-5]):([\w-]{1,171}))?$/
+/** A signature has at most 64 bytes and a path at most 192, which are 86 and 256 letters. */
+const SIGNATURE = /^([\w.-]{1,64}):(\d{1,15}):(-?\d{1,15}|):([\w-]{1,86})(?::(\d|[1-5]\d|6[0-3]):([\w-]{1,256}))?$/
 
 /** Whether this is how the bytes are written: the last letter has bits that a decoder ignores, and nobody may change them. */
 const isBase64Url = (text: string): boolean => Buffer.from(text, 'base64url').toString('base64url') === text
@@ -277,8 +268,9 @@ export const notBeforeOf = (signature: unknown): Date | undefined => partsOf(sig
 
 /** The signed bytes, as BSON: it keeps the order of fields and the types of values, so they are the same after a read. */
 function bytesOf(kind: Kind, content: Content, { kid, at, notBefore }: Omit<Parts, 'sig'>): Buffer {
-  const fields = Object.fromEntries(SIGNED[kind].map((name) => [name, content[name] ?? null]))
-  return Buffer.from(driver.BSON.serialize({ kind, kid, at, notBefore: notBefore ?? null, ...fields }))
+  const signed: Record<string, unknown> = { kind, kid, at, notBefore: notBefore ?? null }
+  for (const name of SIGNED[kind]) signed[name] = content[name] ?? null
+  return Buffer.from(driver.BSON.serialize(signed))
 }
 
 /** @throws {FleetError} `BAD_SIGNING_KEY` */
@@ -303,7 +295,8 @@ function parseKey(text: string): Key {
 
 function hmacKey(id: string, secret: Buffer): Key {
   if (secret.length < LEAST_SECRET_BYTES) throw badKey(`a secret must have at least ${LEAST_SECRET_BYTES} bytes`)
-  const mac = (bytes: Buffer): Buffer => createHmac('sha256', secret).update(bytes).digest()
+  const key = createSecretKey(secret)
+  const mac = (bytes: Buffer): Buffer => createHmac('sha256', key).update(bytes).digest()
   return {
     id,
     signsTrees: false,
@@ -329,7 +322,7 @@ function edwardsKey(id: string, key: KeyObject, signsTrees = false): Key {
 }
 
 export const SIGNING_ALGORITHMS = ['ed25519-batch', 'ed25519', 'hmac'] as const
-/** `hmac`, `ed25519`, or `ed25519-batch`, which is Ed25519 with one signature for up to 16 tasks that are stored together. */
+/** `hmac`, `ed25519`, or `ed25519-batch`, which is Ed25519 with one signature for up to 64 tasks that are stored together. */
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number]
 
 /**

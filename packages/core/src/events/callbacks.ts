@@ -77,7 +77,7 @@ export class Callbacks {
   #signed(before: CallbackDocument, { _id, ...callback }: ReturnType<typeof parseCallback>): object {
     return {
       ...callback,
-      ...given({ signature: this.#signing.signAgain('callback', { ...before }, { _id, ...callback }) }),
+      ...given({ signature: this.#signing.signAgain('callback', before, { _id, ...callback }) }),
     }
   }
 
@@ -108,7 +108,7 @@ export class Callbacks {
   /** Whether the content is valid: a document with the right types may still have invalid values. */
   #canRun(callback: CallbackDocument): boolean {
     const { _id, event, task, version, defaults } = callback
-    const refused = this.#signing.refusal('callback', { ...callback })
+    const refused = this.#signing.refusal('callback', callback)
     try {
       if (refused !== undefined) throw refused
       parseCallback({ _id, event, task, version, defaults })

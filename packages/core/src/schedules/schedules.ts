@@ -98,7 +98,7 @@ export class Schedules {
     const settings = withAnchor(parseScheduleChanges(before, changes, now), now)
     const sameTime =
       TIMING.every((field) => isDeepStrictEqual(before[field], settings[field])) && before.paused === settings.paused
-    const signature = this.#signing.signAgain('schedule', { ...before }, { _id: before._id, ...settings })
+    const signature = this.#signing.signAgain('schedule', before, { _id: before._id, ...settings })
     const edited = { ...ABSENT, ...settings, ...given({ signature }) }
     if (sameTime) return this.#change(before, edited, by)
     const nextAt = settings.paused ? null : this.#firstSlot(settings, now)
@@ -119,7 +119,7 @@ export class Schedules {
 
   /** Makes a task now. The slots stay the same. @throws {FleetError} `UNSIGNED_TASK`, `BAD_SIGNATURE` */
   async run(schedule: ScheduleDocument): Promise<TaskDocument> {
-    const refused = this.#signing.refusal('schedule', { ...schedule })
+    const refused = this.#signing.refusal('schedule', schedule)
     if (refused !== undefined) throw refused
     const [task] = await this.#deps.store.enqueue([taskByHand(schedule, this.#deps.now())])
     await this.#schedules.updateOne({ _id: schedule._id, createdAt: schedule.createdAt }, [
@@ -182,7 +182,7 @@ export class Schedules {
   /** Whether the document is well-formed and this process can read its cron and time zone. */
   #canRun(schedule: ScheduleDocument): boolean {
     if (!this.#gate.lets('schedules', schedule)) return false
-    const refused = this.#signing.refusal('schedule', { ...schedule })
+    const refused = this.#signing.refusal('schedule', schedule)
     try {
       if (refused !== undefined) throw refused
       nextSlot(schedule, this.#deps.now())

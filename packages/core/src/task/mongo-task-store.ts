@@ -251,7 +251,7 @@ export class MongoTaskStore implements TaskStore {
       ...(deadline === undefined ? {} : { deadline: deadline ?? undefined }),
     }
     const notBefore = begins ? undefined : (runAt ?? notBeforeOf(before.signature))
-    const signature = signing.signAgain('task', { ...before }, now, notBefore)
+    const signature = signing.signAgain('task', before, now, notBefore)
     if (signature === undefined) return unchanged
     return { update: [...update, ...updates.sign(signature)], asSeen: { rev: before.rev } }
   }

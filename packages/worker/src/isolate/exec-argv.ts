@@ -1,5 +1,3 @@
-/** Run from the sources, an isolate must find the library there too, and read TypeScript. */
-export const FROM_SOURCES = import.meta.url.endsWith('.ts')
 const CONDITION = '--conditions=taskfleet-source'
 
 /** Flags whose value is the next argument. */

@@ -1,8 +1,10 @@
 import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
 import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { describe, expect, test } from 'vitest'
-import { type ActName, handler } from './test-handlers.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { type ActName, handler } from './test-handlers.mjs'
+
+vi.mock('../files.ts', () => import('./test-built-files.ts'))
 
 const fleet = useFleet()
 const QUICK = { maxAttempts: 1 }

@@ -12,7 +12,9 @@ import { processArguments, threadArguments } from './exec-argv.ts'
 import { Isolates, type IsolatesOptions } from './isolates.ts'
 import type { IsolateOption } from './isolation.ts'
 import { type TestContextOptions, testContext } from './test-context.ts'
-import { type ActName, handler } from './test-handlers.ts'
+import { type ActName, handler } from './test-handlers.mjs'
+
+vi.mock('../files.ts', () => import('./test-built-files.ts'))
 
 const started: Isolates[] = []
 afterEach(async () => {

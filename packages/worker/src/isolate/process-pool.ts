@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
-import { FROM_SOURCES, processArguments } from './exec-argv.ts'
+import { FROM_SOURCES, ISOLATE_PROCESS } from '../files.ts'
+import { processArguments } from './exec-argv.ts'
 import type {
   Crash,
   Described,
@@ -14,7 +15,7 @@ import type {
   SeatRequest,
 } from './messages.ts'
 
-const MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url))
+const MAIN = fileURLToPath(ISOLATE_PROCESS)
 const LAST_WORDS = 4_000
 /** How long to wait for the pipes of a dead process, which its children may hold open. */
 const CLOSE_MS = 500

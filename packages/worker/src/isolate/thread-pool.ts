@@ -2,11 +2,12 @@ import { fileURLToPath } from 'node:url'
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { asError } from '@taskfleet/core'
 import { Piscina } from 'piscina'
-import { FROM_SOURCES, threadArguments } from './exec-argv.ts'
+import { FROM_SOURCES, ISOLATE_THREAD } from '../files.ts'
+import { threadArguments } from './exec-argv.ts'
 import type { Crash, IsolatePool, Occupant, PoolOptions, Report, Seat, SeatRequest } from './messages.ts'
 import { describeError } from './wire.js'
 
-const MAIN = fileURLToPath(new URL('./thread-main.js', import.meta.url))
+const MAIN = fileURLToPath(ISOLATE_THREAD)
 /** The runner's slots are the limit: a claimed task never waits for a thread. */
 const MOST = 1_000
 

@@ -3,23 +3,23 @@ import { once } from 'node:events'
 import { exit } from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { threadId, workerData } from 'node:worker_threads'
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { AttemptAborted, FleetError, RetryAfterError, SnoozeError, UnrecoverableError } from '@taskfleet/protocol'
 import { oddValues } from '@taskfleet/testkit/fleet/odd-values'
-import { defineTask } from '../define-task.ts'
-import type { HandlerContext } from '../handler.ts'
-import { Task } from '../task.ts'
-import type { IsolateOption } from './isolation.ts'
+import { defineTask, Task } from '@taskfleet/worker'
 
-const anything: StandardSchemaV1<unknown, unknown> = {
+/** @import { HandlerContext } from '@taskfleet/worker' */
+/** @import { IsolateOption } from './isolation.ts' */
+
+// Plain JavaScript: an isolate loads this file, and would load a loader for TypeScript first.
+
+/** @type {import('@standard-schema/spec').StandardSchemaV1<unknown, unknown>} */
+const anything = {
   '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) },
 }
 
 const outside = new AsyncResource('outside')
 
-type Act = (context: HandlerContext<unknown>) => unknown
-
-const trap = (): never => {
+const trap = () => {
   throw new Error('no looking')
 }
 /** What `throws` throws, by its input. */
@@ -37,7 +37,11 @@ const thrown = {
   huge: () => new Error('x'.repeat(10_000_000)),
 }
 
-/** Behaviours by name, for any isolate. */
+/**
+ * Behaviours by name, for any isolate.
+ *
+ * @satisfies {Record<string, (context: HandlerContext<any>) => unknown>}
+ */
 const acts = {
   echo: ({ input }) => input,
   identity: () => ({ pid: process.pid, threadId }),
@@ -50,13 +54,13 @@ const acts = {
     progress({ done: 2, total: 2 })
   },
   chatter: ({ input, progress, log }) => {
-    for (let done = 1; done <= (input as number); done += 1) {
+    for (let done = 1; done <= input; done += 1) {
       progress({ done })
       log.debug(`line ${done}`)
     }
   },
   resume: async ({ checkpoint }) => {
-    const before = checkpoint.state as { at: Date; n: number } | undefined
+    const before = /** @type {{ at: Date, n: number } | undefined} */ (checkpoint.state)
     await checkpoint.save({ at: new Date(5_000), n: (before?.n ?? 0) + 1 })
     return { before, after: checkpoint.state }
   },
@@ -69,11 +73,11 @@ const acts = {
     }
   },
   fenced: async ({ checkpoint }) => {
-    const error = await checkpoint.save(1).catch((thrown: unknown) => thrown)
+    const error = await checkpoint.save(1).catch((thrown) => thrown)
     return error instanceof AttemptAborted && error.code
   },
   answers: async ({ socket, log, signal }) => {
-    const undo = socket.on('twice', (data) => (data as number) * 2)
+    const undo = socket.on('twice', (data) => /** @type {number} */ (data) * 2)
     socket.on('fails', () => {
       throw new FleetError('WRONG_QUESTION', 'not that one')
     })
@@ -104,7 +108,7 @@ const acts = {
     log.info('waiting')
     await once(signal, 'abort')
     const { reason } = signal
-    throw new FleetError(reason instanceof AttemptAborted ? reason.code : 'NO_REASON', (reason as Error).message)
+    throw new FleetError(reason instanceof AttemptAborted ? reason.code : 'NO_REASON', reason.message)
   },
   blocks: ({ log }) => {
     log.info(`pid ${process.pid}`)
@@ -138,34 +142,38 @@ const acts = {
   },
   takesItsTime: () => sleep(900, { pid: process.pid, threadId }),
   hungry: () => {
-    const eaten: unknown[] = []
+    /** @type {unknown[]} */
+    const eaten = []
     for (;;) eaten.push(Array.from({ length: 10_000 }, (_, n) => ({ n })))
   },
   hungryBeside: async () => {
-    const eaten: Buffer[] = []
+    /** @type {Buffer[]} */
+    const eaten = []
     for (;;) {
       eaten.push(Buffer.alloc(16 * 2 ** 20, 1))
       await sleep(10)
     }
   },
   throws: ({ input }) => {
-    throw (thrown[input as keyof typeof thrown] ?? (() => 'just a text'))()
+    throw (thrown[/** @type {keyof typeof thrown} */ (input)] ?? (() => 'just a text'))()
   },
   odd: async ({ input, checkpoint, progress, socket }) => {
-    const { as, kind } = input as { as: string; kind: string }
+    const { as, kind } = input
     const value = { v: oddValues()[kind] }
     if (as === 'checkpoint') return checkpoint.save(value)
-    if (as === 'progress') return progress(value as object)
+    if (as === 'progress') return progress(/** @type {object} */ (value))
     return as === 'event' ? socket.emit('odd', value) : value
   },
-} satisfies Record<string, Act>
+}
 
-export type ActName = keyof typeof acts
+/** @typedef {keyof typeof acts} ActName */
 
-const define = (name: ActName, isolate: IsolateOption) =>
-  defineTask({ name, input: anything, isolate, module: import.meta.url, run: acts[name] as Act })
-
-export const handler = (name: ActName, isolate: IsolateOption) => define(name, isolate)
+/**
+ * @param {ActName} name
+ * @param {IsolateOption} isolate
+ */
+export const handler = (name, isolate) =>
+  defineTask({ name, input: anything, isolate, module: import.meta.url, run: acts[name] })
 
 /** The exports that an isolate finds. The kind does not matter there. */
-export default (Object.keys(acts) as ActName[]).map((name) => define(name, 'process'))
+export default Object.keys(acts).map((name) => handler(/** @type {ActName} */ (name), 'process'))
