@@ -1,17 +1,30 @@
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type UserWorkspaceConfig } from 'vitest/config'
 
 const conditions = ['taskfleet-source', 'module', 'node', 'development']
+export const SOURCES = { resolve: { conditions }, ssr: { resolve: { conditions } } }
+
+/** Tests that replace modules, need a page, or measure their process. Each of their files has a process of its own. */
+const ALONE = [
+  'packages/{monitor-ui,react,testkit}/**/*.test.{ts,tsx}',
+  'packages/worker/src/isolate/*.test.ts',
+  'packages/gateway/src/{slow-watchers,large-snapshots}.test.ts',
+  '{examples,scripts}/**/*.test.ts',
+]
+const exclude = ['**/node_modules/**', '**/dist/**', '**/*.faults.test.ts']
+const project = (test: UserWorkspaceConfig['test']): UserWorkspaceConfig => ({
+  ...SOURCES,
+  test: { testTimeout: 60_000, hookTimeout: 120_000, ...test },
+})
 
 export default defineConfig({
-  resolve: { conditions },
-  ssr: { resolve: { conditions } },
   test: {
-    include: ['packages/**/*.test.{ts,tsx}', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**', '**/*.faults.test.ts'],
     globalSetup: ['packages/testkit/src/global-setup.ts'],
     reporters: ['default', './scripts/count-reporter.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
     maxWorkers: 2,
+    projects: [
+      // Loading the sources takes longer than most test files.
+      project({ name: 'shared', isolate: false, include: ['packages/**/*.test.ts'], exclude: [...exclude, ...ALONE] }),
+      project({ name: 'alone', include: ALONE, exclude }),
+    ],
   },
 })

@@ -1,15 +1,16 @@
-import { mergeConfig } from 'vitest/config'
-import base from './vitest.config.ts'
+import { defineConfig } from 'vitest/config'
+import { SOURCES } from './vitest.config.ts'
 
-export default mergeConfig(
-  { ...base, test: { ...base.test, include: [], exclude: [] } },
-  {
-    test: {
-      include: ['packages/**/*.faults.test.ts', 'examples/**/*.faults.test.ts'],
-      exclude: ['**/node_modules/**', '**/dist/**'],
-      testTimeout: 1_800_000,
-      fileParallelism: false,
-      reporters: ['./scripts/fault-reporter.ts'],
-    },
+export default defineConfig({
+  ...SOURCES,
+  test: {
+    include: ['packages/**/*.faults.test.ts', 'examples/**/*.faults.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**'],
+    globalSetup: ['packages/testkit/src/global-setup.ts'],
+    testTimeout: 1_800_000,
+    hookTimeout: 120_000,
+    maxWorkers: 2,
+    fileParallelism: false,
+    reporters: ['./scripts/fault-reporter.ts'],
   },
-)
+})
