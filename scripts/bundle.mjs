@@ -1,6 +1,6 @@
 /*
  * Builds the JavaScript of the package in the current folder: a file for each entry, and a few with what entries share. A process starts
- * in half the time that one file for each module takes. `tsc` writes the types. The entries are the package's exports and commands, and the
+ * in two thirds of the time that one file for each module takes. `tsc` writes the types. The entries are the package's exports and commands, and the
  * arguments: files that start in a thread or a process of their own, such as `src/renewal-thread.js`.
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'

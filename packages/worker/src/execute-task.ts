@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { asError } from '@taskfleet/core'
 import {
   backoffDelay,
+  type Claim,
   DEFAULT_BACKOFF,
   judgeWriteFailure,
   Outcome,
@@ -49,6 +50,8 @@ export interface ExecutionDeps {
   secrets?: SecretSource | undefined
   /** Runs the handler: in this process, in an isolate, or by the program around the runner. */
   handle: Handle
+  /** Why a task may not run here; undefined if it may. */
+  refusal?: (task: Claim['task'], factory: TaskFactory) => FleetError | undefined
   /** Resolves when the handler may begin, at once by default. The returned function is called when the handler has ended. */
   enter?: () => Promise<(() => void) | undefined>
   log: Logger
@@ -87,7 +90,8 @@ async function runHandler(run: RunningTask, factory: TaskFactory, deps: Executio
   const stop = watchLimits(run, limits, deps)
   let accepted = false
   try {
-    if (run.refused !== undefined) throw run.refused
+    const refused = deps.refusal?.(task, factory)
+    if (refused !== undefined) throw refused
     const asked = await inputOf(run, deps)
     const input = await run.boundary.within(() => factory.accept(task.version, asked))
     accepted = true

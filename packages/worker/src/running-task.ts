@@ -45,8 +45,6 @@ export class RunningTask {
   readonly #errors: Logger | undefined
   readonly #controller = new AbortController()
   readonly signal: AbortSignal = this.#controller.signal
-  /** Why this task may not run here. */
-  refused: FleetError | undefined
   /** Whether its turn has come. A worker may hold tasks for which it has no slot yet. */
   began = false
   /** When its handler began or, until then, when it was claimed, by `performance.now()`. */

@@ -43,19 +43,16 @@ export class RunningTasks {
   }
 
   begin(claim: Claim): void {
-    const { settings, fleet, queues, suspects, doubt, loop, underWay } = this.#worker
+    const { settings, queues, suspects, doubt, loop, underWay } = this.#worker
     const { queue, name } = claim.task
     const run = new RunningTask(claim, this.#log)
-    const factory = settings.factories.get(name)!
-    run.naming = factory.naming(claim)
-    // Before its slot: the time of a handler, by which a worker decides how much it claims ahead, has no signature in it.
-    run.refused = fleet.signing.refusal('task', claim.task) ?? replayRefused(claim.task, factory)
+    run.naming = settings.factories.get(name)!.naming(claim)
     this.#idle = false
     this.#byId.set(run.id, run)
     queues.limits.began(queue)
     queues.limits.seen(run.id, claim.task)
     suspects.began(run)
-    doubt.apply(run, factory)
+    doubt.apply(run, settings.factories.get(name)!)
     const end = this.#carryOut(run)
       .catch((error: unknown) =>
         this.#log.error({ err: asError(error), task: run.id }, 'an attempt failed unexpectedly'),
@@ -83,6 +80,7 @@ export class RunningTasks {
       sessions,
       onMoved: (moved) => suspects.cleared(moved),
       onRefused: (refused) => session.refused(refused),
+      refusal: (task, factory) => fleet.signing.refusal('task', task) ?? replayRefused(task, factory),
       clock: fleet.database.clock,
       log: this.#log,
       abortGraceMs: settings.abortGraceMs,

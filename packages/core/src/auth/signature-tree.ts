@@ -70,8 +70,8 @@ export class TreeVerifier {
     const levels = path.hashes.length / HASH_BYTES
     if (!Number.isInteger(levels) || levels < 1 || levels > MOST_LEVELS || path.sides >= 2 ** levels) return false
     const known = this.#trees.get(signature)
-    const tree = known ?? new KnownTree(isSigned)
-    if (!tree.verify(leaf, path, levels)) return false
+    const tree = known ?? new KnownTree()
+    if (!tree.verify(leaf, path, levels, isSigned)) return false
     if (known !== undefined) this.#trees.delete(signature)
     this.#trees.set(signature, tree)
     if (this.#trees.size > MOST_TREES) this.#trees.delete(this.#trees.keys().next().value!)
@@ -84,13 +84,8 @@ class KnownTree {
   /** One block, because a slice of a small buffer would keep the memory of its neighbours. */
   readonly #hashes = Buffer.allocUnsafeSlow(2 * MOST_LEAVES * HASH_BYTES)
   readonly #known = new Set<number>()
-  readonly #isSigned: (root: Buffer) => boolean
 
-  constructor(isSigned: (root: Buffer) => boolean) {
-    this.#isSigned = isSigned
-  }
-
-  verify(leaf: Buffer, { sides, hashes }: TreePath, levels: number): boolean {
+  verify(leaf: Buffer, { sides, hashes }: TreePath, levels: number, isSigned: (root: Buffer) => boolean): boolean {
     const found: [number, Buffer][] = []
     let node = leaf
     let number = (1 << levels) | sides
@@ -101,7 +96,7 @@ class KnownTree {
       }
       found.push([number, node])
       if (number === 1) {
-        if (!this.#isSigned(node)) return false
+        if (!isSigned(node)) return false
         break
       }
       const sibling = hashes.subarray(at, at + HASH_BYTES)
