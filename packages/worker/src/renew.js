@@ -8,15 +8,16 @@ export const monotonicMs = () => Number(process.hrtime.bigint() / 1_000n) / 1_00
  *
  * @import { Collection } from 'mongodb'
  * @import { RenewalOrder, RenewalReport } from './renewal-messages.ts'
- * @param {Pick<Collection, 'findOneAndUpdate'>} workers
+ * @param {() => Promise<Pick<Collection, 'findOneAndUpdate'>>} connected returns the collection of sessions
  * @param {NonNullable<RenewalOrder['renew']>} order
  * @returns {Promise<RenewalReport>}
  */
-export async function renew(workers, { session, filter, update }) {
+export async function renew(connected, { session, filter, update }) {
   const sentAt = monotonicMs()
   /** @type {RenewalReport} */
   const report = { session, sentAt, receivedAt: sentAt, beat: null }
   try {
+    const workers = await connected()
     const answer = await workers.findOneAndUpdate(filter, update, {
       returnDocument: 'after',
       projection: { heartbeatAt: 1, control: 1 },

@@ -52,9 +52,15 @@ function warnBlocked(ms) {
   writeSync(2, `${JSON.stringify(line)}\n`)
 }
 
+/** A client whose first connection failed stays closed until it is told to connect again. Once connected, this does nothing. */
+const connected = async () => {
+  await client.connect()
+  return workers
+}
+
 /** @param {NonNullable<RenewalOrder['renew']>} order */
 async function renewed(order) {
-  const report = await renew(workers, order)
+  const report = await renew(connected, order)
   port.postMessage(report)
   return report.error === undefined
 }

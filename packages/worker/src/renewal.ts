@@ -119,7 +119,7 @@ class RenewalHere extends Service implements Renewal {
 
   async #renew(): Promise<void> {
     const { database, onReport } = this.#options
-    if (this.#order !== null) onReport(await renew(database.db.collection('workers'), this.#order))
+    if (this.#order !== null) onReport(await renew(async () => database.db.collection('workers'), this.#order))
   }
 
   order(renew: NonNullable<RenewalOrder['renew']> | null): void {

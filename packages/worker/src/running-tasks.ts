@@ -43,7 +43,7 @@ export class RunningTasks {
   }
 
   begin(claim: Claim): void {
-    const { settings, queues, suspects, doubt, loop, underWay } = this.#worker
+    const { settings, queues, suspects, doubt, loop, underWay, budget } = this.#worker
     const { queue, name } = claim.task
     const run = new RunningTask(claim, this.#log)
     run.naming = settings.factories.get(name)!.naming(claim)
@@ -66,6 +66,8 @@ export class RunningTasks {
         loop.freed()
       })
     underWay.add(end)
+    // The answer to its claim came after the shutdown had begun.
+    if (budget.begun) this.giveBackWaiting()
   }
 
   /** Runs an attempt to its end, and reports the outcome. */

@@ -1,5 +1,6 @@
 import type { Worker } from 'node:worker_threads'
 import type { TaskStore } from '@taskfleet/core/internal'
+import { MemoryDatabase } from '@taskfleet/core/memory'
 import { describeService } from '@taskfleet/testkit/describe-service'
 import { FakeFeed } from '@taskfleet/testkit/fake-feed'
 import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
@@ -17,25 +18,11 @@ import { ScheduleWatch } from './schedule-watch.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { TaskRunner, type TaskRunnerOptions } from './task-runner.ts'
 
-const fleet = useFleet()
 const clock = { now: () => new Date() }
 
-/** The threads of this process that are alive. */
-let threads = 0
-const count = (thread: Worker): void => {
-  threads += 1
-  thread.once('exit', () => {
-    threads -= 1
-  })
-}
-beforeEach(() => {
-  process.on('worker', count)
-})
-afterEach(() => {
-  process.off('worker', count)
-})
-
 describe('with counted timers', () => {
+  // The driver of a real database has timers of its own, which count too.
+  const fleet = new MemoryDatabase().fleet()
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
   })
@@ -83,7 +70,7 @@ describe('with counted timers', () => {
   describeService('DocumentWatch', () => {
     const feed = new FakeFeed()
     return {
-      service: new DocumentWatch({ fleet: fleet.fleet, feed, log }),
+      service: new DocumentWatch({ fleet, feed, log }),
       running: () => running() + feed.listeners.size,
     }
   })
@@ -103,7 +90,7 @@ describe('with counted timers', () => {
   })
 
   describeService('AttemptReporter', () => ({
-    service: new AttemptReporter({ fleet: fleet.fleet, log, running: () => [], mayWrite: () => true }),
+    service: new AttemptReporter({ fleet, log, running: () => [], mayWrite: () => true }),
     running,
   }))
 
@@ -134,39 +121,58 @@ describe('with counted timers', () => {
   })
 })
 
-describeService('SessionKeeper', () => ({
-  service: new SessionKeeper({
-    database: fleet.database,
-    register: { beat: async () => ({}) },
-    leaseMs: 8_000,
-    everyMs: 2_500,
-    log,
-    report: () => ({}) as never,
-    onRenewed: () => undefined,
-    onDoubt: () => undefined,
-    onProven: () => undefined,
-    onDead: () => undefined,
-  }),
-  running: () => threads,
-}))
+describe('with a database', () => {
+  const fleet = useFleet()
 
-describeService('TaskRunner', async () => {
-  const taken = Number(new URL((await startGateway(fleet)).url!).port)
-  const options: TaskRunnerOptions = { mongo: fleet.uri, tasks: [scriptedTask()], listen: { ...LOOPBACK } }
-  const runner = new TaskRunner(options)
-  let starting: Promise<void> | undefined
-  return {
-    service: {
-      // It says so when it is started twice.
-      start: async () => {
-        starting ??= runner.start()
-        await starting
-      },
-      stop: () => runner.stop({ grace: 0 }),
-    },
-    running: () => threads,
-    breakStart: () => {
-      options.listen!.port = taken
-    },
+  /** The threads of this process that are alive. */
+  let threads = 0
+  const count = (thread: Worker): void => {
+    threads += 1
+    thread.once('exit', () => {
+      threads -= 1
+    })
   }
+  beforeEach(() => {
+    process.on('worker', count)
+  })
+  afterEach(() => {
+    process.off('worker', count)
+  })
+
+  describeService('SessionKeeper', () => ({
+    service: new SessionKeeper({
+      database: fleet.database,
+      register: { beat: async () => ({}) },
+      leaseMs: 8_000,
+      everyMs: 2_500,
+      log,
+      report: () => ({}) as never,
+      onRenewed: () => undefined,
+      onDoubt: () => undefined,
+      onProven: () => undefined,
+      onDead: () => undefined,
+    }),
+    running: () => threads,
+  }))
+
+  describeService('TaskRunner', async () => {
+    const taken = Number(new URL((await startGateway(fleet)).url!).port)
+    const options: TaskRunnerOptions = { mongo: fleet.uri, tasks: [scriptedTask()], listen: { ...LOOPBACK } }
+    const runner = new TaskRunner(options)
+    let starting: Promise<void> | undefined
+    return {
+      service: {
+        // It says so when it is started twice.
+        start: async () => {
+          starting ??= runner.start()
+          await starting
+        },
+        stop: () => runner.stop({ grace: 0 }),
+      },
+      running: () => threads,
+      breakStart: () => {
+        options.listen!.port = taken
+      },
+    }
+  })
 })

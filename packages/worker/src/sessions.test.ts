@@ -4,6 +4,7 @@ import { checkInvariants } from '@taskfleet/testkit/describe-task-store'
 import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
+import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
@@ -46,19 +47,20 @@ const watched = (over: { name?: string; inDoubt?: 'abort' | { for: number }; ms?
   return { task, notes, seen: (what: string) => notes.find((one) => one.what === what) }
 }
 
-const running = (task: TaskDocument): Promise<TaskDocument> =>
-  fleet.until(task._id, ({ status, attempt }) => status === 'running' && attempt === 1)
+/** Its document says `running` before its worker knows: the answer to the claim is still on its way. */
+const begun = ({ notes }: Pick<ReturnType<typeof watched>, 'notes'>, times = 1): Promise<unknown> =>
+  eventually(() => notes.filter(({ what }) => what === 'begin').length === times)
 
 describe('F31: an outage of the database', () => {
   test('that is longer than a lease costs a running task nothing, and ends no session', async () => {
     const queue = ownQueue()
     const way = await relay()
-    const { task, seen } = watched()
+    const { task, notes, seen } = watched()
     const runners = await Promise.all(
       [1, 2].map(() => fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: LEASE_MS, concurrency: 1 })),
     )
     const tasks = await Promise.all([1, 2].map(() => fleet.fleet.enqueue(task, {}, { queue })))
-    await Promise.all(tasks.map(running))
+    await begun({ notes }, 2)
     const sessions = runners.map(({ id }) => id).sort()
     way.relay.cut()
     await eventually(() => seen('doubt'))
@@ -76,13 +78,34 @@ describe('F31: an outage of the database', () => {
     expect(await fleet.ended(next._id)).toMatchObject({ status: 'completed', attempt: 1 })
   })
 
+  test('that begins before the first renewal costs nothing either', async () => {
+    const queue = ownQueue()
+    const way = await relay()
+    const { task, notes, seen } = watched({ ms: 6_000 })
+    const lines: string[] = []
+    const log = pino({ level: 'debug' }, { write: (line) => void lines.push(line) })
+    const runner = await fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: 2 * LEASE_MS, log })
+    const posted = await fleet.fleet.enqueue(task, {}, { queue })
+    await begun({ notes })
+    way.relay.cut()
+    await eventually(() => lines.some((line) => line.includes('the session could not be renewed')))
+    await eventually(() => seen('doubt'))
+    way.relay.heal()
+    expect(await fleet.ended(posted._id)).toMatchObject({ status: 'completed', attempt: 1, lost: 0, failures: 0 })
+    expect(seen('proven')).toMatchObject({ owned: true })
+    const renewed = async (): Promise<number> => (await fleet.fleet.workers.find(runner.id))!.heartbeatAt.getTime()
+    const since = await renewed()
+    await eventually(async () => (await renewed()) > since + 2 * LEASE_MS)
+    expect(lines.filter((line) => line.includes('the session can not be renewed'))).toHaveLength(1)
+  })
+
   test('delays the results of handlers that end meanwhile, and checkpoints', async () => {
     const queue = ownQueue()
     const way = await relay()
-    const { task, seen } = watched({ ms: 300 })
+    const { task, notes, seen } = watched({ ms: 300 })
     await fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: LEASE_MS })
     const posted = await fleet.fleet.enqueue(task, {}, { queue })
-    await running(posted)
+    await begun({ notes })
     way.relay.cut()
     await sleep(2 * LEASE_MS)
     expect((await fleet.fleet.store.find(posted._id))?.status).toBe('running')
@@ -100,7 +123,7 @@ describe('F31: an outage of the database', () => {
     const { task, notes } = watched({ inDoubt: { for: 500 }, ms: 20_000 })
     await fleet.runner({ mongo: way.uri, queue, tasks: [task], leaseMs: LEASE_MS })
     const posted = await fleet.fleet.enqueue(task, {}, { queue })
-    await running(posted)
+    await begun({ notes })
     way.relay.cut()
     await eventually(() => notes.some(({ what }) => what === 'IN_DOUBT'))
     way.relay.heal()
@@ -125,7 +148,7 @@ describe('F32: a worker that is cut off alone', () => {
     const second = watched({ ms: 50 })
     const cut = await fleet.runner({ mongo: way.uri, queue, tasks: [first.task], leaseMs: LEASE_MS, name: 'cut' })
     const posted = await fleet.fleet.enqueue(first.task, {}, { queue })
-    await running(posted)
+    await begun(first)
     await fleet.runner({ queue, tasks: [second.task], leaseMs: LEASE_MS })
     way.relay.cut()
     return { posted, cut, first, way: way.relay }
@@ -162,7 +185,7 @@ describe('F32: a worker that is cut off alone', () => {
     const first = watched({ ms: 20_000 })
     const cut = await fleet.runner({ mongo: way.uri, queue, tasks: [first.task], leaseMs: LEASE_MS })
     const posted = await fleet.fleet.enqueue(first.task, {}, { queue })
-    await running(posted)
+    await begun(first)
     const session = cut.id
     // Somebody who reaps, and serves something else.
     await fleet.runner({ queue: ownQueue(), leaseMs: LEASE_MS })
@@ -179,7 +202,7 @@ describe('F32: a worker that is cut off alone', () => {
     const first = watched({ ms: 20_000 })
     const cut = await fleet.runner({ queue, tasks: [first.task], leaseMs: 30_000 })
     const posted = await fleet.fleet.enqueue(first.task, {}, { queue })
-    await running(posted)
+    await begun(first)
     const workers = fleet.database.db.collection<{ _id: string; state: string }>('workers')
     await workers.updateOne({ _id: cut.id }, { $set: { state: 'dead' } })
     await fleet.fleet.store.reap()

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TaskDocument } from '@taskfleet/core'
-import { parseId, parseNewTask } from '@taskfleet/core/internal'
+import { MongoTaskStore, parseId, parseNewTask } from '@taskfleet/core/internal'
 import { checkInvariants } from '@taskfleet/testkit/describe-task-store'
 import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 import type { TaskRunner } from './task-runner.ts'
@@ -314,6 +314,36 @@ describe('TaskRunner', () => {
     await fleet.runsAt(first, task)
     await first.stop({ grace: 0 })
     await first.stop({ grace: 0 })
+    const released = await fleet.fleet.store.find(task._id)
+    expect(released).toMatchObject({ status: 'pending', failures: 0, attempts: [{ outcome: 'released' }] })
+    checkInvariants(released!)
+  })
+
+  test('stop releases also a task whose claim is answered only after it has begun', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue })
+    const { claim } = MongoTaskStore.prototype
+    let asked = false
+    let answer = (): void => undefined
+    const held = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const spy = vi.spyOn(MongoTaskStore.prototype, 'claim').mockImplementation(async function (
+      this: MongoTaskStore,
+      ...args
+    ) {
+      const claims = await claim.apply(this, args)
+      asked = claims.length > 0
+      await held
+      return claims
+    })
+    onTestFinished(() => void spy.mockRestore())
+    const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
+    await eventually(() => asked)
+    const stopped = runner.stop({ grace: 0 })
+    // The grace is over when this runs.
+    setTimeout(answer, 20)
+    await stopped
     const released = await fleet.fleet.store.find(task._id)
     expect(released).toMatchObject({ status: 'pending', failures: 0, attempts: [{ outcome: 'released' }] })
     checkInvariants(released!)

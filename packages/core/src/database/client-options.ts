@@ -45,9 +45,10 @@ export function dataClientOptions(timeoutMs: number, uri = ''): mongo.MongoClien
   }
 }
 
-/** Options of the client of the thread that renews a session. It sends one command at a time. */
+/** Options of the client of the thread that renews a session. It sends one command at a time, and repeats it until it succeeds. */
 export const renewalClientOptions = (timeoutMs: number): mongo.MongoClientOptions => ({
   ...dataClientOptions(timeoutMs),
+  serverSelectionTimeoutMS: timeoutMs,
   heartbeatFrequencyMS: RENEWAL_HEARTBEAT_MS,
   minPoolSize: 0,
   maxPoolSize: 1,

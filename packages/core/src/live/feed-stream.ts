@@ -38,6 +38,8 @@ export function placeOf({ stream }: FeedStream): Place | undefined {
 
 /** @throws when the server doesn't respond within this many milliseconds */
 export async function presentPlace(database: FleetDatabase, withinMs: number): Promise<Place> {
+  // A client whose first connection failed, in an earlier start, stays closed until it is told to connect again.
+  await answered(database.streams.connect(), withinMs)
   const session = database.streams.startSession()
   try {
     await answered(database.streamsDb.admin().command({ ping: 1 }, { session }), withinMs)

@@ -86,8 +86,9 @@ class TaskWatch {
     })
   }
 
-  /** A test that has ended no longer waits. */
+  /** A test that has ended no longer waits. If it ended by its time limit, this shows what it waited for in vain. */
   stop(): void {
+    for (const { last } of this.#waiting) console.error('a test ended while it waited for this task:', last)
     this.#waiting.clear()
   }
 
@@ -109,6 +110,7 @@ class TaskWatch {
   }
 
   #settle(waiting: Waiting, task: TaskDocument | undefined): void {
+    waiting.last = task
     if (task === undefined || !waiting.wanted(task)) return
     this.#waiting.delete(waiting)
     waiting.resolve(task)
@@ -117,6 +119,7 @@ class TaskWatch {
 
 type Waiting = {
   id: TaskDocument['_id']
+  last?: TaskDocument | undefined
   wanted: (task: TaskDocument) => boolean
   resolve: (task: TaskDocument) => void
   reject: (error: unknown) => void
