@@ -12,6 +12,7 @@ describe('any thrown value', () => {
     expect(error).toBeInstanceOf(Error)
     const lines: string[] = []
     pino({}, { write: (line) => void lines.push(line) }).error({ err: error }, 'failed')
+    expect(lines[0]!.length).toBeLessThan(1_000_000)
     expect(JSON.parse(lines[0]!)).toMatchObject({ msg: 'failed', err: { message: expect.any(String) } })
     const stored = toTaskError(thrown)
     expect(stored).toMatchObject({

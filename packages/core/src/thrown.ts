@@ -36,7 +36,8 @@ function isSound(error: Error, causes: number): boolean {
       // A logger reads all enumerable properties and their contents.
       if (own.some(([key, { enumerable, get }]) => key !== 'stack' && get !== undefined && (enumerable || isRead(key))))
         return false
-      const { cause, errors } = error as { cause?: unknown; errors?: unknown }
+      const { cause, errors, code } = error as { cause?: unknown; errors?: unknown; code?: unknown }
+      if (typeof code === 'string' && code.length > LONGEST_TEXT) return false
       return [cause, ...(Array.isArray(errors) ? errors : [])].every((inner) => isSoundCause(inner, causes))
     }) === true
   )
@@ -67,11 +68,13 @@ function soundCopy(error: Error): Error {
     field: read(error, 'field'),
     delayMs: read(error, 'delayMs'),
   }
-  if (typeof code === 'string' || typeof code === 'number') define(copy, 'code', code, true)
-  if (typeof field === 'string') define(copy, 'field', field, true)
+  if (typeof code === 'string' || typeof code === 'number') define(copy, 'code', cut(code), true)
+  if (typeof field === 'string') define(copy, 'field', cut(field), true)
   if (typeof delayMs === 'number') define(copy, 'delayMs', delayMs, true)
   return copy
 }
+
+const cut = <T>(value: T): T | string => (typeof value === 'string' ? value.slice(0, LONGEST_TEXT) : value)
 
 function define(target: object, key: string, value: unknown, enumerable: boolean): void {
   Object.defineProperty(target, key, { value, enumerable, writable: true, configurable: true })

@@ -11,7 +11,7 @@ const HEADER =
  * queries and forms, `"password": "…"`, authentication headers, JSON Web Tokens and keys of a fleet.
  *
  * Its time is proportional to the length: no pattern starts again in text that a failed match has passed, or it reads only a
- * fixed number of characters.
+ * fixed number of characters. Names are read backwards from their `=` or `:`, so that text without these costs next to nothing.
  */
 export function maskSecrets(text: string): string {
   return text
@@ -23,12 +23,12 @@ export function maskSecrets(text: string): string {
     .replace(/\b((?:set-)?cookie\s*:\s*)[^\r\n"']+/gi, '$1***')
     .replace(HEADER, '$1***')
     .replace(/([?&]key=)[^&#\s"'<>]+/gi, '$1***')
-    .replace(/([\w.-]{1,64})=("[^"]*"|'[^']*'|[^\s&#;,"'<>()[\]{}\\]+)/g, (whole, name: string) =>
-      SECRET_NAME.test(name) ? `${name}=***` : whole,
+    .replace(/=(?<=([\w.-]{1,64})=)("[^"]*"|'[^']*'|[^\s&#;,"'<>()[\]{}\\]+)/g, (whole, name: string) =>
+      SECRET_NAME.test(name) ? '=***' : whole,
     )
     .replace(
-      /(\\?["']|)([\w.-]{1,64})\1(\s{0,16}:\s{0,16})(\\?["'`])([^"'`\n]{1,4096})\4/g,
-      (whole, quote: string, name: string, colon: string, valueQuote: string) =>
-        SECRET_NAME.test(name) ? `${quote}${name}${quote}${colon}${valueQuote}***${valueQuote}` : whole,
+      /:(?<=\2([\w.-]{1,64})(\\?["']|)\s{0,16}:)(\s{0,16})(\\?["'`])[^"'`\n]{1,4096}\4/g,
+      (whole, name: string, _: string, space: string, quote: string) =>
+        SECRET_NAME.test(name) ? `:${space}${quote}***${quote}` : whole,
     )
 }
