@@ -20,7 +20,8 @@ export default defineConfig({
   test: {
     globalSetup: ['packages/testkit/src/global-setup.ts'],
     reporters: ['default', './scripts/count-reporter.ts'],
-    maxWorkers: 2,
+    // More than two cores, because most tests wait for most of their time.
+    maxWorkers: 3,
     projects: [
       // Loading the sources takes longer than most test files.
       project({ name: 'shared', isolate: false, include: ['packages/**/*.test.ts'], exclude: [...exclude, ...ALONE] }),

@@ -11,6 +11,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     maxWorkers: 2,
     fileParallelism: false,
-    reporters: ['./scripts/fault-reporter.ts'],
+    reporters: ['default', './scripts/fault-reporter.ts'],
   },
 })
