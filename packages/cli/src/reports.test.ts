@@ -33,6 +33,21 @@ describe('commands that report', () => {
     expect((await here('explain', absent)).code).toBe(6)
   })
 
+  test('status lists what needs somebody, and ends with 1 as long as anything does', async () => {
+    await fleet.fleet.tasks.deleteMany({})
+    expect(await here('status')).toMatchObject({ code: 0, out: 'All is well\n' })
+    await make().pending({ name: 'orphan\u001b[31m' })
+    const open = await here('status')
+    expect(open.code).toBe(1)
+    expect(open.out).toMatch(
+      /^URGENCY +SINCE +WHAT +WHY\nnow +20\S+Z +orphan\\u\{1b\}\[31m@1 +1 due task waits, and no worker serves/,
+    )
+    const { code, out } = await here('status', '--json')
+    expect(code).toBe(1)
+    expect(JSON.parse(out)).toMatchObject([{ kind: 'unserved', urgency: 'now', queue: 'default', count: 1 }])
+    await fleet.fleet.tasks.deleteMany({})
+  })
+
   test('coverage ends with 1 as long as no worker serves a due task', async () => {
     await fleet.fleet.tasks.deleteMany({})
     expect(await here('coverage')).toMatchObject({

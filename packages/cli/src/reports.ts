@@ -4,9 +4,21 @@ import { given } from '@taskfleet/protocol/internal'
 import { EXIT } from './exit.ts'
 import type { CommandKit } from './kit.ts'
 import { operationCommand } from './operation-commands.ts'
-import { printable, printableJson } from './text.ts'
+import { printable, printableJson, table } from './text.ts'
 
 export function reportCommands(kit: CommandKit): void {
+  operationCommand(kit, 'attention', 'list', {
+    summary: 'list what needs somebody, the most urgent first; exits with 1 when anything does',
+    text: (rows) =>
+      rows.length === 0
+        ? 'All is well'
+        : table(
+            ['URGENCY', 'SINCE', 'WHAT', 'WHY'],
+            rows.map((row) => [row.urgency, row.since ?? '', row.subject, row.message].map(printable)),
+          ),
+    // For scripts that watch a fleet.
+    exitCode: (rows) => (rows.length > 0 ? EXIT.failed : EXIT.done),
+  })
   operationCommand(kit, 'tasks', 'explain', {
     text: ({ reasons }) => reasons.map(({ message }) => printable(message)).join('\n'),
   })

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type {
+  AttentionRow,
   AuditEntry,
   CallbackRequest,
   CallbackRow,
@@ -781,6 +782,19 @@ const table = {
       rest: 'GET /audit',
       cli: 'audit',
       list: 'entries',
+    }),
+  },
+  attention: {
+    list: read<AttentionRow[]>()({
+      summary: 'What needs somebody, the most urgent first; empty if all is well',
+      notes:
+        'Tasks that nobody serves, queues that are behind or paused, silent workers, missed schedules, deadlines that come soon, errors that are new or rise, documents that are set aside, and a missing secret. The answer may be two seconds old.',
+      request: shape<object>({}),
+      answer: z.array(shapes.attentionRow),
+      codes: ['QUERY_TOO_SLOW'],
+      rest: 'GET /attention',
+      cli: 'status',
+      list: 'attention',
     }),
   },
   documents: {

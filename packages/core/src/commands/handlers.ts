@@ -1,6 +1,7 @@
 import type { OperationHandlers } from '@taskfleet/protocol'
 import type { Principal } from '../auth/key-store.ts'
 import type { Fleet } from '../fleet.ts'
+import { AttentionCommands } from './attention-commands.ts'
 import { AuditCommands } from './audit-commands.ts'
 import { CallbackCommands } from './callback-commands.ts'
 import { DocumentCommands } from './document-commands.ts'
@@ -25,5 +26,6 @@ export const handlersFor = (fleet: Fleet, principal: Principal): OperationHandle
   keys: new KeyCommands(fleet, principal),
   retention: new RetentionCommands(fleet, principal),
   audit: new AuditCommands(fleet, principal),
+  attention: new AttentionCommands(fleet, principal),
   documents: new DocumentCommands(fleet, principal),
 })

@@ -16,6 +16,8 @@ const HEARTBEAT_MS = 10_000
 const RENEWAL_HEARTBEAT_MS = 30_000
 /** No command holds a connection for longer than `timeoutMs`, so those that find none free don't wait for long. */
 const MOST_CONNECTIONS = 20
+/** How long a connection may go unused before it is closed. A burst needs several, an idle worker one. */
+const IDLE_MS = 30_000
 
 /** Options of a client for change streams and index builds, which may wait without a limit. */
 export function patientClientOptions(timeoutMs: number): mongo.MongoClientOptions {
@@ -34,15 +36,12 @@ export function patientClientOptions(timeoutMs: number): mongo.MongoClientOption
  * Options of a client for data. A connected server that hangs is noticed within `timeoutMs`. A wait for a primary lasts as long
  * as an election takes, so a caller that must know sooner needs its own timer.
  *
- * @param uri its `maxPoolSize` is kept
+ * @param uri its `maxPoolSize` and `maxIdleTimeMS` are kept
  */
 export function dataClientOptions(timeoutMs: number, uri = ''): mongo.MongoClientOptions {
-  const limited = /[?&]maxPoolSize=/i.test(uri)
-  return {
-    ...patientClientOptions(timeoutMs),
-    socketTimeoutMS: timeoutMs,
-    ...(limited ? {} : { maxPoolSize: MOST_CONNECTIONS }),
-  }
+  const bounds = { maxPoolSize: MOST_CONNECTIONS, maxIdleTimeMS: IDLE_MS }
+  const unset = Object.entries(bounds).filter(([name]) => !new RegExp(`[?&]${name}=`, 'i').test(uri))
+  return { ...patientClientOptions(timeoutMs), socketTimeoutMS: timeoutMs, ...Object.fromEntries(unset) }
 }
 
 /** Options of the client of the thread that renews a session. It sends one command at a time, and repeats it until it succeeds. */

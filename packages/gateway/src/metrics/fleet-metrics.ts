@@ -1,6 +1,7 @@
-import type { Fleet, TaskDocument, WorkerDocument } from '@taskfleet/core'
+import { asError, type Fleet, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
 import { type Change, type Feed, type LiveQueries, type StatsWatch, silenceMs } from '@taskfleet/core/internal'
 import { type FleetStats, STATUSES, type TaskStatus, VERSION } from '@taskfleet/protocol'
+import type { Logger } from 'pino'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { GatewayLoad } from '../gateway.ts'
 import { BoundedLabels } from './bounded-labels.ts'
@@ -11,6 +12,7 @@ export interface FleetMetricsDeps {
   feed: Feed
   queries: LiveQueries
   load: () => GatewayLoad
+  log: Logger
 }
 
 /** How many queues, task names and workers have series of their own. The others share those of `other`. */
@@ -20,7 +22,7 @@ const WORKER_STATES = ['running', 'draining', 'dead'] as const
 
 /**
  * The metrics of a fleet for Prometheus. Counts of tasks come from statistics that follow the change feed, so a scrape does not query
- * them. Workers come from their own small collection. Counters start at the first scrape.
+ * them. Workers come from their own small collection, and what needs somebody from a few queries. Counters start at the first scrape.
  */
 export class FleetMetrics {
   readonly #deps: FleetMetricsDeps
@@ -57,6 +59,10 @@ export class FleetMetrics {
   readonly #audits = this.#counter('taskfleet_view_audits_total', 'Comparisons of a live query with the database')
   readonly #mismatches = this.#counter('taskfleet_view_mismatches_total', 'Live queries that had to be corrected')
 
+  readonly #attention = this.#gauge('taskfleet_attention', 'What needs somebody, by kind and urgency', [
+    'kind',
+    'urgency',
+  ])
   readonly #setAside = this.#gauge('taskfleet_documents_set_aside', 'Invalid documents by collection', ['collection'])
 
   constructor(deps: FleetMetricsDeps) {
@@ -99,6 +105,7 @@ export class FleetMetrics {
     for (const [collection, count] of Object.entries(await fleet.gate.setAside.count())) {
       this.#setAside.set({ collection }, count)
     }
+    await this.#setAttention()
     const { connections, subscriptions, views, namespaces } = load()
     this.#connections.set(connections)
     this.#subscriptions.set(subscriptions)
@@ -108,6 +115,17 @@ export class FleetMetrics {
     raiseTo(this.#audits, queries.audited)
     raiseTo(this.#mismatches, queries.mended)
     return { text: await this.#registry.metrics(), contentType: this.#registry.contentType }
+  }
+
+  /** Without figures if the database is too slow: the other metrics must not fail with them. */
+  async #setAttention(): Promise<void> {
+    const { fleet, log } = this.#deps
+    this.#attention.reset()
+    try {
+      for (const { kind, urgency } of await fleet.as().attention.list()) this.#attention.inc({ kind, urgency })
+    } catch (error) {
+      log.warn({ err: asError(error) }, 'what needs somebody could not be computed')
+    }
   }
 
   #setTasks({ byStatus, byQueue, rates }: FleetStats): void {

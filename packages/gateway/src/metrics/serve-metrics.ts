@@ -1,7 +1,6 @@
 import { requireScope } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 import type { FastifyInstance } from 'fastify'
-import type { Logger } from 'pino'
 import type { Access } from '../access.ts'
 import { principalOf } from '../rest/authenticate.ts'
 import { answerErrors } from '../rest/problem.ts'
@@ -14,7 +13,7 @@ interface MetricsRoute {
 /** Serves `/metrics`. It creates the metrics at the first request, since most gateways are never scraped. */
 export async function serveMetrics(
   http: FastifyInstance,
-  { access, log, ...deps }: FleetMetricsDeps & { access: Access; log: Logger },
+  { access, ...deps }: FleetMetricsDeps & { access: Access },
 ): Promise<MetricsRoute> {
   let opening: Promise<FleetMetrics> | undefined
   const open = async (): Promise<FleetMetrics> => {
@@ -30,7 +29,7 @@ export async function serveMetrics(
     }
   }
   await http.register(async (scoped) => {
-    scoped.setErrorHandler(answerErrors(log))
+    scoped.setErrorHandler(answerErrors(deps.log))
     scoped.get('/metrics', async (request, reply) => {
       const principal = await principalOf(request, access)
       requireScope(principal, 'read')

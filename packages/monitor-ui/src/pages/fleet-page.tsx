@@ -3,6 +3,7 @@ import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { Fragment, type ReactNode, useMemo, useState } from 'react'
 import { ActivityPanel } from '../components/activity-panel.tsx'
+import { AttentionPanel } from '../components/attention-panel.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
@@ -130,6 +131,7 @@ export function FleetPage() {
         />
       </dl>
       <RowsProblem views={[workers, running, waiting, ended, statistics]} />
+      <AttentionPanel now={now} />
       <SetAsideLine />
       <ActivityPanel stats={stats} now={now} />
       <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[minmax(0,1fr)_340px]">

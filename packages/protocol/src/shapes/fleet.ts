@@ -151,6 +151,21 @@ export const coverageRow = object({
   title: 'Tasks of a name and version in a queue that wait or will be made, and the workers that serve them',
 })
 
+export const attentionRow = object({
+  _id: z.string().describe('Stays the same as long as the cause does'),
+  kind: z.enum(['unserved', 'behind', 'paused', 'silent', 'missed', 'deadline', 'failing', 'documents', 'weak']),
+  urgency: z.enum(['now', 'soon']),
+  subject: z.string().describe('The queue, task, worker, schedule or error code that it is about'),
+  message: z.string(),
+  since: date.exactOptional(),
+  count: count.exactOptional().describe('How many tasks, attempts or documents'),
+  queue: queueName.exactOptional(),
+  name: name.exactOptional(),
+  worker: z.string().exactOptional().describe('The id of its session'),
+  schedule: z.string().exactOptional(),
+  error: z.string().exactOptional().describe('The fingerprint'),
+}).meta({ id: 'Attention', title: 'Something that needs somebody' })
+
 export const percentiles = object({
   count,
   p50: z.number().exactOptional(),

@@ -1,0 +1,139 @@
+import type { AttentionRow } from '@taskfleet/protocol'
+import type { mongo } from 'mongoose'
+import { isUnlimited, visibleTo } from '../auth/reach.ts'
+import type { TaskDocument } from '../task/task-document.ts'
+import { silenceMs } from '../worker/session.ts'
+import { type AtRisk, attention, type DueTasks, type Observed, RISK_MS } from './attention.ts'
+import { Commands } from './commands.ts'
+
+const MAX_QUERY_MS = 2_000
+const MOST_GROUPS = 1_000
+const MOST_AT_RISK = 1_000
+const MOST_ROLL_UPS = 10_000
+const MOST_ERRORS = 200
+const DAY_MS = 86_400_000
+/** Callers with the same reach share an answer that is younger than this. */
+const SHARED_MS = 2_000
+
+type Parts = 'tasks' | 'workers' | 'queues' | 'schedules' | 'errors' | 'rollUps' | 'gate' | 'database'
+
+interface Answer {
+  until: number
+  rows: Promise<AttentionRow[]>
+}
+
+/** What needs somebody. */
+export class AttentionCommands extends Commands<Parts> {
+  /** A limited key learns of its own queues and names alone. @throws {FleetError} `QUERY_TOO_SLOW` */
+  list(): Promise<AttentionRow[]> {
+    const answers = answersOf(this.parts)
+    const { queues, names } = this.principal
+    const reach = JSON.stringify([queues, names])
+    const now = performance.now()
+    for (const [key, { until }] of answers) if (until <= now) answers.delete(key)
+    const known = answers.get(reach)
+    if (known !== undefined) return known.rows
+    const rows = this.#observe().then(attention)
+    answers.set(reach, { until: now + SHARED_MS, rows })
+    rows.catch(() => answers.delete(reach))
+    return rows
+  }
+
+  async #observe(): Promise<Observed> {
+    const { parts, principal } = this
+    const now = parts.database.clock.now()
+    const all = isUnlimited(principal)
+    const within = visibleTo(principal) ?? {}
+    const [due, atRisk, workers, queues, schedules, ended, errors, setAside] = await Promise.all([
+      this.#due(now, within),
+      this.#atRisk(now, within),
+      parts.workers.list(),
+      principal.names === undefined ? parts.queues.list() : [],
+      parts.schedules.list(visibleTo(principal, 'schedules')),
+      parts.rollUps.read('hour', { since: new Date(now.getTime() - DAY_MS), until: now }, within, {
+        limit: MOST_ROLL_UPS,
+        maxTimeMS: MAX_QUERY_MS,
+      }),
+      all ? parts.errors.list({ state: 'open', limit: MOST_ERRORS }) : [],
+      all ? parts.gate.setAside.list() : [],
+    ])
+    const silent = workers.filter((worker) => now.getTime() - worker.heartbeatAt.getTime() >= silenceMs(worker))
+    return {
+      ...{ now, due, atRisk, schedules, ended, errors },
+      // Who serves what is needed for every key; who is silent, and with what secret, is for unlimited ones.
+      workers: all
+        ? workers
+        : workers.filter((worker) => !silent.includes(worker)).map(({ secretIds: _, ...rest }) => rest),
+      queues: queues.filter(({ _id }) => principal.queues?.includes(_id) !== false),
+      held: all ? await this.#held(silent.map(({ _id }) => _id)) : new Map(),
+      setAside: setAside.length,
+    }
+  }
+
+  async #due(now: Date, within: Record<string, unknown>): Promise<DueTasks[]> {
+    const found = await this.parts.tasks
+      .aggregate<{ _id: Pick<DueTasks, 'queue' | 'name' | 'version'>; count: number; oldest: Date }>(
+        [
+          { $match: { $and: [{ status: 'pending', runAt: { $lte: now } }, within] } },
+          {
+            $group: {
+              _id: { queue: '$queue', name: '$name', version: '$version' },
+              count: { $sum: 1 },
+              oldest: { $min: '$runAt' },
+            },
+          },
+          { $sort: { oldest: 1 } },
+          { $limit: MOST_GROUPS },
+        ],
+        { maxTimeMS: MAX_QUERY_MS },
+      )
+      .toArray()
+    return found.map(({ _id, count, oldest }) => ({ ..._id, count, oldest })).filter(isReadable)
+  }
+
+  async #atRisk(now: Date, within: Record<string, unknown>): Promise<AtRisk[]> {
+    const soon = new Date(now.getTime() + RISK_MS)
+    // `raiseAt` has an index, and is never after the deadline.
+    const near = { raiseAt: { $lte: soon }, deadline: { $lte: soon }, status: { $in: ['pending', 'blocked'] } }
+    const found = await this.parts.tasks
+      .find({ $and: [near, within] } as mongo.Filter<TaskDocument>, {
+        projection: { name: 1, deadline: 1 },
+        maxTimeMS: MAX_QUERY_MS,
+      })
+      .limit(MOST_AT_RISK)
+      .toArray()
+    return found.flatMap(({ name, deadline }) =>
+      typeof name === 'string' && deadline instanceof Date ? [{ name, deadline }] : [],
+    )
+  }
+
+  /** How many tasks run under each session. */
+  async #held(sessions: readonly string[]): Promise<Map<string, number>> {
+    if (sessions.length === 0) return new Map()
+    const found = await this.parts.tasks
+      .aggregate<{ _id: string; count: number }>(
+        [
+          { $match: { status: 'running', 'lease.session': { $in: [...sessions] } } },
+          { $group: { _id: '$lease.session', count: { $sum: 1 } } },
+        ],
+        { maxTimeMS: MAX_QUERY_MS },
+      )
+      .toArray()
+    return new Map(found.map(({ _id, count }) => [_id, count]))
+  }
+}
+
+/** By fleet. */
+const ANSWERS = new WeakMap<object, Map<string, Answer>>()
+
+function answersOf(fleet: object): Map<string, Answer> {
+  const known = ANSWERS.get(fleet)
+  if (known !== undefined) return known
+  const fresh = new Map<string, Answer>()
+  ANSWERS.set(fleet, fresh)
+  return fresh
+}
+
+/** Tasks that were changed by hand may have other types. */
+const isReadable = ({ queue, name, version, oldest }: DueTasks): boolean =>
+  typeof queue === 'string' && typeof name === 'string' && typeof version === 'number' && oldest instanceof Date

@@ -1,0 +1,80 @@
+import { Link, type LinkProps } from '@tanstack/react-router'
+import type { AttentionRow } from '@taskfleet/protocol'
+import { useFleetClient } from '@taskfleet/react'
+import { CircleAlert, CircleCheck, TriangleAlert } from 'lucide-react'
+import { useAsked } from '../live/use-asked.ts'
+import { formatTime, formatWhen } from '../view/format.ts'
+import { Foreign } from './foreign.tsx'
+import { LookMark } from './look-mark.tsx'
+
+const AGAIN_MS = 5_000
+const URGENT = { icon: CircleAlert, label: 'Now', tone: 'text-bad' }
+const SOON = { icon: TriangleAlert, label: 'Soon', tone: 'text-warn' }
+const WELL = { icon: CircleCheck, label: 'All is well', tone: 'text-done' }
+
+/** What needs somebody. Says so when all is well; empty until it is known. */
+export function AttentionPanel({ now }: { now: number }) {
+  const { attention } = useFleetClient()
+  const { answer, error } = useAsked(() => attention.list(), { key: 'attention', everyMs: AGAIN_MS })
+  if (answer === undefined) {
+    if (error === undefined) return null
+    return <p className="panel px-3 py-2 text-dim">What needs somebody can't be shown: {error.message}</p>
+  }
+  return (
+    <section className="panel px-3 py-2" aria-label="What needs somebody">
+      {answer.length === 0 && (
+        <p className="text-dim">
+          <LookMark look={WELL} />
+        </p>
+      )}
+      <ul className="flex flex-col gap-1">
+        {answer.map((row) => (
+          <li
+            key={row._id}
+            data-testid="attention-row"
+            data-kind={row.kind}
+            className="grid grid-cols-[4.5rem_minmax(0,1fr)_auto] items-baseline gap-x-2"
+          >
+            <LookMark look={row.urgency === 'now' ? URGENT : SOON} />
+            <span className="min-w-0 break-words">
+              <Link {...pageOf(row)} className="font-medium hover:underline">
+                <Foreign text={row.subject} max={80} />
+              </Link>{' '}
+              <span className="text-dim">
+                <Foreign text={row.message} max={400} />
+              </span>
+            </span>
+            {row.since !== undefined && (
+              <span className="text-dim" title={formatTime(row.since)}>
+                {formatWhen(row.since, now)}
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+/** Where its cause is shown, and what can be done about it. */
+function pageOf({ kind, queue, name, subject, schedule }: AttentionRow): LinkProps {
+  if (schedule !== undefined) return { to: '/schedules' }
+  switch (kind) {
+    case 'unserved':
+      return { to: '/coverage' }
+    case 'behind':
+      return { to: '/tasks', search: { status: ['pending'], queue: queue!, sort: 'createdAt' } }
+    case 'paused':
+      return { to: '/queues' }
+    case 'silent':
+      return { to: '/tasks', search: { host: subject } }
+    case 'deadline':
+      return { to: '/tasks', search: { name: name!, deadline: 'risk' } }
+    case 'failing':
+      return { to: '/errors' }
+    case 'weak':
+      return { to: '/keys' }
+    default:
+      return { to: '/' }
+  }
+}
