@@ -5,19 +5,21 @@ import { keepValue } from '@taskfleet/protocol/internal'
 type Send = (name: string, request: unknown) => Promise<unknown>
 
 /** Listed here, so that a page does not load the table of operations. */
-export const AGGREGATES = [
-  'tasks',
-  'events',
-  'callbacks',
-  'schedules',
-  'queues',
-  'workers',
-  'errors',
-  'keys',
-  'retention',
-  'audit',
-  'documents',
-] as const satisfies (keyof FleetOperations)[]
+const LISTED: Record<keyof FleetOperations, true> = {
+  tasks: true,
+  events: true,
+  callbacks: true,
+  schedules: true,
+  queues: true,
+  workers: true,
+  errors: true,
+  keys: true,
+  retention: true,
+  audit: true,
+  attention: true,
+  documents: true,
+}
+export const AGGREGATES = Object.keys(LISTED) as (keyof FleetOperations)[]
 
 /** Every operation of an aggregate as a method. */
 export function operationsOf<Aggregate extends keyof FleetOperations>(

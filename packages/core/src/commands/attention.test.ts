@@ -87,6 +87,11 @@ const cases: [what: string, seen: Partial<Observed>, rows: Partial<AttentionRow>
     { workers: [worker({ state: 'dead', heartbeatAt: ago(2) }), worker({ _id: 's2' })] },
     [],
   ],
+  [
+    'a host whose workers died one after the other',
+    { workers: ['new', 'old'].map((_id) => worker({ _id, state: 'dead', heartbeatAt: ago(2) })) },
+    [{ kind: 'silent', worker: 'new' }],
+  ],
   ['a worker that died long ago', { workers: [worker({ state: 'dead', heartbeatAt: ago(90) })] }, []],
   [
     'a missed schedule',

@@ -76,7 +76,7 @@ export function attention(seen: Observed): AttentionRow[] {
   return found
     .toSorted((a, b) => rank(a) - rank(b))
     .map(({ since, ...row }) => ({
-      _id: [row.kind, row.queue, row.subject].filter((part) => part !== undefined).join(':'),
+      _id: [row.kind, row.queue, row.error ?? row.worker ?? row.subject].filter((part) => part !== undefined).join(':'),
       ...row,
       ...given({ since: since?.toISOString() }),
     }))
@@ -138,9 +138,11 @@ function* behind({ due, queues, ended, now }: Observed): Generator<Found> {
 function* silent({ workers, held, now }: Observed): Generator<Found> {
   const age = (date: Date): number => now.getTime() - date.getTime()
   const there = new Set(workers.filter((one) => isAlive(one) && !isSilent(one, now)).map(({ name }) => name))
+  // The newest session of a host comes first.
   for (const worker of workers) {
     const { _id, name, role, state, heartbeatAt, stoppedAt } = worker
     if (there.has(name)) continue
+    there.add(name)
     const count = held.get(_id) ?? 0
     if (isAlive(worker) && isSilent(worker, now)) {
       const message = `This ${role} gives no sign of life${count === 0 ? '' : ` and holds ${count} running`}`

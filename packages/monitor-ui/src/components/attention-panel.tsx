@@ -33,7 +33,7 @@ export function AttentionPanel({ now }: { now: number }) {
             key={row._id}
             data-testid="attention-row"
             data-kind={row.kind}
-            className="grid grid-cols-[4.5rem_minmax(0,1fr)_auto] items-baseline gap-x-2"
+            className="grid grid-cols-[4.5rem_minmax(0,1fr)_auto] items-start gap-x-2"
           >
             <LookMark look={row.urgency === 'now' ? URGENT : SOON} />
             <span className="min-w-0 break-words">
