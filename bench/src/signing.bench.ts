@@ -2,8 +2,8 @@ import { Fleet, newSigningKey, type SigningAlgorithm, type SigningOptions } from
 import { type Bed, median } from './bed.ts'
 import { fillWithEnded, measuredDrain } from './drain.bench.ts'
 
-const SIZE = 2_000
-const ROUNDS = 16
+const SIZE = 8_000
+const ROUNDS = 8
 
 /** What do signatures cost a drain of no-op tasks? In turns with one that neither signs nor verifies. */
 export async function run(bed: Bed): Promise<void> {
