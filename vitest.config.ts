@@ -3,10 +3,11 @@ import { defineConfig, type UserWorkspaceConfig } from 'vitest/config'
 const conditions = ['taskfleet-source', 'module', 'node', 'development']
 export const SOURCES = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
-/** Tests that replace modules, need a page, or measure their process. Each of their files has a process of its own. */
+/** Tests that replace modules, need a page, measure their process or count its timers. Each of their files has a process of its own. */
 const ALONE = [
   'packages/{monitor-ui,react,testkit}/**/*.test.{ts,tsx}',
   'packages/worker/src/isolate/*.test.ts',
+  'packages/*/src/services.test.ts',
   'packages/gateway/src/{slow-watchers,large-snapshots}.test.ts',
   '{examples,scripts}/**/*.test.ts',
 ]

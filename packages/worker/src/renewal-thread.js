@@ -52,7 +52,7 @@ function warnBlocked(ms) {
   writeSync(2, `${JSON.stringify(line)}\n`)
 }
 
-/** A client whose first connection failed stays closed until it is told to connect again. Once connected, this does nothing. */
+/** If its first connection failed, the client stays closed until `connect` is called. Once connected, that does nothing. */
 const connected = async () => {
   await client.connect()
   return workers

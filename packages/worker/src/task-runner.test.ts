@@ -341,8 +341,9 @@ describe('TaskRunner', () => {
     const task = await fleet.post([{ do: 'waitForAbort' }], { queue })
     await eventually(() => asked)
     const stopped = runner.stop({ grace: 0 })
-    // The grace is over when this runs.
-    setTimeout(answer, 20)
+    // The grace is over by then.
+    await eventually(async () => (await fleet.fleet.workers.find(runner.id))?.state === 'draining')
+    answer()
     await stopped
     const released = await fleet.fleet.store.find(task._id)
     expect(released).toMatchObject({ status: 'pending', failures: 0, attempts: [{ outcome: 'released' }] })

@@ -1,9 +1,10 @@
 import type { AttentionRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { isUnlimited, visibleTo } from '../auth/reach.ts'
+import type { RolledUp } from '../history/roll-ups.ts'
 import type { TaskDocument } from '../task/task-document.ts'
-import { silenceMs } from '../worker/session.ts'
-import { type AtRisk, attention, type DueTasks, type Observed, RISK_MS } from './attention.ts'
+import { isSilent } from '../worker/session.ts'
+import { attention, type DueTasks, LEAST_WAIT_MS, type Observed, RISK_MS } from './attention.ts'
 import { Commands } from './commands.ts'
 
 const MAX_QUERY_MS = 2_000
@@ -44,20 +45,17 @@ export class AttentionCommands extends Commands<Parts> {
     const now = parts.database.clock.now()
     const all = isUnlimited(principal)
     const within = visibleTo(principal) ?? {}
-    const [due, atRisk, workers, queues, schedules, ended, errors, setAside] = await Promise.all([
-      this.#due(now, within),
+    const due = await this.#due(now, within)
+    const [atRisk, workers, queues, schedules, ended, errors, setAside] = await Promise.all([
       this.#atRisk(now, within),
       parts.workers.list(),
       principal.names === undefined ? parts.queues.list() : [],
       parts.schedules.list(visibleTo(principal, 'schedules')),
-      parts.rollUps.read('hour', { since: new Date(now.getTime() - DAY_MS), until: now }, within, {
-        limit: MOST_ROLL_UPS,
-        maxTimeMS: MAX_QUERY_MS,
-      }),
+      due.some(({ oldest }) => now.getTime() - oldest.getTime() >= LEAST_WAIT_MS) ? this.#ended(now, within) : [],
       all ? parts.errors.list({ state: 'open', limit: MOST_ERRORS }) : [],
       all ? parts.gate.setAside.list() : [],
     ])
-    const silent = workers.filter((worker) => now.getTime() - worker.heartbeatAt.getTime() >= silenceMs(worker))
+    const silent = workers.filter((worker) => isSilent(worker, now))
     return {
       ...{ now, due, atRisk, schedules, ended, errors },
       // Who serves what is needed for every key; who is silent, and with what secret, is for unlimited ones.
@@ -91,20 +89,23 @@ export class AttentionCommands extends Commands<Parts> {
     return found.map(({ _id, count, oldest }) => ({ ..._id, count, oldest })).filter(isReadable)
   }
 
-  async #atRisk(now: Date, within: Record<string, unknown>): Promise<AtRisk[]> {
+  #ended(now: Date, within: Record<string, unknown>): Promise<RolledUp[]> {
+    const day = { since: new Date(now.getTime() - DAY_MS), until: now }
+    return this.parts.rollUps.read('hour', day, within, { limit: MOST_ROLL_UPS, maxTimeMS: MAX_QUERY_MS })
+  }
+
+  async #atRisk(now: Date, within: Record<string, unknown>): Promise<string[]> {
     const soon = new Date(now.getTime() + RISK_MS)
     // `raiseAt` has an index, and is never after the deadline.
     const near = { raiseAt: { $lte: soon }, deadline: { $lte: soon }, status: { $in: ['pending', 'blocked'] } }
     const found = await this.parts.tasks
       .find({ $and: [near, within] } as mongo.Filter<TaskDocument>, {
-        projection: { name: 1, deadline: 1 },
+        projection: { name: 1 },
         maxTimeMS: MAX_QUERY_MS,
       })
       .limit(MOST_AT_RISK)
       .toArray()
-    return found.flatMap(({ name, deadline }) =>
-      typeof name === 'string' && deadline instanceof Date ? [{ name, deadline }] : [],
-    )
+    return found.map(({ name }) => name).filter((name) => typeof name === 'string')
   }
 
   /** How many tasks run under each session. */

@@ -101,7 +101,7 @@ const cases: [what: string, seen: Partial<Observed>, rows: Partial<AttentionRow>
   ['a schedule that is just due', { schedules: [schedule({ nextAt: ago(0.1) })], workers: [worker()] }, []],
   [
     'deadlines that come soon',
-    { atRisk: [1, 2].map(() => ({ name: 'encode', deadline: NOW })) },
+    { atRisk: ['encode', 'encode'] },
     [{ kind: 'deadline', urgency: 'soon', subject: 'encode', count: 2 }],
   ],
   [

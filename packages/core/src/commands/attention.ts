@@ -5,7 +5,7 @@ import { quantile } from '../history/buckets.ts'
 import type { ErrorDocument } from '../history/error-report.ts'
 import type { RolledUp } from '../history/roll-ups.ts'
 import type { ScheduleDocument } from '../schedules/schedule-document.ts'
-import { isAlive, silenceMs } from '../worker/session.ts'
+import { isAlive, isSilent } from '../worker/session.ts'
 import type { WorkerDocument } from '../worker/worker-model.ts'
 
 /** The due tasks of a queue, name and version. */
@@ -15,12 +15,6 @@ export interface DueTasks {
   version: number
   count: number
   oldest: Date
-}
-
-/** A waiting task whose deadline comes soon. */
-export interface AtRisk {
-  name: string
-  deadline: Date
 }
 
 /** What is known of a fleet. Parts that the caller may not see are empty. */
@@ -35,9 +29,10 @@ export interface Observed {
   schedules: readonly ScheduleDocument[]
   /** Open errors. */
   errors: readonly ErrorDocument[]
-  /** What ended by hour, for the last day. */
+  /** What ended by hour, for the last day. Only needed if something has waited for `LEAST_WAIT_MS`. */
   ended: readonly RolledUp[]
-  atRisk: readonly AtRisk[]
+  /** The names of the waiting tasks whose deadlines come soon, one for each task. */
+  atRisk: readonly string[]
   setAside: number
 }
 
@@ -46,7 +41,7 @@ type Found = Omit<AttentionRow, '_id' | 'since'> & { since?: Date | undefined }
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 /** No queue is behind before its oldest task has waited for this long. */
-const LEAST_WAIT_MS = MINUTE_MS
+export const LEAST_WAIT_MS = MINUTE_MS
 /** How many times the usual wait (the 95th percentile of a day) is too long. */
 const TIMES_USUAL = 3
 /** A schedule may be this late. */
@@ -71,10 +66,10 @@ export function attention(seen: Observed): AttentionRow[] {
     ...setAside(seen),
     ...weak(seen),
   ]
-  const rank = ({ urgency, since }: Found): number =>
-    (urgency === 'now' ? 0 : Number.MAX_SAFE_INTEGER / 2) + (since ?? seen.now).getTime()
+  const rank = ({ urgency }: Found): number => (urgency === 'now' ? 0 : 1)
+  const time = ({ since = seen.now }: Found): number => since.getTime()
   return found
-    .toSorted((a, b) => rank(a) - rank(b))
+    .toSorted((a, b) => rank(a) - rank(b) || time(a) - time(b))
     .map(({ since, ...row }) => ({
       _id: [row.kind, row.queue, row.error ?? row.worker ?? row.subject].filter((part) => part !== undefined).join(':'),
       ...row,
@@ -163,8 +158,8 @@ function* missed({ schedules, now }: Observed): Generator<Found> {
 }
 
 function* atRisk({ atRisk: all }: Observed): Generator<Found> {
-  for (const name of new Set(all.map((one) => one.name))) {
-    const count = all.filter((one) => one.name === name).length
+  for (const name of new Set(all)) {
+    const count = all.filter((one) => one === name).length
     const message = `${tasks(count, 'such')} with a deadline within ${RISK_MS / MINUTE_MS} minutes`
     yield { kind: 'deadline', urgency: 'soon', subject: name, name, count, message }
   }
@@ -204,9 +199,6 @@ function* weak({ workers, now }: Observed): Generator<Found> {
   const message = 'TASKFLEET_SECRET is not set: anyone with read access to the database can forge sessions'
   yield { kind: 'weak', urgency: 'soon', subject: 'secret', count: without.length, message }
 }
-
-const isSilent = (worker: WorkerDocument, now: Date): boolean =>
-  now.getTime() - worker.heartbeatAt.getTime() >= silenceMs(worker)
 
 const isServing = (worker: WorkerDocument, now: Date): boolean =>
   worker.role === 'worker' && isAlive(worker) && !isSilent(worker, now)

@@ -38,7 +38,7 @@ export function placeOf({ stream }: FeedStream): Place | undefined {
 
 /** @throws when the server doesn't respond within this many milliseconds */
 export async function presentPlace(database: FleetDatabase, withinMs: number): Promise<Place> {
-  // A client whose first connection failed, in an earlier start, stays closed until it is told to connect again.
+  // If its first connection failed, the client stays closed until `connect` is called.
   await answered(database.streams.connect(), withinMs)
   const session = database.streams.startSession()
   try {

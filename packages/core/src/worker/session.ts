@@ -66,6 +66,10 @@ export function endUpdate(): mongo.Document[] {
   ]
 }
 
+/** Whether a session has not been renewed in time, so that others may end it. */
+export const isSilent = (worker: Pick<WorkerDocument, 'heartbeatAt' | 'leaseMs' | 'heartbeatMs'>, now: Date): boolean =>
+  now.getTime() - worker.heartbeatAt.getTime() >= silenceMs(worker)
+
 /** For how long a session may be silent before it can be ended, in milliseconds. */
 export const silenceMs = ({ leaseMs, heartbeatMs }: Pick<WorkerDocument, 'leaseMs' | 'heartbeatMs'>): number =>
   leaseMs ?? BEATS_MISSED * heartbeatMs

@@ -3,7 +3,7 @@ import { type DatabaseSource, majorityDb } from '../database/majority-db.ts'
 import type { ServerClock } from '../database/server-clock.ts'
 import { DocumentGate } from '../documents/gate.ts'
 import { amount, NOW } from '../task/server-time.ts'
-import { ALIVE, beatUpdate, endUpdate, isAlive, sessionGuard, silenceMs } from './session.ts'
+import { ALIVE, beatUpdate, endUpdate, isAlive, isSilent, sessionGuard } from './session.ts'
 import type { WorkerDocument, WorkerReport } from './worker-model.ts'
 
 /** The result of a renewal: the latest request to the worker. */
@@ -51,12 +51,12 @@ export class WorkerRegister {
 
   /** The workers whose sessions were renewed in time. */
   async live(): Promise<WorkerDocument[]> {
-    const now = this.#clock.now().getTime()
+    const now = this.#clock.now()
     const workers = await this.#workers
       .find({ state: { $in: [...ALIVE] } })
       .sort({ name: 1 })
       .toArray()
-    return this.#gate.all('workers', workers).filter((worker) => now - worker.heartbeatAt.getTime() < silenceMs(worker))
+    return this.#gate.all('workers', workers).filter((worker) => !isSilent(worker, now))
   }
 
   /** Ends a session that was not renewed in time by the server's clock. Null when it was renewed or had already ended. */

@@ -1,5 +1,5 @@
 import { asError, type Fleet, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
-import { type Change, type Feed, type LiveQueries, type StatsWatch, silenceMs } from '@taskfleet/core/internal'
+import { type Change, type Feed, isSilent, type LiveQueries, type StatsWatch } from '@taskfleet/core/internal'
 import { type FleetStats, STATUSES, type TaskStatus, VERSION } from '@taskfleet/protocol'
 import type { Logger } from 'pino'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
@@ -147,9 +147,9 @@ export class FleetMetrics {
     for (const gauge of [this.#workers, ...perWorker]) gauge.reset()
     for (const state of WORKER_STATES) this.#workers.set({ state }, 0)
     for (const document of all) {
-      const { role, state, name, slots, running, load, gate, heartbeatAt } = document
+      const { role, state, name, slots, running, load, gate } = document
       if (role !== 'worker' || state === 'stopped') continue
-      const dead = state === 'dead' || now.getTime() - heartbeatAt.getTime() > silenceMs(document)
+      const dead = state === 'dead' || isSilent(document, now)
       this.#workers.inc({ state: dead ? 'dead' : state })
       if (dead) continue
       // Workers of one name add up.
