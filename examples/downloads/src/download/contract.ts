@@ -45,7 +45,7 @@ export interface DownloadOptions {
   maxBytes?: number
   /** Without a byte for this long, an attempt fails with `STALLED`. */
   stallMs?: number
-  /** Below this rate over a whole `stallMs`, an attempt fails with `TOO_SLOW`. */
+  /** Below this rate over a whole `stallMs` in which nothing here kept the server waiting, an attempt fails with `TOO_SLOW`. */
   minBytesPerSecond?: number
   connectTimeoutMs?: number
   /** Keeps what a cancelled download had. */

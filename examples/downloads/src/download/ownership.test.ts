@@ -97,7 +97,7 @@ describe('two attempts of one task', () => {
   })
 
   test('an attempt waits with its next write while the lease is in doubt, and goes on when it is proved', async () => {
-    const { attempt } = await heldAttempt(fakeTask(), false, { minBytesPerSecond: 1_000, stallMs: 100 })
+    const { attempt } = await heldAttempt()
     const [part = ''] = (await bed.files()).filter((name) => name.endsWith('.part'))
     await expect.poll(async () => (await bed.read(part)).length).toBe(WRITTEN)
     attempt.lease.inDoubt = true
@@ -108,6 +108,21 @@ describe('two attempts of one task', () => {
     attempt.lease.inDoubt = false
     expect(await attempt.ended).toMatchObject({ bytes: SIZE, fetchedBytes: SIZE, resumedFrom: 0 })
     expect(await sha256()).toBe(await bed.server.sha256(file))
+  })
+
+  test('a server that is kept waiting while the lease is in doubt is not too slow', async () => {
+    const attempt = bed.start({ url: url(), file }, { minBytesPerSecond: 1, stallMs: 500 })
+    const inDoubt = new Promise<void>((resolve) => {
+      attempt.context.progress = () => {
+        attempt.context.progress = () => {}
+        attempt.lease.inDoubt = true
+        resolve()
+      }
+    })
+    await inDoubt
+    await sleep(1_250)
+    attempt.lease.inDoubt = false
+    expect(await attempt.ended).toMatchObject({ bytes: SIZE })
   })
 
   test('an attempt stops before its next write once the lease is lost', async () => {

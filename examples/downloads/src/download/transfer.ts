@@ -7,6 +7,7 @@ import { codeOf } from './failures.ts'
 import type { Reply } from './http-exchange.ts'
 import type { Source } from './http-source.ts'
 import type { PartFile, PartOwner } from './part-file.ts'
+import { RateWatch } from './rate-watch.ts'
 import { relieveReadBuffers } from './read-buffers.ts'
 import { type DownloadRequest, tooLarge } from './request.ts'
 import { planResume, type ResumePlan } from './resume-plan.ts'
@@ -145,6 +146,7 @@ export class Transfer {
     const take = (count: number, into: () => boolean): boolean => {
       this.#checkTotal(writer.bytes + count)
       const flowing = into()
+      if (!flowing) watch?.hold()
       relieveReadBuffers(count)
       this.fetched += count
       this.#fetchedSinceRestart += count
@@ -162,11 +164,14 @@ export class Transfer {
         filled: (count) => take(count, () => writer.filled(count)),
       },
     }
-    writer.onDrain = () => sink.onDrain()
+    writer.onDrain = () => {
+      watch?.open()
+      sink.onDrain()
+    }
     try {
       await reply.pipe(sink)
     } finally {
-      clearInterval(watch)
+      watch?.stop()
     }
   }
 
@@ -202,17 +207,16 @@ export class Transfer {
       })
   }
 
-  #watchRate(reply: Reply): NodeJS.Timeout | undefined {
+  #watchRate(reply: Reply): RateWatch | undefined {
     const { minBytesPerSecond, stallMs } = this.#options
     if (minBytesPerSecond === undefined) return undefined
-    let before = this.fetched
-    return setInterval(() => {
-      const rate = ((this.fetched - before) / stallMs) * 1000
-      before = this.fetched
-      // While the database is away nothing is written, and the server is kept waiting.
-      if (rate < minBytesPerSecond && this.#options.context.task.owned)
-        reply.stop(new FleetError('TOO_SLOW', `the server sends ${Math.round(rate)} bytes a second`))
-    }, stallMs)
+    return new RateWatch({
+      minBytesPerSecond,
+      windowMs: stallMs,
+      received: () => this.fetched,
+      onTooSlow: (rate) =>
+        reply.stop(new FleetError('TOO_SLOW', `the server sends ${Math.round(rate)} bytes a second`)),
+    })
   }
 }
 
