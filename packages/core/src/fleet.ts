@@ -103,7 +103,7 @@ export class Fleet {
     this.gate = new DocumentGate(db, new SetAside(db, { log }))
     const { gate } = this
     this.tasks = db.collection('tasks')
-    this.#results = new TaskResults(this.tasks, () => feedOf(database, log === undefined ? {} : { log }))
+    this.#results = new TaskResults(this.tasks, () => feedOf(database, { scope: 'whole', ...(log && { log }) }))
     this.indexes = new IndexWatch({
       db,
       expected: () => database.expectedIndexes(),

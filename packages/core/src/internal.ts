@@ -29,7 +29,7 @@ export { type End, endOfAttempt } from './history/roll-ups.ts'
 export { sizeOf } from './live/bounded-read.ts'
 export { ChangeFeed } from './live/change-feed.ts'
 export type { Feed, FeedListener } from './live/feed.ts'
-export type { Change } from './live/feed-events.ts'
+export type { Change, FeedScope } from './live/feed-events.ts'
 export { feedOf } from './live/feed-of.ts'
 export {
   concerns,

@@ -4,6 +4,7 @@ import {
   type Feed,
   type FeedInterest,
   type FeedListener,
+  type FeedScope,
   type FeedTokens,
   notifyEach,
   Service,
@@ -36,7 +37,7 @@ const LOOK_MS = 30_000
 const NEWS = 1 / 3
 /** After how long a feeder that failed is tried again. */
 const FAILED_MS = 60_000
-/** How long a direct feed is kept after the last listener that wanted everything. */
+/** How long a direct feed is kept after the last listener that wanted more than a feeder passes on. */
 const LINGER_MS = 60_000
 
 /**
@@ -57,7 +58,7 @@ export class SharedFeed extends Service implements Feed {
   #line: FeederLine | undefined
   /** When feeders failed, by their addresses. */
   readonly #failed = new Map<string, number>()
-  /** How many want everything, which no feeder passes on. */
+  /** How many want more than a feeder passes on. */
   #wanting = 0
   #wantedAt = Number.NEGATIVE_INFINITY
 
@@ -104,11 +105,11 @@ export class SharedFeed extends Service implements Feed {
     this.#line?.want(this.#options.interest())
   }
 
-  async everything(): Promise<() => void> {
+  async widen(scope: FeedScope): Promise<() => void> {
     this.#wanting += 1
     try {
       await this.#choosing.look()
-      const release = await (await this.#openDirect()).everything()
+      const release = await (await this.#openDirect()).widen(scope)
       return () => {
         release()
         this.#doesNotWant()

@@ -1,12 +1,9 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net'
-import { newTask, testClaimant, testError } from '@taskfleet/testkit/task-factory'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { mongo, Types } from 'mongoose'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { FleetDatabase } from '../database/fleet-database.ts'
-import { MongoTaskStore } from '../task/mongo-task-store.ts'
-import { type Claim, type Claimant, Outcome } from '../task/task-store.ts'
 import { ChangeFeed, type ChangeFeedOptions } from './change-feed.ts'
 import type { FeedListener } from './feed.ts'
 import type { Change } from './feed-events.ts'
@@ -365,73 +362,5 @@ describe('a feed whose connection breaks', () => {
     const { insertedId } = await tasks().insertOne({ rev: 1 })
     await until(() => expect(heard.changes.map(({ id }) => String(id))).toEqual([String(insertedId)]))
     expect(heard.losses).toEqual([])
-  })
-})
-
-describe('a feed for workers', () => {
-  /** A task whose lifecycle has every verb. */
-  async function claimed(over: Partial<Claimant> = {}): Promise<Claim> {
-    const [task] = await store().enqueue([newTask()])
-    const [claim] = await store().claim([task!._id], { ...testClaimant, ...over })
-    return claim!
-  }
-  const store = (): MongoTaskStore => new MongoTaskStore(held.database.connection, held.database.clock)
-
-  test('reports waiting tasks and requests to tasks, but not claims and completions', async () => {
-    await startFeed(held.database, { scope: 'work' })
-    const [done, again, asked] = [await claimed(), await claimed(), await claimed()]
-    await store().settle(done, Outcome.completed(null))
-    await store().settle(again, Outcome.retry(testError, 0))
-    await store().cancel(asked.task._id, 'ann')
-    await settled()
-    const revs = (claim: Claim): unknown[] => story(claim.task._id)
-    // The document is read at the time of the report, so its state may be later than the change.
-    expect(revs(done)).toHaveLength(1)
-    expect(revs(again)).toHaveLength(2)
-    expect(revs(asked)).toHaveLength(2)
-    expect(heard.losses).toEqual([])
-  })
-
-  test('reports places in limited queues that are taken or freed', async () => {
-    await startFeed(held.database, { scope: 'work' })
-    const claim = await claimed({ slot: `limited\n${new Types.ObjectId().toHexString()}` })
-    await store().settle(claim, Outcome.completed(null))
-    await settled()
-    expect(story(claim.task._id)).toHaveLength(3)
-  })
-
-  test('reports everything on request, until some time after the last user has gone', async () => {
-    await startFeed(held.database, { scope: 'work', lingerMs: 50 })
-    const [first, second] = await Promise.all([feed.everything(), feed.everything()])
-    expect(heard.losses).toEqual(['HISTORY_LOST'])
-    const watched = await claimed()
-    await settled()
-    expect(story(watched.task._id)).toHaveLength(2)
-    first()
-    first()
-    expect(await feed.everything()).toBeTypeOf('function')
-    second()
-    expect(heard.losses).toEqual(['HISTORY_LOST'])
-  })
-
-  test('goes back to the scope of workers when no user wants everything', async () => {
-    await startFeed(held.database, { scope: 'work', lingerMs: 1 })
-    const release = await feed.everything()
-    release()
-    await until(() => expect(heard.losses).toEqual(['HISTORY_LOST', 'HISTORY_LOST']))
-    const unwatched = await claimed()
-    await settled()
-    expect(story(unwatched.task._id)).toHaveLength(1)
-  })
-
-  test('a stream that breaks while everything is wanted reports everything again', async () => {
-    await startFeed(held.database, { scope: 'work' })
-    const wanting = feed.everything()
-    await held.database.streams.close(true)
-    await held.database.streams.connect()
-    const release = await wanting
-    const watched = await claimed()
-    await until(() => expect(story(watched.task._id)).toHaveLength(2))
-    release()
   })
 })

@@ -8,7 +8,7 @@ import { asError } from '../thrown.ts'
 import { WatchLoop } from '../watch-loop.ts'
 import { Canary } from './canary.ts'
 import type { Feed, FeedListener } from './feed.ts'
-import { type FeedScope, newsOf } from './feed-events.ts'
+import { type FeedScope, includesScope, newsOf, widest } from './feed-events.ts'
 import {
   FEED_TRANSITIONS,
   type FeedAction,
@@ -37,12 +37,9 @@ import type { Transition } from './transitions.ts'
 
 export interface ChangeFeedOptions {
   log?: Logger
-  /**
-   * `work`: claims and completions of tasks are not reported, unless `everything` is requested. They are half of all changes
-   * in a busy fleet, and workers don't need them. `all` by default.
-   */
+  /** What is reported where nothing more is wanted; `all` by default. */
   scope?: FeedScope
-  /** For how long everything is reported after its last user has released it, in milliseconds. */
+  /** For how long more than that is reported after its last user has released it, in milliseconds. */
   lingerMs?: number
   /** How often to check that changes come in time. If none does, a test write is sent through the stream. In milliseconds. */
   canaryMs?: number
@@ -52,7 +49,7 @@ export interface ChangeFeedOptions {
 
 /** How long a stream may be silent once the database is back, in milliseconds. */
 const PROBE_MS = 2_000
-/** How long `everything` waits for the wider stream, in milliseconds. */
+/** How long `widen` waits for the wider stream, in milliseconds. */
 const WIDENING_MS = 5_000
 /** A stream whose events are later than this is measured by test writes. */
 const LATE_MS = 3_000
@@ -75,9 +72,11 @@ export class ChangeFeed extends Service implements Feed {
   readonly #listeners = new Set<FeedListener>()
   readonly #canary: Canary
   #stream: FeedStream | undefined
-  /** The scope of the latest open stream. */
+  /** The scope of the latest open stream; undefined while it is changed. */
   #openScope: FeedScope | undefined
   #place: Place | undefined
+  /** As `#place` and a little before it: a resume token can only be used with the pipeline that it came from. */
+  #placeForAll: Place | undefined
   #failures = NO_FAILURES
   #lastEventAt = 0
   #reportedUntil = 0
@@ -85,8 +84,8 @@ export class ChangeFeed extends Service implements Feed {
   #latestTook = 0
   /** The wanted scope. */
   #scope: FeedScope
-  /** How many users want everything. */
-  #wanting = 0
+  /** What users want beside the least. */
+  readonly #wants = new Set<{ scope: FeedScope }>()
   readonly #onOpened = new Set<() => void>()
   /** Aborts the wait for the stream's next event. */
   #abortWait: ((why: Error) => void) | undefined
@@ -108,7 +107,7 @@ export class ChangeFeed extends Service implements Feed {
 
   /** When this resolves, the stream is really open, and every later write is reported. */
   protected override async onStart(): Promise<void> {
-    this.#place = await presentPlace(this.#database, this.#stalledMs)
+    await this.#startAtPresent()
     this.defer(() => soon(this.#canary.remove()))
     await this.#open()
     const stopping = new AbortController()
@@ -141,30 +140,31 @@ export class ChangeFeed extends Service implements Feed {
   }
 
   /**
-   * Resolves when all changes are reported. That lasts until the returned function is called. If it needs another stream,
-   * listeners are notified to read again.
+   * Resolves when at least these changes are reported. That lasts until the returned function is called. The stream for it goes on
+   * where the one before has ended: a few changes may be reported twice, and none is missed.
    *
    * @throws {FleetError} `NO_DATABASE`
    */
-  async everything(): Promise<() => void> {
-    let held = true
+  async widen(scope: FeedScope): Promise<() => void> {
+    const want = { scope }
     const release = (): void => {
-      if (!held) return
-      held = false
-      this.#wanting -= 1
-      if (this.#wanting > 0) return
-      this.#narrowing = setTimeout(() => this.#setScope(this.#leastScope), this.#lingerMs).unref()
+      if (!this.#wants.delete(want) || this.#wanted === this.#scope) return
+      clearTimeout(this.#narrowing)
+      this.#narrowing = setTimeout(() => this.#setScope(this.#wanted), this.#lingerMs).unref()
     }
-    this.#wanting += 1
-    clearTimeout(this.#narrowing)
-    this.#setScope('all')
+    this.#wants.add(want)
+    this.#setScope(widest(scope, this.#scope))
     try {
-      await this.#opened('all')
+      await this.#opened(scope)
       return release
     } catch (error) {
       release()
       throw error
     }
+  }
+
+  get #wanted(): FeedScope {
+    return widest(this.#leastScope, ...[...this.#wants].map(({ scope }) => scope))
   }
 
   #setScope(scope: FeedScope): void {
@@ -173,10 +173,10 @@ export class ChangeFeed extends Service implements Feed {
   }
 
   async #opened(scope: FeedScope): Promise<void> {
-    if (this.#openScope === scope || !this.isRunning) return
+    if (this.#reports(scope) || !this.isRunning) return
     await new Promise<void>((resolve, reject) => {
       const done = (): void => {
-        if (this.#openScope !== scope) return
+        if (!this.#reports(scope)) return
         clearTimeout(late)
         this.#onOpened.delete(done)
         resolve()
@@ -187,6 +187,10 @@ export class ChangeFeed extends Service implements Feed {
       }, WIDENING_MS)
       this.#onOpened.add(done)
     })
+  }
+
+  #reports(scope: FeedScope): boolean {
+    return this.#openScope !== undefined && includesScope(this.#openScope, scope)
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
@@ -203,7 +207,7 @@ export class ChangeFeed extends Service implements Feed {
     if (signal.aborted) return 'stopped'
     try {
       if (state === 'open') return await this.#read(signal)
-      if (state === 'restarting') this.#place = await presentPlace(this.#database, this.#stalledMs)
+      if (state === 'restarting') await this.#startAtPresent()
       else this.#requireScope()
       await this.#open()
       return 'opened'
@@ -211,12 +215,19 @@ export class ChangeFeed extends Service implements Feed {
       if (signal.aborted) return 'stopped'
       const { event, failures } = judgeFailure(error, state, this.#failures)
       this.#failures = failures
-      if (event !== 'rescoped') {
+      if (event === 'rescoped') {
+        this.#place = this.#placeForAll
+        this.#openScope = undefined
+      } else {
         const lost = state === 'restarting' || event === 'placeLost'
         this.#log?.warn({ err: asError(error), failures: failures.all, lost }, 'change stream ended; opening it again')
       }
       return event
     }
+  }
+
+  async #startAtPresent(): Promise<void> {
+    this.#place = this.#placeForAll = await presentPlace(this.#database, this.#stalledMs)
   }
 
   async #act(action: FeedAction, signal: AbortSignal): Promise<void> {
@@ -271,7 +282,8 @@ export class ChangeFeed extends Service implements Feed {
 
   /** @throws {OtherScope} */
   #requireScope(): void {
-    if (this.#openScope !== this.#scope) throw new OtherScope('another scope is wanted')
+    if (this.#openScope !== undefined && this.#openScope !== this.#scope)
+      throw new OtherScope('another scope is wanted')
   }
 
   /** The next event, or undefined when stopping. A stalled stream may never report anything, not even an error. */
@@ -296,6 +308,7 @@ export class ChangeFeed extends Service implements Feed {
     this.#place = placeOf(this.#stream!) ?? this.#place
     this.#lastEventAt = performance.now()
     if (event === null) return
+    if (event.clusterTime !== undefined) this.#placeForAll = { startAtOperationTime: event.clusterTime }
     // Must run before a listener reads because of this event.
     if ('clusterTime' in event) this.#database.causal.saw(event.clusterTime, session.clusterTime)
     this.#report(event)

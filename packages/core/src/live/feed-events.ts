@@ -1,6 +1,7 @@
 import { COLLECTIONS, type CollectionName } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { TRANSITIONS } from '../task/lifecycle.ts'
+import { TASK_CONTENT } from './fields.ts'
 
 /** The current document, or null if it is gone. `doc` may be newer than the event, so order by `rev`. */
 export interface Change {
@@ -11,12 +12,23 @@ export interface Change {
   slot?: boolean
 }
 
-export type FeedScope = 'work' | 'all'
+/** From the narrowest to the widest; `FeedScope` says what each reports. */
+export const FEED_SCOPES = ['work', 'all', 'whole'] as const
+/**
+ * Which changes a feed reports. `work`: what workers need, which is neither a task's claim and completion nor its progress and
+ * checkpoints. `all`: every change, with tasks without their content. `whole`: the content too.
+ */
+export type FeedScope = (typeof FEED_SCOPES)[number]
+
+export const widest = (...scopes: readonly FeedScope[]): FeedScope =>
+  FEED_SCOPES.findLast((scope) => scopes.includes(scope))!
+
+export const includesScope = (wide: FeedScope, narrow: FeedScope): boolean => widest(wide, narrow) === wide
 
 /** The collection through which a feed sends writes to itself. */
 export const CANARIES = 'canaries'
 
-const ALL = [
+const EVERY_CHANGE = [
   {
     $match: {
       $or: [
@@ -27,8 +39,16 @@ const ALL = [
     },
   },
 ]
-const WORK = [
-  ...ALL,
+/** The changed fields that an attempt reports while it runs. A server writes those of nested fields as `progress.done`. */
+const REPORTED_FIELDS = {
+  $filter: {
+    input: { $objectToArray: { $ifNull: ['$updateDescription.updatedFields', {}] } },
+    as: 'field',
+    cond: { $in: [{ $arrayElemAt: [{ $split: ['$$field.k', '.'] }, 0] }, ['progress', 'checkpoint']] },
+  },
+}
+/** Workers need to know of none of these. */
+const NO_WORK = [
   {
     $match: {
       $nor: [
@@ -39,12 +59,29 @@ const WORK = [
           'updateDescription.updatedFields.slot': { $exists: false },
           'updateDescription.removedFields': { $ne: 'slot' },
         },
+        {
+          'ns.coll': 'tasks',
+          'updateDescription.updatedFields.status': { $exists: false },
+          $expr: { $gt: [{ $size: REPORTED_FIELDS }, 0] },
+        },
       ],
     },
   },
 ]
-/** Fixed for each scope: a resume token is bound to its pipeline. */
-export const PIPELINES: Record<FeedScope, mongo.Document[]> = { all: ALL, work: WORK }
+/** Any of them may have hundreds of kilobytes, and few listeners look into one. */
+const WITHOUT_CONTENT = [
+  {
+    $unset: ['fullDocument', 'updateDescription.updatedFields'].flatMap((part) =>
+      TASK_CONTENT.map((field) => `${part}.${field}`),
+    ),
+  },
+]
+
+export const PIPELINES: Record<FeedScope, mongo.Document[]> = {
+  work: [...EVERY_CHANGE, ...NO_WORK, ...WITHOUT_CONTENT],
+  all: [...EVERY_CHANGE, ...WITHOUT_CONTENT],
+  whole: EVERY_CHANGE,
+}
 
 /** What an event of the stream means to listeners. */
 type News = { change: Change } | { canary: string } | 'COLLECTION_GONE' | undefined

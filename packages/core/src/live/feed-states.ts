@@ -16,15 +16,14 @@ export const FEED_TRANSITIONS: Transitions<FeedState, 'stopped', FeedEvent, Feed
     opened: { to: 'open', action: 'none' },
     failed: { to: 'resuming', action: 'pause' },
     placeLost: { to: 'restarting', action: 'pause' },
-    // A stream with another pipeline can't use this stream's token.
-    rescoped: { to: 'restarting', action: 'discard' },
+    rescoped: { to: 'resuming', action: 'discard' },
     stopped: { to: 'stopped', action: 'close' },
   },
   resuming: {
     opened: { to: 'open', action: 'announce' },
     failed: { to: 'resuming', action: 'pause' },
     placeLost: { to: 'restarting', action: 'pause' },
-    rescoped: { to: 'restarting', action: 'discard' },
+    rescoped: { to: 'resuming', action: 'discard' },
     stopped: { to: 'stopped', action: 'close' },
   },
   restarting: {

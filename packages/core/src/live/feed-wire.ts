@@ -1,6 +1,7 @@
 import type { mongo } from 'mongoose'
 import { driver } from '../database/driver.ts'
 import type { Change } from './feed-events.ts'
+import { TASK_CONTENT } from './fields.ts'
 
 /** The path below a gateway's address at which processes of the fleet subscribe to its feed. */
 export const FEED_NAMESPACE = '/feed'
@@ -48,9 +49,6 @@ export function concerns({ collection, doc, slot }: Change, { queues, session }:
   return queues.includes(doc.queue)
 }
 
-/** What workers read of a task from its claim on. */
-const CONTENT = ['input', 'output', 'checkpoint'] as const
-
 /**
  * One change as BSON, without the content of a task: no worker decides by it, and it may have hundreds of kilobytes. Of an invalid
  * task, which may have megabytes anywhere, a worker needs the id alone.
@@ -65,8 +63,9 @@ export function encodeChange({ collection, id, doc, slot }: Change, fits = true)
 function light(doc: mongo.Document | null, fits: boolean): mongo.Document | null {
   if (doc === null) return null
   if (!fits) return { _id: doc._id }
+  // A gateway's own feed may be a whole one.
   const copy: mongo.Document = { ...doc, attempts: [] }
-  for (const field of CONTENT) if (field in copy) copy[field] = null
+  for (const field of TASK_CONTENT) delete copy[field]
   return copy
 }
 

@@ -1,4 +1,4 @@
-import type { Change } from './feed-events.ts'
+import type { Change, FeedScope } from './feed-events.ts'
 
 export interface FeedListener {
   change(change: Change): void
@@ -20,11 +20,11 @@ export interface Feed {
   /** How long a write took to come back as a change, in milliseconds. It grows while a write is on its way. */
   readonly lagMs: number
   /**
-   * Resolves when all changes are reported. That lasts until the returned function is called.
+   * Resolves when at least these changes are reported. That lasts until the returned function is called.
    *
    * @throws {FleetError} `NO_DATABASE`
    */
-  everything(): Promise<() => void>
+  widen(scope: FeedScope): Promise<() => void>
   /** Called when this process needs to know of other changes than before; absent where all are reported. */
   refresh?(): void
 }

@@ -50,13 +50,14 @@ function fieldsOf(row: z.ZodObject, { open = [], hidden = [], rowWithout = [] }:
   return { known, open, lists, rowWithout }
 }
 
-const CONTENT = ['input', 'output', 'checkpoint']
+/** A task's fields of any size. Lists and the feed leave them out unless they are requested. */
+export const TASK_CONTENT = ['input', 'output', 'checkpoint'] as const
 
 export const FIELDS: Record<CollectionName, CollectionFields> = {
   tasks: fieldsOf(shapes.task, {
-    open: [...CONTENT, 'progress', 'labels'],
+    open: [...TASK_CONTENT, 'progress', 'labels'],
     hidden: ['attempts', 'retry.backoff', 'error.stack'],
-    rowWithout: [...CONTENT, 'attempts'],
+    rowWithout: [...TASK_CONTENT, 'attempts'],
   }),
   workers: fieldsOf(shapes.worker, { open: ['load', 'gate', 'control'] }),
   queues: fieldsOf(shapes.queueSettings),

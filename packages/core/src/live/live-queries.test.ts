@@ -42,8 +42,46 @@ function leaky(swallows: (change: Change) => boolean): ChangeFeed {
       },
       lost: (reason) => listener.lost(reason),
     })
-  return { subscribe, everything: () => feed.everything() } as ChangeFeed
+  return { subscribe, widen: (scope) => feed.widen(scope) } as ChangeFeed
 }
+
+describe('the content of tasks', () => {
+  test('comes with every change for a view that reads it, and the feed has it only meanwhile', async () => {
+    const scopes: string[] = []
+    const recording = { subscribe: (listener: FeedListener) => feed.subscribe(listener) } as ChangeFeed
+    recording.widen = async (scope) => {
+      scopes.push(`+${scope}`)
+      const release = await feed.widen(scope)
+      return () => {
+        scopes.push(`-${scope}`)
+        release()
+      }
+    }
+    await withQueries(
+      { coalesceMs: 0, lingerMs: 0 },
+      async (queries) => {
+        const filter = { queue: queue() }
+        const plain = await new Watcher({ filter }).open(queries)
+        const watchers = await Promise.all(
+          [{ filter, fields: ['input', 'output.sum'] }, { filter: { ...filter, 'input.a': 1 } }].map((request) =>
+            new Watcher(request).open(queries),
+          ),
+        )
+        const { insertedId } = await tasks().insertOne({ ...filter, rev: 1, input: { a: 1 } } as never)
+        await tasks().updateOne({ _id: insertedId }, { $set: { rev: 2, output: { sum: 3, more: 4 } } })
+        await until(() => expect(watchers[0]!.rows).toMatchObject([{ input: { a: 1 }, output: { sum: 3 } }]))
+        await until(() => expect(watchers[1]!.rows).toHaveLength(1))
+        for (const watcher of [plain, ...watchers]) await watcher.isExact(held.database.db)
+        expect(scopes).toEqual(['+all', '+whole'])
+        for (const { watch } of watchers) watch.close()
+        await until(() => expect(scopes).toEqual(['+all', '+whole', '-whole']))
+        plain.watch.close()
+        await until(() => expect(scopes).toEqual(['+all', '+whole', '-whole', '-all']))
+      },
+      recording,
+    )
+  })
+})
 
 describe('many live queries at once', () => {
   test('each ends equal to its query after every kind of write', () =>

@@ -13,8 +13,9 @@ import type { Change } from './feed-events.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import { LiveStats } from './live-stats.ts'
 import { createMatcher } from './matcher.ts'
-import { type CompiledQuery, canonical } from './query.ts'
+import { type CompiledQuery, canonical, readsContent } from './query.ts'
 import { ViewIndex } from './view-index.ts'
+import { WideFeed } from './wide-feed.ts'
 
 /** One watcher of a live query. */
 export interface Watch<R extends Row = Row> {
@@ -95,11 +96,11 @@ export class LiveQueries {
   readonly #stats = new Map<string, Shared<LiveStats>>()
   readonly #lingering = new Map<Shared<unknown>, Lingering>()
   readonly #shelves = new Map<CollectionName, Shelf>()
-  readonly #feed: Feed
   readonly #unsubscribe: () => void
-  /** Held while something is open: only then must the feed report all changes. */
-  #everything: Promise<() => void> | undefined
-  #opening = 0
+  /** Only while something is open must the feed report all changes. */
+  readonly #all: WideFeed
+  /** Only while a view reads the content of tasks must the feed report it. */
+  readonly #whole: WideFeed
   readonly #audits: WatchLoop
   readonly #reads = pLimit(READS_AT_ONCE)
   readonly #heavyReads = pLimit(HEAVY_READS_AT_ONCE)
@@ -110,7 +111,8 @@ export class LiveQueries {
     this.#database = database
     this.#options = { causal: database.causal, ...options }
     this.#log = options.log
-    this.#feed = feed
+    this.#all = new WideFeed(feed, 'all')
+    this.#whole = new WideFeed(feed, 'whole')
     this.#unsubscribe = feed.subscribe({
       change: (change) => {
         for (const live of this.#concerned(change)) this.#pass(live, change)
@@ -138,6 +140,7 @@ export class LiveQueries {
   ): Promise<StatsWatch> {
     const key = JSON.stringify(canonical(filter))
     return this.#share({
+      readsContent: readsContent(filter),
       find: () => this.#stats.get(key),
       open: () => this.#openStats(key, filter, opener),
       drop: (shared) => this.#dropStats(key, shared),
@@ -148,13 +151,14 @@ export class LiveQueries {
 
   /** Joins an open entry, or opens it for the first watcher. After the last watcher has left, it stays open for a while. */
   async #share<Live, Open extends Shared<Live>>(kind: {
+    readsContent: boolean
     find: () => Open | undefined
     open: () => Open
     drop: (shared: Open) => void
     bytes: (live: Live) => number
     subscribe: (live: Live) => () => void
   }): Promise<{ live: Live; close(): void }> {
-    const shared = kind.find() ?? (await this.#withEverything(() => kind.find() ?? kind.open()))
+    const shared = kind.find() ?? (await this.#openIn(kind.readsContent ? this.#whole : this.#all, kind))
     shared.watches += 1
     clearTimeout(shared.lingering)
     this.#lingering.delete(shared)
@@ -181,6 +185,20 @@ export class LiveQueries {
     }
     unsubscribe = kind.subscribe(shared.live)
     return { live: shared.live, close }
+  }
+
+  /** While it is open, the feed reports what it needs. */
+  async #openIn<Open extends object>(
+    feed: WideFeed,
+    { find, open }: { find: () => Open | undefined; open: () => Open },
+  ): Promise<Open> {
+    return feed.during(() => {
+      const found = find()
+      if (found !== undefined) return found
+      const opened = open()
+      feed.hold(opened)
+      return opened
+    })
   }
 
   #makeRoom(counts: (one: Lingering) => boolean, most: { views: number; bytes: number }): void {
@@ -216,7 +234,7 @@ export class LiveQueries {
     this.#lingering.delete(entry)
     entry.live.close()
     if (this.#stats.get(key) === entry) this.#stats.delete(key)
-    this.#restIfIdle()
+    this.#releaseFeed(entry)
   }
 
   /** How many views are open. */
@@ -241,6 +259,7 @@ export class LiveQueries {
     opener: Opener = {},
   ): Promise<Watch<R>> {
     const { live, close } = await this.#share<LiveQuery, Entry>({
+      readsContent: query.readsContent,
       find: () => this.#open.get(query.key),
       open: () => this.#openView(query, opener),
       drop: (shared) => this.#drop(query.key, shared),
@@ -250,30 +269,9 @@ export class LiveQueries {
     return { live: live as unknown as LiveQuery<R>, close }
   }
 
-  /** Opens something. From then on, the feed reports all changes until nothing is open any more. */
-  async #withEverything<T>(open: () => T): Promise<T> {
-    this.#opening += 1
-    this.#everything ??= this.#feed.everything()
-    const everything = this.#everything
-    try {
-      await everything
-      return open()
-    } catch (error) {
-      if (this.#everything === everything) this.#everything = undefined
-      throw error
-    } finally {
-      this.#opening -= 1
-      this.#restIfIdle()
-    }
-  }
-
-  #restIfIdle(): void {
-    if (this.size > 0 || this.#opening > 0) return
-    void this.#everything?.then(
-      (release) => release(),
-      () => undefined,
-    )
-    this.#everything = undefined
+  #releaseFeed(entry: Shared<unknown>): void {
+    this.#all.release(entry)
+    this.#whole.release(entry)
   }
 
   #openView(query: CompiledQuery, { owner, admit }: Opener): Entry {
@@ -379,7 +377,7 @@ export class LiveQueries {
     const { live } = entry
     live.close()
     this.#shelf(live.query.collection).index.remove(live, live.query.filter)
-    this.#restIfIdle()
+    this.#releaseFeed(entry)
   }
 
   stop(): void {

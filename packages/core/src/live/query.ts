@@ -4,7 +4,7 @@ import { driver } from '../database/driver.ts'
 import { escapeRegex, isPlainObject } from '../documents/plain.ts'
 import { byPhase } from './by-phase.ts'
 import { type Comparator, compareBy } from './compare.ts'
-import { FIELDS, type FieldType, fieldType, SECRET_FIELDS } from './fields.ts'
+import { FIELDS, type FieldType, fieldType, SECRET_FIELDS, TASK_CONTENT } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'
 
 /** Limits of one query. */
@@ -17,6 +17,7 @@ export const QUERY_LIMITS = {
   sortKeys: 4,
 } as const
 const DEFAULT_LIMIT = 100
+const CONTENT: ReadonlySet<string> = new Set(TASK_CONTENT)
 
 /** A checked query: the same tree for MongoDB and for the matcher, which must agree. */
 export interface CompiledQuery {
@@ -25,6 +26,8 @@ export interface CompiledQuery {
   filter: Record<string, unknown>
   /** As `filter`, written so that a server can use its indexes. */
   dbFilter: Record<string, unknown>
+  /** Whether it reads the content of tasks, which only a whole feed reports. */
+  readsContent: boolean
   /** For documents as they come from the feed. */
   matches: Matcher
   sort: QuerySort
@@ -74,6 +77,7 @@ export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
     collection,
     filter,
     dbFilter: collection === 'tasks' ? byPhase(filter) : filter,
+    readsContent: collection === 'tasks' && readsContent(filter, fields),
     matches: createMatcher(filter),
     sort,
     compare: compareBy(sort),
@@ -100,6 +104,10 @@ function refuseHidden(filter: unknown, sort: QuerySort, hidden: readonly string[
   if (one !== undefined)
     throw new FleetError('UNKNOWN_FIELD', `This key may not use the field '${one}'`, { field: one })
 }
+
+/** @param paths what it reads besides the filter's paths */
+export const readsContent = (filter: unknown, paths: readonly string[] = []): boolean =>
+  [...pathsOf(filter), ...paths].some((path) => CONTENT.has(path.split('.')[0]!))
 
 function pathsOf(filter: unknown): string[] {
   if (Array.isArray(filter)) return filter.flatMap(pathsOf)

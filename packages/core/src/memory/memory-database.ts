@@ -80,7 +80,7 @@ export class MemoryDatabase {
         return clock.now()
       },
       lagMs: 0,
-      everything: async () => () => undefined,
+      widen: async () => () => undefined,
     }
   }
 
