@@ -14,7 +14,7 @@ const SHELLS = ['bash', 'zsh', 'fish'] as const
 type Shell = (typeof SHELLS)[number]
 
 /** The longest time that a person who has pressed a key waits for the fleet. */
-const PATIENCE_MS = 1_500
+const PATIENCE_MS = 3_000
 const MOST = 50
 
 /** Names come from other people and go into a command line, where `$(…)` would be executed. */
