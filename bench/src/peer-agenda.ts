@@ -21,10 +21,10 @@ export async function startAgenda(bed: Bed): Promise<Peer> {
   const db = client.db()
   bed.defer(() => db.dropDatabase())
   const jobs = db.collection('agendaJobs')
-  const agenda = async (): Promise<Agenda> => {
+  const agenda = async (onRun = (): void => undefined): Promise<Agenda> => {
     const made = new Agenda({ backend: new MongoBackend({ mongo: db as never }), maxConcurrency: AT_ONCE })
     await made.ready
-    made.define('noop', async () => undefined, { concurrency: AT_ONCE })
+    made.define('noop', async () => onRun(), { concurrency: AT_ONCE })
     return made
   }
   const producer = await agenda()
@@ -57,6 +57,12 @@ export async function startAgenda(bed: Bed): Promise<Peer> {
   return {
     name: 'Agenda',
     drain,
+    work: async (onRun) => {
+      await jobs.deleteMany({})
+      const worker = await agenda(onRun)
+      await worker.start()
+      return { enqueue: () => worker.now('noop', {}), stop: () => worker.stop() }
+    },
     enqueue: async () => {
       await jobs.deleteMany({})
       return singles(() => producer.now('noop', {}))

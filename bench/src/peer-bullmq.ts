@@ -48,6 +48,12 @@ export async function startBullMq(bed: Bed): Promise<Peer | undefined> {
     name: 'BullMQ',
     drain,
     fill,
+    work: async (onRun) => {
+      await queue.obliterate({ force: true })
+      const worker = new Worker('bench', async () => onRun(), { connection, concurrency: AT_ONCE })
+      await worker.waitUntilReady()
+      return { enqueue: () => queue.add('noop', {}), stop: () => worker.close() }
+    },
     enqueue: () => singles(() => aside.add('noop', {})),
     enqueueLists: () => lists((count) => aside.addBulk(jobs(count))),
   }

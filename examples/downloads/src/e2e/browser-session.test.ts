@@ -70,6 +70,23 @@ describe('the monitor in a real browser, with and without a key', () => {
   const live = () => page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
   const kept = () => page.evaluate(() => [sessionStorage.length, localStorage.length])
 
+  test('loads at most 150 kB for its first page', async () => {
+    const context = await browser.newContext()
+    const first = await context.newPage()
+    const loaded: Promise<number>[] = []
+    first.on('requestfinished', (request) => {
+      if (!/\/(api|socket\.io)\//.test(request.url()))
+        loaded.push(request.sizes().then(({ responseBodySize }) => responseBodySize))
+    })
+    await first.goto(gateway.url)
+    await first.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
+    await first.waitForLoadState('networkidle')
+    const bytes = (await Promise.all(loaded)).reduce((sum, one) => sum + one, 0)
+    expect(bytes).toBeGreaterThan(50_000)
+    expect(bytes).toBeLessThan(150_000)
+    await context.close()
+  })
+
   test('needs none in a fleet without keys, makes the first one, and goes on with it in the fleet that is locked now', async () => {
     const context = await browser.newContext()
     const local = await context.newPage()
