@@ -16,6 +16,7 @@ const LISTED: Record<keyof FleetOperations, true> = {
   keys: true,
   retention: true,
   audit: true,
+  handlers: true,
   attention: true,
   documents: true,
 }

@@ -16,6 +16,7 @@ import type {
   EventRow,
   EventStatus,
   Explanation,
+  HandlerRow,
   HistoryRequest,
   HistoryRow,
   KeyEdit,
@@ -782,6 +783,16 @@ const table = {
       rest: 'GET /audit',
       cli: 'audit',
       list: 'entries',
+    }),
+  },
+  handlers: {
+    list: read<HandlerRow[]>()({
+      summary: 'The handlers of live workers, by name and version',
+      request: shape<object>({}),
+      answer: z.array(shapes.handlerRow),
+      rest: 'GET /handlers',
+      cli: 'handlers',
+      list: 'handlers',
     }),
   },
   attention: {

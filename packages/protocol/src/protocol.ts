@@ -294,6 +294,9 @@ export interface Explanation extends z.output<typeof shapes.explanation> {}
 /** Tasks of one `name@version` in a queue that wait or will be made, and the workers that serve them. */
 export interface CoverageRow extends z.output<typeof shapes.coverageRow> {}
 
+/** A handler that live workers have. */
+export interface HandlerRow extends z.output<typeof shapes.handlerRow> {}
+
 /** Something that needs somebody. */
 export interface AttentionRow extends z.output<typeof shapes.attentionRow> {}
 

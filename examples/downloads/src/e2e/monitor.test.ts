@@ -92,12 +92,13 @@ describe('the monitor in a real browser', () => {
   test('a download is asked for in the form, runs, and is cancelled from its page', async () => {
     await page.goto(new URL('/', address).href)
     await page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
-    await page.getByRole('button', { name: /new download/i }).click(WAIT)
+    await page.getByRole('button', { name: /new task/i }).click(WAIT)
     const form = page.getByRole('dialog')
+    await form.getByLabel('Handler').selectOption({ label: 'download@1' })
     await form.getByLabel(/url/i).first().fill(`${files.url}/endless.bin?rate=100KB`)
     await form.getByLabel('Priority').selectOption('8')
-    await form.getByRole('button', { name: 'Start download' }).click(WAIT)
-    await page.goto(new URL('/tasks?q=endless.bin&in=url', address).href)
+    await form.getByRole('button', { name: 'Enqueue' }).click(WAIT)
+    await page.goto(new URL('/tasks?q=endless.bin&in=input.url', address).href)
     const row = page.locator('[data-testid=task-row][data-status=running][data-source=live]').first()
     await row.waitFor(WAIT)
     const id = await row.getAttribute('data-task')
@@ -108,9 +109,9 @@ describe('the monitor in a real browser', () => {
   })
 
   test('a task that nobody serves, an event and a schedule are made in their forms', async () => {
-    await page.getByRole('button', { name: /new download/i }).click(WAIT)
+    await page.getByRole('button', { name: /new task/i }).click(WAIT)
     const task = page.getByRole('dialog')
-    await task.getByRole('tab', { name: 'Any task' }).click(WAIT)
+    await task.getByLabel('Handler').selectOption({ label: 'Any other task' })
     await task.getByLabel('Name').fill('nobody.serves.it')
     expect(await seriousViolations(page)).toEqual([])
     await task.getByRole('button', { name: 'Enqueue' }).click(WAIT)

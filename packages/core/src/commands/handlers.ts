@@ -7,6 +7,7 @@ import { CallbackCommands } from './callback-commands.ts'
 import { DocumentCommands } from './document-commands.ts'
 import { ErrorCommands } from './error-commands.ts'
 import { EventCommands } from './event-commands.ts'
+import { HandlerCommands } from './handler-commands.ts'
 import { KeyCommands } from './key-commands.ts'
 import { QueueCommands } from './queue-commands.ts'
 import { RetentionCommands } from './retention-commands.ts'
@@ -26,6 +27,7 @@ export const handlersFor = (fleet: Fleet, principal: Principal): OperationHandle
   keys: new KeyCommands(fleet, principal),
   retention: new RetentionCommands(fleet, principal),
   audit: new AuditCommands(fleet, principal),
+  handlers: new HandlerCommands(fleet, principal),
   attention: new AttentionCommands(fleet, principal),
   documents: new DocumentCommands(fleet, principal),
 })

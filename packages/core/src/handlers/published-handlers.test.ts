@@ -1,6 +1,7 @@
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import type { Principal } from '../auth/key-store.ts'
 import { Fleet } from '../fleet.ts'
 import type { WorkerReport } from '../worker/worker-model.ts'
 
@@ -9,7 +10,7 @@ const input = z.strictObject({ url: z.string(), parts: z.array(z.object({ from: 
 let count = 0
 
 /** A fleet whose only worker serves the name; each test has its own name. */
-async function serving(types: { name: string; version: number; input: z.ZodType }[]): Promise<Fleet> {
+async function serving(types: { name: string; version: number; input: z.ZodType; replay?: boolean }[]): Promise<Fleet> {
   const fleet = new Fleet(held.database)
   const report: WorkerReport = {
     boot: 'b',
@@ -40,6 +41,39 @@ const code = (promise: Promise<unknown>): Promise<unknown> =>
     () => 'stored',
     ({ code, field }: { code: string; field?: string }) => [code, field],
   )
+
+describe('handlers.list', () => {
+  test('has what live workers run, with queues, schema and whether it may run again', async () => {
+    const [plain, once] = [ownName(), ownName()]
+    const fleet = await serving([
+      { name: once, version: 3, input, replay: false },
+      { name: plain, version: 1, input: z.unknown().transform(String) as never },
+    ])
+    const of = async (principal?: Principal) =>
+      (await fleet.as(principal).handlers.list()).filter(({ name }) => name === plain || name === once)
+    const shared = { queues: ['default'], workers: ['w'] }
+    const all = await of()
+    expect(all).toMatchObject([
+      { ...shared, name: plain, version: 1 },
+      { ...shared, name: once, version: 3, replay: false, schema: { type: 'object', required: ['url'] } },
+    ])
+    expect(all[0]).not.toHaveProperty('replay')
+    const limited = (reach: Partial<Principal>): Principal => ({ id: 'key', scopes: ['read'], ...reach })
+    expect(await of(limited({ names: [once] }))).toMatchObject([{ name: once }])
+    expect(await of(limited({ queues: ['elsewhere'] }))).toEqual([])
+  })
+
+  test('leaves out what a worker names in another way', async () => {
+    const name = ownName()
+    const fleet = await serving([{ name, version: 1, input }])
+    await held.database.db.collection<{ _id: string }>('workers').updateOne({ _id: `session-${count}` }, {
+      $push: { tasks: 'nameless' },
+    } as never)
+    const listed = await fleet.as().handlers.list()
+    expect(listed.map((one) => one.name)).toContain(name)
+    expect(listed.map((one) => one.name)).not.toContain('nameles')
+  })
+})
 
 describe('inputs are checked against what live workers publish', () => {
   test('by every producer, with the path of the first error', async () => {

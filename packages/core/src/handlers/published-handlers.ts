@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
-import { FleetError } from '@taskfleet/protocol'
+import { FleetError, type HandlerRow } from '@taskfleet/protocol'
 import type { Ajv2020, ErrorObject, ValidateFunction } from 'ajv/dist/2020.js'
 import type { mongo } from 'mongoose'
 import { withStandIns } from '../task/secret-references.ts'
@@ -43,6 +43,9 @@ const LOOK_AGAIN_MS = 500
 const require = createRequire(import.meta.url)
 
 const AJV = { strict: false, validateFormats: false, logger: false } as const
+
+/** `name@version` */
+const TYPE = /^.+@\d+$/s
 
 interface Known {
   at: number
@@ -95,10 +98,24 @@ export class PublishedHandlers {
     await this.#handlers.deleteMany({ $expr: { $lt: ['$expireAt', NOW] } })
   }
 
-  /** The published JSON Schemas by `name@version`. */
-  async schemas(): Promise<Map<string, object>> {
-    const { checks } = await this.#look(LOOK_MS)
-    return new Map([...checks].map(([type, { schema }]) => [type, JSON.parse(schema) as object]))
+  /** What live workers can run, by name and version. */
+  async list(): Promise<HandlerRow[]> {
+    const { workers, checks, once } = await this.#look(LOOK_MS)
+    const running = workers.filter(({ state }) => state === 'running')
+    const types = new Set(running.flatMap(({ tasks }) => tasks.filter((type) => TYPE.test(type))))
+    return [...types].sort().map((type) => {
+      const serving = running.filter(({ tasks }) => tasks.includes(type))
+      const at = type.lastIndexOf('@')
+      const check = checks.get(type)
+      return {
+        name: type.slice(0, at),
+        version: Number(type.slice(at + 1)),
+        queues: [...new Set(serving.flatMap(({ queues }) => queues))].sort(),
+        workers: [...new Set(serving.map((worker) => worker.name))].sort(),
+        ...(once.has(type) && { replay: false as const }),
+        ...(check !== undefined && { schema: JSON.parse(check.schema) as Record<string, unknown> }),
+      }
+    })
   }
 
   /**

@@ -38,6 +38,7 @@ const TAGS = [
   { name: 'keys', description: 'Who may do what' },
   { name: 'retention', description: 'How long ended tasks are kept' },
   { name: 'audit', description: 'Who did what' },
+  { name: 'handlers', description: 'What workers can run' },
   { name: 'attention', description: 'What needs somebody' },
   { name: 'documents', description: 'Invalid documents, changed by hand' },
 ]

@@ -1,88 +1,103 @@
-import { type EnqueueRequest, OPERATIONS } from '@taskfleet/protocol'
+import { type EnqueueRequest, type HandlerRow, OPERATIONS } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
-import { useRef, useState } from 'react'
+import { useMemo, useRef, useState } from 'react'
 import { z } from 'zod'
 import type { Place } from '../form/field-words.ts'
-import { RequestForm, request, useReading } from '../form/request-form.tsx'
-import { fileOfUrl, taskTitle } from '../view/task-title.ts'
+import { fieldsIn, groupOf } from '../form/fields.ts'
+import { RequestForm, request } from '../form/request-form.tsx'
+import { useAsked } from '../live/use-asked.ts'
+import { taskTitle } from '../view/task-title.ts'
+import { visibleLine } from '../view/text.ts'
 import { withId } from '../view/with-id.ts'
-import { Tabs } from './tabs.tsx'
 
-const isFileName = (file: string): boolean =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: controls are what it refuses
-  !/[/\\\u0000-\u001f\u007f]/.test(file) && !/^\.\.?$/.test(file) && new TextEncoder().encode(file).length <= 255
-
-/** The task "download" of the examples. */
-const DOWNLOAD = z.object({
-  url: z.url({ protocol: /^https?$/, hostname: /./, error: 'An http or https address' }),
-  file: z.string().refine(isFileName, 'A name without folders, up to 255 bytes').optional(),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/i, '64 hexadecimal digits')
-    .optional()
-    .describe('The file is checked against it'),
-})
-const ANY = OPERATIONS.tasks.enqueue.request
-const MODES = {
-  download: {
-    label: 'Download',
-    action: 'Start download',
-    schema: (ANY as z.ZodType as z.ZodObject).extend({ input: DOWNLOAD }) as z.ZodType as typeof ANY,
-    known: { name: 'download' },
-    hide: ['version'],
-    places: {
-      'input.url': { label: 'URL', placeholder: 'https://…', span: 6 },
-      'input.file': { label: 'File name', span: 6, placeholder: 'taken from the URL', after: <NameFromUrl /> },
-      'input.sha256': { label: 'SHA-256', span: 6, mono: true },
-    } as Record<string, Place>,
-  },
-  any: {
-    label: 'Any task',
-    action: 'Enqueue',
-    schema: ANY,
-    known: {},
-    hide: [],
-    places: { name: { span: 4 }, version: {}, input: { hint: '{} if empty', rows: 6 } } as Record<string, Place>,
-  },
+const REQUEST = OPERATIONS.tasks.enqueue.request
+const INPUT: Place = { hint: '{} if empty', rows: 6 }
+/** The fields beside the input. */
+const PLACES: Record<string, Place> = {
+  priority: { span: 2 },
+  position: { span: 2, placeholder: 'At the back' },
+  queue: { span: 2 },
+  runAt: { hint: 'Now if empty' },
+  deadline: {},
+  after: {},
+  ifFailed: {},
 }
-type Mode = keyof typeof MODES
+
+interface Form {
+  schema: typeof REQUEST
+  known: Partial<EnqueueRequest>
+  hide: string[]
+  places: Record<string, Place>
+}
+
+const ANY: Form = {
+  schema: REQUEST,
+  known: {},
+  hide: [],
+  places: { name: { span: 4 }, version: {}, input: INPUT, ...PLACES },
+}
+
+const typeOf = ({ name, version }: Pick<HandlerRow, 'name' | 'version'>): string => `${name}@${version}`
+
+/** A form for the tasks of one handler, with a field for each value of its input if it publishes an object's schema. */
+function formFor({ name, version, queues, schema }: HandlerRow): Form {
+  const queue: Place = { span: 2, names: queues }
+  const form = { known: { name, version }, hide: ['name', 'version'] }
+  const input = inputOf(schema)
+  if (input === undefined) return { ...form, schema: REQUEST, places: { input: INPUT, ...PLACES, queue } }
+  const fields = fieldsIn(groupOf(input, [], 'input'))
+  return {
+    ...form,
+    schema: (REQUEST as z.ZodType as z.ZodObject).extend({ input }) as z.ZodType as typeof REQUEST,
+    places: { ...Object.fromEntries(fields.map(({ path }) => [path, { span: 6 } as Place])), ...PLACES, queue },
+  }
+}
+
+/** Undefined for what a form can't show: no schema, one of another value than an object, or one that can't be read. */
+function inputOf(schema: HandlerRow['schema']): z.ZodObject | undefined {
+  if (schema === undefined) return undefined
+  try {
+    const input = z.fromJSONSchema(schema)
+    return input instanceof z.ZodObject && Object.keys(input.shape).length > 0 ? input : undefined
+  } catch {
+    return undefined
+  }
+}
 
 export function NewTaskDialog({ onClose }: { onClose: () => void }) {
   const client = useFleetClient()
+  const { answer: handlers, error } = useAsked(() => client.handlers.list(), { key: 'handlers' })
   const sent = useRef({ content: '', _id: '' })
-  const [mode, setMode] = useState<Mode>('download')
-  const { action, schema, known, hide, places } = MODES[mode]
+  const [chosen, setChosen] = useState<string>()
+  const handler = handlers?.find((one, index) => (chosen === undefined ? index === 0 : typeOf(one) === chosen))
+  const form = useMemo(() => (handler === undefined ? ANY : formFor(handler)), [handler])
+  if (handlers === undefined && error === undefined) return null
   const enqueue = async (wanted: EnqueueRequest) => {
     const task = await client.tasks.enqueue(withId(wanted, sent.current))
     return { text: `Queued ${taskTitle(task)}`, task: task._id }
   }
+  const type = handler === undefined ? '' : typeOf(handler)
   return (
     <RequestForm
       title="New task"
-      action={action}
-      request={request(schema, enqueue)}
-      known={known}
-      places={{
-        ...places,
-        priority: { span: 2 },
-        position: { span: 2, placeholder: 'At the back' },
-        queue: { span: 2 },
-        runAt: { hint: 'Now if empty' },
-        deadline: {},
-        after: {},
-        ifFailed: {},
-      }}
-      hide={[...hide, '_id', 'retry.maxAttempts']}
+      action="Enqueue"
+      request={request(form.schema, enqueue)}
+      known={form.known}
+      places={form.places}
+      hide={[...form.hide, '_id', 'retry.maxAttempts']}
       onClose={onClose}
     >
-      <Tabs label="Kind of task" tabs={MODES} selected={mode} onSelect={setMode} className="mb-1 sm:col-span-6" />
+      <label className="flex flex-col gap-1 sm:col-span-6">
+        <span className="text-dim">Handler</span>
+        <select className="field" value={type} onChange={({ target: { value } }) => setChosen(value)}>
+          {(handlers ?? []).map((one) => (
+            <option key={typeOf(one)} value={typeOf(one)}>
+              {visibleLine(typeOf(one), 80)}
+            </option>
+          ))}
+          <option value="">Any other task</option>
+        </select>
+      </label>
     </RequestForm>
   )
-}
-
-/** The name that the file gets when the field is empty. */
-function NameFromUrl() {
-  const { draft } = useReading()
-  const name = draft['input/file'] === '' ? fileOfUrl(String(draft['input/url'] ?? '').trim()) : undefined
-  return name === undefined ? null : <p className="-mt-2 text-xs text-dim sm:col-span-6">Saved as {name}</p>
 }

@@ -10,6 +10,8 @@ interface Props {
   onSettled: (value: string) => void
   placeholder: string
   className: string
+  /** The id of a list of proposals. */
+  list?: string
 }
 
 /** A field that reports its value once the typing has settled. It follows changes of `value` from outside. */

@@ -10,14 +10,8 @@ export function progressText(progress: Progress | undefined): string {
 }
 
 /** The done part of an ended task: all of it if it completed, even if its last report shows less. */
-export function endedText(task: Pick<TaskRow, 'status' | 'progress' | 'output'>): string {
-  const { progress } = task
-  if (task.status !== 'completed') return progressText(progress)
-  // A quick download ends before its first checkpoint; its output has the size.
-  const { output } = task
-  if (typeof output === 'object' && output !== null && 'bytes' in output && typeof output.bytes === 'number') {
-    return formatAmount(output.bytes, 'bytes')
-  }
+export function endedText({ status, progress }: Pick<TaskRow, 'status' | 'progress'>): string {
+  if (status !== 'completed') return progressText(progress)
   const amount = progress?.total ?? progress?.done
   return amount === undefined ? '' : formatAmount(amount, progress?.unit)
 }

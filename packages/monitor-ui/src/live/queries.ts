@@ -38,10 +38,6 @@ export const LIST_FIELDS: string[] = [
   'deadline',
   'raiseAt',
   'deadlineMissedAt',
-  'input.file',
-  'input.url',
-  'input.sha256',
-  'output.bytes',
 ]
 
 const PAGE_FIELDS: string[] = [

@@ -45,7 +45,7 @@ describe('the commands on a task', () => {
 
   it('are offered only to a key with control', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read', 'write'] }
-    const task = put(aTask.running, { input: { file: 'big.iso' } })
+    const task = put(aTask.running, { title: 'big.iso' })
     const { router } = await openTask(task)
     expect(screen.queryByRole('group', { name: 'Actions' })).toBeNull()
     await act(() => router.navigate({ to: '/tasks' }))
@@ -58,7 +58,7 @@ describe('the commands on a task', () => {
   })
 
   it('pauses and resumes a running task', async () => {
-    const task = put(aTask.running, { input: { file: 'big.iso' } })
+    const task = put(aTask.running, { title: 'big.iso' })
     fleet.obeyed = false
     await openTask(task)
     await click('Pause')
@@ -74,7 +74,7 @@ describe('the commands on a task', () => {
   })
 
   it('retries a failed one, and shows the reason of a refusal', async () => {
-    const task = put(aTask.failed, { input: { file: 'big.iso' } })
+    const task = put(aTask.failed, { title: 'big.iso' })
     await openTask(task)
     fleet.refuseNext = { code: 'KEY_EXISTS', message: 'Another task with its key has come in its place' }
     await click('Retry')
@@ -95,10 +95,11 @@ describe('the commands on a task', () => {
     expect(fleet.written).toEqual([])
     fireEvent.change(input, { target: { value: '{ "file": "c.iso" }' } })
     await click('Replay')
-    await screen.findByRole('heading', { level: 1, name: 'c.iso' })
-    const made = [...fleet.rows.tasks.values()].find(({ replayOf }) => replayOf === task._id)
-    expect(router.state.location.pathname).toBe(`/tasks/${made?._id}`)
-    expect(screen.getByRole('link', { name: task._id }).getAttribute('href')).toBe(`/tasks/${task._id}`)
+    const made = () => [...fleet.rows.tasks.values()].find(({ replayOf }) => replayOf === task._id)
+    await waitFor(() => expect(router.state.location.pathname).toBe(`/tasks/${made()?._id}`))
+    expect(made()?.input).toEqual({ file: 'c.iso' })
+    const original = await screen.findByRole('link', { name: task._id })
+    expect(original.getAttribute('href')).toBe(`/tasks/${task._id}`)
   })
 
   it('replays with the same input without sending it', async () => {
@@ -276,7 +277,7 @@ describe('a task’s page', () => {
 
 describe('many tasks at once', () => {
   const box = (name: string) => screen.findByRole('checkbox', { name: `Select ${name}` })
-  const three = () => [1, 2, 3].map((n) => put(aTask.failed, { input: { file: `f${n}` }, createdAt: from(-n * 1_000) }))
+  const three = () => [1, 2, 3].map((n) => put(aTask.failed, { title: `f${n}`, createdAt: from(-n * 1_000) }))
 
   it('selects a range with Shift, counts, runs the command and reports it', async () => {
     const tasks = three()
@@ -296,8 +297,8 @@ describe('many tasks at once', () => {
   })
 
   it('leaves out tasks that the command can’t change, and reports it', async () => {
-    put(aTask.failed, { input: { file: 'broken' } })
-    put(aTask.running, { input: { file: 'moving' } })
+    put(aTask.failed, { title: 'broken' })
+    put(aTask.running, { title: 'moving' })
     await renderMonitor(fleet, '/tasks')
     await box('moving')
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
@@ -344,7 +345,7 @@ describe('many tasks at once', () => {
   })
 
   it('sets the priority of waiting tasks', async () => {
-    const task = put(aTask.pending, { input: { file: 'slow' } })
+    const task = put(aTask.pending, { title: 'slow' })
     await renderMonitor(fleet, '/tasks')
     fireEvent.click(await box('slow'))
     await click('Set priority…')
@@ -653,14 +654,14 @@ describe('the audit log', () => {
 })
 
 describe('a key that may only read', () => {
-  it('is offered no new download, by button or by key', async () => {
+  it('is offered no new task, by button or by key', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
     await renderMonitor(fleet, '/tasks')
     await screen.findByText('New tasks appear here at once.')
-    expect(screen.queryByRole('button', { name: 'New download' })).toBeNull()
+    expect(screen.queryByRole('button', { name: 'New task' })).toBeNull()
     fireEvent.keyDown(document.body, { key: 'n' })
     expect(screen.queryByRole('dialog')).toBeNull()
     fireEvent.keyDown(document.body, { key: '?' })
-    expect((await dialog()).textContent).not.toContain('New download')
+    expect((await dialog()).textContent).not.toContain('New task')
   })
 })

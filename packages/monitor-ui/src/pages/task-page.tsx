@@ -408,7 +408,6 @@ function Details({ task, watch, now }: DetailsProps) {
   const { state } = useConnection()
   const dependants = useDependants(task._id)
   const { input, publicUrl, lazy, priority, basePriority, parent, replayOf, schedule } = task
-  const url = typeof input === 'object' && input !== null && 'url' in input ? input.url : undefined
   const text = (value: string) => <Foreign text={value} max={128} />
   const copy = (value: string | undefined, label: string) => value && <Copyable text={value} label={label} />
   const span = (ms: number | undefined) => ms !== undefined && durationText(ms)
@@ -416,7 +415,6 @@ function Details({ task, watch, now }: DetailsProps) {
   const details: [label: string, value: ReactNode][] = [
     ['Connection', reachText(watch, state)],
     ['Socket', copy(publicUrl, 'socket address')],
-    ['Address', typeof url === 'string' && <Address url={url} />],
     ['Handler', text(`${task.name}@${task.version}`)],
     ['Queue', text(task.queue)],
     [
@@ -449,6 +447,10 @@ function Details({ task, watch, now }: DetailsProps) {
     ['Key', copy(task.key, 'key')],
     ['Event', copy(task.event, 'event')],
     ['Worker id', copy(task.worker, 'worker id')],
+    ...linksIn(input).map(({ field, link, text }): [string, ReactNode] => [
+      `input.${field}`,
+      <WebLink key={field} link={link} text={text} />,
+    ]),
   ]
   return (
     <dl className="grid grid-cols-[minmax(84px,auto)_minmax(0,1fr)] gap-x-3 gap-y-1.5">
@@ -464,12 +466,19 @@ function Details({ task, watch, now }: DetailsProps) {
   )
 }
 
-function Address({ url }: { url: string }) {
-  const link = safeLink(url)
-  if (link === undefined) return <Copyable text={url} label="address" max={300} />
+/** The web addresses among the values of an input. */
+function linksIn(input: unknown): { field: string; link: string; text: string }[] {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return []
+  return Object.entries(input).flatMap(([field, text]) => {
+    const link = typeof text === 'string' ? safeLink(text) : undefined
+    return link === undefined ? [] : [{ field, link, text: String(text) }]
+  })
+}
+
+function WebLink({ link, text }: { link: string; text: string }) {
   return (
     <a href={link} target="_blank" rel="noreferrer noopener" className="break-all text-run hover:underline">
-      <Foreign text={url} max={300} />
+      <Foreign text={text} max={300} />
     </a>
   )
 }

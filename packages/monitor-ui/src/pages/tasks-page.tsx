@@ -25,6 +25,7 @@ import {
   DEFAULT_SORT,
   FIRST_LIMIT,
   MOST_ROWS,
+  SEARCHABLE,
   SORTS,
   type SortName,
   type TaskSearch,
@@ -54,6 +55,7 @@ export function TasksPage() {
   const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
   const limit = search.limit ?? FIRST_LIMIT
+  const labels = useMemo(() => [...new Set(rows.flatMap((task) => Object.keys(task.labels ?? {})))].sort(), [rows])
 
   return (
     <div className="flex h-full min-h-0 flex-col gap-2 p-3 sm:p-4">
@@ -63,6 +65,7 @@ export function TasksPage() {
         onChange={setSearch}
         counts={stats === undefined ? undefined : plan?.pick(stats)}
         hosts={[...new Set([...workers.values()].map(({ name }) => name))].sort()}
+        labels={labels}
       />
       <RowsProblem views={[view, hosts, statistics]} />
       {(error === undefined || rows.length > 0) && (
@@ -89,12 +92,15 @@ function Filters({
   onChange,
   counts,
   hosts,
+  labels,
 }: {
   search: TaskSearch
   onChange: (search: TaskSearch) => void
   /** The number of tasks by status within the other filters. `undefined` where it is unknown. */
   counts: Counts | undefined
   hosts: string[]
+  /** The labels that the tasks of the list have. */
+  labels: string[]
 }) {
   const { status = [] } = search
   const change = (changes: Parameters<typeof changedSearch<TaskSearch>>[1]) => onChange(changedSearch(search, changes))
@@ -106,20 +112,25 @@ function Filters({
           <SettledInput
             id="task-filter"
             label="Search text"
-            placeholder={search.in === 'url' ? 'Part of the address, or an id' : 'Part of the file name, or an id'}
-            className="field w-full pr-[72px] pl-8"
+            placeholder={`Part of the ${search.in === undefined ? 'title' : visibleLine(search.in, 40)}, or an id`}
+            className="field w-full pr-[132px] pl-8"
             value={search.q ?? ''}
             onSettled={(value) => change({ q: value.trim() === '' ? '' : value })}
           />
-          <select
-            aria-label="Search in"
-            className="absolute right-1 rounded bg-transparent py-1 text-xs text-dim"
+          <SettledInput
+            label="Search in"
+            placeholder="in the title"
+            className="absolute right-1 w-[122px] rounded bg-transparent px-1 py-1 text-xs text-dim"
+            list="searched-fields"
             value={search.in ?? ''}
-            onChange={(event) => change({ in: event.target.value as TaskSearch['in'] })}
-          >
-            <option value="">in file</option>
-            <option value="url">in URL</option>
-          </select>
+            onSettled={(value) => change({ in: SEARCHABLE.test(value) ? value : '' })}
+          />
+          <datalist id="searched-fields">
+            {labels.map((label) => (
+              <option key={label} value={`labels.${label}`} />
+            ))}
+            <option value="input." />
+          </datalist>
         </div>
         <SettledInput
           label="Task name"

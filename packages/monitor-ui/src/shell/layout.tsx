@@ -103,12 +103,12 @@ export function Layout() {
             <button
               type="button"
               className="button button-solid ml-1 max-sm:size-8 max-sm:p-0"
-              aria-label="New download"
-              title="New download (n)"
+              aria-label="New task"
+              title="New task (n)"
               onClick={() => open('new')}
             >
               <Plus size={15} aria-hidden />
-              <span className="max-sm:hidden">New download</span>
+              <span className="max-sm:hidden">New task</span>
             </button>
           )}
         </div>

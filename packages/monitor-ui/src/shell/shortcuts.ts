@@ -1,5 +1,5 @@
 /** The action that needs the scope write. */
-export const NEW = 'New download'
+export const NEW = 'New task'
 
 /** The shortcuts besides those of the pages, in the order of the dialog. */
 export const SHORTCUTS: [keys: string[], does: string][] = [

@@ -1,6 +1,9 @@
-import { fireEvent, screen, waitFor, within } from '@testing-library/react'
+import { configure, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, expect, vi } from 'vitest'
 import { cleanup } from './render-monitor.tsx'
+
+// A busy machine may need longer than the usual second.
+configure({ asyncUtilTimeout: 10_000 })
 
 /** For every test of a page: it ends without anything on the console. */
 export function withoutComplaints(): void {

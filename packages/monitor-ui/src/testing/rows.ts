@@ -37,6 +37,7 @@ const task = (id: string, now: number): TaskRow => ({
   _id: id,
   name: 'download',
   version: 2,
+  title: `file-${Number.parseInt(id, 16)}.iso`,
   input: {
     file: `file-${Number.parseInt(id, 16)}.iso`,
     url: `https://files.example/file-${Number.parseInt(id, 16)}.iso`,

@@ -17,7 +17,7 @@ describe('filters and the address', () => {
       host: 'fra-1',
       queue: 'bulk',
       q: 'ubuntu & co',
-      in: 'url',
+      in: 'input.url',
       deadline: 'risk',
       sort: '-priority',
       limit: 400,
@@ -34,7 +34,9 @@ describe('filters and the address', () => {
   })
 
   it('leave out invalid values', () => {
-    expect(parseTaskSearch({ status: 'running,bogus', sort: 'evil', limit: '99999999', in: 'x', q: '' })).toEqual({
+    expect(
+      parseTaskSearch({ status: 'running,bogus', sort: 'evil', limit: '99999999', in: 'constructor.x', q: '' }),
+    ).toEqual({
       status: ['running'],
       limit: 1_000,
     })
@@ -45,14 +47,16 @@ describe('filters and the address', () => {
     expect(taskQuery({ status: ['running'], q: 'iso' }, workers, EPOCH)).toMatchObject({
       filter: {
         status: 'running',
-        $and: [{ $or: [{ title: { $contains: 'iso' } }, { 'input.file': { $contains: 'iso' } }] }],
+        title: { $contains: 'iso' },
       },
       sort: { createdAt: -1 },
       limit: 200,
     })
-    expect(taskQuery({ status: ['running', 'failed'], in: 'url', q: 'mirror' }, workers, EPOCH).filter).toEqual({
+    expect(
+      taskQuery({ status: ['running', 'failed'], in: 'labels.origin', q: 'mirror' }, workers, EPOCH).filter,
+    ).toEqual({
       status: { $in: ['running', 'failed'] },
-      'input.url': { $contains: 'mirror' },
+      'labels.origin': { $contains: 'mirror' },
     })
   })
 

@@ -31,14 +31,18 @@ export interface TaskSearch {
   /** A worker's name. Only running tasks have one. */
   host?: string
   queue?: string
-  /** A part of the file's name, or with `in: 'url'` of the address; a whole id finds that task. */
+  /** A part of the title, or of the text at the path `in`; a whole id finds that task. */
   q?: string
-  in?: 'url'
+  /** A path such as `labels.origin` or `input.url`. */
+  in?: string
   /** `risk`: only tasks that may miss their deadline soon, or have missed it. */
   deadline?: 'risk'
   sort?: SortName
   limit?: number
 }
+
+/** The paths of texts that only some tasks have. */
+export const SEARCHABLE = /^(labels|input|output|progress)(\.[A-Za-z0-9_-]+)+$/
 
 /** Reads the parameters of an address. Invalid ones are left out. */
 export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
@@ -54,7 +58,7 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
       host: text(raw.host),
       queue: text(raw.queue),
       q: text(raw.q),
-      in: raw.in === 'url' ? 'url' : undefined,
+      in: SEARCHABLE.test(text(raw.in) ?? '') ? text(raw.in) : undefined,
       deadline: raw.deadline === 'risk' ? 'risk' : undefined,
       sort: sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT ? (sort as SortName) : undefined,
       limit: Number.isInteger(limit) && limit > FIRST_LIMIT ? Math.min(limit, MOST_ROWS) : undefined,
@@ -133,8 +137,7 @@ export function taskQuery(
   const q = search.q?.trim()
   if (q !== undefined && q !== '') {
     if (AN_ID.test(q)) filter._id = q.toLowerCase()
-    else if (search.in === 'url') filter['input.url'] = { $contains: q }
-    else filter.$and = [{ $or: [{ title: { $contains: q } }, { 'input.file': { $contains: q } }] }]
+    else filter[search.in ?? 'title'] = { $contains: q }
   }
   if (search.deadline !== undefined) Object.assign(filter, atRisk(now))
   return {

@@ -151,6 +151,20 @@ export const coverageRow = object({
   title: 'Tasks of a name and version in a queue that wait or will be made, and the workers that serve them',
 })
 
+export const handlerRow = object({
+  name,
+  version: z.int(),
+  queues: z
+    .array(queueName)
+    .describe('The queues in which a live worker runs it; of these, a limited key sees its own'),
+  workers: z.array(z.string()).describe('Names of the live workers that run it'),
+  replay: z.literal(false).exactOptional().describe('Its completed tasks must not run again'),
+  schema: z
+    .record(z.string(), z.unknown())
+    .exactOptional()
+    .describe('JSON Schema of its input; absent if it publishes none'),
+}).meta({ id: 'Handler', title: 'A handler that live workers have' })
+
 export const attentionRow = object({
   _id: z.string().describe('Stays the same as long as the cause does'),
   kind: z.enum(['unserved', 'behind', 'paused', 'silent', 'missed', 'deadline', 'failing', 'documents', 'weak']),
