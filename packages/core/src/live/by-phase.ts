@@ -27,8 +27,8 @@ function withBranchesByPhase(filter: Filter): Filter {
   return { ...filter, ...given({ $and: all?.map(byPhase), $or: branches }) }
 }
 
-/** Every date that can be stored. A comparison, since a server reads the whole index for `$exists`. */
-export const LATEST = new Date(8.64e15)
+/** The last date that every server can read. A comparison, since a server reads the whole index for `$exists`. */
+export const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 /**
  * A filter of ended tasks alone, along the index of the history. A server uses it only for a query that names the date of the end.
