@@ -124,7 +124,7 @@ describe('commands about workers and queues', () => {
     const { made, indexes } = await json<{ made: string[]; indexes: string[] }>('migrate')
     expect(made).toEqual([])
     expect(indexes).toEqual(
-      expect.arrayContaining(['tasks.waiting', 'audit.newest', 'taskLogs.lines', 'errors.latest']),
+      expect.arrayContaining(['tasks.waiting', 'audit.latest', 'taskLogs.lines', 'errors.latest']),
     )
   })
 

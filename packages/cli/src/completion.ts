@@ -200,7 +200,7 @@ const LOOK_UPS: Record<string, (connected: Connected) => Promise<Candidate[]>> =
   schedule: async ({ fleet }) =>
     (await fleet.schedules.list({ limit: MOST })).map(({ _id, task }) => ({ word: _id, description: task })),
   task: async ({ fleet }) => {
-    const request = { sort: { createdAt: -1 }, limit: MOST, fields: ['name', 'status'] } as const
+    const request = { sort: { _id: -1 }, limit: MOST, fields: ['name', 'status'] } as const
     return (await fleet.tasks.list(request)).tasks.map(named)
   },
   'of events': async ({ fleet }) => (await fleet.events.list({ limit: MOST })).map(named),

@@ -34,7 +34,7 @@ export function eventCommands(kit: CommandKit): void {
     run: (_, request, { view, options }) => (options.follow === true ? follow(request, view, options) : undefined),
     call(_, { name, limit }, { view, options: { status } }) {
       const filter = given({ name, status: status && { $in: status } })
-      return view.rows({ collection: 'events', filter, sort: { createdAt: -1 }, limit: limit! })
+      return view.rows({ collection: 'events', filter, sort: { _id: -1 }, limit: limit! })
     },
     columns: {
       ID: (event) => event._id,

@@ -42,7 +42,7 @@ export function storedTaskCommands(kit: CommandKit): void {
       return query
     },
     call: (_, { filter = {}, limit }, { view }) =>
-      view.rows({ collection: 'tasks', filter, sort: { createdAt: -1 }, limit: limit! }),
+      view.rows({ collection: 'tasks', filter, sort: { _id: -1 }, limit: limit! }),
     columns: {
       ID: (task) => task._id,
       STATUS: (task) => task.status,

@@ -42,6 +42,7 @@ export {
   type FeedInterest,
   type WorkerToFeeder,
 } from './live/feed-wire.ts'
+export { requireCountable, requireIndexed } from './live/indexed.ts'
 export { LiveQueries, type StatsWatch, type Watch } from './live/live-queries.ts'
 export { LiveQuery, type LiveQueryListener, type SequencedDelta } from './live/live-query.ts'
 export { notifyEach } from './live/notify-each.ts'

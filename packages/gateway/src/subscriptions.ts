@@ -92,7 +92,7 @@ export class Subscriptions {
     this.#namespace = namespace
   }
 
-  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, `TOO_MANY_BYTES`, `TOO_BIG`, and what `compileQuery` throws */
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `TOO_MANY_WATCHES`, `TOO_MANY_BYTES`, `TOO_BIG`, `QUERY_NOT_INDEXED`, and what `compileQuery` throws */
   async subscribe(
     socket: Socket,
     principal: Principal,
@@ -149,7 +149,7 @@ export class Subscriptions {
     )
   }
 
-  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS` and what `compileFilter` throws */
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `QUERY_NOT_INDEXED`, and what `compileFilter` throws */
   async subscribeStats(socket: Socket, principal: Principal, filter: unknown = {}): Promise<StatsAnswer> {
     const own = compileFilter(filter)
     const bounds = visibleTo(principal)

@@ -54,6 +54,7 @@ export const ERROR_CODES: Readonly<Record<string, CodeMeaning>> = {
   INPUT_TOO_LARGE: { status: 413, exit: EXIT.usage },
   NEEDS_DATABASE: USAGE,
   OUT_OF_RANGE: USAGE,
+  QUERY_NOT_INDEXED: USAGE,
   READ_ONLY_FIELD: USAGE,
   TOO_MANY: USAGE,
   UNKNOWN_FIELD: USAGE,

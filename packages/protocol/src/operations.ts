@@ -229,7 +229,7 @@ const table = {
     list: read<{ tasks: TaskRow[]; cursor?: string }>()({
       summary: 'List tasks',
       notes:
-        'Use `cursor` for the next page. Pages stay exact while tasks are added and removed. A page ends at 512 KiB, so it may have fewer rows than `limit`.',
+        'Use `cursor` for the next page. Pages stay exact while tasks are added and removed. A page ends at 512 KiB, so it may have fewer rows than `limit`. In a history of more than 100,000 tasks, only sorts that an index has are possible: `_id`, or `finishedAt` for ended tasks.',
       request: shape<{
         filter?: Record<string, unknown>
         sort?: QuerySort
@@ -252,6 +252,7 @@ const table = {
         'BAD_CURSOR',
         'BAD_ID',
         ...VALUES,
+        'QUERY_NOT_INDEXED',
         'QUERY_TOO_SLOW',
       ],
       rest: 'GET /tasks',

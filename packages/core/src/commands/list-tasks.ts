@@ -4,6 +4,7 @@ import type { Principal } from '../auth/key-store.ts'
 import { boundsOf } from '../auth/reach.ts'
 import { batchFor, readPage } from '../live/bounded-read.ts'
 import { byPhase } from '../live/by-phase.ts'
+import { requireIndexed } from '../live/indexed.ts'
 import { type CompiledQuery, compileQuery } from '../live/query.ts'
 import { toRow } from '../live/wire.ts'
 import type { TaskDocument } from '../task/task-document.ts'
@@ -31,9 +32,13 @@ export interface TaskPage {
 
 type Tasks = mongo.Collection<TaskDocument>
 
-/** A page ends before its limit where its rows are large. @throws {FleetError} `BAD_CURSOR`, and what `compileQuery` throws */
+/**
+ * A page ends before its limit where its rows are large.
+ * @throws {FleetError} `BAD_CURSOR`, `QUERY_NOT_INDEXED`, and what `compileQuery` throws
+ */
 export async function listTasks(tasks: Tasks, principal: Principal, request: ListRequest): Promise<TaskPage> {
   const { query, digest, filter } = compiled(principal, request)
+  await requireIndexed(tasks, query)
   const { docs: found, cut } = await readPage(
     find(tasks, query, filter, { maxTimeMS: MAX_QUERY_MS }).limit(query.limit + 1),
   )
@@ -53,6 +58,7 @@ export function readTasks(tasks: Tasks, principal: Principal, request: ListReque
   const found = find(tasks, query, filter, { maxTimeMS: MAX_STREAM_MS })
   if (request.limit !== undefined) found.limit(query.limit)
   return (async function* () {
+    await requireIndexed(tasks, query)
     try {
       for await (const task of found) yield toRow<TaskRow>('tasks', task as never, query.fields)
     } finally {

@@ -2,7 +2,8 @@ import { FleetError, type TaskSelection } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Principal } from '../auth/key-store.ts'
 import { requireReach, visibleTo } from '../auth/reach.ts'
-import { byPhase } from '../live/by-phase.ts'
+import { byEnd, byPhase } from '../live/by-phase.ts'
+import { compareValues } from '../live/compare.ts'
 import { compileFilter } from '../live/query.ts'
 import { parseId } from '../task/parse-value.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
@@ -29,13 +30,13 @@ export async function selectTasks(
     throw new FleetError('BAD_REQUEST', "Give exactly one of 'id', 'ids' and 'filter' to select tasks")
   }
   if (filter !== undefined) {
-    const matching = byPhase({ $and: [visibleTo(principal) ?? {}, compileFilter(filter), whenFiltered] })
+    const matching = byPhase(byEnd({ $and: [visibleTo(principal) ?? {}, compileFilter(filter), whenFiltered] }))
+    // Not sorted by the server: it would read all tasks in the order of their ids, instead of the index of the status or the end.
     const found = await tasks
       .find(matching as mongo.Filter<TaskDocument>, { maxTimeMS: MAX_QUERY_MS })
-      .sort({ _id: 1 })
       .limit(SELECTION_LIMIT + 1)
       .toArray()
-    if (found.length <= SELECTION_LIMIT) return found
+    if (found.length <= SELECTION_LIMIT) return found.sort((a, b) => compareValues(a._id, b._id))
     throw new FleetError('TOO_MANY', `The filter matches more than ${SELECTION_LIMIT} tasks; narrow it`, {
       field: 'filter',
     })

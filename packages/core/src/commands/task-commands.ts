@@ -79,7 +79,7 @@ export class TaskCommands extends Commands<
     return (await storeTasks(this.parts, this.principal, checkTasks(this.principal, tasks))).tasks
   }
 
-  /** @throws {FleetError} `BAD_CURSOR`, `QUERY_TOO_SLOW`, and what `compileQuery` throws */
+  /** @throws {FleetError} `BAD_CURSOR`, `QUERY_NOT_INDEXED`, `QUERY_TOO_SLOW`, and what `compileQuery` throws */
   list(request: ListRequest): Promise<TaskPage> {
     return listTasks(this.parts.tasks, this.principal, request)
   }

@@ -28,12 +28,18 @@ export const INDEXES: readonly IndexSpec[] = [
   retention('errors'),
   { collection: 'stats', name: 'by_time', key: { unit: 1, at: 1 } },
   retention('stats'),
-  { collection: 'audit', name: 'newest', key: { at: -1 } },
+  { collection: 'audit', name: 'latest', key: { at: -1, _id: -1 } },
   { collection: 'audit', name: 'by_task', key: { tasks: 1, at: -1 } },
   retention('audit'),
   { collection: 'callbacks', name: 'by_event', key: { event: 1 } },
   { collection: 'events', name: 'open', key: { status: 1, scheduledFor: 1, _id: 1 } },
   { collection: 'events', name: 'by_name', key: { name: 1, createdAt: -1 } },
+  {
+    collection: 'events',
+    name: 'ended',
+    key: { processedAt: -1, _id: -1 },
+    partialFilterExpression: { processedAt: { $exists: true } },
+  },
   retention('events'),
   retention('setAside'),
   { collection: 'schedules', name: 'next', key: { nextAt: 1 }, sparse: true },
@@ -46,6 +52,8 @@ export const OBSOLETE_INDEXES: readonly Pick<IndexSpec, 'collection' | 'name'>[]
   { collection: 'events', name: 'by_status' },
   // Keys were unique in the whole fleet before schema 2.
   { collection: 'tasks', name: 'open_key' },
+  // Before schema 3, the audit log had no order of entries with the same date.
+  { collection: 'audit', name: 'newest' },
   // Before schema 3, each task had an entry in most indexes for its whole life.
   ...['claim_order', 'next_due', 'coverage', 'lease', 'running', 'finished', 'retention'].map((name) => ({
     collection: 'tasks',

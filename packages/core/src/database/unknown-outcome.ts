@@ -65,7 +65,11 @@ export function databaseError(error: unknown, { asked, ids = [] }: Meaning): Fle
   if (code === NOT_AUTHORISED) return forbidden(message ?? '', error)
   if (asked === 'write' && isUnconfirmed(error)) return new UnknownOutcome(ids, { cause: error })
   if (code === MAX_TIME_EXPIRED) {
-    return new FleetError('QUERY_TOO_SLOW', 'The query took too long. Narrow its filter', { cause: error })
+    return new FleetError(
+      'QUERY_TOO_SLOW',
+      "The query took too long. Narrow its filter, for example to an open status, or to a range of '_id' or 'finishedAt'",
+      { cause: error },
+    )
   }
   if (!isOutage(error)) return undefined
   return new FleetError('NO_DATABASE', 'The database does not respond at the moment', { cause: error })

@@ -71,7 +71,9 @@ export class AuditLog {
       // The filter keeps malformed entries from shortening a page: a page that is not full is the last one.
       $expr: fitsOnServer(SHAPES.audit),
       ...given({ tasks: task }),
-      ...(after === undefined ? {} : { $or: [{ at: { $lt: after.at } }, { at: after.at, _id: { $lt: after._id } }] }),
+      ...(after === undefined
+        ? {}
+        : { at: { $lte: after.at }, $or: [{ at: { $lt: after.at } }, { _id: { $lt: after._id } }] }),
     }
     const entries = await this.#entries
       .find(filter, { projection: { expireAt: 0 } })

@@ -2,6 +2,7 @@ import { hasEnded, type TaskStatus } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import type { ServerClock } from '../database/server-clock.ts'
+import { LATEST, statusesOf } from '../live/by-phase.ts'
 import { ENDED_STATUSES } from '../task/lifecycle.ts'
 import type { TaskCount } from '../task/open-counts.ts'
 import { amount, millis, NOW } from '../task/server-time.ts'
@@ -79,6 +80,7 @@ export class KeptCounts {
   /** @throws {FleetError} `QUERY_TOO_SLOW` for a filter on other fields than status, queue and name in a large history */
   async ended({ filter, sees }: EndedFilter, options: mongo.AggregateOptions = {}): Promise<EndedCounts> {
     const { tasks, fewTasks = FEW_TASKS } = this.#deps
+    if (statusesOf(filter)?.some(hasEnded) === false) return { counts: [] }
     const few = (await tasks.estimatedDocumentCount()) <= fewTasks
     if (few) return { counts: await this.#count({ status: { $in: [...ENDED_STATUSES] } }, filter, options) }
     const state = await this.#settings.findOne({ _id: 'countAudit' })
@@ -162,9 +164,6 @@ export class KeptCounts {
     await this.#settings.updateOne({ _id: 'countAudit' }, { $max: { counted }, $set: { tookMs } }, { upsert: true })
   }
 }
-
-/** Every date that can be stored. A comparison, since a server reads the whole index for `$exists`. */
-const LATEST = new Date(8.64e15)
 
 const within = ({ session }: mongo.AggregateOptions): mongo.FindOptions => (session === undefined ? {} : { session })
 

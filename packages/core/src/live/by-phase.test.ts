@@ -3,7 +3,7 @@ import { taskFactory } from '@taskfleet/testkit/task-factory'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { expect, test } from 'vitest'
 import { Fleet } from '../fleet.ts'
-import { byPhase } from './by-phase.ts'
+import { byEnd, byPhase, LATEST } from './by-phase.ts'
 
 const held = useDatabase()
 
@@ -24,6 +24,29 @@ test('a filter of several open statuses has a branch for each', () => {
   expect(byPhase(filter)).toEqual({
     $or: [{ status: 'pending' }, { status: 'paused' }].map((phase) => ({ $and: [phase, filter] })),
   })
+})
+
+test('statuses of several parts of a filter are those that all of them allow', () => {
+  const filter = { $and: [{ status: { $in: ['pending', 'failed'] } }, { status: { $in: ['pending', 'running'] } }] }
+  expect(byPhase(filter)).toEqual({ $and: [{ status: 'pending' }, filter] })
+  expect(byEnd(filter)).toBe(filter)
+})
+
+test('each branch of an $or has a branch for each of its open statuses', () => {
+  const branch = { name: 'a', status: { $in: ['pending', 'paused'] } }
+  const ended = { finishedAt: { $gte: LATEST } }
+  expect(byPhase({ $and: [{ queue: 'q' }, { $or: [branch, ended] }] })).toEqual({
+    $and: [
+      { queue: 'q' },
+      { $or: [{ $and: [{ status: 'pending' }, branch] }, { $and: [{ status: 'paused' }, branch] }, ended] },
+    ],
+  })
+})
+
+test('a filter of ended tasks alone names the date of the end', () => {
+  const filter = { status: { $in: ['failed', 'completed'] } }
+  expect(byEnd(filter)).toEqual({ $and: [filter, { finishedAt: { $lte: LATEST } }] })
+  expect(byEnd({ name: 'a' })).toEqual({ name: 'a' })
 })
 
 test('finds the same tasks in the same order', async () => {

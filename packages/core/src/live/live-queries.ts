@@ -10,6 +10,7 @@ import { WatchLoop } from '../watch-loop.ts'
 import { isHeavy } from './bounded-read.ts'
 import type { Feed } from './feed.ts'
 import type { Change } from './feed-events.ts'
+import { requireCountable, requireIndexed } from './indexed.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import { LiveStats } from './live-stats.ts'
 import { createMatcher } from './matcher.ts'
@@ -225,7 +226,7 @@ export class LiveQueries {
     const entry = { live, ready: Promise.resolve(), watches: 0, owner, lingering: undefined }
     this.#stats.set(key, entry)
     // Registered before it reads, so that it gets every change from now on.
-    entry.ready = live.open()
+    entry.ready = requireCountable(tasks, filter).then(() => live.open())
     return entry
   }
 
@@ -276,7 +277,8 @@ export class LiveQueries {
 
   #openView(query: CompiledQuery, { owner, admit }: Opener): Entry {
     const shelf = this.#shelf(query.collection)
-    const live: LiveQuery = new LiveQuery(query, this.#database.db.collection(query.collection), this.#options, {
+    const documents = this.#database.db.collection(query.collection)
+    const live: LiveQuery = new LiveQuery(query, documents, this.#options, {
       onKnown: (id, known) => {
         const views = shelf.knowing.get(id)
         if (known) shelf.knowing.set(id, (views ?? new Set()).add(live))
@@ -289,6 +291,7 @@ export class LiveQueries {
       onOutgrown: () => this.#drop(query.key, entry),
     })
     const open = async (): Promise<void> => {
+      await requireIndexed(documents, query)
       if (this.#open.get(query.key) !== entry) throw new FleetError('GONE', 'This live query was closed')
       admit?.()
       // Registered before it reads, so that it gets every change from now on.

@@ -1,8 +1,9 @@
 import { COLLECTIONS, type CollectionName, FleetError, type QuerySort } from '@taskfleet/protocol'
 import type { Bounds } from '../auth/reach.ts'
 import { driver } from '../database/driver.ts'
+import { tieBreak } from '../database/query-plan.ts'
 import { escapeRegex, isPlainObject } from '../documents/plain.ts'
-import { byPhase } from './by-phase.ts'
+import { byEnd, byPhase } from './by-phase.ts'
 import { type Comparator, compareBy } from './compare.ts'
 import { FIELDS, type FieldType, fieldType, SECRET_FIELDS, TASK_CONTENT } from './fields.ts'
 import { createMatcher, type Matcher } from './matcher.ts'
@@ -68,8 +69,10 @@ export function compileQuery(request: unknown, bounds?: Bounds): CompiledQuery {
     })
   }
   const own = compileFilter(asked.filter ?? {}, collection)
-  const filter = bounds === undefined ? own : { $and: [bounds.filter, own] }
   const sort = compileSort(asked.sort ?? { _id: -1 }, collection)
+  const within = bounds === undefined ? own : { $and: [bounds.filter, own] }
+  const isByEnd = collection === 'tasks' && Object.keys(sort)[0] === 'finishedAt'
+  const filter = isByEnd ? byEnd(within) : within
   if (bounds?.hidden !== undefined) refuseHidden(asked.filter ?? {}, sort, bounds.hidden)
   const limit = compileLimit(asked.limit ?? DEFAULT_LIMIT)
   const fields = compileFields(asked.fields, collection)
@@ -369,7 +372,7 @@ function compileSort(sort: unknown, collection: CollectionName): QuerySort {
     compiled[field] = direction
   }
   // Breaks ties, so that the order is always defined.
-  if (!Object.hasOwn(compiled, '_id')) compiled._id = 1
+  if (!Object.hasOwn(compiled, '_id')) compiled._id = tieBreak(collection, compiled)
   return compiled
 }
 

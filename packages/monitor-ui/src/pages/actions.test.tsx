@@ -277,7 +277,8 @@ describe('a task’s page', () => {
 
 describe('many tasks at once', () => {
   const box = (name: string) => screen.findByRole('checkbox', { name: `Select ${name}` })
-  const three = () => [1, 2, 3].map((n) => put(aTask.failed, { title: `f${n}`, createdAt: from(-n * 1_000) }))
+  /** The newest first, as in the list. */
+  const three = () => [3, 2, 1].map((n) => put(aTask.failed, { title: `f${n}`, createdAt: from(-n * 1_000) })).reverse()
 
   it('selects a range with Shift, counts, runs the command and reports it', async () => {
     const tasks = three()

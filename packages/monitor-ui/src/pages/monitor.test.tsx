@@ -162,8 +162,8 @@ describe('the task list', () => {
   const at = (secondsAgo: number) => iso(Date.now() - secondsAgo * 1_000)
 
   it('holds new rows back while the user points at it, and shows them on request', async () => {
-    const old = fleet.put(aTask.pending({ createdAt: at(100) }))
     const older = fleet.put(aTask.pending({ createdAt: at(200) }))
+    const old = fleet.put(aTask.pending({ createdAt: at(100) }))
     await renderMonitor(fleet, '/tasks')
     await waitFor(() => expect(order()).toEqual([old._id, older._id]))
     const list = row(old._id)
@@ -235,12 +235,12 @@ describe('the task list', () => {
     const from = (ms: number) => iso(Date.now() + ms)
     const hour = 3_600_000
     const raised = fleet.put(
-      aTask.pending({ deadline: from(hour), raiseAt: from(hour), priority: 8, createdAt: from(-1) }),
+      aTask.pending({ deadline: from(hour), raiseAt: from(hour), priority: 8, createdAt: from(-3_000) }),
     )
     const missed = fleet.put(
       aTask.failed({ deadline: from(-hour), deadlineMissedAt: from(-hour), createdAt: from(-2_000) }, Date.now()),
     )
-    const soon = fleet.put(aTask.pending({ deadline: from(30_000), createdAt: from(-3_000) }))
+    const soon = fleet.put(aTask.pending({ deadline: from(30_000), createdAt: from(-1) }))
     fleet.put(aTask.pending({ deadline: from(hour), raiseAt: from(hour / 2) }))
     fleet.put(aTask.pending({ deadline: from(hour), priority: 9, basePriority: 9 }))
     fleet.put(aTask.completed({ deadline: from(-hour) }, Date.now()))
@@ -248,7 +248,7 @@ describe('the task list', () => {
     await waitFor(() => expect(order()).toHaveLength(6))
     const quick = screen.getByRole('button', { name: 'At risk / missed deadline' })
     fireEvent.click(quick)
-    await waitFor(() => expect(order()).toEqual([raised._id, missed._id, soon._id]))
+    await waitFor(() => expect(order()).toEqual([soon._id, missed._id, raised._id]))
     expect(router.state.location.href).toBe('/tasks?deadline=risk')
     expect(quick.getAttribute('aria-pressed')).toBe('true')
     fireEvent.click(quick)
@@ -429,8 +429,8 @@ describe('the form for a new task', () => {
 
 describe('keys and the key', () => {
   it('moves by keyboard and leaves typing alone', async () => {
-    const a = fleet.put(aTask.pending({ createdAt: iso(Date.now() - 1_000) }))
     const b = fleet.put(aTask.pending({ createdAt: iso(Date.now() - 2_000) }))
+    const a = fleet.put(aTask.pending({ createdAt: iso(Date.now() - 1_000) }))
     const { router } = await renderMonitor(fleet)
     const press = (key: string, target: Element = document.body) => fireEvent.keyDown(target, { key })
     press('g')

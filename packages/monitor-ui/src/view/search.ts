@@ -47,5 +47,5 @@ interface EventsRequest extends QueryRequest {
 /** The newest events that match a search. */
 export function eventsQuery({ status, name }: EventSearch, limit: number): EventsRequest {
   const filter = { ...(status !== undefined && { status }), ...(name !== undefined && { name: { $contains: name } }) }
-  return { collection: 'events', filter, sort: { createdAt: -1 }, limit }
+  return { collection: 'events', filter, sort: { _id: -1 }, limit }
 }

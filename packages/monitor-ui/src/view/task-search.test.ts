@@ -49,7 +49,7 @@ describe('filters and the address', () => {
         status: 'running',
         title: { $contains: 'iso' },
       },
-      sort: { createdAt: -1 },
+      sort: { _id: -1 },
       limit: 200,
     })
     expect(
@@ -67,15 +67,33 @@ describe('filters and the address', () => {
   })
 
   it('match every start of a host by its name, and nothing by an unknown name', () => {
-    expect(taskQuery({ host: 'fra-1' }, workers, EPOCH).filter).toEqual({ worker: { $in: ['w1', 'w2'] } })
-    expect(taskQuery({ host: 'nobody' }, workers, EPOCH).filter).toEqual({ worker: { $in: ['nobody'] } })
+    expect(taskQuery({ host: 'fra-1' }, workers, EPOCH).filter).toEqual({
+      status: 'running',
+      worker: { $in: ['w1', 'w2'] },
+    })
+    expect(taskQuery({ host: 'nobody' }, workers, EPOCH).filter).toMatchObject({ worker: { $in: ['nobody'] } })
+    expect(taskQuery({ host: 'fra-1', status: ['failed'] }, workers, EPOCH).filter).toMatchObject({
+      status: { $in: [] },
+    })
+  })
+
+  it('have an order among the statuses that it is meant for, unless others are chosen', () => {
+    expect(taskQuery({ sort: 'startedAt' }, workers, EPOCH).filter).toEqual({ status: 'running' })
+    expect(taskQuery({ sort: '-finishedAt' }, workers, EPOCH).filter).toEqual({
+      status: { $in: ['completed', 'failed', 'cancelled'] },
+    })
+    expect(taskQuery({ sort: '-finishedAt', status: ['failed'] }, workers, EPOCH).filter).toEqual({ status: 'failed' })
   })
 
   it('find tasks that have missed their deadline or will soon', () => {
     expect(taskQuery({ deadline: 'risk', queue: 'bulk' }, workers, EPOCH).filter).toEqual({
       queue: 'bulk',
       $or: [
-        { deadlineMissedAt: { $exists: true } },
+        {
+          deadlineMissedAt: { $exists: true },
+          status: { $in: ['pending', 'running', 'paused', 'blocked'] },
+        },
+        { deadlineMissedAt: { $exists: true }, finishedAt: { $gte: iso(EPOCH - 86_400_000) } },
         {
           deadline: { $exists: true },
           basePriority: { $lt: 8 },
@@ -120,6 +138,7 @@ describe('counts beside the statuses', () => {
   it('are counted for several filters, and not at all if all tasks would be read', () => {
     expect(countsPlan({ queue: 'bulk', host: 'ams-1', status: ['failed'] }, workers)?.filter).toEqual({
       queue: 'bulk',
+      status: 'running',
       worker: { $in: ['w3'] },
     })
     expect(countsPlan({ q: 'iso' }, workers)).toBeUndefined()

@@ -9,15 +9,25 @@ import {
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 import { changedSearch } from './search.ts'
 
-/** The sort orders, by their name in the address. */
-export const SORTS = {
-  '-createdAt': { label: 'Newest first', sort: { createdAt: -1 } },
-  createdAt: { label: 'Oldest first', sort: { createdAt: 1 } },
-  '-priority': { label: 'Next up', sort: { priority: -1, order: 1 } },
-  '-startedAt': { label: 'Last started', sort: { startedAt: -1 } },
-  startedAt: { label: 'Longest running', sort: { startedAt: 1 } },
-  '-finishedAt': { label: 'Last ended', sort: { finishedAt: -1 } },
-} as const satisfies Record<string, { label: string; sort: QuerySort }>
+const OPEN = STATUSES.filter((status) => !hasEnded(status))
+const ENDED = STATUSES.filter(hasEnded)
+const RUNNING: readonly TaskStatus[] = ['running']
+
+/**
+ * The sort orders, by their name in the address, and the statuses whose tasks they put in order. Ids have the order in which tasks
+ * were made. Each order has an index within its statuses, so a list never reads the whole history.
+ */
+export const SORTS: Record<
+  '-createdAt' | 'createdAt' | '-priority' | '-startedAt' | 'startedAt' | '-finishedAt',
+  { label: string; sort: QuerySort; statuses?: readonly TaskStatus[] }
+> = {
+  '-createdAt': { label: 'Newest first', sort: { _id: -1 } },
+  createdAt: { label: 'Oldest first', sort: { _id: 1 } },
+  '-priority': { label: 'Next up', sort: { priority: -1, order: 1 }, statuses: OPEN },
+  '-startedAt': { label: 'Last started', sort: { startedAt: -1 }, statuses: OPEN },
+  startedAt: { label: 'Longest running', sort: { startedAt: 1 }, statuses: RUNNING },
+  '-finishedAt': { label: 'Last ended', sort: { finishedAt: -1 }, statuses: ENDED },
+}
 export type SortName = keyof typeof SORTS
 
 export const DEFAULT_SORT: SortName = '-createdAt'
@@ -91,9 +101,10 @@ export function writeTaskSearch(search: TaskSearch): Record<string, string> {
 
 const AN_ID = /^[0-9a-f]{24}$/i
 
-const OPEN = STATUSES.filter((status) => !hasEnded(status))
 /** Closer than this to its deadline a task is at risk, with any priority. */
 const NEAR_MS = 120_000
+/** For how long a task that missed its deadline stays in the list after its end. */
+const MISSED_MS = 86_400_000
 
 /**
  * Tasks that have missed their deadline, that were raised to high because it is near, or whose deadline is in a moment: the raise
@@ -103,7 +114,8 @@ function atRisk(now: number): Record<string, unknown> {
   const { high } = PRIORITY_NAMES
   return {
     $or: [
-      { deadlineMissedAt: { $exists: true } },
+      { deadlineMissedAt: { $exists: true }, status: { $in: OPEN } },
+      { deadlineMissedAt: { $exists: true }, finishedAt: { $gte: new Date(now - MISSED_MS).toISOString() } },
       {
         deadline: { $exists: true },
         basePriority: { $lt: high },
@@ -125,8 +137,11 @@ export function taskQuery(
   now: number,
 ): TasksRequest {
   const filter: Record<string, unknown> = {}
-  const [first, ...more] = search.status ?? []
-  if (first !== undefined) filter.status = more.length === 0 ? first : { $in: [first, ...more] }
+  const { statuses, sort } = SORTS[search.sort ?? DEFAULT_SORT]
+  const chosen = search.status ?? (search.host === undefined ? statuses : RUNNING)
+  // Only running tasks have a worker, so no others are searched.
+  const shown = search.host === undefined ? chosen : chosen?.filter((status) => RUNNING.includes(status))
+  if (shown !== undefined) filter.status = shown.length === 1 ? shown[0] : { $in: [...shown] }
   if (search.name !== undefined) filter.name = search.name
   if (search.queue !== undefined) filter.queue = search.queue
   if (search.host !== undefined) {
@@ -142,7 +157,7 @@ export function taskQuery(
   if (search.deadline !== undefined) Object.assign(filter, atRisk(now))
   return {
     filter,
-    sort: { ...SORTS[search.sort ?? DEFAULT_SORT].sort },
+    sort: { ...sort },
     limit: search.limit ?? FIRST_LIMIT,
     fields: LIST_FIELDS,
   }

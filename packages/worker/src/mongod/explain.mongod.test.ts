@@ -46,6 +46,8 @@ const HOT: Record<string, (fleet: Fleet) => Promise<unknown>> = {
       .sort({ finishedAt: -1, _id: -1 })
       .limit(100)
       .toArray(),
+  'what ended last, as a page asks': (fleet) =>
+    fleet.as().tasks.list({ filter: { status: { $in: ['completed', 'failed'] } }, sort: { finishedAt: -1 } }),
   'log lines of a task': (fleet) => fleet.logs.read(newTask()._id, {}),
   'the audit log': (fleet) => fleet.audit.list(),
   'what ended, by minute': (fleet) => fleet.as().tasks.history({}),
@@ -60,6 +62,7 @@ const COUNTS: Record<string, (fleet: Fleet) => Promise<unknown>> = {
     const group = { $group: { _id: { status: '$status', queue: '$queue', name: '$name' }, count: { $sum: 1 } } }
     await tasks.aggregate([ended, group]).toArray()
   },
+  'failed tasks, for a command': (fleet) => fleet.as().tasks.retry({ filter: { name: 'test' }, dryRun: true }),
   'the claim order of a queue': async ({ tasks }) => {
     const keys = { name: 1, version: 1, queue: 1, priority: 1, order: 1, runAt: 1, lazy: 1, lost: 1, updatedAt: 1 }
     const first = { status: 'pending', queue: 'default', priority: 5, order: { $lte: new Date() } } as const

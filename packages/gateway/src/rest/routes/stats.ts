@@ -14,7 +14,7 @@ export const statsRoute = ({ queries }: { queries: LiveQueries }): RestRoute =>
     summary: 'Counts, rates and latencies',
     query: z.strictObject({ filter: z.string().max(8_192).optional().describe('JSON, as for tasks') }),
     answers: { 200: shapes.stats },
-    codes: ['BAD_FILTER', 'FILTER_TOO_BIG', 'BAD_VALUE', 'UNKNOWN_FIELD'],
+    codes: ['BAD_FILTER', 'FILTER_TOO_BIG', 'BAD_VALUE', 'UNKNOWN_FIELD', 'QUERY_NOT_INDEXED'],
     handle: async ({ principal, query }) => {
       const own = compileFilter(query.filter === undefined ? {} : parsedJson(query.filter, 'filter', 'BAD_FILTER'))
       const bounds = visibleTo(principal)

@@ -1,0 +1,67 @@
+import { compileFilter, compileQuery, requireCountable, requireIndexed } from '@taskfleet/core/internal'
+import { type QueryRequest, STATUSES } from '@taskfleet/protocol'
+import { expect, it } from 'vitest'
+import * as queries from '../live/queries.ts'
+import { EVENT_STATUSES } from './event-status.ts'
+import { eventsQuery } from './search.ts'
+import { countsPlan } from './status-counts.ts'
+import { SORTS, type SortName, type TaskSearch, taskQuery } from './task-search.ts'
+
+/** A fleet with millions of tasks and events. */
+const LARGE = { estimatedDocumentCount: async () => 5_000_000 }
+const ID = 'f'.repeat(24)
+const workers = [{ _id: 'w1', name: 'fra-1' }]
+
+const codeOf = (asked: Promise<void>): Promise<string | undefined> =>
+  asked.then(
+    () => undefined,
+    ({ code }: { code: string }) => code,
+  )
+const ofQuery = (request: QueryRequest) => codeOf(requireIndexed(LARGE, compileQuery(request)))
+
+const isQuery = (value: unknown): value is QueryRequest => typeof value === 'object' && !Array.isArray(value)
+const PAGES: Record<string, QueryRequest> = {
+  ...Object.fromEntries(Object.entries(queries).filter(([, value]) => isQuery(value))),
+  errors: queries.errorsOf('open'),
+  dependants: queries.dependantsOf(ID),
+  statuses: queries.statusesOf([ID]),
+  'one task': queries.oneTask(ID),
+  events: eventsQuery({}, 100),
+  'events by name': eventsQuery({ name: 'a' }, 100),
+  ...Object.fromEntries(EVENT_STATUSES.map((status) => [`${status} events`, eventsQuery({ status }, 100)])),
+}
+
+it.each(Object.entries(PAGES))('%s walks an index in a large fleet', async (_, request) => {
+  expect(await ofQuery(request)).toBeUndefined()
+})
+
+const SEARCHES: TaskSearch[] = [
+  {},
+  { q: 'iso' },
+  { q: 'mirror', in: 'url' },
+  { q: ID },
+  { name: 'download', queue: 'bulk' },
+  { host: 'fra-1' },
+  { deadline: 'risk' },
+]
+
+it.each(Object.keys(SORTS) as SortName[])('searches in the order %s walk an index in a large fleet', async (sort) => {
+  for (const search of SEARCHES) {
+    const request = taskQuery({ ...search, sort }, workers, Date.now())
+    expect([search, await ofQuery(request)]).toEqual([search, undefined])
+    const plan = countsPlan(search, workers)
+    const counts = plan && codeOf(requireCountable(LARGE, compileFilter(plan.filter)))
+    expect([search, await counts]).toEqual([search, undefined])
+  }
+})
+
+it.each(STATUSES)('searches of the status %s walk an index, or are refused with the reason', async (status) => {
+  const refused: SortName[] = []
+  for (const sort of Object.keys(SORTS) as SortName[]) {
+    const code = await ofQuery(taskQuery({ status: [status], sort }, workers, Date.now()))
+    if (code !== undefined) refused.push(sort)
+    expect(code ?? 'QUERY_NOT_INDEXED').toBe('QUERY_NOT_INDEXED')
+  }
+  const hasEnded = SORTS['-finishedAt'].statuses?.includes(status)
+  expect(refused).toEqual(hasEnded ? ['-priority', '-startedAt', 'startedAt'] : [])
+})
