@@ -125,6 +125,7 @@ const REQUESTS: { [Aggregate in keyof typeof OPERATIONS]: Record<keyof (typeof O
     prune: [{ dryRun: true }, { olderThanMs: 0, name: 'test', statuses: ['completed'] }],
   },
   audit: { list: ({ waiting }) => [{}, { id: waiting, limit: 5 }] },
+  handlers: { list: [{}] },
   attention: { list: [{}] },
   documents: { list: [{}] },
 }

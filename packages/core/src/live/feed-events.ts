@@ -13,7 +13,7 @@ export interface Change {
 }
 
 /** From the narrowest to the widest; `FeedScope` says what each reports. */
-export const FEED_SCOPES = ['work', 'all', 'whole'] as const
+const FEED_SCOPES = ['work', 'all', 'whole'] as const
 /**
  * Which changes a feed reports. `work`: what workers need, which is neither a task's claim and completion nor its progress and
  * checkpoints. `all`: every change, with tasks without their content. `whole`: the content too.

@@ -38,7 +38,8 @@ it.each(Object.entries(PAGES))('%s walks an index in a large fleet', async (_, r
 const SEARCHES: TaskSearch[] = [
   {},
   { q: 'iso' },
-  { q: 'mirror', in: 'url' },
+  { q: 'mirror', in: 'input.url' },
+  { q: 'mirror', in: 'labels.origin' },
   { q: ID },
   { name: 'download', queue: 'bulk' },
   { host: 'fra-1' },
