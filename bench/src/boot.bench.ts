@@ -33,10 +33,9 @@ export async function run({ fleet, uri }: Bed): Promise<void> {
       asked.push(performance.now() - askedAt)
       const runner = new TaskRunner({ mongo: uri, tasks: [noop], queues: [queue] })
       const startedAt = performance.now()
-      const claimed = once(runner, 'claimed')
+      const claimed = once(runner, 'claimed').then(() => performance.now() - startedAt)
       await runner.start()
-      await claimed
-      first.push(performance.now() - startedAt)
+      first.push(await claimed)
       await runner.stop({ grace: 0 })
     }
     const figure = { size, first: median(first), asked: median(asked) }

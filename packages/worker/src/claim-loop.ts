@@ -104,16 +104,22 @@ export class ClaimLoop extends Service {
     this.#asking = new WatchLoop({ ...asking, failed: 'the database could not be queried; trying again' })
   }
 
-  /** A stopped loop claims nothing. Stopping waits for a claim that is under way. */
+  /** Resolves when what waits and finds a slot has been claimed. A stopped loop claims nothing; stopping waits for a claim under way. */
   protected override async onStart(): Promise<void> {
     await this.use(this.#filling)
     await this.use(this.#asking)
     await this.refill('boot')
+    await this.#filling.look()
   }
 
   /** Whether an answer to a claim is still on its way. */
   get claiming(): boolean {
     return this.#claiming > 0
+  }
+
+  /** Whether it has never queried the database, and so has claimed nothing. */
+  get isNew(): boolean {
+    return this.#knownSince < 0
   }
 
   /** Whether it is known which queues are limited or paused. */

@@ -99,9 +99,9 @@ describe('TaskRunner', () => {
       await fleet.post([], { queue, priority: 'low' }),
       await fleet.post([], { queue, priority: 'high' }),
     ]
-    const runner = await fleet.runner({ queue, concurrency: 1 })
     const order: string[] = []
-    runner.on('claimed', ({ task }) => order.push(task._id))
+    const prepare = (runner: TaskRunner): unknown => runner.on('claimed', ({ task }) => order.push(task._id))
+    await fleet.runner({ queue, concurrency: 1, prepare })
     const ended = await fleet.ended(later._id)
     await fleet.ended(low._id)
     const [first, second] = [high, low].map(({ _id }) => order.indexOf(_id.toHexString())) as [number, number]
@@ -114,8 +114,11 @@ describe('TaskRunner', () => {
   test('never runs more at once than it has slots', async () => {
     const queue = ownQueue()
     const tasks = await Promise.all(Array.from({ length: 9 }, () => fleet.post([{ do: 'sleep', ms: 30 }], { queue })))
-    const runner = await fleet.runner({ queue, concurrency: 3, prefetch: 0 })
-    const most = mostHeld(runner)
+    let most = (): number => 0
+    const prepare = (runner: TaskRunner): void => {
+      most = mostHeld(runner)
+    }
+    await fleet.runner({ queue, concurrency: 3, prefetch: 0, prepare })
     await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
     expect(most()).toBe(3)
   })
@@ -124,7 +127,11 @@ describe('TaskRunner', () => {
     test('runs no more at once than it has slots, and each in its turn', async () => {
       const queue = ownQueue()
       const tasks = await Promise.all(Array.from({ length: 9 }, (_, n) => fleet.post([], { queue, priority: n + 1 })))
-      let [now, most] = [0, 0]
+      let [now, most, ahead] = [0, 0, 0]
+      let held = (): number => 0
+      const prepare = (runner: TaskRunner): void => {
+        held = () => tasks.filter(({ _id }) => runner.attempt(_id.toHexString()) !== undefined).length
+      }
       const order: string[] = []
       const counting = defineTask({
         name: 'scripted',
@@ -133,14 +140,14 @@ describe('TaskRunner', () => {
           order.push(task.id)
           now += 1
           most = Math.max(most, now)
+          ahead = Math.max(ahead, held())
           await sleep(30)
           now -= 1
         },
       })
-      const runner = await fleet.runner({ queue, concurrency: 2, prefetch: 6, tasks: [counting] })
-      const held = (): number => tasks.filter(({ _id }) => runner.attempt(_id.toHexString()) !== undefined).length
-      const ahead = await eventually(() => held() > 2 && held())
+      await fleet.runner({ queue, concurrency: 2, prefetch: 6, tasks: [counting], prepare })
       await Promise.all(tasks.map(({ _id }) => fleet.ended(_id)))
+      expect(ahead).toBeGreaterThan(2)
       expect(ahead).toBeLessThanOrEqual(8)
       expect(most).toBe(2)
       expect(order).toEqual(tasks.map(({ _id }) => _id.toHexString()).reverse())

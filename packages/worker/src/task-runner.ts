@@ -69,7 +69,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
     return this.#worker?.running.get(id)
   }
 
-  /** @throws {FleetError} `NO_DATABASE`, `EADDRINUSE`, `INSECURE_BIND`, `BAD_PUBLIC_URL` and others of set-up */
+  /**
+   * Resolves when the worker runs in full. Tasks that wait begin before, so add listeners for events before the start.
+   *
+   * @throws {FleetError} `NO_DATABASE`, `EADDRINUSE`, `INSECURE_BIND`, `BAD_PUBLIC_URL` and others of set-up
+   */
   async start(): Promise<void> {
     if (this.#starting !== undefined) throw new FleetError('ALREADY_STARTED', 'A runner can be started only once')
     this.#starting = this.#start()
@@ -96,6 +100,7 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
       await this.#worker.start()
     } catch (error) {
       this.#worker = undefined
+      this.#budget.close()
       await this.#close(database).catch(() => undefined)
       throw error
     }

@@ -93,6 +93,7 @@ export class WorkerSession {
    */
   async reconcile(): Promise<void> {
     const { fleet, loop, running } = this.#worker
+    if (loop.isNew) return
     const { store } = fleet
     const quiet = !loop.claiming
     const held = await store.held(this.id)

@@ -87,7 +87,7 @@ export class Worker extends Service {
   readonly underWay: UnderWay
   readonly emit: Emit
   readonly #attempts: Attempts
-  #watch: SessionWatch | undefined
+  readonly #watch: SessionWatch
   /** Only if the worker listens. */
   gateway: Gateway | undefined
   /** Only if a handler needs an isolate. */
@@ -140,10 +140,18 @@ export class Worker extends Service {
       store,
       log,
       intervalMs: Math.min(3_000, leaseMs / 2),
-      processes: () => this.#watch?.live ?? 1,
+      processes: () => this.#watch.live,
       awake: () => this.sessions.trusted(this.session.id),
       onReaped: (task) => this.#onReaped(task),
       houseKeeping: async () => (await events.sweep()) + (await batches.sweep()),
+    })
+    this.#watch = new SessionWatch({
+      register,
+      feed: this.feed,
+      log,
+      unbrokenFor: (gapMs) => this.sessions.unbrokenFor(gapMs),
+      prove: () => this.sessions.beat(),
+      onEnded: () => this.reaper.wake(),
     })
     const onMissed = (task: TaskDocument): void => emit('deadline', { task: toFullRow('tasks', task) })
     this.deadlines = new DeadlineWatch({ store, clock: database.clock, log, onMissed })
@@ -173,45 +181,55 @@ export class Worker extends Service {
     })
   }
 
-  /** False while it drains, and while it can't prove its session. */
+  /** False while it drains or is about to stop, and while it can't prove its session. */
   get mayClaim(): boolean {
-    return this.state === 'running' && !this.doubt.active && this.sessions.session !== undefined
+    return this.state === 'running' && !this.budget.begun && !this.doubt.active && this.sessions.session !== undefined
   }
 
+  /** A task that waits begins as early as it can: nothing starts before the first claim that it does not need. */
   protected override async onStart(): Promise<void> {
-    const { fleet, feed, sessions, reaper, queues, settings } = this
+    const { fleet, feed, sessions, reaper, deadlines, queues, settings } = this
     const { log } = settings
     this.defer(processGuard.hold())
-    await Promise.all([this.use(sessions), fleet.database.requireSchema()])
-    await this.use(feed)
+    await fleet.database.requireSchema()
+    this.defer(() => sessions.stop())
+    this.defer(() => feed.stop())
     await this.#openGateway()
-    await this.use(new DocumentWatch({ fleet, feed, log }))
     await this.#openIsolates()
     this.defer(() => fleet.events.settled())
     this.defer(() => queues.rates.stop())
     // Stopped meanwhile: nothing is claimed.
     if (this.budget.begun) return
-    this.defer(feed.subscribe(changesOf(this)))
-    await this.use(reaper)
-    await this.use(this.deadlines)
-    await this.use(new ScheduleWatch({ schedules: fleet.schedules, clock: fleet.database.clock, feed, log }))
+    const changes = changesOf(this)
+    this.defer(feed.subscribe(changes))
+    const documents = new DocumentWatch({ fleet, feed, log })
+    const schedules = new ScheduleWatch({ schedules: fleet.schedules, clock: fleet.database.clock, feed, log })
+    const watches = [documents, reaper, deadlines, schedules, this.#watch]
+    // They start after the first claim, but stop only when all tasks have been given back.
+    for (const watch of watches) this.defer(() => watch.stop())
     await this.use(this.load)
     await this.use(this.reporter)
-    const unbrokenFor = (gapMs: number): number => sessions.unbrokenFor(gapMs)
-    const watched = { register: fleet.workers, feed, log, unbrokenFor, prove: () => sessions.beat() }
-    this.#watch = new SessionWatch({ ...watched, onEnded: () => reaper.wake() })
-    const watching = this.use(this.#watch)
     this.defer(() => this.#giveAllBack())
-    await Promise.all([watching, sessions.open(this.session.id)])
-    await this.use(this.#publishing())
-    await this.loop.start()
+    try {
+      await Promise.all([sessions.start(), sessions.open(this.session.id).then(() => this.loop.start())])
+      await feed.start()
+      // The loop has read the database before the feed reported changes.
+      changes.lost('HISTORY_LOST')
+      for (const watch of watches) await watch.start()
+      await (await this.use(this.#publishing())).look()
+    } catch (error) {
+      // Its tasks are given back at once.
+      this.budget.limit({ grace: 0 })
+      throw error
+    }
   }
 
-  /** The server is loaded only if the worker listens. */
+  /** The server is loaded only if the worker listens. Its address belongs to the session and to each claim. */
   async #openGateway(): Promise<void> {
     const { fleet, feed, settings } = this
     const { listen, reached, secret, log } = settings
     if (listen === undefined) return
+    await feed.start()
     const { Gateway } = await import('@taskfleet/gateway')
     const own = { database: fleet.database, feed, runner: this.#attempts, listen, secret, log }
     this.gateway = await this.use(new Gateway({ ...own, ...reached }))
@@ -223,7 +241,6 @@ export class Worker extends Service {
     return new WatchLoop({
       look: () => this.fleet.handlers.publish([...factories.values()]),
       everyMs: PUBLISH_EVERY_MS,
-      firstMs: 0,
       retryMs: PUBLISH_RETRY_MS,
       spread: true,
       log,

@@ -37,11 +37,18 @@ export function useFleet() {
     cleanup(act: () => Promise<unknown> | unknown): void {
       cleanups.push(act)
     },
-    /** A worker that serves the scripted task; its queue is the test's own unless it says otherwise. */
-    async runner(options: Partial<TaskRunnerOptions> & { queue?: string } = {}): Promise<TaskRunner> {
-      const { queue = 'default', ...over } = options
+    /**
+     * A worker that serves the scripted task; its queue is the test's own unless it says otherwise.
+     *
+     * @param options.prepare called before the start, to add listeners: tasks that wait begin during it
+     */
+    async runner(
+      options: Partial<TaskRunnerOptions> & { queue?: string; prepare?: (runner: TaskRunner) => void } = {},
+    ): Promise<TaskRunner> {
+      const { queue = 'default', prepare, ...over } = options
       const runner = new TaskRunner({ mongo: test.uri, tasks: [scriptedTask()], queues: [queue], ...over })
       cleanups.push(() => runner.stop({ grace: 0 }))
+      prepare?.(runner)
       await runner.start()
       return runner
     },
