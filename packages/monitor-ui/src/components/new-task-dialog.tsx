@@ -1,5 +1,5 @@
 import { type EnqueueRequest, type HandlerRow, OPERATIONS } from '@taskfleet/protocol'
-import { useFleetClient } from '@taskfleet/react'
+import { useConnection, useFleetClient } from '@taskfleet/react'
 import { useMemo, useRef, useState } from 'react'
 import { z } from 'zod'
 import type { Place } from '../form/field-words.ts'
@@ -66,12 +66,13 @@ function inputOf(schema: HandlerRow['schema']): z.ZodObject | undefined {
 
 export function NewTaskDialog({ onClose }: { onClose: () => void }) {
   const client = useFleetClient()
+  const { state } = useConnection()
   const { answer: handlers, error } = useAsked(() => client.handlers.list(), { key: 'handlers' })
   const sent = useRef({ content: '', _id: '' })
   const [chosen, setChosen] = useState<string>()
   const handler = handlers?.find((one, index) => (chosen === undefined ? index === 0 : typeOf(one) === chosen))
   const form = useMemo(() => (handler === undefined ? ANY : formFor(handler)), [handler])
-  if (handlers === undefined && error === undefined) return null
+  if (handlers === undefined && error === undefined && state === 'live') return null
   const enqueue = async (wanted: EnqueueRequest) => {
     const task = await client.tasks.enqueue(withId(wanted, sent.current))
     return { text: `Queued ${taskTitle(task)}`, task: task._id }
