@@ -8,7 +8,7 @@ const ALONE = [
   'packages/{monitor-ui,react,testkit}/**/*.test.{ts,tsx}',
   'packages/worker/src/isolate/*.test.ts',
   'packages/*/src/services.test.ts',
-  'packages/gateway/src/{slow-watchers,large-snapshots}.test.ts',
+  'packages/gateway/src/large-snapshots.test.ts',
   '{examples,scripts}/**/*.test.ts',
 ]
 const exclude = ['**/node_modules/**', '**/dist/**', '**/*.faults.test.ts']

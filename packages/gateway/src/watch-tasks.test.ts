@@ -176,6 +176,8 @@ describe('watchTasks', () => {
     expect(seen.watch.sources.size).toBe(0)
     const ids = await post(queue, 3)
     await allLive(seen, ids)
+    // A handler that reports progress also listens.
+    await allMove(seen, ids)
     await seen.watch.message(ids[1]!, 'finish', 'by message')
     await eventually(() => seen.ends.has(ids[1]!) && seen.watch.sources.size === 2)
     expect(seen.ends.get(ids[1]!)).toEqual([{ status: 'completed', output: 'by message' }])
