@@ -3,20 +3,24 @@ import { z } from 'zod'
 
 /** What a download task is asked for. Codes for bad values come from the handler, so that every one has its own. */
 export const downloadInput = z.strictObject({
-  /** `http:` or `https:`; a user name and password in it are sent as basic authorization. */
-  url: z.string().min(1).max(8192),
-  /** The name under the root; by default the server's, made safe. */
-  file: z.string().optional(),
-  /** 64 hex digits in any case, `sha256:` in front allowed. */
-  sha256: z.string().optional(),
-  /** Bytes that the file must have. */
-  size: z.int().nonnegative().optional(),
-  /** Replaces an existing regular file. */
-  overwrite: z.boolean().optional(),
-  /** Stops above this many bytes; the handler's own limit holds as well. */
-  maxBytes: z.int().nonnegative().optional(),
-  /** Sent to the URL's own origin, never to another one that it redirects to. */
-  headers: z.record(z.string(), z.string()).optional(),
+  url: z
+    .string()
+    .min(1)
+    .max(8192)
+    .describe('http: or https:; a user name and password in it are sent as basic authorization'),
+  file: z.string().optional().describe("The name under the root; by default the server's, made safe"),
+  sha256: z.string().optional().describe('64 hexadecimal digits that the file must have'),
+  size: z.int().nonnegative().optional().describe('Bytes that the file must have'),
+  overwrite: z.boolean().optional().describe('Replaces an existing regular file'),
+  maxBytes: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe("Stops above this many bytes; the handler's own limit holds as well"),
+  headers: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe("Sent to the URL's own origin, never to another one that it redirects to"),
 })
 
 export type DownloadInput = z.infer<typeof downloadInput>

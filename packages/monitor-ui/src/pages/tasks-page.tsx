@@ -317,7 +317,7 @@ function TaskList({ queryId, rows, loaded, filter, filtered, more, atMost }: Lis
                 />
               </span>
             )}
-            {['Status', 'File or task', 'Host', 'Progress', 'Attempt', 'Prio'].map((title) => (
+            {['Status', 'Task', 'Host', 'Progress', 'Attempt', 'Prio'].map((title) => (
               <span key={title} role="columnheader" tabIndex={-1}>
                 {title}
               </span>
