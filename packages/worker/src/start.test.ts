@@ -52,7 +52,7 @@ test('what happens between the first claim and the first change of the feed is n
   const first = defineTask({
     name: 'first',
     input: z.object({}),
-    // Runs before the feed is opened: nothing but its first look tells of the cancel and of the next task.
+    // Runs before the feed is open. The worker learns of the cancel and of the next task when it opens, and reads again.
     run: async ({ task, signal }) => {
       const { _id } = await fleet.fleet.enqueue(next, {}, { queue })
       await fleet.fleet.as().tasks.cancel(task.id)

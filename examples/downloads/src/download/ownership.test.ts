@@ -120,6 +120,7 @@ describe('two attempts of one task', () => {
       }
     })
     await inDoubt
+    // Nothing may happen in two windows of the watch, so there is no event to wait for.
     await sleep(1_250)
     attempt.lease.inDoubt = false
     expect(await attempt.ended).toMatchObject({ bytes: SIZE })

@@ -19,7 +19,7 @@ function watched() {
   return { watch, seen }
 }
 
-test('a server that sends less than it must is told once for each window', () => {
+test('a slow server is reported once in each window', () => {
   const { watch, seen } = watched()
   seen.received = 2_000
   vi.advanceTimersByTime(1_000)

@@ -17,17 +17,24 @@ export class WideFeed {
   /** Calls `open` once the feed is wide, and narrows it again unless something holds it by then. @throws {FleetError} `NO_DATABASE` */
   async during<T>(open: () => T): Promise<T> {
     this.#opening += 1
+    try {
+      await this.#widen()
+      return open()
+    } finally {
+      this.#opening -= 1
+      this.#narrowIfFree()
+    }
+  }
+
+  async #widen(): Promise<void> {
     this.#widened ??= this.#feed.widen(this.#scope)
     const widened = this.#widened
     try {
       await widened
-      return open()
     } catch (error) {
+      // The next caller tries again.
       if (this.#widened === widened) this.#widened = undefined
       throw error
-    } finally {
-      this.#opening -= 1
-      this.#narrowIfFree()
     }
   }
 
