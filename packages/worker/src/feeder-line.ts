@@ -14,7 +14,7 @@ import { serverOf } from '@taskfleet/protocol/internal'
 import type { Socket } from 'socket.io-client'
 
 /** How long a feeder may take to accept a worker. */
-const CONNECT_MS = 750
+const PATIENCE_MS = 2_000
 /** A feeder that is silent for longer is taken for gone. */
 const SILENT_MS = 3 * FEED_BEAT_MS
 /** A feeder whose own feed is later than this is not used. */
@@ -25,6 +25,8 @@ export interface FeederLineOptions {
   url: string
   token: string
   interest: FeedInterest
+  /** How long the feeder may take to accept this worker, in milliseconds. */
+  patienceMs?: number | undefined
   onChanges: (changes: Change[]) => void
   onLost: (reason: 'HISTORY_LOST' | 'COLLECTION_GONE') => void
   /** Called once, when the feeder can't be relied on any more. */
@@ -51,14 +53,14 @@ export class FeederLine {
     // Loaded only where there is a feeder.
     const { io } = await import('socket.io-client')
     const { uri, path } = serverOf(options.url)
-    const { token, interest } = options
+    const { token, interest, patienceMs = PATIENCE_MS } = options
     const socket = io(`${uri}${FEED_NAMESPACE}`, {
-      ...{ path, auth: { token, interest }, transports: ['websocket'], timeout: CONNECT_MS },
+      ...{ path, auth: { token, interest }, transports: ['websocket'], timeout: patienceMs },
       ...{ forceNew: true, reconnection: false },
     })
     const line = new FeederLine(socket, options)
     try {
-      await line.#opened()
+      await line.#opened(patienceMs)
       return line
     } catch (error) {
       line.close()
@@ -85,7 +87,7 @@ export class FeederLine {
     this.#socket.disconnect()
   }
 
-  #opened(): Promise<void> {
+  #opened(patienceMs: number): Promise<void> {
     const socket = this.#socket
     socket.on('changes', (bytes) => {
       if (this.#ended) return
@@ -103,7 +105,7 @@ export class FeederLine {
         reject(new FleetError(code, why))
         this.#end(why)
       }
-      this.#silence = setTimeout(() => fail('it does not answer'), CONNECT_MS)
+      this.#silence = setTimeout(() => fail('it does not answer'), patienceMs)
       socket.on('connect_error', (error: Error & { data?: { code?: string } }) => fail(error.message, error.data?.code))
       socket.on('disconnect', (reason) => fail(`the connection ended: ${reason}`))
       socket.on('beat', (beat) => {

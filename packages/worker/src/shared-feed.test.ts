@@ -33,7 +33,7 @@ const tokens = (secret?: string): FeedTokens => {
 }
 
 async function startHost(secret?: string): Promise<GatewayHost> {
-  const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent, heartbeatMs: 300, secret })
+  const host = new GatewayHost({ mongo: fleet.uri, listen: LOOPBACK, log: silent, secret })
   fleet.cleanup(() => host.stop())
   await host.start()
   return host
@@ -52,6 +52,8 @@ async function startFeed(queues: string[], over: { session?: string; listens?: b
     boot: randomUUID(),
     listens,
     lookMs: 200,
+    // A busy machine is not a feeder that does not answer.
+    patienceMs: 15_000,
     log: silent,
   })
   feed.subscribe({ change: (change) => changes.push(change), lost: (reason) => lost.push(reason) })

@@ -26,6 +26,8 @@ export interface SharedFeedOptions {
   listens: boolean
   /** How often the feeders are looked up again, in milliseconds. */
   lookMs?: number
+  /** How long a feeder may take to accept this process, in milliseconds. */
+  patienceMs?: number | undefined
   log: Logger
 }
 
@@ -156,7 +158,7 @@ export class SharedFeed extends Service implements Feed {
   }
 
   async #openLine(urls: readonly string[]): Promise<boolean> {
-    const { tokens, interest, log } = this.#options
+    const { tokens, interest, patienceMs, log } = this.#options
     for (const url of urls) {
       if (performance.now() - (this.#failed.get(url) ?? Number.NEGATIVE_INFINITY) < FAILED_MS) continue
       try {
@@ -164,6 +166,7 @@ export class SharedFeed extends Service implements Feed {
           url,
           token: await tokens.issue(),
           interest: interest(),
+          patienceMs,
           onChanges: (changes) => this.#report(changes),
           onLost: (reason) => this.#notify((listener) => listener.lost(reason)),
           onEnd: (why) => this.#onEnd(url, why),
