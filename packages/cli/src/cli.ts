@@ -119,6 +119,7 @@ function servingCommands({ command, act }: CommandKit): void {
         'proxies whose X-Forwarded headers count: addresses, networks such as 10.0.0.0/8, or loopback, separated by commas',
         parseList,
       )
+      .option('--environment <name>', 'what people call the fleet, such as prod: the monitor shows it')
       .option('--name <name>', 'its name for people; the name of the host by default')
       .option(
         '--stop-with-parent',

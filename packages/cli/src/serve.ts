@@ -35,6 +35,7 @@ interface ServeCommand extends SecretOptions {
   publicUrl?: string
   basePath?: string
   trustProxy?: string[]
+  environment?: string
   name?: string
   stopWithParent?: boolean
 }
@@ -61,7 +62,7 @@ export interface WorkerCommand extends ServeCommand {
 export async function serveWorker(options: WorkerCommand): Promise<number> {
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const parent = options.ipc === true ? parentProcess() : undefined
-  const { listen, publicUrl, basePath, trustProxy, name, gate } = options
+  const { listen, publicUrl, basePath, trustProxy, environment, name, gate } = options
   const recurringErrors = recurringErrorsOf(options)
   const thresholds = gate === undefined ? undefined : thresholdsOf(gate)
   const { uri: mongo, name: db } = databaseOf(options)
@@ -81,7 +82,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     secrets: secretsOfTasks(options.secretsDir),
     signing: signingFromEnv({ ...process.env, TASKFLEET_SIGNING: options.signing }),
     log,
-    ...given({ thresholds, recurringErrors, listen, publicUrl, basePath, trustProxy, name }),
+    ...given({ thresholds, recurringErrors, listen, publicUrl, basePath, trustProxy, environment, name }),
   })
   const errors = new UnownedErrors(log)
   errors.watch(runner)
@@ -140,7 +141,7 @@ export interface GatewayCommand extends ServeCommand {
 /** `taskfleet gateway`: serves until it gets a signal. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   setFlagsFromString(HEAP_GROWTH)
-  const { listen, publicUrl, basePath, trustProxy, name } = options
+  const { listen, publicUrl, basePath, trustProxy, environment, name } = options
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const { uri: mongo, name: db } = databaseOf(options)
   const gateway = new GatewayHost({
@@ -149,7 +150,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     listen,
     secret: secretOf(options),
     log: makeLog(options.logLevel),
-    ...given({ publicUrl, basePath, trustProxy, name }),
+    ...given({ publicUrl, basePath, trustProxy, environment, name }),
   })
   const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
   return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>

@@ -8,7 +8,8 @@ import { type Logger, pino } from 'pino'
 import { Gateway, type GatewayOptions } from './gateway.ts'
 import { basePathOf, isBelow } from './proxies.ts'
 
-export interface CreateGatewayOptions extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy'> {
+export interface CreateGatewayOptions
+  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment'> {
   fleet: Fleet
   log?: Logger
 }
@@ -42,10 +43,11 @@ export function createGateway({
   publicUrl,
   basePath,
   trustProxy,
+  environment,
 }: CreateGatewayOptions): MountedGateway {
   const base = basePathOf(basePath)
   const feed = feedOf(database, { log })
-  const gateway = new Gateway({ database, feed, log, ...given({ publicUrl, basePath, trustProxy }) })
+  const gateway = new Gateway({ database, feed, log, ...given({ publicUrl, basePath, trustProxy, environment }) })
   const start = async (): Promise<void> => {
     await database.requireSchema()
     await feed.start()

@@ -19,7 +19,8 @@ import { given } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import type { Gateway, GatewayOptions, ListenAddress } from './gateway.ts'
 
-export interface GatewayHostOptions extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy'> {
+export interface GatewayHostOptions
+  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment'> {
   mongo: string
   /** The database's name, if the address has none. */
   db?: string | undefined
@@ -61,7 +62,17 @@ export class GatewayHost extends Service {
   }
 
   protected override async onStart(): Promise<void> {
-    const { mongo, db, listen, publicUrl, basePath, trustProxy, secret, heartbeatMs = HEARTBEAT_MS } = this.#options
+    const {
+      mongo,
+      db,
+      listen,
+      publicUrl,
+      basePath,
+      trustProxy,
+      environment,
+      secret,
+      heartbeatMs = HEARTBEAT_MS,
+    } = this.#options
     const log = withoutOutages(this.#options.log)
     const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
@@ -69,7 +80,14 @@ export class GatewayHost extends Service {
     await database.requireSchema()
     await this.use(this.#load)
     const feed = await this.use(new ChangeFeed(database, { log }))
-    const gateway = new Gateway({ database, feed, listen, log, secret, ...given({ publicUrl, basePath, trustProxy }) })
+    const gateway = new Gateway({
+      database,
+      feed,
+      listen,
+      log,
+      secret,
+      ...given({ publicUrl, basePath, trustProxy, environment }),
+    })
     this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database, database.clock)
     const beat = (): Promise<void> => this.#beat(register)

@@ -71,6 +71,8 @@ export interface GatewayOptions {
   basePath?: string
   /** Proxies whose `X-Forwarded-…` headers count: addresses, networks, `loopback`. */
   trustProxy?: readonly string[]
+  /** What people call the fleet, such as `prod`: the monitor shows it. 1 to 40 characters. */
+  environment?: string
   /** How long a live query stays open without subscribers, in milliseconds. Clients that reconnect in time miss nothing. */
   lingerMs?: number
   /** Whether a client does not read. By default the size of its backlog decides. For tests. */
@@ -129,11 +131,12 @@ export class Gateway extends Service {
   #publicUrl: string | undefined
   #secretIds: readonly string[] = []
 
-  /** @throws {FleetError} `BAD_SECRET`, `BAD_BASE_PATH`, `BAD_TRUST_PROXY` */
+  /** @throws {FleetError} `BAD_SECRET`, `BAD_BASE_PATH`, `BAD_TRUST_PROXY`, `CONFIG_RANGE` */
   constructor(options: GatewayOptions) {
     super()
     this.#options = options
     this.#proxies = new Proxies(options.trustProxy)
+    checkEnvironment(options.environment)
     this.#base = basePathOf(options.basePath)
     this.#log = withoutOutages(options.log.child({ part: 'gateway' }))
     this.#backlog = new Backlog(this.#log, options.isBehind)
@@ -490,10 +493,11 @@ export class Gateway extends Service {
       subscriptions.leave(socket as unknown as Socket)
       this.#accounts.leave(socket as unknown as Socket)
     })
-    const { runner } = this.#options
+    const { runner, environment } = this.#options
     socket.emit('welcome', {
       version: VERSION,
       serverTime: this.#options.database.clock.now().toISOString(),
+      ...given({ environment }),
       ...(this.#publicUrl === undefined ? {} : { gateways: this.#access.gateways(this.#publicUrl) }),
       scopes: [...principal.scopes],
       ...(principal.queues === undefined ? {} : { queues: [...principal.queues] }),
@@ -594,6 +598,16 @@ function checkedPublicUrl(given: string | undefined, base: string, listen?: List
   const path = pathname.replace(/\/$/, '')
   if (path === '' || path === base) return `${origin}${base}`
   throw new FleetError('BAD_PUBLIC_URL', `${wrong}: give the path ${path} with --base-path`)
+}
+
+const LONGEST_ENVIRONMENT = 40
+
+/** @throws {FleetError} `CONFIG_RANGE` */
+function checkEnvironment(name: string | undefined): void {
+  if (name === undefined || (name.trim() !== '' && name.length <= LONGEST_ENVIRONMENT)) return
+  throw new FleetError('CONFIG_RANGE', `environment must have 1 to ${LONGEST_ENVIRONMENT} characters`, {
+    field: 'environment',
+  })
 }
 
 function refuseUpgrade(connection: Duplex, { code, message }: FleetError): void {

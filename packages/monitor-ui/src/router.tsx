@@ -5,21 +5,24 @@ import {
   Link,
   lazyRouteComponent,
   type RouterHistory,
+  redirect,
+  retainSearchParams,
 } from '@tanstack/react-router'
-import { FleetPage } from './pages/fleet-page.tsx'
+import { NowPage } from './pages/now-page.tsx'
 import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
+import { parseRangeSearch } from './view/range.ts'
 import { parseErrorSearch, parseEventSearch, parseScheduleSearch } from './view/search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
-/** The fleet page is in the first script. Every other page is loaded from a file of its own. */
+/** The page *Now* is in the first script. Every other page is loaded from a file of its own. */
 const pages = {
-  audit: lazyRouteComponent(() => import('./pages/audit-page.tsx'), 'AuditPage'),
-  coverage: lazyRouteComponent(() => import('./pages/coverage-page.tsx'), 'CoveragePage'),
+  handlers: lazyRouteComponent(() => import('./pages/handlers-page.tsx'), 'HandlersPage'),
   errors: lazyRouteComponent(() => import('./pages/errors-page.tsx'), 'ErrorsPage'),
   events: lazyRouteComponent(() => import('./pages/events-page.tsx'), 'EventsPage'),
-  keys: lazyRouteComponent(() => import('./pages/keys-page.tsx'), 'KeysPage'),
+  history: lazyRouteComponent(() => import('./pages/history-page.tsx'), 'HistoryPage'),
   queues: lazyRouteComponent(() => import('./pages/queues-page.tsx'), 'QueuesPage'),
+  settings: lazyRouteComponent(() => import('./pages/settings-page.tsx'), 'SettingsPage'),
   schedules: lazyRouteComponent(() => import('./pages/schedules-page.tsx'), 'SchedulesPage'),
   task: lazyRouteComponent(() => import('./pages/task-page.tsx'), 'TaskPage'),
   tasks: lazyRouteComponent(() => import('./pages/tasks-page.tsx'), 'TasksPage'),
@@ -31,22 +34,25 @@ export async function loadPages(): Promise<void> {
 }
 
 const root = createRootRoute({
+  validateSearch: parseRangeSearch,
+  // Every link keeps the range.
+  search: { middlewares: [retainSearchParams(['range'])] },
   component: Layout,
   notFoundComponent: () => (
     <div className="p-10 text-center">
       <p className="text-sm font-medium">There is no such page.</p>
       <Link to="/" className="text-run hover:underline">
-        To the fleet
+        To Now
       </Link>
     </div>
   ),
 })
 const parent = { getParentRoute: () => root }
-const fleet = createRoute({ ...parent, path: '/', component: FleetPage })
+const now = createRoute({ ...parent, path: '/', component: NowPage })
 const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTaskSearch, component: pages.tasks })
 const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task })
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
-const coverage = createRoute({ ...parent, path: '/coverage', component: pages.coverage })
+const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
 const queues = createRoute({ ...parent, path: '/queues', component: pages.queues })
 const events = createRoute({ ...parent, path: '/events', validateSearch: parseEventSearch, component: pages.events })
 const schedules = createRoute({
@@ -55,9 +61,21 @@ const schedules = createRoute({
   validateSearch: parseScheduleSearch,
   component: pages.schedules,
 })
-const audit = createRoute({ ...parent, path: '/audit', component: pages.audit })
-const keys = createRoute({ ...parent, path: '/keys', component: pages.keys })
-const routeTree = root.addChildren([fleet, tasks, task, errors, coverage, queues, events, schedules, audit, keys])
+const history = createRoute({ ...parent, path: '/history', component: pages.history })
+const settings = createRoute({ ...parent, path: '/settings', component: pages.settings })
+/** Where pages were before: addresses that people have kept still lead somewhere. */
+const moved = (path: string, to: string) =>
+  createRoute({
+    ...parent,
+    path,
+    beforeLoad: () => {
+      throw redirect({ to, replace: true })
+    },
+  })
+const routeTree = root.addChildren([
+  ...[now, tasks, task, errors, handlers, queues, events, schedules, history, settings],
+  ...[moved('/coverage', '/handlers'), moved('/audit', '/history'), moved('/keys', '/settings')],
+])
 
 /** Plain parameters that people can read and write: `?status=running,failed&host=fra-1`. */
 function stringifySearch(search: Record<string, unknown>): string {
@@ -65,8 +83,9 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...parseEventSearch(search),
     ...writeTaskSearch(parseTaskSearch(search)),
     ...parseErrorSearch(search),
+    ...parseRangeSearch(search),
   }
-  const written = new URLSearchParams(plain).toString().replaceAll('%2C', ',')
+  const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F/g, decodeURIComponent)
   return written === '' ? '' : `?${written}`
 }
 

@@ -54,6 +54,8 @@ export interface TaskRunnerOptions {
   basePath?: string
   /** Proxies whose `X-Forwarded-…` headers count: addresses, networks such as `10.0.0.0/8`, `loopback`. */
   trustProxy?: readonly string[]
+  /** What people call the fleet, such as `prod`: the monitor shows it. 1 to 40 characters. */
+  environment?: string
   /** The name shown to people; the host's name by default. */
   name?: string
   /** How long its lease is valid after a renewal, in milliseconds; 8,000 by default. */
@@ -117,7 +119,12 @@ export function settingsOf({
     thresholds: options.thresholds,
     recurringErrors: options.recurringErrors ?? {},
     listen: options.listen,
-    reached: given({ publicUrl: options.publicUrl, basePath: options.basePath, trustProxy: options.trustProxy }),
+    reached: given({
+      publicUrl: options.publicUrl,
+      basePath: options.basePath,
+      trustProxy: options.trustProxy,
+      environment: options.environment,
+    }),
     secret: options.secret,
     ownStream: options.ownStream ?? false,
     secrets: options.secrets,

@@ -61,7 +61,7 @@ function pageOf({ kind, queue, name, subject, schedule }: AttentionRow): LinkPro
   if (schedule !== undefined) return { to: '/schedules' }
   switch (kind) {
     case 'unserved':
-      return { to: '/coverage' }
+      return { to: '/handlers' }
     case 'behind':
       return { to: '/tasks', search: { status: ['pending'], queue: queue!, sort: 'createdAt' } }
     case 'paused':
@@ -73,7 +73,7 @@ function pageOf({ kind, queue, name, subject, schedule }: AttentionRow): LinkPro
     case 'failing':
       return { to: '/errors' }
     case 'weak':
-      return { to: '/keys' }
+      return { to: '/settings' }
     default:
       return { to: '/' }
   }

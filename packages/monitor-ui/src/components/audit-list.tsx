@@ -5,8 +5,8 @@ import { useAsked } from '../live/use-asked.ts'
 import { countOf } from '../view/counts.ts'
 import { deedOf } from '../view/deed.ts'
 import { visibleText } from '../view/text.ts'
-import { Ago } from './ago.tsx'
 import { Foreign } from './foreign.tsx'
+import { Time } from './time.tsx'
 
 const AGAIN_MS = 10_000
 const SHOWN = 50
@@ -52,7 +52,7 @@ function Entry({ entry, now }: { entry: AuditEntry; now: number }) {
           </span>
         )}
       </span>
-      <Ago at={entry.at} now={now} className="shrink-0 text-xs text-dim" />
+      <Time at={entry.at} now={now} className="shrink-0 text-xs text-dim" />
     </li>
   )
 }

@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react'
+import { useTitle } from '../shell/use-title.ts'
 
 interface Props {
   title: string
@@ -9,6 +10,7 @@ interface Props {
 
 /** The frame of a page. */
 export function Page({ title, head, children }: Props) {
+  useTitle(title)
   return (
     <div className="mx-auto flex w-full max-w-[1400px] flex-col gap-3 p-3 sm:p-4">
       <div className="flex min-h-8 flex-wrap items-center gap-x-4 gap-y-2">

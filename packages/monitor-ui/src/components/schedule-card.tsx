@@ -10,15 +10,16 @@ import {
   Trash2,
 } from 'lucide-react'
 import { formatAge, formatDuration, formatTime } from '../view/format.ts'
-import { inZone, ownZone, timingWords } from '../view/schedule-words.ts'
+import { timeIn, timingWords } from '../view/schedule-words.ts'
 import type { Look } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
-import { Ago } from './ago.tsx'
+import { zoneName } from '../view/zone.ts'
 import { Foreign } from './foreign.tsx'
 import { IconButton } from './icon-button.tsx'
 import { LookMark } from './look-mark.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskLink } from './task-link.tsx'
+import { Time } from './time.tsx'
 
 export type ScheduleCommand = 'run' | 'pause' | 'resume' | 'edit' | 'remove'
 
@@ -102,7 +103,7 @@ function Next({ schedule: { cron, nextAt, paused, timeZone }, now }: { schedule:
               {ms > 0 ? `in ${formatDuration(ms)}` : `due since ${formatAge(-ms)}`}
             </span>
             <time dateTime={nextAt} title={`${formatTime(nextAt)} here`} className="block text-xs text-dim">
-              {inZone(nextAt, cron === undefined ? ownZone() : timeZone)}
+              {timeIn(nextAt, cron === undefined ? zoneName() : timeZone)}
             </time>
           </>
         )}
@@ -130,7 +131,7 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
           <>
             <span className="flex flex-wrap items-center gap-x-2">
               {last === undefined ? <span className="text-dim">removed</span> : <StatusBadge task={last} />}
-              {ranAt !== undefined && <Ago at={ranAt} now={now} className="text-dim" />}
+              {ranAt !== undefined && <Time at={ranAt} now={now} className="text-dim" />}
             </span>
             <span className="block">
               <TaskLink id={lastTask} />
@@ -139,7 +140,7 @@ function Last({ schedule, last, now }: Pick<Props, 'schedule' | 'last' | 'now'>)
         )}
         {lastSkipped !== undefined && (
           <span className="block text-xs text-warn">
-            skipped <Ago at={lastSkipped.slot} now={now} />: {SKIPPED[lastSkipped.reason]}
+            skipped <Time at={lastSkipped.slot} now={now} />: {SKIPPED[lastSkipped.reason]}
           </span>
         )}
       </dd>

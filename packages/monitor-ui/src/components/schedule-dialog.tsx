@@ -2,7 +2,7 @@ import { OPERATIONS, type ScheduleRow, type TimingRequest } from '@taskfleet/pro
 import { useFleetClient } from '@taskfleet/react'
 import { useMemo, useState } from 'react'
 import { partOf, RequestForm, request, useReading } from '../form/request-form.tsx'
-import { knownZones, ownZone } from '../view/schedule-words.ts'
+import { knownZones, zoneName } from '../view/zone.ts'
 import { SchedulePreview } from './schedule-preview.tsx'
 
 const BY = { cron: 'By a cron', every: 'By a period' }
@@ -36,7 +36,7 @@ export function ScheduleDialog({
       title={schedule === undefined ? 'New schedule' : `Edit ${schedule._id}`}
       action={schedule === undefined ? 'Schedule' : 'Save'}
       request={schedule === undefined ? create : edit(schedule)}
-      value={schedule ?? { version: 1, cron: '0 3 * * *', timeZone: ownZone() }}
+      value={schedule ?? { version: 1, cron: '0 3 * * *', timeZone: zoneName() }}
       {...(schedule !== undefined && { edits: true, note: 'Queued tasks stay as they are.' })}
       places={{
         _id: { span: 6 },

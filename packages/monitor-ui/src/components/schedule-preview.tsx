@@ -3,8 +3,9 @@ import { useFleetClient } from '@taskfleet/react'
 import { useEffect, useState } from 'react'
 import { useAsked } from '../live/use-asked.ts'
 import { wireError } from '../live/wire-error.ts'
-import { cronWords, inZone, ownZone } from '../view/schedule-words.ts'
+import { cronWords, timeIn } from '../view/schedule-words.ts'
 import { visibleText } from '../view/text.ts'
+import { zoneName } from '../view/zone.ts'
 
 const COUNT = 5
 /** Typing counts as settled after this long. */
@@ -49,7 +50,7 @@ export function SchedulePreview({ timing }: { timing: TimingRequest | undefined 
 function Slots({ previewed: { timing, slots, problem } }: { previewed: Previewed }) {
   const { cron, timeZone = 'UTC' } = timing
   const words = cron === undefined ? undefined : cronWords(cron)
-  const own = ownZone()
+  const own = zoneName()
   if (problem !== undefined) {
     return (
       <p role="status" className="text-bad">
@@ -74,9 +75,9 @@ function Slots({ previewed: { timing, slots, problem } }: { previewed: Previewed
             {slots.map((slot) => (
               <tr key={slot} data-testid="slot">
                 <td className="pr-3">
-                  <time dateTime={slot}>{inZone(slot, timeZone)}</time>
+                  <time dateTime={slot}>{timeIn(slot, timeZone)}</time>
                 </td>
-                {timeZone !== own && <td className="text-dim">{inZone(slot, own)}</td>}
+                {timeZone !== own && <td className="text-dim">{timeIn(slot, own)}</td>}
               </tr>
             ))}
           </tbody>

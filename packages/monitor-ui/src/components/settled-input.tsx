@@ -8,6 +8,8 @@ interface Props {
   label: string
   value: string
   onSettled: (value: string) => void
+  /** Called at each change. */
+  onTyped?: (value: string) => void
   placeholder: string
   className: string
   /** The id of a list of proposals. */
@@ -15,7 +17,7 @@ interface Props {
 }
 
 /** A field that reports its value once the typing has settled. It follows changes of `value` from outside. */
-export function SettledInput({ label, value, onSettled, ...input }: Props) {
+export function SettledInput({ label, value, onSettled, onTyped, ...input }: Props) {
   const [typed, setTyped] = useState(value)
   const reported = useRef(value)
   const latest = useRef(onSettled)
@@ -39,7 +41,10 @@ export function SettledInput({ label, value, onSettled, ...input }: Props) {
       type="search"
       aria-label={label}
       value={typed}
-      onChange={(event) => setTyped(event.target.value)}
+      onChange={(event) => {
+        setTyped(event.target.value)
+        onTyped?.(event.target.value)
+      }}
     />
   )
 }

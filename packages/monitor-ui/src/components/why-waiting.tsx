@@ -128,7 +128,7 @@ function Links({ reason, task }: { reason: ExplainReason; task: TaskRow }) {
         </Link>
       )}
       {code === 'NOT_SERVED' && (
-        <Link to="/coverage" className={link}>
+        <Link to="/handlers" className={link}>
           Coverage
         </Link>
       )}

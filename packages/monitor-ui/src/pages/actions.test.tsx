@@ -456,7 +456,7 @@ describe('coverage', () => {
   it('shows what no worker serves, and loads again on request', async () => {
     put(aTask.running)
     put(aTask.pending, { name: 'transcode', version: 3 })
-    await renderMonitor(fleet, '/coverage')
+    await renderMonitor(fleet, '/handlers')
     await screen.findByText('1 version waits and no live host can run it.')
     const rows = screen.getAllByTestId('coverage-row')
     expect(rows.map(({ dataset }) => [dataset.task, dataset.served])).toEqual([
@@ -473,7 +473,7 @@ describe('coverage', () => {
     const { router } = await renderMonitor(fleet)
     await screen.findByTestId('worker-card')
     fleet.refused.set('tasks.coverage', { code: 'FORBIDDEN', message: "This needs a key with the scope 'read'" })
-    await act(() => router.navigate({ to: '/coverage' }))
+    await act(() => router.navigate({ to: '/handlers' }))
     expect((await screen.findByRole('alert')).textContent).toContain("This needs a key with the scope 'read'")
   })
 })
@@ -606,7 +606,7 @@ describe('the audit log', () => {
     await fleet.tasks.pause({ id: task._id, reason: '<b>why</b>' })
     await fleet.queues.pause({ name: 'bulk' })
     await renderMonitor(fleet)
-    fireEvent.click(screen.getByRole('link', { name: 'Audit' }))
+    fireEvent.click(screen.getByRole('link', { name: 'History' }))
     const rows = await screen.findAllByTestId('audit-row')
     expect(rows.map(({ dataset }) => dataset.action)).toEqual(['queue pause', 'pause'])
     expect(rows[1]?.textContent).toContain('<b>why</b>')
@@ -632,7 +632,7 @@ describe('the audit log', () => {
   it('counts the tasks of a command on many, and names some', async () => {
     const tasks = Array.from({ length: 12 }, () => put(aTask.failed))
     await fleet.tasks.retry({ filter: { status: 'failed' } })
-    await renderMonitor(fleet, '/audit')
+    await renderMonitor(fleet, '/history')
     const row = await screen.findByTestId('audit-row')
     within(row).getByText('12 tasks')
     within(row).getByText('{"status":"failed"}')
@@ -646,7 +646,7 @@ describe('the audit log', () => {
       code: 'FORBIDDEN',
       message: 'A key that is limited may not touch the whole audit log',
     })
-    await renderMonitor(fleet, '/audit')
+    await renderMonitor(fleet, '/history')
     await screen.findByText('This key may not read the audit log of the fleet')
     screen.getByText('A key that is limited may not touch the whole audit log')
     expect(screen.queryByRole('button', { name: 'Refresh' })).toBeNull()

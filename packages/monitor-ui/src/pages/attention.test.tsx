@@ -30,7 +30,7 @@ it('lists what needs somebody, each with a link to its cause', async () => {
   await renderMonitor(fleet, '/')
   const found = within(await shown()).getAllByTestId('attention-row')
   expect(found.map((row) => [row.textContent, row.querySelector('a')?.getAttribute('href')])).toEqual([
-    ['Nowencode@2 nobody serves it', '/coverage'],
+    ['Nowencode@2 nobody serves it', '/handlers'],
     ['Nowvideo it waits', '/tasks?status=pending&queue=video&sort=createdAt'],
     ['Nownightly it is late', '/schedules'],
     ['Soonfra-01 it is silent', '/tasks?host=fra-01'],

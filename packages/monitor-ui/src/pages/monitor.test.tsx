@@ -205,7 +205,7 @@ describe('the task list', () => {
     fireEvent.click(screen.getByRole('button', { name: 'Running' }))
     await waitFor(() => expect(order().sort()).toEqual([failed._id, run._id].sort()))
     expect(router.state.location.href).toBe('/tasks?status=running,failed')
-    fireEvent.change(screen.getByRole('searchbox', { name: 'Search text' }), { target: { value: 'file-zzz' } })
+    fireEvent.change(screen.getByRole('combobox', { name: 'Search text' }), { target: { value: 'file-zzz' } })
     await screen.findByText('No task matches')
     expect(router.state.location.href).toBe('/tasks?status=running,failed&q=file-zzz')
   })
@@ -444,16 +444,16 @@ describe('keys and the key', () => {
     press('k', document.activeElement ?? document.body)
     expect(document.activeElement?.closest('[data-task]')).toBe(row(a._id))
     press('/')
-    const search = screen.getByRole('searchbox', { name: 'Search text' })
+    const search = screen.getByRole('combobox', { name: 'Search text' })
     await waitFor(() => expect(document.activeElement).toBe(search))
     press('n', search)
     expect(screen.queryByRole('dialog')).toBeNull()
     press('Escape', search)
     for (const [key, path] of [
       ['e', '/errors'],
-      ['c', '/coverage'],
+      ['l', '/handlers'],
       ['q', '/queues'],
-      ['a', '/audit'],
+      ['a', '/history'],
     ] as const) {
       press('g')
       press(key)

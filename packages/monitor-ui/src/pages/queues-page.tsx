@@ -3,7 +3,6 @@ import { type QueueRow, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { CirclePause, CirclePlay, Gauge } from 'lucide-react'
 import { useState } from 'react'
-import { Ago } from '../components/ago.tsx'
 import { Button } from '../components/button.tsx'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
@@ -12,6 +11,7 @@ import { LookMark } from '../components/look-mark.tsx'
 import { Names } from '../components/names.tsx'
 import { Page } from '../components/page.tsx'
 import { type Column, Table } from '../components/table.tsx'
+import { Time } from '../components/time.tsx'
 import { useAct } from '../components/use-act.ts'
 import { useCan } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
@@ -106,7 +106,7 @@ function State({ settings, now }: { settings: QueueRow | undefined; now: number 
         <>
           <LookMark look={PAUSED} />
           <span className="block text-xs text-dim">
-            by <Foreign text={settings.by ?? 'unknown'} max={40} /> <Ago at={settings.updatedAt} now={now} />
+            by <Foreign text={settings.by ?? 'unknown'} max={40} /> <Time at={settings.updatedAt} now={now} />
             {settings.reason !== undefined && (
               <>
                 : <Foreign text={settings.reason} max={160} />

@@ -11,7 +11,7 @@ import {
 } from '@taskfleet/protocol'
 import { useConnection, useLiveQuery } from '@taskfleet/react'
 import { ArrowLeft } from 'lucide-react'
-import { Fragment, lazy, type ReactNode, Suspense, useEffect } from 'react'
+import { Fragment, lazy, type ReactNode, Suspense } from 'react'
 import { AuditList } from '../components/audit-list.tsx'
 import { Copyable } from '../components/copy.tsx'
 import { Dependants, Predecessors, useDependants } from '../components/dependencies.tsx'
@@ -35,6 +35,7 @@ import { waitText } from '../components/waiting-list.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'
 import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
+import { useTitle } from '../shell/use-title.ts'
 import { countOf } from '../view/counts.ts'
 import { type DeadlineState, deadlineState, deadlineText } from '../view/deadline.ts'
 import { formatAge, formatDuration, formatPercent, formatTime, formatWhen } from '../view/format.ts'
@@ -86,12 +87,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
       : (task.finishedAt === undefined ? now : Date.parse(task.finishedAt)) - Date.parse(begun)
   const host = task.worker ?? task.attempts?.at(-1)?.worker
   const labels = taskLabels(task, now)
-  useEffect(() => {
-    document.title = `${running && ratio !== undefined ? `${Math.floor(ratio * 100)} % ` : ''}${visibleLine(title, 60)} · Taskfleet`
-    return () => {
-      document.title = 'Taskfleet'
-    }
-  }, [title, running, ratio])
+  useTitle(`${running && ratio !== undefined ? `${Math.floor(ratio * 100)} % ` : ''}${title}`)
 
   return (
     <div

@@ -13,9 +13,11 @@ import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
 import { lineGrid, TaskLine } from '../components/task-line.tsx'
-import { useCan, useKept, useMinute, useWorkers } from '../live/hooks.ts'
+import { useCan, useKept, useMinute, useTaskNames, useWorkers } from '../live/hooks.ts'
 import { WORKERS } from '../live/queries.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
+import { useMedia } from '../shell/use-media.ts'
+import { useTitle } from '../shell/use-title.ts'
 import { type Counts, countOf, formatCount, formatCountShort } from '../view/counts.ts'
 import { changedSearch } from '../view/search.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
@@ -25,7 +27,6 @@ import {
   DEFAULT_SORT,
   FIRST_LIMIT,
   MOST_ROWS,
-  SEARCHABLE,
   SORTS,
   type SortName,
   type TaskSearch,
@@ -33,6 +34,7 @@ import {
   toggleStatus,
   writeTaskSearch,
 } from '../view/task-search.ts'
+import { parseTokens, proposals } from '../view/task-tokens.ts'
 import { visibleLine } from '../view/text.ts'
 
 const route = getRouteApi('/tasks')
@@ -55,7 +57,10 @@ export function TasksPage() {
   const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
   const limit = search.limit ?? FIRST_LIMIT
-  const labels = useMemo(() => [...new Set(rows.flatMap((task) => Object.keys(task.labels ?? {})))].sort(), [rows])
+  const names = useTaskNames()
+  const hostNames = useMemo(() => [...new Set([...workers.values()].map(({ name }) => name))].sort(), [workers])
+  const known = useMemo(() => knownValues(rows, names, hostNames), [rows, names, hostNames])
+  useTitle('Tasks')
 
   return (
     <div className="flex h-full min-h-0 flex-col gap-2 p-3 sm:p-4">
@@ -64,8 +69,8 @@ export function TasksPage() {
         search={search}
         onChange={setSearch}
         counts={stats === undefined ? undefined : plan?.pick(stats)}
-        hosts={[...new Set([...workers.values()].map(({ name }) => name))].sort()}
-        labels={labels}
+        hosts={hostNames}
+        known={known}
       />
       <RowsProblem views={[view, hosts, statistics]} />
       {(error === undefined || rows.length > 0) && (
@@ -87,22 +92,39 @@ export function TasksPage() {
   )
 }
 
+/** The values of the rows and of the fleet, for proposals. */
+function knownValues(rows: readonly TaskRow[], names: readonly string[], hosts: readonly string[]) {
+  const known: Record<string, string[]> = { status: [...STATUSES], name: [...names], host: [...hosts] }
+  const note = (key: string, value: string) => {
+    known[key] ??= []
+    if (!known[key].includes(value)) known[key].push(value)
+  }
+  for (const { queue, labels = {}, error } of rows) {
+    note('queue', queue)
+    if (error?.code !== undefined) note('error', error.code)
+    for (const [label, value] of Object.entries(labels)) note(`label.${label}`, value)
+  }
+  return known
+}
+
 function Filters({
   search,
   onChange,
   counts,
   hosts,
-  labels,
+  known,
 }: {
   search: TaskSearch
   onChange: (search: TaskSearch) => void
   /** The number of tasks by status within the other filters. `undefined` where it is unknown. */
   counts: Counts | undefined
   hosts: string[]
-  /** The labels that the tasks of the list have. */
-  labels: string[]
+  /** The values that proposals know, by key. */
+  known: Readonly<Record<string, readonly string[]>>
 }) {
   const { status = [] } = search
+  const [typed, setTyped] = useState('')
+  const [problem, setProblem] = useState<string>()
   const change = (changes: Parameters<typeof changedSearch<TaskSearch>>[1]) => onChange(changedSearch(search, changes))
   return (
     <div className="panel flex flex-col gap-2 p-2" role="search" aria-label="Filter tasks">
@@ -112,24 +134,21 @@ function Filters({
           <SettledInput
             id="task-filter"
             label="Search text"
-            placeholder={`Part of the ${search.in === undefined ? 'title' : visibleLine(search.in, 40)}, or an id`}
-            className="field w-full pr-[132px] pl-8"
+            placeholder="Words of the title, an id, or status:failed label.customer:cus_1 ended:<1h"
+            className="field w-full pl-8"
+            list="search-proposals"
             value={search.q ?? ''}
-            onSettled={(value) => change({ q: value.trim() === '' ? '' : value })}
+            onTyped={setTyped}
+            onSettled={(value) => {
+              const { search: read, problem } = parseTokens(value)
+              setProblem(problem)
+              if (problem === undefined) change({ q: '', ...read })
+            }}
           />
-          <SettledInput
-            label="Search in"
-            placeholder="in the title"
-            className="absolute right-1 w-[122px] rounded bg-transparent px-1 py-1 text-xs text-dim"
-            list="searched-fields"
-            value={search.in ?? ''}
-            onSettled={(value) => change({ in: SEARCHABLE.test(value) ? value : '' })}
-          />
-          <datalist id="searched-fields">
-            {labels.map((label) => (
-              <option key={label} value={`labels.${label}`} />
+          <datalist id="search-proposals">
+            {proposals(typed, known).map((text) => (
+              <option key={text} value={text} />
             ))}
-            <option value="input." />
           </datalist>
         </div>
         <SettledInput
@@ -165,6 +184,11 @@ function Filters({
           ))}
         </select>
       </div>
+      {problem !== undefined && (
+        <p role="alert" className="px-1 text-bad">
+          {visibleLine(problem, 200)}
+        </p>
+      )}
       <div
         role="group"
         aria-label="Status"
@@ -225,18 +249,7 @@ interface ListProps {
   atMost: boolean
 }
 
-const ROOM_NEEDED = '(min-width: 1024px)'
-
-function useRowHeight(): number {
-  const [wide, setWide] = useState(() => matchMedia(ROOM_NEEDED).matches)
-  useEffect(() => {
-    const room = matchMedia(ROOM_NEEDED)
-    const onChange = () => setWide(room.matches)
-    room.addEventListener('change', onChange)
-    return () => room.removeEventListener('change', onChange)
-  }, [])
-  return wide ? 50 : 84
-}
+const useRowHeight = (): number => (useMedia('(min-width: 1024px)') ? 50 : 84)
 
 function TaskList({ queryId, rows, loaded, filter, filtered, more, atMost }: ListProps) {
   const workers = useWorkers()
@@ -342,7 +355,7 @@ function TaskList({ queryId, rows, loaded, filter, filtered, more, atMost }: Lis
         >
           {loaded && shown.length === 0 ? (
             <EmptyNote title={filtered ? 'No task matches' : 'There are no tasks yet'}>
-              {mayWrite && !filtered ? 'Press n to start a download.' : 'New tasks appear here at once.'}
+              {mayWrite && !filtered ? 'Press n to start one.' : 'New tasks appear here at once.'}
             </EmptyNote>
           ) : !loaded ? (
             <EmptyNote title="Loading…" />

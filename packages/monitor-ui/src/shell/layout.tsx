@@ -1,154 +1,130 @@
 import { Link, Outlet, useNavigate } from '@tanstack/react-router'
-import { useConnection, useLiveQuery } from '@taskfleet/react'
-import { Keyboard, Plus, SunMoon } from 'lucide-react'
-import { useEffect } from 'react'
-import { Dialog } from '../components/dialog.tsx'
+import { useConnection } from '@taskfleet/react'
+import { CircleUserRound, Plus, Search } from 'lucide-react'
+import { useEffect, useState } from 'react'
 import { IconButton } from '../components/icon-button.tsx'
 import { Toasts } from '../components/toasts.tsx'
-import { useCan, useLimited } from '../live/hooks.ts'
-import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
+import { useCan } from '../live/hooks.ts'
+import { setZone } from '../view/zone.ts'
 import { ConnectionBanner, ConnectionMark } from './connection.tsx'
-import { NewTaskDialog } from './dialogs.tsx'
+import { NewTaskDialog, Palette } from './dialogs.tsx'
+import { EnvironmentMark } from './environment.tsx'
+import { keepChoice, keptChoice } from './kept-choice.ts'
+import { BottomBar, Rail } from './navigation.tsx'
 import { PAGES } from './pages.ts'
-import { listenToShortcuts, NEW, SHORTCUTS } from './shortcuts.ts'
+import { PreferencesDialog } from './preferences.tsx'
+import { RangePicker } from './range-picker.tsx'
+import { listenToShortcuts } from './shortcuts.ts'
+import { ShortcutsDialog } from './shortcuts-dialog.tsx'
 import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
+import { useMedia } from './use-media.ts'
 
-const tab =
-  'inline-flex items-center gap-1.5 rounded-md px-1.5 py-1.5 font-medium whitespace-nowrap text-dim hover:bg-raised sm:px-2 lg:px-2.5 hover:text-text data-[status=active]:bg-raised data-[status=active]:text-text'
+/** Wide enough for the rail; narrower windows have the bar at the bottom. */
+const HAS_RAIL = '(min-width: 640px)'
 
-/** The number of open errors. Empty when there are none, or when the key may not read them. */
-function OpenErrors() {
-  const { rows } = useLiveQuery(OPEN_ERRORS)
-  if (rows.length === 0) return null
-  const count = rows.length >= ERROR_LIMIT ? `${ERROR_LIMIT}+` : rows.length
-  return (
-    <span
-      data-testid="open-errors"
-      className="rounded-full bg-bad/15 px-1.5 text-[11px] leading-[18px] font-semibold text-bad"
-    >
-      {count}
-      <span className="sr-only"> open</span>
-    </span>
-  )
-}
-
-const OPEN_ERRORS = errorsOf('open')
-
-/** The frame of every page: the navigation, the state of the connection, dialogs and toasts. */
+/** The frame of every page: the navigation, search, the time range, the connection, dialogs and toasts. */
 export function Layout() {
   const navigate = useNavigate()
   const { state } = useConnection()
   const mayWrite = useCan('write')
-  const isAdmin = useCan('admin')
-  const isLimited = useLimited()
-  const seesKeys = isAdmin && !isLimited
   const dialog = useUi((ui) => ui.dialog)
   const open = useUi((ui) => ui.open)
+  const hasRail = useMedia(HAS_RAIL)
+  const [zone, setShownZone] = useState(() => keptZone())
+  const close = () => open(null)
 
   useEffect(() => {
     const pages = PAGES.map(({ key, to }) => [`g ${key}`, () => void navigate({ to })])
     return listenToShortcuts({
       ...Object.fromEntries(pages),
-      ...(!seesKeys && { 'g k': undefined }),
       '/': async () => {
         if (document.getElementById('task-filter') === null) await navigate({ to: '/tasks' })
         requestAnimationFrame(() => document.getElementById('task-filter')?.focus())
       },
       n: mayWrite ? () => open('new') : undefined,
       t: toggleTheme,
+      'Ctrl k': () => open('palette'),
       '?': () => open('shortcuts'),
     })
-  }, [navigate, open, mayWrite, seesKeys])
+  }, [navigate, open, mayWrite])
 
-  const shown = PAGES.filter(({ to }) => to !== '/keys' || seesKeys)
   return (
     <div className="flex h-full flex-col" data-outdated={state === 'live' ? undefined : ''}>
-      <header className="flex h-12 shrink-0 items-center gap-1 border-b border-line bg-panel px-3 sm:gap-2 sm:px-4">
+      <header className="flex h-12 shrink-0 items-center gap-1.5 border-b border-line bg-panel px-2 sm:gap-2 sm:px-3">
         <Link
           to="/"
-          className="mr-1 flex shrink-0 items-center gap-2 rounded-md text-[15px] whitespace-nowrap font-semibold tracking-tight sm:mr-3"
+          className="flex shrink-0 items-center gap-2 rounded-md px-1 text-[15px] font-semibold tracking-tight whitespace-nowrap"
           aria-label="Taskfleet"
         >
           <img src="icon.svg" alt="" width={22} height={22} />
-          <span className="max-sm:hidden">Taskfleet</span>
+          <span className="max-lg:hidden">Taskfleet</span>
         </Link>
-        <nav className="flex min-w-0 gap-0.5 overflow-x-auto lg:gap-1" aria-label="Pages">
-          {shown.map(({ to, label, icon: Icon, key }) => (
-            <Link
-              key={to}
-              to={to}
-              activeOptions={{ exact: to === '/', includeSearch: false }}
-              className={tab}
-              title={`${label} (g ${key})`}
-            >
-              <Icon size={15} aria-hidden className="shrink-0" />
-              <span className="max-lg:sr-only">{label}</span>
-              {to === '/errors' && <OpenErrors />}
-            </Link>
-          ))}
-        </nav>
-        <div className="ml-auto flex items-center gap-0.5 sm:gap-1">
+        <EnvironmentMark />
+        <button
+          type="button"
+          aria-label="Search"
+          title="Search and act (Ctrl K)"
+          className="button min-w-0 shrink justify-start text-dim max-sm:border-transparent max-sm:px-2 sm:w-[260px]"
+          onClick={() => open('palette')}
+        >
+          <Search size={14} aria-hidden className="shrink-0" />
+          <span className="truncate max-sm:hidden">Search and act</span>
+          <kbd className="ml-auto font-mono text-[11px] max-md:hidden">Ctrl K</kbd>
+        </button>
+        <div className="ml-auto flex min-w-0 items-center gap-1 sm:gap-1.5">
+          <RangePicker />
           <ConnectionMark />
-          <span className="max-sm:hidden">
-            <IconButton
-              icon={Keyboard}
-              label="Keyboard shortcuts"
-              title="Keyboard shortcuts (?)"
-              onClick={() => open('shortcuts')}
-            />
-          </span>
-          <IconButton icon={SunMoon} label="Light or dark" title="Light or dark (t)" onClick={toggleTheme} />
+          <IconButton
+            icon={CircleUserRound}
+            label="Key and preferences"
+            title="Key and preferences"
+            onClick={() => open('preferences')}
+          />
           {mayWrite && (
             <button
               type="button"
-              className="button button-solid ml-1 max-sm:size-8 max-sm:p-0"
+              className="button button-solid shrink-0 max-sm:size-8 max-sm:p-0"
               aria-label="New task"
               title="New task (n)"
               onClick={() => open('new')}
             >
               <Plus size={15} aria-hidden />
-              <span className="max-sm:hidden">New task</span>
+              <span className="max-md:hidden">New task</span>
             </button>
           )}
         </div>
       </header>
       <ConnectionBanner />
-      <main className="min-h-0 flex-1 overflow-auto">
-        <Outlet />
-      </main>
-      {dialog === 'new' && mayWrite && <NewTaskDialog onClose={() => open(null)} />}
-      {dialog === 'shortcuts' && (
-        <Dialog title="Keyboard shortcuts" onClose={() => open(null)}>
-          <dl className="grid grid-cols-[auto_1fr] items-center gap-x-5 gap-y-2">
-            {SHORTCUTS.filter(([, does]) => mayWrite || does !== NEW).map(([keys, does]) => (
-              <Shortcut key={does} keys={keys} does={does} />
-            ))}
-            {shown.map(({ key, label }) => (
-              <Shortcut key={key} keys={['g', key]} does={`Go to ${label}`} />
-            ))}
-          </dl>
-        </Dialog>
+      <div className="flex min-h-0 flex-1">
+        {hasRail && <Rail />}
+        {/* Every date is drawn again in another zone. */}
+        <main key={zone} className="min-h-0 min-w-0 flex-1 overflow-auto">
+          <Outlet />
+        </main>
+      </div>
+      {!hasRail && <BottomBar />}
+      {dialog === 'new' && mayWrite && <NewTaskDialog onClose={close} />}
+      {dialog === 'palette' && <Palette onClose={close} />}
+      {dialog === 'preferences' && (
+        <PreferencesDialog
+          zone={zone}
+          onZone={(chosen) => {
+            setZone(chosen)
+            keepChoice('zone', chosen)
+            setShownZone(chosen)
+          }}
+          onClose={close}
+        />
       )}
+      {dialog === 'shortcuts' && <ShortcutsDialog mayWrite={mayWrite} onClose={close} />}
       <Toasts />
     </div>
   )
 }
 
-function Shortcut({ keys, does }: { keys: readonly string[]; does: string }) {
-  return (
-    <>
-      <dt className="flex gap-1">
-        {keys.map((key) => (
-          <kbd
-            key={key}
-            className="min-w-6 rounded border border-edge bg-raised px-1.5 py-0.5 text-center font-mono text-xs"
-          >
-            {key}
-          </kbd>
-        ))}
-      </dt>
-      <dd>{does}</dd>
-    </>
-  )
+function keptZone(): string | undefined {
+  const zone = keptChoice('zone')
+  setZone(zone)
+  return zone
 }

@@ -1,33 +1,23 @@
-import {
-  Bug,
-  CalendarClock,
-  KeyRound,
-  Layers,
-  LayoutGrid,
-  List,
-  type LucideIcon,
-  Puzzle,
-  ScrollText,
-  Zap,
-} from 'lucide-react'
+import { Bug, CalendarClock, History, House, Layers, List, type LucideIcon, Puzzle, Settings, Zap } from 'lucide-react'
 
 interface Page {
-  to: '/' | '/tasks' | '/errors' | '/coverage' | '/queues' | '/events' | '/schedules' | '/audit' | '/keys'
+  to: '/' | '/tasks' | '/errors' | '/queues' | '/handlers' | '/schedules' | '/events' | '/history' | '/settings'
   label: string
   icon: LucideIcon
   /** `g` and this key open it. */
   key: string
 }
 
-/** The pages in the order of the navigation. */
+/** The pages in the order of the navigation. On phones the first four are in the bar, the others behind *More*. */
 export const PAGES: readonly Page[] = [
-  { to: '/', label: 'Fleet', icon: LayoutGrid, key: 'f' },
+  { to: '/', label: 'Now', icon: House, key: 'n' },
   { to: '/tasks', label: 'Tasks', icon: List, key: 't' },
   { to: '/errors', label: 'Errors', icon: Bug, key: 'e' },
-  { to: '/coverage', label: 'Coverage', icon: Puzzle, key: 'c' },
   { to: '/queues', label: 'Queues', icon: Layers, key: 'q' },
-  { to: '/events', label: 'Events', icon: Zap, key: 'v' },
+  { to: '/handlers', label: 'Handlers', icon: Puzzle, key: 'l' },
   { to: '/schedules', label: 'Schedules', icon: CalendarClock, key: 's' },
-  { to: '/audit', label: 'Audit', icon: ScrollText, key: 'a' },
-  { to: '/keys', label: 'Keys', icon: KeyRound, key: 'k' },
+  { to: '/events', label: 'Events', icon: Zap, key: 'v' },
+  { to: '/history', label: 'History', icon: History, key: 'a' },
+  { to: '/settings', label: 'Settings', icon: Settings, key: 'k' },
 ]
+export const IN_BAR = 4

@@ -8,6 +8,7 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['Enter'], 'Open the row'],
   [['x'], 'Select the row'],
   [['Shift', 'x'], 'Select all rows from the last selected one'],
+  [['Ctrl', 'k'], 'Search and act'],
   [['/'], 'Filter tasks'],
   [['n'], NEW],
   [['t'], 'Switch between light and dark'],
@@ -21,7 +22,7 @@ const SEQUENCE_MS = 1_000
 /**
  * Listens to the whole page. Keys typed into a field or an open dialog are left alone.
  *
- * @param actions by key; `g t` is a sequence. Undefined for actions without permission
+ * @param actions by key; `g t` is a sequence, `Ctrl k` works in fields too. Undefined for actions without permission
  * @returns its undo
  */
 export function listenToShortcuts(
@@ -30,7 +31,14 @@ export function listenToShortcuts(
 ): () => void {
   let prefixAt = Number.NEGATIVE_INFINITY
   const onKey = (event: KeyboardEvent) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
+    if (event.defaultPrevented || event.altKey) return
+    const held = event.ctrlKey || event.metaKey
+    const withHeld = held ? actions[`Ctrl ${event.key.toLowerCase()}`] : undefined
+    if (withHeld !== undefined) {
+      event.preventDefault()
+      withHeld()
+    }
+    if (held) return
     const target = event.target instanceof HTMLElement ? event.target : undefined
     if (target?.closest('dialog[open]')) return
     if (target?.matches('input:not([type=checkbox]), textarea, select, [contenteditable]')) {

@@ -1,29 +1,27 @@
-const KEY = 'taskfleet.theme'
+import { keepChoice } from './kept-choice.ts'
 
-type Theme = 'light' | 'dark'
+export type Theme = 'light' | 'dark'
 
 function systemTheme(): Theme {
   return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light'
 }
 
-/** The theme that is shown: the chosen one, or else the system's. */
-function shownTheme(): Theme {
+/** The theme that the user has chosen; undefined to follow the system. */
+export function chosenTheme(): Theme | undefined {
   const { theme } = document.documentElement.dataset
-  return theme === 'dark' || theme === 'light' ? theme : systemTheme()
+  return theme === 'dark' || theme === 'light' ? theme : undefined
+}
+
+export function chooseTheme(theme: Theme | undefined): void {
+  if (theme === undefined) delete document.documentElement.dataset.theme
+  else document.documentElement.dataset.theme = theme
+  keepChoice('theme', theme)
 }
 
 /** Shows the other theme. Choosing the system's theme means following the system again. */
 export function toggleTheme(): void {
-  const theme: Theme = shownTheme() === 'dark' ? 'light' : 'dark'
-  const chosen = theme === systemTheme() ? undefined : theme
-  if (chosen === undefined) delete document.documentElement.dataset.theme
-  else document.documentElement.dataset.theme = chosen
-  try {
-    if (chosen === undefined) localStorage.removeItem(KEY)
-    else localStorage.setItem(KEY, chosen)
-  } catch {
-    // Storage is refused: the choice lives as long as the page.
-  }
+  const theme: Theme = (chosenTheme() ?? systemTheme()) === 'dark' ? 'light' : 'dark'
+  chooseTheme(theme === systemTheme() ? undefined : theme)
 }
 
 /** Called after each change of the shown theme; returns its undo. For what CSS alone can't colour. */

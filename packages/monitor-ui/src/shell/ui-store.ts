@@ -1,6 +1,6 @@
 import { createStore } from 'zustand/vanilla'
 
-type OpenDialog = 'new' | 'shortcuts' | null
+type OpenDialog = 'new' | 'palette' | 'preferences' | 'shortcuts' | null
 
 interface Toast {
   id: number

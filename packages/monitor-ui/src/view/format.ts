@@ -1,3 +1,5 @@
+import { zoneOption } from './zone.ts'
+
 const SIZES = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
 /** `1.24 GB`: three significant digits, decimal units as disks and networks use. */
@@ -68,17 +70,28 @@ export function formatShare(ratio: number): string {
   return `${ratio < 1 ? Math.min(99, Math.round(ratio * 100)) : 100}\u00a0%`
 }
 
-/** Date and time of day in the reader's own zone and format. */
+/** `1 Mar 2027, 14:03:22 CET`: date, time of day and zone, in the zone that the reader has chosen. */
 export function formatTime(iso: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return '–'
-  return date.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
+  return date.toLocaleString('en-GB', {
+    ...{ day: 'numeric', month: 'short', year: 'numeric' },
+    ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' },
+    ...zoneOption(),
+  })
 }
 
 /** `14:03:22`. */
 export function formatClock(iso: string): string {
   const date = new Date(iso)
-  return Number.isNaN(date.getTime()) ? '–' : date.toLocaleTimeString('en-GB')
+  return Number.isNaN(date.getTime()) ? '–' : date.toLocaleTimeString('en-GB', zoneOption())
+}
+
+/** `14:03` within a day, `1 Mar, 14:03` beside other days. For the axis of a chart. */
+export function formatTick(at: number, withDay: boolean): string {
+  const time = { hour: '2-digit', minute: '2-digit' } as const
+  const day = withDay ? ({ day: 'numeric', month: 'short' } as const) : {}
+  return new Date(at).toLocaleString('en-GB', { ...day, ...time, ...zoneOption() })
 }
 
 /** For `<input type="datetime-local">`: the reader's own time, to the second, without a zone. */

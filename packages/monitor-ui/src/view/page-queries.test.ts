@@ -38,8 +38,10 @@ it.each(Object.entries(PAGES))('%s walks an index in a large fleet', async (_, r
 const SEARCHES: TaskSearch[] = [
   {},
   { q: 'iso' },
-  { q: 'mirror', in: 'input.url' },
-  { q: 'mirror', in: 'labels.origin' },
+  { q: 'input.url:~mirror' },
+  { q: 'label.origin:mirror' },
+  { q: 'ended:<1h error:ENOSPC' },
+  { q: 'created:>2d' },
   { q: ID },
   { name: 'download', queue: 'bulk' },
   { host: 'fra-1' },

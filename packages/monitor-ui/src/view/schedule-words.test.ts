@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { cronWords, inZone, timingWords } from './schedule-words.ts'
+import { cronWords, timeIn, timingWords } from './schedule-words.ts'
 
 describe('when a schedule runs, in words', () => {
   it.each([
@@ -15,8 +15,8 @@ describe('when a schedule runs, in words', () => {
   it('has no words for an invalid cron', () => expect(cronWords('61 * * * *')).toBeUndefined())
 
   it('is shown in the local time of a zone, and as ISO 8601 for an unknown zone', () => {
-    expect(inZone('2027-03-28T01:00:00Z', 'Europe/Berlin')).toMatch(/03:00/)
-    expect(inZone('2027-03-28T01:00:00Z', 'Nowhere/There')).toBe('2027-03-28T01:00:00Z')
-    expect(inZone('soon', 'UTC')).toBe('–')
+    expect(timeIn('2027-03-28T01:00:00Z', 'Europe/Berlin')).toMatch(/03:00/)
+    expect(timeIn('2027-03-28T01:00:00Z', 'Nowhere/There')).toBe('2027-03-28T01:00:00Z')
+    expect(timeIn('soon', 'UTC')).toBe('–')
   })
 })

@@ -17,7 +17,7 @@ export function timingWords({ cron, every }: Pick<ScheduleRow, 'cron' | 'every'>
 }
 
 /** A moment in the local time of a zone; as ISO 8601 if this browser doesn't know the zone. */
-export function inZone(iso: string, timeZone: string): string {
+export function timeIn(iso: string, timeZone: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return '–'
   try {
@@ -36,15 +36,6 @@ export function inZone(iso: string, timeZone: string): string {
     return iso
   }
 }
-
-/** The reader's own zone. */
-export const ownZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
-
-/** The time zones of this browser. */
-export const knownZones = (): string[] => [
-  'UTC',
-  ...Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC'),
-]
 
 const UNITS = [
   [86_400_000, 'day'],

@@ -16,8 +16,7 @@ describe('filters and the address', () => {
       name: 'download',
       host: 'fra-1',
       queue: 'bulk',
-      q: 'ubuntu & co',
-      in: 'input.url',
+      q: 'ubuntu input.url:~mirror',
       deadline: 'risk',
       sort: '-priority',
       limit: 400,
@@ -34,9 +33,7 @@ describe('filters and the address', () => {
   })
 
   it('leave out invalid values', () => {
-    expect(
-      parseTaskSearch({ status: 'running,bogus', sort: 'evil', limit: '99999999', in: 'constructor.x', q: '' }),
-    ).toEqual({
+    expect(parseTaskSearch({ status: 'running,bogus', sort: 'evil', limit: '99999999', q: '' })).toEqual({
       status: ['running'],
       limit: 1_000,
     })
@@ -52,9 +49,7 @@ describe('filters and the address', () => {
       sort: { _id: -1 },
       limit: 200,
     })
-    expect(
-      taskQuery({ status: ['running', 'failed'], in: 'labels.origin', q: 'mirror' }, workers, EPOCH).filter,
-    ).toEqual({
+    expect(taskQuery({ status: ['running', 'failed'], q: 'label.origin:~mirror' }, workers, EPOCH).filter).toEqual({
       status: { $in: ['running', 'failed'] },
       'labels.origin': { $contains: 'mirror' },
     })

@@ -8,6 +8,7 @@ import {
 } from '@taskfleet/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 import { changedSearch } from './search.ts'
+import { tokenFilter } from './task-tokens.ts'
 
 const OPEN = STATUSES.filter((status) => !hasEnded(status))
 const ENDED = STATUSES.filter(hasEnded)
@@ -41,18 +42,13 @@ export interface TaskSearch {
   /** A worker's name. Only running tasks have one. */
   host?: string
   queue?: string
-  /** A part of the title, or of the text at the path `in`; a whole id finds that task. */
+  /** All else that is searched for: words of the title, an id, tokens such as `label.origin:mirror` and `ended:<1h`. */
   q?: string
-  /** A path such as `labels.origin` or `input.url`. */
-  in?: string
   /** `risk`: only tasks that may miss their deadline soon, or have missed it. */
   deadline?: 'risk'
   sort?: SortName
   limit?: number
 }
-
-/** The paths of texts that only some tasks have. */
-export const SEARCHABLE = /^(labels|input|output|progress)(\.[A-Za-z0-9_-]+)+$/
 
 /** Reads the parameters of an address. Invalid ones are left out. */
 export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
@@ -67,13 +63,18 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
       name: text(raw.name),
       host: text(raw.host),
       queue: text(raw.queue),
-      q: text(raw.q),
-      in: SEARCHABLE.test(text(raw.in) ?? '') ? text(raw.in) : undefined,
+      q: wordsOf(raw),
       deadline: raw.deadline === 'risk' ? 'risk' : undefined,
       sort: sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT ? (sort as SortName) : undefined,
       limit: Number.isInteger(limit) && limit > FIRST_LIMIT ? Math.min(limit, MOST_ROWS) : undefined,
     },
   )
+}
+
+/** Addresses of an earlier version have the path of the text beside it: `q=mirror&in=labels.origin`. */
+function wordsOf(raw: Record<string, unknown>): string | undefined {
+  const [q, path] = [text(raw.q), text(raw.in)]
+  return q === undefined || path === undefined ? q : `${path}:"~${q}"`
 }
 
 function text(value: unknown): string | undefined {
@@ -84,22 +85,19 @@ function text(value: unknown): string | undefined {
 
 /** The parameters of an address as plain strings: `status=running,failed&name=download`. */
 export function writeTaskSearch(search: TaskSearch): Record<string, string> {
-  const { status = [], name, host, queue, q, in: place, deadline, sort, limit } = search
+  const { status = [], name, host, queue, q, deadline, sort, limit } = search
   const written = {
     status: status.join(','),
     name,
     host,
     queue,
     q,
-    in: place,
     deadline,
     sort,
     limit: limit?.toString(),
   }
   return changedSearch<Record<string, string>>({}, written)
 }
-
-const AN_ID = /^[0-9a-f]{24}$/i
 
 /** Closer than this to its deadline a task is at risk, with any priority. */
 const NEAR_MS = 120_000
@@ -149,11 +147,7 @@ export function taskQuery(
     // A name without workers must match nothing; an empty list of ids is not allowed everywhere.
     filter.worker = { $in: ids.length > 0 ? ids : [search.host] }
   }
-  const q = search.q?.trim()
-  if (q !== undefined && q !== '') {
-    if (AN_ID.test(q)) filter._id = q.toLowerCase()
-    else filter[search.in ?? 'title'] = { $contains: q }
-  }
+  if (search.q !== undefined) Object.assign(filter, tokenFilter(search.q, now))
   if (search.deadline !== undefined) Object.assign(filter, atRisk(now))
   return {
     filter,

@@ -38,6 +38,7 @@ export const renewalAnswer = object({ expiresAt: date, serverTime: date }).meta(
 export const welcome = object({
   version: z.string(),
   serverTime: date.describe("So that a client can show ages by the server's clock."),
+  environment: z.string().exactOptional().describe('What people call the fleet, such as `prod`.'),
   worker: z.string().exactOptional().describe('The worker whose gateway this is; absent for a gateway alone.'),
   /** A client connects to another gateway when its own is gone. */
   gateways: z

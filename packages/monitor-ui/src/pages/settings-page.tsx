@@ -2,7 +2,6 @@ import type { KeyRow } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { Pencil, Plus, Trash2 } from 'lucide-react'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
-import { Ago } from '../components/ago.tsx'
 import { Button } from '../components/button.tsx'
 import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { Copyable } from '../components/copy.tsx'
@@ -14,6 +13,7 @@ import { LookMark } from '../components/look-mark.tsx'
 import { EmptyNote } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
 import { type Column, Table } from '../components/table.tsx'
+import { Time } from '../components/time.tsx'
 import { useCan, useLimited } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { KeyDialog } from '../shell/dialogs.tsx'
@@ -31,7 +31,7 @@ const NONE = {
 type Opened = { dialog: 'make' } | { dialog: 'edit' | 'revoke'; key: KeyRow }
 
 /** The keys of this fleet, for administrators. */
-export function KeysPage() {
+export function SettingsPage() {
   const { welcome } = useFleetClient()
   // The scopes of the key arrive just after the connection. Each tick looks at them again.
   useServerTime()
@@ -42,7 +42,7 @@ export function KeysPage() {
   const token = made !== undefined && <Token made={made} onDone={() => setMade(undefined)} />
   if (isAdmin && !isLimited) return <Keys token={token} onMade={setMade} />
   return (
-    <Page title="Keys">
+    <Page title="Settings">
       {token}
       {welcome === undefined ? (
         <EmptyNote title="Loading…" />
@@ -75,7 +75,7 @@ function Keys({ token, onMade }: { token: ReactNode; onMade: (made: MadeKey) => 
           <Foreign text={name} max={100} className="font-medium" />
           {id === own.id && <span className="text-xs text-dim"> · this page</span>}
           <span className="block text-[11px] whitespace-nowrap text-dim">
-            <code className="font-mono">{visibleLine(id, 40)}</code>, made <Ago at={createdAt} now={now} />
+            <code className="font-mono">{visibleLine(id, 40)}</code>, made <Time at={createdAt} now={now} />
           </span>
         </>
       ),
@@ -86,7 +86,7 @@ function Keys({ token, onMade }: { token: ReactNode; onMade: (made: MadeKey) => 
       cell: (key) => (
         <>
           <LookMark look={KEY_LOOK[keyView(key, now)]} />
-          {key.revokedAt !== undefined && <Ago at={key.revokedAt} now={now} className="block text-xs text-dim" />}
+          {key.revokedAt !== undefined && <Time at={key.revokedAt} now={now} className="block text-xs text-dim" />}
         </>
       ),
     },
@@ -97,7 +97,7 @@ function Keys({ token, onMade }: { token: ReactNode; onMade: (made: MadeKey) => 
       title: 'Expires',
       className: 'whitespace-nowrap',
       cell: ({ expiresAt }) =>
-        expiresAt === undefined ? <span className="text-dim">never</span> : <Ago at={expiresAt} now={now} />,
+        expiresAt === undefined ? <span className="text-dim">never</span> : <Time at={expiresAt} now={now} />,
     },
     {
       title: 'Action',
@@ -126,7 +126,7 @@ function Keys({ token, onMade }: { token: ReactNode; onMade: (made: MadeKey) => 
   ]
   return (
     <Page
-      title="Keys"
+      title="Settings"
       head={
         <>
           <p className="text-dim max-sm:hidden">Changes to a key take effect within a second.</p>

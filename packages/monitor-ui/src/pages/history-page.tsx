@@ -2,7 +2,6 @@ import { Link } from '@tanstack/react-router'
 import type { AuditEntry, WireError } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { useState } from 'react'
-import { Ago } from '../components/ago.tsx'
 import { LinkButton } from '../components/button.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { Listing } from '../components/listing.tsx'
@@ -11,6 +10,7 @@ import { Page } from '../components/page.tsx'
 import { Refresh } from '../components/refresh.tsx'
 import { type Column, Table } from '../components/table.tsx'
 import { TaskLink } from '../components/task-link.tsx'
+import { Time } from '../components/time.tsx'
 import { useWorkers } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { countOf, formatCount } from '../view/counts.ts'
@@ -22,7 +22,7 @@ const PAGE = 100
 const MOST = 1_000
 
 /** The audit log of the whole fleet, the newest first. */
-export function AuditPage() {
+export function HistoryPage() {
   const client = useFleetClient()
   const now = useServerTime()
   const [limit, setLimit] = useState(PAGE)
@@ -38,7 +38,7 @@ export function AuditPage() {
   if (error?.code === 'FORBIDDEN') return <Forbidden error={error} />
   const full = answer.length >= limit
   const columns: Column<AuditEntry>[] = [
-    { title: 'When', className: 'align-top whitespace-nowrap', cell: (entry) => <Ago at={entry.at} now={now} /> },
+    { title: 'When', className: 'align-top whitespace-nowrap', cell: (entry) => <Time at={entry.at} now={now} /> },
     { title: 'Who', className: 'align-top min-w-24 font-medium', cell: ({ by }) => <Foreign text={by} max={60} /> },
     {
       title: 'What',
@@ -50,7 +50,7 @@ export function AuditPage() {
   ]
   return (
     <Page
-      title="Audit"
+      title="History"
       head={
         <>
           <p className="text-dim">Who did what, newest first. Entries are kept for a year.</p>
@@ -89,7 +89,7 @@ const NONE = {
 
 function Forbidden({ error }: { error: WireError }) {
   return (
-    <Page title="Audit">
+    <Page title="History">
       <EmptyNote title="This key may not read the audit log of the fleet">
         <Foreign text={error.message} max={300} />
         <br />

@@ -12,6 +12,7 @@ import { WorkerCard } from '../components/worker-card.tsx'
 import { useTracks } from '../live/progress-tracks.ts'
 import { BOARD_LIMIT, ENDED, NEXT_UP, RUNNING, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
+import { useTitle } from '../shell/use-title.ts'
 import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
 import { formatCount, formatCountShort, phases } from '../view/counts.ts'
 import { formatBytes } from '../view/format.ts'
@@ -47,7 +48,8 @@ export function boardWorkers(workers: readonly WorkerRow[], now: number): Worker
   )
 }
 
-export function FleetPage() {
+export function NowPage() {
+  useTitle('Now')
   const tracks = useTracks()
   const now = useServerTime()
   const workers = useLiveQuery(WORKERS)
@@ -91,7 +93,7 @@ export function FleetPage() {
 
   return (
     <div className="mx-auto flex w-full max-w-[1900px] flex-col gap-3 p-3 sm:p-4">
-      <h1 className="sr-only">Fleet</h1>
+      <h1 className="sr-only">Now</h1>
       <dl
         className="panel dims grid grid-cols-2 overflow-hidden sm:grid-cols-4 xl:grid-cols-7"
         aria-label="Fleet totals"

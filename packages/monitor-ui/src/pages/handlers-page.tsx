@@ -18,7 +18,7 @@ const NONE = { title: 'No task waits or runs', hint: 'Each version of a task tha
 const NO_HOST = { icon: ServerOff, label: 'No live host', tone: 'text-bad' }
 
 /** Which `name@version` waits, and which hosts can run it, for example after a deploy. */
-export function CoveragePage() {
+export function HandlersPage() {
   const client = useFleetClient()
   const now = useServerTime()
   const {
@@ -64,7 +64,7 @@ export function CoveragePage() {
   ]
   return (
     <Page
-      title="Coverage"
+      title="Handlers"
       head={
         <>
           <p role="status" className={unserved > 0 ? 'font-medium text-bad' : 'text-dim'}>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { aWorker, EPOCH, iso } from '../testing/rows.ts'
-import { boardWorkers } from './fleet-page.tsx'
+import { boardWorkers } from './now-page.tsx'
 
 const names = (...workers: Parameters<typeof aWorker>[0][]) =>
   boardWorkers(

@@ -1,0 +1,92 @@
+import { useState } from 'react'
+import { Button } from '../components/button.tsx'
+import { Dialog } from '../components/dialog.tsx'
+import { formatTick, localTime } from '../view/format.ts'
+import { DEFAULT_RANGE, RANGES, type RangeName, writeRange } from '../view/range.ts'
+import { useRange } from './use-range.ts'
+
+const OWN = 'own'
+
+/** The time range of the whole monitor. */
+export function RangePicker() {
+  const { from, to, name, chosen, change } = useRange()
+  const [asking, setAsking] = useState(false)
+  return (
+    <>
+      <select
+        aria-label="Time range"
+        className="field max-w-[220px] min-w-0 shrink"
+        value={name ?? chosen}
+        onChange={({ target: { value } }) => {
+          if (value === OWN) setAsking(true)
+          else change(value === DEFAULT_RANGE ? undefined : value)
+        }}
+      >
+        {(Object.keys(RANGES) as RangeName[]).map((one) => (
+          <option key={one} value={one}>
+            {RANGES[one].label}
+          </option>
+        ))}
+        {name === undefined && (
+          <option value={chosen}>
+            {formatTick(from, true)} – {formatTick(to, to - from > 86_400_000)}
+          </option>
+        )}
+        <option value={OWN}>Between two dates…</option>
+      </select>
+      {asking && <RangeDialog from={from} to={to} onChange={change} onClose={() => setAsking(false)} />}
+    </>
+  )
+}
+
+interface Props {
+  from: number
+  to: number
+  onChange: (range: string) => void
+  onClose: () => void
+}
+
+function RangeDialog({ from, to, onChange, onClose }: Props) {
+  const [first, setFirst] = useState(() => toMinute(from))
+  const [last, setLast] = useState(() => toMinute(to))
+  const valid = Date.parse(first) < Date.parse(last)
+  return (
+    <Dialog title="Between two dates" onClose={onClose}>
+      <form
+        className="flex flex-col gap-3"
+        onSubmit={(event) => {
+          event.preventDefault()
+          if (!valid) return
+          onChange(writeRange(Date.parse(first), Date.parse(last)))
+          onClose()
+        }}
+      >
+        {(
+          [
+            ['From', first, setFirst],
+            ['To', last, setLast],
+          ] as const
+        ).map(([label, value, set]) => (
+          <label key={label} className="flex flex-col gap-1">
+            <span className="font-medium">{label}</span>
+            <input
+              type="datetime-local"
+              className="field"
+              required
+              value={value}
+              onChange={(event) => set(event.target.value)}
+            />
+          </label>
+        ))}
+        <p className={valid ? 'text-dim' : 'text-bad'} role="status">
+          {valid ? 'In the time zone of this browser.' : 'The first date must be before the last one.'}
+        </p>
+        <Button type="submit" look="solid" disabled={!valid}>
+          Show this range
+        </Button>
+      </form>
+    </Dialog>
+  )
+}
+
+const toMinute = (at: number): string => localTime(new Date(at).toISOString()).slice(0, 16)
