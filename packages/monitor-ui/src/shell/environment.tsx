@@ -4,7 +4,7 @@ import { visibleLine } from '../view/text.ts'
 const TONES = ['text-run', 'text-block', 'text-done']
 
 /** Production is red and what comes just before it amber, so that nobody takes one for the other. All others have a colour of their own. */
-export function environmentTone(name: string): string {
+function environmentTone(name: string): string {
   if (/^prod/i.test(name)) return 'text-bad'
   if (/^(stag|pre|qa|uat)/i.test(name)) return 'text-warn'
   if (/^(dev|local|test|demo)/i.test(name)) return 'text-done'

@@ -39,7 +39,7 @@ const DEEP = /^(labels?|input|output|progress)(\.[A-Za-z0-9_-]+)+$/
 const AN_ID = /^[0-9a-f]{24}$/i
 
 /** The keys that a search may have, for proposals. */
-export const TOKEN_KEYS = [
+const TOKEN_KEYS = [
   ...['status', 'name', 'queue', 'host'],
   ...Object.keys(DATES),
   ...Object.keys(TEXTS),
@@ -50,7 +50,7 @@ export const TOKEN_KEYS = [
 ]
 
 /** Splits at spaces. A value with spaces is quoted: `label.customer:"Smith & Sons"`. */
-export function splitTokens(text: string): Token[] {
+function splitTokens(text: string): Token[] {
   return [...text.matchAll(/(?:([A-Za-z][\w.-]*):)?("[^"]*"?|\S+)/g)].map(([, key, value = '']) => ({
     key,
     value: value.startsWith('"') ? value.replace(/^"|"$/g, '') : value,

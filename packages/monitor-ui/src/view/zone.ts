@@ -8,7 +8,7 @@ export function setZone(chosen: string | undefined): void {
   zone = chosen !== undefined && isZone(chosen) ? chosen : undefined
 }
 
-export function isZone(name: string): boolean {
+function isZone(name: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name })
     return true
