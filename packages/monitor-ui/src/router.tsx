@@ -85,7 +85,7 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...parseErrorSearch(search),
     ...parseRangeSearch(search),
   }
-  const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F/g, decodeURIComponent)
+  const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F|%7E/g, decodeURIComponent)
   return written === '' ? '' : `?${written}`
 }
 

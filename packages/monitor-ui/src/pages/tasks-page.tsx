@@ -9,6 +9,7 @@ import type { BulkTarget } from '../components/bulk-dialog.tsx'
 import { LinkButton } from '../components/button.tsx'
 import { CancelDialog } from '../components/cancel-dialog.tsx'
 import { Chip } from '../components/chip.tsx'
+import { ExportMenu } from '../components/export-menu.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { RowsPill } from '../components/rows-pill.tsx'
 import { SettledInput } from '../components/settled-input.tsx'
@@ -17,21 +18,24 @@ import { useCan, useKept, useMinute, useTaskNames, useWorkers } from '../live/ho
 import { WORKERS } from '../live/queries.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
 import { useMedia } from '../shell/use-media.ts'
+import { useRange } from '../shell/use-range.ts'
 import { useTitle } from '../shell/use-title.ts'
 import { type Counts, countOf, formatCount, formatCountShort } from '../view/counts.ts'
+import { rangeOf } from '../view/range.ts'
 import { changedSearch } from '../view/search.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { countsPlan } from '../view/status-counts.ts'
 import {
-  DEFAULT_SORT,
   FIRST_LIMIT,
   MOST_ROWS,
   SORTS,
   type SortName,
+  sortOf,
   type TaskSearch,
   taskQuery,
   toggleStatus,
+  usualSort,
   writeTaskSearch,
 } from '../view/task-search.ts'
 import { parseTokens, proposals } from '../view/task-tokens.ts'
@@ -46,13 +50,18 @@ export function TasksPage() {
   const workers = useWorkers()
   const hosts = useLiveQuery(WORKERS)
   const minute = useMinute()
-  const query = useMemo(() => taskQuery(search, workers.values(), minute), [search, workers, minute])
+  const { chosen } = useRange()
+  const range = useMemo(() => (chosen === undefined ? undefined : rangeOf(chosen, minute)), [chosen, minute])
+  const query = useMemo(() => taskQuery(search, workers.values(), minute, range), [search, workers, minute, range])
   // A larger limit and a later minute leave the list the same.
   const { limit: _, ...meaning } = writeTaskSearch(search)
-  const queryId = JSON.stringify(meaning)
+  const queryId = JSON.stringify({ ...meaning, range: chosen })
   const view = useKept(queryId, useLiveQuery(query))
   const { rows, loaded, error } = view
-  const plan = useMemo(() => countsPlan(search, workers.values()), [search, workers])
+  const plan = useMemo(
+    () => (range === undefined ? countsPlan(search, workers.values()) : undefined),
+    [search, workers, range],
+  )
   const statistics = useStats(plan?.filter)
   const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
@@ -71,6 +80,8 @@ export function TasksPage() {
         counts={stats === undefined ? undefined : plan?.pick(stats)}
         hosts={hostNames}
         known={known}
+        sort={sortOf(search, range)}
+        usual={usualSort(search, range)}
       />
       <RowsProblem views={[view, hosts, statistics]} />
       {(error === undefined || rows.length > 0) && (
@@ -79,7 +90,7 @@ export function TasksPage() {
           rows={rows}
           loaded={loaded}
           filter={query.filter ?? {}}
-          filtered={Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
+          filtered={chosen !== undefined || Object.keys(search).some((field) => field !== 'sort' && field !== 'limit')}
           more={
             rows.length >= limit && limit < MOST_ROWS
               ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
@@ -113,6 +124,8 @@ function Filters({
   counts,
   hosts,
   known,
+  sort,
+  usual,
 }: {
   search: TaskSearch
   onChange: (search: TaskSearch) => void
@@ -121,6 +134,9 @@ function Filters({
   hosts: string[]
   /** The values that proposals know, by key. */
   known: Readonly<Record<string, readonly string[]>>
+  sort: SortName
+  /** The order if none is chosen. */
+  usual: SortName
 }) {
   const { status = [] } = search
   const [typed, setTyped] = useState('')
@@ -174,8 +190,8 @@ function Filters({
         <select
           aria-label="Sort"
           className="field min-w-[130px] flex-1 lg:max-w-[180px]"
-          value={search.sort ?? DEFAULT_SORT}
-          onChange={({ target: { value } }) => change({ sort: value === DEFAULT_SORT ? '' : (value as SortName) })}
+          value={sort}
+          onChange={({ target: { value } }) => change({ sort: value === usual ? '' : (value as SortName) })}
         >
           {(Object.keys(SORTS) as SortName[]).map((name) => (
             <option key={name} value={name}>
@@ -418,6 +434,7 @@ function TaskList({ queryId, rows, loaded, filter, filtered, more, atMost }: Lis
                 Load more
               </LinkButton>
             )}
+            <ExportMenu rows={here} />
             {atMost && <p>Only the first {formatCount(MOST_ROWS)} are shown. Filter to see others.</p>}
           </>
         )}

@@ -59,27 +59,6 @@ export function Palette({ onClose }: { onClose: () => void }) {
         />
         <Command.List className="max-h-[55dvh] overflow-auto">
           <Command.Empty className="px-2 py-3 text-dim">Nothing here has this name.</Command.Empty>
-          {query !== '' && (
-            <Group heading="Tasks">
-              <Item
-                value={`search ${query}`}
-                keywords={[query]}
-                onSelect={() => go(() => navigate({ to: '/tasks', search: tokens.search }))}
-              >
-                Tasks with <code className="font-mono">{writeTokens(tokens.search)}</code>
-              </Item>
-              {answer.map((task) => (
-                <Item
-                  key={task._id}
-                  value={`task ${task._id}`}
-                  keywords={[query]}
-                  onSelect={() => go(() => navigate({ to: '/tasks/$id', params: { id: task._id } }))}
-                >
-                  <Foreign text={taskTitle(task)} max={80} /> <span className="text-dim">{task.status}</span>
-                </Item>
-              ))}
-            </Group>
-          )}
           <Group heading="Pages">
             {PAGES.map(({ to, label }) => (
               <Item key={to} value={`page ${label}`} onSelect={() => go(() => navigate({ to }))}>
@@ -177,6 +156,27 @@ export function Palette({ onClose }: { onClose: () => void }) {
               Key and preferences
             </Item>
           </Group>
+          {query !== '' && (
+            <Group heading="Tasks">
+              <Item
+                value={`search ${query}`}
+                keywords={[query]}
+                onSelect={() => go(() => navigate({ to: '/tasks', search: tokens.search }))}
+              >
+                Tasks with <code className="font-mono">{writeTokens(tokens.search)}</code>
+              </Item>
+              {answer.map((task) => (
+                <Item
+                  key={task._id}
+                  value={`task ${task._id}`}
+                  keywords={[query]}
+                  onSelect={() => go(() => navigate({ to: '/tasks/$id', params: { id: task._id } }))}
+                >
+                  <Foreign text={taskTitle(task)} max={80} /> <span className="text-dim">{task.status}</span>
+                </Item>
+              ))}
+            </Group>
+          )}
         </Command.List>
       </Command>
     </Dialog>

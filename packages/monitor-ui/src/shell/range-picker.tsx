@@ -2,7 +2,7 @@ import { useState } from 'react'
 import { Button } from '../components/button.tsx'
 import { Dialog } from '../components/dialog.tsx'
 import { formatTick, localTime } from '../view/format.ts'
-import { DEFAULT_RANGE, RANGES, type RangeName, writeRange } from '../view/range.ts'
+import { RANGES, type RangeName, writeRange } from '../view/range.ts'
 import { useRange } from './use-range.ts'
 
 const OWN = 'own'
@@ -16,12 +16,13 @@ export function RangePicker() {
       <select
         aria-label="Time range"
         className="field max-w-[220px] min-w-0 shrink"
-        value={name ?? chosen}
+        value={chosen ?? ''}
         onChange={({ target: { value } }) => {
           if (value === OWN) setAsking(true)
-          else change(value === DEFAULT_RANGE ? undefined : value)
+          else change(value === '' ? undefined : value)
         }}
       >
+        <option value="">Any time</option>
         {(Object.keys(RANGES) as RangeName[]).map((one) => (
           <option key={one} value={one}>
             {RANGES[one].label}

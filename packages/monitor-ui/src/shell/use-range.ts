@@ -5,7 +5,7 @@ import { type Range, rangeOf } from '../view/range.ts'
 const STEP_MS = 10_000
 
 interface UsedRange extends Range {
-  /** As it is in the address; undefined while none is chosen. */
+  /** As it is in the address; undefined for any time: charts then show the last hour. */
   chosen: string | undefined
   /** Shows another range on every page. */
   change: (range: string | undefined) => void

@@ -3,6 +3,7 @@ import { type QueryRequest, STATUSES } from '@taskfleet/protocol'
 import { expect, it } from 'vitest'
 import * as queries from '../live/queries.ts'
 import { EVENT_STATUSES } from './event-status.ts'
+import { rangeOf } from './range.ts'
 import { eventsQuery } from './search.ts'
 import { countsPlan } from './status-counts.ts'
 import { SORTS, type SortName, type TaskSearch, taskQuery } from './task-search.ts'
@@ -55,6 +56,23 @@ it.each(Object.keys(SORTS) as SortName[])('searches in the order %s walk an inde
     const plan = countsPlan(search, workers)
     const counts = plan && codeOf(requireCountable(LARGE, compileFilter(plan.filter)))
     expect([search, await counts]).toEqual([search, undefined])
+  }
+})
+
+const RANGES = { 'an hour': '1h', 'two dates': '2027-03-01T02:00Z/2027-03-01T04:00Z' }
+
+it.each(Object.entries(RANGES))('searches within %s walk an index in a large fleet', async (_, range) => {
+  const now = Date.parse('2027-03-02T00:00:00Z')
+  const searches: TaskSearch[] = [
+    ...SEARCHES,
+    { status: ['failed'] },
+    { status: ['running', 'failed'] },
+    { status: [...STATUSES] },
+    { status: ['pending'], queue: 'bulk' },
+  ]
+  for (const search of searches) {
+    const request = taskQuery(search, workers, now, rangeOf(range, now))
+    expect([search, await ofQuery(request)]).toEqual([search, undefined])
   }
 })
 

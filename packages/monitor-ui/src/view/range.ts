@@ -8,8 +8,8 @@ export const RANGES = {
 } as const
 export type RangeName = keyof typeof RANGES
 
-/** What charts show while no range is chosen. */
-export const DEFAULT_RANGE: RangeName = '1h'
+/** What charts show while any time is chosen. Lists then end nowhere. */
+const DEFAULT_RANGE: RangeName = '1h'
 
 /** The one time range of the monitor, in its address: `?range=6h`, or two dates `?range=2027-03-01T02:00Z/2027-03-01T04:00Z`. */
 export interface RangeSearch {

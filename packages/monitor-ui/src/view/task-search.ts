@@ -7,6 +7,7 @@ import {
   type WorkerRow,
 } from '@taskfleet/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
+import type { Range } from './range.ts'
 import { changedSearch } from './search.ts'
 import { tokenFilter } from './task-tokens.ts'
 
@@ -65,7 +66,7 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
       queue: text(raw.queue),
       q: wordsOf(raw),
       deadline: raw.deadline === 'risk' ? 'risk' : undefined,
-      sort: sort !== undefined && Object.hasOwn(SORTS, sort) && sort !== DEFAULT_SORT ? (sort as SortName) : undefined,
+      sort: sort !== undefined && Object.hasOwn(SORTS, sort) ? (sort as SortName) : undefined,
       limit: Number.isInteger(limit) && limit > FIRST_LIMIT ? Math.min(limit, MOST_ROWS) : undefined,
     },
   )
@@ -128,14 +129,16 @@ function atRisk(now: number): Record<string, unknown> {
 /**
  * The query that a search means. A host is the name of workers, which get a new id at every start.
  * @param now the server's time in milliseconds, so coarse that the query doesn't change all the time
+ * @param range only tasks that ended within it; of those that have not ended, those that there were
  */
 export function taskQuery(
   search: TaskSearch,
   workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>,
   now: number,
+  range?: Range,
 ): TasksRequest {
   const filter: Record<string, unknown> = {}
-  const { statuses, sort } = SORTS[search.sort ?? DEFAULT_SORT]
+  const { statuses, sort } = SORTS[sortOf(search, range)]
   const chosen = search.status ?? (search.host === undefined ? statuses : RUNNING)
   // Only running tasks have a worker, so no others are searched.
   const shown = search.host === undefined ? chosen : chosen?.filter((status) => RUNNING.includes(status))
@@ -148,13 +151,38 @@ export function taskQuery(
     filter.worker = { $in: ids.length > 0 ? ids : [search.host] }
   }
   if (search.q !== undefined) Object.assign(filter, tokenFilter(search.q, now))
-  if (search.deadline !== undefined) Object.assign(filter, atRisk(now))
+  const further = [
+    ...(search.deadline === undefined ? [] : [atRisk(now)]),
+    ...(range === undefined ? [] : [within(range, shown ?? ENDED)]),
+  ]
   return {
-    filter,
+    filter: further.length > 1 ? { ...filter, $and: further } : Object.assign(filter, ...further),
     sort: { ...sort },
     limit: search.limit ?? FIRST_LIMIT,
     fields: LIST_FIELDS,
   }
+}
+
+export const sortOf = (search: TaskSearch, range: Range | undefined): SortName =>
+  search.sort ?? usualSort(search, range)
+
+/** The order while none is chosen: a time range is a question about what has ended. */
+export function usualSort({ status }: TaskSearch, range: Range | undefined): SortName {
+  const isOpen = status?.some((one) => !hasEnded(one)) ?? false
+  return range === undefined || isOpen ? DEFAULT_SORT : '-finishedAt'
+}
+
+function within({ from, to, name }: Range, statuses: readonly TaskStatus[]): Record<string, unknown> {
+  const until = name === undefined ? { $lt: new Date(to).toISOString() } : {}
+  const parts = [
+    { status: statuses.filter(hasEnded), finishedAt: { $gte: new Date(from).toISOString(), ...until } },
+    { status: statuses.filter((one) => !hasEnded(one)), ...(name === undefined && { createdAt: until }) },
+  ].filter(({ status }) => status.length > 0)
+  const filters = parts.map(({ status, ...rest }) => ({
+    status: status.length === 1 ? status[0] : { $in: status },
+    ...rest,
+  }))
+  return filters.length === 1 ? filters[0]! : { $or: filters }
 }
 
 /** Turns a status on or off. */
