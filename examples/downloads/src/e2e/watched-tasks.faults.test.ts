@@ -110,11 +110,11 @@ describe('a page with 3 × 50 moving tasks', { timeout: 400_000 }, () => {
       ([cards, wanted]) => {
         const { before } = window as unknown as { before: Map<string, string> }
         const rows = cards.flatMap((name) => [
-          ...document.querySelectorAll(`[data-worker="${name}"] [data-testid=task-row][data-status=running]`),
+          ...document.querySelectorAll(`[data-worker="${name}"] [data-testid=task-cell][data-status=running]`),
         ])
         const moved = rows.filter((row) => {
           const id = row.getAttribute('data-task')!
-          const text = row.textContent!
+          const text = row.getAttribute('title')!
           if (!before.has(id)) before.set(id, text)
           return row.getAttribute('data-source') === 'live' && before.get(id) !== text
         })
@@ -150,7 +150,7 @@ describe('a page with 3 × 50 moving tasks', { timeout: 400_000 }, () => {
     countFault('host killed')
     await page.waitForFunction(
       () => {
-        const lost = [...document.querySelectorAll('[data-worker="host-c"] [data-testid=task-row]')]
+        const lost = [...document.querySelectorAll('[data-worker="host-c"] [data-testid=task-cell]')]
         return lost.every((row) => row.getAttribute('data-source') !== 'live')
       },
       undefined,

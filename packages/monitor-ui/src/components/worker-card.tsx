@@ -1,8 +1,9 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
-import { useServerTime } from '@taskfleet/react'
 import { memo, useRef } from 'react'
+import { useWorkersTime } from '../live/hooks.ts'
 import { heartbeatAge, workerView } from '../live/row-source.ts'
+import type { UsualRuns } from '../live/usual-runs.ts'
 import { assignSlots, inSlots } from '../view/assign-slots.ts'
 import { formatAge, formatBytes } from '../view/format.ts'
 import { WORKER_LOOK } from '../view/status.ts'
@@ -10,8 +11,9 @@ import { visibleLine } from '../view/text.ts'
 import { Foreign } from './foreign.tsx'
 import { GateLine } from './gate-line.tsx'
 import { EndedSlot, SlotRow } from './slot-row.tsx'
+import { TaskCells } from './task-cells.tsx'
 
-/** Workers with more slots than this show no empty ones, which would fill the screen. */
+/** Hosts with more tasks than this show them as cells, and no more empty slots than this. */
 const DRAWN_SLOTS = 6
 
 interface Props {
@@ -20,11 +22,15 @@ interface Props {
   tasks: readonly TaskRow[]
   /** Recently ended tasks, by id. */
   ended: ReadonlyMap<string, TaskRow>
+  /** How long tasks usually run, if it is known. */
+  usual?: UsualRuns | undefined
 }
 
+const UNKNOWN: UsualRuns = new Map()
+
 /** One host: its state, its gate, and its slots with their tasks. */
-export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended }: Props) {
-  const now = useServerTime()
+export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended, usual = UNKNOWN }: Props) {
+  const now = useWorkersTime()
   const state = workerView(worker, now)
   const { label, tone, hint } = WORKER_LOOK[state]
   const silent = state === 'silent' || state === 'gone'
@@ -88,7 +94,12 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended 
         )}
       </header>
       {!idle && !gateway && <GateLine worker={worker} state={state} running={tasks.length} />}
-      {!gateway && (!idle || tasks.length > 0) && (
+      {tasks.length > DRAWN_SLOTS && (
+        <div className="mt-2">
+          <TaskCells tasks={tasks} worker={worker} usual={usual} />
+        </div>
+      )}
+      {!gateway && tasks.length <= DRAWN_SLOTS && (!idle || tasks.length > 0) && (
         <div className="mt-2 flex flex-col gap-0.5">
           {quiet ? (
             <p className="flex h-9 items-center px-2 text-dim">

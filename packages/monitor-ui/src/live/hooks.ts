@@ -39,6 +39,18 @@ export function useWorkers(): ReadonlyMap<string, WorkerRow> {
   return useMemo(() => new Map(rows.map((worker) => [worker._id, worker])), [rows])
 }
 
+/**
+ * The server's time in milliseconds for as long as the workers are known as they are now. Then it stands still: that this page is cut off
+ * makes no host silent.
+ */
+export function useWorkersTime(): number {
+  const { live } = useLiveQuery(WORKERS)
+  const now = useServerTime()
+  const known = useRef(now)
+  if (live) known.current = now
+  return known.current
+}
+
 /** The names of the tasks that live workers run, for suggestions. */
 export function useTaskNames(): string[] {
   const workers = useWorkers()

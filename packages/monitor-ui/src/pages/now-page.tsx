@@ -9,9 +9,11 @@ import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { EndedRow, WaitingRow } from '../components/waiting-list.tsx'
 import { WorkerCard } from '../components/worker-card.tsx'
+import { useWorkersTime } from '../live/hooks.ts'
 import { useTracks } from '../live/progress-tracks.ts'
 import { BOARD_LIMIT, ENDED, NEXT_UP, RUNNING, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
+import { useUsualRuns } from '../live/usual-runs.ts'
 import { useTitle } from '../shell/use-title.ts'
 import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
 import { formatCount, formatCountShort, phases } from '../view/counts.ts'
@@ -63,7 +65,9 @@ export function NowPage() {
   const next = useHeldRows('next', waiting.rows, onWaiting).rows
   const past = useHeldRows('past', ended.rows, onEnded).rows
 
-  const cards = boardWorkers(workers.rows, now)
+  const usual = useUsualRuns()
+  const workersTime = useWorkersTime()
+  const cards = boardWorkers(workers.rows, workersTime)
   const byWorker = useMemo(() => groupByWorker(running.rows), [running.rows])
   const endedById = useMemo(() => new Map(ended.rows.map((task) => [task._id, task])), [ended.rows])
   const known = new Set(cards.map(({ _id }) => _id))
@@ -78,7 +82,7 @@ export function NowPage() {
     { label: 'Held tasks', heading: 'Held', rows: held.slice(0, 4) },
   ]
   const hosts = cards.filter(({ role }) => role === 'worker')
-  const live = hosts.filter((worker) => ['running', 'draining'].includes(workerView(worker, now)))
+  const live = hosts.filter((worker) => ['running', 'draining'].includes(workerView(worker, workersTime)))
   const slots = live.reduce((sum, worker) => sum + worker.slots, 0)
   const total = stats === undefined ? undefined : phases(stats.byStatus)
   const setAside = stats === undefined ? 0 : stats.byStatus.paused + stats.byStatus.blocked
@@ -94,6 +98,8 @@ export function NowPage() {
   return (
     <div className="mx-auto flex w-full max-w-[1900px] flex-col gap-3 p-3 sm:p-4">
       <h1 className="sr-only">Now</h1>
+      <AttentionPanel now={now} />
+      <SetAsideLine />
       <dl
         className="panel dims grid grid-cols-2 overflow-hidden sm:grid-cols-4 xl:grid-cols-7"
         aria-label="Fleet totals"
@@ -133,13 +139,17 @@ export function NowPage() {
         />
       </dl>
       <RowsProblem views={[workers, running, waiting, ended, statistics]} />
-      <AttentionPanel now={now} />
-      <SetAsideLine />
       <ActivityPanel stats={stats} now={now} />
       <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[minmax(0,1fr)_340px]">
         <div className="grid gap-3 [grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr))]">
           {cards.map((worker) => (
-            <WorkerCard key={worker._id} worker={worker} tasks={byWorker.get(worker._id) ?? NONE} ended={endedById} />
+            <WorkerCard
+              key={worker._id}
+              worker={worker}
+              tasks={byWorker.get(worker._id) ?? NONE}
+              ended={endedById}
+              usual={usual}
+            />
           ))}
           {workers.loaded && homeless.length > 0 && (
             <section className="panel p-2.5" aria-label="Tasks on unknown hosts">

@@ -13,7 +13,7 @@ import { Page } from '../components/page.tsx'
 import { type Column, Table } from '../components/table.tsx'
 import { Time } from '../components/time.tsx'
 import { useAct } from '../components/use-act.ts'
-import { useCan } from '../live/hooks.ts'
+import { useCan, useWorkersTime } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
 import { QueueLimitsDialog } from '../shell/dialogs.tsx'
@@ -29,13 +29,14 @@ const PAUSED = { icon: CirclePause, label: 'Paused', tone: 'text-warn' }
 /** Every queue with its counts and settings. */
 export function QueuesPage() {
   const now = useServerTime()
+  const workersTime = useWorkersTime()
   const mayControl = useCan('control')
   const queues = useLiveQuery(QUEUES)
   const workers = useLiveQuery(WORKERS)
   const statistics = useStats()
   const [opened, setOpened] = useState<{ dialog: 'pause' | 'limit'; line: QueueLine }>()
   const serving = workers.rows.filter(
-    (worker) => worker.role === 'worker' && ['running', 'draining'].includes(workerView(worker, now)),
+    (worker) => worker.role === 'worker' && ['running', 'draining'].includes(workerView(worker, workersTime)),
   )
   const byQueue = statistics.stats?.byQueue ?? {}
   const lines = queueLines({ queues: queues.rows, workers: serving, byQueue })

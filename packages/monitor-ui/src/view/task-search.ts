@@ -32,7 +32,7 @@ export const SORTS: Record<
 }
 export type SortName = keyof typeof SORTS
 
-export const DEFAULT_SORT: SortName = '-createdAt'
+const DEFAULT_SORT: SortName = '-createdAt'
 export const FIRST_LIMIT = 200
 export const MOST_ROWS = 1_000
 
