@@ -44,13 +44,13 @@ export function TasksPage() {
   const workers = useWorkers()
   const hosts = useLiveQuery(WORKERS)
   const minute = useMinute()
-  const query = useMemo(() => taskQuery(search, workers.values(), minute), [search, workers, minute])
+  const query = useMemo(() => taskQuery(search, minute), [search, minute])
   // A larger limit and a later minute leave the list the same.
   const { limit: _, ...meaning } = writeTaskSearch(search)
   const queryId = JSON.stringify(meaning)
   const view = useKept(queryId, useLiveQuery(query))
   const { rows, loaded, error } = view
-  const plan = useMemo(() => countsPlan(search, workers.values()), [search, workers])
+  const plan = useMemo(() => countsPlan(search), [search])
   const statistics = useStats(plan?.filter)
   const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })

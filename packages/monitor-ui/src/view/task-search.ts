@@ -1,11 +1,4 @@
-import {
-  hasEnded,
-  PRIORITY_NAMES,
-  type QuerySort,
-  STATUSES,
-  type TaskStatus,
-  type WorkerRow,
-} from '@taskfleet/protocol'
+import { hasEnded, PRIORITY_NAMES, type QuerySort, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 import { changedSearch } from './search.ts'
 
@@ -38,7 +31,7 @@ export const MOST_ROWS = 1_000
 export interface TaskSearch {
   status?: TaskStatus[]
   name?: string
-  /** A worker's name. Only running tasks have one. */
+  /** The name of the worker that ran a task last. */
   host?: string
   queue?: string
   /** A part of the title, or of the text at the path `in`; a whole id finds that task. */
@@ -128,27 +121,17 @@ function atRisk(now: number): Record<string, unknown> {
 }
 
 /**
- * The query that a search means. A host is the name of workers, which get a new id at every start.
+ * The query that a search means.
  * @param now the server's time in milliseconds, so coarse that the query doesn't change all the time
  */
-export function taskQuery(
-  search: TaskSearch,
-  workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>,
-  now: number,
-): TasksRequest {
+export function taskQuery(search: TaskSearch, now: number): TasksRequest {
   const filter: Record<string, unknown> = {}
   const { statuses, sort } = SORTS[search.sort ?? DEFAULT_SORT]
-  const chosen = search.status ?? (search.host === undefined ? statuses : RUNNING)
-  // Only running tasks have a worker, so no others are searched.
-  const shown = search.host === undefined ? chosen : chosen?.filter((status) => RUNNING.includes(status))
+  const shown = search.status ?? statuses
   if (shown !== undefined) filter.status = shown.length === 1 ? shown[0] : { $in: [...shown] }
   if (search.name !== undefined) filter.name = search.name
   if (search.queue !== undefined) filter.queue = search.queue
-  if (search.host !== undefined) {
-    const ids = [...workers].filter(({ name }) => name === search.host).map(({ _id }) => _id)
-    // A name without workers must match nothing; an empty list of ids is not allowed everywhere.
-    filter.worker = { $in: ids.length > 0 ? ids : [search.host] }
-  }
+  if (search.host !== undefined) filter.host = search.host
   const q = search.q?.trim()
   if (q !== undefined && q !== '') {
     if (AN_ID.test(q)) filter._id = q.toLowerCase()
