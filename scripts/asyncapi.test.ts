@@ -239,6 +239,7 @@ function examples({ queue, running, waiting, ended, worker, fingerprint }: Scene
       good: [{}, { filter: { queue } }],
       bad: [{ filter: [] }, { filter: { $where: '1' } }, { queue }, null],
     },
+    subscribeAttention: { good: [{}], bad: [{ filter: {} }, null] },
     // What it takes depends on what the connection holds: see the client in Python.
     checksumQuery: { good: [], bad: [{}, { subscription: 1 }, { subscription: 'q', all: true }] },
     // Here a connection without a session, which has nothing to renew.

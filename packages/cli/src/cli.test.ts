@@ -218,7 +218,7 @@ describe('taskfleet', () => {
     worker.kill('SIGTERM')
     expect(await exit).toEqual([0, null])
     const released = await fleet.fleet.store.find(parseId(endless.out.trim()))
-    expect(released).toMatchObject({ status: 'pending', attempts: [{ outcome: 'released' }] })
+    expect(released).toMatchObject({ status: 'pending', host: expect.any(String), attempts: [{ outcome: 'released' }] })
   })
 
   test('a gateway serves until a signal, and a worker reads TypeScript', async () => {

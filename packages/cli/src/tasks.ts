@@ -51,6 +51,7 @@ export function storedTaskCommands(kit: CommandKit): void {
       QUEUE: (task) => task.queue,
       PRIORITY: (task) => task.priority,
       ATTEMPT: (task) => task.attempt,
+      HOST: (task) => task.host,
       PROGRESS: progressText,
     },
   })

@@ -1,4 +1,5 @@
 import type {
+  AttentionRow,
   CollectionName,
   CollectionRows,
   Delta,
@@ -59,6 +60,15 @@ export interface LiveQuery<N extends CollectionName> {
 /** Statistics that are kept current. */
 export interface LiveStatsHandle {
   readonly stats: FleetStats
+  close(): Promise<void>
+}
+
+/** Gets all rows, the most urgent first. With `error`, they can't be read now, and the rows are the last known ones. */
+export type AttentionListener = (rows: readonly AttentionRow[], error: FleetError | undefined) => void
+
+/** What needs somebody, kept current. */
+export interface LiveAttentionHandle {
+  readonly rows: readonly AttentionRow[]
   close(): Promise<void>
 }
 
@@ -159,6 +169,8 @@ export interface FleetApi extends FleetOperations {
     listener: (stats: FleetStats) => void,
     onRefused?: RefusedListener,
   ): Promise<LiveStatsHandle>
+  /** What needs somebody. `listener` is called with the first rows and on every change. */
+  subscribeAttention(listener: AttentionListener, onRefused?: RefusedListener): Promise<LiveAttentionHandle>
   watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch>
   watchTasks(tasks: readonly string[] | TasksQuery, listeners: TasksListeners): Promise<TasksWatch>
   followTask(id: string, listeners: WatchListeners): FollowedTask

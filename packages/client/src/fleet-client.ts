@@ -1,4 +1,5 @@
 import type {
+  AttentionRows,
   CollectionName,
   FleetControl,
   FleetError,
@@ -13,10 +14,12 @@ import type {
 } from '@taskfleet/protocol'
 import { controlOf } from '@taskfleet/protocol/internal'
 import type {
+  AttentionListener,
   ConnectionState,
   FleetApi,
   FleetClientOptions,
   FollowedTask,
+  LiveAttentionHandle,
   LiveQuery,
   LiveStatsHandle,
   RefusedListener,
@@ -29,6 +32,7 @@ import type {
 } from './api.ts'
 import { GatewayConnection, refusalOf, type StateListener } from './gateway-connection.ts'
 import { HostPool } from './host-pool.ts'
+import { LiveAttention } from './live-attention.ts'
 import { LiveFigures } from './live-figures.ts'
 import { LiveRows } from './live-rows.ts'
 import type { Link, LiveSubscription } from './live-subscription.ts'
@@ -137,6 +141,13 @@ export class FleetClient implements FleetApi {
     const link = this.#link(() => figures, onRefused)
     const figures: LiveFigures = new LiveFigures(ask, listener, link)
     return this.#opened(figures)
+  }
+
+  async subscribeAttention(listener: AttentionListener, onRefused?: RefusedListener): Promise<LiveAttentionHandle> {
+    const ask = (): Promise<AttentionRows> => this.#connection.request('subscribeAttention', {})
+    const link = this.#link(() => attention, onRefused)
+    const attention: LiveAttention = new LiveAttention(ask, listener, link)
+    return this.#opened(attention)
   }
 
   #link(own: () => AnySubscription, onRefused: RefusedListener | undefined): Link {

@@ -25,6 +25,7 @@ const REASON_MS = 9_000
 const PACED: ReadonlySet<keyof ClientToGateway> = new Set([
   'subscribeQuery',
   'subscribeStats',
+  'subscribeAttention',
   'unsubscribeQuery',
   'taskTicket',
   'hostTicket',
@@ -207,7 +208,7 @@ export class GatewayConnection {
       this.#gateways.learn(gateways)
       if (expiresAt !== undefined) this.#renewBefore({ expiresAt, serverTime })
     })
-    for (const event of ['queryDelta', 'queryReset', 'queryPart', 'statsDelta'] as const) {
+    for (const event of ['queryDelta', 'queryReset', 'queryPart', 'statsDelta', 'attentionRows'] as const) {
       socket.on(event, (message: { subscription: string }) => this.#listener.received(message))
     }
     return socket

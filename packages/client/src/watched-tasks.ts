@@ -13,7 +13,7 @@ import type { TaskFollower } from './task-follower.ts'
 
 /** The fields that are needed to watch a task: all light fields, and the output. */
 export const WATCHED_FIELDS =
-  'name version status queue priority runAt deadline attempt failures lost maxAttempts worker publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
+  'name version status queue priority runAt deadline attempt failures lost maxAttempts worker host publicUrl control progress error output createdAt claimedAt startedAt finishedAt updatedAt'.split(
     ' ',
   )
 

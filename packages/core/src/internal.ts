@@ -3,6 +3,7 @@ export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind, WEAK_SE
 export { requireScope, sameRights, secretHash } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
 export { SIGNING_ALGORITHMS, SIGNING_MODES, signingFromEnv } from './auth/signing.ts'
+export { AttentionCommands } from './commands/attention-commands.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
 export { type ListRequest, readTasks } from './commands/list-tasks.ts'
 export { requirePredecessors } from './commands/predecessor-reach.ts'
@@ -43,7 +44,8 @@ export {
   type WorkerToFeeder,
 } from './live/feed-wire.ts'
 export { requireCountable, requireIndexed } from './live/indexed.ts'
-export { LiveQueries, type StatsWatch, type Watch } from './live/live-queries.ts'
+export type { AttentionSource } from './live/live-attention.ts'
+export { type AttentionWatch, LiveQueries, type StatsWatch, type Watch } from './live/live-queries.ts'
 export { LiveQuery, type LiveQueryListener, type SequencedDelta } from './live/live-query.ts'
 export { notifyEach } from './live/notify-each.ts'
 export { type CompiledQuery, compileFilter, compileQuery, QUERY_LIMITS } from './live/query.ts'

@@ -13,6 +13,7 @@ const MESSAGES: Record<keyof ClientToGateway, { scope: Scope; request: object }>
   subscribeQuery: { scope: 'read', request: { filter: { queue: 'nowhere' } } },
   unsubscribeQuery: { scope: 'read', request: { subscription: 'q_none' } },
   subscribeStats: { scope: 'read', request: {} },
+  subscribeAttention: { scope: 'read', request: {} },
   checksumQuery: { scope: 'read', request: { subscription: 'q_none' } },
   explain: { scope: 'read', request: { id: missing } },
   coverage: { scope: 'read', request: {} },

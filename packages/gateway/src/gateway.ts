@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { asError, Fleet, type Principal, type TaskDocument } from '@taskfleet/core'
 import {
+  AttentionCommands,
   type Feed,
   type FleetDatabase,
   LiveQueries,
@@ -421,6 +422,7 @@ export class Gateway extends Service {
     const subscriptions = new Subscriptions(this.#queries, namespace, {
       accounts: this.#accounts,
       backlog: this.#backlog,
+      attention: (principal) => new AttentionCommands(this.#fleet, principal),
       log: this.#log,
     })
     this.#subscriptions = subscriptions
@@ -465,6 +467,7 @@ export class Gateway extends Service {
       subscribe: (request) => subscriptions.subscribe(socket as unknown as Socket, principal, request),
       unsubscribe: (id) => subscriptions.unsubscribe(socket as unknown as Socket, id),
       subscribeStats: (filter) => subscriptions.subscribeStats(socket as unknown as Socket, principal, filter),
+      subscribeAttention: () => subscriptions.subscribeAttention(socket as unknown as Socket, principal),
       checksum: (id) => subscriptions.checksum(socket as unknown as Socket, id),
       ticket: (id) => this.#ticket(id, principal, socket.request),
       hostTicket: (id) => this.#hostTicket(id, principal, socket.request),

@@ -1,4 +1,5 @@
 import type {
+  AttentionRows,
   ChecksumAnswer,
   ClientToGateway,
   FleetOperations,
@@ -21,6 +22,7 @@ export interface RuleDeps {
   subscribe(request: SubscribeQuery): Promise<SubscribeAnswer>
   unsubscribe(subscription: string): void
   subscribeStats(filter: unknown): Promise<StatsAnswer>
+  subscribeAttention(): Promise<AttentionRows>
   checksum(subscription: string): Promise<ChecksumAnswer>
   ticket(id: unknown): Promise<TicketAnswer>
   hostTicket(id: unknown): Promise<HostTicketAnswer>
@@ -33,6 +35,7 @@ export function gatewayRules({
   subscribe,
   unsubscribe,
   subscribeStats,
+  subscribeAttention,
   checksum,
   ticket,
   hostTicket,
@@ -46,6 +49,7 @@ export function gatewayRules({
       return {}
     },
     subscribeStats: ({ filter }) => subscribeStats(filter),
+    subscribeAttention: () => subscribeAttention(),
     checksumQuery: ({ subscription }) => checksum(subscription),
     enqueue: async (request) => ({ task: await control.enqueue(request) }),
     cancel: (request) => control.cancel(request),

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asError, type Principal } from '@taskfleet/core'
 import {
+  type AttentionSource,
+  type AttentionWatch,
   boundsOf,
   compileFilter,
   compileQuery,
@@ -12,6 +14,7 @@ import {
   type Watch,
 } from '@taskfleet/core/internal'
 import {
+  type AttentionRows,
   type ChecksumAnswer,
   type CollectionName,
   FleetError,
@@ -46,7 +49,8 @@ interface Room<W> {
   opened?: W
 }
 
-type AnyRoom = Room<Watch> | Room<StatsWatch>
+type AnyWatch = Watch | StatsWatch | AttentionWatch
+type AnyRoom = Room<Watch> | Room<StatsWatch> | Room<AttentionWatch>
 
 /** The subscriptions of one connection. */
 interface Held {
@@ -78,13 +82,21 @@ export class Subscriptions {
   readonly #held = new Map<Socket, Held>()
   readonly #perKey = new Map<string, number>()
   readonly #accounts: Accounts
+  readonly #attention: (principal: Principal) => AttentionSource
   readonly #log: Logger
 
   constructor(
     queries: LiveQueries,
     namespace: Namespace,
-    parts: { accounts: Accounts; backlog: Backlog; log: Logger },
+    parts: {
+      accounts: Accounts
+      backlog: Backlog
+      /** What needs somebody, within the reach of a key. */
+      attention: (principal: Principal) => AttentionSource
+      log: Logger
+    },
   ) {
+    this.#attention = parts.attention
     this.#log = parts.log
     this.#backlog = parts.backlog
     this.#accounts = parts.accounts
@@ -164,10 +176,27 @@ export class Subscriptions {
     return { subscription: id, seq: live.seq, stats: live.stats }
   }
 
+  /** @throws {FleetError} `TOO_MANY_SUBSCRIPTIONS`, `QUERY_TOO_SLOW` */
+  async subscribeAttention(socket: Socket, principal: Principal): Promise<AttentionRows> {
+    const { queues, names } = principal
+    const reach = JSON.stringify([queues ?? null, names ?? null])
+    const id = `a_${digest(reach)}`
+    const open = (): Promise<AttentionWatch> =>
+      this.#queries.watchAttention(
+        reach,
+        this.#attention(principal),
+        (now, bytes) => this.#emit(id, 'attentionRows', now, bytes),
+        { owner: principal.id },
+      )
+    const { live } = await this.#share(socket, principal, id, open, ({ live }) => live.bytes)
+    this.#join(socket, id)
+    return { subscription: id, ...live.attention, rows: [...live.attention.rows] }
+  }
+
   /** @throws {FleetError} `NOT_FOUND` for an unknown subscription of this connection */
   async checksum(socket: Socket, id: string): Promise<ChecksumAnswer> {
     const room = this.#heldBy(socket)?.shares.has(id) ? this.#rooms.get(id) : undefined
-    if (room === undefined || id.startsWith('s_')) {
+    if (room === undefined || id.startsWith('s_') || id.startsWith('a_')) {
       throw new FleetError('NOT_FOUND', 'This connection has no such live query', { field: 'subscription' })
     }
     return (await (room as Room<Watch>).watch).live.checksum
@@ -205,7 +234,7 @@ export class Subscriptions {
    *
    * @param bytes the size of the answer; throws if it can't be given
    */
-  async #share<W extends Watch | StatsWatch>(
+  async #share<W extends AnyWatch>(
     socket: Socket,
     principal: Principal,
     id: string,
@@ -376,7 +405,10 @@ interface Message {
   sent?: () => void
 }
 
-function messageOf({ live }: Watch | StatsWatch, takesParts: boolean, parts: SnapshotParts): Message {
+function messageOf({ live }: AnyWatch, takesParts: boolean, parts: SnapshotParts): Message {
+  if ('attention' in live) {
+    return { event: 'attentionRows', body: live.attention, bytes: live.bytes, isLast: true }
+  }
   if (!('rows' in live)) {
     return { event: 'statsDelta', body: { seq: live.seq, changes: live.stats }, bytes: 0, isLast: true }
   }

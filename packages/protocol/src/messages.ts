@@ -96,7 +96,7 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
   },
   unsubscribeQuery: {
     summary:
-      'Ends a subscription of `subscribeQuery` or `subscribeStats`. Ending an unknown subscription is not an error.',
+      'Ends a subscription of `subscribeQuery`, `subscribeStats` or `subscribeAttention`. Ending an unknown subscription is not an error.',
     scope: 'read',
     payload: z.strictObject({ subscription }),
     answer: nothing,
@@ -106,6 +106,12 @@ export const GATEWAY_TAKES: Readonly<Record<keyof ClientToGateway, SocketMessage
     scope: 'read',
     payload: z.strictObject({ filter: byCore(shapes.filter.optional()) }),
     answer: shapes.statsAnswer,
+  },
+  subscribeAttention: {
+    summary: 'What needs somebody, as `attention.list`, kept current by `attentionRows`.',
+    scope: 'read',
+    payload: z.strictObject({}),
+    answer: shapes.attentionRows,
   },
   checksumQuery: {
     summary: 'The checksum of the rows of a subscription, as of `seq`. docs/protocol.md defines it.',
@@ -210,6 +216,10 @@ export const GATEWAY_SENDS: Readonly<Record<keyof GatewayToClient, SocketMessage
   statsDelta: {
     summary: 'The changed parts of the statistics, each with its current value.',
     payload: shapes.statsDelta,
+  },
+  attentionRows: {
+    summary: 'What needs somebody now: all rows, whenever they change, or why they could not be read.',
+    payload: shapes.attentionRows,
   },
 }
 

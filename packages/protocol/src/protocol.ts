@@ -243,6 +243,9 @@ export interface StatsAnswer extends z.output<typeof shapes.statsAnswer> {}
 /** The changed parts of the statistics, each with its current value. */
 export interface StatsDelta extends z.output<typeof shapes.statsDelta> {}
 
+/** What needs somebody, as of `seq`. */
+export interface AttentionRows extends z.output<typeof shapes.attentionRows> {}
+
 /** The checksum of the rows of a window as of `seq`; see `rowsChecksum`. */
 export interface ChecksumAnswer extends z.output<typeof shapes.checksumAnswer> {}
 
@@ -365,9 +368,10 @@ type Message<Request, Answer = object> = (request: Request, ack: (answer: Ack<An
 /** What a client may send on the gateway's namespace. */
 export interface ClientToGateway {
   subscribeQuery: Message<SubscribeQuery, SubscribeAnswer>
-  /** Also ends subscriptions of `subscribeStats`. */
+  /** Also ends subscriptions of `subscribeStats` and `subscribeAttention`. */
   unsubscribeQuery: Message<{ subscription: string }>
   subscribeStats: Message<{ filter?: Record<string, unknown> }, StatsAnswer>
+  subscribeAttention: Message<object, AttentionRows>
   /** Lets a client check its rows. */
   checksumQuery: Message<{ subscription: string }, ChecksumAnswer>
   enqueue: Message<EnqueueRequest, { task: StoredTask }>
@@ -404,6 +408,7 @@ export interface GatewayToClient {
   /** Only to connections with `auth: { parts: true }`. */
   queryPart: (part: QueryPart) => void
   statsDelta: (delta: StatsDelta) => void
+  attentionRows: (now: AttentionRows) => void
   /** Sent once after the connection: what the gateway is and what it can do. */
   welcome: (welcome: Welcome) => void
 }

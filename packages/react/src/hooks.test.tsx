@@ -7,6 +7,7 @@ import { type ReactNode, StrictMode } from 'react'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   FleetProvider,
+  useAttention,
   useConnection,
   useFleetClient,
   useHeldRows,
@@ -335,6 +336,24 @@ describe('useStats', () => {
     expect(result.current.live).toBe(false)
     act(() => client.figures[0]!.listener(someStats(1)))
     expect(result.current).toMatchObject({ stats: someStats(1), live: true })
+  })
+})
+
+describe('useAttention', () => {
+  test('gives the rows to all who show them, and keeps the last known ones with the reason when they can not be read', async () => {
+    const { result, unmount } = await show(() => [useAttention(), useAttention()])
+    expect(client.alarms).toHaveLength(1)
+    expect(result.current).toMatchObject([{ rows: [], loaded: true, live: true }, { rows: [] }])
+    const row = { _id: '1', kind: 'weak', urgency: 'soon', subject: 'secret', message: 'set one' } as const
+    act(() => client.alarms[0]!.listener([row], undefined))
+    expect(result.current[1]).toMatchObject({ rows: [row], live: true })
+    act(() => client.alarms[0]!.listener([row], refusedWith('QUERY_TOO_SLOW')))
+    expect(result.current[0]).toMatchObject({ rows: [row], live: false, error: { code: 'QUERY_TOO_SLOW' } })
+    act(() => client.alarms[0]!.listener([], undefined))
+    expect(result.current[0]).toMatchObject({ rows: [], live: true, error: undefined })
+    unmount()
+    await settle()
+    expect(client.open).toBe(0)
   })
 })
 

@@ -1,6 +1,7 @@
 export { FleetProvider, useFleetClient } from './fleet-provider.tsx'
 export type { HeldView } from './held-rows.ts'
 export type { ConnectionView } from './source.ts'
+export { type AttentionView, useAttention } from './use-attention.ts'
 export { useConnection } from './use-connection.ts'
 export { useHeldRows } from './use-held-rows.ts'
 export { type LiveQueryView, useLiveQuery } from './use-live-query.ts'

@@ -239,16 +239,28 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
       },
     )
 
-    test('a claim takes a lease, an entry of attempts and the address of the task', async () => {
+    test('a claim takes a lease, an entry of attempts, the host and the address of the task', async () => {
       const { task, leaseId } = await make.claimed()
       expect(task).toMatchObject({
         status: 'running',
         attempt: 1,
         worker: 'worker-1',
+        host: 'host-1',
         publicUrl: `http://127.0.0.2:4101/tasks/${task._id.toHexString()}`,
         lease: { id: leaseId, session: 'worker-1' },
-        attempts: [{ n: 1, worker: 'worker-1', lease: leaseId }],
+        attempts: [{ n: 1, worker: 'worker-1', host: 'host-1', lease: leaseId }],
       })
+    })
+
+    test('a task and its attempts keep their host after the end', async () => {
+      const first = await make.claimed()
+      await store.settle(first, Outcome.retry(testError, 0))
+      const [claim] = await store.claim([first.task._id], { ...testClaimant, worker: 'worker-2', host: 'host-2' })
+      await store.settle(claim!, Outcome.completed(1))
+      const ended = await now(first.task)
+      expect(ended).toMatchObject({ status: 'completed', host: 'host-2' })
+      expect(ended.attempts.map(({ host }) => host)).toEqual(['host-1', 'host-2'])
+      expect(ended).not.toHaveProperty('worker')
     })
 
     test('a task is claimed once, by any number of simultaneous claims', async () => {

@@ -72,6 +72,7 @@ const OF_RUNNING: Readonly<Record<string, Doc>> = {
   'a text as updatedAt': { updatedAt: 'zzz' },
   'no priority': { priority: undefined },
   'an object as publicUrl': { publicUrl: { a: 1 } },
+  'a number as host': { host: 5 },
   'a text as id': { _id: 'running-one' },
   'an object as id': { _id: { running: 1 } },
 }

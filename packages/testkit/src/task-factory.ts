@@ -10,7 +10,7 @@ import {
 import type { TaskStatus } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
 
-export const testClaimant: Claimant = { worker: 'worker-1', publicBase: 'http://127.0.0.2:4101' }
+export const testClaimant: Claimant = { worker: 'worker-1', host: 'host-1', publicBase: 'http://127.0.0.2:4101' }
 
 /** A new task of the test handler. */
 export const newTask = (over: Partial<NewTask> = {}): NewTask => ({ ...parseNewTask({ name: 'test' }), ...over })

@@ -16,6 +16,7 @@ export function claimLoopOf(worker: Worker): ClaimLoop {
   const { clock } = fleet.database
   const claimant = ({ lost }: Pick<Hint, 'lost'>): Claimant => ({
     worker: worker.session.id,
+    host: settings.name,
     queues: settings.queues,
     maxLost: lost,
     ...given({ publicBase: worker.gateway?.publicUrl }),

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import { asError, type Fleet, type TaskDocument } from '@taskfleet/core'
 import { type Claim, type End, endOfAttempt, type TaskError, TRANSITIONS, toFullRow } from '@taskfleet/core/internal'
 import { FleetError, hasEnded, type TaskRow } from '@taskfleet/protocol'
@@ -195,7 +194,7 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
     return
   }
   const { status } = settled
-  noteEnd(run, { outcome: TRANSITIONS[outcome.verb].closes, status }, fleet)
+  noteEnd(run, { outcome: TRANSITIONS[outcome.verb].closes, status, host: settings.name }, fleet)
   const output = outcome.verb === 'complete' ? { output: outcome.output } : {}
   const failure = 'error' in outcome ? { error: outcome.error } : {}
   // If this fails, the reaper does it later.
@@ -205,8 +204,12 @@ function reportEnd(run: RunningTask, task: TaskRow, { outcome, settled }: Execut
   emitEnd({ ...task, status }, outcome, worker.emit)
 }
 
-function noteEnd({ claim }: RunningTask, end: Pick<End, 'outcome' | 'status'>, { rollUps, database }: Fleet): void {
-  rollUps.note(endOfAttempt(claim.task, { host: hostname(), ...end }, database.clock.now()))
+function noteEnd(
+  { claim }: RunningTask,
+  end: Pick<End, 'host' | 'outcome' | 'status'>,
+  { rollUps, database }: Fleet,
+): void {
+  rollUps.note(endOfAttempt(claim.task, end, database.clock.now()))
 }
 
 function emitEnd(task: TaskRow, outcome: NonNullable<Executed['outcome']>, emit: Emit): void {
@@ -218,7 +221,7 @@ function emitEnd(task: TaskRow, outcome: NonNullable<Executed['outcome']>, emit:
   }
 }
 
-function reportFailure({ claim }: RunningTask, error: TaskError, { notice, underWay }: Worker): void {
+function reportFailure({ claim }: RunningTask, error: TaskError, { notice, underWay, settings }: Worker): void {
   const { _id, name, version } = claim.task
-  underWay.add(notice.record({ error, task: _id, name, version, host: hostname() }))
+  underWay.add(notice.record({ error, task: _id, name, version, host: settings.name }))
 }

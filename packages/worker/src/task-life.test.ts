@@ -225,7 +225,7 @@ describe('the report on errors', () => {
     const queue = ownQueue()
     await fleet.runner({ queue: ownQueue() })
     const task = await fleet.post([], { queue })
-    await fleet.fleet.store.claim([task._id], { worker: 'gone' })
+    await fleet.fleet.store.claim([task._id], { worker: 'gone', host: 'h' })
     const lost = await fleet.until(task._id, ({ status }) => status === 'pending')
     expect(
       await eventually(async () => (await fleet.fleet.errors.find(lost.error!.fingerprint)) ?? false),

@@ -295,15 +295,11 @@ export class Worker extends Service {
   #onReaped(task: TaskDocument): void {
     const { error, _id, name, version, status } = task
     const id = _id.toHexString()
-    const worker = task.attempts.at(-1)?.worker
+    const { worker, host } = task.attempts.at(-1) ?? {}
     this.settings.log.info({ task: id, from: worker, status }, 'took back a task of a dead worker')
     this.emit('lost', { id, worker })
     if (error === undefined) return
-    const record = async (): Promise<void> => {
-      const lost = worker === undefined ? null : await this.fleet.workers.find(worker).catch(() => null)
-      await this.notice.record({ error, task: _id, name, version, host: lost?.host ?? 'unknown' })
-    }
-    this.underWay.add(record())
+    this.underWay.add(this.notice.record({ error, task: _id, name, version, host: host ?? 'unknown' }))
   }
 
   #report(): WorkerReport {

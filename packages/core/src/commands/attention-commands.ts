@@ -28,16 +28,24 @@ export class AttentionCommands extends Commands<Parts> {
   /** A limited key learns of its own queues and names alone. @throws {FleetError} `QUERY_TOO_SLOW` */
   list(): Promise<AttentionRow[]> {
     const answers = answersOf(this.parts)
-    const { queues, names } = this.principal
-    const reach = JSON.stringify([queues, names])
     const now = performance.now()
     for (const [key, { until }] of answers) if (until <= now) answers.delete(key)
-    const known = answers.get(reach)
-    if (known !== undefined) return known.rows
-    const rows = this.#observe().then(attention)
-    answers.set(reach, { until: now + SHARED_MS, rows })
-    rows.catch(() => answers.delete(reach))
-    return rows
+    return answers.get(this.#reach)?.rows ?? this.read()
+  }
+
+  /** As `list`, but never an answer that another caller got. */
+  read(): Promise<AttentionRow[]> {
+    const answers = answersOf(this.parts)
+    const answer = { until: performance.now() + SHARED_MS, rows: this.#observe().then(attention) }
+    answers.set(this.#reach, answer)
+    answer.rows.catch(() => {
+      if (answers.get(this.#reach) === answer) answers.delete(this.#reach)
+    })
+    return answer.rows
+  }
+
+  get #reach(): string {
+    return JSON.stringify([this.principal.queues, this.principal.names])
   }
 
   async #observe(): Promise<Observed> {

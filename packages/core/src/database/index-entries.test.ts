@@ -8,7 +8,7 @@ import { type IndexEntry, indexEntries, isWildcard } from './index-entries.ts'
 import { INDEXES } from './indexes.ts'
 
 const held = useDatabase()
-const CLAIMANT = { worker: 'w', leaseMs: 60_000 }
+const CLAIMANT = { worker: 'w', host: 'h' }
 /** The most entries that the life of a plain task may write: with each index there is one more B-tree to write in each step. */
 const MOST = 12
 

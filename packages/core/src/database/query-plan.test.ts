@@ -35,6 +35,13 @@ test.each<[what: string, collection: string, filter: object, sort: object, plan:
     { finishedAt: -1, _id: -1 },
     'filter ended',
   ],
+  [
+    'the history of a host',
+    'tasks',
+    { host: { $eq: 'fra-1' }, finishedAt: { $gte: LATER, $lt: LATER } },
+    { finishedAt: -1, _id: -1 },
+    'filter ended',
+  ],
   ['the history backwards', 'tasks', { finishedAt: { $exists: true } }, { finishedAt: 1, _id: 1 }, 'sort ended'],
   ['ties in the other direction', 'tasks', { finishedAt: { $exists: true } }, { finishedAt: -1, _id: 1 }, undefined],
   ['tasks without an end', 'tasks', { finishedAt: null }, { finishedAt: -1, _id: -1 }, undefined],

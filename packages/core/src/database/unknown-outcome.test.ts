@@ -185,7 +185,7 @@ test('a claim that an election interrupts returns the tasks that it has claimed'
   relay.lose(['update'])
   const claims = await relayed.store.claim(
     tasks.map(({ _id }) => _id),
-    { worker: 'w' },
+    { worker: 'w', host: 'h' },
   )
   expect(claims.map(({ task }) => String(task._id)).sort()).toEqual(tasks.map(({ _id }) => String(_id)).sort())
   expect(claims.every(({ adopted }) => adopted)).toBe(true)
@@ -195,7 +195,7 @@ test('attempts that end together during an election end once, each with its own 
   const tasks = await Promise.all([made().pending(), made().pending()])
   const claims = await fleet.store.claim(
     tasks.map(({ _id }) => _id),
-    { worker: 'w' },
+    { worker: 'w', host: 'h' },
   )
   await fail({ failCommands: ['update'], errorCode: 11_602 }, 1)
   const settled = await Promise.all(claims.map((claim) => fleet.store.settle(claim, { verb: 'complete', output: 1 })))

@@ -14,6 +14,7 @@ export interface Failure {
   task: ObjectId
   name: string
   version: number
+  /** The name of the worker. */
   host: string
 }
 

@@ -13,7 +13,7 @@ export type RollUpUnit = 'minute' | 'hour'
 export interface End {
   queue: string
   name: string
-  /** The host of the worker; empty without an attempt. */
+  /** The name of the worker; empty without an attempt. */
   host: string
   /** How the attempt ended; `none` for a task that ended without one. */
   outcome: AttemptOutcome | 'none'

@@ -11,6 +11,7 @@ import { isHeavy } from './bounded-read.ts'
 import type { Feed } from './feed.ts'
 import type { Change } from './feed-events.ts'
 import { requireCountable, requireIndexed } from './indexed.ts'
+import { type AttentionListener, type AttentionSource, LiveAttention } from './live-attention.ts'
 import { LiveQuery, type LiveQueryListener, type LiveQueryOptions } from './live-query.ts'
 import { LiveStats } from './live-stats.ts'
 import { createMatcher } from './matcher.ts'
@@ -31,6 +32,12 @@ const LINGER_MS = 30_000
 /** One watcher of statistics. */
 export interface StatsWatch {
   live: LiveStats
+  close(): void
+}
+
+/** One watcher of what needs somebody. */
+export interface AttentionWatch {
+  live: LiveAttention
   close(): void
 }
 
@@ -95,6 +102,7 @@ export class LiveQueries {
   readonly #log: Logger | undefined
   readonly #open = new Map<string, Entry>()
   readonly #stats = new Map<string, Shared<LiveStats>>()
+  readonly #attention = new Map<string, Shared<LiveAttention>>()
   readonly #lingering = new Map<Shared<unknown>, Lingering>()
   readonly #shelves = new Map<CollectionName, Shelf>()
   readonly #unsubscribe: () => void
@@ -105,6 +113,7 @@ export class LiveQueries {
   readonly #audits: WatchLoop
   readonly #reads = pLimit(READS_AT_ONCE)
   readonly #heavyReads = pLimit(HEAVY_READS_AT_ONCE)
+  readonly #attentionReads = pLimit(1)
   #mended = 0
   #audited = 0
 
@@ -118,10 +127,12 @@ export class LiveQueries {
       change: (change) => {
         for (const live of this.#concerned(change)) this.#pass(live, change)
         if (change.collection === 'tasks') for (const { live } of this.#stats.values()) live.change(change)
+        for (const { live } of this.#attention.values()) live.change(change)
       },
       lost: (reason) => {
         for (const { live } of this.#open.values()) this.#reset(live, reason)
         for (const { live } of this.#stats.values()) live.lost()
+        for (const { live } of this.#attention.values()) live.lost()
       },
     })
     this.#audits = new WatchLoop({
@@ -150,9 +161,53 @@ export class LiveQueries {
     })
   }
 
-  /** Joins an open entry, or opens it for the first watcher. After the last watcher has left, it stays open for a while. */
+  /**
+   * What needs somebody. Watchers of the same reach share it, and it is read only while there are any.
+   *
+   * @param reach equal for callers that see the same
+   */
+  async watchAttention(
+    reach: string,
+    source: AttentionSource,
+    listener: AttentionListener,
+    { owner }: Opener = {},
+  ): Promise<AttentionWatch> {
+    return this.#share({
+      readsContent: false,
+      lingers: false,
+      find: () => this.#attention.get(reach),
+      open: () => this.#openAttention(reach, source, owner),
+      drop: (shared) => this.#dropAttention(reach, shared),
+      bytes: ({ bytes }) => bytes,
+      subscribe: (live) => live.subscribe(listener),
+    })
+  }
+
+  #openAttention(reach: string, source: AttentionSource, owner: string | undefined): Shared<LiveAttention> {
+    // Those of several reaches are read one after the other, so that many limited keys don't overload the database.
+    const inTurn: AttentionSource = {
+      list: () => this.#attentionReads(() => source.list()),
+      read: () => this.#attentionReads(() => source.read()),
+    }
+    const live = new LiveAttention(inTurn, { log: this.#log })
+    const entry = { live, ready: live.open(), watches: 0, owner, lingering: undefined }
+    this.#attention.set(reach, entry)
+    return entry
+  }
+
+  #dropAttention(reach: string, entry: Shared<LiveAttention>): void {
+    entry.live.close()
+    if (this.#attention.get(reach) === entry) this.#attention.delete(reach)
+    this.#releaseFeed(entry)
+  }
+
+  /**
+   * Joins an open entry, or opens it for the first watcher. After the last watcher has left, it stays open for a while, unless `lingers`
+   * is false.
+   */
   async #share<Live, Open extends Shared<Live>>(kind: {
     readsContent: boolean
+    lingers?: false
     find: () => Open | undefined
     open: () => Open
     drop: (shared: Open) => void
@@ -172,6 +227,10 @@ export class LiveQueries {
       shared.watches -= 1
       if (shared.watches > 0) return
       const drop = (): void => kind.drop(shared)
+      if (kind.lingers === false) {
+        drop()
+        return
+      }
       shared.lingering = setTimeout(drop, this.#options.lingerMs ?? LINGER_MS).unref()
       this.#lingering.set(shared, { owner: shared.owner, bytes: kind.bytes(shared.live), drop })
       this.#makeRoom(({ owner }) => owner === shared.owner, LINGERING.ofOne)
@@ -240,7 +299,7 @@ export class LiveQueries {
 
   /** How many views are open. */
   get size(): number {
-    return this.#open.size + this.#stats.size
+    return this.#open.size + this.#stats.size + this.#attention.size
   }
 
   /** How many comparisons with the database there have been. */
@@ -388,5 +447,6 @@ export class LiveQueries {
     this.#unsubscribe()
     for (const [key, entry] of this.#open) this.#drop(key, entry)
     for (const [key, entry] of this.#stats) this.#dropStats(key, entry)
+    for (const [reach, entry] of this.#attention) this.#dropAttention(reach, entry)
   }
 }

@@ -96,15 +96,18 @@ const WELL_FORMED: Expression = {
 /** Claims only tasks that are due by the server's clock. The write matches other tasks too, but leaves them unchanged. */
 export function claim(leaseId: string, claimant: Claimant): Pipeline {
   const n = { $add: ['$attempt', 1] }
-  const entry = { n, worker: literal(claimant.worker), lease: literal(leaseId), claimedAt: STAMP }
+  const worker = literal(claimant.worker)
+  const host = literal(claimant.host)
+  const entry = { n, worker, host, lease: literal(leaseId), claimedAt: STAMP }
   const mine = { $eq: ['$lease.id', literal(leaseId)] }
   const claimed = {
     status: TRANSITIONS.claim.to,
     attempt: n,
     attempts: { $slice: [{ $concatArrays: ['$attempts', [entry]] }, -ATTEMPTS_KEPT] },
     attemptsDropped: { $max: [0, { $subtract: [n, ATTEMPTS_KEPT] }] },
-    lease: { id: literal(leaseId), session: literal(claimant.worker) },
-    worker: literal(claimant.worker),
+    lease: { id: literal(leaseId), session: worker },
+    worker,
+    host,
     ...(claimant.slot === undefined ? {} : { slot: literal(claimant.slot) }),
     claimedAt: STAMP,
     startedAt: { $ifNull: ['$startedAt', STAMP] },

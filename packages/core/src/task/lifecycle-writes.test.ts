@@ -19,7 +19,7 @@ const retention = { completed: 1, failed: 2, cancelled: 3 } as const
 const progress = { ratio: 0.5, at: NOW }
 const known = { completed: [id], forgiven: [] }
 const place = { front: NOW, blocked: false, completed: [id], leadMs: 5 }
-const claimant = { worker: 'w', slot: 'q\n1', notAfter: NOW, publicBase: 'http://worker:1' }
+const claimant = { worker: 'w', host: 'fra-1', slot: 'q\n1', notAfter: NOW, publicBase: 'http://worker:1' }
 const signature = 'k:0::x'
 const control = (action: 'cancel' | 'pause') => ({ action, by: 'ann', reason: 'because' })
 /** A request with every field. */
@@ -56,7 +56,7 @@ const naming = { title: 'Nightly import', labels: { tenant: 'acme' } }
 
 /** The update pipelines of each verb. */
 const PIPELINES: Record<Verb, Pipeline[]> = {
-  claim: [updates.claim('lease', claimant), updates.claim('lease', { worker: 'w' })],
+  claim: [updates.claim('lease', claimant), updates.claim('lease', { worker: 'w', host: 'fra-1' })],
   complete: [
     settled(Outcome.completed(1)),
     updates.completeAll([id], [1], retention),

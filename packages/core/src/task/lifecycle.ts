@@ -144,7 +144,7 @@ const WISHES = [
 
 /** The fields that the write of a verb may change, beside `status`, `rev` and `updatedAt`. */
 export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
-  claim: [...HOLDER, 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
+  claim: [...HOLDER, 'host', 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
   complete: [...SETTLING, 'output', 'lost'],
   retry: [...SETTLING, 'error', 'failures', 'priority', ...LATER],
   fail: [...SETTLING, 'error', 'failures'],

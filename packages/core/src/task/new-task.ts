@@ -64,7 +64,7 @@ export interface Changes extends BudgetChanges {
 }
 
 const READ_ONLY = new Set(
-  'attempt attempts attemptsDropped basePriority checkpoint checkpointAttempt claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt keyUntil lease lost order output parent predecessors progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
+  'attempt attempts attemptsDropped basePriority checkpoint checkpointAttempt claimedAt control createdAt deadlineMissedAt error expireAt failures finishedAt host keyUntil lease lost order output parent predecessors progress publicUrl raiseAt replayOf rev schedule event signature startedAt status updatedAt worker'.split(
     ' ',
   ),
 )

@@ -34,7 +34,7 @@ describe('a queue with a limit of waiting tasks', () => {
     const [first, second, third] = await fleet.store.enqueue(tasksOf('held', 3))
     await fleet.store.pause(first!._id, 'test')
     await expect(fleet.store.enqueue(tasksOf('held', 1, { after: second!._id }))).rejects.toMatchObject(FULL)
-    await fleet.store.claim([second!._id], { worker: 'w' })
+    await fleet.store.claim([second!._id], { worker: 'w', host: 'h' })
     await fleet.store.cancel(third!._id, 'test')
     await open().store.enqueue(tasksOf('held', 2, { after: second!._id }))
     await expect(open().store.enqueue(tasksOf('held', 1))).rejects.toMatchObject(FULL)

@@ -18,6 +18,8 @@ export interface Claim {
 export interface Claimant {
   /** The id of the worker, which is also the id of its session. The claim lasts as long as the session. */
   worker: string
+  /** The name of the worker, which stays with the task after its end. */
+  host: string
   /** Tasks with which more workers than this have died are skipped. No limit by default. */
   maxLost?: number
   /** The queues that it serves. A task that was moved to another queue in the meantime is not claimed. */

@@ -1,34 +1,34 @@
 import { Link, type LinkProps } from '@tanstack/react-router'
 import type { AttentionRow } from '@taskfleet/protocol'
-import { useFleetClient } from '@taskfleet/react'
+import { useAttention } from '@taskfleet/react'
 import { CircleAlert, CircleCheck, TriangleAlert } from 'lucide-react'
-import { useAsked } from '../live/use-asked.ts'
 import { formatTime, formatWhen } from '../view/format.ts'
 import { Foreign } from './foreign.tsx'
 import { LookMark } from './look-mark.tsx'
 
-const AGAIN_MS = 5_000
 const URGENT = { icon: CircleAlert, label: 'Now', tone: 'text-bad' }
 const SOON = { icon: TriangleAlert, label: 'Soon', tone: 'text-warn' }
 const WELL = { icon: CircleCheck, label: 'All is well', tone: 'text-done' }
 
 /** What needs somebody. Says so when all is well; empty until it is known. */
 export function AttentionPanel({ now }: { now: number }) {
-  const { attention } = useFleetClient()
-  const { answer, error } = useAsked(() => attention.list(), { key: 'attention', everyMs: AGAIN_MS })
-  if (answer === undefined) {
-    if (error === undefined) return null
-    return <p className="panel px-3 py-2 text-dim">What needs somebody can't be shown: {error.message}</p>
-  }
+  const { rows, loaded, error } = useAttention()
+  if (!loaded && error === undefined) return null
   return (
     <section className="panel px-3 py-2" aria-label="What needs somebody">
-      {answer.length === 0 && (
+      {error !== undefined && (
+        <p className="text-warn">
+          What needs somebody can't be read now: {error.message}
+          {rows.length > 0 && '. The list is the last known one'}
+        </p>
+      )}
+      {error === undefined && rows.length === 0 && (
         <p className="text-dim">
           <LookMark look={WELL} />
         </p>
       )}
       <ul className="flex flex-col gap-1">
-        {answer.map((row) => (
+        {rows.map((row) => (
           <li
             key={row._id}
             data-testid="attention-row"

@@ -3,7 +3,18 @@ import { saveFile, toCsv } from '../view/csv.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { LinkButton } from './button.tsx'
 
-const COLUMNS = ['id', 'title', 'name', 'version', 'status', 'queue', 'priority', 'attempt', 'failures'] as const
+const COLUMNS = [
+  'id',
+  'title',
+  'name',
+  'version',
+  'status',
+  'queue',
+  'priority',
+  'host',
+  'attempt',
+  'failures',
+] as const
 const DATES = ['createdAt', 'runAt', 'startedAt', 'finishedAt'] as const
 
 /** Saves the rows of a list as a file. */
@@ -13,7 +24,7 @@ export function ExportMenu({ rows }: { rows: readonly TaskRow[] }) {
       [...COLUMNS, ...DATES, 'error', 'labels'],
       rows.map((task) => [
         ...[task._id, taskTitle(task), task.name, task.version, task.status, task.queue, task.priority],
-        ...[task.attempt, task.failures],
+        ...[task.host, task.attempt, task.failures],
         ...DATES.map((date) => task[date]),
         ...[task.error?.code, task.labels],
       ]),

@@ -18,8 +18,8 @@ import { PriorityMark, waitText } from './waiting-list.tsx'
 /** The columns of a line, with or without a box to select it. */
 export function lineGrid(selectable: boolean): string {
   return selectable
-    ? 'grid grid-cols-[20px_minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[20px_118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_84px_28px]'
-    : 'grid grid-cols-[minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_84px_28px]'
+    ? 'grid grid-cols-[20px_minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[20px_118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_96px_28px]'
+    : 'grid grid-cols-[minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_96px_28px]'
 }
 
 interface Props {
@@ -52,6 +52,7 @@ export const TaskLine = memo(function TaskLine({
   const { now } = live
   const title = taskTitle(task)
   const running = task.status === 'running'
+  const host = hostOf(task, worker)
   const begun = task.startedAt ?? task.claimedAt
   const lasted = begun && Math.max(0, (task.finishedAt ? Date.parse(task.finishedAt) : now) - Date.parse(begun))
   return (
@@ -107,25 +108,17 @@ export const TaskLine = memo(function TaskLine({
         <span className="block truncate text-[11.5px] text-dim">
           <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
           <span className="lg:hidden">
-            {worker !== undefined && (
+            {host !== undefined && (
               <>
                 {' · '}
-                <Foreign text={worker.name} max={40} />
+                <Foreign text={host} max={40} />
               </>
             )}
           </span>
         </span>
       </div>
       <div role="cell" className="hidden min-w-0 truncate lg:block">
-        {task.worker === undefined ? (
-          <span className="text-dim">–</span>
-        ) : (
-          <Foreign
-            text={worker?.name ?? task.worker}
-            max={60}
-            className={worker === undefined ? 'font-mono text-xs text-dim' : ''}
-          />
-        )}
+        {host === undefined ? <span className="text-dim">–</span> : <Foreign text={host} max={60} />}
       </div>
       <div
         role="cell"
@@ -141,7 +134,13 @@ export const TaskLine = memo(function TaskLine({
         <PriorityMark priority={task.priority} />
       </div>
       <div role="cell" className="hidden text-right whitespace-nowrap lg:block">
-        <span title={`Created ${formatTime(task.createdAt)}`}>{formatAge(now - Date.parse(task.createdAt))} ago</span>
+        {task.finishedAt === undefined ? (
+          <span title={`Created ${formatTime(task.createdAt)}`}>{formatAge(now - Date.parse(task.createdAt))} ago</span>
+        ) : (
+          <span title={`Ended ${formatTime(task.finishedAt)}, created ${formatTime(task.createdAt)}`}>
+            ended {formatAge(now - Date.parse(task.finishedAt))} ago
+          </span>
+        )}
         {lasted !== undefined && lasted !== '' && (
           <span className="block text-[11.5px] leading-tight text-dim">{formatDuration(lasted)}</span>
         )}
@@ -162,6 +161,11 @@ export const TaskLine = memo(function TaskLine({
     </div>
   )
 })
+
+/** The host that runs a task, or that ran an ended one last. A waiting task has none: the next claim decides. */
+function hostOf({ status, host, worker: id }: TaskRow, worker: WorkerRow | undefined): string | undefined {
+  return status === 'running' || hasEnded(status) ? (host ?? worker?.name ?? id) : undefined
+}
 
 /** The current or last attempt, and how many failures are allowed. */
 export function attemptsText(task: Pick<TaskRow, 'attempt' | 'maxAttempts'>): string {

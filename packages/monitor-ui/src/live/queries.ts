@@ -25,6 +25,7 @@ export const LIST_FIELDS: string[] = [
   'lost',
   'maxAttempts',
   'worker',
+  'host',
   'publicUrl',
   'control',
   'progress',

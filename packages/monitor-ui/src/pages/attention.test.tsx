@@ -38,3 +38,11 @@ it('lists what needs somebody, each with a link to its cause', async () => {
     ['SoonEIO it is new', '/errors'],
   ])
 })
+
+it('says why the list can not be read, instead of that all is well', async () => {
+  const fleet = new FakeFleet()
+  fleet.refused.set('attention.list', { code: 'QUERY_TOO_SLOW', message: 'the database is busy' })
+  await renderMonitor(fleet, '/')
+  await screen.findByText(/can't be read now: the database is busy/)
+  expect(screen.queryByText('All is well')).toBeNull()
+})

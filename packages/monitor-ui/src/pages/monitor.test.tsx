@@ -256,11 +256,20 @@ describe('the task list', () => {
   })
 
   it('names the host of a running task and its attempts', async () => {
-    const task = fleet.put(running({ attempt: 3, lost: 1 }))
+    const task = fleet.put(running({ attempt: 3, lost: 1, host: 'fra-1' }))
     await renderMonitor(fleet, '/tasks')
     await waitFor(() => expect(row(task._id).textContent).toContain('fra-1'))
     expect(row(task._id).textContent).toContain('3 / 5')
     expect(row(task._id).textContent).toContain('1 lost')
+  })
+
+  it('names the host of an ended task, says when it ended, and finds it by its host', async () => {
+    const task = fleet.put(aTask.completed({ host: 'gone-1' }, Date.now()))
+    fleet.put(aTask.completed({ host: 'gone-2' }, Date.now()))
+    await renderMonitor(fleet, '/tasks?host=gone-1')
+    await waitFor(() => expect(order()).toEqual([task._id]))
+    expect(row(task._id).textContent).toContain('gone-1')
+    expect(row(task._id).textContent).toMatch(/ended \d+\ss ago/)
   })
 
   it('cancels from the row, with a reason', async () => {
@@ -286,6 +295,7 @@ describe('a task’s page', () => {
     await screen.findByText('slow \\u{202e}mirror')
     await screen.findByText('Directly to its host.')
     expect(screen.getAllByTestId('attempt')).toHaveLength(1)
+    expect(screen.getByTestId('attempt').textContent).toContain('host-a')
     expect(document.querySelector('a[href^="javascript"]')).toBeNull()
     expect(screen.getByTestId('task-page').dataset).toMatchObject({ status: 'running', source: 'live' })
   })

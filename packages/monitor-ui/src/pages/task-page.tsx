@@ -85,7 +85,8 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
     begun === undefined
       ? undefined
       : (task.finishedAt === undefined ? now : Date.parse(task.finishedAt)) - Date.parse(begun)
-  const host = task.worker ?? task.attempts?.at(-1)?.worker
+  const lastWorker = task.worker ?? task.attempts?.at(-1)?.worker
+  const host = task.host ?? (lastWorker === undefined ? undefined : (workers.get(lastWorker)?.name ?? lastWorker))
   const labels = taskLabels(task, now)
   useTitle(`${running && ratio !== undefined ? `${Math.floor(ratio * 100)} % ` : ''}${title}`)
 
@@ -170,7 +171,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
           />
           <Figure
             label={running ? 'Host' : 'Last host'}
-            value={host === undefined ? '–' : <Foreign text={workers.get(host)?.name ?? host} max={60} />}
+            value={host === undefined ? '–' : <Foreign text={host} max={60} />}
           />
           <Figure label="Attempt" value={`${attemptsText(task)}${task.lost > 0 ? `, ${task.lost} lost` : ''}`} />
           <DeadlineFigure task={task} now={now} />
@@ -333,6 +334,8 @@ function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<
 
 function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: WorkerRow | undefined; now: number }) {
   const { n, claimedAt, endedAt, outcome, survived, error } = attempt
+  // Attempts of earlier versions have only the worker's id.
+  const host = attempt.host ?? worker?.name
   const cell = `py-1.5 pr-3 align-top ${error === undefined ? 'border-b border-line' : ''}`
   const until = endedAt === undefined ? now : Date.parse(endedAt)
   return (
@@ -340,11 +343,7 @@ function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: Wo
       <tr data-testid="attempt" data-outcome={outcome ?? 'running'}>
         <td className={cell}>{n}</td>
         <td className={`${cell} max-w-44 truncate`}>
-          <Foreign
-            text={worker?.name ?? attempt.worker}
-            max={60}
-            className={worker === undefined ? 'font-mono text-xs' : ''}
-          />
+          <Foreign text={host ?? attempt.worker} max={60} className={host === undefined ? 'font-mono text-xs' : ''} />
           {worker?.host !== undefined && (
             <span className="block truncate font-mono text-[11px] text-dim">
               <Foreign text={worker.host} max={60} />

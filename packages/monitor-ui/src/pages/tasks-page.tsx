@@ -52,16 +52,13 @@ export function TasksPage() {
   const minute = useMinute()
   const { chosen } = useRange()
   const range = useMemo(() => (chosen === undefined ? undefined : rangeOf(chosen, minute)), [chosen, minute])
-  const query = useMemo(() => taskQuery(search, workers.values(), minute, range), [search, workers, minute, range])
+  const query = useMemo(() => taskQuery(search, minute, range), [search, minute, range])
   // A larger limit and a later minute leave the list the same.
   const { limit: _, ...meaning } = writeTaskSearch(search)
   const queryId = JSON.stringify({ ...meaning, range: chosen })
   const view = useKept(queryId, useLiveQuery(query))
   const { rows, loaded, error } = view
-  const plan = useMemo(
-    () => (range === undefined ? countsPlan(search, workers.values()) : undefined),
-    [search, workers, range],
-  )
+  const plan = useMemo(() => (range === undefined ? countsPlan(search) : undefined), [search, range])
   const statistics = useStats(plan?.filter)
   const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })

@@ -1,7 +1,9 @@
 import type {
+  AttentionListener,
   ConnectionState,
   FleetApi,
   FollowedTask,
+  LiveAttentionHandle,
   LiveQuery,
   LiveStatsHandle,
   RefusedListener,
@@ -17,6 +19,7 @@ import { type Fleet, LOCAL, parseId } from '@taskfleet/core'
 import { compileFilter, compileQuery, Outcome, toFullRow, type Watch } from '@taskfleet/core/internal'
 import { MemoryDatabase } from '@taskfleet/core/memory'
 import {
+  type AttentionRow,
   applyDelta,
   type CallbackRow,
   COLLECTIONS,
@@ -233,6 +236,26 @@ export class FakeFleet implements FleetApi {
       this.figures.delete(figures)
     }
     return { stats, close }
+  }
+
+  async subscribeAttention(listener: AttentionListener): Promise<LiveAttentionHandle> {
+    await Promise.resolve()
+    this.#refuse()
+    const ask = () => this.attention.list()
+    let rows: readonly AttentionRow[] = []
+    const tell = ({ rows: now, error }: { rows: readonly AttentionRow[]; error?: WireError }) => {
+      rows = now
+      if (this.state === 'live') listener(rows, error && refusal(error))
+    }
+    const watch = await this.#live.watchAttention('all', { list: ask, read: ask }, tell)
+    tell(watch.live.attention)
+    const figures = { resend: () => listener(rows, undefined) }
+    this.figures.add(figures)
+    const close = async () => {
+      watch.close()
+      this.figures.delete(figures)
+    }
+    return { rows, close }
   }
 
   async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {

@@ -69,7 +69,13 @@ const taskMaker =
 function claimed(now: number, outcome?: AttemptOutcome): Partial<TaskRow> {
   const at = iso(now - 30_000)
   const ended = outcome === undefined ? {} : { outcome, endedAt: iso(now - 5_000) }
-  return { attempt: 1, claimedAt: at, startedAt: at, attempts: [{ n: 1, worker: 'w1', claimedAt: at, ...ended }] }
+  return {
+    attempt: 1,
+    claimedAt: at,
+    startedAt: at,
+    host: 'host-a',
+    attempts: [{ n: 1, worker: 'w1', host: 'host-a', claimedAt: at, ...ended }],
+  }
 }
 
 /** A task in each status, as the database would hold it. */

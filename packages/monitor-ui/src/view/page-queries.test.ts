@@ -11,7 +11,6 @@ import { SORTS, type SortName, type TaskSearch, taskQuery } from './task-search.
 /** A fleet with millions of tasks and events. */
 const LARGE = { estimatedDocumentCount: async () => 5_000_000 }
 const ID = 'f'.repeat(24)
-const workers = [{ _id: 'w1', name: 'fra-1' }]
 
 const codeOf = (asked: Promise<void>): Promise<string | undefined> =>
   asked.then(
@@ -51,9 +50,9 @@ const SEARCHES: TaskSearch[] = [
 
 it.each(Object.keys(SORTS) as SortName[])('searches in the order %s walk an index in a large fleet', async (sort) => {
   for (const search of SEARCHES) {
-    const request = taskQuery({ ...search, sort }, workers, Date.now())
+    const request = taskQuery({ ...search, sort }, Date.now())
     expect([search, await ofQuery(request)]).toEqual([search, undefined])
-    const plan = countsPlan(search, workers)
+    const plan = countsPlan(search)
     const counts = plan && codeOf(requireCountable(LARGE, compileFilter(plan.filter)))
     expect([search, await counts]).toEqual([search, undefined])
   }
@@ -71,7 +70,7 @@ it.each(Object.entries(RANGES))('searches within %s walk an index in a large fle
     { status: ['pending'], queue: 'bulk' },
   ]
   for (const search of searches) {
-    const request = taskQuery(search, workers, now, rangeOf(range, now))
+    const request = taskQuery(search, now, rangeOf(range, now))
     expect([search, await ofQuery(request)]).toEqual([search, undefined])
   }
 })
@@ -79,7 +78,7 @@ it.each(Object.entries(RANGES))('searches within %s walk an index in a large fle
 it.each(STATUSES)('searches of the status %s walk an index, or are refused with the reason', async (status) => {
   const refused: SortName[] = []
   for (const sort of Object.keys(SORTS) as SortName[]) {
-    const code = await ofQuery(taskQuery({ status: [status], sort }, workers, Date.now()))
+    const code = await ofQuery(taskQuery({ status: [status], sort }, Date.now()))
     if (code !== undefined) refused.push(sort)
     expect(code ?? 'QUERY_NOT_INDEXED').toBe('QUERY_NOT_INDEXED')
   }

@@ -1,6 +1,6 @@
-import type { FleetStats, WorkerRow } from '@taskfleet/protocol'
+import type { FleetStats } from '@taskfleet/protocol'
 import type { Counts } from './counts.ts'
-import { type TaskSearch, taskQuery } from './task-search.ts'
+import type { TaskSearch } from './task-search.ts'
 
 interface CountsPlan {
   /** The filter of the statistics. */
@@ -13,13 +13,9 @@ interface CountsPlan {
  * fleet's own statistics, which are loaded anyway; for several, the gateway counts. `undefined` if it would have to
  * read all tasks, which is too expensive.
  */
-export function countsPlan(
-  search: TaskSearch,
-  workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>,
-): CountsPlan | undefined {
-  const { name, queue, host, q, deadline } = search
-  if (q !== undefined || deadline !== undefined) return undefined
-  if (host === undefined && (name === undefined || queue === undefined)) {
+export function countsPlan({ name, queue, host, q, deadline }: TaskSearch): CountsPlan | undefined {
+  if (host !== undefined || q !== undefined || deadline !== undefined) return undefined
+  if (name === undefined || queue === undefined) {
     return {
       filter: {},
       pick: ({ byStatus, byName, byQueue }) => {
@@ -29,10 +25,5 @@ export function countsPlan(
       },
     }
   }
-  const which: TaskSearch = {
-    ...(name !== undefined && { name }),
-    ...(queue !== undefined && { queue }),
-    ...(host !== undefined && { host }),
-  }
-  return { filter: taskQuery(which, workers, 0).filter ?? {}, pick: ({ byStatus }) => byStatus }
+  return { filter: { name, queue }, pick: ({ byStatus }) => byStatus }
 }

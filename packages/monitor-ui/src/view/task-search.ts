@@ -1,11 +1,4 @@
-import {
-  hasEnded,
-  PRIORITY_NAMES,
-  type QuerySort,
-  STATUSES,
-  type TaskStatus,
-  type WorkerRow,
-} from '@taskfleet/protocol'
+import { hasEnded, PRIORITY_NAMES, type QuerySort, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import { LIST_FIELDS, type TasksRequest } from '../live/queries.ts'
 import type { Range } from './range.ts'
 import { changedSearch } from './search.ts'
@@ -40,7 +33,7 @@ export const MOST_ROWS = 1_000
 export interface TaskSearch {
   status?: TaskStatus[]
   name?: string
-  /** A worker's name. Only running tasks have one. */
+  /** The name of the worker that ran a task last. */
   host?: string
   queue?: string
   /** All else that is searched for: words of the title, an id, tokens such as `label.origin:mirror` and `ended:<1h`. */
@@ -127,33 +120,22 @@ function atRisk(now: number): Record<string, unknown> {
 }
 
 /**
- * The query that a search means. A host is the name of workers, which get a new id at every start.
+ * The query that a search means.
  * @param now the server's time in milliseconds, so coarse that the query doesn't change all the time
- * @param range only tasks that ended within it; of those that have not ended, those that there were
+ * @param range only tasks that ended within it, or ran if a host is asked for; of those that have not ended, those that there were
  */
-export function taskQuery(
-  search: TaskSearch,
-  workers: Iterable<Pick<WorkerRow, '_id' | 'name'>>,
-  now: number,
-  range?: Range,
-): TasksRequest {
+export function taskQuery(search: TaskSearch, now: number, range?: Range): TasksRequest {
   const filter: Record<string, unknown> = {}
   const { statuses, sort } = SORTS[sortOf(search, range)]
-  const chosen = search.status ?? (search.host === undefined ? statuses : RUNNING)
-  // Only running tasks have a worker, so no others are searched.
-  const shown = search.host === undefined ? chosen : chosen?.filter((status) => RUNNING.includes(status))
+  const shown = search.status ?? statuses
   if (shown !== undefined) filter.status = shown.length === 1 ? shown[0] : { $in: [...shown] }
   if (search.name !== undefined) filter.name = search.name
   if (search.queue !== undefined) filter.queue = search.queue
-  if (search.host !== undefined) {
-    const ids = [...workers].filter(({ name }) => name === search.host).map(({ _id }) => _id)
-    // A name without workers must match nothing; an empty list of ids is not allowed everywhere.
-    filter.worker = { $in: ids.length > 0 ? ids : [search.host] }
-  }
+  if (search.host !== undefined) filter.host = search.host
   if (search.q !== undefined) Object.assign(filter, tokenFilter(search.q, now))
   const further = [
     ...(search.deadline === undefined ? [] : [atRisk(now)]),
-    ...(range === undefined ? [] : [within(range, shown ?? ENDED)]),
+    ...(range === undefined ? [] : [within(range, shown ?? ENDED, search.host !== undefined)]),
   ]
   return {
     filter: further.length > 1 ? { ...filter, $and: further } : Object.assign(filter, ...further),
@@ -172,11 +154,16 @@ export function usualSort({ status }: TaskSearch, range: Range | undefined): Sor
   return range === undefined || isOpen ? DEFAULT_SORT : '-finishedAt'
 }
 
-function within({ from, to, name }: Range, statuses: readonly TaskStatus[]): Record<string, unknown> {
-  const until = name === undefined ? { $lt: new Date(to).toISOString() } : {}
+/** @param byHost what ran within the range, and not only what ended there */
+function within({ from, to, name }: Range, statuses: readonly TaskStatus[], byHost: boolean): Record<string, unknown> {
+  const since = { $gte: new Date(from).toISOString() }
+  const until = name === undefined ? { $lt: new Date(to).toISOString() } : undefined
+  const isEnded = byHost
+    ? { finishedAt: since, ...(until && { startedAt: until }) }
+    : { finishedAt: { ...since, ...until } }
   const parts = [
-    { status: statuses.filter(hasEnded), finishedAt: { $gte: new Date(from).toISOString(), ...until } },
-    { status: statuses.filter((one) => !hasEnded(one)), ...(name === undefined && { createdAt: until }) },
+    { status: statuses.filter(hasEnded), ...isEnded },
+    { status: statuses.filter((one) => !hasEnded(one)), ...(until && { createdAt: until }) },
   ].filter(({ status }) => status.length > 0)
   const filters = parts.map(({ status, ...rest }) => ({
     status: status.length === 1 ? status[0] : { $in: status },

@@ -195,7 +195,7 @@ export const historyRow = object({
   host: z
     .string()
     .exactOptional()
-    .describe("The worker's host; absent without an attempt, and for keys that are limited"),
+    .describe('The name of the worker; absent without an attempt, and for keys that are limited'),
   outcome: z.string().describe("How the attempts ended; 'none' for tasks that ended without one"),
   status: z.string().describe('The status of the tasks after it'),
   count,

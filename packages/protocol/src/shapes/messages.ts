@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { stats } from './fleet.ts'
+import { attentionRow, stats } from './fleet.ts'
 import { liveLogLine, progress, task, taskError, taskStatus } from './tasks.ts'
 import { date, object, wireError } from './values.ts'
 
@@ -10,6 +10,17 @@ export const epoch = z.string()
 export const statsAnswer = object({ subscription, seq, stats })
 
 export const statsDelta = object({ subscription, seq, changes: stats.exactPartial() }).meta({ id: 'StatsDelta' })
+
+export const attentionRows = object({
+  subscription,
+  seq,
+  rows: z.array(attentionRow).describe('All of them, the most urgent first; empty if all is well.'),
+  error: wireError
+    .exactOptional()
+    .describe(
+      "Why they can't be read now. Then `rows` are the last known ones. The next message without it is current again.",
+    ),
+}).meta({ id: 'AttentionRows' })
 
 export const checksumAnswer = object({ epoch, seq, count: z.int(), checksum: z.string() }).meta({
   id: 'ChecksumAnswer',

@@ -33,7 +33,10 @@ export const taskError = object({
 export const attempt = object({
   /** The claim's number, from 1. */
   n: z.int().min(1),
+  /** The id of the worker's session. */
   worker: z.string(),
+  /** The name of the worker. Attempts of earlier versions have none. */
+  host: z.string().exactOptional(),
   claimedAt: date,
   endedAt: date.exactOptional(),
   /** `deferred`: it failed and asked for a later retry, which costs no try. */
@@ -235,7 +238,12 @@ export const task = object({
   /** Only if `fields` requests it. */
   attempts: z.array(attempt).exactOptional(),
   attemptsDropped: count.exactOptional(),
+  /** The id of the session of the worker that runs it. */
   worker: z.string().exactOptional(),
+  host: z
+    .string()
+    .exactOptional()
+    .describe('The name of the worker that claimed it last. It stays when the attempt ends'),
   /** The task's own socket while it runs. */
   publicUrl: z.string().exactOptional(),
   control: object({

@@ -1,4 +1,5 @@
 import type {
+  AttentionListener,
   ConnectionState,
   FleetApi,
   FollowedTask,
@@ -36,11 +37,18 @@ interface Figures {
   open: boolean
 }
 
+interface Alarm {
+  listener: AttentionListener
+  refused: RefusedListener | undefined
+  open: boolean
+}
+
 /** The part of a client that the hooks use, controlled by the test. It remembers everything that was ever opened. */
 export class FakeClient {
   readonly subscriptions: Subscription[] = []
   readonly watches: Watch[] = []
   readonly figures: Figures[] = []
+  readonly alarms: Alarm[] = []
   readonly messages: unknown[] = []
   readonly cancelled: CommandRequest[] = []
   /** The error of the next request. */
@@ -56,7 +64,7 @@ export class FakeClient {
 
   /** How much is open now, including listeners for the connection's state. */
   get open(): number {
-    const opened = [...this.subscriptions, ...this.watches, ...this.figures]
+    const opened = [...this.subscriptions, ...this.watches, ...this.figures, ...this.alarms]
     return opened.filter(({ open }) => open).length + this.#listeners.size
   }
 
@@ -123,6 +131,14 @@ export class FakeClient {
     this.figures.push(figures)
     listener(someStats(0))
     return { stats: someStats(0), close: async () => closing(figures) }
+  }
+
+  async subscribeAttention(listener: Alarm['listener'], refused?: RefusedListener) {
+    this.#refuse()
+    const alarm: Alarm = { listener, refused, open: true }
+    this.alarms.push(alarm)
+    listener([], undefined)
+    return { rows: [], close: async () => closing(alarm) }
   }
 
   readonly tasks = {

@@ -219,7 +219,7 @@ class Life {
     const { due } = await this.#store.waiting(SERVED, 20)
     const start = Math.floor(this.#random() * due.length)
     const ids = due.slice(start, start + CLAIMED_AT_ONCE).map(({ _id }) => _id)
-    return this.#store.claim(ids, { worker: session })
+    return this.#store.claim(ids, { worker: session, host: 'h' })
   }
 
   async #end(claim: Claim): Promise<void> {

@@ -9,7 +9,7 @@ const EACH = 1_000_000
 const AT_ONCE = 10_000
 /** More keys than this for one answer is a walk that grows with the collection. */
 const MOST_EXAMINED = 5_000
-const CLAIMANT = { worker: 'w', leaseMs: 60_000 }
+const CLAIMANT = { worker: 'w', host: 'h' }
 
 const SERVED = { queues: ['default'], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) }
 /** Frequent queries of workers, gateways and pages. */

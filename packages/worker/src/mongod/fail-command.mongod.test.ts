@@ -9,7 +9,7 @@ const COMMANDS = ['find', 'aggregate', 'insert', 'update', 'delete', 'findAndMod
 const ELECTION_CODES = [10_107, 11_602, 91]
 /** WriteConcernTimeout, UnsatisfiableWriteConcern. */
 const CONFIRMATION_CODES = [64, 100]
-const CLAIMANT = { worker: 'w', leaseMs: 60_000 }
+const CLAIMANT = { worker: 'w', host: 'h' }
 
 describe.skipIf(MONGOD === undefined)(mongodTitle('commands that fail'), { timeout: 300_000 }, () => {
   let set: ReplicaSet
