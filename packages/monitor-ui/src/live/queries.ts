@@ -87,6 +87,24 @@ export const ENDED: TasksRequest = {
   fields: LIST_FIELDS,
 }
 
+/** A page about one queue or host shows a few of its tasks, and links to the list. */
+const FEW = 6
+
+/** The running tasks of a queue that run longest. */
+export function runningIn(queue: string): TasksRequest {
+  return { filter: { status: 'running', queue }, sort: { claimedAt: 1 }, limit: FEW, fields: LIST_FIELDS }
+}
+
+/** The next tasks of a queue. */
+export function nextIn(queue: string): TasksRequest {
+  return {
+    filter: { status: { $in: ['pending', 'blocked', 'paused'] }, queue },
+    sort: { priority: -1, order: 1 },
+    limit: 2 * FEW,
+    fields: LIST_FIELDS,
+  }
+}
+
 /** Error groups of one state; the navigation's count of open ones uses the same query. */
 export function errorsOf(state: ErrorState): ErrorsRequest {
   return { collection: 'errors', filter: { state }, sort: { lastSeenAt: -1 }, limit: ERROR_LIMIT }

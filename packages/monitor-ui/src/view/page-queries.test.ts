@@ -26,6 +26,8 @@ const PAGES: Record<string, QueryRequest> = {
   dependants: queries.dependantsOf(ID),
   statuses: queries.statusesOf([ID]),
   'one task': queries.oneTask(ID),
+  'running in a queue': queries.runningIn('bulk'),
+  'next in a queue': queries.nextIn('bulk'),
   events: eventsQuery({}, 100),
   'events by name': eventsQuery({ name: 'a' }, 100),
   ...Object.fromEntries(EVENT_STATUSES.map((status) => [`${status} events`, eventsQuery({ status }, 100)])),
