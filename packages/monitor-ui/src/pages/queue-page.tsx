@@ -2,13 +2,13 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import type { HandlerRow, QueueRow, TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { type ReactNode, useMemo } from 'react'
+import { EndedChart } from '../components/ended-chart.tsx'
 import { Figure, Figures } from '../components/figure.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { HostLink } from '../components/host-link.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
 import { QueueActions, QueueState } from '../components/queue-state.tsx'
-import { RangeChart } from '../components/range-chart.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { type Column, Table } from '../components/table.tsx'
 import { WaitingRow } from '../components/waiting-list.tsx'
@@ -17,10 +17,9 @@ import { nextIn, QUEUES, runningIn, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { type HistoryView, useHistory } from '../live/use-history.ts'
-import { useRange } from '../shell/use-range.ts'
-import { countOf, formatCount, phases } from '../view/counts.ts'
+import { formatCount, phases } from '../view/counts.ts'
 import { formatAge, formatLatency, formatShare } from '../view/format.ts'
-import { barsOf, endsOf, failedShare, groupEnds, mixedPercentile, sumOf } from '../view/history.ts'
+import { endsOf, failedShare, groupEnds, mixedPercentile, sumOf } from '../view/history.ts'
 import { oldestDue } from '../view/queue-lines.ts'
 import { WORKER_LOOK } from '../view/status.ts'
 import type { TaskSearch } from '../view/task-search.ts'
@@ -99,7 +98,7 @@ function OneQueue({ queue }: { queue: string }) {
             now={now}
             ended={ended}
           />
-          <EndedChart ended={ended} />
+          <EndedChart title="Ended" ended={ended} />
           <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 lg:grid-cols-2">
             <Part
               title="Running"
@@ -219,24 +218,13 @@ function QueueFigures({ queue, settings, waiting, running, oldest, now, ended: {
             </Link>
           )
         }
-        of={[share === undefined ? [] : formatShare(share), retried === 0 ? [] : `${countOf(retried, 'retry', false)}`]
+        of={[share === undefined ? [] : formatShare(share), retried === 0 ? [] : `${formatCount(retried)} retried`]
           .flat()
           .join(', ')}
         tone={ends.failed > 0 ? 'text-bad' : ''}
       />
     </Figures>
   )
-}
-
-/** What ended in the chosen range. */
-function EndedChart({ ended: { history, error } }: { ended: HistoryView }) {
-  const range = useRange()
-  const bars = useMemo(
-    () => (history === undefined ? undefined : barsOf(history.rows, history, history.unit)),
-    [history],
-  )
-  if (bars === undefined && error !== undefined) return null
-  return <RangeChart title="Ended" {...(bars ?? barsOf([], range, 'minute'))} loading={bars === undefined} />
 }
 
 interface HandlerLine {

@@ -28,6 +28,8 @@ const PAGES: Record<string, QueryRequest> = {
   'one task': queries.oneTask(ID),
   'running in a queue': queries.runningIn('bulk'),
   'next in a queue': queries.nextIn('bulk'),
+  'running on a host': queries.runningOn([ID]),
+  'running on a host without workers': queries.runningOn([]),
   events: eventsQuery({}, 100),
   'events by name': eventsQuery({ name: 'a' }, 100),
   ...Object.fromEntries(EVENT_STATUSES.map((status) => [`${status} events`, eventsQuery({ status }, 100)])),
