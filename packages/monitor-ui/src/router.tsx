@@ -21,6 +21,9 @@ const pages = {
   errors: lazyRouteComponent(() => import('./pages/errors-page.tsx'), 'ErrorsPage'),
   events: lazyRouteComponent(() => import('./pages/events-page.tsx'), 'EventsPage'),
   history: lazyRouteComponent(() => import('./pages/history-page.tsx'), 'HistoryPage'),
+  host: lazyRouteComponent(() => import('./pages/host-page.tsx'), 'HostPage'),
+  hosts: lazyRouteComponent(() => import('./pages/hosts-page.tsx'), 'HostsPage'),
+  queue: lazyRouteComponent(() => import('./pages/queue-page.tsx'), 'QueuePage'),
   queues: lazyRouteComponent(() => import('./pages/queues-page.tsx'), 'QueuesPage'),
   settings: lazyRouteComponent(() => import('./pages/settings-page.tsx'), 'SettingsPage'),
   schedules: lazyRouteComponent(() => import('./pages/schedules-page.tsx'), 'SchedulesPage'),
@@ -54,6 +57,9 @@ const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task 
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
 const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
 const queues = createRoute({ ...parent, path: '/queues', component: pages.queues })
+const queue = createRoute({ ...parent, path: '/queues/$queue', component: pages.queue })
+const hosts = createRoute({ ...parent, path: '/hosts', component: pages.hosts })
+const host = createRoute({ ...parent, path: '/hosts/$host', component: pages.host })
 const events = createRoute({ ...parent, path: '/events', validateSearch: parseEventSearch, component: pages.events })
 const schedules = createRoute({
   ...parent,
@@ -73,7 +79,7 @@ const moved = (path: string, to: string) =>
     },
   })
 const routeTree = root.addChildren([
-  ...[now, tasks, task, errors, handlers, queues, events, schedules, history, settings],
+  ...[now, tasks, task, errors, handlers, queues, queue, hosts, host, events, schedules, history, settings],
   ...[moved('/coverage', '/handlers'), moved('/audit', '/history'), moved('/keys', '/settings')],
 ])
 

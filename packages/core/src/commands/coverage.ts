@@ -83,10 +83,7 @@ export async function coverage(
     const row = Object.assign(rowOf(_id.queue, _id.name, _id.version), { waiting: count, due })
     mindOldest(row, oldest)
   }
-  for (const { _id, count, oldest } of running) {
-    const row = Object.assign(rowOf(_id.queue, _id.name, _id.version), { running: count })
-    mindOldest(row, oldest)
-  }
+  for (const { _id, count } of running) rowOf(_id.queue, _id.name, _id.version).running = count
   for (const { _id, task, version, options, paused } of schedules) {
     if (!paused) rowOf(options.queue, task, version).schedules.push(_id)
   }

@@ -65,9 +65,9 @@ function pageOf({ kind, queue, name, subject, schedule }: AttentionRow): LinkPro
     case 'behind':
       return { to: '/tasks', search: { status: ['pending'], queue: queue!, sort: 'createdAt' } }
     case 'paused':
-      return { to: '/queues' }
+      return { to: '/queues/$queue', params: { queue: subject } }
     case 'silent':
-      return { to: '/tasks', search: { host: subject } }
+      return { to: '/hosts/$host', params: { host: subject } }
     case 'deadline':
       return { to: '/tasks', search: { name: name!, deadline: 'risk' } }
     case 'failing':

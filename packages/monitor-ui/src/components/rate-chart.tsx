@@ -4,6 +4,7 @@ import 'uplot/dist/uPlot.min.css'
 import type { Sample } from '../live/progress-track.ts'
 import { onTheme } from '../shell/theme.ts'
 import { formatAmount } from '../view/format.ts'
+import { probe } from './probe.ts'
 
 const HEIGHT = 170
 
@@ -93,14 +94,4 @@ export default function RateChart({ points, unit }: RateChartProps) {
 
 function columns(points: readonly Sample[]): uPlot.AlignedData {
   return [points.map(({ at }) => at / 1_000), points.map(({ rate }) => rate)]
-}
-
-/** A CSS colour for the canvas: `light-dark()` and variables resolved. */
-function probe(near: HTMLElement, colour: string): string {
-  const span = document.createElement('span')
-  span.style.color = colour
-  near.append(span)
-  const resolved = getComputedStyle(span).color
-  span.remove()
-  return resolved
 }

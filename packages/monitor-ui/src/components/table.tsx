@@ -3,6 +3,8 @@ import { ScrollRegion } from './scroll-region.tsx'
 
 export interface Column<Row> {
   title: string
+  /** The heading, if it is not the title. */
+  head?: ReactNode
   /** Numbers are set to the right. */
   number?: boolean
   className?: string
@@ -28,9 +30,9 @@ export function Table<Row>({ label, columns, rows, keyOf, attributes }: Props<Ro
       >
         <thead className="heading">
           <tr>
-            {columns.map(({ title, number = false }) => (
+            {columns.map(({ title, head = title, number = false }) => (
               <th key={title} scope="col" className={`font-semibold whitespace-nowrap ${number ? 'text-right' : ''}`}>
-                {title}
+                {head}
               </th>
             ))}
           </tr>
@@ -41,7 +43,7 @@ export function Table<Row>({ label, columns, rows, keyOf, attributes }: Props<Ro
               {columns.map(({ title, number = false, className = '', cell }) => (
                 <td
                   key={title}
-                  className={`first:min-w-32 ${number ? 'text-right whitespace-nowrap' : ''} ${className}`}
+                  className={`${className.includes('min-w') ? '' : 'first:min-w-32'} ${number ? 'text-right whitespace-nowrap' : ''} ${className}`}
                 >
                   {cell(row)}
                 </td>

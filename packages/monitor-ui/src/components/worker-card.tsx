@@ -54,8 +54,8 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended,
         <div className="flex items-center gap-2">
           <span className={`size-2 shrink-0 rounded-full bg-current ${tone}`} aria-hidden />
           <Link
-            to="/tasks"
-            search={{ status: ['running'], host: worker.name }}
+            to="/hosts/$host"
+            params={{ host: worker.name }}
             className="min-w-0 truncate text-sm font-semibold hover:underline"
           >
             <Foreign text={worker.name} max={60} />

@@ -88,6 +88,37 @@ export const ENDED: TasksRequest = {
   fields: LIST_FIELDS,
 }
 
+/** A page about one queue or host shows a few of its tasks, and links to the list. */
+const FEW = 6
+
+/** The running tasks of a queue that run longest. */
+export function runningIn(queue: string): TasksRequest {
+  return { filter: { status: 'running', queue }, sort: { claimedAt: 1 }, limit: FEW, fields: LIST_FIELDS }
+}
+
+/** The next tasks of a queue. */
+export function nextIn(queue: string): TasksRequest {
+  return {
+    filter: { status: { $in: ['pending', 'blocked', 'paused'] }, queue },
+    sort: { priority: -1, order: 1 },
+    limit: 2 * FEW,
+    fields: LIST_FIELDS,
+  }
+}
+
+/** The running tasks of a host, by the ids of its workers. */
+export function runningOn(workers: readonly string[]): TasksRequest {
+  // A list without ids is refused, and no worker has an empty one.
+  const worker = { $in: workers.length > 0 ? [...workers] : [''] }
+  return { filter: { status: 'running', worker }, sort: { claimedAt: 1 }, limit: BOARD_LIMIT, fields: LIST_FIELDS }
+}
+
+/** The latest tasks that ended on a host in a time, in milliseconds. */
+export function endedOn(host: string, from: number, to: number): TasksRequest {
+  const time = { $gte: new Date(from).toISOString(), $lte: new Date(to).toISOString() }
+  return { filter: { host, finishedAt: time }, sort: { finishedAt: -1 }, limit: 2 * FEW, fields: LIST_FIELDS }
+}
+
 /** Error groups of one state; the navigation's count of open ones uses the same query. */
 export function errorsOf(state: ErrorState): ErrorsRequest {
   return { collection: 'errors', filter: { state }, sort: { lastSeenAt: -1 }, limit: ERROR_LIMIT }

@@ -33,7 +33,7 @@ it('lists what needs somebody, each with a link to its cause', async () => {
     ['Nowencode@2 nobody serves it', '/handlers'],
     ['Nowvideo it waits', '/tasks?status=pending&queue=video&sort=createdAt'],
     ['Nownightly it is late', '/schedules'],
-    ['Soonfra-01 it is silent', '/tasks?host=fra-01'],
+    ['Soonfra-01 it is silent', '/hosts/fra-01'],
     ['Soonencode it is near', '/tasks?name=encode&deadline=risk'],
     ['SoonEIO it is new', '/errors'],
   ])

@@ -463,6 +463,7 @@ describe('keys and the key', () => {
       ['e', '/errors'],
       ['l', '/handlers'],
       ['q', '/queues'],
+      ['h', '/hosts'],
       ['a', '/history'],
     ] as const) {
       press('g')

@@ -1,30 +1,29 @@
 import { Link } from '@tanstack/react-router'
-import { type QueueRow, STATUSES, type TaskStatus } from '@taskfleet/protocol'
+import { STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
-import { CirclePause, CirclePlay, Gauge } from 'lucide-react'
-import { useState } from 'react'
-import { Button } from '../components/button.tsx'
-import { ConfirmDialog } from '../components/confirm-dialog.tsx'
+import { useMemo } from 'react'
 import { Foreign } from '../components/foreign.tsx'
+import { HostLink } from '../components/host-link.tsx'
 import { Listing } from '../components/listing.tsx'
-import { LookMark } from '../components/look-mark.tsx'
 import { Names } from '../components/names.tsx'
+import { RowsProblem } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
+import { QueueActions, QueueState } from '../components/queue-state.tsx'
 import { type Column, Table } from '../components/table.tsx'
-import { Time } from '../components/time.tsx'
-import { useAct } from '../components/use-act.ts'
 import { useCan, useWorkersTime } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { workerView } from '../live/row-source.ts'
-import { QueueLimitsDialog } from '../shell/dialogs.tsx'
+import { useAsked } from '../live/use-asked.ts'
+import { useHistory } from '../live/use-history.ts'
 import { formatCount } from '../view/counts.ts'
-import { formatShare } from '../view/format.ts'
-import { limitsLine, type QueueLine, queueLines } from '../view/queue-lines.ts'
+import { formatAge, formatShare } from '../view/format.ts'
+import { failedShare, groupEnds, sumOf } from '../view/history.ts'
+import { oldestDue, type QueueLine, queueLines } from '../view/queue-lines.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
 
+const AGAIN_MS = 15_000
 const NONE = { title: 'There is no queue yet', hint: 'A queue appears when it has a task or when a worker serves it.' }
-const PAUSED = { icon: CirclePause, label: 'Paused', tone: 'text-warn' }
 
 /** Every queue with its counts and settings. */
 export function QueuesPage() {
@@ -34,50 +33,73 @@ export function QueuesPage() {
   const queues = useLiveQuery(QUEUES)
   const workers = useLiveQuery(WORKERS)
   const statistics = useStats()
-  const [opened, setOpened] = useState<{ dialog: 'pause' | 'limit'; line: QueueLine }>()
+  const client = useFleetClient()
+  const coverage = useAsked(() => client.tasks.coverage(), { key: 'coverage', everyMs: AGAIN_MS })
+  const { history, ...counting } = useHistory()
+  const ended = useMemo(() => groupEnds(history?.rows ?? [], ({ queue }) => queue), [history])
   const serving = workers.rows.filter(
     (worker) => worker.role === 'worker' && ['running', 'draining'].includes(workerView(worker, workersTime)),
   )
   const byQueue = statistics.stats?.byQueue ?? {}
   const lines = queueLines({ queues: queues.rows, workers: serving, byQueue })
   const views = [queues, workers, statistics]
-  const close = () => setOpened(undefined)
   const columns: Column<QueueLine>[] = [
     {
       title: 'Queue',
       cell: ({ name }) => (
-        <Link to="/tasks" search={{ queue: name }} className="font-medium hover:underline">
+        <Link to="/queues/$queue" params={{ queue: name }} className="font-medium hover:underline">
           <Foreign text={name} max={80} />
         </Link>
       ),
     },
-    { title: 'State', className: 'min-w-[150px]', cell: ({ settings }) => <State settings={settings} now={now} /> },
+    {
+      title: 'State',
+      className: 'min-w-[150px]',
+      cell: ({ settings }) => <QueueState settings={settings} now={now} />,
+    },
     { title: 'Share of waiting', className: 'whitespace-nowrap', cell: (line) => <Share line={line} /> },
     ...STATUSES.map((status) => ({
       title: STATUS_LOOK[status].label,
       number: true,
       cell: (line: QueueLine) => <Count line={line} status={status} counted={statistics.loaded} />,
     })),
+    {
+      title: 'Oldest waits',
+      number: true,
+      cell: ({ name }) => {
+        const oldest = oldestDue(coverage.answer, name, now)
+        return oldest === undefined ? <Dim text={coverage.answer === undefined ? '…' : '–'} /> : formatAge(now - oldest)
+      },
+    },
+    {
+      title: 'Ended in range',
+      number: true,
+      cell: ({ name }) => {
+        if (history === undefined) return <Dim text="…" />
+        const ends = ended.get(name)
+        return ends === undefined ? <Dim text="0" /> : formatCount(sumOf(ends))
+      },
+    },
+    {
+      title: 'Failed %',
+      number: true,
+      cell: ({ name }) => {
+        const ends = ended.get(name)
+        const share = ends && failedShare(ends)
+        if (share === undefined) return <Dim text={history === undefined ? '…' : '–'} />
+        return <span className={share > 0 ? 'text-bad' : 'text-dim'}>{formatShare(share)}</span>
+      },
+    },
     { title: 'Served by', className: 'min-w-36', cell: (line) => <ServedBy line={line} /> },
   ]
   const action: Column<QueueLine> = {
     title: 'Action',
     number: true,
-    cell: (line) => (
-      <span className="inline-flex gap-1.5">
-        <Button
-          icon={Gauge}
-          aria-label={`Limits of ${visibleLine(line.name, 60)}`}
-          onClick={() => setOpened({ dialog: 'limit', line })}
-        >
-          Limits…
-        </Button>
-        <PauseButton line={line} onPause={() => setOpened({ dialog: 'pause', line })} />
-      </span>
-    ),
+    cell: ({ name, settings }) => <QueueActions name={name} settings={settings} />,
   }
   return (
     <Page title="Queues">
+      <RowsProblem views={[coverage, counting]} />
       <Listing views={views} loaded={views.every((view) => view.loaded)} count={lines.length} empty={NONE}>
         <Table
           label="Queues"
@@ -91,35 +113,7 @@ export function QueuesPage() {
           })}
         />
       </Listing>
-      {opened?.dialog === 'pause' && <PauseDialog queue={opened.line.name} onClose={close} />}
-      {opened?.dialog === 'limit' && (
-        <QueueLimitsDialog queue={opened.line.name} settings={opened.line.settings} onClose={close} />
-      )}
     </Page>
-  )
-}
-
-function State({ settings, now }: { settings: QueueRow | undefined; now: number }) {
-  const limits = settings === undefined ? '' : limitsLine(settings)
-  return (
-    <>
-      {settings?.paused === true ? (
-        <>
-          <LookMark look={PAUSED} />
-          <span className="block text-xs text-dim">
-            by <Foreign text={settings.by ?? 'unknown'} max={40} /> <Time at={settings.updatedAt} now={now} />
-            {settings.reason !== undefined && (
-              <>
-                : <Foreign text={settings.reason} max={160} />
-              </>
-            )}
-          </span>
-        </>
-      ) : (
-        <span className="text-dim">Open</span>
-      )}
-      {limits !== '' && <span className="block text-xs text-dim">{limits}</span>}
-    </>
   )
 }
 
@@ -165,54 +159,16 @@ function Count({ line: { name, counts }, status, counted }: CountProps) {
 }
 
 function ServedBy({ line: { workers, counts } }: { line: QueueLine }) {
-  if (workers.length > 0) return <Names names={workers} most={6} />
+  if (workers.length > 0) {
+    return (
+      <Names names={workers} most={6}>
+        {(host) => <HostLink name={host} />}
+      </Names>
+    )
+  }
   return <span className={counts.pending > 0 ? 'font-medium text-bad' : 'text-dim'}>no live worker</span>
 }
 
-/** Pauses a queue after a confirmation, or resumes a paused one. */
-function PauseButton({ line: { name, settings }, onPause }: { line: QueueLine; onPause: () => void }) {
-  const client = useFleetClient()
-  const { busy, actAside } = useAct()
-  const shown = visibleLine(name, 60)
-  const resume = async () => {
-    await client.queues.resume({ name })
-    return `The queue ${name} is resumed`
-  }
-  return settings?.paused === true ? (
-    <Button
-      icon={CirclePlay}
-      className="min-w-[98px]"
-      aria-label={`Resume ${shown}`}
-      disabled={busy}
-      onClick={() => actAside(resume)}
-    >
-      Resume
-    </Button>
-  ) : (
-    <Button icon={CirclePause} className="min-w-[98px]" aria-label={`Pause ${shown}`} onClick={onPause}>
-      Pause…
-    </Button>
-  )
-}
-
-function PauseDialog({ queue, onClose }: { queue: string; onClose: () => void }) {
-  const client = useFleetClient()
-  const pause = async (reason: { reason?: string }) => {
-    await client.queues.pause({ name: queue, ...reason })
-    return `The queue ${queue} is paused`
-  }
-  return (
-    <ConfirmDialog
-      title="Pause this queue?"
-      confirm="Pause the queue"
-      keep="Leave it open"
-      harmless
-      asksReason
-      run={pause}
-      onClose={onClose}
-    >
-      No task of <Foreign text={queue} max={80} className="font-medium" /> starts until the queue is resumed. Running
-      tasks go on.
-    </ConfirmDialog>
-  )
+function Dim({ text }: { text: string }) {
+  return <span className="text-dim">{text}</span>
 }

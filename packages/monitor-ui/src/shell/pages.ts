@@ -1,7 +1,29 @@
-import { Bug, CalendarClock, History, House, Layers, List, type LucideIcon, Puzzle, Settings, Zap } from 'lucide-react'
+import {
+  Bug,
+  CalendarClock,
+  History,
+  House,
+  Layers,
+  List,
+  type LucideIcon,
+  Puzzle,
+  Server,
+  Settings,
+  Zap,
+} from 'lucide-react'
 
 interface Page {
-  to: '/' | '/tasks' | '/errors' | '/queues' | '/handlers' | '/schedules' | '/events' | '/history' | '/settings'
+  to:
+    | '/'
+    | '/tasks'
+    | '/errors'
+    | '/queues'
+    | '/hosts'
+    | '/handlers'
+    | '/schedules'
+    | '/events'
+    | '/history'
+    | '/settings'
   label: string
   icon: LucideIcon
   /** `g` and this key open it. */
@@ -14,6 +36,7 @@ export const PAGES: readonly Page[] = [
   { to: '/tasks', label: 'Tasks', icon: List, key: 't' },
   { to: '/errors', label: 'Errors', icon: Bug, key: 'e' },
   { to: '/queues', label: 'Queues', icon: Layers, key: 'q' },
+  { to: '/hosts', label: 'Hosts', icon: Server, key: 'h' },
   { to: '/handlers', label: 'Handlers', icon: Puzzle, key: 'l' },
   { to: '/schedules', label: 'Schedules', icon: CalendarClock, key: 's' },
   { to: '/events', label: 'Events', icon: Zap, key: 'v' },

@@ -71,7 +71,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
               <Item
                 key={_id}
                 value={`queue ${_id}`}
-                onSelect={() => go(() => navigate({ to: '/tasks', search: { queue: _id } }))}
+                onSelect={() => go(() => navigate({ to: '/queues/$queue', params: { queue: _id } }))}
               >
                 <Foreign text={_id} max={60} /> {paused && <span className="text-warn">paused</span>}
               </Item>
@@ -82,7 +82,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
               <Item
                 key={_id}
                 value={`host ${name} ${_id}`}
-                onSelect={() => go(() => navigate({ to: '/tasks', search: { host: name } }))}
+                onSelect={() => go(() => navigate({ to: '/hosts/$host', params: { host: name } }))}
               >
                 <Foreign text={name} max={60} />
               </Item>

@@ -355,6 +355,19 @@ export class FakeFleet implements FleetApi {
     return key
   }
 
+  /** What workers counted in this minute. Resolves once it is stored. */
+  roll(
+    ...ends: ({ queue: string; name: string; count: number } & Partial<Parameters<Fleet['rollUps']['note']>[0]>)[]
+  ): Promise<void> {
+    for (const { count, ...end } of ends) {
+      const times = { waitMs: 20, runMs: 1_000 }
+      const outcome = end.status === 'failed' || end.status === 'cancelled' ? end.status : 'completed'
+      for (let one = 0; one < count; one += 1)
+        this.#fleet.rollUps.note({ host: '127.0.0.2', outcome, status: 'completed', ...times, ...end })
+    }
+    return this.#fleet.rollUps.flush()
+  }
+
   /** A report of the handler: to watchers at once, and to the document where `checkpoint` says so. */
   report(id: string, update: Omit<Progress, 'at'>, { checkpoint = false } = {}): void {
     const progress: Progress = { ...update, at: iso(Date.now()) }

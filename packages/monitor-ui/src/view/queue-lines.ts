@@ -1,4 +1,5 @@
 import {
+  type CoverageRow,
   type FleetStats,
   type QueueRow,
   STATUSES,
@@ -61,4 +62,17 @@ export function limitsLine({ concurrency, rate, maxWaiting }: QueueRow): string 
   ]
     .flat()
     .join(', ')
+}
+
+/** When the oldest due task of a queue was due, in milliseconds. Undefined if none waits, or nothing is known. */
+export function oldestDue(
+  coverage: readonly CoverageRow[] | undefined,
+  queue: string,
+  now: number,
+): number | undefined {
+  const dates = (coverage ?? []).flatMap((row) =>
+    row.queue === queue && row.due > 0 && row.oldest !== undefined ? [Date.parse(row.oldest)] : [],
+  )
+  const oldest = Math.min(...dates)
+  return oldest <= now ? oldest : undefined
 }

@@ -140,6 +140,7 @@ export const coverageRow = object({
   /** How many of the waiting tasks are due. */
   due: count,
   running: count,
+  /** When the oldest of the waiting tasks was due, or will be. */
   oldest: date.exactOptional(),
   /** Names of the live workers that can run the task and serve its queue. */
   workers: z.array(z.string()),

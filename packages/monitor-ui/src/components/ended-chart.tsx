@@ -1,0 +1,24 @@
+import type { HistoryRow } from '@taskfleet/protocol'
+import { useMemo } from 'react'
+import type { HistoryView } from '../live/use-history.ts'
+import { useRange } from '../shell/use-range.ts'
+import { barsOf } from '../view/history.ts'
+import { RangeChart } from './range-chart.tsx'
+
+interface Props {
+  title: string
+  ended: HistoryView
+  /** Those of its rows that are shown; all by default. */
+  rows?: readonly HistoryRow[]
+}
+
+/** What ended in the chosen range. Nothing while the history is refused. */
+export function EndedChart({ title, ended: { history, error }, rows }: Props) {
+  const range = useRange()
+  const bars = useMemo(
+    () => (history === undefined ? undefined : barsOf(rows ?? history.rows, history, history.unit)),
+    [history, rows],
+  )
+  if (bars === undefined && error !== undefined) return null
+  return <RangeChart title={title} {...(bars ?? barsOf([], range, 'minute'))} loading={bars === undefined} />
+}

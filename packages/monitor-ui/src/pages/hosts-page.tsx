@@ -1,0 +1,368 @@
+import { Link } from '@tanstack/react-router'
+import type { WorkerRow } from '@taskfleet/protocol'
+import { useFleetClient, useLiveQuery } from '@taskfleet/react'
+import { CirclePause, CirclePlay } from 'lucide-react'
+import { useMemo, useState } from 'react'
+import { Button, LinkButton } from '../components/button.tsx'
+import { ConfirmDialog } from '../components/confirm-dialog.tsx'
+import { Foreign } from '../components/foreign.tsx'
+import { HostLink } from '../components/host-link.tsx'
+import { HostState } from '../components/host-state.tsx'
+import { Listing } from '../components/listing.tsx'
+import { Names } from '../components/names.tsx'
+import { RowsProblem } from '../components/notes.tsx'
+import { Page } from '../components/page.tsx'
+import { type Column, Table } from '../components/table.tsx'
+import { useAct } from '../components/use-act.ts'
+import { useCan } from '../live/hooks.ts'
+import { errorsOf, RUNNING, WORKERS } from '../live/queries.ts'
+import { useHeardTime } from '../live/use-heard-time.ts'
+import { type HistoryView, useHistory } from '../live/use-history.ts'
+import { useLeft } from '../live/use-left.ts'
+import { countOf, formatCount } from '../view/counts.ts'
+import { formatAge, formatBytes, formatShare, formatTime } from '../view/format.ts'
+import { endsOf, failedShare } from '../view/history.ts'
+import { type HostLine, hostLines, isAlive, rowsOfHost, untilEmpty, usualRuns } from '../view/host-lines.ts'
+import { visibleLine } from '../view/text.ts'
+
+const HOUR_MS = 3_600_000
+const OPEN_ERRORS = errorsOf('open')
+const NONE = {
+  title: 'There are no hosts yet',
+  hint: 'Start one with: taskfleet worker --tasks FILE. It appears here at once.',
+}
+const UNKNOWN = <span className="text-dim">–</span>
+
+/** Every worker and gateway, to compare them and to drain several. */
+export function HostsPage() {
+  const mayControl = useCan('control')
+  const workers = useLiveQuery(WORKERS)
+  const running = useLiveQuery(RUNNING)
+  const errors = useLiveQuery(OPEN_ERRORS).rows
+  const ended = useHistory()
+  const now = useHeardTime(workers)
+  const { history } = ended
+  const usual = useMemo(() => usualRuns(history?.rows ?? []), [history])
+  const leftOfTask = useLeft(usual, now)
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set())
+  const lines = hostLines(workers.rows, now)
+  const offered = lines.filter(isOffered)
+  const selected = offered.filter(({ worker }) => chosen.has(worker._id))
+  const toggle = (ids: readonly string[], on: boolean) => {
+    const next = new Set(chosen)
+    for (const id of ids) {
+      if (on) next.add(id)
+      else next.delete(id)
+    }
+    setChosen(next)
+  }
+  const emptyIn = ({ worker }: HostLine) => {
+    const own = running.rows.filter((task) => task.worker === worker._id)
+    return untilEmpty(worker.running, own.map(leftOfTask))
+  }
+
+  const box: Column<HostLine> = {
+    title: 'Select',
+    head: (
+      <Box
+        label="Select all hosts"
+        checked={offered.length > 0 && selected.length === offered.length}
+        onChange={(on) =>
+          toggle(
+            offered.map(({ worker }) => worker._id),
+            on,
+          )
+        }
+      />
+    ),
+    className: 'w-9 min-w-9',
+    cell: (line) =>
+      isOffered(line) && (
+        <Box
+          label={`Select ${visibleLine(line.worker.name, 60)}`}
+          checked={chosen.has(line.worker._id)}
+          onChange={(on) => toggle([line.worker._id], on)}
+        />
+      ),
+  }
+  const columns: Column<HostLine>[] = [
+    {
+      title: 'Host',
+      className: 'min-w-36',
+      cell: ({ worker }) => (
+        <>
+          <HostLink name={worker.name} className="font-medium" />
+          {worker.role === 'gateway' && <span className="block text-xs text-dim">Gateway only</span>}
+        </>
+      ),
+    },
+    {
+      title: 'State',
+      className: 'min-w-36',
+      cell: (line) => (
+        <>
+          <HostState {...line} now={now} />
+          {isDraining(line) && (
+            <span className="block text-xs text-dim" data-testid="until-empty">
+              {line.worker.running > 0 ? `until empty: ${emptyIn(line)}` : 'empty'}
+            </span>
+          )}
+        </>
+      ),
+    },
+    { title: 'Version', cell: ({ worker }) => <Foreign text={worker.version} max={30} /> },
+    {
+      title: 'Uptime',
+      number: true,
+      cell: ({ worker, state }) =>
+        isAlive(state) ? (
+          <span title={`Since ${formatTime(worker.startedAt)}`}>{formatAge(now - Date.parse(worker.startedAt))}</span>
+        ) : (
+          UNKNOWN
+        ),
+    },
+    {
+      title: 'Queues',
+      className: 'min-w-32',
+      cell: ({ worker }) => (
+        <Names names={worker.queues} most={3}>
+          {(queue) => (
+            <Link to="/queues/$queue" params={{ queue }} className="hover:underline">
+              <Foreign text={queue} max={40} />
+            </Link>
+          )}
+        </Names>
+      ),
+    },
+    {
+      title: 'Slots',
+      number: true,
+      cell: ({ worker, state }) =>
+        worker.role === 'worker' && isAlive(state)
+          ? `${formatCount(worker.running)}/${formatCount(worker.slots)}`
+          : UNKNOWN,
+    },
+    {
+      title: 'CPU',
+      number: true,
+      cell: ({ worker: { load }, state }) => (isAlive(state) ? `${Math.round(load.cpu * 100)}\u00a0%` : UNKNOWN),
+    },
+    {
+      title: 'CPU of machine',
+      number: true,
+      cell: ({ worker: { load }, state }) =>
+        isAlive(state) && load.hostCpu !== undefined ? formatShare(load.hostCpu) : UNKNOWN,
+    },
+    {
+      title: 'Memory',
+      number: true,
+      cell: ({ worker: { load }, state }) =>
+        isAlive(state) ? <span title={`${formatBytes(load.memoryFree)} free`}>{formatBytes(load.rss)}</span> : UNKNOWN,
+    },
+    {
+      title: 'Loop delay',
+      number: true,
+      cell: ({ worker: { load }, state }) => (isAlive(state) ? <LoopDelay ms={load.eventLoopDelayMs} /> : UNKNOWN),
+    },
+    {
+      title: 'Done an hour',
+      number: true,
+      cell: ({ worker }) => <Done ended={ended} worker={worker} workers={workers.rows} what="done" />,
+    },
+    {
+      title: 'Failed %',
+      number: true,
+      cell: ({ worker }) => <Done ended={ended} worker={worker} workers={workers.rows} what="failed" />,
+    },
+    {
+      title: 'Last open error',
+      className: 'min-w-36',
+      cell: ({ worker }) => {
+        const last = errors.find(({ hosts }) => hosts.some((host) => host === worker.name || host === worker.host))
+        if (worker.role === 'gateway' || last === undefined) return UNKNOWN
+        return (
+          <Link
+            to="/errors"
+            title={visibleLine(last.message, 300)}
+            className="font-mono text-xs text-bad hover:underline"
+          >
+            <Foreign text={last.code} max={40} />
+          </Link>
+        )
+      },
+    },
+  ]
+  return (
+    <Page
+      title="Hosts"
+      head={
+        <>
+          <p className="text-dim">{workers.loaded && summary(lines)}</p>
+          {mayControl && selected.length > 0 && <ForSelected lines={selected} onNone={() => setChosen(new Set())} />}
+        </>
+      }
+    >
+      <RowsProblem views={[running, ended]} />
+      <Listing views={[workers]} loaded={workers.loaded} count={lines.length} empty={NONE}>
+        <Table
+          label="Hosts"
+          columns={mayControl ? [box, ...columns] : columns}
+          rows={lines}
+          keyOf={({ worker }) => worker._id}
+          attributes={({ worker, state }) => ({
+            'data-testid': 'host-row',
+            'data-host': worker.name,
+            'data-state': state,
+            className: chosen.has(worker._id) ? 'bg-run/10' : '',
+          })}
+        />
+      </Listing>
+    </Page>
+  )
+}
+
+const isDraining = ({ worker, state }: HostLine): boolean =>
+  state === 'draining' || (state === 'running' && worker.control?.action === 'drain')
+
+/** Whether it can be drained or resumed. */
+const isOffered = ({ worker, state }: HostLine): boolean =>
+  worker.role === 'worker' && (state === 'running' || state === 'draining')
+
+function summary(lines: readonly HostLine[]): string {
+  const alive = lines.filter(({ state }) => isAlive(state))
+  const draining = lines.filter(isDraining).length
+  const silent = lines.filter(({ state }) => state === 'silent').length
+  return [
+    `${countOf(alive.length, 'host')} live`,
+    draining === 0 ? [] : `${draining} draining`,
+    silent === 0 ? [] : `${silent} silent`,
+  ]
+    .flat()
+    .join(', ')
+}
+
+interface BoxProps {
+  label: string
+  checked: boolean
+  onChange: (on: boolean) => void
+}
+
+function Box({ label, checked, onChange }: BoxProps) {
+  return (
+    <label className="-my-2 flex min-h-9 w-9 cursor-pointer items-center justify-center">
+      <input
+        type="checkbox"
+        className="size-3.5 cursor-pointer accent-solid"
+        aria-label={label}
+        checked={checked}
+        onChange={({ target }) => onChange(target.checked)}
+      />
+    </label>
+  )
+}
+
+function LoopDelay({ ms }: { ms: number }) {
+  return (
+    <span className={ms > 100 ? 'text-warn' : undefined} title="Delay of its event loop">
+      {ms < 10 ? ms.toFixed(1) : Math.round(ms)}
+      {'\u00a0'}ms
+    </span>
+  )
+}
+
+interface DoneProps {
+  ended: HistoryView
+  worker: WorkerRow
+  workers: readonly WorkerRow[]
+  what: 'done' | 'failed'
+}
+
+/** What a host did in the chosen range. Several workers of one machine are counted together, and said so. */
+function Done({ ended: { history }, worker, workers, what }: DoneProps) {
+  if (worker.role === 'gateway') return UNKNOWN
+  if (history === undefined) return <span className="text-dim">…</span>
+  const { rows, shared } = rowsOfHost(history.rows, worker.name, workers)
+  const ends = endsOf(rows)
+  const share = failedShare(ends)
+  const perHour = (ends.completed * HOUR_MS) / (history.to - history.from)
+  const text =
+    what === 'done'
+      ? perHour.toLocaleString('en', { maximumFractionDigits: perHour < 10 ? 1 : 0 })
+      : share === undefined
+        ? '–'
+        : formatShare(share)
+  return (
+    <span className={what === 'failed' && ends.failed > 0 ? 'text-bad' : ''}>
+      {text}
+      {shared > 1 && (
+        <span className="block text-xs text-dim" title={`The ${shared} workers of this machine together`}>
+          of {shared} together
+        </span>
+      )}
+    </span>
+  )
+}
+
+interface SelectedProps {
+  lines: readonly HostLine[]
+  onNone: () => void
+}
+
+/** Drains and resumes the selected hosts: one at once, several after a confirmation. */
+function ForSelected({ lines, onNone }: SelectedProps) {
+  const client = useFleetClient()
+  const { busy, actAside } = useAct()
+  const [asking, setAsking] = useState<'drain' | 'resume'>()
+  const fitting = { drain: lines.filter((line) => !isDraining(line)), resume: lines.filter(isDraining) }
+
+  const run = async (action: 'drain' | 'resume') => {
+    const hosts = fitting[action]
+    const results = await Promise.allSettled(hosts.map(({ worker }) => client.workers[action]({ worker: worker._id })))
+    const refused = results.find((result) => result.status === 'rejected')
+    if (refused !== undefined) throw refused.reason
+    onNone()
+    const [only] = hosts
+    if (hosts.length === 1 && only !== undefined) {
+      const name = visibleLine(only.worker.name, 60)
+      return action === 'drain' ? `${name} accepts no new tasks` : `${name} accepts tasks again`
+    }
+    return `${countOf(hosts.length, 'host')} ${action === 'drain' ? 'accept no new tasks' : 'accept tasks again'}`
+  }
+  const press = (action: 'drain' | 'resume') => {
+    if (fitting[action].length > 1) setAsking(action)
+    else actAside(() => run(action))
+  }
+  const count = asking === undefined ? 0 : fitting[asking].length
+  const runningThere = fitting.drain.reduce((sum, { worker }) => sum + worker.running, 0)
+  return (
+    <div role="group" aria-label="For the selected hosts" className="flex flex-wrap items-center gap-1.5 sm:ml-auto">
+      <p role="status" className="font-medium">
+        {lines.length} selected
+      </p>
+      <LinkButton className="p-1" onClick={onNone}>
+        Clear selection
+      </LinkButton>
+      <Button icon={CirclePause} disabled={busy || fitting.drain.length === 0} onClick={() => press('drain')}>
+        {fitting.drain.length > 1 ? `Drain ${fitting.drain.length}…` : 'Drain'}
+      </Button>
+      <Button icon={CirclePlay} disabled={busy || fitting.resume.length === 0} onClick={() => press('resume')}>
+        {fitting.resume.length > 1 ? `Resume ${fitting.resume.length}…` : 'Resume'}
+      </Button>
+      {asking !== undefined && (
+        <ConfirmDialog
+          title={asking === 'drain' ? `Drain ${count} hosts?` : `Resume ${count} hosts?`}
+          confirm={asking === 'drain' ? 'Drain them' : 'Resume them'}
+          keep="Leave them"
+          harmless
+          run={() => run(asking)}
+          onClose={() => setAsking(undefined)}
+        >
+          <Names names={fitting[asking].map(({ worker }) => worker.name)} most={8} />:{' '}
+          {asking === 'drain'
+            ? `they finish ${countOf(runningThere, 'running task')} and accept no new ones until they are resumed.`
+            : 'they accept tasks again.'}
+        </ConfirmDialog>
+      )}
+    </div>
+  )
+}

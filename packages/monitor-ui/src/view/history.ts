@@ -1,0 +1,144 @@
+import type { HistoryRow, Percentiles } from '@taskfleet/protocol'
+import type { Range } from './range.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+/** Longer ranges are counted by the hour. */
+const MINUTES_UP_TO_MS = 6 * HOUR_MS
+/** Minutes are kept for 48 hours. One hour less, since a request is made a moment later. */
+const MINUTES_KEPT_MS = 47 * HOUR_MS
+const MOST_BARS = 90
+
+export type HistoryUnit = 'minute' | 'hour'
+const UNIT_MS: Record<HistoryUnit, number> = { minute: MINUTE_MS, hour: HOUR_MS }
+/** How many units a bar may cover. */
+const STEPS: Record<HistoryUnit, readonly number[]> = { minute: [1, 2, 5, 10, 15], hour: [1, 2, 3, 6, 12, 24] }
+
+/** Tasks that ended, by how. */
+export interface Ends {
+  completed: number
+  failed: number
+  cancelled: number
+}
+
+/** One bar of a chart: what ended from `at`, in milliseconds, until the next bar. */
+export interface Bar extends Ends {
+  at: number
+}
+
+/** Bars without a gap, the oldest first. */
+export interface Bars {
+  bars: Bar[]
+  stepMs: number
+}
+
+/**
+ * The unit in which a range is counted: minutes for short ranges of the last two days, else hours.
+ * @param now the server's time in milliseconds
+ */
+export function unitOf({ from, to }: Pick<Range, 'from' | 'to'>, now: number): HistoryUnit {
+  return to - from <= MINUTES_UP_TO_MS && now - from <= MINUTES_KEPT_MS ? 'minute' : 'hour'
+}
+
+/** Empty bars for a range: at most 90, each of whole units. */
+function emptyBars({ from, to }: Pick<Range, 'from' | 'to'>, unit: HistoryUnit): Bars {
+  const units = STEPS[unit]
+  const step = units.find((one) => (to - from) / (one * UNIT_MS[unit]) <= MOST_BARS) ?? units.at(-1) ?? 1
+  const stepMs = step * UNIT_MS[unit]
+  const first = Math.floor(from / stepMs) * stepMs
+  const count = Math.max(1, Math.ceil((to - first) / stepMs))
+  const bars = Array.from({ length: count }, (_, index) => ({ at: first + index * stepMs, ...none() }))
+  return { bars, stepMs }
+}
+
+/** What ended in a range, as bars. */
+export function barsOf(
+  rows: readonly Pick<HistoryRow, 'at' | 'status' | 'count'>[],
+  range: Pick<Range, 'from' | 'to'>,
+  unit: HistoryUnit,
+): Bars {
+  const { bars, stepMs } = emptyBars(range, unit)
+  const first = bars[0]?.at ?? 0
+  for (const row of rows) {
+    const bar = bars[Math.floor((Date.parse(row.at) - first) / stepMs)]
+    if (bar !== undefined) count(bar, row)
+  }
+  return { bars, stepMs }
+}
+
+/** How many tasks ended. An attempt that is tried again ends no task. */
+export function endsOf(rows: readonly Pick<HistoryRow, 'status' | 'count'>[]): Ends {
+  const ends = none()
+  for (const row of rows) count(ends, row)
+  return ends
+}
+
+/** What ended, by a key of the rows. */
+export function groupEnds<Row extends Pick<HistoryRow, 'status' | 'count'>>(
+  rows: readonly Row[],
+  keyOf: (row: Row) => string,
+): ReadonlyMap<string, Ends> {
+  const groups = new Map<string, Ends>()
+  for (const row of rows) {
+    const key = keyOf(row)
+    const ends = groups.get(key) ?? none()
+    groups.set(key, ends)
+    count(ends, row)
+  }
+  return groups
+}
+
+export const sumOf = ({ completed, failed, cancelled }: Ends): number => completed + failed + cancelled
+
+/** The share of tasks that ended as failed, 0..1. Undefined if none ended. */
+export function failedShare(ends: Ends): number | undefined {
+  const all = sumOf(ends)
+  return all === 0 ? undefined : ends.failed / all
+}
+
+const none = (): Ends => ({ completed: 0, failed: 0, cancelled: 0 })
+
+function count(into: Ends, { status, count: added }: Pick<HistoryRow, 'status' | 'count'>): void {
+  if (status === 'completed' || status === 'failed' || status === 'cancelled') into[status] += added
+}
+
+/**
+ * A percentile of several groups together, estimated: each group is spread evenly between its own percentiles, and weighs as much
+ * as it counts. Undefined without any durations.
+ *
+ * @param part 0.5 for the median
+ */
+export function mixedPercentile(groups: readonly Percentiles[], part: number): number | undefined {
+  const curves = groups.flatMap(({ count, p50, p95, p99 }) =>
+    count > 0 && p50 !== undefined && p95 !== undefined && p99 !== undefined ? [{ count, p50, p95, p99 }] : [],
+  )
+  const all = curves.reduce((sum, curve) => sum + curve.count, 0)
+  if (all === 0) return undefined
+  const below = (ms: number): number =>
+    curves.reduce((sum, curve) => sum + curve.count * shareBelow(curve, ms), 0) / all
+  let [low, high] = [0, Math.max(...curves.map(({ p99 }) => p99))]
+  // Each round halves the interval: forty are more than enough for a day in milliseconds.
+  for (let round = 0; round < 40 && high - low > 0.5; round += 1) {
+    const middle = (low + high) / 2
+    if (below(middle) >= part) high = middle
+    else low = middle
+  }
+  return Math.round(high)
+}
+
+/** The share of a group's durations that are at most `ms`. */
+function shareBelow({ p50, p95, p99 }: Required<Omit<Percentiles, 'count'>>, ms: number): number {
+  const corners = [
+    [0, 0],
+    [p50, 0.5],
+    [p95, 0.95],
+    [p99, 1],
+  ] as const
+  let [from, low] = corners[0] as readonly [number, number]
+  for (const [to, high] of corners.slice(1)) {
+    if (ms < to) return low + ((high - low) * (ms - from)) / (to - from)
+    from = to
+    low = high
+  }
+  return 1
+}
