@@ -18,6 +18,7 @@ import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 /** The page *Now* is in the first script. Every other page is loaded from a file of its own. */
 const pages = {
   handlers: lazyRouteComponent(() => import('./pages/handlers-page.tsx'), 'HandlersPage'),
+  error: lazyRouteComponent(() => import('./pages/error-page.tsx'), 'ErrorPage'),
   errors: lazyRouteComponent(() => import('./pages/errors-page.tsx'), 'ErrorsPage'),
   events: lazyRouteComponent(() => import('./pages/events-page.tsx'), 'EventsPage'),
   history: lazyRouteComponent(() => import('./pages/history-page.tsx'), 'HistoryPage'),
@@ -52,6 +53,7 @@ const now = createRoute({ ...parent, path: '/', component: NowPage })
 const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTaskSearch, component: pages.tasks })
 const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task })
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
+const error = createRoute({ ...parent, path: '/errors/$fingerprint', component: pages.error })
 const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
 const queues = createRoute({ ...parent, path: '/queues', component: pages.queues })
 const events = createRoute({ ...parent, path: '/events', validateSearch: parseEventSearch, component: pages.events })
@@ -73,7 +75,7 @@ const moved = (path: string, to: string) =>
     },
   })
 const routeTree = root.addChildren([
-  ...[now, tasks, task, errors, handlers, queues, events, schedules, history, settings],
+  ...[now, tasks, task, errors, error, handlers, queues, events, schedules, history, settings],
   ...[moved('/coverage', '/handlers'), moved('/audit', '/history'), moved('/keys', '/settings')],
 ])
 

@@ -35,6 +35,6 @@ it('lists what needs somebody, each with a link to its cause', async () => {
     ['Nownightly it is late', '/schedules'],
     ['Soonfra-01 it is silent', '/tasks?host=fra-01'],
     ['Soonencode it is near', '/tasks?name=encode&deadline=risk'],
-    ['SoonEIO it is new', '/errors'],
+    ['SoonEIO it is new', '/errors/f'],
   ])
 })

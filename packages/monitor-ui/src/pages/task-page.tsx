@@ -283,8 +283,12 @@ function ErrorPanel({ task }: { task: TaskRow }) {
       <p className="mt-1 text-xs text-dim">
         <Foreign text={error.name} max={60} /> · fingerprint{' '}
         <Copyable text={error.fingerprint} label="fingerprint" max={24} /> ·{' '}
-        <Link to="/errors" className="text-run hover:underline">
-          Recurring errors
+        <Link
+          to="/errors/$fingerprint"
+          params={{ fingerprint: error.fingerprint }}
+          className="text-run hover:underline"
+        >
+          All of this error
         </Link>
       </p>
       <Stack stack={error.stack} />
