@@ -12,7 +12,7 @@ import { NowPage } from './pages/now-page.tsx'
 import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseRangeSearch } from './view/range.ts'
-import { parseErrorSearch, parseEventSearch, parseScheduleSearch } from './view/search.ts'
+import { parseErrorSearch, parseEventSearch, parseHistorySearch, parseScheduleSearch } from './view/search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 /** The page *Now* is in the first script. Every other page is loaded from a file of its own. */
@@ -63,7 +63,12 @@ const schedules = createRoute({
   validateSearch: parseScheduleSearch,
   component: pages.schedules,
 })
-const history = createRoute({ ...parent, path: '/history', component: pages.history })
+const history = createRoute({
+  ...parent,
+  path: '/history',
+  validateSearch: parseHistorySearch,
+  component: pages.history,
+})
 const settings = createRoute({ ...parent, path: '/settings', component: pages.settings })
 /** Where pages were before: addresses that people have kept still lead somewhere. */
 const moved = (path: string, to: string) =>
@@ -85,6 +90,7 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...parseEventSearch(search),
     ...writeTaskSearch(parseTaskSearch(search)),
     ...parseErrorSearch(search),
+    ...parseHistorySearch(search),
     ...parseRangeSearch(search),
   }
   const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F/g, decodeURIComponent)

@@ -131,6 +131,15 @@ export function statusesOf(ids: readonly string[]): TasksRequest {
   return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control', 'runAt'] }
 }
 
+/** The watched tasks, with what a notification of their end shows. */
+export function watchedTasks(ids: readonly string[]): TasksRequest {
+  return {
+    filter: { _id: { $in: [...ids] } },
+    limit: Math.max(1, ids.length),
+    fields: ['status', 'name', 'title', 'error'],
+  }
+}
+
 export function oneTask(id: string): TasksRequest {
   return { filter: { _id: id }, limit: 1, fields: PAGE_FIELDS }
 }

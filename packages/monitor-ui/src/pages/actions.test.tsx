@@ -573,60 +573,6 @@ describe('queues', () => {
   })
 })
 
-describe('the audit log', () => {
-  it('shows who did what, the newest first, and more on request', async () => {
-    const task = put(aTask.pending)
-    await fleet.tasks.pause({ id: task._id, reason: '<b>why</b>' })
-    await fleet.queues.pause({ name: 'bulk' })
-    await renderMonitor(fleet)
-    fireEvent.click(screen.getByRole('link', { name: 'History' }))
-    const rows = await screen.findAllByTestId('audit-row')
-    expect(rows.map(({ dataset }) => dataset.action)).toEqual(['queue pause', 'pause'])
-    expect(rows[1]?.textContent).toContain('<b>why</b>')
-    expect(
-      within(rows[0] as HTMLElement)
-        .getByRole('link')
-        .getAttribute('href'),
-    ).toBe('/tasks?queue=bulk')
-    expect(
-      within(rows[1] as HTMLElement)
-        .getByRole('link')
-        .getAttribute('href'),
-    ).toBe(`/tasks/${task._id}`)
-    expect(screen.queryByRole('button', { name: 'Load more' })).toBeNull()
-    for (let n = 0; n < 120; n++) await fleet.queues.pause({ name: `q${n}` })
-    await click('Refresh')
-    await screen.findByText('100+ entries')
-    await click('Load more')
-    await screen.findByText('122 entries')
-    expect(screen.getAllByTestId('audit-row')).toHaveLength(122)
-  })
-
-  it('counts the tasks of a command on many, and names some', async () => {
-    const tasks = Array.from({ length: 12 }, () => put(aTask.failed))
-    await fleet.tasks.retry({ filter: { status: 'failed' } })
-    await renderMonitor(fleet, '/history')
-    const row = await screen.findByTestId('audit-row')
-    within(row).getByText('12 tasks')
-    within(row).getByText('{"status":"failed"}')
-    expect(within(row).getAllByRole('link')).toHaveLength(10)
-    expect(within(row).getByText('and 2 more')).toBeTruthy()
-    expect(tasks).toHaveLength(12)
-  })
-
-  it('explains to a key that it may not read it', async () => {
-    fleet.refused.set('audit.list', {
-      code: 'FORBIDDEN',
-      message: 'A key that is limited may not touch the whole audit log',
-    })
-    await renderMonitor(fleet, '/history')
-    await screen.findByText('This key may not read the audit log of the fleet')
-    screen.getByText('A key that is limited may not touch the whole audit log')
-    expect(screen.queryByRole('button', { name: 'Refresh' })).toBeNull()
-    expect(screen.queryByRole('alert')).toBeNull()
-  })
-})
-
 describe('a key that may only read', () => {
   it('is offered no new task, by button or by key', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }

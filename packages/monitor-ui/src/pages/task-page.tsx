@@ -32,6 +32,7 @@ import { TaskLink } from '../components/task-link.tsx'
 import { TaskLog } from '../components/task-log.tsx'
 import { useLiveTask } from '../components/use-live-task.ts'
 import { waitText } from '../components/waiting-list.tsx'
+import { WatchButton } from '../components/watch-button.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'
 import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
@@ -138,7 +139,10 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               </p>
             )}
           </div>
-          <TaskActions task={task} />
+          <div className="flex flex-wrap gap-2">
+            {!ended && <WatchButton task={task._id} />}
+            <TaskActions task={task} />
+          </div>
         </div>
         {(running || progress !== undefined) && (
           <div className="mt-4">

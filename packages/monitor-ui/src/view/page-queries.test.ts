@@ -30,6 +30,7 @@ const PAGES: Record<string, QueryRequest> = {
   ),
   dependants: queries.dependantsOf(ID),
   statuses: queries.statusesOf([ID]),
+  'watched tasks': queries.watchedTasks([ID]),
   'one task': queries.oneTask(ID),
   events: eventsQuery({}, 100),
   'events by name': eventsQuery({ name: 'a' }, 100),
