@@ -12,12 +12,13 @@ import { NowPage } from './pages/now-page.tsx'
 import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseRangeSearch } from './view/range.ts'
-import { parseErrorSearch, parseEventSearch, parseScheduleSearch } from './view/search.ts'
+import { parseErrorSearch, parseEventSearch, parseHistorySearch, parseScheduleSearch } from './view/search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 /** The page *Now* is in the first script. Every other page is loaded from a file of its own. */
 const pages = {
   handlers: lazyRouteComponent(() => import('./pages/handlers-page.tsx'), 'HandlersPage'),
+  error: lazyRouteComponent(() => import('./pages/error-page.tsx'), 'ErrorPage'),
   errors: lazyRouteComponent(() => import('./pages/errors-page.tsx'), 'ErrorsPage'),
   events: lazyRouteComponent(() => import('./pages/events-page.tsx'), 'EventsPage'),
   history: lazyRouteComponent(() => import('./pages/history-page.tsx'), 'HistoryPage'),
@@ -55,6 +56,7 @@ const now = createRoute({ ...parent, path: '/', component: NowPage })
 const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTaskSearch, component: pages.tasks })
 const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task })
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
+const error = createRoute({ ...parent, path: '/errors/$fingerprint', component: pages.error })
 const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
 const queues = createRoute({ ...parent, path: '/queues', component: pages.queues })
 const queue = createRoute({ ...parent, path: '/queues/$queue', component: pages.queue })
@@ -67,7 +69,12 @@ const schedules = createRoute({
   validateSearch: parseScheduleSearch,
   component: pages.schedules,
 })
-const history = createRoute({ ...parent, path: '/history', component: pages.history })
+const history = createRoute({
+  ...parent,
+  path: '/history',
+  validateSearch: parseHistorySearch,
+  component: pages.history,
+})
 const settings = createRoute({ ...parent, path: '/settings', component: pages.settings })
 /** Where pages were before: addresses that people have kept still lead somewhere. */
 const moved = (path: string, to: string) =>
@@ -79,7 +86,7 @@ const moved = (path: string, to: string) =>
     },
   })
 const routeTree = root.addChildren([
-  ...[now, tasks, task, errors, handlers, queues, queue, hosts, host, events, schedules, history, settings],
+  ...[now, tasks, task, errors, error, handlers, queues, queue, hosts, host, events, schedules, history, settings],
   ...[moved('/coverage', '/handlers'), moved('/audit', '/history'), moved('/keys', '/settings')],
 ])
 
@@ -89,6 +96,7 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...parseEventSearch(search),
     ...writeTaskSearch(parseTaskSearch(search)),
     ...parseErrorSearch(search),
+    ...parseHistorySearch(search),
     ...parseRangeSearch(search),
   }
   const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F|%7E/g, decodeURIComponent)

@@ -57,7 +57,7 @@ export function AttentionPanel({ now }: { now: number }) {
 }
 
 /** Where its cause is shown, and what can be done about it. */
-function pageOf({ kind, queue, name, subject, schedule }: AttentionRow): LinkProps {
+function pageOf({ kind, queue, name, subject, schedule, error }: AttentionRow): LinkProps {
   if (schedule !== undefined) return { to: '/schedules' }
   switch (kind) {
     case 'unserved':
@@ -71,7 +71,7 @@ function pageOf({ kind, queue, name, subject, schedule }: AttentionRow): LinkPro
     case 'deadline':
       return { to: '/tasks', search: { name: name!, deadline: 'risk' } }
     case 'failing':
-      return { to: '/errors' }
+      return error === undefined ? { to: '/errors' } : { to: '/errors/$fingerprint', params: { fingerprint: error } }
     case 'weak':
       return { to: '/settings' }
     default:

@@ -7,6 +7,8 @@ import { RowsPill } from './rows-pill.tsx'
 export interface Empty {
   title: string
   hint?: string
+  /** A command that fills the list. */
+  code?: string
 }
 
 interface ListingProps {
@@ -24,7 +26,12 @@ export function Listing({ views, loaded, count, empty, children }: ListingProps)
     <>
       <RowsProblem views={views} />
       {count > 0 && children}
-      {count === 0 && loaded && <EmptyNote title={empty.title}>{empty.hint}</EmptyNote>}
+      {count === 0 && loaded && (
+        <EmptyNote title={empty.title}>
+          {empty.hint}
+          {empty.code !== undefined && <code className="mt-2 block font-mono text-xs text-text">{empty.code}</code>}
+        </EmptyNote>
+      )}
       {count === 0 && !loaded && !failed && <EmptyNote title="Loading…" />}
     </>
   )

@@ -64,12 +64,20 @@ function inputOf(schema: HandlerRow['schema']): z.ZodObject | undefined {
   }
 }
 
-export function NewTaskDialog({ onClose }: { onClose: () => void }) {
+export function NewTaskDialog({
+  handler: wanted,
+  onClose,
+}: {
+  /** The handler that is chosen at first. If no worker has it, the form asks for all fields. */
+  handler?: Pick<HandlerRow, 'name' | 'version'>
+  onClose: () => void
+}) {
   const client = useFleetClient()
   const { state } = useConnection()
   const { answer: handlers, error } = useAsked(() => client.handlers.list(), { key: 'handlers' })
   const sent = useRef({ content: '', _id: '' })
-  const [chosen, setChosen] = useState<string>()
+  const [chosen, setChosen] = useState(wanted && typeOf(wanted))
+  const [value] = useState<object>(wanted === undefined ? {} : { name: wanted.name, version: wanted.version })
   const handler = handlers?.find((one, index) => (chosen === undefined ? index === 0 : typeOf(one) === chosen))
   const form = useMemo(() => (handler === undefined ? ANY : formFor(handler)), [handler])
   if (handlers === undefined && error === undefined && state === 'live') return null
@@ -83,6 +91,7 @@ export function NewTaskDialog({ onClose }: { onClose: () => void }) {
       title="New task"
       action="Enqueue"
       request={request(form.schema, enqueue)}
+      value={form === ANY ? value : {}}
       known={form.known}
       places={form.places}
       hide={[...form.hide, '_id', 'retry.maxAttempts']}

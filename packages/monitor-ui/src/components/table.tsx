@@ -20,38 +20,55 @@ interface Props<Row> {
   attributes: (row: Row) => Record<`data-${string}`, unknown> & { className?: string }
 }
 
-/** A table in a panel. It scrolls sideways if needed. */
+/** On a phone each row is a card whose cells are lines with their titles. */
+const CARDS =
+  'max-sm:block max-sm:[&_:is(tbody,tr)]:block max-sm:[&_thead]:sr-only max-sm:[&_tr]:border-b max-sm:[&_tr]:border-line max-sm:[&_tr]:px-3 max-sm:[&_tr]:py-2 max-sm:[&_tr:last-child]:border-b-0 max-sm:[&_td]:grid max-sm:[&_td]:grid-cols-[6.5rem_minmax(0,1fr)] max-sm:[&_td]:gap-x-2 max-sm:[&_td]:py-1 max-sm:[&_td]:text-left max-sm:[&_td]:whitespace-normal max-sm:[&_td]:before:text-dim max-sm:[&_td]:before:content-[attr(data-title)]'
+const GRID =
+  'sm:[&_tr:last-child>td]:border-b-0 sm:[&_:is(th,td)]:border-b sm:[&_:is(th,td)]:border-line sm:[&_:is(th,td)]:py-2 sm:[&_:is(th,td)]:pr-4 sm:[&_:is(th,td):first-child]:pl-3'
+
+/** A table in a panel. It scrolls sideways if needed. The roles stay where a phone shows cards. */
 export function Table<Row>({ label, columns, rows, keyOf, attributes }: Props<Row>) {
   return (
     <ScrollRegion label={`${label}, table`} className="panel dims overflow-x-auto">
+      {/* biome-ignore-start lint/a11y/noRedundantRoles: browsers drop the roles of a table that is drawn as blocks */}
       <table
+        role="table"
         aria-label={label}
-        className="w-full min-w-[640px] border-collapse text-left [&_tr:last-child>td]:border-b-0 [&_:is(th,td)]:border-b [&_:is(th,td)]:border-line [&_:is(th,td)]:py-2 [&_:is(th,td)]:pr-4 [&_:is(th,td):first-child]:pl-3"
+        className={`w-full border-collapse text-left sm:min-w-[640px] ${GRID} ${CARDS}`}
       >
-        <thead className="heading">
-          <tr>
+        <thead role="rowgroup" className="heading">
+          <tr role="row">
             {columns.map(({ title, head = title, number = false }) => (
-              <th key={title} scope="col" className={`font-semibold whitespace-nowrap ${number ? 'text-right' : ''}`}>
+              <th
+                key={title}
+                role="columnheader"
+                scope="col"
+                className={`font-semibold whitespace-nowrap ${number ? 'text-right' : ''}`}
+              >
                 {head}
               </th>
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody role="rowgroup">
           {rows.map((row) => (
-            <tr key={keyOf(row)} {...attributes(row)}>
+            <tr key={keyOf(row)} role="row" {...attributes(row)}>
               {columns.map(({ title, number = false, className = '', cell }) => (
                 <td
                   key={title}
-                  className={`${className.includes('min-w') ? '' : 'first:min-w-32'} ${number ? 'text-right whitespace-nowrap' : ''} ${className}`}
+                  role="cell"
+                  data-title={title}
+                  className={`${className.includes('min-w') ? '' : 'sm:first:min-w-32'} ${number ? 'text-right whitespace-nowrap' : ''} ${className}`}
                 >
-                  {cell(row)}
+                  {/* One box, which a card's grid sets beside the title. */}
+                  <div className="min-w-0">{cell(row)}</div>
                 </td>
               ))}
             </tr>
           ))}
         </tbody>
       </table>
+      {/* biome-ignore-end lint/a11y/noRedundantRoles: see above */}
     </ScrollRegion>
   )
 }

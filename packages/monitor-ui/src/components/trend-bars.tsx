@@ -4,6 +4,7 @@ const HOURS = 48
 const HOUR_MS = 3_600_000
 const STEP = 3
 const HEIGHT = 24
+const LARGE_HEIGHT = 96
 
 /** Failures in each of the latest 48 hours, the current one last. */
 export function hourly(trend: ErrorRow['trend'], now: number): number[] {
@@ -16,19 +17,27 @@ export function hourly(trend: ErrorRow['trend'], now: number): number[] {
   return counts
 }
 
+interface Props {
+  trend: ErrorRow['trend']
+  now: number
+  /** As wide as its place, with the times below. */
+  large?: boolean
+}
+
 /** An error's failures by hour over the last two days. */
-export function TrendBars({ trend, now }: { trend: ErrorRow['trend']; now: number }) {
+export function TrendBars({ trend, now, large = false }: Props) {
   const counts = hourly(trend, now)
   const most = Math.max(1, ...counts)
   const lastDay = counts.slice(-24).reduce((sum, count) => sum + count, 0)
   const words = `${lastDay.toLocaleString('en')} in the last 24 h, ${counts.at(-1) ?? 0} in this hour`
-  return (
+  const chart = (
     <svg
       role="img"
       aria-label={`Trend: ${words}`}
       viewBox={`0 0 ${HOURS * STEP} ${HEIGHT}`}
-      width={HOURS * STEP}
-      height={HEIGHT}
+      preserveAspectRatio="none"
+      width={large ? '100%' : HOURS * STEP}
+      height={large ? LARGE_HEIGHT : HEIGHT}
       className="shrink-0 text-bad"
     >
       <title>{words}</title>
@@ -49,5 +58,16 @@ export function TrendBars({ trend, now }: { trend: ErrorRow['trend']; now: numbe
         )
       })}
     </svg>
+  )
+  if (!large) return chart
+  return (
+    <figure className="min-w-0">
+      {chart}
+      <figcaption className="mt-1 flex justify-between gap-2 text-xs text-dim">
+        <span>48 h ago</span>
+        <span>at most {most.toLocaleString('en')} an hour</span>
+        <span>now</span>
+      </figcaption>
+    </figure>
   )
 }

@@ -125,6 +125,23 @@ export function errorsOf(state: ErrorState): ErrorsRequest {
 }
 export const ERROR_LIMIT = 100
 
+/** The group of one fingerprint. */
+export function oneError(fingerprint: string): ErrorsRequest {
+  return { collection: 'errors', filter: { _id: fingerprint }, limit: 1 }
+}
+
+/** The tasks that ended with an error. Attempts that were tried again are not among them. */
+export function failedWith(fingerprint: string, from: string, to: string | undefined): Record<string, unknown> {
+  const finishedAt = { $gte: from, ...(to !== undefined && { $lt: to }) }
+  return { 'error.fingerprint': fingerprint, status: 'failed', finishedAt }
+}
+export const ERROR_TASKS_LIMIT = 200
+
+/** The tasks that match, the latest to end first. */
+export function endedTasks(filter: Record<string, unknown>): TasksRequest {
+  return { filter, sort: { finishedAt: -1 }, limit: ERROR_TASKS_LIMIT, fields: LIST_FIELDS }
+}
+
 export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
 
 export const SCHEDULES = { collection: 'schedules', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
@@ -144,6 +161,15 @@ export function dependantsOf(id: string): TasksRequest {
 /** The tasks of these ids. */
 export function statusesOf(ids: readonly string[]): TasksRequest {
   return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control', 'runAt'] }
+}
+
+/** The watched tasks, with what a notification of their end shows. */
+export function watchedTasks(ids: readonly string[]): TasksRequest {
+  return {
+    filter: { _id: { $in: [...ids] } },
+    limit: Math.max(1, ids.length),
+    fields: ['status', 'name', 'title', 'error'],
+  }
 }
 
 export function oneTask(id: string): TasksRequest {

@@ -373,7 +373,7 @@ describe('many tasks at once', () => {
   })
 })
 
-describe('recurring errors', () => {
+describe('errors', () => {
   const group = (id: string) => {
     const found = document.querySelector<HTMLElement>(`[data-testid="error-group"][data-error="${id}"]`)
     if (found === null) throw new Error(`no group ${id}`)
@@ -381,8 +381,7 @@ describe('recurring errors', () => {
   }
 
   it('are counted in the navigation and listed with where and since when', async () => {
-    const task = put(aTask.failed)
-    fleet.putError(anError({ message: '<b>bad</b>', hosts: ['fra-1'], samples: [task._id], reopened: 2 }, Date.now()))
+    fleet.putError(anError({ message: '<b>bad</b>', hosts: ['fra-1'], reopened: 2 }, Date.now()))
     fleet.putError(anError({ _id: 'other', state: 'resolved' }, Date.now()))
     await renderMonitor(fleet)
     expect((await screen.findByTestId('open-errors')).textContent).toBe('1 open')
@@ -393,8 +392,8 @@ describe('recurring errors', () => {
     open.getByText('download@2')
     open.getByText(/came back 2 times/)
     open.getByRole('img', { name: 'Trend: 15 in the last 24 h, 8 in this hour' })
-    expect(open.getByText(task._id).closest('a')?.getAttribute('href')).toBe(`/tasks/${task._id}`)
-    expect(open.getByLabelText('Stack').textContent).toContain('fetchRange')
+    open.getByText('failed attempts')
+    expect(open.getByRole('link').getAttribute('href')).toBe('/errors/c0ffee')
     expect(screen.getAllByTestId('error-group')).toHaveLength(1)
   })
 
@@ -449,32 +448,6 @@ describe('recurring errors', () => {
     ])
     await click('Replay all')
     await within(await dialog()).findByText(/None of the tasks that failed with this error can be replayed/)
-  })
-})
-
-describe('coverage', () => {
-  it('shows what no worker serves, and loads again on request', async () => {
-    put(aTask.running)
-    put(aTask.pending, { name: 'transcode', version: 3 })
-    await renderMonitor(fleet, '/handlers')
-    await screen.findByText('1 version waits and no live host can run it.')
-    const rows = screen.getAllByTestId('coverage-row')
-    expect(rows.map(({ dataset }) => [dataset.task, dataset.served])).toEqual([
-      ['transcode@3', 'false'],
-      ['download@2', 'true'],
-    ])
-    within(rows[1] as HTMLElement).getByRole('link', { name: 'fra-1' })
-    act(() => void fleet.putWorker(aWorker({ name: 'fra-1', tasks: ['download@2', 'transcode@3'] }, Date.now())))
-    await click('Refresh')
-    await screen.findByText('Every waiting version has a live host.')
-  })
-
-  it('shows why it can’t be loaded', async () => {
-    const { router } = await renderMonitor(fleet)
-    await screen.findByTestId('worker-card')
-    fleet.refused.set('tasks.coverage', { code: 'FORBIDDEN', message: "This needs a key with the scope 'read'" })
-    await act(() => router.navigate({ to: '/handlers' }))
-    expect((await screen.findByRole('alert')).textContent).toContain("This needs a key with the scope 'read'")
   })
 })
 
@@ -595,60 +568,6 @@ describe('queues', () => {
     await waitFor(() => expect(figures('default')).toEqual({ pending: '1,204', failed: '1' }))
     fireEvent.click(screen.getByRole('link', { name: '1 failed in default' }))
     await waitFor(() => expect(router.state.location.href).toBe('/tasks?status=failed&queue=default'))
-  })
-})
-
-describe('the audit log', () => {
-  it('shows who did what, the newest first, and more on request', async () => {
-    const task = put(aTask.pending)
-    await fleet.tasks.pause({ id: task._id, reason: '<b>why</b>' })
-    await fleet.queues.pause({ name: 'bulk' })
-    await renderMonitor(fleet)
-    fireEvent.click(screen.getByRole('link', { name: 'History' }))
-    const rows = await screen.findAllByTestId('audit-row')
-    expect(rows.map(({ dataset }) => dataset.action)).toEqual(['queue pause', 'pause'])
-    expect(rows[1]?.textContent).toContain('<b>why</b>')
-    expect(
-      within(rows[0] as HTMLElement)
-        .getByRole('link')
-        .getAttribute('href'),
-    ).toBe('/tasks?queue=bulk')
-    expect(
-      within(rows[1] as HTMLElement)
-        .getByRole('link')
-        .getAttribute('href'),
-    ).toBe(`/tasks/${task._id}`)
-    expect(screen.queryByRole('button', { name: 'Load more' })).toBeNull()
-    for (let n = 0; n < 120; n++) await fleet.queues.pause({ name: `q${n}` })
-    await click('Refresh')
-    await screen.findByText('100+ entries')
-    await click('Load more')
-    await screen.findByText('122 entries')
-    expect(screen.getAllByTestId('audit-row')).toHaveLength(122)
-  })
-
-  it('counts the tasks of a command on many, and names some', async () => {
-    const tasks = Array.from({ length: 12 }, () => put(aTask.failed))
-    await fleet.tasks.retry({ filter: { status: 'failed' } })
-    await renderMonitor(fleet, '/history')
-    const row = await screen.findByTestId('audit-row')
-    within(row).getByText('12 tasks')
-    within(row).getByText('{"status":"failed"}')
-    expect(within(row).getAllByRole('link')).toHaveLength(10)
-    expect(within(row).getByText('and 2 more')).toBeTruthy()
-    expect(tasks).toHaveLength(12)
-  })
-
-  it('explains to a key that it may not read it', async () => {
-    fleet.refused.set('audit.list', {
-      code: 'FORBIDDEN',
-      message: 'A key that is limited may not touch the whole audit log',
-    })
-    await renderMonitor(fleet, '/history')
-    await screen.findByText('This key may not read the audit log of the fleet')
-    screen.getByText('A key that is limited may not touch the whole audit log')
-    expect(screen.queryByRole('button', { name: 'Refresh' })).toBeNull()
-    expect(screen.queryByRole('alert')).toBeNull()
   })
 })
 

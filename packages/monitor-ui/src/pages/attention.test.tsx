@@ -35,7 +35,7 @@ it('lists what needs somebody, each with a link to its cause', async () => {
     ['Nownightly it is late', '/schedules'],
     ['Soonfra-01 it is silent', '/hosts/fra-01'],
     ['Soonencode it is near', '/tasks?name=encode&deadline=risk'],
-    ['SoonEIO it is new', '/errors'],
+    ['SoonEIO it is new', '/errors/f'],
   ])
 })
 

@@ -32,6 +32,7 @@ import { TaskLink } from '../components/task-link.tsx'
 import { TaskLog } from '../components/task-log.tsx'
 import { useLiveTask } from '../components/use-live-task.ts'
 import { waitText } from '../components/waiting-list.tsx'
+import { WatchButton } from '../components/watch-button.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'
 import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
@@ -139,7 +140,10 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               </p>
             )}
           </div>
-          <TaskActions task={task} />
+          <div className="flex flex-wrap gap-2">
+            {!ended && <WatchButton task={task._id} />}
+            <TaskActions task={task} />
+          </div>
         </div>
         {(running || progress !== undefined) && (
           <div className="mt-4">
@@ -284,8 +288,12 @@ function ErrorPanel({ task }: { task: TaskRow }) {
       <p className="mt-1 text-xs text-dim">
         <Foreign text={error.name} max={60} /> · fingerprint{' '}
         <Copyable text={error.fingerprint} label="fingerprint" max={24} /> ·{' '}
-        <Link to="/errors" className="text-run hover:underline">
-          Recurring errors
+        <Link
+          to="/errors/$fingerprint"
+          params={{ fingerprint: error.fingerprint }}
+          className="text-run hover:underline"
+        >
+          All of this error
         </Link>
       </p>
       <Stack stack={error.stack} />

@@ -11,6 +11,7 @@ import { NewTaskDialog, Palette } from './dialogs.tsx'
 import { EnvironmentMark } from './environment.tsx'
 import { keepChoice, keptChoice } from './kept-choice.ts'
 import { BottomBar, Rail } from './navigation.tsx'
+import { Notifications } from './notifications.tsx'
 import { PAGES } from './pages.ts'
 import { PreferencesDialog } from './preferences.tsx'
 import { RangePicker } from './range-picker.tsx'
@@ -118,6 +119,7 @@ export function Layout() {
         />
       )}
       {dialog === 'shortcuts' && <ShortcutsDialog mayWrite={mayWrite} onClose={close} />}
+      <Notifications />
       <Toasts />
     </div>
   )

@@ -1,4 +1,6 @@
 import { createStore } from 'zustand/vanilla'
+import { type NoticeKind, parseKinds } from '../view/notices.ts'
+import { keepChoice, keptChoice } from './kept-choice.ts'
 
 type OpenDialog = 'new' | 'palette' | 'preferences' | 'shortcuts' | null
 
@@ -17,12 +19,20 @@ export type ToastText = Omit<Toast, 'id'> | string
 export interface Ui {
   dialog: OpenDialog
   toasts: Toast[]
+  /** What this browser notifies of. */
+  notify: readonly NoticeKind[]
+  /** The ids of the tasks whose end this browser notifies of. */
+  watched: readonly string[]
   open(dialog: OpenDialog): void
   toast(toast: ToastText): void
   dismiss(id: number): void
+  setNotify(kinds: readonly NoticeKind[]): void
+  watch(task: string, on: boolean): void
 }
 
 const STAYS_MS = 8_000
+/** The tasks that were watched first are forgotten when there are more. */
+const MOST_WATCHED = 50
 
 /** The state of the page itself: which dialog is open and which toasts are shown. */
 export function createUi() {
@@ -30,6 +40,8 @@ export function createUi() {
   return createStore<Ui>()((set, get) => ({
     dialog: null,
     toasts: [],
+    notify: parseKinds(keptChoice('notify')),
+    watched: keptChoice('watched')?.split(',') ?? [],
     open: (dialog) => set({ dialog }),
     toast: (toast) => {
       made += 1
@@ -37,6 +49,16 @@ export function createUi() {
       const shown = typeof toast === 'string' ? { text: toast } : toast
       set({ toasts: [...get().toasts.slice(-2), { ...shown, id }] })
       setTimeout(() => get().dismiss(id), STAYS_MS)
+    },
+    setNotify: (notify) => {
+      keepChoice('notify', notify.length === 0 ? undefined : notify.join(','))
+      set({ notify })
+    },
+    watch: (task, on) => {
+      const others = get().watched.filter((id) => id !== task)
+      const watched = on ? [...others, task].slice(-MOST_WATCHED) : others
+      keepChoice('watched', watched.length === 0 ? undefined : watched.join(','))
+      set({ watched })
     },
     dismiss: (id) => set({ toasts: get().toasts.filter((toast) => toast.id !== id) }),
   }))

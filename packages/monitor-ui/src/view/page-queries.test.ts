@@ -23,8 +23,14 @@ const isQuery = (value: unknown): value is QueryRequest => typeof value === 'obj
 const PAGES: Record<string, QueryRequest> = {
   ...Object.fromEntries(Object.entries(queries).filter(([, value]) => isQuery(value))),
   errors: queries.errorsOf('open'),
+  'one error': queries.oneError('c0ffee'),
+  'the tasks of an error': queries.endedTasks(queries.failedWith('c0ffee', '2027-03-01T02:00:00.000Z', undefined)),
+  'the tasks of an error in a time': queries.endedTasks(
+    queries.failedWith('c0ffee', '2027-03-01T02:00:00.000Z', '2027-03-01T04:00:00.000Z'),
+  ),
   dependants: queries.dependantsOf(ID),
   statuses: queries.statusesOf([ID]),
+  'watched tasks': queries.watchedTasks([ID]),
   'one task': queries.oneTask(ID),
   'running in a queue': queries.runningIn('bulk'),
   'next in a queue': queries.nextIn('bulk'),
@@ -37,6 +43,11 @@ const PAGES: Record<string, QueryRequest> = {
 
 it.each(Object.entries(PAGES))('%s walks an index in a large fleet', async (_, request) => {
   expect(await ofQuery(request)).toBeUndefined()
+})
+
+it('counts the tasks of an error by an index', async () => {
+  const filter = queries.failedWith('c0ffee', '2027-03-01T02:00:00.000Z', undefined)
+  expect(await codeOf(requireCountable(LARGE, compileFilter(filter)))).toBeUndefined()
 })
 
 const SEARCHES: TaskSearch[] = [

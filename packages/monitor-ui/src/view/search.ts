@@ -18,12 +18,27 @@ export interface EventSearch extends ScheduleSearch {
   status?: EventStatus
 }
 
+/** The filters of the audit log. */
+export interface HistorySearch {
+  /** A part of the key's name or id. */
+  who?: string
+  /** An action, such as `queue pause`. */
+  did?: string
+  /** A part of the target, the reason or the filter. */
+  about?: string
+}
+
 export function parseErrorSearch({ state }: RawSearch): ErrorSearch {
   return state === 'resolved' || state === 'ignored' ? { state } : {}
 }
 
 export function parseScheduleSearch({ name }: RawSearch): ScheduleSearch {
   return changedSearch({}, { name: typeof name === 'string' ? name.trim().slice(0, 128) : '' })
+}
+
+export function parseHistorySearch({ who, did, about }: RawSearch): HistorySearch {
+  const text = (value: unknown) => (typeof value === 'string' ? value.trim().slice(0, 128) : '')
+  return changedSearch<HistorySearch>({}, { who: text(who), did: text(did), about: text(about) })
 }
 
 export function parseEventSearch(raw: RawSearch): EventSearch {
