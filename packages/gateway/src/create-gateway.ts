@@ -8,7 +8,8 @@ import { type Logger, pino } from 'pino'
 import { Gateway, type GatewayOptions } from './gateway.ts'
 import { basePathOf, isBelow } from './proxies.ts'
 
-export interface CreateGatewayOptions extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy'> {
+export interface CreateGatewayOptions
+  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'attentionWebhook'> {
   fleet: Fleet
   log?: Logger
 }
@@ -34,7 +35,7 @@ export interface MountedGateway {
  * Serves a fleet's monitor, REST API and sockets below a path of your own server. Set `publicUrl` to its address for browsers: else
  * only requests to addresses and to `localhost` are answered. Without a key only this computer may use it.
  *
- * @throws {FleetError} `BAD_BASE_PATH`, `BAD_TRUST_PROXY`
+ * @throws {FleetError} `BAD_BASE_PATH`, `BAD_TRUST_PROXY`; `BAD_REQUEST` for an invalid `attentionWebhook`
  */
 export function createGateway({
   fleet: { database },
@@ -42,10 +43,11 @@ export function createGateway({
   publicUrl,
   basePath,
   trustProxy,
+  attentionWebhook,
 }: CreateGatewayOptions): MountedGateway {
   const base = basePathOf(basePath)
   const feed = feedOf(database, { log })
-  const gateway = new Gateway({ database, feed, log, ...given({ publicUrl, basePath, trustProxy }) })
+  const gateway = new Gateway({ database, feed, log, ...given({ publicUrl, basePath, trustProxy, attentionWebhook }) })
   const start = async (): Promise<void> => {
     await database.requireSchema()
     await feed.start()
