@@ -110,6 +110,7 @@ describe('taskfleet', () => {
       [['worker', '--tasks', fixture('tasks.mjs'), '--gate', '{'], 2, /--gate is not JSON/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--error-period', '1h'], 2, /--error-webhook.*BAD_REQUEST/],
       [['worker', '--tasks', fixture('tasks.mjs'), '--error-webhook', 'ftp://x'], 2, /https.*BAD_REQUEST/],
+      [['gateway', '--attention-webhook', 'https://a.example,ftp://x'], 2, /https.*BAD_REQUEST/],
     ])
   })
 

@@ -174,5 +174,13 @@ function servingCommands({ command, act }: CommandKit): void {
     .action(act(async (options: WorkerCommand) => (await loadServe()).serveWorker(options)))
   serving('gateway', 'serve the monitor, live queries and commands without running tasks')
     .option('--listen <host:port>', 'where; port 0 picks a free one', parseListen, { host: '127.0.0.1', port: 4100 })
+    .addOption(
+      new Option(
+        '--attention-webhook <urls>',
+        'where it is posted when something urgent begins and ends, signed with TASKFLEET_WEBHOOK_SECRET; several with commas',
+      )
+        .argParser(parseList)
+        .env('TASKFLEET_ATTENTION_WEBHOOK'),
+    )
     .action(act(async (options: GatewayCommand) => (await loadServe()).serveGateway(options)))
 }

@@ -118,7 +118,7 @@ function thresholdsOf(gate: string): LoadThresholds {
 }
 
 /** @throws {FleetError} `BAD_REQUEST` */
-function recurringErrorsOf(options: WorkerCommand, env = process.env): RecurringErrors | undefined {
+function recurringErrorsOf(options: WorkerCommand): RecurringErrors | undefined {
   const { errorWebhook: url, errorThreshold: threshold, errorPeriod: period } = options
   if (url === undefined) {
     if (threshold === undefined && period === undefined) return undefined
@@ -127,21 +127,25 @@ function recurringErrorsOf(options: WorkerCommand, env = process.env): Recurring
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
     throw new FleetError('BAD_REQUEST', '--error-webhook must be an address such as https://hooks.example/errors')
   }
-  const secret = env.TASKFLEET_WEBHOOK_SECRET
   return {
-    webhook: { url, ...given({ secret: secret || undefined }) },
+    webhook: { url, ...given({ secret: webhookSecret() }) },
     ...given({ threshold, period }),
   }
 }
 
+/** Signs webhooks. An empty variable counts as absent. */
+const webhookSecret = (env = process.env): string | undefined => env.TASKFLEET_WEBHOOK_SECRET || undefined
+
 export interface GatewayCommand extends ServeCommand {
   listen: ListenAddress
+  attentionWebhook?: string[]
 }
 
 /** `taskfleet gateway`: serves until it gets a signal. */
 export async function serveGateway(options: GatewayCommand): Promise<number> {
   setFlagsFromString(HEAP_GROWTH)
-  const { listen, publicUrl, basePath, trustProxy, environment, name } = options
+  const { listen, publicUrl, basePath, trustProxy, environment, name, attentionWebhook: urls = [] } = options
+  const attentionWebhook = urls.length === 0 ? undefined : { urls, ...given({ secret: webhookSecret() }) }
   const orphaned = options.stopWithParent === true ? parentGone() : undefined
   const { uri: mongo, name: db } = databaseOf(options)
   const gateway = new GatewayHost({
@@ -150,7 +154,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     listen,
     secret: secretOf(options),
     log: makeLog(options.logLevel),
-    ...given({ publicUrl, basePath, trustProxy, environment, name }),
+    ...given({ publicUrl, basePath, trustProxy, environment, name, attentionWebhook }),
   })
   const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }
   return serveUntilStopped(service, { grace: 0, stopTimeout: STOP_TIMEOUT }, () =>

@@ -9,7 +9,7 @@ import { Gateway, type GatewayOptions } from './gateway.ts'
 import { basePathOf, isBelow } from './proxies.ts'
 
 export interface CreateGatewayOptions
-  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment'> {
+  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment' | 'attentionWebhook'> {
   fleet: Fleet
   log?: Logger
 }
@@ -35,7 +35,7 @@ export interface MountedGateway {
  * Serves a fleet's monitor, REST API and sockets below a path of your own server. Set `publicUrl` to its address for browsers: else
  * only requests to addresses and to `localhost` are answered. Without a key only this computer may use it.
  *
- * @throws {FleetError} `BAD_BASE_PATH`, `BAD_TRUST_PROXY`
+ * @throws {FleetError} `BAD_BASE_PATH`, `BAD_TRUST_PROXY`; `BAD_REQUEST` for an invalid `attentionWebhook`
  */
 export function createGateway({
   fleet: { database },
@@ -44,10 +44,16 @@ export function createGateway({
   basePath,
   trustProxy,
   environment,
+  attentionWebhook,
 }: CreateGatewayOptions): MountedGateway {
   const base = basePathOf(basePath)
   const feed = feedOf(database, { log })
-  const gateway = new Gateway({ database, feed, log, ...given({ publicUrl, basePath, trustProxy, environment }) })
+  const gateway = new Gateway({
+    database,
+    feed,
+    log,
+    ...given({ publicUrl, basePath, trustProxy, environment, attentionWebhook }),
+  })
   const start = async (): Promise<void> => {
     await database.requireSchema()
     await feed.start()

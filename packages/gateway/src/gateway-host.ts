@@ -17,10 +17,11 @@ import {
 import { VERSION } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
+import { checkWebhook } from './attention-webhook.ts'
 import type { Gateway, GatewayOptions, ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions
-  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment'> {
+  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment' | 'attentionWebhook'> {
   mongo: string
   /** The database's name, if the address has none. */
   db?: string | undefined
@@ -45,10 +46,11 @@ export class GatewayHost extends Service {
   readonly #writes = new UnbrokenWrites()
   #gateway: Gateway | undefined
 
-  /** @throws {FleetError} `BAD_SECRET` */
+  /** @throws {FleetError} `BAD_SECRET`; `BAD_REQUEST` for an invalid `attentionWebhook` */
   constructor(options: GatewayHostOptions) {
     super()
     parseSecrets(options.secret)
+    if (options.attentionWebhook !== undefined) checkWebhook(options.attentionWebhook)
     this.#options = options
   }
 
@@ -62,17 +64,8 @@ export class GatewayHost extends Service {
   }
 
   protected override async onStart(): Promise<void> {
-    const {
-      mongo,
-      db,
-      listen,
-      publicUrl,
-      basePath,
-      trustProxy,
-      environment,
-      secret,
-      heartbeatMs = HEARTBEAT_MS,
-    } = this.#options
+    const { mongo, db, listen, secret, heartbeatMs = HEARTBEAT_MS } = this.#options
+    const { publicUrl, basePath, trustProxy, environment, attentionWebhook } = this.#options
     const log = withoutOutages(this.#options.log)
     const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
@@ -80,14 +73,8 @@ export class GatewayHost extends Service {
     await database.requireSchema()
     await this.use(this.#load)
     const feed = await this.use(new ChangeFeed(database, { log }))
-    const gateway = new Gateway({
-      database,
-      feed,
-      listen,
-      log,
-      secret,
-      ...given({ publicUrl, basePath, trustProxy, environment }),
-    })
+    const reached = given({ publicUrl, basePath, trustProxy, environment, attentionWebhook })
+    const gateway = new Gateway({ database, feed, listen, log, secret, ...reached })
     this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database, database.clock)
     const beat = (): Promise<void> => this.#beat(register)

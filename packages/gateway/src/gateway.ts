@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { asError, Fleet, type Principal, type TaskDocument } from '@taskfleet/core'
+import { asError, Fleet, LOCAL, type Principal, type TaskDocument } from '@taskfleet/core'
 import {
   AttentionCommands,
   type Feed,
@@ -32,6 +32,7 @@ import { type Namespace, Server, type Socket } from 'socket.io'
 import { Access } from './access.ts'
 import { type ACCOUNT_LIMITS, Accounts } from './accounts.ts'
 import type { Attempts } from './attempts.ts'
+import { AttentionNotices, type AttentionWebhook, checkWebhook } from './attention-webhook.ts'
 import { Backlog, terminate } from './backlog.ts'
 import { Feeder } from './feeder.ts'
 import { guard, tokenBucket } from './guard.ts'
@@ -74,6 +75,8 @@ export interface GatewayOptions {
   trustProxy?: readonly string[]
   /** What people call the fleet, such as `prod`: the monitor shows it. 1 to 40 characters. */
   environment?: string
+  /** Where people are notified when something urgent begins and ends. One of the gateways with this option does it. */
+  attentionWebhook?: AttentionWebhook
   /** How long a live query stays open without subscribers, in milliseconds. Clients that reconnect in time miss nothing. */
   lingerMs?: number
   /** Whether a client does not read. By default the size of its backlog decides. For tests. */
@@ -132,9 +135,10 @@ export class Gateway extends Service {
   #publicUrl: string | undefined
   #secretIds: readonly string[] = []
 
-  /** @throws {FleetError} `BAD_SECRET`, `BAD_BASE_PATH`, `BAD_TRUST_PROXY`, `CONFIG_RANGE` */
+  /** @throws {FleetError} `BAD_SECRET`, `BAD_BASE_PATH`, `BAD_TRUST_PROXY`, `CONFIG_RANGE`; `BAD_REQUEST` for an invalid `attentionWebhook` */
   constructor(options: GatewayOptions) {
     super()
+    if (options.attentionWebhook !== undefined) checkWebhook(options.attentionWebhook)
     this.#options = options
     this.#proxies = new Proxies(options.trustProxy)
     checkEnvironment(options.environment)
@@ -215,6 +219,15 @@ export class Gateway extends Service {
     else await this.#listen(listen)
     await this.use(this.#holders)
     await this.use(this.#feeder!)
+    await this.#notifyPeople()
+  }
+
+  async #notifyPeople(): Promise<void> {
+    const { attentionWebhook: webhook, database } = this.#options
+    if (webhook === undefined) return
+    const source = new AttentionCommands(this.#fleet, LOCAL)
+    const gateway = this.#publicUrl ?? this.#base
+    await this.use(new AttentionNotices({ webhook, database, queries: this.#queries, source, gateway, log: this.#log }))
   }
 
   /** @throws {FleetError} `EADDRINUSE`, `EADDRNOTAVAIL` */

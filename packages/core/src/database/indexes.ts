@@ -44,6 +44,7 @@ export const INDEXES: readonly IndexSpec[] = [
   retention('setAside'),
   { collection: 'schedules', name: 'next', key: { nextAt: 1 }, sparse: true },
   { collection: 'throttles', name: 'retention', key: { until: 1 }, expireAfterSeconds: 3_600 },
+  retention('attentionNotices'),
   { collection: 'canaries', name: 'retention', key: { at: 1 }, expireAfterSeconds: 3_600 },
 ]
 

@@ -112,6 +112,7 @@ export class FakeFleet implements FleetApi {
   obeyed = true
   readonly subscriptions = new Set<Subscription>()
   readonly figures = new Set<{ resend: () => void }>()
+  readonly alarms = new Set<{ resend: () => void }>()
   readonly watches = new Set<TaskSocket>()
   /** How many watches were ever opened. */
   watchesOpened = 0
@@ -157,7 +158,7 @@ export class FakeFleet implements FleetApi {
   setState(state: ConnectionState, error?: WireError): void {
     this.state = state
     for (const listener of [...this.#listeners]) listener(state, error && refusal(error))
-    if (state === 'live') for (const one of [...this.subscriptions, ...this.figures]) one.resend()
+    if (state === 'live') for (const one of [...this.subscriptions, ...this.figures, ...this.alarms]) one.resend()
   }
 
   close(): void {
@@ -165,6 +166,7 @@ export class FakeFleet implements FleetApi {
     this.#listeners.clear()
     for (const subscription of this.subscriptions) subscription.close()
     this.figures.clear()
+    this.alarms.clear()
     this.watches.clear()
   }
 
@@ -249,11 +251,11 @@ export class FakeFleet implements FleetApi {
     }
     const watch = await this.#live.watchAttention('all', { list: ask, read: ask }, tell)
     tell(watch.live.attention)
-    const figures = { resend: () => listener(rows, undefined) }
-    this.figures.add(figures)
+    const alarm = { resend: () => listener(rows, undefined) }
+    this.alarms.add(alarm)
     const close = async () => {
       watch.close()
-      this.figures.delete(figures)
+      this.alarms.delete(alarm)
     }
     return { rows, close }
   }

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { webhookHeaders } from '@taskfleet/core/internal'
 import { FleetError } from '@taskfleet/protocol'
 
 export interface Webhook {
@@ -12,8 +12,7 @@ const TRIES = 5
 const TIMEOUT_MS = 10_000
 
 /**
- * Posts an event as JSON, signed as `taskfleet-signature: t=SECONDS,v1=HEX`, the HMAC-SHA-256 of `SECONDS.BODY`. Tries
- * again with back-off when the receiver can't be reached, is overloaded or fails.
+ * Posts an event as JSON, with the headers of `webhookHeaders`. Tries again with back-off when the receiver can't be reached, is overloaded or fails.
  *
  * @throws {FleetError} `WEBHOOK_FAILED`
  */
@@ -31,7 +30,12 @@ export async function sendWebhook({ url, secret }: Webhook, event: object): Prom
   )
   const body = JSON.stringify(event)
   try {
-    const answer = await request(url, { method: 'POST', dispatcher: retrying, headers: headers(body, secret), body })
+    const answer = await request(url, {
+      method: 'POST',
+      dispatcher: retrying,
+      headers: webhookHeaders(body, secret),
+      body,
+    })
     await answer.body.dump()
     if (answer.statusCode >= 300) throw new Error(`it answered ${answer.statusCode}`)
   } catch (error) {
@@ -41,12 +45,4 @@ export async function sendWebhook({ url, secret }: Webhook, event: object): Prom
   } finally {
     await agent.close()
   }
-}
-
-function headers(body: string, secret: string | undefined): Record<string, string> {
-  const plain = { 'content-type': 'application/json', 'user-agent': 'taskfleet' }
-  if (secret === undefined) return plain
-  const seconds = Math.floor(Date.now() / 1_000)
-  const signature = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')
-  return { ...plain, 'taskfleet-signature': `t=${seconds},v1=${signature}` }
 }

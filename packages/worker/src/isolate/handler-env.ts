@@ -1,5 +1,6 @@
 /** Variables with the address of the database, or with keys and secrets of the fleet. */
-const OURS = /^TASKFLEET_(MONGO_URI|KEY|KEY_FILE|CONFIG|WEBHOOK_SECRET|SIGNING_KEY|TRUSTED_KEYS|SECRETS?(_.*)?)$|MONGO/i
+const OURS =
+  /^TASKFLEET_(MONGO_URI|KEY|KEY_FILE|CONFIG|WEBHOOK_SECRET|ATTENTION_WEBHOOK|SIGNING_KEY|TRUSTED_KEYS|SECRETS?(_.*)?)$|MONGO/i
 
 /**
  * The variables that a handler in an isolate gets: those of its worker, without those that give access to the fleet.
