@@ -68,7 +68,7 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
     fill: colour(fill),
     width: 0,
     points: { show: false },
-    ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.86, 40], align: 1 }) }),
+    ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.86, 400], align: 1 }) }),
   })
   return {
     ...sizeOf(element),

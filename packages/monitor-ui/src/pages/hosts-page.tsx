@@ -182,7 +182,7 @@ export function HostsPage() {
     },
     {
       title: 'Open error',
-      className: 'min-w-28',
+      className: 'min-w-34',
       cell: ({ worker }) => {
         const last = errors.find(({ hosts }) => hosts.some((host) => host === worker.name || host === worker.host))
         if (worker.role === 'gateway' || last === undefined) return UNKNOWN

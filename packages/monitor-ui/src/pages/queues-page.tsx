@@ -58,7 +58,7 @@ export function QueuesPage() {
       className: 'min-w-[150px]',
       cell: ({ settings }) => <QueueState settings={settings} now={now} />,
     },
-    { title: 'Share of waiting', className: 'whitespace-nowrap', cell: (line) => <Share line={line} /> },
+    { title: 'Waiting', className: 'whitespace-nowrap', cell: (line) => <Share line={line} /> },
     ...STATUSES.filter((status) => !RARE.has(status) || lines.some(({ counts }) => counts[status] > 0)).map(
       (status) => ({
         title: STATUS_LOOK[status].label,
@@ -68,6 +68,7 @@ export function QueuesPage() {
     ),
     {
       title: 'Oldest',
+      head: <span title="How long the oldest due task waits">Oldest</span>,
       number: true,
       cell: ({ name }) => {
         const oldest = oldestDue(coverage.answer, name, now)
@@ -76,6 +77,7 @@ export function QueuesPage() {
     },
     {
       title: 'Ended in range',
+      head: <span title="In the chosen time range">Ended</span>,
       number: true,
       cell: ({ name }) => {
         if (history === undefined) return <Dim text="…" />
