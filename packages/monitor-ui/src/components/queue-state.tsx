@@ -42,10 +42,12 @@ export function QueueState({ settings, now }: { settings: QueueRow | undefined; 
 interface Props {
   name: string
   settings: QueueRow | undefined
+  /** Icons without words, for a row of a table. */
+  brief?: boolean
 }
 
 /** The buttons for a queue's limits, and to pause or resume it. */
-export function QueueActions({ name, settings }: Props) {
+export function QueueActions({ name, settings, brief = false }: Props) {
   const client = useFleetClient()
   const { busy, actAside } = useAct()
   const [dialog, setDialog] = useState<'pause' | 'limits'>()
@@ -56,28 +58,35 @@ export function QueueActions({ name, settings }: Props) {
     return `The queue ${name} is resumed`
   }
   return (
-    <span className="inline-flex flex-wrap gap-1.5">
-      <Button icon={Gauge} aria-label={`Limits of ${shown}`} onClick={() => setDialog('limits')}>
-        Limits…
+    <span className="inline-flex gap-1.5">
+      <Button
+        icon={Gauge}
+        aria-label={`Limits of ${shown}`}
+        title={`Limits of ${shown}`}
+        onClick={() => setDialog('limits')}
+      >
+        {!brief && 'Limits…'}
       </Button>
       {settings?.paused === true ? (
         <Button
           icon={CirclePlay}
-          className="min-w-[98px]"
+          className={brief ? '' : 'min-w-[98px]'}
           aria-label={`Resume ${shown}`}
+          title={`Resume ${shown}`}
           disabled={busy}
           onClick={() => actAside(resume)}
         >
-          Resume
+          {!brief && 'Resume'}
         </Button>
       ) : (
         <Button
           icon={CirclePause}
-          className="min-w-[98px]"
+          className={brief ? '' : 'min-w-[98px]'}
           aria-label={`Pause ${shown}`}
+          title={`Pause ${shown}`}
           onClick={() => setDialog('pause')}
         >
-          Pause…
+          {!brief && 'Pause…'}
         </Button>
       )}
       {dialog === 'pause' && <PauseDialog queue={name} onClose={close} />}

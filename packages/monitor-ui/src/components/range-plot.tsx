@@ -68,7 +68,7 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
     fill: colour(fill),
     width: 0,
     points: { show: false },
-    ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.86, 40], align: 1 }) }),
+    ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.86, 400], align: 1 }) }),
   })
   return {
     ...sizeOf(element),
@@ -83,7 +83,7 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
       // The bar under the cursor is the last one that has begun there.
       dataIdx: (plotted, _, __, x) => indexAt(newest.current, x, plotted.data[0]?.length ?? 0),
     },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: {
       x: { range: () => spanOf(newest.current) },
       y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.1)] },
@@ -109,7 +109,7 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
     series: [
       {},
       stacked('var(--color-bad)'),
-      stacked('color-mix(in srgb, var(--color-dim) 60%, transparent)'),
+      stacked('color-mix(in srgb, var(--color-dim) 60%, var(--color-panel))'),
       stacked('var(--color-done)'),
     ],
     hooks: {

@@ -18,7 +18,7 @@ const endedHere = () => screen.getByTestId('ended-here').textContent?.replaceAll
 
 describe('the page of a host', () => {
   it('shows its state, its load, its running tasks and what ended there', async () => {
-    fleet.putWorker(aWorker({ name: 'fra-1', running: 1 }, Date.now()))
+    fleet.putWorker(aWorker({ name: 'fra-1', running: 1, heartbeatMs: 60_000 }, Date.now()))
     fleet.put(aTask.running({ title: 'big.iso' }, Date.now()))
     fleet.put(aTask.running({ title: 'foreign.iso', worker: 'w2' }, Date.now()))
     const done = { queue: 'default', name: 'download', host: '127.0.0.2' }
@@ -39,7 +39,7 @@ describe('the page of a host', () => {
   })
 
   it('is drained and resumed there', async () => {
-    fleet.putWorker(aWorker({ name: 'fra-1' }, Date.now()))
+    fleet.putWorker(aWorker({ name: 'fra-1', heartbeatMs: 60_000 }, Date.now()))
     await renderMonitor(fleet, '/hosts/fra-1')
     await click('Drain fra-1')
     await toast('fra-1 accepts no new tasks')
@@ -55,12 +55,12 @@ describe('the page of a host', () => {
     await fleet.roll({ queue: 'default', name: 'download', count: 3 })
     await renderMonitor(fleet, '/hosts/old')
     await screen.findByText(/This host was stopped 2 m ago/)
-    await waitFor(() => expect(endedHere()).toBe('3 ended in this range.'))
+    await waitFor(() => expect(endedHere()).toBe('3 ended in this range, 0 % failed.'))
     expect(screen.queryByRole('button', { name: 'Drain old' })).toBeNull()
   })
 
   it('says that its ended tasks are unknown when the list is refused', async () => {
-    fleet.putWorker(aWorker({ name: 'fra-1' }, Date.now()))
+    fleet.putWorker(aWorker({ name: 'fra-1', heartbeatMs: 60_000 }, Date.now()))
     fleet.refused.set('tasks.list', { code: 'UNKNOWN_FIELD', message: 'There is no field host' })
     await renderMonitor(fleet, '/hosts/fra-1')
     const part = within(await screen.findByRole('region', { name: 'Last ended here' }))

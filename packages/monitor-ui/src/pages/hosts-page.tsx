@@ -98,7 +98,7 @@ export function HostsPage() {
     },
     {
       title: 'State',
-      className: 'min-w-36',
+      className: 'min-w-34',
       cell: (line) => (
         <>
           <HostState {...line} now={now} />
@@ -110,16 +110,18 @@ export function HostsPage() {
         </>
       ),
     },
-    { title: 'Version', cell: ({ worker }) => <Foreign text={worker.version} max={30} /> },
     {
-      title: 'Uptime',
-      number: true,
-      cell: ({ worker, state }) =>
-        isAlive(state) ? (
-          <span title={`Since ${formatTime(worker.startedAt)}`}>{formatAge(now - Date.parse(worker.startedAt))}</span>
-        ) : (
-          UNKNOWN
-        ),
+      title: 'Version',
+      cell: ({ worker, state }) => (
+        <>
+          <Foreign text={worker.version} max={30} />
+          {isAlive(state) && (
+            <span className="block text-xs whitespace-nowrap text-dim" title={`Since ${formatTime(worker.startedAt)}`}>
+              up {formatAge(now - Date.parse(worker.startedAt))}
+            </span>
+          )}
+        </>
+      ),
     },
     {
       title: 'Queues',
@@ -145,13 +147,17 @@ export function HostsPage() {
     {
       title: 'CPU',
       number: true,
-      cell: ({ worker: { load }, state }) => (isAlive(state) ? `${Math.round(load.cpu * 100)}\u00a0%` : UNKNOWN),
-    },
-    {
-      title: 'CPU of machine',
-      number: true,
       cell: ({ worker: { load }, state }) =>
-        isAlive(state) && load.hostCpu !== undefined ? formatShare(load.hostCpu) : UNKNOWN,
+        isAlive(state) ? (
+          <>
+            <span title="The process's share of one processor core">{Math.round(load.cpu * 100)}&nbsp;%</span>
+            {load.hostCpu !== undefined && (
+              <span className="block text-xs text-dim">machine {formatShare(load.hostCpu)}</span>
+            )}
+          </>
+        ) : (
+          UNKNOWN
+        ),
     },
     {
       title: 'Memory',
@@ -160,7 +166,7 @@ export function HostsPage() {
         isAlive(state) ? <span title={`${formatBytes(load.memoryFree)} free`}>{formatBytes(load.rss)}</span> : UNKNOWN,
     },
     {
-      title: 'Loop delay',
+      title: 'Loop',
       number: true,
       cell: ({ worker: { load }, state }) => (isAlive(state) ? <LoopDelay ms={load.eventLoopDelayMs} /> : UNKNOWN),
     },
@@ -175,8 +181,8 @@ export function HostsPage() {
       cell: ({ worker }) => <Done ended={ended} worker={worker} workers={workers.rows} what="failed" />,
     },
     {
-      title: 'Last open error',
-      className: 'min-w-36',
+      title: 'Open error',
+      className: 'min-w-34',
       cell: ({ worker }) => {
         const last = errors.find(({ hosts }) => hosts.some((host) => host === worker.name || host === worker.host))
         if (worker.role === 'gateway' || last === undefined) return UNKNOWN
@@ -294,7 +300,7 @@ function Done({ ended: { history }, worker, workers, what }: DoneProps) {
   return (
     <span className={what === 'failed' && ends.failed > 0 ? 'text-bad' : ''}>
       {text}
-      {shared > 1 && (
+      {shared > 1 && what === 'done' && (
         <span className="block text-xs text-dim" title={`The ${shared} workers of this machine together`}>
           of {shared} together
         </span>

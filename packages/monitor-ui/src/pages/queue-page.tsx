@@ -203,8 +203,9 @@ function QueueFigures({ queue, settings, waiting, running, oldest, now, ended: {
       />
       <Figure label="Oldest waits" value={oldest === undefined ? '–' : formatAge(now - oldest)} />
       <Figure
-        label="Wait p50, p95"
-        value={p50 === undefined || p95 === undefined ? unknown : `${formatLatency(p50)}, ${formatLatency(p95)}`}
+        label="Wait p50"
+        value={p50 === undefined ? unknown : formatLatency(p50)}
+        of={p95 === undefined ? undefined : `p95 ${formatLatency(p95)}`}
       />
       <Figure label="Ended" value={history === undefined ? '…' : formatCount(sumOf(ends))} of="in this range" />
       <Figure

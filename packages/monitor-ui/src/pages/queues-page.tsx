@@ -22,6 +22,8 @@ import { oldestDue, type QueueLine, queueLines } from '../view/queue-lines.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
 
+/** These have a column only while there is such a task. */
+const RARE: ReadonlySet<TaskStatus> = new Set(['paused', 'blocked', 'cancelled'])
 const AGAIN_MS = 15_000
 const NONE = { title: 'There is no queue yet', hint: 'A queue appears when it has a task or when a worker serves it.' }
 
@@ -57,14 +59,17 @@ export function QueuesPage() {
       className: 'min-w-[150px]',
       cell: ({ settings }) => <QueueState settings={settings} now={now} />,
     },
-    { title: 'Share of waiting', className: 'whitespace-nowrap', cell: (line) => <Share line={line} /> },
-    ...STATUSES.map((status) => ({
-      title: STATUS_LOOK[status].label,
-      number: true,
-      cell: (line: QueueLine) => <Count line={line} status={status} counted={statistics.loaded} />,
-    })),
+    { title: 'Waiting', className: 'whitespace-nowrap', cell: (line) => <Share line={line} /> },
+    ...STATUSES.filter((status) => !RARE.has(status) || lines.some(({ counts }) => counts[status] > 0)).map(
+      (status) => ({
+        title: STATUS_LOOK[status].label,
+        number: true,
+        cell: (line: QueueLine) => <Count line={line} status={status} counted={statistics.loaded} />,
+      }),
+    ),
     {
-      title: 'Oldest waits',
+      title: 'Oldest',
+      head: <span title="How long the oldest due task waits">Oldest</span>,
       number: true,
       cell: ({ name }) => {
         const oldest = oldestDue(coverage.answer, name, now)
@@ -73,6 +78,7 @@ export function QueuesPage() {
     },
     {
       title: 'Ended in range',
+      head: <span title="In the chosen time range">Ended</span>,
       number: true,
       cell: ({ name }) => {
         if (history === undefined) return <Dim text="…" />
@@ -95,7 +101,7 @@ export function QueuesPage() {
   const action: Column<QueueLine> = {
     title: 'Action',
     number: true,
-    cell: ({ name, settings }) => <QueueActions name={name} settings={settings} />,
+    cell: ({ name, settings }) => <QueueActions name={name} settings={settings} brief />,
   }
   return (
     <Page title="Queues">

@@ -4,6 +4,8 @@ import { countOf } from './counts.ts'
 import { formatAge } from './format.ts'
 import { mixedPercentile } from './history.ts'
 
+const MINUTE_MS = 60_000
+
 /** A line of the page: a worker or gateway, and its state. */
 export interface HostLine {
   worker: WorkerRow
@@ -96,6 +98,9 @@ export function leftOf(
 export function untilEmpty(running: number, left: readonly (number | undefined)[]): string {
   if (running === 0) return 'empty'
   const known = left.filter((ms) => ms !== undefined)
-  const time = known.length < running ? 'time unknown' : `about ${formatAge(Math.max(...known))}`
+  const time = known.length < running ? 'time unknown' : `about ${formatAge(roundUp(Math.max(...known)))}`
   return `${countOf(running, 'task')}, ${time}`
 }
+
+/** To whole minutes, if it is more than one. */
+const roundUp = (ms: number): number => (ms > MINUTE_MS ? Math.ceil(ms / MINUTE_MS) * MINUTE_MS : ms)
