@@ -44,10 +44,10 @@ export function useWorkers(): ReadonlyMap<string, WorkerRow> {
  * makes no host silent.
  */
 export function useWorkersTime(): number {
-  const { live } = useLiveQuery(WORKERS)
+  const { live, loaded } = useLiveQuery(WORKERS)
   const now = useServerTime()
   const known = useRef(now)
-  if (live) known.current = now
+  if (live || !loaded) known.current = now
   return known.current
 }
 

@@ -13,17 +13,17 @@ import { Page } from '../components/page.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { Time } from '../components/time.tsx'
 import { EndedRow } from '../components/waiting-list.tsx'
+import { useWorkersTime } from '../live/hooks.ts'
 import { endedOn, runningOn, WORKERS } from '../live/queries.ts'
 import type { WorkerView } from '../live/row-source.ts'
 import { useAsked } from '../live/use-asked.ts'
-import { useHeardTime } from '../live/use-heard-time.ts'
 import { useHistory } from '../live/use-history.ts'
 import { useLeft } from '../live/use-left.ts'
 import { useRange } from '../shell/use-range.ts'
 import { formatCount } from '../view/counts.ts'
 import { formatAge, formatBytes, formatShare } from '../view/format.ts'
-import { endsOf, failedShare, sumOf } from '../view/history.ts'
-import { hostLines, isAlive, rowsOfHost, untilEmpty, usualRuns } from '../view/host-lines.ts'
+import { endsOf, failedShare, sumOf, usualRuns } from '../view/history.ts'
+import { hostLines, isAlive, untilEmpty } from '../view/host-lines.ts'
 import { visibleLine } from '../view/text.ts'
 
 const AGAIN_MS = 15_000
@@ -37,17 +37,14 @@ export function HostPage() {
 /** One host by the name of its worker: its state and tasks now, and what ended there, also when it is gone. */
 function OneHost({ name }: { name: string }) {
   const workers = useLiveQuery(WORKERS)
-  const now = useHeardTime(workers)
+  const now = useWorkersTime()
   const known = workers.rows.filter((worker) => worker.name === name)
   const lines = hostLines(known, now)
   const alive = lines.filter(({ state }) => isAlive(state))
   const running = useLiveQuery(runningOn(known.map(({ _id }) => _id)))
   const ended = useHistory()
   const { history } = ended
-  const { rows, shared } = useMemo(
-    () => rowsOfHost(history?.rows ?? [], name, workers.rows),
-    [history, name, workers.rows],
-  )
+  const rows = useMemo(() => (history?.rows ?? []).filter(({ host }) => host === name), [history, name])
   const ends = endsOf(rows)
   const share = failedShare(ends)
   const usual = useMemo(() => usualRuns(history?.rows ?? []), [history])
@@ -56,7 +53,6 @@ function OneHost({ name }: { name: string }) {
   const loaded = workers.loaded && (ended.at !== undefined || ended.error !== undefined)
   const exists = known.length > 0 || rows.length > 0
   const views = [workers, running, ended]
-  const together = shared > 1 ? `by the ${shared} workers of its machine together` : undefined
 
   return (
     <Page
@@ -103,7 +99,7 @@ function OneHost({ name }: { name: string }) {
           <p className="px-1 text-dim" data-testid="ended-here">
             {history === undefined
               ? 'Counting…'
-              : `${formatCount(sumOf(ends))} ended in this range${share === undefined ? '' : `, ${formatShare(share)} failed`}${together === undefined ? '' : `, ${together}`}.`}
+              : `${formatCount(sumOf(ends))} ended in this range${share === undefined ? '' : `, ${formatShare(share)} failed`}.`}
           </p>
           <EndedTasks name={name} now={now} />
           {known.length > 0 && <Processes workers={known} now={now} />}

@@ -14,15 +14,14 @@ import { RowsProblem } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
 import { type Column, Table } from '../components/table.tsx'
 import { useAct } from '../components/use-act.ts'
-import { useCan } from '../live/hooks.ts'
+import { useCan, useWorkersTime } from '../live/hooks.ts'
 import { errorsOf, RUNNING, WORKERS } from '../live/queries.ts'
-import { useHeardTime } from '../live/use-heard-time.ts'
 import { type HistoryView, useHistory } from '../live/use-history.ts'
 import { useLeft } from '../live/use-left.ts'
 import { countOf, formatCount } from '../view/counts.ts'
 import { formatAge, formatBytes, formatShare, formatTime } from '../view/format.ts'
-import { endsOf, failedShare } from '../view/history.ts'
-import { type HostLine, hostLines, isAlive, rowsOfHost, untilEmpty, usualRuns } from '../view/host-lines.ts'
+import { endsOf, failedShare, usualRuns } from '../view/history.ts'
+import { type HostLine, hostLines, isAlive, untilEmpty } from '../view/host-lines.ts'
 import { visibleLine } from '../view/text.ts'
 
 const HOUR_MS = 3_600_000
@@ -40,7 +39,7 @@ export function HostsPage() {
   const running = useLiveQuery(RUNNING)
   const errors = useLiveQuery(OPEN_ERRORS).rows
   const ended = useHistory()
-  const now = useHeardTime(workers)
+  const now = useWorkersTime()
   const { history } = ended
   const usual = useMemo(() => usualRuns(history?.rows ?? []), [history])
   const leftOfTask = useLeft(usual, now)
@@ -173,12 +172,12 @@ export function HostsPage() {
     {
       title: 'Done an hour',
       number: true,
-      cell: ({ worker }) => <Done ended={ended} worker={worker} workers={workers.rows} what="done" />,
+      cell: ({ worker }) => <Done ended={ended} worker={worker} what="done" />,
     },
     {
       title: 'Failed %',
       number: true,
-      cell: ({ worker }) => <Done ended={ended} worker={worker} workers={workers.rows} what="failed" />,
+      cell: ({ worker }) => <Done ended={ended} worker={worker} what="failed" />,
     },
     {
       title: 'Open error',
@@ -279,16 +278,14 @@ function LoopDelay({ ms }: { ms: number }) {
 interface DoneProps {
   ended: HistoryView
   worker: WorkerRow
-  workers: readonly WorkerRow[]
   what: 'done' | 'failed'
 }
 
-/** What a host did in the chosen range. Several workers of one machine are counted together, and said so. */
-function Done({ ended: { history }, worker, workers, what }: DoneProps) {
+/** What a host did in the chosen range. */
+function Done({ ended: { history }, worker, what }: DoneProps) {
   if (worker.role === 'gateway') return UNKNOWN
   if (history === undefined) return <span className="text-dim">…</span>
-  const { rows, shared } = rowsOfHost(history.rows, worker.name, workers)
-  const ends = endsOf(rows)
+  const ends = endsOf(history.rows.filter(({ host }) => host === worker.name))
   const share = failedShare(ends)
   const perHour = (ends.completed * HOUR_MS) / (history.to - history.from)
   const text =
@@ -297,16 +294,7 @@ function Done({ ended: { history }, worker, workers, what }: DoneProps) {
       : share === undefined
         ? '–'
         : formatShare(share)
-  return (
-    <span className={what === 'failed' && ends.failed > 0 ? 'text-bad' : ''}>
-      {text}
-      {shared > 1 && what === 'done' && (
-        <span className="block text-xs text-dim" title={`The ${shared} workers of this machine together`}>
-          of {shared} together
-        </span>
-      )}
-    </span>
-  )
+  return <span className={what === 'failed' && ends.failed > 0 ? 'text-bad' : ''}>{text}</span>
 }
 
 interface SelectedProps {

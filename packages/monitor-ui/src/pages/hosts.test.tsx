@@ -57,15 +57,6 @@ describe('the page of all hosts', () => {
     expect(screen.getAllByRole('link', { name: 'default' })[0]?.getAttribute('href')).toBe('/queues/default')
   })
 
-  it('says that workers of one machine are counted together', async () => {
-    worker('a', { host: 'm' })
-    worker('b', { host: 'm' })
-    await fleet.roll({ queue: 'default', name: 'download', host: 'm', count: 8 })
-    await renderMonitor(fleet, '/hosts')
-    await line('a')
-    await waitFor(async () => expect((await cells('a'))['Done an hour']).toBe('8of 2 together'))
-  })
-
   it('drains one at once, several after a confirmation, and resumes them', async () => {
     for (const name of ['a', 'b']) worker(name)
     await renderMonitor(fleet, '/hosts')

@@ -142,3 +142,24 @@ function shareBelow({ p50, p95, p99 }: Required<Omit<Percentiles, 'count'>>, ms:
   }
   return 1
 }
+
+/** How long 95 % of the tasks of each name run at most, in milliseconds. */
+export type UsualRuns = ReadonlyMap<string, number>
+
+/**
+ * Of the tasks that completed.
+ * @param enough names with fewer tasks are left out
+ */
+export function usualRuns(rows: readonly HistoryRow[], enough = 1): UsualRuns {
+  const groups = new Map<string, Percentiles[]>()
+  for (const { name, outcome, runMs } of rows) {
+    if (outcome === 'completed') groups.set(name, [...(groups.get(name) ?? []), runMs])
+  }
+  return new Map(
+    [...groups].flatMap(([name, runs]) => {
+      const p95 = mixedPercentile(runs, 0.95)
+      const count = runs.reduce((sum, run) => sum + run.count, 0)
+      return p95 === undefined || count < enough ? [] : [[name, p95] as const]
+    }),
+  )
+}

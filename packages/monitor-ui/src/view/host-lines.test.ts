@@ -1,7 +1,8 @@
 import type { HistoryRow } from '@taskfleet/protocol'
 import { describe, expect, it } from 'vitest'
 import { aWorker, iso } from '../testing/rows.ts'
-import { hostLines, leftOf, rowsOfHost, untilEmpty, usualRuns } from './host-lines.ts'
+import { usualRuns } from './history.ts'
+import { hostLines, leftOf, untilEmpty } from './host-lines.ts'
 
 const NOW = Date.parse('2026-05-04T12:00:00Z')
 const MINUTE = 60_000
@@ -29,18 +30,6 @@ describe('the hosts', () => {
       ['g', 'running'],
       ['c2', 'stopped'],
     ])
-  })
-
-  it('have the history of their name, or of their machine, which may run several', () => {
-    const workers = [aWorker({ _id: '1', name: 'a', host: 'm1' }), aWorker({ _id: '2', name: 'b', host: 'm1' })]
-    const counted = (rows: HistoryRow[], name: string) => {
-      const found = rowsOfHost(rows, name, workers)
-      return [found.rows.length, found.shared]
-    }
-    expect(counted([row({ host: 'm1' }), row({ host: 'm2' }), row({})], 'a')).toEqual([1, 2])
-    expect(counted([row({ host: 'm1' }), row({ host: 'a' })], 'a')).toEqual([1, 1])
-    expect(counted([row({ host: 'old' })], 'old')).toEqual([1, 1])
-    expect(counted([row({ host: 'm1' })], 'unknown')).toEqual([0, 1])
   })
 })
 

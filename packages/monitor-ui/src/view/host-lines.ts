@@ -1,8 +1,7 @@
-import type { HistoryRow, Percentiles, TaskRow, WorkerRow } from '@taskfleet/protocol'
+import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { type WorkerView, workerView } from '../live/row-source.ts'
 import { countOf } from './counts.ts'
 import { formatAge } from './format.ts'
-import { mixedPercentile } from './history.ts'
 
 const MINUTE_MS = 60_000
 
@@ -32,43 +31,6 @@ export function hostLines(workers: readonly WorkerRow[], now: number): HostLine[
         a.worker.name.localeCompare(b.worker.name, 'en', { numeric: true }) ||
         a.worker._id.localeCompare(b.worker._id),
     )
-}
-
-/** The rows of the history that are about a host. */
-export interface HostRows {
-  rows: readonly HistoryRow[]
-  /** How many workers these rows count together: the history names the machine, which may run several. */
-  shared: number
-}
-
-/**
- * What ended on a host.
- * @param name of the worker
- * @param workers those that are known, live or not
- */
-export function rowsOfHost(rows: readonly HistoryRow[], name: string, workers: readonly WorkerRow[]): HostRows {
-  const named = rows.filter(({ host }) => host === name)
-  if (named.length > 0) return { rows: named, shared: 1 }
-  const machines = new Set(workers.flatMap((worker) => (worker.name === name ? [worker.host] : [])))
-  const own = rows.filter(({ host }) => host !== undefined && machines.has(host))
-  const names = new Set(
-    workers.flatMap(({ name: other, host, role }) => (role === 'worker' && machines.has(host) ? [other] : [])),
-  )
-  return { rows: own, shared: Math.max(1, names.size) }
-}
-
-/** The 95th percentile of the runs of each task name that completed, in milliseconds. */
-export function usualRuns(rows: readonly HistoryRow[]): ReadonlyMap<string, number> {
-  const groups = new Map<string, Percentiles[]>()
-  for (const { name, outcome, runMs } of rows) {
-    if (outcome === 'completed') groups.set(name, [...(groups.get(name) ?? []), runMs])
-  }
-  return new Map(
-    [...groups].flatMap(([name, runs]) => {
-      const p95 = mixedPercentile(runs, 0.95)
-      return p95 === undefined ? [] : [[name, p95] as const]
-    }),
-  )
 }
 
 /**
