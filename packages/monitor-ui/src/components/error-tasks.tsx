@@ -75,7 +75,7 @@ export function ErrorTasks({ error }: { error: ErrorRow }) {
         empty={{ title: `No task failed with this error ${within(range.name)}` }}
       >
         {mayControl && (
-          <div className="panel sticky top-0 z-10 flex flex-wrap items-center gap-x-3 gap-y-2 px-3 py-2">
+          <div className="panel sticky top-0 z-10 flex flex-wrap items-center gap-x-3 gap-y-1 px-3 py-2">
             <label className="flex min-h-8 cursor-pointer items-center gap-2 font-medium">
               <input
                 type="checkbox"
@@ -252,7 +252,7 @@ function TaskItem({ task, gone, worker, now, message, selected, onSelect }: Item
         </span>
         <span className="text-xs text-dim">{countOf(task.failures, 'failed attempt')}</span>
         {task.finishedAt !== undefined && (
-          <Time at={task.finishedAt} now={now} className="w-20 text-right text-xs whitespace-nowrap text-dim" />
+          <Time at={task.finishedAt} now={now} className="text-xs whitespace-nowrap text-dim sm:w-20 sm:text-right" />
         )}
       </div>
     </li>

@@ -100,6 +100,7 @@ function Keys({ token, onMade }: { token: ReactNode; onMade: (made: MadeKey) => 
     {
       title: 'Action',
       number: true,
+      alone: true,
       // Visible even if the table has to be scrolled.
       className: 'sm:sticky sm:right-0 sm:bg-panel',
       cell: (key) =>

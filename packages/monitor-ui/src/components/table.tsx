@@ -7,6 +7,8 @@ export interface Column<Row> {
   head?: ReactNode
   /** Numbers are set to the right. */
   number?: boolean
+  /** On a phone it has a line of its own, as all that are no numbers. */
+  alone?: boolean
   className?: string
   cell: (row: Row) => ReactNode
 }
@@ -20,9 +22,13 @@ interface Props<Row> {
   attributes: (row: Row) => Record<`data-${string}`, unknown> & { className?: string }
 }
 
-/** On a phone each row is a card whose cells are lines with their titles. */
+/** On a phone each row is a card. Its cells are lines with their titles, two numbers in a line. */
 const CARDS =
-  'max-sm:block max-sm:[&_:is(tbody,tr)]:block max-sm:[&_thead]:sr-only max-sm:[&_tr]:border-b max-sm:[&_tr]:border-line max-sm:[&_tr]:px-3 max-sm:[&_tr]:py-2 max-sm:[&_tr:last-child]:border-b-0 max-sm:[&_td]:grid max-sm:[&_td]:grid-cols-[6.5rem_minmax(0,1fr)] max-sm:[&_td]:gap-x-2 max-sm:[&_td]:py-1 max-sm:[&_td]:text-left max-sm:[&_td]:whitespace-normal max-sm:[&_td]:before:text-dim max-sm:[&_td]:before:content-[attr(data-title)]'
+  'max-sm:block max-sm:[&_tbody]:block max-sm:[&_thead]:sr-only max-sm:[&_tbody_tr]:grid max-sm:[&_tbody_tr]:grid-cols-2 max-sm:[&_tbody_tr]:gap-x-4 max-sm:[&_tr]:border-b max-sm:[&_tr]:border-line max-sm:[&_tr]:px-3 max-sm:[&_tr]:py-2 max-sm:[&_tr:last-child]:border-b-0'
+const CARD_CELL =
+  'max-sm:grid max-sm:items-start max-sm:gap-x-2 max-sm:py-0.5 max-sm:before:text-left max-sm:before:text-dim max-sm:before:content-[attr(data-title)]'
+const CARD_LINE = 'max-sm:text-left max-sm:col-span-2 max-sm:grid-cols-[5.5rem_minmax(0,1fr)]'
+const CARD_NUMBER = 'max-sm:grid-cols-[minmax(0,1fr)_auto]'
 const GRID =
   'sm:[&_tr:last-child>td]:border-b-0 sm:[&_:is(th,td)]:border-b sm:[&_:is(th,td)]:border-line sm:[&_:is(th,td)]:py-2 sm:[&_:is(th,td)]:pr-4 sm:[&_:is(th,td):first-child]:pl-3'
 
@@ -53,12 +59,12 @@ export function Table<Row>({ label, columns, rows, keyOf, attributes }: Props<Ro
         <tbody role="rowgroup">
           {rows.map((row) => (
             <tr key={keyOf(row)} role="row" {...attributes(row)}>
-              {columns.map(({ title, number = false, className = '', cell }) => (
+              {columns.map(({ title, number = false, alone = !number, className = '', cell }) => (
                 <td
                   key={title}
                   role="cell"
                   data-title={title}
-                  className={`${className.includes('min-w') ? '' : 'sm:first:min-w-32'} ${number ? 'text-right whitespace-nowrap' : ''} ${className}`}
+                  className={`${className.includes('min-w') ? '' : 'sm:first:min-w-32'} ${CARD_CELL} ${number ? 'text-right whitespace-nowrap' : ''} ${alone ? CARD_LINE : CARD_NUMBER} ${className}`}
                 >
                   {/* One box, which a card's grid sets beside the title. */}
                   <div className="min-w-0">{cell(row)}</div>

@@ -15,7 +15,7 @@ export function Tabs<Name extends string>({ label, tabs, selected, onSelect, cla
           type="button"
           role="tab"
           aria-selected={name === selected}
-          className={`flex-1 rounded-md px-3 py-1 font-medium ${name === selected ? 'bg-panel shadow-sm' : 'text-dim hover:text-text'}`}
+          className={`flex-1 rounded-md px-2 py-1 font-medium whitespace-nowrap sm:px-3 ${name === selected ? 'bg-panel shadow-sm' : 'text-dim hover:text-text'}`}
           onClick={() => onSelect(name)}
         >
           {tabs[name].label}

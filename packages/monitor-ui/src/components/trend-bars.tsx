@@ -41,7 +41,14 @@ export function TrendBars({ trend, now, large = false }: Props) {
       className="shrink-0 text-bad"
     >
       <title>{words}</title>
-      <line x1="0" x2={HOURS * STEP} y1={HEIGHT - 0.5} y2={HEIGHT - 0.5} stroke="var(--color-line)" />
+      <line
+        x1="0"
+        x2={HOURS * STEP}
+        y1={HEIGHT - 0.5}
+        y2={HEIGHT - 0.5}
+        stroke="var(--color-line)"
+        vectorEffect="non-scaling-stroke"
+      />
       {counts.map((count, index) => {
         if (count === 0) return null
         const height = Math.max(2, (count / most) * (HEIGHT - 2))

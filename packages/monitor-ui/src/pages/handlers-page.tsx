@@ -198,14 +198,16 @@ function Failed({ ended }: { ended: Ended | undefined }) {
 const actions = (onNew: (handler: Pick<HandlerRow, 'name' | 'version'>) => void): Column<HandlerLine> => ({
   title: 'Action',
   number: true,
+  alone: true,
   // Visible even if the table has to be scrolled.
-  className: 'sm:sticky sm:right-0 sm:bg-panel',
+  className:
+    'sm:sticky sm:right-0 sm:bg-panel sm:in-data-[served=false]:bg-[color-mix(in_oklab,var(--color-bad)_10%,var(--color-panel))]',
   cell: ({ type, name, version }) => (
     <IconButton
       icon={Plus}
       label={`New task of ${visibleLine(type, 60)}`}
       title="New task…"
-      className="-my-1.5"
+      className="-my-1.5 max-sm:-ml-2"
       onClick={() => onNew({ name, version })}
     />
   ),
@@ -221,12 +223,11 @@ function ServedBy({ line: { workers, unserved, queues } }: { line: HandlerLine }
   return (
     <>
       {unserved.length > 0 && (
-        <span className="block">
+        <span className="flex flex-wrap items-center gap-x-1">
           <LookMark look={NO_HOST} />
           {unserved.length < queues.length && (
             <span className="text-bad">
-              {' in '}
-              <Names names={unserved} most={3} />
+              in <Names names={unserved} most={3} />
             </span>
           )}
         </span>

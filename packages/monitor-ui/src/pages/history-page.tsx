@@ -83,7 +83,9 @@ export function HistoryPage() {
       title="History"
       head={
         <>
-          <p className="text-dim">Who did what, newest first. Entries are kept for a year.</p>
+          <p className="text-dim">
+            Who did what {range.chosen === undefined ? 'in the last year' : 'in the chosen time'}, newest first.
+          </p>
           <Refresh at={at} now={now} onRefresh={tryAgain} />
         </>
       }
