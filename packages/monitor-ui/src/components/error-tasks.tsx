@@ -1,9 +1,9 @@
 import { Link } from '@tanstack/react-router'
-import type { CommandAnswer, ErrorRow, TaskRow, WorkerRow } from '@taskfleet/protocol'
+import type { CommandAnswer, ErrorRow, TaskRow } from '@taskfleet/protocol'
 import { useFleetClient, useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { CopyPlus, RotateCcw } from 'lucide-react'
 import { useMemo, useState } from 'react'
-import { useCan, useKept, useWorkers } from '../live/hooks.ts'
+import { useCan, useKept } from '../live/hooks.ts'
 import { ERROR_TASKS_LIMIT, endedTasks, failedWith } from '../live/queries.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
 import type { ToastText } from '../shell/ui-store.ts'
@@ -33,7 +33,6 @@ const ICONS = { replay: CopyPlus, retry: RotateCcw }
 export function ErrorTasks({ error }: { error: ErrorRow }) {
   const now = useServerTime()
   const mayControl = useCan('control')
-  const workers = useWorkers()
   const range = useRange()
   // A range that ends now starts at a full minute, so the query stays the same for a minute.
   const from = new Date(range.from - (range.from % STEP_MS)).toISOString()
@@ -109,7 +108,6 @@ export function ErrorTasks({ error }: { error: ErrorRow }) {
                 key={row._id}
                 task={row}
                 gone={gone}
-                worker={workers.get(row.worker ?? '')}
                 now={now}
                 message={error.message}
                 selected={mayControl ? selection.all || selection.ids.has(row._id) : undefined}
@@ -199,7 +197,6 @@ function resultOf(command: Command, { changed, refused, tasks }: CommandAnswer):
 interface ItemProps {
   task: TaskRow
   gone: boolean
-  worker: WorkerRow | undefined
   now: number
   /** The message of the group. A task whose own differs shows it. */
   message: string
@@ -208,7 +205,7 @@ interface ItemProps {
   onSelect: (range: boolean) => void
 }
 
-function TaskItem({ task, gone, worker, now, message, selected, onSelect }: ItemProps) {
+function TaskItem({ task, gone, now, message, selected, onSelect }: ItemProps) {
   const title = taskTitle(task)
   return (
     <li
@@ -243,10 +240,10 @@ function TaskItem({ task, gone, worker, now, message, selected, onSelect }: Item
         </span>
         <span className="text-xs text-dim">
           <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
-          {worker !== undefined && (
+          {task.host !== undefined && (
             <>
               {' · '}
-              <Foreign text={worker.name} max={40} />
+              <Foreign text={task.host} max={40} />
             </>
           )}
         </span>

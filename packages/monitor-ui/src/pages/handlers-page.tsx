@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router'
-import type { HandlerRow, HistoryRow } from '@taskfleet/protocol'
+import type { HandlerRow } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { Plus, ServerOff } from 'lucide-react'
 import { useMemo, useState } from 'react'
@@ -14,7 +14,7 @@ import { type Column, Table } from '../components/table.tsx'
 import { Time } from '../components/time.tsx'
 import { useCan } from '../live/hooks.ts'
 import { useAsked } from '../live/use-asked.ts'
-import { wireError } from '../live/wire-error.ts'
+import { useHistory } from '../live/use-history.ts'
 import { NewTaskDialog } from '../shell/dialogs.tsx'
 import { useRange } from '../shell/use-range.ts'
 import { countOf, formatCount } from '../view/counts.ts'
@@ -25,10 +25,6 @@ import { visibleLine } from '../view/text.ts'
 
 const AGAIN_MS = 4_000
 const HANDLERS_AGAIN_MS = 10_000
-const HISTORY_AGAIN_MS = 30_000
-const HOUR_MS = 3_600_000
-/** Minutes are kept for so long. */
-const MINUTES_MS = 48 * HOUR_MS
 const NONE = {
   title: 'No worker has a handler yet, and no task waits',
   hint: 'Export handlers from a file and start a worker with it:',
@@ -45,12 +41,12 @@ export function HandlersPage() {
   const [chosen, setChosen] = useState<Pick<HandlerRow, 'name' | 'version'>>()
   const coverage = useAsked(() => client.tasks.coverage(), { key: 'coverage', everyMs: AGAIN_MS })
   const handlers = useAsked(() => client.handlers.list(), { key: 'handlers', everyMs: HANDLERS_AGAIN_MS })
-  const history = useHistory(from, to, rangeName)
+  const { history, ...counting } = useHistory()
   const lines = useMemo(
     () => handlerLines(handlers.answer ?? [], coverage.answer ?? []),
     [handlers.answer, coverage.answer],
   )
-  const ended = useMemo(() => history.answer && endedByName(history.answer), [history.answer])
+  const ended = useMemo(() => history && endedByName(history.rows), [history])
   const unserved = lines.filter((line) => line.unserved.length > 0)
   const versions = new Set(lines.map(({ name }) => name)).size < lines.length
   const loaded = coverage.at !== undefined && handlers.at !== undefined
@@ -58,7 +54,7 @@ export function HandlersPage() {
   const number = (title: string, cell: Column<HandlerLine>['cell']) => ({ title, number: true, cell })
   const ofName = (title: string, text: (ended: Ended) => string | undefined): Column<HandlerLine> =>
     number(title, ({ name }) => {
-      if (ended === undefined) return <span className="text-dim">{history.error === undefined ? '…' : '?'}</span>
+      if (ended === undefined) return <span className="text-dim">{counting.error === undefined ? '…' : '?'}</span>
       const one = ended.get(name)
       return (one && text(one)) ?? <span className="text-dim">–</span>
     })
@@ -123,12 +119,12 @@ export function HandlersPage() {
           <Refresh
             at={coverage.at}
             now={now}
-            onRefresh={() => [coverage, handlers, history].forEach((one) => one.tryAgain())}
+            onRefresh={() => [coverage, handlers, counting].forEach((one) => one.tryAgain())}
           />
         </>
       }
     >
-      <Listing views={[coverage, handlers, history]} loaded={loaded} count={loaded ? lines.length : 0} empty={NONE}>
+      <Listing views={[coverage, handlers, counting]} loaded={loaded} count={loaded ? lines.length : 0} empty={NONE}>
         <Table
           label="Handlers"
           columns={columns}
@@ -149,23 +145,6 @@ export function HandlersPage() {
       {chosen !== undefined && <NewTaskDialog handler={chosen} onClose={() => setChosen(undefined)} />}
     </Page>
   )
-}
-
-/** What ended in the range, of all names: by minute while minutes are kept and are not too many, else by hour. */
-function useHistory(from: number, to: number, rangeName: string | undefined) {
-  const client = useFleetClient()
-  const now = useServerTime((ms) => ms - (ms % HOUR_MS))
-  const byMinute = to - from <= MINUTES_MS && from > now - MINUTES_MS + HOUR_MS
-  const ask = async (): Promise<HistoryRow[]> => {
-    const within = { since: new Date(from).toISOString(), until: new Date(to).toISOString() }
-    try {
-      return await client.tasks.history({ unit: byMinute ? 'minute' : 'hour', ...within })
-    } catch (thrown) {
-      if (!byMinute || wireError(thrown).code !== 'TOO_BIG') throw thrown
-      return client.tasks.history({ unit: 'hour', ...within })
-    }
-  }
-  return useAsked(ask, { key: `history ${rangeName ?? `${from} ${to}`}`, everyMs: HISTORY_AGAIN_MS })
 }
 
 function rangeText(from: number, to: number, name: keyof typeof RANGES | undefined): string {

@@ -1,13 +1,11 @@
 import { useNavigate } from '@tanstack/react-router'
-import type { AttentionRow } from '@taskfleet/protocol'
-import { useConnection, useFleetClient, useLiveQuery } from '@taskfleet/react'
-import { useCallback, useEffect, useRef, useState } from 'react'
+import { useAttention, useLiveQuery } from '@taskfleet/react'
+import { useCallback, useEffect, useRef } from 'react'
 import { errorsOf, watchedTasks } from '../live/queries.ts'
 import { type Notice, noticesOf } from '../view/notices.ts'
 import { notifyPermission } from './permission.ts'
 import { useUi } from './ui-context.ts'
 
-const AGAIN_MS = 15_000
 const OPEN_ERRORS = errorsOf('open')
 
 /** Browser notifications of what the user has chosen, while the page is hidden. */
@@ -66,28 +64,9 @@ function OfErrors() {
 }
 
 function OfAttention() {
-  const client = useFleetClient()
-  const live = useConnection().state === 'live'
   const kinds = useUi((ui) => ui.notify)
-  const [rows, setRows] = useState<readonly AttentionRow[]>()
-  useEffect(() => {
-    if (!live) return
-    let mine = true
-    // Also while the page is hidden: that is what it is for.
-    const ask = () =>
-      client.attention.list().then(
-        (answer) => mine && setRows(answer),
-        // The next round may succeed. The page *Now* shows the error.
-        () => undefined,
-      )
-    void ask()
-    const timer = setInterval(() => void ask(), AGAIN_MS)
-    return () => {
-      mine = false
-      clearInterval(timer)
-    }
-  }, [client, live])
-  useNotify(rows && noticesOf({ ...NOTHING, attention: rows }, kinds))
+  const { rows, loaded } = useAttention()
+  useNotify(loaded ? noticesOf({ ...NOTHING, attention: rows }, kinds) : undefined)
   return null
 }
 

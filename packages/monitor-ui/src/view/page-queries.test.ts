@@ -32,6 +32,7 @@ const PAGES: Record<string, QueryRequest> = {
   statuses: queries.statusesOf([ID]),
   'watched tasks': queries.watchedTasks([ID]),
   'one task': queries.oneTask(ID),
+  'ended on a host': queries.endedOn('fra-1', 0, 3_600_000),
   'running in a queue': queries.runningIn('bulk'),
   'next in a queue': queries.nextIn('bulk'),
   'running on a host': queries.runningOn([ID]),
