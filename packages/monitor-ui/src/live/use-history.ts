@@ -2,7 +2,7 @@ import type { HistoryRequest, HistoryRow, WireError } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
 import { useRange } from '../shell/use-range.ts'
 import { type HistoryUnit, unitOf } from '../view/history.ts'
-import type { Range } from '../view/range.ts'
+import { type Range, rangeOf } from '../view/range.ts'
 import { useAsked } from './use-asked.ts'
 import { wireError } from './wire-error.ts'
 
@@ -33,15 +33,17 @@ export interface HistoryView {
 /** What ended in the chosen range, by minute or hour; polled. */
 export function useHistory(wanted: Wanted = {}): HistoryView {
   const client = useFleetClient()
-  const { from, to, chosen } = useRange()
+  const { chosen } = useRange()
   const ask = async (): Promise<History> => {
+    const now = Date.now() + client.clockOffset
+    const { from, to, name } = rangeOf(chosen, now)
     const request = (unit: HistoryUnit): HistoryRequest => ({
       ...wanted,
       unit,
       since: new Date(from).toISOString(),
-      until: new Date(to).toISOString(),
+      ...(name === undefined && { until: new Date(to).toISOString() }),
     })
-    const unit = unitOf({ from, to }, Date.now() + client.clockOffset)
+    const unit = unitOf({ from, to }, now)
     try {
       return { rows: await client.tasks.history(request(unit)), unit, from, to }
     } catch (thrown) {

@@ -69,7 +69,7 @@ describe('handlers', () => {
     const asked = vi.spyOn(fleet.tasks, 'history').mockResolvedValue([])
     asked.mockRejectedValueOnce(Object.assign(new Error('too many'), { code: 'TOO_BIG' }))
     put(aTask.running)
-    await renderMonitor(fleet, '/handlers?range=24h')
+    await renderMonitor(fleet, '/handlers?range=6h')
     await rows()
     await waitFor(() => expect(asked.mock.calls.map(([request]) => request?.unit)).toEqual(['minute', 'hour']))
     expect(screen.queryByRole('alert')).toBeNull()

@@ -21,7 +21,7 @@ describe('the page of a host', () => {
     fleet.putWorker(aWorker({ name: 'fra-1', running: 1, heartbeatMs: 60_000 }, Date.now()))
     fleet.put(aTask.running({ title: 'big.iso' }, Date.now()))
     fleet.put(aTask.running({ title: 'foreign.iso', worker: 'w2' }, Date.now()))
-    const done = { queue: 'default', name: 'download', host: '127.0.0.2' }
+    const done = { queue: 'default', name: 'download', host: 'fra-1' }
     await fleet.roll({ ...done, count: 3 }, { ...done, count: 1, status: 'failed' }, { ...done, host: 'm2', count: 5 })
     await renderMonitor(fleet, '/hosts/fra-1')
     const here = within(await screen.findByRole('region', { name: 'Running here' }))
@@ -52,7 +52,7 @@ describe('the page of a host', () => {
   it('shows the history of one that is gone, and says so', async () => {
     const at = iso(Date.now() - 120_000)
     fleet.putWorker(aWorker({ name: 'old', state: 'stopped', stoppedAt: at, heartbeatAt: at }, Date.now()))
-    await fleet.roll({ queue: 'default', name: 'download', count: 3 })
+    await fleet.roll({ queue: 'default', name: 'download', host: 'old', count: 3 })
     await renderMonitor(fleet, '/hosts/old')
     await screen.findByText(/This host was stopped 2 m ago/)
     await waitFor(() => expect(endedHere()).toBe('3 ended in this range, 0 % failed.'))

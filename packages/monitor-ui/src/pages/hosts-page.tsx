@@ -183,11 +183,12 @@ export function HostsPage() {
       title: 'Open error',
       className: 'min-w-34',
       cell: ({ worker }) => {
-        const last = errors.find(({ hosts }) => hosts.some((host) => host === worker.name || host === worker.host))
+        const last = errors.find(({ hosts }) => hosts.includes(worker.name))
         if (worker.role === 'gateway' || last === undefined) return UNKNOWN
         return (
           <Link
-            to="/errors"
+            to="/errors/$fingerprint"
+            params={{ fingerprint: last._id }}
             title={visibleLine(last.message, 300)}
             className="font-mono text-xs text-bad hover:underline"
           >

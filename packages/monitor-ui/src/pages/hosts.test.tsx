@@ -39,8 +39,8 @@ describe('the page of all hosts', () => {
     })
     worker('gate', { role: 'gateway', slots: 0, queues: [], tasks: [] })
     worker('old', { state: 'stopped', stoppedAt: iso(Date.now() - 60_000) })
-    fleet.putError(anError({ code: 'ENOSPC', hosts: ['m-fra-1'] }, Date.now()))
-    const done = { queue: 'default', name: 'download', host: 'm-fra-1' }
+    fleet.putError(anError({ code: 'ENOSPC', hosts: ['fra-1'] }, Date.now()))
+    const done = { queue: 'default', name: 'download', host: 'fra-1' }
     await fleet.roll({ ...done, count: 9 }, { ...done, count: 1, status: 'failed' })
     await renderMonitor(fleet, '/hosts')
     await line('fra-1')

@@ -107,20 +107,18 @@ describe('notifications', () => {
     await waitFor(() => expect(router.state.location.pathname).toBe('/errors/fresh'))
   })
 
-  it('ask what needs somebody every 15 seconds, also while hidden', async () => {
+  it('say what begins to need somebody, once, also while hidden', async () => {
     permission = 'granted'
     localStorage.setItem('taskfleet.notify', 'urgent')
     const row = { _id: 'silent:w1', kind: 'silent', urgency: 'now', subject: 'fra-1', message: 'no sign' } as const
     const asked = vi.spyOn(fleet.attention, 'list').mockResolvedValue([])
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     await renderMonitor(fleet, '/settings')
-    await waitFor(() => expect(asked).toHaveBeenCalledTimes(1))
+    await waitFor(() => expect(asked).toHaveBeenCalled())
     hide('hidden')
     asked.mockResolvedValue([row])
-    await act(() => vi.advanceTimersByTimeAsync(15_000))
-    expect(titles()).toEqual(['Needs somebody: fra-1'])
-    await act(() => vi.advanceTimersByTimeAsync(30_000))
-    expect(asked).toHaveBeenCalledTimes(4)
+    await waitFor(() => expect(titles()).toEqual(['Needs somebody: fra-1']))
+    const calls = asked.mock.calls.length
+    await waitFor(() => expect(asked.mock.calls.length).toBeGreaterThan(calls))
     expect(shown).toHaveLength(1)
   })
 
