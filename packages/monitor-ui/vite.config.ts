@@ -8,6 +8,26 @@ const source = 'taskfleet-source'
 
 const gateway = process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100'
 
+interface Graph {
+  getModuleInfo: (id: string) => { isEntry: boolean; importers: readonly string[] } | null
+}
+
+/** Whether the first script imports a module, directly or through others. What is loaded later does not count. */
+const isFirst = (() => {
+  const known = new Map<string, boolean>()
+  const look = (id: string, graph: Graph): boolean => {
+    const before = known.get(id)
+    if (before !== undefined) return before
+    // Circles end here.
+    known.set(id, false)
+    const info = graph.getModuleInfo(id)
+    const first = info !== null && (info.isEntry || info.importers.some((importer) => look(importer, graph)))
+    known.set(id, first)
+    return first
+  }
+  return look
+})()
+
 export default defineConfig({
   // Relative to the page's `<base>`, which the gateway writes: the same files serve below any path.
   base: './',
@@ -23,6 +43,20 @@ export default defineConfig({
     // Small assets stay files: a strict `img-src 'self'` has no room for `data:` addresses.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    rolldownOptions: {
+      // One file for all that the first page needs: many small ones compress worse.
+      output: {
+        codeSplitting: {
+          includeDependenciesRecursively: false,
+          groups: [
+            {
+              test: /monitor-ui\/src|lucide-react|tanstack|packages\/react/,
+              name: (id, graph) => (isFirst(id, graph) ? 'first' : null),
+            },
+          ],
+        },
+      },
+    },
     target: 'es2022',
     // The first script holds the frame and the board; the other pages are loaded once those are shown.
     chunkSizeWarningLimit: 640,

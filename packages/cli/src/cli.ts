@@ -102,10 +102,12 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   return program
 }
 
+const goOn = (): undefined => undefined
+
 /** Only these commands need a web server. The others start twice as fast without it. */
 const loadServe = () => {
   // A serving process goes on after the reader of its output has ended.
-  process.stdout.off('error', onOutputError).on('error', () => undefined)
+  process.stdout.off('error', onOutputError).off('error', goOn).on('error', goOn)
   return import('./serve.ts')
 }
 

@@ -84,7 +84,8 @@ describe('the monitor in a real browser, with and without a key', () => {
     await first.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
     // The other pages follow when the first one is there.
     const parts = [...html.matchAll(/ (?:src|href)="([^"]+)"/g)].map(([, part]) => new URL(part!, gateway.url).href)
-    const loaded = await Promise.all([`${gateway.url}/`, ...parts].map((url) => sizes.get(url) ?? 0))
+    const urls = new Set([`${gateway.url}/`, ...parts])
+    const loaded = await Promise.all([...urls].map((url) => sizes.get(url) ?? 0))
     expect(loaded.filter((bytes) => bytes > 0).length).toBeGreaterThan(10)
     expect(loaded.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(150_000)
     await context.close()
@@ -113,7 +114,7 @@ describe('the monitor in a real browser, with and without a key', () => {
     await page.goto(`${gateway.url}/#token=${made.token}`)
     await live()
     expect(page.url()).not.toContain('token')
-    await page.getByRole('link', { name: 'Keys' }).click(WAIT)
+    await page.getByRole('link', { name: 'Settings' }).click(WAIT)
     await page.locator(`[data-testid=key-row][data-key="${made.id}"][data-state=good]`).waitFor(WAIT)
     expect(handshakes.length).toBeGreaterThan(0)
     for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"(,"parts":true)?\}$/)

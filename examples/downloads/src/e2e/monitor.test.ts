@@ -140,12 +140,13 @@ describe('the monitor in a real browser', () => {
     '/tasks': '[data-testid=task-row]',
     '/tasks/…': '[data-testid=attempt-error]',
     '/errors': '[data-testid=error-group]',
-    '/coverage': '[data-testid=coverage-row]',
+    '/handlers': '[data-testid=coverage-row]',
     '/queues': '[data-testid=queue-row]',
     '/events': '[data-testid=event]',
     '/schedules': '[data-testid=schedule]',
-    '/keys': 'h1',
-    '/audit': '[data-testid=audit-row]',
+    '/settings': 'h1',
+    '/history': '[data-testid=audit-row]',
+    '/hosts': '[data-testid=host-row]',
   }
 
   test.each(Object.entries(PAGES))('the page %s is accessible in light and in dark', async (path, filled) => {

@@ -2,7 +2,7 @@ import { KeyRound } from 'lucide-react'
 import { useState } from 'react'
 import { visibleText } from '../view/text.ts'
 
-interface Props {
+export interface Props {
   /** The gateway's error for the last key. */
   message: string | undefined
   onKey: (key: string) => void

@@ -9,7 +9,7 @@ import { useOwnKey } from './own-key.ts'
 import { chooseTheme, chosenTheme, type Theme } from './theme.ts'
 import { useUi } from './ui-context.ts'
 
-interface Props {
+export interface Props {
   /** The zone of all dates; undefined for the browser's own one. */
   zone: string | undefined
   onZone: (zone: string | undefined) => void

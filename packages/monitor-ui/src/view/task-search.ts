@@ -68,7 +68,7 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
 /** Addresses of an earlier version have the path of the text beside it: `q=mirror&in=labels.origin`. */
 function wordsOf(raw: Record<string, unknown>): string | undefined {
   const [q, path] = [text(raw.q), text(raw.in)]
-  return q === undefined || path === undefined ? q : `${path}:"~${q}"`
+  return q === undefined || path === undefined || q.startsWith(`${path}:`) ? q : `${path}:"~${q}"`
 }
 
 function text(value: unknown): string | undefined {
