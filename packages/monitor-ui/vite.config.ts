@@ -8,6 +8,10 @@ const source = 'taskfleet-source'
 
 const gateway = process.env.TASKFLEET_GATEWAY ?? 'http://127.0.0.1:4100'
 
+/** What pages are made of. Packages that only some of them use are left where they are used. */
+const PAGE_PARTS =
+  /monitor-ui\/src\/(?!main)|packages\/react\/|node_modules\/(react|react-dom|scheduler|use-sync-external-store|zustand|lucide-react|@tanstack\/(react-router|router-core|react-store|store|history))\//
+
 interface Graph {
   getModuleInfo: (id: string) => { isEntry: boolean; importers: readonly string[] } | null
 }
@@ -50,7 +54,7 @@ export default defineConfig({
           includeDependenciesRecursively: false,
           groups: [
             {
-              test: /monitor-ui\/src|lucide-react|tanstack|packages\/react/,
+              test: PAGE_PARTS,
               name: (id, graph) => (isFirst(id, graph) ? 'first' : null),
             },
           ],
