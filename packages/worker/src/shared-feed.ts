@@ -37,8 +37,8 @@ const FEEDERS = 2
 const LOOK_MS = 30_000
 /** How soon after a sign of a listener it is looked up, as a part of `lookMs`. */
 const NEWS = 1 / 3
-/** After how long a feeder that failed is tried again. */
-const FAILED_MS = 60_000
+/** After how many looks a feeder that failed is tried again. */
+const FAILED_LOOKS = 2
 /** How long a direct feed is kept after the last listener that wanted more than a feeder passes on. */
 const LINGER_MS = 60_000
 
@@ -158,9 +158,9 @@ export class SharedFeed extends Service implements Feed {
   }
 
   async #openLine(urls: readonly string[]): Promise<boolean> {
-    const { tokens, interest, patienceMs, log } = this.#options
+    const { tokens, interest, patienceMs, lookMs = LOOK_MS, log } = this.#options
     for (const url of urls) {
-      if (performance.now() - (this.#failed.get(url) ?? Number.NEGATIVE_INFINITY) < FAILED_MS) continue
+      if (performance.now() - (this.#failed.get(url) ?? Number.NEGATIVE_INFINITY) < FAILED_LOOKS * lookMs) continue
       try {
         const line = await FeederLine.open({
           url,
