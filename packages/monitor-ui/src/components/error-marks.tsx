@@ -43,7 +43,11 @@ export function ErrorMarks({ error }: { error: ErrorRow }) {
       const until =
         forMs === undefined ? {} : { until: new Date(Date.now() + client.clockOffset + forMs).toISOString() }
       await client.errors.mark({ fingerprint: error._id, state, ...until })
-      return `${DONE[state]}: ${error.code}`
+      const undo = async () => {
+        await client.errors.mark({ fingerprint: error._id, state: 'open' })
+        return `${DONE.open}: ${error.code}`
+      }
+      return { text: `${DONE[state]}: ${error.code}`, ...(error.state === 'open' && { undo }) }
     })
   return (
     <>

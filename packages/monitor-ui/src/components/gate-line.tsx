@@ -1,18 +1,14 @@
 import type { WorkerRow } from '@taskfleet/protocol'
-import { useFleetClient } from '@taskfleet/react'
 import { CirclePause, CirclePlay, DoorOpen, OctagonPause, TriangleAlert } from 'lucide-react'
-import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
 import type { WorkerView } from '../live/row-source.ts'
-import { countOf } from '../view/counts.ts'
 import { visibleLine } from '../view/text.ts'
 import { Button } from './button.tsx'
-import { ConfirmDialog } from './confirm-dialog.tsx'
-import { Foreign } from './foreign.tsx'
 import { useAct } from './use-act.ts'
+import { useDrain } from './use-drain.ts'
 
 /** Whether a host takes more tasks, why not, and the button for it. Its height is fixed, so nothing moves when it changes. */
-export function GateLine({ worker, state, running }: { worker: WorkerRow; state: WorkerView; running: number }) {
+export function GateLine({ worker, state }: { worker: WorkerRow; state: WorkerView }) {
   const mayControl = useCan('control')
   const { icon: Icon, text, tone, gate } = gateText(worker, state)
   return (
@@ -21,9 +17,7 @@ export function GateLine({ worker, state, running }: { worker: WorkerRow; state:
         <Icon size={14} aria-hidden className="shrink-0" />
         <bdi className="line-clamp-2 max-sm:line-clamp-3">{text}</bdi>
       </p>
-      {mayControl && (state === 'running' || state === 'draining') && (
-        <DrainButton worker={worker} state={state} running={running} />
-      )}
+      {mayControl && (state === 'running' || state === 'draining') && <DrainButton worker={worker} state={state} />}
     </div>
   )
 }
@@ -59,49 +53,23 @@ function gateText(worker: WorkerRow, state: WorkerView) {
 interface DrainProps {
   worker: WorkerRow
   state: 'running' | 'draining'
-  /** The number of running tasks. */
-  running: number
 }
 
-function DrainButton({ worker, state, running }: DrainProps) {
-  const client = useFleetClient()
-  const [asking, setAsking] = useState(false)
+function DrainButton({ worker, state }: DrainProps) {
+  const drain = useDrain()
   const { busy, actAside } = useAct()
-  const draining = state === 'draining'
-  const name = visibleLine(worker.name, 60)
-
-  const ask = async (action: 'drain' | 'resume') => {
-    await client.workers[action]({ worker: worker._id })
-    return action === 'drain' ? `${name} accepts no new tasks` : `${name} accepts tasks again`
-  }
-
+  const action = state === 'draining' ? 'resume' : 'drain'
+  const label = action === 'drain' ? 'Drain' : 'Resume'
   return (
-    <>
-      <Button
-        icon={draining ? CirclePlay : CirclePause}
-        className="min-h-7 min-w-[84px] shrink-0 px-2 text-xs"
-        aria-label={`${draining ? 'Resume' : 'Drain'} ${name}`}
-        disabled={busy}
-        onClick={() => {
-          if (!draining && running > 0) setAsking(true)
-          else actAside(() => ask(draining ? 'resume' : 'drain'))
-        }}
-      >
-        {draining ? 'Resume' : 'Drain'}
-      </Button>
-      {asking && (
-        <ConfirmDialog
-          title="Drain this host?"
-          confirm="Drain the host"
-          keep="Leave it running"
-          harmless
-          run={() => ask('drain')}
-          onClose={() => setAsking(false)}
-        >
-          <Foreign text={worker.name} max={60} className="font-medium" /> runs {countOf(running, 'task')}. It finishes{' '}
-          {running === 1 ? 'it' : 'them'} and accepts no new tasks until it is resumed.
-        </ConfirmDialog>
-      )}
-    </>
+    <Button
+      icon={action === 'drain' ? CirclePause : CirclePlay}
+      className="min-h-7 min-w-[84px] shrink-0 px-2 text-xs"
+      aria-label={`${label} ${visibleLine(worker.name, 60)}`}
+      title={action === 'drain' ? 'It finishes its tasks and accepts no new ones' : 'It accepts tasks again'}
+      disabled={busy}
+      onClick={() => actAside(() => drain(action, [worker]))}
+    >
+      {label}
+    </Button>
   )
 }

@@ -2,18 +2,21 @@ import { Link } from '@tanstack/react-router'
 import { CircleCheck, CircleX, X } from 'lucide-react'
 import { useUi } from '../shell/ui-context.ts'
 import { visibleLine } from '../view/text.ts'
+import { LinkButton } from './button.tsx'
 import { IconButton } from './icon-button.tsx'
+import { useAct } from './use-act.ts'
 
 export function Toasts() {
   const toasts = useUi((ui) => ui.toasts)
   const dismiss = useUi((ui) => ui.dismiss)
+  const { actAside } = useAct()
   return (
     <div
       role="status"
       aria-live="polite"
       className="pointer-events-none fixed inset-x-3 bottom-3 z-50 flex flex-col items-end gap-2"
     >
-      {toasts.map(({ id, kind, text, task }) => (
+      {toasts.map(({ id, kind, text, task, undo }) => (
         <div
           key={id}
           data-testid="toast"
@@ -34,6 +37,17 @@ export function Toasts() {
             >
               Open
             </Link>
+          )}
+          {undo !== undefined && (
+            <LinkButton
+              className="shrink-0 px-1"
+              onClick={() => {
+                dismiss(id)
+                actAside(undo)
+              }}
+            >
+              Undo
+            </LinkButton>
           )}
           <IconButton icon={X} label="Dismiss" title="Dismiss" className="-my-1 shrink-0" onClick={() => dismiss(id)} />
         </div>

@@ -93,7 +93,7 @@ export const WorkerCard = memo(function WorkerCard({ worker, tasks: held, ended,
           </div>
         )}
       </header>
-      {!idle && !gateway && <GateLine worker={worker} state={state} running={tasks.length} />}
+      {!idle && !gateway && <GateLine worker={worker} state={state} />}
       {tasks.length > DRAWN_SLOTS && (
         <div className="mt-2">
           <TaskCells tasks={tasks} worker={worker} usual={usual} />

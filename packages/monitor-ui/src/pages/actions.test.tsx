@@ -468,14 +468,16 @@ describe('hosts', () => {
     screen.getByRole('img', { name: '0 of 6 slots in use' })
   })
 
-  it('are drained after asking where tasks run, and resumed', async () => {
+  it('are drained at once, taken back, and resumed', async () => {
     put(aTask.running)
     await renderMonitor(fleet)
     await screen.findByRole('img', { name: '1 of 4 slots in use' })
     await click('Drain fra-1')
-    expect((await dialog()).textContent).toContain('runs 1 task.')
-    await click('Drain the host')
     await toast('fra-1 accepts no new tasks')
+    await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('draining'))
+    await click('Undo')
+    await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('running'))
+    await click('Drain fra-1')
     await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('draining'))
     await click('Resume fra-1')
     await waitFor(() => expect(screen.getByTestId('worker-card').dataset.state).toBe('running'))

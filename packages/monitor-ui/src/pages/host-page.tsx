@@ -156,7 +156,7 @@ function Live({ worker, state, now, tasks, leftOfTask }: LiveProps) {
       </Figures>
       {!gateway && (
         <Part title="Running here" count={tasks.length}>
-          <GateLine worker={worker} state={state} running={tasks.length} />
+          <GateLine worker={worker} state={state} />
           {state === 'draining' && (
             <p className="px-2 py-1 text-dim" data-testid="until-empty">
               {running === 0 ? 'Empty.' : `Until empty: ${untilEmpty(running, tasks.map(leftOfTask))}.`}

@@ -1,10 +1,9 @@
 import { Link } from '@tanstack/react-router'
 import type { WorkerRow } from '@taskfleet/protocol'
-import { useFleetClient, useLiveQuery } from '@taskfleet/react'
+import { useLiveQuery } from '@taskfleet/react'
 import { CirclePause, CirclePlay } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { Button, LinkButton } from '../components/button.tsx'
-import { ConfirmDialog } from '../components/confirm-dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { HostLink } from '../components/host-link.tsx'
 import { HostState } from '../components/host-state.tsx'
@@ -14,6 +13,7 @@ import { RowsProblem } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
 import { type Column, Table } from '../components/table.tsx'
 import { useAct } from '../components/use-act.ts'
+import { type DrainAction, useDrain } from '../components/use-drain.ts'
 import { useCan, useWorkersTime } from '../live/hooks.ts'
 import { errorsOf, RUNNING, WORKERS } from '../live/queries.ts'
 import { type HistoryView, useHistory } from '../live/use-history.ts'
@@ -303,32 +303,20 @@ interface SelectedProps {
   onNone: () => void
 }
 
-/** Drains and resumes the selected hosts: one at once, several after a confirmation. */
+/** Drains and resumes the selected hosts. */
 function ForSelected({ lines, onNone }: SelectedProps) {
-  const client = useFleetClient()
+  const drain = useDrain()
   const { busy, actAside } = useAct()
-  const [asking, setAsking] = useState<'drain' | 'resume'>()
   const fitting = { drain: lines.filter((line) => !isDraining(line)), resume: lines.filter(isDraining) }
-
-  const run = async (action: 'drain' | 'resume') => {
-    const hosts = fitting[action]
-    const results = await Promise.allSettled(hosts.map(({ worker }) => client.workers[action]({ worker: worker._id })))
-    const refused = results.find((result) => result.status === 'rejected')
-    if (refused !== undefined) throw refused.reason
-    onNone()
-    const [only] = hosts
-    if (hosts.length === 1 && only !== undefined) {
-      const name = visibleLine(only.worker.name, 60)
-      return action === 'drain' ? `${name} accepts no new tasks` : `${name} accepts tasks again`
-    }
-    return `${countOf(hosts.length, 'host')} ${action === 'drain' ? 'accept no new tasks' : 'accept tasks again'}`
-  }
-  const press = (action: 'drain' | 'resume') => {
-    if (fitting[action].length > 1) setAsking(action)
-    else actAside(() => run(action))
-  }
-  const count = asking === undefined ? 0 : fitting[asking].length
-  const runningThere = fitting.drain.reduce((sum, { worker }) => sum + worker.running, 0)
+  const press = (action: DrainAction) =>
+    actAside(async () => {
+      const done = await drain(
+        action,
+        fitting[action].map(({ worker }) => worker),
+      )
+      onNone()
+      return done
+    })
   return (
     <div role="group" aria-label="For the selected hosts" className="flex flex-wrap items-center gap-1.5 sm:ml-auto">
       <p role="status" className="font-medium">
@@ -338,26 +326,11 @@ function ForSelected({ lines, onNone }: SelectedProps) {
         Clear selection
       </LinkButton>
       <Button icon={CirclePause} disabled={busy || fitting.drain.length === 0} onClick={() => press('drain')}>
-        {fitting.drain.length > 1 ? `Drain ${fitting.drain.length}…` : 'Drain'}
+        {fitting.drain.length > 1 ? `Drain ${fitting.drain.length}` : 'Drain'}
       </Button>
       <Button icon={CirclePlay} disabled={busy || fitting.resume.length === 0} onClick={() => press('resume')}>
-        {fitting.resume.length > 1 ? `Resume ${fitting.resume.length}…` : 'Resume'}
+        {fitting.resume.length > 1 ? `Resume ${fitting.resume.length}` : 'Resume'}
       </Button>
-      {asking !== undefined && (
-        <ConfirmDialog
-          title={asking === 'drain' ? `Drain ${count} hosts?` : `Resume ${count} hosts?`}
-          confirm={asking === 'drain' ? 'Drain them' : 'Resume them'}
-          keep="Leave them"
-          harmless
-          run={() => run(asking)}
-          onClose={() => setAsking(undefined)}
-        >
-          <Names names={fitting[asking].map(({ worker }) => worker.name)} most={8} />:{' '}
-          {asking === 'drain'
-            ? `they finish ${countOf(runningThere, 'running task')} and accept no new ones until they are resumed.`
-            : 'they accept tasks again.'}
-        </ConfirmDialog>
-      )}
     </div>
   )
 }

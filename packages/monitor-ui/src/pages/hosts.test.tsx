@@ -57,7 +57,7 @@ describe('the page of all hosts', () => {
     expect(screen.getAllByRole('link', { name: 'default' })[0]?.getAttribute('href')).toBe('/queues/default')
   })
 
-  it('drains one at once, several after a confirmation, and resumes them', async () => {
+  it('drains and resumes one or several at once, and takes it back', async () => {
     for (const name of ['a', 'b']) worker(name)
     await renderMonitor(fleet, '/hosts')
     await select('a')
@@ -69,17 +69,17 @@ describe('the page of all hosts', () => {
     await waitFor(() => line('c'))
     await select('b')
     await select('c')
-    await click('Drain 2…')
-    await screen.findByText(/they finish 2 running tasks/)
-    await click('Drain them')
+    await click('Drain 2')
     await toast('2 hosts accept no new tasks')
     expect(fleet.sent('workers.drain').map(({ worker }) => worker)).toEqual(['a', 'b', 'c'])
     await waitFor(async () => expect((await line('c')).dataset.state).toBe('draining'))
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all hosts' }))
-    await click('Resume 3…')
-    await click('Resume them')
+    await click('Resume 3')
     await toast('3 hosts accept tasks again')
     await waitFor(async () => expect((await line('a')).dataset.state).toBe('running'))
+    fireEvent.click(screen.getAllByRole('button', { name: 'Undo' }).at(-1)!)
+    await toast('3 hosts accept no new tasks')
+    await waitFor(async () => expect((await line('a')).dataset.state).toBe('draining'))
   })
 
   it('shows how long a draining host still works, or that this is unknown', async () => {

@@ -6,6 +6,7 @@ import { type ReactNode, useState } from 'react'
 import { Dialog } from '../components/dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { useAct } from '../components/use-act.ts'
+import { type DrainAction, useDrain } from '../components/use-drain.ts'
 import { useCan, useTaskNames } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { useAsked } from '../live/use-asked.ts'
@@ -26,6 +27,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate()
   const { change } = useRange()
   const { actAside } = useAct()
+  const drain = useDrain()
   const open = useUi((ui) => ui.open)
   const mayWrite = useCan('write')
   const mayControl = useCan('control')
@@ -106,22 +108,13 @@ export function Palette({ onClose }: { onClose: () => void }) {
               </Item>
             )}
             {mayControl &&
-              hosts.map(({ _id, name, state }) => (
+              hosts.map((host) => (
                 <Item
-                  key={_id}
-                  value={`action ${state === 'draining' ? 'resume' : 'drain'} ${name} ${_id}`}
-                  onSelect={() =>
-                    go(() =>
-                      actAside(async () => {
-                        await (state === 'draining'
-                          ? client.workers.resume({ worker: _id })
-                          : client.workers.drain({ worker: _id }))
-                        return state === 'draining' ? `${name} takes on tasks again` : `${name} takes on no more tasks`
-                      }),
-                    )
-                  }
+                  key={host._id}
+                  value={`action ${drainOf(host)} ${host.name} ${host._id}`}
+                  onSelect={() => go(() => actAside(() => drain(drainOf(host), [host])))}
                 >
-                  {state === 'draining' ? 'Resume' : 'Drain'} <Foreign text={name} max={60} />
+                  {drainOf(host) === 'resume' ? 'Resume' : 'Drain'} <Foreign text={host.name} max={60} />
                 </Item>
               ))}
             {mayControl &&
@@ -182,6 +175,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
     </Dialog>
   )
 }
+
+const drainOf = ({ state }: WorkerRow): DrainAction => (state === 'draining' ? 'resume' : 'drain')
 
 const isServing = ({ role, state }: WorkerRow): boolean =>
   role === 'worker' && (state === 'running' || state === 'draining')

@@ -11,6 +11,8 @@ interface Toast {
   text: string
   /** The toast links to this task. */
   task?: string
+  /** Takes back what was done. It resolves with the text of the next toast. */
+  undo?: () => Promise<ToastText>
 }
 
 /** A toast, or the text of a good one. */

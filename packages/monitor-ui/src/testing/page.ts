@@ -39,5 +39,7 @@ export const wrongFields = async (form: HTMLElement) =>
   (await within(form).findAllByRole('alert')).map(({ dataset }) => dataset.fieldError)
 
 export const toast = async (text: string) => {
-  await waitFor(() => expect(screen.getAllByTestId('toast').map((one) => one.textContent)).toContainEqual(text))
+  await waitFor(() =>
+    expect(screen.getAllByTestId('toast').map((one) => one.textContent?.replace(/Undo$/, ''))).toContainEqual(text),
+  )
 }
