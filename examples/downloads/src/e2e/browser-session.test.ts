@@ -141,10 +141,12 @@ describe('the monitor in a real browser, with and without a key', () => {
     // A gateway names the others to each client that connects.
     await page.reload()
     await live()
+    const moved = `${new URL(other.url).host}/socket.io/`
+    // The page may have moved before the process has ended.
+    const opened = page.waitForEvent('websocket', { predicate: (socket) => socket.url().includes(moved), ...WAIT })
     await stop(gateway.child)
     gateway = other
-    const moved = `${new URL(other.url).host}/socket.io/`
-    await page.waitForEvent('websocket', { predicate: (socket) => socket.url().includes(moved), ...WAIT })
+    await opened
     await live()
     await page.locator(`[data-testid=key-row][data-key="${made.id}"][data-state=good]`).waitFor(WAIT)
     for (const handshake of handshakes) expect(handshake).toMatch(/^40\{"token":"ey[\w.-]+"(,"parts":true)?\}$/)

@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises'
 import { AxeBuilder } from '@axe-core/playwright'
 import chromium from '@sparticuz/chromium'
 import { mongoUri } from '@taskfleet/testkit/mongo-uri'
-import { type Browser, type Page, chromium as playwright } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Browser, type Locator, type Page, chromium as playwright } from 'playwright-core'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type FileServer, startFileServer } from '../file-server/index.ts'
 import { type Demo, startDemo } from './demo.ts'
 
@@ -165,6 +165,144 @@ describe('the monitor in a real browser', () => {
       found.push(...(await seriousViolations(page)).map((one) => `${colorScheme}: ${one}`))
     }
     expect(found).toEqual([])
+  })
+
+  describe('from Now, in few clicks', () => {
+    let clicks = 0
+    const click = async (what: Locator): Promise<void> => {
+      clicks += 1
+      await what.click(WAIT)
+    }
+    const link = (name: string): Locator => page.getByRole('link', { name, exact: true }).first()
+    /** A host that runs. */
+    const card = (at = 0): Locator => page.locator('[data-worker^=host-][data-state=running]').nth(at)
+
+    beforeEach(async () => {
+      await page.goto(new URL('/', address).href)
+      await page.locator('[data-testid=connection][data-state=live]').first().waitFor(WAIT)
+      clicks = 0
+    })
+
+    test('why is this stuck: 2', async () => {
+      await click(page.locator('[data-testid=waiting-row]', { hasText: 'nobody.serves.it' }).getByRole('link').first())
+      await page
+        .getByTestId('why')
+        .getByText(/No live worker/)
+        .first()
+        .waitFor(WAIT)
+      expect(clicks).toBeLessThanOrEqual(2)
+    })
+
+    test('the failures of the last hour with one error, and a replay of exactly those: 4', async () => {
+      await click(link('Errors'))
+      await click(page.locator('[data-testid=error-group]', { hasText: 'HTTP_404' }).getByRole('link').first())
+      await click(page.getByLabel(/^Select all/))
+      const replay = page.getByRole('button', { name: /^Replay exactly/ })
+      const [count] = /\d+/.exec((await replay.textContent(WAIT))!)!
+      await click(replay)
+      await page.getByText(new RegExp(`^${count} tasks? replayed`)).waitFor(WAIT)
+      expect(clicks).toBeLessThanOrEqual(4)
+    })
+
+    test('what ran on a host at a time: 3', async () => {
+      await click(card().getByRole('link').first())
+      clicks += 1
+      await page.getByLabel('Time range').selectOption({ label: 'Between two dates…' }, WAIT)
+      const local = (hours: number): string => {
+        const at = new Date(Date.now() + hours * 3_600_000)
+        return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16)
+      }
+      await page.getByLabel('From', { exact: true }).fill(local(-2), WAIT)
+      await page.getByLabel('To', { exact: true }).fill(local(1), WAIT)
+      await click(page.getByRole('button', { name: 'Show this range' }))
+      await page
+        .getByTestId('ended-here')
+        .getByText(/[1-9]\d* ended in this range/)
+        .waitFor(WAIT)
+      expect(new URL(page.url()).searchParams.get('range')).toMatch(/Z\/2/)
+      expect(clicks).toBeLessThanOrEqual(3)
+    })
+
+    test('who cancelled it: 2', async () => {
+      await click(page.locator('[data-testid=ended-row][data-status=cancelled]').getByRole('link').first())
+      const done = page.getByRole('region', { name: 'Who did what' })
+      await done.scrollIntoViewIfNeeded(WAIT)
+      await done
+        .getByTestId('audit-entry')
+        .filter({ hasText: /cancel/i })
+        .first()
+        .waitFor(WAIT)
+      expect(clicks).toBeLessThanOrEqual(2)
+    })
+
+    test('drain two hosts until they are empty: 3', async () => {
+      const drains = page.getByRole('button', { name: /^Drain host-/ })
+      const before = await drains.count()
+      for (let left = before; left > before - 2; left -= 1) {
+        await click(drains.first())
+        await page.waitForFunction(
+          (most) => document.querySelectorAll('button[aria-label^="Drain host-"]').length < most,
+          left,
+          WAIT,
+        )
+      }
+      expect(clicks).toBeLessThanOrEqual(3)
+      const resumes = page.getByRole('button', { name: /^Resume host-/ })
+      while ((await resumes.count()) > 0) {
+        const left = await resumes.count()
+        await resumes.first().click(WAIT)
+        await page.waitForFunction(
+          (most) => document.querySelectorAll('button[aria-label^="Resume host-"]').length < most,
+          left,
+          WAIT,
+        )
+      }
+    })
+
+    test('find a task by a value in its input: 1', async () => {
+      await click(page.getByRole('button', { name: 'Search' }))
+      await page.getByPlaceholder(/A page, a task/).fill('input.url:~endless.bin', WAIT)
+      await page.getByRole('option', { name: /Tasks with/ }).waitFor(WAIT)
+      await page.keyboard.press('Enter')
+      await page.locator('[data-testid=task-row]', { hasText: 'endless.bin' }).first().waitFor(WAIT)
+      expect(clicks).toBeLessThanOrEqual(1)
+    })
+
+    test('compare hosts: 1', async () => {
+      await click(link('Hosts'))
+      await page.locator('[data-testid=host-row]').nth(2).waitFor(WAIT)
+      expect(clicks).toBeLessThanOrEqual(1)
+    })
+
+    test('the address is the view: filters, range and order', async () => {
+      await page.goto(new URL('/tasks?status=failed&range=24h', address).href)
+      const rows = page.locator('[data-testid=task-row]')
+      await rows.first().waitFor(WAIT)
+      await page.getByLabel('Sort').selectOption('createdAt')
+      await page.waitForURL(/sort=createdAt/, WAIT)
+      const shown = await rows.first().getAttribute('data-task')
+      const sent = page.url()
+      await click(link('Now'))
+      await page.goto(sent)
+      await rows.first().waitFor(WAIT)
+      expect(await rows.first().getAttribute('data-task')).toBe(shown)
+      expect(await page.getByLabel('Time range').inputValue()).toBe('24h')
+    })
+
+    test('lower the limit of a queue, and see it: 3', async () => {
+      await click(link('Queues'))
+      const set = async (limit: string): Promise<void> => {
+        await click(page.getByRole('button', { name: 'Limits of default' }))
+        const form = page.getByRole('dialog')
+        await form.getByLabel('Running at once').fill(limit, WAIT)
+        await click(form.getByRole('button', { name: 'Save' }))
+        await form.waitFor({ ...WAIT, state: 'detached' })
+      }
+      await set('5')
+      await page.locator('[data-testid=queue-row][data-queue=default]', { hasText: /at most 5/i }).waitFor(WAIT)
+      expect(clicks).toBeLessThanOrEqual(3)
+      await set('')
+    })
   })
 
   test('nothing complained in the console', () => {
