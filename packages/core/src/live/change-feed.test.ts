@@ -219,10 +219,12 @@ describe('a feed whose place in the history is refused', () => {
   })
 
   test('starts at the present if the server refuses to resume repeatedly', async () => {
-    const tryNext = vi.spyOn(mongo.ChangeStream.prototype, 'tryNext')
-    const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(serverError(1))
     await startFeed()
+    const tryNext = vi.spyOn(mongo.ChangeStream.prototype, 'tryNext')
     for (let times = 0; times < 3; times += 1) tryNext.mockRejectedValueOnce(serverError(1))
+    const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(serverError(1))
+    // The stream waits in a `next` of before; this change ends it.
+    await tasks().insertOne({ rev: 1 })
     await until(() => expect(heard.losses).toEqual(['HISTORY_LOST']))
     tryNext.mockRestore()
     next.mockRestore()
