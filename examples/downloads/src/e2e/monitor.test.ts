@@ -239,25 +239,16 @@ describe('the monitor in a real browser', () => {
 
     test('drain two hosts until they are empty: 3', async () => {
       const drains = page.getByRole('button', { name: /^Drain host-/ })
-      const before = await drains.count()
-      for (let left = before; left > before - 2; left -= 1) {
+      const resumes = page.getByRole('button', { name: /^Resume host-/ })
+      await drains.nth(1).waitFor(WAIT)
+      for (let drained = 1; drained <= 2; drained += 1) {
         await click(drains.first())
-        await page.waitForFunction(
-          (most) => document.querySelectorAll('button[aria-label^="Drain host-"]').length < most,
-          left,
-          WAIT,
-        )
+        await resumes.nth(drained - 1).waitFor(WAIT)
       }
       expect(clicks).toBeLessThanOrEqual(3)
-      const resumes = page.getByRole('button', { name: /^Resume host-/ })
-      while ((await resumes.count()) > 0) {
-        const left = await resumes.count()
+      for (let drained = 2; drained >= 1; drained -= 1) {
         await resumes.first().click(WAIT)
-        await page.waitForFunction(
-          (most) => document.querySelectorAll('button[aria-label^="Resume host-"]').length < most,
-          left,
-          WAIT,
-        )
+        await resumes.nth(drained - 1).waitFor({ ...WAIT, state: 'detached' })
       }
     })
 
