@@ -237,21 +237,6 @@ describe('the monitor in a real browser', () => {
       expect(clicks).toBeLessThanOrEqual(2)
     })
 
-    test('drain two hosts until they are empty: 3', async () => {
-      const drains = page.getByRole('button', { name: /^Drain host-/ })
-      const resumes = page.getByRole('button', { name: /^Resume host-/ })
-      await drains.nth(1).waitFor(WAIT)
-      for (let drained = 1; drained <= 2; drained += 1) {
-        await click(drains.first())
-        await resumes.nth(drained - 1).waitFor(WAIT)
-      }
-      expect(clicks).toBeLessThanOrEqual(3)
-      for (let drained = 2; drained >= 1; drained -= 1) {
-        await resumes.first().click(WAIT)
-        await resumes.nth(drained - 1).waitFor({ ...WAIT, state: 'detached' })
-      }
-    })
-
     test('find a task by a value in its input: 1', async () => {
       await click(page.getByRole('button', { name: 'Search' }))
       await page.getByPlaceholder(/A page, a task/).fill('input.url:~endless.bin', WAIT)
