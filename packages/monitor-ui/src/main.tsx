@@ -5,13 +5,11 @@ import { App } from './app.tsx'
 import { forgetKey, keepKey, takeKey } from './live/kept-key.ts'
 import { createSessions } from './live/session.ts'
 import { loadPages } from './router.tsx'
-import { showDensity } from './shell/density.ts'
 import './styles.css'
 
 /** How long after the first page the others are loaded. */
 const LATER_MS = 1_000
 
-showDensity()
 const key = takeKey(window)
 // The user has pasted an address with another key: start again with that key.
 addEventListener('hashchange', () => {

@@ -1,7 +1,8 @@
 import type { TaskRow } from '@taskfleet/protocol'
-import { saveFile, toCsv } from '../view/csv.ts'
+import { toCsv } from '../view/csv.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { LinkButton } from './button.tsx'
+import { saveFile } from './save-file.ts'
 
 const COLUMNS = [
   'id',
@@ -33,12 +34,12 @@ export function ExportMenu({ rows }: { rows: readonly TaskRow[] }) {
   return (
     <span className="ml-auto flex items-center gap-1">
       Save as
-      <LinkButton className="px-1 py-1" onClick={() => saveFile('tasks.csv', asCsv(), 'text/csv')}>
+      <LinkButton className="px-1 py-1" onClick={() => saveFile('tasks.csv', 'text/csv;charset=utf-8', asCsv())}>
         CSV
       </LinkButton>
       <LinkButton
         className="px-1 py-1"
-        onClick={() => saveFile('tasks.json', `${JSON.stringify(rows, null, 2)}\n`, 'application/json')}
+        onClick={() => saveFile('tasks.json', 'application/json', `${JSON.stringify(rows, null, 2)}\n`)}
       >
         JSON
       </LinkButton>

@@ -4,7 +4,6 @@ import { Button } from '../components/button.tsx'
 import { Dialog } from '../components/dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { knownZones } from '../view/zone.ts'
-import { chooseDensity, chosenDensity, type Density } from './density.ts'
 import { useOwnKey } from './own-key.ts'
 import { chooseTheme, chosenTheme, type Theme } from './theme.ts'
 import { useUi } from './ui-context.ts'
@@ -30,7 +29,6 @@ export function PreferencesDialog({ zone, onZone, onClose }: Props) {
   const { id } = useOwnKey()
   const open = useUi((ui) => ui.open)
   const [theme, setTheme] = useState(chosenTheme)
-  const [density, setDensity] = useState(chosenDensity)
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone
   return (
     <Dialog title="Key and preferences" onClose={onClose}>
@@ -55,17 +53,6 @@ export function PreferencesDialog({ zone, onZone, onClose }: Props) {
           <option value={SYSTEM}>As the system</option>
           <option value="light">Light</option>
           <option value="dark">Dark</option>
-        </Choice>
-        <Choice
-          label="Rows"
-          value={density}
-          onChange={(value) => {
-            chooseDensity(value as Density)
-            setDensity(value as Density)
-          }}
-        >
-          <option value="normal">Normal</option>
-          <option value="compact">Compact</option>
         </Choice>
         <Choice
           label="Time zone"

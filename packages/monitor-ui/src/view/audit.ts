@@ -1,4 +1,5 @@
 import type { AuditEntry } from '@taskfleet/protocol'
+import { toCsv } from './csv.ts'
 import { deedOf } from './deed.ts'
 import type { HistorySearch } from './search.ts'
 
@@ -27,17 +28,11 @@ export function auditMatches(
 
 const HEAD = ['at', 'by', 'key', 'action', 'target', 'matched', 'changed', 'reason', 'refused', 'filter', 'tasks']
 
-/** The entries as CSV (RFC 4180), the names of keys beside their ids. */
+/** The entries as CSV, the names of keys beside their ids. */
 export function auditCsv(entries: readonly AuditEntry[], nameOf: NameOf): string {
   const rows = entries.map(({ at, by, action, target, matched, changed, reason, refused, filter, tasks }) => [
-    ...[at, nameOf(by), by, deedOf(action), target ?? '', String(matched), String(changed)],
-    ...[reason ?? '', refused ?? '', filter ?? '', tasks.join(' ')],
+    ...[at, nameOf(by), by, deedOf(action), target, matched, changed],
+    ...[reason, refused, filter, tasks.join(' ')],
   ])
-  return [HEAD, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('')
-}
-
-/** A text that a spreadsheet would run as a formula gets an apostrophe before it. */
-function cell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+  return toCsv(HEAD, rows)
 }
