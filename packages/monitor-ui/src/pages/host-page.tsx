@@ -10,6 +10,7 @@ import { HostState } from '../components/host-state.tsx'
 import { Names } from '../components/names.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
+import { Part } from '../components/part.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { Time } from '../components/time.tsx'
 import { EndedRow } from '../components/waiting-list.tsx'
@@ -263,17 +264,5 @@ function Fact({ label, children }: { label: string; children: ReactNode }) {
       <dt className="text-dim">{label}</dt>
       <dd className="min-w-0">{children}</dd>
     </>
-  )
-}
-
-function Part({ title, count, children }: { title: string; count?: number; children: ReactNode }) {
-  return (
-    <section className="panel dims min-w-0 p-2" aria-label={title}>
-      <h2 className="heading mb-1 px-2 pt-1">
-        {title}
-        {count !== undefined && count > 0 && <span className="ml-1.5 font-normal">{formatCount(count)}</span>}
-      </h2>
-      {children}
-    </section>
   )
 }

@@ -8,6 +8,7 @@ import { Foreign } from '../components/foreign.tsx'
 import { HostLink } from '../components/host-link.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { Page } from '../components/page.tsx'
+import { Part } from '../components/part.tsx'
 import { QueueActions, QueueState } from '../components/queue-state.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { type Column, Table } from '../components/table.tsx'
@@ -22,7 +23,6 @@ import { formatAge, formatLatency, formatShare } from '../view/format.ts'
 import { endsOf, failedShare, groupEnds, mixedPercentile, sumOf } from '../view/history.ts'
 import { oldestDue } from '../view/queue-lines.ts'
 import { WORKER_LOOK } from '../view/status.ts'
-import type { TaskSearch } from '../view/task-search.ts'
 import { visibleLine } from '../view/text.ts'
 
 const AGAIN_MS = 15_000
@@ -312,32 +312,6 @@ function Handlers({ queue, handlers, coverage, ended: { history } }: HandlersPro
         keyOf={({ key }) => key}
         attributes={({ key }) => ({ 'data-testid': 'handler-row', 'data-handler': key })}
       />
-    </section>
-  )
-}
-
-interface PartProps {
-  title: string
-  count?: number | undefined
-  all?: { label: string; search: TaskSearch }
-  children: ReactNode
-}
-
-function Part({ title, count, all, children }: PartProps) {
-  return (
-    <section className="panel dims min-w-0 p-2" aria-label={title}>
-      <div className="mb-1 flex items-baseline justify-between px-2 pt-1">
-        <h2 className="heading">
-          {title}
-          {count !== undefined && count > 0 && <span className="ml-1.5 font-normal">{formatCount(count)}</span>}
-        </h2>
-        {all !== undefined && (
-          <Link to="/tasks" search={all.search} className="text-xs text-run hover:underline">
-            {all.label}
-          </Link>
-        )}
-      </div>
-      {children}
     </section>
   )
 }
