@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseNewTask } from '@taskfleet/core/internal'
 import { WorkerProcess } from '@taskfleet/testkit/faults/worker-process'
 import { fixture } from '@taskfleet/testkit/fleet/command'
@@ -134,10 +135,15 @@ test('a limit of the whole fleet is exact over several workers, also when one is
   await fleet.fleet.queues.setLimits(queue, { concurrency: 3 }, 'test')
   const running = () => fleet.fleet.tasks.countDocuments({ queue, status: 'running' })
   let most = 0
-  const count = (): Promise<unknown> => running().then((found) => (most = Math.max(most, found)))
-  // The last ones may still be on their way when the database is closed.
-  const counting = setInterval(() => void count().catch(() => undefined), 10)
-  fleet.cleanup(() => clearInterval(counting))
+  let counts = true
+  // One after the other: a slow database would be kept from its work.
+  const counting = (async () => {
+    for (; counts; await sleep(10)) most = Math.max(most, await running().catch(() => 0))
+  })()
+  fleet.cleanup(() => {
+    counts = false
+    return counting
+  })
   const inHere = await Promise.all([1, 2].map(() => fleet.runner({ queue, concurrency: 5, leaseMs: 1_500 })))
   const killed = await WorkerProcess.start({
     mongo: fleet.uri,

@@ -1,4 +1,5 @@
 import { type RunningMongo, startMongo } from '@taskfleet/dev-mongo'
+import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { newTask } from '@taskfleet/testkit/task-factory'
 import { type Logger, pino } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -65,6 +66,17 @@ test('if no server responds, connecting fails within the timeout', async () => {
     message: expect.stringContaining('ECONNREFUSED'),
   })
   expect(performance.now() - beganAt).toBeLessThan(20_000)
+})
+
+test('a server that loses its first answers does not make connecting fail', async () => {
+  const relay = new ReplyRelay(server.uri)
+  const uri = await relay.start(server.uri)
+  // The driver itself repeats a command once.
+  relay.lose(['findAndModify'], 3)
+  const fleet = await Fleet.connect(uri)
+  expect(relay.left).toBe(0)
+  await fleet.close()
+  await relay.stop()
 })
 
 test('errors that happen only because the database is away are logged at debug', () => {

@@ -9,7 +9,7 @@ export const MAJORITY = {
 } as const
 
 /** How long a command waits for a primary: the driver's default. An election takes 10 to 12 s. */
-const SELECTION_MS = 30_000
+export const SELECTION_MS = 30_000
 /** How often the server is checked while all is well. A command that fails, or waits for a primary, makes the driver check at once. */
 const HEARTBEAT_MS = 10_000
 /** The thread that renews a session checks its server by each renewal. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { FleetError } from '@taskfleet/protocol'
 import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
@@ -8,7 +9,7 @@ import { asError } from '../thrown.ts'
 import { databaseName, needsMajority, refuseWeakOptions } from './address.ts'
 import { Availability } from './availability.ts'
 import { CausalReads } from './causal-reads.ts'
-import { dataClientOptions, patientClientOptions } from './client-options.ts'
+import { dataClientOptions, patientClientOptions, SELECTION_MS } from './client-options.ts'
 import { driver, loadMongoose } from './driver.ts'
 import { firstContact } from './first-contact.ts'
 import { type BlockedIndex, blockedText, makeIndexes } from './index-builds.ts'
@@ -18,7 +19,9 @@ import { maskUri } from './mask-uri.ts'
 import { type Migrated, migrate, requireSchema, schemaVersion } from './schema.ts'
 import { ServerClock } from './server-clock.ts'
 import { type Hello, refuseServer } from './server-support.ts'
-import { forbidden } from './unknown-outcome.ts'
+import { forbidden, isOutage } from './unknown-outcome.ts'
+
+const PROBE_PAUSE_MS = 100
 
 export interface DatabaseOptions {
   uri: string
@@ -89,7 +92,7 @@ export class FleetDatabase {
     try {
       await firstContact(client, timeoutMs)
       database = new FleetDatabase({ client, name, uri, log, patient })
-      await database.#probe()
+      await database.#probePatiently()
       return database
     } catch (error) {
       database?.availability.stop()
@@ -226,6 +229,20 @@ export class FleetDatabase {
   async close(): Promise<void> {
     this.availability.stop()
     if (this.#patient !== undefined) await Promise.all([this.#client.close(), this.#streams?.close()])
+  }
+
+  /** A busy server that answers too late is probed again, for as long as a wait for a primary lasts. */
+  async #probePatiently(): Promise<void> {
+    const beganAt = performance.now()
+    for (;;) {
+      try {
+        return await this.#probe()
+      } catch (error) {
+        if (!isOutage(error) || performance.now() - beganAt > SELECTION_MS) throw error
+        this.#log?.warn({ err: error }, 'the database answered too late while connecting; trying again')
+        await sleep(PROBE_PAUSE_MS)
+      }
+    }
   }
 
   async #probe(): Promise<void> {
