@@ -43,6 +43,7 @@ import { KeptCounts } from './history/kept-counts.ts'
 import { Refusals } from './history/refusals.ts'
 import { RollUps } from './history/roll-ups.ts'
 import { TaskLogs } from './history/task-logs.ts'
+import { WaitingSamples } from './history/waiting-samples.ts'
 import { feedOf } from './live/feed-of.ts'
 import { TaskResults } from './live/task-results.ts'
 import { Schedules } from './schedules/schedules.ts'
@@ -78,6 +79,8 @@ export class Fleet {
   readonly durations: Durations
   /** What happened, by minute and hour. */
   readonly rollUps: RollUps
+  /** How many tasks waited, minute by minute. */
+  readonly waiting: WaitingSamples
   /** How many tasks there are, without reading the history. */
   readonly counts: KeptCounts
   readonly callbacks: Callbacks
@@ -113,6 +116,7 @@ export class Fleet {
     this.retention = new RetentionPolicy(db)
     this.durations = new Durations(db)
     this.rollUps = new RollUps(db, { clock, log })
+    this.waiting = new WaitingSamples(db, { clock })
     this.counts = new KeptCounts({ db, tasks: this.tasks, clock, rollUps: this.rollUps, log })
     const store = new MongoTaskStore(database, clock, {
       retention: this.retention,

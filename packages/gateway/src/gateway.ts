@@ -219,13 +219,14 @@ export class Gateway extends Service {
     else await this.#listen(listen)
     await this.use(this.#holders)
     await this.use(this.#feeder!)
-    await this.#notifyPeople()
+    await this.#watchFleet()
   }
 
-  async #notifyPeople(): Promise<void> {
+  async #watchFleet(): Promise<void> {
     const { attentionWebhook: webhook, database } = this.#options
-    if (webhook === undefined) return
     const source = new AttentionCommands(this.#fleet, LOCAL)
+    await this.use(waitingSampler(this.#fleet.waiting, source, this.#log))
+    if (webhook === undefined) return
     const gateway = this.#publicUrl ?? this.#base
     await this.use(new AttentionNotices({ webhook, database, queries: this.#queries, source, gateway, log: this.#log }))
   }
@@ -615,6 +616,8 @@ function checkedPublicUrl(given: string | undefined, base: string, listen?: List
   if (path === '' || path === base) return `${origin}${base}`
   throw new FleetError('BAD_PUBLIC_URL', `${wrong}: give the path ${path} with --base-path`)
 }
+
+import { waitingSampler } from './waiting-sampler.ts'
 
 const LONGEST_ENVIRONMENT = 40
 

@@ -41,6 +41,7 @@ import type {
   StoredTask,
   TaskRow,
   TimingRequest,
+  WaitingRow,
   WorkerRow,
 } from './protocol.ts'
 import { byCore } from './shapes/by-core.ts'
@@ -136,6 +137,16 @@ const BY_ID = { request: shape<{ id: string }>({ id }), by: 'id' }
 const BY_NAME = { request: shape<{ name: string }>({ name }), by: 'name' }
 const BY_NAME_WITH_REASON = { request: shape<{ name: string; reason?: string }>({ name, reason }), by: 'name' }
 /** A request that the core checks completely, so that its errors name the field. */
+const ofTime = shape<HistoryRequest>({
+  unit: byCore(z.enum(['minute', 'hour']))
+    .optional()
+    .describe("'minute' or 'hour'; minutes by default"),
+  since: byCore(shapes.date).optional().describe('60 minutes or hours before the end by default'),
+  until: byCore(shapes.date).optional().describe('Now by default'),
+  queue: shapes.queueName.optional().describe('Only this queue'),
+  name: shapes.name.optional().describe('Only tasks of this name'),
+})
+
 const checkedByCore = <Request>(schema: z.ZodType): z.ZodType<Request> =>
   byCore(schema) as unknown as z.ZodType<Request>
 /** A schema that checks the request itself, typed as the request. */
@@ -357,19 +368,19 @@ const table = {
     }),
     history: read<HistoryRow[]>()({
       summary: 'What ended, by minute for two days and by hour for 90 days',
-      request: shape<HistoryRequest>({
-        unit: byCore(z.enum(['minute', 'hour']))
-          .optional()
-          .describe("'minute' or 'hour'; minutes by default"),
-        since: byCore(shapes.date).optional().describe('60 minutes or hours before the end by default'),
-        until: byCore(shapes.date).optional().describe('Now by default'),
-        queue: shapes.queueName.optional().describe('Only this queue'),
-        name: shapes.name.optional().describe('Only tasks of this name'),
-      }),
+      request: ofTime,
       answer: z.array(shapes.historyRow),
       codes: ['BAD_DATE', 'BAD_VALUE', 'OUT_OF_RANGE', 'TOO_BIG', 'QUERY_TOO_SLOW'],
       rest: 'GET /history',
       list: 'history',
+    }),
+    waiting: read<WaitingRow[]>()({
+      summary: 'How many tasks waited, and for how long the oldest had: by minute for two days and by hour for 90 days',
+      request: ofTime,
+      answer: z.array(shapes.waitingRow),
+      codes: ['BAD_DATE', 'BAD_VALUE', 'OUT_OF_RANGE', 'QUERY_TOO_SLOW'],
+      rest: 'GET /waiting',
+      list: 'waiting',
     }),
   },
   events: {

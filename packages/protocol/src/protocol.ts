@@ -226,6 +226,9 @@ export interface Percentiles extends z.output<typeof shapes.percentiles> {}
 /** What ended in a minute or an hour: attempts of one queue, name, host and outcome, and the status of their tasks after it. */
 export interface HistoryRow extends z.output<typeof shapes.historyRow> {}
 
+/** What waited in a minute or an hour. Minutes without a row had no gateway that counted. */
+export interface WaitingRow extends z.output<typeof shapes.waitingRow> {}
+
 /** Dates are ISO 8601 texts. */
 export interface HistoryRequest {
   unit?: 'minute' | 'hour'

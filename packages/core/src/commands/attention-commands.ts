@@ -2,6 +2,7 @@ import type { AttentionRow } from '@taskfleet/protocol'
 import type { mongo } from 'mongoose'
 import { isUnlimited, visibleTo } from '../auth/reach.ts'
 import type { RolledUp } from '../history/roll-ups.ts'
+import type { Waiting, WaitingGroup } from '../history/waiting-samples.ts'
 import type { TaskDocument } from '../task/task-document.ts'
 import { isSilent } from '../worker/session.ts'
 import { attention, type DueTasks, LEAST_WAIT_MS, type Observed, RISK_MS } from './attention.ts'
@@ -42,6 +43,19 @@ export class AttentionCommands extends Commands<Parts> {
       if (answers.get(this.#reach) === answer) answers.delete(this.#reach)
     })
     return answer.rows
+  }
+
+  /** What waits, and how many things need somebody. */
+  async look(): Promise<Waiting> {
+    const observed = await this.#observe()
+    const groups = new Map<string, WaitingGroup>()
+    for (const { queue, name, count, oldest } of observed.due) {
+      const key = `${queue}\n${name}`
+      const group = groups.get(key) ?? { queue, name, count: 0, oldestMs: 0 }
+      const oldestMs = Math.max(group.oldestMs, observed.now.getTime() - oldest.getTime())
+      groups.set(key, { ...group, count: group.count + count, oldestMs })
+    }
+    return { groups: [...groups.values()], attention: attention(observed).length }
   }
 
   get #reach(): string {

@@ -3,6 +3,7 @@ import { useDatabase } from '@taskfleet/testkit/use-database'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { LOCAL, type Principal } from '../auth/key-store.ts'
 import { Fleet } from '../fleet.ts'
+import { AttentionCommands } from './attention-commands.ts'
 
 const held = useDatabase()
 const DONE = {
@@ -57,4 +58,32 @@ test('a cancelled task that never ran is in the history, too', async () => {
   await fleet.rollUps.flush()
   const [row] = await fleet.as().tasks.history({ queue: 'idle' })
   expect(row).toMatchObject({ outcome: 'none', status: 'cancelled', count: 1, waitMs: { count: 0 } })
+})
+
+describe('what waits, by minute and hour', () => {
+  beforeEach(async () => {
+    const due = (queue: string) => newTask({ queue, name: 'n', runAt: new Date(Date.now() - 30_000) })
+    await fleet.tasks.deleteMany({})
+    await fleet.store.enqueue([due('q'), due('q'), due('secret')])
+    await fleet.waiting.take(() => new AttentionCommands(fleet, LOCAL).look())
+  })
+
+  test('has all due tasks, the oldest wait, and how much needed somebody', async () => {
+    const [row, ...more] = await fleet.as().tasks.waiting({})
+    expect(more).toEqual([])
+    expect(row).toMatchObject({ count: 3, attention: 2 })
+    expect(row!.oldestMs).toBeGreaterThanOrEqual(30_000)
+    expect(await fleet.as().tasks.waiting({ unit: 'hour', queue: 'q' })).toMatchObject([{ count: 2 }])
+  })
+
+  test('shows a limited key its own queues, and nothing of what needs others', async () => {
+    const rows = await fleet.as(LIMITED).tasks.waiting({})
+    expect(rows).toEqual([{ at: expect.any(String), count: 2, oldestMs: expect.any(Number) }])
+    expect(await fleet.as(LIMITED).tasks.waiting({ queue: 'secret' })).toMatchObject([{ count: 0, oldestMs: 0 }])
+  })
+
+  test('is refused for times that are not kept', async () => {
+    const since = '2020-01-01T00:00:00Z'
+    await expect(fleet.as().tasks.waiting({ since })).rejects.toMatchObject({ code: 'OUT_OF_RANGE' })
+  })
 })

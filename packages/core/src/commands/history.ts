@@ -1,8 +1,9 @@
-import { FleetError, type HistoryRequest, type HistoryRow } from '@taskfleet/protocol'
+import { FleetError, type HistoryRequest, type HistoryRow, type WaitingRow } from '@taskfleet/protocol'
 import type { Principal } from '../auth/key-store.ts'
-import { isUnlimited, visibleTo } from '../auth/reach.ts'
+import { isUnlimited, reaches, visibleTo } from '../auth/reach.ts'
 import { BUCKET_LIMITS_MS, quantile } from '../history/buckets.ts'
 import { floorTo, KEPT_MS, type RolledUp, type RollUps, UNIT_MS } from '../history/roll-ups.ts'
+import type { WaitingSamples } from '../history/waiting-samples.ts'
 import { parseDate, parseOneOf } from '../task/parse-value.ts'
 
 /** How much time a request covers without `since`, in its unit. */
@@ -18,20 +19,15 @@ const MAX_QUERY_MS = 2_000
 export async function history(
   rollUps: RollUps,
   principal: Principal,
-  { unit: asked = 'minute', since, until, queue, name }: HistoryRequest,
+  request: HistoryRequest,
   now: Date,
 ): Promise<HistoryRow[]> {
-  const unit = parseOneOf(asked, 'unit', ['minute', 'hour'])
-  const to = until === undefined ? new Date(now.getTime() + UNIT_MS[unit]) : parseDate(until, 'until')
-  const from = since === undefined ? new Date(to.getTime() - USUAL_UNITS * UNIT_MS[unit]) : parseDate(since, 'since')
-  if (from.getTime() < now.getTime() - KEPT_MS[unit] - UNIT_MS[unit]) {
-    const days = KEPT_MS[unit] / UNIT_MS.hour / 24
-    throw new FleetError('OUT_OF_RANGE', `Each ${unit} is kept for ${days} days`, { field: 'since' })
-  }
+  const { unit, since, until } = timeOf(request, now)
+  const { queue, name } = request
   const wanted = { ...(queue === undefined ? {} : { queue }), ...(name === undefined ? {} : { name }) }
   const found = await rollUps.read(
     unit,
-    { since: new Date(floorTo(from.getTime(), UNIT_MS[unit])), until: to },
+    { since, until },
     { $and: [wanted, visibleTo(principal) ?? {}] },
     { limit: MOST_ROWS + 1, maxTimeMS: MAX_QUERY_MS },
   )
@@ -41,6 +37,47 @@ export async function history(
     })
   }
   return isUnlimited(principal) ? found.map(toRow) : withoutHosts(found).map(toRow)
+}
+
+/**
+ * How many tasks waited in a time, by minute or hour, the oldest first. A limited key sees its own queues and names.
+ *
+ * @throws {FleetError} `BAD_DATE`, `OUT_OF_RANGE` before the time that is kept, `QUERY_TOO_SLOW`
+ */
+export async function waitingHistory(
+  samples: WaitingSamples,
+  principal: Principal,
+  request: HistoryRequest,
+  now: Date,
+): Promise<WaitingRow[]> {
+  const { unit, since, until } = timeOf(request, now)
+  const { queue, name } = request
+  const found = await samples.read(unit, { since, until }, { maxTimeMS: MAX_QUERY_MS })
+  const all = isUnlimited(principal) && queue === undefined && name === undefined
+  return found.map((sample) => {
+    const at = sample.at.toISOString()
+    if (all) return { at, count: sample.count, oldestMs: sample.oldestMs, attention: sample.attention }
+    const groups = sample.groups.filter(
+      (group) =>
+        reaches(principal, group) &&
+        (queue === undefined || group.queue === queue) &&
+        (name === undefined || group.name === name),
+    )
+    const count = groups.reduce((sum, group) => sum + group.count, 0)
+    return { at, count, oldestMs: Math.max(0, ...groups.map(({ oldestMs }) => oldestMs)) }
+  })
+}
+
+/** The time that a request covers, from the start of a minute or hour. */
+function timeOf({ unit: asked = 'minute', since, until }: HistoryRequest, now: Date) {
+  const unit = parseOneOf(asked, 'unit', ['minute', 'hour'])
+  const to = until === undefined ? new Date(now.getTime() + UNIT_MS[unit]) : parseDate(until, 'until')
+  const from = since === undefined ? new Date(to.getTime() - USUAL_UNITS * UNIT_MS[unit]) : parseDate(since, 'since')
+  if (from.getTime() < now.getTime() - KEPT_MS[unit] - UNIT_MS[unit]) {
+    const days = KEPT_MS[unit] / UNIT_MS.hour / 24
+    throw new FleetError('OUT_OF_RANGE', `Each ${unit} is kept for ${days} days`, { field: 'since' })
+  }
+  return { unit, since: new Date(floorTo(from.getTime(), UNIT_MS[unit])), until: to }
 }
 
 function toRow({ at, queue, name, host, outcome, status, count, wait, run }: RolledUp): HistoryRow {

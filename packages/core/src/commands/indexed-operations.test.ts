@@ -69,6 +69,7 @@ const REQUESTS: { [Aggregate in keyof typeof OPERATIONS]: Record<keyof (typeof O
     log: ({ failed }) => [{ id: failed }, { id: failed, attempt: 1, before: { attempt: 1, seq: 5 } }],
     coverage: [{}],
     history: [{}, { unit: 'hour', queue: 'default', name: 'test' }],
+    waiting: [{}, { unit: 'hour', queue: 'default', name: 'test' }],
     remove: ({ failed }) => [{ id: failed }],
   },
   events: {

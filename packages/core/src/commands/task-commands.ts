@@ -17,6 +17,7 @@ import {
   type StoredTask,
   type TaskRow,
   type TaskStatus,
+  type WaitingRow,
 } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
@@ -30,7 +31,7 @@ import type { Within } from '../task/task-store.ts'
 import { Commands } from './commands.ts'
 import { coverage } from './coverage.ts'
 import { explain } from './explain.ts'
-import { history } from './history.ts'
+import { history, waitingHistory } from './history.ts'
 import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
 import { selectTasks } from './selection.ts'
@@ -56,6 +57,7 @@ export class TaskCommands extends Commands<
   | 'handlers'
   | 'database'
   | 'rollUps'
+  | 'waiting'
 > {
   async enqueue(request: EnqueueRequest): Promise<StoredTask> {
     const task = parseNewTask(request)
@@ -214,6 +216,11 @@ export class TaskCommands extends Commands<
   /** @throws {FleetError} `BAD_DATE`, `BAD_VALUE`, `OUT_OF_RANGE`, `TOO_BIG`, `QUERY_TOO_SLOW` */
   history(request: HistoryRequest = {}): Promise<HistoryRow[]> {
     return history(this.parts.rollUps, this.principal, request, this.parts.database.clock.now())
+  }
+
+  /** As `history`. */
+  waiting(request: HistoryRequest = {}): Promise<WaitingRow[]> {
+    return waitingHistory(this.parts.waiting, this.principal, request, this.parts.database.clock.now())
   }
 
   async log(request: LogRequest): Promise<StoredLogLine[]> {

@@ -2,17 +2,22 @@ import { Link, type LinkProps } from '@tanstack/react-router'
 import type { AttentionRow } from '@taskfleet/protocol'
 import { useAttention } from '@taskfleet/react'
 import { CircleAlert, CircleCheck, TriangleAlert } from 'lucide-react'
-import { formatTime, formatWhen } from '../view/format.ts'
+import { useWellSince } from '../live/use-well-since.ts'
+import { formatTick, formatTime, formatWhen } from '../view/format.ts'
+import { visibleLine } from '../view/text.ts'
 import { Foreign } from './foreign.tsx'
 import { LookMark } from './look-mark.tsx'
 
 const URGENT = { icon: CircleAlert, label: 'Now', tone: 'text-bad' }
 const SOON = { icon: TriangleAlert, label: 'Soon', tone: 'text-warn' }
+const DAY_MS = 86_400_000
 const WELL = { icon: CircleCheck, label: 'All is well', tone: 'text-done' }
 
 /** What needs somebody. Says so when all is well; empty until it is known. */
 export function AttentionPanel({ now }: { now: number }) {
   const { rows, loaded, error } = useAttention()
+  const isWell = loaded && error === undefined && rows.length === 0
+  const wellSince = useWellSince(isWell)
   if (!loaded && error === undefined) return null
   return (
     <section className="panel px-3 py-2" aria-label="What needs somebody">
@@ -22,9 +27,14 @@ export function AttentionPanel({ now }: { now: number }) {
           {rows.length > 0 && '. The list is the last known one'}
         </p>
       )}
-      {error === undefined && rows.length === 0 && (
-        <p className="text-dim">
+      {isWell && (
+        <p className="flex flex-wrap gap-x-1.5 text-dim">
           <LookMark look={WELL} />
+          {wellSince !== undefined && (
+            <span data-testid="well-since" title={formatTime(wellSince)}>
+              since {formatTick(Date.parse(wellSince), now - Date.parse(wellSince) > DAY_MS)}
+            </span>
+          )}
         </p>
       )}
       <ul className="flex flex-col gap-1">
@@ -36,7 +46,7 @@ export function AttentionPanel({ now }: { now: number }) {
             className="grid grid-cols-[4.5rem_minmax(0,1fr)_auto] items-start gap-x-2"
           >
             <LookMark look={row.urgency === 'now' ? URGENT : SOON} />
-            <span className="min-w-0 break-words">
+            <span className="line-clamp-2 min-w-0 break-words" title={visibleLine(row.message, 1_000)}>
               <Link {...pageOf(row)} className="font-medium hover:underline">
                 <Foreign text={row.subject} max={80} />
               </Link>{' '}

@@ -1,77 +1,86 @@
-import { useEffect, useRef } from 'react'
+import { useRef } from 'react'
 import uPlot from 'uplot'
-import 'uplot/dist/uPlot.min.css'
-import { onTheme } from '../shell/theme.ts'
-import { formatCountShort } from '../view/counts.ts'
 import { formatTick } from '../view/format.ts'
-import type { Bar, Bars } from '../view/history.ts'
 import { zoneName } from '../view/zone.ts'
-import { probe } from './probe.ts'
+import { type Look, usePlot } from './use-plot.ts'
 
-const HEIGHT = 150
-const LEAST_WIDTH = 200
 const DAY_S = 86_400
 /** Charts with this key show one cursor. */
 const SYNC = { key: 'range', scales: ['x', null] as [string, null] }
+const STEPS = [1, 2, 5]
+  .flatMap((one) => Array.from({ length: 9 }, (_, power) => one * 10 ** power))
+  .sort((a, b) => a - b)
 
-export interface RangePlotProps extends Bars {
+/** One line, or the bars of one kind. Values that are not known leave a gap. */
+export interface PlotSeries {
+  values: readonly (number | undefined)[]
+  /** A CSS colour. */
+  colour: string
+  kind: 'bars' | 'line'
+  /** The second scale, at the right side. */
+  right?: boolean
+}
+
+/** How values are written, and the least that a scale reaches to. */
+interface PlotScale {
+  write: (value: number) => string
+  least: number
+}
+
+/** The intervals of a chart without a gap, the oldest first. */
+export interface Intervals {
+  /** Where each begins, in milliseconds. */
+  at: readonly number[]
+  stepMs: number
+}
+
+export interface RangePlotProps extends Intervals {
+  /** The first one is drawn first, so later ones cover it. Their number and kinds stay the same. */
+  series: readonly PlotSeries[]
+  height: number
+  /** The values at the left and at the right side. */
+  scales: readonly [left: PlotScale, right?: PlotScale]
   label: string
-  /** The index of the bar under the cursor, of this chart or of another one. */
+  /** The index of the interval under the cursor, of this chart or of another one. */
   onPoint: (index: number | undefined) => void
   /** Called with the dragged part, in milliseconds. */
   onSelect: (from: number, to: number) => void
 }
 
-/** Stacked bars on a canvas, so it reads the colours again when the theme changes. */
-export default function RangePlot({ bars, stepMs, label, onPoint, onSelect }: RangePlotProps) {
-  const box = useRef<HTMLDivElement>(null)
-  const plot = useRef<uPlot | null>(null)
-  const newest = useRef({ bars, stepMs, onPoint, onSelect })
-  newest.current = { bars, stepMs, onPoint, onSelect }
-
-  useEffect(() => {
-    const element = box.current
-    // Without a canvas the figures beside the chart stay.
-    if (element === null || document.createElement('canvas').getContext('2d') === null) return
-    const build = () => {
-      plot.current?.destroy()
-      plot.current = new uPlot(optionsOf(element, newest), columnsOf(newest.current.bars), element)
-    }
-    build()
-    const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)))
-    resized.observe(element)
-    const unlisten = onTheme(build)
-    return () => {
-      resized.disconnect()
-      unlisten()
-      plot.current?.destroy()
-      plot.current = null
-    }
-  }, [])
-
-  useEffect(() => plot.current?.setData(columnsOf(bars)), [bars])
-
-  return <div ref={box} role="img" aria-label={label} className="min-w-0 overflow-hidden" style={{ height: HEIGHT }} />
+/** A chart over a time range. */
+export default function RangePlot(props: RangePlotProps) {
+  const newest = useRef(props)
+  newest.current = props
+  const { at, series, height, label } = props
+  const box = usePlot({
+    height,
+    options: (look) => optionsOf(look, newest),
+    data: [
+      at.map((ms) => ms / 1_000),
+      ...series.map(({ values }) => values.map((value) => value ?? null)),
+    ] as uPlot.AlignedData,
+    version: series,
+  })
+  return <div ref={box} role="img" aria-label={label} className="min-w-0 overflow-hidden" style={{ height }} />
 }
 
-const sizeOf = ({ clientWidth }: HTMLElement) => ({ width: Math.max(LEAST_WIDTH, clientWidth), height: HEIGHT })
-
-function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangePlotProps, 'label'> }): uPlot.Options {
-  const colour = (value: string) => probe(element, value)
-  const axis = {
-    stroke: colour('var(--color-dim)'),
-    grid: { stroke: colour('var(--color-line)'), width: 1 },
-    ticks: { show: false },
-    font: `11px ${getComputedStyle(element).fontFamily}`,
-  }
-  const stacked = (fill: string): uPlot.Series => ({
-    fill: colour(fill),
-    width: 0,
-    points: { show: false },
-    ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.86, 400], align: 1 }) }),
+function optionsOf(
+  { colour, axis }: Look,
+  newest: { readonly current: RangePlotProps },
+): Omit<uPlot.Options, 'width' | 'height'> {
+  const { series, scales } = newest.current
+  const scale = (right: boolean): uPlot.Scale => ({
+    range: (_, __, most) => [0, Math.max(scales[right ? 1 : 0]?.least ?? 1, (most ?? 0) * 1.1)],
   })
+  const side = (right: boolean): uPlot.Axis => ({
+    ...axis,
+    size: 48,
+    space: 28,
+    ...(right ? { side: 1, scale: 'right', grid: { show: false } } : { incrs: STEPS }),
+    values: (_, values) => values.map(scales[right ? 1 : 0]?.write ?? String),
+  })
+  const hasRight = series.some(({ right }) => right)
   return {
-    ...sizeOf(element),
     legend: { show: false },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), zoneName()),
     cursor: {
@@ -80,14 +89,11 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
       drag: { x: true, y: false, setScale: false, dist: 4 },
       // A selection is made in one chart only.
       sync: { ...SYNC, filters: { pub: (type) => type === 'mousemove' || type === 'mouseleave', sub: () => true } },
-      // The bar under the cursor is the last one that has begun there.
+      // The interval under the cursor is the last one that has begun there.
       dataIdx: (plotted, _, __, x) => indexAt(newest.current, x, plotted.data[0]?.length ?? 0),
     },
-    padding: [8, 18, 0, 0],
-    scales: {
-      x: { range: () => spanOf(newest.current) },
-      y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.1)] },
-    },
+    padding: [8, hasRight ? 0 : 18, 0, 0],
+    scales: { x: { range: () => spanOf(newest.current) }, y: scale(false), ...(hasRight && { right: scale(true) }) },
     axes: [
       {
         ...axis,
@@ -98,20 +104,10 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
           return seconds.map((at) => formatTick(at * 1_000, last - first >= DAY_S))
         },
       },
-      {
-        ...axis,
-        size: 44,
-        space: 28,
-        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8],
-        values: (_, counts) => counts.map(formatCountShort),
-      },
+      side(false),
+      ...(hasRight ? [side(true)] : []),
     ],
-    series: [
-      {},
-      stacked('var(--color-bad)'),
-      stacked('color-mix(in srgb, var(--color-dim) 60%, var(--color-panel))'),
-      stacked('var(--color-done)'),
-    ],
+    series: [{}, ...series.map((one) => drawn(one, colour(one.colour)))],
     hooks: {
       setCursor: [
         ({ cursor }) => newest.current.onPoint((cursor.left ?? -1) < 0 ? undefined : (cursor.idx ?? undefined)),
@@ -129,22 +125,22 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
   }
 }
 
-/** From the first bar's start to the last one's end, in seconds. */
-function spanOf({ bars, stepMs }: Bars): [number, number] {
-  return [(bars[0]?.at ?? 0) / 1_000, ((bars.at(-1)?.at ?? 0) + stepMs) / 1_000]
+function drawn({ kind, right }: PlotSeries, colour: string): uPlot.Series {
+  const scale = right ? 'right' : 'y'
+  if (kind === 'bars') {
+    const paths = uPlot.paths.bars?.({ size: [0.86, 400], align: 1 })
+    return { scale, fill: colour, width: 0, points: { show: false }, ...(paths && { paths }) }
+  }
+  const paths = uPlot.paths.stepped?.({ align: 1 })
+  return { scale, stroke: colour, width: 1.6, points: { size: 3, fill: colour }, ...(paths && { paths }) }
 }
 
-function indexAt({ bars, stepMs }: Bars, seconds: number, most: number): number {
-  const index = Math.floor((seconds * 1_000 - (bars[0]?.at ?? 0)) / stepMs)
+/** From the start of the first interval to the end of the last one, in seconds. */
+function spanOf({ at, stepMs }: Intervals): [number, number] {
+  return [(at[0] ?? 0) / 1_000, ((at.at(-1) ?? 0) + stepMs) / 1_000]
+}
+
+function indexAt({ at, stepMs }: Intervals, seconds: number, most: number): number {
+  const index = Math.floor((seconds * 1_000 - (at[0] ?? 0)) / stepMs)
   return Math.min(Math.max(0, index), most - 1)
-}
-
-/** Sums from the bottom: completed, cancelled, failed. The highest is drawn first, so the lower ones cover it. */
-function columnsOf(bars: readonly Bar[]): uPlot.AlignedData {
-  return [
-    bars.map(({ at }) => at / 1_000),
-    bars.map(({ completed, cancelled, failed }) => completed + cancelled + failed),
-    bars.map(({ completed, cancelled }) => completed + cancelled),
-    bars.map(({ completed }) => completed),
-  ]
 }

@@ -120,30 +120,6 @@ describe('the fleet board', () => {
     expect(fleet.figures.size).toBe(1)
   })
 
-  it('draws the last five minutes and shows how long tasks waited and ran', async () => {
-    await renderMonitor(fleet)
-    const activity = within(await screen.findByRole('region', { name: 'Last five minutes' }))
-    await activity.findByText('No task was enqueued or has ended.')
-    activity.getByText('None ended')
-    const now = Date.now()
-    const at = (ms: number) => iso(now - ms)
-    act(() => {
-      const times = { createdAt: at(20_000), runAt: at(20_000), claimedAt: at(18_000), finishedAt: at(15_000) }
-      fleet.put(aTask.completed(times))
-      fleet.put(aTask.failed({ ...times, claimedAt: at(16_000) }))
-    })
-    await activity.findByRole('img', {
-      name: 'In the last five minutes 1 completed, 1 failed and 2 were enqueued',
-    })
-    const cells = (kind: string) =>
-      [...document.querySelectorAll(`[data-testid="latency"][data-kind="${kind}"] td`)].map(
-        ({ textContent }) => textContent,
-      )
-    expect(cells('waited')).toEqual(['2.00\u00a0s', '4.00\u00a0s', '4.00\u00a0s'])
-    expect(cells('ran')).toEqual(['1.00\u00a0s', '3.00\u00a0s', '3.00\u00a0s'])
-    activity.getByText('2 ended')
-  })
-
   it('watches only running tasks, and with the log only the one that has its own page', async () => {
     const task = fleet.put(running())
     fleet.put(aTask.pending({}, Date.now()))

@@ -1,9 +1,9 @@
-import { Link } from '@tanstack/react-router'
+import { getRouteApi, Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { Fragment, type ReactNode, useMemo, useState } from 'react'
-import { ActivityPanel } from '../components/activity-panel.tsx'
 import { AttentionPanel } from '../components/attention-panel.tsx'
+import { FleetCharts } from '../components/fleet-charts.tsx'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
@@ -15,11 +15,13 @@ import { BOARD_LIMIT, ENDED, NEXT_UP, RUNNING, WORKERS } from '../live/queries.t
 import { workerView } from '../live/row-source.ts'
 import { useUsualRuns } from '../live/usual-runs.ts'
 import { useTitle } from '../shell/use-title.ts'
+import { WallBar } from '../shell/wall-bar.tsx'
 import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
 import { formatCount, formatCountShort, phases } from '../view/counts.ts'
 import { formatBytes } from '../view/format.ts'
 import type { TaskSearch } from '../view/task-search.ts'
 
+const route = getRouteApi('/')
 /** Stopped hosts stay on the page this long. */
 const FAREWELL_MS = 10 * 60_000
 const SHOWN_WAITING = 14
@@ -52,6 +54,7 @@ export function boardWorkers(workers: readonly WorkerRow[], now: number): Worker
 
 export function NowPage() {
   useTitle('Now')
+  const { wall } = route.useSearch()
   const tracks = useTracks()
   const now = useServerTime()
   const workers = useLiveQuery(WORKERS)
@@ -98,6 +101,7 @@ export function NowPage() {
   return (
     <div className="mx-auto flex w-full max-w-[1900px] flex-col gap-3 p-3 sm:p-4">
       <h1 className="sr-only">Now</h1>
+      {wall && <WallBar />}
       <AttentionPanel now={now} />
       <SetAsideLine />
       <dl
@@ -139,8 +143,10 @@ export function NowPage() {
         />
       </dl>
       <RowsProblem views={[workers, running, waiting, ended, statistics]} />
-      <ActivityPanel stats={stats} now={now} />
-      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 xl:grid-cols-[minmax(0,1fr)_340px]">
+      <FleetCharts slots={stats?.slots} />
+      <div
+        className={`grid grid-cols-[minmax(0,1fr)] items-start gap-3 ${wall ? '' : 'xl:grid-cols-[minmax(0,1fr)_340px]'}`}
+      >
         <div className="grid gap-3 [grid-template-columns:repeat(auto-fill,minmax(min(100%,350px),1fr))]">
           {cards.map((worker) => (
             <WorkerCard
@@ -167,38 +173,43 @@ export function NowPage() {
           )}
           {!loaded && !refused && <EmptyNote title="Loading…" />}
         </div>
-        <aside className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 md:grid-cols-[repeat(2,minmax(0,1fr))] xl:grid-cols-[minmax(0,1fr)]">
-          <SidePanel
-            title="Next up"
-            onPoint={setOnWaiting}
-            count={total?.waiting}
-            all={{ label: 'All waiting', search: { status: ['pending', 'paused', 'blocked'], sort: '-priority' } }}
-          >
-            {waiting.rows.length === 0 && <Nothing>{waiting.loaded ? 'No task waits.' : 'Loading…'}</Nothing>}
-            {upNext.map(({ label, heading, rows }) => (
-              <Fragment key={label}>
-                {heading !== undefined && rows.length > 0 && <SubHeading>{heading}</SubHeading>}
-                <ul aria-label={label}>
-                  {rows.map(({ row, gone }) => (
-                    <WaitingRow key={row._id} task={row} now={now} gone={gone} />
-                  ))}
-                </ul>
-              </Fragment>
-            ))}
-          </SidePanel>
-          <SidePanel
-            title="Recently ended"
-            onPoint={setOnEnded}
-            all={{ label: 'All ended', search: { status: ['completed', 'failed', 'cancelled'], sort: '-finishedAt' } }}
-          >
-            {ended.rows.length === 0 && <Nothing>{ended.loaded ? 'No task has ended yet.' : 'Loading…'}</Nothing>}
-            <ul aria-label="Ended tasks">
-              {past.slice(0, SHOWN_ENDED).map(({ row, gone }) => (
-                <EndedRow key={row._id} task={row} now={now} gone={gone} />
+        {!wall && (
+          <aside className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 md:grid-cols-[repeat(2,minmax(0,1fr))] xl:grid-cols-[minmax(0,1fr)]">
+            <SidePanel
+              title="Next up"
+              onPoint={setOnWaiting}
+              count={total?.waiting}
+              all={{ label: 'All waiting', search: { status: ['pending', 'paused', 'blocked'], sort: '-priority' } }}
+            >
+              {waiting.rows.length === 0 && <Nothing>{waiting.loaded ? 'No task waits.' : 'Loading…'}</Nothing>}
+              {upNext.map(({ label, heading, rows }) => (
+                <Fragment key={label}>
+                  {heading !== undefined && rows.length > 0 && <SubHeading>{heading}</SubHeading>}
+                  <ul aria-label={label}>
+                    {rows.map(({ row, gone }) => (
+                      <WaitingRow key={row._id} task={row} now={now} gone={gone} />
+                    ))}
+                  </ul>
+                </Fragment>
               ))}
-            </ul>
-          </SidePanel>
-        </aside>
+            </SidePanel>
+            <SidePanel
+              title="Recently ended"
+              onPoint={setOnEnded}
+              all={{
+                label: 'All ended',
+                search: { status: ['completed', 'failed', 'cancelled'], sort: '-finishedAt' },
+              }}
+            >
+              {ended.rows.length === 0 && <Nothing>{ended.loaded ? 'No task has ended yet.' : 'Loading…'}</Nothing>}
+              <ul aria-label="Ended tasks">
+                {past.slice(0, SHOWN_ENDED).map(({ row, gone }) => (
+                  <EndedRow key={row._id} task={row} now={now} gone={gone} />
+                ))}
+              </ul>
+            </SidePanel>
+          </aside>
+        )}
       </div>
     </div>
   )

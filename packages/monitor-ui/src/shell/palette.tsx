@@ -134,6 +134,12 @@ export function Palette({ onClose }: { onClose: () => void }) {
                   {paused ? 'Resume' : 'Pause'} the queue <Foreign text={_id} max={60} />
                 </Item>
               ))}
+            <Item
+              value="action wall mode full screen"
+              onSelect={() => go(() => navigate({ to: '/', search: { wall: '1' } }))}
+            >
+              Wall mode: the page Now without its frame
+            </Item>
             {(Object.keys(RANGES) as RangeName[]).map((range) => (
               <Item key={range} value={`action show ${RANGES[range].label}`} onSelect={() => go(() => change(range))}>
                 Show the {RANGES[range].label.toLowerCase()}

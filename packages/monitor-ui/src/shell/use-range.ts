@@ -1,6 +1,6 @@
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { useServerTime } from '@taskfleet/react'
-import { type Range, rangeOf } from '../view/range.ts'
+import { type Range, type RangeName, rangeOf } from '../view/range.ts'
 
 const STEP_MS = 10_000
 
@@ -11,12 +11,16 @@ interface UsedRange extends Range {
   change: (range: string | undefined) => void
 }
 
-/** The one time range of the monitor. One that ends now moves on every ten seconds. */
-export function useRange(): UsedRange {
+/**
+ * The one time range of the monitor. One that ends now moves on every ten seconds.
+ *
+ * @param usual the range of this page while none is chosen
+ */
+export function useRange(usual?: RangeName): UsedRange {
   const { range: chosen } = useSearch({ strict: false }) as { range?: string }
   const navigate = useNavigate()
   const now = useServerTime((ms) => Math.floor(ms / STEP_MS) * STEP_MS)
   const change = (range: string | undefined) =>
     void navigate({ to: '.', search: (before: object) => ({ ...before, range }) } as never)
-  return { ...rangeOf(chosen, now), chosen, change }
+  return { ...rangeOf(chosen, now, usual), chosen, change }
 }

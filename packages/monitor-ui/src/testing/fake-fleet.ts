@@ -16,7 +16,15 @@ import type {
   WatchSource,
 } from '@taskfleet/client'
 import { type Fleet, LOCAL, parseId } from '@taskfleet/core'
-import { compileFilter, compileQuery, Outcome, toFullRow, type Watch } from '@taskfleet/core/internal'
+import {
+  compileFilter,
+  compileQuery,
+  Outcome,
+  toFullRow,
+  type Waiting,
+  WaitingSamples,
+  type Watch,
+} from '@taskfleet/core/internal'
 import { MemoryDatabase } from '@taskfleet/core/memory'
 import {
   type AttentionRow,
@@ -368,6 +376,11 @@ export class FakeFleet implements FleetApi {
         this.#fleet.rollUps.note({ host: '127.0.0.2', outcome, status: 'completed', ...times, ...end })
     }
     return this.#fleet.rollUps.flush()
+  }
+
+  /** What waited at a time, and how many things needed somebody. */
+  async sample(at: number, waiting: Waiting): Promise<void> {
+    await new WaitingSamples(this.#memory.db, { clock: { now: () => new Date(at) } }).take(async () => waiting)
   }
 
   /** A report of the handler: to watchers at once, and to the document where `checkpoint` says so. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { barsOf, endsOf, failedShare, mixedPercentile, unitOf } from './history.ts'
+import { barsOf, endsOf, failedShare, mixedPercentile, spreadBars, unitOf, waitingBars, withSlots } from './history.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -53,5 +53,45 @@ describe('a percentile of several groups', () => {
 
   it('is unknown without any durations', () => {
     expect(mixedPercentile([{ count: 0 }], 0.5)).toBeUndefined()
+  })
+})
+
+describe('the charts of a fleet', () => {
+  const range = { from: NOW - 15 * MINUTE, to: NOW }
+  const start = (ago: number) => new Date(NOW - ago - 30_000).toISOString()
+
+  it('have the most that waited, and gaps where nobody counted', () => {
+    const rows = [
+      { at: start(2 * MINUTE), count: 3, oldestMs: 900 },
+      { at: start(MINUTE), count: 0, oldestMs: 0 },
+    ]
+    const { bars } = waitingBars(rows, range, 'minute')
+    expect(bars.slice(-4).map(({ count, oldestMs }) => [count, oldestMs])).toEqual([
+      ...[
+        [undefined, undefined],
+        [3, 900],
+        [0, 0],
+        [undefined, undefined],
+      ],
+    ])
+  })
+
+  it('spread waits and runs over the time', () => {
+    const spread = { count: 2, p50: 100, p95: 200, p99: 300 }
+    const row = { queue: 'q', name: 'n', outcome: 'completed', status: 'completed', count: 2, runMs: { count: 0 } }
+    const rows = [{ ...row, at: start(MINUTE), waitMs: spread }]
+    const { bars } = spreadBars(rows, range, 'minute', 'waitMs')
+    expect(bars.at(-2)).toMatchObject({ p50: 100, p95: 200 })
+    expect(bars.at(-3)).toMatchObject({ p50: undefined, p95: undefined })
+    expect(spreadBars(rows, range, 'minute', 'runMs').bars.at(-2)?.p50).toBeUndefined()
+  })
+
+  it('take the last minutes from what is known by the second', () => {
+    const bars = barsOf([{ at: start(10 * MINUTE), status: 'completed', count: 5 }], range, 'minute')
+    const slots = [0, 1, 2, 3].map((n) => ({
+      ...{ at: new Date(NOW - 40_000 + n * 10_000).toISOString(), enqueued: 0, completed: 1, failed: 0, cancelled: 0 },
+    }))
+    const counted = withSlots(bars, slots).bars.map(({ completed }) => completed)
+    expect(counted.filter((count) => count > 0)).toEqual([5, 3])
   })
 })

@@ -1,4 +1,4 @@
-import type { HistoryRow, Percentiles } from '@taskfleet/protocol'
+import type { HistoryRow, Percentiles, StatsSlot, WaitingRow } from '@taskfleet/protocol'
 import type { Range } from './range.ts'
 
 const MINUTE_MS = 60_000
@@ -63,6 +63,71 @@ export function barsOf(
     const bar = bars[Math.floor((Date.parse(row.at) - first) / stepMs)]
     if (bar !== undefined) count(bar, row)
   }
+  return { bars, stepMs }
+}
+
+/**
+ * The bars of the last minutes with what is known by the second: history arrives later.
+ *
+ * @param slots intervals of ten seconds without a gap, the oldest first
+ */
+export function withSlots({ bars, stepMs }: Bars, slots: readonly StatsSlot[]): Bars {
+  const first = Date.parse(slots[0]?.at ?? '')
+  if (stepMs > MINUTE_MS || Number.isNaN(first)) return { bars, stepMs }
+  const counted = bars.map((bar) => {
+    if (bar.at < first) return bar
+    const within = slots.filter(({ at }) => Date.parse(at) >= bar.at && Date.parse(at) < bar.at + stepMs)
+    const sum = (end: keyof Ends): number => within.reduce((all, slot) => all + slot[end], 0)
+    return { at: bar.at, completed: sum('completed'), failed: sum('failed'), cancelled: sum('cancelled') }
+  })
+  return { bars: counted, stepMs }
+}
+
+/** What waited from `at`, in milliseconds, until the next one; undefined where nobody counted. */
+export interface WaitingBar {
+  at: number
+  count: number | undefined
+  oldestMs: number | undefined
+}
+
+/** The most that waited, and the longest wait, in each part of a range. */
+export function waitingBars(
+  rows: readonly WaitingRow[],
+  range: Pick<Range, 'from' | 'to'>,
+  unit: HistoryUnit,
+): { bars: WaitingBar[]; stepMs: number } {
+  const { bars: empty, stepMs } = emptyBars(range, unit)
+  const bars: WaitingBar[] = empty.map(({ at }) => ({ at, count: undefined, oldestMs: undefined }))
+  for (const { at, count, oldestMs } of rows) {
+    const bar = bars[Math.floor((Date.parse(at) - (bars[0]?.at ?? 0)) / stepMs)]
+    if (bar === undefined) continue
+    bar.count = Math.max(bar.count ?? 0, count)
+    bar.oldestMs = Math.max(bar.oldestMs ?? 0, oldestMs)
+  }
+  return { bars, stepMs }
+}
+
+/** How long the tasks of one bar took, in milliseconds; undefined where none ended. */
+export interface SpreadBar {
+  at: number
+  p50: number | undefined
+  p95: number | undefined
+}
+
+/** How long attempts waited for a claim, or ran, in each part of a range. */
+export function spreadBars(
+  rows: readonly HistoryRow[],
+  range: Pick<Range, 'from' | 'to'>,
+  unit: HistoryUnit,
+  which: 'waitMs' | 'runMs',
+): { bars: SpreadBar[]; stepMs: number } {
+  const { bars: empty, stepMs } = emptyBars(range, unit)
+  const groups = empty.map((): Percentiles[] => [])
+  for (const row of rows) groups[Math.floor((Date.parse(row.at) - (empty[0]?.at ?? 0)) / stepMs)]?.push(row[which])
+  const bars = empty.map(({ at }, index) => {
+    const group = groups[index] ?? []
+    return { at, p50: mixedPercentile(group, 0.5), p95: mixedPercentile(group, 0.95) }
+  })
   return { bars, stepMs }
 }
 

@@ -35,11 +35,12 @@ const isRangeName = (text: string): text is RangeName => Object.hasOwn(RANGES, t
 /**
  * The range that a parameter means.
  * @param now the server's time in milliseconds
+ * @param usual the range without a parameter
  */
-export function rangeOf(range: string | undefined, now: number): Range {
+export function rangeOf(range: string | undefined, now: number, usual: RangeName = DEFAULT_RANGE): Range {
   const dates = range === undefined ? undefined : datesOf(range)
   if (dates !== undefined) return { ...dates, name: undefined }
-  const name = range !== undefined && isRangeName(range) ? range : DEFAULT_RANGE
+  const name = range !== undefined && isRangeName(range) ? range : usual
   return { from: now - RANGES[name].ms, to: now, name }
 }
 

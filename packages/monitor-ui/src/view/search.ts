@@ -64,3 +64,12 @@ export function eventsQuery({ status, name }: EventSearch, limit: number): Event
   const filter = { ...(status !== undefined && { status }), ...(name !== undefined && { name: { $contains: name } }) }
   return { collection: 'events', filter, sort: { _id: -1 }, limit }
 }
+
+/** The page *Now*: `?wall=1` shows it without the frame, for a screen on a wall. */
+export interface NowSearch {
+  wall?: '1'
+}
+
+export function parseNowSearch({ wall }: Record<string, unknown>): NowSearch {
+  return wall === '1' ? { wall } : {}
+}

@@ -204,6 +204,19 @@ export const historyRow = object({
   runMs: percentiles.describe('From claimed to the end, estimated'),
 }).meta({ id: 'History', title: 'What ended in a minute or an hour' })
 
+export const waitingRow = object({
+  at: date.describe('The start of the minute or hour'),
+  count: count.describe(
+    'The due tasks that no worker had claimed, at one moment of the minute; of an hour, its fullest minute',
+  ),
+  oldestMs: z.number().describe('How long the oldest of them had waited; of an hour, the longest'),
+  attention: count
+    .exactOptional()
+    .describe(
+      'How many things needed somebody; of an hour, the most. Only for keys without limits, of all queues and names',
+    ),
+}).meta({ id: 'Waiting', title: 'What waited in a minute or an hour' })
+
 export const statsSlot = object({
   /** Start of the interval. */
   at: date,
