@@ -3,9 +3,11 @@ import { defineConfig, type UserWorkspaceConfig } from 'vitest/config'
 const conditions = ['taskfleet-source', 'module', 'node', 'development']
 export const SOURCES = { resolve: { conditions }, ssr: { resolve: { conditions } } }
 
-/** Tests that replace modules, need a page, measure their process or count its timers. Each of their files has a process of its own. */
+/** Tests that have a page. Loading the monitor takes longer than most of them. */
+const PAGES = ['packages/{monitor-ui,react}/**/*.test.{ts,tsx}']
+/** Tests that replace modules, measure their process or count its timers. Each of their files has a process of its own. */
 const ALONE = [
-  'packages/{monitor-ui,react,testkit}/**/*.test.{ts,tsx}',
+  'packages/testkit/**/*.test.ts',
   'packages/worker/src/isolate/*.test.ts',
   'packages/*/src/services.test.ts',
   'packages/gateway/src/large-snapshots.test.ts',
@@ -25,7 +27,13 @@ export default defineConfig({
     maxWorkers: 3,
     projects: [
       // Loading the sources takes longer than most test files.
-      project({ name: 'shared', isolate: false, include: ['packages/**/*.test.ts'], exclude: [...exclude, ...ALONE] }),
+      project({
+        name: 'shared',
+        isolate: false,
+        include: ['packages/**/*.test.ts'],
+        exclude: [...exclude, ...ALONE, ...PAGES],
+      }),
+      project({ name: 'pages', isolate: false, include: PAGES, exclude }),
       project({ name: 'alone', include: ALONE, exclude }),
     ],
   },

@@ -12,7 +12,7 @@ const STEPS = [1, 2, 5]
   .sort((a, b) => a - b)
 
 /** One line, or the bars of one kind. Values that are not known leave a gap. */
-export interface PlotSeries {
+interface PlotSeries {
   values: readonly (number | undefined)[]
   /** A CSS colour. */
   colour: string

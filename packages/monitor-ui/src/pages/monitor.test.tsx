@@ -64,7 +64,7 @@ describe('the fleet board', () => {
     await renderMonitor(fleet)
     await waitFor(() => expect(row(task._id).dataset.source).toBe('silent'))
     expect(screen.getByTestId('worker-card').dataset.state).toBe('silent')
-    expect(row(task._id).textContent).toMatch(/host silent [89]\u00a0s/)
+    expect(row(task._id).textContent).toMatch(/host silent \d+\u00a0s/)
   })
 
   it('shows on the page and on each row that the gateway is away', async () => {
