@@ -17,13 +17,15 @@ interface Props extends Bars {
   title: string
   /** While nothing is known yet. */
   loading?: boolean
+  /** In pixels. */
+  height?: number
 }
 
 /**
  * How tasks ended over a range: stacked bars by outcome, with the counts under the cursor, or of the whole range. All charts of a
  * page share one cursor. Dragging over a part of it shows that part on every page.
  */
-export function RangeChart({ title, bars, stepMs, loading = false }: Props) {
+export function RangeChart({ title, bars, stepMs, loading = false, height = 150 }: Props) {
   const { change } = useRange()
   const [pointed, setPointed] = useState<number>()
   const all = useMemo(() => sumBars(bars), [bars])
@@ -59,11 +61,12 @@ export function RangeChart({ title, bars, stepMs, loading = false }: Props) {
             : `${formatTick(bar.at, withDay)} – ${formatTick(bar.at + stepMs, false)}`}
         </span>
       </div>
-      <div className="relative min-h-[150px]">
+      <div className="relative" style={{ minHeight: height }}>
         <Suspense fallback={null}>
           <RangePlot
             bars={bars}
             stepMs={stepMs}
+            height={height}
             label={`${title} from ${formatTick(from, withDay)} to ${formatTick(to, withDay)}: ${words}`}
             onPoint={setPointed}
             onSelect={select}

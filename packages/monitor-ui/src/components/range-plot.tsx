@@ -16,6 +16,8 @@ const SYNC = { key: 'range', scales: ['x', null] as [string, null] }
 
 export interface RangePlotProps extends Bars {
   label: string
+  /** In pixels. */
+  height?: number
   /** The index of the bar under the cursor, of this chart or of another one. */
   onPoint: (index: number | undefined) => void
   /** Called with the dragged part, in milliseconds. */
@@ -23,11 +25,11 @@ export interface RangePlotProps extends Bars {
 }
 
 /** Stacked bars on a canvas, so it reads the colours again when the theme changes. */
-export default function RangePlot({ bars, stepMs, label, onPoint, onSelect }: RangePlotProps) {
+export default function RangePlot({ bars, stepMs, label, height = HEIGHT, onPoint, onSelect }: RangePlotProps) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
-  const newest = useRef({ bars, stepMs, onPoint, onSelect })
-  newest.current = { bars, stepMs, onPoint, onSelect }
+  const newest = useRef({ bars, stepMs, height, onPoint, onSelect })
+  newest.current = { bars, stepMs, height, onPoint, onSelect }
 
   useEffect(() => {
     const element = box.current
@@ -38,7 +40,7 @@ export default function RangePlot({ bars, stepMs, label, onPoint, onSelect }: Ra
       plot.current = new uPlot(optionsOf(element, newest), columnsOf(newest.current.bars), element)
     }
     build()
-    const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)))
+    const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element, newest.current.height)))
     resized.observe(element)
     const unlisten = onTheme(build)
     return () => {
@@ -51,10 +53,13 @@ export default function RangePlot({ bars, stepMs, label, onPoint, onSelect }: Ra
 
   useEffect(() => plot.current?.setData(columnsOf(bars)), [bars])
 
-  return <div ref={box} role="img" aria-label={label} className="min-w-0 overflow-hidden" style={{ height: HEIGHT }} />
+  return <div ref={box} role="img" aria-label={label} className="min-w-0 overflow-hidden" style={{ height }} />
 }
 
-const sizeOf = ({ clientWidth }: HTMLElement) => ({ width: Math.max(LEAST_WIDTH, clientWidth), height: HEIGHT })
+const sizeOf = ({ clientWidth }: HTMLElement, height = HEIGHT) => ({
+  width: Math.max(LEAST_WIDTH, clientWidth),
+  height,
+})
 
 function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangePlotProps, 'label'> }): uPlot.Options {
   const colour = (value: string) => probe(element, value)
@@ -71,7 +76,7 @@ function optionsOf(element: HTMLElement, newest: { readonly current: Omit<RangeP
     ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.86, 400], align: 1 }) }),
   })
   return {
-    ...sizeOf(element),
+    ...sizeOf(element, newest.current.height),
     legend: { show: false },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), zoneName()),
     cursor: {

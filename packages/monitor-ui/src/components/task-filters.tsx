@@ -1,5 +1,5 @@
 import { STATUSES } from '@taskfleet/protocol'
-import { AlarmClock, ChevronDown, Search, X } from 'lucide-react'
+import { AlarmClock, ChartColumn, ChevronDown, Search, X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
 import { changedSearch } from '../view/search.ts'
@@ -19,7 +19,7 @@ export interface Tool {
   label: string
   /** Beside the label: what is chosen. */
   chosen?: string | undefined
-  /** At the right. */
+  /** At the right, with those after it. */
   aside?: boolean
   content: (close: () => void) => ReactNode
 }
@@ -33,6 +33,8 @@ export function TaskFilters({
   sort,
   usual,
   tools,
+  chart,
+  onChart,
 }: {
   search: TaskSearch
   onChange: (search: TaskSearch) => void
@@ -45,6 +47,9 @@ export function TaskFilters({
   /** The order if none is chosen. */
   usual: SortName
   tools: readonly Tool[]
+  /** Whether the chart is shown. */
+  chart: boolean
+  onChart: (chart: boolean) => void
 }) {
   const { status = [] } = search
   const [typed, setTyped] = useState('')
@@ -80,13 +85,13 @@ export function TaskFilters({
         <SettledInput
           label="Task name"
           placeholder="Task name"
-          className="field min-w-[110px] flex-1 lg:max-w-[180px]"
+          className="field min-w-[110px] flex-1 max-sm:hidden lg:max-w-[180px]"
           value={search.name ?? ''}
           onSettled={(value) => change({ name: value.trim() })}
         />
         <select
           aria-label="Host"
-          className="field min-w-[110px] flex-1 lg:max-w-[180px]"
+          className="field min-w-[110px] flex-1 max-sm:hidden lg:max-w-[180px]"
           value={search.host ?? ''}
           onChange={(event) => change({ host: event.target.value })}
         >
@@ -163,25 +168,30 @@ export function TaskFilters({
           </LinkButton>
         )}
       </div>
-      {tools.length > 0 && (
-        <div className="flex items-center gap-1.5 max-sm:overflow-x-auto max-sm:pb-0.5 sm:flex-wrap [&>*]:shrink-0">
-          {tools.map(({ id, label, chosen, aside = false }) => (
-            <button
-              key={id}
-              type="button"
-              aria-expanded={id === shown}
-              className={`button min-h-7 px-2 py-0 text-xs ${id === shown ? 'bg-raised' : ''} ${chosen === undefined ? 'text-dim' : 'text-run'} ${aside ? 'sm:ml-auto sm:[&~button]:ml-0' : ''}`}
-              onClick={() => setShown(id === shown ? undefined : id)}
-            >
-              {label}
-              {chosen !== undefined && (
-                <span className="max-w-40 truncate font-semibold">{visibleLine(chosen, 40)}</span>
-              )}
-              <ChevronDown size={13} aria-hidden className={id === shown ? 'rotate-180' : ''} />
-            </button>
-          ))}
-        </div>
-      )}
+      <div className="flex items-center gap-1.5 max-sm:overflow-x-auto max-sm:pb-0.5 sm:flex-wrap [&>*]:shrink-0">
+        {tools.map(({ id, label, chosen, aside = false }) => (
+          <button
+            key={id}
+            type="button"
+            aria-expanded={id === shown}
+            className={`button min-h-7 px-2 py-0 text-xs ${id === shown ? 'bg-raised' : ''} ${chosen === undefined ? 'text-dim' : 'text-run'} ${aside ? 'sm:ml-auto' : ''}`}
+            onClick={() => setShown(id === shown ? undefined : id)}
+          >
+            {label}
+            {chosen !== undefined && <span className="max-w-40 truncate font-semibold">{visibleLine(chosen, 40)}</span>}
+            <ChevronDown size={13} aria-hidden className={id === shown ? 'rotate-180' : ''} />
+          </button>
+        ))}
+        <button
+          type="button"
+          aria-pressed={chart}
+          title="How tasks ended over the time range"
+          className={`button min-h-7 px-2 py-0 text-xs ${chart ? 'bg-raised text-text' : 'text-dim'}`}
+          onClick={() => onChart(!chart)}
+        >
+          <ChartColumn size={13} aria-hidden /> Chart
+        </button>
+      </div>
       {tool !== undefined && (
         <section
           aria-label={tool.label}

@@ -4,18 +4,23 @@ import { useLiveQuery, useStats } from '@taskfleet/react'
 import { useMemo, useState } from 'react'
 import { ColumnChooser } from '../components/column-chooser.tsx'
 import { RowsProblem } from '../components/notes.tsx'
+import { SavedViews } from '../components/saved-views.tsx'
+import { TaskFacet } from '../components/task-facet.tsx'
 import { TaskFilters, type Tool } from '../components/task-filters.tsx'
+import { TaskHistogram } from '../components/task-histogram.tsx'
 import { TaskList } from '../components/task-list.tsx'
 import { useKept, useMinute, useTaskNames, useWorkers } from '../live/hooks.ts'
 import { WORKERS } from '../live/queries.ts'
 import { useOlderTasks } from '../live/use-older-tasks.ts'
 import { keepChoice, keptChoice } from '../shell/kept-choice.ts'
+import { useMedia } from '../shell/use-media.ts'
 import { useRange } from '../shell/use-range.ts'
 import { useTitle } from '../shell/use-title.ts'
 import { rangeOf } from '../view/range.ts'
 import { changedSearch } from '../view/search.ts'
 import { countsPlan } from '../view/status-counts.ts'
 import { columnsOf, DEFAULT_COLUMNS } from '../view/task-columns.ts'
+import { chosenOf, type FacetName } from '../view/task-facets.ts'
 import {
   FIRST_LIMIT,
   filtersOf,
@@ -28,6 +33,14 @@ import {
 } from '../view/task-search.ts'
 
 const route = getRouteApi('/tasks')
+const FACETS: readonly [FacetName, title: string][] = [
+  ['name', 'Handler'],
+  ['queue', 'Queue'],
+  ['host', 'Host'],
+  ['error', 'Error'],
+  ['version', 'Version'],
+]
+const MOST_LABELS = 8
 
 export function TasksPage() {
   const search = route.useSearch()
@@ -60,13 +73,62 @@ export function TasksPage() {
   const hostNames = useMemo(() => [...new Set([...workers.values()].map(({ name }) => name))].sort(), [workers])
   const known = useMemo(() => knownValues(rows, names, hostNames), [rows, names, hostNames])
   const [sort, usual] = [sortOf(search, range), usualSort(search, range)]
+  const isRoomy = useMedia('(min-width: 640px) and (min-height: 640px)')
+  const [wantsChart, setChart] = useState(() => keptChoice('tasks.chart'))
+  const chart = wantsChart === undefined ? isRoomy : wantsChart === 'on'
   useTitle('Tasks')
 
+  const shownRows = () => (older.rows.length === 0 ? rows : [...rows, ...older.rows.map(({ row }) => row)])
+  const facet = (facet: FacetName, title: string, known?: readonly string[]) => (
+    <TaskFacet
+      key={facet}
+      facet={facet}
+      title={title}
+      search={search}
+      rows={shownRows()}
+      byRange={chosen !== undefined}
+      {...(known !== undefined && { known })}
+      onChange={setSearch}
+    />
+  )
+  const labels = Object.keys(known).filter((name) => name.startsWith('label.')) as FacetName[]
+  const chosenLabels = labels.flatMap((name) => chosenOf(name, search) ?? [])
   const tools: Tool[] = [
+    ...FACETS.map(([name, title]) => ({
+      id: name,
+      label: title,
+      chosen: chosenOf(name, search),
+      content: () => facet(name, title, name === 'host' ? hostNames : undefined),
+    })),
+    {
+      id: 'label',
+      label: 'Label',
+      chosen: chosenLabels.length === 0 ? undefined : chosenLabels.join(', '),
+      content: () => (
+        <div className="flex flex-col gap-3">
+          {labels.slice(0, MOST_LABELS).map((name) => facet(name, name.slice('label.'.length)))}
+          {labels.length === 0 && <p className="text-xs text-dim">None of the tasks shown has a label.</p>}
+        </div>
+      ),
+    },
+    {
+      id: 'views',
+      label: 'Views',
+      aside: true,
+      content: (close) => (
+        <SavedViews
+          search={{
+            ...search,
+            ...(columnNames !== DEFAULT_COLUMNS && { columns: columnNames }),
+            ...(chosen !== undefined && { range: chosen }),
+          }}
+          onClose={close}
+        />
+      ),
+    },
     {
       id: 'columns',
       label: 'Columns',
-      aside: true,
       content: () => (
         <ColumnChooser
           columns={columns}
@@ -95,7 +157,13 @@ export function TasksPage() {
         sort={sort}
         usual={usual}
         tools={tools}
+        chart={chart}
+        onChart={(on) => {
+          keepChoice('tasks.chart', on ? 'on' : 'off')
+          setChart(on ? 'on' : 'off')
+        }}
       />
+      {chart && <TaskHistogram search={search} />}
       <RowsProblem views={[view, hosts, statistics]} />
       {(error === undefined || rows.length > 0) && (
         <TaskList

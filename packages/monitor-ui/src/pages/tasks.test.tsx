@@ -203,7 +203,7 @@ describe('the columns', () => {
     await waitFor(() => expect(router.state.location.href).toBe('/tasks'))
     await click('Prio')
     await waitFor(() => expect(router.state.location.href).toBe('/tasks?sort=-priority'))
-    expect(screen.queryByRole('button', { name: 'Host' })).toBeNull()
+    expect(within(screen.getByRole('columnheader', { name: 'Host' })).queryByRole('button')).toBeNull()
     // Ended tasks have no order of priority.
     await act(() => router.navigate({ to: '/tasks', search: { status: ['failed'] } }))
     await waitFor(() => expect(screen.queryByRole('button', { name: 'Prio' })).toBeNull())
@@ -235,5 +235,122 @@ describe('older tasks', () => {
     })
     await screen.findByText('1,008 tasks, 1,000 of them live', {}, { timeout: 30_000 })
     expect(rowCount()).toBe(1_008)
+  })
+})
+
+describe('facets', () => {
+  const values = (title: string) =>
+    within(screen.getByRole('list', { name: title }))
+      .getAllByRole('button')
+      .map(({ textContent }) => textContent)
+  const region = (name: string) => within(screen.getByRole('region', { name }))
+
+  it('count handlers and queues of the whole fleet, by the chosen statuses', async () => {
+    put('failed', { name: 'encode', queue: 'video' })
+    put('failed', { name: 'encode', queue: 'bulk' })
+    put('failed', { name: 'send' })
+    put('pending', { name: 'send' })
+    const { router } = await renderMonitor(fleet, '/tasks?status=failed')
+    await click('Handler')
+    await waitFor(() => expect(values('Handler')).toEqual(['encode2', 'send1']))
+    region('Handler').getByText(', in the whole fleet')
+    fireEvent.click(region('Handler').getByRole('button', { name: /encode/ }))
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks?status=failed&name=encode'))
+    await click('Queue')
+    await waitFor(() => expect(values('Queue')).toEqual(['bulk1', 'video1']))
+  })
+
+  it('count hosts, errors, versions and labels in the rows shown, and say so', async () => {
+    put('failed', { title: 'a', host: 'fra-1', labels: { customer: 'Smith & Sons' } })
+    put('failed', { title: 'b', host: 'fra-2', labels: { customer: 'cus_2' }, version: 3 })
+    put('completed', { title: 'c', host: 'fra-2' })
+    const { router } = await renderMonitor(fleet, '/tasks')
+    await waitFor(() => expect(order()).toHaveLength(3))
+    await click('Host')
+    expect(values('Host')).toEqual(['fra-22', 'fra-11'])
+    region('Host').getByText(', in the 3 tasks shown')
+    await click('Error')
+    expect(values('Error')).toEqual(['HTTP_4042'])
+    await click('Version')
+    expect(values('Version')).toEqual(['22', '31'])
+    await click('Label')
+    fireEvent.click(within(screen.getByRole('list', { name: 'customer' })).getByRole('button', { name: /Smith/ }))
+    await waitFor(() => expect(order()).toHaveLength(1))
+    expect(router.state.location.search).toEqual({ q: 'label.customer:"Smith & Sons"' })
+    fireEvent.click(await region('Label').findByRole('button', { name: /Smith/, pressed: true }))
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks'))
+  })
+
+  it('count what ended in the range, by the kept history', async () => {
+    await fleet.roll(
+      { queue: 'video', name: 'encode', count: 3, status: 'failed', host: 'fra-1' },
+      { queue: 'video', name: 'encode', count: 2, host: 'fra-2' },
+    )
+    await renderMonitor(fleet, '/tasks?status=failed&range=1h')
+    await click('Host')
+    await waitFor(() => expect(values('Host')).toEqual(['fra-13']))
+    region('Host').getByText(', ended in this time')
+  })
+})
+
+describe('the chart', () => {
+  it('shows how the tasks of the filters ended, and can be left out', async () => {
+    await fleet.roll(
+      { queue: 'video', name: 'encode', count: 3, status: 'failed', host: 'fra-1' },
+      { queue: 'video', name: 'encode', count: 2, host: 'fra-2' },
+      { queue: 'mail', name: 'send', count: 7, host: 'fra-2' },
+    )
+    localStorage.setItem('taskfleet.tasks.chart', 'on')
+    const { router } = await renderMonitor(fleet, '/tasks?queue=video')
+    const chart = await screen.findByRole('region', { name: 'Ended' })
+    await waitFor(() => expect(chart.textContent).toMatch(/2 completed3 failed/))
+    await act(() => router.navigate({ to: '/tasks', search: { queue: 'video', host: 'fra-1' } }))
+    await waitFor(() => expect(chart.textContent).toMatch(/0 completed3 failed/))
+    await click('Chart')
+    expect(screen.queryByRole('region', { name: 'Ended' })).toBeNull()
+    expect(localStorage.getItem('taskfleet.tasks.chart')).toBe('off')
+  })
+})
+
+describe('saved views', () => {
+  it('are named, opened here and by the search, and forgotten', async () => {
+    put('failed', { title: 'broken' })
+    const { router } = await renderMonitor(fleet, '/tasks?status=failed&columns=title,age&range=24h')
+    await screen.findByRole('link', { name: 'broken' })
+    await click('Views')
+    fireEvent.change(screen.getByLabelText('Name of the view'), { target: { value: 'Failed today' } })
+    await click('Save this view')
+    const address = '/tasks?status=failed&columns=title,age&range=24h'
+    await act(() => router.navigate({ to: '/tasks', search: { range: undefined } as object }))
+    expect(router.state.location.href).toBe('/tasks')
+    fireEvent.click(screen.getByRole('link', { name: 'Failed today' }))
+    await waitFor(() => expect(router.state.location.href).toBe(address))
+    await act(() => router.navigate({ to: '/queues', search: { range: undefined } as object }))
+    fireEvent.keyDown(document.body, { key: 'k', ctrlKey: true })
+    fireEvent.click(await within(await dialog()).findByRole('option', { name: 'Failed today' }))
+    await waitFor(() => expect(router.state.location.href).toBe(address))
+    await click('Views')
+    await click('Forget Failed today')
+    expect(screen.queryByRole('link', { name: 'Failed today' })).toBeNull()
+    expect(localStorage.getItem('taskfleet.views')).toBeNull()
+  })
+})
+
+describe('the selection', () => {
+  it('says of how many each command is possible', async () => {
+    put('failed', { title: 'broken' })
+    put('running', { title: 'moving' })
+    await renderMonitor(fleet, '/tasks')
+    await screen.findByRole('link', { name: 'moving' })
+    fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
+    const group = within(await screen.findByRole('group', { name: 'For the selected tasks' }))
+    expect(group.getAllByRole('button').map(({ textContent }) => textContent)).toEqual([
+      'Cancel1',
+      'Pause1',
+      'Resume0',
+      'Retry1',
+      'Replay1',
+      'Set priority…0',
+    ])
   })
 })
