@@ -61,7 +61,7 @@ export function TaskDrawer(props: Props) {
   // On purpose: another task starts at its top
   useEffect(() => box.current?.scrollTo?.({ top: 0 }), [id])
   return (
-    <aside
+    <section
       ref={box}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: it takes the focus when it opens, and keys scroll it
       tabIndex={0}
@@ -97,7 +97,7 @@ export function TaskDrawer(props: Props) {
       ) : (
         <OpenTask key={id} task={task} worker={task.worker === undefined ? undefined : workers.get(task.worker)} />
       )}
-    </aside>
+    </section>
   )
 }
 
@@ -163,28 +163,22 @@ function OpenTask({ task, worker }: { task: TaskRow; worker: WorkerRow | undefin
   const ran = runOf(task, now)
   const amount = ended ? endedText(task) : progressText(progress)
   const title = taskTitle(task)
-  const facts: [label: string, value: ReactNode][] = [
-    ...(amount === '' ? [] : [['Done', amount] as [string, ReactNode]]),
-    ...(running
-      ? ([
-          ['Rate', rateText(rate, progress) || '–'],
-          ['Time left', leftText(secondsLeft).replace(' left', '') || '–'],
-        ] as [string, ReactNode][])
-      : []),
-    [ended ? 'Took' : running ? 'Runs for' : 'First started', ran === undefined ? '–' : formatDuration(ran)],
-    ['Host', host === undefined ? '–' : <HostLink name={host} />],
-    ['Attempt', `${attemptsText(task)}${task.lost > 0 ? `, ${task.lost} lost` : ''}`],
-    [
-      'Queue',
-      <Link key="queue" to="/queues/$queue" params={{ queue: task.queue }} className="hover:underline">
+  const facts: Record<string, ReactNode> = {
+    Done: amount,
+    Rate: running && (rateText(rate, progress) || '–'),
+    'Time left': running && (leftText(secondsLeft).replace(' left', '') || '–'),
+    [ended ? 'Took' : running ? 'Runs for' : 'First started']:
+      ran !== undefined && `${formatDuration(ran)}${running || ended ? '' : ' ago'}`,
+    Host: host !== undefined && <HostLink name={host} />,
+    Attempt: `${attemptsText(task)}${task.lost > 0 ? `, ${task.lost} lost` : ''}`,
+    Queue: (
+      <Link to="/queues/$queue" params={{ queue: task.queue }} className="hover:underline">
         <Foreign text={task.queue} max={60} />
-      </Link>,
-    ],
-    ['Created', <Time key="created" at={task.createdAt} now={now} />],
-    ...(task.finishedAt === undefined
-      ? []
-      : [['Ended', <Time key="ended" at={task.finishedAt} now={now} />] as [string, ReactNode]]),
-  ]
+      </Link>
+    ),
+    Created: <Time at={task.createdAt} now={now} />,
+    Ended: task.finishedAt !== undefined && <Time at={task.finishedAt} now={now} />,
+  }
   return (
     <div className="flex min-w-0 flex-col gap-3 p-3" data-source={source.kind}>
       <section className="panel dims p-3" aria-label="State">
@@ -242,12 +236,16 @@ function OpenTask({ task, worker }: { task: TaskRow; worker: WorkerRow | undefin
           </p>
         )}
         <dl className="mt-3 grid grid-cols-[repeat(auto-fill,minmax(120px,1fr))] gap-x-4 gap-y-2">
-          {facts.map(([label, value]) => (
-            <div key={label} className="min-w-0">
-              <dt className="text-xs text-dim">{label}</dt>
-              <dd className="font-medium">{value}</dd>
-            </div>
-          ))}
+          {Object.entries(facts).map(
+            ([label, value]) =>
+              value !== false &&
+              value !== '' && (
+                <div key={label} className="min-w-0">
+                  <dt className="text-xs text-dim">{label}</dt>
+                  <dd className="font-medium">{value}</dd>
+                </div>
+              ),
+          )}
         </dl>
         <div className="mt-3 flex flex-wrap gap-2">
           <TaskActions task={task} />

@@ -4,7 +4,7 @@ import { type ReactNode, useState } from 'react'
 import { type Counts, formatCount, formatCountShort } from '../view/counts.ts'
 import { changedSearch } from '../view/search.ts'
 import { STATUS_LOOK } from '../view/status.ts'
-import { filtersOf, SORTS, type SortName, type TaskSearch, toggleStatus } from '../view/task-search.ts'
+import { filtersOf, SORTS, type SortName, type TaskSearch, toggleStatus, writeTaskSearch } from '../view/task-search.ts'
 import { parseTokens, proposals } from '../view/task-tokens.ts'
 import { visibleLine } from '../view/text.ts'
 import { LinkButton } from './button.tsx'
@@ -19,7 +19,7 @@ export interface Tool {
   label: string
   /** Beside the label: what is chosen. */
   chosen?: string | undefined
-  /** At the right, with those after it. */
+  /** At the right: it changes no filter. */
   aside?: boolean
   content: (close: () => void) => ReactNode
 }
@@ -57,6 +57,19 @@ export function TaskFilters({
   const [shown, setShown] = useState<string>()
   const tool = tools.find(({ id }) => id === shown)
   const change = (changes: Parameters<typeof changedSearch<TaskSearch>>[1]) => onChange(changedSearch(search, changes))
+  const button = ({ id, label, chosen }: Tool) => (
+    <button
+      key={id}
+      type="button"
+      aria-expanded={id === shown}
+      className={`button min-h-7 px-2 py-0 text-xs ${id === shown ? 'bg-raised' : ''} ${chosen === undefined ? 'text-dim' : 'text-run'}`}
+      onClick={() => setShown(id === shown ? undefined : id)}
+    >
+      {label}
+      {chosen !== undefined && <span className="max-w-40 truncate font-semibold">{visibleLine(chosen, 40)}</span>}
+      <ChevronDown size={13} aria-hidden className={id === shown ? 'rotate-180' : ''} />
+    </button>
+  )
   return (
     <div className="panel flex flex-col gap-2 p-2" role="search" aria-label="Filter tasks">
       <div className="flex flex-wrap items-center gap-2">
@@ -159,7 +172,7 @@ export function TaskFilters({
             onClick={() => change({ queue: undefined })}
           />
         )}
-        {Object.keys(filtersOf(search)).length > 0 && (
+        {Object.keys(writeTaskSearch(filtersOf(search))).length > 0 && (
           <LinkButton
             className="min-h-7 px-2.5 text-xs"
             onClick={() => onChange(changedSearch<TaskSearch>({}, { columns: search.columns }))}
@@ -169,28 +182,19 @@ export function TaskFilters({
         )}
       </div>
       <div className="flex items-center gap-1.5 max-sm:overflow-x-auto max-sm:pb-0.5 sm:flex-wrap [&>*]:shrink-0">
-        {tools.map(({ id, label, chosen, aside = false }) => (
+        {tools.filter(({ aside }) => aside !== true).map(button)}
+        <div className="flex items-center gap-1.5 sm:ml-auto">
+          {tools.filter(({ aside }) => aside === true).map(button)}
           <button
-            key={id}
             type="button"
-            aria-expanded={id === shown}
-            className={`button min-h-7 px-2 py-0 text-xs ${id === shown ? 'bg-raised' : ''} ${chosen === undefined ? 'text-dim' : 'text-run'} ${aside ? 'sm:ml-auto' : ''}`}
-            onClick={() => setShown(id === shown ? undefined : id)}
+            aria-pressed={chart}
+            title="How tasks ended over the time range"
+            className={`button min-h-7 px-2 py-0 text-xs ${chart ? 'bg-raised text-text' : 'text-dim'}`}
+            onClick={() => onChart(!chart)}
           >
-            {label}
-            {chosen !== undefined && <span className="max-w-40 truncate font-semibold">{visibleLine(chosen, 40)}</span>}
-            <ChevronDown size={13} aria-hidden className={id === shown ? 'rotate-180' : ''} />
+            <ChartColumn size={13} aria-hidden /> Chart
           </button>
-        ))}
-        <button
-          type="button"
-          aria-pressed={chart}
-          title="How tasks ended over the time range"
-          className={`button min-h-7 px-2 py-0 text-xs ${chart ? 'bg-raised text-text' : 'text-dim'}`}
-          onClick={() => onChart(!chart)}
-        >
-          <ChartColumn size={13} aria-hidden /> Chart
-        </button>
+        </div>
       </div>
       {tool !== undefined && (
         <section

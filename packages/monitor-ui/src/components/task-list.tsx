@@ -138,7 +138,7 @@ export function TaskList(props: Props) {
   }, [isNearEnd, more, older.error, older.pages, queryId, shown])
 
   const list = (
-    <div className="panel relative flex min-h-0 flex-1 flex-col overflow-hidden">
+    <div className="panel relative flex min-h-60 flex-1 flex-col overflow-hidden">
       {/* biome-ignore lint/a11y/noStaticElementInteractions: it only notices when the user points at the rows */}
       <div
         ref={scroller}
@@ -165,7 +165,7 @@ export function TaskList(props: Props) {
                 style={{ ...layout.style, height: HEADING - 1 }}
               >
                 {mayControl && (
-                  <span role="columnheader" tabIndex={-1} className="flex">
+                  <span role="columnheader" tabIndex={-1} className="flex justify-center">
                     <input
                       type="checkbox"
                       className="size-3.5 cursor-pointer accent-solid"
@@ -292,6 +292,7 @@ export function TaskList(props: Props) {
         <Drawer
           id={search.open}
           rows={here}
+          isCut={isCut}
           onOpen={onOpen}
           onCommand={mayControl ? run : undefined}
           show={(index) => virtual.scrollToIndex(index)}
@@ -305,12 +306,15 @@ export function TaskList(props: Props) {
 function Drawer({
   id,
   rows,
+  isCut,
   onOpen,
   onCommand,
   show,
 }: {
   id: string
   rows: readonly TaskRow[]
+  /** Whether more tasks match than the list has. */
+  isCut: boolean
   onOpen: Props['onOpen']
   onCommand: ((command: CommandName, task: TaskRow) => void) | undefined
   /** Scrolls the list to a row. */
@@ -335,7 +339,7 @@ function Drawer({
   return (
     <TaskDrawer
       id={id}
-      place={index === -1 ? undefined : `${formatCount(index + 1)} of ${formatCount(rows.length)}`}
+      place={index === -1 ? undefined : `${formatCount(index + 1)} of ${formatCount(rows.length)}${isCut ? '+' : ''}`}
       onNext={move(index === -1 ? last.current : index + 1)}
       onPrevious={move((index === -1 ? last.current : index) - 1)}
       onClose={close}

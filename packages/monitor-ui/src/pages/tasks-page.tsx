@@ -70,7 +70,10 @@ export function TasksPage() {
   const { stats } = statistics
   const setSearch = (next: TaskSearch) => void navigate({ search: next, replace: true })
   const names = useTaskNames()
-  const hostNames = useMemo(() => [...new Set([...workers.values()].map(({ name }) => name))].sort(), [workers])
+  const hostNames = useMemo(
+    () => [...new Set([...workers.values()].flatMap(({ role, name }) => (role === 'worker' ? name : [])))].sort(),
+    [workers],
+  )
   const known = useMemo(() => knownValues(rows, names, hostNames), [rows, names, hostNames])
   const [sort, usual] = [sortOf(search, range), usualSort(search, range)]
   const isRoomy = useMedia('(min-width: 640px) and (min-height: 640px)')
@@ -129,6 +132,7 @@ export function TasksPage() {
     {
       id: 'columns',
       label: 'Columns',
+      aside: true,
       content: () => (
         <ColumnChooser
           columns={columns}
@@ -146,50 +150,53 @@ export function TasksPage() {
   ]
 
   return (
-    <div className="relative flex h-full min-h-0 flex-col gap-2 overflow-hidden p-3 sm:p-4">
-      <h1 className="sr-only">Tasks</h1>
-      <TaskFilters
-        search={search}
-        onChange={setSearch}
-        counts={stats === undefined ? undefined : plan?.pick(stats)}
-        hosts={hostNames}
-        known={known}
-        sort={sort}
-        usual={usual}
-        tools={tools}
-        chart={chart}
-        onChart={(on) => {
-          keepChoice('tasks.chart', on ? 'on' : 'off')
-          setChart(on ? 'on' : 'off')
-        }}
-      />
-      {chart && <TaskHistogram search={search} />}
-      <RowsProblem views={[view, hosts, statistics]} />
-      {(error === undefined || rows.length > 0) && (
-        <TaskList
-          queryId={queryId}
-          rows={rows}
-          loaded={loaded}
-          filter={query.filter ?? {}}
-          filtered={chosen !== undefined || Object.keys(filtersOf(search)).some((field) => field !== 'sort')}
-          longer={
-            rows.length >= limit && limit < MOST_ROWS
-              ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
-              : undefined
-          }
-          older={older}
-          columns={columns}
+    // The open task lies over all of this. In a low window the page scrolls behind it.
+    <div className="relative h-full min-h-0 overflow-hidden">
+      <div className="flex h-full min-h-0 flex-col gap-2 overflow-auto p-3 sm:p-4">
+        <h1 className="sr-only">Tasks</h1>
+        <TaskFilters
           search={search}
+          onChange={setSearch}
+          counts={stats === undefined ? undefined : plan?.pick(stats)}
+          hosts={hostNames}
+          known={known}
           sort={sort}
           usual={usual}
-          onSort={(next) => setSearch(changedSearch(search, { sort: next === usual ? undefined : next }))}
-          onOpen={(id) => {
-            // Back closes what was opened from the list.
-            const replace = search.open !== undefined || id === undefined
-            void navigate({ search: changedSearch(search, { open: id }), replace })
+          tools={tools}
+          chart={chart}
+          onChart={(on) => {
+            keepChoice('tasks.chart', on ? 'on' : 'off')
+            setChart(on ? 'on' : 'off')
           }}
         />
-      )}
+        {chart && <TaskHistogram search={search} />}
+        <RowsProblem views={[view, hosts, statistics]} />
+        {(error === undefined || rows.length > 0) && (
+          <TaskList
+            queryId={queryId}
+            rows={rows}
+            loaded={loaded}
+            filter={query.filter ?? {}}
+            filtered={chosen !== undefined || Object.keys(filtersOf(search)).some((field) => field !== 'sort')}
+            longer={
+              rows.length >= limit && limit < MOST_ROWS
+                ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
+                : undefined
+            }
+            older={older}
+            columns={columns}
+            search={search}
+            sort={sort}
+            usual={usual}
+            onSort={(next) => setSearch(changedSearch(search, { sort: next === usual ? undefined : next }))}
+            onOpen={(id) => {
+              // Back closes what was opened from the list.
+              const replace = search.open !== undefined || id === undefined
+              void navigate({ search: changedSearch(search, { open: id }), replace })
+            }}
+          />
+        )}
+      </div>
     </div>
   )
 }

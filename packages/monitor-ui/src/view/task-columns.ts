@@ -19,11 +19,11 @@ export interface TaskColumn {
 
 const KNOWN = {
   status: { title: 'Status', width: 118 },
-  title: { title: 'Task', width: 200, grows: 1.3 },
+  title: { title: 'Task', width: 168, grows: 1.3 },
   handler: { title: 'Handler', width: 110, grows: 0.5 },
   queue: { title: 'Queue', width: 80, grows: 0.3 },
-  host: { title: 'Host', width: 80, grows: 0.3 },
-  progress: { title: 'Progress', width: 220, grows: 1 },
+  host: { title: 'Host', width: 68, grows: 0.3 },
+  progress: { title: 'Progress', width: 190, grows: 1 },
   error: { title: 'Error', width: 120, grows: 0.6 },
   attempt: { title: 'Attempt', width: 64 },
   priority: { title: 'Prio', width: 48, sorts: ['-priority'] },
@@ -33,7 +33,7 @@ const KNOWN = {
   started: { title: 'Started', width: 84, right: true, sorts: ['-startedAt', 'startedAt'] },
   ended: { title: 'Ended', width: 84, right: true, sorts: ['-finishedAt'] },
   due: { title: 'Due', width: 84, right: true },
-  age: { title: 'Age', width: 104, right: true, sorts: ['-createdAt', 'createdAt'] },
+  age: { title: 'Age', width: 102, right: true, sorts: ['-createdAt', 'createdAt'] },
 } as const satisfies Record<string, Omit<TaskColumn, 'id'>>
 type KnownColumn = keyof typeof KNOWN
 
