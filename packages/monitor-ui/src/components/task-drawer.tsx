@@ -5,6 +5,7 @@ import { ChevronLeft, ChevronRight, SquareArrowOutUpRight, X } from 'lucide-reac
 import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react'
 import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
+import { SEQUENCE_MS } from '../shell/shortcuts.ts'
 import { isPossible } from '../view/commands.ts'
 import { formatAge, formatDuration, formatPercent } from '../view/format.ts'
 import { STATUS_LOOK } from '../view/status.ts'
@@ -128,8 +129,12 @@ function useDrawerKeys(props: Props & { task: TaskRow | undefined }): void {
   const latest = useRef(props)
   latest.current = props
   useEffect(() => {
+    // The key after g names a page.
+    let pageUntil = 0
     const onKey = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
+      const isPage = event.timeStamp < pageUntil
+      pageUntil = event.key === 'g' ? event.timeStamp + SEQUENCE_MS : 0
+      if (isPage || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
       const target = event.target instanceof HTMLElement ? event.target : undefined
       if (document.querySelector('dialog[open]') !== null) return
       if (target?.matches('input:not([type=checkbox]), textarea, select, [contenteditable]')) return

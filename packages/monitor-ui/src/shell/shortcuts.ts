@@ -22,7 +22,7 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
 ]
 
 /** Two keys pressed within this time are a sequence. */
-const SEQUENCE_MS = 1_000
+export const SEQUENCE_MS = 1_000
 
 /**
  * Listens to the whole page. Keys typed into a field or an open dialog are left alone.
