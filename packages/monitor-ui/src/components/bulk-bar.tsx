@@ -1,5 +1,5 @@
 import { COMMANDS, type CommandName, type TaskRow } from '@taskfleet/protocol'
-import { COMMAND_WORDS } from '../view/commands.ts'
+import { COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { formatCount } from '../view/counts.ts'
 import type { BulkTarget } from './bulk-dialog.tsx'
 import { Button, LinkButton } from './button.tsx'
@@ -38,16 +38,24 @@ export function BulkBar({ chosen, all, more, filter, onAll, onNone, onCommand }:
       </LinkButton>
       <div role="group" aria-label="For the selected tasks" className="flex flex-wrap gap-1.5 sm:ml-auto">
         {COMMANDS.map((command) => {
-          const { icon, label } = COMMAND_WORDS[command]
+          const { icon, label, done } = COMMAND_WORDS[command]
+          // Of all that match, only the gateway knows it.
+          const able = all ? undefined : chosen.filter((task) => isPossible(command, task)).length
           return (
             <Button
               key={command}
               icon={icon}
+              {...(able !== undefined && { title: `${formatCount(able)} of ${number} can be ${done}` })}
               {...(command === 'cancel' ? { look: 'bad' } : { className: 'text-text' })}
               onClick={() => onCommand(command, target)}
             >
               {label}
               {command === 'reprioritise' && '…'}
+              {able !== undefined && (
+                <span aria-hidden className={able === 0 ? 'text-dim' : 'font-semibold'}>
+                  {formatCount(able)}
+                </span>
+              )}
             </Button>
           )
         })}

@@ -1,26 +1,43 @@
 import { Link } from '@tanstack/react-router'
-import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/protocol'
-import { X } from 'lucide-react'
-import { memo } from 'react'
-import { isPossible } from '../view/commands.ts'
+import { type CommandName, hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/protocol'
+import { type CSSProperties, type MouseEvent, memo, type ReactNode } from 'react'
+import { COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
+import { hostOf, runOf, type TaskColumn, valueAt, waitOf } from '../view/task-columns.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { visibleLine } from '../view/text.ts'
 import { DeadlineLabel } from './deadline-label.tsx'
 import { Foreign } from './foreign.tsx'
+import { IconButton } from './icon-button.tsx'
 import { ProgressBar } from './progress-bar.tsx'
 import { SourceMark } from './source-mark.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
-import { useLiveTask } from './use-live-task.ts'
+import { Time } from './time.tsx'
+import { type LiveTask, useLiveTask } from './use-live-task.ts'
 import { PriorityMark, waitText } from './waiting-list.tsx'
 
-/** The columns of a line, with or without a box to select it. */
-export function lineGrid(selectable: boolean): string {
-  return selectable
-    ? 'grid grid-cols-[20px_minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[20px_118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_96px_28px]'
-    : 'grid grid-cols-[minmax(0,1fr)_auto] gap-x-3 px-3 lg:grid-cols-[118px_minmax(0,1.3fr)_minmax(70px,120px)_minmax(220px,1fr)_64px_44px_96px_28px]'
+/** How wide rows are laid out, and in which columns. A narrow screen has cards instead. */
+export interface LineLayout {
+  columns: readonly TaskColumn[]
+  style: CSSProperties
 }
+
+/** The classes of a row and of the heading. */
+export const LINE = 'grid gap-x-3 px-3'
+const CARD = 'grid-cols-[minmax(0,1fr)_auto]'
+const SELECTABLE_CARD = 'grid-cols-[20px_minmax(0,1fr)_auto]'
+
+/** The commands that a row offers, with their keys. */
+export const ROW_KEYS: Partial<Record<string, readonly CommandName[]>> = {
+  p: ['pause', 'resume'],
+  r: ['retry'],
+  R: ['replay'],
+  c: ['cancel'],
+}
+const ROW_COMMANDS = Object.entries(ROW_KEYS).flatMap(([key, commands = []]) =>
+  commands.map((command) => ({ key: key === 'R' ? 'Shift R' : key, command })),
+)
 
 interface Props {
   task: TaskRow
@@ -30,31 +47,29 @@ interface Props {
   visible: boolean
   /** Its place in the list, from 1, for assistive technology. */
   place: number
-  onCancel: (task: TaskRow) => void
-  /** Whether it is selected; `undefined` if rows can't be selected. */
+  /** Undefined on a narrow screen. */
+  layout: LineLayout | undefined
+  /** It is shown beside the list. */
+  open: boolean
+  /** It is as it was when it was read, and doesn't change by itself. */
+  past: boolean
+  /** Called when its title was clicked, unless for another tab. */
+  onOpen: (id: string) => void
+  onCommand: (command: CommandName, task: TaskRow) => void
+  /** Whether it is selected; `undefined` if rows can't be selected or changed. */
   selected: boolean | undefined
   /** Called when its box was clicked; with `range`, for all rows from the last one. */
   onSelect: (id: string, range: boolean) => void
 }
 
-/** A task as a line of the list; two lines on a narrow screen. */
-export const TaskLine = memo(function TaskLine({
-  task,
-  worker,
-  gone,
-  visible,
-  place,
-  onCancel,
-  selected,
-  onSelect,
-}: Props) {
+/** A task as a line of the list; a card on a narrow screen. */
+export const TaskLine = memo(function TaskLine(props: Props) {
+  const { task, worker, gone, visible, place, layout, open, past, selected } = props
   const live = useLiveTask(task, worker, { watch: visible && !gone && task.status === 'running' })
-  const { now } = live
-  const title = taskTitle(task)
-  const running = task.status === 'running'
-  const host = hostOf(task, worker)
-  const begun = task.startedAt ?? task.claimedAt
-  const lasted = begun && Math.max(0, (task.finishedAt ? Date.parse(task.finishedAt) : now) - Date.parse(begun))
+  const shown = { task, live, host: hostOf(task, worker), open: props.onOpen }
+  const select = selected !== undefined && <SelectCell {...props} />
+  const look = open ? 'bg-run/15' : selected === true ? 'bg-run/10' : 'hover:bg-raised/50'
+  const grid = layout === undefined ? (selected === undefined ? CARD : SELECTABLE_CARD) : ''
   return (
     <div
       role="row"
@@ -65,106 +80,224 @@ export const TaskLine = memo(function TaskLine({
       data-status={task.status}
       data-source={live.source.kind}
       data-gone={gone || undefined}
+      data-past={past || undefined}
+      data-open={open || undefined}
       data-selected={selected || undefined}
-      className={`dims group relative h-full items-center border-b border-line py-1.5 ${selected === true ? 'bg-run/10' : 'hover:bg-raised/50'} ${lineGrid(selected !== undefined)} ${gone ? 'opacity-40' : ''}`}
+      style={layout?.style}
+      className={`dims group relative h-full items-center border-b border-line py-1.5 ${look} ${LINE} ${grid} ${gone ? 'opacity-40' : ''}`}
     >
-      {selected !== undefined && (
-        <div role="cell" className="relative z-10 -m-2 self-stretch max-lg:order-0">
-          <label
-            className="flex h-full w-9 cursor-pointer items-center justify-center"
-            // With Shift a browser would also select the text between.
-            onMouseDown={(event) => event.shiftKey && event.preventDefault()}
+      {select}
+      {layout === undefined ? (
+        <Card {...shown} selectable={selected !== undefined} />
+      ) : (
+        layout.columns.map((column) => (
+          <div
+            key={column.id}
+            role="cell"
+            className={`min-w-0 ${column.right === true ? 'text-right whitespace-nowrap' : ''}`}
           >
-            <input
-              type="checkbox"
-              className="size-3.5 cursor-pointer accent-solid"
-              aria-label={`Select ${visibleLine(title, 60)}`}
-              checked={selected}
-              disabled={gone}
-              // A click event has the Shift key, a change event doesn't.
-              onClick={(event) => onSelect(task._id, event.shiftKey)}
-              onChange={() => {}}
-            />
-          </label>
+            <Cell {...shown} id={column.id} />
+          </div>
+        ))
+      )}
+      {layout !== undefined && (
+        // It takes no room of its own: the buttons lie over the end of the row, also where the list scrolls sideways.
+        <div role="cell" className="sticky right-3 z-10 flex w-0 justify-end">
+          {selected !== undefined && !gone && <RowActions {...props} />}
         </div>
       )}
-      <div role="cell" className="flex min-w-0 flex-col max-lg:order-2 max-lg:items-end">
-        <StatusBadge task={task} />
-        <span className="text-[11.5px] leading-tight">
-          <SourceMark source={live.source} />
-          {!running && <Labels task={task} now={now} />}
-          <DeadlineLabel task={task} now={now} />
-        </span>
-      </div>
-      <div role="cell" className="min-w-0 max-lg:order-1">
-        <Link
-          to="/tasks/$id"
-          params={{ id: task._id }}
-          data-nav
-          className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-run"
-        >
-          <Foreign text={title} max={160} />
-        </Link>
-        <span className="block truncate text-[11.5px] text-dim">
-          <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
-          <span className="lg:hidden">
-            {host !== undefined && (
-              <>
-                {' · '}
-                <Foreign text={host} max={40} />
-              </>
-            )}
-          </span>
-        </span>
-      </div>
-      <div role="cell" className="hidden min-w-0 truncate lg:block">
-        {host === undefined ? <span className="text-dim">–</span> : <Foreign text={host} max={60} />}
-      </div>
-      <div
-        role="cell"
-        className={`min-w-0 max-lg:order-3 ${selected === undefined ? 'max-lg:col-span-full' : 'max-lg:col-span-2 max-lg:col-start-2'}`}
-      >
-        <ProgressCell task={task} live={live} title={title} />
-      </div>
-      <div role="cell" className="hidden whitespace-nowrap lg:block">
-        {attemptsText(task)}
-        {task.lost > 0 && <span className="block text-[11.5px] leading-tight text-warn">{task.lost} lost</span>}
-      </div>
-      <div role="cell" className="hidden lg:block">
-        <PriorityMark priority={task.priority} />
-      </div>
-      <div role="cell" className="hidden text-right whitespace-nowrap lg:block">
-        {task.finishedAt === undefined ? (
-          <span title={`Created ${formatTime(task.createdAt)}`}>{formatAge(now - Date.parse(task.createdAt))} ago</span>
-        ) : (
-          <span title={`Ended ${formatTime(task.finishedAt)}, created ${formatTime(task.createdAt)}`}>
-            ended {formatAge(now - Date.parse(task.finishedAt))} ago
-          </span>
-        )}
-        {lasted !== undefined && lasted !== '' && (
-          <span className="block text-[11.5px] leading-tight text-dim">{formatDuration(lasted)}</span>
-        )}
-      </div>
-      <div role="cell" className="relative z-10 hidden lg:block">
-        {selected !== undefined && isPossible('cancel', task) && !gone && (
-          <button
-            type="button"
-            className="rounded p-1.5 text-dim opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 hover:bg-bad/15 hover:text-bad focus-visible:opacity-100"
-            aria-label={`Cancel ${visibleLine(title, 60)}`}
-            title="Cancel"
-            onClick={() => onCancel(task)}
-          >
-            <X size={14} aria-hidden />
-          </button>
-        )}
-      </div>
     </div>
   )
 })
 
-/** The host that runs a task, or that ran an ended one last. A waiting task has none: the next claim decides. */
-function hostOf({ status, host, worker: id }: TaskRow, worker: WorkerRow | undefined): string | undefined {
-  return status === 'running' || hasEnded(status) ? (host ?? worker?.name ?? id) : undefined
+function SelectCell({ task, gone, selected, onSelect }: Props) {
+  return (
+    <div role="cell" className="relative z-10 -m-2 self-stretch">
+      <label
+        className="flex h-full w-9 cursor-pointer items-center justify-center"
+        // With Shift a browser would also select the text between.
+        onMouseDown={(event) => event.shiftKey && event.preventDefault()}
+      >
+        <input
+          type="checkbox"
+          className="size-3.5 cursor-pointer accent-solid"
+          aria-label={`Select ${visibleLine(taskTitle(task), 60)}`}
+          checked={selected ?? false}
+          disabled={gone}
+          // A click event has the Shift key, a change event doesn't.
+          onClick={(event) => onSelect(task._id, event.shiftKey)}
+          onChange={() => {}}
+        />
+      </label>
+    </div>
+  )
+}
+
+/** What can be done with the task now; shown while the pointer or the focus is on its row. */
+function RowActions({ task, onCommand }: Props) {
+  const title = visibleLine(taskTitle(task), 60)
+  const possible = ROW_COMMANDS.filter(({ command }) => isPossible(command, task))
+  return (
+    <div className="flex rounded-md border border-line bg-panel opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 empty:hidden">
+      {possible.map(({ command, key }) => {
+        const { icon, label } = COMMAND_WORDS[command]
+        return (
+          <IconButton
+            key={command}
+            icon={icon}
+            label={`${label} ${title}`}
+            title={`${label} (${key})`}
+            danger={command === 'cancel'}
+            className="size-7"
+            onClick={() => onCommand(command, task)}
+          />
+        )
+      })}
+    </div>
+  )
+}
+
+interface Shown {
+  task: TaskRow
+  live: LiveTask
+  host: string | undefined
+  open: (id: string) => void
+}
+
+function Card({ selectable, ...shown }: Shown & { selectable: boolean }) {
+  return (
+    <>
+      <div role="cell" className="order-2 flex min-w-0 flex-col items-end">
+        <Cell {...shown} id="status" />
+      </div>
+      <div role="cell" className="order-1 min-w-0">
+        <Title {...shown} withHost />
+      </div>
+      <div role="cell" className={`order-3 min-w-0 ${selectable ? 'col-span-2 col-start-2' : 'col-span-full'}`}>
+        <Cell {...shown} id="progress" />
+      </div>
+    </>
+  )
+}
+
+function Cell({ id, ...shown }: Shown & { id: string }): ReactNode {
+  const { task, live, host } = shown
+  const { now } = live
+  switch (id) {
+    case 'status':
+      return (
+        <>
+          <StatusBadge task={task} />
+          <span className="block text-[11.5px] leading-tight">
+            <SourceMark source={live.source} />
+            {task.status !== 'running' && <Labels task={task} now={now} />}
+            <DeadlineLabel task={task} now={now} />
+          </span>
+        </>
+      )
+    case 'title':
+      return <Title {...shown} />
+    case 'handler':
+      return <Words text={`${task.name}@${task.version}`} />
+    case 'queue':
+      return <Words text={task.queue} />
+    case 'host':
+      return <Words text={host} />
+    case 'progress':
+      return <ProgressCell task={task} live={live} />
+    case 'error':
+      return <Words text={task.error?.code} className="font-mono text-xs text-bad" />
+    case 'attempt':
+      return (
+        <span className="whitespace-nowrap">
+          {attemptsText(task)}
+          {task.lost > 0 && <span className="block text-[11.5px] leading-tight text-warn">{task.lost} lost</span>}
+        </span>
+      )
+    case 'priority':
+      return <PriorityMark priority={task.priority} />
+    case 'wait':
+      return <Lasted ms={waitOf(task, now)} />
+    case 'run':
+      return <Lasted ms={runOf(task, now)} />
+    case 'created':
+      return <Time at={task.createdAt} now={now} />
+    case 'started':
+      return <When at={task.startedAt} now={now} />
+    case 'ended':
+      return <When at={task.finishedAt} now={now} />
+    case 'due':
+      return <Time at={task.runAt} now={now} />
+    case 'age':
+      return <Age task={task} now={now} />
+    default:
+      return <Words text={valueAt(task, id)} />
+  }
+}
+
+const NOTHING = <span className="text-dim">–</span>
+
+function Words({ text, className = '' }: { text: string | undefined; className?: string }) {
+  if (text === undefined) return NOTHING
+  return (
+    <span className={`block truncate ${className}`} title={visibleLine(text, 600)}>
+      <Foreign text={text} max={120} />
+    </span>
+  )
+}
+
+const Lasted = ({ ms }: { ms: number | undefined }) => (ms === undefined ? NOTHING : formatDuration(ms))
+
+const When = ({ at, now }: { at: string | undefined; now: number }) =>
+  at === undefined ? NOTHING : <Time at={at} now={now} />
+
+function Age({ task, now }: { task: TaskRow; now: number }) {
+  const lasted = runOf(task, now)
+  return (
+    <>
+      {task.finishedAt === undefined ? (
+        <span title={`Created ${formatTime(task.createdAt)}`}>{formatAge(now - Date.parse(task.createdAt))} ago</span>
+      ) : (
+        <span title={`Ended ${formatTime(task.finishedAt)}, created ${formatTime(task.createdAt)}`}>
+          ended {formatAge(now - Date.parse(task.finishedAt))} ago
+        </span>
+      )}
+      {lasted !== undefined && (
+        <span className="block text-[11.5px] leading-tight text-dim">{formatDuration(lasted)}</span>
+      )}
+    </>
+  )
+}
+
+/** A click on it, or anywhere in the row, opens the task beside the list; with Ctrl or the middle button, its page in another tab. */
+function Title({ task, host, open, withHost = false }: Shown & { withHost?: boolean }) {
+  const onClick = (event: MouseEvent) => {
+    if (event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return
+    event.preventDefault()
+    open(task._id)
+  }
+  return (
+    <>
+      <Link
+        to="/tasks/$id"
+        params={{ id: task._id }}
+        data-nav
+        onClick={onClick}
+        className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-run"
+      >
+        <Foreign text={taskTitle(task)} max={160} />
+      </Link>
+      <span className="block truncate text-[11.5px] text-dim">
+        <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
+        {withHost && host !== undefined && (
+          <>
+            {' · '}
+            <Foreign text={host} max={40} />
+          </>
+        )}
+      </span>
+    </>
+  )
 }
 
 /** The current or last attempt, and how many failures are allowed. */
@@ -179,14 +312,14 @@ function Labels({ task, now }: { task: TaskRow; now: number }) {
   return <span className="mr-1.5 text-dim">{labels.join(', ')}</span>
 }
 
-function ProgressCell({ task, live, title }: { task: TaskRow; live: ReturnType<typeof useLiveTask>; title: string }) {
+function ProgressCell({ task, live }: { task: TaskRow; live: LiveTask }) {
   const { progress, ratio, rate, secondsLeft, source, now } = live
   if (task.status === 'running') {
     return (
       <>
         <ProgressBar
           ratio={ratio}
-          label={`Progress of ${title.slice(0, 80)}`}
+          label={`Progress of ${taskTitle(task).slice(0, 80)}`}
           tone={source.kind === 'silent' ? 'text-bad' : 'text-run'}
         />
         <div className="mt-1 flex items-center gap-2 text-[11.5px] leading-tight whitespace-nowrap text-dim">

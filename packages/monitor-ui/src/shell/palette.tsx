@@ -11,9 +11,11 @@ import { useCan, useTaskNames } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { useAsked } from '../live/use-asked.ts'
 import { RANGES, type RangeName } from '../view/range.ts'
+import type { TaskSearch } from '../view/task-search.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { parseTokens, writeTokens } from '../view/task-tokens.ts'
 import { PAGES } from './pages.ts'
+import { savedViews, searchOfView } from './saved-views.ts'
 import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
 import { useRange } from './use-range.ts'
@@ -34,6 +36,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const queues = useLiveQuery(QUEUES).rows
   const hosts = useLiveQuery(WORKERS).rows.filter(isServing)
   const names = useTaskNames()
+  const [views] = useState(savedViews)
   const [text, setText] = useState('')
   const query = text.trim()
   const tokens = parseTokens(query)
@@ -65,6 +68,17 @@ export function Palette({ onClose }: { onClose: () => void }) {
             {PAGES.map(({ to, label }) => (
               <Item key={to} value={`page ${label}`} onSelect={() => go(() => navigate({ to }))}>
                 {label}
+              </Item>
+            ))}
+          </Group>
+          <Group heading="Views">
+            {views.map((view) => (
+              <Item
+                key={view.name}
+                value={`view ${view.name}`}
+                onSelect={() => go(() => navigate({ to: '/tasks', search: searchOfView(view) as TaskSearch }))}
+              >
+                <Foreign text={view.name} max={60} />
               </Item>
             ))}
           </Group>

@@ -8,16 +8,21 @@ export const SHORTCUTS: [keys: string[], does: string][] = [
   [['Enter'], 'Open the row'],
   [['x'], 'Select the row'],
   [['Shift', 'x'], 'Select all rows from the last selected one'],
+  [['p'], 'Pause or resume the task of the row'],
+  [['r'], 'Retry it'],
+  [['Shift', 'r'], 'Replay it'],
+  [['c'], 'Cancel it'],
+  [['←', '→'], 'Previous or next task, while one is open'],
   [['Ctrl', 'k'], 'Search and act'],
   [['/'], 'Filter tasks'],
   [['n'], NEW],
   [['t'], 'Switch between light and dark'],
   [['?'], 'Show the shortcuts'],
-  [['Esc'], 'Close the dialog, leave the field or clear the selection'],
+  [['Esc'], 'Close the dialog or the open task, leave the field or clear the selection'],
 ]
 
 /** Two keys pressed within this time are a sequence. */
-const SEQUENCE_MS = 1_000
+export const SEQUENCE_MS = 1_000
 
 /**
  * Listens to the whole page. Keys typed into a field or an open dialog are left alone.

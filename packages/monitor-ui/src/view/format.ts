@@ -70,28 +70,37 @@ export function formatShare(ratio: number): string {
   return `${ratio < 1 ? Math.min(99, Math.round(ratio * 100)) : 100}\u00a0%`
 }
 
+const DAY = { day: 'numeric', month: 'short' } as const
+const MINUTE = { hour: '2-digit', minute: '2-digit' } as const
+const SECOND = { ...MINUTE, second: '2-digit' } as const
+/** Making a format costs more than a hundred uses, and a list of tasks writes dates by the thousand. */
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+function dateFormat(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const all = { ...options, ...zoneOption() }
+  const key = Object.entries(all).join(' ')
+  const format = formats.get(key) ?? new Intl.DateTimeFormat('en-GB', all)
+  formats.set(key, format)
+  return format
+}
+
 /** `1 Mar 2027, 14:03:22 CET`: date, time of day and zone, in the zone that the reader has chosen. */
 export function formatTime(iso: string): string {
   const date = new Date(iso)
   if (Number.isNaN(date.getTime())) return '–'
-  return date.toLocaleString('en-GB', {
-    ...{ day: 'numeric', month: 'short', year: 'numeric' },
-    ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short' },
-    ...zoneOption(),
-  })
+  return dateFormat({ ...DAY, year: 'numeric', ...SECOND, timeZoneName: 'short' }).format(date)
 }
 
 /** `14:03:22`. */
 export function formatClock(iso: string): string {
   const date = new Date(iso)
-  return Number.isNaN(date.getTime()) ? '–' : date.toLocaleTimeString('en-GB', zoneOption())
+  return Number.isNaN(date.getTime()) ? '–' : dateFormat(SECOND).format(date)
 }
 
 /** `14:03` within a day, `1 Mar, 14:03` beside other days. For the axis of a chart. */
 export function formatTick(at: number, withDay: boolean): string {
-  const time = { hour: '2-digit', minute: '2-digit' } as const
-  const day = withDay ? ({ day: 'numeric', month: 'short' } as const) : {}
-  return new Date(at).toLocaleString('en-GB', { ...day, ...time, ...zoneOption() })
+  const date = new Date(at)
+  return Number.isNaN(date.getTime()) ? '–' : dateFormat(withDay ? { ...DAY, ...MINUTE } : MINUTE).format(date)
 }
 
 /** For `<input type="datetime-local">`: the reader's own time, to the second, without a zone. */

@@ -62,6 +62,7 @@ const SEARCHES: TaskSearch[] = [
   { name: 'download', queue: 'bulk' },
   { host: 'fra-1' },
   { deadline: 'risk' },
+  { columns: 'title,input.to,labels.customer', open: ID },
 ]
 
 it.each(Object.keys(SORTS) as SortName[])('searches in the order %s walk an index in a large fleet', async (sort) => {

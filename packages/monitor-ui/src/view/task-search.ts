@@ -42,6 +42,10 @@ export interface TaskSearch {
   deadline?: 'risk'
   sort?: SortName
   limit?: number
+  /** The columns of the list, in their order; the reader's own choice without it. */
+  columns?: string
+  /** The id of the task that is open beside the list. */
+  open?: string
 }
 
 /** Reads the parameters of an address. Invalid ones are left out. */
@@ -61,9 +65,24 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
       deadline: raw.deadline === 'risk' ? 'risk' : undefined,
       sort: sort !== undefined && Object.hasOwn(SORTS, sort) ? (sort as SortName) : undefined,
       limit: Number.isInteger(limit) && limit > FIRST_LIMIT ? Math.min(limit, MOST_ROWS) : undefined,
+      columns: matching(COLUMNS, raw.columns),
+      open: matching(AN_ID, raw.open),
     },
   )
 }
+
+const AN_ID = /^[0-9a-f]{24}$/
+const COLUMNS = /^[\w.-]+(,[\w.-]+){0,19}$/
+const matching = (form: RegExp, value: unknown): string | undefined =>
+  typeof value === 'string' && form.test(value) ? value : undefined
+
+/** What a search asks for, without what only the page shows: the number of rows, the columns and the open task. */
+export function filtersOf({ limit: _, columns: __, open: ___, ...filters }: TaskSearch): TaskSearch {
+  return filters
+}
+
+/** A path within a task that may be a column: `labels.customer`, `input.to`. */
+export const COLUMN_PATH = /^(labels|input|output|progress)(\.[A-Za-z0-9_-]+)+$/
 
 /** Addresses of an earlier version have the path of the text beside it: `q=mirror&in=labels.origin`. */
 function wordsOf(raw: Record<string, unknown>): string | undefined {
@@ -79,7 +98,7 @@ function text(value: unknown): string | undefined {
 
 /** The parameters of an address as plain strings: `status=running,failed&name=download`. */
 export function writeTaskSearch(search: TaskSearch): Record<string, string> {
-  const { status = [], name, host, queue, q, deadline, sort, limit } = search
+  const { status = [], name, host, queue, q, deadline, sort, limit, columns, open } = search
   const written = {
     status: status.join(','),
     name,
@@ -89,6 +108,8 @@ export function writeTaskSearch(search: TaskSearch): Record<string, string> {
     deadline,
     sort,
     limit: limit?.toString(),
+    columns,
+    open,
   }
   return changedSearch<Record<string, string>>({}, written)
 }
@@ -141,7 +162,7 @@ export function taskQuery(search: TaskSearch, now: number, range?: Range): Tasks
     filter: further.length > 1 ? { ...filter, $and: further } : Object.assign(filter, ...further),
     sort: { ...sort },
     limit: search.limit ?? FIRST_LIMIT,
-    fields: LIST_FIELDS,
+    fields: [...LIST_FIELDS, ...(search.columns?.split(',').filter((name) => COLUMN_PATH.test(name)) ?? [])],
   }
 }
 

@@ -99,6 +99,17 @@ export function writeTokens({ status, name, queue, host, q }: TaskSearch): strin
   return [...filters.filter(({ value }) => value !== '').map(written), ...(q === undefined ? [] : [q])].join(' ')
 }
 
+/** The value of a token in a search text. */
+export function tokenOf(q: string, key: string): string | undefined {
+  return splitTokens(q).find((token) => token.key === key)?.value
+}
+
+/** A search text with another value of a token, or without it. */
+export function withToken(q: string, key: string, value: string | undefined): string {
+  const others = splitTokens(q).filter((token) => token.key !== key)
+  return [...others, ...(value === undefined ? [] : [{ key, value }])].map(written).join(' ')
+}
+
 /**
  * The filter that the tokens of `q` mean. One that can't be used is left out.
  * @param now the server's time in milliseconds
