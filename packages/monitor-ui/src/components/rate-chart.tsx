@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'react'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import type { Sample } from '../live/progress-track.ts'
+import type { Sample } from '@taskfleet/react/internal'
 import { onTheme } from '../shell/theme.ts'
 import { formatAmount } from '../view/format.ts'
 import { probe } from './probe.ts'

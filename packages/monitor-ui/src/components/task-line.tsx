@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/protocol'
+import { useLiveTask } from '@taskfleet/react/internal'
 import { X } from 'lucide-react'
 import { memo } from 'react'
 import { isPossible } from '../view/commands.ts'
@@ -12,7 +13,6 @@ import { ProgressBar } from './progress-bar.tsx'
 import { SourceMark } from './source-mark.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
-import { useLiveTask } from './use-live-task.ts'
 import { PriorityMark, waitText } from './waiting-list.tsx'
 
 /** The columns of a line, with or without a box to select it. */
