@@ -115,6 +115,14 @@ export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as 
 
 export const SCHEDULES = { collection: 'schedules', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
 
+const RUNS_SHOWN = 30
+
+/** The last tasks of a schedule, the newest first. */
+export function runsOf(schedule: string): TasksRequest {
+  const fields = ['status', 'runAt', 'claimedAt', 'startedAt', 'finishedAt']
+  return { filter: { schedule }, sort: { _id: -1 }, limit: RUNS_SHOWN, fields }
+}
+
 export const DEPENDANTS_SHOWN = 50
 
 /** The tasks that wait for one, or have waited for it, the oldest first. */
