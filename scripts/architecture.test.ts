@@ -24,7 +24,7 @@ const ROOMS: Record<string, Room> = {
   },
   'packages/react': { imports: /^@taskfleet\/(protocol|client)$/, without: new RegExp(`^(${SERVERS}|node:.*)$`) },
   'packages/monitor-ui': {
-    imports: /^@taskfleet\/(protocol|client|react)$/,
+    imports: /^@taskfleet\/(protocol|client|react(\/internal)?)$/,
     without: new RegExp(`^(${SERVERS}|node:.*)$`),
   },
   // It imports the client for nothing but the entry `@taskfleet/core/client`.
@@ -53,7 +53,7 @@ const ROOMS: Record<string, Room> = {
     imports: /^@taskfleet\/(protocol|client|core|core\/internal|dev-mongo|gateway\/internal|worker)$|^taskfleet\/main$/,
   },
   'examples/events': { imports: /^@taskfleet\/(protocol|client|core|dev-mongo|worker)$/ },
-  'examples/page': { imports: /^@taskfleet\/(client|react)$/ },
+  'examples/page': { imports: /^@taskfleet\/(client|react|react\/styles\.css)$/ },
 }
 
 const PACKAGES = Object.keys(ROOMS).filter((room) => room.startsWith('packages/'))

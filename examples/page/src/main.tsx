@@ -1,28 +1,32 @@
 import { FleetClient } from '@taskfleet/client'
-import { FleetProvider, useLiveQuery, useTask } from '@taskfleet/react'
+import { FleetBoard, FleetProvider, TaskList, TaskProgress } from '@taskfleet/react'
+import { useState } from 'react'
 import { createRoot } from 'react-dom/client'
+import '@taskfleet/react/styles.css'
 
-function RunningTasks() {
-  const { rows, live, error } = useLiveQuery({ filter: { status: 'running' }, sort: { claimedAt: 1 }, limit: 15 })
-  if (error !== undefined) return <p role="alert">{error.message}</p>
-  return (
-    <ul aria-busy={!live}>
-      {rows.map((task) => (
-        <RunningTask key={task._id} id={task._id} />
-      ))}
-    </ul>
-  )
-}
+const WAITING = { filter: { status: { $in: ['pending', 'blocked', 'paused'] } }, sort: { _id: -1 }, limit: 10 } as const
 
-function RunningTask({ id }: { id: string }) {
-  const { task, progress, cancel } = useTask(id)
+function Page() {
+  const [chosen, setChosen] = useState<string>()
   return (
-    <li>
-      {task?.name} <progress value={progress?.ratio} /> {progress?.message}{' '}
-      <button type="button" onClick={() => cancel('from the page')}>
-        Cancel
-      </button>
-    </li>
+    <>
+      <h1>Our downloads</h1>
+      <section className="card" aria-labelledby="chosen">
+        <h2 id="chosen">Chosen</h2>
+        {chosen === undefined ? <p>Click a task to follow it here.</p> : <TaskProgress task={chosen} />}
+      </section>
+      <FleetBoard onOpen={({ _id }) => setChosen(_id)} />
+      <section className="card" aria-labelledby="waiting">
+        <h2 id="waiting">Waiting</h2>
+        <TaskList
+          query={WAITING}
+          columns={['task', 'state', 'progress', 'queue']}
+          empty="Nothing waits."
+          label="Waiting tasks"
+          onOpen={({ _id }) => setChosen(_id)}
+        />
+      </section>
+    </>
   )
 }
 
@@ -33,6 +37,6 @@ const client = new FleetClient({ reach: 'relay', ...(token === null ? {} : { tok
 
 createRoot(document.getElementById('page') as HTMLElement).render(
   <FleetProvider client={client}>
-    <RunningTasks />
+    <Page />
   </FleetProvider>,
 )

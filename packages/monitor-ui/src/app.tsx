@@ -2,7 +2,6 @@ import { RouterProvider } from '@tanstack/react-router'
 import type { FleetApi } from '@taskfleet/client'
 import { FleetProvider, useConnection } from '@taskfleet/react'
 import { useEffect, useMemo, useState } from 'react'
-import { ProgressTracks, TracksContext } from './live/progress-tracks.ts'
 import { createMonitorRouter } from './router.tsx'
 import { KeyForm } from './shell/dialogs.tsx'
 import { OwnKeyContext } from './shell/own-key.ts'
@@ -31,7 +30,6 @@ export function App({ connect, token, onToken, basePath = '/', router }: Props) 
   const [pages] = useState(() => router ?? createMonitorRouter({ basepath: basePath }))
   const [key, setKey] = useState(token)
   const [client, setClient] = useState<FleetApi>()
-  const tracks = useMemo(() => new ProgressTracks(), [])
   const use = useMemo(
     () => ({
       id: key === undefined ? undefined : /^tf_([0-9a-f]+)_/.exec(key)?.[1],
@@ -54,9 +52,7 @@ export function App({ connect, token, onToken, basePath = '/', router }: Props) 
       <UiContext value={ui}>
         <Gate onKey={use.change}>
           <OwnKeyContext value={use}>
-            <TracksContext value={tracks}>
-              <RouterProvider router={pages} />
-            </TracksContext>
+            <RouterProvider router={pages} />
           </OwnKeyContext>
         </Gate>
       </UiContext>

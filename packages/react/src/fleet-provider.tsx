@@ -11,6 +11,7 @@ import {
 } from 'react'
 import { FollowedRows } from './followed-rows.ts'
 import { Places } from './places.ts'
+import { ProgressTracks } from './progress-tracks.ts'
 import { SharedViews, type SharedViewsOptions, type Start } from './shared-views.ts'
 import { type ConnectionView, connectionOf, type Source, serverTimeOf } from './source.ts'
 
@@ -23,6 +24,7 @@ export interface Shared {
   /** For tasks that are watched with a query of their own. */
   readonly places: Places
   readonly followed: FollowedRows
+  readonly tracks: ProgressTracks
 }
 
 const FleetContext = createContext<Shared | null>(null)
@@ -51,6 +53,7 @@ export function FleetProvider({
       time: serverTimeOf(client),
       places: new Places(watchedAtMost),
       followed: new FollowedRows(),
+      tracks: new ProgressTracks(),
     }),
     [client, lingerMs, frameMs, watchedAtMost],
   )

@@ -2,10 +2,10 @@ import './testing/give-page.ts'
 import { FleetClient } from '@taskfleet/client'
 import { LOOPBACK, ownQueue, startGateway, startProxy } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { cleanup, renderHook } from '@testing-library/react'
+import { cleanup, render, renderHook } from '@testing-library/react'
 import { type ReactNode, StrictMode } from 'react'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { FleetProvider, useLiveQuery, useStats, useTask } from './index.ts'
+import { FleetBoard, FleetProvider, TaskList, TaskProgress, useLiveQuery, useStats, useTask } from './index.ts'
 
 /** What React asks of those who change something outside of `act`, as a gateway does. */
 const scope = globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
@@ -17,15 +17,18 @@ describe('the hooks on a real gateway', () => {
   })
   afterEach(cleanup)
 
-  function show<Result>(url: string, hook: () => Result) {
+  function around(url: string) {
     const client = new FleetClient({ url })
     fleet.cleanup(() => client.close())
-    const wrapper = ({ children }: { children: ReactNode }) => (
+    return ({ children }: { children: ReactNode }) => (
       <StrictMode>
         <FleetProvider client={client}>{children}</FleetProvider>
       </StrictMode>
     )
-    return renderHook(hook, { wrapper })
+  }
+
+  function show<Result>(url: string, hook: () => Result) {
+    return renderHook(hook, { wrapper: around(url) })
   }
 
   test('rows and figures follow the fleet through a lost connection, and leave nothing behind', async () => {
@@ -73,6 +76,33 @@ describe('the hooks on a real gateway', () => {
     await result.current.cancel('seen enough')
     await eventually(() => result.current.task?.status === 'cancelled' && result.current.end)
     expect(result.current.end).toMatchObject({ status: 'cancelled' })
+  })
+
+  test('a board, a list and one task are live from the host, share its connection, and say that it was lost', async () => {
+    const queue = ownQueue()
+    const runner = await fleet.runner({ queue, listen: LOOPBACK })
+    const proxy = await startProxy(fleet, runner.url!)
+    const task = await fleet.post([{ do: 'progress', done: 1, total: 4 }, { do: 'waitForAbort' }], { queue })
+    const id = task._id.toHexString()
+    const { container, unmount } = render(
+      <>
+        <FleetBoard filter={{ queue }} />
+        <TaskList query={{ filter: { queue } }} />
+        <TaskProgress task={id} />
+      </>,
+      { wrapper: around(proxy.url) },
+    )
+    const bars = () =>
+      [...container.querySelectorAll('[role=progressbar]')].map((bar) => bar.getAttribute('aria-valuenow'))
+    const sources = () => [...container.querySelectorAll('[data-task]')].map((row) => row.getAttribute('data-source'))
+    await eventually(() => sources().join() === 'live,live,live')
+    expect(bars()).toEqual(['25', '25', '25'])
+    proxy.cut()
+    await eventually(() => sources().join() === 'reconnecting,reconnecting,reconnecting')
+    await eventually(() => sources().join() === 'live,live,live')
+    await fleet.fleet.store.cancel(task._id, 'test')
+    await eventually(() => container.querySelector('.taskfleet-progress')!.textContent?.includes('Cancelled'))
+    unmount()
   })
 
   test('a refused query says why', async () => {

@@ -1,5 +1,5 @@
+import type { Sample } from '@taskfleet/react/internal'
 import type uPlot from 'uplot'
-import type { Sample } from '../live/progress-track.ts'
 import { formatAmount } from '../view/format.ts'
 import { type Look, usePlot } from './use-plot.ts'
 

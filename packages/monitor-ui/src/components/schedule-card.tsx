@@ -9,6 +9,7 @@ import {
   Play,
   Trash2,
 } from 'lucide-react'
+import type { ReactNode } from 'react'
 import { formatAge, formatDuration, formatTime } from '../view/format.ts'
 import { timeIn, timingWords } from '../view/schedule-words.ts'
 import type { Look } from '../view/status.ts'
@@ -17,6 +18,7 @@ import { zoneName } from '../view/zone.ts'
 import { Foreign } from './foreign.tsx'
 import { IconButton } from './icon-button.tsx'
 import { LookMark } from './look-mark.tsx'
+import { RunDots } from './run-dots.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskLink } from './task-link.tsx'
 import { Time } from './time.tsx'
@@ -28,6 +30,8 @@ interface Props {
   /** The last task that it made, if it still exists. */
   last: Pick<TaskRow, 'status' | 'control' | 'runAt'> | undefined
   now: number
+  /** Selects it. */
+  box?: ReactNode
   /** Absent without the permission. */
   onCommand: ((command: ScheduleCommand) => void) | undefined
 }
@@ -49,7 +53,7 @@ const MISSED: Record<ScheduleRow['missed'], string> = {
 }
 
 /** A schedule with its next run, its last run and its commands. */
-export function ScheduleCard({ schedule, last, now, onCommand }: Props) {
+export function ScheduleCard({ schedule, last, now, box, onCommand }: Props) {
   const { _id, task, version, options, cron, timeZone, missed, overlap } = schedule
   const state = stateOf(schedule)
   return (
@@ -61,6 +65,7 @@ export function ScheduleCard({ schedule, last, now, onCommand }: Props) {
     >
       <div className="min-w-0">
         <p className="flex flex-wrap items-center gap-x-3 gap-y-0.5">
+          {box !== undefined && <span className="-mx-2.5">{box}</span>}
           <LookMark look={LOOK[state]} />
           <Foreign text={_id} max={128} className="font-semibold" />
         </p>
@@ -85,6 +90,7 @@ export function ScheduleCard({ schedule, last, now, onCommand }: Props) {
       <Next schedule={schedule} now={now} />
       <Last schedule={schedule} last={last} now={now} />
       {onCommand !== undefined && <Tools name={_id} paused={schedule.paused} onCommand={onCommand} />}
+      <RunDots schedule={schedule} last={last} />
     </li>
   )
 }

@@ -1,7 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
+import { useLiveTask, useOnScreen } from '@taskfleet/react/internal'
 import { memo } from 'react'
-import { useOnScreen } from '../live/hooks.ts'
 import { formatDuration, formatPercent } from '../view/format.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -12,7 +12,6 @@ import { SourceMark } from './source-mark.tsx'
 import { Sparkline } from './sparkline.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
-import { useLiveTask } from './use-live-task.ts'
 
 /** A running task in its slot, with its progress, its rate and the source of both. */
 export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; worker: WorkerRow | undefined }) {

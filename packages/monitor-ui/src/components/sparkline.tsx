@@ -1,5 +1,5 @@
+import type { Sample } from '@taskfleet/react/internal'
 import { memo } from 'react'
-import type { Sample } from '../live/progress-track.ts'
 
 const WIDTH = 64
 const HEIGHT = 16

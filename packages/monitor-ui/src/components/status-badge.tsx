@@ -1,4 +1,5 @@
 import type { TaskRow } from '@taskfleet/protocol'
+import { stateWord } from '@taskfleet/react/internal'
 import { STATUS_LOOK } from '../view/status.ts'
 import { LookMark } from './look-mark.tsx'
 
@@ -7,9 +8,9 @@ interface Props {
   iconOnly?: boolean
 }
 
-export function StatusBadge({ task: { status, control }, iconOnly = false }: Props) {
-  const look = STATUS_LOOK[status]
-  const asked = status === 'running' ? control?.action : undefined
-  const label = asked === 'cancel' ? 'Cancelling' : 'Pausing'
-  return <LookMark look={asked === undefined ? look : { ...look, label, tone: 'text-warn' }} iconOnly={iconOnly} />
+export function StatusBadge({ task, iconOnly = false }: Props) {
+  const look = STATUS_LOOK[task.status]
+  const isAsked = task.status === 'running' && task.control !== undefined
+  const tone = isAsked ? 'text-warn' : look.tone
+  return <LookMark look={{ ...look, label: stateWord(task), tone }} iconOnly={iconOnly} />
 }

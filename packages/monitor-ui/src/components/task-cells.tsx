@@ -1,13 +1,12 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
+import { useLiveTask, useOnScreen } from '@taskfleet/react/internal'
 import { memo, useState } from 'react'
-import { useOnScreen } from '../live/hooks.ts'
 import { formatPercent } from '../view/format.ts'
 import type { UsualRuns } from '../view/history.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { visibleLine } from '../view/text.ts'
 import { SlotRow } from './slot-row.tsx'
-import { useLiveTask } from './use-live-task.ts'
 
 interface Props {
   tasks: readonly TaskRow[]

@@ -1,5 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import { type CommandName, hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/protocol'
+import type { LiveTask } from '@taskfleet/react'
+import { useLiveTask } from '@taskfleet/react/internal'
 import { type CSSProperties, type MouseEvent, memo, type ReactNode } from 'react'
 import { COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { formatAge, formatDuration, formatPercent, formatTime } from '../view/format.ts'
@@ -14,7 +16,6 @@ import { SourceMark } from './source-mark.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { Amount, endedText, leftText, rateText } from './task-figures.tsx'
 import { Time } from './time.tsx'
-import { type LiveTask, useLiveTask } from './use-live-task.ts'
 import { PriorityMark, waitText } from './waiting-list.tsx'
 
 /** How wide rows are laid out, and in which columns. A narrow screen has cards instead. */

@@ -1,25 +1,18 @@
 import { Link } from '@tanstack/react-router'
-import { type TaskRow, taskLabels } from '@taskfleet/protocol'
+import type { TaskRow } from '@taskfleet/protocol'
+import { waitText } from '@taskfleet/react/internal'
 import type { ReactNode } from 'react'
-import { formatAge, formatDuration } from '../view/format.ts'
+import { formatAge } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { DeadlineLabel } from './deadline-label.tsx'
 import { Foreign } from './foreign.tsx'
 import { StatusBadge } from './status-badge.tsx'
 
+export { waitText } from '@taskfleet/react/internal'
+
 const rowLink =
   'min-w-0 flex-1 truncate after:absolute after:inset-0 after:rounded-md focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:outline-run'
-
-/** Why or until when a task waits, in a few words. */
-export function waitText(task: TaskRow, now: number): string {
-  const ahead = Date.parse(task.runAt) - now
-  if (task.status === 'blocked') return 'after another task'
-  if (task.status === 'paused') return 'paused'
-  const labels = taskLabels(task, now)
-  if (ahead > 0) return `${labels.includes('retrying') ? 'retry in' : 'in'} ${formatDuration(ahead)}`
-  return labels.includes('retrying') ? 'retry due' : ''
-}
 
 interface RowProps {
   task: TaskRow

@@ -1,7 +1,8 @@
-import type { WorkerRow } from '@taskfleet/protocol'
 import { type LiveQueryView, useFleetClient, useLiveQuery, useServerTime } from '@taskfleet/react'
-import { useEffect, useMemo, useRef, useState } from 'react'
-import { WORKERS } from './queries.ts'
+import { useKnownTime, useWorkers, WORKERS } from '@taskfleet/react/internal'
+import { useMemo, useRef } from 'react'
+
+export { useOnScreen, useWorkers } from '@taskfleet/react/internal'
 
 /** Whether the current key has a scope. It decides only what the page offers; the gateway checks every request. */
 export function useCan(scope: 'write' | 'control' | 'admin'): boolean {
@@ -33,22 +34,9 @@ export function useKept<V extends Pick<LiveQueryView, 'loaded' | 'error'>>(meani
   return kept.current.view
 }
 
-/** The live workers by `_id`, which is the value of `task.worker`. */
-export function useWorkers(): ReadonlyMap<string, WorkerRow> {
-  const { rows } = useLiveQuery(WORKERS)
-  return useMemo(() => new Map(rows.map((worker) => [worker._id, worker])), [rows])
-}
-
-/**
- * The server's time in milliseconds for as long as the workers are known as they are now. Then it stands still: that this page is cut off
- * makes no host silent.
- */
+/** The server's time for as long as the workers are known as they are now: see `useKnownTime`. */
 export function useWorkersTime(): number {
-  const { live, loaded } = useLiveQuery(WORKERS)
-  const now = useServerTime()
-  const known = useRef(now)
-  if (live || !loaded) known.current = now
-  return known.current
+  return useKnownTime(useLiveQuery(WORKERS))
 }
 
 /** The names of the tasks that live workers run, for suggestions. */
@@ -58,21 +46,4 @@ export function useTaskNames(): string[] {
     const tasks = [...workers.values()].flatMap((worker) => worker.tasks)
     return [...new Set(tasks.map((task) => task.replace(/@\d+$/, '')))].sort()
   }, [workers])
-}
-
-/** Whether an element is on the screen. */
-export function useOnScreen(): [ref: (element: Element | null) => void, visible: boolean] {
-  const [element, ref] = useState<Element | null>(null)
-  const [visible, setVisible] = useState(false)
-  useEffect(() => {
-    if (element === null) return
-    if (typeof IntersectionObserver === 'undefined') {
-      setVisible(true)
-      return
-    }
-    const observer = new IntersectionObserver((entries) => setVisible(entries.at(-1)?.isIntersecting ?? false))
-    observer.observe(element)
-    return () => observer.disconnect()
-  }, [element])
-  return [ref, visible]
 }

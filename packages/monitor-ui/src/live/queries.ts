@@ -1,4 +1,7 @@
 import type { ErrorState, QueryRequest } from '@taskfleet/protocol'
+import { LIST_FIELDS } from '@taskfleet/react/internal'
+
+export { LIST_FIELDS, WORKERS } from '@taskfleet/react/internal'
 
 /** A query of tasks, so that its rows have their type. */
 export interface TasksRequest extends QueryRequest {
@@ -8,38 +11,6 @@ export interface TasksRequest extends QueryRequest {
 interface ErrorsRequest extends QueryRequest {
   collection: 'errors'
 }
-
-/** The fields of a row in a list, without the large ones. */
-export const LIST_FIELDS: string[] = [
-  'name',
-  'title',
-  'labels',
-  'version',
-  'status',
-  'queue',
-  'priority',
-  'basePriority',
-  'runAt',
-  'attempt',
-  'failures',
-  'lost',
-  'maxAttempts',
-  'worker',
-  'host',
-  'publicUrl',
-  'control',
-  'progress',
-  'error',
-  'rev',
-  'createdAt',
-  'claimedAt',
-  'startedAt',
-  'finishedAt',
-  'updatedAt',
-  'deadline',
-  'raiseAt',
-  'deadlineMissedAt',
-]
 
 const PAGE_FIELDS: string[] = [
   ...LIST_FIELDS.filter((field) => !field.includes('.')),
@@ -61,8 +32,6 @@ const PAGE_FIELDS: string[] = [
   'event',
   'expireAt',
 ]
-
-export const WORKERS = { collection: 'workers', sort: { name: 1 }, limit: 200 } as const satisfies QueryRequest
 
 /** The limit of the board's lists; its counts come from the statistics. */
 export const BOARD_LIMIT = 200
@@ -145,6 +114,14 @@ export function endedTasks(filter: Record<string, unknown>): TasksRequest {
 export const QUEUES = { collection: 'queues', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
 
 export const SCHEDULES = { collection: 'schedules', sort: { _id: 1 }, limit: 500 } as const satisfies QueryRequest
+
+const RUNS_SHOWN = 30
+
+/** The last tasks of a schedule, the newest first. */
+export function runsOf(schedule: string): TasksRequest {
+  const fields = ['status', 'runAt', 'claimedAt', 'startedAt', 'finishedAt']
+  return { filter: { schedule }, sort: { _id: -1 }, limit: RUNS_SHOWN, fields }
+}
 
 export const DEPENDANTS_SHOWN = 50
 

@@ -1,6 +1,6 @@
 import type { TaskRow } from '@taskfleet/protocol'
+import { type ProgressTracks, useTracks } from '@taskfleet/react/internal'
 import { leftOf } from '../view/host-lines.ts'
-import { type ProgressTracks, useTracks } from './progress-tracks.ts'
 
 /** A task that has reported nothing for this long may have stalled, so its progress says nothing about its end. */
 const STALLED_MS = 60_000

@@ -3,6 +3,7 @@ import type { WorkerRow } from '@taskfleet/protocol'
 import { useLiveQuery } from '@taskfleet/react'
 import { CirclePause, CirclePlay } from 'lucide-react'
 import { useMemo, useState } from 'react'
+import { Box } from '../components/box.tsx'
 import { Button, LinkButton } from '../components/button.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { HostLink } from '../components/host-link.tsx'
@@ -245,26 +246,6 @@ function summary(lines: readonly HostLine[]): string {
   ]
     .flat()
     .join(', ')
-}
-
-interface BoxProps {
-  label: string
-  checked: boolean
-  onChange: (on: boolean) => void
-}
-
-function Box({ label, checked, onChange }: BoxProps) {
-  return (
-    <label className="-my-2 flex min-h-9 w-9 cursor-pointer items-center justify-center">
-      <input
-        type="checkbox"
-        className="size-3.5 cursor-pointer accent-solid"
-        aria-label={label}
-        checked={checked}
-        onChange={({ target }) => onChange(target.checked)}
-      />
-    </label>
-  )
 }
 
 function LoopDelay({ ms }: { ms: number }) {

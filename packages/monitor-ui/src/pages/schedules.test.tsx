@@ -38,7 +38,7 @@ describe('the list of schedules', () => {
     expect(row.textContent).toContain('30 3 * * * Europe/Berlin')
     expect(screen.getByTestId('countdown').textContent).toMatch(/^in 1.m.(29|30).s$/)
     await waitFor(() => expect(row.textContent).toMatch(/Running2.m ago/))
-    expect(within(row).getByRole('link').getAttribute('href')).toBe(`/tasks/${task._id}`)
+    expect(within(row).getByRole('link', { name: task._id }).getAttribute('href')).toBe(`/tasks/${task._id}`)
     act(() => void fleet.put({ ...task, status: 'completed', rev: task.rev + 1 }))
     await waitFor(() => expect(row.textContent).toContain('Completed'))
     const { nextAt: _, ...over } = nightly
@@ -74,6 +74,35 @@ describe('the list of schedules', () => {
     expect(screen.queryByRole('button', { name: 'New schedule' })).toBeNull()
   })
 
+  it('has what runs in the next 24 hours, many runs as one line, and what was missed', async () => {
+    const now = Date.now()
+    const { cron: _, ...row } = aSchedule({ _id: 'tick', every: 300_000, nextAt: iso(now + 60_000) }, now)
+    fleet.putSchedule(row)
+    fleet.putSchedule(aSchedule({ _id: 'quarters', cron: '*/15 * * * *' }, now))
+    fleet.putSchedule(aSchedule({ lastSkipped: { slot: iso(now - 3_600_000), reason: 'MISSED' } }, now))
+    await open()
+    const agenda = within(await screen.findByRole('list', { name: 'Next 24 hours' }))
+    const lines = () =>
+      agenda.getAllByTestId('firing').map(({ dataset, textContent }) => `${dataset.kind} ${textContent}`)
+    await waitFor(() => expect(lines().join('\n')).toMatch(/often .*quartersreportevery 15.min × 9[567]/), SLOW)
+    expect(lines()[0]).toMatch(/missed .*nightlyreportMissed/)
+    expect(lines().join('\n')).toMatch(/often .*tickreportevery 5.min × 288/)
+    expect(lines().join('\n')).toMatch(/once .*nightlyreportOnce/)
+  })
+
+  it('has the last runs of each as dots that lead to their tasks', async () => {
+    const now = Date.now()
+    const done = fleet.put(aTask.completed({ schedule: 'nightly' }, now))
+    const failed = fleet.put(aTask.failed({ schedule: 'nightly' }, now))
+    fleet.putSchedule(aSchedule({ lastTask: failed._id }, now))
+    await open()
+    const runs = within(await screen.findByRole('list', { name: 'Last runs of nightly' })).getAllByRole('link')
+    expect(runs.map((run) => [run.getAttribute('href'), run.title.split(',')[0]])).toEqual([
+      [`/tasks/${done._id}`, 'Completed'],
+      [`/tasks/${failed._id}`, 'Failed'],
+    ])
+  })
+
   it('is reached by g s', async () => {
     const { router } = await open('/tasks')
     fireEvent.keyDown(document.body, { key: 'g' })
@@ -94,6 +123,25 @@ describe('its commands', () => {
     expect((await card()).textContent).toContain('when it is resumed')
     await click('Resume nightly')
     await waitFor(async () => expect((await card()).dataset.state).toBe('waiting'))
+  })
+
+  it('pauses many at once, and takes that back', async () => {
+    for (const _id of ['a', 'b']) fleet.putSchedule(aSchedule({ _id }, Date.now()))
+    fleet.putSchedule(aSchedule({ _id: 'c', paused: true }, Date.now()))
+    await open()
+    fireEvent.click(await screen.findByRole('checkbox', { name: 'Select all schedules' }))
+    expect(screen.getByText('3 selected')).toBeTruthy()
+    await click('Pause 2')
+    await toast('2 schedules are paused')
+    await waitFor(() => expect(screen.queryAllByRole('button', { name: /^Pause / })).toEqual([]))
+    await click('Undo')
+    await toast('2 schedules are resumed')
+    const states = () => screen.getAllByTestId('schedule').map(({ dataset }) => dataset.state)
+    await waitFor(() => expect(states()).toEqual(['waiting', 'waiting', 'paused']))
+    fleet.refuseNext = { code: 'QUEUE_NOT_ALLOWED', message: 'not yours' }
+    fireEvent.click(screen.getByRole('checkbox', { name: 'Select a' }))
+    await click('Pause')
+    await toast('not yours')
   })
 
   it('tells why something was refused', async () => {

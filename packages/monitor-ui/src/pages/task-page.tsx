@@ -10,6 +10,7 @@ import {
   type WorkerRow,
 } from '@taskfleet/protocol'
 import { useConnection, useLiveQuery } from '@taskfleet/react'
+import { useLiveTask } from '@taskfleet/react/internal'
 import { ArrowLeft } from 'lucide-react'
 import { Fragment, lazy, type ReactNode, Suspense } from 'react'
 import { AuditList } from '../components/audit-list.tsx'
@@ -30,7 +31,6 @@ import { endedText, leftText, progressText, rateText } from '../components/task-
 import { attemptsText } from '../components/task-line.tsx'
 import { TaskLink } from '../components/task-link.tsx'
 import { TaskLog } from '../components/task-log.tsx'
-import { useLiveTask } from '../components/use-live-task.ts'
 import { waitText } from '../components/waiting-list.tsx'
 import { WatchButton } from '../components/watch-button.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'

@@ -29,6 +29,7 @@ const PAGES: Record<string, QueryRequest> = {
     queries.failedWith('c0ffee', '2027-03-01T02:00:00.000Z', '2027-03-01T04:00:00.000Z'),
   ),
   dependants: queries.dependantsOf(ID),
+  'the last runs of a schedule': queries.runsOf('nightly'),
   statuses: queries.statusesOf([ID]),
   'watched tasks': queries.watchedTasks([ID]),
   'one task': queries.oneTask(ID),

@@ -15,6 +15,7 @@ import {
   type FleetStats,
   type QueryRequest,
   type TaskRow,
+  type WorkerRow,
 } from '@taskfleet/protocol'
 
 interface Subscription {
@@ -162,9 +163,37 @@ function closing(one: { open: boolean }): void {
 
 export const refusedWith = (code: string): FleetError => new FleetError(code, 'requested by the test')
 
+/** The moment of the rows below. */
+export const EPOCH = Date.parse('2027-01-01T00:00:00.000Z')
+export const iso = (at: number): string => new Date(at).toISOString()
+
+/** A worker's row with the values of a test. */
+export function aWorker(over: Partial<WorkerRow> = {}): WorkerRow {
+  return {
+    _id: 'w1',
+    name: 'host-a',
+    host: '127.0.0.2',
+    pid: 4_711,
+    role: 'worker',
+    url: 'http://127.0.0.2:4101',
+    state: 'running',
+    queues: ['default'],
+    tasks: ['resize@1'],
+    slots: 4,
+    running: 0,
+    load: { cpu: 0.3, rss: 182e6, memoryFree: 8e9, eventLoopDelayMs: 2 },
+    heartbeatMs: 2_000,
+    version: '0.1.0',
+    startedAt: iso(EPOCH - 3_600_000),
+    heartbeatAt: iso(EPOCH - 400),
+    rev: 1,
+    ...over,
+  }
+}
+
 /** A task's row with the values of a test. */
 export function aRow(over: Partial<TaskRow> & { _id: string }): TaskRow {
-  const at = '2027-01-01T00:00:00.000Z'
+  const at = iso(EPOCH)
   return {
     name: 'resize',
     version: 1,

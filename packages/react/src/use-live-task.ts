@@ -1,21 +1,36 @@
 import type { Progress, TaskRow, WorkerRow } from '@taskfleet/protocol'
-import { type TaskView, useConnection, useServerTime, useTask } from '@taskfleet/react'
-import { ratioOf, type Sample } from '../live/progress-track.ts'
-import { useTracks } from '../live/progress-tracks.ts'
-import { type RowSource, rowSource } from '../live/row-source.ts'
+import { useShared } from './fleet-provider.tsx'
+import { ratioOf, type Sample } from './progress-track.ts'
+import type { ProgressTracks } from './progress-tracks.ts'
+import { type RowSource, rowSource } from './row-source.ts'
+import { useConnection } from './use-connection.ts'
+import { useServerTime } from './use-server-time.ts'
+import { type TaskView, useTask } from './use-task.ts'
 
+/** The progress of each task over time, as far as this page has seen it. */
+export function useTracks(): ProgressTracks {
+  return useShared().tracks
+}
+
+/** The state of a task from moment to moment, with what follows from its progress. */
 export interface LiveTask {
-  /** The state from its host. */
-  watched: TaskView
-  progress: Progress | undefined
-  ratio: number | undefined
+  readonly task: TaskRow
+  /** The state from its host, with `cancel` and `message`. */
+  readonly watched: TaskView
+  /** The newest known, from its host or as stored. */
+  readonly progress: Progress | undefined
+  /** The done part, 0 to 1; `undefined` if it is unknown. */
+  readonly ratio: number | undefined
   /** In the progress's unit a second; `undefined` if unknown or uncertain. */
-  rate: number | undefined
-  secondsLeft: number | undefined
+  readonly rate: number | undefined
+  /** Until its end at this rate. */
+  readonly secondsLeft: number | undefined
   /** Its progress over time, for sparklines and charts. */
-  points: readonly Sample[]
-  source: RowSource
-  now: number
+  readonly points: readonly Sample[]
+  /** Where these figures come from. */
+  readonly source: RowSource
+  /** The server's time in milliseconds. */
+  readonly now: number
 }
 
 /**
@@ -49,6 +64,7 @@ export function useLiveTask(
   // A silent host's old rate says nothing about now.
   const moving = source.kind === 'live' || source.kind === 'stored' || source.kind === 'checkpoint'
   return {
+    task,
     watched,
     progress,
     // Its last report may be older than the end, which still completes it.

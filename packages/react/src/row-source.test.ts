@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { aTask, aWorker, EPOCH, iso } from '../testing/rows.ts'
 import { rowSource, type SourceFacts, workerView } from './row-source.ts'
+import { aRow, aWorker, EPOCH, iso } from './testing/fake-client.ts'
 
 const now = EPOCH
 const facts: SourceFacts = {
-  task: aTask.running(),
+  task: aRow({ _id: 'a' }),
   connection: 'live',
   worker: aWorker(),
   watch: { state: 'live', via: 'direct', publicUrl: 'http://127.0.0.1:4101/tasks/1' },
@@ -59,7 +59,9 @@ describe('rowSource', () => {
   })
 
   it('shows nothing for tasks that do not run', () => {
-    expect(rowSource({ ...facts, task: aTask.completed(), connection: 'reconnecting' })).toEqual({ kind: 'none' })
+    expect(rowSource({ ...facts, task: aRow({ _id: 'a', status: 'completed' }), connection: 'reconnecting' })).toEqual({
+      kind: 'none',
+    })
   })
 })
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { EPOCH, iso } from '../testing/rows.ts'
 import { ProgressTrack, ratioOf } from './progress-track.ts'
+import { EPOCH, iso } from './testing/fake-client.ts'
 
 function feed(track: ProgressTrack, reports: [seconds: number, done: number][], total = 1_000): number {
   let now = EPOCH

@@ -1,5 +1,4 @@
 import type { Progress, TaskRow } from '@taskfleet/protocol'
-import { createContext, useContext } from 'react'
 import { ProgressTrack } from './progress-track.ts'
 
 /** Tasks are remembered up to this many, for their rates and sparklines. */
@@ -40,12 +39,4 @@ export class ProgressTracks {
     if (this.#followed.size > REMEMBERED && oldest !== undefined) this.#followed.delete(oldest)
     return followed
   }
-}
-
-export const TracksContext = createContext<ProgressTracks | null>(null)
-
-export function useTracks(): ProgressTracks {
-  const tracks = useContext(TracksContext)
-  if (tracks === null) throw new Error('useTracks needs a <TracksContext value={tracks}> around it')
-  return tracks
 }
