@@ -12,7 +12,13 @@ import { NowPage } from './pages/now-page.tsx'
 import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseRangeSearch } from './view/range.ts'
-import { parseErrorSearch, parseEventSearch, parseHistorySearch, parseScheduleSearch } from './view/search.ts'
+import {
+  parseErrorSearch,
+  parseEventSearch,
+  parseHistorySearch,
+  parseLineSearch,
+  parseScheduleSearch,
+} from './view/search.ts'
 import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 /** The page *Now* is in the first script. Every other page is loaded from a file of its own. */
@@ -54,7 +60,7 @@ const root = createRootRoute({
 const parent = { getParentRoute: () => root }
 const now = createRoute({ ...parent, path: '/', component: NowPage })
 const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTaskSearch, component: pages.tasks })
-const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task })
+const task = createRoute({ ...parent, path: '/tasks/$id', validateSearch: parseLineSearch, component: pages.task })
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
 const error = createRoute({ ...parent, path: '/errors/$fingerprint', component: pages.error })
 const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
@@ -97,6 +103,7 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...writeTaskSearch(parseTaskSearch(search)),
     ...parseErrorSearch(search),
     ...parseHistorySearch(search),
+    ...parseLineSearch(search),
     ...parseRangeSearch(search),
   }
   const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F|%7E/g, decodeURIComponent)

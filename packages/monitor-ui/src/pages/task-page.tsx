@@ -8,7 +8,8 @@ import { Copyable } from '../components/copy.tsx'
 import { Dependants, Predecessors, useDependants } from '../components/dependencies.tsx'
 import { ErrorText } from '../components/error-text.tsx'
 import { Foreign } from '../components/foreign.tsx'
-import { JsonView } from '../components/json-view.tsx'
+import { JsonTree } from '../components/json-tree.tsx'
+import { LikeThis } from '../components/like-this.tsx'
 import { loadRateChart } from '../components/load-rate-chart.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { ProgressBar } from '../components/progress-bar.tsx'
@@ -33,7 +34,7 @@ import { formatAge, formatDuration, formatPercent, formatTime, formatWhen } from
 import { priorityName } from '../view/priority.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { taskTitle } from '../view/task-title.ts'
-import { safeLink, visibleLine } from '../view/text.ts'
+import { visibleLine } from '../view/text.ts'
 
 const RateChart = lazy(loadRateChart)
 const route = getRouteApi('/tasks/$id')
@@ -79,6 +80,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
   const lastWorker = task.worker ?? task.attempts?.at(-1)?.worker
   const host = task.host ?? (lastWorker === undefined ? undefined : (workers.get(lastWorker)?.name ?? lastWorker))
   const labels = taskLabels(task, now)
+  const { line } = route.useSearch()
   useTitle(`${running && ratio !== undefined ? `${Math.floor(ratio * 100)} % ` : ''}${title}`)
 
   return (
@@ -175,7 +177,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
       <WhyWaiting task={task} />
       {task.status === 'failed' && <ErrorPanel task={task} />}
 
-      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.55fr)_minmax(0,1fr)]">
+      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.7fr)_minmax(0,1fr)]">
         <div className="flex min-w-0 flex-col gap-3">
           <Panel title="Timeline">
             <TaskTimeline
@@ -185,6 +187,9 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               now={now}
             />
           </Panel>
+          <TaskLog task={task} live={watched.log} heard={watched.source.state === 'live'} line={line} />
+        </div>
+        <div className="flex min-w-0 flex-col gap-3">
           {(running || points.length > 1) && (
             <Panel title="Rate">
               {points.length > 1 && progress?.done !== undefined ? (
@@ -200,15 +205,14 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               )}
             </Panel>
           )}
-          <TaskLog task={task} live={watched.log} heard={watched.source.state === 'live'} />
-        </div>
-        <div className="flex min-w-0 flex-col gap-3">
+          <LikeThis task={task} now={now} endKnown={secondsLeft !== undefined} />
+          <Dependencies task={task} />
           <Panel title="Input">
-            <JsonView value={task.input ?? null} label="Input" />
+            <JsonTree value={task.input ?? null} root="input" label="Input" />
           </Panel>
           {task.output !== undefined && (
             <Panel title="Output">
-              <JsonView value={task.output} label="Output" />
+              <JsonTree value={task.output} root="output" label="Output" />
             </Panel>
           )}
           <Panel title="Details">
@@ -217,6 +221,25 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
         </div>
       </div>
     </div>
+  )
+}
+
+/** What it waits for and what waits for it; nothing for a task that stands alone. */
+function Dependencies({ task }: { task: TaskRow }) {
+  const dependants = useDependants(task._id)
+  return (
+    <>
+      {task.after !== undefined && (
+        <Panel title={task.status === 'blocked' ? 'Waits for' : 'Comes after'}>
+          <Predecessors task={task} />
+        </Panel>
+      )}
+      {dependants.length > 0 && (
+        <Panel title={hasEnded(task.status) ? 'Comes before' : 'Waited for by'}>
+          <Dependants rows={dependants} />
+        </Panel>
+      )}
+    </>
   )
 }
 
@@ -320,8 +343,7 @@ interface DetailsProps {
 
 function Details({ task, watch, now }: DetailsProps) {
   const { state } = useConnection()
-  const dependants = useDependants(task._id)
-  const { input, publicUrl, lazy, priority, basePriority } = task
+  const { publicUrl, lazy, priority, basePriority } = task
   const text = (value: string) => <Foreign text={value} max={128} />
   const copy = (value: string | undefined, label: string) => value && <Copyable text={value} label={label} />
   const span = (ms: number | undefined) => ms !== undefined && durationText(ms)
@@ -346,15 +368,9 @@ function Details({ task, watch, now }: DetailsProps) {
     ['Started', date(task.startedAt)],
     ['Ended', date(task.finishedAt)],
     ['Kept until', date(task.expireAt)],
-    ['After', task.after !== undefined && <Predecessors task={task} />],
-    ['Waited for by', dependants.length > 0 && <Dependants rows={dependants} />],
     ['Key', copy(task.key, 'key')],
     ['Event', copy(task.event, 'event')],
     ['Worker id', copy(task.worker, 'worker id')],
-    ...linksIn(input).map(({ field, link, text }): [string, ReactNode] => [
-      `input.${field}`,
-      <WebLink key={field} link={link} text={text} />,
-    ]),
   ]
   return (
     <dl className="grid grid-cols-[minmax(84px,auto)_minmax(0,1fr)] gap-x-3 gap-y-1.5">
@@ -367,23 +383,6 @@ function Details({ task, watch, now }: DetailsProps) {
           </Fragment>
         ))}
     </dl>
-  )
-}
-
-/** The web addresses among the values of an input. */
-function linksIn(input: unknown): { field: string; link: string; text: string }[] {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) return []
-  return Object.entries(input).flatMap(([field, text]) => {
-    const link = typeof text === 'string' ? safeLink(text) : undefined
-    return link === undefined ? [] : [{ field, link, text: String(text) }]
-  })
-}
-
-function WebLink({ link, text }: { link: string; text: string }) {
-  return (
-    <a href={link} target="_blank" rel="noreferrer noopener" className="break-all text-run hover:underline">
-      <Foreign text={text} max={300} />
-    </a>
   )
 }
 

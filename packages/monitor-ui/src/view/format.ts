@@ -81,10 +81,13 @@ export function formatTime(iso: string): string {
   })
 }
 
-/** `14:03:22`. */
-export function formatClock(iso: string): string {
+/** `14:03:22`, or `14:03:22.123` with milliseconds. */
+export function formatClock(iso: string, millis = false): string {
   const date = new Date(iso)
-  return Number.isNaN(date.getTime()) ? '–' : date.toLocaleTimeString('en-GB', zoneOption())
+  if (Number.isNaN(date.getTime())) return '–'
+  const clock = date.toLocaleTimeString('en-GB', zoneOption())
+  // Zones differ by whole seconds.
+  return millis ? `${clock}.${iso.match(/\.(\d{3})/)?.[1] ?? '000'}` : clock
 }
 
 /** `14:03` within a day, `1 Mar, 14:03` beside other days. For the axis of a chart. */
