@@ -66,7 +66,7 @@ function Node({ value, root, path, depth }: NodeProps) {
   const isFolder = size > 0
   return (
     <>
-      <div className="group/node flex items-start gap-1 rounded hover:bg-panel/70">
+      <div className="group/node relative flex items-start gap-1 rounded hover:bg-panel/70">
         {isFolder ? (
           <button
             type="button"
@@ -100,7 +100,7 @@ function Node({ value, root, path, depth }: NodeProps) {
             <Leaf value={value} kind={kind} />
           )}
         </span>
-        <span className="flex shrink-0 opacity-0 group-focus-within/node:opacity-100 group-hover/node:opacity-100 pointer-coarse:opacity-100">
+        <span className="flex shrink-0 pointer-coarse:-my-1 pointer-fine:absolute pointer-fine:top-0 pointer-fine:right-0 pointer-fine:rounded pointer-fine:bg-raised pointer-fine:opacity-0 pointer-fine:group-focus-within/node:opacity-100 pointer-fine:group-hover/node:opacity-100">
           <CopyButton
             icon={Route}
             label={`Copy the path ${visibleLine(pathText(root, path), 80)}`}

@@ -53,7 +53,7 @@ export function LikeThis({ task, now, endKnown }: Props) {
         </p>
       ) : (
         <>
-          {ms !== undefined && (
+          {ms !== undefined && isComparable(task) && (
             <Place usual={usual} ms={ms} task={task} now={now} endKnown={endKnown} name={shownName} />
           )}
           <Scale usual={usual} ms={ms} />
@@ -65,6 +65,9 @@ export function LikeThis({ task, now, endKnown }: Props) {
     </section>
   )
 }
+
+/** A task that failed may be quick for another reason. */
+const isComparable = ({ status }: TaskRow): boolean => status === 'running' || status === 'completed'
 
 function Place({ usual, ms, task, now, endKnown, name }: Props & { usual: UsualRun; ms: number; name: string }) {
   const running = task.status === 'running'
