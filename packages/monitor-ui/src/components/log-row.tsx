@@ -1,4 +1,3 @@
-import { Link } from '@tanstack/react-router'
 import type { LogLevel } from '@taskfleet/protocol'
 import { memo, type ReactNode } from 'react'
 import { formatClock, formatTime } from '../view/format.ts'
@@ -11,7 +10,10 @@ const TONE: Record<LogLevel, string> = {
   error: 'text-bad',
 }
 interface RowProps {
-  task: string
+  /** Its address. A router's link would follow the address in each of many lines. */
+  href: string
+  /** The line is chosen for the address. It is always the same function. */
+  onMark: (name: string) => void
   name: string
   at: string
   level: LogLevel
@@ -28,7 +30,7 @@ const STATE_LOOK = { chosen: 'bg-warn/20', marked: 'bg-run/15 shadow-[inset_3px_
 
 /** Its values are texts, so a line that has not changed is not drawn again. */
 export const LogRow = memo(function LogRow(props: RowProps): ReactNode {
-  const { task, name, at, level, message, attempt, wanted, state, wrap, millis } = props
+  const { href, onMark, name, at, level, message, attempt, wanted, state, wrap, millis } = props
   const text = shownMessage(message)
   return (
     <>
@@ -44,20 +46,21 @@ export const LogRow = memo(function LogRow(props: RowProps): ReactNode {
         data-line={name}
         data-state={state}
       >
-        <Link
-          to="/tasks/$id"
-          params={{ id: task }}
-          search={{ line: name }}
-          replace
-          resetScroll={false}
+        <a
+          href={href}
           // By keyboard, a line is reached by the search.
           tabIndex={state === undefined ? -1 : 0}
           className="shrink-0 text-dim hover:underline"
           title={`${formatTime(at)}. Link to this line`}
           aria-label={`Link to the line of ${formatClock(at, millis)}`}
+          onClick={(event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return
+            event.preventDefault()
+            onMark(name)
+          }}
         >
           <time dateTime={at}>{formatClock(at, millis)}</time>
-        </Link>
+        </a>
         <span className={`w-10 shrink-0 ${TONE[level]}`}>{level}</span>
         <bdi className={wrap ? 'min-w-0 flex-1 break-words whitespace-pre-wrap' : 'whitespace-pre'}>
           {wanted === ''

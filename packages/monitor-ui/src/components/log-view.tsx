@@ -1,7 +1,8 @@
+import { useRouter } from '@tanstack/react-router'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import type { LogLevel, StoredLogLine } from '@taskfleet/protocol'
 import { ArrowDownToLine, Check, Copy as CopyIcon, Download } from 'lucide-react'
-import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { useCallback, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { keepChoice, keptChoice } from '../shell/kept-choice.ts'
 import { countOf } from '../view/counts.ts'
 import { LEVELS, LogSearch, lineName, linesFrom } from '../view/log-lines.ts'
@@ -55,6 +56,13 @@ export function LogView({ task, lines, marked, ended, earlier, text, problem, em
   const shown = useMemo(() => linesFrom(lines, least), [lines, least])
   const found = useMemo(() => search.current.find(shown, wanted), [shown, wanted])
   const foundAt = chosen === undefined ? -1 : found.findIndex((index) => nameAt(shown, index) === chosen)
+
+  const router = useRouter()
+  const address = useMemo(() => addressOf(router, task), [router, task])
+  const mark = useCallback(
+    (line: string) => void router.navigate({ ...placeOf(task, line), replace: true, resetScroll: false }),
+    [router, task],
+  )
 
   const box = useRef<HTMLDivElement>(null)
   const isVirtual = shown.length > VIRTUAL_FROM
@@ -126,7 +134,8 @@ export function LogView({ task, lines, marked, ended, earlier, text, problem, em
     const name = lineName(line)
     return (
       <LogRow
-        task={task}
+        href={address.replace('0.0', name)}
+        onMark={mark}
         name={name}
         at={line.at}
         level={line.level}
@@ -156,7 +165,7 @@ export function LogView({ task, lines, marked, ended, earlier, text, problem, em
           onPrevious={previous}
         />
         <label className="flex items-center gap-1.5">
-          Level
+          <span className="max-xl:sr-only">Level</span>
           <select
             className="rounded border border-line bg-panel px-1 py-0.5 text-text"
             value={least}
@@ -263,6 +272,13 @@ export function LogView({ task, lines, marked, ended, earlier, text, problem, em
 const nameAt = (lines: readonly StoredLogLine[], index: number): string | undefined => {
   const line = lines[index]
   return line && lineName(line)
+}
+
+const placeOf = (id: string, line: string) => ({ to: '/tasks/$id' as const, params: { id }, search: { line } })
+
+/** The address of the line `0.0`, which no log has. */
+function addressOf(router: ReturnType<typeof useRouter>, task: string): string {
+  return router.history.createHref(router.buildLocation(placeOf(task, '0.0')).publicHref)
 }
 
 /** A choice that this browser keeps. */

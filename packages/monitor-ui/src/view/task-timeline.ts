@@ -33,7 +33,7 @@ interface Span extends Moment {
   open: boolean
 }
 
-export interface EnqueuedEntry extends Moment {
+interface EnqueuedEntry extends Moment {
   kind: 'enqueued'
   /** The key that ran its schedule by hand. Who enqueued other tasks is not recorded. */
   by: string | undefined
@@ -52,7 +52,7 @@ export interface AttemptEntry extends Span {
 }
 
 /** What somebody did to the task, from the audit log. */
-export interface DeedEntry extends Moment {
+interface DeedEntry extends Moment {
   kind: 'deed'
   by: string
   action: string
