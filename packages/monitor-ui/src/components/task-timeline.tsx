@@ -19,7 +19,7 @@ import {
   Undo2,
   UserRound,
 } from 'lucide-react'
-import { type ReactNode, useState } from 'react'
+import { createContext, type ReactNode, useContext, useState } from 'react'
 import { useOnScreen } from '../live/hooks.ts'
 import { statusesOf } from '../live/queries.ts'
 import { useAsked } from '../live/use-asked.ts'
@@ -74,6 +74,7 @@ function Audited({ task, workers, silentMs, now, predecessors }: Props & Pick<Ti
   const client = useFleetClient()
   const [ref, visible] = useOnScreen()
   const [all, setAll] = useState(false)
+  const names = useKeyNames()
   const { status, control, attempt, basePriority, queue, runAt, deadline } = task
   const { answer, error } = useAsked(() => client.audit.list({ id: task._id, limit: MOST_DEEDS }), {
     // Not the revision: a running task saves a checkpoint every second.
@@ -87,17 +88,19 @@ function Audited({ task, workers, silentMs, now, predecessors }: Props & Pick<Ti
   const current = entries.findIndex(({ ahead }) => !ahead)
   return (
     <div ref={ref}>
-      <ol className="flex flex-col" data-testid="timeline">
-        {shown.map((entry, index) => (
-          <Row key={entry.key} entry={entry} current={index === current} now={now} task={task} workers={workers}>
-            {isCut && index === SHOWN - 2 && (
-              <LinkButton className="mt-2 text-xs" onClick={() => setAll(true)}>
-                Show {formatCount(entries.length - shown.length)} more
-              </LinkButton>
-            )}
-          </Row>
-        ))}
-      </ol>
+      <KeyNames value={names}>
+        <ol className="flex flex-col" data-testid="timeline">
+          {shown.map((entry, index) => (
+            <Row key={entry.key} entry={entry} current={index === current} now={now} task={task} workers={workers}>
+              {isCut && index === SHOWN - 2 && (
+                <LinkButton className="mt-2 text-xs" onClick={() => setAll(true)}>
+                  Show {formatCount(entries.length - shown.length)} more
+                </LinkButton>
+              )}
+            </Row>
+          ))}
+        </ol>
+      </KeyNames>
       {error !== undefined && (
         <p className="mt-1 text-xs text-dim">
           Who did what is not shown: <bdi>{visibleText(error.message, 200)}</bdi>
@@ -275,8 +278,11 @@ function Words({ entry, task, workers, now }: Omit<RowProps, 'current' | 'childr
   }
 }
 
+/** Names of keys by their ids, asked for once. */
+const KeyNames = createContext<ReadonlyMap<string, string>>(new Map())
+
 function Who({ by }: { by: string }) {
-  const names = useKeyNames()
+  const names = useContext(KeyNames)
   return <Foreign text={names.get(by) ?? by} max={60} className="font-medium" />
 }
 

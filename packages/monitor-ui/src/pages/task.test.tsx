@@ -183,7 +183,8 @@ describe('the log', () => {
     fleet.store(task._id, ...many())
     await open(task, '?line=1.20')
     // Everything up to it is loaded, page by page.
-    await waitFor(() => expect(screen.queryByText(/^The newest/)).toBeNull())
+    await screen.findByRole('button', { name: 'Load all' })
+    await waitFor(() => expect(screen.queryByRole('button', { name: 'Load all' })).toBeNull())
     await waitFor(() => expect(scrolls).toHaveBeenCalled())
     expect(drawn().length).toBeGreaterThan(0)
     expect(drawn().length).toBeLessThan(200)
