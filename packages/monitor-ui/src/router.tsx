@@ -16,6 +16,7 @@ import {
   parseErrorSearch,
   parseEventSearch,
   parseHistorySearch,
+  parseLineSearch,
   parseNowSearch,
   parseScheduleSearch,
 } from './view/search.ts'
@@ -60,7 +61,7 @@ const root = createRootRoute({
 const parent = { getParentRoute: () => root }
 const now = createRoute({ ...parent, path: '/', validateSearch: parseNowSearch, component: NowPage })
 const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTaskSearch, component: pages.tasks })
-const task = createRoute({ ...parent, path: '/tasks/$id', component: pages.task })
+const task = createRoute({ ...parent, path: '/tasks/$id', validateSearch: parseLineSearch, component: pages.task })
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
 const error = createRoute({ ...parent, path: '/errors/$fingerprint', component: pages.error })
 const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
@@ -103,6 +104,7 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...writeTaskSearch(parseTaskSearch(search)),
     ...parseErrorSearch(search),
     ...parseHistorySearch(search),
+    ...parseLineSearch(search),
     ...parseRangeSearch(search),
     ...parseNowSearch(search),
   }

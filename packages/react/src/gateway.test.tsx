@@ -96,7 +96,7 @@ describe('the hooks on a real gateway', () => {
       [...container.querySelectorAll('[role=progressbar]')].map((bar) => bar.getAttribute('aria-valuenow'))
     const sources = () => [...container.querySelectorAll('[data-task]')].map((row) => row.getAttribute('data-source'))
     await eventually(() => sources().join() === 'live,live,live')
-    expect(bars()).toEqual(['25', '25', '25'])
+    await eventually(() => bars().join() === '25,25,25')
     proxy.cut()
     await eventually(() => sources().join() === 'reconnecting,reconnecting,reconnecting')
     await eventually(() => sources().join() === 'live,live,live')

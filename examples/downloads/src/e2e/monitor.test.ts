@@ -227,7 +227,7 @@ describe('the monitor in a real browser', () => {
 
     test('who cancelled it: 2', async () => {
       await click(page.locator('[data-testid=ended-row][data-status=cancelled]').getByRole('link').first())
-      const done = page.getByRole('region', { name: 'Who did what' })
+      const done = page.getByRole('region', { name: 'Timeline' })
       await done.scrollIntoViewIfNeeded(WAIT)
       await done
         .getByTestId('audit-entry')

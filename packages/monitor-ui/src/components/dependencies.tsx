@@ -1,8 +1,12 @@
+import { Link } from '@tanstack/react-router'
 import { afterIds, type TaskRow } from '@taskfleet/protocol'
-import { useLiveQuery } from '@taskfleet/react'
+import { useLiveQuery, useServerTime } from '@taskfleet/react'
 import { DEPENDANTS_SHOWN, dependantsOf, statusesOf } from '../live/queries.ts'
+import { taskTitle } from '../view/task-title.ts'
+import { Foreign } from './foreign.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskLink } from './task-link.tsx'
+import { Time } from './time.tsx'
 
 const IF_FAILED = {
   fail: 'If one fails, this task fails.',
@@ -47,16 +51,29 @@ interface TaskListProps {
 }
 
 function TaskList({ ids, rows, loaded }: TaskListProps) {
+  const now = useServerTime()
   const byId = new Map(rows.map((row) => [row._id, row]))
   return (
-    <ul className="flex flex-col gap-0.5">
+    <ul className="flex flex-col gap-1">
       {ids.map((id) => {
         const row = byId.get(id)
+        if (row === undefined) {
+          return (
+            <li key={id} className="flex flex-wrap items-baseline gap-x-2">
+              <TaskLink id={id} />
+              {loaded && <span className="text-dim">removed</span>}
+            </li>
+          )
+        }
+        const { status, finishedAt, startedAt, runAt } = row
+        const at = finishedAt ?? (status === 'running' ? startedAt : runAt)
         return (
-          <li key={id} className="flex flex-wrap items-baseline gap-x-2">
-            <TaskLink id={id} />
-            {row !== undefined && <StatusBadge task={row} />}
-            {row === undefined && loaded && <span className="text-dim">removed</span>}
+          <li key={id} className="grid grid-cols-[96px_minmax(0,1fr)_auto] items-baseline gap-x-2" data-status={status}>
+            <StatusBadge task={row} />
+            <Link to="/tasks/$id" params={{ id }} className="truncate text-run hover:underline">
+              <Foreign text={row.name === undefined ? id : taskTitle(row)} max={120} />
+            </Link>
+            {at !== undefined && <Time at={at} now={now} className="text-xs whitespace-nowrap text-dim" />}
           </li>
         )
       })}

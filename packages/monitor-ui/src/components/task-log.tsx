@@ -1,16 +1,8 @@
-import { hasEnded, type LogLine, type StoredLogLine, type TaskRow } from '@taskfleet/protocol'
-import { useConnection, useFleetClient } from '@taskfleet/react'
-import { useEffect, useMemo, useState } from 'react'
-import { wireError } from '../live/wire-error.ts'
-import { joinLog, mergeNewest } from '../view/join-log.ts'
-import { LogTail } from './log-tail.tsx'
-
-const PAGE = 200
-/** Browsers get slow with more lines. */
-const MOST = 5_000
-/** Workers store their log lines this often, so the last lines of an ended task may arrive late. */
-const SETTLE_MS = 2_500
-const AGAIN_MS = 5_000
+import { hasEnded, type LogLine, type TaskRow } from '@taskfleet/protocol'
+import { useEffect, useRef } from 'react'
+import { useTaskLog } from '../live/use-task-log.ts'
+import { isBefore, lineName, logText, parseLineName } from '../view/log-lines.ts'
+import { LogView } from './log-view.tsx'
 
 interface Props {
   task: TaskRow
@@ -18,18 +10,36 @@ interface Props {
   live: readonly LogLine[]
   /** Whether its socket is open. If not, the stored lines are polled while it runs. */
   heard: boolean
+  /** The line that the address names, such as `2.100`. */
+  line?: string | undefined
 }
 
 /** A task's log: the stored lines of all its attempts, and the live tail while it runs. */
-export function TaskLog({ task, live, heard }: Props) {
-  const { lines, older, busy, problem, earlier } = useStoredLog(task, heard)
-  const shown = useMemo(() => joinLog(lines, live, task.attempt), [lines, live, task.attempt])
+export function TaskLog({ task, live, heard, line }: Props) {
+  const { lines, older, busy, problem, earlier } = useTaskLog(task, live, heard)
+  const wanted = line === undefined ? undefined : parseLineName(line, task.attempt)
+  const marked = wanted && lineName(wanted)
+  const [first] = lines
+  const missing = wanted !== undefined && older && first !== undefined && isBefore(wanted, first)
+  const asked = useRef<string>(undefined)
+  // Once for each line, also if it can't be loaded
+  useEffect(() => {
+    if (!missing || wanted === undefined || asked.current === marked) return
+    asked.current = marked
+    void earlier((known) => known[0] === undefined || !isBefore(wanted, known[0]))
+  })
   const ended = hasEnded(task.status)
   return (
-    <LogTail
-      lines={shown}
-      compact={ended && shown.length === 0}
-      earlier={older && shown.length < MOST ? { load: earlier, busy } : undefined}
+    <LogView
+      task={task._id}
+      lines={lines}
+      marked={marked}
+      ended={ended}
+      earlier={older ? { one: () => void earlier(), all: () => void earlier(() => false), busy } : undefined}
+      text={async () => {
+        const all = older ? await earlier(() => false) : { lines, older: false }
+        return logText(all.lines.length > lines.length ? all.lines : lines, all.older)
+      }}
       problem={problem}
       empty={
         task.status === 'running'
@@ -40,69 +50,4 @@ export function TaskLog({ task, live, heard }: Props) {
       }
     />
   )
-}
-
-interface StoredLog {
-  lines: readonly StoredLogLine[]
-  /** Whether there may be older ones. */
-  older: boolean
-}
-
-function useStoredLog(task: TaskRow, heard: boolean) {
-  const client = useFleetClient()
-  const live = useConnection().state === 'live'
-  const [log, setLog] = useState<StoredLog>({ lines: [], older: false })
-  const [busy, setBusy] = useState(false)
-  const [problem, setProblem] = useState<string>()
-  const { _id: id, status, attempt } = task
-  const unheard = status === 'running' && !heard
-
-  // On purpose: another status or attempt means that there are new lines
-  useEffect(() => {
-    if (!live) return
-    let mine = true
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const ask = async (): Promise<void> => {
-      try {
-        const newest = await client.tasks.log({ id, limit: PAGE })
-        if (!mine) return
-        setLog((before) => {
-          const { lines, gap } = mergeNewest(before.lines, newest)
-          return { lines, older: gap || (before.lines.length === 0 ? newest.length >= PAGE : before.older) }
-        })
-        setProblem(undefined)
-      } catch (thrown) {
-        if (mine) setProblem(wireError(thrown).message)
-      }
-    }
-    const round = () => {
-      void ask().finally(() => {
-        if (mine && unheard) timer = setTimeout(round, AGAIN_MS)
-      })
-    }
-    round()
-    if (!unheard && status !== 'running' && attempt > 0) timer = setTimeout(() => void ask(), SETTLE_MS)
-    return () => {
-      mine = false
-      clearTimeout(timer)
-    }
-  }, [client, live, id, status, attempt, unheard])
-
-  const earlier = async () => {
-    const [first] = log.lines
-    if (first === undefined || busy) return
-    setBusy(true)
-    try {
-      const { attempt: n, seq } = first
-      const before = await client.tasks.log({ id, before: { attempt: n, seq }, limit: PAGE })
-      setLog(({ lines }) => ({ lines: [...before, ...lines], older: before.length >= PAGE }))
-      setProblem(undefined)
-    } catch (thrown) {
-      setProblem(wireError(thrown).message)
-    } finally {
-      setBusy(false)
-    }
-  }
-
-  return { ...log, busy, problem, earlier: () => void earlier() }
 }

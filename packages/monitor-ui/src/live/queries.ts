@@ -124,6 +124,7 @@ export function runsOf(schedule: string): TasksRequest {
 }
 
 export const DEPENDANTS_SHOWN = 50
+const RELATED_FIELDS: string[] = ['name', 'title', 'status', 'control', 'createdAt', 'runAt', 'startedAt', 'finishedAt']
 
 /** The tasks that wait for one, or have waited for it, the oldest first. */
 export function dependantsOf(id: string): TasksRequest {
@@ -131,13 +132,13 @@ export function dependantsOf(id: string): TasksRequest {
     filter: { after: id },
     sort: { createdAt: 1 },
     limit: DEPENDANTS_SHOWN,
-    fields: ['status', 'control', 'createdAt'],
+    fields: RELATED_FIELDS,
   }
 }
 
 /** The tasks of these ids. */
 export function statusesOf(ids: readonly string[]): TasksRequest {
-  return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: ['status', 'control', 'runAt'] }
+  return { filter: { _id: { $in: [...ids] } }, limit: Math.max(1, ids.length), fields: RELATED_FIELDS }
 }
 
 /** The watched tasks, with what a notification of their end shows. */

@@ -231,8 +231,8 @@ describe('a task’s page', () => {
     await renderMonitor(fleet, `/tasks/${task._id}`)
     await screen.findAllByTestId('attempt')
     const [, second, first] = screen.getAllByTestId('attempt')
-    expect(second?.textContent).toMatch(/lostits host came back: it had kept running$/)
-    expect(first?.textContent).toMatch(/lost$/)
+    expect(second?.textContent).toMatch(/· lost · its host came back: it had kept running/)
+    expect(first?.textContent).toMatch(/· lost(?! ·)/)
   })
 
   it('lists attempts with their host, duration and error', async () => {
@@ -246,7 +246,7 @@ describe('a task’s page', () => {
     })
     await openTask(task)
     const [second, first] = screen.getAllByTestId('attempt')
-    expect(second?.textContent).toContain('fra-1127.0.0.2')
+    expect(second?.textContent).toContain('fra-1 127.0.0.2')
     expect(first?.textContent).toContain('1\u00a0m\u00a000\u00a0s')
     const failure = within(screen.getByTestId('attempt-error'))
     failure.getByText('HTTP_503')
@@ -257,7 +257,7 @@ describe('a task’s page', () => {
   it('shows who did what', async () => {
     const task = put(aTask.pending)
     await openTask(task)
-    await screen.findByText('Nobody has changed this task.')
+    await screen.findByText('Enqueued')
     await act(() => fleet.tasks.pause({ id: task._id, reason: 'the mirror moves' }))
     expect((await screen.findByTestId('audit-entry')).textContent).toMatch(/^local paused: the mirror moves/)
   })

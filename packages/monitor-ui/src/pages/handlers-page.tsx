@@ -68,7 +68,7 @@ export function HandlersPage() {
         </Link>
       ),
     },
-    { title: 'Served by', className: 'sm:min-w-28', cell: (line) => <ServedBy line={line} /> },
+    { title: 'Served by', className: 'min-[1100px]:min-w-28', cell: (line) => <ServedBy line={line} /> },
     {
       title: 'Queues',
       cell: ({ queues }) => (
@@ -127,6 +127,7 @@ export function HandlersPage() {
       <Listing views={[coverage, handlers, counting]} loaded={loaded} count={loaded ? lines.length : 0} empty={NONE}>
         <Table
           label="Handlers"
+          cards="tablet"
           columns={columns}
           rows={lines}
           keyOf={({ type }) => type}
@@ -180,13 +181,13 @@ const actions = (onNew: (handler: Pick<HandlerRow, 'name' | 'version'>) => void)
   alone: true,
   // Visible even if the table has to be scrolled.
   className:
-    'sm:sticky sm:right-0 sm:bg-panel sm:in-data-[served=false]:bg-[color-mix(in_oklab,var(--color-bad)_10%,var(--color-panel))]',
+    'min-[1100px]:sticky min-[1100px]:right-0 min-[1100px]:bg-panel min-[1100px]:in-data-[served=false]:bg-[color-mix(in_oklab,var(--color-bad)_10%,var(--color-panel))]',
   cell: ({ type, name, version }) => (
     <IconButton
       icon={Plus}
       label={`New task of ${visibleLine(type, 60)}`}
       title="New task…"
-      className="-my-1.5 max-sm:-ml-2"
+      className="-my-1.5 max-[1100px]:-ml-2"
       onClick={() => onNew({ name, version })}
     />
   ),

@@ -1,36 +1,27 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
 import type { ConnectionState, WatchSource } from '@taskfleet/client'
-import {
-  type AttemptOutcome,
-  type AttemptView,
-  durationText,
-  hasEnded,
-  type TaskRow,
-  taskLabels,
-  type WorkerRow,
-} from '@taskfleet/protocol'
+import { durationText, hasEnded, type TaskRow, taskLabels, type WorkerRow } from '@taskfleet/protocol'
 import { useConnection, useLiveQuery } from '@taskfleet/react'
 import { useLiveTask } from '@taskfleet/react/internal'
 import { ArrowLeft } from 'lucide-react'
 import { Fragment, lazy, type ReactNode, Suspense } from 'react'
-import { AuditList } from '../components/audit-list.tsx'
 import { Copyable } from '../components/copy.tsx'
 import { Dependants, Predecessors, useDependants } from '../components/dependencies.tsx'
 import { ErrorText } from '../components/error-text.tsx'
 import { Foreign } from '../components/foreign.tsx'
-import { JsonView } from '../components/json-view.tsx'
+import { JsonTree } from '../components/json-tree.tsx'
+import { LikeThis } from '../components/like-this.tsx'
 import { loadRateChart } from '../components/load-rate-chart.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { ProgressBar } from '../components/progress-bar.tsx'
-import { ScrollRegion } from '../components/scroll-region.tsx'
 import { SourceMark } from '../components/source-mark.tsx'
 import { Stack } from '../components/stack.tsx'
 import { StatusBadge } from '../components/status-badge.tsx'
 import { TaskActions } from '../components/task-actions.tsx'
 import { endedText, leftText, progressText, rateText } from '../components/task-figures.tsx'
 import { attemptsText } from '../components/task-line.tsx'
-import { TaskLink } from '../components/task-link.tsx'
 import { TaskLog } from '../components/task-log.tsx'
+import { TaskTimeline } from '../components/task-timeline.tsx'
 import { waitText } from '../components/waiting-list.tsx'
 import { WatchButton } from '../components/watch-button.tsx'
 import { WhyWaiting } from '../components/why-waiting.tsx'
@@ -43,7 +34,7 @@ import { formatAge, formatDuration, formatPercent, formatTime, formatWhen } from
 import { priorityName } from '../view/priority.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { taskTitle } from '../view/task-title.ts'
-import { safeLink, visibleLine } from '../view/text.ts'
+import { visibleLine } from '../view/text.ts'
 
 const RateChart = lazy(loadRateChart)
 const route = getRouteApi('/tasks/$id')
@@ -89,6 +80,7 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
   const lastWorker = task.worker ?? task.attempts?.at(-1)?.worker
   const host = task.host ?? (lastWorker === undefined ? undefined : (workers.get(lastWorker)?.name ?? lastWorker))
   const labels = taskLabels(task, now)
+  const { line } = route.useSearch()
   useTitle(`${running && ratio !== undefined ? `${Math.floor(ratio * 100)} % ` : ''}${title}`)
 
   return (
@@ -183,9 +175,20 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
       </section>
 
       <WhyWaiting task={task} />
-      {task.error !== undefined && <ErrorPanel task={task} />}
+      {task.status === 'failed' && <ErrorPanel task={task} />}
 
-      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.55fr)_minmax(0,1fr)]">
+      <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1.7fr)_minmax(0,1fr)]">
+        <div className="flex min-w-0 flex-col gap-3">
+          <Panel title="Timeline">
+            <TaskTimeline
+              task={task}
+              workers={workers}
+              silentMs={source.kind === 'silent' ? source.ageMs : undefined}
+              now={now}
+            />
+          </Panel>
+          <TaskLog task={task} live={watched.log} heard={watched.source.state === 'live'} line={line} />
+        </div>
         <div className="flex min-w-0 flex-col gap-3">
           {(running || points.length > 1) && (
             <Panel title="Rate">
@@ -202,29 +205,41 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               )}
             </Panel>
           )}
-          <TaskLog task={task} live={watched.log} heard={watched.source.state === 'live'} />
-          <Panel title="Attempts">
-            <Attempts task={task} workers={workers} now={now} />
-          </Panel>
-        </div>
-        <div className="flex min-w-0 flex-col gap-3">
+          <LikeThis task={task} now={now} endKnown={secondsLeft !== undefined} />
+          <Dependencies task={task} />
           <Panel title="Input">
-            <JsonView value={task.input ?? null} label="Input" />
+            <JsonTree value={task.input ?? null} root="input" label="Input" />
           </Panel>
           {task.output !== undefined && (
             <Panel title="Output">
-              <JsonView value={task.output} label="Output" />
+              <JsonTree value={task.output} root="output" label="Output" />
             </Panel>
           )}
           <Panel title="Details">
             <Details task={task} watch={watched.source} now={now} />
           </Panel>
-          <Panel title="Who did what">
-            <AuditList task={task} />
-          </Panel>
         </div>
       </div>
     </div>
+  )
+}
+
+/** What it waits for and what waits for it; nothing for a task that stands alone. */
+function Dependencies({ task }: { task: TaskRow }) {
+  const dependants = useDependants(task._id)
+  return (
+    <>
+      {task.after !== undefined && (
+        <Panel title={task.status === 'blocked' ? 'Waits for' : 'Comes after'}>
+          <Predecessors task={task} />
+        </Panel>
+      )}
+      {dependants.length > 0 && (
+        <Panel title={hasEnded(task.status) ? 'Comes before' : 'Waited for by'}>
+          <Dependants rows={dependants} />
+        </Panel>
+      )}
+    </>
   )
 }
 
@@ -281,7 +296,7 @@ function ErrorPanel({ task }: { task: TaskRow }) {
   if (error === undefined) return null
   return (
     <section className="panel min-w-0 border-bad/50 p-3" aria-label="Error">
-      <h2 className="heading mb-1.5">{task.status === 'failed' ? 'Error' : 'Last error'}</h2>
+      <h2 className="heading mb-1.5">Error</h2>
       <p className="flex flex-wrap items-baseline gap-x-2">
         <ErrorText error={error} max={1_000} className="min-w-0" />
       </p>
@@ -298,87 +313,6 @@ function ErrorPanel({ task }: { task: TaskRow }) {
       </p>
       <Stack stack={error.stack} />
     </section>
-  )
-}
-
-const OUTCOME_TONE: Record<AttemptOutcome, string> = {
-  completed: 'text-done',
-  failed: 'text-bad',
-  lost: 'text-warn',
-  released: 'text-dim',
-  paused: 'text-warn',
-  cancelled: 'text-dim',
-  snoozed: 'text-dim',
-  deferred: 'text-dim',
-}
-
-function Attempts({ task, workers, now }: { task: TaskRow; workers: ReadonlyMap<string, WorkerRow>; now: number }) {
-  const attempts = task.attempts ?? []
-  if (attempts.length === 0) return <p className="text-dim">No worker has claimed it yet.</p>
-  return (
-    <ScrollRegion label="Table of attempts" className="-mx-3 overflow-x-auto px-3">
-      <table className="w-full min-w-[460px] border-collapse text-left">
-        <thead className="text-xs text-dim">
-          <tr>
-            {['#', 'Host', 'Claimed', 'Took', 'Outcome'].map((title) => (
-              <th key={title} scope="col" className="border-b border-line py-1 pr-3 font-medium">
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {attempts.toReversed().map((attempt) => (
-            <AttemptRow key={attempt.n} attempt={attempt} worker={workers.get(attempt.worker)} now={now} />
-          ))}
-        </tbody>
-      </table>
-      {(task.attemptsDropped ?? 0) > 0 && (
-        <p className="mt-1 text-xs text-dim">{countOf(task.attemptsDropped ?? 0, 'older attempt')} dropped.</p>
-      )}
-    </ScrollRegion>
-  )
-}
-
-function AttemptRow({ attempt, worker, now }: { attempt: AttemptView; worker: WorkerRow | undefined; now: number }) {
-  const { n, claimedAt, endedAt, outcome, survived, error } = attempt
-  // Attempts of earlier versions have only the worker's id.
-  const host = attempt.host ?? worker?.name
-  const cell = `py-1.5 pr-3 align-top ${error === undefined ? 'border-b border-line' : ''}`
-  const until = endedAt === undefined ? now : Date.parse(endedAt)
-  return (
-    <Fragment>
-      <tr data-testid="attempt" data-outcome={outcome ?? 'running'}>
-        <td className={cell}>{n}</td>
-        <td className={`${cell} max-w-44 truncate`}>
-          <Foreign text={host ?? attempt.worker} max={60} className={host === undefined ? 'font-mono text-xs' : ''} />
-          {worker?.host !== undefined && (
-            <span className="block truncate font-mono text-[11px] text-dim">
-              <Foreign text={worker.host} max={60} />
-            </span>
-          )}
-        </td>
-        <td className={`${cell} whitespace-nowrap`}>{formatTime(claimedAt)}</td>
-        <td className={`${cell} whitespace-nowrap`}>{formatDuration(until - Date.parse(claimedAt))}</td>
-        <td className={`${cell} font-medium ${outcome === undefined ? 'text-run' : OUTCOME_TONE[outcome]}`}>
-          {outcome ?? 'running'}
-          {survived && (
-            <span className="block text-xs font-normal text-dim">its host came back: it had kept running</span>
-          )}
-        </td>
-      </tr>
-      {error !== undefined && (
-        <tr data-testid="attempt-error">
-          <td className="border-b border-line" />
-          <td colSpan={4} className="border-b border-line pr-3 pb-1.5">
-            <p className="text-xs">
-              <ErrorText error={error} max={400} className="text-dim" />
-            </p>
-            <Stack stack={error.stack} />
-          </td>
-        </tr>
-      )}
-    </Fragment>
   )
 }
 
@@ -409,8 +343,7 @@ interface DetailsProps {
 
 function Details({ task, watch, now }: DetailsProps) {
   const { state } = useConnection()
-  const dependants = useDependants(task._id)
-  const { input, publicUrl, lazy, priority, basePriority, parent, replayOf, schedule } = task
+  const { publicUrl, lazy, priority, basePriority } = task
   const text = (value: string) => <Foreign text={value} max={128} />
   const copy = (value: string | undefined, label: string) => value && <Copyable text={value} label={label} />
   const span = (ms: number | undefined) => ms !== undefined && durationText(ms)
@@ -435,25 +368,9 @@ function Details({ task, watch, now }: DetailsProps) {
     ['Started', date(task.startedAt)],
     ['Ended', date(task.finishedAt)],
     ['Kept until', date(task.expireAt)],
-    ['After', task.after !== undefined && <Predecessors task={task} />],
-    ['Waited for by', dependants.length > 0 && <Dependants rows={dependants} />],
-    ['Parent', parent && <TaskLink id={parent} />],
-    ['Replay of', replayOf && <TaskLink id={replayOf} />],
-    [
-      'From schedule',
-      schedule && (
-        <Link to="/schedules" search={{ name: schedule }} className="text-run hover:underline">
-          {text(schedule)}
-        </Link>
-      ),
-    ],
     ['Key', copy(task.key, 'key')],
     ['Event', copy(task.event, 'event')],
     ['Worker id', copy(task.worker, 'worker id')],
-    ...linksIn(input).map(({ field, link, text }): [string, ReactNode] => [
-      `input.${field}`,
-      <WebLink key={field} link={link} text={text} />,
-    ]),
   ]
   return (
     <dl className="grid grid-cols-[minmax(84px,auto)_minmax(0,1fr)] gap-x-3 gap-y-1.5">
@@ -466,23 +383,6 @@ function Details({ task, watch, now }: DetailsProps) {
           </Fragment>
         ))}
     </dl>
-  )
-}
-
-/** The web addresses among the values of an input. */
-function linksIn(input: unknown): { field: string; link: string; text: string }[] {
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) return []
-  return Object.entries(input).flatMap(([field, text]) => {
-    const link = typeof text === 'string' ? safeLink(text) : undefined
-    return link === undefined ? [] : [{ field, link, text: String(text) }]
-  })
-}
-
-function WebLink({ link, text }: { link: string; text: string }) {
-  return (
-    <a href={link} target="_blank" rel="noreferrer noopener" className="break-all text-run hover:underline">
-      <Foreign text={text} max={300} />
-    </a>
   )
 }
 

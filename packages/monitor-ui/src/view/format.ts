@@ -44,10 +44,13 @@ export function formatTime(iso: string): string {
   return dateFormat({ ...DAY, year: 'numeric', ...SECOND, timeZoneName: 'short' }).format(date)
 }
 
-/** `14:03:22`. */
-export function formatClock(iso: string): string {
+/** `14:03:22`, or `14:03:22.123` with milliseconds. */
+export function formatClock(iso: string, millis = false): string {
   const date = new Date(iso)
-  return Number.isNaN(date.getTime()) ? '–' : dateFormat(SECOND).format(date)
+  if (Number.isNaN(date.getTime())) return '–'
+  const clock = dateFormat(SECOND).format(date)
+  // Zones differ by whole seconds.
+  return millis ? `${clock}.${iso.match(/\.(\d{3})/)?.[1] ?? '000'}` : clock
 }
 
 /** `14:03` within a day, `1 Mar, 14:03` beside other days. For the axis of a chart. */

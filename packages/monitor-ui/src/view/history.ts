@@ -174,9 +174,7 @@ function count(into: Ends, { status, count: added }: Pick<HistoryRow, 'status' |
  * @param part 0.5 for the median
  */
 export function mixedPercentile(groups: readonly Percentiles[], part: number): number | undefined {
-  const curves = groups.flatMap(({ count, p50, p95, p99 }) =>
-    count > 0 && p50 !== undefined && p95 !== undefined && p99 !== undefined ? [{ count, p50, p95, p99 }] : [],
-  )
+  const curves = curvesOf(groups)
   const all = curves.reduce((sum, curve) => sum + curve.count, 0)
   if (all === 0) return undefined
   const below = (ms: number): number =>
@@ -190,6 +188,18 @@ export function mixedPercentile(groups: readonly Percentiles[], part: number): n
   }
   return Math.round(high)
 }
+
+/** Which share of several groups' durations, from 0 to 1, is at most `ms`; estimated as `mixedPercentile`. */
+export function mixedShare(groups: readonly Percentiles[], ms: number): number | undefined {
+  const curves = curvesOf(groups)
+  const all = curves.reduce((sum, curve) => sum + curve.count, 0)
+  return all === 0 ? undefined : curves.reduce((sum, curve) => sum + curve.count * shareBelow(curve, ms), 0) / all
+}
+
+const curvesOf = (groups: readonly Percentiles[]): Required<Percentiles>[] =>
+  groups.flatMap(({ count, p50, p95, p99 }) =>
+    count > 0 && p50 !== undefined && p95 !== undefined && p99 !== undefined ? [{ count, p50, p95, p99 }] : [],
+  )
 
 /** The share of a group's durations that are at most `ms`. */
 function shareBelow({ p50, p95, p99 }: Required<Omit<Percentiles, 'count'>>, ms: number): number {

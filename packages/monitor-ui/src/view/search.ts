@@ -28,6 +28,15 @@ export interface HistorySearch {
   about?: string
 }
 
+export interface LineSearch {
+  /** A line of the task's log: `2.100` is line 100 of attempt 2. */
+  line?: string
+}
+
+export function parseLineSearch({ line }: RawSearch): LineSearch {
+  return typeof line === 'string' && /^[\d.]{1,20}$/.test(line) ? { line } : {}
+}
+
 export function parseErrorSearch({ state }: RawSearch): ErrorSearch {
   return state === 'resolved' || state === 'ignored' ? { state } : {}
 }
