@@ -289,6 +289,12 @@ export type CommandName = (typeof COMMANDS)[number]
 
 export interface CommandAnswer extends z.output<typeof shapes.commandAnswer> {}
 
+/** A command on many tasks, which a gateway carries out: exactly one of `ids` and `filter`. */
+export interface BulkRequest extends z.output<typeof shapes.bulkRequest> {}
+
+/** A command on many tasks that a gateway carries out, with its counts. */
+export interface BulkRow extends z.output<typeof shapes.bulkRow> {}
+
 /** One reason why a task does not run, or its current state. */
 export interface ExplainReason extends z.output<typeof shapes.explainReason> {}
 

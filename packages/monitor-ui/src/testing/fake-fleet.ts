@@ -16,7 +16,7 @@ import type {
   WatchSource,
 } from '@taskfleet/client'
 import { type Fleet, LOCAL, parseId } from '@taskfleet/core'
-import { compileFilter, compileQuery, Outcome, toFullRow, type Watch } from '@taskfleet/core/internal'
+import { BulkRuns, compileFilter, compileQuery, Outcome, toFullRow, type Watch } from '@taskfleet/core/internal'
 import { MemoryDatabase } from '@taskfleet/core/memory'
 import {
   type AttentionRow,
@@ -142,6 +142,17 @@ export class FakeFleet implements FleetApi {
     const error = this.refused.get(name)
     if (error !== undefined) throw refusal(error)
     if (writes) this.#refuse()
+  }
+
+  /** Carries out the bulk operations that have not ended, as a gateway does. */
+  async carryOut(): Promise<void> {
+    const log = { warn: console.warn, error: console.error }
+    const runs = new BulkRuns({ fleet: this.#fleet, log: log as never })
+    await runs.start()
+    while ((await this.#fleet.as().bulk.list()).some(({ endedAt }) => endedAt === undefined)) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await runs.stop()
   }
 
   /** What was asked of one operation that changes something, one after the other. */
