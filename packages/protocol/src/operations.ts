@@ -11,6 +11,7 @@ import type {
   CoverageRow,
   EditRequest,
   EnqueueRequest,
+  ErrorMarkRequest,
   ErrorRow,
   ErrorState,
   EventChanges,
@@ -734,15 +735,24 @@ const table = {
       list: 'errors',
     }),
     mark: write<ErrorRow>('control')({
-      summary: 'Resolve, ignore or reopen an error',
-      request: shape<{ fingerprint: string; state: ErrorState; until?: string }>({
+      summary: 'Resolve, ignore or reopen an error, or change its owner and note',
+      request: shape<ErrorMarkRequest>({
         fingerprint,
-        state: shapes.errorState,
+        state: shapes.errorState.optional().describe('Unchanged by default'),
         until: shapes.date
           .max(40)
           .optional()
           .describe('Ignore it until this date; after that, it opens again when it comes back'),
-      }),
+        resolvedIn: z
+          .string()
+          .max(200)
+          .optional()
+          .describe(
+            '`name@version`: it is resolved in, and opens again only from this version on or from another handler',
+          ),
+        owner: z.string().max(100).nullable().optional().describe('Who takes care of it'),
+        note: z.string().max(2_000).nullable().optional().describe('For other people'),
+      }).meta({ anyOf: [{ required: ['state'] }, { required: ['owner'] }, { required: ['note'] }] }),
       answer: shapes.errorGroup,
       codes: ['NOT_FOUND', 'BAD_DATE', ...VALUES],
       rest: 'PATCH /errors/:fingerprint',

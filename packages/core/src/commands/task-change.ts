@@ -122,7 +122,10 @@ function replayOf(task: TaskDocument, input: unknown, _id: ObjectId = new driver
   }
 }
 
-export const stateOf = (status: TaskStatus): string => (hasEnded(status) ? `has ${status}` : `is ${status}`)
+export function stateOf(status: TaskStatus): string {
+  if (status === 'cancelled') return 'was cancelled'
+  return hasEnded(status) ? `has ${status}` : `is ${status}`
+}
 
 /** Why a command can't change a task. */
 export interface TaskRefusal {

@@ -5,6 +5,8 @@ import { CircleAlert, CircleCheck, CircleMinus } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { Copyable } from '../components/copy.tsx'
 import { ErrorMark, ErrorMarks } from '../components/error-marks.tsx'
+import { ErrorNotes } from '../components/error-notes.tsx'
+import { ErrorPlaces } from '../components/error-places.tsx'
 import { ErrorTasks } from '../components/error-tasks.tsx'
 import { ErrorText } from '../components/error-text.tsx'
 import { Foreign } from '../components/foreign.tsx'
@@ -144,6 +146,8 @@ function ErrorView({ error }: { error: ErrorRow }) {
           <p className="mt-1 text-xs text-dim">Failed attempts by hour. An attempt that is retried ends no task.</p>
         </section>
       </div>
+      <ErrorNotes error={error} />
+      <ErrorPlaces error={error} />
       <ErrorTasks error={error} />
     </Page>
   )

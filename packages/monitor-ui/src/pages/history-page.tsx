@@ -86,10 +86,10 @@ export function HistoryPage() {
           <p className="text-dim">
             Who did what {range.chosen === undefined ? 'in the last year' : 'in the chosen time'}, newest first.
           </p>
-          <Refresh at={at} now={now} onRefresh={tryAgain} />
-          <Link to="/operations" className={`${link} sm:ml-auto`}>
+          <Link to="/operations" className={link}>
             Operations on many tasks
           </Link>
+          <Refresh at={at} now={now} onRefresh={tryAgain} />
         </>
       }
     >

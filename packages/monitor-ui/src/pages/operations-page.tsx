@@ -32,7 +32,7 @@ const STATES: Record<BulkRow['state'], { label: string; icon: LucideIcon; tone: 
   running: { label: 'Running', icon: LoaderCircle, tone: 'text-run' },
   stopping: { label: 'Stopping', icon: LoaderCircle, tone: 'text-run' },
   stopped: { label: 'Stopped', icon: CircleStop, tone: 'text-warn' },
-  completed: { label: 'Completed', icon: CircleCheck, tone: 'text-good' },
+  completed: { label: 'Completed', icon: CircleCheck, tone: 'text-done' },
   failed: { label: 'Failed', icon: CircleAlert, tone: 'text-bad' },
 }
 
@@ -155,7 +155,7 @@ function Operation({ bulk, now, onChange }: { bulk: BulkRow; now: number; onChan
   const ended = endedAt === undefined ? undefined : Date.parse(endedAt)
   const ratio = ratioOf(bulk)
   const tone =
-    state === 'failed' ? 'text-bad' : state === 'stopped' ? 'text-warn' : ended === undefined ? 'text-run' : 'text-good'
+    state === 'failed' ? 'text-bad' : state === 'stopped' ? 'text-warn' : ended === undefined ? 'text-run' : 'text-done'
   return (
     <Page
       title={operationTitle(bulk)}
@@ -251,7 +251,7 @@ function Operation({ bulk, now, onChange }: { bulk: BulkRow; now: number; onChan
                   <Names names={tasks} most={5}>
                     {(task) => <TaskLink id={task} />}
                   </Names>
-                  {count > tasks.length && <span className="text-dim"> The first {tasks.length} are listed.</span>}
+                  {count > tasks.length && <span className="text-dim">; only the first {tasks.length} are kept</span>}
                 </p>
               </li>
             ))}

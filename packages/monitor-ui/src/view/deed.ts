@@ -36,6 +36,7 @@ const DEEDS: Readonly<Record<string, string>> = {
   'key create': 'made a key',
   'key edit': 'changed a key',
   'key revoke': 'revoked a key',
+  'error edit': 'changed the note on an error',
   'error open': 'reopened an error',
   'error resolved': 'resolved an error',
   'error ignored': 'ignored an error',

@@ -127,6 +127,13 @@ export const errorGroup = object({
   marked: object({ by: z.string(), at: date }).exactOptional(),
   /** An ignored error stays ignored until this date, or until it is marked differently. */
   ignoredUntil: date.exactOptional(),
+  /** Who takes care of it, for people. It stays when the error is marked. */
+  owner: z.string().exactOptional(),
+  note: z.string().exactOptional(),
+  /** A resolved error stays resolved while it comes from earlier versions of this handler only. */
+  resolvedIn: object({ name: z.string(), version: z.int() })
+    .exactOptional()
+    .describe('It stays resolved while it comes from earlier versions of this handler only'),
   /** When the developer was last notified. */
   notifiedAt: date.exactOptional(),
   rev: z.int(),
