@@ -48,6 +48,7 @@ export const INDEXES: readonly IndexSpec[] = [
   { collection: 'bulk', name: 'open', key: { state: 1, _id: 1 } },
   retention('bulk'),
   retention('bulkParts'),
+  retention('versions'),
   { collection: 'canaries', name: 'retention', key: { at: 1 }, expireAfterSeconds: 3_600 },
 ]
 

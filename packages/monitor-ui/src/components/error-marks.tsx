@@ -102,7 +102,7 @@ export function ErrorMarks({ error }: { error: ErrorRow }) {
 }
 
 /** The version after the last one of each handler in which it happened: where a fix would be. */
-export function nextVersions(versions: readonly string[]): string[] {
+function nextVersions(versions: readonly string[]): string[] {
   const latest = new Map<string, number>()
   for (const type of versions) {
     const at = type.lastIndexOf('@')

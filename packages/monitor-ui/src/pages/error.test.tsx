@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
 import { click, toast, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
@@ -93,6 +93,20 @@ describe('an error', () => {
       ['fra-2', '–', '1'],
     ])
     expect(screen.getByRole('region', { name: 'Where it failed' }).textContent).toContain('4 failed tasks')
+  })
+
+  it('marks in its chart when versions of its handlers came', async () => {
+    fleet.putError(anError({}, Date.now()))
+    const handler = { queues: ['default'], workers: ['fra-1'] }
+    vi.spyOn(fleet.handlers, 'list').mockResolvedValue([
+      { ...handler, name: 'download', version: 2, firstSeenAt: ago(3 * 60 * MINUTE) },
+      { ...handler, name: 'download', version: 1, firstSeenAt: ago(72 * 60 * MINUTE) },
+      { ...handler, name: 'other', version: 5, firstSeenAt: ago(MINUTE) },
+    ])
+    await renderMonitor(fleet, '/errors/c0ffee')
+    const marks = await screen.findAllByTestId('deploy')
+    expect(marks.map(({ textContent }) => textContent)).toEqual(['download@2'])
+    expect(screen.getByRole('region', { name: 'How often' }).textContent).toMatch(/Deployed: download@2 3\sh\sago/)
   })
 
   it('is four clicks from Now to a replay of exactly its tasks of the last hour', async () => {

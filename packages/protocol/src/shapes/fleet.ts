@@ -166,6 +166,7 @@ export const handlerRow = object({
     .array(queueName)
     .describe('The queues in which a live worker runs it; of these, a limited key sees its own'),
   workers: z.array(z.string()).describe('Names of the live workers that run it'),
+  firstSeenAt: date.exactOptional().describe('When a worker first had it; kept for 90 days after the last worker'),
   replay: z.literal(false).exactOptional().describe('Its completed tasks must not run again'),
   schema: z
     .record(z.string(), z.unknown())
