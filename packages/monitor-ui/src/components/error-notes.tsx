@@ -3,6 +3,7 @@ import { useFleetClient } from '@taskfleet/react'
 import { Pencil } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
 import { useCan } from '../live/hooks.ts'
+import { visibleText } from '../view/text.ts'
 import { Button } from './button.tsx'
 import { Foreign } from './foreign.tsx'
 import { Problem } from './notes.tsx'
@@ -56,8 +57,8 @@ export function ErrorNotes({ error }: { error: ErrorRow }) {
               {owner === undefined ? 'nobody' : <Foreign text={owner} max={OWNER_LENGTH} className="font-medium" />}
             </p>
             {note !== undefined && (
-              <p className="mt-1 whitespace-pre-wrap" data-testid="error-note">
-                <Foreign text={note} max={NOTE_LENGTH} />
+              <p dir="auto" className="mt-1 break-words whitespace-pre-wrap" data-testid="error-note">
+                {visibleText(note, NOTE_LENGTH)}
               </p>
             )}
           </div>

@@ -124,7 +124,7 @@ function ErrorGroup({ error, gone, now, onBulk }: GroupProps) {
           </p>
           {error.note !== undefined && (
             <p className="mt-1 text-xs">
-              <Foreign text={error.note} max={200} />
+              <Foreign text={error.note.replace(/\s+/g, ' ')} max={200} />
             </p>
           )}
         </div>
