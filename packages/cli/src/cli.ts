@@ -2,6 +2,7 @@ import { SIGNING_MODES } from '@taskfleet/core/internal'
 import { FleetError, VERSION } from '@taskfleet/protocol'
 import { Command, CommanderError, Option } from 'commander'
 import { noteSources } from './address.ts'
+import { bulkCommands } from './bulk.ts'
 import { callbackCommands } from './callbacks.ts'
 import { taskCommands } from './commands.ts'
 import { completionCommands } from './completion.ts'
@@ -80,6 +81,7 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   storedTaskCommands(kit)
   watchCommand(kit)
   taskCommands(kit)
+  bulkCommands(kit)
   reportCommands(kit)
   errorCommands(kit)
   fleetCommands(kit)

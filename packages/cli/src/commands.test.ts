@@ -1,7 +1,9 @@
 import type { TaskDocument } from '@taskfleet/core'
-import type { CommandAnswer, TaskRow } from '@taskfleet/protocol'
+import { BulkRuns } from '@taskfleet/core/internal'
+import type { BulkRow, CommandAnswer, TaskRow } from '@taskfleet/protocol'
 import { useCli } from '@taskfleet/testkit/fleet/test-cli'
 import { taskFactory } from '@taskfleet/testkit/task-factory'
+import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 
 const absent = 'f'.repeat(24)
@@ -38,6 +40,29 @@ describe('commands that change tasks', () => {
       ['retry', 'cancel', 'resume', 'pause'].map((action) => `${action} by local`),
     )
     expect(record.at(-1)).toMatchObject({ reason: 'lunch', changed: 2, matched: 3 })
+  })
+
+  test('bulk operations are started, followed to their end and undone', async () => {
+    const queue = 'in-bulk'
+    await Promise.all(Array.from({ length: 3 }, () => make().pending({ queue } as never)))
+    const started = await json<BulkRow>('bulk', 'start', 'cancel', '--filter', '{"queue":"nobody"}')
+    expect(started).toMatchObject({ command: 'cancel', state: 'running', matched: 0 })
+    expect(await here('bulk', 'stop', started._id)).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('stopping, 0 of 0 done'),
+    })
+    const runs = new BulkRuns({ fleet: fleet.fleet, log: pino({ level: 'silent' }), everyMs: 50 })
+    await runs.start()
+    const ended = await here('bulk', 'start', 'pause', '--filter', JSON.stringify({ queue }), '--wait')
+    expect(ended.code).toBe(0)
+    expect(ended.out).toMatch(/pause: completed, 3 of 3 done\n3 changed, 0 already in that state, 0 refused\n$/)
+    const [newest] = await json<BulkRow[]>('bulk', 'list', '--limit', '1')
+    expect(newest).toMatchObject({ command: 'pause', changed: 3 })
+    expect((await here('bulk', 'undo', newest!._id)).out).toMatch(/resume: running, 0 of 3 done/)
+    await runs.stop()
+    expect((await here('bulk', 'list')).out).toMatch(/COMMAND +STATE +DONE/)
+    expect(await here('bulk', 'show', absent)).toMatchObject({ code: 6 })
+    expect((await here('bulk', 'start', 'remove', '--filter', '{}')).code).toBe(2)
   })
 
   test('enqueues and edits tasks that wait for others', async () => {

@@ -14,6 +14,12 @@ const MARKS: Record<string, { state: ErrorState; summary: string }> = {
   ignore: { state: 'ignored', summary: 'ignore an error, for ever or for a time' },
   reopen: { state: 'open', summary: 'reopen an error' },
 }
+/** Fields without an option, by state. */
+const HIDDEN: Record<ErrorState, string[]> = {
+  open: ['state', 'until', 'resolvedIn'],
+  resolved: ['state', 'until'],
+  ignored: ['state', 'resolvedIn'],
+}
 const MESSAGE_WIDTH = 80
 
 export function errorCommands(kit: CommandKit): void {
@@ -37,7 +43,7 @@ export function errorCommands(kit: CommandKit): void {
     const command = operationCommand(kit, 'errors', 'mark', {
       name: `errors ${verb}`,
       summary,
-      hide: state === 'ignored' ? ['state'] : ['state', 'until'],
+      hide: HIDDEN[state],
       call({ errors }, request, { view, options }) {
         const until = typeof options.for === 'number' ? new Date(view.now() + options.for).toISOString() : undefined
         return errors.mark({ ...request, state, ...given({ until }) })

@@ -7,6 +7,7 @@ type Send = (name: string, request: unknown) => Promise<unknown>
 /** Listed here, so that a page does not load the table of operations. */
 const LISTED: Record<keyof FleetOperations, true> = {
   tasks: true,
+  bulk: true,
   events: true,
   callbacks: true,
   schedules: true,

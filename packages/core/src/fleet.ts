@@ -15,6 +15,7 @@ import type { Connection, mongo } from 'mongoose'
 import type { Logger } from 'pino'
 import { LOCAL, type Principal } from './auth/key-store.ts'
 import { Signing, type SigningOptions } from './auth/signing.ts'
+import { BulkStore } from './bulk/bulk-store.ts'
 import { operationsFor } from './commands/dispatcher.ts'
 import {
   type EventCalls,
@@ -83,6 +84,8 @@ export class Fleet {
   readonly waiting: WaitingSamples
   /** How many tasks there are, without reading the history. */
   readonly counts: KeptCounts
+  /** Commands on many tasks that gateways carry out. */
+  readonly bulk: BulkStore
   readonly callbacks: Callbacks
   readonly events: Events
   readonly schedules: Schedules
@@ -130,6 +133,7 @@ export class Fleet {
     })
     this.store = store
     this.batches = store.batches
+    this.bulk = new BulkStore(db, gate)
     this.callbacks = new Callbacks(db, gate, signing)
     this.events = new Events({
       client: database.getClient(),

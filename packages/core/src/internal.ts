@@ -3,6 +3,7 @@ export { newSecret, parseSecrets, SigningKeys, secretId, type TokenKind, WEAK_SE
 export { requireScope, sameRights, secretHash } from './auth/key-store.ts'
 export { boundsOf, requireReach, requireUnlimited, visibleTo } from './auth/reach.ts'
 export { SIGNING_ALGORITHMS, SIGNING_MODES, signingFromEnv } from './auth/signing.ts'
+export { BulkRuns, type BulkRunsOptions } from './bulk/bulk-runs.ts'
 export { AttentionCommands } from './commands/attention-commands.ts'
 export { cursorValues, writeCursor } from './commands/cursor.ts'
 export { type ListRequest, readTasks } from './commands/list-tasks.ts'

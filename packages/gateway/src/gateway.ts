@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { asError, Fleet, LOCAL, type Principal, type TaskDocument } from '@taskfleet/core'
 import {
   AttentionCommands,
+  BulkRuns,
   type Feed,
   type FleetDatabase,
   LiveQueries,
@@ -219,6 +220,7 @@ export class Gateway extends Service {
     else await this.#listen(listen)
     await this.use(this.#holders)
     await this.use(this.#feeder!)
+    await this.use(new BulkRuns({ fleet: this.#fleet, log: this.#log }))
     await this.#watchFleet()
   }
 

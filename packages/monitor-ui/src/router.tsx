@@ -31,6 +31,8 @@ const pages = {
   history: lazyRouteComponent(() => import('./pages/history-page.tsx'), 'HistoryPage'),
   host: lazyRouteComponent(() => import('./pages/host-page.tsx'), 'HostPage'),
   hosts: lazyRouteComponent(() => import('./pages/hosts-page.tsx'), 'HostsPage'),
+  operation: lazyRouteComponent(() => import('./pages/operations-page.tsx'), 'OperationPage'),
+  operations: lazyRouteComponent(() => import('./pages/operations-page.tsx'), 'OperationsPage'),
   queue: lazyRouteComponent(() => import('./pages/queue-page.tsx'), 'QueuePage'),
   queues: lazyRouteComponent(() => import('./pages/queues-page.tsx'), 'QueuesPage'),
   settings: lazyRouteComponent(() => import('./pages/settings-page.tsx'), 'SettingsPage'),
@@ -82,6 +84,8 @@ const history = createRoute({
   validateSearch: parseHistorySearch,
   component: pages.history,
 })
+const operations = createRoute({ ...parent, path: '/operations', component: pages.operations })
+const operation = createRoute({ ...parent, path: '/operations/$id', component: pages.operation })
 const settings = createRoute({ ...parent, path: '/settings', component: pages.settings })
 /** Where pages were before: addresses that people have kept still lead somewhere. */
 const moved = (path: string, to: string) =>
@@ -94,6 +98,7 @@ const moved = (path: string, to: string) =>
   })
 const routeTree = root.addChildren([
   ...[now, tasks, task, errors, error, handlers, queues, queue, hosts, host, events, schedules, history, settings],
+  ...[operations, operation],
   ...[moved('/coverage', '/handlers'), moved('/audit', '/history'), moved('/keys', '/settings')],
 ])
 

@@ -110,6 +110,7 @@ export const ERROR_CODES: Readonly<Record<string, CodeMeaning>> = {
   KEYS_NOT_UNIQUE: CONFLICT,
   NOT_ENDED: CONFLICT,
   NOT_WAITING: CONFLICT,
+  NO_UNDO: CONFLICT,
   QUEUE_FULL: { status: 429, exit: EXIT.conflict },
   REV_CONFLICT: CONFLICT,
   SCHEDULE_EXISTS: CONFLICT,

@@ -2,6 +2,8 @@ import { z } from 'zod'
 import type {
   AttentionRow,
   AuditEntry,
+  BulkRequest,
+  BulkRow,
   CallbackRequest,
   CallbackRow,
   CommandAnswer,
@@ -9,6 +11,7 @@ import type {
   CoverageRow,
   EditRequest,
   EnqueueRequest,
+  ErrorMarkRequest,
   ErrorRow,
   ErrorState,
   EventChanges,
@@ -383,6 +386,51 @@ const table = {
       list: 'waiting',
     }),
   },
+  bulk: {
+    start: write<BulkRow>('control')({
+      summary: 'Start a command on up to 100,000 tasks, which a gateway carries out',
+      notes:
+        'The tasks are selected at once. Each is changed by the same rules as by the command itself. `GET /bulk/:id` has the progress. If the gateway ends, another one goes on, and no task is changed twice. If the key loses the scope `control` or a part of its reach, that applies to the remaining tasks.',
+      request: as<BulkRequest>(shapes.bulkRequest),
+      answer: shapes.bulkRow,
+      codes: [...SELECTING, 'TOO_MANY', 'BAD_FILTER', 'FILTER_TOO_BIG', 'QUERY_TOO_SLOW'],
+      rest: 'POST /bulk',
+      makes: true,
+    }),
+    list: read<BulkRow[]>()({
+      summary: 'Bulk operations of the last 30 days, the newest first',
+      request: shape<{ limit?: number }>({ limit: limit(1_000) }),
+      answer: z.array(shapes.bulkRow),
+      codes: ['BAD_SORT', 'UNKNOWN_FIELD'],
+      rest: 'GET /bulk',
+      list: 'operations',
+    }),
+    show: read<BulkRow>()({
+      summary: 'One bulk operation with its progress',
+      ...BY_ID,
+      answer: shapes.bulkRow,
+      codes: ['BAD_ID', 'NOT_FOUND'],
+      rest: 'GET /bulk/:id',
+    }),
+    stop: write<BulkRow>('control')({
+      summary: 'Stop a bulk operation: the remaining tasks stay as they are',
+      ...BY_ID,
+      answer: shapes.bulkRow,
+      codes: ['BAD_ID', 'NOT_FOUND', 'ALREADY_ENDED'],
+      rest: 'POST /bulk/:id/stop',
+    }),
+    undo: write<BulkRow>('control')({
+      summary: 'Undo an ended bulk operation by the opposite one: pause, resume or reprioritise',
+      notes:
+        'It applies to the tasks that the operation has changed, for 7 days after its start. After `reprioritise`, each task gets its earlier priority.',
+      request: shape<{ id: string; reason?: string }>({ id, reason }),
+      answer: shapes.bulkRow,
+      codes: ['BAD_ID', 'NOT_FOUND', 'NOT_ENDED', 'NO_UNDO', 'TOO_MANY'],
+      by: 'id',
+      rest: 'POST /bulk/:id/undo',
+      makes: true,
+    }),
+  },
   events: {
     post: write<EventRow>('write')({
       summary: 'Post an event: one task for each callback of its name, all or none',
@@ -698,15 +746,24 @@ const table = {
       list: 'errors',
     }),
     mark: write<ErrorRow>('control')({
-      summary: 'Resolve, ignore or reopen an error',
-      request: shape<{ fingerprint: string; state: ErrorState; until?: string }>({
+      summary: 'Resolve, ignore or reopen an error, or change its owner and note',
+      request: shape<ErrorMarkRequest>({
         fingerprint,
-        state: shapes.errorState,
+        state: shapes.errorState.optional().describe('Unchanged by default'),
         until: shapes.date
           .max(40)
           .optional()
           .describe('Ignore it until this date; after that, it opens again when it comes back'),
-      }),
+        resolvedIn: z
+          .string()
+          .max(200)
+          .optional()
+          .describe(
+            '`name@version`: it is resolved in, and opens again only from this version on or from another handler',
+          ),
+        owner: z.string().max(100).nullable().optional().describe('Who takes care of it'),
+        note: z.string().max(2_000).nullable().optional().describe('For other people'),
+      }).meta({ anyOf: [{ required: ['state'] }, { required: ['owner'] }, { required: ['note'] }] }),
       answer: shapes.errorGroup,
       codes: ['NOT_FOUND', 'BAD_DATE', ...VALUES],
       rest: 'PATCH /errors/:fingerprint',

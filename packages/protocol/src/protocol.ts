@@ -75,6 +75,18 @@ export type ErrorState = ErrorRow['state']
 /** Errors with the same fingerprint, which are the same fault: what fails, where, and since when. */
 export interface ErrorRow extends z.output<typeof shapes.errorGroup> {}
 
+/** Absent fields stay as they are; `null` removes the owner or the note. */
+export interface ErrorMarkRequest {
+  fingerprint: string
+  state?: ErrorState
+  /** For `ignored`: it opens again when it comes back after this date. */
+  until?: string
+  /** For `resolved`: `name@version`. It opens again only when it comes from this version or a later one, or from another handler. */
+  resolvedIn?: string
+  owner?: string | null
+  note?: string | null
+}
+
 /** The settings of a queue. A queue without settings has no document. */
 export interface QueueRow extends z.output<typeof shapes.queueSettings> {}
 
@@ -292,6 +304,12 @@ export type CommandName = (typeof COMMANDS)[number]
 
 export interface CommandAnswer extends z.output<typeof shapes.commandAnswer> {}
 
+/** A command on many tasks, which a gateway carries out: exactly one of `ids` and `filter`. */
+export interface BulkRequest extends z.output<typeof shapes.bulkRequest> {}
+
+/** A command on many tasks that a gateway carries out, with its counts. */
+export interface BulkRow extends z.output<typeof shapes.bulkRow> {}
+
 /** One reason why a task does not run, or its current state. */
 export interface ExplainReason extends z.output<typeof shapes.explainReason> {}
 
@@ -393,7 +411,7 @@ export interface ClientToGateway {
   taskLog: Message<LogRequest, { lines: StoredLogLine[] }>
   /** The newest first. With `id`, the entries of one task. */
   audit: Message<{ id?: string; limit?: number }, { entries: AuditEntry[] }>
-  markError: Message<{ fingerprint: string; state: ErrorState; until?: string }, { error: ErrorRow }>
+  markError: Message<ErrorMarkRequest, { error: ErrorRow }>
   controlWorker: Message<{ worker: string; action: 'drain' | 'resume' }>
   controlQueue: Message<{ queue: string; action: 'pause' | 'resume'; reason?: string }, { queue: QueueRow }>
   taskTicket: Message<{ id: string }, TicketAnswer>

@@ -158,6 +158,11 @@ export function malformedDocuments(task: string, nth = 0): Record<Exclude<Shaped
     ],
     errors: [{ _id: name('f1') }, { _id: 5 + nth }, { _id: name('f3'), state: 'open', trend: 'x', lastSeenAt: 'y' }],
     audit: [{ _id: name('a1') }, { _id: new ObjectId(), at: 'x' }],
+    bulk: [
+      { _id: new ObjectId(), state: 'running' },
+      { _id: name('b2'), state: 'running' },
+      { _id: new ObjectId(), state: 'stopping', command: 5, parts: 'x', next: -1, doing: 5 },
+    ],
     taskLogs: [{ _id: name('l1') }, { _id: new ObjectId(), task: new ObjectId(), lines: 'x' }],
     throttles: [{ _id: 5 + nth }, { _id: `${task}\n${name('k')}`, until: 'x', task: 'y' }],
   }

@@ -222,6 +222,8 @@ function emitEnd(task: TaskRow, outcome: NonNullable<Executed['outcome']>, emit:
 }
 
 function reportFailure({ claim }: RunningTask, error: TaskError, { notice, underWay, settings }: Worker): void {
-  const { _id, name, version } = claim.task
+  const { _id, name } = claim.task
+  // The handler's version, not that for which the input was written: an old message can fail in a new handler.
+  const version = settings.factories.get(name)?.version ?? claim.task.version
   underWay.add(notice.record({ error, task: _id, name, version, host: settings.name }))
 }

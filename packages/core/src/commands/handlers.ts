@@ -3,6 +3,7 @@ import type { Principal } from '../auth/key-store.ts'
 import type { Fleet } from '../fleet.ts'
 import { AttentionCommands } from './attention-commands.ts'
 import { AuditCommands } from './audit-commands.ts'
+import { BulkCommands } from './bulk-commands.ts'
 import { CallbackCommands } from './callback-commands.ts'
 import { DocumentCommands } from './document-commands.ts'
 import { ErrorCommands } from './error-commands.ts'
@@ -18,6 +19,7 @@ import { WorkerCommands } from './worker-commands.ts'
 /** The implementation of each operation: a class for each aggregate, a method for each verb. The compiler checks that none is missing. */
 export const handlersFor = (fleet: Fleet, principal: Principal): OperationHandlers => ({
   tasks: new TaskCommands(fleet, principal),
+  bulk: new BulkCommands(fleet, principal),
   events: new EventCommands(fleet, principal),
   callbacks: new CallbackCommands(fleet, principal),
   schedules: new ScheduleCommands(fleet, principal),

@@ -72,6 +72,13 @@ const REQUESTS: { [Aggregate in keyof typeof OPERATIONS]: Record<keyof (typeof O
     waiting: [{}, { unit: 'hour', queue: 'default', name: 'test' }],
     remove: ({ failed }) => [{ id: failed }],
   },
+  bulk: {
+    start: FILTERS.map((filter) => ({ command: 'pause', filter })),
+    list: [{}],
+    show: [{ id: ID }],
+    stop: [{ id: ID }],
+    undo: [{ id: ID }],
+  },
   events: {
     post: [{ name: 'made' }],
     list: [{}, { name: 'made' }, { status: 'finished' }, { name: 'made', status: 'failed', after: ID }],

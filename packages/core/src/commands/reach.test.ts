@@ -33,6 +33,9 @@ interface Belongings {
   event: string
   schedule: string
   worker: string
+  bulk: string
+  /** A bulk operation that has ended and can be undone. */
+  endedBulk: string
 }
 
 interface World {
@@ -86,16 +89,29 @@ async function furnish(fleet: Fleet, side: Side): Promise<Belongings> {
   const callback = await admin.callbacks.create({ event: `${mark}-event`, task: name, defaults })
   const event = await admin.events.post({ name: `${mark}-event`, props: { said: mark }, scheduledFor: FAR })
   const schedule = await admin.schedules.create({ _id: `${mark}-nightly`, task: name, every: '1h', options: { queue } })
+  const start = () =>
+    fleet.bulk.start(
+      {
+        ...{ _id: new Types.ObjectId(), command: 'pause', by: mark, keyed: false, filter: `{"queue":"${queue}"}` },
+        ...{ queues: [queue], names: [name] },
+      },
+      [{ _id: paused._id }],
+    )
+  const [bulk, { _id: ended }] = [await start(), await start()]
+  const asEnded = { state: 'completed', endedAt: new Date(), changed: 1 }
+  await fleet.database.db.collection('bulk').updateOne({ _id: ended }, { $set: asEnded })
   await admin.keys.create({ name: `${mark}-key`, scopes: ['read'] })
   return {
     ...{ waiting: waiting._id.toHexString(), paused: paused._id.toHexString(), failed: failed._id.toHexString() },
     ...{ callback: callback._id, event: event._id, schedule: schedule._id, worker },
+    ...{ bulk: bulk._id.toHexString(), endedBulk: ended.toHexString() },
   }
 }
 
 /** The name of the field that identifies one thing, by aggregate. */
 const THINGS: { [Aggregate in keyof typeof OPERATIONS]?: (its: Belongings, side: Side) => string } = {
   tasks: ({ waiting }) => waiting,
+  bulk: ({ bulk }) => bulk,
   events: ({ event }) => event,
   callbacks: ({ callback }) => callback,
   schedules: ({ schedule }) => schedule,
@@ -118,6 +134,10 @@ const REQUESTS: Requests<(its: Belongings, side: Side) => unknown> = {
     edit: ({ waiting }) => ({ id: waiting, changes: { priority: 9 } }),
     remove: ({ failed }) => ({ id: failed }),
     log: ({ failed }) => ({ id: failed }),
+  },
+  bulk: {
+    start: ({ waiting }) => ({ command: 'pause', ids: [waiting] }),
+    undo: ({ endedBulk }) => ({ id: endedBulk }),
   },
   events: {
     post: (_, side) => ({ name: `${side === 'own' ? 'own' : MARK}-event`, props: { a: 1 } }),
@@ -164,7 +184,7 @@ const OF_THE_FLEET = new Set([
 const OF_A_QUEUE = new Set(['queues.pause', 'queues.resume', 'queues.limit', 'queues.replace'])
 /** Operations that return everything or what the request has; they can't name things out of reach. */
 const ABOUT_NOBODY = new Set([
-  ...['tasks.list', 'tasks.coverage', 'callbacks.list', 'schedules.list', 'schedules.preview'],
+  ...['tasks.list', 'tasks.coverage', 'bulk.list', 'callbacks.list', 'schedules.list', 'schedules.preview'],
   ...['queues.list', 'workers.list'],
 ])
 
@@ -200,7 +220,19 @@ const outcomeOf = (asked: Promise<unknown>): Promise<{ code?: string; message?: 
 
 /** All stored data, without the audit log. */
 async function stored({ fleet }: World): Promise<string> {
-  const names = ['tasks', 'events', 'callbacks', 'schedules', 'queues', 'workers', 'errors', 'keys', 'settings']
+  const names = [
+    'tasks',
+    'bulk',
+    'bulkParts',
+    'events',
+    'callbacks',
+    'schedules',
+    'queues',
+    'workers',
+    'errors',
+    'keys',
+    'settings',
+  ]
   const all = await Promise.all(
     [...names, 'throttles', 'taskLogs', 'setAside'].map((name) => fleet.database.db.collection(name).find().toArray()),
   )

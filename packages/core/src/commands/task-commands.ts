@@ -16,15 +16,12 @@ import {
   type StoredLogLine,
   type StoredTask,
   type TaskRow,
-  type TaskStatus,
   type WaitingRow,
 } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { reaches, requireReach, visibleTo } from '../auth/reach.ts'
-import { driver } from '../database/driver.ts'
 import { toFullRow } from '../live/wire.ts'
-import { ENDED_STATUSES, OPEN_STATUSES, TRANSITIONS, WAITING_STATUSES } from '../task/lifecycle.ts'
-import { type NewTask, parseChanges, parseNewTask } from '../task/new-task.ts'
+import { parseChanges, parseNewTask } from '../task/new-task.ts'
 import { parseId } from '../task/parse-value.ts'
 import type { ObjectId, TaskDocument } from '../task/task-document.ts'
 import type { Within } from '../task/task-store.ts'
@@ -34,14 +31,12 @@ import { explain } from './explain.ts'
 import { history, waitingHistory } from './history.ts'
 import { type ListRequest, listTasks, type TaskPage } from './list-tasks.ts'
 import { requirePredecessors } from './predecessor-reach.ts'
-import { selectTasks } from './selection.ts'
+import { selectIds, selectTasks } from './selection.ts'
 import { checkTasks, requireOwnKey, storedRow, storeTasks } from './store-tasks.ts'
+import { type ChangeOptions, refusalOf, stateOf, type TaskChange, type TaskRefusal, taskChange } from './task-change.ts'
 
 /** How many tasks a command changes at the same time. */
 const AT_A_TIME = 50
-
-/** A command's change of one task. Returns the changed task, or null if the change isn't possible. */
-type Change = (task: TaskDocument) => Promise<TaskDocument | null>
 
 /** Tasks, within the key's reach. Every change is in the audit log. */
 export class TaskCommands extends Commands<
@@ -87,40 +82,23 @@ export class TaskCommands extends Commands<
   }
 
   cancel(request: CommandRequest): Promise<CommandAnswer> {
-    const change: Change = ({ _id }) => this.parts.store.cancel(_id, this.by, request.reason, this.#within)
-    return this.#command('cancel', request, OPEN_STATUSES, change, ({ status }) => status === 'cancelled')
+    return this.#command('cancel', request)
   }
 
   pause(request: CommandRequest): Promise<CommandAnswer> {
-    const from = [...TRANSITIONS.pause.from, 'running' as const]
-    const change: Change = ({ _id }) => this.parts.store.pause(_id, this.by, request.reason, this.#within)
-    return this.#command('pause', request, from, change, ({ status }) => status === 'paused')
+    return this.#command('pause', request)
   }
 
   resume(request: CommandRequest): Promise<CommandAnswer> {
-    const change: Change = ({ _id }) => this.parts.store.resume(_id, this.#within)
-    // If a pause of a running task was only requested, resuming withdraws it, and the task runs on.
-    const runs = ({ status, control }: TaskDocument): boolean => status === 'running' && control === undefined
-    return this.#command(
-      'resume',
-      request,
-      TRANSITIONS.resume.from,
-      change,
-      (task) => task.status === 'pending' || runs(task),
-    )
+    return this.#command('resume', request)
   }
 
   retry(request: CommandRequest): Promise<CommandAnswer> {
-    const change: Change = ({ _id }) => this.parts.store.rerun(_id, this.#within)
-    const isOpen = ({ status }: TaskDocument): boolean => ['pending', 'running', 'blocked'].includes(status)
-    return this.#command('retry', request, TRANSITIONS.rerun.from, change, isOpen)
+    return this.#command('retry', request)
   }
 
   reprioritise(request: ReprioritiseRequest): Promise<CommandAnswer> {
-    const { priority, position } = request
-    const changes = parseChanges(given({ priority, position }))
-    const change: Change = ({ _id }) => this.parts.store.edit(_id, changes, undefined, this.#within)
-    return this.#command('reprioritise', request, WAITING_STATUSES, change)
+    return this.#command('reprioritise', request)
   }
 
   async replay(request: ReplayRequest): Promise<CommandAnswer> {
@@ -128,16 +106,7 @@ export class TaskCommands extends Commands<
       throw new FleetError('BAD_REQUEST', "A new 'input' is allowed only with a single 'id'", { field: 'input' })
     }
     const made: string[] = []
-    const answer = await this.#command('replay', request, ENDED_STATUSES, async (task) => {
-      if (!(await this.parts.handlers.mayReplay(task))) {
-        throw new FleetError('REPLAY_NOT_ALLOWED', `Tasks named '${task.name}' may not be replayed`)
-      }
-      const again = replayOf(task, request.input)
-      if (request.input !== undefined) await this.parts.handlers.check(again)
-      await this.parts.store.enqueue([again])
-      made.push(again._id.toHexString())
-      return task
-    })
+    const answer = await this.#command('replay', request, (id) => void made.push(id.toHexString()))
     return request.dryRun === true ? answer : { ...answer, tasks: made.sort() }
   }
 
@@ -236,90 +205,51 @@ export class TaskCommands extends Commands<
     return task
   }
 
-  /**
-   * Changes every selected task and returns the result.
-   *
-   * @param from the statuses in which the change is possible
-   * @param done whether a task already has the wanted state, which is not an error
-   */
+  /** Changes every selected task and returns the result. */
   async #command(
-    action: CommandName,
-    request: CommandRequest,
-    from: readonly TaskStatus[],
-    change: Change,
-    done: (task: TaskDocument) => boolean = () => false,
+    command: CommandName,
+    request: CommandRequest & Pick<ChangeOptions, 'priority' | 'position' | 'input'>,
+    onMade?: (id: ObjectId) => void,
   ): Promise<CommandAnswer> {
-    const filtered = action === 'resume' ? RESUMABLE : { status: { $in: [...from] } }
-    const selected = await selectTasks(this.parts.tasks, this.principal, request, filtered)
+    const { reason, priority, position, input } = request
+    const change = taskChange(this.parts, command, {
+      by: this.by,
+      ...given({ reason, priority, position, input, onMade }),
+    })
+    if (request.dryRun === true && 'filter' in request) {
+      const ids = await selectIds(this.parts.tasks, this.principal, request, change.filtered)
+      return { matched: ids.length, changed: 0, refused: [] }
+    }
+    const selected = await selectTasks(this.parts.tasks, this.principal, request, change.filtered)
     const answer: CommandAnswer = { matched: selected.length, changed: 0, refused: [] }
     if (request.dryRun === true) return answer
     const changed: ObjectId[] = []
     for (let at = 0; at < selected.length; at += AT_A_TIME) {
       await Promise.all(
         selected.slice(at, at + AT_A_TIME).map(async (task) => {
-          const refusal = await this.#changeOne(action, task, from, change, done)
+          const refusal = await this.#changeOne(command, task, change)
           if (refusal === null) changed.push(task._id)
           else if (refusal !== 'done') answer.refused.push({ id: task._id.toHexString(), error: refusal })
         }),
       )
     }
     answer.changed = changed.length
-    const { reason } = request
     const filter = 'filter' in request ? { filter: request.filter } : {}
-    await this.record(action, { tasks: changed, matched: selected.length, changed: changed.length, reason, ...filter })
+    await this.record(command, { tasks: changed, matched: selected.length, changed: changed.length, reason, ...filter })
     return answer
   }
 
   /** Returns null when the task was changed, and `done` when there was nothing to change. */
-  async #changeOne(
-    action: CommandName,
-    task: TaskDocument,
-    from: readonly TaskStatus[],
-    change: Change,
-    done: (task: TaskDocument) => boolean,
-  ): Promise<{ code: string; message: string } | 'done' | null> {
-    if (action === 'replay' && !from.includes(task.status)) {
-      return { code: 'NOT_ENDED', message: `Only an ended task can be replayed; this one ${stateOf(task.status)}` }
-    }
+  async #changeOne(command: CommandName, task: TaskDocument, change: TaskChange): Promise<TaskRefusal | 'done' | null> {
+    if (command === 'replay' && !change.possible(task)) return refusalOf(command, task.status)
     try {
-      if ((await change(task)) !== null) return null
+      if ((await change.write(task, this.#within)) !== null) return null
     } catch (error) {
       if (error instanceof FleetError) return { code: error.code, message: error.message }
       throw error
     }
     const now = await this.parts.store.find(task._id)
     if (now === null) return { code: 'NOT_FOUND', message: 'The task no longer exists' }
-    if (done(now)) return 'done'
-    return refusalOf(action, now.status)
-  }
-}
-
-const RESUMABLE = { $or: [{ status: 'paused' }, { status: 'running', 'control.action': 'pause' }] }
-
-const stateOf = (status: TaskStatus): string => (hasEnded(status) ? `has ${status}` : `is ${status}`)
-
-function refusalOf(action: CommandName, status: TaskStatus): { code: string; message: string } {
-  const message = `It ${stateOf(status)}`
-  if (action === 'retry') return { code: status === 'completed' ? 'ALREADY_COMPLETED' : 'NOT_ENDED', message }
-  if (hasEnded(status)) return { code: 'ALREADY_ENDED', message }
-  if (action === 'resume') return { code: 'NOT_PAUSED', message }
-  return { code: 'NOT_WAITING', message }
-}
-
-/** A new task like the given one, as it was first requested. */
-function replayOf(task: TaskDocument, input: unknown): NewTask {
-  const asked = parseNewTask({ name: task.name, input: input === undefined ? {} : input })
-  const { key, retry, timeout, totalTimeout, stall } = task
-  return {
-    ...asked,
-    _id: new driver.ObjectId(),
-    version: task.version,
-    input: input === undefined ? task.input : asked.input,
-    queue: task.queue,
-    priority: task.basePriority,
-    lazy: task.lazy,
-    maxAttempts: task.maxAttempts,
-    replayOf: task._id,
-    ...given({ key, retry, timeout, totalTimeout, stall }),
+    return change.done(now) ? 'done' : refusalOf(command, now.status)
   }
 }

@@ -45,6 +45,10 @@ export const INDEXES: readonly IndexSpec[] = [
   { collection: 'schedules', name: 'next', key: { nextAt: 1 }, sparse: true },
   { collection: 'throttles', name: 'retention', key: { until: 1 }, expireAfterSeconds: 3_600 },
   retention('attentionNotices'),
+  { collection: 'bulk', name: 'open', key: { state: 1, _id: 1 } },
+  retention('bulk'),
+  retention('bulkParts'),
+  retention('versions'),
   { collection: 'canaries', name: 'retention', key: { at: 1 }, expireAfterSeconds: 3_600 },
 ]
 

@@ -32,6 +32,20 @@ const LEAST: Record<ShapedCollection, Doc> = {
     ...{ hosts: [], samples: [], firstSeenAt: at, lastSeenAt: at, rev: 0 },
   },
   audit: { _id, at, by: '', action: 'other' },
+  bulk: {
+    ...{
+      _id,
+      command: 'other',
+      by: '',
+      state: 'other',
+      startedAt: at,
+      matched: 0,
+      changed: 0,
+      unchanged: 0,
+      refused: 0,
+    },
+    ...{ refusals: [], parts: 0, next: 0 },
+  },
   taskLogs: { task: _id, attempt: 0, from: 0, lines: [] },
   throttles: { _id: '', task: _id, until: at },
 }

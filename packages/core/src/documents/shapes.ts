@@ -186,6 +186,15 @@ const AUDIT_ENTRY: Shape = {
   }),
 }
 
+const BULK: Shape = {
+  fields: storedFields(shapes.bulkRow, {
+    parts: { kind: count, needed: true },
+    next: { kind: count, needed: true },
+    doing: optional(listOf(object({ _id: needed(id), rev: needed(number), status: needed(text) }))),
+    sample: { kind: listOf(id) },
+  }),
+}
+
 const LOG_BATCH: Shape = {
   fields: {
     task: needed(id),
@@ -208,6 +217,7 @@ export const SHAPES = {
   callbacks: CALLBACK,
   errors: ERROR,
   audit: AUDIT_ENTRY,
+  bulk: BULK,
   taskLogs: LOG_BATCH,
   throttles: THROTTLE,
 } as const satisfies Record<string, Shape>

@@ -63,6 +63,17 @@ describe('handlers.list', () => {
     expect(await of(limited({ queues: ['elsewhere'] }))).toEqual([])
   })
 
+  test('has when a version was seen for the first time, also after its schema was forgotten', async () => {
+    const name = ownName()
+    const fleet = await serving([{ name, version: 1, input }])
+    const seen = async () => (await fleet.as().handlers.list()).find((one) => one.name === name)?.firstSeenAt
+    const first = await seen()
+    expect(Math.abs(Date.parse(first!) - Date.now())).toBeLessThan(60_000)
+    await held.database.db.collection<{ _id: string }>('handlers').deleteOne({ _id: `${name}@1` })
+    await fleet.handlers.publish([{ name, version: 1, input }])
+    expect(await seen()).toBe(first)
+  })
+
   test('leaves out what a worker names in another way', async () => {
     const name = ownName()
     const fleet = await serving([{ name, version: 1, input }])

@@ -21,6 +21,14 @@ export interface HandlerDocument {
   expireAt: Date
 }
 
+/** When a worker first published a version of a handler. */
+interface VersionDocument {
+  /** `name@version` */
+  _id: string
+  firstSeenAt: Date
+  expireAt: Date
+}
+
 /** The part of a producer's request that concerns handlers. */
 export interface Asked {
   name: string
@@ -32,6 +40,7 @@ export interface Asked {
 /** How often a worker publishes its handlers, in milliseconds. */
 export const PUBLISH_EVERY_MS = 3_600_000
 const KEPT_MS = 3 * PUBLISH_EVERY_MS
+const VERSIONS_KEPT_MS = 90 * 86_400_000
 /** A larger schema is not published. The worker still checks the input. */
 const MOST_BYTES = 65_536
 /** Producers read the workers and their schemas at most this often. */
@@ -68,6 +77,7 @@ interface Check {
  */
 export class PublishedHandlers {
   readonly #handlers: mongo.Collection<HandlerDocument>
+  readonly #versions: mongo.Collection<VersionDocument>
   readonly #workers: WorkerRegister
   #ajv: { first: Ajv2020; all: Ajv2020 } | undefined
   #known: Known | undefined
@@ -75,10 +85,14 @@ export class PublishedHandlers {
 
   constructor(db: mongo.Db, workers: WorkerRegister) {
     this.#handlers = db.collection('handlers')
+    this.#versions = db.collection('versions')
     this.#workers = workers
   }
 
-  /** Publishes the handlers of a worker, and drops those that no worker has published for long. */
+  /**
+   * Publishes the handlers of a worker, and drops those that no worker has published for long. When each version was seen for the first
+   * time is kept for longer, because a fleet may stand still for a while.
+   */
   async publish(
     types: readonly { name: string; version: number; input: StandardSchemaV1; replay?: boolean }[],
   ): Promise<void> {
@@ -95,6 +109,11 @@ export class PublishedHandlers {
         { upsert: true },
       )
     }
+    const seen = { firstSeenAt: { $ifNull: ['$firstSeenAt', NOW] }, expireAt: fromNow(VERSIONS_KEPT_MS) }
+    const versions = types.map(({ name, version }) => ({
+      updateOne: { filter: { _id: `${name}@${version}` }, update: [{ $set: seen }], upsert: true },
+    }))
+    if (versions.length > 0) await this.#versions.bulkWrite(versions, { ordered: false })
     await this.#handlers.deleteMany({ $expr: { $lt: ['$expireAt', NOW] } })
   }
 
@@ -103,6 +122,8 @@ export class PublishedHandlers {
     const { workers, checks, once } = await this.#look(LOOK_MS)
     const running = workers.filter(({ state }) => state === 'running')
     const types = new Set(running.flatMap(({ tasks }) => tasks.filter((type) => TYPE.test(type))))
+    const versions = await this.#versions.find({ _id: { $in: [...types] } }).toArray()
+    const firstSeen = new Map(versions.map(({ _id, firstSeenAt }) => [_id, firstSeenAt]))
     return [...types].sort().map((type) => {
       const serving = running.filter(({ tasks }) => tasks.includes(type))
       const at = type.lastIndexOf('@')
@@ -112,6 +133,7 @@ export class PublishedHandlers {
         version: Number(type.slice(at + 1)),
         queues: [...new Set(serving.flatMap(({ queues }) => queues))].sort(),
         workers: [...new Set(serving.map((worker) => worker.name))].sort(),
+        ...(firstSeen.get(type) instanceof Date && { firstSeenAt: firstSeen.get(type)!.toISOString() }),
         ...(once.has(type) && { replay: false as const }),
         ...(check !== undefined && { schema: JSON.parse(check.schema) as Record<string, unknown> }),
       }

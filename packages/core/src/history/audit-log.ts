@@ -14,6 +14,8 @@ const FILTER_LIMIT = 2_000
 
 /** An action to record. The server sets its time. */
 export interface Deed {
+  /** By default a new one. With an id, the entry can be written again without harm. */
+  _id?: ObjectId
   /** The key's id, or `local`. */
   by: string
   action: string
@@ -41,7 +43,14 @@ export class AuditLog {
     this.#entries = db.collection('audit')
   }
 
-  async record({ tasks = [], matched = tasks.length, changed = matched, filter, ...deed }: Deed): Promise<void> {
+  async record({
+    _id = new driver.ObjectId(),
+    tasks = [],
+    matched = tasks.length,
+    changed = matched,
+    filter,
+    ...deed
+  }: Deed): Promise<void> {
     const entry = {
       ...deed,
       tasks: tasks.slice(0, TASKS_NAMED),
@@ -50,11 +59,9 @@ export class AuditLog {
       ...(filter === undefined ? {} : { filter: JSON.stringify(toWire(filter)).slice(0, FILTER_LIMIT) }),
     }
     // An upsert, because an insert can't use the server's time.
-    await this.#entries.updateOne(
-      { _id: new driver.ObjectId() },
-      [{ $set: { ...literals(entry), at: NOW, expireAt: fromNow(KEPT_MS) } }],
-      { upsert: true },
-    )
+    await this.#entries.updateOne({ _id }, [{ $set: { ...literals(entry), at: NOW, expireAt: fromNow(KEPT_MS) } }], {
+      upsert: true,
+    })
   }
 
   /** The newest first; if a position is given, the entries after it. */

@@ -13,6 +13,7 @@ export interface Failure {
   error: TaskError
   task: ObjectId
   name: string
+  /** The version of the handler that ran the attempt. */
   version: number
   /** The name of the worker. */
   host: string
@@ -31,6 +32,17 @@ export interface ErrorDocument
   expireAt: Date
 }
 
+/** Changes to the marks of a group. Absent ones stay; `null` removes a text. */
+export interface ErrorChanges {
+  state?: ErrorState
+  /** For `ignored`: the group opens again when its error comes back after this date. */
+  until?: Date
+  /** For `resolved`: failures of earlier versions of this handler don't open the group again. */
+  resolvedIn?: { name: string; version: number }
+  owner?: string | null
+  note?: string | null
+}
+
 const SAMPLES = 10
 const HOURS = 48
 const NAMES = 50
@@ -39,7 +51,8 @@ const HOUR_MS = 3_600_000
 
 /**
  * Recurring errors: failed attempts grouped by fingerprint. Each process counts its own failures. A resolved or ignored group
- * opens again when its error comes back; an ignored one not before its date.
+ * opens again when its error comes back; an ignored one not before its date, and one that is resolved in a version not because of
+ * earlier versions.
  */
 export class ErrorReport {
   readonly #errors: mongo.Collection<ErrorDocument>
@@ -112,19 +125,29 @@ export class ErrorReport {
     return this.#gate.all('errors', (await readBounded(found, limit)).docs)
   }
 
-  /**
-   * @param until for `ignored`: the group opens again when its error comes back after this date
-   * @throws {FleetError} `NOT_FOUND`
-   */
-  async mark(fingerprint: string, state: ErrorState, by: string, until?: Date): Promise<ErrorDocument> {
+  /** @throws {FleetError} `NOT_FOUND` */
+  async mark(
+    fingerprint: string,
+    { state, until, resolvedIn, owner, note }: ErrorChanges,
+    by: string,
+  ): Promise<ErrorDocument> {
+    const text = (value: string | null): Expression =>
+      value === null || value === '' ? '$$REMOVE' : { $literal: value }
     const marked = await this.#errors.findOneAndUpdate(
       { _id: fingerprint },
       [
         {
           $set: {
-            state,
-            marked: { by: { $literal: by }, at: NOW },
-            ignoredUntil: state === 'ignored' && until !== undefined ? { $literal: until } : '$$REMOVE',
+            ...(state === undefined
+              ? {}
+              : {
+                  state,
+                  marked: { by: { $literal: by }, at: NOW },
+                  ignoredUntil: state === 'ignored' && until !== undefined ? { $literal: until } : '$$REMOVE',
+                  resolvedIn: state === 'resolved' && resolvedIn !== undefined ? { $literal: resolvedIn } : '$$REMOVE',
+                }),
+            ...(owner === undefined ? {} : { owner: text(owner) }),
+            ...(note === undefined ? {} : { note: text(note) }),
             rev: { $add: [amount('$rev'), 1] },
           },
         },
@@ -154,9 +177,14 @@ function counted(group: readonly Failure[]): mongo.Document[] {
   const earlier = {
     $filter: { input: '$trend', as: 'one', cond: { $ne: [millis('$$one.hour'), { $toLong: '$hour' }] } },
   }
+  // Failures of versions before the one in which it is resolved don't count as coming back.
+  const places = [...new Map(group.map(({ name, version }) => [`${name}@${version}`, { name, version }])).values()]
+  const isEarlier = places.map(({ name, version }) => ({
+    $and: [{ $eq: ['$resolvedIn.name', literal(name)] }, { $gt: [amount('$resolvedIn.version'), version] }],
+  }))
   const back = {
     $or: [
-      { $eq: ['$state', 'resolved'] },
+      { $and: [{ $eq: ['$state', 'resolved'] }, { $not: [{ $and: isEarlier }] }] },
       {
         $and: [
           { $eq: ['$state', 'ignored'] },
@@ -222,6 +250,7 @@ function counted(group: readonly Failure[]): mongo.Document[] {
         reopened: { $add: [amount('$reopened'), { $cond: ['$back', 1, 0] }] },
         state: { $cond: ['$back', 'open', '$state'] },
         ignoredUntil: { $cond: ['$back', '$$REMOVE', '$ignoredUntil'] },
+        resolvedIn: { $cond: ['$back', '$$REMOVE', '$resolvedIn'] },
         // When an error comes back, the developer is notified again at once.
         notifiedAt: { $cond: ['$back', '$$REMOVE', '$notifiedAt'] },
         expireAt: fromNow(KEPT_MS),

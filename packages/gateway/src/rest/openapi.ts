@@ -29,6 +29,7 @@ export async function describeRoutes(app: FastifyInstance, server = '/'): Promis
 
 const TAGS = [
   { name: 'tasks', description: 'Store, list, show, change and remove; commands on one task and on many' },
+  { name: 'bulk', description: 'Commands on many tasks that a gateway carries out' },
   { name: 'events', description: 'Past and scheduled events' },
   { name: 'callbacks', description: 'Which task runs when which event arrives' },
   { name: 'schedules', description: 'Which task runs when, repeatedly' },

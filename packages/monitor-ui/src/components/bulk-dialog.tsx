@@ -1,4 +1,6 @@
+import { useNavigate } from '@tanstack/react-router'
 import {
+  type BulkRequest,
   type CommandAnswer,
   type CommandName,
   OPERATIONS,
@@ -12,6 +14,7 @@ import { RequestForm, request } from '../form/request-form.tsx'
 import { wireError } from '../live/wire-error.ts'
 import { COMMAND_WORDS, groupRefusals, isPossible, statusCounts } from '../view/commands.ts'
 import { countOf, formatCount } from '../view/counts.ts'
+import { operationTitle } from '../view/operations.ts'
 import { Button } from './button.tsx'
 import { Dialog } from './dialog.tsx'
 import { ErrorText } from './error-text.tsx'
@@ -25,10 +28,16 @@ export type BulkTarget =
   /** `what` describes them: "matching the filter". */
   | { kind: 'filter'; filter: Record<string, unknown>; what: string }
 
+/** A command on more tasks is carried out by a gateway, and has a page. */
+const AT_ONCE = 100
+
 /** The values that a command's form starts with. The dry run uses them too. */
 const DRAFTS: Partial<Record<CommandName, { priority: number }>> = { reprioritise: { priority: 8 } }
 
-/** A command on many tasks. It counts them, asks for a confirmation, and lists the tasks that were refused. */
+/**
+ * A command on many tasks. It counts them and asks for a confirmation. Up to 100 tasks are changed at once, and the dialog lists those
+ * that were refused; more become an operation, and its page is shown.
+ */
 export function BulkDialog({
   command,
   target,
@@ -42,6 +51,7 @@ export function BulkDialog({
   onDone?: () => void
 }) {
   const client = useFleetClient()
+  const navigate = useNavigate()
   // The tasks that were selected when the dialog opened, even if the list changes since.
   const [{ selection, left }] = useState(() => selectionOf(command, target))
   const [counted, setCounted] = useState<{ matched?: number; problem?: string }>({})
@@ -63,6 +73,14 @@ export function BulkDialog({
   }, [client, command, selection])
 
   const run = request(OPERATIONS.tasks[command].request as z.ZodType<ReprioritiseRequest>, async (wanted) => {
+    if (matched > AT_ONCE) {
+      const started = await client.bulk.start({ command, ...wanted } as BulkRequest).catch(unlessOlder)
+      if (started !== undefined) {
+        onDone?.()
+        await navigate({ to: '/operations/$id', params: { id: started._id } })
+        return `Started: ${operationTitle(started)}`
+      }
+    }
     const result = await client.tasks[command](wanted)
     onDone?.()
     if (result.refused.length > 0) {
@@ -124,6 +142,11 @@ export function BulkDialog({
       </div>
     </RequestForm>
   )
+}
+
+/** A gateway of an earlier version has no operations. */
+function unlessOlder(thrown: unknown): undefined {
+  if (wireError(thrown).code !== 'UNKNOWN_OPERATION') throw thrown
 }
 
 type BulkSelection = { ids: string[] } | { filter: Record<string, unknown> }

@@ -22,10 +22,19 @@ interface Props {
   now: number
   /** As wide as its place, with the times below. */
   large?: boolean
+  /** Moments to mark, in milliseconds. */
+  marks?: readonly { at: number; label: string }[]
+}
+
+/** The place of a moment from left to right, 0 to the width; undefined outside of the chart. */
+function placeOf(at: number, now: number): number | undefined {
+  const start = (Math.floor(now / HOUR_MS) - HOURS + 1) * HOUR_MS
+  const x = ((at - start) / HOUR_MS) * STEP
+  return x >= 0 && x <= HOURS * STEP ? x : undefined
 }
 
 /** An error's failures by hour over the last two days. */
-export function TrendBars({ trend, now, large = false }: Props) {
+export function TrendBars({ trend, now, large = false, marks = [] }: Props) {
   const counts = hourly(trend, now)
   const most = Math.max(1, ...counts)
   const lastDay = counts.slice(-24).reduce((sum, count) => sum + count, 0)
@@ -62,6 +71,27 @@ export function TrendBars({ trend, now, large = false }: Props) {
             fill="currentColor"
             opacity={index === HOURS - 1 ? 1 : 0.7}
           />
+        )
+      })}
+      {marks.map(({ at, label }) => {
+        const x = placeOf(at, now)
+        if (x === undefined) return null
+        return (
+          <line
+            key={label}
+            data-testid="deploy"
+            x1={x}
+            x2={x}
+            y1="0"
+            y2={HEIGHT}
+            className="text-run"
+            stroke="currentColor"
+            strokeWidth="1.5"
+            strokeDasharray="3 2"
+            vectorEffect="non-scaling-stroke"
+          >
+            <title>{label}</title>
+          </line>
         )
       })}
     </svg>

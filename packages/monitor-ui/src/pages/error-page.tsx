@@ -1,10 +1,12 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
 import type { ErrorRow } from '@taskfleet/protocol'
-import { useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
+import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { CircleAlert, CircleCheck, CircleMinus } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { Copyable } from '../components/copy.tsx'
 import { ErrorMark, ErrorMarks } from '../components/error-marks.tsx'
+import { ErrorNotes } from '../components/error-notes.tsx'
+import { ErrorPlaces } from '../components/error-places.tsx'
 import { ErrorTasks } from '../components/error-tasks.tsx'
 import { ErrorText } from '../components/error-text.tsx'
 import { Foreign } from '../components/foreign.tsx'
@@ -17,10 +19,15 @@ import { Time } from '../components/time.tsx'
 import { TrendBars } from '../components/trend-bars.tsx'
 import { useCan } from '../live/hooks.ts'
 import { failedWith, oneError } from '../live/queries.ts'
+import { useAsked } from '../live/use-asked.ts'
 import { useKeyNames } from '../live/use-key-names.ts'
 import { formatCount } from '../view/counts.ts'
 import type { Look } from '../view/status.ts'
 import { visibleLine } from '../view/text.ts'
+
+const DEPLOYS_MS = 60_000
+const TREND_MS = 47 * 3_600_000
+const MOST_DEPLOYS = 5
 
 const route = getRouteApi('/errors/$fingerprint')
 
@@ -68,6 +75,7 @@ function ErrorView({ error }: { error: ErrorRow }) {
   const by = error.marked?.by
   const kept = useStats(failedWith(error._id, error.firstSeenAt, undefined))
   const failedTasks = kept.stats?.byStatus.failed
+  const deploys = useDeploys(error.tasks, now)
   return (
     <Page
       title={visibleLine(error.code, 60)}
@@ -140,13 +148,41 @@ function ErrorView({ error }: { error: ErrorRow }) {
               title="Tasks that ended with this error and are still kept; tasks that were retried and completed are not counted"
             />
           </dl>
-          <TrendBars trend={error.trend} now={now} large />
+          <TrendBars trend={error.trend} now={now} large marks={deploys} />
+          {deploys.length > 0 && (
+            <p className="mt-1 text-xs text-dim">
+              <span aria-hidden className="text-run">
+                ┆
+              </span>{' '}
+              Deployed:{' '}
+              {deploys.map(({ at, label }, index) => (
+                <span key={label}>
+                  {index > 0 && ', '}
+                  <Foreign text={label} max={60} /> <Time at={new Date(at).toISOString()} now={now} />
+                </span>
+              ))}
+            </p>
+          )}
           <p className="mt-1 text-xs text-dim">Failed attempts by hour. An attempt that is retried ends no task.</p>
         </section>
       </div>
+      <ErrorNotes error={error} />
+      <ErrorPlaces error={error} />
       <ErrorTasks error={error} />
     </Page>
   )
+}
+
+/** When versions of these handlers came within the time of the chart. Only those that live workers have now are known. */
+function useDeploys(names: readonly string[], now: number): { at: number; label: string }[] {
+  const client = useFleetClient()
+  const { answer = [] } = useAsked(() => client.handlers.list(), { key: 'deploys', everyMs: DEPLOYS_MS })
+  return answer
+    .filter(({ name, firstSeenAt }) => firstSeenAt !== undefined && names.includes(name))
+    .map(({ name, version, firstSeenAt = '' }) => ({ at: Date.parse(firstSeenAt), label: `${name}@${version}` }))
+    .filter(({ at }) => at > now - TREND_MS)
+    .sort((a, b) => b.at - a.at)
+    .slice(0, MOST_DEPLOYS)
 }
 
 function Fact({ label, children }: { label: string; children: ReactNode }) {

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
 import { click, toast, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
@@ -49,6 +49,64 @@ describe('an error', () => {
     expect(screen.getByTestId('error-task').textContent).toContain('GET answered 404 Not Found')
     expect(screen.getByTestId('error-task').textContent).toContain('5 failed attempts')
     expect(document.title).toContain('HTTP_404')
+  })
+
+  it('has an owner and a note, which the list shows too', async () => {
+    fleet.putError(anError({}, Date.now()))
+    const { router } = await renderMonitor(fleet, '/errors/c0ffee')
+    await click('Add a note')
+    fireEvent.change(screen.getByLabelText('Owner'), { target: { value: ' ana ' } })
+    fireEvent.change(screen.getByLabelText('Note'), { target: { value: '<b>ticket 17</b>' } })
+    await click('Save')
+    await toast('Saved the owner and the note')
+    expect(fleet.sent('errors.mark')).toEqual([{ fingerprint: 'c0ffee', owner: 'ana', note: '<b>ticket 17</b>' }])
+    expect((await screen.findByTestId('error-note')).textContent).toBe('<b>ticket 17</b>')
+    await act(() => router.navigate({ to: '/errors' }))
+    expect((await screen.findByTestId('error-group')).textContent).toMatch(/owner ana.*<b>ticket 17<\/b>/)
+  })
+
+  it('is resolved in the version after the last one in which it happened', async () => {
+    fleet.putError(anError({ versions: ['download@2', 'download@11', 'upload@1'] }, Date.now()))
+    await renderMonitor(fleet, '/errors/c0ffee')
+    const choice = await screen.findByRole<HTMLSelectElement>('combobox', { name: 'Resolve in' })
+    expect([...choice.options].map(({ text }) => text)).toEqual(['Resolve in…', 'download@12', 'upload@2'])
+    fireEvent.change(choice, { target: { value: '0' } })
+    await toast('Resolved in download@12: HTTP_404')
+    expect(fleet.sent('errors.mark')).toEqual([{ fingerprint: 'c0ffee', state: 'resolved', resolvedIn: 'download@12' }])
+    await waitFor(() =>
+      expect(screen.getByTestId('error-page').textContent).toContain('resolved in download@12 by local'),
+    )
+  })
+
+  it('counts its failed tasks by host and version', async () => {
+    fleet.putError(anError({}, Date.now()))
+    for (let n = 0; n < 3; n += 1) failed(`${n}.iso`, { host: 'fra-1', name: 'download', version: 2 })
+    failed('3.iso', { host: 'fra-2', name: 'download', version: 1 })
+    await renderMonitor(fleet, '/errors/c0ffee')
+    const table = await screen.findByRole('table', { name: 'Failed tasks by host and version' })
+    const cells = [...table.querySelectorAll('tr')].map((row) =>
+      [...row.children].map(({ textContent }) => textContent),
+    )
+    expect(cells).toEqual([
+      ['Host', 'download@2', 'download@1'],
+      ['fra-1', '3', '–'],
+      ['fra-2', '–', '1'],
+    ])
+    expect(screen.getByRole('region', { name: 'Where it failed' }).textContent).toContain('4 failed tasks')
+  })
+
+  it('marks in its chart when versions of its handlers came', async () => {
+    fleet.putError(anError({}, Date.now()))
+    const handler = { queues: ['default'], workers: ['fra-1'] }
+    vi.spyOn(fleet.handlers, 'list').mockResolvedValue([
+      { ...handler, name: 'download', version: 2, firstSeenAt: ago(3 * 60 * MINUTE) },
+      { ...handler, name: 'download', version: 1, firstSeenAt: ago(72 * 60 * MINUTE) },
+      { ...handler, name: 'other', version: 5, firstSeenAt: ago(MINUTE) },
+    ])
+    await renderMonitor(fleet, '/errors/c0ffee')
+    const marks = await screen.findAllByTestId('deploy')
+    expect(marks.map(({ textContent }) => textContent)).toEqual(['download@2'])
+    expect(screen.getByRole('region', { name: 'How often' }).textContent).toMatch(/Deployed: download@2 3\sh\sago/)
   })
 
   it('is four clicks from Now to a replay of exactly its tasks of the last hour', async () => {

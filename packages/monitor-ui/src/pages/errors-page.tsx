@@ -6,6 +6,7 @@ import { useState } from 'react'
 import { Button } from '../components/button.tsx'
 import { ErrorMark, ErrorMarks } from '../components/error-marks.tsx'
 import { ErrorText } from '../components/error-text.tsx'
+import { Foreign } from '../components/foreign.tsx'
 import { type Empty, HeldList } from '../components/listing.tsx'
 import { Names } from '../components/names.tsx'
 import { Page } from '../components/page.tsx'
@@ -115,7 +116,17 @@ function ErrorGroup({ error, gone, now, onBulk }: GroupProps) {
               <span className="text-warn">came back {error.reopened === 1 ? 'once' : `${error.reopened} times`}</span>
             )}
             <ErrorMark error={error} now={now} />
+            {error.owner !== undefined && (
+              <span>
+                owner <Foreign text={error.owner} max={60} className="font-medium text-text" />
+              </span>
+            )}
           </p>
+          {error.note !== undefined && (
+            <p className="mt-1 text-xs">
+              <Foreign text={error.note.replace(/\s+/g, ' ')} max={200} />
+            </p>
+          )}
         </div>
         <div className="flex items-center gap-4">
           <TrendBars trend={error.trend} now={now} />

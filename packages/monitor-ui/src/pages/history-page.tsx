@@ -1,5 +1,5 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
-import type { AuditEntry, WireError } from '@taskfleet/protocol'
+import { type AuditEntry, COMMANDS, type WireError } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { Download } from 'lucide-react'
 import { useState } from 'react'
@@ -86,6 +86,9 @@ export function HistoryPage() {
           <p className="text-dim">
             Who did what {range.chosen === undefined ? 'in the last year' : 'in the chosen time'}, newest first.
           </p>
+          <Link to="/operations" className={link}>
+            Operations on many tasks
+          </Link>
           <Refresh at={at} now={now} onRefresh={tryAgain} />
         </>
       }
@@ -229,6 +232,14 @@ function Subject({ entry, nameOf }: { entry: AuditEntry; nameOf: NameOf }) {
   if (refused !== undefined)
     return <span className="text-dim">{matched === 1 ? 'once' : `${formatCount(matched)} times`}</span>
   const [only] = tasks
+  if (target !== undefined && isOperation(action)) {
+    return (
+      <Link to="/operations/$id" params={{ id: target }} className={link}>
+        {formatCount(action.startsWith('bulk') ? matched : changed)}
+        {!action.startsWith('bulk') && matched > changed && ` of ${formatCount(matched)}`} tasks
+      </Link>
+    )
+  }
   if (target !== undefined) return <Target action={action} target={target} nameOf={nameOf} />
   if (tasks.length === 1 && only !== undefined && matched <= 1) return <TaskLink id={only} />
   // An entry of an earlier version: its number counts no tasks.
@@ -251,6 +262,10 @@ function Subject({ entry, nameOf }: { entry: AuditEntry; nameOf: NameOf }) {
 }
 
 const link = 'text-run hover:underline'
+
+/** Whether the target of an action is a bulk operation. */
+const isOperation = (action: string): boolean =>
+  action.startsWith('bulk ') || (COMMANDS as readonly string[]).includes(action)
 
 function Target({ action, target, nameOf }: { action: string; target: string; nameOf: NameOf }) {
   const workers = useWorkers()

@@ -17,6 +17,7 @@ import type {
 } from '@taskfleet/client'
 import { type Fleet, LOCAL, parseId } from '@taskfleet/core'
 import {
+  BulkRuns,
   compileFilter,
   compileQuery,
   Outcome,
@@ -150,6 +151,17 @@ export class FakeFleet implements FleetApi {
     const error = this.refused.get(name)
     if (error !== undefined) throw refusal(error)
     if (writes) this.#refuse()
+  }
+
+  /** Carries out the bulk operations that have not ended, as a gateway does. */
+  async carryOut(): Promise<void> {
+    const log = { warn: console.warn, error: console.error }
+    const runs = new BulkRuns({ fleet: this.#fleet, log: log as never })
+    await runs.start()
+    while ((await this.#fleet.as().bulk.list()).some(({ endedAt }) => endedAt === undefined)) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await runs.stop()
   }
 
   /** What was asked of one operation that changes something, one after the other. */

@@ -127,6 +127,13 @@ export const errorGroup = object({
   marked: object({ by: z.string(), at: date }).exactOptional(),
   /** An ignored error stays ignored until this date, or until it is marked differently. */
   ignoredUntil: date.exactOptional(),
+  /** Who takes care of it, for people. It stays when the error is marked. */
+  owner: z.string().exactOptional(),
+  note: z.string().exactOptional(),
+  /** A resolved error stays resolved while it comes from earlier versions of this handler only. */
+  resolvedIn: object({ name: z.string(), version: z.int() })
+    .exactOptional()
+    .describe('It stays resolved while it comes from earlier versions of this handler only'),
   /** When the developer was last notified. */
   notifiedAt: date.exactOptional(),
   rev: z.int(),
@@ -159,6 +166,7 @@ export const handlerRow = object({
     .array(queueName)
     .describe('The queues in which a live worker runs it; of these, a limited key sees its own'),
   workers: z.array(z.string()).describe('Names of the live workers that run it'),
+  firstSeenAt: date.exactOptional().describe('When a worker first had it; kept for 90 days after the last worker'),
   replay: z.literal(false).exactOptional().describe('Its completed tasks must not run again'),
   schema: z
     .record(z.string(), z.unknown())
