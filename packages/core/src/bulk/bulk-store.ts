@@ -66,7 +66,6 @@ export interface PartResult {
   refused: readonly { task: ObjectId; code: string; message: string }[]
 }
 
-/** How many tasks a part has: the most that are repeated after a gateway's death. */
 const PART_SIZE = 100
 const DAY_MS = 86_400_000
 const KEPT_MS = 30 * DAY_MS
@@ -95,9 +94,12 @@ export class BulkStore {
   readonly #operations: mongo.Collection<BulkDocument>
   readonly #parts: mongo.Collection<BulkPart>
   readonly #gate: DocumentGate
+  readonly #partSize: number
   readonly #listeners = new Set<() => void>()
 
-  constructor(db: mongo.Db, gate = new DocumentGate(db)) {
+  /** @param options.partSize how many tasks a part has: the most that are repeated after a gateway's death */
+  constructor(db: mongo.Db, gate = new DocumentGate(db), { partSize = PART_SIZE }: { partSize?: number } = {}) {
+    this.#partSize = partSize
     this.#gate = gate
     this.#operations = db.collection('bulk')
     this.#parts = db.collection('bulkParts')
@@ -114,8 +116,8 @@ export class BulkStore {
     const { _id, ...asked } = bulk
     const expireAt = new Date(Date.now() + PARTS_KEPT_MS)
     const parts: BulkPart[] = []
-    for (let at = 0; at < tasks.length; at += PART_SIZE) {
-      parts.push({ _id: partId(_id, parts.length), tasks: tasks.slice(at, at + PART_SIZE), expireAt })
+    for (let at = 0; at < tasks.length; at += this.#partSize) {
+      parts.push({ _id: partId(_id, parts.length), tasks: tasks.slice(at, at + this.#partSize), expireAt })
     }
     if (parts.length > 0) await this.#parts.insertMany(parts)
     const canBeUndone = UNDO[bulk.command] !== undefined && bulk.position === undefined

@@ -7,6 +7,7 @@ import { driver } from '../database/driver.ts'
 import { toWire } from '../live/wire.ts'
 import { type Changes, parseChanges } from '../task/new-task.ts'
 import { parseId } from '../task/parse-value.ts'
+import type { ObjectId } from '../task/task-document.ts'
 import { Commands } from './commands.ts'
 import { selectIds } from './selection.ts'
 import { taskChange } from './task-change.ts'
@@ -31,8 +32,9 @@ export class BulkCommands extends Commands<'bulk' | 'tasks' | 'store' | 'handler
     const selection = given({ ids, filter }) as unknown as TaskSelection
     const selected = await selectIds(this.parts.tasks, this.principal, selection, filtered)
     const tasks = selected.map((_id) => ({ _id }))
-    const text = filter === undefined ? undefined : JSON.stringify(toWire(filter)).slice(0, FILTER_LENGTH)
-    return this.#store({ command, ...given({ reason, filter: text, ...pick(changes) }) }, tasks)
+    const wired = filter === undefined ? undefined : toWire(filter)
+    const text = wired === undefined ? undefined : JSON.stringify(wired).slice(0, FILTER_LENGTH)
+    return this.#store({ command, ...given({ reason, filter: text, ...pick(changes) }) }, tasks, { filter: wired })
   }
 
   /** @throws {FleetError} `NOT_FOUND`, `BAD_ID` */
@@ -85,23 +87,28 @@ export class BulkCommands extends Commands<'bulk' | 'tasks' | 'store' | 'handler
       throw new FleetError('NO_UNDO', 'The operation was undone already', { field: 'id' })
     }
     try {
-      return await this.#store({ command, undoes: bulk._id, ...given({ reason }) }, tasks, _id)
+      return await this.#store({ command, undoes: bulk._id, ...given({ reason }) }, tasks, { _id })
     } catch (error) {
       await this.parts.bulk.unmarkUndone(bulk._id, _id)
       throw error
     }
   }
 
-  async #store(asked: Asked, tasks: readonly BulkTask[], _id = new driver.ObjectId()): Promise<BulkRow> {
+  /** @param filter for the audit log, where it may be longer than in the operation */
+  async #store(
+    asked: Asked,
+    tasks: readonly BulkTask[],
+    { _id = new driver.ObjectId(), filter }: { _id?: ObjectId; filter?: unknown },
+  ): Promise<BulkRow> {
     const { id: by, queues, names } = this.principal
     const keys = new KeyStore(this.parts.database.db, () => this.parts.database.clock.now(), this.parts.gate)
     const keyed = (await keys.find(by)) !== null
     const own = given({ queues: queues && [...queues], names: names && [...names] })
     const bulk = await this.parts.bulk.start({ _id, by, keyed, ...own, ...asked }, tasks)
-    const { command, filter, reason } = asked
+    const { command, reason } = asked
     const target = _id.toHexString()
     const deed = { target, matched: bulk.matched, changed: 0, reason }
-    await this.record(`bulk ${command}`, { ...deed, ...given({ filter: filter && JSON.parse(filter) }) })
+    await this.record(`bulk ${command}`, { ...deed, ...given({ filter }) })
     return toBulkRow(bulk)
   }
 
