@@ -19,7 +19,7 @@ import { ErrorText } from './error-text.tsx'
 import { Foreign } from './foreign.tsx'
 import { HostLink } from './host-link.tsx'
 import { IconButton } from './icon-button.tsx'
-import { JsonView } from './json-view.tsx'
+import { JsonTree } from './json-tree.tsx'
 import { EmptyNote, RowsProblem } from './notes.tsx'
 import { ProgressBar } from './progress-bar.tsx'
 import { SourceMark } from './source-mark.tsx'
@@ -257,7 +257,7 @@ function OpenTask({ task, worker }: { task: TaskRow; worker: WorkerRow | undefin
           {!ended && <WatchButton task={task._id} />}
         </div>
       </section>
-      {task.error !== undefined && (
+      {task.error !== undefined && task.status !== 'completed' && (
         <section className={`panel p-3 ${task.status === 'failed' ? 'border-bad/50' : ''}`} aria-label="Error">
           <h3 className="heading mb-1.5">{task.status === 'failed' ? 'Error' : 'Last error'}</h3>
           <p>
@@ -275,11 +275,11 @@ function OpenTask({ task, worker }: { task: TaskRow; worker: WorkerRow | undefin
       )}
       <WhyWaiting task={task} />
       <Part title="Input">
-        <JsonView value={task.input ?? null} label="Input" />
+        <JsonTree value={task.input ?? null} root="input" label="Input" />
       </Part>
       {task.output !== undefined && (
         <Part title="Output">
-          <JsonView value={task.output} label="Output" />
+          <JsonTree value={task.output} root="output" label="Output" />
         </Part>
       )}
       <TaskLog task={task} live={watched.log} heard={watched.source.state === 'live'} />
