@@ -28,6 +28,8 @@ describe('the monitor in a real browser behind a proxy without websockets', () =
     await page.goto(`${proxy}/fleet/#token=${token}`)
     await page.locator('a[href="/fleet/tasks"]').first().click()
     await page.locator(`a[href="/fleet/tasks/${task._id.toHexString()}"]`).first().click()
+    await page.waitForURL(`${proxy}/fleet/tasks?open=${task._id.toHexString()}`)
+    await page.getByRole('link', { name: 'Full page' }).click()
     await page.waitForURL(`${proxy}/fleet/tasks/${task._id.toHexString()}`)
     await page.reload()
     await page.getByText(task._id.toHexString()).first().waitFor()

@@ -22,12 +22,13 @@ const most = (values: readonly (number | undefined)[]): number | undefined => {
   return found.length === 0 ? undefined : Math.max(...found)
 }
 
-/**
- * What ended, what waited, and how long tasks took, in the chosen range or the last quarter of an hour, with one cursor.
- *
- * @param slots the last five minutes by ten seconds
- */
-export function FleetCharts({ slots }: { slots: readonly StatsSlot[] | undefined }) {
+export interface FleetChartsProps {
+  /** The last five minutes by ten seconds. */
+  slots: readonly StatsSlot[] | undefined
+}
+
+/** What ended, what waited, and how long tasks took, in the chosen range or the last quarter of an hour, with one cursor. */
+export function FleetCharts({ slots }: FleetChartsProps) {
   const range = useRange(USUAL)
   const { history } = useHistory({}, USUAL)
   const { answer: waiting } = useWaiting(USUAL)

@@ -1,4 +1,5 @@
 import type { ComponentType } from 'react'
+import type { FleetChartsProps } from './fleet-charts.tsx'
 import type { RangePlotProps } from './range-plot.tsx'
 import type { RateChartProps } from './rate-chart.tsx'
 
@@ -23,3 +24,5 @@ async function loadChart<Props>(
 
 export const loadRateChart = () => loadChart<RateChartProps>(() => import('./rate-chart.tsx'))
 export const loadRangePlot = () => loadChart<RangePlotProps>(() => import('./range-plot.tsx'))
+export const loadFleetCharts = () =>
+  loadChart<FleetChartsProps>(async () => ({ default: (await import('./fleet-charts.tsx')).FleetCharts }))

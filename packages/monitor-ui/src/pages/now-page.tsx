@@ -2,9 +2,9 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { useTracks } from '@taskfleet/react/internal'
-import { Fragment, type ReactNode, useMemo, useState } from 'react'
+import { Fragment, lazy, type ReactNode, Suspense, useMemo, useState } from 'react'
 import { AttentionPanel } from '../components/attention-panel.tsx'
-import { FleetCharts } from '../components/fleet-charts.tsx'
+import { loadFleetCharts } from '../components/load-rate-chart.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
@@ -21,6 +21,7 @@ import { formatCount, formatCountShort, phases } from '../view/counts.ts'
 import { formatBytes } from '../view/format.ts'
 import type { TaskSearch } from '../view/task-search.ts'
 
+const FleetCharts = lazy(loadFleetCharts)
 const route = getRouteApi('/')
 /** Stopped hosts stay on the page this long. */
 const FAREWELL_MS = 10 * 60_000
@@ -143,7 +144,9 @@ export function NowPage() {
         />
       </dl>
       <RowsProblem views={[workers, running, waiting, ended, statistics]} />
-      <FleetCharts slots={stats?.slots} />
+      <Suspense fallback={<div className="h-[430px] lg:h-[142px]" />}>
+        <FleetCharts slots={stats?.slots} />
+      </Suspense>
       <div
         className={`grid grid-cols-[minmax(0,1fr)] items-start gap-3 ${wall ? '' : 'xl:grid-cols-[minmax(0,1fr)_340px]'}`}
       >
