@@ -106,9 +106,10 @@ export function FleetCharts({ slots }: FleetChartsProps) {
           <button
             type="button"
             className="text-xs text-run hover:underline"
+            title={ran ? 'Show how long tasks waited' : 'Show how long tasks ran'}
             onClick={() => setWhich(ran ? 'waitMs' : 'runMs')}
           >
-            {ran ? 'Show waits' : 'Show runs'}
+            {ran ? 'Waits' : 'Runs'}
           </button>
         }
       />

@@ -63,7 +63,7 @@ describe('the charts', () => {
     await renderMonitor(fleet)
     await waitFor(async () => expect(await figures('Waiting')).toEqual(['7 at most', '1 m 30 s the oldest']))
     await waitFor(async () => expect(await figures('Waited')).toEqual(['15 ms p50', '20 ms p95']))
-    fireEvent.click(screen.getByRole('button', { name: 'Show runs' }))
+    fireEvent.click(screen.getByRole('button', { name: 'Runs' }))
     expect((await figures('Ran'))[0]).toMatch(/s p50$/)
   })
 
