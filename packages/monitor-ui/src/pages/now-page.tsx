@@ -4,7 +4,7 @@ import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/r
 import { useTracks } from '@taskfleet/react/internal'
 import { Fragment, lazy, type ReactNode, Suspense, useMemo, useState } from 'react'
 import { AttentionPanel } from '../components/attention-panel.tsx'
-import { loadFleetCharts } from '../components/load-rate-chart.ts'
+import { loadFleetCharts } from '../components/load-fleet-charts.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'

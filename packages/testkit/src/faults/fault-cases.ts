@@ -61,15 +61,15 @@ export class FaultTrial {
 
   /** Its worker is killed at the point: the task ends elsewhere, once. */
   async kill(fault: FaultCase): Promise<void> {
-    const { victim, task } = await this.#strike(fault, 'kill')
+    const { victim, task, before } = await this.#strike(fault, 'kill')
     await victim.exited
     await this.#worker()
-    await this.#checkEnd(task, fault)
+    await this.#checkEnd(task, fault, before)
   }
 
   /** Its worker is stopped there for longer than its lease: when it comes back, its writes no longer count. */
   async stop(fault: FaultCase): Promise<void> {
-    const { victim, task } = await this.#strike(fault, 'stop')
+    const { victim, task, before } = await this.#strike(fault, 'stop')
     const rescuer = await this.#worker()
     const ended = await this.#fleet.ended(task._id)
     await this.#leaseOver(victim, task)
@@ -80,14 +80,18 @@ export class FaultTrial {
     // It works again, and has finished everything that it had begun before.
     else await this.#fleet.ended((await this.#post())._id)
     expect(await this.#fleet.fleet.store.find(task._id), 'a late write').toEqual(ended)
-    await this.#checkEnd(task, fault)
+    await this.#checkEnd(task, fault, before)
   }
 
   async end(): Promise<void> {
     await Promise.all(this.#workers.splice(0).map((worker) => worker.signal('SIGKILL')))
   }
 
-  async #strike(fault: FaultCase, action: 'kill' | 'stop'): Promise<{ victim: WorkerProcess; task: TaskDocument }> {
+  /** `before`: how many attempts a busy machine lost before the one that was struck. */
+  async #strike(
+    fault: FaultCase,
+    action: 'kill' | 'stop',
+  ): Promise<{ victim: WorkerProcess; task: TaskDocument; before: number }> {
     const victim = await this.#worker(LEASE_MS, { TASKFLEET_FAULTS: `${fault.point}=${action}` })
     const task = await this.#post()
     const struck = victim.line('"fault"')
@@ -97,7 +101,8 @@ export class FaultTrial {
     }
     await struck
     countFault(action === 'kill' ? 'worker killed at a point' : 'worker stopped at a point')
-    return { victim, task }
+    const { attempt } = (await this.#fleet.fleet.store.find(task._id))!
+    return { victim, task, before: Math.max(0, attempt - 1) }
   }
 
   async #worker(leaseMs = RESCUER_LEASE_MS, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
@@ -124,10 +129,12 @@ export class FaultTrial {
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, left))
   }
 
-  async #checkEnd({ _id }: TaskDocument, { outcomes }: FaultCase): Promise<void> {
+  async #checkEnd({ _id }: TaskDocument, { outcomes }: FaultCase, before: number): Promise<void> {
     const ended = await this.#fleet.ended(_id)
     checkInvariants(ended)
-    expect(outcomes).toContainEqual(ended.attempts.map(({ outcome }) => outcome))
+    const ends = ended.attempts.map(({ outcome }) => outcome)
+    expect(ends.slice(0, before)).toEqual(Array.from({ length: before }, () => 'lost'))
+    expect(outcomes).toContainEqual(ends.slice(before))
     expect(ended).toMatchObject({ status: 'completed', output: { attempt: ended.attempt } })
     // From outside: every effect belongs to an attempt on record, and none came after the next attempt had begun.
     const notes = (await readFile(this.#journal, 'utf8'))
