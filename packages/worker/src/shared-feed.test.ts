@@ -15,6 +15,7 @@ import {
 import { GatewayHost } from '@taskfleet/gateway'
 import { LOOPBACK, ownQueue, refusal, silent } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
+import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { Server } from 'socket.io'
 import { io } from 'socket.io-client'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -263,6 +264,25 @@ describe('a feeder that lies', () => {
     await fleet.fleet.as().tasks.cancel({ id: next._id.toHexString() })
     expect(await fleet.ended(next._id)).toMatchObject({ status: 'cancelled', attempt: 1 })
   })
+  test('can not cancel what is claimed just now, and whose claim is not answered yet', async () => {
+    const { say } = await startLiar()
+    const relay = new ReplyRelay(fleet.uri)
+    fleet.cleanup(() => relay.stop())
+    const queue = ownQueue()
+    await fleet.runner({ queue, mongo: await relay.start(fleet.uri), pollMs: 600_000 })
+    const task = await fleet.post([{ do: 'sleep', ms: 500 }], { queue })
+    relay.stall('answered')
+    say({ collection: 'tasks', id: task._id, doc: task })
+    const running = await fleet.until(task._id, ({ status }) => status === 'running')
+    say({
+      collection: 'tasks',
+      id: task._id,
+      doc: { ...running, control: { action: 'cancel', by: 'x', at: new Date() } },
+    })
+    relay.heal()
+    expect(await fleet.ended(task._id)).toMatchObject({ status: 'completed', attempt: 1 })
+  })
+
   test('is left when what it sends cannot be read', async () => {
     const queue = ownQueue()
     for (const nonsense of [Buffer.from('nonsense'), Buffer.alloc(4), 'a text', 7, null]) {

@@ -1,6 +1,5 @@
 import { asError, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
 import type { Change, FeedListener, QueueDocument } from '@taskfleet/core/internal'
-import type { RunningTask } from './running-task.ts'
 import type { Worker } from './worker.ts'
 
 /** Passes each change of the feed to the part of the worker that it concerns. */
@@ -40,17 +39,26 @@ function onTask(worker: Worker, id: string, task: TaskDocument | null): void {
   if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
   else loop.remove(id)
   const run = running.get(id)
-  if (worker.feed.isDirect || run === undefined) onAttempt(worker, id, task)
-  else if (task?.lease?.id !== run.leaseId || task.control !== undefined) worker.underWay.add(lookUp(worker, run))
+  if (worker.feed.isDirect) onAttempt(worker, id, task)
+  else if (
+    run === undefined ? hasControl(worker, task) : task?.lease?.id !== run.leaseId || task.control !== undefined
+  ) {
+    worker.underWay.add(lookUp(worker, run?.claim.task._id ?? task!._id))
+  }
 }
 
-function onAttempt({ running, session }: Worker, id: string, task: TaskDocument | null): void {
-  running.check(id, task)
-  if (task?.status === 'running' && task.worker === session.id && task.control !== undefined)
-    running.obey(id, task.control)
+function onAttempt(worker: Worker, id: string, task: TaskDocument | null): void {
+  worker.running.check(id, task)
+  if (hasControl(worker, task)) worker.running.obey(id, task.control)
 }
+
+/** Whether an attempt of this worker is to be cancelled or paused. Its claim may not have been answered yet. */
+const hasControl = ({ session }: Worker, task: TaskDocument | null): task is ControlledTask =>
+  task?.status === 'running' && task.worker === session.id && task.control !== undefined
+
+type ControlledTask = TaskDocument & { control: NonNullable<TaskDocument['control']> }
 
 /** What another process has passed on may be wrong, and must neither end nor stop an attempt. */
-async function lookUp(worker: Worker, { id, claim }: RunningTask): Promise<void> {
-  onAttempt(worker, id, await worker.fleet.store.find(claim.task._id))
+async function lookUp(worker: Worker, id: TaskDocument['_id']): Promise<void> {
+  onAttempt(worker, id.toHexString(), await worker.fleet.store.find(id))
 }
