@@ -12,7 +12,7 @@ export interface BulkTask {
   priority?: number
 }
 
-/** A task as it was when its part began. With it, whoever repeats an interrupted part knows which tasks were changed. */
+/** A task as it was when its part began. When an interrupted part is repeated, a newer revision shows that the task was changed. */
 export interface SeenTask extends BulkTask {
   rev: number
   status: TaskStatus

@@ -19,7 +19,7 @@ const waiting = (count: number, oldestMs: number, attention = 0): Waiting => ({
   attention,
 })
 
-test('a minute is counted once, by whoever asks first', async () => {
+test('two processes take one sample of a minute', async () => {
   const { samples: first, other, to } = samples()
   to(20_000)
   const looks: string[] = []

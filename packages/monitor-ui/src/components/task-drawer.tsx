@@ -8,7 +8,7 @@ import { useWorkers } from '../live/hooks.ts'
 import { oneTask } from '../live/queries.ts'
 import { SEQUENCE_MS } from '../shell/shortcuts.ts'
 import { isPossible } from '../view/commands.ts'
-import { formatAge, formatDuration, formatPercent } from '../view/format.ts'
+import { formatDuration, formatPercent } from '../view/format.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { hostOf, runOf } from '../view/task-columns.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -27,6 +27,7 @@ import { Stack } from './stack.tsx'
 import { StatusBadge } from './status-badge.tsx'
 import { TaskActions } from './task-actions.tsx'
 import { endedText, leftText, progressText, rateText } from './task-figures.tsx'
+import { RequestedControl, TaskLabels } from './task-head.tsx'
 import { attemptsText, ROW_KEYS } from './task-line.tsx'
 import { TaskLog } from './task-log.tsx'
 import { Time } from './time.tsx'
@@ -207,21 +208,8 @@ function OpenTask({ task, worker }: { task: TaskRow; worker: WorkerRow | undefin
           </Link>
           <Copyable text={task._id} label="id" />
         </div>
-        {task.labels !== undefined && (
-          <ul className="mt-1.5 flex flex-wrap gap-1.5" aria-label="Labels">
-            {Object.entries(task.labels).map(([name, text]) => (
-              <li key={name} className="rounded border border-line px-1.5 text-xs text-dim">
-                <Foreign text={`${name}: ${text}`} max={80} />
-              </li>
-            ))}
-          </ul>
-        )}
-        {task.control !== undefined && !ended && (
-          <p className="mt-1.5 text-warn">
-            {task.control.action === 'cancel' ? 'Cancel' : 'Pause'} requested by{' '}
-            <Foreign text={task.control.by} max={60} /> {formatAge(now - Date.parse(task.control.at))} ago
-          </p>
-        )}
+        <TaskLabels task={task} />
+        {task.control !== undefined && !ended && <RequestedControl control={task.control} now={now} />}
         {(running || progress !== undefined) && (
           <div className="mt-3 flex items-center gap-3">
             <div className="flex-1">

@@ -2,13 +2,13 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import type { ErrorRow } from '@taskfleet/protocol'
 import { useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { CircleAlert, CircleCheck, CircleMinus } from 'lucide-react'
-import type { ReactNode } from 'react'
 import { Copyable } from '../components/copy.tsx'
 import { ErrorMark, ErrorMarks } from '../components/error-marks.tsx'
 import { ErrorNotes } from '../components/error-notes.tsx'
 import { ErrorPlaces } from '../components/error-places.tsx'
 import { ErrorTasks } from '../components/error-tasks.tsx'
 import { ErrorText } from '../components/error-text.tsx'
+import { Fact } from '../components/fact.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { LookMark } from '../components/look-mark.tsx'
 import { Names } from '../components/names.tsx'
@@ -183,15 +183,6 @@ function useDeploys(names: readonly string[], now: number): { at: number; label:
     .filter(({ at }) => at > now - TREND_MS)
     .sort((a, b) => b.at - a.at)
     .slice(0, MOST_DEPLOYS)
-}
-
-function Fact({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    <div className="flex min-w-0 gap-2">
-      <dt className="w-20 shrink-0 text-dim">{label}</dt>
-      <dd className="min-w-0">{children}</dd>
-    </div>
-  )
 }
 
 function Count({ label, count, title }: { label: string; count: number | undefined; title: string }) {

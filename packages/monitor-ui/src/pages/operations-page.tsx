@@ -2,9 +2,9 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import type { BulkRow, WireError } from '@taskfleet/protocol'
 import { useFleetClient, useServerTime } from '@taskfleet/react'
 import { CircleAlert, CircleCheck, CircleStop, LoaderCircle, type LucideIcon, Square, Undo2 } from 'lucide-react'
-import type { ReactNode } from 'react'
 import { Button } from '../components/button.tsx'
 import { ErrorText } from '../components/error-text.tsx'
+import { Fact } from '../components/fact.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { Listing } from '../components/listing.tsx'
 import { Names } from '../components/names.tsx'
@@ -310,15 +310,6 @@ function Count({ label, count, title, bad = false }: { label: string; count: num
       <dd className={`text-lg leading-tight font-semibold ${bad && count > 0 ? 'text-bad' : ''}`}>
         {formatCount(count)}
       </dd>
-    </div>
-  )
-}
-
-function Fact({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    <div className="flex min-w-0 gap-2">
-      <dt className="w-20 shrink-0 text-dim">{label}</dt>
-      <dd className="min-w-0">{children}</dd>
     </div>
   )
 }

@@ -19,6 +19,7 @@ import { Stack } from '../components/stack.tsx'
 import { StatusBadge } from '../components/status-badge.tsx'
 import { TaskActions } from '../components/task-actions.tsx'
 import { endedText, leftText, progressText, rateText } from '../components/task-figures.tsx'
+import { RequestedControl, TaskLabels } from '../components/task-head.tsx'
 import { attemptsText } from '../components/task-line.tsx'
 import { TaskLog } from '../components/task-log.tsx'
 import { TaskTimeline } from '../components/task-timeline.tsx'
@@ -30,7 +31,7 @@ import { oneTask } from '../live/queries.ts'
 import { useTitle } from '../shell/use-title.ts'
 import { countOf } from '../view/counts.ts'
 import { type DeadlineState, deadlineState, deadlineText } from '../view/deadline.ts'
-import { formatAge, formatDuration, formatPercent, formatTime, formatWhen } from '../view/format.ts'
+import { formatDuration, formatPercent, formatTime, formatWhen } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { STATUS_LOOK } from '../view/status.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -111,26 +112,8 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
               <SourceMark source={source} />
               <Copyable text={task._id} label="id" />
             </div>
-            {task.labels !== undefined && (
-              <ul className="mt-1 flex flex-wrap gap-1.5" aria-label="Labels">
-                {Object.entries(task.labels).map(([name, text]) => (
-                  <li key={name} className="rounded border border-line px-1.5 text-xs text-dim">
-                    <Foreign text={`${name}: ${text}`} max={80} />
-                  </li>
-                ))}
-              </ul>
-            )}
-            {task.control !== undefined && !ended && (
-              <p className="mt-1 text-warn">
-                {task.control.action === 'cancel' ? 'Cancel' : 'Pause'} requested by{' '}
-                <Foreign text={task.control.by} max={60} /> {formatAge(now - Date.parse(task.control.at))} ago
-                {task.control.reason !== undefined && (
-                  <>
-                    : <Foreign text={task.control.reason} max={200} />
-                  </>
-                )}
-              </p>
-            )}
+            <TaskLabels task={task} />
+            {task.control !== undefined && !ended && <RequestedControl control={task.control} now={now} />}
           </div>
           <div className="flex flex-wrap gap-2">
             {!ended && <WatchButton task={task._id} />}

@@ -11,7 +11,7 @@ import { changedSearch } from './search.ts'
 import type { TaskSearch } from './task-search.ts'
 import { tokenOf, withToken } from './task-tokens.ts'
 
-/** What tasks can be told apart by. A label is `label.customer`. */
+/** The fields that have a filter with counts. A label is `label.customer`. */
 export type FacetName = 'name' | 'queue' | 'host' | 'error' | 'version' | `label.${string}`
 
 /** A value and how many tasks have it, the most frequent first. */
