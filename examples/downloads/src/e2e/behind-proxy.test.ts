@@ -27,7 +27,8 @@ describe('the monitor in a real browser behind a proxy without websockets', () =
     page.on('pageerror', (error) => faults.push(String(error)))
     await page.goto(`${proxy}/fleet/#token=${token}`)
     await page.locator('a[href="/fleet/tasks"]').first().click()
-    await page.locator(`a[href="/fleet/tasks/${task._id.toHexString()}"]`).first().click()
+    // The page Now has a link to the waiting task as well, and stays until the other page is loaded.
+    await page.getByTestId('task-row').locator(`a[href="/fleet/tasks/${task._id.toHexString()}"]`).click()
     await page.waitForURL(`${proxy}/fleet/tasks?open=${task._id.toHexString()}`)
     await page.getByRole('link', { name: 'Full page' }).click()
     await page.waitForURL(`${proxy}/fleet/tasks/${task._id.toHexString()}`)

@@ -154,12 +154,10 @@ export class HeldRows {
 /** A gateway of its own on the test's database, with its change feed. */
 export async function startGateway(test: TestFleet, over: Partial<GatewayOptions> = {}): Promise<Gateway> {
   const feed = new ChangeFeed(test.database)
+  test.cleanup(() => feed.stop())
   await feed.start()
   const gateway = new Gateway({ database: test.database, feed, listen: LOOPBACK, log: silent, ...over })
-  test.cleanup(async () => {
-    await gateway.stop()
-    await feed.stop()
-  })
+  test.cleanup(() => gateway.stop())
   await gateway.start()
   return gateway
 }

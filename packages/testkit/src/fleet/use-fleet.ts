@@ -11,7 +11,16 @@ export function useFleet() {
   const test = useDatabase()
   const cleanups: (() => Promise<unknown> | unknown)[] = []
   afterEach(async () => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+    const failures: unknown[] = []
+    for (const cleanup of cleanups.splice(0).reverse()) {
+      try {
+        await cleanup()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    // Thrown last: what one test leaves running disturbs others of its process.
+    if (failures.length > 0) throw new AggregateError(failures, 'cleanups of the test failed')
   })
   let fleet: Fleet | undefined
   let watch: TaskWatch | undefined
