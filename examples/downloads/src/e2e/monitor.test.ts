@@ -175,8 +175,9 @@ describe('the monitor in a real browser', () => {
       clicks += 1
       await what.click(WAIT)
     }
-    /** The name of a link in the rail ends with a count where something needs somebody. */
-    const link = (name: string): Locator => page.getByRole('link', { name: new RegExp(`^${name}\\s*\\d*$`) }).first()
+    /** The name of the link to Errors ends with how many are open, once they are known. */
+    const link = (name: string): Locator =>
+      page.getByRole('link', { name: new RegExp(`^${name}(\\s*\\d+\\+? open)?$`) }).first()
     /** A host that runs. */
     const card = (at = 0): Locator => page.locator('[data-worker^=host-][data-state=running]').nth(at)
 

@@ -263,7 +263,9 @@ export class BulkStore {
   async finish(bulk: BulkDocument, result: PartResult, holdMs: number): Promise<BulkDocument | null> {
     const changed = [...result.changed]
     if (changed.length > 0) {
-      await this.#parts.updateOne({ _id: partId(bulk._id, bulk.next) }, { $set: { changed } })
+      // Added to what is there: a gateway that was taken over in the middle may write its part of the list late.
+      const all = { $setUnion: [{ $ifNull: ['$changed', []] }, { $literal: changed }] }
+      await this.#parts.updateOne({ _id: partId(bulk._id, bulk.next) }, [{ $set: { changed: all } }])
     }
     const add = (field: string, more: number): Expression => ({ $add: [amount(`$${field}`), more] })
     return this.#hold(

@@ -22,6 +22,9 @@ export interface ModelCheck {
   tour?: boolean
 }
 
+/** To look for the shortest failing run may take hours on a slow server. The shortest one until then is reported. */
+const SHRINKING_MS = 180_000
+
 /**
  * Runs random commands against the store and a model of the lifecycle, and compares after each.
  *
@@ -94,7 +97,8 @@ async function checkLane(lane: Omit<ModelCheck, 'lanes'>, coverage: Coverage): P
     const property = fc.asyncProperty(fc.commands([command], { maxCommands: length, size: 'max' }), (commands) =>
       fc.asyncModelRun(begin, commands),
     )
-    await fc.assert(property, { numRuns: runs, seed, unbiased: true })
+    const limit = { interruptAfterTimeLimit: SHRINKING_MS, markInterruptAsFailure: true }
+    await fc.assert(property, { numRuns: runs, seed, unbiased: true, ...limit })
   } finally {
     await close()
   }
