@@ -7,7 +7,7 @@ import { mapDeep } from '../map-deep.ts'
 import { loseWorker, openTestSession } from '../test-session.ts'
 import { command, FIRST, type Seen, TOUR } from './commands.ts'
 import { Coverage } from './coverage.ts'
-import type { Tampering, World } from './operations.ts'
+import { MINUTE, type Tampering, type World } from './operations.ts'
 
 export interface ModelCheck {
   /** The server; each lane has a database of its own there. In memory without it. */
@@ -119,6 +119,11 @@ function tamperingWith(database: Pick<FleetDatabase, 'db'>): Tampering {
         ])
     },
     loseWorker: (id) => loseWorker(database, id),
+    holdLost: async (ids) => {
+      const lost = { _id: { $in: [...ids] }, lost: { $gte: 2 }, status: { $ne: 'running' } }
+      const soon = { runAt: { $lt: new Date(Date.now() + MINUTE / 2) } }
+      await tasks.updateMany({ ...lost, ...soon }, { $set: { runAt: new Date(Date.now() + MINUTE) } })
+    },
     corrupt: async (id) => {
       await tasks.updateOne({ _id: id }, { $set: { priority: 'high' } })
     },

@@ -18,6 +18,8 @@ export interface Tampering {
   moveBack(id: Types.ObjectId, ms: number): Promise<void>
   /** Ends the session on which it rests, and no other task's. */
   loseWorker(id: Types.ObjectId): Promise<void>
+  /** The seconds that a task waits after a repeated loss are made a minute, which does not pass during a run, however slow. */
+  holdLost(ids: readonly Types.ObjectId[]): Promise<void>
   /** Makes it what no worker can run. */
   corrupt(id: Types.ObjectId): Promise<void>
 }
@@ -473,7 +475,7 @@ export function lose(at: number): Operation {
       return {
         call: async () => {
           await world.tampering.loseWorker(task.id)
-          await world.store.reap()
+          await reapAndHold(world)
           return 'reaped'
         },
         expect: () => {
@@ -488,12 +490,12 @@ export function lose(at: number): Operation {
 }
 
 /** Operations on all tasks at once. */
-function onAll(name: string, call: (store: TaskStore) => Promise<unknown>, expect: (world: World) => void): Operation {
+function onAll(name: string, call: (world: World) => Promise<unknown>, expect: (world: World) => void): Operation {
   return {
     name,
     can: some,
     begin: (world) => ({
-      call: () => call(world.store).then(() => 'done'),
+      call: () => call(world).then(() => 'done'),
       expect: () => {
         expect(world)
         return 'done'
@@ -507,19 +509,25 @@ function reapAll({ tasks, note }: World): void {
   model.follow(reaped, tasks, note)
 }
 
-export const reap = (): Operation => onAll('reap', (store) => store.reap(), reapAll)
+async function reapAndHold({ store, tampering, tasks }: World): Promise<void> {
+  const before = await Promise.all(tasks.map(({ id }) => store.find(id)))
+  await store.reap()
+  await tampering.holdLost(before.flatMap((task) => (task?.status === 'running' ? [task._id] : [])))
+}
+
+export const reap = (): Operation => onAll('reap', reapAndHold, reapAll)
 
 export const raiseDue = (): Operation =>
   onAll(
     'raise',
-    (store) => store.raiseDue(),
+    ({ store }) => store.raiseDue(),
     ({ tasks }) => tasks.forEach((task) => model.raise(task)),
   )
 
 export const unblock = (): Operation =>
   onAll(
     'unblock',
-    (store) => store.unblockAll(),
+    ({ store }) => store.unblockAll(),
     ({ tasks, note }) => model.reconsiderAll(tasks, tasks, note),
   )
 
@@ -557,7 +565,7 @@ export function look(): Operation {
         const served = { queues: [queue, `${queue}-2`], tasks: new Map([['test', { oldest: 1, newest: 1 }]]) }
         const { due, next } = await store.waiting(served, 50)
         if (due.some(({ priority }, index) => priority > (due[index - 1]?.priority ?? 10))) return 'out of order'
-        // A task stored a moment ago may seem to be of the next millisecond; one that was lost twice waits for a second.
+        // A task stored a moment ago may seem to be of the next millisecond.
         const soon = next.filter(({ runAt }) => runAt.getTime() < Date.now() + SOON_MS)
         return `${urgentFirst([...due, ...soon])} ${[...due, ...soon].map(({ _id }) => _id.toHexString()).sort()}`
       },
