@@ -55,7 +55,8 @@ export async function run(bed: Bed): Promise<void> {
 
   const browser = await playwright.launch({
     executablePath: await chromium.executablePath(),
-    args: chromium.args.filter((arg) => arg !== '--single-process'),
+    // Without a graphics card, a canvas that is drawn by an emulated one stops the page for as long as that is busy.
+    args: [...chromium.args.filter((arg) => arg !== '--single-process'), '--disable-accelerated-2d-canvas'],
     headless: true,
   })
   bed.defer(() => browser.close())
