@@ -160,7 +160,7 @@ function RowActions({ task, onCommand }: Props) {
   const title = visibleLine(taskTitle(task), 60)
   const possible = ROW_COMMANDS.filter(({ command }) => isPossible(command, task))
   return (
-    <div className="flex rounded-md border border-line bg-panel opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 empty:hidden group-data-dense:rounded-sm group-data-dense:border-y-0">
+    <div className="flex rounded-md border border-line bg-panel opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 empty:hidden group-data-dense:-my-0.5 group-data-dense:rounded-sm group-data-dense:border-y-0">
       {possible.map(({ command, key }) => {
         const { icon, label } = COMMAND_WORDS[command]
         return (
@@ -309,7 +309,7 @@ function Title({ task, host, open, withHost = false }: Shown & { withHost?: bool
       >
         <Foreign text={taskTitle(task)} max={160} />
       </Link>
-      <span className="block truncate text-[11.5px] text-dim group-data-dense:min-w-12 group-data-dense:shrink-[9]">
+      <span className="block truncate text-[11.5px] text-dim group-data-dense:min-w-12 group-data-dense:flex-1">
         <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
         {withHost && host !== undefined && (
           <>

@@ -21,7 +21,7 @@ import { isPossible } from '../view/commands.ts'
 import { countOf, formatCount } from '../view/counts.ts'
 import { wholeList } from '../view/older-rows.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
-import { mostPinned, pinnedCount, type TaskColumn, tracksOf } from '../view/task-columns.ts'
+import { mostPinned, onOneLine, pinnedCount, type TaskColumn, tracksOf } from '../view/task-columns.ts'
 import { FIRST_LIMIT, type SortName, type TaskSearch } from '../view/task-search.ts'
 import { visibleLine } from '../view/text.ts'
 import { BulkBar } from './bulk-bar.tsx'
@@ -65,7 +65,7 @@ const CARD = 84
 const NEAR_END = 20
 
 export function TaskList(props: Props) {
-  const { queryId, rows, loaded, filter, filtered, longer, older, columns, search, onColumns, onOpen } = props
+  const { queryId, rows, loaded, filter, filtered, longer, older, search, onColumns, onOpen } = props
   const workers = useWorkers()
   const mayControl = useCan('control')
   const mayWrite = useCan('write')
@@ -87,13 +87,12 @@ export function TaskList(props: Props) {
   const wide = useMedia('(min-width: 1024px)')
   const density = useUi((ui) => ui.density)
   const height = wide ? ROW_HEIGHTS[density] : CARD
+  const dense = density !== 'comfortable'
+  const columns = useMemo(() => (dense ? onOneLine(props.columns) : props.columns), [props.columns, dense])
   const { sized, size, finish } = useSizing(columns, onColumns)
   // Rows refer to the tracks by a property, so none of them is rendered while a column gets another width.
   const pinned = Math.min(pinnedCount(columns), mostPinned(columns))
-  const layout: LineLayout = useMemo(
-    () => ({ columns, pinned, dense: density !== 'comfortable' }),
-    [columns, pinned, density],
-  )
+  const layout: LineLayout = useMemo(() => ({ columns, pinned, dense }), [columns, pinned, dense])
   const { template, width } = tracksOf(sized, mayControl)
   const virtual = useVirtualizer({
     count: shown.length,

@@ -316,6 +316,8 @@ describe('the density', () => {
     fireEvent.keyDown(document.body, { key: 'k', ctrlKey: true })
     fireEvent.click(await within(await dialog()).findByRole('option', { name: /^Rows: compact/ }))
     await waitFor(() => expect(heights()).toEqual(new Set(['28px'])))
+    const tracks = screen.getByRole('table', { name: 'Tasks', hidden: true }).style.getPropertyValue('--tracks')
+    expect(tracks).toContain(' 196px ')
     expect(localStorage.getItem('taskfleet.density')).toBe('compact')
     expect(document.documentElement.dataset.density).toBe('compact')
     await click('Key and preferences')

@@ -9,6 +9,8 @@ export interface TaskColumn {
   title: string
   /** Its least width in pixels. */
   width: number
+  /** Its least width where a row has one line only; the same by default. */
+  oneLine?: number
   /** Its share of the room that is left; none by default. */
   grows?: number
   /** The width that the reader has given it, in pixels; it doesn't grow then. */
@@ -22,7 +24,7 @@ export interface TaskColumn {
 }
 
 const KNOWN = {
-  status: { title: 'Status', width: 118 },
+  status: { title: 'Status', width: 118, oneLine: 196 },
   title: { title: 'Task', width: 168, grows: 1.3 },
   handler: { title: 'Handler', width: 110, grows: 0.5 },
   queue: { title: 'Queue', width: 80, grows: 0.3 },
@@ -81,6 +83,10 @@ export function columnsOf(text: string): TaskColumn[] {
   const named = columns.has('title') ? all : [columnOf('title')!, ...all]
   return pinFirst(named, pinnedCount(named))
 }
+
+/** The columns where a row has one line only. */
+export const onOneLine = (columns: readonly TaskColumn[]): TaskColumn[] =>
+  columns.map((column) => ({ ...column, width: column.oneLine ?? column.width }))
 
 /** The text of columns, as in the address. */
 export function writeColumns(columns: readonly TaskColumn[]): string {

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { EPOCH, iso } from '../testing/rows.ts'
 import { countsPlan } from './status-counts.ts'
-import { columnsOf, mostPinned, NARROWEST, pinnedCount, tracksOf, WIDEST, writeColumns } from './task-columns.ts'
+import {
+  columnsOf,
+  mostPinned,
+  NARROWEST,
+  onOneLine,
+  pinnedCount,
+  tracksOf,
+  WIDEST,
+  writeColumns,
+} from './task-columns.ts'
 import { parseTaskSearch, type TaskSearch, taskQuery, toggleStatus, writeTaskSearch } from './task-search.ts'
 
 describe('filters and the address', () => {
@@ -139,6 +148,8 @@ describe('columns in the address', () => {
       template: '20px 300px 90px minmax(0px, 1fr)',
       width: 470,
     })
+    // Where a row has one line, the status has what it says below elsewhere beside it.
+    expect(tracksOf(onOneLine(read('status,title:90,age')), false).template).toBe('196px 90px 102px minmax(0px, 1fr)')
   })
 })
 
