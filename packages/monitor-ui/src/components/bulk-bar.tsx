@@ -12,13 +12,15 @@ interface Props {
   /** Whether more tasks match than the list has. */
   more: boolean
   filter: Record<string, unknown>
+  /** A command is on its way. */
+  busy: boolean
   onAll: () => void
   onNone: () => void
   onCommand: (command: CommandName, target: BulkTarget) => void
 }
 
 /** The commands for the selected rows. It is below the list, so no row moves when it appears. */
-export function BulkBar({ chosen, all, more, filter, onAll, onNone, onCommand }: Props) {
+export function BulkBar({ chosen, all, more, filter, busy, onAll, onNone, onCommand }: Props) {
   const target: BulkTarget = all
     ? { kind: 'filter', filter, what: 'matching the filter' }
     : { kind: 'rows', tasks: chosen }
@@ -45,6 +47,7 @@ export function BulkBar({ chosen, all, more, filter, onAll, onNone, onCommand }:
             <Button
               key={command}
               icon={icon}
+              disabled={busy}
               {...(able !== undefined && { title: `${formatCount(able)} of ${number} can be ${done}` })}
               {...(command === 'cancel' ? { look: 'bad' } : { className: 'text-text' })}
               onClick={() => onCommand(command, target)}

@@ -8,11 +8,11 @@ import {
   type TaskRow,
 } from '@taskfleet/protocol'
 import { useFleetClient } from '@taskfleet/react'
-import { useEffect, useState } from 'react'
+import { useEffect, useId, useState } from 'react'
 import type { z } from 'zod'
 import { RequestForm, request } from '../form/request-form.tsx'
 import { wireError } from '../live/wire-error.ts'
-import { COMMAND_WORDS, groupRefusals, isPossible, statusCounts } from '../view/commands.ts'
+import { COMMAND_WORDS, groupRefusals, isPossible, resultText, statusCounts } from '../view/commands.ts'
 import { countOf, formatCount } from '../view/counts.ts'
 import { operationTitle } from '../view/operations.ts'
 import { Button } from './button.tsx'
@@ -21,6 +21,7 @@ import { ErrorText } from './error-text.tsx'
 import { Names } from './names.tsx'
 import { Problem } from './notes.tsx'
 import { TaskLink } from './task-link.tsx'
+import { FEW } from './use-commands.ts'
 
 /** The tasks of a bulk command. */
 export type BulkTarget =
@@ -28,15 +29,12 @@ export type BulkTarget =
   /** `what` describes them: "matching the filter". */
   | { kind: 'filter'; filter: Record<string, unknown>; what: string }
 
-/** A command on more tasks is carried out by a gateway, and has a page. */
-const AT_ONCE = 100
-
 /** The values that a command's form starts with. The dry run uses them too. */
 const DRAFTS: Partial<Record<CommandName, { priority: number }>> = { reprioritise: { priority: 8 } }
 
 /**
  * A command on many tasks. It counts them and asks for a confirmation. Up to 100 tasks are changed at once, and the dialog lists those
- * that were refused; more become an operation, and its page is shown.
+ * that were refused. For more it asks to type their number; they become an operation, and its page is shown.
  */
 export function BulkDialog({
   command,
@@ -56,7 +54,9 @@ export function BulkDialog({
   const [{ selection, left }] = useState(() => selectionOf(command, target))
   const [counted, setCounted] = useState<{ matched?: number; problem?: string }>({})
   const [answer, setAnswer] = useState<CommandAnswer>()
+  const [typed, setTyped] = useState('')
   const { matched = 0, problem } = counted
+  const isMany = matched > FEW
   const words = COMMAND_WORDS[command]
 
   useEffect(() => {
@@ -73,7 +73,7 @@ export function BulkDialog({
   }, [client, command, selection])
 
   const run = request(OPERATIONS.tasks[command].request as z.ZodType<ReprioritiseRequest>, async (wanted) => {
-    if (matched > AT_ONCE) {
+    if (isMany) {
       const started = await client.bulk.start({ command, ...wanted } as BulkRequest).catch(unlessOlder)
       if (started !== undefined) {
         onDone?.()
@@ -87,8 +87,24 @@ export function BulkDialog({
       setAnswer(result)
       return 'stay'
     }
-    return resultText(command, result)
+    const undo = command === 'reprioritise' ? earlierPriorities(target, wanted) : undefined
+    return { text: resultText(command, result), ...(undo !== undefined && { undo }) }
   })
+
+  /** Undefined if they are not known. A position can't be taken back. */
+  function earlierPriorities(of: BulkTarget, { position }: ReprioritiseRequest): (() => Promise<string>) | undefined {
+    if (of.kind === 'filter' || position !== undefined) return undefined
+    const tasks = of.tasks.filter((task) => isPossible(command, task))
+    const groups = new Map<number, string[]>()
+    for (const { _id, priority, basePriority = priority } of tasks)
+      groups.set(basePriority, [...(groups.get(basePriority) ?? []), _id])
+    return async () => {
+      let changed = 0
+      for (const [priority, ids] of groups) changed += (await client.tasks.reprioritise({ ids, priority })).changed
+      onDone?.()
+      return `${countOf(changed, 'task')} with the earlier priority again`
+    }
+  }
 
   if (answer !== undefined) {
     return (
@@ -113,9 +129,10 @@ export function BulkDialog({
       known={selection}
       places={{ priority: {}, position: {}, reason: { label: 'Reason (optional)', hint: '', span: 6 } }}
       hide={['id', 'ids', 'filter', 'dryRun', 'input', ...(words.reason ? [] : ['reason'])]}
-      blocked={matched === 0}
+      blocked={matched === 0 || (isMany && !isNumber(typed, matched))}
       danger={command === 'cancel'}
       keep="Leave them"
+      note={isMany && <TypedNumber number={matched} typed={typed} onType={setTyped} />}
       onClose={onClose}
     >
       <div className="min-h-10 sm:col-span-6" aria-live="polite" data-testid="dry-run">
@@ -144,6 +161,30 @@ export function BulkDialog({
   )
 }
 
+/** Whether a text is this number, with or without its separators. */
+const isNumber = (text: string, number: number): boolean => text.replace(/[\s,]/g, '') === String(number)
+
+/** Asks to type the number of the tasks, so that nobody changes thousands by one click too many. */
+function TypedNumber({ number, typed, onType }: { number: number; typed: string; onType: (text: string) => void }) {
+  const id = useId()
+  return (
+    <div className="text-[13px] text-text">
+      <label htmlFor={id}>
+        To confirm, type the number of tasks: <strong className="font-semibold">{formatCount(number)}</strong>
+      </label>
+      <input
+        id={id}
+        className="field mt-1 block w-40"
+        inputMode="numeric"
+        autoComplete="off"
+        maxLength={20}
+        value={typed}
+        onChange={(event) => onType(event.target.value)}
+      />
+    </div>
+  )
+}
+
 /** A gateway of an earlier version has no operations. */
 function unlessOlder(thrown: unknown): undefined {
   if (wireError(thrown).code !== 'UNKNOWN_OPERATION') throw thrown
@@ -159,14 +200,6 @@ function selectionOf(command: CommandName, target: BulkTarget): { selection: Bul
     selection: { ids: able.map(({ _id }) => _id) },
     left: target.tasks.filter((task) => !able.includes(task)),
   }
-}
-
-/** `3 tasks cancelled; 1 unchanged`. */
-function resultText(command: CommandName, { matched, changed, refused }: CommandAnswer): string {
-  const { done } = COMMAND_WORDS[command]
-  const already = matched - changed - refused.length
-  const text = `${countOf(changed, 'task')} ${done}`
-  return already > 0 ? `${text}; ${formatCount(already)} unchanged` : text
 }
 
 function Result({ command, answer }: { command: CommandName; answer: CommandAnswer }) {

@@ -8,7 +8,7 @@ import { ERROR_TASKS_LIMIT, endedTasks, failedWith } from '../live/queries.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
 import type { ToastText } from '../shell/ui-store.ts'
 import { useRange } from '../shell/use-range.ts'
-import { COMMAND_WORDS, groupRefusals } from '../view/commands.ts'
+import { COMMAND_WORDS, resultToast } from '../view/commands.ts'
 import { countOf, formatCount } from '../view/counts.ts'
 import { RANGES, type RangeName } from '../view/range.ts'
 import { choose, chooseAll, NOTHING_CHOSEN } from '../view/selection.ts'
@@ -21,12 +21,11 @@ import { Listing } from './listing.tsx'
 import { RowsPill } from './rows-pill.tsx'
 import { Time } from './time.tsx'
 import { useAct } from './use-act.ts'
+import { FEW } from './use-commands.ts'
 
 type Command = 'replay' | 'retry'
 
 const STEP_MS = 60_000
-/** More tasks than this are counted and confirmed first. */
-const MOST_AT_ONCE = 100
 const ICONS = { replay: CopyPlus, retry: RotateCcw }
 
 /** The tasks that ended with an error in the time range. They can be selected, replayed and retried. */
@@ -154,7 +153,7 @@ function Commands({ target, count, onDone }: CommandsProps) {
   const { busy, actAside } = useAct()
   const [asking, setAsking] = useState<Command>()
   const run = (command: Command) => {
-    if (target.kind === 'filter' || count > MOST_AT_ONCE) return setAsking(command)
+    if (target.kind === 'filter' || count > FEW) return setAsking(command)
     actAside(async () => {
       const answer = await client.tasks[command]({ ids: target.tasks.map(({ _id }) => _id) })
       onDone()
@@ -175,7 +174,7 @@ function Commands({ target, count, onDone }: CommandsProps) {
         >
           {COMMAND_WORDS[command].label}
           {count > 0 && ` ${these}`}
-          {count > MOST_AT_ONCE && '…'}
+          {count > FEW && '…'}
         </Button>
       ))}
       {asking !== undefined && (
@@ -185,13 +184,11 @@ function Commands({ target, count, onDone }: CommandsProps) {
   )
 }
 
-/** `3 tasks replayed; 1 refused: Its queue is full`. */
-function resultOf(command: Command, { changed, refused, tasks }: CommandAnswer): ToastText {
-  const text = `${countOf(changed, 'task')} ${COMMAND_WORDS[command].done}`
-  const [first] = groupRefusals(refused)
-  if (first !== undefined) return { kind: 'bad', text: `${text}; ${refused.length} refused: ${first.message}` }
-  const [only, ...more] = command === 'replay' ? (tasks ?? []) : []
-  return { text, ...(only !== undefined && more.length === 0 && { task: only }) }
+/** One new task is linked to. */
+function resultOf(command: Command, answer: CommandAnswer): ToastText {
+  const toast = resultToast(command, answer)
+  const [only, ...more] = command === 'replay' && toast.kind === 'good' ? (answer.tasks ?? []) : []
+  return { ...toast, ...(only !== undefined && more.length === 0 && { task: only }) }
 }
 
 interface ItemProps {

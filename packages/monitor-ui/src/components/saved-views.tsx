@@ -23,7 +23,8 @@ export function SavedViews({ search, onClose }: Props) {
     <div className="flex flex-col gap-2">
       {views.length === 0 ? (
         <p className="text-xs text-dim">
-          Name what is shown now, its filters, range, order and columns, to find it here and in the search (Ctrl K).
+          Name what is shown now, its filters, range, order and columns with their widths, to find it here and in the
+          search (Ctrl K).
         </p>
       ) : (
         <ul aria-label="Saved views" className="flex flex-wrap gap-1.5">

@@ -34,7 +34,7 @@ const LAYOUTS = {
     cell: 'max-sm:grid max-sm:items-start max-sm:gap-x-2 max-sm:py-0.5 max-sm:before:text-left max-sm:before:text-dim max-sm:before:content-[attr(data-title)]',
     line: 'max-sm:text-left max-sm:col-span-2 max-sm:grid-cols-[5.5rem_minmax(0,1fr)]',
     number: 'max-sm:grid-cols-[minmax(0,1fr)_auto]',
-    grid: 'sm:[&_tr:last-child>td]:border-b-0 sm:[&_:is(th,td)]:border-b sm:[&_:is(th,td)]:border-line sm:[&_:is(th,td)]:py-2 sm:[&_:is(th,td)]:pr-4 sm:[&_:is(th,td):first-child]:pl-3',
+    grid: 'sm:[&_tr:last-child>td]:border-b-0 sm:[&_:is(th,td)]:border-b sm:[&_:is(th,td)]:border-line sm:[&_:is(th,td)]:py-(--cell) sm:[&_:is(th,td)]:pr-4 sm:[&_:is(th,td):first-child]:pl-3',
     first: 'sm:first:min-w-32',
   },
   /** For a table of many columns: also on a tablet, with four numbers in a line. */
@@ -45,7 +45,7 @@ const LAYOUTS = {
     cell: 'max-[1100px]:grid max-[1100px]:items-start max-[1100px]:gap-x-2 max-[1100px]:py-0.5 max-[1100px]:before:text-left max-[1100px]:before:text-dim max-[1100px]:before:content-[attr(data-title)]',
     line: 'max-[1100px]:text-left max-[1100px]:col-span-2 max-[1100px]:grid-cols-[5.5rem_minmax(0,1fr)]',
     number: 'max-[1100px]:grid-cols-[minmax(0,1fr)_auto]',
-    grid: 'min-[1100px]:[&_tr:last-child>td]:border-b-0 min-[1100px]:[&_:is(th,td)]:border-b min-[1100px]:[&_:is(th,td)]:border-line min-[1100px]:[&_:is(th,td)]:py-2 min-[1100px]:[&_:is(th,td)]:pr-4 min-[1100px]:[&_:is(th,td):first-child]:pl-3',
+    grid: 'min-[1100px]:[&_tr:last-child>td]:border-b-0 min-[1100px]:[&_:is(th,td)]:border-b min-[1100px]:[&_:is(th,td)]:border-line min-[1100px]:[&_:is(th,td)]:py-(--cell) min-[1100px]:[&_:is(th,td)]:pr-4 min-[1100px]:[&_:is(th,td):first-child]:pl-3',
     first: 'min-[1100px]:first:min-w-32',
   },
 } as const

@@ -1,30 +1,24 @@
-import type { CommandName, TaskRow } from '@taskfleet/protocol'
-import { useFleetClient } from '@taskfleet/react'
+import type { TaskRow } from '@taskfleet/protocol'
 import { Ban, Pencil } from 'lucide-react'
 import { useState } from 'react'
 import { useCan } from '../live/hooks.ts'
 import { EditDialog, ReplayDialog } from '../shell/dialogs.tsx'
-import { answerToast, COMMAND_WORDS, isPossible } from '../view/commands.ts'
+import { COMMAND_WORDS, isPossible } from '../view/commands.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { Button } from './button.tsx'
 import { CancelDialog } from './cancel-dialog.tsx'
 import { useAct } from './use-act.ts'
-
-const AT_ONCE = ['pause', 'resume', 'retry'] as const satisfies CommandName[]
+import { AT_ONCE, type AtOnce, useCommands } from './use-commands.ts'
 
 /** The commands that are possible on a task now. */
 export function TaskActions({ task }: { task: TaskRow }) {
-  const client = useFleetClient()
+  const { one } = useCommands()
   const mayControl = useCan('control')
   const [asking, setAsking] = useState<'cancel' | 'edit' | 'replay'>()
   const { busy, actAside } = useAct()
   const title = taskTitle(task)
   const close = () => setAsking(undefined)
-  const run = (command: (typeof AT_ONCE)[number]) =>
-    actAside(
-      async () => answerToast(command, title, task.status === 'running', await client.tasks[command]({ id: task._id })),
-      `${title}: `,
-    )
+  const run = (command: AtOnce) => actAside(() => one(command, task), `${title}: `)
 
   if (!mayControl) return null
   return (

@@ -138,6 +138,8 @@ function useDrawerKeys(props: Props & { task: TaskRow | undefined }): void {
       if (isPage || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
       const target = event.target instanceof HTMLElement ? event.target : undefined
       if (document.querySelector('dialog[open]') !== null) return
+      // The edges of headings are moved by arrows.
+      if (target?.matches('[role=separator]') && event.key.startsWith('Arrow')) return
       if (target?.matches('input:not([type=checkbox]), textarea, select, [contenteditable]')) return
       const { task, onNext, onPrevious, onClose, onCommand } = latest.current
       const command = ROW_KEYS[event.key]?.find((one) => task !== undefined && isPossible(one, task))

@@ -11,6 +11,7 @@ import { visibleLine } from '../view/text.ts'
 import { DeadlineLabel } from './deadline-label.tsx'
 import { Foreign } from './foreign.tsx'
 import { IconButton } from './icon-button.tsx'
+import { Pinned } from './pinned.tsx'
 import { ProgressBar } from './progress-bar.tsx'
 import { SourceMark } from './source-mark.tsx'
 import { StatusBadge } from './status-badge.tsx'
@@ -21,11 +22,16 @@ import { PriorityMark, waitText } from './waiting-list.tsx'
 /** How wide rows are laid out, and in which columns. A narrow screen has cards instead. */
 export interface LineLayout {
   columns: readonly TaskColumn[]
-  style: CSSProperties
+  /** How many of the first columns stay while the list scrolls sideways. */
+  pinned: number
+  /** A row has one line only. */
+  dense: boolean
 }
 
 /** The classes of a row and of the heading. */
 export const LINE = 'grid gap-x-3 px-3'
+/** The list sets the property. */
+export const TRACKS: CSSProperties = { gridTemplateColumns: 'var(--tracks)' }
 const CARD = 'grid-cols-[minmax(0,1fr)_auto]'
 const SELECTABLE_CARD = 'grid-cols-[20px_minmax(0,1fr)_auto]'
 
@@ -69,8 +75,20 @@ export const TaskLine = memo(function TaskLine(props: Props) {
   const live = useLiveTask(task, worker, { watch: visible && !gone && task.status === 'running' })
   const shown = { task, live, host: hostOf(task, worker), open: props.onOpen }
   const select = selected !== undefined && <SelectCell {...props} />
-  const look = open ? 'bg-run/15' : selected === true ? 'bg-run/10' : 'hover:bg-raised/50'
+  const look = open ? 'bg-tint-open' : selected === true ? 'bg-tint-chosen' : 'bg-panel hover:bg-tint'
   const grid = layout === undefined ? (selected === undefined ? CARD : SELECTABLE_CARD) : ''
+  const { columns = [], pinned = 0, dense = false } = layout ?? {}
+  const cells = columns.map(({ id, right = false }) => (
+    <div
+      key={id}
+      role="cell"
+      className={`min-w-0 overflow-clip group-data-dense:whitespace-nowrap ${right ? 'text-right whitespace-nowrap' : ''}`}
+    >
+      <Cell {...shown} id={id} />
+    </div>
+  ))
+  // The link of the title covers the row. It can't reach out of pinned cells unless it is one of them.
+  const hasTitle = columns.slice(0, pinned).some(({ id }) => id === 'title')
   return (
     <div
       role="row"
@@ -84,28 +102,31 @@ export const TaskLine = memo(function TaskLine(props: Props) {
       data-past={past || undefined}
       data-open={open || undefined}
       data-selected={selected || undefined}
-      style={layout?.style}
-      className={`dims group relative h-full items-center border-b border-line py-1.5 ${look} ${LINE} ${grid} ${gone ? 'opacity-40' : ''}`}
+      data-pinned={pinned > 0 || undefined}
+      data-dense={dense || undefined}
+      style={layout === undefined ? undefined : TRACKS}
+      className={`dims group relative h-full items-center border-b border-line ${dense ? '' : 'py-1.5'} ${pinned > 0 ? 'overflow-x-clip' : ''} ${look} ${LINE} ${grid} ${gone ? 'opacity-40' : ''}`}
     >
-      {select}
       {layout === undefined ? (
-        <Card {...shown} selectable={selected !== undefined} />
+        <>
+          {select}
+          <Card {...shown} selectable={selected !== undefined} />
+        </>
       ) : (
-        layout.columns.map((column) => (
-          <div
-            key={column.id}
-            role="cell"
-            className={`min-w-0 ${column.right === true ? 'text-right whitespace-nowrap' : ''}`}
+        <>
+          <Pinned
+            tracks={pinned === 0 ? 0 : pinned + (selected === undefined ? 0 : 1)}
+            className={`${dense ? '' : '-my-1.5 py-1.5'} ${hasTitle ? '' : 'pointer-events-none'}`}
           >
-            <Cell {...shown} id={column.id} />
+            {select}
+            {cells.slice(0, pinned)}
+          </Pinned>
+          {cells.slice(pinned)}
+          {/* It takes no room of its own: the buttons lie over the end of the row, also where the list scrolls sideways. */}
+          <div role="cell" className="sticky right-3 z-10 flex w-0 justify-end justify-self-end">
+            {selected !== undefined && !gone && <RowActions {...props} />}
           </div>
-        ))
-      )}
-      {layout !== undefined && (
-        // It takes no room of its own: the buttons lie over the end of the row, also where the list scrolls sideways.
-        <div role="cell" className="sticky right-3 z-10 flex w-0 justify-end">
-          {selected !== undefined && !gone && <RowActions {...props} />}
-        </div>
+        </>
       )}
     </div>
   )
@@ -113,7 +134,7 @@ export const TaskLine = memo(function TaskLine(props: Props) {
 
 function SelectCell({ task, gone, selected, onSelect }: Props) {
   return (
-    <div role="cell" className="relative z-10 -m-2 self-stretch">
+    <div role="cell" className="pointer-events-auto relative z-10 -m-2 self-stretch group-data-dense:my-0">
       <label
         className="flex h-full w-9 cursor-pointer items-center justify-center"
         // With Shift a browser would also select the text between.
@@ -139,7 +160,7 @@ function RowActions({ task, onCommand }: Props) {
   const title = visibleLine(taskTitle(task), 60)
   const possible = ROW_COMMANDS.filter(({ command }) => isPossible(command, task))
   return (
-    <div className="flex rounded-md border border-line bg-panel opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 empty:hidden">
+    <div className="flex rounded-md border border-line bg-panel opacity-0 shadow-sm group-focus-within:opacity-100 group-hover:opacity-100 empty:hidden group-data-dense:-my-0.5 group-data-dense:rounded-sm group-data-dense:border-y-0">
       {possible.map(({ command, key }) => {
         const { icon, label } = COMMAND_WORDS[command]
         return (
@@ -149,7 +170,7 @@ function RowActions({ task, onCommand }: Props) {
             label={`${label} ${title}`}
             title={`${label} (${key})`}
             danger={command === 'cancel'}
-            className="size-7"
+            className="size-7 group-data-dense:h-6"
             onClick={() => onCommand(command, task)}
           />
         )
@@ -187,14 +208,14 @@ function Cell({ id, ...shown }: Shown & { id: string }): ReactNode {
   switch (id) {
     case 'status':
       return (
-        <>
+        <div className="group-data-dense:flex group-data-dense:items-center">
           <StatusBadge task={task} />
-          <span className="block text-[11.5px] leading-tight">
+          <span className={UNDER}>
             <SourceMark source={live.source} />
             {task.status !== 'running' && <Labels task={task} now={now} />}
             <DeadlineLabel task={task} now={now} />
           </span>
-        </>
+        </div>
       )
     case 'title':
       return <Title {...shown} />
@@ -212,7 +233,7 @@ function Cell({ id, ...shown }: Shown & { id: string }): ReactNode {
       return (
         <span className="whitespace-nowrap">
           {attemptsText(task)}
-          {task.lost > 0 && <span className="block text-[11.5px] leading-tight text-warn">{task.lost} lost</span>}
+          {task.lost > 0 && <span className={`text-warn ${UNDER}`}>{task.lost} lost</span>}
         </span>
       )
     case 'priority':
@@ -236,6 +257,8 @@ function Cell({ id, ...shown }: Shown & { id: string }): ReactNode {
   }
 }
 
+/** The second line of a cell. Where rows have one line it goes on in that, and is cut off where there is no room. */
+const UNDER = 'block text-[11.5px] leading-tight group-data-dense:ml-1.5 group-data-dense:inline'
 const NOTHING = <span className="text-dim">–</span>
 
 function Words({ text, className = '' }: { text: string | undefined; className?: string }) {
@@ -263,9 +286,7 @@ function Age({ task, now }: { task: TaskRow; now: number }) {
           ended {formatAge(now - Date.parse(task.finishedAt))} ago
         </span>
       )}
-      {lasted !== undefined && (
-        <span className="block text-[11.5px] leading-tight text-dim">{formatDuration(lasted)}</span>
-      )}
+      {lasted !== undefined && <span className={`text-dim ${UNDER}`}>{formatDuration(lasted)}</span>}
     </>
   )
 }
@@ -278,17 +299,17 @@ function Title({ task, host, open, withHost = false }: Shown & { withHost?: bool
     open(task._id)
   }
   return (
-    <>
+    <div className="group-data-dense:flex group-data-dense:items-baseline group-data-dense:gap-2">
       <Link
         to="/tasks/$id"
         params={{ id: task._id }}
         data-nav
         onClick={onClick}
-        className="block truncate font-medium after:absolute after:inset-0 focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-run"
+        className="block truncate font-medium after:absolute after:inset-0 group-data-pinned:after:-right-[20000px] focus-visible:outline-none focus-visible:after:outline-2 focus-visible:after:-outline-offset-2 focus-visible:after:outline-run"
       >
         <Foreign text={taskTitle(task)} max={160} />
       </Link>
-      <span className="block truncate text-[11.5px] text-dim">
+      <span className="block truncate text-[11.5px] text-dim group-data-dense:min-w-12 group-data-dense:flex-1">
         <Foreign text={`${task.name}@${task.version}`} max={60} /> · <Foreign text={task.queue} max={40} />
         {withHost && host !== undefined && (
           <>
@@ -297,7 +318,7 @@ function Title({ task, host, open, withHost = false }: Shown & { withHost?: bool
           </>
         )}
       </span>
-    </>
+    </div>
   )
 }
 
@@ -317,19 +338,23 @@ function ProgressCell({ task, live }: { task: TaskRow; live: LiveTask }) {
   const { progress, ratio, rate, secondsLeft, source, now } = live
   if (task.status === 'running') {
     return (
-      <>
-        <ProgressBar
-          ratio={ratio}
-          label={`Progress of ${taskTitle(task).slice(0, 80)}`}
-          tone={source.kind === 'silent' ? 'text-bad' : 'text-run'}
-        />
-        <div className="mt-1 flex items-center gap-2 text-[11.5px] leading-tight whitespace-nowrap text-dim">
+      <div className="group-data-dense:flex group-data-dense:items-center group-data-dense:gap-2">
+        <div className="group-data-dense:w-14 group-data-dense:shrink-0">
+          <ProgressBar
+            ratio={ratio}
+            label={`Progress of ${taskTitle(task).slice(0, 80)}`}
+            tone={source.kind === 'silent' ? 'text-bad' : 'text-run'}
+          />
+        </div>
+        <div className="mt-1 flex min-w-0 flex-1 items-center gap-2 text-[11.5px] leading-tight whitespace-nowrap text-dim group-data-dense:mt-0">
           {ratio !== undefined && <span className="w-[42px] text-text">{formatPercent(ratio)}</span>}
           <Amount progress={progress} className="truncate" />
           <span className="ml-auto text-text">{rateText(rate, progress)}</span>
-          <span className="w-[84px] truncate text-right max-sm:hidden">{leftText(secondsLeft)}</span>
+          <span className="w-[84px] truncate text-right group-data-dense:hidden max-sm:hidden">
+            {leftText(secondsLeft)}
+          </span>
         </div>
-      </>
+      </div>
     )
   }
   if (task.status === 'failed' && task.error !== undefined) {

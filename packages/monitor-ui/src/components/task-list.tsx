@@ -1,18 +1,28 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
 import type { CommandName, TaskRow } from '@taskfleet/protocol'
 import { useHeldRows } from '@taskfleet/react'
-import { ChevronDown, ChevronUp } from 'lucide-react'
-import { type KeyboardEvent, useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react'
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  useCallback,
+  useDeferredValue,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react'
 import { useCan, useWorkers } from '../live/hooks.ts'
 import { MOST_OLDER, type OlderTasks } from '../live/use-older-tasks.ts'
+import { ROW_HEIGHTS } from '../shell/density.ts'
 import { BulkDialog } from '../shell/dialogs.tsx'
+import { useUi } from '../shell/ui-context.ts'
 import { useMedia } from '../shell/use-media.ts'
 import { isPossible } from '../view/commands.ts'
 import { countOf, formatCount } from '../view/counts.ts'
 import { wholeList } from '../view/older-rows.ts'
 import { choose, chooseAll, NOTHING_CHOSEN, type Selection } from '../view/selection.ts'
-import { nextSort, sortsOf, type TaskColumn, tracksOf } from '../view/task-columns.ts'
-import { FIRST_LIMIT, SORTS, type SortName, type TaskSearch } from '../view/task-search.ts'
+import { mostPinned, onOneLine, pinnedCount, type TaskColumn, tracksOf } from '../view/task-columns.ts'
+import { FIRST_LIMIT, type SortName, type TaskSearch } from '../view/task-search.ts'
 import { visibleLine } from '../view/text.ts'
 import { BulkBar } from './bulk-bar.tsx'
 import type { BulkTarget } from './bulk-dialog.tsx'
@@ -21,7 +31,10 @@ import { ExportMenu } from './export-menu.tsx'
 import { EmptyNote } from './notes.tsx'
 import { RowsPill } from './rows-pill.tsx'
 import { TaskDrawer } from './task-drawer.tsx'
-import { LINE, type LineLayout, ROW_KEYS, TaskLine } from './task-line.tsx'
+import { HEADING, TaskHeading } from './task-heading.tsx'
+import { type LineLayout, ROW_KEYS, TaskLine } from './task-line.tsx'
+import { useAct } from './use-act.ts'
+import { asksNothing, useCommands } from './use-commands.ts'
 import { useRowCommands } from './use-row-commands.tsx'
 
 interface Props {
@@ -36,6 +49,8 @@ interface Props {
   /** What follows the live list. */
   older: OlderTasks
   columns: readonly TaskColumn[]
+  /** Called when a column has got another width. */
+  onColumns: (columns: readonly TaskColumn[]) => void
   search: TaskSearch
   sort: SortName
   /** The order if none is chosen. */
@@ -45,15 +60,12 @@ interface Props {
   onOpen: (id: string | undefined) => void
 }
 
-const WIDE_ROW = 50
 const CARD = 84
 /** The list is read on when this many rows are left below. */
 const NEAR_END = 20
-/** The heading of the table, which stays while the rows scroll. */
-const HEADING = 34
 
 export function TaskList(props: Props) {
-  const { queryId, rows, loaded, filter, filtered, longer, older, columns, search, onOpen } = props
+  const { queryId, rows, loaded, filter, filtered, longer, older, search, onColumns, onOpen } = props
   const workers = useWorkers()
   const mayControl = useCan('control')
   const mayWrite = useCan('write')
@@ -62,7 +74,9 @@ export function TaskList(props: Props) {
   const scroller = useRef<HTMLDivElement>(null)
   const [pointed, setPointed] = useState(false)
   const [focused, setFocused] = useState(false)
-  const { run, dialog } = useRowCommands(({ _id }) => older.reread([_id]))
+  const { run, dialog } = useRowCommands((id) => older.reread([id]))
+  const { busy, actAside } = useAct()
+  const { many } = useCommands((ids) => older.reread(ids))
   const { rows: held, entered, moved, apply } = useHeldRows(queryId, rows, pointed || focused)
   const shown = useMemo(() => wholeList(held, older), [held, older.rows, older.ids])
   const count = useDeferredValue(rows.length + older.rows.length)
@@ -71,11 +85,15 @@ export function TaskList(props: Props) {
   const more = longer ?? (isFull && older.more ? older.load : undefined)
   const isCut = more !== undefined || older.rows.length >= MOST_OLDER
   const wide = useMedia('(min-width: 1024px)')
-  const height = wide ? WIDE_ROW : CARD
-  const { layout, width } = useMemo(() => {
-    const { template, width } = tracksOf(columns, mayControl)
-    return { layout: { columns, style: { gridTemplateColumns: template } } satisfies LineLayout, width }
-  }, [columns, mayControl])
+  const density = useUi((ui) => ui.density)
+  const height = wide ? ROW_HEIGHTS[density] : CARD
+  const dense = density !== 'comfortable'
+  const columns = useMemo(() => (dense ? onOneLine(props.columns) : props.columns), [props.columns, dense])
+  const { sized, size, finish } = useSizing(columns, onColumns)
+  // Rows refer to the tracks by a property, so none of them is rendered while a column gets another width.
+  const pinned = Math.min(pinnedCount(columns), mostPinned(columns))
+  const layout: LineLayout = useMemo(() => ({ columns, pinned, dense }), [columns, pinned, dense])
+  const { template, width } = tracksOf(sized, mayControl)
   const virtual = useVirtualizer({
     count: shown.length,
     getScrollElement: () => scroller.current,
@@ -154,39 +172,30 @@ export function TaskList(props: Props) {
           aria-label="Tasks"
           aria-rowcount={shown.length + 1}
           aria-busy={!loaded}
-          style={wide ? { minWidth: width } : undefined}
+          style={wide ? ({ minWidth: width, '--tracks': template } as CSSProperties) : undefined}
         >
           {wide && (
-            <div role="rowgroup" className="sticky top-0 z-20 border-b border-line bg-panel">
-              <div
-                role="row"
-                aria-rowindex={1}
-                className={`heading items-center ${LINE}`}
-                style={{ ...layout.style, height: HEADING - 1 }}
-              >
-                {mayControl && (
-                  <span role="columnheader" tabIndex={-1} className="flex justify-center">
-                    <input
-                      type="checkbox"
-                      className="size-3.5 cursor-pointer accent-solid"
-                      aria-label="Select all rows"
-                      checked={here.length > 0 && chosen.length === here.length}
-                      ref={(box) => {
-                        if (box !== null) box.indeterminate = chosen.length > 0 && chosen.length < here.length
-                      }}
-                      disabled={here.length === 0}
-                      onChange={() => setSelection((before) => chooseAll(before, order()))}
-                    />
-                  </span>
-                )}
-                {columns.map((column) => (
-                  <Heading key={column.id} {...props} column={column} search={search} />
-                ))}
-                <span role="columnheader" tabIndex={-1} className="sr-only">
-                  Actions
-                </span>
-              </div>
-            </div>
+            <TaskHeading
+              {...props}
+              layout={{ ...layout, columns: sized }}
+              box={
+                mayControl ? (
+                  <input
+                    type="checkbox"
+                    className="size-3.5 cursor-pointer accent-solid"
+                    aria-label="Select all rows"
+                    checked={here.length > 0 && chosen.length === here.length}
+                    ref={(box) => {
+                      if (box !== null) box.indeterminate = chosen.length > 0 && chosen.length < here.length
+                    }}
+                    disabled={here.length === 0}
+                    onChange={() => setSelection((before) => chooseAll(before, order()))}
+                  />
+                ) : undefined
+              }
+              onSize={size}
+              onSized={finish}
+            />
           )}
           {loaded && shown.length === 0 ? (
             <EmptyNote title={filtered ? 'No task matches' : 'There are no tasks yet'}>
@@ -251,7 +260,15 @@ export function TaskList(props: Props) {
             filter={filter}
             onAll={() => setSelection({ all: true, ids: new Set(), anchor: undefined })}
             onNone={() => setSelection(NOTHING_CHOSEN)}
-            onCommand={(command, target) => setBulk({ command, target })}
+            busy={busy}
+            onCommand={(command, target) => {
+              if (!asksNothing(command, target)) return setBulk({ command, target })
+              actAside(async () => {
+                const done = await many(command, chosen)
+                setSelection(NOTHING_CHOSEN)
+                return done
+              })
+            }}
           />
         ) : (
           <>
@@ -302,6 +319,30 @@ export function TaskList(props: Props) {
   )
 }
 
+/** The columns while one of them is made wider or narrower: the address gets the width when that has ended. */
+function useSizing(columns: readonly TaskColumn[], onColumns: Props['onColumns']) {
+  const [sizing, setSizing] = useState<{ id: string; own: number }>()
+  // On purpose: the columns have the width
+  useEffect(() => setSizing(undefined), [columns])
+  const sized = useMemo(
+    () => columns.map((column) => (column.id === sizing?.id ? { ...column, own: sizing.own } : column)),
+    [columns, sizing],
+  )
+  return {
+    sized,
+    size: (id: string, own: number) => setSizing({ id, own }),
+    finish: (id: string, own: number | undefined) => {
+      if (own === undefined) setSizing(undefined)
+      onColumns(
+        columns.map(({ own: before, ...column }) => {
+          const width = column.id === id ? own : before
+          return width === undefined ? column : { ...column, own: width }
+        }),
+      )
+    },
+  }
+}
+
 /** The open task, with its neighbours in the list. */
 function Drawer({
   id,
@@ -345,38 +386,5 @@ function Drawer({
       onClose={close}
       onCommand={onCommand}
     />
-  )
-}
-
-/** The heading of a column; a button where the list can be put in its order. */
-function Heading({ column, search, sort, usual, onSort }: Props & { column: TaskColumn }) {
-  const sorts = sortsOf(column, search)
-  const isSorted = sorts.includes(sort)
-  const isDown = Object.values(SORTS[sort].sort)[0] === -1
-  const Arrow = isDown ? ChevronDown : ChevronUp
-  const arrow = isSorted && <Arrow size={12} aria-hidden className="shrink-0" />
-  return (
-    <span
-      role="columnheader"
-      tabIndex={-1}
-      aria-sort={isSorted ? (isDown ? 'descending' : 'ascending') : undefined}
-      className={`flex min-w-0 items-center ${column.right === true ? 'justify-end' : ''}`}
-    >
-      {sorts.length === 0 ? (
-        <span className="truncate" title={column.id}>
-          {column.title}
-        </span>
-      ) : (
-        <button
-          type="button"
-          className={`heading inline-flex min-w-0 items-center gap-0.5 rounded hover:text-text ${isSorted ? 'text-text' : ''}`}
-          title={sorts.map((name) => SORTS[name].label).join(', ')}
-          onClick={() => onSort(nextSort(sorts, sort, usual))}
-        >
-          {column.title}
-          {arrow}
-        </button>
-      )}
-    </span>
   )
 }

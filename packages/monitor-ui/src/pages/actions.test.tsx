@@ -3,7 +3,7 @@ import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { click, dialog, toast, withoutComplaints } from '../testing/page.ts'
+import { click, dialog, toast, undo, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
 import { anError, aTask, aWorker, iso } from '../testing/rows.ts'
 
@@ -66,6 +66,10 @@ describe('the commands on a task', () => {
     await click('Resume')
     await toast('Resumed big.iso')
     expect(status()).toBe('running')
+    await undo('Resumed big.iso')
+    await waitFor(() => expect(fleet.rows.tasks.get(task._id)?.control?.action).toBe('pause'))
+    await click('Resume')
+    await waitFor(() => expect(fleet.rows.tasks.get(task._id)?.control).toBeUndefined())
     await click('Pause')
     await waitFor(() => expect(fleet.rows.tasks.get(task._id)?.control?.action).toBe('pause'))
     act(() => fleet.suspend(task._id))
@@ -335,7 +339,18 @@ describe('many tasks at once', () => {
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
     await click('Select all matching tasks')
     await click('Pause')
-    fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Pause 130 tasks' }))
+    const asked = within(await dialog())
+    const number = await asked.findByLabelText('To confirm, type the number of tasks: 130')
+    const pause = asked.getByRole<HTMLButtonElement>('button', { name: 'Pause 130 tasks' })
+    for (const wrong of ['', '13', '1300', 'all']) {
+      fireEvent.change(number, { target: { value: wrong } })
+      expect(pause.disabled).toBe(true)
+    }
+    // Enter in the field sends nothing either.
+    fireEvent.submit(pause.form!)
+    fireEvent.change(number, { target: { value: ' 130 ' } })
+    expect(fleet.sent('bulk.start')).toEqual([])
+    fireEvent.click(pause)
     await toast('Started: Pause 130 tasks')
     const [bulk] = await fleet.bulk.list()
     expect(router.state.location.pathname).toBe(`/operations/${bulk?._id}`)
@@ -376,15 +391,19 @@ describe('many tasks at once', () => {
   })
 
   it('is carried out at once by a gateway without operations', async () => {
-    for (let n = 0; n < 101; n += 1) put(aTask.pending)
+    for (let n = 0; n < 1_001; n += 1) put(aTask.pending)
     fleet.refused.set('bulk.start', { code: 'UNKNOWN_OPERATION', message: 'There is no such operation' })
     await renderMonitor(fleet, '/tasks?status=pending')
-    await screen.findByText('101 tasks')
+    await waitFor(() => expect(fleet.rows.tasks.size).toBe(1_001))
+    await screen.findByText(/\d+\+? tasks$/)
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
-    await click('Select all matching tasks')
+    await click(/^Select all (matching tasks|tasks matching the filter)$/)
     await click('Pause')
-    fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Pause 101 tasks' }))
-    await toast('101 tasks paused')
+    const asked = within(await dialog())
+    // As it is shown, with its separator.
+    fireEvent.change(await asked.findByLabelText(/type the number of tasks: 1,001$/), { target: { value: '1,001' } })
+    fireEvent.click(asked.getByRole('button', { name: 'Pause 1,001 tasks' }))
+    await toast('1,001 tasks paused')
   })
 
   it('lists the refused tasks, by reason', async () => {
@@ -413,6 +432,35 @@ describe('many tasks at once', () => {
     fireEvent.change(asked.getByLabelText('Priority'), { target: { value: '10' } })
     fireEvent.click(await asked.findByRole('button', { name: 'Set the priority of 1 task' }))
     await waitFor(() => expect(fleet.rows.tasks.get(task._id)?.priority).toBe(10))
+  })
+
+  it('gives each task its earlier priority again', async () => {
+    const tasks = [3, 5, 5].map((priority) => put(aTask.pending, { priority, basePriority: priority }))
+    const priorities = () => tasks.map(({ _id }) => fleet.rows.tasks.get(_id)?.priority)
+    await renderMonitor(fleet, '/tasks')
+    await screen.findByText('3 tasks')
+    fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
+    await click('Set priority…')
+    fireEvent.click(await within(await dialog()).findByRole('button', { name: 'Set the priority of 3 tasks' }))
+    await undo('3 tasks reprioritised')
+    await toast('3 tasks with the earlier priority again')
+    await waitFor(() => expect(priorities()).toEqual([3, 5, 5]))
+  })
+
+  it('pauses a few at once, leaves out what can’t be paused, and takes that back', async () => {
+    const tasks = [aTask.pending, aTask.pending, aTask.failed].map((make) => put(make))
+    const states = () => tasks.map(({ _id }) => fleet.rows.tasks.get(_id)?.status)
+    await renderMonitor(fleet, '/tasks')
+    await screen.findByText('3 tasks')
+    fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
+    await click('Pause')
+    await toast('2 tasks paused')
+    expect(screen.queryByRole('dialog')).toBeNull()
+    expect(screen.queryByText('3 selected')).toBeNull()
+    await waitFor(() => expect(states()).toEqual(['paused', 'paused', 'failed']))
+    await undo('2 tasks paused')
+    await toast('2 tasks resumed')
+    await waitFor(() => expect(states()).toEqual(['pending', 'pending', 'failed']))
   })
 
   it('selects by keyboard, and nothing any more with Escape', async () => {
@@ -576,13 +624,20 @@ describe('queues', () => {
     expect(screen.getByRole('link', { name: 'bulk' }).getAttribute('href')).toBe('/queues/bulk')
   })
 
-  it('are paused with a reason and resumed', async () => {
+  it('are paused at once, which can be taken back, and explained afterwards', async () => {
     await renderMonitor(fleet, '/queues')
     await click('Pause default')
-    fireEvent.change(within(await dialog()).getByLabelText('Reason (optional)'), { target: { value: 'maintenance' } })
-    await click('Pause the queue')
     await waitFor(() => expect(line('default').dataset.paused).toBe('true'))
-    expect(line('default').textContent).toMatch(/Pausedby local .* ago: maintenance/)
+    expect(screen.queryByRole('dialog')).toBeNull()
+    await undo('The queue default is paused')
+    await toast('The queue default is resumed')
+    await waitFor(() => expect(line('default').dataset.paused).toBe('false'))
+    await click('Pause default')
+    await click('Say why default is paused')
+    fireEvent.change(within(await dialog()).getByLabelText('Reason (optional)'), { target: { value: 'maintenance' } })
+    await click('Save')
+    await waitFor(() => expect(line('default').textContent).toMatch(/Pausedby local .* ago: maintenance/))
+    expect(screen.queryByRole('button', { name: 'Say why default is paused' })).toBeNull()
     await click('Resume default')
     await waitFor(() => expect(line('default').dataset.paused).toBe('false'))
   })
@@ -612,7 +667,6 @@ describe('queues', () => {
       expect(line('default').textContent).toContain('at most 3 at once, at most 100 per 90s, at most 5,000 waiting'),
     )
     await click('Pause default')
-    await click('Pause the queue')
     await waitFor(() => expect(line('default').dataset.paused).toBe('true'))
     expect(line('default').textContent).toContain('at most 3 at once')
     await click('Limits of default')

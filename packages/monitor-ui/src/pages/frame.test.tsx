@@ -2,9 +2,9 @@
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { withoutComplaints } from '../testing/page.ts'
+import { toast, undo, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
-import { anError, aTask, aWorker } from '../testing/rows.ts'
+import { anError, aTask, aWorker, iso } from '../testing/rows.ts'
 import { setZone } from '../view/zone.ts'
 
 let fleet: FakeFleet
@@ -123,6 +123,18 @@ describe('search and act', () => {
     expect(options()[0]).toBe('Drain encode-fra-02')
     fireEvent.keyDown(field, { key: 'Enter' })
     await waitFor(() => expect(fleet.sent('workers.drain')).toHaveLength(1))
+  })
+
+  it('pauses a queue, which can be taken back', async () => {
+    fleet.putQueue({ _id: 'bulk', paused: false, updatedAt: iso(Date.now()), rev: 1 })
+    await renderMonitor(fleet)
+    await screen.findByText('There are no hosts yet')
+    const field = await open('pause bulk')
+    await waitFor(() => expect(options()[0]).toBe('Pause the queue bulk'))
+    fireEvent.keyDown(field, { key: 'Enter' })
+    await undo('The queue bulk is paused')
+    await toast('The queue bulk is resumed')
+    await waitFor(() => expect(fleet.rows.queues.get('bulk')?.paused).toBe(false))
   })
 
   it('finds tasks by their title, and by a value of their input', async () => {

@@ -1,4 +1,4 @@
-import { getRouteApi, Link } from '@tanstack/react-router'
+import { getRouteApi } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { useHeldRows, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { useTracks } from '@taskfleet/react/internal'
@@ -6,6 +6,7 @@ import { Fragment, lazy, type ReactNode, Suspense, useMemo, useState } from 'rea
 import { AttentionPanel } from '../components/attention-panel.tsx'
 import { loadFleetCharts } from '../components/load-fleet-charts.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
+import { Part } from '../components/part.tsx'
 import { SetAsideLine } from '../components/set-aside-line.tsx'
 import { SlotRow } from '../components/slot-row.tsx'
 import { EndedRow, WaitingRow } from '../components/waiting-list.tsx'
@@ -19,7 +20,6 @@ import { WallBar } from '../shell/wall-bar.tsx'
 import { endedRate, formatTaskRate, sumSlots } from '../view/activity.ts'
 import { formatCount, formatCountShort, phases } from '../view/counts.ts'
 import { formatBytes } from '../view/format.ts'
-import type { TaskSearch } from '../view/task-search.ts'
 
 const FleetCharts = lazy(loadFleetCharts)
 const route = getRouteApi('/')
@@ -178,7 +178,7 @@ export function NowPage() {
         </div>
         {!wall && (
           <aside className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 md:grid-cols-[repeat(2,minmax(0,1fr))] xl:grid-cols-[minmax(0,1fr)]">
-            <SidePanel
+            <Part
               title="Next up"
               onPoint={setOnWaiting}
               count={total?.waiting}
@@ -195,8 +195,8 @@ export function NowPage() {
                   </ul>
                 </Fragment>
               ))}
-            </SidePanel>
-            <SidePanel
+            </Part>
+            <Part
               title="Recently ended"
               onPoint={setOnEnded}
               all={{
@@ -210,7 +210,7 @@ export function NowPage() {
                   <EndedRow key={row._id} task={row} now={now} gone={gone} />
                 ))}
               </ul>
-            </SidePanel>
+            </Part>
           </aside>
         )}
       </div>
@@ -256,38 +256,6 @@ function Total({ label, value, of, tone = '' }: { label: string; value: ReactNod
         </span>
       </dd>
     </div>
-  )
-}
-
-interface SidePanelProps {
-  title: string
-  count?: number | undefined
-  /** The link to the whole list. */
-  all: { label: string; search: TaskSearch }
-  /** The user starts or stops pointing at the rows. */
-  onPoint: (pointed: boolean) => void
-  children: ReactNode
-}
-
-function SidePanel({ title, count, all, onPoint, children }: SidePanelProps) {
-  return (
-    <section
-      className="panel p-2"
-      aria-label={title}
-      onPointerEnter={(event) => event.pointerType !== 'touch' && onPoint(true)}
-      onPointerLeave={() => onPoint(false)}
-    >
-      <div className="mb-1 flex items-baseline justify-between px-2 pt-1">
-        <h2 className="heading">
-          {title}
-          {count !== undefined && count > 0 && <span className="ml-1.5 font-normal">{formatCount(count)}</span>}
-        </h2>
-        <Link to="/tasks" search={all.search} className="text-xs text-run hover:underline">
-          {all.label}
-        </Link>
-      </div>
-      {children}
-    </section>
   )
 }
 

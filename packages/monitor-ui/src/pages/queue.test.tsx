@@ -1,8 +1,8 @@
 // @vitest-environment happy-dom
-import { act, screen, waitFor, within } from '@testing-library/react'
+import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
-import { click, toast, withoutComplaints } from '../testing/page.ts'
+import { click, dialog, toast, undo, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
 import { aTask, aWorker, iso } from '../testing/rows.ts'
 
@@ -53,13 +53,19 @@ describe('the page of a queue', () => {
     fleet.put(aTask.pending({}, Date.now()))
     await renderMonitor(fleet, '/queues/default')
     await click('Pause default')
-    await click('Pause the queue')
     await toast('The queue default is paused')
     const state = () => screen.getByTestId('queue-state')
     await waitFor(() => expect(state().dataset.paused).toBe('true'))
     expect(state().textContent).toContain('by local')
+    await click('Say why default is paused')
+    fireEvent.change(within(await dialog()).getByLabelText('Reason (optional)'), { target: { value: 'maintenance' } })
+    await click('Save')
+    await waitFor(() => expect(state().textContent).toContain('maintenance'))
     await click('Resume default')
     await waitFor(() => expect(state().dataset.paused).toBe('false'))
+    await undo('The queue default is resumed')
+    await waitFor(() => expect(state().textContent).toContain('maintenance'))
+    expect(fleet.rows.queues.get('default')).toMatchObject({ paused: true, reason: 'maintenance' })
   })
 
   it('offers no action to a key that may only read', async () => {

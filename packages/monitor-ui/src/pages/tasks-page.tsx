@@ -19,7 +19,7 @@ import { useTitle } from '../shell/use-title.ts'
 import { rangeOf } from '../view/range.ts'
 import { changedSearch } from '../view/search.ts'
 import { countsPlan } from '../view/status-counts.ts'
-import { columnsOf, DEFAULT_COLUMNS } from '../view/task-columns.ts'
+import { columnsOf, DEFAULT_COLUMNS, type TaskColumn, writeColumns } from '../view/task-columns.ts'
 import { chosenOf, type FacetName } from '../view/task-facets.ts'
 import {
   FIRST_LIMIT,
@@ -53,12 +53,20 @@ export function TasksPage() {
   const [usualColumns, setUsualColumns] = useState(() => keptChoice('columns') ?? DEFAULT_COLUMNS)
   const columnNames = search.columns ?? usualColumns
   const columns = useMemo(() => columnsOf(columnNames), [columnNames])
+  const shownNames = columns.map(({ id }) => id).join(',')
+  const setColumns = (columns: readonly TaskColumn[]) => {
+    const text = writeColumns(columns)
+    const chosen = text === DEFAULT_COLUMNS ? undefined : text
+    keepChoice('columns', chosen)
+    setUsualColumns(text)
+    setSearch(changedSearch(search, { columns: chosen }))
+  }
   // What only the page shows makes no other query.
   const meaning = JSON.stringify(writeTaskSearch(filtersOf(search)))
   const limit = search.limit ?? FIRST_LIMIT
   const query = useMemo(
-    () => taskQuery({ ...search, columns: columnNames }, minute, range),
-    [meaning, limit, columnNames, minute, range],
+    () => taskQuery({ ...search, columns: shownNames }, minute, range),
+    [meaning, limit, shownNames, minute, range],
   )
   // A larger limit and a later minute leave the list the same.
   const queryId = `${meaning} ${chosen ?? ''}`
@@ -139,11 +147,7 @@ export function TasksPage() {
           paths={Object.keys(known).flatMap((key) =>
             key.startsWith('label.') ? key.replace('label.', 'labels.') : [],
           )}
-          onChange={(next) => {
-            keepChoice('columns', next)
-            setUsualColumns(next ?? DEFAULT_COLUMNS)
-            setSearch(changedSearch(search, { columns: next }))
-          }}
+          onChange={setColumns}
         />
       ),
     },
@@ -185,6 +189,7 @@ export function TasksPage() {
             }
             older={older}
             columns={columns}
+            onColumns={setColumns}
             search={search}
             sort={sort}
             usual={usual}

@@ -210,6 +210,135 @@ describe('the columns', () => {
   })
 })
 
+describe('the width of a column', () => {
+  const edge = (title: string) => screen.findByRole('separator', { name: `Width of ${title}` })
+  const widthOf = async (title: string) => Number((await edge(title)).getAttribute('aria-valuenow'))
+  const columnsIn = (search: unknown) => (search as { columns?: string }).columns
+
+  it('is changed by the arrow keys, kept for this browser and in the address', async () => {
+    const task = put('failed', { title: 'broken' })
+    const { router } = await renderMonitor(fleet, `/tasks?columns=title,host,age&open=${task._id}`)
+    await screen.findByRole('link', { name: 'broken' })
+    const host = await edge('Host')
+    expect(await widthOf('Host')).toBe(68)
+    act(() => host.focus())
+    key('ArrowRight')
+    key('ArrowRight')
+    expect(await widthOf('Host')).toBe(100)
+    // The open task stays the same, and the address waits for the end.
+    expect(columnsIn(router.state.location.search)).toBe('title,host,age')
+    fireEvent.keyUp(host, { key: 'ArrowRight' })
+    const address = `/tasks?columns=title,host:100,age&open=${task._id}`
+    await waitFor(() => expect(router.state.location.href).toBe(address))
+    expect(localStorage.getItem('taskfleet.columns')).toBe('title,host:100,age')
+    key('End')
+    fireEvent.keyUp(host, { key: 'End' })
+    await waitFor(() => expect(columnsIn(router.state.location.search)).toBe('title,host:800,age'))
+    key('Enter')
+    await waitFor(() => expect(columnsIn(router.state.location.search)).toBe('title,host,age'))
+    expect(await widthOf('Host')).toBe(68)
+  })
+
+  it('is changed by dragging the edge, and is the usual one again after a double click', async () => {
+    put('failed', { title: 'broken' })
+    const { router } = await renderMonitor(fleet, '/tasks')
+    await screen.findByRole('link', { name: 'broken' })
+    const title = await edge('Task')
+    const table = screen.getByRole('table', { name: 'Tasks' })
+    title.setPointerCapture = () => undefined
+    fireEvent.pointerDown(title, { button: 0, pointerId: 1, clientX: 400 })
+    fireEvent.pointerMove(title, { pointerId: 1, clientX: 480 })
+    expect(table.style.getPropertyValue('--tracks')).toContain(' 248px ')
+    fireEvent.pointerMove(title, { pointerId: 1, clientX: -4_000 })
+    fireEvent.pointerMove(title, { pointerId: 1, clientX: 432 })
+    expect(router.state.location.href).toBe('/tasks')
+    fireEvent.pointerUp(title, { pointerId: 1 })
+    const address = '/tasks?columns=status,title:200,host,progress,attempt,priority,age'
+    await waitFor(() => expect(router.state.location.href).toBe(address))
+    expect(await widthOf('Task')).toBe(200)
+    fireEvent.doubleClick(title)
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks'))
+    expect(localStorage.getItem('taskfleet.columns')).toBeNull()
+  })
+})
+
+describe('pinned columns', () => {
+  const pinned = (element: HTMLElement, role: 'cell' | 'columnheader') =>
+    within(within(element).getByTestId('pinned'))
+      .getAllByRole(role)
+      .map(({ textContent }) => textContent)
+
+  it('stay with the columns before them, in the address and in saved views', async () => {
+    const task = put('failed', { title: 'broken', host: 'fra-1' })
+    const { router } = await renderMonitor(fleet, '/tasks?columns=host,title,age')
+    await screen.findByRole('link', { name: 'broken' })
+    expect(screen.queryByTestId('pinned')).toBeNull()
+    await click('Columns')
+    await click('Pin Task')
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks?columns=host:pin,title:pin,age'))
+    expect(pinned(row(task._id), 'cell')).toEqual(['', 'fra-1', 'brokendownload@2 · default'])
+    expect(pinned(screen.getAllByRole('row')[0]!, 'columnheader')).toEqual(['', 'Host', 'Task'])
+    // What is moved to the front is pinned there.
+    await click('Move Age to the left')
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks?columns=host:pin,age:pin,title'))
+    await click('Views')
+    fireEvent.change(screen.getByLabelText('Name of the view'), { target: { value: 'Pinned' } })
+    await click('Save this view')
+    await act(() => router.navigate({ to: '/tasks', search: { columns: 'title' } }))
+    await waitFor(() => expect(screen.queryByTestId('pinned')).toBeNull())
+    fireEvent.click(screen.getByRole('link', { name: 'Pinned' }))
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks?columns=host:pin,age:pin,title'))
+    await click('Columns')
+    await click('Pin Host')
+    await waitFor(() => expect(router.state.location.href).toBe('/tasks?columns=host,age,title'))
+    expect(screen.queryByTestId('pinned')).toBeNull()
+  })
+
+  it('are not more than fit', async () => {
+    put('failed', { title: 'broken' })
+    await renderMonitor(fleet, '/tasks?columns=title:600:pin,age')
+    await screen.findByRole('link', { name: 'broken' })
+    expect(screen.queryByTestId('pinned')).toBeNull()
+    await click('Columns')
+    expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Pin Age' }).disabled).toBe(true)
+  })
+})
+
+describe('the density', () => {
+  const heights = () => new Set(screen.getAllByTestId('task-row').map((one) => one.parentElement?.style.height))
+
+  it('is chosen by the search and by the preferences, and kept for this browser', async () => {
+    put('failed', { title: 'a' })
+    put('running', { title: 'b' })
+    await renderMonitor(fleet, '/tasks')
+    await screen.findByRole('link', { name: 'b' })
+    expect(heights()).toEqual(new Set(['50px']))
+    fireEvent.keyDown(document.body, { key: 'k', ctrlKey: true })
+    fireEvent.click(await within(await dialog()).findByRole('option', { name: /^Rows: compact/ }))
+    await waitFor(() => expect(heights()).toEqual(new Set(['28px'])))
+    const tracks = screen.getByRole('table', { name: 'Tasks', hidden: true }).style.getPropertyValue('--tracks')
+    expect(tracks).toContain(' 196px ')
+    expect(localStorage.getItem('taskfleet.density')).toBe('compact')
+    expect(document.documentElement.dataset.density).toBe('compact')
+    await click('Key and preferences')
+    const choice = within(await dialog()).getByLabelText<HTMLSelectElement>('Density')
+    expect(choice.value).toBe('compact')
+    fireEvent.change(choice, { target: { value: 'tight' } })
+    await waitFor(() => expect(heights()).toEqual(new Set(['24px'])))
+    fireEvent.change(choice, { target: { value: 'comfortable' } })
+    await waitFor(() => expect(heights()).toEqual(new Set(['50px'])))
+    expect(localStorage.getItem('taskfleet.density')).toBeNull()
+  })
+
+  it('is as it was chosen, and the usual one if what was kept makes no sense', async () => {
+    put('failed', { title: 'a' })
+    localStorage.setItem('taskfleet.density', '__proto__')
+    await renderMonitor(fleet, '/tasks')
+    await screen.findByRole('link', { name: 'a' })
+    expect(heights()).toEqual(new Set(['50px']))
+  })
+})
+
 describe('older tasks', () => {
   const many = (count: number) => {
     for (let n = 0; n < count; n += 1) put('completed', { title: `t${n}`, createdAt: at(count - n) })

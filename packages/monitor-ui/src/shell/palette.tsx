@@ -1,5 +1,5 @@
 import { useNavigate } from '@tanstack/react-router'
-import type { WorkerRow } from '@taskfleet/protocol'
+import type { QueueRow, WorkerRow } from '@taskfleet/protocol'
 import { useFleetClient, useLiveQuery } from '@taskfleet/react'
 import { Command } from 'cmdk'
 import { type ReactNode, useState } from 'react'
@@ -7,6 +7,8 @@ import { Dialog } from '../components/dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { useAct } from '../components/use-act.ts'
 import { type DrainAction, useDrain } from '../components/use-drain.ts'
+import { usePauseQueue } from '../components/use-pause-queue.ts'
+import type { PauseAction } from '../components/use-pause-schedules.ts'
 import { useCan, useTaskNames } from '../live/hooks.ts'
 import { QUEUES, WORKERS } from '../live/queries.ts'
 import { useAsked } from '../live/use-asked.ts'
@@ -14,6 +16,7 @@ import { RANGES, type RangeName } from '../view/range.ts'
 import type { TaskSearch } from '../view/task-search.ts'
 import { taskTitle } from '../view/task-title.ts'
 import { parseTokens, writeTokens } from '../view/task-tokens.ts'
+import { DENSITIES, type Density } from './density.ts'
 import { PAGES } from './pages.ts'
 import { savedViews, searchOfView } from './saved-views.ts'
 import { toggleTheme } from './theme.ts'
@@ -30,7 +33,9 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const { change } = useRange()
   const { actAside } = useAct()
   const drain = useDrain()
+  const pause = usePauseQueue()
   const open = useUi((ui) => ui.open)
+  const setDensity = useUi((ui) => ui.setDensity)
   const mayWrite = useCan('write')
   const mayControl = useCan('control')
   const queues = useLiveQuery(QUEUES).rows
@@ -132,20 +137,13 @@ export function Palette({ onClose }: { onClose: () => void }) {
                 </Item>
               ))}
             {mayControl &&
-              queues.map(({ _id, paused }) => (
+              queues.map((queue) => (
                 <Item
-                  key={_id}
-                  value={`action ${paused ? 'resume' : 'pause'} queue ${_id}`}
-                  onSelect={() =>
-                    go(() =>
-                      actAside(async () => {
-                        await (paused ? client.queues.resume({ name: _id }) : client.queues.pause({ name: _id }))
-                        return `The queue ${_id} is ${paused ? 'resumed' : 'paused'}`
-                      }),
-                    )
-                  }
+                  key={queue._id}
+                  value={`action ${pauseOf(queue)} queue ${queue._id}`}
+                  onSelect={() => go(() => actAside(() => pause(pauseOf(queue), queue._id, queue)))}
                 >
-                  {paused ? 'Resume' : 'Pause'} the queue <Foreign text={_id} max={60} />
+                  {queue.paused ? 'Resume' : 'Pause'} the queue <Foreign text={queue._id} max={60} />
                 </Item>
               ))}
             <Item
@@ -162,10 +160,19 @@ export function Palette({ onClose }: { onClose: () => void }) {
             <Item value="action light or dark theme" onSelect={() => go(toggleTheme)}>
               Light or dark
             </Item>
+            {(Object.keys(DENSITIES) as Density[]).map((density) => (
+              <Item
+                key={density}
+                value={`action rows density ${density}`}
+                onSelect={() => go(() => setDensity(density))}
+              >
+                Rows: {DENSITIES[density].toLowerCase()}
+              </Item>
+            ))}
             <Item value="action keyboard shortcuts" onSelect={() => open('shortcuts')}>
               Keyboard shortcuts
             </Item>
-            <Item value="action key and preferences theme zone" onSelect={() => open('preferences')}>
+            <Item value="action key and preferences theme density zone" onSelect={() => open('preferences')}>
               Key and preferences
             </Item>
           </Group>
@@ -197,6 +204,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
 }
 
 const drainOf = ({ state }: WorkerRow): DrainAction => (state === 'draining' ? 'resume' : 'drain')
+
+const pauseOf = ({ paused }: QueueRow): PauseAction => (paused ? 'resume' : 'pause')
 
 const isServing = ({ role, state }: WorkerRow): boolean =>
   role === 'worker' && (state === 'running' || state === 'draining')

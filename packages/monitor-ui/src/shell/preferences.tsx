@@ -1,9 +1,11 @@
+import { Link } from '@tanstack/react-router'
 import { useFleetClient } from '@taskfleet/react'
 import { type ReactNode, useId, useState } from 'react'
 import { Button } from '../components/button.tsx'
 import { Dialog } from '../components/dialog.tsx'
 import { Foreign } from '../components/foreign.tsx'
 import { knownZones } from '../view/zone.ts'
+import { DENSITIES, type Density } from './density.ts'
 import { useOwnKey } from './own-key.ts'
 import { chooseTheme, chosenTheme, type Theme } from './theme.ts'
 import { useUi } from './ui-context.ts'
@@ -28,6 +30,8 @@ export function PreferencesDialog({ zone, onZone, onClose }: Props) {
   const { welcome } = useFleetClient()
   const { id } = useOwnKey()
   const open = useUi((ui) => ui.open)
+  const density = useUi((ui) => ui.density)
+  const setDensity = useUi((ui) => ui.setDensity)
   const [theme, setTheme] = useState(chosenTheme)
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone
   return (
@@ -54,6 +58,13 @@ export function PreferencesDialog({ zone, onZone, onClose }: Props) {
           <option value="light">Light</option>
           <option value="dark">Dark</option>
         </Choice>
+        <Choice label="Density" value={density} onChange={(value) => setDensity(value as Density)}>
+          {Object.entries(DENSITIES).map(([name, words]) => (
+            <option key={name} value={name}>
+              {words}
+            </option>
+          ))}
+        </Choice>
         <Choice
           label="Time zone"
           value={zone ?? SYSTEM}
@@ -66,6 +77,9 @@ export function PreferencesDialog({ zone, onZone, onClose }: Props) {
             </option>
           ))}
         </Choice>
+        <Link to="/settings" className="button" onClick={onClose}>
+          Notifications of this browser
+        </Link>
         <Button onClick={() => open('shortcuts')}>Keyboard shortcuts…</Button>
       </div>
     </Dialog>

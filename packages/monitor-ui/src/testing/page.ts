@@ -43,3 +43,10 @@ export const toast = async (text: string) => {
     expect(screen.getAllByTestId('toast').map((one) => one.textContent?.replace(/Undo$/, ''))).toContainEqual(text),
   )
 }
+
+/** Takes back what a toast says, once it is shown. */
+export const undo = async (text: string) => {
+  await toast(text)
+  const said = screen.getAllByTestId('toast').filter(({ textContent }) => textContent === `${text}Undo`)
+  fireEvent.click(within(said.at(-1)!).getByRole('button', { name: 'Undo' }))
+}

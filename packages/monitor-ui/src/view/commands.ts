@@ -1,5 +1,6 @@
 import type { CommandAnswer, CommandName, TaskRow, TaskStatus } from '@taskfleet/protocol'
 import { Ban, ChevronsUp, CirclePause, CirclePlay, CopyPlus, type LucideIcon, RotateCcw } from 'lucide-react'
+import { countOf, formatCount } from './counts.ts'
 import { visibleLine } from './text.ts'
 
 /** A command, which also works on many tasks, or an edit of one task. */
@@ -102,6 +103,22 @@ export function answerToast(
   if (answer.changed === 0) return { kind: 'good', text: `${title} was ${done} already` }
   const text = running && command === 'pause' ? `Requested to pause ${title}` : `${capital(done)} ${title}`
   return { kind: 'good', text }
+}
+
+/** The result of a command on several tasks: `3 tasks cancelled; 1 unchanged`. */
+export function resultText(command: CommandName, { matched, changed, refused }: CommandAnswer): string {
+  const { done } = COMMAND_WORDS[command]
+  const already = matched - changed - refused.length
+  const text = `${countOf(changed, 'task')} ${done}`
+  return already > 0 ? `${text}; ${formatCount(already)} unchanged` : text
+}
+
+/** The same for a toast, with the most frequent reason of a refusal. */
+export function resultToast(command: CommandName, answer: CommandAnswer): { kind: 'good' | 'bad'; text: string } {
+  const [first] = groupRefusals(answer.refused)
+  const text = resultText(command, answer)
+  if (first === undefined) return { kind: 'good', text }
+  return { kind: 'bad', text: `${text}; ${formatCount(answer.refused.length)} refused: ${first.message}` }
 }
 
 interface Refusals {

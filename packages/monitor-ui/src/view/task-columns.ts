@@ -9,8 +9,14 @@ export interface TaskColumn {
   title: string
   /** Its least width in pixels. */
   width: number
+  /** Its least width where a row has one line only; the same by default. */
+  oneLine?: number
   /** Its share of the room that is left; none by default. */
   grows?: number
+  /** The width that the reader has given it, in pixels; it doesn't grow then. */
+  own?: number
+  /** It stays in view while the list scrolls sideways, as do all columns before it. */
+  pinned?: boolean
   /** The orders in which its heading puts the list, the first of them first. Only orders that an index has. */
   sorts?: readonly SortName[]
   /** Numbers and times are set to the right. */
@@ -18,7 +24,7 @@ export interface TaskColumn {
 }
 
 const KNOWN = {
-  status: { title: 'Status', width: 118 },
+  status: { title: 'Status', width: 118, oneLine: 196 },
   title: { title: 'Task', width: 168, grows: 1.3 },
   handler: { title: 'Handler', width: 110, grows: 0.5 },
   queue: { title: 'Queue', width: 80, grows: 0.3 },
@@ -49,21 +55,81 @@ export function columnOf(id: string): TaskColumn | undefined {
   return { id, title: id.replace(/^labels\./, ''), width: 96, grows: 0.5 }
 }
 
-/** The columns of a text such as `status,title,input.to`. The title is always among them, since it leads to the task. */
+/** How narrow and how wide a reader may make a column, in pixels. */
+export const [NARROWEST, WIDEST] = [40, 800]
+/** Pinned columns take no more than this, so that the others have room beside them in a window of 1024 px. */
+const MOST_PINNED = 520
+
+export const boundWidth = (width: number): number => Math.min(WIDEST, Math.max(NARROWEST, Math.round(width)))
+
+/**
+ * The columns of a text such as `status:pin,title:320:pin,input.to`: names, each with its width and whether it is pinned. What is not
+ * understood is left out. The title is always among them, since it leads to the task.
+ */
 export function columnsOf(text: string): TaskColumn[] {
-  const ids = [...new Set(text.split(','))]
-  const columns = ids.flatMap((id) => columnOf(id) ?? [])
-  return columns.some(({ id }) => id === 'title') ? columns : [columnOf('title')!, ...columns]
+  const columns = new Map<string, TaskColumn>()
+  for (const part of text.split(',')) {
+    const [id = '', ...marks] = part.split(':')
+    const column = columnOf(id)
+    if (column === undefined || columns.has(id)) continue
+    const own = marks.find((mark) => /^\d{1,5}$/.test(mark))
+    columns.set(id, {
+      ...column,
+      ...(own !== undefined && { own: boundWidth(Number(own)) }),
+      ...(marks.includes('pin') && { pinned: true }),
+    })
+  }
+  const all = [...columns.values()]
+  const named = columns.has('title') ? all : [columnOf('title')!, ...all]
+  return pinFirst(named, pinnedCount(named))
 }
+
+/** The columns where a row has one line only. */
+export const onOneLine = (columns: readonly TaskColumn[]): TaskColumn[] =>
+  columns.map((column) => ({ ...column, width: column.oneLine ?? column.width }))
+
+/** The text of columns, as in the address. */
+export function writeColumns(columns: readonly TaskColumn[]): string {
+  return columns
+    .map(({ id, own, pinned = false }) => [id, own, pinned ? 'pin' : undefined].filter((mark) => mark !== undefined))
+    .map((marks) => marks.join(':'))
+    .join(',')
+}
+
+/** How many of the first columns are pinned. */
+export function pinnedCount(columns: readonly TaskColumn[]): number {
+  const free = columns.findIndex(({ pinned = false }) => !pinned)
+  return free === -1 ? columns.length : free
+}
+
+/** Pins as many of the first columns and no others. */
+export function pinFirst(columns: readonly TaskColumn[], count: number): TaskColumn[] {
+  return columns.map(({ pinned: _, ...column }, index) => (index < count ? { ...column, pinned: true } : column))
+}
+
+/** How many of the first columns may be pinned. */
+export function mostPinned(columns: readonly TaskColumn[]): number {
+  let [count, width] = [0, 0]
+  for (const column of columns) {
+    width += leastOf(column) + GAP
+    if (width > MOST_PINNED) break
+    count += 1
+  }
+  return count
+}
+
+const leastOf = ({ own, width }: TaskColumn): number => own ?? width
 
 /** The tracks of a grid with these columns, and its least width in pixels. */
 export function tracksOf(columns: readonly TaskColumn[], selectable: boolean): { template: string; width: number } {
-  const tracks = columns.map(({ width, grows }) =>
-    grows === undefined ? `${width}px` : `minmax(${width}px, ${grows}fr)`,
+  const tracks = columns.map(({ width, grows, own }) =>
+    own !== undefined || grows === undefined ? `${own ?? width}px` : `minmax(${width}px, ${grows}fr)`,
   )
-  const least = columns.reduce((sum, { width }) => sum + width + GAP, 0)
+  const isFixed = columns.every(({ grows, own }) => own !== undefined || grows === undefined)
+  const least = columns.reduce((sum, column) => sum + leastOf(column) + GAP, 0)
   return {
-    template: [...(selectable ? [`${BOX}px`] : []), ...tracks, '0px'].join(' '),
+    // The last one holds the actions of the row; it takes the room that no column takes.
+    template: [...(selectable ? [`${BOX}px`] : []), ...tracks, isFixed ? 'minmax(0px, 1fr)' : '0px'].join(' '),
     width: least + (selectable ? BOX + GAP : 0) + 2 * PADDING,
   }
 }

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { EPOCH, iso } from '../testing/rows.ts'
 import { countsPlan } from './status-counts.ts'
+import {
+  columnsOf,
+  mostPinned,
+  NARROWEST,
+  onOneLine,
+  pinnedCount,
+  tracksOf,
+  WIDEST,
+  writeColumns,
+} from './task-columns.ts'
 import { parseTaskSearch, type TaskSearch, taskQuery, toggleStatus, writeTaskSearch } from './task-search.ts'
 
 describe('filters and the address', () => {
@@ -94,6 +104,52 @@ describe('filters and the address', () => {
   it('turn a status on and off', () => {
     expect(toggleStatus({ status: ['failed'] }, 'running')).toEqual({ status: ['running', 'failed'] })
     expect(toggleStatus({ status: ['failed'], q: 'x' }, 'failed')).toEqual({ q: 'x' })
+  })
+})
+
+describe('columns in the address', () => {
+  const read = (columns: string) => columnsOf(parseTaskSearch({ columns }).columns ?? 'age')
+
+  it('have widths and pins, and survive the way there and back', () => {
+    const text = 'status:pin,title:320:pin,labels.customer:90,age'
+    expect(read(text)).toMatchObject([
+      { id: 'status', pinned: true },
+      { id: 'title', own: 320, pinned: true },
+      { id: 'labels.customer', own: 90 },
+      { id: 'age' },
+    ])
+    expect(writeColumns(read(text))).toBe(text)
+  })
+
+  it('leave out what is not understood, and bound widths', () => {
+    expect(writeColumns(read('title:wide,age:-5,host:1e3,queue:5:pin,bogus:90,run:99999,run:50'))).toBe(
+      `title,age,host,queue:${NARROWEST},run:${WIDEST}`,
+    )
+    expect(writeColumns(read('__proto__:90,status'))).toBe('title,status')
+    for (const bad of ['title;age', 'title:<b>', 'a'.repeat(9).split('').join(',').repeat(9)])
+      expect(parseTaskSearch({ columns: bad })).toEqual({})
+  })
+
+  it('are pinned from the first on, and only as many as leave room for the others', () => {
+    expect(pinnedCount(read('status:pin,title,host:pin'))).toBe(1)
+    expect(pinnedCount(read('status,title:pin'))).toBe(0)
+    const wide = read('title:500:pin,status:pin,age')
+    expect([pinnedCount(wide), mostPinned(wide)]).toEqual([2, 1])
+  })
+
+  it('ask for the paths that are shown, whatever their width', () => {
+    expect(taskQuery({ columns: 'title:200:pin,input.to:90,bogus.x' }, EPOCH).fields).toContain('input.to')
+    expect(taskQuery({ columns: 'title:200:pin,input.to:90,bogus.x' }, EPOCH).fields).not.toContain('bogus.x')
+  })
+
+  it('fill the row, by their own width or by what is left', () => {
+    expect(tracksOf(read('title,age:90'), false)).toEqual({ template: 'minmax(168px, 1.3fr) 90px 0px', width: 306 })
+    expect(tracksOf(read('title:300,age:90'), true)).toEqual({
+      template: '20px 300px 90px minmax(0px, 1fr)',
+      width: 470,
+    })
+    // Where a row has one line, the status has what it says below elsewhere beside it.
+    expect(tracksOf(onOneLine(read('status,title:90,age')), false).template).toBe('196px 90px 102px minmax(0px, 1fr)')
   })
 })
 

@@ -42,7 +42,7 @@ export interface TaskSearch {
   deadline?: 'risk'
   sort?: SortName
   limit?: number
-  /** The columns of the list, in their order; the reader's own choice without it. */
+  /** The columns of the list in their order, with widths and pins (`columnsOf`); the reader's own choice without it. */
   columns?: string
   /** The id of the task that is open beside the list. */
   open?: string
@@ -72,7 +72,7 @@ export function parseTaskSearch(raw: Record<string, unknown>): TaskSearch {
 }
 
 const AN_ID = /^[0-9a-f]{24}$/
-const COLUMNS = /^[\w.-]+(,[\w.-]+){0,19}$/
+const COLUMNS = /^[\w.:-]+(,[\w.:-]+){0,19}$/
 const matching = (form: RegExp, value: unknown): string | undefined =>
   typeof value === 'string' && form.test(value) ? value : undefined
 
@@ -162,8 +162,16 @@ export function taskQuery(search: TaskSearch, now: number, range?: Range): Tasks
     filter: further.length > 1 ? { ...filter, $and: further } : Object.assign(filter, ...further),
     sort: { ...sort },
     limit: search.limit ?? FIRST_LIMIT,
-    fields: [...LIST_FIELDS, ...(search.columns?.split(',').filter((name) => COLUMN_PATH.test(name)) ?? [])],
+    fields: [...LIST_FIELDS, ...pathsOf(search.columns)],
   }
+}
+
+/** The paths among the columns, which a row must have. */
+function pathsOf(columns = ''): string[] {
+  return columns.split(',').flatMap((column) => {
+    const [name = ''] = column.split(':')
+    return COLUMN_PATH.test(name) ? name : []
+  })
 }
 
 export const sortOf = (search: TaskSearch, range: Range | undefined): SortName =>
