@@ -3,7 +3,7 @@ try {
   const theme = localStorage.getItem('taskfleet.theme')
   if (theme === 'dark' || theme === 'light') document.documentElement.dataset.theme = theme
   const density = localStorage.getItem('taskfleet.density')
-  if (density === 'compact' || density === 'tight') document.documentElement.dataset.density = density
+  if (density === 'comfortable' || density === 'tight') document.documentElement.dataset.density = density
 } catch {
   // Storage is refused: the system's theme is used.
 }

@@ -183,7 +183,10 @@ function unreachable(page: Page): Promise<string[]> {
     for (const one of controls) {
       const { left, right, top, bottom, width, height } = one.getBoundingClientRect()
       // Only for screen readers, or not shown.
-      if (width < 3 || height < 3 || !one.checkVisibility({ visibilityProperty: true })) continue
+      const isHidden = (part: Element | null): boolean =>
+        part !== null && (part.clientWidth === 1 || isHidden(part.parentElement))
+      if (width < 3 || height < 3 || isHidden(one.parentElement) || !one.checkVisibility({ visibilityProperty: true }))
+        continue
       let [canX, canY] = [false, false]
       let cut = false
       for (let over = one.parentElement; over !== null && over !== document.documentElement; ) {

@@ -38,7 +38,7 @@ export const SlotRow = memo(function SlotRow({ task, worker }: { task: TaskRow; 
         </Link>
         {task.control !== undefined && <StatusBadge task={task} />}
         <Sparkline points={points} now={now} />
-        <span className="w-[76px] shrink-0 text-right font-medium whitespace-nowrap">
+        <span className="min-w-[76px] shrink-0 text-right font-medium whitespace-nowrap">
           {rateText(rate, progress) || '–'}
         </span>
       </div>

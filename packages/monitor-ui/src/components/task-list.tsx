@@ -61,8 +61,8 @@ interface Props {
 }
 
 const CARD = 84
-/** The list is read on when this many rows are left below. */
-const NEAR_END = 20
+/** The list is read on when this many rows are left below, so that they are there when a fast scroll arrives. */
+const AHEAD = 250
 
 export function TaskList(props: Props) {
   const { queryId, rows, loaded, filter, filtered, longer, older, search, onColumns, onOpen } = props
@@ -146,7 +146,7 @@ export function TaskList(props: Props) {
   }
   const range = virtual.range ?? { startIndex: 0, endIndex: -1 }
   // Scrolling near the end reads on, once for each length of the list.
-  const isNearEnd = shown.length > 0 && range.endIndex >= shown.length - NEAR_END
+  const isNearEnd = shown.length > 0 && range.endIndex >= shown.length - Math.min(AHEAD, shown.length / 2)
   const readAt = useRef('')
   useEffect(() => {
     const place = `${queryId} ${shown.length} ${older.pages}`

@@ -61,20 +61,17 @@ export function HostsPage() {
     return untilEmpty(worker.running, own.map(leftOfTask))
   }
 
+  const allOffered = {
+    checked: offered.length > 0 && selected.length === offered.length,
+    onChange: (on: boolean) =>
+      toggle(
+        offered.map(({ worker }) => worker._id),
+        on,
+      ),
+  }
   const box: Column<HostLine> = {
     title: 'Select',
-    head: (
-      <Box
-        label="Select all hosts"
-        checked={offered.length > 0 && selected.length === offered.length}
-        onChange={(on) =>
-          toggle(
-            offered.map(({ worker }) => worker._id),
-            on,
-          )
-        }
-      />
-    ),
+    head: <Box label="Select all hosts" {...allOffered} />,
     className: 'w-9 min-w-9',
     cell: (line) =>
       isOffered(line) && (
@@ -205,6 +202,13 @@ export function HostsPage() {
       head={
         <>
           <p className="text-dim">{workers.loaded && summary(lines)}</p>
+          {mayControl && (
+            // On a phone the table has no heading.
+            <span className="flex items-center gap-1 text-dim sm:hidden">
+              <Box label="All hosts" {...allOffered} />
+              <span aria-hidden>All</span>
+            </span>
+          )}
           {mayControl && selected.length > 0 && <ForSelected lines={selected} onNone={() => setChosen(new Set())} />}
         </>
       }

@@ -183,9 +183,7 @@ export function TasksPage() {
             filter={query.filter ?? {}}
             filtered={chosen !== undefined || Object.keys(filtersOf(search)).some((field) => field !== 'sort')}
             longer={
-              rows.length >= limit && limit < MOST_ROWS
-                ? () => setSearch({ ...search, limit: Math.min(MOST_ROWS, limit + 200) })
-                : undefined
+              rows.length >= limit && limit < MOST_ROWS ? () => setSearch({ ...search, limit: MOST_ROWS }) : undefined
             }
             older={older}
             columns={columns}

@@ -28,7 +28,7 @@ const KNOWN = {
   title: { title: 'Task', width: 168, grows: 1.3 },
   handler: { title: 'Handler', width: 110, grows: 0.5 },
   queue: { title: 'Queue', width: 80, grows: 0.3 },
-  host: { title: 'Host', width: 68, grows: 0.3 },
+  host: { title: 'Host', width: 84, grows: 0.5 },
   progress: { title: 'Progress', width: 190, grows: 1 },
   error: { title: 'Error', width: 120, grows: 0.6 },
   attempt: { title: 'Attempt', width: 64 },
