@@ -5,7 +5,7 @@ import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type FileServer, startFileServer } from '../../examples/downloads/src/file-server/file-server.ts'
+import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { type Bed, median, storeTasks } from './bed.ts'
 import { startWorker } from './worker-child.ts'
 

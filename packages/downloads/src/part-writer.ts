@@ -35,6 +35,10 @@ export class PartWriter {
   /** Bytes taken in, those that still wait for the disk included. */
   bytes = 0
   onDrain: () => void = () => {}
+  /** Called before the file is changed for the first time, and after a restart; a failure of it is the writer's. */
+  onClaim: () => Promise<void> = async () => {}
+  /** Called next, before the first byte is written. It stores whose bytes these are. */
+  onBegin: () => Promise<void> = async () => {}
   /** Called once, when the disk, the lease or the hash fails; `write` throws the same from then on. */
   onFailure: (failure: Error) => void = () => {}
 
@@ -52,6 +56,11 @@ export class PartWriter {
   #syncedTo = 0
   #writing = false
   #syncing = false
+  /** Undefined until the first byte has to be written. */
+  #begun: Promise<void> | undefined
+  #mayWrite = true
+  /** Whether the file still has the bytes from before a restart. */
+  #stale = false
   #failure: Error | undefined
   #onIdle: (() => void) | undefined
 
@@ -65,6 +74,16 @@ export class PartWriter {
   /** Bytes that the operating system has. */
   get written(): number {
     return this.#written
+  }
+
+  /** Whether the file has any bytes, old ones included. */
+  get hasBytes(): boolean {
+    return this.#written > 0 || this.#stale
+  }
+
+  /** Whether the file is claimed, and what is in it is stored. */
+  get begun(): boolean {
+    return this.#begun !== undefined && this.#mayWrite
   }
 
   /** Where the next bytes may be received without a copy; `filled` takes them in. */
@@ -101,11 +120,33 @@ export class PartWriter {
     this.#written = this.#syncedTo = this.#position
   }
 
-  /** Forgets everything: the file is empty afterwards. */
+  /** From here on, nothing is written before `begin`. */
+  holdUntilBegun(): void {
+    this.#begun = undefined
+    this.#mayWrite = false
+  }
+
+  /** Claims the file and stores what is in it, once; by itself it happens with the first byte. */
+  begin(): Promise<void> {
+    this.#begun ??= this.#begin()
+    return this.#begun
+  }
+
+  async #begin(): Promise<void> {
+    await this.#options.task.proven()
+    await this.onClaim()
+    // Before it is stored that the file has other bytes: the old ones must never pass for them.
+    if (this.#stale) await this.#handle.truncate(0)
+    this.#stale = false
+    await this.onBegin()
+    this.#mayWrite = true
+  }
+
+  /** Forgets everything. The file itself keeps its bytes until there are others to write. */
   async restart(): Promise<void> {
     await this.settle()
-    await this.#options.task.proven()
-    await this.#handle.truncate(0)
+    this.#stale ||= this.#written > 0
+    this.holdUntilBegun()
     this.#hash.close()
     this.#hash = this.#threads.open()
     this.bytes = this.#position = this.#written = this.#syncedTo = this.#filled = 0
@@ -183,14 +224,15 @@ export class PartWriter {
     if (this.#failure) for (const piece of this.#toWrite.splice(0)) this.#done(piece)
     const piece = this.#toWrite[0]
     if (!piece) this.#settled()
+    else if (!this.#mayWrite) this.#writeOnce(this.begin())
     else if (this.#options.task.owned) this.#writeAll(piece, 0)
-    else this.#writeOnceProven()
+    else this.#writeOnce(this.#options.task.proven())
   }
 
   /** While the database is away, the network is kept waiting. */
-  #writeOnceProven(): void {
+  #writeOnce(allowed: Promise<void>): void {
     this.#writing = true
-    this.#options.task.proven().then(
+    allowed.then(
       () => {
         this.#writing = false
         this.#writeNext()

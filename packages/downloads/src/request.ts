@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { UnrecoverableError } from '@taskfleet/protocol'
 import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
-import { checkedName } from './file-name.ts'
+import { checkedName, isNumbered } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'
+import { environmentProxy, type HttpProxy, readProxy } from './proxies.ts'
 
 /** A checked input. */
 export interface DownloadRequest {
@@ -13,12 +14,14 @@ export interface DownloadRequest {
   name: string | undefined
   sha256: string | undefined
   size: number | undefined
-  overwrite: boolean
+  /** What to do with a file that is there; undefined to leave it and fail, unless it is the one that is wanted. */
+  expect: DownloadInput['expect']
   maxBytes: number
   headers: Record<string, string>
+  proxyOf(url: URL): HttpProxy | undefined
 }
 
-/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_CHECKSUM`, `TOO_LARGE` */
+/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_CHECKSUM`, `BAD_PROXY`, `TOO_LARGE` */
 export function readRequest(input: DownloadInput, options: DownloadOptions): DownloadRequest {
   const url = parseUrl(input.url)
   const headers = Object.fromEntries(
@@ -33,9 +36,24 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
     name: input.file === undefined ? undefined : checkedName(input.file),
     sha256: input.sha256 === undefined ? undefined : checkedSha256(input.sha256),
     size: input.size,
-    overwrite: input.overwrite ?? false,
+    expect: input.expect ?? (input.overwrite ? 'overwrite' : undefined),
     maxBytes,
     headers,
+    proxyOf: proxyChoice(input.proxy, options.proxy),
+  }
+}
+
+function proxyChoice(ofTask: string | undefined, ofWorker: string | false | undefined): DownloadRequest['proxyOf'] {
+  if (ofTask === 'direct') return () => undefined
+  if (ofTask !== undefined) {
+    const proxy = { url: readProxy(ofTask, 'proxy'), fromTask: true }
+    return () => proxy
+  }
+  if (ofWorker === false) return () => undefined
+  const fixed = ofWorker === undefined ? undefined : readProxy(ofWorker)
+  return (url) => {
+    const proxy = fixed ?? environmentProxy(url, process.env)
+    return proxy && { url: proxy, fromTask: false }
   }
 }
 
@@ -52,5 +70,7 @@ function checkedSha256(text: string): string {
 export function readState(saved: unknown, request: DownloadRequest): DownloadState | undefined {
   const { data: state } = downloadState.safeParse(saved)
   if (state === undefined || state.source !== request.source) return undefined
-  return checkedName(state.file) === (request.name ?? state.file) ? state : undefined
+  const { name = state.file, expect } = request
+  if (checkedName(state.file) === name) return state
+  return expect === 'rename' && isNumbered(state.file, name) ? state : undefined
 }

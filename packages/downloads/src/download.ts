@@ -1,23 +1,15 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
+import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
-import {
-  type DownloadInput,
-  type DownloadOptions,
-  type DownloadOutput,
-  type DownloadState,
-  downloadInput,
-} from './contract.ts'
-import { checkDestination, checkRoot, publish, statOf } from './destination.ts'
-import { lockDestination } from './destination-lock.ts'
+import { chooseDestination, publishFirstFree } from './choose-destination.ts'
+import { type DownloadInput, type DownloadOptions, type DownloadOutput, downloadInput } from './contract.ts'
+import { checkRoot, publish } from './destination.ts'
 import { codeOf, leaseLost, shown } from './failures.ts'
 import { nameFromServer } from './file-name.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
 import { httpSource } from './http-source.ts'
-import { type PartFile, type PartOwner, removeLeftovers, removePart, takeOverPart } from './part-file.ts'
+import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, readRequest, readState } from './request.ts'
 import { Transfer } from './transfer.ts'
 
@@ -26,14 +18,22 @@ const DEFAULTS = { stallMs: 30_000, connectTimeoutMs: 10_000, flushBytes: 256 * 
 type Settings = DownloadOptions & typeof DEFAULTS
 type Context = HandlerContext<DownloadInput>
 
-/** The definition of the `download` task, ready for `defineTask`. */
+/**
+ * The definition of the `download` task, ready for `defineTask`. A failed attempt that brought bytes costs nothing, so a download of any
+ * length ends well as long as it gets further.
+ */
 export function downloadDefinition(options: DownloadOptions) {
   return {
     name: 'download',
     version: 1,
     ...createDownload(options),
-    retry: { maxAttempts: 5, backoff: { base: '1s', factor: 2, cap: '1m', jitter: true } },
-    timeout: '2h',
+    retry: {
+      maxAttempts: 10,
+      counts: 'without-progress',
+      backoff: { base: '1s', factor: 2, cap: '10m', jitter: true },
+    },
+    // Longer than `stallMs`, which watches over the server: a disk or a lease in doubt may hold an attempt up.
+    stall: '15m',
   } satisfies TaskDefinition<typeof downloadInput, DownloadOutput>
 }
 
@@ -63,49 +63,57 @@ async function download(context: Context, settings: Settings, threads: HashThrea
   const request = readRequest(context.input, settings)
   const folder = await checkRoot(settings.root)
   const previous = readState(context.checkpoint.state, request)
-  const source = httpSource(request.url, request.headers, settings, signal)
+  const source = httpSource(request.url, request.headers, { ...settings, proxyOf: request.proxyOf }, signal)
   const known = request.name ?? previous?.file
   // Without a name of the caller's, only the server's answer tells where the file goes.
   const first = known === undefined ? await source.open() : undefined
   try {
     const name = known ?? nameFromServer(first?.headers['content-disposition'], first?.url ?? request.url)
-    const owner: PartOwner = { folder, name, taskId: task.id, leaseId: task.leaseId }
     await check()
-    const lock = await lockDestination({ ...owner, staleMs: settings.lockStaleMs })
+    const report = (done: number) => context.progress({ done, unit: 'bytes' })
+    const destination = await chooseDestination({
+      owner: { folder, name, taskId: task.id, leaseId: task.leaseId },
+      ...{ request, previous, staleMs: settings.lockStaleMs },
+      check: async (done) => {
+        await check()
+        report(done)
+      },
+    })
+    if ('found' in destination) {
+      const { file, found, ofEarlierAttempt } = destination
+      context.log.info(ofEarlierAttempt ? `an earlier attempt had finished ${file}` : `${file} is there already`)
+      if (previous)
+        await removePart({ folder, name: previous.file, taskId: task.id, leaseId: task.leaseId }, previous.part)
+      return { file, ...found, fetchedBytes: 0, seconds: seconds(), resumedFrom: found.bytes }
+    }
+    const { owner, lock } = destination
     try {
-      const before = await publishedBefore(owner, previous)
-      if (before && previous) {
-        context.log.info(`an earlier attempt had finished ${name}`)
-        await removePart(owner, previous.part)
-        return { ...before, seconds: seconds() }
-      }
-      await checkDestination(join(folder, name), request.overwrite)
-
-      context.log.info(`downloading ${shown(request.url)} to ${name}`)
+      context.log.info(`downloading ${shown(request.url)} to ${owner.name}`)
       const flushBytes = settings.flushBytes
-      const part = await takeOverPart(owner, previous?.part, { check, task, flushBytes, threads })
+      const lease = previous?.file === owner.name ? previous.part : undefined
+      const part = await takeOverPart(owner, lease, { check, onRead: report, task, flushBytes, threads })
       const transfer = new Transfer({
-        ...{ owner, part, source, request, context },
+        ...{ owner, part, source, request, context, previous },
         ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },
-        previous: part.writer.bytes > 0 ? previous : undefined,
       })
       try {
-        if (part.writer.bytes > 0) await transfer.save()
-        if (task.attempt > 1) await removeLeftovers(owner)
         await transfer.fetchRest(first)
+        await part.writer.begin()
         const sha256 = await verified(part, transfer, request)
-        await check()
-        // Stored first, so that an attempt after a crash right behind the next line knows the file for its own.
-        await transfer.save(sha256)
-        await confirmOwned(context, part, folder)
-        await check()
-        await publish(part.path, join(folder, name), request.overwrite)
-        context.log.info(`${name} is complete: ${part.writer.bytes} bytes, SHA-256 ${sha256}`)
+        const file = await publishFirstFree(owner.name, request, async (file) => {
+          await check()
+          // Stored first, so that an attempt after a crash right behind the next lines knows the file for its own.
+          await transfer.save(sha256, file)
+          await confirmOwned(context, part, folder)
+          await check()
+          await publish(part.path, join(folder, file), request.expect === 'overwrite')
+        })
+        context.log.info(`${file} is complete: ${part.writer.bytes} bytes, SHA-256 ${sha256}`)
         const { fetched, resumedFrom } = transfer
-        return { file: name, bytes: part.writer.bytes, sha256, fetchedBytes: fetched, seconds: seconds(), resumedFrom }
+        return { file, bytes: part.writer.bytes, sha256, fetchedBytes: fetched, seconds: seconds(), resumedFrom }
       } catch (error) {
-        const reason: unknown = signal.aborted ? signal.reason : error
-        await letGo(part, reason, task.owned, settings.keepPartial ?? false)
+        const reason: unknown = signal.aborted ? signal.reason : finalIfHopeless(error, transfer)
+        await letGo(part, transfer, reason, task.owned, settings.keepPartial ?? false)
         throw reason
       } finally {
         await part.abandon()
@@ -118,16 +126,13 @@ async function download(context: Context, settings: Settings, threads: HashThrea
   }
 }
 
-/** The output of an attempt that gave the file its name and could not report it any more. */
-async function publishedBefore({ folder, name }: PartOwner, state: DownloadState | undefined) {
-  if (state?.sha256 === undefined) return undefined
-  const path = join(folder, name)
-  const found = await statOf(path)
-  if (!found?.isFile() || found.size !== state.bytes) return undefined
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk)
-  if (hash.digest('hex') !== state.sha256) return undefined
-  return { file: name, bytes: state.bytes, sha256: state.sha256, fetchedBytes: 0, resumedFrom: state.bytes }
+/** A server from which bytes can't be added to, and which never sends all at once, is not asked for ever. */
+function finalIfHopeless(error: unknown, transfer: Transfer): unknown {
+  const mayPass =
+    error instanceof FleetError &&
+    !(error instanceof UnrecoverableError || error instanceof RetryAfterError || error instanceof AttemptAborted)
+  if (!mayPass || !transfer.hopeless) return error
+  return new UnrecoverableError(error.code, `${error.message}; it began again too often`, { cause: error })
 }
 
 async function verified(part: PartFile, transfer: Transfer, request: DownloadRequest): Promise<string> {
@@ -145,14 +150,21 @@ async function confirmOwned({ task }: Context, part: PartFile, folder: string): 
 
 /**
  * What becomes of the part file when an attempt ends early: it stays for the next one, unless there will be none or its
- * bytes are wrong. With the lease lost nothing is touched: it is the new owner's now.
+ * bytes are wrong or can't be added to. With the lease lost nothing is touched: it is the new owner's now.
  */
-async function letGo(part: PartFile, reason: unknown, owned: boolean, keepPartial: boolean): Promise<void> {
+async function letGo(
+  part: PartFile,
+  transfer: Transfer,
+  reason: unknown,
+  owned: boolean,
+  keepPartial: boolean,
+): Promise<void> {
   const code = codeOf(reason)
   if (!owned || code === 'LEASE_LOST') return part.abandon()
   const wrong = code === 'CHECKSUM_MISMATCH' || code === 'TOO_LARGE'
   const ended = code === 'CANCELLED' || reason instanceof UnrecoverableError
-  if (wrong || (ended && !keepPartial)) return part.remove()
+  const useless = ended || !transfer.resumable
+  if (wrong || (useless && !keepPartial)) return part.remove()
   await part.writer.settle().catch(() => undefined)
-  await (part.writer.written > 0 ? part.release() : part.remove())
+  await (part.worthKeeping ? part.release() : part.remove())
 }
