@@ -76,7 +76,7 @@ export function httpSource(
 
 /** Servers send other characters than ASCII as they are; a URL has their bytes percent-encoded. */
 const encoded = (location: string): string =>
-  location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`)
 
 function nextHop(from: URL, location: string): URL {
   const next = parseUrl(encoded(location), from)

@@ -23,7 +23,7 @@ import {
 
 const SAVE_EVERY_MS = 2000
 /** A try that brings more than this is followed by the next one at once. */
-const SMALL_GAIN = 2 ** 16
+const SMALL_GAIN = 2 ** 14
 const MOST_SMALL_GAINS = 5
 const FIRST_PAUSE_MS = 250
 /** How often one attempt throws away what it has. */
