@@ -59,7 +59,7 @@ export async function chooseDestination(options: DestinationOptions): Promise<De
 async function publishedBefore(path: string, state: DownloadState, check: DestinationOptions['check']) {
   if (state.sha256 === undefined) return undefined
   const { sha256, bytes: size } = state
-  return rightFile(path, { sha256, size, expect: undefined }, check)
+  return rightFile(path, { checksums: { sha256 }, size, expect: undefined }, check)
 }
 
 /** Gives the finished file its name or, where that was taken meanwhile and the task lets it, the next one. @returns the name */

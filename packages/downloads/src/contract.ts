@@ -10,12 +10,17 @@ export const downloadInput = z.strictObject({
     .describe('http: or https:; a user name and password in it are sent as basic authorization'),
   file: z.string().optional().describe("The name under the root; by default the server's, made safe"),
   sha256: z.string().optional().describe('64 hexadecimal digits that the file must have'),
+  checksum: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('Another checksum, such as `sha-512:…`, `sha-1:…` or `md5:…`, in hex or base64'),
   size: z.int().nonnegative().optional().describe('Bytes that the file must have'),
   expect: z
     .enum(['skip', 'rename', 'overwrite'])
     .optional()
     .describe(
-      'What to do with a file of this name. A file with the right sha256 always counts as downloaded. `skip`: any file of the right size ' +
+      'What to do with a file of this name. A file with the right checksum always counts as downloaded. `skip`: any file of the right size ' +
         'does too; `rename`: the download gets a number in its name; `overwrite`: it replaces a regular file',
     ),
   overwrite: z.boolean().optional().describe("The same as `expect: 'overwrite'`, for older programs"),
@@ -94,6 +99,8 @@ export const downloadState = z.object({
   /** `Last-Modified`, where it is a strong validator. */
   lastModified: z.string().optional(),
   weakEtag: z.string().optional(),
+  /** What the server said of the whole file: `Repr-Digest` or `Digest`. */
+  digest: z.partialRecord(z.enum(['sha256', 'sha512', 'sha1', 'md5']), z.string()).optional(),
   total: z.number().optional(),
   bytes: z.number(),
   /** The most bytes that any attempt had. */

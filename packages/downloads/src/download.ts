@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
+import { algorithmsOf, wrongChecksum } from './checksums.ts'
 import { chooseDestination, publishFirstFree } from './choose-destination.ts'
 import { type DownloadInput, type DownloadOptions, type DownloadOutput, downloadInput } from './contract.ts'
 import { checkRoot, publish } from './destination.ts'
@@ -91,7 +92,10 @@ async function download(context: Context, settings: Settings, threads: HashThrea
       context.log.info(`downloading ${shown(request.url)} to ${owner.name}`)
       const flushBytes = settings.flushBytes
       const lease = previous?.file === owner.name ? previous.part : undefined
-      const part = await takeOverPart(owner, lease, { check, onRead: report, task, flushBytes, threads })
+      const part = await takeOverPart(owner, lease, {
+        ...{ check, onRead: report, task, flushBytes, threads },
+        algorithms: algorithmsOf(request.checksums, previous?.digest ?? {}),
+      })
       const transfer = new Transfer({
         ...{ owner, part, source, request, context, previous },
         ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },
@@ -136,9 +140,12 @@ function finalIfHopeless(error: unknown, transfer: Transfer): unknown {
 }
 
 async function verified(part: PartFile, transfer: Transfer, request: DownloadRequest): Promise<string> {
-  const sha256 = await part.writer.finish()
-  if (request.sha256 === undefined || request.sha256 === sha256) return sha256
-  const message = `SHA-256 of ${shown(request.url)} is ${sha256}, and ${request.sha256} was expected`
+  const found = await part.writer.finish()
+  const wanted = transfer.checksums
+  const wrong = wrongChecksum(wanted, found)
+  if (wrong === undefined) return found.sha256
+  const by = request.checksums[wrong] === undefined ? 'the server announced' : 'it should be'
+  const message = `${wrong} of ${shown(request.url)} is ${found[wrong]}, and ${by} ${wanted[wrong]}`
   // Bytes of an earlier attempt may be at fault, so those are worth a fresh start.
   throw new (transfer.resumedFrom > 0 ? FleetError : UnrecoverableError)('CHECKSUM_MISMATCH', message)
 }

@@ -39,7 +39,7 @@ describe.each([0, 1, 2])('with %i threads', (most) => {
         if (placed > 0 && !writer.filled(placed)) await writer.idle()
         if (placed < chunk.length && !writer.write(chunk.subarray(placed))) await writer.idle()
       }
-      expect(await writer.finish()).toBe(createHash('sha256').update(bytes).digest('hex'))
+      expect(await writer.finish()).toEqual({ sha256: createHash('sha256').update(bytes).digest('hex') })
       expect((await readFile(path)).equals(bytes)).toBe(true)
       await writer.close()
       await handle.close()

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { UnrecoverableError } from '@taskfleet/protocol'
+import { type Checksums, readChecksum } from './checksums.ts'
 import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
 import { checkedName, isNumbered } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'
@@ -12,7 +13,8 @@ export interface DownloadRequest {
   source: string
   /** The destination's name, where the caller gave one. */
   name: string | undefined
-  sha256: string | undefined
+  /** What the file must have. */
+  checksums: Checksums
   size: number | undefined
   /** What to do with a file that is there; undefined to leave it and fail, unless it is the one that is wanted. */
   expect: DownloadInput['expect']
@@ -34,7 +36,10 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
     url,
     source: createHash('sha256').update(url.href).digest('hex').slice(0, 32),
     name: input.file === undefined ? undefined : checkedName(input.file),
-    sha256: input.sha256 === undefined ? undefined : checkedSha256(input.sha256),
+    checksums: {
+      ...checkedChecksum(input.checksum),
+      ...(input.sha256 !== undefined && { sha256: checkedSha256(input.sha256) }),
+    },
     size: input.size,
     expect: input.expect ?? (input.overwrite ? 'overwrite' : undefined),
     maxBytes,
@@ -64,6 +69,14 @@ function checkedSha256(text: string): string {
   const hex = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(text)?.[1]
   if (hex !== undefined) return hex.toLowerCase()
   throw new UnrecoverableError('BAD_CHECKSUM', 'sha256 takes 64 hex digits', { field: 'sha256' })
+}
+
+function checkedChecksum(text: string | undefined): Checksums {
+  if (text === undefined) return {}
+  const [algorithm, hex] = readChecksum(text) ?? []
+  if (algorithm !== undefined && hex !== undefined) return { [algorithm]: hex }
+  const takes = 'checksum takes sha-512:…, sha-256:…, sha-1:… or md5:…, in hex or base64'
+  throw new UnrecoverableError('BAD_CHECKSUM', takes, { field: 'checksum' })
 }
 
 /** What an earlier attempt left, where it is about the same URL and destination. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext } from '@taskfleet/worker'
 import type { Sink } from './body-flow.ts'
+import { algorithmsOf, type Checksums, serverChecksum } from './checksums.ts'
 import type { DownloadInput, DownloadState } from './contract.ts'
 import { checkSpace } from './destination.ts'
 import { codeOf, statusFailure } from './failures.ts'
@@ -53,6 +54,7 @@ export class Transfer {
   fetched = 0
   #fetchedSinceRestart = 0
   #version: Version = {}
+  #digest: Checksums = {}
   #total: number | undefined
   #pieces = false
   /** The most bytes that this attempt had. */
@@ -76,6 +78,7 @@ export class Transfer {
       const { etag, lastModified, weakEtag, total } = previous
       this.#version = { etag, lastModified, weakEtag }
       this.#total = total
+      this.#digest = previous.digest ?? {}
     }
     part.writer.onBegin = () => this.#begin()
   }
@@ -87,7 +90,16 @@ export class Transfer {
 
   /** Whether a later attempt can add to the bytes of this one. */
   get resumable(): boolean {
-    return isResumable(this.#version, this.#options.request.sha256 !== undefined)
+    return isResumable(this.#version, this.#checked)
+  }
+
+  /** What the file must have, by the caller and by the server. */
+  get checksums(): Checksums {
+    return { ...this.#digest, ...this.#options.request.checksums }
+  }
+
+  get #checked(): boolean {
+    return algorithmsOf(this.#options.request.checksums).length > 0
   }
 
   /** Whether starting over once more is no use: it was done often, and never got further. */
@@ -144,6 +156,7 @@ export class Transfer {
       part: owner.leaseId,
       bytes: written,
       ...defined({ ...this.#version, total: this.#total, sha256 }),
+      ...(algorithmsOf(this.#digest).length > 0 && { digest: this.#digest }),
       ...(this.#restarts > 0 && { most: this.#most, restarts: this.#restarts }),
     } satisfies DownloadState)
   }
@@ -158,12 +171,12 @@ export class Transfer {
 
   /** Requests what is missing, in the best way that the server goes along with. */
   async #request(first: Reply | undefined): Promise<{ reply: Reply; plan: TakenPlan | { kind: 'complete' } }> {
-    const { source, request, context, part } = this.#options
+    const { source, context, part } = this.#options
     const disk: OnDisk = {
       bytes: part.writer.bytes,
       total: this.#total,
       version: this.#version,
-      checked: request.sha256 !== undefined,
+      checked: this.#checked,
       fresh: this.resumedFrom === 0 && (this.#total !== undefined || this.#pieces),
     }
     const tooMuch = disk.total !== undefined && disk.bytes > disk.total
@@ -198,14 +211,15 @@ export class Transfer {
     }
   }
 
-  async #restart(): Promise<void> {
+  async #restart(digest: Checksums): Promise<void> {
     const { writer } = this.#options.part
     if (writer.bytes > 0) {
       this.#restarts++
       if (++this.#restartsHere > MOST_RESTARTS_OF_ATTEMPT)
         throw new FleetError('RESUME_FAILED', 'the server makes the download start again and again')
     }
-    await writer.restart()
+    await writer.restart(algorithmsOf(digest, this.#options.request.checksums))
+    this.#digest = digest
     this.#fetchedSinceRestart = 0
     this.#version = {}
     this.#total = undefined
@@ -238,7 +252,7 @@ export class Transfer {
     }
     try {
       if (plan.kind === 'restart') {
-        await this.#restart()
+        await this.#restart(serverChecksum(reply.headers))
         this.#version = plan.version
       }
       this.#total = plan.total
