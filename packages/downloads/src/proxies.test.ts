@@ -1,10 +1,17 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startFileServer } from './file-server/index.ts'
 import { environmentProxy, readProxy } from './proxies.ts'
 import { type TestBed, testBed } from './test-bed.ts'
 import { type RawServer, rawServer, reply } from './test-raw-server.ts'
 
+const exec = promisify(execFile)
 let bed: TestBed
 beforeAll(async () => {
   bed = await testBed({ files: { 'f.bin': { size: 200_000 } } })
@@ -22,7 +29,9 @@ afterAll(() => {
 })
 
 /** A proxy that forwards requests for http: URLs, and connections for https: ones, to the file server, whatever their name. */
-async function forwardingProxy(): Promise<{ url: string; seen: string[]; authorization: string[] }> {
+async function forwardingProxy(
+  port = bed.server.port,
+): Promise<{ url: string; seen: string[]; authorization: string[] }> {
   const seen: string[] = []
   const authorization: string[] = []
   const server = createServer((socket) => {
@@ -32,7 +41,7 @@ async function forwardingProxy(): Promise<{ url: string; seen: string[]; authori
       const [method = '', target = ''] = head.split(' ')
       seen.push(`${method} ${target}`)
       authorization.push(/^proxy-authorization: (.*)$/im.exec(head)?.[1] ?? '')
-      const upstream = connect(bed.server.port, '127.0.0.1')
+      const upstream = connect(port, '127.0.0.1')
       upstream.on('error', () => socket.destroy())
       if (method === 'CONNECT') socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
       else upstream.write(head.replace(/http:\/\/[^/]+/, ''), 'latin1')
@@ -95,6 +104,27 @@ describe('a download through a proxy', () => {
     // The file server behind the proxy speaks no TLS.
     expect(await bed.code({ url, file: 'tls' }, { proxy: proxy.url })).toBe('TLS_FAILED')
     expect(proxy.seen).toEqual(['CONNECT files.fleet-test.invalid:443'])
+  })
+
+  test('to an https: URL brings the file, and goes on after the connection has ended', async ({ skip }) => {
+    const folder = await mkdtemp(join(tmpdir(), 'taskfleet-tls-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const [keyFile, certFile] = [join(folder, 'k'), join(folder, 'c')]
+    const made = await exec('openssl', [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'],
+      ...['-keyout', keyFile, '-out', certFile, '-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1'],
+    ]).catch(() => undefined)
+    if (!made) skip('openssl is missing')
+    const tls = { key: await readFile(keyFile, 'utf8'), cert: await readFile(certFile, 'utf8') }
+    const secure = await startFileServer({ tls, files: { 'f.bin': { size: '8MiB' } } })
+    onTestFinished(() => secure.stop())
+    const proxy = await forwardingProxy(secure.port)
+    const sha256 = await secure.sha256('f.bin')
+    const input = { url: `${secure.url}/f.bin?drop=3MB`, file: 'secure' }
+    const output = await bed.run(input, { proxy: proxy.url, ca: tls.cert })
+    expect(output).toMatchObject({ sha256, fetchedBytes: 8 * 2 ** 20 })
+    expect(proxy.seen).toEqual(Array(2).fill(`CONNECT 127.0.0.1:${secure.port}`))
+    expect(await bed.code({ ...input, file: 'untrusted' }, { proxy: proxy.url })).toBe('TLS_SELF_SIGNED')
   })
 
   test.each([
