@@ -287,6 +287,7 @@ const notNow: Record<string, Behaviour> = {
     { Date: NOW },
   ),
   '429 and a fraction': seconds('429 No', '30.5', { waits: [30_500, 30_500] }),
+  '429 and quotes': seconds('429 No', ['"7"', '"9"'], { waits: [9_000, 9_000] }),
   '429 and a unit': seconds('429 No', '60s', { waits: [60_000, 60_000] }),
   '429 and minutes': seconds('429 No', '5 minutes', { waits: [300_000, 300_000] }),
   '429 and milliseconds': seconds('429 No', '2500ms', { waits: [2_500, 2_500] }),

@@ -34,7 +34,8 @@ export function requestedDelay(status: number, headers: Record<string, string>, 
 }
 
 /** Dates have a comma of their own, behind the name of the day. */
-const values = (header = ''): string[] => header.split(/(?<=GMT|\d[a-z]{0,12})\s*,\s*/i).map((value) => value.trim())
+const values = (header = ''): string[] =>
+  header.split(/(?<=GMT|\d[a-z]{0,12}"?)\s*,\s*/i).map((value) => value.replaceAll('"', '').trim())
 
 function delayOf(value: string, serverNow: number): number | undefined {
   const [, digits, unit = ''] = /^([+-]?\d+(?:[.,]\d+)?)\s*([a-z]*)$/i.exec(value) ?? []
