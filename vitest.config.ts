@@ -8,6 +8,7 @@ const PAGES = ['packages/{monitor-ui,react}/**/*.test.{ts,tsx}']
 /** Tests that replace modules, measure their process or count its timers. Each of their files has a process of its own. */
 const ALONE = [
   'packages/testkit/**/*.test.ts',
+  'packages/downloads/**/*.test.ts',
   'packages/worker/src/isolate/*.test.ts',
   'packages/*/src/services.test.ts',
   'packages/gateway/src/large-snapshots.test.ts',

@@ -45,12 +45,17 @@ const ROOMS: Record<string, Room> = {
     // The client of a feeder's socket is loaded only where there is a feeder.
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|commander|react)$/,
   },
+  'packages/downloads': {
+    imports: /^@taskfleet\/(protocol|core|worker)$/,
+    without: new RegExp(`^(${SERVERS}|react)$`),
+  },
   'packages/cli': {
     imports: /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host)$/,
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|react)$/,
   },
   'examples/downloads': {
-    imports: /^@taskfleet\/(protocol|client|core|core\/internal|dev-mongo|gateway\/internal|worker)$|^taskfleet\/main$/,
+    imports:
+      /^@taskfleet\/(protocol|client|core|core\/internal|dev-mongo|downloads(\/file-server)?|gateway\/internal|worker)$|^taskfleet\/main$/,
   },
   'examples/events': { imports: /^@taskfleet\/(protocol|client|core|dev-mongo|worker)$/ },
   'examples/page': { imports: /^@taskfleet\/(client|react|react\/styles\.css)$/ },

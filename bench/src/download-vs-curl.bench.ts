@@ -5,7 +5,7 @@ import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type FileServer, startFileServer } from '../../examples/downloads/src/file-server/file-server.ts'
+import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { type Bed, median, storeTasks } from './bed.ts'
 import { startWorker } from './worker-child.ts'
 
@@ -53,7 +53,8 @@ async function ask(bed: Bed, files: FileServer, folder: string, { title, files: 
   for (let round = 0; round < ROUNDS; round += 1) {
     theirs.push(await seconds(() => Promise.all(names.map((name) => curl(files, folder, name)))))
     ours.push(await seconds(() => Promise.all(names.map((name) => download(bed, files, name)))))
-    for (const name of names) await rm(join(folder, `curl-${name}`))
+    // A file that is there and right is not downloaded again.
+    for (const name of names) for (const file of [name, `curl-${name}`]) await rm(join(folder, file))
   }
   const peakMb = await memoryMb(worker, 'VmHWM')
   worker.kill('SIGKILL')
@@ -80,7 +81,7 @@ async function seconds(what: () => Promise<unknown>): Promise<number> {
 
 /** From the enqueue on. */
 async function download({ fleet }: Bed, files: FileServer, name: string): Promise<void> {
-  const input = { url: `${files.url}/${name}`, file: name, overwrite: true, sha256: await files.sha256(name) }
+  const input = { url: `${files.url}/${name}`, file: name, sha256: await files.sha256(name) }
   const [task] = await storeTasks(fleet, 1, { name: 'download', input })
   for (;;) {
     const now = await fleet.store.find(task!._id)

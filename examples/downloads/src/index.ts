@@ -6,5 +6,5 @@ export {
   type DownloadOutput,
   downloadDefinition,
   downloadInput,
-} from './download/index.ts'
-export { type FileServer, startFileServer } from './file-server/index.ts'
+} from '@taskfleet/downloads'
+export { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'

@@ -1,5 +1,5 @@
+import { checkRoot, downloadDefinition } from '@taskfleet/downloads'
 import { defineTask } from '@taskfleet/worker'
-import { checkRoot, downloadDefinition } from './download/index.ts'
 
 /**
  * What a worker of the main job can run: `taskfleet worker --tasks examples/downloads/dist/tasks.js`. The folder is

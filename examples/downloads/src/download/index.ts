@@ -1,4 +1,2 @@
-export type { DownloadInput, DownloadOptions, DownloadOutput } from './contract.ts'
-export { downloadInput } from './contract.ts'
-export { checkRoot } from './destination.ts'
-export { createDownload, downloadDefinition } from './download.ts'
+/** The downloads were here before they were a package. */
+export * from '@taskfleet/downloads'

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises'
 import { AxeBuilder } from '@axe-core/playwright'
 import chromium from '@sparticuz/chromium'
+import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { mongoUri } from '@taskfleet/testkit/mongo-uri'
 import { type Browser, type Locator, type Page, chromium as playwright } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type FileServer, startFileServer } from '../file-server/index.ts'
 import { type Demo, startDemo } from './demo.ts'
 
 const WAIT = { timeout: 60_000 }

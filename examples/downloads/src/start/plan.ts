@@ -1,6 +1,6 @@
+import type { DownloadInput } from '@taskfleet/downloads'
+import type { FileServer } from '@taskfleet/downloads/file-server'
 import type { EnqueueOptions, TaskStatus } from '@taskfleet/protocol'
-import type { DownloadInput } from '../download/index.ts'
-import type { FileServer } from '../file-server/index.ts'
 
 /** One download of the demonstration: what is asked for, and how it should end. */
 export interface PlannedDownload {

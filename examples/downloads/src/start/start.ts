@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FleetClient } from '@taskfleet/client'
+import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { hasEnded, type TaskRow } from '@taskfleet/protocol'
-import { type FileServer, startFileServer } from '../file-server/index.ts'
 import { requireFreePort } from './free-port.ts'
 import { type PlannedDownload, planDownloads, servedFiles } from './plan.ts'
 import type { FleetProcess, FleetProcesses } from './processes.ts'

@@ -59,12 +59,15 @@ describe('a handler alone', () => {
 
   test('errors end as a worker would have them end', async () => {
     expect(await runHandler(greet, { name: 'later' })).toMatchObject({ outcome: 'snoozed', delayMs: 300_000 })
-    expect(await runHandler(greet, { name: 'soon' })).toMatchObject({ outcome: 'deferred', delayMs: 7_000 })
+    expect(await runHandler(greet, { name: 'soon' })).toMatchObject({
+      ...{ outcome: 'retry', delayMs: 7_000, costsNothing: true },
+    })
     expect(await runHandler(greet, { name: 'never' })).toMatchObject({ outcome: 'failed', error: { code: 'NO' } })
     expect(await runHandler(greet, { name: 'twice' }, { attempt: 2 })).toMatchObject({
       outcome: 'retry',
       delayMs: 180_000,
     })
+    expect(await runHandler(greet, { name: 'twice' })).not.toHaveProperty('costsNothing')
   })
 
   test('it can be cancelled, paused, sent a message and lose its lease while it runs', async () => {

@@ -38,11 +38,13 @@ export interface HandlerInFlight {
 /** How an attempt ended, and what it reported before. */
 export interface HandlerResult {
   /** The outcome that a worker would record; `null` when the lease was lost. */
-  outcome: 'completed' | 'retry' | 'failed' | 'deferred' | 'snoozed' | 'released' | 'paused' | 'cancelled' | null
+  outcome: 'completed' | 'retry' | 'failed' | 'snoozed' | 'released' | 'paused' | 'cancelled' | null
   output?: unknown
   error?: TaskError
-  /** Until the next attempt, in milliseconds; for `retry`, `deferred` and `snoozed`. */
+  /** Until the next attempt, in milliseconds; for `retry` and `snoozed`. */
   delayMs?: number
+  /** Whether the retry costs nothing, because the handler threw a `RetryAfterError`. Such an attempt is stored as `deferred`. */
+  costsNothing?: true
   /** The last one. */
   progress: Progress | null
   log: LogLine[]
@@ -55,7 +57,7 @@ const OUTCOMES = {
   complete: 'completed',
   retry: 'retry',
   fail: 'failed',
-  defer: 'deferred',
+  defer: 'retry',
   snooze: 'snoozed',
   release: 'released',
   suspend: 'paused',
@@ -120,6 +122,7 @@ export async function runHandler<Schema extends StandardSchemaV1, Output>(
     ...(outcome !== null && 'output' in outcome ? { output: outcome.output } : {}),
     ...(outcome !== null && 'error' in outcome ? { error: outcome.error } : {}),
     ...(outcome !== null && 'delayMs' in outcome ? { delayMs: outcome.delayMs } : {}),
+    ...(outcome?.verb === 'defer' ? { costsNothing: true as const } : {}),
     progress,
     log,
     events,

@@ -1,11 +1,6 @@
 import { asError } from '@taskfleet/core'
-import {
-  AttemptAborted,
-  FleetError,
-  LONGEST_RETRY_AFTER_MS,
-  RetryAfterError,
-  UnrecoverableError,
-} from '@taskfleet/protocol'
+import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
+import { requestedDelay } from './retry-after.ts'
 
 /** A URL for messages and logs: query and user info may hold secrets. */
 export const shown = (url: URL): string => `${url.origin}${url.pathname}`
@@ -82,25 +77,17 @@ export function diskFailure(thrown: unknown, path: string): Error {
   return new Failure(code, `${path}: ${DISK_ADVICE[code] ?? cause.message}`, { cause })
 }
 
-/** A server that says "at once" of what it has just refused is still given a moment. */
-const SHORTEST_DELAY_MS = 1_000
-const WORTH_ANOTHER_TRY = new Set([408, 421, 423, 425, 429])
+/** Below 500, what may pass by itself: not ready yet, time-outs, locks, too many requests. 420, 430 and 449 are not registered, but in use. */
+const WORTH_ANOTHER_TRY = new Set([202, 408, 420, 421, 423, 425, 429, 430, 449])
+/** Of the server's own errors, those that no later request can change: it does not know GET, this version of HTTP or an extension. */
+const FINAL = new Set([501, 505, 510])
 
-/** What an answer that is no file means for the task. */
-export function statusFailure(status: number, headers: Record<string, string>, url: URL): Error {
-  const code = `HTTP_${status}`
+/** What an answer that is no file means for the task. A delay that the server names is waited for, whatever the status, and costs nothing. */
+export function statusFailure(status: number, headers: Record<string, string>, url: URL, from = 'HTTP'): Error {
+  const code = `${status === 407 ? 'PROXY' : from}_${status}`
   const message = `${shown(url)} answered ${status}`
-  if (status < 500 && !WORTH_ANOTHER_TRY.has(status)) return new UnrecoverableError(code, message)
-  const delayMs = status === 429 || status === 503 ? retryAfterMs(headers) : undefined
-  return delayMs === undefined ? new FleetError(code, message) : new RetryAfterError(code, message, delayMs)
-}
-
-/** `Retry-After` in seconds or as a date (RFC 9110, 10.2.3); the server's own clock counts where it sends it. */
-function retryAfterMs(headers: Record<string, string>): number | undefined {
-  const value = headers['retry-after']?.trim() ?? ''
-  const serverNow = Date.parse(headers.date ?? '')
-  const delay = /^\d+$/.test(value)
-    ? Number(value) * 1000
-    : Date.parse(value) - (Number.isNaN(serverNow) ? Date.now() : serverNow)
-  return Number.isNaN(delay) ? undefined : Math.min(Math.max(delay, SHORTEST_DELAY_MS), LONGEST_RETRY_AFTER_MS)
+  const delayMs = requestedDelay(status, headers, Date.now())
+  if (delayMs !== undefined) return new RetryAfterError(code, message, delayMs)
+  const mayPass = WORTH_ANOTHER_TRY.has(status) || (status >= 500 && !FINAL.has(status))
+  return new (mayPass ? FleetError : UnrecoverableError)(code, message)
 }

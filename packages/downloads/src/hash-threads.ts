@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { FleetError } from '@taskfleet/protocol'
+import type { Algorithm } from './checksums.ts'
 
 /** Bytes in a block: few enough to be still in a core's cache when the disk and the hash read what the network has brought. */
 export const BLOCK = 2 ** 17
@@ -13,16 +14,17 @@ const CORES_WITHOUT_THREADS = 2
 /** Without bytes, it ends the hash. */
 export interface HashOrder {
   id: number
+  algorithm: Algorithm
   bytes?: Uint8Array
 }
 
 export interface HashReply {
   id: number
   /** Lower-case hex; empty until the hash is ended. */
-  sha256: string
+  digest: string
 }
 
-/** A SHA-256 on its way. Its promises reject with `HASH_THREAD_LOST` when the thread that computes it dies. */
+/** A hash on its way. Its promises reject with `HASH_THREAD_LOST` when the thread that computes it dies. */
 export interface RunningHash {
   /** Resolves when the bytes are hashed; they must not change before. A thread gets bytes of a block without a copy. */
   update(bytes: Uint8Array): Promise<unknown>
@@ -85,10 +87,10 @@ export class HashThreads {
     this.#endWhenIdle()
   }
 
-  open(): RunningHash {
+  open(algorithm: Algorithm = 'sha256'): RunningHash {
     let hash: RunningHash | undefined
     const opened = () => {
-      hash ??= this.#most > 0 ? this.#leastBusy().open() : hashHere()
+      hash ??= this.#most > 0 ? this.#leastBusy().open(algorithm) : hashHere(algorithm)
       return hash
     }
     return {
@@ -120,8 +122,8 @@ export class HashThreads {
   }
 }
 
-function hashHere(): RunningHash {
-  const hash = createHash('sha256')
+function hashHere(algorithm: Algorithm): RunningHash {
+  const hash = createHash(algorithm)
   return {
     update: async (bytes) => hash.update(bytes),
     digest: async () => hash.digest('hex'),
@@ -130,7 +132,7 @@ function hashHere(): RunningHash {
 }
 
 interface Waiting {
-  resolve(sha256: string): void
+  resolve(digest: string): void
   reject(error: Error): void
 }
 
@@ -148,7 +150,7 @@ class HashThread {
 
   constructor(ends: { onEnd(): void; onUnused(): void }) {
     this.#ends = ends
-    this.worker.on('message', ({ id, sha256 }: HashReply) => this.#hashes.get(id)?.shift()?.resolve(sha256))
+    this.worker.on('message', ({ id, digest }: HashReply) => this.#hashes.get(id)?.shift()?.resolve(digest))
     this.worker.on('error', (error) => this.#end(error.message))
     this.worker.on('exit', (code) => this.#end(`it ended with ${code}`))
     // Only open hashes keep the process alive.
@@ -160,7 +162,7 @@ class HashThread {
     return this.#hashes.size
   }
 
-  open(): RunningHash {
+  open(algorithm: Algorithm): RunningHash {
     const id = ++this.#lastId
     const waiting: Waiting[] = []
     this.#hashes.set(id, waiting)
@@ -169,11 +171,11 @@ class HashThread {
       new Promise<string>((resolve, reject) => {
         if (this.#lost) return reject(this.#lost)
         waiting.push({ resolve, reject })
-        this.worker.postMessage({ id, ...(bytes && { bytes }) } satisfies HashOrder)
+        this.worker.postMessage({ id, algorithm, ...(bytes && { bytes }) } satisfies HashOrder)
       })
     const close = () => {
       if (!this.#hashes.delete(id)) return
-      this.worker.postMessage({ id } satisfies HashOrder)
+      this.worker.postMessage({ id, algorithm } satisfies HashOrder)
       this.#unused()
     }
     return { update: order, digest: () => order(), close }
@@ -187,7 +189,7 @@ class HashThread {
 
   #end(why: string): void {
     if (this.#lost) return
-    this.#lost = new FleetError('HASH_THREAD_LOST', `the thread that computes the SHA-256 died: ${why}`)
+    this.#lost = new FleetError('HASH_THREAD_LOST', `the thread that computes the checksums died: ${why}`)
     this.#ends.onEnd()
     for (const waiting of this.#hashes.values()) for (const { reject } of waiting.splice(0)) reject(this.#lost)
     this.#hashes.clear()

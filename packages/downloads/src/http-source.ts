@@ -1,8 +1,10 @@
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { shown, statusFailure } from './failures.ts'
 import { type ExchangeOptions, exchange, type Reply } from './http-exchange.ts'
+import type { RangeRequest } from './resume-plan.ts'
 
-const MOST_REDIRECTS = 5
+/** As many as browsers follow. */
+const MOST_REDIRECTS = 20
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 /** Statuses that the resume rules decide about. */
 const FOR_THE_PLAN = new Set([200, 203, 206, 416])
@@ -11,15 +13,10 @@ const FOR_THE_PLAN = new Set([200, 203, 206, 416])
 const RESERVED =
   /^(host|range|if-range|if-match|accept-encoding|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*)$/i
 
-interface Range {
-  from: number
-  etag: string
-}
-
 /** Where the bytes come from: asks the URL afresh each time, along its redirects. */
 export interface Source {
   /** @throws {FleetError} for every answer other than a whole file, a range or `416` */
-  open(range?: Range): Promise<Reply>
+  open(range?: RangeRequest): Promise<Reply>
 }
 
 export function parseUrl(text: string, base?: URL): URL {
@@ -53,15 +50,17 @@ export function httpSource(
 ): Source {
   const own = { ...basicAuthorization(first), ...callerHeaders }
 
-  async function open(range?: Range): Promise<Reply> {
+  async function open(range?: RangeRequest): Promise<Reply> {
     let url = first
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
       // Any header may hold a secret, so all of them stay with the origin that they were meant for.
       const headers = {
+        accept: '*/*',
         'accept-encoding': 'identity',
         'user-agent': 'taskfleet-download',
         ...(url.origin === first.origin && own),
-        ...(range && { range: `bytes=${range.from}-`, 'if-range': range.etag }),
+        ...(range && { range: `bytes=${range.from}-` }),
+        ...(range?.ifRange !== undefined && { 'if-range': range.ifRange }),
       }
       const reply = await exchange(url, headers, options, signal)
       if (FOR_THE_PLAN.has(reply.status)) return reply
@@ -75,8 +74,12 @@ export function httpSource(
   return { open }
 }
 
+/** Servers send other characters than ASCII as they are; a URL has their bytes percent-encoded. */
+const encoded = (location: string): string =>
+  location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`)
+
 function nextHop(from: URL, location: string): URL {
-  const next = parseUrl(location, from)
+  const next = parseUrl(encoded(location), from)
   if (from.protocol === 'https:' && next.protocol === 'http:') {
     const why = 'redirects from https to http, where anybody can change the bytes'
     throw new UnrecoverableError('DOWNGRADE', `${shown(from)} ${why}`)

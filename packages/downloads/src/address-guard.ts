@@ -7,6 +7,8 @@ export interface GuardOptions {
   allowPrivate?: boolean | undefined
   blockedAddresses?: readonly string[] | undefined
   lookup?: LookupFunction | undefined
+  /** Any address may be dialled: the worker's operator has chosen it. */
+  unguarded?: boolean | undefined
 }
 
 // IANA's special-purpose registries for IPv4 and IPv6, without link-local, which has its own list.
@@ -29,6 +31,7 @@ function blockList(...lines: string[]): BlockList {
 
 /** Why `address` must not be dialled; `undefined` when it may. IPv4-mapped addresses fall under the IPv4 rules. */
 export function whyBlocked(address: string, port: number, options: GuardOptions): string | undefined {
+  if (options.unguarded) return undefined
   const embedded = NAT64.check(address, family(address)) ? lastFourBytes(address) : undefined
   if (embedded !== undefined) return whyBlocked(embedded, port, options)
   const named = options.blockedAddresses?.some((entry) =>
@@ -49,6 +52,26 @@ function lastFourBytes(address: string): string {
     .join('.')
 }
 
+const hostOf = (hostname: string): string => hostname.replace(/^\[|\]$/g, '')
+const portOf = ({ port, protocol }: { port: string; protocol: string }): number =>
+  Number(port) || (protocol === 'https:' ? 443 : 80)
+
+/** Refuses the address that stands in a URL itself; one by name is judged when it is resolved. */
+export function whyRefused(url: URL, options: GuardOptions): Error | undefined {
+  const host = hostOf(url.hostname)
+  const why = isIP(host) ? whyBlocked(host, portOf(url), options) : undefined
+  return why === undefined ? undefined : blocked(`${host} ${why}`)
+}
+
+/** Name resolution that fails for a name with a refused address. */
+export function lookupFor(url: URL, options: GuardOptions): LookupFunction {
+  const host = hostOf(url.hostname)
+  return guardedLookup(options.lookup ?? dnsLookup, (address) => {
+    const why = whyBlocked(address, portOf(url), options)
+    return why === undefined ? undefined : blocked(`${host} (${address}) ${why}`)
+  })
+}
+
 /**
  * A connector for undici that checks the address that is really dialled: the URL's own, every one that its name resolves to,
  * and, once connected, the peer's. A second resolution by someone else can't slip in between. What it receives goes to `onread`.
@@ -62,8 +85,8 @@ export function guardedConnector(
     return why === undefined ? undefined : blocked(`${host === address ? address : `${host} (${address})`} ${why}`)
   }
   return (target, callback) => {
-    const port = Number(target.port) || (target.protocol === 'https:' ? 443 : 80)
-    const host = target.hostname.replace(/^\[|\]$/g, '')
+    const port = portOf(target)
+    const host = hostOf(target.hostname)
     const early = isIP(host) ? refuse(host, port, host) : undefined
     if (early) return callback(early, null)
     const socketOptions = {

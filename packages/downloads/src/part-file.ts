@@ -28,6 +28,8 @@ const partPath = ({ folder, name, taskId }: PartOwner, lease: string, state: '' 
 export interface PartFile {
   readonly path: string
   readonly writer: PartWriter
+  /** Whether it has bytes that a later attempt could add to. */
+  readonly worthKeeping: boolean
   /** Whether the name still leads to the file that we have open. */
   stillOurs(): Promise<boolean>
   /** Closes it and leaves it to the next attempt. */
@@ -40,9 +42,14 @@ export interface PartFile {
 type Checks = Omit<PartWriterOptions, 'path'> & {
   /** Waits until it is proved that the task is ours, and throws when the attempt was aborted; asked for every block that is read back. */
   check(): Promise<void>
+  /** Called with the number of bytes that were read back. */
+  onRead(bytes: number): void
 }
 
-/** An empty part, or one with all bytes of the attempt before, read back into the hash. */
+/**
+ * An empty part, or one with all bytes of the attempt before, read back into the hash. Until there is a byte to add, a part of an earlier
+ * attempt stays that one's: an attempt that brings nothing leaves everything as it was, so the stored checkpoint still fits.
+ */
 export async function takeOverPart(
   owner: PartOwner,
   previousLease: string | undefined,
@@ -55,7 +62,9 @@ export async function takeOverPart(
       previous === undefined
         ? undefined
         : ((await adopt(owner, previous, checks)) ?? (await copy(owner, previous, checks)))
-    return found ?? partFile(owner, await create(path), checks)
+    const part = found ?? partFile(owner, await create(path), checks)
+    part.writer.holdUntilBegun()
+    return part
   } catch (error) {
     throw diskFailure(error, path)
   }
@@ -63,16 +72,15 @@ export async function takeOverPart(
 
 const create = (path: string) => open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
 
-/** Goes on in a file that its attempt has closed. It keeps its name until it is read, so that a crash here loses nothing. */
+/** Goes on in a file that its attempt has closed. It keeps its name until a byte is added, so that a crash before loses nothing. */
 async function adopt(owner: PartOwner, lease: string, checks: Checks): Promise<PartFile | undefined> {
   const idle = partPath(owner, lease, '.idle')
   const handle = await opened(idle, O_RDWR)
   if (!handle) return undefined
-  const part = partFile(owner, handle, checks)
+  const part = partFile(owner, handle, checks, { claimedFrom: idle, left: idle })
   try {
     await readBack(handle, checks, (chunk) => part.writer.absorb(chunk))
-    if (await moved(idle, part.path)) return part
-    throw leaseLost(idle)
+    return part
   } catch (error) {
     await part.abandon()
     throw error
@@ -92,7 +100,7 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
       await removeIfThere(taken)
       return undefined
     }
-    const part = partFile(owner, await create(path), checks)
+    const part = partFile(owner, await create(path), checks, { left: partPath(owner, lease, '.idle'), copied: taken })
     try {
       await readBack(source, checks, async (chunk) => {
         if (!part.writer.write(chunk)) await part.writer.idle()
@@ -100,7 +108,8 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
       await part.writer.settle()
       return part
     } catch (error) {
-      await part.remove()
+      await part.abandon()
+      await removeIfThere(path)
       throw error
     }
   } finally {
@@ -111,7 +120,7 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
 /** Reads what is there now; what a late write adds meanwhile is left out. */
 async function readBack(
   handle: FileHandle,
-  { check, threads }: Checks,
+  { check, onRead, threads }: Checks,
   take: (chunk: Buffer) => Promise<void>,
 ): Promise<void> {
   const block = threads.takeBlock()
@@ -123,6 +132,7 @@ async function readBack(
       if (bytesRead === 0) return
       await take(block.subarray(0, bytesRead))
       at += bytesRead
+      onRead(at)
     }
   } finally {
     threads.giveBack(block)
@@ -151,9 +161,25 @@ async function moved(from: string, to: string): Promise<boolean> {
   )
 }
 
-function partFile(owner: PartOwner, handle: FileHandle, checks: Checks): PartFile {
+/** How a part of an earlier attempt becomes this one's, or goes back. */
+interface Unclaimed {
+  /** Its name until it is claimed; without one it is a copy, which has its own. */
+  claimedFrom?: string
+  /** Its name when it is left unclaimed. */
+  left: string
+  /** What it was copied from. */
+  copied?: string
+}
+
+function partFile(owner: PartOwner, handle: FileHandle, checks: Checks, unclaimed?: Unclaimed): PartFile {
   const path = partPath(owner, owner.leaseId, '')
   const writer = new PartWriter(handle, { ...checks, path })
+  let claimed = unclaimed === undefined
+  writer.onClaim = async () => {
+    const from = unclaimed?.claimedFrom
+    if (!claimed && from !== undefined && !(await moved(from, path))) throw leaseLost(from)
+    claimed = true
+  }
   const close = async () => {
     await writer.close()
     if (handle.fd >= 0) await handle.close()
@@ -161,18 +187,26 @@ function partFile(owner: PartOwner, handle: FileHandle, checks: Checks): PartFil
   return {
     path,
     writer,
+    get worthKeeping() {
+      return writer.hasBytes
+    },
     stillOurs: async () => {
       const [open, named] = await Promise.all([handle.stat(), statOf(path)])
       return named?.isFile() === true && named.ino === open.ino && named.dev === open.dev
     },
     release: async () => {
       await close()
-      await moved(path, partPath(owner, owner.leaseId, '.idle'))
+      if (claimed) await moved(path, partPath(owner, owner.leaseId, '.idle'))
+      else if (unclaimed && unclaimed.claimedFrom === undefined) {
+        await moved(path, unclaimed.left)
+        if (unclaimed.copied !== undefined) await removeIfThere(unclaimed.copied)
+      }
     },
     abandon: close,
     remove: async () => {
       await close()
       await removeIfThere(path)
+      if (unclaimed && !claimed) await removeIfThere(unclaimed.copied ?? unclaimed.left)
     },
   }
 }

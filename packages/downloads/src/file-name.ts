@@ -1,4 +1,5 @@
 import { UnrecoverableError } from '@taskfleet/protocol'
+import { dispositionName } from './disposition.ts'
 
 /** Room is left for the task's id, a lease and an ending: part files stand beside the file, and 255 bytes is the limit. */
 const LONGEST = 160
@@ -32,7 +33,7 @@ function whyBad(name: string): string | undefined {
 
 /** A name from what a server says of itself, made safe: `Content-Disposition`, else the last part of the URL's path. */
 export function nameFromServer(disposition: string | undefined, url: URL): string {
-  const candidates = [dispositionName(disposition ?? ''), decoded(url.pathname.split('/').at(-1) ?? ''), 'download']
+  const candidates = [dispositionName(disposition), decoded(url.pathname.split('/').at(-1) ?? ''), 'download']
   for (const candidate of candidates) {
     const name = candidate === undefined ? '' : madeSafe(candidate)
     if (whyBad(name) === undefined) return name
@@ -43,18 +44,8 @@ export function nameFromServer(disposition: string | undefined, url: URL): strin
 function madeSafe(name: string): string {
   const base = name.normalize('NFC').split(/[/\\]/).at(-1) ?? ''
   const plain = base.replace(new RegExp(FORBIDDEN, 'gu'), '_').replace(/^[\s.]+/, '')
-  let short = plain
-  while (Buffer.byteLength(short) > LONGEST) short = [...short].slice(0, -1).join('')
-  const trimmed = short.replace(/[\s.]+$/, '')
+  const trimmed = shortened(plain, '').replace(/[\s.]+$/, '')
   return RESERVED.test(trimmed) || OURS.test(trimmed) ? `_${trimmed}_` : trimmed
-}
-
-/** RFC 6266: `filename*` with its character set wins over `filename`. */
-function dispositionName(header: string): string | undefined {
-  const extended = /(?:^|;)\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)/i.exec(header)?.[1]
-  if (extended !== undefined) return decoded(extended)
-  const [, quoted, token] = /(?:^|;)\s*filename\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;\s"]+))/i.exec(header) ?? []
-  return quoted?.replace(/\\(.)/g, '$1') ?? token
 }
 
 function decoded(text: string): string {
@@ -63,4 +54,34 @@ function decoded(text: string): string {
   } catch {
     return text
   }
+}
+
+/** How many names are tried beside one that is taken. */
+const MOST_NUMBERS = 9_999
+/** The ending that stays behind the number; of `x.tar.gz`, both parts of it. */
+const ENDING = /(?<=.)((?:\.tar)?\.[^.\s]{1,16})$/i
+
+/** `report (1).pdf`, `report (2).pdf` and so on, as browsers name a second file. */
+export function* numberedNames(name: string): Generator<string> {
+  const ending = ENDING.exec(name)?.[1] ?? ''
+  const stem = name.slice(0, name.length - ending.length)
+  for (let number = 1; number <= MOST_NUMBERS; number++)
+    yield `${shortened(stem, ` (${number})${ending}`)} (${number})${ending}`
+}
+
+/** Whether `file` is one of the numbered names of `name`. */
+export function isNumbered(file: string, name: string): boolean {
+  const number = Number(/ \((\d{1,4})\)(?:\.[^()]*)?$/.exec(file)?.[1])
+  if (!(number >= 1)) return false
+  let at = 0
+  for (const candidate of numberedNames(name)) if (++at === number) return candidate === file
+  return false
+}
+
+/** As much of `stem` as leaves room for what follows. */
+function shortened(stem: string, rest: string): string {
+  let short = stem
+  while (short !== '' && Buffer.byteLength(short) + Buffer.byteLength(rest) > LONGEST)
+    short = [...short].slice(0, -1).join('')
+  return short
 }

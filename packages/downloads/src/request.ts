@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { UnrecoverableError } from '@taskfleet/protocol'
+import { type Checksums, readChecksum } from './checksums.ts'
 import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
-import { checkedName } from './file-name.ts'
+import { checkedName, isNumbered } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'
+import { environmentProxy, type HttpProxy, readProxy } from './proxies.ts'
 
 /** A checked input. */
 export interface DownloadRequest {
@@ -11,14 +13,17 @@ export interface DownloadRequest {
   source: string
   /** The destination's name, where the caller gave one. */
   name: string | undefined
-  sha256: string | undefined
+  /** What the file must have. */
+  checksums: Checksums
   size: number | undefined
-  overwrite: boolean
+  /** What to do with a file that is there; undefined to leave it and fail, unless it is the one that is wanted. */
+  expect: DownloadInput['expect']
   maxBytes: number
   headers: Record<string, string>
+  proxyOf(url: URL): HttpProxy | undefined
 }
 
-/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_CHECKSUM`, `TOO_LARGE` */
+/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_CHECKSUM`, `BAD_PROXY`, `TOO_LARGE` */
 export function readRequest(input: DownloadInput, options: DownloadOptions): DownloadRequest {
   const url = parseUrl(input.url)
   const headers = Object.fromEntries(
@@ -31,11 +36,29 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
     url,
     source: createHash('sha256').update(url.href).digest('hex').slice(0, 32),
     name: input.file === undefined ? undefined : checkedName(input.file),
-    sha256: input.sha256 === undefined ? undefined : checkedSha256(input.sha256),
+    checksums: {
+      ...checkedChecksum(input.checksum),
+      ...(input.sha256 !== undefined && { sha256: checkedSha256(input.sha256) }),
+    },
     size: input.size,
-    overwrite: input.overwrite ?? false,
+    expect: input.expect ?? (input.overwrite ? 'overwrite' : undefined),
     maxBytes,
     headers,
+    proxyOf: proxyChoice(input.proxy, options.proxy),
+  }
+}
+
+function proxyChoice(ofTask: string | undefined, ofWorker: string | false | undefined): DownloadRequest['proxyOf'] {
+  if (ofTask === 'direct') return () => undefined
+  if (ofTask !== undefined) {
+    const proxy = { url: readProxy(ofTask, 'proxy'), fromTask: true }
+    return () => proxy
+  }
+  if (ofWorker === false) return () => undefined
+  const fixed = ofWorker === undefined ? undefined : readProxy(ofWorker)
+  return (url) => {
+    const proxy = fixed ?? environmentProxy(url, process.env)
+    return proxy && { url: proxy, fromTask: false }
   }
 }
 
@@ -48,9 +71,19 @@ function checkedSha256(text: string): string {
   throw new UnrecoverableError('BAD_CHECKSUM', 'sha256 takes 64 hex digits', { field: 'sha256' })
 }
 
+function checkedChecksum(text: string | undefined): Checksums {
+  if (text === undefined) return {}
+  const [algorithm, hex] = readChecksum(text) ?? []
+  if (algorithm !== undefined && hex !== undefined) return { [algorithm]: hex }
+  const takes = 'checksum takes sha-512:…, sha-256:…, sha-1:… or md5:…, in hex or base64'
+  throw new UnrecoverableError('BAD_CHECKSUM', takes, { field: 'checksum' })
+}
+
 /** What an earlier attempt left, where it is about the same URL and destination. */
 export function readState(saved: unknown, request: DownloadRequest): DownloadState | undefined {
   const { data: state } = downloadState.safeParse(saved)
   if (state === undefined || state.source !== request.source) return undefined
-  return checkedName(state.file) === (request.name ?? state.file) ? state : undefined
+  const { name = state.file, expect } = request
+  if (checkedName(state.file) === name) return state
+  return expect === 'rename' && isNumbered(state.file, name) ? state : undefined
 }

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { startFileServer } from '../file-server/index.ts'
 import { checkRoot } from './destination.ts'
+import { startFileServer } from './file-server/index.ts'
 import { type TestBed, testBed } from './test-bed.ts'
 
 const exec = promisify(execFile)
@@ -101,9 +101,9 @@ describe('where a download may go to', () => {
 })
 
 describe('redirects', () => {
-  test('five are followed, six are not, and loops end', async () => {
-    expect(await bed.code({ url: at('hops=5'), file: 'x' })).toBe('completed')
-    expect(await bed.code({ url: at('hops=6'), file: 'y' })).toBe('TOO_MANY_REDIRECTS')
+  test('twenty are followed, one more is not, and loops end', async () => {
+    expect(await bed.code({ url: at('hops=20'), file: 'x' })).toBe('completed')
+    expect(await bed.code({ url: at('hops=21'), file: 'y' })).toBe('TOO_MANY_REDIRECTS')
     expect(await bed.code({ url: at(`redirect=${to(at('redirect=%3Fredirect'))}`), file: 'y' })).toMatch(
       /TOO_MANY_REDIRECTS|HTTP_302/,
     )
@@ -228,7 +228,7 @@ describe('lengths', () => {
 
   test.each([
     ['short-length', { size: SIZE }, 'LENGTH_MISMATCH'],
-    ['long-length', {}, 'LENGTH_MISMATCH'],
+    ['long-length', {}, /LENGTH_MISMATCH|CONNECTION_LOST/],
     ['negative-length', {}, 'LENGTH_MISMATCH'],
     ['two-lengths', {}, 'LENGTH_MISMATCH'],
     ['length-and-chunked', {}, 'LENGTH_MISMATCH'],
@@ -236,7 +236,7 @@ describe('lengths', () => {
     ['no-length', { size: SIZE - 1 }, 'LENGTH_MISMATCH'],
     ['no-length', { size: SIZE + 1 }, 'LENGTH_MISMATCH'],
   ])('%s with %j fails with %s', async (fault, input, code) => {
-    expect(await bed.code({ url: at(`fault=${fault}`), file: 'x', ...input })).toBe(code)
+    expect(await bed.code({ url: at(`fault=${fault}`), file: 'x', ...input })).toMatch(code)
     expect((await bed.files()).filter((name) => name === 'x')).toEqual([])
   })
 
@@ -293,9 +293,10 @@ describe('servers that stop or refuse', () => {
     )
   })
 
-  test('a reset half-way leaves the bytes for the next attempt', async () => {
-    expect(await bed.code({ url: at('reset=300000'), file: 'x' })).toMatch(/CONNECTION_LOST|LENGTH_MISMATCH/)
-    expect(await bed.files()).toEqual([expect.stringMatching(/\.idle\.part$/)])
+  test('a reset half-way ends one try, not the attempt', async () => {
+    const sha256 = await bed.server.sha256('f.bin')
+    expect(await bed.run({ url: at('reset=300000'), file: 'x' })).toMatchObject({ sha256 })
+    expect(await bed.files()).toEqual(['x'])
   })
 
   test('a port where nobody listens', async () => {
@@ -323,10 +324,7 @@ describe('servers that stop or refuse', () => {
     ['status=408', { code: 'HTTP_408', name: 'FleetError' }],
     ['status=429&retryAfter=86400', { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 86_400_000 }],
     ['status=503&retryAfter=7', { code: 'HTTP_503', name: 'RetryAfterError', delayMs: 7000 }],
-    [
-      'status=429&retryAfter=Fri,%2031%20Dec%201999%2023:59:59%20GMT',
-      { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 1_000 },
-    ],
+    ['status=429&retryAfter=Fri,%2031%20Dec%201999%2023:59:59%20GMT', { code: 'HTTP_429', name: 'FleetError' }],
     [
       'status=429&retryAfter=Sun,%2031%20Dec%202999%2023:59:59%20GMT',
       { code: 'HTTP_429', name: 'RetryAfterError', delayMs: 86_400_000 },

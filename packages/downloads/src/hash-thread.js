@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
 
 /**
- * Computes the SHA-256 of any number of downloads. Answers each order, and all orders in turn.
+ * Computes the hashes of any number of downloads. Answers each order, and all orders in turn.
  *
  * @import { Hash } from 'node:crypto'
  * @import { HashOrder, HashReply } from './hash-threads.ts'
@@ -11,13 +11,13 @@ import { parentPort } from 'node:worker_threads'
  */
 const hashes = new Map()
 
-parentPort?.on('message', (/** @type {HashOrder} */ { id, bytes }) => {
-  const hash = hashes.get(id) ?? createHash('sha256')
+parentPort?.on('message', (/** @type {HashOrder} */ { id, algorithm, bytes }) => {
+  const hash = hashes.get(id) ?? createHash(algorithm)
   /** @type {HashReply} */
-  const reply = { id, sha256: '' }
+  const reply = { id, digest: '' }
   if (bytes === undefined) {
     hashes.delete(id)
-    reply.sha256 = hash.digest('hex')
+    reply.digest = hash.digest('hex')
   } else {
     hashes.set(id, hash.update(bytes))
   }

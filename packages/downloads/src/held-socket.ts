@@ -1,5 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { HeadTidier } from './head-tidier.ts'
 
 /** As much as Node itself reads at once. */
 const PIECE = 2 ** 16
@@ -29,6 +30,7 @@ export class HeldSocket {
   }
   readonly #piece = Buffer.allocUnsafeSlow(PIECE)
   readonly #early: Buffer[] = []
+  readonly #head = new HeadTidier()
   #socket: Socket | undefined
   #landing: Landing | undefined
   /** Set once the parser has taken all that came before. */
@@ -42,10 +44,17 @@ export class HeldSocket {
     const read = socket.read.bind(socket)
     socket.read = (size?: number) => {
       // Reading nothing is how Node itself goes on filling the buffer.
-      if (this.#held && size !== 0) return null
-      const chunk = read(size)
-      if (chunk === null && size !== 0) this.#body ??= this.#landing
-      return chunk
+      if (size === 0) return read(size)
+      if (this.#held) return null
+      for (;;) {
+        const chunk = read(size)
+        if (chunk === null) {
+          this.#body ??= this.#landing
+          return null
+        }
+        const tidy = this.#head.take(chunk)
+        if (tidy.length > 0) return tidy
+      }
     }
     // Before undici's own, which makes an end of it.
     socket.prependListener('error', (error) => {

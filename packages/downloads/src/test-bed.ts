@@ -1,11 +1,11 @@
 import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type FileServer, type FileServerOptions, startFileServer } from '../file-server/index.ts'
 import type { DownloadInput, DownloadOptions, DownloadOutput } from './contract.ts'
 import { createDownload } from './download.ts'
 import { codeOf } from './failures.ts'
 import { type FakeAttempt, type FakeTask, fakeAttempt } from './fake-context.ts'
+import { type FileServer, type FileServerOptions, startFileServer } from './file-server/index.ts'
 import type { HashThreads } from './hash-threads.ts'
 
 /** A file server and a folder for one test file. */

@@ -2,6 +2,7 @@ import { fdatasync, write as writeFile } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { asError } from '@taskfleet/core'
 import type { Task } from '@taskfleet/worker'
+import type { Algorithm, Checksums } from './checksums.ts'
 import { diskFailure } from './failures.ts'
 import { BLOCK, type HashThreads, type RunningHash } from './hash-threads.ts'
 
@@ -15,6 +16,8 @@ export interface PartWriterOptions {
   /** Starts a write-back whenever this many bytes are new. */
   flushBytes: number
   threads: HashThreads
+  /** Computed beside SHA-256. */
+  algorithms?: readonly Algorithm[]
   /** For tests of failing disks. */
   write?: typeof writeFile
 }
@@ -23,7 +26,7 @@ export interface PartWriterOptions {
 interface Piece {
   block: Buffer
   bytes: Buffer
-  /** Who still reads it: the disk, the hash, or both. */
+  /** How many still read it: the disk and the hashes. */
   readers: number
 }
 
@@ -35,13 +38,19 @@ export class PartWriter {
   /** Bytes taken in, those that still wait for the disk included. */
   bytes = 0
   onDrain: () => void = () => {}
+  /** Called before the file is changed for the first time, and after a restart; a failure of it is the writer's. */
+  onClaim: () => Promise<void> = async () => {}
+  /** Called next, before the first byte is written. It stores whose bytes these are. */
+  onBegin: () => Promise<void> = async () => {}
   /** Called once, when the disk, the lease or the hash fails; `write` throws the same from then on. */
   onFailure: (failure: Error) => void = () => {}
 
   readonly #handle: FileHandle
   readonly #options: PartWriterOptions
   readonly #threads: HashThreads
-  #hash: RunningHash
+  /** SHA-256 first, then what else is wanted. */
+  #hashes: [algorithm: Algorithm, hash: RunningHash][]
+  #algorithms: readonly Algorithm[]
   #block: Buffer | undefined
   #filled = 0
   readonly #toWrite: Piece[] = []
@@ -52,6 +61,11 @@ export class PartWriter {
   #syncedTo = 0
   #writing = false
   #syncing = false
+  /** Undefined until the first byte has to be written. */
+  #begun: Promise<void> | undefined
+  #mayWrite = true
+  /** Whether the file still has the bytes from before a restart. */
+  #stale = false
   #failure: Error | undefined
   #onIdle: (() => void) | undefined
 
@@ -59,12 +73,28 @@ export class PartWriter {
     this.#handle = handle
     this.#options = options
     this.#threads = options.threads
-    this.#hash = this.#threads.open()
+    this.#algorithms = options.algorithms ?? []
+    this.#hashes = this.#openHashes()
+  }
+
+  #openHashes(): [Algorithm, RunningHash][] {
+    const algorithms = new Set<Algorithm>(['sha256', ...this.#algorithms])
+    return [...algorithms].map((algorithm) => [algorithm, this.#threads.open(algorithm)])
   }
 
   /** Bytes that the operating system has. */
   get written(): number {
     return this.#written
+  }
+
+  /** Whether the file has any bytes, old ones included. */
+  get hasBytes(): boolean {
+    return this.#written > 0 || this.#stale
+  }
+
+  /** Whether the file is claimed, and what is in it is stored. */
+  get begun(): boolean {
+    return this.#begun !== undefined && this.#mayWrite
   }
 
   /** Where the next bytes may be received without a copy; `filled` takes them in. */
@@ -95,19 +125,46 @@ export class PartWriter {
 
   /** Takes in bytes that the file already has at its end. */
   async absorb(chunk: Buffer): Promise<void> {
-    await this.#hash.update(chunk)
+    await Promise.all(this.#hashes.map(([, hash]) => hash.update(chunk)))
     this.bytes += chunk.length
     this.#position += chunk.length
     this.#written = this.#syncedTo = this.#position
   }
 
-  /** Forgets everything: the file is empty afterwards. */
-  async restart(): Promise<void> {
-    await this.settle()
+  /** From here on, nothing is written before `begin`. */
+  holdUntilBegun(): void {
+    this.#begun = undefined
+    this.#mayWrite = false
+  }
+
+  /** Claims the file and stores what is in it, once; by itself it happens with the first byte. */
+  begin(): Promise<void> {
+    this.#begun ??= this.#begin()
+    return this.#begun
+  }
+
+  async #begin(): Promise<void> {
     await this.#options.task.proven()
-    await this.#handle.truncate(0)
-    this.#hash.close()
-    this.#hash = this.#threads.open()
+    await this.onClaim()
+    // Before it is stored that the file has other bytes: the old ones must never pass for them.
+    if (this.#stale) await this.#handle.truncate(0)
+    this.#stale = false
+    await this.onBegin()
+    this.#mayWrite = true
+  }
+
+  /**
+   * Forgets everything. The file itself keeps its bytes until there are others to write.
+   *
+   * @param algorithms computed from here on, beside SHA-256
+   */
+  async restart(algorithms: readonly Algorithm[] = this.#algorithms): Promise<void> {
+    await this.settle()
+    this.#stale ||= this.#written > 0
+    this.holdUntilBegun()
+    this.#closeHashes()
+    this.#algorithms = algorithms
+    this.#hashes = this.#openHashes()
     this.bytes = this.#position = this.#written = this.#syncedTo = this.#filled = 0
   }
 
@@ -126,23 +183,28 @@ export class PartWriter {
     })
   }
 
-  /** The SHA-256 of all bytes taken in, in hex; they are on the disk for good when it resolves. Call it once. */
-  async finish(): Promise<string> {
+  /** The checksums of all bytes taken in; they are on the disk for good when it resolves. Call it once. */
+  async finish(): Promise<Checksums & { sha256: string }> {
     await this.settle()
     const synced = this.#handle.sync().catch((error: unknown) => {
       throw diskFailure(error, this.#options.path)
     })
-    const [sha256] = await Promise.all([this.#hash.digest(), synced])
-    return sha256
+    const digests = this.#hashes.map(async ([algorithm, hash]) => [algorithm, await hash.digest()] as const)
+    const [found] = await Promise.all([Promise.all(digests), synced])
+    return Object.fromEntries(found) as Checksums & { sha256: string }
   }
 
   /** Gives up the block and the hash. Nothing can be written afterwards. */
   async close(): Promise<void> {
     await this.idle()
-    this.#hash.close()
+    this.#closeHashes()
     if (this.#block) this.#threads.giveBack(this.#block)
     this.#block = undefined
     this.#failure ??= new Error('the part file is closed')
+  }
+
+  #closeHashes(): void {
+    for (const [, hash] of this.#hashes) hash.close()
   }
 
   get #flowing(): boolean {
@@ -155,19 +217,25 @@ export class PartWriter {
 
   #turnOver(): void {
     if (this.#block === undefined || this.#filled === 0) return
-    const piece: Piece = { block: this.#block, bytes: this.#block.subarray(0, this.#filled), readers: 2 }
+    const piece: Piece = {
+      block: this.#block,
+      bytes: this.#block.subarray(0, this.#filled),
+      readers: 1 + this.#hashes.length,
+    }
     this.#block = undefined
     this.#filled = 0
     this.#out++
     this.#toWrite.push(piece)
     if (!this.#writing) this.#writeNext()
-    this.#hash.update(piece.bytes).then(
-      () => this.#done(piece),
-      (error: unknown) => {
-        this.#done(piece)
-        this.#fail(asError(error))
-      },
-    )
+    for (const [, hash] of this.#hashes) {
+      hash.update(piece.bytes).then(
+        () => this.#done(piece),
+        (error: unknown) => {
+          this.#done(piece)
+          this.#fail(asError(error))
+        },
+      )
+    }
   }
 
   #done(piece: Piece): void {
@@ -183,14 +251,15 @@ export class PartWriter {
     if (this.#failure) for (const piece of this.#toWrite.splice(0)) this.#done(piece)
     const piece = this.#toWrite[0]
     if (!piece) this.#settled()
+    else if (!this.#mayWrite) this.#writeOnce(this.begin())
     else if (this.#options.task.owned) this.#writeAll(piece, 0)
-    else this.#writeOnceProven()
+    else this.#writeOnce(this.#options.task.proven())
   }
 
   /** While the database is away, the network is kept waiting. */
-  #writeOnceProven(): void {
+  #writeOnce(allowed: Promise<void>): void {
     this.#writing = true
-    this.#options.task.proven().then(
+    allowed.then(
       () => {
         this.#writing = false
         this.#writeNext()

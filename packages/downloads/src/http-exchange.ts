@@ -1,21 +1,29 @@
 import { asError } from '@taskfleet/core'
 import { AttemptAborted } from '@taskfleet/protocol'
-import { Client, type Dispatcher } from 'undici'
-import { type GuardOptions, guardedConnector } from './address-guard.ts'
+import { type buildConnector, Client, type Dispatcher } from 'undici'
+import { type GuardOptions, guardedConnector, whyRefused } from './address-guard.ts'
 import { BodyFlow, type Sink } from './body-flow.ts'
 import { networkFailure, stalled } from './failures.ts'
 import { HeldSocket, type Landing } from './held-socket.ts'
+import { readCount, readHeaders } from './http-headers.ts'
+import { type HttpProxy, proxyAuthorization } from './proxies.ts'
+import { tunnelConnector } from './proxy-tunnel.ts'
+
+/** As much as browsers accept. */
+const MOST_HEADER_BYTES = 2 ** 18
 
 export interface ExchangeOptions extends GuardOptions {
   connectTimeoutMs: number
   stallMs: number
   ca?: string | undefined
+  /** @throws {UnrecoverableError} `BAD_PROXY` */
+  proxyOf?: ((url: URL) => HttpProxy | undefined) | undefined
 }
 
 /** An answer whose body has not been read. */
 export interface Reply {
   status: number
-  /** Lower-case names; of a header sent twice, all values with commas between. */
+  /** See `readHeaders`. */
   headers: Record<string, string>
   url: URL
   /** Resolves at the body's proper end; rejects with what the failure means for the task. Call it once. */
@@ -24,27 +32,60 @@ export interface Reply {
   stop(reason: Error): void
 }
 
+/** Where a request is sent, and what it has to say there. */
+interface Route {
+  origin: string
+  path: string
+  headers: Record<string, string>
+  connect: buildConnector.connector
+}
+
+/** A proxy gets requests to http: URLs as they are, and a connection through it to https: ones (RFC 9110, 7.3.2 and 9.3.6). */
+function routeTo(url: URL, options: ExchangeOptions, socket: HeldSocket, signal: AbortSignal): Route {
+  const path = `${url.pathname}${url.search}`
+  const proxy = options.proxyOf?.(url)
+  if (proxy === undefined)
+    return { origin: url.origin, path, headers: {}, connect: guardedConnector(options, socket.onread) }
+  const refusal = whyRefused(url, options)
+  if (refusal) throw refusal
+  if (url.protocol === 'https:')
+    return {
+      origin: url.origin,
+      path,
+      headers: {},
+      connect: tunnelConnector(proxy, url, options, socket.onread, signal),
+    }
+  return {
+    origin: proxy.url.origin,
+    path: `${url.origin}${path}`,
+    headers: { host: url.host, ...proxyAuthorization(proxy.url) },
+    connect: guardedConnector({ ...options, unguarded: !proxy.fromTask }, socket.onread),
+  }
+}
+
 /**
  * One GET on a connection of its own. A body with a length is received right in the sink's memory, and the parser sees no more
  * than its first bytes. Other bodies go from the parser into the sink, without a stream or a promise for each chunk: at a
  * gigabyte a second those are what costs.
  */
-export function exchange(
+export async function exchange(
   url: URL,
   headers: Record<string, string>,
   options: ExchangeOptions,
   signal: AbortSignal,
 ): Promise<Reply> {
   const socket = new HeldSocket()
-  const connect = guardedConnector(options, socket.onread)
-  const client = new Client(url.origin, {
+  if (signal.aborted) throw abortReason(signal)
+  const route = routeTo(url, options, socket, signal)
+  const client = new Client(route.origin, {
     connect: (target, callback) =>
-      connect(target, (...[error, connected]) => {
+      route.connect(target, (...[error, connected]) => {
         if (error !== null) return callback(error, null)
         socket.attach(connected)
         callback(null, connected)
       }),
     headersTimeout: options.stallMs,
+    maxHeaderSize: MOST_HEADER_BYTES,
     // The flow watches over that: undici does not know when it is kept waiting.
     bodyTimeout: 0,
   })
@@ -97,10 +138,9 @@ export function exchange(
     write: (chunk) => receive(chunk.length, (wanted) => flow.take(chunk.subarray(0, wanted))),
   })
 
-  if (signal.aborted) return Promise.reject(abortReason(signal))
   signal.addEventListener('abort', onAbort, { once: true })
   client.dispatch(
-    { method: 'GET', path: `${url.pathname}${url.search}`, headers },
+    { method: 'GET', path: route.path, headers: { ...headers, ...route.headers } },
     {
       onRequestStart: (started) => {
         controller = started
@@ -109,7 +149,7 @@ export function exchange(
         if (status < 200) return
         answered = true
         flow.begin(socket)
-        const headers = joined(received)
+        const headers = readHeaders(received)
         left = bodyLength(headers)
         const pipe = async (sink: Sink) => {
           try {
@@ -141,13 +181,8 @@ const abortReason = (signal: AbortSignal): Error =>
     : new AttemptAborted('CANCELLED', 'the download was aborted', { cause: signal.reason })
 
 const bodyLength = (headers: Record<string, string>): number =>
-  headers['transfer-encoding'] === undefined && /^\d+$/.test(headers['content-length'] ?? '')
-    ? Number(headers['content-length'])
-    : Number.POSITIVE_INFINITY
-
-function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')]))
-}
+  (headers['transfer-encoding'] === undefined ? readCount(headers['content-length']) : undefined) ??
+  Number.POSITIVE_INFINITY
 
 function deferred<T>() {
   let resolve: (value: T) => void = () => {}

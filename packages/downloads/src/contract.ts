@@ -10,8 +10,20 @@ export const downloadInput = z.strictObject({
     .describe('http: or https:; a user name and password in it are sent as basic authorization'),
   file: z.string().optional().describe("The name under the root; by default the server's, made safe"),
   sha256: z.string().optional().describe('64 hexadecimal digits that the file must have'),
+  checksum: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('Another checksum, such as `sha-512:…`, `sha-1:…` or `md5:…`, in hex or base64'),
   size: z.int().nonnegative().optional().describe('Bytes that the file must have'),
-  overwrite: z.boolean().optional().describe('Replaces an existing regular file'),
+  expect: z
+    .enum(['skip', 'rename', 'overwrite'])
+    .optional()
+    .describe(
+      'What to do with a file of this name. A file with the right checksum always counts as downloaded. `skip`: any file of the right size ' +
+        'does too; `rename`: the download gets a number in its name; `overwrite`: it replaces a regular file',
+    ),
+  overwrite: z.boolean().optional().describe("The same as `expect: 'overwrite'`, for older programs"),
   maxBytes: z
     .int()
     .nonnegative()
@@ -21,6 +33,11 @@ export const downloadInput = z.strictObject({
     .record(z.string(), z.string())
     .optional()
     .describe("Sent to the URL's own origin, never to another one that it redirects to"),
+  proxy: z
+    .string()
+    .max(2048)
+    .optional()
+    .describe("An http: or https: proxy, instead of the worker's; `direct` for none"),
 })
 
 export type DownloadInput = z.infer<typeof downloadInput>
@@ -31,7 +48,7 @@ export interface DownloadOutput {
   bytes: number
   /** Lower-case hex, of the bytes as they were written. */
   sha256: string
-  /** Body bytes that this attempt received. */
+  /** Body bytes that this attempt received; 0 for a file that was there already. */
   fetchedBytes: number
   /** How long this attempt took. */
   seconds: number
@@ -60,6 +77,12 @@ export interface DownloadOptions {
   lockStaleMs?: number
   /** Certificates to trust besides Node's own. */
   ca?: string
+  /**
+   * The proxy of downloads that name none: an http: or https: URL, or false for no proxy. By default the one of the environment
+   * (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in capitals or not), which is read for each request. Behind a proxy, names are resolved by the
+   * proxy, so only addresses in URLs are checked here.
+   */
+  proxy?: string | false
   /** Name resolution, `dns.lookup` by default. */
   lookup?: LookupFunction
 }
@@ -71,10 +94,19 @@ export const downloadState = z.object({
   file: z.string(),
   /** The lease under which the part file was written: with `file` and the task's id it gives the part's name. */
   part: z.string().regex(/^[\w-]{1,48}$/),
-  /** The strong validator of these bytes; without one they can't be added to. */
+  /** A strong validator of these bytes. Without this one and the next they can't be added to, unless a checksum is given. */
   etag: z.string().optional(),
+  /** `Last-Modified`, where it is a strong validator. */
+  lastModified: z.string().optional(),
+  weakEtag: z.string().optional(),
+  /** What the server said of the whole file: `Repr-Digest` or `Digest`. */
+  digest: z.partialRecord(z.enum(['sha256', 'sha512', 'sha1', 'md5']), z.string()).optional(),
   total: z.number().optional(),
   bytes: z.number(),
+  /** The most bytes that any attempt had. */
+  most: z.number().optional(),
+  /** How often in a row bytes were thrown away without getting further than `most`. */
+  restarts: z.number().optional(),
   /** Set when all bytes were verified and the file was about to get its name. */
   sha256: z.string().optional(),
 })

@@ -37,7 +37,12 @@ export async function statOf(path: string): Promise<Stats | undefined> {
 export async function checkDestination(path: string, overwrite: boolean): Promise<void> {
   const found = await statOf(path)
   if (!found || (overwrite && found.isFile())) return
-  throw exists(path, found.isFile() ? 'exists already; set overwrite to replace it' : 'exists and is no regular file')
+  throw exists(
+    path,
+    found.isFile()
+      ? "exists already: set `expect` to 'skip', 'rename' or 'overwrite'"
+      : 'exists and is no regular file',
+  )
 }
 
 const exists = (path: string, what: string) => new UnrecoverableError('DEST_EXISTS', `${path} ${what}`)

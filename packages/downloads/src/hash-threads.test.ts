@@ -39,7 +39,7 @@ describe.each([0, 1, 2])('with %i threads', (most) => {
         if (placed > 0 && !writer.filled(placed)) await writer.idle()
         if (placed < chunk.length && !writer.write(chunk.subarray(placed))) await writer.idle()
       }
-      expect(await writer.finish()).toBe(createHash('sha256').update(bytes).digest('hex'))
+      expect(await writer.finish()).toEqual({ sha256: createHash('sha256').update(bytes).digest('hex') })
       expect((await readFile(path)).equals(bytes)).toBe(true)
       await writer.close()
       await handle.close()
@@ -63,8 +63,12 @@ describe('downloads that are hashed in threads', () => {
     const empty = createHash('sha256').digest('hex')
     expect(await bed.run({ url: url('empty.bin'), file: 'empty.bin' })).toMatchObject({ sha256: empty })
     const task = fakeTask()
-    const input = { url: url('one.bin', 'drop=1000000'), file: 'resumed.bin' }
-    expect(await bed.code(input, {}, task)).toMatch(/LENGTH_MISMATCH|CONNECTION_LOST/)
+    const input = { url: url('one.bin', 'hold=1000000'), file: 'resumed.bin' }
+    const first = bed.start(input, {}, task)
+    await bed.server.held('one.bin')
+    await expect.poll(() => first.progress.at(-1)?.done).toBe(1_000_000)
+    first.abort('SHUTDOWN')
+    await expect(first.ended).rejects.toMatchObject({ code: 'SHUTDOWN' })
     expect(await bed.run(input, {}, task)).toMatchObject({ sha256, resumedFrom: 1_000_000 })
     expect(threads.taken).toBe(0)
   })

@@ -1,0 +1,177 @@
+import { realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
+import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
+import { algorithmsOf, wrongChecksum } from './checksums.ts'
+import { chooseDestination, publishFirstFree } from './choose-destination.ts'
+import { type DownloadInput, type DownloadOptions, type DownloadOutput, downloadInput } from './contract.ts'
+import { checkRoot, publish } from './destination.ts'
+import { codeOf, leaseLost, shown } from './failures.ts'
+import { nameFromServer } from './file-name.ts'
+import { type HashThreads, hashThreads } from './hash-threads.ts'
+import { httpSource } from './http-source.ts'
+import { type PartFile, removePart, takeOverPart } from './part-file.ts'
+import { type DownloadRequest, readRequest, readState } from './request.ts'
+import { Transfer } from './transfer.ts'
+
+const DEFAULTS = { stallMs: 30_000, connectTimeoutMs: 10_000, flushBytes: 256 * 2 ** 20, lockStaleMs: 30_000 }
+
+type Settings = DownloadOptions & typeof DEFAULTS
+type Context = HandlerContext<DownloadInput>
+
+/**
+ * The definition of the `download` task, ready for `defineTask`. A failed attempt that brought bytes costs nothing, so a download of any
+ * length ends well as long as it gets further.
+ */
+export function downloadDefinition(options: DownloadOptions) {
+  return {
+    name: 'download',
+    version: 1,
+    ...createDownload(options),
+    retry: {
+      maxAttempts: 10,
+      counts: 'without-progress',
+      backoff: { base: '1s', factor: 2, cap: '10m', jitter: true },
+    },
+    // Longer than `stallMs`, which watches over the server: a disk or a lease in doubt may hold an attempt up.
+    stall: '15m',
+  } satisfies TaskDefinition<typeof downloadInput, DownloadOutput>
+}
+
+/**
+ * Downloads a URL to a file under `options.root`: resumed with `Range` after a crash or on another host, hashed on the way,
+ * and under its name only when it is complete. Each way to fail has a code of its own.
+ */
+export function createDownload(options: DownloadOptions, threads: HashThreads = hashThreads) {
+  const settings: Settings = { ...DEFAULTS, ...options }
+  return {
+    input: downloadInput,
+    title: ({ url, file }: DownloadInput): string => file ?? nameFromServer(undefined, new URL(url)),
+    labels: ({ url }: DownloadInput) => ({ origin: new URL(url).host }),
+    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads),
+  }
+}
+
+async function download(context: Context, settings: Settings, threads: HashThreads): Promise<DownloadOutput> {
+  const started = performance.now()
+  const seconds = () => (performance.now() - started) / 1000
+  const { task, signal } = context
+  const check = async () => {
+    if (signal.aborted) throw signal.reason
+    await task.proven()
+  }
+
+  const request = readRequest(context.input, settings)
+  const folder = await checkRoot(settings.root)
+  const previous = readState(context.checkpoint.state, request)
+  const source = httpSource(request.url, request.headers, { ...settings, proxyOf: request.proxyOf }, signal)
+  const known = request.name ?? previous?.file
+  // Without a name of the caller's, only the server's answer tells where the file goes.
+  const first = known === undefined ? await source.open() : undefined
+  try {
+    const name = known ?? nameFromServer(first?.headers['content-disposition'], first?.url ?? request.url)
+    await check()
+    const report = (done: number) => context.progress({ done, unit: 'bytes' })
+    const destination = await chooseDestination({
+      owner: { folder, name, taskId: task.id, leaseId: task.leaseId },
+      ...{ request, previous, staleMs: settings.lockStaleMs },
+      check: async (done) => {
+        await check()
+        report(done)
+      },
+    })
+    if ('found' in destination) {
+      const { file, found, ofEarlierAttempt } = destination
+      context.log.info(ofEarlierAttempt ? `an earlier attempt had finished ${file}` : `${file} is there already`)
+      if (previous)
+        await removePart({ folder, name: previous.file, taskId: task.id, leaseId: task.leaseId }, previous.part)
+      return { file, ...found, fetchedBytes: 0, seconds: seconds(), resumedFrom: found.bytes }
+    }
+    const { owner, lock } = destination
+    try {
+      context.log.info(`downloading ${shown(request.url)} to ${owner.name}`)
+      const flushBytes = settings.flushBytes
+      const lease = previous?.file === owner.name ? previous.part : undefined
+      const part = await takeOverPart(owner, lease, {
+        ...{ check, onRead: report, task, flushBytes, threads },
+        algorithms: algorithmsOf(request.checksums, previous?.digest ?? {}),
+      })
+      const transfer = new Transfer({
+        ...{ owner, part, source, request, context, previous },
+        ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },
+      })
+      try {
+        await transfer.fetchRest(first)
+        await part.writer.begin()
+        const sha256 = await verified(part, transfer, request)
+        const file = await publishFirstFree(owner.name, request, async (file) => {
+          await check()
+          // Stored first, so that an attempt after a crash right behind the next lines knows the file for its own.
+          await transfer.save(sha256, file)
+          await confirmOwned(context, part, folder)
+          await check()
+          await publish(part.path, join(folder, file), request.expect === 'overwrite')
+        })
+        context.log.info(`${file} is complete: ${part.writer.bytes} bytes, SHA-256 ${sha256}`)
+        const { fetched, resumedFrom } = transfer
+        return { file, bytes: part.writer.bytes, sha256, fetchedBytes: fetched, seconds: seconds(), resumedFrom }
+      } catch (error) {
+        const reason: unknown = signal.aborted ? signal.reason : finalIfHopeless(error, transfer)
+        await letGo(part, transfer, reason, task.owned, settings.keepPartial ?? false)
+        throw reason
+      } finally {
+        await part.abandon()
+      }
+    } finally {
+      await lock.release().catch((error: unknown) => context.log.warn(`the lock on ${name} was not released: ${error}`))
+    }
+  } finally {
+    first?.stop(new Error('the download has ended'))
+  }
+}
+
+/** A server from which bytes can't be added to, and which never sends all at once, is not asked for ever. */
+function finalIfHopeless(error: unknown, transfer: Transfer): unknown {
+  const mayPass =
+    error instanceof FleetError &&
+    !(error instanceof UnrecoverableError || error instanceof RetryAfterError || error instanceof AttemptAborted)
+  if (!mayPass || !transfer.hopeless) return error
+  return new UnrecoverableError(error.code, `${error.message}; it began again too often`, { cause: error })
+}
+
+async function verified(part: PartFile, transfer: Transfer, request: DownloadRequest): Promise<string> {
+  const found = await part.writer.finish()
+  const wanted = transfer.checksums
+  const wrong = wrongChecksum(wanted, found)
+  if (wrong === undefined) return found.sha256
+  const by = request.checksums[wrong] === undefined ? 'the server announced' : 'it should be'
+  const message = `${wrong} of ${shown(request.url)} is ${found[wrong]}, and ${by} ${wanted[wrong]}`
+  // Bytes of an earlier attempt may be at fault, so those are worth a fresh start.
+  throw new (transfer.resumedFrom > 0 ? FleetError : UnrecoverableError)('CHECKSUM_MISMATCH', message)
+}
+
+async function confirmOwned({ task }: Context, part: PartFile, folder: string): Promise<void> {
+  if ((await realpath(folder).catch(() => undefined)) !== folder) throw new FleetError('NO_ROOT', `${folder} is gone`)
+  if (!(await part.stillOurs()) || !(await task.confirmOwned())) throw leaseLost(part.path)
+}
+
+/**
+ * What becomes of the part file when an attempt ends early: it stays for the next one, unless there will be none or its
+ * bytes are wrong or can't be added to. With the lease lost nothing is touched: it is the new owner's now.
+ */
+async function letGo(
+  part: PartFile,
+  transfer: Transfer,
+  reason: unknown,
+  owned: boolean,
+  keepPartial: boolean,
+): Promise<void> {
+  const code = codeOf(reason)
+  if (!owned || code === 'LEASE_LOST') return part.abandon()
+  const wrong = code === 'CHECKSUM_MISMATCH' || code === 'TOO_LARGE'
+  const ended = code === 'CANCELLED' || reason instanceof UnrecoverableError
+  const useless = ended || !transfer.resumable
+  if (wrong || (useless && !keepPartial)) return part.remove()
+  await part.writer.settle().catch(() => undefined)
+  await (part.worthKeeping ? part.release() : part.remove())
+}

@@ -1,0 +1,363 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
+import type { HandlerContext } from '@taskfleet/worker'
+import type { Sink } from './body-flow.ts'
+import { algorithmsOf, type Checksums, serverChecksum } from './checksums.ts'
+import type { DownloadInput, DownloadState } from './contract.ts'
+import { checkSpace } from './destination.ts'
+import { codeOf, statusFailure } from './failures.ts'
+import type { Reply } from './http-exchange.ts'
+import type { Source } from './http-source.ts'
+import { type PartFile, type PartOwner, removeLeftovers } from './part-file.ts'
+import { RateWatch } from './rate-watch.ts'
+import { relieveReadBuffers } from './read-buffers.ts'
+import { type DownloadRequest, tooLarge } from './request.ts'
+import {
+  isResumable,
+  type OnDisk,
+  planResume,
+  type RangeRequest,
+  type ResumePlan,
+  rangeRequests,
+  type Version,
+} from './resume-plan.ts'
+
+const SAVE_EVERY_MS = 2000
+/** A try that brings more than this is followed by the next one at once. */
+const SMALL_GAIN = 2 ** 14
+const MOST_SMALL_GAINS = 5
+const FIRST_PAUSE_MS = 250
+/** How often one attempt throws away what it has. */
+const MOST_RESTARTS_OF_ATTEMPT = 3
+/** How often a task throws away what it has without getting further than before. */
+const MOST_RESTARTS = 10
+/** How a connection ends a try and no more. */
+const BREAKS = new Set(['LENGTH_MISMATCH', 'CONNECTION_LOST', 'BAD_RESPONSE', 'STALLED', 'TOO_SLOW'])
+/** What servers answer to a range that they don't like. They may like a request for the whole. */
+const REFUSED_RANGE = /^HTTP_(400|403|405|406|412|417|501)$/
+
+export interface TransferOptions {
+  owner: PartOwner
+  part: PartFile
+  source: Source
+  request: DownloadRequest
+  context: HandlerContext<DownloadInput>
+  stallMs: number
+  minBytesPerSecond: number | undefined
+  /** The checkpoint of earlier attempts. It describes the bytes that the part file has already. */
+  previous: DownloadState | undefined
+}
+
+/** Brings into a part file what it lacks, over as many connections as it takes. */
+export class Transfer {
+  /** Body bytes received. */
+  fetched = 0
+  #fetchedSinceRestart = 0
+  #version: Version = {}
+  #digest: Checksums = {}
+  #total: number | undefined
+  #pieces = false
+  /** The most bytes that this attempt had. */
+  #furthest: number
+  #smallGains = 0
+  #restartsHere = 0
+  /** The most bytes that any attempt had, and how often they were thrown away since. */
+  #most: number
+  #restarts: number
+  #savedAt: number | undefined
+  #saving = false
+  readonly #options: TransferOptions
+
+  constructor(options: TransferOptions) {
+    this.#options = options
+    const { previous, part } = options
+    this.#most = previous?.most ?? previous?.bytes ?? 0
+    this.#restarts = previous?.restarts ?? 0
+    this.#furthest = part.writer.bytes
+    if (previous !== undefined && part.writer.bytes > 0) {
+      const { etag, lastModified, weakEtag, total } = previous
+      this.#version = { etag, lastModified, weakEtag }
+      this.#total = total
+      this.#digest = previous.digest ?? {}
+    }
+    part.writer.onBegin = () => this.#begin()
+  }
+
+  /** Bytes of the file that were on disk before. */
+  get resumedFrom(): number {
+    return this.#options.part.writer.bytes - this.#fetchedSinceRestart
+  }
+
+  /** Whether a later attempt can add to the bytes of this one. */
+  get resumable(): boolean {
+    return isResumable(this.#version, this.#checked)
+  }
+
+  /** What the file must have, by the caller and by the server. */
+  get checksums(): Checksums {
+    return { ...this.#digest, ...this.#options.request.checksums }
+  }
+
+  get #checked(): boolean {
+    return algorithmsOf(this.#options.request.checksums).length > 0
+  }
+
+  /** Whether starting over once more is no use: it was done often, and never got further. */
+  get hopeless(): boolean {
+    return this.#restarts >= MOST_RESTARTS
+  }
+
+  /**
+   * Requests the missing bytes until all are there, by the rules of `planResume`. A connection that ends early ends this try only: as long
+   * as tries bring bytes, they go on.
+   *
+   * @param first the answer to a request without a range, where one was made already
+   */
+  async fetchRest(first: Reply | undefined): Promise<void> {
+    const { part, request } = this.#options
+    const { writer } = part
+    let next = first
+    while (writer.bytes !== this.#total) {
+      const before = writer.bytes
+      const { reply, plan } = await this.#request(next)
+      next = undefined
+      if (plan.kind === 'complete') {
+        reply.stop(new Error('not needed'))
+        this.#total = before
+        continue
+      }
+      try {
+        await this.#take(reply, plan)
+        if (plan.kind === 'restart' && !plan.piece) this.#total ??= writer.bytes
+        this.#pieces = plan.kind === 'restart' ? plan.piece : this.#pieces || plan.total === undefined
+        if (writer.bytes === before && writer.bytes !== this.#total) {
+          throw new FleetError('LENGTH_MISMATCH', `the server sent ${writer.bytes} of ${this.#total ?? 'more'} bytes`)
+        }
+      } catch (error) {
+        await this.#goOnAfter(error)
+      }
+      this.#furthest = Math.max(this.#furthest, writer.bytes)
+    }
+    if (request.size !== undefined && request.size !== this.#total) throw wrongSize(request.size, this.#total)
+  }
+
+  /** Stores how far the part file is; with `sha256`, that it is complete and about to get its name, which may be another one by now. */
+  async save(sha256?: string, file = this.#options.owner.name): Promise<void> {
+    const { owner, part, request, context } = this.#options
+    const { written } = part.writer
+    this.#savedAt = performance.now()
+    if (written > this.#most) {
+      this.#most = written
+      this.#restarts = 0
+    }
+    await context.checkpoint.save({
+      source: request.source,
+      file,
+      part: owner.leaseId,
+      bytes: written,
+      ...defined({ ...this.#version, total: this.#total, sha256 }),
+      ...(algorithmsOf(this.#digest).length > 0 && { digest: this.#digest }),
+      ...(this.#restarts > 0 && { most: this.#most, restarts: this.#restarts }),
+    } satisfies DownloadState)
+  }
+
+  /** Runs before the first byte is written: the stored state must never describe another version than the one on disk. */
+  async #begin(): Promise<void> {
+    const { owner, context } = this.#options
+    // What can't be added to later is nothing that an attempt has brought: such a failure counts.
+    if (this.resumable || this.#savedAt !== undefined) await this.save()
+    if (context.task.attempt > 1) await removeLeftovers(owner)
+  }
+
+  /** Requests what is missing, in the best way that the server goes along with. */
+  async #request(first: Reply | undefined): Promise<{ reply: Reply; plan: TakenPlan | { kind: 'complete' } }> {
+    const { source, context, part } = this.#options
+    const disk: OnDisk = {
+      bytes: part.writer.bytes,
+      total: this.#total,
+      version: this.#version,
+      checked: this.#checked,
+      fresh: this.resumedFrom === 0 && (this.#total !== undefined || this.#pieces),
+    }
+    const tooMuch = disk.total !== undefined && disk.bytes > disk.total
+    const ranges = first === undefined && !tooMuch ? rangeRequests(disk) : []
+    for (;;) {
+      const range = ranges.shift()
+      const reply = first ?? (await this.#open(source, range))
+      if (reply === undefined) continue
+      const plan = planResume(reply, disk, range)
+      if (plan.kind === 'append' || plan.kind === 'complete') return { reply, plan }
+      if (plan.kind === 'restart' && !(plan.same && ranges.length > 0)) return { reply, plan }
+      reply.stop(new Error('not needed'))
+      if (plan.kind === 'restart') continue
+      if (range === undefined) {
+        if (reply.status === 416) throw statusFailure(416, reply.headers, reply.url)
+        throw new FleetError('RESUME_FAILED', `the server does not send what it is asked for: ${plan.why}`)
+      }
+      context.log.warn(`an answer could not be used: ${plan.why}`)
+      if (plan.changed) ranges.length = 0
+    }
+  }
+
+  /** @returns undefined when the server refuses ranges */
+  async #open(source: Source, range: RangeRequest | undefined): Promise<Reply | undefined> {
+    try {
+      return await source.open(range)
+    } catch (error) {
+      if (range === undefined || !REFUSED_RANGE.test(codeOf(error)) || !(error instanceof UnrecoverableError))
+        throw error
+      this.#options.context.log.warn(`the server refuses a range: ${error.message}`)
+      return undefined
+    }
+  }
+
+  async #restart(digest: Checksums): Promise<void> {
+    const { writer } = this.#options.part
+    if (writer.bytes > 0) {
+      this.#restarts++
+      if (++this.#restartsHere > MOST_RESTARTS_OF_ATTEMPT)
+        throw new FleetError('RESUME_FAILED', 'the server makes the download start again and again')
+    }
+    await writer.restart(algorithmsOf(digest, this.#options.request.checksums))
+    this.#digest = digest
+    this.#fetchedSinceRestart = 0
+    this.#version = {}
+    this.#total = undefined
+  }
+
+  /** Returns when the next try may begin. @throws what ended the last one, unless it was the connection and brought bytes */
+  async #goOnAfter(error: unknown): Promise<void> {
+    const { part, context } = this.#options
+    const gained = part.writer.bytes - this.#furthest
+    const broken = BREAKS.has(codeOf(error)) && !(error instanceof UnrecoverableError)
+    if (!broken || gained <= 0 || context.signal.aborted) throw error
+    this.#smallGains = gained < SMALL_GAIN ? this.#smallGains + 1 : 0
+    if (this.#smallGains > MOST_SMALL_GAINS) throw error
+    context.log.info(`going on after ${codeOf(error)} at byte ${part.writer.bytes}`)
+    if (this.#smallGains > 0)
+      await sleep(FIRST_PAUSE_MS * 2 ** (this.#smallGains - 1), undefined, { signal: context.signal })
+  }
+
+  /** Lets one answer's body into the part file. */
+  async #take(reply: Reply, plan: TakenPlan): Promise<void> {
+    const { context, request, owner, part } = this.#options
+    const { writer } = part
+    if (plan.kind === 'append') {
+      context.log.info(`resumed at byte ${writer.bytes} of ${plan.total ?? 'an unknown number'}`)
+    } else {
+      if (writer.bytes > 0) {
+        const why = plan.same ? 'the server ignored the range' : 'the file changed on the server'
+        context.log.info(`starting again from the first byte: ${why}`)
+      }
+    }
+    try {
+      if (plan.kind === 'restart') {
+        await this.#restart(serverChecksum(reply.headers))
+        this.#version = plan.version
+      }
+      this.#total = plan.total
+      this.#checkTotal(plan.total)
+      if (plan.total !== undefined) await checkSpace(owner.folder, plan.total - writer.bytes)
+    } catch (error) {
+      reply.stop(new Error('not wanted'))
+      throw error
+    }
+    if (reply.headers['content-encoding'] !== undefined) {
+      context.log.warn(`the server encoded the file (${reply.headers['content-encoding']}); it is stored as sent`)
+    }
+    if (request.size !== undefined || plan.total !== undefined) this.#report()
+    await this.#pump(reply)
+    this.#report()
+  }
+
+  async #pump(reply: Reply): Promise<void> {
+    const { writer } = this.#options.part
+    const watch = this.#watchRate(reply)
+    writer.onFailure = (failure) => reply.stop(failure)
+    const take = (count: number, into: () => boolean): boolean => {
+      this.#checkTotal(writer.bytes + count)
+      const flowing = into()
+      if (!flowing) watch?.hold()
+      relieveReadBuffers(count)
+      this.fetched += count
+      this.#fetchedSinceRestart += count
+      this.#report()
+      this.#saveIfDue(reply)
+      return flowing
+    }
+    const sink: Sink = {
+      onDrain: () => {},
+      write: (chunk) => {
+        return take(chunk.length, () => writer.write(chunk))
+      },
+      direct: {
+        space: () => writer.space(),
+        filled: (count) => take(count, () => writer.filled(count)),
+      },
+    }
+    writer.onDrain = () => {
+      watch?.open()
+      sink.onDrain()
+    }
+    try {
+      await reply.pipe(sink)
+    } finally {
+      watch?.stop()
+    }
+  }
+
+  #checkTotal(bytes = 0): void {
+    const { maxBytes, size } = this.#options.request
+    if (bytes > maxBytes) throw tooLarge(bytes, maxBytes)
+    if (size !== undefined && (bytes > size || (this.#total ?? size) !== size))
+      throw wrongSize(size, this.#total ?? bytes)
+    if (bytes > (this.#total ?? bytes))
+      throw new FleetError('LENGTH_MISMATCH', `the server sent more than the ${this.#total} bytes of the file`)
+  }
+
+  #report(): void {
+    const total = this.#total ?? this.#options.request.size
+    this.#options.context.progress({
+      done: this.#options.part.writer.bytes,
+      unit: 'bytes',
+      ...(total !== undefined && { total }),
+    })
+  }
+
+  /** A checkpoint that could not be stored costs a later attempt some bytes; a lost lease ends this one. */
+  #saveIfDue(reply: Reply): void {
+    // Before it is stored by `#begin`, the part file may not be this attempt's.
+    if (this.#saving || this.#savedAt === undefined || !this.#options.part.writer.begun) return
+    if (performance.now() - this.#savedAt <= SAVE_EVERY_MS) return
+    this.#saving = true
+    this.save()
+      .catch((error: unknown) => {
+        if (codeOf(error) === 'LEASE_LOST' && error instanceof Error) reply.stop(error)
+        else this.#options.context.log.warn(`the checkpoint was not stored: ${error}`)
+      })
+      .finally(() => {
+        this.#saving = false
+      })
+  }
+
+  #watchRate(reply: Reply): RateWatch | undefined {
+    const { minBytesPerSecond, stallMs } = this.#options
+    if (minBytesPerSecond === undefined) return undefined
+    return new RateWatch({
+      minBytesPerSecond,
+      windowMs: stallMs,
+      received: () => this.fetched,
+      onTooSlow: (rate) =>
+        reply.stop(new FleetError('TOO_SLOW', `the server sends ${Math.round(rate)} bytes a second`)),
+    })
+  }
+}
+
+/** Without what is undefined, which MongoDB would store as null. */
+const defined = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
+
+type TakenPlan = Extract<ResumePlan, { kind: 'append' | 'restart' }>
+
+const wrongSize = (expected: number, found: number | undefined) =>
+  new UnrecoverableError('LENGTH_MISMATCH', `the file should have ${expected} bytes, and the server's has ${found}`)
