@@ -97,13 +97,31 @@ export async function run(bed: Bed): Promise<void> {
 
   const ended = await bed.fleet.tasks.findOne({ _id: model!._id })
   await storeEnded(bed.fleet.tasks as never, ended as never, LONG_LIST)
+  await bed.fleet.as().tasks.cancel({ filter: { name: 'moves' } })
   await Promise.all(runners.slice(1).map((runner) => runner.stop({ grace: 0 })))
+  await page.goto('about:blank')
+  await page.setContent(plainRows(), WAIT)
+  printFrames('the floor, a page of plain rows', await scrolled(page, SCROLLED_MS))
   await page.goto(`${runners[0]!.url}/tasks?status=completed&sort=-finishedAt`)
   await page.locator('[data-testid=task-row]').nth(5).waitFor(WAIT)
+  await sleep(SETTLE_MS)
   const frames = await scrolled(page, SCROLLED_MS)
   const rows = await page.locator('[role=table][aria-rowcount]').getAttribute('aria-rowcount')
+  printFrames(`${LONG_LIST} ended tasks, through ${rows} rows`, frames)
+}
+
+/** Rows without any script, as many as are scrolled through. */
+function plainRows(): string {
+  const row = '<div data-testid=task-row style="display:flex;gap:8px;height:28px;border-bottom:1px solid #ddd">'
+  const cells = '<span style="width:170px">a cell with a text</span>'.repeat(7)
+  const rows = `${row}${cells}</div>`.repeat(8_000)
+  return `<body style="margin:0;font:13px sans-serif"><div style="height:900px;overflow-y:auto"><div>${rows}</div></div></body>`
+}
+
+function printFrames(what: string, frames: readonly number[]): void {
+  const rate = frames.length / (SCROLLED_MS / 1_000)
   process.stdout.write(
-    `${LONG_LIST} ended tasks, scrolled for ${SCROLLED_MS / 1_000} s through ${rows} rows: ${(frames.length / (SCROLLED_MS / 1_000)).toFixed(1)} frames a second, a frame takes ${median(frames).toFixed(1)} ms, p95 ${quantile(frames, 0.95).toFixed(1)} ms; load average ${loadavg()[0]!.toFixed(1)}\n`,
+    `${what}, scrolled for ${SCROLLED_MS / 1_000} s: ${rate.toFixed(1)} frames a second, a frame takes ${median(frames).toFixed(1)} ms, p95 ${quantile(frames, 0.95).toFixed(1)} ms; load average ${loadavg()[0]!.toFixed(1)}\n`,
   )
 }
 
