@@ -171,7 +171,7 @@ describe('attention.list', () => {
     await vi.waitFor(async () => {
       await fleet.workers.list()
       expect(await fleet.gate.setAside.list()).toHaveLength(1)
-    })
+    }, 20_000)
     const rows = await fleet.as().attention.list()
     expect(rows.map(({ kind, subject, count }) => [kind, subject, count]).sort()).toEqual([
       ['deadline', 'urgent', 1],
