@@ -58,7 +58,7 @@ function openTunnel(
       clearTimeout(timer)
       const status = response.statusCode ?? 0
       if (status >= 200 && status < 300) {
-        // TLS hears of the end of what it wraps; an error without a listener would end the process.
+        // The TLS socket reports that the connection has closed. Without a listener, an error here would end the process.
         socket.on('error', () => undefined)
         if (head.length > 0) socket.unshift(head)
         return resolve(socket)

@@ -41,7 +41,7 @@ export interface RawServer {
   stop(): Promise<void>
 }
 
-/** A server that sends whatever it is told to, for what node:http refuses to send. */
+/** A server that sends exact bytes, also those that `node:http` refuses to send. */
 export async function rawServer(answer: (request: RawRequest, socket: Socket) => RawAnswer): Promise<RawServer> {
   const sockets = new Set<Socket>()
   const requests = new Map<string, RawRequest[]>()

@@ -1,10 +1,9 @@
-import chromium from '@sparticuz/chromium'
 import { KeyStore } from '@taskfleet/core'
 import { startPlainProxy } from '@taskfleet/testkit/fleet/plain-proxy'
 import { startGateway } from '@taskfleet/testkit/fleet/test-sockets'
 import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { chromium as playwright } from 'playwright-core'
 import { describe, expect, test } from 'vitest'
+import { launchBrowser } from './browser.ts'
 
 describe('the monitor in a real browser behind a proxy without websockets', () => {
   const fleet = useFleet()
@@ -15,8 +14,7 @@ describe('the monitor in a real browser behind a proxy without websockets', () =
     const proxy = await startPlainProxy(fleet, { target: () => target, strip })
     target = (await startGateway(fleet, { basePath: '/fleet', publicUrl: proxy })).url!
     const task = await fleet.post([])
-    const args = chromium.args.filter((arg) => arg !== '--single-process')
-    const browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    const browser = await launchBrowser()
     fleet.cleanup(() => browser.close())
     const page = await browser.newPage()
     const outside: string[] = []

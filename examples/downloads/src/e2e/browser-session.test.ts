@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import chromium from '@sparticuz/chromium'
 import { KeyStore } from '@taskfleet/core'
 import { useDatabase } from '@taskfleet/testkit/use-database'
-import { type Browser, type Page, chromium as playwright } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { launchBrowser } from './browser.ts'
 
 const WAIT = { timeout: 60_000 }
 const CLI = fileURLToPath(new URL('../../../../packages/cli/dist/main.js', import.meta.url))
@@ -48,8 +48,7 @@ describe('the monitor in a real browser, with and without a key', () => {
 
   beforeAll(async () => {
     gateway = await startGateway(own.uri, '0')
-    const args = chromium.args.filter((arg) => arg !== '--single-process')
-    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    browser = await launchBrowser()
     page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
     page.on('websocket', (socket) => {
       socket.on('framesent', ({ payload }) => {

@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import chromium from '@sparticuz/chromium'
 import { Fleet } from '@taskfleet/core'
 import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
-import { type Browser, type Page, chromium as playwright } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { launchBrowser } from './browser.ts'
 
 const WAIT = { timeout: 120_000 }
 const EACH = 20
@@ -46,8 +46,7 @@ describe('a page with sixty running tasks of several kinds', { timeout: 400_000 
     for (let at = 0; at < 3 * EACH; at += 1) {
       await fleet.enqueue(kinds[at % kinds.length]!, { file: `file-${at}.bin` })
     }
-    const args = chromium.args.filter((arg) => arg !== '--single-process')
-    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    browser = await launchBrowser()
     page = await browser.newPage({ viewport: { width: 1440, height: 1000 } })
     page.on('console', (message) => {
       if (message.type() === 'error') complaints.push(message.text())

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises'
 import { AxeBuilder } from '@axe-core/playwright'
-import chromium from '@sparticuz/chromium'
 import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { mongoUri } from '@taskfleet/testkit/mongo-uri'
-import { type Browser, type Locator, type Page, chromium as playwright } from 'playwright-core'
+import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { launchBrowser } from './browser.ts'
 import { type Demo, startDemo } from './demo.ts'
 
 const WAIT = { timeout: 60_000 }
@@ -22,8 +22,7 @@ describe('the monitor in a real browser', () => {
     demo = await startDemo(['--scale', '0.6', '--slots', '2'], mongoUri())
     files = await startFileServer({ files: { 'endless.bin': { size: '256MiB' } } })
     address = /http:\S+/.exec(await demo.line(/Monitor: http/))![0]
-    const args = chromium.args.filter((arg) => arg !== '--single-process')
-    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    browser = await launchBrowser()
     // A context by name: axe opens a page of its own in it.
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 } })
     page = await context.newPage()

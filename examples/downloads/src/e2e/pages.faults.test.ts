@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AxeBuilder } from '@axe-core/playwright'
-import chromium from '@sparticuz/chromium'
 import { Fleet } from '@taskfleet/core'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
-import { type Browser, type Page, chromium as playwright } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
+import { launchBrowser } from './browser.ts'
 
 const WAIT = { timeout: 120_000 }
 const WIDTHS = [360, 768, 1024, 1280, 1920]
@@ -107,8 +107,7 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
       settings: '/settings',
     }
     for (const [name, path] of Object.entries(entries)) paths.set(name, path)
-    const args = chromium.args.filter((arg) => arg !== '--single-process')
-    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    browser = await launchBrowser()
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce' })
     page = await context.newPage()
     page.on('console', (message) => {
@@ -131,8 +130,17 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
       .locator('main h1')
       .first()
       .waitFor({ ...WAIT, state: 'attached' })
-    await page.waitForFunction(() => document.querySelector('main [aria-busy=true]') === null, undefined, WAIT)
-    await sleep(1_000)
+    // Rows and charts come after the page; it is complete when nothing was added between two looks.
+    await page.waitForFunction(
+      () => {
+        const seen = window as unknown as { parts?: number }
+        const [before, now] = [seen.parts, document.querySelectorAll('main *').length]
+        seen.parts = now
+        return before === now && document.querySelector('main [aria-busy=true]') === null
+      },
+      undefined,
+      { ...WAIT, polling: 500 },
+    )
   }
 
   async function shot(name: string, look: string): Promise<void> {
@@ -158,7 +166,8 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
     await page.setViewportSize({ width: 1440, height: 900 })
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme })
-      await sleep(300)
+      // The charts are drawn again with the next frame.
+      await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))))
       await shot(name, colorScheme)
       const { violations } = await new AxeBuilder({ page }).analyze()
       found.push(

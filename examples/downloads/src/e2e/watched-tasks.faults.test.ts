@@ -1,14 +1,14 @@
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import chromium from '@sparticuz/chromium'
 import { Fleet } from '@taskfleet/core'
 import { countFault } from '@taskfleet/testkit/count-fault'
 import { WorkerProcess } from '@taskfleet/testkit/faults/worker-process'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
-import { type Browser, type Page, chromium as playwright } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { launchBrowser } from './browser.ts'
 
 const WAIT = { timeout: 120_000, polling: 500 }
 const TASKS = fileURLToPath(new URL('./moving.tasks.mjs', import.meta.url))
@@ -80,8 +80,7 @@ describe('a page with 3 × 50 moving tasks', { timeout: 400_000 }, () => {
     silent = new TaskRunner({ mongo: own.uri, tasks: [quiet], queues: ['quiet'], name: 'quiet-host' })
     await silent.start()
     await fleet.enqueue(quiet, {}, { queue: 'quiet' })
-    const args = chromium.args.filter((arg) => arg !== '--single-process')
-    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args, headless: true })
+    browser = await launchBrowser()
     // Large enough for all rows: what nobody sees is not watched.
     page = await browser.newPage({ viewport: { width: 1920, height: 3_600 } })
     await sockets.follow(page)
