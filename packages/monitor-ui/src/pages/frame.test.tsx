@@ -137,6 +137,21 @@ describe('search and act', () => {
     await waitFor(() => expect(fleet.rows.queues.get('bulk')?.paused).toBe(false))
   })
 
+  it('chooses the row at the top though it came last, and keeps the one that was chosen by hand', async () => {
+    await renderMonitor(fleet)
+    await screen.findByText('There are no hosts yet')
+    const chosen = () => inDialog().getByRole('option', { selected: true }).textContent
+    const field = await open('pause bulk')
+    await waitFor(() => expect(chosen()).toBe('Tasks with pause bulk'))
+    fleet.putQueue({ _id: 'bulk', paused: false, updatedAt: iso(Date.now()), rev: 1 })
+    await waitFor(() => expect(chosen()).toBe('Pause the queue bulk'))
+    fireEvent.keyDown(field, { key: 'ArrowDown' })
+    await waitFor(() => expect(chosen()).toBe('Tasks with pause bulk'))
+    fleet.putQueue({ _id: 'bulk-2', paused: false, updatedAt: iso(Date.now()), rev: 1 })
+    await waitFor(() => expect(options()).toContain('Pause the queue bulk-2'))
+    expect(chosen()).toBe('Tasks with pause bulk')
+  })
+
   it('finds tasks by their title, and by a value of their input', async () => {
     const task = fleet.put(aTask.failed({ title: 'Invoice of March' }, Date.now()))
     fleet.put(aTask.failed({ title: 'Other' }, Date.now()))

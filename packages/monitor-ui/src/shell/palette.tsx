@@ -21,6 +21,7 @@ import { PAGES } from './pages.ts'
 import { savedViews, searchOfView } from './saved-views.ts'
 import { toggleTheme } from './theme.ts'
 import { useUi } from './ui-context.ts'
+import { useFirstRow } from './use-first-row.ts'
 import { useRange } from './use-range.ts'
 
 const FOUND = 6
@@ -43,6 +44,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
   const names = useTaskNames()
   const [views] = useState(savedViews)
   const [text, setText] = useState('')
+  const { list, row, setRow, onKeyDown, onPointerMove } = useFirstRow(text)
   const query = text.trim()
   const tokens = parseTokens(query)
   const { answer = [] } = useAsked(() => findTasks(query), { key: `palette ${query}`, active: query.length > 2 })
@@ -59,7 +61,14 @@ export function Palette({ onClose }: { onClose: () => void }) {
   }
   return (
     <Dialog title="Search and act" onClose={onClose}>
-      <Command label="Search and act" loop className="flex flex-col gap-2">
+      <Command
+        label="Search and act"
+        loop
+        className="flex flex-col gap-2"
+        value={row}
+        onValueChange={setRow}
+        onKeyDown={onKeyDown}
+      >
         <Command.Input
           data-autofocus
           className="field w-full text-sm"
@@ -67,7 +76,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
           value={text}
           onValueChange={setText}
         />
-        <Command.List className="max-h-[55dvh] overflow-auto">
+        <Command.List ref={list} className="max-h-[55dvh] overflow-auto" onPointerMove={onPointerMove}>
           <Command.Empty className="px-2 py-3 text-dim">Nothing here has this name.</Command.Empty>
           <Group heading="Pages">
             {PAGES.map(({ to, label }) => (
