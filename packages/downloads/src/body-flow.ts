@@ -4,8 +4,8 @@ import type { HeldSocket } from './held-socket.ts'
 export interface Sink {
   /** Takes in a chunk, which is good for this call only. */
   write(chunk: Buffer): boolean
-  /** For a body that can be received without a copy: `filled` takes in what was received in `space`. */
-  direct?: { space(): Uint8Array; filled(count: number): boolean }
+  /** For a body that can be received without a copy: `filled` takes in what was received in `space`. Without space, no more is wanted. */
+  direct?: { space(): Uint8Array | undefined; filled(count: number): boolean }
   onDrain: () => void
 }
 

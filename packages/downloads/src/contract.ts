@@ -29,6 +29,14 @@ export const downloadInput = z.strictObject({
     .nonnegative()
     .optional()
     .describe("Stops above this many bytes; the handler's own limit holds as well"),
+  connections: z
+    .int()
+    .min(1)
+    .max(16)
+    .optional()
+    .describe(
+      "Connections at the same time, 8 by default, where more than one bring more; the handler's own limit holds as well",
+    ),
   headers: z
     .record(z.string(), z.string())
     .optional()
@@ -69,6 +77,12 @@ export interface DownloadOptions {
   /** Below this rate over a whole `stallMs` in which nothing here kept the server waiting, an attempt fails with `TOO_SLOW`. */
   minBytesPerSecond?: number
   connectTimeoutMs?: number
+  /**
+   * Connections of a download at the same time, at most: 8 by default, and 16 where a task asks for them. The first one is alone as long as it is fast;
+   * there are more when a server gives each of them little, and only where they bring more. To one origin, all downloads of this process together have
+   * no more than that beside their first ones.
+   */
+  connections?: number
   /** Keeps what a cancelled download had. */
   keepPartial?: boolean
   /** Starts writing back to the disk whenever this much is new, so that the last `fsync` is short. */
@@ -102,7 +116,10 @@ export const downloadState = z.object({
   /** What the server said of the whole file: `Repr-Digest` or `Digest`. */
   digest: z.partialRecord(z.enum(['sha256', 'sha512', 'sha1', 'md5']), z.string()).optional(),
   total: z.number().optional(),
+  /** How many bytes the part begins with; after `ahead` was stored for the first time, its length says nothing of that any more. */
   bytes: z.number(),
+  /** What it has behind them: where each span begins and ends, in order. */
+  ahead: z.array(z.int().nonnegative()).optional(),
   /** The most bytes that any attempt had. */
   most: z.number().optional(),
   /** How often in a row bytes were thrown away without getting further than `most`. */

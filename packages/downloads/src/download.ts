@@ -11,7 +11,7 @@ import { nameFromServer } from './file-name.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
 import { httpSource } from './http-source.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
-import { type DownloadRequest, readRequest, readState } from './request.ts'
+import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
 import { Transfer } from './transfer.ts'
 
 const DEFAULTS = { stallMs: 30_000, connectTimeoutMs: 10_000, flushBytes: 256 * 2 ** 20, lockStaleMs: 30_000 }
@@ -64,7 +64,9 @@ async function download(context: Context, settings: Settings, threads: HashThrea
   const request = readRequest(context.input, settings)
   const folder = await checkRoot(settings.root)
   const previous = readState(context.checkpoint.state, request)
-  const source = httpSource(request.url, request.headers, { ...settings, proxyOf: request.proxyOf }, signal)
+  const sourceUntil = (signal: AbortSignal) =>
+    httpSource(request.url, request.headers, { ...settings, proxyOf: request.proxyOf }, signal)
+  const source = sourceUntil(signal)
   const known = request.name ?? previous?.file
   // Without a name of the caller's, only the server's answer tells where the file goes.
   const first = known === undefined ? await source.open() : undefined
@@ -91,13 +93,13 @@ async function download(context: Context, settings: Settings, threads: HashThrea
     try {
       context.log.info(`downloading ${shown(request.url)} to ${owner.name}`)
       const flushBytes = settings.flushBytes
-      const lease = previous?.file === owner.name ? previous.part : undefined
-      const part = await takeOverPart(owner, lease, {
+      const earlier = previous?.file === owner.name ? { lease: previous.part, layout: layoutOf(previous) } : undefined
+      const part = await takeOverPart(owner, earlier, {
         ...{ check, onRead: report, task, flushBytes, threads },
         algorithms: algorithmsOf(request.checksums, previous?.digest ?? {}),
       })
       const transfer = new Transfer({
-        ...{ owner, part, source, request, context, previous },
+        ...{ owner, part, source, sourceUntil, request, context, previous },
         ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },
       })
       try {
@@ -173,5 +175,7 @@ async function letGo(
   const useless = ended || !transfer.resumable
   if (wrong || (useless && !keepPartial)) return part.remove()
   await part.writer.settle().catch(() => undefined)
+  // Without it, the next attempt fetches what came since the last one once more.
+  if (part.worthKeeping && transfer.inSegments) await transfer.save().catch(() => undefined)
   await (part.worthKeeping ? part.release() : part.remove())
 }

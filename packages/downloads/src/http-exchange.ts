@@ -132,7 +132,7 @@ export async function exchange(
     }
     return false
   }
-  const landing = (space: () => Uint8Array): Landing => ({
+  const landing = (space: () => Uint8Array | undefined): Landing => ({
     space: () => (left > 0 ? space() : undefined),
     filled: (count) => receive(count, (wanted) => flow.filled(wanted)),
     write: (chunk) => receive(chunk.length, (wanted) => flow.take(chunk.subarray(0, wanted))),

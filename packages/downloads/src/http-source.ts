@@ -59,7 +59,7 @@ export function httpSource(
         'accept-encoding': 'identity',
         'user-agent': 'taskfleet-download',
         ...(url.origin === first.origin && own),
-        ...(range && { range: `bytes=${range.from}-` }),
+        ...(range && { range: `bytes=${range.from}-${range.to === undefined ? '' : range.to - 1}` }),
         ...(range?.ifRange !== undefined && { 'if-range': range.ifRange }),
       }
       const reply = await exchange(url, headers, options, signal)

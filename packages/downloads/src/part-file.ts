@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { removeIfThere, statOf } from './destination.ts'
 import { codeOf, diskFailure, leaseLost } from './failures.ts'
 import { PartWriter, type PartWriterOptions } from './part-writer.ts'
+import type { Segment, Span } from './segment-map.ts'
+import { SpanWriter } from './span-writer.ts'
 
 const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
 
@@ -28,8 +30,14 @@ const partPath = ({ folder, name, taskId }: PartOwner, lease: string, state: '' 
 export interface PartFile {
   readonly path: string
   readonly writer: PartWriter
+  /** What of an earlier attempt it has behind the bytes of the writer. */
+  readonly ahead: readonly Span[]
   /** Whether it has bytes that a later attempt could add to. */
   readonly worthKeeping: boolean
+  /** Writes a segment behind the bytes of the writer. @param onWritten called when the operating system has these bytes */
+  segment(segment: Segment, onWritten: (from: number, to: number) => void): SpanWriter
+  /** Hands the writer what is on the disk behind its bytes, up to `to`. */
+  absorb(to: number): Promise<void>
   /** Whether the name still leads to the file that we have open. */
   stillOurs(): Promise<boolean>
   /** Closes it and leaves it to the next attempt. */
@@ -46,18 +54,25 @@ type Checks = Omit<PartWriterOptions, 'path'> & {
   onRead(bytes: number): void
 }
 
+/** The part that an earlier attempt has left. */
+export interface EarlierPart {
+  lease: string
+  /** What is good in it, when its length does not tell. */
+  layout?: { bytes: number; ahead: readonly Span[] } | undefined
+}
+
 /**
  * An empty part, or one with all bytes of the attempt before, read back into the hash. Until there is a byte to add, a part of an earlier
  * attempt stays that one's: an attempt that brings nothing leaves everything as it was, so the stored checkpoint still fits.
  */
 export async function takeOverPart(
   owner: PartOwner,
-  previousLease: string | undefined,
+  earlier: EarlierPart | undefined,
   checks: Checks,
 ): Promise<PartFile> {
   const path = partPath(owner, owner.leaseId, '')
   try {
-    const previous = previousLease !== undefined && previousLease !== owner.leaseId ? previousLease : undefined
+    const previous = earlier?.lease !== owner.leaseId ? earlier : undefined
     const found =
       previous === undefined
         ? undefined
@@ -73,13 +88,14 @@ export async function takeOverPart(
 const create = (path: string) => open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644)
 
 /** Goes on in a file that its attempt has closed. It keeps its name until a byte is added, so that a crash before loses nothing. */
-async function adopt(owner: PartOwner, lease: string, checks: Checks): Promise<PartFile | undefined> {
+async function adopt(owner: PartOwner, { lease, layout }: EarlierPart, checks: Checks): Promise<PartFile | undefined> {
   const idle = partPath(owner, lease, '.idle')
   const handle = await opened(idle, O_RDWR)
   if (!handle) return undefined
-  const part = partFile(owner, handle, checks, { claimedFrom: idle, left: idle })
+  const { bytes, ahead } = goodBytes((await handle.stat()).size, layout)
+  const part = partFile(owner, handle, checks, { claimedFrom: idle, left: idle, ahead })
   try {
-    await readBack(handle, checks, (chunk) => part.writer.absorb(chunk))
+    await readBack(handle, { from: 0, to: bytes }, checks, (chunk) => part.writer.absorb(chunk))
     return part
   } catch (error) {
     await part.abandon()
@@ -88,7 +104,7 @@ async function adopt(owner: PartOwner, lease: string, checks: Checks): Promise<P
 }
 
 /** Copies a file that somebody may still have open. Its name is changed first: its attempt can't publish it from here on. */
-async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<PartFile | undefined> {
+async function copy(owner: PartOwner, { lease, layout }: EarlierPart, checks: Checks): Promise<PartFile | undefined> {
   const taken = partPath(owner, lease, '.taken')
   await moved(partPath(owner, lease, ''), taken)
   const source = await opened(taken, O_RDONLY)
@@ -96,16 +112,22 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
   try {
     const path = partPath(owner, owner.leaseId, '')
     const { bavail, bsize } = await statfs(owner.folder)
-    if ((await source.stat()).size > bavail * bsize) {
+    // What a late write adds from here on is left out.
+    const { bytes, ahead } = goodBytes((await source.stat()).size, layout)
+    if ([{ from: 0, to: bytes }, ...ahead].reduce((sum, { from, to }) => sum + to - from, 0) > bavail * bsize) {
       await removeIfThere(taken)
       return undefined
     }
-    const part = partFile(owner, await create(path), checks, { left: partPath(owner, lease, '.idle'), copied: taken })
+    const handle = await create(path)
+    const part = partFile(owner, handle, checks, { left: partPath(owner, lease, '.idle'), copied: taken, ahead })
     try {
-      await readBack(source, checks, async (chunk) => {
+      await readBack(source, { from: 0, to: bytes }, checks, async (chunk) => {
         if (!part.writer.write(chunk)) await part.writer.idle()
       })
       await part.writer.settle()
+      for (const span of ahead) {
+        await readBack(source, span, checks, async (chunk, at) => void (await handle.writev([chunk], at)))
+      }
       return part
     } catch (error) {
       await part.abandon()
@@ -117,20 +139,26 @@ async function copy(owner: PartOwner, lease: string, checks: Checks): Promise<Pa
   }
 }
 
-/** Reads what is there now; what a late write adds meanwhile is left out. */
+/** Without a layout, the length of a part tells. */
+function goodBytes(size: number, layout: EarlierPart['layout']): { bytes: number; ahead: Span[] } {
+  if (layout === undefined) return { bytes: size, ahead: [] }
+  const ahead = layout.ahead.filter(({ to }) => to <= size)
+  return { bytes: Math.min(size, layout.bytes), ahead }
+}
+
 async function readBack(
   handle: FileHandle,
+  { from, to }: Span,
   { check, onRead, threads }: Checks,
-  take: (chunk: Buffer) => Promise<void>,
+  take: (chunk: Buffer, at: number) => Promise<void>,
 ): Promise<void> {
   const block = threads.takeBlock()
   try {
-    const { size } = await handle.stat()
-    for (let at = 0; at < size; ) {
+    for (let at = from; at < to; ) {
       await check()
-      const { bytesRead } = await handle.read(block, 0, Math.min(block.length, size - at), at)
+      const { bytesRead } = await handle.read(block, 0, Math.min(block.length, to - at), at)
       if (bytesRead === 0) return
-      await take(block.subarray(0, bytesRead))
+      await take(block.subarray(0, bytesRead), at)
       at += bytesRead
       onRead(at)
     }
@@ -169,6 +197,8 @@ interface Unclaimed {
   left: string
   /** What it was copied from. */
   copied?: string
+  /** What it has behind its first hole. */
+  ahead: readonly Span[]
 }
 
 function partFile(owner: PartOwner, handle: FileHandle, checks: Checks, unclaimed?: Unclaimed): PartFile {
@@ -187,6 +217,14 @@ function partFile(owner: PartOwner, handle: FileHandle, checks: Checks, unclaime
   return {
     path,
     writer,
+    ahead: unclaimed?.ahead ?? [],
+    segment: (segment, onWritten) => new SpanWriter(segment, { ...checks, handle, path }, onWritten),
+    absorb: async (to) => {
+      await writer.settle()
+      await readBack(handle, { from: writer.bytes, to }, { ...checks, onRead: () => {} }, (chunk) =>
+        writer.absorb(chunk),
+      )
+    },
     get worthKeeping() {
       return writer.hasBytes
     },

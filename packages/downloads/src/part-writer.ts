@@ -123,7 +123,7 @@ export class PartWriter {
     return flowing
   }
 
-  /** Takes in bytes that the file already has at its end. */
+  /** Takes in bytes that the file has already behind those that were taken in. */
   async absorb(chunk: Buffer): Promise<void> {
     await Promise.all(this.#hashes.map(([, hash]) => hash.update(chunk)))
     this.bytes += chunk.length
@@ -186,9 +186,13 @@ export class PartWriter {
   /** The checksums of all bytes taken in; they are on the disk for good when it resolves. Call it once. */
   async finish(): Promise<Checksums & { sha256: string }> {
     await this.settle()
-    const synced = this.#handle.sync().catch((error: unknown) => {
-      throw diskFailure(error, this.#options.path)
-    })
+    // A segment of another version may have been longer.
+    const cut = this.#handle.truncate(this.bytes)
+    const synced = cut
+      .then(() => this.#handle.sync())
+      .catch((error: unknown) => {
+        throw diskFailure(error, this.#options.path)
+      })
     const digests = this.#hashes.map(async ([algorithm, hash]) => [algorithm, await hash.digest()] as const)
     const [found] = await Promise.all([Promise.all(digests), synced])
     return Object.fromEntries(found) as Checksums & { sha256: string }

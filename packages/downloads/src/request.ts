@@ -5,6 +5,12 @@ import { type DownloadInput, type DownloadOptions, type DownloadState, downloadS
 import { checkedName, isNumbered } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'
 import { environmentProxy, type HttpProxy, readProxy } from './proxies.ts'
+import type { Span } from './segment-map.ts'
+
+const MOST_CONNECTIONS = 16
+const USUAL_CONNECTIONS = 8
+/** Behind the source of a state with `ahead`, so that workers that know only parts without holes begin anew. */
+const IN_SEGMENTS = '+segments'
 
 /** A checked input. */
 export interface DownloadRequest {
@@ -19,6 +25,8 @@ export interface DownloadRequest {
   /** What to do with a file that is there; undefined to leave it and fail, unless it is the one that is wanted. */
   expect: DownloadInput['expect']
   maxBytes: number
+  /** The most connections at the same time. */
+  connections: number
   headers: Record<string, string>
   proxyOf(url: URL): HttpProxy | undefined
 }
@@ -43,6 +51,7 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
     size: input.size,
     expect: input.expect ?? (input.overwrite ? 'overwrite' : undefined),
     maxBytes,
+    connections: Math.min(options.connections ?? MOST_CONNECTIONS, input.connections ?? USUAL_CONNECTIONS),
     headers,
     proxyOf: proxyChoice(input.proxy, options.proxy),
   }
@@ -79,11 +88,23 @@ function checkedChecksum(text: string | undefined): Checksums {
   throw new UnrecoverableError('BAD_CHECKSUM', takes, { field: 'checksum' })
 }
 
+/** What a checkpoint calls the source of its bytes. */
+export const sourceOf = ({ source }: DownloadRequest, inSegments: boolean): string =>
+  inSegments ? `${source}${IN_SEGMENTS}` : source
+
 /** What an earlier attempt left, where it is about the same URL and destination. */
 export function readState(saved: unknown, request: DownloadRequest): DownloadState | undefined {
   const { data: state } = downloadState.safeParse(saved)
-  if (state === undefined || state.source !== request.source) return undefined
+  if (state === undefined || state.source !== sourceOf(request, state.ahead !== undefined)) return undefined
   const { name = state.file, expect } = request
   if (checkedName(state.file) === name) return state
   return expect === 'rename' && isNumbered(state.file, name) ? state : undefined
+}
+
+/** Where the good bytes of a part with holes are. */
+export function layoutOf({ bytes, ahead }: DownloadState): { bytes: number; ahead: Span[] } | undefined {
+  if (ahead === undefined) return undefined
+  const spans: Span[] = []
+  for (let i = 0; i + 1 < ahead.length; i += 2) spans.push({ from: ahead[i]!, to: ahead[i + 1]! })
+  return { bytes, ahead: spans }
 }

@@ -24,6 +24,8 @@ export interface OnDisk {
 /** A request for the bytes from `from` on. */
 export interface RangeRequest {
   from: number
+  /** Where they end: the byte before it is the last one. Without it, all the rest is wanted. */
+  to?: number
   /** A validator: the server sends the whole if it doesn't fit. */
   ifRange: string | undefined
 }

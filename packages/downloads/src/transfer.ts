@@ -3,6 +3,7 @@ import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext } from '@taskfleet/worker'
 import type { Sink } from './body-flow.ts'
 import { algorithmsOf, type Checksums, serverChecksum } from './checksums.ts'
+import { Connections } from './connections.ts'
 import type { DownloadInput, DownloadState } from './contract.ts'
 import { checkSpace } from './destination.ts'
 import { codeOf, statusFailure } from './failures.ts'
@@ -11,7 +12,7 @@ import type { Source } from './http-source.ts'
 import { type PartFile, type PartOwner, removeLeftovers } from './part-file.ts'
 import { RateWatch } from './rate-watch.ts'
 import { relieveReadBuffers } from './read-buffers.ts'
-import { type DownloadRequest, tooLarge } from './request.ts'
+import { type DownloadRequest, sourceOf, tooLarge } from './request.ts'
 import {
   isResumable,
   type OnDisk,
@@ -21,8 +22,11 @@ import {
   rangeRequests,
   type Version,
 } from './resume-plan.ts'
+import { type Segment, SegmentMap } from './segment-map.ts'
 
 const SAVE_EVERY_MS = 2000
+/** Below this, in bytes, a file is not worth more connections. */
+const LEAST_FOR_SEGMENTS = 4 * 2 ** 20
 /** A try that brings more than this is followed by the next one at once. */
 const SMALL_GAIN = 2 ** 14
 const MOST_SMALL_GAINS = 5
@@ -40,6 +44,8 @@ export interface TransferOptions {
   owner: PartOwner
   part: PartFile
   source: Source
+  /** The same with another signal, for more connections. */
+  sourceUntil(signal: AbortSignal): Source
   request: DownloadRequest
   context: HandlerContext<DownloadInput>
   stallMs: number
@@ -57,6 +63,13 @@ export class Transfer {
   #digest: Checksums = {}
   #total: number | undefined
   #pieces = false
+  /** What is there behind the bytes of the writer, and what is on its way. */
+  #map = new SegmentMap()
+  /** Whether the part may have bytes behind a hole. */
+  #inSegments = false
+  #connections: Connections | undefined
+  /** What the first connection brings. */
+  #first: Segment | undefined
   /** The most bytes that this attempt had. */
   #furthest: number
   #smallGains = 0
@@ -73,19 +86,26 @@ export class Transfer {
     const { previous, part } = options
     this.#most = previous?.most ?? previous?.bytes ?? 0
     this.#restarts = previous?.restarts ?? 0
-    this.#furthest = part.writer.bytes
     if (previous !== undefined && part.writer.bytes > 0) {
       const { etag, lastModified, weakEtag, total } = previous
       this.#version = { etag, lastModified, weakEtag }
       this.#total = total
       this.#digest = previous.digest ?? {}
+      this.#inSegments = previous.ahead !== undefined
+      this.#map = new SegmentMap(part.ahead)
     }
+    this.#furthest = this.#have
     part.writer.onBegin = () => this.#begin()
   }
 
   /** Bytes of the file that were on disk before. */
   get resumedFrom(): number {
-    return this.#options.part.writer.bytes - this.#fetchedSinceRestart
+    return this.#have - this.#fetchedSinceRestart
+  }
+
+  get #have(): number {
+    const { bytes } = this.#options.part.writer
+    return bytes + this.#map.bytesBeyond(bytes)
   }
 
   /** Whether a later attempt can add to the bytes of this one. */
@@ -117,44 +137,80 @@ export class Transfer {
     const { part, request } = this.#options
     const { writer } = part
     let next = first
-    while (writer.bytes !== this.#total) {
-      const before = writer.bytes
-      const { reply, plan } = await this.#request(next)
-      next = undefined
-      if (plan.kind === 'complete') {
-        reply.stop(new Error('not needed'))
-        this.#total = before
-        continue
-      }
-      try {
-        await this.#take(reply, plan)
-        if (plan.kind === 'restart' && !plan.piece) this.#total ??= writer.bytes
-        this.#pieces = plan.kind === 'restart' ? plan.piece : this.#pieces || plan.total === undefined
-        if (writer.bytes === before && writer.bytes !== this.#total) {
-          throw new FleetError('LENGTH_MISMATCH', `the server sent ${writer.bytes} of ${this.#total ?? 'more'} bytes`)
+    try {
+      while (writer.bytes !== this.#total) {
+        if (await this.#catchUp()) continue
+        const before = this.#have
+        try {
+          const { reply, plan } = await this.#request(next)
+          next = undefined
+          if (plan.kind === 'complete') {
+            reply.stop(new Error('not needed'))
+            this.#total = writer.bytes
+            continue
+          }
+          await this.#take(reply, plan)
+          if (plan.kind === 'restart' && !plan.piece) this.#total ??= writer.bytes
+          this.#pieces = plan.kind === 'restart' ? plan.piece : this.#pieces || plan.total === undefined
+          if (this.#have === before && writer.bytes !== this.#total) {
+            throw new FleetError('LENGTH_MISMATCH', `the server sent ${writer.bytes} of ${this.#total ?? 'more'} bytes`)
+          }
+        } catch (error) {
+          await this.#goOnAfter(error)
+        } finally {
+          if (this.#first) this.#map.end(this.#first)
+          this.#first = undefined
         }
-      } catch (error) {
-        await this.#goOnAfter(error)
+        this.#furthest = Math.max(this.#furthest, this.#have)
       }
-      this.#furthest = Math.max(this.#furthest, writer.bytes)
+    } finally {
+      await this.#endSegments()
     }
     if (request.size !== undefined && request.size !== this.#total) throw wrongSize(request.size, this.#total)
+  }
+
+  /** Takes what other connections have brought, or waits for it. @returns false when the next byte is nobody's */
+  async #catchUp(): Promise<boolean> {
+    const { part, context } = this.#options
+    const { writer } = part
+    const end = this.#map.wholeTo(writer.bytes)
+    if (end > writer.bytes) await part.absorb(end)
+    else if (this.#connections && this.#map.isRunning(writer.bytes)) await this.#connections.change()
+    else return false
+    if (context.signal.aborted) throw context.signal.reason
+    if (this.#connections?.failure) throw this.#connections.failure
+    this.#report()
+    this.#saveIfDue()
+    return true
+  }
+
+  async #endSegments(): Promise<void> {
+    await this.#connections?.close()
+    this.#connections = undefined
+  }
+
+  /** Whether the length of the part file says nothing, so that its checkpoint has to be right. */
+  get inSegments(): boolean {
+    return this.#inSegments
   }
 
   /** Stores how far the part file is; with `sha256`, that it is complete and about to get its name, which may be another one by now. */
   async save(sha256?: string, file = this.#options.owner.name): Promise<void> {
     const { owner, part, request, context } = this.#options
-    const { written } = part.writer
+    const { written, bytes } = part.writer
     this.#savedAt = performance.now()
-    if (written > this.#most) {
-      this.#most = written
+    const ahead = this.#map.beyond(bytes)
+    const inAll = written + this.#map.bytesBeyond(bytes)
+    if (inAll > this.#most) {
+      this.#most = inAll
       this.#restarts = 0
     }
     await context.checkpoint.save({
-      source: request.source,
+      source: sourceOf(request, this.#inSegments),
       file,
       part: owner.leaseId,
       bytes: written,
+      ...(this.#inSegments && { ahead: ahead.flatMap(({ from, to }) => [from, to]) }),
       ...defined({ ...this.#version, total: this.#total, sha256 }),
       ...(algorithmsOf(this.#digest).length > 0 && { digest: this.#digest }),
       ...(this.#restarts > 0 && { most: this.#most, restarts: this.#restarts }),
@@ -181,6 +237,11 @@ export class Transfer {
     }
     const tooMuch = disk.total !== undefined && disk.bytes > disk.total
     const ranges = first === undefined && !tooMuch ? rangeRequests(disk) : []
+    if (ranges.length > 0 && disk.total !== undefined && this.#inSegments) {
+      this.#first = this.#map.claim(disk.bytes, disk.total)
+      const { to } = this.#first
+      if (to < disk.total) for (const range of ranges) range.to = to
+    }
     for (;;) {
       const range = ranges.shift()
       const reply = first ?? (await this.#open(source, range))
@@ -213,6 +274,10 @@ export class Transfer {
 
   async #restart(digest: Checksums): Promise<void> {
     const { writer } = this.#options.part
+    await this.#endSegments()
+    this.#map = new SegmentMap()
+    this.#inSegments = false
+    this.#first = undefined
     if (writer.bytes > 0) {
       this.#restarts++
       if (++this.#restartsHere > MOST_RESTARTS_OF_ATTEMPT)
@@ -228,7 +293,7 @@ export class Transfer {
   /** Returns when the next try may begin. @throws what ended the last one, unless it was the connection and brought bytes */
   async #goOnAfter(error: unknown): Promise<void> {
     const { part, context } = this.#options
-    const gained = part.writer.bytes - this.#furthest
+    const gained = this.#have - this.#furthest
     const broken = BREAKS.has(codeOf(error)) && !(error instanceof UnrecoverableError)
     if (!broken || gained <= 0 || context.signal.aborted) throw error
     this.#smallGains = gained < SMALL_GAIN ? this.#smallGains + 1 : 0
@@ -257,7 +322,11 @@ export class Transfer {
       }
       this.#total = plan.total
       this.#checkTotal(plan.total)
-      if (plan.total !== undefined) await checkSpace(owner.folder, plan.total - writer.bytes)
+      if (plan.total !== undefined) {
+        await checkSpace(owner.folder, plan.total - this.#have)
+        this.#first ??= this.#map.claim(writer.bytes, plan.total)
+        this.#maySplit(reply, plan.total)
+      }
     } catch (error) {
       reply.stop(new Error('not wanted'))
       throw error
@@ -270,28 +339,76 @@ export class Transfer {
     this.#report()
   }
 
+  /** From here on there may be more connections, if that helps. */
+  #maySplit(reply: Reply, total: number): void {
+    const { request, part, context, sourceUntil } = this.#options
+    const { writer } = part
+    const allowed = request.connections > 1 && this.resumable && !/\bnone\b/i.test(reply.headers['accept-ranges'] ?? '')
+    // After a server has thrown one download away, it is not given more to do.
+    const worth = total - this.#have >= LEAST_FOR_SEGMENTS && this.#restartsHere === 0
+    if (this.#connections !== undefined || !allowed || !worth) return
+    this.#connections = new Connections({
+      map: this.#map,
+      source: sourceUntil,
+      origin: request.url.origin,
+      total,
+      version: this.#version,
+      checked: this.#checked,
+      most: request.connections,
+      signal: context.signal,
+      front: () => writer.bytes,
+      received: () => this.fetched,
+      onReceived: (count) => {
+        this.#received(count)
+        this.#saveIfDue()
+      },
+      writer: (segment, onWritten) => part.segment(segment, onWritten),
+      prepare: () => this.#storeInSegments(),
+      log: (message) => context.log.info(message),
+    })
+  }
+
+  /** Once the part may have holes, its checkpoint must say so: its length would mean other bytes. */
+  async #storeInSegments(): Promise<boolean> {
+    if (this.#savedAt === undefined || !this.#options.part.writer.begun) return false
+    this.#inSegments = true
+    try {
+      await this.save()
+      return true
+    } catch (error) {
+      this.#options.context.log.warn(`the checkpoint was not stored, so there is one connection: ${error}`)
+      return false
+    }
+  }
+
   async #pump(reply: Reply): Promise<void> {
     const { writer } = this.#options.part
+    const first = this.#first
     const watch = this.#watchRate(reply)
     writer.onFailure = (failure) => reply.stop(failure)
+    const room = () => (first === undefined ? Number.POSITIVE_INFINITY : first.to - writer.bytes)
     const take = (count: number, into: () => boolean): boolean => {
       this.#checkTotal(writer.bytes + count)
       const flowing = into()
       if (!flowing) watch?.hold()
       relieveReadBuffers(count)
-      this.fetched += count
-      this.#fetchedSinceRestart += count
-      this.#report()
-      this.#saveIfDue(reply)
+      this.#received(count)
+      this.#saveIfDue((failure) => reply.stop(failure))
+      if (first !== undefined) {
+        first.at = writer.bytes
+        // What follows comes, or came, over another connection.
+        if (first.at >= first.to && first.to !== this.#total) reply.stop(FOLLOWS)
+      }
       return flowing
     }
     const sink: Sink = {
       onDrain: () => {},
       write: (chunk) => {
-        return take(chunk.length, () => writer.write(chunk))
+        const wanted = first === undefined || first.to === this.#total ? chunk : chunk.subarray(0, room())
+        return take(wanted.length, () => writer.write(wanted))
       },
       direct: {
-        space: () => writer.space(),
+        space: () => (room() > 0 ? writer.space().subarray(0, room()) : undefined),
         filled: (count) => take(count, () => writer.filled(count)),
       },
     }
@@ -301,9 +418,17 @@ export class Transfer {
     }
     try {
       await reply.pipe(sink)
+    } catch (error) {
+      if (error !== FOLLOWS) throw error
     } finally {
       watch?.stop()
     }
+  }
+
+  #received(count: number): void {
+    this.fetched += count
+    this.#fetchedSinceRestart += count
+    this.#report()
   }
 
   #checkTotal(bytes = 0): void {
@@ -318,21 +443,21 @@ export class Transfer {
   #report(): void {
     const total = this.#total ?? this.#options.request.size
     this.#options.context.progress({
-      done: this.#options.part.writer.bytes,
+      done: this.#have,
       unit: 'bytes',
       ...(total !== undefined && { total }),
     })
   }
 
   /** A checkpoint that could not be stored costs a later attempt some bytes; a lost lease ends this one. */
-  #saveIfDue(reply: Reply): void {
+  #saveIfDue(onLost: (failure: Error) => void = () => {}): void {
     // Before it is stored by `#begin`, the part file may not be this attempt's.
     if (this.#saving || this.#savedAt === undefined || !this.#options.part.writer.begun) return
     if (performance.now() - this.#savedAt <= SAVE_EVERY_MS) return
     this.#saving = true
     this.save()
       .catch((error: unknown) => {
-        if (codeOf(error) === 'LEASE_LOST' && error instanceof Error) reply.stop(error)
+        if (codeOf(error) === 'LEASE_LOST' && error instanceof Error) onLost(error)
         else this.#options.context.log.warn(`the checkpoint was not stored: ${error}`)
       })
       .finally(() => {
@@ -352,6 +477,8 @@ export class Transfer {
     })
   }
 }
+
+const FOLLOWS = new Error('the next bytes come over another connection')
 
 /** Without what is undefined, which MongoDB would store as null. */
 const defined = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
