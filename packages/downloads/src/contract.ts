@@ -85,6 +85,10 @@ export interface DownloadOptions {
   connections?: number
   /** Keeps what a cancelled download had. */
   keepPartial?: boolean
+  /** Bytes of the disk that downloads never fill; by default a hundredth of it, at most 1 GiB. */
+  keepFreeBytes?: number
+  /** Part files that nobody has written to for this long are removed, 30 days by default. Their tasks would begin anew. */
+  keepPartsMs?: number
   /** Starts writing back to the disk whenever this much is new, so that the last `fsync` is short. */
   flushBytes?: number
   /** Another task's lock on a destination counts as left behind when it was not renewed for this long. */

@@ -14,6 +14,8 @@ export interface LockOptions {
 }
 
 export interface DestinationLock {
+  /** When it was made, by the file system's clock, in milliseconds. */
+  readonly now: number
   release(): Promise<void>
 }
 
@@ -37,6 +39,7 @@ export async function lockDestination(options: LockOptions): Promise<Destination
     const renewal = setInterval(() => void handle.write(taskId, 0).catch(() => undefined), staleMs / 3)
     renewal.unref()
     return {
+      now,
       async release() {
         clearInterval(renewal)
         const current = await statOf(path)

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs'
-import { access, link, lstat, open, realpath, rename, statfs, unlink } from 'node:fs/promises'
+import { access, link, lstat, open, realpath, rename, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { codeOf, diskFailure, leaseLost } from './failures.ts'
@@ -46,13 +46,6 @@ export async function checkDestination(path: string, overwrite: boolean): Promis
 }
 
 const exists = (path: string, what: string) => new UnrecoverableError('DEST_EXISTS', `${path} ${what}`)
-
-/** @throws {FleetError} `INSUFFICIENT_SPACE` */
-export async function checkSpace(root: string, needed: number): Promise<void> {
-  const { bavail, bsize } = await statfs(root)
-  if (needed <= bavail * bsize) return
-  throw new FleetError('INSUFFICIENT_SPACE', `${root} has ${bavail * bsize} bytes free and ${needed} are needed`)
-}
 
 /**
  * Gives the finished part its name, in one step that fails when the part was taken over in the meantime: a stopped attempt

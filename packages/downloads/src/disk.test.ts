@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { write } from 'node:fs'
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, open, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -17,7 +17,9 @@ let small: string
 let mounted = false
 
 beforeAll(async () => {
-  bed = await testBed({ files: { 'big.bin': { size: '16MiB' }, 'huge.bin': { size: '256MiB' } } })
+  bed = await testBed({
+    files: { 'big.bin': { size: '16MiB' }, 'huge.bin': { size: '256MiB' }, 'some.bin': { size: '2.5MiB' } },
+  })
   small = await mkdtemp(join(tmpdir(), 'taskfleet-small-'))
   mounted = await exec('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', small]).then(
     () => true,
@@ -34,6 +36,35 @@ describe('a disk without room', () => {
   test('is noticed before the first byte where the length is known', async ({ skip }) => {
     if (!mounted) skip('only root can mount a small disk')
     expect(await bed.code({ url: `${bed.server.url}/big.bin`, file: 'x' }, { root: small })).toBe('INSUFFICIENT_SPACE')
+  })
+
+  test('is not promised to two downloads at the same time', async ({ skip }) => {
+    if (!mounted) skip('only root can mount a small disk')
+    const url = `${bed.server.url}/some.bin`
+    const first = bed.start({ url: `${url}?hold=1MiB`, file: 'first' }, { root: small })
+    await bed.server.held('some.bin')
+    await expect(bed.run({ url, file: 'second' }, { root: small })).rejects.toThrow(/other downloads here need [1-9]/)
+    bed.server.release('some.bin')
+    await first.ended
+    await rm(join(small, 'first'))
+    expect(await bed.code({ url, file: 'second' }, { root: small })).toBe('completed')
+    await rm(join(small, 'second'))
+  })
+
+  test('keeps what it shall keep free', async ({ skip }) => {
+    if (!mounted) skip('only root can mount a small disk')
+    const url = `${bed.server.url}/some.bin`
+    expect(await bed.code({ url, file: 'x' }, { root: small, keepFreeBytes: 2 ** 21 })).toBe('INSUFFICIENT_SPACE')
+    expect(await bed.code({ url, file: 'x' }, { root: small, keepFreeBytes: 0 })).toBe('completed')
+    await rm(join(small, 'x'))
+  })
+
+  test('keeps it from files of unknown length too', async ({ skip }) => {
+    if (!mounted) skip('only root can mount a small disk')
+    const input = { url: `${bed.server.url}/some.bin?fault=no-length&rate=400KiB`, file: 'x' }
+    const task = fakeTask()
+    expect(await bed.code(input, { root: small, keepFreeBytes: 3 * 2 ** 20 }, task)).toBe('INSUFFICIENT_SPACE')
+    for (const name of await readdir(small)) await rm(join(small, name))
   })
 
   test('ends an attempt of unknown length with ENOSPC, and leaves what fits to the next one', async ({ skip }) => {
@@ -59,6 +90,31 @@ describe('a disk without room', () => {
     bed.server.release('big.bin')
     await expect(attempt.ended).rejects.toMatchObject({ code: 'NO_ROOT' })
   })
+})
+
+test('parts that nobody has written to for long are removed', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'taskfleet-swept-'))
+  const put = async (name: string, daysOld: number) => {
+    const path = join(root, name)
+    await writeFile(path, 'x')
+    const at = new Date(Date.now() - daysOld * 86_400_000)
+    await utimes(path, at, at)
+  }
+  const id = '65f000000000000000000001'
+  await put(`old.iso.${id}.lease-1.idle.part`, 31)
+  await put(`old.iso.${id}.lease-2.part`, 31)
+  await put('.old.iso.download-lock', 31)
+  await put(`young.iso.${id}.lease-1.idle.part`, 29)
+  await put('somebody.part', 400)
+  await put('old.iso', 400)
+  await bed.run({ url: `${bed.server.url}/some.bin`, file: 'new.bin' }, { root })
+  expect((await readdir(root)).sort()).toEqual([
+    'new.bin',
+    'old.iso',
+    'somebody.part',
+    `young.iso.${id}.lease-1.idle.part`,
+  ])
+  await rm(root, { recursive: true })
 })
 
 describe('the part writer', () => {

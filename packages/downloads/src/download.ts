@@ -12,9 +12,16 @@ import { type HashThreads, hashThreads } from './hash-threads.ts'
 import { httpSource } from './http-source.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
+import { sweepParts } from './sweep.ts'
 import { Transfer } from './transfer.ts'
 
-const DEFAULTS = { stallMs: 30_000, connectTimeoutMs: 10_000, flushBytes: 256 * 2 ** 20, lockStaleMs: 30_000 }
+const DEFAULTS = {
+  stallMs: 30_000,
+  connectTimeoutMs: 10_000,
+  flushBytes: 256 * 2 ** 20,
+  lockStaleMs: 30_000,
+  keepPartsMs: 30 * 86_400_000,
+}
 
 type Settings = DownloadOptions & typeof DEFAULTS
 type Context = HandlerContext<DownloadInput>
@@ -91,6 +98,10 @@ async function download(context: Context, settings: Settings, threads: HashThrea
     }
     const { owner, lock } = destination
     try {
+      await sweepParts(folder, settings.keepPartsMs, lock.now).then(
+        (names) => names.length > 0 && context.log.info(`removed what was left behind long ago: ${names.join(', ')}`),
+        (error: unknown) => context.log.warn(`what was left behind long ago could not be removed: ${error}`),
+      )
       context.log.info(`downloading ${shown(request.url)} to ${owner.name}`)
       const flushBytes = settings.flushBytes
       const earlier = previous?.file === owner.name ? { lease: previous.part, layout: layoutOf(previous) } : undefined
@@ -100,7 +111,11 @@ async function download(context: Context, settings: Settings, threads: HashThrea
       })
       const transfer = new Transfer({
         ...{ owner, part, source, sourceUntil, request, context, previous },
-        ...{ stallMs: settings.stallMs, minBytesPerSecond: settings.minBytesPerSecond },
+        ...{
+          stallMs: settings.stallMs,
+          minBytesPerSecond: settings.minBytesPerSecond,
+          keepFree: settings.keepFreeBytes,
+        },
       })
       try {
         await transfer.fetchRest(first)

@@ -5,7 +5,7 @@ import type { Sink } from './body-flow.ts'
 import { algorithmsOf, type Checksums, serverChecksum } from './checksums.ts'
 import { Connections } from './connections.ts'
 import type { DownloadInput, DownloadState } from './contract.ts'
-import { checkSpace } from './destination.ts'
+import { checkFree, reserveSpace } from './disk-space.ts'
 import { codeOf, statusFailure } from './failures.ts'
 import type { Reply } from './http-exchange.ts'
 import type { Source } from './http-source.ts'
@@ -37,6 +37,8 @@ const MOST_RESTARTS_OF_ATTEMPT = 3
 const MOST_RESTARTS = 10
 /** How a connection ends a try and no more. */
 const BREAKS = new Set(['LENGTH_MISMATCH', 'CONNECTION_LOST', 'BAD_RESPONSE', 'STALLED', 'TOO_SLOW'])
+/** What ends an attempt, though it is met beside the transfer. */
+const FINAL = new Set(['LEASE_LOST', 'INSUFFICIENT_SPACE'])
 /** What servers answer to a range that they don't like. They may like a request for the whole. */
 const REFUSED_RANGE = /^HTTP_(400|403|405|406|412|417|501)$/
 
@@ -50,6 +52,7 @@ export interface TransferOptions {
   context: HandlerContext<DownloadInput>
   stallMs: number
   minBytesPerSecond: number | undefined
+  keepFree: number | undefined
   /** The checkpoint of earlier attempts. It describes the bytes that the part file has already. */
   previous: DownloadState | undefined
 }
@@ -68,6 +71,8 @@ export class Transfer {
   /** Whether the part may have bytes behind a hole. */
   #inSegments = false
   #connections: Connections | undefined
+  /** Gives up the room on the disk that is counted on. */
+  #freeSpace: (() => void) | undefined
   /** What the first connection brings. */
   #first: Segment | undefined
   /** The most bytes that this attempt had. */
@@ -164,6 +169,7 @@ export class Transfer {
         this.#furthest = Math.max(this.#furthest, this.#have)
       }
     } finally {
+      this.#freeSpace?.()
       await this.#endSegments()
     }
     if (request.size !== undefined && request.size !== this.#total) throw wrongSize(request.size, this.#total)
@@ -274,6 +280,8 @@ export class Transfer {
 
   async #restart(digest: Checksums): Promise<void> {
     const { writer } = this.#options.part
+    this.#freeSpace?.()
+    this.#freeSpace = undefined
     await this.#endSegments()
     this.#map = new SegmentMap()
     this.#inSegments = false
@@ -323,7 +331,12 @@ export class Transfer {
       this.#total = plan.total
       this.#checkTotal(plan.total)
       if (plan.total !== undefined) {
-        await checkSpace(owner.folder, plan.total - this.#have)
+        const { total } = plan
+        this.#freeSpace ??= await reserveSpace(
+          owner.folder,
+          () => (this.#total ?? total) - this.#have,
+          this.#options.keepFree,
+        )
         this.#first ??= this.#map.claim(writer.bytes, plan.total)
         this.#maySplit(reply, plan.total)
       }
@@ -449,15 +462,16 @@ export class Transfer {
     })
   }
 
-  /** A checkpoint that could not be stored costs a later attempt some bytes; a lost lease ends this one. */
+  /** A checkpoint that could not be stored costs a later attempt some bytes; a lost lease or a full disk ends this one. */
   #saveIfDue(onLost: (failure: Error) => void = () => {}): void {
     // Before it is stored by `#begin`, the part file may not be this attempt's.
     if (this.#saving || this.#savedAt === undefined || !this.#options.part.writer.begun) return
     if (performance.now() - this.#savedAt <= SAVE_EVERY_MS) return
     this.#saving = true
-    this.save()
+    checkFree(this.#options.owner.folder, this.#options.keepFree)
+      .then(() => this.save())
       .catch((error: unknown) => {
-        if (codeOf(error) === 'LEASE_LOST' && error instanceof Error) onLost(error)
+        if (FINAL.has(codeOf(error)) && error instanceof Error) onLost(error)
         else this.#options.context.log.warn(`the checkpoint was not stored: ${error}`)
       })
       .finally(() => {

@@ -5,7 +5,7 @@ import { type ByteSize, byteSize } from './byte-size.ts'
 import { type Content, type FileSpec, openContent } from './content.ts'
 import { applyFault } from './faults.ts'
 import { planReply } from './reply-plan.ts'
-import { sendBody } from './send.ts'
+import { type Pace, paceOf, sendBody } from './send.ts'
 
 export interface FileServerOptions {
   /** Loopback by default. */
@@ -13,7 +13,7 @@ export interface FileServerOptions {
   port?: number
   /** By path without the leading slash, for example `{ 'big.iso': { size: '1GiB', seed: 7 } }`. */
   files?: Record<string, FileSpec>
-  /** Bytes a second of every answer, unless `?rate=` says otherwise. */
+  /** Bytes a second for each URL, unless `?rate=` says otherwise. */
   rate?: ByteSize
   /** Serves https. */
   tls?: { key: string; cert: string }
@@ -53,14 +53,15 @@ interface Gate {
 }
 
 /**
- * Serves large files with byte ranges and strong ETags, and misbehaves on request, by query:
- * `rate=5MB`, `drop=BYTES` (ends the connection there; `dropTimes=1`), `reset=BYTES`, `hold=BYTES` (`holdTimes=1`), `fault=NAME`
+ * Serves large files with byte ranges and strong ETags, and misbehaves on request, by query: `rate=5MB` (over all connections for this URL
+ * together), `connectionRate=5MB` (over each), `drop=BYTES` (ends the connection there; `dropTimes=1`), `dropEach=BYTES` (each connection after as many), `reset=BYTES`, `hold=BYTES` (`holdTimes=1`), `fault=NAME`
  * (`faultTimes`, see `faults.ts`), `status=429&retryAfter=…` (`statusTimes`), `redirect=URL`, `hops=N`, `disposition=HEADER`.
  */
 export async function startFileServer(options: FileServerOptions = {}): Promise<FileServer> {
   const contents = new Map<string, Content>()
   const served = new Map<string, Served>()
   const gates = new Map<string, Gate>()
+  const paces = new Map<string, Pace>()
   const used = new Map<string, number>()
 
   const put = async (file: string, spec: FileSpec) => void contents.set(file, await openContent(spec))
@@ -73,6 +74,12 @@ export async function startFileServer(options: FileServerOptions = {}): Promise<
   }
   const servedOf = (file: string) => entry(served, file, () => ({ requests: 0, bytes: 0, ranges: [], headers: [] }))
   const gateOf = (file: string) => entry(gates, file, newGate)
+  const paceFor = (url: string, query: URLSearchParams): Pace | undefined => {
+    const own = query.get('connectionRate')
+    if (own !== null) return paceOf(byteSize(own))
+    const rate = query.get('rate') ?? options.rate
+    return rate === undefined ? undefined : entry(paces, url, () => paceOf(byteSize(rate)))
+  }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://files')
@@ -108,6 +115,9 @@ export async function startFileServer(options: FileServerOptions = {}): Promise<
       if (plan.from < at && due(ending, 1)) plan = { ...plan, to: Math.min(plan.to, at), ending }
     }
 
+    const dropEach = byteSize(query.get('dropEach') ?? 0)
+    if (dropEach > 0 && plan.from + dropEach < plan.to) plan = { ...plan, to: plan.from + dropEach, ending: 'drop' }
+
     if (plan.rawHead) {
       if (plan.rawHead.length > 0) response.socket?.end(`${plan.rawHead.join('\r\n')}\r\n\r\nhello`)
       return
@@ -122,11 +132,7 @@ export async function startFileServer(options: FileServerOptions = {}): Promise<
 
     const gate = gateOf(file)
     await sendBody(response, plan, found, {
-      rate: query.has('rate')
-        ? byteSize(query.get('rate') ?? '')
-        : options.rate === undefined
-          ? undefined
-          : byteSize(options.rate),
+      pace: paceFor(request.url ?? '', query),
       hold: due('hold', 1)
         ? { at: byteSize(query.get('hold') ?? ''), reached: gate.markReached, released: gate.released }
         : undefined,

@@ -4,9 +4,17 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Content } from './content.ts'
 import type { ReplyPlan } from './reply-plan.ts'
 
+/** Holds bytes back to a rate, for all that are sent under it together. */
+export interface Pace {
+  /** Bytes a second. */
+  readonly rate: number
+  /** Resolves when as many bytes are due. */
+  sent(bytes: number): Promise<void> | undefined
+}
+
 export interface SendOptions {
-  /** Bytes a second; as fast as the socket takes them without it. */
-  rate?: number | undefined
+  /** As fast as the socket takes them without it. */
+  pace?: Pace | undefined
   /** Waits at this byte of the content until the promise resolves. */
   hold?: { at: number; reached(): void; released: Promise<void> } | undefined
   /** Called with the number of body bytes handed to the socket. */
@@ -16,14 +24,13 @@ export interface SendOptions {
 /** Sends a planned answer's body and carries out its ending. */
 export async function sendBody(response: ServerResponse, plan: ReplyPlan, content: Content, options: SendOptions) {
   const { hold } = options
-  const pace = pacer(options.rate)
   if (hold && hold.at >= plan.from && hold.at < plan.to) {
-    await sendRange(response, content, plan.from, hold.at, pace, options)
+    await sendRange(response, content, plan.from, hold.at, options)
     hold.reached()
     await hold.released
-    await sendRange(response, content, hold.at, plan.to, pace, options)
+    await sendRange(response, content, hold.at, plan.to, options)
   } else {
-    await sendRange(response, content, plan.from, plan.to, pace, options)
+    await sendRange(response, content, plan.from, plan.to, options)
   }
   switch (plan.ending) {
     case 'complete':
@@ -40,7 +47,7 @@ export async function sendBody(response: ServerResponse, plan: ReplyPlan, conten
       response.flushHeaders()
       return
     case 'endless':
-      while (!response.destroyed) await sendRange(response, content, 0, content.size, pace, options)
+      while (!response.destroyed) await sendRange(response, content, 0, content.size, options)
   }
 }
 
@@ -49,19 +56,18 @@ async function sendRange(
   content: Content,
   from: number,
   to: number,
-  pace: (bytes: number) => Promise<void> | undefined,
-  options: SendOptions,
+  { pace, sent }: SendOptions,
 ) {
   if (from >= to) return
-  const piece = options.rate === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(options.rate / 20))
+  const piece = pace === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(pace.rate / 20))
   for await (const slice of content.slices(from, to)) {
     for (let at = 0; at < slice.length; at += piece) {
       if (response.destroyed) return
       const part = slice.subarray(at, at + piece)
-      options.sent(part.length)
+      sent(part.length)
       const flowing = response.write(part)
       if (!flowing) await drained(response)
-      await pace(part.length)
+      await pace?.sent(part.length)
     }
   }
 }
@@ -74,13 +80,14 @@ async function drained(response: ServerResponse) {
   response.off('close', stop)
 }
 
-function pacer(rate: number | undefined): (bytes: number) => Promise<void> | undefined {
-  if (rate === undefined) return () => undefined
-  const started = performance.now()
-  let sent = 0
-  return (bytes) => {
-    sent += bytes
-    const ahead = (sent / rate) * 1000 - (performance.now() - started)
-    return ahead > 1 ? wait(ahead) : undefined
+export function paceOf(rate: number): Pace {
+  let free = 0
+  return {
+    rate,
+    sent: (bytes) => {
+      const now = performance.now()
+      free = Math.max(free, now) + (bytes / rate) * 1000
+      return free - now > 1 ? wait(free - now) : undefined
+    },
   }
 }
