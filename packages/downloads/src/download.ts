@@ -10,6 +10,7 @@ import { codeOf, leaseLost, shown } from './failures.ts'
 import { nameFromServer } from './file-name.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
 import { httpSource } from './http-source.ts'
+import { OriginGate } from './origin-gate.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
 import { sweepParts } from './sweep.ts'
@@ -51,15 +52,21 @@ export function downloadDefinition(options: DownloadOptions) {
  */
 export function createDownload(options: DownloadOptions, threads: HashThreads = hashThreads) {
   const settings: Settings = { ...DEFAULTS, ...options }
+  const gate = new OriginGate()
   return {
     input: downloadInput,
     title: ({ url, file }: DownloadInput): string => file ?? nameFromServer(undefined, new URL(url)),
     labels: ({ url }: DownloadInput) => ({ origin: new URL(url).host }),
-    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads),
+    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, gate),
   }
 }
 
-async function download(context: Context, settings: Settings, threads: HashThreads): Promise<DownloadOutput> {
+async function download(
+  context: Context,
+  settings: Settings,
+  threads: HashThreads,
+  gate: OriginGate,
+): Promise<DownloadOutput> {
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
   const { task, signal } = context
@@ -71,9 +78,9 @@ async function download(context: Context, settings: Settings, threads: HashThrea
   const request = readRequest(context.input, settings)
   const folder = await checkRoot(settings.root)
   const previous = readState(context.checkpoint.state, request)
-  const sourceUntil = (signal: AbortSignal) =>
-    httpSource(request.url, request.headers, { ...settings, proxyOf: request.proxyOf }, signal)
-  const source = sourceUntil(signal)
+  const exchanges = { ...settings, proxyOf: request.proxyOf }
+  const sourceUntil = (signal: AbortSignal) => httpSource(request.url, request.headers, exchanges, signal)
+  const source = httpSource(request.url, request.headers, exchanges, signal, gate)
   const known = request.name ?? previous?.file
   // Without a name of the caller's, only the server's answer tells where the file goes.
   const first = known === undefined ? await source.open() : undefined

@@ -1,6 +1,7 @@
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { shown, statusFailure } from './failures.ts'
 import { type ExchangeOptions, exchange, type Reply } from './http-exchange.ts'
+import type { OriginGate } from './origin-gate.ts'
 import type { RangeRequest } from './resume-plan.ts'
 
 /** As many as browsers follow. */
@@ -42,11 +43,13 @@ export function checkHeaders(headers: Record<string, string>): void {
   }
 }
 
+/** @param gate not for connections beside the first one, which a server may refuse because there are several */
 export function httpSource(
   first: URL,
   callerHeaders: Record<string, string>,
   options: ExchangeOptions,
   signal: AbortSignal,
+  gate?: OriginGate,
 ): Source {
   const own = { ...basicAuthorization(first), ...callerHeaders }
 
@@ -62,11 +65,16 @@ export function httpSource(
         ...(range && { range: `bytes=${range.from}-${range.to === undefined ? '' : range.to - 1}` }),
         ...(range?.ifRange !== undefined && { 'if-range': range.ifRange }),
       }
+      gate?.check(url.origin)
       const reply = await exchange(url, headers, options, signal)
       if (FOR_THE_PLAN.has(reply.status)) return reply
       reply.stop(new Error('not needed'))
       const { location } = reply.headers
-      if (!REDIRECTS.has(reply.status) || !location) throw statusFailure(reply.status, reply.headers, url)
+      if (!REDIRECTS.has(reply.status) || !location) {
+        const failure = statusFailure(reply.status, reply.headers, url)
+        gate?.refused(url.origin, reply.status, failure)
+        throw failure
+      }
       url = nextHop(url, location)
     }
     throw new UnrecoverableError('TOO_MANY_REDIRECTS', `${shown(first)} redirects more than ${MOST_REDIRECTS} times`)
