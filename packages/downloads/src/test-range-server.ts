@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-export interface RangeRequestSeen {
+interface RangeRequestSeen {
   /** 0 for the first request of all. */
   n: number
   from: number
