@@ -271,15 +271,16 @@ describe('a task’s page', () => {
     await openTask(task)
     const deadline = () => screen.getByTestId('deadline')
     expect(deadline().dataset.state).toBe('ahead')
-    expect(deadline().textContent).toMatch(/^in (10\sm\s00\ss|9\sm\s5\d\ss)$/)
+    expect(deadline().textContent).toMatch(/^in (10\sm\s00\ss|9\sm\s\d\d\ss)$/)
     act(() => void fleet.patch(task._id, { priority: 8, raiseAt: from(10 * MINUTE) }))
     await waitFor(() => expect(deadline().dataset.state).toBe('at-risk'))
     act(() => void fleet.patch(task._id, { deadline: from(-MINUTE), deadlineMissedAt: from(-MINUTE) }))
-    await waitFor(() => expect(deadline().textContent).toMatch(/^missed by 1\sm\s0\d\ss$/))
+    await waitFor(() => expect(deadline().textContent).toMatch(/^missed by 1\sm\s\d\d\ss$/))
   })
 })
 
-describe('many tasks at once', () => {
+// A thousand rows cost a page of this kind ten seconds of computing.
+describe('many tasks at once', { timeout: 180_000 }, () => {
   const box = (name: string) => screen.findByRole('checkbox', { name: `Select ${name}` })
   /** The newest first, as in the list. */
   const three = () => [3, 2, 1].map((n) => put(aTask.failed, { title: `f${n}`, createdAt: from(-n * 1_000) })).reverse()
@@ -334,6 +335,7 @@ describe('many tasks at once', () => {
 
   it('becomes an operation above 100 tasks, with its progress, its result and an undo', async () => {
     for (let n = 0; n < 130; n += 1) put(aTask.pending)
+    await fleet.stored()
     const { router } = await renderMonitor(fleet, '/tasks?status=pending')
     await screen.findByText('130 tasks')
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
@@ -393,8 +395,8 @@ describe('many tasks at once', () => {
   it('is carried out at once by a gateway without operations', async () => {
     for (let n = 0; n < 1_001; n += 1) put(aTask.pending)
     fleet.refused.set('bulk.start', { code: 'UNKNOWN_OPERATION', message: 'There is no such operation' })
+    await fleet.stored()
     await renderMonitor(fleet, '/tasks?status=pending')
-    await waitFor(() => expect(fleet.rows.tasks.size).toBe(1_001))
     await screen.findByText(/\d+\+? tasks$/)
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
     await click(/^Select all (matching tasks|tasks matching the filter)$/)
@@ -511,10 +513,12 @@ describe('errors', () => {
     await screen.findByText('TWO')
     fireEvent.click(group('two').getByRole('button', { name: 'Resolve' }))
     await waitFor(() => expect(screen.queryByText('TWO')).toBeNull())
+    const before = Date.now()
     fireEvent.change(group('c0ffee').getByLabelText('Ignore for'), { target: { value: '1' } })
     await screen.findByText('No error is open')
-    const until = Date.parse(fleet.rows.errors.get('c0ffee')?.ignoredUntil ?? '')
-    expect(Math.abs(until - Date.now() - 86_400_000)).toBeLessThan(5_000)
+    const ignoredAt = Date.parse(fleet.rows.errors.get('c0ffee')?.ignoredUntil ?? '') - 86_400_000
+    expect(ignoredAt).toBeGreaterThanOrEqual(before)
+    expect(ignoredAt).toBeLessThanOrEqual(Date.now())
     fireEvent.click(screen.getByRole('tab', { name: 'Ignored' }))
     const ignored = await screen.findByTestId('error-group')
     expect(ignored.textContent).toMatch(/ignored by local .* ago, for (24|23)\sh more/)
@@ -679,6 +683,7 @@ describe('queues', () => {
   it('count all their tasks, and link to them', async () => {
     for (let n = 0; n < 1_204; n++) fleet.put(aTask.pending())
     put(aTask.failed)
+    await fleet.stored()
     const { router } = await renderMonitor(fleet, '/queues')
     await waitFor(() => expect(figures('default')).toEqual({ pending: '1,204', failed: '1' }))
     fireEvent.click(screen.getByRole('link', { name: '1 failed in default' }))

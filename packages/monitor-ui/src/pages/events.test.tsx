@@ -33,7 +33,7 @@ describe('the list of events', () => {
     await open()
     await waitFor(() => expect(names()).toEqual(['New', 'Old']))
     const row = () => screen.getAllByTestId('event')[1] as HTMLElement
-    expect(row().textContent).toMatch(/in 1.m.(2\d|30).s/)
+    expect(row().textContent).toMatch(/in 1.m.[0-3]\d.s/)
     expect(within(row()).getByRole('link').getAttribute('href')).toBe('/tasks/aaaaaaaaaaaaaaaaaaaaaaaa')
     act(
       () =>

@@ -339,7 +339,8 @@ describe('the density', () => {
   })
 })
 
-describe('older tasks', () => {
+// A thousand rows cost a page of this kind ten seconds of computing.
+describe('older tasks', { timeout: 180_000 }, () => {
   const many = (count: number) => {
     for (let n = 0; n < count; n += 1) put('completed', { title: `t${n}`, createdAt: at(count - n) })
   }
@@ -348,6 +349,7 @@ describe('older tasks', () => {
 
   it('follow a live list that is full, are marked as read, and can be tried again', async () => {
     many(1_005)
+    await fleet.stored()
     await renderMonitor(fleet, '/tasks?limit=1000')
     await waitFor(() => expect(rowCount()).toBe(1_000))
     expect(fleet.read).not.toContain('tasks.list')
@@ -362,7 +364,7 @@ describe('older tasks', () => {
     act(() => {
       for (let n = 0; n < 3; n += 1) put('pending', { title: `new${n}`, createdAt: at(0) })
     })
-    await screen.findByText('1,008 tasks, 1,000 of them live', {}, { timeout: 30_000 })
+    await screen.findByText('1,008 tasks, 1,000 of them live')
     expect(rowCount()).toBe(1_008)
   })
 })
