@@ -269,9 +269,12 @@ describe('the monitor in a real browser', () => {
     test('the address is the view: filters, range and order', async () => {
       await page.goto(new URL('/tasks?status=failed&range=24h', address).href)
       const rows = page.locator('[data-testid=task-row]')
-      await rows.first().waitFor(WAIT)
-      await page.getByLabel('Sort').selectOption('createdAt')
+      await rows.nth(1).waitFor(WAIT)
+      const newest = await rows.first().getAttribute('data-task')
+      await page.getByLabel('Sort').selectOption('createdAt', WAIT)
       await page.waitForURL(/sort=createdAt/, WAIT)
+      // The rows of before stay until those of the new order are there.
+      await expect.poll(() => rows.first().getAttribute('data-task'), WAIT).not.toBe(newest)
       const shown = await rows.first().getAttribute('data-task')
       const sent = page.url()
       await click(link('Now'))
