@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
 import { click, dialog, toast, undo, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
@@ -214,6 +214,34 @@ describe('a task’s page', () => {
     await screen.findByText('live two')
   })
 
+  it('loads earlier lines also if the newest are read again meanwhile', async () => {
+    const task = put(aTask.running, { attempt: 1 })
+    const line = (seq: number) => ({ attempt: 1, seq, at: iso(seq), level: 'info' as const, message: `line ${seq}` })
+    fleet.store(task._id, ...Array.from({ length: 250 }, (_, index) => line(index + 1)))
+    const read = fleet.tasks.log.bind(fleet.tasks)
+    let answer = (): void => undefined
+    const mayAnswer = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const newest = vi.fn()
+    vi.spyOn(fleet.tasks, 'log').mockImplementation(async (request) => {
+      const { before } = request as { before?: unknown }
+      const found = await read(request as never)
+      if (before === undefined) newest()
+      else await mayAnswer
+      return found
+    })
+    await openTask(task)
+    await screen.findByText('line 250')
+    await click('Load earlier lines')
+    const readings = newest.mock.calls.length
+    act(() => void fleet.patch(task._id, { status: 'paused' }))
+    await waitFor(() => expect(newest.mock.calls.length).toBeGreaterThan(readings))
+    answer()
+    await screen.findByText('line 1')
+    expect(screen.queryByRole('button', { name: 'Load earlier lines' })).toBeNull()
+  })
+
   it('shows the log of an ended task', async () => {
     const task = put(aTask.failed)
     fleet.log(task._id, 'error', 'the disk is full')
@@ -249,8 +277,8 @@ describe('a task’s page', () => {
       ],
     })
     await openTask(task)
-    const [second, first] = screen.getAllByTestId('attempt')
-    expect(second?.textContent).toContain('fra-1 127.0.0.2')
+    await waitFor(() => expect(screen.getAllByTestId('attempt')[0]?.textContent).toContain('fra-1 127.0.0.2'))
+    const [, first] = screen.getAllByTestId('attempt')
     expect(first?.textContent).toContain('1\u00a0m\u00a000\u00a0s')
     const failure = within(screen.getByTestId('attempt-error'))
     failure.getByText('HTTP_503')
