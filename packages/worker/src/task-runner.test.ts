@@ -172,7 +172,9 @@ describe('TaskRunner', () => {
     test('stopping releases at once what has not begun, at no cost, and lets the rest end', async () => {
       const queue = ownQueue()
       let letEnd = (): void => undefined
-      const mayEnd = new Promise<void>((resolve) => (letEnd = resolve))
+      const mayEnd = new Promise<void>((resolve) => {
+        letEnd = resolve
+      })
       const held = defineTask({ name: 'held', input: z.object({}), run: () => mayEnd })
       const runner = await fleet.runner({ queue, concurrency: 1, prefetch: 4, tasks: [held, scriptedTask()] })
       const busy = await fleet.fleet.enqueue(held, {}, { queue })
