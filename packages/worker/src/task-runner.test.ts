@@ -209,7 +209,7 @@ describe('TaskRunner', () => {
       const quick = await fleet.runner({ queue: short, concurrency: 2, tasks: [timed] })
       const slow = await fleet.runner({ queue: long, concurrency: 2, tasks: [timed] })
       const most = { quick: mostHeld(quick), slow: mostHeld(slow) }
-      const all = [...(await enqueue(short, { ms: 2 }, 200)), ...(await enqueue(long, { ms: 120 }, 20))]
+      const all = [...(await enqueue(short, { ms: 2 }, 120)), ...(await enqueue(long, { ms: 120 }, 12))]
       await Promise.all(all.map(({ _id }) => fleet.ended(_id)))
       expect(most.quick()).toBeGreaterThan(4)
       expect(most.slow()).toBeLessThanOrEqual(3)
