@@ -35,7 +35,9 @@ function programs(): Map<string, string> {
 test('the programs of README and operations.md compile', () => {
   const files = programs()
   const { config } = ts.readConfigFile(join(root, 'tsconfig.tests.json'), ts.sys.readFile)
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  const { options: ours } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  // With the types that are published: those of the sources take three times as long to read.
+  const options = { ...ours, customConditions: [] }
   const host = ts.createCompilerHost(options)
   const { fileExists, readFile: read, getSourceFile } = host
   host.fileExists = (path) => files.has(path) || fileExists(path)

@@ -76,15 +76,15 @@ test('a database ends with its parent, even when that is killed', async () => {
   const folder = existsSync('/proc') ? await dataFolderOf(pid) : undefined
   parent.kill('SIGKILL')
   await once(parent, 'exit')
-  await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 15_000, interval: 20 })
-  if (folder) await vi.waitFor(() => expect(existsSync(folder)).toBe(false), { timeout: 5_000, interval: 20 })
+  await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 30_000, interval: 20 })
+  if (folder) await vi.waitFor(() => expect(existsSync(folder)).toBe(false), { timeout: 30_000, interval: 20 })
 }, 60_000)
 
 test('a database that was never stopped does not keep its parent from ending', async () => {
   const { parent, pid } = await parentOfDatabase('')
   const [code] = parent.exitCode === null ? await once(parent, 'exit') : [parent.exitCode]
   expect(code).toBe(0)
-  await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 15_000, interval: 20 })
+  await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 30_000, interval: 20 })
 }, 60_000)
 
 test('Ctrl-C in the terminal does not reach the database', async () => {

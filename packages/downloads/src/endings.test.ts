@@ -136,16 +136,16 @@ describe('a connection', () => {
   })
 
   test('that is kept waiting does not count as stalled, and one that sends nothing does', async () => {
-    const slow = await open(await serverThat({ bytes: 500_000, total: 500_000, afterMs: 5_000, how: 'end' }), 150)
-    await sleep(400)
+    const slow = await open(await serverThat({ bytes: 500_000, total: 500_000, afterMs: 5_000, how: 'end' }), 500)
+    await sleep(1_000)
     await slow.pipe({ write: () => true, onDrain: () => undefined })
-    const silent = await open(await serverThat({ bytes: 100, total: 500_000, afterMs: 5_000, how: 'end' }), 150)
+    const silent = await open(await serverThat({ bytes: 100, total: 500_000, afterMs: 5_000, how: 'end' }), 500)
     const taken = silent.pipe({ write: () => true, onDrain: () => undefined })
     await expect(taken).rejects.toMatchObject({ code: 'STALLED' })
   })
 })
 
 function open(url: string, stallMs = 3_000): Promise<Reply> {
-  const options = { allowPrivate: true, connectTimeoutMs: 1_000, stallMs }
+  const options = { allowPrivate: true, connectTimeoutMs: 10_000, stallMs }
   return exchange(new URL(url), {}, options, new AbortController().signal)
 }

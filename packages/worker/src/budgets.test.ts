@@ -286,16 +286,16 @@ describe('a definition or setting with an invalid number is rejected', () => {
 
   test('an invalid grace stops nothing, and one of a month works', async () => {
     const queue = ownQueue()
-    const task = defineTask({
-      name: 'short',
-      input,
-      run: () => new Promise((resolve) => setTimeout(resolve, 200, 'done')),
-    })
+    let letEnd = (_output: string): void => undefined
+    const output = new Promise<string>((resolve) => (letEnd = resolve))
+    const task = defineTask({ name: 'held', input, run: () => output })
     const runner = await fleet.runner({ queue, tasks: [task] })
     await expect(runner.stop({ grace: Number.NaN })).rejects.toThrow(expect.objectContaining({ code: 'BAD_DURATION' }))
     const { _id } = await fleet.fleet.enqueue(task, {}, { queue })
     await fleet.until(_id, ({ status }) => status === 'running')
-    await runner.stop({ grace: '30d' })
+    const stopped = runner.stop({ grace: '30d' })
+    letEnd('done')
+    await stopped
     expect(await fleet.fleet.store.find(_id)).toMatchObject({ status: 'completed', output: 'done' })
   })
 })

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { KeyStore } from '@taskfleet/core'
 import {
   type Change,
@@ -13,12 +15,15 @@ import {
   SigningKeys,
 } from '@taskfleet/core/internal'
 import { GatewayHost } from '@taskfleet/gateway'
+import { scriptedTask } from '@taskfleet/testkit/fleet/scripted-task'
 import { LOOPBACK, ownQueue, refusal, silent } from '@taskfleet/testkit/fleet/test-sockets'
 import { eventually, useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { ReplyRelay } from '@taskfleet/testkit/reply-relay'
 import { Server } from 'socket.io'
 import { io } from 'socket.io-client'
 import { afterEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { defineTask } from './define-task.ts'
 import { SharedFeed } from './shared-feed.ts'
 
 const fleet = useFleet()
@@ -238,15 +243,22 @@ describe('a feeder that lies', () => {
   test('can neither cancel nor take away what runs, nor keep what waits for longer than the poll', async () => {
     const { say, subscribed } = await startLiar()
     const queue = ownQueue()
-    const runner = await fleet.runner({ queue, pollMs: 400 })
+    let letEnd = (): void => undefined
+    const mayEnd = new Promise<void>((resolve) => {
+      letEnd = resolve
+    })
+    const held = defineTask({
+      name: 'held',
+      input: z.object({}),
+      run: async ({ signal }) => {
+        await Promise.race([mayEnd, once(signal, 'abort')])
+        signal.throwIfAborted()
+        return 'whole'
+      },
+    })
+    const runner = await fleet.runner({ queue, pollMs: 400, tasks: [held, scriptedTask()] })
     expect(subscribed()).toBe(true)
-    const task = await fleet.post(
-      [
-        { do: 'sleep', ms: 1_500 },
-        { do: 'return', value: 'whole' },
-      ] as never,
-      { queue },
-    )
+    const task = await fleet.fleet.enqueue(held, {}, { queue })
     const running = await fleet.until(task._id, ({ status }) => status === 'running')
     const id = running._id
     const control = { action: 'cancel', by: 'a liar', at: new Date() }
@@ -257,6 +269,9 @@ describe('a feeder that lies', () => {
     say({ collection: 'workers', id: runner.id, doc: { ...worker, state: 'dead' } })
     say({ collection: 'workers', id: runner.id, doc: { ...worker, control: { ...control, action: 'drain' } } })
     say({ collection: 'tasks', id: 'none', doc: { ...running, _id: randomUUID() as never, status: 'pending' } })
+    // For three polls nothing may happen, so there is no event to wait for.
+    await sleep(1_200)
+    letEnd()
     expect(await fleet.ended(id)).toMatchObject({ status: 'completed', attempt: 1, lost: 0, failures: 0 })
     // It takes on work, which only the poll has found, and obeys a cancel, which only the poll has found.
     const next = await fleet.post([{ do: 'waitForAbort' }], { queue })

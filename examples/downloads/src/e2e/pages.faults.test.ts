@@ -1,12 +1,12 @@
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AxeBuilder } from '@axe-core/playwright'
 import { Fleet } from '@taskfleet/core'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
+import { violationsOn } from './axe.ts'
 import { launchBrowser } from './browser.ts'
 
 const WAIT = { timeout: 120_000 }
@@ -169,9 +169,10 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
       // The charts are drawn again with the next frame.
       await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))))
       await shot(name, colorScheme)
-      const { violations } = await new AxeBuilder({ page }).analyze()
       found.push(
-        ...violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${colorScheme}: axe ${id} at ${target}`)),
+        ...(await violationsOn(page)).flatMap(({ id, nodes }) =>
+          nodes.map(({ target }) => `${colorScheme}: axe ${id} at ${target}`),
+        ),
       )
     }
     expect(found).toEqual([])

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ServerClock } from './server-clock.ts'
 
 /** Observes that the server's clock is `ahead` milliseconds ahead, `lateBy` off, in an answer that took `tookMs`. */
@@ -6,6 +6,10 @@ const observe = (clock: ServerClock, { at, ahead, tookMs, lateBy = 0 }: Record<s
   clock.observe(new Date(at! + tookMs! / 2 + ahead! + lateBy), at!, at! + tookMs!)
 const ahead = (clock: ServerClock): number => clock.now().getTime() - performance.now()
 const hour = 3_600_000
+
+// No time passes between two readings, however busy the machine is.
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => void vi.useRealTimers())
 
 test('a fast measurement is not replaced by a slow one', () => {
   const clock = new ServerClock()

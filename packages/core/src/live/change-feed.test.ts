@@ -190,9 +190,21 @@ describe('a feed that loses what it reads from', () => {
 })
 
 describe('a feed whose place in the history is refused', () => {
-  /** Fails the stream's next step with this error, as a server would. The driver has no other way to do it. */
+  /**
+   * Fails the next steps of this file's streams with this error, as a server would. The driver has no other way to do it, and streams of
+   * other files of the process, if one was left, would take what is meant for these.
+   */
+  function failing(method: 'next' | 'tryNext', error: Error, times = 1) {
+    const { [method]: original } = mongo.ChangeStream.prototype
+    let left = times
+    return vi.spyOn(mongo.ChangeStream.prototype, method).mockImplementation(function (this: mongo.ChangeStream) {
+      if (left === 0 || this.namespace.db !== held.database.db.databaseName) return original.call(this)
+      left -= 1
+      return Promise.reject(error)
+    })
+  }
   async function refuse(error: Error): Promise<void> {
-    const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(error)
+    const next = failing('next', error)
     await startFeed()
     await until(() => expect(next).toHaveBeenCalled())
     next.mockRestore()
@@ -220,9 +232,8 @@ describe('a feed whose place in the history is refused', () => {
 
   test('starts at the present if the server refuses to resume repeatedly', async () => {
     await startFeed()
-    const tryNext = vi.spyOn(mongo.ChangeStream.prototype, 'tryNext')
-    for (let times = 0; times < 3; times += 1) tryNext.mockRejectedValueOnce(serverError(1))
-    const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(serverError(1))
+    const tryNext = failing('tryNext', serverError(1), 3)
+    const next = failing('next', serverError(1))
     // The stream waits in a `next` of before; this change ends it.
     await tasks().insertOne({ rev: 1 })
     await until(() => expect(heard.losses).toEqual(['HISTORY_LOST']))
@@ -233,7 +244,7 @@ describe('a feed whose place in the history is refused', () => {
 
   test('starts at the present if the server does not know its token', async () => {
     const { watch } = mongo.Db.prototype
-    const next = vi.spyOn(mongo.ChangeStream.prototype, 'next').mockRejectedValueOnce(serverError(1))
+    const next = failing('next', serverError(1))
     const tokens = vi.spyOn(mongo.Db.prototype, 'watch').mockImplementation(function (
       this: mongo.Db,
       pipeline,

@@ -24,7 +24,7 @@ describe('a queue with a limit of waiting tasks', () => {
     await fleet.store.enqueue(tasksOf('elsewhere', 5))
     await fleet.store.cancel(third!._id, 'test')
     // The process notices it within a second.
-    await expect.poll(() => fleet.store.enqueue(tasksOf('few', 1)), { timeout: 5_000 }).toHaveLength(1)
+    await expect.poll(() => fleet.store.enqueue(tasksOf('few', 1))).toHaveLength(1)
     await expect(fleet.store.enqueue(tasksOf('few', 1))).rejects.toMatchObject(FULL)
   })
 

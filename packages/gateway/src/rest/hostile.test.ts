@@ -3,7 +3,7 @@ import { makeKey, type RestCaller, sendRaw, startRest, told } from '@taskfleet/t
 import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
 import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
 import { taskFactory } from '@taskfleet/testkit/task-factory'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { readJson } from './body.ts'
 
 const fleet = useFleet()
@@ -108,7 +108,7 @@ describe('bodies', () => {
     const head = `POST /api/v1/tasks/cancel HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`
     const endless = await sendRaw(gateway.url!, `${head}Transfer-Encoding: chunked\r\n\r\n`, (write) => {
       const timer = setInterval(() => write(`10000\r\n${' '.repeat(0x10000)}\r\n`), 1)
-      setTimeout(() => clearInterval(timer), 3_000)
+      onTestFinished(() => clearInterval(timer))
     })
     expect(endless).toMatch(/^HTTP\/1.1 413 [\s\S]*INPUT_TOO_LARGE/)
     const times = { silent: 50, whole: 5_000 }
@@ -248,7 +248,7 @@ test('17: a full queue takes no more tasks: 429, when to try again, and nothing 
   expect(refused.body).toMatchObject({ field: 'queue' })
   expect(await fleet.fleet.tasks.countDocuments({ queue })).toBe(2)
   await call('PATCH', `/queues/${queue}`, { maxWaiting: null })
-  await expect.poll(async () => (await call('POST', '/tasks', batch)).status, { timeout: 5_000 }).toBe(201)
+  await expect.poll(async () => (await call('POST', '/tasks', batch)).status).toBe(201)
   for (const maxWaiting of [0, 1.5, '5', 1e9])
     expect(told(await call('PATCH', `/queues/${queue}`, { maxWaiting }))).toBe('400 BAD_VALUE')
 })

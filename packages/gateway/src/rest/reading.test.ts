@@ -18,6 +18,6 @@ test('a client that does not read its answer does not keep a gateway from stoppi
   await new Promise<void>((resolve) => socket.once('readable', () => resolve()))
   const begun = performance.now()
   await gateway.stop()
-  expect(performance.now() - begun).toBeLessThan(5_000)
+  expect(performance.now() - begun).toBeLessThan(20_000)
   socket.destroy()
 })

@@ -95,15 +95,17 @@ export function useTaskLog(task: TaskRow, live: readonly LogLine[], heard: boole
     loading.current = true
     setBusy(true)
     try {
-      do {
+      for (;;) {
         const [first] = held.current.lines
         if (first === undefined || !held.current.older || held.current.lines.length >= MOST) break
         const { attempt: n, seq } = first
         const before = await client.tasks.log({ id, before: { attempt: n, seq }, limit: PAGE })
-        // Meanwhile the newest lines may have been loaded anew.
-        if (held.current.lines[0] === first)
-          put({ lines: [...before, ...held.current.lines], older: before.length >= PAGE })
-      } while (!enough(held.current.lines))
+        // Meanwhile the newest lines may have been read again. After a gap they are others, and these have no place before them.
+        const now = held.current.lines[0]
+        if (now?.attempt !== n || now.seq !== seq) continue
+        put({ lines: [...before, ...held.current.lines], older: before.length >= PAGE })
+        if (enough(held.current.lines)) break
+      }
       setProblem(undefined)
     } catch (thrown) {
       setProblem(wireError(thrown).message)

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import type { TaskRow } from '@taskfleet/protocol'
 import { act, fireEvent, screen, waitFor, within } from '@testing-library/react'
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { FakeFleet } from '../testing/fake-fleet.ts'
 import { click, dialog, toast, undo, withoutComplaints } from '../testing/page.ts'
 import { renderMonitor } from '../testing/render-monitor.tsx'
@@ -214,6 +214,34 @@ describe('a task’s page', () => {
     await screen.findByText('live two')
   })
 
+  it('loads earlier lines also if the newest are read again meanwhile', async () => {
+    const task = put(aTask.running, { attempt: 1 })
+    const line = (seq: number) => ({ attempt: 1, seq, at: iso(seq), level: 'info' as const, message: `line ${seq}` })
+    fleet.store(task._id, ...Array.from({ length: 250 }, (_, index) => line(index + 1)))
+    const read = fleet.tasks.log.bind(fleet.tasks)
+    let answer = (): void => undefined
+    const mayAnswer = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const newest = vi.fn()
+    vi.spyOn(fleet.tasks, 'log').mockImplementation(async (request) => {
+      const { before } = request as { before?: unknown }
+      const found = await read(request as never)
+      if (before === undefined) newest()
+      else await mayAnswer
+      return found
+    })
+    await openTask(task)
+    await screen.findByText('line 250')
+    await click('Load earlier lines')
+    const readings = newest.mock.calls.length
+    act(() => void fleet.patch(task._id, { status: 'paused' }))
+    await waitFor(() => expect(newest.mock.calls.length).toBeGreaterThan(readings))
+    answer()
+    await screen.findByText('line 1')
+    expect(screen.queryByRole('button', { name: 'Load earlier lines' })).toBeNull()
+  })
+
   it('shows the log of an ended task', async () => {
     const task = put(aTask.failed)
     fleet.log(task._id, 'error', 'the disk is full')
@@ -249,8 +277,8 @@ describe('a task’s page', () => {
       ],
     })
     await openTask(task)
-    const [second, first] = screen.getAllByTestId('attempt')
-    expect(second?.textContent).toContain('fra-1 127.0.0.2')
+    await waitFor(() => expect(screen.getAllByTestId('attempt')[0]?.textContent).toContain('fra-1 127.0.0.2'))
+    const [, first] = screen.getAllByTestId('attempt')
     expect(first?.textContent).toContain('1\u00a0m\u00a000\u00a0s')
     const failure = within(screen.getByTestId('attempt-error'))
     failure.getByText('HTTP_503')
@@ -271,15 +299,16 @@ describe('a task’s page', () => {
     await openTask(task)
     const deadline = () => screen.getByTestId('deadline')
     expect(deadline().dataset.state).toBe('ahead')
-    expect(deadline().textContent).toMatch(/^in (10\sm\s00\ss|9\sm\s5\d\ss)$/)
+    expect(deadline().textContent).toMatch(/^in (10\sm\s00\ss|9\sm\s\d\d\ss)$/)
     act(() => void fleet.patch(task._id, { priority: 8, raiseAt: from(10 * MINUTE) }))
     await waitFor(() => expect(deadline().dataset.state).toBe('at-risk'))
     act(() => void fleet.patch(task._id, { deadline: from(-MINUTE), deadlineMissedAt: from(-MINUTE) }))
-    await waitFor(() => expect(deadline().textContent).toMatch(/^missed by 1\sm\s0\d\ss$/))
+    await waitFor(() => expect(deadline().textContent).toMatch(/^missed by 1\sm\s\d\d\ss$/))
   })
 })
 
-describe('many tasks at once', () => {
+// A thousand rows cost a page of this kind ten seconds of computing.
+describe('many tasks at once', { timeout: 180_000 }, () => {
   const box = (name: string) => screen.findByRole('checkbox', { name: `Select ${name}` })
   /** The newest first, as in the list. */
   const three = () => [3, 2, 1].map((n) => put(aTask.failed, { title: `f${n}`, createdAt: from(-n * 1_000) })).reverse()
@@ -334,6 +363,7 @@ describe('many tasks at once', () => {
 
   it('becomes an operation above 100 tasks, with its progress, its result and an undo', async () => {
     for (let n = 0; n < 130; n += 1) put(aTask.pending)
+    await fleet.stored()
     const { router } = await renderMonitor(fleet, '/tasks?status=pending')
     await screen.findByText('130 tasks')
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
@@ -393,8 +423,8 @@ describe('many tasks at once', () => {
   it('is carried out at once by a gateway without operations', async () => {
     for (let n = 0; n < 1_001; n += 1) put(aTask.pending)
     fleet.refused.set('bulk.start', { code: 'UNKNOWN_OPERATION', message: 'There is no such operation' })
+    await fleet.stored()
     await renderMonitor(fleet, '/tasks?status=pending')
-    await waitFor(() => expect(fleet.rows.tasks.size).toBe(1_001))
     await screen.findByText(/\d+\+? tasks$/)
     fireEvent.click(screen.getByRole('checkbox', { name: 'Select all rows' }))
     await click(/^Select all (matching tasks|tasks matching the filter)$/)
@@ -511,10 +541,12 @@ describe('errors', () => {
     await screen.findByText('TWO')
     fireEvent.click(group('two').getByRole('button', { name: 'Resolve' }))
     await waitFor(() => expect(screen.queryByText('TWO')).toBeNull())
+    const before = Date.now()
     fireEvent.change(group('c0ffee').getByLabelText('Ignore for'), { target: { value: '1' } })
     await screen.findByText('No error is open')
-    const until = Date.parse(fleet.rows.errors.get('c0ffee')?.ignoredUntil ?? '')
-    expect(Math.abs(until - Date.now() - 86_400_000)).toBeLessThan(5_000)
+    const ignoredAt = Date.parse(fleet.rows.errors.get('c0ffee')?.ignoredUntil ?? '') - 86_400_000
+    expect(ignoredAt).toBeGreaterThanOrEqual(before)
+    expect(ignoredAt).toBeLessThanOrEqual(Date.now())
     fireEvent.click(screen.getByRole('tab', { name: 'Ignored' }))
     const ignored = await screen.findByTestId('error-group')
     expect(ignored.textContent).toMatch(/ignored by local .* ago, for (24|23)\sh more/)
@@ -613,11 +645,12 @@ describe('queues', () => {
     put(aTask.pending, { queue: 'bulk' })
     await renderMonitor(fleet, '/queues')
     await screen.findByText('bulk')
+    // Queues, figures and workers come by a query each.
     await waitFor(() => expect(figures('default')).toEqual({ pending: '2', running: '1' }))
-    expect(figures('bulk')).toEqual({ pending: '1', paused: '1', failed: '1' })
-    expect(line('bulk').textContent).toContain('50\u00a0%')
-    expect(line('default').textContent).toContain('fra-1')
-    expect(line('bulk').textContent).toContain('no live worker')
+    await waitFor(() => expect(figures('bulk')).toEqual({ pending: '1', paused: '1', failed: '1' }))
+    await waitFor(() => expect(line('bulk').textContent).toContain('50\u00a0%'))
+    await waitFor(() => expect(line('default').textContent).toContain('fra-1'))
+    await waitFor(() => expect(line('bulk').textContent).toContain('no live worker'))
     act(() => void put(aTask.pending, { queue: 'bulk', name: 'other' }))
     await waitFor(() => expect(figures('bulk')).toMatchObject({ pending: '2' }))
     expect(line('bulk').textContent).toContain('60\u00a0%')
@@ -679,6 +712,7 @@ describe('queues', () => {
   it('count all their tasks, and link to them', async () => {
     for (let n = 0; n < 1_204; n++) fleet.put(aTask.pending())
     put(aTask.failed)
+    await fleet.stored()
     const { router } = await renderMonitor(fleet, '/queues')
     await waitFor(() => expect(figures('default')).toEqual({ pending: '1,204', failed: '1' }))
     fireEvent.click(screen.getByRole('link', { name: '1 failed in default' }))

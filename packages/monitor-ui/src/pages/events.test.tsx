@@ -33,7 +33,7 @@ describe('the list of events', () => {
     await open()
     await waitFor(() => expect(names()).toEqual(['New', 'Old']))
     const row = () => screen.getAllByTestId('event')[1] as HTMLElement
-    expect(row().textContent).toMatch(/in 1.m.(2\d|30).s/)
+    expect(row().textContent).toMatch(/in 1.m.[0-3]\d.s/)
     expect(within(row()).getByRole('link').getAttribute('href')).toBe('/tasks/aaaaaaaaaaaaaaaaaaaaaaaa')
     act(
       () =>
@@ -139,8 +139,8 @@ describe('sending an event', () => {
     await screen.findByTestId('callback')
     await click('Send an event')
     const form = await dialog()
-    const offered = [...form.querySelectorAll('datalist option')].map((option) => option.getAttribute('value'))
-    expect(offered).toEqual(['Add', 'Seen'])
+    const offered = () => [...form.querySelectorAll('datalist option')].map((option) => option.getAttribute('value'))
+    await waitFor(() => expect(offered()).toEqual(['Add', 'Seen']))
     fill(form, 'Name', 'Unheard')
     expect(form.textContent).toContain('No callback is registered for it')
     fill(form, 'Name', 'Add')
@@ -195,8 +195,8 @@ describe('callbacks', () => {
     await open()
     await click('Register a callback')
     const form = await dialog()
-    const offered = [...form.querySelectorAll('datalist option')].map((option) => option.getAttribute('value'))
-    expect(offered).toEqual(['addition', 'division'])
+    const offered = () => [...form.querySelectorAll('datalist option')].map((option) => option.getAttribute('value'))
+    await waitFor(() => expect(offered()).toEqual(['addition', 'division']))
     fill(form, 'When this event arrives', 'Divide')
     fill(form, 'Run this task', 'division')
     fill(form, 'Version', '2')

@@ -40,7 +40,7 @@ describe('the audit log', () => {
         .getAttribute('href'),
     ).toBe(`/tasks/${task._id}`)
     expect(screen.queryByRole('button', { name: 'Load more' })).toBeNull()
-    for (let n = 0; n < 120; n++) await fleet.queues.pause({ name: `q${n}` })
+    await Promise.all(Array.from({ length: 120 }, (_, n) => fleet.queues.pause({ name: `q${n}` })))
     await click('Refresh')
     await screen.findByText('100+ entries')
     await click('Load more')

@@ -138,11 +138,11 @@ describe('making a key', () => {
     // What the new key may is not known yet: the token must not be lost meanwhile.
     const { welcome } = fleet
     Object.assign(fleet, { welcome: undefined })
-    await screen.findByText('Loading…', {}, { timeout: 5_000 })
+    await screen.findByText('Loading…')
     expect(screen.getByTestId('made-key').textContent).toContain(token)
     Object.assign(fleet, { welcome })
     act(() => fleet.setState('live'))
-    await screen.findByTestId('key-row', {}, { timeout: 5_000 })
+    await screen.findByTestId('key-row')
     screen.getByTestId('made-key')
   })
 })

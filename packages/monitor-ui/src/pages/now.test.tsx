@@ -75,7 +75,7 @@ describe('the charts', () => {
       fleet.put(aTask.completed(times))
       fleet.put(aTask.failed(times))
     })
-    await waitFor(async () => expect(await figures('Ended')).toEqual(['1 completed', '1 failed']), { timeout: 30_000 })
+    await waitFor(async () => expect(await figures('Ended')).toEqual(['1 completed', '1 failed']))
   })
 })
 

@@ -109,7 +109,7 @@ export class FakeFleet implements FleetApi {
   readonly written: [name: string, request: object][] = []
   /** The names of those that only read, in the order in which they were asked. */
   readonly read: string[] = []
-  /** What the next operation that changes something answers, or the next subscription, instead of doing it. */
+  /** What the next operation that changes something answers instead of doing it. Subscriptions don't take it: a page may open one late. */
   refuseNext: WireError | undefined
   /** What operations answer every time instead of doing it, by their names. */
   readonly refused = new Map<string, WireError>()
@@ -130,6 +130,7 @@ export class FakeFleet implements FleetApi {
   readonly #live = this.#memory.liveQueries({ lingerMs: 0, coalesceMs: 10 })
   readonly #listeners = new Set<(state: ConnectionState, error?: Error) => void>()
   readonly #lastLines = new Map<string, number>()
+  readonly #writes = new Set<Promise<unknown>>()
 
   constructor() {
     this.#memory.onChange(({ collection, id, doc }) => this.#changed(collection, String(id), doc))
@@ -210,7 +211,6 @@ export class FakeFleet implements FleetApi {
     onRefused?: RefusedListener,
   ): Promise<LiveQuery<N>> {
     await Promise.resolve()
-    this.#refuse()
     type R = CollectionRows[N] & Row
     let rows: readonly R[] = []
     const watch: Watch<R> = await this.#live.watch<R>(compileQuery(query), {
@@ -243,7 +243,6 @@ export class FakeFleet implements FleetApi {
     listener: (stats: FleetStats) => void,
   ): Promise<LiveStatsHandle> {
     await Promise.resolve()
-    this.#refuse()
     let stats: FleetStats | undefined
     const watch = await this.#live.watchStats(compileFilter(filter), (changes) => {
       stats = { ...(stats as FleetStats), ...changes }
@@ -262,7 +261,6 @@ export class FakeFleet implements FleetApi {
 
   async subscribeAttention(listener: AttentionListener): Promise<LiveAttentionHandle> {
     await Promise.resolve()
-    this.#refuse()
     const ask = () => this.attention.list()
     let rows: readonly AttentionRow[] = []
     const tell = ({ rows: now, error }: { rows: readonly AttentionRow[]; error?: WireError }) => {
@@ -282,7 +280,6 @@ export class FakeFleet implements FleetApi {
 
   async watchTask(id: string, listeners: WatchListeners): Promise<TaskWatch> {
     await Promise.resolve()
-    this.#refuse()
     const watch: TaskSocket = { id, listeners, source: { state: 'connecting' } }
     this.watches.add(watch)
     this.watchesOpened += 1
@@ -346,6 +343,11 @@ export class FakeFleet implements FleetApi {
     if (JSON.stringify(source) === JSON.stringify(watch.source)) return
     watch.source = source
     watch.listeners.onSource?.(source)
+  }
+
+  /** Resolves once all that was put in is stored. A page that is opened before draws again for each of thousands of rows. */
+  async stored(): Promise<void> {
+    await Promise.all(this.#writes)
   }
 
   put(task: TaskRow): TaskRow {
@@ -461,9 +463,11 @@ export class FakeFleet implements FleetApi {
 
   #store(collection: string, doc: { _id?: unknown }): void {
     const filter = { _id: doc._id } as { _id: never }
-    void this.#memory.db
+    const write = this.#memory.db
       .collection(collection)
       .updateOne(filter, [{ $replaceWith: { $literal: doc } }], { upsert: true })
+    this.#writes.add(write)
+    void write.finally(() => this.#writes.delete(write))
   }
 
   #watching = (id: string): TaskSocket[] => [...this.watches].filter((watch) => watch.id === id)

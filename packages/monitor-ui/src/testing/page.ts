@@ -2,8 +2,8 @@ import { configure, fireEvent, screen, waitFor, within } from '@testing-library/
 import { afterEach, beforeEach, expect, vi } from 'vitest'
 import { cleanup } from './render-monitor.tsx'
 
-// A busy machine may need longer than the usual second.
-configure({ asyncUtilTimeout: 10_000 })
+// A busy machine may need much longer than the usual second. What is there is seen at once.
+configure({ asyncUtilTimeout: 30_000 })
 
 /** For every test of a page: it ends without anything on the console. */
 export function withoutComplaints(): void {

@@ -8,4 +8,4 @@ const fleet = useDatabase()
 test('the history of workers, reapers and clients is one that the lifecycle allows', async () => {
   const seed = Number(process.env.TASKFLEET_SEED ?? Date.now() % 2 ** 31)
   expect(await runWorkload(fleet.database, { seed }), `seed ${seed}`).toEqual([])
-})
+}, 180_000)
