@@ -8,6 +8,11 @@ export const downloadInput = z.strictObject({
     .min(1)
     .max(8192)
     .describe('http: or https:; a user name and password in it are sent as basic authorization'),
+  mirrors: z
+    .array(z.string().max(8192))
+    .max(50)
+    .optional()
+    .describe('Other addresses of the same file, tried in this order when one fails'),
   file: z.string().optional().describe("The name under the root; by default the server's, made safe"),
   sha256: z.string().optional().describe('64 hexadecimal digits that the file must have'),
   checksum: z

@@ -9,7 +9,9 @@ import { checkRoot, publish } from './destination.ts'
 import { codeOf, leaseLost, shown } from './failures.ts'
 import { nameFromServer } from './file-name.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
+import type { Reply } from './http-exchange.ts'
 import { httpSource } from './http-source.ts'
+import { Mirrors } from './mirrors.ts'
 import { OriginGate } from './origin-gate.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
@@ -79,11 +81,14 @@ async function download(
   const folder = await checkRoot(settings.root)
   const previous = readState(context.checkpoint.state, request)
   const exchanges = { ...settings, proxyOf: request.proxyOf }
-  const sourceUntil = (signal: AbortSignal) => httpSource(request.url, request.headers, exchanges, signal)
-  const source = httpSource(request.url, request.headers, exchanges, signal, gate)
+  const source = new Mirrors([request.url, ...request.mirrors], (url, until) => {
+    // Any header may hold a secret: a mirror elsewhere gets none.
+    const headers = url.origin === request.url.origin ? request.headers : {}
+    return httpSource(url, headers, exchanges, until ?? signal, until ? undefined : gate)
+  })
   const known = request.name ?? previous?.file
   // Without a name of the caller's, only the server's answer tells where the file goes.
-  const first = known === undefined ? await source.open() : undefined
+  const first = known === undefined ? await openFirst(source) : undefined
   try {
     const name = known ?? nameFromServer(first?.headers['content-disposition'], first?.url ?? request.url)
     await check()
@@ -117,7 +122,7 @@ async function download(
         algorithms: algorithmsOf(request.checksums, previous?.digest ?? {}),
       })
       const transfer = new Transfer({
-        ...{ owner, part, source, sourceUntil, request, context, previous },
+        ...{ owner, part, source, request, context, previous },
         ...{
           stallMs: settings.stallMs,
           minBytesPerSecond: settings.minBytesPerSecond,
@@ -151,6 +156,17 @@ async function download(
     }
   } finally {
     first?.stop(new Error('the download has ended'))
+  }
+}
+
+/** The answer of the first address that has one. */
+async function openFirst(source: Mirrors): Promise<Reply> {
+  for (;;) {
+    try {
+      return await source.open()
+    } catch (error) {
+      source.leave(error)
+    }
   }
 }
 

@@ -15,6 +15,8 @@ const IN_SEGMENTS = '+segments'
 /** A checked input. */
 export interface DownloadRequest {
   url: URL
+  /** Other addresses of the same file. */
+  mirrors: readonly URL[]
   /** A digest of the URL, for the checkpoint. */
   source: string
   /** The destination's name, where the caller gave one. */
@@ -42,6 +44,7 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
   if (input.size !== undefined && input.size > maxBytes) throw tooLarge(input.size, maxBytes)
   return {
     url,
+    mirrors: (input.mirrors ?? []).map((mirror) => parseUrl(mirror)),
     source: createHash('sha256').update(url.href).digest('hex').slice(0, 32),
     name: input.file === undefined ? undefined : checkedName(input.file),
     checksums: {

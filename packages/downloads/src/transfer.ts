@@ -6,9 +6,9 @@ import { algorithmsOf, type Checksums, serverChecksum } from './checksums.ts'
 import { Connections } from './connections.ts'
 import type { DownloadInput, DownloadState } from './contract.ts'
 import { checkFree, reserveSpace } from './disk-space.ts'
-import { codeOf, statusFailure } from './failures.ts'
+import { codeOf, shown, statusFailure } from './failures.ts'
 import type { Reply } from './http-exchange.ts'
-import type { Source } from './http-source.ts'
+import type { Mirrors } from './mirrors.ts'
 import { type PartFile, type PartOwner, removeLeftovers } from './part-file.ts'
 import { RateWatch } from './rate-watch.ts'
 import { relieveReadBuffers } from './read-buffers.ts'
@@ -45,9 +45,7 @@ const REFUSED_RANGE = /^HTTP_(400|403|405|406|412|417|501)$/
 export interface TransferOptions {
   owner: PartOwner
   part: PartFile
-  source: Source
-  /** The same with another signal, for more connections. */
-  sourceUntil(signal: AbortSignal): Source
+  source: Mirrors
   request: DownloadRequest
   context: HandlerContext<DownloadInput>
   stallMs: number
@@ -163,8 +161,7 @@ export class Transfer {
         } catch (error) {
           await this.#goOnAfter(error)
         } finally {
-          if (this.#first) this.#map.end(this.#first)
-          this.#first = undefined
+          this.#endFirst()
         }
         this.#furthest = Math.max(this.#furthest, this.#have)
       }
@@ -188,6 +185,11 @@ export class Transfer {
     this.#report()
     this.#saveIfDue()
     return true
+  }
+
+  #endFirst(): void {
+    if (this.#first) this.#map.end(this.#first)
+    this.#first = undefined
   }
 
   async #endSegments(): Promise<void> {
@@ -233,7 +235,7 @@ export class Transfer {
 
   /** Requests what is missing, in the best way that the server goes along with. */
   async #request(first: Reply | undefined): Promise<{ reply: Reply; plan: TakenPlan | { kind: 'complete' } }> {
-    const { source, context, part } = this.#options
+    const { context, part } = this.#options
     const disk: OnDisk = {
       bytes: part.writer.bytes,
       total: this.#total,
@@ -250,7 +252,11 @@ export class Transfer {
     }
     for (;;) {
       const range = ranges.shift()
-      const reply = first ?? (await this.#open(source, range))
+      const reply = first ?? (await this.#open(range))
+      if (reply === 'moved') {
+        this.#endFirst()
+        return this.#request(undefined)
+      }
       if (reply === undefined) continue
       const plan = planResume(reply, disk, range)
       if (plan.kind === 'append' || plan.kind === 'complete') return { reply, plan }
@@ -266,16 +272,29 @@ export class Transfer {
     }
   }
 
-  /** @returns undefined when the server refuses ranges */
-  async #open(source: Source, range: RangeRequest | undefined): Promise<Reply | undefined> {
+  /** @returns undefined when the server refuses ranges, `moved` when another address is used from here on */
+  async #open(range: RangeRequest | undefined): Promise<Reply | 'moved' | undefined> {
+    const { source, context } = this.#options
     try {
       return await source.open(range)
     } catch (error) {
-      if (range === undefined || !REFUSED_RANGE.test(codeOf(error)) || !(error instanceof UnrecoverableError))
-        throw error
-      this.#options.context.log.warn(`the server refuses a range: ${error.message}`)
-      return undefined
+      if (range !== undefined && REFUSED_RANGE.test(codeOf(error)) && error instanceof UnrecoverableError) {
+        context.log.warn(`the server refuses a range: ${error.message}`)
+        return undefined
+      }
+      await this.#leaveAddress(error)
+      return 'moved'
     }
+  }
+
+  /** @throws what the attempt ends with, when this is the last address */
+  async #leaveAddress(failure: unknown): Promise<void> {
+    const { source, context } = this.#options
+    source.leave(failure)
+    context.log.warn(`going on with ${shown(source.url)} after ${codeOf(failure)}`)
+    await this.#endSegments()
+    // Servers have validators of their own. With a checksum, the end shows whether the bytes belong together.
+    if (this.#checked) this.#version = {}
   }
 
   async #restart(digest: Checksums): Promise<void> {
@@ -303,9 +322,12 @@ export class Transfer {
     const { part, context } = this.#options
     const gained = this.#have - this.#furthest
     const broken = BREAKS.has(codeOf(error)) && !(error instanceof UnrecoverableError)
-    if (!broken || gained <= 0 || context.signal.aborted) throw error
+    if (!broken || context.signal.aborted) throw error
     this.#smallGains = gained < SMALL_GAIN ? this.#smallGains + 1 : 0
-    if (this.#smallGains > MOST_SMALL_GAINS) throw error
+    if (gained <= 0 || this.#smallGains > MOST_SMALL_GAINS) {
+      this.#smallGains = 0
+      return this.#leaveAddress(error)
+    }
     context.log.info(`going on after ${codeOf(error)} at byte ${part.writer.bytes}`)
     if (this.#smallGains > 0)
       await sleep(FIRST_PAUSE_MS * 2 ** (this.#smallGains - 1), undefined, { signal: context.signal })
@@ -354,7 +376,7 @@ export class Transfer {
 
   /** From here on there may be more connections, if that helps. */
   #maySplit(reply: Reply, total: number): void {
-    const { request, part, context, sourceUntil } = this.#options
+    const { request, part, context, source } = this.#options
     const { writer } = part
     const allowed = request.connections > 1 && this.resumable && !/\bnone\b/i.test(reply.headers['accept-ranges'] ?? '')
     // After a server has thrown one download away, it is not given more to do.
@@ -362,8 +384,8 @@ export class Transfer {
     if (this.#connections !== undefined || !allowed || !worth) return
     this.#connections = new Connections({
       map: this.#map,
-      source: sourceUntil,
-      origin: request.url.origin,
+      source: (signal) => source.until(signal),
+      origin: source.url.origin,
       total,
       version: this.#version,
       checked: this.#checked,
