@@ -50,7 +50,8 @@ const ROOMS: Record<string, Room> = {
     without: new RegExp(`^(${SERVERS}|react)$`),
   },
   'packages/cli': {
-    imports: /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host)$/,
+    imports:
+      /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host|downloads\/(contract|lists))$/,
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|react)$/,
   },
   'examples/downloads': {

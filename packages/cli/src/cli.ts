@@ -8,6 +8,7 @@ import { taskCommands } from './commands.ts'
 import { completionCommands } from './completion.ts'
 import { applyConfig, configPath } from './config.ts'
 import { type DoctorCommand, doctor } from './doctor.ts'
+import { downloadCommand } from './download.ts'
 import { errorCommands } from './error-groups.ts'
 import { eventCommands } from './events.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
@@ -79,6 +80,7 @@ function makeProgram(act: CommandKit['act'], print: Print): Command {
   const kit = commandKit(program, act, print)
   servingCommands(kit)
   storedTaskCommands(kit)
+  downloadCommand(kit)
   watchCommand(kit)
   taskCommands(kit)
   bulkCommands(kit)

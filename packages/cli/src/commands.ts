@@ -14,6 +14,7 @@ import type { CommandKit } from './kit.ts'
 import { type Options, operationCommand } from './operation-commands.ts'
 import { listChoices, type RequestForm, type Values } from './request-options.ts'
 import { POSITION } from './tasks.ts'
+import { IDS_AT_A_TIME } from './watch.ts'
 
 export function taskCommands(kit: CommandKit): void {
   for (const [verb, { selects }] of Object.entries(OPERATIONS.tasks as Record<string, Operation>)) {
@@ -101,14 +102,11 @@ async function changeTasks(
   return { ...answer, refused: [...answer.refused, ...gone] }
 }
 
-/** How many ids a filter may have. */
-const AT_A_TIME = 100
-
 async function existing(view: FleetView, ids: readonly string[]): Promise<string[]> {
   const there = new Set<string>()
-  for (let at = 0; at < ids.length; at += AT_A_TIME) {
-    const filter = { _id: { $in: ids.slice(at, at + AT_A_TIME) } }
-    const found = await view.rows({ collection: 'tasks', filter, limit: AT_A_TIME, fields: ['status'] })
+  for (let at = 0; at < ids.length; at += IDS_AT_A_TIME) {
+    const filter = { _id: { $in: ids.slice(at, at + IDS_AT_A_TIME) } }
+    const found = await view.rows({ collection: 'tasks', filter, limit: IDS_AT_A_TIME, fields: ['status'] })
     for (const { _id } of found) there.add(_id)
   }
   return ids.filter((id) => there.has(id))

@@ -25,8 +25,8 @@ export type QueueCounts = Record<string, Partial<Record<TaskStatus, number>>>
 export interface FleetView {
   /** The rows that match now. @throws {FleetError} as `compileQuery` */
   rows<N extends CollectionName>(query: CollectionQuery<N>): Promise<CollectionRows[N][]>
-  /** Calls back with the rows that match now, and at every change until the command ends. */
-  watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void>
+  /** Calls back with the rows that match now, and at every change until the command ends or the returned function is called. */
+  watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<() => void>
   queueCounts(): Promise<QueueCounts>
   /** The fleet's time, in milliseconds. */
   now(): number
@@ -48,10 +48,10 @@ export class DatabaseView implements FleetView {
     return docs.map((doc) => toRow<CollectionRows[N]>(collection, doc, fields))
   }
 
-  async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void> {
+  async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<() => void> {
     const compiled = compileQuery(query)
     let rows: readonly CollectionRows[N][] = []
-    const { live } = await (await this.#live()).watch<CollectionRows[N]>(compiled, {
+    const watch = await (await this.#live()).watch<CollectionRows[N]>(compiled, {
       delta: (delta) => {
         rows = applyDelta<CollectionRows[N]>(rows, delta)
         seen(rows, delta)
@@ -61,8 +61,9 @@ export class DatabaseView implements FleetView {
         seen(rows, null)
       },
     })
-    rows = live.rows
+    rows = watch.live.rows
     seen(rows, null)
+    return () => watch.close()
   }
 
   async queueCounts(): Promise<QueueCounts> {

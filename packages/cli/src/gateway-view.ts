@@ -68,8 +68,9 @@ export class GatewayView implements FleetView {
     return [...rows]
   }
 
-  async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<void> {
-    await this.#client.subscribe<N>(query, seen, this.#onRefused)
+  async watchRows<N extends CollectionName>(query: CollectionQuery<N>, seen: RowsSeen<N>): Promise<() => void> {
+    const live = await this.#client.subscribe<N>(query, seen, this.#onRefused)
+    return () => void live.close()
   }
 
   async queueCounts(): Promise<QueueCounts> {

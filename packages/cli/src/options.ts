@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { parsePriority } from '@taskfleet/core/internal'
 import type { ListenAddress } from '@taskfleet/gateway'
 import { type Duration, FleetError, milliseconds, parseJson, type QueueLimits } from '@taskfleet/protocol'
@@ -128,6 +129,14 @@ export function parseList(text: string): string[] {
   return text.split(',').filter((part) => part !== '')
 }
 
+/** A number of bytes: `500000`, `700K`, `700M`, `4G` or `1T`, by powers of 1,024, also with `B` or `iB` behind it. */
+export function parseSize(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?$/i.exec(text) ?? []
+  const bytes = Math.round(Number(number) * 1024 ** ' KMGT'.indexOf(unit.toUpperCase() || ' '))
+  if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError('Expected a size such as 500000, 700M or 4G.')
+  return bytes
+}
+
 /**
  * JSON, or `@FILE` with JSON, or `-` for stdin. Reads no more than the limit of an input.
  *
@@ -135,10 +144,20 @@ export function parseList(text: string): string[] {
  */
 export async function readJson(text: string, what: string): Promise<unknown> {
   if (text !== '-' && !text.startsWith('@')) return parseJson(text, what)
+  return parseJson(await readText(text === '-' ? text : resolve(text.slice(1)), what, VALUE_LIMIT), what)
+}
+
+/**
+ * The text of a file, or of stdin for `-`.
+ *
+ * @param what its name, for messages
+ * @throws {FleetError} `BAD_INPUT`, `INPUT_TOO_LARGE`
+ */
+export async function readText(path: string, what: string, limit: number): Promise<string> {
   const file =
-    text === '-'
+    path === '-'
       ? undefined
-      : await open(text.slice(1)).catch((error: Error) => {
+      : await open(path).catch((error: Error) => {
           throw new FleetError('BAD_INPUT', `${what} cannot be read: ${error.message}`, { cause: error })
         })
   const stream = file?.createReadStream() ?? process.stdin
@@ -148,7 +167,7 @@ export async function readJson(text: string, what: string): Promise<unknown> {
     for await (const chunk of stream) {
       chunks.push(Buffer.from(chunk as Buffer))
       length += chunks.at(-1)!.length
-      if (length > VALUE_LIMIT) throw new FleetError('INPUT_TOO_LARGE', `${what} has more than ${VALUE_LIMIT} bytes`)
+      if (length > limit) throw new FleetError('INPUT_TOO_LARGE', `${what} has more than ${limit} bytes`)
     }
   } catch (error) {
     if (error instanceof FleetError) throw error
@@ -156,5 +175,5 @@ export async function readJson(text: string, what: string): Promise<unknown> {
   } finally {
     await file?.close()
   }
-  return parseJson(Buffer.concat(chunks).toString('utf8'), what)
+  return Buffer.concat(chunks).toString('utf8')
 }

@@ -1,6 +1,7 @@
 import { compileQuery, parseId } from '@taskfleet/core/internal'
 import { FleetError, hasEnded, parseJson, type TaskRow } from '@taskfleet/protocol'
 import { EXIT } from './exit.ts'
+import type { CollectionQuery, FleetView } from './fleet-view.ts'
 import type { CommandKit, Print } from './kit.ts'
 import type { CommonOptions } from './options.ts'
 import { bar, printable, printableJson, progressText } from './text.ts'
@@ -34,42 +35,89 @@ async function watch(id: string | undefined, options: WatchCommand, print: Print
   } as const
   // Checked before anything is connected.
   compileQuery(query)
+  const shown = { print, json: options.json === true, terminal }
   return withFleet(options, async ({ tasks }, view) => {
     if (wanted !== undefined) await tasks.show(wanted)
-    return new Promise<number>((resolve, reject) => {
-      const show = makeShow(print, options.json === true, terminal)
-      let rows = new Map<string, TaskRow>()
-      const seen = (changed: readonly TaskRow[]): void => {
-        for (const row of changed) rows.set(row._id, row)
-        if (changed.length > 0) show([...rows.values()], changed)
-        const all = [...rows.values()]
-        if (all.length > 0 && all.every(({ status }) => hasEnded(status))) {
-          resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
-        }
-      }
-      /** Tasks that the filter no longer matches: one that has ended counts, the others are dropped. */
-      const left = async (ids: readonly string[]): Promise<void> => {
-        for (const gone of ids) {
-          const [task] = await view.rows({ collection: 'tasks', filter: { _id: gone }, limit: 1 })
-          if (task !== undefined && hasEnded(task.status)) rows.set(gone, task)
-          else if (task === undefined || wanted === undefined) rows.delete(gone)
-        }
-        seen(ids.flatMap((gone) => rows.get(gone) ?? []))
-        if (rows.size === 0) resolve(wanted === undefined ? EXIT.done : EXIT.failed)
-      }
-      process.once('SIGINT', () => resolve(EXIT.interrupted))
-      const watching = view.watchRows(query, (all, delta) => {
-        if (delta === null) {
-          rows = new Map()
-          seen(all)
-          return
-        }
-        seen([...delta.added, ...delta.changed].map(({ row }) => row))
-        if (delta.removed.length > 0) left(delta.removed).catch(reject)
-      })
-      watching.catch(reject)
-    })
+    return follow(view, query, shown, { wanted })
   })
+}
+
+/** How many ids a filter may have. */
+export const IDS_AT_A_TIME = 100
+
+/** Where and how rows are shown. */
+export interface Shown {
+  print: Print
+  json: boolean
+  /** With bars that move. */
+  terminal: boolean
+}
+
+/** Follows these tasks until all have ended, 100 at a time in their order. Returns the exit code: 1 unless all have completed. */
+export async function watchIds(view: FleetView, ids: readonly string[], shown: Shown): Promise<number> {
+  let code: number = EXIT.done
+  for (let at = 0; at < ids.length; at += IDS_AT_A_TIME) {
+    const filter = { _id: { $in: ids.slice(at, at + IDS_AT_A_TIME) } }
+    const query = { collection: 'tasks', filter, sort: { _id: 1 }, limit: IDS_AT_A_TIME } as const
+    const ended = await follow(view, query, shown, { fixed: true })
+    if (ended === EXIT.interrupted) return ended
+    code ||= ended
+  }
+  return code
+}
+
+/**
+ * Shows the rows of a query until all have ended. Returns the exit code: 1 unless all have completed.
+ *
+ * @param options.wanted the id, if the query is for one task
+ * @param options.fixed whether all tasks that the query can find are stored
+ */
+function follow(
+  view: FleetView,
+  query: CollectionQuery<'tasks'>,
+  { print, json, terminal }: Shown,
+  { wanted, fixed = false }: { wanted?: string | undefined; fixed?: boolean },
+): Promise<number> {
+  let stop = (): void => undefined
+  const code = new Promise<number>((resolve, reject) => {
+    const show = makeShow(print, json, terminal)
+    let rows = new Map<string, TaskRow>()
+    const seen = (changed: readonly TaskRow[]): void => {
+      for (const row of changed) rows.set(row._id, row)
+      if (changed.length > 0) show([...rows.values()], changed)
+      const all = [...rows.values()]
+      if ((fixed || all.length > 0) && all.every(({ status }) => hasEnded(status))) {
+        resolve(all.every(({ status }) => status === 'completed') ? EXIT.done : EXIT.failed)
+      }
+    }
+    /** Tasks that the filter no longer matches: one that has ended counts, the others are dropped. */
+    const left = async (ids: readonly string[]): Promise<void> => {
+      for (const gone of ids) {
+        const [task] = await view.rows({ collection: 'tasks', filter: { _id: gone }, limit: 1 })
+        if (task !== undefined && hasEnded(task.status)) rows.set(gone, task)
+        else if (task === undefined || wanted === undefined) rows.delete(gone)
+      }
+      seen(ids.flatMap((gone) => rows.get(gone) ?? []))
+      if (rows.size === 0) resolve(wanted === undefined ? EXIT.done : EXIT.failed)
+    }
+    const interrupted = (): void => resolve(EXIT.interrupted)
+    process.once('SIGINT', interrupted)
+    const watching = view.watchRows(query, (all, delta) => {
+      if (delta === null) {
+        rows = new Map()
+        seen(all)
+        return
+      }
+      seen([...delta.added, ...delta.changed].map(({ row }) => row))
+      if (delta.removed.length > 0) left(delta.removed).catch(reject)
+    })
+    watching.catch(reject)
+    stop = () => {
+      process.off('SIGINT', interrupted)
+      watching.then((close) => close()).catch(() => undefined)
+    }
+  })
+  return code.finally(() => stop())
 }
 
 function makeShow(

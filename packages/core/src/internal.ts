@@ -66,7 +66,7 @@ export { ENDED_STATUSES, isFenced, OPEN_STATUSES, TRANSITIONS, type Verb } from 
 export { MongoTaskStore } from './task/mongo-task-store.ts'
 export { type Changes, type NewTask, parseChanges, parseNewTask } from './task/new-task.ts'
 export { countOpen } from './task/open-counts.ts'
-export { parseDate, parseId, parsePriority } from './task/parse-value.ts'
+export { parseDate, parseId, parsePriority, parseQueue } from './task/parse-value.ts'
 export { DEFAULT_MAX_WAITING } from './task/queue-depth.ts'
 export type { EndedStatus } from './task/retention.ts'
 export { replaceSecrets } from './task/secret-references.ts'

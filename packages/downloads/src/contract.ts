@@ -1,5 +1,8 @@
 import type { LookupFunction } from 'node:net'
+import { declareTask, type TaskContract } from '@taskfleet/protocol'
 import { z } from 'zod'
+import { nameFromUrl } from './file-name.ts'
+import { isTemplate } from './name-template.ts'
 
 /** What a download task is asked for. Codes for bad values come from the handler, so that every one has its own. */
 export const downloadInput = z.strictObject({
@@ -13,7 +16,18 @@ export const downloadInput = z.strictObject({
     .max(50)
     .optional()
     .describe('Other addresses of the same file, tried in this order when one fails'),
-  file: z.string().optional().describe("The name under the root; by default the server's, made safe"),
+  file: z
+    .string()
+    .optional()
+    .describe(
+      "The file's name; by default the server's, made safe. It may have the fields `{name}` and `{ext}` (the parts of the server's name), " +
+        '`{host}`, `{date}` and `{id}` (of the task)',
+    ),
+  folder: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe('A folder below the root, such as `films/2026`, which is made where it is missing'),
   sha256: z.string().optional().describe('64 hexadecimal digits that the file must have'),
   checksum: z
     .string()
@@ -55,8 +69,20 @@ export const downloadInput = z.strictObject({
 
 export type DownloadInput = z.infer<typeof downloadInput>
 
+/** How many attempts in a row may bring nothing. */
+export const DOWNLOAD_ATTEMPTS = 10
+
+/** The task `download` without its handler: a producer that enqueues it loads neither an HTTP client nor a worker. */
+export const downloadContract: TaskContract<typeof downloadInput> = declareTask({
+  name: 'download',
+  version: 1,
+  input: downloadInput,
+  title: ({ url, file }): string => (file === undefined || isTemplate(file) ? nameFromUrl(new URL(url)) : file),
+  labels: ({ url }) => ({ origin: new URL(url).host }),
+})
+
 export interface DownloadOutput {
-  /** The file's name under the root. */
+  /** The file's path under the root: its folder, if it has one, and its name, with `/` between them. */
   file: string
   bytes: number
   /** Lower-case hex, of the bytes as they were written. */

@@ -91,7 +91,7 @@ export async function removeIfThere(path: string): Promise<void> {
 }
 
 /** Makes the new name last through a power cut; some file systems can't, and need not. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r').catch(() => undefined)
   await folder?.sync().catch(() => undefined)
   await folder?.close()

@@ -4,17 +4,26 @@ import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from 
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
 import { algorithmsOf, wrongChecksum } from './checksums.ts'
 import { chooseDestination, publishFirstFree } from './choose-destination.ts'
-import { type DownloadInput, type DownloadOptions, type DownloadOutput, downloadInput } from './contract.ts'
+import {
+  DOWNLOAD_ATTEMPTS,
+  type DownloadInput,
+  type DownloadOptions,
+  type DownloadOutput,
+  downloadContract,
+  downloadInput,
+} from './contract.ts'
 import { checkRoot, publish } from './destination.ts'
 import { codeOf, leaseLost, shown } from './failures.ts'
-import { nameFromServer } from './file-name.ts'
+import { makeFolder } from './folder.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
 import type { Reply } from './http-exchange.ts'
 import { httpSource } from './http-source.ts'
 import { Mirrors } from './mirrors.ts'
+import { filledName } from './name-template.ts'
 import { OriginGate } from './origin-gate.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
+import { nameFromServer } from './server-name.ts'
 import { sweepParts } from './sweep.ts'
 import { Transfer } from './transfer.ts'
 
@@ -35,11 +44,11 @@ type Context = HandlerContext<DownloadInput>
  */
 export function downloadDefinition(options: DownloadOptions) {
   return {
-    name: 'download',
-    version: 1,
+    name: downloadContract.name,
+    version: downloadContract.version,
     ...createDownload(options),
     retry: {
-      maxAttempts: 10,
+      maxAttempts: DOWNLOAD_ATTEMPTS,
       counts: 'without-progress',
       backoff: { base: '1s', factor: 2, cap: '10m', jitter: true },
     },
@@ -57,8 +66,8 @@ export function createDownload(options: DownloadOptions, threads: HashThreads = 
   const gate = new OriginGate()
   return {
     input: downloadInput,
-    title: ({ url, file }: DownloadInput): string => file ?? nameFromServer(undefined, new URL(url)),
-    labels: ({ url }: DownloadInput) => ({ origin: new URL(url).host }),
+    title: (input: DownloadInput): string => downloadContract.title!(input),
+    labels: (input: DownloadInput) => downloadContract.labels!(input),
     run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, gate),
   }
 }
@@ -78,7 +87,8 @@ async function download(
   }
 
   const request = readRequest(context.input, settings)
-  const folder = await checkRoot(settings.root)
+  const folder = await makeFolder(await checkRoot(settings.root), request.folder)
+  const inRoot = (file: string) => [...request.folder, file].join('/')
   const previous = readState(context.checkpoint.state, request)
   const exchanges = { ...settings, proxyOf: request.proxyOf }
   const source = new Mirrors([request.url, ...request.mirrors], (url, until) => {
@@ -90,7 +100,7 @@ async function download(
   // Without a name of the caller's, only the server's answer tells where the file goes.
   const first = known === undefined ? await openFirst(source) : undefined
   try {
-    const name = known ?? nameFromServer(first?.headers['content-disposition'], first?.url ?? request.url)
+    const name = known ?? nameOf(request, task.id, first)
     await check()
     const report = (done: number) => context.progress({ done, unit: 'bytes' })
     const destination = await chooseDestination({
@@ -106,7 +116,7 @@ async function download(
       context.log.info(ofEarlierAttempt ? `an earlier attempt had finished ${file}` : `${file} is there already`)
       if (previous)
         await removePart({ folder, name: previous.file, taskId: task.id, leaseId: task.leaseId }, previous.part)
-      return { file, ...found, fetchedBytes: 0, seconds: seconds(), resumedFrom: found.bytes }
+      return { file: inRoot(file), ...found, fetchedBytes: 0, seconds: seconds(), resumedFrom: found.bytes }
     }
     const { owner, lock } = destination
     try {
@@ -143,7 +153,14 @@ async function download(
         })
         context.log.info(`${file} is complete: ${part.writer.bytes} bytes, SHA-256 ${sha256}`)
         const { fetched, resumedFrom } = transfer
-        return { file, bytes: part.writer.bytes, sha256, fetchedBytes: fetched, seconds: seconds(), resumedFrom }
+        return {
+          file: inRoot(file),
+          bytes: part.writer.bytes,
+          sha256,
+          fetchedBytes: fetched,
+          seconds: seconds(),
+          resumedFrom,
+        }
       } catch (error) {
         const reason: unknown = signal.aborted ? signal.reason : finalIfHopeless(error, transfer)
         await letGo(part, transfer, reason, task.owned, settings.keepPartial ?? false)
@@ -168,6 +185,13 @@ async function openFirst(source: Mirrors): Promise<Reply> {
       source.leave(error)
     }
   }
+}
+
+/** The name that the server gives the file, or the caller's template with it. */
+function nameOf({ template, url }: DownloadRequest, id: string, first: Reply | undefined): string {
+  const served = nameFromServer(first?.headers['content-disposition'], first?.url ?? url)
+  if (template === undefined) return served
+  return filledName(template, { served, host: url.hostname, date: new Date(), id })
 }
 
 /** A server from which bytes can't be added to, and which never sends all at once, is not asked for ever. */

@@ -1,7 +1,8 @@
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { codeOf } from './failures.ts'
-import { checkedName, nameFromServer } from './file-name.ts'
+import { checkedName } from './file-name.ts'
+import { nameFromServer } from './server-name.ts'
 
 const hostile = [
   ...[

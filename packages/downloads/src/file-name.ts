@@ -1,5 +1,4 @@
 import { UnrecoverableError } from '@taskfleet/protocol'
-import { dispositionName } from './disposition.ts'
 
 /** Room is left for the task's id, a lease and an ending: part files stand beside the file, and 255 bytes is the limit. */
 const LONGEST = 160
@@ -21,6 +20,28 @@ export function checkedName(name: string): string {
   throw new UnrecoverableError('BAD_FILENAME', message, { field: 'file' })
 }
 
+/** How deep a folder may be below the root. */
+const DEEPEST = 16
+
+/**
+ * The parts of a relative folder, each checked like a file name: `films/2026` is two of them, and `undefined` or '' none.
+ * @throws {UnrecoverableError} `BAD_FOLDER`
+ */
+export function checkedFolder(folder: string | undefined): string[] {
+  if (folder === undefined || folder === '') return []
+  const parts = folder.replace(/\/$/, '').split('/')
+  const bad = (what: string) =>
+    new UnrecoverableError('BAD_FOLDER', `folder ${JSON.stringify(folder.slice(0, 80))} ${what}`, { field: 'folder' })
+  if (folder.startsWith('/')) throw bad("is absolute: give one below the worker's root, such as films/2026")
+  if (parts.length > DEEPEST) throw bad(`has more than ${DEEPEST} parts`)
+  return parts.map((part) => {
+    const normal = part.normalize('NFC')
+    const wrong = whyBad(normal)
+    if (wrong !== undefined) throw bad(`has a part ${JSON.stringify(part.slice(0, 80))}, which ${wrong}`)
+    return normal
+  })
+}
+
 function whyBad(name: string): string | undefined {
   if (name === '' || name === '.' || name === '..') return 'is no file name'
   if (FORBIDDEN.test(name)) return 'has a folder, a drive or a control character in it'
@@ -31,9 +52,14 @@ function whyBad(name: string): string | undefined {
   return undefined
 }
 
-/** A name from what a server says of itself, made safe: `Content-Disposition`, else the last part of the URL's path. */
-export function nameFromServer(disposition: string | undefined, url: URL): string {
-  const candidates = [dispositionName(disposition), decoded(url.pathname.split('/').at(-1) ?? ''), 'download']
+/** The name of a URL's file, made safe: the last part of its path. */
+export const nameFromUrl = (url: URL): string => firstSafeName([lastOfPath(url)])
+
+/** The last part of a URL's path, as people read it. */
+export const lastOfPath = (url: URL): string => decoded(url.pathname.split('/').at(-1) ?? '')
+
+/** The first of these that can be made a file name; else `download`. */
+export function firstSafeName(candidates: readonly (string | undefined)[]): string {
   for (const candidate of candidates) {
     const name = candidate === undefined ? '' : madeSafe(candidate)
     if (whyBad(name) === undefined) return name
@@ -61,10 +87,15 @@ const MOST_NUMBERS = 9_999
 /** The ending that stays behind the number; of `x.tar.gz`, both parts of it. */
 const ENDING = /(?<=.)((?:\.tar)?\.[^.\s]{1,16})$/i
 
+/** A name and its ending: `x.tar.gz` is `x` and `.tar.gz`. */
+export function splitName(name: string): { stem: string; ending: string } {
+  const ending = ENDING.exec(name)?.[1] ?? ''
+  return { stem: name.slice(0, name.length - ending.length), ending }
+}
+
 /** `report (1).pdf`, `report (2).pdf` and so on, as browsers name a second file. */
 export function* numberedNames(name: string): Generator<string> {
-  const ending = ENDING.exec(name)?.[1] ?? ''
-  const stem = name.slice(0, name.length - ending.length)
+  const { stem, ending } = splitName(name)
   for (let number = 1; number <= MOST_NUMBERS; number++)
     yield `${shortened(stem, ` (${number})${ending}`)} (${number})${ending}`
 }
@@ -79,7 +110,7 @@ export function isNumbered(file: string, name: string): boolean {
 }
 
 /** As much of `stem` as leaves room for what follows. */
-function shortened(stem: string, rest: string): string {
+export function shortened(stem: string, rest: string): string {
   let short = stem
   while (short !== '' && Buffer.byteLength(short) + Buffer.byteLength(rest) > LONGEST)
     short = [...short].slice(0, -1).join('')

@@ -1,5 +1,6 @@
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { shown, statusFailure } from './failures.ts'
+import { whyBadHeader } from './header-rules.ts'
 import { type ExchangeOptions, exchange, type Reply } from './http-exchange.ts'
 import type { OriginGate } from './origin-gate.ts'
 import type { RangeRequest } from './resume-plan.ts'
@@ -9,10 +10,6 @@ const MOST_REDIRECTS = 20
 const REDIRECTS = new Set([301, 302, 303, 307, 308])
 /** Statuses that the resume rules decide about. */
 const FOR_THE_PLAN = new Set([200, 203, 206, 416])
-
-/** Ours to set, or about the connection itself. */
-const RESERVED =
-  /^(host|range|if-range|if-match|accept-encoding|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*)$/i
 
 /** Where the bytes come from: asks the URL afresh each time, along its redirects. */
 export interface Source {
@@ -31,13 +28,7 @@ export function parseUrl(text: string, base?: URL): URL {
 
 export function checkHeaders(headers: Record<string, string>): void {
   for (const [name, value] of Object.entries(headers)) {
-    const wrong = !/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name)
-      ? 'is no header name'
-      : RESERVED.test(name)
-        ? 'is set by the download itself'
-        : /[^\t\x20-\x7e\x80-\xff]/.test(value)
-          ? 'has a line break or another control character in its value'
-          : undefined
+    const wrong = whyBadHeader(name, value)
     if (wrong)
       throw new UnrecoverableError('BAD_HEADER', `header ${JSON.stringify(name)} ${wrong}`, { field: 'headers' })
   }

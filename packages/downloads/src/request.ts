@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { UnrecoverableError } from '@taskfleet/protocol'
 import { type Checksums, readChecksum } from './checksums.ts'
 import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
-import { checkedName, isNumbered } from './file-name.ts'
+import { checkedFolder, checkedName, isNumbered } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'
+import { checkedTemplate, isTemplate } from './name-template.ts'
 import { environmentProxy, type HttpProxy, readProxy } from './proxies.ts'
 import type { Span } from './segment-map.ts'
 
@@ -19,8 +20,12 @@ export interface DownloadRequest {
   mirrors: readonly URL[]
   /** A digest of the URL, for the checkpoint. */
   source: string
-  /** The destination's name, where the caller gave one. */
+  /** The destination's name, where the caller gave one without fields. */
   name: string | undefined
+  /** A name with fields, which the server's answer fills. */
+  template: string | undefined
+  /** The parts of the folder below the root. */
+  folder: readonly string[]
   /** What the file must have. */
   checksums: Checksums
   size: number | undefined
@@ -33,7 +38,7 @@ export interface DownloadRequest {
   proxyOf(url: URL): HttpProxy | undefined
 }
 
-/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_CHECKSUM`, `BAD_PROXY`, `TOO_LARGE` */
+/** @throws {UnrecoverableError} `BAD_SCHEME`, `BAD_HEADER`, `BAD_FILENAME`, `BAD_FOLDER`, `BAD_CHECKSUM`, `BAD_PROXY`, `TOO_LARGE` */
 export function readRequest(input: DownloadInput, options: DownloadOptions): DownloadRequest {
   const url = parseUrl(input.url)
   const headers = Object.fromEntries(
@@ -46,7 +51,8 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
     url,
     mirrors: (input.mirrors ?? []).map((mirror) => parseUrl(mirror)),
     source: createHash('sha256').update(url.href).digest('hex').slice(0, 32),
-    name: input.file === undefined ? undefined : checkedName(input.file),
+    ...naming(input.file),
+    folder: checkedFolder(input.folder),
     checksums: {
       ...checkedChecksum(input.checksum),
       ...(input.sha256 !== undefined && { sha256: checkedSha256(input.sha256) }),
@@ -58,6 +64,13 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
     headers,
     proxyOf: proxyChoice(input.proxy, options.proxy),
   }
+}
+
+function naming(file: string | undefined): Pick<DownloadRequest, 'name' | 'template'> {
+  if (file === undefined) return { name: undefined, template: undefined }
+  return isTemplate(file)
+    ? { name: undefined, template: checkedTemplate(file) }
+    : { name: checkedName(file), template: undefined }
 }
 
 function proxyChoice(ofTask: string | undefined, ofWorker: string | false | undefined): DownloadRequest['proxyOf'] {

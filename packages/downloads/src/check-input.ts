@@ -1,0 +1,46 @@
+import { FleetError } from '@taskfleet/protocol'
+import { readChecksum } from './checksums.ts'
+import { type DownloadInput, downloadInput } from './contract.ts'
+import { checkedFolder, checkedName } from './file-name.ts'
+import { whyBadHeader } from './header-rules.ts'
+import { checkedTemplate, isTemplate } from './name-template.ts'
+
+/**
+ * Checks an input as far as that is possible without a worker. A message never has the address itself, which may hold a secret.
+ *
+ * @throws {FleetError} `BAD_INPUT`
+ */
+export function checkDownloadInput(input: DownloadInput): void {
+  const wrong = whyBadInput(input)
+  if (wrong !== undefined) throw new FleetError('BAD_INPUT', wrong)
+}
+
+function whyBadInput(input: DownloadInput): string | undefined {
+  const { url, mirrors = [], file, folder, checksum, headers = {} } = input
+  for (const address of [url, ...mirrors]) {
+    const wrong = whyBadAddress(address)
+    if (wrong !== undefined) return wrong
+  }
+  if (checksum !== undefined && readChecksum(checksum) === undefined)
+    return 'a checksum is sha-512:…, sha-256:…, sha-1:… or md5:…, in hex or base64'
+  for (const [name, value] of Object.entries(headers)) {
+    const wrong = whyBadHeader(name, value)
+    if (wrong !== undefined) return `the header ${JSON.stringify(name.slice(0, 80))} ${wrong}`
+  }
+  try {
+    if (file !== undefined) void (isTemplate(file) ? checkedTemplate(file) : checkedName(file))
+    checkedFolder(folder)
+  } catch (error) {
+    return (error as Error).message
+  }
+  const [issue] = downloadInput.safeParse(input).error?.issues ?? []
+  return issue === undefined ? undefined : `${issue.path.join('.')}: ${issue.message}`
+}
+
+/** Why an address can't be downloaded; undefined if it can. */
+function whyBadAddress(address: string): string | undefined {
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(address)?.[1]?.toLowerCase()
+  if (scheme === undefined) return 'this is no address: it starts with https:// or http://'
+  if (scheme !== 'http' && scheme !== 'https') return `${scheme}: addresses can't be downloaded, only https: and http:`
+  return URL.canParse(address) ? undefined : 'this is no complete address'
+}
