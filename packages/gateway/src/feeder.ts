@@ -52,6 +52,11 @@ export class Feeder extends Service {
   readonly #behind = new Set<Subscriber>()
   #batch: Change[] = []
 
+  /** How many workers it passes changes on to. */
+  get workers(): number {
+    return this.#subscribers.size
+  }
+
   constructor(io: Server, deps: FeederDeps) {
     super()
     this.#io = io

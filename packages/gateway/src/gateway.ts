@@ -186,7 +186,7 @@ export class Gateway extends Service {
 
   get load(): GatewayLoad {
     return {
-      connections: this.#io?.engine.clientsCount ?? 0,
+      connections: (this.#io?.engine.clientsCount ?? 0) - (this.#feeder?.workers ?? 0),
       namespaces: this.#io?._nsps.size ?? 0,
       rooms: this.#subscriptions?.size ?? 0,
       subscriptions: this.#subscriptions?.shares ?? 0,

@@ -76,6 +76,9 @@ describe('a shared feed', () => {
     expect(feed.isDirect).toBe(true)
     const host = await startHost()
     await eventually(() => !feed.isDirect)
+    // A worker is no client.
+    const metrics = await (await fetch(`${host.url}/metrics`)).text()
+    expect(/^taskfleet_gateway_connections.* (\d+)$/m.exec(metrics)?.[1]).toBe('0')
     const before = lost.length
     const task = await fleet.post([], { queue, runAt: LATER })
     await eventually(() => of(task._id).length > 0)
