@@ -23,9 +23,12 @@ export function withoutComplaints(): void {
 
 /** Once it can be pressed: a page may wait for its list. */
 export const click = async (name: string | RegExp) => {
-  const button = await screen.findByRole<HTMLButtonElement>('button', { name })
-  await waitFor(() => expect(button.disabled).toBe(false))
-  fireEvent.click(button)
+  // In one step: between a look and the click, the page may have drawn another button in its place.
+  await waitFor(() => {
+    const button = screen.getByRole<HTMLButtonElement>('button', { name })
+    expect(button.disabled).toBe(false)
+    fireEvent.click(button)
+  })
 }
 export const dialog = () => screen.findByRole('dialog')
 
